@@ -1,0 +1,79 @@
+"""`python -m localcloud --state DIR`: start the emulator, say where it listens, run till told.
+
+Prints one line of JSON when ready: {"storage": "http://127.0.0.1:PORT"}.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from localcloud.control import control_routes
+from localcloud.faults import Faults
+from localcloud.request_log import RequestLog
+from localcloud.server import Server
+from localcloud.storage.service import StorageService
+
+PARENT_POLL_SECONDS = 0.2
+
+
+def main() -> int:
+    arguments = _parse_arguments()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if arguments.with_parent:
+        _stop_with_parent(arguments.with_parent, stop)
+
+    arguments.state.mkdir(parents=True, exist_ok=True)
+    with open(arguments.state / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"localcloud: {arguments.state} is in use by another one", file=sys.stderr)
+            return 2
+        server = _storage_server(arguments.state / "storage", arguments.port)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        print(json.dumps({"storage": server.url}), flush=True)
+        # Nothing to do after: what was answered is on disk, a stop is as good as a crash.
+        stop.wait()
+    return 0
+
+
+def _storage_server(folder: Path, port: int) -> Server:
+    faults, log = Faults(), RequestLog()
+    service = StorageService(folder)
+    router = service.router(faults, control_routes(faults, log, [service.forget_all]))
+    return Server(port, router, faults, log)
+
+
+def _stop_with_parent(parent: int, stop: threading.Event) -> None:
+    """A parent that is killed says nothing; its orphan is given another parent."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(PARENT_POLL_SECONDS)
+        stop.set()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m localcloud", description=__doc__)
+    parser.add_argument(
+        "--state", type=Path, required=True, help="folder that keeps everything, made if need be"
+    )
+    parser.add_argument("--port", type=int, default=0, help="of storage; 0 takes a free one")
+    parser.add_argument(
+        "--with-parent", type=int, metavar="PID", help="stop when this parent process is gone"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

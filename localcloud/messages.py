@@ -1,0 +1,156 @@
+"""What passes between the server and the routes: requests, responses, and errors.
+
+Sockets are in server.py; which route answers a request is decided in routing.py.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlsplit
+
+MAX_JSON_BYTES = 16 * 2**20
+READ_BYTES = 2**20
+
+# The words Google's APIs use for a code: (errors[].reason, status).
+_REASONS = {
+    304: ("notModified", "NOT_MODIFIED"),
+    400: ("invalid", "INVALID_ARGUMENT"),
+    401: ("authError", "UNAUTHENTICATED"),
+    403: ("forbidden", "PERMISSION_DENIED"),
+    404: ("notFound", "NOT_FOUND"),
+    409: ("conflict", "ALREADY_EXISTS"),
+    411: ("lengthRequired", "INVALID_ARGUMENT"),
+    412: ("conditionNotMet", "FAILED_PRECONDITION"),
+    413: ("uploadTooLarge", "INVALID_ARGUMENT"),
+    416: ("requestedRangeNotSatisfiable", "OUT_OF_RANGE"),
+    429: ("rateLimitExceeded", "RESOURCE_EXHAUSTED"),
+    500: ("backendError", "INTERNAL"),
+    503: ("backendError", "UNAVAILABLE"),
+    504: ("backendError", "DEADLINE_EXCEEDED"),
+}
+
+
+class ApiError(Exception):
+    """An answer that is an error; every API of ours reports one in Google's JSON shape."""
+
+    def __init__(self, code: int, message: str, *, reason="", status="", headers=None):
+        super().__init__(message)
+        default_reason, default_status = _REASONS.get(code, ("unknown", "UNKNOWN"))
+        self.code = code
+        self.message = message
+        self.reason = reason or default_reason
+        self.status = status or default_status
+        self.headers: dict[str, str] = headers or {}
+
+
+class Headers(Mapping[str, str]):
+    """Headers by name in any case; one that comes twice holds both values, with a comma."""
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()):
+        self._values: dict[str, str] = {}
+        for name, value in pairs:
+            name = name.strip().lower()
+            known = self._values.get(name)
+            self._values[name] = f"{known}, {value}" if known else value
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+class Body(Protocol):
+    """The bytes a request carries, read from the connection only as they are needed."""
+
+    def read(self, size: int) -> bytes:
+        """Return up to `size` bytes, b"" at the end; ConnectionError if the client is gone."""
+
+
+class Request:
+    """One request; its path is still percent-encoded."""
+
+    def __init__(self, method: str, target: str, headers: Headers, body: Body):
+        parts = urlsplit(target)
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.path = parts.path
+        self._parameters = parse_qsl(parts.query, keep_blank_values=True)
+        self.query = dict(self._parameters)
+        # A request through a proxy names its host in the target.
+        self.host = parts.netloc or headers.get("Host", "127.0.0.1")
+
+    @property
+    def base_url(self) -> str:
+        """Links in answers start with the address the client used, so they never leave here."""
+        return f"http://{self.host}"
+
+    def query_list(self, name: str) -> list[str]:
+        """All values of a parameter that may be given several times."""
+        return [value for each, value in self._parameters if each == name]
+
+    def read_all(self) -> bytes:
+        pieces, size = [], 0
+        while piece := self.body.read(READ_BYTES):
+            size += len(piece)
+            if size > MAX_JSON_BYTES:
+                raise ApiError(413, f"This body may hold {MAX_JSON_BYTES} bytes at most.")
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object; no body is an empty one."""
+        return json_object(self.read_all())
+
+
+def json_object(text: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text or b"{}")
+    except ValueError as error:
+        raise ApiError(400, f"The body is not JSON: {error}", reason="parseError") from error
+    if not isinstance(value, dict):
+        raise ApiError(400, "The body must be a JSON object.", reason="parseError")
+    return value
+
+
+@dataclass
+class Response:
+    """An answer; a body given as pieces is streamed, chunked if `length` is not known."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | Iterable[bytes] = b""
+    length: int | None = None
+
+    def __post_init__(self):
+        if isinstance(self.body, bytes):
+            self.length = len(self.body)
+
+    def close(self) -> None:
+        """Let go of what the body reads from, also when it was sent in part or not at all."""
+        close = getattr(self.body, "close", None)
+        if close:
+            close()
+
+
+def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    content_type = {"Content-Type": "application/json; charset=UTF-8"}
+    return Response(status, content_type | (headers or {}), text.encode())
+
+
+def error_response(error: ApiError) -> Response:
+    details = {"message": error.message, "domain": "global", "reason": error.reason}
+    body = {
+        "code": error.code,
+        "message": error.message,
+        "errors": [details],
+        "status": error.status,
+    }
+    return json_response({"error": body}, error.code, error.headers)

@@ -1,0 +1,115 @@
+"""The server: connections in, answers out, ordered faults carried out on the way.
+
+Listens on 127.0.0.1 and nowhere else: there is no permission check behind it. What is
+answered is the router's business, how it looks on the wire that of wire.py.
+"""
+
+import socket
+import struct
+import sys
+import time
+import traceback
+from contextlib import closing
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+
+from localcloud.control import PREFIX as CONTROL_PREFIX
+from localcloud.faults import Faults, Rule
+from localcloud.messages import READ_BYTES, ApiError, Request, Response, error_response
+from localcloud.request_log import RequestLog
+from localcloud.routing import NO_ROUTE, Match, Router
+from localcloud.wire import body_of, read_head, write_response
+
+HOST = "127.0.0.1"
+
+
+class Server(ThreadingTCPServer):
+    """One port; a thread for each connection."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False  # otherwise every thread that ever served is remembered
+    request_queue_size = 1024  # connections that may wait to be accepted
+
+    def __init__(self, port: int, router: Router, faults: Faults, log: RequestLog):
+        super().__init__((HOST, port), _Connection)
+        self.router, self.faults, self.log = router, faults, log
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.server_address[1]}"
+
+    def handle_error(self, request, client_address):
+        """A client that left is no news; anything else is a fault of ours."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            traceback.print_exc()
+
+
+class _Connection(StreamRequestHandler):
+    """Answers one request after the other until one side has enough."""
+
+    disable_nagle_algorithm = True
+    wbufsize = 64 * 1024  # headers and a small body leave as one packet
+    server: Server
+
+    def handle(self):
+        while self._answer_one():
+            self.wfile.flush()
+
+    def _answer_one(self) -> bool:
+        """Answer the next request; True if another may follow."""
+        try:
+            head = read_head(self.rfile)
+            if head is None:
+                return False
+            body = body_of(head, self.rfile)
+        except ApiError as error:
+            write_response(self.wfile, error_response(error))
+            return False
+        if head.headers.get("Expect", "").lower() == "100-continue":
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.wfile.flush()
+        request = Request(head.method, head.target, head.headers, body)
+        is_whole = self._route(request)
+        while is_whole and body.read(READ_BYTES):
+            pass  # what the route did not want; the next request comes after it
+        return is_whole and head.keeps_alive
+
+    def _route(self, request: Request) -> bool:
+        """Answer a request; False if the connection is to be cut."""
+        match = self.server.router.match(request)
+        if request.path.startswith(CONTROL_PREFIX):  # neither counted nor disturbed
+            return self._send(request, self.server.router.answer(request, match))
+        with self.server.log.request(match.route.name if match else NO_ROUTE):
+            fault = self.server.faults.next_for(request.method, request.target)
+            if fault:
+                return self._answer_with(fault, request, match)
+            response = self.server.router.answer(request, match)
+            self.server.log.count_status(response.status)
+            return self._send(request, response)
+
+    def _answer_with(self, fault: Rule, request: Request, match: Match | None) -> bool:
+        time.sleep(fault.latency_seconds)
+        if fault.action == "reset":
+            return self._reset()
+        if fault.status:
+            error = ApiError(fault.status, fault.message)
+            response = match.route.format_error(error) if match else error_response(error)
+        else:
+            response = self.server.router.answer(request, match)
+        if fault.action == "reset_after":
+            response.close()
+            return self._reset()
+        self.server.log.count_status(response.status)
+        return self._send(request, response, only_half=fault.action == "truncate")
+
+    def _send(self, request: Request, response: Response, only_half: bool = False) -> bool:
+        with closing(response):
+            is_head = request.method == "HEAD"
+            write_response(self.wfile, response, is_head=is_head, only_half=only_half)
+        return not only_half
+
+    def _reset(self) -> bool:
+        """Have the other side told of a reset when the connection is closed, not of an end."""
+        at_once = struct.pack("ii", 1, 0)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+        return False

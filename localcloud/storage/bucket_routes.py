@@ -1,0 +1,118 @@
+"""The routes of buckets: /b and /b/{bucket}, with their policy and layout."""
+
+from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.routing import Route
+from localcloud.storage.buckets import Buckets
+from localcloud.storage.fields import select_fields
+from localcloud.storage.listing import page_size
+from localcloud.storage.preconditions import Preconditions
+from localcloud.storage.resources import (
+    bucket_resource,
+    changed_bucket,
+    merge,
+    new_bucket,
+    settable_bucket_properties,
+)
+
+_EMPTY_POLICY = {"kind": "storage#policy", "version": 1, "etag": "CAE=", "bindings": []}
+
+
+class BucketRoutes:
+    def __init__(self, buckets: Buckets):
+        self._buckets = buckets
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("POST", "/b", self.insert),
+            Route("GET", "/b", self.list),
+            Route("GET", "/b/{bucket}", self.get),
+            Route("PATCH", "/b/{bucket}", self.patch),
+            Route("PUT", "/b/{bucket}", self.update),
+            Route("DELETE", "/b/{bucket}", self.delete),
+            Route("GET", "/b/{bucket}/storageLayout", self.layout),
+            Route("GET", "/b/{bucket}/managedFolders", self.no_folders),
+            Route("GET", "/b/{bucket}/folders", self.no_folders),
+            Route("GET", "/b/{bucket}/iam", self.get_policy),
+            Route("PUT", "/b/{bucket}/iam", self.set_policy),
+            Route("GET", "/b/{bucket}/iam/testPermissions", self.test_permissions),
+        ]
+
+    def insert(self, request: Request) -> Response:
+        if not request.query.get("project"):
+            raise ApiError(400, "Required parameter: project", reason="required")
+        settings = request.json()
+        name = str(settings.get("name", ""))
+        return self._answer(request, self._buckets.create(name, new_bucket(name, settings)))
+
+    def list(self, request: Request) -> Response:
+        if not request.query.get("project"):
+            raise ApiError(400, "Required parameter: project", reason="required")
+        prefix, start = request.query.get("prefix", ""), request.query.get("pageToken", "")
+        found = [
+            bucket_resource(bucket, request.base_url)
+            for bucket in self._buckets.all()
+            if bucket["name"].startswith(prefix) and bucket["name"] >= start
+        ]
+        size = page_size(request.query)
+        page = {"kind": "storage#buckets", "items": found[:size]}
+        if len(found) > size:
+            page["nextPageToken"] = found[size]["name"]
+        return json_response(select_fields(page, request.query.get("fields", "")))
+
+    def get(self, request: Request, bucket: str) -> Response:
+        conditions = Preconditions.from_query(request.query)
+        return self._answer(request, self._buckets.get(bucket, conditions))
+
+    def patch(self, request: Request, bucket: str) -> Response:
+        patch = settable_bucket_properties(request.json())
+        return self._change(request, bucket, lambda old: changed_bucket(old, merge(old, patch)))
+
+    def update(self, request: Request, bucket: str) -> Response:
+        settings = request.json()
+        return self._change(request, bucket, lambda old: changed_bucket(old, settings))
+
+    def delete(self, request: Request, bucket: str) -> Response:
+        self._buckets.delete(bucket, Preconditions.from_query(request.query))
+        return Response(204)
+
+    def layout(self, request: Request, bucket: str) -> Response:
+        """gcloud asks this to learn whether the bucket has real folders; ours have none."""
+        resource = self._buckets.get(bucket)
+        return json_response(
+            {
+                "kind": "storage#storageLayout",
+                "bucket": bucket,
+                "location": resource["location"],
+                "locationType": resource["locationType"],
+                "hierarchicalNamespace": {"enabled": False},
+            }
+        )
+
+    def no_folders(self, request: Request, bucket: str) -> Response:
+        """gcloud looks for folders to remove before it removes a bucket."""
+        self._buckets.need(bucket)
+        return json_response({"items": []})
+
+    def get_policy(self, request: Request, bucket: str) -> Response:
+        resource = self._buckets.get(bucket)
+        policy = resource.get("iamPolicy", _EMPTY_POLICY)
+        return json_response({**policy, "resourceId": f"projects/_/buckets/{bucket}"})
+
+    def set_policy(self, request: Request, bucket: str) -> Response:
+        """Kept and told again, not enforced; a refusal is ordered as a fault."""
+        policy = _EMPTY_POLICY | request.json()
+        self._buckets.change(bucket, lambda old: old | {"iamPolicy": policy})
+        return self.get_policy(request, bucket)
+
+    def test_permissions(self, request: Request, bucket: str) -> Response:
+        self._buckets.need(bucket)
+        asked = request.query_list("permissions")
+        return json_response({"kind": "storage#testIamPermissionsResponse", "permissions": asked})
+
+    def _change(self, request: Request, bucket: str, change) -> Response:
+        conditions = Preconditions.from_query(request.query)
+        return self._answer(request, self._buckets.change(bucket, change, conditions))
+
+    def _answer(self, request: Request, bucket: dict) -> Response:
+        resource = bucket_resource(bucket, request.base_url)
+        return json_response(select_fields(resource, request.query.get("fields", "")))

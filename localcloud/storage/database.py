@@ -1,0 +1,59 @@
+"""The sqlite file that holds everything but large contents, and the lock around it.
+
+Its tables belong to buckets.py, objects.py and uploads.py.
+"""
+
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS buckets (
+    name TEXT PRIMARY KEY,
+    resource TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS objects (
+    bucket TEXT NOT NULL,
+    name TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    metageneration INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    crc32c TEXT NOT NULL,
+    md5 TEXT,
+    component_count INTEGER,
+    created_us INTEGER NOT NULL,
+    updated_us INTEGER NOT NULL,
+    properties TEXT NOT NULL,
+    inline BLOB,
+    PRIMARY KEY (bucket, name)
+);
+CREATE TABLE IF NOT EXISTS uploads (
+    id TEXT PRIMARY KEY,
+    bucket TEXT NOT NULL,
+    name TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    conditions TEXT NOT NULL,
+    finished TEXT
+);
+"""
+
+
+class Database:
+    """One connection for all threads: sqlite writes one at a time anyway.
+
+    Whoever must look and then act holds `lock` meanwhile.
+    """
+
+    def __init__(self, path: Path):
+        self.lock = threading.RLock()
+        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._connection.row_factory = sqlite3.Row
+        # A killed process loses nothing, a power cut at most the last moments; never half a row.
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.executescript(_SCHEMA)
+
+    def execute(self, sql: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
+        with self.lock:
+            return self._connection.execute(sql, values).fetchall()

@@ -1,0 +1,123 @@
+"""One page of a bucket's object names: prefixes, delimiters, offsets, globs, page tokens."""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from localcloud.messages import ApiError
+from localcloud.storage.globs import compiled_glob
+from localcloud.storage.objects import ObjectRecord, Objects
+from localcloud.storage.preconditions import whole_number
+
+MAX_PAGE_SIZE = 1000
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What to list; an empty text asks for no such limit."""
+
+    bucket: str
+    prefix: str = ""
+    delimiter: str = ""
+    start_offset: str = ""  # the first name that may appear
+    end_offset: str = ""  # the first name that may not
+    glob: re.Pattern | None = None
+    page_size: int = MAX_PAGE_SIZE
+    page_start: str = ""  # where the page before this one ended
+
+    @classmethod
+    def from_query(cls, bucket: str, query: Mapping[str, str]) -> "Listing":
+        glob = query.get("matchGlob")
+        return cls(
+            bucket=bucket,
+            prefix=query.get("prefix", ""),
+            delimiter=query.get("delimiter", ""),
+            start_offset=query.get("startOffset", ""),
+            end_offset=query.get("endOffset", ""),
+            glob=compiled_glob(glob) if glob else None,
+            page_size=page_size(query),
+            page_start=_read_token(query.get("pageToken", "")),
+        )
+
+
+@dataclass(frozen=True)
+class Page:
+    records: list[ObjectRecord]
+    prefixes: list[str]
+    next_token: str  # empty on the last page
+
+
+def list_page(objects: Objects, listing: Listing) -> Page:
+    page = Page([], [], "")
+    for entry in _entries(objects, listing):
+        if len(page.records) + len(page.prefixes) == listing.page_size:
+            start = entry if isinstance(entry, str) else entry.name
+            return Page(page.records, page.prefixes, _token(start))
+        if isinstance(entry, str):
+            page.prefixes.append(entry)
+        else:
+            page.records.append(entry)
+    return page
+
+
+def page_size(query: Mapping[str, str]) -> int:
+    """maxResults as the service takes it: more than 1000 a page are never given."""
+    size = whole_number(query, "maxResults")
+    if size is not None and size < 0:
+        raise ApiError(400, f"maxResults must not be negative: {size}")
+    return min(size or MAX_PAGE_SIZE, MAX_PAGE_SIZE)
+
+
+def _entries(objects: Objects, listing: Listing) -> Iterator[ObjectRecord | str]:
+    """Records and common prefixes from the page's start on, in the order of their names."""
+    start = max(listing.prefix, listing.start_offset, listing.page_start)
+    # Without a delimiter or a glob, each object looked at is one of the page, or the next one's.
+    is_plain = not listing.delimiter and not listing.glob
+    batch_size = (listing.page_size if is_plain else MAX_PAGE_SIZE) + 1
+    while True:
+        batch = objects.in_order(listing.bucket, start, batch_size)
+        for record in batch:
+            if record.name < start:
+                continue  # under a common prefix already told
+            if not record.name.startswith(listing.prefix):
+                return
+            if listing.end_offset and record.name >= listing.end_offset:
+                return
+            start = record.name + "\0"  # no name fits between
+            if listing.glob and not listing.glob.fullmatch(record.name):
+                continue
+            if common := _common_prefix(record.name, listing):
+                start = _after_all_with(common)
+            yield common or record
+        if len(batch) < batch_size:
+            return
+
+
+def _common_prefix(name: str, listing: Listing) -> str:
+    if not listing.delimiter:
+        return ""
+    end = name.find(listing.delimiter, len(listing.prefix))
+    return name[: end + len(listing.delimiter)] if end >= 0 else ""
+
+
+def _after_all_with(prefix: str) -> str:
+    """The first text that sorts after everything beginning with `prefix`."""
+    following = ord(prefix[-1]) + 1
+    if 0xD800 <= following <= 0xDFFF:
+        following = 0xE000  # no text holds a surrogate
+    if following > 0x10FFFF:
+        return prefix + "\U0010ffff" * 256
+    return prefix[:-1] + chr(following)
+
+
+def _token(start: str) -> str:
+    return base64.urlsafe_b64encode(start.encode()).decode()
+
+
+def _read_token(token: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(token).decode()
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        raise ApiError(400, f"Not a page token of this service: {token}") from None

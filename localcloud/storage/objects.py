@@ -1,0 +1,232 @@
+"""Objects on disk: stored whole or not at all, and there again after a restart.
+
+Records and small contents are rows of the database; larger contents are files named by their
+generation. How an object looks in an answer is in resources.py.
+"""
+
+import io
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from localcloud.messages import ApiError
+from localcloud.storage.buckets import Buckets
+from localcloud.storage.content import Content, Draft, link_or_copy
+from localcloud.storage.database import Database
+from localcloud.storage.names import check_object_name
+from localcloud.storage.preconditions import NO_CONDITIONS, Preconditions
+
+# All but the content, which a listing must not read.
+_RECORD_COLUMNS = (
+    "bucket, name, generation, metageneration, size, crc32c, md5, component_count, "
+    "created_us, updated_us, properties"
+)
+
+
+@dataclass(frozen=True)
+class ObjectRecord:
+    """What is known of an object; times are microseconds since 1970."""
+
+    bucket: str
+    name: str
+    generation: int  # unique in a store, and never given twice
+    metageneration: int
+    size: int
+    crc32c: str
+    md5: str | None
+    component_count: int | None
+    created_us: int
+    updated_us: int
+    properties: dict[str, Any]  # what the client may set: contentType, metadata, ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """An object a request is about; `generation` None is the one there is."""
+
+    bucket: str
+    name: str
+    generation: int | None = None
+    conditions: Preconditions = NO_CONDITIONS
+
+
+class Objects:
+    """The objects of all buckets. One process at a time may use a folder."""
+
+    def __init__(self, folder: Path, database: Database, buckets: Buckets):
+        self._contents = folder / "contents"
+        self._incoming = folder / "incoming"
+        for each in (self._contents, self._incoming):
+            each.mkdir(parents=True, exist_ok=True)
+        self._database = database
+        self._buckets = buckets
+        self._last_generation = self._highest_generation()
+        self._remove_leftovers()
+
+    def draft(self) -> Draft:
+        return Draft(self._incoming)
+
+    def put(
+        self,
+        target: Target,
+        content: Content,
+        properties: dict[str, Any],
+        component_count: int | None = None,
+    ) -> ObjectRecord:
+        """Make `content` the target, in place of the object there may be."""
+        check_object_name(target.name)
+        with self._database.lock:
+            self._buckets.need(target.bucket)
+            replaced = self._find(target)
+            target.conditions.check(replaced)
+            record = self._new_record(target, content, properties, component_count)
+            if content.path:
+                # Before the row, so that no row is ever without its content.
+                os.replace(content.path, self._content_path(record))
+            self._save(record, content.inline)
+            self._remove_content(replaced)
+        return record
+
+    def get(self, target: Target) -> ObjectRecord:
+        record = self._need(target)
+        target.conditions.check(record, is_read=True)
+        return record
+
+    def open(self, target: Target) -> tuple[ObjectRecord, BinaryIO]:
+        """An object and its content, which stays readable when the object is replaced."""
+        with self._database.lock:
+            record = self.get(target)
+            inline = self._inline(record)
+            if inline is not None:
+                return record, io.BytesIO(inline)
+            return record, open(self._content_path(record), "rb")
+
+    def duplicate(self, target: Target) -> tuple[ObjectRecord, Content]:
+        """An object and a content of its own, to be stored elsewhere or discarded."""
+        with self._database.lock:
+            record = self._need(target)
+            target.conditions.check(record)
+            inline = self._inline(record)
+            if inline is not None:
+                path = None
+            else:
+                path = self._incoming / secrets.token_hex(16)
+                link_or_copy(self._content_path(record), path)
+            return record, Content(record.size, record.crc32c, record.md5, inline, path)
+
+    def change(self, target: Target, change: Callable[[dict[str, Any]], dict[str, Any]]) -> ObjectRecord:
+        """Save what `change` makes of an object's properties, as its next metageneration."""
+        with self._database.lock:
+            found = self._need(target)
+            target.conditions.check(found)
+            self._database.execute(
+                "UPDATE objects SET properties = ?, updated_us = ?, "
+                "metageneration = metageneration + 1 WHERE bucket = ? AND name = ?",
+                (json.dumps(change(found.properties)), now_us(), found.bucket, found.name),
+            )
+            return self._need(target)
+
+    def delete(self, target: Target) -> None:
+        with self._database.lock:
+            found = self._need(target)
+            target.conditions.check(found)
+            self._database.execute(
+                "DELETE FROM objects WHERE bucket = ? AND name = ?", (found.bucket, found.name)
+            )
+            self._remove_content(found)
+
+    def in_order(self, bucket: str, start: str, limit: int) -> list[ObjectRecord]:
+        """Up to `limit` objects in the order of their names, the first not before `start`."""
+        rows = self._database.execute(
+            f"SELECT {_RECORD_COLUMNS} FROM objects WHERE bucket = ? AND name >= ? ORDER BY name LIMIT ?",
+            (bucket, start, limit),
+        )
+        return [_record(row) for row in rows]
+
+    def forget_all(self) -> None:
+        with self._database.lock:
+            self._database.execute("DELETE FROM objects")
+            _remove_files(self._contents.iterdir())
+
+    # -- below, the caller holds the lock --
+
+    def _find(self, target: Target) -> ObjectRecord | None:
+        rows = self._database.execute(
+            f"SELECT {_RECORD_COLUMNS} FROM objects WHERE bucket = ? AND name = ?",
+            (target.bucket, target.name),
+        )
+        return _record(rows[0]) if rows else None
+
+    def _need(self, target: Target) -> ObjectRecord:
+        check_object_name(target.name)
+        record = self._find(target)
+        if record is None or target.generation not in (None, record.generation):
+            self._buckets.need(target.bucket)
+            raise ApiError(404, f"No such object: {target.bucket}/{target.name}")
+        return record
+
+    def _inline(self, record: ObjectRecord) -> bytes | None:
+        rows = self._database.execute(
+            "SELECT inline FROM objects WHERE bucket = ? AND name = ?", (record.bucket, record.name)
+        )
+        return rows[0]["inline"]
+
+    def _new_record(self, target, content, properties, component_count) -> ObjectRecord:
+        now = now_us()
+        self._last_generation = max(now, self._last_generation + 1)
+        return ObjectRecord(
+            bucket=target.bucket,
+            name=target.name,
+            generation=self._last_generation,
+            metageneration=1,
+            size=content.size,
+            crc32c=content.crc32c,
+            md5=content.md5,
+            component_count=component_count,
+            created_us=now,
+            updated_us=now,
+            properties=properties,
+        )
+
+    def _save(self, record: ObjectRecord, inline: bytes | None) -> None:
+        values = {**vars(record), "properties": json.dumps(record.properties)}
+        self._database.execute(
+            f"INSERT OR REPLACE INTO objects ({_RECORD_COLUMNS}, inline) VALUES ({'?, ' * len(values)}?)",
+            (*values.values(), inline),
+        )
+
+    def _content_path(self, record: ObjectRecord) -> Path:
+        return self._contents / str(record.generation)
+
+    def _remove_content(self, record: ObjectRecord | None) -> None:
+        if record:
+            self._content_path(record).unlink(missing_ok=True)
+
+    def _highest_generation(self) -> int:
+        rows = self._database.execute("SELECT max(generation) AS highest FROM objects")
+        return rows[0]["highest"] or 0
+
+    def _remove_leftovers(self) -> None:
+        """A crash leaves what was arriving, and contents whose row was not yet, or no longer."""
+        rows = self._database.execute("SELECT generation FROM objects WHERE inline IS NULL")
+        wanted = {str(row["generation"]) for row in rows}
+        _remove_files(path for path in self._contents.iterdir() if path.name not in wanted)
+        _remove_files(self._incoming.iterdir())
+
+
+def now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def _record(row) -> ObjectRecord:
+    return ObjectRecord(**{**dict(row), "properties": json.loads(row["properties"])})
+
+
+def _remove_files(paths: Iterable[Path]) -> None:
+    for path in list(paths):
+        path.unlink(missing_ok=True)

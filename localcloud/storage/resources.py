@@ -1,0 +1,150 @@
+"""How buckets and objects look in an answer, and what a client may set of them."""
+
+import base64
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from localcloud.messages import ApiError
+from localcloud.storage.objects import ObjectRecord, now_us
+
+_OBJECT_PROPERTIES = (
+    "cacheControl",
+    "contentDisposition",
+    "contentEncoding",
+    "contentLanguage",
+    "contentType",
+    "customTime",
+    "eventBasedHold",
+    "metadata",
+    "storageClass",
+    "temporaryHold",
+)
+_BUCKET_FIXED = {
+    "kind",
+    "id",
+    "name",
+    "selfLink",
+    "projectNumber",
+    "timeCreated",
+    "updated",
+    "metageneration",
+    "etag",
+    "location",
+    "locationType",
+    "iamPolicy",
+}
+_PROJECT_NUMBER = "123456789012"
+
+
+def settable_properties(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What a client may set of an object, out of the metadata it sent."""
+    custom = metadata.get("metadata") or {}
+    if not isinstance(custom, dict) or not all(isinstance(value, str | None) for value in custom.values()):
+        raise ApiError(400, "An object's metadata maps names to text.")
+    return {name: metadata[name] for name in _OBJECT_PROPERTIES if name in metadata}
+
+
+def new_properties(metadata: Mapping[str, Any], content_type: str | None = None) -> dict[str, Any]:
+    """The properties of a new object; `content_type` is for metadata that names none."""
+    default = {"contentType": content_type or "application/octet-stream"}
+    return default | merge({}, settable_properties(metadata))
+
+
+def settable_bucket_properties(resource: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in resource.items() if name not in _BUCKET_FIXED}
+
+
+def merge(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """What a PATCH makes of a resource: null removes, maps merge, all else replaces."""
+    merged = dict(old)
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        elif isinstance(value, dict):
+            inner = old.get(name)
+            merged[name] = merge(inner if isinstance(inner, dict) else {}, value)
+        else:
+            merged[name] = value
+    return merged
+
+
+def object_resource(record: ObjectRecord, base_url: str) -> dict[str, Any]:
+    bucket, generation = record.bucket, str(record.generation)
+    created = _time_text(record.created_us)
+    path = f"storage/v1/b/{bucket}/o/{quote(record.name, safe='')}"
+    resource = {
+        "kind": "storage#object",
+        "id": f"{bucket}/{record.name}/{generation}",
+        # Clients follow both links; a link to the real service would lead them away from here.
+        "selfLink": f"{base_url}/{path}",
+        "mediaLink": f"{base_url}/download/{path}?generation={generation}&alt=media",
+        "name": record.name,
+        "bucket": bucket,
+        "generation": generation,
+        "metageneration": str(record.metageneration),
+        "storageClass": "STANDARD",
+        "size": str(record.size),
+        "crc32c": record.crc32c,
+        "etag": object_etag(record),
+        "timeCreated": created,
+        "updated": _time_text(record.updated_us),
+        "timeStorageClassUpdated": created,
+        "timeFinalized": created,
+    }
+    if record.md5:
+        resource["md5Hash"] = record.md5
+    if record.component_count:
+        resource["componentCount"] = record.component_count
+    return resource | record.properties
+
+
+def object_etag(record: ObjectRecord) -> str:
+    return base64.b64encode(f"{record.generation}/{record.metageneration}".encode()).decode()
+
+
+def new_bucket(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A bucket as it is kept: what the client set, over what the service gives."""
+    now = _time_text(now_us())
+    return {
+        "kind": "storage#bucket",
+        "id": name,
+        "name": name,
+        "projectNumber": _PROJECT_NUMBER,
+        "location": str(settings.get("location") or "US").upper(),
+        "locationType": "region" if "-" in str(settings.get("location")) else "multi-region",
+        "storageClass": "STANDARD",
+        "timeCreated": now,
+        "updated": now,
+        "metageneration": "1",
+        "iamConfiguration": {"uniformBucketLevelAccess": {"enabled": True}},
+    } | settable_bucket_properties(settings)
+
+
+def changed_bucket(old: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The next metageneration of a bucket, with what a client may set replaced."""
+    fixed = {name: value for name, value in old.items() if name in _BUCKET_FIXED}
+    metageneration = str(int(old["metageneration"]) + 1)
+    now = _time_text(now_us())
+    return fixed | settable_bucket_properties(settings) | {"updated": now, "metageneration": metageneration}
+
+
+def bucket_resource(bucket: Mapping[str, Any], base_url: str) -> dict[str, Any]:
+    links = {
+        "selfLink": f"{base_url}/storage/v1/b/{bucket['name']}",
+        "etag": base64.b64encode(bucket["metageneration"].encode()).decode(),
+    }
+    return {name: value for name, value in bucket.items() if name != "iamPolicy"} | links
+
+
+def http_time(microseconds: int) -> str:
+    return _utc(microseconds).strftime("%a, %d %b %Y %H:%M:%S GMT")
+
+
+def _time_text(microseconds: int) -> str:
+    return _utc(microseconds).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _utc(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC)

@@ -1,0 +1,63 @@
+"""Cloud Storage put together: its state on disk, its routes, the paths they go by."""
+
+import re
+from pathlib import Path
+
+from localcloud.faults import Faults
+from localcloud.routing import Route, Router
+from localcloud.storage.batch_route import BatchRoute
+from localcloud.storage.bucket_routes import BucketRoutes
+from localcloud.storage.buckets import Buckets
+from localcloud.storage.database import Database
+from localcloud.storage.object_routes import ObjectRoutes
+from localcloud.storage.objects import Objects
+from localcloud.storage.upload_routes import UploadRoutes
+from localcloud.storage.uploads import Uploads
+from localcloud.storage.xml_routes import XmlRoutes
+
+_JSON_API = re.compile(r"/(?:(?:resumable/)?(upload)/|download/)?(?:storage/v1/)?b(?=/|$)")
+_NOT_BUCKETS = ("_emulator", "b", "batch", "download", "resumable", "storage", "upload")
+
+
+class StorageService:
+    """What is in `folder`, and again there when the service starts on it anew."""
+
+    def __init__(self, folder: Path):
+        folder.mkdir(parents=True, exist_ok=True)
+        database = Database(folder / "storage.sqlite")
+        self.buckets = Buckets(database)
+        self.objects = Objects(folder, database, self.buckets)
+        self.uploads = Uploads(folder, database)
+        self._lock = database.lock
+
+    def router(self, faults: Faults, control_routes: list[Route]) -> Router:
+        batch = BatchRoute(faults)
+        batch.router = Router(
+            [
+                *control_routes,
+                *ObjectRoutes(self.buckets, self.objects).routes(),
+                *UploadRoutes(self.buckets, self.objects, self.uploads).routes(),
+                *BucketRoutes(self.buckets).routes(),
+                *batch.routes(),
+                *XmlRoutes(self.buckets, self.objects, self.uploads).routes(),
+            ],
+            short_path,
+        )
+        return batch.router
+
+    def forget_all(self) -> None:
+        with self._lock:
+            self.objects.forget_all()
+            self.uploads.forget_all()
+            self.buckets.forget_all()
+
+
+def short_path(path: str) -> str:
+    """/b/... for the JSON API, /upload/b/... for its uploads, /xml/BUCKET/OBJECT for the rest.
+
+    Clients put storage/v1 and download before /b, or leave both away.
+    """
+    if found := _JSON_API.match(path):
+        return (f"/{found[1]}/b" if found[1] else "/b") + path[found.end() :]
+    first, _, rest = path[1:].partition("/")
+    return f"/xml{path}" if rest and first not in _NOT_BUCKETS else path

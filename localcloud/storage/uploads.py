@@ -1,0 +1,148 @@
+"""Uploads that take several requests: resumable ones, and the parts of a multipart upload.
+
+What has arrived is in files, so an upload survives a restart. The routes that receive them
+are in upload_routes.py and xml_routes.py.
+"""
+
+import json
+import secrets
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from localcloud.messages import READ_BYTES, ApiError, Body
+from localcloud.storage.content import Content, Draft, sealed_file
+from localcloud.storage.database import Database
+from localcloud.storage.objects import ObjectRecord, Target
+from localcloud.storage.preconditions import Preconditions
+
+
+@dataclass(frozen=True)
+class Upload:
+    id: str
+    target: Target  # its conditions are checked when the object is made
+    metadata: dict[str, Any]  # as the client sent it
+    finished: ObjectRecord | None  # the object made, for a client that missed the answer
+
+
+class Uploads:
+    def __init__(self, folder: Path, database: Database):
+        self._folder = folder / "uploads"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._database = database
+        # One upload, one request at a time; ids share locks, so there are never more than these.
+        self._locks = [threading.Lock() for _ in range(64)]
+
+        self._remove_leftovers()
+
+    def start(self, target: Target, metadata: dict[str, Any]) -> str:
+        upload_id = secrets.token_urlsafe(24)
+        self._database.execute(
+            "INSERT INTO uploads (id, bucket, name, metadata, conditions) VALUES (?, ?, ?, ?, ?)",
+            (
+                upload_id,
+                target.bucket,
+                target.name,
+                json.dumps(metadata),
+                json.dumps(asdict(target.conditions)),
+            ),
+        )
+        return upload_id
+
+    @contextmanager
+    def use(self, upload_id: str) -> Iterator[Upload]:
+        """The upload, which nobody else touches meanwhile."""
+        with self._locks[hash(upload_id) % len(self._locks)]:
+            yield self._find(upload_id)
+
+    def finish(self, upload: Upload, record: ObjectRecord) -> None:
+        self._database.execute(
+            "UPDATE uploads SET finished = ? WHERE id = ?",
+            (json.dumps(asdict(record)), upload.id),
+        )
+        self._remove_files(upload)
+
+    def cancel(self, upload: Upload) -> None:
+        self._database.execute("DELETE FROM uploads WHERE id = ?", (upload.id,))
+        self._remove_files(upload)
+
+    def forget_all(self) -> None:
+        self._database.execute("DELETE FROM uploads")
+        for path in list(self._folder.iterdir()):
+            path.unlink(missing_ok=True)
+
+    # -- resumable: one file that grows --
+
+    def received_bytes(self, upload: Upload) -> int:
+        path = self._path(upload)
+        return path.stat().st_size if path.exists() else 0
+
+    def append(self, upload: Upload, body: Body, skip_bytes: int = 0) -> None:
+        """Take a body in; what came before its connection broke stays."""
+        with open(self._path(upload), "ab") as file:
+            while piece := body.read(READ_BYTES):
+                file.write(piece[skip_bytes:])
+                skip_bytes = max(0, skip_bytes - len(piece))
+
+    def received(self, upload: Upload) -> Content:
+        self._path(upload).touch()
+        return sealed_file(self._path(upload))
+
+    # -- multipart: a file for each part --
+
+    def save_part(self, upload: Upload, number: int, body: Body, expected: dict[str, str]) -> Content:
+        """Take one part in; sent again, it replaces the earlier one."""
+        arriving = self._folder / f"{upload.id}.{number}.{secrets.token_hex(4)}"
+        try:
+            with open(arriving, "wb") as file:
+                while piece := body.read(READ_BYTES):
+                    file.write(piece)
+            content = sealed_file(arriving)
+            content.check(expected)
+            arriving.replace(self._part_path(upload, number))
+        finally:
+            arriving.unlink(missing_ok=True)
+        return content
+
+    def join_parts(self, upload: Upload, numbers: Iterable[int], draft: Draft) -> None:
+        for number in numbers:
+            try:
+                with open(self._part_path(upload, number), "rb") as file:
+                    draft.write_all(file)
+            except FileNotFoundError:
+                raise ApiError(400, f"Part {number} was not uploaded.", reason="InvalidPart") from None
+
+    # -- below: what is in the table and the folder --
+
+    def _find(self, upload_id: str) -> Upload:
+        rows = self._database.execute("SELECT * FROM uploads WHERE id = ?", (upload_id,))
+        if not rows:
+            raise ApiError(404, f"There is no upload {upload_id}.", reason="NoSuchUpload")
+        row = rows[0]
+        conditions = Preconditions(**json.loads(row["conditions"]))
+        target = Target(row["bucket"], row["name"], conditions=conditions)
+        finished = ObjectRecord(**json.loads(row["finished"])) if row["finished"] else None
+        return Upload(upload_id, target, json.loads(row["metadata"]), finished)
+
+    def _path(self, upload: Upload) -> Path:
+        return self._folder / upload.id
+
+    def _part_path(self, upload: Upload, number: int) -> Path:
+        return self._folder / f"{upload.id}.{number}"
+
+    def _remove_leftovers(self) -> None:
+        """Finished ones are kept for who missed the answer, which nobody does for days."""
+        self._database.execute("DELETE FROM uploads WHERE finished IS NOT NULL")
+        rows = self._database.execute("SELECT id FROM uploads")
+        known = {row["id"] for row in rows}
+        for path in list(self._folder.iterdir()):
+            if path.name.partition(".")[0] not in known:
+                path.unlink()
+
+    def _remove_files(self, upload: Upload) -> None:
+        self._path(upload).unlink(missing_ok=True)
+        for path in self._folder.glob(f"{upload.id}.*"):
+            path.unlink(missing_ok=True)

@@ -1,0 +1,144 @@
+"""The emulator as a process: ready soon, gone when told or orphaned, frugal, alone on its state."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from localcloud.process import running
+
+ROOT = Path(__file__).parents[2]
+MIB = 2**20
+
+PARENT = """
+import sys, time
+from localcloud.process import running
+with running(sys.argv[1]) as url:
+    print(url, flush=True)
+    time.sleep(60)
+"""
+
+
+def is_up(url):
+    try:
+        return requests.get(f"{url}/_emulator/requests", timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+def wait_until_down(url, seconds):
+    deadline = time.monotonic() + seconds
+    while is_up(url) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not is_up(url)
+
+
+@contextmanager
+def started(*argv):
+    child = subprocess.Popen(
+        [sys.executable, *argv], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_it_is_ready_within_a_second(tmp_path):
+    begun = time.monotonic()
+
+    with running(tmp_path) as url:
+        seconds = time.monotonic() - begun
+        assert is_up(url)
+
+    assert seconds < 1
+
+
+def test_it_is_gone_after_its_block(tmp_path):
+    with running(tmp_path) as url:
+        assert url.startswith("http://127.0.0.1:")
+
+    assert not is_up(url)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_in_order(tmp_path, number):
+    with started("-m", "localcloud", "--state", str(tmp_path)) as child:
+        child.stdout.readline()
+
+        child.send_signal(number)
+
+        assert child.wait(5) == 0
+        assert child.stderr.read() == ""
+
+
+def test_it_does_not_outlive_a_parent_that_was_killed(tmp_path):
+    with started("-c", PARENT, str(tmp_path)) as parent:
+        url = parent.stdout.readline().strip()
+        assert is_up(url)
+
+        parent.kill()
+        parent.wait()
+
+        assert wait_until_down(url, seconds=5)
+
+
+def test_two_do_not_share_a_state_folder(tmp_path):
+    with running(tmp_path):
+        other = subprocess.run(
+            [sys.executable, "-m", "localcloud", "--state", str(tmp_path)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+
+    assert other.returncode == 2
+    assert "in use" in other.stderr
+
+
+def test_it_listens_on_this_machine_only(tmp_path):
+    with running(tmp_path) as url:
+        port = int(url.rsplit(":", 1)[1])
+        listening = Path("/proc/net/tcp")
+        if not listening.exists():
+            pytest.skip("listening sockets are read from /proc")
+        addresses = {
+            line.split()[1].partition(":")[0]
+            for line in listening.read_text().splitlines()[1:]
+            if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A"
+        }
+
+    assert addresses == {"0100007F"}
+
+
+def test_large_objects_pass_through_a_small_memory(tmp_path):
+    if not Path("/proc/self/status").exists():
+        pytest.skip("memory is read from /proc")
+    size = 200 * MIB
+    with started("-m", "localcloud", "--state", str(tmp_path)) as child:
+        url = json.loads(child.stdout.readline())["storage"]
+        requests.post(f"{url}/storage/v1/b?project=p", json={"name": "bkt"}, timeout=5)
+
+        upload = f"{url}/upload/storage/v1/b/bkt/o?uploadType=resumable"
+        location = requests.post(upload, json={"name": "big"}, timeout=5).headers["Location"]
+        with open(tmp_path / "zeros", "w+b") as zeros:
+            zeros.truncate(size)
+            requests.put(location, data=zeros, timeout=60).raise_for_status()
+        with requests.get(f"{url}/storage/v1/b/bkt/o/big?alt=media", stream=True, timeout=60) as answer:
+            read = sum(len(piece) for piece in answer.iter_content(MIB))
+
+        assert read == size
+        assert peak_mib(child.pid) < 100
+
+
+def peak_mib(pid):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
