@@ -1,0 +1,1 @@
+"""Experiment -> workloads -> results -> tables and pictures. Knows no cloud and no storage."""

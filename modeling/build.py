@@ -1,0 +1,318 @@
+"""Stage A's work: a validated experiment and its data become self-contained workloads."""
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from modeling.experiment import Experiment
+from modeling.expressions import evaluate, evaluate_text, names_in, parse_expression
+from modeling.failures import UserError, listed
+from modeling.initial import initial_people
+from modeling.observed import read_observed
+from modeling.populations import Population, expand_all, find_location, load_population
+from modeling.randomness import name_number
+from modeling.sampling import parameter_sets
+from modeling.workload import EIGENVALUE, Calibrate, Flow, ModelPlan, Observed, Simulate, Workload
+
+_WEEKDAYS = ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]
+
+
+@dataclass(frozen=True)
+class DataPlaces:
+    """Where an experiment's data are looked for.
+
+    `data_roots` hold the paths written in the YAML; `population_folders` are in the layout of
+    epydemix-data; `cache_folder` keeps what is downloaded.
+    """
+
+    data_roots: list[Path]
+    population_folders: list[Path]
+    cache_folder: Path
+
+
+def build_workloads(
+    experiment: Experiment, places: DataPlaces, seed: int, count: int | None = None
+) -> Iterator[Workload]:
+    """Yield the workloads of an experiment, in order.
+
+    Parameters
+    ----------
+    seed : int
+        Root of every random draw of the run.
+    count : int, optional
+        Split the one ensemble of a model-only experiment into this many workloads.
+
+    Raises
+    ------
+    UserError
+        Unknown populations, unusable data, a count that cannot be.
+    """
+    _check_count(experiment, count)
+    codes = expand_all(_population_codes(experiment))
+    for order, code in enumerate(codes):
+        population = load_population(
+            code, experiment.model.population.age_groups, places.population_folders, places.cache_folder
+        )
+        plan = _plan(experiment, population)
+        build = {"simulation": _simulations, "sampling": _samples, "calibration": _calibration}
+        yield from build[experiment.workflow](experiment, places, population, plan, seed, order, count)
+
+
+def _check_count(experiment: Experiment, count: int | None) -> None:
+    if count is None:
+        return
+    if experiment.workflow != "simulation":
+        raise UserError(
+            f"COUNT={count} splits a model-only experiment; this one has a modelset with "
+            f"{experiment.workflow}, whose number of workloads follows from it: leave COUNT out"
+        )
+    trajectories = _trajectories(experiment)
+    if not 1 <= count <= trajectories:
+        where = experiment.where("model", "simulation", "n_sims")
+        raise UserError(f"{where}: {trajectories} trajectories cannot be split into COUNT={count} workloads")
+
+
+def _population_codes(experiment: Experiment) -> list[str]:
+    model, modelset = experiment.model, experiment.modelset
+    names = modelset.population_names if modelset else [model.population.name]
+    kind = ("modelset", "population_names") if modelset else ("model", "population", "name")
+    for index, name in enumerate(names):
+        if name != "all":
+            try:
+                find_location(name)
+            except UserError as error:
+                at = (*kind, index) if modelset else kind
+                raise UserError(f"{experiment.where(*at)}: {error}") from None
+    # a model that names its population keeps it, also under "all"
+    return [model.population.name] if model.population.name else names
+
+
+def _plan(experiment: Experiment, population: Population) -> ModelPlan:
+    model = experiment.model
+    simulation = model.simulation
+    plan = ModelPlan(
+        name=model.name or "model",
+        age_groups=list(model.population.age_groups),
+        sizes=population.sizes,
+        contacts=population.contacts,
+        compartments=model.compartment_ids,
+        flows=_flows(model),
+        parameters=_fixed_parameters(experiment),
+        calculated=[(n, str(model.parameters[n].value)) for n in model.calculation_order()],
+        initial={c.id: c.init for c in model.compartments},
+        delta_t_days=model.timespan.delta_t,
+        resample_frequency=simulation.resample_frequency if simulation else None,
+    )
+    _check_fixed(experiment, plan, population)
+    return plan
+
+
+def _flows(model) -> list[Flow]:
+    flows = []
+    for t in model.transitions:
+        if t.type == "multi_mediated":
+            flows += [Flow(t.source, t.target, _rate(m.rate), c) for m in t.mediators for c in m.source]
+        else:
+            flows.append(Flow(t.source, t.target, _rate(t.rate), t.mediator))
+    return flows
+
+
+def _rate(rate: float | str) -> float | str:
+    """Return an expression of numbers alone as a number: epydemix wants a parameter in each."""
+    constant = isinstance(rate, str) and not names_in(parse_expression(rate, calls=False))
+    return evaluate_text(rate) if constant else rate
+
+
+def _fixed_parameters(experiment: Experiment) -> dict[str, float | np.ndarray]:
+    fixed: dict[str, float | np.ndarray] = {}
+    for name, parameter in experiment.model.parameters.items():
+        try:
+            if parameter.type == "scalar":
+                fixed[name] = evaluate_text(parameter.value)
+            elif parameter.type == "age_varying":
+                fixed[name] = np.array([evaluate_text(value) for value in parameter.values])
+        except UserError as error:
+            raise UserError(f"{experiment.where('model', 'parameters', name)}: {error}") from None
+    return fixed
+
+
+def _check_fixed(experiment: Experiment, plan: ModelPlan, population: Population) -> None:
+    """Refuse now what no draw can mend: rates below zero and more people than there are."""
+    values = dict(plan.parameters) | {EIGENVALUE: population.eigenvalue}
+    for name, text in plan.calculated:
+        tree = parse_expression(text)
+        if set(names_in(tree)) <= values.keys():
+            try:
+                values[name] = evaluate(tree, values)
+            except UserError as error:
+                raise UserError(f"{experiment.where('model', 'parameters', name)}: {error}") from None
+    for index, transition in enumerate(experiment.model.transitions):
+        for at, rate in transition.rates():
+            if isinstance(rate, str):
+                tree = parse_expression(rate, calls=False)
+                if not set(names_in(tree)) <= values.keys():
+                    continue
+                where = experiment.where("model", "transitions", index, *at)
+                try:
+                    value = np.min(evaluate(tree, values))
+                except UserError as error:
+                    raise UserError(f"{where}: {error}") from None
+                if value < 0:
+                    raise UserError(
+                        f'{where}: the rate "{rate}" of {transition.source} -> {transition.target} '
+                        f"is negative ({value:g})"
+                    )
+    known = {c: 0 if init in ("sampled", "calibrated") else init for c, init in plan.initial.items()}
+    try:
+        initial_people(known, plan.sizes, {})
+    except UserError as error:
+        raise UserError(f"{experiment.where('model', 'compartments')}: {population.iso}: {error}") from None
+
+
+def _trajectories(experiment: Experiment) -> int:
+    simulation = experiment.model.simulation
+    return simulation.trajectories if simulation else 10
+
+
+def _simulations(experiment, places, population, plan, seed, order, count) -> Iterator[Workload]:
+    total, parts = _trajectories(experiment), count or 1
+    bounds = [total * part // parts for part in range(parts + 1)]
+    for part in range(parts):
+        yield Workload(
+            index=part,
+            primary_id=0,
+            population=population.iso,
+            population_name=population.epydemix_name,
+            seed=seed,
+            entropy=(seed, name_number(population.iso)),
+            plan=plan,
+            start_date=experiment.model.timespan.start_date,
+            end_date=experiment.model.timespan.end_date,
+            task=Simulate(bounds[part], bounds[part + 1] - bounds[part], total, {}),
+        )
+
+
+def _samples(experiment, places, population, plan, seed, order, count) -> Iterator[Workload]:
+    sampling = experiment.modelset.sampling
+    sets = parameter_sets(sampling, seed)
+    total = _trajectories(experiment)
+    for position, draw in enumerate(sets):
+        index = order * len(sets) + position
+        start = experiment.model.timespan.start_date
+        if "start_date" in draw:
+            start = sampling.start_date.reference_date + datetime.timedelta(days=int(draw["start_date"]))
+        if start > experiment.model.timespan.end_date:
+            raise UserError(
+                f"{experiment.where('modelset', 'sampling', 'start_date')}: a sampled start date, "
+                f"{start}, is after the model's end_date {experiment.model.timespan.end_date}"
+            )
+        _check_draw(experiment, plan, population, draw)
+        yield Workload(
+            index=index,
+            primary_id=index,
+            population=population.iso,
+            population_name=population.epydemix_name,
+            seed=seed,
+            entropy=(seed, name_number(population.iso), position),
+            plan=plan,
+            start_date=start,
+            end_date=experiment.model.timespan.end_date,
+            task=Simulate(0, total, total, draw),
+            set_index=position,
+            set_count=len(sets),
+        )
+
+
+def _check_draw(
+    experiment: Experiment, plan: ModelPlan, population: Population, draw: dict[str, float]
+) -> None:
+    inits = {c: draw.get(c, init) for c, init in plan.initial.items()}
+    try:
+        initial_people(inits, plan.sizes, {})
+    except UserError as error:
+        where = experiment.where("modelset", "sampling", "compartments")
+        raise UserError(f"{where}: {population.iso}: {error}; narrow the ranges") from None
+
+
+def _calibration(experiment, places, population, plan, seed, order, count) -> Iterator[Workload]:
+    model, calibration = experiment.model, experiment.modelset.calibration
+    location = find_location(population.iso)
+    path = _data_file(calibration.observed_data_path, places.data_roots, experiment)
+    observed = []
+    for index, comparison in enumerate(calibration.comparison):
+        where = experiment.where("modelset", "calibration", "comparison", index)
+        series = read_observed(path, comparison, calibration.fitting_window, location, where)
+        _check_observed_dates(series, plan.resample_frequency, where)
+        observed.append(series)
+    calibrated_start = calibration.start_date.reference_date if calibration.start_date else None
+    start = calibrated_start or model.timespan.start_date
+    if calibration.fitting_window.end_date <= start:
+        where = experiment.where("modelset", "calibration", "fitting_window")
+        raise UserError(
+            f"{where}: the fitting window ends {calibration.fitting_window.end_date}, "
+            f"before the start {start}"
+        )
+    if calibrated_start and (plan.resample_frequency or "D")[0].isdigit():
+        where = experiment.where("model", "simulation", "resample_frequency")
+        raise UserError(
+            f"{where}: {plan.resample_frequency} depends on the start date, which is calibrated; "
+            "use W-SAT or D"
+        )
+    yield Workload(
+        index=order,
+        primary_id=order,
+        population=population.iso,
+        population_name=population.epydemix_name,
+        seed=seed,
+        entropy=(seed, name_number(population.iso)),
+        plan=plan,
+        start_date=start,
+        end_date=model.timespan.end_date,
+        task=Calibrate(
+            strategy=calibration.strategy.name,
+            options=_strategy_options(calibration.strategy),
+            max_seconds=calibration.strategy.max_seconds,
+            distance=calibration.distance_function,
+            priors={n: (d.name, list(d.args), dict(d.kwargs)) for n, d in calibration.priors().items()},
+            observed=observed,
+            fit_end=calibration.fitting_window.end_date,
+            earliest_start=calibrated_start,
+            projections=calibration.projection.n_trajectories if calibration.projection else 0,
+            generation=calibration.projection.generation_number if calibration.projection else None,
+        ),
+    )
+
+
+def _strategy_options(strategy) -> dict:
+    given = strategy.options.model_dump(exclude={"max_time", "verbose", "progress_update_interval"})
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _data_file(relative: str, roots: list[Path], experiment: Experiment) -> Path:
+    where = experiment.where("modelset", "calibration", "observed_data_path")
+    for root in roots:
+        if (root / relative).is_file():
+            return root / relative
+    raise UserError(f"{where}: no file {relative} in {listed(roots)}")
+
+
+def _check_observed_dates(observed: Observed, frequency: str | None, where: str) -> None:
+    """Observed dates that the simulation never reports would silently count as nothing."""
+    days = [d.item() for d in observed.dates[observed.fitted]]
+    if frequency and frequency.startswith("W"):
+        weekday = frequency.removeprefix("W").removeprefix("-") or "SUN"
+        wrong = [d for d in days if _WEEKDAYS[d.weekday()] != weekday]
+    elif frequency == "MS":
+        wrong = [d for d in days if d.day != 1]
+    elif frequency == "ME":
+        wrong = [d for d in days if (d + datetime.timedelta(days=1)).day != 1]
+    else:
+        wrong = []
+    if wrong:
+        raise UserError(
+            f"{where}: observed date {wrong[0]} ({wrong[0]:%A}) is not reported with "
+            f"resample_frequency {frequency}; make the two agree"
+        )

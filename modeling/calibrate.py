@@ -1,0 +1,233 @@
+"""Calibration by approximate Bayesian computation, with epydemix's ABCSampler.
+
+Methods: rejection (Tavaré et al. 1997), best fraction, and sequential Monte Carlo
+(Toni et al. 2009, doi 10.1098/rsif.2008.0172), as epydemix implements them.
+"""
+
+import datetime
+import logging
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from modeling.engine import Path, Simulator
+from modeling.failures import UserError
+from modeling.initial import InfeasibleDraw
+from modeling.randomness import CALIBRATION, PROJECTIONS, stream
+from modeling.vocabulary.distribution import Distribution, frozen_distribution
+from modeling.workload import Calibrate, Fit, Generation, Trajectories, Workload
+
+log = logging.getLogger(__name__)
+
+MOST_INFEASIBLE_IN_A_ROW = 2_000
+PROGRESS_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What a calibration found."""
+
+    parameter_names: list[str]
+    generations: list[Generation]
+    fits: list[Fit]
+    simulations: int
+    stopped_by: str
+
+
+def calibrate(workload: Workload, simulator: Simulator) -> Calibrated:
+    """Find the parameters that reproduce the observed data.
+
+    Raises
+    ------
+    UserError
+        No particle was accepted within the limits, or the priors hardly ever give a model that
+        can be simulated.
+    """
+    from epydemix.calibration import ABCSampler, mae, mape, rmse, wmape
+
+    task: Calibrate = workload.task
+    comparison = _Comparison(workload, simulator)
+    sampler = ABCSampler(
+        simulation_function=comparison.simulate,
+        priors={
+            n: frozen_distribution(Distribution(name=d, args=a, kwargs=k))
+            for n, (d, a, k) in task.priors.items()
+        },
+        parameters={},
+        observed_data=comparison.observed,
+        distance_function={"rmse": rmse, "mae": mae, "mape": mape, "wmape": wmape}[task.distance],
+        rng=stream(workload.entropy, CALIBRATION),
+    )
+    options = dict(task.options)
+    if task.max_seconds is not None:
+        options["max_time"] = datetime.timedelta(seconds=task.max_seconds)
+    started = time.monotonic()
+    found = sampler.calibrate(strategy=task.strategy, verbose=False, **options)
+    if not found.posterior_distributions or not len(found.posterior_distributions[0]):
+        raise UserError(
+            f"{workload.population}: no particle accepted in {comparison.simulations} simulations; "
+            "raise max_time, total_simulations_budget or epsilon"
+        )
+    generations = [
+        Generation(
+            number=int(number),
+            particles=particles[sampler.param_names].to_numpy(dtype=float),
+            weights=np.asarray(found.weights[number], dtype=float) / np.sum(found.weights[number]),
+            distances=np.asarray(found.distances[number], dtype=float),
+        )
+        for number, particles in sorted(found.posterior_distributions.items())
+    ]
+    last = found.selected_trajectories[generations[-1].number]
+    return Calibrated(
+        parameter_names=list(sampler.param_names),
+        generations=generations,
+        fits=comparison.split(np.stack([path["data"] for path in last])),
+        simulations=comparison.simulations,
+        stopped_by=_stopped_by(task, generations, comparison.simulations, time.monotonic() - started),
+    )
+
+
+def project(
+    workload: Workload, simulator: Simulator, calibrated: Calibrated
+) -> tuple[Trajectories, np.ndarray]:
+    """Simulate particles of the posterior to the model's last day.
+
+    Returns
+    -------
+    Trajectories
+        All on the calendar of the earliest start date. Before its own start a trajectory stands
+        still: people as on its first day, nobody moving.
+    ndarray, shape (trajectories, parameters)
+        The particle behind each.
+    """
+    task: Calibrate = workload.task
+    number = calibrated.generations[-1].number if task.generation is None else task.generation
+    chosen = [g for g in calibrated.generations if g.number == number]
+    if not chosen:
+        raise UserError(
+            f"{workload.population}: projections from generation {number}, but calibration ended after "
+            f"{len(calibrated.generations)} (stopped by {calibrated.stopped_by}); leave generation_number out"
+        )
+    calendar = simulator.calendar(workload.start_date, workload.end_date)
+    plan = simulator.plan
+    people = np.zeros((task.projections, len(plan.compartment_series), len(calendar)), dtype=np.int32)
+    moved = np.zeros((task.projections, len(plan.transition_series), len(calendar)), dtype=np.int32)
+    particles = np.zeros((task.projections, len(calibrated.parameter_names)))
+    for index in range(task.projections):
+        rng = stream(workload.entropy, PROJECTIONS, index)
+        particles[index] = chosen[0].particles[rng.choice(len(chosen[0].weights), p=chosen[0].weights)]
+        draw = dict(zip(calibrated.parameter_names, particles[index].tolist(), strict=True))
+        path = simulator.run(draw, start_of(workload, draw), workload.end_date, rng)
+        before = _steps_before(path, calendar)
+        people[index, :, :before] = path.initial[:, None]
+        people[index, :, before:] = path.in_compartments
+        moved[index, :, before:] = path.by_transition
+    trajectories = Trajectories(calendar, plan.compartment_series, plan.transition_series, people, moved)
+    return trajectories, particles
+
+
+def start_of(workload: Workload, draw: dict[str, float]) -> datetime.date:
+    """Return the first simulated day of a draw; its start date counts days from the earliest."""
+    return workload.start_date + datetime.timedelta(days=round(draw.get("start_date", 0)))
+
+
+class _Comparison:
+    """The simulation function of the sampler: a draw in, counts on the observed dates out."""
+
+    def __init__(self, workload: Workload, simulator: Simulator):
+        self.workload, self.simulator = workload, simulator
+        self.task: Calibrate = workload.task
+        self.calendar = simulator.calendar(workload.start_date, self.task.fit_end)
+        names = simulator.plan.transition_series
+        self.rows = [[names.index(name) for name in o.series] for o in self.task.observed]
+        self.columns = [self._columns(o) for o in self.task.observed]
+        self.observed = np.concatenate([o.values[o.fitted] for o in self.task.observed])
+        self.simulations = 0
+        self._infeasible_in_a_row = 0
+        self._said = time.monotonic()
+
+    def simulate(self, params: dict) -> dict:
+        """Return {"data": counts}, shape (observed values,); what cannot be simulated is never accepted."""
+        rng = params["rng"]
+        draw = {name: float(params[name]) for name in self.task.priors}
+        self.simulations += 1
+        self._report()
+        try:
+            path = self.simulator.run(draw, start_of(self.workload, draw), self.task.fit_end, rng)
+        except InfeasibleDraw as error:
+            return {"data": self._never_accepted(error)}
+        self._infeasible_in_a_row = 0
+        moved = np.zeros((len(path.by_transition), len(self.calendar)))
+        moved[:, _steps_before(path, self.calendar) :] = path.by_transition
+        counts = [
+            np.where(columns < 0, 0, moved[rows].sum(axis=0)[columns])
+            for rows, columns in zip(self.rows, self.columns, strict=True)
+        ]
+        return {"data": np.concatenate(counts)}
+
+    def split(self, data: np.ndarray) -> list[Fit]:
+        """Cut values of shape (particles, observed values) back into one Fit a series."""
+        ends = np.cumsum([int(o.fitted.sum()) for o in self.task.observed])[:-1]
+        return [
+            Fit(o, part) for o, part in zip(self.task.observed, np.split(data, ends, axis=1), strict=True)
+        ]
+
+    def _columns(self, observed) -> np.ndarray:
+        """Return the place of each fitted date in the calendar; -1 before the first day."""
+        wanted = observed.dates[observed.fitted].astype("datetime64[s]")
+        columns = np.searchsorted(self.calendar, wanted)
+        early = wanted < self.calendar[0]
+        found = self.calendar[np.minimum(columns, len(self.calendar) - 1)] == wanted
+        if not (found | early).all():
+            missing = wanted[~(found | early)][0].astype("datetime64[D]")
+            raise UserError(
+                f"{self.workload.population}: observed date {missing} is not among the simulated dates "
+                f"{self.calendar[0].astype('datetime64[D]')} to {self.calendar[-1].astype('datetime64[D]')}; "
+                "set simulation.resample_frequency to the dates of the data"
+            )
+        return np.where(early, -1, columns)
+
+    def _never_accepted(self, error: InfeasibleDraw) -> np.ndarray:
+        self._infeasible_in_a_row += 1
+        if self._infeasible_in_a_row >= MOST_INFEASIBLE_IN_A_ROW:
+            raise UserError(
+                f"{self.workload.population}: {MOST_INFEASIBLE_IN_A_ROW} draws in a row cannot be simulated "
+                f"(the last: {error}); narrow the priors"
+            )
+        # a distance of nan fails every comparison with epsilon; the best fraction sorts, so it needs inf
+        worst = np.inf if self.task.strategy == "top_fraction" else np.nan
+        return np.full(len(self.observed), worst)
+
+    def _report(self) -> None:
+        if time.monotonic() - self._said > PROGRESS_SECONDS:
+            log.info("%s: %d simulations", self.workload.population, self.simulations)
+            self._said = time.monotonic()
+
+
+def _steps_before(path: Path, calendar: np.ndarray) -> int:
+    """Return how many dates of the calendar come before the path's first."""
+    before = len(calendar) - len(path.dates)
+    if before < 0 or (calendar[before:] != path.dates).any():
+        raise UserError(
+            "a calibrated start date needs dates that do not depend on it; "
+            "set simulation.resample_frequency to D or W-SAT"
+        )
+    return before
+
+
+def _stopped_by(task: Calibrate, generations: list[Generation], simulations: int, seconds: float) -> str:
+    """Return the limit that ended a calibration early, or an empty string."""
+    options = task.options
+    if task.strategy == "top_fraction":
+        return ""
+    asked = options.get("num_generations" if task.strategy == "smc" else "num_particles")
+    reached = len(generations) if task.strategy == "smc" else len(generations[-1].weights)
+    if reached >= asked:
+        return ""
+    if task.max_seconds is not None and seconds > task.max_seconds:
+        return "max_time"
+    budget = options.get("total_simulations_budget")
+    if budget is not None and simulations > budget:
+        return "total_simulations_budget"
+    return "minimum_epsilon"

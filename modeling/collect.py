@@ -1,0 +1,75 @@
+"""Stage C's work: results stream in, tables grow, and one panel a population stays."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from modeling.outputs import Ensemble, OutputTables
+from modeling.panels import Panel, add_parameter_set, calibration_panel, simulation_panel
+from modeling.vocabulary import Output
+from modeling.workload import Result
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The files of the tables, and what the charts and the report show."""
+
+    files: list[Path]
+    panels: list[Panel]
+    results: int
+
+
+class Collector:
+    """Takes results in the order of their index; nothing of them is kept but the panels.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the tables are written.
+    """
+
+    def __init__(self, output: Output, folder: Path):
+        self.output = output
+        self._tables = OutputTables(output, folder)
+        self._panels: dict[str, Panel] = {}
+        self._ensemble: Ensemble | None = None
+        self._results = 0
+
+    def add(self, result: Result) -> None:
+        """Take one checked result.
+
+        Raises
+        ------
+        UserError
+            The result lacks a series that the output asks for.
+        """
+        self._results += 1
+        if result.kind == "calibration":
+            self._tables.add_result(result)
+            self._panels[result.population] = calibration_panel(result)
+            return
+        if self._ensemble is not None and self._ensemble.primary_id == result.primary_id:
+            self._tables.add_result(result, first_trajectory=self._ensemble.count)
+            self._ensemble.add(result)
+        else:
+            self._finish_ensemble()
+            self._tables.add_result(result)
+            self._ensemble = Ensemble(result)
+
+    def finish(self) -> Collected:
+        """Close the tables."""
+        self._finish_ensemble()
+        return Collected(self._tables.close(), list(self._panels.values()), self._results)
+
+    def _finish_ensemble(self) -> None:
+        ensemble, self._ensemble = self._ensemble, None
+        if ensemble is None:
+            return
+        self._tables.add_ensemble(ensemble)
+        if ensemble.set_count == 1:
+            self._panels[ensemble.population] = simulation_panel(ensemble, self.output)
+            return
+        if ensemble.population not in self._panels:
+            panel = simulation_panel(ensemble, self.output)
+            panel.trajectories = 0
+            self._panels[ensemble.population] = panel
+        add_parameter_set(self._panels[ensemble.population], ensemble, self.output)

@@ -1,0 +1,174 @@
+"""Trajectories drawn by epydemix itself, one at a time."""
+
+import datetime
+from ast import unparse
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from epydemix.model import EpiModel, simulate
+from epydemix.population import Population
+from epydemix.utils import compute_simulation_dates
+
+from modeling.expressions import evaluate, names_in, parse_expression
+from modeling.failures import UserError
+from modeling.initial import InfeasibleDraw, initial_people
+from modeling.workload import EIGENVALUE, ModelPlan
+
+
+@dataclass(frozen=True)
+class Path:
+    """One trajectory.
+
+    Attributes
+    ----------
+    dates : ndarray of datetime64[s], shape (dates,)
+    in_compartments : ndarray of int, shape (compartment series, dates)
+    by_transition : ndarray of int, shape (transition series, dates)
+    initial : ndarray of int, shape (compartment series,)
+        People on the first day.
+    """
+
+    dates: np.ndarray
+    in_compartments: np.ndarray
+    by_transition: np.ndarray
+    initial: np.ndarray
+
+
+class Simulator:
+    """A model plan made ready for many draws."""
+
+    def __init__(self, plan: ModelPlan):
+        self.plan = plan
+        self._eigenvalue = float(np.linalg.eigvals(sum(plan.contacts.values())).real.max())
+        self._calculated = [(name, parse_expression(text)) for name, text in plan.calculated]
+        self._rates = [parse_expression(f.rate, calls=False) for f in plan.flows if isinstance(f.rate, str)]
+        self._model = _epydemix_model(plan)
+        self._calendars: dict[tuple, tuple] = {}
+
+    def values(self, draw: dict[str, float]) -> dict[str, float | np.ndarray]:
+        """Return every parameter's value: a float, or an ndarray of shape (groups,).
+
+        Raises
+        ------
+        UserError
+            A calculated parameter that is not finite.
+        """
+        values = dict(self.plan.parameters) | {k: v for k, v in draw.items() if k not in self.plan.initial}
+        values.pop("start_date", None)
+        for name, tree in self._calculated:
+            values[name] = evaluate(tree, values | {EIGENVALUE: self._eigenvalue})
+        return values
+
+    def run(
+        self,
+        draw: dict[str, float],
+        start: datetime.date,
+        end: datetime.date,
+        rng: np.random.Generator,
+    ) -> Path:
+        """Simulate one trajectory.
+
+        Parameters
+        ----------
+        draw : dict
+            Sampled or calibrated parameters and compartments.
+        start, end : date
+            First and last simulated day.
+
+        Raises
+        ------
+        InfeasibleDraw
+            The draw gives a negative rate or more people than there are.
+        """
+        drawn_people = {c: v for c, v in draw.items() if c in self.plan.initial}
+        people = self._initial(drawn_people)
+        values = self.values(draw)
+        self._refuse_negative_rates(values, draw)
+        # one row for all time steps: epydemix takes a one-dimensional array for a time series
+        self._model.parameters = {
+            k: v.reshape(1, -1) if isinstance(v, np.ndarray) else v for k, v in values.items()
+        }
+        dates, contacts = self._calendar(start, end)
+        trajectory = simulate(
+            self._model,
+            start_date=start,
+            end_date=end,
+            initial_conditions_dict=people,
+            dt=self.plan.delta_t_days,
+            resample_frequency=self.plan.resample_frequency,
+            rng=rng,
+            simulation_dates=dates,
+            contact_matrices=contacts,
+        )
+        return Path(
+            dates=np.asarray(trajectory.dates, dtype="datetime64[s]"),
+            in_compartments=_counts(trajectory.compartments),
+            by_transition=_counts(trajectory.transitions),
+            initial=_with_totals(people, self.plan),
+        )
+
+    def calendar(self, start: datetime.date, end: datetime.date) -> np.ndarray:
+        """Return the dates on which a trajectory is reported, datetime64[s], shape (dates,)."""
+        dates, _ = self._calendar(start, end)
+        frequency = self.plan.resample_frequency
+        if frequency is None or pd.infer_freq(dates) == frequency:
+            return np.asarray(dates, dtype="datetime64[s]")
+        return np.asarray(pd.Series(0, index=dates).resample(frequency).last().index, dtype="datetime64[s]")
+
+    def _calendar(self, start: datetime.date, end: datetime.date) -> tuple:
+        """Return the simulated dates and their contact matrices; a start date comes back often."""
+        key = (start, end)
+        if key not in self._calendars:
+            dates = compute_simulation_dates(start, end, dt=self.plan.delta_t_days)
+            self._model.compute_contact_reductions(dates)
+            self._calendars[key] = (dates, [self._model.Cs[date] for date in dates])
+        return self._calendars[key]
+
+    def _initial(self, drawn_people: dict[str, float]) -> dict[str, np.ndarray]:
+        if all(init is None for init in self.plan.initial.values()):
+            return self._epydemix_default()
+        return initial_people(self.plan.initial, self.plan.sizes, drawn_people)
+
+    def _epydemix_default(self) -> dict[str, np.ndarray]:
+        """Without any init: epydemix's own, 0.05 % infectious; whom it rounds away stays in the largest."""
+        people = {
+            c: np.asarray(n, dtype=np.int64)
+            for c, n in self._model.create_default_initial_conditions().items()
+        }
+        largest = max(people, key=lambda c: people[c].sum())
+        people[largest] = people[largest] + self.plan.sizes - sum(people.values())
+        return people
+
+    def _refuse_negative_rates(self, values: dict, draw: dict) -> None:
+        for tree in self._rates:
+            rate = evaluate(tree, {name: values[name] for name in names_in(tree)})
+            if np.min(rate) < 0:
+                message = f'the rate "{unparse(tree)}" is negative ({float(np.min(rate)):g})'
+                raise InfeasibleDraw(message) if draw else UserError(message)
+
+
+def _epydemix_model(plan: ModelPlan) -> EpiModel:
+    model = EpiModel(name=plan.name, compartments=list(plan.compartments))
+    population = Population(name=plan.name)
+    population.add_population(Nk=plan.sizes, Nk_names=list(plan.age_groups))
+    for layer, matrix in plan.contacts.items():
+        population.add_contact_matrix(matrix, layer_name=layer)
+    model.set_population(population)
+    for flow in plan.flows:
+        if flow.mediator is None:
+            model.add_transition(flow.source, flow.target, kind="spontaneous", params=flow.rate)
+        else:
+            model.add_transition(flow.source, flow.target, kind="mediated", params=(flow.rate, flow.mediator))
+    return model
+
+
+def _counts(series: dict[str, np.ndarray]) -> np.ndarray:
+    """Stack the series as integers; 32 bits hold any population but the world's."""
+    stacked = np.stack(list(series.values()))
+    return stacked.astype(np.int32 if stacked.max(initial=0) < 2**31 else np.int64)
+
+
+def _with_totals(people: dict[str, np.ndarray], plan: ModelPlan) -> np.ndarray:
+    rows = [np.append(people[c], people[c].sum()) for c in plan.compartments]
+    return np.concatenate(rows)

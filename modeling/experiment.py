@@ -1,0 +1,195 @@
+"""An experiment folder: its YAML files found by their content and validated together.
+
+What the words mean is in vocabulary/; turning them into workloads is in build.py.
+"""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from modeling.failures import UserError, did_you_mean, listed
+from modeling.vocabulary import Model, Modelset, Output
+from modeling.vocabulary.base import Piece, Problems
+from modeling.vocabulary.output import DEFAULT_OUTPUT
+from modeling.yaml_source import YamlSource, read_yaml
+
+KINDS: dict[str, type[Piece]] = {"model": Model, "modelset": Modelset, "output": Output}
+
+
+class InvalidExperiment(UserError):
+    """One or more mistakes in an experiment; the message is the first and how many more there are."""
+
+    def __init__(self, problems: list[str]):
+        self.problems = problems
+        more = len(problems) - 1
+        tail = f" (and {more} more; `invoke validate` lists them)" if more else ""
+        super().__init__(problems[0] + tail)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A validated experiment."""
+
+    sources: dict[str, YamlSource]
+    model: Model
+    modelset: Modelset | None
+    output: Output
+
+    @property
+    def workflow(self) -> str:
+        """Return "simulation", "sampling" or "calibration"."""
+        if self.modelset is None:
+            return "simulation"
+        return "sampling" if self.modelset.sampling else "calibration"
+
+    def where(self, kind: str, *at: str | int) -> str:
+        """Return "file:line" of a key, for messages."""
+        return self.sources[kind].where((kind, *at))
+
+
+def find_sources(folder: Path, output_file: Path | None = None) -> dict[str, YamlSource]:
+    """Return the YAML files of an experiment by their top-level key.
+
+    Parameters
+    ----------
+    folder : Path
+        The experiment's config folder.
+    output_file : Path, optional
+        The output file to use instead of the folder's.
+
+    Raises
+    ------
+    UserError
+        No folder, no model, two files of one kind, or a file of no kind.
+    """
+    if not folder.is_dir():
+        parent = folder.parent.parent  # experiments/<id>/config
+        known = sorted(p.parent.name for p in parent.glob("*/config")) if parent.is_dir() else []
+        near = did_you_mean(folder.parent.name, known)
+        raise UserError(f"{folder}: no such experiment{near}; there are: {listed(known) or 'none'}")
+    sources: dict[str, YamlSource] = {}
+    for path in sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml")):
+        source = read_yaml(path)
+        kind = _kind(source)
+        if kind == "output" and output_file is not None:
+            continue
+        if kind in sources:
+            also = sources[kind].path.name
+            raise UserError(f'{path.name} and {also} both hold "{kind}"; keep one of them in {folder}')
+        sources[kind] = source
+    if output_file is not None:
+        source = read_yaml(output_file)
+        if _kind(source) != "output":
+            raise UserError(f'{output_file.name}: the output configuration must hold "output"')
+        sources["output"] = source
+    if "model" not in sources:
+        raise UserError(f'{folder}: no YAML file holds "model"')
+    return sources
+
+
+def _kind(source: YamlSource) -> str:
+    keys = list(source.data) if isinstance(source.data, dict) else []
+    if len(keys) != 1 or keys[0] not in KINDS:
+        found = listed(keys) or "nothing"
+        near = did_you_mean(keys[0], KINDS) if keys else ""
+        raise UserError(
+            f"{source.path.name}: one top-level key model, modelset or output is expected; "
+            f"found {found}{near}"
+        )
+    return keys[0]
+
+
+def load_experiment(folder: Path, output_file: Path | None = None) -> Experiment:
+    """Read and validate an experiment.
+
+    Raises
+    ------
+    InvalidExperiment
+        Anything wrong, each mistake with its file and line.
+    UserError
+        The files cannot be told apart or read.
+    """
+    sources = find_sources(folder, output_file)
+    problems: list[str] = []
+    parsed: dict[str, Any] = {}
+    for kind, source in sources.items():
+        try:
+            parsed[kind] = KINDS[kind].model_validate(source.data[kind])
+        except ValidationError as error:
+            problems += _pydantic_problems(error, source, kind)
+    if problems:
+        raise InvalidExperiment(problems)
+
+    model, modelset = parsed["model"], parsed.get("modelset")
+    output = parsed.get("output", DEFAULT_OUTPUT)
+    experiment = Experiment(sources, model, modelset, output)
+    found = {"model": _model_problems(model, modelset), "output": output.problems(model)}
+    if modelset is not None:
+        found["modelset"] = modelset.problems(model)
+    for kind, at_and_message in found.items():
+        problems += [f"{experiment.where(kind, *at)}: {message}" for at, message in at_and_message]
+    problems += [f"{experiment.where(kind, *at)}: {message}" for kind, at, message in _not_built(experiment)]
+    if problems:
+        raise InvalidExperiment(problems)
+    return experiment
+
+
+def load_output(folder: Path, output_file: Path | None = None) -> Output:
+    """Read the output configuration alone, for stage C; a default one where the folder has none."""
+    source = find_sources(folder, output_file).get("output")
+    if source is None:
+        return DEFAULT_OUTPUT
+    try:
+        return Output.model_validate(source.data["output"])
+    except ValidationError as error:
+        raise InvalidExperiment(_pydantic_problems(error, source, "output")) from None
+
+
+def _pydantic_problems(error: ValidationError, source: YamlSource, kind: str) -> list[str]:
+    """Return pydantic's errors as "file:line: key: what is wrong", one a place."""
+    lines: dict[str, str] = {}
+    for problem in error.errors():
+        context = problem.get("ctx", {})
+        location = (kind, *problem["loc"], *context.get("at", ()))
+        # a union reports every branch; the branch's name is no key of the file
+        known = tuple(location[: max(i for i in range(len(location) + 1) if location[:i] in source.lines)])
+        message = problem["msg"].removeprefix("Value error, ")
+        missing = [problem["loc"][-1]] if problem["type"] == "missing" else []
+        if missing:
+            message = f'"{missing[0]}" is missing'
+        name = ".".join(str(k) for k in known[1:]) if not context.get("at") else ""
+        shown = f"{name}: {message}" if name else message
+        lines.setdefault(f"{source.where(location)}{known}{missing}", f"{source.where(location)}: {shown}")
+    return list(lines.values())
+
+
+def _model_problems(model: Model, modelset: Modelset | None) -> Problems:
+    yield from model.problems()
+    if modelset is None:
+        if model.population.name is None:
+            yield ("population",), 'without a modelset the model needs "population.name", e.g. US-MA'
+        for word in ("sampled", "calibrated"):
+            if marked := sorted(model.marked(word)):
+                yield (), f"{listed(marked)}: {word} values need a modelset file"
+
+
+def _not_built(experiment: Experiment):
+    """Parts of the vocabulary that this version does not build: refused, never ignored."""
+    model, output = experiment.model, experiment.output
+    hint = "is not built into this version; leave it out, or use MODELING_SUITE=epymodelingsuite"
+    for section in ("vaccination", "seasonality", "interventions"):
+        if getattr(model, section):
+            yield "model", (section,), f"{section} {hint}"
+    if "output" in experiment.sources:
+        for section in ("flusight_format", "covid19_format", "flusmh_format"):
+            if getattr(output, section):
+                yield "output", (section,), f"{section} {hint}"
+        if "parquet" in output.table_formats and not importlib.util.find_spec("pyarrow"):
+            yield (
+                "output",
+                ("table_formats",),
+                "Parquet tables need the package pyarrow; install it, or use csv",
+            )

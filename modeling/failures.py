@@ -1,0 +1,29 @@
+"""The two failures a person or a retry can mend; any other exception is a bug of ours."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """The experiment, the data or a setting is wrong: one line that says what, where, and how to mend it."""
+
+    exit_code = 2
+
+
+class TemporaryFault(Exception):
+    """A passing fault of a network or a service: the same task may succeed when it is run again."""
+
+    exit_code = 75
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ' (did you mean "x"?)' where a known name is near, else an empty string."""
+    near = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
+    return f' (did you mean "{near[0]}"?)' if near else ""
+
+
+def listed(names: Iterable[str], most: int = 8) -> str:
+    """Return 'a, b, c' and how many more there are, for the end of a one-line message."""
+    names = [str(n) for n in names]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

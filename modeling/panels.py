@@ -1,0 +1,136 @@
+"""What the charts and the report keep of each result: a few curves and numbers.
+
+A result is thrown away once its panel is made, so stage C's memory does not grow with them.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from modeling.outputs import Ensemble
+from modeling.statistics import weighted_quantiles
+from modeling.vocabulary import Output
+from modeling.workload import Observed, Result
+
+LEVELS = [0.025, 0.05, 0.25, 0.5, 0.75, 0.95, 0.975]
+MOST_SERIES = 4  # charts a population
+MOST_LINES = 60  # parameter sets drawn a population
+BINS = 20
+
+
+@dataclass(frozen=True)
+class Fan:
+    """Quantile curves. `curves` has shape (LEVELS, dates)."""
+
+    dates: np.ndarray
+    curves: np.ndarray
+
+
+@dataclass
+class SeriesPanel:
+    """One chart: a simulated series and, where there is one, its observed counterpart."""
+
+    label: str
+    observed: Observed | None = None
+    fit: Fan | None = None
+    projection: Fan | None = None
+    lines: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # dates, median of a set
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """One parameter's marginal posterior: weighted quantiles at 0.05, 0.5, 0.95 and a histogram."""
+
+    name: str
+    low: float
+    median: float
+    high: float
+    edges: np.ndarray
+    density: np.ndarray
+
+
+@dataclass
+class Panel:
+    """One population in the charts and the report."""
+
+    population: str
+    population_name: str
+    kind: str  # simulation, sampling or calibration
+    series: list[SeriesPanel]
+    trajectories: int = 0
+    sets: int = 1
+    posteriors: list[Posterior] = field(default_factory=list)
+    generations: list[tuple[int, float, float]] = field(default_factory=list)  # number, largest distance, ESS
+    simulations: int = 0
+    stopped_by: str = ""
+
+
+def calibration_panel(result: Result) -> Panel:
+    """Return the panel of a calibration: fit and projection of each observed series."""
+    series = []
+    for fit in result.fits:
+        dates = fit.observed.dates[fit.observed.fitted]
+        panel = SeriesPanel(fit.observed.label, fit.observed)
+        panel.fit = Fan(dates, weighted_quantiles(fit.values, result.generations[-1].weights, LEVELS))
+        if result.trajectories is not None:
+            values = result.trajectories.summed(fit.observed.series)
+            panel.projection = Fan(result.trajectories.dates, np.quantile(values, LEVELS, axis=0))
+        series.append(panel)
+    last = result.generations[-1]
+    return Panel(
+        population=result.population,
+        population_name=result.population_name,
+        kind="calibration",
+        series=series,
+        trajectories=result.trajectories.count if result.trajectories else 0,
+        posteriors=[
+            _posterior(name, last.particles[:, i], last.weights)
+            for i, name in enumerate(result.parameter_names)
+        ],
+        generations=[
+            (g.number, float(g.distances.max()), float(1 / np.sum(g.weights**2))) for g in result.generations
+        ],
+        simulations=result.simulations,
+        stopped_by=result.stopped_by,
+    )
+
+
+def simulation_panel(ensemble: Ensemble, output: Output) -> Panel:
+    """Return the panel of an ensemble of fixed parameters."""
+    series = [
+        SeriesPanel(name, projection=Fan(ensemble.dates, np.quantile(ensemble.series(name), LEVELS, axis=0)))
+        for name in charted_series(ensemble, output)
+    ]
+    kind = "sampling" if ensemble.set_count > 1 else "simulation"
+    return Panel(
+        ensemble.population, ensemble.population_name, kind, series, ensemble.count, ensemble.set_count
+    )
+
+
+def add_parameter_set(panel: Panel, ensemble: Ensemble, output: Output) -> None:
+    """Add one more parameter set of the panel's population, as lines of its medians."""
+    panel.trajectories += ensemble.count
+    step = -(-ensemble.set_count // MOST_LINES)
+    if ensemble.set_index % step == 0:
+        for chart in panel.series:
+            chart.lines.append((ensemble.dates, np.median(ensemble.series(chart.label), axis=0)))
+
+
+def charted_series(ensemble: Ensemble, output: Output) -> list[str]:
+    """Return the series to draw: those the output names, else the first transition and compartments."""
+    chosen: list[str] = []
+    for section in (output.quantiles, output.trajectories):
+        for names in (section.transitions, section.compartments) if section else ():
+            chosen += names if isinstance(names, list) else []
+    known = (*ensemble.transitions, *ensemble.compartments)
+    chosen = [name for name in dict.fromkeys(chosen) if name in known]
+    if not chosen:
+        chosen = [n for n in ensemble.transitions if n.endswith("_total")][:1]
+        chosen += [n for n in ensemble.compartments if n.endswith("_total")]
+    return chosen[:MOST_SERIES]
+
+
+def _posterior(name: str, values: np.ndarray, weights: np.ndarray) -> Posterior:
+    low, median, high = weighted_quantiles(values[:, None], weights, [0.05, 0.5, 0.95])[:, 0]
+    density, edges = np.histogram(values, bins=BINS, weights=weights, density=bool(np.ptp(values)))
+    return Posterior(name, float(low), float(median), float(high), edges, density)

@@ -1,0 +1,240 @@
+"""Populations from epydemix-data: age groups, sizes and contact matrices.
+
+Read here and not through epydemix, so that stage A starts without it; a test holds the two equal.
+Layout: https://github.com/epistorm/epydemix-data
+"""
+
+import csv
+import io
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from modeling.failures import TemporaryFault, UserError, did_you_mean
+from modeling.vocabulary.model import OLDEST_AGE, age_bounds
+
+LAYERS = ("school", "work", "home", "community")  # the order in which epydemix adds them up
+DATA_VERSION = "v1.1.0"
+DOWNLOAD_URL = f"https://raw.githubusercontent.com/epistorm/epydemix-data/{DATA_VERSION}"
+DOWNLOAD_TIMEOUT_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Location:
+    """One row of locations.csv: the names a place goes by."""
+
+    iso: str
+    name: str
+    epydemix_name: str
+    fips: str
+
+    def is_called(self, text: str) -> bool:
+        """Tell whether a column of observed data means this place: by ISO, FIPS, name or "MA"."""
+        text = text.strip()
+        own = {self.iso, self.name, self.epydemix_name, self.iso.removeprefix("US-")}
+        return text in own or (bool(self.fips) and text.zfill(2) == self.fips.zfill(2))
+
+
+@dataclass(frozen=True)
+class Population:
+    """People and their contacts.
+
+    Attributes
+    ----------
+    age_groups : list of str
+    sizes : ndarray of int, shape (groups,)
+        People.
+    contacts : dict of str to ndarray, shape (groups, groups)
+        By layer: contacts a person of the row's group has with the column's group [1/day].
+    """
+
+    iso: str
+    name: str
+    epydemix_name: str
+    age_groups: list[str]
+    sizes: np.ndarray
+    contacts: dict[str, np.ndarray]
+
+    @property
+    def eigenvalue(self) -> float:
+        """Largest eigenvalue of the contact matrix over all layers [1/day]."""
+        return float(np.linalg.eigvals(sum(self.contacts.values())).real.max())
+
+
+@cache
+def locations() -> dict[str, Location]:
+    """Return every known location by its ISO 3166 code."""
+    with open(Path(__file__).with_name("locations.csv"), newline="", encoding="utf-8") as file:
+        return {row["iso"]: Location(**row) for row in csv.DictReader(file)}
+
+
+def find_location(code: str) -> Location:
+    """Return the location of an ISO 3166 code, or of a name as epydemix-data spells it."""
+    known = locations()
+    if code in known:
+        return known[code]
+    for location in known.values():
+        if code == location.epydemix_name:
+            return location
+    near = did_you_mean(code, known) or did_you_mean(code.upper(), known)
+    raise UserError(f'"{code}" is not a known population{near}; use an ISO 3166 code such as US-MA')
+
+
+def expand_all(codes: list[str]) -> list[str]:
+    """Return the codes, with "all" as the United States, its states, DC and Puerto Rico."""
+    if "all" not in codes:
+        return [find_location(code).iso for code in codes]
+    return [iso for iso in locations() if iso == "US" or iso.startswith("US-")]
+
+
+def load_population(code: str, age_groups: list[str], folders: list[Path], cache_folder: Path) -> Population:
+    """Load one population.
+
+    Parameters
+    ----------
+    code : str
+        ISO 3166 code.
+    age_groups : list of str
+        e.g. ["0-4", "5-17", "18+"].
+    folders : list of Path
+        Folders in epydemix-data's layout, searched in order.
+    cache_folder : Path
+        Where downloaded files are kept, for what no folder has.
+
+    Raises
+    ------
+    UserError
+        Unknown code, files that are missing or wrong, age groups the data cannot give.
+    TemporaryFault
+        The download failed.
+    """
+    location = find_location(code)
+    files = _PopulationFiles(location, folders, cache_folder)
+    ages, people = files.age_distribution()
+    source = files.contact_source()
+    matrices = {layer: files.contact_matrix(source, layer) for layer in LAYERS}
+    size = len(matrices[LAYERS[0]])
+    if size == 16:  # five-year groups to 75+, as in Prem et al. (2017, 2021)
+        starts = [5 * i for i in range(16)]
+        people = np.array([people[(ages >= a) & (ages < b)].sum() for a, b in _spans(starts)])
+    elif size == len(ages):
+        starts = list(ages)
+    else:
+        raise UserError(
+            f"{files.describe()}: contact matrices of {size} groups fit no age distribution of {len(ages)}"
+        )
+    membership = _membership(age_groups, starts, location)
+    sizes = membership @ people
+    if not (sizes > 0).all():
+        raise UserError(f"{files.describe()}: nobody lives in age group {age_groups[int(np.argmin(sizes))]}")
+    contacts = {
+        layer: (membership @ (matrix * people[:, None]) @ membership.T) / sizes[:, None]
+        for layer, matrix in matrices.items()
+    }
+    return Population(location.iso, location.name, location.epydemix_name, list(age_groups), sizes, contacts)
+
+
+def _spans(starts: list[int]) -> list[tuple[int, int]]:
+    return list(zip(starts, [*starts[1:], 1_000], strict=True))
+
+
+def _membership(age_groups: list[str], starts: list[int], location: Location) -> np.ndarray:
+    """Return 1 where a data group (column) belongs to a wanted group (row)."""
+    rows = []
+    for group in age_groups:
+        first, last = age_bounds(group)
+        rows.append([first <= a and (b - 1 <= last or last == OLDEST_AGE) for a, b in _spans(starts)])
+    membership = np.array(rows, dtype=int)
+    for column, start in enumerate(starts):
+        if membership[:, column].sum() != 1:
+            raise UserError(
+                f"{location.iso}: the data have age groups starting at {', '.join(map(str, starts[:20]))}; "
+                f"the model's groups cut the one from {start}"
+            )
+    return membership
+
+
+class _PopulationFiles:
+    """The CSV files of one location, from the first folder that has it, else downloaded once."""
+
+    def __init__(self, location: Location, folders: list[Path], cache_folder: Path):
+        self.location = location
+        place = f"data/{location.epydemix_name}"
+        self.folder = next((f for f in folders if (f / place).is_dir()), None)
+        self.cache_folder = cache_folder / f"epydemix-data-{DATA_VERSION}"
+        self.searched = folders
+
+    def describe(self) -> str:
+        return f"{self.location.iso} in {self.folder or self.cache_folder}"
+
+    def read(self, relative: str) -> str:
+        if self.folder is not None:
+            try:
+                return (self.folder / relative).read_text(encoding="utf-8")
+            except OSError as error:
+                raise UserError(
+                    f"{self.folder / relative}: {error.strerror}; the population data are incomplete"
+                ) from None
+        cached = self.cache_folder / relative
+        if not cached.is_file():
+            _download(f"{DOWNLOAD_URL}/{relative}", cached, self.location.iso, self.searched)
+        return cached.read_text(encoding="utf-8")
+
+    def age_distribution(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return first ages and people, both of shape (rows,)."""
+        relative = f"data/{self.location.epydemix_name}/demographic/age_distribution.csv"
+        try:
+            rows = list(csv.DictReader(io.StringIO(self.read(relative))))
+            ages = np.array([int(row["group_name"].rstrip("+").split("-")[0]) for row in rows])
+            people = np.array([int(float(row["value"])) for row in rows])
+        except (KeyError, ValueError, AttributeError) as error:
+            raise UserError(
+                f"{self.describe()}: {relative} needs columns group_name and value ({error})"
+            ) from None
+        if len(ages) == 0 or (people < 0).any() or ages[0] != 0 or (np.diff(ages) <= 0).any():
+            raise UserError(f"{self.describe()}: {relative} needs ages from 0 upwards and counts of people")
+        return ages, people
+
+    def contact_source(self) -> str:
+        rows = csv.DictReader(io.StringIO(self.read("locations.csv")))
+        for row in rows:
+            if row.get("location") == self.location.epydemix_name and row.get("primary_contact_source"):
+                return row["primary_contact_source"]
+        raise UserError(f"{self.describe()}: locations.csv has no primary_contact_source for it")
+
+    def contact_matrix(self, source: str, layer: str) -> np.ndarray:
+        relative = f"data/{self.location.epydemix_name}/contact_matrices/{source}/contacts_matrix_{layer}.csv"
+        try:
+            matrix = np.loadtxt(io.StringIO(self.read(relative)), delimiter=",", ndmin=2)
+        except ValueError as error:
+            raise UserError(f"{self.describe()}: {relative}: {error}") from None
+        if matrix.shape[0] != matrix.shape[1] or not np.isfinite(matrix).all() or (matrix < 0).any():
+            raise UserError(f"{self.describe()}: {relative} must be a square table of numbers, none negative")
+        return matrix
+
+
+def _download(url: str, target: Path, iso: str, searched: list[Path]) -> None:
+    folders = " or ".join(str(f) for f in searched)
+    hint = (
+        f"it is not in {folders}; set EPYDEMIX_DATA_DIR to a folder that has it"
+        if searched
+        else ("set EPYDEMIX_DATA_DIR to a copy of epydemix-data")
+    )
+    try:
+        with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT_SECONDS) as answer:
+            content = answer.read()
+    except urllib.error.HTTPError as error:
+        if error.code in (429, 500, 502, 503, 504):
+            raise TemporaryFault(f"population {iso}: {url} answered {error.code}; {hint}") from None
+        raise UserError(f"population {iso}: {url} answered {error.code}; {hint}") from None
+    except OSError as error:
+        raise TemporaryFault(f"population {iso} cannot be downloaded ({error}); {hint}") from None
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    partial.write_bytes(content)
+    partial.replace(target)

@@ -1,0 +1,21 @@
+"""Random streams: one for each thing that is drawn, so that no result depends on who ran first.
+
+A stream is named by numbers (numpy's SeedSequence.spawn_key); the same seed and name give the
+same draws in any process, order or split.
+"""
+
+import hashlib
+
+import numpy as np
+
+TRAJECTORIES, CALIBRATION, PROJECTIONS, SAMPLING = range(4)
+
+
+def stream(entropy: tuple[int, ...], *name: int) -> np.random.Generator:
+    """Return the generator of a named stream."""
+    return np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=name))
+
+
+def name_number(text: str) -> int:
+    """Return a fixed number for a name: a population keeps its draws whatever else is in the run."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

@@ -1,0 +1,103 @@
+"""Stage B's work: one workload becomes one checked result."""
+
+import numpy as np
+
+from modeling.calibrate import calibrate, project
+from modeling.engine import Simulator
+from modeling.failures import UserError
+from modeling.initial import InfeasibleDraw
+from modeling.randomness import TRAJECTORIES, stream
+from modeling.workload import (
+    WORKLOAD_FORMAT,
+    Expected,
+    Result,
+    Simulate,
+    Trajectories,
+    Workload,
+    check_result,
+)
+
+
+def run_workload(workload: Workload) -> Result:
+    """Simulate, or calibrate and project.
+
+    Raises
+    ------
+    UserError
+        The workload cannot be run, or its result cannot be right.
+    """
+    if workload.format != WORKLOAD_FORMAT:
+        raise UserError(
+            f"input {workload.index}: format {workload.format} is not {WORKLOAD_FORMAT}; build the run again"
+        )
+    simulator = Simulator(workload.plan)
+    simulating = isinstance(workload.task, Simulate)
+    result = _simulated(workload, simulator) if simulating else _calibrated(workload, simulator)
+    check_result(result)
+    return result
+
+
+def _simulated(workload: Workload, simulator: Simulator) -> Result:
+    task: Simulate = workload.task
+    plan = simulator.plan
+    calendar = simulator.calendar(workload.start_date, workload.end_date)
+    people = np.zeros((task.count, len(plan.compartment_series), len(calendar)), dtype=np.int32)
+    moved = np.zeros((task.count, len(plan.transition_series), len(calendar)), dtype=np.int32)
+    for index in range(task.count):
+        # named by its number in the ensemble, so that a split draws what the whole would
+        rng = stream(workload.entropy, TRAJECTORIES, task.first + index)
+        try:
+            path = simulator.run(task.draw, workload.start_date, workload.end_date, rng)
+        except InfeasibleDraw as error:
+            raise UserError(f"{workload.population}, parameter set {workload.set_index}: {error}") from None
+        people[index], moved[index] = path.in_compartments, path.by_transition
+    trajectories = Trajectories(calendar, plan.compartment_series, plan.transition_series, people, moved)
+    return _result(
+        workload,
+        kind="simulation",
+        trajectories=trajectories,
+        expected_trajectories=task.count,
+        parameters=simulator.values(task.draw),
+        initial=dict(zip(plan.compartment_series, path.initial, strict=True)),
+        ensemble_total=task.total,
+    )
+
+
+def _calibrated(workload: Workload, simulator: Simulator) -> Result:
+    calibrated = calibrate(workload, simulator)
+    trajectories, projected = None, None
+    if workload.task.projections:
+        trajectories, projected = project(workload, simulator, calibrated)
+    return _result(
+        workload,
+        kind="calibration",
+        trajectories=trajectories,
+        expected_trajectories=workload.task.projections,
+        parameters=dict(workload.plan.parameters),
+        parameter_names=calibrated.parameter_names,
+        generations=calibrated.generations,
+        fits=calibrated.fits,
+        projected=projected,
+        simulations=calibrated.simulations,
+        stopped_by=calibrated.stopped_by,
+    )
+
+
+def _result(workload: Workload, *, expected_trajectories: int, **contents) -> Result:
+    return Result(
+        index=workload.index,
+        primary_id=workload.primary_id,
+        population=workload.population,
+        population_name=workload.population_name,
+        seed=workload.seed,
+        delta_t_days=workload.plan.delta_t_days,
+        expected=Expected(
+            trajectories=expected_trajectories,
+            first_date=workload.start_date,
+            last_date=workload.end_date,
+            people=int(workload.plan.sizes.sum()),
+        ),
+        set_index=workload.set_index,
+        set_count=workload.set_count,
+        **contents,
+    )

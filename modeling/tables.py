@@ -1,0 +1,73 @@
+"""Tables on disk: gzipped CSV, and Parquet when asked. Rows are appended, never held."""
+
+import csv
+import gzip
+import io
+from pathlib import Path
+
+import numpy as np
+
+Columns = dict[str, np.ndarray]
+
+
+def open_table(path: Path, columns: list[str], formats: list[str]) -> "Table":
+    """Open a table for writing; `path` has no ending."""
+    writers = [
+        {"csv": _CsvWriter, "parquet": _ParquetWriter}[f](path, columns) for f in dict.fromkeys(formats)
+    ]
+    return Table(columns, writers)
+
+
+class Table:
+    """One table in one or more formats."""
+
+    def __init__(self, columns: list[str], writers: list):
+        self.columns, self._writers = columns, writers
+
+    def write(self, columns: Columns) -> None:
+        """Append rows, one array a column; every call must bring the same columns."""
+        if list(columns) != self.columns:
+            raise ValueError(f"columns {list(columns)} instead of {self.columns}")
+        for writer in self._writers:
+            writer.write(columns)
+
+    def close(self) -> list[Path]:
+        return [writer.close() for writer in self._writers]
+
+
+class _CsvWriter:
+    def __init__(self, path: Path, columns: list[str]):
+        self.path = path.with_name(path.name + ".csv.gz")
+        self._file = open(self.path, "wb")  # noqa: SIM115 - closed in close()
+        # no name and no time in the header: the same run gives the same bytes
+        self._gzip = gzip.GzipFile(filename="", mode="wb", fileobj=self._file, mtime=0, compresslevel=6)
+        self._text = io.TextIOWrapper(self._gzip, encoding="utf-8", newline="", write_through=False)
+        self._rows = csv.writer(self._text, lineterminator="\n")
+        self._rows.writerow(columns)
+
+    def write(self, columns: Columns) -> None:
+        self._rows.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+
+    def close(self) -> Path:
+        self._text.close()
+        self._file.close()
+        return self.path
+
+
+class _ParquetWriter:
+    def __init__(self, path: Path, columns: list[str]):
+        self.path = path.with_name(path.name + ".parquet")
+        self._writer = None
+
+    def write(self, columns: Columns) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        table = pyarrow.table({name: pyarrow.array(column.tolist()) for name, column in columns.items()})
+        if self._writer is None:
+            self._writer = pyarrow.parquet.ParquetWriter(self.path, table.schema, compression="zstd")
+        self._writer.write_table(table.cast(self._writer.schema))
+
+    def close(self) -> Path:
+        self._writer.close()
+        return self.path

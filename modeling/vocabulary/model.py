@@ -1,0 +1,331 @@
+"""Top-level key `model`: compartments, transitions, parameters, population, timespan.
+
+Vaccination, seasonality and interventions are in effects.py.
+"""
+
+import datetime
+import re
+from graphlib import CycleError, TopologicalSorter
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from modeling.expressions import check_names, names_in, parse_expression
+from modeling.failures import UserError, did_you_mean, listed
+from modeling.vocabulary.base import Meta, Piece, Problems
+from modeling.vocabulary.effects import Intervention, Seasonality, Vaccination
+from modeling.workload import EIGENVALUE
+
+NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
+FREQUENCY = r"^[1-9]?[0-9]*(D|W|W-(MON|TUE|WED|THU|FRI|SAT|SUN)|MS|ME)$"
+OLDEST_AGE = 84  # the last age of epydemix-data is 84+
+
+
+class Timespan(Piece):
+    """First and last simulated day, and the time step."""
+
+    start_date: datetime.date | Literal["sampled", "calibrated"]
+    end_date: datetime.date
+    delta_t: float = Field(1.0, gt=0, le=7, description="time step [days]")
+
+
+class Simulation(Piece):
+    """How many trajectories, and the dates on which they are reported."""
+
+    n_sims: int | None = Field(10, ge=1, le=10_000_000, description="trajectories a parameter set")
+    resample_frequency: str | None = Field(None, description="D, W-SAT, ...; every time step without it")
+
+    @field_validator("resample_frequency")
+    @classmethod
+    def _known_frequency(cls, frequency: str | None) -> str | None:
+        if frequency is not None and not re.match(FREQUENCY, frequency):
+            raise ValueError(f'"{frequency}" is not a frequency; use D, 7D, W-SAT, MS or ME')
+        return frequency
+
+    @property
+    def trajectories(self) -> int:
+        return 10 if self.n_sims is None else self.n_sims
+
+
+class PopulationChoice(Piece):
+    """Which population, in which age groups."""
+
+    name: str | None = Field(None, description="ISO 3166 code, e.g. US-MA; or in the modelset")
+    age_groups: list[str] = Field(min_length=1, description='e.g. ["0-4", "5-17", "18+"]')
+
+    def problems(self) -> Problems:
+        """Age groups must cover every age once, in order."""
+        next_age = 0
+        for index, group in enumerate(self.age_groups):
+            at = ("age_groups", index)
+            try:
+                first, last = age_bounds(group)
+            except ValueError as error:
+                yield at, str(error)
+                return
+            if first != next_age:
+                yield at, f'age group "{group}" must start at {next_age}: groups follow each other'
+                return
+            next_age = last + 1
+        if next_age <= OLDEST_AGE:
+            yield ("age_groups",), f'the last age group must be open, e.g. "{first}+"'
+
+
+def age_bounds(group: str) -> tuple[int, int]:
+    """Return first and last age of "5-17" or "65+"; an open group ends at 84, which means 84+."""
+    match = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3})|\+)", group)
+    if not match:
+        raise ValueError(f'"{group}" is not an age group; write "5-17" or "65+"')
+    first = int(match[1])
+    last = int(match[2]) if match[2] else OLDEST_AGE
+    if not first <= last <= OLDEST_AGE:
+        raise ValueError(f'age group "{group}" must end between its first age and {OLDEST_AGE}')
+    return first, last
+
+
+class Compartment(Piece):
+    """A state people are in, and who is in it at first."""
+
+    id: str = Field(pattern=NAME)
+    label: str | None = None
+    init: Literal["default", "sampled", "calibrated"] | float | list[float] | None = Field(
+        None, description="people (1 and more), a share (below 1), one an age group, or a word"
+    )
+
+    @field_validator("init")
+    @classmethod
+    def _not_negative(cls, init):
+        values = init if isinstance(init, list) else [init]
+        for value in values:
+            if isinstance(value, float) and value < 0:
+                raise ValueError(f"init cannot be negative ({value:g})")
+        return init
+
+
+class Mediator(Piece):
+    """One rate of a multi-mediated transition and the compartments it counts."""
+
+    rate: float | str
+    source: list[str] = Field(min_length=1)
+
+
+class Transition(Piece):
+    """A movement between two compartments."""
+
+    type: Literal["spontaneous", "mediated", "multi_mediated", "vaccination"]
+    source: str
+    target: str
+    rate: float | str | None = Field(None, description="per day: a number, parameter or expression")
+    mediator: str | None = None
+    mediators: list[Mediator] | None = Field(None, min_length=1)
+
+    def problems(self, compartments: list[str]) -> Problems:
+        """Fields that the type needs or has no use for, and compartments that do not exist."""
+        needed = {
+            "spontaneous": {"rate"},
+            "mediated": {"rate", "mediator"},
+            "multi_mediated": {"mediators"},
+            "vaccination": set(),
+        }[self.type]
+        for name in ("rate", "mediator", "mediators"):
+            if name in needed and getattr(self, name) is None:
+                yield (), f'a {self.type} transition needs "{name}"'
+            if name not in needed and getattr(self, name) is not None:
+                yield (name,), f'a {self.type} transition has no "{name}"'
+        named = [("source", self.source), ("target", self.target)]
+        named += [("mediator", self.mediator)] if self.mediator else []
+        for field, compartment in named:
+            if compartment not in compartments:
+                yield (field,), _no_compartment(compartment, compartments)
+        for index, mediator in enumerate(self.mediators or []):
+            for compartment in mediator.source:
+                if compartment not in compartments:
+                    yield ("mediators", index, "source"), _no_compartment(compartment, compartments)
+        if self.source == self.target:
+            yield (), f'transition from "{self.source}" to itself'
+
+    def rates(self) -> list[tuple[tuple, float | str]]:
+        """Return each rate and where it stands."""
+        if self.mediators:
+            return [(("mediators", i, "rate"), m.rate) for i, m in enumerate(self.mediators)]
+        return [] if self.rate is None else [(("rate",), self.rate)]
+
+
+class Parameter(Piece):
+    """A number, an expression, one value an age group, or a word for where the value comes from."""
+
+    type: Literal["scalar", "age_varying", "sampled", "calibrated", "calculated"]
+    value: float | str | None = None
+    values: list[float | str] | None = None
+
+    def problems(self, age_groups: list[str]) -> Problems:
+        wanted = {"scalar": "value", "calculated": "value", "age_varying": "values"}.get(self.type)
+        for field in ("value", "values"):
+            if field == wanted and getattr(self, field) is None:
+                yield (), f'a parameter of type {self.type} needs "{field}"'
+            elif field != wanted and getattr(self, field) is not None:
+                where = f'; use "{wanted}"' if wanted else ": its values come from the modelset"
+                yield (field,), f'a parameter of type {self.type} has no "{field}"{where}'
+        if self.values is not None and len(self.values) != len(age_groups):
+            yield ("values",), f"{len(self.values)} values for {len(age_groups)} age groups"
+
+
+class Model(Piece):
+    """The compartmental model."""
+
+    meta: Meta | None = None
+    name: str | None = None
+    random_seed: int | None = Field(None, ge=0)
+    timespan: Timespan
+    simulation: Simulation | None = None
+    population: PopulationChoice
+    compartments: list[Compartment] = Field(min_length=1)
+    transitions: list[Transition] = Field(min_length=1)
+    parameters: dict[str, Parameter]
+    vaccination: Vaccination | None = None
+    seasonality: Seasonality | None = None
+    interventions: list[Intervention] | None = None
+
+    @property
+    def compartment_ids(self) -> list[str]:
+        return [c.id for c in self.compartments]
+
+    @property
+    def transition_names(self) -> list[str]:
+        """Each `source_to_target` once, in the order of the file: epydemix merges equal pairs."""
+        return list(dict.fromkeys(f"{t.source}_to_{t.target}" for t in self.transitions))
+
+    def marked(self, word: str) -> set[str]:
+        """Return the names whose value is "sampled" or "calibrated"."""
+        names = {c.id for c in self.compartments if c.init == word}
+        names |= {name for name, p in self.parameters.items() if p.type == word}
+        return names | ({"start_date"} if self.timespan.start_date == word else set())
+
+    def calculation_order(self) -> list[str]:
+        """Return the calculated parameters, each after those it uses."""
+        uses = {
+            name: set(names_in(parse_expression(str(p.value))))
+            for name, p in self.parameters.items()
+            if p.type == "calculated"
+        }
+        graph = {name: used & uses.keys() for name, used in uses.items()}
+        return list(TopologicalSorter(graph).static_order())
+
+    def problems(self) -> Problems:
+        """Everything about this file that types alone do not show."""
+        yield from self._timespan_problems()
+        for at, message in self.population.problems():
+            yield ("population", *at), message
+        yield from self._compartment_problems()
+        yield from self._parameter_problems()
+        yield from self._transition_problems()
+        yield from self._effect_problems()
+        sampled, calibrated = self.marked("sampled"), self.marked("calibrated")
+        if sampled and calibrated:
+            yield (
+                (),
+                (
+                    f"sampled ({listed(sorted(sampled))}) and calibrated ({listed(sorted(calibrated))}) "
+                    "cannot be mixed in one experiment"
+                ),
+            )
+
+    def _timespan_problems(self) -> Problems:
+        start, end = self.timespan.start_date, self.timespan.end_date
+        if isinstance(start, datetime.date) and end < start:
+            yield ("timespan", "end_date"), f"end_date {end} is before start_date {start}"
+
+    def _compartment_problems(self) -> Problems:
+        seen: set[str] = set()
+        groups = self.population.age_groups
+        shares = [0.0] * len(groups)
+        for index, compartment in enumerate(self.compartments):
+            if compartment.id in seen:
+                yield ("compartments", index, "id"), f'compartment "{compartment.id}" is defined twice'
+            seen.add(compartment.id)
+            init = compartment.init
+            if isinstance(init, list) and len(init) != len(groups):
+                yield ("compartments", index, "init"), f"{len(init)} values for {len(groups)} age groups"
+            elif isinstance(init, (float, list)):
+                each = init if isinstance(init, list) else [init] * len(groups)
+                shares = [s + (v if 0 < v < 1 else 0) for s, v in zip(shares, each, strict=True)]
+        for group, share in zip(groups, shares, strict=True):
+            if share > 1 + 1e-9:
+                yield (
+                    ("compartments",),
+                    f'initial shares of age group "{group}" add up to {share:.3g}, more than 1',
+                )
+                break
+        given = [c for c in self.compartments if c.init not in (None, 0)]
+        if given and not any(c.init == "default" for c in self.compartments):
+            yield ("compartments",), 'one compartment needs "init: default", for everybody else'
+
+    def _parameter_problems(self) -> Problems:
+        fixed = set(self.parameters) | {EIGENVALUE}
+        for name, parameter in self.parameters.items():
+            at = ("parameters", name)
+            if not re.match(NAME, name):
+                yield at, f'"{name}" is not a parameter name; use letters, digits and _'
+            if name in (EIGENVALUE, "start_date", *self.compartment_ids):
+                yield at, f'"{name}" already names something else; choose another parameter name'
+            for where, message in parameter.problems(self.population.age_groups):
+                yield (*at, *where), message
+            known = fixed - {name} if parameter.type == "calculated" else set()
+            texts = [parameter.value] if parameter.value is not None else parameter.values or []
+            for text in texts:
+                if isinstance(text, str):
+                    yield from _expression_problems(text, known, at)
+        try:
+            self.calculation_order()
+        except CycleError as error:
+            yield (
+                ("parameters", error.args[1][0]),
+                f"parameters need each other: {' -> '.join(error.args[1])}",
+            )
+        except UserError:
+            pass  # said above
+
+    def _transition_problems(self) -> Problems:
+        ids = self.compartment_ids
+        for index, transition in enumerate(self.transitions):
+            at = ("transitions", index)
+            for where, message in transition.problems(ids):
+                yield (*at, *where), message
+            for where, rate in transition.rates():
+                if isinstance(rate, str):
+                    yield from _expression_problems(rate, set(self.parameters), (*at, *where), calls=False)
+                elif rate < 0:
+                    yield (
+                        (*at, *where),
+                        f"the rate of {transition.source} -> {transition.target} is negative ({rate:g})",
+                    )
+
+    def _effect_problems(self) -> Problems:
+        vaccinating = [i for i, t in enumerate(self.transitions) if t.type == "vaccination"]
+        if vaccinating and self.vaccination is None:
+            yield ("transitions", vaccinating[0]), 'a vaccination transition needs the section "vaccination"'
+        if self.vaccination is not None and not vaccinating:
+            yield ("vaccination",), "a vaccination section needs a transition of type vaccination"
+        if self.seasonality is not None:
+            target = self.seasonality.target_parameter
+            if target not in self.parameters:
+                yield ("seasonality", "target_parameter"), _no_parameter(target, self.parameters)
+        for index, intervention in enumerate(self.interventions or []):
+            target = intervention.target_parameter
+            if target and target not in self.parameters:
+                yield ("interventions", index, "target_parameter"), _no_parameter(target, self.parameters)
+
+
+def _expression_problems(text: str, known: set[str], at: tuple, *, calls: bool = True) -> Problems:
+    try:
+        check_names(parse_expression(text, calls=calls), known, text)
+    except UserError as error:
+        yield at, str(error)
+
+
+def _no_compartment(name: str, known) -> str:
+    return f'"{name}" is not a compartment{did_you_mean(name, known)}; there are {listed(known, 30)}'
+
+
+def _no_parameter(name: str, known) -> str:
+    return f'"{name}" is not a parameter{did_you_mean(name, known)}; there are {listed(known, 30)}'

@@ -1,0 +1,109 @@
+"""Top-level key `output`: which tables stage C writes."""
+
+import datetime
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from modeling.failures import did_you_mean
+from modeling.vocabulary.base import Meta, Piece, Problems
+from modeling.vocabulary.model import Model
+
+# The 23 levels of the forecast hubs (FluSight-forecast-hub, model-output README).
+HUB_QUANTILES = [0.01, 0.025, *(round(0.05 * i, 2) for i in range(1, 20)), 0.975, 0.99]
+
+
+class Selection(Piece):
+    """Which series: true for all, or names such as I_total and I_to_R_total."""
+
+    compartments: list[str] | bool = False
+    transitions: list[str] | bool = False
+
+    def problems(self, compartments: list[str], transitions: list[str]) -> Problems:
+        for field, known in (("compartments", compartments), ("transitions", transitions)):
+            chosen = getattr(self, field)
+            for name in chosen if isinstance(chosen, list) else []:
+                if name not in known:
+                    yield (field,), f'"{name}" is not among the {field}{did_you_mean(name, known)}'
+
+
+class Quantiles(Selection):
+    selections: list[float] = Field(default_factory=lambda: list(HUB_QUANTILES), min_length=1)
+
+    @field_validator("selections", mode="before")
+    @classmethod
+    def _default(cls, levels):
+        return list(HUB_QUANTILES) if levels is None else levels
+
+    @field_validator("selections")
+    @classmethod
+    def _inside_unit_interval(cls, levels: list[float]) -> list[float]:
+        for level in levels:
+            if not 0 < level < 1:
+                raise ValueError(f"quantile {level:g} is not between 0 and 1")
+        return sorted(set(levels))
+
+
+class Trajectories(Selection):
+    pass
+
+
+class Posteriors(Piece):
+    generations: list[int] | None = Field(None, description="SMC generations; the last without it")
+
+
+class RateTrends(Piece):
+    observed_data_path: str
+    observed_value_column: str
+    observed_date_column: str
+    observed_location_column: str
+
+
+class FlusightFormat(Piece):
+    reference_date: datetime.date
+    rate_trends: RateTrends | None = None
+
+
+class Covid19Format(Piece):
+    pass
+
+
+class FlusmhFormat(Piece):
+    pass
+
+
+class ModelMeta(Piece):
+    projection_parameters: bool = Field(False, description="the parameters of every projection")
+
+
+class Output(Piece):
+    """Tables and their contents."""
+
+    meta: Meta | None = None
+    quantiles: Quantiles | None = None
+    trajectories: Trajectories | None = None
+    posteriors: Posteriors | bool = False
+    flusight_format: FlusightFormat | None = None
+    covid19_format: Covid19Format | None = None
+    flusmh_format: FlusmhFormat | None = None
+    model_meta: ModelMeta = Field(default_factory=ModelMeta)
+    table_formats: list[Literal["csv", "parquet"]] = Field(
+        default_factory=lambda: ["csv"], min_length=1, description="our addition to the vocabulary"
+    )
+
+    def problems(self, model: Model) -> Problems:
+        groups = (*model.population.age_groups, "total")
+        compartments = [f"{c}_{g}" for c in model.compartment_ids for g in groups]
+        transitions = [f"{t}_{g}" for t in model.transition_names for g in groups]
+        for section in ("quantiles", "trajectories"):
+            selection = getattr(self, section)
+            if selection is not None:
+                for at, message in selection.problems(compartments, transitions):
+                    yield (section, *at), message
+        hubs = [h for h in ("flusight_format", "covid19_format", "flusmh_format") if getattr(self, h)]
+        if len(hubs) > 1:
+            yield (hubs[1],), "more than one hub format; keep one"
+
+
+# Without an output file: everything a small experiment is looked at for.
+DEFAULT_OUTPUT = Output(quantiles=Quantiles(compartments=True, transitions=True), posteriors=True)

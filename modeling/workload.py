@@ -1,0 +1,342 @@
+"""What travels between the stages: workloads (A -> B) and results (B -> C), as plain arrays.
+
+No library object is inside, so a result loads in milliseconds and outlives an upgrade of
+epydemix or numpy. How records become files is in scripts/pipeline/artifacts.py.
+"""
+
+import datetime
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from modeling.failures import UserError
+
+WORKLOAD_FORMAT = 1
+RESULT_FORMAT = 1
+EIGENVALUE = "eigenvalue"  # in calculated parameters: that of the contact matrix over all layers
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One rate of a transition. `mediator` is None for a spontaneous one."""
+
+    source: str
+    target: str
+    rate: float | str
+    mediator: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.source}_to_{self.target}"
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """A compartmental model over one population, as the engine needs it.
+
+    Attributes
+    ----------
+    sizes : ndarray of int, shape (groups,)
+        People by age group.
+    contacts : dict of str to ndarray, shape (groups, groups)
+        Contacts by layer [1/day].
+    parameters : dict
+        Fixed values: a float, or an ndarray of shape (groups,).
+    calculated : list of (name, expression)
+        Each after those it uses.
+    initial : dict
+        By compartment: "default", people (1 and more), a share (below 1), a list with one an age
+        group, "sampled" or "calibrated", or None for nobody.
+    delta_t_days : float
+    resample_frequency : str or None
+    """
+
+    name: str
+    age_groups: list[str]
+    sizes: np.ndarray
+    contacts: dict[str, np.ndarray]
+    compartments: list[str]
+    flows: list[Flow]
+    parameters: dict[str, float | np.ndarray]
+    calculated: list[tuple[str, str]]
+    initial: dict[str, object]
+    delta_t_days: float
+    resample_frequency: str | None
+
+    @property
+    def transitions(self) -> list[str]:
+        return list(dict.fromkeys(flow.name for flow in self.flows))
+
+    @property
+    def compartment_series(self) -> list[str]:
+        return [f"{c}_{g}" for c in self.compartments for g in (*self.age_groups, "total")]
+
+    @property
+    def transition_series(self) -> list[str]:
+        return [f"{t}_{g}" for t in self.transitions for g in (*self.age_groups, "total")]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One observed series of one population.
+
+    Attributes
+    ----------
+    label : str
+        The column it comes from.
+    series : list of str
+        Transitions whose sum it is compared with.
+    dates : ndarray of datetime64[D], shape (dates,)
+    values : ndarray of float, shape (dates,)
+    fitted : ndarray of bool, shape (dates,)
+        Inside the fitting window.
+    """
+
+    label: str
+    series: list[str]
+    dates: np.ndarray
+    values: np.ndarray
+    fitted: np.ndarray
+
+
+@dataclass(frozen=True)
+class Simulate:
+    """Trajectories `first` to `first + count - 1` of an ensemble of `total`, with fixed parameters."""
+
+    first: int
+    count: int
+    total: int
+    draw: dict[str, float]  # sampled parameters and compartments
+
+
+@dataclass(frozen=True)
+class Calibrate:
+    """Approximate Bayesian computation, then projections from its posterior.
+
+    `priors` hold (scipy name, args, kwargs); `earliest_start` is the reference date of a
+    calibrated start date, else None.
+    """
+
+    strategy: str
+    options: dict
+    max_seconds: float | None
+    distance: str
+    priors: dict[str, tuple[str, list, dict]]
+    observed: list[Observed]
+    fit_end: datetime.date
+    earliest_start: datetime.date | None
+    projections: int
+    generation: int | None
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One input of stage B: self-contained, so that a runner needs no network but the bucket."""
+
+    index: int
+    primary_id: int  # the ensemble it belongs to; equal for the parts of a split one
+    population: str
+    population_name: str
+    seed: int
+    entropy: tuple[int, ...]  # of the random streams: differs between workloads, not between splits
+    plan: ModelPlan
+    start_date: datetime.date
+    end_date: datetime.date
+    task: Simulate | Calibrate
+    set_index: int = 0  # which parameter set of the population
+    set_count: int = 1
+    format: int = WORKLOAD_FORMAT
+
+
+@dataclass(frozen=True)
+class ForeignWorkload:
+    """One input built by another suite, as its own dill bytes."""
+
+    index: int
+    primary_id: int
+    population: str
+    suite: str
+    payload: bytes
+    seed: int | None = None
+    format: int = WORKLOAD_FORMAT
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """Simulated counts on one date axis.
+
+    Attributes
+    ----------
+    dates : ndarray of datetime64[s], shape (dates,)
+    compartments, transitions : list of str
+        Names of the series, e.g. "I_total", "S_to_I_0-4".
+    in_compartments : ndarray of int, shape (trajectories, compartments, dates)
+        People.
+    by_transition : ndarray of int, shape (trajectories, transitions, dates)
+        People who moved since the date before.
+    """
+
+    dates: np.ndarray
+    compartments: list[str]
+    transitions: list[str]
+    in_compartments: np.ndarray
+    by_transition: np.ndarray
+
+    @property
+    def count(self) -> int:
+        return len(self.in_compartments)
+
+    def series(self, name: str) -> np.ndarray:
+        """Return one series, shape (trajectories, dates)."""
+        if name in self.transitions:
+            return self.by_transition[:, self.transitions.index(name)]
+        return self.in_compartments[:, self.compartments.index(name)]
+
+    def summed(self, names: list[str]) -> np.ndarray:
+        """Return the sum of several series, shape (trajectories, dates)."""
+        return sum(self.series(name).astype(np.int64) for name in names)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One population of accepted particles.
+
+    Attributes
+    ----------
+    particles : ndarray, shape (particles, parameters)
+    weights, distances : ndarray, shape (particles,)
+    """
+
+    number: int
+    particles: np.ndarray
+    weights: np.ndarray
+    distances: np.ndarray
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Simulated values of one observed series for the particles of the last generation.
+
+    `values` has shape (particles, dates of `observed` that are fitted).
+    """
+
+    observed: Observed
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a right result must look like, so that stage C can check it without the input."""
+
+    trajectories: int
+    first_date: datetime.date
+    last_date: datetime.date
+    people: int | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One output of stage B.
+
+    A simulation has `trajectories`; a calibration has `generations`, `fits` and, when it
+    projects, `trajectories` with the `projected` particles behind them, shape (trajectories,
+    parameters).
+    """
+
+    index: int
+    primary_id: int
+    population: str
+    population_name: str
+    seed: int | None
+    delta_t_days: float
+    kind: str  # "simulation" or "calibration"
+    expected: Expected
+    trajectories: Trajectories | None
+    parameters: dict[str, float | np.ndarray] = field(default_factory=dict)
+    initial: dict[str, np.ndarray] = field(default_factory=dict)
+    ensemble_total: int = 0
+    set_index: int = 0
+    set_count: int = 1
+    parameter_names: list[str] = field(default_factory=list)
+    generations: list[Generation] = field(default_factory=list)
+    fits: list[Fit] = field(default_factory=list)
+    projected: np.ndarray | None = None
+    simulations: int = 0
+    stopped_by: str = ""  # "" or the limit that cut the calibration short
+    format: int = RESULT_FORMAT
+
+
+def check_result(result: Result) -> None:
+    """Raise where a result cannot be right, before it leaves stage B and again before stage C uses it.
+
+    Raises
+    ------
+    UserError
+        Wrong number of trajectories, wrong dates, counts that are negative or not finite, people
+        who vanish or appear, weights that are no distribution.
+    """
+    where = f"result {result.index} ({result.population})"
+    if result.format != RESULT_FORMAT:
+        raise UserError(f"{where}: format {result.format} is not {RESULT_FORMAT}; run the task again")
+    if result.kind == "simulation" and result.trajectories is None:
+        raise UserError(f"{where}: no trajectories")
+    if result.trajectories is not None:
+        _check_trajectories(result.trajectories, result.expected, where)
+    for generation in result.generations:
+        _check_generation(generation, len(result.parameter_names), where)
+    for fit in result.fits:
+        _check_counts(fit.values, f"{where}: fit to {fit.observed.label}")
+        wanted = (len(result.generations[-1].weights), int(fit.observed.fitted.sum()))
+        if fit.values.shape != wanted:
+            raise UserError(f"{where}: fit of shape {fit.values.shape} instead of {wanted}")
+
+
+def _check_trajectories(trajectories: Trajectories, expected: Expected, where: str) -> None:
+    if trajectories.count != expected.trajectories:
+        raise UserError(f"{where}: {trajectories.count} trajectories instead of {expected.trajectories}")
+    dates = trajectories.dates
+    if len(dates) == 0 or (np.diff(dates) <= np.timedelta64(0, "s")).any():
+        raise UserError(f"{where}: its dates do not go forward")
+    # the last bin of a resampled series is labelled by its end: a week or a month at most
+    latest = np.datetime64(expected.last_date) + np.timedelta64(31, "D")
+    if dates[0] < np.datetime64(expected.first_date) or dates[-1] > latest:
+        raise UserError(
+            f"{where}: dates {dates[0]} to {dates[-1]} "
+            f"instead of {expected.first_date} to {expected.last_date}"
+        )
+    for counts, names in (
+        (trajectories.in_compartments, trajectories.compartments),
+        (trajectories.by_transition, trajectories.transitions),
+    ):
+        if counts.shape != (trajectories.count, len(names), len(dates)):
+            raise UserError(
+                f"{where}: counts of shape {counts.shape} for {len(names)} series, {len(dates)} dates"
+            )
+        _check_counts(counts, where)
+    if expected.people is not None:
+        totals = [i for i, name in enumerate(trajectories.compartments) if name.endswith("_total")]
+        people = trajectories.in_compartments[:, totals].sum(axis=1, dtype=np.int64)
+        if (people != expected.people).any():
+            wrong = int(people[people != expected.people][0])
+            raise UserError(f"{where}: {wrong} people in its compartments instead of {expected.people}")
+
+
+def _check_generation(generation: Generation, parameters: int, where: str) -> None:
+    count = len(generation.weights)
+    if generation.particles.shape != (count, parameters) or generation.distances.shape != (count,):
+        raise UserError(f"{where}: posterior of generation {generation.number} has a wrong shape")
+    finite = np.isfinite(generation.particles).all() and np.isfinite(generation.distances).all()
+    if (
+        not finite
+        or (generation.weights < 0).any()
+        or not math.isclose(generation.weights.sum(), 1, rel_tol=1e-6)
+    ):
+        raise UserError(f"{where}: posterior of generation {generation.number} is no distribution")
+
+
+def _check_counts(counts: np.ndarray, where: str) -> None:
+    if not np.isfinite(counts).all():
+        raise UserError(f"{where}: counts that are not finite")
+    if counts.size and counts.min() < 0:
+        raise UserError(f"{where}: negative counts (lowest {counts.min()})")

@@ -1,0 +1,39 @@
+"""Check an experiment and its data as stage A would, and write nothing.
+
+    EXP_ID=demo FORECAST_REPO_DIR=examples/forecast python scripts/check_experiment.py
+
+Prints every mistake on a line of its own (exit code 2), or what would be built.
+"""
+
+import logging
+import os
+import sys
+
+from pipeline.environment import StageContext, read_stage_context
+from pipeline.failures import UserError, exit_code_of
+from pipeline.logs import start_logging
+
+ANY_RUN = "00000000-000000-00000000"  # nothing is read from or written to a run
+
+
+def check(context: StageContext) -> None:
+    from modeling.experiment import InvalidExperiment
+    from pipeline.building import build_experiment
+
+    try:
+        built = build_experiment(context)
+    except InvalidExperiment as error:
+        print("\n".join(error.problems))
+        raise UserError(f"{context.exp_id}: {len(error.problems)} mistakes") from None
+    places = sorted({workload.population for workload in built.workloads})
+    shown = ", ".join(places[:8]) + (f" and {len(places) - 8} more" if len(places) > 8 else "")
+    print(
+        f"{context.exp_id} is valid: {built.workflow}, {len(built.workloads)} workloads "
+        f"for {shown}, seed {built.seed}"
+    )
+
+
+if __name__ == "__main__":
+    start_logging("local", os.environ.get("LOG_LEVEL", ""), {"stage": "validate"})
+    environ = {"RUN_ID": ANY_RUN, **os.environ}
+    sys.exit(exit_code_of(lambda: check(read_stage_context(environ)), logging.getLogger("pipeline")))

@@ -1,0 +1,194 @@
+"""The container's environment variables as one checked value. Below this nobody reads os.environ."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modeling.failures import UserError, listed
+
+EXP_ID = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
+EXP_ID_LENGTH = 128
+RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
+SUITES = ("built-in", "epymodelingsuite")
+_REQUIRED = object()
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What a stage is asked to do, and where."""
+
+    mode: str  # "local" or "cloud"
+    bucket: str
+    in_prefix: str  # of the run, ending with /
+    out_prefix: str
+    exp_id: str
+    run_id: str
+    task_index: int | None  # an input, chosen by hand
+    batch_task_index: int | None  # a task of a Batch job: pending.txt says which inputs
+    num_tasks: int | None
+    count: int | None
+    seed: int | None
+    force: bool
+    workloads_per_task: int
+    allow_partial: bool
+    local_data_path: Path
+    forecast_repo_dir: Path
+    epydemix_data_dir: Path | None
+    output_config_file: str
+    suite: str
+    log_level: str
+    storage_verbose: bool
+    job_id: str
+    image_uri: str
+    retry_attempt: int
+    code_commit: str
+    forecast_commit: str
+
+    @property
+    def config_folder(self) -> Path:
+        return self.forecast_repo_dir / "experiments" / self.exp_id / "config"
+
+    def output_config_path(self) -> Path | None:
+        """Return the output configuration that replaces the experiment's: a path, or a name beside it."""
+        if not self.output_config_file:
+            return None
+        for path in (Path(self.output_config_file), self.config_folder / self.output_config_file):
+            if path.is_file():
+                return path
+        raise UserError(
+            f"OUTPUT_CONFIG_FILE={self.output_config_file}: no such file, also not in {self.config_folder}"
+        )
+
+    @property
+    def bucket_folder(self) -> Path:
+        """The folder that stands for the bucket in local mode."""
+        return self.local_data_path / "bucket"
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where downloaded population data are kept."""
+        home = os.path.expanduser("~")
+        root = Path(home) / ".cache" if home != "/" and os.access(home, os.W_OK) else Path("/tmp")
+        return root / "epymodelingsuite-cloud"
+
+
+def read_stage_context(environ: Mapping[str, str]) -> StageContext:
+    """Read and check every variable a stage knows.
+
+    Raises
+    ------
+    UserError
+        One line with all that is missing or wrong.
+    """
+    read = _Reader(environ)
+    mode = read("EXECUTION_MODE", "local", _one_of("local", "cloud"))
+    local_data_path = read("LOCAL_DATA_PATH", Path("local"), Path)
+    exp_id = read("EXP_ID", _REQUIRED, _experiment_id)
+    run_id = read("RUN_ID", _REQUIRED, _run_id)
+    run_prefix = f"{read('DIR_PREFIX', '', _prefix)}{exp_id}/{run_id}/"
+    context = StageContext(
+        mode=mode,
+        bucket=read("GCS_BUCKET", _REQUIRED if mode == "cloud" else "", str),
+        in_prefix=read("IN_PREFIX", run_prefix, _prefix),
+        out_prefix=read("OUT_PREFIX", run_prefix, _prefix),
+        exp_id=exp_id,
+        run_id=run_id,
+        task_index=read("TASK_INDEX", None, _whole(0)),
+        batch_task_index=read("BATCH_TASK_INDEX", None, _whole(0)),
+        num_tasks=read("NUM_TASKS", None, _whole(1)),
+        count=read("COUNT", None, _whole(1)),
+        seed=read("SEED", None, _whole(0)),
+        force=read("FORCE", False, _flag),
+        workloads_per_task=read("WORKLOADS_PER_TASK", 1, _whole(1)),
+        allow_partial=read("ALLOW_PARTIAL_RESULTS", False, _flag),
+        local_data_path=local_data_path,
+        forecast_repo_dir=read("FORECAST_REPO_DIR", Path(local_data_path or ".") / "forecast", Path),
+        epydemix_data_dir=read("EPYDEMIX_DATA_DIR", None, _folder),
+        output_config_file=read("OUTPUT_CONFIG_FILE", "", str),
+        suite=read("MODELING_SUITE", SUITES[0], _one_of(*SUITES)),
+        log_level=read("LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR")),
+        storage_verbose=read("STORAGE_VERBOSE", False, _flag),
+        job_id=read("JOBID", "", str),
+        image_uri=read("IMAGE_URI", "", str),
+        code_commit=read("CODE_COMMIT", "", str),
+        forecast_commit=read("FORECAST_COMMIT", "", str),
+        retry_attempt=read("BATCH_TASK_RETRY_ATTEMPT", 0, _whole(0)),
+    )
+    if read.mistakes:
+        raise UserError("; ".join(read.mistakes))
+    return context
+
+
+class _Reader:
+    """Reads variables one by one and keeps what is wrong with them."""
+
+    def __init__(self, environ: Mapping[str, str]):
+        self.environ = environ
+        self.mistakes: list[str] = []
+
+    def __call__(self, name: str, default: Any, parse: Callable[[str], Any]) -> Any:
+        text = self.environ.get(name, "").strip()
+        if not text:
+            if default is _REQUIRED:
+                self.mistakes.append(f"{name} is not set")
+            return default
+        try:
+            return parse(text)
+        except ValueError as error:
+            self.mistakes.append(f'{name}="{text}": {error}')
+            return default
+
+
+def _experiment_id(text: str) -> str:
+    if not EXP_ID.fullmatch(text) or any(set(part) == {"."} for part in text.split("/")) or ".." in text:
+        raise ValueError("letters, digits, . _ - with / for grouping, and no ..")
+    if len(text) > EXP_ID_LENGTH:
+        raise ValueError(f"{len(text)} characters; {EXP_ID_LENGTH} at most")
+    return text
+
+
+def _run_id(text: str) -> str:
+    if not RUN_ID.fullmatch(text):
+        raise ValueError("a run id looks like 20260131-120000-0a1b2c3d")
+    return text
+
+
+def _prefix(text: str) -> str:
+    if text.startswith("/") or ".." in text.split("/") or "\\" in text:
+        raise ValueError("a path inside the bucket, without / in front and without ..")
+    return text if text.endswith("/") else f"{text}/"
+
+
+def _folder(text: str) -> Path:
+    if not Path(text).is_dir():
+        raise ValueError("no such folder")
+    return Path(text)
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        for choice in choices:
+            if text.lower() == choice.lower():
+                return choice
+        raise ValueError(f"use {listed(choices)}")
+
+    return parse
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d{1,18}", text) or int(text) < least:
+            raise ValueError(f"a whole number from {least}")
+        return int(text)
+
+    return parse
+
+
+def _flag(text: str) -> bool:
+    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if text.lower() not in known:
+        raise ValueError("use 1 or 0")
+    return known[text.lower()]

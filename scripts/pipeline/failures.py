@@ -1,0 +1,47 @@
+"""How a stage ends: 0 done, 2 the input or a setting is wrong, 75 a passing fault, 1 our bug.
+
+Batch retries 75 and its own preemption codes, never 2.
+"""
+
+import errno
+import logging
+import traceback
+from collections.abc import Callable
+
+from modeling.failures import TemporaryFault, UserError
+
+__all__ = ["TemporaryFault", "UserError", "exit_code_of"]
+
+INTERRUPTED = 130
+
+
+def exit_code_of(work: Callable[[], None], log: logging.Logger) -> int:
+    """Run a stage and return its exit code; a failure is logged as one line, a bug with its traceback."""
+    try:
+        work()
+    except (UserError, TemporaryFault) as error:
+        log.error(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        log.error("interrupted; what is finished is kept, run the stage again to go on")
+        return INTERRUPTED
+    except Exception as error:
+        if full_disk := disk_failure(error):
+            log.error(str(full_disk))
+            return full_disk.exit_code
+        log.critical("a bug in the pipeline: %s\n%s", error, traceback.format_exc())
+        return 1
+    return 0
+
+
+def disk_failure(error: BaseException) -> UserError | None:
+    """Return the one-line error of a full or read-only disk, None for anything else."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(
+            f"no space left on the disk ({error.filename or 'temporary files'}); free some and run again"
+        )
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return UserError(
+            f"{error.filename}: may not be written ({error.strerror}); check its owner and rights"
+        )
+    return None

@@ -1,0 +1,47 @@
+"""Logs of a stage: JSON lines for Cloud Logging, readable lines on a terminal."""
+
+import logging
+import sys
+
+
+def start_logging(mode: str, level: str, fields: dict[str, object]) -> None:
+    """Set up logging to standard error.
+
+    Parameters
+    ----------
+    mode : str
+        "cloud" writes JSON with `severity`, `message` and `fields`, which Cloud Logging reads.
+    fields : dict
+        stage, exp_id, run_id, task_index: on every line.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_json_formatter(fields) if mode == "cloud" else _PlainFormatter(fields))
+    known = level.upper() in ("DEBUG", "INFO", "WARNING", "ERROR")  # else environment.py says so
+    logging.basicConfig(level=level.upper() if known else "INFO", handlers=[handler], force=True)
+    for chatty in ("matplotlib", "numba", "urllib3", "google", "PIL", "fontTools"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+class _PlainFormatter(logging.Formatter):
+    def __init__(self, fields: dict[str, object]):
+        task = "" if fields.get("task_index") is None else f" {fields['task_index']}"
+        super().__init__(f"%(asctime)s {fields.get('stage', '')}{task}: %(message)s", "%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        return (
+            line
+            if record.levelno < logging.WARNING
+            else line.replace(": ", f": {record.levelname.lower()}: ", 1)
+        )
+
+
+def _json_formatter(fields: dict[str, object]) -> logging.Formatter:
+    from pythonjsonlogger.json import JsonFormatter  # not needed on a laptop
+
+    return JsonFormatter(
+        "{levelname}{message}",
+        style="{",
+        rename_fields={"levelname": "severity"},
+        static_fields={name: value for name, value in fields.items() if value is not None},
+    )

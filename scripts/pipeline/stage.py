@@ -1,0 +1,25 @@
+"""The frame of a stage script: logging set up, settings read, the work done, an exit code returned."""
+
+import logging
+import os
+from collections.abc import Callable
+
+from pipeline.environment import StageContext, read_stage_context
+from pipeline.failures import exit_code_of
+from pipeline.logs import start_logging
+
+
+def run_stage(stage: str, work: Callable[[StageContext], None]) -> int:
+    """Run one stage on the process's environment and return its exit code."""
+    environ = os.environ
+    start_logging(
+        mode=environ.get("EXECUTION_MODE", "local"),
+        level=environ.get("LOG_LEVEL", ""),
+        fields={
+            "stage": stage,
+            "exp_id": environ.get("EXP_ID"),
+            "run_id": environ.get("RUN_ID"),
+            "task_index": environ.get("TASK_INDEX") or environ.get("BATCH_TASK_INDEX"),
+        },
+    )
+    return exit_code_of(lambda: work(read_stage_context(environ)), logging.getLogger("pipeline"))

@@ -1,0 +1,55 @@
+"""What a task used and when: seconds, peak memory, versions. One JSON file a task."""
+
+import datetime
+import platform
+import resource
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+PACKAGES = ("epydemix", "numpy", "scipy", "numba", "pandas", "matplotlib", "epymodelingsuite")
+
+
+class Stopwatch:
+    """Started with the stage; tells what it has used so far."""
+
+    def __init__(self) -> None:
+        self.started_at = utc_now()
+        self._wall = time.monotonic()
+
+    def summary(self, **contents: Any) -> dict[str, Any]:
+        """Return the contents with wall and CPU seconds, peak memory [MiB] and versions."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+        return {
+            "started_at": self.started_at,
+            "wall_seconds": round(time.monotonic() - self._wall, 3),
+            "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
+            "peak_memory_mib": round(usage.ru_maxrss * unit / 2**20, 1),
+            "host": platform.node(),
+            "python": platform.python_version(),
+            "packages": package_versions(),
+            **contents,
+        }
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions that decide what a result is; packages that are not there are left out."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def utc_now() -> str:
+    """Return the time as 2026-01-31T12:00:00Z."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def file_time() -> str:
+    """Return the time in UTC as 20260131-120000, for names."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
