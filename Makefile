@@ -1,0 +1,41 @@
+# Bootstrap only: `make demo`, `make test`, `make setup`. Everything else is an invoke task, and
+# `make X` forwards to `invoke X`; options go behind ARGS, as in: make run ARGS="--exp-id demo"
+
+VENV := .venv
+INVOKE := $(VENV)/bin/invoke
+STAMP := $(VENV)/.installed
+PYTHON ?= python3
+ARGS ?=
+
+.PHONY: help setup demo
+
+help: setup
+	@echo 'make demo   a forecast on this machine: the example experiment, its table and report'
+	@echo 'make test   the whole test suite'
+	@echo 'make setup  the virtual environment alone; then `source .venv/bin/activate`'
+	@echo
+	@$(INVOKE) --list
+
+setup: $(STAMP)
+
+demo: setup
+	@$(INVOKE) run --local --exp-id demo $(ARGS)
+
+# With uv where it is there, else with pip; either way only what the hashes allow.
+$(STAMP): requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'error: $(PYTHON) is older than 3.11; install a newer one, or: make setup PYTHON=python3.12' >&2; exit 2; }
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV) && \
+	  uv pip install --quiet --compile-bytecode --require-hashes --python $(VENV)/bin/python -r requirements-dev.txt; \
+	else \
+	  { $(PYTHON) -m venv $(VENV) || \
+	    { echo 'error: $(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv' >&2; exit 2; }; } && \
+	  $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt; \
+	fi
+	@touch $(STAMP)
+
+Makefile: ;
+
+%: setup
+	@$(INVOKE) $@ $(ARGS)

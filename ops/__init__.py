@@ -1,0 +1,1 @@
+"""Behind the invoke tasks, on the operator's machine. Starts the stage scripts, never imports them."""

@@ -1,0 +1,312 @@
+"""A run on this machine: the stage scripts as processes, stage B over the cores, with progress."""
+
+import os
+import re
+import secrets
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from ops.failures import UserError
+from ops.run_files import LocalRun, local_run
+from ops.settings import Settings
+from ops.shell import Shell, stop
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples" / "forecast"
+TEMPORARY_FAULT = 75
+POLL_SECONDS = 0.02
+STAGES = {"a": "builder", "b": "runner", "c": "output"}
+RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What the operator asks for; None and "" leave a matter to the settings."""
+
+    exp_id: str
+    run_id: str = ""
+    count: int | None = None
+    seed: int | None = None
+    jobs: int | None = None
+    output_config_file: str = ""
+    allow_partial: bool = False
+    force: bool = False
+    run_output_stage: bool = True
+
+
+def run(shell: Shell, settings: Settings, request: RunRequest) -> LocalRun:
+    """Run the three stages, or what is left of them.
+
+    Raises
+    ------
+    UserError
+        A stage failed, with its exit code; what is finished is kept.
+    KeyboardInterrupt
+        After the running tasks were stopped.
+    """
+    request = replace(request, run_id=request.run_id or new_run_id())
+    here = local_run(settings, request.exp_id, request.run_id)
+    print(
+        f"EXECUTION_MODE=local: run {request.run_id} of {request.exp_id} on this machine, "
+        f"in {settings.local_data_path}"
+    )
+    variables = stage_variables(settings, request)
+    try:
+        _stage(shell, "builder", variables)
+        failed = _run_tasks(shell, settings, request, here, variables)
+        _judge(failed, settings, request, here)
+        if settings.run_output_stage and request.run_output_stage:
+            _stage(shell, "output", variables)
+    except KeyboardInterrupt:
+        print(f"\nstopped; what is finished is kept. Go on with: {resume_command(request)}", file=sys.stderr)
+        raise
+    return here
+
+
+def run_stage(
+    shell: Shell,
+    settings: Settings,
+    request: RunRequest,
+    stage: str,
+    task_index: int | None,
+    num_tasks: int | None,
+) -> LocalRun:
+    """Run one stage alone; the runner runs one input, some from it on, or all that are pending."""
+    stage = stage_name(stage)
+    if not request.run_id:
+        if stage != "builder":
+            raise UserError(
+                f"--run-id is needed for stage {stage}; `invoke runs --exp-id {request.exp_id}` lists them"
+            )
+        request = replace(request, run_id=new_run_id())
+    here = local_run(settings, request.exp_id, request.run_id)
+    variables = stage_variables(settings, request)
+    if stage != "runner":
+        if task_index is not None:
+            raise UserError(f"--task-index belongs to stage runner, not to {stage}")
+        extra = {"NUM_TASKS": str(num_tasks)} if num_tasks is not None else {}
+        _stage(shell, stage, variables | extra)
+    elif task_index is not None and num_tasks in (None, 1):
+        _stage(shell, stage, variables | {"TASK_INDEX": str(task_index)})
+    else:
+        only = None if task_index is None else range(task_index, task_index + num_tasks)
+        _judge(_run_tasks(shell, settings, request, here, variables, only), settings, request, here)
+    return here
+
+
+def validate(shell: Shell, settings: Settings, request: RunRequest) -> None:
+    """Check an experiment as stage A would, without a run."""
+    variables = stage_variables(settings, replace(request, run_id=new_run_id()))
+    command = [sys.executable, os.path.relpath(ROOT / "scripts" / "check_experiment.py")]
+    if code := shell.stream(command, variables):
+        raise UserError(f"{request.exp_id} is not valid", exit_code=code)
+
+
+def stage_name(stage: str) -> str:
+    """Return builder, runner or output for a name or for A, B, C."""
+    name = STAGES.get(stage.lower(), stage.lower())
+    if name not in STAGES.values():
+        raise UserError(f'"{stage}" is not a stage; use builder, runner, output, or A, B, C')
+    return name
+
+
+def new_run_id() -> str:
+    """Return an id for a new run: UTC time and eight random hexadecimal digits."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+
+
+def resume_command(request: RunRequest) -> str:
+    return f"invoke run --exp-id {request.exp_id} --run-id {request.run_id}"
+
+
+def stage_variables(settings: Settings, request: RunRequest) -> dict[str, str]:
+    """Return the environment of a stage: settings and request in the names the container knows."""
+    count = request.count if request.count is not None else settings.run_count
+    seed = request.seed if request.seed is not None else settings.run_seed
+    variables = {
+        "EXECUTION_MODE": "local",
+        "LOCAL_DATA_PATH": str(settings.local_data_path),
+        "DIR_PREFIX": settings.dir_prefix,
+        "EXP_ID": request.exp_id,
+        "RUN_ID": request.run_id,
+        "FORECAST_REPO_DIR": str(forecast_repository(settings, request.exp_id)),
+        "EPYDEMIX_DATA_DIR": str(settings.epydemix_data_dir or ""),
+        "MODELING_SUITE": settings.modeling_suite,
+        "COUNT": "" if count is None else str(count),
+        "SEED": "" if seed is None else str(seed),
+        "FORCE": "1" if request.force else "",
+        "OUTPUT_CONFIG_FILE": request.output_config_file or settings.output_config_file,
+        "ALLOW_PARTIAL_RESULTS": "1" if request.allow_partial or settings.allow_partial_results else "",
+        "LOG_LEVEL": settings.log_level,
+        "STORAGE_VERBOSE": "1" if settings.storage_verbose else "",
+    }
+    # an empty value still has to be sent where the caller's own environment has one
+    return {name: value for name, value in variables.items() if value or os.environ.get(name)}
+
+
+def forecast_repository(settings: Settings, exp_id: str) -> Path:
+    """Return the forecasting repository: the setting, else the first place that has the experiment."""
+    if settings.forecast_repo_dir is not None:
+        return settings.forecast_repo_dir
+    own = settings.local_data_path / "forecast"
+    places = [own, EXAMPLES]
+    return next(
+        (p for p in places if (p / "experiments" / exp_id).is_dir()), own if own.is_dir() else EXAMPLES
+    )
+
+
+def usable_cores() -> int:
+    """Return the cores this process may use; macOS does not tell, so there it is all of them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def stage_command(stage: str) -> list[str]:
+    return ["bash", str(Path(os.path.relpath(ROOT / "scripts" / f"run_{stage}.sh")))]
+
+
+def process_variables(variables: dict[str, str]) -> dict[str, str]:
+    """Add what a process on this machine needs: our Python, and one thread a task."""
+    threads = {n: os.environ.get(n, "1") for n in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    return {"PYTHON": sys.executable, **threads, **variables}
+
+
+def _stage(shell: Shell, stage: str, variables: dict[str, str]) -> None:
+    code = shell.stream(stage_command(stage), process_variables(variables))
+    if code:
+        raise UserError(
+            f"stage {stage} ended with exit code {code}", exit_code=code if code in (2, 75) else 1
+        )
+
+
+def _run_tasks(
+    shell: Shell,
+    settings: Settings,
+    request: RunRequest,
+    here: LocalRun,
+    variables: dict[str, str],
+    only=None,
+) -> dict[int, int]:
+    """Run the tasks of stage B, some at once, and return the exit code of each that failed."""
+    jobs = request.jobs or settings.local_jobs or usable_cores()
+    command = stage_command("runner")
+    if shell.dry_run:
+        shell.echo(command, {**process_variables(variables), "TASK_INDEX": "0"}, f"and so on, {jobs} at once")
+        return {}
+    indices = list(here.pending() if only is None else only)
+    if not indices:
+        print("stage B: every result is there already")
+        return {}
+    shell.echo(
+        command,
+        {**process_variables(variables), "TASK_INDEX": str(indices[0])},
+        f"{len(indices)} tasks, {jobs} at once",
+    )
+    return _Tasks(shell, command, process_variables(variables), here.logs, settings.max_retry_count).run(
+        indices, jobs
+    )
+
+
+class _Tasks:
+    """The processes of stage B: started, watched and tried again from one loop."""
+
+    def __init__(self, shell: Shell, command: list[str], variables: dict[str, str], logs: Path, retries: int):
+        self.shell, self.command, self.variables = shell, command, variables
+        self.logs, self.retries = logs, retries
+        self.running: dict[int, subprocess.Popen] = {}
+        self.tries: dict[int, int] = {}
+        self.failed: dict[int, int] = {}
+
+    def run(self, indices: list[int], jobs: int) -> dict[int, int]:
+        self.logs.mkdir(parents=True, exist_ok=True)
+        waiting = list(reversed(indices))
+        with _progress_bar() as progress:
+            bar = progress.add_task("stage B", total=len(indices))
+            try:
+                while waiting or self.running:
+                    while waiting and len(self.running) < jobs:
+                        self._start(waiting.pop())
+                    for index, code in self._ended():
+                        if code == TEMPORARY_FAULT and self.tries[index] <= self.retries:
+                            waiting.append(index)
+                            continue
+                        if code:
+                            self.failed[index] = code
+                            progress.console.print(
+                                f"[red]task {index} failed[/]: {last_error(self.log_of(index))}"
+                            )
+                        progress.advance(bar)
+                    time.sleep(POLL_SECONDS)
+            except BaseException:
+                stop(list(self.running.values()))
+                raise
+        return self.failed
+
+    def log_of(self, index: int) -> Path:
+        return self.logs / f"runner_{index:04d}.log"
+
+    def _start(self, index: int) -> None:
+        self.tries[index] = self.tries.get(index, 0) + 1
+        variables = {
+            **self.variables,
+            "TASK_INDEX": str(index),
+            "BATCH_TASK_RETRY_ATTEMPT": str(self.tries[index] - 1),
+        }
+        with open(self.log_of(index), "ab" if self.tries[index] > 1 else "wb") as log:
+            self.running[index] = self.shell.start(self.command, variables, output=log)
+
+    def _ended(self) -> list[tuple[int, int]]:
+        ended = [(index, p.returncode) for index, p in self.running.items() if p.poll() is not None]
+        for index, _ in ended:
+            del self.running[index]
+        return ended
+
+
+def _progress_bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def last_error(log: Path) -> str:
+    """Return the line of a task's log that says why it ended."""
+    lines = log.read_text(errors="replace").strip().splitlines()
+    told = [line for line in lines if re.search(r": (error|critical): ", line)]
+    line = (told or lines or ["it said nothing"])[-1]
+    return re.sub(r"^\S+ runner( \d+)?: (error|critical): ", "", line)
+
+
+def _judge(failed: dict[int, int], settings: Settings, request: RunRequest, here: LocalRun) -> None:
+    """Go on, or end with what failed and how to go on."""
+    if not failed:
+        return
+    allowed = request.allow_partial or settings.allow_partial_results
+    names = ", ".join(str(index) for index in sorted(failed)[:10])
+    message = f"{len(failed)} tasks of stage B failed ({names}); their logs are in {here.logs}"
+    if allowed:
+        print(f"{message}; going on without them", file=sys.stderr)
+        return
+    codes = set(failed.values())
+    raise UserError(
+        f"{message}. Mend it, then: {resume_command(request)}  (or add --allow-partial)",
+        exit_code=codes.pop() if codes in ({2}, {75}) else 1,
+    )

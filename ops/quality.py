@@ -1,0 +1,62 @@
+"""Linters, tests and locked packages of the repository itself."""
+
+import os
+import sys
+from pathlib import Path
+
+from ops.failures import UserError
+from ops.shell import Shell
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def lint(shell: Shell, fix: bool = False) -> None:
+    """Run ruff over Python and shellcheck over shell scripts."""
+    ruff = [sys.executable, "-m", "ruff"]
+    scripts = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "scripts").glob("*.sh"))
+    shellcheck = str(Path(sys.executable).with_name("shellcheck"))
+    commands = [
+        [*ruff, "check", *(["--fix"] if fix else []), "."],
+        [*ruff, "format", *([] if fix else ["--check"]), "."],
+        [shellcheck, *scripts, ".ci/run"],
+    ]
+    failed = [command for command in commands if shell.stream(command)]
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(commands)} checks failed; `invoke lint --fix` mends what it can", 1
+        )
+
+
+def lock(shell: Shell, upgrade: bool = False) -> None:
+    """Compile both requirements files for every platform, with hashes and without any index address."""
+    uv = [
+        str(Path(sys.executable).with_name("uv")),
+        "pip",
+        "compile",
+        "--quiet",
+        "--universal",
+        "--generate-hashes",
+    ]
+    uv += [
+        "--python-version",
+        "3.11",
+        "--fork-strategy",
+        "fewest",
+        "--no-emit-index-url",
+        "--no-emit-find-links",
+    ]
+    uv += ["--custom-compile-command", "invoke lock", *(["--upgrade"] if upgrade else [])]
+    for name in ("docker/requirements", "requirements-dev"):
+        if code := shell.stream([*uv, f"{name}.in", "--output-file", f"{name}.txt"]):
+            raise UserError(f"{name}.in cannot be locked (uv ended with {code})", exit_code=1)
+
+
+def test(shell: Shell, match: str = "", path: str = "") -> None:
+    """Run pytest on every core."""
+    chosen = ["-k", match] if match else []
+    command = [sys.executable, "-m", "pytest", "-n", "auto", *chosen, *([path] if path else [])]
+    code = shell.stream(
+        command, {"PYTHONDONTWRITEBYTECODE": ""} if os.environ.get("PYTHONDONTWRITEBYTECODE") else None
+    )
+    if code:
+        raise UserError(f"pytest ended with exit code {code}", exit_code=1)

@@ -1,0 +1,130 @@
+"""Settings: the environment, then .env, then defaults. Read once, checked once, passed on.
+
+Every setting is written here and nowhere else; .env.example shows them to people.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dotenv.parser import parse_stream
+from pydantic import BaseModel, Field, ValidationError
+
+from ops.failures import UserError, did_you_mean
+
+SECRETS = ("GITHUB_PAT",)  # not settings; masked wherever they turn up
+
+
+class Settings(BaseModel, frozen=True):
+    """Every setting by its name in .env, in lower case."""
+
+    execution_mode: Literal["local"] = Field("local", description="where runs are started: local")
+    local_data_path: Path = Field(Path("local"), description="folder of local runs: bucket/ and logs/")
+    forecast_repo_dir: Path | None = Field(
+        None,
+        description="the forecasting repository; without it LOCAL_DATA_PATH/forecast, then examples/forecast",
+    )
+    dir_prefix: str = Field(
+        "", pattern=r"^([A-Za-z0-9._-]+/?)*$", description="path in the bucket before <exp-id>/, e.g. flu/"
+    )
+    epydemix_data_dir: Path | None = Field(
+        None, description="population data; without it data/epydemix-data of the repository, then a download"
+    )
+    modeling_suite: Literal["built-in", "epymodelingsuite"] = Field(
+        "built-in", description="built-in, or an installed epymodelingsuite"
+    )
+    run_count: int | None = Field(
+        None, ge=1, description="split a model-only ensemble into this many workloads"
+    )
+    run_seed: int | None = Field(None, ge=0, description="overrides the experiment's random_seed")
+    run_output_stage: bool = Field(True, description="run stage C after stage B: true or false")
+    output_config_file: str = Field(
+        "", description="another output YAML for stage C: a path or a name beside it"
+    )
+    allow_partial_results: bool = Field(False, description="write outputs although results are missing")
+    local_jobs: int = Field(0, ge=0, description="tasks of stage B at once; 0 is one a core")
+    max_retry_count: int = Field(3, ge=0, le=10, description="tries after a passing fault (exit code 75)")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="of the stages")
+    storage_verbose: bool = Field(False, description="log every file that is written")
+
+
+@dataclass(frozen=True)
+class Sourced:
+    """Settings and where each came from: "environment", a file's name, or "default"."""
+
+    settings: Settings
+    sources: dict[str, str]
+    unknown: list[str]  # names in the file that are no settings
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings.
+
+    Raises
+    ------
+    UserError
+        A line of .env that cannot be read, or values that cannot be, all of them in one message.
+    """
+    return read_sourced_settings(environ).settings
+
+
+def read_sourced_settings(environ: Mapping[str, str] = os.environ) -> Sourced:
+    """Return the settings with their sources, for `invoke config-show`."""
+    path = env_file(environ)
+    from_file = read_env_file(path) if path.is_file() else {}
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for name in Settings.model_fields:
+        variable = name.upper()
+        for source, mapping in (("environment", environ), (path.name, from_file)):
+            if mapping.get(variable, "").strip():
+                values[name], sources[name] = mapping[variable].strip(), source
+                break
+        else:
+            sources[name] = "default"
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise UserError("; ".join(_mistake(e, sources) for e in error.errors())) from None
+    known = {name.upper() for name in Settings.model_fields}
+    return Sourced(settings, sources, [name for name in from_file if name not in known])
+
+
+def env_file(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the .env file in use; ENV_FILE names another."""
+    if environ.get("ENV_FILE") and not Path(environ["ENV_FILE"]).is_file():
+        raise UserError(f"ENV_FILE={environ['ENV_FILE']}: no such file")
+    return Path(environ.get("ENV_FILE") or ".env")
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """Return the variables of a .env file; lines `export X=...` count too."""
+    values: dict[str, str] = {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            for binding in parse_stream(file):
+                if binding.error or (binding.key is not None and binding.value is None):
+                    text = binding.original.string.strip().splitlines()[0]
+                    shown = text.partition("=")[0] if any(s in text for s in SECRETS) else text[:60]
+                    raise UserError(
+                        f'{path}:{binding.original.line}: "{shown}" is not NAME=value; '
+                        "mend or delete the line"
+                    )
+                if binding.key is not None:
+                    values[binding.key] = binding.value
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+    return values
+
+
+def _mistake(error: dict, sources: dict[str, str]) -> str:
+    name = str(error["loc"][0])
+    return f'{name.upper()}="{error["input"]}" (from {sources[name]}): {error["msg"]}'
+
+
+def unknown_hint(name: str) -> str:
+    """Return what to say about a name in .env that is no setting."""
+    known = [field.upper() for field in Settings.model_fields]
+    return f"{name} is not a setting{did_you_mean(name, known)}"

@@ -1,0 +1,94 @@
+"""What ran, how it ended, and what came out: tables for the terminal."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from ops.failures import UserError
+from ops.run_files import LocalRun, find_runs, latest_run, read_json
+from ops.settings import Settings
+
+
+def show_runs(settings: Settings, exp_id: str = "") -> None:
+    """Print every local run: when it was built, how far it came, and its newest outputs."""
+    runs = find_runs(settings, exp_id)
+    if not runs:
+        print(f"no runs below {settings.local_data_path}")
+        return
+    table = Table(box=None, header_style="bold")
+    for column in ("experiment", "run id", "built", "results", "state", "outputs"):
+        table.add_column(column, overflow="fold")
+    for run in runs:
+        manifest, outputs = run.manifest, run.outputs()
+        done, total = len(run.results()), manifest["num_workloads"]
+        newest = outputs[-1].name if outputs else ""
+        table.add_row(
+            run.exp_id,
+            run.run_id,
+            manifest["created_at"],
+            f"{done}/{total}",
+            _state(run, done, total),
+            newest,
+        )
+    _console().print(table)
+
+
+def _state(run: LocalRun, done: int, total: int) -> str:
+    """Return how a run stands, for people."""
+    if run.outputs():
+        missing = run.summary("output").get("missing", [])
+        return f"done, {len(missing)} missing" if missing else "done"
+    if done == total:
+        return "no outputs yet"
+    failed = [
+        p for p in (run.folder / "summaries").glob("runner_*.json") if read_json(p).get("status") == "failed"
+    ]
+    return f"{len(failed)} tasks failed" if failed else "unfinished"
+
+
+def show_results(settings: Settings, exp_id: str, run_id: str = "") -> None:
+    """Print the forecast of a run and where its tables, charts and report are."""
+    run = latest_run(settings, exp_id, run_id)
+    outputs = run.outputs()
+    if not outputs:
+        raise UserError(
+            f"run {run.run_id} of {exp_id} has no outputs yet ({len(run.results())} of "
+            f"{run.manifest['num_workloads']} results); "
+            f"go on with: invoke run --exp-id {exp_id} --run-id {run.run_id}"
+        )
+    show_outputs(run, outputs[-1])
+
+
+def show_outputs(run: LocalRun, folder: Path) -> None:
+    summary = run.summary("output")
+    rows = summary.get("headline", [])
+    if rows:
+        _console().print(_headline(rows, f"{run.exp_id}, run {run.run_id}"))
+    missing = summary.get("missing", [])
+    if missing:
+        print(f"{len(missing)} results are missing: {', '.join(map(str, missing[:10]))}")
+    files = {entry["name"]: entry["bytes"] for entry in read_json(folder / "files.json")}
+    tables = [name for name in files if "/" not in name and name != "report.html"]
+    print(f"report   {folder / 'report.html'}")
+    print(f"charts   {folder / 'charts'} ({sum(name.startswith('charts/') for name in files)} pictures)")
+    print(f"tables   {folder}: {', '.join(sorted(tables))}")
+
+
+def _headline(rows: list[dict], title: str) -> Table:
+    table = Table(title=title, box=None, header_style="bold", title_justify="left")
+    for column in ("population", "series", "date"):
+        table.add_column(column)
+    for column in ("low", "median", "high"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for row in rows:
+        counts = [f"{row[name]:,.0f}" for name in ("low", "median", "high")]
+        table.add_row(row["population"], row["series"], row["date"], *counts, row["note"])
+    return table
+
+
+def _console() -> Console:
+    console = Console()
+    # in a pipe there is no width to fit to, and a cut-off run id helps nobody
+    return console if console.is_terminal else Console(width=200)

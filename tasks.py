@@ -1,0 +1,220 @@
+"""Every operation as an invoke task: parse, call one function of ops/, print. No logic here."""
+
+import functools
+
+from invoke import Exit, task
+
+from ops import config, local_run, quality, tidy, watch
+from ops.failures import UserError
+from ops.local_run import RunRequest
+from ops.settings import read_settings
+from ops.shell import Shell
+
+EXP_ID = "experiment folder below experiments/, e.g. demo or flu/2026-w05"
+RUN_ID = "a run to go on with, e.g. 20260131-120000-0a1b2c3d"
+DRY_RUN = "print what would be started, start nothing"
+COUNT = "split a model-only ensemble into this many workloads"
+SEED = "root of every random draw; overrides the experiment's random_seed"
+FORCE = "make results anew that are there already"
+
+
+def verb(**options):
+    """Make a function an invoke task; what the operator can mend becomes one line and an exit code."""
+
+    def decorate(function):
+        @functools.wraps(function)
+        def guarded(*args, **kwargs):
+            try:
+                return function(*args, **kwargs)
+            except UserError as error:
+                raise Exit(f"error: {error}", code=error.exit_code) from None
+            except KeyboardInterrupt:
+                raise Exit(code=130) from None
+
+        return task(**options)(guarded)
+
+    return decorate
+
+
+@verb(
+    help={
+        "exp_id": EXP_ID,
+        "run_id": RUN_ID,
+        "local": "on this machine, whatever EXECUTION_MODE says",
+        "count": COUNT,
+        "seed": SEED,
+        "jobs": "tasks of stage B at once; default one a core",
+        "output_config_file": "another output YAML: a path, or a name beside the experiment's",
+        "allow_partial": "write outputs although results are missing",
+        "force": FORCE,
+        "no_outputs": "leave stage C out",
+        "dry_run": DRY_RUN,
+    }
+)
+def run(
+    c,
+    exp_id,
+    run_id="",
+    local=False,
+    count=None,
+    seed=None,
+    jobs=None,
+    output_config_file="",
+    allow_partial=False,
+    force=False,
+    no_outputs=False,
+    dry_run=False,
+):
+    """Run an experiment, or go on with a run, and print its forecast."""
+    request = RunRequest(
+        exp_id=exp_id,
+        run_id=run_id,
+        count=whole_number("--count", count),
+        seed=whole_number("--seed", seed),
+        jobs=whole_number("--jobs", jobs),
+        output_config_file=output_config_file,
+        allow_partial=allow_partial,
+        force=force,
+        run_output_stage=not no_outputs,
+    )
+    settings = read_settings()
+    done = local_run.run(Shell(dry_run), settings, request)
+    if not dry_run and not no_outputs and settings.run_output_stage:
+        watch.show_results(settings, exp_id, done.run_id)
+
+
+@verb(
+    positional=["stage"],
+    help={
+        "stage": "builder, runner or output; A, B or C",
+        "exp_id": EXP_ID,
+        "run_id": "the run; a new one for the builder when left out",
+        "task_index": "runner: the input to run, from 0; all that are pending without it",
+        "num_tasks": "runner: how many inputs from --task-index on; output: how many results to expect",
+        "count": COUNT,
+        "seed": SEED,
+        "output_config_file": "output: another output YAML",
+        "allow_partial": "output: go on although results are missing",
+        "force": FORCE,
+        "dry_run": DRY_RUN,
+    },
+)
+def stage(
+    c,
+    stage,
+    exp_id,
+    run_id="",
+    task_index=None,
+    num_tasks=None,
+    count=None,
+    seed=None,
+    output_config_file="",
+    allow_partial=False,
+    force=False,
+    dry_run=False,
+):
+    """Run one stage of a run: builder (A), runner (B) or output (C)."""
+    request = RunRequest(
+        exp_id=exp_id,
+        run_id=run_id,
+        count=whole_number("--count", count),
+        seed=whole_number("--seed", seed),
+        output_config_file=output_config_file,
+        allow_partial=allow_partial,
+        force=force,
+    )
+    index, number = whole_number("--task-index", task_index), whole_number("--num-tasks", num_tasks)
+    done = local_run.run_stage(Shell(dry_run), read_settings(), request, stage, index, number)
+    print(f"run {done.run_id} in {done.folder}")
+
+
+@verb(help={"exp_id": "only this experiment's; all without it"})
+def runs(c, exp_id=""):
+    """List what ran, when, and how it ended."""
+    watch.show_runs(read_settings(), exp_id)
+
+
+@verb(help={"exp_id": EXP_ID, "run_id": "the run; the newest without it"})
+def results(c, exp_id, run_id=""):
+    """Print a run's forecast and where its report, charts and tables are."""
+    watch.show_results(read_settings(), exp_id, run_id)
+
+
+@verb(help={"exp_id": EXP_ID, "output_config_file": "check with another output YAML", "dry_run": DRY_RUN})
+def validate(c, exp_id, output_config_file="", dry_run=False):
+    """Check an experiment and its data without running it."""
+    local_run.validate(
+        Shell(dry_run), read_settings(), RunRequest(exp_id, output_config_file=output_config_file)
+    )
+
+
+@verb(help={"force": "replace a .env that is there"})
+def config_init(c, force=False):
+    """Make a .env file from .env.example."""
+    config.create(force)
+
+
+@verb()
+def config_edit(c):
+    """Open .env in your editor, then check it."""
+    config.edit()
+
+
+@verb()
+def config_show(c):
+    """Show every setting, its value and where it came from."""
+    config.show()
+
+
+@verb()
+def config_validate(c):
+    """Check every setting."""
+    config.validate()
+
+
+@verb(help={"fix": "rewrite what can be mended automatically", "dry_run": DRY_RUN})
+def lint(c, fix=False, dry_run=False):
+    """Check the style of Python and shell code."""
+    quality.lint(Shell(dry_run), fix)
+
+
+@verb(help={"upgrade": "take the newest versions instead of keeping what is locked", "dry_run": DRY_RUN})
+def lock(c, upgrade=False, dry_run=False):
+    """Lock the packages of both requirements files, with hashes."""
+    quality.lock(Shell(dry_run), upgrade)
+
+
+@verb(
+    help={
+        "match": "only tests whose name matches, as pytest -k takes it",
+        "path": "only this file or folder, e.g. tests/test_storage.py",
+        "dry_run": DRY_RUN,
+    }
+)
+def test(c, match="", path="", dry_run=False):
+    """Run the test suite."""
+    quality.test(Shell(dry_run), match, path)
+
+
+@verb(
+    help={
+        "runs": "also delete local runs with their results",
+        "exp_id": "with --runs: only this experiment's",
+        "yes": "do not ask",
+        "dry_run": "print what would be removed, remove nothing",
+    }
+)
+def clean(c, runs=False, exp_id="", yes=False, dry_run=False):
+    """Remove caches, and local runs when asked."""
+    tidy.remove_caches(dry_run)
+    if runs:
+        tidy.remove_runs(read_settings(), exp_id, yes, dry_run)
+
+
+def whole_number(option: str, text: str | None) -> int | None:
+    """Return the number of an option; invoke hands over text, and would end in a traceback itself."""
+    if text is None:
+        return None
+    if not str(text).isdigit():
+        raise UserError(f"{option} {text}: a whole number is needed")
+    return int(text)
