@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modeling.outputs import Ensemble, OutputTables
-from modeling.panels import Panel, add_parameter_set, calibration_panel, simulation_panel
+from modeling.panels import Panel, ParameterSets, calibration_panel, simulation_panel
 from modeling.vocabulary import Output
 from modeling.workload import Result
 
@@ -32,6 +32,7 @@ class Collector:
         self._tables = OutputTables(output, folder)
         self._panels: dict[str, Panel] = {}
         self._ensemble: Ensemble | None = None
+        self._sets: ParameterSets | None = None
         self._results = 0
 
     def add(self, result: Result) -> None:
@@ -58,6 +59,7 @@ class Collector:
     def finish(self) -> Collected:
         """Close the tables."""
         self._finish_ensemble()
+        self._finish_sets()
         return Collected(self._tables.close(), list(self._panels.values()), self._results)
 
     def _finish_ensemble(self) -> None:
@@ -68,8 +70,14 @@ class Collector:
         if ensemble.set_count == 1:
             self._panels[ensemble.population] = simulation_panel(ensemble, self.output)
             return
-        if ensemble.population not in self._panels:
-            panel = simulation_panel(ensemble, self.output)
-            panel.trajectories = 0
-            self._panels[ensemble.population] = panel
-        add_parameter_set(self._panels[ensemble.population], ensemble, self.output)
+        if self._sets is not None and self._sets.population != ensemble.population:
+            self._finish_sets()
+        if self._sets is None:
+            self._sets = ParameterSets(ensemble, self.output)
+        self._sets.add(ensemble)
+
+    def _finish_sets(self) -> None:
+        """The sets of a population follow each other, so only one population's are held."""
+        if self._sets is not None:
+            self._panels[self._sets.population] = self._sets.panel()
+            self._sets = None

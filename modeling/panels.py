@@ -3,18 +3,24 @@
 A result is thrown away once its panel is made, so stage C's memory does not grow with them.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modeling.outputs import Ensemble
 from modeling.statistics import weighted_quantiles
-from modeling.vocabulary import Output
-from modeling.workload import Observed, Result
+
+if TYPE_CHECKING:  # the charts import this module, and should not load the vocabulary with it
+    from modeling.outputs import Ensemble
+    from modeling.vocabulary import Output
+    from modeling.workload import Observed, Result
 
 LEVELS = [0.025, 0.05, 0.25, 0.5, 0.75, 0.95, 0.975]
 MOST_SERIES = 4  # charts a population
 MOST_LINES = 60  # parameter sets drawn a population
+MOST_POOLED = 500  # trajectories behind the fan over parameter sets
 BINS = 20
 
 
@@ -96,24 +102,44 @@ def calibration_panel(result: Result) -> Panel:
 
 
 def simulation_panel(ensemble: Ensemble, output: Output) -> Panel:
-    """Return the panel of an ensemble of fixed parameters."""
+    """Return the panel of one ensemble of fixed parameters."""
     series = [
         SeriesPanel(name, projection=Fan(ensemble.dates, np.quantile(ensemble.series(name), LEVELS, axis=0)))
         for name in charted_series(ensemble, output)
     ]
-    kind = "sampling" if ensemble.set_count > 1 else "simulation"
-    return Panel(
-        ensemble.population, ensemble.population_name, kind, series, ensemble.count, ensemble.set_count
-    )
+    return Panel(ensemble.population, ensemble.population_name, "simulation", series, ensemble.count)
 
 
-def add_parameter_set(panel: Panel, ensemble: Ensemble, output: Output) -> None:
-    """Add one more parameter set of the panel's population, as lines of its medians."""
-    panel.trajectories += ensemble.count
-    step = -(-ensemble.set_count // MOST_LINES)
-    if ensemble.set_index % step == 0:
-        for chart in panel.series:
-            chart.lines.append((ensemble.dates, np.median(ensemble.series(chart.label), axis=0)))
+class ParameterSets:
+    """The sets of one population as they stream by: a line each, and a fan over all of them."""
+
+    def __init__(self, first: Ensemble, output: Output):
+        self.population, self.population_name = first.population, first.population_name
+        self.sets = first.set_count
+        self.trajectories = 0
+        self._series = [SeriesPanel(name) for name in charted_series(first, output)]
+        # by series and date, since sets may start on different days
+        self._pools: list[dict[np.datetime64, list[np.ndarray]]] = [{} for _ in self._series]
+
+    def add(self, ensemble: Ensemble) -> None:
+        self.trajectories += ensemble.count
+        most = -(-MOST_POOLED // ensemble.set_count)
+        drawn = ensemble.set_index % -(-ensemble.set_count // MOST_LINES) == 0
+        for chart, pool in zip(self._series, self._pools, strict=True):
+            values = ensemble.series(chart.label)
+            if drawn:
+                chart.lines.append((ensemble.dates, np.median(values, axis=0)))
+            for date, column in zip(ensemble.dates, values[:most].T, strict=True):
+                pool.setdefault(date, []).append(np.array(column))
+
+    def panel(self) -> Panel:
+        for chart, pool in zip(self._series, self._pools, strict=True):
+            dates = np.array(sorted(pool))
+            curves = [np.quantile(np.concatenate(pool[date]), LEVELS) for date in dates]
+            chart.projection = Fan(dates, np.array(curves).T)
+        return Panel(
+            self.population, self.population_name, "sampling", self._series, self.trajectories, self.sets
+        )
 
 
 def charted_series(ensemble: Ensemble, output: Output) -> list[str]:

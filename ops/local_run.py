@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -62,7 +63,8 @@ def run(shell: Shell, settings: Settings, request: RunRequest) -> LocalRun:
     here = local_run(settings, request.exp_id, request.run_id)
     print(
         f"EXECUTION_MODE=local: run {request.run_id} of {request.exp_id} on this machine, "
-        f"in {settings.local_data_path}"
+        f"in {settings.local_data_path}",
+        flush=True,
     )
     variables = stage_variables(settings, request)
     try:
@@ -245,9 +247,8 @@ class _Tasks:
                             continue
                         if code:
                             self.failed[index] = code
-                            progress.console.print(
-                                f"[red]task {index} failed[/]: {last_error(self.log_of(index))}"
-                            )
+                            reason = escape(last_error(self.log_of(index)))
+                            progress.console.print(f"[red]task {index} failed[/]: {reason}", soft_wrap=True)
                         progress.advance(bar)
                     time.sleep(POLL_SECONDS)
             except BaseException:

@@ -33,6 +33,7 @@ def write_outputs(context: StageContext) -> None:
     record = read_run_record(files, manifest)
     with tempfile.TemporaryDirectory(prefix="outputs-") as folder:
         work = Path(folder)
+        (work / "outputs").mkdir()
         collector = Collector(_output_configuration(context, files, work / "config"), work / "outputs")
         missing = _collect(context, files, manifest, collector, record)
         collected = collector.finish()

@@ -18,7 +18,7 @@ def start_logging(mode: str, level: str, fields: dict[str, object]) -> None:
     handler.setFormatter(_json_formatter(fields) if mode == "cloud" else _PlainFormatter(fields))
     known = level.upper() in ("DEBUG", "INFO", "WARNING", "ERROR")  # else environment.py says so
     logging.basicConfig(level=level.upper() if known else "INFO", handlers=[handler], force=True)
-    for chatty in ("matplotlib", "numba", "urllib3", "google", "PIL", "fontTools"):
+    for chatty in ("matplotlib", "numba", "urllib3", "google", "PIL", "fontTools", "epymodelingsuite"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -24,6 +24,7 @@ THREADS = 16
 RETRY_SECONDS = 300  # hours of simulation are worth five minutes of patience at the end
 REQUEST_SECONDS = 60
 _PARTIAL = ".partial-"
+_LOGIN = "run `gcloud auth application-default login`"
 
 
 class MissingFile(UserError):
@@ -50,7 +51,7 @@ class Storage(ABC):
         Returns
         -------
         bool
-            False where `overwrite` is off and another file is there already; it is kept.
+            False where `overwrite` is off and other content is there already; it is kept.
         """
 
     @abstractmethod
@@ -97,6 +98,21 @@ class Storage(ABC):
         yield from _in_parallel(load, names)
 
 
+def _check_name(name: str) -> None:
+    """Refuse a name that a folder would read as another one, or look for outside itself."""
+    if {"", ".", ".."} & set(name.split("/")):
+        raise UserError(
+            f'"{name}" is no name inside the storage: a part is empty, . or ..; '
+            "check DIR_PREFIX, IN_PREFIX and OUT_PREFIX"
+        )
+
+
+def _check_prefix(prefix: str) -> None:
+    folder, slash, _ = prefix.rpartition("/")
+    if slash:
+        _check_name(folder)
+
+
 def _in_parallel(function, items: Iterable) -> Iterator:
     """Yield function(item) in order, with at most THREADS calls begun and not yet taken."""
     items = iter(items)
@@ -138,6 +154,7 @@ class FolderStorage(Storage):
             raise MissingFile(f"{self.get_path(name)}: no such file") from None
 
     def list_files(self, prefix: str) -> Iterator[str]:
+        _check_prefix(prefix)
         # only the folder the prefix names is walked, so a listing costs what it returns
         top = self.folder / prefix.rpartition("/")[0]
         names = []
@@ -150,17 +167,17 @@ class FolderStorage(Storage):
         return self._file(name).is_file()
 
     def get_path(self, name: str = "") -> str:
-        return str(self._file(name)) if name else str(self.folder)
+        _check_prefix(name)
+        return str(self.folder / name)
 
     def _file(self, name: str) -> Path:
-        if name.startswith("/") or ".." in name.split("/"):
-            raise ValueError(f"not a name inside the storage: {name}")
+        _check_name(name)
         return self.folder / name
 
     def _publish(self, name: str, write, overwrite: bool) -> bool:
         """Write beside the target under a name no listing shows, then rename."""
         target = self._file(name)
-        partial = target.with_name(f"{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}-{target.name}"[:250])
+        partial = target.with_name(f"{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -176,9 +193,14 @@ class FolderStorage(Storage):
             raise UserError(
                 f"{error.filename}: a file stands where a folder is needed; move it away"
             ) from None
+        except IsADirectoryError:
+            raise UserError(f"{target}: a folder stands where a file is needed; move it away") from None
         except OSError as error:
+            if error.filename in (None, str(partial)):
+                error.filename = str(target)  # the partial file is nothing the reader has ever seen
             raise (disk_failure(error) or error) from None
-        log.log(self.level, "wrote %s", target)
+        if published:
+            log.log(self.level, "wrote %s", target)
         return published
 
     @staticmethod
@@ -187,14 +209,14 @@ class FolderStorage(Storage):
         try:
             os.link(partial, target)
         except FileExistsError:
-            return False
+            return partial.read_bytes() == target.read_bytes()  # our own earlier try, as in a bucket
         return True
 
 
 class BucketStorage(Storage):
     """Objects of a Cloud Storage bucket, through the official client."""
 
-    def __init__(self, bucket: str, verbose: bool = False):
+    def __init__(self, bucket: str, verbose: bool = False, *, retry_seconds: float | None = None):
         from google.api_core.retry import Retry
         from google.auth.exceptions import DefaultCredentialsError
         from google.cloud import storage
@@ -204,18 +226,19 @@ class BucketStorage(Storage):
         super().__init__(verbose)
         self.name = bucket
         try:
-            client = storage.Client()
+            client = storage.Client(project=None)  # objects need no project, so none is looked for
         except (DefaultCredentialsError, OSError) as error:
             raise UserError(
-                f"gs://{bucket}: no Google Cloud credentials or project ({str(error).splitlines()[0]}); "
-                "run `gcloud auth application-default login`"
+                f"gs://{bucket}: no Google Cloud credentials ({_said(error)}); {_LOGIN}"
             ) from None
         for scheme in ("https://", "http://"):  # the default pool would serve 10 threads at most
             client._http.mount(scheme, HTTPAdapter(pool_connections=THREADS, pool_maxsize=THREADS))
         self._bucket = client.bucket(bucket)
         # every request can be repeated: reads by nature, writes by their generation precondition
-        self._retry: Retry = DEFAULT_RETRY.with_timeout(RETRY_SECONDS)
-        self._common = {"timeout": REQUEST_SECONDS, "retry": self._retry}
+        self._retry_seconds = RETRY_SECONDS if retry_seconds is None else retry_seconds
+        retry: Retry = DEFAULT_RETRY.with_timeout(self._retry_seconds)
+        retry = retry.with_delay(initial=min(1.0, self._retry_seconds / 100))
+        self._common = {"timeout": REQUEST_SECONDS, "retry": retry}
 
     def save_bytes(self, name: str, data: bytes, *, overwrite: bool = True) -> bool:
         def upload(blob, generation: int) -> None:
@@ -245,18 +268,25 @@ class BucketStorage(Storage):
         self._publish(name, upload, _base64(checksum.digest()), overwrite=True)
 
     def load_bytes(self, name: str, start: int = 0, length: int | None = None) -> bytes:
-        if length == 0:
-            return b""
+        from google.api_core.exceptions import RequestRangeNotSatisfiable
+
         whole = start == 0 and length is None
         with _Translated(self.get_path(name)):
-            return self._bucket.blob(name).download_as_bytes(
-                start=None if whole else start,
-                end=None if length is None else start + length - 1,
-                checksum="crc32c" if whole else None,  # the service knows that of whole objects only
-                **self._common,
-            )
+            if length == 0:  # no range of HTTP is empty
+                self._blob(name).reload(**self._common)
+                return b""
+            try:
+                return self._blob(name).download_as_bytes(
+                    start=None if whole else start,
+                    end=None if length is None else start + length - 1,
+                    checksum="crc32c" if whole else None,  # the service knows that of whole objects only
+                    **self._common,
+                )
+            except RequestRangeNotSatisfiable:  # it begins at or behind the end
+                return b""
 
     def list_files(self, prefix: str) -> Iterator[str]:
+        _check_prefix(prefix)
         with _Translated(self.get_path(prefix)):
             listed = self._bucket.list_blobs(
                 prefix=prefix, fields="items(name),nextPageToken", **self._common
@@ -265,21 +295,30 @@ class BucketStorage(Storage):
                 yield blob.name
 
     def exists(self, name: str) -> bool:
-        with _Translated(self.get_path(name)):
-            return self._bucket.blob(name).exists(**self._common)
+        try:
+            with _Translated(self.get_path(name)):
+                self._blob(name).reload(**self._common)  # Blob.exists would be silent about a missing bucket
+        except MissingFile:
+            return False
+        return True
 
     def get_path(self, name: str = "") -> str:
+        _check_prefix(name)
         return f"gs://{self.name}/{name}"
+
+    def _blob(self, name: str):
+        _check_name(name)
+        return self._bucket.blob(name)
 
     def _publish(self, name: str, upload, crc32c: str, overwrite: bool) -> bool:
         """Upload against the generation that is there, so that no concurrent write is lost unseen."""
         from google.api_core.exceptions import PreconditionFailed
 
         generation = 0  # most names are new, so one request suffices
-        deadline = time.monotonic() + RETRY_SECONDS
+        deadline = time.monotonic() + self._retry_seconds
         with _Translated(self.get_path(name)):
             while True:
-                blob = self._bucket.blob(name)
+                blob = self._blob(name)
                 try:
                     upload(blob, generation)
                 except PreconditionFailed:
@@ -329,23 +368,37 @@ def _storage_failure(path: str, error: Exception) -> Exception | None:
     from requests.exceptions import RequestException
 
     bucket = path.removeprefix("gs://").split("/")[0]
-    said = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    said = _said(error)
     if isinstance(error, api.NotFound):
-        if "bucket does not exist" in said.lower():
+        if "bucket does not exist" in str(error).lower():
             return UserError(f"gs://{bucket}: no such bucket; check GCS_BUCKET, or create it")
         return MissingFile(f"{path}: no such object")
     if isinstance(error, (api.Forbidden, api.Unauthorized)):
         return UserError(
-            f"{path}: access denied ({error.code}); the account needs roles/storage.objectUser on gs://{bucket}"
+            f"{path}: access denied ({said}); the account needs roles/storage.objectUser on gs://{bucket}"
         )
-    if isinstance(error, DefaultCredentialsError):
-        return UserError(f"{path}: no Google Cloud credentials; run `gcloud auth application-default login`")
+    if isinstance(error, DefaultCredentialsError) or "invalid_grant" in said:
+        return UserError(f"{path}: no valid Google Cloud credentials ({said}); {_LOGIN}")
     passing = (api.TooManyRequests, api.ServerError, api.RetryError, GoogleAuthError, DataCorruption)
     if isinstance(error, (*passing, RequestException, ConnectionError, TimeoutError)):
         return TemporaryFault(f"{path}: storage does not answer ({said}); try again")
     if isinstance(error, api.GoogleAPICallError):
         return UserError(f"{path}: storage refused the request ({said})")
     return None
+
+
+def _said(error: Exception) -> str:
+    """Return what the service said, in one line and without the addresses around it."""
+    from google.api_core.exceptions import RetryError
+
+    if isinstance(error, RetryError) and isinstance(error.cause, Exception):
+        return _said(error.cause)
+    response = getattr(error, "response", None)
+    try:
+        said = f"{response.status_code} {response.json()['error']['message']}"
+    except (AttributeError, ValueError, LookupError, TypeError):
+        said = str(error)
+    return " ".join(said.split())[:300] or type(error).__name__
 
 
 def _crc32c(data: bytes) -> str:

@@ -1,0 +1,165 @@
+"""The report of a run: one self-contained HTML file that opens anywhere, without a network.
+
+Its words and layout are in report.html.j2, its looks in report.css; charts come from plots.py.
+"""
+
+import base64
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from modeling.panels import Panel
+
+MOST_EMBEDDED = 100  # populations whose charts are inside the file; a browser opens about 10 MB
+MOST_MISSING = 50  # missing results listed by number
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """What the tasks of one stage used: seconds in all of them, peak memory of the largest."""
+
+    name: str
+    tasks: int
+    wall_seconds: float
+    cpu_seconds: float
+    longest_seconds: float
+    peak_memory_mib: float
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What the report says about the run itself.
+
+    Attributes
+    ----------
+    created_at, finished_at : str
+        UTC, e.g. "2026-01-31T12:00:00Z".
+    missing : list of (int, str)
+        Index and reason of every workload without a result.
+    headline : list of dict
+        The forecast table, as headline.py makes its rows.
+    tables : list of (str, int)
+        File name and bytes.
+    notes : list of str
+        Warnings, e.g. "US-CA: calibration was cut short by max_time".
+    """
+
+    exp_id: str
+    run_id: str
+    workflow: str
+    suite: str
+    seed: int | None
+    created_at: str
+    finished_at: str
+    num_workloads: int
+    num_results: int
+    missing: list[tuple[int, str]] = field(default_factory=list)
+    stages: list[StageTimes] = field(default_factory=list)
+    packages: dict[str, str] = field(default_factory=dict)
+    tables: list[tuple[str, int]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    headline: list[dict[str, object]] = field(default_factory=list)
+
+
+def write_report(
+    path: Path,
+    facts: RunFacts,
+    panels: list[Panel],
+    chart_files: dict[str, Path],
+    posterior_files: dict[str, Path],
+) -> None:
+    """Write the report; it appears whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The HTML file to write.
+    facts : RunFacts
+    panels : list of Panel
+        In the order of the report. The first 100 are embedded with their charts, the others named.
+    chart_files, posterior_files : dict of str to Path
+        PNG by population; one that has none is shown without. Each is read when its place in
+        the report is written, so that memory holds one at a time. Populations that are not embedded
+        point to `charts/<file name>` beside the report.
+    """
+    template = _environment().get_template("report.html.j2")
+    stream = template.stream(
+        facts=facts,
+        missing=facts.missing[:MOST_MISSING],
+        sections=[(f"population-{number}", panel) for number, panel in enumerate(panels, start=1)],
+        most_embedded=MOST_EMBEDDED,
+        chart_files=chart_files,
+        posterior_files=posterior_files,
+    )
+    partial = path.with_name(path.name + ".partial")
+    try:
+        stream.dump(str(partial), encoding="utf-8", errors="xmlcharrefreplace")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "embedded": _embedded,
+        "beside": _beside,
+        "count": _count,
+        "number": _number,
+        "duration": _duration,
+        "size": _size,
+        "spaced": _spaced,
+    }
+    return environment
+
+
+def _embedded(path: Path) -> Markup:
+    return Markup(f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}")
+
+
+def _beside(path: Path) -> str:
+    return f"charts/{quote(path.name)}"
+
+
+def _count(value: float) -> str:
+    return f"{value:,}"
+
+
+def _number(value: float | str | None) -> str:
+    """Return three significant digits, more where whole numbers have them; text as it is."""
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        return value
+    whole = float(value).is_integer() or abs(value) >= 100
+    return f"{value:,.0f}" if whole and abs(value) < 1e12 else f"{value:#.3g}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def _size(count: int) -> str:
+    if count < 1024:
+        return f"{count} bytes"
+    if count < 1024**2:
+        return f"{count / 1024:.1f} KiB"
+    return f"{count / 1024**2:,.1f} MiB"
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,156 @@
+"""The three stages from end to end, as processes over a folder."""
+
+import csv
+import gzip
+import json
+
+import pytest
+
+from tests.experiments import calibrated, sampled, simulated
+from tests.stages import Stages
+
+
+def read_table(path):
+    with gzip.open(path, "rt", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_model_alone_becomes_one_ensemble_and_its_outputs(tmp_path):
+    stages = Stages(tmp_path, simulated())
+
+    ended = [stages.run("builder"), stages.run("runner", TASK_INDEX=0), stages.run("output")]
+
+    assert [e.exit_code for e in ended] == [0, 0, 0], ended[-1].output
+    outputs = stages.outputs()
+    names = {p.relative_to(outputs).as_posix() for p in outputs.rglob("*") if p.is_file()}
+    assert names == {
+        "quantiles_compartments.csv.gz",
+        "quantiles_transitions.csv.gz",
+        "trajectories_compartments.csv.gz",
+        "trajectories_transitions.csv.gz",
+        "model_metadata.csv.gz",
+        "charts/US-VT.png",
+        "report.html",
+        "files.json",
+    }
+    rows = read_table(outputs / "quantiles_transitions.csv.gz")
+    assert {row["quantile"] for row in rows} == {"0.05", "0.5", "0.95"}
+    assert all(float(row["S_to_I_total"]) >= 0 for row in rows)
+    trajectories = read_table(outputs / "trajectories_compartments.csv.gz")
+    assert {row["sim_id"] for row in trajectories} == {str(i) for i in range(6)}
+    metadata = json.loads((stages.run_folder / "run_metadata.json").read_text())
+    assert metadata["num_results"] == 1
+    assert metadata["stages"]["runner"]["simulations"] == 6
+
+
+def test_a_split_ensemble_gives_the_tables_of_the_whole(tmp_path):
+    whole = Stages(tmp_path / "whole", simulated())
+    split = Stages(tmp_path / "split", simulated())
+
+    assert whole.run("builder").exit_code == 0
+    assert split.run("builder", COUNT=4).exit_code == 0
+    assert whole.run("runner", TASK_INDEX=0).exit_code == 0
+    for index in (3, 1, 0, 2):
+        assert split.run("runner", TASK_INDEX=index).exit_code == 0
+    assert whole.run("output").exit_code == split.run("output").exit_code == 0
+
+    assert split.manifest()["num_workloads"] == 4
+    for table in ("quantiles_compartments", "quantiles_transitions", "trajectories_compartments"):
+        name = f"{table}.csv.gz"
+        assert (whole.outputs() / name).read_bytes() == (split.outputs() / name).read_bytes()
+
+
+def test_a_calibration_is_the_same_bit_for_bit_with_the_same_seed_and_not_with_another(tmp_path):
+    tables = {}
+    for name, seed in (("first", 5), ("second", 5), ("other", 6)):
+        stages = Stages(tmp_path / name, calibrated(), SEED=str(seed))
+        assert stages.run("builder").exit_code == 0
+        assert stages.run("runner", TASK_INDEX=0).exit_code == 0
+        assert stages.run("output").exit_code == 0
+        tables[name] = {p.name: p.read_bytes() for p in stages.outputs().glob("*.csv.gz")}
+
+    assert tables["first"] == tables["second"]
+    assert set(tables["first"]) >= {
+        "posteriors.csv.gz",
+        "quantiles_calibration.csv.gz",
+        "quantiles_projection.csv.gz",
+    }
+    assert tables["first"]["posteriors.csv.gz"] != tables["other"]["posteriors.csv.gz"]
+
+
+def test_the_order_of_the_tasks_does_not_matter(tmp_path):
+    forward, backward = Stages(tmp_path / "f", sampled()), Stages(tmp_path / "b", sampled())
+    for stages, order in ((forward, (0, 1, 2)), (backward, (2, 1, 0))):
+        assert stages.run("builder").exit_code == 0
+        for index in order:
+            assert stages.run("runner", TASK_INDEX=index).exit_code == 0
+        assert stages.run("output").exit_code == 0
+
+    for path in forward.outputs().glob("*.csv.gz"):
+        assert path.read_bytes() == (backward.outputs() / path.name).read_bytes()
+
+
+def test_a_finished_task_is_left_alone_and_force_redoes_it(tmp_path):
+    stages = Stages(tmp_path, simulated())
+    stages.run("builder")
+    stages.run("runner", TASK_INDEX=0)
+    result = stages.run_folder / "runner-artifacts" / "result_0000.pkl"
+    first = result.stat().st_mtime_ns
+
+    again = stages.run("runner", TASK_INDEX=0)
+    untouched = result.stat().st_mtime_ns
+    forced = stages.run("runner", TASK_INDEX=0, FORCE=1)
+
+    assert "there already" in again.output
+    assert untouched == first
+    assert forced.exit_code == 0
+    assert result.stat().st_mtime_ns > first
+
+
+def test_building_a_run_again_keeps_its_inputs_and_finds_what_is_pending(tmp_path):
+    stages = Stages(tmp_path, sampled())
+    stages.run("builder")
+    inputs = {p.name: p.read_bytes() for p in (stages.run_folder / "builder-artifacts").glob("input_*")}
+    stages.run("runner", TASK_INDEX=1)
+
+    again = stages.run("builder", SEED=99)
+
+    assert again.exit_code == 0
+    assert {
+        p.name: p.read_bytes() for p in (stages.run_folder / "builder-artifacts").glob("input_*")
+    } == inputs
+    assert stages.manifest()["num_pending"] == 2
+    assert (stages.run_folder / "builder-artifacts" / "pending.txt").read_text() == "0\n2\n"
+
+
+def test_tasks_of_a_batch_job_run_what_is_pending_in_slices(tmp_path):
+    stages = Stages(tmp_path, sampled(), WORKLOADS_PER_TASK="2")
+    stages.run("builder")
+    first = stages.run("runner", BATCH_TASK_INDEX=1)
+    stages.run("builder")
+
+    second = stages.run("runner", BATCH_TASK_INDEX=0)
+    beyond = stages.run("runner", BATCH_TASK_INDEX=1)
+
+    assert first.exit_code == second.exit_code == 0
+    assert len(list((stages.run_folder / "runner-artifacts").glob("result_*"))) == 3
+    assert beyond.exit_code == 2
+    assert "task 1: builder-artifacts/manifest.json names 1 tasks" in beyond.last_line
+
+
+@pytest.mark.parametrize("allow_partial", [False, True])
+def test_a_missing_result_ends_the_output_stage_unless_partial_results_are_allowed(tmp_path, allow_partial):
+    stages = Stages(tmp_path, sampled())
+    stages.run("builder")
+    stages.run("runner", TASK_INDEX=0)
+
+    ended = stages.run("output", ALLOW_PARTIAL_RESULTS=int(allow_partial))
+
+    if allow_partial:
+        assert ended.exit_code == 0, ended.output
+        assert "2 of 3" in (stages.outputs() / "report.html").read_text()
+        assert json.loads((stages.run_folder / "run_metadata.json").read_text())["missing"] == [1, 2]
+    else:
+        assert ended.exit_code == 2
+        assert "2 of 3 results are missing or wrong (1, 2)" in ended.last_line
+        assert not (stages.run_folder / "outputs").exists()

@@ -1,0 +1,300 @@
+"""The invoke tasks as an operator types them, and what is promised about them."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from invoke import Collection
+from invoke.loader import FilesystemLoader
+
+from tests.experiments import POPULATIONS, REPOSITORY, calibrated, sampled, simulated, write_repository
+from tests.stages import RUN_ID, Ended
+
+INVOKE = [sys.executable, "-m", "invoke", "--search-root", str(REPOSITORY)]
+
+
+class Operator:
+    """A working folder of its own with a forecasting repository, and invoke."""
+
+    def __init__(self, folder: Path, experiment: dict):
+        self.folder = folder
+        write_repository(folder / "local" / "forecast", experiment)
+        kept = {n: os.environ[n] for n in ("PATH", "HOME", "LANG") if n in os.environ}
+        self.environ = {**kept, "EPYDEMIX_DATA_DIR": str(POPULATIONS), "TERM": "dumb"}
+
+    def start(self, *words: str, **variables: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [*INVOKE, *words],
+            cwd=self.folder,
+            env={**self.environ, **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def invoke(self, *words: str, **variables: str) -> Ended:
+        process = self.start(*words, **variables)
+        output, _ = process.communicate(timeout=240)
+        return Ended(process.returncode, output, output.strip().splitlines())
+
+    def results(self) -> set[str]:
+        return {p.name for p in (self.folder / "local" / "bucket").glob("**/result_*.pkl")}
+
+    def outputs(self) -> list[Path]:
+        return sorted((self.folder / "local" / "bucket").glob("**/outputs/*/files.json"))
+
+
+@pytest.fixture(scope="module")
+def tasks() -> Collection:
+    module, _ = FilesystemLoader(start=str(REPOSITORY)).load("tasks")
+    return Collection.from_module(module)
+
+
+def test_every_task_has_a_flat_name_and_help_for_every_option(tasks):
+    for name, one in tasks.tasks.items():
+        arguments = {a.name: a.help for a in one.get_arguments()}
+
+        assert "." not in name
+        assert (one.__doc__ or "").strip().endswith("."), name
+        assert not [a for a, text in arguments.items() if not text], f"{name}: options without help"
+
+
+def test_the_readme_names_every_task(tasks):
+    readme = (REPOSITORY / "README.md").read_text()
+
+    missing = [n for n in tasks.task_names if f"`invoke {n.replace('_', '-')}" not in readme]
+
+    assert not missing
+
+
+def test_env_example_shows_every_setting_with_its_default():
+    from ops.settings import Settings, read_env_file
+
+    shown = read_env_file(REPOSITORY / ".env.example")
+
+    assert set(shown) == {name.upper() for name in Settings.model_fields}
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else str(field.default)
+        assert shown[name.upper()].lower() == default.lower(), name
+
+
+def test_run_goes_through_the_stages_and_prints_forecast_and_places(tmp_path):
+    operator = Operator(tmp_path, calibrated())
+
+    ended = operator.invoke("run", "--local", "--exp-id", "trial")
+
+    assert ended.exit_code == 0, ended.output
+    assert ended.lines[0].startswith("EXECUTION_MODE=local")
+    assert re.search(r"US-VT +cases +2025-02-08", ended.output)
+    report = re.search(r"report +(\S+)", ended.output)[1]
+    assert (tmp_path / report).is_file()
+
+
+def test_a_dry_run_prints_commands_that_work_when_pasted_and_starts_nothing(tmp_path):
+    operator = Operator(tmp_path, simulated())
+
+    ended = operator.invoke("run", "--exp-id", "trial", "--run-id", RUN_ID, "--dry-run")
+    commands = [line.removeprefix("+ ") for line in ended.lines if line.startswith("+ ")]
+    nothing_ran = not (tmp_path / "local" / "bucket").exists()
+    codes = [subprocess.call(["bash", "-c", c], cwd=tmp_path, env=operator.environ) for c in commands]
+
+    assert ended.exit_code == 0
+    assert len(commands) == 3
+    assert nothing_ran
+    assert codes == [0, 0, 0]
+    assert operator.outputs()
+
+
+def test_one_core_or_two_give_the_same_tables(tmp_path):
+    tables = []
+    for jobs in ("1", "2"):
+        operator = Operator(tmp_path / jobs, sampled())
+        assert operator.invoke("run", "--exp-id", "trial", "--jobs", jobs).exit_code == 0
+        tables.append({p.name: p.read_bytes() for p in operator.outputs()[0].parent.glob("*.csv.gz")})
+
+    assert tables[0] == tables[1]
+
+
+def test_ctrl_c_stops_cleanly_and_the_next_run_resumes_without_redoing(tmp_path):
+    experiment = sampled()
+    experiment["modelset"]["sampling"]["parameters"]["R0"]["values"] = [1.1 + i / 10 for i in range(6)]
+    operator = Operator(tmp_path, experiment)
+    process = operator.start("run", "--exp-id", "trial", "--run-id", RUN_ID, "--jobs", "1")
+    deadline = time.monotonic() + 60
+    while not operator.results() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    finished = {p: p.stat().st_mtime_ns for p in (tmp_path / "local" / "bucket").glob("**/result_*.pkl")}
+    resumed = operator.invoke("run", "--exp-id", "trial", "--run-id", RUN_ID)
+
+    assert process.returncode == 130
+    assert f"invoke run --exp-id trial --run-id {RUN_ID}" in output
+    assert "Traceback" not in output
+    assert 0 < len(finished) < 6
+    assert resumed.exit_code == 0, resumed.output
+    assert len(operator.results()) == 6
+    assert all(path.stat().st_mtime_ns == time_before for path, time_before in finished.items())
+
+
+def test_failed_tasks_are_named_with_their_reason_and_the_way_on(tmp_path):
+    operator = Operator(tmp_path, sampled())
+    assert operator.invoke("stage", "A", "--exp-id", "trial", "--run-id", RUN_ID).exit_code == 0
+    broken = next((tmp_path / "local" / "bucket").glob("**/input_0001.pkl"))
+    broken.write_bytes(b"cut short")
+
+    ended = operator.invoke("run", "--exp-id", "trial", "--run-id", RUN_ID)
+    partial = operator.invoke("run", "--exp-id", "trial", "--run-id", RUN_ID, "--allow-partial")
+
+    assert ended.exit_code == 2
+    assert "task 1 failed" in ended.output
+    assert "input_0001.pkl does not match" in ended.output
+    assert "Go on with" in ended.last_line or "Mend it" in ended.last_line
+    assert partial.exit_code == 0, partial.output
+    assert "1 results are missing: 1" in partial.output
+
+
+def test_stage_runs_one_input_some_or_all_that_are_pending(tmp_path):
+    operator = Operator(tmp_path, sampled())
+    common = ("--exp-id", "trial", "--run-id", RUN_ID)
+    operator.invoke("stage", "builder", *common)
+
+    one = operator.invoke("stage", "runner", *common, "--task-index", "2")
+    after_one = operator.results()
+    some = operator.invoke("stage", "B", *common, "--task-index", "0", "--num-tasks", "2")
+    output = operator.invoke("stage", "C", *common, "--num-tasks", "3")
+
+    assert (one.exit_code, some.exit_code, output.exit_code) == (0, 0, 0), output.output
+    assert after_one == {"result_0002.pkl"}
+    assert len(operator.results()) == 3
+    assert len(operator.outputs()) == 1
+
+
+def test_runs_and_results_tell_what_happened(tmp_path):
+    operator = Operator(tmp_path, simulated())
+    before = operator.invoke("runs")
+    operator.invoke("run", "--exp-id", "trial", "--run-id", RUN_ID, "--no-outputs")
+    unfinished = operator.invoke("runs")
+    no_results = operator.invoke("results", "--exp-id", "trial")
+    operator.invoke("stage", "output", "--exp-id", "trial", "--run-id", RUN_ID)
+
+    done = operator.invoke("runs", "--exp-id", "trial")
+    results = operator.invoke("results", "--exp-id", "trial")
+
+    assert "no runs" in before.output
+    assert "no outputs yet" in unfinished.output
+    assert no_results.exit_code == 2
+    assert re.search(rf"trial +{RUN_ID} .*1/1 +done", done.output)
+    assert "report.html" in results.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--exp-id", "trail"], 'did you mean "trial"'),
+        (["run", "--exp-id", "../trial"], "no .."),
+        (["run", "--exp-id", "trial", "--count", "two"], "--count two: a whole number is needed"),
+        (["run", "--exp-id", "trial", "--run-id", "yesterday"], "a run id looks like"),
+        (["stage", "D", "--exp-id", "trial"], '"D" is not a stage'),
+        (["stage", "runner", "--exp-id", "trial"], "--run-id is needed"),
+        (["results", "--exp-id", "trial"], "no run of trial"),
+        (["validate", "--exp-id", "nothing"], "no such experiment"),
+    ],
+)
+def test_a_mistyped_command_ends_with_one_line_and_exit_code_2(tmp_path, words, said):
+    operator = Operator(tmp_path, simulated())
+
+    ended = operator.invoke(*words)
+
+    assert ended.exit_code == 2, ended.output
+    assert said in ended.output
+    assert "Traceback" not in ended.output
+    assert not operator.results()
+
+
+def test_validate_lists_every_mistake_with_its_line(tmp_path):
+    experiment = simulated()
+    experiment["model"]["transitions"][0]["rate"] = "betta"
+    experiment["model"]["transitions"][1]["target"] = "Q"
+    operator = Operator(tmp_path, experiment)
+
+    ended = operator.invoke("validate", "--exp-id", "trial")
+
+    assert ended.exit_code == 2
+    assert len(re.findall(r"^model\.yaml:\d+: ", ended.output, re.MULTILINE)) == 2
+    assert 'did you mean "beta"' in ended.output
+
+
+def test_config_init_makes_a_private_env_file_once(tmp_path):
+    operator = Operator(tmp_path, simulated())
+
+    first = operator.invoke("config-init")
+    second = operator.invoke("config-init")
+    valid = operator.invoke("config-validate")
+
+    assert first.exit_code == 0
+    assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
+    assert second.exit_code == 2
+    assert "there already" in second.last_line
+    assert valid.exit_code == 0
+
+
+def test_config_show_tells_where_a_value_comes_from_and_masks_secrets(tmp_path):
+    operator = Operator(tmp_path, simulated())
+    (tmp_path / ".env").write_text("export LOG_LEVEL=DEBUG\nDIR_PREFIX=flu/\nGITHUB_PAT=ghp_verysecret\n")
+
+    ended = operator.invoke("config-show", DIR_PREFIX="covid/")
+
+    assert re.search(r"LOG_LEVEL +DEBUG +\.env", ended.output)
+    assert re.search(r"DIR_PREFIX +covid/ +environment", ended.output)
+    assert re.search(r"MAX_RETRY_COUNT +3 +default", ended.output)
+    assert "verysecret" not in ended.output
+    assert "********" in ended.output
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("LOG_LEVEL=INFO\nthis is no setting\n", ".env:2:"),
+        ("LOG_LEVEL=LOUD\nLOCAL_JOBS=-1\n", "LOCAL_JOBS"),
+        ('LOG_LEVEL="INFO\n', ".env:1:"),
+    ],
+)
+def test_a_broken_env_file_is_one_line_with_the_place(tmp_path, content, said):
+    operator = Operator(tmp_path, simulated())
+    (tmp_path / ".env").write_text(content)
+
+    ended = operator.invoke("run", "--exp-id", "trial")
+
+    assert ended.exit_code == 2
+    assert said in ended.last_line
+    assert len(ended.lines) == 1
+
+
+def test_clean_deletes_runs_only_when_told_yes(tmp_path):
+    operator = Operator(tmp_path, simulated())
+    operator.invoke("run", "--exp-id", "trial", "--no-outputs")
+
+    asked = operator.invoke("clean", "--runs")
+    still_there = operator.results()
+    operator.invoke("clean", "--runs", "--yes", "--exp-id", "trial")
+
+    assert asked.exit_code == 2
+    assert "add --yes" in asked.last_line
+    assert still_there
+    assert not operator.results()
+
+
+def test_make_forwards_to_invoke():
+    printed = subprocess.run(
+        ["make", "--dry-run", "config-show"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+
+    assert printed.stdout.strip().splitlines()[-1].strip() == ".venv/bin/invoke config-show"
