@@ -35,7 +35,8 @@ $(STAMP): requirements-dev.txt
 	fi
 	@touch $(STAMP)
 
-Makefile: ;
+# made by hand or by `invoke lock`, not by the rule below
+Makefile requirements-dev.txt: ;
 
 %: setup
 	@$(INVOKE) $@ $(ARGS)

@@ -118,7 +118,9 @@ def calibration_result(workload: ForeignWorkload, configs: Any, output: Any) -> 
         for number, particles in sorted(found.posterior_distributions.items())
     ]
     # a projection that failed is an empty dictionary
-    projections = [p for p in found.projections.get("baseline", []) if p]
+    tried = found.projections.get("baseline", [])
+    succeeded = [number for number, projection in enumerate(tried) if projection]
+    projections = [tried[number] for number in succeeded]
     label, trajectories = _projected(projections) if projections else ("observed", None)
     last = found.selected_trajectories[generations[-1].number]
     observed = Observed(
@@ -137,10 +139,13 @@ def calibration_result(workload: ForeignWorkload, configs: Any, output: Any) -> 
         parameter_names=names,
         generations=generations,
         fits=[Fit(observed, np.stack([p["data"] for p in last]))],
-        projected=found.projection_parameters["baseline"][names].to_numpy(dtype=float)
-        if projections
-        else None,
+        projected=_particles(found, names)[succeeded] if projections else None,
     )
+
+
+def _particles(found: Any, names: list[str]) -> np.ndarray:
+    """Return the particle behind each projection, shape (projections, parameters)."""
+    return found.projection_parameters["baseline"][names].to_numpy(dtype=float)
 
 
 def _projected(projections: list[dict]) -> tuple[str, Trajectories]:

@@ -141,7 +141,7 @@ def _number(value: float | str | None) -> str:
         return "–"
     if isinstance(value, str):
         return value
-    whole = float(value).is_integer() or abs(value) >= 100
+    whole = float(value).is_integer() or abs(value) >= 99.95  # three digits would round to "100."
     return f"{value:,.0f}" if whole and abs(value) < 1e12 else f"{value:#.3g}"
 
 

@@ -113,7 +113,7 @@ def run_stage(
 def validate(shell: Shell, settings: Settings, request: RunRequest) -> None:
     """Check an experiment as stage A would, without a run."""
     variables = stage_variables(settings, replace(request, run_id=new_run_id()))
-    command = [sys.executable, os.path.relpath(ROOT / "scripts" / "check_experiment.py")]
+    command = [sys.executable, nearest(ROOT / "scripts" / "check_experiment.py")]
     if code := shell.stream(command, variables):
         raise UserError(f"{request.exp_id} is not valid", exit_code=code)
 
@@ -145,7 +145,7 @@ def stage_variables(settings: Settings, request: RunRequest) -> dict[str, str]:
         "DIR_PREFIX": settings.dir_prefix,
         "EXP_ID": request.exp_id,
         "RUN_ID": request.run_id,
-        "FORECAST_REPO_DIR": str(forecast_repository(settings, request.exp_id)),
+        "FORECAST_REPO_DIR": nearest(forecast_repository(settings, request.exp_id)),
         "EPYDEMIX_DATA_DIR": str(settings.epydemix_data_dir or ""),
         "MODELING_SUITE": settings.modeling_suite,
         "COUNT": "" if count is None else str(count),
@@ -177,13 +177,21 @@ def usable_cores() -> int:
 
 
 def stage_command(stage: str) -> list[str]:
-    return ["bash", str(Path(os.path.relpath(ROOT / "scripts" / f"run_{stage}.sh")))]
+    return ["bash", nearest(ROOT / "scripts" / f"run_{stage}.sh")]
 
 
 def process_variables(variables: dict[str, str]) -> dict[str, str]:
     """Add what a process on this machine needs: our Python, and one thread a task."""
-    threads = {n: os.environ.get(n, "1") for n in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    return {"PYTHON": sys.executable, **threads, **variables}
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    return {"PYTHON": nearest(Path(sys.executable)), "OMP_NUM_THREADS": threads, **variables}
+
+
+def nearest(path: Path) -> str:
+    """Return a path as it is shortest to read: relative where it lies below the working directory."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def _stage(shell: Shell, stage: str, variables: dict[str, str]) -> None:
