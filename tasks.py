@@ -77,7 +77,7 @@ def run(
         force=force,
         run_output_stage=not no_outputs,
     )
-    settings = read_settings()
+    settings = read_settings(mode="local" if local else "")
     done = local_run.run(Shell(dry_run), settings, request)
     if not dry_run and not no_outputs and settings.run_output_stage:
         watch.show_results(settings, exp_id, done.run_id)

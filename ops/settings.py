@@ -59,15 +59,21 @@ class Sourced:
     unknown: list[str]  # names in the file that are no settings
 
 
-def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+def read_settings(environ: Mapping[str, str] = os.environ, mode: str = "") -> Settings:
     """Return the settings.
+
+    Parameters
+    ----------
+    mode : str
+        An execution mode that wins over every other source, as --local does.
 
     Raises
     ------
     UserError
         A line of .env that cannot be read, or values that cannot be, all of them in one message.
     """
-    return read_sourced_settings(environ).settings
+    chosen = {"EXECUTION_MODE": mode} if mode else {}
+    return read_sourced_settings({**environ, **chosen}).settings
 
 
 def read_sourced_settings(environ: Mapping[str, str] = os.environ) -> Sourced:
@@ -121,7 +127,8 @@ def read_env_file(path: Path) -> dict[str, str]:
 
 def _mistake(error: dict, sources: dict[str, str]) -> str:
     name = str(error["loc"][0])
-    return f'{name.upper()}="{error["input"]}" (from {sources[name]}): {error["msg"]}'
+    hint = "; this version runs on this machine only" if name == "execution_mode" else ""
+    return f'{name.upper()}="{error["input"]}" (from {sources[name]}): {error["msg"]}{hint}'
 
 
 def unknown_hint(name: str) -> str:

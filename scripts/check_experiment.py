@@ -11,7 +11,7 @@ import sys
 
 from pipeline.environment import StageContext, read_stage_context
 from pipeline.failures import UserError, exit_code_of
-from pipeline.logs import start_logging
+from pipeline.logs import counted, start_logging
 
 ANY_RUN = "00000000-000000-00000000"  # nothing is read from or written to a run
 
@@ -24,11 +24,11 @@ def check(context: StageContext) -> None:
         built = build_experiment(context)
     except InvalidExperiment as error:
         print("\n".join(error.problems))
-        raise UserError(f"{context.exp_id}: {len(error.problems)} mistakes") from None
+        raise UserError(f"{context.exp_id}: {counted(len(error.problems), 'mistake')}") from None
     places = sorted({workload.population for workload in built.workloads})
     shown = ", ".join(places[:8]) + (f" and {len(places) - 8} more" if len(places) > 8 else "")
     print(
-        f"{context.exp_id} is valid: {built.workflow}, {len(built.workloads)} workloads "
+        f"{context.exp_id} is valid: {built.workflow}, {counted(len(built.workloads), 'workload')} "
         f"for {shown}, seed {built.seed}"
     )
 

@@ -13,6 +13,7 @@ import sys
 from pipeline.artifacts import Manifest, RunFiles
 from pipeline.building import build_experiment
 from pipeline.environment import StageContext
+from pipeline.logs import counted
 from pipeline.stage import run_stage
 from pipeline.storage import open_storage
 from pipeline.summary import Stopwatch, utc_now
@@ -40,8 +41,8 @@ def build_run(context: StageContext) -> None:
     )
     files.write_manifest(manifest)
     log.info(
-        "%d inputs (%s), %d to run: %s",
-        manifest.num_workloads,
+        "%s (%s), %d to run: %s",
+        counted(manifest.num_workloads, "input"),
         manifest.workflow,
         manifest.num_pending,
         files.storage.get_path(files.out_prefix),

@@ -14,6 +14,7 @@ from pathlib import Path
 from pipeline.artifacts import Manifest, RunFiles, describe_indices
 from pipeline.environment import StageContext
 from pipeline.failures import UserError
+from pipeline.logs import counted
 from pipeline.metadata import RunRecord, read_run_record
 from pipeline.stage import run_stage
 from pipeline.storage import open_storage
@@ -52,7 +53,8 @@ def write_outputs(context: StageContext) -> None:
     )
     files.write_summary("output", summary)
     files.write_metadata(record.metadata(context, summary))
-    log.info("%d results, %d files: %s", collected.results, len(published), place)
+    results, published = counted(collected.results, "result"), counted(len(published), "file")
+    log.info("%s, %s: %s", results, published, place)
 
 
 def _output_configuration(context: StageContext, files: RunFiles, folder: Path):

@@ -154,3 +154,23 @@ def test_a_missing_result_ends_the_output_stage_unless_partial_results_are_allow
         assert ended.exit_code == 2
         assert "2 of 3 results are missing or wrong (1, 2)" in ended.last_line
         assert not (stages.run_folder / "outputs").exists()
+
+
+def test_parquet_tables_hold_what_the_csv_tables_hold(tmp_path):
+    import pyarrow.parquet
+
+    experiment = calibrated()
+    experiment["output"]["table_formats"] = ["csv", "parquet"]
+    stages = Stages(tmp_path, experiment)
+    stages.run("builder")
+    stages.run("runner", TASK_INDEX=0)
+
+    ended = stages.run("output")
+
+    assert ended.exit_code == 0, ended.output
+    paths = sorted(stages.outputs().glob("*.parquet"))
+    assert len(paths) == len(list(stages.outputs().glob("*.csv.gz")))
+    for path in paths:
+        rows = pyarrow.parquet.read_table(path).to_pylist()
+        csv_rows = read_table(path.with_suffix(".csv.gz"))
+        assert [{k: str(v) for k, v in row.items()} for row in rows] == csv_rows

@@ -96,6 +96,18 @@ def test_run_goes_through_the_stages_and_prints_forecast_and_places(tmp_path):
     assert (tmp_path / report).is_file()
 
 
+def test_local_wins_over_every_other_mode(tmp_path):
+    operator = Operator(tmp_path, simulated())
+    (tmp_path / ".env").write_text("EXECUTION_MODE=cloud\n")
+
+    refused = operator.invoke("run", "--exp-id", "trial", "--no-outputs")
+    local = operator.invoke("run", "--local", "--exp-id", "trial", "--no-outputs")
+
+    assert refused.exit_code == 2
+    assert "EXECUTION_MODE" in refused.last_line
+    assert local.exit_code == 0, local.output
+
+
 def test_a_dry_run_prints_commands_that_work_when_pasted_and_starts_nothing(tmp_path):
     operator = Operator(tmp_path, simulated())
 

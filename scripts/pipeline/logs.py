@@ -45,3 +45,8 @@ def _json_formatter(fields: dict[str, object]) -> logging.Formatter:
         rename_fields={"levelname": "severity"},
         static_fields={name: value for name, value in fields.items() if value is not None},
     )
+
+
+def counted(number: int, thing: str) -> str:
+    """Return "1 input" or "3 inputs"."""
+    return f"{number} {thing}" if number == 1 else f"{number:,} {thing}s"
