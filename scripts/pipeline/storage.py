@@ -6,6 +6,7 @@ used follows from EXECUTION_MODE alone. Nothing here knows what the files mean.
 
 import logging
 import os
+import random
 import secrets
 import time
 from abc import ABC, abstractmethod
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 THREADS = 16
 RETRY_SECONDS = 300  # hours of simulation are worth five minutes of patience at the end
 REQUEST_SECONDS = 60
+UPLOAD_SESSIONS = 3  # begun anew where the service loses them
 _PARTIAL = ".partial-"
 _LOGIN = "run `gcloud auth application-default login`"
 
@@ -196,7 +198,7 @@ class FolderStorage(Storage):
         except IsADirectoryError:
             raise UserError(f"{target}: a folder stands where a file is needed; move it away") from None
         except OSError as error:
-            if error.filename in (None, str(partial)):
+            if error.filename in (None, str(partial)) or error.filename2 == str(partial):
                 error.filename = str(target)  # the partial file is nothing the reader has ever seen
             raise (disk_failure(error) or error) from None
         if published:
@@ -231,13 +233,15 @@ class BucketStorage(Storage):
             raise UserError(
                 f"gs://{bucket}: no Google Cloud credentials ({_said(error)}); {_LOGIN}"
             ) from None
-        for scheme in ("https://", "http://"):  # the default pool would serve 10 threads at most
-            client._http.mount(scheme, HTTPAdapter(pool_connections=THREADS, pool_maxsize=THREADS))
+        # the default pool would serve 10 threads at most; the client starts threads of its own, too
+        for scheme in ("https://", "http://"):
+            client._http.mount(scheme, HTTPAdapter(pool_maxsize=2 * THREADS))
         self._bucket = client.bucket(bucket)
         # every request can be repeated: reads by nature, writes by their generation precondition
         self._retry_seconds = RETRY_SECONDS if retry_seconds is None else retry_seconds
+        self._first_wait_seconds = min(1.0, self._retry_seconds / 100)
         retry: Retry = DEFAULT_RETRY.with_timeout(self._retry_seconds)
-        retry = retry.with_delay(initial=min(1.0, self._retry_seconds / 100))
+        retry = retry.with_delay(initial=self._first_wait_seconds)
         self._common = {"timeout": REQUEST_SECONDS, "retry": retry}
 
     def save_bytes(self, name: str, data: bytes, *, overwrite: bool = True) -> bool:
@@ -312,28 +316,30 @@ class BucketStorage(Storage):
 
     def _publish(self, name: str, upload, crc32c: str, overwrite: bool) -> bool:
         """Upload against the generation that is there, so that no concurrent write is lost unseen."""
-        from google.api_core.exceptions import PreconditionFailed
+        from google.api_core.exceptions import GoogleAPICallError, PreconditionFailed
 
         generation = 0  # most names are new, so one request suffices
-        deadline = time.monotonic() + self._retry_seconds
+        deadline, sessions = time.monotonic() + self._retry_seconds, UPLOAD_SESSIONS
         with _Translated(self.get_path(name)):
             while True:
-                blob = self._blob(name)
                 try:
-                    upload(blob, generation)
+                    upload(self._blob(name), generation)
+                    break
                 except PreconditionFailed:
                     there = self._bucket.get_blob(name, **self._common)
                     if there is not None and there.crc32c == crc32c:
                         break  # our own earlier try, whose answer was lost, or the same content
                     if there is not None and not overwrite:
                         return False
-                    if time.monotonic() > deadline:
-                        raise TemporaryFault(
-                            f"{self.get_path(name)}: others keep writing it; try again"
-                        ) from None
                     generation = there.generation if there is not None else 0
-                    continue
-                break
+                except GoogleAPICallError as error:
+                    # 404 and 410: the session of a large upload was lost, and it begins again
+                    if error.code not in (404, 410) or _is_about_the_bucket(error) or not sessions:
+                        raise
+                    sessions -= 1
+                if time.monotonic() > deadline:
+                    raise TemporaryFault(f"{self.get_path(name)}: no upload comes through; try again")
+                time.sleep(random.uniform(0, self._first_wait_seconds))
         log.log(self.level, "wrote %s", self.get_path(name))
         return True
 
@@ -370,7 +376,7 @@ def _storage_failure(path: str, error: Exception) -> Exception | None:
     bucket = path.removeprefix("gs://").split("/")[0]
     said = _said(error)
     if isinstance(error, api.NotFound):
-        if "bucket does not exist" in str(error).lower():
+        if _is_about_the_bucket(error):
             return UserError(f"gs://{bucket}: no such bucket; check GCS_BUCKET, or create it")
         return MissingFile(f"{path}: no such object")
     if isinstance(error, (api.Forbidden, api.Unauthorized)):
@@ -387,6 +393,10 @@ def _storage_failure(path: str, error: Exception) -> Exception | None:
     return None
 
 
+def _is_about_the_bucket(not_found: Exception) -> bool:
+    return "bucket does not exist" in str(not_found).lower()
+
+
 def _said(error: Exception) -> str:
     """Return what the service said, in one line and without the addresses around it."""
     from google.api_core.exceptions import RetryError
@@ -396,7 +406,7 @@ def _said(error: Exception) -> str:
     response = getattr(error, "response", None)
     try:
         said = f"{response.status_code} {response.json()['error']['message']}"
-    except (AttributeError, ValueError, LookupError, TypeError):
+    except (AttributeError, ValueError, LookupError, TypeError, RuntimeError):  # the last: read before
         said = str(error)
     return " ".join(said.split())[:300] or type(error).__name__
 
