@@ -205,10 +205,12 @@ def test(c, match="", path="", dry_run=False):
     }
 )
 def clean(c, runs=False, exp_id="", yes=False, dry_run=False):
-    """Remove caches, and local runs when asked."""
+    """Remove caches and half-written files, and local runs when asked."""
+    settings = read_settings()
     tidy.remove_caches(dry_run)
+    tidy.remove_leftovers(settings, dry_run)
     if runs:
-        tidy.remove_runs(read_settings(), exp_id, yes, dry_run)
+        tidy.remove_runs(settings, exp_id, yes, dry_run)
 
 
 def whole_number(option: str, text: str | None) -> int | None:

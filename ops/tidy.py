@@ -1,12 +1,14 @@
-"""Deleting what can be made again, and local runs when asked."""
+"""Deleting what can be made again, half-written files, and local runs when asked."""
 
 import shutil
+import time
 from pathlib import Path
 
 from ops.failures import UserError
 from ops.run_files import find_runs
 from ops.settings import Settings
 
+LEFTOVER_SECONDS = 86_400
 CACHES = ("__pycache__", ".pytest_cache", ".ruff_cache")
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -17,6 +19,16 @@ def remove_caches(dry_run: bool) -> None:
         for folder in ROOT.rglob(name):
             if ".venv" not in folder.parts and folder.is_dir():
                 _remove(folder, dry_run)
+
+
+def remove_leftovers(settings: Settings, dry_run: bool) -> None:
+    """Delete what killed writers left half written; a younger file may still be somebody's."""
+    old = time.time() - LEFTOVER_SECONDS
+    for path in (settings.local_data_path / "bucket").rglob(".partial-*"):
+        if path.is_file() and path.stat().st_mtime < old:
+            print(f"{'would remove' if dry_run else 'removed'} {path}")
+            if not dry_run:
+                path.unlink(missing_ok=True)
 
 
 def remove_runs(settings: Settings, exp_id: str, yes: bool, dry_run: bool) -> None:

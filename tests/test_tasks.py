@@ -304,6 +304,22 @@ def test_clean_deletes_runs_only_when_told_yes(tmp_path):
     assert not operator.results()
 
 
+def test_clean_removes_half_written_files_of_yesterday_and_leaves_those_of_now(tmp_path):
+    operator = Operator(tmp_path, simulated())
+    folder = tmp_path / "local" / "bucket" / "trial"
+    folder.mkdir(parents=True)
+    old, young = folder / ".partial-1-aa", folder / ".partial-2-bb"
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+
+    ended = operator.invoke("clean")
+
+    assert ended.exit_code == 0
+    assert not old.exists()
+    assert young.exists()
+
+
 def test_make_forwards_to_invoke():
     printed = subprocess.run(
         ["make", "--dry-run", "config-show"], cwd=REPOSITORY, capture_output=True, text=True, check=True

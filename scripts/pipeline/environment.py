@@ -157,9 +157,10 @@ def _run_id(text: str) -> str:
 
 
 def _prefix(text: str) -> str:
-    if text.startswith("/") or ".." in text.split("/") or "\\" in text:
-        raise ValueError("a path inside the bucket, without / in front and without ..")
-    return text if text.endswith("/") else f"{text}/"
+    parts = text.rstrip("/").split("/")
+    if {"", ".", ".."} & set(parts) or "\\" in text:
+        raise ValueError("a path inside the bucket, such as flu/2026/, without . or .. or an empty part")
+    return "/".join(parts) + "/"
 
 
 def _folder(text: str) -> Path:

@@ -12,6 +12,7 @@ from pipeline.logs import start_logging
 def run_stage(stage: str, work: Callable[[StageContext], None]) -> int:
     """Run one stage on the process's environment and return its exit code."""
     environ = os.environ
+    task = environ.get("TASK_INDEX") or environ.get("BATCH_TASK_INDEX") or ""
     start_logging(
         mode=environ.get("EXECUTION_MODE", "local"),
         level=environ.get("LOG_LEVEL", ""),
@@ -19,7 +20,7 @@ def run_stage(stage: str, work: Callable[[StageContext], None]) -> int:
             "stage": stage,
             "exp_id": environ.get("EXP_ID"),
             "run_id": environ.get("RUN_ID"),
-            "task_index": environ.get("TASK_INDEX") or environ.get("BATCH_TASK_INDEX"),
+            "task_index": int(task) if task.isdigit() else None,  # a number, to be filtered as one
         },
     )
     return exit_code_of(lambda: work(read_stage_context(environ)), logging.getLogger("pipeline"))
