@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from localcloud.process import running
-from pipeline.storage import BucketStorage
+from pipeline.bucket import BucketStorage
 from tests.experiments import REPOSITORY, sampled
 from tests.stages import RUN_ID, Ended, Stages
 
@@ -21,9 +21,9 @@ STAGES = ("builder", "runner", "output")
 # A stage gives storage five minutes to come back; a test has less.
 IMPATIENT_STAGE = """
 import runpy, sys
-import pipeline.storage
+import pipeline.bucket
 
-pipeline.storage.RETRY_SECONDS = 2
+pipeline.bucket.RETRY_SECONDS = 2
 runpy.run_path(sys.argv[1], run_name="__main__")
 """
 

@@ -19,7 +19,8 @@ import requests
 
 from localcloud.process import running
 from modeling.failures import TemporaryFault, UserError
-from pipeline.storage import THREADS, UPLOAD_SESSIONS, BucketStorage, FolderStorage, MissingFile
+from pipeline.bucket import UPLOAD_SESSIONS, BucketStorage
+from pipeline.storage import THREADS, FolderStorage, MissingFile
 from tests.experiments import REPOSITORY
 
 LARGE = random.Random(1).randbytes(12 * 2**20)  # above 8 MiB the client uploads in another way
@@ -662,7 +663,7 @@ def test_random_faults_do_not_show(bucket, emulator):
 OPEN_BUCKET = """
 import sys, time
 from pipeline.failures import TemporaryFault, UserError
-from pipeline.storage import BucketStorage
+from pipeline.bucket import BucketStorage
 
 begun = time.monotonic()
 try:
