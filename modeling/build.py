@@ -1,5 +1,6 @@
 """Stage A's work: a validated experiment and its data become self-contained workloads."""
 
+import ast
 import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from modeling.experiment import Experiment
-from modeling.expressions import evaluate, evaluate_text, names_in, parse_expression
+from modeling.expressions import check_shape, evaluate, evaluate_text, names_in, parse_expression
 from modeling.failures import UserError, listed
 from modeling.initial import initial_people
 from modeling.observed import read_observed
@@ -99,7 +100,7 @@ def _plan(experiment: Experiment, population: Population) -> ModelPlan:
         sizes=population.sizes,
         contacts=population.contacts,
         compartments=model.compartment_ids,
-        flows=_flows(model),
+        flows=_flows(experiment),
         parameters=_fixed_parameters(experiment),
         calculated=[(n, str(model.parameters[n].value)) for n in model.calculation_order()],
         initial={c.id: c.init for c in model.compartments},
@@ -110,20 +111,28 @@ def _plan(experiment: Experiment, population: Population) -> ModelPlan:
     return plan
 
 
-def _flows(model) -> list[Flow]:
+def _flows(experiment: Experiment) -> list[Flow]:
     flows = []
-    for t in model.transitions:
-        if t.type == "multi_mediated":
-            flows += [Flow(t.source, t.target, _rate(m.rate), c) for m in t.mediators for c in m.source]
-        else:
-            flows.append(Flow(t.source, t.target, _rate(t.rate), t.mediator))
+    for index, t in enumerate(experiment.model.transitions):
+        mediators = [m.source for m in t.mediators or []] or [[t.mediator]]
+        for (at, rate), compartments in zip(t.rates(), mediators, strict=True):
+            try:
+                flows += [Flow(t.source, t.target, _rate(rate), c) for c in compartments]
+            except UserError as error:
+                where = experiment.where("model", "transitions", index, *at)
+                raise UserError(f"{where}: {error}") from None
     return flows
 
 
 def _rate(rate: float | str) -> float | str:
-    """Return an expression of numbers alone as a number: epydemix wants a parameter in each."""
-    constant = isinstance(rate, str) and not names_in(parse_expression(rate, calls=False))
-    return evaluate_text(rate) if constant else rate
+    """Return an expression of numbers alone as a number, for epydemix wants a parameter in each.
+
+    Any other is written anew: epydemix takes neither spaces around it nor line breaks.
+    """
+    if not isinstance(rate, str):
+        return rate
+    tree = parse_expression(rate, calls=False)
+    return ast.unparse(tree) if names_in(tree) else evaluate(tree, {})
 
 
 def _fixed_parameters(experiment: Experiment) -> dict[str, float | np.ndarray]:
@@ -131,22 +140,39 @@ def _fixed_parameters(experiment: Experiment) -> dict[str, float | np.ndarray]:
     for name, parameter in experiment.model.parameters.items():
         try:
             if parameter.type == "scalar":
-                fixed[name] = evaluate_text(parameter.value)
+                fixed[name] = _number(parameter.value)
             elif parameter.type == "age_varying":
-                fixed[name] = np.array([evaluate_text(value) for value in parameter.values])
+                fixed[name] = np.array([_number(value) for value in parameter.values])
         except UserError as error:
             raise UserError(f"{experiment.where('model', 'parameters', name)}: {error}") from None
     return fixed
 
 
+def _number(text: float | str) -> float:
+    value = evaluate_text(text)
+    if np.ndim(value) > 0:
+        raise UserError(f'"{text}" is more than one number; use type age_varying')
+    return value
+
+
 def _check_fixed(experiment: Experiment, plan: ModelPlan, population: Population) -> None:
     """Refuse now what no draw can mend: rates below zero and more people than there are."""
-    values = dict(plan.parameters) | {EIGENVALUE: population.eigenvalue}
+    _check_rates(experiment, plan, dict(plan.parameters) | {EIGENVALUE: population.eigenvalue})
+    known = {c: 0 if init in ("sampled", "calibrated") else init for c, init in plan.initial.items()}
+    try:
+        initial_people(known, plan.sizes, {})
+    except UserError as error:
+        raise UserError(f"{experiment.where('model', 'compartments')}: {population.iso}: {error}") from None
+
+
+def _check_rates(experiment: Experiment, plan: ModelPlan, values: dict[str, float | np.ndarray]) -> None:
+    """Refuse rates that are negative or have no value, as far as they follow from the values."""
     for name, text in plan.calculated:
         tree = parse_expression(text)
         if set(names_in(tree)) <= values.keys():
             try:
                 values[name] = evaluate(tree, values)
+                check_shape(values[name], len(plan.age_groups), f'"{text}"')
             except UserError as error:
                 raise UserError(f"{experiment.where('model', 'parameters', name)}: {error}") from None
     for index, transition in enumerate(experiment.model.transitions):
@@ -165,11 +191,6 @@ def _check_fixed(experiment: Experiment, plan: ModelPlan, population: Population
                         f'{where}: the rate "{rate}" of {transition.source} -> {transition.target} '
                         f"is negative ({value:g})"
                     )
-    known = {c: 0 if init in ("sampled", "calibrated") else init for c, init in plan.initial.items()}
-    try:
-        initial_people(known, plan.sizes, {})
-    except UserError as error:
-        raise UserError(f"{experiment.where('model', 'compartments')}: {population.iso}: {error}") from None
 
 
 def _trajectories(experiment: Experiment) -> int:
@@ -229,6 +250,8 @@ def _samples(experiment, places, population, plan, seed, order, count) -> Iterat
 def _check_draw(
     experiment: Experiment, plan: ModelPlan, population: Population, draw: dict[str, float]
 ) -> None:
+    values = {n: v for n, v in draw.items() if n not in plan.initial}
+    _check_rates(experiment, plan, plan.parameters | values | {EIGENVALUE: population.eigenvalue})
     inits = {c: draw.get(c, init) for c, init in plan.initial.items()}
     try:
         initial_people(inits, plan.sizes, {})
@@ -246,6 +269,11 @@ def _calibration(experiment, places, population, plan, seed, order, count) -> It
         where = experiment.where("modelset", "calibration", "comparison", index)
         series = read_observed(path, comparison, calibration.fitting_window, location, where)
         _check_observed_dates(series, plan.resample_frequency, where)
+        if calibration.distance_function in ("mape", "wmape") and not series.values[series.fitted].any():
+            raise UserError(
+                f"{where}: all values in the fitting window are 0, for which {calibration.distance_function} "
+                "is not defined; use rmse or mae"
+            )
         observed.append(series)
     calibrated_start = calibration.start_date.reference_date if calibration.start_date else None
     start = calibrated_start or model.timespan.start_date
@@ -254,6 +282,12 @@ def _calibration(experiment, places, population, plan, seed, order, count) -> It
         raise UserError(
             f"{where}: the fitting window ends {calibration.fitting_window.end_date}, "
             f"before the start {start}"
+        )
+    if calibrated_start and (1 / plan.delta_t_days) % 1 > 1e-9:
+        where = experiment.where("model", "timespan", "delta_t")
+        raise UserError(
+            f"{where}: delta_t {plan.delta_t_days:g} does not divide a day, "
+            "which a calibrated start date needs; use 1, 0.5, 0.25, ..."
         )
     if calibrated_start and (plan.resample_frequency or "D")[0].isdigit():
         where = experiment.where("model", "simulation", "resample_frequency")

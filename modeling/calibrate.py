@@ -21,6 +21,9 @@ from modeling.workload import Calibrate, Fit, Generation, Trajectories, Workload
 log = logging.getLogger(__name__)
 
 MOST_INFEASIBLE_IN_A_ROW = 2_000
+MOST_ALIKE_IN_A_ROW = 2_000
+MOST_REFUSED_IN_A_ROW = 100_000  # by rejection without a limit of time or simulations
+FAR_AWAY = 1e150  # of simulated counts: far enough to be told from real ones, and its square is finite
 PROGRESS_SECONDS = 30
 
 
@@ -44,7 +47,7 @@ def calibrate(workload: Workload, simulator: Simulator) -> Calibrated:
         No particle was accepted within the limits, or the priors hardly ever give a model that
         can be simulated.
     """
-    from epydemix.calibration import ABCSampler, mae, mape, rmse, wmape
+    from epydemix.calibration import ABCSampler
 
     task: Calibrate = workload.task
     comparison = _Comparison(workload, simulator)
@@ -56,7 +59,7 @@ def calibrate(workload: Workload, simulator: Simulator) -> Calibrated:
         },
         parameters={},
         observed_data=comparison.observed,
-        distance_function={"rmse": rmse, "mae": mae, "mape": mape, "wmape": wmape}[task.distance],
+        distance_function=comparison.distance,
         rng=stream(workload.entropy, CALIBRATION),
     )
     options = dict(task.options)
@@ -64,25 +67,27 @@ def calibrate(workload: Workload, simulator: Simulator) -> Calibrated:
         options["max_time"] = datetime.timedelta(seconds=task.max_seconds)
     started = time.monotonic()
     found = sampler.calibrate(strategy=task.strategy, verbose=False, **options)
-    if not found.posterior_distributions or not len(found.posterior_distributions[0]):
+    generations, last = [], []
+    for number, particles in sorted(found.posterior_distributions.items()):
+        distances = np.asarray(found.distances[number], dtype=float)
+        kept = distances < FAR_AWAY / 1e50  # the best fraction also keeps what could not be simulated
+        if not kept.any():
+            break
+        weights = np.asarray(found.weights[number], dtype=float)[kept]
+        values = particles[sampler.param_names].to_numpy(dtype=float)[kept]
+        generations.append(Generation(int(number), values, weights / weights.sum(), distances[kept]))
+        paths = found.selected_trajectories[number]
+        last = [path["data"] for path, keep in zip(paths, kept, strict=True) if keep]
+    if not generations:
         raise UserError(
-            f"{workload.population}: no particle accepted in {comparison.simulations} simulations; "
-            "raise max_time, total_simulations_budget or epsilon"
+            f"{workload.population}: no particle accepted in {comparison.simulations} simulations "
+            f"(the nearest distance: {comparison.nearest:.4g}); "
+            "raise epsilon, max_time or total_simulations_budget"
         )
-    generations = [
-        Generation(
-            number=int(number),
-            particles=particles[sampler.param_names].to_numpy(dtype=float),
-            weights=np.asarray(found.weights[number], dtype=float) / np.sum(found.weights[number]),
-            distances=np.asarray(found.distances[number], dtype=float),
-        )
-        for number, particles in sorted(found.posterior_distributions.items())
-    ]
-    last = found.selected_trajectories[generations[-1].number]
     return Calibrated(
         parameter_names=list(sampler.param_names),
         generations=generations,
-        fits=comparison.split(np.stack([path["data"] for path in last])),
+        fits=comparison.split(np.stack(last)),
         simulations=comparison.simulations,
         stopped_by=_stopped_by(task, generations, comparison.simulations, time.monotonic() - started),
     )
@@ -133,9 +138,11 @@ def start_of(workload: Workload, draw: dict[str, float]) -> datetime.date:
 
 
 class _Comparison:
-    """The simulation function of the sampler: a draw in, counts on the observed dates out."""
+    """What the sampler calls: a draw in, counts on the observed dates out, and how far they are off."""
 
     def __init__(self, workload: Workload, simulator: Simulator):
+        from epydemix.calibration import mae, mape, rmse, wmape
+
         self.workload, self.simulator = workload, simulator
         self.task: Calibrate = workload.task
         self.calendar = simulator.calendar(workload.start_date, self.task.fit_end)
@@ -144,7 +151,10 @@ class _Comparison:
         self.columns = [self._columns(o) for o in self.task.observed]
         self.observed = np.concatenate([o.values[o.fitted] for o in self.task.observed])
         self.simulations = 0
-        self._infeasible_in_a_row = 0
+        self.nearest = np.inf
+        self._metric = {"rmse": rmse, "mae": mae, "mape": mape, "wmape": wmape}[self.task.distance]
+        self._infeasible_in_a_row = self._alike_in_a_row = self._refused_in_a_row = 0
+        self._last_distance = np.nan
         self._said = time.monotonic()
 
     def simulate(self, params: dict) -> dict:
@@ -165,6 +175,30 @@ class _Comparison:
             for rows, columns in zip(self.rows, self.columns, strict=True)
         ]
         return {"data": np.concatenate(counts)}
+
+    def distance(self, data: dict, simulation: dict) -> float:
+        """Return the distance between observed and simulated values; a search without end stops here."""
+        distance = float(self._metric(data, simulation))
+        self.nearest = np.nanmin([self.nearest, distance])
+        self._alike_in_a_row = self._alike_in_a_row + 1 if distance == self._last_distance else 0
+        self._last_distance = distance
+        if self._alike_in_a_row >= MOST_ALIKE_IN_A_ROW:
+            raise UserError(
+                f"{self.workload.population}: {MOST_ALIKE_IN_A_ROW} draws in a row are equally far from the "
+                f"data ({distance:.4g}); check that the compared transitions depend on what is calibrated"
+            )
+        options = self.task.options
+        if self.task.strategy == "rejection":
+            refused = not distance < options["epsilon"]
+            self._refused_in_a_row = self._refused_in_a_row + 1 if refused else 0
+            limited = self.task.max_seconds is not None or "total_simulations_budget" in options
+            if self._refused_in_a_row >= MOST_REFUSED_IN_A_ROW and not limited:
+                raise UserError(
+                    f"{self.workload.population}: {MOST_REFUSED_IN_A_ROW} draws in a row are farther off "
+                    f"than epsilon {options['epsilon']:g} (the nearest distance: {self.nearest:.4g}); "
+                    "raise epsilon"
+                )
+        return distance
 
     def split(self, data: np.ndarray) -> list[Fit]:
         """Cut values of shape (particles, observed values) back into one Fit a series."""
@@ -195,8 +229,8 @@ class _Comparison:
                 f"{self.workload.population}: {MOST_INFEASIBLE_IN_A_ROW} draws in a row cannot be simulated "
                 f"(the last: {error}); narrow the priors"
             )
-        # a distance of nan fails every comparison with epsilon; the best fraction sorts, so it needs inf
-        worst = np.inf if self.task.strategy == "top_fraction" else np.nan
+        # a distance of nan fails every comparison with epsilon; the best fraction sorts, so it needs a number
+        worst = FAR_AWAY if self.task.strategy == "top_fraction" else np.nan
         return np.full(len(self.observed), worst)
 
     def _report(self) -> None:

@@ -4,6 +4,7 @@ What the words mean is in vocabulary/; turning them into workloads is in build.p
 """
 
 import importlib.util
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,22 +149,61 @@ def load_output(folder: Path, output_file: Path | None = None) -> Output:
         raise InvalidExperiment(_pydantic_problems(error, source, "output")) from None
 
 
+# pydantic's names of errors, as what a person should have written
+_WANTED = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dict_type": "a mapping",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "list_type": "a list",
+    "model_type": "a mapping",
+    "string_type": "text",
+}
+
+
 def _pydantic_problems(error: ValidationError, source: YamlSource, kind: str) -> list[str]:
     """Return pydantic's errors as "file:line: key: what is wrong", one a place."""
-    lines: dict[str, str] = {}
+    found: dict[str, list[dict]] = {}
+    shown: dict[str, str] = {}
     for problem in error.errors():
-        context = problem.get("ctx", {})
-        location = (kind, *problem["loc"], *context.get("at", ()))
+        at = problem.get("ctx", {}).get("at", ())
+        location = (kind, *problem["loc"], *at)
         # a union reports every branch; the branch's name is no key of the file
         known = tuple(location[: max(i for i in range(len(location) + 1) if location[:i] in source.lines)])
-        message = problem["msg"].removeprefix("Value error, ")
         missing = [problem["loc"][-1]] if problem["type"] == "missing" else []
-        if missing:
-            message = f'"{missing[0]}" is missing'
-        name = ".".join(str(k) for k in known[1:]) if not context.get("at") else ""
-        shown = f"{name}: {message}" if name else message
-        lines.setdefault(f"{source.where(location)}{known}{missing}", f"{source.where(location)}: {shown}")
-    return list(lines.values())
+        place = f"{source.where(location)}{known}{missing}"
+        found.setdefault(place, []).append(problem)
+        name = "" if at else ".".join(str(k) for k in known[1:])
+        shown[place] = f"{source.where(location)}: {name}{': ' if name else ''}"
+    return [shown[place] + _what_is_wrong(problems) for place, problems in found.items()]
+
+
+def _what_is_wrong(problems: list[dict]) -> str:
+    """Put into words what pydantic found at one place; several are the branches of a union."""
+    first, value = problems[0], problems[0]["input"]
+    wanted = list(dict.fromkeys(filter(None, map(_wanted, problems))))
+    if not wanted:
+        if first["type"] == "missing":
+            return f'"{first["loc"][-1]}" is missing'
+        return first["msg"].removeprefix("Value error, ")
+    words = [w for p in problems for w in re.findall("'(.+?)'", p.get("ctx", {}).get("expected", ""))]
+    near = did_you_mean(value, words) if isinstance(value, str) else ""
+    short = isinstance(value, (str, int, float)) and len(str(value)) <= 60
+    subject = f'"{value}" should be' if short else "it should be"
+    return f"{subject} {' or '.join(wanted)}{near}"
+
+
+def _wanted(problem: dict) -> str:
+    """Return what should stand there, or an empty string where the error says it in full."""
+    if problem["type"].startswith("date"):
+        return "a date such as 2025-01-31"
+    prefix = "Input should be "
+    said = problem["msg"].removeprefix(prefix) if problem["msg"].startswith(prefix) else ""
+    return _WANTED.get(problem["type"], said)
 
 
 def _model_problems(model: Model, modelset: Modelset | None) -> Problems:

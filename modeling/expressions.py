@@ -46,8 +46,9 @@ def parse_expression(text: str, *, calls: bool = True) -> ast.expr:
     """
     if len(text) > MAX_LENGTH:
         raise UserError(f"expression of {len(text)} characters is longer than {MAX_LENGTH}")
+    text = " ".join(text.split())  # YAML may spread it over lines
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise UserError(f'"{text}" is not an arithmetic expression') from None
     _check(tree, text, calls, 0)
@@ -57,8 +58,8 @@ def parse_expression(text: str, *, calls: bool = True) -> ast.expr:
 def names_in(tree: ast.expr) -> list[str]:
     """Return the parameter names an expression uses, in order of appearance."""
     called = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
-    found = [n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in called]
-    return list(dict.fromkeys(found))
+    found = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in called]
+    return list(dict.fromkeys(n.id for n in sorted(found, key=lambda n: (n.lineno, n.col_offset))))
 
 
 def check_names(tree: ast.expr, known: set[str], text: str) -> None:
@@ -66,8 +67,9 @@ def check_names(tree: ast.expr, known: set[str], text: str) -> None:
     for name in names_in(tree):
         if name not in known:
             known_names = listed(sorted(known)) or "no parameter"
+            shown = " ".join(text.split())
             raise UserError(
-                f'"{text}" uses "{name}", which is not a parameter'
+                f'"{shown}" uses "{name}", which is not a parameter'
                 f"{did_you_mean(name, known) or f' (the model defines {known_names})'}"
             )
 
@@ -96,6 +98,12 @@ def evaluate(tree: ast.expr, values: Mapping[str, float | np.ndarray]) -> float 
     return float(array) if array.ndim == 0 else array
 
 
+def check_shape(value: float | np.ndarray, groups: int, what: str) -> None:
+    """Raise a UserError unless the value is one number, or one an age group."""
+    if np.shape(value) not in ((), (groups,)):
+        raise UserError(f"{what} has values of shape {np.shape(value)} where there are {groups} age groups")
+
+
 def evaluate_text(text: str | float, values: Mapping[str, float | np.ndarray] | None = None):
     """Return the value of a number, or of an expression over `values`."""
     if not isinstance(text, str):
@@ -118,8 +126,8 @@ def _check(node: ast.expr, text: str, calls: bool, depth: int) -> None:
         return
     if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
         children = [node.left, node.right]
-    elif isinstance(node, ast.UnaryOp) and type(node.op) in _UNARY:
-        children = [node.operand]
+    elif isinstance(node, ast.UnaryOp) and type(node.op) in _UNARY and (calls or type(node.op) is ast.USub):
+        children = [node.operand]  # epydemix knows no unary plus
     elif calls and isinstance(node, ast.List):
         children = node.elts
     elif calls and isinstance(node, ast.Call) and not node.keywords and _function(node.func):

@@ -17,7 +17,8 @@ def initial_people(
     A number of 1 and more is people, spread over the age groups by their size; one below 1 is a
     share of every age group; a list has one such value an age group; the default compartments
     share whoever is left. Fractions are rounded so that totals keep (largest remainder), hence
-    nobody vanishes.
+    nobody vanishes; where rounding alone would place more people than there are, the largest
+    compartment of the age group has one fewer.
 
     Parameters
     ----------
@@ -40,20 +41,27 @@ def initial_people(
         The same without any drawn value, so no draw can mend it.
     """
     placed: dict[str, np.ndarray] = {}
-    left = sizes.astype(np.int64)
+    asked = np.zeros(len(sizes))
     for compartment, init in initial.items():
         value = draw.get(compartment, init) if init in ("sampled", "calibrated") else init
         if value is None or value == "default":
             placed[compartment] = np.zeros(len(sizes), dtype=np.int64)
             continue
-        placed[compartment] = _people(value, sizes)
-        left = left - placed[compartment]
-    if (left < 0).any() or any((p < 0).any() for p in placed.values()):
-        group = int(np.argmin(left))
-        message = (
-            f"initial conditions place {sizes[group] - left[group]} people where there are {sizes[group]}"
-        )
+        exact = _exact(value, sizes)
+        if not (np.isfinite(exact).all() and (exact >= 0).all()):
+            message = f"{compartment} cannot start with {value} people"
+            raise InfeasibleDraw(message) if draw else UserError(message)
+        asked += exact
+        placed[compartment] = _whole(value, exact)
+    if (asked > sizes * (1 + 1e-9)).any():
+        group = int(np.argmax(asked - sizes))
+        message = f"initial conditions place {asked[group]:.0f} people where there are {sizes[group]}"
         raise InfeasibleDraw(message) if draw else UserError(message)
+    left = sizes - sum(placed.values())
+    for group in np.flatnonzero(left < 0):
+        while left[group] < 0:
+            max(placed.values(), key=lambda people: people[group])[group] -= 1
+            left[group] += 1
     defaults = [c for c, init in initial.items() if isinstance(init, str) and init == "default"]
     for position, compartment in enumerate(defaults):
         share, extra = np.divmod(left, len(defaults))
@@ -61,20 +69,18 @@ def initial_people(
     return placed
 
 
-def _people(value: float | list[float], sizes: np.ndarray) -> np.ndarray:
+def _exact(value: float | list[float], sizes: np.ndarray) -> np.ndarray:
+    """Return people by age group, before rounding."""
     if isinstance(value, list):
-        each = np.array([v if v >= 1 else v * size for v, size in zip(value, sizes, strict=True)])
-        return np.rint(each).astype(np.int64)
-    if not np.isfinite(value):
-        raise InfeasibleDraw(f"{value} people")
-    if value >= 1:
-        return _rounded(value * sizes / sizes.sum())
-    return np.rint(value * sizes).astype(np.int64)
+        return np.array([v if v >= 1 else v * size for v, size in zip(value, sizes, strict=True)])
+    return value * sizes / sizes.sum() if value >= 1 else value * sizes
 
 
-def _rounded(shares: np.ndarray) -> np.ndarray:
-    """Round to integers that add up to the rounded total, the largest remainders first."""
-    whole = np.floor(shares).astype(np.int64)
-    missing = round(float(shares.sum())) - int(whole.sum())
-    whole[np.argsort(-(shares - whole), kind="stable")[:missing]] += 1
+def _whole(value: float | list[float], exact: np.ndarray) -> np.ndarray:
+    """Round to integers; people that are spread add up to the rounded total, largest remainders first."""
+    if isinstance(value, list) or value < 1:
+        return np.rint(exact).astype(np.int64)
+    whole = np.floor(exact).astype(np.int64)
+    missing = round(float(exact.sum())) - int(whole.sum())
+    whole[np.argsort(-(exact - whole), kind="stable")[:missing]] += 1
     return whole

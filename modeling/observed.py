@@ -39,7 +39,7 @@ def read_observed(
         column = comparison.observed_location_column
         found = [(line, row) for line, row in enumerate(rows, 2) if location.is_called(row[column] or "")]
         if not found:
-            names = sorted({row[column] for row in rows})
+            names = sorted({row[column] or "" for row in rows})
             raise UserError(
                 f"{where}: {path.name} has no rows for {location.iso} in column {column}; "
                 f"it has {listed(names)}"

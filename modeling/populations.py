@@ -5,6 +5,7 @@ Layout: https://github.com/epistorm/epydemix-data
 """
 
 import csv
+import http.client
 import io
 import os
 import urllib.error
@@ -232,7 +233,7 @@ def _download(url: str, target: Path, iso: str, searched: list[Path]) -> None:
         if error.code in (429, 500, 502, 503, 504):
             raise TemporaryFault(f"population {iso}: {url} answered {error.code}; {hint}") from None
         raise UserError(f"population {iso}: {url} answered {error.code}; {hint}") from None
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise TemporaryFault(f"population {iso} cannot be downloaded ({error}); {hint}") from None
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}")

@@ -267,6 +267,23 @@ class Result:
     format: int = RESULT_FORMAT
 
 
+# every kind of record that a file of a run may hold
+RECORDS = (
+    Calibrate,
+    Expected,
+    Fit,
+    Flow,
+    ForeignWorkload,
+    Generation,
+    ModelPlan,
+    Observed,
+    Result,
+    Simulate,
+    Trajectories,
+    Workload,
+)
+
+
 def check_result(result: Result) -> None:
     """Raise where a result cannot be right, before it leaves stage B and again before stage C uses it.
 
@@ -281,8 +298,10 @@ def check_result(result: Result) -> None:
         raise UserError(f"{where}: format {result.format} is not {RESULT_FORMAT}; run the task again")
     if result.kind == "simulation" and result.trajectories is None:
         raise UserError(f"{where}: no trajectories")
+    if result.kind == "calibration" and not result.generations:
+        raise UserError(f"{where}: no posterior")
     if result.trajectories is not None:
-        _check_trajectories(result.trajectories, result.expected, where)
+        _check_trajectories(result.trajectories, result.expected, result.delta_t_days, where)
     for generation in result.generations:
         _check_generation(generation, len(result.parameter_names), where)
     for fit in result.fits:
@@ -292,15 +311,21 @@ def check_result(result: Result) -> None:
             raise UserError(f"{where}: fit of shape {fit.values.shape} instead of {wanted}")
 
 
-def _check_trajectories(trajectories: Trajectories, expected: Expected, where: str) -> None:
+_DAY = np.timedelta64(1, "D")
+
+
+def _check_trajectories(
+    trajectories: Trajectories, expected: Expected, delta_t_days: float, where: str
+) -> None:
     if trajectories.count != expected.trajectories:
         raise UserError(f"{where}: {trajectories.count} trajectories instead of {expected.trajectories}")
     dates = trajectories.dates
     if len(dates) == 0 or (np.diff(dates) <= np.timedelta64(0, "s")).any():
         raise UserError(f"{where}: its dates do not go forward")
-    # the last bin of a resampled series is labelled by its end: a week or a month at most
-    latest = np.datetime64(expected.last_date) + np.timedelta64(31, "D")
-    if dates[0] < np.datetime64(expected.first_date) or dates[-1] > latest:
+    # a bin of a resampled series is labelled by its first or its last day, and months differ
+    bin_days = 1.2 * np.diff(dates).max() / _DAY if len(dates) > 1 else 366
+    days_off = (dates[[0, -1]] - np.array([expected.first_date, expected.last_date], "datetime64[s]")) / _DAY
+    if (np.abs(days_off) > bin_days + delta_t_days).any():
         raise UserError(
             f"{where}: dates {dates[0]} to {dates[-1]} "
             f"instead of {expected.first_date} to {expected.last_date}"

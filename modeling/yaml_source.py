@@ -12,6 +12,8 @@ import yaml
 
 from modeling.failures import UserError
 
+MOST_KEYS = 200_000
+
 
 @dataclass(frozen=True)
 class YamlSource:
@@ -41,8 +43,9 @@ def read_yaml(path: Path) -> YamlSource:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as text ({error})") from None
-    loader = yaml.SafeLoader(text)
+    loader = None
     try:
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         lines: dict[tuple, int] = {(): 1}
         data = None if root is None else _plain(loader, root, (), lines, path)
@@ -51,19 +54,24 @@ def read_yaml(path: Path) -> YamlSource:
         at = f":{mark.line + 1}" if mark else ""
         raise UserError(f"{path.name}{at}: not valid YAML: {error.problem}") from None
     except yaml.YAMLError as error:
-        raise UserError(f"{path.name}: not valid YAML: {error}") from None
+        raise UserError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise UserError(f"{path.name}: nested too deeply, or an anchor holds itself") from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return YamlSource(path, data, lines)
 
 
 def _plain(loader: yaml.SafeLoader, node: yaml.Node, at: tuple, lines: dict, path: Path) -> Any:
     """Return the node as plain data and note the line of everything below it."""
+    if len(lines) > MOST_KEYS:  # anchors within anchors grow without end
+        raise UserError(f"{path.name}: more than {MOST_KEYS} keys and items")
     if isinstance(node, yaml.MappingNode):
         loader.flatten_mapping(node)  # merges `<<: *anchor` into the mapping
         mapping = {}
         for key_node, value_node in node.value:
-            key = loader.construct_object(key_node, deep=True)
+            key = _scalar(loader, key_node, path)
             line = key_node.start_mark.line + 1
             if not isinstance(key, (str, int, float, bool)):
                 raise UserError(f"{path.name}:{line}: a key must be a plain word")
@@ -78,8 +86,16 @@ def _plain(loader: yaml.SafeLoader, node: yaml.Node, at: tuple, lines: dict, pat
             lines[(*at, index)] = child.start_mark.line + 1
             items.append(_plain(loader, child, (*at, index), lines, path))
         return items
-    value = loader.construct_object(node, deep=True)
+    return _scalar(loader, node, path)
+
+
+def _scalar(loader: yaml.SafeLoader, node: yaml.Node, path: Path) -> Any:
+    where = f"{path.name}:{node.start_mark.line + 1}"
+    try:
+        value = loader.construct_object(node, deep=True)
+    except (ValueError, KeyError):  # 2025-02-30, !!int x
+        kind = node.tag.rpartition(":")[2].replace("timestamp", "date")
+        raise UserError(f'{where}: "{node.value[:60]}" is not a valid {kind}') from None
     if isinstance(value, float) and not math.isfinite(value):
-        line = node.start_mark.line + 1
-        raise UserError(f"{path.name}:{line}: {node.value} is not a finite number")
+        raise UserError(f"{where}: {node.value} is not a finite number")
     return value

@@ -10,7 +10,7 @@ from epydemix.model import EpiModel, simulate
 from epydemix.population import Population
 from epydemix.utils import compute_simulation_dates
 
-from modeling.expressions import evaluate, names_in, parse_expression
+from modeling.expressions import check_shape, evaluate, names_in, parse_expression
 from modeling.failures import UserError
 from modeling.initial import InfeasibleDraw, initial_people
 from modeling.workload import EIGENVALUE, ModelPlan
@@ -58,6 +58,7 @@ class Simulator:
         values.pop("start_date", None)
         for name, tree in self._calculated:
             values[name] = evaluate(tree, values | {EIGENVALUE: self._eigenvalue})
+            check_shape(values[name], len(self.plan.age_groups), f'"{unparse(tree)}"')
         return values
 
     def run(
@@ -79,30 +80,36 @@ class Simulator:
         Raises
         ------
         InfeasibleDraw
-            The draw gives a negative rate or more people than there are.
+            The draw gives a rate that is negative or not finite, or more people than there are.
         """
         drawn_people = {c: v for c, v in draw.items() if c in self.plan.initial}
         people = self._initial(drawn_people)
-        values = self.values(draw)
-        self._refuse_negative_rates(values, draw)
+        try:
+            values = self.values(draw)
+            self._refuse_negative_rates(values)
+        except UserError as error:
+            raise InfeasibleDraw(str(error)) if draw else error from None
         # one row for all time steps: epydemix takes a one-dimensional array for a time series
         self._model.parameters = {
             k: v.reshape(1, -1) if isinstance(v, np.ndarray) else v for k, v in values.items()
         }
-        dates, contacts = self._calendar(start, end)
+        dates, contacts, reported = self._calendar(start, end)
         trajectory = simulate(
             self._model,
             start_date=start,
             end_date=end,
             initial_conditions_dict=people,
             dt=self.plan.delta_t_days,
-            resample_frequency=self.plan.resample_frequency,
+            resample_frequency=None,
             rng=rng,
             simulation_dates=dates,
             contact_matrices=contacts,
         )
+        # as epydemix would, but for fewer than three dates and without guessing their frequency each time
+        if not np.array_equal(dates.astype("datetime64[s]"), reported):
+            trajectory.resample(self.plan.resample_frequency)
         return Path(
-            dates=np.asarray(trajectory.dates, dtype="datetime64[s]"),
+            dates=reported,
             in_compartments=_counts(trajectory.compartments),
             by_transition=_counts(trajectory.transitions),
             initial=_with_totals(people, self.plan),
@@ -110,19 +117,19 @@ class Simulator:
 
     def calendar(self, start: datetime.date, end: datetime.date) -> np.ndarray:
         """Return the dates on which a trajectory is reported, datetime64[s], shape (dates,)."""
-        dates, _ = self._calendar(start, end)
-        frequency = self.plan.resample_frequency
-        if frequency is None or pd.infer_freq(dates) == frequency:
-            return np.asarray(dates, dtype="datetime64[s]")
-        return np.asarray(pd.Series(0, index=dates).resample(frequency).last().index, dtype="datetime64[s]")
+        return self._calendar(start, end)[2]
 
     def _calendar(self, start: datetime.date, end: datetime.date) -> tuple:
-        """Return the simulated dates and their contact matrices; a start date comes back often."""
+        """Return simulated dates, their contact matrices, reported dates; a start date comes back often."""
         key = (start, end)
         if key not in self._calendars:
             dates = compute_simulation_dates(start, end, dt=self.plan.delta_t_days)
             self._model.compute_contact_reductions(dates)
-            self._calendars[key] = (dates, [self._model.Cs[date] for date in dates])
+            reported = dates
+            if self.plan.resample_frequency is not None:
+                reported = pd.Series(0, index=dates).resample(self.plan.resample_frequency).last().index
+            reported = np.asarray(reported, dtype="datetime64[s]")
+            self._calendars[key] = (dates, [self._model.Cs[date] for date in dates], reported)
         return self._calendars[key]
 
     def _initial(self, drawn_people: dict[str, float]) -> dict[str, np.ndarray]:
@@ -140,12 +147,11 @@ class Simulator:
         people[largest] = people[largest] + self.plan.sizes - sum(people.values())
         return people
 
-    def _refuse_negative_rates(self, values: dict, draw: dict) -> None:
+    def _refuse_negative_rates(self, values: dict) -> None:
         for tree in self._rates:
             rate = evaluate(tree, {name: values[name] for name in names_in(tree)})
             if np.min(rate) < 0:
-                message = f'the rate "{unparse(tree)}" is negative ({float(np.min(rate)):g})'
-                raise InfeasibleDraw(message) if draw else UserError(message)
+                raise UserError(f'the rate "{unparse(tree)}" is negative ({float(np.min(rate)):g})')
 
 
 def _epydemix_model(plan: ModelPlan) -> EpiModel:

@@ -1,7 +1,7 @@
 """What every piece of the vocabulary shares: no unknown key, no number that is not finite."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
@@ -27,6 +27,22 @@ class Piece(BaseModel):
                     message = f'unknown key "{key}"{did_you_mean(key, cls.model_fields)}; known: {known}'
                     raise PydanticCustomError("unknown_key", "{message}", {"message": message, "at": (key,)})
         return data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_yes_and_no(cls, data: Any) -> Any:
+        """YAML reads yes, no, on and off as true and false, which would pass for 1 and 0."""
+        for key, value in data.items() if isinstance(data, dict) else ():
+            field = cls.model_fields.get(key)
+            given = value if isinstance(value, list) else [value]
+            if field and any(isinstance(v, bool) for v in given) and not _takes_bool(field.annotation):
+                message = f"{key}: true or false (in YAML also yes, no, on, off) cannot stand here"
+                raise PydanticCustomError("yes_or_no", "{message}", {"message": message, "at": (key,)})
+        return data
+
+
+def _takes_bool(annotation: Any) -> bool:
+    return annotation in (bool, Any) or any(_takes_bool(a) for a in get_args(annotation))
 
 
 class Meta(Piece):

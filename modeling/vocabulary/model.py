@@ -4,6 +4,7 @@ Vaccination, seasonality and interventions are in effects.py.
 """
 
 import datetime
+import keyword
 import re
 from graphlib import CycleError, TopologicalSorter
 from typing import Literal
@@ -17,7 +18,7 @@ from modeling.vocabulary.effects import Intervention, Seasonality, Vaccination
 from modeling.workload import EIGENVALUE
 
 NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
-FREQUENCY = r"^[1-9]?[0-9]*(D|W|W-(MON|TUE|WED|THU|FRI|SAT|SUN)|MS|ME)$"
+FREQUENCY = r"([1-9][0-9]{0,2})?(D|W|W-(MON|TUE|WED|THU|FRI|SAT|SUN))|MS|ME"
 OLDEST_AGE = 84  # the last age of epydemix-data is 84+
 
 
@@ -38,7 +39,7 @@ class Simulation(Piece):
     @field_validator("resample_frequency")
     @classmethod
     def _known_frequency(cls, frequency: str | None) -> str | None:
-        if frequency is not None and not re.match(FREQUENCY, frequency):
+        if frequency is not None and not re.fullmatch(FREQUENCY, frequency):
             raise ValueError(f'"{frequency}" is not a frequency; use D, 7D, W-SAT, MS or ME')
         return frequency
 
@@ -256,9 +257,11 @@ class Model(Piece):
                     f'initial shares of age group "{group}" add up to {share:.3g}, more than 1',
                 )
                 break
-        given = [c for c in self.compartments if c.init not in (None, 0)]
+        given = [c for c in self.compartments if c.init is not None]
         if given and not any(c.init == "default" for c in self.compartments):
             yield ("compartments",), 'one compartment needs "init: default", for everybody else'
+        if not given and not any(t.mediator or t.mediators for t in self.transitions):
+            yield ("compartments",), 'nobody is anywhere: give one compartment "init: default"'
 
     def _parameter_problems(self) -> Problems:
         fixed = set(self.parameters) | {EIGENVALUE}
@@ -266,6 +269,8 @@ class Model(Piece):
             at = ("parameters", name)
             if not re.match(NAME, name):
                 yield at, f'"{name}" is not a parameter name; use letters, digits and _'
+            if keyword.iskeyword(name):
+                yield at, f'"{name}" means something in an expression; choose another name, e.g. {name}_'
             if name in (EIGENVALUE, "start_date", *self.compartment_ids):
                 yield at, f'"{name}" already names something else; choose another parameter name'
             for where, message in parameter.problems(self.population.age_groups):

@@ -2,16 +2,16 @@
 
 import datetime
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from modeling.failures import UserError, did_you_mean, listed
 from modeling.vocabulary.base import Meta, Piece, Problems
 from modeling.vocabulary.distribution import DateParameter, Distribution, frozen_distribution
 from modeling.vocabulary.model import Model
 
-DISTANCES = ("rmse", "wmape", "mae", "mape")
+MOST_WHOLE_NUMBERS = 100_000
 _SECONDS = {"s": 1, "m": 60, "t": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -23,6 +23,8 @@ def parse_duration_seconds(text: str) -> float:
     ValueError
         The text is no fixed length of time.
     """
+    if re.search("M(?![iI])", text):  # months, as pandas reads it
+        raise ValueError(f'"{text}" is not a duration: months differ; write m for minutes')
     parts = re.findall(r"(\d+(?:\.\d+)?)?\s*(min|[smthdw])", text.strip().lower())
     if not parts or "".join(n + u for n, u in parts) != re.sub(r"\s", "", text.lower()):
         raise ValueError(f'"{text}" is not a duration; write 45s, 30m, 1h30m or 2D')
@@ -30,6 +32,15 @@ def parse_duration_seconds(text: str) -> float:
     if seconds <= 0:
         raise ValueError(f'"{text}" must be longer than nothing')
     return seconds
+
+
+def _duration(text: Any) -> str | None:
+    if text is not None:
+        parse_duration_seconds(str(text))
+    return None if text is None else str(text)
+
+
+Duration = Annotated[str | None, BeforeValidator(_duration)]
 
 
 class SmcOptions(Piece):
@@ -40,7 +51,7 @@ class SmcOptions(Piece):
     epsilon_schedule: list[float] | None = Field(None, min_length=1)
     epsilon_quantile_level: float = Field(0.5, gt=0, lt=1)
     minimum_epsilon: float | None = Field(None, gt=0)
-    max_time: str | None = None
+    max_time: Duration = None
     total_simulations_budget: int | None = Field(None, ge=1)
     verbose: bool = True
 
@@ -59,7 +70,7 @@ class RejectionOptions(Piece):
 
     epsilon: float = Field(0.1, gt=0)
     num_particles: int = Field(1000, ge=1)
-    max_time: str | None = None
+    max_time: Duration = None
     total_simulations_budget: int | None = Field(None, ge=1)
     verbose: bool = True
     progress_update_interval: int = Field(1000, ge=1)
@@ -86,26 +97,22 @@ class Strategy(Piece):
     """How to calibrate; the options are those of epydemix's ABCSampler.calibrate."""
 
     name: Literal["smc", "rejection", "top_fraction"]
-    options: SmcOptions | RejectionOptions | TopFractionOptions = Field(default_factory=SmcOptions)
+    options: SmcOptions | RejectionOptions | TopFractionOptions = Field({}, validate_default=True)
 
-    @model_validator(mode="before")
+    @field_validator("name", mode="before")
     @classmethod
-    def _options_by_name(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or not isinstance(data.get("name"), str):
-            return data
-        name = data["name"].lower()
-        if name not in _OPTIONS:
-            raise ValueError(
-                f'"{data["name"]}" is not a strategy{did_you_mean(name, _OPTIONS)}; use {listed(_OPTIONS)}'
-            )
-        options = data.get("options") or {}
-        if isinstance(options, dict):
-            max_time = options.get("max_time")
-            if max_time is not None:
-                parse_duration_seconds(str(max_time))
-                options = {**options, "max_time": str(max_time)}
-            options = _OPTIONS[name](**options)
-        return {**data, "name": name, "options": options}
+    def _any_case(cls, name: Any) -> Any:
+        if str(name).lower() not in _OPTIONS:
+            near = did_you_mean(str(name).lower(), _OPTIONS)
+            raise ValueError(f'"{name}" is not a strategy{near}; use {listed(_OPTIONS)}')
+        return name.lower()
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _options_of_strategy(cls, options: Any, info: ValidationInfo) -> Any:
+        if "name" not in info.data:
+            return SmcOptions()  # the name is wrong, which was said
+        return _OPTIONS[info.data["name"]].model_validate({} if options is None else options)
 
     @property
     def max_seconds(self) -> float | None:
@@ -169,7 +176,7 @@ class Calibration(Piece):
             yield (), "nothing to calibrate: give a prior to a parameter, a compartment or start_date"
         for section in ("parameters", "compartments"):
             for name, prior in (getattr(self, section) or {}).items():
-                yield from _distribution_problems(prior.prior, (section, name, "prior"))
+                yield from self._prior_problems(prior.prior, (section, name, "prior"))
         yield from self._start_date_problems(model)
         transitions = [
             f"{t}_{g}" for t in model.transition_names for g in (*model.population.age_groups, "total")
@@ -201,14 +208,25 @@ class Calibration(Piece):
                 f"generation {generation} of {generations}; they count from 0",
             )
 
+    def _prior_problems(self, prior: Distribution, at: tuple) -> Problems:
+        try:
+            frozen = frozen_distribution(prior)
+        except UserError as error:
+            yield at, str(error)
+            return
+        low, high = frozen.support()
+        # epydemix's perturbation of whole numbers lists every one that can be
+        if self.strategy.name == "smc" and not hasattr(frozen, "pdf") and high - low > MOST_WHOLE_NUMBERS:
+            yield at, f"{prior.name} has too many values for smc ({low:g} to {high:g}); use a bounded prior"
+
     def _start_date_problems(self, model: Model) -> Problems:
         if self.start_date is None:
             return
         if self.start_date.prior is None:
             yield ("start_date",), 'a calibrated start_date needs "prior"'
             return
-        for at, message in _distribution_problems(self.start_date.prior, ("start_date", "prior")):
-            yield at, message
+        if problems := list(self._prior_problems(self.start_date.prior, ("start_date", "prior"))):
+            yield from problems
             return
         low, high = frozen_distribution(self.start_date.prior).support()
         if low < 0:

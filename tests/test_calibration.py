@@ -1,0 +1,451 @@
+"""Calibration finds what made the data, says what stopped it, and never accepts what cannot be."""
+
+import csv
+import datetime
+import pickle
+
+import numpy as np
+import pytest
+
+from modeling import calibrate
+from modeling.build import DataPlaces, build_workloads
+from modeling.experiment import load_experiment
+from modeling.failures import UserError
+from modeling.run import run_workload
+from modeling.statistics import weighted_quantiles
+from tests.experiments import POPULATIONS, calibrated, simulated, write_repository
+
+TRUE_R0 = 1.8
+PEOPLE = 647_464  # in Vermont
+NINE_WEEKS = {"start_date": "2025-01-05", "end_date": "2025-03-08", "delta_t": 1}
+
+
+def build(folder, experiment, observed=None, seed=5, population_folder=POPULATIONS):
+    config = write_repository(folder, experiment, **({"observed": observed} if observed else {}))
+    places = DataPlaces([folder], [population_folder], folder / "cache")
+    return list(build_workloads(load_experiment(config), places, seed))
+
+
+def truth(folder, start="2025-01-05", infectious: float = 500, seed: int = 3) -> str:
+    """Return observed data: one epidemic of the model with known values, in weeks, from 2025-01-11."""
+    experiment = simulated()
+    experiment["model"]["timespan"] = NINE_WEEKS | {"start_date": start}
+    experiment["model"]["simulation"]["n_sims"] = 1
+    experiment["model"]["compartments"][1]["init"] = infectious
+    trajectories = run_workload(build(folder / "truth", experiment, seed=seed)[0]).trajectories
+    rows = {str(date)[:10]: 0 for date in np.arange("2025-01-11", "2025-03-09", 7, dtype="datetime64[D]")}
+    removed, infected = trajectories.series("I_to_R_total")[0], trajectories.series("S_to_I_total")[0]
+    rows |= {str(date)[:10]: pair for date, *pair in zip(trajectories.dates, removed, infected, strict=True)}
+    lines = [
+        f"{date},US-VT,{pair[0]},{pair[1]}" if pair else f"{date},US-VT,0,0" for date, pair in rows.items()
+    ]
+    return "\n".join(["date,geo_value,cases,infections", *lines]) + "\n"
+
+
+def fitting(strategy: str, **options) -> dict:
+    """Return a calibration of R0 on nine weeks of data."""
+    experiment = calibrated()
+    experiment["model"]["timespan"] = dict(NINE_WEEKS)
+    calibration = experiment["modelset"]["calibration"]
+    calibration["strategy"] = {"name": strategy, "options": options}
+    calibration["fitting_window"] = {"start_date": "2025-01-05", "end_date": "2025-03-08"}
+    return experiment
+
+
+def calibrating_people(experiment: dict, prior: dict) -> dict:
+    experiment["model"]["compartments"][1]["init"] = "calibrated"
+    experiment["modelset"]["calibration"]["compartments"] = {"I": {"prior": prior}}
+    return experiment
+
+
+def calibrating_start(experiment: dict, latest: int) -> dict:
+    experiment["model"]["timespan"]["start_date"] = "calibrated"
+    prior = {"name": "randint", "args": [0, latest]}
+    experiment["modelset"]["calibration"]["start_date"] = {"reference_date": "2025-01-05", "prior": prior}
+    return experiment
+
+
+def posterior(result, name: str, levels=(0.025, 0.5, 0.975)) -> list[float]:
+    last = result.generations[-1]
+    column = last.particles[:, [result.parameter_names.index(name)]]
+    return weighted_quantiles(column, last.weights, list(levels))[:, 0].tolist()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> str:
+    return truth(tmp_path_factory.mktemp("data"))
+
+
+# -- what is true is found
+
+
+@pytest.mark.parametrize(
+    ("strategy", "options"),
+    [
+        ("SMC", {"num_particles": 60, "num_generations": 4}),
+        ("SMC", {"num_particles": 30, "num_generations": 3, "epsilon_schedule": [8000, 4000, 2000]}),
+        ("rejection", {"num_particles": 25, "epsilon": 3000}),
+        ("top_fraction", {"Nsim": 300, "top_fraction": 0.1}),
+    ],
+    ids=["smc", "smc with a schedule", "rejection", "top fraction"],
+)
+def test_each_strategy_finds_the_truth_and_narrows_the_prior(tmp_path, data, strategy, options):
+    result = run_workload(build(tmp_path, fitting(strategy, **options), data)[0])
+
+    low, median, high = posterior(result, "R0")
+    assert low <= TRUE_R0 <= high
+    assert abs(median - TRUE_R0) < 0.1
+    assert high - low < 1.5 / 3  # of the prior's width
+    last = result.generations[-1]
+    assert len(last.weights) == options.get("num_particles", 30)
+    assert last.weights.sum() == pytest.approx(1)
+    assert result.stopped_by == ""
+    assert result.simulations >= len(last.weights)
+    limit = {"rejection": 3000}.get(strategy, options.get("epsilon_schedule", [np.inf])[-1])
+    assert last.distances.max() < limit
+
+
+def test_a_start_date_and_initial_conditions_are_found_with_it(tmp_path):
+    observed = truth(tmp_path, start="2025-01-16", infectious=3000)
+    experiment = fitting("SMC", num_particles=50, num_generations=4)
+    calibrating_start(calibrating_people(experiment, {"name": "uniform", "args": [500, 9500]}), 28)
+
+    result = run_workload(build(tmp_path, experiment, observed)[0])
+
+    assert result.parameter_names == ["R0", "I", "start_date"]
+    for name, true in (("R0", TRUE_R0), ("I", 3000), ("start_date", 11)):
+        low, _, high = posterior(result, name)
+        assert low <= true <= high, name
+    low, _, high = posterior(result, "start_date")
+    assert all(value == int(value) for value in result.generations[-1].particles[:, 2])
+    assert high - low < 26
+    assert result.generations[-1].distances.max() < np.median(result.generations[0].distances) / 2
+
+
+@pytest.mark.parametrize("distance", ["rmse", "mae", "wmape", "mape"])
+def test_a_distance_is_the_one_on_paper_over_all_comparisons(tmp_path, data, distance):
+    experiment = fitting("SMC", num_particles=10, num_generations=2)
+    calibration = experiment["modelset"]["calibration"]
+    calibration["distance_function"] = distance
+    second = {"observed_value_column": "infections", "observed_date_column": "date"}
+    calibration["comparison"].append(second | {"simulation": ["S_to_I_0-17", "S_to_I_18-64", "S_to_I_65+"]})
+    calibration["fitting_window"]["start_date"] = "2025-01-12"
+
+    result = run_workload(build(tmp_path, experiment, data)[0])
+
+    rows = [line.split(",") for line in data.splitlines()[2:]]  # without the week before the window
+    assert [fit.observed.label for fit in result.fits] == ["cases", "infections"]
+    assert [fit.values.shape for fit in result.fits] == [(10, 8), (10, 8)]
+    values = np.concatenate([fit.values for fit in result.fits], axis=1)
+    observed = np.array([float(row[column]) for column in (2, 3) for row in rows])
+    off = np.abs(values - observed)
+    on_paper = {
+        "rmse": np.sqrt((off**2).mean(axis=1)),
+        "mae": off.mean(axis=1),
+        "wmape": off.sum(axis=1) / observed.sum(),
+        "mape": (off / observed).mean(axis=1),
+    }
+    np.testing.assert_allclose(result.generations[-1].distances, on_paper[distance], rtol=1e-12)
+    assert (result.fits[1].values.sum(axis=1) > result.fits[0].values.sum(axis=1)).all()
+
+
+def test_dates_before_the_first_simulated_day_count_as_nothing(tmp_path, data):
+    experiment = fitting("SMC", num_particles=5, num_generations=1)
+    experiment["model"]["timespan"]["start_date"] = "2025-01-19"
+
+    result = run_workload(build(tmp_path, experiment, data)[0])
+
+    assert result.fits[0].values.shape == (5, 9)
+    assert (result.fits[0].values[:, :2] == 0).all()
+    assert (result.fits[0].values[:, 2:] > 0).all()
+
+
+# -- the same seed, the same bytes
+
+
+def test_a_calibration_is_the_same_bit_for_bit_and_another_seed_differs(tmp_path, data):
+    experiment = fitting("SMC", num_particles=10, num_generations=3)
+    calibrating_start(calibrating_people(experiment, {"name": "randint", "args": [100, 2000]}), 10)
+
+    first, again, other = (
+        run_workload(build(tmp_path / str(i), experiment, data, seed)[0]) for i, seed in enumerate((1, 1, 2))
+    )
+
+    assert pickle.dumps(first) == pickle.dumps(again)
+    assert first.generations[0].particles.tolist() != other.generations[0].particles.tolist()
+    assert first.trajectories.by_transition.tolist() != other.trajectories.by_transition.tolist()
+
+
+def test_populations_have_draws_of_their_own(tmp_path, data):
+    experiment = fitting("SMC", num_particles=6, num_generations=1)
+    del experiment["model"]["population"]["name"]
+    experiment["modelset"]["population_names"] = ["US-VT", "US-MA"]
+    observed = data + data.split("\n", 1)[1].replace("US-VT", "US-MA")
+    alone = fitting("SMC", num_particles=6, num_generations=1)
+
+    both = [run_workload(workload) for workload in build(tmp_path / "both", experiment, observed)]
+    only = run_workload(build(tmp_path / "only", alone, data)[0])
+
+    assert [result.population for result in both] == ["US-VT", "US-MA"]
+    assert both[0].generations[0].particles.tolist() != both[1].generations[0].particles.tolist()
+    assert both[0].generations[0].particles.tolist() == only.generations[0].particles.tolist()
+
+
+# -- limits
+
+
+def test_max_time_ends_a_calibration_and_the_result_says_so(tmp_path, data):
+    experiment = fitting("SMC", num_particles=8, num_generations=500, max_time="1s")
+
+    result = run_workload(build(tmp_path, experiment, data)[0])
+
+    assert result.stopped_by == "max_time"
+    assert 1 <= len(result.generations) < 500
+    assert result.trajectories.count == 8
+
+
+def test_a_budget_of_simulations_ends_a_calibration_and_the_result_says_so(tmp_path, data):
+    experiment = fitting("SMC", num_particles=10, num_generations=50, total_simulations_budget=60)
+
+    result = run_workload(build(tmp_path, experiment, data)[0])
+
+    assert result.stopped_by == "total_simulations_budget"
+    assert 10 < result.simulations <= 61
+    assert all(len(generation.weights) == 10 for generation in result.generations)
+
+
+def test_a_rejection_keeps_what_it_accepted_within_its_budget(tmp_path, data):
+    experiment = fitting("rejection", num_particles=500, epsilon=4000, total_simulations_budget=60)
+
+    result = run_workload(build(tmp_path, experiment, data)[0])
+
+    assert result.stopped_by == "total_simulations_budget"
+    assert 0 < len(result.generations[-1].weights) < 60
+
+
+def test_the_least_epsilon_ends_a_calibration_and_the_result_says_so(tmp_path, data):
+    experiment = fitting("SMC", num_particles=10, num_generations=30, minimum_epsilon=4000)
+
+    result = run_workload(build(tmp_path, experiment, data)[0])
+
+    assert result.stopped_by == "minimum_epsilon"
+    assert len(result.generations) < 30
+
+
+def test_a_budget_too_small_for_anything_ends_with_a_remedy(tmp_path, data):
+    experiment = fitting("rejection", num_particles=10, epsilon=1e-6, total_simulations_budget=20)
+
+    with pytest.raises(UserError) as caught:
+        run_workload(build(tmp_path, experiment, data)[0])
+
+    assert "US-VT: no particle accepted in 21 simulations" in str(caught.value)
+    assert "nearest distance" in str(caught.value)
+    assert "raise epsilon, max_time or total_simulations_budget" in str(caught.value)
+
+
+# -- what cannot be
+
+
+@pytest.mark.parametrize(
+    ("strategy", "options"),
+    [
+        ("SMC", {"num_particles": 15, "num_generations": 3}),
+        ("rejection", {"num_particles": 15, "epsilon": 1e6}),
+        ("top_fraction", {"Nsim": 60, "top_fraction": 0.05}),
+        ("top_fraction", {"Nsim": 60, "top_fraction": 0.9}),
+    ],
+)
+def test_a_draw_of_more_people_than_there_are_is_never_accepted(tmp_path, data, strategy, options):
+    everybody_and_more = {"name": "uniform", "args": [-300_000, 2_300_000]}
+    experiment = calibrating_people(fitting(strategy, **options), everybody_and_more)
+
+    result = run_workload(build(tmp_path, experiment, data)[0])
+
+    assert len(result.generations[-1].weights) >= 3
+    for generation in result.generations:
+        people = generation.particles[:, result.parameter_names.index("I")]
+        assert (people >= 0).all()
+        assert (people <= 0.9 * PEOPLE + 1).all()  # a tenth is in R
+        assert np.isfinite(generation.distances).all()
+    assert all(np.isfinite(fit.values).all() for fit in result.fits)
+
+
+@pytest.mark.parametrize("strategy", ["SMC", "rejection"])
+def test_a_prior_that_is_hardly_ever_possible_ends_with_a_remedy(tmp_path, data, strategy):
+    experiment = calibrating_people(fitting(strategy), {"name": "uniform", "args": [1e7, 1e7]})
+
+    with pytest.raises(
+        UserError, match=r"US-VT: 2000 draws in a row cannot be simulated .*narrow the priors"
+    ):
+        run_workload(build(tmp_path, experiment, data)[0])
+
+
+def test_a_top_fraction_of_nothing_possible_ends_with_a_remedy(tmp_path, data):
+    experiment = fitting("top_fraction", Nsim=40, top_fraction=0.5)
+    calibrating_people(experiment, {"name": "uniform", "args": [1e7, 1e7]})
+
+    with pytest.raises(UserError, match="no particle accepted in 40 simulations"):
+        run_workload(build(tmp_path, experiment, data)[0])
+
+
+def test_a_negative_or_endless_rate_is_never_accepted(tmp_path, data):
+    experiment = fitting("SMC", num_particles=10, num_generations=2)
+    experiment["modelset"]["calibration"]["parameters"]["R0"]["prior"] = {"name": "uniform", "args": [-2, 5]}
+    experiment["model"]["parameters"]["beta"]["value"] = "np.sqrt(R0) * gamma / eigenvalue"
+
+    result = run_workload(build(tmp_path, experiment, data)[0])
+
+    assert all((generation.particles >= 0).all() for generation in result.generations)
+
+
+def test_data_that_do_not_depend_on_what_is_calibrated_end_with_a_remedy(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(calibrate, "MOST_ALIKE_IN_A_ROW", 40)
+    experiment = fitting("SMC", num_particles=10, num_generations=3)
+    experiment["model"]["compartments"][1]["init"] = 0  # nobody is infectious
+
+    with pytest.raises(UserError, match="40 draws in a row are equally far from the data"):
+        run_workload(build(tmp_path, experiment, data)[0])
+
+
+def test_an_epsilon_out_of_reach_ends_with_the_nearest_distance(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(calibrate, "MOST_REFUSED_IN_A_ROW", 40)
+    experiment = fitting("rejection", num_particles=10, epsilon=1e-6)
+
+    with pytest.raises(UserError, match=r"farther off than epsilon 1e-06 \(the nearest distance: \d+"):
+        run_workload(build(tmp_path, experiment, data)[0])
+
+
+# -- projections
+
+
+def test_a_projection_stands_still_before_its_own_start(tmp_path, data):
+    experiment = fitting("SMC", num_particles=12, num_generations=1)
+    experiment["model"]["simulation"]["resample_frequency"] = "D"
+    experiment["modelset"]["calibration"]["projection"]["n_trajectories"] = 20
+    calibrating_start(experiment, 28)
+
+    result = run_workload(build(tmp_path, experiment, data)[0])
+
+    trajectories, starts = result.trajectories, result.projected[:, 1].astype(int)
+    assert trajectories.dates[0] == np.datetime64("2025-01-05")
+    assert trajectories.dates[-1] == np.datetime64("2025-03-08")
+    assert len(set(starts)) > 5
+    for number, start in enumerate(starts):
+        before = trajectories.in_compartments[number][:, :start]
+        assert (trajectories.by_transition[number][:, :start] == 0).all()
+        assert (before == before[:, :1]).all()
+        if start:
+            assert before[trajectories.compartments.index("I_total"), 0] == 500
+        assert trajectories.series("S_to_I_total")[number][start] > 0
+
+
+def test_projections_are_drawn_from_the_chosen_generation(tmp_path, data):
+    experiment = fitting("SMC", num_particles=8, num_generations=3)
+    projections = {}
+    for number in (0, 1, None):
+        projection = {"n_trajectories": 25} | ({} if number is None else {"generation_number": number})
+        experiment["modelset"]["calibration"]["projection"] = projection
+
+        result = run_workload(build(tmp_path, experiment, data)[0])
+
+        chosen = result.generations[-1 if number is None else number].particles.ravel()
+        assert set(result.projected.ravel()) <= set(chosen)
+        assert len(set(result.projected.ravel())) > 3
+        projections[number] = result.projected.std()
+    assert projections[None] < projections[0]
+
+
+def test_a_generation_that_was_not_reached_is_told(tmp_path, data):
+    experiment = fitting("SMC", num_particles=10, num_generations=20, total_simulations_budget=40)
+    projection = {"n_trajectories": 5, "generation_number": 19}
+    experiment["modelset"]["calibration"]["projection"] = projection
+
+    with pytest.raises(UserError, match=r"generation 19.*stopped by total_simulations_budget"):
+        run_workload(build(tmp_path, experiment, data)[0])
+
+
+def test_without_a_projection_there_is_a_posterior_and_no_trajectory(tmp_path, data):
+    experiment = fitting("SMC", num_particles=8, num_generations=1)
+    del experiment["modelset"]["calibration"]["projection"]
+
+    result = run_workload(build(tmp_path, experiment, data)[0])
+
+    assert result.trajectories is None
+    assert result.projected is None
+    assert len(result.generations[0].weights) == 8
+
+
+# -- reality
+
+
+def test_a_calibration_on_real_admissions_fits_better_than_its_prior_and_projects_sanely(
+    tmp_path, reference_data
+):
+    experiment = calibrated()
+    experiment["model"] |= {
+        "timespan": {"start_date": "2024-11-17", "end_date": "2025-03-01", "delta_t": 1},
+        "population": {"age_groups": ["0-4", "5-17", "18-49", "50-64", "65+"]},
+        "compartments": [
+            {"id": "S", "init": "default"},
+            {"id": "I", "init": "calibrated"},
+            {"id": "H"},
+            {"id": "R", "init": 0.3},
+        ],
+        "transitions": [
+            {"type": "mediated", "source": "S", "target": "I", "mediator": "I", "rate": "beta"},
+            {"type": "spontaneous", "source": "I", "target": "H", "rate": "gamma * severe"},
+            {"type": "spontaneous", "source": "I", "target": "R", "rate": "gamma * (1 - severe)"},
+            {"type": "spontaneous", "source": "H", "target": "R", "rate": "1/5"},
+        ],
+    }
+    experiment["model"]["parameters"]["severe"] = {"type": "calibrated"}
+    experiment["modelset"] = {
+        "population_names": ["US-MA"],
+        "calibration": experiment["modelset"]["calibration"]
+        | {
+            "strategy": {"name": "SMC", "options": {"num_particles": 30, "num_generations": 4}},
+            "observed_data_path": "data/target-hospital-admissions.csv",
+            "comparison": [
+                {
+                    "observed_value_column": "value",
+                    "observed_date_column": "date",
+                    "observed_location_column": "location",
+                    "simulation": ["I_to_H_total"],
+                }
+            ],
+            "compartments": {"I": {"prior": {"name": "uniform", "args": [500, 20_000]}}},
+            "parameters": {
+                "R0": {"prior": {"name": "uniform", "args": [1.3, 1.2]}},
+                "severe": {"prior": {"name": "uniform", "args": [0.0005, 0.01]}},
+            },
+            "fitting_window": {"start_date": "2024-11-23", "end_date": "2025-02-01"},
+            "projection": {"n_trajectories": 30},
+        },
+    }
+    del experiment["output"]
+    source = reference_data / "flusight" / "target-hospital-admissions.csv"
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / source.name).symlink_to(source)
+
+    workload = build(tmp_path, experiment, population_folder=reference_data / "epydemix-data")[0]
+    result = run_workload(workload)
+
+    with open(source, newline="") as file:
+        admissions = {row["date"]: row["value"] for row in csv.DictReader(file) if row["location"] == "25"}
+    fitted = result.fits[0].observed
+    window = fitted.dates[fitted.fitted].astype(str).tolist()
+    assert window[0] == "2024-11-23"
+    assert window[-1] == "2025-02-01"
+    assert fitted.values[fitted.fitted].tolist() == [float(admissions[date]) for date in window]
+    distances = [np.median(generation.distances) for generation in result.generations]
+    assert len(distances) == 4
+    assert distances == sorted(distances, reverse=True)
+    assert distances[-1] < distances[0] / 2
+    projected = np.median(result.trajectories.series("I_to_H_total"), axis=0)
+    last_fitted = datetime.date(2025, 2, 1)
+    weeks = [str(date)[:10] for date in result.trajectories.dates]
+    assert weeks[-1] == "2025-03-01"
+    at_end = projected[weeks.index(last_fitted.isoformat())]
+    assert 0.3 < at_end / float(admissions[last_fitted.isoformat()]) < 3
+    assert projected.max() < 10_000
+    assert result.expected.people == workload.plan.sizes.sum() > 6_500_000

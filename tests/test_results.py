@@ -1,0 +1,195 @@
+"""A result that cannot be right goes no further."""
+
+import datetime
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from modeling.failures import UserError
+from modeling.statistics import weighted_quantiles
+from modeling.workload import (
+    Expected,
+    Fit,
+    Generation,
+    Observed,
+    Result,
+    Trajectories,
+    check_result,
+)
+
+DATES = np.arange("2025-01-11", "2025-02-02", 7, dtype="datetime64[D]").astype("datetime64[s]")
+EXPECTED = Expected(2, datetime.date(2025, 1, 5), datetime.date(2025, 2, 1), people=100)
+
+
+def trajectories() -> Trajectories:
+    """Return two trajectories of 100 people in one age group on four Saturdays."""
+    susceptible = np.array([[90, 80, 60, 50], [95, 95, 90, 85]], dtype=np.int32)
+    people = np.stack([susceptible, susceptible, 100 - susceptible, 100 - susceptible], axis=1)
+    moved = np.array([[5, 10, 20, 10], [0, 0, 5, 5]], dtype=np.int32)
+    names = ["S_0+", "S_total", "I_0+", "I_total"]
+    return Trajectories(DATES, names, ["S_to_I_0+", "S_to_I_total"], people, np.stack([moved, moved], axis=1))
+
+
+def simulation() -> Result:
+    return Result(
+        index=3,
+        primary_id=0,
+        population="US-VT",
+        population_name="United_States_Vermont",
+        seed=1,
+        delta_t_days=1.0,
+        kind="simulation",
+        expected=EXPECTED,
+        trajectories=trajectories(),
+    )
+
+
+def calibration() -> Result:
+    days = DATES.astype("datetime64[D]")
+    observed = Observed("cases", ["S_to_I_total"], days, np.arange(4.0), np.array([True, True, True, False]))
+    generation = Generation(0, np.array([[1.5], [1.8]]), np.array([0.25, 0.75]), np.array([3.0, 2.0]))
+    return replace(
+        simulation(),
+        kind="calibration",
+        parameter_names=["R0"],
+        generations=[generation],
+        fits=[Fit(observed, np.array([[1.0, 2.0, 3.0], [0.0, 1.0, 2.0]]))],
+        projected=np.array([[1.5], [1.8]]),
+    )
+
+
+def with_trajectories(**changes) -> Result:
+    return replace(simulation(), trajectories=replace(trajectories(), **changes))
+
+
+def with_generation(**changes) -> Result:
+    result = calibration()
+    return replace(result, generations=[replace(result.generations[0], **changes)])
+
+
+def changed(array: np.ndarray, place: tuple, value: float) -> np.ndarray:
+    array = array.astype(float) if isinstance(value, float) else array.copy()
+    array[place] = value
+    return array
+
+
+def test_a_right_result_passes():
+    check_result(simulation())
+    check_result(calibration())
+
+
+@pytest.mark.parametrize(
+    ("frequency", "dates"),
+    [
+        ("days", np.arange("2025-01-05", "2025-02-02", dtype="datetime64[D]")),
+        ("weeks past the end", np.arange("2025-01-05", "2025-02-09", 7, dtype="datetime64[D]")),
+        ("first days of months", np.array(["2025-01-01", "2025-02-01"], dtype="datetime64[D]")),
+        ("last days of months", np.array(["2025-01-31", "2025-02-28"], dtype="datetime64[D]")),
+        ("one bin", np.array(["2025-01-31"], dtype="datetime64[D]")),
+    ],
+)
+def test_dates_of_any_resampling_pass(frequency, dates):
+    counts = np.zeros((2, 4, len(dates)), dtype=int)
+    counts[:, :2] = 100
+
+    check_result(
+        with_trajectories(
+            dates=dates.astype("datetime64[s]"),
+            in_compartments=counts,
+            by_transition=np.zeros((2, 2, len(dates)), dtype=int),
+        )
+    )
+
+
+whole = trajectories()
+
+WRONG = {
+    "another format": (replace(simulation(), format=0), "format 0 is not 1; run the task again"),
+    "no trajectories": (replace(simulation(), trajectories=None), "no trajectories"),
+    "a trajectory short": (
+        replace(simulation(), expected=replace(EXPECTED, trajectories=3)),
+        "2 trajectories instead of 3",
+    ),
+    "a negative count": (
+        with_trajectories(by_transition=changed(whole.by_transition, (0, 0, 2), -1)),
+        r"negative counts \(lowest -1\)",
+    ),
+    "a negative number of people": (
+        with_trajectories(in_compartments=changed(whole.in_compartments, (0, 0, 2), -1)),
+        r"negative counts \(lowest -1\)",
+    ),
+    "a count that is none": (
+        with_trajectories(by_transition=changed(whole.by_transition, (1, 1, 0), np.nan)),
+        "counts that are not finite",
+    ),
+    "an endless count": (
+        with_trajectories(in_compartments=changed(whole.in_compartments, (0, 1, 0), np.inf)),
+        "counts that are not finite",
+    ),
+    "people who vanish": (
+        with_trajectories(in_compartments=changed(whole.in_compartments, (1, 3, 2), 9)),
+        "99 people in its compartments instead of 100",
+    ),
+    "people who appear": (
+        with_trajectories(in_compartments=changed(whole.in_compartments, (0, 1, 0), 91)),
+        "101 people in its compartments instead of 100",
+    ),
+    "other people": (
+        replace(simulation(), expected=replace(EXPECTED, people=101)),
+        "100 people in its compartments instead of 101",
+    ),
+    "dates backwards": (with_trajectories(dates=DATES[::-1]), "dates do not go forward"),
+    "a date twice": (with_trajectories(dates=DATES[[0, 1, 1, 2]]), "dates do not go forward"),
+    "dates of another year": (
+        with_trajectories(dates=DATES + np.timedelta64(365, "D")),
+        "instead of 2025-01-05",
+    ),
+    "a start too early": (with_trajectories(dates=DATES - np.timedelta64(20, "D")), "instead of 2025-01-05"),
+    "an end too early": (
+        replace(simulation(), expected=replace(EXPECTED, last_date=datetime.date(2025, 4, 1))),
+        "instead of 2025-01-05 to 2025-04-01",
+    ),
+    "a series short": (with_trajectories(compartments=["S_0+", "S_total"]), "for 2 series, 4 dates"),
+    "a date short": (with_trajectories(by_transition=whole.by_transition[:, :, :3]), "for 2 series, 4 dates"),
+    "weights that add up to 2": (with_generation(weights=np.array([1.0, 1.0])), "is no distribution"),
+    "a negative weight": (with_generation(weights=np.array([-0.5, 1.5])), "is no distribution"),
+    "a weight that is none": (with_generation(weights=np.array([np.nan, 1.0])), "is no distribution"),
+    "a particle that is none": (with_generation(particles=np.array([[np.nan], [1.0]])), "is no distribution"),
+    "a distance that is none": (with_generation(distances=np.array([np.inf, 1.0])), "is no distribution"),
+    "a particle short": (with_generation(particles=np.array([[1.0]])), "has a wrong shape"),
+    "a parameter short": (replace(calibration(), parameter_names=["R0", "gamma"]), "has a wrong shape"),
+    "a negative fit": (
+        replace(calibration(), fits=[replace(calibration().fits[0], values=np.full((2, 3), -1.0))]),
+        "fit to cases: negative counts",
+    ),
+    "a fit of another length": (
+        replace(calibration(), fits=[replace(calibration().fits[0], values=np.ones((2, 4)))]),
+        r"fit of shape \(2, 4\) instead of \(2, 3\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_result_is_refused_by_name(name):
+    result, message = WRONG[name]
+
+    with pytest.raises(UserError, match=message) as caught:
+        check_result(result)
+
+    assert str(caught.value).startswith("result 3 (US-VT): ")
+
+
+def test_a_calibration_without_a_posterior_is_refused():
+    with pytest.raises(UserError, match="no posterior"):
+        check_result(replace(calibration(), generations=[]))
+
+
+def test_weighted_quantiles_are_the_smallest_values_that_reach_the_level():
+    values = np.array([[4.0, 10.0], [2.0, 30.0], [1.0, 20.0], [3.0, 40.0]])
+    weights = np.array([0.1, 0.2, 0.3, 0.4])
+
+    quantiles = weighted_quantiles(values, weights, [0.1, 0.3, 0.31, 0.5, 0.9, 0.99])
+
+    assert quantiles[:, 0].tolist() == [1, 1, 2, 2, 3, 4]
+    assert quantiles[:, 1].tolist() == [10, 20, 20, 30, 40, 40]
