@@ -1096,7 +1096,11 @@ def test_an_input_runs_no_code_even_where_its_digest_was_changed_too(built, tmp_
     assert no_results(built)
 
 
-@pytest.mark.parametrize("data", [b"hello", packed({"a": 1})[:-4], zlib.compress(b"hello"), packed({"a": 1})])
+@pytest.mark.parametrize(
+    "data",
+    [b"hello", packed({"a": 1})[:-4], zlib.compress(b"hello"), packed({"a": 1})],
+    ids=["no archive", "an archive cut short", "no record", "another record"],
+)
 def test_an_input_that_is_no_workload_is_told_even_where_its_digest_agrees(built, data):
     (built.run_folder / "builder-artifacts" / "input_0000.pkl").write_bytes(data)
     rewrite_digest(built, data)
@@ -1120,7 +1124,9 @@ def test_a_runner_refuses_digests_that_were_touched(built, change):
 
 
 @pytest.mark.parametrize(
-    "change", [lambda m: m[:30], lambda m: b"[]", lambda m: m.replace(b": 2", b': "two"')]
+    "change",
+    [lambda m: m[:30], lambda m: b"[]", lambda m: m.replace(b": 2", b': "two"')],
+    ids=["cut short", "a list", "words for numbers"],
 )
 def test_a_manifest_that_is_none_is_told(built, change):
     path = built.run_folder / "builder-artifacts" / "manifest.json"

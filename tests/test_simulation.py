@@ -309,8 +309,10 @@ def test_a_trajectory_is_that_of_bare_epydemix_for_the_same_generator(frequency,
     for seed in (3, 4):
         reference = bare_epydemix(frequency, dt, seed)
 
-        s = series(of, run(of, 60, seed))
+        path = run(of, 60, seed)
 
+        s = series(of, path)
+        assert path.dates.tolist() == np.array(reference.dates, dtype="datetime64[s]").tolist()
         assert all((s[name] == values).all() for name, values in reference.compartments.items())
         assert all((s[name] == values).all() for name, values in reference.transitions.items())
         assert s["S_to_L_total"].sum() > 100

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from modeling.failures import UserError, listed
-from modeling.workload import ForeignWorkload, Result, Workload
+from modeling.workload import RECORDS, ForeignWorkload, Result, Workload
 from pipeline.storage import MissingFile, Storage
 
 MANIFEST = "builder-artifacts/manifest.json"
@@ -69,6 +69,9 @@ class Manifest:
             fields = json.loads(data)
             fields.pop("num_tasks")
             manifest = cls(**fields)
+            counts = (manifest.num_workloads, manifest.num_pending, manifest.workloads_per_task)
+            if not all(isinstance(count, int) for count in counts):
+                raise TypeError
         except (ValueError, TypeError, KeyError, AttributeError):
             raise UserError(f"{path}: not a manifest; build the run again under a new RUN_ID") from None
         if manifest.format != _FORMAT:
@@ -141,7 +144,10 @@ class RunFiles:
         return lines
 
     def digest_of_input(self, index: int) -> str:
-        line = self.storage.load_bytes(self.in_prefix + DIGESTS, index * DIGEST_LINE, DIGEST_LINE)
+        try:
+            line = self.storage.load_bytes(self.in_prefix + DIGESTS, index * DIGEST_LINE, DIGEST_LINE)
+        except MissingFile:
+            line = b""
         if len(line) != DIGEST_LINE or not line.endswith(b"\n"):
             path = self.storage.get_path(self.in_prefix + DIGESTS)
             raise UserError(f"{path}: no line for input {index}; build the run again under a new RUN_ID")
@@ -169,7 +175,7 @@ class RunFiles:
                 f"{self.storage.get_path(name)} does not match {DIGESTS} (changed or cut short); "
                 "build the run again under a new RUN_ID"
             )
-        return decode_workload(data)
+        return decode_workload(data, self.storage.get_path(name))
 
     # -- pending
 
@@ -307,9 +313,13 @@ def encode_workload(workload: Workload | ForeignWorkload) -> bytes:
     return zlib.compress(pickle.dumps(workload, protocol=5), level=1)
 
 
-def decode_workload(data: bytes) -> Workload | ForeignWorkload:
+def decode_workload(data: bytes, path: str) -> Workload | ForeignWorkload:
     """Return the workload in bytes whose digest was checked."""
-    return _PlainUnpickler(io.BytesIO(zlib.decompress(data))).load()
+    mend = "build the run again under a new RUN_ID"
+    workload = _unpack(data, path, mend)
+    if not isinstance(workload, Workload | ForeignWorkload):
+        raise UserError(f"{path}: not an input; {mend}")
+    return workload
 
 
 def encode_result(result: Result, input_digest: str) -> bytes:
@@ -355,16 +365,28 @@ def check_result_file(data: bytes, input_digest: str, path: str) -> memoryview:
 
 def decode_result(data: bytes, input_digest: str, path: str) -> Result:
     packed = check_result_file(data, input_digest, path)
-    result = _PlainUnpickler(io.BytesIO(zlib.decompress(packed))).load()
+    mend = "delete it and run its task again"
+    result = _unpack(packed, path, mend)
     if not isinstance(result, Result):
-        raise UserError(f"{path}: not a result")
+        raise UserError(f"{path}: not a result; {mend}")
     return result
+
+
+def _unpack(packed: bytes | memoryview, path: str, mend: str) -> Any:
+    """Return the record in packed bytes; whatever is wrong with them is the file's fault."""
+    try:
+        return _PlainUnpickler(io.BytesIO(zlib.decompress(packed))).load()
+    except UserError:
+        raise
+    except Exception as error:  # pickle raises what the bytes lead it to
+        raise UserError(f"{path}: not a record ({error}); {mend}") from None
 
 
 class _PlainUnpickler(pickle.Unpickler):
     """Loads our records and numpy arrays, and nothing that could run code of somebody else's."""
 
     _ALLOWED: ClassVar[set[tuple[str, str]]] = {
+        *(("modeling.workload", kind.__name__) for kind in RECORDS),
         ("datetime", "date"),
         ("numpy", "ndarray"),
         ("numpy", "dtype"),
@@ -374,7 +396,8 @@ class _PlainUnpickler(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        if module == "modeling.workload" or (module, name) in self._ALLOWED:
+        # exact names only: "np.load" of modeling.workload would reach everything that it imports
+        if (module, name) in self._ALLOWED:
             return super().find_class(module, name)
         raise UserError(f"a record names {module}.{name}, which is not ours; it is not loaded")
 
