@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from modeling.calendars import WEEKDAYS, interval_end
 from modeling.experiment import Experiment
 from modeling.expressions import check_shape, evaluate, evaluate_text, names_in, parse_expression
 from modeling.failures import UserError, listed
@@ -16,9 +17,8 @@ from modeling.observed import read_observed
 from modeling.populations import Population, expand_all, find_location, load_population
 from modeling.randomness import name_number
 from modeling.sampling import parameter_sets
+from modeling.vocabulary.model import Simulation
 from modeling.workload import EIGENVALUE, Calibrate, Flow, ModelPlan, Observed, Simulate, Workload
-
-_WEEKDAYS = ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]
 
 
 @dataclass(frozen=True)
@@ -194,8 +194,7 @@ def _check_rates(experiment: Experiment, plan: ModelPlan, values: dict[str, floa
 
 
 def _trajectories(experiment: Experiment) -> int:
-    simulation = experiment.model.simulation
-    return simulation.trajectories if simulation else 10
+    return (experiment.model.simulation or Simulation()).trajectories
 
 
 def _simulations(experiment, places, population, plan, seed, order, count) -> Iterator[Workload]:
@@ -262,39 +261,11 @@ def _check_draw(
 
 def _calibration(experiment, places, population, plan, seed, order, count) -> Iterator[Workload]:
     model, calibration = experiment.model, experiment.modelset.calibration
-    location = find_location(population.iso)
-    path = _data_file(calibration.observed_data_path, places.data_roots, experiment)
-    observed = []
-    for index, comparison in enumerate(calibration.comparison):
-        where = experiment.where("modelset", "calibration", "comparison", index)
-        series = read_observed(path, comparison, calibration.fitting_window, location, where)
-        _check_observed_dates(series, plan.resample_frequency, where)
-        if calibration.distance_function in ("mape", "wmape") and not series.values[series.fitted].any():
-            raise UserError(
-                f"{where}: all values in the fitting window are 0, for which {calibration.distance_function} "
-                "is not defined; use rmse or mae"
-            )
-        observed.append(series)
     calibrated_start = calibration.start_date.reference_date if calibration.start_date else None
+    if calibrated_start:
+        _check_calibrated_start(experiment, plan)
     start = calibrated_start or model.timespan.start_date
-    if calibration.fitting_window.end_date <= start:
-        where = experiment.where("modelset", "calibration", "fitting_window")
-        raise UserError(
-            f"{where}: the fitting window ends {calibration.fitting_window.end_date}, "
-            f"before the start {start}"
-        )
-    if calibrated_start and (1 / plan.delta_t_days) % 1 > 1e-9:
-        where = experiment.where("model", "timespan", "delta_t")
-        raise UserError(
-            f"{where}: delta_t {plan.delta_t_days:g} does not divide a day, "
-            "which a calibrated start date needs; use 1, 0.5, 0.25, ..."
-        )
-    if calibrated_start and (plan.resample_frequency or "D")[0].isdigit():
-        where = experiment.where("model", "simulation", "resample_frequency")
-        raise UserError(
-            f"{where}: {plan.resample_frequency} depends on the start date, which is calibrated; "
-            "use W-SAT or D"
-        )
+    observed = _observed_series(experiment, places, population, plan, start)
     yield Workload(
         index=order,
         primary_id=order,
@@ -312,12 +283,67 @@ def _calibration(experiment, places, population, plan, seed, order, count) -> It
             distance=calibration.distance_function,
             priors={n: (d.name, list(d.args), dict(d.kwargs)) for n, d in calibration.priors().items()},
             observed=observed,
-            fit_end=calibration.fitting_window.end_date,
+            fit_end=max(interval_end(series.last_fitted, plan.resample_frequency) for series in observed),
             earliest_start=calibrated_start,
             projections=calibration.projection.n_trajectories if calibration.projection else 0,
             generation=calibration.projection.generation_number if calibration.projection else None,
         ),
     )
+
+
+def _check_calibrated_start(experiment: Experiment, plan: ModelPlan) -> None:
+    """Refuse dates that would move with the start date: every trajectory needs the same ones."""
+    if (1 / plan.delta_t_days) % 1 > 1e-9:
+        raise UserError(
+            f"{experiment.where('model', 'timespan', 'delta_t')}: delta_t {plan.delta_t_days:g} does not "
+            "divide a day, which a calibrated start date needs; use 1, 0.5, 0.25, ..."
+        )
+    if (plan.resample_frequency or "D")[0].isdigit():
+        raise UserError(
+            f"{experiment.where('model', 'simulation', 'resample_frequency')}: {plan.resample_frequency} "
+            "depends on the start date, which is calibrated; use W-SAT or D"
+        )
+
+
+def _observed_series(experiment, places, population, plan, start: datetime.date) -> list[Observed]:
+    """Return the series to compare with, one a comparison."""
+    calibration = experiment.modelset.calibration
+    path = _data_file(calibration.observed_data_path, places.data_roots, experiment)
+    found = []
+    for index, comparison in enumerate(calibration.comparison):
+        where = experiment.where("modelset", "calibration", "comparison", index)
+        location = find_location(population.iso)
+        series = read_observed(path, comparison, calibration.fitting_window, location, where)
+        _check_observed_dates(series, plan.resample_frequency, where)
+        _check_simulated_span(experiment, series, plan.resample_frequency, start, where)
+        if calibration.distance_function in ("mape", "wmape") and not series.values[series.fitted].any():
+            raise UserError(
+                f"{where}: all values in the fitting window are 0, for which {calibration.distance_function} "
+                "is not defined; use rmse or mae"
+            )
+        found.append(series)
+    return found
+
+
+def _check_simulated_span(
+    experiment: Experiment, series: Observed, frequency: str | None, start: datetime.date, where: str
+) -> None:
+    """Refuse observed dates that are simulated in part or not at all: they would count as nothing."""
+    first, last = series.dates[series.fitted][0].item(), series.last_fitted
+    end = experiment.model.timespan.end_date
+    if last < start:
+        raise UserError(f"{where}: the last fitted date, {last}, is before the start {start}; mend either")
+    calibrated = experiment.modelset.calibration.start_date is not None
+    if first < start and not calibrated:
+        raise UserError(
+            f"{where}: fitted date {first} is before the model's start_date {start}; "
+            "begin the fitting window later, or the model earlier"
+        )
+    if interval_end(last, frequency) > end:
+        raise UserError(
+            f"{where}: fitted date {last} stands for days up to {interval_end(last, frequency)}, "
+            f"after the model's end_date {end}; end the fitting window earlier, or the model later"
+        )
 
 
 def _strategy_options(strategy) -> dict:
@@ -338,7 +364,7 @@ def _check_observed_dates(observed: Observed, frequency: str | None, where: str)
     days = [d.item() for d in observed.dates[observed.fitted]]
     if frequency and frequency.startswith("W"):
         weekday = frequency.removeprefix("W").removeprefix("-") or "SUN"
-        wrong = [d for d in days if _WEEKDAYS[d.weekday()] != weekday]
+        wrong = [d for d in days if WEEKDAYS[d.weekday()] != weekday]
     elif frequency == "MS":
         wrong = [d for d in days if d.day != 1]
     elif frequency == "ME":

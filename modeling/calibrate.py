@@ -134,7 +134,7 @@ def project(
 
 def start_of(workload: Workload, draw: dict[str, float]) -> datetime.date:
     """Return the first simulated day of a draw; its start date counts days from the earliest."""
-    return workload.start_date + datetime.timedelta(days=round(draw.get("start_date", 0)))
+    return workload.start_date + datetime.timedelta(days=int(draw.get("start_date", 0)))
 
 
 class _Comparison:

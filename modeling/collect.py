@@ -49,7 +49,7 @@ class Collector:
             self._panels[result.population] = calibration_panel(result)
             return
         if self._ensemble is not None and self._ensemble.primary_id == result.primary_id:
-            self._tables.add_result(result, first_trajectory=self._ensemble.count)
+            self._tables.add_result(result)
             self._ensemble.add(result)
         else:
             self._finish_ensemble()

@@ -130,6 +130,7 @@ def load_experiment(folder: Path, output_file: Path | None = None) -> Experiment
     found = {"model": _model_problems(model, modelset), "output": output.problems(model)}
     if modelset is not None:
         found["modelset"] = modelset.problems(model)
+        found["output"] = [*output.problems(model), *_generation_problems(modelset, output)]
     for kind, at_and_message in found.items():
         problems += [f"{experiment.where(kind, *at)}: {message}" for at, message in at_and_message]
     problems += [f"{experiment.where(kind, *at)}: {message}" for kind, at, message in _not_built(experiment)]
@@ -214,6 +215,16 @@ def _model_problems(model: Model, modelset: Modelset | None) -> Problems:
         for word in ("sampled", "calibrated"):
             if marked := sorted(model.marked(word)):
                 yield (), f"{listed(marked)}: {word} values need a modelset file"
+
+
+def _generation_problems(modelset: Modelset, output: Output) -> Problems:
+    """Generations that the output asks for must be generations that the calibration has."""
+    wanted = getattr(output.posteriors, "generations", None) or []
+    if modelset.calibration is not None:
+        count = getattr(modelset.calibration.strategy.options, "num_generations", 1)
+        for number in wanted:
+            if not 0 <= number < count:
+                yield ("posteriors", "generations"), f"generation {number} of {count}; they count from 0"
 
 
 def _not_built(experiment: Experiment):

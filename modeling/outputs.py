@@ -7,6 +7,7 @@ outputs, so that scripts written for those read these.
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from modeling.vocabulary import Output
 from modeling.vocabulary.output import Posteriors
 from modeling.workload import Result, Trajectories
 
+SPILLED = np.dtype(np.int64)
+TRAJECTORIES_AT_ONCE = 200  # in the table of trajectories
 DECIMALS = 6  # of quantiles: without the noise of floating point
 DEFAULT_LEVELS = [0.025, 0.25, 0.5, 0.75, 0.975]  # of fit and projection, without a quantiles section
 
@@ -24,45 +27,50 @@ DEFAULT_LEVELS = [0.025, 0.25, 0.5, 0.75, 0.975]  # of fit and projection, witho
 class Ensemble:
     """All trajectories of one set of fixed parameters, joined from the parts of a split ensemble.
 
-    A part that is not the whole is written to a temporary file, series by series, so that memory
-    holds one part and one series at a time.
+    Parts go to a temporary file, series by series, so that memory holds one part and one series.
     """
 
-    def __init__(self, result: Result):
-        self.primary_id, self.seed = result.primary_id, result.seed
-        self.population, self.population_name = result.population, result.population_name
-        self.set_index, self.set_count = result.set_index, result.set_count
-        self.dates = result.trajectories.dates
-        self.compartments = result.trajectories.compartments
-        self.transitions = result.trajectories.transitions
-        self.total = result.ensemble_total
+    def __init__(self, first: Result):
+        self.primary_id, self.seed = first.primary_id, first.seed
+        self.population, self.population_name = first.population, first.population_name
+        self.set_index, self.set_count = first.set_index, first.set_count
+        self.delta_t_days, self.expected = first.delta_t_days, first.expected
+        self.parameters, self.initial = first.parameters, first.initial
+        self.dates = first.trajectories.dates
+        self.compartments = first.trajectories.compartments
+        self.transitions = first.trajectories.transitions
         self.count = 0
+        self._total = first.ensemble_total
         self._names = {name: i for i, name in enumerate((*self.compartments, *self.transitions))}
-        self._spill: np.memmap | None = None
         self._whole: Trajectories | None = None
-        self.add(result)
+        self._spill: BinaryIO | None = None
+        self.add(first)
 
-    def add(self, result: Result) -> None:
-        trajectories = result.trajectories
-        if trajectories.count == self.total:
-            self._whole = trajectories
+    def add(self, part: Result) -> None:
+        if part.trajectories.count == self._total:
+            self._whole = part.trajectories
         else:
-            if self._spill is None:
-                self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the map
-                shape = (len(self._names), self.total, len(self.dates))
-                self._spill = np.memmap(self._file, dtype=np.int64, mode="w+", shape=shape)
-            rows = slice(self.count, self.count + trajectories.count)
-            people = len(self.compartments)
-            self._spill[:people, rows] = trajectories.in_compartments.transpose(1, 0, 2)
-            self._spill[people:, rows] = trajectories.by_transition.transpose(1, 0, 2)
-            self._spill.flush()
-        self.count += trajectories.count
+            self._write_part(part.trajectories)
+        self.count += part.trajectories.count
 
     def series(self, name: str) -> np.ndarray:
         """Return one series, shape (trajectories, dates)."""
         if self._whole is not None:
             return self._whole.series(name)
-        return self._spill[self._names[name], : self.count]
+        self._spill.seek(self._offset(self._names[name], 0))
+        counts = np.fromfile(self._spill, dtype=SPILLED, count=self.count * len(self.dates))
+        return counts.reshape(self.count, len(self.dates))
+
+    def _write_part(self, part: Trajectories) -> None:
+        if self._spill is None:
+            self._spill = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the ensemble
+        for name, row in self._names.items():
+            self._spill.seek(self._offset(row, self.count))
+            self._spill.write(part.series(name).astype(SPILLED).tobytes())
+        self._spill.flush()
+
+    def _offset(self, series: int, trajectory: int) -> int:
+        return (series * self._total + trajectory) * len(self.dates) * SPILLED.itemsize
 
 
 class OutputTables:
@@ -73,24 +81,27 @@ class OutputTables:
         self._tables: dict[str, Table] = {}
 
     def add_ensemble(self, ensemble: Ensemble) -> None:
-        """Write the quantiles of a simulated ensemble."""
-        ids = {"primary_id": ensemble.primary_id, "seed": ensemble.seed, "population": ensemble.population}
+        """Write the quantiles of a simulated ensemble, and its row of metadata."""
+        ids = _ids(ensemble)
         self._write_quantiles(
             ids, ensemble.dates, ensemble.compartments, ensemble.transitions, ensemble.series
         )
+        row = _metadata(ensemble, "simulation", ensemble.count)
+        row |= {f"init_{n}": int(value) for n, value in ensemble.initial.items() if n.endswith("_total")}
+        self._write_row("model_metadata", row)
 
-    def add_result(self, result: Result, first_trajectory: int = 0) -> None:
-        """Write what follows from one result alone: trajectories, posterior, fit, projection, metadata."""
-        ids = {"primary_id": result.primary_id, "seed": result.seed, "population": result.population}
+    def add_result(self, result: Result) -> None:
+        """Write what follows from one result alone: trajectories; of a calibration everything."""
+        ids = _ids(result)
         if result.trajectories is not None:
-            self._write_trajectories(ids, result.trajectories, first_trajectory)
+            self._write_trajectories(ids, result.trajectories, result.first_trajectory)
         if result.kind == "calibration":
             if result.trajectories is not None:
                 t = result.trajectories
                 self._write_quantiles(ids, t.dates, t.compartments, t.transitions, t.series)
             self._write_posteriors(ids, result)
             self._write_fits(ids, result)
-        self._write_metadata(ids, result)
+            self._write_calibration_metadata(ids, result)
 
     def close(self) -> list[Path]:
         """Finish every table and return the files."""
@@ -128,20 +139,22 @@ class OutputTables:
         wanted = self.output.trajectories
         if wanted is None:
             return
+        dates = _dates(trajectories.dates)
         for kind, chosen, known in (
             ("compartments", wanted.compartments, trajectories.compartments),
             ("transitions", wanted.transitions, trajectories.transitions),
         ):
             names = _chosen(chosen, known, kind)
-            for number in range(trajectories.count) if names else ():
-                dates = _dates(trajectories.dates)
+            for begin in range(0, trajectories.count, TRAJECTORIES_AT_ONCE) if names else ():
+                numbers = np.arange(begin, min(begin + TRAJECTORIES_AT_ONCE, trajectories.count))
+                rows = len(numbers) * len(dates)
                 columns = {
-                    "primary_id": np.full(len(dates), ids["primary_id"]),
-                    "sim_id": np.full(len(dates), first + number),
-                    "seed": _column(ids["seed"], len(dates)),
-                    "population": _column(ids["population"], len(dates)),
-                    "date": dates,
-                    **{name: trajectories.series(name)[number] for name in names},
+                    "primary_id": _column(ids["primary_id"], rows),
+                    "sim_id": np.repeat(first + numbers, len(dates)),
+                    "seed": _column(ids["seed"], rows),
+                    "population": _column(ids["population"], rows),
+                    "date": np.tile(dates, len(numbers)),
+                    **{name: trajectories.series(name)[numbers].ravel() for name in names},
                 }
                 self._table(f"trajectories_{kind}", list(columns)).write(columns)
 
@@ -196,31 +209,17 @@ class OutputTables:
             "value": np.round(curves.T.ravel(), DECIMALS),
         }
 
-    def _write_metadata(self, ids, result: Result) -> None:
-        """Write one row a result: its window, numbers, parameters and initial conditions."""
-        first, last = result.expected.first_date, result.expected.last_date
-        row: dict[str, object] = {
-            **ids,
-            "index": result.index,
-            "kind": result.kind,
-            "delta_t": result.delta_t_days,
-            "n_sims": result.trajectories.count if result.trajectories else 0,
-            "start_date": first.isoformat(),
-            "end_date": last.isoformat(),
-        }
-        if result.kind == "calibration":
-            window = [f.observed.dates[f.observed.fitted] for f in result.fits]
-            row["fitting_start"] = str(min(w[0] for w in window))
-            row["fitting_end"] = str(max(w[-1] for w in window))
-            row["n_simulations"] = result.simulations
-            row["n_generations"] = len(result.generations)
-            row["stopped_by"] = result.stopped_by
-        row |= {name: _text(value) for name, value in result.parameters.items()}
+    def _write_calibration_metadata(self, ids, result: Result) -> None:
+        row = _metadata(result, "calibration", result.trajectories.count if result.trajectories else 0)
+        window = [f.observed.dates[f.observed.fitted] for f in result.fits]
         row |= {
-            f"init_{name}": int(value) for name, value in result.initial.items() if name.endswith("_total")
+            "fitting_start": str(min(w[0] for w in window)),
+            "fitting_end": str(max(w[-1] for w in window)),
+            "n_simulations": result.simulations,
+            "n_generations": len(result.generations),
+            "stopped_by": result.stopped_by,
         }
-        columns = {name: _column(value, 1) for name, value in row.items()}
-        self._table("model_metadata", list(columns)).write(columns)
+        self._write_row("model_metadata", row)
         if self.output.model_meta.projection_parameters and result.projected is not None:
             count = len(result.projected)
             columns = {
@@ -229,6 +228,27 @@ class OutputTables:
                 **{name: result.projected[:, i] for i, name in enumerate(result.parameter_names)},
             }
             self._table("projection_parameters", list(columns)).write(columns)
+
+    def _write_row(self, table: str, row: dict[str, object]) -> None:
+        columns = {name: _column(value, 1) for name, value in row.items()}
+        self._table(table, list(columns)).write(columns)
+
+
+def _ids(source: Result | Ensemble) -> dict[str, object]:
+    return {"primary_id": source.primary_id, "seed": source.seed, "population": source.population}
+
+
+def _metadata(source: Result | Ensemble, kind: str, trajectories: int) -> dict[str, object]:
+    """Return what the metadata of every kind of ensemble say: window, numbers, fixed parameters."""
+    return {
+        **_ids(source),
+        "kind": kind,
+        "delta_t": source.delta_t_days,
+        "n_sims": trajectories,
+        "start_date": source.expected.first_date.isoformat(),
+        "end_date": source.expected.last_date.isoformat(),
+        **{name: _text(value) for name, value in source.parameters.items()},
+    }
 
 
 def _chosen(chosen: list[str] | bool, known: list[str], kind: str) -> list[str]:

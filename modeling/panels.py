@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the charts import this module, and should not load the voca
 LEVELS = [0.025, 0.05, 0.25, 0.5, 0.75, 0.95, 0.975]
 MOST_SERIES = 4  # charts a population
 MOST_LINES = 60  # parameter sets drawn a population
-MOST_POOLED = 500  # trajectories behind the fan over parameter sets
+MOST_POOLED = 500  # trajectories behind the fan over parameter sets, of as many sets at most
 BINS = 20
 
 
@@ -123,23 +123,30 @@ class ParameterSets:
 
     def add(self, ensemble: Ensemble) -> None:
         self.trajectories += ensemble.count
-        most = -(-MOST_POOLED // ensemble.set_count)
-        drawn = ensemble.set_index % -(-ensemble.set_count // MOST_LINES) == 0
+        pooled = MOST_POOLED // min(ensemble.set_count, MOST_POOLED) * _is_nth(ensemble, MOST_POOLED)
+        drawn = _is_nth(ensemble, MOST_LINES)
         for chart, pool in zip(self._series, self._pools, strict=True):
             values = ensemble.series(chart.label)
             if drawn:
                 chart.lines.append((ensemble.dates, np.median(values, axis=0)))
-            for date, column in zip(ensemble.dates, values[:most].T, strict=True):
+            for date, column in zip(ensemble.dates, values[:pooled].T, strict=True):
                 pool.setdefault(date, []).append(np.array(column))
 
     def panel(self) -> Panel:
         for chart, pool in zip(self._series, self._pools, strict=True):
+            if not pool:  # the sets that would stand for the others are missing
+                continue
             dates = np.array(sorted(pool))
             curves = [np.quantile(np.concatenate(pool[date]), LEVELS) for date in dates]
             chart.projection = Fan(dates, np.array(curves).T)
         return Panel(
             self.population, self.population_name, "sampling", self._series, self.trajectories, self.sets
         )
+
+
+def _is_nth(ensemble: Ensemble, most: int) -> bool:
+    """Tell whether a set is among `most` sets that are spread evenly over all of them."""
+    return ensemble.set_index % -(-ensemble.set_count // most) == 0
 
 
 def charted_series(ensemble: Ensemble, output: Output) -> list[str]:

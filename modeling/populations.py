@@ -88,9 +88,11 @@ def find_location(code: str) -> Location:
 
 def expand_all(codes: list[str]) -> list[str]:
     """Return the codes, with "all" as the United States, its states, DC and Puerto Rico."""
-    if "all" not in codes:
-        return [find_location(code).iso for code in codes]
-    return [iso for iso in locations() if iso == "US" or iso.startswith("US-")]
+    united_states = [iso for iso in locations() if iso == "US" or iso.startswith("US-")]
+    expanded: list[str] = []
+    for code in codes:
+        expanded += united_states if code == "all" else [find_location(code).iso]
+    return list(dict.fromkeys(expanded))  # a place may have been named by code and by name
 
 
 def load_population(code: str, age_groups: list[str], folders: list[Path], cache_folder: Path) -> Population:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from modeling.calendars import reported_dates
 from modeling.calibrate import calibrate, project
 from modeling.engine import Simulator
 from modeling.failures import UserError
@@ -60,6 +61,7 @@ def _simulated(workload: Workload, simulator: Simulator) -> Result:
         parameters=simulator.values(task.draw),
         initial=dict(zip(plan.compartment_series, path.initial, strict=True)),
         ensemble_total=task.total,
+        first_trajectory=task.first,
     )
 
 
@@ -96,6 +98,13 @@ def _result(workload: Workload, *, expected_trajectories: int, **contents) -> Re
             first_date=workload.start_date,
             last_date=workload.end_date,
             people=int(workload.plan.sizes.sum()),
+            dates=reported_dates(
+                workload.start_date,
+                workload.end_date,
+                workload.plan.delta_t_days,
+                workload.plan.resample_frequency,
+            ),
+            groups=len(workload.plan.age_groups),
         ),
         set_index=workload.set_index,
         set_count=workload.set_count,

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 Columns = dict[str, np.ndarray]
+ROW_GROUP = 100_000  # rows of a Parquet row group, at least
 
 
 def open_table(path: Path, columns: list[str], formats: list[str]) -> "Table":
@@ -55,19 +56,36 @@ class _CsvWriter:
 
 
 class _ParquetWriter:
+    """Rows are gathered into row groups: each costs memory in the file's footer until it is closed."""
+
     def __init__(self, path: Path, columns: list[str]):
         self.path = path.with_name(path.name + ".parquet")
         self._writer = None
+        self._waiting: list = []
+        self._rows = 0
 
     def write(self, columns: Columns) -> None:
         import pyarrow
-        import pyarrow.parquet
 
         table = pyarrow.table({name: pyarrow.array(column.tolist()) for name, column in columns.items()})
+        self._waiting.append(table)
+        self._rows += table.num_rows
+        if self._rows >= ROW_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        schema = self._writer.schema if self._writer else self._waiting[0].schema
+        table = pyarrow.concat_tables(part.cast(schema) for part in self._waiting)
         if self._writer is None:
-            self._writer = pyarrow.parquet.ParquetWriter(self.path, table.schema, compression="zstd")
-        self._writer.write_table(table.cast(self._writer.schema))
+            self._writer = pyarrow.parquet.ParquetWriter(self.path, schema, compression="zstd")
+        self._writer.write_table(table)
+        self._waiting, self._rows = [], 0
 
     def close(self) -> Path:
+        if self._waiting:
+            self._flush()
         self._writer.close()
         return self.path

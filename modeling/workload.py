@@ -99,6 +99,10 @@ class Observed:
     values: np.ndarray
     fitted: np.ndarray
 
+    @property
+    def last_fitted(self) -> datetime.date:
+        return self.dates[self.fitted][-1].item()
+
 
 @dataclass(frozen=True)
 class Simulate:
@@ -227,12 +231,18 @@ class Fit:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a right result must look like, so that stage C can check it without the input."""
+    """What a right result must look like, so that stage C can check it without the input.
+
+    `dates` are the reported dates, and `groups` the age groups before each total; without them
+    (another suite's result) dates are checked by their ends and totals not at all.
+    """
 
     trajectories: int
     first_date: datetime.date
     last_date: datetime.date
     people: int | None
+    dates: np.ndarray | None = None
+    groups: int = 0
 
 
 @dataclass(frozen=True)
@@ -256,6 +266,7 @@ class Result:
     parameters: dict[str, float | np.ndarray] = field(default_factory=dict)
     initial: dict[str, np.ndarray] = field(default_factory=dict)
     ensemble_total: int = 0
+    first_trajectory: int = 0  # its number in the ensemble
     set_index: int = 0
     set_count: int = 1
     parameter_names: list[str] = field(default_factory=list)
@@ -296,8 +307,8 @@ def check_result(result: Result) -> None:
     where = f"result {result.index} ({result.population})"
     if result.format != RESULT_FORMAT:
         raise UserError(f"{where}: format {result.format} is not {RESULT_FORMAT}; run the task again")
-    if result.kind == "simulation" and result.trajectories is None:
-        raise UserError(f"{where}: no trajectories")
+    if (result.trajectories is None) != (result.expected.trajectories == 0):
+        raise UserError(f"{where}: {result.expected.trajectories} trajectories expected, and none there")
     if result.kind == "calibration" and not result.generations:
         raise UserError(f"{where}: no posterior")
     if result.trajectories is not None:
@@ -322,6 +333,11 @@ def _check_trajectories(
     dates = trajectories.dates
     if len(dates) == 0 or (np.diff(dates) <= np.timedelta64(0, "s")).any():
         raise UserError(f"{where}: its dates do not go forward")
+    if expected.dates is not None and not np.array_equal(dates, expected.dates):
+        raise UserError(
+            f"{where}: {len(dates)} dates {dates[0]} to {dates[-1]} instead of "
+            f"{len(expected.dates)} dates {expected.dates[0]} to {expected.dates[-1]}"
+        )
     # a bin of a resampled series is labelled by its first or its last day, and months differ
     bin_days = 1.2 * np.diff(dates).max() / _DAY if len(dates) > 1 else 366
     days_off = (dates[[0, -1]] - np.array([expected.first_date, expected.last_date], "datetime64[s]")) / _DAY
@@ -339,6 +355,10 @@ def _check_trajectories(
                 f"{where}: counts of shape {counts.shape} for {len(names)} series, {len(dates)} dates"
             )
         _check_counts(counts, where)
+        if expected.groups:
+            by_group = counts.reshape(len(counts), -1, expected.groups + 1, len(dates))
+            if (by_group[:, :, :-1].sum(axis=2) != by_group[:, :, -1]).any():
+                raise UserError(f"{where}: age groups that do not add up to their total")
     if expected.people is not None:
         totals = [i for i, name in enumerate(trajectories.compartments) if name.endswith("_total")]
         people = trajectories.in_compartments[:, totals].sum(axis=1, dtype=np.int64)

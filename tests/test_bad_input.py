@@ -499,7 +499,7 @@ MISTAKES = {
     ),
     "more people by sampling": (
         sampled,
-        sampled_people(0.1, 3_000_000),
+        sampled_people(10, 3_000_000),
         ["modelset.yaml:", "US-VT:", "people where there are", "narrow the ranges"],
     ),
     "everybody nowhere": (
@@ -541,7 +541,41 @@ MISTAKES = {
     "window before the model's start": (
         calibrated,
         [put("model", "timespan", "start_date", "2025-02-02")],
-        ["modelset.yaml:24:", "the fitting window ends 2025-02-01, before the start 2025-02-02"],
+        ["modelset.yaml:13:", "the last fitted date, 2025-02-01, is before the start 2025-02-02"],
+    ),
+    "window from before the model's start": (
+        calibrated,
+        [put("model", "timespan", "start_date", "2025-01-19")],
+        ["modelset.yaml:13:", "fitted date 2025-01-11 is before the model's start_date 2025-01-19"],
+    ),
+    "window that ends within an interval": (
+        calibrated,
+        [
+            put("model", "simulation", "resample_frequency", "7D"),
+            put("model", "timespan", "start_date", "2025-01-04"),
+            put("model", "timespan", "end_date", "2025-02-04"),
+        ],
+        ["modelset.yaml:13:", "stands for days up to 2025-02-07, after the model's end_date 2025-02-04"],
+    ),
+    "people in fractions": (
+        simulated,
+        [put("model", "compartments", 1, "init", 1.5)],
+        ["model.yaml:", "1.5 is neither a share (below 1) nor a number of people (whole)"],
+    ),
+    "shares and people in one range": (
+        sampled,
+        sampled_people(0.5, 20),
+        ["modelset.yaml:", "0.5 to 20 goes from shares of the people"],
+    ),
+    "the same series twice": (
+        calibrated,
+        [put(*CALIBRATION, "comparison", 0, "simulation", ["I_to_R_total", "I_to_R_total"])],
+        ["modelset.yaml:", '"I_to_R_total" stands twice'],
+    ),
+    "posterior of a generation that is none": (
+        calibrated,
+        [put("output", "posteriors", {"generations": [7]})],
+        ["output.yaml:", "generation 7 of 2"],
     ),
     "calibrated start beyond the window": (
         calibrated,
@@ -883,7 +917,7 @@ def test_a_builder_with_a_wrong_setting_writes_nothing(tmp_path, name):
         (simulated, [put("model", "compartments", 1, "init", 3_000_000)], "people where there are"),
         (calibrated, [put(*CALIBRATION, "observed_data_path", "data/nope.csv")], "no file data/nope.csv"),
         (calibrated, prior(name="unifrom"), 'did you mean "uniform"'),
-        (sampled, sampled_people(0, 3_000_000), "narrow the ranges"),
+        (sampled, sampled_people(2, 3_000_000), "narrow the ranges"),
     ],
     ids=["names", "people", "observed data", "distribution", "last parameter set"],
 )

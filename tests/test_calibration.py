@@ -9,6 +9,7 @@ import pytest
 
 from modeling import calibrate
 from modeling.build import DataPlaces, build_workloads
+from modeling.engine import Simulator
 from modeling.experiment import load_experiment
 from modeling.failures import UserError
 from modeling.run import run_workload
@@ -149,15 +150,28 @@ def test_a_distance_is_the_one_on_paper_over_all_comparisons(tmp_path, data, dis
     assert (result.fits[1].values.sum(axis=1) > result.fits[0].values.sum(axis=1)).all()
 
 
-def test_dates_before_the_first_simulated_day_count_as_nothing(tmp_path, data):
-    experiment = fitting("SMC", num_particles=5, num_generations=1)
-    experiment["model"]["timespan"]["start_date"] = "2025-01-19"
+@pytest.mark.parametrize(
+    ("frequency", "start"), [("7D", "2025-01-04"), ("MS", "2025-01-01"), ("W-SAT", "2025-01-05")]
+)
+def test_the_last_fitted_date_counts_its_whole_interval(tmp_path, frequency, start):
+    days = {"7D": "2025-02-01", "MS": "2025-02-01", "W-SAT": "2025-02-01"}
+    experiment = fitting("top_fraction", Nsim=4, top_fraction=1.0)
+    experiment["model"]["timespan"] |= {"start_date": start, "end_date": "2025-03-31"}
+    experiment["model"]["simulation"]["resample_frequency"] = frequency
+    experiment["modelset"]["calibration"]["fitting_window"] = {"start_date": start, "end_date": "2025-02-01"}
+    observed = f"date,geo_value,cases\n{days[frequency]},US-VT,5\n"
+    workload = build(tmp_path, experiment, observed)[0]
+    simulator = Simulator(workload.plan)
 
-    result = run_workload(build(tmp_path, experiment, data)[0])
+    fitted = calibrate.calibrate(workload, simulator).fits[0].values[:, 0]
+    draw, rng = {"R0": 1.5}, np.random.default_rng(1)
+    whole = simulator.run(draw, workload.start_date, workload.end_date, rng)
+    column = np.flatnonzero(whole.dates == np.datetime64(days[frequency], "s"))[0]
+    rng = np.random.default_rng(1)
+    cut = simulator.run(draw, workload.start_date, workload.task.fit_end, rng)
 
-    assert result.fits[0].values.shape == (5, 9)
-    assert (result.fits[0].values[:, :2] == 0).all()
-    assert (result.fits[0].values[:, 2:] > 0).all()
+    assert cut.by_transition[:, column].tolist() == whole.by_transition[:, column].tolist()
+    assert (fitted > 0).all()
 
 
 # -- the same seed, the same bytes
@@ -256,7 +270,7 @@ def test_a_budget_too_small_for_anything_ends_with_a_remedy(tmp_path, data):
     ],
 )
 def test_a_draw_of_more_people_than_there_are_is_never_accepted(tmp_path, data, strategy, options):
-    everybody_and_more = {"name": "uniform", "args": [-300_000, 2_300_000]}
+    everybody_and_more = {"name": "uniform", "args": [100, 2_000_000]}
     experiment = calibrating_people(fitting(strategy, **options), everybody_and_more)
 
     result = run_workload(build(tmp_path, experiment, data)[0])
@@ -268,6 +282,13 @@ def test_a_draw_of_more_people_than_there_are_is_never_accepted(tmp_path, data, 
         assert (people <= 0.9 * PEOPLE + 1).all()  # a tenth is in R
         assert np.isfinite(generation.distances).all()
     assert all(np.isfinite(fit.values).all() for fit in result.fits)
+
+
+def test_a_prior_of_shares_and_people_is_refused(tmp_path, data):
+    experiment = calibrating_people(fitting("SMC"), {"name": "uniform", "args": [0.5, 1.0]})
+
+    with pytest.raises(UserError, match=r"0.5 to 1.5 goes from shares of the people"):
+        build(tmp_path, experiment, data)
 
 
 @pytest.mark.parametrize("strategy", ["SMC", "rejection"])

@@ -20,6 +20,7 @@ from modeling.workload import (
 
 DATES = np.arange("2025-01-11", "2025-02-02", 7, dtype="datetime64[D]").astype("datetime64[s]")
 EXPECTED = Expected(2, datetime.date(2025, 1, 5), datetime.date(2025, 2, 1), people=100)
+EXACT = replace(EXPECTED, dates=DATES, groups=1)  # as the built-in suite knows it
 
 
 def trajectories() -> Trajectories:
@@ -61,6 +62,10 @@ def calibration() -> Result:
 
 def with_trajectories(**changes) -> Result:
     return replace(simulation(), trajectories=replace(trajectories(), **changes))
+
+
+def exactly(**changes) -> Result:
+    return replace(with_trajectories(**changes), expected=EXACT)
 
 
 def with_generation(**changes) -> Result:
@@ -106,7 +111,23 @@ whole = trajectories()
 
 WRONG = {
     "another format": (replace(simulation(), format=0), "format 0 is not 1; run the task again"),
-    "no trajectories": (replace(simulation(), trajectories=None), "no trajectories"),
+    "no trajectories": (replace(simulation(), trajectories=None), "2 trajectories expected, and none there"),
+    "a week missing in the middle": (
+        exactly(
+            dates=DATES[[0, 1, 3]],
+            in_compartments=trajectories().in_compartments[:, :, [0, 1, 3]],
+            by_transition=trajectories().by_transition[:, :, [0, 1, 3]],
+        ),
+        "3 dates 2025-01-11",
+    ),
+    "all dates a week back": (
+        exactly(dates=DATES - np.timedelta64(7, "D")),
+        "4 dates 2025-01-04",
+    ),
+    "an age group off": (
+        exactly(in_compartments=trajectories().in_compartments + np.array([1, 0, 0, 0])[:, None]),
+        "do not add up to their total",
+    ),
     "a trajectory short": (
         replace(simulation(), expected=replace(EXPECTED, trajectories=3)),
         "2 trajectories instead of 3",

@@ -100,6 +100,8 @@ class Compartment(Piece):
         for value in values:
             if isinstance(value, float) and value < 0:
                 raise ValueError(f"init cannot be negative ({value:g})")
+            if isinstance(value, float) and value > 1 and not value.is_integer():
+                raise ValueError(f"{value:g} is neither a share (below 1) nor a number of people (whole)")
         return init
 
 

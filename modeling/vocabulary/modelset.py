@@ -11,6 +11,7 @@ from modeling.vocabulary.base import Meta, Piece, Problems
 from modeling.vocabulary.distribution import DateParameter, Distribution, frozen_distribution
 from modeling.vocabulary.model import Model
 
+_SHARES_AND_PEOPLE = "goes from shares of the people (below 1) to numbers of people (1 and more); keep to one"
 MOST_WHOLE_NUMBERS = 100_000
 _SECONDS = {"s": 1, "m": 60, "t": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -145,7 +146,7 @@ class Prior(Piece):
 
 
 class Projection(Piece):
-    n_trajectories: int = Field(ge=1, description="trajectories drawn from the posterior")
+    n_trajectories: int = Field(ge=1, le=1_000_000, description="trajectories drawn from the posterior")
     generation_number: int | None = Field(None, ge=0, description="SMC generation; the last without it")
 
 
@@ -177,12 +178,16 @@ class Calibration(Piece):
         for section in ("parameters", "compartments"):
             for name, prior in (getattr(self, section) or {}).items():
                 yield from self._prior_problems(prior.prior, (section, name, "prior"))
+        for name, prior in (self.compartments or {}).items():
+            yield from _unit_problems(prior.prior, ("compartments", name, "prior"))
         yield from self._start_date_problems(model)
         transitions = [
             f"{t}_{g}" for t in model.transition_names for g in (*model.population.age_groups, "total")
         ]
         for index, comparison in enumerate(self.comparison):
-            for name in comparison.simulation:
+            for position, name in enumerate(comparison.simulation):
+                if name in comparison.simulation[:position]:
+                    yield ("comparison", index, "simulation"), f'"{name}" stands twice; keep one'
                 if name not in transitions:
                     yield (
                         ("comparison", index, "simulation"),
@@ -252,6 +257,8 @@ class Range(Piece):
     def _ordered(self) -> "Range":
         if self.max <= self.min:
             raise ValueError(f"max {self.max:g} must be above min {self.min:g}")
+        if self.min < 1 < self.max:
+            raise ValueError(f"{self.min:g} to {self.max:g} {_SHARES_AND_PEOPLE}")
         return self
 
 
@@ -373,7 +380,7 @@ class Modelset(Piece):
                     ("population_names", index),
                     f"{name} is not the model's population {model.population.name}; drop one",
                 )
-            if name in self.population_names[:index]:
+            if name in self.population_names[:index]:  # the same place under another name runs once
                 yield ("population_names", index), f"{name} stands twice; keep one"
 
 
@@ -406,3 +413,13 @@ def _distribution_problems(distribution: Distribution, at: tuple) -> Problems:
         frozen_distribution(distribution)
     except UserError as error:
         yield at, str(error)
+
+
+def _unit_problems(distribution: Distribution, at: tuple) -> Problems:
+    """A start of 0.99 is nearly everybody and one of 1.01 a single person: no prior may hold both."""
+    try:
+        low, high = frozen_distribution(distribution).ppf([1e-6, 1 - 1e-6])
+    except UserError:
+        return  # said above
+    if low < 1 < high:
+        yield at, f"{low:.3g} to {high:.3g} {_SHARES_AND_PEOPLE}"
