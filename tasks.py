@@ -8,7 +8,7 @@ from ops import config, local_run, quality, tidy, watch
 from ops.failures import UserError
 from ops.local_run import RunRequest
 from ops.settings import read_settings
-from ops.shell import Shell
+from ops.shell import Shell, stop_on_termination
 
 EXP_ID = "experiment folder below experiments/, e.g. demo or flu/2026-w05"
 RUN_ID = "a run to go on with, e.g. 20260131-120000-0a1b2c3d"
@@ -24,6 +24,7 @@ def verb(**options):
     def decorate(function):
         @functools.wraps(function)
         def guarded(*args, **kwargs):
+            stop_on_termination()
             try:
                 return function(*args, **kwargs)
             except UserError as error:
@@ -217,6 +218,6 @@ def whole_number(option: str, text: str | None) -> int | None:
     """Return the number of an option; invoke hands over text, and would end in a traceback itself."""
     if text is None:
         return None
-    if not str(text).isdigit():
+    if not (str(text).isascii() and str(text).isdecimal()):
         raise UserError(f"{option} {text}: a whole number is needed")
     return int(text)

@@ -19,7 +19,7 @@ class Build:
     workflow: str  # simulation, sampling or calibration
     seed: int
     workloads: list[Workload | ForeignWorkload]
-    config_files: list[Path]
+    config_files: dict[str, Path]  # by kind: model, modelset, output
 
 
 def build(
@@ -44,7 +44,7 @@ def build(
     UserError
         Anything wrong with the experiment or its data.
     """
-    config_files = [source.path for source in find_sources(config_folder, output_file).values()]
+    config_files = {kind: s.path for kind, s in find_sources(config_folder, output_file).items()}
     if suite == "epymodelingsuite":
         from modeling import epymodelingsuite_adapter as adapter
 

@@ -22,7 +22,8 @@ from rich.progress import (
 )
 
 from ops.failures import UserError
-from ops.run_files import LocalRun, local_run
+from ops.names import check_exp_id, check_run_id
+from ops.run_files import LocalRun, latest_run, local_run
 from ops.settings import Settings
 from ops.shell import Shell, stop
 
@@ -31,7 +32,7 @@ EXAMPLES = ROOT / "examples" / "forecast"
 TEMPORARY_FAULT = 75
 POLL_SECONDS = 0.02
 STAGES = {"a": "builder", "b": "runner", "c": "output"}
-RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
+LONGEST_WAIT_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class RunRequest:
     allow_partial: bool = False
     force: bool = False
     run_output_stage: bool = True
+
+    def __post_init__(self) -> None:
+        check_exp_id(self.exp_id)
+        if self.run_id:
+            check_run_id(self.run_id)
 
 
 def run(shell: Shell, settings: Settings, request: RunRequest) -> LocalRun:
@@ -96,12 +102,16 @@ def run_stage(
             )
         request = replace(request, run_id=new_run_id())
     here = local_run(settings, request.exp_id, request.run_id)
+    if stage != "builder" and not shell.dry_run:
+        latest_run(settings, request.exp_id, request.run_id)  # says so where there is none
     variables = stage_variables(settings, request)
     if stage != "runner":
         if task_index is not None:
             raise UserError(f"--task-index belongs to stage runner, not to {stage}")
         extra = {"NUM_TASKS": str(num_tasks)} if num_tasks is not None else {}
         _stage(shell, stage, variables | extra)
+    elif num_tasks is not None and task_index is None:
+        raise UserError("--num-tasks counts from --task-index on; add --task-index 0, or leave both out")
     elif task_index is not None and num_tasks in (None, 1):
         _stage(shell, stage, variables | {"TASK_INDEX": str(task_index)})
     else:
@@ -137,17 +147,22 @@ def resume_command(request: RunRequest) -> str:
 
 def stage_variables(settings: Settings, request: RunRequest) -> dict[str, str]:
     """Return the environment of a stage: settings and request in the names the container knows."""
-    count = request.count if request.count is not None else settings.run_count
-    seed = request.seed if request.seed is not None else settings.run_seed
+    count, seed, suite = request.count, request.seed, ""
+    forecast = forecast_repository(settings, request.exp_id)
+    if not local_run(settings, request.exp_id, request.run_id).is_built:
+        # a run keeps what it was built with: only what is asked for on the command line is checked
+        count = settings.run_count if count is None else count
+        seed = settings.run_seed if seed is None else seed
+        suite = settings.modeling_suite
     variables = {
         "EXECUTION_MODE": "local",
         "LOCAL_DATA_PATH": str(settings.local_data_path),
         "DIR_PREFIX": settings.dir_prefix,
         "EXP_ID": request.exp_id,
         "RUN_ID": request.run_id,
-        "FORECAST_REPO_DIR": nearest(forecast_repository(settings, request.exp_id)),
+        "FORECAST_REPO_DIR": nearest(forecast),
         "EPYDEMIX_DATA_DIR": str(settings.epydemix_data_dir or ""),
-        "MODELING_SUITE": settings.modeling_suite,
+        "MODELING_SUITE": suite,
         "COUNT": "" if count is None else str(count),
         "SEED": "" if seed is None else str(seed),
         "FORCE": "1" if request.force else "",
@@ -155,6 +170,8 @@ def stage_variables(settings: Settings, request: RunRequest) -> dict[str, str]:
         "ALLOW_PARTIAL_RESULTS": "1" if request.allow_partial or settings.allow_partial_results else "",
         "LOG_LEVEL": settings.log_level,
         "STORAGE_VERBOSE": "1" if settings.storage_verbose else "",
+        "CODE_COMMIT": commit_of(ROOT),
+        "FORECAST_COMMIT": commit_of(forecast),
     }
     # an empty value still has to be sent where the caller's own environment has one
     return {name: value for name, value in variables.items() if value or os.environ.get(name)}
@@ -169,6 +186,15 @@ def forecast_repository(settings: Settings, exp_id: str) -> Path:
     return next(
         (p for p in places if (p / "experiments" / exp_id).is_dir()), own if own.is_dir() else EXAMPLES
     )
+
+
+def commit_of(folder: Path) -> str:
+    """Return the commit a folder is at, or an empty string where no repository holds it."""
+    git = ["git", "-C", str(folder)]
+    # LOCAL_DATA_PATH is ignored by the repository around it, whose commit would say nothing of it
+    if not Shell().capture([*git, "ls-tree", "--name-only", "HEAD"], timeout_seconds=10):
+        return ""
+    return Shell().capture([*git, "rev-parse", "HEAD"], timeout_seconds=10)
 
 
 def usable_cores() -> int:
@@ -239,6 +265,7 @@ class _Tasks:
         self.running: dict[int, subprocess.Popen] = {}
         self.tries: dict[int, int] = {}
         self.failed: dict[int, int] = {}
+        self.resting: dict[int, float] = {}  # when a task is to be tried again, on the monotonic clock
 
     def run(self, indices: list[int], jobs: int) -> dict[int, int]:
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -246,12 +273,13 @@ class _Tasks:
         with _progress_bar() as progress:
             bar = progress.add_task("stage B", total=len(indices))
             try:
-                while waiting or self.running:
+                while waiting or self.running or self.resting:
+                    waiting += self._rested()
                     while waiting and len(self.running) < jobs:
                         self._start(waiting.pop())
                     for index, code in self._ended():
                         if code == TEMPORARY_FAULT and self.tries[index] <= self.retries:
-                            waiting.append(index)
+                            self.resting[index] = time.monotonic() + retry_seconds(self.tries[index])
                             continue
                         if code:
                             self.failed[index] = code
@@ -263,6 +291,14 @@ class _Tasks:
                 stop(list(self.running.values()))
                 raise
         return self.failed
+
+    def _rested(self) -> list[int]:
+        """Return the tasks whose wait after a passing fault is over."""
+        now = time.monotonic()
+        rested = [index for index, due in self.resting.items() if due <= now]
+        for index in rested:
+            del self.resting[index]
+        return rested
 
     def log_of(self, index: int) -> Path:
         return self.logs / f"runner_{index:04d}.log"
@@ -282,6 +318,11 @@ class _Tasks:
         for index, _ in ended:
             del self.running[index]
         return ended
+
+
+def retry_seconds(tries: int) -> float:
+    """Return how long to wait after so many tries: 1, 2, 4 ... seconds, 30 at most."""
+    return min(2 ** (tries - 1), LONGEST_WAIT_SECONDS)
 
 
 def _progress_bar() -> Progress:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.failures import UserError
+from ops.names import RUN_ID, check_exp_id, check_run_id
 from ops.settings import Settings
 
 
@@ -29,27 +30,42 @@ class LocalRun:
     def results(self) -> set[int]:
         """Return the indices of the inputs that have a result."""
         names = (self.folder / "runner-artifacts").glob("result_*.pkl")
-        return {int(path.stem.removeprefix("result_")) for path in names}
+        digits = (path.stem.removeprefix("result_") for path in names)
+        return {int(text) for text in digits if text.isascii() and text.isdecimal()}
 
     def pending(self) -> list[int]:
         """Return the inputs that stage A found without a result."""
         manifest = self.manifest
         if manifest["num_pending"] == manifest["num_workloads"]:
             return list(range(manifest["num_workloads"]))
-        text = (self.folder / "builder-artifacts" / "pending.txt").read_text()
-        return [int(line) for line in text.split()]
+        path = self.folder / "builder-artifacts" / manifest["pending"]
+        try:
+            return [int(line) for line in path.read_text().split()]
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path}: cannot be read ({error}); run stage A (builder) again") from None
 
     def outputs(self) -> list[Path]:
         """Return the finished output folders, oldest first; without files.json one is not finished."""
         found = (self.folder / "outputs").glob("*/files.json")
         return [path.parent for path in sorted(found, key=lambda p: p.stat().st_mtime_ns)]
 
-    def summary(self, stage: str) -> dict[str, Any]:
-        path = self.folder / "summaries" / f"{stage}.json"
+    @staticmethod
+    def headline(outputs: Path) -> dict[str, Any]:
+        """Return the forecast in short of an output folder, and the inputs it goes without."""
+        path = outputs / "headline.json"
         return read_json(path) if path.is_file() else {}
 
 
 def local_run(settings: Settings, exp_id: str, run_id: str) -> LocalRun:
+    """Return the files of a run, built or not.
+
+    Raises
+    ------
+    UserError
+        A name that leads elsewhere.
+    """
+    check_exp_id(exp_id)
+    check_run_id(run_id)
     prefix = settings.dir_prefix.rstrip("/")
     root = settings.local_data_path
     return LocalRun(
@@ -58,10 +74,17 @@ def local_run(settings: Settings, exp_id: str, run_id: str) -> LocalRun:
 
 
 def find_runs(settings: Settings, exp_id: str = "") -> list[LocalRun]:
-    """Return every built run, newest last, of one experiment or of all."""
+    """Return every built run, newest last, of one experiment or of all.
+
+    Of flu those of flu itself, not of flu/2026-w05: what is listed may be deleted.
+    """
     top = settings.local_data_path / "bucket" / settings.dir_prefix.rstrip("/")
-    manifests = (top / exp_id).glob("**/builder-artifacts/manifest.json")
-    folders = [path.parent.parent for path in manifests]
+    if exp_id:
+        check_exp_id(exp_id)
+        manifests = (top / exp_id).glob("*/builder-artifacts/manifest.json")
+    else:
+        manifests = top.glob("**/builder-artifacts/manifest.json")
+    folders = [path.parent.parent for path in manifests if RUN_ID.fullmatch(path.parent.parent.name)]
     runs = [local_run(settings, f.parent.relative_to(top).as_posix(), f.name) for f in folders]
     return sorted(runs, key=lambda run: run.run_id)
 

@@ -4,15 +4,17 @@ Every setting is written here and nowhere else; .env.example shows them to peopl
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from dotenv.parser import parse_stream
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from ops.failures import UserError, did_you_mean
+from ops.names import folder_prefix
 
 SECRETS = ("GITHUB_PAT",)  # not settings; masked wherever they turn up
 
@@ -26,8 +28,8 @@ class Settings(BaseModel, frozen=True):
         None,
         description="the forecasting repository; without it LOCAL_DATA_PATH/forecast, then examples/forecast",
     )
-    dir_prefix: str = Field(
-        "", pattern=r"^([A-Za-z0-9._-]+/?)*$", description="path in the bucket before <exp-id>/, e.g. flu/"
+    dir_prefix: Annotated[str, AfterValidator(folder_prefix)] = Field(
+        "", description="path in the bucket before <exp-id>/, e.g. flu/"
     )
     epydemix_data_dir: Path | None = Field(
         None, description="population data; without it data/epydemix-data of the repository, then a download"
@@ -112,17 +114,22 @@ def read_env_file(path: Path) -> dict[str, str]:
         with open(path, encoding="utf-8") as file:
             for binding in parse_stream(file):
                 if binding.error or (binding.key is not None and binding.value is None):
-                    text = binding.original.string.strip().splitlines()[0]
-                    shown = text.partition("=")[0] if any(s in text for s in SECRETS) else text[:60]
                     raise UserError(
-                        f'{path}:{binding.original.line}: "{shown}" is not NAME=value; '
-                        "mend or delete the line"
+                        f"{path}:{binding.original.line}: {_name_in(binding.original.string)} is not "
+                        "NAME=value; mend or delete the line"
                     )
                 if binding.key is not None:
                     values[binding.key] = binding.value
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
     return values
+
+
+def _name_in(line: str) -> str:
+    """Return what of a broken line may be shown: the name of a setting, for all else may be a token."""
+    name = re.match(r"\s*(?:export\s+)?(\w*)", line)[1]
+    known = {field.upper() for field in Settings.model_fields} | set(SECRETS)
+    return f'"{name} ..."' if name in known else "this line"
 
 
 def _mistake(error: dict, sources: dict[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -57,6 +58,18 @@ class Shell:
         except (OSError, subprocess.TimeoutExpired):
             return ""
         return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def stop_on_termination() -> None:
+    """Make `kill` and a closed terminal stop us as Ctrl-C does: our children would outlive us."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP, and so do we then
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once: the children are being stopped
+    raise KeyboardInterrupt
 
 
 def stop(processes: Sequence[subprocess.Popen], grace_seconds: float = 10) -> None:

@@ -9,6 +9,8 @@ from ops.failures import UserError
 from ops.run_files import LocalRun, find_runs, latest_run, read_json
 from ops.settings import Settings
 
+NO_TABLES = ("report.html", "headline.json")
+
 
 def show_runs(settings: Settings, exp_id: str = "") -> None:
     """Print every local run: when it was built, how far it came, and its newest outputs."""
@@ -20,24 +22,25 @@ def show_runs(settings: Settings, exp_id: str = "") -> None:
     for column in ("experiment", "run id", "built", "results", "state", "outputs"):
         table.add_column(column, overflow="fold")
     for run in runs:
-        manifest, outputs = run.manifest, run.outputs()
-        done, total = len(run.results()), manifest["num_workloads"]
-        newest = outputs[-1].name if outputs else ""
-        table.add_row(
-            run.exp_id,
-            run.run_id,
-            manifest["created_at"],
-            f"{done}/{total}",
-            _state(run, done, total),
-            newest,
-        )
+        try:
+            table.add_row(run.exp_id, run.run_id, *_row(run))
+        except (UserError, KeyError, TypeError, AttributeError):  # no JSON, or JSON of something else
+            table.add_row(run.exp_id, run.run_id, "", "", "damaged", "")
     _console().print(table)
+
+
+def _row(run: LocalRun) -> tuple[str, str, str, str]:
+    """Return when a run was built, its results, how it stands, and its newest outputs."""
+    manifest, outputs = run.manifest, run.outputs()
+    done, total = len(run.results()), manifest["num_workloads"]
+    newest = outputs[-1].name if outputs else ""
+    return manifest["created_at"], f"{done}/{total}", _state(run, done, total), newest
 
 
 def _state(run: LocalRun, done: int, total: int) -> str:
     """Return how a run stands, for people."""
     if run.outputs():
-        missing = run.summary("output").get("missing", [])
+        missing = run.headline(run.outputs()[-1]).get("missing", [])
         return f"done, {len(missing)} missing" if missing else "done"
     if done == total:
         return "no outputs yet"
@@ -61,7 +64,8 @@ def show_results(settings: Settings, exp_id: str, run_id: str = "") -> None:
 
 
 def show_outputs(run: LocalRun, folder: Path) -> None:
-    summary = run.summary("output")
+    """Print what one output folder holds; its own forecast, not that of a later try."""
+    summary = run.headline(folder)
     rows = summary.get("headline", [])
     if rows:
         _console().print(_headline(rows, f"{run.exp_id}, run {run.run_id}"))
@@ -69,7 +73,7 @@ def show_outputs(run: LocalRun, folder: Path) -> None:
     if missing:
         print(f"{len(missing)} results are missing: {', '.join(map(str, missing[:10]))}")
     files = {entry["name"]: entry["bytes"] for entry in read_json(folder / "files.json")}
-    tables = [name for name in files if "/" not in name and name != "report.html"]
+    tables = [name for name in files if "/" not in name and name not in NO_TABLES]
     print(f"report   {folder / 'report.html'}")
     print(f"charts   {folder / 'charts'} ({sum(name.startswith('charts/') for name in files)} pictures)")
     print(f"tables   {folder}: {', '.join(sorted(tables))}")

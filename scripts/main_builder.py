@@ -9,10 +9,12 @@ On a run that has a manifest the inputs are kept, and what has no result yet bec
 import hashlib
 import logging
 import sys
+from dataclasses import replace
 
 from pipeline.artifacts import Manifest, RunFiles
 from pipeline.building import build_experiment
-from pipeline.environment import StageContext
+from pipeline.environment import SUITES, StageContext
+from pipeline.failures import UserError
 from pipeline.logs import counted
 from pipeline.stage import run_stage
 from pipeline.storage import open_storage
@@ -35,7 +37,7 @@ def build_run(context: StageContext) -> None:
             num_workloads=manifest.num_workloads,
             num_pending=manifest.num_pending,
             seed=manifest.seed,
-            count=context.count,
+            count=manifest.count,
             suite=manifest.suite,
         ),
     )
@@ -54,26 +56,56 @@ def _build(context: StageContext, files: RunFiles) -> Manifest:
     built = build_experiment(context)
     files.write_config(built.config_files)
     digest_lines = files.write_inputs(built.workloads)
-    return Manifest(
+    manifest = Manifest(
         exp_id=context.exp_id,
         run_id=context.run_id,
-        suite=context.suite,
+        suite=context.suite or SUITES[0],
         workflow=built.workflow,
         created_at=utc_now(),
         seed=built.seed,
         num_workloads=len(built.workloads),
         num_pending=len(built.workloads),
-        workloads_per_task=context.workloads_per_task,
+        workloads_per_task=context.workloads_per_task or 1,
         inputs_sha256=hashlib.sha256(digest_lines).hexdigest(),
+        count=context.count,
+        output_config_file=context.output_config_file,
     )
+    everything = list(range(manifest.num_workloads))
+    return files.write_pending(everything, manifest, manifest.workloads_per_task)
 
 
 def _what_is_left(context: StageContext, files: RunFiles, manifest: Manifest) -> Manifest:
-    if context.config_folder.is_dir() and not files.same_config(context.config_folder):
+    _refuse_another_build(context, manifest)
+    if context.config_folder.is_dir() and not _same_config(context, files, manifest):
         log.warning("the YAML files have changed since this run was built; it keeps its own inputs")
-    done = set() if context.force else files.finished(manifest)
+    done = set() if context.force else files.finished(manifest, files.out_prefix)
     pending = [index for index in range(manifest.num_workloads) if index not in done]
-    return files.write_pending(pending, manifest, context.workloads_per_task)
+    return files.write_pending(pending, manifest, context.workloads_per_task or 1)
+
+
+def _refuse_another_build(context: StageContext, manifest: Manifest) -> None:
+    """Refuse to go on with a run under settings that it was not built with, and would not have."""
+    asked = {"SEED": context.seed, "COUNT": context.count, "MODELING_SUITE": context.suite}
+    built = {"SEED": manifest.seed, "COUNT": manifest.count, "MODELING_SUITE": manifest.suite}
+    for name, value in asked.items():
+        if value is not None and value != built[name]:
+            had = f"without {name}" if built[name] is None else f"with {name}={built[name]}"
+            raise UserError(
+                f"run {manifest.run_id} was built {had}, not {value}; start a new run, or leave {name} out"
+            )
+
+
+def _same_config(context: StageContext, files: RunFiles, manifest: Manifest) -> bool:
+    """Tell whether the experiment's YAML files are those the run was built from, kind by kind."""
+    from modeling.experiment import find_sources
+
+    built = replace(context, output_config_file=manifest.output_config_file)
+    try:
+        sources = find_sources(context.config_folder, built.output_config_path())
+    except UserError:
+        return False  # they were valid when the run was built
+    now = {kind: source.path.read_bytes() for kind, source in sources.items()}
+    return now == files.read_config(files.out_prefix)
 
 
 if __name__ == "__main__":

@@ -6,18 +6,19 @@ A missing result ends the stage, unless ALLOW_PARTIAL_RESULTS=1: then the report
 Everything is written to a temporary folder first, and published when it is whole.
 """
 
+import json
 import logging
 import sys
 import tempfile
 from pathlib import Path
 
-from pipeline.artifacts import Manifest, RunFiles, describe_indices
+from pipeline.artifacts import HEADLINE, Manifest, RunFiles, describe_indices
 from pipeline.environment import StageContext
 from pipeline.failures import UserError
 from pipeline.logs import counted
 from pipeline.metadata import RunRecord, read_run_record
 from pipeline.stage import run_stage
-from pipeline.storage import open_storage
+from pipeline.storage import MissingFile, open_storage
 from pipeline.summary import Stopwatch, file_time
 
 log = logging.getLogger("pipeline")
@@ -35,11 +36,15 @@ def write_outputs(context: StageContext) -> None:
     with tempfile.TemporaryDirectory(prefix="outputs-") as folder:
         work = Path(folder)
         (work / "outputs").mkdir()
-        collector = Collector(_output_configuration(context, files, work / "config"), work / "outputs")
+        collector = Collector(
+            _output_configuration(context, files, manifest, work / "config"), work / "outputs"
+        )
         missing = _collect(context, files, manifest, collector, record)
         collected = collector.finish()
         rows = headline(collected.panels)
         _draw(work / "outputs", collected, missing, rows, record)
+        shown = {"headline": rows, "missing": sorted(missing)}
+        (work / "outputs" / HEADLINE).write_text(json.dumps(shown, indent=1))
         prefix = files.new_output_prefix(file_time())
         published = files.publish_outputs(prefix, work / "outputs")
     place = files.storage.get_path(prefix)
@@ -57,17 +62,31 @@ def write_outputs(context: StageContext) -> None:
     log.info("%s, %s: %s", results, published, place)
 
 
-def _output_configuration(context: StageContext, files: RunFiles, folder: Path):
+def _output_configuration(context: StageContext, files: RunFiles, manifest: Manifest, folder: Path):
     """Return the output configuration: OUTPUT_CONFIG_FILE's, else that of the run."""
-    from modeling.experiment import load_output
+    from modeling.experiment import InvalidExperiment, load_output
 
     folder.mkdir()
-    for name, data in files.storage.load_many(files.config_names()):
-        (folder / name.rpartition("/")[2]).write_bytes(data)
-    chosen = folder / context.output_config_file if context.output_config_file else None
-    if chosen is not None and not chosen.is_file():
-        chosen = context.output_config_path()
-    return load_output(folder, chosen)
+    (folder / "model.yaml").write_text("model: {}\n")  # no folder is read without one; it plays no part
+    if output := files.read_config(files.in_prefix).get("output"):
+        (folder / "output.yaml").write_bytes(output)
+    try:
+        return load_output(folder, _chosen_output_file(context, manifest))
+    except InvalidExperiment:
+        raise
+    except UserError as error:
+        config = files.storage.get_path(f"{files.in_prefix}config")
+        raise UserError(str(error).replace(str(folder), config)) from None
+
+
+def _chosen_output_file(context: StageContext, manifest: Manifest) -> Path | None:
+    """Return the file that replaces the run's; None where the run has it, and the repository is not here."""
+    try:
+        return context.output_config_path()
+    except UserError:
+        if context.output_config_file == manifest.output_config_file:
+            return None
+        raise
 
 
 def _collect(
@@ -80,7 +99,7 @@ def _collect(
         raise UserError(
             f"NUM_TASKS={context.num_tasks}, but the manifest names {manifest.num_workloads} inputs"
         )
-    finished = files.finished(manifest)
+    finished = files.finished(manifest, files.in_prefix)
     absent = [index for index in range(manifest.num_workloads) if index not in finished]
     missing = {index: record.reason(index) for index in absent}
     _refuse_missing(context, manifest, missing)
@@ -90,13 +109,24 @@ def _collect(
                 raise result
             check_result(result)
         except UserError as error:
-            missing[index] = str(error)
-            _refuse_missing(context, manifest, missing)
+            missing[index] = _removed(index, error, files, manifest)
             continue
-        collector.add(result)
+        if context.allow_partial or not missing:
+            collector.add(result)  # else the stage will end, and only looks for what else is wrong
+    if len(missing) > len(absent):
+        _refuse_missing(context, manifest, missing)
     if len(missing) == manifest.num_workloads:
         raise UserError(f"none of the {len(missing)} results is there; run stage B (runner) first")
     return missing
+
+
+def _removed(index: int, error: UserError, files: RunFiles, manifest: Manifest) -> str:
+    """Remove a result that cannot be used, or the next run would take it for done; return what to say."""
+    if isinstance(error, MissingFile):
+        return str(error)
+    files.delete_result(index, manifest)
+    again = f"invoke run --exp-id {manifest.exp_id} --run-id {manifest.run_id}"
+    return f"{error}; it was removed, and `{again}` makes it anew"
 
 
 def _refuse_missing(context: StageContext, manifest: Manifest, missing: dict[int, str]) -> None:

@@ -2,16 +2,19 @@
 
     EXECUTION_MODE=local EXP_ID=... RUN_ID=... TASK_INDEX=0 python scripts/main_runner.py
 
-TASK_INDEX chooses an input. A task of a Batch job has BATCH_TASK_INDEX instead, and pending.txt
-says which inputs are its own. An input that has a valid result already is left alone, unless FORCE=1.
+TASK_INDEX chooses an input. A task of a Batch job has BATCH_TASK_INDEX instead, and the pending
+file (PENDING_FILE, or the one that the manifest names) says which inputs are its own. An input that
+has a valid result already is left alone, unless FORCE=1.
 """
 
+import contextlib
 import logging
 import sys
 
 from pipeline.artifacts import MANIFEST, Manifest, RunFiles
 from pipeline.environment import StageContext
-from pipeline.failures import UserError
+from pipeline.failures import TemporaryFault, UserError
+from pipeline.logs import counted
 from pipeline.stage import run_stage
 from pipeline.storage import open_storage
 from pipeline.summary import Stopwatch
@@ -20,11 +23,29 @@ log = logging.getLogger("pipeline")
 
 
 def run_task(context: StageContext) -> None:
-    """Run the inputs of one task."""
+    """Run the inputs of one task; one that is wrong does not keep the others from their results."""
     files = RunFiles(open_storage(context), context.in_prefix, context.out_prefix)
     manifest = files.read_manifest()
-    for index in _inputs(context, files, manifest):
-        _run_input(index, context, files, manifest)
+    indices = _inputs(context, files, manifest)
+    failed: dict[int, Exception] = {}
+    for index in indices:
+        try:
+            _run_input(index, context, files, manifest)
+        except TemporaryFault:
+            raise  # of the storage, most likely: the others would wait for it in vain, too
+        except Exception as error:
+            failed[index] = error
+    if failed:
+        raise _failure(failed, len(indices))
+
+
+def _failure(failed: dict[int, Exception], number: int) -> Exception:
+    """Return what to raise for the inputs that failed: a bug keeps its traceback, mistakes become one."""
+    bugs = [error for error in failed.values() if not isinstance(error, UserError)]
+    if bugs or len(failed) == 1:
+        return (bugs or list(failed.values()))[0]
+    reasons = "; ".join(f"{index}: {error}" for index, error in failed.items())
+    return UserError(f"{len(failed)} of {counted(number, 'input')} failed. {reasons}")
 
 
 def _inputs(context: StageContext, files: RunFiles, manifest: Manifest) -> list[int]:
@@ -37,6 +58,8 @@ def _inputs(context: StageContext, files: RunFiles, manifest: Manifest) -> list[
         raise UserError(
             "neither TASK_INDEX nor BATCH_TASK_INDEX is set; set TASK_INDEX=0 for the first input"
         )
+    if context.pending_file:
+        manifest = files.pending_of_job(context.pending_file, manifest, context.workloads_per_task)
     return files.inputs_of_task(context.batch_task_index, manifest)
 
 
@@ -53,8 +76,12 @@ def _run_input(index: int, context: StageContext, files: RunFiles, manifest: Man
 
         result = run(workload)
         path = files.write_result(result, files.digest_of_input(index), manifest)
-    except UserError as error:
-        files.write_summary(name, stopwatch.summary(status="failed", error=str(error), task_index=index))
+    except Exception as error:
+        said = str(error) if isinstance(error, (UserError, TemporaryFault)) else f"a bug: {error!r}"
+        summary = stopwatch.summary(status="failed", error=said, task_index=index)
+        # the storage may be what failed: its second failure must not hide the first
+        with contextlib.suppress(UserError, TemporaryFault, OSError):
+            files.write_summary(name, summary)
         raise
     trajectories = result.trajectories.count if result.trajectories else 0
     files.write_summary(

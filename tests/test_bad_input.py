@@ -1181,8 +1181,8 @@ def result_file(record: bytes, stages: Stages) -> bytes:
 
 RESULTS = {
     "missing": (None, "no result; its task has not run"),
-    "emptied": (lambda data, run: b"", "not a result file; delete it and run its task again"),
-    "cut short": (lambda data, run: data[:-50], "cut short or changed; delete it and run its task again"),
+    "emptied": (lambda data, run: b"", "not a result file"),
+    "cut short": (lambda data, run: data[:-50], "cut short or changed"),
     "cut short in the header": (lambda data, run: data[:60], "its header cannot be read"),
     "changed": (lambda data, run: data[:-9] + b"123456789", "cut short or changed"),
     "of another input": (

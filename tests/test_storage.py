@@ -246,6 +246,18 @@ class TestAnyStorage:
         with pytest.raises(UserError, match="no name inside the storage"):
             storage.get_path(prefix)
 
+    def test_a_deleted_file_is_gone_and_may_be_deleted_again(self, storage):
+        storage.save_bytes("a/b", b"x")
+        storage.save_bytes("a/c", b"y")
+
+        storage.delete_file("a/b")
+        storage.delete_file("a/b")
+        storage.delete_file("never/there")
+
+        assert list(storage.list_files("")) == ["a/c"]
+        with pytest.raises(MissingFile):
+            storage.load_bytes("a/b")
+
     def test_a_path_shows_people_where_a_file_is(self, storage):
         root = str(storage.folder) if isinstance(storage, FolderStorage) else f"gs://{storage.name}"
 
@@ -861,3 +873,15 @@ def kill_while_writing(folder: FolderStorage, name: str) -> Path:
             return left
         Path(folder.get_path(name)).unlink()
     pytest.fail("no writer was killed before it had finished")
+
+
+def test_a_listing_that_cannot_be_read_is_told(folder, monkeypatch):
+    folder.save_bytes("a/b", b"x")
+
+    def denied(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", denied)
+
+    with pytest.raises(UserError, match="a: may not be read"):
+        list(folder.list_files("a/"))

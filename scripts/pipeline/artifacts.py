@@ -1,9 +1,9 @@
 """What the stages hand each other: names, manifest, digests, and records as files.
 
-config/*.yaml                        as used
+config/model.yaml, modelset, output  as used, by kind whatever their files were called
 builder-artifacts/input_0000.pkl     one workload
 builder-artifacts/inputs.sha256      one line of 65 bytes an input
-builder-artifacts/pending.txt        inputs still to run, when not all are
+builder-artifacts/pending-1a2b3c4d.txt  inputs to run; named by content, so that a running job keeps its own
 builder-artifacts/manifest.json      written last by stage A: the hand-over
 runner-artifacts/result_0000.pkl     one result
 summaries/*.json                     one a task
@@ -17,6 +17,7 @@ import json
 import pickle
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,8 +28,10 @@ from pipeline.storage import MissingFile, Storage
 
 MANIFEST = "builder-artifacts/manifest.json"
 DIGESTS = "builder-artifacts/inputs.sha256"
-PENDING = "builder-artifacts/pending.txt"
+BUILDER = "builder-artifacts/"
+CONFIG_KINDS = ("model", "modelset", "output")
 RUN_METADATA = "run_metadata.json"
+HEADLINE = "headline.json"  # of an output folder, for the terminal
 OUTPUT_LIST = "files.json"  # written last into an output folder
 DIGEST_LINE = 65  # 64 hexadecimal digits and a newline
 _RESULT_MAGIC = b"epymodelingsuite-cloud result 1\n"
@@ -49,11 +52,14 @@ class Manifest:
     num_pending: int
     workloads_per_task: int
     inputs_sha256: str
+    count: int | None = None  # as asked
+    output_config_file: str = ""  # as asked
+    pending: str = ""  # the file of the inputs to run; without it all are
     format: int = _FORMAT
 
     @property
-    def num_tasks(self) -> int:
-        """Tasks a Batch job needs for what is pending."""
+    def task_count(self) -> int:
+        """taskCount of a Batch job for what is pending."""
         return -(-self.num_pending // self.workloads_per_task)
 
     @property
@@ -61,13 +67,13 @@ class Manifest:
         return index_width(self.num_workloads)
 
     def to_json(self) -> bytes:
-        return json.dumps(asdict(self) | {"num_tasks": self.num_tasks}, indent=1).encode()
+        return json.dumps(asdict(self) | {"task_count": self.task_count}, indent=1).encode()
 
     @classmethod
     def from_json(cls, data: bytes, path: str) -> "Manifest":
         try:
             fields = json.loads(data)
-            fields.pop("num_tasks")
+            fields.pop("task_count")
             manifest = cls(**fields)
             counts = (manifest.num_workloads, manifest.num_pending, manifest.workloads_per_task)
             if not all(isinstance(count, int) for count in counts):
@@ -82,7 +88,11 @@ class Manifest:
 
 
 class RunFiles:
-    """The files of one run, read from one prefix and written to another (mostly the same)."""
+    """The files of one run, handed over below one prefix and written below another (mostly the same).
+
+    Stage A knows only out_prefix; B takes its inputs from in_prefix and has its results at
+    out_prefix; C reads everything from in_prefix.
+    """
 
     def __init__(self, storage: Storage, in_prefix: str, out_prefix: str):
         self.storage, self.in_prefix, self.out_prefix = storage, in_prefix, out_prefix
@@ -110,20 +120,20 @@ class RunFiles:
 
     # -- configuration
 
-    def write_config(self, paths: list[Path]) -> None:
-        """Copy the YAML files as they were used."""
-        self.storage.save_many((f"{self.out_prefix}config/{p.name}", p.read_bytes()) for p in paths)
+    def write_config(self, paths: dict[str, Path]) -> None:
+        """Copy the YAML files as they were used, each to the name of its kind."""
+        self.storage.save_many((config_name(self.out_prefix, k), p.read_bytes()) for k, p in paths.items())
+        # a builder that was killed before the manifest may have had one more
+        for kind in set(CONFIG_KINDS) - set(paths):
+            self.storage.delete_file(config_name(self.out_prefix, kind))
 
-    def config_names(self) -> list[str]:
-        return list(self.storage.list_files(f"{self.in_prefix}config/"))
-
-    def same_config(self, folder: Path) -> bool:
-        """Tell whether the run's YAML files are those of the folder."""
-        for name in self.config_names():
-            path = folder / name.rpartition("/")[2]
-            if path.is_file() and path.read_bytes() != self.storage.load_bytes(name):
-                return False
-        return True
+    def read_config(self, prefix: str) -> dict[str, bytes]:
+        """Return the run's YAML files by kind."""
+        found = {}
+        for kind in CONFIG_KINDS:
+            with suppress(MissingFile):
+                found[kind] = self.storage.load_bytes(config_name(prefix, kind))
+        return found
 
     # -- inputs
 
@@ -180,44 +190,62 @@ class RunFiles:
     # -- pending
 
     def write_pending(self, indices: list[int], manifest: Manifest, workloads_per_task: int) -> Manifest:
-        """Note which inputs are to run, and return the manifest that says how many."""
+        """Note which inputs are to run, and return the manifest that says how many and where."""
         width = len(str(manifest.num_workloads - 1))
-        lines = "".join(f"{index:0{width}d}\n" for index in indices)
-        self.storage.save_bytes(self.out_prefix + PENDING, lines.encode())
-        return replace(manifest, num_pending=len(indices), workloads_per_task=workloads_per_task)
+        lines = "".join(f"{index:0{width}d}\n" for index in indices).encode()
+        name = f"pending-{hashlib.sha256(lines).hexdigest()[:8]}.txt"
+        self.storage.save_bytes(self.out_prefix + BUILDER + name, lines)
+        return replace(
+            manifest, num_pending=len(indices), workloads_per_task=workloads_per_task, pending=name
+        )
+
+    def pending_of_job(self, name: str, manifest: Manifest, workloads_per_task: int | None) -> Manifest:
+        """Return the manifest as it was for a job that carries its own pending file."""
+        try:
+            lines = self.storage.load_bytes(self.in_prefix + BUILDER + name).count(b"\n")
+        except MissingFile as missing:
+            raise UserError(f"{missing}; check PENDING_FILE, or run stage A (builder) again") from None
+        each = workloads_per_task or manifest.workloads_per_task
+        return replace(manifest, num_pending=lines, workloads_per_task=each, pending=name)
 
     def inputs_of_task(self, task: int, manifest: Manifest) -> list[int]:
         """Return the inputs that task number `task` of a Batch job runs."""
-        if task >= manifest.num_tasks:
+        if task >= manifest.task_count:
+            source = manifest.pending or MANIFEST
             raise UserError(
-                f"task {task}: {MANIFEST} names {manifest.num_tasks} tasks (0 to {manifest.num_tasks - 1})"
+                f"task {task}: {source} names {manifest.task_count} tasks (0 to {manifest.task_count - 1})"
             )
         first = task * manifest.workloads_per_task
         last = min(first + manifest.workloads_per_task, manifest.num_pending)
-        if manifest.num_pending == manifest.num_workloads:
+        if not manifest.pending:
             return list(range(first, last))
+        name = self.in_prefix + BUILDER + manifest.pending
         line = len(str(manifest.num_workloads - 1)) + 1
-        data = self.storage.load_bytes(self.in_prefix + PENDING, first * line, (last - first) * line)
+        data = self.storage.load_bytes(name, first * line, (last - first) * line)
         try:
             indices = [int(text) for text in data.split()]
         except ValueError:
             indices = []
         if len(indices) != last - first or any(i >= manifest.num_workloads for i in indices):
             raise UserError(
-                f"{self.storage.get_path(self.in_prefix + PENDING)} does not match {MANIFEST}; "
-                "run stage A again"
+                f"{self.storage.get_path(name)} does not match {MANIFEST}; run stage A (builder) again"
             )
         return indices
 
     # -- results
 
-    def finished(self, manifest: Manifest) -> set[int]:
-        """Return the inputs that have a result, by one listing."""
-        prefix = f"{self.in_prefix}runner-artifacts/result_"
+    def finished(self, manifest: Manifest, prefix: str) -> set[int]:
+        """Return the inputs that have a result below a run's prefix, by one listing."""
+        prefix = f"{prefix}runner-artifacts/result_"
         found = set()
         for name in self.storage.list_files(prefix):
             digits = name.removeprefix(prefix).removesuffix(".pkl")
-            if digits.isdigit() and len(digits) == manifest.width and int(digits) < manifest.num_workloads:
+            if (
+                digits.isascii()
+                and digits.isdecimal()
+                and len(digits) == manifest.width
+                and int(digits) < manifest.num_workloads
+            ):
                 found.add(int(digits))
         return found
 
@@ -238,7 +266,7 @@ class RunFiles:
     def read_results(
         self, manifest: Manifest, digests: list[str], indices: list[int]
     ) -> Iterator[tuple[int, Result | UserError]]:
-        """Yield each result in order, or what is wrong with it; a few are read ahead."""
+        """Yield each result below in_prefix in order, or what is wrong with it; a few are read ahead."""
         names = (self.in_prefix + result_name(i, manifest.width) for i in indices)
         for index, (name, data) in zip(indices, self.storage.load_many(names), strict=True):
             if isinstance(data, MissingFile):
@@ -248,6 +276,10 @@ class RunFiles:
                 yield index, decode_result(data, digests[index], self.storage.get_path(name))
             except UserError as error:
                 yield index, error
+
+    def delete_result(self, index: int, manifest: Manifest) -> None:
+        """Remove a result below in_prefix that stage C cannot use, so that the next run makes it anew."""
+        self.storage.delete_file(self.in_prefix + result_name(index, manifest.width))
 
     # -- outputs
 
@@ -301,6 +333,10 @@ def index_width(count: int) -> int:
     return max(4, len(str(count - 1)))
 
 
+def config_name(prefix: str, kind: str) -> str:
+    return f"{prefix}config/{kind}.yaml"
+
+
 def input_name(index: int, width: int) -> str:
     return f"builder-artifacts/input_{index:0{width}d}.pkl"
 
@@ -315,10 +351,10 @@ def encode_workload(workload: Workload | ForeignWorkload) -> bytes:
 
 def decode_workload(data: bytes, path: str) -> Workload | ForeignWorkload:
     """Return the workload in bytes whose digest was checked."""
-    mend = "build the run again under a new RUN_ID"
+    mend = "; build the run again under a new RUN_ID"
     workload = _unpack(data, path, mend)
     if not isinstance(workload, Workload | ForeignWorkload):
-        raise UserError(f"{path}: not an input; {mend}")
+        raise UserError(f"{path}: not an input{mend}")
     return workload
 
 
@@ -343,43 +379,44 @@ def check_result_file(data: bytes, input_digest: str, path: str) -> memoryview:
     Raises
     ------
     UserError
-        The file was cut short, changed, or made from another input.
+        The file was cut short, changed, or made from another input. How to mend that is not said
+        here: stage B makes it anew, stage C removes it.
     """
-    mend = "delete it and run its task again"
     magic, rest = data[: len(_RESULT_MAGIC)], data[len(_RESULT_MAGIC) :]
     line, _, packed = rest.partition(b"\n")
     if magic != _RESULT_MAGIC:
-        raise UserError(f"{path}: not a result file; {mend}")
+        raise UserError(f"{path}: not a result file")
     try:
         header = json.loads(line)
         whole = hashlib.sha256(packed).hexdigest() == header["packed_sha256"]
         same_input = header["input_sha256"] == input_digest
     except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: its header cannot be read; {mend}") from None
+        raise UserError(f"{path}: its header cannot be read") from None
     if not whole:
-        raise UserError(f"{path}: cut short or changed; {mend}")
+        raise UserError(f"{path}: cut short or changed")
     if not same_input:
-        raise UserError(f"{path}: made from another input; {mend}")
+        raise UserError(f"{path}: made from another input")
     return memoryview(packed)
 
 
 def decode_result(data: bytes, input_digest: str, path: str) -> Result:
     packed = check_result_file(data, input_digest, path)
-    mend = "delete it and run its task again"
-    result = _unpack(packed, path, mend)
+    result = _unpack(packed, path)
     if not isinstance(result, Result):
-        raise UserError(f"{path}: not a result; {mend}")
+        raise UserError(f"{path}: not a result")
     return result
 
 
-def _unpack(packed: bytes | memoryview, path: str, mend: str) -> Any:
+def _unpack(packed: bytes | memoryview, path: str, mend: str = "") -> Any:
     """Return the record in packed bytes; whatever is wrong with them is the file's fault."""
     try:
         return _PlainUnpickler(io.BytesIO(zlib.decompress(packed))).load()
-    except UserError:
-        raise
+    except UserError as error:
+        raise UserError(f"{path}: {error}{mend}") from None
+    except MemoryError:
+        raise  # says nothing about the file
     except Exception as error:  # pickle raises what the bytes lead it to
-        raise UserError(f"{path}: not a record ({error}); {mend}") from None
+        raise UserError(f"{path}: not a record ({error}){mend}") from None
 
 
 class _PlainUnpickler(pickle.Unpickler):

@@ -95,6 +95,14 @@ class BucketStorage(Storage):
             except api.RequestRangeNotSatisfiable:  # it begins at or behind the end
                 return b""
 
+    def delete_file(self, name: str) -> None:
+        try:
+            with _translated(self.get_path(name)):
+                self._blob(name).delete(**self._common)
+        except MissingFile:
+            return  # an earlier try, or somebody else, was first
+        log.log(self.level, "removed %s", self.get_path(name))
+
     def list_files(self, prefix: str) -> Iterator[str]:
         check_prefix(prefix)
         with _translated(self.get_path(prefix)):

@@ -1,6 +1,6 @@
 """From a stage's settings to the suite that builds: shared by stage A and the check without a run."""
 
-from pipeline.environment import StageContext
+from pipeline.environment import SUITES, StageContext
 
 
 def build_experiment(context: StageContext):
@@ -22,7 +22,7 @@ def build_experiment(context: StageContext):
         cache_folder=context.cache_folder,
     )
     return build(
-        suite=context.suite,
+        suite=context.suite or SUITES[0],
         config_folder=context.config_folder,
         output_file=context.output_config_path(),
         places=places,

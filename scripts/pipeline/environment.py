@@ -11,7 +11,8 @@ from modeling.failures import UserError, listed
 
 EXP_ID = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 EXP_ID_LENGTH = 128
-RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
+RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
+PENDING_FILE = re.compile(r"pending-[0-9a-f]{8}\.txt")
 SUITES = ("built-in", "epymodelingsuite")
 _REQUIRED = object()
 
@@ -27,18 +28,19 @@ class StageContext:
     exp_id: str
     run_id: str
     task_index: int | None  # an input, chosen by hand
-    batch_task_index: int | None  # a task of a Batch job: pending.txt says which inputs
-    num_tasks: int | None
+    batch_task_index: int | None  # a task of a Batch job: the pending file says which inputs
+    pending_file: str  # of the job the task belongs to; without it the manifest's
+    num_tasks: int | None  # how many results stage C is to expect
     count: int | None
     seed: int | None
     force: bool
-    workloads_per_task: int
+    workloads_per_task: int | None
     allow_partial: bool
     local_data_path: Path
     forecast_repo_dir: Path
     epydemix_data_dir: Path | None
     output_config_file: str
-    suite: str
+    suite: str | None  # as asked; None leaves it to the run, or to the built-in one
     log_level: str
     storage_verbose: bool
     job_id: str
@@ -91,24 +93,25 @@ def read_stage_context(environ: Mapping[str, str]) -> StageContext:
     run_prefix = f"{read('DIR_PREFIX', '', _prefix)}{exp_id}/{run_id}/"
     context = StageContext(
         mode=mode,
-        bucket=read("GCS_BUCKET", _REQUIRED if mode == "cloud" else "", str),
+        bucket=read("GCS_BUCKET", _REQUIRED if mode == "cloud" else "", _bucket),
         in_prefix=read("IN_PREFIX", run_prefix, _prefix),
         out_prefix=read("OUT_PREFIX", run_prefix, _prefix),
         exp_id=exp_id,
         run_id=run_id,
         task_index=read("TASK_INDEX", None, _whole(0)),
         batch_task_index=read("BATCH_TASK_INDEX", None, _whole(0)),
+        pending_file=read("PENDING_FILE", "", _pending_file),
         num_tasks=read("NUM_TASKS", None, _whole(1)),
         count=read("COUNT", None, _whole(1)),
         seed=read("SEED", None, _whole(0)),
         force=read("FORCE", False, _flag),
-        workloads_per_task=read("WORKLOADS_PER_TASK", 1, _whole(1)),
+        workloads_per_task=read("WORKLOADS_PER_TASK", None, _whole(1)),
         allow_partial=read("ALLOW_PARTIAL_RESULTS", False, _flag),
         local_data_path=local_data_path,
         forecast_repo_dir=read("FORECAST_REPO_DIR", Path(local_data_path or ".") / "forecast", Path),
         epydemix_data_dir=read("EPYDEMIX_DATA_DIR", None, _folder),
         output_config_file=read("OUTPUT_CONFIG_FILE", "", str),
-        suite=read("MODELING_SUITE", SUITES[0], _one_of(*SUITES)),
+        suite=read("MODELING_SUITE", None, _one_of(*SUITES)),
         log_level=read("LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR")),
         storage_verbose=read("STORAGE_VERBOSE", False, _flag),
         job_id=read("JOBID", "", str),
@@ -163,6 +166,20 @@ def _prefix(text: str) -> str:
     return "/".join(parts) + "/"
 
 
+def _pending_file(text: str) -> str:
+    if not PENDING_FILE.fullmatch(text):
+        raise ValueError("a pending file is called like pending-1a2b3c4d.txt")
+    return text
+
+
+def _bucket(text: str) -> str:
+    """Return a bucket's name; gs://name/ is what the console shows of it."""
+    name = text.removeprefix("gs://").rstrip("/")
+    if not name or "/" in name:
+        raise ValueError("the name of a bucket, without a path; what stands before the run is DIR_PREFIX")
+    return name
+
+
 def _folder(text: str) -> Path:
     if not Path(text).is_dir():
         raise ValueError("no such folder")
@@ -181,7 +198,7 @@ def _one_of(*choices: str) -> Callable[[str], str]:
 
 def _whole(least: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,18}", text) or int(text) < least:
+        if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < least:
             raise ValueError(f"a whole number from {least}")
         return int(text)
 

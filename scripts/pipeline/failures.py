@@ -34,14 +34,21 @@ def exit_code_of(work: Callable[[], None], log: logging.Logger) -> int:
     return 0
 
 
-def disk_failure(error: BaseException) -> UserError | None:
-    """Return the one-line error of a full or read-only disk, None for anything else."""
+def disk_failure(error: BaseException, act: str = "") -> UserError | None:
+    """Return the one-line error of a full disk or a refused access, None for anything else.
+
+    Parameters
+    ----------
+    act : str
+        "read" or "written", where it is known.
+    """
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
             f"no space left on the disk ({error.filename or 'temporary files'}); free some and run again"
         )
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        done = act or ("written" if error.errno == errno.EROFS else "read or written")
         return UserError(
-            f"{error.filename}: may not be written ({error.strerror}); check its owner and rights"
+            f"{error.filename}: may not be {done} ({error.strerror}); check its owner and rights"
         )
     return None

@@ -9,6 +9,7 @@ from pipeline.environment import StageContext
 from pipeline.summary import package_versions, utc_now
 
 MOST_REASONS = 1_000
+LIMITS = ("max_time", "total_simulations_budget")  # reaching minimum_epsilon is success, not a cut
 
 
 @dataclass
@@ -43,7 +44,6 @@ class RunRecord:
     failures: dict[int, str] = field(default_factory=dict)
     cut_short: list[str] = field(default_factory=list)
     packages: dict[str, str] = field(default_factory=package_versions)
-    builder: dict[str, Any] = field(default_factory=dict)
 
     def reason(self, index: int) -> str:
         """Return why an input has no result, as its task said it."""
@@ -82,9 +82,10 @@ class RunRecord:
         return {
             "manifest": asdict(self.manifest),
             "arguments": {
-                "count": self.builder.get("count"),
+                "count": self.manifest.count,
                 "seed": self.manifest.seed,
                 "suite": self.manifest.suite,
+                "output_config_file": self.manifest.output_config_file,
             },
             "image_uri": context.image_uri,
             "commits": {"code": context.code_commit, "forecast": context.forecast_commit},
@@ -109,12 +110,10 @@ def read_run_record(files: RunFiles, manifest: Manifest) -> RunRecord:
         if stage == "output":
             continue  # of an earlier stage C
         record.stages.setdefault(stage, StageUse(stage)).add(summary)
-        if stage == "builder":
-            record.builder = summary
         index = summary.get("task_index")
         if summary.get("status") == "failed" and len(record.failures) < MOST_REASONS:
             record.failures[index] = summary.get("error", "failed")
-        if summary.get("stopped_by"):
+        if summary.get("stopped_by") in LIMITS:
             record.cut_short.append(
                 f"{summary.get('population')}: calibration was cut short by {summary['stopped_by']}"
             )

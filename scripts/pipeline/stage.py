@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from collections.abc import Callable
 
 from pipeline.environment import StageContext, read_stage_context
@@ -11,16 +12,25 @@ from pipeline.logs import start_logging
 
 def run_stage(stage: str, work: Callable[[StageContext], None]) -> int:
     """Run one stage on the process's environment and return its exit code."""
+    # Batch, docker stop and kill send SIGTERM; by default temporary folders would be left behind
+    signal.signal(signal.SIGTERM, _interrupt)
     environ = os.environ
     task = environ.get("TASK_INDEX") or environ.get("BATCH_TASK_INDEX") or ""
     start_logging(
-        mode=environ.get("EXECUTION_MODE", "local"),
+        mode=environ.get("EXECUTION_MODE", "local").strip().lower(),
         level=environ.get("LOG_LEVEL", ""),
         fields={
             "stage": stage,
             "exp_id": environ.get("EXP_ID"),
             "run_id": environ.get("RUN_ID"),
-            "task_index": int(task) if task.isdigit() else None,  # a number, to be filtered as one
+            "task_index": int(task)
+            if task.isascii() and task.isdecimal()
+            else None,  # a number, to be filtered as one
         },
     )
     return exit_code_of(lambda: work(read_stage_context(environ)), logging.getLogger("pipeline"))
+
+
+def _interrupt(number: int, frame) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once: the tidying up is not to be interrupted
+    raise KeyboardInterrupt

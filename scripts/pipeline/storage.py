@@ -67,6 +67,10 @@ class Storage(ABC):
         """
 
     @abstractmethod
+    def delete_file(self, name: str) -> None:
+        """Remove a file; one that is missing is fine."""
+
+    @abstractmethod
     def list_files(self, prefix: str) -> Iterator[str]:
         """Yield the names that start with a prefix, sorted."""
 
@@ -126,6 +130,12 @@ def _in_parallel(function, items: Iterable) -> Iterator:
                 future.cancel()
 
 
+def _unless_missing(error: OSError) -> None:
+    """Pass over a folder that is not there (or gone meanwhile); what cannot be read is told."""
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise disk_failure(error, "read") or error
+
+
 class FolderStorage(Storage):
     """Files below a folder."""
 
@@ -149,13 +159,25 @@ class FolderStorage(Storage):
                 return file.read() if length is None else file.read(length)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise MissingFile(f"{self.get_path(name)}: no such file") from None
+        except OSError as error:
+            raise (disk_failure(error, "read") or error) from None
+
+    def delete_file(self, name: str) -> None:
+        target = self._file(name)
+        try:
+            target.unlink(missing_ok=True)
+        except NotADirectoryError:
+            return  # a file stands where its folder would be, so it is missing
+        except OSError as error:
+            raise (disk_failure(error, "written") or error) from None
+        log.log(self.level, "removed %s", target)
 
     def list_files(self, prefix: str) -> Iterator[str]:
         check_prefix(prefix)
         # only the folder the prefix names is walked, so a listing costs what it returns
         top = self.folder / prefix.rpartition("/")[0]
         names = []
-        for folder, _, files in os.walk(top):
+        for folder, _, files in os.walk(top, onerror=_unless_missing):
             relative = Path(folder).relative_to(self.folder).as_posix()
             names += [f"{relative}/{f}".removeprefix("./") for f in files if not f.startswith(_PARTIAL)]
         yield from sorted(name for name in names if name.startswith(prefix))
@@ -195,7 +217,7 @@ class FolderStorage(Storage):
         except OSError as error:
             if error.filename in (None, str(partial)) or error.filename2 == str(partial):
                 error.filename = str(target)  # the partial file is nothing the reader has ever seen
-            raise (disk_failure(error) or error) from None
+            raise (disk_failure(error, "written") or error) from None
         if published:
             log.log(self.level, "wrote %s", target)
         return published

@@ -1,0 +1,186 @@
+"""Time and peak memory of stage C as the number of results grows; the memory should not.
+
+Peer: the same results loaded into a list, which is where a stage C that does not stream begins.
+"""
+
+import hashlib
+import statistics
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+from experiments import EXP_ID, RUN_ID, build_one, calibration, simulation
+from measuring import (
+    Used,
+    environment,
+    in_turn,
+    print_machine,
+    print_table,
+    ratio,
+    read_arguments,
+    run_process,
+    spread,
+    wall,
+)
+
+RUN = RUN_ID.format(0)
+CREATED_AT = "2026-01-31T12:00:00Z"
+LOAD_ALL = """
+import sys
+from pathlib import Path
+from measuring import ROOT
+from pipeline.artifacts import RunFiles
+from pipeline.storage import FolderStorage
+files = RunFiles(FolderStorage(Path(sys.argv[1])), sys.argv[2], sys.argv[2])
+manifest = files.read_manifest()
+indices = sorted(files.finished(manifest, sys.argv[2]))
+results = list(files.read_results(manifest, files.digests(manifest), indices))
+assert len(results) == manifest.num_workloads
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """How many results of which kind, and how they spread over populations."""
+
+    kind: str  # sampling or calibration
+    results: int
+    sets: int = 1  # parameter sets a population
+    trajectories: int = 100
+
+    @property
+    def name(self) -> str:
+        if self.kind == "calibration":
+            return f"{self.results:,} calibrations"
+        return f"{self.results:,} sets of {-(-self.results // self.sets)} places"
+
+
+FULL = [
+    Case("sampling", 50, 50),
+    Case("sampling", 500, 100),
+    Case("sampling", 5_000, 100),
+    Case("calibration", 50),
+    Case("calibration", 500),
+]
+QUICK = [Case("sampling", 4, 2, trajectories=2), Case("calibration", 2, trajectories=2)]
+
+
+def main() -> None:
+    arguments = read_arguments(__doc__, repeats=3)
+    rows = []
+    for case in QUICK if arguments.quick else FULL:
+        with tempfile.TemporaryDirectory() as folder:
+            # in a process of its own: what starts stage C must stay small, or its size is taken for stage C's
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other:
+                mib_a_result, mib_on_disk = other.submit(write_run, Path(folder), case).result()
+            taken = in_turn(
+                {"stage C": lambda: stage_c(Path(folder)), "load all": lambda: load_all(Path(folder))},
+                arguments.repeats,
+            )
+        peaks = {name: [u.peak_mib for u in used] for name, used in taken.items()}
+        rows.append(
+            [
+                case.name,
+                f"{mib_a_result:.2f} / {mib_on_disk:.2f}",
+                spread(peaks["stage C"], 0),
+                spread(peaks["load all"], 0),
+                f"{ratio(peaks['stage C'], peaks['load all']):.2f}",
+                spread(wall(taken["stage C"]), 1),
+                spread(wall(taken["load all"]), 1),
+                f"{1000 * statistics.median(wall(taken['stage C'])) / case.results:.0f}",
+            ]
+        )
+        print(f"{case.name}: done", file=sys.stderr)
+    columns = ["MiB / file", "C: peak MiB", "L: peak MiB", "C / L", "C: seconds", "L: seconds", "C: ms each"]
+    print_table("Stage C (C) against loading all results (L)", ["results", *columns], rows)
+    print_machine(arguments.repeats)
+
+
+def stage_c(folder: Path) -> Used:
+    variables = environment(
+        EXECUTION_MODE="local", LOCAL_DATA_PATH=folder, EXP_ID=EXP_ID, RUN_ID=RUN, FORECAST_REPO_DIR=folder
+    )
+    return run_process([sys.executable, "scripts/main_output.py"], variables)
+
+
+def load_all(folder: Path) -> Used:
+    argv = [sys.executable, "-c", LOAD_ALL, str(folder / "bucket"), f"{EXP_ID}/{RUN}/"]
+    return run_process(argv, environment(PYTHONPATH=Path(__file__).parent))
+
+
+def write_run(folder: Path, case: Case) -> tuple[float, float]:
+    """Write a finished run: one real result, copied under other names.
+
+    Returns
+    -------
+    tuple of float
+        MiB of a result in memory, and of its file.
+    """
+    from modeling.run import run_workload
+    from pipeline.artifacts import DIGESTS, Manifest, RunFiles, encode_result, result_name
+    from pipeline.storage import FolderStorage
+
+    if case.kind == "sampling":
+        experiment = simulation(case.trajectories)
+    else:
+        experiment = calibration(case.trajectories, 2)
+        experiment["modelset"]["calibration"]["projection"] = {"n_trajectories": case.trajectories}
+    result = run_workload(build_one(folder / "forecast", experiment))
+    prefix = f"{EXP_ID}/{RUN}/"
+    files = RunFiles(FolderStorage(folder / "bucket"), prefix, prefix)
+    digests = [hashlib.sha256(b"%d" % index).hexdigest() for index in range(case.results)]
+    lines = "".join(f"{digest}\n" for digest in digests).encode()
+    manifest = Manifest(
+        exp_id=EXP_ID,
+        run_id=RUN,
+        suite="built-in",
+        workflow=case.kind,
+        created_at=CREATED_AT,
+        seed=result.seed,
+        num_workloads=case.results,
+        num_pending=case.results,
+        workloads_per_task=1,
+        inputs_sha256=hashlib.sha256(lines).hexdigest(),
+    )
+
+    def copies():
+        for index, digest in enumerate(digests):
+            place, position = divmod(index, case.sets)
+            copy = replace(
+                result,
+                index=index,
+                primary_id=index,
+                population=f"P{place:03d}",
+                population_name=f"Population {place}",
+                set_index=position,
+                set_count=case.sets,
+            )
+            yield prefix + result_name(index, manifest.width), encode_result(copy, digest)
+
+    files.storage.save_many(copies())
+    for index in range(case.results):
+        files.write_summary(f"runner_{index:04d}", _summary(index))
+    config = (folder / "forecast").glob("experiments/*/config/*.yaml")
+    files.write_config({path.stem: path for path in config})
+    files.storage.save_bytes(prefix + DIGESTS, lines)
+    files.write_manifest(manifest)
+    arrays = (result.trajectories.in_compartments, result.trajectories.by_transition)
+    size = len(files.storage.load_bytes(prefix + result_name(0, manifest.width)))
+    return sum(a.nbytes for a in arrays) / 2**20, size / 2**20
+
+
+def _summary(index: int) -> dict:
+    return {
+        "status": "done",
+        "task_index": index,
+        "wall_seconds": 5.0,
+        "cpu_seconds": 5.0,
+        "simulations": 100,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""What an experiment, a run and a prefix may be called, so that no name leads out of the bucket.
+
+The stages check the same in scripts/pipeline/environment.py, which ops/ does not import.
+"""
+
+import re
+
+from ops.failures import UserError
+
+EXP_ID = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
+EXP_ID_LENGTH = 128
+RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
+
+
+def check_exp_id(exp_id: str) -> None:
+    """Refuse what is no experiment's folder below experiments/."""
+    dots = any(set(part) == {"."} for part in exp_id.split("/"))
+    if not EXP_ID.fullmatch(exp_id) or dots or ".." in exp_id:
+        raise UserError(f'--exp-id "{exp_id}": letters, digits, . _ - with / for grouping, and no ..')
+    if len(exp_id) > EXP_ID_LENGTH:
+        raise UserError(f"--exp-id: {len(exp_id)} characters; {EXP_ID_LENGTH} at most")
+
+
+def check_run_id(run_id: str) -> None:
+    """Refuse what is no run id."""
+    if not RUN_ID.fullmatch(run_id):
+        raise UserError(f'--run-id "{run_id}": a run id looks like 20260131-120000-0a1b2c3d')
+
+
+def folder_prefix(text: str) -> str:
+    """Return DIR_PREFIX as a path inside the bucket that ends with /, or an empty string.
+
+    Raises
+    ------
+    ValueError
+        A part of it is empty, . or ..
+    """
+    if not text:
+        return ""
+    parts = text.rstrip("/").split("/")
+    if {"", ".", ".."} & set(parts) or "\\" in text:
+        raise ValueError("a path inside the bucket, such as flu/2026/, without . or .. or an empty part")
+    return "/".join(parts) + "/"
