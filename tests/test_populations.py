@@ -106,7 +106,8 @@ def test_all_is_the_united_states_its_states_and_two_territories(reference_data)
     assert {find_location(c).epydemix_name for c in codes} == {
         path.name for path in (reference_data / "epydemix-data" / "data").iterdir()
     }
-    assert expand_all(["US-VT", "all"]) == everywhere
+    assert expand_all(["all", "US-VT"]) == everywhere
+    assert expand_all(["all", "FR"]) == [*everywhere, "FR"]
 
 
 def test_a_location_is_found_by_its_code_or_its_name():

@@ -322,7 +322,11 @@ def test_clean_removes_half_written_files_of_yesterday_and_leaves_those_of_now(t
 
 def test_make_forwards_to_invoke():
     printed = subprocess.run(
-        ["make", "--dry-run", "config-show"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", "--dry-run", "config-show"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
     assert printed.stdout.strip().splitlines()[-1].strip() == ".venv/bin/invoke config-show"
