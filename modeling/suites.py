@@ -51,7 +51,7 @@ def build(
         workflow, used, workloads = adapter.build(config_folder, output_file, places, seed, count)
         return Build(workflow, used, workloads, config_files)
     experiment = load_experiment(config_folder, output_file)
-    used = next(s for s in (seed, experiment.model.random_seed, secrets.randbits(63)) if s is not None)
+    used = next(s for s in (seed, experiment.model.random_seed, secrets.randbits(53)) if s is not None)
     workloads = list(build_workloads(experiment, places, used, count))
     return Build(experiment.workflow, used, workloads, config_files)
 

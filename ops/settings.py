@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv.parser import parse_stream
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator
 
 from ops.failures import UserError, did_you_mean
 from ops.names import folder_prefix
@@ -21,6 +21,12 @@ SECRETS = ("GITHUB_PAT",)  # not settings; masked wherever they turn up
 
 class Settings(BaseModel, frozen=True):
     """Every setting by its name in .env, in lower case."""
+
+    @field_validator("local_data_path", "forecast_repo_dir", "epydemix_data_dir", mode="before")
+    @classmethod
+    def _expand_home(cls, path):
+        """A shell expands ~ only where it is not quoted; a folder named ~ is a trap."""
+        return os.path.expanduser(path) if isinstance(path, str) else path
 
     execution_mode: Literal["local"] = Field("local", description="where runs are started: local")
     local_data_path: Path = Field(Path("local"), description="folder of local runs: bucket/ and logs/")

@@ -290,6 +290,14 @@ def test_a_broken_env_file_is_one_line_with_the_place(tmp_path, content, said):
     assert len(ended.lines) == 1
 
 
+def test_a_quoted_tilde_means_the_home_folder(tmp_path):
+    operator = Operator(tmp_path, simulated())
+
+    ended = operator.invoke("config-show", LOCAL_DATA_PATH="~/runs", HOME="/nowhere")
+
+    assert re.search(r"LOCAL_DATA_PATH +/nowhere/runs +environment", ended.output)
+
+
 def test_clean_deletes_runs_only_when_told_yes(tmp_path):
     operator = Operator(tmp_path, simulated())
     operator.invoke("run", "--exp-id", "trial", "--no-outputs")
