@@ -284,7 +284,6 @@ def _calibration(experiment, places, population, plan, seed, order, count) -> It
             priors={n: (d.name, list(d.args), dict(d.kwargs)) for n, d in calibration.priors().items()},
             observed=observed,
             fit_end=max(interval_end(series.last_fitted, plan.resample_frequency) for series in observed),
-            earliest_start=calibrated_start,
             projections=calibration.projection.n_trajectories if calibration.projection else 0,
             generation=calibration.projection.generation_number if calibration.projection else None,
         ),

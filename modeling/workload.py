@@ -118,8 +118,7 @@ class Simulate:
 class Calibrate:
     """Approximate Bayesian computation, then projections from its posterior.
 
-    `priors` hold (scipy name, args, kwargs); `earliest_start` is the reference date of a
-    calibrated start date, else None.
+    `priors` hold (scipy name, args, kwargs). A calibrated start date counts days from the workload's.
     """
 
     strategy: str
@@ -129,7 +128,6 @@ class Calibrate:
     priors: dict[str, tuple[str, list, dict]]
     observed: list[Observed]
     fit_end: datetime.date
-    earliest_start: datetime.date | None
     projections: int
     generation: int | None
 
