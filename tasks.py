@@ -9,17 +9,30 @@ from ops.failures import UserError
 from ops.local_run import RunRequest
 from ops.settings import read_settings
 from ops.shell import Shell, stop_on_termination
+from ops.shown import nearest
 
 EXP_ID = "experiment folder below experiments/, e.g. demo or flu/2026-w05"
 RUN_ID = "a run to go on with, e.g. 20260131-120000-0a1b2c3d"
 DRY_RUN = "print what would be started, start nothing"
-COUNT = "split a model-only ensemble into this many workloads"
-SEED = "root of every random draw; overrides the experiment's random_seed"
-FORCE = "make results anew that are there already"
+REQUEST = {
+    "exp_id": EXP_ID,
+    "run_id": RUN_ID,
+    "count": "split a model-only ensemble into this many workloads",
+    "seed": "root of every random draw; overrides the experiment's random_seed",
+    "jobs": "tasks of stage B at once; default one a core",
+    "output_config_file": "another output YAML: a path, or a name beside the experiment's",
+    "allow_partial": "write outputs although results are missing",
+    "force": "make results anew that are there already",
+    "dry_run": DRY_RUN,
+}
 
 
-def verb(**options):
-    """Make a function an invoke task; what the operator can mend becomes one line and an exit code."""
+def verb(positional=(), **options):
+    """Make a function an invoke task; what the operator can mend becomes one line and an exit code.
+
+    Invoke is kept from choosing letters such as -e, which would stand for another option in each task,
+    and from looking for --exp-id itself: it would end with exit code 1 where it is missing.
+    """
 
     def decorate(function):
         @functools.wraps(function)
@@ -32,25 +45,14 @@ def verb(**options):
             except KeyboardInterrupt:
                 raise Exit(code=130) from None
 
-        return task(**options)(guarded)
+        return task(positional=positional, auto_shortflags=False, **options)(guarded)
 
     return decorate
 
 
 @verb(
-    help={
-        "exp_id": EXP_ID,
-        "run_id": RUN_ID,
-        "local": "on this machine, whatever EXECUTION_MODE says",
-        "count": COUNT,
-        "seed": SEED,
-        "jobs": "tasks of stage B at once; default one a core",
-        "output_config_file": "another output YAML: a path, or a name beside the experiment's",
-        "allow_partial": "write outputs although results are missing",
-        "force": FORCE,
-        "no_outputs": "leave stage C out",
-        "dry_run": DRY_RUN,
-    }
+    help=REQUEST
+    | {"local": "on this machine, whatever EXECUTION_MODE says", "no_outputs": "leave stage C out"}
 )
 def run(
     c,
@@ -86,18 +88,13 @@ def run(
 
 @verb(
     positional=["stage"],
-    help={
+    help=REQUEST
+    | {
         "stage": "builder, runner or output; A, B or C",
-        "exp_id": EXP_ID,
         "run_id": "the run; a new one for the builder when left out",
         "task_index": "runner: the input to run, from 0; all that are pending without it",
         "num_tasks": "runner: how many inputs from --task-index on; output: how many results to expect",
-        "count": COUNT,
-        "seed": SEED,
-        "output_config_file": "output: another output YAML",
-        "allow_partial": "output: go on although results are missing",
-        "force": FORCE,
-        "dry_run": DRY_RUN,
+        "jobs": "runner: tasks at once; default one a core",
     },
 )
 def stage(
@@ -109,6 +106,7 @@ def stage(
     num_tasks=None,
     count=None,
     seed=None,
+    jobs=None,
     output_config_file="",
     allow_partial=False,
     force=False,
@@ -120,13 +118,14 @@ def stage(
         run_id=run_id,
         count=whole_number("--count", count),
         seed=whole_number("--seed", seed),
+        jobs=whole_number("--jobs", jobs),
         output_config_file=output_config_file,
         allow_partial=allow_partial,
         force=force,
     )
     index, number = whole_number("--task-index", task_index), whole_number("--num-tasks", num_tasks)
     done = local_run.run_stage(Shell(dry_run), read_settings(), request, stage, index, number)
-    print(f"run {done.run_id} in {done.folder}")
+    print(f"run {done.run_id} in {nearest(done.folder)}")
 
 
 @verb(help={"exp_id": "only this experiment's; all without it"})
@@ -169,7 +168,7 @@ def config_show(c):
 
 @verb()
 def config_validate(c):
-    """Check every setting."""
+    """Check every setting, and that what it names is there."""
     config.validate()
 
 
@@ -207,11 +206,7 @@ def test(c, match="", path="", dry_run=False):
 )
 def clean(c, runs=False, exp_id="", yes=False, dry_run=False):
     """Remove caches and half-written files, and local runs when asked."""
-    settings = read_settings()
-    tidy.remove_caches(dry_run)
-    tidy.remove_leftovers(settings, dry_run)
-    if runs:
-        tidy.remove_runs(settings, exp_id, yes, dry_run)
+    tidy.clean(read_settings(), runs, exp_id, yes, dry_run)
 
 
 def whole_number(option: str, text: str | None) -> int | None:

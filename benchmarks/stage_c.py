@@ -46,26 +46,39 @@ assert len(results) == manifest.num_workloads
 class Case:
     """How many results of which kind, and how they spread over populations."""
 
-    kind: str  # sampling or calibration
+    kind: str  # sampling, calibration, or ensemble: one simulation in so many parts
     results: int
     sets: int = 1  # parameter sets a population
     trajectories: int = 100
+    formats: tuple[str, ...] = ("csv",)
 
     @property
     def name(self) -> str:
-        if self.kind == "calibration":
-            return f"{self.results:,} calibrations"
-        return f"{self.results:,} sets of {-(-self.results // self.sets)} places"
+        written = ", Parquet too" if "parquet" in self.formats else ""
+        places = -(-self.results // self.sets)
+        return {
+            "calibration": f"{self.results:,} calibrations",
+            "ensemble": f"{self.results:,} parts of an ensemble",
+            "sampling": f"{self.results:,} sets of {places} place{'s' * (places > 1)}",
+        }[self.kind] + written
 
 
 FULL = [
     Case("sampling", 50, 50),
     Case("sampling", 500, 100),
     Case("sampling", 5_000, 100),
+    Case("sampling", 5_000, 5_000),
+    Case("sampling", 500, 100, formats=("csv", "parquet")),
+    Case("ensemble", 50),
+    Case("ensemble", 500),
     Case("calibration", 50),
     Case("calibration", 500),
 ]
-QUICK = [Case("sampling", 4, 2, trajectories=2), Case("calibration", 2, trajectories=2)]
+QUICK = [
+    Case("sampling", 4, 2, trajectories=2, formats=("csv", "parquet")),
+    Case("calibration", 2, trajectories=2),
+    Case("ensemble", 2, trajectories=2),
+]
 
 
 def main() -> None:
@@ -123,11 +136,12 @@ def write_run(folder: Path, case: Case) -> tuple[float, float]:
     from pipeline.artifacts import DIGESTS, Manifest, RunFiles, encode_result, result_name
     from pipeline.storage import FolderStorage
 
-    if case.kind == "sampling":
+    if case.kind in ("sampling", "ensemble"):
         experiment = simulation(case.trajectories)
     else:
         experiment = calibration(case.trajectories, 2)
         experiment["modelset"]["calibration"]["projection"] = {"n_trajectories": case.trajectories}
+    experiment["output"]["table_formats"] = list(case.formats)
     result = run_workload(build_one(folder / "forecast", experiment))
     prefix = f"{EXP_ID}/{RUN}/"
     files = RunFiles(FolderStorage(folder / "bucket"), prefix, prefix)
@@ -137,7 +151,7 @@ def write_run(folder: Path, case: Case) -> tuple[float, float]:
         exp_id=EXP_ID,
         run_id=RUN,
         suite="built-in",
-        workflow=case.kind,
+        workflow="simulation" if case.kind == "ensemble" else case.kind,
         created_at=CREATED_AT,
         seed=result.seed,
         num_workloads=case.results,
@@ -148,16 +162,7 @@ def write_run(folder: Path, case: Case) -> tuple[float, float]:
 
     def copies():
         for index, digest in enumerate(digests):
-            place, position = divmod(index, case.sets)
-            copy = replace(
-                result,
-                index=index,
-                primary_id=index,
-                population=f"P{place:03d}",
-                population_name=f"Population {place}",
-                set_index=position,
-                set_count=case.sets,
-            )
+            copy = replace(result, index=index, **_place(case, index))
             yield prefix + result_name(index, manifest.width), encode_result(copy, digest)
 
     files.storage.save_many(copies())
@@ -170,6 +175,21 @@ def write_run(folder: Path, case: Case) -> tuple[float, float]:
     arrays = (result.trajectories.in_compartments, result.trajectories.by_transition)
     size = len(files.storage.load_bytes(prefix + result_name(0, manifest.width)))
     return sum(a.nbytes for a in arrays) / 2**20, size / 2**20
+
+
+def _place(case: Case, index: int) -> dict:
+    """Return what tells a result from the others: its part of the ensemble, or its population and set."""
+    if case.kind == "ensemble":
+        total = case.results * case.trajectories
+        return {"first_trajectory": index * case.trajectories, "ensemble_total": total}
+    place, position = divmod(index, case.sets)
+    return {
+        "primary_id": index,
+        "population": f"P{place:03d}",
+        "population_name": f"Population {place}",
+        "set_index": position,
+        "set_count": case.sets,
+    }
 
 
 def _summary(index: int) -> dict:

@@ -2,23 +2,27 @@
 
 import ast
 import datetime
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from modeling.calendars import WEEKDAYS, interval_end
+from modeling.calendars import interval_end
+from modeling.doubts import doubts
 from modeling.experiment import Experiment
 from modeling.expressions import check_shape, evaluate, evaluate_text, names_in, parse_expression
 from modeling.failures import UserError, listed
 from modeling.initial import initial_people
+from modeling.intervals import interval_start
 from modeling.observed import read_observed
 from modeling.populations import Population, expand_all, find_location, load_population
 from modeling.randomness import name_number
 from modeling.sampling import parameter_sets
-from modeling.vocabulary.model import Simulation
 from modeling.workload import EIGENVALUE, Calibrate, Flow, ModelPlan, Observed, Simulate, Workload
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ def build_workloads(
     """
     _check_count(experiment, count)
     codes = expand_all(_population_codes(experiment))
+    for kind, at, doubt in doubts(experiment, len(codes), count or 1):
+        log.warning("%s: %s", experiment.where(kind, *at), doubt)
     for order, code in enumerate(codes):
         population = load_population(
             code, experiment.model.population.age_groups, places.population_folders, places.cache_folder
@@ -70,7 +76,7 @@ def _check_count(experiment: Experiment, count: int | None) -> None:
             f"COUNT={count} splits a model-only experiment; this one has a modelset with "
             f"{experiment.workflow}, whose number of workloads follows from it: leave COUNT out"
         )
-    trajectories = _trajectories(experiment)
+    trajectories = experiment.model.trajectories
     if not 1 <= count <= trajectories:
         where = experiment.where("model", "simulation", "n_sims")
         raise UserError(f"{where}: {trajectories} trajectories cannot be split into COUNT={count} workloads")
@@ -93,7 +99,6 @@ def _population_codes(experiment: Experiment) -> list[str]:
 
 def _plan(experiment: Experiment, population: Population) -> ModelPlan:
     model = experiment.model
-    simulation = model.simulation
     plan = ModelPlan(
         name=model.name or "model",
         age_groups=list(model.population.age_groups),
@@ -105,7 +110,7 @@ def _plan(experiment: Experiment, population: Population) -> ModelPlan:
         calculated=[(n, str(model.parameters[n].value)) for n in model.calculation_order()],
         initial={c.id: c.init for c in model.compartments},
         delta_t_days=model.timespan.delta_t,
-        resample_frequency=simulation.resample_frequency if simulation else None,
+        resample_frequency=model.resample_frequency,
     )
     _check_fixed(experiment, plan, population)
     return plan
@@ -160,7 +165,7 @@ def _check_fixed(experiment: Experiment, plan: ModelPlan, population: Population
     _check_rates(experiment, plan, dict(plan.parameters) | {EIGENVALUE: population.eigenvalue})
     known = {c: 0 if init in ("sampled", "calibrated") else init for c, init in plan.initial.items()}
     try:
-        initial_people(known, plan.sizes, {})
+        initial_people(known, plan.sizes, {}, plan.age_groups)
     except UserError as error:
         raise UserError(f"{experiment.where('model', 'compartments')}: {population.iso}: {error}") from None
 
@@ -193,12 +198,8 @@ def _check_rates(experiment: Experiment, plan: ModelPlan, values: dict[str, floa
                     )
 
 
-def _trajectories(experiment: Experiment) -> int:
-    return (experiment.model.simulation or Simulation()).trajectories
-
-
 def _simulations(experiment, places, population, plan, seed, order, count) -> Iterator[Workload]:
-    total, parts = _trajectories(experiment), count or 1
+    total, parts = experiment.model.trajectories, count or 1
     bounds = [total * part // parts for part in range(parts + 1)]
     for part in range(parts):
         yield Workload(
@@ -218,7 +219,7 @@ def _simulations(experiment, places, population, plan, seed, order, count) -> It
 def _samples(experiment, places, population, plan, seed, order, count) -> Iterator[Workload]:
     sampling = experiment.modelset.sampling
     sets = parameter_sets(sampling, seed)
-    total = _trajectories(experiment)
+    total = experiment.model.trajectories
     for position, draw in enumerate(sets):
         index = order * len(sets) + position
         start = experiment.model.timespan.start_date
@@ -253,7 +254,7 @@ def _check_draw(
     _check_rates(experiment, plan, plan.parameters | values | {EIGENVALUE: population.eigenvalue})
     inits = {c: draw.get(c, init) for c, init in plan.initial.items()}
     try:
-        initial_people(inits, plan.sizes, {})
+        initial_people(inits, plan.sizes, {}, plan.age_groups)
     except UserError as error:
         where = experiment.where("modelset", "sampling", "compartments")
         raise UserError(f"{where}: {population.iso}: {error}; narrow the ranges") from None
@@ -312,8 +313,9 @@ def _observed_series(experiment, places, population, plan, start: datetime.date)
     for index, comparison in enumerate(calibration.comparison):
         where = experiment.where("modelset", "calibration", "comparison", index)
         location = find_location(population.iso)
-        series = read_observed(path, comparison, calibration.fitting_window, location, where)
-        _check_observed_dates(series, plan.resample_frequency, where)
+        series = read_observed(
+            path, comparison, calibration.fitting_window, location, plan.resample_frequency, where
+        )
         _check_simulated_span(experiment, series, plan.resample_frequency, start, where)
         if calibration.distance_function in ("mape", "wmape") and not series.values[series.fitted].any():
             raise UserError(
@@ -333,9 +335,11 @@ def _check_simulated_span(
     if last < start:
         raise UserError(f"{where}: the last fitted date, {last}, is before the start {start}; mend either")
     calibrated = experiment.modelset.calibration.start_date is not None
-    if first < start and not calibrated:
+    begin = interval_start(first, frequency)
+    if begin < start and not calibrated:
+        days = "is" if first < start else f"stands for days from {begin} on,"
         raise UserError(
-            f"{where}: fitted date {first} is before the model's start_date {start}; "
+            f"{where}: fitted date {first} {days} before the model's start_date {start}; "
             "begin the fitting window later, or the model earlier"
         )
     if interval_end(last, frequency) > end:
@@ -356,22 +360,3 @@ def _data_file(relative: str, roots: list[Path], experiment: Experiment) -> Path
         if (root / relative).is_file():
             return root / relative
     raise UserError(f"{where}: no file {relative} in {listed(roots)}")
-
-
-def _check_observed_dates(observed: Observed, frequency: str | None, where: str) -> None:
-    """Observed dates that the simulation never reports would silently count as nothing."""
-    days = [d.item() for d in observed.dates[observed.fitted]]
-    if frequency and frequency.startswith("W"):
-        weekday = frequency.removeprefix("W").removeprefix("-") or "SUN"
-        wrong = [d for d in days if WEEKDAYS[d.weekday()] != weekday]
-    elif frequency == "MS":
-        wrong = [d for d in days if d.day != 1]
-    elif frequency == "ME":
-        wrong = [d for d in days if (d + datetime.timedelta(days=1)).day != 1]
-    else:
-        wrong = []
-    if wrong:
-        raise UserError(
-            f"{where}: observed date {wrong[0]} ({wrong[0]:%A}) is not reported with "
-            f"resample_frequency {frequency}; make the two agree"
-        )

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from modeling.distributions import frozen_distribution
 from modeling.engine import Path, Simulator
 from modeling.failures import UserError
 from modeling.initial import InfeasibleDraw
 from modeling.randomness import CALIBRATION, PROJECTIONS, stream
-from modeling.vocabulary.distribution import Distribution, frozen_distribution
 from modeling.workload import Calibrate, Fit, Generation, Trajectories, Workload
 
 log = logging.getLogger(__name__)
@@ -53,10 +53,7 @@ def calibrate(workload: Workload, simulator: Simulator) -> Calibrated:
     comparison = _Comparison(workload, simulator)
     sampler = ABCSampler(
         simulation_function=comparison.simulate,
-        priors={
-            n: frozen_distribution(Distribution(name=d, args=a, kwargs=k))
-            for n, (d, a, k) in task.priors.items()
-        },
+        priors={name: frozen_distribution(*prior) for name, prior in task.priors.items()},
         parameters={},
         observed_data=comparison.observed,
         distance_function=comparison.distance,

@@ -1,10 +1,14 @@
 """Stage C's work: results stream in, tables grow, and one panel a population stays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from modeling.failures import listed
+from modeling.intervals import whole_intervals
 from modeling.outputs import Ensemble, OutputTables
-from modeling.panels import Panel, ParameterSets, calibration_panel, simulation_panel
+from modeling.panels import Panel, ParameterSets, calibration_panel, fit_notes, simulation_panel
 from modeling.vocabulary import Output
 from modeling.workload import Result
 
@@ -16,6 +20,7 @@ class Collected:
     files: list[Path]
     panels: list[Panel]
     results: int
+    notes: list[str]  # what a reader must know before trusting the charts
 
 
 class Collector:
@@ -33,6 +38,7 @@ class Collector:
         self._panels: dict[str, Panel] = {}
         self._ensemble: Ensemble | None = None
         self._sets: ParameterSets | None = None
+        self._left_out: set[str] = set()  # reported dates
         self._results = 0
 
     def add(self, result: Result) -> None:
@@ -44,6 +50,7 @@ class Collector:
             The result lacks a series that the output asks for.
         """
         self._results += 1
+        result = self._whole_intervals(result)
         if result.kind == "calibration":
             self._tables.add_result(result)
             self._panels[result.population] = calibration_panel(result)
@@ -60,7 +67,29 @@ class Collector:
         """Close the tables."""
         self._finish_ensemble()
         self._finish_sets()
-        return Collected(self._tables.close(), list(self._panels.values()), self._results)
+        panels = list(self._panels.values())
+        notes = fit_notes(panels)
+        if self._left_out:
+            dates = listed(sorted(self._left_out))
+            notes.append(f"left out of tables and charts, for not all of their days were simulated: {dates}")
+        return Collected(self._tables.close(), panels, self._results, notes)
+
+    def _whole_intervals(self, result: Result) -> Result:
+        """Return the result without a week that was simulated in part: its counts would pass for a week's."""
+        paths, expected = result.trajectories, result.expected
+        if paths is None:
+            return result
+        kept = whole_intervals(paths.dates, expected.first_date, expected.last_date, expected.frequency)
+        if len(paths.dates[kept]) == len(paths.dates):
+            return result
+        self._left_out |= set(np.delete(paths.dates, kept).astype("datetime64[D]").astype(str).tolist())
+        trimmed = replace(
+            paths,
+            dates=paths.dates[kept],
+            in_compartments=paths.in_compartments[:, :, kept],
+            by_transition=paths.by_transition[:, :, kept],
+        )
+        return replace(result, trajectories=trimmed)
 
     def _finish_ensemble(self) -> None:
         ensemble, self._ensemble = self._ensemble, None

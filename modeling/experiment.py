@@ -67,9 +67,10 @@ def find_sources(folder: Path, output_file: Path | None = None) -> dict[str, Yam
         No folder, no model, two files of one kind, or a file of no kind.
     """
     if not folder.is_dir():
-        parent = folder.parent.parent  # experiments/<id>/config
-        known = sorted(p.parent.name for p in parent.glob("*/config")) if parent.is_dir() else []
-        near = did_you_mean(folder.parent.name, known)
+        root = next((p for p in folder.parents if p.name == "experiments"), folder.parent.parent)
+        # an id may be of several words, as flu/2026-w05
+        known = sorted(p.parent.relative_to(root).as_posix() for p in root.glob("**/config") if p.is_dir())
+        near = did_you_mean(folder.parent.relative_to(root).as_posix(), known)
         raise UserError(f"{folder}: no such experiment{near}; there are: {listed(known) or 'none'}")
     sources: dict[str, YamlSource] = {}
     for path in sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml")):

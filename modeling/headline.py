@@ -5,7 +5,8 @@ import numpy as np
 from modeling.panels import LEVELS, Panel, SeriesPanel
 
 MOST_ROWS = 24
-HORIZONS = 4  # dates after the last fitted one
+MOST_DATES = 8  # of one series after the last fitted date
+FEWEST_DATES = 4  # of one series, where there are more series than rows
 
 Row = dict[str, object]  # population, series, date, low, median, high, note
 
@@ -14,40 +15,65 @@ def headline(panels: list[Panel]) -> list[Row]:
     """Return the rows: of a calibration the next dates, of simulations the peak.
 
     `low` and `high` are the 90 % interval; of a sampling experiment, the extremes over its sets.
+    The note of each row says which.
     """
+    series_count = sum(_is_forecast(series) for panel in panels for series in panel.series)
+    dates = min(MOST_DATES, max(FEWEST_DATES, MOST_ROWS // max(series_count, 1)))
     rows: list[Row] = []
     for panel in panels:
-        for series in panel.series:
-            if panel.kind == "sampling":
-                rows += _peak_over_sets(panel, series)
-            elif series.observed is not None and series.projection is not None:
-                rows += _next_dates(panel, series)
-            elif series.projection is not None:
-                rows += _peak(panel, series)
+        for series in _telling(panel):
+            if _is_forecast(series):
+                rows += _next_dates(panel, series, dates)
+            elif panel.kind == "sampling" and series.lines:
+                rows.append(_middle_set(panel, series))
+            elif panel.kind != "sampling" and series.projection is not None:
+                rows.append(_peak(panel, series))
     return rows[:MOST_ROWS]
 
 
-def _next_dates(panel: Panel, series: SeriesPanel) -> list[Row]:
+def _telling(panel: Panel) -> list[SeriesPanel]:
+    """Return the series that can peak; all, where none can: who is susceptible has no peak to tell."""
+    return [series for series in panel.series if series.can_peak] or panel.series
+
+
+def _is_forecast(series: SeriesPanel) -> bool:
+    return series.observed is not None and series.projection is not None
+
+
+def _next_dates(panel: Panel, series: SeriesPanel, count: int) -> list[Row]:
     fan, observed = series.projection, series.observed
     last = observed.dates[observed.fitted][-1]
-    later = np.flatnonzero(fan.dates.astype("datetime64[D]") > last)[:HORIZONS]
-    return [_row(panel, series, fan.dates[i], *_interval(fan.curves[:, i]), "forecast") for i in later]
+    later = np.flatnonzero(fan.dates.astype("datetime64[D]") > last)[:count]
+    note = "forecast, 90 % interval"
+    return [_row(panel, series, fan.dates[i], *_interval(fan.curves[:, i]), note) for i in later]
 
 
-def _peak(panel: Panel, series: SeriesPanel) -> list[Row]:
+def _peak(panel: Panel, series: SeriesPanel) -> Row:
     fan = series.projection
-    peak = int(np.argmax(fan.curves[LEVELS.index(0.5)]))
-    return [_row(panel, series, fan.dates[peak], *_interval(fan.curves[:, peak]), "peak of the median")]
+    place, words = _highest(fan.curves[LEVELS.index(0.5)])  # of the median
+    return _row(panel, series, fan.dates[place], *_interval(fan.curves[:, place]), f"{words}, 90 % interval")
 
 
-def _peak_over_sets(panel: Panel, series: SeriesPanel) -> list[Row]:
-    if not series.lines:
-        return []
-    peaks = np.array([median.max() for _, median in series.lines])
-    dates, middle = series.lines[int(np.argsort(peaks)[len(peaks) // 2])]
-    note = f"peak over {len(peaks)} parameter sets"
-    date = dates[int(np.argmax(middle))]
-    return [_row(panel, series, date, peaks.min(), float(np.median(peaks)), peaks.max(), note)]
+def _middle_set(panel: Panel, series: SeriesPanel) -> Row:
+    """Return the highest value of the middle set with its date, between those of the other sets."""
+    highest = [median.max() for _, median in series.lines]
+    dates, middle = series.lines[int(np.argsort(highest, kind="stable")[(len(highest) - 1) // 2])]
+    place, words = _highest(middle)
+    count = len(highest) if len(highest) == panel.sets else f"{len(highest)} of {panel.sets:,}"
+    note = f"{words}, middle of {count} sets (lowest to highest)"
+    return _row(panel, series, dates[place], min(highest), middle[place], max(highest), note)
+
+
+def _highest(curve: np.ndarray) -> tuple[int, str]:
+    """Return the place of the highest value and what it is: a peak, unless it stands at an end."""
+    place = int(np.argmax(curve))
+    if np.ptp(curve) == 0:
+        return place, "always the same"
+    if place == 0:
+        return place, "highest at the start"
+    if place == len(curve) - 1:
+        return place, "still rising at the end"
+    return place, "peak"
 
 
 def _interval(curves: np.ndarray) -> tuple[float, float, float]:

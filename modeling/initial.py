@@ -1,5 +1,7 @@
 """Initial conditions: who is where on the first day, in whole people."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from modeling.failures import UserError
@@ -10,7 +12,10 @@ class InfeasibleDraw(Exception):
 
 
 def initial_people(
-    initial: dict[str, object], sizes: np.ndarray, draw: dict[str, float]
+    initial: dict[str, object],
+    sizes: np.ndarray,
+    draw: dict[str, float],
+    age_groups: Sequence[str] = (),
 ) -> dict[str, np.ndarray]:
     """Return the people in each compartment on the first day.
 
@@ -28,6 +33,8 @@ def initial_people(
         People.
     draw : dict
         Values that replace "sampled" and "calibrated".
+    age_groups : sequence of str
+        Their names, for messages.
 
     Returns
     -------
@@ -55,7 +62,8 @@ def initial_people(
         placed[compartment] = _whole(value, exact)
     if (asked > sizes * (1 + 1e-9)).any():
         group = int(np.argmax(asked - sizes))
-        message = f"initial conditions place {asked[group]:.0f} people where there are {sizes[group]}"
+        where = f' in age group "{age_groups[group]}"' if age_groups else ""
+        message = f"initial conditions place {asked[group]:.0f} people where there are {sizes[group]}{where}"
         raise InfeasibleDraw(message) if draw else UserError(message)
     left = sizes - sum(placed.values())
     for group in np.flatnonzero(left < 0):

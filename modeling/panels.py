@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from modeling.failures import listed
 from modeling.statistics import weighted_quantiles
 
 if TYPE_CHECKING:  # the charts import this module, and should not load the vocabulary with it
@@ -22,6 +23,7 @@ MOST_SERIES = 4  # charts a population
 MOST_LINES = 60  # parameter sets drawn a population
 MOST_POOLED = 500  # trajectories behind the fan over parameter sets, of as many sets at most
 BINS = 20
+FEWEST_JUDGED = 4  # fitted dates, below which a miss may be chance
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class SeriesPanel:
     fit: Fan | None = None
     projection: Fan | None = None
     lines: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # dates, median of a set
+    can_peak: bool = True  # False where people only come, or only go
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,10 @@ def calibration_panel(result: Result) -> Panel:
 
 def simulation_panel(ensemble: Ensemble, output: Output) -> Panel:
     """Return the panel of one ensemble of fixed parameters."""
-    series = [
-        SeriesPanel(name, projection=Fan(ensemble.dates, np.quantile(ensemble.series(name), LEVELS, axis=0)))
-        for name in charted_series(ensemble, output)
-    ]
+    series = []
+    for name in charted_series(ensemble, output):
+        fan = Fan(ensemble.dates, np.quantile(ensemble.series(name), LEVELS, axis=0))
+        series.append(SeriesPanel(name, projection=fan, can_peak=can_peak(name, ensemble)))
     return Panel(ensemble.population, ensemble.population_name, "simulation", series, ensemble.count)
 
 
@@ -117,7 +120,9 @@ class ParameterSets:
         self.population, self.population_name = first.population, first.population_name
         self.sets = first.set_count
         self.trajectories = 0
-        self._series = [SeriesPanel(name) for name in charted_series(first, output)]
+        self._series = [
+            SeriesPanel(name, can_peak=can_peak(name, first)) for name in charted_series(first, output)
+        ]
         # by series and date, since sets may start on different days
         self._pools: list[dict[np.datetime64, list[np.ndarray]]] = [{} for _ in self._series]
 
@@ -161,6 +166,41 @@ def charted_series(ensemble: Ensemble, output: Output) -> list[str]:
         chosen = [n for n in ensemble.transitions if n.endswith("_total")][:1]
         chosen += [n for n in ensemble.compartments if n.endswith("_total")]
     return chosen[:MOST_SERIES]
+
+
+def can_peak(name: str, ensemble: Ensemble) -> bool:
+    """Tell whether a series can rise and fall: of a compartment, whether people come and go."""
+    if name in ensemble.transitions:
+        return True
+    compartment = name.rpartition("_")[0]
+    go = any(moved.startswith(f"{compartment}_to_") for moved in ensemble.transitions)
+    come = any(moved.rpartition("_")[0].endswith(f"_to_{compartment}") for moved in ensemble.transitions)
+    return go and come
+
+
+def fit_notes(panels: list[Panel]) -> list[str]:
+    """Return a note on the calibrations whose 90 % band misses more than half of what they fitted."""
+    bad = []
+    for panel in panels:
+        for series in panel.series:
+            missed, points = _missed(series)
+            if points >= FEWEST_JUDGED and missed > points / 2:
+                bad.append(f"{panel.population} {series.label} ({missed} of {points})")
+    if not bad:
+        return []
+    return [
+        f"bad fit of {listed(bad)}: these fitted points lie outside the 90 % band of the calibration; "
+        "do not trust the projection before you looked at the chart, and widen the priors or mend the model"
+    ]
+
+
+def _missed(series: SeriesPanel) -> tuple[int, int]:
+    """Return how many fitted points lie outside the 90 % band of the fit, and how many there are."""
+    if series.observed is None or series.fit is None:
+        return 0, 0
+    values = series.observed.values[series.observed.fitted]
+    low, high = (series.fit.curves[LEVELS.index(level)] for level in (0.05, 0.95))
+    return int(((values < low) | (values > high)).sum()), len(values)
 
 
 def _posterior(name: str, values: np.ndarray, weights: np.ndarray) -> Posterior:

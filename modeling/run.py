@@ -104,6 +104,7 @@ def _result(workload: Workload, *, expected_trajectories: int, **contents) -> Re
                 workload.plan.delta_t_days,
                 workload.plan.resample_frequency,
             ),
+            frequency=workload.plan.resample_frequency,
             groups=len(workload.plan.age_groups),
         ),
         set_index=workload.set_index,

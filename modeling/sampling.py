@@ -5,8 +5,7 @@ import itertools
 import numpy as np
 
 from modeling.randomness import SAMPLING, stream
-from modeling.vocabulary.distribution import frozen_distribution
-from modeling.vocabulary.modelset import Sampling
+from modeling.vocabulary.sampling import Sampling
 
 
 def parameter_sets(sampling: Sampling, seed: int) -> list[dict[str, float]]:
@@ -47,8 +46,8 @@ def _hypercube_samples(sampling: Sampling, seed: int) -> list[dict[str, float]]:
 def _scaled(sampling: Sampling, name: str, unit: np.ndarray) -> np.ndarray:
     """Map numbers in (0, 1) to the range or the distribution of a name."""
     if name == "start_date":
-        return np.floor(frozen_distribution(sampling.start_date.distribution).ppf(unit))
+        return np.floor(sampling.start_date.distribution.frozen().ppf(unit))
     if name in sampling.parameters:
-        return frozen_distribution(sampling.parameters[name].distribution).ppf(unit)
+        return sampling.parameters[name].distribution.frozen().ppf(unit)
     bounds = sampling.compartments[name]
     return bounds.min + unit * (bounds.max - bounds.min)

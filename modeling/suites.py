@@ -6,10 +6,12 @@ Both build workloads and run them to the same Result, so that stage C is one.
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from modeling.build import DataPlaces, build_workloads
-from modeling.experiment import find_sources, load_experiment
 from modeling.workload import ForeignWorkload, Result, Workload
+
+if TYPE_CHECKING:
+    from modeling.build import DataPlaces
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ def build(
     suite: str,
     config_folder: Path,
     output_file: Path | None,
-    places: DataPlaces,
+    places: "DataPlaces",
     seed: int | None,
     count: int | None,
 ) -> Build:
@@ -44,6 +46,10 @@ def build(
     UserError
         Anything wrong with the experiment or its data.
     """
+    # not at the top: a runner would load the vocabulary and YAML, and needs neither
+    from modeling.build import build_workloads
+    from modeling.experiment import find_sources, load_experiment
+
     config_files = {kind: s.path for kind, s in find_sources(config_folder, output_file).items()}
     if suite == "epymodelingsuite":
         from modeling import epymodelingsuite_adapter as adapter

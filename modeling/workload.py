@@ -231,8 +231,8 @@ class Fit:
 class Expected:
     """What a right result must look like, so that stage C can check it without the input.
 
-    `dates` are the reported dates, and `groups` the age groups before each total; without them
-    (another suite's result) dates are checked by their ends and totals not at all.
+    `dates` are the reported dates of `frequency`, and `groups` the age groups before each total; without
+    them (another suite's result) dates are checked by their ends and totals not at all.
     """
 
     trajectories: int
@@ -240,6 +240,7 @@ class Expected:
     last_date: datetime.date
     people: int | None
     dates: np.ndarray | None = None
+    frequency: str | None = None
     groups: int = 0
 
 

@@ -6,39 +6,52 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from ops.failures import UserError
-from ops.settings import SECRETS, Settings, env_file, read_env_file, read_sourced_settings, unknown_hint
+from ops.folders import missing_places
+from ops.settings import (
+    ROOT,
+    SECRETS,
+    Settings,
+    env_file,
+    read_env_file,
+    read_sourced_settings,
+    unknown_hint,
+)
+from ops.shown import console, nearest
 
-EXAMPLE = Path(__file__).resolve().parents[1] / ".env.example"
+EXAMPLE = ROOT / ".env.example"
 
 
 def create(force: bool = False) -> None:
     """Copy .env.example to .env, readable by its owner alone."""
-    path = Path(os.environ.get("ENV_FILE") or ".env")
+    path = Path(os.environ.get("ENV_FILE") or ROOT / ".env")
     if path.exists() and not force:
         raise UserError(
-            f"{path} is there already; edit it with `invoke config-edit`, or add --force to replace it"
+            f"{nearest(path)} is there already; "
+            "edit it with `invoke config-edit`, or add --force to replace it"
         )
-    shutil.copyfile(EXAMPLE, path)
-    path.chmod(0o600)
-    print(f"wrote {path}; every line in it is explained and optional")
+    try:
+        shutil.copyfile(EXAMPLE, path)
+        path.chmod(0o600)
+    except OSError as error:
+        raise UserError(f"{nearest(path)}: cannot be written ({error.strerror})") from None
+    print(f"wrote {nearest(path)}; every line in it is explained and optional")
 
 
 def edit() -> None:
     """Open .env in $VISUAL or $EDITOR, then check it."""
     path = env_file()
     if not path.is_file():
-        raise UserError(f"{path}: no such file; `invoke config-init` makes it")
+        raise UserError(f"{nearest(path)}: no such file; `invoke config-init` makes it")
     editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
     try:
         code = subprocess.call([*editor, str(path)])
     except OSError as error:
         raise UserError(f"{editor[0]}: cannot be started ({error.strerror}); set EDITOR") from None
     if code:
-        raise UserError(f"{editor[0]} ended with exit code {code}; {path} is as it left it")
+        raise UserError(f"{editor[0]} ended with exit code {code}; {nearest(path)} is as it left it")
     validate()
 
 
@@ -50,9 +63,8 @@ def show() -> None:
         table.add_column(column, overflow="fold")
     for name, field in Settings.model_fields.items():
         value = getattr(sourced.settings, name)
-        table.add_row(
-            name.upper(), "" if value is None else str(value), sourced.sources[name], field.description
-        )
+        shown = nearest(value) if isinstance(value, Path) else "" if value is None else str(value)
+        table.add_row(name.upper(), shown, sourced.sources[name], field.description)
     path = env_file()
     file_names = read_env_file(path) if path.is_file() else {}
     for secret in SECRETS:
@@ -63,15 +75,16 @@ def show() -> None:
                 "environment" if secret in os.environ else path.name,
                 "a secret, never shown",
             )
-    console = Console()
-    (console if console.is_terminal else Console(width=200)).print(table)
+    console().print(table)
 
 
 def validate() -> None:
-    """Check every setting; names that are no settings are told, for they may be somebody else's."""
+    """Check every setting and what it names; names that are no settings may be somebody else's."""
     sourced = read_sourced_settings()
     for name in sourced.unknown:
         if name not in SECRETS:
             print(f"note: {unknown_hint(name)}")
+    if problems := missing_places(sourced.settings):
+        raise UserError("\nerror: ".join(problems))
     path = env_file()
-    print(f"{path if path.is_file() else 'defaults'}: all settings are valid")
+    print(f"{nearest(path) if path.is_file() else 'defaults'}: all settings are valid")

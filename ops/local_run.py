@@ -22,12 +22,13 @@ from rich.progress import (
 )
 
 from ops.failures import UserError
+from ops.folders import check_writable
 from ops.names import check_exp_id, check_run_id
 from ops.run_files import LocalRun, latest_run, local_run
-from ops.settings import Settings
+from ops.settings import ROOT, Settings
 from ops.shell import Shell, stop
+from ops.shown import counted, nearest
 
-ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples" / "forecast"
 TEMPORARY_FAULT = 75
 POLL_SECONDS = 0.02
@@ -61,15 +62,22 @@ def run(shell: Shell, settings: Settings, request: RunRequest) -> LocalRun:
     Raises
     ------
     UserError
-        A stage failed, with its exit code; what is finished is kept.
+        There is no such run, or a stage failed, with its exit code; what is finished is kept.
     KeyboardInterrupt
         After the running tasks were stopped.
     """
+    goes_on = bool(request.run_id)
     request = replace(request, run_id=request.run_id or new_run_id())
     here = local_run(settings, request.exp_id, request.run_id)
+    check_writable(settings)
+    if goes_on and not here.folder.is_dir():  # one that was stopped early may lack its manifest
+        raise UserError(
+            f"{nearest(here.folder)}: no such run; `invoke runs --exp-id {request.exp_id}` lists them, "
+            "and without --run-id a new one is started"
+        )
     print(
         f"EXECUTION_MODE=local: run {request.run_id} of {request.exp_id} on this machine, "
-        f"in {settings.local_data_path}",
+        f"in {nearest(settings.local_data_path)}",
         flush=True,
     )
     variables = stage_variables(settings, request)
@@ -80,7 +88,8 @@ def run(shell: Shell, settings: Settings, request: RunRequest) -> LocalRun:
         if settings.run_output_stage and request.run_output_stage:
             _stage(shell, "output", variables)
     except KeyboardInterrupt:
-        print(f"\nstopped; what is finished is kept. Go on with: {resume_command(request)}", file=sys.stderr)
+        way_on = f"what is finished is kept. Go on with: {resume_command(request)}"
+        print(f"\nstopped; {way_on if here.folder.is_dir() else 'nothing was written'}", file=sys.stderr)
         raise
     return here
 
@@ -102,12 +111,15 @@ def run_stage(
             )
         request = replace(request, run_id=new_run_id())
     here = local_run(settings, request.exp_id, request.run_id)
+    check_writable(settings)
     if stage != "builder" and not shell.dry_run:
         latest_run(settings, request.exp_id, request.run_id)  # says so where there is none
     variables = stage_variables(settings, request)
     if stage != "runner":
         if task_index is not None:
             raise UserError(f"--task-index belongs to stage runner, not to {stage}")
+        if request.jobs is not None:
+            raise UserError(f"--jobs belongs to stage runner, not to {stage}")
         extra = {"NUM_TASKS": str(num_tasks)} if num_tasks is not None else {}
         _stage(shell, stage, variables | extra)
     elif num_tasks is not None and task_index is None:
@@ -148,6 +160,7 @@ def resume_command(request: RunRequest) -> str:
 def stage_variables(settings: Settings, request: RunRequest) -> dict[str, str]:
     """Return the environment of a stage: settings and request in the names the container knows."""
     count, seed, suite = request.count, request.seed, ""
+    output = settings.output_config_file and nearest(Path(settings.output_config_file))
     forecast = forecast_repository(settings, request.exp_id)
     if not local_run(settings, request.exp_id, request.run_id).is_built:
         # a run keeps what it was built with: only what is asked for on the command line is checked
@@ -156,17 +169,17 @@ def stage_variables(settings: Settings, request: RunRequest) -> dict[str, str]:
         suite = settings.modeling_suite
     variables = {
         "EXECUTION_MODE": "local",
-        "LOCAL_DATA_PATH": str(settings.local_data_path),
+        "LOCAL_DATA_PATH": nearest(settings.local_data_path),
         "DIR_PREFIX": settings.dir_prefix,
         "EXP_ID": request.exp_id,
         "RUN_ID": request.run_id,
         "FORECAST_REPO_DIR": nearest(forecast),
-        "EPYDEMIX_DATA_DIR": str(settings.epydemix_data_dir or ""),
+        "EPYDEMIX_DATA_DIR": nearest(settings.epydemix_data_dir) if settings.epydemix_data_dir else "",
         "MODELING_SUITE": suite,
         "COUNT": "" if count is None else str(count),
         "SEED": "" if seed is None else str(seed),
         "FORCE": "1" if request.force else "",
-        "OUTPUT_CONFIG_FILE": request.output_config_file or settings.output_config_file,
+        "OUTPUT_CONFIG_FILE": request.output_config_file or output,
         "ALLOW_PARTIAL_RESULTS": "1" if request.allow_partial or settings.allow_partial_results else "",
         "LOG_LEVEL": settings.log_level,
         "STORAGE_VERBOSE": "1" if settings.storage_verbose else "",
@@ -212,14 +225,6 @@ def process_variables(variables: dict[str, str]) -> dict[str, str]:
     return {"PYTHON": nearest(Path(sys.executable)), "OMP_NUM_THREADS": threads, **variables}
 
 
-def nearest(path: Path) -> str:
-    """Return a path as it is shortest to read: relative where it lies below the working directory."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
 def _stage(shell: Shell, stage: str, variables: dict[str, str]) -> None:
     code = shell.stream(stage_command(stage), process_variables(variables))
     if code:
@@ -249,7 +254,7 @@ def _run_tasks(
     shell.echo(
         command,
         {**process_variables(variables), "TASK_INDEX": str(indices[0])},
-        f"{len(indices)} tasks, {jobs} at once",
+        f"{counted(len(indices), 'task')}, {min(jobs, len(indices))} at once",
     )
     return _Tasks(shell, command, process_variables(variables), here.logs, settings.max_retry_count).run(
         indices, jobs
@@ -268,7 +273,10 @@ class _Tasks:
         self.resting: dict[int, float] = {}  # when a task is to be tried again, on the monotonic clock
 
     def run(self, indices: list[int], jobs: int) -> dict[int, int]:
-        self.logs.mkdir(parents=True, exist_ok=True)
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{nearest(self.logs)}: cannot be made ({error.strerror})") from None
         waiting = list(reversed(indices))
         with _progress_bar() as progress:
             bar = progress.add_task("stage B", total=len(indices))
@@ -351,7 +359,8 @@ def _judge(failed: dict[int, int], settings: Settings, request: RunRequest, here
         return
     allowed = request.allow_partial or settings.allow_partial_results
     names = ", ".join(str(index) for index in sorted(failed)[:10])
-    message = f"{len(failed)} tasks of stage B failed ({names}); their logs are in {here.logs}"
+    tasks, logs = counted(len(failed), "task"), nearest(here.logs)
+    message = f"{tasks} of stage B failed ({names}); the logs are in {logs}"
     if allowed:
         print(f"{message}; going on without them", file=sys.stderr)
         return

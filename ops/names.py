@@ -12,8 +12,10 @@ EXP_ID_LENGTH = 128
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 
 
-def check_exp_id(exp_id: str) -> None:
+def check_exp_id(exp_id: str | None) -> None:
     """Refuse what is no experiment's folder below experiments/."""
+    if not exp_id:
+        raise UserError("--exp-id is needed: the experiment's folder below experiments/, e.g. --exp-id demo")
     dots = any(set(part) == {"."} for part in exp_id.split("/"))
     if not EXP_ID.fullmatch(exp_id) or dots or ".." in exp_id:
         raise UserError(f'--exp-id "{exp_id}": letters, digits, . _ - with / for grouping, and no ..')

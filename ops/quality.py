@@ -5,9 +5,8 @@ import sys
 from pathlib import Path
 
 from ops.failures import UserError
+from ops.settings import ROOT
 from ops.shell import Shell
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def lint(shell: Shell, fix: bool = False) -> None:

@@ -1,13 +1,16 @@
 """The files of local runs as the operator sees them: manifests, results, outputs. Reads JSON only."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ops.failures import UserError
+from ops.folders import check_writable
 from ops.names import RUN_ID, check_exp_id, check_run_id
 from ops.settings import Settings
+from ops.shown import nearest
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ class LocalRun:
         try:
             return [int(line) for line in path.read_text().split()]
         except (OSError, ValueError) as error:
-            raise UserError(f"{path}: cannot be read ({error}); run stage A (builder) again") from None
+            raise UserError(
+                f"{nearest(path)}: cannot be read ({error}); run stage A (builder) again"
+            ) from None
 
     def outputs(self) -> list[Path]:
         """Return the finished output folders, oldest first; without files.json one is not finished."""
@@ -77,7 +82,14 @@ def find_runs(settings: Settings, exp_id: str = "") -> list[LocalRun]:
     """Return every built run, newest last, of one experiment or of all.
 
     Of flu those of flu itself, not of flu/2026-w05: what is listed may be deleted.
+
+    Raises
+    ------
+    UserError
+        A name that leads elsewhere, or a LOCAL_DATA_PATH that is not there and cannot be.
     """
+    if not os.path.isdir(settings.local_data_path):
+        check_writable(settings)
     top = settings.local_data_path / "bucket" / settings.dir_prefix.rstrip("/")
     if exp_id:
         check_exp_id(exp_id)
@@ -101,11 +113,13 @@ def latest_run(settings: Settings, exp_id: str, run_id: str = "") -> LocalRun:
         run = local_run(settings, exp_id, run_id)
         if run.is_built:
             return run
-        raise UserError(f"{run.folder}: no such run; `invoke runs --exp-id {exp_id}` lists them")
+        raise UserError(f"{nearest(run.folder)}: no such run; `invoke runs --exp-id {exp_id}` lists them")
+    check_exp_id(exp_id)
     runs = find_runs(settings, exp_id)
     if not runs:
         raise UserError(
-            f"no run of {exp_id} below {settings.local_data_path}; `invoke run --exp-id {exp_id}` starts one"
+            f"no run of {exp_id} below {nearest(settings.local_data_path)}; "
+            f"`invoke run --exp-id {exp_id}` starts one"
         )
     return runs[-1]
 
@@ -114,4 +128,4 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); the run is damaged") from None
+        raise UserError(f"{nearest(path)}: cannot be read ({error}); the run is damaged") from None

@@ -8,25 +8,40 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from string import Template
+from typing import Annotated, Any, Literal, get_args
 
 from dotenv.parser import parse_stream
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, ValidationInfo, field_validator
 
 from ops.failures import UserError, did_you_mean
 from ops.names import folder_prefix
+from ops.shown import nearest
 
+ROOT = Path(__file__).resolve().parents[1]
 SECRETS = ("GITHUB_PAT",)  # not settings; masked wherever they turn up
 
 
-class Settings(BaseModel, frozen=True):
+class Settings(BaseModel, frozen=True, validate_default=True):
     """Every setting by its name in .env, in lower case."""
 
     @field_validator("local_data_path", "forecast_repo_dir", "epydemix_data_dir", mode="before")
     @classmethod
-    def _expand_home(cls, path):
-        """A shell expands ~ only where it is not quoted; a folder named ~ is a trap."""
-        return os.path.expanduser(path) if isinstance(path, str) else path
+    def _below_the_repository(cls, path):
+        """A relative folder is below the repository, wherever below it invoke is started."""
+        return path if path is None else ROOT / _expanded(str(path))
+
+    @field_validator("output_config_file", mode="before")
+    @classmethod
+    def _path_or_name(cls, text):
+        """A path is below the repository, too; a name without / is beside the experiment's files."""
+        return str(ROOT / _expanded(text)) if "/" in text else text
+
+    @field_validator("execution_mode", "modeling_suite", "log_level", mode="before")
+    @classmethod
+    def _in_any_case(cls, text, info: ValidationInfo):
+        choices = get_args(cls.model_fields[info.field_name].annotation)
+        return next((choice for choice in choices if choice.lower() == text.lower()), text)
 
     execution_mode: Literal["local"] = Field("local", description="where runs are started: local")
     local_data_path: Path = Field(Path("local"), description="folder of local runs: bucket/ and logs/")
@@ -107,10 +122,10 @@ def read_sourced_settings(environ: Mapping[str, str] = os.environ) -> Sourced:
 
 
 def env_file(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the .env file in use; ENV_FILE names another."""
+    """Return the .env file in use: that of the repository, or the one that ENV_FILE names."""
     if environ.get("ENV_FILE") and not Path(environ["ENV_FILE"]).is_file():
         raise UserError(f"ENV_FILE={environ['ENV_FILE']}: no such file")
-    return Path(environ.get("ENV_FILE") or ".env")
+    return Path(environ.get("ENV_FILE") or ROOT / ".env")
 
 
 def read_env_file(path: Path) -> dict[str, str]:
@@ -120,14 +135,15 @@ def read_env_file(path: Path) -> dict[str, str]:
         with open(path, encoding="utf-8") as file:
             for binding in parse_stream(file):
                 if binding.error or (binding.key is not None and binding.value is None):
+                    broken = binding.original
                     raise UserError(
-                        f"{path}:{binding.original.line}: {_name_in(binding.original.string)} is not "
-                        "NAME=value; mend or delete the line"
+                        f"{nearest(path)}:{broken.line}: {_name_in(broken.string)} is not NAME=value; "
+                        "mend or delete the line"
                     )
                 if binding.key is not None:
                     values[binding.key] = binding.value
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
+        raise UserError(f"{nearest(path)}: cannot be read ({error})") from None
     return values
 
 
@@ -141,7 +157,32 @@ def _name_in(line: str) -> str:
 def _mistake(error: dict, sources: dict[str, str]) -> str:
     name = str(error["loc"][0])
     hint = "; this version runs on this machine only" if name == "execution_mode" else ""
-    return f'{name.upper()}="{error["input"]}" (from {sources[name]}): {error["msg"]}{hint}'
+    return f'{name.upper()}="{error["input"]}" (from {sources[name]}): {_allowed(name, error)}{hint}'
+
+
+def _allowed(name: str, error: dict) -> str:
+    """Return what a setting takes in plain words; those of pydantic are for programmers."""
+    field = Settings.model_fields[name]
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    if error["type"] == "literal_error":
+        *others, last = get_args(field.annotation)
+        return f"use {', '.join(others)} or {last}" if others else f"use {last}"
+    if field.annotation is bool:
+        return "use true or false"
+    limits = {type(limit).__name__: limit for limit in field.metadata}
+    most = f" to {limits['Le'].le}" if "Le" in limits else ""
+    return f"a whole number from {limits['Ge'].ge}{most}"
+
+
+def _expanded(text: str) -> str:
+    """Put in ~ and $VARIABLES; a shell does so only where they are not quoted, and never in .env."""
+    try:
+        return os.path.expanduser(Template(text).substitute(os.environ))
+    except KeyError as error:
+        raise ValueError(f"${error.args[0]} is not set in the environment") from None
+    except ValueError:
+        raise ValueError("after $ the name of a variable is needed; $$ stands for $ itself") from None
 
 
 def unknown_hint(name: str) -> str:

@@ -1,50 +1,47 @@
 """Deleting what can be made again, half-written files, and local runs when asked."""
 
+import contextlib
+import os
 import shutil
 import time
 from pathlib import Path
 
 from ops.failures import UserError
-from ops.run_files import find_runs
-from ops.settings import Settings
+from ops.names import check_exp_id
+from ops.run_files import LocalRun, find_runs
+from ops.settings import ROOT, Settings
+from ops.shown import counted, nearest
 
 LEFTOVER_SECONDS = 86_400
-CACHES = ("__pycache__", ".pytest_cache", ".ruff_cache")
-ROOT = Path(__file__).resolve().parents[1]
+CACHES = {"__pycache__", ".pytest_cache", ".ruff_cache"}
+NOT_OURS = {".git", ".venv"}
 
 
-def remove_caches(dry_run: bool) -> None:
-    """Delete the caches of Python and its tools below the repository."""
-    for name in CACHES:
-        for folder in ROOT.rglob(name):
-            if ".venv" not in folder.parts and folder.is_dir():
-                _remove(folder, dry_run)
+def clean(settings: Settings, runs: bool, exp_id: str, yes: bool, dry_run: bool) -> None:
+    """Delete caches, leftovers and, when asked, runs; whatever is refused is refused before all else."""
+    if exp_id and not runs:
+        raise UserError("--exp-id chooses among runs; add --runs, or leave it out")
+    if exp_id:
+        check_exp_id(exp_id)
+    chosen = _chosen_runs(settings, exp_id, yes, dry_run) if runs else []
+    _remove_caches(dry_run)
+    _remove_leftovers(settings, dry_run)
+    for run in chosen:
+        _remove_run(settings, run, dry_run)
 
 
-def remove_leftovers(settings: Settings, dry_run: bool) -> None:
-    """Delete what killed writers left half written; a younger file may still be somebody's."""
-    old = time.time() - LEFTOVER_SECONDS
-    for path in (settings.local_data_path / "bucket").rglob(".partial-*"):
-        if path.is_file() and path.stat().st_mtime < old:
-            print(f"{'would remove' if dry_run else 'removed'} {path}")
-            if not dry_run:
-                path.unlink(missing_ok=True)
-
-
-def remove_runs(settings: Settings, exp_id: str, yes: bool, dry_run: bool) -> None:
-    """Delete local runs with their results and logs, after showing them and asking."""
+def _chosen_runs(settings: Settings, exp_id: str, yes: bool, dry_run: bool) -> list[LocalRun]:
+    """Show the runs that are to go, and ask."""
     runs = find_runs(settings, exp_id)
     if not runs:
         print("no local runs")
-        return
     for run in runs:
-        print(f"{run.exp_id}  {run.run_id}  {len(run.results())} results, {len(run.outputs())} outputs")
-    if not dry_run and not yes and not _confirmed(f"delete these {len(runs)} runs for good? [y/N] "):
+        holds = f"{counted(len(run.results()), 'result')}, {counted(len(run.outputs()), 'output')}"
+        print(f"{run.exp_id}  {run.run_id}  {holds}")
+    question = f"delete {counted(len(runs), 'run')} for good? [y/N] "
+    if runs and not dry_run and not yes and not _confirmed(question):
         raise UserError("nothing deleted", exit_code=1)
-    for run in runs:
-        _remove(run.folder, dry_run)
-        if run.logs.is_dir():
-            _remove(run.logs, dry_run)
+    return runs
 
 
 def _confirmed(question: str) -> bool:
@@ -54,7 +51,61 @@ def _confirmed(question: str) -> bool:
         raise UserError("no terminal to ask on; add --yes") from None
 
 
-def _remove(folder: Path, dry_run: bool) -> None:
-    print(f"{'would remove' if dry_run else 'removed'} {folder}")
-    if not dry_run:
-        shutil.rmtree(folder)
+def _remove_caches(dry_run: bool) -> None:
+    """Delete the caches of Python and its tools below the repository.
+
+    Another process may delete them, too, or fill them again: what is left of one does no harm.
+    """
+    for parent, folders, _ in os.walk(ROOT):
+        for name in sorted(CACHES.intersection(folders)):
+            _tell(Path(parent, name), dry_run)
+            if not dry_run:
+                shutil.rmtree(Path(parent, name), ignore_errors=True)
+        folders[:] = [name for name in folders if name not in CACHES | NOT_OURS]
+
+
+def _remove_leftovers(settings: Settings, dry_run: bool) -> None:
+    """Delete what killed writers left half written; a younger file may still be somebody's."""
+    old = time.time() - LEFTOVER_SECONDS
+    for parent, _, files in os.walk(settings.local_data_path / "bucket"):
+        for path in (Path(parent, name) for name in files if name.startswith(".partial-")):
+            with contextlib.suppress(FileNotFoundError):  # its writer has finished just now
+                if path.stat().st_mtime < old:
+                    if not dry_run:
+                        path.unlink()
+                    _tell(path, dry_run)
+
+
+def _remove_run(settings: Settings, run: LocalRun, dry_run: bool) -> None:
+    """Delete a run and its logs, and the folders above that hold nothing else."""
+    tops = {run.folder: settings.local_data_path / "bucket", run.logs: settings.local_data_path / "logs"}
+    for folder, top in tops.items():
+        if not folder.is_dir():
+            continue
+        _tell(folder, dry_run)
+        if dry_run:
+            continue
+        try:
+            shutil.rmtree(folder, onerror=_unless_gone)
+        except OSError as error:
+            raise UserError(f"{nearest(folder)}: cannot be removed ({error.strerror})", exit_code=1) from None
+        _remove_empty_folders(folder.parent, top)
+
+
+def _unless_gone(function, path, caught) -> None:
+    if not isinstance(caught[1], FileNotFoundError):  # another `clean` may be at work
+        raise caught[1]
+
+
+def _remove_empty_folders(folder: Path, top: Path) -> None:
+    """Delete a folder and those above it as long as they are empty, but never `top`."""
+    while folder != top:
+        try:
+            folder.rmdir()
+        except OSError:  # not empty
+            return
+        folder = folder.parent
+
+
+def _tell(path: Path, dry_run: bool) -> None:
+    print(f"{'would remove' if dry_run else 'removed'} {nearest(path)}")

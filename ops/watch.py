@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from ops.failures import UserError
 from ops.run_files import LocalRun, find_runs, latest_run, read_json
 from ops.settings import Settings
+from ops.shown import console, counted, nearest
 
 NO_TABLES = ("report.html", "headline.json")
 
@@ -16,7 +16,7 @@ def show_runs(settings: Settings, exp_id: str = "") -> None:
     """Print every local run: when it was built, how far it came, and its newest outputs."""
     runs = find_runs(settings, exp_id)
     if not runs:
-        print(f"no runs below {settings.local_data_path}")
+        print(f"no runs below {nearest(settings.local_data_path)}")
         return
     table = Table(box=None, header_style="bold")
     for column in ("experiment", "run id", "built", "results", "state", "outputs"):
@@ -26,7 +26,7 @@ def show_runs(settings: Settings, exp_id: str = "") -> None:
             table.add_row(run.exp_id, run.run_id, *_row(run))
         except (UserError, KeyError, TypeError, AttributeError):  # no JSON, or JSON of something else
             table.add_row(run.exp_id, run.run_id, "", "", "damaged", "")
-    _console().print(table)
+    console().print(table)
 
 
 def _row(run: LocalRun) -> tuple[str, str, str, str]:
@@ -41,13 +41,18 @@ def _state(run: LocalRun, done: int, total: int) -> str:
     """Return how a run stands, for people."""
     if run.outputs():
         missing = run.headline(run.outputs()[-1]).get("missing", [])
-        return f"done, {len(missing)} missing" if missing else "done"
+        gone = set(range(total)) - run.results() - set(missing)
+        return ", ".join(
+            ["done"]
+            + ([f"{len(missing)} missing"] if missing else [])
+            + ([f"{counted(len(gone), 'result')} gone"] if gone else [])
+        )
     if done == total:
         return "no outputs yet"
     failed = [
         p for p in (run.folder / "summaries").glob("runner_*.json") if read_json(p).get("status") == "failed"
     ]
-    return f"{len(failed)} tasks failed" if failed else "unfinished"
+    return f"{counted(len(failed), 'task')} failed" if failed else "unfinished"
 
 
 def show_results(settings: Settings, exp_id: str, run_id: str = "") -> None:
@@ -57,7 +62,7 @@ def show_results(settings: Settings, exp_id: str, run_id: str = "") -> None:
     if not outputs:
         raise UserError(
             f"run {run.run_id} of {exp_id} has no outputs yet ({len(run.results())} of "
-            f"{run.manifest['num_workloads']} results); "
+            f"{counted(run.manifest['num_workloads'], 'result')}); "
             f"go on with: invoke run --exp-id {exp_id} --run-id {run.run_id}"
         )
     show_outputs(run, outputs[-1])
@@ -68,15 +73,16 @@ def show_outputs(run: LocalRun, folder: Path) -> None:
     summary = run.headline(folder)
     rows = summary.get("headline", [])
     if rows:
-        _console().print(_headline(rows, f"{run.exp_id}, run {run.run_id}"))
+        console().print(_headline(rows, f"{run.exp_id}, run {run.run_id}"))
     missing = summary.get("missing", [])
     if missing:
-        print(f"{len(missing)} results are missing: {', '.join(map(str, missing[:10]))}")
+        print(f"{counted(len(missing), 'result')} missing: {', '.join(map(str, missing[:10]))}")
     files = {entry["name"]: entry["bytes"] for entry in read_json(folder / "files.json")}
     tables = [name for name in files if "/" not in name and name not in NO_TABLES]
-    print(f"report   {folder / 'report.html'}")
-    print(f"charts   {folder / 'charts'} ({sum(name.startswith('charts/') for name in files)} pictures)")
-    print(f"tables   {folder}: {', '.join(sorted(tables))}")
+    pictures = counted(sum(name.startswith("charts/") for name in files), "picture")
+    print(f"report   {nearest(folder / 'report.html')}")
+    print(f"charts   {nearest(folder / 'charts')} ({pictures})")
+    print(f"tables   {nearest(folder)}: {', '.join(sorted(tables))}")
 
 
 def _headline(rows: list[dict], title: str) -> Table:
@@ -90,9 +96,3 @@ def _headline(rows: list[dict], title: str) -> Table:
         counts = [f"{row[name]:,.0f}" for name in ("low", "median", "high")]
         table.add_row(row["population"], row["series"], row["date"], *counts, row["note"])
     return table
-
-
-def _console() -> Console:
-    console = Console()
-    # in a pipe there is no width to fit to, and a cut-off run id helps nobody
-    return console if console.is_terminal else Console(width=200)

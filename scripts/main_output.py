@@ -36,11 +36,12 @@ def write_outputs(context: StageContext) -> None:
     with tempfile.TemporaryDirectory(prefix="outputs-") as folder:
         work = Path(folder)
         (work / "outputs").mkdir()
-        collector = Collector(
-            _output_configuration(context, files, manifest, work / "config"), work / "outputs"
-        )
+        output = _output_configuration(context, files, manifest, work / "config")
+        collector = Collector(output, work / "outputs")
         missing = _collect(context, files, manifest, collector, record)
         collected = collector.finish()
+        for note in collected.notes:
+            log.warning("%s", note)
         rows = headline(collected.panels)
         _draw(work / "outputs", collected, missing, rows, record)
         shown = {"headline": rows, "missing": sorted(missing)}

@@ -7,4 +7,5 @@ here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 if [[ -n "${FORECAST_REPO_DIR:-}" ]]; then
   export PYTHONPATH="$FORECAST_REPO_DIR${PYTHONPATH:+:$PYTHONPATH}"
 fi
-exec "${PYTHON:-python}" -u "$here/main_output.py"
+# where no virtual environment is active, Debian has python3 alone
+exec "${PYTHON:-$(command -v python || echo python3)}" -u "$here/main_output.py"

@@ -60,7 +60,7 @@ CALIBRATION: dict[str, Any] = {
 }
 
 OUTPUT: dict[str, Any] = {
-    "quantiles": {"selections": [0.05, 0.5, 0.95], "compartments": True, "transitions": ["S_to_I_total"]},
+    "quantiles": {"selections": [0.25, 0.5, 0.75], "compartments": True, "transitions": ["S_to_I_total"]},
     "trajectories": {"compartments": ["I_total"], "transitions": ["S_to_I_total"]},
     "posteriors": True,
 }

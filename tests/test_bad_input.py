@@ -548,6 +548,11 @@ MISTAKES = {
         [put("model", "timespan", "start_date", "2025-01-19")],
         ["modelset.yaml:13:", "fitted date 2025-01-11 is before the model's start_date 2025-01-19"],
     ),
+    "window that begins within an interval": (
+        calibrated,
+        [put("model", "timespan", "start_date", "2025-01-08")],
+        ["modelset.yaml:13:", "2025-01-11 stands for days from 2025-01-05 on, before the model's start_date"],
+    ),
     "window that ends within an interval": (
         calibrated,
         [
@@ -817,7 +822,12 @@ OBSERVED_MISTAKES = {
     "wrong weekday": (
         [],
         observed_without("2025-01-18", "2025-01-19"),
-        ["modelset.yaml:13:", "2025-01-19 (Sunday) is not reported with resample_frequency W-SAT"],
+        ["observed.csv:3: 2025-01-19 (Sunday) is not reported with resample_frequency W-SAT"],
+    ),
+    "semicolons": (
+        [],
+        OBSERVED.replace(",", ";"),
+        ["modelset.yaml:13:", "separated by semicolons; commas are needed"],
     ),
     "nothing but zeros for a relative distance": (
         [put(*CALIBRATION, "distance_function", "wmape")],
@@ -870,6 +880,10 @@ BUILDER = {
         {"EXP_ID": "trail"},
         ["no such experiment", '(did you mean "trial"?)', "there are: trial"],
     ),
+    "missing experiment of a group": (
+        {"EXP_ID": "flu/trial"},
+        ["experiments/flu/trial/config: no such experiment", '(did you mean "trial"?)', "there are: trial"],
+    ),
     "experiment id that climbs": ({"EXP_ID": "../trial"}, ['EXP_ID="../trial"', "no .."]),
     "experiment id with a space": ({"EXP_ID": "a trial"}, ['EXP_ID="a trial"', "letters, digits"]),
     "experiment id too long": ({"EXP_ID": "a" * 129}, ["129 characters; 128 at most"]),
@@ -910,11 +924,20 @@ def test_a_builder_with_a_wrong_setting_writes_nothing(tmp_path, name):
     assert not (tmp_path / "bucket").exists()
 
 
+def test_a_mistyped_experiment_is_told_with_those_of_every_group(tmp_path):
+    stages = Stages(tmp_path, simulated(), "flu/2026-w05")
+
+    line = refused(stages.run("builder", EXP_ID="flu/2026-w06"))
+
+    assert '(did you mean "flu/2026-w05"?); there are: flu/2026-w05' in line
+    assert "there are: flu/2026-w05" in refused(stages.run("builder", EXP_ID="other"))
+
+
 @pytest.mark.parametrize(
     ("make", "bends", "fragment"),
     [
         (simulated, rate("gama"), 'model.yaml:32: "gama" uses "gama"'),
-        (simulated, [put("model", "compartments", 1, "init", 3_000_000)], "people where there are"),
+        (simulated, [put("model", "compartments", 1, "init", 3_000_000)], 'in age group "18-64"'),
         (calibrated, [put(*CALIBRATION, "observed_data_path", "data/nope.csv")], "no file data/nope.csv"),
         (calibrated, prior(name="unifrom"), 'did you mean "uniform"'),
         (sampled, sampled_people(2, 3_000_000), "narrow the ranges"),

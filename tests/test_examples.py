@@ -18,7 +18,9 @@ from tests.test_tasks import INVOKE
 
 def invoke(folder, *words):
     kept = {n: os.environ[n] for n in ("PATH", "HOME", "LANG") if n in os.environ}
-    command = [*INVOKE, *words]
+    (folder / "empty.env").touch()
+    kept |= {"LOCAL_DATA_PATH": str(folder / "local"), "ENV_FILE": "empty.env"}
+    command = [*INVOKE, str(REPOSITORY), *words]
     done = subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -26,6 +26,7 @@ RUN = ("run", "--exp-id", "trial", "--run-id", RUN_ID)
 def untouched(tmp_path_factory):
     """A folder with a finished run of three inputs; tests work on copies."""
     operator = Operator(tmp_path_factory.mktemp("untouched"), sampled())
+    operator.invoke("stage", "builder", *RUN[1:])
     ended = operator.invoke(*RUN)
     assert ended.exit_code == 0, ended.output
     return operator
@@ -119,6 +120,7 @@ def test_a_terminated_run_stops_its_runners(tmp_path):
     experiment = simulated()
     experiment["model"]["simulation"]["n_sims"] = 200_000
     operator = Operator(tmp_path, experiment)
+    operator.invoke("stage", "builder", *RUN[1:])
     process = operator.start(*RUN, "--jobs", "1")
     wait_until(lambda: runners_of(tmp_path))
 
@@ -329,6 +331,7 @@ def test_cleaning_an_experiment_leaves_those_below_it_alone(finished):
     bucket = finished.folder / "local" / "bucket"
     below = bucket / "trial" / "2026-w05" / RUN_ID
     shutil.copytree(run_folder(finished), below)
+    finished.with_own_code()
 
     outside = [finished.invoke("clean", "--runs", "--yes", "--exp-id", e) for e in ("../../x", "/abs", "*")]
     cleaned = finished.invoke("clean", "--runs", "--yes", "--exp-id", "trial")

@@ -11,7 +11,7 @@ from modeling.build import DataPlaces, build_workloads
 from modeling.experiment import load_experiment
 from modeling.failures import UserError
 from modeling.sampling import parameter_sets
-from modeling.vocabulary.modelset import Sampling
+from modeling.vocabulary.sampling import Sampling
 from tests.experiments import POPULATIONS, sampled, write_repository
 
 SAMPLES = 40

@@ -35,7 +35,7 @@ def test_a_model_alone_becomes_one_ensemble_and_its_outputs(tmp_path):
         "files.json",
     }
     rows = read_table(outputs / "quantiles_transitions.csv.gz")
-    assert {row["quantile"] for row in rows} == {"0.05", "0.5", "0.95"}
+    assert {row["quantile"] for row in rows} == {"0.25", "0.5", "0.75"}
     assert all(float(row["S_to_I_total"]) >= 0 for row in rows)
     trajectories = read_table(outputs / "trajectories_compartments.csv.gz")
     assert {row["sim_id"] for row in trajectories} == {str(i) for i in range(6)}

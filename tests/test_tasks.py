@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,22 +16,41 @@ from invoke.loader import FilesystemLoader
 from tests.experiments import POPULATIONS, REPOSITORY, calibrated, sampled, simulated, write_repository
 from tests.stages import RUN_ID, Ended
 
-INVOKE = [sys.executable, "-m", "invoke", "--search-root", str(REPOSITORY)]
+INVOKE = [sys.executable, "-m", "invoke", "--search-root"]
 
 
 class Operator:
     """A working folder of its own with a forecasting repository, and invoke."""
 
     def __init__(self, folder: Path, experiment: dict):
-        self.folder = folder
+        self.folder, self.code = folder, REPOSITORY
         write_repository(folder / "local" / "forecast", experiment)
+        (folder / ".env").touch()
         kept = {n: os.environ[n] for n in ("PATH", "HOME", "LANG") if n in os.environ}
-        self.environ = {**kept, "EPYDEMIX_DATA_DIR": str(POPULATIONS), "TERM": "dumb"}
+        self.environ = {
+            **kept,
+            "ENV_FILE": str(folder / ".env"),
+            "LOCAL_DATA_PATH": str(folder / "local"),
+            "EPYDEMIX_DATA_DIR": str(POPULATIONS),
+            "TERM": "dumb",
+        }
 
-    def start(self, *words: str, **variables: str) -> subprocess.Popen:
+    def with_own_code(self) -> "Operator":
+        """Give the operator a checkout of their own, which is also where settings are looked for."""
+        self.code = self.folder
+        for name in ("ops", "scripts", "modeling"):
+            shutil.copytree(
+                REPOSITORY / name, self.folder / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        for name in ("tasks.py", ".env.example"):
+            shutil.copy(REPOSITORY / name, self.folder / name)
+        del self.environ["ENV_FILE"], self.environ["LOCAL_DATA_PATH"]
+        return self
+
+    def start(self, *words: str, cwd: Path | None = None, **variables: str) -> subprocess.Popen:
         return subprocess.Popen(
-            [*INVOKE, *words],
-            cwd=self.folder,
+            [*INVOKE, str(self.code), *words],
+            cwd=cwd or self.folder,
             env={**self.environ, **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -38,8 +58,8 @@ class Operator:
             text=True,
         )
 
-    def invoke(self, *words: str, **variables: str) -> Ended:
-        process = self.start(*words, **variables)
+    def invoke(self, *words: str, cwd: Path | None = None, **variables: str) -> Ended:
+        process = self.start(*words, cwd=cwd, **variables)
         output, _ = process.communicate(timeout=240)
         return Ended(process.returncode, output, output.strip().splitlines())
 
@@ -63,6 +83,7 @@ def test_every_task_has_a_flat_name_and_help_for_every_option(tasks):
         assert "." not in name
         assert (one.__doc__ or "").strip().endswith("."), name
         assert not [a for a, text in arguments.items() if not text], f"{name}: options without help"
+        assert not [a for a in one.get_arguments() if len(a.names) > 1], f"{name}: options of one letter"
 
 
 def test_the_readme_names_every_task(tasks):
@@ -111,7 +132,7 @@ def test_local_wins_over_every_other_mode(tmp_path):
 def test_a_dry_run_prints_commands_that_work_when_pasted_and_starts_nothing(tmp_path):
     operator = Operator(tmp_path, simulated())
 
-    ended = operator.invoke("run", "--exp-id", "trial", "--run-id", RUN_ID, "--dry-run")
+    ended = operator.invoke("run", "--exp-id", "trial", "--dry-run")
     commands = [line.removeprefix("+ ") for line in ended.lines if line.startswith("+ ")]
     nothing_ran = not (tmp_path / "local" / "bucket").exists()
     codes = [subprocess.call(["bash", "-c", c], cwd=tmp_path, env=operator.environ) for c in commands]
@@ -137,6 +158,7 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_resumes_without_redoing(tmp_path)
     experiment = sampled()
     experiment["modelset"]["sampling"]["parameters"]["R0"]["values"] = [1.1 + i / 10 for i in range(6)]
     operator = Operator(tmp_path, experiment)
+    operator.invoke("stage", "builder", "--exp-id", "trial", "--run-id", RUN_ID)
     process = operator.start("run", "--exp-id", "trial", "--run-id", RUN_ID, "--jobs", "1")
     deadline = time.monotonic() + 60
     while not operator.results() and time.monotonic() < deadline:
@@ -170,7 +192,7 @@ def test_failed_tasks_are_named_with_their_reason_and_the_way_on(tmp_path):
     assert "input_0001.pkl does not match" in ended.output
     assert "Go on with" in ended.last_line or "Mend it" in ended.last_line
     assert partial.exit_code == 0, partial.output
-    assert "1 results are missing: 1" in partial.output
+    assert "1 result missing: 1" in partial.output
 
 
 def test_stage_runs_one_input_some_or_all_that_are_pending(tmp_path):
@@ -192,7 +214,8 @@ def test_stage_runs_one_input_some_or_all_that_are_pending(tmp_path):
 def test_runs_and_results_tell_what_happened(tmp_path):
     operator = Operator(tmp_path, simulated())
     before = operator.invoke("runs")
-    operator.invoke("run", "--exp-id", "trial", "--run-id", RUN_ID, "--no-outputs")
+    for stage in ("builder", "runner"):
+        operator.invoke("stage", stage, "--exp-id", "trial", "--run-id", RUN_ID)
     unfinished = operator.invoke("runs")
     no_results = operator.invoke("results", "--exp-id", "trial")
     operator.invoke("stage", "output", "--exp-id", "trial", "--run-id", RUN_ID)
@@ -211,6 +234,12 @@ def test_runs_and_results_tell_what_happened(tmp_path):
     ("words", "said"),
     [
         (["run", "--exp-id", "trail"], 'did you mean "trial"'),
+        (["run"], "--exp-id is needed"),
+        (["stage", "builder"], "--exp-id is needed"),
+        (["results"], "--exp-id is needed"),
+        (["run", "--exp-id", "trial", "--run-id", RUN_ID], f"trial/{RUN_ID}: no such run; `invoke runs"),
+        (["stage", "builder", "--exp-id", "trial", "--jobs", "2"], "--jobs belongs to stage runner"),
+        (["clean", "--exp-id", "trial"], "add --runs"),
         (["run", "--exp-id", "../trial"], "no .."),
         (["run", "--exp-id", "trial", "--count", "two"], "--count two: a whole number is needed"),
         (["run", "--exp-id", "trial", "--run-id", "yesterday"], "a run id looks like"),
@@ -247,7 +276,8 @@ def test_validate_lists_every_mistake_with_its_line(tmp_path):
 def test_config_init_makes_a_private_env_file_once(tmp_path):
     operator = Operator(tmp_path, simulated())
 
-    first = operator.invoke("config-init")
+    (tmp_path / ".env").unlink()
+    first = operator.invoke("config-init", ENV_FILE=".env")
     second = operator.invoke("config-init")
     valid = operator.invoke("config-validate")
 
@@ -275,7 +305,13 @@ def test_config_show_tells_where_a_value_comes_from_and_masks_secrets(tmp_path):
     ("content", "said"),
     [
         ("LOG_LEVEL=INFO\nthis is no setting\n", ".env:2:"),
-        ("LOG_LEVEL=LOUD\nLOCAL_JOBS=-1\n", "LOCAL_JOBS"),
+        ("LOG_LEVEL=LOUD\n", 'LOG_LEVEL="LOUD" (from .env): use DEBUG, INFO, WARNING or ERROR'),
+        ("LOG_LEVEL=LOUD\nLOCAL_JOBS=-1\n", 'LOCAL_JOBS="-1" (from .env): a whole number from 0;'),
+        ("MAX_RETRY_COUNT=x\n", "(from .env): a whole number from 0 to 10"),
+        ("STORAGE_VERBOSE=maybe\n", "(from .env): use true or false"),
+        ("DIR_PREFIX=a/../b\n", "(from .env): a path inside the bucket, such as flu/2026/"),
+        ("FORECAST_REPO_DIR=$NOWHERE/runs\n", "$NOWHERE is not set in the environment"),
+        ("FORECAST_REPO_DIR=$/runs\n", "$$ stands for $ itself"),
         ('LOG_LEVEL="INFO\n', ".env:1:"),
     ],
 )
@@ -296,36 +332,6 @@ def test_a_quoted_tilde_means_the_home_folder(tmp_path):
     ended = operator.invoke("config-show", LOCAL_DATA_PATH="~/runs", HOME="/nowhere")
 
     assert re.search(r"LOCAL_DATA_PATH +/nowhere/runs +environment", ended.output)
-
-
-def test_clean_deletes_runs_only_when_told_yes(tmp_path):
-    operator = Operator(tmp_path, simulated())
-    operator.invoke("run", "--exp-id", "trial", "--no-outputs")
-
-    asked = operator.invoke("clean", "--runs")
-    still_there = operator.results()
-    operator.invoke("clean", "--runs", "--yes", "--exp-id", "trial")
-
-    assert asked.exit_code == 2
-    assert "add --yes" in asked.last_line
-    assert still_there
-    assert not operator.results()
-
-
-def test_clean_removes_half_written_files_of_yesterday_and_leaves_those_of_now(tmp_path):
-    operator = Operator(tmp_path, simulated())
-    folder = tmp_path / "local" / "bucket" / "trial"
-    folder.mkdir(parents=True)
-    old, young = folder / ".partial-1-aa", folder / ".partial-2-bb"
-    for path in (old, young):
-        path.write_bytes(b"half")
-    os.utime(old, (0, 0))
-
-    ended = operator.invoke("clean")
-
-    assert ended.exit_code == 0
-    assert not old.exists()
-    assert young.exists()
 
 
 def test_make_forwards_to_invoke():

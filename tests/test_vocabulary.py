@@ -9,7 +9,7 @@ import yaml
 from modeling.experiment import load_experiment
 from modeling.failures import UserError
 from modeling.vocabulary import Model, Modelset, Output
-from modeling.vocabulary.modelset import parse_duration_seconds
+from modeling.vocabulary.strategy import parse_duration_seconds
 from modeling.yaml_source import read_yaml
 from tests.experiments import calibrated, sampled, simulated, write_repository
 

@@ -13,12 +13,12 @@ from pydantic import Field, field_validator
 
 from modeling.expressions import check_names, names_in, parse_expression
 from modeling.failures import UserError, did_you_mean, listed
+from modeling.intervals import FREQUENCY
 from modeling.vocabulary.base import Meta, Piece, Problems
 from modeling.vocabulary.effects import Intervention, Seasonality, Vaccination
 from modeling.workload import EIGENVALUE
 
 NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
-FREQUENCY = r"([1-9][0-9]{0,2})?(D|W|W-(MON|TUE|WED|THU|FRI|SAT|SUN))|MS|ME"
 OLDEST_AGE = 84  # the last age of epydemix-data is 84+
 
 
@@ -33,7 +33,7 @@ class Timespan(Piece):
 class Simulation(Piece):
     """How many trajectories, and the dates on which they are reported."""
 
-    n_sims: int | None = Field(10, ge=1, le=10_000_000, description="trajectories a parameter set")
+    n_sims: int | None = Field(None, ge=1, le=10_000_000, description="trajectories a parameter set")
     resample_frequency: str | None = Field(None, description="D, W-SAT, ...; every time step without it")
 
     @field_validator("resample_frequency")
@@ -45,7 +45,7 @@ class Simulation(Piece):
 
     @property
     def trajectories(self) -> int:
-        return 10 if self.n_sims is None else self.n_sims
+        return self.n_sims or 10
 
 
 class PopulationChoice(Piece):
@@ -188,6 +188,15 @@ class Model(Piece):
     vaccination: Vaccination | None = None
     seasonality: Seasonality | None = None
     interventions: list[Intervention] | None = None
+
+    @property
+    def trajectories(self) -> int:
+        """Return how many trajectories a parameter set has."""
+        return (self.simulation or Simulation()).trajectories
+
+    @property
+    def resample_frequency(self) -> str | None:
+        return self.simulation.resample_frequency if self.simulation else None
 
     @property
     def compartment_ids(self) -> list[str]:

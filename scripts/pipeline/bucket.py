@@ -64,7 +64,7 @@ class BucketStorage(Storage):
                 **self._common,
             )
 
-        return self._publish(name, upload, _crc32c(data), overwrite)
+        return self._publish(name, upload, (_crc32c(data), len(data)), overwrite)
 
     def save_file(self, name: str, path: Path) -> None:
         checksum = google_crc32c.Checksum()
@@ -77,7 +77,8 @@ class BucketStorage(Storage):
                 str(path), checksum="crc32c", if_generation_match=generation, **self._common
             )
 
-        self._publish(name, upload, _base64(checksum.digest()), overwrite=True)
+        content = (_base64(checksum.digest()), path.stat().st_size)
+        self._publish(name, upload, content, overwrite=True)
 
     def load_bytes(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         whole = start == 0 and length is None
@@ -128,10 +129,13 @@ class BucketStorage(Storage):
         check_name(name)
         return self._bucket.blob(name)
 
-    def _publish(self, name: str, upload, crc32c: str, overwrite: bool) -> bool:
-        """Upload against the generation that is there, so that no concurrent write is lost unseen."""
+    def _publish(self, name: str, upload, content: tuple[str, int], overwrite: bool) -> bool:
+        """Upload against the generation that is there, so that no concurrent write is lost unseen.
+
+        `content` is checksum and size of what is uploaded, to recognise it in the bucket.
+        """
         generation = 0  # most names are new, so one request suffices
-        deadline, sessions = time.monotonic() + self._retry_seconds, UPLOAD_SESSIONS
+        deadline, sessions, conflicts = time.monotonic() + self._retry_seconds, UPLOAD_SESSIONS, 0
         with _translated(self.get_path(name)):
             while True:
                 try:
@@ -139,11 +143,14 @@ class BucketStorage(Storage):
                     break
                 except api.PreconditionFailed:
                     there = self._bucket.get_blob(name, **self._common)
-                    if there is not None and there.crc32c == crc32c:
+                    if there is not None and (there.crc32c, there.size) == content:
                         break  # our own earlier try, whose answer was lost, or the same content
                     if there is not None and not overwrite:
                         return False
                     generation = there.generation if there is not None else 0
+                    conflicts += 1
+                    if conflicts == 1:
+                        continue  # no contention, only the object that is overwritten
                 except api.GoogleAPICallError as error:
                     # 404 and 410: the session of a large upload was lost, and it begins again
                     if error.code not in (404, 410) or _is_about_the_bucket(error) or not sessions:

@@ -71,7 +71,7 @@ class RunRecord:
             stages=list(times),
             packages=self.packages,
             tables=[(path.name, path.stat().st_size) for path in collected.files],
-            notes=self.cut_short,
+            notes=[*collected.notes, *self.cut_short],
             headline=headline,
         )
 

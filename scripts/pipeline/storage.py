@@ -9,7 +9,8 @@ import os
 import secrets
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,7 @@ from pipeline.failures import disk_failure
 log = logging.getLogger(__name__)
 
 THREADS = 16
+READ_AHEAD_BYTES = 256 << 20
 _PARTIAL = ".partial-"
 
 
@@ -85,12 +87,13 @@ class Storage(ABC):
     def save_many(self, files: Iterable[tuple[str, bytes]]) -> int:
         """Write many files at once and return how many; only THREADS of them are in memory."""
         saved = 0
-        for _ in _in_parallel(lambda file: self.save_bytes(*file), files):
+        for _ in self._each(lambda file: self.save_bytes(*file), files, lambda: THREADS):
             saved += 1
         return saved
 
     def load_many(self, names: Iterable[str]) -> Iterator[tuple[str, bytes | MissingFile]]:
-        """Yield the files in the order of their names, a few of them read ahead."""
+        """Yield the files in the order asked for, some read ahead: fewer the larger they are."""
+        largest = READ_AHEAD_BYTES  # until the first one shows how large they are
 
         def load(name: str) -> tuple[str, bytes | MissingFile]:
             try:
@@ -98,7 +101,17 @@ class Storage(ABC):
             except MissingFile as missing:
                 return name, missing
 
-        yield from _in_parallel(load, names)
+        def at_once() -> int:
+            return min(THREADS, max(1, READ_AHEAD_BYTES // largest))
+
+        seen = 1
+        for name, data in self._each(load, names, at_once):
+            largest = seen = max(seen, 0 if isinstance(data, MissingFile) else len(data))
+            yield name, data
+
+    def _each(self, function, items: Iterable, at_once: Callable[[], int]) -> Iterator:
+        """Yield function(item) in order, some of them begun ahead."""
+        return _in_parallel(function, items, at_once)
 
 
 def check_name(name: str) -> None:
@@ -116,15 +129,18 @@ def check_prefix(prefix: str) -> None:
         check_name(folder)
 
 
-def _in_parallel(function, items: Iterable) -> Iterator:
-    """Yield function(item) in order, with at most THREADS calls begun and not yet taken."""
+def _in_parallel(function, items: Iterable, at_once: Callable[[], int]) -> Iterator:
+    """Yield function(item) in order, with at most at_once() calls begun and not yet taken."""
     items = iter(items)
     with ThreadPoolExecutor(THREADS) as pool:
-        waiting: list[Future] = [pool.submit(function, item) for item in islice(items, THREADS)]
+        waiting: deque[Future] = deque()
         try:
-            while waiting:
-                yield waiting.pop(0).result()
-                waiting += [pool.submit(function, item) for item in islice(items, 1)]
+            while True:
+                more = islice(items, max(0, at_once() - len(waiting)))
+                waiting += [pool.submit(function, item) for item in more]
+                if not waiting:
+                    return
+                yield waiting.popleft().result()
         finally:
             for future in waiting:
                 future.cancel()
@@ -188,6 +204,9 @@ class FolderStorage(Storage):
     def get_path(self, name: str = "") -> str:
         check_prefix(name)
         return str(self.folder / name)
+
+    def _each(self, function, items: Iterable, at_once: Callable[[], int]) -> Iterator:
+        return map(function, items)  # a disk answers sooner than a thread starts
 
     def _file(self, name: str) -> Path:
         check_name(name)

@@ -1,0 +1,153 @@
+"""What an experiment may ask for, and yet hardly means: stage A warns, and goes on.
+
+What is wrong for certain is in the `problems` of each piece of the vocabulary.
+"""
+
+import datetime
+import math
+from collections.abc import Iterator
+
+from modeling.failures import listed
+from modeling.intervals import intervals
+from modeling.vocabulary.base import Location
+from modeling.vocabulary.model import Model
+from modeling.vocabulary.sampling import Sampling
+
+Doubts = Iterator[tuple[str, Location, str]]  # kind of file, where in it, and what
+
+STEP_SECONDS = 1e-4  # of one time step of a small model on one core
+LONG_HOURS = 24  # on one core
+COUNT_BYTES = 4
+LARGE_GIB = 16  # of the trajectories of one workload
+
+
+def doubts(experiment, populations: int, parts: int) -> Doubts:
+    """Yield what a person should know about an experiment before it runs.
+
+    Parameters
+    ----------
+    experiment : modeling.experiment.Experiment
+    populations : int
+        How many there are, with "all" counted in full.
+    parts : int
+        Into how many workloads a single ensemble is split.
+    """
+    yield from _partial_intervals(experiment)
+    yield from _ones(experiment)
+    yield from _extreme_quantiles(experiment)
+    yield from _much_work(experiment, populations, parts)
+
+
+def _partial_intervals(experiment) -> Doubts:
+    model = experiment.model
+    start, end, frequency = _start(experiment), model.timespan.end_date, model.resample_frequency
+    if frequency is None or start is None or start > end:
+        return
+    reported = intervals(start, end, model.timespan.delta_t, frequency)
+    early, late = reported[0][0] < start, reported[-1][1] > end
+    if not (early or late):
+        return
+    cut = [reported[0]] * early + [reported[-1]] * (late and (len(reported) > 1 or not early))
+    spans = " and ".join(f"{a} to {b}" for a, b in cut)
+    earlier = f"start on {cut[0][0]}"
+    weeks = frequency.partition("W")[0]
+    if weeks.isdigit() and int(weeks) > 1:  # the first of several weeks together is always cut
+        earlier = f"use resample_frequency {7 * int(weeks)}D"
+    mend = [earlier] * early + [f"end on {cut[-1][1]}"] * late
+    done = "tables, charts and headline leave that out"
+    if len(cut) == len(reported):
+        done = "nothing else is reported, so its counts are those of fewer days"
+    yield (
+        "model",
+        ("timespan",),
+        f"the model runs from {start} to {end} and holds only a part of {spans} "
+        f"(resample_frequency {frequency}); {done}; to have it whole, {' and '.join(mend)}",
+    )
+
+
+def _start(experiment) -> datetime.date | None:
+    """Return the first simulated day; None where each parameter set has its own."""
+    start, calibration = experiment.model.timespan.start_date, _calibration(experiment)
+    if start == "calibrated" and calibration is not None:
+        return calibration.start_date.reference_date
+    return start if isinstance(start, datetime.date) else None
+
+
+def _calibration(experiment):
+    return experiment.modelset.calibration if experiment.modelset else None
+
+
+def _ones(experiment) -> Doubts:
+    """Doubt 1.0: shares end below it, so that it is one person and not everybody."""
+    for index, compartment in enumerate(experiment.sources["model"].data["model"]["compartments"]):
+        init = compartment.get("init")
+        if any(isinstance(v, float) and v == 1 for v in (init if isinstance(init, list) else [init])):
+            yield (
+                "model",
+                ("compartments", index, "init"),
+                f"init 1.0 of {compartment['id']} means one person, not everybody: 1 and more are people, "
+                "below 1 are shares; write 1 for a person, default for everybody who is not elsewhere",
+            )
+
+
+def _extreme_quantiles(experiment) -> Doubts:
+    wanted, calibration = experiment.output.quantiles, _calibration(experiment)
+    if wanted is None:
+        return
+    count, source = experiment.model.trajectories, "simulation.n_sims"
+    if calibration is not None:
+        if calibration.projection is None:
+            return
+        count, source = calibration.projection.n_trajectories, "projection.n_trajectories"
+    extreme = [q for q in wanted.selections if 0 < q < 1 and min(q, 1 - q) * count < 1 - 1e-9]
+    if extreme:
+        needed = math.ceil(1 / min(min(q, 1 - q) for q in extreme) - 1e-9)
+        named = "output" in experiment.sources
+        yield (
+            "output" if named else "model",
+            ("quantiles", "selections") if named else ("simulation",),
+            f"quantiles {listed(f'{q:g}' for q in extreme)} of {count} trajectories say little more than "
+            f"the lowest and highest trajectory; set {source} to {needed} or more, or leave them out",
+        )
+
+
+def _much_work(experiment, populations: int, parts: int) -> Doubts:
+    model, calibration = experiment.model, _calibration(experiment)
+    start = _start(experiment) or experiment.modelset.sampling.start_date.reference_date
+    if start > model.timespan.end_date:
+        return
+    steps = ((model.timespan.end_date - start).days + 1) / model.timespan.delta_t
+    kept = simulations = model.trajectories
+    kind, at = "model", ("simulation", "n_sims")
+    if calibration is not None:
+        options = calibration.strategy.options
+        kind, at = "modelset", ("calibration", "strategy")
+        kept = calibration.projection.n_trajectories if calibration.projection else 0
+        # each particle takes one simulation at least; how many are refused is not known yet
+        simulations = kept + getattr(options, "Nsim", 0)
+        simulations += getattr(options, "num_particles", 0) * getattr(options, "num_generations", 1)
+    elif experiment.modelset is not None:
+        simulations *= _set_count(experiment.modelset.sampling)
+    hours = simulations * populations * steps * STEP_SECONDS / 3600
+    if hours > LONG_HOURS:
+        yield (
+            kind,
+            at,
+            f"{simulations * populations:,} simulations of {steps:,.0f} steps take about {hours:,.0f} hours "
+            "of one core, or more; ask for fewer, or spread them over many machines",
+        )
+    frequency = model.resample_frequency
+    dates = intervals(start, model.timespan.end_date, model.timespan.delta_t, frequency) if frequency else ()
+    gibibytes = kept / parts * (len(dates) or steps) * _series(model) * COUNT_BYTES / 2**30
+    if gibibytes > LARGE_GIB:
+        yield kind, at, f"the {kept:,} trajectories of one result need about {gibibytes:,.0f} GiB of memory"
+
+
+def _set_count(sampling: Sampling) -> int:
+    named = sampling.grid.parameters if sampling.grid else []
+    points = math.prod(len(sampling.parameters[name].values) for name in named)
+    return points * (sampling.hypercube.n_samples if sampling.hypercube else 1)
+
+
+def _series(model: Model) -> int:
+    return (len(model.compartments) + len(model.transition_names)) * (len(model.population.age_groups) + 1)

@@ -1,0 +1,143 @@
+"""`modelset.calibration`: priors, observed data, strategy and projection."""
+
+import datetime
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from modeling.failures import UserError, did_you_mean
+from modeling.vocabulary.base import Piece, Problems
+from modeling.vocabulary.distribution import DateParameter, Distribution
+from modeling.vocabulary.model import Model
+from modeling.vocabulary.strategy import Strategy
+from modeling.vocabulary.varied import name_problems, unit_problems
+
+MOST_WHOLE_NUMBERS = 100_000
+
+
+class Comparison(Piece):
+    """Which observed column the sum of which transitions is compared with."""
+
+    observed_value_column: str
+    observed_date_column: str
+    observed_location_column: str = "geo_value"
+    simulation: list[str] = Field(min_length=1, description="e.g. [I_to_R_total]")
+
+
+class FittingWindow(Piece):
+    start_date: datetime.date
+    end_date: datetime.date
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "FittingWindow":
+        if self.end_date <= self.start_date:
+            raise ValueError(f"end_date {self.end_date} must be after start_date {self.start_date}")
+        return self
+
+
+class Prior(Piece):
+    prior: Distribution
+
+
+class Projection(Piece):
+    n_trajectories: int = Field(ge=1, le=1_000_000, description="trajectories drawn from the posterior")
+    generation_number: int | None = Field(None, ge=0, description="SMC generation; the last without it")
+
+
+class Calibration(Piece):
+    """Priors, observed data, strategy and projection."""
+
+    strategy: Strategy
+    distance_function: Literal["rmse", "wmape", "mae", "mape"] = "rmse"
+    observed_data_path: str
+    comparison: list[Comparison] = Field(min_length=1)
+    start_date: DateParameter | None = None
+    parameters: dict[str, Prior] | None = None
+    compartments: dict[str, Prior] | None = None
+    fitting_window: FittingWindow
+    projection: Projection | None = None
+
+    def priors(self) -> dict[str, Distribution]:
+        """Return every prior by name: parameters, compartments, then start_date."""
+        found = {name: p.prior for name, p in (self.parameters or {}).items()}
+        found |= {name: p.prior for name, p in (self.compartments or {}).items()}
+        if self.start_date is not None and self.start_date.prior is not None:
+            found["start_date"] = self.start_date.prior
+        return found
+
+    def problems(self, model: Model) -> Problems:
+        yield from name_problems(model, "calibrated", self.parameters, self.compartments, self.start_date)
+        if not self.priors():
+            yield (), "nothing to calibrate: give a prior to a parameter, a compartment or start_date"
+        for section in ("parameters", "compartments"):
+            for name, prior in (getattr(self, section) or {}).items():
+                yield from self._prior_problems(prior.prior, (section, name, "prior"))
+        for name, prior in (self.compartments or {}).items():
+            yield from unit_problems(prior.prior, ("compartments", name, "prior"))
+        yield from self._start_date_problems(model)
+        transitions = [
+            f"{t}_{g}" for t in model.transition_names for g in (*model.population.age_groups, "total")
+        ]
+        for index, comparison in enumerate(self.comparison):
+            for position, name in enumerate(comparison.simulation):
+                if name in comparison.simulation[:position]:
+                    yield ("comparison", index, "simulation"), f'"{name}" stands twice; keep one'
+                if name not in transitions:
+                    yield (
+                        ("comparison", index, "simulation"),
+                        (
+                            f'"{name}" is not a transition of the model{did_you_mean(name, transitions)}; '
+                            "write source_to_target_total"
+                        ),
+                    )
+        window = self.fitting_window
+        if window.end_date > model.timespan.end_date:
+            yield (
+                ("fitting_window", "end_date"),
+                (
+                    f"the fitting window ends {window.end_date}, "
+                    f"after the model's end_date {model.timespan.end_date}"
+                ),
+            )
+        generation = self.projection.generation_number if self.projection else None
+        generations = getattr(self.strategy.options, "num_generations", 1)
+        if generation is not None and generation >= generations:
+            yield (
+                ("projection", "generation_number"),
+                f"generation {generation} of {generations}; they count from 0",
+            )
+
+    def _prior_problems(self, prior: Distribution, at: tuple) -> Problems:
+        try:
+            frozen = prior.frozen()
+        except UserError as error:
+            yield at, str(error)
+            return
+        low, high = frozen.support()
+        # epydemix's perturbation of whole numbers lists every one that can be
+        if self.strategy.name == "smc" and not hasattr(frozen, "pdf") and high - low > MOST_WHOLE_NUMBERS:
+            yield at, f"{prior.name} has too many values for smc ({low:g} to {high:g}); use a bounded prior"
+
+    def _start_date_problems(self, model: Model) -> Problems:
+        if self.start_date is None:
+            return
+        if self.start_date.prior is None:
+            yield ("start_date",), 'a calibrated start_date needs "prior"'
+            return
+        if problems := list(self._prior_problems(self.start_date.prior, ("start_date", "prior"))):
+            yield from problems
+            return
+        low, high = self.start_date.prior.frozen().support()
+        if low < 0:
+            yield ("start_date", "prior"), f"days after the reference date cannot be negative ({low:g})"
+            return
+        days_left = (self.fitting_window.end_date - self.start_date.reference_date).days
+        if high > days_left:
+            yield (
+                ("start_date", "prior"),
+                (
+                    f"the start date can be {high:g} days after {self.start_date.reference_date}, "
+                    f"past the end of the fitting window {self.fitting_window.end_date}; "
+                    f"lower the prior's upper bound to {days_left}"
+                ),
+            )

@@ -1,0 +1,49 @@
+"""What sampling and calibration have in common: names the model marks, and their distributions."""
+
+from modeling.failures import UserError, did_you_mean
+from modeling.vocabulary.base import Problems
+from modeling.vocabulary.distribution import Distribution
+from modeling.vocabulary.model import Model
+
+SHARES_AND_PEOPLE = "goes from shares of the people (below 1) to numbers of people (1 and more); keep to one"
+
+
+def name_problems(model: Model, word: str, parameters, compartments, start_date) -> Problems:
+    """What the model marks as sampled or calibrated must be given here, and nothing else."""
+    given = {*(parameters or {}), *(compartments or {})} | ({"start_date"} if start_date else set())
+    marked = model.marked(word)
+    for section, names, known in (
+        ("parameters", parameters or {}, model.parameters),
+        ("compartments", compartments or {}, model.compartment_ids),
+    ):
+        for name in names:
+            if name not in known:
+                kind = section.removesuffix("s")
+                yield (section, name), f'"{name}" is not a {kind} of the model{did_you_mean(name, known)}'
+            elif name not in marked:
+                key = "type" if section == "parameters" else "init"
+                yield (section, name), f'"{name}" is given here, so the model must say "{key}: {word}"'
+    if start_date and "start_date" not in marked:
+        yield (
+            ("start_date",),
+            f'start_date is given here, so the model\'s timespan must say "start_date: {word}"',
+        )
+    for name in sorted(marked - given):
+        yield (), f'the model says that "{name}" is {word}, but it is not given here'
+
+
+def distribution_problems(distribution: Distribution, at: tuple) -> Problems:
+    try:
+        distribution.frozen()
+    except UserError as error:
+        yield at, str(error)
+
+
+def unit_problems(distribution: Distribution, at: tuple) -> Problems:
+    """A start of 0.99 is nearly everybody and one of 1.01 a single person: no prior may hold both."""
+    try:
+        low, high = distribution.frozen().ppf([1e-6, 1 - 1e-6])
+    except UserError:
+        return  # said above
+    if low < 1 < high:
+        yield at, f"{low:.3g} to {high:.3g} {SHARES_AND_PEOPLE}"

@@ -1,0 +1,48 @@
+"""Whether the folders and files that settings name are there, and runs can be written."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from ops.failures import UserError
+from ops.settings import Settings
+from ops.shown import nearest
+
+
+def missing_places(settings: Settings) -> list[str]:
+    """Return a line for each folder or file that a setting names and that cannot be used."""
+    folders = {
+        "FORECAST_REPO_DIR": settings.forecast_repo_dir,
+        "EPYDEMIX_DATA_DIR": settings.epydemix_data_dir,
+    }
+    problems = [
+        f"{name}={nearest(folder)}: no such folder; make it, or mend the setting"
+        for name, folder in folders.items()
+        if folder is not None and not os.path.isdir(folder)
+    ]
+    output = Path(settings.output_config_file)
+    if output.is_absolute() and not os.path.isfile(output):
+        problems.append(f"OUTPUT_CONFIG_FILE={nearest(output)}: no such file")
+    try:
+        check_writable(settings)
+    except UserError as error:
+        problems.append(str(error))
+    return problems
+
+
+def check_writable(settings: Settings) -> None:
+    """Refuse a LOCAL_DATA_PATH that cannot be made or written; a probe is made beside it and removed.
+
+    Permissions alone do not tell: /proc denies nothing, and still takes no folder.
+    """
+    path = settings.local_data_path
+    there = next(p for p in (path, *path.parents) if os.path.exists(p))
+    try:
+        with tempfile.TemporaryDirectory(prefix=".probe-", dir=there):
+            pass
+    except OSError as error:
+        reason = "a file stands where a folder is needed" if there.is_file() else error.strerror
+        raise UserError(
+            f"LOCAL_DATA_PATH={nearest(path)}: nothing can be written in {there} ({reason}); "
+            "name another folder"
+        ) from None

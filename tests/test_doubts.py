@@ -1,0 +1,131 @@
+"""What an experiment hardly means is warned about once, in one line; what is usual is not."""
+
+import pytest
+
+from tests.experiments import EXAMPLES, OBSERVED, POPULATIONS, calibrated, sampled, simulated
+from tests.stages import Stages
+
+
+def warnings_of(tmp_path, experiment, observed=OBSERVED) -> list[str]:
+    stages = Stages(tmp_path, experiment)
+    (tmp_path / "forecast" / "data" / "observed.csv").write_text(observed)
+    ended = stages.run("builder")
+    assert ended.exit_code == 0, ended.output
+    return [line.partition("warning: ")[2] for line in ended.lines if "warning" in line]
+
+
+def plain(make=simulated, start="2025-01-05", end="2025-02-15", frequency="W-SAT"):
+    experiment = make()
+    experiment["model"]["timespan"] |= {"start_date": start, "end_date": end}
+    experiment["model"]["simulation"]["resample_frequency"] = frequency
+    return experiment
+
+
+@pytest.mark.parametrize("make", [simulated, sampled, calibrated])
+def test_a_usual_experiment_is_not_doubted(tmp_path, make):
+    assert warnings_of(tmp_path, plain(make)) == []
+
+
+@pytest.mark.parametrize("exp_id", ["demo", "scenarios"])
+def test_the_examples_are_not_doubted(tmp_path, exp_id):
+    variables = {"FORECAST_REPO_DIR": str(EXAMPLES), "EPYDEMIX_DATA_DIR": str(POPULATIONS)}
+
+    ended = Stages(tmp_path, simulated(), exp_id, **variables).run("builder")
+
+    assert ended.exit_code == 0
+    assert "warning" not in ended.output
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "frequency", "cut", "mend"),
+    [
+        ("2025-01-08", "2025-02-15", "W-SAT", "2025-01-05 to 2025-01-11", "start on 2025-01-05"),
+        ("2025-01-05", "2025-02-11", "W-SAT", "2025-02-09 to 2025-02-15", "end on 2025-02-15"),
+        ("2025-01-05", "2025-02-11", "7D", "2025-02-09 to 2025-02-15", "end on 2025-02-15"),
+        (
+            "2025-01-05",
+            "2025-02-11",
+            "2W-SAT",
+            "2024-12-29 to 2025-01-11 and 2025-02-09 to 2025-02-22",
+            "use resample_frequency 14D and end on 2025-02-22",
+        ),
+        (
+            "2025-01-05",
+            "2025-03-11",
+            "MS",
+            "2025-01-01 to 2025-01-31 and 2025-03-01 to 2025-03-31",
+            "start on 2025-01-01 and end on 2025-03-31",
+        ),
+    ],
+)
+def test_an_interval_that_is_simulated_in_part_is_told_with_the_dates_that_mend_it(
+    tmp_path, start, end, frequency, cut, mend
+):
+    [warning] = warnings_of(tmp_path, plain(start=start, end=end, frequency=frequency))
+
+    assert warning.startswith("model.yaml:3: the model runs from ")
+    assert f"holds only a part of {cut} (resample_frequency {frequency})" in warning
+    assert warning.endswith(f"to have it whole, {mend}")
+
+
+def test_a_model_shorter_than_an_interval_says_that_its_counts_are_of_fewer_days(tmp_path):
+    [warning] = warnings_of(tmp_path, plain(start="2025-01-06", end="2025-01-09"))
+
+    assert "so its counts are those of fewer days" in warning
+    assert warning.endswith("start on 2025-01-05 and end on 2025-01-11")
+
+
+def test_quantiles_beyond_the_trajectories_are_told_with_the_number_they_need(tmp_path):
+    experiment = plain()
+    experiment["output"]["quantiles"]["selections"] = [0.01, 0.5, 0.99]
+
+    [warning] = warnings_of(tmp_path, experiment)
+
+    assert warning.startswith("output.yaml:")
+    assert "quantiles 0.01, 0.99 of 6 trajectories" in warning
+    assert "set simulation.n_sims to 100 or more" in warning
+
+
+def test_a_week_without_a_row_inside_the_fitting_window_is_told(tmp_path):
+    [warning] = warnings_of(tmp_path, plain(calibrated), OBSERVED.replace("2025-01-18,US-VT,950\n", ""))
+
+    assert warning == (
+        "observed.csv: the fitting window has no row of US-VT for 2025-01-18; the fit goes without"
+    )
+
+
+def test_data_that_end_before_the_fitting_window_are_told(tmp_path):
+    observed = OBSERVED.replace("2025-02-01,US-VT,1500\n2025-02-08,US-VT,1900\n", "")
+
+    [warning] = warnings_of(tmp_path, plain(calibrated), observed)
+
+    assert "no row of US-VT for 2025-02-01" in warning
+
+
+def test_work_for_weeks_and_results_beyond_any_memory_are_told_before_they_are_tried(tmp_path):
+    experiment = plain(sampled, frequency="D")
+    experiment["model"]["simulation"]["n_sims"] = 10_000_000
+
+    hours, memory = warnings_of(tmp_path, experiment)
+
+    assert hours.startswith("model.yaml:")
+    assert "30,000,000 simulations of 42 steps take about 35 hours of one core" in hours
+    assert "10,000,000 trajectories of one result need about 31 GiB of memory" in memory
+
+
+@pytest.mark.parametrize("init", [1.0, [1.0, 0, 0]], ids=["number", "by age"])
+def test_an_init_of_one_point_nought_is_told_to_be_one_person(tmp_path, init):
+    experiment = plain()
+    experiment["model"]["compartments"][1]["init"] = init
+
+    [warning] = warnings_of(tmp_path, experiment)
+
+    assert warning.startswith("model.yaml:")
+    assert "init 1.0 of I means one person, not everybody" in warning
+
+
+def test_an_init_of_one_is_not_doubted(tmp_path):
+    experiment = plain()
+    experiment["model"]["compartments"][1]["init"] = 1
+
+    assert warnings_of(tmp_path, experiment) == []
