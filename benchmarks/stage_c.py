@@ -133,7 +133,9 @@ def write_run(folder: Path, case: Case) -> tuple[float, float]:
         MiB of a result in memory, and of its file.
     """
     from modeling.run import run_workload
-    from pipeline.artifacts import DIGESTS, Manifest, RunFiles, encode_result, result_name
+    from pipeline.artifacts import DIGESTS, RunFiles, result_name
+    from pipeline.manifest import Manifest
+    from pipeline.records import encode_result
     from pipeline.storage import FolderStorage
 
     if case.kind in ("sampling", "ensemble"):

@@ -21,7 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from ops.failures import UserError
+from ops.failures import UserError, did_you_mean
 from ops.folders import check_writable
 from ops.names import check_exp_id, check_run_id
 from ops.run_files import LocalRun, latest_run, local_run
@@ -137,7 +137,8 @@ def validate(shell: Shell, settings: Settings, request: RunRequest) -> None:
     variables = stage_variables(settings, replace(request, run_id=new_run_id()))
     command = [sys.executable, nearest(ROOT / "scripts" / "check_experiment.py")]
     if code := shell.stream(command, variables):
-        raise UserError(f"{request.exp_id} is not valid", exit_code=code)
+        said = "is not valid" if code == 2 else f"could not be checked (exit code {code})"
+        raise UserError(f"{request.exp_id} {said}", exit_code=code)
 
 
 def stage_name(stage: str) -> str:
@@ -163,6 +164,7 @@ def stage_variables(settings: Settings, request: RunRequest) -> dict[str, str]:
     output = settings.output_config_file and nearest(Path(settings.output_config_file))
     forecast = forecast_repository(settings, request.exp_id)
     if not local_run(settings, request.exp_id, request.run_id).is_built:
+        check_experiment_is_there(settings, request.exp_id)
         # a run keeps what it was built with: only what is asked for on the command line is checked
         count = settings.run_count if count is None else count
         seed = settings.run_seed if seed is None else seed
@@ -201,13 +203,27 @@ def forecast_repository(settings: Settings, exp_id: str) -> Path:
     )
 
 
+def check_experiment_is_there(settings: Settings, exp_id: str) -> None:
+    """Refuse an experiment that is in none of the places looked in; a named repository says so itself."""
+    folders = [p / "experiments" for p in (settings.local_data_path / "forecast", EXAMPLES)]
+    if settings.forecast_repo_dir is not None or any((f / exp_id).is_dir() for f in folders):
+        return
+    known = sorted(c.parent.relative_to(f).as_posix() for f in folders for c in f.glob("**/config"))
+    raise UserError(
+        f"{exp_id}: no such experiment in {' or '.join(nearest(f) for f in folders)}"
+        f"{did_you_mean(exp_id, known)}; there are: {', '.join(dict.fromkeys(known))}; "
+        "set FORECAST_REPO_DIR for a repository elsewhere"
+    )
+
+
 def commit_of(folder: Path) -> str:
-    """Return the commit a folder is at, or an empty string where no repository holds it."""
+    """Return the commit a folder is at, with -dirty where tracked files differ; "" outside a repository."""
     git = ["git", "-C", str(folder)]
     # LOCAL_DATA_PATH is ignored by the repository around it, whose commit would say nothing of it
     if not Shell().capture([*git, "ls-tree", "--name-only", "HEAD"], timeout_seconds=10):
         return ""
-    return Shell().capture([*git, "rev-parse", "HEAD"], timeout_seconds=10)
+    describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    return Shell().capture([*git, *describe], timeout_seconds=10)
 
 
 def usable_cores() -> int:

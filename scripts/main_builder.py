@@ -11,11 +11,12 @@ import logging
 import sys
 from dataclasses import replace
 
-from pipeline.artifacts import Manifest, RunFiles
+from pipeline.artifacts import RunFiles
 from pipeline.building import build_experiment
 from pipeline.environment import SUITES, StageContext
 from pipeline.failures import UserError
 from pipeline.logs import counted
+from pipeline.manifest import Manifest
 from pipeline.stage import run_stage
 from pipeline.storage import open_storage
 from pipeline.summary import Stopwatch, utc_now

@@ -12,10 +12,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pipeline.artifacts import HEADLINE, Manifest, RunFiles, describe_indices
+from pipeline.artifacts import HEADLINE, RunFiles, describe_indices
 from pipeline.environment import StageContext
 from pipeline.failures import UserError
 from pipeline.logs import counted
+from pipeline.manifest import Manifest
 from pipeline.metadata import RunRecord, read_run_record
 from pipeline.stage import run_stage
 from pipeline.storage import MissingFile, open_storage

@@ -11,10 +11,11 @@ import contextlib
 import logging
 import sys
 
-from pipeline.artifacts import MANIFEST, Manifest, RunFiles
+from pipeline.artifacts import MANIFEST, RunFiles
 from pipeline.environment import StageContext
 from pipeline.failures import TemporaryFault, UserError
 from pipeline.logs import counted
+from pipeline.manifest import Manifest
 from pipeline.stage import run_stage
 from pipeline.storage import open_storage
 from pipeline.summary import Stopwatch

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.artifacts import Manifest, check_result_file
+from pipeline.manifest import Manifest
+from pipeline.records import check_result_file
 from pipeline.storage import FolderStorage
 from tests.experiments import sampled
 from tests.stages import Stages

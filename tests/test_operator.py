@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 
 import pytest
 
@@ -306,3 +307,15 @@ def test_clean_leaves_no_empty_folders_of_a_run_behind(tmp_path):
     assert not list((local / "bucket").iterdir())
     assert not list((local / "logs").iterdir())
     assert (local / "forecast").is_dir()
+
+
+@pytest.mark.parametrize("stage", ["builder", "runner", "output"])
+def test_a_python_without_our_packages_is_told_in_one_line(stage):
+    # -S leaves out every installed package
+    command = [sys.executable, "-S", f"scripts/main_{stage}.py"]
+
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert "make setup" in ended.stderr

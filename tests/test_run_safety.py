@@ -302,9 +302,12 @@ def test_the_commit_is_that_of_the_repository_and_empty_where_there_is_none(tmp_
     for words in (["init", "-q"], ["add", "a"], ["commit", "-qm", "a"]):
         subprocess.run([*git, *words], check=True)
     (tmp_path / "ignored").mkdir()
+    clean = commit_of(tmp_path)
+    (tmp_path / "a").write_text("y")
 
     assert before == ""
-    assert len(commit_of(tmp_path)) == 40
+    assert len(clean) == 40
+    assert commit_of(tmp_path) == f"{clean}-dirty"
     assert commit_of(tmp_path / "ignored") == ""
     assert commit_of(tmp_path / "nowhere") == ""
 

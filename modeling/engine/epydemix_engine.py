@@ -137,7 +137,7 @@ class Simulator:
     def _initial(self, drawn_people: dict[str, float]) -> dict[str, np.ndarray]:
         if all(init is None for init in self.plan.initial.values()):
             return self._epydemix_default()
-        return initial_people(self.plan.initial, self.plan.sizes, drawn_people)
+        return initial_people(self.plan.initial, self.plan.sizes, drawn_people, self.plan.age_groups)
 
     def _epydemix_default(self) -> dict[str, np.ndarray]:
         """Without any init: epydemix's own, 0.05 % infectious; whom it rounds away stays in the largest."""

@@ -1,4 +1,4 @@
-"""What the stages hand each other: names, manifest, digests, and records as files.
+"""The files of a run, which the stages hand each other: their names, and how they are read and written.
 
 config/model.yaml, modelset, output  as used, by kind whatever their files were called
 builder-artifacts/input_0000.pkl     one workload
@@ -12,18 +12,17 @@ run_metadata.json
 """
 
 import hashlib
-import io
 import json
-import pickle
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from modeling.failures import UserError, listed
-from modeling.workload import RECORDS, ForeignWorkload, Result, Workload
+from modeling.workload import ForeignWorkload, Result, Workload
+from pipeline.manifest import Manifest, index_width
+from pipeline.records import check_result_file, decode_result, decode_workload, encode_result, encode_workload
 from pipeline.storage import MissingFile, Storage
 
 MANIFEST = "builder-artifacts/manifest.json"
@@ -34,57 +33,6 @@ RUN_METADATA = "run_metadata.json"
 HEADLINE = "headline.json"  # of an output folder, for the terminal
 OUTPUT_LIST = "files.json"  # written last into an output folder
 DIGEST_LINE = 65  # 64 hexadecimal digits and a newline
-_RESULT_MAGIC = b"epymodelingsuite-cloud result 1\n"
-_FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """The hand-over from stage A, under 1 KB whatever the number of workloads."""
-
-    exp_id: str
-    run_id: str
-    suite: str
-    workflow: str
-    created_at: str
-    seed: int | None
-    num_workloads: int
-    num_pending: int
-    workloads_per_task: int
-    inputs_sha256: str
-    count: int | None = None  # as asked
-    output_config_file: str = ""  # as asked
-    pending: str = ""  # the file of the inputs to run; without it all are
-    format: int = _FORMAT
-
-    @property
-    def task_count(self) -> int:
-        """taskCount of a Batch job for what is pending."""
-        return -(-self.num_pending // self.workloads_per_task)
-
-    @property
-    def width(self) -> int:
-        return index_width(self.num_workloads)
-
-    def to_json(self) -> bytes:
-        return json.dumps(asdict(self) | {"task_count": self.task_count}, indent=1).encode()
-
-    @classmethod
-    def from_json(cls, data: bytes, path: str) -> "Manifest":
-        try:
-            fields = json.loads(data)
-            fields.pop("task_count")
-            manifest = cls(**fields)
-            counts = (manifest.num_workloads, manifest.num_pending, manifest.workloads_per_task)
-            if not all(isinstance(count, int) for count in counts):
-                raise TypeError
-        except (ValueError, TypeError, KeyError, AttributeError):
-            raise UserError(f"{path}: not a manifest; build the run again under a new RUN_ID") from None
-        if manifest.format != _FORMAT:
-            raise UserError(
-                f"{path}: format {manifest.format} is not {_FORMAT}; build the run again under a new RUN_ID"
-            )
-        return manifest
 
 
 class RunFiles:
@@ -273,7 +221,7 @@ class RunFiles:
                 yield index, data
                 continue
             try:
-                yield index, decode_result(data, digests[index], self.storage.get_path(name))
+                yield index, decode_result(data, index, digests[index], self.storage.get_path(name))
             except UserError as error:
                 yield index, error
 
@@ -328,11 +276,6 @@ class RunFiles:
                 continue
 
 
-def index_width(count: int) -> int:
-    """Return the digits of an index in file names: four, or as many as the last one needs."""
-    return max(4, len(str(count - 1)))
-
-
 def config_name(prefix: str, kind: str) -> str:
     return f"{prefix}config/{kind}.yaml"
 
@@ -343,100 +286,6 @@ def input_name(index: int, width: int) -> str:
 
 def result_name(index: int, width: int) -> str:
     return f"runner-artifacts/result_{index:0{width}d}.pkl"
-
-
-def encode_workload(workload: Workload | ForeignWorkload) -> bytes:
-    return zlib.compress(pickle.dumps(workload, protocol=5), level=1)
-
-
-def decode_workload(data: bytes, path: str) -> Workload | ForeignWorkload:
-    """Return the workload in bytes whose digest was checked."""
-    mend = "; build the run again under a new RUN_ID"
-    workload = _unpack(data, path, mend)
-    if not isinstance(workload, Workload | ForeignWorkload):
-        raise UserError(f"{path}: not an input{mend}")
-    return workload
-
-
-def encode_result(result: Result, input_digest: str) -> bytes:
-    """Return the file of a result: a magic line, a header line in JSON, and the packed record.
-
-    Level 1 of zlib is half as long as level 6 and within 10 % of its size on trajectories.
-    """
-    packed = zlib.compress(pickle.dumps(result, protocol=5), level=1)
-    header = {
-        "index": result.index,
-        "input_sha256": input_digest,
-        "packed_bytes": len(packed),
-        "packed_sha256": hashlib.sha256(packed).hexdigest(),
-    }
-    return _RESULT_MAGIC + json.dumps(header).encode() + b"\n" + packed
-
-
-def check_result_file(data: bytes, input_digest: str, path: str) -> memoryview:
-    """Return the packed record of a result file that is whole and belongs to the input.
-
-    Raises
-    ------
-    UserError
-        The file was cut short, changed, or made from another input. How to mend that is not said
-        here: stage B makes it anew, stage C removes it.
-    """
-    magic, rest = data[: len(_RESULT_MAGIC)], data[len(_RESULT_MAGIC) :]
-    line, _, packed = rest.partition(b"\n")
-    if magic != _RESULT_MAGIC:
-        raise UserError(f"{path}: not a result file")
-    try:
-        header = json.loads(line)
-        whole = hashlib.sha256(packed).hexdigest() == header["packed_sha256"]
-        same_input = header["input_sha256"] == input_digest
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: its header cannot be read") from None
-    if not whole:
-        raise UserError(f"{path}: cut short or changed")
-    if not same_input:
-        raise UserError(f"{path}: made from another input")
-    return memoryview(packed)
-
-
-def decode_result(data: bytes, input_digest: str, path: str) -> Result:
-    packed = check_result_file(data, input_digest, path)
-    result = _unpack(packed, path)
-    if not isinstance(result, Result):
-        raise UserError(f"{path}: not a result")
-    return result
-
-
-def _unpack(packed: bytes | memoryview, path: str, mend: str = "") -> Any:
-    """Return the record in packed bytes; whatever is wrong with them is the file's fault."""
-    try:
-        return _PlainUnpickler(io.BytesIO(zlib.decompress(packed))).load()
-    except UserError as error:
-        raise UserError(f"{path}: {error}{mend}") from None
-    except MemoryError:
-        raise  # says nothing about the file
-    except Exception as error:  # pickle raises what the bytes lead it to
-        raise UserError(f"{path}: not a record ({error}){mend}") from None
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Loads our records and numpy arrays, and nothing that could run code of somebody else's."""
-
-    _ALLOWED: ClassVar[set[tuple[str, str]]] = {
-        *(("modeling.workload", kind.__name__) for kind in RECORDS),
-        ("datetime", "date"),
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
-        ("numpy._core.multiarray", "_reconstruct"),
-        ("numpy._core.multiarray", "scalar"),
-        ("numpy._core.numeric", "_frombuffer"),
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        # exact names only: "np.load" of modeling.workload would reach everything that it imports
-        if (module, name) in self._ALLOWED:
-            return super().find_class(module, name)
-        raise UserError(f"a record names {module}.{name}, which is not ours; it is not loaded")
 
 
 def describe_indices(indices: Iterable[int], most: int = 10) -> str:

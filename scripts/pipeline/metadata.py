@@ -4,8 +4,9 @@ import os
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pipeline.artifacts import Manifest, RunFiles
+from pipeline.artifacts import RunFiles
 from pipeline.environment import StageContext
+from pipeline.manifest import Manifest
 from pipeline.summary import package_versions, utc_now
 
 MOST_REASONS = 1_000
