@@ -15,7 +15,7 @@ from modeling.experiment import Experiment
 from modeling.expressions import check_shape, evaluate, evaluate_text, names_in, parse_expression
 from modeling.failures import UserError, listed
 from modeling.initial import initial_people
-from modeling.intervals import interval_start
+from modeling.intervals import interval_start, intervals, reported_days
 from modeling.observed import read_observed
 from modeling.populations import Population, expand_all, find_location, load_population
 from modeling.randomness import name_number
@@ -199,6 +199,7 @@ def _check_rates(experiment: Experiment, plan: ModelPlan, values: dict[str, floa
 
 
 def _simulations(experiment, places, population, plan, seed, order, count) -> Iterator[Workload]:
+    _check_reported(experiment, experiment.model.timespan.start_date)
     total, parts = experiment.model.trajectories, count or 1
     bounds = [total * part // parts for part in range(parts + 1)]
     for part in range(parts):
@@ -230,6 +231,7 @@ def _samples(experiment, places, population, plan, seed, order, count) -> Iterat
                 f"{experiment.where('modelset', 'sampling', 'start_date')}: a sampled start date, "
                 f"{start}, is after the model's end_date {experiment.model.timespan.end_date}"
             )
+        _check_reported(experiment, start)
         _check_draw(experiment, plan, population, draw)
         yield Workload(
             index=index,
@@ -244,6 +246,19 @@ def _samples(experiment, places, population, plan, seed, order, count) -> Iterat
             task=Simulate(0, total, total, draw),
             set_index=position,
             set_count=len(sets),
+        )
+
+
+def _check_reported(experiment: Experiment, start: datetime.date) -> None:
+    """Refuse a span without one whole interval: nothing of it would be reported."""
+    end, frequency = experiment.model.timespan.end_date, experiment.model.resample_frequency
+    if frequency is None or start > end:
+        return
+    reported = intervals(start, end, experiment.model.timespan.delta_t, frequency)
+    if not any(start <= first and last <= end for first, last in reported):
+        raise UserError(
+            f"{experiment.where('model', 'simulation', 'resample_frequency')}: no interval of {frequency} "
+            f"is simulated whole from {start} to {end}; end the model later, or report days (D)"
         )
 
 
@@ -293,10 +308,10 @@ def _calibration(experiment, places, population, plan, seed, order, count) -> It
 
 def _check_calibrated_start(experiment: Experiment, plan: ModelPlan) -> None:
     """Refuse dates that would move with the start date: every trajectory needs the same ones."""
-    if (1 / plan.delta_t_days) % 1 > 1e-9:
+    if plan.delta_t_days > 1:
         raise UserError(
-            f"{experiment.where('model', 'timespan', 'delta_t')}: delta_t {plan.delta_t_days:g} does not "
-            "divide a day, which a calibrated start date needs; use 1, 0.5, 0.25, ..."
+            f"{experiment.where('model', 'timespan', 'delta_t')}: steps of {plan.delta_t_days:g} days "
+            "depend on the start date, which is calibrated; use 1, 0.5, 0.25, ..."
         )
     if (plan.resample_frequency or "D")[0].isdigit():
         raise UserError(
@@ -347,6 +362,21 @@ def _check_simulated_span(
             f"{where}: fitted date {last} stands for days up to {interval_end(last, frequency)}, "
             f"after the model's end_date {end}; end the fitting window earlier, or the model later"
         )
+    if frequency is None and experiment.model.timespan.delta_t < 1:
+        raise UserError(
+            f"{where}: observed days cannot be compared with steps of {experiment.model.timespan.delta_t:g} "
+            "days; set simulation.resample_frequency to D or W-SAT"
+        )
+    if calibrated:
+        return
+    reported = set(reported_days(start, end, experiment.model.timespan.delta_t, frequency))
+    for day in series.dates[series.fitted].tolist():
+        if day not in reported:
+            near = ", ".join(str(d) for d in sorted(reported, key=lambda d: abs(d - day))[:2])
+            raise UserError(
+                f"{where}: fitted date {day} is not among those that the model reports (nearest: {near}); "
+                "begin the model on another day, or set simulation.resample_frequency as in the data"
+            )
 
 
 def _strategy_options(strategy) -> dict:

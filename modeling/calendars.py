@@ -4,6 +4,7 @@ The engine reports what epydemix's resampling gives; results are checked against
 """
 
 import datetime
+import math
 import re
 
 import numpy as np
@@ -17,13 +18,14 @@ def reported_dates(
 ) -> np.ndarray | None:
     """Return the reported dates, datetime64[s], shape (dates,); None for weeks taken together (2W-SAT).
 
+    `delta_t_days` divides a day, or is whole days.
+
     Days and months are labelled by their first day (but ME by its last), weeks by their last.
     """
-    steps = int((end - start).days / delta_t_days)
-    step_ns = round(delta_t_days * 86_400e9)
-    times = np.datetime64(start, "ns") + np.arange(steps + 1) * np.timedelta64(step_ns, "ns")
+    step = np.timedelta64(round(delta_t_days * 86_400), "s")
+    times = np.datetime64(start, "s") + np.arange(step_count(start, end, delta_t_days)) * step
     if frequency is None:
-        return times.astype("datetime64[s]")
+        return times
     first, last = times[0].astype("datetime64[D]"), times[-1].astype("datetime64[D]")
     number, unit = re.fullmatch(r"(\d*)(D|W.*|MS|ME)", frequency).groups()
     if unit == "D":
@@ -38,6 +40,14 @@ def reported_dates(
     else:
         return None
     return dates.astype("datetime64[s]")
+
+
+def step_count(start: datetime.date, end: datetime.date, delta_t_days: float) -> int:
+    """Return how many time steps begin from the start to the last moment of the last day.
+
+    epydemix would stop at midnight before the last day, and leave a half-day model half of it.
+    """
+    return math.ceil(((end - start).days + 1) / delta_t_days - 1e-9)
 
 
 def interval_end(day: datetime.date, frequency: str | None) -> datetime.date:

@@ -40,28 +40,30 @@ def doubts(experiment, populations: int, parts: int) -> Doubts:
 
 def _partial_intervals(experiment) -> Doubts:
     model = experiment.model
-    start, end, frequency = _start(experiment), model.timespan.end_date, model.resample_frequency
-    if frequency is None or start is None or start > end:
+    end, frequency = model.timespan.end_date, model.resample_frequency
+    own_start = _start(experiment)
+    if frequency is None or (own_start is None and frequency[0].isdigit()):
+        return  # or each parameter set has intervals of its own
+    start = own_start or experiment.modelset.sampling.start_date.reference_date
+    if start > end:
         return
     reported = intervals(start, end, model.timespan.delta_t, frequency)
-    early, late = reported[0][0] < start, reported[-1][1] > end
-    if not (early or late):
-        return
-    cut = [reported[0]] * early + [reported[-1]] * (late and (len(reported) > 1 or not early))
+    early, late = own_start is not None and reported[0][0] < start, reported[-1][1] > end
+    if early + late in (0, len(reported)):
+        return  # all are whole, or none is, which is refused
+    cut = [reported[0]] * early + [reported[-1]] * late
     spans = " and ".join(f"{a} to {b}" for a, b in cut)
     earlier = f"start on {cut[0][0]}"
     weeks = frequency.partition("W")[0]
     if weeks.isdigit() and int(weeks) > 1:  # the first of several weeks together is always cut
         earlier = f"use resample_frequency {7 * int(weeks)}D"
     mend = [earlier] * early + [f"end on {cut[-1][1]}"] * late
-    done = "tables, charts and headline leave that out"
-    if len(cut) == len(reported):
-        done = "nothing else is reported, so its counts are those of fewer days"
     yield (
         "model",
         ("timespan",),
         f"the model runs from {start} to {end} and holds only a part of {spans} "
-        f"(resample_frequency {frequency}); {done}; to have it whole, {' and '.join(mend)}",
+        f"(resample_frequency {frequency}); tables, charts and headline leave that out; "
+        f"to have it whole, {' and '.join(mend)}",
     )
 
 

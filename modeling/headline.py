@@ -31,6 +31,11 @@ def headline(panels: list[Panel]) -> list[Row]:
     return rows[:MOST_ROWS]
 
 
+def left_out(panels: list[Panel], rows: list[Row]) -> int:
+    """Return how many populations have no row, because there are more than rows."""
+    return len({panel.population for panel in panels} - {row["population"] for row in rows})
+
+
 def _telling(panel: Panel) -> list[SeriesPanel]:
     """Return the series that can peak; all, where none can: who is susceptible has no peak to tell."""
     return [series for series in panel.series if series.can_peak] or panel.series

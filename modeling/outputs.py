@@ -47,6 +47,9 @@ class Ensemble:
         self.add(first)
 
     def add(self, part: Result) -> None:
+        """Join a part; UserError where it is not on the dates of the others."""
+        if not np.array_equal(part.trajectories.dates, self.dates):
+            raise UserError(f"result {part.index}: its dates are not those of the rest of its ensemble")
         if part.trajectories.count == self._total:
             self._whole = part.trajectories
         else:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modeling.failures import TemporaryFault, UserError, did_you_mean, listed
+from modeling.failures import TemporaryFault, UserError, did_you_mean
 from modeling.vocabulary.model import OLDEST_AGE, age_bounds
 
 LAYERS = ("school", "work", "home", "community")  # the order in which epydemix adds them up
@@ -236,12 +236,6 @@ def _download(url: str, target: Path, iso: str, searched: list[Path]) -> None:
             raise TemporaryFault(f"population {iso}: {url} answered {error.code}; {hint}") from None
         raise UserError(f"population {iso}: {url} answered {error.code}; {hint}") from None
     except (OSError, http.client.HTTPException) as error:
-        if existing := [str(folder) for folder in searched if folder.is_dir()]:
-            # a folder was given and lacks it, so that another try would end the same way
-            raise UserError(
-                f"population {iso} is not in {listed(existing)}, and cannot be downloaded either ({error}); "
-                "add it there, or set EPYDEMIX_DATA_DIR to a folder that has it"
-            ) from None
         raise TemporaryFault(f"population {iso} cannot be downloaded ({error}); {hint}") from None
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}")

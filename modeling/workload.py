@@ -1,7 +1,7 @@
 """What travels between the stages: workloads (A -> B) and results (B -> C), as plain arrays.
 
 No library object is inside, so a result loads in milliseconds and outlives an upgrade of
-epydemix or numpy. How records become files is in scripts/pipeline/artifacts.py.
+epydemix or numpy. How records become files is in scripts/pipeline/records.py.
 """
 
 import datetime
@@ -13,7 +13,7 @@ import numpy as np
 from modeling.failures import UserError
 
 WORKLOAD_FORMAT = 1
-RESULT_FORMAT = 1
+RESULT_FORMAT = 2
 EIGENVALUE = "eigenvalue"  # in calculated parameters: that of the contact matrix over all layers
 
 

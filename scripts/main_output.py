@@ -28,7 +28,7 @@ log = logging.getLogger("pipeline")
 def write_outputs(context: StageContext) -> None:
     """Write the outputs of a run."""
     from modeling.collect import Collector
-    from modeling.headline import headline
+    from modeling.headline import headline, left_out
 
     stopwatch = Stopwatch()
     files = RunFiles(open_storage(context), context.in_prefix, context.out_prefix)
@@ -45,7 +45,11 @@ def write_outputs(context: StageContext) -> None:
             log.warning("%s", note)
         rows = headline(collected.panels)
         _draw(work / "outputs", collected, missing, rows, record)
-        shown = {"headline": rows, "missing": sorted(missing)}
+        shown = {
+            "headline": rows,
+            "left_out_populations": left_out(collected.panels, rows),
+            "missing": sorted(missing),
+        }
         (work / "outputs" / HEADLINE).write_text(json.dumps(shown, indent=1))
         prefix = files.new_output_prefix(file_time())
         published = files.publish_outputs(prefix, work / "outputs")

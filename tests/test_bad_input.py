@@ -604,8 +604,34 @@ MISTAKES = {
     ),
     "calibrated start between time steps": (
         calibrated,
-        [*calibrated_start("randint", [0, 9]), put("model", "timespan", "delta_t", 0.3)],
-        ["model.yaml:6:", "delta_t 0.3 does not divide a day"],
+        [*calibrated_start("randint", [0, 9]), put("model", "timespan", "delta_t", 7)],
+        ["model.yaml:6:", "steps of 7 days depend on the start date"],
+    ),
+    "time steps that belong to two days": (
+        simulated,
+        [put("model", "timespan", "delta_t", 0.3)],
+        ["model.yaml:6:", "0.3 days neither divide a day nor are whole ones", "use 1, 0.5, 0.25"],
+    ),
+    "no interval that is simulated whole": (
+        simulated,
+        [
+            put("model", "timespan", "start_date", "2025-01-06"),
+            put("model", "timespan", "end_date", "2025-01-09"),
+        ],
+        ["model.yaml:", "no interval of W-SAT is simulated whole from 2025-01-06 to 2025-01-09"],
+    ),
+    "observed days beside half days": (
+        calibrated,
+        [
+            put("model", "timespan", "delta_t", 0.5),
+            put("model", "simulation", "resample_frequency", None),
+        ],
+        ["modelset.yaml:", "observed days cannot be compared with steps of 0.5 days", "D or W-SAT"],
+    ),
+    "observed dates between those reported": (
+        calibrated,
+        [put("model", "simulation", "resample_frequency", "7D")],
+        ["modelset.yaml:", "fitted date 2025-01-11 is not among those that the model reports"],
     ),
     "calibrated start with dates that depend on it": (
         calibrated,

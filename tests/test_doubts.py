@@ -68,11 +68,20 @@ def test_an_interval_that_is_simulated_in_part_is_told_with_the_dates_that_mend_
     assert warning.endswith(f"to have it whole, {mend}")
 
 
-def test_a_model_shorter_than_an_interval_says_that_its_counts_are_of_fewer_days(tmp_path):
-    [warning] = warnings_of(tmp_path, plain(start="2025-01-06", end="2025-01-09"))
+def test_a_cut_end_is_told_also_where_each_set_has_its_own_start(tmp_path):
+    experiment = plain(sampled, end="2025-02-12")
+    experiment["model"]["timespan"]["start_date"] = "sampled"
+    sampling = experiment["modelset"]["sampling"]
+    sampling["start_date"] = {
+        "reference_date": "2025-01-05",
+        "distribution": {"name": "randint", "args": [0, 9]},
+    }
+    sampling["samplers"].append({"strategy": "LHS", "n_samples": 2, "parameters": ["start_date"]})
 
-    assert "so its counts are those of fewer days" in warning
-    assert warning.endswith("start on 2025-01-05 and end on 2025-01-11")
+    [warning] = warnings_of(tmp_path, experiment)
+
+    assert "only a part of 2025-02-09 to 2025-02-15" in warning
+    assert warning.endswith("end on 2025-02-15")
 
 
 def test_quantiles_beyond_the_trajectories_are_told_with_the_number_they_need(tmp_path):

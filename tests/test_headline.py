@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from modeling.headline import MOST_ROWS, headline
+from modeling.headline import MOST_ROWS, headline, left_out
 from modeling.panels import LEVELS, Fan, Panel, SeriesPanel
 from modeling.workload import Observed
 from tests.experiments import OBSERVED, calibrated, sampled, simulated
@@ -93,11 +93,14 @@ def forecast(population="US-VT", weeks=20) -> Panel:
 
 @pytest.mark.parametrize(("populations", "dates"), [(1, 8), (3, 8), (4, 6), (52, 4)])
 def test_a_forecast_shows_eight_dates_and_fewer_of_many_populations(populations, dates):
-    rows = headline([forecast(f"P{number:02}") for number in range(populations)])
+    panels = [forecast(f"P{number:02}") for number in range(populations)]
+
+    rows = headline(panels)
 
     assert len([row for row in rows if row["population"] == "P00"]) == dates
     assert len(rows) == min(populations * dates, MOST_ROWS)
     assert {row["note"] for row in rows} == {"forecast, 90 % interval"}
+    assert left_out(panels, rows) == max(0, populations - MOST_ROWS // dates)
 
 
 @pytest.mark.parametrize("make", [simulated, calibrated])
@@ -112,7 +115,9 @@ def test_a_week_that_is_simulated_in_part_is_in_no_table_and_the_report_says_so(
     words = "left out of tables and charts, for not all of their days were simulated: 2025-02-22"
     assert words in ended.output
     assert words in (stages.outputs() / "report.html").read_text()
-    assert {row["date"] for row in rows_of(stages)} <= {"2025-02-08", "2025-02-15"}
+    dates = {row["date"] for row in rows_of(stages)}
+    assert dates
+    assert dates <= {"2025-02-08", "2025-02-15"}
 
 
 def test_a_fit_far_from_its_data_is_told_in_the_log_and_in_the_report(tmp_path):

@@ -10,6 +10,7 @@ from epydemix.model import EpiModel, simulate
 from epydemix.population import Population
 from epydemix.utils import compute_simulation_dates
 
+from modeling.calendars import step_count
 from modeling.expressions import check_shape, evaluate, names_in, parse_expression
 from modeling.failures import UserError
 from modeling.initial import InfeasibleDraw, initial_people
@@ -124,7 +125,8 @@ class Simulator:
         matrices, reported dates, and the last simulated step of each reported date."""
         key = (start, end)
         if key not in self._calendars:
-            dates = compute_simulation_dates(start, end, dt=self.plan.delta_t_days)
+            delta_t = self.plan.delta_t_days
+            dates = compute_simulation_dates(start, end, step_count(start, end, delta_t) - 1, delta_t)
             self._model.compute_contact_reductions(dates)
             contacts = [self._model.Cs[date] for date in dates]
             last_steps = pd.Series(np.arange(len(dates)), index=dates)

@@ -19,6 +19,7 @@ from modeling.vocabulary.effects import Intervention, Seasonality, Vaccination
 from modeling.workload import EIGENVALUE
 
 NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
+DAY_SECONDS = 86_400
 OLDEST_AGE = 84  # the last age of epydemix-data is 84+
 
 
@@ -27,7 +28,23 @@ class Timespan(Piece):
 
     start_date: datetime.date | Literal["sampled", "calibrated"]
     end_date: datetime.date
-    delta_t: float = Field(1.0, gt=0, le=7, description="time step [days]")
+    delta_t: float = Field(
+        1.0, gt=0, le=7, description="time step [days]: whole days, or an even part of one"
+    )
+
+    @field_validator("delta_t")
+    @classmethod
+    def _fits_into_days(cls, delta_t: float) -> float:
+        """A day's counts are those of its steps, so that no step may belong to two days."""
+        if delta_t >= 1 and delta_t == int(delta_t):
+            return delta_t
+        parts = round(1 / delta_t)
+        if DAY_SECONDS % parts or abs(parts * delta_t - 1) > 1e-6:
+            raise ValueError(
+                f"{delta_t:g} days neither divide a day nor are whole ones; "
+                "use 1, 0.5, 0.25, 0.2, 0.125, 0.1 or, for a third, 0.3333333"
+            )
+        return 1 / parts
 
 
 class Simulation(Piece):

@@ -130,7 +130,9 @@ class BucketStorage(Storage):
         return self._bucket.blob(name)
 
     def _publish(self, name: str, upload, content: tuple[str, int], overwrite: bool) -> bool:
-        """Upload against the generation that is there, so that no concurrent write is lost unseen.
+        """Upload against the generation that is there, so that a repeated request never writes twice.
+
+        The last writer wins; one that finds other content than it expected says so in the log.
 
         `content` is checksum and size of what is uploaded, to recognise it in the bucket.
         """
@@ -148,6 +150,10 @@ class BucketStorage(Storage):
                     if there is not None and not overwrite:
                         return False
                     generation = there.generation if there is not None else 0
+                    if conflicts:
+                        log.warning(
+                            "%s: somebody else writes it, too; the last one wins", self.get_path(name)
+                        )
                     conflicts += 1
                     if conflicts == 1:
                         continue  # no contention, only the object that is overwritten

@@ -92,8 +92,8 @@ class Storage(ABC):
         return saved
 
     def load_many(self, names: Iterable[str]) -> Iterator[tuple[str, bytes | MissingFile]]:
-        """Yield the files in the order asked for, some read ahead: fewer the larger they are."""
-        largest = READ_AHEAD_BYTES  # until the first one shows how large they are
+        """Yield the files in the order asked for, some read ahead: fewer the larger the first ones were."""
+        taken, largest = 0, 1
 
         def load(name: str) -> tuple[str, bytes | MissingFile]:
             try:
@@ -102,11 +102,11 @@ class Storage(ABC):
                 return name, missing
 
         def at_once() -> int:
-            return min(THREADS, max(1, READ_AHEAD_BYTES // largest))
+            return min(THREADS, taken + 1, max(1, READ_AHEAD_BYTES // largest))
 
-        seen = 1
         for name, data in self._each(load, names, at_once):
-            largest = seen = max(seen, 0 if isinstance(data, MissingFile) else len(data))
+            taken += 1
+            largest = max(largest, 0 if isinstance(data, MissingFile) else len(data))
             yield name, data
 
     def _each(self, function, items: Iterable, at_once: Callable[[], int]) -> Iterator:
