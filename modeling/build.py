@@ -5,6 +5,7 @@ import datetime
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -162,12 +163,35 @@ def _number(text: float | str) -> float:
 
 def _check_fixed(experiment: Experiment, plan: ModelPlan, population: Population) -> None:
     """Refuse now what no draw can mend: rates below zero and more people than there are."""
-    _check_rates(experiment, plan, dict(plan.parameters) | {EIGENVALUE: population.eigenvalue})
+    values = dict(plan.parameters) | {EIGENVALUE: population.eigenvalue}
+    _check_rates(experiment, plan, values)
+    _doubt_durations(experiment, plan, values)
     known = {c: 0 if init in ("sampled", "calibrated") else init for c, init in plan.initial.items()}
     try:
         initial_people(known, plan.sizes, {}, plan.age_groups)
     except UserError as error:
         raise UserError(f"{experiment.where('model', 'compartments')}: {population.iso}: {error}") from None
+
+
+@cache
+def _say_once(said: str) -> None:
+    log.warning(said)
+
+
+def _doubt_durations(experiment: Experiment, plan: ModelPlan, values: dict[str, float | np.ndarray]) -> None:
+    """Doubt a rate that empties a compartment within a time step: it may be meant as a duration."""
+    for index, transition in enumerate(experiment.model.transitions):
+        for at, rate in transition.rates() if transition.type == "spontaneous" else ():
+            tree = parse_expression(str(rate), calls=False)
+            if not set(names_in(tree)) <= values.keys():
+                continue
+            value = float(np.max(evaluate(tree, values)))
+            if value * plan.delta_t_days > 1:
+                where = experiment.where("model", "transitions", index, *at)
+                _say_once(
+                    f"{where}: people leave {transition.source} at a rate of {value:g} a day, so they stay "
+                    f"{1 / value:.2g} days; if {value:g} is meant in days, write 1/{value:g}"
+                )
 
 
 def _check_rates(experiment: Experiment, plan: ModelPlan, values: dict[str, float | np.ndarray]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from modeling.failures import listed
 from modeling.intervals import intervals
+from modeling.populations import locations
 from modeling.vocabulary.base import Location
 from modeling.vocabulary.model import Model
 from modeling.vocabulary.sampling import Sampling
@@ -33,6 +34,7 @@ def doubts(experiment, populations: int, parts: int) -> Doubts:
         Into how many workloads a single ensemble is split.
     """
     yield from _partial_intervals(experiment)
+    yield from _codes(experiment)
     yield from _ones(experiment)
     yield from _extreme_quantiles(experiment)
     yield from _much_work(experiment, populations, parts)
@@ -77,6 +79,18 @@ def _start(experiment) -> datetime.date | None:
 
 def _calibration(experiment):
     return experiment.modelset.calibration if experiment.modelset else None
+
+
+def _codes(experiment) -> Doubts:
+    """Doubt MA: ISO's code of Morocco, and the post's of Massachusetts."""
+    named = [("model", ("population", "name"), experiment.model.population.name)]
+    if experiment.modelset:
+        names = enumerate(experiment.modelset.population_names)
+        named = [("modelset", ("population_names", index), name) for index, name in names]
+    for kind, at, name in named:
+        state = locations().get(f"US-{name}")
+        if state is not None and name in locations():
+            yield kind, at, f"{name} is {locations()[name].name}; for {state.name} write US-{name}"
 
 
 def _ones(experiment) -> Doubts:

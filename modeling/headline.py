@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from modeling.panels import LEVELS, Panel, SeriesPanel
+from modeling.panels import LEVELS, Panel, SeriesPanel, peaks
 
 MOST_ROWS = 24
 MOST_DATES = 8  # of one series after the last fitted date
@@ -26,7 +26,7 @@ def headline(panels: list[Panel]) -> list[Row]:
                 rows += _next_dates(panel, series, dates)
             elif panel.kind == "sampling" and series.lines:
                 rows.append(_middle_set(panel, series))
-            elif panel.kind != "sampling" and series.projection is not None:
+            elif series.peaks is not None:
                 rows.append(_peak(panel, series))
     return rows[:MOST_ROWS]
 
@@ -54,31 +54,27 @@ def _next_dates(panel: Panel, series: SeriesPanel, count: int) -> list[Row]:
 
 
 def _peak(panel: Panel, series: SeriesPanel) -> Row:
-    fan = series.projection
-    place, words = _highest(fan.curves[LEVELS.index(0.5)])  # of the median
-    return _row(panel, series, fan.dates[place], *_interval(fan.curves[:, place]), f"{words}, 90 % interval")
+    peaks = series.peaks
+    note = f"{peaks.where}, 90 % interval{_between(peaks.dates[0], peaks.dates[-1])}"
+    return _row(panel, series, peaks.dates[1], *peaks.values, note)
 
 
 def _middle_set(panel: Panel, series: SeriesPanel) -> Row:
-    """Return the highest value of the middle set with its date, between those of the other sets."""
-    highest = [median.max() for _, median in series.lines]
-    dates, middle = series.lines[int(np.argsort(highest, kind="stable")[(len(highest) - 1) // 2])]
-    place, words = _highest(middle)
-    count = len(highest) if len(highest) == panel.sets else f"{len(highest)} of {panel.sets:,}"
-    note = f"{words}, middle of {count} sets (lowest to highest)"
-    return _row(panel, series, dates[place], min(highest), middle[place], max(highest), note)
+    """Return the peak of the middle set's median with its date, between those of the other sets."""
+    of_sets = [peaks(dates, median[None]) for dates, median in series.lines]
+    of_sets.sort(key=lambda peak: peak.values[1])
+    middle = of_sets[(len(of_sets) - 1) // 2]
+    days = sorted(p.dates[1] for p in of_sets)
+    count = len(of_sets) if len(of_sets) == panel.sets else f"{len(of_sets)} of {panel.sets:,}"
+    note = f"{middle.where}, medians of {count} sets: lowest, middle, highest{_between(days[0], days[-1])}"
+    low, high = of_sets[0].values[1], of_sets[-1].values[1]
+    return _row(panel, series, middle.dates[1], low, middle.values[1], high, note)
 
 
-def _highest(curve: np.ndarray) -> tuple[int, str]:
-    """Return the place of the highest value and what it is: a peak, unless it stands at an end."""
-    place = int(np.argmax(curve))
-    if np.ptp(curve) == 0:
-        return place, "always the same"
-    if place == 0:
-        return place, "highest at the start"
-    if place == len(curve) - 1:
-        return place, "still rising at the end"
-    return place, "peak"
+def _between(first: np.datetime64, last: np.datetime64) -> str:
+    if first == last:
+        return ""
+    return f"; {first.astype('datetime64[D]')} to {last.astype('datetime64[D]')}"
 
 
 def _interval(curves: np.ndarray) -> tuple[float, float, float]:

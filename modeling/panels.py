@@ -34,6 +34,15 @@ class Fan:
     curves: np.ndarray
 
 
+@dataclass(frozen=True)
+class Peaks:
+    """The highest value of each trajectory, and its date: quantiles at 0.05, 0.5 and 0.95 of each."""
+
+    values: tuple[float, float, float]
+    dates: tuple[np.datetime64, np.datetime64, np.datetime64]
+    where: str  # "peak", or what it is where most do not turn: "still rising at the end", ...
+
+
 @dataclass
 class SeriesPanel:
     """One chart: a simulated series and, where there is one, its observed counterpart."""
@@ -43,7 +52,17 @@ class SeriesPanel:
     fit: Fan | None = None
     projection: Fan | None = None
     lines: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # dates, median of a set
+    peaks: Peaks | None = None
     can_peak: bool = True  # False where people only come, or only go
+
+
+@dataclass(frozen=True)
+class SetRow:
+    """One parameter set in the report: what distinguishes it, and the peak of each charted median."""
+
+    number: int
+    values: dict[str, float | str]
+    peaks: list[Peaks]
 
 
 @dataclass(frozen=True)
@@ -68,6 +87,7 @@ class Panel:
     series: list[SeriesPanel]
     trajectories: int = 0
     sets: int = 1
+    set_rows: list[SetRow] = field(default_factory=list)
     posteriors: list[Posterior] = field(default_factory=list)
     generations: list[tuple[int, float, float]] = field(default_factory=list)  # number, largest distance, ESS
     simulations: int = 0
@@ -108,8 +128,11 @@ def simulation_panel(ensemble: Ensemble, output: Output) -> Panel:
     """Return the panel of one ensemble of fixed parameters."""
     series = []
     for name in charted_series(ensemble, output):
-        fan = Fan(ensemble.dates, np.quantile(ensemble.series(name), LEVELS, axis=0))
-        series.append(SeriesPanel(name, projection=fan, can_peak=can_peak(name, ensemble)))
+        values = ensemble.series(name)
+        chart = SeriesPanel(name, can_peak=can_peak(name, ensemble))
+        chart.projection = Fan(ensemble.dates, np.quantile(values, LEVELS, axis=0))
+        chart.peaks = peaks(ensemble.dates, values)
+        series.append(chart)
     return Panel(ensemble.population, ensemble.population_name, "simulation", series, ensemble.count)
 
 
@@ -125,15 +148,21 @@ class ParameterSets:
         ]
         # by series and date, since sets may start on different days
         self._pools: list[dict[np.datetime64, list[np.ndarray]]] = [{} for _ in self._series]
+        self._rows: list[SetRow] = []
 
     def add(self, ensemble: Ensemble) -> None:
         self.trajectories += ensemble.count
         pooled = MOST_POOLED // min(ensemble.set_count, MOST_POOLED) * _is_nth(ensemble, MOST_POOLED)
         drawn = _is_nth(ensemble, MOST_LINES)
+        if drawn:
+            row = SetRow(ensemble.set_index, _scalars(ensemble), [])
+            self._rows.append(row)
         for chart, pool in zip(self._series, self._pools, strict=True):
             values = ensemble.series(chart.label)
             if drawn:
-                chart.lines.append((ensemble.dates, np.median(values, axis=0)))
+                median = np.median(values, axis=0)
+                chart.lines.append((ensemble.dates, median))
+                row.peaks.append(peaks(ensemble.dates, median[None]))
             for date, column in zip(ensemble.dates, values[:pooled].T, strict=True):
                 pool.setdefault(date, []).append(np.array(column))
 
@@ -145,8 +174,32 @@ class ParameterSets:
             curves = [np.quantile(np.concatenate(pool[date]), LEVELS) for date in dates]
             chart.projection = Fan(dates, np.array(curves).T)
         return Panel(
-            self.population, self.population_name, "sampling", self._series, self.trajectories, self.sets
+            self.population,
+            self.population_name,
+            "sampling",
+            self._series,
+            self.trajectories,
+            self.sets,
+            _distinguished(self._rows),
         )
+
+
+def _scalars(ensemble: Ensemble) -> dict[str, float | str]:
+    """Return the parameters, initial people and start date of a set, as far as they are one value."""
+    values: dict[str, float | str] = {
+        name: float(value) for name, value in ensemble.parameters.items() if np.ndim(value) == 0
+    }
+    initial = {n.removesuffix("_total"): v for n, v in ensemble.initial.items() if n.endswith("_total")}
+    values |= {f"{compartment} on the first day": int(people) for compartment, people in initial.items()}
+    return values | {"start_date": str(ensemble.expected.first_date)}
+
+
+def _distinguished(rows: list[SetRow]) -> list[SetRow]:
+    """Return the rows with those values alone that are not the same in all of them."""
+    if not rows:
+        return []
+    differ = [name for name in rows[0].values if len({row.values[name] for row in rows}) > 1]
+    return [SetRow(row.number, {name: row.values[name] for name in differ}, row.peaks) for row in rows]
 
 
 def _is_nth(ensemble: Ensemble, most: int) -> bool:
@@ -176,6 +229,27 @@ def can_peak(name: str, ensemble: Ensemble) -> bool:
     go = any(moved.startswith(f"{compartment}_to_") for moved in ensemble.transitions)
     come = any(moved.rpartition("_")[0].endswith(f"_to_{compartment}") for moved in ensemble.transitions)
     return go and come
+
+
+def peaks(dates: np.ndarray, values: np.ndarray) -> Peaks:
+    """Return the peaks of trajectories, values of shape (trajectories, dates).
+
+    Not the highest point of the median curve, which is lower: trajectories peak on different days.
+    """
+    highest, places = values.max(axis=1), np.sort(values.argmax(axis=1))
+    levels = [0.05, 0.5, 0.95]
+    days = [dates[places[round(level * (len(places) - 1))]] for level in levels]
+    return Peaks(tuple(np.quantile(highest, levels).tolist()), tuple(days), _where(values))
+
+
+def _where(values: np.ndarray) -> str:
+    """Say where most of the trajectories are highest."""
+    places, last = values.argmax(axis=1), values.shape[1] - 1
+    if (np.ptp(values, axis=1) == 0).mean() > 0.5:
+        return "always the same"
+    if (places == last).mean() > 0.5:
+        return "still rising at the end"
+    return "highest at the start" if (places == 0).mean() > 0.5 else "peak"
 
 
 def fit_notes(panels: list[Panel]) -> list[str]:

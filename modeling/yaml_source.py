@@ -96,6 +96,8 @@ def _scalar(loader: yaml.SafeLoader, node: yaml.Node, path: Path) -> Any:
     except (ValueError, KeyError):  # 2025-02-30, !!int x
         kind = node.tag.rpartition(":")[2].replace("timestamp", "date")
         raise UserError(f'{where}: "{node.value[:60]}" is not a valid {kind}') from None
+    if isinstance(value, (int, float)) and ":" in node.value and node.style is None:
+        raise UserError(f'{where}: {node.value} would be read as {value:g}; for a share write "1/3", not 1:3')
     if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{where}: {node.value} is not a finite number")
     return value

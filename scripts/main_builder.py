@@ -15,7 +15,7 @@ from pipeline.artifacts import RunFiles
 from pipeline.building import build_experiment
 from pipeline.environment import SUITES, StageContext
 from pipeline.failures import UserError
-from pipeline.logs import counted
+from pipeline.logs import counted, kept_warnings
 from pipeline.manifest import Manifest
 from pipeline.stage import run_stage
 from pipeline.storage import open_storage
@@ -23,13 +23,18 @@ from pipeline.summary import Stopwatch, utc_now
 
 log = logging.getLogger("pipeline")
 
+MOST_WARNINGS = 100  # in the summary, and so in the report
+
 
 def build_run(context: StageContext) -> None:
     """Build the run, or find out what is left of it. The manifest is written last."""
     stopwatch = Stopwatch()
     files = RunFiles(open_storage(context), context.in_prefix, context.out_prefix)
     found = files.find_manifest()
-    manifest = _build(context, files) if found is None else _what_is_left(context, files, found)
+    with kept_warnings() as warnings:
+        manifest = _build(context, files) if found is None else _what_is_left(context, files, found)
+    if found is not None:
+        warnings = files.read_summary("builder").get("warnings", [])  # those of its inputs
     files.write_summary(
         "builder",
         stopwatch.summary(
@@ -40,6 +45,7 @@ def build_run(context: StageContext) -> None:
             seed=manifest.seed,
             count=manifest.count,
             suite=manifest.suite,
+            warnings=warnings[:MOST_WARNINGS],
         ),
     )
     files.write_manifest(manifest)

@@ -1310,3 +1310,15 @@ def test_an_output_stage_refuses_digests_that_were_touched(run):
 
     assert "inputs.sha256 does not match builder-artifacts/manifest.json" in line
     assert not (run.run_folder / "outputs").exists()
+
+
+@pytest.mark.parametrize(("written", "read"), [("1:3.5", "63.5"), ("1:30", "90")])
+def test_a_number_to_the_base_of_60_is_not_taken_for_a_share(tmp_path, written, read):
+    config = write_repository(tmp_path, simulated())
+    model = config / "model.yaml"
+    model.write_text(model.read_text().replace("value: 1/4", f"value: {written}"))
+
+    [problem] = problems_in(config)
+
+    assert f"{written} would be read as {read}" in problem
+    assert problem.startswith("model.yaml:")

@@ -1,13 +1,16 @@
 """What an experiment hardly means is warned about once, in one line; what is usual is not."""
 
+import json
+import shutil
+
 import pytest
 
 from tests.experiments import EXAMPLES, OBSERVED, POPULATIONS, calibrated, sampled, simulated
 from tests.stages import Stages
 
 
-def warnings_of(tmp_path, experiment, observed=OBSERVED) -> list[str]:
-    stages = Stages(tmp_path, experiment)
+def warnings_of(tmp_path, experiment, observed=OBSERVED, **variables) -> list[str]:
+    stages = Stages(tmp_path, experiment, **variables)
     (tmp_path / "forecast" / "data" / "observed.csv").write_text(observed)
     ended = stages.run("builder")
     assert ended.exit_code == 0, ended.output
@@ -138,3 +141,41 @@ def test_an_init_of_one_is_not_doubted(tmp_path):
     experiment["model"]["compartments"][1]["init"] = 1
 
     assert warnings_of(tmp_path, experiment) == []
+
+
+def test_a_duration_in_place_of_a_rate_is_doubted(tmp_path):
+    experiment = plain()
+    experiment["model"]["parameters"]["gamma"]["value"] = 4.0
+
+    [warning] = warnings_of(tmp_path, experiment)
+
+    assert "people leave I at a rate of 4 a day, so they stay 0.25 days" in warning
+    assert warning.endswith("write 1/4")
+
+
+def test_a_country_by_the_letters_of_a_state_is_doubted(tmp_path):
+    shutil.copytree(POPULATIONS, tmp_path / "world")
+    shutil.copytree(
+        tmp_path / "world" / "data" / "United_States_Vermont", tmp_path / "world" / "data" / "Morocco"
+    )
+    places = tmp_path / "world" / "locations.csv"
+    places.write_text(places.read_text().replace("United_States_Vermont", "Morocco"))
+    experiment = plain()
+    experiment["model"]["population"]["name"] = "MA"
+
+    [warning] = warnings_of(tmp_path, experiment, EPYDEMIX_DATA_DIR=tmp_path / "world")
+
+    assert warning.endswith("MA is Morocco; for Massachusetts write US-MA")
+
+
+def test_what_stage_a_doubts_stands_in_the_report_and_in_the_metadata(tmp_path):
+    experiment = plain(end="2025-02-19")
+    stages = Stages(tmp_path, experiment)
+    for stage in ("builder", "builder", "runner", "output"):  # the second builder resumes
+        ended = stages.run(stage, **({"TASK_INDEX": 0} if stage == "runner" else {}))
+        assert ended.exit_code == 0, ended.output
+
+    words = "holds only a part of 2025-02-16 to 2025-02-22"
+    assert words in (stages.outputs() / "report.html").read_text()
+    [warning] = json.loads((stages.run_folder / "run_metadata.json").read_text())["warnings"]
+    assert words in warning

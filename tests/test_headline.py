@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import re
 
 import numpy as np
 import pytest
@@ -67,6 +68,30 @@ def test_a_wave_that_is_over_has_a_peak(tmp_path):
     assert row["note"] == "peak, 90 % interval"
 
 
+def test_a_peak_is_that_of_the_trajectories_and_not_of_their_median(tmp_path):
+    experiment = everything(r0=1.9, end_date="2025-12-27")
+    experiment["model"]["simulation"]["n_sims"] = 40
+    experiment["model"]["compartments"][1]["init"] = 2  # chance decides when it begins, and whether
+    experiment["output"]["trajectories"] = {"compartments": ["I_total"]}
+    stages, _ = run(tmp_path, experiment)
+
+    row = next(row for row in rows_of(stages) if row["series"] == "I_total")
+    paths: dict[str, dict[str, int]] = {}
+    for line in table(stages, "trajectories_compartments"):
+        paths.setdefault(line["sim_id"], {})[line["date"]] = int(line["I_total"])
+    highest = [max(path.values()) for path in paths.values()]
+    dates = [max(path, key=path.get) for path in paths.values()]
+    by_day = [np.median([path[day] for path in paths.values()]) for day in next(iter(paths.values()))]
+
+    assert len(highest) == 40
+    wanted = np.quantile(highest, [0.05, 0.5, 0.95]).round(1).tolist()
+    assert [row[name] for name in ("low", "median", "high")] == wanted
+    assert row["median"] > max(by_day)
+    first, last = row["note"].rpartition("; ")[2].split(" to ")
+    assert min(dates) <= first <= row["date"] <= last <= max(dates)
+    assert len(set(dates)) > 1
+
+
 def test_value_and_date_of_a_sampling_experiment_are_those_of_its_middle_set(tmp_path):
     experiment = everything(sampled, end_date="2025-12-27")
     experiment["output"]["trajectories"] = {"compartments": ["I_total"]}
@@ -79,7 +104,8 @@ def test_value_and_date_of_a_sampling_experiment_are_those_of_its_middle_set(tmp
     medians = {i: {date: np.median(values) for date, values in of.items()} for i, of in paths.items()}
     low, middle, high = sorted(medians.values(), key=lambda curve: max(curve.values()))
 
-    assert row["note"] == "peak, middle of 3 sets (lowest to highest)"
+    days = sorted(max(curve, key=curve.get) for curve in medians.values())
+    assert row["note"] == f"peak, medians of 3 sets: lowest, middle, highest; {days[0]} to {days[-1]}"
     assert row["median"] == max(middle.values()) == middle[row["date"]]
     assert (row["low"], row["high"]) == (max(low.values()), max(high.values()))
 
@@ -126,3 +152,15 @@ def test_a_fit_far_from_its_data_is_told_in_the_log_and_in_the_report(tmp_path):
     [warning] = [line for line in ended.lines if "warning" in line]
     assert "bad fit of US-VT cases (" in warning
     assert "bad fit of US-VT cases (" in (stages.outputs() / "report.html").read_text()
+
+
+def test_the_report_tells_the_parameter_sets_apart(tmp_path):
+    experiment = everything(sampled, end_date="2025-12-27")
+    stages, _ = run(tmp_path, experiment)
+
+    report = (stages.outputs() / "report.html").read_text()
+    rows = re.findall(r"<tr><td class=\"n\">(\d)</td>\s*<td class=\"n\">([\d.]+)</td>", report)
+
+    assert rows == [("0", "1.20"), ("1", "1.60"), ("2", "2")]
+    assert '<th class="n">R0</th>' in report
+    assert '<th class="n">gamma</th>' not in report  # the same in all sets

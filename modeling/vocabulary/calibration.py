@@ -86,7 +86,7 @@ class Calibration(Piece):
                     yield (
                         ("comparison", index, "simulation"),
                         (
-                            f'"{name}" is not a transition of the model{did_you_mean(name, transitions)}; '
+                            f'"{name}" is not a transition of the model{_meant(name, transitions)}; '
                             "write source_to_target_total"
                         ),
                     )
@@ -141,3 +141,9 @@ class Calibration(Piece):
                     f"lower the prior's upper bound to {days_left}"
                 ),
             )
+
+
+def _meant(name: str, transitions: list[str]) -> str:
+    """Return did_you_mean; of a transition without an age group, the total."""
+    total = f"{name}_total"
+    return f' (did you mean "{total}"?)' if total in transitions else did_you_mean(name, transitions)

@@ -263,6 +263,13 @@ class RunFiles:
         data = json.dumps(summary, indent=1, sort_keys=True).encode()
         self.storage.save_bytes(f"{self.out_prefix}summaries/{stage}.json", data)
 
+    def read_summary(self, stage: str) -> dict[str, Any]:
+        """Return one summary, empty where there is none that can be read."""
+        try:
+            return json.loads(self.storage.load_bytes(f"{self.out_prefix}summaries/{stage}.json"))
+        except (MissingFile, ValueError):
+            return {}
+
     def write_metadata(self, metadata: dict[str, Any]) -> None:
         self.storage.save_bytes(self.out_prefix + RUN_METADATA, json.dumps(metadata, indent=1).encode())
 

@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def start_logging(mode: str, level: str, fields: dict[str, object]) -> None:
@@ -20,6 +22,19 @@ def start_logging(mode: str, level: str, fields: dict[str, object]) -> None:
     logging.basicConfig(level=level.upper() if known else "INFO", handlers=[handler], force=True)
     for chatty in ("matplotlib", "numba", "urllib3", "google", "PIL", "fontTools", "epymodelingsuite"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+@contextmanager
+def kept_warnings() -> Iterator[list[str]]:
+    """Yield a list that every warning of the block is added to."""
+    kept: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: kept.append(record.getMessage())
+    logging.getLogger().addHandler(handler)
+    try:
+        yield kept
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 class _PlainFormatter(logging.Formatter):

@@ -44,6 +44,7 @@ class RunRecord:
     stages: dict[str, StageUse] = field(default_factory=dict)
     failures: dict[int, str] = field(default_factory=dict)
     cut_short: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # of stage A
     packages: dict[str, str] = field(default_factory=package_versions)
 
     def reason(self, index: int) -> str:
@@ -72,7 +73,7 @@ class RunRecord:
             stages=list(times),
             packages=self.packages,
             tables=[(path.name, path.stat().st_size) for path in collected.files],
-            notes=[*collected.notes, *self.cut_short],
+            notes=[*self.warnings, *collected.notes, *self.cut_short],
             headline=headline,
         )
 
@@ -97,6 +98,7 @@ class RunRecord:
             "missing": output["missing"][:MOST_REASONS],
             "num_missing": len(output["missing"]),
             "cut_short": self.cut_short,
+            "warnings": self.warnings,
             "outputs": output["outputs"],
             "finished_at": utc_now(),
             "host_cpus": os.cpu_count(),
@@ -112,6 +114,7 @@ def read_run_record(files: RunFiles, manifest: Manifest) -> RunRecord:
             continue  # of an earlier stage C
         record.stages.setdefault(stage, StageUse(stage)).add(summary)
         index = summary.get("task_index")
+        record.warnings += summary.get("warnings", [])
         if summary.get("status") == "failed" and len(record.failures) < MOST_REASONS:
             record.failures[index] = summary.get("error", "failed")
         if summary.get("stopped_by") in LIMITS:
