@@ -94,6 +94,8 @@ def find_sources(folder: Path, output_file: Path | None = None) -> dict[str, Yam
 
 def _kind(source: YamlSource) -> str:
     keys = list(source.data) if isinstance(source.data, dict) else []
+    if len(keys) > 1 and set(keys) <= set(KINDS):
+        raise UserError(f"{source.path.name}: {listed(keys)} in one file; put each into a file of its own")
     if len(keys) != 1 or keys[0] not in KINDS:
         found = listed(keys) or "nothing"
         near = did_you_mean(keys[0], KINDS) if keys else ""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from modeling.failures import UserError
+from modeling.outputs import Ensemble
 from modeling.statistics import weighted_quantiles
 from modeling.workload import (
     Expected,
@@ -214,3 +215,15 @@ def test_weighted_quantiles_are_the_smallest_values_that_reach_the_level():
 
     assert quantiles[:, 0].tolist() == [1, 1, 2, 2, 3, 4]
     assert quantiles[:, 1].tolist() == [10, 20, 20, 30, 40, 40]
+
+
+def test_the_parts_of_an_ensemble_have_the_same_dates():
+    ensemble = Ensemble(replace(simulation(), ensemble_total=4))
+    later = replace(with_trajectories(dates=DATES + np.timedelta64(7, "D")), ensemble_total=4)
+
+    with pytest.raises(UserError, match="result 3: its dates are not those of the rest of its ensemble"):
+        ensemble.add(later)
+    ensemble.add(replace(simulation(), ensemble_total=4))
+
+    assert ensemble.count == 4
+    assert ensemble.series("I_total").shape == (4, 4)
