@@ -7,6 +7,7 @@ from invoke import Exit, task
 from ops import config, local_run, quality, tidy, watch
 from ops.failures import UserError
 from ops.local_run import RunRequest
+from ops.names import MOST, without_slash
 from ops.settings import read_settings
 from ops.shell import Shell, stop_on_termination
 from ops.shown import nearest
@@ -20,7 +21,7 @@ REQUEST = {
     "count": "split a model-only ensemble into this many workloads",
     "seed": "root of every random draw; overrides the experiment's random_seed",
     "jobs": "tasks of stage B at once; default one a core",
-    "output_config_file": "another output YAML: a path, or a name beside the experiment's",
+    "output_config_file": "another output YAML: a path, or the name of a file in the experiment's config/",
     "allow_partial": "write outputs although results are missing",
     "force": "make results anew that are there already",
     "dry_run": DRY_RUN,
@@ -38,6 +39,8 @@ def verb(positional=(), **options):
         @functools.wraps(function)
         def guarded(*args, **kwargs):
             stop_on_termination()
+            if "exp_id" in kwargs:
+                kwargs["exp_id"] = without_slash(kwargs["exp_id"])
             try:
                 return function(*args, **kwargs)
             except UserError as error:
@@ -72,7 +75,7 @@ def run(
     request = RunRequest(
         exp_id=exp_id,
         run_id=run_id,
-        count=whole_number("--count", count),
+        count=whole_number("--count", count, 1),
         seed=whole_number("--seed", seed),
         jobs=whole_number("--jobs", jobs),
         output_config_file=output_config_file,
@@ -116,14 +119,14 @@ def stage(
     request = RunRequest(
         exp_id=exp_id,
         run_id=run_id,
-        count=whole_number("--count", count),
+        count=whole_number("--count", count, 1),
         seed=whole_number("--seed", seed),
         jobs=whole_number("--jobs", jobs),
         output_config_file=output_config_file,
         allow_partial=allow_partial,
         force=force,
     )
-    index, number = whole_number("--task-index", task_index), whole_number("--num-tasks", num_tasks)
+    index, number = whole_number("--task-index", task_index), whole_number("--num-tasks", num_tasks, 1)
     done = local_run.run_stage(Shell(dry_run), read_settings(), request, stage, index, number)
     print(f"run {done.run_id} in {nearest(done.folder)}")
 
@@ -180,7 +183,7 @@ def lint(c, fix=False, dry_run=False):
 
 @verb(help={"upgrade": "take the newest versions instead of keeping what is locked", "dry_run": DRY_RUN})
 def lock(c, upgrade=False, dry_run=False):
-    """Lock the packages of both requirements files, with hashes."""
+    """Lock the packages of every requirements file, with hashes."""
     quality.lock(Shell(dry_run), upgrade)
 
 
@@ -209,10 +212,12 @@ def clean(c, runs=False, exp_id="", yes=False, dry_run=False):
     tidy.clean(read_settings(), runs, exp_id, yes, dry_run)
 
 
-def whole_number(option: str, text: str | None) -> int | None:
+def whole_number(option: str, text: str | None, least: int = 0) -> int | None:
     """Return the number of an option; invoke hands over text, and would end in a traceback itself."""
     if text is None:
         return None
-    if not (str(text).isascii() and str(text).isdecimal()):
-        raise UserError(f"{option} {text}: a whole number is needed")
-    return int(text)
+    digits = str(text)
+    known = digits.isascii() and digits.isdecimal() and len(digits) <= len(str(MOST))
+    if not known or int(digits) < least:
+        raise UserError(f"{option} {digits:.40}: a whole number is needed, from {least} to {MOST}")
+    return int(digits)

@@ -45,7 +45,7 @@ def edit() -> None:
     path = env_file()
     if not path.is_file():
         raise UserError(f"{nearest(path)}: no such file; `invoke config-init` makes it")
-    editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    editor = _editor()
     try:
         code = subprocess.call([*editor, str(path)])
     except OSError as error:
@@ -53,6 +53,15 @@ def edit() -> None:
     if code:
         raise UserError(f"{editor[0]} ended with exit code {code}; {nearest(path)} is as it left it")
     validate()
+
+
+def _editor() -> list[str]:
+    """Return the words that start the editor."""
+    name = next((n for n in ("VISUAL", "EDITOR") if os.environ.get(n, "").strip()), "")
+    try:
+        return shlex.split(os.environ[name]) if name else ["vi"]
+    except ValueError as error:
+        raise UserError(f"{name}={os.environ[name]}: not a command ({error}); mend the variable") from None
 
 
 def show() -> None:
@@ -79,12 +88,14 @@ def show() -> None:
 
 
 def validate() -> None:
-    """Check every setting and what it names; names that are no settings may be somebody else's."""
+    """Check every setting and what it names; a name like no setting's may be somebody else's."""
     sourced = read_sourced_settings()
-    for name in sourced.unknown:
-        if name not in SECRETS:
-            print(f"note: {unknown_hint(name)}")
-    if problems := missing_places(sourced.settings):
+    hints = {name: unknown_hint(name) for name in sourced.unknown if name not in SECRETS}
+    mistyped = [hint for hint in hints.values() if "did you mean" in hint]
+    for hint in hints.values():
+        if hint not in mistyped:
+            print(f"note: {hint}")
+    if problems := mistyped + missing_places(sourced.settings):
         raise UserError("\nerror: ".join(problems))
     path = env_file()
     print(f"{nearest(path) if path.is_file() else 'defaults'}: all settings are valid")

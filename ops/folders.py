@@ -1,5 +1,6 @@
-"""Whether the folders and files that settings name are there, and runs can be written."""
+"""Whether what settings name is there and can be used, and runs can be written."""
 
+import importlib.util
 import os
 import tempfile
 from pathlib import Path
@@ -10,7 +11,7 @@ from ops.shown import nearest
 
 
 def missing_places(settings: Settings) -> list[str]:
-    """Return a line for each folder or file that a setting names and that cannot be used."""
+    """Return a line for each folder, file or suite that a setting names and that cannot be used."""
     folders = {
         "FORECAST_REPO_DIR": settings.forecast_repo_dir,
         "EPYDEMIX_DATA_DIR": settings.epydemix_data_dir,
@@ -20,6 +21,14 @@ def missing_places(settings: Settings) -> list[str]:
         for name, folder in folders.items()
         if folder is not None and not os.path.isdir(folder)
     ]
+    data = settings.epydemix_data_dir
+    if data is not None and os.path.isdir(data) and not _is_epydemix_data(data):
+        problems.append(
+            f"EPYDEMIX_DATA_DIR={nearest(data)}: not a copy of epydemix-data with data/ and locations.csv"
+        )
+    suite = settings.modeling_suite
+    if suite != "built-in" and importlib.util.find_spec(suite) is None:
+        problems.append(f"MODELING_SUITE={suite}: not installed; install it, or use built-in")
     output = Path(settings.output_config_file)
     if output.is_absolute() and not os.path.isfile(output):
         problems.append(f"OUTPUT_CONFIG_FILE={nearest(output)}: no such file")
@@ -28,6 +37,10 @@ def missing_places(settings: Settings) -> list[str]:
     except UserError as error:
         problems.append(str(error))
     return problems
+
+
+def _is_epydemix_data(folder: Path) -> bool:
+    return os.path.isdir(folder / "data") and os.path.isfile(folder / "locations.csv")
 
 
 def check_writable(settings: Settings) -> None:

@@ -1,5 +1,7 @@
 """A run on this machine: the stage scripts as processes, stage B over the cores, with progress."""
 
+import contextlib
+import functools
 import os
 import re
 import secrets
@@ -25,6 +27,7 @@ from ops.failures import UserError, did_you_mean
 from ops.folders import check_writable
 from ops.names import check_exp_id, check_run_id
 from ops.run_files import LocalRun, latest_run, local_run
+from ops.run_lock import held
 from ops.settings import ROOT, Settings
 from ops.shell import Shell, stop
 from ops.shown import counted, nearest
@@ -75,18 +78,20 @@ def run(shell: Shell, settings: Settings, request: RunRequest) -> LocalRun:
             f"{nearest(here.folder)}: no such run; `invoke runs --exp-id {request.exp_id}` lists them, "
             "and without --run-id a new one is started"
         )
+    variables = stage_variables(settings, request)
+    experiment = Path(variables["FORECAST_REPO_DIR"], "experiments", request.exp_id)
     print(
-        f"EXECUTION_MODE=local: run {request.run_id} of {request.exp_id} on this machine, "
+        f"EXECUTION_MODE=local: run {request.run_id} of {request.exp_id} ({experiment}) on this machine, "
         f"in {nearest(settings.local_data_path)}",
         flush=True,
     )
-    variables = stage_variables(settings, request)
     try:
-        _stage(shell, "builder", variables)
-        failed = _run_tasks(shell, settings, request, here, variables)
-        _judge(failed, settings, request, here)
-        if settings.run_output_stage and request.run_output_stage:
-            _stage(shell, "output", variables)
+        with _alone(shell, here):
+            _stage(shell, "builder", variables)
+            failed = _run_tasks(shell, settings, request, here, variables)
+            _judge(failed, settings, request, here)
+            if settings.run_output_stage and request.run_output_stage:
+                _stage(shell, "output", variables)
     except KeyboardInterrupt:
         way_on = f"what is finished is kept. Go on with: {resume_command(request)}"
         print(f"\nstopped; {way_on if here.folder.is_dir() else 'nothing was written'}", file=sys.stderr)
@@ -120,16 +125,25 @@ def run_stage(
             raise UserError(f"--task-index belongs to stage runner, not to {stage}")
         if request.jobs is not None:
             raise UserError(f"--jobs belongs to stage runner, not to {stage}")
-        extra = {"NUM_TASKS": str(num_tasks)} if num_tasks is not None else {}
-        _stage(shell, stage, variables | extra)
     elif num_tasks is not None and task_index is None:
         raise UserError("--num-tasks counts from --task-index on; add --task-index 0, or leave both out")
-    elif task_index is not None and num_tasks in (None, 1):
+    if task_index is not None and num_tasks in (None, 1):
+        # not alone: single inputs may run side by side, as the tasks of a job do
         _stage(shell, stage, variables | {"TASK_INDEX": str(task_index)})
-    else:
-        only = None if task_index is None else range(task_index, task_index + num_tasks)
-        _judge(_run_tasks(shell, settings, request, here, variables, only), settings, request, here)
+        return here
+    with _alone(shell, here):
+        if stage != "runner":
+            extra = {"NUM_TASKS": str(num_tasks)} if num_tasks is not None else {}
+            _stage(shell, stage, variables | extra)
+        else:
+            only = None if task_index is None else range(task_index, task_index + num_tasks)
+            _judge(_run_tasks(shell, settings, request, here, variables, only), settings, request, here)
     return here
+
+
+def _alone(shell: Shell, here: LocalRun) -> contextlib.AbstractContextManager:
+    """Keep other tasks from a run while this one works on it; a dry run does not."""
+    return contextlib.nullcontext() if shell.dry_run else held(here)
 
 
 def validate(shell: Shell, settings: Settings, request: RunRequest) -> None:
@@ -138,7 +152,7 @@ def validate(shell: Shell, settings: Settings, request: RunRequest) -> None:
     command = [sys.executable, nearest(ROOT / "scripts" / "check_experiment.py")]
     if code := shell.stream(command, variables):
         said = "is not valid" if code == 2 else f"could not be checked (exit code {code})"
-        raise UserError(f"{request.exp_id} {said}", exit_code=code)
+        raise UserError(f"{request.exp_id} {said}", exit_code=exit_code_for(code))
 
 
 def stage_name(stage: str) -> str:
@@ -244,9 +258,12 @@ def process_variables(variables: dict[str, str]) -> dict[str, str]:
 def _stage(shell: Shell, stage: str, variables: dict[str, str]) -> None:
     code = shell.stream(stage_command(stage), process_variables(variables))
     if code:
-        raise UserError(
-            f"stage {stage} ended with exit code {code}", exit_code=code if code in (2, 75) else 1
-        )
+        raise UserError(f"stage {stage} ended with exit code {code}", exit_code=exit_code_for(code))
+
+
+def exit_code_for(code: int) -> int:
+    """Return the exit code of a task whose script failed: what can be mended or tried again, or 1."""
+    return code if code in (2, TEMPORARY_FAULT) else 1
 
 
 def _run_tasks(
@@ -261,7 +278,8 @@ def _run_tasks(
     jobs = request.jobs or settings.local_jobs or usable_cores()
     command = stage_command("runner")
     if shell.dry_run:
-        shell.echo(command, {**process_variables(variables), "TASK_INDEX": "0"}, f"and so on, {jobs} at once")
+        note = f"the first task; set TASK_INDEX for the others, {jobs} at once"
+        shell.echo(command, {**process_variables(variables), "TASK_INDEX": "0"}, note)
         return {}
     indices = list(here.pending() if only is None else only)
     if not indices:
@@ -334,8 +352,12 @@ class _Tasks:
             "TASK_INDEX": str(index),
             "BATCH_TASK_RETRY_ATTEMPT": str(self.tries[index] - 1),
         }
-        with open(self.log_of(index), "ab" if self.tries[index] > 1 else "wb") as log:
-            self.running[index] = self.shell.start(self.command, variables, output=log)
+        keep = functools.partial(self.running.__setitem__, index)
+        try:
+            with open(self.log_of(index), "ab" if self.tries[index] > 1 else "wb") as log:
+                self.shell.start(self.command, variables, keep=keep, output=log)
+        except OSError as error:
+            raise UserError(f"{nearest(self.log_of(index))}: cannot be written ({error.strerror})") from None
 
     def _ended(self) -> list[tuple[int, int]]:
         ended = [(index, p.returncode) for index, p in self.running.items() if p.poll() is not None]
@@ -363,7 +385,10 @@ def _progress_bar() -> Progress:
 
 def last_error(log: Path) -> str:
     """Return the line of a task's log that says why it ended."""
-    lines = log.read_text(errors="replace").strip().splitlines()
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError as error:
+        return f"{nearest(log)}: cannot be read ({error.strerror})"
     told = [line for line in lines if re.search(r": (error|critical): ", line)]
     line = (told or lines or ["it said nothing"])[-1]
     return re.sub(r"^\S+ runner( \d+)?: (error|critical): ", "", line)

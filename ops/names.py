@@ -9,6 +9,7 @@ from ops.failures import UserError
 
 EXP_ID = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 EXP_ID_LENGTH = 128
+MOST = 10**18 - 1  # of a whole number
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 
 
@@ -16,11 +17,24 @@ def check_exp_id(exp_id: str | None) -> None:
     """Refuse what is no experiment's folder below experiments/."""
     if not exp_id:
         raise UserError("--exp-id is needed: the experiment's folder below experiments/, e.g. --exp-id demo")
-    dots = any(set(part) == {"."} for part in exp_id.split("/"))
-    if not EXP_ID.fullmatch(exp_id) or dots or ".." in exp_id:
-        raise UserError(f'--exp-id "{exp_id}": letters, digits, . _ - with / for grouping, and no ..')
     if len(exp_id) > EXP_ID_LENGTH:
         raise UserError(f"--exp-id: {len(exp_id)} characters; {EXP_ID_LENGTH} at most")
+    if not is_exp_id(exp_id):
+        raise UserError(f'--exp-id "{exp_id}": letters, digits, . _ - with / for grouping, and no ..')
+    _, path, name = f"/{exp_id}".rpartition("/experiments/")
+    if path:
+        raise UserError(f'--exp-id "{exp_id}": write {name}, the folder below experiments/')
+
+
+def is_exp_id(text: str) -> bool:
+    """Tell whether a path below the bucket may be an experiment's."""
+    dots = any(set(part) == {"."} for part in text.split("/")) or ".." in text
+    return bool(EXP_ID.fullmatch(text)) and not dots and len(text) <= EXP_ID_LENGTH
+
+
+def without_slash(exp_id: str | None) -> str:
+    """Return an experiment's name without the / that a shell completes; a lone / stays, and is refused."""
+    return re.sub(r"(?<=.)/$", "", exp_id or "")
 
 
 def check_run_id(run_id: str) -> None:

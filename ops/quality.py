@@ -8,6 +8,14 @@ from ops.failures import UserError
 from ops.settings import ROOT
 from ops.shell import Shell
 
+LOCKED = [  # in this order: the later ones keep to the versions of the earlier
+    "docker/requirements",
+    "docker/requirements-cloud",
+    "docker/requirements-parquet",
+    "docker/requirements-uv",
+    "requirements-dev",
+]
+
 
 def lint(shell: Shell, fix: bool = False) -> None:
     """Run ruff over Python and shellcheck over shell scripts."""
@@ -27,7 +35,7 @@ def lint(shell: Shell, fix: bool = False) -> None:
 
 
 def lock(shell: Shell, upgrade: bool = False) -> None:
-    """Compile both requirements files for every platform, with hashes and without any index address."""
+    """Compile the requirements files for every platform, with hashes and without any index address."""
     uv = [
         str(Path(sys.executable).with_name("uv")),
         "pip",
@@ -45,7 +53,7 @@ def lock(shell: Shell, upgrade: bool = False) -> None:
         "--no-emit-find-links",
     ]
     uv += ["--custom-compile-command", "invoke lock", *(["--upgrade"] if upgrade else [])]
-    for name in ("docker/requirements", "requirements-dev"):
+    for name in LOCKED:
         if code := shell.stream([*uv, f"{name}.in", "--output-file", f"{name}.txt"]):
             raise UserError(f"{name}.in cannot be locked (uv ended with {code})", exit_code=1)
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ops.failures import UserError
+from ops.failures import UserError, did_you_mean
 from ops.folders import check_writable
-from ops.names import RUN_ID, check_exp_id, check_run_id
+from ops.names import RUN_ID, check_exp_id, check_run_id, is_exp_id
 from ops.settings import Settings
 from ops.shown import nearest
 
@@ -24,7 +24,13 @@ class LocalRun:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        return read_json(self.folder / "builder-artifacts" / "manifest.json")
+        """Return what stage A wrote of the run, with at least what is read here."""
+        path = self.folder / "builder-artifacts" / "manifest.json"
+        manifest = read_json(path)
+        kinds = {"num_workloads": int, "num_pending": int, "pending": str, "created_at": str}
+        if not isinstance(manifest, dict) or any(not isinstance(manifest.get(n), kinds[n]) for n in kinds):
+            raise UserError(f"{nearest(path)}: not a manifest; the run is damaged, start a new one")
+        return manifest
 
     @property
     def is_built(self) -> bool:
@@ -71,15 +77,17 @@ def local_run(settings: Settings, exp_id: str, run_id: str) -> LocalRun:
     """
     check_exp_id(exp_id)
     check_run_id(run_id)
-    prefix = settings.dir_prefix.rstrip("/")
+    return _run_called(settings, exp_id, run_id)
+
+
+def _run_called(settings: Settings, exp_id: str, run_id: str) -> LocalRun:
+    below = Path(settings.dir_prefix, exp_id, run_id)
     root = settings.local_data_path
-    return LocalRun(
-        exp_id, run_id, root / "bucket" / prefix / exp_id / run_id, root / "logs" / exp_id / run_id
-    )
+    return LocalRun(exp_id, run_id, root / "bucket" / below, root / "logs" / below)
 
 
 def find_runs(settings: Settings, exp_id: str = "") -> list[LocalRun]:
-    """Return every built run, newest last, of one experiment or of all.
+    """Return every run, built or not, newest last, of one experiment or of all.
 
     Of flu those of flu itself, not of flu/2026-w05: what is listed may be deleted.
 
@@ -90,15 +98,32 @@ def find_runs(settings: Settings, exp_id: str = "") -> list[LocalRun]:
     """
     if not os.path.isdir(settings.local_data_path):
         check_writable(settings)
-    top = settings.local_data_path / "bucket" / settings.dir_prefix.rstrip("/")
     if exp_id:
         check_exp_id(exp_id)
-        manifests = (top / exp_id).glob("*/builder-artifacts/manifest.json")
-    else:
-        manifests = top.glob("**/builder-artifacts/manifest.json")
-    folders = [path.parent.parent for path in manifests if RUN_ID.fullmatch(path.parent.parent.name)]
-    runs = [local_run(settings, f.parent.relative_to(top).as_posix(), f.name) for f in folders]
+    top = settings.local_data_path / "bucket" / settings.dir_prefix
+    runs = []
+    for parent, folders, _ in os.walk(top / exp_id):
+        name = Path(parent).relative_to(top).as_posix()
+        run_ids = [folder for folder in folders if RUN_ID.fullmatch(folder)]
+        if is_exp_id(name):  # a folder somebody made may be called anything
+            runs += [_run_called(settings, name, run_id) for run_id in run_ids]
+        folders[:] = [] if exp_id else [folder for folder in folders if folder not in run_ids]
     return sorted(runs, key=lambda run: run.run_id)
+
+
+def known_runs(settings: Settings, exp_id: str = "") -> list[LocalRun]:
+    """Return what find_runs does, but refuse an experiment that has none.
+
+    Raises
+    ------
+    UserError
+        There is no run of the experiment that was named.
+    """
+    runs = find_runs(settings, exp_id)
+    if exp_id and not runs:
+        near = did_you_mean(exp_id, {run.exp_id for run in find_runs(settings)})
+        raise UserError(f"no runs of {exp_id}{near} below {nearest(settings.local_data_path)}")
+    return runs
 
 
 def latest_run(settings: Settings, exp_id: str, run_id: str = "") -> LocalRun:
@@ -115,10 +140,11 @@ def latest_run(settings: Settings, exp_id: str, run_id: str = "") -> LocalRun:
             return run
         raise UserError(f"{nearest(run.folder)}: no such run; `invoke runs --exp-id {exp_id}` lists them")
     check_exp_id(exp_id)
-    runs = find_runs(settings, exp_id)
+    runs = [run for run in find_runs(settings, exp_id) if run.is_built]
     if not runs:
+        near = did_you_mean(exp_id, {run.exp_id for run in find_runs(settings)})
         raise UserError(
-            f"no run of {exp_id} below {nearest(settings.local_data_path)}; "
+            f"no run of {exp_id}{near} below {nearest(settings.local_data_path)}; "
             f"`invoke run --exp-id {exp_id}` starts one"
         )
     return runs[-1]

@@ -15,7 +15,7 @@ from dotenv.parser import parse_stream
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, ValidationInfo, field_validator
 
 from ops.failures import UserError, did_you_mean
-from ops.names import folder_prefix
+from ops.names import MOST, folder_prefix
 from ops.shown import nearest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,7 +34,7 @@ class Settings(BaseModel, frozen=True, validate_default=True):
     @field_validator("output_config_file", mode="before")
     @classmethod
     def _path_or_name(cls, text):
-        """A path is below the repository, too; a name without / is beside the experiment's files."""
+        """A path is below the repository, too; a name without / is left to the stages."""
         return str(ROOT / _expanded(text)) if "/" in text else text
 
     @field_validator("execution_mode", "modeling_suite", "log_level", mode="before")
@@ -59,12 +59,12 @@ class Settings(BaseModel, frozen=True, validate_default=True):
         "built-in", description="built-in, or an installed epymodelingsuite"
     )
     run_count: int | None = Field(
-        None, ge=1, description="split a model-only ensemble into this many workloads"
+        None, ge=1, le=MOST, description="split a model-only ensemble into this many workloads"
     )
-    run_seed: int | None = Field(None, ge=0, description="overrides the experiment's random_seed")
+    run_seed: int | None = Field(None, ge=0, le=MOST, description="overrides the experiment's random_seed")
     run_output_stage: bool = Field(True, description="run stage C after stage B: true or false")
     output_config_file: str = Field(
-        "", description="another output YAML for stage C: a path or a name beside it"
+        "", description="another output YAML for stage C: a path, or a name in the experiment's config/"
     )
     allow_partial_results: bool = Field(False, description="write outputs although results are missing")
     local_jobs: int = Field(0, ge=0, description="tasks of stage B at once; 0 is one a core")

@@ -1,4 +1,4 @@
-"""The only place that starts another program: echo, --dry-run, timeouts, one-line errors."""
+"""Starts every program but the operator's editor: echo, --dry-run, timeouts, one-line errors."""
 
 import contextlib
 import os
@@ -6,7 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -32,18 +32,27 @@ class Shell:
         self.echo(argv, variables)
         if self.dry_run:
             return 0
-        process = self.start(argv, variables)
+        started: list[subprocess.Popen] = []
         try:
-            return process.wait()
+            self.start(argv, variables, keep=started.append)
+            return started[0].wait()
         except KeyboardInterrupt:
-            stop([process])
+            stop(started)
             raise
 
     def start(
-        self, argv: Sequence[str], variables: Mapping[str, str] | None = None, output: IO | None = None
-    ) -> subprocess.Popen:
-        """Start a program in a session of its own: Ctrl-C reaches us first, and we stop it."""
-        with _held_back() as asked_to_stop:
+        self,
+        argv: Sequence[str],
+        variables: Mapping[str, str] | None = None,
+        *,
+        keep: Callable[[subprocess.Popen], object],
+        output: IO | None = None,
+    ) -> None:
+        """Start a program in a session of its own: Ctrl-C reaches us first, and we stop it.
+
+        `keep` gets the process before Ctrl-C or `kill` can end us, so that none is lost.
+        """
+        with _interrupts.held_back():
             try:
                 process = subprocess.Popen(
                     argv,
@@ -55,10 +64,9 @@ class Shell:
                 )
             except FileNotFoundError:
                 raise UserError(f"{argv[0]}: no such program; install it") from None
-        if asked_to_stop:
-            stop([process])
-            raise KeyboardInterrupt
-        return process
+            except OSError as error:
+                raise UserError(f"{argv[0]}: cannot be started ({error.strerror})") from None
+            keep(process)
 
     def capture(self, argv: Sequence[str], *, timeout_seconds: float) -> str:
         """Return what a program prints, or an empty string where it fails or is not there."""
@@ -71,29 +79,42 @@ class Shell:
 
 def stop_on_termination() -> None:
     """Make `kill` and a closed terminal stop us as Ctrl-C does: our children would outlive us."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP, and so do we then
-            signal.signal(number, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        usual = (signal.SIG_DFL, signal.default_int_handler)
+        if signal.getsignal(number) in usual:  # nohup ignores SIGHUP, and so do we then
+            signal.signal(number, _interrupts)
 
 
-def _interrupt(number: int, frame) -> None:
-    signal.signal(number, signal.SIG_IGN)  # once: the children are being stopped
-    raise KeyboardInterrupt
+class _Interrupts:
+    """Follows Ctrl-C and `kill`, but not while a child is half started: nobody would know of it.
+
+    One handler and one flag, so that no signal finds some of the handlers changed and others not.
+    """
+
+    def __init__(self) -> None:
+        self.waiting = False
+        self.noted = False
+
+    def __call__(self, number: int, frame) -> None:
+        if number != signal.SIGINT:
+            signal.signal(number, signal.SIG_IGN)  # once: the children are being stopped
+        self.noted = self.waiting
+        if not self.waiting:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Follow a signal at the end of the block, also where the block fails."""
+        self.noted, self.waiting = False, True
+        try:
+            yield
+        finally:
+            self.waiting = False
+            if self.noted:
+                raise KeyboardInterrupt
 
 
-@contextlib.contextmanager
-def _held_back() -> Iterator[list[int]]:
-    """Note Ctrl-C and `kill` instead of following them: a child that is half started would be lost."""
-    noted: list[int] = []
-    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    ours = {n: handler for n, handler in handlers.items() if callable(handler)}
-    for number in ours:
-        signal.signal(number, lambda number, frame: noted.append(number))
-    try:
-        yield noted
-    finally:
-        for number, handler in ours.items():
-            signal.signal(number, handler)
+_interrupts = _Interrupts()
 
 
 def stop(processes: Sequence[subprocess.Popen], grace_seconds: float = 10) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ops.failures import UserError
 from ops.names import check_exp_id
-from ops.run_files import LocalRun, find_runs
+from ops.run_files import LocalRun, known_runs
+from ops.run_lock import held, is_held
 from ops.settings import ROOT, Settings
 from ops.shown import counted, nearest
 
@@ -31,9 +32,13 @@ def clean(settings: Settings, runs: bool, exp_id: str, yes: bool, dry_run: bool)
 
 
 def _chosen_runs(settings: Settings, exp_id: str, yes: bool, dry_run: bool) -> list[LocalRun]:
-    """Show the runs that are to go, and ask."""
-    runs = find_runs(settings, exp_id)
-    if not runs:
+    """Show the runs that are to go, and ask; those that are being worked on are left alone."""
+    found = known_runs(settings, exp_id)
+    busy = [run for run in found if is_held(run)]
+    runs = [run for run in found if run not in busy]
+    for run in busy:
+        print(f"{run.exp_id}  {run.run_id}  is being worked on, and stays")
+    if not found:
         print("no local runs")
     for run in runs:
         holds = f"{counted(len(run.results()), 'result')}, {counted(len(run.outputs()), 'output')}"
@@ -58,9 +63,10 @@ def _remove_caches(dry_run: bool) -> None:
     """
     for parent, folders, _ in os.walk(ROOT):
         for name in sorted(CACHES.intersection(folders)):
-            _tell(Path(parent, name), dry_run)
             if not dry_run:
                 shutil.rmtree(Path(parent, name), ignore_errors=True)
+            if dry_run or not Path(parent, name).exists():
+                _tell(Path(parent, name), dry_run)
         folders[:] = [name for name in folders if name not in CACHES | NOT_OURS]
 
 
@@ -69,27 +75,40 @@ def _remove_leftovers(settings: Settings, dry_run: bool) -> None:
     old = time.time() - LEFTOVER_SECONDS
     for parent, _, files in os.walk(settings.local_data_path / "bucket"):
         for path in (Path(parent, name) for name in files if name.startswith(".partial-")):
-            with contextlib.suppress(FileNotFoundError):  # its writer has finished just now
-                if path.stat().st_mtime < old:
-                    if not dry_run:
-                        path.unlink()
-                    _tell(path, dry_run)
+            try:
+                if path.stat().st_mtime >= old:
+                    continue
+                if not dry_run:
+                    path.unlink()
+            except FileNotFoundError:  # its writer has finished just now
+                continue
+            except OSError as error:
+                raise _cannot_be_removed(path, error) from None
+            _tell(path, dry_run)
 
 
 def _remove_run(settings: Settings, run: LocalRun, dry_run: bool) -> None:
     """Delete a run and its logs, and the folders above that hold nothing else."""
-    tops = {run.folder: settings.local_data_path / "bucket", run.logs: settings.local_data_path / "logs"}
-    for folder, top in tops.items():
-        if not folder.is_dir():
-            continue
-        _tell(folder, dry_run)
-        if dry_run:
-            continue
-        try:
-            shutil.rmtree(folder, onerror=_unless_gone)
-        except OSError as error:
-            raise UserError(f"{nearest(folder)}: cannot be removed ({error.strerror})", exit_code=1) from None
-        _remove_empty_folders(folder.parent, top)
+    folders = [folder for folder in (run.folder, run.logs) if folder.is_dir()]
+    with contextlib.nullcontext() if dry_run else held(run):
+        for folder in folders:
+            if not dry_run:
+                _remove_folder(folder)
+            _tell(folder, dry_run)
+    if not dry_run:
+        _remove_empty_folders(run.folder.parent, settings.local_data_path / "bucket")
+        _remove_empty_folders(run.logs.parent, settings.local_data_path / "logs")
+
+
+def _remove_folder(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder, onerror=_unless_gone)
+    except OSError as error:
+        raise _cannot_be_removed(folder, error) from None
+
+
+def _cannot_be_removed(path: Path, error: OSError) -> UserError:
+    return UserError(f"{nearest(path)}: cannot be removed ({error.strerror})", exit_code=1)
 
 
 def _unless_gone(function, path, caught) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.table import Table
 
 from ops.failures import UserError
-from ops.run_files import LocalRun, find_runs, latest_run, read_json
+from ops.run_files import LocalRun, known_runs, latest_run, read_json
 from ops.settings import Settings
 from ops.shown import console, counted, nearest
 
@@ -14,7 +14,7 @@ NO_TABLES = ("report.html", "headline.json")
 
 def show_runs(settings: Settings, exp_id: str = "") -> None:
     """Print every local run: when it was built, how far it came, and its newest outputs."""
-    runs = find_runs(settings, exp_id)
+    runs = known_runs(settings, exp_id)
     if not runs:
         print(f"no runs below {nearest(settings.local_data_path)}")
         return
@@ -31,6 +31,8 @@ def show_runs(settings: Settings, exp_id: str = "") -> None:
 
 def _row(run: LocalRun) -> tuple[str, str, str, str]:
     """Return when a run was built, its results, how it stands, and its newest outputs."""
+    if not run.is_built:
+        return "", "", "not built", ""
     manifest, outputs = run.manifest, run.outputs()
     done, total = len(run.results()), manifest["num_workloads"]
     newest = outputs[-1].name if outputs else ""
@@ -74,6 +76,9 @@ def show_outputs(run: LocalRun, folder: Path) -> None:
     rows = summary.get("headline", [])
     if rows:
         console().print(_headline(rows, f"{run.exp_id}, run {run.run_id}"))
+    left_out = summary.get("left_out_populations", 0)
+    if left_out:
+        print(f"and {counted(left_out, 'more population')}; see the report")
     missing = summary.get("missing", [])
     if missing:
         print(f"{counted(len(missing), 'result')} missing: {', '.join(map(str, missing[:10]))}")

@@ -18,6 +18,7 @@ ANY_RUN = "00000000-000000-00000000"  # nothing is read from or written to a run
 
 def check(context: StageContext) -> None:
     from modeling.experiment import InvalidExperiment, find_sources
+    from modeling.populations import locations
     from pipeline.building import build_experiment
 
     try:
@@ -26,12 +27,13 @@ def check(context: StageContext) -> None:
         print("\n".join(error.problems))
         raise UserError(f"{context.exp_id}: {counted(len(error.problems), 'mistake')}") from None
     places = sorted({workload.population for workload in built.workloads})
-    shown = ", ".join(places[:8]) + (f" and {len(places) - 8} more" if len(places) > 8 else "")
+    named = [f"{p} ({locations()[p].name})" if p in locations() else p for p in places[:8]]
+    shown = ", ".join(named) + (f" and {len(places) - 8} more" if len(places) > 8 else "")
     own_seed = find_sources(context.config_folder)["model"].data["model"].get("random_seed")
     drawn = context.seed is None and own_seed is None  # a run would draw another
     print(
-        f"{context.exp_id} is valid: {built.workflow}, {counted(len(built.workloads), 'workload')} "
-        f"for {shown}" + ("" if drawn else f", seed {built.seed}")
+        f"{context.exp_id} ({context.config_folder.parent}) is valid: {built.workflow}, "
+        f"{counted(len(built.workloads), 'workload')} for {shown}" + ("" if drawn else f", seed {built.seed}")
     )
 
 

@@ -141,7 +141,7 @@ def _refuse_missing(context: StageContext, manifest: Manifest, missing: dict[int
         raise UserError(
             f"{len(missing)} of {manifest.num_workloads} results are missing or wrong "
             f"({describe_indices(missing)}); {first}: {missing[first]}; "
-            "run them again, or set ALLOW_PARTIAL_RESULTS=1"
+            "run them again, or set ALLOW_PARTIAL_RESULTS=1 (invoke: --allow-partial)"
         )
     if missing:
         log.warning("going on without %d of %d results", len(missing), manifest.num_workloads)

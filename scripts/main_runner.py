@@ -66,7 +66,7 @@ def _inputs(context: StageContext, files: RunFiles, manifest: Manifest) -> list[
 
 def _run_input(index: int, context: StageContext, files: RunFiles, manifest: Manifest) -> None:
     if not context.force and files.has_result(index, manifest):
-        log.info("result %d is there already; FORCE=1 makes it anew", index)
+        log.info("result %d is there already; FORCE=1 (invoke: --force) makes it anew", index)
         return
     stopwatch = Stopwatch()
     name = f"runner_{index:0{manifest.width}d}"

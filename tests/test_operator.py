@@ -1,12 +1,22 @@
 """The operator's own machine: folders, settings and runs in places that are not the usual ones."""
 
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from ops import tidy
+from ops.failures import UserError
+from ops.local_run import _Tasks
+from ops.run_files import local_run
+from ops.run_lock import held
+from ops.settings import Settings
+from ops.shell import Shell
 from tests.experiments import REPOSITORY, sampled, simulated
 from tests.stages import RUN_ID
 from tests.test_tasks import Operator
@@ -71,6 +81,18 @@ def test_an_output_file_is_below_the_repository_in_settings_and_below_the_shell_
     assert set_.exit_code == 0, set_.output
     assert typed.exit_code == 0, typed.output
     assert missing.exit_code == 2
+
+
+def test_the_name_of_an_output_file_is_first_one_of_the_experiment(tmp_path):
+    operator = Operator(tmp_path, simulated())
+    (tmp_path / "output.yaml").write_text("no: output")
+    words = ("validate", "--exp-id", "trial")
+
+    named = operator.invoke(*words, OUTPUT_CONFIG_FILE="output.yaml")
+    path = operator.invoke(*words, "--output-config-file", "./output.yaml")
+
+    assert named.exit_code == 0, named.output
+    assert path.exit_code == 2
 
 
 def test_home_and_variables_are_put_into_folders(tmp_path):
@@ -216,7 +238,182 @@ def test_a_stage_starts_where_only_python3_is_found(tmp_path):
         assert printed == f"python3 -u {script.parent}/main_{stage}.py\n"
 
 
+def test_run_and_validate_say_which_copy_of_the_experiment_they_use(tmp_path):
+    operator = Operator(tmp_path, simulated())
+
+    ran = operator.invoke("run", "--exp-id", "trial/", "--dry-run")
+    valid = operator.invoke("validate", "--exp-id", "trial")
+
+    assert "of trial (local/forecast/experiments/trial) on this machine" in ran.lines[0]
+    assert valid.last_line.startswith("trial (local/forecast/experiments/trial) is valid: ")
+    assert "for US-VT (Vermont)" in valid.last_line
+
+
+def test_folders_that_are_no_runs_do_not_hide_those_that_are(tmp_path):
+    operator = Operator(tmp_path, simulated())
+    bucket = tmp_path / "local" / "bucket"
+    for folder in (bucket / "trial", bucket / "trial old", bucket):
+        (folder / RUN_ID).mkdir(parents=True)
+
+    runs = operator.invoke("runs")
+    inside = operator.invoke("runs", DIR_PREFIX="trial/")
+    results = operator.invoke("results", "--exp-id", "trial")
+
+    assert [line.split() for line in runs.lines[1:]] == [["trial", RUN_ID, "not", "built"]]
+    assert "no runs" in inside.output
+    assert inside.exit_code == 0
+    assert "no run of trial" in results.last_line
+
+
+def test_runs_of_an_experiment_that_has_none_suggest_one_that_has(tmp_path):
+    operator = Operator(tmp_path, simulated()).with_own_code()
+    (tmp_path / "local" / "bucket" / "trial" / RUN_ID).mkdir(parents=True)
+    cache = tmp_path / "ops" / "__pycache__"
+
+    for words in (["runs"], ["clean", "--runs", "--yes"]):
+        cache.mkdir(exist_ok=True)
+        ended = operator.invoke(*words, "--exp-id", "trail")
+        assert ended.exit_code == 2
+        assert 'no runs of trail (did you mean "trial"?)' in ended.last_line
+        assert cache.is_dir()
+
+
+@pytest.mark.parametrize("words", [("results",), ("stage", "runner", "--run-id", RUN_ID)])
+def test_a_manifest_of_nothing_is_one_line(tmp_path, words):
+    operator = Operator(tmp_path, simulated())
+    artifacts = tmp_path / "local" / "bucket" / "trial" / RUN_ID / "builder-artifacts"
+    artifacts.mkdir(parents=True)
+    (artifacts / "manifest.json").write_text("{}")
+
+    ended = operator.invoke(*words, "--exp-id", "trial")
+
+    assert ended.exit_code == 2
+    assert "manifest.json: not a manifest" in ended.last_line
+    assert "Traceback" not in ended.output
+
+
+def test_results_tell_of_populations_that_are_in_the_report_alone(tmp_path):
+    operator = Operator(tmp_path, simulated())
+    operator.invoke("run", "--exp-id", "trial")
+    headline = operator.outputs()[0].with_name("headline.json")
+    headline.write_text(json.dumps(json.loads(headline.read_text()) | {"left_out_populations": 3}))
+
+    ended = operator.invoke("results", "--exp-id", "trial")
+
+    assert ended.exit_code == 0, ended.output
+    assert "and 3 more populations; see the report" in ended.lines
+
+
+@pytest.mark.parametrize(("editor", "said"), [('vi "', 'EDITOR=vi ": not a command'), ("  ", "vi")])
+def test_an_editor_that_is_no_command_is_one_line(tmp_path, editor, said):
+    operator = Operator(tmp_path, simulated())
+
+    ended = operator.invoke("config-edit", EDITOR=editor, PATH="/nowhere")
+
+    assert ended.exit_code == 2
+    assert said in ended.last_line
+    assert "Traceback" not in ended.output
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("LOCAL_JOB=2", 'LOCAL_JOB is not a setting (did you mean "LOCAL_JOBS"?)'),
+        ("EPYDEMIX_DATA_DIR={}", "not a copy of epydemix-data"),
+        ("RUN_SEED=9999999999999999999", "a whole number from 0 to 999999999999999999"),
+    ],
+)
+def test_config_validate_refuses_what_no_run_could_use(tmp_path, line, said):
+    operator = Operator(tmp_path, simulated())
+    del operator.environ["EPYDEMIX_DATA_DIR"]
+    (tmp_path / ".env").write_text(line.format(tmp_path))
+
+    ended = operator.invoke("config-validate")
+
+    assert ended.exit_code == 2
+    assert said in ended.last_line
+
+
+# -- one task a run
+
+
+def test_a_run_in_progress_is_left_alone_by_clean_and_by_another_run(tmp_path):
+    operator = Operator(tmp_path, sampled()).with_own_code()
+    operator.invoke("stage", "builder", *THIS_RUN)
+    settings = Settings(local_data_path=tmp_path / "local")
+    run = local_run(settings, "trial", RUN_ID)
+
+    with held(run):
+        again = operator.invoke("run", *THIS_RUN)
+        shown = operator.invoke("run", *THIS_RUN, "--dry-run")
+        cleaned = operator.invoke("clean", "--runs", "--yes")
+        still_there = run.is_built
+    after = operator.invoke("run", *THIS_RUN, "--no-outputs")
+    removed = operator.invoke("clean", "--runs", "--yes")
+
+    assert again.exit_code == 2
+    assert again.last_line == f"error: run {RUN_ID} of trial is being worked on; wait until that has ended"
+    assert shown.exit_code == 0, shown.output
+    assert f"trial  {RUN_ID}  is being worked on, and stays" in cleaned.output
+    assert still_there
+    assert after.exit_code == 0, after.output
+    assert removed.exit_code == 0, removed.output
+    assert not run.folder.exists()
+    assert not run.logs.exists()
+
+
+def test_a_log_folder_that_goes_while_a_run_works_is_one_line(tmp_path):
+    tasks = _Tasks(Shell(), ["true"], {}, tmp_path / "logs", retries=0)
+
+    with pytest.raises(UserError, match=r"runner_0000\.log: cannot be written"):
+        tasks._start(0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_child_is_started_is_followed_once_the_child_is_known(number):
+    script = f"""
+import os, subprocess
+from ops import shell
+shell.stop_on_termination()
+usual = subprocess.Popen
+def interrupted(*args, **kwargs):
+    os.kill(os.getpid(), {int(number)})
+    return usual(*args, **kwargs)
+shell.subprocess.Popen = interrupted
+kept = []
+try:
+    shell.Shell().start(["sleep", "60"], keep=kept.append)
+except KeyboardInterrupt:
+    shell.stop(kept)
+    print("stopped", len(kept))
+"""
+    ended = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True)
+
+    assert ended.stdout == "stopped 1\n", ended.stderr
+
+
 # -- clean
+
+
+def test_clean_removes_a_run_whose_builder_never_ended(tmp_path):
+    operator = Operator(tmp_path, simulated()).with_own_code()
+    (tmp_path / "local" / "bucket" / "trial" / RUN_ID / "config").mkdir(parents=True)
+
+    ended = operator.invoke("clean", "--runs", "--yes")
+
+    assert ended.exit_code == 0, ended.output
+    assert not list((tmp_path / "local" / "bucket").iterdir())
+
+
+def test_clean_says_in_one_line_what_cannot_be_removed(tmp_path, monkeypatch):
+    leftover = tmp_path / "bucket" / "trial" / ".partial-1-aa"
+    leftover.parent.mkdir(parents=True)
+    leftover.touch()
+    os.utime(leftover, (0, 0))
+    monkeypatch.setattr(Path, "unlink", lambda *_: (_ for _ in ()).throw(PermissionError(13, "denied")))
+
+    with pytest.raises(UserError, match=r"\.partial-1-aa: cannot be removed \(denied\)"):
+        tidy._remove_leftovers(Settings(local_data_path=tmp_path), dry_run=False)
 
 
 def test_clean_deletes_runs_only_when_told_yes(tmp_path):
@@ -298,7 +495,7 @@ def test_clean_leaves_no_empty_folders_of_a_run_behind(tmp_path):
     operator = Operator(tmp_path, simulated()).with_own_code()
     local = tmp_path / "local"
     build_and_run(operator, DIR_PREFIX="flu/2026/")
-    logs_before = list((local / "logs" / "trial").iterdir())
+    logs_before = list((local / "logs" / "flu" / "2026" / "trial").iterdir())
 
     ended = operator.invoke("clean", "--runs", "--yes", DIR_PREFIX="flu/2026/")
 

@@ -1,5 +1,6 @@
 """What a run keeps to when it is stopped, tampered with, resumed, or handed over between prefixes."""
 
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from ops.local_run import _Tasks, commit_of, retry_seconds
 from ops.settings import Settings
 from ops.shell import Shell
 from pipeline.environment import read_stage_context
+from pipeline.manifest import Manifest
 from pipeline.summary import Stopwatch
 from tests.experiments import REPOSITORY, sampled, simulated
 from tests.stages import RUN_ID, Stages
@@ -111,6 +113,17 @@ def test_every_failure_leaves_a_summary_and_is_not_hidden_by_one_that_cannot_be_
 
     assert '"failed"' in summary
     assert str(failure) in summary
+
+
+@pytest.mark.parametrize(
+    ("field", "count"), [("num_workloads", 0), ("num_pending", -1), ("workloads_per_task", 0)]
+)
+def test_a_manifest_with_an_impossible_count_is_refused(untouched, field, count):
+    path = run_folder(untouched) / "builder-artifacts" / "manifest.json"
+    manifest = json.loads(path.read_text()) | {field: count}
+
+    with pytest.raises(UserError, match="not a manifest"):
+        Manifest.from_json(json.dumps(manifest).encode(), "manifest.json")
 
 
 # -- stopped from outside
@@ -446,8 +459,6 @@ def test_a_log_is_json_however_the_mode_is_written(tmp_path):
 
 
 def test_every_stage_is_told_the_commits(untouched):
-    import json
-
     metadata = json.loads((run_folder(untouched) / "run_metadata.json").read_text())
 
     assert metadata["commits"]["code"] == commit_of(REPOSITORY)

@@ -11,6 +11,7 @@ from modeling.failures import UserError, listed
 
 EXP_ID = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 EXP_ID_LENGTH = 128
+MOST = 10**18 - 1  # of a whole number
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 PENDING_FILE = re.compile(r"pending-[0-9a-f]{8}\.txt")
 SUITES = ("built-in", "epymodelingsuite")
@@ -54,14 +55,20 @@ class StageContext:
         return self.forecast_repo_dir / "experiments" / self.exp_id / "config"
 
     def output_config_path(self) -> Path | None:
-        """Return the output configuration that replaces the experiment's: a path, or a name beside it."""
-        if not self.output_config_file:
+        """Return the output configuration that is used instead: a path, or a name in config_folder.
+
+        A name without / is looked for there first, whatever lies in the working directory.
+        """
+        name = self.output_config_file
+        if not name:
             return None
-        for path in (Path(self.output_config_file), self.config_folder / self.output_config_file):
+        places = [Path(name), self.config_folder / name]
+        for path in places if "/" in name else reversed(places):
             if path.is_file():
                 return path
         raise UserError(
-            f"OUTPUT_CONFIG_FILE={self.output_config_file}: no such file, also not in {self.config_folder}"
+            f"OUTPUT_CONFIG_FILE={self.output_config_file}: no such file, also not in {self.config_folder}; "
+            "name another (invoke: --output-config-file)"
         )
 
     @property
@@ -199,7 +206,7 @@ def _one_of(*choices: str) -> Callable[[str], str]:
 def _whole(least: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < least:
-            raise ValueError(f"a whole number from {least}")
+            raise ValueError(f"a whole number from {least} to {MOST}")
         return int(text)
 
     return parse

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from modeling.failures import UserError
 
 _FORMAT = 1
+_ANEW = "build the run again under a new RUN_ID (invoke: without --run-id)"
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,12 @@ class Manifest:
             fields.pop("task_count")
             manifest = cls(**fields)
             counts = (manifest.num_workloads, manifest.num_pending, manifest.workloads_per_task)
-            if not all(isinstance(count, int) for count in counts):
+            if not all(type(n) is int and n >= least for n, least in zip(counts, (1, 0, 1), strict=True)):
                 raise TypeError
         except (ValueError, TypeError, KeyError, AttributeError):
-            raise UserError(f"{path}: not a manifest; build the run again under a new RUN_ID") from None
+            raise UserError(f"{path}: not a manifest; {_ANEW}") from None
         if manifest.format != _FORMAT:
-            raise UserError(
-                f"{path}: format {manifest.format} is not {_FORMAT}; build the run again under a new RUN_ID"
-            )
+            raise UserError(f"{path}: format {manifest.format} is not {_FORMAT}; {_ANEW}")
         return manifest
 
 
