@@ -4,7 +4,7 @@ import functools
 
 from invoke import Exit, task
 
-from ops import config, local_run, quality, tidy, watch
+from ops import config, images, local_run, quality, tidy, watch
 from ops.failures import UserError
 from ops.local_run import RunRequest
 from ops.names import MOST, without_slash
@@ -24,6 +24,7 @@ REQUEST = {
     "output_config_file": "another output YAML: a path, or the name of a file in the experiment's config/",
     "allow_partial": "write outputs although results are missing",
     "force": "make results anew that are there already",
+    "docker": "in containers of the local image instead of processes",
     "dry_run": DRY_RUN,
 }
 
@@ -68,6 +69,7 @@ def run(
     output_config_file="",
     allow_partial=False,
     force=False,
+    docker=False,
     no_outputs=False,
     dry_run=False,
 ):
@@ -81,6 +83,7 @@ def run(
         output_config_file=output_config_file,
         allow_partial=allow_partial,
         force=force,
+        docker=docker,
         run_output_stage=not no_outputs,
     )
     settings = read_settings(mode="local" if local else "")
@@ -113,6 +116,7 @@ def stage(
     output_config_file="",
     allow_partial=False,
     force=False,
+    docker=False,
     dry_run=False,
 ):
     """Run one stage of a run: builder (A), runner (B) or output (C)."""
@@ -125,6 +129,7 @@ def stage(
         output_config_file=output_config_file,
         allow_partial=allow_partial,
         force=force,
+        docker=docker,
     )
     index, number = whole_number("--task-index", task_index), whole_number("--num-tasks", num_tasks, 1)
     done = local_run.run_stage(Shell(dry_run), read_settings(), request, stage, index, number)
@@ -175,9 +180,15 @@ def config_validate(c):
     config.validate()
 
 
+@verb(help={"dry_run": DRY_RUN})
+def build_dev(c, dry_run=False):
+    """Build the local image, for `invoke run --docker`."""
+    images.build_dev(Shell(dry_run), read_settings())
+
+
 @verb(help={"fix": "rewrite what can be mended automatically", "dry_run": DRY_RUN})
 def lint(c, fix=False, dry_run=False):
-    """Check the style of Python and shell code."""
+    """Check the style of Python, shell code and the Dockerfile."""
     quality.lint(Shell(dry_run), fix)
 
 

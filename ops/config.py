@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -33,7 +32,10 @@ def create(force: bool = False) -> None:
             "edit it with `invoke config-edit`, or add --force to replace it"
         )
     try:
-        shutil.copyfile(EXAMPLE, path)
+        text = EXAMPLE.read_text(encoding="utf-8")
+        for name, number in (("HOST_UID", os.getuid()), ("HOST_GID", os.getgid())):
+            text = text.replace(f"\n{name}=\n", f"\n{name}={number}\n")
+        path.write_text(text, encoding="utf-8")
         path.chmod(0o600)
     except OSError as error:
         raise UserError(f"{nearest(path)}: cannot be written ({error.strerror})") from None

@@ -1,42 +1,29 @@
-"""A run on this machine: the stage scripts as processes, stage B over the cores, with progress."""
+"""A run on this machine: the three stages one after the other, or one of them.
+
+How a stage is started is in launch.py, how those of stage B share the cores in stage_b.py.
+"""
 
 import contextlib
-import functools
 import os
-import re
 import secrets
-import subprocess
 import sys
-import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
 from ops.failures import UserError, did_you_mean
 from ops.folders import check_writable
+from ops.launch import Containers, Launcher, Processes
 from ops.names import check_exp_id, check_run_id
 from ops.run_files import LocalRun, latest_run, local_run
 from ops.run_lock import held
 from ops.settings import ROOT, Settings
-from ops.shell import Shell, stop
+from ops.shell import Shell
 from ops.shown import counted, nearest
+from ops.stage_b import TEMPORARY_FAULT, StageTasks
 
 EXAMPLES = ROOT / "examples" / "forecast"
-TEMPORARY_FAULT = 75
-POLL_SECONDS = 0.02
 STAGES = {"a": "builder", "b": "runner", "c": "output"}
-LONGEST_WAIT_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -52,6 +39,7 @@ class RunRequest:
     allow_partial: bool = False
     force: bool = False
     run_output_stage: bool = True
+    docker: bool = False
 
     def __post_init__(self) -> None:
         check_exp_id(self.exp_id)
@@ -78,6 +66,9 @@ def run(shell: Shell, settings: Settings, request: RunRequest) -> LocalRun:
             f"{nearest(here.folder)}: no such run; `invoke runs --exp-id {request.exp_id}` lists them, "
             "and without --run-id a new one is started"
         )
+    launcher = Containers(settings) if request.docker else Processes()
+    if not shell.dry_run:
+        launcher.check(shell)
     variables = stage_variables(settings, request)
     experiment = Path(variables["FORECAST_REPO_DIR"], "experiments", request.exp_id)
     print(
@@ -86,12 +77,12 @@ def run(shell: Shell, settings: Settings, request: RunRequest) -> LocalRun:
         flush=True,
     )
     try:
-        with _alone(shell, here):
-            _stage(shell, "builder", variables)
-            failed = _run_tasks(shell, settings, request, here, variables)
+        with _alone(shell, here), launcher.tidied(shell):
+            _stage(shell, launcher, "builder", variables)
+            failed = _run_tasks(shell, launcher, settings, request, here, variables)
             _judge(failed, settings, request, here)
             if settings.run_output_stage and request.run_output_stage:
-                _stage(shell, "output", variables)
+                _stage(shell, launcher, "output", variables)
     except KeyboardInterrupt:
         way_on = f"what is finished is kept. Go on with: {resume_command(request)}"
         print(f"\nstopped; {way_on if here.folder.is_dir() else 'nothing was written'}", file=sys.stderr)
@@ -119,6 +110,9 @@ def run_stage(
     check_writable(settings)
     if stage != "builder" and not shell.dry_run:
         latest_run(settings, request.exp_id, request.run_id)  # says so where there is none
+    launcher = Containers(settings) if request.docker else Processes()
+    if not shell.dry_run:
+        launcher.check(shell)
     variables = stage_variables(settings, request)
     if stage != "runner":
         if task_index is not None:
@@ -129,15 +123,18 @@ def run_stage(
         raise UserError("--num-tasks counts from --task-index on; add --task-index 0, or leave both out")
     if task_index is not None and num_tasks in (None, 1):
         # not alone: single inputs may run side by side, as the tasks of a job do
-        _stage(shell, stage, variables | {"TASK_INDEX": str(task_index)})
+        with launcher.tidied(shell):
+            _stage(shell, launcher, stage, variables | {"TASK_INDEX": str(task_index)})
         return here
-    with _alone(shell, here):
+    with _alone(shell, here), launcher.tidied(shell):
         if stage != "runner":
             extra = {"NUM_TASKS": str(num_tasks)} if num_tasks is not None else {}
-            _stage(shell, stage, variables | extra)
+            _stage(shell, launcher, stage, variables | extra)
         else:
             only = None if task_index is None else range(task_index, task_index + num_tasks)
-            _judge(_run_tasks(shell, settings, request, here, variables, only), settings, request, here)
+            _judge(
+                _run_tasks(shell, launcher, settings, request, here, variables, only), settings, request, here
+            )
     return here
 
 
@@ -245,18 +242,8 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def stage_command(stage: str) -> list[str]:
-    return ["bash", nearest(ROOT / "scripts" / f"run_{stage}.sh")]
-
-
-def process_variables(variables: dict[str, str]) -> dict[str, str]:
-    """Add what a process on this machine needs: our Python, and one thread a task."""
-    threads = os.environ.get("OMP_NUM_THREADS", "1")
-    return {"PYTHON": nearest(Path(sys.executable)), "OMP_NUM_THREADS": threads, **variables}
-
-
-def _stage(shell: Shell, stage: str, variables: dict[str, str]) -> None:
-    code = shell.stream(stage_command(stage), process_variables(variables))
+def _stage(shell: Shell, launcher: Launcher, stage: str, variables: dict[str, str]) -> None:
+    code = shell.stream(launcher.command(stage), launcher.environment(variables))
     if code:
         raise UserError(f"stage {stage} ended with exit code {code}", exit_code=exit_code_for(code))
 
@@ -268,6 +255,7 @@ def exit_code_for(code: int) -> int:
 
 def _run_tasks(
     shell: Shell,
+    launcher: Launcher,
     settings: Settings,
     request: RunRequest,
     here: LocalRun,
@@ -276,10 +264,10 @@ def _run_tasks(
 ) -> dict[int, int]:
     """Run the tasks of stage B, some at once, and return the exit code of each that failed."""
     jobs = request.jobs or settings.local_jobs or usable_cores()
-    command = stage_command("runner")
+    command, variables = launcher.command("runner"), launcher.environment(variables)
     if shell.dry_run:
         note = f"the first task; set TASK_INDEX for the others, {jobs} at once"
-        shell.echo(command, {**process_variables(variables), "TASK_INDEX": "0"}, note)
+        shell.echo(command, {**variables, "TASK_INDEX": "0"}, note)
         return {}
     indices = list(here.pending() if only is None else only)
     if not indices:
@@ -287,111 +275,11 @@ def _run_tasks(
         return {}
     shell.echo(
         command,
-        {**process_variables(variables), "TASK_INDEX": str(indices[0])},
+        {**variables, "TASK_INDEX": str(indices[0])},
         f"{counted(len(indices), 'task')}, {min(jobs, len(indices))} at once",
     )
-    return _Tasks(shell, command, process_variables(variables), here.logs, settings.max_retry_count).run(
-        indices, jobs
-    )
-
-
-class _Tasks:
-    """The processes of stage B: started, watched and tried again from one loop."""
-
-    def __init__(self, shell: Shell, command: list[str], variables: dict[str, str], logs: Path, retries: int):
-        self.shell, self.command, self.variables = shell, command, variables
-        self.logs, self.retries = logs, retries
-        self.running: dict[int, subprocess.Popen] = {}
-        self.tries: dict[int, int] = {}
-        self.failed: dict[int, int] = {}
-        self.resting: dict[int, float] = {}  # when a task is to be tried again, on the monotonic clock
-
-    def run(self, indices: list[int], jobs: int) -> dict[int, int]:
-        try:
-            self.logs.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{nearest(self.logs)}: cannot be made ({error.strerror})") from None
-        waiting = list(reversed(indices))
-        with _progress_bar() as progress:
-            bar = progress.add_task("stage B", total=len(indices))
-            try:
-                while waiting or self.running or self.resting:
-                    waiting += self._rested()
-                    while waiting and len(self.running) < jobs:
-                        self._start(waiting.pop())
-                    for index, code in self._ended():
-                        if code == TEMPORARY_FAULT and self.tries[index] <= self.retries:
-                            self.resting[index] = time.monotonic() + retry_seconds(self.tries[index])
-                            continue
-                        if code:
-                            self.failed[index] = code
-                            reason = escape(last_error(self.log_of(index)))
-                            progress.console.print(f"[red]task {index} failed[/]: {reason}", soft_wrap=True)
-                        progress.advance(bar)
-                    time.sleep(POLL_SECONDS)
-            except BaseException:
-                stop(list(self.running.values()))
-                raise
-        return self.failed
-
-    def _rested(self) -> list[int]:
-        """Return the tasks whose wait after a passing fault is over."""
-        now = time.monotonic()
-        rested = [index for index, due in self.resting.items() if due <= now]
-        for index in rested:
-            del self.resting[index]
-        return rested
-
-    def log_of(self, index: int) -> Path:
-        return self.logs / f"runner_{index:04d}.log"
-
-    def _start(self, index: int) -> None:
-        self.tries[index] = self.tries.get(index, 0) + 1
-        variables = {
-            **self.variables,
-            "TASK_INDEX": str(index),
-            "BATCH_TASK_RETRY_ATTEMPT": str(self.tries[index] - 1),
-        }
-        keep = functools.partial(self.running.__setitem__, index)
-        try:
-            with open(self.log_of(index), "ab" if self.tries[index] > 1 else "wb") as log:
-                self.shell.start(self.command, variables, keep=keep, output=log)
-        except OSError as error:
-            raise UserError(f"{nearest(self.log_of(index))}: cannot be written ({error.strerror})") from None
-
-    def _ended(self) -> list[tuple[int, int]]:
-        ended = [(index, p.returncode) for index, p in self.running.items() if p.poll() is not None]
-        for index, _ in ended:
-            del self.running[index]
-        return ended
-
-
-def retry_seconds(tries: int) -> float:
-    """Return how long to wait after so many tries: 1, 2, 4 ... seconds, 30 at most."""
-    return min(2 ** (tries - 1), LONGEST_WAIT_SECONDS)
-
-
-def _progress_bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
-
-
-def last_error(log: Path) -> str:
-    """Return the line of a task's log that says why it ended."""
-    try:
-        lines = log.read_text(errors="replace").strip().splitlines()
-    except OSError as error:
-        return f"{nearest(log)}: cannot be read ({error.strerror})"
-    told = [line for line in lines if re.search(r": (error|critical): ", line)]
-    line = (told or lines or ["it said nothing"])[-1]
-    return re.sub(r"^\S+ runner( \d+)?: (error|critical): ", "", line)
+    tasks = StageTasks(shell, command, variables, here.logs, settings.max_retry_count)
+    return tasks.run(indices, jobs)
 
 
 def _judge(failed: dict[int, int], settings: Settings, request: RunRequest, here: LocalRun) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from ops.failures import UserError
 from ops.settings import ROOT
 from ops.shell import Shell
+from ops.shown import nearest
 
 LOCKED = [  # in this order: the later ones keep to the versions of the earlier
     "docker/requirements",
@@ -18,14 +19,15 @@ LOCKED = [  # in this order: the later ones keep to the versions of the earlier
 
 
 def lint(shell: Shell, fix: bool = False) -> None:
-    """Run ruff over Python and shellcheck over shell scripts."""
+    """Run ruff over Python, shellcheck over shell scripts and hadolint over the Dockerfile."""
     ruff = [sys.executable, "-m", "ruff"]
-    scripts = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "scripts").glob("*.sh"))
-    shellcheck = str(Path(sys.executable).with_name("shellcheck"))
+    scripts = sorted(str(p) for folder in ("scripts", "docker") for p in (ROOT / folder).glob("*.sh"))
+    shellcheck, hadolint = (str(Path(sys.executable).with_name(name)) for name in ("shellcheck", "hadolint"))
     commands = [
         [*ruff, "check", *(["--fix"] if fix else []), "."],
         [*ruff, "format", *([] if fix else ["--check"]), "."],
-        [shellcheck, *scripts, ".ci/run"],
+        [shellcheck, *map(nearest, map(Path, scripts)), ".ci/run", "tests/local-docker"],
+        [hadolint, "docker/Dockerfile"],
     ]
     failed = [command for command in commands if shell.stream(command)]
     if failed:

@@ -69,6 +69,13 @@ class Settings(BaseModel, frozen=True, validate_default=True):
     allow_partial_results: bool = Field(False, description="write outputs although results are missing")
     local_jobs: int = Field(0, ge=0, description="tasks of stage B at once; 0 is one a core")
     max_retry_count: int = Field(3, ge=0, le=10, description="tries after a passing fault (exit code 75)")
+    base_image: str = Field("python:3.11-slim", description="what the images are built on; a digest pins it")
+    github_modeling_suite_repo: str = Field(
+        "", description="owner/name of an epymodelingsuite to install in the images"
+    )
+    github_modeling_suite_ref: str = Field("main", description="its branch, tag or commit")
+    host_uid: int | None = Field(None, ge=0, description="who owns what containers write; without it you")
+    host_gid: int | None = Field(None, ge=0, description="the same for the group")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="of the stages")
     storage_verbose: bool = Field(False, description="log every file that is written")
 

@@ -120,10 +120,15 @@ _interrupts = _Interrupts()
 def stop(processes: Sequence[subprocess.Popen], grace_seconds: float = 10) -> None:
     """End processes: ask, wait, then insist. What they had finished is kept by their design."""
     for process in processes:
-        process.terminate()
+        _send(process, signal.SIGTERM)
     for process in processes:
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(grace_seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _send(process, signal.SIGKILL)  # also to what has outlived it
+        process.wait()
+
+
+def _send(process: subprocess.Popen, number: int) -> None:
+    """Signal a program with all it started: docker, for one, hands over to a plug-in of its own."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS denies it for what has ended
+        os.killpg(process.pid, number)

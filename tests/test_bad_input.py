@@ -765,7 +765,7 @@ BROKEN_FILES = {
     "a file with two kinds": (
         "extra.yaml",
         "modelset: {}\noutput: {}\n",
-        ["extra.yaml:", "found modelset, output"],
+        ["extra.yaml: modelset, output in one file; put each into a file of its own"],
     ),
     "an empty file": ("extra.yaml", "", ["extra.yaml:", "found nothing"]),
     "an empty model": ("model.yaml", "model:\n", ["model.yaml:1:", "should be a mapping"]),
@@ -1322,14 +1322,3 @@ def test_a_number_to_the_base_of_60_is_not_taken_for_a_share(tmp_path, written, 
 
     assert f"{written} would be read as {read}" in problem
     assert problem.startswith("model.yaml:")
-
-
-def test_two_kinds_in_one_file_are_told_to_part(tmp_path):
-    config = write_repository(tmp_path, sampled())
-    for kind in ("model", "modelset"):
-        with open(config / "all.yaml", "a") as file:
-            file.write((config / f"{kind}.yaml").read_text())
-        (config / f"{kind}.yaml").unlink()
-
-    with pytest.raises(UserError, match=r"all\.yaml: model, modelset in one file; put each"):
-        load_experiment(config)

@@ -12,11 +12,11 @@ import pytest
 
 from ops import tidy
 from ops.failures import UserError
-from ops.local_run import _Tasks
 from ops.run_files import local_run
 from ops.run_lock import held
 from ops.settings import Settings
 from ops.shell import Shell
+from ops.stage_b import StageTasks
 from tests.experiments import REPOSITORY, sampled, simulated
 from tests.stages import RUN_ID
 from tests.test_tasks import Operator
@@ -363,7 +363,7 @@ def test_a_run_in_progress_is_left_alone_by_clean_and_by_another_run(tmp_path):
 
 
 def test_a_log_folder_that_goes_while_a_run_works_is_one_line(tmp_path):
-    tasks = _Tasks(Shell(), ["true"], {}, tmp_path / "logs", retries=0)
+    tasks = StageTasks(Shell(), ["true"], {}, tmp_path / "logs", retries=0)
 
     with pytest.raises(UserError, match=r"runner_0000\.log: cannot be written"):
         tasks._start(0)

@@ -1,0 +1,96 @@
+"""How a stage is started on this machine: as a process, or in a container of docker-compose.yml."""
+
+import contextlib
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ops.failures import UserError
+from ops.settings import ROOT, Settings
+from ops.shell import Shell
+from ops.shown import nearest
+
+LOCAL_IMAGE = "epymodelingsuite:local"
+COMPOSE_FILE = ROOT / "docker-compose.yml"
+
+
+class Processes:
+    """Stages as processes, with the Python that runs invoke."""
+
+    def check(self, shell: Shell) -> None:
+        """Nothing is needed that is not there."""
+
+    def tidied(self, shell: Shell) -> contextlib.AbstractContextManager:
+        return contextlib.nullcontext()
+
+    def command(self, stage: str) -> list[str]:
+        return ["bash", nearest(ROOT / "scripts" / f"run_{stage}.sh")]
+
+    def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """Add what a process on this machine needs: our Python, and one thread a task."""
+        return {"PYTHON": nearest(Path(sys.executable)), "OMP_NUM_THREADS": _threads(), **variables}
+
+
+class Containers:
+    """Stages in containers of the local image, which see the same folders under names of their own."""
+
+    def __init__(self, settings: Settings):
+        uid = os.getuid() if settings.host_uid is None else settings.host_uid
+        gid = os.getgid() if settings.host_gid is None else settings.host_gid
+        self.owner = {"HOST_UID": str(uid), "HOST_GID": str(gid)}
+        self.label = f"epymodelingsuite.started-by={secrets.token_hex(8)}"
+
+    def check(self, shell: Shell) -> None:
+        """Refuse early where there is no engine or no image; Compose would say so for each task."""
+        if not shell.capture(["docker", "compose", "version"], timeout_seconds=20):
+            raise UserError("docker compose does not answer; install Docker, or leave --docker out")
+        if not shell.capture(["docker", "info", "--format", "{{.ServerVersion}}"], timeout_seconds=20):
+            raise UserError("no Docker engine answers; start it, or leave --docker out")
+        if not shell.capture(["docker", "image", "inspect", "-f", "{{.Id}}", _image()], timeout_seconds=20):
+            raise UserError(f"there is no image {_image()}; `invoke build-dev` makes it")
+
+    def command(self, stage: str) -> list[str]:
+        compose = ["docker", "compose", "-f", nearest(COMPOSE_FILE)]
+        return [*compose, "run", "--rm", "-T", "--label", self.label, stage]
+
+    @contextlib.contextmanager
+    def tidied(self, shell: Shell) -> Iterator[None]:
+        """Remove our containers where the block fails: one that is just being made outlives its client."""
+        try:
+            yield
+        except BaseException:
+            ours = ["docker", "ps", "--all", "--quiet", "--filter", f"label={self.label}"]
+            if left := shell.capture(ours, timeout_seconds=20).split():
+                shell.capture(["docker", "rm", "--force", *left], timeout_seconds=60)
+            raise
+
+    def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """Return what docker-compose.yml asks for: folders of this machine, and who owns what is written."""
+        variables = dict(variables)
+        for name in ("LOCAL_DATA_PATH", "FORECAST_REPO_DIR", "EPYDEMIX_DATA_DIR"):
+            if variables.get(name):
+                variables[name] = str(Path(variables[name]).absolute())
+        if "/" in variables.get("OUTPUT_CONFIG_FILE", ""):
+            variables["OUTPUT_CONFIG_FILE"] = _inside(variables)
+        return {**self.owner, "LOCAL_IMAGE": _image(), "OMP_NUM_THREADS": _threads(), **variables}
+
+
+Launcher = Processes | Containers
+
+
+def _inside(variables: Mapping[str, str]) -> str:
+    """Return where a container sees the output YAML, which must lie in the forecasting repository."""
+    path, repository = Path(variables["OUTPUT_CONFIG_FILE"]).absolute(), Path(variables["FORECAST_REPO_DIR"])
+    if not path.is_relative_to(repository):
+        raise UserError(f"{nearest(path)}: a container sees only {nearest(repository)}; put it there")
+    return f"/forecast/{path.relative_to(repository).as_posix()}"
+
+
+def _image() -> str:
+    return os.environ.get("LOCAL_IMAGE") or LOCAL_IMAGE
+
+
+def _threads() -> str:
+    return os.environ.get("OMP_NUM_THREADS", "1")

@@ -1,0 +1,125 @@
+"""The tasks of stage B on this machine: some at once, tried again after a passing fault, with progress."""
+
+import functools
+import re
+import subprocess
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from ops.failures import UserError
+from ops.shell import Shell, stop
+from ops.shown import nearest
+
+TEMPORARY_FAULT = 75
+POLL_SECONDS = 0.02
+LONGEST_WAIT_SECONDS = 30
+
+
+class StageTasks:
+    """The processes of stage B: started, watched and tried again from one loop."""
+
+    def __init__(self, shell: Shell, command: list[str], variables: dict[str, str], logs: Path, retries: int):
+        self.shell, self.command, self.variables = shell, command, variables
+        self.logs, self.retries = logs, retries
+        self.running: dict[int, subprocess.Popen] = {}
+        self.tries: dict[int, int] = {}
+        self.failed: dict[int, int] = {}
+        self.resting: dict[int, float] = {}  # when a task is to be tried again, on the monotonic clock
+
+    def run(self, indices: list[int], jobs: int) -> dict[int, int]:
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{nearest(self.logs)}: cannot be made ({error.strerror})") from None
+        waiting = list(reversed(indices))
+        with _progress_bar() as progress:
+            bar = progress.add_task("stage B", total=len(indices))
+            try:
+                while waiting or self.running or self.resting:
+                    waiting += self._rested()
+                    while waiting and len(self.running) < jobs:
+                        self._start(waiting.pop())
+                    for index, code in self._ended():
+                        if code == TEMPORARY_FAULT and self.tries[index] <= self.retries:
+                            self.resting[index] = time.monotonic() + retry_seconds(self.tries[index])
+                            continue
+                        if code:
+                            self.failed[index] = code
+                            reason = escape(last_error(self.log_of(index)))
+                            progress.console.print(f"[red]task {index} failed[/]: {reason}", soft_wrap=True)
+                        progress.advance(bar)
+                    time.sleep(POLL_SECONDS)
+            except BaseException:
+                stop(list(self.running.values()))
+                raise
+        return self.failed
+
+    def _rested(self) -> list[int]:
+        """Return the tasks whose wait after a passing fault is over."""
+        now = time.monotonic()
+        rested = [index for index, due in self.resting.items() if due <= now]
+        for index in rested:
+            del self.resting[index]
+        return rested
+
+    def log_of(self, index: int) -> Path:
+        return self.logs / f"runner_{index:04d}.log"
+
+    def _start(self, index: int) -> None:
+        self.tries[index] = self.tries.get(index, 0) + 1
+        variables = {
+            **self.variables,
+            "TASK_INDEX": str(index),
+            "BATCH_TASK_RETRY_ATTEMPT": str(self.tries[index] - 1),
+        }
+        keep = functools.partial(self.running.__setitem__, index)
+        try:
+            with open(self.log_of(index), "ab" if self.tries[index] > 1 else "wb") as log:
+                self.shell.start(self.command, variables, keep=keep, output=log)
+        except OSError as error:
+            raise UserError(f"{nearest(self.log_of(index))}: cannot be written ({error.strerror})") from None
+
+    def _ended(self) -> list[tuple[int, int]]:
+        ended = [(index, p.returncode) for index, p in self.running.items() if p.poll() is not None]
+        for index, _ in ended:
+            del self.running[index]
+        return ended
+
+
+def retry_seconds(tries: int) -> float:
+    """Return how long to wait after so many tries: 1, 2, 4 ... seconds, 30 at most."""
+    return min(2 ** (tries - 1), LONGEST_WAIT_SECONDS)
+
+
+def _progress_bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def last_error(log: Path) -> str:
+    """Return the line of a task's log that says why it ended."""
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError as error:
+        return f"{nearest(log)}: cannot be read ({error.strerror})"
+    told = [line for line in lines if re.search(r": (error|critical): ", line)]
+    line = (told or lines or ["it said nothing"])[-1]
+    return re.sub(r"^\S+ runner( \d+)?: (error|critical): ", "", line)
