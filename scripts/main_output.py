@@ -6,6 +6,7 @@ A missing result ends the stage, unless ALLOW_PARTIAL_RESULTS=1: then the report
 Everything is written to a temporary folder first, and published when it is whole.
 """
 
+import gc
 import json
 import logging
 import sys
@@ -154,12 +155,14 @@ def _draw(folder: Path, collected, missing: dict[int, str], rows: list, record: 
 
     charts, posteriors = {}, {}
     (folder / "charts").mkdir()
+    gc.freeze()  # what is there stays, so that looking for a finished chart's remains takes no time
     for panel in collected.panels:
         charts[panel.population] = folder / "charts" / f"{panel.population}.png"
         fan_chart(panel, charts[panel.population])
         if panel.posteriors:
             posteriors[panel.population] = folder / "charts" / f"{panel.population}-posterior.png"
             posterior_chart(panel, posteriors[panel.population])
+        gc.collect()  # a figure holds itself, and a dozen of them are as large as all the rest
     facts = record.facts(collected, missing, rows)
     write_report(folder / "report.html", facts, collected.panels, charts, posteriors)
 
