@@ -180,18 +180,27 @@ def _say_once(said: str) -> None:
 
 def _doubt_durations(experiment: Experiment, plan: ModelPlan, values: dict[str, float | np.ndarray]) -> None:
     """Doubt a rate that empties a compartment within a time step: it may be meant as a duration."""
+    for where, transition, _, value in _known_rates(experiment, values):
+        fastest = float(np.max(value))
+        if transition.type == "spontaneous" and fastest * plan.delta_t_days > 1:
+            _say_once(
+                f"{where}: people leave {transition.source} at a rate of {fastest:g} a day, so they stay "
+                f"{1 / fastest:.2g} days; if {fastest:g} is meant in days, write 1/{fastest:g}"
+            )
+
+
+def _known_rates(experiment: Experiment, values: dict[str, float | np.ndarray]) -> Iterator[tuple]:
+    """Yield place, transition, text and value of every rate that follows from the values."""
     for index, transition in enumerate(experiment.model.transitions):
-        for at, rate in transition.rates() if transition.type == "spontaneous" else ():
+        for at, rate in transition.rates():
             tree = parse_expression(str(rate), calls=False)
-            if not set(names_in(tree)) <= values.keys():
-                continue
-            value = float(np.max(evaluate(tree, values)))
-            if value * plan.delta_t_days > 1:
+            if set(names_in(tree)) <= values.keys():
                 where = experiment.where("model", "transitions", index, *at)
-                _say_once(
-                    f"{where}: people leave {transition.source} at a rate of {value:g} a day, so they stay "
-                    f"{1 / value:.2g} days; if {value:g} is meant in days, write 1/{value:g}"
-                )
+                try:
+                    value = evaluate(tree, values)
+                except UserError as error:
+                    raise UserError(f"{where}: {error}") from None
+                yield where, transition, rate, value
 
 
 def _check_rates(experiment: Experiment, plan: ModelPlan, values: dict[str, float | np.ndarray]) -> None:
@@ -204,22 +213,12 @@ def _check_rates(experiment: Experiment, plan: ModelPlan, values: dict[str, floa
                 check_shape(values[name], len(plan.age_groups), f'"{text}"')
             except UserError as error:
                 raise UserError(f"{experiment.where('model', 'parameters', name)}: {error}") from None
-    for index, transition in enumerate(experiment.model.transitions):
-        for at, rate in transition.rates():
-            if isinstance(rate, str):
-                tree = parse_expression(rate, calls=False)
-                if not set(names_in(tree)) <= values.keys():
-                    continue
-                where = experiment.where("model", "transitions", index, *at)
-                try:
-                    value = np.min(evaluate(tree, values))
-                except UserError as error:
-                    raise UserError(f"{where}: {error}") from None
-                if value < 0:
-                    raise UserError(
-                        f'{where}: the rate "{rate}" of {transition.source} -> {transition.target} '
-                        f"is negative ({value:g})"
-                    )
+    for where, transition, rate, value in _known_rates(experiment, values):
+        if (lowest := np.min(value)) < 0:
+            raise UserError(
+                f'{where}: the rate "{rate}" of {transition.source} -> {transition.target} '
+                f"is negative ({lowest:g})"
+            )
 
 
 def _simulations(experiment, places, population, plan, seed, order, count) -> Iterator[Workload]:

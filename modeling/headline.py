@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from modeling.panels import LEVELS, Panel, SeriesPanel, peaks
+from modeling.panels import LEVELS, Panel, SeriesPanel
 
 MOST_ROWS = 24
 MOST_DATES = 8  # of one series after the last fitted date
@@ -24,7 +24,7 @@ def headline(panels: list[Panel]) -> list[Row]:
         for series in _telling(panel):
             if _is_forecast(series):
                 rows += _next_dates(panel, series, dates)
-            elif panel.kind == "sampling" and series.lines:
+            elif panel.kind == "sampling" and series.set_peaks:
                 rows.append(_middle_set(panel, series))
             elif series.peaks is not None:
                 rows.append(_peak(panel, series))
@@ -61,8 +61,7 @@ def _peak(panel: Panel, series: SeriesPanel) -> Row:
 
 def _middle_set(panel: Panel, series: SeriesPanel) -> Row:
     """Return the peak of the middle set's median with its date, between those of the other sets."""
-    of_sets = [peaks(dates, median[None]) for dates, median in series.lines]
-    of_sets.sort(key=lambda peak: peak.values[1])
+    of_sets = sorted(series.set_peaks, key=lambda peak: peak.values[1])
     middle = of_sets[(len(of_sets) - 1) // 2]
     days = sorted(p.dates[1] for p in of_sets)
     count = len(of_sets) if len(of_sets) == panel.sets else f"{len(of_sets)} of {panel.sets:,}"

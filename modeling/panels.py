@@ -53,16 +53,16 @@ class SeriesPanel:
     projection: Fan | None = None
     lines: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # dates, median of a set
     peaks: Peaks | None = None
+    set_peaks: list[Peaks] = field(default_factory=list)  # of the medians in `lines`
     can_peak: bool = True  # False where people only come, or only go
 
 
 @dataclass(frozen=True)
 class SetRow:
-    """One parameter set in the report: what distinguishes it, and the peak of each charted median."""
+    """One parameter set in the report: what distinguishes it. Its peaks are in each series' `set_peaks`."""
 
     number: int
     values: dict[str, float | str]
-    peaks: list[Peaks]
 
 
 @dataclass(frozen=True)
@@ -155,14 +155,13 @@ class ParameterSets:
         pooled = MOST_POOLED // min(ensemble.set_count, MOST_POOLED) * _is_nth(ensemble, MOST_POOLED)
         drawn = _is_nth(ensemble, MOST_LINES)
         if drawn:
-            row = SetRow(ensemble.set_index, _scalars(ensemble), [])
-            self._rows.append(row)
+            self._rows.append(SetRow(ensemble.set_index, _scalars(ensemble)))
         for chart, pool in zip(self._series, self._pools, strict=True):
             values = ensemble.series(chart.label)
             if drawn:
                 median = np.median(values, axis=0)
                 chart.lines.append((ensemble.dates, median))
-                row.peaks.append(peaks(ensemble.dates, median[None]))
+                chart.set_peaks.append(peaks(ensemble.dates, median[None]))
             for date, column in zip(ensemble.dates, values[:pooled].T, strict=True):
                 pool.setdefault(date, []).append(np.array(column))
 
@@ -199,7 +198,7 @@ def _distinguished(rows: list[SetRow]) -> list[SetRow]:
     if not rows:
         return []
     differ = [name for name in rows[0].values if len({row.values[name] for row in rows}) > 1]
-    return [SetRow(row.number, {name: row.values[name] for name in differ}, row.peaks) for row in rows]
+    return [SetRow(row.number, {name: row.values[name] for name in differ}) for row in rows]
 
 
 def _is_nth(ensemble: Ensemble, most: int) -> bool:

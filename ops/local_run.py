@@ -66,9 +66,7 @@ def run(shell: Shell, settings: Settings, request: RunRequest) -> LocalRun:
             f"{nearest(here.folder)}: no such run; `invoke runs --exp-id {request.exp_id}` lists them, "
             "and without --run-id a new one is started"
         )
-    launcher = Containers(settings) if request.docker else Processes()
-    if not shell.dry_run:
-        launcher.check(shell)
+    launcher = _launcher(shell, settings, request)
     variables = stage_variables(settings, request)
     experiment = Path(variables["FORECAST_REPO_DIR"], "experiments", request.exp_id)
     print(
@@ -79,8 +77,7 @@ def run(shell: Shell, settings: Settings, request: RunRequest) -> LocalRun:
     try:
         with _alone(shell, here), launcher.tidied(shell):
             _stage(shell, launcher, "builder", variables)
-            failed = _run_tasks(shell, launcher, settings, request, here, variables)
-            _judge(failed, settings, request, here)
+            _run_tasks(shell, launcher, settings, request, here, variables)
             if settings.run_output_stage and request.run_output_stage:
                 _stage(shell, launcher, "output", variables)
     except KeyboardInterrupt:
@@ -110,9 +107,7 @@ def run_stage(
     check_writable(settings)
     if stage != "builder" and not shell.dry_run:
         latest_run(settings, request.exp_id, request.run_id)  # says so where there is none
-    launcher = Containers(settings) if request.docker else Processes()
-    if not shell.dry_run:
-        launcher.check(shell)
+    launcher = _launcher(shell, settings, request)
     variables = stage_variables(settings, request)
     if stage != "runner":
         if task_index is not None:
@@ -132,10 +127,16 @@ def run_stage(
             _stage(shell, launcher, stage, variables | extra)
         else:
             only = None if task_index is None else range(task_index, task_index + num_tasks)
-            _judge(
-                _run_tasks(shell, launcher, settings, request, here, variables, only), settings, request, here
-            )
+            _run_tasks(shell, launcher, settings, request, here, variables, only)
     return here
+
+
+def _launcher(shell: Shell, settings: Settings, request: RunRequest) -> Launcher:
+    """Return what starts the stages, after a look whether it can."""
+    launcher = Containers(settings) if request.docker else Processes()
+    if not shell.dry_run:
+        launcher.check(shell)
+    return launcher
 
 
 def _alone(shell: Shell, here: LocalRun) -> contextlib.AbstractContextManager:
@@ -261,25 +262,25 @@ def _run_tasks(
     here: LocalRun,
     variables: dict[str, str],
     only=None,
-) -> dict[int, int]:
-    """Run the tasks of stage B, some at once, and return the exit code of each that failed."""
+) -> None:
+    """Run the tasks of stage B, some at once; UserError where some failed, and that is not allowed."""
     jobs = request.jobs or settings.local_jobs or usable_cores()
     command, variables = launcher.command("runner"), launcher.environment(variables)
     if shell.dry_run:
         note = f"the first task; set TASK_INDEX for the others, {jobs} at once"
         shell.echo(command, {**variables, "TASK_INDEX": "0"}, note)
-        return {}
+        return
     indices = list(here.pending() if only is None else only)
     if not indices:
         print("stage B: every result is there already")
-        return {}
+        return
     shell.echo(
         command,
         {**variables, "TASK_INDEX": str(indices[0])},
         f"{counted(len(indices), 'task')}, {min(jobs, len(indices))} at once",
     )
     tasks = StageTasks(shell, command, variables, here.logs, settings.max_retry_count)
-    return tasks.run(indices, jobs)
+    _judge(tasks.run(indices, jobs), settings, request, here)
 
 
 def _judge(failed: dict[int, int], settings: Settings, request: RunRequest, here: LocalRun) -> None:

@@ -21,12 +21,12 @@ LOCKED = [  # in this order: the later ones keep to the versions of the earlier
 def lint(shell: Shell, fix: bool = False) -> None:
     """Run ruff over Python, shellcheck over shell scripts and hadolint over the Dockerfile."""
     ruff = [sys.executable, "-m", "ruff"]
-    scripts = sorted(str(p) for folder in ("scripts", "docker") for p in (ROOT / folder).glob("*.sh"))
+    scripts = sorted(p for folder in ("scripts", "docker") for p in (ROOT / folder).glob("*.sh"))
     shellcheck, hadolint = (str(Path(sys.executable).with_name(name)) for name in ("shellcheck", "hadolint"))
     commands = [
         [*ruff, "check", *(["--fix"] if fix else []), "."],
         [*ruff, "format", *([] if fix else ["--check"]), "."],
-        [shellcheck, *map(nearest, map(Path, scripts)), ".ci/run", "tests/local-docker"],
+        [shellcheck, *map(nearest, scripts), ".ci/run", "tests/local-docker"],
         [hadolint, "docker/Dockerfile"],
     ]
     failed = [command for command in commands if shell.stream(command)]
