@@ -131,9 +131,10 @@ def _emulated_bucket(folder: Path) -> Iterator[dict[str, str]]:
     """Yield the variables that make the stages use a bucket on 127.0.0.1."""
     import requests
 
-    with running(folder / "cloud") as url:
-        requests.post(f"{url}/storage/v1/b?project=p", json={"name": BUCKET}, timeout=10).raise_for_status()
-        yield {"EXECUTION_MODE": "cloud", "GCS_BUCKET": BUCKET, "STORAGE_EMULATOR_HOST": url}
+    with running(folder / "cloud") as cloud:
+        buckets = f"{cloud.storage}/storage/v1/b?project=p"
+        requests.post(buckets, json={"name": BUCKET}, timeout=10).raise_for_status()
+        yield {"EXECUTION_MODE": "cloud", "GCS_BUCKET": BUCKET, "STORAGE_EMULATOR_HOST": cloud.storage}
 
 
 def _imports(trial: Trial, stage: str, **variables: str) -> Counter:

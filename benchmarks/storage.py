@@ -145,14 +145,14 @@ def folder_rows(files: Files, rounds: int) -> list[list[str]]:
 
 
 def bucket_rows(files: Files, rounds: int, latency_seconds: float = 0.0) -> list[list[str]]:
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as url:
-        os.environ["STORAGE_EMULATOR_HOST"] = url
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as cloud:
+        os.environ["STORAGE_EMULATOR_HOST"] = cloud.storage
         from google.cloud import storage
 
         bucket = storage.Client(project="p").create_bucket(BUCKET)
         if latency_seconds:
             rule = {"latency_seconds": latency_seconds}
-            requests.post(f"{url}/_emulator/faults", json=[rule], timeout=10).raise_for_status()
+            requests.post(f"{cloud.storage}/_emulator/faults", json=[rule], timeout=10).raise_for_status()
         name = f"bucket {1000 * latency_seconds:.0f} ms away" if latency_seconds else "bucket"
         return _rows(name, rounds, of_plain_client(files, bucket), of_storage(files, BucketStorage(BUCKET)))
 

@@ -1,6 +1,6 @@
 """`python -m localcloud --state DIR`: start the emulator, say where it listens, run till told.
 
-Prints one line of JSON when ready: {"storage": "http://127.0.0.1:PORT"}.
+Prints one line of JSON when ready: {"storage": "http://127.0.0.1:PORT", "apis": "http://127.0.0.1:PORT"}.
 """
 
 import argparse
@@ -13,11 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from localcloud.control import control_routes
-from localcloud.faults import Faults
-from localcloud.request_log import RequestLog
-from localcloud.server import Server
-from localcloud.storage.service import StorageService
+from localcloud.cloud import start_cloud
 
 PARENT_POLL_SECONDS = 0.2
 
@@ -37,19 +33,11 @@ def main() -> int:
         except BlockingIOError:
             print(f"localcloud: {arguments.state} is in use by another one", file=sys.stderr)
             return 2
-        server = _storage_server(arguments.state / "storage", arguments.port)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        print(json.dumps({"storage": server.url}), flush=True)
-        # Nothing to do after: what was answered is on disk, a stop is as good as a crash.
-        stop.wait()
+        with start_cloud(arguments.state, arguments.storage_port, arguments.apis_port) as addresses:
+            print(json.dumps(addresses), flush=True)
+            # What storage has answered is on disk, a stop is as good as a crash.
+            stop.wait()
     return 0
-
-
-def _storage_server(folder: Path, port: int) -> Server:
-    faults, log = Faults(), RequestLog()
-    service = StorageService(folder)
-    router = service.router(faults, control_routes(faults, log, [service.forget_all]))
-    return Server(port, router, faults, log)
 
 
 def _stop_with_parent(parent: int, stop: threading.Event) -> None:
@@ -68,7 +56,8 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--state", type=Path, required=True, help="folder that keeps everything, made if need be"
     )
-    parser.add_argument("--port", type=int, default=0, help="of storage; 0 takes a free one")
+    parser.add_argument("--storage-port", type=int, default=0, help="of storage; 0 takes a free one")
+    parser.add_argument("--apis-port", type=int, default=0, help="of all other services; 0 takes a free one")
     parser.add_argument(
         "--with-parent", type=int, metavar="PID", help="stop when this parent process is gone"
     )

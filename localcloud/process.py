@@ -7,21 +7,31 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 READY_SECONDS = 20.0
 STOP_SECONDS = 10.0
 
 
+@dataclass(frozen=True)
+class Cloud:
+    """A running emulator: the address of storage, that of all other services, and what it keeps."""
+
+    storage: str
+    apis: str
+    state: Path
+
+
 @contextmanager
-def running(state_dir: Path, *, port: int = 0) -> Iterator[str]:
-    """Run the emulator on a state folder; yields the address of its storage.
+def running(state_dir: Path, *arguments: str) -> Iterator[Cloud]:
+    """Run the emulator on a state folder, with more of its arguments if need be.
 
     It ends with the block, and also when this process is killed. Its errors go to our stderr.
     """
     root = Path(__file__).parents[1]
     python_path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
-    argv = [sys.executable, "-m", "localcloud", "--state", str(state_dir), "--port", str(port)]
+    argv = [sys.executable, "-m", "localcloud", "--state", str(state_dir), *arguments]
     child = subprocess.Popen(
         [*argv, "--with-parent", str(os.getpid())],
         stdin=subprocess.DEVNULL,
@@ -30,7 +40,7 @@ def running(state_dir: Path, *, port: int = 0) -> Iterator[str]:
         env={**os.environ, "PYTHONPATH": python_path},
     )
     try:
-        yield _ready_line(child)["storage"]
+        yield Cloud(**_ready_line(child), state=Path(state_dir))
     finally:
         _stop(child)
 

@@ -70,8 +70,8 @@ class Cloud:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("cloud")) as url:
-        yield Cloud(url)
+    with running(tmp_path_factory.mktemp("cloud")) as cloud:
+        yield Cloud(cloud.storage)
 
 
 @pytest.fixture

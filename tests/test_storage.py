@@ -72,10 +72,10 @@ class Emulator:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("cloud")) as url, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STORAGE_EMULATOR_HOST", url)
+    with running(tmp_path_factory.mktemp("cloud")) as cloud, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", cloud.storage)
         patch.setenv("GOOGLE_CLOUD_PROJECT", "p")
-        yield Emulator(url)
+        yield Emulator(cloud.storage)
 
 
 @pytest.fixture

@@ -1,44 +1,15 @@
 """The real gcloud storage against the emulated service, on its ordinary commands."""
 
+import functools
 import os
-import subprocess
 
 import pytest
 
-from tests.needs import need_program
-
 
 @pytest.fixture(scope="module")
-def gcloud(server, tmp_path_factory):
-    """Run gcloud storage: what it prints, or its error; it knows no service but the emulator."""
-    program = need_program("gcloud")
-    folder = tmp_path_factory.mktemp("gcloud")
-    (folder / "token").write_text("made-up")
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "LANG": "C.UTF-8",
-        "CLOUDSDK_CONFIG": str(folder / "config"),
-        "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(folder / "token"),
-        "CLOUDSDK_CORE_PROJECT": "p",
-        "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
-        "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "1",
-        "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1",
-        "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{server}/",
-    }
-
-    def run(*arguments, fails=False):
-        done = subprocess.run(
-            [program, "storage", *map(str, arguments)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert (done.returncode != 0) == fails, done.stderr
-        return done.stderr if fails else done.stdout
-
-    return run
+def gcloud(run_gcloud):
+    """Run gcloud storage: what it prints, or its error."""
+    return functools.partial(run_gcloud, "storage")
 
 
 @pytest.fixture

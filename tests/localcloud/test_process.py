@@ -19,8 +19,8 @@ MIB = 2**20
 PARENT = """
 import sys, time
 from localcloud.process import running
-with running(sys.argv[1]) as url:
-    print(url, flush=True)
+with running(sys.argv[1]) as cloud:
+    print(cloud.storage, flush=True)
     time.sleep(60)
 """
 
@@ -54,18 +54,20 @@ def started(*argv):
 def test_it_is_ready_within_a_second(tmp_path):
     begun = time.monotonic()
 
-    with running(tmp_path) as url:
+    with running(tmp_path) as cloud:
         seconds = time.monotonic() - begun
-        assert is_up(url)
+        assert is_up(cloud.storage)
+        assert is_up(cloud.apis)
 
     assert seconds < 1
 
 
 def test_it_is_gone_after_its_block(tmp_path):
-    with running(tmp_path) as url:
-        assert url.startswith("http://127.0.0.1:")
+    with running(tmp_path) as cloud:
+        assert cloud.storage.startswith("http://127.0.0.1:")
 
-    assert not is_up(url)
+    assert not is_up(cloud.storage)
+    assert not is_up(cloud.apis)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -105,15 +107,15 @@ def test_two_do_not_share_a_state_folder(tmp_path):
 
 
 def test_it_listens_on_this_machine_only(tmp_path):
-    with running(tmp_path) as url:
-        port = int(url.rsplit(":", 1)[1])
+    with running(tmp_path) as cloud:
+        ports = [f":{int(url.rsplit(':', 1)[1]):04X}" for url in (cloud.storage, cloud.apis)]
         listening = Path("/proc/net/tcp")
         if not listening.exists():
             pytest.skip("listening sockets are read from /proc")
         addresses = {
             line.split()[1].partition(":")[0]
             for line in listening.read_text().splitlines()[1:]
-            if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A"
+            if line.split()[1].endswith(tuple(ports)) and line.split()[3] == "0A"
         }
 
     assert addresses == {"0100007F"}

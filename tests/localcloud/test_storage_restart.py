@@ -17,7 +17,8 @@ MIB = 2**20
 
 def test_all_objects_are_there_after_a_restart(tmp_path, connect):
     large = os.urandom(3 * MIB)
-    with running(tmp_path) as url:
+    with running(tmp_path) as cloud:
+        url = cloud.storage
         bucket = connect(url).create_bucket("kept")
         bucket.labels = {"a": "b"}
         bucket.patch()
@@ -25,7 +26,8 @@ def test_all_objects_are_there_after_a_restart(tmp_path, connect):
         bucket.blob("large").upload_from_string(large)
         before = {blob.name: blob._properties["generation"] for blob in bucket.list_blobs()}
 
-    with running(tmp_path) as url:
+    with running(tmp_path) as cloud:
+        url = cloud.storage
         bucket = connect(url).get_bucket("kept")
         after = {blob.name: blob._properties["generation"] for blob in bucket.list_blobs()}
         assert after == before
@@ -43,7 +45,8 @@ def test_an_upload_begun_before_a_kill_is_finished_after_it(tmp_path, connect):
         half = {"Content-Range": f"bytes 0-{MIB // 2 - 1}/{MIB}"}
         requests.put(location, data=data[: MIB // 2], headers=half, timeout=5)
 
-    with running(tmp_path) as other_url:
+    with running(tmp_path) as cloud:
+        other_url = cloud.storage
         location = location.replace(url, other_url)
         rest = {"Content-Range": f"bytes {MIB // 2}-{MIB - 1}/{MIB}"}
         requests.put(location, data=data[MIB // 2 :], headers=rest, timeout=5)
@@ -65,7 +68,8 @@ def test_a_kill_leaves_no_object_in_part(tmp_path, connect):
     writer.kill()
     writer.communicate()
 
-    with running(tmp_path) as url:
+    with running(tmp_path) as cloud:
+        url = cloud.storage
         found = list(connect(url).list_blobs("kept"))
         assert len(found) >= 40
         for blob in found:

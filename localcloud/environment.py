@@ -1,0 +1,40 @@
+"""What a program's environment must hold to use the emulator: gcloud, the client libraries, Docker's git.
+
+The user's own gcloud configuration is neither read nor written: gcloud gets one below the state folder.
+"""
+
+from pathlib import Path
+
+# gcloud's names of the services here; each gets the one address
+SERVICES = (
+    "batch",
+    "workflows",
+    "workflowexecutions",
+    "cloudbuild",
+    "logging",
+    "secretmanager",
+    "cloudresourcemanager",
+    "serviceusage",
+    "iam",
+    "artifactregistry",
+)
+
+
+def client_environment(storage: str, apis: str, state: Path, project: str) -> dict[str, str]:
+    """Return the variables, and write the token file they name."""
+    token = state / "token"
+    token.write_text("localcloud")
+    overrides = {f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name.upper()}": f"{apis}/" for name in SERVICES}
+    return {
+        "CLOUDSDK_CONFIG": str(state / "gcloud"),
+        "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(token),
+        "CLOUDSDK_CORE_PROJECT": project,
+        "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
+        "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "1",
+        "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1",
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{storage}/",
+        **overrides,
+        "GOOGLE_CLOUD_PROJECT": project,
+        "STORAGE_EMULATOR_HOST": storage,
+        "SECRET_MANAGER_EMULATOR_HOST": apis,
+    }

@@ -1,0 +1,210 @@
+"""Secret Manager: secrets, their versions, and what is in them. In memory only.
+
+REST API v1: https://cloud.google.com/secret-manager/docs/reference/rest
+"""
+
+import base64
+import binascii
+import re
+import threading
+from dataclasses import dataclass, field
+
+import google_crc32c
+
+from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.projects import PROJECT_NUMBER
+from localcloud.routing import Route
+from localcloud.times import now
+
+MAX_PAYLOAD_BYTES = 64 * 1024
+_SECRET_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_SECRETS = "/v1/projects/{project}/secrets"
+_SECRET = _SECRETS + "/{secret}"
+_VERSION = _SECRET + "/versions/{version}"
+
+
+@dataclass
+class Version:
+    """What a secret held from some time on."""
+
+    number: int
+    payload: bytes
+    create_time: str = field(default_factory=now)
+    state: str = "ENABLED"
+
+
+@dataclass
+class Secret:
+    """A named secret; `policy` is kept and told again, not enforced."""
+
+    secret_id: str
+    settings: dict
+    create_time: str = field(default_factory=now)
+    versions: list[Version] = field(default_factory=list)
+    policy: dict = field(default_factory=lambda: {"version": 1, "etag": "ACAB"})
+
+    @property
+    def name(self) -> str:
+        return f"projects/{PROJECT_NUMBER}/secrets/{self.secret_id}"
+
+    def resource(self) -> dict:
+        return {**self.settings, "name": self.name, "createTime": self.create_time}
+
+    def version_resource(self, version: Version) -> dict:
+        return {
+            "name": f"{self.name}/versions/{version.number}",
+            "createTime": version.create_time,
+            "state": version.state,
+            "clientSpecifiedPayloadChecksum": True,
+        }
+
+
+class SecretService:
+    """The secrets of every project."""
+
+    def __init__(self):
+        self._secrets: dict[tuple[str, str], Secret] = {}
+        self._lock = threading.RLock()
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("POST", _SECRETS, self.create),
+            Route("GET", _SECRETS, self.list),
+            Route("POST", _SECRET + ":addVersion", self.add_version),
+            Route("GET", _SECRET + ":getIamPolicy", self.get_policy),
+            Route("POST", _SECRET + ":setIamPolicy", self.set_policy),
+            Route("GET", _SECRET, self.get),
+            Route("PATCH", _SECRET, self.update),
+            Route("DELETE", _SECRET, self.delete),
+            Route("GET", _SECRET + "/versions", self.list_versions),
+            Route("GET", _VERSION + ":access", self.access),
+            Route("POST", _VERSION + ":{action}", self.change_version),
+            Route("GET", _VERSION, self.get_version),
+        ]
+
+    def forget_all(self) -> None:
+        with self._lock:
+            self._secrets.clear()
+
+    def create(self, request: Request, project: str) -> Response:
+        secret_id = request.query.get("secretId", "")
+        if not _SECRET_ID.fullmatch(secret_id):
+            raise ApiError(400, f"The provided Secret ID [{secret_id}] does not match the expected format.")
+        settings = request.json()
+        if "replication" not in settings:
+            raise ApiError(400, "Field [secret.replication] is required.")
+        with self._lock:
+            if (project, secret_id) in self._secrets:
+                name = f"projects/{PROJECT_NUMBER}/secrets/{secret_id}"
+                raise ApiError(409, f"Secret [{name}] already exists.")
+            secret = self._secrets[project, secret_id] = Secret(secret_id, settings)
+        return json_response(secret.resource())
+
+    def list(self, request: Request, project: str) -> Response:
+        with self._lock:
+            found = [s.resource() for (owner, _), s in sorted(self._secrets.items()) if owner == project]
+        return json_response({"secrets": found, "totalSize": len(found)} if found else {})
+
+    def get(self, request: Request, project: str, secret: str) -> Response:
+        return json_response(self._secret(project, secret).resource())
+
+    def update(self, request: Request, project: str, secret: str) -> Response:
+        found = self._secret(project, secret)
+        changes = request.json()
+        for name in request.query.get("updateMask", "").split(","):
+            if name in changes:
+                found.settings[name] = changes[name]
+        return json_response(found.resource())
+
+    def delete(self, request: Request, project: str, secret: str) -> Response:
+        with self._lock:
+            self._secret(project, secret)
+            del self._secrets[project, secret]
+        return json_response({})
+
+    def get_policy(self, request: Request, project: str, secret: str) -> Response:
+        return json_response(self._secret(project, secret).policy)
+
+    def set_policy(self, request: Request, project: str, secret: str) -> Response:
+        found = self._secret(project, secret)
+        found.policy |= request.json().get("policy", {})
+        return json_response(found.policy)
+
+    def add_version(self, request: Request, project: str, secret: str) -> Response:
+        payload = _checked_payload(request.json().get("payload", {}))
+        with self._lock:
+            found = self._secret(project, secret)
+            version = Version(len(found.versions) + 1, payload)
+            found.versions.append(version)
+        return json_response(found.version_resource(version))
+
+    def list_versions(self, request: Request, project: str, secret: str) -> Response:
+        found = self._secret(project, secret)
+        resources = [found.version_resource(version) for version in reversed(found.versions)]
+        return json_response({"versions": resources, "totalSize": len(resources)} if resources else {})
+
+    def get_version(self, request: Request, project: str, secret: str, version: str) -> Response:
+        found = self._secret(project, secret)
+        return json_response(found.version_resource(self._version(found, version)))
+
+    def access(self, request: Request, project: str, secret: str, version: str) -> Response:
+        found = self._secret(project, secret)
+        chosen = self._version(found, version)
+        if chosen.state != "ENABLED":
+            name = f"{found.name}/versions/{chosen.number}"
+            message = f"Secret Version [{name}] is in {chosen.state} state."
+            raise ApiError(400, message, status="FAILED_PRECONDITION")
+        payload = {
+            "data": base64.b64encode(chosen.payload).decode(),
+            "dataCrc32c": str(google_crc32c.value(chosen.payload)),
+        }
+        return json_response({"name": f"{found.name}/versions/{chosen.number}", "payload": payload})
+
+    def change_version(
+        self, request: Request, project: str, secret: str, version: str, action: str
+    ) -> Response:
+        states = {"enable": "ENABLED", "disable": "DISABLED", "destroy": "DESTROYED"}
+        if action not in states:
+            raise ApiError(404, f"A secret version knows no :{action}.")
+        found = self._secret(project, secret)
+        chosen = self._version(found, version)
+        if chosen.state == "DESTROYED":
+            message = f"Secret Version [{found.name}/versions/{chosen.number}] is in DESTROYED state."
+            raise ApiError(400, message, status="FAILED_PRECONDITION")
+        chosen.state = states[action]
+        if chosen.state == "DESTROYED":
+            chosen.payload = b""
+        return json_response(found.version_resource(chosen))
+
+    def _secret(self, project: str, secret_id: str) -> Secret:
+        with self._lock:
+            found = self._secrets.get((project, secret_id))
+        if found is None:
+            raise ApiError(404, f"Secret [projects/{PROJECT_NUMBER}/secrets/{secret_id}] not found.")
+        return found
+
+    def _version(self, secret: Secret, version: str) -> Version:
+        """Return a version by its number, or the newest as `latest`."""
+        if not secret.versions:
+            raise ApiError(404, f"Secret [{secret.name}] not found or has no versions.")
+        if version == "latest":
+            return secret.versions[-1]
+        if version.isascii() and version.isdecimal() and 0 < int(version) <= len(secret.versions):
+            return secret.versions[int(version) - 1]
+        raise ApiError(404, f"Secret Version [{secret.name}/versions/{version}] not found.")
+
+
+def _checked_payload(payload: dict) -> bytes:
+    try:
+        data = base64.b64decode(payload.get("data", ""), validate=True)
+        checksum = payload.get("dataCrc32c")
+        matches = checksum is None or int(checksum) == google_crc32c.value(data)
+    except (binascii.Error, TypeError, ValueError) as error:
+        raise ApiError(400, f"Invalid payload: {error}") from error
+    if not data:
+        raise ApiError(400, "The secret payload is empty.")
+    if len(data) > MAX_PAYLOAD_BYTES:
+        raise ApiError(400, f"The secret payload is larger than the {MAX_PAYLOAD_BYTES} bytes allowed.")
+    if not matches:
+        raise ApiError(400, "The checksum of the payload does not match: it was corrupted on the way.")
+    return data

@@ -1,0 +1,23 @@
+"""Points in time as Google's APIs write them: UTC, with fractions and a Z."""
+
+from datetime import UTC, datetime
+
+
+def now() -> str:
+    """Return the time now as 2026-01-31T12:00:00.123456Z."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse(text: str) -> datetime:
+    """Read a time with or without fractions; nanoseconds are cut to microseconds.
+
+    Raises
+    ------
+    ValueError
+    """
+    head, dot, tail = text.partition(".")
+    if dot:
+        digits = tail[: len(tail) - len(tail.lstrip("0123456789"))]
+        text = f"{head}.{digits[:6]}{tail[len(digits) :]}"
+    found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -1,0 +1,130 @@
+"""The emulated Cloud Logging and its filters."""
+
+import json
+
+import pytest
+
+from localcloud.filters import parse_filter
+from localcloud.messages import ApiError
+
+ENTRY = {
+    "logName": "projects/p/logs/batch_task_logs",
+    "resource": {"type": "batch.googleapis.com/Job", "labels": {"job_id": "run-b"}},
+    "labels": {"job_uid": "run-b-1a2b", "task_id": "task/run-b-1a2b-group0-3/0/0", "a.b/c": "x"},
+    "severity": "WARNING",
+    "timestamp": "2026-01-31T12:00:00.5Z",
+    "jsonPayload": {"message": "Retrying the upload", "task_index": 3, "seconds": 2.5, "final": False},
+    "tags": ["epymodelingsuite", "imagebuild"],
+}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        'logName="projects/p/logs/batch_task_logs"',
+        'resource.type="BATCH.googleapis.com/job"',
+        "severity>=WARNING",
+        "severity<ERROR severity!=INFO",
+        'labels.job_uid="run-b-1a2b" AND severity=WARNING',
+        'labels."a.b/c"=x',
+        'timestamp>="2026-01-31T12:00:00Z" timestamp<"2026-01-31T14:00:00+01:00" OR severity=ERROR',
+        "jsonPayload.task_index=3",
+        "jsonPayload.task_index>2 AND jsonPayload.seconds<=2.50",
+        "jsonPayload.final=false",
+        "json_payload.message:upload",
+        'jsonPayload.message=~"^Retrying .* upload$"',
+        'jsonPayload.message!~"download"',
+        "jsonPayload.task_index:*",
+        "NOT jsonPayload.task_index=4",
+        "-jsonPayload.task_index=4",
+        'labels.task_id:"group0-3/"',
+        'labels.job_uid=("other" OR "run-b-1a2b")',
+        'tags=imagebuild tags="epymodelingsuite"',
+        "retrying",
+        '"retrying the"',
+        "-- a comment\nseverity=WARNING -- and another\n",
+        # OR binds stronger than AND
+        "severity=ERROR OR severity=WARNING AND jsonPayload.task_index=3",
+        "jsonPayload.task_index=3 AND severity=WARNING OR severity=ERROR",
+        "(severity=ERROR AND jsonPayload.task_index=9) OR severity=WARNING",
+        "jsonPayload.seconds>-1.5",
+    ],
+)
+def test_a_filter_finds_what_it_describes(text):
+    assert parse_filter(text)(ENTRY)
+    if text:
+        assert not parse_filter(f"NOT ({text})")(ENTRY)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "severity>WARNING",
+        "severity=ERROR AND jsonPayload.task_index=3 OR severity=WARNING AND jsonPayload.task_index=9",
+        'labels.job_uid="run-b"',
+        "labels.missing=x",
+        "labels.missing:*",
+        'jsonPayload.message=~"^the"',
+        'tags=("imagebuild" AND "other")',
+        "download",
+    ],
+)
+def test_a_filter_leaves_out_what_it_does_not_describe(text):
+    assert not parse_filter(text)(ENTRY)
+
+
+@pytest.mark.parametrize(
+    "text", ["severity=", "a=b)", "(a=b", '"open', 'a=~"("', "AND", "a=(b", "a==b", "a=b OR"]
+)
+def test_a_filter_that_cannot_be_read_is_refused(text):
+    with pytest.raises(ApiError, match=r"filter|expression"):
+        parse_filter(text)
+
+
+def written(api, entries):
+    body = {"logName": "projects/p/logs/test", "resource": {"type": "global"}, "entries": entries}
+    assert api("POST", "/v2/entries:write", json=body).json() == {}
+
+
+def test_gcloud_reads_what_was_written_by_filter_newest_first(api, run_gcloud):
+    written(api, [{"textPayload": f"line {i}", "labels": {"run": "r1"}} for i in range(5)])
+    written(api, [{"textPayload": "other", "labels": {"run": "r2"}, "severity": "ERROR"}])
+
+    read = run_gcloud("logging", "read", 'labels.run="r1"', "--limit=3", "--format=value(textPayload)")
+    errors = json.loads(run_gcloud("logging", "read", "severity>=ERROR", "--format=json"))
+
+    assert read.split("\n")[:3] == ["line 4", "line 3", "line 2"]
+    assert [entry["textPayload"] for entry in errors] == ["other"]
+
+
+def test_a_long_list_comes_in_pages(api):
+    written(api, [{"textPayload": str(i), "labels": {"run": "pages"}} for i in range(7)])
+    asked = {"resourceNames": ["projects/p"], "filter": "labels.run=pages", "pageSize": 3}
+    texts, token = [], ""
+
+    for _ in range(3):
+        page = api("POST", "/v2/entries:list", json=asked | {"pageToken": token}).json()
+        texts += [entry["textPayload"] for entry in page["entries"]]
+        token = page.get("nextPageToken", "")
+
+    assert texts == [str(i) for i in range(7)]
+    assert token == ""
+
+
+def test_another_project_sees_nothing_of_it(api):
+    written(api, [{"textPayload": "x"}])
+
+    page = api("POST", "/v2/entries:list", json={"resourceNames": ["projects/other"]}).json()
+
+    assert page == {}
+
+
+def test_a_mistake_is_refused_and_nothing_is_written(api):
+    body = {"entries": [{"logName": "projects/p/logs/half", "textPayload": "x"}, {"textPayload": "y"}]}
+
+    refused = api("POST", "/v2/entries:write", json=body)
+    page = api("POST", "/v2/entries:list", json={"resourceNames": ["projects/p"], "filter": "logName:half"})
+
+    assert refused.status_code == 400
+    assert page.json() == {}
