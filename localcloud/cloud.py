@@ -10,6 +10,7 @@ from pathlib import Path
 
 from localcloud.control import control_routes
 from localcloud.faults import Faults
+from localcloud.git import GitService
 from localcloud.logs import LogService
 from localcloud.projects import ProjectService
 from localcloud.request_log import RequestLog
@@ -26,12 +27,15 @@ def start_cloud(state: Path, storage_port: int = 0, apis_port: int = 0) -> Itera
     faults, log = Faults(), RequestLog()
     storage = StorageService(state / "storage")
     projects, secrets, logs = ProjectService(), SecretService(), LogService()
+    git = GitService()
     services = [projects, secrets, logs]
-    control = control_routes(faults, log, [storage.forget_all, *(each.forget_all for each in services)])
-    routes = [route for each in services for route in each.routes()]
+    resets = [storage.forget_all, git.forget_all, *(each.forget_all for each in services)]
+    control = [*git.control_routes(), *control_routes(faults, log, resets)]
+    guarded = with_bearer([route for each in services for route in each.routes()])
+    apis = Router([*control, *token_routes(), *git.routes(), *guarded])
     servers = {
         "storage": Server(storage_port, storage.router(faults, control), faults, log),
-        "apis": Server(apis_port, Router([*control, *token_routes(), *with_bearer(routes)]), faults, log),
+        "apis": Server(apis_port, apis, faults, log),
     }
     for server in servers.values():
         threading.Thread(target=server.serve_forever, daemon=True).start()

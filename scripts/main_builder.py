@@ -15,6 +15,7 @@ from pipeline.artifacts import RunFiles
 from pipeline.building import build_experiment
 from pipeline.environment import SUITES, StageContext
 from pipeline.failures import UserError
+from pipeline.forecast_pack import save_forecast, uploaded_repository
 from pipeline.logs import counted, kept_warnings
 from pipeline.manifest import Manifest
 from pipeline.stage import run_stage
@@ -31,7 +32,7 @@ def build_run(context: StageContext) -> None:
     stopwatch = Stopwatch()
     files = RunFiles(open_storage(context), context.in_prefix, context.out_prefix)
     found = files.find_manifest()
-    with kept_warnings() as warnings:
+    with kept_warnings() as warnings, uploaded_repository(context, files) as context:
         manifest = _build(context, files) if found is None else _what_is_left(context, files, found)
     if found is not None:
         warnings = files.read_summary("builder").get("warnings", [])  # those of its inputs
@@ -63,6 +64,7 @@ def _build(context: StageContext, files: RunFiles) -> Manifest:
     built = build_experiment(context)
     files.write_config(built.config_files)
     digest_lines = files.write_inputs(built.workloads)
+    packed = save_forecast(context.forecast_repo_dir, files) if context.mode == "cloud" else ""
     manifest = Manifest(
         exp_id=context.exp_id,
         run_id=context.run_id,
@@ -76,6 +78,8 @@ def _build(context: StageContext, files: RunFiles) -> Manifest:
         inputs_sha256=hashlib.sha256(digest_lines).hexdigest(),
         count=context.count,
         output_config_file=context.output_config_file,
+        forecast_commit=context.forecast_commit,
+        forecast_sha256=packed,
     )
     everything = list(range(manifest.num_workloads))
     return files.write_pending(everything, manifest, manifest.workloads_per_task)

@@ -16,6 +16,7 @@ from pathlib import Path
 from pipeline.artifacts import HEADLINE, RunFiles, describe_indices
 from pipeline.environment import StageContext
 from pipeline.failures import UserError
+from pipeline.forecast_pack import chosen_output_file
 from pipeline.logs import counted
 from pipeline.manifest import Manifest
 from pipeline.metadata import RunRecord, read_run_record
@@ -38,7 +39,8 @@ def write_outputs(context: StageContext) -> None:
     with tempfile.TemporaryDirectory(prefix="outputs-") as folder:
         work = Path(folder)
         (work / "outputs").mkdir()
-        output = _output_configuration(context, files, manifest, work / "config")
+        with chosen_output_file(context, files, manifest) as chosen:
+            output = _output_configuration(chosen, files, manifest, work / "config")
         collector = Collector(output, work / "outputs")
         missing = _collect(context, files, manifest, collector, record)
         collected = collector.finish()

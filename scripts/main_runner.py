@@ -14,6 +14,7 @@ import sys
 from pipeline.artifacts import MANIFEST, RunFiles
 from pipeline.environment import StageContext
 from pipeline.failures import TemporaryFault, UserError
+from pipeline.forecast_pack import custom_code
 from pipeline.logs import counted
 from pipeline.manifest import Manifest
 from pipeline.stage import run_stage
@@ -29,13 +30,14 @@ def run_task(context: StageContext) -> None:
     manifest = files.read_manifest()
     indices = _inputs(context, files, manifest)
     failed: dict[int, Exception] = {}
-    for index in indices:
-        try:
-            _run_input(index, context, files, manifest)
-        except TemporaryFault:
-            raise  # of the storage, most likely: the others would wait for it in vain, too
-        except Exception as error:
-            failed[index] = error
+    with custom_code(context, files, manifest):
+        for index in indices:
+            try:
+                _run_input(index, context, files, manifest)
+            except TemporaryFault:
+                raise  # of the storage, most likely: the others would wait for it in vain, too
+            except Exception as error:
+                failed[index] = error
     if failed:
         raise _failure(failed, len(indices))
 

@@ -1,11 +1,18 @@
 #!/usr/bin/env bash
-# Stage A: hands over to Python, which checks the settings (exit code 2). The forecasting repository is on PYTHONPATH.
+# Stage A: fetches the forecasting repository in the cloud, then hands over to Python, which checks the settings
+# (exit code 2). The repository is on PYTHONPATH for custom code of an experiment.
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+# where no virtual environment is active, Debian has python3 alone
+python="${PYTHON:-$(command -v python || echo python3)}"
 
+if [[ "${EXECUTION_MODE:-}" == [Cc][Ll][Oo][Uu][Dd] && -n "${GITHUB_FORECAST_REPO:-}" ]]; then
+  export FORECAST_REPO_DIR="${FORECAST_REPO_DIR:-${LOCAL_DATA_PATH:-local}/forecast}"
+  FORECAST_COMMIT="$("$python" -u "$here/fetch_forecast.py")"
+  export FORECAST_COMMIT
+fi
 if [[ -n "${FORECAST_REPO_DIR:-}" ]]; then
   export PYTHONPATH="$FORECAST_REPO_DIR${PYTHONPATH:+:$PYTHONPATH}"
 fi
-# where no virtual environment is active, Debian has python3 alone
-exec "${PYTHON:-$(command -v python || echo python3)}" -u "$here/main_builder.py"
+exec "$python" -u "$here/main_builder.py"

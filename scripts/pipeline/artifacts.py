@@ -4,6 +4,7 @@ config/model.yaml, modelset, output  as used, by kind whatever their files were 
 builder-artifacts/input_0000.pkl     one workload
 builder-artifacts/inputs.sha256      one line of 65 bytes an input
 builder-artifacts/pending-1a2b3c4d.txt  inputs to run; named by content, so that a running job keeps its own
+builder-artifacts/forecast.tar.gz    the forecasting repository as used, in the cloud (forecast_pack.py)
 builder-artifacts/manifest.json      written last by stage A: the hand-over
 runner-artifacts/result_0000.pkl     one result
 summaries/*.json                     one a task

@@ -14,6 +14,10 @@ EXP_ID_LENGTH = 128
 MOST = 10**18 - 1  # of a whole number
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 PENDING_FILE = re.compile(r"pending-[0-9a-f]{8}\.txt")
+REPOSITORY = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
+REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+#@-]*")
+SECRET = re.compile(r"(projects/[^/]+/secrets/)?[A-Za-z0-9_-]{1,255}(/versions/[0-9]+|/versions/latest)?")
+GITHUB = "https://github.com"
 SUITES = ("built-in", "epymodelingsuite")
 _REQUIRED = object()
 
@@ -41,6 +45,11 @@ class StageContext:
     forecast_repo_dir: Path
     epydemix_data_dir: Path | None
     output_config_file: str
+    forecast_repo: str  # owner/name to clone, or ""
+    forecast_ref: str  # its branch, tag or commit
+    github_url: str
+    pat_secret: str
+    project: str
     suite: str | None  # as asked; None leaves it to the run, or to the built-in one
     log_level: str
     storage_verbose: bool
@@ -118,6 +127,11 @@ def read_stage_context(environ: Mapping[str, str]) -> StageContext:
         forecast_repo_dir=read("FORECAST_REPO_DIR", Path(local_data_path or ".") / "forecast", Path),
         epydemix_data_dir=read("EPYDEMIX_DATA_DIR", None, _folder),
         output_config_file=read("OUTPUT_CONFIG_FILE", "", str),
+        forecast_repo=read("GITHUB_FORECAST_REPO", "", _repository),
+        forecast_ref=read("FORECAST_REPO_REF", "HEAD", _ref),
+        github_url=read("GITHUB_URL", GITHUB, _web_address),
+        pat_secret=read("GITHUB_PAT_SECRET", "", _secret),
+        project=read("GCLOUD_PROJECT_ID", "", str),
         suite=read("MODELING_SUITE", None, _one_of(*SUITES)),
         log_level=read("LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR")),
         storage_verbose=read("STORAGE_VERBOSE", False, _flag),
@@ -148,7 +162,8 @@ class _Reader:
         try:
             return parse(text)
         except ValueError as error:
-            self.mistakes.append(f'{name}="{text}": {error}')
+            shown = re.sub(r"//[^/@]*@", "//***@", text)  # somebody's token, in an address
+            self.mistakes.append(f'{name}="{shown}": {error}')
             return default
 
 
@@ -185,6 +200,32 @@ def _bucket(text: str) -> str:
     if not name or "/" in name:
         raise ValueError("the name of a bucket, without a path; what stands before the run is DIR_PREFIX")
     return name
+
+
+def _repository(text: str) -> str:
+    """Return owner/name; the address that a browser shows is taken, too."""
+    name = text.removeprefix(f"{GITHUB}/").rstrip("/").removesuffix(".git")
+    if not REPOSITORY.fullmatch(name) or ".." in name:
+        raise ValueError("owner/name of a repository, such as my-lab/flu-forecasts")
+    return name
+
+
+def _ref(text: str) -> str:
+    if not REF.fullmatch(text) or ".." in text:
+        raise ValueError("a branch, a tag or a whole commit")
+    return text
+
+
+def _web_address(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s@?#]+", text):
+        raise ValueError("an address such as https://github.com, without a name or token in it")
+    return text.rstrip("/")
+
+
+def _secret(text: str) -> str:
+    if not SECRET.fullmatch(text):
+        raise ValueError("a secret's name, such as github-pat, or projects/P/secrets/NAME")
+    return text
 
 
 def _folder(text: str) -> Path:

@@ -25,6 +25,8 @@ class Manifest:
     inputs_sha256: str
     count: int | None = None  # as asked
     output_config_file: str = ""  # as asked
+    forecast_commit: str = ""
+    forecast_sha256: str = ""  # of the packed forecasting repository, in the cloud
     pending: str = ""  # the file of the inputs to run; without it all are
     format: int = _FORMAT
 

@@ -90,7 +90,7 @@ class RunRecord:
                 "output_config_file": self.manifest.output_config_file,
             },
             "image_uri": context.image_uri,
-            "commits": {"code": context.code_commit, "forecast": context.forecast_commit},
+            "commits": {"code": context.code_commit, "forecast": self.manifest.forecast_commit},
             "python": output["python"],
             "packages": self.packages,
             "stages": {name: asdict(use) for name, use in self.stages.items()},

@@ -1,0 +1,140 @@
+"""The forecasting repository, cloned from GitHub or a server like it. The only place that starts git.
+
+A token goes to git through an askpass helper that reads it from a file only we can read: it is in no
+address, argument, environment or .git/config, and gone with the temporary folder.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from modeling.failures import TemporaryFault, UserError
+from pipeline.environment import StageContext
+
+MOST_SECONDS = 1800
+_SLOW = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60")  # bytes a second, seconds
+
+_ASKPASS = """#!/bin/sh
+case "$1" in
+  Username*) echo x-access-token ;;
+  *) cat "${0%/*}/token" ;;
+esac
+"""
+
+# what git says, in the order it is looked for
+_NO_REF = r"couldn't find remote ref|not our ref|unadvertised object|invalid refspec"
+_REFUSED = r"authentication failed|could not read (username|password)|invalid username or|error: 40[13]"
+_NO_REPOSITORY = r"repository .*not found|error: 404"
+_PASSING = (
+    r"could not resolve|couldn't resolve|failed to connect|couldn't connect|timed out|too slow|timeout"
+    r"|early eof|transfer closed|rpc failed|hung up|recv failure|send failure|connection (was )?reset"
+    r"|empty reply|error: (429|5\d\d)|gnutls|ssl"
+)
+
+
+def clone(context: StageContext, token: str) -> str:
+    """Make FORECAST_REPO_DIR the repository at its ref, without history, and return the commit.
+
+    Raises
+    ------
+    UserError
+        The token, the repository or the ref is wrong.
+    TemporaryFault
+        The server does not answer.
+    """
+    target = context.forecast_repo_dir
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".clone-", dir=target.parent) as folder:
+            git = _Git(context, Path(folder), token)
+            git("init", "--quiet")
+            git("fetch", "--quiet", "--depth", "1", "--no-tags", git.address, context.forecast_ref)
+            git("checkout", "--quiet", "--detach", "FETCH_HEAD")
+            commit = git("rev-parse", "HEAD").strip()
+            shutil.rmtree(target, ignore_errors=True)  # an earlier try's
+            git.work.rename(target)
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error.strerror}); check FORECAST_REPO_DIR") from None
+    return commit
+
+
+class _Git:
+    """Git with an environment of its own: no prompt, nobody's settings, messages in English."""
+
+    def __init__(self, context: StageContext, folder: Path, token: str):
+        self.repository, self.ref, self.has_token = context.forecast_repo, context.forecast_ref, bool(token)
+        self.secret = context.pat_secret
+        self.address = f"{context.github_url}/{context.forecast_repo}.git"
+        self.work = folder / "work"
+        self.work.mkdir()
+        self.environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(folder),
+            "LC_ALL": "C",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_CONFIG_NOSYSTEM": "1",
+        }
+        for name in ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "SSL_CERT_FILE", "GIT_SSL_CAINFO"):
+            if os.environ.get(name):
+                self.environment[name] = os.environ[name]
+        if token:
+            self.environment["GIT_ASKPASS"] = str(_askpass(folder, token))
+
+    def __call__(self, *words: str) -> str:
+        try:
+            done = subprocess.run(
+                ["git", *_SLOW, *words],
+                cwd=self.work,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=MOST_SECONDS,
+            )
+        except FileNotFoundError:
+            raise UserError("git: no such program; install it") from None
+        except subprocess.TimeoutExpired:
+            raise TemporaryFault(f"{self.address}: not fetched in {MOST_SECONDS} s; try again") from None
+        if done.returncode:
+            raise self._failure(done.stderr)
+        return done.stdout
+
+    def _failure(self, said: str) -> UserError | TemporaryFault:
+        """Return what git's words mean for the reader, in one line."""
+        lines = [line for line in said.strip().splitlines() if line.strip()] or ["it said nothing"]
+        reason = next((line for line in lines if re.search(r"fatal: |error: ", line)), lines[-1])
+        reason = re.sub(r"^(fatal|error): ", "", reason.strip())
+        heard = " ".join(lines).lower()
+        if re.search(_NO_REF, heard):
+            return UserError(
+                f'{self.repository} has no branch, tag or whole commit "{self.ref}"; check FORECAST_REPO_REF'
+            )
+        if re.search(_NO_REPOSITORY, heard):
+            seen = f", or the token of secret {self.secret} may not see it" if self.has_token else ""
+            return UserError(f"{self.address}: there is no such repository{seen}; check GITHUB_FORECAST_REPO")
+        if re.search(_REFUSED, heard):
+            if self.has_token:
+                return UserError(
+                    f"{self.address}: the token of secret {self.secret} is refused; it is wrong, has "
+                    "expired, or may not read this repository: add a new version of the secret"
+                )
+            return UserError(
+                f"{self.address}: there is no such repository, or it is private; check GITHUB_FORECAST_REPO, "
+                "or name the secret of a token in GITHUB_PAT_SECRET"
+            )
+        if re.search(_PASSING, heard):
+            return TemporaryFault(f"{self.address}: the server does not answer ({reason}); try again")
+        return UserError(f"{self.address}: cannot be fetched ({reason})")
+
+
+def _askpass(folder: Path, token: str) -> Path:
+    helper, secret = folder / "askpass", folder / "token"
+    secret.touch(mode=0o600)
+    secret.write_text(token)
+    helper.touch(mode=0o700)
+    helper.write_text(_ASKPASS)
+    return helper

@@ -1,0 +1,153 @@
+"""The forecasting repository as a run used it: one archive in its bucket, the same bytes for the same files.
+
+Stage A packs it in the cloud. Later stages unpack it where they need it: custom code of an experiment
+for another suite, or another output YAML.
+"""
+
+import gzip
+import hashlib
+import os
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from modeling.failures import UserError
+from pipeline.artifacts import RunFiles
+from pipeline.environment import SUITES, StageContext
+from pipeline.manifest import Manifest
+from pipeline.storage import MissingFile
+
+FORECAST = "builder-artifacts/forecast.tar.gz"
+_NOT_PACKED = {".git", "__pycache__", ".venv", ".ipynb_checkpoints"}  # history, and what is made again
+_ENV = ".env"  # may hold secrets
+
+
+def save_forecast(folder: Path, files: RunFiles) -> str:
+    """Pack a repository into the run's bucket and return the archive's sha256."""
+    with tempfile.TemporaryDirectory(prefix="forecast-") as work:
+        archive = Path(work, "forecast.tar.gz")
+        pack(folder, archive)
+        with open(archive, "rb") as packed:
+            digest = hashlib.file_digest(packed, "sha256").hexdigest()
+        files.storage.save_file(files.out_prefix + FORECAST, archive)
+    return digest
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Write a folder as a gzipped tar, without times and owners.
+
+    Raises
+    ------
+    UserError
+        A link leads out of the folder, or something is neither file, folder nor link.
+    """
+    with (
+        open(archive, "wb") as raw,
+        gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for path in _contents(folder):
+            tar.add(path, path.relative_to(folder).as_posix(), recursive=False, filter=_anonymous)
+
+
+def _contents(folder: Path) -> Iterator[Path]:
+    """Yield files, folders and links below a folder, sorted."""
+    for parent, folders, names in os.walk(folder):
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        folders[:] = sorted(name for name in folders if name not in _NOT_PACKED and name not in links)
+        for name in sorted([*folders, *links, *names]):
+            path = Path(parent, name)
+            if name in _NOT_PACKED or name == _ENV or name.startswith(f"{_ENV}."):
+                continue  # in a submodule .git is a file
+            if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+                raise UserError(f"{path}: a link that leads out of the repository; put the file itself there")
+            if not (path.is_symlink() or path.is_file() or path.is_dir()):
+                raise UserError(f"{path}: neither a file nor a folder; remove it")
+            yield path
+
+
+def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = ""
+    entry.mtime = 0
+    entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
+    return entry
+
+
+def unpack_forecast(files: RunFiles, folder: Path, sha256: str = "") -> None:
+    """Put the repository of a run into an empty folder, after a look at its digest.
+
+    Raises
+    ------
+    UserError
+        The archive is not there, or another one than the manifest says.
+    """
+    name = files.in_prefix + FORECAST
+    data = files.storage.load_bytes(name)
+    if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+        path = files.storage.get_path(name)
+        raise UserError(f"{path} does not match the manifest; build the run again under a new RUN_ID")
+    archive = folder.with_name(f"{folder.name}.tar.gz")
+    archive.write_bytes(data)
+    # an older Python 3.11 unpacks without the filter; the digest vouches for what is inside
+    safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+    try:
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, **safely)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise UserError(f"{files.storage.get_path(name)}: cannot be unpacked ({error})") from None
+    archive.unlink()
+
+
+@contextmanager
+def uploaded_repository(context: StageContext, files: RunFiles) -> Iterator[StageContext]:
+    """Yield a context with the repository that was put into the bucket, where none is at hand."""
+    if context.mode != "cloud" or context.forecast_repo_dir.is_dir():
+        yield context
+        return
+    with _unpacked(files) as folder:
+        yield context if folder is None else replace(context, forecast_repo_dir=folder)
+
+
+@contextmanager
+def custom_code(context: StageContext, files: RunFiles, manifest: Manifest) -> Iterator[None]:
+    """Have the repository of the run on the path of imports, where another suite built the workloads."""
+    if not manifest.forecast_sha256 or manifest.suite == SUITES[0] or context.forecast_repo_dir.is_dir():
+        yield  # none is needed, or it is there, and run_runner.sh has seen to it
+        return
+    with _unpacked(files, manifest.forecast_sha256) as folder:
+        sys.path.insert(0, str(folder))
+        try:
+            yield
+        finally:
+            sys.path.remove(str(folder))
+
+
+@contextmanager
+def chosen_output_file(context: StageContext, files: RunFiles, manifest: Manifest) -> Iterator[StageContext]:
+    """Yield a context that finds another output YAML than the run's, in its repository if need be."""
+    asked = context.output_config_file not in ("", manifest.output_config_file)
+    if not asked or not manifest.forecast_sha256 or context.forecast_repo_dir.is_dir():
+        yield context
+        return
+    with _unpacked(files, manifest.forecast_sha256) as folder:
+        yield replace(context, forecast_repo_dir=folder)
+
+
+@contextmanager
+def _unpacked(files: RunFiles, sha256: str = "") -> Iterator[Path | None]:
+    """Yield a temporary folder with the run's repository; None where there is none and none is named."""
+    with tempfile.TemporaryDirectory(prefix="forecast-") as work:
+        folder = Path(work, "forecast")
+        folder.mkdir()
+        try:
+            unpack_forecast(files, folder, sha256)
+        except MissingFile:
+            if sha256:
+                raise
+            folder = None
+        yield folder

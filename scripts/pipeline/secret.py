@@ -1,0 +1,82 @@
+"""A secret from Secret Manager: read here and nowhere else, neither logged nor kept."""
+
+import os
+
+from modeling.failures import TemporaryFault, UserError
+
+EMULATOR = "SECRET_MANAGER_EMULATOR_HOST"
+REQUEST_SECONDS = 60
+
+
+def read_secret(secret: str, project: str) -> str:
+    """Return the newest version of a secret, or the version that is named.
+
+    Parameters
+    ----------
+    secret : str
+        A name, or projects/P/secrets/NAME, with or without /versions/N.
+    project : str
+        Where a secret lives that is given by its name alone; without it the credentials' own project.
+
+    Raises
+    ------
+    UserError
+        It is not there, disabled, damaged, or may not be read.
+    TemporaryFault
+        Secret Manager does not answer.
+    """
+    import google_crc32c
+    from google.api_core import exceptions as api
+    from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+    from requests.exceptions import RequestException
+
+    shown = f"secret {secret.split('/versions/')[0].rpartition('/')[2]}"
+    try:
+        client, project = _client(project)
+        name = secret if secret.startswith("projects/") else f"projects/{project}/secrets/{secret}"
+        name = name if "/versions/" in name else f"{name}/versions/latest"
+        answer = client.access_secret_version(name=name, timeout=REQUEST_SECONDS)
+    except (DefaultCredentialsError, OSError) as error:
+        if isinstance(error, RequestException):
+            raise TemporaryFault(f"{shown}: Secret Manager does not answer ({error}); try again") from None
+        raise UserError(f"{shown}: no Google Cloud credentials ({' '.join(str(error).split())})") from None
+    except api.NotFound:
+        raise UserError(
+            f"{shown}: there is none in project {project}, or it has no version; check GITHUB_PAT_SECRET, "
+            f"or: gcloud secrets create {shown.split()[1]} --project {project} --data-file=-"
+        ) from None
+    except (api.Forbidden, api.Unauthorized) as error:
+        raise UserError(
+            f"{shown}: access denied ({error.message}); the account needs "
+            "roles/secretmanager.secretAccessor on it"
+        ) from None
+    except (api.TooManyRequests, api.ServerError, api.RetryError, GoogleAuthError) as error:
+        raise TemporaryFault(f"{shown}: Secret Manager does not answer ({error}); try again") from None
+    except api.GoogleAPICallError as error:
+        raise UserError(f"{shown}: Secret Manager refused the request ({error.message})") from None
+    data = answer.payload.data
+    if google_crc32c.value(data) != answer.payload.data_crc32c:
+        raise TemporaryFault(f"{shown}: damaged on the way (its checksum differs); try again")
+    token = data.decode(errors="replace").strip()
+    if not token or any(character.isspace() for character in token):
+        raise UserError(f"{shown}: holds no token (it is empty, or has spaces in it); add a new version")
+    return token
+
+
+def _client(project: str):
+    """Return the client and the project; over REST, which an emulator on this machine speaks, too."""
+    import google.auth
+    from google.cloud import secretmanager
+    from google.oauth2.credentials import Credentials
+
+    if emulator := os.environ.get(EMULATOR):
+        credentials, own = Credentials("localcloud"), os.environ.get("GOOGLE_CLOUD_PROJECT", "")
+        options = {"api_endpoint": emulator}
+    else:
+        scopes = ["https://www.googleapis.com/auth/cloud-platform"]
+        credentials, own = google.auth.default(scopes=scopes)
+        options = {}
+    client = secretmanager.SecretManagerServiceClient(
+        transport="rest", credentials=credentials, client_options=options
+    )
+    return client, project or own or ""
