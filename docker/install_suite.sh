@@ -27,7 +27,7 @@ export GIT_TERMINAL_PROMPT=0
 
 git init --quiet "$work/suite"
 git -C "$work/suite" fetch --quiet --depth 1 \
-  "https://github.com/$repository" "$ref" || {
+  "${GITHUB_URL:-https://github.com}/$repository.git" "$ref" || {
   echo "error: $repository at $ref cannot be fetched; check the repository," \
     "the ref, and the secret github_pat" >&2
   exit 2

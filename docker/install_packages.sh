@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Installs requirements files of /opt/requirements into the virtual environment, while an image is built, and
+# leaves out what no stage uses: tests (40 MB), names for debuggers in compiled code (50 MB), sources of compiled
+# code and type hints (10 MB).
+set -euo pipefail
+
+readonly tools=/tools
+uv() { "$tools/opt/uv/bin/uv" "$@"; }
+# of the same Debian as this image, so that its libraries fit
+strip() { LD_LIBRARY_PATH="$tools/usr/lib/$(uname -m)-linux-gnu" "$tools/usr/bin/strip" "$@"; }
+
+if [[ ! -d "$VIRTUAL_ENV" ]]; then
+  uv venv --quiet --python "$(command -v python3.11)" "$VIRTUAL_ENV"
+fi
+touch /tmp/begun
+for requirements in "$@"; do
+  uv pip install --quiet --compile-bytecode --require-hashes -r "/opt/requirements/$requirements"
+done
+find "$VIRTUAL_ENV" -type d -name tests -prune -exec rm -rf {} +
+find "$VIRTUAL_ENV" -type f \( -name '*.c' -o -name '*.pyx' -o -name '*.pyi' \) -delete
+# only those that have come now, for a file of a layer below would be copied into this one; and only packages whose
+# libraries were left as the linker wrote them: where a wheel's maker rewrote one, strip breaks it
+packages="$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+for package in cryptography fontTools kiwisolver llvmlite PIL scipy yaml; do
+  [[ -d "$packages/$package" ]] || continue
+  find "$packages/$package" -type f -name '*.so' -cnewer /tmp/begun -print0 |
+    while IFS= read -r -d '' library; do strip --strip-unneeded "$library" && echo "$library"; done
+done >/tmp/stripped
+
+# a library that was damaged is to fail here and not in a run
+python -c '
+import ctypes
+for library in open("/tmp/stripped"):
+    ctypes.PyDLL(library.strip())
+'
+rm /tmp/begun /tmp/stripped
