@@ -4,7 +4,7 @@ import functools
 
 from invoke import Exit, task
 
-from ops import config, images, local_run, quality, tidy, watch
+from ops import cloud_build, config, images, local_run, quality, tidy, watch
 from ops.failures import UserError
 from ops.local_run import RunRequest
 from ops.names import MOST, without_slash
@@ -14,6 +14,7 @@ from ops.shown import nearest
 
 EXP_ID = "experiment folder below experiments/, e.g. demo or flu/2026-w05"
 RUN_ID = "a run to go on with, e.g. 20260131-120000-0a1b2c3d"
+NO_CACHE = "build every layer anew"
 DRY_RUN = "print what would be started, start nothing"
 REQUEST = {
     "exp_id": EXP_ID,
@@ -184,6 +185,38 @@ def config_validate(c):
 def build_dev(c, dry_run=False):
     """Build the local image, for `invoke run --docker`."""
     images.build_dev(Shell(dry_run), read_settings())
+
+
+@verb(help={"no_push": "build and test it only", "no_cache": NO_CACHE, "dry_run": DRY_RUN})
+def build_local(c, no_push=False, no_cache=False, dry_run=False):
+    """Build the cloud image on this machine, test it and push it."""
+    images.build_local(Shell(dry_run), read_settings(), push=not no_push, no_cache=no_cache)
+
+
+@verb(
+    help={
+        "wait": "print its log until it ends, and fail if it fails",
+        "no_cache": NO_CACHE,
+        "dry_run": DRY_RUN,
+    }
+)
+def build(c, wait=False, no_cache=False, dry_run=False):
+    """Build, test and push the cloud image with Cloud Build."""
+    cloud_build.submit(Shell(dry_run), read_settings(), wait, no_cache)
+
+
+@verb(help={"ongoing": "only those that are not finished", "dry_run": DRY_RUN})
+def build_status(c, ongoing=False, dry_run=False):
+    """Show the newest builds of Cloud Build and what came of them."""
+    cloud_build.show_builds(Shell(dry_run), read_settings(), ongoing)
+
+
+@verb(
+    help={"image": "another image than the local one, e.g. one of `invoke build-local`", "dry_run": DRY_RUN}
+)
+def image_test(c, image="", dry_run=False):
+    """Check what an image holds: packages, entry points, user, no token."""
+    images.check(Shell(dry_run), image)
 
 
 @verb(help={"fix": "rewrite what can be mended automatically", "dry_run": DRY_RUN})

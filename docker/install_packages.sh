@@ -4,7 +4,7 @@
 # code and type hints (10 MB).
 set -euo pipefail
 
-readonly tools=/tools
+readonly tools=/run/build/tools
 uv() { "$tools/opt/uv/bin/uv" "$@"; }
 # of the same Debian as this image, so that its libraries fit
 strip() { LD_LIBRARY_PATH="$tools/usr/lib/$(uname -m)-linux-gnu" "$tools/usr/bin/strip" "$@"; }

@@ -35,5 +35,5 @@ git -C "$work/suite" fetch --quiet --depth 1 \
 git -C "$work/suite" checkout --quiet FETCH_HEAD
 
 # its school calendars write into arrays that pandas 3 makes read-only (docs/suites.md)
-/opt/uv/uv pip install --quiet --compile-bytecode "$work/suite" 'pandas<3'
+/run/build/tools/opt/uv/bin/uv pip install --quiet --compile-bytecode "$work/suite" 'pandas<3'
 git -C "$work/suite" rev-parse HEAD >/opt/modeling_suite_commit

@@ -7,13 +7,14 @@ import argparse
 import fcntl
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
 import time
 from pathlib import Path
 
-from localcloud.cloud import start_cloud
+from localcloud.cloud import CloudOptions, start_cloud
 
 PARENT_POLL_SECONDS = 0.2
 
@@ -33,7 +34,7 @@ def main() -> int:
         except BlockingIOError:
             print(f"localcloud: {arguments.state} is in use by another one", file=sys.stderr)
             return 2
-        with start_cloud(arguments.state, arguments.storage_port, arguments.apis_port) as addresses:
+        with start_cloud(arguments.state, _options(arguments)) as addresses:
             print(json.dumps(addresses), flush=True)
             # What storage has answered is on disk, a stop is as good as a crash.
             stop.wait()
@@ -51,6 +52,15 @@ def _stop_with_parent(parent: int, stop: threading.Event) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _options(arguments: argparse.Namespace) -> CloudOptions:
+    return CloudOptions(
+        storage_port=arguments.storage_port,
+        apis_port=arguments.apis_port,
+        runs_builds=arguments.builds == "run",
+        builders={image: shlex.split(command) for image, command in arguments.builder},
+    )
+
+
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m localcloud", description=__doc__)
     parser.add_argument(
@@ -58,6 +68,20 @@ def _parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--storage-port", type=int, default=0, help="of storage; 0 takes a free one")
     parser.add_argument("--apis-port", type=int, default=0, help="of all other services; 0 takes a free one")
+    parser.add_argument(
+        "--builds",
+        choices=("run", "queue"),
+        default="run",
+        help="run the steps of builds through this machine's Docker engine, or leave builds in the queue",
+    )
+    parser.add_argument(
+        "--builder",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("IMAGE", "COMMAND"),
+        help="a command that does what a builder's image does, e.g. a tool that is installed here",
+    )
     parser.add_argument(
         "--with-parent", type=int, metavar="PID", help="stop when this parent process is gone"
     )

@@ -4,10 +4,12 @@ Storage has a port of its own, for its paths are those of buckets; all other ser
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from localcloud.build.service import BuildService
 from localcloud.control import control_routes
 from localcloud.faults import Faults
 from localcloud.git import GitService
@@ -21,22 +23,40 @@ from localcloud.storage.service import StorageService
 from localcloud.tokens import token_routes, with_bearer
 
 
+@dataclass(frozen=True)
+class CloudOptions:
+    """How the emulated cloud is to be; a port of 0 takes a free one."""
+
+    storage_port: int = 0
+    apis_port: int = 0
+    runs_builds: bool = True
+    builders: Mapping[str, Sequence[str]] = field(default_factory=dict)  # commands in place of images
+
+
 @contextmanager
-def start_cloud(state: Path, storage_port: int = 0, apis_port: int = 0) -> Iterator[dict[str, str]]:
+def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     """Serve until the block ends; yields the address of each port."""
+    addresses: dict[str, str] = {}  # filled once the ports are known
     faults, log = Faults(), RequestLog()
     storage = StorageService(state / "storage")
     projects, secrets, logs = ProjectService(), SecretService(), LogService()
     git = GitService()
-    services = [projects, secrets, logs]
+    builds = BuildService(
+        state / "builds", addresses, secrets, logs, options.builders, runs=options.runs_builds
+    )
+    services = [projects, secrets, logs, builds]
     resets = [storage.forget_all, git.forget_all, *(each.forget_all for each in services)]
     control = [*git.control_routes(), *control_routes(faults, log, resets)]
     guarded = with_bearer([route for each in services for route in each.routes()])
     apis = Router([*control, *token_routes(), *git.routes(), *guarded])
     servers = {
-        "storage": Server(storage_port, storage.router(faults, control), faults, log),
-        "apis": Server(apis_port, apis, faults, log),
+        "storage": Server(options.storage_port, storage.router(faults, control), faults, log),
+        "apis": Server(options.apis_port, apis, faults, log),
     }
     for server in servers.values():
         threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield {name: server.url for name, server in servers.items()}
+    addresses |= {name: server.url for name, server in servers.items()}
+    try:
+        yield addresses
+    finally:
+        builds.stop()

@@ -18,6 +18,7 @@ from localcloud.times import now
 
 MAX_PAYLOAD_BYTES = 64 * 1024
 _SECRET_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_VERSION_NAME = re.compile(r"projects/([^/]+)/secrets/([^/]+)/versions/([^/]+)")
 _SECRETS = "/v1/projects/{project}/secrets"
 _SECRET = _SECRETS + "/{secret}"
 _VERSION = _SECRET + "/versions/{version}"
@@ -86,6 +87,20 @@ class SecretService:
         with self._lock:
             self._secrets.clear()
 
+    def read(self, name: str) -> bytes:
+        """Return what a version holds, for the other services here.
+
+        Raises
+        ------
+        ApiError
+            It is not there, disabled or destroyed.
+        """
+        found = _VERSION_NAME.fullmatch(name)
+        if not found:
+            raise ApiError(400, f"{name} does not match projects/*/secrets/*/versions/*.")
+        secret = self._secret(found[1], found[2])
+        return _enabled(secret, self._version(secret, found[3])).payload
+
     def create(self, request: Request, project: str) -> Response:
         secret_id = request.query.get("secretId", "")
         if not _SECRET_ID.fullmatch(secret_id):
@@ -149,11 +164,7 @@ class SecretService:
 
     def access(self, request: Request, project: str, secret: str, version: str) -> Response:
         found = self._secret(project, secret)
-        chosen = self._version(found, version)
-        if chosen.state != "ENABLED":
-            name = f"{found.name}/versions/{chosen.number}"
-            message = f"Secret Version [{name}] is in {chosen.state} state."
-            raise ApiError(400, message, status="FAILED_PRECONDITION")
+        chosen = _enabled(found, self._version(found, version))
         payload = {
             "data": base64.b64encode(chosen.payload).decode(),
             "dataCrc32c": str(google_crc32c.value(chosen.payload)),
@@ -192,6 +203,13 @@ class SecretService:
         if version.isascii() and version.isdecimal() and 0 < int(version) <= len(secret.versions):
             return secret.versions[int(version) - 1]
         raise ApiError(404, f"Secret Version [{secret.name}/versions/{version}] not found.")
+
+
+def _enabled(secret: Secret, version: Version) -> Version:
+    if version.state != "ENABLED":
+        message = f"Secret Version [{secret.name}/versions/{version.number}] is in {version.state} state."
+        raise ApiError(400, message, status="FAILED_PRECONDITION")
+    return version
 
 
 def _checked_payload(payload: dict) -> bytes:

@@ -46,8 +46,7 @@ class Containers:
         """Refuse early where there is no engine or no image; Compose would say so for each task."""
         if not shell.capture(["docker", "compose", "version"], timeout_seconds=20):
             raise UserError("docker compose does not answer; install Docker, or leave --docker out")
-        if not shell.capture(["docker", "info", "--format", "{{.ServerVersion}}"], timeout_seconds=20):
-            raise UserError("no Docker engine answers; start it, or leave --docker out")
+        check_engine(shell)
         if not shell.capture(["docker", "image", "inspect", "-f", "{{.Id}}", _image()], timeout_seconds=20):
             raise UserError(f"there is no image {_image()}; `invoke build-dev` makes it")
 
@@ -78,6 +77,12 @@ class Containers:
 
 
 Launcher = Processes | Containers
+
+
+def check_engine(shell: Shell) -> None:
+    """Refuse to go on where no Docker engine answers."""
+    if not shell.capture(["docker", "info", "--format", "{{.ServerVersion}}"], timeout_seconds=20):
+        raise UserError("no Docker engine answers; start it, or do without (processes need none)")
 
 
 def _inside(variables: Mapping[str, str]) -> str:

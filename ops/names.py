@@ -43,6 +43,49 @@ def check_run_id(run_id: str) -> None:
         raise UserError(f'--run-id "{run_id}": a run id looks like 20260131-120000-0a1b2c3d')
 
 
+def project_id(text: str) -> str:
+    """Return a project's id, or an empty string; its name and its number are something else."""
+    if text and not re.fullmatch(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", text):
+        raise ValueError("a project's id, such as my-lab-forecasts; not its name or number")
+    return text
+
+
+def region(text: str) -> str:
+    if not re.fullmatch(r"[a-z]+-[a-z]+[0-9]{1,2}", text):
+        raise ValueError("a region such as us-central1, not a zone")
+    return text
+
+
+def build_region(text: str) -> str:
+    return text if text == "global" else region(text)
+
+
+def bucket_name(text: str) -> str:
+    """Return a bucket's name without the gs:// that the console shows, or an empty string."""
+    name = text.removeprefix("gs://").rstrip("/")
+    if name and not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", name):
+        raise ValueError("the name of a bucket, without a path; what stands before a run is DIR_PREFIX")
+    return name
+
+
+def cloud_name(text: str) -> str:
+    """Return the name of a repository, an image or a tag."""
+    if not re.fullmatch(r"[a-z0-9][A-Za-z0-9._-]{0,62}", text):
+        raise ValueError("letters, digits, . _ - and at most 63 of them")
+    return text
+
+
+def secret_name(text: str) -> str:
+    if text and (masked(text) != text or not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", text)):
+        raise ValueError("the name of a secret in Secret Manager, such as github-pat; never the token itself")
+    return text
+
+
+def masked(text: str) -> str:
+    """Return a text without the tokens in it: one may have been pasted where its secret's name belongs."""
+    return re.sub(r"(gh[a-z]_|github_pat_)\w+|(?<=//)[^/@]+(?=@)", "***", text)
+
+
 def folder_prefix(text: str) -> str:
     """Return DIR_PREFIX as a path inside the bucket that ends with /, or an empty string.
 
@@ -57,3 +100,17 @@ def folder_prefix(text: str) -> str:
     if {"", ".", ".."} & set(parts) or "\\" in text:
         raise ValueError("a path inside the bucket, such as flu/2026/, without . or .. or an empty part")
     return "/".join(parts) + "/"
+
+
+def repository_name(text: str) -> str:
+    """Return owner/name; the address that a browser shows is taken, too."""
+    name = text.removeprefix("https://github.com/").rstrip("/").removesuffix(".git")
+    if name and (not re.fullmatch(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+", name) or ".." in name):
+        raise ValueError("owner/name of a repository, such as my-lab/flu-forecasts")
+    return name
+
+
+def git_ref(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._/+#@-]*", text) or ".." in text:
+        raise ValueError("a branch, a tag or a whole commit")
+    return text

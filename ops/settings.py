@@ -14,12 +14,15 @@ from typing import Annotated, Any, Literal, get_args
 from dotenv.parser import parse_stream
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, ValidationInfo, field_validator
 
+from ops import names
 from ops.failures import UserError, did_you_mean
-from ops.names import MOST, folder_prefix
 from ops.shown import nearest
 
 ROOT = Path(__file__).resolve().parents[1]
 SECRETS = ("GITHUB_PAT",)  # not settings; masked wherever they turn up
+
+
+Name = Annotated[str, AfterValidator(names.cloud_name)]
 
 
 class Settings(BaseModel, frozen=True, validate_default=True):
@@ -49,7 +52,7 @@ class Settings(BaseModel, frozen=True, validate_default=True):
         None,
         description="the forecasting repository; without it LOCAL_DATA_PATH/forecast, then examples/forecast",
     )
-    dir_prefix: Annotated[str, AfterValidator(folder_prefix)] = Field(
+    dir_prefix: Annotated[str, AfterValidator(names.folder_prefix)] = Field(
         "", description="path in the bucket before <exp-id>/, e.g. flu/"
     )
     epydemix_data_dir: Path | None = Field(
@@ -59,9 +62,11 @@ class Settings(BaseModel, frozen=True, validate_default=True):
         "built-in", description="built-in, or an installed epymodelingsuite"
     )
     run_count: int | None = Field(
-        None, ge=1, le=MOST, description="split a model-only ensemble into this many workloads"
+        None, ge=1, le=names.MOST, description="split a model-only ensemble into this many workloads"
     )
-    run_seed: int | None = Field(None, ge=0, le=MOST, description="overrides the experiment's random_seed")
+    run_seed: int | None = Field(
+        None, ge=0, le=names.MOST, description="overrides the experiment's random_seed"
+    )
     run_output_stage: bool = Field(True, description="run stage C after stage B: true or false")
     output_config_file: str = Field(
         "", description="another output YAML for stage C: a path, or a name in the experiment's config/"
@@ -69,11 +74,38 @@ class Settings(BaseModel, frozen=True, validate_default=True):
     allow_partial_results: bool = Field(False, description="write outputs although results are missing")
     local_jobs: int = Field(0, ge=0, description="tasks of stage B at once; 0 is one a core")
     max_retry_count: int = Field(3, ge=0, le=10, description="tries after a passing fault (exit code 75)")
+    project_id: Annotated[str, AfterValidator(names.project_id)] = Field(
+        "", description="the Google Cloud project"
+    )
+    region: Annotated[str, AfterValidator(names.region)] = Field(
+        "us-central1", description="where images, jobs and workflows are"
+    )
+    bucket_name: Annotated[str, AfterValidator(names.bucket_name)] = Field(
+        "", description="the bucket of runs, and of what is uploaded for builds"
+    )
+    repo_name: Name = Field("epymodelingsuite-repo", description="the Artifact Registry repository")
+    image_name: Name = Field("epymodelingsuite", description="the image in it")
+    image_tag: Name = Field("latest", description="its tag besides the commit")
+    registry_host: str = Field("", description="another registry; without it REGION-docker.pkg.dev")
+    build_region: Annotated[str, AfterValidator(names.build_region)] = Field(
+        "global", description="where Cloud Build runs: global, or a region"
+    )
+    build_service_account: str = Field(
+        "epymodelingsuite-build", description="as whom: an account of the project, or a whole e-mail"
+    )
+    with_parquet: bool = Field(False, description="Parquet tables in the images: true or false")
+    with_gcloud: bool = Field(False, description="the gcloud CLI in the cloud image: true or false")
+    github_url: str = Field("https://github.com", description="GitHub, or a GitHub Enterprise server")
+    github_pat_secret: Annotated[str, AfterValidator(names.secret_name)] = Field(
+        "", description="the secret in Secret Manager with a token for private repositories"
+    )
     base_image: str = Field("python:3.11-slim", description="what the images are built on; a digest pins it")
-    github_modeling_suite_repo: str = Field(
+    github_modeling_suite_repo: Annotated[str, AfterValidator(names.repository_name)] = Field(
         "", description="owner/name of an epymodelingsuite to install in the images"
     )
-    github_modeling_suite_ref: str = Field("main", description="its branch, tag or commit")
+    github_modeling_suite_ref: Annotated[str, AfterValidator(names.git_ref)] = Field(
+        "main", description="its branch, tag or commit"
+    )
     host_uid: int | None = Field(None, ge=0, description="who owns what containers write; without it you")
     host_gid: int | None = Field(None, ge=0, description="the same for the group")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="of the stages")
@@ -128,6 +160,21 @@ def read_sourced_settings(environ: Mapping[str, str] = os.environ) -> Sourced:
     return Sourced(settings, sources, [name for name in from_file if name not in known])
 
 
+def need(settings: Settings, *fields: str) -> None:
+    """Refuse to go on without settings that have no default.
+
+    Raises
+    ------
+    UserError
+        With all that is missing.
+    """
+    missing = [name.upper() for name in fields if getattr(settings, name) in ("", None)]
+    if missing:
+        raise UserError(
+            f"{' and '.join(missing)}: not set; `invoke config-edit`, or set it in the environment"
+        )
+
+
 def env_file(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the .env file in use: that of the repository, or the one that ENV_FILE names."""
     if environ.get("ENV_FILE") and not Path(environ["ENV_FILE"]).is_file():
@@ -164,7 +211,8 @@ def _name_in(line: str) -> str:
 def _mistake(error: dict, sources: dict[str, str]) -> str:
     name = str(error["loc"][0])
     hint = "; this version runs on this machine only" if name == "execution_mode" else ""
-    return f'{name.upper()}="{error["input"]}" (from {sources[name]}): {_allowed(name, error)}{hint}'
+    value = names.masked(str(error["input"]))
+    return f'{name.upper()}="{value}" (from {sources[name]}): {_allowed(name, error)}{hint}'
 
 
 def _allowed(name: str, error: dict) -> str:

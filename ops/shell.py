@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -68,6 +69,47 @@ class Shell:
                 raise UserError(f"{argv[0]}: cannot be started ({error.strerror})") from None
             keep(process)
 
+    def read(
+        self,
+        argv: Sequence[str],
+        variables: Mapping[str, str] | None = None,
+        *,
+        timeout_seconds: float,
+        echo: bool = True,
+    ) -> str:
+        """Return what a program prints; a failure becomes its own words and an exit code of 1.
+
+        Raises
+        ------
+        UserError
+            It is not there, failed, or took too long.
+        """
+        if echo:
+            self.echo(argv, variables)
+        if self.dry_run:
+            return ""
+        try:
+            done = subprocess.run(
+                argv,
+                env={**os.environ, **(variables or {})},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=timeout_seconds,
+            )
+        except FileNotFoundError:
+            raise UserError(f"{argv[0]}: no such program; install it") from None
+        except OSError as error:
+            raise UserError(f"{argv[0]}: cannot be started ({error.strerror})") from None
+        except subprocess.TimeoutExpired:
+            raise UserError(
+                f"{shlex.join(argv[:4])} did not end in {timeout_seconds:.0f} s; try again", exit_code=75
+            ) from None
+        if done.returncode:
+            raise UserError(f"{shlex.join(argv[:4])}: {_reason(done.stderr or done.stdout)}", exit_code=1)
+        return done.stdout
+
     def capture(self, argv: Sequence[str], *, timeout_seconds: float) -> str:
         """Return what a program prints, or an empty string where it fails or is not there."""
         try:
@@ -75,6 +117,13 @@ class Shell:
         except (OSError, subprocess.TimeoutExpired):
             return ""
         return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _reason(said: str) -> str:
+    """Return the line of a program's last words that says what went wrong."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it said nothing"]
+    told = [line for line in lines if re.match(r"(ERROR|error|Error|fatal)\b", line)]
+    return (told or lines)[-1]
 
 
 def stop_on_termination() -> None:

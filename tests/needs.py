@@ -1,7 +1,13 @@
 """Programs a test cannot do without: skipped where one is missing, failed in continuous tests."""
 
+import fcntl
 import os
 import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +17,32 @@ def need_program(name: str) -> str:
     path = shutil.which(name)
     if path:
         return path
+    return _is_missing(f"{name} is not installed")
+
+
+def need_engine() -> None:
+    """Go on only where a Docker engine answers."""
+    need_program("docker")
+    if subprocess.run(["docker", "info"], capture_output=True).returncode:
+        _is_missing('no Docker engine answers; start one, or: eval "$(tests/local-docker up)"')
+
+
+def _is_missing(message: str):
     if os.environ.get("CI") == "true":
-        pytest.fail(f"{name} is not installed, and no test is skipped in continuous tests")
-    pytest.skip(f"{name} is not installed")
+        pytest.fail(f"{message}, and no test is skipped in continuous tests")
+    pytest.skip(message)
+
+
+def docker(*words: str) -> str:
+    """Return what docker prints."""
+    done = subprocess.run(["docker", *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@contextmanager
+def one_build_at_a_time() -> Iterator[None]:
+    """Keep the test processes from building the same layers side by side."""
+    with open(Path(tempfile.gettempdir()) / "epymodelingsuite-image.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -3,7 +3,6 @@
 `tests/local-docker up` starts an engine where none answers.
 """
 
-import fcntl
 import os
 import shutil
 import signal
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.experiments import REPOSITORY, calibrated, sampled
-from tests.needs import need_program
+from tests.needs import docker, need_engine, one_build_at_a_time
 from tests.stages import RUN_ID
 from tests.test_tasks import Operator
 
@@ -23,25 +22,12 @@ RUN = ("run", "--exp-id", "trial", "--docker")
 SOMEBODY = 4321  # a user that the image does not know
 
 
-def docker(*words: str) -> str:
-    done = subprocess.run(["docker", *words], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
 @pytest.fixture(scope="module")
 def image() -> str:
     """The local image, built by one test process while the others wait."""
-    need_program("docker")
-    if subprocess.run(["docker", "info"], capture_output=True).returncode:
-        message = 'no Docker engine answers; start one, or: eval "$(tests/local-docker up)"'
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    with open(Path(tempfile.gettempdir()) / "epymodelingsuite-image.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with tempfile.TemporaryDirectory() as folder:
-            built = Operator(Path(folder), sampled()).invoke("build-dev")
+    need_engine()
+    with one_build_at_a_time(), tempfile.TemporaryDirectory() as folder:
+        built = Operator(Path(folder), sampled()).invoke("build-dev")
     assert built.exit_code == 0, built.output
     return "epymodelingsuite:local"
 

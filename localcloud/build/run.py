@@ -1,0 +1,154 @@
+"""One build from its source to its images: status, times, log lines, results.
+
+The status goes QUEUED, WORKING, then SUCCESS, FAILURE, TIMEOUT, CANCELLED or INTERNAL_ERROR.
+"""
+
+import shutil
+import sys
+import tarfile
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import quote
+from urllib.request import urlopen
+
+from localcloud.build.steps import StepFailed, StepRunner, Stopped, empty_folder, is_of_this_machine
+from localcloud.build.template import seconds_of
+from localcloud.messages import ApiError
+from localcloud.times import now
+
+FINISHED = ("SUCCESS", "FAILURE", "TIMEOUT", "CANCELLED", "INTERNAL_ERROR", "EXPIRED")
+
+
+class BuildRun:
+    """A build that is being worked on; `build` is its resource and `template` what is run."""
+
+    def __init__(
+        self,
+        build: dict[str, Any],
+        template: dict[str, Any],
+        folder: Path,
+        builders: Mapping[str, Sequence[str]],
+        write_log: Callable[[str, str], None],
+    ):
+        self.build, self.template, self.folder = build, template, folder
+        self._write_log = write_log
+        self._step = ""
+        self.steps = StepRunner(folder / "workspace", builders, self._tell)
+        self._ended_as = ""  # by whom it was stopped: TIMEOUT or CANCELLED
+
+    def run(self, storage: str, read_secret: Callable[[str], bytes]) -> None:
+        """Work through the build; never raises."""
+        self.build |= {"status": "WORKING", "startTime": now()}
+        timer = threading.Timer(seconds_of(self.build["timeout"]), self.stop, ["TIMEOUT"])
+        timer.daemon = True
+        timer.start()
+        try:
+            self._fetch_source(storage)
+            secrets = self._secrets(read_secret)
+            for number, step in enumerate(self.template["steps"]):
+                self._run_step(number, step, secrets)
+            self._push_images()
+            self._end("SUCCESS")
+        except Stopped:
+            self._end(self._ended_as)
+        except StepFailed as failure:
+            self._tell(f"ERROR: {failure}")
+            self._end("FAILURE", str(failure))
+        except Exception as error:
+            traceback.print_exception(error, file=sys.stderr)
+            self._end("INTERNAL_ERROR", f"fault of the emulator: {error}")
+        finally:
+            timer.cancel()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def stop(self, status: str) -> None:
+        """End the build early."""
+        self._ended_as = self._ended_as or status
+        self.steps.stop()
+
+    def _end(self, status: str, detail: str = "") -> None:
+        self._step = ""
+        self._tell("DONE" if status == "SUCCESS" else f"ERROR: build ended as {status}")
+        if detail:
+            self.build["statusDetail"] = detail
+            self.build["failureInfo"] = {"type": "USER_BUILD_STEP", "detail": detail}
+        self.build |= {"finishTime": now(), "status": status}
+
+    def _tell(self, line: str) -> None:
+        self._write_log(f"{self._step}: {line}" if self._step else line, self._step.partition(" - ")[0])
+
+    def _fetch_source(self, storage: str) -> None:
+        empty_folder(self.folder / "home")
+        workspace = empty_folder(self.folder / "workspace")
+        source = self.build.get("source", {}).get("storageSource")
+        if not source:
+            return
+        name = f"gs://{source['bucket']}/{source['object']}#{source.get('generation', '')}"
+        self._tell(f"FETCHSOURCE {name}")
+        object_name = quote(source["object"], safe="")
+        generation = f"&generation={source['generation']}" if source.get("generation") else ""
+        address = f"{storage}/download/storage/v1/b/{source['bucket']}/o/{object_name}?alt=media{generation}"
+        archive = self.folder / "source"
+        try:
+            with urlopen(address, timeout=60) as answer, open(archive, "wb") as file:
+                shutil.copyfileobj(answer, file)
+            with tarfile.open(archive) as tar:
+                safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+                tar.extractall(workspace, **safely)
+        except (URLError, tarfile.TarError) as error:
+            raise StepFailed(f"could not fetch the source {name}: {error}") from error
+
+    def _secrets(self, read_secret: Callable[[str], bytes]) -> dict[str, str]:
+        found = {}
+        for secret in self.template.get("availableSecrets", {}).get("secretManager", []):
+            try:
+                found[secret["env"]] = read_secret(secret["versionName"]).decode()
+            except ApiError as error:
+                raise StepFailed(
+                    f"failed to access secret version {secret['versionName']}: {error.message}"
+                ) from error
+        return found
+
+    def _run_step(self, number: int, step: dict[str, Any], secrets: Mapping[str, str]) -> None:
+        self._step = f"Step #{number}" + (f' - "{step["id"]}"' if step.get("id") else "")
+        shown = self.build["steps"][number]
+        shown |= {"status": "WORKING", "timing": {"startTime": now()}}
+        self._tell(f"Already have image (with digest): {step['name']}")
+        try:
+            self.steps.run_step(step, secrets)
+        except StepFailed as failure:
+            shown["status"] = "FAILURE"
+            if not step.get("allowFailure"):
+                raise StepFailed(f'build step {number} "{step["name"]}" failed: {failure}') from failure
+        except Stopped:
+            shown["status"] = "CANCELLED"
+            raise
+        else:
+            shown["status"] = "SUCCESS"
+        finally:
+            shown["timing"]["endTime"] = now()
+
+    def _push_images(self) -> None:
+        self._step = ""
+        pushed = []
+        for image in self.template.get("images", []):
+            begun = now()
+            if is_of_this_machine(image):
+                self._tell(f"PUSH {image}")
+                self.steps.run(["docker", "push", "--quiet", image], {}, self.steps.workspace)
+                found = self.steps.read(
+                    ["docker", "image", "inspect", "--format", '{{join .RepoDigests " "}}', image]
+                )
+                repository = image.rpartition(":")[0]
+                digest = next(d for d in found.split() if d.startswith(f"{repository}@")).partition("@")[2]
+            else:
+                self._tell(f"PUSH {image}: not pushed, it stays in the engine of this machine")
+                digest = self.steps.read(["docker", "image", "inspect", "--format", "{{.Id}}", image])
+            timing = {"startTime": begun, "endTime": now()}
+            pushed.append({"name": image, "digest": digest, "pushTiming": timing})
+        if pushed:
+            self.build["results"] = {"images": pushed}

@@ -1,0 +1,162 @@
+"""The API of Cloud Build: create, get, list, cancel.
+
+REST API v1: https://cloud.google.com/build/docs/api/reference/rest. Builds are kept in memory.
+"""
+
+import copy
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from localcloud.build.run import FINISHED, BuildRun
+from localcloud.build.template import parse_build, substituted
+from localcloud.filters import parse_filter
+from localcloud.logs import LogService
+from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.projects import PROJECT_NUMBER
+from localcloud.routing import Route
+from localcloud.secrets import SecretService
+from localcloud.times import now
+
+_OPERATION = "type.googleapis.com/google.devtools.cloudbuild.v1.BuildOperationMetadata"
+MAX_BUILDS = 1000
+MAX_PAGE = 1000
+
+
+class BuildService:
+    """Builds of every project. Each runs in a thread of its own, or stays QUEUED where `runs` is off."""
+
+    def __init__(
+        self,
+        folder: Path,
+        addresses: Mapping[str, str],
+        secrets: SecretService,
+        logs: LogService,
+        builders: Mapping[str, Sequence[str]],
+        runs: bool = True,
+    ):
+        self._folder, self._addresses, self._secrets, self._logs = folder, addresses, secrets, logs
+        self._builders, self._runs = builders, runs
+        self._builds: dict[str, BuildRun] = {}
+        self._lock = threading.Lock()
+
+    def routes(self) -> list[Route]:
+        routes = []
+        for builds in ("/v1/projects/{project}/locations/{location}/builds", "/v1/projects/{project}/builds"):
+            routes += [
+                Route("POST", builds, self.create),
+                Route("GET", builds, self.list),
+                Route("POST", builds + "/{build}:cancel", self.cancel),
+                Route("GET", builds + "/{build}", self.get),
+            ]
+        return [*routes, Route("GET", "/v1/operations/build/{project}/{build}", self.get_operation)]
+
+    def forget_all(self) -> None:
+        self.stop()
+        with self._lock:
+            self._builds.clear()
+
+    def stop(self) -> None:
+        """End every build that runs."""
+        with self._lock:
+            runs = list(self._builds.values())
+        for run in runs:
+            run.stop("CANCELLED")
+
+    def create(self, request: Request, project: str, location: str = "global") -> Response:
+        build = parse_build(request.json())
+        build_id = str(uuid.uuid4())
+        template = substituted(build, build_id, project, location)
+        build |= {
+            "id": build_id,
+            "name": f"projects/{PROJECT_NUMBER}/locations/{location}/builds/{build_id}",
+            "projectId": project,
+            "status": "QUEUED",
+            "createTime": now(),
+            "timeout": build.get("timeout", "3600s"),
+            "images": template.get("images", []),
+            "serviceAccount": template.get("serviceAccount", ""),
+            "logUrl": f"{request.base_url}/cloud-build/builds;region={location}/{build_id}?project={project}",
+        }
+        run = BuildRun(
+            build, template, self._folder / build_id, self._builders, self._writer(project, build_id)
+        )
+        with self._lock:
+            self._builds[build_id] = run
+            self._forget_oldest()
+        answer = _operation(build)
+        if self._runs:
+            arguments = (self._addresses["storage"], lambda name: self._secrets.read(name))
+            threading.Thread(target=run.run, args=arguments, daemon=True).start()
+        return json_response(answer)
+
+    def get(self, request: Request, project: str, build: str, location: str = "global") -> Response:
+        return json_response(self._found(project, build).build)
+
+    def list(self, request: Request, project: str, location: str = "global") -> Response:
+        matches = parse_filter(request.query.get("filter", ""))
+        with self._lock:
+            builds = [run.build for run in reversed(self._builds.values())]
+        in_location = f"/locations/{location}/"
+        found = [b for b in builds if b["projectId"] == project and in_location in b["name"] and matches(b)]
+        size = min(int(request.query.get("pageSize") or 100), MAX_PAGE)
+        start = int(request.query.get("pageToken") or 0)
+        page: dict[str, Any] = {"builds": found[start : start + size]} if found[start:] else {}
+        if len(found) > start + size:
+            page["nextPageToken"] = str(start + size)
+        return json_response(page)
+
+    def cancel(self, request: Request, project: str, build: str, location: str = "global") -> Response:
+        run = self._found(project, build)
+        if run.build["status"] in FINISHED:
+            raise ApiError(400, "The build has finished already.", status="FAILED_PRECONDITION")
+        was_queued = run.build["status"] == "QUEUED"
+        run.stop("CANCELLED")
+        if was_queued:
+            run.build |= {"status": "CANCELLED", "finishTime": now()}
+        return json_response(run.build)
+
+    def get_operation(self, request: Request, project: str, build: str) -> Response:
+        return json_response(_operation(self._found(project, build).build))
+
+    def _found(self, project: str, build_id: str) -> BuildRun:
+        with self._lock:
+            run = self._builds.get(build_id)
+        if run is None or run.build["projectId"] != project:
+            raise ApiError(404, "Requested entity was not found.")
+        return run
+
+    def _forget_oldest(self) -> None:
+        finished = [i for i, run in self._builds.items() if run.build["status"] in FINISHED]
+        for build_id in finished[: max(0, len(self._builds) - MAX_BUILDS)]:
+            del self._builds[build_id]
+
+    def _writer(self, project: str, build_id: str):
+        def write(line: str, step: str) -> None:
+            self._logs.write(
+                {
+                    "logName": f"projects/{project}/logs/cloudbuild",
+                    "resource": {
+                        "type": "build",
+                        "labels": {"build_id": build_id, "build_trigger_id": "", "project_id": project},
+                    },
+                    "labels": {"build_step": step or "MAIN"},
+                    "severity": "INFO",
+                    "textPayload": line,
+                }
+            )
+
+        return write
+
+
+def _operation(build: dict[str, Any]) -> dict[str, Any]:
+    build = copy.deepcopy(build)
+    operation = {
+        "name": f"operations/build/{build['projectId']}/{build['id']}",
+        "metadata": {"@type": _OPERATION, "build": build},
+    }
+    if build["status"] in FINISHED:
+        operation["done"] = True
+    return operation

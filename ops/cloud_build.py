@@ -1,0 +1,197 @@
+"""The cloud image by Cloud Build: submitted, followed, listed. cloudbuild.yaml says what a build does."""
+
+import json
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.table import Table
+
+from ops.failures import UserError
+from ops.images import build_arguments, repository_path
+from ops.local_run import commit_of
+from ops.settings import ROOT, Settings, need
+from ops.shell import Shell
+from ops.shown import console, nearest
+
+CONFIG = ROOT / "cloudbuild.yaml"
+RENDERED = ROOT / "jobs" / "rendered" / "cloudbuild.yaml"  # kept, so that a printed command can be pasted
+TAG = "epymodelingsuite"
+SUBMIT_SECONDS = 900  # with the upload of the source
+CALL_SECONDS = 120
+POLL_SECONDS = 5.0
+LATE_LOGS_SECONDS = 15.0  # how long after its end a build's last lines are waited for
+FINISHED = {"SUCCESS", "FAILURE", "INTERNAL_ERROR", "TIMEOUT", "CANCELLED", "EXPIRED"}
+
+
+def submit(shell: Shell, settings: Settings, wait: bool = False, no_cache: bool = False) -> None:
+    """Submit a build of this working tree, and follow it if asked to.
+
+    Raises
+    ------
+    UserError
+        A setting is missing, Cloud Build refused it, or (followed) the build failed.
+    """
+    need(settings, "project_id", "bucket_name")
+    commit = commit_of(ROOT)
+    if commit.endswith("-dirty"):
+        print("note: files differ from the commit; the image is tagged -dirty", file=sys.stderr)
+    command = _submit_command(settings, _config(settings), commit, no_cache)
+    said = shell.read(command, timeout_seconds=SUBMIT_SECONDS)
+    if shell.dry_run:
+        return
+    build = json.loads(said)
+    print(f"build {build['id']} of {repository_path(settings)}:{settings.image_tag} is submitted")
+    print(f"watch it: {build.get('logUrl', '')}")
+    print("      or: invoke build-status")
+    if wait:
+        _follow(shell, settings, build)
+
+
+def _submit_command(settings: Settings, config: Path, commit: str, no_cache: bool) -> list[str]:
+    keys = {f"_{name}": value for name, value in build_arguments(settings).items()}
+    keys |= {
+        "_IMAGE": repository_path(settings),
+        "_TAG": settings.image_tag,
+        "_COMMIT_TAG": commit or "no-commit",
+        "_NO_CACHE": "true" if no_cache else "false",
+    }
+    if uses_token(settings):
+        keys["_GITHUB_PAT_SECRET"] = settings.github_pat_secret
+    account = settings.build_service_account
+    email = account if "@" in account else f"{account}@{settings.project_id}.iam.gserviceaccount.com"
+    return [
+        *("gcloud", "builds", "submit", nearest(ROOT)),
+        *("--project", settings.project_id, "--region", settings.build_region),
+        *("--config", nearest(config), "--ignore-file", ".gcloudignore"),
+        *("--gcs-source-staging-dir", f"gs://{settings.bucket_name}/{settings.dir_prefix}cloudbuild"),
+        *("--service-account", f"projects/{settings.project_id}/serviceAccounts/{email}"),
+        *("--substitutions", ",".join(f"{key}={value}" for key, value in sorted(keys.items()) if value)),
+        *("--async", "--format", "json"),
+    ]
+
+
+def uses_token(settings: Settings) -> bool:
+    """Tell whether a build is given the token: only one that clones something with it."""
+    return bool(settings.github_pat_secret and settings.github_modeling_suite_repo)
+
+
+def _config(settings: Settings) -> Path:
+    """Return cloudbuild.yaml, or the file of a copy without the parts on the token."""
+    if uses_token(settings):
+        return CONFIG
+    build = yaml.safe_dump(without_token(yaml.safe_load(CONFIG.read_text())), sort_keys=False)
+    try:
+        RENDERED.parent.mkdir(parents=True, exist_ok=True)
+        RENDERED.write_text(build)
+    except OSError as error:
+        raise UserError(f"{nearest(RENDERED)}: cannot be written ({error.strerror})") from None
+    return RENDERED
+
+
+def without_token(build: dict[str, Any]) -> dict[str, Any]:
+    """Return a build that knows no secret; Cloud Build refuses one that is offered and not used."""
+    build = {name: value for name, value in build.items() if name != "availableSecrets"}
+    build["steps"] = [{n: v for n, v in step.items() if n != "secretEnv"} for step in build["steps"]]
+    build["substitutions"] = {n: v for n, v in build["substitutions"].items() if n != "_GITHUB_PAT_SECRET"}
+    return build
+
+
+def _follow(shell: Shell, settings: Settings, build: dict[str, Any]) -> None:
+    """Print the log of a build as it is written, until it ends; Ctrl-C leaves the build alone."""
+    log = _Log(shell, settings, build)
+    try:
+        while build["status"] not in FINISHED:
+            time.sleep(POLL_SECONDS)
+            build = _describe(shell, settings, build["id"])
+            log.print_new()
+        until = time.monotonic() + LATE_LOGS_SECONDS
+        while not log.is_complete and time.monotonic() < until:
+            time.sleep(1)
+            log.print_new()
+    except KeyboardInterrupt:
+        print(f"\nbuild {build['id']} goes on; `invoke build-status` shows it", file=sys.stderr)
+        raise
+    if build["status"] != "SUCCESS":
+        raise UserError(f"build {build['id']} ended as {build['status']}{_why(build)}", exit_code=1)
+    for image in build.get("results", {}).get("images", []):
+        print(f"{image['name']}@{image['digest']}")
+
+
+def _describe(shell: Shell, settings: Settings, build_id: str) -> dict[str, Any]:
+    words = ["gcloud", "builds", "describe", build_id, "--project", settings.project_id]
+    words += ["--region", settings.build_region, "--format", "json"]
+    return json.loads(shell.read(words, timeout_seconds=CALL_SECONDS, echo=False))
+
+
+class _Log:
+    """The lines of one build: `gcloud builds log` has none where they go to Cloud Logging alone."""
+
+    def __init__(self, shell: Shell, settings: Settings, build: dict[str, Any]):
+        self.shell, self.settings, self.build_id = shell, settings, build["id"]
+        self.since = build["createTime"]
+        self.seen: set[str] = set()
+        self.is_complete = False
+
+    def print_new(self) -> None:
+        """Print what has come; entries of one moment are told apart by their ids, and late ones are taken."""
+        wanted = (
+            f'logName="projects/{self.settings.project_id}/logs/cloudbuild" '
+            f'AND resource.labels.build_id="{self.build_id}" AND timestamp>="{self.since}"'
+        )
+        words = ["gcloud", "logging", "read", wanted, "--project", self.settings.project_id]
+        words += ["--order", "asc", "--format", "json"]
+        for entry in json.loads(self.shell.read(words, timeout_seconds=CALL_SECONDS, echo=False) or "[]"):
+            if entry["insertId"] in self.seen:
+                continue
+            self.seen.add(entry["insertId"])
+            line = entry.get("textPayload", "")
+            print(line, flush=True)
+            self.since = max(self.since, entry["timestamp"])
+            self.is_complete |= line == "DONE" or line.startswith("ERROR: build")
+
+
+def show_builds(shell: Shell, settings: Settings, ongoing: bool = False) -> None:
+    """Print the newest builds, or those that are not finished."""
+    need(settings, "project_id")
+    words = ["gcloud", "builds", "list", "--project", settings.project_id, "--region", settings.build_region]
+    words += ["--filter", f"tags={TAG}", "--limit", "20", "--format", "json"]
+    said = shell.read([*words, *(["--ongoing"] if ongoing else [])], timeout_seconds=CALL_SECONDS)
+    builds = json.loads(said or "[]")
+    if shell.dry_run:
+        return
+    if not builds:
+        print("no build is going on" if ongoing else f"no builds in {settings.project_id} yet")
+        return
+    table = Table(box=None, header_style="bold")
+    for column in ("build", "status", "submitted", "took", "image"):
+        table.add_column(column, overflow="fold")
+    for build in builds:
+        status = f"{build['status']}{_why(build)}"
+        table.add_row(build["id"], status, build["createTime"][:19] + "Z", _took(build), _image(build))
+    console().print(table)
+
+
+def _image(build: dict[str, Any]) -> str:
+    """Return the digest of a finished build, which a job can name, else what it is to be called."""
+    pushed = build.get("results", {}).get("images", [])
+    if pushed and pushed[0].get("digest"):
+        return f"{pushed[0]['name']}@{pushed[0]['digest']}"
+    return (build.get("images") or [""])[0]
+
+
+def _took(build: dict[str, Any]) -> str:
+    times = [build.get(name) for name in ("startTime", "finishTime")]
+    if not all(times):
+        return ""
+    begun, ended = (datetime.fromisoformat(time_of[:19]) for time_of in times)
+    seconds = int((ended - begun).total_seconds())
+    return f"{seconds // 60} min {seconds % 60:02d} s"
+
+
+def _why(build: dict[str, Any]) -> str:
+    said = build.get("failureInfo", {}).get("detail") or build.get("statusDetail", "")
+    return f": {said}" if said else ""

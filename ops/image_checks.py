@@ -1,0 +1,168 @@
+"""Structure tests of an image: with container-structure-test where it is installed, else with plain Docker.
+
+Run by itself it takes that tool's arguments:
+
+    python -m ops.image_checks test --image IMAGE --config docker/container-structure-test.yaml
+"""
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ops.failures import UserError
+from ops.settings import ROOT
+from ops.shell import Shell
+from ops.shown import counted, nearest
+
+TOOL = "container-structure-test"
+CONFIGS = {
+    "local": [ROOT / "docker" / "container-structure-test.yaml"],
+    "cloud": [
+        ROOT / "docker" / "container-structure-test.yaml",
+        ROOT / "docker" / "container-structure-test.cloud.yaml",
+    ],
+}
+TEST_SECONDS = 120
+
+# what of the tool's format is read here; a key that is not would be passed over in silence
+_KEYS = {
+    "": {"schemaVersion", "commandTests", "fileExistenceTests", "metadataTest"},
+    "commandTests": {
+        *("name", "command", "args", "exitCode", "envVars"),
+        *("expectedOutput", "excludedOutput", "expectedError", "excludedError"),
+    },
+    "fileExistenceTests": {"name", "path", "shouldExist", "permissions", "isExecutableBy"},
+    "metadataTest": {"user", "workdir", "envVars", "labels"},
+}
+
+
+def check_image(shell: Shell, image: str, configs: list[Path]) -> None:
+    """Run every test of the files against an image.
+
+    Raises
+    ------
+    UserError
+        A test failed, or the image is not there.
+    """
+    if shutil.which(TOOL):
+        words = [TOOL, "test", f"--image={image}", *(f"--config={nearest(config)}" for config in configs)]
+        if shell.stream(words):
+            raise UserError(f"{image} lacks something, see above", exit_code=1)
+        return
+    shell.echo(["docker", "run", "--rm", image], note=f"for each test of {', '.join(map(nearest, configs))}")
+    if shell.dry_run:
+        return
+    results = [result for config in configs for result in _results(image, _read(config))]
+    for name, problems in results:
+        print(f"{'failed' if problems else 'ok    '}  {name}" + "".join(f"\n        {p}" for p in problems))
+    failed = sum(bool(problems) for _, problems in results)
+    if failed:
+        raise UserError(f"{image}: {failed} of {counted(len(results), 'test')} failed", exit_code=1)
+    print(f"{image}: {counted(len(results), 'test')} passed")
+
+
+def _read(config: Path) -> dict[str, Any]:
+    try:
+        tests = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{nearest(config)}: cannot be read ({' '.join(str(error).split())})") from None
+    for section, known in _KEYS.items():
+        found = tests if not section else tests.get(section, [])
+        for entry in found if isinstance(found, list) else [found]:
+            if unknown := sorted(set(entry) - known):
+                raise UserError(
+                    f'{nearest(config)}: "{unknown[0]}" needs {TOOL} itself; install it, or leave the key out'
+                )
+    return tests
+
+
+def _results(image: str, tests: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each test's name and what is wrong."""
+    for test in tests.get("commandTests", []):
+        yield test["name"], list(_command_problems(image, test))
+    for test in tests.get("fileExistenceTests", []):
+        yield test["name"], list(_file_problems(image, test))
+    if "metadataTest" in tests:
+        yield "what the image says of itself", list(_metadata_problems(image, tests["metadataTest"]))
+
+
+def _command_problems(image: str, test: Mapping[str, Any]) -> Iterator[str]:
+    variables = [
+        word for each in test.get("envVars", []) for word in ("-e", f"{each['key']}={each['value']}")
+    ]
+    done = _run(image, test["command"], [str(word) for word in test.get("args", [])], variables)
+    if done.returncode != test.get("exitCode", 0):
+        yield f"exit code {done.returncode}, not {test.get('exitCode', 0)}: {done.stderr.strip()[-300:]}"
+    for key, said in (("Output", done.stdout), ("Error", done.stderr)):
+        for pattern in test.get(f"expected{key}", []):
+            if not re.search(pattern, said):
+                yield f'"{pattern}" is not in what it said: {said.strip()[-300:]!r}'
+        for pattern in test.get(f"excluded{key}", []):
+            if found := re.search(pattern, said):
+                yield f'"{pattern}" is in what it said: {found[0]!r}'
+
+
+def _file_problems(image: str, test: Mapping[str, Any]) -> Iterator[str]:
+    done = _run(image, "stat", ["-L", "-c", "%A", test["path"]], [])
+    permissions = done.stdout.strip()
+    if bool(permissions) != test.get("shouldExist", True):
+        yield f"{test['path']} is {'there' if permissions else 'missing'}"
+    elif permissions and test.get("permissions", permissions) != permissions:
+        yield f"{test['path']} has {permissions}, not {test['permissions']}"
+    elif test.get("isExecutableBy") and "x" not in permissions:
+        yield f"{test['path']} cannot be executed ({permissions})"
+
+
+def _metadata_problems(image: str, test: Mapping[str, Any]) -> Iterator[str]:
+    inspected = subprocess.run(["docker", "image", "inspect", image], capture_output=True, text=True)
+    if inspected.returncode:
+        yield inspected.stderr.strip()
+        return
+    config = json.loads(inspected.stdout)[0]["Config"]
+    for key, name in (("user", "User"), ("workdir", "WorkingDir")):
+        if key in test and config.get(name) != test[key]:
+            yield f"{name} is {config.get(name)!r}, not {test[key]!r}"
+    variables = dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
+    for kind, there in (("envVars", variables), ("labels", config.get("Labels") or {})):
+        for wanted in test.get(kind, []):
+            value = there.get(wanted["key"])
+            pattern = wanted["value"] if wanted.get("isRegex") else re.escape(wanted["value"])
+            if value is None or not re.fullmatch(pattern, value):
+                yield f"{wanted['key']} is {value!r}, not {wanted['value']!r}"
+
+
+def _run(image: str, command: str, words: list[str], options: list[str]) -> subprocess.CompletedProcess:
+    """Run one program in the image; a network is nothing that a test of its structure needs."""
+    run = ["docker", "run", "--rm", "--network", "none", "--entrypoint", command, *options, image, *words]
+    try:
+        return subprocess.run(run, capture_output=True, text=True, errors="replace", timeout=TEST_SECONDS)
+    except FileNotFoundError:
+        raise UserError("docker: no such program; install it") from None
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(run, 124, "", f"did not end in {TEST_SECONDS} s")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("python -m ops.image_checks", description=__doc__)
+    parser.add_argument("verb", choices=["test"])
+    parser.add_argument("--image", required=True)
+    parser.add_argument("--config", type=Path, action="append", required=True)
+    arguments = parser.parse_args()
+    try:
+        check_image(Shell(), arguments.image, arguments.config)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,460 @@
+"""The cloud image: by Cloud Build as an operator submits it, on this machine, and what must not be in it.
+
+The real gcloud against the emulated service, whose steps run in a real engine and push to a real registry.
+"""
+
+import base64
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+
+from localcloud.environment import client_environment
+from localcloud.process import running
+from tests.experiments import REPOSITORY, sampled
+from tests.needs import docker, need_engine, need_program, one_build_at_a_time
+from tests.stages import Ended
+from tests.test_tasks import Operator
+
+PROJECT, BUCKET = "my-lab-forecasts", "my-lab-bucket"
+TOKEN = "ghp_marked0token0of0this0image0test0000"
+STRUCTURE_TEST = "ghcr.io/googlecontainertools/container-structure-test"
+SUITE = "my-lab/epymodelingsuite"
+
+
+class BuildOperator:
+    """An operator with settings of the cloud, whose gcloud knows the emulated one alone."""
+
+    def __init__(self, cloud, folder: Path, **settings: str):
+        need_program("gcloud")
+        self.cloud = cloud
+        self.operator = Operator(folder, sampled())
+        self.operator.environ |= {
+            **client_environment(cloud.storage, cloud.apis, cloud.state, PROJECT),
+            "PROJECT_ID": PROJECT,
+            "BUCKET_NAME": BUCKET,
+            **settings,
+        }
+        answer = requests.post(
+            f"{cloud.storage}/storage/v1/b?project={PROJECT}", json={"name": BUCKET}, timeout=10
+        )
+        assert answer.status_code in (200, 409), answer.text
+
+    def invoke(self, *words: str, **variables: str) -> Ended:
+        return self.operator.invoke(*words, **variables)
+
+    def api(self, method: str, path: str, **more):
+        headers = {"Authorization": "Bearer any"}
+        return requests.request(method, self.cloud.apis + path, headers=headers, timeout=10, **more)
+
+    def build(self, build_id: str = "") -> dict:
+        """Return one build, or the newest."""
+        builds = f"/v1/projects/{PROJECT}/locations/global/builds"
+        answer = self.api("GET", f"{builds}/{build_id}" if build_id else builds).json()
+        return answer if build_id else answer["builds"][0]
+
+
+@pytest.fixture(scope="module")
+def queue(tmp_path_factory):
+    """A cloud that takes builds and leaves them in the queue."""
+    with running(tmp_path_factory.mktemp("queue"), "--builds", "queue") as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def submitting(queue, tmp_path):
+    yield BuildOperator(queue, tmp_path)
+    requests.post(f"{queue.apis}/_emulator/reset", timeout=10)
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory):
+    """The address of a registry on this machine, with the images' base in it."""
+    need_engine()
+    program = need_program("docker-registry")
+    folder = tmp_path_factory.mktemp("registry")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    config = {
+        "version": 0.1,
+        "log": {"level": "error"},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
+        "http": {"addr": address},
+    }
+    (folder / "config.yml").write_text(yaml.safe_dump(config))
+    process = subprocess.Popen([program, "serve", str(folder / "config.yml")], stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: answers(f"http://{address}/v2/"), seconds=20)
+        docker("tag", "python:3.11-slim", f"{address}/python:3.11-slim")
+        docker("push", "--quiet", f"{address}/python:3.11-slim")
+        yield address
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def building(registry, tmp_path_factory):
+    """A cloud whose builds run in the engine, with the structure tests in place of their tool's image."""
+    ours = f"env PYTHONPATH={REPOSITORY} {sys.executable} -m ops.image_checks"
+    with running(tmp_path_factory.mktemp("building"), "--builder", STRUCTURE_TEST, ours) as cloud:
+        yield BuildOperator(
+            cloud,
+            tmp_path_factory.mktemp("operator"),
+            REGISTRY_HOST=registry,
+            BASE_IMAGE=f"{registry}/python:3.11-slim",
+        )
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).ok
+    except requests.ConnectionError:
+        return False
+
+
+def wait_until(is_true, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def commit() -> str:
+    described = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    return subprocess.run(
+        described, cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def manifest(registry: str, tag: str) -> dict:
+    """Return what a registry has of the image: the digest, and its configuration."""
+    repository = f"http://{registry}/v2/{PROJECT}/epymodelingsuite-repo/epymodelingsuite"
+    accept = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
+    answer = requests.get(f"{repository}/manifests/{tag}", headers=accept, timeout=10)
+    assert answer.status_code == 200, answer.text
+    config = requests.get(f"{repository}/blobs/{answer.json()['config']['digest']}", timeout=10).json()
+    return {"digest": answer.headers["Docker-Content-Digest"], "config": config["config"]}
+
+
+@pytest.mark.timeout(900)
+def test_a_build_is_made_tested_and_pushed_under_commit_and_tag(building, registry):
+    with one_build_at_a_time():
+        ended = building.invoke("build", "--wait")
+
+    assert ended.exit_code == 0, ended.output
+    build = building.build()
+    assert [step["status"] for step in build["steps"]] == ["SUCCESS"] * 3
+    newest, by_commit = manifest(registry, "latest"), manifest(registry, commit())
+    assert newest["digest"] == by_commit["digest"]
+    assert f"@{newest['digest']}" in ended.lines[-1]
+    labels = newest["config"]["Labels"]
+    assert labels["org.opencontainers.image.revision"] == commit()
+    assert re.fullmatch(
+        rf"{registry}/python@sha256:[0-9a-f]{{64}}", labels["org.opencontainers.image.base.name"]
+    )
+    assert (labels["component"], labels["stage"]) == ("epymodelingsuite", "imagebuild")
+    assert (labels["managed-by"], labels["build_id"]) == ("cloudbuild", build["id"])
+    assert "EXECUTION_MODE=cloud" in newest["config"]["Env"]
+    assert re.search(r"[0-9]{2} tests passed", ended.output)
+
+
+@pytest.mark.timeout(900)
+def test_build_status_shows_the_digest_of_what_was_built(building, registry):
+    with one_build_at_a_time():
+        assert building.invoke("build", "--wait").exit_code == 0
+
+    status = building.invoke("build-status")
+    ongoing = building.invoke("build-status", "--ongoing")
+
+    assert building.build()["id"] in status.output
+    assert "SUCCESS" in status.output
+    assert manifest(registry, "latest")["digest"] in status.output
+    assert "no build is going on" in ongoing.output
+
+
+@pytest.mark.timeout(900)
+def test_an_image_that_lacks_something_is_not_pushed(building, registry, tmp_path):
+    source = tmp_path / "code"
+    copy_of_the_code(source)
+    (source / "scripts" / "main_output.py").unlink()
+    with one_build_at_a_time():
+        ended = operator_at(building, source).invoke("build", "--wait", IMAGE_TAG="broken")
+
+    assert ended.exit_code == 1
+    assert "ended as FAILURE: build step 2" in ended.last_line
+    assert "/scripts/main_output.py is missing" in ended.output
+    tags = f"http://{registry}/v2/{PROJECT}/epymodelingsuite-repo/epymodelingsuite/tags/list"
+    assert "broken" not in (requests.get(tags, timeout=10).json().get("tags") or [])
+
+
+def copy_of_the_code(target: Path) -> None:
+    """Copy what a build needs of this repository."""
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    files = subprocess.run(listing, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    for name in files.stdout.splitlines():
+        if (REPOSITORY / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).write_bytes((REPOSITORY / name).read_bytes())
+
+
+def operator_at(building: BuildOperator, code: Path) -> Operator:
+    """Return the same operator with another checkout."""
+    operator = Operator.__new__(Operator)
+    operator.folder, operator.code, operator.environ = code, code, building.operator.environ
+    return operator
+
+
+@pytest.mark.timeout(900)
+def test_build_local_pushes_the_same_image_from_this_machine(building, registry):
+    with one_build_at_a_time():
+        ended = building.invoke("build-local", IMAGE_TAG="from-here")
+
+    assert ended.exit_code == 0, ended.output
+    assert manifest(registry, "from-here")["config"]["Labels"]["managed-by"] == "manual"
+    assert building.invoke("image-test", "--image", name_of(registry, "from-here")).exit_code == 0
+
+
+def name_of(registry: str, tag: str) -> str:
+    return f"{registry}/{PROJECT}/epymodelingsuite-repo/epymodelingsuite:{tag}"
+
+
+def test_only_what_the_image_needs_is_uploaded(submitting):
+    secret = REPOSITORY / "scripts" / ".env.of-this-test"  # ignored by git, as an operator's own may be
+    secret.write_text("GITHUB_PAT=x\n")
+    try:
+        ended = submitting.invoke("build")
+    finally:
+        secret.unlink()
+
+    assert ended.exit_code == 0, ended.output
+    source = submitting.build()["source"]["storageSource"]
+    assert source["bucket"] == BUCKET
+    assert source["object"].startswith("cloudbuild/")
+    quoted = requests.utils.quote(source["object"], safe="")
+    address = f"{submitting.cloud.storage}/storage/v1/b/{BUCKET}/o/{quoted}?alt=media"
+    with tarfile.open(fileobj=BytesIO(requests.get(address, timeout=10).content)) as tar:
+        names = [entry.name.removeprefix("./") for entry in tar.getmembers() if entry.isfile()]
+    assert {name.split("/")[0] for name in names} <= {"docker", "modeling", "scripts", ".dockerignore"}
+    assert "docker/Dockerfile" in names
+    assert "docker/container-structure-test.cloud.yaml" in names
+    assert not [name for name in names if name.endswith(".pyc") or "/.env" in name]
+
+
+def test_a_build_names_its_account_its_logs_and_where_to_watch_it(submitting):
+    ended = submitting.invoke("build")
+
+    build = submitting.build()
+    assert ended.exit_code == 0, ended.output
+    assert build["id"] in ended.output
+    assert build["logUrl"] in ended.output
+    email = f"epymodelingsuite-build@{PROJECT}.iam.gserviceaccount.com"
+    assert build["serviceAccount"] == f"projects/{PROJECT}/serviceAccounts/{email}"
+    assert build["options"] == {"machineType": "E2_HIGHCPU_8", "logging": "CLOUD_LOGGING_ONLY"}
+    assert build["tags"] == ["epymodelingsuite", "imagebuild"]
+    path = f"us-central1-docker.pkg.dev/{PROJECT}/epymodelingsuite-repo/epymodelingsuite"
+    assert build["images"] == [f"{path}:{commit()}", f"{path}:latest"]
+    assert build["substitutions"]["_NO_CACHE"] == "false"
+
+
+def test_without_a_secret_nothing_of_the_build_speaks_of_one(submitting):
+    assert submitting.invoke("build", GITHUB_MODELING_SUITE_REPO=SUITE).exit_code == 0
+
+    build = submitting.build()
+    assert "availableSecrets" not in build
+    assert not [step for step in build["steps"] if "secretEnv" in step]
+    assert "_GITHUB_PAT_SECRET" not in build["substitutions"]
+
+
+def test_with_a_secret_the_build_step_alone_is_given_it(submitting):
+    settings = {"GITHUB_MODELING_SUITE_REPO": SUITE, "GITHUB_PAT_SECRET": "github-pat"}
+
+    ended = submitting.invoke("build", "--no-cache", GITHUB_PAT=TOKEN, **settings)
+
+    build = submitting.build()
+    assert ended.exit_code == 0, ended.output
+    assert build["substitutions"]["_NO_CACHE"] == "true"
+    assert build["substitutions"]["_GITHUB_PAT_SECRET"] == "github-pat"
+    assert [step.get("secretEnv") for step in build["steps"]] == [None, ["GITHUB_PAT"], None]
+    assert TOKEN not in json.dumps(build)
+    assert TOKEN not in ended.output
+
+
+def test_a_suite_on_a_branch_is_cloned_anew_and_one_at_a_commit_is_not(submitting):
+    for ref in ("main", "0" * 40):
+        settings = {"GITHUB_MODELING_SUITE_REPO": SUITE, "GITHUB_MODELING_SUITE_REF": ref}
+        assert submitting.invoke("build", **settings).exit_code == 0
+        at = submitting.build()["substitutions"].get("_GITHUB_MODELING_SUITE_AT", "")
+
+        assert bool(at) == (ref == "main")
+
+
+def test_ongoing_builds_are_listed_and_ctrl_c_leaves_one_alone(submitting):
+    process = submitting.operator.start("build", "--wait")
+    wait_until(lambda: "builds" in submitting.api("GET", f"/v1/projects/{PROJECT}/builds").json(), 60)
+    time.sleep(1)
+
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    listed = submitting.invoke("build-status", "--ongoing")
+
+    build = submitting.build()
+    assert process.returncode == 130, output
+    assert f"build {build['id']} goes on" in output
+    assert "Traceback" not in output
+    assert build["status"] == "QUEUED"
+    assert build["id"] in listed.output
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "said"),
+    [
+        (["build"], {"PROJECT_ID": "", "BUCKET_NAME": ""}, "PROJECT_ID and BUCKET_NAME: not set"),
+        (["build"], {"PROJECT_ID": "My Lab"}, "a project's id, such as my-lab-forecasts"),
+        (["build"], {"REGION": "us-central1-a"}, "a region such as us-central1, not a zone"),
+        (["build"], {"IMAGE_TAG": "a,b"}, "letters, digits, . _ -"),
+        (["build"], {"GITHUB_MODELING_SUITE_REF": "a,b"}, "a branch, a tag or a whole commit"),
+        (["build"], {"GITHUB_MODELING_SUITE_REPO": "suite"}, "owner/name of a repository"),
+        (["build"], {"GITHUB_PAT_SECRET": TOKEN}, "never the token itself"),
+        (["build-status"], {"PROJECT_ID": ""}, "PROJECT_ID: not set"),
+        (["build-local"], {"PROJECT_ID": ""}, "PROJECT_ID: not set"),
+        (["build-local"], {"DOCKER_HOST": "unix:///nowhere.sock"}, "no Docker engine answers"),
+        (["image-test"], {"DOCKER_HOST": "unix:///nowhere.sock"}, "no Docker engine answers"),
+        (["image-test", "--image", "no-such:1"], {}, "there is no image no-such:1"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(submitting, words, variables, said):
+    need_engine()
+
+    ended = submitting.invoke(*words, **variables)
+
+    assert ended.exit_code == 2, ended.output
+    assert said in ended.last_line
+    assert "Traceback" not in ended.output
+    assert TOKEN not in ended.output
+
+
+def test_a_refusal_of_cloud_build_is_one_line(submitting):
+    rule = {"method": "POST", "path": "/builds", "status": 403, "message": "no right to build"}
+    submitting.api("POST", "/_emulator/faults", json=[rule])
+
+    ended = submitting.invoke("build")
+
+    assert ended.exit_code == 1
+    assert "no right to build" in ended.last_line
+    assert "Traceback" not in ended.output
+
+
+def test_a_dry_run_submits_nothing_and_prints_a_command_that_works(submitting):
+    ended = submitting.invoke("build", "--dry-run")
+    nothing_yet = submitting.api("GET", f"/v1/projects/{PROJECT}/builds").json() == {}
+    [command] = [line.removeprefix("+ ") for line in ended.lines if line.startswith("+ ")]
+
+    pasted = subprocess.run(
+        ["bash", "-c", command], cwd=submitting.operator.folder, env=submitting.operator.environ, timeout=60
+    )
+
+    assert ended.exit_code == 0
+    assert nothing_yet
+    assert pasted.returncode == 0
+    assert submitting.build()["status"] == "QUEUED"
+
+
+@pytest.fixture(scope="module")
+def private_suite(queue, tmp_path_factory):
+    """A package called epymodelingsuite in a private repository; returns the address of its server."""
+    folder = tmp_path_factory.mktemp("suite")
+    (folder / "epymodelingsuite").mkdir()
+    (folder / "epymodelingsuite" / "__init__.py").write_text("HERE = True\n")
+    (folder / "pyproject.toml").write_text(
+        '[project]\nname = "epymodelingsuite"\nversion = "0.0.1"\n'
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+        '[tool.setuptools]\npackages = ["epymodelingsuite"]\n'
+    )
+    identity = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "suite"]):
+        subprocess.run(["git", *identity, *words], cwd=folder, check=True)
+    body = {"repository": SUITE, "path": str(folder), "token": TOKEN}
+    assert requests.post(f"{queue.apis}/_emulator/git", json=body, timeout=10).ok
+    return f"{queue.apis}/git"
+
+
+def build_with_suite(server: str, tag: str, secret: bool) -> subprocess.CompletedProcess:
+    arguments = {
+        "GITHUB_URL": server,
+        "GITHUB_MODELING_SUITE_REPO": SUITE,
+        "GITHUB_MODELING_SUITE_AT": tag,  # a layer of another test, with the token, would do for this one
+        "COMMIT": commit(),
+    }
+    words = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
+    # the server is on this machine, which a build sees on its own network alone
+    words += ["--network", "host", *(["--secret", "id=github_pat,env=GITHUB_PAT"] if secret else [])]
+    with one_build_at_a_time():
+        return subprocess.run(
+            ["docker", "build", "-f", "docker/Dockerfile", "--target", "local", "-t", tag, *words, "."],
+            cwd=REPOSITORY,
+            env={**os.environ, "DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain", "GITHUB_PAT": TOKEN},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+@pytest.mark.timeout(900)
+def test_a_private_suite_is_installed_and_its_token_is_nowhere_in_the_image(private_suite, tmp_path):
+    need_engine()
+    tag = "epymodelingsuite:token-test"
+
+    built = build_with_suite(private_suite, tag, secret=True)
+
+    assert built.returncode == 0, built.stdout
+    imports = "import epymodelingsuite; print(epymodelingsuite.HERE)"
+    assert docker("run", "--rm", tag, "python", "-c", imports) == "True"
+    assert len(docker("run", "--rm", tag, "cat", "/opt/modeling_suite_commit")) == 40
+    docker("save", "--output", str(tmp_path / "image.tar"), tag)
+    history = docker("history", "--no-trunc", tag) + docker("image", "inspect", tag)
+    docker("rmi", tag)
+    for marked in (TOKEN.encode(), base64.b64encode(f"x-access-token:{TOKEN}".encode())):
+        assert marked not in built.stdout.encode()
+        assert marked not in history.encode()
+        assert not list(files_with(marked, tmp_path / "image.tar"))
+
+
+def files_with(marked: bytes, image: Path):
+    """Yield every file of every layer, and of the image itself, that holds some bytes."""
+    found_layers = 0
+    with tarfile.open(image) as outer:
+        for member in outer:
+            data = outer.extractfile(member).read() if member.isfile() else b""
+            if marked in data:
+                yield member.name
+            if member.name.endswith("layer.tar") or data[257:262] == b"ustar":
+                found_layers += 1
+                with tarfile.open(fileobj=BytesIO(data)) as layer:
+                    for entry in layer:
+                        if entry.isfile() and marked in layer.extractfile(entry).read():
+                            yield f"{member.name}: {entry.name}"
+    assert found_layers > 3
+
+
+@pytest.mark.timeout(900)
+def test_a_private_suite_without_a_token_ends_the_build_with_a_reason(private_suite):
+    need_engine()
+
+    built = build_with_suite(private_suite, "epymodelingsuite:no-token-test", secret=False)
+
+    assert built.returncode != 0
+    assert f"error: {SUITE} at main cannot be fetched" in built.stdout
