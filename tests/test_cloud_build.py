@@ -4,6 +4,8 @@ The real gcloud against the emulated service, whose steps run in a real engine a
 """
 
 import base64
+import functools
+import hashlib
 import json
 import os
 import re
@@ -12,7 +14,9 @@ import socket
 import subprocess
 import sys
 import tarfile
+import threading
 import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 
@@ -458,3 +462,64 @@ def test_a_private_suite_without_a_token_ends_the_build_with_a_reason(private_su
 
     assert built.returncode != 0
     assert f"error: {SUITE} at main cannot be fetched" in built.stdout
+
+
+@pytest.fixture
+def package_archive(tmp_path):
+    """A signed Debian archive on this machine that has a google-cloud-cli; yields its address."""
+    for program in ("gpg", "dpkg-deb"):
+        need_program(program)
+    machine = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True).stdout.strip()
+    control = "Package: google-cloud-cli\nVersion: 1.0\nArchitecture: all\nMaintainer: A <a@example.org>\n"
+    control += "Description: stands in for the real one\n"
+    package, root = tmp_path / "package", tmp_path / "apt"
+    for name, text in {"DEBIAN/control": control, "usr/bin/gcloud": "#!/bin/sh\necho stand-in\n"}.items():
+        (package / name).parent.mkdir(parents=True)
+        (package / name).write_text(text)
+    (package / "usr/bin/gcloud").chmod(0o755)
+    index = root / "dists" / "cloud-sdk" / "main" / f"binary-{machine}"
+    for folder in (index, root / "doc", tmp_path / "keys"):
+        folder.mkdir(parents=True, mode=0o700)
+    subprocess.run(["dpkg-deb", "--build", package, root / "cli.deb"], check=True, capture_output=True)
+    deb = (root / "cli.deb").read_bytes()
+    listing = f"{control}Filename: ./cli.deb\nSize: {len(deb)}\nSHA256: {hashlib.sha256(deb).hexdigest()}\n"
+    (index / "Packages").write_text(listing)
+    digest = hashlib.sha256(listing.encode()).hexdigest()
+    release = index.parents[1] / "Release"
+    release.write_text(
+        f"Suite: cloud-sdk\nComponents: main\nArchitectures: {machine}\nDate: Thu, 01 Jan 2026 00:00:00 UTC\n"
+        f"SHA256:\n {digest} {len(listing)} main/binary-{machine}/Packages\n"
+    )
+    gpg = ["gpg", "--homedir", str(tmp_path / "keys"), "--batch", "--passphrase", ""]
+    gpg += ["--pinentry-mode", "loopback"]
+    subprocess.run([*gpg, "--quick-generate-key", "archive"], check=True, capture_output=True)
+    subprocess.run([*gpg, "--clearsign", "-o", release.with_name("InRelease"), release], check=True)
+    key = subprocess.run([*gpg, "--armor", "--export"], check=True, capture_output=True).stdout
+    (root / "doc" / "apt-key.gpg").write_bytes(key)
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(root))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+
+
+@pytest.mark.timeout(900)
+def test_the_gcloud_cli_is_in_the_image_of_those_who_want_it(package_archive):
+    need_engine()
+    tag = "epymodelingsuite:gcloud-test"
+    words = ["--build-arg", "WITH_GCLOUD=1", "--build-arg", f"GCLOUD_APT={package_archive}"]
+    words += ["--network", "host"]
+
+    with one_build_at_a_time():
+        built = subprocess.run(
+            ["docker", "build", "-f", "docker/Dockerfile", "--target", "cloud", "-t", tag, *words, "."],
+            cwd=REPOSITORY,
+            env={**os.environ, "DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"},
+            capture_output=True,
+            text=True,
+        )
+
+    assert built.returncode == 0, built.stderr
+    assert docker("run", "--rm", tag, "gcloud") == "stand-in"
+    assert docker("run", "--rm", tag, "bash", "-c", "command -v curl gpg || echo gone") == "gone"
+    docker("rmi", tag)

@@ -1,0 +1,186 @@
+"""The emulated Cloud Build: strict as the service, and its steps really run. No engine is needed here."""
+
+import base64
+import time
+
+import pytest
+import yaml
+
+from tests.experiments import REPOSITORY
+
+BUILDS = "/v1/projects/p/locations/global/builds"
+DOCKER = "gcr.io/cloud-builders/docker"
+
+
+def script(text: str, **more) -> dict:
+    return {"name": DOCKER, "entrypoint": "bash", "args": ["-euc", text], **more}
+
+
+def finished(api, build: dict) -> dict:
+    """Submit a build and return it as it ended."""
+    answer = api("POST", BUILDS, json=build)
+    assert answer.status_code == 200, answer.text
+    build_id = answer.json()["metadata"]["build"]["id"]
+    until = time.monotonic() + 30
+    while (found := api("GET", f"{BUILDS}/{build_id}").json())["status"] in ("QUEUED", "WORKING"):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return found
+
+
+def log_of(api, build: dict) -> list[str]:
+    asked = {
+        "resourceNames": ["projects/p"],
+        "filter": f'logName="projects/p/logs/cloudbuild" resource.labels.build_id="{build["id"]}"',
+        "pageSize": 1000,
+    }
+    return [entry["textPayload"] for entry in api("POST", "/v2/entries:list", json=asked).json()["entries"]]
+
+
+def test_steps_share_a_workspace_and_write_a_log(api):
+    build = finished(
+        api,
+        {
+            "steps": [
+                script("echo $$WORD ${_NAME} $PROJECT_ID > file", id="write", env=["WORD=hello"]),
+                script("cat file; echo problem >&2", waitFor=["write"]),
+            ],
+            "substitutions": {"_NAME": "you"},
+        },
+    )
+
+    assert build["status"] == "SUCCESS"
+    assert [step["status"] for step in build["steps"]] == ["SUCCESS", "SUCCESS"]
+    assert "Step #1: hello you p" in log_of(api, build)
+    assert "Step #1: problem" in log_of(api, build)
+    assert log_of(api, build)[-1] == "DONE"
+    assert build["startTime"] <= build["finishTime"]
+
+
+def test_a_step_that_fails_ends_the_build(api):
+    build = finished(api, {"steps": [script("exit 3"), script("echo never")]})
+
+    assert build["status"] == "FAILURE"
+    assert 'build step 0 "gcr.io/cloud-builders/docker" failed: exit code 3' in build["failureInfo"]["detail"]
+    assert not [line for line in log_of(api, build) if "never" in line]
+
+
+def test_a_secret_reaches_the_step_that_asks_for_it_and_no_log(api):
+    api("POST", "/v1/projects/p/secrets?secretId=pat", json={"replication": {"automatic": {}}})
+    payload = {"payload": {"data": base64.b64encode(b"hidden-word").decode()}}
+    api("POST", "/v1/projects/p/secrets/pat:addVersion", json=payload)
+    secret = {"versionName": "projects/$PROJECT_ID/secrets/pat/versions/latest", "env": "PAT"}
+    steps = [script("echo ${#PAT}", secretEnv=["PAT"]), script('echo "<$${PAT:-}>"')]
+    # ${#PAT} is no substitution: # is no part of a name
+
+    build = finished(api, {"steps": steps, "availableSecrets": {"secretManager": [secret]}})
+
+    assert build["status"] == "SUCCESS", log_of(api, build)
+    assert "Step #0: 11" in log_of(api, build)
+    assert "Step #1: <>" in log_of(api, build)
+    assert "hidden-word" not in str(build) + "".join(log_of(api, build))
+
+
+def test_a_secret_that_is_not_there_fails_the_build(api):
+    secret = {"versionName": "projects/p/secrets/nothing/versions/latest", "env": "PAT"}
+
+    build = finished(
+        api,
+        {"steps": [script("true", secretEnv=["PAT"])], "availableSecrets": {"secretManager": [secret]}},
+    )
+
+    assert build["status"] == "FAILURE"
+    assert "failed to access secret version" in build["statusDetail"]
+
+
+def test_a_build_that_takes_too_long_is_stopped_with_all_it_started(api, tmp_path):
+    alive = tmp_path / "alive"
+
+    build = finished(api, {"steps": [script(f"(sleep 3; touch {alive}) & wait")], "timeout": "1s"})
+
+    assert build["status"] == "TIMEOUT"
+    time.sleep(2.5)
+    assert not alive.exists()
+
+
+def test_a_build_can_be_cancelled_once(api):
+    answer = api("POST", BUILDS, json={"steps": [script("sleep 20")]}).json()
+    build_id = answer["metadata"]["build"]["id"]
+
+    begun = time.monotonic()
+    api("POST", f"{BUILDS}/{build_id}:cancel", json={})
+    while api("GET", f"{BUILDS}/{build_id}").json()["status"] != "CANCELLED":
+        assert time.monotonic() < begun + 5
+        time.sleep(0.05)
+
+    assert api("POST", f"{BUILDS}/{build_id}:cancel", json={}).status_code == 400
+
+
+def test_the_newest_are_listed_first_in_pages_and_by_filter(api):
+    builds = [{"steps": [script("true")], "tags": [f"t{i % 2}", "listed"]} for i in range(4)]
+    ids = [finished(api, build)["id"] for build in builds]
+
+    first = api("GET", f"{BUILDS}?filter=tags%3Dlisted&pageSize=3").json()
+    second = api("GET", f"{BUILDS}?filter=tags%3Dlisted&pageSize=3&pageToken={first['nextPageToken']}").json()
+    odd = api("GET", f'{BUILDS}?filter=tags="t1" AND status="SUCCESS"').json()
+
+    assert [b["id"] for b in first["builds"] + second["builds"]] == ids[::-1]
+    assert "nextPageToken" not in second
+    assert {b["id"] for b in odd["builds"]} == {ids[1], ids[3]}
+
+
+def test_a_source_that_is_not_there_fails_the_build(api):
+    source = {"storageSource": {"bucket": "no-such", "object": "o.tgz", "generation": "1"}}
+
+    build = finished(api, {"steps": [script("true")], "source": source})
+
+    assert build["status"] == "FAILURE"
+    assert "could not fetch the source gs://no-such/o.tgz" in build["statusDetail"]
+
+
+STEP = {"name": DOCKER, "args": ["version"]}
+ACCOUNT = "projects/p/serviceAccounts/a@p.iam.gserviceaccount.com"
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        ({"steps": []}, "0 steps"),
+        ({"steps": [{"args": ["x"]}]}, "must specify a name"),
+        ({"steps": [STEP], "unknown": 1}, "unknown"),
+        ({"steps": [STEP | {"arg": ["x"]}]}, "arg"),
+        ({"steps": [STEP], "options": {"machineType": "E2_TINY"}}, "E2_TINY"),
+        ({"steps": [STEP], "timeout": "1h"}, "timeout"),
+        ({"steps": [STEP], "timeout": "90000s"}, "86400s"),
+        ({"steps": [STEP | {"waitFor": ["later"]}]}, "waits for later"),
+        ({"steps": [STEP | {"id": "a"}, STEP | {"id": "a"}]}, "used twice"),
+        ({"steps": [STEP | {"args": ["$_MISSING"]}]}, '"_MISSING" is not a valid built-in substitution'),
+        ({"steps": [STEP], "substitutions": {"_UNUSED": "x"}}, '"_UNUSED" in the substitution data is not'),
+        ({"steps": [STEP], "substitutions": {"lower": "x"}}, "must begin with _"),
+        ({"steps": [STEP | {"secretEnv": ["X"]}]}, "not in availableSecrets"),
+        (
+            {
+                "steps": [STEP],
+                "availableSecrets": {"secretManager": [{"versionName": "projects/p/secrets/s", "env": "X"}]},
+            },
+            "not used",
+        ),
+        ({"steps": [STEP], "serviceAccount": ACCOUNT}, "logs_bucket"),
+    ],
+)
+def test_a_build_with_a_mistake_is_refused(api, build, said):
+    answer = api("POST", BUILDS, json=build)
+
+    assert answer.status_code == 400
+    assert said in answer.json()["error"]["message"]
+
+
+def test_our_build_file_is_a_build_whose_every_substitution_is_used():
+    from localcloud.build.template import parse_build, substituted
+
+    build = parse_build(yaml.safe_load((REPOSITORY / "cloudbuild.yaml").read_text()))
+    done = substituted(build, "an-id", "p", "global")
+
+    assert done["options"] == {"machineType": "E2_HIGHCPU_8", "logging": "CLOUD_LOGGING_ONLY"}
+    assert [step["id"] for step in done["steps"]] == ["resolve-base", "build", "structure-test"]
+    assert not [line for step in done["steps"] for line in step["args"] if "${_" in line]
