@@ -9,15 +9,19 @@ fi
 
 readonly token_file=/run/secrets/github_pat
 readonly repository="$GITHUB_MODELING_SUITE_REPO" ref="${GITHUB_MODELING_SUITE_REF:-main}"
+readonly url="${GITHUB_URL:-https://github.com}"
+server="$(sed -E 's#^(https?://[^/]+).*#\1#' <<<"$url")"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
 if [[ -s "$token_file" ]]; then
-  cat >"$work/askpass" <<'ASKPASS'
+  # a server that redirects to another host gets no token: git's question names whom it asks for
+  cat >"$work/askpass" <<ASKPASS
 #!/bin/sh
-case "$1" in
-  Username*) echo x-access-token ;;
-  *) cat /run/secrets/github_pat ;;
+case "\$1" in
+  "Username for '${server}': ") echo x-access-token ;;
+  "Password for '${server/:\/\//://x-access-token@}': ") cat $token_file ;;
+  *) exit 1 ;;
 esac
 ASKPASS
   chmod 700 "$work/askpass"
@@ -27,7 +31,7 @@ export GIT_TERMINAL_PROMPT=0
 
 git init --quiet "$work/suite"
 git -C "$work/suite" fetch --quiet --depth 1 \
-  "${GITHUB_URL:-https://github.com}/$repository.git" "$ref" || {
+  "$url/$repository.git" "$ref" || {
   echo "error: $repository at $ref cannot be fetched; check the repository," \
     "the ref, and the secret github_pat" >&2
   exit 2

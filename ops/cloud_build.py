@@ -23,6 +23,7 @@ TAG = "epymodelingsuite"
 SUBMIT_SECONDS = 900  # with the upload of the source
 CALL_SECONDS = 120
 POLL_SECONDS = 5.0
+MOST_FAILURES = 5  # in a row
 LATE_LOGS_SECONDS = 15.0  # how long after its end a build's last lines are waited for
 FINISHED = {"SUCCESS", "FAILURE", "INTERNAL_ERROR", "TIMEOUT", "CANCELLED", "EXPIRED"}
 
@@ -104,10 +105,19 @@ def _follow(shell: Shell, settings: Settings, build: dict[str, Any]) -> None:
     """Print the log of a build as it is written, until it ends; Ctrl-C leaves the build alone."""
     log = _Log(shell, settings, build)
     try:
+        failures = 0
         while build["status"] not in FINISHED:
             time.sleep(POLL_SECONDS)
-            build = _describe(shell, settings, build["id"])
-            log.print_new()
+            try:
+                build = _describe(shell, settings, build["id"])
+                log.print_new()
+                failures = 0
+            except UserError as error:
+                failures += 1  # a lost answer is no reason to leave
+                if failures == MOST_FAILURES:
+                    raise UserError(
+                        f"{error}; build {build['id']} goes on: invoke build-status", error.exit_code
+                    ) from None
         until = time.monotonic() + LATE_LOGS_SECONDS
         while not log.is_complete and time.monotonic() < until:
             time.sleep(1)

@@ -26,6 +26,7 @@ import yaml
 
 from localcloud.environment import client_environment
 from localcloud.process import running
+from tests.emulated import commit_all, create_bucket, object_of, offer_repository, order_faults, request
 from tests.experiments import REPOSITORY, sampled
 from tests.needs import docker, need_engine, need_program, one_build_at_a_time
 from tests.stages import Ended
@@ -50,23 +51,19 @@ class BuildOperator:
             "BUCKET_NAME": BUCKET,
             **settings,
         }
-        answer = requests.post(
-            f"{cloud.storage}/storage/v1/b?project={PROJECT}", json={"name": BUCKET}, timeout=10
-        )
-        assert answer.status_code in (200, 409), answer.text
+        create_bucket(cloud, BUCKET, PROJECT)
 
     def invoke(self, *words: str, **variables: str) -> Ended:
         return self.operator.invoke(*words, **variables)
 
-    def api(self, method: str, path: str, **more):
-        headers = {"Authorization": "Bearer any"}
-        return requests.request(method, self.cloud.apis + path, headers=headers, timeout=10, **more)
+    def builds(self) -> list[dict]:
+        """Return every build, the newest first."""
+        path = f"/v1/projects/{PROJECT}/locations/global/builds"
+        return request("GET", self.cloud.apis + path).json().get("builds", [])
 
-    def build(self, build_id: str = "") -> dict:
-        """Return one build, or the newest."""
-        builds = f"/v1/projects/{PROJECT}/locations/global/builds"
-        answer = self.api("GET", f"{builds}/{build_id}" if build_id else builds).json()
-        return answer if build_id else answer["builds"][0]
+    def build(self) -> dict:
+        """Return the newest build."""
+        return self.builds()[0]
 
 
 @pytest.fixture(scope="module")
@@ -247,9 +244,8 @@ def test_only_what_the_image_needs_is_uploaded(submitting):
     source = submitting.build()["source"]["storageSource"]
     assert source["bucket"] == BUCKET
     assert source["object"].startswith("cloudbuild/")
-    quoted = requests.utils.quote(source["object"], safe="")
-    address = f"{submitting.cloud.storage}/storage/v1/b/{BUCKET}/o/{quoted}?alt=media"
-    with tarfile.open(fileobj=BytesIO(requests.get(address, timeout=10).content)) as tar:
+    archive = object_of(submitting.cloud, BUCKET, source["object"])
+    with tarfile.open(fileobj=BytesIO(archive)) as tar:
         names = [entry.name.removeprefix("./") for entry in tar.getmembers() if entry.isfile()]
     assert {name.split("/")[0] for name in names} <= {"docker", "modeling", "scripts", ".dockerignore"}
     assert "docker/Dockerfile" in names
@@ -307,7 +303,7 @@ def test_a_suite_on_a_branch_is_cloned_anew_and_one_at_a_commit_is_not(submittin
 
 def test_ongoing_builds_are_listed_and_ctrl_c_leaves_one_alone(submitting):
     process = submitting.operator.start("build", "--wait")
-    wait_until(lambda: "builds" in submitting.api("GET", f"/v1/projects/{PROJECT}/builds").json(), 60)
+    wait_until(submitting.builds, 60)
     time.sleep(1)
 
     process.send_signal(signal.SIGINT)
@@ -352,7 +348,7 @@ def test_a_wrong_setting_is_one_line(submitting, words, variables, said):
 
 def test_a_refusal_of_cloud_build_is_one_line(submitting):
     rule = {"method": "POST", "path": "/builds", "status": 403, "message": "no right to build"}
-    submitting.api("POST", "/_emulator/faults", json=[rule])
+    order_faults(submitting.cloud, rule)
 
     ended = submitting.invoke("build")
 
@@ -363,7 +359,7 @@ def test_a_refusal_of_cloud_build_is_one_line(submitting):
 
 def test_a_dry_run_submits_nothing_and_prints_a_command_that_works(submitting):
     ended = submitting.invoke("build", "--dry-run")
-    nothing_yet = submitting.api("GET", f"/v1/projects/{PROJECT}/builds").json() == {}
+    nothing_yet = not submitting.builds()
     [command] = [line.removeprefix("+ ") for line in ended.lines if line.startswith("+ ")]
 
     pasted = subprocess.run(
@@ -387,11 +383,8 @@ def private_suite(queue, tmp_path_factory):
         '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
         '[tool.setuptools]\npackages = ["epymodelingsuite"]\n'
     )
-    identity = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
-    for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "suite"]):
-        subprocess.run(["git", *identity, *words], cwd=folder, check=True)
-    body = {"repository": SUITE, "path": str(folder), "token": TOKEN}
-    assert requests.post(f"{queue.apis}/_emulator/git", json=body, timeout=10).ok
+    commit_all(folder, "suite")
+    offer_repository(queue, SUITE, folder, TOKEN)
     return f"{queue.apis}/git"
 
 

@@ -1,14 +1,13 @@
 """The cloud image as Batch starts it: a private repository cloned, three stages over a bucket, any user."""
 
-import base64
 import os
 import shutil
 import subprocess
 
 import pytest
-import requests
 
 from localcloud.process import running
+from tests.emulated import add_secret, commit_all, create_bucket, names_in, object_of, offer_repository
 from tests.experiments import EXAMPLES, REPOSITORY, sampled, write_repository
 from tests.needs import docker, need_engine, one_build_at_a_time
 from tests.stages import RUN_ID, Stages
@@ -31,26 +30,16 @@ def image():
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory):
+    """A cloud with a bucket, a token, and a private repository that it opens."""
     with running(tmp_path_factory.mktemp("cloud")) as cloud:
-        post(f"{cloud.storage}/storage/v1/b?project=p", {"name": "forecasts"})
-        secrets = f"{cloud.apis}/v1/projects/p/secrets"
-        post(f"{secrets}?secretId=github-pat", {"replication": {"automatic": {}}})
-        data = base64.b64encode(TOKEN.encode()).decode()
-        post(f"{secrets}/github-pat:addVersion", {"payload": {"data": data}})
         origin = tmp_path_factory.mktemp("origin")
         write_repository(origin, sampled())
         shutil.copytree(EXAMPLES / "data" / "epydemix-data", origin / "data" / "epydemix-data")
-        for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "experiment"]):
-            identity = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
-            subprocess.run(["git", *identity, *words], cwd=origin, check=True)
-        body = {"repository": "my-lab/forecasts", "path": str(origin), "token": TOKEN}
-        post(f"{cloud.apis}/_emulator/git", body)
+        commit_all(origin, "experiment")
+        create_bucket(cloud, "forecasts")
+        add_secret(cloud, TOKEN, "github-pat")
+        offer_repository(cloud, "my-lab/forecasts", origin, TOKEN)
         yield cloud
-
-
-def post(url: str, body: dict) -> None:
-    answer = requests.post(url, json=body, headers={"Authorization": "Bearer any"}, timeout=10)
-    assert answer.status_code == 200, answer.text
 
 
 @pytest.mark.timeout(900)
@@ -84,16 +73,6 @@ def test_three_stages_in_containers_have_the_tables_of_processes(image, cloud, t
         assert local.run(stage).exit_code == 0
     expected = {path.name: path.read_bytes() for path in local.outputs().glob("*.csv.gz")}
     assert len(expected) >= 4
-    assert tables(cloud, f"trial/{run_id}/outputs/") == expected
-
-
-def tables(cloud, prefix: str) -> dict[str, bytes]:
-    objects = f"{cloud.storage}/storage/v1/b/forecasts/o"
-    names = [item["name"] for item in requests.get(f"{objects}?prefix={prefix}", timeout=10).json()["items"]]
-    return {
-        name.rpartition("/")[2]: requests.get(
-            f"{objects}/{requests.utils.quote(name, safe='')}?alt=media", timeout=10
-        ).content
-        for name in names
-        if name.endswith(".csv.gz")
-    }
+    outputs = names_in(cloud, "forecasts", f"trial/{run_id}/outputs/")
+    tables = [name for name in outputs if name.endswith(".csv.gz")]
+    assert {n.rpartition("/")[2]: object_of(cloud, "forecasts", n) for n in tables} == expected

@@ -3,7 +3,6 @@
 A real git, a local server with basic authentication, the emulated Secret Manager and Cloud Storage.
 """
 
-import base64
 import json
 import os
 import subprocess
@@ -11,6 +10,7 @@ import sys
 import tarfile
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import BytesIO
 from pathlib import Path
 
@@ -18,6 +18,16 @@ import pytest
 import requests
 
 from localcloud.process import running
+from tests.emulated import (
+    add_secret,
+    commit_all,
+    create_bucket,
+    git,
+    names_in,
+    object_of,
+    offer_repository,
+    order_faults,
+)
 from tests.experiments import EXAMPLES, REPOSITORY, sampled, write_repository
 from tests.stages import RUN_ID, Ended
 
@@ -36,9 +46,8 @@ def cloud(tmp_path_factory):
 def origin(tmp_path_factory) -> Path:
     """A repository with two commits on main, a branch and a tag; only the newest has the experiment."""
     folder = tmp_path_factory.mktemp("origin")
-    git(folder, "init", "--quiet", "--initial-branch=main")
     (folder / "README.md").write_text("first\n")
-    commit(folder, "first")
+    commit_all(folder, "first")
     git(folder, "branch", "empty")
     write_repository(folder, sampled())
     (folder / "data" / "epydemix-data").symlink_to("epydemix")  # a link inside
@@ -46,52 +55,16 @@ def origin(tmp_path_factory) -> Path:
     (folder / "own_code.py").write_text("ANSWER = 42\n")
     (folder / "tool.sh").write_text("#!/bin/sh\n")
     (folder / "tool.sh").chmod(0o755)
-    commit(folder, "second")
+    commit_all(folder, "second")
     git(folder, "tag", "round-5")
     return folder
 
 
-def git(folder: Path, *words: str) -> str:
-    identity = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
-    done = subprocess.run(["git", *identity, *words], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+class Run:
+    """One run in the cloud: a bucket of its own, and stages as containers start them."""
 
-
-def commit(folder: Path, message: str) -> None:
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", message)
-
-
-class Cloud:
-    """What one test has in the cloud: a bucket, a secret, repositories, stages as containers start them."""
-
-    numbers = iter(range(1, 1000))
-
-    def __init__(self, addresses, folder: Path):
-        self.storage, self.apis, self.folder = addresses.storage, addresses.apis, folder
-        self.bucket = f"forecasts-{next(self.numbers)}"
-        self.post(f"{self.storage}/storage/v1/b?project=p", {"name": self.bucket})
-
-    def post(self, url: str, body) -> dict:
-        answer = requests.post(url, json=body, headers={"Authorization": "Bearer any"}, timeout=10)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def offer(self, name: str, path: Path, token: str = "") -> None:
-        self.post(f"{self.apis}/_emulator/git", {"repository": name, "path": str(path), "token": token})
-
-    def add_secret(self, token: str) -> str:
-        name = f"pat-{self.bucket}"
-        secrets = f"{self.apis}/v1/projects/p/secrets"
-        self.post(f"{secrets}?secretId={name}", {"replication": {"automatic": {}}})
-        self.post(
-            f"{secrets}/{name}:addVersion", {"payload": {"data": base64.b64encode(token.encode()).decode()}}
-        )
-        return name
-
-    def order(self, *rules: dict) -> None:
-        self.post(f"{self.apis}/_emulator/faults", list(rules))
+    def __init__(self, cloud, folder: Path):
+        self.cloud, self.folder, self.bucket = cloud, folder, create_bucket(cloud)
 
     def environment(self, **variables: str) -> dict[str, str]:
         kept = {n: os.environ[n] for n in ("PATH", "LANG", "TMPDIR") if n in os.environ}
@@ -105,16 +78,16 @@ class Cloud:
             "RUN_ID": RUN_ID,
             "LOCAL_DATA_PATH": str(self.folder / "data"),
             "EPYDEMIX_DATA_DIR": str(EXAMPLES / "data" / "epydemix-data"),
-            "GITHUB_URL": f"{self.apis}/git",
+            "GITHUB_URL": f"{self.cloud.apis}/git",
             "GITHUB_FORECAST_REPO": PRIVATE,
             "GCLOUD_PROJECT_ID": "p",
-            "STORAGE_EMULATOR_HOST": self.storage,
-            "SECRET_MANAGER_EMULATOR_HOST": self.apis,
+            "STORAGE_EMULATOR_HOST": self.cloud.storage,
+            "SECRET_MANAGER_EMULATOR_HOST": self.cloud.apis,
             "OMP_NUM_THREADS": "1",
             **variables,
         }
 
-    def run(self, stage: str, **variables: str) -> Ended:
+    def stage(self, stage: str, **variables: str) -> Ended:
         done = subprocess.run(
             ["bash", str(REPOSITORY / "scripts" / f"run_{stage}.sh")],
             cwd=self.folder,
@@ -128,14 +101,10 @@ class Cloud:
         return Ended(done.returncode, done.stdout, done.stdout.strip().splitlines())
 
     def object(self, name: str) -> bytes:
-        quoted = requests.utils.quote(name, safe="")
-        answer = requests.get(f"{self.storage}/storage/v1/b/{self.bucket}/o/{quoted}?alt=media", timeout=10)
-        assert answer.status_code == 200, answer.text
-        return answer.content
+        return object_of(self.cloud, self.bucket, name)
 
     def names(self) -> list[str]:
-        listed = requests.get(f"{self.storage}/storage/v1/b/{self.bucket}/o", timeout=10).json()
-        return [item["name"] for item in listed.get("items", [])]
+        return names_in(self.cloud, self.bucket)
 
     def manifest(self) -> dict:
         return json.loads(self.object(f"{PREFIX}builder-artifacts/manifest.json"))
@@ -143,9 +112,8 @@ class Cloud:
 
 @pytest.fixture
 def run(cloud, tmp_path, origin):
-    made = Cloud(cloud, tmp_path)
-    made.offer(PRIVATE, origin, TOKEN)
-    yield made
+    offer_repository(cloud, PRIVATE, origin, TOKEN)
+    yield Run(cloud, tmp_path)
     requests.post(f"{cloud.apis}/_emulator/reset", timeout=10)
 
 
@@ -159,9 +127,9 @@ def message_of(ended: Ended) -> str:
 
 
 def test_a_private_repository_is_cloned_built_and_packed_without_its_history(run, origin):
-    secret = run.add_secret(TOKEN)
+    secret = add_secret(run.cloud, TOKEN)
 
-    ended = run.run("builder", GITHUB_PAT_SECRET=secret, FORECAST_REPO_REF="main")
+    ended = run.stage("builder", GITHUB_PAT_SECRET=secret, FORECAST_REPO_REF="main")
 
     assert ended.exit_code == 0, ended.output
     manifest = run.manifest()
@@ -179,14 +147,14 @@ def test_a_private_repository_is_cloned_built_and_packed_without_its_history(run
 
 def test_the_token_is_nowhere_while_git_runs_and_after(run):
     """Arguments of all processes are watched during a slow clone; then every file is searched."""
-    secret = run.add_secret(TOKEN)
-    run.order({"path": "git-upload-pack", "latency_seconds": 1.5})
+    secret = add_secret(run.cloud, TOKEN)
+    order_faults(run.cloud, {"path": "git-upload-pack", "latency_seconds": 1.5})
     seen: list[bytes] = []
     done = threading.Event()
     watcher = threading.Thread(target=watch_processes, args=(seen, done))
     watcher.start()
 
-    ended = run.run("builder", GITHUB_PAT_SECRET=secret)
+    ended = run.stage("builder", GITHUB_PAT_SECRET=secret)
     done.set()
     watcher.join()
 
@@ -216,19 +184,21 @@ def watch_processes(seen: list[bytes], done: threading.Event) -> None:
 
 @pytest.mark.parametrize("ref", ["round-5", "commit", "HEAD", ""])
 def test_a_ref_is_a_tag_a_commit_or_the_default_branch(run, origin, ref):
-    secret = run.add_secret(TOKEN)
+    secret = add_secret(run.cloud, TOKEN)
     newest = git(origin, "rev-parse", "main")
 
-    ended = run.run("builder", GITHUB_PAT_SECRET=secret, FORECAST_REPO_REF=newest if ref == "commit" else ref)
+    ended = run.stage(
+        "builder", GITHUB_PAT_SECRET=secret, FORECAST_REPO_REF=newest if ref == "commit" else ref
+    )
 
     assert ended.exit_code == 0, ended.output
     assert run.manifest()["forecast_commit"] == newest
 
 
 def test_a_branch_without_the_experiment_is_told_in_one_line(run):
-    secret = run.add_secret(TOKEN)
+    secret = add_secret(run.cloud, TOKEN)
 
-    ended = run.run("builder", GITHUB_PAT_SECRET=secret, FORECAST_REPO_REF="empty")
+    ended = run.stage("builder", GITHUB_PAT_SECRET=secret, FORECAST_REPO_REF="empty")
 
     assert ended.exit_code == 2
     assert "trial" in ended.last_line
@@ -236,9 +206,9 @@ def test_a_branch_without_the_experiment_is_told_in_one_line(run):
 
 
 def test_a_public_repository_needs_no_token(run, origin):
-    run.offer("my-lab/public", origin)
+    offer_repository(run.cloud, "my-lab/public", origin)
 
-    ended = run.run("builder", GITHUB_FORECAST_REPO="my-lab/public")
+    ended = run.stage("builder", GITHUB_FORECAST_REPO="my-lab/public")
 
     assert ended.exit_code == 0, ended.output
 
@@ -271,9 +241,9 @@ def test_a_public_repository_needs_no_token(run, origin):
     ],
 )
 def test_what_is_wrong_is_one_line(run, token, variables, code, said):
-    secret = run.add_secret(token) if token else ""
+    secret = add_secret(run.cloud, token) if token else ""
 
-    ended = run.run("builder", **{"GITHUB_PAT_SECRET": secret, **variables})
+    ended = run.stage("builder", **{"GITHUB_PAT_SECRET": secret, **variables})
 
     assert ended.exit_code == code, ended.output
     assert said in message_of(ended)
@@ -292,10 +262,10 @@ def test_what_is_wrong_is_one_line(run, token, variables, code, said):
     ],
 )
 def test_a_server_that_refuses_or_fails_is_one_line(run, rule, code, said):
-    secret = run.add_secret(TOKEN)
-    run.order(rule)
+    secret = add_secret(run.cloud, TOKEN)
+    order_faults(run.cloud, rule)
 
-    ended = run.run("builder", GITHUB_PAT_SECRET=secret)
+    ended = run.stage("builder", GITHUB_PAT_SECRET=secret)
 
     assert ended.exit_code == code, ended.output
     assert said in message_of(ended)
@@ -303,24 +273,61 @@ def test_a_server_that_refuses_or_fails_is_one_line(run, rule, code, said):
 
 
 def test_a_lost_secret_manager_is_tried_again_by_batch(run):
-    ended = run.run("builder", GITHUB_PAT_SECRET="any", SECRET_MANAGER_EMULATOR_HOST="http://127.0.0.1:9")
+    ended = run.stage("builder", GITHUB_PAT_SECRET="any", SECRET_MANAGER_EMULATOR_HOST="http://127.0.0.1:9")
 
     assert ended.exit_code == 75
     assert "Secret Manager does not answer" in message_of(ended)
 
 
+def test_a_server_that_redirects_to_another_host_is_given_no_token_for_it(run):
+    """Git follows the first redirect, and would ask for a token there, too."""
+    heard: list[str] = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self):
+            heard.append(self.headers.get("Authorization", "none"))
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="elsewhere"')
+            self.end_headers()
+
+        def log_message(self, *words):
+            pass
+
+    class Redirecting(Elsewhere):
+        def do_GET(self):
+            self.send_response(302)
+            self.send_header("Location", f"http://127.0.0.1:{elsewhere.server_address[1]}{self.path}")
+            self.end_headers()
+
+    elsewhere, first = (HTTPServer(("127.0.0.1", 0), kind) for kind in (Elsewhere, Redirecting))
+    for server in (elsewhere, first):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    ended = run.stage(
+        "builder",
+        GITHUB_PAT_SECRET=add_secret(run.cloud, TOKEN),
+        GITHUB_URL=f"http://127.0.0.1:{first.server_address[1]}",
+    )
+    for server in (elsewhere, first):
+        server.shutdown()
+
+    assert ended.exit_code == 2, ended.output
+    assert heard
+    assert set(heard) == {"none"}
+
+
 def test_stage_c_finds_another_output_yaml_in_the_packed_repository(run, origin):
-    secret = run.add_secret(TOKEN)
+    secret = add_secret(run.cloud, TOKEN)
     (origin / "experiments" / "trial" / "median.yml").write_text(
         "output:\n  quantiles:\n    selections: [0.5]\n    compartments: true\n"
     )
-    commit(origin, "another output")
+    commit_all(origin, "another output")
     elsewhere = {"GITHUB_PAT_SECRET": secret, "LOCAL_DATA_PATH": str(run.folder / "other-machine")}
-    assert run.run("builder", GITHUB_PAT_SECRET=secret).exit_code == 0
+    assert run.stage("builder", GITHUB_PAT_SECRET=secret).exit_code == 0
     for index in range(3):
-        assert run.run("runner", **elsewhere, TASK_INDEX=str(index)).exit_code == 0
+        assert run.stage("runner", **elsewhere, TASK_INDEX=str(index)).exit_code == 0
 
-    ended = run.run("output", **elsewhere, OUTPUT_CONFIG_FILE="../median.yml")
+    ended = run.stage("output", **elsewhere, OUTPUT_CONFIG_FILE="../median.yml")
 
     assert ended.exit_code == 0, ended.output
     names = [name.rpartition("/")[2] for name in run.names() if "/outputs/" in name]
@@ -334,11 +341,11 @@ def test_a_repository_that_was_put_into_the_bucket_needs_no_server(run, origin):
 
     archive = run.folder / "forecast.tar.gz"
     pack(origin, archive)
-    place = f"{run.storage}/upload/storage/v1/b/{run.bucket}/o?uploadType=media"
+    place = f"{run.cloud.storage}/upload/storage/v1/b/{run.bucket}/o?uploadType=media"
     name = requests.utils.quote(f"{PREFIX}builder-artifacts/forecast.tar.gz", safe="")
     requests.post(f"{place}&name={name}", data=archive.read_bytes(), timeout=10).raise_for_status()
 
-    ended = run.run("builder", GITHUB_FORECAST_REPO="")
+    ended = run.stage("builder", GITHUB_FORECAST_REPO="")
 
     assert ended.exit_code == 0, ended.output
     assert run.manifest()["num_workloads"] == 3

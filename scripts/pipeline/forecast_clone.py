@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from modeling.failures import TemporaryFault, UserError
 from pipeline.environment import StageContext
@@ -17,10 +18,12 @@ from pipeline.environment import StageContext
 MOST_SECONDS = 1800
 _SLOW = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60")  # bytes a second, seconds
 
+# a server that redirects to another host gets no token: git's question names whom it asks for
 _ASKPASS = """#!/bin/sh
 case "$1" in
-  Username*) echo x-access-token ;;
-  *) cat "${0%/*}/token" ;;
+  "Username for '%(scheme)s://%(host)s': ") echo x-access-token ;;
+  "Password for '%(scheme)s://x-access-token@%(host)s': ") cat "${0%%/*}/token" ;;
+  *) exit 1 ;;
 esac
 """
 
@@ -81,7 +84,7 @@ class _Git:
             if os.environ.get(name):
                 self.environment[name] = os.environ[name]
         if token:
-            self.environment["GIT_ASKPASS"] = str(_askpass(folder, token))
+            self.environment["GIT_ASKPASS"] = str(_askpass(folder, token, self.address))
 
     def __call__(self, *words: str) -> str:
         try:
@@ -131,10 +134,11 @@ class _Git:
         return UserError(f"{self.address}: cannot be fetched ({reason})")
 
 
-def _askpass(folder: Path, token: str) -> Path:
+def _askpass(folder: Path, token: str, address: str) -> Path:
     helper, secret = folder / "askpass", folder / "token"
+    server = urlsplit(address)
     secret.touch(mode=0o600)
     secret.write_text(token)
     helper.touch(mode=0o700)
-    helper.write_text(_ASKPASS)
+    helper.write_text(_ASKPASS % {"scheme": server.scheme, "host": server.netloc})
     return helper
