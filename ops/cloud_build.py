@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import yaml
 from rich.table import Table
 
+from ops.build_log import CALL_SECONDS, follow, why
 from ops.failures import UserError
 from ops.images import build_arguments, repository_path
-from ops.local_run import commit_of
 from ops.settings import ROOT, Settings, need
 from ops.shell import Shell
 from ops.shown import console, nearest
@@ -21,11 +20,6 @@ CONFIG = ROOT / "cloudbuild.yaml"
 RENDERED = ROOT / "jobs" / "rendered" / "cloudbuild.yaml"  # kept, so that a printed command can be pasted
 TAG = "epymodelingsuite"
 SUBMIT_SECONDS = 900  # with the upload of the source
-CALL_SECONDS = 120
-POLL_SECONDS = 5.0
-MOST_FAILURES = 5  # in a row
-LATE_LOGS_SECONDS = 15.0  # how long after its end a build's last lines are waited for
-FINISHED = {"SUCCESS", "FAILURE", "INTERNAL_ERROR", "TIMEOUT", "CANCELLED", "EXPIRED"}
 
 
 def submit(shell: Shell, settings: Settings, wait: bool = False, no_cache: bool = False) -> None:
@@ -37,27 +31,44 @@ def submit(shell: Shell, settings: Settings, wait: bool = False, no_cache: bool 
         A setting is missing, Cloud Build refused it, or (followed) the build failed.
     """
     need(settings, "project_id", "bucket_name")
-    commit = commit_of(ROOT)
-    if commit.endswith("-dirty"):
+    arguments = build_arguments(settings)
+    if arguments["COMMIT"].endswith("-dirty"):
         print("note: files differ from the commit; the image is tagged -dirty", file=sys.stderr)
-    command = _submit_command(settings, _config(settings), commit, no_cache)
+    _check_bucket(shell, settings)
+    command = _submit_command(settings, _config(settings), arguments, no_cache)
     said = shell.read(command, timeout_seconds=SUBMIT_SECONDS)
     if shell.dry_run:
         return
     build = json.loads(said)
     print(f"build {build['id']} of {repository_path(settings)}:{settings.image_tag} is submitted")
     print(f"watch it: {build.get('logUrl', '')}")
-    print("      or: invoke build-status")
+    print("      or: invoke build-status", flush=True)
     if wait:
-        _follow(shell, settings, build)
+        follow(shell, settings, build)
 
 
-def _submit_command(settings: Settings, config: Path, commit: str, no_cache: bool) -> list[str]:
-    keys = {f"_{name}": value for name, value in build_arguments(settings).items()}
+def _check_bucket(shell: Shell, settings: Settings) -> None:
+    """Refuse a bucket that is not there: gcloud would make one of that name."""
+    bucket = f"gs://{settings.bucket_name}"
+    words = ["gcloud", "storage", "buckets", "describe", bucket, "--project", settings.project_id]
+    try:
+        shell.read([*words, "--format", "value(name)"], timeout_seconds=CALL_SECONDS)
+    except UserError as error:
+        if "not found" not in str(error):
+            raise
+        raise UserError(
+            f"BUCKET_NAME={settings.bucket_name}: there is no such bucket; check the setting, or: "
+            f"gcloud storage buckets create {bucket} --project {settings.project_id} "
+            f"--location {settings.region} --uniform-bucket-level-access"
+        ) from None
+
+
+def _submit_command(settings: Settings, config: Path, arguments: dict[str, str], no_cache: bool) -> list[str]:
+    keys = {f"_{name}": value for name, value in arguments.items()}
     keys |= {
         "_IMAGE": repository_path(settings),
         "_TAG": settings.image_tag,
-        "_COMMIT_TAG": commit or "no-commit",
+        "_COMMIT_TAG": arguments["COMMIT"] or "no-commit",
         "_NO_CACHE": "true" if no_cache else "false",
     }
     if uses_token(settings):
@@ -101,69 +112,6 @@ def without_token(build: dict[str, Any]) -> dict[str, Any]:
     return build
 
 
-def _follow(shell: Shell, settings: Settings, build: dict[str, Any]) -> None:
-    """Print the log of a build as it is written, until it ends; Ctrl-C leaves the build alone."""
-    log = _Log(shell, settings, build)
-    try:
-        failures = 0
-        while build["status"] not in FINISHED:
-            time.sleep(POLL_SECONDS)
-            try:
-                build = _describe(shell, settings, build["id"])
-                log.print_new()
-                failures = 0
-            except UserError as error:
-                failures += 1  # a lost answer is no reason to leave
-                if failures == MOST_FAILURES:
-                    raise UserError(
-                        f"{error}; build {build['id']} goes on: invoke build-status", error.exit_code
-                    ) from None
-        until = time.monotonic() + LATE_LOGS_SECONDS
-        while not log.is_complete and time.monotonic() < until:
-            time.sleep(1)
-            log.print_new()
-    except KeyboardInterrupt:
-        print(f"\nbuild {build['id']} goes on; `invoke build-status` shows it", file=sys.stderr)
-        raise
-    if build["status"] != "SUCCESS":
-        raise UserError(f"build {build['id']} ended as {build['status']}{_why(build)}", exit_code=1)
-    for image in build.get("results", {}).get("images", []):
-        print(f"{image['name']}@{image['digest']}")
-
-
-def _describe(shell: Shell, settings: Settings, build_id: str) -> dict[str, Any]:
-    words = ["gcloud", "builds", "describe", build_id, "--project", settings.project_id]
-    words += ["--region", settings.build_region, "--format", "json"]
-    return json.loads(shell.read(words, timeout_seconds=CALL_SECONDS, echo=False))
-
-
-class _Log:
-    """The lines of one build: `gcloud builds log` has none where they go to Cloud Logging alone."""
-
-    def __init__(self, shell: Shell, settings: Settings, build: dict[str, Any]):
-        self.shell, self.settings, self.build_id = shell, settings, build["id"]
-        self.since = build["createTime"]
-        self.seen: set[str] = set()
-        self.is_complete = False
-
-    def print_new(self) -> None:
-        """Print what has come; entries of one moment are told apart by their ids, and late ones are taken."""
-        wanted = (
-            f'logName="projects/{self.settings.project_id}/logs/cloudbuild" '
-            f'AND resource.labels.build_id="{self.build_id}" AND timestamp>="{self.since}"'
-        )
-        words = ["gcloud", "logging", "read", wanted, "--project", self.settings.project_id]
-        words += ["--order", "asc", "--format", "json"]
-        for entry in json.loads(self.shell.read(words, timeout_seconds=CALL_SECONDS, echo=False) or "[]"):
-            if entry["insertId"] in self.seen:
-                continue
-            self.seen.add(entry["insertId"])
-            line = entry.get("textPayload", "")
-            print(line, flush=True)
-            self.since = max(self.since, entry["timestamp"])
-            self.is_complete |= line == "DONE" or line.startswith("ERROR: build")
-
-
 def show_builds(shell: Shell, settings: Settings, ongoing: bool = False) -> None:
     """Print the newest builds, or those that are not finished."""
     need(settings, "project_id")
@@ -180,7 +128,7 @@ def show_builds(shell: Shell, settings: Settings, ongoing: bool = False) -> None
     for column in ("build", "status", "submitted", "took", "image"):
         table.add_column(column, overflow="fold")
     for build in builds:
-        status = f"{build['status']}{_why(build)}"
+        status = f"{build['status']}{why(build)}"
         table.add_row(build["id"], status, build["createTime"][:19] + "Z", _took(build), _image(build))
     console().print(table)
 
@@ -200,8 +148,3 @@ def _took(build: dict[str, Any]) -> str:
     begun, ended = (datetime.fromisoformat(time_of[:19]) for time_of in times)
     seconds = int((ended - begun).total_seconds())
     return f"{seconds // 60} min {seconds % 60:02d} s"
-
-
-def _why(build: dict[str, Any]) -> str:
-    said = build.get("failureInfo", {}).get("detail") or build.get("statusDetail", "")
-    return f": {said}" if said else ""

@@ -8,8 +8,8 @@ Run by itself it takes that tool's arguments:
 import argparse
 import json
 import re
+import secrets
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,8 +19,9 @@ import yaml
 
 from ops.failures import UserError
 from ops.settings import ROOT
-from ops.shell import Shell
+from ops.shell import Ended, Shell
 from ops.shown import counted, nearest
+from ops.stage_b import TEMPORARY_FAULT
 
 TOOL = "container-structure-test"
 CONFIGS = {
@@ -32,6 +33,8 @@ CONFIGS = {
 }
 TEST_SECONDS = 120
 
+# the tool puts variables of the image in, which would change a command in silence
+_NO_DOLLAR = ("command", "args")
 # what of the tool's format is read here; a key that is not would be passed over in silence
 _KEYS = {
     "": {"schemaVersion", "commandTests", "fileExistenceTests", "metadataTest"},
@@ -60,7 +63,8 @@ def check_image(shell: Shell, image: str, configs: list[Path]) -> None:
     shell.echo(["docker", "run", "--rm", image], note=f"for each test of {', '.join(map(nearest, configs))}")
     if shell.dry_run:
         return
-    results = [result for config in configs for result in _results(image, _read(config))]
+    inside = Inside(shell, image)
+    results = [result for config in configs for result in inside.results(_read(config))]
     for name, problems in results:
         print(f"{'failed' if problems else 'ok    '}  {name}" + "".join(f"\n        {p}" for p in problems))
     failed = sum(bool(problems) for _, problems in results)
@@ -81,73 +85,80 @@ def _read(config: Path) -> dict[str, Any]:
                 raise UserError(
                     f'{nearest(config)}: "{unknown[0]}" needs {TOOL} itself; install it, or leave the key out'
                 )
+            if any("$" in str(entry.get(key, "")) for key in _NO_DOLLAR):
+                raise UserError(f'{nearest(config)}: "{entry["name"]}" has a $, which {TOOL} reads itself')
     return tests
 
 
-def _results(image: str, tests: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    """Yield each test's name and what is wrong."""
-    for test in tests.get("commandTests", []):
-        yield test["name"], list(_command_problems(image, test))
-    for test in tests.get("fileExistenceTests", []):
-        yield test["name"], list(_file_problems(image, test))
-    if "metadataTest" in tests:
-        yield "what the image says of itself", list(_metadata_problems(image, tests["metadataTest"]))
+class Inside:
+    """The tests of one image, each program in a container of its own."""
+
+    def __init__(self, shell: Shell, image: str):
+        self.shell, self.image = shell, image
+
+    def results(self, tests: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+        """Yield each test's name and what is wrong."""
+        for test in tests.get("commandTests", []):
+            yield test["name"], list(self._command_problems(test))
+        for test in tests.get("fileExistenceTests", []):
+            yield test["name"], list(self._file_problems(test))
+        if "metadataTest" in tests:
+            yield "what the image says of itself", list(self._metadata_problems(tests["metadataTest"]))
+
+    def _command_problems(self, test: Mapping[str, Any]) -> Iterator[str]:
+        pairs = [f"{each['key']}={each['value']}" for each in test.get("envVars", [])]
+        options = [word for pair in pairs for word in ("-e", pair)]
+        done = self._run(test["command"], [str(word) for word in test.get("args", [])], options)
+        if done.exit_code != test.get("exitCode", 0):
+            yield f"exit code {done.exit_code}, not {test.get('exitCode', 0)}: {done.errors.strip()[-300:]}"
+        for key, said in (("Output", done.output), ("Error", done.errors)):
+            for pattern in test.get(f"expected{key}", []):
+                if not _pattern(pattern).search(said):
+                    yield f'"{pattern}" is not in what it said: {said.strip()[-300:]!r}'
+            for pattern in test.get(f"excluded{key}", []):
+                if found := _pattern(pattern).search(said):
+                    yield f'"{pattern}" is in what it said: {found[0]!r}'
+
+    def _file_problems(self, test: Mapping[str, Any]) -> Iterator[str]:
+        permissions = self._run("stat", ["-L", "-c", "%A", test["path"]], []).output.strip()
+        if bool(permissions) != test.get("shouldExist", True):
+            yield f"{test['path']} is {'there' if permissions else 'missing'}"
+        elif permissions and test.get("permissions", permissions) != permissions:
+            yield f"{test['path']} has {permissions}, not {test['permissions']}"
+        elif test.get("isExecutableBy") and "x" not in permissions:
+            yield f"{test['path']} cannot be executed ({permissions})"
+
+    def _metadata_problems(self, test: Mapping[str, Any]) -> Iterator[str]:
+        inspect = ["docker", "image", "inspect", self.image]
+        config = json.loads(self.shell.read(inspect, timeout_seconds=TEST_SECONDS, echo=False))[0]["Config"]
+        for key, name in (("user", "User"), ("workdir", "WorkingDir")):
+            if key in test and config.get(name) != test[key]:
+                yield f"{name} is {config.get(name)!r}, not {test[key]!r}"
+        variables = dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
+        for kind, there in (("envVars", variables), ("labels", config.get("Labels") or {})):
+            for wanted in test.get(kind, []):
+                value = there.get(wanted["key"])
+                pattern = wanted["value"] if wanted.get("isRegex") else re.escape(wanted["value"])
+                if value is None or not re.fullmatch(pattern, value):
+                    yield f"{wanted['key']} is {value!r}, not {wanted['value']!r}"
+
+    def _run(self, command: str, words: list[str], options: list[str]) -> Ended:
+        """Run one program in the image; a network is nothing that a test of its structure needs."""
+        name = f"image-test-{secrets.token_hex(6)}"
+        run = ["docker", "run", "--rm", "--name", name, "--network", "none", "--entrypoint", command]
+        try:
+            return self.shell.attempt([*run, *options, self.image, *words], timeout_seconds=TEST_SECONDS)
+        except UserError as error:
+            if error.exit_code != TEMPORARY_FAULT:
+                raise
+            # only the client has ended
+            self.shell.capture(["docker", "rm", "--force", name], timeout_seconds=TEST_SECONDS)
+            return Ended(124, "", f"did not end in {TEST_SECONDS} s")
 
 
-def _command_problems(image: str, test: Mapping[str, Any]) -> Iterator[str]:
-    variables = [
-        word for each in test.get("envVars", []) for word in ("-e", f"{each['key']}={each['value']}")
-    ]
-    done = _run(image, test["command"], [str(word) for word in test.get("args", [])], variables)
-    if done.returncode != test.get("exitCode", 0):
-        yield f"exit code {done.returncode}, not {test.get('exitCode', 0)}: {done.stderr.strip()[-300:]}"
-    for key, said in (("Output", done.stdout), ("Error", done.stderr)):
-        for pattern in test.get(f"expected{key}", []):
-            if not re.search(pattern, said):
-                yield f'"{pattern}" is not in what it said: {said.strip()[-300:]!r}'
-        for pattern in test.get(f"excluded{key}", []):
-            if found := re.search(pattern, said):
-                yield f'"{pattern}" is in what it said: {found[0]!r}'
-
-
-def _file_problems(image: str, test: Mapping[str, Any]) -> Iterator[str]:
-    done = _run(image, "stat", ["-L", "-c", "%A", test["path"]], [])
-    permissions = done.stdout.strip()
-    if bool(permissions) != test.get("shouldExist", True):
-        yield f"{test['path']} is {'there' if permissions else 'missing'}"
-    elif permissions and test.get("permissions", permissions) != permissions:
-        yield f"{test['path']} has {permissions}, not {test['permissions']}"
-    elif test.get("isExecutableBy") and "x" not in permissions:
-        yield f"{test['path']} cannot be executed ({permissions})"
-
-
-def _metadata_problems(image: str, test: Mapping[str, Any]) -> Iterator[str]:
-    inspected = subprocess.run(["docker", "image", "inspect", image], capture_output=True, text=True)
-    if inspected.returncode:
-        yield inspected.stderr.strip()
-        return
-    config = json.loads(inspected.stdout)[0]["Config"]
-    for key, name in (("user", "User"), ("workdir", "WorkingDir")):
-        if key in test and config.get(name) != test[key]:
-            yield f"{name} is {config.get(name)!r}, not {test[key]!r}"
-    variables = dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
-    for kind, there in (("envVars", variables), ("labels", config.get("Labels") or {})):
-        for wanted in test.get(kind, []):
-            value = there.get(wanted["key"])
-            pattern = wanted["value"] if wanted.get("isRegex") else re.escape(wanted["value"])
-            if value is None or not re.fullmatch(pattern, value):
-                yield f"{wanted['key']} is {value!r}, not {wanted['value']!r}"
-
-
-def _run(image: str, command: str, words: list[str], options: list[str]) -> subprocess.CompletedProcess:
-    """Run one program in the image; a network is nothing that a test of its structure needs."""
-    run = ["docker", "run", "--rm", "--network", "none", "--entrypoint", command, *options, image, *words]
-    try:
-        return subprocess.run(run, capture_output=True, text=True, errors="replace", timeout=TEST_SECONDS)
-    except FileNotFoundError:
-        raise UserError("docker: no such program; install it") from None
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(run, 124, "", f"did not end in {TEST_SECONDS} s")
+def _pattern(text: str) -> re.Pattern:
+    """Return a pattern that reads as the tool's do: there $ is the end of all, not of the last line."""
+    return re.compile(re.sub(r"(?<!\\)\$", r"\\Z", text))
 
 
 def main() -> int:

@@ -42,7 +42,7 @@ def build_local(shell: Shell, settings: Settings, push: bool = True, no_cache: b
     UserError
         As build_dev; or a test of its structure failed, and nothing was pushed.
     """
-    names = tagged(settings, commit_of(ROOT))
+    names = tagged(settings, source_commit())
     if not shell.dry_run:
         check_engine(shell)
     _build(shell, settings, "cloud", names, no_cache)
@@ -82,13 +82,21 @@ def tagged(settings: Settings, commit: str) -> list[str]:
     return [f"{path}:{commit or 'no-commit'}", f"{path}:{settings.image_tag}"]
 
 
+def source_commit() -> str:
+    """Return this repository's commit; -dirty where what goes into an image differs, new files too."""
+    commit = commit_of(ROOT)
+    status = ["git", "-C", str(ROOT), "status", "--porcelain", "--", "docker", "modeling", "scripts"]
+    differs = commit and not commit.endswith("-dirty") and Shell().capture(status, timeout_seconds=20)
+    return f"{commit}-dirty" if differs else commit
+
+
 def build_arguments(settings: Settings) -> dict[str, str]:
     """Return the Dockerfile's arguments."""
     repository, ref = settings.github_modeling_suite_repo, settings.github_modeling_suite_ref
     moves = bool(repository) and not re.fullmatch("[0-9a-f]{40}", ref)
     return {
         "BASE_IMAGE": settings.base_image,
-        "COMMIT": commit_of(ROOT),
+        "COMMIT": source_commit(),
         "VERSION": f"{datetime.now(UTC):%Y%m%d}",
         "WITH_PARQUET": "1" if settings.with_parquet else "0",
         "WITH_GCLOUD": "1" if settings.with_gcloud else "0",

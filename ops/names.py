@@ -81,6 +81,25 @@ def secret_name(text: str) -> str:
     return text
 
 
+def web_address(text: str) -> str:
+    if not re.fullmatch(r"(https://|http://(127\.0\.0\.1|localhost)\b)[^\s@?#,]+", text):
+        raise ValueError("an address such as https://github.com, without a name or token in it")
+    return text.rstrip("/")
+
+
+def image_reference(text: str) -> str:
+    """Return an image's name with its tag or digest, or a registry's host."""
+    if text and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/:-]*(@sha256:[0-9a-f]{64})?", text):
+        raise ValueError("an image such as python:3.11-slim, or a host such as europe-docker.pkg.dev")
+    return text
+
+
+def account(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9-]+(@[a-z0-9.-]+)?", text):
+        raise ValueError("a service account of the project, or a whole e-mail")
+    return text
+
+
 def masked(text: str) -> str:
     """Return a text without the tokens in it: one may have been pasted where its secret's name belongs."""
     return re.sub(r"(gh[a-z]_|github_pat_)\w+|(?<=//)[^/@]+(?=@)", "***", text)

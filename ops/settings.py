@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SECRETS = ("GITHUB_PAT",)  # not settings; masked wherever they turn up
 
 
+Image = Annotated[str, AfterValidator(names.image_reference)]
 Name = Annotated[str, AfterValidator(names.cloud_name)]
 
 
@@ -86,20 +87,24 @@ class Settings(BaseModel, frozen=True, validate_default=True):
     repo_name: Name = Field("epymodelingsuite-repo", description="the Artifact Registry repository")
     image_name: Name = Field("epymodelingsuite", description="the image in it")
     image_tag: Name = Field("latest", description="its tag besides the commit")
-    registry_host: str = Field("", description="another registry; without it REGION-docker.pkg.dev")
+    registry_host: Image = Field("", description="another registry; without it REGION-docker.pkg.dev")
     build_region: Annotated[str, AfterValidator(names.build_region)] = Field(
         "global", description="where Cloud Build runs: global, or a region"
     )
-    build_service_account: str = Field(
+    build_service_account: Annotated[str, AfterValidator(names.account)] = Field(
         "epymodelingsuite-build", description="as whom: an account of the project, or a whole e-mail"
     )
     with_parquet: bool = Field(False, description="Parquet tables in the images: true or false")
     with_gcloud: bool = Field(False, description="the gcloud CLI in the cloud image: true or false")
-    github_url: str = Field("https://github.com", description="GitHub, or a GitHub Enterprise server")
+    github_url: Annotated[str, AfterValidator(names.web_address)] = Field(
+        "https://github.com", description="GitHub, or a GitHub Enterprise server"
+    )
     github_pat_secret: Annotated[str, AfterValidator(names.secret_name)] = Field(
         "", description="the secret in Secret Manager with a token for private repositories"
     )
-    base_image: str = Field("python:3.11-slim", description="what the images are built on; a digest pins it")
+    base_image: Image = Field(
+        "python:3.11-slim", description="what the images are built on; a digest pins it"
+    )
     github_modeling_suite_repo: Annotated[str, AfterValidator(names.repository_name)] = Field(
         "", description="owner/name of an epymodelingsuite to install in the images"
     )

@@ -17,6 +17,15 @@ IDENTIFYING = ("EXP_ID", "RUN_ID", "TASK_INDEX")  # what a command is about, of 
 
 
 @dataclass(frozen=True)
+class Ended:
+    """How a program ended, and what it said on both of its outputs."""
+
+    exit_code: int
+    output: str
+    errors: str
+
+
+@dataclass(frozen=True)
 class Shell:
     """Starts programs with arguments as a list, so that nothing needs quoting."""
 
@@ -69,25 +78,20 @@ class Shell:
                 raise UserError(f"{argv[0]}: cannot be started ({error.strerror})") from None
             keep(process)
 
-    def read(
+    def attempt(
         self,
         argv: Sequence[str],
         variables: Mapping[str, str] | None = None,
         *,
         timeout_seconds: float,
-        echo: bool = True,
-    ) -> str:
-        """Return what a program prints; a failure becomes its own words and an exit code of 1.
+    ) -> Ended:
+        """Run a program to its end and return what it said.
 
         Raises
         ------
         UserError
-            It is not there, failed, or took too long.
+            It is not there, or took too long (exit code 75).
         """
-        if echo:
-            self.echo(argv, variables)
-        if self.dry_run:
-            return ""
         try:
             done = subprocess.run(
                 argv,
@@ -106,17 +110,39 @@ class Shell:
             raise UserError(
                 f"{shlex.join(argv[:4])} did not end in {timeout_seconds:.0f} s; try again", exit_code=75
             ) from None
-        if done.returncode:
-            raise UserError(f"{shlex.join(argv[:4])}: {_reason(done.stderr or done.stdout)}", exit_code=1)
-        return done.stdout
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def read(
+        self,
+        argv: Sequence[str],
+        variables: Mapping[str, str] | None = None,
+        *,
+        timeout_seconds: float,
+        echo: bool = True,
+    ) -> str:
+        """Return what a program prints; a failure becomes its own words and an exit code of 1.
+
+        Raises
+        ------
+        UserError
+            As attempt(); or it failed.
+        """
+        if echo:
+            self.echo(argv, variables)
+        if self.dry_run:
+            return ""
+        ended = self.attempt(argv, variables, timeout_seconds=timeout_seconds)
+        if ended.exit_code:
+            raise UserError(f"{shlex.join(argv[:4])}: {_reason(ended.errors or ended.output)}", exit_code=1)
+        return ended.output
 
     def capture(self, argv: Sequence[str], *, timeout_seconds: float) -> str:
         """Return what a program prints, or an empty string where it fails or is not there."""
         try:
-            done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout_seconds)
-        except (OSError, subprocess.TimeoutExpired):
+            ended = self.attempt(argv, timeout_seconds=timeout_seconds)
+        except UserError:
             return ""
-        return done.stdout.strip() if done.returncode == 0 else ""
+        return ended.output.strip() if ended.exit_code == 0 else ""
 
 
 def _reason(said: str) -> str:

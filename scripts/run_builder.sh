@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Stage A: fetches the forecasting repository in the cloud, then hands over to Python, which checks the settings
-# (exit code 2). The repository is on PYTHONPATH for custom code of an experiment.
+# Stage A: hands over to Python, which checks the settings (exit code 2). In the cloud it is the script that first
+# clones the forecasting repository; elsewhere that is a folder, on PYTHONPATH for custom code of an experiment.
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -8,9 +8,7 @@ here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 python="${PYTHON:-$(command -v python || echo python3)}"
 
 if [[ "${EXECUTION_MODE:-}" == [Cc][Ll][Oo][Uu][Dd] && -n "${GITHUB_FORECAST_REPO:-}" ]]; then
-  export FORECAST_REPO_DIR="${FORECAST_REPO_DIR:-${LOCAL_DATA_PATH:-local}/forecast}"
-  FORECAST_COMMIT="$("$python" -u "$here/fetch_forecast.py")"
-  export FORECAST_COMMIT
+  exec "$python" -u "$here/fetch_forecast.py"
 fi
 if [[ -n "${FORECAST_REPO_DIR:-}" ]]; then
   export PYTHONPATH="$FORECAST_REPO_DIR${PYTHONPATH:+:$PYTHONPATH}"

@@ -101,6 +101,8 @@ def registry(tmp_path_factory):
         docker("tag", "python:3.11-slim", f"{address}/python:3.11-slim")
         docker("push", "--quiet", f"{address}/python:3.11-slim")
         yield address
+        ours = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").splitlines()
+        docker("rmi", *(n for n in ours if n.startswith(f"{address}/") and "<none>" not in n))
     finally:
         process.kill()
         process.wait()
@@ -173,9 +175,15 @@ def test_a_build_is_made_tested_and_pushed_under_commit_and_tag(building, regist
 
 
 @pytest.mark.timeout(900)
-def test_build_status_shows_the_digest_of_what_was_built(building, registry):
+def test_a_build_begins_with_the_layers_of_the_newest_image_and_build_status_shows_its_digest(
+    building, registry
+):
     with one_build_at_a_time():
         assert building.invoke("build", "--wait").exit_code == 0
+        again = building.invoke("build", "--wait")
+
+    assert again.exit_code == 0, again.output
+    assert f"importing cache manifest from {name_of(registry, 'latest')}" in again.output
 
     status = building.invoke("build-status")
     ongoing = building.invoke("build-status", "--ongoing")
@@ -232,13 +240,11 @@ def name_of(registry: str, tag: str) -> str:
     return f"{registry}/{PROJECT}/epymodelingsuite-repo/epymodelingsuite:{tag}"
 
 
-def test_only_what_the_image_needs_is_uploaded(submitting):
-    secret = REPOSITORY / "scripts" / ".env.of-this-test"  # ignored by git, as an operator's own may be
-    secret.write_text("GITHUB_PAT=x\n")
-    try:
-        ended = submitting.invoke("build")
-    finally:
-        secret.unlink()
+def test_only_what_the_image_needs_is_uploaded(submitting, tmp_path):
+    copy_of_the_code(tmp_path / "code")
+    (tmp_path / "code" / "scripts" / ".env.prod").write_text("GITHUB_PAT=x\n")
+
+    ended = operator_at(submitting, tmp_path / "code").invoke("build")
 
     assert ended.exit_code == 0, ended.output
     source = submitting.build()["source"]["storageSource"]
@@ -328,6 +334,11 @@ def test_ongoing_builds_are_listed_and_ctrl_c_leaves_one_alone(submitting):
         (["build"], {"GITHUB_MODELING_SUITE_REF": "a,b"}, "a branch, a tag or a whole commit"),
         (["build"], {"GITHUB_MODELING_SUITE_REPO": "suite"}, "owner/name of a repository"),
         (["build"], {"GITHUB_PAT_SECRET": TOKEN}, "never the token itself"),
+        (["build"], {"GITHUB_URL": f"https://me:{TOKEN}@github.com"}, 'GITHUB_URL="https://***@github.com"'),
+        (["build"], {"BASE_IMAGE": "x,_NO_CACHE=true"}, "an image such as python:3.11-slim"),
+        (["build"], {"REGISTRY_HOST": "a b"}, "a host such as"),
+        (["build"], {"BUILD_SERVICE_ACCOUNT": "a,b"}, "a service account of the project"),
+        (["build"], {"BUCKET_NAME": "my-typo-bucket"}, "BUCKET_NAME=my-typo-bucket: there is no such bucket"),
         (["build-status"], {"PROJECT_ID": ""}, "PROJECT_ID: not set"),
         (["build-local"], {"PROJECT_ID": ""}, "PROJECT_ID: not set"),
         (["build-local"], {"DOCKER_HOST": "unix:///nowhere.sock"}, "no Docker engine answers"),
@@ -357,10 +368,54 @@ def test_a_refusal_of_cloud_build_is_one_line(submitting):
     assert "Traceback" not in ended.output
 
 
+def test_a_new_file_that_no_commit_has_makes_the_image_dirty(submitting, tmp_path):
+    code = tmp_path / "code"
+    copy_of_the_code(code)
+    commit_all(code, "all of it")
+    operator = operator_at(submitting, code)
+
+    assert operator.invoke("build").exit_code == 0
+    clean = submitting.build()["substitutions"]["_COMMIT"]
+    (code / "scripts" / "new.py").write_text("")
+    dirty = operator.invoke("build")
+
+    assert re.fullmatch("[0-9a-f]{40}", clean)
+    assert submitting.build()["substitutions"]["_COMMIT"] == f"{clean}-dirty"
+    assert "tagged -dirty" in dirty.output
+
+
+def test_following_a_build_survives_lost_answers_and_tells_of_a_log_that_may_not_be_read(submitting):
+    order_faults(
+        submitting.cloud,
+        {"method": "GET", "path": "/builds/", "status": 400, "message": "lost", "times": 2},
+        {"path": "entries:list", "status": 403, "message": "PERMISSION_DENIED"},
+    )
+    process = submitting.operator.start("build", "--wait")
+    wait_until(submitting.builds, 60)
+    time.sleep(17)
+    cancel = f"/v1/projects/{PROJECT}/locations/global/builds/{submitting.build()['id']}:cancel"
+    request("POST", submitting.cloud.apis + cancel, json={})
+
+    output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert output.count("you need roles/logging.viewer") == 1
+    assert output.strip().splitlines()[-1].endswith("ended as CANCELLED")
+
+
+def test_a_build_whose_state_cannot_be_asked_goes_on(submitting):
+    order_faults(submitting.cloud, {"method": "GET", "path": "/builds/", "status": 400, "message": "lost"})
+
+    ended = submitting.invoke("build", "--wait")
+
+    assert ended.exit_code == 1
+    assert "goes on; `invoke build-status` shows it" in ended.last_line
+
+
 def test_a_dry_run_submits_nothing_and_prints_a_command_that_works(submitting):
     ended = submitting.invoke("build", "--dry-run")
     nothing_yet = not submitting.builds()
-    [command] = [line.removeprefix("+ ") for line in ended.lines if line.startswith("+ ")]
+    [_, command] = [line.removeprefix("+ ") for line in ended.lines if line.startswith("+ ")]
 
     pasted = subprocess.run(
         ["bash", "-c", command], cwd=submitting.operator.folder, env=submitting.operator.environ, timeout=60
@@ -383,6 +438,14 @@ def private_suite(queue, tmp_path_factory):
         '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
         '[tool.setuptools]\npackages = ["epymodelingsuite"]\n'
     )
+    # code that runs while the suite is installed, and takes what it finds
+    (folder / "setup.py").write_text(
+        "import pathlib, setuptools\n"
+        "secret = pathlib.Path('/run/secrets/github_pat')\n"
+        "found = secret.read_text() if secret.exists() else 'no token'\n"
+        "pathlib.Path('epymodelingsuite/found.txt').write_text(found)\n"
+        "setuptools.setup(package_data={'epymodelingsuite': ['found.txt']})\n"
+    )
     commit_all(folder, "suite")
     offer_repository(queue, SUITE, folder, TOKEN)
     return f"{queue.apis}/git"
@@ -400,7 +463,7 @@ def build_with_suite(server: str, tag: str, secret: bool) -> subprocess.Complete
     words += ["--network", "host", *(["--secret", "id=github_pat,env=GITHUB_PAT"] if secret else [])]
     with one_build_at_a_time():
         return subprocess.run(
-            ["docker", "build", "-f", "docker/Dockerfile", "--target", "local", "-t", tag, *words, "."],
+            ["docker", "build", "-f", "docker/Dockerfile", "--target", "cloud", "-t", tag, *words, "."],
             cwd=REPOSITORY,
             env={**os.environ, "DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain", "GITHUB_PAT": TOKEN},
             stdin=subprocess.DEVNULL,
@@ -420,6 +483,12 @@ def test_a_private_suite_is_installed_and_its_token_is_nowhere_in_the_image(priv
     assert built.returncode == 0, built.stdout
     imports = "import epymodelingsuite; print(epymodelingsuite.HERE)"
     assert docker("run", "--rm", tag, "python", "-c", imports) == "True"
+    assert docker("run", "--rm", tag, "bash", "-c", "cat /opt/venv/lib/*/site-packages/epym*/found.txt") == (
+        "no token"
+    )
+    locked = (REPOSITORY / "docker" / "requirements.txt").read_text()
+    numpy = docker("run", "--rm", tag, "python", "-c", "import numpy; print(numpy.__version__)")
+    assert f"numpy=={numpy} " in locked
     assert len(docker("run", "--rm", tag, "cat", "/opt/modeling_suite_commit")) == 40
     docker("save", "--output", str(tmp_path / "image.tar"), tag)
     history = docker("history", "--no-trunc", tag) + docker("image", "inspect", tag)

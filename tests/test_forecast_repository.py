@@ -175,7 +175,7 @@ def watch_processes(seen: list[bytes], done: threading.Event) -> None:
                 try:
                     command = (folder / "cmdline").read_bytes()
                     seen.append(command)
-                    if command.startswith(b"git\0"):
+                    if b"git" in command:  # and all that it starts
                         seen.append((folder / "environ").read_bytes())
                 except OSError:  # it has ended
                     continue
@@ -226,7 +226,7 @@ def test_a_public_repository_needs_no_token(run, origin):
         (TOKEN, {"FORECAST_REPO_REF": "no-such"}, 2, 'no branch, tag or whole commit "no-such"'),
         (TOKEN, {"FORECAST_REPO_REF": "0" * 40}, 2, "no branch, tag or whole commit"),
         (TOKEN, {"GITHUB_URL": "http://127.0.0.1:9"}, 75, "the server does not answer"),
-        (TOKEN, {"GITHUB_URL": "http://no-such-host.invalid"}, 75, "the server does not answer"),
+        (TOKEN, {"GITHUB_URL": "https://no-such-host.invalid"}, 75, "the server does not answer"),
         ("", {}, 2, "there is no such repository, or it is private"),
         (TOKEN, {"GITHUB_FORECAST_REPO": "flu"}, 2, "owner/name of a repository"),
         (TOKEN, {"GITHUB_FORECAST_REPO": f"https://{TOKEN}@github.com/a/b"}, 2, "//***@github.com/a/b"),
@@ -238,6 +238,10 @@ def test_a_public_repository_needs_no_token(run, origin):
             "check GITHUB_PAT_SECRET, or: gcloud secrets create",
         ),
         ("two words", {}, 2, "holds no token"),
+        (TOKEN, {"GITHUB_PAT_SECRET": TOKEN}, 2, 'GITHUB_PAT_SECRET="***"'),
+        (TOKEN, {"GITHUB_FORECAST_REPO": f"{TOKEN}@github.com/a/b"}, 2, 'GITHUB_FORECAST_REPO="***@github'),
+        (TOKEN, {"GITHUB_URL": "http://git.example.org"}, 2, "an address such as https://github.com"),
+        (TOKEN, {"GITHUB_URL": f"https://me:{TOKEN}@github.com"}, 2, 'GITHUB_URL="https://***@github.com"'),
     ],
 )
 def test_what_is_wrong_is_one_line(run, token, variables, code, said):
@@ -372,13 +376,125 @@ def test_packing_is_the_same_bytes_for_the_same_files_and_leaves_secrets_out(tmp
         assert not [n for n in tar.getnames() if n.startswith((".env", ".git"))]
 
 
-def test_a_link_out_of_the_repository_is_refused(run, origin):
+@pytest.mark.parametrize("kind", ["outside", "absolute", "loop"])
+def test_a_link_that_leads_nowhere_elsewhere_is_refused(tmp_path, kind):
     from pipeline.failures import UserError
     from pipeline.forecast_pack import pack
 
-    folder = run.folder / "with-link"
+    folder = tmp_path / "with-link"
     write_repository(folder, sampled())
-    (folder / "data" / "outside").symlink_to("/etc/passwd")
+    target = {"outside": "../../x", "absolute": folder / "data", "loop": "link"}[kind]
+    (folder / "data" / "link").symlink_to(target)
 
     with pytest.raises(UserError, match="leads out of the repository"):
-        pack(folder, run.folder / "x.tar.gz")
+        pack(folder, tmp_path / "x.tar.gz")
+
+
+@pytest.mark.parametrize(("name", "link"), [("../out", ""), ("/out", ""), ("in", "../out"), ("in", "/out")])
+def test_an_archive_that_writes_outside_its_folder_is_refused(run, name, link):
+    archive = run.folder / "evil.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        entry = tarfile.TarInfo(name)
+        if link:
+            entry.type, entry.linkname = tarfile.SYMTYPE, link
+        tar.addfile(entry, BytesIO(b""))
+    place = f"{run.cloud.storage}/upload/storage/v1/b/{run.bucket}/o?uploadType=media"
+    quoted = requests.utils.quote(f"{PREFIX}builder-artifacts/forecast.tar.gz", safe="")
+    requests.post(f"{place}&name={quoted}", data=archive.read_bytes(), timeout=10).raise_for_status()
+
+    ended = run.stage("builder", GITHUB_FORECAST_REPO="")
+
+    assert ended.exit_code == 2
+    assert "cannot be unpacked" in message_of(ended)
+
+
+def test_a_checkout_of_somebody_is_not_replaced_by_a_clone(run):
+    own = run.folder / "own"
+    write_repository(own, sampled())
+    (own / "notes.txt").write_text("not committed")
+
+    ended = run.stage("builder", GITHUB_PAT_SECRET=add_secret(run.cloud, TOKEN), FORECAST_REPO_DIR=str(own))
+
+    assert ended.exit_code == 2
+    assert "it is left alone" in message_of(ended)
+    assert (own / "notes.txt").read_text() == "not committed"
+
+
+def test_a_clone_is_replaced_by_the_next_one(run):
+    secret = add_secret(run.cloud, TOKEN)
+    first = run.stage("builder", GITHUB_PAT_SECRET=secret, FORECAST_REPO_REF="empty")
+
+    again = run.stage("builder", GITHUB_PAT_SECRET=secret, FORECAST_REPO_REF="main")
+
+    assert first.exit_code == 2
+    assert again.exit_code == 0, again.output
+
+
+def test_stopping_while_git_fetches_leaves_nothing(run):
+    secret = add_secret(run.cloud, TOKEN)
+    order_faults(run.cloud, {"path": "git-upload-pack", "latency_seconds": 20})
+    process = subprocess.Popen(
+        ["bash", str(REPOSITORY / "scripts" / "run_builder.sh")],
+        cwd=run.folder,
+        env=run.environment(GITHUB_PAT_SECRET=secret, TMPDIR=str(run.folder)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    until = time.monotonic() + 20
+    while not list(run.folder.glob("git-*/token")):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    time.sleep(0.5)
+
+    process.terminate()
+    output, _ = process.communicate(timeout=10)
+
+    assert process.returncode == 130, output
+    assert not list(run.folder.glob("git-*"))
+    assert not list((run.folder / "data").glob(".clone-*"))
+
+
+def test_submodules_and_large_files_that_are_not_fetched_are_told(run, origin):
+    git(origin, "checkout", "-q", "-b", "more")
+    (origin / ".gitmodules").write_text('[submodule "x"]\n\tpath = x\n\turl = https://example.org/x\n')
+    (origin / ".gitattributes").write_text("*.bin filter=lfs\n")
+    commit_all(origin, "more")
+    git(origin, "checkout", "-q", "main")
+
+    ended = run.stage("builder", GITHUB_PAT_SECRET=add_secret(run.cloud, TOKEN), FORECAST_REPO_REF="more")
+
+    assert ended.exit_code == 0, ended.output
+    assert "has submodules" in ended.output
+    assert "uses Git LFS" in ended.output
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("fatal: unable to access 'ADDRESS/': SSL certificate problem: unable to get local issuer", 2),
+        ("fatal: unable to access 'ADDRESS/': server certificate verification failed", 2),
+        ("fatal: write error: No space left on device\nfatal: early EOF", 2),
+        ("fatal: unable to access 'ADDRESS/': GnuTLS, handshake failed: Error in the pull function", 75),
+        ("fetch-pack: unexpected disconnect while reading sideband packet", 75),
+        ("fatal: unable to access 'ADDRESS/': Could not resolve host: github.com", 75),
+        ("error: RPC failed; HTTP 502 curl 22 The requested URL returned error: 502", 75),
+        ("fatal: something never heard of at ADDRESS", 2),
+    ],
+)
+def test_what_git_says_is_told_apart(run, said, code):
+    """A stand-in for git says what a real one was seen to say; the repository's own name plays no part."""
+    programs = run.folder / "bin"
+    programs.mkdir()
+    words = said.replace("ADDRESS", "https://github.com/my-lab/ssl-timeout-models.git")
+    (programs / "git").write_text(f"#!/bin/sh\nprintf '%s\\n' \"{words}\" >&2\nexit 128\n")
+    (programs / "git").chmod(0o755)
+
+    ended = run.stage(
+        "builder",
+        PATH=f"{programs}:{os.environ['PATH']}",
+        GITHUB_URL="https://github.com",
+        GITHUB_FORECAST_REPO="my-lab/ssl-timeout-models",
+    )
+
+    assert ended.exit_code == code, ended.output

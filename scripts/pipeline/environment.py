@@ -17,6 +17,8 @@ PENDING_FILE = re.compile(r"pending-[0-9a-f]{8}\.txt")
 REPOSITORY = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
 REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+#@-]*")
 SECRET = re.compile(r"(projects/[^/]+/secrets/)?[A-Za-z0-9_-]{1,255}(/versions/[0-9]+|/versions/latest)?")
+# what looks like a token of GitHub, or stands where one does in an address: pasted into the wrong place
+TOKEN = re.compile(r"(gh[a-z]_|github_pat_)\w+|(?<=//)[^/@\s]+(?=@)")
 GITHUB = "https://github.com"
 SUITES = ("built-in", "epymodelingsuite")
 _REQUIRED = object()
@@ -162,8 +164,7 @@ class _Reader:
         try:
             return parse(text)
         except ValueError as error:
-            shown = re.sub(r"//[^/@]*@", "//***@", text)  # somebody's token, in an address
-            self.mistakes.append(f'{name}="{shown}": {error}')
+            self.mistakes.append(f'{name}="{TOKEN.sub("***", text)}": {error}')
             return default
 
 
@@ -217,14 +218,14 @@ def _ref(text: str) -> str:
 
 
 def _web_address(text: str) -> str:
-    if not re.fullmatch(r"https?://[^\s@?#]+", text):
+    if not re.fullmatch(r"(https://|http://(127\.0\.0\.1|localhost)\b)[^\s@?#]+", text):
         raise ValueError("an address such as https://github.com, without a name or token in it")
     return text.rstrip("/")
 
 
 def _secret(text: str) -> str:
-    if not SECRET.fullmatch(text):
-        raise ValueError("a secret's name, such as github-pat, or projects/P/secrets/NAME")
+    if not SECRET.fullmatch(text) or TOKEN.search(text):
+        raise ValueError("a secret's name, such as github-pat, or projects/P/secrets/NAME; never the token")
     return text
 
 

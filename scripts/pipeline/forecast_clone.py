@@ -4,6 +4,7 @@ A token goes to git through an askpass helper that reads it from a file only we 
 address, argument, environment or .git/config, and gone with the temporary folder.
 """
 
+import logging
 import os
 import re
 import shutil
@@ -14,6 +15,8 @@ from urllib.parse import urlsplit
 
 from modeling.failures import TemporaryFault, UserError
 from pipeline.environment import StageContext
+
+log = logging.getLogger("pipeline")
 
 MOST_SECONDS = 1800
 _SLOW = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60")  # bytes a second, seconds
@@ -29,13 +32,15 @@ esac
 
 # what git says, in the order it is looked for
 _NO_REF = r"couldn't find remote ref|not our ref|unadvertised object|invalid refspec"
-_REFUSED = r"authentication failed|could not read (username|password)|invalid username or|error: 40[13]"
 _NO_REPOSITORY = r"repository .*not found|error: 404"
+_REFUSED = r"authentication failed|could not read (username|password)|invalid username or|error: 40[13]"
+_LASTING = r"certificate|no space left|permission denied|disk quota"
 _PASSING = (
     r"could not resolve|couldn't resolve|failed to connect|couldn't connect|timed out|too slow|timeout"
     r"|early eof|transfer closed|rpc failed|hung up|recv failure|send failure|connection (was )?reset"
-    r"|empty reply|error: (429|5\d\d)|gnutls|ssl"
+    r"|unexpected disconnect|empty reply|error: (429|5\d\d)|(tls|ssl).*(handshake|connect|terminated|eof)"
 )
+_MARK = "epymodelingsuite-clone"  # in .git of what was cloned here, and may be replaced
 
 
 def clone(context: StageContext, token: str) -> str:
@@ -49,30 +54,58 @@ def clone(context: StageContext, token: str) -> str:
         The server does not answer.
     """
     target = context.forecast_repo_dir
+    _refuse_somebody_elses(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".clone-", dir=target.parent) as folder:
-            git = _Git(context, Path(folder), token)
+        with (
+            tempfile.TemporaryDirectory(prefix="git-") as private,
+            tempfile.TemporaryDirectory(prefix=".clone-", dir=target.parent) as folder,
+        ):
+            work = Path(folder) / "work"
+            work.mkdir()
+            git = _Git(context, Path(private), work, token)
             git("init", "--quiet")
             git("fetch", "--quiet", "--depth", "1", "--no-tags", git.address, context.forecast_ref)
             git("checkout", "--quiet", "--detach", "FETCH_HEAD")
             commit = git("rev-parse", "HEAD").strip()
-            shutil.rmtree(target, ignore_errors=True)  # an earlier try's
-            git.work.rename(target)
+            (work / ".git" / _MARK).touch()
+            if target.is_dir():
+                shutil.rmtree(target)  # an earlier try's, or empty
+            work.rename(target)
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error.strerror}); check FORECAST_REPO_DIR") from None
+    _warn_of_what_is_not_fetched(target)
     return commit
+
+
+def _refuse_somebody_elses(target: Path) -> None:
+    """Refuse to replace a folder that was not cloned here: it may hold what nobody has committed."""
+    is_ours = (target / ".git" / _MARK).is_file()
+    if target.exists() and not is_ours and not (target.is_dir() and not any(target.iterdir())):
+        raise UserError(
+            f"{target}: there already, and not a clone of ours; it is left alone. Name another "
+            "FORECAST_REPO_DIR, or leave GITHUB_FORECAST_REPO out to use it as it is"
+        )
+
+
+def _warn_of_what_is_not_fetched(folder: Path) -> None:
+    if (folder / ".gitmodules").is_file():
+        log.warning(
+            "the forecasting repository has submodules, which are not fetched: their folders are empty"
+        )
+    attributes = folder / ".gitattributes"
+    if attributes.is_file() and "filter=lfs" in attributes.read_text(errors="replace"):
+        log.warning("the forecasting repository uses Git LFS; its large files are not fetched")
 
 
 class _Git:
     """Git with an environment of its own: no prompt, nobody's settings, messages in English."""
 
-    def __init__(self, context: StageContext, folder: Path, token: str):
+    def __init__(self, context: StageContext, folder: Path, work: Path, token: str):
         self.repository, self.ref, self.has_token = context.forecast_repo, context.forecast_ref, bool(token)
         self.secret = context.pat_secret
         self.address = f"{context.github_url}/{context.forecast_repo}.git"
-        self.work = folder / "work"
-        self.work.mkdir()
+        self.work = work
         self.environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(folder),
@@ -111,7 +144,7 @@ class _Git:
         lines = [line for line in said.strip().splitlines() if line.strip()] or ["it said nothing"]
         reason = next((line for line in lines if re.search(r"fatal: |error: ", line)), lines[-1])
         reason = re.sub(r"^(fatal|error): ", "", reason.strip())
-        heard = " ".join(lines).lower()
+        heard = " ".join(lines).replace(self.address, "").replace(self.repository, "").lower()
         if re.search(_NO_REF, heard):
             return UserError(
                 f'{self.repository} has no branch, tag or whole commit "{self.ref}"; check FORECAST_REPO_REF'
@@ -129,7 +162,7 @@ class _Git:
                 f"{self.address}: there is no such repository, or it is private; check GITHUB_FORECAST_REPO, "
                 "or name the secret of a token in GITHUB_PAT_SECRET"
             )
-        if re.search(_PASSING, heard):
+        if re.search(_PASSING, heard) and not re.search(_LASTING, heard):
             return TemporaryFault(f"{self.address}: the server does not answer ({reason}); try again")
         return UserError(f"{self.address}: cannot be fetched ({reason})")
 

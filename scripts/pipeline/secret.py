@@ -50,7 +50,11 @@ def read_secret(secret: str, project: str) -> str:
             f"{shown}: access denied ({error.message}); the account needs "
             "roles/secretmanager.secretAccessor on it"
         ) from None
-    except (api.TooManyRequests, api.ServerError, api.RetryError, GoogleAuthError) as error:
+    except GoogleAuthError as error:
+        if not error.retryable:
+            raise UserError(f"{shown}: no valid Google Cloud credentials ({error})") from None
+        raise TemporaryFault(f"{shown}: Secret Manager does not answer ({error}); try again") from None
+    except (api.TooManyRequests, api.ServerError, api.RetryError) as error:
         raise TemporaryFault(f"{shown}: Secret Manager does not answer ({error}); try again") from None
     except api.GoogleAPICallError as error:
         raise UserError(f"{shown}: Secret Manager refused the request ({error.message})") from None
