@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from localcloud.cloud import start_cloud
+from localcloud.workflows.clock import Clock
 
 PARENT_POLL_SECONDS = 0.2
 
@@ -33,7 +34,9 @@ def main() -> int:
         except BlockingIOError:
             print(f"localcloud: {arguments.state} is in use by another one", file=sys.stderr)
             return 2
-        with start_cloud(arguments.state, arguments.storage_port, arguments.apis_port) as addresses:
+        with start_cloud(
+            arguments.state, arguments.storage_port, arguments.apis_port, arguments.clock_speed
+        ) as addresses:
             print(json.dumps(addresses), flush=True)
             # What storage has answered is on disk, a stop is as good as a crash.
             stop.wait()
@@ -51,6 +54,13 @@ def _stop_with_parent(parent: int, stop: threading.Event) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _speed(text: str) -> float:
+    try:
+        return Clock(float(text)).speed
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m localcloud", description=__doc__)
     parser.add_argument(
@@ -58,6 +68,13 @@ def _parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--storage-port", type=int, default=0, help="of storage; 0 takes a free one")
     parser.add_argument("--apis-port", type=int, default=0, help="of all other services; 0 takes a free one")
+    parser.add_argument(
+        "--clock-speed",
+        type=_speed,
+        default=1.0,
+        metavar="N",
+        help="how much faster time goes inside of workflows: 60 makes a minute's sleep take a second",
+    )
     parser.add_argument(
         "--with-parent", type=int, metavar="PID", help="stop when this parent process is gone"
     )
