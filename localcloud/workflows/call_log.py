@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from localcloud.logs import LogService
@@ -39,7 +39,6 @@ class CallLog:
     revision_id: str = ""
     execution_id: str = ""
     level: str = "LOG_NONE"
-    labels: dict[str, str] = field(default_factory=dict)
 
     def write(self, payload: Any, severity: str, log: str = SYS_LOG) -> None:
         """Write text as it is, and a map by its keys."""
@@ -58,7 +57,7 @@ class CallLog:
                         "revision_id": self.revision_id,
                     },
                 },
-                "labels": {**self.labels, "workflows.googleapis.com/execution_id": self.execution_id},
+                "labels": {"workflows.googleapis.com/execution_id": self.execution_id},
                 "severity": severity,
                 "jsonPayload" if is_map else "textPayload": payload,
             }

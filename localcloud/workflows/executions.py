@@ -35,7 +35,7 @@ from localcloud.workflows.run import Run
 MAX_RUNNING = 300  # threads; the service itself runs 10,000 at once, the others wait as QUEUED
 MAX_FINISHED = 3000  # the service keeps them for 90 days
 MAX_HISTORIES = 100  # of finished executions
-RECURSION_LIMIT = 10_000  # of Python: calls 20 deep, each inside of deeply nested steps
+RECURSION_LIMIT = 3000  # of Python: calls 20 deep, each inside of deeply nested steps
 
 FINISHED = ("SUCCEEDED", "FAILED", "CANCELLED")
 
@@ -203,6 +203,8 @@ class Executions:
             state = "CANCELLED"
         except WorkflowError as raised:
             state, failed = "FAILED", raised
+        except RecursionError:
+            state, failed = "FAILED", error("RecursionError", "steps or values are nested too deeply")
         except Exception as fault:  # of the emulator, not of the workflow
             traceback.print_exc()
             state, failed = "FAILED", error("SystemError", f"localcloud failed, see its stderr: {fault!r}")
@@ -247,7 +249,6 @@ class Executions:
                 revision.revision_id,
                 execution.execution_id,
                 execution.call_log_level,
-                execution.labels,
             ),
             f"{self._hosts.get(CALLBACK_HOST, '')}/v1/{execution.name}/callbacks",
             self._on_step,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from localcloud.workflows.errors import error, http_error
+from localcloud.workflows.hosts import STORAGE_HOST
 from localcloud.workflows.http_client import Reply
 from localcloud.workflows.limits import HTTP_TIMEOUT_SECONDS
 from localcloud.workflows.values import is_number, to_text, type_name
@@ -48,6 +49,7 @@ def request(
     content = _encoded(body, sent)
     if auth is not None:
         sent["Authorization"] = f"Bearer {_token(auth)}"
+    _refuse_anonymous_storage(url, sent)
     reply = strand.run.http.send(method, with_query(url, query or {}), sent, content, timeout_seconds)
     strand.check_stopped()
     answer = {"code": reply.code, "headers": reply.headers, "body": _decoded(reply)}
@@ -67,6 +69,14 @@ def with_query(url: str, query: dict[str, Any]) -> str:
     if not pairs:
         return url
     return f"{url}{'&' if '?' in url else '?'}{urlencode(pairs)}"
+
+
+def _refuse_anonymous_storage(url: str, headers: dict[str, str]) -> None:
+    """The emulated storage takes anonymous clients, for the real ones of the tests are; a bucket does not."""
+    is_anonymous = all(name.lower() != "authorization" for name in headers)
+    if is_anonymous and urlsplit(url).hostname == STORAGE_HOST:
+        message = "Anonymous caller does not have storage access to the bucket."
+        raise http_error(401, {}, {"error": {"code": 401, "message": message}})
 
 
 def _token(auth: Any) -> str:
@@ -91,9 +101,12 @@ def _encoded(body: Any, headers: dict[str, str]) -> bytes | None:
 
 def json_bytes(value: Any) -> bytes:
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_not_json).encode()
-    except UnicodeEncodeError:
-        raise error("ValueError", "text with half a character cannot be encoded") from None
+        text = json.dumps(
+            value, ensure_ascii=False, separators=(",", ":"), default=_not_json, allow_nan=False
+        )
+        return text.encode()
+    except ValueError as wrong:  # half a character, or what is no number
+        raise error("ValueError", f"cannot be encoded as JSON: {wrong}") from None
 
 
 def _not_json(value: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from localcloud.workflows.blocks import Block
@@ -43,11 +44,10 @@ class Parallel:
         group.raise_errors()
 
     def _work(self, strand: Strand) -> Iterator[Work]:
-        for name, block in self.branches:
-            yield name, lambda branch, block=block: branch.run_block(block)
-        if self.loop:
-            for index, value in self.loop.each(strand):
-                yield str(index), lambda branch, i=index, v=value: self.loop.run_one(branch, i, v)
+        if self.loop is None:
+            return ((name, partial(_run_block, block)) for name, block in self.branches)
+        turns = self.loop.each(strand)
+        return ((str(index), partial(_run_turn, self.loop, index, value)) for index, value in turns)
 
     def _width(self, strand: Strand) -> int:
         if self.concurrency_limit is None:
@@ -56,6 +56,14 @@ class Parallel:
         if not is_integer(limit) or limit < 1:
             raise error("ValueError", "concurrency_limit is an integer of at least 1")
         return min(limit, CONCURRENT_BRANCHES)
+
+
+def _run_block(block: Block, branch: Strand) -> None:
+    branch.run_block(block)
+
+
+def _run_turn(loop: Loop, index: int, value: Any, branch: Strand) -> None:
+    loop.run_one(branch, index, value)
 
 
 class Group:
@@ -69,13 +77,8 @@ class Group:
         self.is_stopped = False
 
     def run(self, work: Iterator[Work], width: int) -> None:
-        """Do all the work, on as many threads as there may be and as there is work for."""
-        waiting = list(work)
-        waiting.reverse()
-        threads = [
-            threading.Thread(target=self._take_work, args=(waiting,), daemon=True)
-            for _ in range(min(width, len(waiting)))
-        ]
+        """Do all the work on as many threads as there may be; each takes the next when it is done."""
+        threads = [threading.Thread(target=self._take_work, args=(work,), daemon=True) for _ in range(width)]
         # A strand that waits for its branches takes no place, or nested ones could wait for ever.
         with self._strand.run.places.given_back(self._strand.parallel_depth > 0):
             for thread in threads:
@@ -96,13 +99,13 @@ class Group:
                 truncated=len(branches) >= BRANCH_ERRORS,
             )
 
-    def _take_work(self, waiting: list[Work]) -> None:
+    def _take_work(self, work: Iterator[Work]) -> None:
         while not self.is_stopped:
-            try:
-                name, do = waiting.pop()
-            except IndexError:
-                return
             with self._strand.run.places.taken():
+                with self._lock:
+                    name, do = next(work, ("", None))
+                if do is None:
+                    return
                 if not self.is_stopped:
                     self._do(name, do)
 

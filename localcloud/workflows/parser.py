@@ -9,7 +9,7 @@ either.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import contextmanager
 
 import yaml
@@ -184,7 +184,10 @@ class _Parser:
         found = {each: value for each, _, value in pairs(node, f"a condition of {what}")}
         if "condition" not in found:
             raise SourceError(f"{what} has a case without a condition", node)
-        condition = self._template(found.pop("condition"))
+        node_of_condition = found.pop("condition")
+        condition = self._template(node_of_condition)
+        if isinstance(condition, Constant) and not isinstance(condition.value, bool):
+            raise SourceError(f"a condition of {what} is no boolean; is it in ${{}}?", node_of_condition)
         if not found:
             return actions.Case(condition, actions.Nothing(), None)
         return actions.Case(condition, *self._action(found, f"a condition of {what}", node))
@@ -257,7 +260,22 @@ class _Parser:
             )
             if isinstance(found.get("backoff"), yaml.MappingNode):
                 _keys(found["backoff"], "backoff", {"initial_delay", "max_delay", "multiplier"})
-        return self._template(node)
+            self._check_policy(self._template(found["predicate"]), library.FUNCTIONS, found["predicate"])
+            return self._template(node)
+        policy = self._template(node)
+        self._check_policy(policy, library.CONSTANTS, node)
+        return policy
+
+    def _check_policy(self, policy: Expression, known: Collection[str], node: yaml.Node) -> None:
+        """Refuse a function or policy that is not there: otherwise only the first error would tell."""
+        if isinstance(policy, Constant):
+            raise SourceError("a retry takes a policy or predicate in ${}", node)
+        name = policy.name if isinstance(policy, Name) else getattr(policy, "dotted", "")
+        is_of_library = name.partition(".")[0] in ("http", "retry")
+        if is_of_library and name not in known:
+            raise SourceError(f"unknown {name}; known: {', '.join(sorted(_of_retries(known)))}", node)
+        if isinstance(policy, Name) and known is library.FUNCTIONS:
+            self._calls.append((name, None, node))
 
     def _except(self, node: yaml.Node, what: str) -> Except:
         body = {each: value for each, _, value in pairs(node, f"except of {what}")}
@@ -372,6 +390,10 @@ def _keys(node: yaml.Node, what: str, known: set[str], required: set[str] = froz
     if missing := required - found.keys():
         raise SourceError(f"{what} has no {sorted(missing)[0]}", node)
     return found
+
+
+def _of_retries(known: Collection[str]) -> list[str]:
+    return [name for name in known if "retry" in name]
 
 
 def _text(node: yaml.Node, what: str) -> str:

@@ -9,29 +9,18 @@ from pathlib import Path
 import pytest
 
 from localcloud.messages import Headers, Request
-from localcloud.workflows.call_log import CallLog
-from localcloud.workflows.clock import Clock
 from localcloud.workflows.errors import WorkflowError
-from localcloud.workflows.hosts import API_HOSTS, STORAGE_HOST
-from localcloud.workflows.http_client import HttpClient
-from localcloud.workflows.parser import parse_workflow
-from localcloud.workflows.run import Run
 from localcloud.workflows.source import SourceError
 from tests.conformance.workflow_server import workflow_server
+from tests.localcloud.workflow_runs import result_of, run_of
 
 CASES = json.loads((Path(__file__).parents[1] / "conformance" / "workflows.json").read_text())
-ENVIRONMENT = {"GOOGLE_CLOUD_PROJECT_ID": "p", "GOOGLE_CLOUD_LOCATION": "us-central1"}
 
 
 @pytest.fixture(scope="module")
 def base():
     with workflow_server() as url:
         yield url
-
-
-def run_of(source, base):
-    hosts = {STORAGE_HOST: base, **dict.fromkeys(API_HOSTS, base)}
-    return Run("e", parse_workflow(source), ENVIRONMENT, Clock(100), HttpClient(hosts), CallLog())
 
 
 def call_back_when_awaited(run):
@@ -50,10 +39,10 @@ def test_workflow(case, base):
     argument = json.loads(json.dumps(case["args"]).replace("@BASE@", base))
     if "raises" in case:
         with pytest.raises((WorkflowError, SourceError)) as raised:
-            run_of(case["workflow"], base).start(argument)
+            result_of(case["workflow"], argument, address=base)
         assert case["raises"] in str(raised.value)
         return
-    run = run_of(case["workflow"], base)
+    run = run_of(case["workflow"], base, clock_speed=100)
     if "await_callback" in case["workflow"]:
         threading.Thread(target=call_back_when_awaited, args=(run,), daemon=True).start()
 

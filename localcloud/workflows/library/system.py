@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from localcloud import times
 from localcloud.workflows.errors import error
+from localcloud.workflows.http_calls import json_bytes
 from localcloud.workflows.library.function import Library
 from localcloud.workflows.limits import CALLBACK_TIMEOUT_SECONDS
-from localcloud.workflows.values import to_text, type_name
+from localcloud.workflows.values import to_text
 
 if TYPE_CHECKING:
     from localcloud.workflows.strand import Strand
@@ -61,8 +62,7 @@ def log(
     if len(given) != 1:
         raise error("ValueError", "sys.log takes one of data, text and json")
     payload = given[0]
-    if isinstance(payload, bytes):
-        raise error("TypeError", f"sys.log writes no {type_name(payload)}")
+    json_bytes(payload)  # which tells what a log cannot hold
     if isinstance(payload, list):
         payload = {"message": payload}
     strand.run.call_log.write(payload if isinstance(payload, dict) else to_text(payload), severity)
