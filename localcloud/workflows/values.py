@@ -20,6 +20,7 @@ _TYPE_NAMES = {
     dict: "map",
 }
 _NUMBER_BYTES = 8
+_MARKS_BYTES = 3  # two quotes or brackets and a comma, or the quotes of a key and a colon
 INTEGERS = range(-(2**63), 2**63)
 
 
@@ -69,16 +70,15 @@ def size_of(value: Any) -> int:
     total, left = 0, [value]
     while left:
         each = left.pop()
-        total += 2  # quotes or brackets, a comma
         if isinstance(each, str):
-            size = text_bytes(checked(each))
-            total += size
+            total += text_bytes(checked(each)) + _MARKS_BYTES
         elif isinstance(each, bytes):
-            total += len(each)
+            total += len(each) + _MARKS_BYTES
         elif isinstance(each, list):
+            total += _MARKS_BYTES
             left += each
         elif isinstance(each, dict):
-            total += sum(map(len, each))
+            total += sum(map(len, each)) + _MARKS_BYTES * (len(each) + 1)
             left += each.values()
         else:
             total += _NUMBER_BYTES
