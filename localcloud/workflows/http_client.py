@@ -7,7 +7,7 @@ import select
 import threading
 from collections import defaultdict
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, IncompleteRead
 from urllib.parse import quote, urlsplit
 
 from localcloud.workflows.errors import error, limit_error
@@ -57,14 +57,15 @@ class HttpClient:
             connection.request(method, target, body, headers)
             answer = connection.getresponse()
             content = answer.read(RESPONSE_BYTES + 1)
-            is_whole = answer.isclosed() or not answer.read(1)
+            if answer.length and len(content) <= RESPONSE_BYTES:
+                raise IncompleteRead(content, answer.length)
         except TimeoutError:
             connection.close()
             raise error("TimeoutError", f"no answer of {url} within {timeout_seconds} s") from None
         except (OSError, HTTPException, ValueError) as broken:
             connection.close()
             raise error("ConnectionError", f"the connection to {url} broke: {broken!r}") from broken
-        if is_whole and not answer.will_close:
+        if answer.isclosed() and not answer.will_close:
             self._keep(address, connection)
         else:
             connection.close()

@@ -77,14 +77,18 @@ class Group:
         self.is_stopped = False
 
     def run(self, work: Iterator[Work], width: int) -> None:
-        """Do all the work on as many threads as there may be; each takes the next when it is done."""
-        threads = [threading.Thread(target=self._take_work, args=(work,), daemon=True) for _ in range(width)]
+        """Do all the work, `width` parts of it at a time, each on a thread of its own."""
+        room = threading.Semaphore(width)
         # A strand that waits for its branches takes no place, or nested ones could wait for ever.
         with self._strand.run.places.given_back(self._strand.parallel_depth > 0):
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            for part in work:
+                room.acquire()
+                if self.is_stopped or self._strand.is_stopped:
+                    room.release()
+                    break
+                threading.Thread(target=self._do, args=(*part, room), daemon=True).start()
+            for _ in range(width):
+                room.acquire()  # once all have left
 
     def raise_errors(self) -> None:
         if self._fatal:
@@ -99,28 +103,20 @@ class Group:
                 truncated=len(branches) >= BRANCH_ERRORS,
             )
 
-    def _take_work(self, work: Iterator[Work]) -> None:
-        while not self.is_stopped:
-            with self._strand.run.places.taken():
-                with self._lock:
-                    name, do = next(work, ("", None))
-                if do is None:
-                    return
-                if not self.is_stopped:
-                    self._do(name, do)
-
-    def _do(self, name: str, do: Callable[[Strand], Any]) -> None:
-        branch = self._strand.branch(self, self._shared)
-        try:
-            do(branch)
-        except Stopped:
-            pass
-        except WorkflowError as failed:
-            self._note(name, failed)
-        except BaseException as fault:  # of ours: told where the parallel step ends
-            self._stop(fault)
-        finally:
-            branch.end()
+    def _do(self, name: str, do: Callable[[Strand], Any], room: threading.Semaphore) -> None:
+        with self._strand.run.places.taken():
+            branch = self._strand.branch(self, self._shared)
+            try:
+                do(branch)
+            except Stopped:
+                pass
+            except WorkflowError as failed:
+                self._note(name, failed)
+            except BaseException as fault:  # of ours: told where the parallel step ends
+                self._stop(fault)
+            finally:
+                branch.end()
+                room.release()
 
     def _note(self, name: str, failed: WorkflowError) -> None:
         if not failed.is_catchable:

@@ -1,16 +1,13 @@
 """From a source to a program; what is wrong with it is found here, when it is deployed, with its line.
 
 https://cloud.google.com/workflows/docs/reference/syntax. Undefined variables are found when a step is run;
-whether the service finds them at deployment could not be checked, nor how far out `next` may lead: here it
-leads to any step around it, but not out of a branch or turn of parallel, which takes no break and no return
-either.
+whether the service finds them at deployment could not be checked.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import yaml
 
@@ -27,10 +24,10 @@ from localcloud.workflows.blocks import (
     Signal,
     Step,
 )
-from localcloud.workflows.connectors import CONNECTORS
+from localcloud.workflows.calls import Calls, Given
 from localcloud.workflows.expressions import Constant, Expression, ListOf, MapOf, Member, Name
 from localcloud.workflows.lexer import OPERATOR_WORDS, WORDS, ExpressionError
-from localcloud.workflows.limits import ASSIGNMENTS, BRANCHES, CONDITIONS, PARALLEL_NESTING
+from localcloud.workflows.limits import ASSIGNMENTS, BRANCHES, CONDITIONS
 from localcloud.workflows.loops import For, Loop
 from localcloud.workflows.parallel import Parallel
 from localcloud.workflows.source import (
@@ -43,6 +40,7 @@ from localcloud.workflows.source import (
     scalar,
     single_pair,
 )
+from localcloud.workflows.surroundings import Surroundings
 from localcloud.workflows.templates import parse_expression, parse_template
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -75,13 +73,11 @@ def parse_workflow(source: str) -> Program:
 
 
 class _Parser:
-    """Knows which steps a jump may lead to; keeps all calls, to be checked when all routines are known."""
+    """One method for each kind of step."""
 
     def __init__(self):
-        self._calls: list[tuple[str, int | Sequence[str] | None, yaml.Node]] = []
-        self._visible: list[set[str]] = []  # the steps of the blocks around, outermost first
-        self._loops: list[str] = []  # "for" or "branch", outermost first
-        self._parallel_depth = 0
+        self._calls = Calls()
+        self._surroundings = Surroundings()
 
     def program(self, root: yaml.Node) -> Program:
         if isinstance(root, yaml.SequenceNode):
@@ -92,7 +88,7 @@ class _Parser:
             raise SourceError("there is no main workflow", root)
         if len(routines[MAIN].parameters) > 1:
             raise SourceError("main takes one parameter at most", root)
-        self._check_calls(routines)
+        self._calls.check(routines)
         return routines
 
     def _routine(self, name: str, key: yaml.Node, node: yaml.Node) -> Routine:
@@ -127,11 +123,8 @@ class _Parser:
             if name in RESERVED or not name:
                 raise SourceError(f'"{name}" is no name of a step', key)
             names.add(name)
-        self._visible.append(names)
-        try:
+        with self._surroundings.block(names):
             return Block([self._step(name, key, body) for (name, key, body), _ in nodes])
-        finally:
-            self._visible.pop()
 
     def _step(self, name: str, key: yaml.Node, node: yaml.Node) -> Step:
         what = f'step "{name}"'
@@ -165,10 +158,10 @@ class _Parser:
     def _call(self, found: Nodes, what: str) -> actions.Call:
         callee = _text(found["call"], "call")
         if "args" in found and isinstance(found["args"], yaml.MappingNode):
-            given: Sequence[str] | None = [name for name, _, _ in pairs(found["args"], "args")]
+            given: Given = [name for name, _, _ in pairs(found["args"], "args")]
         else:
             given = None if "args" in found else []
-        self._calls.append((callee, given, found["call"]))
+        self._calls.add(callee, given, found["call"])
         arguments = self._template(found["args"]) if "args" in found else Constant({})
         result = found.get("result")
         target = self._target(_text(result, "result"), result) if result else None
@@ -193,7 +186,7 @@ class _Parser:
         return actions.Case(condition, *self._action(found, f"a condition of {what}", node))
 
     def _for(self, found: Nodes, what: str) -> For:
-        with self._inside("for"):
+        with self._surroundings.loop():
             return For(self._loop(found["for"], what))
 
     def _loop(self, node: yaml.Node, what: str) -> Loop:
@@ -224,9 +217,7 @@ class _Parser:
         if policy not in ("unhandled", "continueAll"):
             raise SourceError(f"unknown exception_policy {policy}", parts["exception_policy"])
         limit = self._template(parts["concurrency_limit"]) if "concurrency_limit" in parts else None
-        if self._parallel_depth >= PARALLEL_NESTING:
-            raise SourceError(f"parallel steps may be {PARALLEL_NESTING} deep", node)
-        with self._inside("branch"):
+        with self._surroundings.branch(node):
             branches = self._branches(parts["branches"], what) if "branches" in parts else ()
             loop = self._loop(parts["for"], what) if "for" in parts else None
         return Parallel(shared, limit, policy == "continueAll", branches, loop)
@@ -260,22 +251,11 @@ class _Parser:
             )
             if isinstance(found.get("backoff"), yaml.MappingNode):
                 _keys(found["backoff"], "backoff", {"initial_delay", "max_delay", "multiplier"})
-            self._check_policy(self._template(found["predicate"]), library.FUNCTIONS, found["predicate"])
+            self._calls.add_predicate(self._template(found["predicate"]), found["predicate"])
             return self._template(node)
         policy = self._template(node)
-        self._check_policy(policy, library.CONSTANTS, node)
+        self._calls.check_policy(policy, library.CONSTANTS, node)
         return policy
-
-    def _check_policy(self, policy: Expression, known: Collection[str], node: yaml.Node) -> None:
-        """Refuse a function or policy that is not there: otherwise only the first error would tell."""
-        if isinstance(policy, Constant):
-            raise SourceError("a retry takes a policy or predicate in ${}", node)
-        name = policy.name if isinstance(policy, Name) else getattr(policy, "dotted", "")
-        is_of_library = name.partition(".")[0] in ("http", "retry")
-        if is_of_library and name not in known:
-            raise SourceError(f"unknown {name}; known: {', '.join(sorted(_of_retries(known)))}", node)
-        if isinstance(policy, Name) and known is library.FUNCTIONS:
-            self._calls.append((name, None, node))
 
     def _except(self, node: yaml.Node, what: str) -> Except:
         body = {each: value for each, _, value in pairs(node, f"except of {what}")}
@@ -288,39 +268,14 @@ class _Parser:
         return actions.Raise(self._template(found["raise"]))
 
     def _return(self, found: Nodes, what: str) -> actions.ReturnValue:
-        if "branch" in self._loops:
-            raise SourceError(f"{what} returns inside of parallel", found["return"])
+        self._surroundings.check_return(found["return"])
         return actions.ReturnValue(self._template(found["return"]))
 
     def _steps(self, found: Nodes, what: str) -> actions.Steps:
         return actions.Steps(self._block(found["steps"], what))
 
     def _next(self, node: yaml.Node) -> Signal:
-        target = _text(node, "next")
-        if target in ("break", "continue"):
-            if not self._loops:
-                raise SourceError(f"next: {target} is not inside of for", node)
-            if target == "break" and self._loops[-1] == "branch":
-                raise SourceError("next: break cannot end a parallel step", node)
-        elif target == "end":
-            if "branch" in self._loops:
-                raise SourceError("next: end inside of parallel", node)
-        elif not any(target in names for names in self._visible):
-            raise SourceError(f'next leads to the step "{target}", which is not there or not around', node)
-        return RESERVED.get(target) or Signal(target)
-
-    @contextmanager
-    def _inside(self, kind: str):
-        """Read what is inside of a for, or of a branch: no step outside of a branch is seen from it."""
-        outer, self._visible = self._visible, [] if kind == "branch" else self._visible
-        self._loops.append(kind)
-        self._parallel_depth += kind == "branch"
-        try:
-            yield
-        finally:
-            self._visible = outer
-            self._loops.pop()
-            self._parallel_depth -= kind == "branch"
+        return self._surroundings.signal(_text(node, "next"), node)
 
     def _target(self, text: str, node: yaml.Node) -> actions.Target:
         expression = self._parsed(parse_expression, text, node)
@@ -352,33 +307,9 @@ class _Parser:
             expression, calls = parse(text)
         except ExpressionError as wrong:
             raise SourceError(str(wrong), node) from None
-        self._calls += [(name, count, node) for name, count in calls]
+        for name, count in calls:
+            self._calls.add(name, count, node)
         return expression
-
-    def _check_calls(self, routines: Program) -> None:
-        for name, given, node in self._calls:
-            parameters = self._parameters(name, routines, isinstance(given, int), node)
-            if isinstance(given, int) and given > len(parameters):
-                raise SourceError(f"{name} takes {len(parameters)} arguments, not {given}", node)
-            if isinstance(given, list) and (unknown := set(given) - set(parameters)):
-                raise SourceError(f'{name} has no parameter "{sorted(unknown)[0]}"', node)
-
-    def _parameters(
-        self, name: str, routines: Program, in_expression: bool, node: yaml.Node
-    ) -> Sequence[str]:
-        if name in routines:
-            return [parameter.name for parameter in routines[name].parameters]
-        if name in library.FUNCTIONS:
-            return library.FUNCTIONS[name].parameter_names
-        if name in CONNECTORS:
-            if in_expression:
-                raise SourceError(f"{name} is called by a call step, not in an expression", node)
-            return CONNECTORS[name].parameter_names
-        if name.startswith("googleapis."):
-            raise SourceError(
-                f"localcloud has no connector {name}; http.request reaches the API as well", node
-            )
-        raise SourceError(f"unknown function {name}", node)
 
 
 def _keys(node: yaml.Node, what: str, known: set[str], required: set[str] = frozenset()) -> Nodes:
@@ -390,10 +321,6 @@ def _keys(node: yaml.Node, what: str, known: set[str], required: set[str] = froz
     if missing := required - found.keys():
         raise SourceError(f"{what} has no {sorted(missing)[0]}", node)
     return found
-
-
-def _of_retries(known: Collection[str]) -> list[str]:
-    return [name for name in known if "retry" in name]
 
 
 def _text(node: yaml.Node, what: str) -> str:

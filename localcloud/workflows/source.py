@@ -12,7 +12,7 @@ import yaml
 
 from localcloud.workflows.limits import SOURCE_BYTES
 
-MAX_DEPTH = 60
+MAX_DEPTH = 100
 MAX_NODES = SOURCE_BYTES
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TRUE, _FALSE, _NULL = (

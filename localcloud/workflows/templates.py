@@ -34,22 +34,25 @@ def parse_template(text: str) -> tuple[Expression, list[tuple[str, int]]]:
     ------
     ExpressionError
     """
-    stripped = text.strip()
     if _OPENING not in text:
         return Constant(text), []
-    parts, calls, at = [], [], 0
-    source = stripped if stripped.startswith(_OPENING) else text
-    while (opening := source.find(_OPENING, at)) >= 0:
-        if opening > at:
-            parts.append(Constant(source[at:opening]))
-        expression, end = _parse_at(source, opening, calls)
-        if opening == 0 and end == len(stripped):
+    calls: list[tuple[str, int]] = []
+    stripped = text.strip()
+    if stripped.startswith(_OPENING):
+        expression, end = _parse_at(stripped, 0, calls)
+        if end == len(stripped):
             return expression, calls
+        calls.clear()
+    return Joined(_parts(text, calls)), calls
+
+
+def _parts(text: str, calls: list[tuple[str, int]]) -> list[Expression]:
+    parts, at = [], 0
+    while (opening := text.find(_OPENING, at)) >= 0:
+        parts.append(Constant(text[at:opening]))
+        expression, at = _parse_at(text, opening, calls)
         parts.append(expression)
-        at = end
-    if at < len(source):
-        parts.append(Constant(source[at:]))
-    return Joined(parts), calls
+    return [*parts, Constant(text[at:])]
 
 
 def parse_expression(text: str) -> tuple[Expression, list[tuple[str, int]]]:

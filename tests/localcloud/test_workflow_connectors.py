@@ -139,13 +139,14 @@ main:
       except: {as: e, steps: [{x: {return: "${e.tags}"}}]}
   - r: {return: "${r.code}"}
 """
-    order({"path": "/secrets", "action": "reset", "times": 1})
+    retried = source.replace("      except:", "      retry: ${http.default_retry}\n      except:")
+    for action in ("reset", "reset_after", "truncate"):
+        order({"path": "/secrets", "action": action, "times": 1})
+        assert "ConnectionError" in ran(source)
+        assert ran(source) == 200
 
-    assert "ConnectionError" in ran(source)
-    assert ran(source) == 200
-
-    order({"path": "/secrets", "action": "truncate", "times": 2})
-    assert ran(source.replace("      except:", "      retry: ${http.default_retry}\n      except:")) == 200
+        order({"path": "/secrets", "action": action, "times": 2})
+        assert ran(retried) == 200
 
 
 def test_a_response_may_have_2_mib(ran, bucket):

@@ -404,6 +404,13 @@ sub: {steps: [{c: {assign: [{y: 1}]}}]}
     assert shown[2]["error"] == 'RuntimeError: "oh"'
 
 
+def test_text_around_an_expression_is_kept_to_the_letter():
+    source = "main: {steps: [{s: {assign: [{x: 1}]}}, {r: {return: %s}}]}"
+
+    assert result_of(source % r'"${x} and ${x + 1}\n"') == "1 and 2\n"
+    assert result_of(source % r'" ${x}\n"') == 1
+
+
 def test_words_of_yaml_1_1_are_text():
     source = """
 main:
