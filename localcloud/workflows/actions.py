@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from localcloud.workflows.strand import Strand
 
 
+_NO_LOCK = nullcontext()
+
+
 @dataclass(frozen=True, slots=True)
 class Nothing:
     """A step that has only a `next`."""
@@ -34,17 +37,17 @@ class Target:
     def assign(self, strand: Strand, value: Expression) -> None:
         """Evaluate and assign as one, where branches share the variable."""
         owner = strand.scope.owner(self.name)
-        with owner.lock or nullcontext():
+        with owner.lock or _NO_LOCK:
             self.set(strand, value.evaluate(strand))
 
     def set(self, strand: Strand, value: Any) -> None:
         owner = strand.scope.owner(self.name)
-        if not self.keys:
-            owner.set(self.name, value)
-            return
         keys = [key.evaluate(strand) for key in self.keys]
-        with owner.lock or nullcontext():
-            owner.set_part(self.name, keys, value)
+        with owner.lock or _NO_LOCK:
+            if keys:
+                owner.set_part(self.name, keys, value)
+            else:
+                owner.set(self.name, value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,14 +53,17 @@ class Scope:
 
     def set(self, name: str, value: Any) -> None:
         """Assign to a variable of this scope itself."""
-        self._keep(name, value, size_of(value) + len(name))
+        size = self._memory.size_of(value, self._values.get(name))
+        self._keep(name, value, size + len(name))
 
     def set_part(self, name: str, keys: Sequence[Any], value: Any) -> None:
         """Assign to what a variable of this scope, or one seen from it, holds at `keys`."""
         whole = self.get(name)
         changed, growth = _with_part(whole, keys, value)
         known = self._sizes.get(name)
-        self._keep(name, changed, (size_of(whole) + len(name) if known is None else known) + growth)
+        self._keep(
+            name, changed, (self._memory.size_of(whole) + len(name) if known is None else known) + growth
+        )
 
     def share(self, names: Collection[str]) -> None:
         """Prepare for branches that share variables: each must be there."""

@@ -7,6 +7,8 @@ import time
 import pytest
 
 from localcloud.workflows.errors import LimitExceeded, Stopped, WorkflowError
+from localcloud.workflows.memory import Memory
+from localcloud.workflows.values import size_of
 from tests.localcloud.workflow_runs import result_of, run_of
 
 
@@ -323,6 +325,15 @@ def test_too_much_memory_ends_an_execution_and_is_not_caught(assignment):
 
     assert isinstance(failed, LimitExceeded)
     assert failed.value["tags"] == ["ResourceLimitError"]
+
+
+def test_a_list_that_grows_is_counted_as_one_that_was_there_at_once():
+    memory, grown = Memory(), []
+
+    for number in range(100):
+        longer = [*grown, {"n": number, "name": "é" * number}]
+        assert memory.size_of(longer, before=grown) == size_of(longer)
+        grown = longer
 
 
 def test_memory_is_given_back_when_a_variable_shrinks_or_a_routine_ends():
