@@ -1,7 +1,7 @@
 """How much memory the variables of an execution take.
 
-Counted as they are assigned, and nothing twice: a list of thousands that is handed on, or has one more element
-than before, is not gone through again. That holds because a value is never changed in place.
+Counted as they are assigned, and nothing twice: a list of thousands that is handed on, or has one more
+element than before, is not gone through again. That holds because a value is never changed in place.
 """
 
 import operator

@@ -113,18 +113,18 @@ class _Parser:
         return Parameter(_identifier(_text(node, "a parameter"), node))
 
     def _block(self, node: yaml.Node, what: str) -> Block:
-        nodes = [(single_pair(each, "a step"), each) for each in items(node, f"the steps of {what}")]
+        nodes = [single_pair(each, "a step") for each in items(node, f"the steps of {what}")]
         if not nodes:
             raise SourceError(f"{what} has no steps", node)
         names: set[str] = set()
-        for (name, key, _), _ in nodes:
+        for name, key, _ in nodes:
             if name in names:
                 raise SourceError(f'the step name "{name}" comes twice', key)
             if name in RESERVED or not name:
                 raise SourceError(f'"{name}" is no name of a step', key)
             names.add(name)
         with self._surroundings.block(names):
-            return Block([self._step(name, key, body) for (name, key, body), _ in nodes])
+            return Block([self._step(name, key, body) for name, key, body in nodes])
 
     def _step(self, name: str, key: yaml.Node, node: yaml.Node) -> Step:
         what = f'step "{name}"'

@@ -84,8 +84,8 @@ class Strand:
         frame = self.frame
         frame.step = step
         record = frame.record = StepRecord(frame.routine, step.name)
-        self.count_step(record)
         try:
+            self.count_step(record)
             return step.action.execute(self) or step.next
         except WorkflowError as failed:
             failed.trace = failed.trace or frame.trace()

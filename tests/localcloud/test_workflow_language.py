@@ -368,6 +368,7 @@ def test_an_execution_ends_at_its_100_000th_step():
 
     assert failed.value["tags"] == ["ResourceLimitError"]
     assert "100000" in failed.value["message"]
+    assert failed.trace[0].routine == "main"
     assert time.monotonic() - begun < 30
 
 
