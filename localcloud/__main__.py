@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from localcloud.cloud import CloudOptions, start_cloud
+from localcloud.workflows.clock import Clock
 
 PARENT_POLL_SECONDS = 0.2
 
@@ -55,10 +56,18 @@ def _stop_with_parent(parent: int, stop: threading.Event) -> None:
 def _options(arguments: argparse.Namespace) -> CloudOptions:
     return CloudOptions(
         storage_port=arguments.storage_port,
+        clock_speed=arguments.clock_speed,
         apis_port=arguments.apis_port,
         runs_builds=arguments.builds == "run",
         builders={image: shlex.split(command) for image, command in arguments.builder},
     )
+
+
+def _speed(text: str) -> float:
+    try:
+        return Clock(float(text)).speed
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -68,6 +77,14 @@ def _parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--storage-port", type=int, default=0, help="of storage; 0 takes a free one")
     parser.add_argument("--apis-port", type=int, default=0, help="of all other services; 0 takes a free one")
+    parser.add_argument(
+        "--clock-speed",
+        type=_speed,
+        default=1.0,
+        metavar="N",
+        help="how much faster time goes for the services: 60 makes a minute's sleep take a second; "
+        "tasks that do work keep our time",
+    )
     parser.add_argument(
         "--builds",
         choices=("run", "queue"),

@@ -21,6 +21,8 @@ from localcloud.secrets import SecretService
 from localcloud.server import Server
 from localcloud.storage.service import StorageService
 from localcloud.tokens import token_routes, with_bearer
+from localcloud.workflows.hosts import Hosts, local_hosts
+from localcloud.workflows.service import WorkflowService
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class CloudOptions:
 
     storage_port: int = 0
     apis_port: int = 0
+    clock_speed: float = 1.0  # of the services: 60 makes a minute's sleep take a second
     runs_builds: bool = True
     builders: Mapping[str, Sequence[str]] = field(default_factory=dict)  # commands in place of images
 
@@ -44,15 +47,18 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     builds = BuildService(
         state / "builds", addresses, secrets, logs, options.builders, runs=options.runs_builds
     )
-    services = [projects, secrets, logs, builds]
+    hosts: Hosts = {}
+    workflows = WorkflowService(logs, hosts, options.clock_speed)
+    services = [projects, secrets, logs, builds, workflows]
     resets = [storage.forget_all, git.forget_all, *(each.forget_all for each in services)]
-    control = [*git.control_routes(), *control_routes(faults, log, resets)]
+    control = [*git.control_routes(), *workflows.control_routes(), *control_routes(faults, log, resets)]
     guarded = with_bearer([route for each in services for route in each.routes()])
     apis = Router([*control, *token_routes(), *git.routes(), *guarded])
     servers = {
         "storage": Server(options.storage_port, storage.router(faults, control), faults, log),
         "apis": Server(options.apis_port, apis, faults, log),
     }
+    hosts.update(local_hosts(servers["storage"].url, servers["apis"].url))
     for server in servers.values():
         threading.Thread(target=server.serve_forever, daemon=True).start()
     addresses |= {name: server.url for name, server in servers.items()}

@@ -1,0 +1,117 @@
+"""What the plain steps do: assign, call, switch, return, raise, steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from localcloud.workflows import operators
+from localcloud.workflows.blocks import Block, Return, Signal
+from localcloud.workflows.errors import WorkflowError
+from localcloud.workflows.expressions import Expression
+
+if TYPE_CHECKING:
+    from localcloud.workflows.strand import Strand
+
+
+_NO_LOCK = nullcontext()
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """A step that has only a `next`."""
+
+    def execute(self, strand: Strand) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is assigned to: a variable, or what it holds at `keys`."""
+
+    name: str
+    keys: Sequence[Expression] = ()
+
+    def assign(self, strand: Strand, value: Expression) -> None:
+        """Evaluate and assign as one, where branches share the variable."""
+        owner = strand.scope.owner(self.name)
+        with owner.lock or _NO_LOCK:
+            self.set(strand, value.evaluate(strand))
+
+    def set(self, strand: Strand, value: Any) -> None:
+        owner = strand.scope.owner(self.name)
+        keys = [key.evaluate(strand) for key in self.keys]
+        with owner.lock or _NO_LOCK:
+            if keys:
+                owner.set_part(self.name, keys, value)
+            else:
+                owner.set(self.name, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    assignments: Sequence[tuple[Target, Expression]]
+
+    def execute(self, strand: Strand) -> None:
+        for target, value in self.assignments:
+            target.assign(strand, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    callee: str
+    arguments: Expression
+    result: Target | None
+
+    def execute(self, strand: Strand) -> None:
+        value = strand.call_step(self.callee, self.arguments.evaluate(strand))
+        if self.result:
+            self.result.set(strand, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One condition of a switch, and what is done and where the walk goes on if it holds."""
+
+    condition: Expression
+    action: Nothing | Assign | Call | Any
+    next: Signal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    cases: Sequence[Case]
+
+    def execute(self, strand: Strand) -> Signal | Return | None:
+        for case in self.cases:
+            if operators.truth(case.condition.evaluate(strand)):
+                return case.action.execute(strand) or case.next
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnValue:
+    value: Expression
+
+    def execute(self, strand: Strand) -> Return:
+        return Return(self.value.evaluate(strand))
+
+
+@dataclass(frozen=True, slots=True)
+class Raise:
+    value: Expression
+
+    def execute(self, strand: Strand) -> None:
+        raise WorkflowError(self.value.evaluate(strand))
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Steps inside of a step; their variables are those around them."""
+
+    block: Block
+
+    def execute(self, strand: Strand) -> Signal | Return | None:
+        return strand.run_block(self.block)

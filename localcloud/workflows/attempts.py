@@ -1,0 +1,92 @@
+"""try, retry and except.
+
+https://cloud.google.com/workflows/docs/reference/syntax/retrying
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from localcloud.workflows import operators
+from localcloud.workflows.blocks import Action, Return, Signal
+from localcloud.workflows.errors import WorkflowError, error
+from localcloud.workflows.expressions import Expression, FunctionReference
+from localcloud.workflows.values import is_integer, is_number
+
+if TYPE_CHECKING:
+    from localcloud.workflows.strand import Strand
+
+DEFAULT_RETRIES = 5
+DEFAULT_BACKOFF = {"initial_delay": 1, "max_delay": 60, "multiplier": 1.25}
+
+
+@dataclass(frozen=True, slots=True)
+class Except:
+    name: str  # of the variable that holds the error
+    action: Action
+    next: Signal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    action: Action
+    next: Signal | None
+    retry: Expression | None
+    handler: Except | None
+
+    def execute(self, strand: Strand) -> Signal | Return | None:
+        try:
+            return self._attempts(strand)
+        except WorkflowError as caught:
+            if not (self.handler and caught.is_catchable):
+                raise
+            strand.note_caught(caught)
+            with strand.inner_scope() as scope:
+                scope.set(self.handler.name, caught.value)
+                return self.handler.action.execute(strand) or self.handler.next
+
+    def _attempts(self, strand: Strand) -> Signal | Return | None:
+        policy: Retry | None = None
+        while True:
+            try:
+                return self.action.execute(strand) or self.next
+            except WorkflowError as caught:
+                if not (self.retry and caught.is_catchable):
+                    raise
+                policy = policy or Retry(self.retry.evaluate(strand))
+                if not policy.allows_another(strand, caught):
+                    raise
+                strand.note_caught(caught)
+            policy.wait(strand)
+            strand.count_step()
+
+
+class Retry:
+    """A retry policy, and how far it has come."""
+
+    def __init__(self, policy: Any):
+        if not isinstance(policy, Mapping):
+            raise error("TypeError", "retry takes a map or a policy of the library")
+        self._predicate = policy.get("predicate")
+        if not isinstance(self._predicate, FunctionReference):
+            raise error("TypeError", "the predicate of a retry is a subworkflow or a function of the library")
+        self._left = policy.get("max_retries", DEFAULT_RETRIES)
+        if not is_integer(self._left):
+            raise error("TypeError", "max_retries is an integer")
+        backoff = DEFAULT_BACKOFF | (policy.get("backoff") or {})
+        if not all(is_number(value) and value >= 0 for value in backoff.values()):
+            raise error("TypeError", "initial_delay, max_delay and multiplier of a backoff are numbers")
+        self._delay, self._max_delay = backoff["initial_delay"], backoff["max_delay"]
+        self._multiplier = backoff["multiplier"]
+
+    def allows_another(self, strand: Strand, caught: WorkflowError) -> bool:
+        if self._left <= 0:
+            return False
+        self._left -= 1
+        return operators.truth(strand.call(self._predicate.name, [caught.value]))
+
+    def wait(self, strand: Strand) -> None:
+        strand.sleep(min(self._delay, self._max_delay))
+        self._delay = min(self._delay * self._multiplier, self._max_delay)

@@ -1,0 +1,105 @@
+"""What an execution writes to Cloud Logging: sys.log, its calls as callLogLevel says, and how it ended.
+
+Names of logs and fields of the last two follow memory of google.cloud.workflows.type and could not be
+checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from localcloud.logs import LogService
+from localcloud.workflows.errors import WorkflowError
+
+SYS_LOG = "Workflows"
+CALLS_LOG = "workflows.googleapis.com%2Fengine_call"
+EXECUTIONS_LOG = "workflows.googleapis.com%2Fexecutions_system"
+_CALL_TYPE = "type.googleapis.com/google.cloud.workflows.type.EngineCallLog"
+_EXECUTION_TYPE = "type.googleapis.com/google.cloud.workflows.type.ExecutionsSystemLog"
+
+
+@dataclass
+class LoggedCall:
+    """A call in progress, and its result once there is one."""
+
+    result: Any = None
+
+
+@dataclass(frozen=True)
+class CallLog:
+    """The log of one execution; without `logs` nothing is written."""
+
+    logs: LogService | None = None
+    project: str = ""
+    location: str = ""
+    workflow_id: str = ""
+    revision_id: str = ""
+    execution_id: str = ""
+    level: str = "LOG_NONE"
+
+    def write(self, payload: Any, severity: str, log: str = SYS_LOG) -> None:
+        """Write text as it is, and a map by its keys."""
+        if self.logs is None:
+            return
+        is_map = isinstance(payload, dict)
+        self.logs.write(
+            {
+                "logName": f"projects/{self.project}/logs/{log}",
+                "resource": {
+                    "type": "workflows.googleapis.com/Workflow",
+                    "labels": {
+                        "project_id": self.project,
+                        "location": self.location,
+                        "workflow_id": self.workflow_id,
+                        "revision_id": self.revision_id,
+                    },
+                },
+                "labels": {"workflows.googleapis.com/execution_id": self.execution_id},
+                "severity": severity,
+                "jsonPayload" if is_map else "textPayload": payload,
+            }
+        )
+
+    @contextmanager
+    def call(self, step: str, callee: str, arguments: Any) -> Iterator[LoggedCall]:
+        """Write that a call begins and how it ends, where that is wanted."""
+        logged = LoggedCall()
+        if self.level == "LOG_ALL_CALLS":
+            self._write_call(step, callee, "BEGUN", {"begun": {"args": arguments}})
+        try:
+            yield logged
+        except WorkflowError as failed:
+            if self.level in ("LOG_ALL_CALLS", "LOG_ERRORS_ONLY"):
+                details = {"exceptionRaised": {"exception": {"payload": failed.value}}}
+                self._write_call(step, callee, "EXCEPTION_RAISED", details, "ERROR")
+            raise
+        if self.level == "LOG_ALL_CALLS":
+            self._write_call(step, callee, "SUCCEEDED", {"succeeded": {"response": logged.result}})
+
+    def write_end(self, state: str, failed: WorkflowError | None) -> None:
+        """Write how the execution ended: a failure always, all else with all calls."""
+        payload = {"@type": _EXECUTION_TYPE, "state": state}
+        if failed:
+            told = failed.resource()
+            payload["failure"] = {"exception": told["payload"], "source": told["context"]}
+            self.write(payload, "ERROR", EXECUTIONS_LOG)
+        elif self.level == "LOG_ALL_CALLS":
+            self.write(payload, "INFO", EXECUTIONS_LOG)
+
+    def _write_call(
+        self, step: str, callee: str, state: str, details: dict[str, Any], severity: str = "INFO"
+    ) -> None:
+        payload = {"@type": _CALL_TYPE, "step": step, "callee": callee, "state": state, **_plain(details)}
+        self.write(payload, severity, CALLS_LOG)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value without what JSON cannot hold."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, str | int | float | None) else f"<{type(value).__name__}>"

@@ -1,0 +1,121 @@
+"""Callbacks: endpoints an execution makes, and the calls of them that its steps wait for."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from localcloud.messages import ApiError, Request
+from localcloud.times import now
+from localcloud.workflows.errors import error
+from localcloud.workflows.limits import WAITING_CALLBACKS
+
+if TYPE_CHECKING:
+    from localcloud.workflows.strand import Strand
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH")
+
+
+@dataclass
+class Callback:
+    """One endpoint: the method it takes, and the calls that no step has taken yet."""
+
+    method: str
+    calls: deque[dict[str, Any]] = field(default_factory=deque)
+    waiters: int = 0
+
+
+class Callbacks:
+    """The endpoints of one execution; `url` is that of the whole of them."""
+
+    def __init__(self, url: str):
+        self._url = url
+        self._endpoints: dict[str, Callback] = {}
+        self._lock = threading.Lock()
+
+    def create(self, method: str) -> dict[str, str]:
+        """Make an endpoint and return it as a workflow keeps it."""
+        if method not in METHODS:
+            raise error("ValueError", f"a callback's method is one of {', '.join(METHODS)}")
+        callback_id = str(uuid.uuid4())
+        self._endpoints[callback_id] = Callback(method)
+        return {"url": f"{self._url}/{callback_id}"}
+
+    def wait(self, strand: Strand, endpoint: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """Return the next call of an endpoint, the oldest first."""
+        found = self._endpoints.get(str(endpoint.get("url", "")).rpartition("/")[2])
+        if found is None:
+            raise error("ValueError", "this is no callback of this execution")
+        taken: list[dict[str, Any]] = []
+
+        def take() -> bool:
+            with self._lock:
+                if not taken and found.calls:
+                    taken.append(found.calls.popleft())
+            return bool(taken)
+
+        found.waiters += 1
+        try:
+            if not strand.run.wait_for(strand, take, seconds):
+                raise error("TimeoutError", f"no callback within {seconds} s")
+        finally:
+            found.waiters -= 1
+        return taken[0]
+
+    def receive(self, callback_id: str, request: Request) -> None:
+        """Keep a call for the step that waits for it."""
+        found = self._endpoints.get(callback_id)
+        if found is None:
+            raise ApiError(404, "Callback not found.")
+        if request.method != found.method:
+            raise ApiError(405, f"This callback takes {found.method}, not {request.method}.")
+        call = _event(request, request.read_all())
+        with self._lock:
+            if len(found.calls) >= WAITING_CALLBACKS:
+                raise ApiError(429, "Too many calls wait for this callback.")
+            found.calls.append(call)
+
+    def resources(self, execution_name: str) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": f"{execution_name}/callbacks/{callback_id}",
+                "method": each.method,
+                "availablePayloads": [json.dumps(call) for call in each.calls],
+                "waiters": str(each.waiters),
+            }
+            for callback_id, each in self._endpoints.copy().items()
+        ]
+
+
+def _event(request: Request, body: bytes) -> dict[str, Any]:
+    headers = {
+        "-".join(map(str.capitalize, name.split("-"))): value for name, value in request.headers.items()
+    }
+    headers.pop("Authorization", None)
+    return {
+        "type": "HTTP",
+        "received_time": now(),
+        "http_request": {
+            "method": request.method,
+            "url": request.target.partition("?")[0],
+            "query": dict(parse_qsl(request.target.partition("?")[2])),
+            "headers": headers,
+            "body": _body(body, request.headers.get("Content-Type", "")),
+        },
+    }
+
+
+def _body(body: bytes, content_type: str) -> Any:
+    if not body:
+        return None
+    if "json" in content_type:
+        try:
+            return json.loads(body)
+        except ValueError as broken:
+            raise ApiError(400, f"The body is not JSON: {broken}") from broken
+    return body.decode(errors="replace")

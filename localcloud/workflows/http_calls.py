@@ -1,0 +1,127 @@
+"""HTTP calls as a workflow makes and sees them: bodies by their type, credentials, errors by their code.
+
+A call with `auth` carries a bearer token; without it none, whatever the host, so that a Google API refuses
+it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+
+from localcloud.workflows.errors import error, http_error
+from localcloud.workflows.hosts import STORAGE_HOST
+from localcloud.workflows.http_client import Reply
+from localcloud.workflows.limits import HTTP_TIMEOUT_SECONDS
+from localcloud.workflows.values import is_number, to_text, type_name
+
+if TYPE_CHECKING:
+    from localcloud.workflows.strand import Strand
+
+TOKEN = "localcloud"
+_AUTH_TYPES = ("OAuth2", "OIDC")
+_FORM = "application/x-www-form-urlencoded"
+_TEXT_TYPES = ("application/xml", "application/javascript", _FORM)
+
+
+def request(
+    strand: Strand,
+    method: str,
+    url: str,
+    *,
+    headers: dict[str, Any] | None = None,
+    query: dict[str, Any] | None = None,
+    body: Any = None,
+    auth: dict[str, Any] | None = None,
+    timeout_seconds: float = HTTP_TIMEOUT_SECONDS,
+) -> dict[str, Any]:
+    """Return code, headers and body of an answer.
+
+    Raises
+    ------
+    WorkflowError
+        Also for every code that is not 2xx; redirections are not followed.
+    """
+    if not (is_number(timeout_seconds) and 0 < timeout_seconds <= HTTP_TIMEOUT_SECONDS):
+        raise error("ValueError", f"a timeout is above 0 and at most {HTTP_TIMEOUT_SECONDS} seconds")
+    sent = {name: to_text(value) for name, value in (headers or {}).items()}
+    content = _encoded(body, sent)
+    if auth is not None:
+        sent["Authorization"] = f"Bearer {_token(auth)}"
+    _refuse_anonymous_storage(url, sent)
+    reply = strand.run.http.send(method, with_query(url, query or {}), sent, content, timeout_seconds)
+    strand.check_stopped()
+    answer = {"code": reply.code, "headers": reply.headers, "body": _decoded(reply)}
+    if not 200 <= reply.code < 300:
+        raise http_error(**answer)
+    return answer
+
+
+def with_query(url: str, query: dict[str, Any]) -> str:
+    """Return a URL with parameters put behind its own; a list gives one parameter an element."""
+    pairs = [
+        (name, to_text(each))
+        for name, value in query.items()
+        if value is not None
+        for each in (value if isinstance(value, list) else [value])
+    ]
+    if not pairs:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(pairs)}"
+
+
+def _refuse_anonymous_storage(url: str, headers: dict[str, str]) -> None:
+    """The emulated storage takes anonymous clients, for the real ones of the tests are; a bucket does not."""
+    is_anonymous = all(name.lower() != "authorization" for name in headers)
+    if is_anonymous and urlsplit(url).hostname == STORAGE_HOST:
+        message = "Anonymous caller does not have storage access to the bucket."
+        raise http_error(401, {}, {"error": {"code": 401, "message": message}})
+
+
+def _token(auth: Any) -> str:
+    if not isinstance(auth, dict) or auth.get("type") not in _AUTH_TYPES:
+        raise error("ValueError", f"auth is a map with a type of {' or '.join(_AUTH_TYPES)}")
+    return TOKEN
+
+
+def _encoded(body: Any, headers: dict[str, str]) -> bytes | None:
+    """Return the bytes of a body; sets the type of what is sent as JSON."""
+    if body is None or isinstance(body, bytes):
+        return body
+    name = next((each for each in headers if each.lower() == "content-type"), "Content-Type")
+    if isinstance(body, str):
+        headers.setdefault(name, "text/plain; charset=utf-8")
+        return body.encode()
+    if isinstance(body, dict) and headers.get(name, "").startswith(_FORM):
+        return urlencode({key: to_text(value) for key, value in body.items()}).encode()
+    headers.setdefault(name, "application/json")
+    return json_bytes(body)
+
+
+def json_bytes(value: Any) -> bytes:
+    try:
+        text = json.dumps(
+            value, ensure_ascii=False, separators=(",", ":"), default=_not_json, allow_nan=False
+        )
+        return text.encode()
+    except ValueError as wrong:  # half a character, or what is no number
+        raise error("ValueError", f"cannot be encoded as JSON: {wrong}") from None
+
+
+def _not_json(value: Any) -> Any:
+    raise error("TypeError", f"a {type_name(value)} cannot be encoded as JSON")
+
+
+def _decoded(reply: Reply) -> Any:
+    kind = reply.content_type
+    if not reply.body:
+        return None
+    if kind == "application/json" or kind.endswith("+json"):
+        try:
+            return json.loads(reply.body)
+        except ValueError:
+            return reply.body.decode(errors="replace")
+    if kind.startswith("text/") or kind in _TEXT_TYPES:
+        return reply.body.decode(errors="replace")
+    return reply.body

@@ -1,0 +1,107 @@
+"""HTTP to this machine: bytes out, bytes in, connections kept for the next call.
+
+What a workflow sees of a call is made in http_calls.py.
+"""
+
+import select
+import threading
+from collections import defaultdict
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, IncompleteRead
+from urllib.parse import quote, urlsplit
+
+from localcloud.workflows.errors import error, limit_error
+from localcloud.workflows.hosts import Hosts, local_address
+from localcloud.workflows.limits import RESPONSE_BYTES
+
+# What may stand in a path or query as it is; a percent sign belongs to what is encoded already.
+_SAFE = "/%:@!$&'()*+,;=-._~?"
+
+
+@dataclass(frozen=True)
+class Reply:
+    code: int
+    headers: dict[str, str]  # by their canonical names: Content-Type
+    body: bytes
+
+    @property
+    def content_type(self) -> str:
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+class HttpClient:
+    """The connections of one execution; its strands may call at the same time."""
+
+    def __init__(self, hosts: Hosts):
+        self._hosts = hosts
+        self._idle: defaultdict[str, list[HTTPConnection]] = defaultdict(list)
+        self._lock = threading.Lock()
+
+    def send(
+        self, method: str, url: str, headers: dict[str, str], body: bytes | None, timeout_seconds: float
+    ) -> Reply:
+        """Return what is answered, whatever its code.
+
+        Raises
+        ------
+        WorkflowError
+            ConnectionFailedError, ConnectionError, TimeoutError, or a limit's.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https"):
+            raise error("ValueError", f"not a URL to call: {url}")
+        address = local_address(self._hosts, parts)
+        target = quote(parts.path or "/", _SAFE) + (f"?{quote(parts.query, _SAFE)}" if parts.query else "")
+        connection = self._connect(address, timeout_seconds)
+        try:
+            connection.request(method, target, body, headers)
+            answer = connection.getresponse()
+            content = answer.read(RESPONSE_BYTES + 1)
+            if answer.length and len(content) <= RESPONSE_BYTES:
+                raise IncompleteRead(content, answer.length)
+        except TimeoutError:
+            connection.close()
+            raise error("TimeoutError", f"no answer of {url} within {timeout_seconds} s") from None
+        except (OSError, HTTPException, ValueError) as broken:
+            connection.close()
+            raise error("ConnectionError", f"the connection to {url} broke: {broken!r}") from broken
+        if answer.isclosed() and not answer.will_close:
+            self._keep(address, connection)
+        else:
+            connection.close()
+        if len(content) > RESPONSE_BYTES:
+            raise limit_error(f"an HTTP response may have {RESPONSE_BYTES} bytes")
+        names = {name: "-".join(word.capitalize() for word in name.split("-")) for name in answer.headers}
+        return Reply(answer.status, {names[name]: value for name, value in answer.headers.items()}, content)
+
+    def close(self) -> None:
+        with self._lock:
+            for connections in self._idle.values():
+                for connection in connections:
+                    connection.close()
+            self._idle.clear()
+
+    def _connect(self, address: str, timeout_seconds: float) -> HTTPConnection:
+        with self._lock:
+            idle = self._idle[address]
+            while idle:
+                connection = idle.pop()
+                if _is_alive(connection):
+                    connection.sock.settimeout(timeout_seconds)
+                    return connection
+                connection.close()
+        try:
+            connection = HTTPConnection(address, timeout=timeout_seconds)
+            connection.connect()
+        except (OSError, HTTPException) as refused:
+            raise error("ConnectionFailedError", f"no connection to {address}: {refused}") from refused
+        return connection
+
+    def _keep(self, address: str, connection: HTTPConnection) -> None:
+        with self._lock:
+            self._idle[address].append(connection)
+
+
+def _is_alive(connection: HTTPConnection) -> bool:
+    """Whether the other side has left an idle connection open: nothing is there to read."""
+    return connection.sock is not None and not select.select([connection.sock], [], [], 0)[0]

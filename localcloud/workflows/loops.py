@@ -1,0 +1,71 @@
+"""for: its steps once for each value, one after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from localcloud.workflows.blocks import BREAK, CONTINUE, Block, Return, Signal
+from localcloud.workflows.errors import error
+from localcloud.workflows.expressions import Expression
+from localcloud.workflows.values import is_integer, is_number, type_name
+
+if TYPE_CHECKING:
+    from localcloud.workflows.strand import Strand
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """The head of a for; `values` is a list, or the first and the last number of a range."""
+
+    value_name: str
+    index_name: str | None
+    values: Expression
+    is_range: bool
+    block: Block
+
+    def each(self, strand: Strand) -> Iterator[tuple[int, Any]]:
+        found = self.values.evaluate(strand)
+        return enumerate(_numbers(found) if self.is_range else _list(found))
+
+    def run_one(self, strand: Strand, index: int, value: Any) -> Signal | Return | None:
+        """Run the steps with one value, in the scope that the strand has now."""
+        strand.scope.set(self.value_name, value)
+        if self.index_name:
+            strand.scope.set(self.index_name, index)
+        return strand.run_block(self.block)
+
+
+@dataclass(frozen=True, slots=True)
+class For:
+    """What a turn assigns first is not there in the next; the documentation leaves that open."""
+
+    loop: Loop
+
+    def execute(self, strand: Strand) -> Signal | Return | None:
+        for index, value in self.loop.each(strand):
+            with strand.inner_scope():
+                signal = self.loop.run_one(strand, index, value)
+            if signal is BREAK:
+                return None
+            if signal is not None and signal is not CONTINUE:
+                return signal
+        return None
+
+
+def _list(found: Any) -> list[Any]:
+    if isinstance(found, list):
+        return found
+    raise error("TypeError", f"for goes through a list, not a {type_name(found)}; keys() makes one of a map")
+
+
+def _numbers(found: Any) -> Iterator[int | float]:
+    """Return the numbers from the first to the last, which is one of them."""
+    if not (isinstance(found, list) and len(found) == 2 and all(map(is_number, found))):
+        raise error("TypeError", "a range is a list of two numbers")
+    first, last = found
+    if all(map(is_integer, found)):
+        return iter(range(first, last + 1))
+    return (first + step for step in range(max(0, math.floor(last - first) + 1)))

@@ -1,0 +1,165 @@
+"""parallel: branches, or the turns of a for, at the same time; each on a strand of its own.
+
+https://cloud.google.com/workflows/docs/reference/syntax/parallel-steps
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from localcloud.workflows.blocks import Block
+from localcloud.workflows.errors import Stopped, WorkflowError, error
+from localcloud.workflows.expressions import Expression
+from localcloud.workflows.limits import BRANCH_ERRORS, CONCURRENT_BRANCHES, PARALLEL_NESTING
+from localcloud.workflows.loops import Loop
+from localcloud.workflows.values import is_integer
+
+if TYPE_CHECKING:
+    from localcloud.workflows.strand import Strand
+
+# What one branch or turn does, on a strand made for it; and by which name errors tell it.
+Work = tuple[str, Callable[["Strand"], Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parallel:
+    """One of `branches` and `loop` is given."""
+
+    shared: Sequence[str]
+    concurrency_limit: Expression | None
+    continues_after_errors: bool
+    branches: Sequence[tuple[str, Block]] = ()
+    loop: Loop | None = None
+
+    def execute(self, strand: Strand) -> None:
+        if strand.parallel_depth >= PARALLEL_NESTING:
+            raise error("ParallelNestingError", f"parallel steps may be {PARALLEL_NESTING} deep")
+        strand.scope.share(self.shared)
+        group = Group(strand, self.shared, self.continues_after_errors)
+        group.run(self._work(strand), self._width(strand))
+        group.raise_errors()
+
+    def _work(self, strand: Strand) -> Iterator[Work]:
+        if self.loop is None:
+            return ((name, partial(_run_block, block)) for name, block in self.branches)
+        turns = self.loop.each(strand)
+        return ((str(index), partial(_run_turn, self.loop, index, value)) for index, value in turns)
+
+    def _width(self, strand: Strand) -> int:
+        if self.concurrency_limit is None:
+            return CONCURRENT_BRANCHES
+        limit = self.concurrency_limit.evaluate(strand)
+        if not is_integer(limit) or limit < 1:
+            raise error("ValueError", "concurrency_limit is an integer of at least 1")
+        return min(limit, CONCURRENT_BRANCHES)
+
+
+def _run_block(block: Block, branch: Strand) -> None:
+    branch.run_block(block)
+
+
+def _run_turn(loop: Loop, index: int, value: Any, branch: Strand) -> None:
+    loop.run_one(branch, index, value)
+
+
+class Group:
+    """The branches of one parallel step; one that fails stops the others, unless they are to go on."""
+
+    def __init__(self, strand: Strand, shared: Sequence[str], continues_after_errors: bool):
+        self._strand, self._shared, self._continues = strand, shared, continues_after_errors
+        self._errors: list[tuple[str, WorkflowError]] = []
+        self._fatal: BaseException | None = None
+        self._lock = threading.Lock()
+        self.is_stopped = False
+
+    def run(self, work: Iterator[Work], width: int) -> None:
+        """Do all the work, `width` parts of it at a time, each on a thread of its own."""
+        room = threading.Semaphore(width)
+        # A strand that waits for its branches takes no place, or nested ones could wait for ever.
+        with self._strand.run.places.given_back(self._strand.parallel_depth > 0):
+            for part in work:
+                room.acquire()
+                if self.is_stopped or self._strand.is_stopped:
+                    room.release()
+                    break
+                threading.Thread(target=self._do, args=(*part, room), daemon=True).start()
+            for _ in range(width):
+                room.acquire()  # once all have left
+
+    def raise_errors(self) -> None:
+        if self._fatal:
+            raise self._fatal
+        self._strand.check_stopped()
+        if self._errors:
+            branches = [{"id": name, "error": _shown(failed)} for name, failed in self._errors]
+            raise error(
+                "UnhandledBranchError",
+                "One or more branches or iterations encountered an unhandled runtime error",
+                branches=branches,
+                truncated=len(branches) >= BRANCH_ERRORS,
+            )
+
+    def _do(self, name: str, do: Callable[[Strand], Any], room: threading.Semaphore) -> None:
+        with self._strand.run.places.taken():
+            branch = self._strand.branch(self, self._shared)
+            try:
+                do(branch)
+            except Stopped:
+                pass
+            except WorkflowError as failed:
+                self._note(name, failed)
+            except BaseException as fault:  # of ours: told where the parallel step ends
+                self._stop(fault)
+            finally:
+                branch.end()
+                room.release()
+
+    def _note(self, name: str, failed: WorkflowError) -> None:
+        if not failed.is_catchable:
+            self._stop(failed)
+            return
+        with self._lock:
+            self._errors.append((name, failed))
+            goes_on = self._continues and len(self._errors) < BRANCH_ERRORS
+        if not goes_on:
+            self._stop(None)
+
+    def _stop(self, fatal: BaseException | None) -> None:
+        self._fatal = self._fatal or fatal
+        self.is_stopped = True
+        self._strand.run.wake_all()
+
+
+class Places:
+    """How many branches of an execution may run at once, over all its parallel steps."""
+
+    def __init__(self):
+        self._free = threading.Semaphore(CONCURRENT_BRANCHES)
+
+    def taken(self) -> threading.Semaphore:
+        return self._free
+
+    def given_back(self, has_one: bool) -> _GivenBack:
+        return _GivenBack(self._free, has_one)
+
+
+@dataclass(frozen=True, slots=True)
+class _GivenBack:
+    free: threading.Semaphore
+    has_one: bool
+
+    def __enter__(self) -> None:
+        if self.has_one:
+            self.free.release()
+
+    def __exit__(self, *_: Any) -> None:
+        if self.has_one:
+            self.free.acquire()
+
+
+def _shown(failed: WorkflowError) -> dict[str, Any]:
+    return {"payload": failed.value, "context": "\n".join([failed.message, *map(str, failed.trace)])}

@@ -1,0 +1,339 @@
+"""From a source to a program; what is wrong with it is found here, when it is deployed, with its line.
+
+https://cloud.google.com/workflows/docs/reference/syntax. Undefined variables are found when a step is run;
+whether the service finds them at deployment could not be checked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import yaml
+
+from localcloud.workflows import actions, library
+from localcloud.workflows.attempts import Except, Try
+from localcloud.workflows.blocks import (
+    MAIN,
+    RESERVED,
+    Action,
+    Block,
+    Parameter,
+    Program,
+    Routine,
+    Signal,
+    Step,
+)
+from localcloud.workflows.calls import Calls, Given
+from localcloud.workflows.expressions import Constant, Expression, ListOf, MapOf, Member, Name
+from localcloud.workflows.lexer import OPERATOR_WORDS, WORDS, ExpressionError
+from localcloud.workflows.limits import ASSIGNMENTS, BRANCHES, CONDITIONS
+from localcloud.workflows.loops import For, Loop
+from localcloud.workflows.parallel import Parallel
+from localcloud.workflows.source import (
+    SourceError,
+    is_text,
+    items,
+    line_of,
+    pairs,
+    read_source,
+    scalar,
+    single_pair,
+)
+from localcloud.workflows.surroundings import Surroundings
+from localcloud.workflows.templates import parse_expression, parse_template
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OWN_WORDS = {*WORDS, *OPERATOR_WORDS}
+
+# The key that says what a step does, and which keys may stand beside it.
+_KINDS: dict[str, set[str]] = {
+    "assign": {"next"},
+    "call": {"args", "result", "next"},
+    "switch": {"next"},
+    "for": {"next"},
+    "parallel": {"next"},
+    "try": {"retry", "except", "next"},
+    "raise": set(),
+    "return": set(),
+    "steps": {"next"},
+    "next": set(),
+}
+Nodes = Mapping[str, yaml.Node]
+
+
+def parse_workflow(source: str) -> Program:
+    """Return the routines of a source.
+
+    Raises
+    ------
+    SourceError
+    """
+    return _Parser().program(read_source(source))
+
+
+class _Parser:
+    """One method for each kind of step."""
+
+    def __init__(self):
+        self._calls = Calls()
+        self._surroundings = Surroundings()
+
+    def program(self, root: yaml.Node) -> Program:
+        if isinstance(root, yaml.SequenceNode):
+            routines = {MAIN: Routine(MAIN, [], self._block(root, "main"))}
+        else:
+            routines = {name: self._routine(name, key, node) for name, key, node in pairs(root, "a workflow")}
+        if MAIN not in routines:
+            raise SourceError("there is no main workflow", root)
+        if len(routines[MAIN].parameters) > 1:
+            raise SourceError("main takes one parameter at most", root)
+        self._calls.check(routines)
+        return routines
+
+    def _routine(self, name: str, key: yaml.Node, node: yaml.Node) -> Routine:
+        if not _is_identifier(name):
+            raise SourceError(f'"{name}" is no name of a workflow', key)
+        found = _keys(node, f'workflow "{name}"', {"params", "steps"}, required={"steps"})
+        parameters = (
+            [self._parameter(each) for each in items(found["params"], "params")] if "params" in found else []
+        )
+        names = [parameter.name for parameter in parameters]
+        if len(set(names)) != len(names):
+            raise SourceError("a parameter comes twice", found["params"])
+        return Routine(name, parameters, self._block(found["steps"], f'workflow "{name}"'))
+
+    def _parameter(self, node: yaml.Node) -> Parameter:
+        if isinstance(node, yaml.MappingNode):
+            name, key, default = single_pair(node, "a parameter with a default")
+            value = self._template(default)
+            if not isinstance(value, Constant):
+                raise SourceError("a parameter's default is a constant", default)
+            return Parameter(_identifier(name, key), False, value.value)
+        return Parameter(_identifier(_text(node, "a parameter"), node))
+
+    def _block(self, node: yaml.Node, what: str) -> Block:
+        nodes = [single_pair(each, "a step") for each in items(node, f"the steps of {what}")]
+        if not nodes:
+            raise SourceError(f"{what} has no steps", node)
+        names: set[str] = set()
+        for name, key, _ in nodes:
+            if name in names:
+                raise SourceError(f'the step name "{name}" comes twice', key)
+            if name in RESERVED or not name:
+                raise SourceError(f'"{name}" is no name of a step', key)
+            names.add(name)
+        with self._surroundings.block(names):
+            return Block([self._step(name, key, body) for name, key, body in nodes])
+
+    def _step(self, name: str, key: yaml.Node, node: yaml.Node) -> Step:
+        what = f'step "{name}"'
+        if isinstance(node, yaml.SequenceNode):
+            raise SourceError(f"{what} must be a map; its steps stand below the key steps", node)
+        found = {each: value for each, _, value in pairs(node, what)}
+        action, signal = self._action(found, what, node)
+        return Step(name, line_of(key), action, signal)
+
+    def _action(self, found: Nodes, what: str, node: yaml.Node) -> tuple[Action, Signal | None]:
+        """Read what is done, and the `next` beside it: in a step, a condition, a try or an except."""
+        kind = next((each for each in _KINDS if each in found), None)
+        if kind is None:
+            unknown = ", ".join(found) or "nothing"
+            raise SourceError(f"{what} has {unknown}, but none of {', '.join(_KINDS)}", node)
+        if unknown := found.keys() - _KINDS[kind] - {kind}:
+            raise SourceError(f'{what} has "{sorted(unknown)[0]}", which cannot stand beside {kind}', node)
+        action = actions.Nothing() if kind == "next" else getattr(self, f"_{kind}")(found, what)
+        return action, self._next(found["next"]) if "next" in found else None
+
+    def _assign(self, found: Nodes, what: str) -> actions.Assign:
+        nodes = items(found["assign"], "assign")
+        if len(nodes) > ASSIGNMENTS:
+            raise SourceError(f"{what} has more than {ASSIGNMENTS} assignments", found["assign"])
+        assignments = []
+        for each in nodes:
+            target, key, value = single_pair(each, "an assignment")
+            assignments.append((self._target(target, key), self._template(value)))
+        return actions.Assign(assignments)
+
+    def _call(self, found: Nodes, what: str) -> actions.Call:
+        callee = _text(found["call"], "call")
+        if "args" in found and isinstance(found["args"], yaml.MappingNode):
+            given: Given = [name for name, _, _ in pairs(found["args"], "args")]
+        else:
+            given = None if "args" in found else []
+        self._calls.add(callee, given, found["call"])
+        arguments = self._template(found["args"]) if "args" in found else Constant({})
+        result = found.get("result")
+        target = self._target(_text(result, "result"), result) if result else None
+        return actions.Call(callee, arguments, target)
+
+    def _switch(self, found: Nodes, what: str) -> actions.Switch:
+        nodes = items(found["switch"], "switch")
+        if len(nodes) > CONDITIONS:
+            raise SourceError(f"{what} has more than {CONDITIONS} conditions", found["switch"])
+        return actions.Switch([self._case(each, what) for each in nodes])
+
+    def _case(self, node: yaml.Node, what: str) -> actions.Case:
+        found = {each: value for each, _, value in pairs(node, f"a condition of {what}")}
+        if "condition" not in found:
+            raise SourceError(f"{what} has a case without a condition", node)
+        node_of_condition = found.pop("condition")
+        condition = self._template(node_of_condition)
+        if isinstance(condition, Constant) and not isinstance(condition.value, bool):
+            raise SourceError(f"a condition of {what} is no boolean; is it in ${{}}?", node_of_condition)
+        if not found:
+            return actions.Case(condition, actions.Nothing(), None)
+        return actions.Case(condition, *self._action(found, f"a condition of {what}", node))
+
+    def _for(self, found: Nodes, what: str) -> For:
+        with self._surroundings.loop():
+            return For(self._loop(found["for"], what))
+
+    def _loop(self, node: yaml.Node, what: str) -> Loop:
+        known = {"value", "index", "in", "range", "steps"}
+        found = _keys(node, f"for of {what}", known, required={"value", "steps"})
+        if ("in" in found) == ("range" in found):
+            raise SourceError(f"for of {what} has one of in and range", node)
+        value = _identifier(_text(found["value"], "value"), found["value"])
+        index = _identifier(_text(found["index"], "index"), found["index"]) if "index" in found else None
+        values = self._template(found["in"] if "in" in found else found["range"])
+        return Loop(value, index, values, "range" in found, self._block(found["steps"], f"for of {what}"))
+
+    def _parallel(self, found: Nodes, what: str) -> Parallel:
+        node = found["parallel"]
+        known = {"shared", "concurrency_limit", "exception_policy", "branches", "for"}
+        parts = _keys(node, f"parallel of {what}", known)
+        if ("branches" in parts) == ("for" in parts):
+            raise SourceError(f"parallel of {what} has one of branches and for", node)
+        shared = [
+            _identifier(_text(each, "shared"), each)
+            for each in (items(parts["shared"], "shared") if "shared" in parts else [])
+        ]
+        policy = (
+            _text(parts["exception_policy"], "exception_policy")
+            if "exception_policy" in parts
+            else "unhandled"
+        )
+        if policy not in ("unhandled", "continueAll"):
+            raise SourceError(f"unknown exception_policy {policy}", parts["exception_policy"])
+        limit = self._template(parts["concurrency_limit"]) if "concurrency_limit" in parts else None
+        with self._surroundings.branch(node):
+            branches = self._branches(parts["branches"], what) if "branches" in parts else ()
+            loop = self._loop(parts["for"], what) if "for" in parts else None
+        return Parallel(shared, limit, policy == "continueAll", branches, loop)
+
+    def _branches(self, node: yaml.Node, what: str) -> list[tuple[str, Block]]:
+        nodes = items(node, "branches")
+        if not 0 < len(nodes) <= BRANCHES:
+            raise SourceError(f"parallel of {what} has 1 to {BRANCHES} branches, not {len(nodes)}", node)
+        branches = []
+        for each in nodes:
+            name, key, body = single_pair(each, "a branch")
+            if name in (known for known, _ in branches):
+                raise SourceError(f'the branch "{name}" comes twice', key)
+            found = _keys(body, f'branch "{name}"', {"steps"}, required={"steps"})
+            branches.append((name, self._block(found["steps"], f'branch "{name}"')))
+        return branches
+
+    def _try(self, found: Nodes, what: str) -> Try:
+        if "retry" not in found and "except" not in found:
+            raise SourceError(f"try of {what} needs retry or except", found["try"])
+        body = {each: value for each, _, value in pairs(found["try"], f"try of {what}")}
+        action, signal = self._action(body, f"try of {what}", found["try"])
+        retry = self._retry(found["retry"], what) if "retry" in found else None
+        handler = self._except(found["except"], what) if "except" in found else None
+        return Try(action, signal, retry, handler)
+
+    def _retry(self, node: yaml.Node, what: str) -> Expression:
+        if isinstance(node, yaml.MappingNode):
+            found = _keys(
+                node, f"retry of {what}", {"predicate", "max_retries", "backoff"}, required={"predicate"}
+            )
+            if isinstance(found.get("backoff"), yaml.MappingNode):
+                _keys(found["backoff"], "backoff", {"initial_delay", "max_delay", "multiplier"})
+            self._calls.add_predicate(self._template(found["predicate"]), found["predicate"])
+            return self._template(node)
+        policy = self._template(node)
+        self._calls.check_policy(policy, library.CONSTANTS, node)
+        return policy
+
+    def _except(self, node: yaml.Node, what: str) -> Except:
+        body = {each: value for each, _, value in pairs(node, f"except of {what}")}
+        if "as" not in body:
+            raise SourceError(f"except of {what} needs the key as", node)
+        name = body.pop("as")
+        return Except(_identifier(_text(name, "as"), name), *self._action(body, f"except of {what}", node))
+
+    def _raise(self, found: Nodes, what: str) -> actions.Raise:
+        return actions.Raise(self._template(found["raise"]))
+
+    def _return(self, found: Nodes, what: str) -> actions.ReturnValue:
+        self._surroundings.check_return(found["return"])
+        return actions.ReturnValue(self._template(found["return"]))
+
+    def _steps(self, found: Nodes, what: str) -> actions.Steps:
+        return actions.Steps(self._block(found["steps"], what))
+
+    def _next(self, node: yaml.Node) -> Signal:
+        return self._surroundings.signal(_text(node, "next"), node)
+
+    def _target(self, text: str, node: yaml.Node) -> actions.Target:
+        expression = self._parsed(parse_expression, text, node)
+        keys = []
+        while isinstance(expression, Member):
+            keys.append(expression.key)
+            expression = expression.base
+        if not isinstance(expression, Name):
+            raise SourceError(f"nothing can be assigned to {text}", node)
+        return actions.Target(expression.name, keys[::-1])
+
+    def _template(self, node: yaml.Node) -> Expression:
+        """Read a value that may hold expressions; one that holds none is a constant as a whole."""
+        if isinstance(node, yaml.ScalarNode):
+            value = scalar(node)
+            return self._parsed(parse_template, value, node) if isinstance(value, str) else Constant(value)
+        if isinstance(node, yaml.SequenceNode):
+            listed = [self._template(each) for each in node.value]
+            if all(isinstance(each, Constant) for each in listed):
+                return Constant([each.value for each in listed])
+            return ListOf(tuple(listed))
+        mapped = [(name, self._template(value)) for name, _, value in pairs(node, "a map")]
+        if all(isinstance(each, Constant) for _, each in mapped):
+            return Constant({name: each.value for name, each in mapped})
+        return MapOf(tuple((Constant(name), each) for name, each in mapped))
+
+    def _parsed(self, parse, text: str, node: yaml.Node) -> Expression:
+        try:
+            expression, calls = parse(text)
+        except ExpressionError as wrong:
+            raise SourceError(str(wrong), node) from None
+        for name, count in calls:
+            self._calls.add(name, count, node)
+        return expression
+
+
+def _keys(node: yaml.Node, what: str, known: set[str], required: set[str] = frozenset()) -> Nodes:
+    found = {}
+    for name, key, value in pairs(node, what):
+        if name not in known:
+            raise SourceError(f'{what} has "{name}"; it knows {", ".join(sorted(known))}', key)
+        found[name] = value
+    if missing := required - found.keys():
+        raise SourceError(f"{what} has no {sorted(missing)[0]}", node)
+    return found
+
+
+def _text(node: yaml.Node, what: str) -> str:
+    if not is_text(node):
+        raise SourceError(f"{what} must be text", node)
+    return node.value
+
+
+def _is_identifier(name: str) -> bool:
+    return bool(_IDENTIFIER.fullmatch(name)) and name not in _OWN_WORDS
+
+
+def _identifier(name: str, node: yaml.Node) -> str:
+    if not _is_identifier(name):
+        raise SourceError(f'"{name}" is no name of a variable', node)
+    return name

@@ -1,0 +1,117 @@
+"""Variables, and from where they are seen.
+
+A routine has a scope of its own; for, except and the branches of parallel have one inside of that around
+them. What is first assigned inside of a scope is gone after it. A branch changes copies, but for the
+variables it shares.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from localcloud.workflows.errors import error
+from localcloud.workflows.expressions import list_index, text_key
+from localcloud.workflows.memory import Memory
+from localcloud.workflows.values import size_of, type_name
+
+
+class Scope:
+    """`shared` names what a branch may change outside of it; None is no branch."""
+
+    __slots__ = ("_memory", "_parent", "_shared", "_sizes", "_values", "lock")
+
+    def __init__(self, memory: Memory, parent: Scope | None = None, shared: Collection[str] | None = None):
+        self._memory, self._parent, self._shared = memory, parent, shared
+        self._values: dict[str, Any] = {}
+        self._sizes: dict[str, int] = {}
+        self.lock: threading.RLock | None = None  # held while branches assign to what they share
+
+    def inner(self, shared: Collection[str] | None = None) -> Scope:
+        return Scope(self._memory, self, shared)
+
+    def has(self, name: str) -> bool:
+        return self._holder(name) is not None
+
+    def get(self, name: str) -> Any:
+        holder = self._holder(name)
+        if holder is None:
+            raise error("KeyError", f"could not resolve reference: {name}")
+        return holder._values[name]
+
+    def owner(self, name: str) -> Scope:
+        """Return the scope an assignment to a variable changes."""
+        scope = self
+        while name not in scope._values:
+            if scope._parent is None:
+                return self
+            if scope._shared is not None and name not in scope._shared:
+                return scope if scope.has(name) else self
+            scope = scope._parent
+        return scope
+
+    def set(self, name: str, value: Any) -> None:
+        """Assign to a variable of this scope itself."""
+        size = self._memory.size_of(value, self._values.get(name))
+        self._keep(name, value, size + len(name))
+
+    def set_part(self, name: str, keys: Sequence[Any], value: Any) -> None:
+        """Assign to what a variable of this scope, or one seen from it, holds at `keys`."""
+        whole = self.get(name)
+        changed, growth = _with_part(whole, keys, value)
+        known = self._sizes.get(name)
+        self._keep(
+            name, changed, (self._memory.size_of(whole) + len(name) if known is None else known) + growth
+        )
+
+    def share(self, names: Collection[str]) -> None:
+        """Prepare for branches that share variables: each must be there."""
+        for name in names:
+            if not self.has(name):
+                raise error(
+                    "KeyError", f"the shared variable {name} is not assigned before the parallel step"
+                )
+            owner = self.owner(name)
+            owner.lock = owner.lock or threading.RLock()
+
+    def release(self) -> None:
+        """Give the memory of this scope back."""
+        self._memory.grow(-sum(self._sizes.values()))
+
+    def _keep(self, name: str, value: Any, size: int) -> None:
+        self._memory.grow(size - self._sizes.get(name, 0))
+        self._values[name], self._sizes[name] = value, size
+
+    def _holder(self, name: str) -> Scope | None:
+        scope = self
+        while scope is not None and name not in scope._values:
+            scope = scope._parent
+        return scope
+
+
+def _with_part(whole: Any, keys: Sequence[Any], value: Any) -> tuple[Any, int]:
+    """Return a value with another part, and by how many bytes it is larger; maps on the way are made."""
+    key, *deeper = keys
+    if isinstance(whole, list):
+        index = list_index(whole, key)
+        part, growth = _part(whole[index], deeper, value)
+        return [*whole[:index], part, *whole[index + 1 :]], growth
+    if not isinstance(whole, dict):
+        raise error("TypeError", f"a {type_name(whole)} has no member {key!r} to assign to")
+    if text_key(key) in whole:
+        part, growth = _part(whole[key], deeper, value)
+    else:
+        part = _new_part(deeper, value)
+        growth = size_of(part) + len(key)
+    return {**whole, key: part}, growth
+
+
+def _part(old: Any, keys: Sequence[Any], value: Any) -> tuple[Any, int]:
+    return _with_part(old, keys, value) if keys else (value, size_of(value) - size_of(old))
+
+
+def _new_part(keys: Sequence[Any], value: Any) -> Any:
+    for key in reversed(keys):
+        value = {text_key(key): value}
+    return value

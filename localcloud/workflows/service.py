@@ -1,0 +1,34 @@
+"""Cloud Workflows put together: its state, its routes, what it needs of the other services."""
+
+from localcloud.logs import LogService
+from localcloud.routing import Route
+from localcloud.workflows.clock import Clock
+from localcloud.workflows.deployments import Deployments
+from localcloud.workflows.execution_routes import ExecutionRoutes
+from localcloud.workflows.executions import Executions
+from localcloud.workflows.history import OnStep
+from localcloud.workflows.hosts import Hosts
+from localcloud.workflows.workflow_routes import WorkflowRoutes
+
+
+class WorkflowService:
+    """`hosts` may be filled until the first execution starts; `on_step` is told of each step that begins."""
+
+    def __init__(
+        self, logs: LogService, hosts: Hosts, clock_speed: float = 1.0, on_step: OnStep | None = None
+    ):
+        self._deployments = Deployments()
+        self._executions = Executions(logs, hosts, Clock(clock_speed), on_step)
+        self._workflow_routes = WorkflowRoutes(self._deployments, self._executions)
+        self._execution_routes = ExecutionRoutes(self._deployments, self._executions)
+
+    def routes(self) -> list[Route]:
+        return [*self._execution_routes.routes(), *self._workflow_routes.routes()]
+
+    def control_routes(self) -> list[Route]:
+        return self._execution_routes.control_routes()
+
+    def forget_all(self) -> None:
+        self._executions.forget_all()
+        self._deployments.forget_all()
+        self._workflow_routes.forget_all()

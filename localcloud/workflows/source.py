@@ -1,0 +1,127 @@
+"""The source as YAML: read into nodes that know their lines.
+
+Words are read as YAML 1.2 reads them: only true and false are booleans, so a step, key or value `on`, `off`,
+`yes` or `no` is text, as are dates. How the service reads those could not be checked.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from localcloud.workflows.limits import SOURCE_BYTES
+
+MAX_DEPTH = 100
+MAX_NODES = SOURCE_BYTES
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TRUE, _FALSE, _NULL = (
+    ("true", "True", "TRUE"),
+    ("false", "False", "FALSE"),
+    ("", "~", "null", "Null", "NULL"),
+)
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_OTHER_BASE = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
+_DOUBLE = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+
+
+class SourceError(Exception):
+    """What is wrong with a source, and where: it cannot be deployed."""
+
+    def __init__(self, message: str, at: yaml.Node | yaml.Mark | None = None):
+        mark = at.start_mark if isinstance(at, yaml.Node) else at
+        place = f"main.yaml:{mark.line + 1}:{mark.column + 1}: " if mark else ""
+        super().__init__(f"{place}parse error: {message}")
+
+
+def read_source(text: str) -> yaml.Node:
+    """Return the root of a source.
+
+    Raises
+    ------
+    SourceError
+    """
+    if len(text.encode()) > SOURCE_BYTES:
+        raise SourceError(f"the source has more than {SOURCE_BYTES} bytes")
+    try:
+        root = yaml.compose(text, Loader=_LOADER)
+    except yaml.MarkedYAMLError as error:
+        message = " ".join(filter(None, [error.context, error.problem]))
+        raise SourceError(message, error.problem_mark or error.context_mark) from error
+    except yaml.YAMLError as error:
+        raise SourceError(str(error)) from error
+    except RecursionError:
+        raise SourceError("the source is nested too deeply") from None
+    if root is None:
+        raise SourceError("the source is empty")
+    _check_size(root)
+    return root
+
+
+def line_of(node: yaml.Node) -> int:
+    return node.start_mark.line + 1
+
+
+def is_text(node: yaml.Node) -> bool:
+    """Whether a node is a scalar that is text, quoted or not."""
+    return isinstance(node, yaml.ScalarNode) and isinstance(scalar(node), str)
+
+
+def pairs(node: yaml.Node, what: str) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
+    """Yield the keys of a mapping as text, with the nodes of key and value; a key comes once."""
+    if not isinstance(node, yaml.MappingNode):
+        raise SourceError(f"{what} must be a map", node)
+    seen = set()
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise SourceError(f"a key of {what} must be text", key)
+        if key.value in seen:
+            raise SourceError(f'"{key.value}" comes twice in {what}', key)
+        seen.add(key.value)
+        yield key.value, key, value
+
+
+def items(node: yaml.Node, what: str) -> list[yaml.Node]:
+    if not isinstance(node, yaml.SequenceNode):
+        raise SourceError(f"{what} must be a list", node)
+    return node.value
+
+
+def single_pair(node: yaml.Node, what: str) -> tuple[str, yaml.Node, yaml.Node]:
+    """Return the key of a map of one, and its nodes: a step by its name, an assignment."""
+    found = list(pairs(node, what))
+    if len(found) != 1:
+        raise SourceError(f"{what} must be a map of one key, not of {len(found)}; is it indented?", node)
+    return found[0]
+
+
+def scalar(node: yaml.ScalarNode) -> Any:
+    """Return the value of a scalar."""
+    text = node.value
+    if node.style:
+        return text  # quoted, or a block
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    if text in _NULL:
+        return None
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _OTHER_BASE.fullmatch(text):
+        return int(text, 0)
+    if _DOUBLE.fullmatch(text):
+        return float(text)
+    return text
+
+
+def _check_size(root: yaml.Node) -> None:
+    """Refuse what is nested too deeply or grows too large once its aliases are followed."""
+    left, count = [(root, 1)], 0
+    while left:
+        node, depth = left.pop()
+        count += 1
+        if depth > MAX_DEPTH or count > MAX_NODES:
+            raise SourceError("the source is nested too deeply, or too large by its aliases", node)
+        if isinstance(node, yaml.MappingNode):
+            left += [(each, depth + 1) for pair in node.value for each in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            left += [(each, depth + 1) for each in node.value]

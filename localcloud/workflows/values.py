@@ -1,0 +1,98 @@
+"""The values of the language: their types, when they are equal, how much memory they take.
+
+A value is a Python one and is never changed in place: an assignment to a part of it makes a new one around
+the part. So handing a value on copies nothing, though the language copies.
+"""
+
+from typing import Any
+
+from localcloud.workflows.errors import error, limit_error
+from localcloud.workflows.limits import MEMORY_BYTES, STRING_BYTES
+
+_TYPE_NAMES = {
+    type(None): "null",
+    bool: "boolean",
+    int: "integer",
+    float: "double",
+    str: "string",
+    bytes: "bytes",
+    list: "list",
+    dict: "map",
+}
+_NUMBER_BYTES = 8
+_MARKS_BYTES = 3  # two quotes or brackets and a comma, or the quotes of a key and a colon
+INTEGERS = range(-(2**63), 2**63)
+
+
+def type_name(value: Any) -> str:
+    return _TYPE_NAMES.get(type(value), "function")
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def checked(value: Any) -> Any:
+    """Return a number or text, if it is not too large to be one."""
+    if isinstance(value, str) and len(value) > STRING_BYTES // 4 and text_bytes(value) > STRING_BYTES:
+        raise limit_error(f"a string may have {STRING_BYTES} bytes at most")
+    if is_integer(value) and value not in INTEGERS:
+        raise error("ValueError", "an integer has 64 bits")
+    return value
+
+
+def equal(left: Any, right: Any) -> bool:
+    """Numbers are compared as such; values of other types than each other are not equal."""
+    if is_number(left) and is_number(right):
+        return left == right
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, list):
+        return len(left) == len(right) and all(map(equal, left, right))
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(equal(left[key], right[key]) for key in left)
+    return left == right
+
+
+def text_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def size_of(value: Any) -> int:
+    """Return the bytes a value takes, about those of its JSON; how the service counts is not documented.
+
+    Gives up beyond the limit, so that no value takes long.
+    """
+    total, left = 0, [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, str):
+            total += text_bytes(checked(each)) + _MARKS_BYTES
+        elif isinstance(each, bytes):
+            total += len(each) + _MARKS_BYTES
+        elif isinstance(each, list):
+            total += _MARKS_BYTES
+            left += each
+        elif isinstance(each, dict):
+            total += sum(map(len, each)) + _MARKS_BYTES * (len(each) + 1)
+            left += each.values()
+        else:
+            total += _NUMBER_BYTES
+        if total > MEMORY_BYTES:
+            raise limit_error(f"the variables take more than {MEMORY_BYTES} bytes")
+    return total
+
+
+def to_text(value: Any) -> str:
+    """Return a scalar as text, for string() and for ${} inside of text."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if is_number(value):
+        return str(value)
+    raise error("TypeError", f"a {type_name(value)} cannot be made a string; json.encode_to_string can")

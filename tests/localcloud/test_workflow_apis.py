@@ -1,0 +1,435 @@
+"""The REST APIs of the emulated Workflows: deployments, executions, callbacks, what is told meanwhile."""
+
+import json
+import re
+import time
+import uuid
+
+import pytest
+import requests
+
+from localcloud.process import running
+
+NUMBER = "123456789012"
+LOCATION = "/v1/projects/p/locations/us-central1"
+ECHO = "main: {params: [args], steps: [{r: {return: '${args}'}}]}"
+SLEEP = "main: {steps: [{nap: {call: sys.sleep, args: {seconds: 100000000}}}]}"
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory):
+    """An emulator whose workflows' time goes a thousand times as fast."""
+    with running(tmp_path_factory.mktemp("state"), "--clock-speed", "1000") as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def deploy(api):
+    """Deploy a workflow of a name no other test uses; return its path."""
+
+    def post(source, **settings):
+        workflow_id = f"w-{uuid.uuid4().hex[:12]}"
+        body = {"sourceContents": source, **settings}
+        answer = api("POST", f"{LOCATION}/workflows?workflowId={workflow_id}", json=body)
+        assert answer.status_code == 200, answer.text
+        return f"{LOCATION}/workflows/{workflow_id}"
+
+    return post
+
+
+@pytest.fixture
+def start(api):
+    """Start an execution; return its path."""
+
+    def post(workflow, **body):
+        answer = api("POST", f"{workflow}/executions", json=body)
+        assert answer.status_code == 200, answer.text
+        return "/v1/" + answer.json()["name"]
+
+    return post
+
+
+@pytest.fixture
+def ended(api, start):
+    """Run an execution to its end; return it."""
+
+    def run(workflow, argument=None, **body):
+        path = start(workflow, argument=json.dumps(argument), **body)
+        deadline = time.monotonic() + 20
+        while (execution := api("GET", path).json())["state"] == "ACTIVE" and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return execution
+
+    return run
+
+
+def wait_until(holds, seconds=5):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def logged(api, log_filter):
+    asked = {"resourceNames": ["projects/p"], "filter": log_filter, "pageSize": 100}
+    return api("POST", "/v2/entries:list", json=asked).json().get("entries", [])
+
+
+def test_a_deployment_is_an_operation_and_makes_a_revision(api):
+    body = {
+        "sourceContents": ECHO,
+        "labels": {"stage": "runner"},
+        "serviceAccount": "projects/-/serviceAccounts/a@b",
+    }
+
+    operation = api("POST", f"{LOCATION}/workflows?workflowId=first", json=body).json()
+    again = api("GET", f"/v1/{operation['name']}").json()
+    workflow = api("GET", f"{LOCATION}/workflows/first").json()
+
+    assert operation["done"]
+    assert again == operation
+    assert (
+        operation["response"]["name"]
+        == workflow["name"]
+        == "projects/p/locations/us-central1/workflows/first"
+    )
+    assert workflow["state"] == "ACTIVE"
+    assert workflow["sourceContents"] == ECHO
+    assert workflow["labels"] == {"stage": "runner"}
+    assert workflow["serviceAccount"] == "projects/p/serviceAccounts/a@b"
+    assert re.fullmatch(r"000001-[0-9a-f]{3}", workflow["revisionId"])
+
+
+def test_a_change_of_source_makes_another_revision_and_one_of_labels_does_not(api, deploy):
+    workflow = deploy(ECHO, description="old")
+
+    api("PATCH", f"{workflow}?updateMask=labels,description", json={"labels": {"a": "b"}})
+    same = api("GET", workflow).json()
+    api("PATCH", f"{workflow}?updateMask=source_contents", json={"sourceContents": SLEEP, "labels": {}})
+    other = api("GET", workflow).json()
+
+    assert same["revisionId"].startswith("000001-")
+    assert same["labels"] == other["labels"] == {"a": "b"}
+    assert "description" not in same
+    assert other["revisionId"].startswith("000002-")
+    assert other["sourceContents"] == SLEEP
+    revisions = api("GET", f"{workflow}:listRevisions").json()["workflows"]
+    assert [each["sourceContents"] for each in revisions] == [SLEEP, ECHO]
+
+
+def test_a_faulty_source_is_refused_and_the_old_one_stays(api, deploy, ended):
+    workflow = deploy(ECHO)
+
+    faulty = {"sourceContents": "main:\n  steps:\n  - a:\n      next: nosuch\n"}
+    refused = api("PATCH", f"{workflow}?updateMask=sourceContents", json=faulty)
+
+    assert refused.status_code == 400
+    assert refused.json()["error"]["status"] == "INVALID_ARGUMENT"
+    assert "main.yaml:4:13: parse error:" in refused.json()["error"]["message"]
+    assert ended(workflow, 5)["result"] == "5"
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "code", "told"),
+    [
+        ("", {}, 400, "workflow id"),
+        ("?workflowId=1st", {"sourceContents": ECHO}, 400, "workflow id"),
+        ("?workflowId=ok", {"sourceContents": ECHO, "sourceContent": "x"}, 400, "sourceContent"),
+        ("?workflowId=ok", {"sourceContents": ECHO, "labels": {"A": "b"}}, 400, "A=b"),
+        ("?workflowId=ok", {"sourceContents": ECHO, "callLogLevel": "ALL"}, 400, "callLogLevel"),
+        ("?workflowId=ok", {"sourceContents": ECHO, "userEnvVars": {"GOOGLE_X": "1"}}, 400, "GOOGLE_X"),
+        ("?workflowId=ok", {"sourceContents": ECHO, "userEnvVars": {"A": "x" * 4097}}, 400, "4096"),
+        (
+            "?workflowId=ok",
+            {"sourceContents": ECHO, "userEnvVars": dict.fromkeys(map(str, range(21)), "")},
+            400,
+            "20",
+        ),
+        ("?workflowId=ok", {"sourceContents": ECHO + " " * 131072}, 400, "131072"),
+    ],
+)
+def test_a_wrong_setting_is_refused(api, query, body, code, told):
+    refused = api("POST", f"{LOCATION}/workflows{query}", json=body)
+
+    assert refused.status_code == code
+    assert told in refused.json()["error"]["message"]
+
+
+def test_a_workflow_is_there_once_is_listed_and_is_gone_after_its_deletion(api, deploy, start):
+    workflow = deploy(SLEEP, labels={"list": "me"})
+    execution = start(workflow)
+    taken = api(
+        "POST",
+        f"{LOCATION}/workflows?workflowId={workflow.rpartition('/')[2]}",
+        json={"sourceContents": ECHO},
+    )
+
+    listed = api("GET", f"{LOCATION}/workflows?filter=labels.list%3Dme").json()["workflows"]
+    api("DELETE", workflow)
+
+    assert taken.status_code == 409
+    assert [each["name"] for each in listed] == [workflow.removeprefix("/v1/")]
+    assert api("GET", workflow).status_code == 404
+    assert api("GET", execution).status_code == 404
+
+
+def test_an_execution_tells_how_it_went(deploy, ended):
+    workflow = deploy(ECHO, labels={"stage": "runner", "run": "old"})
+
+    execution = ended(workflow, {"n": [1, "2"]}, labels={"run": "new"})
+
+    assert execution["name"].startswith(f"projects/{NUMBER}/locations/us-central1/workflows/")
+    assert str(uuid.UUID(execution["name"].rpartition("/")[2])) == execution["name"].rpartition("/")[2]
+    assert execution["state"] == "SUCCEEDED"
+    assert json.loads(execution["result"]) == json.loads(execution["argument"]) == {"n": [1, "2"]}
+    assert execution["labels"] == {"stage": "runner", "run": "new"}
+    assert execution["workflowRevisionId"].startswith("000001-")
+    assert execution["status"]["currentSteps"] == [{"routine": "main", "step": "r"}]
+    assert execution["startTime"] <= execution["endTime"]
+    assert float(execution["duration"].removesuffix("s")) < 5
+
+
+def test_a_failed_execution_tells_its_error(deploy, ended):
+    execution = ended(deploy("main: {steps: [{boom: {raise: {code: 3, message: no inputs}}}]}"))
+
+    assert execution["state"] == "FAILED"
+    assert json.loads(execution["error"]["payload"]) == {"code": 3, "message": "no inputs"}
+    assert 'in step "boom", routine "main", line: 1' in execution["error"]["context"]
+    assert execution["error"]["stackTrace"]["elements"][0]["step"] == "boom"
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"argument": "{"}, "not JSON"),
+        ({"argument": {"a": 1}}, "text"),
+        ({"argument": json.dumps("x" * 32768)}, "32768"),
+        ({"arguments": "{}"}, "arguments"),
+        ({"labels": {"a": 1}}, "a=1"),
+    ],
+)
+def test_a_wrong_execution_is_refused(api, deploy, body, told):
+    refused = api("POST", f"{deploy(ECHO)}/executions", json=body)
+
+    assert refused.status_code == 400
+    assert told in refused.json()["error"]["message"]
+
+
+def test_the_project_may_be_named_by_its_number(api, deploy, ended):
+    workflow = deploy(ECHO).replace("projects/p/", f"projects/{NUMBER}/")
+
+    execution = ended(workflow, 1)
+
+    assert api("GET", workflow).status_code == 200
+    assert api("GET", "/v1/" + execution["name"].replace(NUMBER, "p")).json() == execution
+
+
+def test_executions_are_listed_newest_first_in_pages_and_by_filter(api, deploy, ended):
+    workflow = deploy("main: {params: [n], steps: [{s: {switch: [{condition: '${n == 2}', raise: two}]}}]}")
+    names = [ended(workflow, n)["name"] for n in range(5)]
+    path = f"{workflow}/executions"
+
+    first = api("GET", path, params={"pageSize": 3}).json()
+    rest = api("GET", path, params={"pageSize": 3, "pageToken": first["nextPageToken"]}).json()
+    failed = api("GET", path, params={"filter": 'state="FAILED"', "view": "FULL"}).json()["executions"]
+    oldest = api("GET", path, params={"orderBy": "createTime asc", "pageSize": 1}).json()["executions"]
+
+    assert [each["name"] for each in first["executions"] + rest["executions"]] == names[::-1]
+    assert "nextPageToken" not in rest
+    assert set(first["executions"][0]) <= {
+        "name",
+        "state",
+        "startTime",
+        "endTime",
+        "duration",
+        "workflowRevisionId",
+    }
+    assert [each["name"] for each in failed] == [names[2]]
+    assert failed[0]["error"]["payload"] == '"two"'
+    assert [each["name"] for each in oldest] == [names[0]]
+    assert api("GET", path, params={"filter": "state="}).status_code == 400
+
+
+def test_a_sleeping_execution_is_cancelled_at_once(api, deploy, start):
+    execution = start(deploy(SLEEP))
+    wait_until(lambda: "status" in api("GET", execution).json())
+
+    asleep = api("GET", execution).json()
+    cancelled = api("POST", f"{execution}:cancel", json={}).json()
+    again = api("POST", f"{execution}:cancel", json={})
+
+    assert asleep["state"] == "ACTIVE"
+    assert asleep["status"]["currentSteps"] == [{"routine": "main", "step": "nap"}]
+    assert cancelled["state"] == "CANCELLED"
+    assert cancelled["endTime"]
+    assert again.status_code == 400
+
+
+def test_the_environment_holds_the_built_in_variables_and_the_users(deploy, ended):
+    names = (
+        "GOOGLE_CLOUD_PROJECT_ID",
+        "GOOGLE_CLOUD_PROJECT_NUMBER",
+        "GOOGLE_CLOUD_LOCATION",
+        "GOOGLE_CLOUD_WORKFLOW_ID",
+        "GOOGLE_CLOUD_WORKFLOW_REVISION_ID",
+        "GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID",
+        "GOOGLE_CLOUD_SERVICE_ACCOUNT_NAME",
+        "BUCKET",
+    )
+    values = ", ".join(f"""'${{sys.get_env("{name}")}}'""" for name in names)
+    source = f"main: {{steps: [{{r: {{return: [{values}]}}}}]}}"
+    workflow = deploy(
+        source, userEnvVars={"BUCKET": "bkt"}, serviceAccount="runner@p.iam.gserviceaccount.com"
+    )
+
+    execution = ended(workflow)
+
+    assert json.loads(execution["result"]) == [
+        "p",
+        NUMBER,
+        "us-central1",
+        workflow.rpartition("/")[2],
+        execution["workflowRevisionId"],
+        execution["name"].rpartition("/")[2],
+        "runner@p.iam.gserviceaccount.com",
+        "bkt",
+    ]
+
+
+def test_an_execution_runs_the_revision_it_was_started_with(api, deploy, start, ended):
+    first = "main: {steps: [{nap: {call: sys.sleep, args: {seconds: 300}}}, {r: {return: first}}]}"
+    workflow = deploy(first)
+    execution = start(workflow)
+
+    api("PATCH", f"{workflow}?updateMask=sourceContents", json={"sourceContents": ECHO})
+    second = ended(workflow, "second")
+    wait_until(lambda: api("GET", execution).json()["state"] != "ACTIVE")
+
+    assert api("GET", execution).json()["result"] == '"first"'
+    assert second["result"] == '"second"'
+    assert second["workflowRevisionId"].startswith("000002-")
+
+
+def test_a_callback_takes_the_call_of_its_method_with_a_token(api, cloud, deploy, start):
+    workflow = deploy(
+        """
+main:
+  steps:
+  - make: {call: events.create_callback_endpoint, args: {http_callback_method: POST}, result: made}
+  - tell: {call: sys.log, args: {data: "${made.url}"}}
+  - wait: {call: events.await_callback, args: {callback: "${made}", timeout: 1000000}, result: got}
+  - done: {return: ["${got.http_request.body}", "${got.http_request.query}", "${got.type}"]}
+"""
+    )
+    execution = start(workflow)
+    wait_until(lambda: api("GET", f"{execution}/callbacks").json().get("callbacks"))
+    callback = api("GET", f"{execution}/callbacks").json()["callbacks"][0]
+    path = "/v1/" + callback["name"]
+
+    assert callback["method"] == "POST"
+    assert requests.post(cloud.apis + path, json={}, timeout=5).status_code == 401
+    assert api("GET", path).status_code == 405
+    assert api("POST", path + "?a=b", json={"ok": [1]}).status_code == 200
+    wait_until(lambda: api("GET", execution).json()["state"] == "SUCCEEDED")
+    result = json.loads(api("GET", execution).json()["result"])
+    assert result == [{"ok": [1]}, {"a": "b"}, "HTTP"]
+
+
+def test_a_callback_that_does_not_come_is_a_timeout(deploy, ended):
+    execution = ended(
+        deploy(
+            """
+main:
+  steps:
+  - make: {call: events.create_callback_endpoint, args: {http_callback_method: GET}, result: made}
+  - wait: {call: events.await_callback, args: {callback: "${made}", timeout: 60}}
+"""
+        )
+    )
+
+    assert "TimeoutError" in json.loads(execution["error"]["payload"])["tags"]
+
+
+def test_sys_log_writes_to_the_log_of_the_workflow(api, deploy, ended):
+    workflow = deploy(
+        """
+main:
+  steps:
+  - a: {call: sys.log, args: {data: "a line", severity: NOTICE}}
+  - b: {call: sys.log, args: {json: {message: a map, n: 1}}}
+"""
+    )
+
+    execution_id = ended(workflow)["name"].rpartition("/")[2]
+
+    text, json_entry = logged(api, f'labels."workflows.googleapis.com/execution_id"="{execution_id}"')
+    assert (text["textPayload"], text["severity"]) == ("a line", "NOTICE")
+    assert json_entry["jsonPayload"] == {"message": "a map", "n": 1}
+    assert text["logName"] == "projects/p/logs/Workflows"
+    assert text["resource"]["type"] == "workflows.googleapis.com/Workflow"
+    assert text["resource"]["labels"]["workflow_id"] == workflow.rpartition("/")[2]
+
+
+@pytest.mark.parametrize(
+    ("of_workflow", "of_execution", "states"),
+    [
+        ("LOG_NONE", None, []),
+        ("LOG_ALL_CALLS", None, ["BEGUN", "SUCCEEDED", "BEGUN", "EXCEPTION_RAISED"]),
+        ("LOG_ALL_CALLS", "LOG_ERRORS_ONLY", ["EXCEPTION_RAISED"]),
+    ],
+)
+def test_calls_are_logged_as_the_call_log_level_says(api, deploy, ended, of_workflow, of_execution, states):
+    calls = "main: {steps: [{a: {call: uuid.generate}}, {b: {call: json.decode, args: {data: '{'}}}]}"
+    more = {"callLogLevel": of_execution} if of_execution else {}
+
+    execution = ended(deploy(calls, callLogLevel=of_workflow), **more)
+
+    execution_id = execution["name"].rpartition("/")[2]
+    entries = logged(
+        api, f'labels."workflows.googleapis.com/execution_id"="{execution_id}" logName:engine_call'
+    )
+    assert [entry["jsonPayload"]["state"] for entry in entries] == states
+    assert logged(api, f'logName:executions_system severity=ERROR "{execution_id}"')
+
+
+def test_the_steps_of_an_execution_are_shown_while_it_runs(api, cloud, deploy, start):
+    execution = start(
+        deploy(
+            """
+main:
+  steps:
+  - try_it: {try: {raise: oh}, except: {as: e, assign: [{x: 1}]}}
+  - ask: {call: sub}
+sub:
+  steps:
+  - nap: {call: sys.sleep, args: {seconds: 100000000}}
+"""
+        )
+    )
+    url = f"{cloud.apis}/_emulator/executions/{execution.rpartition('/')[2]}/steps"
+    wait_until(lambda: len(requests.get(url, timeout=5).json()["steps"]) == 3)
+
+    shown = requests.get(url, timeout=5).json()
+    newer = requests.get(url, params={"after": 2}, timeout=5).json()["steps"]
+    api("POST", f"{execution}:cancel", json={})
+
+    assert shown["state"] == "ACTIVE"
+    assert [(each["routine"], each["step"]) for each in shown["steps"]] == [
+        ("main", "try_it"),
+        ("main", "ask"),
+        ("sub", "nap"),
+    ]
+    assert shown["steps"][0]["error"] == 'RuntimeError: "oh"'
+    assert newer == shown["steps"][2:]
+    assert requests.get(url, timeout=5).json()["steps"] == shown["steps"]
+    assert requests.get(f"{cloud.apis}/_emulator/executions/none/steps", timeout=5).status_code == 404
+
+
+def test_a_reset_cancels_and_forgets_all(api, deploy, start):
+    workflow = deploy(SLEEP)
+    start(workflow)
+
+    api("POST", "/_emulator/reset")
+
+    assert api("GET", workflow).status_code == 404
+    assert api("GET", f"{LOCATION}/workflows").json() == {}

@@ -1,0 +1,433 @@
+"""The emulated Cloud Workflows beyond the conformance cases: scopes, errors, limits, parallel steps."""
+
+import itertools
+import threading
+import time
+
+import pytest
+
+from localcloud.workflows.errors import LimitExceeded, Stopped, WorkflowError
+from localcloud.workflows.memory import Memory
+from localcloud.workflows.values import size_of
+from tests.localcloud.workflow_runs import result_of, run_of
+
+
+def value_of(expression, argument=None):
+    source = "main:\n  params: [args]\n  steps:\n  - r:\n      return: |\n        ${" + expression + "}\n"
+    return result_of(source, argument)
+
+
+def error_of(source, argument=None, **more):
+    with pytest.raises(WorkflowError) as raised:
+        result_of(source, argument, **more)
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("1 + 2 * 3 - 4", 3),
+        ("-2 * -3", 6),
+        ("(1 + 2) * 3", 9),
+        ("10 / 2", 5.0),
+        ("not true or true", True),
+        ("true or false and false", True),
+        ("1 < 2 and 2 < 3", True),
+        ("false and nosuch.key", False),
+        ("true or nosuch.key", True),
+        ("1 == 1.0", True),
+        ("true == 1", False),
+        ("null == false", False),
+        ('{"a": [1, 2]} == {"a": [1, 2.0]}', True),
+        ('1 in [true, "1"]', False),
+        ("1.5e3", 1500.0),
+        (r'"a\"b\n\u00e9"', 'a"b\né'),
+        ('{"a": {"b": [10, 20]}}.a["b"][1]', 20),
+        ("string(1.5) + string(true)", "1.5true"),
+        ("int(2.9)", 2),
+        ('get_type(1.0) + get_type(null) + get_type(text.encode("x"))', "doublenullbytes"),
+        ('text.url_decode("a%20b%2Fc")', "a b/c"),
+        ('json.decode(json.encode({"a": [null, 1.5]})).a[1]', 1.5),
+        ('time.format(0, "Europe/Berlin")', "1970-01-01T01:00:00+01:00"),
+    ],
+)
+def test_an_expression_has_its_value(expression, value):
+    found = value_of(expression)
+
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("expression", "tag"),
+    [
+        ('"a" + 1', "TypeError"),
+        ("1 and true", "TypeError"),
+        ('"a" < 1', "TypeError"),
+        ("null.x", "TypeError"),
+        ('{"a": 1}.b', "KeyError"),
+        ("[1, 2][2]", "IndexError"),
+        ("[1, 2][-1]", "IndexError"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("1 % 0", "ZeroDivisionError"),
+        ('int("x")', "ValueError"),
+        ("9223372036854775807 + 1", "ValueError"),
+        ("len(1)", "TypeError"),
+        ('text.match_regex("a", "(?=a)")', "ValueError"),
+        ('text.substring("abc", 2, 5)', "IndexError"),
+        ('json.decode("{")', "ValueError"),
+        ("string({})", "TypeError"),
+        ('sys.get_env("NOPE")', "KeyError"),
+        ("nosuch", "KeyError"),
+    ],
+)
+def test_a_wrong_expression_raises_an_error_of_its_kind(expression, tag):
+    with pytest.raises(WorkflowError) as raised:
+        value_of(expression)
+
+    assert tag in raised.value.value["tags"]
+    assert raised.value.value["message"].startswith(f"{tag}: ")
+
+
+def test_an_error_tells_where_it_came_up():
+    failed = error_of(
+        """
+main:
+  steps:
+  - prepare:
+      assign: [{x: 1}]
+  - ask:
+      call: sub
+      args: {n: 1}
+sub:
+  params: [n]
+  steps:
+  - fail:
+      raise: {code: 7, message: "no"}
+"""
+    )
+
+    told = failed.resource()
+
+    assert told["payload"] == '{"code":7,"message":"no"}'
+    assert 'in step "fail", routine "sub", line: 12' in told["context"]
+    assert [each["step"] for each in told["stackTrace"]["elements"]] == ["fail", "ask"]
+    assert told["stackTrace"]["elements"][1]["position"]["line"] == "6"
+
+
+def test_what_for_except_and_branches_make_is_gone_after_them():
+    source = """
+main:
+  steps:
+  - loop:
+      for:
+        value: v
+        in: [1]
+        steps:
+        - a: {assign: [{in_for: 1}]}
+  - attempt:
+      try: {raise: x}
+      except:
+        as: e
+        steps:
+        - a: {assign: [{in_except: 1}]}
+  - both:
+      parallel:
+        branches:
+        - one: {steps: [{a: {assign: [{in_branch: 1}]}}]}
+  - r:
+      return: ${%s}
+"""
+    for name in ("in_for", "in_except", "in_branch", "v", "e"):
+        assert f"could not resolve reference: {name}" in error_of(source % name).value["message"]
+
+
+def test_a_branch_changes_a_copy_of_what_it_does_not_share():
+    assert result_of(
+        """
+main:
+  steps:
+  - init: {assign: [{kept: {n: 1}}, {shared: 1}]}
+  - p:
+      parallel:
+        shared: [shared]
+        for:
+          value: v
+          in: [1, 2, 3]
+          steps:
+          - change: {assign: [{kept.n: "${kept.n + v}"}, {shared: "${shared * kept.n}"}]}
+  - r: {return: ["${kept.n}", "${shared}"]}
+"""
+    ) == [1, 24]
+
+
+def test_a_shared_variable_must_be_there_before():
+    source = """
+main:
+  steps:
+  - p:
+      parallel:
+        shared: [nosuch]
+        for: {value: v, in: [1], steps: [{a: {assign: [{nosuch: 1}]}}]}
+"""
+    assert "nosuch" in error_of(source).value["message"]
+
+
+def test_branches_run_at_the_same_time_but_no_more_than_the_limit():
+    source = """
+main:
+  steps:
+  - p:
+      parallel:
+        %s
+        for:
+          value: v
+          range: [1, 40]
+          steps: [{wait: {call: sys.sleep, args: {seconds: 50}}}]
+"""
+
+    def seconds(line):
+        begun = time.monotonic()
+        result_of(source % line, clock_speed=1000)
+        return time.monotonic() - begun
+
+    assert 0.1 <= seconds("exception_policy: continueAll") < 0.5  # 2 rounds of 20
+    assert 0.5 <= seconds("concurrency_limit: 4") < 1.5  # 10 rounds
+
+
+def test_nested_parallel_steps_neither_wait_for_each_other_nor_go_deeper_than_two():
+    turn = "{value: %s, range: [1, 25], steps: [%s]}"
+    inner = "{q: {parallel: {for: %s}}}" % (turn % ("w", "{s: {call: sys.sleep, args: {seconds: 1}}}"))
+    source = "main: {steps: [{p: {parallel: {for: %s}}}, {r: {return: done}}]}" % (turn % ("v", inner))
+    assert result_of(source, clock_speed=100_000) == "done"
+
+    third = "{t: {parallel: {for: {value: w, in: [1], steps: [{n: {assign: [{x: 1}]}}]}}}}"
+    calling = turn % ("v", "{q: {parallel: {for: {value: w, in: [1], steps: [{c: {call: sub}}]}}}}")
+    failed = error_of(
+        f"main: {{steps: [{{p: {{parallel: {{for: {calling}}}}}}}]}}\nsub: {{steps: [{third}]}}"
+    )
+    assert "ParallelNestingError" in str(failed.value["branches"])
+
+
+def test_a_failing_branch_stops_the_others_unless_all_are_to_go_on():
+    source = """
+main:
+  steps:
+  - init: {assign: [{done: 0}]}
+  - p:
+      try:
+        parallel:
+          shared: [done]
+          exception_policy: %s
+          for:
+            value: v
+            in: [1, 2, 3]
+            steps:
+            - fail: {switch: [{condition: "${v == 1}", raise: "no ${v}"}]}
+            - wait: {call: sys.sleep, args: {seconds: 200}}
+            - count: {assign: [{done: "${done + 1}"}]}
+      except:
+        as: e
+        steps:
+        - r: {return: ["${done}", "${len(e.branches)}", "${e.branches[0].error.payload}"]}
+"""
+    assert result_of(source % "unhandled") == [0, 1, "no 1"]
+    assert result_of(source % "continueAll") == [2, 1, "no 1"]
+
+
+def test_retries_wait_longer_each_time_and_end():
+    source = """
+main:
+  steps:
+  - init: {assign: [{times: []}]}
+  - a:
+      try:
+        steps:
+        - note: {assign: [{times: "${list.concat(times, sys.now())}"}]}
+        - fail: {raise: {code: 503}}
+      retry:
+        predicate: ${http.default_retry_predicate}
+        max_retries: 3
+        backoff: {initial_delay: 20, max_delay: 50, multiplier: 2}
+      except:
+        as: e
+        steps:
+        - r: {return: "${times}"}
+"""
+
+    times = result_of(source, clock_speed=1000)
+
+    waits = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert len(waits) == 3
+    assert all(wanted <= wait < wanted + 19 for wait, wanted in zip(waits, (20, 40, 50), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "is_retried"),
+    [
+        ("http.default_retry", 429, True),
+        ("http.default_retry", 503, True),
+        ("http.default_retry", 500, False),
+        ("http.default_retry_non_idempotent", 503, True),
+        ("http.default_retry_non_idempotent", 502, False),
+    ],
+)
+def test_a_policy_retries_the_documented_codes(policy, code, is_retried):
+    source = """
+main:
+  steps:
+  - init: {assign: [{n: 0}]}
+  - a:
+      try:
+        steps:
+        - count: {assign: [{n: "${n + 1}"}]}
+        - fail: {raise: {code: %d}}
+      retry: ${%s}
+      except: {as: e, steps: [{r: {return: "${n}"}}]}
+"""
+    assert result_of(source % (code, policy), clock_speed=100_000) == (6 if is_retried else 1)
+
+
+def test_an_unknown_host_is_refused_at_once_and_can_be_caught():
+    source = """
+main:
+  steps:
+  - a:
+      try: {call: http.get, args: {url: "https://%s/x"}}
+      except: {as: e, steps: [{r: {return: "${e.tags}"}}]}
+"""
+    for host in ("example.com", "compute.googleapis.com", "169.254.169.254", "127.0.0.1.example.com"):
+        begun = time.monotonic()
+        assert "ConnectionError" in result_of(source % host)
+        assert time.monotonic() - begun < 0.1
+
+
+GROWING = """
+main:
+  params: [kib]
+  steps:
+  - init: {assign: [{s: "${kib}"}, {l: []}, {m: {}}]}
+  - grow:
+      try:
+        for:
+          value: v
+          range: [1, 1000]
+          steps: [{a: {assign: [%s]}}]
+      except: {as: e, steps: [{r: {return: "caught"}}]}
+"""
+
+
+@pytest.mark.parametrize(
+    "assignment", ['{s: "${s + s}"}', '{l: "${list.concat(l, s)}"}', '{"m[string(v)]": "${s}"}']
+)
+def test_too_much_memory_ends_an_execution_and_is_not_caught(assignment):
+    failed = error_of(GROWING % assignment, "x" * 1024)
+
+    assert isinstance(failed, LimitExceeded)
+    assert failed.value["tags"] == ["ResourceLimitError"]
+
+
+def test_a_list_that_grows_is_counted_as_one_that_was_there_at_once():
+    memory, grown = Memory(), []
+
+    for number in range(100):
+        longer = [*grown, {"n": number, "name": "é" * number}]
+        assert memory.size_of(longer, before=grown) == size_of(longer)
+        grown = longer
+
+
+def test_memory_is_given_back_when_a_variable_shrinks_or_a_routine_ends():
+    run = run_of(
+        """
+main:
+  steps:
+  - a:
+      for:
+        value: v
+        range: [1, 50]
+        steps:
+        - b: {call: big, result: s}
+        - c: {assign: [{s: ""}]}
+  - r: {return: ok}
+big:
+  steps:
+  - s: {assign: [{s: "%s"}]}
+  - r: {return: "${s + s}"}
+"""
+        % ("x" * 60_000)
+    )
+
+    assert run.start(None) == "ok"
+    assert run.memory.used_bytes == 0
+
+
+def test_an_execution_ends_at_its_100_000th_step():
+    begun = time.monotonic()
+
+    failed = error_of("main: {steps: [{a: {assign: [{x: 1}]}}, {b: {next: a}}]}")
+
+    assert failed.value["tags"] == ["ResourceLimitError"]
+    assert "100000" in failed.value["message"]
+    assert failed.trace[0].routine == "main"
+    assert time.monotonic() - begun < 30
+
+
+def test_calls_may_be_20_deep():
+    source = """
+main: {params: [n], steps: [{c: {call: down, args: {n: "${n}"}, result: r}}, {r: {return: "${r}"}}]}
+down:
+  params: [n]
+  steps:
+  - s: {switch: [{condition: "${n == 1}", return: bottom}]}
+  - c: {call: down, args: {n: "${n - 1}"}, result: r}
+  - r: {return: "${r}"}
+"""
+    assert result_of(source, 20) == "bottom"
+    assert "RecursionError" in error_of(source, 21).value["tags"]
+
+
+def test_a_cancelled_run_ends_in_the_middle_of_a_sleep():
+    run = run_of("main: {steps: [{s: {call: sys.sleep, args: {seconds: 3600}}}]}", clock_speed=1)
+    threading.Timer(0.1, run.cancel).start()
+    begun = time.monotonic()
+
+    with pytest.raises(Stopped):
+        run.start(None)
+
+    assert time.monotonic() - begun < 1
+
+
+def test_each_step_is_told_as_it_begins():
+    seen = []
+    source = """
+main:
+  steps:
+  - a: {call: sub}
+  - b: {try: {raise: oh}, except: {as: e, assign: [{x: 1}]}}
+sub: {steps: [{c: {assign: [{y: 1}]}}]}
+"""
+
+    run = run_of(source, on_step=lambda execution, record: seen.append((record.routine, record.step)))
+    run.start(None)
+
+    assert seen == [("main", "a"), ("sub", "c"), ("main", "b")]
+    shown = run.history.resource()
+    assert [each["number"] for each in shown] == [1, 2, 3]
+    assert shown[2]["error"] == 'RuntimeError: "oh"'
+
+
+def test_text_around_an_expression_is_kept_to_the_letter():
+    source = "main: {steps: [{s: {assign: [{x: 1}]}}, {r: {return: %s}}]}"
+
+    assert result_of(source % r'"${x} and ${x + 1}\n"') == "1 and 2\n"
+    assert result_of(source % r'" ${x}\n"') == 1
+
+
+def test_words_of_yaml_1_1_are_text():
+    source = """
+main:
+  steps:
+  - on: {assign: [{yes: no}, {d: 2026-01-31}, {n: 010}, {t: 1:30}]}
+  - off: {return: ["${yes}", "${d}", "${n}", "${t}"]}
+"""
+    assert result_of(source) == ["no", "2026-01-31", 10, "1:30"]
