@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+from localcloud.batch.service import MODES, BatchSettings
 from localcloud.cloud import start_cloud
 
 PARENT_POLL_SECONDS = 0.2
@@ -33,9 +34,15 @@ def main() -> int:
         except BlockingIOError:
             print(f"localcloud: {arguments.state} is in use by another one", file=sys.stderr)
             return 2
-        with start_cloud(arguments.state, arguments.storage_port, arguments.apis_port) as addresses:
+        with start_cloud(
+            arguments.state,
+            arguments.storage_port,
+            arguments.apis_port,
+            _batch_settings(arguments),
+            arguments.clock_speed,
+        ) as addresses:
             print(json.dumps(addresses), flush=True)
-            # What storage has answered is on disk, a stop is as good as a crash.
+            # What storage has answered is on disk; tasks of Batch are killed when the block ends.
             stop.wait()
     return 0
 
@@ -61,7 +68,78 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--with-parent", type=int, metavar="PID", help="stop when this parent process is gone"
     )
+    parser.add_argument(
+        "--clock-speed",
+        type=_positive,
+        default=1.0,
+        metavar="FACTOR",
+        help="how much faster than ours the clock of the services goes; tasks that do work keep ours",
+    )
+    _add_batch_arguments(parser.add_argument_group("tasks of Cloud Batch"))
     return parser.parse_args()
+
+
+def _add_batch_arguments(group: argparse._ArgumentGroup) -> None:
+    defaults = BatchSettings()
+    group.add_argument("--tasks", choices=MODES, default=defaults.mode, help="what a task is")
+    group.add_argument(
+        "--slots", type=_at_least_one, default=defaults.slots, help="tasks at once; default: one a core"
+    )
+    group.add_argument(
+        "--scripts",
+        type=Path,
+        default=defaults.scripts,
+        help="folder for the image's /scripts, for processes",
+    )
+    group.add_argument(
+        "--image",
+        action="append",
+        default=[],
+        type=_image,
+        metavar="NAME=TAG",
+        help="local tag of an image, which NAME calls as its registry does, with or without a tag",
+    )
+    group.add_argument(
+        "--queue-seconds",
+        type=_not_negative,
+        default=defaults.queue_seconds,
+        help="a job is QUEUED, and then SCHEDULED, for so long by the clock of the services",
+    )
+
+
+def _batch_settings(arguments: argparse.Namespace) -> BatchSettings:
+    return BatchSettings(
+        mode=arguments.tasks,
+        slots=arguments.slots,
+        scripts=arguments.scripts.resolve(),
+        images=dict(arguments.image),
+        queue_seconds=arguments.queue_seconds,
+    )
+
+
+def _image(text: str) -> tuple[str, str]:
+    name, _, tag = text.partition("=")
+    if not name or not tag:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=TAG")
+    return name, tag
+
+
+def _at_least_one(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    if not float(text) > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return float(text)
+
+
+def _not_negative(text: str) -> float:
+    if not float(text) >= 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return float(text)
 
 
 if __name__ == "__main__":
