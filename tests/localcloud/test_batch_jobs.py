@@ -205,7 +205,8 @@ def test_a_boot_disk_that_the_machine_does_not_take_fails_the_job(jobs, machine,
 def test_a_job_of_higher_priority_gets_the_slots_first(tmp_path):
     with running(tmp_path, "--slots", "1", "--queue-seconds", "0.3") as cloud:
         jobs = Jobs(cloud)
-        first = jobs.create(job(shell("sleep 1")))
+        first = jobs.create(job(shell("sleep 2")))
+        jobs.wait(first, "RUNNING")
         later = [
             jobs.create(job(shell("true")) | {"priority": priority}, f"priority-{priority}")
             for priority in (1, 50)

@@ -1,11 +1,12 @@
 """The emulated Batch at its limits: 100,000 tasks, and jobs without end."""
 
+import json
 import time
 from pathlib import Path
 
 import pytest
 
-from localcloud.process import running
+from localcloud.process import Cloud, running
 from tests.localcloud.jobs import Jobs, job, null
 from tests.localcloud.test_process import peak_mib, started
 
@@ -36,10 +37,6 @@ def test_a_job_of_100_000_tasks_ends_soon_and_is_listed_meanwhile(jobs):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 def test_memory_stays_flat_over_many_jobs(tmp_path):
     with started("-m", "localcloud", "--state", str(tmp_path)) as child:
-        import json
-
-        from localcloud.process import Cloud
-
         jobs = Jobs(Cloud(**json.loads(child.stdout.readline()), state=tmp_path))
         for _ in range(3):
             jobs.run(job(null(), count=100_000, parallelism=5000))
