@@ -1,7 +1,7 @@
 """Tasks that are nothing at all, so that a job may have 100,000 of them: they take time and end with a code.
 
 A task is one where its job's image is named `null`, or the emulator runs all tasks as such. How long it takes
-and how it ends is ordered as faults.py says; without an order it succeeds at once.
+and how it ends is ordered as faults.py says; without an order it succeeds at once. It logs nothing.
 """
 
 from collections.abc import Mapping

@@ -81,8 +81,11 @@ def _resource(job: Job, index: int) -> dict[str, Any]:
 
 
 def _as_object(text: str) -> dict[str, Any] | None:
+    """Read a line of JSON; None where it is no object, or could not be told again: half a character."""
     try:
         value = json.loads(text)
-    except ValueError:
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -9,8 +9,10 @@ with its job FAILS with 50000, one that waits stays UNEXECUTED.
 
 import heapq
 import itertools
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -126,11 +128,19 @@ class Scheduler:
                 if time.monotonic() >= next_look:
                     self._end_jobs_over_their_time()
                     next_look = time.monotonic() + LOOK_AGAIN_SECONDS
-                has_more = self._take_a_turn()
+                has_more = self._take_a_turn_unharmed()
                 if not has_more:
                     self._changed.wait(self._idle_seconds())
             if has_more:
                 time.sleep(PAUSE_SECONDS)
+
+    def _take_a_turn_unharmed(self) -> bool:
+        """Keep a bug of ours that one job meets from stopping all the others."""
+        try:
+            return self._take_a_turn()
+        except Exception as error:
+            traceback.print_exception(error, file=sys.stderr)
+            return False
 
     def _take_a_turn(self) -> bool:
         """Do what is due and start tasks, for a while; True if there is more."""
@@ -238,7 +248,7 @@ class Scheduler:
         A job may be stopped twice, cancelled and then deleted: the later decides where it ends.
         """
         with self._changed:
-            if state:
+            if state and state != job.state:
                 job.move(state)
             job.stops_as = stops_as
             job.tasks.give_up_waiting()

@@ -256,6 +256,15 @@ def test_lines_become_entries_as_cloud_logging_takes_them(jobs):
     }
 
 
+@pytest.mark.parametrize("line", ['{"a": "\\ud800"}', '{"a":' * 20_000, '{"a": 1} x', "[1]"])
+def test_a_line_that_is_no_object_of_json_is_text(jobs, line):
+    spec = {"environment": {"variables": {"LINE": line}}}
+
+    ended = jobs.run(job(shell('printf "%s\\n" "$LINE"'), spec=spec))
+
+    assert jobs.lines(ended) == [line]
+
+
 def test_the_older_monitored_resource_can_be_asked_for(jobs):
     logs = {"destination": "CLOUD_LOGGING", "cloudLoggingOption": {"useGenericTaskMonitoredResource": True}}
 
