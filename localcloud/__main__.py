@@ -1,6 +1,7 @@
-"""`python -m localcloud --state DIR`: start the emulator, say where it listens, run till told.
+"""Start an emulated Google Cloud on 127.0.0.1, say where it listens, and run till told.
 
-Prints one line of JSON when ready: {"storage": "http://127.0.0.1:PORT", "apis": "http://127.0.0.1:PORT"}.
+Prints one line of JSON when ready: {"storage": "http://127.0.0.1:PORT", "apis": "http://127.0.0.1:PORT"};
+with --exports what a shell needs instead.
 """
 
 import argparse
@@ -12,16 +13,16 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
 
-from localcloud.cloud import CloudOptions, start_cloud
-from localcloud.workflows.clock import Clock
+from localcloud.arguments import parse_arguments
+from localcloud.cloud import start_cloud
+from localcloud.environment import client_environment
 
 PARENT_POLL_SECONDS = 0.2
 
 
 def main() -> int:
-    arguments = _parse_arguments()
+    arguments = parse_arguments(__doc__)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -35,11 +36,23 @@ def main() -> int:
         except BlockingIOError:
             print(f"localcloud: {arguments.state} is in use by another one", file=sys.stderr)
             return 2
-        with start_cloud(arguments.state, _options(arguments)) as addresses:
-            print(json.dumps(addresses), flush=True)
-            # What storage has answered is on disk, a stop is as good as a crash.
-            stop.wait()
+        try:
+            with start_cloud(arguments.state, arguments.options) as addresses:
+                _tell(arguments, addresses)
+                # What storage has answered is on disk; tasks and builds are killed when the block ends.
+                stop.wait()
+        except OSError as error:
+            print(f"localcloud: cannot listen ({error.strerror}); choose another port", file=sys.stderr)
+            return 2
     return 0
+
+
+def _tell(arguments: argparse.Namespace, addresses: dict[str, str]) -> None:
+    if not arguments.exports:
+        print(json.dumps(addresses), flush=True)
+        return
+    variables = client_environment(**addresses, state=arguments.state.absolute(), project=arguments.exports)
+    print("".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()), flush=True)
 
 
 def _stop_with_parent(parent: int, stop: threading.Event) -> None:
@@ -51,58 +64,6 @@ def _stop_with_parent(parent: int, stop: threading.Event) -> None:
         stop.set()
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _options(arguments: argparse.Namespace) -> CloudOptions:
-    return CloudOptions(
-        storage_port=arguments.storage_port,
-        clock_speed=arguments.clock_speed,
-        apis_port=arguments.apis_port,
-        runs_builds=arguments.builds == "run",
-        builders={image: shlex.split(command) for image, command in arguments.builder},
-    )
-
-
-def _speed(text: str) -> float:
-    try:
-        return Clock(float(text)).speed
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser("python -m localcloud", description=__doc__)
-    parser.add_argument(
-        "--state", type=Path, required=True, help="folder that keeps everything, made if need be"
-    )
-    parser.add_argument("--storage-port", type=int, default=0, help="of storage; 0 takes a free one")
-    parser.add_argument("--apis-port", type=int, default=0, help="of all other services; 0 takes a free one")
-    parser.add_argument(
-        "--clock-speed",
-        type=_speed,
-        default=1.0,
-        metavar="N",
-        help="how much faster time goes for the services: 60 makes a minute's sleep take a second; "
-        "tasks that do work keep our time",
-    )
-    parser.add_argument(
-        "--builds",
-        choices=("run", "queue"),
-        default="run",
-        help="run the steps of builds through this machine's Docker engine, or leave builds in the queue",
-    )
-    parser.add_argument(
-        "--builder",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("IMAGE", "COMMAND"),
-        help="a command that does what a builder's image does, e.g. a tool that is installed here",
-    )
-    parser.add_argument(
-        "--with-parent", type=int, metavar="PID", help="stop when this parent process is gone"
-    )
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

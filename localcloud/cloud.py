@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from localcloud.batch.service import BatchService, BatchSettings
 from localcloud.build.service import BuildService
 from localcloud.control import control_routes
 from localcloud.faults import Faults
@@ -21,6 +22,7 @@ from localcloud.secrets import SecretService
 from localcloud.server import Server
 from localcloud.storage.service import StorageService
 from localcloud.tokens import token_routes, with_bearer
+from localcloud.workflows.history import print_step
 from localcloud.workflows.hosts import Hosts, local_hosts
 from localcloud.workflows.service import WorkflowService
 
@@ -32,8 +34,10 @@ class CloudOptions:
     storage_port: int = 0
     apis_port: int = 0
     clock_speed: float = 1.0  # of the services: 60 makes a minute's sleep take a second
+    batch: BatchSettings = field(default_factory=BatchSettings)
     runs_builds: bool = True
     builders: Mapping[str, Sequence[str]] = field(default_factory=dict)  # commands in place of images
+    shows_steps: bool = False  # of workflows, on standard error
 
 
 @contextmanager
@@ -48,10 +52,16 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         state / "builds", addresses, secrets, logs, options.builders, runs=options.runs_builds
     )
     hosts: Hosts = {}
-    workflows = WorkflowService(logs, hosts, options.clock_speed)
-    services = [projects, secrets, logs, builds, workflows]
-    resets = [storage.forget_all, git.forget_all, *(each.forget_all for each in services)]
-    control = [*git.control_routes(), *workflows.control_routes(), *control_routes(faults, log, resets)]
+    on_step = print_step if options.shows_steps else None
+    workflows = WorkflowService(logs, hosts, options.clock_speed, on_step)
+    batch = BatchService(logs, addresses, state / "batch", options.batch, options.clock_speed)
+    # what uses others is emptied before them
+    services = [workflows, batch, builds, projects, secrets, logs]
+    resets = [*(each.forget_all for each in services), git.forget_all, storage.forget_all]
+    control = [
+        *(route for each in (git, workflows, batch) for route in each.control_routes()),
+        *control_routes(faults, log, resets),
+    ]
     guarded = with_bearer([route for each in services for route in each.routes()])
     apis = Router([*control, *token_routes(), *git.routes(), *guarded])
     servers = {
@@ -65,4 +75,6 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     try:
         yield addresses
     finally:
+        workflows.forget_all()
         builds.stop()
+        batch.stop()

@@ -2,10 +2,17 @@
 
 from datetime import UTC, datetime
 
+_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+
 
 def now() -> str:
     """Return the time now as 2026-01-31T12:00:00.123456Z."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.now(UTC).strftime(_FORMAT)
+
+
+def at(seconds: float) -> str:
+    """Return the time so many seconds after 1970, as now() does."""
+    return datetime.fromtimestamp(seconds, UTC).strftime(_FORMAT)
 
 
 def parse(text: str) -> datetime:

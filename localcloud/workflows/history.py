@@ -1,5 +1,6 @@
 """What an execution has gone through lately: a bounded history of its steps."""
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -41,3 +42,9 @@ class History:
 
     def resource(self, after: int = 0) -> list[dict[str, Any]]:
         return [record.resource() for record in self._records.copy() if record.number > after]
+
+
+def print_step(execution: str, record: StepRecord) -> None:
+    """Show a step on a terminal as it begins."""
+    clock = datetime.fromtimestamp(record.started).strftime("%H:%M:%S")
+    print(f"{clock}  {execution[:8]}  {record.routine} / {record.step}", file=sys.stderr, flush=True)

@@ -11,6 +11,7 @@ from google.cloud import storage
 
 from localcloud.environment import client_environment
 from localcloud.process import running
+from tests.localcloud.jobs import Jobs
 from tests.needs import need_program
 
 PROJECT = "p"
@@ -65,6 +66,14 @@ def api(cloud):
     with requests.Session() as session:
         session.headers["Authorization"] = "Bearer any"
         yield lambda method, path, **more: session.request(method, cloud.apis + path, timeout=30, **more)
+
+
+@pytest.fixture
+def jobs(cloud):
+    """Jobs of the emulated Batch; no fault that a test orders outlives it."""
+    jobs = Jobs(cloud)
+    yield jobs
+    jobs.clear_faults()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,130 @@
+"""The words of `python -m localcloud`: where it keeps things, its ports, how tasks and builds run."""
+
+import argparse
+import shlex
+from pathlib import Path
+
+from localcloud.batch.service import MODES, BatchSettings
+from localcloud.cloud import CloudOptions
+from localcloud.workflows.clock import Clock
+
+
+def parse_arguments(description: str) -> argparse.Namespace:
+    """Return the arguments; `options` of them says how the cloud is to be."""
+    parser = argparse.ArgumentParser("python -m localcloud", description=description)
+    parser.add_argument(
+        "--state", type=Path, required=True, help="folder that keeps everything, made if need be"
+    )
+    parser.add_argument("--storage-port", type=int, default=0, help="of storage; 0 takes a free one")
+    parser.add_argument("--apis-port", type=int, default=0, help="of all other services; 0 takes a free one")
+    parser.add_argument(
+        "--with-parent", type=int, metavar="PID", help="stop when this parent process is gone"
+    )
+    parser.add_argument(
+        "--exports",
+        metavar="PROJECT",
+        help="print what a shell needs to use this cloud as a project, instead of a line of JSON",
+    )
+    parser.add_argument("--show-steps", action="store_true", help="print the steps of workflows as they run")
+    parser.add_argument(
+        "--clock-speed",
+        type=_speed,
+        default=1.0,
+        metavar="N",
+        help="how much faster time goes for the services: 60 makes a minute's sleep take a second; "
+        "tasks that do work keep our time",
+    )
+    _add_batch(parser.add_argument_group("tasks of Cloud Batch"))
+    _add_build(parser.add_argument_group("Cloud Build"))
+    arguments = parser.parse_args()
+    arguments.options = _options(arguments)
+    return arguments
+
+
+def _add_batch(group: argparse._ArgumentGroup) -> None:
+    defaults = BatchSettings()
+    group.add_argument("--tasks", choices=MODES, default=defaults.mode, help="what a task is")
+    group.add_argument(
+        "--slots", type=_at_least_one, default=defaults.slots, help="tasks at once; default: one a core"
+    )
+    group.add_argument(
+        "--scripts",
+        type=Path,
+        default=defaults.scripts,
+        help="folder for the image's /scripts, for processes",
+    )
+    group.add_argument(
+        "--image",
+        action="append",
+        default=[],
+        type=_image,
+        metavar="NAME=TAG",
+        help="local tag of an image, which NAME calls as its registry does, with or without a tag",
+    )
+    group.add_argument(
+        "--queue-seconds",
+        type=_not_negative,
+        default=defaults.queue_seconds,
+        help="a job is QUEUED, and then SCHEDULED, for so long by the clock of the services",
+    )
+
+
+def _add_build(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--builds",
+        choices=("run", "queue"),
+        default="run",
+        help="run the steps of builds through this machine's Docker engine, or leave builds in the queue",
+    )
+    group.add_argument(
+        "--builder",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("IMAGE", "COMMAND"),
+        help="a command that does what a builder's image does, e.g. a tool that is installed here",
+    )
+
+
+def _options(arguments: argparse.Namespace) -> CloudOptions:
+    return CloudOptions(
+        storage_port=arguments.storage_port,
+        apis_port=arguments.apis_port,
+        clock_speed=arguments.clock_speed,
+        batch=BatchSettings(
+            mode=arguments.tasks,
+            slots=arguments.slots,
+            scripts=arguments.scripts.resolve(),
+            images=dict(arguments.image),
+            queue_seconds=arguments.queue_seconds,
+        ),
+        runs_builds=arguments.builds == "run",
+        builders={image: shlex.split(command) for image, command in arguments.builder},
+        shows_steps=arguments.show_steps,
+    )
+
+
+def _speed(text: str) -> float:
+    try:
+        return Clock(float(text)).speed
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _image(text: str) -> tuple[str, str]:
+    name, _, tag = text.partition("=")
+    if not name or not tag:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=TAG")
+    return name, tag
+
+
+def _at_least_one(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return int(text)
+
+
+def _not_negative(text: str) -> float:
+    if not float(text) >= 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return float(text)

@@ -1,0 +1,203 @@
+"""One attempt of a task that is a process or a container: its runnables in order, its time, its end."""
+
+import shutil
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from localcloud.batch.child import Child, Command
+from localcloud.batch.faults import TaskFault
+from localcloud.batch.job import Job
+from localcloud.batch.machines import Needs
+from localcloud.batch.output import TaskLog
+from localcloud.batch.processes import CannotStart
+from localcloud.batch.retries import OVER_TIME, RESERVED, UNKNOWN_CAUSE
+from localcloud.batch.rules import seconds
+from localcloud.batch.variables import SecretUnavailable, Variables, VariableSource
+from localcloud.logs import LogService
+
+NOT_STARTED = 125  # as docker says it
+Ended = Callable[[int], None]  # told the exit code
+
+
+class Runtime(Protocol):
+    """Makes a command of a runnable: a process or a container."""
+
+    def command(
+        self,
+        runnable: Mapping[str, Any],
+        variables: Variables,
+        by_batch: Mapping[str, str],
+        folder: Path,
+        needs: Needs,
+    ) -> Command: ...
+
+
+class Workshop:
+    """Starts attempts, each in a folder of its own that is gone when it ends."""
+
+    def __init__(self, folder: Path, logs: LogService, source: VariableSource, runtime: Runtime):
+        shutil.rmtree(folder, ignore_errors=True)  # what an emulator that was killed may have left
+        self._folder, self._logs, self._source, self._runtime = folder, logs, source, runtime
+
+    def start(self, job: Job, index: int, attempt: int, fault: TaskFault | None, ended: Ended) -> "Attempt":
+        found = Attempt(self, job, index, attempt, fault, ended)
+        found.start()
+        return found
+
+    def log(self, job: Job, index: int, attempt: int, runnable: int = 0) -> TaskLog:
+        labels = job.spec.runnables[runnable].get("labels")
+        return TaskLog(self._logs, job, index, attempt, runnable, labels)
+
+    def work_folder(self, job: Job, index: int, attempt: int) -> Path:
+        return self._folder / f"{job.uid}-{index}-{attempt}"
+
+    def variables(self, job: Job, index: int) -> Variables:
+        return self._source.of_task(job, index)
+
+    def command(
+        self, job: Job, index: int, attempt: int, runnable: Mapping[str, Any], task_variables: Variables
+    ) -> Command:
+        variables = self._source.with_runnable(task_variables, runnable.get("environment", {}))
+        by_batch = self._source.set_by_batch(job, index, attempt)
+        folder = self.work_folder(job, index, attempt)
+        return self._runtime.command(runnable, variables, by_batch, folder, job.spec.needs)
+
+
+class Attempt(threading.Thread):
+    """A task while it runs. A job's definition stays while one of its attempts lives."""
+
+    def __init__(
+        self, workshop: Workshop, job: Job, index: int, attempt: int, fault: TaskFault | None, ended: Ended
+    ):
+        super().__init__(daemon=True)
+        self._workshop, self._job, self._index, self._attempt = workshop, job, index, attempt
+        self._spec = job.spec
+        self._fault, self._ended = fault, ended
+        self._children: list[Child] = []
+        self._is_stopped = False
+        self._lock = threading.Lock()
+        self._deadline, self._code_at_deadline = self._limit()
+
+    def run(self) -> None:
+        agent = self._workshop.log(self._job, self._index, self._attempt)
+        folder = self._workshop.work_folder(self._job, self._index, self._attempt)
+        exit_code = UNKNOWN_CAUSE
+        try:
+            folder.mkdir(parents=True)
+            agent.agent(f"Task {self._index} starts, attempt {self._attempt}.")
+            exit_code = self._run_task(agent)
+            known = f" ({RESERVED[exit_code]})" if exit_code in RESERVED else ""
+            severity = "ERROR" if exit_code else "INFO"
+            agent.agent(f"Task {self._index} ended with exit code {exit_code}{known}.", severity)
+        except Exception as error:  # a bug of ours must not leave the job running for ever
+            traceback.print_exception(error, file=sys.stderr)
+            agent.agent(f"Fault of the emulator, see its stderr: {error!r}", "ERROR")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            self._ended(exit_code)
+
+    def stop(self) -> None:
+        """Kill all that runs of it, at once."""
+        with self._lock:
+            self._is_stopped = True
+            children = list(self._children)
+        for child in children:
+            child.stop()
+
+    def _limit(self) -> tuple[float | None, int]:
+        """Return when the attempt is ended from outside, and the code it then has."""
+        limits = []
+        if self._spec.max_run_seconds is not None:
+            limits.append((self._spec.max_run_seconds, OVER_TIME))
+        if self._fault is not None:
+            limits.append((self._fault.after_seconds, self._fault.exit_code))
+        if not limits:
+            return None, 0
+        after_seconds, exit_code = min(limits)
+        return time.monotonic() + after_seconds, exit_code
+
+    def _run_task(self, agent: TaskLog) -> int:
+        """Run the runnables in order; the first failure is the task's, and only alwaysRun follows it."""
+        background: list[threading.Thread] = []
+        failure = 0
+        try:
+            variables = self._workshop.variables(self._job, self._index)
+            for number, runnable in enumerate(self._spec.runnables):
+                if failure and not runnable.get("alwaysRun"):
+                    continue
+                exit_code = self._run(number, runnable, variables, background)
+                if exit_code is None:
+                    return self._code_at_deadline or UNKNOWN_CAUSE
+                if exit_code and not failure and not runnable.get("ignoreExitStatus"):
+                    failure = exit_code
+        except SecretUnavailable as error:
+            agent.agent(f"A secret variable cannot be read: {error}", "ERROR")
+            failure = UNKNOWN_CAUSE
+        finally:
+            self.stop()
+            for each in background:
+                each.join()
+        return failure
+
+    def _run(
+        self,
+        number: int,
+        runnable: Mapping[str, Any],
+        variables: Variables,
+        background: list[threading.Thread],
+    ) -> int | None:
+        """Run one of them and return its exit code; None where the task was ended from outside."""
+        log = self._workshop.log(self._job, self._index, self._attempt, number)
+        try:
+            command = self._workshop.command(self._job, self._index, self._attempt, runnable, variables)
+        except CannotStart as error:
+            log.agent(str(error), "ERROR")
+            return NOT_STARTED
+        child = self._start(command)
+        if child is None:
+            return None
+        on_line = self._listener(log, command)
+        if runnable.get("background"):
+            background.append(
+                threading.Thread(target=child.follow, args=(on_line, self._deadline), daemon=True)
+            )
+            background[-1].start()
+            return 0
+        timeout = seconds(runnable.get("timeout"))
+        own_deadline = time.monotonic() + timeout if timeout else None
+        deadlines = [each for each in (self._deadline, own_deadline) if each is not None]
+        exit_code = child.follow(on_line, min(deadlines, default=None))
+        if self._is_stopped or (child.was_late and self._is_late):
+            return None
+        return OVER_TIME if child.was_late else exit_code
+
+    @property
+    def _is_late(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def _start(self, command: Command) -> Child | None:
+        """Start a command, unless the task is to end."""
+        with self._lock:
+            if self._is_stopped or self._is_late:
+                return None
+            child = Child(command)
+            self._children.append(child)
+        return child
+
+    def _listener(self, log: TaskLog, command: Command) -> Callable[[str, bool], None]:
+        """Take lines of the task as its own, those of docker itself as the agent's."""
+        if not command.cleanup:
+            return log.line
+
+        def take(text: str, is_error: bool) -> None:
+            if is_error and text.startswith("docker: "):
+                log.agent(text, "ERROR")
+            else:
+                log.line(text, is_error)
+
+        return take

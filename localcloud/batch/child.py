@@ -1,0 +1,93 @@
+"""A command of a task while it runs: its output line by line, its end, its being stopped."""
+
+import os
+import selectors
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
+STOP = b"."
+READ_BYTES = 64 * 1024
+MAX_LINE_BYTES = 256 * 1024  # what one log entry may hold; a longer line becomes several
+
+OnLine = Callable[[str, bool], None]  # the line, and whether it came by standard error
+
+
+@dataclass(frozen=True)
+class Command:
+    argv: list[str]
+    environment: Mapping[str, str]
+    folder: Path
+    cleanup: tuple[str, ...] = ()  # a command that ends what runs elsewhere
+
+
+class Child:
+    """A command under its supervisor, which kills it with all it started when told, or when we are gone."""
+
+    def __init__(self, command: Command):
+        cleanup = [str(len(command.cleanup)), *command.cleanup]
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", SUPERVISOR, command.folder, *cleanup, *command.argv],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=command.folder,
+            env=command.environment,
+            start_new_session=True,  # a Ctrl-C on the emulator's terminal is the emulator's
+        )
+        self._lock = threading.Lock()
+        self.was_late = False
+
+    def follow(self, on_line: OnLine, deadline: float | None = None) -> int:
+        """Hand over every line till the end and return the exit code; stop it at the deadline."""
+        streams = {self._process.stdout: _Lines(), self._process.stderr: _Lines()}
+        with selectors.DefaultSelector() as selector:
+            for stream in streams:
+                selector.register(stream, selectors.EVENT_READ)
+            while selector.get_map():
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    self.was_late = True
+                    self.stop()
+                    deadline = left = None
+                for key, _ in selector.select(left):
+                    stream = key.fileobj
+                    data = os.read(stream.fileno(), READ_BYTES)
+                    for line in streams[stream].cut(data):
+                        on_line(line, stream is self._process.stderr)
+                    if not data:
+                        selector.unregister(stream)
+                        stream.close()
+        self.stop()
+        return self._process.wait()
+
+    def stop(self) -> None:
+        """Kill it, if it still runs; its folder stays, as it would not if we were gone."""
+        with self._lock:
+            if not self._process.stdin.closed:
+                with suppress(BrokenPipeError):
+                    os.write(self._process.stdin.fileno(), STOP)
+                self._process.stdin.close()
+
+
+class _Lines:
+    """Bytes as they come, cut into lines."""
+
+    def __init__(self):
+        self._rest = b""
+
+    def cut(self, data: bytes) -> Iterator[str]:
+        """Return the lines that are complete; no data is the end of the last."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > MAX_LINE_BYTES or not data:
+            lines, self._rest = [*lines, self._rest], b""
+        for line in lines:
+            text = line.decode(errors="replace").rstrip("\r")
+            if text:
+                yield text

@@ -1,0 +1,133 @@
+"""A job as it is sent: read as a message of the real API, checked, and what of it decides how it runs."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from localcloud.batch.machines import Needs
+from localcloud.batch.retries import RetryRule
+from localcloud.batch.rules import MAX_PARALLELISM, check_definition, seconds
+from localcloud.messages import ApiError
+
+DEFAULT_CPU_MILLI = 2000
+DEFAULT_MEMORY_MIB = 2000
+_SET_BY_THE_SERVICE = ("name", "uid", "status", "createTime", "updateTime")
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """What of a job's definition decides how it runs."""
+
+    task_count: int
+    parallelism: int
+    priority: int
+    needs: Needs
+    retry: RetryRule
+    max_run_seconds: float | None
+    runnables: tuple[Mapping[str, Any], ...]
+    environment: Mapping[str, Mapping[str, str]]  # variables, secretVariables
+    task_environments: tuple[Mapping[str, Mapping[str, str]], ...]
+    labels: Mapping[str, str]
+    zone: str
+    is_logged: bool
+    is_generic: bool  # logs under the older monitored resource
+
+    @cached_property
+    def images(self) -> set[str]:
+        return {each["container"]["imageUri"] for each in self.runnables if "container" in each}
+
+
+def read_definition(asked: Mapping[str, Any], job_id: str, location: str) -> dict[str, Any]:
+    """Return a job as the service keeps it, with its defaults; what the service itself sets is left out.
+
+    Raises
+    ------
+    ApiError
+        400: the job is not one of the API, or breaks a rule.
+    """
+    definition = _as_message(asked)
+    for name in _SET_BY_THE_SERVICE:
+        definition.pop(name, None)
+    check_definition(definition, asked, location)
+
+    group = definition["taskGroups"][0]
+    count = len(group.get("taskEnvironments", [])) or int(group.get("taskCount", 1))
+    group["taskCount"] = str(count)
+    in_order = group.get("schedulingPolicy") == "IN_ORDER"
+    group.setdefault("parallelism", "1" if in_order else str(min(count, MAX_PARALLELISM)))
+    resource = group["taskSpec"].setdefault("computeResource", {})
+    resource.setdefault("cpuMilli", str(DEFAULT_CPU_MILLI))
+    resource.setdefault("memoryMib", str(DEFAULT_MEMORY_MIB))
+    policy = definition.setdefault("allocationPolicy", {})
+    policy.setdefault("location", {}).setdefault("allowedLocations", [f"regions/{location}"])
+    policy["labels"] = {**policy.get("labels", {}), "batch-job-id": job_id}
+    return definition
+
+
+def spec_of(definition: Mapping[str, Any]) -> JobSpec:
+    group = definition["taskGroups"][0]
+    spec = group["taskSpec"]
+    policy = definition["allocationPolicy"]
+    instance = next(iter(policy.get("instances", [])), {}).get("policy", {})
+    environment = spec.get("environment", {})
+    logs = definition.get("logsPolicy", {})
+    return JobSpec(
+        task_count=int(group["taskCount"]),
+        parallelism=int(group["parallelism"]),
+        priority=int(definition.get("priority", 0)),
+        needs=Needs(
+            cpu_milli=int(spec["computeResource"]["cpuMilli"]),
+            memory_mib=int(spec["computeResource"]["memoryMib"]),
+            machine_type=instance.get("machineType", ""),
+            boot_disk_type=instance.get("bootDisk", {}).get("type", ""),
+        ),
+        retry=_retry_rule(spec),
+        max_run_seconds=seconds(spec.get("maxRunDuration")) or None,
+        runnables=tuple(spec["runnables"]),
+        environment={
+            "variables": {**spec.get("environments", {}), **environment.get("variables", {})},
+            "secretVariables": environment.get("secretVariables", {}),
+        },
+        task_environments=tuple(group.get("taskEnvironments", [])),
+        labels=definition.get("labels", {}),
+        zone=_zone(policy["location"]["allowedLocations"][0]),
+        is_logged=logs.get("destination") == "CLOUD_LOGGING",
+        is_generic=logs.get("cloudLoggingOption", {}).get("useGenericTaskMonitoredResource", False),
+    )
+
+
+def _as_message(asked: Mapping[str, Any]) -> dict[str, Any]:
+    # imported with the first job: it takes half a second, and most runs of the emulator have none
+    from google.cloud import batch_v1
+    from google.protobuf import json_format
+
+    message = batch_v1.Job.pb(batch_v1.Job())
+    try:
+        json_format.ParseDict(asked, message)
+    except json_format.ParseError as error:
+        reason = " ".join(str(error).split())
+        raise ApiError(400, f"Invalid JSON payload received. {reason}") from error
+    return json_format.MessageToDict(message)
+
+
+def _retry_rule(spec: Mapping[str, Any]) -> RetryRule:
+    policies = spec.get("lifecyclePolicies")
+    if not policies:
+        return RetryRule(spec.get("maxRetryCount", 0))
+    return RetryRule(
+        max_retry_count=spec.get("maxRetryCount", 0),
+        action=policies[0]["action"],
+        exit_codes=frozenset(policies[0]["actionCondition"]["exitCodes"]),
+    )
+
+
+def _zone(place: str) -> str:
+    """Return the zone of an allowed location; of a region the first."""
+    kind, _, name = place.partition("/")
+    return f"{name}-a" if kind == "regions" else name
+
+
+def as_text(definition: Mapping[str, Any]) -> str:
+    return json.dumps(definition, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,168 @@
+"""Faults of Batch that a test orders: lost machines, queues that do not move, tasks that fail.
+
+POST /_emulator/batch/faults takes a JSON list of rules, GET shows them, DELETE clears them, and so does
+a reset. `job` is a regular expression, searched in the job's id. There are three kinds of rule:
+
+    {"job": "runner", "tasks": [3, 17], "attempts": [0], "exit_code": 50001, "after_seconds": 0.5}
+    {"job": "runner", "probability": 0.1, "seed": 7, "exit_code": 50002}
+
+ends those attempts of those tasks (all, where none are named) with the code: 50001 is a preemption, 50002
+a machine that no longer reports, 50006 one that was recreated, 1 to 255 what the task itself could end
+with. A task that runs is killed with all its children; with 0 seconds (the default) it is not even started.
+Where a probability is given, seed, job id, task and attempt decide, so that the same job meets the same.
+
+    {"job": "builder", "queue": "CODE_GCE_QUOTA_EXCEEDED", "seconds": 30}
+
+keeps a job QUEUED with an event that holds the text, for so many seconds of the emulator's clock, or, without
+`seconds`, until the rule is cleared or the job has waited for as long as the service lets it.
+
+    {"job": "runner", "null_seconds": 2.5}
+
+lets tasks that are nothing at all (see null_tasks.py) take so many seconds of the emulator's clock.
+"""
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from localcloud.messages import ApiError
+
+MAX_RULES = 1000
+
+
+@dataclass(frozen=True)
+class TaskFault:
+    exit_code: int
+    job: str = ""
+    tasks: frozenset[int] | None = None
+    attempts: frozenset[int] | None = None
+    after_seconds: float = 0.0
+    probability: float = 1.0
+    seed: int = 0
+
+    def strikes(self, job_id: str, index: int, attempt: int) -> bool:
+        if self.tasks is not None and index not in self.tasks:
+            return False
+        if self.attempts is not None and attempt not in self.attempts:
+            return False
+        if not re.search(self.job, job_id):
+            return False
+        if self.probability >= 1:
+            return True
+        drawn = blake2b(f"{self.seed}/{job_id}/{index}/{attempt}".encode(), digest_size=8).digest()
+        return int.from_bytes(drawn) < self.probability * 2**64
+
+
+@dataclass(frozen=True)
+class QueueFault:
+    queue: str  # what the event says
+    job: str = ""
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class NullDuration:
+    null_seconds: float
+    job: str = ""
+
+
+class BatchFaults:
+    """The rules in force, in order; the first that strikes decides."""
+
+    def __init__(self):
+        self._rules: list[TaskFault | QueueFault | NullDuration] = []
+        self._as_sent: list[dict[str, Any]] = []
+        self._lock = threading.Lock()
+
+    def add(self, rules: Any) -> None:
+        """Take rules as a test sends them; one mistake refuses them all."""
+        if not isinstance(rules, list):
+            raise ApiError(400, "Faults of Batch are a JSON list of rules.")
+        parsed = [_parse(rule) for rule in rules]
+        with self._lock:
+            if len(self._rules) + len(parsed) > MAX_RULES:
+                raise ApiError(400, f"At most {MAX_RULES} fault rules; DELETE clears them.")
+            self._rules = [*self._rules, *parsed]  # a new list: others read the old one meanwhile
+            self._as_sent += rules
+
+    def clear(self) -> None:
+        with self._lock:
+            self._rules, self._as_sent = [], []
+
+    def describe(self) -> list[dict[str, Any]]:
+        return list(self._as_sent)
+
+    def of_task(self, job_id: str, index: int, attempt: int) -> TaskFault | None:
+        for rule in self._rules:
+            if isinstance(rule, TaskFault) and rule.strikes(job_id, index, attempt):
+                return rule
+        return None
+
+    def of_queue(self, job_id: str) -> QueueFault | None:
+        return self._of_job(QueueFault, job_id)
+
+    def null_seconds(self, job_id: str) -> float:
+        found = self._of_job(NullDuration, job_id)
+        return found.null_seconds if found else 0.0
+
+    def _of_job(self, kind: type, job_id: str) -> Any:
+        matching = (r for r in self._rules if isinstance(r, kind) and re.search(r.job, job_id))
+        return next(matching, None)
+
+
+def _parse(values: Any) -> TaskFault | QueueFault:
+    if not isinstance(values, dict):
+        raise ApiError(400, f"A fault rule is a JSON object, not {values!r}.")
+    kind = next((each for name, each in _KINDS.items() if name in values), None)
+    if kind is None:
+        raise ApiError(400, f"A fault rule needs one of {list(_KINDS)}.")
+    fits = _FITS[kind]
+    if unknown := set(values) - set(fits):
+        raise ApiError(400, f"Unknown in a fault rule: {sorted(unknown)}; known: {list(fits)}.")
+    for name, value in values.items():
+        if not fits[name](value):
+            raise ApiError(400, f"A fault rule cannot have {name} {value!r}.")
+    return kind(**{name: frozenset(v) if isinstance(v, list) else v for name, v in values.items()})
+
+
+def _is_pattern(value: Any) -> bool:
+    try:
+        return bool(re.compile(value))
+    except (re.error, TypeError):
+        return False
+
+
+def _is_whole_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _are_whole_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_whole_number, value))
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+
+
+# What tells the kind of a rule; what a test may send in it, and what the values must be.
+_KINDS = {"exit_code": TaskFault, "queue": QueueFault, "null_seconds": NullDuration}
+_FITS: dict[type, dict[str, Callable[[Any], bool]]] = {
+    TaskFault: {
+        "job": _is_pattern,
+        "tasks": _are_whole_numbers,
+        "attempts": _are_whole_numbers,
+        "exit_code": lambda value: _is_whole_number(value) and (1 <= value <= 255 or 50000 <= value <= 50006),
+        "after_seconds": _is_time,
+        "probability": lambda value: _is_time(value) and value <= 1,
+        "seed": _is_whole_number,
+    },
+    QueueFault: {
+        "job": _is_pattern,
+        "queue": lambda value: isinstance(value, str) and bool(value),
+        "seconds": lambda value: value is None or _is_time(value),
+    },
+    NullDuration: {"job": _is_pattern, "null_seconds": _is_time},
+}

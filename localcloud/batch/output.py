@@ -1,0 +1,91 @@
+"""What a task says and what is said about it, as entries of Cloud Logging.
+
+Lines of a task go to batch_task_logs, what the agent on its machine reports to batch_agent_logs: that a
+container could not be started is told only there. Nothing is written unless the job asks for it.
+"""
+
+import json
+from typing import Any
+
+from localcloud.batch.job import Job
+from localcloud.logs import LogService
+
+_SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
+
+
+class TaskLog:
+    """The log of one runnable of one attempt."""
+
+    def __init__(
+        self,
+        logs: LogService,
+        job: Job,
+        index: int,
+        attempt: int,
+        runnable: int = 0,
+        labels: dict | None = None,
+    ):
+        self._logs = logs
+        self._is_kept = job.spec.is_logged
+        self._prefix = f"projects/{job.project}/logs/"
+        # one object each for all entries: a task may have written thousands
+        self._resource = _resource(job, index)
+        self._labels = {
+            **job.spec.labels,
+            **(labels or {}),
+            "job_uid": job.uid,
+            "task_id": f"task/{job.uid}-group0-{index}/{attempt}/{runnable}",
+            "hostname": f"{job.uid}-group0-{index}-{attempt}",
+        }
+
+    def line(self, text: str, is_error: bool) -> None:
+        """Keep a line that the task wrote."""
+        payload = _as_object(text) if text.startswith("{") else None
+        if payload is None:
+            self._write("batch_task_logs", "ERROR" if is_error else "INFO", {"textPayload": text})
+        else:
+            severity = str(payload.pop("severity", "DEFAULT")).upper()
+            known = severity if severity in _SEVERITIES else "DEFAULT"
+            self._write("batch_task_logs", known, {"jsonPayload": payload})
+
+    def agent(self, text: str, severity: str = "INFO") -> None:
+        """Keep what the agent has to say."""
+        self._write("batch_agent_logs", severity, {"textPayload": text})
+
+    def _write(self, name: str, severity: str, payload: dict[str, Any]) -> None:
+        if self._is_kept:
+            self._logs.write(
+                {
+                    "logName": self._prefix + name,
+                    "resource": self._resource,
+                    "labels": self._labels,
+                    "severity": severity,
+                    **payload,
+                }
+            )
+
+
+def _resource(job: Job, index: int) -> dict[str, Any]:
+    container = f"projects/{job.project}"
+    if job.spec.is_generic:
+        labels = {
+            "project_id": job.project,
+            "location": job.location,
+            "namespace": container,
+            "job": job.job_id,
+            "task_id": str(index),
+        }
+        return {"type": "generic_task", "labels": labels}
+    labels = {"job_id": job.job_id, "location": job.location, "resource_container": container}
+    return {"type": "batch.googleapis.com/Job", "labels": labels}
+
+
+def _as_object(text: str) -> dict[str, Any] | None:
+    """Read a line of JSON; None where it is no object, or could not be told again: half a character."""
+    try:
+        value = json.loads(text)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,33 @@
+"""Pages of a list: how many, from where, and the token of the next.
+
+A token names what the page before ended with, so that jobs that come and go meanwhile move nothing.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+
+from localcloud.messages import ApiError
+
+DEFAULT_PAGE = 100
+MAX_PAGE = 1000
+
+
+def page_size(query: Mapping[str, str]) -> int:
+    text = query.get("pageSize", "0")
+    if not text.lstrip("-").isdecimal() or int(text) < 0:
+        raise ApiError(400, f"page_size {text!r} is invalid")
+    return min(int(text) or DEFAULT_PAGE, MAX_PAGE)
+
+
+def page_end(query: Mapping[str, str]) -> str:
+    """Return what the page before ended with; empty for the first page."""
+    token = query.get("pageToken", "")
+    try:
+        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise ApiError(400, f"page_token {token!r} is invalid") from None
+
+
+def page_token(end: str) -> str:
+    return base64.urlsafe_b64encode(end.encode()).decode()

@@ -1,0 +1,40 @@
+"""Whether a task that ended is tried again, and the exit codes Batch itself gives.
+
+A lifecycle policy decides alone: RETRY_TASK fails what it does not list, FAIL_TASK retries it. The
+documentation contradicts itself on whether a task over its time is retried without being listed; here
+it is not.
+"""
+
+from dataclasses import dataclass
+
+UNKNOWN_CAUSE = 50000
+OVER_TIME = 50005
+RESERVED = {
+    UNKNOWN_CAUSE: "the task failed for a cause that is not known",
+    50001: "the Spot VM was preempted",
+    50002: "the VM did not report in time",
+    50003: "the VM was rebooted",
+    50004: "the VM and the task did not respond",
+    OVER_TIME: "the task ran longer than allowed",
+    50006: "the VM was recreated",
+}
+
+
+@dataclass(frozen=True)
+class RetryRule:
+    """maxRetryCount, and the one lifecycle policy a job may have."""
+
+    max_retry_count: int = 0
+    action: str = ""  # RETRY_TASK, FAIL_TASK; empty: no policy
+    exit_codes: frozenset[int] = frozenset()
+
+    def tries_again(self, exit_code: int, attempt: int) -> bool:
+        """Tell whether a task whose attempt (0 is the first) ended with this code is to run again."""
+        if exit_code == 0 or attempt >= self.max_retry_count:
+            return False
+        is_listed = exit_code in self.exit_codes
+        if self.action == "RETRY_TASK":
+            return is_listed
+        if exit_code == OVER_TIME:
+            return False
+        return not (self.action == "FAIL_TASK" and is_listed)

@@ -1,0 +1,184 @@
+"""What the service refuses in a job that is well-formed: names, counts, labels, places.
+
+Neither gcloud nor the messages of the client library check these. The limits are those of
+https://cloud.google.com/batch/quotas and of the fields' documentation; the patterns of labels are those
+of Compute Engine.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from localcloud.messages import ApiError
+
+MAX_DEFINITION_BYTES = 2**20
+MAX_TASKS = 100_000
+MAX_PARALLELISM = 5_000
+MAX_RETRIES = 10
+MAX_PRIORITY = 99
+MAX_JOB_LABELS = 63
+MAX_VM_LABELS = 61
+
+_JOB_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+_REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
+_PLACE = re.compile(r"(?:regions/([a-z]+-[a-z]+[0-9]+)|zones/([a-z]+-[a-z]+[0-9]+)-[a-z])")
+_LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
+_RESERVED_LABELS = ("goog-", "google-")
+_PREDEFINED_LABELS = ("batch-job-id", "batch-job-uid", "batch-node")
+_SECRET = re.compile(r"projects/[^/]+/secrets/[^/]+/versions/[^/]+")
+_EXECUTABLES = ("container", "script", "barrier")
+
+
+def check_job_id(job_id: str) -> None:
+    if not _JOB_ID.fullmatch(job_id):
+        raise ApiError(
+            400,
+            f"Job ID [{job_id}] is invalid: at most 63 lowercase letters, digits and hyphens, "
+            "a letter first, no hyphen last.",
+        )
+
+
+def check_region(location: str) -> None:
+    if not _REGION.fullmatch(location):
+        raise ApiError(400, f"Location [{location}] is not a region.")
+
+
+def check_definition(definition: Mapping[str, Any], asked: Mapping[str, Any], location: str) -> None:
+    """Refuse a job with all that is wrong in it.
+
+    Parameters
+    ----------
+    definition : dict
+        The job as the messages of the API write it: without what has its default.
+    asked : dict
+        The job as it was sent, where a count of 0 can still be told from none.
+    """
+    if problems := list(_problems(definition, asked, location)):
+        raise ApiError(400, "Invalid job: " + "; ".join(problems))
+
+
+def _problems(definition: Mapping[str, Any], asked: Mapping[str, Any], location: str) -> Iterator[str]:
+    groups = definition.get("taskGroups", [])
+    if len(groups) != 1:
+        yield f"exactly one task group is supported, not {len(groups)}"
+    for group in groups[:1]:
+        yield from _problems_of_counts(group, (asked.get("taskGroups") or asked.get("task_groups"))[0])
+        yield from _problems_of_tasks(group.get("taskSpec", {}))
+        for environment in _environments(group):
+            yield from _problems_of_variables(environment)
+    if not 0 <= int(definition.get("priority", 0)) <= MAX_PRIORITY:
+        yield f"priority must be 0 to {MAX_PRIORITY}"
+    yield from _problems_of_labels(definition, groups)
+    yield from _problems_of_places(definition.get("allocationPolicy", {}), location)
+    if definition.get("logsPolicy", {}).get("destination") == "PATH" and not definition["logsPolicy"].get(
+        "logsPath"
+    ):
+        yield "logsPolicy.logsPath is required where the destination is PATH"
+
+
+def _problems_of_counts(group: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
+    environments = group.get("taskEnvironments", [])
+    count = len(environments) or int(group.get("taskCount", 1))
+    if not 1 <= count <= MAX_TASKS or str(asked.get("taskCount", asked.get("task_count", 1))) == "0":
+        yield f"taskCount must be 1 to {MAX_TASKS}"
+    parallelism = int(group.get("parallelism", 1))
+    if not 1 <= parallelism <= MAX_PARALLELISM:
+        yield f"parallelism must be 1 to {MAX_PARALLELISM}"
+    if group.get("schedulingPolicy") == "IN_ORDER" and parallelism != 1:
+        yield "parallelism must be 1 where the schedulingPolicy is IN_ORDER"
+    if int(group.get("taskCountPerNode", 1)) < 1:
+        yield "taskCountPerNode must be positive"
+
+
+def _problems_of_tasks(spec: Mapping[str, Any]) -> Iterator[str]:
+    runnables = spec.get("runnables", [])
+    if not runnables:
+        yield "at least one runnable is required"
+    for number, runnable in enumerate(runnables):
+        yield from _problems_of_runnable(f"runnables[{number}]", runnable)
+    if not 0 <= spec.get("maxRetryCount", 0) <= MAX_RETRIES:
+        yield f"maxRetryCount must be 0 to {MAX_RETRIES}"
+    if seconds(spec.get("maxRunDuration")) < 0:
+        yield "maxRunDuration must not be negative"
+    for name, value in spec.get("computeResource", {}).items():
+        if int(value) < 0:
+            yield f"computeResource.{name} must not be negative"
+    policies = spec.get("lifecyclePolicies", [])
+    if len(policies) > 1:
+        yield "at most one lifecycle policy is supported"
+    for policy in policies:
+        if policy.get("action", "ACTION_UNSPECIFIED") == "ACTION_UNSPECIFIED":
+            yield "a lifecycle policy needs an action"
+        if not policy.get("actionCondition", {}).get("exitCodes"):
+            yield "a lifecycle policy needs exit codes"
+
+
+def _problems_of_runnable(where: str, runnable: Mapping[str, Any]) -> Iterator[str]:
+    if not any(kind in runnable for kind in _EXECUTABLES):
+        yield f"{where} needs one of {', '.join(_EXECUTABLES)}"
+    if "container" in runnable and not runnable["container"].get("imageUri"):
+        yield f"{where}.container.imageUri is required"
+    if "script" in runnable and not (runnable["script"].get("text") or runnable["script"].get("path")):
+        yield f"{where}.script needs a text or a path"
+    if seconds(runnable.get("timeout")) < 0:
+        yield f"{where}.timeout must not be negative"
+
+
+def _environments(group: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    spec = group.get("taskSpec", {})
+    yield spec.get("environment", {})
+    yield {"variables": spec.get("environments", {})}
+    yield from group.get("taskEnvironments", [])
+    for runnable in spec.get("runnables", []):
+        yield runnable.get("environment", {})
+
+
+def _problems_of_variables(environment: Mapping[str, Any]) -> Iterator[str]:
+    secrets = environment.get("secretVariables", {})
+    for name in (*environment.get("variables", {}), *secrets):
+        if not name or "=" in name or "\0" in name:
+            yield f"{name!r} cannot name an environment variable"
+    for name, value in environment.get("variables", {}).items():
+        if "\0" in value:
+            yield f"variable {name} holds a null character"
+    for name, version in secrets.items():
+        if not _SECRET.fullmatch(version):
+            yield f"secret variable {name} must name projects/*/secrets/*/versions/*, not {version!r}"
+
+
+def _problems_of_labels(definition: Mapping[str, Any], groups: list) -> Iterator[str]:
+    runnables = groups[0].get("taskSpec", {}).get("runnables", []) if groups else []
+    of_job = [definition.get("labels", {}), *(each.get("labels", {}) for each in runnables)]
+    of_vms = definition.get("allocationPolicy", {}).get("labels", {})
+    if sum(map(len, of_job)) > MAX_JOB_LABELS:
+        yield f"a job and its runnables may have {MAX_JOB_LABELS} labels"
+    if len(of_vms) > MAX_VM_LABELS:
+        yield f"allocationPolicy.labels may have {MAX_VM_LABELS} labels"
+    for labels in (*of_job, of_vms):
+        for key, value in labels.items():
+            if not _LABEL_KEY.fullmatch(key):
+                yield f"label key {key!r} must be [a-z][a-z0-9_-]{{0,62}}"
+            elif key.startswith(_RESERVED_LABELS) or key in _PREDEFINED_LABELS:
+                yield f"label key {key!r} is reserved"
+            if not _LABEL_VALUE.fullmatch(value):
+                yield f"label value {value!r} of {key!r} must be [a-z0-9_-]{{0,63}}"
+
+
+def _problems_of_places(policy: Mapping[str, Any], location: str) -> Iterator[str]:
+    places = policy.get("location", {}).get("allowedLocations", [])
+    for place in places:
+        found = _PLACE.fullmatch(place)
+        if not found:
+            yield f"allowed location {place!r} must be regions/REGION or zones/ZONE"
+        elif (found[1] or found[2]) != location:
+            yield f"allowed location {place!r} must be in the job's region, {location}"
+    if any(place.startswith("regions/") for place in places) and len(places) > 1:
+        yield "allowedLocations must be one region, or zones of one region"
+    if len(policy.get("instances", [])) > 1:
+        yield "at most one of allocationPolicy.instances is supported"
+
+
+def seconds(duration: str | None) -> float:
+    """Read a duration as the API writes it, such as 3600s or 0.500s; none is 0."""
+    return float((duration or "0s").removesuffix("s"))

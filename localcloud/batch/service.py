@@ -1,0 +1,109 @@
+"""Cloud Batch put together: what it keeps, what runs its tasks, the routes it answers."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from localcloud.batch.attempt import Workshop
+from localcloud.batch.containers import Containers
+from localcloud.batch.faults import BatchFaults
+from localcloud.batch.job_routes import JobRoutes
+from localcloud.batch.job_store import JobStore
+from localcloud.batch.processes import Processes
+from localcloud.batch.scheduler import Scheduler
+from localcloud.batch.task_routes import TaskRoutes
+from localcloud.batch.variables import VariableSource
+from localcloud.logs import LogService
+from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.routing import Route
+
+MODES = ("processes", "docker", "null")
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+_FAULTS = "/_emulator/batch/faults"
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """How tasks run."""
+
+    mode: str = "processes"  # one of MODES: what a task is
+    slots: int = field(default_factory=lambda: os.cpu_count() or 1)  # tasks at once that are not nothing
+    scripts: Path = SCRIPTS  # what the image has as /scripts
+    images: Mapping[str, str] = field(default_factory=dict)  # local tag by name in a registry
+    queue_seconds: float = 0.02  # QUEUED, and again SCHEDULED, of the emulator's clock
+
+
+class BatchService:
+    """The jobs of every project."""
+
+    def __init__(
+        self,
+        logs: LogService,
+        addresses: Mapping[str, str],
+        state: Path,
+        settings: BatchSettings,
+        clock_speed: float = 1.0,
+    ):
+        """`addresses`, of "storage" and "apis", may be empty until the emulator listens."""
+        self._faults = BatchFaults()
+        self._store = JobStore()
+        self._scheduler = Scheduler(
+            self._store,
+            self._faults,
+            _workshop(logs, addresses, state, settings),
+            settings.slots,
+            settings.queue_seconds,
+            clock_speed,
+        )
+        self._jobs = JobRoutes(self._store, self._scheduler, settings.mode)
+
+    def routes(self) -> list[Route]:
+        return [*self._jobs.routes(), *TaskRoutes(self._store).routes()]
+
+    def control_routes(self) -> list[Route]:
+        """The emulator's own: faults of Batch, as faults.py describes them."""
+        return [
+            Route("POST", _FAULTS, self._add_faults),
+            Route("GET", _FAULTS, self._show_faults),
+            Route("DELETE", _FAULTS, self._clear_faults),
+        ]
+
+    def forget_all(self) -> None:
+        """Kill all tasks and forget all jobs and faults."""
+        self._faults.clear()
+        self._scheduler.delete_all()
+        self._store.forget_requests()
+        self._jobs.operations.forget_all()
+
+    def stop(self) -> None:
+        """Kill all tasks; nothing of them is left when this returns."""
+        self._scheduler.stop()
+
+    def _add_faults(self, request: Request) -> Response:
+        try:
+            rules = json.loads(request.read_all())
+        except ValueError as error:
+            raise ApiError(400, f"Fault rules are not JSON: {error}") from error
+        self._faults.add(rules)
+        return self._show_faults(request)
+
+    def _show_faults(self, request: Request) -> Response:
+        return json_response(self._faults.describe())
+
+    def _clear_faults(self, request: Request) -> Response:
+        self._faults.clear()
+        return self._show_faults(request)
+
+
+def _workshop(
+    logs: LogService, addresses: Mapping[str, str], state: Path, settings: BatchSettings
+) -> Workshop | None:
+    if settings.mode == "null":
+        return None
+    state = state.absolute()  # tasks have working folders of their own
+    caches = state / "caches"
+    is_docker = settings.mode == "docker"
+    runtime = Containers(settings.images) if is_docker else Processes(settings.scripts, caches)
+    return Workshop(state / "tasks", logs, VariableSource(addresses), runtime)

@@ -1,0 +1,68 @@
+"""The routes of tasks: get and list, by pages, whatever the number of tasks."""
+
+import re
+from collections.abc import Iterator
+
+from localcloud.batch.job import Job
+from localcloud.batch.job_store import JobStore
+from localcloud.batch.pages import page_end, page_size, page_token
+from localcloud.batch.tasks import STATES
+from localcloud.filters import parse_filter
+from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.routing import Route
+
+_TASKS = "/v1/projects/{project}/locations/{location}/jobs/{job}/taskGroups/{group}/tasks"
+_STATE_ONLY = re.compile(r'\s*(?:status\.)?state\s*=\s*"?(\w+)"?\s*', re.IGNORECASE)
+
+
+class TaskRoutes:
+    def __init__(self, store: JobStore):
+        self._store = store
+
+    def routes(self) -> list[Route]:
+        return [Route("GET", _TASKS, self.list_tasks), Route("GET", _TASKS + "/{task}", self.get)]
+
+    def get(self, request: Request, project: str, location: str, job: str, group: str, task: str) -> Response:
+        found = self._find(project, location, job, group)
+        if not (task.isascii() and task.isdecimal() and int(task) < found.tasks.count):
+            raise ApiError(404, f"Resource '{found.group}/tasks/{task}' was not found")
+        with self._store.lock:
+            resource = found.tasks.resource(int(task), found.group, found.zone)
+        return json_response(resource)
+
+    def list_tasks(self, request: Request, project: str, location: str, job: str, group: str) -> Response:
+        """A filter of the documented form, State=RUNNING, does not look at the other tasks."""
+        found = self._find(project, location, job, group)
+        size = page_size(request.query)
+        end = page_end(request.query)
+        if end and not end.isdecimal():
+            raise ApiError(400, "page_token is invalid")
+        page = {}
+        with self._store.lock:
+            for index, resource in _matching(
+                found, int(end) + 1 if end else 0, request.query.get("filter", "")
+            ):
+                if len(page) == size:
+                    return json_response(
+                        {"tasks": list(page.values()), "nextPageToken": page_token(str(max(page)))}
+                    )
+                page[index] = resource
+        return json_response({"tasks": list(page.values())} if page else {})
+
+    def _find(self, project: str, location: str, job: str, group: str) -> Job:
+        found = self._store.find(project, location, job)
+        if group != "group0":
+            raise ApiError(404, f"Resource '{found.name}/taskGroups/{group}' was not found")
+        return found
+
+
+def _matching(job: Job, start: int, text: str) -> Iterator[tuple[int, dict]]:
+    state_only = _STATE_ONLY.fullmatch(text)
+    if state_only and state_only[1].upper() in STATES:
+        state, matches = STATES.index(state_only[1].upper()), parse_filter("")
+    else:
+        state, matches = None, parse_filter(text)
+    for index in job.tasks.indices(start, state):
+        resource = job.tasks.resource(index, job.group, job.zone)
+        if matches(resource):
+            yield index, resource

@@ -1,0 +1,109 @@
+"""Faults ordered of the emulated Batch: lost machines, and queues that do not move."""
+
+import time
+
+import pytest
+
+from tests.localcloud.jobs import exit_codes, job, null, says, shell
+
+RETRIED = {
+    "maxRetryCount": 3,
+    "lifecyclePolicies": [{"action": "RETRY_TASK", "actionCondition": {"exitCodes": [50001, 50002, 50006]}}],
+}
+
+
+def test_chosen_tasks_are_preempted_at_chosen_attempts_and_succeed_then(jobs):
+    jobs.order(
+        {"job": "preempted", "tasks": [1, 3], "attempts": [0], "exit_code": 50001},
+        {"job": "preempted", "tasks": [3], "attempts": [1], "exit_code": 50006},
+    )
+
+    ended = jobs.run(job(shell("echo $BATCH_TASK_INDEX"), count=4, spec=RETRIED), "preempted")
+
+    assert ended["status"]["state"] == "SUCCEEDED"
+    assert [exit_codes(task) for task in jobs.tasks(ended)] == [[], [50001], [], [50001, 50006]]
+    assert sorted(jobs.lines(ended)) == list("0123")
+    assert any("the Spot VM was preempted" in line for line in jobs.lines(ended, "batch_agent_logs"))
+
+
+def test_a_task_that_runs_is_killed_by_its_preemption(jobs):
+    jobs.order({"attempts": [0], "exit_code": 50002, "after_seconds": 0.5})
+    text = '[ "$BATCH_TASK_RETRY_ATTEMPT" = 1 ] || { echo begun; sleep 600; }'
+
+    ended = jobs.run(job(shell(text), spec=RETRIED))
+
+    assert ended["status"]["state"] == "SUCCEEDED"
+    assert jobs.lines(ended) == ["begun"]
+    assert exit_codes(jobs.tasks(ended)[0]) == [50002]
+
+
+def test_a_seed_decides_which_tasks_are_preempted(jobs):
+    def struck(seed, name):
+        jobs.clear_faults()
+        jobs.order({"exit_code": 50001, "probability": 0.2, "seed": seed})
+        tasks = jobs.tasks(jobs.run(job(null(), count=500), name))
+        jobs.delete({"name": f"/{name}"})
+        return {index for index, task in enumerate(tasks) if exit_codes(task)}
+
+    first = struck(1, "seeded")
+
+    assert struck(1, "seeded") == first != struck(2, "seeded")
+    assert 60 < len(first) < 140
+
+
+def test_null_tasks_take_their_time_and_end_as_ordered(jobs):
+    jobs.order({"job": "slow", "null_seconds": 0.4}, {"job": "slow", "tasks": [2], "exit_code": 9})
+    begun = time.monotonic()
+
+    ended = jobs.run(job(null(), count=4, parallelism=2), "slow")
+    late = jobs.run(job(null(), spec={"maxRunDuration": "0.1s"}), "slow-and-late")
+
+    assert 0.8 <= time.monotonic() - begun < 10
+    assert [exit_codes(task) for task in jobs.tasks(ended)] == [[], [], [9], []]
+    assert exit_codes(jobs.tasks(late)[0]) == [50005]
+
+
+@pytest.mark.parametrize("seconds", [0.5, None])
+def test_a_queue_that_does_not_move_keeps_a_job_queued_and_says_why(jobs, seconds):
+    jobs.order({"job": "stuck", "queue": "CODE_GCE_QUOTA_EXCEEDED", "seconds": seconds})
+
+    made = jobs.create(job(null()), f"stuck-{seconds}".replace(".", "-").lower())
+
+    time.sleep(0.3)
+    waiting = jobs.get(made)
+    assert waiting["status"]["state"] == "QUEUED"
+    assert says(waiting, "CODE_GCE_QUOTA_EXCEEDED")
+    if seconds is None:
+        time.sleep(0.5)
+        assert jobs.state(made) == "QUEUED"
+        jobs.clear_faults()
+    assert jobs.wait(made)["status"]["state"] == "SUCCEEDED"
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({"exit_code": 50007}, "exit_code 50007"),
+        ({"exit_code": 0}, "exit_code 0"),
+        ({"exit_code": 1, "task": [1]}, "Unknown in a fault rule: ['task']"),
+        ({"job": "("}, "needs one of"),
+        ({"exit_code": 1, "job": "("}, "job '('"),
+        ({"queue": ""}, "queue ''"),
+        ({"queue": "x", "seconds": -1}, "seconds -1"),
+        ({"exit_code": 1, "tasks": 3}, "tasks 3"),
+        ("x", "is a JSON object"),
+    ],
+)
+def test_a_rule_with_a_mistake_is_refused(api, rule, said):
+    answer = api("POST", "/_emulator/batch/faults", json=[rule])
+
+    assert answer.status_code == 400
+    assert said in answer.json()["error"]["message"]
+
+
+def test_rules_are_shown_and_cleared(jobs, api):
+    rule = {"job": "none", "exit_code": 137}
+    jobs.order(rule)
+
+    assert api("GET", "/_emulator/batch/faults").json() == [rule]
+    assert api("DELETE", "/_emulator/batch/faults").json() == []

@@ -1,0 +1,57 @@
+"""The emulated Batch at its limits: 100,000 tasks, and jobs without end."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from localcloud.process import Cloud, running
+from tests.localcloud.jobs import Jobs, job, null
+from tests.localcloud.test_process import peak_mib, started
+
+MOST_SECONDS = 60
+MOST_MIB = 200
+
+
+def test_a_job_of_100_000_tasks_ends_soon_and_is_listed_meanwhile(jobs):
+    jobs.order({"exit_code": 50001, "probability": 0.05, "attempts": [0]})
+    begun = time.monotonic()
+    made = jobs.create(job(null(), count=100_000, parallelism=5000, spec={"maxRetryCount": 1}))
+
+    slowest = 0.0
+    while (found := jobs.get(made))["status"]["state"] not in ("SUCCEEDED", "FAILED"):
+        asked = time.monotonic()
+        path = f"/jobs/{made['name'].rsplit('/', 1)[1]}/taskGroups/group0/tasks"
+        page = jobs.http("GET", path, params={"pageSize": 1000}).json()
+        slowest = max(slowest, time.monotonic() - asked)
+        assert len(page["tasks"]) == 1000
+        assert page["nextPageToken"]
+        assert time.monotonic() - begun < MOST_SECONDS
+
+    assert found["status"]["taskGroups"]["group0"]["counts"] == {"SUCCEEDED": "100000"}
+    assert slowest < 5
+    assert len(jobs.tasks(made, pageSize=1000)) == 100_000
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_memory_stays_flat_over_many_jobs(tmp_path):
+    with started("-m", "localcloud", "--state", str(tmp_path)) as child:
+        jobs = Jobs(Cloud(**json.loads(child.stdout.readline()), state=tmp_path))
+        for _ in range(3):
+            jobs.run(job(null(), count=100_000, parallelism=5000))
+        first = peak_mib(child.pid)
+        for number in range(1000):
+            jobs.create(job(null(), count=10), f"many-{number}")
+
+        jobs.wait({"name": "/many-999"})
+        assert peak_mib(child.pid) < min(first + 30, MOST_MIB)
+
+
+def test_all_tasks_can_be_nothing_whatever_their_image(tmp_path):
+    with running(tmp_path, "--tasks", "null") as cloud:
+        runnable = {"container": {"imageUri": "us-docker.pkg.dev/p/r/x:1", "entrypoint": "false"}}
+
+        ended = Jobs(cloud).run(job(runnable, count=1000))
+
+        assert ended["status"]["state"] == "SUCCEEDED"
