@@ -16,6 +16,7 @@ from localcloud.times import now
 MAX_OPERATIONS = 5000
 PREFIX = "batch-"  # other services have operations under the same path
 _TYPES = "type.googleapis.com/"
+_RESPONSES = {"cancel": "google.cloud.batch.v1.CancelJobResponse", "delete": "google.protobuf.Empty"}
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,7 @@ class Operations:
             "done": self._is_done(operation),
         }
         if resource["done"]:
-            is_cancel = operation.verb == "cancel"
-            kind = "google.cloud.batch.v1.CancelJobResponse" if is_cancel else "google.protobuf.Empty"
-            # well-known types such as Empty carry their content under `value`
-            resource["response"] = {"@type": _TYPES + kind, **({} if is_cancel else {"value": {}})}
+            resource["response"] = {"@type": _TYPES + _RESPONSES[operation.verb]}
         return resource
 
     def _is_done(self, operation: Operation) -> bool:

@@ -117,6 +117,7 @@ def test_the_client_library_lists_cancels_and_deletes(client, jobs):
     assert jobs.state({"name": names[0]}) == "CANCELLED"
     with pytest.raises(exceptions.NotFound):
         client.get_job(name=names[1])
+    assert client.delete_job(name=names[0]).result(timeout=30) is not None  # one that is over
     with pytest.raises(exceptions.Conflict, match="already exists"):
         client.create_job(parent=PARENT, job_id=id_of({"name": names[2]}), job=definition)
     jobs.delete({"name": names[2]})
