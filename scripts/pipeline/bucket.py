@@ -5,6 +5,7 @@ Imported only where EXECUTION_MODE is cloud, for the client takes half a second 
 
 import base64
 import logging
+import mimetypes
 import random
 import time
 from collections.abc import Iterator
@@ -58,7 +59,7 @@ class BucketStorage(Storage):
         def upload(blob, generation: int) -> None:
             blob.upload_from_string(
                 data,
-                content_type="application/octet-stream",
+                content_type=_content_type(name),
                 checksum="crc32c",
                 if_generation_match=generation,
                 **self._common,
@@ -167,6 +168,12 @@ class BucketStorage(Storage):
                 time.sleep(random.uniform(0, self._first_wait_seconds))
         log.log(self.level, "wrote %s", self.get_path(name))
         return True
+
+
+def _content_type(name: str) -> str:
+    """Return what a browser, and a workflow that reads the manifest, takes a file for."""
+    kind, packed = mimetypes.guess_type(name)
+    return "application/octet-stream" if packed or not kind else kind
 
 
 @contextmanager
