@@ -4,7 +4,7 @@ import functools
 
 from invoke import Exit, task
 
-from ops import cloud_build, config, images, local_run, quality, tidy, watch
+from ops import cloud_build, config, images, local_cloud, local_run, quality, tidy, watch
 from ops.failures import UserError
 from ops.local_run import RunRequest
 from ops.names import MOST, without_slash
@@ -217,6 +217,26 @@ def build_status(c, ongoing=False, dry_run=False):
 def image_test(c, image="", dry_run=False):
     """Check what an image holds: packages, entry points, user, no token."""
     images.check(Shell(dry_run), image)
+
+
+@verb(
+    help={
+        "clock_speed": "how much faster time goes for its services, e.g. 60; tasks that do work keep ours",
+        "docker": "run tasks of Batch in containers instead of processes",
+        "storage_port": "port of Cloud Storage on 127.0.0.1; a free one without it",
+        "apis_port": "port of all other services; a free one without it",
+        "dry_run": DRY_RUN,
+    }
+)
+def localcloud(c, clock_speed="1", docker=False, storage_port=None, apis_port=None, dry_run=False):
+    """Run an emulated Google Cloud on this machine until Ctrl-C, and print the exports for a shell."""
+    request = local_cloud.CloudRequest(
+        clock_speed=clock_speed,
+        docker=docker,
+        storage_port=whole_number("--storage-port", storage_port) or 0,
+        apis_port=whole_number("--apis-port", apis_port) or 0,
+    )
+    local_cloud.run(Shell(dry_run), read_settings(), request)
 
 
 @verb(help={"fix": "rewrite what can be mended automatically", "dry_run": DRY_RUN})

@@ -51,8 +51,11 @@ def _tell(arguments: argparse.Namespace, addresses: dict[str, str]) -> None:
     if not arguments.exports:
         print(json.dumps(addresses), flush=True)
         return
-    variables = client_environment(**addresses, state=arguments.state.absolute(), project=arguments.exports)
-    print("".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()), flush=True)
+    state = arguments.state.absolute()
+    variables = client_environment(**addresses, state=state, project=arguments.exports)
+    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+    (state / "exports").write_text(exports)
+    print(f"{exports}# in another shell: source {shlex.quote(str(state / 'exports'))}", flush=True)
 
 
 def _stop_with_parent(parent: int, stop: threading.Event) -> None:

@@ -1,0 +1,113 @@
+"""`invoke localcloud` as an operator uses it: exports for a shell of one's own, and nothing left behind."""
+
+import os
+import shlex
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.experiments import sampled
+from tests.needs import need_program
+from tests.test_tasks import Operator
+
+HELLO = """
+main:
+  params: [args]
+  steps:
+    - rest:
+        call: sys.sleep
+        args: {seconds: 30}
+    - tell:
+        return: ${"hello " + args.name}
+"""
+
+
+@pytest.fixture
+def operator(tmp_path):
+    return Operator(tmp_path, sampled())
+
+
+def wait_for(path, seconds: float = 20) -> str:
+    until = time.monotonic() + seconds
+    while not (path.is_file() and path.read_text().endswith("\n")):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return path.read_text()
+
+
+def processes_of(state) -> list[str]:
+    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout
+    return [line for line in listed.splitlines() if "localcloud" in line and str(state) in line]
+
+
+def test_a_shell_with_the_exports_uses_the_cloud_and_ctrl_c_leaves_nothing(operator):
+    need_program("gcloud")
+    state = operator.folder / "local" / "cloud"
+    (operator.folder / "hello.yaml").write_text(HELLO)
+    process = operator.start("localcloud", "--clock-speed", "60", PROJECT_ID="my-lab-forecasts")
+    wait_for(state / "exports")
+    where = "--location us-central1"
+    commands = [
+        f"source {shlex.quote(str(state / 'exports'))}",
+        "gcloud config get-value project",
+        "gcloud storage buckets create gs://made-here && gcloud storage ls",
+        f"gcloud workflows deploy hello --source hello.yaml {where} --format 'value(state)'",
+        f"gcloud workflows run hello {where} --data '{{\"name\": \"you\"}}' --format 'value(result)'",
+        f"gcloud batch jobs list {where}",
+    ]
+
+    shell = subprocess.run(
+        ["bash", "-euc", "\n".join(commands)],
+        cwd=operator.folder,
+        env={n: os.environ[n] for n in ("PATH", "HOME", "LANG") if n in os.environ},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+
+    assert shell.returncode == 0, shell.stderr
+    assert "my-lab-forecasts" in shell.stdout
+    assert "gs://made-here/" in shell.stdout
+    assert '"hello you"' in shell.stdout
+    assert "main / rest" in output
+    assert "main / tell" in output
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+    assert not processes_of(state)
+
+
+def test_two_do_not_share_a_state_and_a_taken_port_is_told(operator):
+    state = operator.folder / "local" / "cloud"
+    process = operator.start("localcloud")
+    port = wait_for(state / "exports").partition("STORAGE=http://127.0.0.1:")[2].partition("/")[0]
+
+    again = operator.invoke("localcloud")
+    elsewhere = operator.invoke(
+        "localcloud", "--storage-port", port, LOCAL_DATA_PATH=str(operator.folder / "other")
+    )
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+
+    assert again.exit_code == 2
+    assert "is in use by another one" in again.output
+    assert elsewhere.exit_code == 2
+    assert "cannot listen" in elsewhere.output
+    assert "Traceback" not in again.output + elsewhere.output
+
+
+def test_killing_invoke_leaves_no_cloud_behind(operator):
+    state = operator.folder / "local" / "cloud"
+    process = operator.start("localcloud")
+    wait_for(state / "exports")
+
+    process.kill()
+    process.communicate(timeout=30)
+    until = time.monotonic() + 10
+    while processes_of(state) and time.monotonic() < until:
+        time.sleep(0.1)
+
+    assert not processes_of(state)
