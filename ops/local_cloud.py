@@ -32,14 +32,8 @@ def run(shell: Shell, settings: Settings, request: CloudRequest) -> None:
     """
     words = [sys.executable, "-m", "localcloud", "--state", nearest(settings.local_data_path / "cloud")]
     words += ["--exports", settings.project_id or PROJECT, "--show-steps"]
-    words += [
-        "--with-parent",
-        str(os.getpid()),
-        "--clock-speed",
-        request.clock_speed,
-        "--tasks",
-        "docker" if request.docker else "processes",
-    ]
+    words += ["--with-parent", str(os.getpid()), "--clock-speed", request.clock_speed]
+    words += ["--tasks", "docker"] if request.docker else []
     for name, port in (("storage", request.storage_port), ("apis", request.apis_port)):
         words += [f"--{name}-port", str(port)] if port else []
     try:
