@@ -14,8 +14,9 @@ from urllib.parse import unquote
 from localcloud.messages import ApiError
 
 # reset: cut before answering, nothing done. reset_after: do the work, then cut, so only the
-# answer is lost. truncate: send half of the answer's body, then cut.
-ACTIONS = ("reset", "reset_after", "truncate")
+# answer is lost. truncate: send half of the answer's body, then cut. duplicate: do the work twice, as
+# when a request was delivered twice, and send the second answer.
+ACTIONS = ("reset", "reset_after", "truncate", "duplicate")
 MAX_RULES = 1000
 
 

@@ -6,6 +6,7 @@ Sockets are in server.py; which route answers a request is decided in routing.py
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
@@ -103,6 +104,12 @@ class Request:
                 raise ApiError(413, f"This body may hold {MAX_JSON_BYTES} bytes at most.")
             pieces.append(piece)
         return b"".join(pieces)
+
+    def twice(self) -> tuple["Request", "Request"]:
+        """Return the request two times over, each with the body."""
+        data = self.read_all()
+        first, second = (Request(self.method, self.target, self.headers, BytesIO(data)) for _ in range(2))
+        return first, second
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object; no body is an empty one."""

@@ -94,6 +94,10 @@ class _Connection(StreamRequestHandler):
         if fault.status:
             error = ApiError(fault.status, fault.message)
             response = match.route.format_error(error) if match else error_response(error)
+        elif fault.action == "duplicate":
+            first, request = request.twice()
+            self.server.router.answer(first, match).close()
+            response = self.server.router.answer(request, match)
         else:
             response = self.server.router.answer(request, match)
         if fault.action == "reset_after":

@@ -207,3 +207,29 @@ def test_a_reset_of_the_emulator_leaves_nothing(http, bucket, order):
 def upload(http, bucket, name):
     path = f"/upload/storage/v1/b/{bucket.name}/o"
     return http("POST", path, params={"uploadType": "media", "name": name}, data=b"12345678")
+
+
+def test_a_duplicate_does_the_work_twice_and_answers_the_second(http, bucket, order):
+    order({"method": "POST", "path": "/upload/", "action": "duplicate", "times": 2})
+    upload = f"/upload/storage/v1/b/{bucket.name}/o?uploadType=media&name=x"
+
+    plain = http("POST", upload, data=b"1")
+    guarded = http("POST", f"{upload}-guarded&ifGenerationMatch=0", data=b"2")
+
+    assert plain.status_code == 200
+    assert bucket.get_blob("x").generation == int(plain.json()["generation"])
+    assert guarded.status_code == 412  # the second time it is there
+    assert bucket.blob("x-guarded").download_as_bytes() == b"2"
+
+
+def test_a_job_that_is_created_twice_by_a_duplicate_is_one_where_its_request_has_an_id(api, order):
+    definition = {"taskGroups": [{"taskSpec": {"runnables": [{"container": {"imageUri": "null"}}]}}]}
+    jobs = "/v1/projects/p/locations/us-central1/jobs"
+    order({"method": "POST", "path": "/jobs", "action": "duplicate", "times": 2})
+
+    request_id = "aaaaaaaa-0000-4000-8000-bbbbbbbbbbbb"
+    with_id = api("POST", f"{jobs}?jobId=with-id&requestId={request_id}", json=definition)
+    without = api("POST", f"{jobs}?jobId=without-id", json=definition)
+
+    assert with_id.status_code == 200
+    assert without.status_code == 409
