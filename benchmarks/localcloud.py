@@ -32,7 +32,6 @@ from measuring import (
     wall,
 )
 
-sys.path.append(sys.path.pop(0))  # this file is called as the package is
 from localcloud.process import Cloud, running
 
 BUCKET = "benchmark"

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[1:1] = [str(ROOT), str(ROOT / "scripts")]
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]  # before this folder, whose localcloud.py is no package
 
 SEED = 20261121
 _CONSOLE = Console(width=130, highlight=False)

@@ -14,6 +14,7 @@ TABLES = {
         "runner imports matplotlib    no",
         "runner imports jinja2        no",
     ],
+    "localcloud": ["started, and has answered", "a job of 1,000 null tasks", "100 clients", "2,000"],
     "parallel": ["invoke, 1 at once", "xargs, 1 at once", "invoke's efficiency / that of xargs"],
     "stage_b": ["same trajectories, number by number: yes", "same posteriors, number by number: yes"],
     "stage_c": ["4 sets of 2 places", "2 calibrations"],

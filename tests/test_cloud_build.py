@@ -558,6 +558,8 @@ def package_archive(tmp_path):
     subprocess.run([*gpg, "--clearsign", "-o", release.with_name("InRelease"), release], check=True)
     key = subprocess.run([*gpg, "--armor", "--export"], check=True, capture_output=True).stdout
     (root / "doc" / "apt-key.gpg").write_bytes(key)
+    agent = ["gpgconf", "--homedir", str(tmp_path / "keys"), "--kill", "gpg-agent"]
+    subprocess.run(agent, check=True)  # gpg has started it, and it would stay
     handler = functools.partial(SimpleHTTPRequestHandler, directory=str(root))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

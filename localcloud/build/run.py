@@ -3,6 +3,7 @@
 The status goes QUEUED, WORKING, then SUCCESS, FAILURE, TIMEOUT, CANCELLED or INTERNAL_ERROR.
 """
 
+import re
 import shutil
 import sys
 import tarfile
@@ -21,6 +22,9 @@ from localcloud.messages import ApiError
 from localcloud.times import now
 
 FINISHED = ("SUCCESS", "FAILURE", "TIMEOUT", "CANCELLED", "INTERNAL_ERROR", "EXPIRED")
+
+
+_PUSHED = re.compile(r"digest: (sha256:[0-9a-f]{64})")  # docker's last line
 
 
 class BuildRun:
@@ -139,12 +143,8 @@ class BuildRun:
             begun = now()
             if is_of_this_machine(image):
                 self._tell(f"PUSH {image}")
-                self.steps.run(["docker", "push", "--quiet", image], {}, self.steps.workspace)
-                found = self.steps.read(
-                    ["docker", "image", "inspect", "--format", '{{join .RepoDigests " "}}', image]
-                )
-                repository = image.rpartition(":")[0]
-                digest = next(d for d in found.split() if d.startswith(f"{repository}@")).partition("@")[2]
+                said = "\n".join(self.steps.run(["docker", "push", image], {}, self.steps.workspace))
+                digest = _PUSHED.search(said)[1]
             else:
                 self._tell(f"PUSH {image}: not pushed, it stays in the engine of this machine")
                 digest = self.steps.read(["docker", "image", "inspect", "--format", "{{.Id}}", image])

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,7 +62,8 @@ class StepRunner:
         run += [word for variable in variables for word in ("--env", variable)]
         return [*run, *(["--entrypoint", entrypoint] if entrypoint else []), image, *arguments]
 
-    def run(self, argv: list[str], variables: Mapping[str, str], folder: Path) -> None:
+    def run(self, argv: list[str], variables: Mapping[str, str], folder: Path) -> list[str]:
+        """Run a program to its end, and return its last lines."""
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
         environment |= {"HOME": str(self.workspace.parent / "home"), "DOCKER_CONFIG": _docker_config()}
         try:
@@ -81,13 +83,16 @@ class StepRunner:
                 )
         except OSError as error:
             raise StepFailed(f"{argv[0]}: {error.strerror}") from error
+        last: deque[str] = deque(maxlen=20)
         with self._running as process:
             for line in process.stdout:
-                self.tell(line.rstrip("\n"))
+                last.append(line.rstrip("\n"))
+                self.tell(last[-1])
         if self._stopped.is_set():
             raise Stopped
         if process.returncode:
             raise StepFailed(f"exit code {process.returncode}")
+        return list(last)
 
     def read(self, argv: list[str]) -> str:
         """Return what a short command of docker prints."""
