@@ -14,6 +14,7 @@ from ops.shown import nearest
 
 EXP_ID = "experiment folder below experiments/, e.g. demo or flu/2026-w05"
 RUN_ID = "a run to go on with, e.g. 20260131-120000-0a1b2c3d"
+LAST_PORT = 65535
 NO_CACHE = "build every layer anew"
 DRY_RUN = "print what would be started, start nothing"
 REQUEST = {
@@ -233,8 +234,8 @@ def localcloud(c, clock_speed="1", docker=False, storage_port=None, apis_port=No
     request = local_cloud.CloudRequest(
         clock_speed=clock_speed,
         docker=docker,
-        storage_port=whole_number("--storage-port", storage_port) or 0,
-        apis_port=whole_number("--apis-port", apis_port) or 0,
+        storage_port=whole_number("--storage-port", storage_port, 1, LAST_PORT) or 0,
+        apis_port=whole_number("--apis-port", apis_port, 1, LAST_PORT) or 0,
     )
     local_cloud.run(Shell(dry_run), read_settings(), request)
 
@@ -276,12 +277,12 @@ def clean(c, runs=False, exp_id="", yes=False, dry_run=False):
     tidy.clean(read_settings(), runs, exp_id, yes, dry_run)
 
 
-def whole_number(option: str, text: str | None, least: int = 0) -> int | None:
+def whole_number(option: str, text: str | None, least: int = 0, most: int = MOST) -> int | None:
     """Return the number of an option; invoke hands over text, and would end in a traceback itself."""
     if text is None:
         return None
     digits = str(text)
     known = digits.isascii() and digits.isdecimal() and len(digits) <= len(str(MOST))
-    if not known or int(digits) < least:
-        raise UserError(f"{option} {digits:.40}: a whole number is needed, from {least} to {MOST}")
+    if not known or not least <= int(digits) <= most:
+        raise UserError(f"{option} {digits:.40}: a whole number is needed, from {least} to {most}")
     return int(digits)

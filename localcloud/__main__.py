@@ -34,7 +34,8 @@ def main() -> int:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"localcloud: {arguments.state} is in use by another one", file=sys.stderr)
+            mend = f"stop it, or use it: source {arguments.state / 'exports'}"
+            print(f"localcloud: {arguments.state} is in use by another one; {mend}", file=sys.stderr)
             return 2
         try:
             with start_cloud(arguments.state, arguments.options) as addresses:
@@ -44,6 +45,8 @@ def main() -> int:
         except OSError as error:
             print(f"localcloud: cannot listen ({error.strerror}); choose another port", file=sys.stderr)
             return 2
+        finally:
+            (arguments.state / "exports").unlink(missing_ok=True)  # its ports are closed
     return 0
 
 
@@ -53,6 +56,7 @@ def _tell(arguments: argparse.Namespace, addresses: dict[str, str]) -> None:
         return
     state = arguments.state.absolute()
     variables = client_environment(**addresses, state=state, project=arguments.exports)
+    variables["PROJECT_ID"] = arguments.exports  # that of `invoke`, which else takes another from .env
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
     (state / "exports").write_text(exports)
     print(f"{exports}# in another shell: source {shlex.quote(str(state / 'exports'))}", flush=True)

@@ -3,6 +3,7 @@
 Storage has a port of its own, for its paths are those of buckets; all other services share one.
 """
 
+import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -78,3 +79,4 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         workflows.forget_all()
         builds.stop()
         batch.stop()
+        shutil.rmtree(state / "builds", ignore_errors=True)  # of builds that were stopped

@@ -1,6 +1,16 @@
 """Faults a test orders: refusals, cut connections, half answers, slowness.
 
-Decides which fault a request meets; server.py carries it out.
+POST /_emulator/faults (on either port) takes a JSON list of rules, GET shows them with their hits, DELETE
+clears them. A rule says which requests it strikes, and what they meet:
+
+    {"method": "GET", "path": "/b/forecasts/o/", "status": 503, "times": 2}
+    {"path": "secrets/github-pat/versions/latest:access", "status": 403, "message": "no right"}
+    {"method": "POST", "path": "/upload/", "action": "reset_after", "probability": 0.1, "seed": 7}
+    {"path": "/jobs", "latency_seconds": 1.5, "skip": 3}
+
+`path` is a regular expression, searched in the decoded path with its query as the client sends it, such as
+/storage/v1/b/forecasts/o?prefix=flu/. `skip` lets so many pass first, `times` strikes so many. The actions
+stand at ACTIONS below. Decides which fault a request meets; server.py carries it out.
 """
 
 import random
@@ -121,7 +131,7 @@ def _is_whole_number(value: Any) -> bool:
 
 # What a test may send, and what its values must be.
 _FITS: dict[str, Callable[[Any], bool]] = {
-    "method": _is_text,
+    "method": lambda value: value in ("", "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"),
     "path": _is_pattern,
     "status": lambda value: _is_whole_number(value) and 400 <= value <= 599,
     "action": lambda value: value in ACTIONS,

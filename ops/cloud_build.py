@@ -40,9 +40,10 @@ def submit(shell: Shell, settings: Settings, wait: bool = False, no_cache: bool 
     if shell.dry_run:
         return
     build = json.loads(said)
-    print(f"build {build['id']} of {repository_path(settings)}:{settings.image_tag} is submitted")
+    print(f"build {build['id']} of {repository_path(settings)}:{settings.image_tag} is submitted", flush=True)
     print(f"watch it: {build.get('logUrl', '')}")
-    print("      or: invoke build-status", flush=True)
+    place = f"--project {settings.project_id} --region {settings.build_region}"
+    print(f"      or: invoke build-status; its log: gcloud builds log {build['id']} {place}", flush=True)
     if wait:
         follow(shell, settings, build)
 

@@ -74,7 +74,7 @@ def show() -> None:
         table.add_column(column, overflow="fold")
     for name, field in Settings.model_fields.items():
         value = getattr(sourced.settings, name)
-        shown = nearest(value) if isinstance(value, Path) else "" if value is None else str(value)
+        shown = _shown(value)
         table.add_row(name.upper(), shown, sourced.sources[name], field.description)
     path = env_file()
     file_names = read_env_file(path) if path.is_file() else {}
@@ -87,6 +87,15 @@ def show() -> None:
                 "a secret, never shown",
             )
     console().print(table)
+
+
+def _shown(value: object) -> str:
+    """Return a value as it stands in .env."""
+    if isinstance(value, Path):
+        return nearest(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
 
 
 def validate() -> None:

@@ -63,14 +63,15 @@ def check_image(shell: Shell, image: str, configs: list[Path]) -> None:
     shell.echo(["docker", "run", "--rm", image], note=f"for each test of {', '.join(map(nearest, configs))}")
     if shell.dry_run:
         return
-    inside = Inside(shell, image)
-    results = [result for config in configs for result in inside.results(_read(config))]
-    for name, problems in results:
-        print(f"{'failed' if problems else 'ok    '}  {name}" + "".join(f"\n        {p}" for p in problems))
-    failed = sum(bool(problems) for _, problems in results)
+    inside, number, failed = Inside(shell, image), 0, 0
+    for config in configs:
+        for name, problems in inside.results(_read(config)):
+            number, failed = number + 1, failed + bool(problems)
+            lines = [f"{'failed' if problems else 'ok    '}  {name}", *(f"        {p}" for p in problems)]
+            print("\n".join(lines), flush=True)
     if failed:
-        raise UserError(f"{image}: {failed} of {counted(len(results), 'test')} failed", exit_code=1)
-    print(f"{image}: {counted(len(results), 'test')} passed")
+        raise UserError(f"{image}: {failed} of {counted(number, 'test')} failed", exit_code=1)
+    print(f"{image}: {counted(number, 'test')} passed")
 
 
 def _read(config: Path) -> dict[str, Any]:

@@ -64,7 +64,9 @@ def check(shell: Shell, image: str = "") -> None:
     inspect = ["docker", "image", "inspect", image]
     said = "" if shell.dry_run else shell.capture(inspect, timeout_seconds=20)
     if not said and not shell.dry_run:
-        raise UserError(f"there is no image {image}; `invoke build-dev` makes the local one")
+        raise UserError(
+            f"there is no image {image}; `docker image ls` lists them, `invoke build-dev` makes the local one"
+        )
     variables = json.loads(said)[0]["Config"]["Env"] if said else []
     check_image(shell, image, CONFIGS["cloud" if "EXECUTION_MODE=cloud" in variables else "local"])
 

@@ -1,10 +1,12 @@
 """The emulated Google Cloud in the foreground, for a shell beside it. What it emulates is in localcloud/."""
 
 import os
+import re
 import sys
 from dataclasses import dataclass
 
 from ops.failures import UserError
+from ops.launch import check_engine
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
 from ops.shown import nearest
@@ -30,9 +32,11 @@ def run(shell: Shell, settings: Settings, request: CloudRequest) -> None:
     UserError
         It could not start; what it said stands above.
     """
+    _check(shell, request)
     words = [sys.executable, "-m", "localcloud", "--state", nearest(settings.local_data_path / "cloud")]
     words += ["--exports", settings.project_id or PROJECT, "--show-steps"]
-    words += ["--with-parent", str(os.getpid()), "--clock-speed", request.clock_speed]
+    words += [] if shell.dry_run else ["--with-parent", str(os.getpid())]
+    words += ["--clock-speed", request.clock_speed]
     words += ["--tasks", "docker"] if request.docker else []
     for name, port in (("storage", request.storage_port), ("apis", request.apis_port)):
         words += [f"--{name}-port", str(port)] if port else []
@@ -40,6 +44,16 @@ def run(shell: Shell, settings: Settings, request: CloudRequest) -> None:
         code = shell.stream(words, {"PYTHONPATH": str(ROOT)})
     except KeyboardInterrupt:
         print("\nthe emulated cloud has stopped; what is in its buckets is kept", file=sys.stderr)
-        return
+        raise
     if code:
         raise UserError(f"the emulated cloud ended with exit code {code}", exit_code=2 if code == 2 else 1)
+
+
+def _check(shell: Shell, request: CloudRequest) -> None:
+    """Refuse what the emulator would refuse in words of its own."""
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", request.clock_speed) or not float(request.clock_speed):
+        raise UserError(f"--clock-speed {request.clock_speed}: a number above 0 is needed, such as 60")
+    if request.storage_port and request.storage_port == request.apis_port:
+        raise UserError("--storage-port and --apis-port are the same; each needs one of its own")
+    if request.docker and not shell.dry_run:
+        check_engine(shell)

@@ -57,7 +57,10 @@ def region(text: str) -> str:
 
 
 def build_region(text: str) -> str:
-    return text if text == "global" else region(text)
+    try:
+        return text if text == "global" else region(text)
+    except ValueError:
+        raise ValueError("global, or a region such as us-central1") from None
 
 
 def bucket_name(text: str) -> str:
@@ -71,7 +74,7 @@ def bucket_name(text: str) -> str:
 def cloud_name(text: str) -> str:
     """Return the name of a repository, an image or a tag."""
     if not re.fullmatch(r"[a-z0-9][A-Za-z0-9._-]{0,62}", text):
-        raise ValueError("letters, digits, . _ - and at most 63 of them")
+        raise ValueError("a lower-case letter or a digit, then letters, digits, . _ - and at most 63 of them")
     return text
 
 

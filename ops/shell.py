@@ -133,7 +133,7 @@ class Shell:
             return ""
         ended = self.attempt(argv, variables, timeout_seconds=timeout_seconds)
         if ended.exit_code:
-            raise UserError(f"{shlex.join(argv[:4])}: {_reason(ended.errors or ended.output)}", exit_code=1)
+            raise UserError(f"{shlex.join(argv[:3])}: {_reason(ended.errors or ended.output)}", exit_code=1)
         return ended.output
 
     def capture(self, argv: Sequence[str], *, timeout_seconds: float) -> str:
@@ -149,7 +149,9 @@ def _reason(said: str) -> str:
     """Return the line of a program's last words that says what went wrong."""
     lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it said nothing"]
     told = [line for line in lines if re.match(r"(ERROR|error|Error|fatal)\b", line)]
-    return (told or lines)[-1]
+    reason = re.sub(r"^(ERROR|Error|error|fatal): (\(gcloud[^)]*\) )?", "", (told or lines)[-1])
+    login = "; log in: gcloud auth login" if "active account" in reason else ""
+    return f"{reason}{login}"
 
 
 def stop_on_termination() -> None:

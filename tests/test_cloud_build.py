@@ -309,7 +309,7 @@ def test_a_suite_on_a_branch_is_cloned_anew_and_one_at_a_commit_is_not(submittin
 
 def test_ongoing_builds_are_listed_and_ctrl_c_leaves_one_alone(submitting):
     process = submitting.operator.start("build", "--wait")
-    wait_until(submitting.builds, 60)
+    said = next(line for line in process.stdout if "is submitted" in line)
     time.sleep(1)
 
     process.send_signal(signal.SIGINT)
@@ -318,6 +318,7 @@ def test_ongoing_builds_are_listed_and_ctrl_c_leaves_one_alone(submitting):
 
     build = submitting.build()
     assert process.returncode == 130, output
+    assert build["id"] in said
     assert f"build {build['id']} goes on" in output
     assert "Traceback" not in output
     assert build["status"] == "QUEUED"

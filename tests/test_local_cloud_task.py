@@ -75,7 +75,7 @@ def test_a_shell_with_the_exports_uses_the_cloud_and_ctrl_c_leaves_nothing(opera
     assert '"hello you"' in shell.stdout
     assert "main / rest" in output
     assert "main / tell" in output
-    assert process.returncode == 0, output
+    assert process.returncode == 130, output
     assert "Traceback" not in output
     assert not processes_of(state)
 

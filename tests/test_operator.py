@@ -115,8 +115,8 @@ def test_settings_are_read_in_any_case(tmp_path):
 
     assert re.search(r"LOG_LEVEL +DEBUG +", ended.output)
     assert re.search(r"EXECUTION_MODE +local +", ended.output)
-    assert re.search(r"RUN_OUTPUT_STAGE +False +", ended.output)
-    assert re.search(r"ALLOW_PARTIAL_RESULTS +True +", ended.output)
+    assert re.search(r"RUN_OUTPUT_STAGE +false +", ended.output)
+    assert re.search(r"ALLOW_PARTIAL_RESULTS +true +", ended.output)
 
 
 def test_config_validate_names_every_place_that_is_not_there(tmp_path):

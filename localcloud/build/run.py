@@ -121,7 +121,7 @@ class BuildRun:
         self._step = f"Step #{number}" + (f' - "{step["id"]}"' if step.get("id") else "")
         shown = self.build["steps"][number]
         shown |= {"status": "WORKING", "timing": {"startTime": now()}}
-        self._tell(f"Already have image (with digest): {step['name']}")
+        self._tell(f"Image of this step: {step['name']}")
         try:
             self.steps.run_step(step, secrets)
         except StepFailed as failure:
