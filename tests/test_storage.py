@@ -654,7 +654,6 @@ def test_many_files_are_asked_for_at_once(emulator):
 
 
 def test_random_faults_do_not_show(bucket, emulator):
-    bucket = BucketStorage(bucket.name, retry_seconds=5)
     emulator.order(
         {"path": "/o", "status": 503, "probability": 0.1, "seed": 1},
         {"path": "/o", "action": "reset", "probability": 0.05, "seed": 2},

@@ -51,15 +51,10 @@ def started(*argv):
         child.communicate()
 
 
-def test_it_is_ready_within_a_second(tmp_path):
-    begun = time.monotonic()
-
+def test_both_ports_answer_once_it_says_that_it_is_ready(tmp_path):
     with running(tmp_path) as cloud:
-        seconds = time.monotonic() - begun
         assert is_up(cloud.storage)
         assert is_up(cloud.apis)
-
-    assert seconds < 1
 
 
 def test_it_is_gone_after_its_block(tmp_path):
