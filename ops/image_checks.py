@@ -149,11 +149,11 @@ class Inside:
         run = ["docker", "run", "--rm", "--name", name, "--network", "none", "--entrypoint", command]
         try:
             return self.shell.attempt([*run, *options, self.image, *words], timeout_seconds=TEST_SECONDS)
-        except UserError as error:
-            if error.exit_code != TEMPORARY_FAULT:
-                raise
-            # only the client has ended
+        except BaseException as error:
+            # the client has ended, and the container has not
             self.shell.capture(["docker", "rm", "--force", name], timeout_seconds=TEST_SECONDS)
+            if getattr(error, "exit_code", None) != TEMPORARY_FAULT:
+                raise
             return Ended(124, "", f"did not end in {TEST_SECONDS} s")
 
 

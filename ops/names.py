@@ -105,7 +105,7 @@ def account(text: str) -> str:
 
 def masked(text: str) -> str:
     """Return a text without the tokens in it: one may have been pasted where its secret's name belongs."""
-    return re.sub(r"(gh[a-z]_|github_pat_)\w+|(?<=//)[^/@]+(?=@)", "***", text)
+    return re.sub(r"(?i)(gh[a-z]_|github_pat_)\w+|\b[0-9a-f]{40}\b|(?<=//)[^/@]+(?=@)", "***", text)
 
 
 def folder_prefix(text: str) -> str:
@@ -133,6 +133,8 @@ def repository_name(text: str) -> str:
 
 
 def git_ref(text: str) -> str:
+    if re.match(r"(?i)(gh[a-z]_|github_pat_)", text):
+        raise ValueError("a branch, a tag or a whole commit; never a token")
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._/+#@-]*", text) or ".." in text:
         raise ValueError("a branch, a tag or a whole commit")
     return text

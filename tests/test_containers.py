@@ -3,6 +3,7 @@
 `tests/local-docker up` starts an engine where none answers.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -95,6 +96,24 @@ def test_compose_alone_runs_a_stage(image, tmp_path):
 
     assert done.returncode == 0, done.stderr
     assert list(contents(operator, "runner-artifacts/*")) == ["result_0001.pkl"]
+
+
+@pytest.mark.parametrize("folder", ["local", "./local", "/tmp/local"])
+def test_compose_takes_every_folder_that_a_setting_may_name(folder):
+    need_engine()
+    variables = {"LOCAL_DATA_PATH": folder, "FORECAST_REPO_DIR": "examples/forecast"}
+
+    done = subprocess.run(
+        ["docker", "compose", "config", "--format", "json"],
+        cwd=REPOSITORY,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr
+    mounted = json.loads(done.stdout)["services"]["runner"]["volumes"][0]
+    assert (mounted["type"], mounted["source"]) == ("bind", str(REPOSITORY / folder))
 
 
 def test_ctrl_c_leaves_no_container_behind(image, tmp_path):

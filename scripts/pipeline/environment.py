@@ -18,7 +18,7 @@ REPOSITORY = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
 REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+#@-]*")
 SECRET = re.compile(r"(projects/[^/]+/secrets/)?[A-Za-z0-9_-]{1,255}(/versions/[0-9]+|/versions/latest)?")
 # what looks like a token of GitHub, or stands where one does in an address: pasted into the wrong place
-TOKEN = re.compile(r"(gh[a-z]_|github_pat_)\w+|(?<=//)[^/@\s]+(?=@)")
+TOKEN = re.compile(r"(?i)(gh[a-z]_|github_pat_)\w+|(?<=//)[^/@\s]+(?=@)")
 GITHUB = "https://github.com"
 SUITES = ("built-in", "epymodelingsuite")
 _REQUIRED = object()
@@ -224,7 +224,7 @@ def _web_address(text: str) -> str:
 
 
 def _secret(text: str) -> str:
-    if not SECRET.fullmatch(text) or TOKEN.search(text):
+    if not SECRET.fullmatch(text) or TOKEN.search(text) or re.fullmatch("[0-9a-f]{40}", text):
         raise ValueError("a secret's name, such as github-pat, or projects/P/secrets/NAME; never the token")
     return text
 

@@ -42,8 +42,9 @@ def read_secret(secret: str, project: str) -> str:
         raise UserError(f"{shown}: no Google Cloud credentials ({' '.join(str(error).split())})") from None
     except api.NotFound:
         raise UserError(
-            f"{shown}: there is none in project {project}, or it has no version; check GITHUB_PAT_SECRET, "
-            f"or: gcloud secrets create {shown.split()[1]} --project {project} --data-file=-"
+            f"{shown}: {name.split('/versions/')[0]} is not there, or has no version; check "
+            "GITHUB_PAT_SECRET, or: gcloud secrets create (or: versions add) "
+            f"{shown.split()[1]} --data-file=FILE"
         ) from None
     except (api.Forbidden, api.Unauthorized) as error:
         raise UserError(
