@@ -126,20 +126,22 @@ def show_builds(shell: Shell, settings: Settings, ongoing: bool = False) -> None
         print("no build is going on" if ongoing else f"no builds in {settings.project_id} yet")
         return
     table = Table(box=None, header_style="bold")
-    for column in ("build", "status", "submitted", "took", "image"):
+    for column in ("build", "status", "submitted", "took", "commit", "digest"):
         table.add_column(column, overflow="fold")
     for build in builds:
         status = f"{build['status']}{why(build)}"
-        table.add_row(build["id"], status, build["createTime"][:19] + "Z", _took(build), _image(build))
+        table.add_row(
+            build["id"], status, build["createTime"][:19] + "Z", _took(build), *_tag_and_digest(build)
+        )
     console().print(table)
+    print(f"an image is {repository_path(settings)}@DIGEST")
 
 
-def _image(build: dict[str, Any]) -> str:
-    """Return the digest of a finished build, which a job can name, else what it is to be called."""
+def _tag_and_digest(build: dict[str, Any]) -> tuple[str, str]:
+    """Return the commit that an image is tagged with, and the digest once it is pushed."""
     pushed = build.get("results", {}).get("images", [])
-    if pushed and pushed[0].get("digest"):
-        return f"{pushed[0]['name']}@{pushed[0]['digest']}"
-    return (build.get("images") or [""])[0]
+    name = pushed[0]["name"] if pushed else (build.get("images") or [""])[0]
+    return name.rpartition(":")[2], pushed[0].get("digest", "") if pushed else ""
 
 
 def _took(build: dict[str, Any]) -> str:
