@@ -1,6 +1,7 @@
 """The cloud image by Cloud Build: submitted, followed, listed. cloudbuild.yaml says what a build does."""
 
 import json
+import re
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -141,7 +142,8 @@ def _tag_and_digest(build: dict[str, Any]) -> tuple[str, str]:
     """Return the commit that an image is tagged with, and the digest once it is pushed."""
     pushed = build.get("results", {}).get("images", [])
     name = pushed[0]["name"] if pushed else (build.get("images") or [""])[0]
-    return name.rpartition(":")[2], pushed[0].get("digest", "") if pushed else ""
+    tag = re.sub(r"^([0-9a-f]{12})[0-9a-f]{28}", r"\1", name.rpartition(":")[2])  # as git shows commits
+    return tag, pushed[0].get("digest", "") if pushed else ""
 
 
 def _took(build: dict[str, Any]) -> str:
