@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from localcloud.faults import Faults
 from localcloud.messages import ApiError, Request, Response, json_response
@@ -14,21 +15,6 @@ PREFIX = "/_emulator/"
 def control_routes(faults: Faults, log: RequestLog, resets: Sequence[Callable[[], None]]) -> list[Route]:
     """`resets` empty the services, each its own."""
 
-    def add_faults(request: Request) -> Response:
-        try:
-            rules = json.loads(request.read_all())
-        except ValueError as error:
-            raise ApiError(400, f"Fault rules are not JSON: {error}") from error
-        faults.add(rules)
-        return json_response(faults.describe())
-
-    def show_faults(request: Request) -> Response:
-        return json_response(faults.describe())
-
-    def clear_faults(request: Request) -> Response:
-        faults.clear()
-        return json_response([])
-
     def show_requests(request: Request) -> Response:
         return json_response(log.summary())
 
@@ -40,9 +26,42 @@ def control_routes(faults: Faults, log: RequestLog, resets: Sequence[Callable[[]
         return json_response({})
 
     return [
-        Route("POST", PREFIX + "faults", add_faults),
-        Route("GET", PREFIX + "faults", show_faults),
-        Route("DELETE", PREFIX + "faults", clear_faults),
+        *fault_routes("faults", faults),
         Route("GET", PREFIX + "requests", show_requests),
         Route("POST", PREFIX + "reset", reset),
+    ]
+
+
+class FaultRules(Protocol):
+    """Rules of some kind that a test orders."""
+
+    def add(self, rules: Any) -> None: ...
+
+    def clear(self) -> None: ...
+
+    def describe(self) -> list[dict[str, Any]]: ...
+
+
+def fault_routes(path: str, faults: FaultRules) -> list[Route]:
+    """Return the routes by which rules are added, shown and cleared."""
+
+    def add(request: Request) -> Response:
+        try:
+            rules = json.loads(request.read_all())
+        except ValueError as error:
+            raise ApiError(400, f"Fault rules are not JSON: {error}") from error
+        faults.add(rules)
+        return show(request)
+
+    def show(request: Request) -> Response:
+        return json_response(faults.describe())
+
+    def clear(request: Request) -> Response:
+        faults.clear()
+        return show(request)
+
+    return [
+        Route("POST", PREFIX + path, add),
+        Route("GET", PREFIX + path, show),
+        Route("DELETE", PREFIX + path, clear),
     ]

@@ -29,6 +29,8 @@ from localcloud.messages import ApiError
 ACTIONS = ("reset", "reset_after", "truncate", "duplicate")
 MAX_RULES = 1000
 
+Fits = Callable[[Any], bool]
+
 
 @dataclass
 class Rule:
@@ -77,12 +79,9 @@ class Faults:
 
     def add(self, rules: Any) -> None:
         """Take rules as a test sends them; one mistake refuses them all."""
-        if not isinstance(rules, list):
-            raise ApiError(400, "Faults are a JSON list of rules.")
-        parsed = [_parse_rule(rule) for rule in rules]
+        parsed = [_parse_rule(rule) for rule in rule_list(rules, "Faults")]
         with self._lock:
-            if len(self._rules) + len(parsed) > MAX_RULES:
-                raise ApiError(400, f"At most {MAX_RULES} fault rules; DELETE clears them.")
+            check_room(len(self._rules) + len(parsed))
             self._rules += parsed
 
     def clear(self) -> None:
@@ -101,14 +100,32 @@ class Faults:
             return next((rule for rule in self._rules if rule.strikes(method, path)), None)
 
 
-def _parse_rule(values: Any) -> Rule:
-    if not isinstance(values, dict):
-        raise ApiError(400, f"A fault rule is a JSON object, not {values!r}.")
-    if unknown := set(values) - set(_FITS):
-        raise ApiError(400, f"Unknown in a fault rule: {sorted(unknown)}; known: {list(_FITS)}.")
+def rule_list(rules: Any, what: str) -> list[dict[str, Any]]:
+    """Return rules as they were sent, all of them objects."""
+    if not isinstance(rules, list):
+        raise ApiError(400, f"{what} are a JSON list of rules.")
+    for rule in rules:
+        if not isinstance(rule, dict):
+            raise ApiError(400, f"A fault rule is a JSON object, not {rule!r}.")
+    return rules
+
+
+def check_room(number: int) -> None:
+    if number > MAX_RULES:
+        raise ApiError(400, f"At most {MAX_RULES} fault rules; DELETE clears them.")
+
+
+def check_fields(values: dict[str, Any], fits: dict[str, Fits]) -> None:
+    """Refuse a rule with a name that `fits` does not know, or a value that is not of it."""
+    if unknown := set(values) - set(fits):
+        raise ApiError(400, f"Unknown in a fault rule: {sorted(unknown)}; known: {list(fits)}.")
     for name, value in values.items():
-        if not _FITS[name](value):
+        if not fits[name](value):
             raise ApiError(400, f"A fault rule cannot have {name} {value!r}.")
+
+
+def _parse_rule(values: dict[str, Any]) -> Rule:
+    check_fields(values, _FITS)
     if not (values.get("status") or values.get("action") or values.get("latency_seconds")):
         raise ApiError(400, "A fault rule needs a status, an action or latency_seconds.")
     return Rule(**values)
@@ -118,27 +135,27 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _is_pattern(value: Any) -> bool:
+def is_pattern(value: Any) -> bool:
     try:
         return bool(re.compile(value))
     except (re.error, TypeError):
         return False
 
 
-def _is_whole_number(value: Any) -> bool:
+def is_whole_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 # What a test may send, and what its values must be.
-_FITS: dict[str, Callable[[Any], bool]] = {
+_FITS: dict[str, Fits] = {
     "method": lambda value: value in ("", "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"),
-    "path": _is_pattern,
-    "status": lambda value: _is_whole_number(value) and 400 <= value <= 599,
+    "path": is_pattern,
+    "status": lambda value: is_whole_number(value) and 400 <= value <= 599,
     "action": lambda value: value in ACTIONS,
     "message": _is_text,
     "latency_seconds": lambda value: isinstance(value, int | float) and 0 <= value <= 600,
-    "skip": _is_whole_number,
-    "times": _is_whole_number,
+    "skip": is_whole_number,
+    "times": is_whole_number,
     "probability": lambda value: isinstance(value, int | float) and 0 <= value <= 1,
-    "seed": _is_whole_number,
+    "seed": is_whole_number,
 }

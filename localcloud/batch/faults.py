@@ -23,14 +23,12 @@ lets tasks that are nothing at all (see null_tasks.py) take so many seconds of t
 
 import re
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+from localcloud.faults import Fits, check_fields, check_room, is_pattern, is_whole_number, rule_list
 from localcloud.messages import ApiError
-
-MAX_RULES = 1000
 
 
 @dataclass(frozen=True)
@@ -79,12 +77,9 @@ class BatchFaults:
 
     def add(self, rules: Any) -> None:
         """Take rules as a test sends them; one mistake refuses them all."""
-        if not isinstance(rules, list):
-            raise ApiError(400, "Faults of Batch are a JSON list of rules.")
-        parsed = [_parse(rule) for rule in rules]
+        parsed = [_parse(rule) for rule in rule_list(rules, "Faults of Batch")]
         with self._lock:
-            if len(self._rules) + len(parsed) > MAX_RULES:
-                raise ApiError(400, f"At most {MAX_RULES} fault rules; DELETE clears them.")
+            check_room(len(self._rules) + len(parsed))
             self._rules = [*self._rules, *parsed]  # a new list: others read the old one meanwhile
             self._as_sent += rules
 
@@ -113,34 +108,16 @@ class BatchFaults:
         return next(matching, None)
 
 
-def _parse(values: Any) -> TaskFault | QueueFault:
-    if not isinstance(values, dict):
-        raise ApiError(400, f"A fault rule is a JSON object, not {values!r}.")
+def _parse(values: dict[str, Any]) -> TaskFault | QueueFault | NullDuration:
     kind = next((each for name, each in _KINDS.items() if name in values), None)
     if kind is None:
         raise ApiError(400, f"A fault rule needs one of {list(_KINDS)}.")
-    fits = _FITS[kind]
-    if unknown := set(values) - set(fits):
-        raise ApiError(400, f"Unknown in a fault rule: {sorted(unknown)}; known: {list(fits)}.")
-    for name, value in values.items():
-        if not fits[name](value):
-            raise ApiError(400, f"A fault rule cannot have {name} {value!r}.")
+    check_fields(values, _FITS[kind])
     return kind(**{name: frozenset(v) if isinstance(v, list) else v for name, v in values.items()})
 
 
-def _is_pattern(value: Any) -> bool:
-    try:
-        return bool(re.compile(value))
-    except (re.error, TypeError):
-        return False
-
-
-def _is_whole_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
 def _are_whole_numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_whole_number, value))
+    return isinstance(value, list) and all(map(is_whole_number, value))
 
 
 def _is_time(value: Any) -> bool:
@@ -149,20 +126,20 @@ def _is_time(value: Any) -> bool:
 
 # What tells the kind of a rule; what a test may send in it, and what the values must be.
 _KINDS = {"exit_code": TaskFault, "queue": QueueFault, "null_seconds": NullDuration}
-_FITS: dict[type, dict[str, Callable[[Any], bool]]] = {
+_FITS: dict[type, dict[str, Fits]] = {
     TaskFault: {
-        "job": _is_pattern,
+        "job": is_pattern,
         "tasks": _are_whole_numbers,
         "attempts": _are_whole_numbers,
-        "exit_code": lambda value: _is_whole_number(value) and (1 <= value <= 255 or 50000 <= value <= 50006),
+        "exit_code": lambda value: is_whole_number(value) and (1 <= value <= 255 or 50000 <= value <= 50006),
         "after_seconds": _is_time,
         "probability": lambda value: _is_time(value) and value <= 1,
-        "seed": _is_whole_number,
+        "seed": is_whole_number,
     },
     QueueFault: {
-        "job": _is_pattern,
+        "job": is_pattern,
         "queue": lambda value: isinstance(value, str) and bool(value),
         "seconds": lambda value: value is None or _is_time(value),
     },
-    NullDuration: {"job": _is_pattern, "null_seconds": _is_time},
+    NullDuration: {"job": is_pattern, "null_seconds": _is_time},
 }

@@ -1,6 +1,5 @@
 """Cloud Batch put together: what it keeps, what runs its tasks, the routes it answers."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,13 +14,12 @@ from localcloud.batch.processes import Processes
 from localcloud.batch.scheduler import Scheduler
 from localcloud.batch.task_routes import TaskRoutes
 from localcloud.batch.variables import VariableSource
+from localcloud.control import fault_routes
 from localcloud.logs import LogService
-from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.routing import Route
 
 MODES = ("processes", "docker", "null")
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-_FAULTS = "/_emulator/batch/faults"
 
 
 @dataclass(frozen=True)
@@ -64,11 +62,7 @@ class BatchService:
 
     def control_routes(self) -> list[Route]:
         """The emulator's own: faults of Batch, as faults.py describes them."""
-        return [
-            Route("POST", _FAULTS, self._add_faults),
-            Route("GET", _FAULTS, self._show_faults),
-            Route("DELETE", _FAULTS, self._clear_faults),
-        ]
+        return fault_routes("batch/faults", self._faults)
 
     def forget_all(self) -> None:
         """Kill all tasks and forget all jobs and faults."""
@@ -80,21 +74,6 @@ class BatchService:
     def stop(self) -> None:
         """Kill all tasks; nothing of them is left when this returns."""
         self._scheduler.stop()
-
-    def _add_faults(self, request: Request) -> Response:
-        try:
-            rules = json.loads(request.read_all())
-        except ValueError as error:
-            raise ApiError(400, f"Fault rules are not JSON: {error}") from error
-        self._faults.add(rules)
-        return self._show_faults(request)
-
-    def _show_faults(self, request: Request) -> Response:
-        return json_response(self._faults.describe())
-
-    def _clear_faults(self, request: Request) -> Response:
-        self._faults.clear()
-        return self._show_faults(request)
 
 
 def _workshop(
