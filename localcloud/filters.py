@@ -197,14 +197,15 @@ def _found(resource: Any, path: list[str]) -> list[Any]:
             each[key]
             for each in values
             if isinstance(each, dict)
-            for key in (name, _camel(name))
+            for key in (name, camel_case(name))
             if key in each and (key == name or name not in each)
         ]
         values = [element for each in values for element in (each if isinstance(each, list) else [each])]
     return values
 
 
-def _camel(name: str) -> str:
+def camel_case(name: str) -> str:
+    """Return a field's name as JSON has it, of its name in snake_case."""
     first, *others = name.split("_")
     return first + "".join(word.capitalize() for word in others)
 
@@ -234,7 +235,7 @@ def _number(text: str) -> float:
 
 
 def _text_of(value: Any) -> str:
-    return {True: "true", False: "false"}.get(value, value) if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _shown(value: Any) -> str:

@@ -16,7 +16,7 @@ from urllib.error import URLError
 from urllib.parse import quote
 from urllib.request import urlopen
 
-from localcloud.build.steps import StepFailed, StepRunner, Stopped, empty_folder, is_of_this_machine
+from localcloud.build.steps import StepFailed, StepRunner, Stopped
 from localcloud.build.template import seconds_of
 from localcloud.messages import ApiError
 from localcloud.times import now
@@ -86,8 +86,9 @@ class BuildRun:
         self._write_log(f"{self._step}: {line}" if self._step else line, self._step.partition(" - ")[0])
 
     def _fetch_source(self, storage: str) -> None:
-        empty_folder(self.folder / "home")
-        workspace = empty_folder(self.folder / "workspace")
+        workspace = self.steps.workspace
+        for folder in (self.folder / "home", workspace):
+            folder.mkdir(parents=True)
         source = self.build.get("source", {}).get("storageSource")
         if not source:
             return
@@ -141,7 +142,7 @@ class BuildRun:
         pushed = []
         for image in self.template.get("images", []):
             begun = now()
-            if is_of_this_machine(image):
+            if _is_of_this_machine(image):
                 self._tell(f"PUSH {image}")
                 said = "\n".join(self.steps.run(["docker", "push", image], {}, self.steps.workspace))
                 digest = _PUSHED.search(said)[1]
@@ -152,3 +153,8 @@ class BuildRun:
             pushed.append({"name": image, "digest": digest, "pushTiming": timing})
         if pushed:
             self.build["results"] = {"images": pushed}
+
+
+def _is_of_this_machine(image: str) -> bool:
+    """Tell whether an image's registry is on this machine: nothing is ever pushed to another."""
+    return image.partition("/")[0].partition(":")[0] in ("127.0.0.1", "localhost")

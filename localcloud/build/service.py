@@ -12,9 +12,9 @@ from typing import Any
 
 from localcloud.build.run import FINISHED, BuildRun
 from localcloud.build.template import parse_build, substituted
-from localcloud.filters import parse_filter
 from localcloud.logs import LogService
 from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.pages import page_of
 from localcloud.projects import PROJECT_NUMBER
 from localcloud.routing import Route
 from localcloud.secrets import SecretService
@@ -22,6 +22,7 @@ from localcloud.times import now
 
 _OPERATION = "type.googleapis.com/google.devtools.cloudbuild.v1.BuildOperationMetadata"
 MAX_BUILDS = 1000
+DEFAULT_PAGE = 100
 MAX_PAGE = 1000
 
 
@@ -96,17 +97,11 @@ class BuildService:
         return json_response(self._found(project, build).build)
 
     def list(self, request: Request, project: str, location: str = "global") -> Response:
-        matches = parse_filter(request.query.get("filter", ""))
         with self._lock:
             builds = [run.build for run in reversed(self._builds.values())]
         in_location = f"/locations/{location}/"
-        found = [b for b in builds if b["projectId"] == project and in_location in b["name"] and matches(b)]
-        size = min(int(request.query.get("pageSize") or 100), MAX_PAGE)
-        start = int(request.query.get("pageToken") or 0)
-        page: dict[str, Any] = {"builds": found[start : start + size]} if found[start:] else {}
-        if len(found) > start + size:
-            page["nextPageToken"] = str(start + size)
-        return json_response(page)
+        found = ((b, b) for b in builds if b["projectId"] == project and in_location in b["name"])
+        return json_response(page_of("builds", found, request, DEFAULT_PAGE, MAX_PAGE))
 
     def cancel(self, request: Request, project: str, build: str, location: str = "global") -> Response:
         run = self._found(project, build)

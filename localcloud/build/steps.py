@@ -5,7 +5,6 @@ it uses the local engine. Its absolute path is not /workspace: steps name their 
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -64,8 +63,6 @@ class StepRunner:
 
     def run(self, argv: list[str], variables: Mapping[str, str], folder: Path) -> list[str]:
         """Run a program to its end, and return its last lines."""
-        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        environment |= {"HOME": str(self.workspace.parent / "home"), "DOCKER_CONFIG": _docker_config()}
         try:
             with self._lock:
                 if self._stopped.is_set():
@@ -73,7 +70,7 @@ class StepRunner:
                 self._running = subprocess.Popen(
                     argv,
                     cwd=folder,
-                    env=environment | dict(variables),
+                    env=self._environment() | dict(variables),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
@@ -96,10 +93,9 @@ class StepRunner:
 
     def read(self, argv: list[str]) -> str:
         """Return what a short command of docker prints."""
-        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
         done = subprocess.run(
             argv,
-            env=environment | {"DOCKER_CONFIG": _docker_config()},
+            env=self._environment(),
             capture_output=True,
             text=True,
             timeout=60,
@@ -108,26 +104,15 @@ class StepRunner:
             raise StepFailed(done.stderr.strip() or f"exit code {done.returncode}")
         return done.stdout.strip()
 
+    def _environment(self) -> dict[str, str]:
+        """Return what a step has of ours; Docker's plug-ins are below its configuration, not this HOME."""
+        kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        docker = os.environ.get("DOCKER_CONFIG") or str(Path.home() / ".docker")
+        return {**kept, "HOME": str(self.workspace.parent / "home"), "DOCKER_CONFIG": docker}
+
     def stop(self) -> None:
         """Kill what runs, with all it started."""
         with self._lock:
             self._stopped.set()
             if self._running and self._running.poll() is None:
                 os.killpg(self._running.pid, signal.SIGKILL)
-
-
-def _docker_config() -> str:
-    """Docker's plug-ins are below its configuration, and a build's HOME is another one."""
-    return os.environ.get("DOCKER_CONFIG") or str(Path.home() / ".docker")
-
-
-def is_of_this_machine(image: str) -> bool:
-    """Tell whether an image's registry is on this machine: nothing is ever pushed to another."""
-    host = image.partition("/")[0].partition(":")[0]
-    return host in ("127.0.0.1", "localhost")
-
-
-def empty_folder(path: Path) -> Path:
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True)
-    return path

@@ -9,11 +9,11 @@ from typing import Any
 from localcloud import times
 from localcloud.control import PREFIX
 from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.pages import page_of
 from localcloud.routing import Route
 from localcloud.workflows.callbacks import METHODS
 from localcloud.workflows.deployments import Deployments, Workflow
 from localcloud.workflows.executions import Execution, Executions
-from localcloud.workflows.pages import page_of
 from localcloud.workflows.settings import check_execution
 from localcloud.workflows.workflow_routes import WORKFLOW
 

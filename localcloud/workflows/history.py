@@ -5,8 +5,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+
+from localcloud import times
 
 MAX_RECORDS = 1000  # an execution; the oldest go first
 
@@ -22,7 +24,7 @@ class StepRecord:
     error: str | None = None
 
     def resource(self) -> dict[str, Any]:
-        started = datetime.fromtimestamp(self.started, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        started = times.at(self.started)
         shown = {"number": self.number, "routine": self.routine, "step": self.step, "startTime": started}
         return shown | ({"error": self.error} if self.error else {})
 

@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+from localcloud.filters import camel_case
 from localcloud.messages import ApiError
 from localcloud.projects import PROJECT_NUMBER
 from localcloud.workflows.limits import (
@@ -63,7 +64,7 @@ def settable(body: dict[str, Any]) -> dict[str, Any]:
 def masked(body: dict[str, Any], update_mask: str) -> dict[str, Any]:
     """Return what an update changes: a field of the mask that is not sent becomes None."""
     given = settable(body)
-    names = [_camel(name.strip()) for name in update_mask.split(",") if name.strip()]
+    names = [camel_case(name.strip()) for name in update_mask.split(",") if name.strip()]
     if unknown := set(names) - _WORKFLOW_FIELDS:
         raise ApiError(400, f"The update mask has the unknown field {sorted(unknown)[0]}.")
     return {name: given.get(name) for name in names} if names else given
@@ -131,8 +132,3 @@ def _check_choice(settings: dict[str, Any], name: str, choices: tuple[str, ...])
 
 def _unknown_field(unknown: set[str]) -> ApiError:
     return ApiError(400, f'Unknown name "{sorted(unknown)[0]}": Cannot find field.')
-
-
-def _camel(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(word.capitalize() for word in others)

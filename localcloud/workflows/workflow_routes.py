@@ -10,11 +10,11 @@ from collections import OrderedDict
 from typing import Any
 
 from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.pages import page_of
 from localcloud.routing import Route
 from localcloud.times import now
 from localcloud.workflows.deployments import Deployments, Workflow
 from localcloud.workflows.executions import Executions
-from localcloud.workflows.pages import page_of
 from localcloud.workflows.settings import check_workflow_id, masked, settable
 
 LOCATION = "/v1/projects/{project}/locations/{location}"
