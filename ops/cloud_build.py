@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ops.build_log import CALL_SECONDS, follow, why
 from ops.failures import UserError
-from ops.images import build_arguments, repository_path
+from ops.images import build_arguments, commit_tag, repository_path
 from ops.settings import ROOT, Settings, need
 from ops.shell import Shell
 from ops.shown import console, nearest
@@ -70,7 +70,7 @@ def _submit_command(settings: Settings, config: Path, arguments: dict[str, str],
     keys |= {
         "_IMAGE": repository_path(settings),
         "_TAG": settings.image_tag,
-        "_COMMIT_TAG": arguments["COMMIT"] or "no-commit",
+        "_COMMIT_TAG": commit_tag(arguments["COMMIT"]),
         "_NO_CACHE": "true" if no_cache else "false",
     }
     if uses_token(settings):

@@ -81,7 +81,12 @@ def repository_path(settings: Settings) -> str:
 def tagged(settings: Settings, commit: str) -> list[str]:
     """Return the image's names: by commit, and by IMAGE_TAG."""
     path = repository_path(settings)
-    return [f"{path}:{commit or 'no-commit'}", f"{path}:{settings.image_tag}"]
+    return [f"{path}:{commit_tag(commit)}", f"{path}:{settings.image_tag}"]
+
+
+def commit_tag(commit: str) -> str:
+    """Return the tag of an image of a commit; a folder without git has none."""
+    return commit or "no-commit"
 
 
 def source_commit() -> str:

@@ -10,6 +10,7 @@ from ops.failures import UserError
 EXP_ID = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 EXP_ID_LENGTH = 128
 MOST = 10**18 - 1  # of a whole number
+_REGION = "[a-z]+-[a-z]+[0-9]{1,2}"
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 
 
@@ -45,37 +46,29 @@ def check_run_id(run_id: str) -> None:
 
 def project_id(text: str) -> str:
     """Return a project's id, or an empty string; its name and its number are something else."""
-    if text and not re.fullmatch(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", text):
-        raise ValueError("a project's id, such as my-lab-forecasts; not its name or number")
-    return text
+    pattern = r"([a-z][a-z0-9-]{4,28}[a-z0-9])?"
+    return _matching(pattern, text, "a project's id, such as my-lab-forecasts; not its name or number")
 
 
 def region(text: str) -> str:
-    if not re.fullmatch(r"[a-z]+-[a-z]+[0-9]{1,2}", text):
-        raise ValueError("a region such as us-central1, not a zone")
-    return text
+    return _matching(_REGION, text, "a region such as us-central1, not a zone")
 
 
 def build_region(text: str) -> str:
-    try:
-        return text if text == "global" else region(text)
-    except ValueError:
-        raise ValueError("global, or a region such as us-central1") from None
+    return _matching(f"global|{_REGION}", text, "global, or a region such as us-central1")
 
 
 def bucket_name(text: str) -> str:
     """Return a bucket's name without the gs:// that the console shows, or an empty string."""
     name = text.removeprefix("gs://").rstrip("/")
-    if name and not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", name):
-        raise ValueError("the name of a bucket, without a path; what stands before a run is DIR_PREFIX")
-    return name
+    wanted = "the name of a bucket, without a path; what stands before a run is DIR_PREFIX"
+    return _matching(r"([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])?", name, wanted)
 
 
 def cloud_name(text: str) -> str:
     """Return the name of a repository, an image or a tag."""
-    if not re.fullmatch(r"[a-z0-9][A-Za-z0-9._-]{0,62}", text):
-        raise ValueError("a lower-case letter or a digit, then letters, digits, . _ - and at most 63 of them")
-    return text
+    wanted = "a lower-case letter or a digit, then letters, digits, . _ - and at most 63 of them"
+    return _matching(r"[a-z0-9][A-Za-z0-9._-]{0,62}", text, wanted)
 
 
 def secret_name(text: str) -> str:
@@ -85,21 +78,26 @@ def secret_name(text: str) -> str:
 
 
 def web_address(text: str) -> str:
-    if not re.fullmatch(r"(https://|http://(127\.0\.0\.1|localhost)\b)[^\s@?#,]+", text):
-        raise ValueError("an address such as https://github.com, without a name or token in it")
-    return text.rstrip("/")
+    wanted = "an address such as https://github.com, without a name or token in it"
+    pattern = r"(https://|http://(127\.0\.0\.1|localhost)\b)[^\s@?#,]+"
+    return _matching(pattern, text, wanted).rstrip("/")
 
 
 def image_reference(text: str) -> str:
     """Return an image's name with its tag or digest, or a registry's host."""
-    if text and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/:-]*(@sha256:[0-9a-f]{64})?", text):
-        raise ValueError("an image such as python:3.11-slim, or a host such as europe-docker.pkg.dev")
-    return text
+    wanted = "an image such as python:3.11-slim, or a host such as europe-docker.pkg.dev"
+    return _matching(r"([A-Za-z0-9][A-Za-z0-9._/:-]*(@sha256:[0-9a-f]{64})?)?", text, wanted)
 
 
 def account(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9-]+(@[a-z0-9.-]+)?", text):
-        raise ValueError("a service account of the project, or a whole e-mail")
+    wanted = "a service account of the project, or a whole e-mail"
+    return _matching(r"[a-z0-9-]+(@[a-z0-9.-]+)?", text, wanted)
+
+
+def _matching(pattern: str, text: str, wanted: str) -> str:
+    """Return a text that is all of a pattern; ValueError says what is wanted instead."""
+    if not re.fullmatch(pattern, text):
+        raise ValueError(wanted)
     return text
 
 

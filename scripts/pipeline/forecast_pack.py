@@ -6,6 +6,7 @@ for another suite, or another output YAML.
 
 import gzip
 import hashlib
+import io
 import os
 import sys
 import tarfile
@@ -101,16 +102,13 @@ def unpack_forecast(files: RunFiles, folder: Path, sha256: str = "") -> None:
     if sha256 and hashlib.sha256(data).hexdigest() != sha256:
         path = files.storage.get_path(name)
         raise UserError(f"{path} does not match the manifest; build the run again under a new RUN_ID")
-    archive = folder.with_name(f"{folder.name}.tar.gz")
-    archive.write_bytes(data)
     try:
-        with tarfile.open(archive) as tar:
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             for entry in tar.getmembers():
                 _check_entry(entry)
             tar.extractall(folder)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise UserError(f"{files.storage.get_path(name)}: cannot be unpacked ({error})") from None
-    archive.unlink()
 
 
 def _check_entry(entry: tarfile.TarInfo) -> None:
