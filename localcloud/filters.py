@@ -15,7 +15,7 @@ from localcloud.messages import ApiError
 
 Matcher = Callable[[dict[str, Any]], bool]
 
-_SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
+SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 _TOKEN = re.compile(
     r"""\s*(?:--[^\n]*\n?\s*)*(?:
         (?P<quoted>"(?:[^"\\]|\\.)*")
@@ -227,7 +227,7 @@ def _order(found: Any, value: str) -> int:
 
 
 def _severity(text: str) -> int:
-    return _SEVERITIES.index(text.upper())
+    return SEVERITIES.index(text.upper())
 
 
 def _number(text: str) -> float:

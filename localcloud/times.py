@@ -1,4 +1,4 @@
-"""Points in time as Google's APIs write them: UTC, with fractions and a Z."""
+"""Points in time as Google's APIs write them: UTC, with fractions and a Z; and durations."""
 
 from datetime import UTC, datetime
 
@@ -28,3 +28,8 @@ def parse(text: str) -> datetime:
         text = f"{head}.{digits[:6]}{tail[len(digits) :]}"
     found = datetime.fromisoformat(text.replace("Z", "+00:00"))
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def seconds_of(duration: str | None) -> float:
+    """Read a duration such as 3600s or 0.500s; none is 0."""
+    return float((duration or "0s").removesuffix("s"))

@@ -16,9 +16,9 @@ from localcloud.batch.machines import Needs
 from localcloud.batch.output import TaskLog
 from localcloud.batch.processes import CannotStart
 from localcloud.batch.retries import OVER_TIME, RESERVED, UNKNOWN_CAUSE
-from localcloud.batch.rules import seconds
 from localcloud.batch.variables import SecretUnavailable, Variables, VariableSource
 from localcloud.logs import LogService
+from localcloud.times import seconds_of
 
 NOT_STARTED = 125  # as docker says it
 Ended = Callable[[int], None]  # told the exit code
@@ -168,7 +168,7 @@ class Attempt(threading.Thread):
             )
             background[-1].start()
             return 0
-        timeout = seconds(runnable.get("timeout"))
+        timeout = seconds_of(runnable.get("timeout"))
         own_deadline = time.monotonic() + timeout if timeout else None
         deadlines = [each for each in (self._deadline, own_deadline) if each is not None]
         exit_code = child.follow(on_line, min(deadlines, default=None))

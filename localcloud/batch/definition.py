@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from localcloud.api_messages import read_as
 from localcloud.batch.machines import Needs
 from localcloud.batch.retries import RetryRule
-from localcloud.batch.rules import MAX_PARALLELISM, check_definition, seconds
-from localcloud.messages import ApiError
+from localcloud.batch.rules import MAX_PARALLELISM, check_definition
+from localcloud.times import seconds_of
 
 DEFAULT_CPU_MILLI = 2000
 DEFAULT_MEMORY_MIB = 2000
@@ -47,7 +48,9 @@ def read_definition(asked: Mapping[str, Any], job_id: str, location: str) -> dic
     ApiError
         400: the job is not one of the API, or breaks a rule.
     """
-    definition = _as_message(asked)
+    from google.cloud import batch_v1
+
+    definition = read_as(batch_v1.Job, asked)
     for name in _SET_BY_THE_SERVICE:
         definition.pop(name, None)
     check_definition(definition, asked, location)
@@ -84,7 +87,7 @@ def spec_of(definition: Mapping[str, Any]) -> JobSpec:
             boot_disk_type=instance.get("bootDisk", {}).get("type", ""),
         ),
         retry=_retry_rule(spec),
-        max_run_seconds=seconds(spec.get("maxRunDuration")) or None,
+        max_run_seconds=seconds_of(spec.get("maxRunDuration")) or None,
         runnables=tuple(spec["runnables"]),
         environment={
             "variables": {**spec.get("environments", {}), **environment.get("variables", {})},
@@ -96,20 +99,6 @@ def spec_of(definition: Mapping[str, Any]) -> JobSpec:
         is_logged=logs.get("destination") == "CLOUD_LOGGING",
         is_generic=logs.get("cloudLoggingOption", {}).get("useGenericTaskMonitoredResource", False),
     )
-
-
-def _as_message(asked: Mapping[str, Any]) -> dict[str, Any]:
-    # imported with the first job: it takes half a second, and most runs of the emulator have none
-    from google.cloud import batch_v1
-    from google.protobuf import json_format
-
-    message = batch_v1.Job.pb(batch_v1.Job())
-    try:
-        json_format.ParseDict(asked, message)
-    except json_format.ParseError as error:
-        reason = " ".join(str(error).split())
-        raise ApiError(400, f"Invalid JSON payload received. {reason}") from error
-    return json_format.MessageToDict(message)
 
 
 def _retry_rule(spec: Mapping[str, Any]) -> RetryRule:

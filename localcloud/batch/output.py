@@ -8,9 +8,8 @@ import json
 from typing import Any
 
 from localcloud.batch.job import Job
+from localcloud.filters import SEVERITIES
 from localcloud.logs import LogService
-
-_SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 
 
 class TaskLog:
@@ -45,7 +44,7 @@ class TaskLog:
             self._write("batch_task_logs", "ERROR" if is_error else "INFO", {"textPayload": text})
         else:
             severity = str(payload.pop("severity", "DEFAULT")).upper()
-            known = severity if severity in _SEVERITIES else "DEFAULT"
+            known = severity if severity in SEVERITIES else "DEFAULT"
             self._write("batch_task_logs", known, {"jsonPayload": payload})
 
     def agent(self, text: str, severity: str = "INFO") -> None:

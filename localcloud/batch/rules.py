@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from localcloud.messages import ApiError
+from localcloud.times import seconds_of
 
 MAX_DEFINITION_BYTES = 2**20
 MAX_TASKS = 100_000
@@ -99,7 +100,7 @@ def _problems_of_tasks(spec: Mapping[str, Any]) -> Iterator[str]:
         yield from _problems_of_runnable(f"runnables[{number}]", runnable)
     if not 0 <= spec.get("maxRetryCount", 0) <= MAX_RETRIES:
         yield f"maxRetryCount must be 0 to {MAX_RETRIES}"
-    if seconds(spec.get("maxRunDuration")) < 0:
+    if seconds_of(spec.get("maxRunDuration")) < 0:
         yield "maxRunDuration must not be negative"
     for name, value in spec.get("computeResource", {}).items():
         if int(value) < 0:
@@ -121,7 +122,7 @@ def _problems_of_runnable(where: str, runnable: Mapping[str, Any]) -> Iterator[s
         yield f"{where}.container.imageUri is required"
     if "script" in runnable and not (runnable["script"].get("text") or runnable["script"].get("path")):
         yield f"{where}.script needs a text or a path"
-    if seconds(runnable.get("timeout")) < 0:
+    if seconds_of(runnable.get("timeout")) < 0:
         yield f"{where}.timeout must not be negative"
 
 
@@ -177,8 +178,3 @@ def _problems_of_places(policy: Mapping[str, Any], location: str) -> Iterator[st
         yield "allowedLocations must be one region, or zones of one region"
     if len(policy.get("instances", [])) > 1:
         yield "at most one of allocationPolicy.instances is supported"
-
-
-def seconds(duration: str | None) -> float:
-    """Read a duration as the API writes it, such as 3600s or 0.500s; none is 0."""
-    return float((duration or "0s").removesuffix("s"))

@@ -107,7 +107,7 @@ class Scheduler:
         """Delete every job, and wait until nothing of them runs."""
         until = time.monotonic() + STOP_SECONDS
         with self._changed:
-            for job in self._store.filtered(lambda job: True):
+            for job in self._store.all():
                 self.delete(job)
             while self._active and time.monotonic() < until:
                 self._changed.wait(LOOK_AGAIN_SECONDS)

@@ -17,9 +17,8 @@ from urllib.parse import quote
 from urllib.request import urlopen
 
 from localcloud.build.steps import StepFailed, StepRunner, Stopped
-from localcloud.build.template import seconds_of
 from localcloud.messages import ApiError
-from localcloud.times import now
+from localcloud.times import now, seconds_of
 
 FINISHED = ("SUCCESS", "FAILURE", "TIMEOUT", "CANCELLED", "INTERNAL_ERROR", "EXPIRED")
 

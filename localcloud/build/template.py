@@ -7,8 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from localcloud.api_messages import read_as
 from localcloud.messages import ApiError
 from localcloud.projects import PROJECT_NUMBER
+from localcloud.times import seconds_of
 
 MAX_STEPS = 300
 MAX_SECONDS = 24 * 3600
@@ -30,15 +32,9 @@ def parse_build(asked: Mapping[str, Any]) -> dict[str, Any]:
     ApiError
         400: no valid Build message, or against a rule that the message type does not hold.
     """
-    # not at the top: they take longer to load than the emulator may take to be ready
     from google.cloud.devtools.cloudbuild_v1 import Build
-    from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 
-    try:
-        message = ParseDict(dict(asked), Build.pb(Build()))
-    except ParseError as error:
-        raise ApiError(400, f"Invalid JSON payload received. {error}") from error
-    build = MessageToDict(message)
+    build = read_as(Build, asked)
     steps = build.get("steps", [])
     if not 0 < len(steps) <= MAX_STEPS:
         raise ApiError(400, f"invalid build: {len(steps)} steps; 1 to {MAX_STEPS} are allowed")
@@ -132,8 +128,3 @@ def substituted(build: dict[str, Any], build_id: str, project: str, location: st
 
 def _invalid(message: str) -> ApiError:
     return ApiError(400, f"generic::invalid_argument: {message}")
-
-
-def seconds_of(duration: str) -> float:
-    """Return the seconds of a duration such as 3600s."""
-    return float(duration.removesuffix("s"))

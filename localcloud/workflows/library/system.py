@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from localcloud import times
+from localcloud.filters import SEVERITIES
 from localcloud.workflows.errors import error
 from localcloud.workflows.http_calls import json_bytes
 from localcloud.workflows.library.function import Library
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from localcloud.workflows.strand import Strand
 
 SYSTEM = Library()
-_SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 _NO_DEFAULT = "\0"
 
 
@@ -56,8 +56,8 @@ def log(
     timeout: int | float = 30,
 ) -> None:
     """Write one of data, text and json; data of any type, a map of it by its keys."""
-    if severity not in _SEVERITIES:
-        raise error("ValueError", f"the severity {severity} is none of {', '.join(_SEVERITIES)}")
+    if severity not in SEVERITIES:
+        raise error("ValueError", f"the severity {severity} is none of {', '.join(SEVERITIES)}")
     given = [each for each in (data, text, json) if each is not None]
     if len(given) != 1:
         raise error("ValueError", "sys.log takes one of data, text and json")
