@@ -5,11 +5,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.experiments import REPOSITORY
 
 
 def need_program(name: str) -> str:
@@ -46,3 +48,32 @@ def one_build_at_a_time() -> Iterator[None]:
     with open(Path(tempfile.gettempdir()) / "epymodelingsuite-image.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def build_image(
+    target: str, tag: str, arguments: Mapping[str, str], *options: str, **variables: str
+) -> subprocess.CompletedProcess:
+    """Build an image of the Dockerfile; what was said is all in `stdout`."""
+    words = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
+    with one_build_at_a_time():
+        return subprocess.run(
+            [
+                "docker",
+                "build",
+                "-f",
+                "docker/Dockerfile",
+                "--target",
+                target,
+                "-t",
+                tag,
+                *words,
+                *options,
+                ".",
+            ],
+            cwd=REPOSITORY,
+            env={**os.environ, "DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain", **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )

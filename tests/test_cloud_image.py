@@ -1,15 +1,13 @@
 """The cloud image as Batch starts it: a private repository cloned, three stages over a bucket, any user."""
 
-import os
 import shutil
-import subprocess
 
 import pytest
 
 from localcloud.process import running
 from tests.emulated import add_secret, commit_all, create_bucket, names_in, object_of, offer_repository
-from tests.experiments import EXAMPLES, REPOSITORY, sampled, write_repository
-from tests.needs import docker, need_engine, one_build_at_a_time
+from tests.experiments import EXAMPLES, sampled, write_repository
+from tests.needs import build_image, docker, need_engine
 from tests.stages import RUN_ID, Stages
 
 TOKEN = "ghp_marked0token0of0the0cloud0image"
@@ -19,12 +17,8 @@ IMAGE = "epymodelingsuite:cloud-test"
 @pytest.fixture(scope="module")
 def image():
     need_engine()
-    build = ["docker", "build", "-f", "docker/Dockerfile", "--target", "cloud", "-t", IMAGE, "."]
-    with one_build_at_a_time():
-        done = subprocess.run(
-            build, cwd=REPOSITORY, env={**os.environ, "DOCKER_BUILDKIT": "1"}, capture_output=True, text=True
-        )
-    assert done.returncode == 0, done.stderr
+    done = build_image("cloud", IMAGE, {})
+    assert done.returncode == 0, done.stdout
     return IMAGE
 
 
