@@ -10,6 +10,8 @@ from ops.failures import UserError
 EXP_ID = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 EXP_ID_LENGTH = 128
 MOST = 10**18 - 1  # of a whole number
+MOST_PARALLEL = 5000  # tasks of one Batch job at once
+MOST_SECONDS = 14 * 24 * 3600  # that Batch lets a task run
 _REGION = "[a-z]+-[a-z]+[0-9]{1,2}"
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 
@@ -87,6 +89,39 @@ def image_reference(text: str) -> str:
     """Return an image's name with its tag or digest, or a registry's host."""
     wanted = "an image such as python:3.11-slim, or a host such as europe-docker.pkg.dev"
     return _matching(r"([A-Za-z0-9][A-Za-z0-9._/:-]*(@sha256:[0-9a-f]{64})?)?", text, wanted)
+
+
+def workflow_name(text: str) -> str:
+    wanted = "a lower-case letter, then lower-case letters, digits, _ - and at most 63 of them"
+    return _matching(r"[a-z]([a-z0-9_-]{0,61}[a-z0-9])?", text, wanted)
+
+
+def network_name(text: str) -> str:
+    wanted = "a lower-case letter, then lower-case letters, digits, - and at most 63 of them"
+    return _matching(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", text, wanted)
+
+
+def machine_type(text: str) -> str:
+    """Return the name of a machine type, or an empty string."""
+    return _matching(r"([a-z][a-z0-9]*(-[a-z0-9]+)+)?", text, "a machine type such as c4d-standard-4")
+
+
+def without_unit(text: str) -> str:
+    """Return seconds without the s that Batch writes behind them."""
+    return text.removesuffix("s") if isinstance(text, str) else text
+
+
+def label_value(text: str) -> str:
+    return _matching(r"[a-z0-9_-]{0,63}", text, "lower-case letters, digits, _ - and at most 63 of them")
+
+
+def billing_account(text: str) -> str:
+    wanted = "a billing account such as 012345-6789AB-CDEF01"
+    return _matching(r"([0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6})?", text, wanted)
+
+
+def email(text: str) -> str:
+    return _matching(r"([^\s@\"\\]+@[^\s@\"\\]+\.[^\s@\"\\]+)?", text, "an e-mail address")
 
 
 def account(text: str) -> str:

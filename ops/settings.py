@@ -12,7 +12,15 @@ from string import Template
 from typing import Annotated, Any, Literal, get_args
 
 from dotenv.parser import parse_stream
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from ops import names
 from ops.failures import UserError, did_you_mean
@@ -24,6 +32,10 @@ SECRETS = ("GITHUB_PAT",)  # not settings; masked wherever they turn up
 
 Image = Annotated[str, AfterValidator(names.image_reference)]
 Name = Annotated[str, AfterValidator(names.cloud_name)]
+MachineType = Annotated[str, AfterValidator(names.machine_type)]
+CpuMilli = Annotated[int, Field(ge=250, le=names.MOST)]
+MemoryMib = Annotated[int, Field(ge=512, le=names.MOST)]
+Seconds = Annotated[int, BeforeValidator(names.without_unit), Field(ge=60, le=names.MOST_SECONDS)]
 
 
 class Settings(BaseModel, frozen=True, validate_default=True):
@@ -41,13 +53,15 @@ class Settings(BaseModel, frozen=True, validate_default=True):
         """A path is below the repository, too; a name without / is left to the stages."""
         return str(ROOT / _expanded(text)) if "/" in text else text
 
-    @field_validator("execution_mode", "modeling_suite", "log_level", mode="before")
+    @field_validator("execution_mode", "modeling_suite", "log_level", "provisioning_model", mode="before")
     @classmethod
     def _in_any_case(cls, text, info: ValidationInfo):
         choices = get_args(cls.model_fields[info.field_name].annotation)
         return next((choice for choice in choices if choice.lower() == text.lower()), text)
 
-    execution_mode: Literal["local"] = Field("local", description="where runs are started: local")
+    execution_mode: Literal["local", "cloud"] = Field(
+        "local", description="where runs are started: local, or cloud"
+    )
     local_data_path: Path = Field(Path("local"), description="folder of local runs: bucket/ and logs/")
     forecast_repo_dir: Path | None = Field(
         None,
@@ -110,6 +124,67 @@ class Settings(BaseModel, frozen=True, validate_default=True):
     )
     github_modeling_suite_ref: Annotated[str, AfterValidator(names.git_ref)] = Field(
         "main", description="its branch, tag or commit"
+    )
+    workflow_name: Annotated[str, AfterValidator(names.workflow_name)] = Field(
+        "epydemix-pipeline", description="the workflow in Cloud Workflows that runs the stages"
+    )
+    github_forecast_repo: Annotated[str, AfterValidator(names.repository_name)] = Field(
+        "", description="owner/name of the forecasting repository; without it the local one is uploaded"
+    )
+    forecast_repo_ref: Annotated[str, AfterValidator(names.git_ref)] = Field(
+        "main", description="its branch, tag or commit"
+    )
+    stage_a_cpu_milli: CpuMilli = Field(2000, description="stage A (builder): 1000 is one vCPU")
+    stage_a_memory_mib: MemoryMib = Field(7168, description="MiB of memory")
+    stage_a_machine_type: MachineType = Field("c4d-standard-2", description="empty: Batch chooses")
+    stage_a_max_run_duration: Seconds = Field(3600, description="seconds until it is stopped")
+    stage_b_cpu_milli: CpuMilli = Field(2000, description="stage B (runner), a task: 1000 is one vCPU")
+    stage_b_memory_mib: MemoryMib = Field(4096, description="MiB of memory a task")
+    stage_b_machine_type: MachineType = Field("", description="empty: Batch chooses")
+    stage_b_max_run_duration: Seconds = Field(36000, description="seconds until a task is stopped")
+    stage_c_cpu_milli: CpuMilli = Field(4000, description="stage C (output): 1000 is one vCPU")
+    stage_c_memory_mib: MemoryMib = Field(15360, description="MiB of memory")
+    stage_c_machine_type: MachineType = Field("c4d-standard-4", description="empty: Batch chooses")
+    stage_c_max_run_duration: Seconds = Field(7200, description="seconds until it is stopped")
+    task_count_per_node: int = Field(
+        1, ge=1, le=names.MOST_PARALLEL, description="tasks of stage B on one machine at once"
+    )
+    workloads_per_task: int = Field(
+        1, ge=1, le=names.MOST, description="inputs that one task of stage B works on, one after the other"
+    )
+    max_parallelism: int = Field(
+        100, ge=1, le=names.MOST_PARALLEL, description="tasks of stage B in the cloud at once"
+    )
+    provisioning_model: Literal["STANDARD", "SPOT"] = Field(
+        "STANDARD",
+        description="machines of stage B: STANDARD, or SPOT for cheaper ones that may be taken away",
+    )
+    batch_service_account: Annotated[str, AfterValidator(names.account)] = Field(
+        "epymodelingsuite-batch",
+        description="as whom the stages run: an account of the project, or an e-mail",
+    )
+    workflow_service_account: Annotated[str, AfterValidator(names.account)] = Field(
+        "epymodelingsuite-workflow", description="as whom the workflow runs"
+    )
+    network_name: Annotated[str, AfterValidator(names.network_name)] = Field(
+        "epymodelingsuite", description="the network of the machines, and its subnet in the region"
+    )
+    environment: Annotated[str, AfterValidator(names.label_value)] = Field(
+        "production", description="the label environment of all that costs money"
+    )
+    billing_project: str = Field("", description="the label billing_project: whom a run is for")
+    billing_account: Annotated[str, AfterValidator(names.billing_account)] = Field(
+        "", description="the billing account, for a budget: 012345-6789AB-CDEF01"
+    )
+    monthly_budget_usd: int = Field(0, ge=0, description="US dollars a month to warn at; 0 sets no budget")
+    alert_email: Annotated[str, AfterValidator(names.email)] = Field(
+        "", description="who is told of failed runs and of the budget"
+    )
+    tf_state_bucket: Annotated[str, AfterValidator(names.bucket_name)] = Field(
+        "", description="bucket of Terraform's state; without it BUCKET_NAME"
+    )
+    tf_state_prefix: Annotated[str, AfterValidator(names.folder_prefix)] = Field(
+        "terraform/epymodelingsuite-cloud/", description="path of Terraform's state in its bucket"
     )
     host_uid: int | None = Field(None, ge=0, description="who owns what containers write; without it you")
     host_gid: int | None = Field(None, ge=0, description="the same for the group")
@@ -215,9 +290,8 @@ def _name_in(line: str) -> str:
 
 def _mistake(error: dict, sources: dict[str, str]) -> str:
     name = str(error["loc"][0])
-    hint = "; this version runs on this machine only" if name == "execution_mode" else ""
     value = names.masked(str(error["input"]))
-    return f'{name.upper()}="{value}" (from {sources[name]}): {_allowed(name, error)}{hint}'
+    return f'{name.upper()}="{value}" (from {sources[name]}): {_allowed(name, error)}'
 
 
 def _allowed(name: str, error: dict) -> str:
