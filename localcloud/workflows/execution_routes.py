@@ -85,7 +85,7 @@ class ExecutionRoutes:
         return json_response({})
 
     def steps(self, request: Request, execution: str) -> Response:
-        """The steps begun after the number `after`, the newest thousand of them."""
+        """The steps begun after the number `after`, the newest thousand, and the most memory that was taken."""
         found = self._executions.find(execution)
         if found is None:
             raise ApiError(404, f"There is no execution {execution}.")
@@ -93,7 +93,10 @@ class ExecutionRoutes:
         if not (after.isascii() and after.isdecimal()):
             raise ApiError(400, f"after is the number of a step, not {after}.")
         steps = found.history.resource(int(after)) if found.history else []
-        return json_response({"execution": found.name, "state": found.state, "steps": steps})
+        run = found.run
+        memory = run.memory.peak_bytes if run else found.peak_memory_bytes
+        told = {"execution": found.name, "state": found.state, "peakMemoryBytes": memory, "steps": steps}
+        return json_response(told)
 
     def _execution(self, key: tuple[str, str, str], execution_id: str) -> Execution:
         workflow: Workflow = self._deployments.get(key)

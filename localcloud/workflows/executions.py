@@ -58,6 +58,7 @@ class Execution:
     last_steps: list[dict[str, str]] = field(default_factory=list)
     run: Run | None = None
     history: History | None = None
+    peak_memory_bytes: int = 0  # of its variables, once it has ended
 
     @property
     def name(self) -> str:
@@ -224,6 +225,7 @@ class Executions:
         execution.result, execution.error = result, failed.resource() if failed else None
         execution.run = None
         if run:
+            execution.peak_memory_bytes = run.memory.peak_bytes
             run.cancel()
             run.call_log.write_end(state, failed)
             self._with_history.append(execution)

@@ -18,6 +18,7 @@ _REMEMBERED = 16  # sizes of lists and maps
 class Memory:
     def __init__(self):
         self.used_bytes = 0
+        self.peak_bytes = 0
         self._measured: dict[
             int, tuple[Any, int]
         ] = {}  # by identity; the value is held, so that it stays its own
@@ -26,6 +27,7 @@ class Memory:
     def grow(self, size: int) -> None:
         with self._lock:
             self.used_bytes += size
+            self.peak_bytes = max(self.peak_bytes, self.used_bytes)
             is_full = size > 0 and self.used_bytes > MEMORY_BYTES
         if is_full:
             raise limit_error(f"the variables take more than {MEMORY_BYTES} bytes")
