@@ -3,7 +3,12 @@
 With the real stages it runs in test_rehearsal.py.
 """
 
+import itertools
+import json
+import re
+import statistics
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -11,13 +16,35 @@ from localcloud.process import running
 from tests.cloud_runs import RUN_ID, Pipeline
 from tests.emulated import create_bucket, order_faults, request
 
-SPEED = 2000
+DAY = 86_400
+RETRIED = [75, 50001, 50002, 50003, 50004, 50006]
+MANIFEST = {"num_workloads": 1, "num_pending": 1, "workloads_per_task": 1}
+
+
+@contextmanager
+def cloud_of_null_tasks(tmp_path_factory, speed):
+    with running(tmp_path_factory.mktemp("state"), "--clock-speed", str(speed), "--tasks", "null") as cloud:
+        yield cloud
 
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory):
     """A cloud on which an hour takes two seconds, and whose tasks are nothing."""
-    with running(tmp_path_factory.mktemp("state"), "--clock-speed", str(SPEED), "--tasks", "null") as cloud:
+    with cloud_of_null_tasks(tmp_path_factory, 2000) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def fast_cloud(tmp_path_factory):
+    """A day takes four seconds."""
+    with cloud_of_null_tasks(tmp_path_factory, 20_000) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def slow_cloud(tmp_path_factory):
+    """A minute takes two seconds, so that what programs take of it does not count."""
+    with cloud_of_null_tasks(tmp_path_factory, 30) as cloud:
         yield cloud
 
 
@@ -42,3 +69,375 @@ def test_stage_b_is_as_wide_as_the_manifest_says(pipeline, pending, parallelism)
     assert result["num_failed_tasks"] == 0
     assert result["path"] == f"gs://{pipeline.bucket}/trial/{RUN_ID}/"
     assert not pipeline.is_claimed()
+
+
+def test_more_inputs_than_a_job_takes_tasks_are_shared_out(pipeline):
+    pipeline.put_manifest(250_001)
+
+    result = pipeline.run(runId=RUN_ID)
+
+    runner = pipeline.job(result["jobs"]["runner"])
+    variables = runner["taskGroups"][0]["taskSpec"]["environment"]["variables"]
+    assert result["num_tasks"] == 83_334
+    assert variables["WORKLOADS_PER_TASK"] == "3"
+    assert variables["PENDING_FILE"] == "pending-1a2b3c4d.txt"
+
+
+def test_the_limits_of_workflows_leave_room_at_100_000_tasks(fast_cloud):
+    pipeline = Pipeline(fast_cloud, create_bucket(fast_cloud))
+    pipeline.put_manifest(100_000)
+    pipeline.order({"job": "runner", "null_seconds": 3600})
+
+    execution = pipeline.start(runId=RUN_ID, maxParallelism=5000)
+    ended = pipeline.wait(execution)
+
+    told = pipeline.steps(execution)
+    assert json.loads(ended["result"])["seconds"]["runner"] >= 20 * 3600
+    assert told["steps"][-1]["number"] < 5_000  # of 100,000
+    assert told["peakMemoryBytes"] < 64 * 1024  # of 512 KiB
+
+
+def test_the_steps_of_an_execution_are_enough_for_every_stage_at_its_longest(pipeline):
+    pipeline.put_manifest(1)
+    pipeline.order({"job": "runner", "null_seconds": 60})
+    execution = pipeline.start(runId=RUN_ID)
+    pipeline.wait(execution)
+
+    numbers = [step["number"] for step in pipeline.steps(execution)["steps"] if step["step"] == "look"]
+    steps_a_look = statistics.median(after - before for before, after in itertools.pairwise(numbers))
+
+    queued, retries = 2 * DAY, 1 + 10
+    longest = [queued + 3600 * retries, 16 * DAY, queued + 7200 * retries]  # of stages A, B and C
+    assert sum(map(looks_in, longest)) * steps_a_look < 90_000  # of 100,000
+
+
+def looks_in(seconds):
+    """How often wait_for_job looks: every 2 % of what has gone by, 2 s at least and 300 s at most."""
+    gone, looks = 0.0, 0
+    while gone < seconds:
+        gone += max(2.0, min(300.0, 0.02 * gone))
+        looks += 1
+    return looks
+
+
+def test_waiting_adds_few_seconds_to_short_stages(slow_cloud):
+    pipeline = Pipeline(slow_cloud, create_bucket(slow_cloud))
+    pipeline.put_manifest(1)
+    pipeline.order({"null_seconds": 60})
+
+    took = pipeline.run(runId=RUN_ID)["seconds"]
+
+    assert all(seconds >= 60 for seconds in took.values())
+    assert sum(took.values()) <= 3 * 60 + 10
+
+
+def test_waiting_adds_less_than_3_percent_to_long_stages(pipeline):
+    pipeline.put_manifest(1)
+    pipeline.order({"job": "runner", "null_seconds": 20_000})
+
+    assert 20_000 <= pipeline.run(runId=RUN_ID)["seconds"]["runner"] <= 20_600
+
+
+def test_a_failed_builder_ends_the_run_before_anything_else_begins(pipeline):
+    pipeline.put_manifest(3)
+    pipeline.order({"job": "builder", "exit_code": 2})
+
+    error = pipeline.fail(runId=RUN_ID)
+
+    assert error["stage"] == "builder"
+    assert error["job"].startswith("builder-")
+    assert "ended FAILED with 1 of 1 tasks failed (task 0)" in error["message"]
+    assert f"gcloud logging read 'labels.job_uid:{error['job']}'" in error["message"]
+    assert len([job for job in pipeline.jobs() if job.endswith(error["job"][8:])]) == 1
+    assert not pipeline.is_claimed()
+
+
+def test_a_builder_that_leaves_no_manifest_is_named(pipeline):
+    error = pipeline.fail(runId=RUN_ID)
+
+    assert error["job"].startswith("builder-")
+    assert (
+        f"left no manifest.json that can be read in gs://{pipeline.bucket}/trial/{RUN_ID}/"
+        in error["message"]
+    )
+
+
+def test_failed_tasks_end_the_run_by_name_and_stage_c_is_not_begun(pipeline):
+    pipeline.put_manifest(40)
+    pipeline.order({"job": "runner", "tasks": [3, 17], "exit_code": 2})
+
+    error = pipeline.fail(runId=RUN_ID)
+
+    assert error["failed_tasks"] == "3, 17"
+    assert "2 of 40 tasks failed (task 3, 17)" in error["message"]
+    assert f"output-{error['job'][7:]}" not in pipeline.jobs()
+
+
+def test_where_partial_results_are_allowed_stage_c_runs_on_what_is_there(pipeline):
+    pipeline.put_manifest(40)
+    pipeline.order({"job": "runner", "tasks": [3, 17], "exit_code": 2})
+
+    result = pipeline.run(runId=RUN_ID, allowPartial=True)
+
+    assert result["num_failed_tasks"] == 2
+    output = pipeline.job(result["jobs"]["output"])["taskGroups"][0]["taskSpec"]["environment"]["variables"]
+    assert output["ALLOW_PARTIAL_RESULTS"] == "1"
+
+
+def test_a_task_that_is_preempted_twice_is_no_failure(pipeline):
+    pipeline.put_manifest(4)
+    pipeline.order({"job": "runner", "tasks": [1], "attempts": [0, 1], "exit_code": 50001})
+
+    result = pipeline.run(runId=RUN_ID, provisioningModel="SPOT")
+
+    runner = pipeline.job(result["jobs"]["runner"])
+    assert result["num_failed_tasks"] == 0
+    assert runner["allocationPolicy"]["instances"][0]["policy"]["provisioningModel"] == "SPOT"
+    builder = pipeline.job(result["jobs"]["builder"])
+    assert builder["allocationPolicy"]["instances"][0]["policy"]["provisioningModel"] == "STANDARD"
+
+
+@pytest.mark.parametrize("kind", ["delete", "cancel"])
+def test_a_job_that_is_taken_away_ends_the_run_by_its_name(pipeline, kind):
+    pipeline.put_manifest(4)
+    pipeline.order({"job": "runner", "null_seconds": 100_000_000})
+    execution = pipeline.start(runId=RUN_ID)
+    runner = f"runner-{execution}"
+    wait_until(lambda: runner in pipeline.jobs())
+
+    if kind == "delete":
+        pipeline.api("DELETE", f"/jobs/{runner}")
+    else:
+        pipeline.api("POST", f"/jobs/{runner}:cancel", json={})
+
+    error = pipeline.error(execution)
+    assert error["job"] == runner
+    said = {"delete": ("was deleted", "DELETION_IN_PROGRESS"), "cancel": ("ended CANCELLED",)}[kind]
+    assert any(each in error["message"] for each in said)
+    assert not pipeline.is_claimed()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("path", ["/jobs\\?", "/jobs/", "/o/", "/upload/"])
+def test_passing_faults_of_the_services_do_not_show(pipeline, status, path):
+    pipeline.put_manifest(4)
+    pipeline.order({"job": "runner", "null_seconds": 60})
+    order_faults(pipeline.cloud, {"path": path, "status": status, "times": 6})
+
+    result = pipeline.run(runId=RUN_ID)
+
+    assert result["num_tasks"] == 4
+    told = request("GET", f"{pipeline.cloud.apis}/_emulator/faults").json()
+    assert told[0]["hits"] == 6
+
+
+def test_an_answer_that_is_lost_after_a_job_was_made_makes_no_second_job(pipeline):
+    pipeline.put_manifest(4)
+    order_faults(pipeline.cloud, {"method": "POST", "path": "/jobs\\?", "action": "reset_after", "times": 1})
+
+    result = pipeline.run(runId=RUN_ID)
+
+    execution = result["jobs"]["builder"].removeprefix("builder-")
+    assert sorted(job for job in pipeline.jobs() if job.endswith(execution)) == [
+        f"builder-{execution}",
+        f"output-{execution}",
+        f"runner-{execution}",
+    ]
+
+
+def test_a_job_that_never_begins_ends_with_what_kept_it(fast_cloud):
+    pipeline = Pipeline(fast_cloud, create_bucket(fast_cloud))
+    pipeline.put_manifest(4)
+    pipeline.order({"job": "runner", "queue": "CODE_GCE_QUOTA_EXCEEDED"})
+
+    error = pipeline.fail(runId=RUN_ID, stages={"runner": {"maxRunSeconds": 60}}, maxRetryCount=0)
+
+    assert error["job"].startswith("runner-")
+    assert pipeline.job(error["job"])["status"]["state"] in (
+        "FAILED",
+        "CANCELLED",
+        "CANCELLATION_IN_PROGRESS",
+    )
+    assert "CODE_GCE_QUOTA_EXCEEDED" in error["message"]
+
+
+def test_a_deadline_that_passes_cancels_the_job_and_ends_the_run(fast_cloud):
+    pipeline = Pipeline(fast_cloud, create_bucket(fast_cloud))
+    pipeline.clear_faults()
+    pipeline.put_manifest(4)
+    pipeline.order({"job": "runner", "null_seconds": 30 * DAY})
+    order_faults(fast_cloud, {"method": "GET", "path": "/jobs/runner", "status": 503})
+
+    error = pipeline.fail(runId=RUN_ID, stages={"runner": {"maxRunSeconds": 60}}, maxRetryCount=0)
+
+    pipeline.clear_faults()
+    assert f"job {error['job']} could not be asked for until its time was over" in error["message"]
+    wait_until(lambda: pipeline.job(error["job"])["status"]["state"] in ("CANCELLED", "FAILED"))
+
+
+def test_a_refused_request_cancels_the_job_and_ends_the_run(pipeline):
+    pipeline.put_manifest(4)
+    pipeline.order({"job": "runner", "null_seconds": 100_000_000})
+    order_faults(
+        pipeline.cloud,
+        {"method": "GET", "path": "/jobs/runner", "status": 403, "message": "no right", "times": 1},
+    )
+
+    error = pipeline.fail(runId=RUN_ID)
+
+    assert "no right" in error["message"]
+    wait_until(lambda: pipeline.job(error["job"])["status"]["state"] == "CANCELLED")
+
+
+def test_stage_c_can_be_left_out(pipeline):
+    pipeline.put_manifest(4)
+
+    result = pipeline.run(runId=RUN_ID, runOutputStage=False)
+
+    assert result["jobs"]["output"] == ""
+
+
+def test_a_run_with_nothing_left_to_do_goes_straight_to_its_outputs(pipeline):
+    pipeline.put_manifest(0)
+
+    result = pipeline.run(runId=RUN_ID)
+
+    assert result["jobs"]["runner"] == ""
+    assert result["jobs"]["output"]
+
+
+def test_a_second_execution_of_a_run_ends_at_once_and_names_the_first(pipeline):
+    pipeline.put_manifest(4)
+    pipeline.order({"job": "runner", "null_seconds": 100_000_000})
+    first = pipeline.start(runId=RUN_ID)
+    wait_until(lambda: f"runner-{first}" in pipeline.jobs())
+
+    second = pipeline.start(runId=RUN_ID)
+
+    error = pipeline.error(second)
+    assert error["execution"] == first
+    assert f"run {RUN_ID} belongs to execution {first}, which is still going on" in error["message"]
+    assert not [job for job in pipeline.jobs() if job.endswith(second)]
+    assert pipeline.is_claimed()
+
+
+def test_a_run_whose_execution_was_cancelled_goes_on_once_its_jobs_have_ended(pipeline):
+    pipeline.put_manifest(4)
+    pipeline.order({"job": "runner", "null_seconds": 100_000_000})
+    first = pipeline.start(runId=RUN_ID)
+    wait_until(lambda: f"runner-{first}" in pipeline.jobs())
+    pipeline.cancel(first)
+
+    refused = pipeline.fail(runId=RUN_ID)
+    pipeline.api("POST", f"/jobs/runner-{first}:cancel", json={})
+    wait_until(lambda: pipeline.job(f"runner-{first}")["status"]["state"] == "CANCELLED")
+    pipeline.clear_faults()
+    result = pipeline.run(runId=RUN_ID)
+
+    assert f"runner-{first}" in refused["job"]
+    assert "still runs; cancel it first" in refused["message"]
+    assert result["num_tasks"] == 4
+
+
+def test_of_executions_that_begin_together_one_gets_the_run(pipeline):
+    pipeline.put_manifest(4)
+    pipeline.order({"job": "runner", "null_seconds": 20_000})
+
+    executions = [pipeline.start(runId=RUN_ID) for _ in range(5)]
+
+    states = [pipeline.wait(each)["state"] for each in executions]
+    assert sorted(states) == ["FAILED"] * 4 + ["SUCCEEDED"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"exp_id": ""}, "the argument exp_id is missing"),
+        ({"maxParalelism": 4}, "there is no argument maxParalelism; there are"),
+    ],
+)
+def test_a_mistaken_argument_is_refused_before_anything_begins(pipeline, arguments, told):
+    error = pipeline.fail(**arguments)
+
+    assert told in error["message"]
+
+
+def test_each_look_and_each_end_of_a_stage_writes_a_line_for_dashboards(pipeline):
+    pipeline.put_manifest(10)
+    pipeline.order({"job": "runner", "null_seconds": 40}, {"job": "runner", "tasks": [4], "exit_code": 2})
+
+    result = pipeline.run(runId=RUN_ID, allowPartial=True)
+
+    job = result["jobs"]["runner"]
+    lines = [entry["jsonPayload"] for entry in pipeline.log(f'jsonPayload.job="{job}"')]
+    assert {line["event"] for line in lines} == {"stage_progress", "stage_end"}
+    last = next(line for line in lines if line["event"] == "stage_end")
+    assert (last["tasks"]["succeeded"], last["tasks"]["failed"], last["failed_share"]) == (9, 1, 0.1)
+    assert last["state"] == "FAILED"
+    assert {"queued_seconds", "elapsed_seconds", "task_count", "exp_id", "run_id", "stage"} <= last.keys()
+
+
+def test_labels_of_jobs_and_machines_are_valid_whatever_the_experiment_is_called(pipeline):
+    run_id = "20260131-120000-0a1b2c3d"
+    pipeline.put(f"Flu/2026-W05/{run_id}/builder-artifacts/manifest.json", {**MANIFEST})
+
+    result = pipeline.run(exp_id="Flu/2026-W05", runId=run_id, billingProject="Grant R01/77")
+
+    job = pipeline.job(result["jobs"]["runner"])
+    expected = {
+        "component": "epymodelingsuite",
+        "stage": "runner",
+        "exp_id": "flu-2026-w05",
+        "run_id": run_id,
+        "environment": "test",
+        "managed-by": "workflows",
+        "billing_project": "grant-r01-77",
+    }
+    assert job["labels"] == expected
+    assert job["allocationPolicy"]["labels"].items() >= expected.items()
+
+
+def test_a_run_gets_an_id_of_its_own_where_none_is_given(pipeline):
+    execution = pipeline.start()
+    error = pipeline.error(execution)  # for there is no manifest
+
+    variables = pipeline.job(error["job"])["taskGroups"][0]["taskSpec"]["environment"]["variables"]
+    assert re.fullmatch(rf"[0-9]{{8}}-[0-9]{{6}}-{execution[:8]}", variables["RUN_ID"])
+
+
+def test_the_stages_get_what_they_need_and_the_machines_that_fit(pipeline):
+    pipeline.put_manifest(4)
+
+    result = pipeline.run(
+        runId=RUN_ID,
+        count=7,
+        seed=11,
+        outputConfigFile="short.yaml",
+        githubForecastRepo="lab/flu",
+        forecastRepoRef="v1",
+        stages={"runner": {"machineType": "n2-standard-4", "memoryMib": 15000}},
+    )
+
+    jobs = {stage: pipeline.job(name) for stage, name in result["jobs"].items()}
+    variables = {s: job["taskGroups"][0]["taskSpec"]["environment"]["variables"] for s, job in jobs.items()}
+    policies = {s: job["allocationPolicy"]["instances"][0]["policy"] for s, job in jobs.items()}
+    asked = {"COUNT": "7", "SEED": "11", "OUTPUT_CONFIG_FILE": "short.yaml"}
+    assert variables["builder"].items() >= (asked | {"GITHUB_FORECAST_REPO": "lab/flu"}).items()
+    assert variables["output"]["OUTPUT_CONFIG_FILE"] == "short.yaml"
+    assert policies["builder"]["bootDisk"]["type"] == "hyperdisk-balanced"
+    assert policies["runner"]["machineType"] == "n2-standard-4"
+    assert policies["runner"]["bootDisk"]["type"] == "pd-balanced"
+    for stage, job in jobs.items():
+        spec = job["taskGroups"][0]["taskSpec"]
+        assert spec["lifecyclePolicies"][0]["actionCondition"]["exitCodes"] == RETRIED
+        assert spec["runnables"][0]["container"]["commands"] == [f"/scripts/run_{stage}.sh"]
+        network = job["allocationPolicy"]["network"]["networkInterfaces"][0]
+        assert network["noExternalIpAddress"] is True
+        assert network["subnetwork"].endswith("/epymodelingsuite")
+
+
+def wait_until(holds, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
