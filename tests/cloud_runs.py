@@ -1,4 +1,4 @@
-"""Runs of the pipeline's own workflow on an emulated cloud: deployed as Terraform does, started, looked at."""
+"""Runs of the pipeline's own workflow on an emulated cloud: deployed as by Terraform, started, looked at."""
 
 import json
 import time
