@@ -1,16 +1,15 @@
 """A build of Cloud Build while it runs: its log as it is written, and how it ends."""
 
-import json
 import sys
 import time
 from datetime import datetime, timedelta
 from typing import Any
 
 from ops.failures import UserError
+from ops.gcloud import Refusal, read_json
 from ops.settings import Settings
 from ops.shell import Shell
 
-CALL_SECONDS = 120
 POLL_SECONDS = 5.0
 MOST_FAILURES = 5  # in a row, of asking how the build stands
 MOST_SECONDS = 3 * 3600  # a build waits for an hour at most, and runs for one
@@ -63,9 +62,8 @@ def why(build: dict[str, Any]) -> str:
 
 
 def _describe(shell: Shell, settings: Settings, build_id: str) -> dict[str, Any]:
-    words = ["gcloud", "builds", "describe", build_id, "--project", settings.project_id]
-    words += ["--region", settings.build_region, "--format", "json"]
-    return json.loads(shell.read(words, timeout_seconds=CALL_SECONDS, echo=False))
+    words = ["builds", "describe", build_id, "--project", settings.project_id]
+    return read_json(shell, [*words, "--region", settings.build_region], echo=False)
 
 
 class BuildLog:
@@ -85,7 +83,7 @@ class BuildLog:
         try:
             entries = self._read()
         except UserError as error:
-            self.is_readable = "PERMISSION_DENIED" not in str(error)
+            self.is_readable = getattr(error, "refusal", None) is not Refusal.DENIED
             if not self.is_readable:
                 print(
                     f"note: the log cannot be read ({error}); you need roles/logging.viewer", file=sys.stderr
@@ -114,6 +112,5 @@ class BuildLog:
             f'logName="projects/{self.settings.project_id}/logs/cloudbuild" '
             f'AND resource.labels.build_id="{self.build_id}" AND timestamp>="{since:%Y-%m-%dT%H:%M:%SZ}"'
         )
-        words = ["gcloud", "logging", "read", wanted, "--project", self.settings.project_id]
-        words += ["--order", "asc", "--format", "json"]
-        return json.loads(self.shell.read(words, timeout_seconds=CALL_SECONDS, echo=False) or "[]")
+        words = ["logging", "read", wanted, "--project", self.settings.project_id]
+        return read_json(self.shell, [*words, "--order", "asc"], echo=False) or []

@@ -1,6 +1,5 @@
 """The cloud image by Cloud Build: submitted, followed, listed. cloudbuild.yaml says what a build does."""
 
-import json
 import re
 import sys
 from datetime import datetime
@@ -10,9 +9,12 @@ from typing import Any
 import yaml
 from rich.table import Table
 
-from ops.build_log import CALL_SECONDS, follow, why
+from ops.build_log import follow, why
+from ops.cloud_checks import check_bucket
 from ops.failures import UserError
+from ops.gcloud import read_json
 from ops.images import build_arguments, commit_tag, repository_path
+from ops.names import account_email
 from ops.settings import ROOT, Settings, need
 from ops.shell import Shell
 from ops.shown import console, nearest
@@ -35,34 +37,17 @@ def submit(shell: Shell, settings: Settings, wait: bool = False, no_cache: bool 
     arguments = build_arguments(settings)
     if arguments["COMMIT"].endswith("-dirty"):
         print("note: files differ from the commit; the image is tagged -dirty", file=sys.stderr)
-    _check_bucket(shell, settings)
+    check_bucket(shell, settings)
     command = _submit_command(settings, _config(settings), arguments, no_cache)
-    said = shell.read(command, timeout_seconds=SUBMIT_SECONDS)
+    build = read_json(shell, command, timeout_seconds=SUBMIT_SECONDS)
     if shell.dry_run:
         return
-    build = json.loads(said)
     print(f"build {build['id']} of {repository_path(settings)}:{settings.image_tag} is submitted", flush=True)
     print(f"watch it: {build.get('logUrl', '')}")
     place = f"--project {settings.project_id} --region {settings.build_region}"
     print(f"      or: invoke build-status; its log: gcloud builds log {build['id']} {place}", flush=True)
     if wait:
         follow(shell, settings, build)
-
-
-def _check_bucket(shell: Shell, settings: Settings) -> None:
-    """Refuse a bucket that is not there: gcloud would make one of that name."""
-    bucket = f"gs://{settings.bucket_name}"
-    words = ["gcloud", "storage", "buckets", "describe", bucket, "--project", settings.project_id]
-    try:
-        shell.read([*words, "--format", "value(name)"], timeout_seconds=CALL_SECONDS)
-    except UserError as error:
-        if "not found" not in str(error):
-            raise
-        raise UserError(
-            f"BUCKET_NAME={settings.bucket_name}: there is no such bucket; check the setting, or: "
-            f"gcloud storage buckets create {bucket} --project {settings.project_id} "
-            f"--location {settings.region} --uniform-bucket-level-access"
-        ) from None
 
 
 def _submit_command(settings: Settings, config: Path, arguments: dict[str, str], no_cache: bool) -> list[str]:
@@ -75,16 +60,15 @@ def _submit_command(settings: Settings, config: Path, arguments: dict[str, str],
     }
     if uses_token(settings):
         keys["_GITHUB_PAT_SECRET"] = settings.github_pat_secret
-    account = settings.build_service_account
-    email = account if "@" in account else f"{account}@{settings.project_id}.iam.gserviceaccount.com"
+    email = account_email(settings.project_id, settings.build_service_account)
     return [
-        *("gcloud", "builds", "submit", nearest(ROOT)),
+        *("builds", "submit", nearest(ROOT)),
         *("--project", settings.project_id, "--region", settings.build_region),
         *("--config", nearest(config), "--ignore-file", ".gcloudignore"),
         *("--gcs-source-staging-dir", f"gs://{settings.bucket_name}/{settings.dir_prefix}cloudbuild"),
         *("--service-account", f"projects/{settings.project_id}/serviceAccounts/{email}"),
         *("--substitutions", ",".join(f"{key}={value}" for key, value in sorted(keys.items()) if value)),
-        *("--async", "--format", "json"),
+        "--async",
     ]
 
 
@@ -117,10 +101,9 @@ def without_token(build: dict[str, Any]) -> dict[str, Any]:
 def show_builds(shell: Shell, settings: Settings, ongoing: bool = False) -> None:
     """Print the newest builds, or those that are not finished."""
     need(settings, "project_id")
-    words = ["gcloud", "builds", "list", "--project", settings.project_id, "--region", settings.build_region]
-    words += ["--filter", f"tags={TAG}", "--limit", "20", "--format", "json"]
-    said = shell.read([*words, *(["--ongoing"] if ongoing else [])], timeout_seconds=CALL_SECONDS)
-    builds = json.loads(said or "[]")
+    words = ["builds", "list", "--project", settings.project_id, "--region", settings.build_region]
+    words += ["--filter", f"tags={TAG}", "--limit", "20"]
+    builds = read_json(shell, [*words, *(["--ongoing"] if ongoing else [])])
     if shell.dry_run:
         return
     if not builds:

@@ -4,11 +4,16 @@ import difflib
 
 
 class UserError(Exception):
-    """A mistake the operator can mend. tasks.py turns it into an exit code and one line."""
+    """A mistake the operator can mend. tasks.py turns it into an exit code and one line.
 
-    def __init__(self, message: str, exit_code: int = 2):
-        super().__init__(message)
+    `mend` is the command that does so, where one does; it ends the line.
+    """
+
+    def __init__(self, problem: str, exit_code: int = 2, mend: str = ""):
+        super().__init__(f"{problem}: {mend}" if mend else problem)
+        self.problem = problem
         self.exit_code = exit_code
+        self.mend = mend
 
 
 def did_you_mean(name: str, known) -> str:

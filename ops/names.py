@@ -129,6 +129,11 @@ def account(text: str) -> str:
     return _matching(r"[a-z0-9-]+(@[a-z0-9.-]+)?", text, wanted)
 
 
+def account_email(project: str, account: str) -> str:
+    """Return the e-mail of a service account that is named by what stands before the @ or by all of it."""
+    return account if "@" in account else f"{account}@{project}.iam.gserviceaccount.com"
+
+
 def _matching(pattern: str, text: str, wanted: str) -> str:
     """Return a text that is all of a pattern; ValueError says what is wanted instead."""
     if not re.fullmatch(pattern, text):

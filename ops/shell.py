@@ -149,9 +149,7 @@ def _reason(said: str) -> str:
     """Return the line of a program's last words that says what went wrong."""
     lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it said nothing"]
     told = [line for line in lines if re.match(r"(ERROR|error|Error|fatal)\b", line)]
-    reason = re.sub(r"^(ERROR|Error|error|fatal): (\(gcloud[^)]*\) )?", "", (told or lines)[-1])
-    login = "; log in: gcloud auth login" if "active account" in reason else ""
-    return f"{reason}{login}"
+    return re.sub(r"^(ERROR|Error|error|fatal): ", "", (told or lines)[-1])
 
 
 def stop_on_termination() -> None:

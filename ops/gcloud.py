@@ -1,0 +1,145 @@
+"""gcloud: what it prints, and what its refusals mean. A passing fault of the cloud ends with exit code 75."""
+
+import json
+import re
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any
+
+from ops.failures import UserError
+from ops.shell import Shell
+
+CALL_SECONDS = 120  # gcloud repeats a failed request for half a minute by itself
+
+
+class Refusal(Enum):
+    """What kind of refusal an error of gcloud is, as far as what to do about it goes."""
+
+    LOGIN = "no credentials, or none that are good any more"
+    DISABLED = "the API is not enabled in the project"
+    MISSING = "what was asked about is not there"
+    DENIED = "no right to it, or it is not there: Google does not tell which"
+    QUOTA = "more than the project may have"
+    PASSING = "a fault of the service or the network that passes"
+    OTHER = "anything else"
+
+
+class GcloudError(UserError):
+    """What gcloud refused; `said` is all it said on standard error."""
+
+    def __init__(self, problem: str, refusal: Refusal, said: str, mend: str = ""):
+        super().__init__(problem, exit_code=_EXIT_CODES.get(refusal, 1), mend=mend)
+        self.refusal = refusal
+        self.said = said
+
+
+_EXIT_CODES = {Refusal.LOGIN: 2, Refusal.DISABLED: 2, Refusal.PASSING: 75}
+
+_CODE = r"(?:HTTPError |status': |code=|: )"  # what stands before a status code; a name may hold one, too
+
+# The first that is found decides, in the message with the reasons of its details.
+_KINDS = (
+    (
+        Refusal.DISABLED,
+        r"SERVICE_DISABLED|accessNotConfigured|has not been used in project|API \[\S+\] not enabled",
+    ),
+    (
+        Refusal.LOGIN,
+        r"active account|valid credentials|[Rr]eauthenticat|refreshing (your|auth) |invalid_grant"
+        rf"|UNAUTHENTICATED|{_CODE}401\b",
+    ),
+    (
+        Refusal.PASSING,
+        rf"per minute|RATE_LIMIT_EXCEEDED|[rR]ateLimitExceeded|RESOURCE_EXHAUSTED|{_CODE}429\b",
+    ),
+    (Refusal.QUOTA, r"QUOTA_EXCEEDED|quotaExceeded|[Qq]uota .*exceeded"),
+    (Refusal.MISSING, rf"NOT_FOUND|\bnot found\b|does not exist|{_CODE}404\b"),
+    (Refusal.DENIED, rf"PERMISSION_DENIED|does not have permission|{_CODE}403\b"),
+    (
+        Refusal.PASSING,
+        rf"\b(UNAVAILABLE|DEADLINE_EXCEEDED|INTERNAL|ABORTED)\b|{_CODE}5\d\d\b|network connectivity"
+        r"|[Cc]onnection (refused|reset|aborted)|Unable to find the server|resolve host|timed out",
+    ),
+)
+
+
+def read(
+    shell: Shell, words: Sequence[str], *, timeout_seconds: float = CALL_SECONDS, echo: bool = True
+) -> str:
+    """Return what gcloud prints for these words; in a dry run the command is printed, and nothing returned.
+
+    Raises
+    ------
+    GcloudError
+        It refused; its exit code is 75 where trying again may help.
+    UserError
+        It is not there, or took too long (75).
+    """
+    argv = ["gcloud", *words]
+    if echo or shell.dry_run:
+        shell.echo(argv)
+    if shell.dry_run:
+        return ""
+    ended = shell.attempt(argv, timeout_seconds=timeout_seconds)
+    if ended.exit_code:
+        raise refused(argv, ended.errors or ended.output)
+    return ended.output
+
+
+def read_json(
+    shell: Shell, words: Sequence[str], *, timeout_seconds: float = CALL_SECONDS, echo: bool = True
+) -> Any:
+    """Return what gcloud answers, read as JSON; None in a dry run. Raises as read()."""
+    said = read(shell, [*words, "--format", "json"], timeout_seconds=timeout_seconds, echo=echo)
+    try:
+        return json.loads(said) if said else None
+    except ValueError:
+        raise UserError(f"gcloud {' '.join(words[:2])}: no JSON in its answer", exit_code=1) from None
+
+
+def refused(argv: Sequence[str], said: str) -> GcloudError:
+    """Return the error that a refusal of gcloud is."""
+    told = _told(said)
+    refusal = next(
+        (kind for kind, pattern in _KINDS if re.search(pattern, f"{told} {_statuses(said)}")), Refusal.OTHER
+    )
+    project = argv[argv.index("--project") + 1] if "--project" in argv else "PROJECT"
+    asked = " ".join(word for word in argv[:4] if re.fullmatch("[a-z-]+", word))
+    if refusal is Refusal.LOGIN:
+        return GcloudError(f"{asked}: not logged in, or no longer", refusal, said, "gcloud auth login")
+    if refusal is Refusal.DISABLED:
+        service = re.search(r"\b([a-z]+\.googleapis\.com)", said.replace("developers.google", ""))
+        name = service[1] if service else "of this command"
+        mend = f"gcloud services enable {name} --project {project}" if service else ""
+        return GcloudError(f"the API {name} is not enabled in {project}", refusal, said, mend)
+    again = "; try again in a minute" if refusal is Refusal.PASSING else ""
+    return GcloudError(f"{asked}: {told}{again}", refusal, said)
+
+
+def _told(said: str) -> str:
+    """Return the message of an error in one line: gcloud writes headers, links and details around it."""
+    in_answer = re.search(r"content <(\{.*\})>", said, re.DOTALL)
+    if in_answer:
+        try:
+            error = json.loads(in_answer[1])["error"]
+            return f"{error.get('status', error.get('code', ''))}: {_one_line(error['message'])}"
+        except (ValueError, KeyError, TypeError, AttributeError):
+            pass  # not Google's shape: as any other text
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it said nothing"]
+    errors = [number for number, line in enumerate(lines) if line.startswith("ERROR:")]
+    first = errors[-1] if errors else len(lines) - 1
+    message = re.sub(r"^ERROR: (\(gcloud[^)]*\) )?", "", lines[first])
+    if message.endswith(":"):  # as of Compute: what was refused stands below, behind a dash
+        below = (line.removeprefix("- ") for line in lines[first + 1 :] if line.startswith("- "))
+        message = f"{message} {next(below, '')}"
+    return _one_line(message)
+
+
+def _one_line(message: str) -> str:
+    """Return a message without line ends, and without how gcloud was logged in."""
+    return re.sub(r" ?This command is authenticated .*", "", " ".join(message.split())).rstrip(" .")
+
+
+def _statuses(said: str) -> str:
+    """Return the reasons in an error's details."""
+    return " ".join(re.findall(r"(?:reason|status)['\"]?: ['\"]?([A-Za-z_]+|\d{3})", said))
