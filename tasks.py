@@ -4,7 +4,18 @@ import functools
 
 from invoke import Exit, task
 
-from ops import cloud_build, config, images, local_cloud, local_run, quality, tidy, watch
+from ops import (
+    cloud_build,
+    cloud_run,
+    config,
+    executions,
+    images,
+    local_cloud,
+    local_run,
+    quality,
+    tidy,
+    watch,
+)
 from ops.failures import UserError
 from ops.local_run import RunRequest
 from ops.names import MOST, without_slash
@@ -29,6 +40,21 @@ REQUEST = {
     "docker": "in containers of the local image instead of processes",
     "dry_run": DRY_RUN,
 }
+CLOUD_OPTIONS = {
+    "max_parallelism": "cloud: tasks of stage B at once",
+    "image_tag": "cloud: a tag of the image, e.g. a commit, instead of IMAGE_TAG",
+    "billing_project": "cloud: label of what it costs, to tell whom it was for",
+    "spot": "cloud: cheaper machines for stage B, which may be taken away",
+} | {
+    f"stage_{letter}_{name}": f"cloud: {meaning} of stage {letter.upper()}"
+    for letter in "abc"
+    for name, meaning in (
+        ("machine_type", "machines, e.g. c4d-standard-4,"),
+        ("cpu_milli", "thousandths of a vCPU"),
+        ("memory_mib", "MiB of memory"),
+    )
+}
+EXECUTION = "an execution of the workflow, as `invoke run --cloud` and `invoke workflow-list` name it"
 
 
 def verb(positional=(), **options):
@@ -58,13 +84,20 @@ def verb(positional=(), **options):
 
 @verb(
     help=REQUEST
-    | {"local": "on this machine, whatever EXECUTION_MODE says", "no_outputs": "leave stage C out"}
+    | {
+        "local": "on this machine, whatever EXECUTION_MODE says",
+        "cloud": "on Google Cloud, whatever EXECUTION_MODE says",
+        "skip_output": "leave stage C out",
+        "wait": "cloud: show how it comes on until it ends, and fail if it fails",
+    }
+    | CLOUD_OPTIONS
 )
 def run(
     c,
     exp_id,
     run_id="",
     local=False,
+    cloud=False,
     count=None,
     seed=None,
     jobs=None,
@@ -72,10 +105,26 @@ def run(
     allow_partial=False,
     force=False,
     docker=False,
-    no_outputs=False,
+    skip_output=False,
+    wait=False,
+    max_parallelism=None,
+    image_tag=None,
+    billing_project=None,
+    spot=False,
+    stage_a_machine_type=None,
+    stage_a_cpu_milli=None,
+    stage_a_memory_mib=None,
+    stage_b_machine_type=None,
+    stage_b_cpu_milli=None,
+    stage_b_memory_mib=None,
+    stage_c_machine_type=None,
+    stage_c_cpu_milli=None,
+    stage_c_memory_mib=None,
     dry_run=False,
 ):
-    """Run an experiment, or go on with a run, and print its forecast."""
+    """Run an experiment here or in the cloud, or go on with a run, and print its forecast."""
+    cloud_options = {name.upper(): value for name, value in locals().items() if name in CLOUD_OPTIONS}
+    cloud_options["PROVISIONING_MODEL"] = "SPOT" if cloud_options.pop("SPOT") else None
     request = RunRequest(
         exp_id=exp_id,
         run_id=run_id,
@@ -86,11 +135,15 @@ def run(
         allow_partial=allow_partial,
         force=force,
         docker=docker,
-        run_output_stage=not no_outputs,
+        run_output_stage=not skip_output,
     )
-    settings = read_settings(mode="local" if local else "")
+    settings = read_settings(chosen=cloud_options | {"EXECUTION_MODE": mode(local, cloud)})
+    if settings.execution_mode == "cloud":
+        cloud_run.run(Shell(dry_run), settings, request, wait)
+        return
+    only_in_the_cloud(cloud_options | {"WAIT": wait or None})
     done = local_run.run(Shell(dry_run), settings, request)
-    if not dry_run and not no_outputs and settings.run_output_stage:
+    if not dry_run and not skip_output and settings.run_output_stage:
         watch.show_results(settings, exp_id, done.run_id)
 
 
@@ -136,6 +189,41 @@ def stage(
     index, number = whole_number("--task-index", task_index), whole_number("--num-tasks", num_tasks, 1)
     done = local_run.run_stage(Shell(dry_run), read_settings(), request, stage, index, number)
     print(f"run {done.run_id} in {nearest(done.folder)}")
+
+
+@verb(
+    help={
+        "exp_id": "only this experiment's; all without it",
+        "limit": "of how many executions, the newest; default 20",
+        "dry_run": DRY_RUN,
+    }
+)
+def workflow_list(c, exp_id="", limit="20", dry_run=False):
+    """List the newest runs in the cloud: how they stand, how long they took."""
+    newest = whole_number("--limit", limit, 1, 1000)
+    executions.show_executions(Shell(dry_run), read_settings(), exp_id, newest)
+
+
+@verb(
+    positional=["execution"],
+    help={
+        "execution": EXECUTION,
+        "wait": "show how it comes on until it ends, and fail if it fails",
+        "dry_run": DRY_RUN,
+    },
+)
+def workflow_describe(c, execution, wait=False, dry_run=False):
+    """Show a run in the cloud: its jobs, their tasks by state, and how it ended."""
+    if wait:
+        executions.follow(Shell(dry_run), executions.Execution(read_settings(), execution))
+    else:
+        executions.show_execution(Shell(dry_run), read_settings(), execution)
+
+
+@verb(positional=["execution"], help={"execution": EXECUTION, "dry_run": DRY_RUN})
+def workflow_cancel(c, execution, dry_run=False):
+    """End a run in the cloud, with the Batch jobs it has begun; what is finished is kept."""
+    executions.cancel(Shell(dry_run), read_settings(), execution)
 
 
 @verb(help={"exp_id": "only this experiment's; all without it"})
@@ -275,6 +363,21 @@ def test(c, match="", path="", dry_run=False):
 def clean(c, runs=False, exp_id="", yes=False, dry_run=False):
     """Remove caches and half-written files, and local runs when asked."""
     tidy.clean(read_settings(), runs, exp_id, yes, dry_run)
+
+
+def mode(local: bool, cloud: bool) -> str | None:
+    """Return the execution mode that was asked for; None leaves it to the settings."""
+    if local and cloud:
+        raise UserError("--local and --cloud: choose one")
+    return "local" if local else "cloud" if cloud else None
+
+
+def only_in_the_cloud(options: dict[str, object]) -> None:
+    """Refuse what a run on this machine would not heed."""
+    given = [f"--{name.lower().replace('_', '-')}" for name, value in options.items() if value is not None]
+    if given:
+        names = " and ".join(given).replace("--provisioning-model", "--spot")
+        raise UserError(f"{names}: for runs in the cloud; add --cloud, or leave it out")
 
 
 def whole_number(option: str, text: str | None, least: int = 0, most: int = MOST) -> int | None:

@@ -201,32 +201,36 @@ class Sourced:
     unknown: list[str]  # names in the file that are no settings
 
 
-def read_settings(environ: Mapping[str, str] = os.environ, mode: str = "") -> Settings:
+def read_settings(
+    environ: Mapping[str, str] = os.environ, chosen: Mapping[str, str | None] | None = None
+) -> Settings:
     """Return the settings.
 
     Parameters
     ----------
-    mode : str
-        An execution mode that wins over every other source, as --local does.
+    chosen : Mapping
+        Settings that win over every other source, as options of a command do; None and "" choose nothing.
 
     Raises
     ------
     UserError
         A line of .env that cannot be read, or values that cannot be, all of them in one message.
     """
-    chosen = {"EXECUTION_MODE": mode} if mode else {}
-    return read_sourced_settings({**environ, **chosen}).settings
+    return read_sourced_settings(environ, chosen).settings
 
 
-def read_sourced_settings(environ: Mapping[str, str] = os.environ) -> Sourced:
+def read_sourced_settings(
+    environ: Mapping[str, str] = os.environ, chosen: Mapping[str, str | None] | None = None
+) -> Sourced:
     """Return the settings with their sources, for `invoke config-show`."""
+    options = {name: value for name, value in (chosen or {}).items() if value is not None}
     path = env_file(environ)
     from_file = read_env_file(path) if path.is_file() else {}
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for name in Settings.model_fields:
         variable = name.upper()
-        for source, mapping in (("environment", environ), (path.name, from_file)):
+        for source, mapping in (("command line", options), ("environment", environ), (path.name, from_file)):
             if mapping.get(variable, "").strip():
                 values[name], sources[name] = mapping[variable].strip(), source
                 break

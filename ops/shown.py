@@ -1,4 +1,4 @@
-"""How paths, counts and tables are shown to people."""
+"""How paths, counts, times and tables are shown to people."""
 
 from pathlib import Path
 
@@ -22,3 +22,13 @@ def console() -> Console:
     """Return the terminal; in a pipe there is no width to fit to, and a cut-off run id helps nobody."""
     terminal = Console()
     return terminal if terminal.is_terminal else Console(width=200)
+
+
+def duration(seconds: float) -> str:
+    """Return "42 s", "12 min 05 s" or "3 h 20 min"."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

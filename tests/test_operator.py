@@ -348,7 +348,7 @@ def test_a_run_in_progress_is_left_alone_by_clean_and_by_another_run(tmp_path):
         shown = operator.invoke("run", *THIS_RUN, "--dry-run")
         cleaned = operator.invoke("clean", "--runs", "--yes")
         still_there = run.is_built
-    after = operator.invoke("run", *THIS_RUN, "--no-outputs")
+    after = operator.invoke("run", *THIS_RUN, "--skip-output")
     removed = operator.invoke("clean", "--runs", "--yes")
 
     assert again.exit_code == 2
@@ -418,7 +418,7 @@ def test_clean_says_in_one_line_what_cannot_be_removed(tmp_path, monkeypatch):
 
 def test_clean_deletes_runs_only_when_told_yes(tmp_path):
     operator = Operator(tmp_path, simulated()).with_own_code()
-    operator.invoke("run", "--exp-id", "trial", "--no-outputs")
+    operator.invoke("run", "--exp-id", "trial", "--skip-output")
 
     asked = operator.invoke("clean", "--runs")
     still_there = operator.results()

@@ -204,8 +204,8 @@ def test_a_run_does_not_go_on_under_settings_it_was_not_built_with(tmp_path, var
 
 
 def test_settings_for_new_runs_do_not_stop_one_that_goes_on(finished):
-    ended = finished.invoke(*RUN, "--no-outputs", RUN_SEED="99", RUN_COUNT="7")
-    refused = finished.invoke(*RUN, "--no-outputs", "--seed", "99")
+    ended = finished.invoke(*RUN, "--skip-output", RUN_SEED="99", RUN_COUNT="7")
+    refused = finished.invoke(*RUN, "--skip-output", "--seed", "99")
 
     assert ended.exit_code == 0, ended.output
     assert refused.exit_code == 2

@@ -121,8 +121,8 @@ def test_local_wins_over_every_other_mode(tmp_path):
     operator = Operator(tmp_path, simulated())
     (tmp_path / ".env").write_text("EXECUTION_MODE=cloud\n")
 
-    refused = operator.invoke("run", "--exp-id", "trial", "--no-outputs")
-    local = operator.invoke("run", "--local", "--exp-id", "trial", "--no-outputs")
+    refused = operator.invoke("run", "--exp-id", "trial", "--skip-output")
+    local = operator.invoke("run", "--local", "--exp-id", "trial", "--skip-output")
 
     assert refused.exit_code == 2
     assert "EXECUTION_MODE" in refused.last_line

@@ -85,7 +85,7 @@ class ExecutionRoutes:
         return json_response({})
 
     def steps(self, request: Request, execution: str) -> Response:
-        """The steps begun after the number `after`, the newest thousand, and the most memory that was taken."""
+        """The newest thousand steps begun after the number `after`, and the most memory that was taken."""
         found = self._executions.find(execution)
         if found is None:
             raise ApiError(404, f"There is no execution {execution}.")

@@ -1,0 +1,203 @@
+"""A run on Google Cloud: checked, its repository uploaded where need be, and started as a workflow execution.
+
+Executions that have begun are in executions.py. Nothing here knows what a stage computes.
+"""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ops import cloud_checks, gcloud, local_run
+from ops.deployment import billing_label, check_stages_fit, stage_limits
+from ops.executions import Execution, follow
+from ops.experiment_upload import upload_forecast
+from ops.failures import UserError
+from ops.gcloud import GcloudError
+from ops.local_run import RunRequest, new_run_id
+from ops.names import account_email
+from ops.settings import Settings, need
+from ops.shell import Shell
+from ops.shown import nearest
+
+# gcloud is told nothing twice: what stands in these settings goes to the stages with each run
+_STAGE_VARIABLES = ("github_url", "github_pat_secret", "modeling_suite", "log_level", "storage_verbose")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the look before a run found."""
+
+    image: str  # with its digest
+    account: str
+
+
+def run(shell: Shell, settings: Settings, request: RunRequest, wait: bool = False) -> None:
+    """Start a run and say how to follow it, or follow it to its end; UserError where it fails."""
+    for option, value in (("--jobs", request.jobs), ("--docker", request.docker)):
+        if value:
+            raise UserError(f"{option}: for runs on this machine; leave it out, or add --local")
+    execution = start(shell, settings, request)
+    if shell.dry_run:
+        return
+    tell_how_to_follow(execution)
+    if wait:
+        follow(shell, execution)
+
+
+def start(shell: Shell, settings: Settings, request: RunRequest) -> Execution:
+    """Check what a run needs, then start it, or go on with one.
+
+    Raises
+    ------
+    UserError
+        Something is missing or wrong, with the command that mends it; nothing was started.
+    """
+    need(settings, "project_id", "bucket_name")
+    check_stages_fit(settings)
+    goes_on = bool(request.run_id)
+    request = replace(request, run_id=request.run_id or new_run_id())
+    print(
+        f"EXECUTION_MODE=cloud: run {request.run_id} of {request.exp_id} in project {settings.project_id}, "
+        f"{settings.region}, {run_path(settings, request)}",
+        flush=True,
+    )
+    arguments = run_arguments(settings, request, goes_on)
+    repository = None if goes_on or settings.github_forecast_repo else _repository(settings, request)
+    checked = _check(shell, settings, request, goes_on, repository)
+    if repository:
+        upload_forecast(shell, settings, repository, run_path(settings, request))
+        arguments["forecastCommit"] = local_run.commit_of(repository)
+    return _execute(shell, settings, request, arguments | {"imageUri": checked.image})
+
+
+def run_path(settings: Settings, request: RunRequest) -> str:
+    """Return where a run is in the bucket, ending with /."""
+    return f"gs://{settings.bucket_name}/{settings.dir_prefix}{request.exp_id}/{request.run_id}/"
+
+
+def run_arguments(settings: Settings, request: RunRequest, goes_on: bool = False) -> dict[str, Any]:
+    """Return the workflow's arguments: settings and request by the names it knows, but for the image.
+
+    All that can be chosen is passed on, so that .env is the truth also where it changed since the deployment.
+    """
+    stages = {
+        stage: {_camel(name): value for name, value in asdict(limits).items()}
+        for stage, limits in stage_limits(settings).items()
+    }
+    count, seed = request.count, request.seed
+    variables = {name.upper(): getattr(settings, name) for name in _STAGE_VARIABLES}
+    if goes_on:  # a run keeps what it was built with: only what is asked for now is checked
+        variables["MODELING_SUITE"] = ""
+    else:
+        count = settings.run_count if count is None else count
+        seed = settings.run_seed if seed is None else seed
+    return {
+        "exp_id": request.exp_id,
+        "runId": request.run_id,
+        "bucket": settings.bucket_name,
+        "dirPrefix": settings.dir_prefix,
+        "batchSaEmail": account_email(settings.project_id, settings.batch_service_account),
+        "githubForecastRepo": settings.github_forecast_repo,
+        "forecastRepoRef": settings.forecast_repo_ref,
+        "maxParallelism": settings.max_parallelism,
+        "maxRetryCount": settings.max_retry_count,
+        "workloadsPerTask": settings.workloads_per_task,
+        "taskCountPerNode": settings.task_count_per_node,
+        "provisioningModel": settings.provisioning_model,
+        "stages": stages,
+        "billingProject": settings.billing_project,
+        "outputConfigFile": _output_file(settings, request),
+        "allowPartial": request.allow_partial or settings.allow_partial_results,
+        "runOutputStage": request.run_output_stage and settings.run_output_stage,
+        "force": request.force,
+        "variables": {n: _text(v) for n, v in variables.items()} | {"GCLOUD_PROJECT_ID": settings.project_id},
+    } | {name: value for name, value in (("count", count), ("seed", seed)) if value is not None}
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _output_file(settings: Settings, request: RunRequest) -> str:
+    """Return the name of another output YAML in the experiment's config/; a container sees no other path."""
+    asked = request.output_config_file or settings.output_config_file
+    if "/" not in asked:
+        return asked
+    repository = local_run.forecast_repository(settings, request.exp_id)
+    config = (repository / "experiments" / request.exp_id / "config").absolute()
+    path = Path(asked).absolute()
+    if path.parent != config:
+        raise UserError(
+            f"{nearest(path)}: in the cloud an output YAML is one of the experiment's; "
+            f"put it into {nearest(config)}"
+        )
+    return path.name
+
+
+def _repository(settings: Settings, request: RunRequest) -> Path:
+    """Return the local forecasting repository; refuse where it has no such experiment."""
+    local_run.check_experiment_is_there(settings, request.exp_id)
+    return local_run.forecast_repository(settings, request.exp_id)
+
+
+def _check(
+    shell: Shell, settings: Settings, request: RunRequest, goes_on: bool, repository: Path | None
+) -> Checked:
+    """Ask for all that is needed at once; the first that is missing, in this order, is what is told."""
+    questions: list[Callable[[], Any]] = [
+        lambda: cloud_checks.check_account(shell),
+        lambda: cloud_checks.check_bucket(shell, settings),
+        lambda: cloud_checks.check_workflow_deployed(shell, settings),
+        lambda: cloud_checks.resolve_image(shell, settings),
+    ]
+    if settings.github_pat_secret:
+        questions.append(lambda: cloud_checks.check_secret(shell, settings))
+    if goes_on:
+        questions.append(lambda: _check_run(shell, settings, request))
+    if repository:
+        local_run.validate(shell, settings, request)
+    with ThreadPoolExecutor(len(questions)) as pool:
+        asked = [pool.submit(question) for question in questions]
+    answers = [each.result() for each in asked]
+    return Checked(image=answers[3], account=answers[0])
+
+
+def _check_run(shell: Shell, settings: Settings, request: RunRequest) -> None:
+    """Refuse to go on with a run of which there is nothing."""
+    path = run_path(settings, request)
+    try:
+        gcloud.read(shell, ["storage", "ls", path, "--project", settings.project_id], echo=False)
+    except GcloudError as error:
+        if "matched no objects" not in error.said:
+            raise
+        raise UserError(
+            f"{path}: no such run; `invoke runs --cloud --exp-id {request.exp_id}` lists them, "
+            "and without --run-id a new one is started"
+        ) from None
+
+
+def _execute(shell: Shell, settings: Settings, request: RunRequest, arguments: dict[str, Any]) -> Execution:
+    labels = {"exp_id": billing_label(request.exp_id), "run_id": request.run_id}
+    words = [
+        *("workflows", "execute", settings.workflow_name),
+        *("--location", settings.region, "--project", settings.project_id),
+        *("--labels", ",".join(f"{name}={value}" for name, value in labels.items())),
+        *("--data", json.dumps(arguments, separators=(",", ":"))),
+    ]
+    answer = gcloud.read_json(shell, words) or {"name": "executions/dry-run"}
+    return Execution(settings, answer["name"].rpartition("/")[2])
+
+
+def tell_how_to_follow(execution: Execution) -> None:
+    print(f"execution {execution.execution_id} has begun, and goes on whatever becomes of this terminal")
+    print(f"console  {execution.console_link}")
+    print(f"follow   invoke workflow-describe {execution.execution_id} --wait")
+    print(f"cancel   invoke workflow-cancel {execution.execution_id}", flush=True)
