@@ -1,0 +1,176 @@
+# Who does what: one account for the stages, one for the workflow, one for builds, each with what it needs alone.
+# docs/terraform.md has the same as a table.
+
+locals {
+  # Strings, not attributes of the accounts: so a plan shows them before the accounts are there.
+  emails = {
+    for role, account in {
+      batch    = var.batch_service_account
+      workflow = var.workflow_service_account
+      build    = var.build_service_account
+    } : role => strcontains(account, "@") ? account : "${account}@${var.project_id}.iam.gserviceaccount.com"
+  }
+  members = { for role, email in local.emails : role => "serviceAccount:${email}" }
+
+  # Conditions compare whole names. jsonencode() makes a literal that no character of a prefix can break out of.
+  objects = "projects/_/buckets/${var.bucket_name}/objects/"
+  runs    = jsonencode("${local.objects}${var.dir_prefix}")
+  sources = jsonencode("${local.objects}${var.dir_prefix}cloudbuild/")
+  state   = jsonencode("${local.objects}${trimsuffix(var.state_prefix, "/")}/")
+
+  # A stage runs code of the forecasting repository: neither what builds the next image nor the state is its business.
+  run_objects = join(" && ", concat(
+    var.dir_prefix == "" ? [] : ["resource.name.startsWith(${local.runs})"],
+    ["!resource.name.startsWith(${local.sources})"],
+    contains(["", var.bucket_name], var.state_bucket) ? ["!resource.name.startsWith(${local.state})"] : [],
+  ))
+  # A list is asked of the bucket, whose name is no object's: it is known by the prefix that it asks for.
+  run_lists      = "api.getAttribute(\"storage.googleapis.com/objectListPrefix\", \"\").startsWith(${jsonencode(var.dir_prefix)})"
+  run_expression = var.dir_prefix == "" ? local.run_objects : "(${local.run_objects}) || ${local.run_lists}"
+}
+
+resource "google_service_account" "batch_runtime_sa" {
+  count = strcontains(var.batch_service_account, "@") ? 0 : 1
+
+  account_id   = var.batch_service_account
+  display_name = "Stages of the epidemic-forecasting pipeline"
+  depends_on   = [google_project_service.apis]
+}
+
+resource "google_service_account" "workflows_runner_sa" {
+  count = strcontains(var.workflow_service_account, "@") ? 0 : 1
+
+  account_id   = var.workflow_service_account
+  display_name = "Workflow of the epidemic-forecasting pipeline"
+  depends_on   = [google_project_service.apis]
+}
+
+resource "google_service_account" "build_sa" {
+  count = strcontains(var.build_service_account, "@") ? 0 : 1
+
+  account_id   = var.build_service_account
+  display_name = "Builds of the epidemic-forecasting images"
+  depends_on   = [google_project_service.apis]
+}
+
+# The workflow
+
+resource "google_project_iam_member" "workflow" {
+  for_each = toset([
+    "roles/batch.jobsEditor",
+    "roles/logging.logWriter",
+    "roles/workflows.viewer", # is the execution that holds a run still going on?
+  ])
+
+  project    = var.project_id
+  role       = each.key
+  member     = local.members.workflow
+  depends_on = [google_service_account.workflows_runner_sa]
+}
+
+resource "google_service_account_iam_member" "workflow_runs_jobs_as_batch" {
+  service_account_id = "projects/-/serviceAccounts/${local.emails.batch}" # this account alone, never the project
+  role               = "roles/iam.serviceAccountUser"
+  member             = local.members.workflow
+  depends_on         = [google_service_account.batch_runtime_sa, google_service_account.workflows_runner_sa]
+}
+
+resource "google_storage_bucket_iam_member" "workflow_reads_manifests" {
+  bucket = data.google_storage_bucket.runs.name
+  role   = "roles/storage.objectViewer"
+  member = local.members.workflow
+
+  condition {
+    title      = "manifests of runs"
+    expression = "resource.name.startsWith(${local.runs}) && resource.name.endsWith(\"/builder-artifacts/manifest.json\")"
+  }
+  depends_on = [google_service_account.workflows_runner_sa]
+}
+
+resource "google_storage_bucket_iam_member" "workflow_claims_runs" {
+  bucket = data.google_storage_bucket.runs.name
+  role   = "roles/storage.objectUser"
+  member = local.members.workflow
+
+  condition {
+    title      = "claims of runs"
+    expression = "resource.name.startsWith(${local.runs}) && resource.name.endsWith(\"/execution.json\")"
+  }
+  depends_on = [google_service_account.workflows_runner_sa]
+}
+
+# The stages
+
+resource "google_project_iam_member" "batch" {
+  for_each = toset([
+    "roles/batch.agentReporter", # without it no task ever starts
+    "roles/logging.logWriter",
+  ])
+
+  project    = var.project_id
+  role       = each.key
+  member     = local.members.batch
+  depends_on = [google_service_account.batch_runtime_sa]
+}
+
+resource "google_storage_bucket_iam_member" "batch_uses_runs" {
+  bucket = data.google_storage_bucket.runs.name
+  role   = "roles/storage.objectUser"
+  member = local.members.batch
+
+  condition {
+    title      = "runs"
+    expression = local.run_expression
+  }
+  depends_on = [google_service_account.batch_runtime_sa]
+}
+
+resource "google_artifact_registry_repository_iam_member" "batch_pulls_images" {
+  location   = google_artifact_registry_repository.images.location
+  repository = google_artifact_registry_repository.images.repository_id
+  role       = "roles/artifactregistry.reader"
+  member     = local.members.batch
+  depends_on = [google_service_account.batch_runtime_sa]
+}
+
+# Builds
+
+resource "google_project_iam_member" "build" {
+  for_each = toset(["roles/logging.logWriter"])
+
+  project    = var.project_id
+  role       = each.key
+  member     = local.members.build
+  depends_on = [google_service_account.build_sa]
+}
+
+resource "google_storage_bucket_iam_member" "build_reads_sources" {
+  bucket = data.google_storage_bucket.runs.name
+  role   = "roles/storage.objectViewer"
+  member = local.members.build
+
+  condition {
+    title      = "sources of builds"
+    expression = "resource.name.startsWith(${local.sources})"
+  }
+  depends_on = [google_service_account.build_sa]
+}
+
+resource "google_artifact_registry_repository_iam_member" "build_pushes_images" {
+  location   = google_artifact_registry_repository.images.location
+  repository = google_artifact_registry_repository.images.repository_id
+  role       = "roles/artifactregistry.writer"
+  member     = local.members.build
+  depends_on = [google_service_account.build_sa]
+}
+
+# The token for private repositories, for those who clone them; nothing of this without GITHUB_PAT_SECRET
+
+resource "google_secret_manager_secret_iam_member" "token" {
+  for_each = local.uses_secret ? { for role in ["batch", "build"] : role => local.members[role] } : {}
+
+  secret_id  = data.google_secret_manager_secret.github_pat[0].secret_id
+  role       = "roles/secretmanager.secretAccessor"
+  member     = each.value
+  depends_on = [google_service_account.batch_runtime_sa, google_service_account.build_sa]
+}

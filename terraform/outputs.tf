@@ -1,0 +1,27 @@
+output "workflow" {
+  description = "The workflow that `invoke run` starts."
+  value       = google_workflows_workflow.pipeline.name
+}
+
+output "image" {
+  description = "Where `invoke build` pushes the image, without its tag."
+  value       = local.image_path
+}
+
+output "runs" {
+  description = "Where runs and their forecasts are."
+  value       = "gs://${var.bucket_name}/${var.dir_prefix}"
+}
+
+output "accounts" {
+  description = "As whom the stages, the workflow and builds run."
+  value       = local.emails
+}
+
+output "network" {
+  description = "The machines' network and subnet, as Batch takes them."
+  value = {
+    network    = local.workflow_environment.NETWORK
+    subnetwork = local.workflow_environment.SUBNETWORK
+  }
+}

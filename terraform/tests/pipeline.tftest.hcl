@@ -1,0 +1,168 @@
+# `terraform test` (1.7 or newer): what a plan would make, with the provider's schemas and no cloud behind them.
+# tests/test_terraform.py asks more of the same plan, and compares it with the settings.
+
+mock_provider "google" {}
+
+variables {
+  project_id  = "my-lab-forecasts"
+  bucket_name = "my-lab-bucket"
+}
+
+run "roles_are_few_and_nobody_may_be_everybody" {
+  command = plan
+
+  assert {
+    condition     = toset(keys(google_project_iam_member.workflow)) == toset(["roles/batch.jobsEditor", "roles/logging.logWriter", "roles/workflows.viewer"])
+    error_message = "The workflow has other roles in the project than it needs."
+  }
+  assert {
+    condition     = toset(keys(google_project_iam_member.batch)) == toset(["roles/batch.agentReporter", "roles/logging.logWriter"])
+    error_message = "The stages have other roles in the project than they need."
+  }
+  assert {
+    condition     = keys(google_project_iam_member.build) == ["roles/logging.logWriter"]
+    error_message = "Builds have other roles in the project than they need."
+  }
+  assert {
+    condition     = google_service_account_iam_member.workflow_runs_jobs_as_batch.service_account_id == "projects/-/serviceAccounts/epymodelingsuite-batch@my-lab-forecasts.iam.gserviceaccount.com"
+    error_message = "The workflow may act as more than the Batch account."
+  }
+  assert {
+    condition     = strcontains(google_storage_bucket_iam_member.workflow_reads_manifests.condition[0].expression, "endsWith(\"/builder-artifacts/manifest.json\")")
+    error_message = "The workflow may read more than manifests."
+  }
+}
+
+run "accounts_that_are_there_are_not_made_again" {
+  command = plan
+  variables {
+    batch_service_account = "stages@another-project.iam.gserviceaccount.com"
+  }
+
+  assert {
+    condition     = length(google_service_account.batch_runtime_sa) == 0 && length(google_service_account.workflows_runner_sa) == 1
+    error_message = "An e-mail names an account that is there."
+  }
+  assert {
+    condition     = google_project_iam_member.batch["roles/batch.agentReporter"].member == "serviceAccount:stages@another-project.iam.gserviceaccount.com"
+    error_message = "The account that is there is given the roles."
+  }
+}
+
+run "machines_reach_out_through_nat_and_nobody_reaches_them" {
+  command = plan
+
+  assert {
+    condition     = !google_compute_network.machines.auto_create_subnetworks && google_compute_subnetwork.machines.private_ip_google_access
+    error_message = "One subnet, which reaches Google without addresses of its own."
+  }
+  assert {
+    condition     = google_compute_router_nat.nat.nat_ip_allocate_option == "AUTO_ONLY"
+    error_message = "GitHub is reached through NAT."
+  }
+  assert {
+    condition     = google_compute_firewall.deny_ingress.direction == "INGRESS" && one(google_compute_firewall.deny_ingress.deny).protocol == "all"
+    error_message = "Nothing comes in."
+  }
+}
+
+run "the_workflow_is_told_of_the_deployment" {
+  command = plan
+
+  assert {
+    condition     = length(google_workflows_workflow.pipeline.user_env_vars) <= 20 && alltrue([for value in values(google_workflows_workflow.pipeline.user_env_vars) : value != ""])
+    error_message = "Workflows take 20 variables at most, and no empty ones."
+  }
+  assert {
+    condition     = google_workflows_workflow.pipeline.user_env_vars.SUBNETWORK == "projects/my-lab-forecasts/regions/us-central1/subnetworks/epymodelingsuite"
+    error_message = "Batch takes a subnet by its path."
+  }
+  assert {
+    condition     = !google_workflows_workflow.pipeline.deletion_protection
+    error_message = "tf-destroy would fail."
+  }
+  assert {
+    condition     = google_workflows_workflow.pipeline.labels == tomap({ component = "epymodelingsuite", environment = "production", managed-by = "terraform" })
+    error_message = "Labels tell costs apart."
+  }
+}
+
+run "each_stage_has_its_defaults" {
+  command = plan
+  variables {
+    stages = { runner = { memory_mib = 8192 } }
+  }
+
+  assert {
+    condition = jsondecode(google_workflows_workflow.pipeline.user_env_vars.STAGES) == {
+      builder = { cpuMilli = 2000, memoryMib = 7168, machineType = "c4d-standard-2", maxRunSeconds = 3600 }
+      runner  = { cpuMilli = 2000, memoryMib = 8192, machineType = "", maxRunSeconds = 36000 }
+      output  = { cpuMilli = 4000, memoryMib = 15360, machineType = "c4d-standard-4", maxRunSeconds = 7200 }
+    }
+    error_message = "What is not set keeps its default, within a stage, too."
+  }
+}
+
+run "without_a_token_nothing_speaks_of_one" {
+  command = plan
+
+  assert {
+    condition     = length(data.google_secret_manager_secret.github_pat) == 0 && length(google_secret_manager_secret_iam_member.token) == 0
+    error_message = "Nobody is given a secret that is not set."
+  }
+  assert {
+    condition     = !strcontains(google_workflows_workflow.pipeline.user_env_vars.STAGE_VARIABLES, "GITHUB_PAT_SECRET")
+    error_message = "The stages are told of a secret that is not set."
+  }
+}
+
+run "with_a_token_stages_and_builds_may_read_that_one_secret" {
+  command = plan
+  variables {
+    github_pat_secret = "github-pat"
+  }
+
+  assert {
+    condition     = keys(google_secret_manager_secret_iam_member.token) == ["batch", "build"]
+    error_message = "Those who clone, and nobody else."
+  }
+}
+
+run "a_stage_that_does_not_fit_its_machine_is_refused" {
+  command = plan
+  variables {
+    stages = { builder = { memory_mib = 8192 } } # on a c4d-standard-2, which has 7168
+  }
+  expect_failures = [google_workflows_workflow.pipeline]
+}
+
+run "a_machine_type_that_the_table_does_not_know_is_taken" {
+  command = plan
+  variables {
+    stages = { builder = { machine_type = "z9-standard-2", memory_mib = 900000 } }
+  }
+
+  assert {
+    condition     = jsondecode(google_workflows_workflow.pipeline.user_env_vars.STAGES).builder.machineType == "z9-standard-2"
+    error_message = "New families come sooner than tables."
+  }
+}
+
+run "wrong_settings_are_refused" {
+  command = plan
+  variables {
+    project_id         = "My Lab"
+    bucket_name        = "gs://my-lab-bucket"
+    dir_prefix         = "flu"
+    region             = "us-central1-a"
+    max_parallelism    = 5001
+    max_retry_count    = 11
+    provisioning_model = "CHEAP"
+    github_pat_secret  = "ghp_0123456789"
+    stages             = { runner = { memory_mib = 100 } }
+  }
+  expect_failures = [
+    var.project_id, var.bucket_name, var.dir_prefix, var.region, var.max_parallelism, var.max_retry_count,
+    var.provisioning_model, var.github_pat_secret, var.stages,
+  ]
+}
