@@ -10,17 +10,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from localcloud.accounts import AccountService
 from localcloud.batch.service import BatchService, BatchSettings
 from localcloud.build.service import BuildService
+from localcloud.compute import ComputeService
 from localcloud.control import control_routes
 from localcloud.faults import Faults
 from localcloud.git import GitService
 from localcloud.logs import LogService
-from localcloud.projects import ProjectService
+from localcloud.projects import Projects
+from localcloud.registry import RegistryService
 from localcloud.request_log import RequestLog
 from localcloud.routing import Router
 from localcloud.secrets import SecretService
 from localcloud.server import Server
+from localcloud.services import ServiceUsage
 from localcloud.storage.service import StorageService
 from localcloud.tokens import token_routes, with_bearer
 from localcloud.workflows.history import print_step
@@ -47,23 +51,45 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     addresses: dict[str, str] = {}  # filled once the ports are known
     faults, log = Faults(), RequestLog()
     storage = StorageService(state / "storage")
-    projects, secrets, logs = ProjectService(), SecretService(), LogService()
-    git = GitService()
+    projects, secrets, logs, git = Projects(), SecretService(), LogService(), GitService()
+    usage, registry, compute, accounts = (
+        ServiceUsage(projects),
+        RegistryService(),
+        ComputeService(),
+        AccountService(),
+    )
     builds = BuildService(
-        state / "builds", addresses, secrets, logs, options.builders, runs=options.runs_builds
+        state / "builds", addresses, secrets, logs, registry, options.builders, runs=options.runs_builds
     )
     hosts: Hosts = {}
     on_step = print_step if options.shows_steps else None
     workflows = WorkflowService(logs, hosts, options.clock_speed, on_step)
     batch = BatchService(logs, addresses, state / "batch", options.batch, options.clock_speed)
     # what uses others is emptied before them
-    services = [workflows, batch, builds, projects, secrets, logs]
+    services = [workflows, batch, builds, registry, compute, accounts, usage, projects, secrets, logs]
     resets = [*(each.forget_all for each in services), git.forget_all, storage.forget_all]
     control = [
-        *(route for each in (git, workflows, batch) for route in each.control_routes()),
+        *(
+            route
+            for each in (git, workflows, batch, projects, registry, compute)
+            for route in each.control_routes()
+        ),
         *control_routes(faults, log, resets),
     ]
-    guarded = with_bearer([route for each in services for route in each.routes()])
+    by_api = {
+        "workflowexecutions": workflows.execution_routes(),
+        "workflows": workflows.routes(),
+        "batch": batch.routes(),
+        "cloudbuild": builds.routes(),
+        "artifactregistry": registry.routes(),
+        "compute": compute.routes(),
+        "iam": accounts.routes(),
+        "cloudresourcemanager": projects.routes(),
+        "secretmanager": secrets.routes(),
+        "logging": logs.routes(),
+    }
+    enabled = [route for api, routes in by_api.items() for route in usage.guarded(api, routes)]
+    guarded = with_bearer([*enabled, *usage.routes()])
     apis = Router([*control, *token_routes(), *git.routes(), *guarded])
     servers = {
         "storage": Server(options.storage_port, storage.router(faults, control), faults, log),

@@ -17,6 +17,7 @@ SERVICES = (
     "serviceusage",
     "iam",
     "artifactregistry",
+    "containeranalysis",
 )
 
 
@@ -33,6 +34,7 @@ def client_environment(storage: str, apis: str, state: Path, project: str) -> di
         "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "1",
         "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1",
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{storage}/",
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"{apis}/compute/v1/",
         **overrides,
         "GOOGLE_CLOUD_PROJECT": project,
         "STORAGE_EMULATOR_HOST": storage,

@@ -35,7 +35,7 @@ _REASONS = {
 class ApiError(Exception):
     """An answer that is an error; every API of ours reports one in Google's JSON shape."""
 
-    def __init__(self, code: int, message: str, *, reason="", status="", headers=None):
+    def __init__(self, code: int, message: str, *, reason="", status="", headers=None, details=()):
         super().__init__(message)
         default_reason, default_status = _REASONS.get(code, ("unknown", "UNKNOWN"))
         self.code = code
@@ -43,6 +43,7 @@ class ApiError(Exception):
         self.reason = reason or default_reason
         self.status = status or default_status
         self.headers: dict[str, str] = headers or {}
+        self.details: list[dict[str, Any]] = list(details)  # as google.rpc has them
 
 
 class Headers(Mapping[str, str]):
@@ -153,11 +154,12 @@ def json_response(value: Any, status: int = 200, headers: dict[str, str] | None 
 
 
 def error_response(error: ApiError) -> Response:
-    details = {"message": error.message, "domain": "global", "reason": error.reason}
+    in_short = {"message": error.message, "domain": "global", "reason": error.reason}
     body = {
         "code": error.code,
         "message": error.message,
-        "errors": [details],
+        "errors": [in_short],
         "status": error.status,
+        **({"details": error.details} if error.details else {}),
     }
     return json_response({"error": body}, error.code, error.headers)

@@ -1,5 +1,11 @@
-"""What gcloud asks about a project on the way: that it is there, its policy, its enabled services."""
+"""Resource Manager, as far as gcloud asks it about a project: that it is there, and its policy.
 
+Every project is there until POST /_emulator/projects {"only": ["my-lab-forecasts"]} names those that are.
+"""
+
+import threading
+
+from localcloud.control import PREFIX
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.routing import Route
 
@@ -7,22 +13,41 @@ PROJECT_NUMBER = "123456789012"
 _EMPTY_POLICY = {"version": 1, "etag": "BwAAAAAAAAA=", "bindings": []}
 
 
-class ProjectService:
-    """Every project exists and has one number; policies are kept and told again, not enforced."""
+class Projects:
+    """Projects all have one number; policies are kept and told again, not enforced."""
 
     def __init__(self):
+        self._only: set[str] | None = None
         self._policies: dict[str, dict] = {}
+        self._lock = threading.Lock()
 
     def routes(self) -> list[Route]:
         return [
             Route("GET", "/v1/projects/{project}", self.get),
             Route("POST", "/v1/projects/{project}:getIamPolicy", self.get_policy),
             Route("POST", "/v1/projects/{project}:setIamPolicy", self.set_policy),
-            Route("GET", "/v1/projects/{project}/services/{service}", self.get_service),
         ]
 
+    def control_routes(self) -> list[Route]:
+        return [Route("POST", PREFIX + "projects", self.name_existing)]
+
     def forget_all(self) -> None:
-        self._policies.clear()
+        with self._lock:
+            self._only = None
+            self._policies.clear()
+
+    def exist(self, project: str) -> bool:
+        """Tell whether a project is there; - stands for the one of the resource that is named."""
+        with self._lock:
+            return self._only is None or project in {*self._only, PROJECT_NUMBER, "-"}
+
+    def name_existing(self, request: Request) -> Response:
+        only = request.json().get("only")
+        if not isinstance(only, list):
+            raise ApiError(400, '"only" is needed: a list of the ids of projects that are there')
+        with self._lock:
+            self._only = set(map(str, only))
+        return json_response({"only": sorted(self._only)})
 
     def get(self, request: Request, project: str) -> Response:
         return json_response(
@@ -44,7 +69,3 @@ class ProjectService:
             raise ApiError(400, "A policy is required.")
         self._policies[project] = _EMPTY_POLICY | policy
         return json_response(self._policies[project])
-
-    def get_service(self, request: Request, project: str, service: str) -> Response:
-        name = f"projects/{PROJECT_NUMBER}/services/{service}"
-        return json_response({"name": name, "config": {"name": service}, "state": "ENABLED"})

@@ -108,7 +108,7 @@ def refused(argv: Sequence[str], said: str) -> GcloudError:
     if refusal is Refusal.LOGIN:
         return GcloudError(f"{asked}: not logged in, or no longer", refusal, said, "gcloud auth login")
     if refusal is Refusal.DISABLED:
-        service = re.search(r"\b([a-z]+\.googleapis\.com)", said.replace("developers.google", ""))
+        service = re.search(r"(?:apis/api/|service: |API \[)([a-z]+\.googleapis\.com)", said)
         name = service[1] if service else "of this command"
         mend = f"gcloud services enable {name} --project {project}" if service else ""
         return GcloudError(f"the API {name} is not enabled in {project}", refusal, said, mend)

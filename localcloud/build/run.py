@@ -23,6 +23,7 @@ from localcloud.times import now, seconds_of
 FINISHED = ("SUCCESS", "FAILURE", "TIMEOUT", "CANCELLED", "INTERNAL_ERROR", "EXPIRED")
 
 
+_OF_ARTIFACT_REGISTRY = "-docker.pkg.dev/"
 _PUSHED = re.compile(r"digest: (sha256:[0-9a-f]{64})")  # docker's last line
 
 
@@ -43,8 +44,10 @@ class BuildRun:
         self.steps = StepRunner(folder / "workspace", builders, self._tell)
         self._ended_as = ""  # by whom it was stopped: TIMEOUT or CANCELLED
 
-    def run(self, storage: str, read_secret: Callable[[str], bytes]) -> None:
-        """Work through the build; never raises."""
+    def run(
+        self, storage: str, read_secret: Callable[[str], bytes], put_image: Callable[[str, str], None]
+    ) -> None:
+        """Work through the build; never raises. `put_image` is told of each image that stays here."""
         self.build |= {"status": "WORKING", "startTime": now()}
         timer = threading.Timer(seconds_of(self.build["timeout"]), self.stop, ["TIMEOUT"])
         timer.daemon = True
@@ -54,7 +57,7 @@ class BuildRun:
             secrets = self._secrets(read_secret)
             for number, step in enumerate(self.template["steps"]):
                 self._run_step(number, step, secrets)
-            self._push_images()
+            self._push_images(put_image)
             self._end("SUCCESS")
         except Stopped:
             self._end(self._ended_as)
@@ -136,7 +139,7 @@ class BuildRun:
         finally:
             shown["timing"]["endTime"] = now()
 
-    def _push_images(self) -> None:
+    def _push_images(self, put_image: Callable[[str, str], None]) -> None:
         self._step = ""
         pushed = []
         for image in self.template.get("images", []):
@@ -148,6 +151,8 @@ class BuildRun:
             else:
                 self._tell(f"PUSH {image}: not pushed, it stays in the engine of this machine")
                 digest = self.steps.read(["docker", "image", "inspect", "--format", "{{.Id}}", image])
+                if _OF_ARTIFACT_REGISTRY in image:
+                    put_image(image, digest.strip())
             timing = {"startTime": begun, "endTime": now()}
             pushed.append({"name": image, "digest": digest, "pushTiming": timing})
         if pushed:

@@ -16,6 +16,7 @@ from localcloud.logs import LogService
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import page_of
 from localcloud.projects import PROJECT_NUMBER
+from localcloud.registry import RegistryService
 from localcloud.routing import Route
 from localcloud.secrets import SecretService
 from localcloud.times import now
@@ -35,11 +36,12 @@ class BuildService:
         addresses: Mapping[str, str],
         secrets: SecretService,
         logs: LogService,
+        registry: RegistryService,
         builders: Mapping[str, Sequence[str]],
         runs: bool = True,
     ):
         self._folder, self._addresses, self._secrets, self._logs = folder, addresses, secrets, logs
-        self._builders, self._runs = builders, runs
+        self._registry, self._builders, self._runs = registry, builders, runs
         self._builds: dict[str, BuildRun] = {}
         self._lock = threading.Lock()
 
@@ -89,7 +91,7 @@ class BuildService:
             self._forget_oldest()
         answer = _operation(build)
         if self._runs:
-            arguments = (self._addresses["storage"], lambda name: self._secrets.read(name))
+            arguments = (self._addresses["storage"], self._secrets.read, self._registry.put)
             threading.Thread(target=run.run, args=arguments, daemon=True).start()
         return json_response(answer)
 

@@ -8,9 +8,12 @@ LOCAL = "127.0.0.1"
 STORAGE_HOST = "storage.googleapis.com"
 # Those that the port of all other services answers for.
 API_HOSTS = (
+    "artifactregistry.googleapis.com",
     "batch.googleapis.com",
     "cloudbuild.googleapis.com",
     "cloudresourcemanager.googleapis.com",
+    "compute.googleapis.com",
+    "iam.googleapis.com",
     "logging.googleapis.com",
     "secretmanager.googleapis.com",
     "serviceusage.googleapis.com",

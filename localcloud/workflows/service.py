@@ -23,7 +23,11 @@ class WorkflowService:
         self._execution_routes = ExecutionRoutes(self._deployments, self._executions)
 
     def routes(self) -> list[Route]:
-        return [*self._execution_routes.routes(), *self._workflow_routes.routes()]
+        return self._workflow_routes.routes()
+
+    def execution_routes(self) -> list[Route]:
+        """Those of workflowexecutions.googleapis.com."""
+        return self._execution_routes.routes()
 
     def control_routes(self) -> list[Route]:
         return self._execution_routes.control_routes()

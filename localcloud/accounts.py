@@ -1,0 +1,98 @@
+"""Identity and Access Management, as far as service accounts go: made, listed, described, disabled, deleted.
+
+REST API v1: https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts. In memory only; no
+request is ever made as one of them.
+"""
+
+import re
+import threading
+import uuid
+from typing import Any
+
+from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.pages import page_of
+from localcloud.projects import PROJECT_NUMBER
+from localcloud.routing import Route
+
+_ACCOUNTS = "/v1/projects/{project}/serviceAccounts"
+_ACCOUNT = _ACCOUNTS + "/{account}"
+_ACCOUNT_ID = re.compile(r"[a-z]([-a-z0-9]{4,28}[a-z0-9])")
+_DOMAIN = ".iam.gserviceaccount.com"
+
+
+class AccountService:
+    """The service accounts of every project, by their e-mail."""
+
+    def __init__(self):
+        self._accounts: dict[str, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("POST", _ACCOUNTS, self.create),
+            Route("GET", _ACCOUNTS, self.list),
+            Route("POST", _ACCOUNT + ":disable", self.disable),
+            Route("POST", _ACCOUNT + ":enable", self.enable),
+            Route("GET", _ACCOUNT, self.get),
+            Route("DELETE", _ACCOUNT, self.delete),
+        ]
+
+    def forget_all(self) -> None:
+        with self._lock:
+            self._accounts.clear()
+
+    def create(self, request: Request, project: str) -> Response:
+        asked = request.json()
+        account_id = str(asked.get("accountId", ""))
+        if not _ACCOUNT_ID.fullmatch(account_id):
+            raise ApiError(400, f"The account ID {account_id!r} does not have 6 to 30 fitting characters.")
+        email = f"{account_id}@{project}{_DOMAIN}"
+        number = str(uuid.uuid4().int % 10**21)
+        account = {
+            **asked.get("serviceAccount", {}),
+            "name": f"projects/{project}/serviceAccounts/{email}",
+            "projectId": project,
+            "uniqueId": number,
+            "email": email,
+            "etag": "MDEwMjE5MjA=",
+            "oauth2ClientId": number,
+        }
+        with self._lock:
+            if email in self._accounts:
+                raise ApiError(
+                    409, f"Service account {account_id} already exists within project {account['name']}."
+                )
+            self._accounts[email] = account
+        return json_response(account)
+
+    def list(self, request: Request, project: str) -> Response:
+        with self._lock:
+            accounts = [dict(account) for _, account in sorted(self._accounts.items())]
+        ours = [each for each in accounts if project in (each["projectId"], PROJECT_NUMBER)]
+        return json_response(page_of("accounts", zip(ours, ours, strict=True), request, 20, 100))
+
+    def get(self, request: Request, project: str, account: str) -> Response:
+        with self._lock:
+            return json_response(self._found(account))
+
+    def disable(self, request: Request, project: str, account: str) -> Response:
+        with self._lock:
+            self._found(account)["disabled"] = True
+        return json_response({})
+
+    def enable(self, request: Request, project: str, account: str) -> Response:
+        with self._lock:
+            self._found(account).pop("disabled", None)
+        return json_response({})
+
+    def delete(self, request: Request, project: str, account: str) -> Response:
+        with self._lock:
+            del self._accounts[self._found(account)["email"]]
+        return json_response({})
+
+    def _found(self, account: str) -> dict[str, Any]:
+        """Return an account by its e-mail or its number."""
+        for each in self._accounts.values():
+            if account in (each["email"], each["uniqueId"]):
+                return each
+        raise ApiError(404, "Unknown service account")

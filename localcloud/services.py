@@ -1,0 +1,181 @@
+"""Service Usage: which APIs a project has enabled, and what the others answer.
+
+REST API v1: https://cloud.google.com/service-usage/docs/reference/rest. An API is enabled until it is
+disabled. Storage answers even then: its requests name a bucket, not a project.
+"""
+
+import threading
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.pages import page_of
+from localcloud.projects import PROJECT_NUMBER, Projects
+from localcloud.routing import Handler, Route
+
+TITLES = {
+    "artifactregistry": "Artifact Registry API",
+    "batch": "Batch API",
+    "cloudbuild": "Cloud Build API",
+    "cloudresourcemanager": "Cloud Resource Manager API",
+    "compute": "Compute Engine API",
+    "iam": "Identity and Access Management (IAM) API",
+    "logging": "Cloud Logging API",
+    "monitoring": "Cloud Monitoring API",
+    "secretmanager": "Secret Manager API",
+    "serviceusage": "Service Usage API",
+    "storage": "Cloud Storage API",
+    "workflowexecutions": "Workflow Executions API",
+    "workflows": "Workflows API",
+}
+_DOMAIN = ".googleapis.com"
+_SERVICES = "/v1/projects/{project}/services"
+_SERVICE = _SERVICES + "/{service}"
+_HELP, _INFO = (f"type.googleapis.com/google.rpc.{name}" for name in ("Help", "ErrorInfo"))
+_OPERATION = "type.googleapis.com/google.api.serviceusage.v1."
+
+
+class ServiceUsage:
+    """The APIs of every project."""
+
+    def __init__(self, projects: Projects):
+        self._projects = projects
+        self._disabled: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET", _SERVICES, self.list),
+            Route("POST", _SERVICES + ":batchEnable", self.enable_several),
+            Route("POST", _SERVICE + ":enable", self.enable),
+            Route("POST", _SERVICE + ":disable", self.disable),
+            Route("GET", _SERVICE, self.get),
+        ]
+
+    def forget_all(self) -> None:
+        with self._lock:
+            self._disabled.clear()
+
+    def guarded(self, api: str, routes: Sequence[Route]) -> list[Route]:
+        """Return the routes of an API, each refusing a project that has not enabled it or is not there."""
+        return [replace(route, handler=self._guard(api, route.handler)) for route in routes]
+
+    def _guard(self, api: str, handler: Handler) -> Handler:
+        def guarded(request: Request, **arguments: str) -> Response:
+            project = arguments.get("project", "-")
+            if not self._projects.exist(project):
+                raise _no_such_project(api, project)
+            if not self._is_enabled(project, api):
+                raise _disabled(api)
+            return handler(request, **arguments)
+
+        return guarded
+
+    def list(self, request: Request, project: str) -> Response:
+        self._need(project)
+        resources = [self._resource(project, api) for api in TITLES]
+        found = zip(resources, resources, strict=True)
+        return json_response(page_of("services", found, request, 50, 200))
+
+    def get(self, request: Request, project: str, service: str) -> Response:
+        self._need(project)
+        return json_response(self._resource(project, _known(service)))
+
+    def enable(self, request: Request, project: str, service: str) -> Response:
+        self._need(project)
+        with self._lock:
+            self._disabled.discard((project, _known(service)))
+        response = {
+            "@type": _OPERATION + "EnableServiceResponse",
+            "service": self._resource(project, _known(service)),
+        }
+        return json_response(_done(response))
+
+    def enable_several(self, request: Request, project: str) -> Response:
+        self._need(project)
+        apis = [_known(name) for name in request.json().get("serviceIds", [])]
+        with self._lock:
+            self._disabled -= {(project, api) for api in apis}
+        resources = [self._resource(project, api) for api in apis]
+        return json_response(
+            _done({"@type": _OPERATION + "BatchEnableServicesResponse", "services": resources})
+        )
+
+    def disable(self, request: Request, project: str, service: str) -> Response:
+        self._need(project)
+        with self._lock:
+            self._disabled.add((project, _known(service)))
+        response = {
+            "@type": _OPERATION + "DisableServiceResponse",
+            "service": self._resource(project, _known(service)),
+        }
+        return json_response(_done(response))
+
+    def _need(self, project: str) -> None:
+        if not self._projects.exist(project):
+            raise _no_such_project("serviceusage", project)
+
+    def _is_enabled(self, project: str, api: str) -> bool:
+        with self._lock:
+            if project == PROJECT_NUMBER:  # that of every project
+                return api not in {disabled for _, disabled in self._disabled}
+            return (project, api) not in self._disabled
+
+    def _resource(self, project: str, api: str) -> dict[str, Any]:
+        return {
+            "name": f"projects/{PROJECT_NUMBER}/services/{api}{_DOMAIN}",
+            "config": {"name": f"{api}{_DOMAIN}", "title": TITLES[api]},
+            "state": "ENABLED" if self._is_enabled(project, api) else "DISABLED",
+            "parent": f"projects/{PROJECT_NUMBER}",
+        }
+
+
+def _known(service: str) -> str:
+    """Return the name of an API without its domain."""
+    api = service.removesuffix(_DOMAIN)
+    if api not in TITLES or api == service:
+        raise ApiError(404, f"Service {service} not found or permission denied.")
+    return api
+
+
+def _done(response: dict[str, Any]) -> dict[str, Any]:
+    return {"name": f"operations/acat.{uuid.uuid4()}", "done": True, "response": response}
+
+
+def _disabled(api: str) -> ApiError:
+    address = (
+        f"https://console.developers.google.com/apis/api/{api}{_DOMAIN}/overview?project={PROJECT_NUMBER}"
+    )
+    message = (
+        f"{TITLES[api]} has not been used in project {PROJECT_NUMBER} before or it is disabled. Enable it by "
+        f"visiting {address} then retry. If you enabled this API recently, wait a few minutes for the action "
+        "to propagate to our systems and retry."
+    )
+    link = {"description": "Google developers console API activation", "url": address}
+    metadata = {
+        "service": f"{api}{_DOMAIN}",
+        "consumer": f"projects/{PROJECT_NUMBER}",
+        "activationUrl": address,
+    }
+    return ApiError(
+        403,
+        message,
+        reason="accessNotConfigured",
+        details=[_links(link), _info("SERVICE_DISABLED", metadata)],
+    )
+
+
+def _no_such_project(api: str, project: str) -> ApiError:
+    metadata = {"service": f"{api}{_DOMAIN}", "consumer": f"projects/{project}"}
+    message = f"Permission denied on resource project {project}."
+    return ApiError(403, message, details=[_info("CONSUMER_INVALID", metadata)])
+
+
+def _links(*links: dict[str, str]) -> dict[str, Any]:
+    return {"@type": _HELP, "links": list(links)}
+
+
+def _info(reason: str, metadata: dict[str, str]) -> dict[str, Any]:
+    return {"@type": _INFO, "reason": reason, "domain": "googleapis.com", "metadata": metadata}
