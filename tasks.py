@@ -13,6 +13,7 @@ from ops import (
     local_cloud,
     local_run,
     quality,
+    rehearsal,
     tidy,
     watch,
 )
@@ -189,6 +190,22 @@ def stage(
     index, number = whole_number("--task-index", task_index), whole_number("--num-tasks", num_tasks, 1)
     done = local_run.run_stage(Shell(dry_run), read_settings(), request, stage, index, number)
     print(f"run {done.run_id} in {nearest(done.folder)}")
+
+
+@verb(
+    help={name: REQUEST[name] for name in ("exp_id", "count", "seed", "output_config_file", "dry_run")}
+    | {"docker": "tasks in containers of the cloud image, as `invoke build-local` makes it"}
+)
+def rehearse(c, exp_id, count=None, seed=None, output_config_file="", docker=False, dry_run=False):
+    """Run an experiment on an emulated cloud and on this machine, and compare what comes out."""
+    request = RunRequest(
+        exp_id=exp_id,
+        count=whole_number("--count", count, 1),
+        seed=whole_number("--seed", seed),
+        output_config_file=output_config_file,
+        docker=docker,
+    )
+    rehearsal.rehearse(Shell(dry_run), read_settings(), request)
 
 
 @verb(

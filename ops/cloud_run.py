@@ -27,6 +27,14 @@ _STAGE_VARIABLES = ("github_url", "github_pat_secret", "modeling_suite", "log_le
 
 
 @dataclass(frozen=True)
+class Started:
+    """A run that has begun, and where it is in the bucket: gs://.../<run id>/."""
+
+    execution: Execution
+    path: str
+
+
+@dataclass(frozen=True)
 class Checked:
     """What the look before a run found."""
 
@@ -39,15 +47,15 @@ def run(shell: Shell, settings: Settings, request: RunRequest, wait: bool = Fals
     for option, value in (("--jobs", request.jobs), ("--docker", request.docker)):
         if value:
             raise UserError(f"{option}: for runs on this machine; leave it out, or add --local")
-    execution = start(shell, settings, request)
+    started = start(shell, settings, request)
     if shell.dry_run:
         return
-    tell_how_to_follow(execution)
+    tell_how_to_follow(started.execution)
     if wait:
-        follow(shell, execution)
+        follow(shell, started.execution)
 
 
-def start(shell: Shell, settings: Settings, request: RunRequest) -> Execution:
+def start(shell: Shell, settings: Settings, request: RunRequest) -> Started:
     """Check what a run needs, then start it, or go on with one.
 
     Raises
@@ -70,7 +78,8 @@ def start(shell: Shell, settings: Settings, request: RunRequest) -> Execution:
     if repository:
         upload_forecast(shell, settings, repository, run_path(settings, request))
         arguments["forecastCommit"] = local_run.commit_of(repository)
-    return _execute(shell, settings, request, arguments | {"imageUri": checked.image})
+    execution = _execute(shell, settings, request, arguments | {"imageUri": checked.image})
+    return Started(execution, run_path(settings, request))
 
 
 def run_path(settings: Settings, request: RunRequest) -> str:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO
 
 from ops.failures import UserError
@@ -27,9 +27,13 @@ class Ended:
 
 @dataclass(frozen=True)
 class Shell:
-    """Starts programs with arguments as a list, so that nothing needs quoting."""
+    """Starts programs with arguments as a list, so that nothing needs quoting.
+
+    `environment` is added to what every program finds in its environment: that of an emulated cloud, say.
+    """
 
     dry_run: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def echo(self, argv: Sequence[str], variables: Mapping[str, str] | None = None, note: str = "") -> None:
         """Print a command: in a dry run as a line that can be pasted, else short."""
@@ -66,7 +70,7 @@ class Shell:
             try:
                 process = subprocess.Popen(
                     argv,
-                    env={**os.environ, **(variables or {})},
+                    env={**os.environ, **self.environment, **(variables or {})},
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
@@ -95,7 +99,7 @@ class Shell:
         try:
             done = subprocess.run(
                 argv,
-                env={**os.environ, **(variables or {})},
+                env={**os.environ, **self.environment, **(variables or {})},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

@@ -1,0 +1,153 @@
+"""The run in the cloud on the emulated cloud, and the same run on this machine: their tables must be equal.
+
+What is real: the workflow file, gcloud, the stage scripts, the storage client. What a rehearsal proves, and
+what it cannot, stands in docs/rehearsal.md.
+"""
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import requests
+import yaml
+
+from localcloud.environment import client_environment
+from localcloud.process import Cloud, running
+from ops import cloud_run, gcloud, local_run
+from ops.deployment import workflow_environment
+from ops.executions import follow
+from ops.failures import UserError
+from ops.images import repository_path, source_commit, tagged
+from ops.launch import check_engine
+from ops.local_run import RunRequest
+from ops.run_files import LocalRun
+from ops.settings import ROOT, Settings
+from ops.shell import Shell
+from ops.shown import counted, nearest
+
+PROJECT, BUCKET = "rehearsal", "rehearsal"
+WORKFLOW = ROOT / "terraform" / "workflow.yaml"
+CLOCK_SPEED = "20"  # a pause of the workflow's two seconds takes a tenth
+OWN = ("report.html", "headline.json")  # they name their run
+
+
+def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
+    """Run an experiment on an emulated cloud and on this machine, and compare the tables.
+
+    Raises
+    ------
+    UserError
+        A run failed, or their tables differ (exit code 1); both are then kept to look at.
+    """
+    here, settings = settings, _rehearsed(settings)
+    if request.docker and not shell.dry_run:
+        check_engine(shell)
+    if shell.dry_run:
+        _deploy(shell, settings, Path("environment.yaml"))
+        cloud_run.start(shell, settings, replace(request, docker=False))
+        return
+    with _folder(settings) as folder:
+        done = local_run.run(shell, _in_folder(here, request.exp_id, folder), replace(request, docker=False))
+        request = replace(request, seed=done.manifest["seed"])  # also one that was drawn
+        with _cloud(shell, settings, request, folder) as cloud:
+            there = Shell(environment=client_environment(cloud.storage, cloud.apis, cloud.state, PROJECT))
+            _furnish(cloud, settings)
+            _deploy(there, settings, folder / "environment.yaml")
+            started = cloud_run.start(there, settings, replace(request, docker=False))
+            follow(there, started.execution)
+            in_cloud = _digests_in(there, settings, started.path)
+        _compare(in_cloud, _digests_here(done))
+
+
+def _rehearsed(settings: Settings) -> Settings:
+    """Return the settings with what the emulated cloud has; a repository on GitHub is none of it."""
+    names = {"project_id": PROJECT, "bucket_name": BUCKET, "registry_host": ""}
+    return settings.model_copy(
+        update=names | {"execution_mode": "cloud", "github_forecast_repo": "", "github_pat_secret": ""}
+    )
+
+
+def _in_folder(settings: Settings, exp_id: str, folder: Path) -> Settings:
+    """Return the settings of the run to compare with, whose files go into a folder of their own."""
+    places = {
+        "local_data_path": folder / "here",
+        "forecast_repo_dir": local_run.forecast_repository(settings, exp_id),
+    }
+    return settings.model_copy(update=places | {"execution_mode": "local"})
+
+
+@contextmanager
+def _folder(settings: Settings) -> Iterator[Path]:
+    """Yield a folder that is removed where all went well, and named where it did not."""
+    place = settings.local_data_path
+    place.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="rehearsal-", dir=place))
+    try:
+        yield folder
+    except BaseException:
+        print(f"what was written is kept in {nearest(folder)}", file=sys.stderr)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _cloud(shell: Shell, settings: Settings, request: RunRequest, folder: Path) -> Iterator[Cloud]:
+    words = ["--clock-speed", CLOCK_SPEED]
+    if request.docker:
+        path, local = repository_path(settings), tagged(settings, source_commit())[0]
+        if not shell.capture(["docker", "image", "inspect", "-f", "{{.Id}}", local], timeout_seconds=20):
+            raise UserError(f"there is no image {local}", mend="invoke build-local --no-push")
+        words += ["--tasks", "docker", "--image", f"{path}={local}"]
+    with running(folder / "cloud", *words) as cloud:
+        yield cloud
+
+
+def _furnish(cloud: Cloud, settings: Settings) -> None:
+    """Put into the emulated cloud what Terraform and a build would: the bucket, and an image's name."""
+    image = f"{repository_path(settings)}:{settings.image_tag}"
+    bucket = f"{cloud.storage}/storage/v1/b?project={PROJECT}"
+    for url, body in ((bucket, {"name": BUCKET}), (f"{cloud.apis}/_emulator/images", {"image": image})):
+        requests.post(url, json=body, timeout=10).raise_for_status()
+
+
+def _deploy(shell: Shell, settings: Settings, variables: Path) -> None:
+    """Deploy the workflow as it stands, with the variables that Terraform would give it."""
+    if not shell.dry_run:
+        variables.write_text(yaml.safe_dump(workflow_environment(settings)))
+    words = [
+        *("workflows", "deploy", settings.workflow_name, "--source", nearest(WORKFLOW)),
+        *("--location", settings.region, "--project", PROJECT, "--env-vars-file", nearest(variables)),
+    ]
+    gcloud.read(shell, words)
+
+
+def _digests_in(shell: Shell, settings: Settings, path: str) -> dict[str, str]:
+    """Return the digests of the outputs in the bucket; none where stage C was left out."""
+    if not settings.run_output_stage:
+        return {}
+    return _digests(gcloud.read(shell, ["storage", "cat", f"{path}outputs/*/files.json"]))
+
+
+def _digests_here(run: LocalRun) -> dict[str, str]:
+    outputs = run.outputs()
+    return _digests(outputs[-1].joinpath("files.json").read_text()) if outputs else {}
+
+
+def _digests(listed: str) -> dict[str, str]:
+    """Return the digests of all but what names its run."""
+    return {each["name"]: each["sha256"] for each in json.loads(listed) if each["name"] not in OWN}
+
+
+def _compare(in_cloud: dict[str, str], here: dict[str, str]) -> None:
+    differing = sorted(name for name in in_cloud.keys() | here.keys() if in_cloud.get(name) != here.get(name))
+    if differing:
+        raise UserError(
+            f"the runs differ in {', '.join(differing)}: in the cloud and here they must be equal",
+            exit_code=1,
+        )
+    print(f"equal: {counted(len(here), 'file')} of the run in the cloud and of the run here, byte for byte")
