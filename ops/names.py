@@ -146,6 +146,11 @@ def masked(text: str) -> str:
     return re.sub(r"(?i)(gh[a-z]_|github_pat_)\w+|\b[0-9a-f]{40}\b|(?<=//)[^/@]+(?=@)", "***", text)
 
 
+def shown(text: str) -> str:
+    """Return a value as an error shows it: in one line, without a token."""
+    return re.sub(r"[\x00-\x1f\x7f]", lambda found: repr(found[0])[1:-1], masked(text))
+
+
 def folder_prefix(text: str) -> str:
     """Return DIR_PREFIX as a path inside the bucket that ends with /, or an empty string.
 

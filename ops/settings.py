@@ -294,7 +294,7 @@ def _name_in(line: str) -> str:
 
 def _mistake(error: dict, sources: dict[str, str]) -> str:
     name = str(error["loc"][0])
-    value = names.masked(str(error["input"]))
+    value = names.shown(str(error["input"]))
     return f'{name.upper()}="{value}" (from {sources[name]}): {_allowed(name, error)}'
 
 

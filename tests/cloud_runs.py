@@ -10,7 +10,7 @@ from tests.emulated import names_in, request
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 WORKFLOW = REPOSITORY / "terraform" / "workflow.yaml"
-PROJECT, REGION = "p", "us-central1"
+PROJECT, REGION = "my-lab-forecasts", "us-central1"
 LOCATION = f"/v1/projects/{PROJECT}/locations/{REGION}"
 RUN_ID = "20260131-120000-0a1b2c3d"
 WAIT_SECONDS = 120
@@ -24,26 +24,27 @@ STAGES = {
 class Pipeline:
     """The workflow on a cloud with one bucket."""
 
-    def __init__(self, cloud: Cloud, bucket: str, **variables: str):
-        self.cloud, self.bucket = cloud, bucket
-        self.variables = {
+    def __init__(self, cloud: Cloud, bucket: str, name: str = ""):
+        self.cloud, self.bucket, self.name = cloud, bucket, name or f"pipeline-{time.monotonic_ns()}"
+
+    @classmethod
+    def deployed(cls, cloud: Cloud, bucket: str, name: str = "") -> "Pipeline":
+        """Deploy the workflow under a name, or one that no other test uses."""
+        pipeline = cls(cloud, bucket, name)
+        variables = {
             "BUCKET_NAME": bucket,
-            "IMAGE_URI": f"{REGION}-docker.pkg.dev/p/repo/epymodelingsuite@sha256:{'0' * 64}",
-            "BATCH_SERVICE_ACCOUNT": "batch@p.iam.gserviceaccount.com",
-            "NETWORK": "projects/p/global/networks/epymodelingsuite",
-            "SUBNETWORK": f"projects/p/regions/{REGION}/subnetworks/epymodelingsuite",
+            "IMAGE_URI": f"{REGION}-docker.pkg.dev/{PROJECT}/repo/epymodelingsuite@sha256:{'0' * 64}",
+            "BATCH_SERVICE_ACCOUNT": f"batch@{PROJECT}.iam.gserviceaccount.com",
+            "NETWORK": f"projects/{PROJECT}/global/networks/epymodelingsuite",
+            "SUBNETWORK": f"projects/{PROJECT}/regions/{REGION}/subnetworks/epymodelingsuite",
             "STAGES": json.dumps(STAGES),
             "HYPERDISK_FAMILIES": json.dumps(["c4", "c4a", "c4d", "n4"]),
             "LABELS": json.dumps({"environment": "test"}),
-            **variables,
         }
-        self.name = f"pipeline-{time.monotonic_ns()}"
-        deployed = self.api(
-            "POST",
-            f"/workflows?workflowId={self.name}",
-            json={"sourceContents": WORKFLOW.read_text(), "userEnvVars": self.variables},
-        )
-        assert deployed.get("done"), deployed
+        body = {"sourceContents": WORKFLOW.read_text(), "userEnvVars": variables}
+        done = pipeline.api("POST", f"/workflows?workflowId={pipeline.name}", json=body)
+        assert done.get("done"), done
+        return pipeline
 
     def api(self, method: str, path: str, **more: Any) -> Any:
         answer = request(method, f"{self.cloud.apis}{LOCATION}{path}", **more)

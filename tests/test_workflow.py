@@ -50,7 +50,7 @@ def slow_cloud(tmp_path_factory):
 
 @pytest.fixture
 def pipeline(cloud):
-    pipeline = Pipeline(cloud, create_bucket(cloud))
+    pipeline = Pipeline.deployed(cloud, create_bucket(cloud))
     yield pipeline
     pipeline.clear_faults()
 
@@ -84,7 +84,7 @@ def test_more_inputs_than_a_job_takes_tasks_are_shared_out(pipeline):
 
 
 def test_the_limits_of_workflows_leave_room_at_100_000_tasks(fast_cloud):
-    pipeline = Pipeline(fast_cloud, create_bucket(fast_cloud))
+    pipeline = Pipeline.deployed(fast_cloud, create_bucket(fast_cloud))
     pipeline.put_manifest(100_000)
     pipeline.order({"job": "runner", "null_seconds": 3600})
 
@@ -121,7 +121,7 @@ def looks_in(seconds):
 
 
 def test_waiting_adds_few_seconds_to_short_stages(slow_cloud):
-    pipeline = Pipeline(slow_cloud, create_bucket(slow_cloud))
+    pipeline = Pipeline.deployed(slow_cloud, create_bucket(slow_cloud))
     pipeline.put_manifest(1)
     pipeline.order({"null_seconds": 60})
 
@@ -246,7 +246,7 @@ def test_an_answer_that_is_lost_after_a_job_was_made_makes_no_second_job(pipelin
 
 
 def test_a_job_that_never_begins_ends_with_what_kept_it(fast_cloud):
-    pipeline = Pipeline(fast_cloud, create_bucket(fast_cloud))
+    pipeline = Pipeline.deployed(fast_cloud, create_bucket(fast_cloud))
     pipeline.put_manifest(4)
     pipeline.order({"job": "runner", "queue": "CODE_GCE_QUOTA_EXCEEDED"})
 
@@ -262,7 +262,7 @@ def test_a_job_that_never_begins_ends_with_what_kept_it(fast_cloud):
 
 
 def test_a_deadline_that_passes_cancels_the_job_and_ends_the_run(fast_cloud):
-    pipeline = Pipeline(fast_cloud, create_bucket(fast_cloud))
+    pipeline = Pipeline.deployed(fast_cloud, create_bucket(fast_cloud))
     pipeline.clear_faults()
     pipeline.put_manifest(4)
     pipeline.order({"job": "runner", "null_seconds": 30 * DAY})

@@ -1,0 +1,354 @@
+"""`invoke run --cloud` and what follows it, as typed by an operator: real gcloud on the emulated cloud."""
+
+import json
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from localcloud.environment import client_environment
+from localcloud.process import running
+from tests.cloud_runs import PROJECT, REGION, RUN_ID, Pipeline
+from tests.emulated import create_bucket, names_in, object_of, post, request
+from tests.experiments import POPULATIONS, sampled
+from tests.needs import need_program
+from tests.test_tasks import Operator
+
+BUCKET = "my-lab-bucket"
+REPOSITORY = f"{REGION}-docker.pkg.dev/{PROJECT}/epymodelingsuite-repo"
+IMAGE = f"{REPOSITORY}/epymodelingsuite"
+WORKFLOW = "epydemix-pipeline"
+
+
+class CloudOperator(Operator):
+    """An operator whose gcloud knows the emulated cloud alone."""
+
+    def __init__(self, cloud, folder: Path, experiment: dict, **settings: str):
+        need_program("gcloud")
+        super().__init__(folder, experiment)
+        self.cloud = cloud
+        shutil.copytree(POPULATIONS, folder / "local" / "forecast" / "data" / "epydemix-data")
+        del self.environ["EPYDEMIX_DATA_DIR"]  # a stage in the cloud would not see it
+        self.environ |= {
+            **client_environment(cloud.storage, cloud.apis, cloud.state, PROJECT),
+            "EXECUTION_MODE": "cloud",
+            "PROJECT_ID": PROJECT,
+            "BUCKET_NAME": BUCKET,
+            **settings,
+        }
+
+    def files(self, run_id: str, below: str = "") -> list[str]:
+        return names_in(self.cloud, BUCKET, f"trial/{run_id}/{below}")
+
+
+def ready_cloud(cloud) -> Pipeline:
+    """Put there what Terraform and a build would: a bucket, an image, the workflow."""
+    create_bucket(cloud, BUCKET, PROJECT)
+    post(f"{cloud.apis}/_emulator/images", {"image": f"{IMAGE}:latest"})
+    return Pipeline.deployed(cloud, BUCKET, WORKFLOW)
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory):
+    """A cloud with real tasks, whose services' clock goes fast, furnished once."""
+    with running(tmp_path_factory.mktemp("state"), "--clock-speed", "20") as cloud:
+        ready_cloud(cloud)
+        yield cloud
+
+
+@pytest.fixture
+def operator(cloud, tmp_path):
+    return CloudOperator(cloud, tmp_path, sampled())
+
+
+@pytest.fixture(scope="module")
+def null_cloud(tmp_path_factory):
+    """A cloud whose tasks are nothing, and which tests may bend: it is emptied after each."""
+    state = tmp_path_factory.mktemp("null")
+    with running(state, "--clock-speed", "100", "--tasks", "null") as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def pipeline(null_cloud):
+    yield ready_cloud(null_cloud)
+    request("POST", f"{null_cloud.apis}/_emulator/reset")
+
+
+@pytest.fixture
+def null_operator(null_cloud, pipeline, tmp_path):
+    return CloudOperator(null_cloud, tmp_path, sampled())
+
+
+def run_id_in(output: str) -> str:
+    return re.search(r"run (\d{8}-\d{6}-[0-9a-f]{8})", output)[1]
+
+
+def execution_in(output: str) -> str:
+    return re.search(r"execution ([0-9a-f-]{36})", output)[1]
+
+
+def test_a_run_is_followed_to_its_outputs_and_its_tables_are_those_of_a_run_here(operator):
+    ended = operator.invoke("run", "--exp-id", "trial", "--wait")
+
+    assert ended.exit_code == 0, ended.output
+    assert ended.lines[0].startswith("EXECUTION_MODE=cloud: run ")
+    assert f"in project {PROJECT}, {REGION}, gs://{BUCKET}/trial/" in ended.lines[0]
+    assert (
+        "https://console.cloud.google.com/workflows/workflow/us-central1/epydemix-pipeline/" in ended.output
+    )
+    assert "invoke workflow-cancel " in ended.output
+    assert re.search(r"runner +SUCCEEDED +3 succeeded", ended.output)
+    run_id = run_id_in(ended.output)
+    assert f"outputs  gs://{BUCKET}/trial/{run_id}/outputs/" in ended.output
+    here = operator.invoke("run", "--local", "--exp-id", "trial")
+    assert here.exit_code == 0, here.output
+    expected = {path.name: path.read_bytes() for path in operator.outputs()[0].parent.glob("*.csv.gz")}
+    tables = [name for name in operator.files(run_id, "outputs/") if name.endswith(".csv.gz")]
+    assert len(expected) >= 4
+    assert {n.rpartition("/")[2]: object_of(operator.cloud, BUCKET, n) for n in tables} == expected
+
+
+def test_one_hundred_tasks_with_the_real_stages(cloud, tmp_path):
+    experiment = sampled()
+    values = [1.0 + number / 100 for number in range(100)]
+    experiment["modelset"]["sampling"]["parameters"]["R0"]["values"] = values
+    operator = CloudOperator(cloud, tmp_path, experiment)
+
+    ended = operator.invoke("run", "--exp-id", "trial", "--wait")
+
+    assert ended.exit_code == 0, ended.output
+    results = operator.files(run_id_in(ended.output), "runner-artifacts/")
+    assert [name.rpartition("/")[2] for name in results] == [f"result_{n:04d}.pkl" for n in range(100)]
+
+
+def test_a_run_whose_tasks_failed_says_which_and_goes_on_with_those_alone(cloud, operator):
+    pipeline = Pipeline(cloud, BUCKET, WORKFLOW)
+    pipeline.order({"job": "runner", "tasks": [1], "exit_code": 2})
+    failed = operator.invoke("run", "--exp-id", "trial", "--wait")
+    pipeline.clear_faults()
+    run_id = run_id_in(failed.output)
+
+    ended = operator.invoke("run", "--exp-id", "trial", "--run-id", run_id, "--wait")
+
+    assert failed.exit_code == 1
+    assert "1 of 3 tasks failed (task 1)" in failed.last_line
+    assert failed.last_line.startswith("error: execution ")
+    assert ended.exit_code == 0, ended.output
+    runner = pipeline.job(f"runner-{execution_in(ended.output)}")
+    assert int(runner["taskGroups"][0]["taskCount"]) == 1
+    assert len(operator.files(run_id, "runner-artifacts/")) == 3
+
+
+def test_ctrl_c_leaves_the_run_going_and_workflow_cancel_ends_it_with_its_jobs(null_operator, pipeline):
+    pipeline.order({"null_seconds": 100_000})
+    process = null_operator.start("run", "--exp-id", "trial", "--wait")
+    output = ""
+    while "RUNNING" not in output:
+        output += process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=30)
+    execution = execution_in(output)
+
+    assert process.returncode == 130
+    assert f"invoke workflow-cancel {execution}" in rest
+    assert pipeline.execution(execution)["state"] == "ACTIVE"
+
+    cancelled = null_operator.invoke("workflow-cancel", execution)
+
+    assert cancelled.exit_code == 0, cancelled.output
+    assert cancelled.last_line == f"cancelled builder-{execution}"
+    assert pipeline.execution(execution)["state"] == "CANCELLED"
+    wait_until(lambda: pipeline.job(f"builder-{execution}")["status"]["state"] == "CANCELLED")
+
+
+def test_executions_are_listed_and_described(null_operator, pipeline):
+    pipeline.put_manifest(7)
+    done = pipeline.start(runId=RUN_ID)
+    pipeline.wait(done)
+    failed = pipeline.start(exp_id="other", runId="20260131-120000-00000001")
+    pipeline.wait(failed)
+
+    listed = null_operator.invoke("workflow-list")
+    only = null_operator.invoke("workflow-list", "--exp-id", "trial")
+    described = null_operator.invoke("workflow-describe", done)
+    why = null_operator.invoke("workflow-describe", failed)
+    followed = null_operator.invoke("workflow-describe", failed, "--wait")
+
+    assert [done in listed.output, failed in listed.output] == [True, True]
+    assert re.search(rf"{done} +trial +{RUN_ID} +SUCCEEDED", listed.output)
+    assert failed not in only.output
+    assert re.search(r"runner +SUCCEEDED +7 succeeded", described.output)
+    assert f"outputs in gs://{BUCKET}/trial/{RUN_ID}/outputs/" in described.output
+    assert "left no manifest.json" in why.output
+    assert followed.exit_code == 1
+    assert "left no manifest.json" in followed.last_line
+
+
+def test_options_win_over_settings_and_reach_the_jobs(null_operator, pipeline):
+    ended = null_operator.invoke(
+        *("run", "--exp-id", "trial", "--spot", "--max-parallelism", "3", "--billing-project", "R01/77"),
+        *("--stage-b-machine-type", "n2-standard-4", "--stage-b-memory-mib", "12000", "--seed", "5"),
+        *("--allow-partial", "--skip-output", "--count", "9"),
+        STAGE_B_MEMORY_MIB="2048",
+    )
+
+    assert ended.exit_code == 0, ended.output
+    execution = pipeline.execution(execution_in(ended.output))
+    asked = json.loads(execution["argument"])
+    assert asked["provisioningModel"] == "SPOT"
+    assert asked["maxParallelism"] == 3
+    assert asked["stages"]["runner"]["machineType"] == "n2-standard-4"
+    assert asked["stages"]["runner"]["memoryMib"] == 12000
+    assert (asked["seed"], asked["count"], asked["allowPartial"], asked["runOutputStage"]) == (
+        5,
+        9,
+        True,
+        False,
+    )
+    assert re.fullmatch(rf"{IMAGE}@sha256:[0-9a-f]{{64}}", asked["imageUri"])
+    assert execution["labels"] == {"exp_id": "trial", "run_id": asked["runId"]}
+
+
+def test_a_dry_run_prints_what_would_be_asked_and_starts_nothing(null_operator, pipeline):
+    ended = null_operator.invoke("run", "--exp-id", "trial", "--dry-run")
+
+    assert ended.exit_code == 0, ended.output
+    assert "+ gcloud workflows execute epydemix-pipeline" in ended.output
+    assert pipeline.api("GET", f"/workflows/{WORKFLOW}/executions").get("executions", []) == []
+
+
+def _no_image(cloud, pipeline):
+    return {"IMAGE_TAG": "v9"}
+
+
+def _no_bucket(cloud, pipeline):
+    return {"BUCKET_NAME": "nowhere-at-all"}
+
+
+def _no_workflow(cloud, pipeline):
+    return {"WORKFLOW_NAME": "not-deployed"}
+
+
+def _no_project(cloud, pipeline):
+    return {"PROJECT_ID": ""}
+
+
+def _no_credentials(cloud, pipeline):
+    return {"CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": "", "CLOUDSDK_CONFIG": str(cloud.state / "empty")}
+
+
+def _too_big(cloud, pipeline):
+    return {"STAGE_A_MEMORY_MIB": "8192"}
+
+
+def _no_experiment(cloud, pipeline):
+    return {"FORECAST_REPO_DIR": str(cloud.state)}
+
+
+@pytest.mark.parametrize(
+    ("bend", "said"),
+    [
+        (_no_image, [f"there is no image {IMAGE}:v9", "invoke build"]),
+        (_no_bucket, ["there is no such bucket", "gcloud storage buckets create gs://nowhere-at-all"]),
+        (_no_workflow, ["the workflow not-deployed is not deployed", "invoke tf-apply"]),
+        (_no_project, ["PROJECT_ID: not set"]),
+        (_no_credentials, ["not logged in", "gcloud auth login"]),
+        (_too_big, ["stage A (builder): c4d-standard-2 has 7168 MiB of memory, 8192 are asked for"]),
+        (_no_experiment, ["trial"]),
+    ],
+)
+def test_what_is_missing_is_one_line_with_the_command_that_mends_it(null_operator, pipeline, bend, said):
+    variables = bend(null_operator.cloud, pipeline)
+
+    ended = null_operator.invoke("run", "--exp-id", "trial", **variables)
+
+    assert ended.exit_code == 2, ended.output
+    assert "Traceback" not in ended.output
+    assert all(text in ended.last_line for text in said), ended.last_line
+    assert pipeline.api("GET", f"/workflows/{WORKFLOW}/executions").get("executions", []) == []
+    assert names_in(null_operator.cloud, BUCKET) == []
+
+
+def test_a_mistake_in_the_experiment_is_told_before_anything_is_uploaded(null_operator, pipeline):
+    model = null_operator.folder / "local/forecast/experiments/trial/config/model.yaml"
+    model.write_text(model.read_text().replace("gamma/eigenvalue", "gama/eigenvalue"))
+
+    ended = null_operator.invoke("run", "--exp-id", "trial")
+
+    assert ended.exit_code == 2
+    assert "gama" in ended.output
+    assert names_in(null_operator.cloud, BUCKET) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("BILLING_PROJECT", "a\"b'$(touch pwned)`touch pwned`\\"),
+        ("DIR_PREFIX", "flu $(touch pwned)"),
+        ("OUTPUT_CONFIG_FILE", 'x"};$(touch pwned)'),
+    ],
+)
+def test_a_value_that_would_break_out_of_a_command_stays_a_value(null_operator, pipeline, setting, value):
+    ended = null_operator.invoke("run", "--exp-id", "trial", **{setting: value})
+
+    if ended.exit_code == 0:
+        asked = json.loads(pipeline.execution(execution_in(ended.output))["argument"])
+        assert value in [str(each).removesuffix("/") for each in asked.values()]
+    else:
+        assert ended.exit_code == 2
+        assert setting in ended.last_line
+    assert not list(null_operator.folder.rglob("pwned"))
+
+
+@pytest.mark.parametrize("value", ["a\nb", 'x"; rm -rf /', "$(id)", "UPPER CASE", "-starts-with-dash", "a/b"])
+@pytest.mark.parametrize("setting", ["WORKFLOW_NAME", "REGION", "BUCKET_NAME", "IMAGE_TAG", "PROJECT_ID"])
+def test_names_that_are_none_are_refused_before_anything_is_asked(null_operator, setting, value):
+    ended = null_operator.invoke("run", "--exp-id", "trial", "--dry-run", **{setting: value})
+
+    assert ended.exit_code == 2
+    assert setting in ended.last_line
+    assert "+ gcloud" not in ended.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--run-id", "20200101-000000-00000000"], "no such run"),
+        (["--jobs", "2"], "--jobs: for runs on this machine"),
+        (["--local", "--spot"], "--spot: for runs in the cloud"),
+        (["--local", "--cloud"], "choose one"),
+        (["--output-config-file", "/tmp/other.yaml"], "put it into"),
+        (["--max-parallelism", "9999"], "MAX_PARALLELISM"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(null_operator, words, said):
+    ended = null_operator.invoke("run", "--exp-id", "trial", *words)
+
+    assert ended.exit_code == 2, ended.output
+    assert said in ended.last_line
+
+
+def test_a_rehearsal_compares_the_run_in_the_cloud_with_the_run_here(tmp_path):
+    operator = Operator(tmp_path, sampled())
+    need_program("gcloud")
+    shutil.copytree(POPULATIONS, tmp_path / "local" / "forecast" / "data" / "epydemix-data")
+    del operator.environ["EPYDEMIX_DATA_DIR"]
+
+    ended = operator.invoke("rehearse", "--exp-id", "trial")
+
+    assert ended.exit_code == 0, ended.output
+    assert re.fullmatch(
+        r"equal: \d+ files of the run in the cloud and of the run here, byte for byte", ended.last_line
+    )
+    assert not list((tmp_path / "local").glob("rehearsal-*"))
+
+
+def wait_until(holds, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
