@@ -18,6 +18,7 @@ from localcloud.times import now
 
 MAX_PAYLOAD_BYTES = 64 * 1024
 _SECRET_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_NUMBER = re.compile("[1-9][0-9]{0,8}")
 _VERSION_NAME = re.compile(r"projects/([^/]+)/secrets/([^/]+)/versions/([^/]+)")
 _SECRETS = "/v1/projects/{project}/secrets"
 _SECRET = _SECRETS + "/{secret}"
@@ -200,9 +201,9 @@ class SecretService:
             raise ApiError(404, f"Secret [{secret.name}] not found or has no versions.")
         if version == "latest":
             return secret.versions[-1]
-        if version.isascii() and version.isdecimal() and 0 < int(version) <= len(secret.versions):
-            return secret.versions[int(version) - 1]
-        raise ApiError(404, f"Secret Version [{secret.name}/versions/{version}] not found.")
+        if not (_NUMBER.fullmatch(version) and int(version) <= len(secret.versions)):
+            raise ApiError(404, f"Secret Version [{secret.name}/versions/{version}] not found.")
+        return secret.versions[int(version) - 1]
 
 
 def _enabled(secret: Secret, version: Version) -> Version:

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 
 from localcloud.batch.job import Job
 from localcloud.batch.job_store import JobStore
-from localcloud.batch.pages import page_end, page_size, page_token
+from localcloud.batch.pages import DEFAULT_PAGE, MAX_PAGE, page_end, page_token
 from localcloud.batch.tasks import STATES
 from localcloud.filters import parse_filter
 from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.pages import page_size, whole_number
 from localcloud.routing import Route
 
 _TASKS = "/v1/projects/{project}/locations/{location}/jobs/{job}/taskGroups/{group}/tasks"
+_INDEX = re.compile("[0-9]{1,6}")
 _STATE_ONLY = re.compile(r'\s*(?:status\.)?state\s*=\s*"?(\w+)"?\s*', re.IGNORECASE)
 
 
@@ -24,7 +26,7 @@ class TaskRoutes:
 
     def get(self, request: Request, project: str, location: str, job: str, group: str, task: str) -> Response:
         found = self._find(project, location, job, group)
-        if not (task.isascii() and task.isdecimal() and int(task) < found.tasks.count):
+        if not (_INDEX.fullmatch(task) and int(task) < found.tasks.count):
             raise ApiError(404, f"Resource '{found.group}/tasks/{task}' was not found")
         with self._store.lock:
             resource = found.tasks.resource(int(task), found.group, found.zone)
@@ -33,15 +35,12 @@ class TaskRoutes:
     def list_tasks(self, request: Request, project: str, location: str, job: str, group: str) -> Response:
         """A filter of the documented form, State=RUNNING, does not look at the other tasks."""
         found = self._find(project, location, job, group)
-        size = page_size(request.query)
+        size = page_size(request.query, DEFAULT_PAGE, MAX_PAGE)
         end = page_end(request.query)
-        if end and not end.isdecimal():
-            raise ApiError(400, "page_token is invalid")
+        start = whole_number(end, "page_token") + 1 if end else 0
         page = {}
         with self._store.lock:
-            for index, resource in _matching(
-                found, int(end) + 1 if end else 0, request.query.get("filter", "")
-            ):
+            for index, resource in _matching(found, start, request.query.get("filter", "")):
                 if len(page) == size:
                     return json_response(
                         {"tasks": list(page.values()), "nextPageToken": page_token(str(max(page)))}
