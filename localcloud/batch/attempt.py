@@ -9,14 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from localcloud.batch.child import Child, Command
 from localcloud.batch.faults import TaskFault
 from localcloud.batch.job import Job
 from localcloud.batch.machines import Needs
 from localcloud.batch.output import TaskLog
-from localcloud.batch.processes import CannotStart
 from localcloud.batch.retries import OVER_TIME, RESERVED, UNKNOWN_CAUSE
 from localcloud.batch.variables import SecretUnavailable, Variables, VariableSource
+from localcloud.child import CannotStart, Child, Command
 from localcloud.logs import LogService
 from localcloud.times import seconds_of
 
@@ -132,7 +131,7 @@ class Attempt(threading.Thread):
                     continue
                 exit_code = self._run(number, runnable, variables, background)
                 if exit_code is None:
-                    return self._code_at_deadline or UNKNOWN_CAUSE
+                    return self._code_at_deadline if self._is_late else UNKNOWN_CAUSE
                 if exit_code and not failure and not runnable.get("ignoreExitStatus"):
                     failure = exit_code
         except SecretUnavailable as error:
@@ -155,23 +154,21 @@ class Attempt(threading.Thread):
         log = self._workshop.log(self._job, self._index, self._attempt, number)
         try:
             command = self._workshop.command(self._job, self._index, self._attempt, runnable, variables)
+            child = self._start(command)
         except CannotStart as error:
             log.agent(str(error), "ERROR")
             return NOT_STARTED
-        child = self._start(command)
         if child is None:
             return None
         on_line = self._listener(log, command)
-        if runnable.get("background"):
-            background.append(
-                threading.Thread(target=child.follow, args=(on_line, self._deadline), daemon=True)
-            )
-            background[-1].start()
-            return 0
         timeout = seconds_of(runnable.get("timeout"))
         own_deadline = time.monotonic() + timeout if timeout else None
-        deadlines = [each for each in (self._deadline, own_deadline) if each is not None]
-        exit_code = child.follow(on_line, min(deadlines, default=None))
+        deadline = min((each for each in (self._deadline, own_deadline) if each is not None), default=None)
+        if runnable.get("background"):
+            background.append(threading.Thread(target=child.follow, args=(on_line, deadline), daemon=True))
+            background[-1].start()
+            return 0
+        exit_code = child.follow(on_line, deadline)
         if self._is_stopped or (child.was_late and self._is_late):
             return None
         return OVER_TIME if child.was_late else exit_code

@@ -117,7 +117,7 @@ def test_nothing_outlives_the_parent_of_an_emulator(tmp_path):
 
 
 def test_a_supervisor_that_is_killed_takes_its_command_along(tmp_path):
-    supervisor = ROOT / "localcloud" / "batch" / "supervisor.py"
+    supervisor = ROOT / "localcloud" / "supervisor.py"
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", supervisor, tmp_path, "0", "sleep", "7008"], stdin=subprocess.PIPE
     )
