@@ -64,7 +64,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         *control_routes(faults, log, resets),
     ]
     guarded = with_bearer([route for each in services for route in each.routes()])
-    apis = Router([*control, *token_routes(), *git.routes(), *guarded])
+    apis = Router([*control, *token_routes(), *git.routes(), *builds.page_routes(), *guarded])
     servers = {
         "storage": Server(options.storage_port, storage.router(faults, control), faults, log),
         "apis": Server(options.apis_port, apis, faults, log),

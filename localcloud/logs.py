@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from typing import Any
 
-from localcloud.filters import parse_filter
+from localcloud.filters import Matcher, parse_filter
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.routing import Route
 from localcloud.times import now
@@ -45,6 +45,12 @@ class LogService:
             kept.setdefault("insertId", f"localcloud-{next(self._numbers):012d}")
             self._entries.append(kept)
 
+    def select(self, matches: Matcher) -> list[dict[str, Any]]:
+        """Return the entries that match, in the order they were written."""
+        with self._lock:
+            entries = list(self._entries)
+        return [entry for entry in entries if matches(entry)]
+
     def write_entries(self, request: Request) -> Response:
         body = request.json()
         common = {name: body[name] for name in ("logName", "resource") if name in body}
@@ -67,10 +73,8 @@ class LogService:
         matches = parse_filter(asked.get("filter", ""))
         newest_first = asked.get("orderBy", "timestamp asc").split()[-1:] == ["desc"]
         size, start = min(int(asked.get("pageSize") or 50), MAX_PAGE), _page_start(asked)
-        with self._lock:
-            entries = list(self._entries)
         owners = tuple(f"{name.split('/locations/')[0]}/" for name in projects)
-        found = [e for e in entries if e.get("logName", "").startswith(owners) and matches(e)]
+        found = self.select(lambda entry: entry["logName"].startswith(owners) and matches(entry))
         found.sort(key=lambda entry: entry["timestamp"], reverse=newest_first)
         page = {"entries": found[start : start + size]} if found[start:] else {}
         if len(found) > start + size:
