@@ -8,6 +8,7 @@ import binascii
 import re
 import threading
 from dataclasses import dataclass, field
+from typing import Any
 
 import google_crc32c
 
@@ -143,11 +144,14 @@ class SecretService:
 
     def set_policy(self, request: Request, project: str, secret: str) -> Response:
         found = self._secret(project, secret)
-        found.policy |= request.json().get("policy", {})
+        policy = request.json().get("policy", {})
+        if not isinstance(policy, dict):
+            raise ApiError(400, "A policy is required.")
+        found.policy |= policy
         return json_response(found.policy)
 
     def add_version(self, request: Request, project: str, secret: str) -> Response:
-        payload = _checked_payload(request.json().get("payload", {}))
+        payload = _checked_payload(request.json().get("payload"))
         with self._lock:
             found = self._secret(project, secret)
             version = Version(len(found.versions) + 1, payload)
@@ -213,7 +217,9 @@ def _enabled(secret: Secret, version: Version) -> Version:
     return version
 
 
-def _checked_payload(payload: dict) -> bytes:
+def _checked_payload(payload: Any) -> bytes:
+    if not isinstance(payload, dict):
+        raise ApiError(400, "A payload is required.")
     try:
         data = base64.b64decode(payload.get("data", ""), validate=True)
         checksum = payload.get("dataCrc32c")

@@ -26,7 +26,7 @@ class Containers:
     def __init__(self, images: Mapping[str, str]):
         self._docker = shutil.which("docker")
         if self._docker is None:
-            raise RuntimeError("tasks are to run in containers, and docker is not installed")
+            raise CannotStart("tasks are to run in containers, and docker is not installed")
         self._images = images  # local tag by name in a registry, with or without its tag or digest
 
     def command(

@@ -42,6 +42,7 @@ class BuildRun:
         self._write_log = write_log
         self._step = ""
         self.steps = StepRunner(folder / "workspace", builders, self._tell)
+        self.has_ended = threading.Event()  # and nothing of it is left
         self._ended_as = ""  # by whom it was stopped: TIMEOUT or CANCELLED
 
     def run(self, storage: str, read_secret: Callable[[str], bytes]) -> None:
@@ -68,6 +69,7 @@ class BuildRun:
         finally:
             timer.cancel()
             shutil.rmtree(self.folder, ignore_errors=True)
+            self.has_ended.set()
 
     def stop(self, status: str) -> None:
         """End the build early."""

@@ -5,6 +5,7 @@ REST API v1: https://cloud.google.com/build/docs/api/reference/rest. Builds are 
 
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ _TYPES = "type.googleapis.com/google.devtools.cloudbuild.v1"
 _OPERATION, _BUILD = f"{_TYPES}.BuildOperationMetadata", f"{_TYPES}.Build"
 _UNKNOWN, _CODES = 2, {"CANCELLED": 1, "TIMEOUT": 4}  # of google.rpc.Code
 MAX_BUILDS = 1000
+STOP_SECONDS = 5.0
 DEFAULT_PAGE = 100
 MAX_PAGE = 1000
 
@@ -69,11 +71,14 @@ class BuildService:
             self._builds.clear()
 
     def stop(self) -> None:
-        """End every build that runs."""
+        """End every build that runs, and wait until nothing of them is left."""
         with self._lock:
-            runs = list(self._builds.values())
+            runs = [run for run in self._builds.values() if run.build["status"] not in FINISHED]
         for run in runs:
             run.stop("CANCELLED")
+        until = time.monotonic() + STOP_SECONDS
+        for run in runs if self._runs else ():
+            run.has_ended.wait(max(until - time.monotonic(), 0))
 
     def create(self, request: Request, project: str, location: str = "global") -> Response:
         build = parse_build(request.json())

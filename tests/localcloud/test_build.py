@@ -216,6 +216,25 @@ def test_a_secret_that_no_variable_can_hold_fails_the_step(api):
     assert "bash: embedded null byte" in build["statusDetail"]
 
 
+def test_a_reset_leaves_nothing_of_a_build(tmp_path):
+    with running(tmp_path) as cloud, requests.Session() as session:
+        session.headers["Authorization"] = "Bearer any"
+        made = session.post(cloud.apis + BUILDS, json={"steps": [script("echo on; sleep 60")]}, timeout=10)
+        url = made.json()["metadata"]["build"]["logUrl"]
+        until = time.monotonic() + 20
+        while "Step #0: on" not in session.get(url, timeout=10).text:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+        session.post(f"{cloud.apis}/_emulator/reset", timeout=10).raise_for_status()
+
+        entries = session.post(
+            f"{cloud.apis}/v2/entries:list", json={"resourceNames": ["projects/p"]}, timeout=10
+        )
+        assert entries.json() == {}
+        assert not list((tmp_path / "builds").iterdir())
+
+
 def test_a_build_in_the_queue_is_cancelled_at_once(tmp_path):
     with running(tmp_path, "--builds", "queue") as cloud:
         headers = {"Authorization": "Bearer any"}
