@@ -64,7 +64,10 @@ def test_a_shell_with_the_exports_uses_the_cloud_and_ctrl_c_leaves_nothing(opera
     shell = subprocess.run(
         ["bash", "-euc", "\n".join(commands)],
         cwd=operator.folder,
-        env={n: os.environ[n] for n in ("PATH", "HOME", "LANG") if n in os.environ},
+        env={
+            **{n: os.environ[n] for n in ("PATH", "HOME", "LANG") if n in os.environ},
+            "http_proxy": "http://127.0.0.1:9",
+        },
         capture_output=True,
         text=True,
         timeout=120,
