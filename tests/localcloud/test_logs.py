@@ -76,7 +76,20 @@ def test_a_filter_leaves_out_what_it_does_not_describe(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["severity=", "a=b)", "(a=b", '"open', 'a=~"("', "AND", "a=(b", "a==b", "a=b OR"]
+    "text",
+    [
+        "severity=",
+        "a=b)",
+        "(a=b",
+        '"open',
+        'a=~"("',
+        "AND",
+        "a=(b",
+        "a==b",
+        "a=b OR",
+        "(" * 5000,
+        "NOT " * 5000 + "x",
+    ],
 )
 def test_a_filter_that_cannot_be_read_is_refused(text):
     with pytest.raises(ApiError, match=r"filter|expression"):
