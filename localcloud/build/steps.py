@@ -46,6 +46,10 @@ class StepRunner:
         variables = dict(entry.partition("=")[::2] for entry in step.get("env", []))
         variables |= {name: secrets[name] for name in step.get("secretEnv", [])}
         folder = (self.workspace / step.get("dir", "").lstrip("/")).resolve()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)  # as docker does it for a container's
+        except OSError as error:
+            raise StepFailed(f"dir {step['dir']}: {error.strerror}") from error
         container = f"localcloud-{uuid.uuid4().hex}"
         argv = self.command(step, list(variables), container)
         cleanup = ("docker", "rm", "--force", container) if container in argv else ()

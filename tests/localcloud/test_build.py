@@ -64,6 +64,16 @@ def test_steps_share_a_workspace_and_write_a_log(api):
     assert build["startTime"] <= build["finishTime"]
 
 
+def test_a_step_may_work_in_a_folder_that_is_not_there_yet(api):
+    steps = [script("echo hello > file", dir="a/b"), script("cat a/b/file"), script("true", dir="a/b/file")]
+
+    build = finished(api, {"steps": steps})
+
+    assert "Step #1: hello" in log_of(api, build)
+    assert build["status"] == "FAILURE"
+    assert "failed: dir a/b/file: File exists" in build["statusDetail"]
+
+
 def test_a_step_that_fails_ends_the_build(api):
     build = finished(api, {"steps": [script("exit 3"), script("echo never")]})
 
