@@ -39,13 +39,12 @@ class TaskRoutes:
         end = page_end(request.query)
         start = whole_number(end, "page_token") + 1 if end else 0
         page = {}
-        with self._store.lock:
-            for index, resource in _matching(found, start, request.query.get("filter", "")):
-                if len(page) == size:
-                    return json_response(
-                        {"tasks": list(page.values()), "nextPageToken": page_token(str(max(page)))}
-                    )
-                page[index] = resource
+        for index, resource in self._matching(found, start, request.query.get("filter", "")):
+            if len(page) == size:
+                return json_response(
+                    {"tasks": list(page.values()), "nextPageToken": page_token(str(max(page)))}
+                )
+            page[index] = resource
         return json_response({"tasks": list(page.values())} if page else {})
 
     def _find(self, project: str, location: str, job: str, group: str) -> Job:
@@ -54,14 +53,16 @@ class TaskRoutes:
             raise ApiError(404, f"Resource '{found.name}/taskGroups/{group}' was not found")
         return found
 
-
-def _matching(job: Job, start: int, text: str) -> Iterator[tuple[int, dict]]:
-    state_only = _STATE_ONLY.fullmatch(text)
-    if state_only and state_only[1].upper() in STATES:
-        state, matches = STATES.index(state_only[1].upper()), parse_filter("")
-    else:
-        state, matches = None, parse_filter(text)
-    for index in job.tasks.indices(start, state):
-        resource = job.tasks.resource(index, job.group, job.zone)
-        if matches(resource):
-            yield index, resource
+    def _matching(self, job: Job, start: int, text: str) -> Iterator[tuple[int, dict]]:
+        """Hold the lock for one task at a time: a filter may have to look at all of them, for seconds."""
+        state = None
+        state_only = _STATE_ONLY.fullmatch(text)
+        if state_only and state_only[1].upper() in STATES:
+            state, text = STATES.index(state_only[1].upper()), f"status.state={state_only[1]}"
+        matches = parse_filter(text)  # also of a state: it may have changed since its index was found
+        for index in job.tasks.indices(start, state):
+            with self._store.lock:
+                resource = job.tasks.resource(index, job.group, job.zone)
+            named = resource["status"]["state"]
+            if matches({"state": named, "State": named, **resource}):  # the documentation leaves out status.
+                yield index, resource
