@@ -336,6 +336,16 @@ def test_a_task_whose_variables_are_too_large_for_this_machine_says_so(jobs, cap
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(("more", "code"), [({}, [7]), ({"ignoreExitStatus": True}, [])])
+def test_a_background_runnable_that_fails_by_itself_fails_the_task(jobs, more, code):
+    runnables = [shell("exit 7", background=True, **more), shell("sleep 0.5"), shell("echo next")]
+
+    ended = jobs.run(job(*runnables))
+
+    assert exit_codes(jobs.tasks(ended)[0]) == code
+    assert jobs.lines(ended) == ([] if code else ["next"])
+
+
 def test_a_background_runnable_has_its_own_time(jobs):
     runnables = [
         shell("trap '' TERM; while sleep 0.1; do echo serving; done", background=True, timeout="0.4s"),
@@ -344,5 +354,5 @@ def test_a_background_runnable_has_its_own_time(jobs):
 
     ended = jobs.run(job(*runnables))
 
-    assert ended["status"]["state"] == "SUCCEEDED"
+    assert exit_codes(jobs.tasks(ended)[0]) == [50005]
     assert 1 <= jobs.lines(ended).count("serving") <= 5
