@@ -64,12 +64,13 @@ class LogService:
     def write_entries(self, request: Request) -> Response:
         body = request.json()
         common = {name: body[name] for name in ("logName", "resource") if name in body}
-        entries = [{**common, **entry} for entry in _entries_of(body)]
+        entries = []
+        for entry in _entries_of(body):
+            labels = {**_labels_of(body), **_labels_of(entry)}
+            entries.append({**common, **entry, **({"labels": labels} if labels else {})})
+            _check(entries[-1])
         for entry in entries:
-            _check(entry)
-        for entry in entries:
-            labels = {**body.get("labels", {}), **entry.get("labels", {})}
-            self.write(entry | ({"labels": labels} if labels else {}))
+            self.write(entry)
         return json_response({})
 
     def list(self, request: Request) -> Response:
@@ -105,6 +106,13 @@ def _entries_of(body: dict[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ApiError(400, "entries must be a list of entries.")
     return entries
+
+
+def _labels_of(place: dict[str, Any]) -> dict[str, str]:
+    labels = place.get("labels") or {}
+    if not isinstance(labels, dict):
+        raise ApiError(400, "labels must be an object.")
+    return labels
 
 
 def _check(entry: dict[str, Any]) -> None:

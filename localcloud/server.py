@@ -70,8 +70,11 @@ class _Connection(StreamRequestHandler):
             self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.wfile.flush()
         is_whole = self._route(request)
-        while is_whole and body.read(READ_BYTES):
-            pass  # what the route did not want; the next request comes after it
+        try:
+            while is_whole and body.read(READ_BYTES):
+                pass  # what the route did not want; the next request comes after it
+        except ApiError:  # it has had its answer
+            return False
         return is_whole and head.keeps_alive
 
     def _route(self, request: Request) -> bool:

@@ -171,6 +171,7 @@ def test_a_list_that_cannot_be_read_is_refused(api, asked):
     [
         {"entries": 1},
         {"entries": ["x"]},
+        {"entries": [{"logName": "projects/p/logs/x", "textPayload": "x", "labels": "x"}]},
         {"entries": [{"logName": 1, "textPayload": "x"}]},
         {"entries": [{"logName": "projects/p/logs/x", "textPayload": "x", "timestamp": 5}]},
         {"entries": [{"logName": "projects/p/logs/x", "textPayload": "x", "timestamp": "today"}]},

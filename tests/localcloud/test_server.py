@@ -44,6 +44,13 @@ def test_a_chunk_whose_length_is_no_number_ends_the_connection(cloud, length, ca
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_a_body_that_nobody_wants_may_end_in_nonsense(cloud, capfd):
+    answer = exchange(cloud, b"GET /none HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"0" * 70_000)
+
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert "Traceback" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("body", [b'{"a": NaN}', b'{"a": -Infinity}', b'{"a": "\\ud800"}', DEEP])
 def test_a_body_that_is_not_json_is_refused(api, body, capfd):
     for path in (f"{LOCATION}/jobs", "/_emulator/faults"):
