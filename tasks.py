@@ -372,14 +372,15 @@ def test(c, match="", path="", dry_run=False):
 @verb(
     help={
         "runs": "also delete local runs with their results",
+        "cloud": "also delete the buckets of `invoke localcloud`",
         "exp_id": "with --runs: only this experiment's",
         "yes": "do not ask",
         "dry_run": "print what would be removed, remove nothing",
     }
 )
-def clean(c, runs=False, exp_id="", yes=False, dry_run=False):
-    """Remove caches and half-written files, and local runs when asked."""
-    tidy.clean(read_settings(), runs, exp_id, yes, dry_run)
+def clean(c, runs=False, cloud=False, exp_id="", yes=False, dry_run=False):
+    """Remove caches and half-written files, and local runs or buckets when asked."""
+    tidy.clean(read_settings(), runs, cloud, exp_id, yes, dry_run)
 
 
 def mode(local: bool, cloud: bool) -> str | None:

@@ -13,8 +13,12 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from localcloud.arguments import parse_arguments
+from localcloud.child import CannotStart
 from localcloud.cloud import start_cloud
 from localcloud.environment import client_environment
 
@@ -29,25 +33,34 @@ def main() -> int:
     if arguments.with_parent:
         _stop_with_parent(arguments.with_parent, stop)
 
-    arguments.state.mkdir(parents=True, exist_ok=True)
-    with open(arguments.state / "lock", "w") as lock:
+    try:
+        with _alone(arguments.state), start_cloud(arguments.state, arguments.options) as addresses:
+            _tell(arguments, addresses)
+            # What storage has answered is on disk; tasks and builds are killed when the block ends.
+            stop.wait()
+    except CannotStart as error:
+        print(f"localcloud: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"localcloud: {error.filename or arguments.state}: {error.strerror}", file=sys.stderr)
+        return 2
+    return 0
+
+
+@contextmanager
+def _alone(state: Path) -> Iterator[None]:
+    """Keep every other emulator from a state folder, which is made if need be."""
+    state.mkdir(parents=True, exist_ok=True)
+    with open(state / "lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            mend = f"stop it, or use it: source {arguments.state / 'exports'}"
-            print(f"localcloud: {arguments.state} is in use by another one; {mend}", file=sys.stderr)
-            return 2
+            mend = f"stop it, or use it: source {state / 'exports'}"
+            raise CannotStart(f"{state} is in use by another one; {mend}") from None
         try:
-            with start_cloud(arguments.state, arguments.options) as addresses:
-                _tell(arguments, addresses)
-                # What storage has answered is on disk; tasks and builds are killed when the block ends.
-                stop.wait()
-        except OSError as error:
-            print(f"localcloud: cannot listen ({error.strerror}); choose another port", file=sys.stderr)
-            return 2
+            yield
         finally:
-            (arguments.state / "exports").unlink(missing_ok=True)  # its ports are closed
-    return 0
+            (state / "exports").unlink(missing_ok=True)  # its ports are closed
 
 
 def _tell(arguments: argparse.Namespace, addresses: dict[str, str]) -> None:

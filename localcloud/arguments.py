@@ -8,6 +8,8 @@ from localcloud.batch.service import MODES, BatchSettings
 from localcloud.cloud import CloudOptions
 from localcloud.workflows.clock import Clock
 
+LAST_PORT = 65535
+
 
 def parse_arguments(description: str) -> argparse.Namespace:
     """Return the arguments; `options` of them says how the cloud is to be."""
@@ -15,8 +17,8 @@ def parse_arguments(description: str) -> argparse.Namespace:
     parser.add_argument(
         "--state", type=Path, required=True, help="folder that keeps everything, made if need be"
     )
-    parser.add_argument("--storage-port", type=int, default=0, help="of storage; 0 takes a free one")
-    parser.add_argument("--apis-port", type=int, default=0, help="of all other services; 0 takes a free one")
+    parser.add_argument("--storage-port", type=_port, default=0, help="of storage; 0 takes a free one")
+    parser.add_argument("--apis-port", type=_port, default=0, help="of all others; 0 takes a free one")
     parser.add_argument(
         "--with-parent", type=int, metavar="PID", help="stop when this parent process is gone"
     )
@@ -109,6 +111,12 @@ def _speed(text: str) -> float:
         return Clock(float(text)).speed
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _port(text: str) -> int:
+    if not 0 <= int(text) <= LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to {LAST_PORT}")
+    return int(text)
 
 
 def _image(text: str) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from localcloud.accounts import AccountService
 from localcloud.batch.service import BatchService, BatchSettings
 from localcloud.build.service import BuildService
+from localcloud.child import CannotStart
 from localcloud.compute import ComputeService
 from localcloud.control import control_routes
 from localcloud.faults import Faults
@@ -90,10 +91,10 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     }
     enabled = [route for api, routes in by_api.items() for route in usage.guarded(api, routes)]
     guarded = with_bearer([*enabled, *usage.routes()])
-    apis = Router([*control, *token_routes(), *git.routes(), *guarded])
+    apis = Router([*control, *token_routes(), *git.routes(), *builds.page_routes(), *guarded])
     servers = {
-        "storage": Server(options.storage_port, storage.router(faults, control), faults, log),
-        "apis": Server(options.apis_port, apis, faults, log),
+        "storage": _listen(options.storage_port, storage.router(faults, control), faults, log),
+        "apis": _listen(options.apis_port, apis, faults, log),
     }
     hosts.update(local_hosts(servers["storage"].url, servers["apis"].url))
     for server in servers.values():
@@ -106,3 +107,10 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         builds.stop()
         batch.stop()
         shutil.rmtree(state / "builds", ignore_errors=True)  # of builds that were stopped
+
+
+def _listen(port: int, router: Router, faults: Faults, log: RequestLog) -> Server:
+    try:
+        return Server(port, router, faults, log)
+    except OSError as error:
+        raise CannotStart(f"cannot listen on port {port} ({error.strerror}); choose another") from error

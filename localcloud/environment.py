@@ -3,6 +3,7 @@
 The user's own gcloud configuration is neither read nor written: gcloud gets one below the state folder.
 """
 
+import os
 from pathlib import Path
 
 # gcloud's names of the services here; each gets the one address
@@ -39,4 +40,12 @@ def client_environment(storage: str, apis: str, state: Path, project: str) -> di
         "GOOGLE_CLOUD_PROJECT": project,
         "STORAGE_EMULATOR_HOST": storage,
         "SECRET_MANAGER_EMULATOR_HOST": apis,
+        **_past_proxies(),
     }
+
+
+def _past_proxies() -> dict[str, str]:
+    """Keep what is meant for 127.0.0.1 from a proxy, which may be elsewhere and knows nothing of it."""
+    known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+    hosts = ",".join(dict.fromkeys([*filter(None, known.split(",")), "127.0.0.1"]))
+    return {"no_proxy": hosts, "NO_PROXY": hosts}

@@ -25,6 +25,7 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
+MAX_DEPTH = 50
 _KEYWORDS = ("AND", "OR", "NOT")
 _ESCAPED = re.compile(r"\\(.)")
 
@@ -52,6 +53,7 @@ class _Parser:
         self.text = text
         self.tokens = list(_tokens(text))
         self.at = 0
+        self.depth = 0
 
     def conjunction(self) -> Matcher:
         parts = [self.disjunction()]
@@ -67,6 +69,15 @@ class _Parser:
         return lambda resource: any(part(resource) for part in parts)
 
     def negation(self) -> Matcher:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise ApiError(400, f"Unparseable filter: nested more than {MAX_DEPTH} deep")
+        try:
+            return self._negation()
+        finally:
+            self.depth -= 1
+
+    def _negation(self) -> Matcher:
         if self._take_word("NOT") or self._take(("mark", "-")):
             negated = self.negation()
             return lambda resource: not negated(resource)

@@ -10,6 +10,8 @@ from io import BytesIO
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
+from localcloud.json_text import parse_json
+
 MAX_JSON_BYTES = 16 * 2**20
 READ_BYTES = 2**20
 
@@ -77,7 +79,10 @@ class Request:
     """One request; its path is still percent-encoded."""
 
     def __init__(self, method: str, target: str, headers: Headers, body: Body):
-        parts = urlsplit(target)
+        try:
+            parts = urlsplit(target)
+        except ValueError as error:
+            raise ApiError(400, f"Not an address: {target[:80]!r}") from error
         self.method = method
         self.target = target
         self.headers = headers
@@ -117,11 +122,15 @@ class Request:
         return json_object(self.read_all())
 
 
-def json_object(text: bytes) -> dict[str, Any]:
+def json_value(text: bytes) -> Any:
     try:
-        value = json.loads(text or b"{}")
+        return parse_json(text)
     except ValueError as error:
         raise ApiError(400, f"The body is not JSON: {error}", reason="parseError") from error
+
+
+def json_object(text: bytes) -> dict[str, Any]:
+    value = json_value(text or b"{}")
     if not isinstance(value, dict):
         raise ApiError(400, "The body must be a JSON object.", reason="parseError")
     return value

@@ -8,6 +8,7 @@ import binascii
 import re
 import threading
 from dataclasses import dataclass, field
+from typing import Any
 
 import google_crc32c
 
@@ -18,6 +19,7 @@ from localcloud.times import now
 
 MAX_PAYLOAD_BYTES = 64 * 1024
 _SECRET_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_NUMBER = re.compile("[1-9][0-9]{0,8}")
 _VERSION_NAME = re.compile(r"projects/([^/]+)/secrets/([^/]+)/versions/([^/]+)")
 _SECRETS = "/v1/projects/{project}/secrets"
 _SECRET = _SECRETS + "/{secret}"
@@ -142,11 +144,14 @@ class SecretService:
 
     def set_policy(self, request: Request, project: str, secret: str) -> Response:
         found = self._secret(project, secret)
-        found.policy |= request.json().get("policy", {})
+        policy = request.json().get("policy", {})
+        if not isinstance(policy, dict):
+            raise ApiError(400, "A policy is required.")
+        found.policy |= policy
         return json_response(found.policy)
 
     def add_version(self, request: Request, project: str, secret: str) -> Response:
-        payload = _checked_payload(request.json().get("payload", {}))
+        payload = _checked_payload(request.json().get("payload"))
         with self._lock:
             found = self._secret(project, secret)
             version = Version(len(found.versions) + 1, payload)
@@ -200,9 +205,9 @@ class SecretService:
             raise ApiError(404, f"Secret [{secret.name}] not found or has no versions.")
         if version == "latest":
             return secret.versions[-1]
-        if version.isascii() and version.isdecimal() and 0 < int(version) <= len(secret.versions):
-            return secret.versions[int(version) - 1]
-        raise ApiError(404, f"Secret Version [{secret.name}/versions/{version}] not found.")
+        if not (_NUMBER.fullmatch(version) and int(version) <= len(secret.versions)):
+            raise ApiError(404, f"Secret Version [{secret.name}/versions/{version}] not found.")
+        return secret.versions[int(version) - 1]
 
 
 def _enabled(secret: Secret, version: Version) -> Version:
@@ -212,7 +217,9 @@ def _enabled(secret: Secret, version: Version) -> Version:
     return version
 
 
-def _checked_payload(payload: dict) -> bytes:
+def _checked_payload(payload: Any) -> bytes:
+    if not isinstance(payload, dict):
+        raise ApiError(400, "A payload is required.")
     try:
         data = base64.b64decode(payload.get("data", ""), validate=True)
         checksum = payload.get("dataCrc32c")

@@ -62,16 +62,19 @@ class _Connection(StreamRequestHandler):
             if head is None:
                 return False
             body = body_of(head, self.rfile)
+            request = Request(head.method, head.target, head.headers, body)
         except ApiError as error:
             write_response(self.wfile, error_response(error))
             return False
         if head.headers.get("Expect", "").lower() == "100-continue":
             self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.wfile.flush()
-        request = Request(head.method, head.target, head.headers, body)
         is_whole = self._route(request)
-        while is_whole and body.read(READ_BYTES):
-            pass  # what the route did not want; the next request comes after it
+        try:
+            while is_whole and body.read(READ_BYTES):
+                pass  # what the route did not want; the next request comes after it
+        except ApiError:  # it has had its answer
+            return False
         return is_whole and head.keeps_alive
 
     def _route(self, request: Request) -> bool:

@@ -4,6 +4,7 @@ The library's own server reads headers with its mail parser, which took a third 
 a small upload.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from http.client import responses
@@ -14,6 +15,8 @@ from localcloud.messages import ApiError, Body, Headers, Response
 MAX_LINE_BYTES = 64 * 1024
 MAX_HEADERS = 200
 _NO_BODY = (204, 304)
+_LENGTH = re.compile("[0-9]{1,18}")
+_CHUNK_LENGTH = re.compile("[0-9a-fA-F]{1,15}")
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ def body_of(head: Head, stream: BinaryIO) -> Body:
     if head.headers.get("Transfer-Encoding", "").lower() == "chunked":
         return _ChunkedBody(stream)
     length = head.headers.get("Content-Length", "0")
-    if not length.isdecimal():
-        raise ApiError(400, f"Content-Length is not a number: {length}")
+    if not _LENGTH.fullmatch(length):
+        raise ApiError(400, f"Content-Length is not a number: {length[:80]}")
     return _SizedBody(stream, int(length))
 
 
@@ -102,10 +105,10 @@ class _ChunkedBody:
 
     def _start_chunk(self) -> None:
         line = _read_line(self._stream)
-        try:
-            self._left = int(line.split(";")[0], 16)
-        except ValueError:
-            raise ConnectionError(f"not the length of a chunk: {line!r}") from None
+        length = line.partition(";")[0].strip()
+        if not _CHUNK_LENGTH.fullmatch(length):
+            raise ConnectionError(f"not the length of a chunk: {line!r}")
+        self._left = int(length, 16)
         if self._left == 0:
             self._is_done = True
             _read_headers(self._stream)  # trailers

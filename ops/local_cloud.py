@@ -2,8 +2,10 @@
 
 import os
 import re
+import shlex
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from ops.failures import UserError
 from ops.launch import check_engine
@@ -12,6 +14,7 @@ from ops.shell import Shell
 from ops.shown import nearest
 
 PROJECT = "local-project"  # where PROJECT_ID is not set; any will do
+STRUCTURE_TEST = "ghcr.io/googlecontainertools/container-structure-test"
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,11 @@ def run(shell: Shell, settings: Settings, request: CloudRequest) -> None:
         It could not start; what it said stands above.
     """
     _check(shell, request)
-    words = [sys.executable, "-m", "localcloud", "--state", nearest(settings.local_data_path / "cloud")]
+    words = [sys.executable, "-m", "localcloud", "--state", nearest(state_folder(settings))]
     words += ["--exports", settings.project_id or PROJECT, "--show-steps"]
     words += [] if shell.dry_run else ["--with-parent", str(os.getpid())]
     words += ["--clock-speed", request.clock_speed]
+    words += ["--builder", STRUCTURE_TEST, structure_test()]
     words += ["--tasks", "docker"] if request.docker else []
     for name, port in (("storage", request.storage_port), ("apis", request.apis_port)):
         words += [f"--{name}-port", str(port)] if port else []
@@ -47,6 +51,21 @@ def run(shell: Shell, settings: Settings, request: CloudRequest) -> None:
         raise
     if code:
         raise UserError(f"the emulated cloud ended with exit code {code}", exit_code=2 if code == 2 else 1)
+
+
+def state_folder(settings: Settings) -> Path:
+    """Return where the emulated cloud keeps its buckets."""
+    return settings.local_data_path / "cloud"
+
+
+def lock_file(settings: Settings) -> Path:
+    """Return what it holds a lock of while it runs."""
+    return state_folder(settings) / "lock"
+
+
+def structure_test() -> str:
+    """Return what stands for the tool's image in a build: the emulator pulls none."""
+    return shlex.join(["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "ops.image_checks"])
 
 
 def _check(shell: Shell, request: CloudRequest) -> None:

@@ -30,7 +30,7 @@ def held(run: LocalRun) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"{nearest(path)}: cannot be written ({error.strerror})") from None
     with file:
-        if not _taken(file):
+        if not take(file):
             raise UserError(f"run {run.run_id} of {run.exp_id} is being worked on; wait until that has ended")
         try:
             yield
@@ -42,17 +42,22 @@ def held(run: LocalRun) -> Iterator[None]:
 
 
 def is_held(run: LocalRun) -> bool:
-    """Tell whether a task works on a run; nothing is made to find out."""
+    """Tell whether a task works on a run."""
+    return is_taken(run.logs / NAME)
+
+
+def is_taken(path: Path) -> bool:
+    """Tell whether a process has the lock of a file; nothing is made to find out."""
     try:
-        with open(run.logs / NAME) as file:
-            return not _taken(file)
+        with open(path) as file:
+            return not take(file)
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise UserError(f"{nearest(run.logs / NAME)}: cannot be read ({error.strerror})") from None
+        raise UserError(f"{nearest(path)}: cannot be read ({error.strerror})") from None
 
 
-def _taken(file: IO) -> bool:
+def take(file: IO) -> bool:
     """Take the lock of a file, unless another has it, or removed the file while we opened it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

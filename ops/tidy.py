@@ -1,4 +1,4 @@
-"""Deleting what can be made again, half-written files, and local runs when asked."""
+"""Deleting what can be made again, half-written files, and when asked local runs and the emulated cloud."""
 
 import contextlib
 import os
@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 
 from ops.failures import UserError
+from ops.local_cloud import lock_file, state_folder
 from ops.names import check_exp_id
 from ops.run_files import LocalRun, known_runs
-from ops.run_lock import held, is_held
+from ops.run_lock import held, is_held, is_taken, take
 from ops.settings import ROOT, Settings
 from ops.shown import counted, nearest
 
@@ -18,17 +19,20 @@ CACHES = {"__pycache__", ".pytest_cache", ".ruff_cache"}
 NOT_OURS = {".git", ".venv"}
 
 
-def clean(settings: Settings, runs: bool, exp_id: str, yes: bool, dry_run: bool) -> None:
-    """Delete caches, leftovers and, when asked, runs; whatever is refused is refused before all else."""
+def clean(settings: Settings, runs: bool, cloud: bool, exp_id: str, yes: bool, dry_run: bool) -> None:
+    """Delete caches, leftovers, and what is asked for; whatever is refused is refused before all else."""
     if exp_id and not runs:
         raise UserError("--exp-id chooses among runs; add --runs, or leave it out")
     if exp_id:
         check_exp_id(exp_id)
     chosen = _chosen_runs(settings, exp_id, yes, dry_run) if runs else []
+    removes_cloud = cloud and _may_remove_cloud(settings, yes, dry_run)
     _remove_caches(dry_run)
     _remove_leftovers(settings, dry_run)
     for run in chosen:
         _remove_run(settings, run, dry_run)
+    if removes_cloud:
+        _remove_cloud(settings, dry_run)
 
 
 def _chosen_runs(settings: Settings, exp_id: str, yes: bool, dry_run: bool) -> list[LocalRun]:
@@ -43,17 +47,34 @@ def _chosen_runs(settings: Settings, exp_id: str, yes: bool, dry_run: bool) -> l
     for run in runs:
         holds = f"{counted(len(run.results()), 'result')}, {counted(len(run.outputs()), 'output')}"
         print(f"{run.exp_id}  {run.run_id}  {holds}")
-    question = f"delete {counted(len(runs), 'run')} for good? [y/N] "
-    if runs and not dry_run and not yes and not _confirmed(question):
-        raise UserError("nothing deleted", exit_code=1)
+    if runs and not dry_run and not yes:
+        _confirm(counted(len(runs), "run"))
     return runs
 
 
-def _confirmed(question: str) -> bool:
+def _may_remove_cloud(settings: Settings, yes: bool, dry_run: bool) -> bool:
+    """Show what the emulated cloud keeps, and ask; one that runs is left alone."""
+    folder = state_folder(settings)
+    if not folder.is_dir():
+        print("no emulated cloud")
+        return False
+    if is_taken(lock_file(settings)):
+        print(f"{nearest(folder)}  is in use by `invoke localcloud`, and stays")
+        return False
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    print(f"{nearest(folder)}  the buckets of the emulated cloud, {size / 1e6:,.1f} MB")
+    if not dry_run and not yes:
+        _confirm("the emulated cloud")
+    return True
+
+
+def _confirm(what: str) -> None:
     try:
-        return input(question).strip().lower() in ("y", "yes")
+        agreed = input(f"delete {what} for good? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
         raise UserError("no terminal to ask on; add --yes") from None
+    if not agreed:
+        raise UserError("nothing deleted", exit_code=1)
 
 
 def _remove_caches(dry_run: bool) -> None:
@@ -98,6 +119,21 @@ def _remove_run(settings: Settings, run: LocalRun, dry_run: bool) -> None:
     if not dry_run:
         _remove_empty_folders(run.folder.parent, settings.local_data_path / "bucket")
         _remove_empty_folders(run.logs.parent, settings.local_data_path / "logs")
+
+
+def _remove_cloud(settings: Settings, dry_run: bool) -> None:
+    """Delete what the emulated cloud keeps; none starts meanwhile, for its lock is ours."""
+    folder = state_folder(settings)
+    if not dry_run:
+        try:
+            lock = open(lock_file(settings), "a")  # noqa: SIM115  what goes wrong below is not told of it
+        except OSError as error:
+            raise _cannot_be_removed(folder, error) from None
+        with lock:
+            if not take(lock):
+                raise UserError(f"{nearest(folder)} is in use; stop `invoke localcloud`", exit_code=1)
+            _remove_folder(folder)
+    _tell(folder, dry_run)
 
 
 def _remove_folder(folder: Path) -> None:

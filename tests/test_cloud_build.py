@@ -9,7 +9,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import tarfile
 import time
 from io import BytesIO
@@ -21,6 +20,7 @@ import yaml
 
 from localcloud.environment import client_environment
 from localcloud.process import running
+from ops.local_cloud import STRUCTURE_TEST, structure_test
 from tests.emulated import commit_all, create_bucket, object_of, order_faults, request
 from tests.experiments import REPOSITORY, sampled
 from tests.needs import docker, need_engine, need_program, one_build_at_a_time
@@ -29,7 +29,6 @@ from tests.test_tasks import Operator
 
 PROJECT, BUCKET = "my-lab-forecasts", "my-lab-bucket"
 TOKEN = "ghp_marked0token0of0this0image0test0000"
-STRUCTURE_TEST = "ghcr.io/googlecontainertools/container-structure-test"
 SUITE = "my-lab/epymodelingsuite"
 
 
@@ -106,8 +105,8 @@ def registry(tmp_path_factory):
 @pytest.fixture(scope="module")
 def building(registry, tmp_path_factory):
     """A cloud whose builds run in the engine, with the structure tests in place of their tool's image."""
-    ours = f"env PYTHONPATH={REPOSITORY} {sys.executable} -m ops.image_checks"
-    with running(tmp_path_factory.mktemp("building"), "--builder", STRUCTURE_TEST, ours) as cloud:
+    builder = ("--builder", STRUCTURE_TEST, structure_test())
+    with running(tmp_path_factory.mktemp("building"), *builder) as cloud:
         yield BuildOperator(
             cloud,
             tmp_path_factory.mktemp("operator"),

@@ -2,13 +2,16 @@
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
+import requests
+import yaml
 
-from tests.experiments import sampled
+from tests.experiments import REPOSITORY, sampled
 from tests.needs import need_program
 from tests.test_tasks import Operator
 
@@ -61,7 +64,10 @@ def test_a_shell_with_the_exports_uses_the_cloud_and_ctrl_c_leaves_nothing(opera
     shell = subprocess.run(
         ["bash", "-euc", "\n".join(commands)],
         cwd=operator.folder,
-        env={n: os.environ[n] for n in ("PATH", "HOME", "LANG") if n in os.environ},
+        env={
+            **{n: os.environ[n] for n in ("PATH", "HOME", "LANG") if n in os.environ},
+            "http_proxy": "http://127.0.0.1:9",
+        },
         capture_output=True,
         text=True,
         timeout=120,
@@ -97,6 +103,61 @@ def test_two_do_not_share_a_state_and_a_taken_port_is_told(operator):
     assert elsewhere.exit_code == 2
     assert "cannot listen" in elsewhere.output
     assert "Traceback" not in again.output + elsewhere.output
+
+
+def test_structure_tests_of_a_build_need_no_image_of_their_tool(operator):
+    used = yaml.safe_load((REPOSITORY / "cloudbuild.yaml").read_text())["steps"][-1]["name"]
+    process = operator.start("localcloud")
+    exports = wait_for(operator.folder / "local" / "cloud" / "exports")
+    apis = exports.partition("CLOUDBUILD=")[2].split("/\n")[0]
+    headers = {"Authorization": "Bearer any"}
+
+    build = requests.post(
+        f"{apis}/v1/projects/p/builds",
+        json={"steps": [{"name": used, "args": ["--help"]}]},
+        headers=headers,
+        timeout=10,
+    ).json()["metadata"]["build"]
+    until = time.monotonic() + 20
+    while "DONE" not in (log := requests.get(build["logUrl"], timeout=10).text):
+        assert time.monotonic() < until, log
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+
+    assert "usage: python -m ops.image_checks" in log
+
+
+def test_clean_removes_the_buckets_when_asked_and_told_yes_but_not_of_a_cloud_that_runs(tmp_path):
+    operator = Operator(tmp_path, sampled()).with_own_code()
+    shutil.copytree(REPOSITORY / "localcloud", tmp_path / "localcloud")
+    state = tmp_path / "local" / "cloud"
+    none = operator.invoke("clean", "--cloud")
+    process = operator.start("localcloud")
+    storage = wait_for(state / "exports").partition("STORAGE_EMULATOR_HOST=")[2].splitlines()[0]
+    bucket = {"name": "rehearsed"}
+    requests.post(f"{storage}/storage/v1/b?project=p", json=bucket, timeout=10).raise_for_status()
+    busy = operator.invoke("clean", "--cloud", "--yes")
+    still_there = requests.get(f"{storage}/storage/v1/b/rehearsed", timeout=10).ok
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+
+    plain = operator.invoke("clean")
+    asked = operator.invoke("clean", "--cloud")
+    would = operator.invoke("clean", "--cloud", "--dry-run")
+    kept = (state / "storage").is_dir()
+    gone = operator.invoke("clean", "--cloud", "--yes")
+
+    assert "no emulated cloud" in none.output
+    assert "local/cloud  is in use by `invoke localcloud`, and stays" in busy.output
+    assert still_there
+    assert plain.exit_code == busy.exit_code == would.exit_code == 0
+    assert asked.exit_code == 2
+    assert "add --yes" in asked.last_line
+    assert "would remove local/cloud" in would.output
+    assert kept
+    assert gone.exit_code == 0, gone.output
+    assert not state.exists()
 
 
 def test_killing_invoke_leaves_no_cloud_behind(operator):

@@ -9,14 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from localcloud.batch.child import Child, Command
 from localcloud.batch.faults import TaskFault
 from localcloud.batch.job import Job
 from localcloud.batch.machines import Needs
 from localcloud.batch.output import TaskLog
-from localcloud.batch.processes import CannotStart
 from localcloud.batch.retries import OVER_TIME, RESERVED, UNKNOWN_CAUSE
 from localcloud.batch.variables import SecretUnavailable, Variables, VariableSource
+from localcloud.child import CannotStart, Child, Command, OnLine
 from localcloud.logs import LogService
 from localcloud.times import seconds_of
 
@@ -79,6 +78,8 @@ class Attempt(threading.Thread):
         self._spec = job.spec
         self._fault, self._ended = fault, ended
         self._children: list[Child] = []
+        self._background: list[threading.Thread] = []
+        self._failure = 0  # the exit code of the first runnable that failed
         self._is_stopped = False
         self._lock = threading.Lock()
         self._deadline, self._code_at_deadline = self._limit()
@@ -123,55 +124,57 @@ class Attempt(threading.Thread):
 
     def _run_task(self, agent: TaskLog) -> int:
         """Run the runnables in order; the first failure is the task's, and only alwaysRun follows it."""
-        background: list[threading.Thread] = []
-        failure = 0
         try:
             variables = self._workshop.variables(self._job, self._index)
             for number, runnable in enumerate(self._spec.runnables):
-                if failure and not runnable.get("alwaysRun"):
+                if self._failure and not runnable.get("alwaysRun"):
                     continue
-                exit_code = self._run(number, runnable, variables, background)
+                exit_code = self._run(number, runnable, variables)
                 if exit_code is None:
-                    return self._code_at_deadline or UNKNOWN_CAUSE
-                if exit_code and not failure and not runnable.get("ignoreExitStatus"):
-                    failure = exit_code
+                    return self._code_at_deadline if self._is_late else UNKNOWN_CAUSE
+                self._note_end(runnable, exit_code)
         except SecretUnavailable as error:
             agent.agent(f"A secret variable cannot be read: {error}", "ERROR")
-            failure = UNKNOWN_CAUSE
+            return UNKNOWN_CAUSE
         finally:
             self.stop()
-            for each in background:
+            for each in self._background:
                 each.join()
-        return failure
+        return self._failure
 
-    def _run(
-        self,
-        number: int,
-        runnable: Mapping[str, Any],
-        variables: Variables,
-        background: list[threading.Thread],
-    ) -> int | None:
+    def _note_end(self, runnable: Mapping[str, Any], exit_code: int) -> None:
+        with self._lock:
+            if not self._failure and not runnable.get("ignoreExitStatus"):
+                self._failure = exit_code
+
+    def _run(self, number: int, runnable: Mapping[str, Any], variables: Variables) -> int | None:
         """Run one of them and return its exit code; None where the task was ended from outside."""
         log = self._workshop.log(self._job, self._index, self._attempt, number)
         try:
             command = self._workshop.command(self._job, self._index, self._attempt, runnable, variables)
+            child = self._start(command)
         except CannotStart as error:
             log.agent(str(error), "ERROR")
             return NOT_STARTED
-        child = self._start(command)
         if child is None:
             return None
         on_line = self._listener(log, command)
-        if runnable.get("background"):
-            background.append(
-                threading.Thread(target=child.follow, args=(on_line, self._deadline), daemon=True)
-            )
-            background[-1].start()
-            return 0
         timeout = seconds_of(runnable.get("timeout"))
         own_deadline = time.monotonic() + timeout if timeout else None
-        deadlines = [each for each in (self._deadline, own_deadline) if each is not None]
-        exit_code = child.follow(on_line, min(deadlines, default=None))
+        deadline = min((each for each in (self._deadline, own_deadline) if each is not None), default=None)
+        if not runnable.get("background"):
+            return self._follow(child, on_line, deadline)
+
+        def follow() -> None:
+            """Have it fail the task like any other, unless it is killed because the others have ended."""
+            self._note_end(runnable, self._follow(child, on_line, deadline) or 0)
+
+        self._background.append(threading.Thread(target=follow, daemon=True))
+        self._background[-1].start()
+        return 0
+
+    def _follow(self, child: Child, on_line: OnLine, deadline: float | None) -> int | None:
+        exit_code = child.follow(on_line, deadline)
         if self._is_stopped or (child.was_late and self._is_late):
             return None
         return OVER_TIME if child.was_late else exit_code
@@ -189,7 +192,7 @@ class Attempt(threading.Thread):
             self._children.append(child)
         return child
 
-    def _listener(self, log: TaskLog, command: Command) -> Callable[[str, bool], None]:
+    def _listener(self, log: TaskLog, command: Command) -> OnLine:
         """Take lines of the task as its own, those of docker itself as the agent's."""
         if not command.cleanup:
             return log.line

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from localcloud.batch.child import Command
 from localcloud.batch.machines import Needs
-from localcloud.batch.processes import CannotStart, script_argv
+from localcloud.batch.processes import script_argv
 from localcloud.batch.variables import Variables
+from localcloud.child import CannotStart, Command
 
 _OF_THE_CLIENT = ("PATH", "HOME")  # and all that begins with DOCKER_
 
@@ -26,7 +26,7 @@ class Containers:
     def __init__(self, images: Mapping[str, str]):
         self._docker = shutil.which("docker")
         if self._docker is None:
-            raise RuntimeError("tasks are to run in containers, and docker is not installed")
+            raise CannotStart("tasks are to run in containers, and docker is not installed")
         self._images = images  # local tag by name in a registry, with or without its tag or digest
 
     def command(
@@ -50,7 +50,7 @@ class Containers:
             *("--memory", f"{needs.memory_mib}m"),
             *_variable_options(all_variables),
             *(word for volume in container.get("volumes", []) for word in ("--volume", volume)),
-            *shlex.split(container.get("options", "")),
+            *_options(container.get("options", "")),
             *(("--entrypoint", container["entrypoint"]) if container.get("entrypoint") else ()),
             self.local_image(container["imageUri"]),
             *container.get("commands", []),
@@ -68,6 +68,13 @@ class Containers:
             if known in self._images:
                 return self._images[known]
         return name
+
+
+def _options(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise CannotStart(f"the options {text!r} of a container cannot be read: {error}") from error
 
 
 def _variable_options(variables: Variables) -> list[str]:

@@ -19,6 +19,10 @@ def _not_emulated(definition: Mapping[str, Any], has_containers: bool) -> Iterat
     runnables = spec["runnables"]
     if any("barrier" in each for each in runnables):
         yield "barriers"
+    if group.get("requireHostsFile"):
+        yield "hosts files"
+    if any(each.get("container", {}).get("blockExternalNetwork") for each in runnables):
+        yield "containers without a network"
     if not has_containers and any(each.get("container", {}).get("volumes") for each in runnables):
         yield "volumes of a container where tasks are processes"
     environments = [spec, *runnables]

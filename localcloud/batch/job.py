@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from localcloud.batch.definition import as_text, spec_of
-from localcloud.batch.tasks import BYTES_A_TASK, FAILED, TaskTable
+from localcloud.batch.tasks import FAILED, TaskTable
 from localcloud.times import at
 
 QUEUED, SCHEDULED, JOB_RUNNING = "QUEUED", "SCHEDULED", "RUNNING"
@@ -59,7 +59,7 @@ class Job:
     @property
     def size_bytes(self) -> int:
         """About what it takes in memory once it is over."""
-        return EMPTY_BYTES + 2 * len(self.definition) + BYTES_A_TASK * self.tasks.count
+        return EMPTY_BYTES + 2 * len(self.definition) + self.tasks.size_bytes
 
     def move(self, state: str, why: str = "") -> None:
         """Put it into a state, with the event that tells so."""

@@ -10,11 +10,12 @@ from localcloud.batch.job import DELETING, OVER, Job
 from localcloud.batch.job_store import JobStore
 from localcloud.batch.null_tasks import is_null_definition
 from localcloud.batch.operations import PREFIX, Operations
-from localcloud.batch.pages import page_end, page_size, page_token
+from localcloud.batch.pages import DEFAULT_PAGE, MAX_PAGE, page_end, page_token
 from localcloud.batch.rules import MAX_DEFINITION_BYTES, check_job_id, check_region
 from localcloud.batch.scheduler import Scheduler
 from localcloud.filters import parse_filter
 from localcloud.messages import ApiError, Request, Response, json_object, json_response
+from localcloud.pages import page_size
 from localcloud.routing import Route
 
 _PARENT = "/v1/projects/{project}/locations/{location}"
@@ -74,7 +75,7 @@ class JobRoutes:
 
     def list_jobs(self, request: Request, project: str, location: str) -> Response:
         matches = parse_filter(request.query.get("filter", ""))
-        size, key = page_size(request.query), _order(request.query)[0]
+        size, key = page_size(request.query, DEFAULT_PAGE, MAX_PAGE), _order(request.query)[0]
         page: list[dict[str, Any]] = []
         last = None
         for job in self._in_order(project, location, request.query):

@@ -21,8 +21,8 @@ MEMORY_MIB = {
     "n2-standard-8": 32768,
 }
 HYPERDISK = "hyperdisk-balanced"
-_ONLY_HYPERDISK = ("c4", "c4a", "c4d", "n4")
-_NO_HYPERDISK = ("e2", "n1", "n2")
+_ONLY_HYPERDISK = ("c4", "c4a", "c4d", "n4", "n4a", "n4d")
+_NO_HYPERDISK = ("e2", "n1", "n2", "n2d")
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ Lines of a task go to batch_task_logs, what the agent on its machine reports to 
 container could not be started is told only there. Nothing is written unless the job asks for it.
 """
 
-import json
 from typing import Any
 
 from localcloud.batch.job import Job
 from localcloud.filters import SEVERITIES
+from localcloud.json_text import parse_json
 from localcloud.logs import LogService
 
 
@@ -80,11 +80,9 @@ def _resource(job: Job, index: int) -> dict[str, Any]:
 
 
 def _as_object(text: str) -> dict[str, Any] | None:
-    """Read a line of JSON; None where it is no object, or could not be told again: half a character."""
+    """Read a line of JSON; None where it is no object."""
     try:
-        value = json.loads(text)
-        if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
+        value = parse_json(text)
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None

@@ -1,4 +1,4 @@
-"""Pages of a list: how many, from where, and the token of the next.
+"""Where a page of a list begins, and the token of the next.
 
 A token names what the page before ended with, so that jobs that come and go meanwhile move nothing.
 """
@@ -11,13 +11,6 @@ from localcloud.messages import ApiError
 
 DEFAULT_PAGE = 100
 MAX_PAGE = 1000
-
-
-def page_size(query: Mapping[str, str]) -> int:
-    text = query.get("pageSize", "0")
-    if not text.lstrip("-").isdecimal() or int(text) < 0:
-        raise ApiError(400, f"page_size {text!r} is invalid")
-    return min(int(text) or DEFAULT_PAGE, MAX_PAGE)
 
 
 def page_end(query: Mapping[str, str]) -> str:

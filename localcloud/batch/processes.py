@@ -9,15 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from localcloud.batch.child import Command
 from localcloud.batch.machines import Needs
 from localcloud.batch.variables import Variables
+from localcloud.child import CannotStart, Command
 
 IMAGE_SCRIPTS = "/scripts/"
-
-
-class CannotStart(Exception):
-    """A runnable that cannot be made a command here; the message says why."""
 
 
 class Processes:

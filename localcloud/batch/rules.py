@@ -64,7 +64,8 @@ def _problems(definition: Mapping[str, Any], asked: Mapping[str, Any], location:
     if len(groups) != 1:
         yield f"exactly one task group is supported, not {len(groups)}"
     for group in groups[:1]:
-        yield from _problems_of_counts(group, (asked.get("taskGroups") or asked.get("task_groups"))[0])
+        [sent] = (asked.get("taskGroups") or asked.get("task_groups"))[:1]
+        yield from _problems_of_counts(group, sent if isinstance(sent, Mapping) else {})
         yield from _problems_of_tasks(group.get("taskSpec", {}))
         for environment in _environments(group):
             yield from _problems_of_variables(environment)
@@ -122,8 +123,16 @@ def _problems_of_runnable(where: str, runnable: Mapping[str, Any]) -> Iterator[s
         yield f"{where}.container.imageUri is required"
     if "script" in runnable and not (runnable["script"].get("text") or runnable["script"].get("path")):
         yield f"{where}.script needs a text or a path"
+    for kind in ("container", "script"):
+        if any("\0" in text for text in _texts(runnable.get(kind, {}))):
+            yield f"{where}.{kind} holds a null character"
     if seconds_of(runnable.get("timeout")) < 0:
         yield f"{where}.timeout must not be negative"
+
+
+def _texts(executable: Mapping[str, Any]) -> Iterator[str]:
+    for value in executable.values():
+        yield from value if isinstance(value, list) else [str(value)]
 
 
 def _environments(group: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

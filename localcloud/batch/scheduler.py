@@ -215,9 +215,9 @@ class Scheduler:
             seconds = outcome.seconds / self._clock_speed
             self._later(seconds, self._end_task, job, index, outcome.exit_code)
             return
-        self._free_slots -= 1
         fault = self._faults.of_task(job.job_id, index, attempt)
         job.running[index] = self._tasks.start(job, index, attempt, fault, self._ended(job, index))
+        self._free_slots -= 1
 
     def _is_null(self, job: Job) -> bool:
         return self._tasks is None or is_null(job.spec)

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 
 from localcloud.batch.job import Job
 from localcloud.batch.job_store import JobStore
-from localcloud.batch.pages import page_end, page_size, page_token
+from localcloud.batch.pages import DEFAULT_PAGE, MAX_PAGE, page_end, page_token
 from localcloud.batch.tasks import STATES
 from localcloud.filters import parse_filter
 from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.pages import page_size, whole_number
 from localcloud.routing import Route
 
 _TASKS = "/v1/projects/{project}/locations/{location}/jobs/{job}/taskGroups/{group}/tasks"
+_INDEX = re.compile("[0-9]{1,6}")
 _STATE_ONLY = re.compile(r'\s*(?:status\.)?state\s*=\s*"?(\w+)"?\s*', re.IGNORECASE)
 
 
@@ -24,7 +26,7 @@ class TaskRoutes:
 
     def get(self, request: Request, project: str, location: str, job: str, group: str, task: str) -> Response:
         found = self._find(project, location, job, group)
-        if not (task.isascii() and task.isdecimal() and int(task) < found.tasks.count):
+        if not (_INDEX.fullmatch(task) and int(task) < found.tasks.count):
             raise ApiError(404, f"Resource '{found.group}/tasks/{task}' was not found")
         with self._store.lock:
             resource = found.tasks.resource(int(task), found.group, found.zone)
@@ -33,20 +35,16 @@ class TaskRoutes:
     def list_tasks(self, request: Request, project: str, location: str, job: str, group: str) -> Response:
         """A filter of the documented form, State=RUNNING, does not look at the other tasks."""
         found = self._find(project, location, job, group)
-        size = page_size(request.query)
+        size = page_size(request.query, DEFAULT_PAGE, MAX_PAGE)
         end = page_end(request.query)
-        if end and not end.isdecimal():
-            raise ApiError(400, "page_token is invalid")
+        start = whole_number(end, "page_token") + 1 if end else 0
         page = {}
-        with self._store.lock:
-            for index, resource in _matching(
-                found, int(end) + 1 if end else 0, request.query.get("filter", "")
-            ):
-                if len(page) == size:
-                    return json_response(
-                        {"tasks": list(page.values()), "nextPageToken": page_token(str(max(page)))}
-                    )
-                page[index] = resource
+        for index, resource in self._matching(found, start, request.query.get("filter", "")):
+            if len(page) == size:
+                return json_response(
+                    {"tasks": list(page.values()), "nextPageToken": page_token(str(max(page)))}
+                )
+            page[index] = resource
         return json_response({"tasks": list(page.values())} if page else {})
 
     def _find(self, project: str, location: str, job: str, group: str) -> Job:
@@ -55,14 +53,16 @@ class TaskRoutes:
             raise ApiError(404, f"Resource '{found.name}/taskGroups/{group}' was not found")
         return found
 
-
-def _matching(job: Job, start: int, text: str) -> Iterator[tuple[int, dict]]:
-    state_only = _STATE_ONLY.fullmatch(text)
-    if state_only and state_only[1].upper() in STATES:
-        state, matches = STATES.index(state_only[1].upper()), parse_filter("")
-    else:
-        state, matches = None, parse_filter(text)
-    for index in job.tasks.indices(start, state):
-        resource = job.tasks.resource(index, job.group, job.zone)
-        if matches(resource):
-            yield index, resource
+    def _matching(self, job: Job, start: int, text: str) -> Iterator[tuple[int, dict]]:
+        """Hold the lock for one task at a time: a filter may have to look at all of them, for seconds."""
+        state = None
+        state_only = _STATE_ONLY.fullmatch(text)
+        if state_only and state_only[1].upper() in STATES:
+            state, text = STATES.index(state_only[1].upper()), f"status.state={state_only[1]}"
+        matches = parse_filter(text)  # also of a state: it may have changed since its index was found
+        for index in job.tasks.indices(start, state):
+            with self._store.lock:
+                resource = job.tasks.resource(index, job.group, job.zone)
+            named = resource["status"]["state"]
+            if matches({"state": named, "State": named, **resource}):  # the documentation leaves out status.
+                yield index, resource

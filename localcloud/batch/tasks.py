@@ -1,4 +1,4 @@
-"""The tasks of one job: states, attempts and times, some thirty bytes a task.
+"""The tasks of one job: states, attempts and times, some thirty bytes a task that is never tried again.
 
 A job may have 100,000 of them, so there is no object for each; the resource of one is made when asked for.
 """
@@ -15,6 +15,8 @@ from localcloud.times import at
 STATES = ("PENDING", "RUNNING", "FAILED", "SUCCEEDED", "UNEXECUTED")
 PENDING, RUNNING, FAILED, SUCCEEDED, UNEXECUTED = range(len(STATES))
 BYTES_A_TASK = 30
+BYTES_A_TASK_AGAIN = 180  # that is tried again
+BYTES_AN_ATTEMPT = 130  # before the last
 
 
 class TaskTable:
@@ -30,8 +32,15 @@ class TaskTable:
         self._exit_codes = array("i", bytes(4 * count))
         # attempts before the last: (started, ended, exit code)
         self._earlier: defaultdict[int, list[tuple[float, float, int]]] = defaultdict(list)
+        self._earlier_count = 0
         self._never_started = 0  # all before this index have been
         self._again: deque[int] = deque()
+
+    @property
+    def size_bytes(self) -> int:
+        """About what it takes in memory."""
+        again = BYTES_A_TASK_AGAIN * len(self._earlier) + BYTES_AN_ATTEMPT * self._earlier_count
+        return BYTES_A_TASK * self.count + again
 
     @property
     def are_over(self) -> bool:
@@ -60,6 +69,7 @@ class TaskTable:
     def try_again(self, index: int, time: float, exit_code: int) -> None:
         """End the attempt of a task and have it wait for the next one."""
         self._earlier[index].append((self._started[index], time, exit_code))
+        self._earlier_count += 1
         self._attempts[index] += 1
         self._move(index, PENDING)
         self._again.append(index)

@@ -9,19 +9,20 @@ import sys
 import tarfile
 import threading
 import traceback
+import zlib
 from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.parse import quote
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from localcloud.build.steps import StepFailed, StepRunner, Stopped
 from localcloud.messages import ApiError
 from localcloud.times import now, seconds_of
 
 FINISHED = ("SUCCESS", "FAILURE", "TIMEOUT", "CANCELLED", "INTERNAL_ERROR", "EXPIRED")
-
+_BROKEN = (OSError, HTTPException, tarfile.TarError, EOFError, zlib.error)  # an answer, or an archive
 
 _OF_ARTIFACT_REGISTRY = "-docker.pkg.dev/"
 _PUSHED = re.compile(r"digest: (sha256:[0-9a-f]{64})")  # docker's last line
@@ -42,6 +43,7 @@ class BuildRun:
         self._write_log = write_log
         self._step = ""
         self.steps = StepRunner(folder / "workspace", builders, self._tell)
+        self.has_ended = threading.Event()  # and nothing of it is left
         self._ended_as = ""  # by whom it was stopped: TIMEOUT or CANCELLED
 
     def run(
@@ -70,6 +72,7 @@ class BuildRun:
         finally:
             timer.cancel()
             shutil.rmtree(self.folder, ignore_errors=True)
+            self.has_ended.set()
 
     def stop(self, status: str) -> None:
         """End the build early."""
@@ -100,20 +103,21 @@ class BuildRun:
         generation = f"&generation={source['generation']}" if source.get("generation") else ""
         address = f"{storage}/download/storage/v1/b/{source['bucket']}/o/{object_name}?alt=media{generation}"
         archive = self.folder / "source"
+        direct = build_opener(ProxyHandler({}))  # the user's proxy knows nothing of 127.0.0.1
         try:
-            with urlopen(address, timeout=60) as answer, open(archive, "wb") as file:
+            with direct.open(address, timeout=60) as answer, open(archive, "wb") as file:
                 shutil.copyfileobj(answer, file)
             with tarfile.open(archive) as tar:
                 safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
                 tar.extractall(workspace, **safely)
-        except (URLError, tarfile.TarError) as error:
+        except _BROKEN as error:
             raise StepFailed(f"could not fetch the source {name}: {error}") from error
 
     def _secrets(self, read_secret: Callable[[str], bytes]) -> dict[str, str]:
         found = {}
         for secret in self.template.get("availableSecrets", {}).get("secretManager", []):
             try:
-                found[secret["env"]] = read_secret(secret["versionName"]).decode()
+                found[secret["env"]] = read_secret(secret["versionName"]).decode(errors="surrogateescape")
             except ApiError as error:
                 raise StepFailed(
                     f"failed to access secret version {secret['versionName']}: {error.message}"

@@ -3,15 +3,18 @@
 REST API v1: https://cloud.google.com/build/docs/api/reference/rest. Builds are kept in memory.
 """
 
-import copy
+import shutil
 import threading
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from localcloud.build.emulated import check_is_emulated
 from localcloud.build.run import FINISHED, BuildRun
 from localcloud.build.template import parse_build, substituted
+from localcloud.filters import parse_filter
 from localcloud.logs import LogService
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import page_of
@@ -21,8 +24,11 @@ from localcloud.routing import Route
 from localcloud.secrets import SecretService
 from localcloud.times import now
 
-_OPERATION = "type.googleapis.com/google.devtools.cloudbuild.v1.BuildOperationMetadata"
+_TYPES = "type.googleapis.com/google.devtools.cloudbuild.v1"
+_OPERATION, _BUILD = f"{_TYPES}.BuildOperationMetadata", f"{_TYPES}.Build"
+_UNKNOWN, _CODES = 2, {"CANCELLED": 1, "TIMEOUT": 4}  # of google.rpc.Code
 MAX_BUILDS = 1000
+STOP_SECONDS = 5.0
 DEFAULT_PAGE = 100
 MAX_PAGE = 1000
 
@@ -40,6 +46,7 @@ class BuildService:
         builders: Mapping[str, Sequence[str]],
         runs: bool = True,
     ):
+        shutil.rmtree(folder, ignore_errors=True)  # what an emulator that was killed may have left
         self._folder, self._addresses, self._secrets, self._logs = folder, addresses, secrets, logs
         self._registry, self._builders, self._runs = registry, builders, runs
         self._builds: dict[str, BuildRun] = {}
@@ -56,20 +63,29 @@ class BuildService:
             ]
         return [*routes, Route("GET", "/v1/operations/build/{project}/{build}", self.get_operation)]
 
+    def page_routes(self) -> list[Route]:
+        """What a person opens in a browser, which sends no token."""
+        return [Route("GET", "/cloud-build/builds;region={location}/{build}", self.show_log)]
+
     def forget_all(self) -> None:
         self.stop()
         with self._lock:
             self._builds.clear()
 
     def stop(self) -> None:
-        """End every build that runs."""
+        """End every build that runs, and wait until nothing of them is left."""
         with self._lock:
-            runs = list(self._builds.values())
+            runs = [run for run in self._builds.values() if run.build["status"] not in FINISHED]
         for run in runs:
             run.stop("CANCELLED")
+        until = time.monotonic() + STOP_SECONDS
+        for run in runs if self._runs else ():
+            run.has_ended.wait(max(until - time.monotonic(), 0))
 
     def create(self, request: Request, project: str, location: str = "global") -> Response:
         build = parse_build(request.json())
+        if self._runs:
+            check_is_emulated(build)
         build_id = str(uuid.uuid4())
         template = substituted(build, build_id, project, location)
         build |= {
@@ -89,11 +105,11 @@ class BuildService:
         with self._lock:
             self._builds[build_id] = run
             self._forget_oldest()
-        answer = _operation(build)
+        answer = json_response(_operation(build))
         if self._runs:
             arguments = (self._addresses["storage"], self._secrets.read, self._registry.put)
             threading.Thread(target=run.run, args=arguments, daemon=True).start()
-        return json_response(answer)
+        return answer
 
     def get(self, request: Request, project: str, build: str, location: str = "global") -> Response:
         return json_response(self._found(project, build).build)
@@ -109,11 +125,18 @@ class BuildService:
         run = self._found(project, build)
         if run.build["status"] in FINISHED:
             raise ApiError(400, "The build has finished already.", status="FAILED_PRECONDITION")
-        was_queued = run.build["status"] == "QUEUED"
         run.stop("CANCELLED")
-        if was_queued:
+        if not self._runs:
             run.build |= {"status": "CANCELLED", "finishTime": now()}
         return json_response(run.build)
+
+    def show_log(self, request: Request, location: str, build: str) -> Response:
+        """Answer what `gcloud builds log` prints, as text."""
+        project = request.query.get("project", "")
+        self._found(project, build)
+        wanted = f'logName="projects/{project}/logs/cloudbuild" resource.labels.build_id="{build}"'
+        lines = [f"{entry['textPayload']}\n" for entry in self._logs.select(parse_filter(wanted))]
+        return Response(200, {"Content-Type": "text/plain; charset=UTF-8"}, "".join(lines).encode())
 
     def get_operation(self, request: Request, project: str, build: str) -> Response:
         return json_response(_operation(self._found(project, build).build))
@@ -149,11 +172,14 @@ class BuildService:
 
 
 def _operation(build: dict[str, Any]) -> dict[str, Any]:
-    build = copy.deepcopy(build)
-    operation = {
+    operation: dict[str, Any] = {
         "name": f"operations/build/{build['projectId']}/{build['id']}",
         "metadata": {"@type": _OPERATION, "build": build},
     }
-    if build["status"] in FINISHED:
-        operation["done"] = True
+    if build["status"] == "SUCCESS":
+        operation |= {"done": True, "response": {"@type": _BUILD, **build}}
+    elif build["status"] in FINISHED:
+        code = _CODES.get(build["status"], _UNKNOWN)
+        message = f"Build failed with status {build['status']}; check build logs for details"
+        operation |= {"done": True, "error": {"code": code, "message": message}}
     return operation

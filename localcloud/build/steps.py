@@ -5,14 +5,16 @@ it uses the local engine. Its absolute path is not /workspace: steps name their 
 """
 
 import os
-import signal
 import subprocess
 import threading
+import uuid
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from localcloud.child import CannotStart, Child, Command
 
 DOCKER_BUILDER = "gcr.io/cloud-builders/docker"
 _KEPT = ("PATH", "LANG", "DOCKER_HOST", "DOCKER_CONTEXT", "XDG_RUNTIME_DIR")
@@ -37,58 +39,61 @@ class StepRunner:
     builders: Mapping[str, Sequence[str]]
     tell: Callable[[str], None]
     _stopped: threading.Event = field(default_factory=threading.Event)
-    _running: subprocess.Popen | None = None
+    _running: Child | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run_step(self, step: dict[str, Any], secrets: Mapping[str, str]) -> None:
         variables = dict(entry.partition("=")[::2] for entry in step.get("env", []))
         variables |= {name: secrets[name] for name in step.get("secretEnv", [])}
         folder = (self.workspace / step.get("dir", "").lstrip("/")).resolve()
-        self.run(self.command(step, list(variables)), variables, folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)  # as docker does it for a container's
+        except OSError as error:
+            raise StepFailed(f"dir {step['dir']}: {error.strerror}") from error
+        container = f"localcloud-{uuid.uuid4().hex}"
+        argv = self.command(step, list(variables), container)
+        cleanup = ("docker", "rm", "--force", container) if container in argv else ()
+        self.run(argv, variables, folder, cleanup)
 
-    def command(self, step: dict[str, Any], variables: list[str]) -> list[str]:
+    def command(self, step: dict[str, Any], variables: list[str], container: str) -> list[str]:
         """Return what is started for a step; values of variables are no arguments, for some are secrets."""
         image, arguments = step["name"], step.get("args", [])
-        entrypoint = step.get("entrypoint", "")
+        entrypoint, folder = step.get("entrypoint", ""), f"/workspace/{step.get('dir', '').lstrip('/')}"
         name = image.split("@")[0]
         name = name if ":" not in name.rpartition("/")[2] else name.rpartition(":")[0]
         if name == DOCKER_BUILDER:
             return [entrypoint or "docker", *arguments]
         if name in self.builders:
             return [*self.builders[name], *arguments]
-        run = ["docker", "run", "--rm", "--volume", f"{self.workspace}:/workspace", "--workdir", "/workspace"]
+        run = ["docker", "run", "--rm", "--name", container]
+        run += ["--volume", f"{self.workspace}:/workspace", "--workdir", folder]
         run += ["--volume", "/var/run/docker.sock:/var/run/docker.sock", "--pull", "never"]
         run += [word for variable in variables for word in ("--env", variable)]
         return [*run, *(["--entrypoint", entrypoint] if entrypoint else []), image, *arguments]
 
-    def run(self, argv: list[str], variables: Mapping[str, str], folder: Path) -> list[str]:
-        """Run a program to its end, and return its last lines."""
-        try:
-            with self._lock:
-                if self._stopped.is_set():
-                    raise Stopped
-                self._running = subprocess.Popen(
-                    argv,
-                    cwd=folder,
-                    env=self._environment() | dict(variables),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                    errors="replace",
-                    start_new_session=True,
-                )
-        except OSError as error:
-            raise StepFailed(f"{argv[0]}: {error.strerror}") from error
+    def run(
+        self, argv: list[str], variables: Mapping[str, str], folder: Path, cleanup: tuple[str, ...] = ()
+    ) -> list[str]:
+        """Run a program to its end, and return its last lines; `cleanup` ends what it runs elsewhere."""
         last: deque[str] = deque(maxlen=20)
-        with self._running as process:
-            for line in process.stdout:
-                last.append(line.rstrip("\n"))
-                self.tell(last[-1])
+
+        def take(line: str, is_error: bool) -> None:
+            last.append(line)
+            self.tell(line)
+
+        command = Command(argv, self._environment() | dict(variables), folder, cleanup)
+        with self._lock:
+            if self._stopped.is_set():
+                raise Stopped
+            try:
+                self._running = Child(command)
+            except CannotStart as error:
+                raise StepFailed(str(error)) from error
+        exit_code = self._running.follow(take)
         if self._stopped.is_set():
             raise Stopped
-        if process.returncode:
-            raise StepFailed(f"exit code {process.returncode}")
+        if exit_code:
+            raise StepFailed(f"exit code {exit_code}")
         return list(last)
 
     def read(self, argv: list[str]) -> str:
@@ -114,5 +119,5 @@ class StepRunner:
         """Kill what runs, with all it started."""
         with self._lock:
             self._stopped.set()
-            if self._running and self._running.poll() is None:
-                os.killpg(self._running.pid, signal.SIGKILL)
+            if self._running:
+                self._running.stop()

@@ -40,6 +40,9 @@ def parse_build(asked: Mapping[str, Any]) -> dict[str, Any]:
         raise ApiError(400, f"invalid build: {len(steps)} steps; 1 to {MAX_STEPS} are allowed")
     _check_steps(steps)
     _check_secrets(build)
+    source = build.get("source", {}).get("storageSource")
+    if source is not None and not (source.get("bucket") and source.get("object")):
+        raise ApiError(400, "invalid build: a storageSource needs a bucket and an object")
     if not 0 < seconds_of(build.get("timeout", "3600s")) <= MAX_SECONDS:
         raise ApiError(400, f"invalid value for 'build.timeout': up to {MAX_SECONDS}s")
     own_account = build.get("serviceAccount", "")
@@ -72,12 +75,15 @@ def _check_steps(steps: list[dict[str, Any]]) -> None:
 
 def _check_secrets(build: dict[str, Any]) -> None:
     """Every secret is used, and every one that is used is there."""
-    offered = [each.get("env") for each in build.get("availableSecrets", {}).get("secretManager", [])]
+    secrets = build.get("availableSecrets", {}).get("secretManager", [])
+    if not all(each.get("env") and each.get("versionName") for each in secrets):
+        raise ApiError(400, "invalid secrets: each needs an env and a versionName")
+    offered = [each["env"] for each in secrets]
     used = {name for step in build["steps"] for name in step.get("secretEnv", [])}
     if unknown := used - set(offered):
         raise ApiError(400, f"invalid secrets: secretEnv {sorted(unknown)[0]} is not in availableSecrets")
     if unused := set(offered) - used:
-        raise ApiError(400, f"invalid secrets: secret {sorted(map(str, unused))[0]} is not used in any step")
+        raise ApiError(400, f"invalid secrets: secret {sorted(unused)[0]} is not used in any step")
 
 
 def substituted(build: dict[str, Any], build_id: str, project: str, location: str) -> dict[str, Any]:

@@ -93,6 +93,13 @@ def test_an_image_that_is_not_there_is_told_by_the_agent(jobs):
     assert any("us-docker.pkg.dev/p/repo/none:1" in line for line in jobs.lines(ended, "batch_agent_logs"))
 
 
+def test_options_that_cannot_be_read_are_told_by_the_agent(jobs):
+    ended = jobs.run(job(contained("true", options='--label "unended')))
+
+    assert exit_codes(jobs.tasks(ended)[0]) == [125]
+    assert any("No closing quotation" in line for line in jobs.lines(ended, "batch_agent_logs"))
+
+
 def test_no_secret_is_an_argument(jobs):
     spec = {"environment": {"secretVariables": {"PAT": make_secret(jobs, "hidden", "hush-hush")}}}
     made = jobs.create(job(contained("echo ready; sleep 8001"), spec=spec))

@@ -52,6 +52,11 @@ def labelled(count, prefix="k"):
         (with_spec(runnables=[{"container": {}}]), "imageUri is required"),
         (with_spec(runnables=[{"container": {"imageUri": "x", "commands": "ls"}}]), "commands"),
         (with_spec(runnables=[{"script": {}}]), "script needs a text or a path"),
+        (with_spec(runnables=[{"script": {"text": "x\0"}}]), "runnables[0].script holds a null character"),
+        (
+            with_spec(runnables=[{"container": {"imageUri": "x", "commands": ["a", "b\0"]}}]),
+            "runnables[0].container holds a null character",
+        ),
         (with_spec(lifecyclePolicies=[POLICY, POLICY]), "at most one lifecycle policy"),
         (with_spec(lifecyclePolicies=[{"actionCondition": {"exitCodes": [1]}}]), "needs an action"),
         (with_spec(lifecyclePolicies=[{"action": "FAIL_TASK"}]), "needs exit codes"),
@@ -82,6 +87,7 @@ def labelled(count, prefix="k"):
         (with_policy(instances=[{}, {}]), "at most one of allocationPolicy.instances"),
         (job(null()) | {"logsPolicy": {"destination": "CONSOLE"}}, "CONSOLE"),
         (job(null()) | {"logsPolicy": {"destination": "PATH"}}, "logsPath is required"),
+        (job(null()) | {"taskGroups": [[]]}, "at least one runnable"),
         ([], "JSON object"),
     ],
 )
@@ -133,6 +139,7 @@ def test_a_definition_has_one_megabyte_at_most(jobs):
         ({"barrier": {}}, {}, "barriers"),
         (None, {"volumes": [{"gcs": {"remotePath": "bucket"}, "mountPath": "/mnt"}]}, "volumes of tasks"),
         ({"container": {"imageUri": "x", "volumes": ["/a:/b"]}}, {}, "volumes of a container"),
+        ({"container": {"imageUri": "x", "blockExternalNetwork": True}}, {}, "containers without a network"),
         (None, {"environment": {"encryptedVariables": {"keyName": "k", "cipherText": "c"}}}, "encrypted"),
     ],
 )
@@ -140,6 +147,12 @@ def test_what_cannot_be_rehearsed_is_refused_not_left_out(jobs, runnable, spec, 
     definition = job(runnable or {"container": {"imageUri": "x"}}, spec=spec)
 
     assert said in jobs.refusal(definition)["message"]
+
+
+def test_a_job_that_needs_a_hosts_file_is_refused(jobs):
+    definition = job({"container": {"imageUri": "x"}}, requireHostsFile=True)
+
+    assert "hosts files" in jobs.refusal(definition)["message"]
 
 
 def test_what_is_left_out_gets_the_defaults_of_the_service(jobs):

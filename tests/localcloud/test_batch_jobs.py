@@ -2,11 +2,13 @@
 
 import json
 import time
+import tracemalloc
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from localcloud.batch.tasks import TaskTable
 from localcloud.process import running
 from tests.localcloud.jobs import Jobs, id_of, job, null, says, shell
 
@@ -186,7 +188,9 @@ def test_a_job_too_large_for_its_machine_waits_and_says_why(jobs):
     [
         ("c4d-standard-2", "pd-balanced", "FAILED"),
         ("n4-standard-2", "pd-ssd", "FAILED"),
+        ("n4d-standard-2", "pd-balanced", "FAILED"),
         ("e2-standard-2", "hyperdisk-balanced", "FAILED"),
+        ("n2d-standard-2", "hyperdisk-balanced", "FAILED"),
         ("c4d-standard-2", "hyperdisk-balanced", "SUCCEEDED"),
         ("c4-standard-2", None, "SUCCEEDED"),
         ("e2-standard-2", "pd-balanced", "SUCCEEDED"),
@@ -285,3 +289,20 @@ def test_the_oldest_finished_jobs_make_room(tmp_path):
     assert sum(each.size_bytes for each in kept) <= job_store.MAX_BYTES
     assert kept[-1].job_id == "job-199"
     assert 50 < len(kept) < 200
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 11])
+def test_what_a_job_is_counted_as_covers_the_attempts_of_its_tasks(attempts):
+    count = 10_000
+    tracemalloc.start()
+    tasks = TaskTable(count)
+    for attempt in range(attempts):
+        for _ in range(count):
+            tasks.start_next(time.time())
+        for index in range(count):
+            end = tasks.end if attempt == attempts - 1 else tasks.try_again
+            end(index, time.time(), 50001)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert taken <= tasks.size_bytes < 2 * taken

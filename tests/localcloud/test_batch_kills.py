@@ -1,4 +1,4 @@
-"""Nothing of a task is left: not after a cancel, a delete or a stop, nor after kill -9 of the emulator."""
+"""Nothing of a task or a build is left: not after a cancel or a stop, nor after kill -9 of the emulator."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import requests
 
 from localcloud.process import Cloud, running
 from tests.localcloud.jobs import Jobs, job, shell
@@ -105,6 +106,31 @@ def test_nothing_outlives_an_emulator_that_is_killed(tmp_path, number, seconds):
         assert are_gone(seconds, tmp_path)
 
 
+def test_no_step_of_a_build_outlives_an_emulator_that_is_killed(tmp_path):
+    step = {
+        "name": "gcr.io/cloud-builders/docker",
+        "entrypoint": "bash",
+        "args": ["-c", FAMILY.format(7009)],
+    }
+    with started("-m", "localcloud", "--state", str(tmp_path)) as emulator:
+        address = json.loads(emulator.stdout.readline())["apis"]
+        headers = {"Authorization": "Bearer any"}
+        requests.post(
+            f"{address}/v1/projects/p/builds", json={"steps": [step]}, headers=headers, timeout=10
+        ).raise_for_status()
+        until = time.monotonic() + 30
+        while len(sleepers(7009)) < 3:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+        emulator.kill()
+        emulator.wait()
+
+        assert are_gone(7009, tmp_path)
+    with running(tmp_path):
+        assert not (tmp_path / "builds").exists()
+
+
 def test_nothing_outlives_the_parent_of_an_emulator(tmp_path):
     with started("-c", PARENT, str(tmp_path)) as parent:
         cloud = Cloud("", parent.stdout.readline().strip(), tmp_path)
@@ -117,7 +143,7 @@ def test_nothing_outlives_the_parent_of_an_emulator(tmp_path):
 
 
 def test_a_supervisor_that_is_killed_takes_its_command_along(tmp_path):
-    supervisor = ROOT / "localcloud" / "batch" / "supervisor.py"
+    supervisor = ROOT / "localcloud" / "supervisor.py"
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", supervisor, tmp_path, "0", "sleep", "7008"], stdin=subprocess.PIPE
     )

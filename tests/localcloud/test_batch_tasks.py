@@ -293,7 +293,8 @@ def test_tasks_are_listed_by_pages_and_state(jobs):
     ended = jobs.run(job(shell("exit $((BATCH_TASK_INDEX % 2))"), count=5))
 
     assert [t["name"].rsplit("/", 1)[1] for t in jobs.tasks(ended, pageSize=2)] == list("01234")
-    for text in ("State=FAILED", 'state="FAILED"', "status.state = failed"):
+    written = ("State=FAILED", 'state="FAILED"', "status.state = failed", "State=PENDING OR State=FAILED")
+    for text in (*written, 'NOT state="SUCCEEDED"'):
         assert [t["name"].rsplit("/", 1)[1] for t in jobs.tasks(ended, filter=text, pageSize=1)] == ["1", "3"]
     one = jobs.http("GET", f"/jobs/{id_of(ended)}/taskGroups/group0/tasks/3").json()
     assert one["name"] == f"{ended['name']}/taskGroups/group0/tasks/3"
@@ -305,3 +306,53 @@ def test_work_folders_are_gone_when_a_task_has_ended(jobs):
 
     assert ended["status"]["state"] == "FAILED"
     assert jobs.work_folders() == []
+
+
+@pytest.mark.parametrize("seconds", ["2592000s", "315576000000s"])
+def test_a_task_may_have_a_month_and_more(jobs, seconds):
+    ended = jobs.run(job(shell("echo done", timeout=seconds), spec={"maxRunDuration": seconds}))
+
+    assert jobs.lines(ended) == ["done"]
+
+
+def test_a_task_that_is_cancelled_is_not_said_to_be_over_its_time(jobs):
+    made = jobs.create(job(shell("sleep 600"), spec={"maxRunDuration": "3600s"}))
+    jobs.wait(made, "RUNNING")
+
+    jobs.cancel(made)
+    jobs.wait(made)
+
+    [*_, last] = jobs.lines(made, "batch_agent_logs")
+    assert "ended with exit code 50000" in last
+
+
+def test_a_task_whose_variables_are_too_large_for_this_machine_says_so(jobs, capfd):
+    spec = {"environment": {"variables": {"LARGE": "x" * 200_000}}}
+
+    ended = jobs.run(job(shell("true"), spec=spec))
+
+    assert exit_codes(jobs.tasks(ended)[0]) == [125]
+    assert "bash: Argument list too long" in jobs.lines(ended, "batch_agent_logs")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("more", "code"), [({}, [7]), ({"ignoreExitStatus": True}, [])])
+def test_a_background_runnable_that_fails_by_itself_fails_the_task(jobs, more, code):
+    runnables = [shell("exit 7", background=True, **more), shell("sleep 0.5"), shell("echo next")]
+
+    ended = jobs.run(job(*runnables))
+
+    assert exit_codes(jobs.tasks(ended)[0]) == code
+    assert jobs.lines(ended) == ([] if code else ["next"])
+
+
+def test_a_background_runnable_has_its_own_time(jobs):
+    runnables = [
+        shell("trap '' TERM; while sleep 0.1; do echo serving; done", background=True, timeout="0.4s"),
+        shell("sleep 1.5; echo end"),
+    ]
+
+    ended = jobs.run(job(*runnables))
+
+    assert exit_codes(jobs.tasks(ended)[0]) == [50005]
+    assert 1 <= jobs.lines(ended).count("serving") <= 5

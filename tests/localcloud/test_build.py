@@ -1,11 +1,18 @@
 """The emulated Cloud Build: strict as the service, and its steps really run. No engine is needed here."""
 
 import base64
+import io
+import tarfile
 import time
 
 import pytest
+import requests
 import yaml
+from google.api_core.exceptions import GoogleAPICallError
+from google.cloud.devtools import cloudbuild_v1
+from google.oauth2.credentials import Credentials
 
+from localcloud.process import running
 from tests.experiments import REPOSITORY
 
 BUILDS = "/v1/projects/p/locations/global/builds"
@@ -55,6 +62,16 @@ def test_steps_share_a_workspace_and_write_a_log(api):
     assert "Step #1: problem" in log_of(api, build)
     assert log_of(api, build)[-1] == "DONE"
     assert build["startTime"] <= build["finishTime"]
+
+
+def test_a_step_may_work_in_a_folder_that_is_not_there_yet(api):
+    steps = [script("echo hello > file", dir="a/b"), script("cat a/b/file"), script("true", dir="a/b/file")]
+
+    build = finished(api, {"steps": steps})
+
+    assert "Step #1: hello" in log_of(api, build)
+    assert build["status"] == "FAILURE"
+    assert "failed: dir a/b/file: File exists" in build["statusDetail"]
 
 
 def test_a_step_that_fails_ends_the_build(api):
@@ -138,6 +155,121 @@ def test_a_source_that_is_not_there_fails_the_build(api):
     assert "could not fetch the source gs://no-such/o.tgz" in build["statusDetail"]
 
 
+def archive_of(**files: str) -> bytes:
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w:gz") as tar:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    return written.getvalue()
+
+
+def uploaded(cloud, data: bytes) -> dict:
+    """Put an archive into a bucket, and return it as the source of a build."""
+    requests.post(f"{cloud.storage}/storage/v1/b?project=p", json={"name": "sources"}, timeout=10)
+    upload = f"{cloud.storage}/upload/storage/v1/b/sources/o?uploadType=media&name=source.tgz"
+    requests.post(upload, data=data, timeout=10).raise_for_status()
+    return {"storageSource": {"bucket": "sources", "object": "source.tgz"}}
+
+
+def test_a_source_is_fetched_past_the_proxy_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with running(tmp_path) as cloud, requests.Session() as session:
+        session.trust_env = False
+        monkeypatch.delenv("http_proxy")
+        source = uploaded(cloud, archive_of(greeting="hello"))
+        session.headers["Authorization"] = "Bearer any"
+
+        def api(method, path, **more):
+            return session.request(method, cloud.apis + path, timeout=10, **more)
+
+        build = finished(api, {"steps": [script("cat greeting")], "source": source})
+
+        assert build["status"] == "SUCCESS", build
+        assert "Step #0: hello" in log_of(api, build)
+
+
+@pytest.mark.parametrize("data", [b"no archive", archive_of(a="x" * 5000)[:-20]])
+def test_a_source_that_is_no_whole_archive_fails_the_build(api, cloud, data):
+    build = finished(api, {"steps": [script("true")], "source": uploaded(cloud, data)})
+
+    assert build["status"] == "FAILURE"
+    assert "could not fetch the source gs://sources/source.tgz" in build["statusDetail"]
+
+
+def test_a_log_url_is_the_log_as_text_without_a_token(api):
+    build = finished(api, {"steps": [script("echo hello; echo problem >&2")]})
+
+    answer = requests.get(build["logUrl"], timeout=10)
+
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    assert answer.text.splitlines() == log_of(api, build)
+    assert requests.get(build["logUrl"].replace(build["id"], "none"), timeout=10).status_code == 404
+
+
+def test_a_secret_that_no_variable_can_hold_fails_the_step(api):
+    api("POST", "/v1/projects/p/secrets?secretId=binary", json={"replication": {"automatic": {}}})
+    payload = {"payload": {"data": base64.b64encode(b"\xff\0").decode()}}
+    api("POST", "/v1/projects/p/secrets/binary:addVersion", json=payload)
+    secret = {"versionName": "projects/p/secrets/binary/versions/1", "env": "BINARY"}
+
+    build = finished(
+        api,
+        {
+            "steps": [script("true", secretEnv=["BINARY"])],
+            "availableSecrets": {"secretManager": [secret]},
+        },
+    )
+
+    assert build["status"] == "FAILURE"
+    assert "bash: embedded null byte" in build["statusDetail"]
+
+
+def test_a_reset_leaves_nothing_of_a_build(tmp_path):
+    with running(tmp_path) as cloud, requests.Session() as session:
+        session.headers["Authorization"] = "Bearer any"
+        made = session.post(cloud.apis + BUILDS, json={"steps": [script("echo on; sleep 60")]}, timeout=10)
+        url = made.json()["metadata"]["build"]["logUrl"]
+        until = time.monotonic() + 20
+        while "Step #0: on" not in session.get(url, timeout=10).text:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+        session.post(f"{cloud.apis}/_emulator/reset", timeout=10).raise_for_status()
+
+        entries = session.post(
+            f"{cloud.apis}/v2/entries:list", json={"resourceNames": ["projects/p"]}, timeout=10
+        )
+        assert entries.json() == {}
+        assert not list((tmp_path / "builds").iterdir())
+
+
+def test_a_build_in_the_queue_is_cancelled_at_once(tmp_path):
+    with running(tmp_path, "--builds", "queue") as cloud:
+        headers = {"Authorization": "Bearer any"}
+        made = requests.post(cloud.apis + BUILDS, json={"steps": [STEP]}, headers=headers, timeout=10).json()
+        address = f"{cloud.apis}{BUILDS}/{made['metadata']['build']['id']}"
+
+        cancelled = requests.post(f"{address}:cancel", headers=headers, timeout=10).json()
+
+        assert cancelled["status"] == "CANCELLED"
+        assert cancelled["finishTime"]
+
+
+def test_the_client_library_waits_for_a_build(cloud):
+    client = cloudbuild_v1.CloudBuildClient(
+        transport="rest", credentials=Credentials("any"), client_options={"api_endpoint": cloud.apis}
+    )
+    good, bad = (cloudbuild_v1.Build(steps=[script(text)]) for text in ("true", "exit 3"))
+
+    done = client.create_build(project_id="p", build=good).result(timeout=20)
+
+    assert done.status == cloudbuild_v1.Build.Status.SUCCESS
+    with pytest.raises(GoogleAPICallError, match="status FAILURE"):
+        client.create_build(project_id="p", build=bad).result(timeout=20)
+
+
 STEP = {"name": DOCKER, "args": ["version"]}
 ACCOUNT = "projects/p/serviceAccounts/a@p.iam.gserviceaccount.com"
 
@@ -165,7 +297,16 @@ ACCOUNT = "projects/p/serviceAccounts/a@p.iam.gserviceaccount.com"
             },
             "not used",
         ),
+        (
+            {"steps": [STEP | {"secretEnv": ["X"]}], "availableSecrets": {"secretManager": [{"env": "X"}]}},
+            "needs an env and a versionName",
+        ),
         ({"steps": [STEP], "serviceAccount": ACCOUNT}, "logs_bucket"),
+        ({"steps": [STEP], "source": {"storageSource": {"bucket": "b"}}}, "needs a bucket and an object"),
+        ({"steps": [STEP], "source": {"gitSource": {"url": "x"}}}, "does not emulate source.gitSource"),
+        ({"steps": [STEP | {"script": "make"}]}, "does not emulate steps[0].script"),
+        ({"steps": [STEP], "options": {"env": ["A=b"]}}, "does not emulate options.env"),
+        ({"steps": [STEP], "artifacts": {"images": ["x"]}}, "does not emulate artifacts"),
     ],
 )
 def test_a_build_with_a_mistake_is_refused(api, build, said):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from localcloud.filters import parse_filter
+from localcloud.logs import MAX_BYTES, LogService
 from localcloud.messages import ApiError
 
 ENTRY = {
@@ -75,7 +76,20 @@ def test_a_filter_leaves_out_what_it_does_not_describe(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["severity=", "a=b)", "(a=b", '"open', 'a=~"("', "AND", "a=(b", "a==b", "a=b OR"]
+    "text",
+    [
+        "severity=",
+        "a=b)",
+        "(a=b",
+        '"open',
+        'a=~"("',
+        "AND",
+        "a=(b",
+        "a==b",
+        "a=b OR",
+        "(" * 5000,
+        "NOT " * 5000 + "x",
+    ],
 )
 def test_a_filter_that_cannot_be_read_is_refused(text):
     with pytest.raises(ApiError, match=r"filter|expression"):
@@ -128,3 +142,44 @@ def test_a_mistake_is_refused_and_nothing_is_written(api):
 
     assert refused.status_code == 400
     assert page.json() == {}
+
+
+def test_the_oldest_entries_make_room_for_long_ones():
+    logs = LogService()
+
+    for number in range(1500):
+        payload = {"textPayload": "x" * 250_000} if number % 2 else {"jsonPayload": {"x": ["y" * 250_000]}}
+        logs.write({"logName": "projects/p/logs/long", "number": number, **payload})
+
+    kept = [entry["number"] for entry in logs.select(lambda entry: True)]
+    assert kept == list(range(kept[0], 1500))
+    assert 0.9 * MAX_BYTES < 250_000 * len(kept) <= MAX_BYTES
+
+
+@pytest.mark.parametrize(
+    "asked", [{"pageSize": "many"}, {"pageSize": -1}, {"pageSize": [1]}, {"resourceNames": 5}]
+)
+def test_a_list_that_cannot_be_read_is_refused(api, asked):
+    answer = api("POST", "/v2/entries:list", json={"resourceNames": ["projects/p"], **asked})
+
+    assert answer.status_code == 400
+    assert "Fault of the emulator" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"entries": 1},
+        {"entries": ["x"]},
+        {"entries": [{"logName": "projects/p/logs/x", "textPayload": "x", "labels": "x"}]},
+        {"entries": [{"logName": 1, "textPayload": "x"}]},
+        {"entries": [{"logName": "projects/p/logs/x", "textPayload": "x", "timestamp": 5}]},
+        {"entries": [{"logName": "projects/p/logs/x", "textPayload": "x", "timestamp": "today"}]},
+    ],
+)
+def test_entries_that_are_none_are_refused(api, body):
+    answer = api("POST", "/v2/entries:write", json=body)
+
+    assert answer.status_code == 400
+    assert "Fault of the emulator" not in answer.text
+    assert api("POST", "/v2/entries:list", json={"resourceNames": ["projects/p"]}).status_code == 200

@@ -101,6 +101,31 @@ def test_two_do_not_share_a_state_folder(tmp_path):
     assert "in use" in other.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--state", "file"], "file: File exists"),
+        (["--state", "file/below"], "file/below: Not a directory"),
+        (["--state", "new", "--apis-port", "65536"], "65536 is not from 0 to 65535"),
+        (["--state", "new", "--tasks", "docker"], "docker is not installed"),
+    ],
+)
+def test_what_cannot_be_started_is_told_in_one_line(tmp_path, words, said):
+    (tmp_path / "file").touch()
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "localcloud", *words],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+
+    assert ended.returncode == 2
+    assert said in ended.stderr.splitlines()[-1]
+
+
 def test_it_listens_on_this_machine_only(tmp_path):
     with running(tmp_path) as cloud:
         ports = [f":{int(url.rsplit(':', 1)[1]):04X}" for url in (cloud.storage, cloud.apis)]

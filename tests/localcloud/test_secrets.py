@@ -94,3 +94,16 @@ def test_a_request_without_a_token_is_refused(secret, cloud):
 
     assert answer.status_code == 401
     assert answer.json()["error"]["status"] == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize(
+    ("verb", "body"),
+    [("addVersion", {"payload": "x"}), ("addVersion", {}), ("setIamPolicy", {"policy": ["x"]})],
+)
+def test_what_is_no_payload_or_policy_is_refused(api, verb, body):
+    api("POST", "/v1/projects/p/secrets?secretId=odd", json={"replication": {"automatic": {}}})
+
+    answer = api("POST", f"/v1/projects/p/secrets/odd:{verb}", json=body)
+
+    assert answer.status_code == 400
+    assert "is required" in answer.json()["error"]["message"]

@@ -1,4 +1,4 @@
-"""A command of a task while it runs: its output line by line, its end, its being stopped."""
+"""A command of a task or of a build while it runs: its output line by line, its end, its being stopped."""
 
 import os
 import selectors
@@ -16,7 +16,13 @@ STOP = b"."
 READ_BYTES = 64 * 1024
 MAX_LINE_BYTES = 256 * 1024  # what one log entry may hold; a longer line becomes several
 
+MOST_WAIT_SECONDS = 3600.0  # at once: a selector does not take the months that a task may have
+
 OnLine = Callable[[str, bool], None]  # the line, and whether it came by standard error
+
+
+class CannotStart(Exception):
+    """What is asked for cannot be started here; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +34,30 @@ class Command:
 
 
 class Child:
-    """A command under its supervisor, which kills it with all it started when told, or when we are gone."""
+    """A command under its supervisor, which kills it with all it started when told, or when we are gone.
+
+    Raises
+    ------
+    CannotStart
+        Not that there is no such program, which the command itself ends of, with 127.
+    """
 
     def __init__(self, command: Command):
         cleanup = [str(len(command.cleanup)), *command.cleanup]
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", SUPERVISOR, command.folder, *cleanup, *command.argv],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=command.folder,
-            env=command.environment,
-            start_new_session=True,  # a Ctrl-C on the emulator's terminal is the emulator's
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", SUPERVISOR, command.folder, *cleanup, *command.argv],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=command.folder,
+                env=command.environment,
+                start_new_session=True,  # a Ctrl-C on the emulator's terminal is the emulator's
+            )
+        except OSError as error:
+            raise CannotStart(f"{command.argv[0]}: {error.strerror}") from error
+        except ValueError as error:  # a null character
+            raise CannotStart(f"{command.argv[0]}: {error}") from error
         self._lock = threading.Lock()
         self.was_late = False
 
@@ -56,7 +73,7 @@ class Child:
                     self.was_late = True
                     self.stop()
                     deadline = left = None
-                for key, _ in selector.select(left):
+                for key, _ in selector.select(None if left is None else min(left, MOST_WAIT_SECONDS)):
                     stream = key.fileobj
                     data = os.read(stream.fileno(), READ_BYTES)
                     for line in streams[stream].cut(data):

@@ -1,4 +1,4 @@
-"""Runs one command of a task and leaves nothing of it behind. A program of its own: imports nothing of ours.
+"""Runs one command and leaves nothing of it behind. A program of its own: imports nothing of ours.
 
     python -I -S supervisor.py FOLDER COUNT [CLEANUP ...] ARGV ...
 
