@@ -8,7 +8,6 @@ encoded by the workflow is.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from string import Formatter
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from localcloud.workflows import http_calls
 from localcloud.workflows.attempts import Retry
 from localcloud.workflows.errors import WorkflowError, error
+from localcloud.workflows.json_text import from_json, json_bytes
 from localcloud.workflows.library.http import HTTP_CONSTANTS
 from localcloud.workflows.polling import ConnectorParams, wait_until
 
@@ -67,7 +67,7 @@ def _execution_result(execution: dict[str, Any]) -> Any:
     if execution["state"] != "SUCCEEDED":
         message = f"the execution {execution['name']} ended {execution['state']}"
         raise error("OperationError", message, operation=execution)
-    return json.loads(execution.get("result", "null"))
+    return from_json(execution.get("result", "null"))
 
 
 def _secret_text(answer: dict[str, Any]) -> str:
@@ -169,7 +169,7 @@ CONNECTORS = {
         poll_url=_EXECUTIONS,
         has_ended=_execution_has_ended,
         read=_execution_result,
-        body_of=lambda given: {"argument": http_calls.json_bytes(given.get("argument")).decode()},
+        body_of=lambda given: {"argument": json_bytes(given.get("argument")).decode()},
         other=("argument",),
     ),
     "googleapis.workflowexecutions.v1.projects.locations.workflows.executions.create": Connector(

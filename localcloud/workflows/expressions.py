@@ -225,7 +225,7 @@ class ExpressionParser:
         if self._take("-"):
             return Negative(self._expression(_UNARY))
         if self._take("+"):
-            return self._expression(_UNARY)
+            return Binary(operators.add, Constant(0), self._expression(_UNARY))
         return self._members(self._primary())
 
     def _primary(self) -> Expression:

@@ -8,10 +8,10 @@ import threading
 from collections import defaultdict
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, IncompleteRead
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from localcloud.workflows.errors import error, limit_error
-from localcloud.workflows.hosts import Hosts, local_address
+from localcloud.workflows.hosts import Hosts, local_address, split_url
 from localcloud.workflows.limits import RESPONSE_BYTES
 
 # What may stand in a path or query as it is; a percent sign belongs to what is encoded already.
@@ -47,9 +47,7 @@ class HttpClient:
         WorkflowError
             ConnectionFailedError, ConnectionError, TimeoutError, or a limit's.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https"):
-            raise error("ValueError", f"not a URL to call: {url}")
+        parts = split_url(url)
         address = local_address(self._hosts, parts)
         target = quote(parts.path or "/", _SAFE) + (f"?{quote(parts.query, _SAFE)}" if parts.query else "")
         connection = self._connect(address, timeout_seconds)
@@ -62,7 +60,10 @@ class HttpClient:
         except TimeoutError:
             connection.close()
             raise error("TimeoutError", f"no answer of {url} within {timeout_seconds} s") from None
-        except (OSError, HTTPException, ValueError) as broken:
+        except ValueError as wrong:
+            connection.close()
+            raise error("ValueError", f"this cannot be sent to {url}: {wrong}") from None
+        except (OSError, HTTPException) as broken:
             connection.close()
             raise error("ConnectionError", f"the connection to {url} broke: {broken!r}") from broken
         if answer.isclosed() and not answer.will_close:

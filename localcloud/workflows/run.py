@@ -66,7 +66,9 @@ class Run:
         strand = Strand(self, Frame(MAIN, None), Scope(self.memory))
         names = [parameter.name for parameter in main.parameters]
         try:
-            return strand.run_routine(main, dict.fromkeys(names, argument))
+            value = strand.run_routine(main, dict.fromkeys(names, argument))
+            self.memory.size_of(value)  # refuses what no variable could have held
+            return value
         finally:
             self.http.close()
 

@@ -1,12 +1,12 @@
 """What may be set of a workflow and of an execution, checked as the APIs do."""
 
-import json
 import re
 from typing import Any
 
 from localcloud.filters import camel_case
 from localcloud.messages import ApiError
 from localcloud.projects import PROJECT_NUMBER
+from localcloud.workflows.json_text import from_json
 from localcloud.workflows.limits import (
     ARGUMENT_BYTES,
     DESCRIPTION_CHARACTERS,
@@ -91,7 +91,7 @@ def check_execution(body: dict[str, Any]) -> None:
     if len(argument.encode()) > ARGUMENT_BYTES:
         raise ApiError(400, f"The argument has more than {ARGUMENT_BYTES} bytes.")
     try:
-        json.loads(argument or "null")
+        from_json(argument or "null")
     except ValueError as wrong:
         raise ApiError(400, f"The argument is not JSON: {wrong}") from wrong
     _check_labels(body.get("labels", {}))

@@ -198,9 +198,35 @@ def test_a_failed_execution_tells_its_error(deploy, ended):
     assert execution["error"]["stackTrace"]["elements"][0]["step"] == "boom"
 
 
+def test_an_error_nested_too_deeply_for_json_ends_its_execution(deploy, ended):
+    deepening = """
+main:
+  steps:
+  - init: {assign: [{x: []}, {n: 0}]}
+  - deepen: {assign: [{x: "${[[[[[[[[[[x]]]]]]]]]]}"}, {n: "${n + 1}"}]}
+  - again: {switch: [{condition: "${n < 400}", next: deepen}]}
+  - boom: {raise: {message: no, tags: [Deep], value: "${x}"}}
+"""
+    execution = ended(deploy(deepening))
+
+    assert execution["state"] == "FAILED"
+    assert "RecursionError" in execution["error"]["context"]
+
+
+def test_an_execution_keeps_the_labels_it_was_started_with(api, deploy, ended):
+    workflow = deploy(ECHO, labels={"run": "old"})
+    path = "/v1/" + ended(workflow)["name"]
+
+    api("PATCH", f"{workflow}?updateMask=labels", json={"labels": {"run": "new"}})
+
+    assert api("GET", path).json()["labels"] == {"run": "old"}
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [
+        ({"argument": "NaN"}, "not JSON"),
+        ({"argument": "[" * 20_000}, "not JSON"),
         ({"argument": "{"}, "not JSON"),
         ({"argument": {"a": 1}}, "text"),
         ({"argument": json.dumps("x" * 32768)}, "32768"),

@@ -42,6 +42,11 @@ def error_of(source, argument=None, **more):
         ('1 in [true, "1"]', False),
         ("1.5e3", 1500.0),
         (r'"a\"b\n\u00e9"', 'a"b\né'),
+        (r'"\ud83d\ude00 \ud800"', "\U0001f600 \ufffd"),
+        (r'json.decode("[\"\\ud83d\\ude00\\ud800\"]")[0]', "\U0001f600\ufffd"),
+        ('json.decode("12345678901234567890")', 12345678901234567890.0),
+        ("+1 + +2.5", 3.5),
+        ('int("-012") + double(".5e1")', -7.0),
         ('{"a": {"b": [10, 20]}}.a["b"][1]', 20),
         ("string(1.5) + string(true)", "1.5true"),
         ("int(2.9)", 2),
@@ -71,6 +76,19 @@ def test_an_expression_has_its_value(expression, value):
         ("1 / 0", "ZeroDivisionError"),
         ("1 % 0", "ZeroDivisionError"),
         ('int("x")', "ValueError"),
+        ('int("1_000")', "ValueError"),
+        ('int(" 1 ")', "ValueError"),
+        ('double("inf")', "ValueError"),
+        ('double("nan")', "ValueError"),
+        ("1e308 * 10", "ValueError"),
+        ("int(1e300)", "ValueError"),
+        ('+"a"', "TypeError"),
+        ('json.decode("NaN")', "ValueError"),
+        ('json.decode("1e999")', "ValueError"),
+        ('text.encode("a..b", "idna")', "ValueError"),
+        ('json.encode([1], {"indent": {}})', "TypeError"),
+        ('http.get("http://[::1")', "ValueError"),
+        ('http.get("ftp://127.0.0.1/")', "ValueError"),
         ("9223372036854775807 + 1", "ValueError"),
         ("len(1)", "TypeError"),
         ('text.match_regex("a", "(?=a)")', "ValueError"),
@@ -431,3 +449,23 @@ main:
   - off: {return: ["${yes}", "${d}", "${n}", "${t}"]}
 """
     assert result_of(source) == ["no", "2026-01-31", 10, "1:30"]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "try: {raise: x}, retry: {predicate: '${retry.always}', backoff: '${1}'}",
+        "call: googleapis.batch.v1.projects.locations.jobs.get,"
+        " args: {name: j, connector_params: {polling_policy: [1]}}",
+    ],
+)
+def test_settings_of_retries_and_connectors_that_are_no_map_are_an_error_of_the_workflow(step):
+    assert "TypeError" in error_of(f"main: {{steps: [{{a: {{{step}}}}}]}}").value["tags"]
+
+
+def test_a_result_takes_no_more_than_the_memory():
+    many = ", ".join(['"${s}"'] * 20)
+    source = f"main: {{params: [s], steps: [{{r: {{return: [{many}]}}}}]}}"
+
+    assert len(result_of(source, "x" * 20_000)) == 20
+    assert isinstance(error_of(source, "x" * 30_000), LimitExceeded)

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from localcloud import times
 from localcloud.filters import SEVERITIES
 from localcloud.workflows.errors import error
-from localcloud.workflows.http_calls import json_bytes
+from localcloud.workflows.json_text import json_bytes
 from localcloud.workflows.library.function import Library
 from localcloud.workflows.limits import CALLBACK_TIMEOUT_SECONDS
 from localcloud.workflows.values import to_text
