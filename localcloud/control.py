@@ -1,11 +1,10 @@
 """The emulator's own routes, under /_emulator on every port: faults, requests seen, reset."""
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from localcloud.faults import Faults
-from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.messages import Request, Response, json_response, json_value
 from localcloud.request_log import RequestLog
 from localcloud.routing import Route
 
@@ -46,11 +45,7 @@ def fault_routes(path: str, faults: FaultRules) -> list[Route]:
     """Return the routes by which rules are added, shown and cleared."""
 
     def add(request: Request) -> Response:
-        try:
-            rules = json.loads(request.read_all())
-        except ValueError as error:
-            raise ApiError(400, f"Fault rules are not JSON: {error}") from error
-        faults.add(rules)
+        faults.add(json_value(request.read_all()))
         return show(request)
 
     def show(request: Request) -> Response:

@@ -8,14 +8,28 @@ import threading
 from collections import deque
 from typing import Any
 
-from localcloud.filters import parse_filter
+from localcloud import times
+from localcloud.filters import SEVERITIES, parse_filter
 from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.pages import page_size, page_start
 from localcloud.routing import Route
 from localcloud.times import now
 
 MAX_ENTRIES = 500_000  # the oldest go first, so that memory stays bounded
-MAX_PAGE = 1000
+DEFAULT_PAGE, MAX_PAGE = 50, 1000
 _PAYLOADS = ("textPayload", "jsonPayload", "protoPayload")
+_KINDS = {
+    "insertId": str,
+    "jsonPayload": dict,
+    "labels": dict,
+    "logName": str,
+    "protoPayload": dict,
+    "resource": dict,
+    "severity": str,
+    "textPayload": str,
+    "timestamp": str,
+}
+_KIND_NAMES = {dict: "a JSON object", list: "a list", str: "text"}
 
 
 class LogService:
@@ -47,29 +61,27 @@ class LogService:
 
     def write_entries(self, request: Request) -> Response:
         body = request.json()
-        common = {name: body[name] for name in ("logName", "resource") if name in body}
-        entries = [{**common, **entry} for entry in body.get("entries", [])]
-        for entry in entries:
-            if not entry.get("logName"):
-                raise ApiError(400, "Log name is required.")
-            if sum(name in entry for name in _PAYLOADS) != 1:
-                raise ApiError(400, f"One payload of {', '.join(_PAYLOADS)} is required.")
-        for entry in entries:
-            labels = {**body.get("labels", {}), **entry.get("labels", {})}
-            self.write(entry | ({"labels": labels} if labels else {}))
+        common = {name: body[name] for name in ("labels", "logName", "resource") if name in body}
+        for name in common:
+            _check_kind(body, name, _KINDS[name])
+        _check_kind(body, "entries", list)
+        for entry in [_read_entry(entry, common) for entry in body.get("entries", [])]:
+            self.write(entry)
         return json_response({})
 
     def list(self, request: Request) -> Response:
         asked = request.json()
-        projects = asked.get("resourceNames") or []
+        for name, kind in (("filter", str), ("orderBy", str), ("resourceNames", list)):
+            _check_kind(asked, name, kind)
+        projects = asked.get("resourceNames")
         if not projects:
             raise ApiError(400, "resource_names is required.")
         matches = parse_filter(asked.get("filter", ""))
         newest_first = asked.get("orderBy", "timestamp asc").split()[-1:] == ["desc"]
-        size, start = min(int(asked.get("pageSize") or 50), MAX_PAGE), _page_start(asked)
+        size, start = page_size(asked, DEFAULT_PAGE, MAX_PAGE), page_start(asked)
         with self._lock:
             entries = list(self._entries)
-        owners = tuple(f"{name.split('/locations/')[0]}/" for name in projects)
+        owners = tuple(f"{str(name).partition('/locations/')[0]}/" for name in projects)
         found = [e for e in entries if e.get("logName", "").startswith(owners) and matches(e)]
         found.sort(key=lambda entry: entry["timestamp"], reverse=newest_first)
         page = {"entries": found[start : start + size]} if found[start:] else {}
@@ -84,8 +96,32 @@ class LogService:
         return json_response({"logNames": names} if names else {})
 
 
-def _page_start(asked: dict[str, Any]) -> int:
-    token = str(asked.get("pageToken") or "0")
-    if not (token.isascii() and token.isdecimal()):
-        raise ApiError(400, "page_token is invalid")
-    return int(token)
+def _read_entry(entry: Any, common: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry as it is kept: one that is no entry would break every list after it."""
+    for name, kind in _KINDS.items():
+        _check_kind(entry, name, kind)
+    read = {**common, **entry}
+    if not read.get("logName"):
+        raise ApiError(400, "Log name is required.")
+    if sum(name in read for name in _PAYLOADS) != 1:
+        raise ApiError(400, f"One payload of {', '.join(_PAYLOADS)} is required.")
+    if read.get("severity", "DEFAULT") not in SEVERITIES:
+        raise ApiError(400, f"The severity {read['severity']} is none of {', '.join(SEVERITIES)}.")
+    if "timestamp" in read:
+        read["timestamp"] = _time(read["timestamp"])
+    if labels := {**common.get("labels", {}), **entry.get("labels", {})}:
+        read["labels"] = labels
+    return read
+
+
+def _check_kind(asked: Any, name: str, kind: type) -> None:
+    if not isinstance(asked, dict) or not isinstance(asked.get(name, kind()), kind):
+        raise ApiError(400, f"{name} must be {_KIND_NAMES[kind]}.")
+
+
+def _time(text: str) -> str:
+    """Return a time in the one form in which times can be compared as text."""
+    try:
+        return times.at(times.parse(text).timestamp())
+    except (ValueError, OverflowError):
+        raise ApiError(400, f"The timestamp {text} is none such as 2026-01-31T12:00:00Z.") from None

@@ -4,6 +4,7 @@ Sockets are in server.py; which route answers a request is decided in routing.py
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -12,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 MAX_JSON_BYTES = 16 * 2**20
 READ_BYTES = 2**20
+_HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")  # of those that JSON writes as two
 
 # The words Google's APIs use for a code: (errors[].reason, status).
 _REASONS = {
@@ -117,11 +119,19 @@ class Request:
         return json_object(self.read_all())
 
 
-def json_object(text: bytes) -> dict[str, Any]:
+def json_value(text: bytes) -> Any:
+    """Return what JSON holds; half a character in it is refused, for no answer could hold it again."""
     try:
-        value = json.loads(text or b"{}")
-    except ValueError as error:
+        value = json.loads(text.decode())
+        if _HALF_CHARACTER.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
         raise ApiError(400, f"The body is not JSON: {error}", reason="parseError") from error
+    return value
+
+
+def json_object(text: bytes) -> dict[str, Any]:
+    value = json_value(text or b"{}")
     if not isinstance(value, dict):
         raise ApiError(400, "The body must be a JSON object.", reason="parseError")
     return value
