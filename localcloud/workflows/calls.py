@@ -53,6 +53,8 @@ def _parameters(name: str, routines: Program, in_expression: bool, node: yaml.No
     if name in library.FUNCTIONS:
         return library.FUNCTIONS[name].parameter_names
     if name in CONNECTORS:
+        if in_expression and CONNECTORS[name].helper:
+            return CONNECTORS[name].helper
         if in_expression:
             raise SourceError(f"{name} is called by a call step, not in an expression", node)
         return CONNECTORS[name].parameter_names
