@@ -31,7 +31,6 @@ class Parallel:
 
     shared: Sequence[str]
     concurrency_limit: Expression | None
-    continues_after_errors: bool
     branches: Sequence[tuple[str, Block]] = ()
     loop: Loop | None = None
 
@@ -39,7 +38,7 @@ class Parallel:
         if strand.parallel_depth >= PARALLEL_NESTING:
             raise error("ParallelNestingError", f"parallel steps may be {PARALLEL_NESTING} deep")
         strand.scope.share(self.shared)
-        group = Group(strand, self.shared, self.continues_after_errors)
+        group = Group(strand, self.shared)
         group.run(self._work(strand), self._width(strand))
         group.raise_errors()
 
@@ -67,10 +66,10 @@ def _run_turn(loop: Loop, index: int, value: Any, branch: Strand) -> None:
 
 
 class Group:
-    """The branches of one parallel step; one that fails stops the others, unless they are to go on."""
+    """The branches of one parallel step; after one that fails the others go on, as its only policy says."""
 
-    def __init__(self, strand: Strand, shared: Sequence[str], continues_after_errors: bool):
-        self._strand, self._shared, self._continues = strand, shared, continues_after_errors
+    def __init__(self, strand: Strand, shared: Sequence[str]):
+        self._strand, self._shared = strand, shared
         self._errors: list[tuple[str, WorkflowError]] = []
         self._fatal: BaseException | None = None
         self._lock = threading.Lock()
@@ -124,8 +123,8 @@ class Group:
             return
         with self._lock:
             self._errors.append((name, failed))
-            goes_on = self._continues and len(self._errors) < BRANCH_ERRORS
-        if not goes_on:
+            are_too_many = len(self._errors) >= BRANCH_ERRORS
+        if are_too_many:
             self._stop(None)
 
     def _stop(self, fatal: BaseException | None) -> None:

@@ -66,6 +66,18 @@ def main_with(*steps):
             "retry",
         ),
         (main_with("a: {parallel: {branches: [{b: {steps: [{s: {return: 1}}]}}]}}"), "inside of parallel"),
+        (
+            main_with("a: {parallel: {exception_policy: unhandled, branches: [%s]}}" % (BRANCH % 1)),
+            "continueAll",
+        ),
+        (main_with("a: {assign: [{x: 1}]}", "b: {parallel: {branches: [%s]}}" % (BRANCH % 1)), '"x"'),
+        (
+            main_with(
+                "a: {call: sys.now, result: x}",
+                "b: {parallel: {shared: [y], for: {value: v, in: [1], steps: [{s: {assign: [{x.k: 1}]}}]}}}",
+            ),
+            '"x"',
+        ),
         (main_with("a: {parallel: {branches: [{b: {steps: [{s: {next: c}}]}}]}}", "c: {return: 1}"), '"c"'),
     ],
 )
@@ -111,3 +123,15 @@ def test_aliases_that_grow_without_end_are_refused():
 
     with pytest.raises(SourceError, match="too large"):
         parse_workflow("\n".join(lines))
+
+
+def test_a_branch_may_assign_to_what_it_shares_or_has_itself():
+    parse_workflow(
+        main_with(
+            "a: {assign: [{x: 1}]}",
+            "b: {parallel: {shared: [x], branches: [%s]}}" % (BRANCH % 1),
+            "c: {parallel: {for: {value: v, in: [1], steps: [{s: {assign: [{v: 2}, {w: 1}, {w: 2}]}}]}}}",
+            "d: {try: {raise: x}, except: {as: e, assign: [{e: 1}]}}",
+            "f: {assign: [{w: 1}, {e: 1}]}",
+        )
+    )
