@@ -6,8 +6,16 @@ from typing import Any
 
 from localcloud.workflows.values import fits, whole_characters
 
-WORDS = {"true": True, "false": False, "null": None}
-OPERATOR_WORDS = ("and", "or", "not", "in")
+WORDS = {
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+    "null": None,
+}
+OPERATOR_WORDS = ("and", "AND", "or", "OR", "not", "NOT", "in")
 
 _TOKEN = re.compile(
     r"""\s*(?:

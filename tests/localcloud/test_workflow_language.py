@@ -31,6 +31,8 @@ def error_of(source, argument=None, **more):
         ("(1 + 2) * 3", 9),
         ("10 / 2", 5.0),
         ("not true or true", True),
+        ("NOT False AND TRUE OR false", True),
+        ("not false == true", True),
         ("true or false and false", True),
         ("1 < 2 and 2 < 3", True),
         ("false and nosuch.key", False),
@@ -68,6 +70,7 @@ def test_an_expression_has_its_value(expression, value):
     [
         ('"a" + 1', "TypeError"),
         ("1 and true", "TypeError"),
+        ("not 1 == 2", "TypeError"),
         ('"a" < 1', "TypeError"),
         ("null.x", "TypeError"),
         ('{"a": 1}.b', "KeyError"),
@@ -87,8 +90,6 @@ def test_an_expression_has_its_value(expression, value):
         ('json.decode("1e999")', "ValueError"),
         ('text.encode("a..b", "idna")', "ValueError"),
         ('json.encode([1], {"indent": {}})', "TypeError"),
-        ('http.get("http://[::1")', "ValueError"),
-        ('http.get("ftp://127.0.0.1/")', "ValueError"),
         ("9223372036854775807 + 1", "ValueError"),
         ("len(1)", "TypeError"),
         ('text.match_regex("a", "(?=a)")', "ValueError"),
@@ -467,3 +468,10 @@ def test_a_result_takes_no_more_than_the_memory():
 
     assert len(result_of(source, "x" * 20_000)) == 20
     assert isinstance(error_of(source, "x" * 30_000), LimitExceeded)
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "ftp://127.0.0.1/", "nothing"])
+def test_what_is_no_url_is_an_error_of_the_workflow(url):
+    failed = error_of(f'main: {{steps: [{{a: {{call: http.get, args: {{url: "{url}"}}}}}}]}}')
+
+    assert failed.value["tags"] == ["ValueError"]
