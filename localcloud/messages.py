@@ -122,12 +122,16 @@ class Request:
 def json_value(text: bytes) -> Any:
     """Return what JSON holds; half a character in it is refused, for no answer could hold it again."""
     try:
-        value = json.loads(text.decode())
+        value = json.loads(text.decode(), parse_constant=_no_number)
         if _HALF_CHARACTER.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise ApiError(400, f"The body is not JSON: {error}", reason="parseError") from error
     return value
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number of JSON")
 
 
 def json_object(text: bytes) -> dict[str, Any]:
