@@ -37,7 +37,7 @@ class Parallel:
     def execute(self, strand: Strand) -> None:
         if strand.parallel_depth >= PARALLEL_NESTING:
             raise error("ParallelNestingError", f"parallel steps may be {PARALLEL_NESTING} deep")
-        strand.scope.share(self.shared)
+        strand.scope.share(self.shared, SharedLock(strand.run.places))
         group = Group(strand, self.shared)
         group.run(self._work(strand), self._width(strand))
         group.raise_errors()
@@ -158,6 +158,24 @@ class _GivenBack:
     def __exit__(self, *_: Any) -> None:
         if self.has_one:
             self.free.acquire()
+
+
+class SharedLock:
+    """Held by a branch that assigns to what it shares, and may call a parallel step for the value.
+
+    A branch that waits for it takes no place, or those the holder calls could wait for theirs for ever.
+    """
+
+    def __init__(self, places: Places):
+        self._places, self._lock = places, threading.RLock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            with self._places.given_back(True):
+                self._lock.acquire()
+
+    def __exit__(self, *_: Any) -> None:
+        self._lock.release()
 
 
 def _shown(failed: WorkflowError) -> dict[str, Any]:

@@ -475,3 +475,37 @@ def test_what_is_no_url_is_an_error_of_the_workflow(url):
     failed = error_of(f'main: {{steps: [{{a: {{call: http.get, args: {{url: "{url}"}}}}}}]}}')
 
     assert failed.value["tags"] == ["ValueError"]
+
+
+def test_branches_that_wait_for_a_shared_variable_leave_room_for_those_its_value_needs():
+    source = """
+main:
+  steps:
+  - init: {assign: [{total: 0}]}
+  - both:
+      parallel:
+        shared: [total]
+        branches:
+        - slow: {steps: [{s: {assign: [{total: "${total + inner()}"}]}}]}
+        - many:
+            steps:
+            - later: {call: sys.sleep, args: {seconds: 50}}
+            - each:
+                parallel:
+                  shared: [total]
+                  for: {value: v, range: [1, 30], steps: [{a: {assign: [{total: "${total + 1}"}]}}]}
+  - done: {return: "${total}"}
+inner:
+  steps:
+  - nap: {call: sys.sleep, args: {seconds: 200}}
+  - inner: {parallel: {for: {value: v, range: [1, 3], steps: [{a: {assign: [{x: 1}]}}]}}}
+  - done: {return: 100}
+"""
+    ended = []
+    threading.Thread(target=lambda: ended.append(result_of(source)), daemon=True).start()
+    deadline = time.monotonic() + 5
+
+    while not ended and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+    assert ended == [130]
