@@ -229,14 +229,14 @@ class Executions:
         """Keep how an execution ended, and let go of what it ran with; with the lock held."""
         run = execution.run
         execution.last_steps = execution.current_steps()
-        execution.result, execution.error, execution.end_time = result, failed, now()
-        execution.state = state  # the last, for whoever reads without the lock takes it for all of them
-        execution.run = None
         if run:
             execution.peak_memory_bytes = run.memory.peak_bytes
             run.cancel()
             run.call_log.write_end(state, failed)
             self._with_history.append(execution)
+        execution.result, execution.error, execution.end_time = result, failed, now()
+        execution.run = None
+        execution.state = state  # the last: who reads without the lock takes all else for done then
         self._finished.append(execution.execution_id)
         while len(self._with_history) > MAX_HISTORIES:
             self._with_history.popleft().history = None
