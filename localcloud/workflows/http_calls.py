@@ -50,8 +50,10 @@ def request(
     if auth is not None:
         sent["Authorization"] = f"Bearer {_token(auth)}"
     _refuse_anonymous_storage(url, sent)
-    reply = strand.run.http.send(method, with_query(url, query or {}), sent, content, timeout_seconds)
-    strand.check_stopped()
+    try:
+        reply = strand.run.http.send(method, with_query(url, query or {}), sent, content, timeout_seconds)
+    finally:
+        strand.check_stopped()  # a call that a cancellation broke is no error of the workflow
     answer = {"code": reply.code, "headers": reply.headers, "body": _decoded(reply)}
     if not 200 <= reply.code < 300:
         raise http_error(**answer)

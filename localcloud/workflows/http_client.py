@@ -4,8 +4,10 @@ What a workflow sees of a call is made in http_calls.py.
 """
 
 import select
+import socket
 import threading
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, IncompleteRead
 from urllib.parse import quote
@@ -35,6 +37,7 @@ class HttpClient:
     def __init__(self, hosts: Hosts):
         self._hosts = hosts
         self._idle: defaultdict[str, list[HTTPConnection]] = defaultdict(list)
+        self._busy: set[socket.socket] = set()
         self._lock = threading.Lock()
 
     def send(
@@ -51,6 +54,9 @@ class HttpClient:
         address = local_address(self._hosts, parts)
         target = quote(parts.path or "/", _SAFE) + (f"?{quote(parts.query, _SAFE)}" if parts.query else "")
         connection = self._connect(address, timeout_seconds)
+        busy = connection.sock
+        with self._lock:
+            self._busy.add(busy)
         try:
             connection.request(method, target, body, headers)
             answer = connection.getresponse()
@@ -66,6 +72,9 @@ class HttpClient:
         except (OSError, HTTPException) as broken:
             connection.close()
             raise error("ConnectionError", f"the connection to {url} broke: {broken!r}") from broken
+        finally:
+            with self._lock:
+                self._busy.discard(busy)
         if answer.isclosed() and not answer.will_close:
             self._keep(address, connection)
         else:
@@ -74,6 +83,13 @@ class HttpClient:
             raise limit_error(f"an HTTP response may have {RESPONSE_BYTES} bytes")
         names = {name: "-".join(word.capitalize() for word in name.split("-")) for name in answer.headers}
         return Reply(answer.status, {names[name]: value for name, value in answer.headers.items()}, content)
+
+    def interrupt(self) -> None:
+        """Break the calls that wait for an answer; a cancelled execution would wait half an hour for it."""
+        with self._lock:
+            for busy in self._busy:
+                with suppress(OSError):  # closed meanwhile
+                    busy.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         with self._lock:

@@ -75,6 +75,7 @@ class Run:
     def cancel(self) -> None:
         self.is_cancelled = True
         self.wake_all()
+        self.http.interrupt()
 
     def current_steps(self) -> list[dict[str, str]]:
         """Return where each strand is, the innermost step only, as the API tells it."""

@@ -1,6 +1,7 @@
 """The emulated Cloud Workflows beyond the conformance cases: scopes, errors, limits, parallel steps."""
 
 import itertools
+import socket
 import threading
 import time
 
@@ -410,6 +411,21 @@ def test_a_cancelled_run_ends_in_the_middle_of_a_sleep():
 
     with pytest.raises(Stopped):
         run.start(None)
+
+    assert time.monotonic() - begun < 1
+
+
+def test_a_cancelled_run_ends_in_the_middle_of_a_call():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        run = run_of(
+            f"main: {{steps: [{{s: {{call: http.get, args: {{url: '{url}'}}}}}}, {{t: {{return: 1}}}}]}}"
+        )
+        threading.Timer(0.1, run.cancel).start()
+        begun = time.monotonic()
+
+        with pytest.raises(Stopped):
+            run.start(None)
 
     assert time.monotonic() - begun < 1
 
