@@ -29,7 +29,13 @@ from localcloud.messages import ApiError
 ACTIONS = ("reset", "reset_after", "truncate", "duplicate")
 MAX_RULES = 1000
 
-Fits = Callable[[Any], bool]
+
+@dataclass(frozen=True)
+class Allowed:
+    """What a rule may hold under a name: as a refusal tells it, and as a test of a value."""
+
+    words: str
+    fits: Callable[[Any], bool]
 
 
 @dataclass
@@ -115,47 +121,60 @@ def check_room(number: int) -> None:
         raise ApiError(400, f"At most {MAX_RULES} fault rules; DELETE clears them.")
 
 
-def check_fields(values: dict[str, Any], fits: dict[str, Fits]) -> None:
-    """Refuse a rule with a name that `fits` does not know, or a value that is not of it."""
-    if unknown := set(values) - set(fits):
-        raise ApiError(400, f"Unknown in a fault rule: {sorted(unknown)}; known: {list(fits)}.")
+def check_fields(values: dict[str, Any], known: dict[str, Allowed]) -> None:
+    """Refuse a rule with a name that is not known, or a value that does not fit."""
+    if unknown := values.keys() - known.keys():
+        raise ApiError(
+            400, f"A fault rule knows no {', '.join(sorted(unknown))}; it knows {', '.join(known)}."
+        )
     for name, value in values.items():
-        if not fits[name](value):
-            raise ApiError(400, f"A fault rule cannot have {name} {value!r}.")
+        if not known[name].fits(value):
+            raise ApiError(400, f"A fault rule cannot have {name} {value!r}; it takes {known[name].words}.")
 
 
 def _parse_rule(values: dict[str, Any]) -> Rule:
-    check_fields(values, _FITS)
+    check_fields(values, _FIELDS)
     if not (values.get("status") or values.get("action") or values.get("latency_seconds")):
-        raise ApiError(400, "A fault rule needs a status, an action or latency_seconds.")
+        status, action = _FIELDS["status"].words, _FIELDS["action"].words
+        message = f"A fault rule needs a status ({status}), an action ({action}) or latency_seconds above 0."
+        raise ApiError(400, message)
     return Rule(**values)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def is_pattern(value: Any) -> bool:
-    try:
-        return bool(re.compile(value))
-    except (re.error, TypeError):
-        return False
 
 
 def is_whole_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-# What a test may send, and what its values must be.
-_FITS: dict[str, Fits] = {
-    "method": lambda value: value in ("", "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"),
-    "path": is_pattern,
-    "status": lambda value: is_whole_number(value) and 400 <= value <= 599,
-    "action": lambda value: value in ACTIONS,
-    "message": _is_text,
-    "latency_seconds": lambda value: isinstance(value, int | float) and 0 <= value <= 600,
-    "skip": is_whole_number,
-    "times": is_whole_number,
-    "probability": lambda value: isinstance(value, int | float) and 0 <= value <= 1,
-    "seed": is_whole_number,
+def is_number(value: Any) -> bool:
+    """Whether a value is a number of at least 0."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+
+
+def _is_pattern(value: Any) -> bool:
+    try:
+        return bool(re.compile(value))
+    except (re.error, TypeError, OverflowError, RecursionError):
+        return False
+
+
+PATTERN = Allowed("a regular expression", _is_pattern)
+WHOLE_NUMBER = Allowed("a whole number of at least 0", is_whole_number)
+PROBABILITY = Allowed("a number from 0 to 1", lambda value: is_number(value) and value <= 1)
+
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
+_FIELDS = {
+    "method": Allowed(
+        f"one of {', '.join(_METHODS)}, or none for all", lambda value: value in ("", *_METHODS)
+    ),
+    "path": PATTERN,
+    "status": Allowed(
+        "a whole number from 400 to 599", lambda value: is_whole_number(value) and 400 <= value <= 599
+    ),
+    "action": Allowed(f"one of {', '.join(ACTIONS)}", lambda value: value in ACTIONS),
+    "message": Allowed("text", lambda value: isinstance(value, str)),
+    "latency_seconds": Allowed("a number from 0 to 600", lambda value: is_number(value) and value <= 600),
+    "skip": WHOLE_NUMBER,
+    "times": WHOLE_NUMBER,
+    "probability": PROBABILITY,
+    "seed": WHOLE_NUMBER,
 }

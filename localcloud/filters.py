@@ -25,8 +25,12 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
-MAX_DEPTH = 50
 _KEYWORDS = ("AND", "OR", "NOT")
+MAX_DEPTH = 100  # of brackets and NOT
+# Not all that Python reads as one: the ids 20260131 and 2026_0131 are neither equal numbers nor a day.
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_DURATION = re.compile(r"-?[0-9]+(?:\.[0-9]+)?s")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].*)?")
 _ESCAPED = re.compile(r"\\(.)")
 
 
@@ -71,11 +75,10 @@ class _Parser:
     def negation(self) -> Matcher:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise ApiError(400, f"Unparseable filter: nested more than {MAX_DEPTH} deep")
-        try:
-            return self._negation()
-        finally:
-            self.depth -= 1
+            raise ApiError(400, f"Unparseable filter: it is nested more than {MAX_DEPTH} deep.")
+        found = self._negation()
+        self.depth -= 1
+        return found
 
     def _negation(self) -> Matcher:
         if self._take_word("NOT") or self._take(("mark", "-")):
@@ -226,11 +229,14 @@ def _equal(found: Any, value: str) -> bool:
 
 
 def _order(found: Any, value: str) -> int:
-    """Return how a value compares with that of the filter: as a severity, number, time or text."""
-    for read in (_severity, _number, times.parse):
+    """Return how a value compares with that of the filter: as a severity, number, duration, time or text."""
+    for shape, read in _READERS:
+        text = _text_of(found)
+        if not (shape.fullmatch(text) and shape.fullmatch(value)):
+            continue
         try:
-            left, right = read(_text_of(found)), read(value)
-        except (ValueError, TypeError):
+            left, right = read(text), read(value)
+        except ValueError:  # such as the 31st of February
             continue
         return (left > right) - (left < right)
     left, right = _shown(found), value.lower()
@@ -241,8 +247,12 @@ def _severity(text: str) -> int:
     return SEVERITIES.index(text.upper())
 
 
-def _number(text: str) -> float:
-    return float(text)
+_READERS: tuple[tuple[re.Pattern, Callable[[str], Any]], ...] = (
+    (re.compile("|".join(SEVERITIES), re.IGNORECASE), _severity),
+    (_NUMBER, float),
+    (_DURATION, times.seconds_of),
+    (_TIME, times.parse),
+)
 
 
 def _text_of(value: Any) -> str:

@@ -9,18 +9,29 @@ from collections import deque
 from typing import Any
 
 from localcloud import times
-from localcloud.filters import Matcher, parse_filter
+from localcloud.filters import SEVERITIES, Matcher, parse_filter
 from localcloud.messages import ApiError, Request, Response, json_response
-from localcloud.pages import whole_number
+from localcloud.pages import page_size, page_start
 from localcloud.routing import Route
 from localcloud.times import now
 
 # the oldest go first, so that memory stays bounded
 MAX_ENTRIES = 500_000
 MAX_BYTES = 256 * 2**20  # of what is logged, besides labels and the like
-DEFAULT_PAGE = 50
-MAX_PAGE = 1000
+DEFAULT_PAGE, MAX_PAGE = 50, 1000
 _PAYLOADS = ("textPayload", "jsonPayload", "protoPayload")
+_KINDS = {
+    "insertId": str,
+    "jsonPayload": dict,
+    "labels": dict,
+    "logName": str,
+    "protoPayload": dict,
+    "resource": dict,
+    "severity": str,
+    "textPayload": str,
+    "timestamp": str,
+}
+_KIND_NAMES = {dict: "a JSON object", list: "a list", str: "text"}
 
 
 class LogService:
@@ -63,25 +74,24 @@ class LogService:
 
     def write_entries(self, request: Request) -> Response:
         body = request.json()
-        common = {name: body[name] for name in ("logName", "resource") if name in body}
-        entries = []
-        for entry in _entries_of(body):
-            labels = {**_labels_of(body), **_labels_of(entry)}
-            entries.append({**common, **entry, **({"labels": labels} if labels else {})})
-            _check(entries[-1])
-        for entry in entries:
+        common = {name: body[name] for name in ("labels", "logName", "resource") if name in body}
+        for name in common:
+            _check_kind(body, name, _KINDS[name])
+        _check_kind(body, "entries", list)
+        for entry in [_read_entry(entry, common) for entry in body.get("entries", [])]:
             self.write(entry)
         return json_response({})
 
     def list(self, request: Request) -> Response:
         asked = request.json()
+        for name, kind in (("filter", str), ("orderBy", str), ("resourceNames", list)):
+            _check_kind(asked, name, kind)
         projects = asked.get("resourceNames")
-        if not isinstance(projects, list) or not projects:
+        if not projects:
             raise ApiError(400, "resource_names is required.")
-        matches = parse_filter(str(asked.get("filter") or ""))
-        newest_first = str(asked.get("orderBy", "")).split()[-1:] == ["desc"]
-        size = min(whole_number(str(asked.get("pageSize") or DEFAULT_PAGE), "page_size"), MAX_PAGE)
-        start = whole_number(str(asked.get("pageToken") or "0"), "page_token")
+        matches = parse_filter(asked.get("filter", ""))
+        newest_first = asked.get("orderBy", "timestamp asc").split()[-1:] == ["desc"]
+        size, start = page_size(asked, DEFAULT_PAGE, MAX_PAGE), page_start(asked)
         owners = tuple(f"{str(name).partition('/locations/')[0]}/" for name in projects)
         found = self.select(lambda entry: entry["logName"].startswith(owners) and matches(entry))
         found.sort(key=lambda entry: entry["timestamp"], reverse=newest_first)
@@ -101,28 +111,32 @@ def _size(entry: dict[str, Any]) -> int:
     return sum(len(str(entry[name])) for name in _PAYLOADS if name in entry)
 
 
-def _entries_of(body: dict[str, Any]) -> list[dict[str, Any]]:
-    entries = body.get("entries", [])
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ApiError(400, "entries must be a list of entries.")
-    return entries
-
-
-def _labels_of(place: dict[str, Any]) -> dict[str, str]:
-    labels = place.get("labels") or {}
-    if not isinstance(labels, dict):
-        raise ApiError(400, "labels must be an object.")
-    return labels
-
-
-def _check(entry: dict[str, Any]) -> None:
-    """Refuse an entry that could not be kept, or not be listed with others."""
-    name = entry.get("logName")
-    if not name or not isinstance(name, str):
+def _read_entry(entry: Any, common: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry as it is kept: one that is no entry would break every list after it."""
+    for name, kind in _KINDS.items():
+        _check_kind(entry, name, kind)
+    read = {**common, **entry}
+    if not read.get("logName"):
         raise ApiError(400, "Log name is required.")
-    if sum(name in entry for name in _PAYLOADS) != 1:
+    if sum(name in read for name in _PAYLOADS) != 1:
         raise ApiError(400, f"One payload of {', '.join(_PAYLOADS)} is required.")
+    if read.get("severity", "DEFAULT") not in SEVERITIES:
+        raise ApiError(400, f"The severity {read['severity']} is none of {', '.join(SEVERITIES)}.")
+    if "timestamp" in read:
+        read["timestamp"] = _time(read["timestamp"])
+    if labels := {**common.get("labels", {}), **entry.get("labels", {})}:
+        read["labels"] = labels
+    return read
+
+
+def _check_kind(asked: Any, name: str, kind: type) -> None:
+    if not isinstance(asked, dict) or not isinstance(asked.get(name, kind()), kind):
+        raise ApiError(400, f"{name} must be {_KIND_NAMES[kind]}.")
+
+
+def _time(text: str) -> str:
+    """Return a time in the one form in which times can be compared as text."""
     try:
-        times.parse(entry.get("timestamp", now()))
-    except (ValueError, AttributeError) as error:
-        raise ApiError(400, f"The timestamp {entry['timestamp']!r} is none.") from error
+        return times.at(times.parse(text).timestamp())
+    except (ValueError, OverflowError):
+        raise ApiError(400, f"The timestamp {text} is none such as 2026-01-31T12:00:00Z.") from None

@@ -7,7 +7,7 @@ from typing import Any
 from localcloud.filters import parse_filter
 from localcloud.messages import ApiError, Request
 
-_WHOLE_NUMBER = re.compile("[0-9]{1,18}")
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 def page_of(
@@ -18,8 +18,7 @@ def page_of(
     max_size: int,
 ) -> dict[str, Any]:
     """Return an answer that lists under `name`; `found` are what a filter looks at and what is shown."""
-    start = whole_number(request.query.get("pageToken") or "0", "page_token")
-    size = page_size(request.query, default_size, max_size)
+    start, size = page_start(request.query), page_size(request.query, default_size, max_size)
     matches = parse_filter(request.query.get("filter", ""))
     shown = [resource for looked_at, resource in found if matches(looked_at)]
     end = start + size
@@ -29,12 +28,16 @@ def page_of(
     return page
 
 
-def page_size(query: Mapping[str, str], default: int, most: int) -> int:
-    """Return how many are asked for; none or 0 leaves it to the service."""
-    return min(whole_number(query.get("pageSize") or "0", "page_size") or default, most)
+def page_start(asked: Mapping[str, Any]) -> int:
+    return whole_number(asked, "pageToken")
 
 
-def whole_number(text: str, what: str) -> int:
-    if not _WHOLE_NUMBER.fullmatch(text):
-        raise ApiError(400, f"{what} {text[:80]!r} is invalid")
+def page_size(asked: Mapping[str, Any], default: int, most: int) -> int:
+    return min(whole_number(asked, "pageSize") or default, most)
+
+
+def whole_number(asked: Mapping[str, Any], name: str) -> int:
+    text = str(asked.get(name) or 0)
+    if not _NUMBER.fullmatch(text):
+        raise ApiError(400, f"{name} is invalid: {text[:40]} is no whole number")
     return int(text)

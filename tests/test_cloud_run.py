@@ -13,7 +13,7 @@ from localcloud.environment import client_environment
 from localcloud.process import running
 from tests.cloud_runs import PROJECT, REGION, RUN_ID, Pipeline
 from tests.emulated import create_bucket, names_in, object_of, post, request
-from tests.experiments import POPULATIONS, sampled
+from tests.experiments import POPULATIONS, sampled, simulated
 from tests.needs import need_program
 from tests.test_tasks import Operator
 
@@ -188,8 +188,10 @@ def test_executions_are_listed_and_described(null_operator, pipeline):
     assert "left no manifest.json" in followed.last_line
 
 
-def test_options_win_over_settings_and_reach_the_jobs(null_operator, pipeline):
-    ended = null_operator.invoke(
+def test_options_win_over_settings_and_reach_the_jobs(null_cloud, pipeline, tmp_path):
+    operator = CloudOperator(null_cloud, tmp_path, simulated())
+
+    ended = operator.invoke(
         *("run", "--exp-id", "trial", "--spot", "--max-parallelism", "3", "--billing-project", "R01/77"),
         *("--stage-b-machine-type", "n2-standard-4", "--stage-b-memory-mib", "12000", "--seed", "5"),
         *("--allow-partial", "--skip-output", "--count", "9"),
@@ -300,7 +302,7 @@ def test_a_value_that_would_break_out_of_a_command_stays_a_value(null_operator, 
         assert value in [str(each).removesuffix("/") for each in asked.values()]
     else:
         assert ended.exit_code == 2
-        assert setting in ended.last_line
+        assert setting in ended.output
     assert not list(null_operator.folder.rglob("pwned"))
 
 

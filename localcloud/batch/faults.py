@@ -27,7 +27,17 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from localcloud.faults import Fits, check_fields, check_room, is_pattern, is_whole_number, rule_list
+from localcloud.faults import (
+    PATTERN,
+    PROBABILITY,
+    WHOLE_NUMBER,
+    Allowed,
+    check_fields,
+    check_room,
+    is_number,
+    is_whole_number,
+    rule_list,
+)
 from localcloud.messages import ApiError
 
 
@@ -111,8 +121,8 @@ class BatchFaults:
 def _parse(values: dict[str, Any]) -> TaskFault | QueueFault | NullDuration:
     kind = next((each for name, each in _KINDS.items() if name in values), None)
     if kind is None:
-        raise ApiError(400, f"A fault rule needs one of {list(_KINDS)}.")
-    check_fields(values, _FITS[kind])
+        raise ApiError(400, f"A fault rule of Batch needs one of {', '.join(_KINDS)}.")
+    check_fields(values, _FIELDS[kind])
     return kind(**{name: frozenset(v) if isinstance(v, list) else v for name, v in values.items()})
 
 
@@ -120,26 +130,31 @@ def _are_whole_numbers(value: Any) -> bool:
     return isinstance(value, list) and all(map(is_whole_number, value))
 
 
-def _is_time(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+def _is_exit_code(value: Any) -> bool:
+    return is_whole_number(value) and (1 <= value <= 255 or 50000 <= value <= 50006)
 
 
-# What tells the kind of a rule; what a test may send in it, and what the values must be.
+_WHOLE_NUMBERS = Allowed("a list of whole numbers of at least 0", _are_whole_numbers)
+_SECONDS = Allowed("a number of at least 0", is_number)
+
+# What tells the kind of a rule, and what each kind may have.
 _KINDS = {"exit_code": TaskFault, "queue": QueueFault, "null_seconds": NullDuration}
-_FITS: dict[type, dict[str, Fits]] = {
+_FIELDS: dict[type, dict[str, Allowed]] = {
     TaskFault: {
-        "job": is_pattern,
-        "tasks": _are_whole_numbers,
-        "attempts": _are_whole_numbers,
-        "exit_code": lambda value: is_whole_number(value) and (1 <= value <= 255 or 50000 <= value <= 50006),
-        "after_seconds": _is_time,
-        "probability": lambda value: _is_time(value) and value <= 1,
-        "seed": is_whole_number,
+        "job": PATTERN,
+        "tasks": _WHOLE_NUMBERS,
+        "attempts": _WHOLE_NUMBERS,
+        "exit_code": Allowed("a whole number from 1 to 255 or from 50000 to 50006", _is_exit_code),
+        "after_seconds": _SECONDS,
+        "probability": PROBABILITY,
+        "seed": WHOLE_NUMBER,
     },
     QueueFault: {
-        "job": is_pattern,
-        "queue": lambda value: isinstance(value, str) and bool(value),
-        "seconds": lambda value: value is None or _is_time(value),
+        "job": PATTERN,
+        "queue": Allowed("the text of an event", lambda value: isinstance(value, str) and bool(value)),
+        "seconds": Allowed(
+            "a number of at least 0, or null for no end", lambda value: value is None or is_number(value)
+        ),
     },
-    NullDuration: {"job": is_pattern, "null_seconds": _is_time},
+    NullDuration: {"job": PATTERN, "null_seconds": _SECONDS},
 }

@@ -37,7 +37,7 @@ class TaskRoutes:
         found = self._find(project, location, job, group)
         size = page_size(request.query, DEFAULT_PAGE, MAX_PAGE)
         end = page_end(request.query)
-        start = whole_number(end, "page_token") + 1 if end else 0
+        start = whole_number({"pageToken": end}, "pageToken") + 1 if end else 0
         page = {}
         for index, resource in self._matching(found, start, request.query.get("filter", "")):
             if len(page) == size:

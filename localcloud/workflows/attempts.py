@@ -75,7 +75,10 @@ class Retry:
         self._left = policy.get("max_retries", DEFAULT_RETRIES)
         if not is_integer(self._left):
             raise error("TypeError", "max_retries is an integer")
-        backoff = DEFAULT_BACKOFF | (policy.get("backoff") or {})
+        given = policy.get("backoff") or {}
+        if not isinstance(given, Mapping):
+            raise error("TypeError", "backoff is a map")
+        backoff = DEFAULT_BACKOFF | given
         if not all(is_number(value) and value >= 0 for value in backoff.values()):
             raise error("TypeError", "initial_delay, max_delay and multiplier of a backoff are numbers")
         self._delay, self._max_delay = backoff["initial_delay"], backoff["max_delay"]

@@ -79,12 +79,11 @@ class CallLog:
         if self.level == "LOG_ALL_CALLS":
             self._write_call(step, callee, "SUCCEEDED", {"succeeded": {"response": logged.result}})
 
-    def write_end(self, state: str, failed: WorkflowError | None) -> None:
-        """Write how the execution ended: a failure always, all else with all calls."""
+    def write_end(self, state: str, failed: dict[str, Any] | None) -> None:
+        """Write how the execution ended, a failure with its error: that always, all else with all calls."""
         payload = {"@type": _EXECUTION_TYPE, "state": state}
         if failed:
-            told = failed.resource()
-            payload["failure"] = {"exception": told["payload"], "source": told["context"]}
+            payload["failure"] = {"exception": failed["payload"], "source": failed["context"]}
             self.write(payload, "ERROR", EXECUTIONS_LOG)
         elif self.level == "LOG_ALL_CALLS":
             self.write(payload, "INFO", EXECUTIONS_LOG)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from localcloud.messages import ApiError, Request
+from localcloud.messages import ApiError, Request, json_value
 from localcloud.times import now
 from localcloud.workflows.errors import error
 from localcloud.workflows.limits import WAITING_CALLBACKS
@@ -43,7 +43,8 @@ class Callbacks:
         if method not in METHODS:
             raise error("ValueError", f"a callback's method is one of {', '.join(METHODS)}")
         callback_id = str(uuid.uuid4())
-        self._endpoints[callback_id] = Callback(method)
+        with self._lock:
+            self._endpoints[callback_id] = Callback(method)
         return {"url": f"{self._url}/{callback_id}"}
 
     def wait(self, strand: Strand, endpoint: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -59,12 +60,14 @@ class Callbacks:
                     taken.append(found.calls.popleft())
             return bool(taken)
 
-        found.waiters += 1
+        with self._lock:
+            found.waiters += 1
         try:
             if not strand.run.wait_for(strand, take, seconds):
                 raise error("TimeoutError", f"no callback within {seconds} s")
         finally:
-            found.waiters -= 1
+            with self._lock:
+                found.waiters -= 1
         return taken[0]
 
     def receive(self, callback_id: str, request: Request) -> None:
@@ -81,15 +84,16 @@ class Callbacks:
             found.calls.append(call)
 
     def resources(self, execution_name: str) -> list[dict[str, Any]]:
-        return [
-            {
-                "name": f"{execution_name}/callbacks/{callback_id}",
-                "method": each.method,
-                "availablePayloads": [json.dumps(call) for call in each.calls],
-                "waiters": str(each.waiters),
-            }
-            for callback_id, each in self._endpoints.copy().items()
-        ]
+        with self._lock:
+            return [
+                {
+                    "name": f"{execution_name}/callbacks/{callback_id}",
+                    "method": each.method,
+                    "availablePayloads": [json.dumps(call) for call in each.calls],
+                    "waiters": str(each.waiters),
+                }
+                for callback_id, each in self._endpoints.items()
+            ]
 
 
 def _event(request: Request, body: bytes) -> dict[str, Any]:
@@ -114,8 +118,5 @@ def _body(body: bytes, content_type: str) -> Any:
     if not body:
         return None
     if "json" in content_type:
-        try:
-            return json.loads(body)
-        except ValueError as broken:
-            raise ApiError(400, f"The body is not JSON: {broken}") from broken
+        return json_value(body)
     return body.decode(errors="replace")

@@ -50,12 +50,14 @@ class Calls:
 def _parameters(name: str, routines: Program, in_expression: bool, node: yaml.Node) -> Sequence[str]:
     if name in routines:
         return [parameter.name for parameter in routines[name].parameters]
-    if name in library.FUNCTIONS:
+    if name in library.FUNCTIONS and not (in_expression and library.FUNCTIONS[name].blocks):
         return library.FUNCTIONS[name].parameter_names
     if name in CONNECTORS:
-        if in_expression:
-            raise SourceError(f"{name} is called by a call step, not in an expression", node)
-        return CONNECTORS[name].parameter_names
+        found = CONNECTORS[name].helper if in_expression else CONNECTORS[name].parameter_names
+        if found:
+            return found
+    if name in library.FUNCTIONS or name in CONNECTORS:
+        raise SourceError(f"{name} is called by a call step, not in an expression", node)
     if name.startswith("googleapis."):
         raise SourceError(f"localcloud has no connector {name}; http.request reaches the API too", node)
     raise SourceError(f"unknown function {name}", node)

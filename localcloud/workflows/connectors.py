@@ -1,15 +1,14 @@
 """Connectors: googleapis.* calls as a table, with the retries and the waiting they do by themselves.
 
 https://cloud.google.com/workflows/docs/connectors. What a connector does when a Batch job ends FAILED is not
-documented: here create returns the job, whatever its last state. That a storage object's name is to be
-encoded by the workflow is.
+documented: here create returns the job, whatever its last state, and so it does with an execution. That a
+storage object's name is to be encoded by the workflow is.
 """
 
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from string import Formatter
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from localcloud.workflows import http_calls
 from localcloud.workflows.attempts import Retry
 from localcloud.workflows.errors import WorkflowError, error
+from localcloud.workflows.json_text import from_json, json_bytes
 from localcloud.workflows.library.http import HTTP_CONSTANTS
 from localcloud.workflows.polling import ConnectorParams, wait_until
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _AUTH = {"type": "OAuth2"}
 _PARAMS = "connector_params"
+_OWN_PROJECT = ("project_id", "GOOGLE_CLOUD_PROJECT_ID")
 
 _BATCH = "https://batch.googleapis.com/v1/"
 _STORAGE = "https://storage.googleapis.com/storage/v1/b/{bucket}/o"
@@ -67,7 +68,12 @@ def _execution_result(execution: dict[str, Any]) -> Any:
     if execution["state"] != "SUCCEEDED":
         message = f"the execution {execution['name']} ended {execution['state']}"
         raise error("OperationError", message, operation=execution)
-    return json.loads(execution.get("result", "null"))
+    return from_json(execution.get("result", "null"))
+
+
+def _new_execution(given: dict[str, Any]) -> dict[str, Any]:
+    argument = json_bytes(given.get("argument")).decode()
+    return {"argument": argument, "disableConcurrencyQuotaOverflowBuffering": True}
 
 
 def _secret_text(answer: dict[str, Any]) -> str:
@@ -86,9 +92,12 @@ class Connector:
     query: tuple[str, ...] = ()
     has_body: bool = False
     defaults: tuple[tuple[str, Any], ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()  # arguments that are as in the workflow's own, if not given
+    helper: tuple[str, ...] = ()  # the arguments by position, of what may be called in an expression
     poll_url: str = ""
     has_ended: Callable[[dict[str, Any]], bool] | None = None
     read: Callable[[Any], Any] = lambda answer: answer
+    read_unended: Callable[[Any], Any] = lambda answer: answer  # where polling is skipped
     body_of: Callable[[dict[str, Any]], Any] | None = None
     other: tuple[str, ...] = ()  # arguments for body_of
 
@@ -161,6 +170,8 @@ CONNECTORS = {
         "GET",
         _SECRETS + "projects/{project_id}/secrets/{secret_id}/versions/{version}:access",
         defaults=(("version", "latest"),),
+        environment=(_OWN_PROJECT,),
+        helper=("secret_id", "version", "project_id"),
         read=_secret_text,
     ),
     "googleapis.workflowexecutions.v1.projects.locations.workflows.executions.run": Connector(
@@ -169,11 +180,18 @@ CONNECTORS = {
         poll_url=_EXECUTIONS,
         has_ended=_execution_has_ended,
         read=_execution_result,
-        body_of=lambda given: {"argument": http_calls.json_bytes(given.get("argument")).decode()},
+        read_unended=lambda execution: None,
+        body_of=_new_execution,
         other=("argument",),
+        environment=(_OWN_PROJECT, ("location", "GOOGLE_CLOUD_LOCATION")),
+        helper=("workflow_id", "location", "project_id", "argument"),
     ),
     "googleapis.workflowexecutions.v1.projects.locations.workflows.executions.create": Connector(
-        "POST", _EXECUTIONS + "{parent}/executions", has_body=True
+        "POST",
+        _EXECUTIONS + "{parent}/executions",
+        has_body=True,
+        poll_url=_EXECUTIONS,
+        has_ended=_execution_has_ended,
     ),
     "googleapis.workflowexecutions.v1.projects.locations.workflows.executions.get": Connector(
         "GET", _EXECUTIONS + "{name}", ("view",)
@@ -190,10 +208,16 @@ CONNECTORS = {
 }
 
 
+def call_by_position(strand: Strand, name: str, arguments: Sequence[Any]) -> Any:
+    """Call a helper method as expressions do."""
+    return call(strand, name, dict(zip(CONNECTORS[name].helper, arguments, strict=False)))
+
+
 def call(strand: Strand, name: str, arguments: dict[str, Any]) -> Any:
     """Call an API and wait for what it began, unless connector_params say not to."""
     connector = CONNECTORS[name]
-    given = dict(connector.defaults) | arguments
+    own = {each: strand.run.environment[variable] for each, variable in connector.environment}
+    given = dict(connector.defaults) | own | arguments
     if unknown := given.keys() - set(connector.parameter_names):
         raise error("TypeError", f"{name} has no parameter {', '.join(sorted(unknown))}")
     for each in connector.path_names:
@@ -204,8 +228,10 @@ def call(strand: Strand, name: str, arguments: dict[str, Any]) -> Any:
     url = connector.url.format_map(given)
     query = {each: given.get(each) for each in connector.query}
     answer = _send(strand, connector.method, url, params, query=query, body=body)
-    if connector.has_ended is None or params.skip_polling:
-        return answer if connector.has_ended else connector.read(answer)
+    if connector.has_ended is None:
+        return connector.read(answer)
+    if params.skip_polling:
+        return connector.read_unended(answer)
     if not connector.has_ended(answer):
         poll_url = connector.poll_url + answer["name"]
         answer = wait_until(

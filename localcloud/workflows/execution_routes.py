@@ -9,17 +9,19 @@ from typing import Any
 from localcloud import times
 from localcloud.control import PREFIX
 from localcloud.messages import ApiError, Request, Response, json_response
-from localcloud.pages import page_of
+from localcloud.pages import page_of, whole_number
 from localcloud.routing import Route
 from localcloud.workflows.callbacks import METHODS
 from localcloud.workflows.deployments import Deployments, Workflow
 from localcloud.workflows.executions import Execution, Executions
-from localcloud.workflows.settings import check_execution
+from localcloud.workflows.settings import execution_settings
 from localcloud.workflows.workflow_routes import WORKFLOW
 
 _EXECUTIONS = WORKFLOW + "/executions"
 _EXECUTION = _EXECUTIONS + "/{execution}"
 _MAX_PAGE = {"BASIC": 1000, "FULL": 100}
+# Earlier spellings of the documentation, and of gcloud's help.
+_ALIASES = {"executionID": "executionId", "workflowRevisionID": "workflowRevisionId"}
 _ORDERS = ("executionId", "state", "createTime", "startTime", "endTime", "duration", "workflowRevisionId")
 
 
@@ -46,8 +48,7 @@ class ExecutionRoutes:
 
     def create(self, request: Request, project: str, location: str, workflow: str) -> Response:
         found = self._deployments.get((project, location, workflow))
-        settings = request.json()
-        check_execution(settings)
+        settings = execution_settings(request.json())
         return json_response(self._executions.create(found, settings).resource())
 
     def get(self, request: Request, project: str, location: str, workflow: str, execution: str) -> Response:
@@ -89,10 +90,8 @@ class ExecutionRoutes:
         found = self._executions.find(execution)
         if found is None:
             raise ApiError(404, f"There is no execution {execution}.")
-        after = request.query.get("after", "0")
-        if not (after.isascii() and after.isdecimal()):
-            raise ApiError(400, f"after is the number of a step, not {after}.")
-        steps = found.history.resource(int(after)) if found.history else []
+        after = whole_number(request.query, "after")
+        steps = found.history.resource(after) if found.history else []
         run = found.run
         memory = run.memory.peak_bytes if run else found.peak_memory_bytes
         told = {"execution": found.name, "state": found.state, "peakMemoryBytes": memory, "steps": steps}
@@ -112,7 +111,10 @@ def _shown(executions: list[Execution], view: str) -> Iterator[tuple[dict[str, A
             "stepName": [step["step"] for step in execution.current_steps()],
             "label": execution.labels,
         }
-        yield whole | also, execution.summary() if view == "BASIC" else whole
+        seen = whole | also
+        for alias, name in _ALIASES.items():
+            seen[alias] = seen[name]
+        yield seen, execution.summary() if view == "BASIC" else whole
 
 
 def _view(request: Request, default: str) -> str:
@@ -126,7 +128,7 @@ def _ordered(executions: list[Execution], order_by: str) -> list[Execution]:
     """Return the executions by the fields asked for, the last of them sorted by first."""
     ordered = list(executions)
     for field in reversed([each.split() for each in order_by.split(",") if each.strip()]):
-        name, direction = field[0], field[1:]
+        name, direction = _ALIASES.get(field[0], field[0]), field[1:]
         if name not in _ORDERS or direction not in ([], ["asc"], ["desc"]):
             raise ApiError(400, f"Executions are not ordered by {' '.join(field)}.")
         ordered.sort(key=lambda each: _order_key(each, name), reverse=direction == ["desc"])

@@ -7,7 +7,6 @@ are kept of the last few only.
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 import threading
 import traceback
@@ -27,8 +26,8 @@ from localcloud.workflows.deployments import Revision, Workflow
 from localcloud.workflows.errors import Stopped, WorkflowError, error
 from localcloud.workflows.history import History, OnStep
 from localcloud.workflows.hosts import CALLBACK_HOST, Hosts
-from localcloud.workflows.http_calls import json_bytes
 from localcloud.workflows.http_client import HttpClient
+from localcloud.workflows.json_text import from_json, json_bytes
 from localcloud.workflows.limits import BACKLOG
 from localcloud.workflows.run import Run
 
@@ -36,6 +35,8 @@ MAX_RUNNING = 300  # threads; the service itself runs 10,000 at once, the others
 MAX_FINISHED = 3000  # the service keeps them for 90 days
 MAX_HISTORIES = 100  # of finished executions
 RECURSION_LIMIT = 3000  # of Python: calls 20 deep, each inside of deeply nested steps
+
+_TOO_DEEP = error("RecursionError", "steps or values are nested too deeply")
 
 FINISHED = ("SUCCEEDED", "FAILED", "CANCELLED")
 
@@ -59,16 +60,16 @@ class Execution:
     run: Run | None = None
     history: History | None = None
     peak_memory_bytes: int = 0  # of its variables, once it has ended
+    labels: dict[str, str] = field(init=False)  # as they were when it was created
+
+    def __post_init__(self):
+        self.labels = {**self.workflow.common.get("labels", {}), **self.settings.get("labels", {})}
 
     @property
     def name(self) -> str:
         workflow = self.workflow
         place = f"projects/{PROJECT_NUMBER}/locations/{workflow.location}/workflows/{workflow.workflow_id}"
         return f"{place}/executions/{self.execution_id}"
-
-    @property
-    def labels(self) -> dict[str, str]:
-        return {**self.workflow.common.get("labels", {}), **self.settings.get("labels", {})}
 
     @property
     def call_log_level(self) -> str:
@@ -88,6 +89,7 @@ class Execution:
             "result": self.result,
             "error": self.error,
             "callLogLevel": self.settings.get("callLogLevel"),
+            "executionHistoryLevel": self.settings.get("executionHistoryLevel"),
             "labels": self.labels or None,
             "status": {"currentSteps": steps} if steps else None,
         }
@@ -191,24 +193,26 @@ class Executions:
             self._running += 1
             execution.run = self._run_of(execution)
             execution.history = execution.run.history
-            execution.state, execution.start_time = "ACTIVE", now()
+            execution.start_time = now()
+            execution.state = "ACTIVE"
             threading.Thread(target=self._run, args=(execution, execution.run), daemon=True).start()
 
     def _run(self, execution: Execution, run: Run) -> None:
         """Run an execution on this thread to its end."""
         state, result, failed = "SUCCEEDED", None, None
         try:
-            argument = json.loads(execution.settings.get("argument") or "null")
+            argument = from_json(execution.settings.get("argument") or "null")
             result = json_bytes(run.start(argument)).decode()
         except Stopped:
             state = "CANCELLED"
         except WorkflowError as raised:
-            state, failed = "FAILED", raised
+            state, failed = "FAILED", _told(raised)
         except RecursionError:
-            state, failed = "FAILED", error("RecursionError", "steps or values are nested too deeply")
+            state, failed = "FAILED", _TOO_DEEP.resource()
         except Exception as fault:  # of the emulator, not of the workflow
             traceback.print_exc()
-            state, failed = "FAILED", error("SystemError", f"localcloud failed, see its stderr: {fault!r}")
+            told = error("SystemError", f"localcloud failed, see its stderr: {fault!r}")
+            state, failed = "FAILED", told.resource()
         with self._lock:
             self._running -= 1
             if execution.state == "ACTIVE":
@@ -216,19 +220,23 @@ class Executions:
             self._start_waiting()
 
     def _end(
-        self, execution: Execution, state: str, result: str | None = None, failed: WorkflowError | None = None
+        self,
+        execution: Execution,
+        state: str,
+        result: str | None = None,
+        failed: dict[str, Any] | None = None,
     ) -> None:
         """Keep how an execution ended, and let go of what it ran with; with the lock held."""
         run = execution.run
         execution.last_steps = execution.current_steps()
-        execution.state, execution.end_time = state, now()
-        execution.result, execution.error = result, failed.resource() if failed else None
-        execution.run = None
         if run:
             execution.peak_memory_bytes = run.memory.peak_bytes
             run.cancel()
             run.call_log.write_end(state, failed)
             self._with_history.append(execution)
+        execution.result, execution.error, execution.end_time = result, failed, now()
+        execution.run = None
+        execution.state = state  # the last: who reads without the lock takes all else for done then
         self._finished.append(execution.execution_id)
         while len(self._with_history) > MAX_HISTORIES:
             self._with_history.popleft().history = None
@@ -255,6 +263,14 @@ class Executions:
             f"{self._hosts.get(CALLBACK_HOST, '')}/v1/{execution.name}/callbacks",
             self._on_step,
         )
+
+
+def _told(failed: WorkflowError) -> dict[str, Any]:
+    """Return an error as the API tells it."""
+    try:
+        return failed.resource()
+    except RecursionError:  # its value cannot be written as JSON
+        return _TOO_DEEP.resource()
 
 
 def _environment(execution: Execution) -> dict[str, str]:

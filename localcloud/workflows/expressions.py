@@ -170,10 +170,10 @@ def text_key(key: Any) -> str:
 
 
 # How strongly the operators bind, and what makes the tree of each.
-_OR, _AND, _NOT, _COMPARISON, _SUM, _PRODUCT, _UNARY = range(1, 8)
+_OR, _AND, _COMPARISON, _SUM, _PRODUCT, _UNARY = range(1, 7)
 _BINARY: dict[str, tuple[int, Callable[[Expression, Expression], Expression]]] = {
-    "or": (_OR, Or),
-    "and": (_AND, And),
+    **dict.fromkeys(("or", "OR"), (_OR, Or)),
+    **dict.fromkeys(("and", "AND"), (_AND, And)),
     **{
         sign: (level, lambda left, right, operation=operation: Binary(operation, left, right))
         for level, operations in (
@@ -220,12 +220,14 @@ class ExpressionParser:
             left = node(left, self._expression(level + 1))
 
     def _operand(self) -> Expression:
-        if self._take("not"):
-            return Not(self._expression(_NOT))
+        if self._take("not") or self._take("NOT"):
+            return Not(
+                self._expression(_UNARY)
+            )  # stronger than a comparison: not (a in b) needs its brackets
         if self._take("-"):
             return Negative(self._expression(_UNARY))
         if self._take("+"):
-            return self._expression(_UNARY)
+            return Binary(operators.add, Constant(0), self._expression(_UNARY))
         return self._members(self._primary())
 
     def _primary(self) -> Expression:

@@ -1,6 +1,6 @@
 """Where the hosts a workflow calls are on this machine; none other is ever reached."""
 
-from urllib.parse import SplitResult
+from urllib.parse import SplitResult, urlsplit
 
 from localcloud.workflows.errors import error
 
@@ -28,6 +28,17 @@ Hosts = dict[str, str]
 
 def local_hosts(storage: str, apis: str) -> Hosts:
     return {STORAGE_HOST: storage, **dict.fromkeys(API_HOSTS, apis)}
+
+
+def split_url(url: str) -> SplitResult:
+    """Return the parts of a URL, or raise an error of the workflow where it is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = SplitResult("", "", "", "", "")
+    if parts.scheme not in ("http", "https"):
+        raise error("ValueError", f"not a URL to call: {url}")
+    return parts
 
 
 def local_address(hosts: Hosts, url: SplitResult) -> str:

@@ -6,15 +6,15 @@ it.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from localcloud.workflows.errors import error, http_error
-from localcloud.workflows.hosts import STORAGE_HOST
+from localcloud.workflows.hosts import STORAGE_HOST, split_url
 from localcloud.workflows.http_client import Reply
+from localcloud.workflows.json_text import from_json, json_bytes
 from localcloud.workflows.limits import HTTP_TIMEOUT_SECONDS
-from localcloud.workflows.values import is_number, to_text, type_name
+from localcloud.workflows.values import is_number, to_text
 
 if TYPE_CHECKING:
     from localcloud.workflows.strand import Strand
@@ -50,8 +50,10 @@ def request(
     if auth is not None:
         sent["Authorization"] = f"Bearer {_token(auth)}"
     _refuse_anonymous_storage(url, sent)
-    reply = strand.run.http.send(method, with_query(url, query or {}), sent, content, timeout_seconds)
-    strand.check_stopped()
+    try:
+        reply = strand.run.http.send(method, with_query(url, query or {}), sent, content, timeout_seconds)
+    finally:
+        strand.check_stopped()  # a call that a cancellation broke is no error of the workflow
     answer = {"code": reply.code, "headers": reply.headers, "body": _decoded(reply)}
     if not 200 <= reply.code < 300:
         raise http_error(**answer)
@@ -74,7 +76,7 @@ def with_query(url: str, query: dict[str, Any]) -> str:
 def _refuse_anonymous_storage(url: str, headers: dict[str, str]) -> None:
     """The emulated storage takes anonymous clients, for the real ones of the tests are; a bucket does not."""
     is_anonymous = all(name.lower() != "authorization" for name in headers)
-    if is_anonymous and urlsplit(url).hostname == STORAGE_HOST:
+    if is_anonymous and split_url(url).hostname == STORAGE_HOST:
         message = "Anonymous caller does not have storage access to the bucket."
         raise http_error(401, {}, {"error": {"code": 401, "message": message}})
 
@@ -99,27 +101,13 @@ def _encoded(body: Any, headers: dict[str, str]) -> bytes | None:
     return json_bytes(body)
 
 
-def json_bytes(value: Any) -> bytes:
-    try:
-        text = json.dumps(
-            value, ensure_ascii=False, separators=(",", ":"), default=_not_json, allow_nan=False
-        )
-        return text.encode()
-    except ValueError as wrong:  # half a character, or what is no number
-        raise error("ValueError", f"cannot be encoded as JSON: {wrong}") from None
-
-
-def _not_json(value: Any) -> Any:
-    raise error("TypeError", f"a {type_name(value)} cannot be encoded as JSON")
-
-
 def _decoded(reply: Reply) -> Any:
     kind = reply.content_type
     if not reply.body:
         return None
     if kind == "application/json" or kind.endswith("+json"):
         try:
-            return json.loads(reply.body)
+            return from_json(reply.body)
         except ValueError:
             return reply.body.decode(errors="replace")
     if kind.startswith("text/") or kind in _TEXT_TYPES:

@@ -4,14 +4,16 @@ What a workflow sees of a call is made in http_calls.py.
 """
 
 import select
+import socket
 import threading
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, IncompleteRead
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from localcloud.workflows.errors import error, limit_error
-from localcloud.workflows.hosts import Hosts, local_address
+from localcloud.workflows.hosts import Hosts, local_address, split_url
 from localcloud.workflows.limits import RESPONSE_BYTES
 
 # What may stand in a path or query as it is; a percent sign belongs to what is encoded already.
@@ -35,6 +37,7 @@ class HttpClient:
     def __init__(self, hosts: Hosts):
         self._hosts = hosts
         self._idle: defaultdict[str, list[HTTPConnection]] = defaultdict(list)
+        self._busy: set[socket.socket] = set()
         self._lock = threading.Lock()
 
     def send(
@@ -47,12 +50,13 @@ class HttpClient:
         WorkflowError
             ConnectionFailedError, ConnectionError, TimeoutError, or a limit's.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https"):
-            raise error("ValueError", f"not a URL to call: {url}")
+        parts = split_url(url)
         address = local_address(self._hosts, parts)
         target = quote(parts.path or "/", _SAFE) + (f"?{quote(parts.query, _SAFE)}" if parts.query else "")
         connection = self._connect(address, timeout_seconds)
+        busy = connection.sock
+        with self._lock:
+            self._busy.add(busy)
         try:
             connection.request(method, target, body, headers)
             answer = connection.getresponse()
@@ -62,9 +66,15 @@ class HttpClient:
         except TimeoutError:
             connection.close()
             raise error("TimeoutError", f"no answer of {url} within {timeout_seconds} s") from None
-        except (OSError, HTTPException, ValueError) as broken:
+        except ValueError as wrong:
+            connection.close()
+            raise error("ValueError", f"this cannot be sent to {url}: {wrong}") from None
+        except (OSError, HTTPException) as broken:
             connection.close()
             raise error("ConnectionError", f"the connection to {url} broke: {broken!r}") from broken
+        finally:
+            with self._lock:
+                self._busy.discard(busy)
         if answer.isclosed() and not answer.will_close:
             self._keep(address, connection)
         else:
@@ -73,6 +83,13 @@ class HttpClient:
             raise limit_error(f"an HTTP response may have {RESPONSE_BYTES} bytes")
         names = {name: "-".join(word.capitalize() for word in name.split("-")) for name in answer.headers}
         return Reply(answer.status, {names[name]: value for name, value in answer.headers.items()}, content)
+
+    def interrupt(self) -> None:
+        """Break the calls that wait for an answer; a cancelled execution would wait half an hour for it."""
+        with self._lock:
+            for busy in self._busy:
+                with suppress(OSError):  # closed meanwhile
+                    busy.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         with self._lock:

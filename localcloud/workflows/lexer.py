@@ -4,10 +4,18 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from localcloud.workflows.values import INTEGERS
+from localcloud.workflows.values import fits, whole_characters
 
-WORDS = {"true": True, "false": False, "null": None}
-OPERATOR_WORDS = ("and", "or", "not", "in")
+WORDS = {
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+    "null": None,
+}
+OPERATOR_WORDS = ("and", "AND", "or", "OR", "not", "NOT", "in")
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -16,7 +24,7 @@ _TOKEN = re.compile(
       | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
       | (?P<mark>==|!=|<=|>=|//|[-+*/%<>()\[\]{},.:])
     )""",
-    re.VERBOSE | re.DOTALL,
+    re.VERBOSE | re.DOTALL | re.ASCII,
 )
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", '"': '"', "\\": "\\", "/": "/"}
@@ -64,18 +72,21 @@ def _token(match: re.Match) -> Token:
     kind = match.lastgroup
     text = match[kind]
     if kind == "string":
-        return Token(kind, text, _ESCAPE.sub(_unescaped, text[1:-1]))
+        return Token(kind, text, _text(text[1:-1]))
     if kind == "number":
         return Token(kind, text, _number(text))
     return Token(kind, text)
 
 
 def _number(text: str) -> int | float:
-    if not text.isdecimal():
-        return float(text)
-    if int(text) not in INTEGERS:
-        raise ExpressionError(f"an integer has 64 bits: {text}")
-    return int(text)
+    found = int(text) if text.isdecimal() else float(text)
+    if not fits(found):
+        raise ExpressionError(f"a number has 64 bits, {text} has more")
+    return found
+
+
+def _text(quoted: str) -> str:
+    return whole_characters(_ESCAPE.sub(_unescaped, quoted)) if "\\" in quoted else quoted
 
 
 def _unescaped(match: re.Match) -> str:

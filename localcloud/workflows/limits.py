@@ -17,7 +17,7 @@ ARGUMENT_BYTES = 32 * KIB
 
 CONCURRENT_BRANCHES = 20  # of an execution; more wait
 PARALLEL_NESTING = 2
-BRANCH_ERRORS = 100  # after which also continueAll gives up
+BRANCH_ERRORS = 100  # after which a parallel step gives up
 
 HTTP_TIMEOUT_SECONDS = 1800
 CONNECTOR_TIMEOUT_SECONDS = 1800  # unless connector_params say otherwise

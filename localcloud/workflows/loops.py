@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -68,4 +68,4 @@ def _numbers(found: Any) -> Iterator[int | float]:
     first, last = found
     if all(map(is_integer, found)):
         return iter(range(first, last + 1))
-    return (first + step for step in range(max(0, math.floor(last - first) + 1)))
+    return itertools.takewhile(lambda each: each <= last, (first + step for step in itertools.count()))

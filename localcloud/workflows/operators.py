@@ -78,7 +78,7 @@ def _arithmetic(sign: str, compute: Callable[[Any, Any], Any], left: Any, right:
     except ZeroDivisionError:
         raise error("ZeroDivisionError", "division by zero") from None
     except OverflowError:
-        raise error("ValueError", "a number became too large") from None
+        raise error("ValueError", "a number of 64 bits cannot be so large") from None
 
 
 def _wrong_types(sign: str, left: Any, right: Any) -> WorkflowError:

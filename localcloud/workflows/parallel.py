@@ -31,15 +31,14 @@ class Parallel:
 
     shared: Sequence[str]
     concurrency_limit: Expression | None
-    continues_after_errors: bool
     branches: Sequence[tuple[str, Block]] = ()
     loop: Loop | None = None
 
     def execute(self, strand: Strand) -> None:
         if strand.parallel_depth >= PARALLEL_NESTING:
             raise error("ParallelNestingError", f"parallel steps may be {PARALLEL_NESTING} deep")
-        strand.scope.share(self.shared)
-        group = Group(strand, self.shared, self.continues_after_errors)
+        strand.scope.share(self.shared, SharedLock(strand.run.places))
+        group = Group(strand, self.shared)
         group.run(self._work(strand), self._width(strand))
         group.raise_errors()
 
@@ -67,10 +66,10 @@ def _run_turn(loop: Loop, index: int, value: Any, branch: Strand) -> None:
 
 
 class Group:
-    """The branches of one parallel step; one that fails stops the others, unless they are to go on."""
+    """The branches of one parallel step; after one that fails the others go on, as its only policy says."""
 
-    def __init__(self, strand: Strand, shared: Sequence[str], continues_after_errors: bool):
-        self._strand, self._shared, self._continues = strand, shared, continues_after_errors
+    def __init__(self, strand: Strand, shared: Sequence[str]):
+        self._strand, self._shared = strand, shared
         self._errors: list[tuple[str, WorkflowError]] = []
         self._fatal: BaseException | None = None
         self._lock = threading.Lock()
@@ -124,8 +123,8 @@ class Group:
             return
         with self._lock:
             self._errors.append((name, failed))
-            goes_on = self._continues and len(self._errors) < BRANCH_ERRORS
-        if not goes_on:
+            are_too_many = len(self._errors) >= BRANCH_ERRORS
+        if are_too_many:
             self._stop(None)
 
     def _stop(self, fatal: BaseException | None) -> None:
@@ -159,6 +158,24 @@ class _GivenBack:
     def __exit__(self, *_: Any) -> None:
         if self.has_one:
             self.free.acquire()
+
+
+class SharedLock:
+    """Held by a branch that assigns to what it shares, and may call a parallel step for the value.
+
+    A branch that waits for it takes no place, or those the holder calls could wait for theirs for ever.
+    """
+
+    def __init__(self, places: Places):
+        self._places, self._lock = places, threading.RLock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            with self._places.given_back(True):
+                self._lock.acquire()
+
+    def __exit__(self, *_: Any) -> None:
+        self._lock.release()
 
 
 def _shown(failed: WorkflowError) -> dict[str, Any]:

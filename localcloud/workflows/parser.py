@@ -81,7 +81,8 @@ class _Parser:
 
     def program(self, root: yaml.Node) -> Program:
         if isinstance(root, yaml.SequenceNode):
-            routines = {MAIN: Routine(MAIN, [], self._block(root, "main"))}
+            with self._surroundings.scope([]):
+                routines = {MAIN: Routine(MAIN, [], self._block(root, "main"))}
         else:
             routines = {name: self._routine(name, key, node) for name, key, node in pairs(root, "a workflow")}
         if MAIN not in routines:
@@ -101,7 +102,8 @@ class _Parser:
         names = [parameter.name for parameter in parameters]
         if len(set(names)) != len(names):
             raise SourceError("a parameter comes twice", found["params"])
-        return Routine(name, parameters, self._block(found["steps"], f'workflow "{name}"'))
+        with self._surroundings.scope(names):
+            return Routine(name, parameters, self._block(found["steps"], f'workflow "{name}"'))
 
     def _parameter(self, node: yaml.Node) -> Parameter:
         if isinstance(node, yaml.MappingNode):
@@ -189,7 +191,7 @@ class _Parser:
         with self._surroundings.loop():
             return For(self._loop(found["for"], what))
 
-    def _loop(self, node: yaml.Node, what: str) -> Loop:
+    def _loop(self, node: yaml.Node, what: str, shared: list[str] | None = None) -> Loop:
         known = {"value", "index", "in", "range", "steps"}
         found = _keys(node, f"for of {what}", known, required={"value", "steps"})
         if ("in" in found) == ("range" in found):
@@ -197,7 +199,9 @@ class _Parser:
         value = _identifier(_text(found["value"], "value"), found["value"])
         index = _identifier(_text(found["index"], "index"), found["index"]) if "index" in found else None
         values = self._template(found["in"] if "in" in found else found["range"])
-        return Loop(value, index, values, "range" in found, self._block(found["steps"], f"for of {what}"))
+        with self._surroundings.scope([value, *([index] if index else [])], shared):
+            block = self._block(found["steps"], f"for of {what}")
+        return Loop(value, index, values, "range" in found, block)
 
     def _parallel(self, found: Nodes, what: str) -> Parallel:
         node = found["parallel"]
@@ -209,20 +213,16 @@ class _Parser:
             _identifier(_text(each, "shared"), each)
             for each in (items(parts["shared"], "shared") if "shared" in parts else [])
         ]
-        policy = (
-            _text(parts["exception_policy"], "exception_policy")
-            if "exception_policy" in parts
-            else "unhandled"
-        )
-        if policy not in ("unhandled", "continueAll"):
-            raise SourceError(f"unknown exception_policy {policy}", parts["exception_policy"])
+        policy = parts.get("exception_policy")
+        if policy and _text(policy, "exception_policy") != "continueAll":
+            raise SourceError("the only exception_policy is continueAll", policy)
         limit = self._template(parts["concurrency_limit"]) if "concurrency_limit" in parts else None
         with self._surroundings.branch(node):
-            branches = self._branches(parts["branches"], what) if "branches" in parts else ()
-            loop = self._loop(parts["for"], what) if "for" in parts else None
-        return Parallel(shared, limit, policy == "continueAll", branches, loop)
+            branches = self._branches(parts["branches"], what, shared) if "branches" in parts else ()
+            loop = self._loop(parts["for"], what, shared) if "for" in parts else None
+        return Parallel(shared, limit, branches, loop)
 
-    def _branches(self, node: yaml.Node, what: str) -> list[tuple[str, Block]]:
+    def _branches(self, node: yaml.Node, what: str, shared: list[str]) -> list[tuple[str, Block]]:
         nodes = items(node, "branches")
         if not 0 < len(nodes) <= BRANCHES:
             raise SourceError(f"parallel of {what} has 1 to {BRANCHES} branches, not {len(nodes)}", node)
@@ -232,7 +232,8 @@ class _Parser:
             if name in (known for known, _ in branches):
                 raise SourceError(f'the branch "{name}" comes twice', key)
             found = _keys(body, f'branch "{name}"', {"steps"}, required={"steps"})
-            branches.append((name, self._block(found["steps"], f'branch "{name}"')))
+            with self._surroundings.scope([], shared):
+                branches.append((name, self._block(found["steps"], f'branch "{name}"')))
         return branches
 
     def _try(self, found: Nodes, what: str) -> Try:
@@ -262,7 +263,9 @@ class _Parser:
         if "as" not in body:
             raise SourceError(f"except of {what} needs the key as", node)
         name = body.pop("as")
-        return Except(_identifier(_text(name, "as"), name), *self._action(body, f"except of {what}", node))
+        variable = _identifier(_text(name, "as"), name)
+        with self._surroundings.scope([variable]):
+            return Except(variable, *self._action(body, f"except of {what}", node))
 
     def _raise(self, found: Nodes, what: str) -> actions.Raise:
         return actions.Raise(self._template(found["raise"]))
@@ -285,6 +288,7 @@ class _Parser:
             expression = expression.base
         if not isinstance(expression, Name):
             raise SourceError(f"nothing can be assigned to {text}", node)
+        self._surroundings.check_assignment(expression.name, node)
         return actions.Target(expression.name, keys[::-1])
 
     def _template(self, node: yaml.Node) -> Expression:

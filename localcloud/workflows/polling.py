@@ -33,6 +33,8 @@ class ConnectorParams:
             raise error("TypeError", "connector_params are a map")
         params = given or {}
         policy = params.get("polling_policy") or {}
+        if not isinstance(policy, dict):
+            raise error("TypeError", "polling_policy is a map")
         if unknown := (params.keys() - _KNOWN) | (policy.keys() - _POLICY.keys()):
             raise error("ValueError", f"unknown in connector_params: {', '.join(sorted(unknown))}")
         timeout = params.get("timeout", CONNECTOR_TIMEOUT_SECONDS)

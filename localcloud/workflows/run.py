@@ -66,13 +66,16 @@ class Run:
         strand = Strand(self, Frame(MAIN, None), Scope(self.memory))
         names = [parameter.name for parameter in main.parameters]
         try:
-            return strand.run_routine(main, dict.fromkeys(names, argument))
+            value = strand.run_routine(main, dict.fromkeys(names, argument))
+            self.memory.size_of(value)  # refuses what no variable could have held
+            return value
         finally:
             self.http.close()
 
     def cancel(self) -> None:
         self.is_cancelled = True
         self.wake_all()
+        self.http.interrupt()
 
     def current_steps(self) -> list[dict[str, str]]:
         """Return where each strand is, the innermost step only, as the API tells it."""

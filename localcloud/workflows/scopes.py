@@ -7,8 +7,8 @@ variables it shares.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from localcloud.workflows.errors import error
@@ -26,7 +26,7 @@ class Scope:
         self._memory, self._parent, self._shared = memory, parent, shared
         self._values: dict[str, Any] = {}
         self._sizes: dict[str, int] = {}
-        self.lock: threading.RLock | None = None  # held while branches assign to what they share
+        self.lock: AbstractContextManager | None = None  # held while branches assign to what they share
 
     def inner(self, shared: Collection[str] | None = None) -> Scope:
         return Scope(self._memory, self, shared)
@@ -65,7 +65,7 @@ class Scope:
             name, changed, (self._memory.size_of(whole) + len(name) if known is None else known) + growth
         )
 
-    def share(self, names: Collection[str]) -> None:
+    def share(self, names: Collection[str], lock: AbstractContextManager) -> None:
         """Prepare for branches that share variables: each must be there."""
         for name in names:
             if not self.has(name):
@@ -73,7 +73,7 @@ class Scope:
                     "KeyError", f"the shared variable {name} is not assigned before the parallel step"
                 )
             owner = self.owner(name)
-            owner.lock = owner.lock or threading.RLock()
+            owner.lock = owner.lock or lock
 
     def release(self) -> None:
         """Give the memory of this scope back."""

@@ -1,12 +1,12 @@
 """What may be set of a workflow and of an execution, checked as the APIs do."""
 
-import json
 import re
 from typing import Any
 
 from localcloud.filters import camel_case
 from localcloud.messages import ApiError
 from localcloud.projects import PROJECT_NUMBER
+from localcloud.workflows.json_text import from_json
 from localcloud.workflows.limits import (
     ARGUMENT_BYTES,
     DESCRIPTION_CHARACTERS,
@@ -33,6 +33,7 @@ _WORKFLOW_FIELDS = {
     "tags",
     "userEnvVars",
 }
+_TEXTS = ("cryptoKeyName", "description", "serviceAccount", "sourceContents")
 # What the service sets itself; a client may send it back, it is not looked at.
 _OUTPUT_FIELDS = {"createTime", "name", "revisionCreateTime", "revisionId", "state", "updateTime"}
 _EXECUTION_FIELDS = {
@@ -58,7 +59,7 @@ def settable(body: dict[str, Any]) -> dict[str, Any]:
     """Return what a client sets of a workflow; an unknown field is refused."""
     if unknown := body.keys() - _WORKFLOW_FIELDS - _OUTPUT_FIELDS:
         raise _unknown_field(unknown)
-    return {name: value for name, value in body.items() if name in _WORKFLOW_FIELDS}
+    return {name: value for name, value in body.items() if name in _WORKFLOW_FIELDS and value is not None}
 
 
 def masked(body: dict[str, Any], update_mask: str) -> dict[str, Any]:
@@ -71,9 +72,11 @@ def masked(body: dict[str, Any], update_mask: str) -> dict[str, Any]:
 
 
 def check_settings(settings: dict[str, Any]) -> None:
-    source = settings.get("sourceContents", "")
-    if not isinstance(source, str) or len(source.encode()) > SOURCE_BYTES:
-        raise ApiError(400, f"source_contents must be text of {SOURCE_BYTES} bytes at most.")
+    for name in _TEXTS:
+        if not isinstance(settings.get(name, ""), str):
+            raise ApiError(400, f"{name} must be text.")
+    if len(settings.get("sourceContents", "").encode()) > SOURCE_BYTES:
+        raise ApiError(400, f"sourceContents must be text of {SOURCE_BYTES} bytes at most.")
     if len(settings.get("description", "")) > DESCRIPTION_CHARACTERS:
         raise ApiError(400, f"The description must have {DESCRIPTION_CHARACTERS} characters at most.")
     _check_labels(settings.get("labels", {}))
@@ -82,21 +85,25 @@ def check_settings(settings: dict[str, Any]) -> None:
     _check_variables(settings.get("userEnvVars", {}))
 
 
-def check_execution(body: dict[str, Any]) -> None:
-    if unknown := body.keys() - _EXECUTION_FIELDS:
+def execution_settings(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return what a client sets of an execution, checked."""
+    if unknown := asked.keys() - _EXECUTION_FIELDS:
         raise _unknown_field(unknown)
+    body = {name: value for name, value in asked.items() if value is not None}
     argument = body.get("argument", "")
     if not isinstance(argument, str):
         raise ApiError(400, "The argument is text that holds JSON.")
     if len(argument.encode()) > ARGUMENT_BYTES:
         raise ApiError(400, f"The argument has more than {ARGUMENT_BYTES} bytes.")
     try:
-        json.loads(argument or "null")
+        from_json(argument or "null")
     except ValueError as wrong:
         raise ApiError(400, f"The argument is not JSON: {wrong}") from wrong
     _check_labels(body.get("labels", {}))
     _check_choice(body, "callLogLevel", CALL_LOG_LEVELS)
     _check_choice(body, "executionHistoryLevel", _HISTORY_LEVELS)
+    _check_choice(body, "disableConcurrencyQuotaOverflowBuffering", (False, True))
+    return body
 
 
 def service_account(given: str, project: str) -> str:
@@ -125,9 +132,9 @@ def _check_variables(variables: Any) -> None:
             raise ApiError(400, f"{key} of userEnvVars is not text of {USER_VARIABLE_BYTES} bytes at most.")
 
 
-def _check_choice(settings: dict[str, Any], name: str, choices: tuple[str, ...]) -> None:
+def _check_choice(settings: dict[str, Any], name: str, choices: tuple[Any, ...]) -> None:
     if settings.get(name, choices[0]) not in choices:
-        raise ApiError(400, f"{name} {settings[name]!r} is none of {', '.join(choices)}.")
+        raise ApiError(400, f"{name} {settings[name]!r} is none of {', '.join(map(str, choices))}.")
 
 
 def _unknown_field(unknown: set[str]) -> ApiError:

@@ -4,13 +4,15 @@ Words are read as YAML 1.2 reads them: only true and false are booleans, so a st
 `yes` or `no` is text, as are dates. How the service reads those could not be checked.
 """
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import yaml
 
 from localcloud.workflows.limits import SOURCE_BYTES
+from localcloud.workflows.values import fits
 
 MAX_DEPTH = 100
 MAX_NODES = SOURCE_BYTES
@@ -23,6 +25,7 @@ _TRUE, _FALSE, _NULL = (
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _OTHER_BASE = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
 _DOUBLE = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_NUMBERS = ((_INTEGER, int), (_OTHER_BASE, lambda text: int(text, 0)), (_DOUBLE, float))
 
 
 class SourceError(Exception):
@@ -44,14 +47,13 @@ def read_source(text: str) -> yaml.Node:
     if len(text.encode()) > SOURCE_BYTES:
         raise SourceError(f"the source has more than {SOURCE_BYTES} bytes")
     try:
+        _check_depth(yaml.parse(text, Loader=_LOADER))
         root = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         message = " ".join(filter(None, [error.context, error.problem]))
         raise SourceError(message, error.problem_mark or error.context_mark) from error
     except yaml.YAMLError as error:
         raise SourceError(str(error)) from error
-    except RecursionError:
-        raise SourceError("the source is nested too deeply") from None
     if root is None:
         raise SourceError("the source is empty")
     _check_size(root)
@@ -96,7 +98,13 @@ def single_pair(node: yaml.Node, what: str) -> tuple[str, yaml.Node, yaml.Node]:
 
 
 def scalar(node: yaml.ScalarNode) -> Any:
-    """Return the value of a scalar."""
+    """Return the value of a scalar.
+
+    Raises
+    ------
+    SourceError
+        For a number that is too large.
+    """
     text = node.value
     if node.style:
         return text  # quoted, or a block
@@ -104,13 +112,29 @@ def scalar(node: yaml.ScalarNode) -> Any:
         return text in _TRUE
     if text in _NULL:
         return None
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _OTHER_BASE.fullmatch(text):
-        return int(text, 0)
-    if _DOUBLE.fullmatch(text):
-        return float(text)
+    for pattern, read in _NUMBERS:
+        if pattern.fullmatch(text):
+            return _number(read, node)
     return text
+
+
+def _number(read: Callable[[str], int | float], node: yaml.ScalarNode) -> int | float:
+    try:
+        found = read(node.value)
+    except ValueError:  # Python reads no more than 4300 digits
+        found = math.inf
+    if not fits(found):
+        raise SourceError(f"a number has 64 bits, {node.value[:40]} has more", node)
+    return found
+
+
+def _check_depth(events: Iterator[yaml.Event]) -> None:
+    """Refuse what is nested too deeply before it is composed: libyaml's recursion would end the process."""
+    depth = 0
+    for event in events:
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise SourceError("the source is nested too deeply", event.start_mark)
 
 
 def _check_size(root: yaml.Node) -> None:

@@ -135,7 +135,9 @@ class Strand:
         routine = self.run.program.get(name)
         if routine:
             return self._call_routine(routine, _by_name(routine, arguments))
-        return library.FUNCTIONS[name].call_by_position(self, arguments)
+        if name in library.FUNCTIONS:
+            return library.FUNCTIONS[name].call_by_position(self, arguments)
+        return connectors.call_by_position(self, name, arguments)
 
     def call_step(self, name: str, arguments: Any) -> Any:
         """Call by name, as a call step does; such calls are logged."""

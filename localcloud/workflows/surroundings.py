@@ -1,13 +1,15 @@
 """What is around a step while a source is read: where its `next` may lead, and what may not be left.
 
 How far out `next` may lead could not be checked: here to any step around it, but not out of a branch or turn
-of parallel, which takes no break, no end and no return either.
+of parallel, which takes no break, no end and no return either. A branch may not assign to a variable from
+around it unless it shares it; one is from around it if a step above the parallel one assigns to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import yaml
 
@@ -18,10 +20,19 @@ from localcloud.workflows.source import SourceError
 _LOOP, _BRANCH = "for", "branch"
 
 
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """The variables assigned to so far; `shared` as in scopes.py."""
+
+    names: set[str]
+    shared: Collection[str] | None
+
+
 class Surroundings:
     def __init__(self):
         self._visible: list[set[str]] = []  # the steps of the blocks around, outermost first
         self._around: list[str] = []  # the loops and branches around
+        self._scopes: list[_Scope] = []  # of variables, outermost first
 
     @contextmanager
     def block(self, names: set[str]) -> Iterator[None]:
@@ -52,6 +63,26 @@ class Surroundings:
         finally:
             self._visible = outer
             self._around.pop()
+
+    @contextmanager
+    def scope(self, names: Iterable[str], shared: Collection[str] | None = None) -> Iterator[None]:
+        """Read what has variables of its own, at first `names`; a branch has those it shares, too."""
+        self._scopes.append(_Scope(set(names), shared))
+        try:
+            yield
+        finally:
+            self._scopes.pop()
+
+    def check_assignment(self, name: str, node: yaml.Node) -> None:
+        """Refuse an assignment of a branch to a variable from around it that it does not share."""
+        is_own = True
+        for scope in reversed(self._scopes):
+            if name in scope.names:
+                if is_own:
+                    return
+                raise SourceError(f'the branch assigns to "{name}", which is not among its shared', node)
+            is_own = is_own and (scope.shared is None or name in scope.shared)
+        self._scopes[-1].names.add(name)
 
     def check_return(self, node: yaml.Node) -> None:
         if _BRANCH in self._around:

@@ -4,6 +4,7 @@ A value is a Python one and is never changed in place: an assignment to a part o
 the part. So handing a value on copies nothing, though the language copies.
 """
 
+import math
 from typing import Any
 
 from localcloud.workflows.errors import error, limit_error
@@ -36,12 +37,17 @@ def is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def fits(number: int | float) -> bool:
+    """Whether the 64 bits of a number are enough for this one."""
+    return number in INTEGERS if is_integer(number) else math.isfinite(number)
+
+
 def checked(value: Any) -> Any:
     """Return a number or text, if it is not too large to be one."""
     if isinstance(value, str) and len(value) > STRING_BYTES // 4 and text_bytes(value) > STRING_BYTES:
         raise limit_error(f"a string may have {STRING_BYTES} bytes at most")
-    if is_integer(value) and value not in INTEGERS:
-        raise error("ValueError", "an integer has 64 bits")
+    if is_number(value) and not fits(value):
+        raise error("ValueError", "a number of 64 bits cannot be so large")
     return value
 
 
@@ -59,7 +65,7 @@ def equal(left: Any, right: Any) -> bool:
 
 
 def text_bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def size_of(value: Any) -> int:
@@ -85,6 +91,11 @@ def size_of(value: Any) -> int:
         if total > MEMORY_BYTES:
             raise limit_error(f"the variables take more than {MEMORY_BYTES} bytes")
     return total
+
+
+def whole_characters(text: str) -> str:
+    """Join the halves of characters that were written as two; a lone half becomes the sign for none."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def to_text(value: Any) -> str:

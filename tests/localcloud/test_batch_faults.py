@@ -1,5 +1,7 @@
 """Faults ordered of the emulated Batch: lost machines, and queues that do not move."""
 
+import json
+import math
 import time
 
 import pytest
@@ -83,19 +85,23 @@ def test_a_queue_that_does_not_move_keeps_a_job_queued_and_says_why(jobs, second
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        ({"exit_code": 50007}, "exit_code 50007"),
+        (
+            {"exit_code": 50007},
+            "exit_code 50007; it takes a whole number from 1 to 255 or from 50000 to 50006.",
+        ),
         ({"exit_code": 0}, "exit_code 0"),
-        ({"exit_code": 1, "task": [1]}, "Unknown in a fault rule: ['task']"),
-        ({"job": "("}, "needs one of"),
-        ({"exit_code": 1, "job": "("}, "job '('"),
-        ({"queue": ""}, "queue ''"),
-        ({"queue": "x", "seconds": -1}, "seconds -1"),
-        ({"exit_code": 1, "tasks": 3}, "tasks 3"),
+        ({"exit_code": 1, "task": [1]}, "knows no task; it knows job, tasks"),
+        ({"job": "("}, "needs one of exit_code, queue, null_seconds."),
+        ({"exit_code": 1, "job": "("}, "job '('; it takes a regular expression."),
+        ({"queue": ""}, "queue ''; it takes the text of an event."),
+        ({"queue": "x", "seconds": -1}, "seconds -1; it takes a number of at least 0, or null for no end."),
+        ({"exit_code": 1, "tasks": 3}, "tasks 3; it takes a list of whole numbers of at least 0."),
+        ({"exit_code": 1, "after_seconds": math.inf}, "Infinity is no number"),
         ("x", "is a JSON object"),
     ],
 )
 def test_a_rule_with_a_mistake_is_refused(api, rule, said):
-    answer = api("POST", "/_emulator/batch/faults", json=[rule])
+    answer = api("POST", "/_emulator/batch/faults", data=json.dumps([rule]))
 
     assert answer.status_code == 400
     assert said in answer.json()["error"]["message"]

@@ -150,13 +150,15 @@ def test_rules_show_how_often_they_hit(http, bucket, order):
     ("rules", "named"),
     [
         ({"status": 503}, "list"),
-        ([{"status": 503, "pth": "x"}], "pth"),
-        ([{"action": "explode"}], "explode"),
-        ([{"path": "x"}], "needs"),
-        ([{"path": "(", "status": 503}], "path"),
-        ([{"status": "503"}], "status"),
-        ([{"status": 503, "times": -1}], "times"),
-        ([{"status": 503, "probability": 2}], "probability"),
+        ([{"status": 503, "pth": "x"}], "knows no pth; it knows method, path,"),
+        ([{"action": "explode"}], "it takes one of reset, reset_after, truncate, duplicate."),
+        ([{"path": "x"}], "needs a status (a whole number from 400 to 599), an action (one of reset,"),
+        ([{"path": "(", "status": 503}], "path '('; it takes a regular expression."),
+        ([{"path": "a{99999999999}", "status": 503}], "it takes a regular expression."),
+        ([{"status": "503"}], "status '503'; it takes a whole number from 400 to 599."),
+        ([{"status": 503, "method": "get"}], "method 'get'; it takes one of GET, POST,"),
+        ([{"status": 503, "times": -1}], "times -1; it takes a whole number of at least 0."),
+        ([{"status": 503, "probability": 2}], "probability 2; it takes a number from 0 to 1."),
     ],
 )
 def test_a_wrong_rule_is_refused_by_name(http, rules, named):

@@ -11,10 +11,22 @@ from localcloud.messages import ApiError
 ENTRY = {
     "logName": "projects/p/logs/batch_task_logs",
     "resource": {"type": "batch.googleapis.com/Job", "labels": {"job_id": "run-b"}},
-    "labels": {"job_uid": "run-b-1a2b", "task_id": "task/run-b-1a2b-group0-3/0/0", "a.b/c": "x"},
+    "labels": {
+        "job_uid": "run-b-1a2b",
+        "task_id": "task/run-b-1a2b-group0-3/0/0",
+        "a.b/c": "x",
+        "run": "20260131",
+        "nan": "nan",
+    },
     "severity": "WARNING",
     "timestamp": "2026-01-31T12:00:00.5Z",
-    "jsonPayload": {"message": "Retrying the upload", "task_index": 3, "seconds": 2.5, "final": False},
+    "jsonPayload": {
+        "message": "Retrying the upload",
+        "task_index": 3,
+        "seconds": 2.5,
+        "final": False,
+        "took": "10.0s",
+    },
     "tags": ["epymodelingsuite", "imagebuild"],
 }
 
@@ -50,6 +62,7 @@ ENTRY = {
         "jsonPayload.task_index=3 AND severity=WARNING OR severity=ERROR",
         "(severity=ERROR AND jsonPayload.task_index=9) OR severity=WARNING",
         "jsonPayload.seconds>-1.5",
+        "jsonPayload.took>9.5s jsonPayload.took<=10s",
     ],
 )
 def test_a_filter_finds_what_it_describes(text):
@@ -69,6 +82,10 @@ def test_a_filter_finds_what_it_describes(text):
         'jsonPayload.message=~"^the"',
         'tags=("imagebuild" AND "other")',
         "download",
+        # neither numbers nor days
+        'labels.run="2026_0131"',
+        'labels.run="2026-01-31"',
+        "labels.nan=5",
     ],
 )
 def test_a_filter_leaves_out_what_it_does_not_describe(text):
@@ -157,29 +174,44 @@ def test_the_oldest_entries_make_room_for_long_ones():
 
 
 @pytest.mark.parametrize(
-    "asked", [{"pageSize": "many"}, {"pageSize": -1}, {"pageSize": [1]}, {"resourceNames": 5}]
+    "entry",
+    [
+        5,
+        {"textPayload": "no name"},
+        {"logName": 5, "textPayload": "x"},
+        {"logName": "projects/p/logs/l", "textPayload": {"a": 1}},
+        {"logName": "projects/p/logs/l", "textPayload": "x", "severity": "LOUD"},
+        {"logName": "projects/p/logs/l", "textPayload": "x", "timestamp": 5},
+        {"logName": "projects/p/logs/l", "textPayload": "x", "timestamp": "noon"},
+        {"logName": "projects/p/logs/l", "textPayload": "x", "labels": ["a"]},
+    ],
 )
-def test_a_list_that_cannot_be_read_is_refused(api, asked):
-    answer = api("POST", "/v2/entries:list", json={"resourceNames": ["projects/p"], **asked})
+def test_what_is_no_entry_is_refused_and_breaks_no_list(api, entry):
+    refused = api("POST", "/v2/entries:write", json={"entries": [entry]})
 
-    assert answer.status_code == 400
-    assert "Fault of the emulator" not in answer.text
+    assert refused.status_code == 400
+    assert "emulator" not in refused.json()["error"]["message"]
+    assert api("POST", "/v2/entries:list", json={"resourceNames": ["projects/p"]}).status_code == 200
+
+
+def test_entries_are_in_the_order_of_their_times_however_those_are_written(api):
+    written = ["2026-01-31T12:00:00.5Z", "2026-01-31T12:00:00Z", "2026-01-31T12:00:59+01:00"]
+    entries = [
+        {"logName": "projects/times/logs/l", "textPayload": each, "timestamp": each} for each in written
+    ]
+
+    api("POST", "/v2/entries:write", json={"entries": entries})
+
+    listed = api("POST", "/v2/entries:list", json={"resourceNames": ["projects/times"]}).json()["entries"]
+    assert [each["textPayload"] for each in listed] == [written[2], written[1], written[0]]
 
 
 @pytest.mark.parametrize(
-    "body",
-    [
-        {"entries": 1},
-        {"entries": ["x"]},
-        {"entries": [{"logName": "projects/p/logs/x", "textPayload": "x", "labels": "x"}]},
-        {"entries": [{"logName": 1, "textPayload": "x"}]},
-        {"entries": [{"logName": "projects/p/logs/x", "textPayload": "x", "timestamp": 5}]},
-        {"entries": [{"logName": "projects/p/logs/x", "textPayload": "x", "timestamp": "today"}]},
-    ],
+    "asked",
+    [{"pageSize": "many"}, {"pageSize": -1}, {"pageToken": "x"}, {"filter": 5}, {"resourceNames": "p"}],
 )
-def test_entries_that_are_none_are_refused(api, body):
-    answer = api("POST", "/v2/entries:write", json=body)
+def test_a_list_that_cannot_be_is_refused(api, asked):
+    refused = api("POST", "/v2/entries:list", json={"resourceNames": ["projects/p"]} | asked)
 
-    assert answer.status_code == 400
-    assert "Fault of the emulator" not in answer.text
-    assert api("POST", "/v2/entries:list", json={"resourceNames": ["projects/p"]}).status_code == 200
+    assert refused.status_code == 400
+    assert "emulator" not in refused.json()["error"]["message"]

@@ -69,7 +69,7 @@ def test_a_number_of_a_list_that_is_none_is_refused(api, jobs, number):
     for path in (*lists, "/v1/projects/p/locations/global/builds"):
         answer = api("GET", path, params={"pageSize": number})
 
-        assert (answer.status_code, answer.json()["error"]["message"][:9]) == (400, "page_size")
+        assert (answer.status_code, answer.json()["error"]["message"][:8]) == (400, "pageSize")
 
 
 def test_a_number_without_end_names_nothing(api, jobs):

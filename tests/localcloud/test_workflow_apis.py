@@ -136,6 +136,13 @@ def test_a_faulty_source_is_refused_and_the_old_one_stays(api, deploy, ended):
         ("?workflowId=1st", {"sourceContents": ECHO}, 400, "workflow id"),
         ("?workflowId=ok", {"sourceContents": ECHO, "sourceContent": "x"}, 400, "sourceContent"),
         ("?workflowId=ok", {"sourceContents": ECHO, "labels": {"A": "b"}}, 400, "A=b"),
+        ("?workflowId=ok", {"sourceContents": ECHO, "description": 5}, 400, "description must be text"),
+        (
+            "?workflowId=ok",
+            {"sourceContents": ECHO, "serviceAccount": [1]},
+            400,
+            "serviceAccount must be text",
+        ),
         ("?workflowId=ok", {"sourceContents": ECHO, "callLogLevel": "ALL"}, 400, "callLogLevel"),
         ("?workflowId=ok", {"sourceContents": ECHO, "userEnvVars": {"GOOGLE_X": "1"}}, 400, "GOOGLE_X"),
         ("?workflowId=ok", {"sourceContents": ECHO, "userEnvVars": {"A": "x" * 4097}}, 400, "4096"),
@@ -198,9 +205,35 @@ def test_a_failed_execution_tells_its_error(deploy, ended):
     assert execution["error"]["stackTrace"]["elements"][0]["step"] == "boom"
 
 
+def test_an_error_nested_too_deeply_for_json_ends_its_execution(deploy, ended):
+    deepening = """
+main:
+  steps:
+  - init: {assign: [{x: []}, {n: 0}]}
+  - deepen: {assign: [{x: "${[[[[[[[[[[x]]]]]]]]]]}"}, {n: "${n + 1}"}]}
+  - again: {switch: [{condition: "${n < 400}", next: deepen}]}
+  - boom: {raise: {message: no, tags: [Deep], value: "${x}"}}
+"""
+    execution = ended(deploy(deepening))
+
+    assert execution["state"] == "FAILED"
+    assert "RecursionError" in execution["error"]["context"]
+
+
+def test_an_execution_keeps_the_labels_it_was_started_with(api, deploy, ended):
+    workflow = deploy(ECHO, labels={"run": "old"})
+    path = "/v1/" + ended(workflow)["name"]
+
+    api("PATCH", f"{workflow}?updateMask=labels", json={"labels": {"run": "new"}})
+
+    assert api("GET", path).json()["labels"] == {"run": "old"}
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [
+        ({"argument": "NaN"}, "not JSON"),
+        ({"argument": "[" * 20_000}, "not JSON"),
         ({"argument": "{"}, "not JSON"),
         ({"argument": {"a": 1}}, "text"),
         ({"argument": json.dumps("x" * 32768)}, "32768"),
@@ -213,6 +246,21 @@ def test_a_wrong_execution_is_refused(api, deploy, body, told):
 
     assert refused.status_code == 400
     assert told in refused.json()["error"]["message"]
+
+
+def test_null_is_what_is_not_set(api, deploy, ended):
+    workflow = deploy(ECHO, description=None, labels=None, callLogLevel=None)
+
+    assert "description" not in api("GET", workflow).json()
+    assert ended(workflow, 1, labels=None, callLogLevel=None)["result"] == "1"
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, '{"argument": "\\ud800"}', "{"])
+def test_a_body_that_no_answer_could_hold_is_refused(api, deploy, body):
+    refused = api("POST", f"{deploy(ECHO)}/executions", data=body)
+
+    assert refused.status_code == 400
+    assert "The body is not JSON" in refused.json()["error"]["message"]
 
 
 def test_the_project_may_be_named_by_its_number(api, deploy, ended):
@@ -232,6 +280,7 @@ def test_executions_are_listed_newest_first_in_pages_and_by_filter(api, deploy, 
     first = api("GET", path, params={"pageSize": 3}).json()
     rest = api("GET", path, params={"pageSize": 3, "pageToken": first["nextPageToken"]}).json()
     failed = api("GET", path, params={"filter": 'state="FAILED"', "view": "FULL"}).json()["executions"]
+    by_id = api("GET", path, params={"filter": f'executionID="{names[1].rpartition("/")[2]}" duration<10s'})
     oldest = api("GET", path, params={"orderBy": "createTime asc", "pageSize": 1}).json()["executions"]
 
     assert [each["name"] for each in first["executions"] + rest["executions"]] == names[::-1]
@@ -246,8 +295,12 @@ def test_executions_are_listed_newest_first_in_pages_and_by_filter(api, deploy, 
     }
     assert [each["name"] for each in failed] == [names[2]]
     assert failed[0]["error"]["payload"] == '"two"'
+    assert [each["name"] for each in by_id.json()["executions"]] == [names[1]]
     assert [each["name"] for each in oldest] == [names[0]]
-    assert api("GET", path, params={"filter": "state="}).status_code == 400
+    for wrong in ({"filter": "state="}, {"filter": "(" * 5000}, {"pageSize": "9" * 5000}, {"pageToken": "x"}):
+        refused = api("GET", path, params=wrong)
+        assert refused.status_code == 400
+        assert "emulator" not in refused.text
 
 
 def test_a_sleeping_execution_is_cancelled_at_once(api, deploy, start):

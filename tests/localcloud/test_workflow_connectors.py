@@ -76,9 +76,12 @@ def test_a_secret_is_read_as_text_and_as_it_is(ran, api):
     prefix = "googleapis.secretmanager.v1.projects.secrets.versions."
 
     text = ran(one_call(prefix + "accessString", {"secret_id": "pat", "project_id": "p"}))
+    short = ran(one_call(prefix + "accessString", {"secret_id": "pat"}))
+    helper = f'{prefix}accessString("pat", "1")'
+    in_expression = ran(f"main: {{steps: [{{r: {{return: '${{{helper}}}'}}}}]}}")
     raw = ran(one_call(prefix + "access", {"name": "projects/p/secrets/pat/versions/1"}))
 
-    assert text == "hunter2"
+    assert text == short == in_expression == "hunter2"
     assert raw["payload"]["data"] == payload["data"]
 
 
@@ -106,6 +109,12 @@ main:
     args = {"workflow_id": "divide", "location": "us-central1", "project_id": "p"}
 
     assert ran(one_call(run, args | {"argument": 3})) == 3
+    assert ran(one_call(run, {"workflow_id": "divide", "argument": 5})) == 2
+    assert ran(one_call(run, args | {"argument": 3, "connector_params": {"skip_polling": True}})) is None
+    created = {"parent": f"{location[4:]}/workflows/divide", "body": {"argument": "4"}}
+    create = run.removesuffix("run") + "create"
+    assert ran(one_call(create, created))["result"] == "2"
+    assert "result" not in ran(one_call(create, created | {"connector_params": {"skip_polling": True}}))
     with pytest.raises(WorkflowError) as raised:
         ran(one_call(run, args | {"argument": 0}))
     assert raised.value.value["tags"] == ["OperationError"]

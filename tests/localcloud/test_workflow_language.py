@@ -1,6 +1,7 @@
 """The emulated Cloud Workflows beyond the conformance cases: scopes, errors, limits, parallel steps."""
 
 import itertools
+import socket
 import threading
 import time
 
@@ -31,6 +32,8 @@ def error_of(source, argument=None, **more):
         ("(1 + 2) * 3", 9),
         ("10 / 2", 5.0),
         ("not true or true", True),
+        ("NOT False AND TRUE OR false", True),
+        ("not false == true", True),
         ("true or false and false", True),
         ("1 < 2 and 2 < 3", True),
         ("false and nosuch.key", False),
@@ -42,6 +45,11 @@ def error_of(source, argument=None, **more):
         ('1 in [true, "1"]', False),
         ("1.5e3", 1500.0),
         (r'"a\"b\n\u00e9"', 'a"b\né'),
+        (r'"\ud83d\ude00 \ud800"', "\U0001f600 \ufffd"),
+        (r'json.decode("[\"\\ud83d\\ude00\\ud800\"]")[0]', "\U0001f600\ufffd"),
+        ('json.decode("12345678901234567890")', 12345678901234567890.0),
+        ("+1 + +2.5", 3.5),
+        ('int("-012") + double(".5e1")', -7.0),
         ('{"a": {"b": [10, 20]}}.a["b"][1]', 20),
         ("string(1.5) + string(true)", "1.5true"),
         ("int(2.9)", 2),
@@ -63,6 +71,7 @@ def test_an_expression_has_its_value(expression, value):
     [
         ('"a" + 1', "TypeError"),
         ("1 and true", "TypeError"),
+        ("not 1 == 2", "TypeError"),
         ('"a" < 1', "TypeError"),
         ("null.x", "TypeError"),
         ('{"a": 1}.b', "KeyError"),
@@ -71,6 +80,17 @@ def test_an_expression_has_its_value(expression, value):
         ("1 / 0", "ZeroDivisionError"),
         ("1 % 0", "ZeroDivisionError"),
         ('int("x")', "ValueError"),
+        ('int("1_000")', "ValueError"),
+        ('int(" 1 ")', "ValueError"),
+        ('double("inf")', "ValueError"),
+        ('double("nan")', "ValueError"),
+        ("1e308 * 10", "ValueError"),
+        ("int(1e300)", "ValueError"),
+        ('+"a"', "TypeError"),
+        ('json.decode("NaN")', "ValueError"),
+        ('json.decode("1e999")', "ValueError"),
+        ('text.encode("a..b", "idna")', "ValueError"),
+        ('json.encode([1], {"indent": {}})', "TypeError"),
         ("9223372036854775807 + 1", "ValueError"),
         ("len(1)", "TypeError"),
         ('text.match_regex("a", "(?=a)")', "ValueError"),
@@ -142,12 +162,12 @@ main:
         assert f"could not resolve reference: {name}" in error_of(source % name).value["message"]
 
 
-def test_a_branch_changes_a_copy_of_what_it_does_not_share():
+def test_a_branch_changes_what_it_shares_and_has_variables_of_its_own():
     assert result_of(
         """
 main:
   steps:
-  - init: {assign: [{kept: {n: 1}}, {shared: 1}]}
+  - init: {assign: [{read: {n: 1}}, {shared: 1}]}
   - p:
       parallel:
         shared: [shared]
@@ -155,8 +175,8 @@ main:
           value: v
           in: [1, 2, 3]
           steps:
-          - change: {assign: [{kept.n: "${kept.n + v}"}, {shared: "${shared * kept.n}"}]}
-  - r: {return: ["${kept.n}", "${shared}"]}
+          - change: {assign: [{own: "${read.n + v}"}, {own: "${own}"}, {shared: "${shared * own}"}]}
+  - r: {return: ["${read.n}", "${shared}"]}
 """
     ) == [1, 24]
 
@@ -209,7 +229,7 @@ def test_nested_parallel_steps_neither_wait_for_each_other_nor_go_deeper_than_tw
     assert "ParallelNestingError" in str(failed.value["branches"])
 
 
-def test_a_failing_branch_stops_the_others_unless_all_are_to_go_on():
+def test_the_others_go_on_after_a_branch_that_fails():
     source = """
 main:
   steps:
@@ -218,7 +238,6 @@ main:
       try:
         parallel:
           shared: [done]
-          exception_policy: %s
           for:
             value: v
             in: [1, 2, 3]
@@ -231,8 +250,7 @@ main:
         steps:
         - r: {return: ["${done}", "${len(e.branches)}", "${e.branches[0].error.payload}"]}
 """
-    assert result_of(source % "unhandled") == [0, 1, "no 1"]
-    assert result_of(source % "continueAll") == [2, 1, "no 1"]
+    assert result_of(source) == [2, 1, "no 1"]
 
 
 def test_retries_wait_longer_each_time_and_end():
@@ -397,6 +415,21 @@ def test_a_cancelled_run_ends_in_the_middle_of_a_sleep():
     assert time.monotonic() - begun < 1
 
 
+def test_a_cancelled_run_ends_in_the_middle_of_a_call():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        run = run_of(
+            f"main: {{steps: [{{s: {{call: http.get, args: {{url: '{url}'}}}}}}, {{t: {{return: 1}}}}]}}"
+        )
+        threading.Timer(0.1, run.cancel).start()
+        begun = time.monotonic()
+
+        with pytest.raises(Stopped):
+            run.start(None)
+
+    assert time.monotonic() - begun < 1
+
+
 def test_each_step_is_told_as_it_begins():
     seen = []
     source = """
@@ -431,3 +464,64 @@ main:
   - off: {return: ["${yes}", "${d}", "${n}", "${t}"]}
 """
     assert result_of(source) == ["no", "2026-01-31", 10, "1:30"]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "try: {raise: x}, retry: {predicate: '${retry.always}', backoff: '${1}'}",
+        "call: googleapis.batch.v1.projects.locations.jobs.get,"
+        " args: {name: j, connector_params: {polling_policy: [1]}}",
+    ],
+)
+def test_settings_of_retries_and_connectors_that_are_no_map_are_an_error_of_the_workflow(step):
+    assert "TypeError" in error_of(f"main: {{steps: [{{a: {{{step}}}}}]}}").value["tags"]
+
+
+def test_a_result_takes_no_more_than_the_memory():
+    many = ", ".join(['"${s}"'] * 20)
+    source = f"main: {{params: [s], steps: [{{r: {{return: [{many}]}}}}]}}"
+
+    assert len(result_of(source, "x" * 20_000)) == 20
+    assert isinstance(error_of(source, "x" * 30_000), LimitExceeded)
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "ftp://127.0.0.1/", "nothing"])
+def test_what_is_no_url_is_an_error_of_the_workflow(url):
+    failed = error_of(f'main: {{steps: [{{a: {{call: http.get, args: {{url: "{url}"}}}}}}]}}')
+
+    assert failed.value["tags"] == ["ValueError"]
+
+
+def test_branches_that_wait_for_a_shared_variable_leave_room_for_those_its_value_needs():
+    source = """
+main:
+  steps:
+  - init: {assign: [{total: 0}]}
+  - both:
+      parallel:
+        shared: [total]
+        branches:
+        - slow: {steps: [{s: {assign: [{total: "${total + inner()}"}]}}]}
+        - many:
+            steps:
+            - later: {call: sys.sleep, args: {seconds: 50}}
+            - each:
+                parallel:
+                  shared: [total]
+                  for: {value: v, range: [1, 30], steps: [{a: {assign: [{total: "${total + 1}"}]}}]}
+  - done: {return: "${total}"}
+inner:
+  steps:
+  - nap: {call: sys.sleep, args: {seconds: 200}}
+  - inner: {parallel: {for: {value: v, range: [1, 3], steps: [{a: {assign: [{x: 1}]}}]}}}
+  - done: {return: 100}
+"""
+    ended = []
+    threading.Thread(target=lambda: ended.append(result_of(source)), daemon=True).start()
+    deadline = time.monotonic() + 5
+
+    while not ended and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+    assert ended == [130]

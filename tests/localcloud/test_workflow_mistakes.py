@@ -37,6 +37,9 @@ def main_with(*steps):
         (main_with('a: {return: "${nosuch(1)}"}'), "unknown function nosuch"),
         (main_with("a: {call: sys.sleep, args: {second: 1}}"), '"second"'),
         (main_with('a: {return: "${len(1, 2)}"}'), "takes 1 arguments"),
+        (main_with('a: {return: "${http.get(x)}"}'), "call step"),
+        (main_with('a: {assign: [{x: "${sys.sleep(1)}"}]}'), "call step"),
+        (main_with('a: {return: "${googleapis.batch.v1.projects.locations.jobs.get(x)}"}'), "call step"),
         (main_with("a: {call: googleapis.compute.v1.instances.get}"), "no connector"),
         (main_with("a: {call: googleapis.batch.v1.projects.locations.jobs.get, args: {id: 1}}"), '"id"'),
         (main_with('a: {return: "${1 +}"}'), "expected a value"),
@@ -47,6 +50,11 @@ def main_with(*steps):
         (main_with('a: {return: "${if(true, 1)}"}'), "if takes 3"),
         (main_with('a: {return: "${%s}"}' % ("1" + "+1" * 200)), "400 characters"),
         (main_with('a: {return: "${%s"}' % ("(" * 150 + "}")), "expected a value"),
+        (main_with('a: {return: "${1e400}"}'), "64 bits"),
+        (main_with("a: {return: 9223372036854775808}"), "64 bits"),
+        (main_with(f"a: {{return: {'9' * 5000}}}"), "64 bits"),
+        (main_with("a: {return: -1e400}"), "64 bits"),
+        ("main: " + "[" * 60_000, "nested too deeply"),
         (main_with("a: {switch: [{next: end}]}"), "without a condition"),
         (main_with('a: {switch: [{condition: "x == 1", next: end}]}'), "no boolean"),
         (main_with("a: {for: {value: v, steps: [{b: {return: 1}}]}}"), "one of in and range"),
@@ -61,6 +69,18 @@ def main_with(*steps):
             "retry",
         ),
         (main_with("a: {parallel: {branches: [{b: {steps: [{s: {return: 1}}]}}]}}"), "inside of parallel"),
+        (
+            main_with("a: {parallel: {exception_policy: unhandled, branches: [%s]}}" % (BRANCH % 1)),
+            "continueAll",
+        ),
+        (main_with("a: {assign: [{x: 1}]}", "b: {parallel: {branches: [%s]}}" % (BRANCH % 1)), '"x"'),
+        (
+            main_with(
+                "a: {call: sys.now, result: x}",
+                "b: {parallel: {shared: [y], for: {value: v, in: [1], steps: [{s: {assign: [{x.k: 1}]}}]}}}",
+            ),
+            '"x"',
+        ),
         (main_with("a: {parallel: {branches: [{b: {steps: [{s: {next: c}}]}}]}}", "c: {return: 1}"), '"c"'),
     ],
 )
@@ -106,3 +126,15 @@ def test_aliases_that_grow_without_end_are_refused():
 
     with pytest.raises(SourceError, match="too large"):
         parse_workflow("\n".join(lines))
+
+
+def test_a_branch_may_assign_to_what_it_shares_or_has_itself():
+    parse_workflow(
+        main_with(
+            "a: {assign: [{x: 1}]}",
+            "b: {parallel: {shared: [x], branches: [%s]}}" % (BRANCH % 1),
+            "c: {parallel: {for: {value: v, in: [1], steps: [{s: {assign: [{v: 2}, {w: 1}, {w: 2}]}}]}}}",
+            "d: {try: {raise: x}, except: {as: e, assign: [{e: 1}]}}",
+            "f: {assign: [{w: 1}, {e: 1}]}",
+        )
+    )

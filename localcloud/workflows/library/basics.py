@@ -1,5 +1,6 @@
 """The functions without a module: types and their conversion, sizes, keys, default and if."""
 
+import re
 from typing import Any
 
 from localcloud.workflows.errors import error
@@ -7,6 +8,9 @@ from localcloud.workflows.library.function import Library
 from localcloud.workflows.values import checked, to_text, type_name
 
 BASICS = Library()
+# Python's own reading takes spaces, underscores and infinity besides.
+_INTEGER = re.compile(r"[-+]?[0-9]{1,40}")
+_DOUBLE = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 
 
 @BASICS.function("default")
@@ -42,15 +46,13 @@ def string(value: Any) -> str:
 
 @BASICS.function("int")
 def integer(value: str | int | float) -> int:
-    try:
-        return checked(int(value))
-    except (ValueError, OverflowError):
-        raise error("ValueError", f"{value!r} is no integer") from None
+    if isinstance(value, str) and not _INTEGER.fullmatch(value):
+        raise error("ValueError", f"{value!r} is no integer")
+    return checked(int(value))
 
 
 @BASICS.function("double")
 def double(value: str | int | float) -> float:
-    try:
-        return float(value)
-    except (ValueError, OverflowError):
-        raise error("ValueError", f"{value!r} is no number") from None
+    if isinstance(value, str) and not _DOUBLE.fullmatch(value):
+        raise error("ValueError", f"{value!r} is no number")
+    return checked(float(value))

@@ -61,10 +61,7 @@ def absolute(x: int | float) -> int | float:
 
 @COLLECTIONS.function("math.floor")
 def floor(x: int | float) -> int:
-    try:
-        return checked(math.floor(x))
-    except (ValueError, OverflowError):
-        raise error("ValueError", f"{x} has no floor") from None
+    return checked(math.floor(x))
 
 
 @COLLECTIONS.function("math.max")

@@ -4,12 +4,11 @@ import base64
 import binascii
 import hashlib
 import hmac
-import json
 import uuid
 from typing import Any
 
 from localcloud.workflows.errors import error
-from localcloud.workflows.http_calls import json_bytes
+from localcloud.workflows.json_text import from_json, json_bytes
 from localcloud.workflows.library.function import Library
 from localcloud.workflows.values import checked
 
@@ -20,19 +19,17 @@ _ALGORITHMS = {"MD5": "md5", "SHA1": "sha1", "SHA256": "sha256", "SHA512": "sha5
 @DATA.function("json.decode")
 def json_decode(data: str | bytes) -> Any:
     try:
-        return json.loads(data)
+        return from_json(data)
     except ValueError as wrong:
         raise error("ValueError", f"not JSON: {wrong}") from None
 
 
 @DATA.function("json.encode")
 def json_encode(data: Any, indent: str | dict | None = None) -> bytes:
-    if isinstance(indent, dict):
-        indent = indent.get("indent")
-    if indent is None:
-        return json_bytes(data)
-    json_bytes(data)  # which tells what cannot be encoded
-    return json.dumps(data, ensure_ascii=False, indent=indent).encode()
+    space = indent.get("indent") if isinstance(indent, dict) else indent
+    if not isinstance(space, str | int | None):
+        raise error("TypeError", "the indent of JSON is a string or an integer")
+    return json_bytes(data, space)
 
 
 @DATA.function("json.encode_to_string")

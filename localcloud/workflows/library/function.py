@@ -14,12 +14,12 @@ _MISSING = object()
 
 
 class Function:
-    """`call` takes the strand first, if its first parameter has that name."""
+    """`call` takes the strand first, if its first parameter has that name; `blocks`: it needs a call step."""
 
-    def __init__(self, name: str, call: Callable[..., Any]):
+    def __init__(self, name: str, call: Callable[..., Any], *, blocks: bool = False):
         parameters = list(inspect.signature(call).parameters.values())
         hints = typing.get_type_hints(call, localns={"Strand": Any})
-        self.name = name
+        self.name, self.blocks = name, blocks
         self._call = call
         self._takes_strand = parameters[:1] != [] and parameters[0].name == "strand"
         self._parameters = [
@@ -65,9 +65,11 @@ def _types(hint: Any) -> tuple[type, ...]:
 class Library(dict[str, Function]):
     """Functions by the names workflows call them by."""
 
-    def function(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def function(
+        self, name: str, *, blocks: bool = False
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         def register(call: Callable[..., Any]) -> Callable[..., Any]:
-            self[name] = Function(name, call)
+            self[name] = Function(name, call, blocks=blocks)
             return call
 
         return register

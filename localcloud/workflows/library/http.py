@@ -23,7 +23,7 @@ _RETRIED_CODES = (429, 502, 503, 504)
 _RETRIED_TAGS = {"ConnectionError", "ConnectionFailedError", "TimeoutError"}
 
 
-@HTTP.function("http.request")
+@HTTP.function("http.request", blocks=True)
 def request(
     strand: Strand,
     method: str,
@@ -62,7 +62,7 @@ def _with_method(method: str):
 
 
 for _method in _METHODS:
-    HTTP.function(f"http.{_method.lower()}")(_with_method(_method))
+    HTTP.function(f"http.{_method.lower()}", blocks=True)(_with_method(_method))
 
 
 @HTTP.function("http.default_retry_predicate")

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from localcloud import times
 from localcloud.filters import SEVERITIES
 from localcloud.workflows.errors import error
-from localcloud.workflows.http_calls import json_bytes
+from localcloud.workflows.json_text import json_bytes
 from localcloud.workflows.library.function import Library
 from localcloud.workflows.limits import CALLBACK_TIMEOUT_SECONDS
 from localcloud.workflows.values import to_text
@@ -26,14 +26,14 @@ def now(strand: Strand) -> float:
     return strand.run.clock.now()
 
 
-@SYSTEM.function("sys.sleep")
+@SYSTEM.function("sys.sleep", blocks=True)
 def sleep(strand: Strand, seconds: float) -> None:
     if seconds < 0:
         raise error("ValueError", f"a sleep of {seconds} seconds")
     strand.sleep(seconds)
 
 
-@SYSTEM.function("sys.sleep_until")
+@SYSTEM.function("sys.sleep_until", blocks=True)
 def sleep_until(strand: Strand, time: str) -> None:
     strand.sleep(max(0.0, parse(time) - strand.run.clock.now()))
 
@@ -46,7 +46,7 @@ def get_env(strand: Strand, name: str, default: Any = _NO_DEFAULT) -> Any:
     return found
 
 
-@SYSTEM.function("sys.log")
+@SYSTEM.function("sys.log", blocks=True)
 def log(
     strand: Strand,
     data: Any = None,
@@ -90,6 +90,6 @@ def create_callback_endpoint(strand: Strand, http_callback_method: str) -> dict:
     return strand.run.callbacks.create(http_callback_method)
 
 
-@SYSTEM.function("events.await_callback")
+@SYSTEM.function("events.await_callback", blocks=True)
 def await_callback(strand: Strand, callback: dict, timeout: float = CALLBACK_TIMEOUT_SECONDS) -> dict:
     return strand.run.callbacks.wait(strand, callback, timeout)

@@ -84,7 +84,7 @@ def url_decode(source: str) -> str:
 def decode(data: bytes, charset: str = "UTF-8") -> str:
     try:
         return checked(data.decode(charset))
-    except (LookupError, UnicodeDecodeError) as wrong:
+    except (LookupError, ValueError) as wrong:
         raise error("ValueError", f"not text in {charset}: {wrong}") from None
 
 
@@ -92,7 +92,7 @@ def decode(data: bytes, charset: str = "UTF-8") -> str:
 def encode(text: str, charset: str = "UTF-8") -> bytes:
     try:
         return text.encode(charset)
-    except (LookupError, UnicodeEncodeError) as wrong:
+    except (LookupError, ValueError) as wrong:
         raise error("ValueError", f"cannot be encoded in {charset}: {wrong}") from None
 
 
