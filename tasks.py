@@ -14,6 +14,7 @@ from ops import (
     local_run,
     quality,
     rehearsal,
+    terraform,
     tidy,
     watch,
 )
@@ -28,6 +29,7 @@ EXP_ID = "experiment folder below experiments/, e.g. demo or flu/2026-w05"
 RUN_ID = "a run to go on with, e.g. 20260131-120000-0a1b2c3d"
 LAST_PORT = 65535
 NO_CACHE = "build every layer anew"
+YES = "do not ask"
 DRY_RUN = "print what would be started, start nothing"
 REQUEST = {
     "exp_id": EXP_ID,
@@ -317,6 +319,36 @@ def build_status(c, ongoing=False, dry_run=False):
     cloud_build.show_builds(Shell(dry_run), read_settings(), ongoing)
 
 
+@verb(help={"dry_run": DRY_RUN})
+def tf_init(c, dry_run=False):
+    """Fetch Terraform's provider and connect to the state in the bucket."""
+    terraform.init(Shell(dry_run), read_settings())
+
+
+@verb(help={"dry_run": DRY_RUN})
+def tf_plan(c, dry_run=False):
+    """Show what `invoke tf-apply` would change in the project."""
+    terraform.plan(Shell(dry_run), read_settings())
+
+
+@verb(help={"yes": YES, "dry_run": DRY_RUN})
+def tf_apply(c, yes=False, dry_run=False):
+    """Set the project up: APIs, registry, accounts, network, workflow."""
+    terraform.apply(Shell(dry_run), read_settings(), yes)
+
+
+@verb(help={"yes": YES, "dry_run": DRY_RUN})
+def tf_destroy(c, yes=False, dry_run=False):
+    """Delete what `invoke tf-apply` made, with every image; runs and secrets stay."""
+    terraform.destroy(Shell(dry_run), read_settings(), yes)
+
+
+@verb(help={"json": "as JSON, for scripts", "dry_run": DRY_RUN})
+def tf_output(c, json=False, dry_run=False):
+    """Print what was set up: workflow, image, accounts, network."""
+    terraform.output(Shell(dry_run), read_settings(), json)
+
+
 @verb(
     help={"image": "another image than the local one, e.g. one of `invoke build-local`", "dry_run": DRY_RUN}
 )
@@ -374,7 +406,7 @@ def test(c, match="", path="", dry_run=False):
         "runs": "also delete local runs with their results",
         "cloud": "also delete the buckets of `invoke localcloud`",
         "exp_id": "with --runs: only this experiment's",
-        "yes": "do not ask",
+        "yes": YES,
         "dry_run": "print what would be removed, remove nothing",
     }
 )
