@@ -10,6 +10,7 @@ from ops import (
     config,
     executions,
     images,
+    lifecycle,
     local_cloud,
     local_run,
     quality,
@@ -28,6 +29,7 @@ from ops.shown import nearest
 EXP_ID = "experiment folder below experiments/, e.g. demo or flu/2026-w05"
 RUN_ID = "a run to go on with, e.g. 20260131-120000-0a1b2c3d"
 LAST_PORT = 65535
+LAST_DAY = 36_500
 NO_CACHE = "build every layer anew"
 YES = "do not ask"
 DRY_RUN = "print what would be started, start nothing"
@@ -341,6 +343,20 @@ def tf_apply(c, yes=False, dry_run=False):
 def tf_destroy(c, yes=False, dry_run=False):
     """Delete what `invoke tf-apply` made, with every image; runs and secrets stay."""
     terraform.destroy(Shell(dry_run), read_settings(), yes)
+
+
+@verb(
+    help={
+        "days": "inputs and results of runs are deleted after so many; 0 for never, 90 without it",
+        "yes": YES,
+        "dry_run": "show the rules and print the command that would set them",
+    }
+)
+def bucket_lifecycle(c, days=None, yes=False, dry_run=False):
+    """Have the bucket delete what can be made again after some days; forecasts stay."""
+    after = whole_number("--days", days, 0, LAST_DAY)
+    chosen = lifecycle.DEFAULT_DAYS if after is None else after
+    lifecycle.set_rules(Shell(dry_run), read_settings(), chosen, yes)
 
 
 @verb(help={"json": "as JSON, for scripts", "dry_run": DRY_RUN})
