@@ -10,10 +10,12 @@ from ops import (
     config,
     executions,
     images,
+    lifecycle,
     local_cloud,
     local_run,
     quality,
     rehearsal,
+    terraform,
     tidy,
     watch,
 )
@@ -27,7 +29,9 @@ from ops.shown import nearest
 EXP_ID = "experiment folder below experiments/, e.g. demo or flu/2026-w05"
 RUN_ID = "a run to go on with, e.g. 20260131-120000-0a1b2c3d"
 LAST_PORT = 65535
+LAST_DAY = 36_500
 NO_CACHE = "build every layer anew"
+YES = "do not ask"
 DRY_RUN = "print what would be started, start nothing"
 REQUEST = {
     "exp_id": EXP_ID,
@@ -317,6 +321,50 @@ def build_status(c, ongoing=False, dry_run=False):
     cloud_build.show_builds(Shell(dry_run), read_settings(), ongoing)
 
 
+@verb(help={"dry_run": DRY_RUN})
+def tf_init(c, dry_run=False):
+    """Fetch Terraform's provider and connect to the state in the bucket."""
+    terraform.init(Shell(dry_run), read_settings())
+
+
+@verb(help={"dry_run": DRY_RUN})
+def tf_plan(c, dry_run=False):
+    """Show what `invoke tf-apply` would change in the project."""
+    terraform.plan(Shell(dry_run), read_settings())
+
+
+@verb(help={"yes": YES, "dry_run": DRY_RUN})
+def tf_apply(c, yes=False, dry_run=False):
+    """Set the project up: APIs, registry, accounts, network, workflow."""
+    terraform.apply(Shell(dry_run), read_settings(), yes)
+
+
+@verb(help={"yes": YES, "dry_run": DRY_RUN})
+def tf_destroy(c, yes=False, dry_run=False):
+    """Delete what `invoke tf-apply` made, with every image; runs and secrets stay."""
+    terraform.destroy(Shell(dry_run), read_settings(), yes)
+
+
+@verb(
+    help={
+        "days": "inputs and results of runs are deleted after so many; 0 for never, 90 without it",
+        "yes": YES,
+        "dry_run": "show the rules and print the command that would set them",
+    }
+)
+def bucket_lifecycle(c, days=None, yes=False, dry_run=False):
+    """Have the bucket delete what can be made again after some days; forecasts stay."""
+    after = whole_number("--days", days, 0, LAST_DAY)
+    chosen = lifecycle.DEFAULT_DAYS if after is None else after
+    lifecycle.set_rules(Shell(dry_run), read_settings(), chosen, yes)
+
+
+@verb(help={"json": "as JSON, for scripts", "dry_run": DRY_RUN})
+def tf_output(c, json=False, dry_run=False):
+    """Print what was set up: workflow, image, accounts, network."""
+    terraform.output(Shell(dry_run), read_settings(), json)
+
+
 @verb(
     help={"image": "another image than the local one, e.g. one of `invoke build-local`", "dry_run": DRY_RUN}
 )
@@ -374,7 +422,7 @@ def test(c, match="", path="", dry_run=False):
         "runs": "also delete local runs with their results",
         "cloud": "also delete the buckets of `invoke localcloud`",
         "exp_id": "with --runs: only this experiment's",
-        "yes": "do not ask",
+        "yes": YES,
         "dry_run": "print what would be removed, remove nothing",
     }
 )

@@ -41,8 +41,18 @@ class Shell:
         words = [f"{name}={shlex.quote(value)}" for name, value in shown.items()]
         print("+", *words, shlex.join(argv), f"  # {note}" if note else "", file=sys.stderr, flush=True)
 
-    def stream(self, argv: Sequence[str], variables: Mapping[str, str] | None = None) -> int:
-        """Run a program with its output on the terminal, and return its exit code."""
+    def stream(
+        self,
+        argv: Sequence[str],
+        variables: Mapping[str, str] | None = None,
+        *,
+        stop_with: signal.Signals = signal.SIGTERM,
+        grace_seconds: float = 10,
+    ) -> int:
+        """Run a program with its output on the terminal, and return its exit code.
+
+        Ctrl-C sends it `stop_with`, and kills it when it is not done `grace_seconds` later.
+        """
         self.echo(argv, variables)
         if self.dry_run:
             return 0
@@ -51,7 +61,7 @@ class Shell:
             self.start(argv, variables, keep=started.append)
             return started[0].wait()
         except KeyboardInterrupt:
-            stop(started)
+            stop(started, grace_seconds, stop_with)
             raise
 
     def start(
@@ -196,10 +206,14 @@ class _Interrupts:
 _interrupts = _Interrupts()
 
 
-def stop(processes: Sequence[subprocess.Popen], grace_seconds: float = 10) -> None:
+def stop(
+    processes: Sequence[subprocess.Popen],
+    grace_seconds: float = 10,
+    stop_with: signal.Signals = signal.SIGTERM,
+) -> None:
     """End processes: ask, wait, then insist. What they had finished is kept by their design."""
     for process in processes:
-        _send(process, signal.SIGTERM)
+        _send(process, stop_with)
     for process in processes:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(grace_seconds)

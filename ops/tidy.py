@@ -6,6 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
+from ops.asking import confirmed
 from ops.failures import UserError
 from ops.local_cloud import lock_file, state_folder
 from ops.names import check_exp_id
@@ -69,11 +70,7 @@ def _may_remove_cloud(settings: Settings, yes: bool, dry_run: bool) -> bool:
 
 
 def _confirm(what: str) -> None:
-    try:
-        agreed = input(f"delete {what} for good? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        raise UserError("no terminal to ask on; add --yes") from None
-    if not agreed:
+    if not confirmed(f"delete {what} for good? [y/N] ", "y", "yes"):
         raise UserError("nothing deleted", exit_code=1)
 
 

@@ -20,13 +20,9 @@ locals {
 
   # A stage runs code of the forecasting repository: neither what builds the next image nor the state is its business.
   run_objects = join(" && ", concat(
-    var.dir_prefix == "" ? [] : ["resource.name.startsWith(${local.runs})"],
-    ["!resource.name.startsWith(${local.sources})"],
+    ["resource.name.startsWith(${local.runs})", "!resource.name.startsWith(${local.sources})"],
     contains(["", var.bucket_name], var.state_bucket) ? ["!resource.name.startsWith(${local.state})"] : [],
   ))
-  # A list is asked of the bucket, whose name is no object's: it is known by the prefix that it asks for.
-  run_lists      = "api.getAttribute(\"storage.googleapis.com/objectListPrefix\", \"\").startsWith(${jsonencode(var.dir_prefix)})"
-  run_expression = var.dir_prefix == "" ? local.run_objects : "(${local.run_objects}) || ${local.run_lists}"
 }
 
 resource "google_service_account" "batch_runtime_sa" {
@@ -120,8 +116,17 @@ resource "google_storage_bucket_iam_member" "batch_uses_runs" {
 
   condition {
     title      = "runs"
-    expression = local.run_expression
+    expression = local.run_objects
   }
+  depends_on = [google_service_account.batch_runtime_sa]
+}
+
+# Names of objects, nothing in them. Whoever may not list is told 403 of an object that is not there, never 404, and a
+# runner could not tell whether its result is missing. A list is asked of the bucket, so no condition on names fits.
+resource "google_storage_bucket_iam_member" "batch_lists_runs" {
+  bucket     = data.google_storage_bucket.runs.name
+  role       = "roles/storage.legacyBucketReader"
+  member     = local.members.batch
   depends_on = [google_service_account.batch_runtime_sa]
 }
 

@@ -1,8 +1,12 @@
 """Programs a test cannot do without: skipped where one is missing, failed in continuous tests."""
 
+import atexit
+import contextlib
 import fcntl
+import functools
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,6 +17,8 @@ import pytest
 
 from tests.experiments import REPOSITORY
 
+STAND_IN = REPOSITORY.parent / "shared" / "tools" / "terraform-offline" / "tf-offline"
+
 
 def need_program(name: str) -> str:
     """The path of a program; where CI is "true" a missing one is a failure, not a skip."""
@@ -20,6 +26,32 @@ def need_program(name: str) -> str:
     if path:
         return path
     return _is_missing(f"{name} is not installed")
+
+
+def need_terraform() -> dict[str, str]:
+    """Return the variables with which Terraform finds its provider.
+
+    A stand-in with its schemas is taken where one is (TF_OFFLINE names it), else the provider itself.
+    """
+    need_program("terraform")
+    tool = Path(os.environ.get("TF_OFFLINE") or STAND_IN)
+    if tool.is_file():
+        return {"TF_CLI_CONFIG_FILE": _stand_in_config(tool)}
+    address = ("registry.terraform.io", 443)
+    with contextlib.suppress(OSError), socket.create_connection(address, timeout=5):
+        return {"TF_CLI_CONFIG_FILE": ""}
+    return _is_missing(f"Terraform's provider cannot be had: no {tool}, and no network")
+
+
+@functools.cache
+def _stand_in_config(tool: Path) -> str:
+    """Return the configuration that has Terraform take its providers from a folder on this machine."""
+    configuration = str(REPOSITORY / "terraform")
+    done = subprocess.run([tool, "--keep", configuration, "init"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    kept = Path(done.stderr.rpartition("working copy kept in ")[2].strip())
+    atexit.register(shutil.rmtree, kept, ignore_errors=True)
+    return str(kept / "cli.tfrc")
 
 
 def need_engine() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from localcloud.messages import ApiError
+from localcloud.storage.lifecycle import check_lifecycle
 from localcloud.storage.objects import ObjectRecord, now_us
 
 _OBJECT_PROPERTIES = (
@@ -53,6 +54,7 @@ def new_properties(metadata: Mapping[str, Any], content_type: str | None = None)
 
 
 def settable_bucket_properties(resource: Mapping[str, Any]) -> dict[str, Any]:
+    check_lifecycle(resource)
     return {name: value for name, value in resource.items() if name not in _BUCKET_FIXED}
 
 

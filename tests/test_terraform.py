@@ -1,0 +1,387 @@
+"""What terraform/ would make, by plans of the real terraform: rights, network, the workflow's environment.
+
+The provider is a stand-in with the real one's schemas where there is no network. `invoke tf-...` is in
+test_terraform_tasks.py.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcloud.batch import machines
+from localcloud.process import running
+from ops import terraform as verbs
+from ops.cloud_checks import APIS
+from ops.deployment import workflow_environment
+from ops.failures import UserError
+from ops.machine_types import check_stage_fits, hyperdisk_only_families
+from ops.settings import Settings
+from tests.emulated import create_bucket
+from tests.experiments import REPOSITORY
+from tests.needs import need_terraform
+
+NEEDED = {"project_id": "my-lab-forecasts", "bucket_name": "my-lab-bucket"}
+BATCH, WORKFLOW, BUILD = (
+    f"serviceAccount:epymodelingsuite-{name}@my-lab-forecasts.iam.gserviceaccount.com"
+    for name in ("batch", "workflow", "build")
+)
+ALL_ELSE = {
+    "region": "europe-west4",
+    "dir_prefix": "flu/a&b <c>/",
+    "tf_state_bucket": "my-lab-state",
+    "image_tag": "v1.2",
+    "registry_host": "registry.example.org",
+    "network_name": "forecasts",
+    "batch_service_account": "stages@another-lab.iam.gserviceaccount.com",
+    "github_url": "https://github.example.org/a&b<c>",
+    "github_pat_secret": "github-pat",
+    "github_forecast_repo": "my-lab/flu-forecasts",
+    "stage_b_machine_type": "n2-highmem-4",
+    "stage_b_memory_mib": 30000,
+    "task_count_per_node": 2,
+    "workloads_per_task": 25,
+    "max_parallelism": 5000,
+    "max_retry_count": 0,
+    "provisioning_model": "SPOT",
+    "billing_project": "Département of Health & Flu 2026/27",
+    "environment": "test",
+    "log_level": "DEBUG",
+    "storage_verbose": True,
+    "run_output_stage": False,
+    "allow_partial_results": True,
+    "monthly_budget_usd": 200,
+    "billing_account": "012345-6789AB-CDEF01",
+}
+
+
+class Configuration:
+    """A copy of terraform/ with its state in a file, and a bucket for it to read."""
+
+    def __init__(self, folder: Path, environ: dict[str, str]):
+        self.folder, self.environ = folder, environ
+        shutil.copytree(REPOSITORY / "terraform", folder, ignore=shutil.ignore_patterns(".terraform*"))
+        (folder / "backend.tf").write_text('terraform {\n  backend "local" {}\n}\n')
+        done = self.run("init")
+        assert done.returncode == 0, done.stderr
+
+    def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            ["terraform", *words, "-no-color"],
+            cwd=self.folder,
+            env={**os.environ, **self.environ, **variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+
+    def plan(self, **variables: str) -> dict[str, Any]:
+        done = self.run("plan", "-input=false", "-out=plan", **variables)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(self.run("show", "-json", "plan").stdout)
+
+
+@pytest.fixture(scope="module")
+def configuration(tmp_path_factory):
+    environ = need_terraform()
+    with running(tmp_path_factory.mktemp("cloud")) as cloud:
+        create_bucket(cloud, NEEDED["bucket_name"], NEEDED["project_id"])
+        environ |= {
+            "GOOGLE_STORAGE_CUSTOM_ENDPOINT": f"{cloud.storage}/storage/v1/",
+            "GOOGLE_OAUTH_ACCESS_TOKEN": "any",
+        }
+        yield Configuration(tmp_path_factory.mktemp("terraform") / "terraform", environ)
+
+
+@pytest.fixture(scope="module")
+def planned(configuration):
+    """Plans by the settings they are made with, each made once."""
+
+    @cache
+    def plan(settings: Settings) -> dict[str, Any]:
+        return configuration.plan(**verbs.variables(settings))
+
+    return lambda **settings: plan(Settings(**NEEDED | settings))
+
+
+def resources(plan: dict[str, Any], kind: str = "", mode: str = "managed") -> dict[str, dict[str, Any]]:
+    """Return what is planned of a kind, by address."""
+    changes = (each for each in plan["resource_changes"] if each["mode"] == mode)
+    return {each["address"]: each["change"]["after"] for each in changes if each["type"].startswith(kind)}
+
+
+def grants(plan: dict[str, Any]) -> set[tuple[str, str, str]]:
+    """Return who is given which role on what."""
+    return {
+        (after["member"], after["role"].removeprefix("roles/"), scope_of(address, after))
+        for address, after in resources(plan).items()
+        if "_iam_" in address
+    }
+
+
+def scope_of(address: str, after: dict[str, Any]) -> str:
+    kind = address.partition("_iam_")[0]
+    name = {
+        "google_storage_bucket": "bucket",
+        "google_artifact_registry_repository": "repository",
+        "google_service_account": "service_account_id",
+        "google_secret_manager_secret": "secret_id",
+        "google_project": "project",
+    }[kind]
+    condition = " if" if after.get("condition") else ""
+    return f"{name.removesuffix('_id')} {after[name].rpartition('/')[2]}{condition}"
+
+
+def allows(condition: str, name: str) -> bool:
+    """Tell whether a condition on resource.name holds for an object, by reading it as Python."""
+    words = condition.replace("startsWith", "startswith").replace("endsWith", "endswith")
+    words = words.replace("&&", "and").replace("||", "or").replace("!", "not ")
+    words = words.replace("resource.name", repr(f"projects/_/buckets/my-lab-bucket/objects/{name}"))
+    return eval(words, {"__builtins__": {}})
+
+
+def condition_of(plan: dict[str, Any], grant: str) -> str:
+    return resources(plan)[f"google_storage_bucket_iam_member.{grant}"]["condition"][0]["expression"]
+
+
+def test_the_files_are_formatted_and_valid(configuration):
+    formatted = configuration.run("fmt", "-check", "-recursive", str(REPOSITORY / "terraform"))
+    valid = configuration.run("validate")
+
+    assert formatted.returncode == 0, formatted.stdout
+    assert valid.returncode == 0, valid.stderr
+    assert "Warning" not in valid.stdout
+
+
+def test_the_tests_of_terraform_itself_pass(configuration):
+    done = configuration.run("test")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"Success! \d\d passed, 0 failed", done.stdout)
+
+
+def test_nothing_that_holds_runs_or_tokens_is_made(planned):
+    plan = planned(github_pat_secret="github-pat")
+
+    kinds = {address.partition(".")[0] for address in resources(plan)}
+    assert "google_storage_bucket" not in kinds
+    assert not [
+        kind for kind in kinds if kind.startswith("google_secret_manager_secret") and "_iam_" not in kind
+    ]
+    assert resources(plan, "google_secret_manager_secret", "data")
+
+
+def test_each_account_may_do_what_it_needs_and_nothing_else(planned):
+    assert grants(planned(github_pat_secret="github-pat")) == {
+        (WORKFLOW, "batch.jobsEditor", "project my-lab-forecasts"),
+        (WORKFLOW, "logging.logWriter", "project my-lab-forecasts"),
+        (WORKFLOW, "workflows.viewer", "project my-lab-forecasts"),
+        (WORKFLOW, "iam.serviceAccountUser", f"service_account {BATCH.partition(':')[2]}"),
+        (WORKFLOW, "storage.objectViewer", "bucket my-lab-bucket if"),
+        (WORKFLOW, "storage.objectUser", "bucket my-lab-bucket if"),
+        (BATCH, "batch.agentReporter", "project my-lab-forecasts"),
+        (BATCH, "logging.logWriter", "project my-lab-forecasts"),
+        (BATCH, "storage.objectUser", "bucket my-lab-bucket if"),
+        (BATCH, "storage.legacyBucketReader", "bucket my-lab-bucket"),
+        (BATCH, "artifactregistry.reader", "repository epymodelingsuite-repo"),
+        (BATCH, "secretmanager.secretAccessor", "secret github-pat"),
+        (BUILD, "logging.logWriter", "project my-lab-forecasts"),
+        (BUILD, "storage.objectViewer", "bucket my-lab-bucket if"),
+        (BUILD, "artifactregistry.writer", "repository epymodelingsuite-repo"),
+        (BUILD, "secretmanager.secretAccessor", "secret github-pat"),
+    }
+
+
+@pytest.mark.parametrize("prefix", ["", "flu/"])
+def test_rights_in_the_bucket_end_where_an_accounts_work_ends(planned, prefix):
+    plan = planned(dir_prefix=prefix)
+    run, state = f"{prefix}demo/20260131-120000-0a1b2c3d/", "terraform/epymodelingsuite-cloud/default.tfstate"
+    objects = [
+        f"{run}builder-artifacts/manifest.json",
+        f"{run}execution.json",
+        f"{run}runner-artifacts/result_0000.pkl",
+        f"{prefix}cloudbuild/1769860800.tgz",
+        state,
+        "covid/demo/20260131-120000-0a1b2c3d/execution.json",
+    ]
+    mine = {0, 1, 2} if prefix else {0, 1, 2, 5}
+
+    may = {
+        grant: {number for number, name in enumerate(objects) if allows(condition_of(plan, grant), name)}
+        for grant in (
+            "workflow_reads_manifests",
+            "workflow_claims_runs",
+            "batch_uses_runs",
+            "build_reads_sources",
+        )
+    }
+
+    assert may == {
+        "workflow_reads_manifests": {0},
+        "workflow_claims_runs": mine & {1, 5},
+        "batch_uses_runs": mine,
+        "build_reads_sources": {3},
+    }
+
+
+def test_a_prefix_cannot_break_out_of_a_condition(planned):
+    plan = planned(dir_prefix='flu") || true || ("/')
+
+    condition = condition_of(plan, "batch_uses_runs")
+
+    assert r"flu\") || true || (\"/" in condition
+    assert not allows(condition.replace("|| true ||", "or True or"), "covid/x")
+
+
+def test_a_state_in_a_bucket_of_its_own_needs_no_exception(planned):
+    condition = condition_of(planned(tf_state_bucket="my-lab-state"), "batch_uses_runs")
+
+    assert "terraform/" not in condition
+
+
+def test_without_a_secret_nothing_speaks_of_one(planned):
+    plan = planned()
+
+    assert "secretmanager" in json.dumps(resources(plan, "google_project_service"))
+    del plan["variables"]
+    others = {a: after for a, after in resources(plan).items() if not a.startswith("google_project_service")}
+    assert not re.search(
+        "secret|token|pat_|PAT", json.dumps(others).replace("_path", "").replace("source_contents", "")
+    )
+
+
+def test_an_account_that_is_there_is_given_its_roles_and_not_made(planned):
+    plan = planned(batch_service_account="stages@another-lab.iam.gserviceaccount.com")
+
+    made = {after["account_id"] for after in resources(plan).values() if "account_id" in after}
+    assert made == {"epymodelingsuite-workflow", "epymodelingsuite-build"}
+    member = "serviceAccount:stages@another-lab.iam.gserviceaccount.com"
+    assert (member, "batch.agentReporter", "project my-lab-forecasts") in grants(plan)
+
+
+def test_machines_have_one_subnet_and_reach_out_through_nat_alone(planned):
+    plan = resources(planned(network_name="forecasts"))
+
+    assert plan["google_compute_network.machines"]["auto_create_subnetworks"] is False
+    subnet = plan["google_compute_subnetwork.machines"]
+    assert (subnet["name"], subnet["private_ip_google_access"]) == ("forecasts", True)
+    nat = plan["google_compute_router_nat.nat"]
+    assert nat["source_subnetwork_ip_ranges_to_nat"] == "LIST_OF_SUBNETWORKS"
+    [firewall] = [after for address, after in plan.items() if "firewall" in address]
+    assert (firewall["direction"], firewall["source_ranges"]) == ("INGRESS", ["0.0.0.0/0"])
+    assert [deny["protocol"] for deny in firewall["deny"]] == ["all"]
+    assert not firewall.get("allow")
+    assert not [address for address in plan if "address" in address.partition(".")[0]]
+
+
+def test_apis_are_those_that_are_checked_before_a_run_and_a_budgets_when_one_is_set(planned):
+    def enabled(**settings):
+        apis = resources(planned(**settings), "google_project_service").values()
+        assert not [api for api in apis if api["disable_on_destroy"]]
+        return {api["service"].removesuffix(".googleapis.com") for api in apis}
+
+    budget = {"monthly_budget_usd": 200, "billing_account": "012345-6789AB-CDEF01"}
+    assert enabled() == set(APIS)
+    assert enabled(**budget) == {*APIS, "billingbudgets"}
+
+
+def test_all_that_takes_labels_has_them(planned):
+    plan = resources(planned(environment="test"))
+
+    labels = {address: after["labels"] for address, after in plan.items() if "labels" in after}
+    assert set(labels) == {"google_artifact_registry_repository.images", "google_workflows_workflow.pipeline"}
+    ours = {"component": "epymodelingsuite", "environment": "test", "managed-by": "terraform"}
+    assert all(each == ours for each in labels.values())
+
+
+def test_the_newest_images_and_the_workflows_are_kept(planned):
+    repository = resources(planned(image_tag="v1.2"))["google_artifact_registry_repository.images"]
+
+    policies = {each["id"]: each for each in repository["cleanup_policies"]}
+    assert policies["keep-the-newest"]["most_recent_versions"][0]["keep_count"] == 10
+    assert policies["keep-what-the-workflow-names"]["condition"][0]["tag_prefixes"] == ["v1.2"]
+    assert policies["delete-the-old"]["action"] == "DELETE"
+    assert [each["action"] for each in policies.values()].count("DELETE") == 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, ALL_ELSE, {"dir_prefix": "flu/", "github_pat_secret": "github-pat", "billing_project": "flu"}],
+    ids=["defaults", "all else", "some"],
+)
+def test_the_workflow_is_told_what_a_rehearsal_is_told(planned, settings):
+    workflow = resources(planned(**settings))["google_workflows_workflow.pipeline"]
+
+    assert workflow["user_env_vars"] == workflow_environment(Settings(**NEEDED | settings))
+    assert len(workflow["user_env_vars"]) <= 20
+    assert all(0 < len(value.encode()) <= 4096 for value in workflow["user_env_vars"].values())
+
+
+def test_the_workflow_is_the_file_and_may_be_destroyed(planned):
+    workflow = resources(planned())["google_workflows_workflow.pipeline"]
+
+    assert workflow["source_contents"] == (REPOSITORY / "terraform" / "workflow.yaml").read_text()
+    assert workflow["deletion_protection"] is False
+    assert workflow["service_account"] == WORKFLOW.partition(":")[2]
+
+
+def test_the_defaults_of_terraform_are_those_of_the_settings(configuration):
+    plan = configuration.plan(**{f"TF_VAR_{name}": value for name, value in NEEDED.items()})
+
+    settings = Settings(**NEEDED)
+    passed = verbs.variables(settings)
+    shown = {name: each["value"] for name, each in plan["variables"].items() if name != "stages"}
+    expected = {
+        name.removeprefix("TF_VAR_"): value for name, value in passed.items() if name != "TF_VAR_stages"
+    }
+    alone = {"keep_images", "keep_images_days", "subnet_range"}  # of Terraform
+    assert {name: as_text(value) for name, value in shown.items() if name not in alone} == expected
+    workflow = resources(plan)["google_workflows_workflow.pipeline"]
+    assert workflow["user_env_vars"] == workflow_environment(settings)
+
+
+def as_text(value) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@pytest.mark.parametrize(
+    ("stage", "wanted", "said"),
+    [
+        ("A", {"memory_mib": 8192}, "c4d-standard-2 has 7168 MiB of memory, 8192 are asked for"),
+        ("C", {"cpu_milli": 8000}, "c4d-standard-4 has 4000 millicores, 8000 are asked for"),
+        ("B", {"machine_type": "n1-standard-1", "memory_mib": 3841}, "n1-standard-1 has 3840 MiB of memory"),
+    ],
+)
+def test_a_stage_that_does_not_fit_is_refused_in_the_same_words(configuration, stage, wanted, said):
+    settings = Settings(**NEEDED | {f"stage_{stage.lower()}_{name}": value for name, value in wanted.items()})
+
+    refused = configuration.run("plan", "-input=false", **verbs.variables(settings))
+    with pytest.raises(UserError) as ours:
+        verbs.check_stages_fit(settings)
+
+    told = " ".join(re.sub("[│╷╵]", " ", refused.stderr).split())
+    assert refused.returncode == 1
+    assert said in str(ours.value)
+    assert str(ours.value) in told
+
+
+def test_a_machine_type_that_no_table_knows_is_taken():
+    check_stage_fits("builder", 10**6, 10**9, "z9-standard-2")
+    check_stage_fits("runner", 10**6, 10**9, "")
+
+
+def test_the_table_of_machines_agrees_with_itself_and_with_the_emulated_batch():
+    table = json.loads((REPOSITORY / "terraform" / "machine_types.json").read_text())
+
+    for name, holds in table["types"].items():
+        assert holds["vcpus"] == int(name.rpartition("-")[2])
+        assert 0.8 <= holds["memory_mib"] / 1024 / holds["vcpus"] <= 8, name
+    assert {name: table["types"][name]["memory_mib"] for name in machines.MEMORY_MIB} == machines.MEMORY_MIB
+    assert set(machines._ONLY_HYPERDISK) <= set(hyperdisk_only_families())
+    assert not set(machines._NO_HYPERDISK) & set(hyperdisk_only_families())
