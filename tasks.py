@@ -17,6 +17,7 @@ from ops import (
     tidy,
     watch,
 )
+from ops import doctor as check_up
 from ops.failures import UserError
 from ops.local_run import RunRequest
 from ops.names import MOST, without_slash
@@ -315,6 +316,17 @@ def build(c, wait=False, no_cache=False, dry_run=False):
 def build_status(c, ongoing=False, dry_run=False):
     """Show the newest builds of Cloud Build and what came of them."""
     cloud_build.show_builds(Shell(dry_run), read_settings(), ongoing)
+
+
+@verb(
+    help={
+        "cloud": "also account, project, bucket, image and the like, whatever EXECUTION_MODE says",
+        "dry_run": DRY_RUN,
+    }
+)
+def doctor(c, cloud=False, dry_run=False):
+    """Check that this machine, and for the cloud the project, are ready; name what mends each lack."""
+    check_up.examine(Shell(dry_run), read_settings(), cloud)
 
 
 @verb(

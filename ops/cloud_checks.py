@@ -79,7 +79,13 @@ def check_bucket(shell: Shell, settings: Settings) -> dict[str, Any]:
         f"BUCKET_NAME={settings.bucket_name}: there is no such bucket; check the setting, or",
         f"{create} --uniform-bucket-level-access",
     )
-    return _describe(shell, ["storage", "buckets", "describe", bucket, "--project", project], missing)
+    try:
+        return _describe(shell, ["storage", "buckets", "describe", bucket, "--project", project], missing)
+    except GcloudError as error:
+        if error.refusal is not Refusal.DENIED:
+            raise
+        wrong = f"BUCKET_NAME={settings.bucket_name}: it is another project's, or you have no right to it"
+        raise UserError(wrong, mend=f"gcloud storage buckets list --project {project}") from None
 
 
 def check_workflow_deployed(shell: Shell, settings: Settings) -> dict[str, Any]:
