@@ -118,7 +118,10 @@ def test_a_project_that_is_not_ours_is_told(cloud):
     post(f"{cloud.apis}/_emulator/projects", {"only": ["another-project"]})
 
     wrong = problem(cloud_checks.check_project, settings())
+    asked = problem(cloud_checks.check_workflow_deployed, settings())
 
+    assert f"there is no project {PROJECT}, or you have no right to it" in asked.problem
+    assert (asked.exit_code, asked.mend) == (2, "gcloud projects list")
     assert f"PROJECT_ID={PROJECT}: there is no such project, or you have no right to it" in wrong.problem
     assert wrong.mend == "gcloud projects list"
 
@@ -169,6 +172,15 @@ def test_a_passing_fault_ends_with_75_and_is_told_in_one_line(cloud, status, sai
     assert said in wrong.problem
     assert "try again in a minute" in wrong.problem
     assert "http" not in wrong.problem
+
+
+def test_no_connection_is_told_in_one_line_and_passes(cloud, monkeypatch):
+    monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_WORKFLOWS", "http://127.0.0.1:1/")
+
+    wrong = problem(cloud_checks.check_workflow_deployed, settings())
+
+    assert wrong.exit_code == 75
+    assert "no connection to 127.0.0.1 (Connection refused); try again in a minute" in wrong.problem
 
 
 def test_a_denial_says_what_is_denied_and_not_who_asked(cloud):

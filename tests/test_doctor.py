@@ -1,6 +1,7 @@
 """`invoke doctor` as an operator sees it, with the real gcloud against the emulated cloud."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def prepare(cloud, source: str = "", location: str = "US-CENTRAL1") -> None:
 
 def line(ended: Ended, level: str, what: str) -> str:
     """Return the line on something, which must have been found so."""
-    found = [each for each in ended.lines if each.split(maxsplit=1)[:1] == [level] and f" {what} " in each]
+    found = [each for each in ended.lines if re.match(rf" *{level} +{re.escape(what)}  ", each)]
     assert len(found) == 1, f"{level} {what}: {ended.output}"
     return found[0]
 
