@@ -19,6 +19,7 @@ from ops import (
     tidy,
     watch,
 )
+from ops import doctor as check_up
 from ops.failures import UserError
 from ops.local_run import RunRequest
 from ops.names import MOST, without_slash
@@ -363,6 +364,17 @@ def bucket_lifecycle(c, days=None, yes=False, dry_run=False):
 def tf_output(c, json=False, dry_run=False):
     """Print what was set up: workflow, image, accounts, network."""
     terraform.output(Shell(dry_run), read_settings(), json)
+
+
+@verb(
+    help={
+        "cloud": "also account, project, bucket, image and the like, whatever EXECUTION_MODE says",
+        "dry_run": DRY_RUN,
+    }
+)
+def doctor(c, cloud=False, dry_run=False):
+    """Check that this machine, and for the cloud the project, are ready; name what mends each lack."""
+    check_up.examine(Shell(dry_run), read_settings(), cloud)
 
 
 @verb(

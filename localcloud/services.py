@@ -18,6 +18,7 @@ from localcloud.routing import Handler, Route
 TITLES = {
     "artifactregistry": "Artifact Registry API",
     "batch": "Batch API",
+    "billingbudgets": "Cloud Billing Budget API",
     "cloudbuild": "Cloud Build API",
     "cloudresourcemanager": "Cloud Resource Manager API",
     "compute": "Compute Engine API",

@@ -37,8 +37,8 @@ def check_account(shell: Shell) -> str:
     core, auth = config.get("core", {}), config.get("auth", {})
     if auth.get("impersonate_service_account"):
         return auth["impersonate_service_account"]
-    if auth.get("access_token_file"):
-        return "an access token from a file"
+    if auth.get("access_token_file") or auth.get("credential_file_override"):
+        return "credentials of a file"
     if not core.get("account") and not shell.dry_run:
         raise UserError("gcloud is not logged in", mend="gcloud auth login")
     return core.get("account", "")
@@ -49,7 +49,12 @@ def check_project(shell: Shell, settings: Settings) -> dict[str, Any]:
     need(settings, "project_id")
     project = settings.project_id
     wrong = f"PROJECT_ID={project}: there is no such project, or you have no right to it"
-    found = _describe(shell, ["projects", "describe", project], (wrong, "gcloud projects list"), denied=True)
+    try:
+        found = _ask(shell, "projects", "describe", project) or {}
+    except GcloudError as error:
+        if error.refusal not in (Refusal.PROJECT, Refusal.DENIED, Refusal.MISSING):
+            raise
+        raise UserError(wrong, mend="gcloud projects list") from None
     if found.get("lifecycleState", "ACTIVE") != "ACTIVE":
         raise UserError(
             f"PROJECT_ID={project}: it is being deleted", mend=f"gcloud projects undelete {project}"
@@ -62,12 +67,13 @@ def check_apis(shell: Shell, settings: Settings) -> int:
     need(settings, "project_id")
     listed = _ask(shell, "services", "list", "--enabled", "--project", settings.project_id)
     enabled = {service["config"]["name"].removesuffix(".googleapis.com") for service in listed or []}
-    missing = [f"{name}.googleapis.com" for name in APIS if name not in enabled]
+    needed = [*APIS, *(["billingbudgets"] if settings.monthly_budget_usd else [])]
+    missing = [f"{name}.googleapis.com" for name in needed if name not in enabled]
     if missing and not shell.dry_run:
         names = ", ".join(name.removesuffix(".googleapis.com") for name in missing)
         mend = f"gcloud services enable {' '.join(missing)} --project {settings.project_id}"
         raise UserError(f"not enabled in {settings.project_id}: {names}", mend=mend)
-    return len(APIS)
+    return len(needed)
 
 
 def check_bucket(shell: Shell, settings: Settings) -> dict[str, Any]:
@@ -79,7 +85,13 @@ def check_bucket(shell: Shell, settings: Settings) -> dict[str, Any]:
         f"BUCKET_NAME={settings.bucket_name}: there is no such bucket; check the setting, or",
         f"{create} --uniform-bucket-level-access",
     )
-    return _describe(shell, ["storage", "buckets", "describe", bucket, "--project", project], missing)
+    try:
+        return _describe(shell, ["storage", "buckets", "describe", bucket, "--project", project], missing)
+    except GcloudError as error:
+        if error.refusal is not Refusal.DENIED:
+            raise
+        wrong = f"BUCKET_NAME={settings.bucket_name}: it is another project's, or you have no right to it"
+        raise UserError(wrong, mend=f"gcloud storage buckets list --project {project}") from None
 
 
 def check_workflow_deployed(shell: Shell, settings: Settings) -> dict[str, Any]:
@@ -177,16 +189,14 @@ def _left(described: dict[str, Any] | None) -> dict[str, float]:
     return {quota["metric"]: quota["limit"] - quota.get("usage", 0) for quota in quotas}
 
 
-def _describe(
-    shell: Shell, words: list[str], missing: tuple[str, str], denied: bool = False
-) -> dict[str, Any]:
+def _describe(shell: Shell, words: list[str], missing: tuple[str, str]) -> dict[str, Any]:
     """Return what gcloud describes; `missing` is what is wrong and what mends it where it is not there."""
     try:
         return _ask(shell, *words) or {}
     except GcloudError as error:
-        if error.refusal is Refusal.MISSING or (denied and error.refusal is Refusal.DENIED):
-            raise UserError(missing[0], mend=missing[1]) from None
-        raise
+        if error.refusal is not Refusal.MISSING:
+            raise
+        raise UserError(missing[0], mend=missing[1]) from None
 
 
 def _ask(shell: Shell, *words: str) -> Any:

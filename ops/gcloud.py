@@ -10,12 +10,14 @@ from ops.failures import UserError
 from ops.shell import Shell
 
 CALL_SECONDS = 120  # gcloud repeats a failed request for half a minute by itself
+MOST_CHARACTERS = 400  # of a message: a proxy answers with a whole page
 
 
 class Refusal(Enum):
     """What kind of refusal an error of gcloud is, as far as what to do about it goes."""
 
     LOGIN = "no credentials, or none that are good any more"
+    PROJECT = "the project is not there, or not ours"
     DISABLED = "the API is not enabled in the project"
     MISSING = "what was asked about is not there"
     DENIED = "no right to it, or it is not there: Google does not tell which"
@@ -33,7 +35,7 @@ class GcloudError(UserError):
         self.said = said
 
 
-_EXIT_CODES = {Refusal.LOGIN: 2, Refusal.DISABLED: 2, Refusal.PASSING: 75}
+_EXIT_CODES = {Refusal.LOGIN: 2, Refusal.PROJECT: 2, Refusal.DISABLED: 2, Refusal.PASSING: 75}
 
 _CODE = r"(?:HTTPError |status': |code=|: )"  # what stands before a status code; a name may hold one, too
 
@@ -52,13 +54,14 @@ _KINDS = (
         Refusal.PASSING,
         rf"per minute|RATE_LIMIT_EXCEEDED|[rR]ateLimitExceeded|RESOURCE_EXHAUSTED|{_CODE}429\b",
     ),
-    (Refusal.QUOTA, r"QUOTA_EXCEEDED|quotaExceeded|[Qq]uota .*exceeded"),
+    (Refusal.PROJECT, r"CONSUMER_INVALID|USER_PROJECT_DENIED|[Pp]roject \S+ not found"),
+    (Refusal.QUOTA, r"QUOTA_EXCEEDED|quotaExceeded|[Qq]uota .*exceeded|quota restrictions"),
     (Refusal.MISSING, rf"NOT_FOUND|\bnot found\b|does not exist|{_CODE}404\b"),
     (Refusal.DENIED, rf"PERMISSION_DENIED|does not have permission|{_CODE}403\b"),
     (
         Refusal.PASSING,
         rf"\b(UNAVAILABLE|DEADLINE_EXCEEDED|INTERNAL|ABORTED)\b|{_CODE}5\d\d\b|network connectivity"
-        r"|[Cc]onnection (refused|reset|aborted)|Unable to find the server|resolve host|timed out",
+        r"|no connection to|[Cc]onnection (refused|reset|aborted)|Unable to find the server|timed out",
     ),
 )
 
@@ -107,6 +110,9 @@ def refused(argv: Sequence[str], said: str) -> GcloudError:
     asked = " ".join(word for word in argv[:4] if re.fullmatch("[a-z-]+", word))
     if refusal is Refusal.LOGIN:
         return GcloudError(f"{asked}: not logged in, or no longer", refusal, said, "gcloud auth login")
+    if refusal is Refusal.PROJECT:
+        wrong = f"{asked}: there is no project {project}, or you have no right to it"
+        return GcloudError(wrong, refusal, said, "gcloud projects list")
     if refusal is Refusal.DISABLED:
         service = re.search(r"(?:apis/api/|service: |API \[)([a-z]+\.googleapis\.com)", said)
         name = service[1] if service else "of this command"
@@ -125,21 +131,27 @@ def _told(said: str) -> str:
             return f"{error.get('status', error.get('code', ''))}: {_one_line(error['message'])}"
         except (ValueError, KeyError, TypeError, AttributeError):
             pass  # not Google's shape: as any other text
+    if host := re.search(r"\(ConnectionError\).*host='([^']+)'", said):
+        reason = re.search(r"\[Errno -?\d+\] ([^'\")]+)", said)
+        return f"no connection to {host[1]} ({reason[1] if reason else 'no answer'})"
     lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it said nothing"]
     errors = [number for number, line in enumerate(lines) if line.startswith("ERROR:")]
     first = errors[-1] if errors else len(lines) - 1
     message = re.sub(r"^ERROR: (\(gcloud[^)]*\) )?", "", lines[first])
     if message.endswith(":"):  # as of Compute: what was refused stands below, behind a dash
         below = (line.removeprefix("- ") for line in lines[first + 1 :] if line.startswith("- "))
-        message = f"{message} {next(below, '')}"
+        message = next(below, message)
     return _one_line(message)
 
 
 def _one_line(message: str) -> str:
     """Return a message without line ends, and without how gcloud was logged in."""
-    return re.sub(r" ?This command is authenticated .*", "", " ".join(message.split())).rstrip(" .")
+    return re.sub(r" ?This command is authenticated .*", "", " ".join(message.split())).rstrip(" .")[
+        :MOST_CHARACTERS
+    ]
 
 
 def _statuses(said: str) -> str:
-    """Return the reasons in an error's details."""
-    return " ".join(re.findall(r"(?:reason|status)['\"]?: ['\"]?([A-Za-z_]+|\d{3})", said))
+    """Return the reasons in an error's details, and what gcloud would have asked on a terminal."""
+    asked = re.findall(r"API \[\S+\] not enabled", said)
+    return " ".join([*re.findall(r"(?:reason|status)['\"]?: ['\"]?([A-Za-z_]+|\d{3})", said), *asked])

@@ -38,6 +38,16 @@ def add_secret(cloud: Cloud, value: str, name: str = "", project: str = "p") -> 
     return name
 
 
+def add_image(cloud: Cloud, name: str, digest: str) -> None:
+    """Put an image where it is named: REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG."""
+    post(f"{cloud.apis}/_emulator/images", {"image": name, "digest": digest})
+
+
+def deploy_workflow(cloud: Cloud, name: str, source: str, project: str = "p") -> None:
+    place = f"{cloud.apis}/v1/projects/{project}/locations/us-central1"
+    post(f"{place}/workflows?workflowId={name}", {"sourceContents": source})
+
+
 def offer_repository(cloud: Cloud, name: str, path: Path, token: str = "") -> None:
     post(f"{cloud.apis}/_emulator/git", {"repository": name, "path": str(path), "token": token})
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import tarfile
 import time
 
@@ -13,6 +14,7 @@ from google.cloud.devtools import cloudbuild_v1
 from google.oauth2.credentials import Credentials
 
 from localcloud.process import running
+from tests.emulated import request
 from tests.experiments import REPOSITORY
 
 BUILDS = "/v1/projects/p/locations/global/builds"
@@ -325,3 +327,25 @@ def test_our_build_file_is_a_build_whose_every_substitution_is_used():
     assert done["options"] == {"machineType": "E2_HIGHCPU_8", "logging": "CLOUD_LOGGING_ONLY"}
     assert [step["id"] for step in done["steps"]] == ["resolve-base", "build", "structure-test"]
     assert not [line for step in done["steps"] for line in step["args"] if "${_" in line]
+
+
+def test_the_images_of_a_build_that_succeeded_stand_in_the_registry(tmp_path, monkeypatch):
+    """Docker is asked for the digest alone, and a script answers; other tests build with the engine."""
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text(f"#!/bin/sh\necho sha256:{'c' * 64}\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{docker.parent}{os.pathsep}{os.environ['PATH']}")
+    image = "us-central1-docker.pkg.dev/p/repo/suite:latest"
+
+    with running(tmp_path / "state") as cloud:
+        build = finished(
+            lambda method, path, **more: request(method, cloud.apis + path, **more),
+            {"steps": [script("true")], "images": [image]},
+        )
+        tags = "/v1/projects/p/locations/us-central1/repositories/repo/packages/suite/tags"
+        [tag] = request("GET", cloud.apis + tags).json()["tags"]
+
+    assert build["status"] == "SUCCESS"
+    assert tag["name"].endswith("/tags/latest")
+    assert tag["version"].endswith(f"/versions/sha256:{'c' * 64}")

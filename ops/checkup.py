@@ -1,0 +1,83 @@
+"""Questions that depend on one another, asked side by side, and what was found. What is asked is not here."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import Enum
+
+from ops.failures import UserError
+from ops.gcloud import GcloudError, Refusal
+
+AT_ONCE = 6  # gcloud is a second of work for a core
+
+
+class Level(Enum):
+    """How a question was answered."""
+
+    OK = "ok"
+    WARNING = "warning"  # goes, but not as well; or not needed for what is asked
+    MISSING = "missing"
+    UNKNOWN = "unknown"  # a passing fault: asking again may tell
+    SKIPPED = "skipped"  # what it depends on is not there
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is there, or a doubt about it and the command that mends it."""
+
+    detail: str
+    is_doubt: bool = False
+    mend: str = ""
+
+
+@dataclass(frozen=True)
+class Question:
+    """`ask` answers, or raises what is wrong; it is not asked while one of `after` is not there."""
+
+    what: str
+    ask: Callable[[], Answer]
+    after: tuple[str, ...] = ()
+    is_needed: bool = True
+
+
+@dataclass(frozen=True)
+class Finding:
+    what: str
+    level: Level
+    detail: str
+    mend: str = ""
+
+
+def ask_all(questions: Sequence[Question]) -> Iterator[Finding]:
+    """Yield what is found in the order of the questions, each as soon as it and those before it are known.
+
+    A question comes behind those it depends on.
+    """
+    futures: dict[str, Future[Finding]] = {}
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
+        for question in questions:
+            before = [futures[name] for name in question.after if name in futures]
+            futures[question.what] = pool.submit(_ask, question, before)
+        for question in questions:
+            yield futures[question.what].result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C nothing more is asked
+
+
+def _ask(question: Question, before: Sequence[Future[Finding]]) -> Finding:
+    for finding in (future.result() for future in before):
+        if finding.level not in (Level.OK, Level.WARNING):
+            return Finding(question.what, Level.SKIPPED, f"{finding.what} comes first")
+    try:
+        answer = question.ask()
+    except UserError as error:
+        return Finding(question.what, _level(question, error), error.problem, error.mend)
+    return Finding(question.what, Level.WARNING if answer.is_doubt else Level.OK, answer.detail, answer.mend)
+
+
+def _level(question: Question, error: UserError) -> Level:
+    if error.exit_code == 75:
+        return Level.UNKNOWN
+    no_right_to_look = isinstance(error, GcloudError) and error.refusal is Refusal.DENIED
+    return Level.MISSING if question.is_needed and not no_right_to_look else Level.WARNING

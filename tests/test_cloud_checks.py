@@ -1,0 +1,231 @@
+"""What a run in the cloud needs, each asked for alone with the real gcloud against the emulated cloud."""
+
+import pytest
+
+from localcloud.environment import client_environment
+from localcloud.process import running
+from ops import cloud_checks
+from ops.failures import UserError
+from ops.gcloud import GcloudError, Refusal
+from ops.quotas import check_quotas
+from ops.settings import Settings
+from ops.shell import Shell
+from tests.emulated import (
+    add_image,
+    add_secret,
+    create_bucket,
+    deploy_workflow,
+    order_faults,
+    post,
+    request,
+)
+from tests.needs import need_program
+
+PROJECT, BUCKET, SECRET = "my-lab-forecasts", "my-lab-bucket", "github-pat"
+PATH = f"us-central1-docker.pkg.dev/{PROJECT}/epymodelingsuite-repo/epymodelingsuite"
+DIGEST = f"sha256:{'a' * 64}"
+SOURCE = "main:\n  steps:\n    - done:\n        return: 1\n"
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("state")) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(emulator, monkeypatch):
+    """An empty cloud, which is the one of this process's gcloud."""
+    need_program("gcloud")
+    variables = client_environment(emulator.storage, emulator.apis, emulator.state, PROJECT)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    yield emulator
+    post(f"{emulator.apis}/_emulator/reset", {})
+
+
+def settings(**more: object) -> Settings:
+    return Settings(**{"project_id": PROJECT, "bucket_name": BUCKET, "github_pat_secret": SECRET, **more})
+
+
+def problem(check, *arguments) -> UserError:
+    with pytest.raises(UserError) as caught:
+        check(Shell(), *arguments)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def test_a_missing_bucket_is_told_with_the_command_that_makes_it(cloud):
+    wrong = problem(cloud_checks.check_bucket, settings())
+
+    assert wrong.exit_code == 2
+    assert wrong.mend.startswith(f"gcloud storage buckets create gs://{BUCKET} --project {PROJECT}")
+
+    create_bucket(cloud, BUCKET, PROJECT)
+    assert cloud_checks.check_bucket(Shell(), settings())["location"].startswith("US")
+
+
+def test_a_bucket_of_others_is_told_as_such(cloud):
+    order_faults(cloud, {"path": f"/b/{BUCKET}", "status": 403, "message": "no storage.buckets.get access"})
+
+    wrong = problem(cloud_checks.check_bucket, settings())
+
+    assert "another project's, or you have no right to it" in wrong.problem
+
+
+def test_a_tag_is_resolved_to_a_digest(cloud):
+    no_repository = problem(cloud_checks.resolve_image, settings())
+    add_image(cloud, f"{PATH}:other", DIGEST)
+    no_tag = problem(cloud_checks.resolve_image, settings())
+    add_image(cloud, f"{PATH}-2:latest", DIGEST)
+    no_image = problem(cloud_checks.resolve_image, settings(image_name="nothing"))
+
+    assert "there is no repository epymodelingsuite-repo" in no_repository.problem
+    assert no_repository.mend == "invoke tf-apply"
+    assert f"there is no image {PATH}:latest" in no_tag.problem
+    assert no_tag.mend == no_image.mend == "invoke build"
+    assert cloud_checks.resolve_image(Shell(), settings(), "other") == f"{PATH}@{DIGEST}"
+
+
+def test_a_workflow_that_is_not_deployed_is_told(cloud):
+    wrong = problem(cloud_checks.check_workflow_deployed, settings())
+    deploy_workflow(cloud, "epydemix-pipeline", SOURCE, PROJECT)
+
+    found = cloud_checks.check_workflow_deployed(Shell(), settings())
+
+    assert "epydemix-pipeline is not deployed in us-central1" in wrong.problem
+    assert wrong.mend == "invoke tf-apply"
+    assert found["sourceContents"] == SOURCE
+
+
+def test_a_secret_needs_a_version_that_may_be_read_and_is_not_read_itself(cloud):
+    missing = problem(cloud_checks.check_secret, settings())
+    add_secret(cloud, "value", SECRET, PROJECT)
+    version = cloud_checks.check_secret(Shell(), settings())
+    secret = f"{cloud.apis}/v1/projects/{PROJECT}/secrets/{SECRET}"
+    request("POST", f"{secret}/versions/1:disable", json={})
+    disabled = problem(cloud_checks.check_secret, settings())
+
+    assert f"gcloud secrets create {SECRET} --project {PROJECT}" in missing.mend
+    assert version == "1"
+    assert "its newest version 1 is disabled" in disabled.problem
+    assert f"gcloud secrets versions add {SECRET}" in disabled.mend
+    asked = request("GET", f"{cloud.apis}/_emulator/requests").json()["by_route"]
+    assert not [route for route in asked if route.endswith(":access")]
+
+
+def test_a_project_that_is_not_ours_is_told(cloud):
+    post(f"{cloud.apis}/_emulator/projects", {"only": ["another-project"]})
+
+    wrong = problem(cloud_checks.check_project, settings())
+    asked = problem(cloud_checks.check_workflow_deployed, settings())
+
+    assert f"there is no project {PROJECT}, or you have no right to it" in asked.problem
+    assert (asked.exit_code, asked.mend) == (2, "gcloud projects list")
+    assert f"PROJECT_ID={PROJECT}: there is no such project, or you have no right to it" in wrong.problem
+    assert wrong.mend == "gcloud projects list"
+
+
+def test_an_api_that_is_not_enabled_is_told_by_every_question_to_it(cloud):
+    for name in ("workflows", "compute"):
+        disable = f"{cloud.apis}/v1/projects/{PROJECT}/services/{name}.googleapis.com:disable"
+        assert request("POST", disable, json={}).status_code == 200
+
+    wrong = problem(cloud_checks.check_apis, settings())
+    asked = problem(cloud_checks.check_workflow_deployed, settings())
+
+    assert wrong.problem == f"not enabled in {PROJECT}: compute, workflows"
+    enable = "gcloud services enable compute.googleapis.com workflows.googleapis.com"
+    assert wrong.mend == f"{enable} --project {PROJECT}"
+    assert asked.problem == f"the API workflows.googleapis.com is not enabled in {PROJECT}"
+    assert asked.mend == f"gcloud services enable workflows.googleapis.com --project {PROJECT}"
+
+
+def test_without_credentials_each_question_says_how_to_log_in(cloud, monkeypatch):
+    monkeypatch.delenv("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE")
+
+    for check, arguments in ((cloud_checks.check_account, []), (cloud_checks.check_project, [settings()])):
+        wrong = problem(check, *arguments)
+
+        assert wrong.exit_code == 2
+        assert wrong.mend == "gcloud auth login"
+
+
+def test_a_token_that_is_refused_is_told_as_credentials(cloud):
+    order_faults(cloud, {"path": "/workflows/", "status": 401, "message": "Request had invalid credentials."})
+
+    assert problem(cloud_checks.check_workflow_deployed, settings()).mend == "gcloud auth login"
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(503, "the backend is busy"), (429, "Quota exceeded for reads")]
+)
+def test_a_passing_fault_ends_with_75_and_is_told_in_one_line(cloud, status, said):
+    """gcloud tries for half a minute before it says so."""
+    order_faults(cloud, {"path": "/workflows/", "status": status, "message": said})
+
+    wrong = problem(cloud_checks.check_workflow_deployed, settings())
+
+    assert isinstance(wrong, GcloudError)
+    assert wrong.refusal is Refusal.PASSING
+    assert wrong.exit_code == 75
+    assert said in wrong.problem
+    assert "try again in a minute" in wrong.problem
+    assert "http" not in wrong.problem
+
+
+def test_no_connection_is_told_in_one_line_and_passes(cloud, monkeypatch):
+    monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_WORKFLOWS", "http://127.0.0.1:1/")
+
+    wrong = problem(cloud_checks.check_workflow_deployed, settings())
+
+    assert wrong.exit_code == 75
+    assert "no connection to 127.0.0.1 (Connection refused); try again in a minute" in wrong.problem
+
+
+def test_a_denial_says_what_is_denied_and_not_who_asked(cloud):
+    denied = "Permission 'workflows.workflows.get' denied on resource"
+    order_faults(cloud, {"path": "/workflows/", "status": 403, "message": denied})
+
+    wrong = problem(cloud_checks.check_workflow_deployed, settings())
+
+    assert wrong.refusal is Refusal.DENIED
+    assert wrong.problem.endswith(f"PERMISSION_DENIED: {denied}")
+
+
+def test_accounts_that_are_not_there_or_disabled_are_told(cloud):
+    path = f"{cloud.apis}/v1/projects/{PROJECT}/serviceAccounts"
+    for name in ("runs-here", "runs-no-more"):
+        post(path, {"accountId": name})
+    post(f"{path}/runs-no-more@{PROJECT}.iam.gserviceaccount.com:disable", {})
+    accounts = ["runs-here", "runs-no-more", "not-there", "other@elsewhere.iam.gserviceaccount.com"]
+
+    wrong = problem(cloud_checks.check_accounts, settings(), accounts)
+
+    assert wrong.problem == "not there, or disabled: runs-no-more, not-there"
+
+
+@pytest.mark.parametrize(
+    ("quotas", "variables", "said"),
+    [
+        ({}, {}, "enough for 100 tasks"),
+        ({"CPUS": 24}, {}, "24 of CPUS left: 12 of MAX_PARALLELISM=100 tasks at once"),
+        ({"CPUS": 24}, {"max_parallelism": 12}, "enough for 12 tasks"),
+        ({"CPUS": 24}, {"provisioning_model": "SPOT"}, "enough for 100 tasks"),
+        ({"PREEMPTIBLE_CPUS": 16}, {"provisioning_model": "SPOT"}, "16 of PREEMPTIBLE_CPUS left: 8 of"),
+        ({"PREEMPTIBLE_CPUS": 0, "CPUS": 24}, {"provisioning_model": "SPOT"}, "24 of CPUS left"),
+        (
+            {"CPUS_ALL_REGIONS": 32},
+            {"stage_b_machine_type": "n2-standard-8"},
+            "32 of CPUS_ALL_REGIONS left: 4 of",
+        ),
+        ({"SSD_TOTAL_GB": 500}, {"task_count_per_node": 2}, "500 of SSD_TOTAL_GB left: 32 of"),
+    ],
+)
+def test_quotas_hold_so_many_tasks_at_once(cloud, quotas, variables, said):
+    post(f"{cloud.apis}/_emulator/compute", {"quotas": quotas})
+
+    answer = check_quotas(Shell(), settings(**variables))
+
+    assert said in answer.detail
+    assert answer.is_doubt == ("enough" not in said)
