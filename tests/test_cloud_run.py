@@ -194,7 +194,7 @@ def test_options_win_over_settings_and_reach_the_jobs(null_cloud, pipeline, tmp_
     ended = operator.invoke(
         *("run", "--exp-id", "trial", "--spot", "--max-parallelism", "3", "--billing-project", "R01/77"),
         *("--stage-b-machine-type", "n2-standard-4", "--stage-b-memory-mib", "12000", "--seed", "5"),
-        *("--allow-partial", "--skip-output", "--count", "9"),
+        *("--allow-partial", "--skip-output", "--count", "3"),
         STAGE_B_MEMORY_MIB="2048",
     )
 
