@@ -207,7 +207,7 @@ def test_options_win_over_settings_and_reach_the_jobs(null_cloud, pipeline, tmp_
     assert asked["stages"]["runner"]["memoryMib"] == 12000
     assert (asked["seed"], asked["count"], asked["allowPartial"], asked["runOutputStage"]) == (
         5,
-        9,
+        3,
         True,
         False,
     )

@@ -125,7 +125,7 @@ def test_local_wins_over_every_other_mode(tmp_path):
     local = operator.invoke("run", "--local", "--exp-id", "trial", "--skip-output")
 
     assert refused.exit_code == 2
-    assert "EXECUTION_MODE" in refused.last_line
+    assert "PROJECT_ID and BUCKET_NAME: not set" in refused.last_line
     assert local.exit_code == 0, local.output
 
 
