@@ -1,5 +1,6 @@
 """Questions that depend on one another, asked side by side, and what was found. What is asked is not here."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -54,21 +55,25 @@ def ask_all(questions: Sequence[Question]) -> Iterator[Finding]:
     A question comes behind those it depends on.
     """
     futures: dict[str, Future[Finding]] = {}
+    is_left = threading.Event()
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
         for question in questions:
             before = [futures[name] for name in question.after if name in futures]
-            futures[question.what] = pool.submit(_ask, question, before)
+            futures[question.what] = pool.submit(_ask, question, before, is_left)
         for question in questions:
             yield futures[question.what].result()
     finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C nothing more is asked
+        is_left.set()  # after Ctrl-C nothing more is asked
+        pool.shutdown(cancel_futures=True)
 
 
-def _ask(question: Question, before: Sequence[Future[Finding]]) -> Finding:
+def _ask(question: Question, before: Sequence[Future[Finding]], is_left: threading.Event) -> Finding:
     for finding in (future.result() for future in before):
         if finding.level not in (Level.OK, Level.WARNING):
             return Finding(question.what, Level.SKIPPED, f"{finding.what} comes first")
+    if is_left.is_set():
+        return Finding(question.what, Level.SKIPPED, "not asked")
     try:
         answer = question.ask()
     except UserError as error:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -220,3 +221,16 @@ def test_a_line_that_a_terminal_would_break_is_broken_between_words_but_for_the_
     assert all(len(each) <= 80 for each in on_a_terminal[:-1])
     assert on_a_terminal[-1].strip() == f"-> {mend}"
     assert lines_of(Finding("git", Level.OK, "2.39.5"), 16, 80) == ["  ok      git               2.39.5"]
+
+
+def test_ctrl_c_ends_it_and_nothing_more_is_asked(cloud, operator):
+    order_faults(cloud, {"path": f"/v1/projects/{PROJECT}", "latency_seconds": 3})
+    process = operator.start("doctor")
+    next(said for said in process.stdout if " account " in said)
+
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert request("GET", f"{cloud.apis}/_emulator/requests").json()["total"] <= 1
