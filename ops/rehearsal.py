@@ -30,7 +30,7 @@ from ops.settings import ROOT, Settings
 from ops.shell import Shell
 from ops.shown import counted, nearest
 
-PROJECT, BUCKET = "rehearsal", "rehearsal"
+NAME = "rehearsal"  # of the bucket, and of the project where PROJECT_ID is not set
 WORKFLOW = ROOT / "terraform" / "workflow.yaml"
 CLOCK_SPEED = "20"  # a pause of the workflow's two seconds takes a tenth
 OWN = ("report.html", "headline.json")  # they name their run
@@ -55,7 +55,9 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
         done = local_run.run(shell, _in_folder(here, request.exp_id, folder), replace(request, docker=False))
         request = replace(request, seed=done.manifest["seed"])  # also one that was drawn
         with _cloud(shell, settings, request, folder) as cloud:
-            there = Shell(environment=client_environment(cloud.storage, cloud.apis, cloud.state, PROJECT))
+            there = Shell(
+                environment=client_environment(cloud.storage, cloud.apis, cloud.state, settings.project_id)
+            )
             _furnish(cloud, settings)
             _deploy(there, settings, folder / "environment.yaml")
             started = cloud_run.start(there, settings, replace(request, docker=False))
@@ -66,7 +68,7 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
 
 def _rehearsed(settings: Settings) -> Settings:
     """Return the settings with what the emulated cloud has; a repository on GitHub is none of it."""
-    names = {"project_id": PROJECT, "bucket_name": BUCKET, "registry_host": ""}
+    names = {"project_id": settings.project_id or NAME, "bucket_name": NAME, "registry_host": ""}
     return settings.model_copy(
         update=names | {"execution_mode": "cloud", "github_forecast_repo": "", "github_pat_secret": ""}
     )
@@ -101,7 +103,8 @@ def _cloud(shell: Shell, settings: Settings, request: RunRequest, folder: Path) 
     if request.docker:
         path, local = repository_path(settings), tagged(settings, source_commit())[0]
         if not shell.capture(["docker", "image", "inspect", "-f", "{{.Id}}", local], timeout_seconds=20):
-            raise UserError(f"there is no image {local}", mend="invoke build-local --no-push")
+            mend = f"PROJECT_ID={settings.project_id} invoke build-local --no-push"
+            raise UserError(f"there is no image {local}", mend=mend)
         words += ["--tasks", "docker", "--image", f"{path}={local}"]
     with running(folder / "cloud", *words) as cloud:
         yield cloud
@@ -110,8 +113,8 @@ def _cloud(shell: Shell, settings: Settings, request: RunRequest, folder: Path) 
 def _furnish(cloud: Cloud, settings: Settings) -> None:
     """Put into the emulated cloud what Terraform and a build would: the bucket, and an image's name."""
     image = f"{repository_path(settings)}:{settings.image_tag}"
-    bucket = f"{cloud.storage}/storage/v1/b?project={PROJECT}"
-    for url, body in ((bucket, {"name": BUCKET}), (f"{cloud.apis}/_emulator/images", {"image": image})):
+    bucket = f"{cloud.storage}/storage/v1/b?project={settings.project_id}"
+    for url, body in ((bucket, {"name": NAME}), (f"{cloud.apis}/_emulator/images", {"image": image})):
         requests.post(url, json=body, timeout=10).raise_for_status()
 
 
@@ -121,7 +124,14 @@ def _deploy(shell: Shell, settings: Settings, variables: Path) -> None:
         variables.write_text(yaml.safe_dump(workflow_environment(settings)))
     words = [
         *("workflows", "deploy", settings.workflow_name, "--source", nearest(WORKFLOW)),
-        *("--location", settings.region, "--project", PROJECT, "--env-vars-file", nearest(variables)),
+        *(
+            "--location",
+            settings.region,
+            "--project",
+            settings.project_id,
+            "--env-vars-file",
+            nearest(variables),
+        ),
     ]
     gcloud.read(shell, words)
 
