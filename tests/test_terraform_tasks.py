@@ -1,6 +1,6 @@
 """`invoke tf-...` as an operator uses them: real terraform, its state in an emulated bucket, real gcloud.
 
-Only the provider is a stand-in, where there is no network. What is planned is looked at in test_terraform.py.
+The provider alone is a stand-in. What is planned is looked at in test_terraform.py.
 """
 
 import json
@@ -47,7 +47,7 @@ class Deployer:
         )
         self.operator.environ |= {
             **client_environment(cloud.storage, cloud.apis, cloud.state, PROJECT),
-            **need_terraform(),
+            **need_terraform(applies=True),
             "GOOGLE_BACKEND_STORAGE_CUSTOM_ENDPOINT": f"{cloud.storage}/storage/v1/",
             "GOOGLE_STORAGE_CUSTOM_ENDPOINT": f"{cloud.storage}/storage/v1/",
             "GOOGLE_OAUTH_ACCESS_TOKEN": "any",
