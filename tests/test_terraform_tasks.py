@@ -180,6 +180,7 @@ def test_a_dry_run_prints_commands_that_work_when_pasted_and_starts_nothing(depl
     assert ended.exit_code == 0, ended.output
     assert nothing_yet
     assert codes == [0, 2, 0]  # init, plan (there are changes), apply
+    assert commands[-2].split()[-1] == f"-out={commands[-1].split()[-1]}"  # what is applied is what was shown
     assert deployer.made()
 
 
