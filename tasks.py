@@ -407,7 +407,7 @@ def localcloud(c, clock_speed="1", docker=False, storage_port=None, apis_port=No
 
 @verb(help={"fix": "rewrite what can be mended automatically", "dry_run": DRY_RUN})
 def lint(c, fix=False, dry_run=False):
-    """Check the style of Python, shell code and the Dockerfile."""
+    """Check the style of Python, shell code and the Dockerfile, and scan terraform/."""
     quality.lint(Shell(dry_run), fix)
 
 

@@ -15,11 +15,14 @@ LOCKED = [  # in this order: the later ones keep to the versions of the earlier
     "docker/requirements-parquet",
     "docker/requirements-uv",
     "requirements-dev",
+    "requirements-scan",
 ]
+SCANNERS = ROOT / ".venv-scan"
+QUIETLY = ("--skip-download", "--quiet", "--compact")  # asks nobody, and tells of failures alone
 
 
 def lint(shell: Shell, fix: bool = False) -> None:
-    """Run ruff over Python, shellcheck over shell scripts and hadolint over the Dockerfile."""
+    """Run ruff over Python, shellcheck over shell scripts, hadolint and checkov over what is deployed."""
     ruff = [sys.executable, "-m", "ruff"]
     scripts = sorted(p for folder in ("scripts", "docker") for p in (ROOT / folder).glob("*.sh"))
     shellcheck, hadolint = (str(Path(sys.executable).with_name(name)) for name in ("shellcheck", "hadolint"))
@@ -28,12 +31,23 @@ def lint(shell: Shell, fix: bool = False) -> None:
         [*ruff, "format", *([] if fix else ["--check"]), "."],
         [shellcheck, *map(nearest, scripts), ".ci/run", "tests/local-docker"],
         [hadolint, "docker/Dockerfile"],
+        [_checkov(shell), "--directory", "terraform", "--framework", "terraform", *QUIETLY],
     ]
     failed = [command for command in commands if shell.stream(command)]
     if failed:
         raise UserError(
             f"{len(failed)} of {len(commands)} checks failed; `invoke lint --fix` mends what it can", 1
         )
+
+
+def _checkov(shell: Shell) -> str:
+    """Return the scanner of terraform/, in an environment of its own that is made or brought up to date."""
+    uv, python = str(Path(sys.executable).with_name("uv")), SCANNERS / "bin" / "python"
+    make = [uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, nearest(SCANNERS)]
+    fill = [uv, "pip", "install", "--quiet", "--require-hashes", "--python", nearest(python)]
+    if shell.stream(make) or shell.stream([*fill, "-r", "requirements-scan.txt"]):
+        raise UserError("requirements-scan.txt cannot be installed; what went wrong stands above", 1)
+    return nearest(SCANNERS / "bin" / "checkov")
 
 
 def lock(shell: Shell, upgrade: bool = False) -> None:

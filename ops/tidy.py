@@ -17,7 +17,7 @@ from ops.shown import counted, nearest
 
 LEFTOVER_SECONDS = 86_400
 CACHES = {"__pycache__", ".pytest_cache", ".ruff_cache"}
-NOT_OURS = {".git", ".venv"}
+NOT_OURS = {".git", ".venv", ".venv-scan"}
 
 
 def clean(settings: Settings, runs: bool, cloud: bool, exp_id: str, yes: bool, dry_run: bool) -> None:

@@ -28,10 +28,11 @@ def need_program(name: str) -> str:
     return _is_missing(f"{name} is not installed")
 
 
-def need_terraform() -> dict[str, str]:
+def need_terraform(applies: bool = False) -> dict[str, str]:
     """Return the variables with which Terraform finds its provider.
 
-    A stand-in with its schemas is taken where one is (TF_OFFLINE names it), else the provider itself.
+    A stand-in with its schemas is taken where one is (TF_OFFLINE names it), else the provider itself, which a
+    test that `applies` does not do with: it would ask for a real project.
     """
     need_program("terraform")
     tool = Path(os.environ.get("TF_OFFLINE") or STAND_IN)
@@ -39,6 +40,8 @@ def need_terraform() -> dict[str, str]:
         return {"TF_CLI_CONFIG_FILE": _stand_in_config(tool)}
     address = ("registry.terraform.io", 443)
     with contextlib.suppress(OSError), socket.create_connection(address, timeout=5):
+        if applies:
+            pytest.skip(f"no stand-in for Terraform's provider in {tool}")
         return {"TF_CLI_CONFIG_FILE": ""}
     return _is_missing(f"Terraform's provider cannot be had: no {tool}, and no network")
 

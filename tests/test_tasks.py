@@ -38,7 +38,7 @@ class Operator:
     def with_own_code(self) -> "Operator":
         """Give the operator a checkout of their own, which is also where settings are looked for."""
         self.code = self.folder
-        for name in ("ops", "scripts", "modeling"):
+        for name in ("ops", "scripts", "modeling", "localcloud"):
             shutil.copytree(
                 REPOSITORY / name, self.folder / name, ignore=shutil.ignore_patterns("__pycache__")
             )

@@ -1,6 +1,6 @@
 """`invoke tf-...` as an operator uses them: real terraform, its state in an emulated bucket, real gcloud.
 
-Only the provider is a stand-in, where there is no network. What is planned is looked at in test_terraform.py.
+The provider alone is a stand-in. What is planned is looked at in test_terraform.py.
 """
 
 import json
@@ -47,7 +47,7 @@ class Deployer:
         )
         self.operator.environ |= {
             **client_environment(cloud.storage, cloud.apis, cloud.state, PROJECT),
-            **need_terraform(),
+            **need_terraform(applies=True),
             "GOOGLE_BACKEND_STORAGE_CUSTOM_ENDPOINT": f"{cloud.storage}/storage/v1/",
             "GOOGLE_STORAGE_CUSTOM_ENDPOINT": f"{cloud.storage}/storage/v1/",
             "GOOGLE_OAUTH_ACCESS_TOKEN": "any",
@@ -180,6 +180,7 @@ def test_a_dry_run_prints_commands_that_work_when_pasted_and_starts_nothing(depl
     assert ended.exit_code == 0, ended.output
     assert nothing_yet
     assert codes == [0, 2, 0]  # init, plan (there are changes), apply
+    assert commands[-2].split()[-1] == f"-out={commands[-1].split()[-1]}"  # what is applied is what was shown
     assert deployer.made()
 
 
