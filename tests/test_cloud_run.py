@@ -1,6 +1,7 @@
 """`invoke run --cloud` and what follows it, as typed by an operator: real gcloud on the emulated cloud."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -14,7 +15,7 @@ from localcloud.process import running
 from tests.cloud_runs import PROJECT, REGION, RUN_ID, Pipeline
 from tests.emulated import create_bucket, names_in, object_of, post, request
 from tests.experiments import POPULATIONS, sampled, simulated
-from tests.needs import need_program
+from tests.needs import need_engine, need_program, one_build_at_a_time
 from tests.test_tasks import Operator
 
 BUCKET = "my-lab-bucket"
@@ -347,6 +348,23 @@ def test_a_rehearsal_compares_the_run_in_the_cloud_with_the_run_here(tmp_path):
         r"equal: \d+ files of the run in the cloud and of the run here, byte for byte", ended.last_line
     )
     assert not list((tmp_path / "local").glob("rehearsal-*"))
+
+
+def test_a_rehearsal_in_the_images_is_equal_to_the_run_here_too(tmp_path):
+    need_program("gcloud")
+    need_engine()
+    operator = Operator(tmp_path, sampled())
+    operator.environ |= {n: os.environ[n] for n in ("DOCKER_HOST", "DOCKER_CONFIG") if n in os.environ}
+    shutil.copytree(POPULATIONS, tmp_path / "local" / "forecast" / "data" / "epydemix-data")
+    del operator.environ["EPYDEMIX_DATA_DIR"]
+    with one_build_at_a_time():
+        built = operator.invoke("build-local", "--no-push", PROJECT_ID="rehearsal")
+    assert built.exit_code == 0, built.output
+
+    ended = operator.invoke("rehearse", "--exp-id", "trial", "--docker")
+
+    assert ended.exit_code == 0, ended.output
+    assert ended.last_line.startswith("equal: ")
 
 
 def wait_until(holds, seconds=20):
