@@ -63,7 +63,7 @@ def start(shell: Shell, settings: Settings, request: RunRequest) -> Started:
     UserError
         Something is missing or wrong, with the command that mends it; nothing was started.
     """
-    need(settings, "project_id", "bucket_name")
+    _need_a_place(settings)
     check_stages_fit(settings)
     goes_on = bool(request.run_id)
     request = replace(request, run_id=request.run_id or new_run_id())
@@ -80,6 +80,13 @@ def start(shell: Shell, settings: Settings, request: RunRequest) -> Started:
         arguments["forecastCommit"] = local_run.commit_of(repository)
     execution = _execute(shell, settings, request, arguments | {"imageUri": checked.image})
     return Started(execution, run_path(settings, request))
+
+
+def _need_a_place(settings: Settings) -> None:
+    try:
+        need(settings, "project_id", "bucket_name")
+    except UserError as error:  # who has just made a .env from .env.example may want no cloud yet
+        raise UserError(f"{error}; with --local it runs on this machine") from None
 
 
 def run_path(settings: Settings, request: RunRequest) -> str:

@@ -100,9 +100,11 @@ def test_env_example_shows_every_setting_with_its_default():
     shown = read_env_file(REPOSITORY / ".env.example")
 
     assert set(shown) == {name.upper() for name in Settings.model_fields}
-    for name, field in Settings.model_fields.items():
+    assert shown.pop("EXECUTION_MODE") == "cloud"  # without a file it is local
+    for name in shown:
+        field = Settings.model_fields[name.lower()]
         default = "" if field.default is None else str(field.default)
-        assert shown[name.upper()].lower() == default.lower(), name
+        assert shown[name].lower() == default.lower(), name
 
 
 def test_run_goes_through_the_stages_and_prints_forecast_and_places(tmp_path):
