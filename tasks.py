@@ -5,12 +5,14 @@ import functools
 from invoke import Exit, task
 
 from ops import (
+    batch_jobs,
     cloud_build,
     cloud_run,
     config,
     cost_report,
     executions,
     images,
+    job_submission,
     lifecycle,
     local_cloud,
     local_run,
@@ -22,8 +24,10 @@ from ops import (
     watch,
 )
 from ops import doctor as check_up
+from ops.cloud_inputs import MOST_TASKS
 from ops.failures import UserError
-from ops.local_run import RunRequest
+from ops.local_run import RunRequest, stage_name
+from ops.machine_types import LETTERS
 from ops.names import MOST, MOST_SECONDS, without_slash
 from ops.settings import read_settings
 from ops.shell import Shell, stop_on_termination
@@ -63,6 +67,7 @@ CLOUD_OPTIONS = {
     )
 }
 EXECUTION = "an execution of the workflow, as `invoke run --cloud` and `invoke workflow-list` name it"
+JOB = "a job of Batch, as `invoke job` and `invoke job-list` name it"
 
 
 def verb(positional=(), **options):
@@ -293,6 +298,167 @@ def reproduce(c, exp_id, run_id="", local=False, cloud=False, compare_with="", d
     """Run a run again from its run_metadata.json and compare the outputs, byte for byte."""
     settings = read_settings(chosen={"EXECUTION_MODE": mode(local, cloud)})
     reproduction.reproduce(Shell(dry_run), settings, exp_id, run_id, compare_with)
+
+
+@verb(
+    help={
+        "exp_id": EXP_ID,
+        "run_id": "the run; a new one without it",
+        "num_tasks": "tasks of stage B, where the run is not built yet; or only its first so many",
+        "count": REQUEST["count"],
+        "seed": REQUEST["seed"],
+        "output_config_file": REQUEST["output_config_file"],
+        "allow_partial": REQUEST["allow_partial"],
+        "force": REQUEST["force"],
+        "dry_run": DRY_RUN,
+    }
+)
+def jobs_render(
+    c,
+    exp_id,
+    run_id="",
+    num_tasks=None,
+    count=None,
+    seed=None,
+    output_config_file="",
+    allow_partial=False,
+    force=False,
+    dry_run=False,
+):
+    """Write a run's stages as jobs to jobs/rendered/, for `gcloud batch jobs submit`."""
+    request = RunRequest(
+        exp_id=exp_id,
+        run_id=run_id,
+        count=whole_number("--count", count, 1),
+        seed=whole_number("--seed", seed),
+        output_config_file=output_config_file,
+        allow_partial=allow_partial,
+        force=force,
+    )
+    tasks = whole_number("--num-tasks", num_tasks, 1, MOST_TASKS)
+    job_submission.render(Shell(dry_run), read_settings(), request, tasks)
+
+
+@verb(
+    help={
+        "stage": "builder, runner or output; A, B or C",
+        "exp_id": EXP_ID,
+        "run_id": "the run; a new one for the builder when left out",
+        "only": "runner: only these inputs, counted from 0, e.g. 3,17,40 or 3-9",
+        "count": f"builder: {REQUEST['count']}",
+        "seed": f"builder: {REQUEST['seed']}",
+        "output_config_file": f"builder, output: {REQUEST['output_config_file']}",
+        "allow_partial": f"output: {REQUEST['allow_partial']}",
+        "force": f"builder, runner: {REQUEST['force']}",
+        "max_parallelism": "runner: tasks at once",
+        "spot": "runner: cheaper machines, which may be taken away",
+        "machine_type": "machines of this job, e.g. c4d-standard-4",
+        "cpu_milli": "thousandths of a vCPU a task",
+        "memory_mib": "MiB of memory a task",
+        "max_run_duration": "seconds until a task is stopped",
+        "image_tag": "a tag of the image, e.g. a commit, instead of IMAGE_TAG",
+        "billing_project": "label of what it costs, to tell whom it was for",
+        "wait": "show how it comes on until it ends, and fail if it fails",
+        "dry_run": "print the job and the commands, start nothing",
+    }
+)
+def job(
+    c,
+    stage,
+    exp_id,
+    run_id="",
+    only="",
+    count=None,
+    seed=None,
+    output_config_file="",
+    allow_partial=False,
+    force=False,
+    max_parallelism=None,
+    spot=False,
+    machine_type=None,
+    cpu_milli=None,
+    memory_mib=None,
+    max_run_duration=None,
+    image_tag=None,
+    billing_project=None,
+    wait=False,
+    dry_run=False,
+):
+    """Submit one stage of a run in the cloud as a job of Batch, or single inputs of stage B again."""
+    stage = stage_name(stage or "")
+    job_submission.check_options(
+        stage,
+        {
+            "--only": only,
+            "--count": count,
+            "--seed": seed,
+            "--output-config-file": output_config_file,
+            "--allow-partial": allow_partial,
+            "--force": force,
+            "--max-parallelism": max_parallelism,
+            "--spot": spot,
+        },
+    )
+    limits = {
+        "MACHINE_TYPE": machine_type,
+        "CPU_MILLI": cpu_milli,
+        "MEMORY_MIB": memory_mib,
+        "MAX_RUN_DURATION": max_run_duration,
+    }
+    chosen = {f"STAGE_{LETTERS[stage]}_{name}": value for name, value in limits.items()} | {
+        "MAX_PARALLELISM": max_parallelism,
+        "PROVISIONING_MODEL": "SPOT" if spot else None,
+        "IMAGE_TAG": image_tag,
+        "BILLING_PROJECT": billing_project,
+    }
+    request = RunRequest(
+        exp_id=exp_id,
+        run_id=run_id,
+        count=whole_number("--count", count, 1),
+        seed=whole_number("--seed", seed),
+        output_config_file=output_config_file,
+        allow_partial=allow_partial,
+        force=force,
+    )
+    job_submission.submit(Shell(dry_run), read_settings(chosen=chosen), stage, request, only, wait)
+
+
+@verb(
+    help={
+        "exp_id": "only this experiment's; all without it",
+        "run_id": "only this run's",
+        "stage": "only of builder, runner or output; A, B or C",
+        "limit": "of how many jobs, the newest; default 20",
+        "dry_run": DRY_RUN,
+    }
+)
+def job_list(c, exp_id="", run_id="", stage="", limit="20", dry_run=False):
+    """List the newest jobs of Batch: of which stage and run, how they and their tasks stand."""
+    newest = whole_number("--limit", limit, 1, 1000)
+    named = stage_name(stage) if stage else ""
+    batch_jobs.show_jobs(Shell(dry_run), read_settings(), exp_id, run_id, named, newest)
+
+
+@verb(
+    positional=["job"],
+    help={
+        "job": JOB,
+        "wait": "show how it comes on until it ends, and fail if it fails",
+        "dry_run": DRY_RUN,
+    },
+)
+def job_describe(c, job, wait=False, dry_run=False):
+    """Show a job: its tasks by state, what it told last, which tasks failed and how to run them again."""
+    if wait:
+        batch_jobs.follow(Shell(dry_run), read_settings(), job)
+    else:
+        batch_jobs.show_job(Shell(dry_run), read_settings(), job)
+
+
+@verb(positional=["job"], help={"job": JOB, "dry_run": DRY_RUN})
+def job_cancel(c, job, dry_run=False):
+    """End a job of Batch; what its tasks have finished is kept."""
+    batch_jobs.cancel(Shell(dry_run), read_settings(), job)
 
 
 @verb(help={"exp_id": "only this experiment's; all without it"})

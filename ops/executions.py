@@ -100,12 +100,16 @@ class Progress:
             events[-1].get("description", "") if events else "",
         )
 
-    def __str__(self) -> str:
-        counts = ", ".join(
+    @property
+    def counted(self) -> str:
+        """Return the tasks by state, as "1 failed, 39 succeeded"."""
+        return ", ".join(
             f"{number:,} {name.lower()}" for name, number in sorted(self.counts.items()) if number
         )
+
+    def __str__(self) -> str:
         waits = f"; {self.event}" if self.state in ("QUEUED", "SCHEDULED") and self.event else ""
-        return f"{self.stage:8} {self.state:10} {counts}{waits}".rstrip()
+        return f"{self.stage:8} {self.state:10} {self.counted}{waits}".rstrip()
 
 
 def follow(shell: Shell, execution: Execution) -> None:

@@ -1,0 +1,138 @@
+"""Which inputs of a run in the bucket a job of stage B runs: those the manifest names, or a few chosen ones.
+
+The stages read the same files in scripts/pipeline/artifacts.py, which ops/ does not import.
+"""
+
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ops import gcloud
+from ops.failures import UserError
+from ops.gcloud import GcloudError
+from ops.settings import Settings
+from ops.shell import Shell
+
+BUILDER = "builder-artifacts/"
+MANIFEST = f"{BUILDER}manifest.json"
+MOST_TASKS = 100_000  # of one job of Batch
+MOST_DIGITS = 18
+
+
+@dataclass(frozen=True)
+class Share:
+    """The inputs of stage B shared out among the tasks of a job."""
+
+    num_tasks: int
+    workloads_per_task: int
+    pending_file: str = ""  # which of the inputs; without it all
+
+    @classmethod
+    def of(cls, inputs: int, workloads_per_task: int, pending_file: str = "") -> "Share":
+        """Share out inputs; a task takes as many as it must where a job could not hold its tasks."""
+        each = max(workloads_per_task, -(-inputs // MOST_TASKS))
+        return cls(-(-inputs // each), each, pending_file)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is needed here of a run's manifest."""
+
+    num_workloads: int
+    num_pending: int
+    workloads_per_task: int
+    pending: str
+
+    @property
+    def share(self) -> Share:
+        return Share.of(self.num_pending, self.workloads_per_task, self.pending)
+
+
+def find_manifest(shell: Shell, settings: Settings, run_path: str) -> Manifest | None:
+    """Return the manifest of a run, None where it is not built yet (or in a dry run).
+
+    Parameters
+    ----------
+    run_path : str
+        gs://.../<run id>/
+    """
+    try:
+        text = _cat(shell, settings, run_path + MANIFEST)
+    except GcloudError as error:
+        if "matched no objects" not in error.said:
+            raise
+        return None
+    return None if shell.dry_run else _manifest(text, run_path + MANIFEST)
+
+
+def _manifest(text: str, path: str) -> Manifest:
+    try:
+        fields = json.loads(text)
+        counts = [fields[name] for name in ("num_workloads", "num_pending", "workloads_per_task")]
+        if not all(type(n) is int and n >= least for n, least in zip(counts, (1, 0, 1), strict=True)):
+            raise TypeError
+        return Manifest(*counts, pending=str(fields.get("pending", "")))
+    except (ValueError, TypeError, KeyError):
+        raise UserError(f"{path}: not a manifest; start a new run") from None
+
+
+def chosen_inputs(text: str) -> list[int]:
+    """Return the inputs that --only names, in order: 3,17,40 or 3,17-20."""
+    chosen: set[int] = set()
+    for part in re.split(r"[,\s]+", text.strip(" ,")):
+        named = re.fullmatch(rf"([0-9]{{1,{MOST_DIGITS}}})(?:-([0-9]{{1,{MOST_DIGITS}}}))?", part)
+        first, last = (int(named[1]), int(named[2] or named[1])) if named else (1, 0)
+        if not 0 <= last - first < MOST_TASKS:
+            raise UserError(f"--only {text:.40}: inputs are needed, counted from 0, such as 3,17,40 or 3-9")
+        chosen |= set(range(first, last + 1))
+    return sorted(chosen)
+
+
+def choose_inputs(
+    shell: Shell, settings: Settings, run_path: str, manifest: Manifest, inputs: Iterable[int]
+) -> Share:
+    """Put a pending file of these inputs into the run, and return how a job takes them.
+
+    It is named by its content, so that a job that runs keeps its own.
+    """
+    inputs = list(inputs)
+    last = manifest.num_workloads - 1
+    if unknown := [index for index in inputs if index > last]:
+        raise UserError(f"--only {unknown[0]}: the inputs of this run are 0 to {last}")
+    lines = "".join(f"{index:0{len(str(last))}d}\n" for index in inputs).encode()
+    name = f"pending-{hashlib.sha256(lines).hexdigest()[:8]}.txt"
+    with tempfile.TemporaryDirectory(prefix="pending-") as work:
+        path = Path(work, name)
+        path.write_bytes(lines)
+        words = ["storage", "cp", str(path), f"{run_path}{BUILDER}{name}", "--project", settings.project_id]
+        gcloud.read(shell, words)
+    return Share.of(len(inputs), manifest.workloads_per_task, name)
+
+
+def inputs_of_tasks(
+    shell: Shell, settings: Settings, run_path: str, variables: dict[str, str], tasks: Iterable[int]
+) -> list[int]:
+    """Return the inputs of some tasks of a job, by the variables that it gives them.
+
+    Raises
+    ------
+    UserError
+        The run's files are not there (any more).
+    """
+    name, each = variables.get("PENDING_FILE", ""), int(variables.get("WORKLOADS_PER_TASK") or 1)
+    inputs: Any
+    if name:
+        inputs = [int(line) for line in _cat(shell, settings, f"{run_path}{BUILDER}{name}").split()]
+    else:
+        manifest = _manifest(_cat(shell, settings, run_path + MANIFEST), run_path + MANIFEST)
+        inputs, each = range(manifest.num_workloads), manifest.workloads_per_task
+    return [index for task in tasks for index in inputs[task * each : (task + 1) * each]]
+
+
+def _cat(shell: Shell, settings: Settings, path: str) -> str:
+    return gcloud.read(shell, ["storage", "cat", path, "--project", settings.project_id], echo=False)
