@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from localcloud.process import running
-from tests.cloud_runs import RUN_ID, Pipeline
+from tests.cloud_runs import PROJECT, RUN_ID, WORKFLOW, Pipeline
 from tests.emulated import create_bucket, order_faults, request
 
 DAY = 86_400
@@ -109,6 +109,14 @@ def test_the_steps_of_an_execution_are_enough_for_every_stage_at_its_longest(pip
     queued, retries = 2 * DAY, 1 + 10
     longest = [queued + 3600 * retries, 16 * DAY, queued + 7200 * retries]  # of stages A, B and C
     assert sum(map(looks_in, longest)) * steps_a_look < 90_000  # of 100,000
+
+
+def test_no_expression_holds_a_map():
+    """The service's grammar of expressions has lists, and no maps: those stand in YAML alone."""
+    expressions = re.findall(r"\$\{((?:\"[^\"]*\"|[^}\"])*)\}", WORKFLOW.read_text())
+
+    assert len(expressions) > 200
+    assert [each for each in expressions if "{" in re.sub(r'"[^"]*"', "", each)] == []
 
 
 def looks_in(seconds):
