@@ -357,6 +357,21 @@ def test_of_executions_that_begin_together_one_gets_the_run(pipeline):
     assert sorted(states) == ["FAILED"] * 4 + ["SUCCEEDED"]
 
 
+def test_a_job_that_cannot_be_cancelled_is_named_in_the_log_with_the_command_that_does(pipeline):
+    pipeline.put_manifest(4)
+    pipeline.order({"job": "runner", "null_seconds": 100_000_000})
+    order_faults(
+        pipeline.cloud,
+        {"method": "GET", "path": "/jobs/runner", "status": 403, "times": 1},
+        {"method": "POST", "path": ":cancel", "status": 403},
+    )
+
+    error = pipeline.fail(runId=RUN_ID)
+
+    (line,) = pipeline.log(f'severity=ERROR AND jsonPayload.job:"{error["job"]}"')
+    assert f"gcloud batch jobs cancel {line['jsonPayload']['job']}" in line["jsonPayload"]["message"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
