@@ -155,7 +155,8 @@ def test_a_failed_builder_ends_the_run_before_anything_else_begins(pipeline):
     assert error["stage"] == "builder"
     assert error["job"].startswith("builder-")
     assert "ended FAILED with 1 of 1 tasks failed (task 0)" in error["message"]
-    assert f"gcloud logging read 'labels.job_uid:{error['job']}'" in error["message"]
+    uid = pipeline.job(error["job"])["uid"]
+    assert f"gcloud logging read 'labels.job_uid:{uid}' --project {PROJECT}" in error["message"]
     assert len([job for job in pipeline.jobs() if job.endswith(error["job"][8:])]) == 1
     assert not pipeline.is_claimed()
 
