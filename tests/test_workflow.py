@@ -201,6 +201,7 @@ def test_a_task_that_is_preempted_twice_is_no_failure(pipeline):
 
     runner = pipeline.job(result["jobs"]["runner"])
     assert result["num_failed_tasks"] == 0
+    assert [code for code in pipeline.exit_codes(runner, 1) if code] == [50001, 50001]
     assert runner["allocationPolicy"]["instances"][0]["policy"]["provisioningModel"] == "SPOT"
     builder = pipeline.job(result["jobs"]["builder"])
     assert builder["allocationPolicy"]["instances"][0]["policy"]["provisioningModel"] == "STANDARD"
