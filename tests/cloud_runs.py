@@ -135,5 +135,9 @@ class Pipeline:
         }
         self.put(f"trial/{run_id}/builder-artifacts/manifest.json", manifest | more)
 
+    def put_claim(self, execution: str, run_id: str = RUN_ID) -> None:
+        """Write what an execution does that begins a run."""
+        self.put(f"trial/{run_id}/execution.json", {"execution": execution})
+
     def is_claimed(self, run_id: str = RUN_ID) -> bool:
         return f"trial/{run_id}/execution.json" in names_in(self.cloud, self.bucket, f"trial/{run_id}/")

@@ -345,8 +345,40 @@ def test_a_run_whose_execution_was_cancelled_goes_on_once_its_jobs_have_ended(pi
     result = pipeline.run(runId=RUN_ID)
 
     assert f"runner-{first}" in refused["job"]
-    assert "still runs; cancel it first" in refused["message"]
+    assert "is RUNNING; cancel it, or wait for its end" in refused["message"]
     assert result["num_tasks"] == 4
+
+
+def test_a_run_of_an_execution_that_workflows_has_forgotten_is_taken_over(pipeline):
+    pipeline.put_manifest(4)
+    pipeline.put_claim("0b9c1d2e-0000-4000-8000-000000000000")
+
+    result = pipeline.run(runId=RUN_ID)
+
+    assert result["num_tasks"] == 4
+    assert not pipeline.is_claimed()
+
+
+def test_a_claim_that_may_not_be_read_ends_the_run_at_once(pipeline):
+    pipeline.put_claim("0b9c1d2e-0000-4000-8000-000000000000")
+    order_faults(pipeline.cloud, {"method": "GET", "path": "execution.json", "status": 403})
+
+    error = pipeline.fail(runId=RUN_ID)
+
+    claim = f"gs://{pipeline.bucket}/trial/{RUN_ID}/execution.json"
+    assert error["message"] == f"run {RUN_ID}: {claim} is there and cannot be read"
+
+
+def test_an_execution_removes_no_claim_but_its_own(pipeline):
+    pipeline.put_manifest(4)
+    pipeline.order({"job": "runner", "null_seconds": 20_000})
+    first = pipeline.start(runId=RUN_ID)
+    wait_until(lambda: f"runner-{first}" in pipeline.jobs())
+
+    pipeline.put_claim("another")
+
+    assert pipeline.wait(first)["state"] == "SUCCEEDED"
+    assert pipeline.is_claimed()
 
 
 def test_of_executions_that_begin_together_one_gets_the_run(pipeline):
