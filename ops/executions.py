@@ -20,6 +20,7 @@ from ops.gcloud import GcloudError, Refusal
 from ops.settings import Settings, need
 from ops.shell import Shell
 from ops.shown import console, counted, duration
+from ops.stage_b import TEMPORARY_FAULT
 
 STAGES = ("builder", "runner", "output")
 ACTIVE_JOB = ("QUEUED", "SCHEDULED", "RUNNING")
@@ -113,7 +114,7 @@ class Progress:
 
 
 def follow(shell: Shell, execution: Execution) -> None:
-    """Print how the stages come on until the execution has ended.
+    """Print how the stages come on until the execution has ended, through faults that pass.
 
     Raises
     ------
@@ -127,15 +128,14 @@ def follow(shell: Shell, execution: Execution) -> None:
     begun, told, stage = time.monotonic(), {}, 0
     try:
         while True:
-            found = execution.describe(shell)
-            while stage < len(STAGES):
-                progress = Progress.of(STAGES[stage], execution.job(shell, STAGES[stage]))
-                if told.get(stage) != str(progress) and progress.state != "not begun":
-                    print(f"{datetime.now():%H:%M:%S}  {progress}", flush=True)
-                    told[stage] = str(progress)
-                if progress.state in (*ACTIVE_JOB, "not begun") or stage == len(STAGES) - 1:
-                    break
-                stage += 1
+            try:
+                found = execution.describe(shell)
+                stage = _tell_progress(shell, execution, stage, told)
+            except UserError as error:  # a laptop that slept, say: hours later the run is still there
+                if error.exit_code != TEMPORARY_FAULT:
+                    raise
+                found = {"state": "ACTIVE"}
+                _tell_news(told, "fault", f"cannot be asked just now, and goes on: {error.problem}")
             if found["state"] not in ACTIVE:
                 _tell_end(execution, found)
                 return
@@ -147,6 +147,24 @@ def follow(shell: Shell, execution: Execution) -> None:
             file=sys.stderr,
         )
         raise
+
+
+def _tell_progress(shell: Shell, execution: Execution, stage: int, told: dict[str, str]) -> int:
+    """Print what is new of a stage and of those after it, and return the number of the one that goes on."""
+    while True:
+        progress = Progress.of(STAGES[stage], execution.job(shell, STAGES[stage]))
+        if progress.state != "not begun":
+            _tell_news(told, progress.stage, str(progress))
+        if progress.state in (*ACTIVE_JOB, "not begun") or stage == len(STAGES) - 1:
+            return stage
+        stage += 1
+
+
+def _tell_news(told: dict[str, str], what: str, line: str) -> None:
+    """Print a line unless it is what was told of this the last time."""
+    if told.get(what) != line:
+        print(f"{datetime.now():%H:%M:%S}  {line}", flush=True)
+        told[what] = line
 
 
 def _tell_end(execution: Execution, found: dict[str, Any]) -> None:

@@ -97,6 +97,12 @@ class Pipeline:
     def job(self, job_id: str) -> dict[str, Any]:
         return self.api("GET", f"/jobs/{job_id}")
 
+    def exit_codes(self, job: dict[str, Any], index: int) -> list[int]:
+        """Return with what each attempt of a task ended, the first first."""
+        path = job["name"].partition(LOCATION.removeprefix("/v1/"))[2]
+        events = self.api("GET", f"{path}/taskGroups/group0/tasks/{index}")["status"]["statusEvents"]
+        return [event["taskExecution"]["exitCode"] for event in events if "taskExecution" in event]
+
     def log(self, text: str) -> list[dict[str, Any]]:
         """Return the structured lines the workflow wrote that match a filter, oldest first."""
         asked = {"resourceNames": [f"projects/{PROJECT}"], "filter": text, "pageSize": 1000}
@@ -128,6 +134,10 @@ class Pipeline:
             "pending": "pending-1a2b3c4d.txt",
         }
         self.put(f"trial/{run_id}/builder-artifacts/manifest.json", manifest | more)
+
+    def put_claim(self, execution: str, run_id: str = RUN_ID) -> None:
+        """Write what an execution does that begins a run."""
+        self.put(f"trial/{run_id}/execution.json", {"execution": execution})
 
     def is_claimed(self, run_id: str = RUN_ID) -> bool:
         return f"trial/{run_id}/execution.json" in names_in(self.cloud, self.bucket, f"trial/{run_id}/")

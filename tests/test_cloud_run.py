@@ -13,7 +13,7 @@ import pytest
 from localcloud.environment import client_environment
 from localcloud.process import running
 from tests.cloud_runs import PROJECT, REGION, RUN_ID, Pipeline
-from tests.emulated import create_bucket, names_in, object_of, post, request
+from tests.emulated import create_bucket, names_in, object_of, order_faults, post, request
 from tests.experiments import POPULATIONS, sampled, simulated
 from tests.needs import need_engine, need_program, one_build_at_a_time
 from tests.test_tasks import Operator
@@ -146,7 +146,8 @@ def test_a_run_whose_tasks_failed_says_which_and_goes_on_with_those_alone(cloud,
 
 def test_ctrl_c_leaves_the_run_going_and_workflow_cancel_ends_it_with_its_jobs(null_operator, pipeline):
     pipeline.order({"null_seconds": 100_000})
-    process = null_operator.start("run", "--exp-id", "trial", "--wait")
+    long = {"STAGE_A_MAX_RUN_DURATION": "1000000"}  # an hour here is half a minute, which a busy machine needs
+    process = null_operator.start("run", "--exp-id", "trial", "--wait", **long)
     output = ""
     while "RUNNING" not in output:
         output += process.stdout.readline()
@@ -187,6 +188,19 @@ def test_executions_are_listed_and_described(null_operator, pipeline):
     assert "left no manifest.json" in why.output
     assert followed.exit_code == 1
     assert "left no manifest.json" in followed.last_line
+
+
+def test_a_run_is_followed_through_faults_that_pass(null_operator, pipeline):
+    pipeline.put_manifest(7)
+    execution = pipeline.start(runId=RUN_ID)
+    fault = {"path": f"executions/{execution}", "status": 409, "message": "ABORTED, try again", "times": 1}
+    order_faults(pipeline.cloud, fault)
+
+    ended = null_operator.invoke("workflow-describe", execution, "--wait")
+
+    assert ended.exit_code == 0, ended.output
+    assert re.search("cannot be asked just now, and goes on: .*ABORTED, try again", ended.output)
+    assert ended.last_line.startswith("outputs ")
 
 
 def test_options_win_over_settings_and_reach_the_jobs(null_cloud, pipeline, tmp_path):

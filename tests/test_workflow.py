@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from localcloud.process import running
-from tests.cloud_runs import RUN_ID, Pipeline
+from tests.cloud_runs import PROJECT, RUN_ID, WORKFLOW, Pipeline
 from tests.emulated import create_bucket, order_faults, request
 
 DAY = 86_400
@@ -111,6 +111,14 @@ def test_the_steps_of_an_execution_are_enough_for_every_stage_at_its_longest(pip
     assert sum(map(looks_in, longest)) * steps_a_look < 90_000  # of 100,000
 
 
+def test_no_expression_holds_a_map():
+    """The service's grammar of expressions has lists, and no maps: those stand in YAML alone."""
+    expressions = re.findall(r"\$\{((?:\"[^\"]*\"|[^}\"])*)\}", WORKFLOW.read_text())
+
+    assert len(expressions) > 200
+    assert [each for each in expressions if "{" in re.sub(r'"[^"]*"', "", each)] == []
+
+
 def looks_in(seconds):
     """How often wait_for_job looks: every 2 % of what has gone by, 2 s at least and 300 s at most."""
     gone, looks = 0.0, 0
@@ -147,7 +155,8 @@ def test_a_failed_builder_ends_the_run_before_anything_else_begins(pipeline):
     assert error["stage"] == "builder"
     assert error["job"].startswith("builder-")
     assert "ended FAILED with 1 of 1 tasks failed (task 0)" in error["message"]
-    assert f"gcloud logging read 'labels.job_uid:{error['job']}'" in error["message"]
+    uid = pipeline.job(error["job"])["uid"]
+    assert f"gcloud logging read 'labels.job_uid:{uid}' --project {PROJECT}" in error["message"]
     assert len([job for job in pipeline.jobs() if job.endswith(error["job"][8:])]) == 1
     assert not pipeline.is_claimed()
 
@@ -192,6 +201,7 @@ def test_a_task_that_is_preempted_twice_is_no_failure(pipeline):
 
     runner = pipeline.job(result["jobs"]["runner"])
     assert result["num_failed_tasks"] == 0
+    assert [code for code in pipeline.exit_codes(runner, 1) if code] == [50001, 50001]
     assert runner["allocationPolicy"]["instances"][0]["policy"]["provisioningModel"] == "SPOT"
     builder = pipeline.job(result["jobs"]["builder"])
     assert builder["allocationPolicy"]["instances"][0]["policy"]["provisioningModel"] == "STANDARD"
@@ -335,8 +345,40 @@ def test_a_run_whose_execution_was_cancelled_goes_on_once_its_jobs_have_ended(pi
     result = pipeline.run(runId=RUN_ID)
 
     assert f"runner-{first}" in refused["job"]
-    assert "still runs; cancel it first" in refused["message"]
+    assert "is RUNNING; cancel it, or wait for its end" in refused["message"]
     assert result["num_tasks"] == 4
+
+
+def test_a_run_of_an_execution_that_workflows_has_forgotten_is_taken_over(pipeline):
+    pipeline.put_manifest(4)
+    pipeline.put_claim("0b9c1d2e-0000-4000-8000-000000000000")
+
+    result = pipeline.run(runId=RUN_ID)
+
+    assert result["num_tasks"] == 4
+    assert not pipeline.is_claimed()
+
+
+def test_a_claim_that_may_not_be_read_ends_the_run_at_once(pipeline):
+    pipeline.put_claim("0b9c1d2e-0000-4000-8000-000000000000")
+    order_faults(pipeline.cloud, {"method": "GET", "path": "execution.json", "status": 403})
+
+    error = pipeline.fail(runId=RUN_ID)
+
+    claim = f"gs://{pipeline.bucket}/trial/{RUN_ID}/execution.json"
+    assert error["message"] == f"run {RUN_ID}: {claim} is there and cannot be read"
+
+
+def test_an_execution_removes_no_claim_but_its_own(pipeline):
+    pipeline.put_manifest(4)
+    pipeline.order({"job": "runner", "null_seconds": 20_000})
+    first = pipeline.start(runId=RUN_ID)
+    wait_until(lambda: f"runner-{first}" in pipeline.jobs())
+
+    pipeline.put_claim("another")
+
+    assert pipeline.wait(first)["state"] == "SUCCEEDED"
+    assert pipeline.is_claimed()
 
 
 def test_of_executions_that_begin_together_one_gets_the_run(pipeline):
@@ -347,6 +389,21 @@ def test_of_executions_that_begin_together_one_gets_the_run(pipeline):
 
     states = [pipeline.wait(each)["state"] for each in executions]
     assert sorted(states) == ["FAILED"] * 4 + ["SUCCEEDED"]
+
+
+def test_a_job_that_cannot_be_cancelled_is_named_in_the_log_with_the_command_that_does(pipeline):
+    pipeline.put_manifest(4)
+    pipeline.order({"job": "runner", "null_seconds": 100_000_000})
+    order_faults(
+        pipeline.cloud,
+        {"method": "GET", "path": "/jobs/runner", "status": 403, "times": 1},
+        {"method": "POST", "path": ":cancel", "status": 403},
+    )
+
+    error = pipeline.fail(runId=RUN_ID)
+
+    (line,) = pipeline.log(f'severity=ERROR AND jsonPayload.job:"{error["job"]}"')
+    assert f"gcloud batch jobs cancel {line['jsonPayload']['job']}" in line["jsonPayload"]["message"]
 
 
 @pytest.mark.parametrize(
