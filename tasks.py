@@ -8,6 +8,7 @@ from ops import (
     batch_jobs,
     cloud_build,
     cloud_run,
+    cloud_watch,
     config,
     cost_report,
     executions,
@@ -19,12 +20,15 @@ from ops import (
     quality,
     rehearsal,
     reproduction,
+    run_logs,
     terraform,
     tidy,
     watch,
 )
 from ops import doctor as check_up
 from ops.cloud_inputs import MOST_TASKS
+from ops import download as fetcher
+from ops import status as observer
 from ops.failures import UserError
 from ops.local_run import RunRequest, stage_name
 from ops.machine_types import LETTERS
@@ -37,6 +41,7 @@ EXP_ID = "experiment folder below experiments/, e.g. demo or flu/2026-w05"
 RUN_ID = "a run to go on with, e.g. 20260131-120000-0a1b2c3d"
 LAST_PORT = 65535
 LAST_DAY = 36_500
+MOST_HOURS = 24 * 365
 NO_CACHE = "build every layer anew"
 YES = "do not ask"
 DRY_RUN = "print what would be started, start nothing"
@@ -65,6 +70,10 @@ CLOUD_OPTIONS = {
         ("cpu_milli", "thousandths of a vCPU"),
         ("memory_mib", "MiB of memory"),
     )
+}
+WHERE = {
+    "local": "those of this machine, whatever EXECUTION_MODE says",
+    "cloud": "those in the bucket, whatever EXECUTION_MODE says",
 }
 EXECUTION = "an execution of the workflow, as `invoke run --cloud` and `invoke workflow-list` name it"
 JOB = "a job of Batch, as `invoke job` and `invoke job-list` name it"
@@ -461,16 +470,91 @@ def job_cancel(c, job, dry_run=False):
     batch_jobs.cancel(Shell(dry_run), read_settings(), job)
 
 
-@verb(help={"exp_id": "only this experiment's; all without it"})
-def runs(c, exp_id=""):
+@verb(help={"exp_id": "only this experiment's; all without it"} | WHERE | {"dry_run": DRY_RUN})
+def runs(c, exp_id="", local=False, cloud=False, dry_run=False):
     """List what ran, when, and how it ended."""
-    watch.show_runs(read_settings(), exp_id)
+    settings = read_settings(chosen={"EXECUTION_MODE": mode(local, cloud)})
+    if settings.execution_mode == "cloud":
+        cloud_watch.show_runs(Shell(dry_run), settings, exp_id)
+    else:
+        watch.show_runs(settings, exp_id)
 
 
-@verb(help={"exp_id": EXP_ID, "run_id": "the run; the newest without it"})
-def results(c, exp_id, run_id=""):
+@verb(help={"exp_id": EXP_ID, "run_id": "the run; the newest without it"} | WHERE | {"dry_run": DRY_RUN})
+def results(c, exp_id, run_id="", local=False, cloud=False, dry_run=False):
     """Print a run's forecast and where its report, charts and tables are."""
-    watch.show_results(read_settings(), exp_id, run_id)
+    settings = read_settings(chosen={"EXECUTION_MODE": mode(local, cloud)})
+    if settings.execution_mode == "cloud":
+        cloud_watch.show_results(Shell(dry_run), settings, exp_id, run_id)
+    else:
+        watch.show_results(settings, exp_id, run_id)
+
+
+@verb(
+    help={
+        "exp_id": EXP_ID,
+        "run_id": "the run; the newest that has outputs without it, with --what all the newest",
+        "what": "outputs, the newest of the run, which is the default; or all its files",
+        "to": "a folder; local/downloads without it",
+        "dry_run": DRY_RUN,
+    }
+)
+def download(c, exp_id, run_id="", what="outputs", to="", dry_run=False):
+    """Fetch a run's outputs, or all its files, from the cloud, and verify them."""
+    fetcher.download(Shell(dry_run), read_settings(), exp_id, run_id, what, to)
+
+
+@verb(
+    help={
+        "exp_id": "only this experiment's; all without it",
+        "hours": "also those that ended in so many hours; default 12",
+        "watch": "go on showing what changes until Ctrl-C",
+        "dry_run": DRY_RUN,
+    }
+)
+def status(c, exp_id="", hours=None, watch=False, dry_run=False):
+    """Show what goes on in the cloud or has just ended: jobs, tasks by state, retries, shortages."""
+    since = whole_number("--hours", hours, 1, MOST_HOURS) or observer.HOURS
+    observer.show(Shell(dry_run), read_settings(), exp_id, since, watch)
+
+
+@verb(
+    help={
+        "exp_id": EXP_ID,
+        "run_id": "the run; the newest in the bucket without it",
+        "stage": "only builder, runner or output; A, B or C",
+        "task": "only this task of the stage's job, from 0",
+        "severity": "so grave at least: DEBUG, INFO, NOTICE, WARNING, ERROR, CRITICAL",
+        "since": "not older than 10m, 2h or 3d, or than a time such as 2026-01-31T12:00Z",
+        "limit": "so many, the newest; or all; default 1000",
+        "follow": "go on printing what comes until Ctrl-C",
+        "dry_run": DRY_RUN,
+    }
+)
+def logs(
+    c,
+    exp_id,
+    run_id="",
+    stage="",
+    task=None,
+    severity="",
+    since="",
+    limit="1000",
+    follow=False,
+    dry_run=False,
+):
+    """Print what a run in the cloud logged: its tasks, their machines, the workflow; a line each."""
+    request = run_logs.LogRequest(
+        exp_id=exp_id,
+        run_id=run_id,
+        stage=stage,
+        task=whole_number("--task", task),
+        severity=severity,
+        since=since,
+        limit=None if limit == "all" else whole_number("--limit", limit, 1),
+        follow=follow,
+    )
+    run_logs.show(Shell(dry_run), read_settings(), request)
 
 
 @verb(help={"exp_id": EXP_ID, "output_config_file": "check with another output YAML", "dry_run": DRY_RUN})

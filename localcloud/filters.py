@@ -8,6 +8,7 @@ regular expression. https://cloud.google.com/logging/docs/view/logging-query-lan
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from localcloud import times
@@ -173,7 +174,8 @@ def _unquoted(text: str) -> str:
     return _ESCAPED.sub(r"\1", text[1:-1])
 
 
-def _compare(path: list[str], operator: str, value: str) -> Matcher:
+def _compare(names: list[str], operator: str, value: str) -> Matcher:
+    path = [(name, camel_case(name)) for name in names]
     if operator in ("=~", "!~"):
         try:
             pattern = re.compile(value)
@@ -182,20 +184,21 @@ def _compare(path: list[str], operator: str, value: str) -> Matcher:
         if operator == "=~":
             return lambda resource: any(pattern.search(str(found)) for found in _found(resource, path))
         return lambda resource: not any(pattern.search(str(found)) for found in _found(resource, path))
+    order = _ordering(value)
     if operator == "!=":
-        return lambda resource: not any(_equal(found, value) for found in _found(resource, path))
+        return lambda resource: not any(_equal(found, order) for found in _found(resource, path))
     if operator == ":":
         wanted = value.lower()
         return lambda resource: any(value == "*" or wanted in _shown(f) for f in _found(resource, path))
     if operator == "=":
-        return lambda resource: any(_equal(found, value) for found in _found(resource, path))
+        return lambda resource: any(_equal(found, order) for found in _found(resource, path))
     holds = {
         "<": lambda order: order < 0,
         ">": lambda order: order > 0,
         "<=": lambda order: order <= 0,
         ">=": lambda order: order >= 0,
     }[operator]
-    return lambda resource: any(holds(_order(found, value)) for found in _found(resource, path))
+    return lambda resource: any(holds(order(found)) for found in _found(resource, path))
 
 
 def _anywhere(text: str) -> Matcher:
@@ -203,18 +206,16 @@ def _anywhere(text: str) -> Matcher:
     return lambda resource: any(wanted in _shown(leaf) for leaf in _leaves(resource))
 
 
-def _found(resource: Any, path: list[str]) -> list[Any]:
+def _found(resource: Any, path: list[tuple[str, str]]) -> list[Any]:
     """Return the values at a path, names in snake_case or camelCase; a list stands for its elements."""
     values = [resource]
-    for name in path:
-        values = [
-            each[key]
-            for each in values
-            if isinstance(each, dict)
-            for key in (name, camel_case(name))
-            if key in each and (key == name or name not in each)
-        ]
-        values = [element for each in values for element in (each if isinstance(each, list) else [each])]
+    for name, camel in path:
+        found = []
+        for each in values:
+            if isinstance(each, dict) and (name in each or camel in each):
+                value = each[name] if name in each else each[camel]
+                found += value if isinstance(value, list) else [value]
+        values = found
     return values
 
 
@@ -224,23 +225,33 @@ def camel_case(name: str) -> str:
     return first + "".join(word.capitalize() for word in others)
 
 
-def _equal(found: Any, value: str) -> bool:
-    return not isinstance(found, dict) and _order(found, value) == 0
+def _equal(found: Any, order: Callable[[Any], int]) -> bool:
+    return not isinstance(found, dict) and order(found) == 0
 
 
-def _order(found: Any, value: str) -> int:
-    """Return how a value compares with that of the filter: as a severity, number, duration, time or text."""
+def _ordering(value: str) -> Callable[[Any], int]:
+    """Return what tells how a value compares with that of the filter: a severity, number, time or text.
+
+    What the filter's can be read as is found out once: it may be compared with 100,000 entries.
+    """
+    readable = []
     for shape, read in _READERS:
+        with suppress(ValueError):  # such as the 31st of February
+            if shape.fullmatch(value):
+                readable.append((shape, read, read(value)))
+    as_text = value.lower()
+
+    def order(found: Any) -> int:
         text = _text_of(found)
-        if not (shape.fullmatch(text) and shape.fullmatch(value)):
-            continue
-        try:
-            left, right = read(text), read(value)
-        except ValueError:  # such as the 31st of February
-            continue
-        return (left > right) - (left < right)
-    left, right = _shown(found), value.lower()
-    return (left > right) - (left < right)
+        for shape, read, right in readable:
+            if shape.fullmatch(text):
+                with suppress(ValueError):
+                    left = read(text)
+                    return (left > right) - (left < right)
+        shown = text.lower()
+        return (shown > as_text) - (shown < as_text)
+
+    return order
 
 
 def _severity(text: str) -> int:

@@ -146,7 +146,7 @@ def test_a_run_whose_tasks_failed_says_which_and_goes_on_with_those_alone(cloud,
 
 def test_ctrl_c_leaves_the_run_going_and_workflow_cancel_ends_it_with_its_jobs(null_operator, pipeline):
     pipeline.order({"null_seconds": 100_000})
-    long = {"STAGE_A_MAX_RUN_DURATION": "1000000"}  # an hour here is half a minute, which a busy machine needs
+    long = {"STAGE_A_MAX_RUN_DURATION": "1000000"}  # an hour here is half a minute
     process = null_operator.start("run", "--exp-id", "trial", "--wait", **long)
     output = ""
     while "RUNNING" not in output:
