@@ -26,9 +26,9 @@ from ops import (
     watch,
 )
 from ops import doctor as check_up
-from ops.cloud_inputs import MOST_TASKS
 from ops import download as fetcher
 from ops import status as observer
+from ops.cloud_inputs import MOST_TASKS
 from ops.failures import UserError
 from ops.local_run import RunRequest, stage_name
 from ops.machine_types import LETTERS
