@@ -54,9 +54,8 @@ def null_operator(null_cloud, pipeline, tmp_path):
 
 def with_own_jobs(operator):
     operator.with_own_code()
-    for folder in ("jobs", "localcloud"):
-        ignored = shutil.ignore_patterns("__pycache__", "rendered")
-        shutil.copytree(REPOSITORY / folder, operator.folder / folder, ignore=ignored)
+    ignored = shutil.ignore_patterns("rendered")
+    shutil.copytree(REPOSITORY / "jobs", operator.folder / "jobs", ignore=ignored)
     (operator.folder / "terraform").mkdir()
     shutil.copy(REPOSITORY / "terraform" / "machine_types.json", operator.folder / "terraform")
     return operator
