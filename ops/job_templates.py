@@ -58,6 +58,7 @@ def named_values(settings: Settings, filling: Filling) -> dict[str, Value]:
     tasks = max(1, filling.share.num_tasks)  # a job of none there is not; its file is not written either
     return {
         **{name.upper(): _plain(value) for name, value in settings.model_dump().items()},
+        **asked["variables"],
         **_machines(settings),
         "EXP_ID": asked["exp_id"],
         "EXP_ID_LABEL": billing_label(asked["exp_id"]),
@@ -75,7 +76,6 @@ def named_values(settings: Settings, filling: Filling) -> dict[str, Value]:
         "SEED": asked.get("seed", ""),
         "FORCE": "1" if asked["force"] else "",
         "FORECAST_COMMIT": filling.forecast_commit,
-        "MODELING_SUITE": asked["variables"]["MODELING_SUITE"],
     }
 
 
