@@ -50,7 +50,8 @@ class Execution:
         """Return the execution as Workflows tells it, or refuse an id that it does not know."""
         words = ["workflows", "executions", "describe", self.execution_id, *_workflow(self.settings)]
         try:
-            return gcloud.read_json(shell, words, echo=False) or {}
+            found = gcloud.read_json(shell, words, echo=False) or {}
+            return {"startTime": found.get("createTime"), **found}  # one that is queued has not started
         except GcloudError as error:
             if error.refusal is not Refusal.MISSING:
                 raise

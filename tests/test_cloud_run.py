@@ -349,8 +349,8 @@ def test_options_that_do_not_fit_are_refused(null_operator, words, said):
     assert said in ended.last_line
 
 
-def test_a_rehearsal_compares_the_run_in_the_cloud_with_the_run_here(tmp_path):
-    operator = Operator(tmp_path, sampled())
+def test_a_rehearsal_of_one_task_compares_the_run_in_the_cloud_with_the_run_here(tmp_path):
+    operator = Operator(tmp_path, simulated())
     need_program("gcloud")
     shutil.copytree(POPULATIONS, tmp_path / "local" / "forecast" / "data" / "epydemix-data")
     del operator.environ["EPYDEMIX_DATA_DIR"]

@@ -1,6 +1,8 @@
 """Expressions: a parser that makes a tree of them, and the evaluation of the tree.
 
 Nothing of it is Python's own evaluation. Tokens are in lexer.py, what + and < do with values in operators.py.
+Maps such as `{"a": 1}` are taken; the documentation does not name them, and a transpiler for the service
+keeps them out: a workflow that is to be deployed there had better write its maps in YAML.
 https://cloud.google.com/workflows/docs/reference/syntax/expressions
 """
 
