@@ -8,6 +8,7 @@ from ops import (
     cloud_build,
     cloud_run,
     config,
+    cost_report,
     executions,
     images,
     lifecycle,
@@ -22,7 +23,7 @@ from ops import (
 from ops import doctor as check_up
 from ops.failures import UserError
 from ops.local_run import RunRequest
-from ops.names import MOST, without_slash
+from ops.names import MOST, MOST_SECONDS, without_slash
 from ops.settings import read_settings
 from ops.shell import Shell, stop_on_termination
 from ops.shown import nearest
@@ -246,6 +247,35 @@ def workflow_describe(c, execution, wait=False, dry_run=False):
 def workflow_cancel(c, execution, dry_run=False):
     """End a run in the cloud, with the Batch jobs it has begun; what is finished is kept."""
     executions.cancel(Shell(dry_run), read_settings(), execution)
+
+
+@verb(
+    help={
+        "exp_id": EXP_ID,
+        "run_id": "a run whose inputs and times are taken; the newest without it, in the bucket or here",
+        "num_tasks": "inputs of stage B, instead of those the experiment makes",
+        "task_seconds": "seconds one input takes, instead of what an earlier run took",
+        "count": REQUEST["count"],
+        "max_parallelism": "tasks of stage B at once, instead of MAX_PARALLELISM",
+        "dry_run": "print the commands that would ask the bucket, and what is known without",
+    }
+)
+def cost(
+    c,
+    exp_id,
+    run_id="",
+    num_tasks=None,
+    task_seconds=None,
+    count=None,
+    max_parallelism=None,
+    dry_run=False,
+):
+    """Estimate what a run in the cloud would cost and how long it would take."""
+    request = RunRequest(exp_id=exp_id, run_id=run_id, count=whole_number("--count", count, 1))
+    inputs = whole_number("--num-tasks", num_tasks, 1)
+    seconds = whole_number("--task-seconds", task_seconds, 1, MOST_SECONDS)
+    settings = read_settings(chosen={"MAX_PARALLELISM": max_parallelism})
+    cost_report.show(Shell(dry_run), settings, request, inputs, seconds)
 
 
 @verb(help={"exp_id": "only this experiment's; all without it"})

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ops import cloud_checks, gcloud, local_run
+from ops import cloud_checks, cost_report, gcloud, local_run
 from ops.deployment import billing_label, check_stages_fit, stage_limits
 from ops.executions import Execution, follow
 from ops.experiment_upload import upload_forecast
@@ -49,6 +49,7 @@ def run(shell: Shell, settings: Settings, request: RunRequest, wait: bool = Fals
             raise UserError(f"{option}: for runs on this machine; leave it out, or add --local")
     started = start(shell, settings, request)
     if shell.dry_run:
+        cost_report.show_before(shell, settings, request)
         return
     tell_how_to_follow(started.execution)
     if wait:

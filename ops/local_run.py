@@ -5,6 +5,7 @@ How a stage is started is in launch.py, how those of stage B share the cores in 
 
 import contextlib
 import os
+import re
 import secrets
 import sys
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from ops.shown import counted, nearest
 from ops.stage_b import TEMPORARY_FAULT, StageTasks
 
 EXAMPLES = ROOT / "examples" / "forecast"
+CHECK_SECONDS = 600
 STAGES = {"a": "builder", "b": "runner", "c": "output"}
 
 
@@ -151,6 +153,22 @@ def validate(shell: Shell, settings: Settings, request: RunRequest) -> None:
     if code := shell.stream(command, variables):
         said = "is not valid" if code == 2 else f"could not be checked (exit code {code})"
         raise UserError(f"{request.exp_id} {said}", exit_code=exit_code_for(code))
+
+
+def count_workloads(shell: Shell, settings: Settings, request: RunRequest) -> int:
+    """Return how many inputs stage A would make of an experiment as it is here; nothing is written."""
+    launcher = Processes()
+    variables = launcher.environment(stage_variables(settings, replace(request, run_id=new_run_id())))
+    command = [sys.executable, nearest(ROOT / "scripts" / "check_experiment.py")]
+    ended = shell.attempt(command, variables, timeout_seconds=CHECK_SECONDS)
+    found = re.search(r" is valid: .*?, ([\d,]+) workloads? for ", ended.output)
+    if ended.exit_code or not found:
+        raise UserError(
+            f"{request.exp_id} is not valid, or cannot be checked",
+            exit_code=exit_code_for(ended.exit_code),
+            mend=f"invoke validate --exp-id {request.exp_id}",
+        )
+    return int(found[1].replace(",", ""))
 
 
 def stage_name(stage: str) -> str:

@@ -45,6 +45,11 @@ def hyperdisk_only_families() -> list[str]:
     return sorted(_table()["hyperdisk_only_families"])
 
 
+def machine_types() -> dict[str, dict[str, int]]:
+    """Return vcpus and memory_mib of every machine type that is known."""
+    return _table()["types"]
+
+
 @functools.cache
 def _table() -> dict:
     return json.loads(TABLE.read_text(encoding="utf-8"))
