@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ops import cloud_checks, cost_report, gcloud, local_run
+from ops import cloud_checks, cost_report, gcloud, local_run, run_setup
 from ops.deployment import billing_label, check_stages_fit, stage_limits
 from ops.executions import Execution, follow
 from ops.experiment_upload import upload_forecast
@@ -130,7 +130,8 @@ def run_arguments(settings: Settings, request: RunRequest, goes_on: bool = False
         "allowPartial": request.allow_partial or settings.allow_partial_results,
         "runOutputStage": request.run_output_stage and settings.run_output_stage,
         "force": request.force,
-        "variables": {n: _text(v) for n, v in variables.items()} | {"GCLOUD_PROJECT_ID": settings.project_id},
+        "variables": {n: _text(v) for n, v in variables.items()} | {"GCLOUD_PROJECT_ID": settings.project_id}
+        | {run_setup.VARIABLE: run_setup.run_setup(settings)},
     } | {name: value for name, value in (("count", count), ("seed", seed)) if value is not None}
 
 

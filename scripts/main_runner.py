@@ -81,7 +81,8 @@ def _run_input(index: int, context: StageContext, files: RunFiles, manifest: Man
         path = files.write_result(result, files.digest_of_input(index), manifest)
     except Exception as error:
         said = str(error) if isinstance(error, (UserError, TemporaryFault)) else f"a bug: {error!r}"
-        summary = stopwatch.summary(status="failed", error=said, task_index=index)
+        attempt = context.retry_attempt
+        summary = stopwatch.summary(status="failed", error=said, task_index=index, retry_attempt=attempt)
         # the storage may be what failed: its second failure must not hide the first
         with contextlib.suppress(UserError, TemporaryFault, OSError):
             files.write_summary(name, summary)

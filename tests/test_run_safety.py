@@ -463,6 +463,6 @@ def test_every_stage_is_told_the_commits(untouched):
     metadata = json.loads((run_folder(untouched) / "run_metadata.json").read_text())
 
     assert metadata["commits"]["code"] == commit_of(REPOSITORY)
-    assert metadata["commits"]["forecast"] == ""
+    assert "forecast" not in metadata["commits"]
     assert metadata["arguments"]["seed"] == 11
     assert os.sep not in metadata["manifest"]["pending"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modeling.failures import UserError, listed
+from pipeline.run_setup import parse_run_setup
 
 EXP_ID = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 EXP_ID_LENGTH = 128
@@ -60,6 +61,7 @@ class StageContext:
     retry_attempt: int
     code_commit: str
     forecast_commit: str
+    run_setup: dict[str, Any] | None  # the machines of the run; None where nobody told
 
     @property
     def config_folder(self) -> Path:
@@ -142,6 +144,7 @@ def read_stage_context(environ: Mapping[str, str]) -> StageContext:
         code_commit=read("CODE_COMMIT", "", str),
         forecast_commit=read("FORECAST_COMMIT", "", str),
         retry_attempt=read("BATCH_TASK_RETRY_ATTEMPT", 0, _whole(0)),
+        run_setup=read("RUN_SETUP", None, parse_run_setup),
     )
     if read.mistakes:
         raise UserError("; ".join(read.mistakes))

@@ -2,11 +2,13 @@
 
 import os
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from pipeline.artifacts import RunFiles
 from pipeline.environment import StageContext
 from pipeline.manifest import Manifest
+from pipeline.run_setup import estimated_cost, machines
 from pipeline.summary import package_versions, utc_now
 
 MOST_REASONS = 1_000
@@ -25,6 +27,9 @@ class StageUse:
     peak_memory_mib: float = 0.0
     simulations: int = 0
     retries: int = 0
+    failed: int = 0
+    begun_at: str = ""
+    elapsed_seconds: float = 0.0  # from the first task's begin to the last one's end
 
     def add(self, summary: dict[str, Any]) -> None:
         self.tasks += 1
@@ -34,6 +39,19 @@ class StageUse:
         self.peak_memory_mib = max(self.peak_memory_mib, summary.get("peak_memory_mib", 0.0))
         self.simulations += summary.get("simulations", 0)
         self.retries += summary.get("retry_attempt", 0)
+        self.failed += summary.get("status") == "failed"
+        self._add_time(summary.get("started_at", ""), summary.get("wall_seconds", 0.0))
+
+    def _add_time(self, started_at: str, seconds: float) -> None:
+        if not started_at:
+            return
+        first = min(self.begun_at or started_at, started_at)
+        last = max(_moment(self.begun_at or first) + self.elapsed_seconds, _moment(started_at) + seconds)
+        self.begun_at, self.elapsed_seconds = first, round(last - _moment(first), 3)
+
+
+def _moment(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()
 
 
 @dataclass
@@ -46,6 +64,7 @@ class RunRecord:
     cut_short: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # of stage A
     packages: dict[str, str] = field(default_factory=package_versions)
+    cpus: set[str] = field(default_factory=set)  # kinds, of all tasks
 
     def reason(self, index: int) -> str:
         """Return why an input has no result, as its task said it."""
@@ -78,22 +97,33 @@ class RunRecord:
         )
 
     def metadata(self, context: StageContext, output: dict[str, Any]) -> dict[str, Any]:
-        """Return run_metadata.json."""
+        """Return run_metadata.json; what is not known is left out."""
         self.stages["output"] = StageUse("output")
         self.stages["output"].add(output)
-        return {
-            "manifest": asdict(self.manifest),
-            "arguments": {
-                "count": self.manifest.count,
-                "seed": self.manifest.seed,
-                "suite": self.manifest.suite,
-                "output_config_file": self.manifest.output_config_file,
-            },
+        self.cpus.add(output["cpu"])
+        setup, manifest = context.run_setup, self.manifest
+        per_task = manifest.workloads_per_task
+        known = {
+            "manifest": asdict(manifest),
+            "arguments": _known(
+                {
+                    "count": manifest.count,
+                    "seed": manifest.seed,
+                    "suite": manifest.suite,
+                    "output_config_file": context.output_config_file or manifest.output_config_file,
+                    "allow_partial": context.allow_partial,
+                }
+            ),
             "image_uri": context.image_uri,
-            "commits": {"code": context.code_commit, "forecast": self.manifest.forecast_commit},
+            "image_digest": context.image_uri.partition("@")[2],
+            "commits": _known({"code": context.code_commit, "forecast": manifest.forecast_commit}),
             "python": output["python"],
             "packages": self.packages,
+            "cpus": sorted(self.cpus),
+            "region": setup and setup.get("region"),
+            "machines": setup and machines(setup),
             "stages": {name: asdict(use) for name, use in self.stages.items()},
+            "estimated_cost": setup and estimated_cost(setup, self.stages, per_task),
             "num_results": output["num_results"],
             "missing": output["missing"][:MOST_REASONS],
             "num_missing": len(output["missing"]),
@@ -103,6 +133,11 @@ class RunRecord:
             "finished_at": utc_now(),
             "host_cpus": os.cpu_count(),
         }
+        return _known(known)
+
+
+def _known(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value not in (None, "", {})}
 
 
 def read_run_record(files: RunFiles, manifest: Manifest) -> RunRecord:
@@ -112,6 +147,7 @@ def read_run_record(files: RunFiles, manifest: Manifest) -> RunRecord:
         stage = name.partition("_")[0]
         if stage == "output":
             continue  # of an earlier stage C
+        record.cpus |= {summary["cpu"]} if summary.get("cpu") else set()
         record.stages.setdefault(stage, StageUse(stage)).add(summary)
         index = summary.get("task_index")
         record.warnings += summary.get("warnings", [])

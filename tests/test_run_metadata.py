@@ -1,0 +1,132 @@
+"""run_metadata.json: what a run was made with and what it took; what is not known is not there."""
+
+import json
+
+import pytest
+
+from tests.experiments import sampled, simulated
+from tests.stages import RUN_ID, Stages
+from tests.test_tasks import Operator
+
+IMAGE = f"us-central1-docker.pkg.dev/my-lab/repo/epymodelingsuite@sha256:{'5' * 64}"
+SETUP = {
+    "region": "us-central1",
+    "max_parallelism": 100,
+    "prices_as_of": "2025-10-23",
+    "machine_start_seconds": 120,
+    "stages": {
+        stage: {
+            "cpu_milli": 2000,
+            "memory_mib": 4096,
+            "machine_type": machine_type,
+            "provisioning_model": "SPOT" if stage == "runner" else "STANDARD",
+            "tasks_per_machine": 1,
+            "priced_as": machine_type or "e2-standard-2",
+            "usd_machine_hour": 0.36,
+        }
+        for stage, machine_type in (
+            ("builder", "c4d-standard-2"),
+            ("runner", ""),
+            ("output", "c4d-standard-4"),
+        )
+    },
+}
+
+
+def metadata_of(stages: Stages) -> dict:
+    return json.loads((stages.run_folder / "run_metadata.json").read_text())
+
+
+def finished(folder, **variables) -> Stages:
+    stages = Stages(folder, sampled(), **variables)
+    for stage, task in (("builder", None), *(("runner", index) for index in range(3)), ("output", None)):
+        ended = stages.run(stage, TASK_INDEX=task)
+        assert ended.exit_code == 0, ended.output
+    return stages
+
+
+@pytest.fixture(scope="module")
+def in_cloud(tmp_path_factory):
+    """Stages that are told of their image and machines, as in the cloud."""
+    return finished(
+        tmp_path_factory.mktemp("stages"),
+        IMAGE_URI=IMAGE,
+        RUN_SETUP=json.dumps(SETUP),
+        CODE_COMMIT="0123456789abcdef",
+        BATCH_TASK_RETRY_ATTEMPT="1",
+    )
+
+
+def test_a_run_tells_image_commit_machines_and_what_each_stage_took(in_cloud):
+    metadata = metadata_of(in_cloud)
+
+    assert metadata["image_uri"] == IMAGE
+    assert metadata["image_digest"] == f"sha256:{'5' * 64}"
+    assert metadata["commits"] == {"code": "0123456789abcdef"}
+    assert metadata["arguments"] == {"seed": 11, "suite": "built-in", "allow_partial": False}
+    assert metadata["machines"]["output"]["machine_type"] == "c4d-standard-4"
+    assert "machine_type" not in metadata["machines"]["runner"]  # Batch chose it, and did not tell
+    assert metadata["machines"]["runner"]["provisioning_model"] == "SPOT"
+    assert len(metadata["cpus"]) == 1
+    assert {"numpy", "epydemix"} <= metadata["packages"].keys()
+    runner = metadata["stages"]["runner"]
+    assert (runner["tasks"], runner["failed"], runner["retries"]) == (3, 0, 3)
+    assert runner["cpu_seconds"] > 0
+    assert runner["longest_seconds"] <= runner["wall_seconds"] <= 3 * runner["longest_seconds"]
+    assert runner["elapsed_seconds"] >= runner["longest_seconds"]
+    assert runner["peak_memory_mib"] > 10
+
+
+def test_the_cost_is_that_of_the_seconds_the_tasks_took(in_cloud):
+    metadata = metadata_of(in_cloud)
+    stages, cost = metadata["stages"], metadata["estimated_cost"]
+
+    # 0.36 dollars an hour are 0.0001 a second; three machines were started, and each task was tried twice
+    runner = 0.0001 * (3 * 120 + 2 * stages["runner"]["wall_seconds"])
+    output = 0.0001 * (120 + stages["output"]["wall_seconds"])
+    assert cost["stages_usd"]["runner"] == pytest.approx(runner, abs=2e-6)
+    assert cost["stages_usd"]["output"] == pytest.approx(output, abs=2e-6)
+    assert cost["total_usd"] == pytest.approx(sum(cost["stages_usd"].values()), abs=2e-6)
+    assert cost["prices_as_of"] == "2025-10-23"
+    assert cost["priced_as"]["runner"] == "e2-standard-2"
+
+
+def test_what_is_not_known_on_a_laptop_is_left_out(tmp_path):
+    metadata = metadata_of(finished(tmp_path))
+
+    unknown = {"image_uri", "image_digest", "region", "machines", "estimated_cost", "commits"}
+    assert not unknown & metadata.keys()
+    assert "count" not in metadata["arguments"]
+
+
+def test_machines_do_not_change_what_comes_out(in_cloud, tmp_path):
+    here = finished(tmp_path)
+
+    assert {p.name: p.read_bytes() for p in here.outputs().glob("*.csv.gz")} == {
+        p.name: p.read_bytes() for p in in_cloud.outputs().glob("*.csv.gz")
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"stages": {"runner": {"usd_machine_hour": "1"}}}', "null"]
+)
+def test_machines_that_are_none_are_refused(tmp_path, text):
+    ended = Stages(tmp_path, simulated()).run("builder", RUN_SETUP=text)
+
+    assert ended.exit_code == 2
+    assert "JSON of the machines of a run" in ended.last_line
+
+
+def test_tasks_that_failed_are_counted(tmp_path):
+    operator = Operator(tmp_path, sampled())
+    operator.invoke("stage", "A", "--exp-id", "trial", "--run-id", RUN_ID)
+    next((tmp_path / "local" / "bucket").glob("**/input_0001.pkl")).write_bytes(b"cut short")
+
+    ended = operator.invoke("run", "--exp-id", "trial", "--run-id", RUN_ID, "--allow-partial")
+
+    assert ended.exit_code == 0, ended.output
+    [path] = (tmp_path / "local" / "bucket").glob("**/run_metadata.json")
+    metadata = json.loads(path.read_text())
+    assert metadata["stages"]["runner"]["failed"] == 1
+    assert metadata["missing"] == [1]
+    assert metadata["arguments"]["allow_partial"] is True
