@@ -16,6 +16,7 @@ from ops import (
     local_run,
     quality,
     rehearsal,
+    reproduction,
     terraform,
     tidy,
     watch,
@@ -276,6 +277,22 @@ def cost(
     seconds = whole_number("--task-seconds", task_seconds, 1, MOST_SECONDS)
     settings = read_settings(chosen={"MAX_PARALLELISM": max_parallelism})
     cost_report.show(Shell(dry_run), settings, request, inputs, seconds)
+
+
+@verb(
+    help={
+        "exp_id": EXP_ID,
+        "run_id": "the run to run again; it must have come to its outputs",
+        "local": "a run of this machine, whatever EXECUTION_MODE says",
+        "cloud": "a run on Google Cloud, whatever EXECUTION_MODE says",
+        "compare_with": "a run that has ended, to compare with; none is started",
+        "dry_run": DRY_RUN,
+    }
+)
+def reproduce(c, exp_id, run_id="", local=False, cloud=False, compare_with="", dry_run=False):
+    """Run a run again from its run_metadata.json and compare the outputs, byte for byte."""
+    settings = read_settings(chosen={"EXECUTION_MODE": mode(local, cloud)})
+    reproduction.reproduce(Shell(dry_run), settings, exp_id, run_id, compare_with)
 
 
 @verb(help={"exp_id": "only this experiment's; all without it"})

@@ -132,6 +132,18 @@ def resolve_image(shell: Shell, settings: Settings, tag: str = "") -> str:
     raise UserError(missing[0], mend=missing[1])
 
 
+def check_image(shell: Shell, image: str) -> str:
+    """Return an image that is named by its digest; refuse one that is gone.
+
+    One of a registry that is not Google's is returned as it is: gcloud does not know it.
+    """
+    if "docker.pkg.dev/" not in image or "@" not in image:
+        return image
+    missing = f"the image {image} is no longer there", "invoke build"
+    _describe(shell, ["artifacts", "docker", "images", "describe", image], missing)
+    return image
+
+
 def check_secret(shell: Shell, settings: Settings) -> str:
     """Return the version of the secret that a stage would read; its value is not asked for."""
     need(settings, "project_id", "github_pat_secret")

@@ -13,7 +13,7 @@ from typing import Any
 from ops import cloud_checks, cost_report, gcloud, local_run, run_setup
 from ops.deployment import billing_label, check_stages_fit, stage_limits
 from ops.executions import Execution, follow
-from ops.experiment_upload import upload_forecast
+from ops.experiment_upload import copy_forecast, upload_forecast
 from ops.failures import UserError
 from ops.gcloud import GcloudError
 from ops.local_run import RunRequest, new_run_id
@@ -42,6 +42,15 @@ class Checked:
     account: str
 
 
+@dataclass(frozen=True)
+class Origin:
+    """A run that is to be run again: its image, and the forecasting repository it used."""
+
+    image: str  # with its digest
+    archive: str  # gs://.../forecast.tar.gz; "" where FORECAST_REPO_REF names its commit
+    commit: str
+
+
 def run(shell: Shell, settings: Settings, request: RunRequest, wait: bool = False) -> None:
     """Start a run and say how to follow it, or follow it to its end; UserError where it fails."""
     for option, value in (("--jobs", request.jobs), ("--docker", request.docker)):
@@ -56,8 +65,8 @@ def run(shell: Shell, settings: Settings, request: RunRequest, wait: bool = Fals
         follow(shell, started.execution)
 
 
-def start(shell: Shell, settings: Settings, request: RunRequest) -> Started:
-    """Check what a run needs, then start it, or go on with one.
+def start(shell: Shell, settings: Settings, request: RunRequest, origin: Origin | None = None) -> Started:
+    """Check what a run needs, then start it, or go on with one; with an origin, do that once more.
 
     Raises
     ------
@@ -74,8 +83,12 @@ def start(shell: Shell, settings: Settings, request: RunRequest) -> Started:
         flush=True,
     )
     arguments = run_arguments(settings, request, goes_on)
-    repository = None if goes_on or settings.github_forecast_repo else _repository(settings, request)
-    checked = _check(shell, settings, request, goes_on, repository)
+    is_elsewhere = goes_on or settings.github_forecast_repo or origin
+    repository = None if is_elsewhere else _repository(settings, request)
+    checked = _check(shell, settings, request, goes_on, repository, origin)
+    if origin and origin.archive:
+        copy_forecast(shell, settings, origin.archive, run_path(settings, request))
+        arguments["forecastCommit"] = origin.commit
     if repository:
         upload_forecast(shell, settings, repository, run_path(settings, request))
         arguments["forecastCommit"] = local_run.commit_of(repository)
@@ -130,7 +143,8 @@ def run_arguments(settings: Settings, request: RunRequest, goes_on: bool = False
         "allowPartial": request.allow_partial or settings.allow_partial_results,
         "runOutputStage": request.run_output_stage and settings.run_output_stage,
         "force": request.force,
-        "variables": {n: _text(v) for n, v in variables.items()} | {"GCLOUD_PROJECT_ID": settings.project_id}
+        "variables": {n: _text(v) for n, v in variables.items()}
+        | {"GCLOUD_PROJECT_ID": settings.project_id}
         | {run_setup.VARIABLE: run_setup.run_setup(settings)},
     } | {name: value for name, value in (("count", count), ("seed", seed)) if value is not None}
 
@@ -167,14 +181,23 @@ def _repository(settings: Settings, request: RunRequest) -> Path:
 
 
 def _check(
-    shell: Shell, settings: Settings, request: RunRequest, goes_on: bool, repository: Path | None
+    shell: Shell,
+    settings: Settings,
+    request: RunRequest,
+    goes_on: bool,
+    repository: Path | None,
+    origin: Origin | None,
 ) -> Checked:
     """Ask for all that is needed at once; the first that is missing, in this order, is what is told."""
     questions: list[Callable[[], Any]] = [
         lambda: cloud_checks.check_account(shell),
         lambda: cloud_checks.check_bucket(shell, settings),
         lambda: cloud_checks.check_workflow_deployed(shell, settings),
-        lambda: cloud_checks.resolve_image(shell, settings),
+        lambda: (
+            cloud_checks.check_image(shell, origin.image)
+            if origin
+            else cloud_checks.resolve_image(shell, settings)
+        ),
     ]
     if settings.github_pat_secret:
         questions.append(lambda: cloud_checks.check_secret(shell, settings))

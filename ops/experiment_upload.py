@@ -39,3 +39,9 @@ def upload_forecast(shell: Shell, settings: Settings, repository: Path, run_path
                 raise UserError(f"{nearest(repository)} cannot be packed: {said}")
         words = ["storage", "cp", str(archive), f"{run_path}{ARCHIVE}", "--project", settings.project_id]
         gcloud.read(shell, words, timeout_seconds=UPLOAD_SECONDS)
+
+
+def copy_forecast(shell: Shell, settings: Settings, archive: str, run_path: str) -> None:
+    """Copy the repository of another run to gs://.../<run id>/, within the bucket."""
+    words = ["storage", "cp", archive, f"{run_path}{ARCHIVE}", "--project", settings.project_id]
+    gcloud.read(shell, words, timeout_seconds=UPLOAD_SECONDS)

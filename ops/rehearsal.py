@@ -4,7 +4,6 @@ What is real: the workflow file, gcloud, the stage scripts, the storage client. 
 what it cannot, stands in docs/rehearsal.md.
 """
 
-import json
 import shutil
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import yaml
 from localcloud.environment import client_environment
 from localcloud.process import Cloud, running
 from ops import cloud_run, gcloud, local_run
+from ops.comparison import differing, digests
 from ops.deployment import workflow_environment
 from ops.executions import follow
 from ops.failures import UserError
@@ -33,7 +33,6 @@ from ops.shown import counted, nearest
 NAME = "rehearsal"  # of the bucket, and of the project where PROJECT_ID is not set
 WORKFLOW = ROOT / "terraform" / "workflow.yaml"
 CLOCK_SPEED = "20"  # a pause of the workflow's two seconds takes a tenth
-OWN = ("report.html", "headline.json")  # they name their run
 
 
 def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
@@ -140,24 +139,18 @@ def _digests_in(shell: Shell, settings: Settings, path: str) -> dict[str, str]:
     """Return the digests of the outputs in the bucket; none where stage C was left out."""
     if not settings.run_output_stage:
         return {}
-    return _digests(gcloud.read(shell, ["storage", "cat", f"{path}outputs/*/files.json"]))
+    return digests(gcloud.read(shell, ["storage", "cat", f"{path}outputs/*/files.json"]))
 
 
 def _digests_here(run: LocalRun) -> dict[str, str]:
     outputs = run.outputs()
-    return _digests(outputs[-1].joinpath("files.json").read_text()) if outputs else {}
-
-
-def _digests(listed: str) -> dict[str, str]:
-    """Return the digests of all but what names its run."""
-    return {each["name"]: each["sha256"] for each in json.loads(listed) if each["name"] not in OWN}
+    return digests(outputs[-1].joinpath("files.json").read_text()) if outputs else {}
 
 
 def _compare(in_cloud: dict[str, str], here: dict[str, str]) -> None:
-    differing = sorted(name for name in in_cloud.keys() | here.keys() if in_cloud.get(name) != here.get(name))
-    if differing:
+    if names := differing(in_cloud, here):
         raise UserError(
-            f"the runs differ in {', '.join(differing)}: in the cloud and here they must be equal",
+            f"the runs differ in {', '.join(names)}: in the cloud and here they must be equal",
             exit_code=1,
         )
     print(f"equal: {counted(len(here), 'file')} of the run in the cloud and of the run here, byte for byte")

@@ -1,0 +1,325 @@
+"""`invoke reproduce` and `invoke cost` on runs that have ended: on this machine and on the emulated cloud."""
+
+import gzip
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from localcloud.process import running
+from tests.cloud_runs import PROJECT
+from tests.emulated import commit_all, names_in, object_of, request
+from tests.experiments import calibrated, sampled
+from tests.test_cloud_run import BUCKET, IMAGE, CloudOperator, ready_cloud, run_id_in
+from tests.test_tasks import Operator
+
+TABLE = "quantiles_compartments.csv.gz"
+
+
+def run_folder(operator: Operator, run_id: str) -> Path:
+    return operator.folder / "local" / "bucket" / "trial" / run_id
+
+
+def again(operator: Operator, run_id: str, *words: str, **variables: str):
+    return operator.invoke("reproduce", "--exp-id", "trial", "--run-id", run_id, *words, **variables)
+
+
+# -- on this machine
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory):
+    """A run, and its reproduction."""
+    operator = Operator(tmp_path_factory.mktemp("here"), sampled())
+    first = operator.invoke("run", "--exp-id", "trial", "--seed", "7")
+    assert first.exit_code == 0, first.output
+    second = again(operator, run_id_in(first.output))
+    return operator, run_id_in(first.output), second
+
+
+@pytest.fixture
+def runs(two_runs, tmp_path):
+    """The same two runs, for a test to bend the second one."""
+    operator, first, second = two_runs
+    shutil.copytree(operator.folder / "local", tmp_path / "local", symlinks=True, dirs_exist_ok=True)
+    copy = Operator(tmp_path, sampled())
+    return copy, first, run_id_in(second.output)
+
+
+def bend_metadata(operator: Operator, run_id: str, **changes) -> None:
+    path = run_folder(operator, run_id) / "run_metadata.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def bend_table(operator: Operator, run_id: str, factor: float) -> None:
+    """Multiply the last number of a table, and list its new digest."""
+    [path] = run_folder(operator, run_id).glob(f"outputs/*/{TABLE}")
+    text, _, last = gzip.decompress(path.read_bytes()).decode().rstrip().rpartition(",")
+    path.write_bytes(gzip.compress(f"{text},{float(last) * factor!r}\n".encode(), mtime=0))
+    listed = json.loads(path.with_name("files.json").read_text())
+    for each in listed:
+        each["sha256"] = "0" * 64 if each["name"] == TABLE else each["sha256"]
+    path.with_name("files.json").write_text(json.dumps(listed))
+
+
+def test_a_run_here_comes_out_the_same_byte_for_byte(two_runs):
+    operator, first, second = two_runs
+
+    assert second.exit_code == 0, second.output
+    assert re.fullmatch(rf"equal: \d+ files of the runs {first} and \S+, byte for byte", second.last_line)
+    metadata = json.loads((run_folder(operator, run_id_in(second.output)) / "run_metadata.json").read_text())
+    assert metadata["arguments"]["seed"] == 7
+    assert not list((operator.folder / "local").glob("reproduce-*"))
+
+
+def test_on_another_cpu_the_last_digits_may_differ_and_nothing_else(runs):
+    operator, first, second = runs
+    bend_metadata(operator, second, cpus=["x86_64 Another CPU"])
+    bend_table(operator, second, 1 + 1e-12)
+    near = again(operator, first, "--compare-with", second)
+    bend_table(operator, second, 1 + 1e-6)
+
+    far = again(operator, first, "--compare-with", second)
+
+    assert near.exit_code == 0, near.output
+    assert re.search(r"^equal within 1e-09: \d+ files", near.output, re.MULTILINE)
+    assert "Another CPU now" in near.last_line
+    assert far.exit_code == 1
+    assert f"differ in {TABLE} (row " in far.last_line
+
+
+def test_on_the_same_cpu_a_digit_is_a_difference(runs):
+    operator, first, second = runs
+    bend_table(operator, second, 1 + 1e-12)
+
+    ended = again(operator, first, "--compare-with", second)
+
+    assert ended.exit_code == 1
+    assert f"differ in {TABLE}: on the same packages and kind of CPU they must be equal" in ended.last_line
+
+
+def test_another_version_of_a_package_is_named(runs):
+    operator, first, second = runs
+    packages = json.loads((run_folder(operator, first) / "run_metadata.json").read_text())["packages"]
+    bend_metadata(operator, second, packages=packages | {"numpy": "9.9.9"})
+    bend_table(operator, second, 1 + 1e-12)
+
+    ended = again(operator, first, "--compare-with", second)
+
+    assert ended.exit_code == 0, ended.output
+    assert f"numpy {packages['numpy']} then, 9.9.9 now" in ended.last_line
+
+
+def test_a_run_is_made_of_its_own_yaml_whatever_has_become_of_it_since(runs):
+    operator, first, _ = runs
+    model = operator.folder / "local/forecast/experiments/trial/config/model.yaml"
+    model.write_text(model.read_text().replace("value: 1/4", "value: 1/5"))
+
+    ended = again(operator, first)
+
+    assert "1/5" in model.read_text()
+    assert ended.exit_code == 0, ended.output
+    assert ended.last_line.startswith("equal: ")
+
+
+def test_a_run_has_the_data_of_its_commit_and_without_one_those_of_today(tmp_path):
+    operator = Operator(tmp_path, calibrated())
+    repository = tmp_path / "local" / "forecast"
+    commit_all(repository, "then")
+    first = run_id_in(operator.invoke("run", "--exp-id", "trial").output)
+    observed = repository / "data" / "observed.csv"
+    observed.write_text(observed.read_text().replace("1200", "1300"))
+    commit_all(repository, "revised")
+
+    of_then = again(operator, first)
+    commits = json.loads((run_folder(operator, first) / "run_metadata.json").read_text())["commits"]
+    bend_metadata(operator, first, commits={"code": commits["code"]})
+    of_now = again(operator, first)
+
+    assert of_then.exit_code == 0, of_then.output
+    assert f"data are those of commit {commits['forecast']}" in of_then.output
+    assert of_now.exit_code == 1
+    assert "their inputs differ, so data, YAML or code have changed" in of_now.last_line
+
+
+def test_a_run_that_was_cut_short_is_not_promised_to_be_the_same(runs):
+    operator, first, second = runs
+    bend_metadata(operator, first, cut_short=["US-VT: calibration was cut short by max_time"])
+    bend_table(operator, second, 1.5)
+
+    ended = again(operator, first, "--compare-with", second)
+
+    assert ended.exit_code == 1
+    assert "depends on the speed of the machine" in ended.output
+    assert "cut short by a limit of time or budget" in ended.last_line
+
+
+def test_what_cannot_be_reproduced_is_one_line(runs):
+    operator, first, second = runs
+    unknown = again(operator, "20200101-000000-00000000")
+    none = operator.invoke("reproduce", "--exp-id", "trial")
+    damaged = run_folder(operator, second)
+    (damaged / "run_metadata.json").unlink()
+    unfinished = again(operator, second)
+    shutil.rmtree(run_folder(operator, first) / "config")
+    without_yaml = again(operator, first)
+
+    ended = [unknown, none, unfinished, without_yaml]
+    assert [each.exit_code for each in ended] == [2] * 4
+    said = ["no such run", "--run-id is needed", "has not come to its outputs", "no YAML in it"]
+    assert all(text in each.last_line for text, each in zip(said, ended, strict=True))
+    assert not any("Traceback" in each.output for each in ended)
+
+
+def test_a_dry_run_starts_nothing(runs):
+    operator, first, _ = runs
+    before = sorted(run_folder(operator, first).parent.iterdir())
+
+    ended = again(operator, first, "--dry-run")
+
+    assert ended.exit_code == 0, ended.output
+    assert "SEED=7" in ended.output
+    assert sorted(run_folder(operator, first).parent.iterdir()) == before
+
+
+# -- in the cloud
+
+
+@pytest.fixture(scope="module")
+def in_cloud(tmp_path_factory):
+    """A run on the emulated cloud, with real tasks."""
+    with running(tmp_path_factory.mktemp("state"), "--clock-speed", "20") as cloud:
+        ready_cloud(cloud)
+        operator = CloudOperator(cloud, tmp_path_factory.mktemp("operator"), sampled())
+        ended = operator.invoke("run", "--exp-id", "trial", "--wait", "--spot", "--seed", "3")
+        assert ended.exit_code == 0, ended.output
+        yield operator, run_id_in(ended.output)
+
+
+def metadata_in(operator: CloudOperator, run_id: str) -> dict:
+    return json.loads(object_of(operator.cloud, BUCKET, f"trial/{run_id}/run_metadata.json"))
+
+
+def test_a_run_in_the_cloud_tells_its_image_its_machines_and_what_they_cost(in_cloud):
+    operator, first = in_cloud
+
+    metadata = metadata_in(operator, first)
+
+    assert re.fullmatch(rf"{IMAGE}@sha256:[0-9a-f]{{64}}", metadata["image_uri"])
+    assert metadata["machines"]["builder"]["machine_type"] == "c4d-standard-2"
+    assert metadata["machines"]["runner"]["provisioning_model"] == "SPOT"
+    assert metadata["estimated_cost"]["priced_as"]["runner"] == "e2-standard-2"
+    assert 0.004 < metadata["estimated_cost"]["total_usd"] < 0.1
+
+
+def test_the_next_run_is_estimated_by_the_last_one_in_the_bucket(in_cloud):
+    operator, first = in_cloud
+
+    ended = operator.invoke("cost", "--exp-id", "trial")
+
+    cost = metadata_in(operator, first)["estimated_cost"]["total_usd"]
+    assert ended.exit_code == 0, ended.output
+    assert (
+        f"measured: run {first} in gs://{BUCKET}/trial/{first}/, which cost about ${cost:.4f}" in ended.output
+    )
+    assert re.search(r"B runner .* 3 +3 +\d+ s measured", ended.output)
+
+
+def test_a_run_in_the_bucket_that_has_not_ended_is_measured_by_its_first_tasks(in_cloud):
+    operator, first = in_cloud
+    unfinished = "20200101-120000-0a1b2c3d"
+    for name in (
+        "builder-artifacts/manifest.json",
+        "summaries/runner_0000.json",
+        "summaries/runner_0001.json",
+    ):
+        upload = f"{operator.cloud.storage}/upload/storage/v1/b/{BUCKET}/o"
+        data = object_of(operator.cloud, BUCKET, f"trial/{first}/{name}")
+        place = {"uploadType": "media", "name": f"trial/{unfinished}/{name}"}
+        assert request("POST", upload, params=place, data=data).status_code == 200
+
+    ended = operator.invoke("cost", "--exp-id", "trial", "--run-id", unfinished)
+
+    assert ended.exit_code == 0, ended.output
+    assert f"measured: unfinished run in gs://{BUCKET}/trial/{unfinished}/" in ended.output
+
+
+def test_without_the_bucket_runs_of_this_machine_are_taken_and_it_is_said(in_cloud, tmp_path):
+    operator, _ = in_cloud
+
+    ended = operator.invoke("cost", "--exp-id", "trial", "--task-seconds", "60", BUCKET_NAME="nowhere-at-all")
+
+    assert ended.exit_code == 0, ended.output
+    assert "earlier runs in the bucket are left out: " in ended.output
+
+
+def test_a_run_in_the_cloud_is_run_again_with_its_image_and_repository(in_cloud):
+    operator, first = in_cloud
+    model = operator.folder / "local/forecast/experiments/trial/config/model.yaml"
+    as_it_was = model.read_text()
+    model.write_text(as_it_was.replace("value: 1/4", "value: 1/5"))
+    metadata = metadata_in(operator, first)
+
+    ended = again(operator, first, IMAGE_TAG="another", STAGE_A_MACHINE_TYPE="n2-standard-4")
+    model.write_text(as_it_was)
+
+    assert ended.exit_code == 0, ended.output
+    assert re.fullmatch(rf"equal: \d+ files of the runs {first} and \S+, byte for byte", ended.last_line)
+    second = run_id_in(ended.output)
+    then, now = metadata, metadata_in(operator, second)
+    assert now["image_uri"] == then["image_uri"]
+    assert now["machines"]["builder"]["machine_type"] == "c4d-standard-2"
+    assert now["manifest"]["forecast_sha256"] == then["manifest"]["forecast_sha256"]
+    assert now["arguments"]["seed"] == 3
+    archive = "trial/{}/builder-artifacts/forecast.tar.gz"
+    assert object_of(operator.cloud, BUCKET, archive.format(first)) == object_of(
+        operator.cloud, BUCKET, archive.format(second)
+    )
+
+    [listed] = [name for name in operator.files(second, "outputs/") if name.endswith("/files.json")]
+    upload = f"{operator.cloud.storage}/upload/storage/v1/b/{BUCKET}/o"
+    bent = json.loads(object_of(operator.cloud, BUCKET, listed))
+    for each in bent:
+        each["sha256"] = "0" * 64 if each["name"] == TABLE else each["sha256"]
+    request("POST", upload, params={"uploadType": "media", "name": listed}, json=bent)
+    differs = again(operator, first, "--compare-with", second)
+    assert differs.exit_code == 1
+    assert f"differ in {TABLE}: " in differs.last_line
+
+
+def test_a_run_whose_image_is_gone_is_not_started_again(in_cloud):
+    operator, first = in_cloud
+    gone = metadata_in(operator, first) | {"image_uri": f"{IMAGE}@sha256:{'0' * 64}"}
+    run_id = "20200102-120000-0a1b2c3d"
+    upload = f"{operator.cloud.storage}/upload/storage/v1/b/{BUCKET}/o"
+    for name in operator.files(first):
+        if "/outputs/" in name or name.endswith("forecast.tar.gz"):
+            place = {"uploadType": "media", "name": name.replace(first, run_id)}
+            request("POST", upload, params=place, data=object_of(operator.cloud, BUCKET, name))
+    place = {"uploadType": "media", "name": f"trial/{run_id}/run_metadata.json"}
+    request("POST", upload, params=place, json=gone)
+
+    ended = again(operator, run_id)
+    missing = again(operator, "20200103-120000-0a1b2c3d")
+
+    assert ended.exit_code == 2, ended.output
+    assert f"the image {IMAGE}@sha256:{'0' * 64} is no longer there: invoke build" in ended.last_line
+    assert missing.exit_code == 2
+    assert "has not come to its outputs" in missing.last_line
+
+
+def test_a_dry_run_in_the_cloud_prints_the_copy_and_starts_nothing(in_cloud):
+    operator, first = in_cloud
+    before = names_in(operator.cloud, BUCKET)
+
+    ended = again(operator, first, "--dry-run")
+
+    assert ended.exit_code == 0, ended.output
+    assert (
+        f"+ gcloud storage cp gs://{BUCKET}/trial/{first}/builder-artifacts/forecast.tar.gz" in ended.output
+    )
+    assert f"--project {PROJECT}" in ended.output
+    assert "+ gcloud workflows execute" in ended.output
+    assert names_in(operator.cloud, BUCKET) == before
