@@ -40,9 +40,10 @@ def show(
     UserError
         Neither is known.
     """
-    if not _is_on_github(settings):
-        check_experiment_is_there(settings, request.exp_id)
     measured = _measured(shell, settings, request)
+    is_all_given = num_tasks is not None and task_seconds is not None
+    if measured is None and not is_all_given and not _is_on_github(settings):
+        check_experiment_is_there(settings, request.exp_id)  # says so where the name is mistyped
     if shell.dry_run and measured is None and task_seconds is None:
         return
     if task_seconds is not None:
@@ -149,7 +150,6 @@ def _table(found: RunEstimate, request: RunRequest) -> Table:
         table.add_column(column, justify="right")
     model, chosen = found.settings.provisioning_model, found.settings
     for each in found.stages:
-        own = model if each.stage == "runner" else "STANDARD"
         is_set = (
             getattr(chosen, f"stage_{LETTERS[each.stage].lower()}_machine_type") == each.machine.machine_type
         )
@@ -160,10 +160,10 @@ def _table(found: RunEstimate, request: RunRequest) -> Table:
             f"{each.machines:,}",
             f"{duration(each.task_seconds)} {each.source}",
             duration(each.wall_seconds(model)),
-            f"{each.machine_hours(own):,.2f}",
+            f"{each.machine_hours(model):,.2f}",
             *(f"{each.usd(model):,.4f}" for model in MODELS),
         )
-    hours = sum(e.machine_hours(model if e.stage == "runner" else "STANDARD") for e in found.stages)
+    hours = sum(each.machine_hours(model) for each in found.stages)
     totals = [f"{found.usd(model):,.4f}" for model in MODELS]
     table.add_row("total", "", "", "", "", duration(found.wall_seconds()), f"{hours:,.2f}", *totals)
     return table

@@ -35,27 +35,27 @@ class StageEstimate:
     task_seconds: float  # of a whole task, which may take several inputs
     source: str  # of the seconds
     retry_shares: dict[str, float]
-    provisioning_model: str  # as set: stages A and C are never on Spot machines
 
     def machine_hours(self, model: str) -> float:
         busy = math.ceil(self.tasks / self._at_once) * self._seconds(model)
         return (busy + self.machines * _start_seconds()) / 3600
 
     def usd(self, model: str) -> float:
-        return self.machine_hours(self._model(model)) * self.machine.usd(self._model(model))
+        return self.machine_hours(model) * self.machine.usd(self._model(model))
 
     def wall_seconds(self, model: str) -> float:
         rounds = math.ceil(self.tasks / (self.machines * self._at_once))
-        return _start_seconds() + rounds * self._seconds(self._model(model))
+        return _start_seconds() + rounds * self._seconds(model)
 
     @property
     def _at_once(self) -> int:
         return min(self.tasks, self.tasks_per_machine)
 
     def _seconds(self, model: str) -> float:
-        return self.task_seconds * (1 + self.retry_shares[model])
+        return self.task_seconds * (1 + self.retry_shares[self._model(model)])
 
     def _model(self, model: str) -> str:
+        """Return on what kind of machines the stage is: A and C are never on Spot machines."""
         return model if self.stage == "runner" else "STANDARD"
 
 
@@ -103,7 +103,6 @@ def _single(stage: str, settings: Settings, limits: StageLimits, measured: Measu
         task_seconds=times.seconds + prices()["assumed"]["task_start_seconds"],
         source=times.source,
         retry_shares=dict.fromkeys(MODELS, 0.0),
-        provisioning_model="STANDARD",
     )
 
 
@@ -122,7 +121,6 @@ def _wide(settings: Settings, limits: StageLimits, workloads: int, times: TaskTi
         task_seconds=times.seconds * min(per_task, workloads) + assumed["task_start_seconds"],
         source=times.source,
         retry_shares=assumed["retry_share"] | times.retry_shares,
-        provisioning_model=settings.provisioning_model,
     )
 
 
