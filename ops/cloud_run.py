@@ -35,14 +35,6 @@ class Started:
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What the look before a run found."""
-
-    image: str  # with its digest
-    account: str
-
-
-@dataclass(frozen=True)
 class Origin:
     """A run that is to be run again: its image, and the forecasting repository it used."""
 
@@ -85,14 +77,14 @@ def start(shell: Shell, settings: Settings, request: RunRequest, origin: Origin 
     arguments = run_arguments(settings, request, goes_on)
     is_elsewhere = goes_on or settings.github_forecast_repo or origin
     repository = None if is_elsewhere else _repository(settings, request)
-    checked = _check(shell, settings, request, goes_on, repository, origin)
+    image = _check(shell, settings, request, goes_on, repository, origin)
     if origin and origin.archive:
         copy_forecast(shell, settings, origin.archive, run_path(settings, request))
         arguments["forecastCommit"] = origin.commit
     if repository:
         upload_forecast(shell, settings, repository, run_path(settings, request))
         arguments["forecastCommit"] = local_run.commit_of(repository)
-    execution = _execute(shell, settings, request, arguments | {"imageUri": checked.image})
+    execution = _execute(shell, settings, request, arguments | {"imageUri": image})
     return Started(execution, run_path(settings, request))
 
 
@@ -187,8 +179,8 @@ def _check(
     goes_on: bool,
     repository: Path | None,
     origin: Origin | None,
-) -> Checked:
-    """Ask for all that is needed at once; the first that is missing, in this order, is what is told."""
+) -> str:
+    """Return the image with its digest. All is asked at once; what is missing first is told."""
     questions: list[Callable[[], Any]] = [
         lambda: cloud_checks.check_account(shell),
         lambda: cloud_checks.check_bucket(shell, settings),
@@ -207,8 +199,7 @@ def _check(
         local_run.validate(shell, settings, request)
     with ThreadPoolExecutor(len(questions)) as pool:
         asked = [pool.submit(question) for question in questions]
-    answers = [each.result() for each in asked]
-    return Checked(image=answers[3], account=answers[0])
+    return [each.result() for each in asked][3]
 
 
 def _check_run(shell: Shell, settings: Settings, request: RunRequest) -> None:
