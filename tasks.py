@@ -20,6 +20,7 @@ from ops import (
     watch,
 )
 from ops import doctor as check_up
+from ops import status as observer
 from ops.failures import UserError
 from ops.local_run import RunRequest
 from ops.names import MOST, without_slash
@@ -31,6 +32,7 @@ EXP_ID = "experiment folder below experiments/, e.g. demo or flu/2026-w05"
 RUN_ID = "a run to go on with, e.g. 20260131-120000-0a1b2c3d"
 LAST_PORT = 65535
 LAST_DAY = 36_500
+MOST_HOURS = 24 * 365
 NO_CACHE = "build every layer anew"
 YES = "do not ask"
 DRY_RUN = "print what would be started, start nothing"
@@ -258,6 +260,20 @@ def runs(c, exp_id=""):
 def results(c, exp_id, run_id=""):
     """Print a run's forecast and where its report, charts and tables are."""
     watch.show_results(read_settings(), exp_id, run_id)
+
+
+@verb(
+    help={
+        "exp_id": "only this experiment's; all without it",
+        "hours": "also those that ended in so many hours; default 12",
+        "watch": "go on showing what changes until Ctrl-C",
+        "dry_run": DRY_RUN,
+    }
+)
+def status(c, exp_id="", hours=None, watch=False, dry_run=False):
+    """Show what goes on in the cloud or has just ended: jobs, tasks by state, retries, shortages."""
+    since = whole_number("--hours", hours, 1, MOST_HOURS) or observer.HOURS
+    observer.show(Shell(dry_run), read_settings(), exp_id, since, watch)
 
 
 @verb(help={"exp_id": EXP_ID, "output_config_file": "check with another output YAML", "dry_run": DRY_RUN})

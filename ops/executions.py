@@ -60,7 +60,7 @@ class Execution:
 
     def job(self, shell: Shell, stage: str) -> dict[str, Any]:
         """Return the job of a stage, empty where it has not begun or is gone."""
-        words = ["batch", "jobs", "describe", self.job_id(stage), *_place(self.settings)]
+        words = ["batch", "jobs", "describe", self.job_id(stage), *place_words(self.settings)]
         try:
             return gcloud.read_json(shell, words, echo=False) or {}
         except GcloudError as error:
@@ -69,12 +69,12 @@ class Execution:
             return {}
 
 
-def _place(settings: Settings) -> list[str]:
+def place_words(settings: Settings) -> list[str]:
     return ["--location", settings.region, "--project", settings.project_id]
 
 
 def _workflow(settings: Settings) -> list[str]:
-    return ["--workflow", settings.workflow_name, *_place(settings)]
+    return ["--workflow", settings.workflow_name, *place_words(settings)]
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,16 @@ class Progress:
             events[-1].get("description", "") if events else "",
         )
 
-    def __str__(self) -> str:
-        counts = ", ".join(
+    @property
+    def by_state(self) -> str:
+        """Return the tasks by state, for people."""
+        return ", ".join(
             f"{number:,} {name.lower()}" for name, number in sorted(self.counts.items()) if number
         )
+
+    def __str__(self) -> str:
         waits = f"; {self.event}" if self.state in ("QUEUED", "SCHEDULED") and self.event else ""
-        return f"{self.stage:8} {self.state:10} {counts}{waits}".rstrip()
+        return f"{self.stage:8} {self.state:10} {self.by_state}{waits}".rstrip()
 
 
 def follow(shell: Shell, execution: Execution) -> None:
@@ -147,15 +151,15 @@ def follow(shell: Shell, execution: Execution) -> None:
 
 def _tell_end(execution: Execution, found: dict[str, Any]) -> None:
     if found["state"] != "SUCCEEDED":
-        raise UserError(f"execution {execution.execution_id}: {_reason(found)}", exit_code=1)
+        raise UserError(f"execution {execution.execution_id}: {reason_of(found)}", exit_code=1)
     result = json.loads(found.get("result", "{}"))
     failed = result.get("num_failed_tasks", 0)
     without = f", without the results of {counted(failed, 'task')}" if failed else ""
-    print(f"done in {duration(_seconds(found))}{without}")
+    print(f"done in {duration(seconds_taken(found))}{without}")
     print(f"outputs  {result.get('path', '')}outputs/")
 
 
-def _reason(found: dict[str, Any]) -> str:
+def reason_of(found: dict[str, Any]) -> str:
     """Return why an execution did not succeed, in its own words."""
     payload = found.get("error", {}).get("payload", "")
     try:
@@ -166,7 +170,7 @@ def _reason(found: dict[str, Any]) -> str:
     return f"{found['state']}{f': {message}' if message else ''}"
 
 
-def _seconds(found: dict[str, Any]) -> float:
+def seconds_taken(found: dict[str, Any]) -> float:
     """Return how long an execution took, or has taken so far."""
     end = found.get("endTime") or datetime.now(UTC).isoformat()
     times = [datetime.fromisoformat(found["startTime"]), datetime.fromisoformat(end)]
@@ -176,14 +180,14 @@ def _seconds(found: dict[str, Any]) -> float:
 def show_executions(shell: Shell, settings: Settings, exp_id: str = "", limit: int = 20) -> None:
     """Print the newest executions: what they run, how they stand, how long they took."""
     need(settings, "project_id")
-    words = ["workflows", "executions", "list", settings.workflow_name, *_place(settings)]
+    words = ["workflows", "executions", "list", settings.workflow_name, *place_words(settings)]
     listed = gcloud.read_json(shell, [*words, "--limit", str(limit)])
     if shell.dry_run:
         return
     executions = [Execution(settings, each["name"].rpartition("/")[2]) for each in listed]
     # a list holds no arguments; each execution is asked for them
-    found = _at_once([lambda each=each: each.describe(shell) for each in executions])
-    rows = [(each, _arguments(one), one) for each, one in zip(executions, found, strict=True)]
+    found = at_once([lambda each=each: each.describe(shell) for each in executions])
+    rows = [(each, arguments_of(one), one) for each, one in zip(executions, found, strict=True)]
     rows = [row for row in rows if not exp_id or row[1].get("exp_id") == exp_id]
     if not rows:
         print(f"no executions of {settings.workflow_name}{f' for {exp_id}' if exp_id else ''} yet")
@@ -198,13 +202,13 @@ def show_executions(shell: Shell, settings: Settings, exp_id: str = "", limit: i
             str(arguments.get("runId", "")),
             one["state"],
             f"{one['startTime'][:19]}Z",
-            duration(_seconds(one)),
-            _where(one),
+            duration(seconds_taken(one)),
+            where_it_is(one),
         )
     console().print(table)
 
 
-def _arguments(found: dict[str, Any]) -> dict[str, Any]:
+def arguments_of(found: dict[str, Any]) -> dict[str, Any]:
     try:
         arguments = json.loads(found.get("argument") or "{}")
     except ValueError:
@@ -212,12 +216,12 @@ def _arguments(found: dict[str, Any]) -> dict[str, Any]:
     return arguments if isinstance(arguments, dict) else {}
 
 
-def _where(found: dict[str, Any]) -> str:
+def where_it_is(found: dict[str, Any]) -> str:
     """Return the step of main an execution is at, or why it ended."""
     if found["state"] in ACTIVE:
         steps = found.get("status", {}).get("currentSteps", [])
         return steps[-1]["step"] if steps else ""
-    return "" if found["state"] == "SUCCEEDED" else _reason(found).partition(": ")[2]
+    return "" if found["state"] == "SUCCEEDED" else reason_of(found).partition(": ")[2]
 
 
 def show_execution(shell: Shell, settings: Settings, execution_id: str) -> None:
@@ -229,15 +233,15 @@ def show_execution(shell: Shell, settings: Settings, execution_id: str) -> None:
         gcloud.read_json(shell, words)
         return
     found = execution.describe(shell)
-    arguments = _arguments(found)
+    arguments = arguments_of(found)
     run = f"run {arguments.get('runId', '')} of {arguments.get('exp_id', '')}"
-    print(f"execution {execution_id}: {found['state']}, {run}, {duration(_seconds(found))}")
-    jobs = _at_once([lambda stage=stage: execution.job(shell, stage) for stage in STAGES])
+    print(f"execution {execution_id}: {found['state']}, {run}, {duration(seconds_taken(found))}")
+    jobs = at_once([lambda stage=stage: execution.job(shell, stage) for stage in STAGES])
     for stage, job in zip(STAGES, jobs, strict=True):
         if job:
             print(f"  {Progress.of(stage, job)}  ({execution.job_id(stage)})")
     if found["state"] not in (*ACTIVE, "SUCCEEDED"):
-        print(f"  {_reason(found)}")
+        print(f"  {reason_of(found)}")
     if found["state"] == "SUCCEEDED":
         print(f"  outputs in {json.loads(found.get('result', '{}')).get('path', '')}outputs/")
     print(f"  {execution.console_link}")
@@ -268,7 +272,7 @@ def cancel(shell: Shell, settings: Settings, execution_id: str) -> None:
 
 def _cancel_jobs(shell: Shell, execution: Execution) -> list[str]:
     """Ask for the end of the jobs that have not ended, and return their names."""
-    jobs = _at_once([lambda stage=stage: execution.job(shell, stage) for stage in STAGES])
+    jobs = at_once([lambda stage=stage: execution.job(shell, stage) for stage in STAGES])
     running = [
         stage
         for stage, job in zip(STAGES, jobs, strict=True)
@@ -280,10 +284,10 @@ def _cancel_jobs(shell: Shell, execution: Execution) -> list[str]:
 
 
 def _cancel_job(execution: Execution, stage: str) -> list[str]:
-    return ["batch", "jobs", "cancel", execution.job_id(stage), *_place(execution.settings), "--quiet"]
+    return ["batch", "jobs", "cancel", execution.job_id(stage), *place_words(execution.settings), "--quiet"]
 
 
-def _at_once(questions: Sequence[Callable[[], Any]]) -> list[Any]:
+def at_once(questions: Sequence[Callable[[], Any]]) -> list[Any]:
     """Ask some questions at a time, for a gcloud takes half a second, and return the answers in order."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(lambda question: question(), questions))

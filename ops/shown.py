@@ -32,3 +32,10 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def one_line(text: str, most: int = 100_000) -> str:
+    """Return what others wrote as one line that no terminal obeys: control characters become harmless."""
+    lines = " | ".join(line.strip() for line in str(text)[: most + 1].splitlines() if line.strip())
+    plain = "".join(character if character.isprintable() else " " for character in lines)
+    return plain if len(plain) <= most else f"{plain[: most - 4]} ..."
