@@ -7,6 +7,7 @@ from invoke import Exit, task
 from ops import (
     cloud_build,
     cloud_run,
+    cloud_watch,
     config,
     executions,
     images,
@@ -20,6 +21,7 @@ from ops import (
     watch,
 )
 from ops import doctor as check_up
+from ops import download as fetcher
 from ops import status as observer
 from ops.failures import UserError
 from ops.local_run import RunRequest
@@ -61,6 +63,10 @@ CLOUD_OPTIONS = {
         ("cpu_milli", "thousandths of a vCPU"),
         ("memory_mib", "MiB of memory"),
     )
+}
+WHERE = {
+    "local": "those of this machine, whatever EXECUTION_MODE says",
+    "cloud": "those in the bucket, whatever EXECUTION_MODE says",
 }
 EXECUTION = "an execution of the workflow, as `invoke run --cloud` and `invoke workflow-list` name it"
 
@@ -250,16 +256,38 @@ def workflow_cancel(c, execution, dry_run=False):
     executions.cancel(Shell(dry_run), read_settings(), execution)
 
 
-@verb(help={"exp_id": "only this experiment's; all without it"})
-def runs(c, exp_id=""):
+@verb(help={"exp_id": "only this experiment's; all without it"} | WHERE | {"dry_run": DRY_RUN})
+def runs(c, exp_id="", local=False, cloud=False, dry_run=False):
     """List what ran, when, and how it ended."""
-    watch.show_runs(read_settings(), exp_id)
+    settings = read_settings(chosen={"EXECUTION_MODE": mode(local, cloud)})
+    if settings.execution_mode == "cloud":
+        cloud_watch.show_runs(Shell(dry_run), settings, exp_id)
+    else:
+        watch.show_runs(settings, exp_id)
 
 
-@verb(help={"exp_id": EXP_ID, "run_id": "the run; the newest without it"})
-def results(c, exp_id, run_id=""):
+@verb(help={"exp_id": EXP_ID, "run_id": "the run; the newest without it"} | WHERE | {"dry_run": DRY_RUN})
+def results(c, exp_id, run_id="", local=False, cloud=False, dry_run=False):
     """Print a run's forecast and where its report, charts and tables are."""
-    watch.show_results(read_settings(), exp_id, run_id)
+    settings = read_settings(chosen={"EXECUTION_MODE": mode(local, cloud)})
+    if settings.execution_mode == "cloud":
+        cloud_watch.show_results(Shell(dry_run), settings, exp_id, run_id)
+    else:
+        watch.show_results(settings, exp_id, run_id)
+
+
+@verb(
+    help={
+        "exp_id": EXP_ID,
+        "run_id": "the run; the newest that has outputs without it, with --what all the newest",
+        "what": "outputs, the newest of the run, which is the default; or all its files",
+        "to": "a folder; local/downloads without it",
+        "dry_run": DRY_RUN,
+    }
+)
+def download(c, exp_id, run_id="", what="outputs", to="", dry_run=False):
+    """Fetch a run's outputs, or all its files, from the cloud, and verify them."""
+    fetcher.download(Shell(dry_run), read_settings(), exp_id, run_id, what, to)
 
 
 @verb(

@@ -1,6 +1,11 @@
-"""What ran, how it ended, and what came out: tables for the terminal."""
+"""What ran on this machine, how it ended, and what came out: tables for the terminal.
 
+The same of runs in the cloud is in cloud_watch.py.
+"""
+
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -18,15 +23,24 @@ def show_runs(settings: Settings, exp_id: str = "") -> None:
     if not runs:
         print(f"no runs below {nearest(settings.local_data_path)}")
         return
+    print_runs((run.exp_id, run.run_id, *_row_or_damaged(run)) for run in runs)
+
+
+def print_runs(rows: Iterable[tuple[str, ...]]) -> None:
+    """Print runs: experiment, run id, when it was built, results, state, newest outputs."""
     table = Table(box=None, header_style="bold")
     for column in ("experiment", "run id", "built", "results", "state", "outputs"):
         table.add_column(column, overflow="fold")
-    for run in runs:
-        try:
-            table.add_row(run.exp_id, run.run_id, *_row(run))
-        except (UserError, KeyError, TypeError, AttributeError):  # no JSON, or JSON of something else
-            table.add_row(run.exp_id, run.run_id, "", "", "damaged", "")
+    for row in rows:
+        table.add_row(*row)
     console().print(table)
+
+
+def _row_or_damaged(run: LocalRun) -> tuple[str, str, str, str]:
+    try:
+        return _row(run)
+    except (UserError, KeyError, TypeError, AttributeError):  # no JSON, or JSON of something else
+        return "", "", "damaged", ""
 
 
 def _row(run: LocalRun) -> tuple[str, str, str, str]:
@@ -72,22 +86,26 @@ def show_results(settings: Settings, exp_id: str, run_id: str = "") -> None:
 
 def show_outputs(run: LocalRun, folder: Path) -> None:
     """Print what one output folder holds; its own forecast, not that of a later try."""
-    summary = run.headline(folder)
-    rows = summary.get("headline", [])
-    if rows:
-        console().print(_headline(rows, f"{run.exp_id}, run {run.run_id}"))
-    left_out = summary.get("left_out_populations", 0)
-    if left_out:
-        print(f"and {counted(left_out, 'more population')}; see the report")
-    missing = summary.get("missing", [])
-    if missing:
-        print(f"{counted(len(missing), 'result')} missing: {', '.join(map(str, missing[:10]))}")
+    print_forecast(run.exp_id, run.run_id, run.headline(folder))
     files = {entry["name"]: entry["bytes"] for entry in read_json(folder / "files.json")}
     tables = [name for name in files if "/" not in name and name not in NO_TABLES]
     pictures = counted(sum(name.startswith("charts/") for name in files), "picture")
     print(f"report   {nearest(folder / 'report.html')}")
     print(f"charts   {nearest(folder / 'charts')} ({pictures})")
     print(f"tables   {nearest(folder)}: {', '.join(sorted(tables))}")
+
+
+def print_forecast(exp_id: str, run_id: str, summary: dict[str, Any]) -> None:
+    """Print what headline.json of a run's outputs holds."""
+    rows = summary.get("headline", [])
+    if rows:
+        console().print(_headline(rows, f"{exp_id}, run {run_id}"))
+    left_out = summary.get("left_out_populations", 0)
+    if left_out:
+        print(f"and {counted(left_out, 'more population')}; see the report")
+    missing = summary.get("missing", [])
+    if missing:
+        print(f"{counted(len(missing), 'result')} missing: {', '.join(map(str, missing[:10]))}")
 
 
 def _headline(rows: list[dict], title: str) -> Table:
