@@ -16,6 +16,7 @@ from ops import (
     local_run,
     quality,
     rehearsal,
+    run_logs,
     terraform,
     tidy,
     watch,
@@ -302,6 +303,45 @@ def status(c, exp_id="", hours=None, watch=False, dry_run=False):
     """Show what goes on in the cloud or has just ended: jobs, tasks by state, retries, shortages."""
     since = whole_number("--hours", hours, 1, MOST_HOURS) or observer.HOURS
     observer.show(Shell(dry_run), read_settings(), exp_id, since, watch)
+
+
+@verb(
+    help={
+        "exp_id": EXP_ID,
+        "run_id": "the run; the newest in the bucket without it",
+        "stage": "only builder, runner or output; A, B or C",
+        "task": "only this task of the stage's job, from 0",
+        "severity": "so grave at least: DEBUG, INFO, NOTICE, WARNING, ERROR, CRITICAL",
+        "since": "not older than 10m, 2h or 3d, or than a time such as 2026-01-31T12:00Z",
+        "limit": "so many, the newest; or all; default 1000",
+        "follow": "go on printing what comes until Ctrl-C",
+        "dry_run": DRY_RUN,
+    }
+)
+def logs(
+    c,
+    exp_id,
+    run_id="",
+    stage="",
+    task=None,
+    severity="",
+    since="",
+    limit="1000",
+    follow=False,
+    dry_run=False,
+):
+    """Print what a run in the cloud logged: its tasks, their machines, the workflow; a line each."""
+    request = run_logs.LogRequest(
+        exp_id=exp_id,
+        run_id=run_id,
+        stage=stage,
+        task=whole_number("--task", task),
+        severity=severity,
+        since=since,
+        limit=None if limit == "all" else whole_number("--limit", limit, 1),
+        follow=follow,
+    )
+    run_logs.show(Shell(dry_run), read_settings(), request)
 
 
 @verb(help={"exp_id": EXP_ID, "output_config_file": "check with another output YAML", "dry_run": DRY_RUN})
