@@ -180,6 +180,9 @@ class Settings(BaseModel, frozen=True, validate_default=True):
     alert_email: Annotated[str, AfterValidator(names.email)] = Field(
         "", description="who is told of failed runs and of the budget"
     )
+    install_ops_agent: bool = Field(
+        False, description="install the Ops Agent on the machines, which measures memory: true or false"
+    )
     tf_state_bucket: Annotated[str, AfterValidator(names.bucket_name)] = Field(
         "", description="bucket of Terraform's state; without it BUCKET_NAME"
     )

@@ -344,3 +344,9 @@ variable "monthly_budget_usd" {
     error_message = "monthly_budget_usd: US dollars, 0 for no budget."
   }
 }
+
+variable "install_ops_agent" {
+  description = "Install the Ops Agent on the machines, which measures memory; it takes a minute of each and is charged by what it measures."
+  type        = bool
+  default     = false
+}

@@ -50,6 +50,7 @@ ALL_ELSE = {
     "allow_partial_results": True,
     "monthly_budget_usd": 200,
     "billing_account": "012345-6789AB-CDEF01",
+    "install_ops_agent": True,
 }
 
 
