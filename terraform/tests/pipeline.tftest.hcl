@@ -2,6 +2,9 @@
 # tests/test_terraform.py asks more of the same plan, and compares it with the settings.
 
 mock_provider "google" {}
+mock_provider "google" {
+  alias = "budget"
+}
 
 variables {
   project_id  = "my-lab-forecasts"
