@@ -70,7 +70,12 @@ def workflow_environment(settings: Settings) -> dict[str, str]:
         "BATCH_SERVICE_ACCOUNT": account_email(project, settings.batch_service_account),
         "NETWORK": f"projects/{project}/global/networks/{network}",
         "SUBNETWORK": f"projects/{project}/regions/{settings.region}/subnetworks/{network}",
-        "STAGES": _json({name: _as_batch_spells(limits) for name, limits in stage_limits(settings).items()}),
+        "STAGES": _json(
+            {
+                name: _as_batch_spells(limits) | {"installOpsAgent": settings.install_ops_agent}
+                for name, limits in stage_limits(settings).items()
+            }
+        ),
         "HYPERDISK_FAMILIES": _json(hyperdisk_only_families()),
         "TASK_COUNT_PER_NODE": _text(settings.task_count_per_node),
         "WORKLOADS_PER_TASK": _text(settings.workloads_per_task),

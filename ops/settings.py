@@ -178,7 +178,10 @@ class Settings(BaseModel, frozen=True, validate_default=True):
     )
     monthly_budget_usd: int = Field(0, ge=0, description="US dollars a month to warn at; 0 sets no budget")
     alert_email: Annotated[str, AfterValidator(names.email)] = Field(
-        "", description="who is told of failed runs and of the budget"
+        "", description="who is told of failed runs, of failed or waiting tasks, and of the budget"
+    )
+    install_ops_agent: bool = Field(
+        False, description="install the Ops Agent on the machines, which measures memory: true or false"
     )
     tf_state_bucket: Annotated[str, AfterValidator(names.bucket_name)] = Field(
         "", description="bucket of Terraform's state; without it BUCKET_NAME"

@@ -40,6 +40,7 @@ PASSED_ON = [  # settings that Terraform knows under the same name
     *("provisioning_model", "run_output_stage", "allow_partial_results"),
     *("modeling_suite", "log_level", "storage_verbose"),
     *("billing_project", "billing_account", "monthly_budget_usd"),
+    *("alert_email", "install_ops_agent"),
 ]
 
 

@@ -98,10 +98,10 @@ resource "google_storage_bucket_iam_member" "workflow_claims_runs" {
 # The stages
 
 resource "google_project_iam_member" "batch" {
-  for_each = toset([
+  for_each = toset(concat([
     "roles/batch.agentReporter", # without it no task ever starts
     "roles/logging.logWriter",
-  ])
+  ], var.install_ops_agent ? ["roles/monitoring.metricWriter"] : []))
 
   project    = var.project_id
   role       = each.key

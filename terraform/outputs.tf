@@ -25,3 +25,11 @@ output "network" {
     subnetwork = local.workflow_environment.SUBNETWORK
   }
 }
+
+output "dashboards" {
+  description = "Where to look at what runs, by stage and over all."
+  value = {
+    for name, board in google_monitoring_dashboard.boards :
+    name => "https://console.cloud.google.com/monitoring/dashboards/builder/${basename(board.id)}?project=${var.project_id}"
+  }
+}

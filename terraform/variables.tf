@@ -1,5 +1,6 @@
 # `invoke tf-plan` and its kin set each from the settings of .env; the defaults are those of .env.example, and a
-# test holds both to it. keep_images, keep_images_days and subnet_range are Terraform's alone.
+# test holds both to it. keep_images, keep_images_days, subnet_range, alert_failed_percent and alert_queued_seconds are
+# Terraform's alone.
 
 variable "project_id" {
   description = "The Google Cloud project's id."
@@ -330,7 +331,7 @@ variable "billing_project" {
 }
 
 variable "billing_account" {
-  description = "The billing account, for a budget."
+  description = "The billing account, for a budget; it bills in US dollars."
   type        = string
   default     = ""
 }
@@ -343,4 +344,42 @@ variable "monthly_budget_usd" {
     condition     = var.monthly_budget_usd >= 0
     error_message = "monthly_budget_usd: US dollars, 0 for no budget."
   }
+}
+
+# Who is told of what.
+
+variable "alert_email" {
+  description = "Who is told of failed runs, of failed or waiting tasks, and of the budget; empty: nobody gets mail."
+  type        = string
+  default     = ""
+  validation {
+    condition     = can(regex("^([^@\\s]+@[^@\\s]+)?$", var.alert_email))
+    error_message = "alert_email: an e-mail address is needed, such as forecasts@example.org."
+  }
+}
+
+variable "alert_failed_percent" {
+  description = "Percent of a job's tasks that may fail before somebody is told."
+  type        = number
+  default     = 10
+  validation {
+    condition     = var.alert_failed_percent >= 0 && var.alert_failed_percent < 100
+    error_message = "alert_failed_percent: from 0 to less than 100."
+  }
+}
+
+variable "alert_queued_seconds" {
+  description = "Seconds that a job may wait for machines before somebody is told."
+  type        = number
+  default     = 1800
+  validation {
+    condition     = var.alert_queued_seconds >= 60 && var.alert_queued_seconds < 2 * 24 * 3600
+    error_message = "alert_queued_seconds: from 60 to less than 172800; Batch gives up after two days."
+  }
+}
+
+variable "install_ops_agent" {
+  description = "Install the Ops Agent on the machines, which measures memory; it takes a minute of each and is charged by what it measures."
+  type        = bool
+  default     = false
 }

@@ -33,10 +33,11 @@ locals {
     SUBNETWORK            = "projects/${var.project_id}/regions/${var.region}/subnetworks/${var.network_name}"
     STAGES = jsonencode({
       for name, stage in var.stages : name => {
-        cpuMilli      = stage.cpu_milli
-        memoryMib     = stage.memory_mib
-        machineType   = stage.machine_type
-        maxRunSeconds = stage.max_run_seconds
+        cpuMilli        = stage.cpu_milli
+        memoryMib       = stage.memory_mib
+        machineType     = stage.machine_type
+        maxRunSeconds   = stage.max_run_seconds
+        installOpsAgent = var.install_ops_agent
       }
     })
     HYPERDISK_FAMILIES   = jsonencode(sort(local.machines.hyperdisk_only_families))

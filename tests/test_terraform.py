@@ -5,29 +5,21 @@ test_terraform_tasks.py.
 """
 
 import json
-import os
 import re
-import shutil
-import subprocess
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from localcloud.batch import machines
-from localcloud.process import running
 from ops import terraform as verbs
 from ops.cloud_checks import APIS
 from ops.deployment import workflow_environment
 from ops.failures import UserError
 from ops.machine_types import check_stage_fits, hyperdisk_only_families
 from ops.settings import Settings
-from tests.emulated import create_bucket
 from tests.experiments import REPOSITORY
-from tests.needs import need_terraform
+from tests.terraform_plans import NEEDED, configured, plans, resources
 
-NEEDED = {"project_id": "my-lab-forecasts", "bucket_name": "my-lab-bucket"}
 BATCH, WORKFLOW, BUILD = (
     f"serviceAccount:epymodelingsuite-{name}@my-lab-forecasts.iam.gserviceaccount.com"
     for name in ("batch", "workflow", "build")
@@ -58,62 +50,20 @@ ALL_ELSE = {
     "allow_partial_results": True,
     "monthly_budget_usd": 200,
     "billing_account": "012345-6789AB-CDEF01",
+    "alert_email": "forecasts@example.org",
+    "install_ops_agent": True,
 }
-
-
-class Configuration:
-    """A copy of terraform/ with its state in a file, and a bucket for it to read."""
-
-    def __init__(self, folder: Path, environ: dict[str, str]):
-        self.folder, self.environ = folder, environ
-        shutil.copytree(REPOSITORY / "terraform", folder, ignore=shutil.ignore_patterns(".terraform*"))
-        (folder / "backend.tf").write_text('terraform {\n  backend "local" {}\n}\n')
-        done = self.run("init")
-        assert done.returncode == 0, done.stderr
-
-    def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            ["terraform", *words, "-no-color"],
-            cwd=self.folder,
-            env={**os.environ, **self.environ, **variables},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
-
-    def plan(self, **variables: str) -> dict[str, Any]:
-        done = self.run("plan", "-input=false", "-out=plan", **variables)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads(self.run("show", "-json", "plan").stdout)
 
 
 @pytest.fixture(scope="module")
 def configuration(tmp_path_factory):
-    environ = need_terraform()
-    with running(tmp_path_factory.mktemp("cloud")) as cloud:
-        create_bucket(cloud, NEEDED["bucket_name"], NEEDED["project_id"])
-        environ |= {
-            "GOOGLE_STORAGE_CUSTOM_ENDPOINT": f"{cloud.storage}/storage/v1/",
-            "GOOGLE_OAUTH_ACCESS_TOKEN": "any",
-        }
-        yield Configuration(tmp_path_factory.mktemp("terraform") / "terraform", environ)
+    with configured(tmp_path_factory) as configuration:
+        yield configuration
 
 
 @pytest.fixture(scope="module")
 def planned(configuration):
-    """Plans by the settings they are made with, each made once."""
-
-    @cache
-    def plan(settings: Settings) -> dict[str, Any]:
-        return configuration.plan(**verbs.variables(settings))
-
-    return lambda **settings: plan(Settings(**NEEDED | settings))
-
-
-def resources(plan: dict[str, Any], kind: str = "", mode: str = "managed") -> dict[str, dict[str, Any]]:
-    """Return what is planned of a kind, by address."""
-    changes = (each for each in plan["resource_changes"] if each["mode"] == mode)
-    return {each["address"]: each["change"]["after"] for each in changes if each["type"].startswith(kind)}
+    return plans(configuration)
 
 
 def grants(plan: dict[str, Any]) -> set[tuple[str, str, str]]:
@@ -341,6 +291,7 @@ def test_the_defaults_of_terraform_are_those_of_the_settings(configuration):
         name.removeprefix("TF_VAR_"): value for name, value in passed.items() if name != "TF_VAR_stages"
     }
     alone = {"keep_images", "keep_images_days", "subnet_range"}  # of Terraform
+    alone |= {"alert_failed_percent", "alert_queued_seconds"}
     assert {name: as_text(value) for name, value in shown.items() if name not in alone} == expected
     workflow = resources(plan)["google_workflows_workflow.pipeline"]
     assert workflow["user_env_vars"] == workflow_environment(settings)

@@ -493,6 +493,26 @@ def test_the_stages_get_what_they_need_and_the_machines_that_fit(pipeline):
         assert network["subnetwork"].endswith("/epymodelingsuite")
 
 
+def test_machines_get_the_ops_agent_where_it_is_wanted_on_an_image_that_takes_it(pipeline):
+    pipeline.put_manifest(4)
+
+    wanted = {"installOpsAgent": True}
+    result = pipeline.run(runId=RUN_ID, stages={"builder": wanted, "runner": wanted})
+
+    instances = {
+        stage: pipeline.job(name)["allocationPolicy"]["instances"][0]
+        for stage, name in result["jobs"].items()
+    }
+    assert instances["builder"]["installOpsAgent"] is True
+    assert instances["builder"]["policy"]["bootDisk"] == {
+        "type": "hyperdisk-balanced",
+        "image": "batch-debian",
+    }
+    assert instances["runner"]["policy"]["bootDisk"]["image"] == "batch-debian"  # Batch chooses the machine
+    assert "installOpsAgent" not in instances["output"]
+    assert "image" not in instances["output"]["policy"]["bootDisk"]
+
+
 def wait_until(holds, seconds=20):
     deadline = time.monotonic() + seconds
     while not holds():

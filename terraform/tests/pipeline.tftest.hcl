@@ -2,6 +2,9 @@
 # tests/test_terraform.py asks more of the same plan, and compares it with the settings.
 
 mock_provider "google" {}
+mock_provider "google" {
+  alias = "budget"
+}
 
 variables {
   project_id  = "my-lab-forecasts"
@@ -95,9 +98,9 @@ run "each_stage_has_its_defaults" {
 
   assert {
     condition = jsondecode(google_workflows_workflow.pipeline.user_env_vars.STAGES) == {
-      builder = { cpuMilli = 2000, memoryMib = 7168, machineType = "c4d-standard-2", maxRunSeconds = 3600 }
-      runner  = { cpuMilli = 2000, memoryMib = 8192, machineType = "", maxRunSeconds = 36000 }
-      output  = { cpuMilli = 4000, memoryMib = 15360, machineType = "c4d-standard-4", maxRunSeconds = 7200 }
+      builder = { cpuMilli = 2000, memoryMib = 7168, machineType = "c4d-standard-2", maxRunSeconds = 3600, installOpsAgent = false }
+      runner  = { cpuMilli = 2000, memoryMib = 8192, machineType = "", maxRunSeconds = 36000, installOpsAgent = false }
+      output  = { cpuMilli = 4000, memoryMib = 15360, machineType = "c4d-standard-4", maxRunSeconds = 7200, installOpsAgent = false }
     }
     error_message = "What is not set keeps its default, within a stage, too."
   }

@@ -1,0 +1,165 @@
+# Who is told of what: alerts on failed executions, failed tasks and jobs that wait, and the budget.
+# Without ALERT_EMAIL nobody gets mail; what is wrong stands in the console all the same.
+
+locals {
+  channels = google_monitoring_notification_channel.email[*].name
+
+  # Lines about jobs (local.progress) that somebody should know of. They are matched as lines: a distribution's mean would
+  # hide a last look among many good ones, and an alert on a metric is refused until minutes after the metric was made.
+  job_alerts = {
+    failing = {
+      title    = "more than ${var.alert_failed_percent} % of a job's tasks failed"
+      severity = "ERROR"
+      filter   = "jsonPayload.failed_share>${var.alert_failed_percent / 100}"
+      advice   = "Its other tasks go on; `invoke workflow-cancel` stops the run. What the failed ones said:"
+      command  = "gcloud logging read 'labels.job_uid:$${log.extracted_label.job} severity>=ERROR' --project ${var.project_id} --limit 20"
+    }
+    waiting = {
+      title    = "a job waits for machines for more than ${var.alert_queued_seconds} s"
+      severity = "WARNING"
+      filter   = "jsonPayload.state=(\"QUEUED\" OR \"SCHEDULED\") AND jsonPayload.queued_seconds>${var.alert_queued_seconds}"
+      advice   = "Quota, or a machine type or Spot machines that are not to be had: the job's last events tell. Batch gives up after two days."
+      command  = "gcloud batch jobs describe $${log.extracted_label.job} --location ${var.region} --project ${var.project_id} --format 'value(status.statusEvents)'"
+    }
+  }
+}
+
+resource "google_monitoring_notification_channel" "email" {
+  count = var.alert_email == "" ? 0 : 1
+
+  display_name = "Epidemic forecasts (${var.workflow_name})"
+  type         = "email"
+  labels       = { email_address = var.alert_email }
+  user_labels  = local.labels
+  force_delete = true # without ALERT_EMAIL it goes, and the alerts that name it stay
+  depends_on   = [google_project_service.apis]
+}
+
+resource "google_monitoring_alert_policy" "failed_executions" {
+  display_name          = "${var.workflow_name}: a run failed"
+  combiner              = "OR"
+  severity              = "ERROR"
+  notification_channels = local.channels
+  user_labels           = local.labels
+
+  conditions {
+    display_name = "an execution ended FAILED"
+    condition_threshold {
+      filter          = "${local.ended} AND metric.labels.status=\"FAILED\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 0
+      duration        = "0s"
+      aggregations {
+        alignment_period     = "300s"
+        per_series_aligner   = "ALIGN_DELTA"
+        cross_series_reducer = "REDUCE_SUM"
+      }
+      trigger {
+        count = 1
+      }
+    }
+  }
+
+  alert_strategy {
+    auto_close = "1800s" # nothing is measured where nothing runs
+  }
+  documentation {
+    mime_type = "text/markdown"
+    content   = <<-EOT
+      An execution of the workflow ${var.workflow_name} in ${var.project_id} failed. Which one, then its stage, its job and how to read the job's logs:
+
+          invoke workflow-list
+          invoke workflow-describe EXECUTION
+
+      `invoke run --exp-id ... --run-id ...` goes on with that run, from what it has.
+    EOT
+  }
+
+  depends_on = [google_project_service.apis]
+}
+
+resource "google_monitoring_alert_policy" "jobs" {
+  for_each = local.job_alerts
+
+  display_name          = "${var.workflow_name}: ${each.value.title}"
+  combiner              = "OR"
+  severity              = each.value.severity
+  notification_channels = local.channels
+  user_labels           = local.labels
+
+  conditions {
+    display_name = each.value.title
+    condition_matched_log {
+      filter           = "${local.progress} AND ${each.value.filter}"
+      label_extractors = { for label in ["exp_id", "run_id", "stage", "job"] : label => "EXTRACT(jsonPayload.${label})" }
+    }
+  }
+
+  alert_strategy {
+    auto_close = "3600s"
+    notification_rate_limit {
+      period = "3600s" # a job is looked at every few seconds or minutes; its owner needs to be told once an hour
+    }
+  }
+  documentation {
+    mime_type = "text/markdown"
+    content   = <<-EOT
+      Stage $${log.extracted_label.stage} of run $${log.extracted_label.run_id} of $${log.extracted_label.exp_id}: ${each.value.title}. ${each.value.advice}
+
+          ${each.value.command}
+    EOT
+  }
+
+  depends_on = [google_project_service.apis]
+}
+
+# The budget's API asks for a project that it may count requests against; a person's own login has none.
+provider "google" {
+  alias                 = "budget"
+  project               = var.project_id
+  billing_project       = var.project_id
+  user_project_override = true
+}
+
+data "google_project" "this" {
+  count = local.has_budget ? 1 : 0
+
+  project_id = var.project_id
+  depends_on = [google_project_service.apis]
+}
+
+# It warns and stops nothing, and Google's own figures are hours late.
+resource "google_billing_budget" "monthly" {
+  count    = local.has_budget ? 1 : 0
+  provider = google.budget
+
+  billing_account = var.billing_account
+  display_name    = "Epidemic forecasts (${var.workflow_name})"
+
+  budget_filter {
+    projects        = ["projects/${data.google_project.this[0].number}"]
+    calendar_period = "MONTH"
+  }
+  amount {
+    specified_amount {
+      currency_code = "USD"
+      units         = tostring(var.monthly_budget_usd)
+    }
+  }
+  dynamic "threshold_rules" {
+    for_each = [0.5, 0.8, 1.0]
+    content {
+      threshold_percent = threshold_rules.value
+      spend_basis       = "CURRENT_SPEND"
+    }
+  }
+  # Who administers the billing account is told in any case.
+  dynamic "all_updates_rule" {
+    for_each = length(local.channels) > 0 ? [local.channels] : []
+    content {
+      monitoring_notification_channels = all_updates_rule.value
+    }
+  }
+
+  depends_on = [google_project_service.apis]
+}
