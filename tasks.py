@@ -12,6 +12,7 @@ from ops import (
     config,
     cost_report,
     executions,
+    github_token,
     images,
     job_submission,
     lifecycle,
@@ -672,6 +673,24 @@ def tf_output(c, json=False, dry_run=False):
 def doctor(c, cloud=False, dry_run=False):
     """Check that this machine, and for the cloud the project, are ready; name what mends each lack."""
     check_up.examine(Shell(dry_run), read_settings(), cloud)
+
+
+@verb(
+    help={
+        "force": "take what is not like a token of GitHub, too",
+        "disable_old": "disable the older versions of the secret",
+        "dry_run": DRY_RUN,
+    }
+)
+def secret_set(c, force=False, disable_old=False, dry_run=False):
+    """Put a GitHub token into Secret Manager, from a hidden prompt or standard input."""
+    github_token.store(Shell(dry_run), read_settings(), force, disable_old)
+
+
+@verb(help={"dry_run": DRY_RUN})
+def secret_check(c, dry_run=False):
+    """Try the GitHub token in Secret Manager on the repositories, and tell its age."""
+    github_token.check(Shell(dry_run), read_settings())
 
 
 @verb(

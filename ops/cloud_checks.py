@@ -146,18 +146,21 @@ def check_image(shell: Shell, image: str) -> str:
 
 def check_secret(shell: Shell, settings: Settings) -> str:
     """Return the version of the secret that a stage would read; its value is not asked for."""
+    return newest_secret_version(shell, settings).get("name", "").rpartition("/")[2]
+
+
+def newest_secret_version(shell: Shell, settings: Settings) -> dict[str, Any]:
+    """Return what is known of that version but its value; refuse a secret without one that can be read."""
     need(settings, "project_id", "github_pat_secret")
     name, project = settings.github_pat_secret, settings.project_id
-    mend = f"gcloud secrets {{}} {name} --project {project} --data-file=-"
-    create = mend.format("create").replace(" --data", " --replication-policy=automatic --data")
-    missing = f"GITHUB_PAT_SECRET={name}: there is no such secret, or it has no version", create
+    missing = f"GITHUB_PAT_SECRET={name}: there is no such secret, or it has no version", "invoke secret-set"
     words = ["secrets", "versions", "describe", "latest", "--secret", name, "--project", project]
     found = _describe(shell, words, missing)
-    version = found.get("name", "").rpartition("/")[2]
     if found.get("state", "ENABLED") != "ENABLED":
+        version = found["name"].rpartition("/")[2]
         wrong = f"GITHUB_PAT_SECRET={name}: its newest version {version} is {found['state'].lower()}"
-        raise UserError(wrong, mend=mend.format("versions add"))
-    return version
+        raise UserError(wrong, mend="invoke secret-set")
+    return found
 
 
 def check_accounts(shell: Shell, settings: Settings, accounts: Iterable[str]) -> list[str]:

@@ -66,8 +66,16 @@ _KINDS = (
 )
 
 
+_UNLOGGED = {"CLOUDSDK_CORE_LOG_HTTP": "false"}  # or its log file would hold every request, whatever is in it
+
+
 def read(
-    shell: Shell, words: Sequence[str], *, timeout_seconds: float = CALL_SECONDS, echo: bool = True
+    shell: Shell,
+    words: Sequence[str],
+    *,
+    timeout_seconds: float = CALL_SECONDS,
+    echo: bool = True,
+    standard_input: str | None = None,
 ) -> str:
     """Return what gcloud prints for these words; in a dry run the command is printed, and nothing returned.
 
@@ -83,7 +91,7 @@ def read(
         shell.echo(argv)
     if shell.dry_run:
         return ""
-    ended = shell.attempt(argv, timeout_seconds=timeout_seconds)
+    ended = shell.attempt(argv, _UNLOGGED, timeout_seconds=timeout_seconds, standard_input=standard_input)
     if ended.exit_code:
         raise refused(argv, ended.errors or ended.output)
     return ended.output

@@ -98,8 +98,17 @@ class Shell:
         variables: Mapping[str, str] | None = None,
         *,
         timeout_seconds: float,
+        standard_input: str | None = None,
+        only_variables: bool = False,
     ) -> Ended:
         """Run a program to its end and return what it said.
+
+        Parameters
+        ----------
+        standard_input : str
+            What it reads; never shown, for that is how secrets are given. Without it there is nothing.
+        only_variables : bool
+            Whether `variables` are all that it finds in its environment, and nothing of the operator's.
 
         Raises
         ------
@@ -109,8 +118,8 @@ class Shell:
         try:
             done = subprocess.run(
                 argv,
-                env={**os.environ, **self.environment, **(variables or {})},
-                stdin=subprocess.DEVNULL,
+                env={**({} if only_variables else {**os.environ, **self.environment}), **(variables or {})},
+                **_reading(standard_input),
                 capture_output=True,
                 text=True,
                 errors="replace",
@@ -157,6 +166,10 @@ class Shell:
         except UserError:
             return ""
         return ended.output.strip() if ended.exit_code == 0 else ""
+
+
+def _reading(standard_input: str | None) -> dict[str, object]:
+    return {"stdin": subprocess.DEVNULL} if standard_input is None else {"input": standard_input}
 
 
 def _reason(said: str) -> str:

@@ -96,7 +96,7 @@ def test_all_that_is_missing_is_said_with_what_mends_it_and_ends_with_2(cloud, o
         ended, "missing", "APIs"
     )
     assert f"-> gcloud storage buckets create gs://{BUCKET} " in line(ended, "missing", "bucket")
-    assert f"-> gcloud secrets create {SECRET} " in line(ended, "missing", "secret")
+    assert "-> invoke secret-set" in line(ended, "missing", "secret")
     for what in ("service accounts", "subnet", "image", "workflow"):
         assert line(ended, "missing", what).endswith("-> invoke tf-apply")
     assert (

@@ -1,0 +1,181 @@
+"""A repository on GitHub, asked as the stages and the build clone it: may it be read, and is its ref there?
+
+The token is in git's environment, and a helper that git calls takes it from there: it is in no argument,
+address or file, and goes to no other server. What is fetched is a list of refs, or a commit without files.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ops.failures import UserError
+from ops.settings import Settings
+from ops.shell import Ended, Shell
+
+MOST_SECONDS = 60
+_TOKEN = "GIT_REMOTE_TOKEN"
+_HELPER = (
+    f"""!f() {{ test "$1" = get && printf 'username=x-access-token\\npassword=%s\\n' "${_TOKEN}"; }}; f"""
+)
+_SLOW = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=20")  # bytes a second, seconds
+_KEPT = ("PATH", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "SSL_CERT_FILE", "GIT_SSL_CAINFO")
+_COMMIT = re.compile("[0-9a-f]{40}")
+
+# what git says, in the order it is looked for
+_NO_ACCESS = r"error: 403|saml|write access to repository not granted|permission to .* denied"
+_REFUSED = (
+    r"authentication failed|could not read (username|password)|invalid username or|bad credentials|error: 401"
+)
+_NO_REPOSITORY = r"repository .*not found|error: 404|does not appear to be a git repository"
+_NO_COMMIT = r"not our ref|unadvertised object|couldn't find remote ref"
+_LASTING = r"certificate|permission denied|unsupported protocol|unable to find remote helper"
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A repository that a setting names, and the ref that another one names."""
+
+    setting: str  # GITHUB_FORECAST_REPO
+    name: str
+    ref_setting: str
+    ref: str
+    server: str
+
+    @property
+    def address(self) -> str:
+        return f"{self.server}/{self.name}.git"
+
+
+def remotes(settings: Settings) -> list[Remote]:
+    """Return the repositories that are set."""
+    named = (
+        ("GITHUB_FORECAST_REPO", "FORECAST_REPO_REF"),
+        ("GITHUB_MODELING_SUITE_REPO", "GITHUB_MODELING_SUITE_REF"),
+    )
+    found = [
+        Remote(
+            repository,
+            getattr(settings, repository.lower()),
+            ref,
+            getattr(settings, ref.lower()),
+            settings.github_url,
+        )
+        for repository, ref in named
+    ]
+    return [remote for remote in found if remote.name]
+
+
+def list_refs(remote: Remote) -> list[str]:
+    """Return the command that lists what a clone would look for, as it may be shown: it holds no token."""
+    return ["git", *_SLOW, "ls-remote", "--quiet", remote.address, "HEAD", *_spellings(remote.ref)]
+
+
+def ask(shell: Shell, remote: Remote, token: str) -> tuple[str, bool]:
+    """Return the commit of the ref, and whether the token was needed to learn it.
+
+    Raises
+    ------
+    UserError
+        It cannot be read, with why and what mends that, or has no such ref; code 75 where no answer comes.
+    """
+    with tempfile.TemporaryDirectory(prefix="git-") as home:
+        said = _git(shell, remote, home, "", list_refs(remote))
+        is_public = said.exit_code == 0
+        if not is_public:
+            if not re.search(f"{_REFUSED}|{_NO_REPOSITORY}|{_NO_ACCESS}", _heard(remote, said)):
+                raise _failure(
+                    remote, said
+                )  # the server was not reached: with a token it would not be, either
+            said = _git(shell, remote, home, token, list_refs(remote))
+            if said.exit_code:
+                raise _failure(remote, said)
+        tips = dict(reversed(line.split("\t", 1)) for line in said.output.splitlines() if "\t" in line)
+        if _COMMIT.fullmatch(remote.ref):
+            if remote.ref not in tips.values():
+                _find_commit(shell, remote, home, "" if is_public else token)
+            return remote.ref, not is_public
+    for name in _spellings(remote.ref):
+        if name in tips:
+            return tips[name], not is_public
+    raise _no_ref(remote)
+
+
+def _spellings(ref: str) -> list[str]:
+    """Return what a ref may be called in full; of an annotated tag first the commit that it stands for."""
+    tag = f"refs/tags/{ref}"
+    return [f"refs/heads/{ref}", f"{tag}^{{}}", tag, *([ref] if ref.startswith("refs/") else [])]
+
+
+def _find_commit(shell: Shell, remote: Remote, home: str, token: str) -> None:
+    """Fetch a commit that is no tip without its files: a list of refs does not tell whether it is there."""
+    for words in (
+        ["init", "--quiet", "--bare"],
+        ["fetch", "--quiet", "--depth", "1", "--no-tags", "--filter=tree:0"],
+    ):
+        place = [remote.address, remote.ref] if words[0] == "fetch" else []
+        said = _git(shell, remote, home, token, ["git", *_SLOW, "-C", home, *words, *place])
+        if said.exit_code:
+            raise _failure(remote, said)
+
+
+def _git(shell: Shell, remote: Remote, home: str, token: str, argv: Sequence[str]) -> Ended:
+    """Run git with an environment of its own: no prompt, nobody's settings or helpers, English messages."""
+    variables = {name: os.environ[name] for name in _KEPT if os.environ.get(name)} | {
+        "HOME": home,
+        "XDG_CONFIG_HOME": home,
+        "LC_ALL": "C",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_CONFIG_NOSYSTEM": "1",
+    }
+    if token:
+        server = re.match(r"https?://[^/]+", remote.server)[0]
+        argv = [argv[0], "-c", f"credential.{server}.helper={_HELPER}", *argv[1:]]
+        variables[_TOKEN] = token
+    try:
+        return shell.attempt(argv, variables, timeout_seconds=MOST_SECONDS, only_variables=True)
+    except UserError as error:
+        if error.exit_code != 75:
+            raise
+        raise UserError(
+            f"{remote.address}: network: no answer in {MOST_SECONDS} s; try again in a minute", exit_code=75
+        ) from None
+
+
+def _heard(remote: Remote, said: Ended) -> str:
+    return " ".join(said.errors.split()).replace(remote.address, "").replace(remote.name, "").lower()
+
+
+def _failure(remote: Remote, said: Ended) -> UserError:
+    """Return what git's words mean for the reader, in one line."""
+    heard = _heard(remote, said)
+    if re.search(_NO_COMMIT, heard):
+        return _no_ref(remote)
+    if re.search(_NO_ACCESS, heard):
+        wrong = "no access: GitHub knows the token, but it may not read this repository"
+        mend = "give it read access to the contents, or authorise it for the organisation, on GitHub"
+        return UserError(f"{remote.name}: {wrong}; {mend}")
+    if re.search(_REFUSED, heard):
+        wrong = "expired: GitHub does not take the token (any more); make a new one there, then"
+        return UserError(f"{remote.name}: {wrong}", mend="invoke secret-set")
+    if re.search(_NO_REPOSITORY, heard):
+        wrong = "no such repository, or none that the token may see (GitHub does not tell which)"
+        return UserError(
+            f"{remote.name}: {wrong}; check {remote.setting}, or give the token access on GitHub"
+        )
+    lines = [line for line in said.errors.splitlines() if line.strip()] or ["git said nothing"]
+    reason = next((line for line in lines if re.match("fatal: |error: ", line)), lines[-1])
+    reason = re.sub("^(fatal|error): ", "", reason.strip())
+    if re.search(_LASTING, heard):
+        return UserError(f"{remote.address}: cannot be asked ({reason}); check GITHUB_URL")
+    return UserError(
+        f"{remote.address}: network: {reason}; try again in a minute, or check GITHUB_URL", exit_code=75
+    )
+
+
+def _no_ref(remote: Remote) -> UserError:
+    return UserError(
+        f'{remote.name} can be read, but has no branch, tag or whole commit "{remote.ref}"; '
+        f"check {remote.ref_setting}"
+    )
