@@ -13,7 +13,7 @@ from typing import Any
 from rich.table import Table
 
 from ops import gcloud
-from ops.deployment import billing_label
+from ops.deployment import as_label
 from ops.executions import ACTIVE_JOB, Progress
 from ops.failed_tasks import tell_failed
 from ops.failures import UserError
@@ -45,7 +45,7 @@ def show_jobs(
         check_exp_id(exp_id)
     if run_id:
         check_run_id(run_id)
-    wanted = {"exp_id": billing_label(exp_id), "run_id": run_id, "stage": stage}
+    wanted = {"exp_id": as_label(exp_id), "run_id": run_id, "stage": stage}
     jobs = _jobs(shell, settings, {name: value for name, value in wanted.items() if value})
     if shell.dry_run:
         return

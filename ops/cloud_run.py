@@ -6,12 +6,12 @@ Executions that have begun are in executions.py. Nothing here knows what a stage
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ops import cloud_checks, cost_report, gcloud, local_run, run_setup
-from ops.deployment import billing_label, check_stages_fit, stage_limits
+from ops.deployment import as_label, check_stages_fit
 from ops.executions import Execution, follow
 from ops.experiment_upload import copy_forecast, upload_forecast
 from ops.failures import UserError
@@ -21,9 +21,6 @@ from ops.names import account_email
 from ops.settings import Settings, need
 from ops.shell import Shell
 from ops.shown import nearest
-
-# gcloud is told nothing twice: what stands in these settings goes to the stages with each run
-_STAGE_VARIABLES = ("github_url", "github_pat_secret", "modeling_suite", "log_level", "storage_verbose")
 
 
 @dataclass(frozen=True)
@@ -105,12 +102,8 @@ def run_arguments(settings: Settings, request: RunRequest, goes_on: bool = False
 
     All that can be chosen is passed on, so that .env is the truth also where it changed since the deployment.
     """
-    stages = {
-        stage: {_camel(name): value for name, value in asdict(limits).items()}
-        for stage, limits in stage_limits(settings).items()
-    }
     count, seed = request.count, request.seed
-    variables = {name.upper(): getattr(settings, name) for name in _STAGE_VARIABLES}
+    variables = stage_variables(settings)
     if goes_on:  # a run keeps what it was built with: only what is asked for now is checked
         variables["MODELING_SUITE"] = ""
     else:
@@ -129,25 +122,14 @@ def run_arguments(settings: Settings, request: RunRequest, goes_on: bool = False
         "workloadsPerTask": settings.workloads_per_task,
         "taskCountPerNode": settings.task_count_per_node,
         "provisioningModel": settings.provisioning_model,
-        "stages": stages,
+        "stages": workflow_stages(settings),
         "billingProject": settings.billing_project,
         "outputConfigFile": _output_file(settings, request),
         "allowPartial": request.allow_partial or settings.allow_partial_results,
         "runOutputStage": request.run_output_stage and settings.run_output_stage,
         "force": request.force,
-        "variables": {n: _text(v) for n, v in variables.items()}
-        | {"GCLOUD_PROJECT_ID": settings.project_id}
-        | {run_setup.VARIABLE: run_setup.run_setup(settings)},
+        "variables": variables | {run_setup.VARIABLE: run_setup.run_setup(settings)},
     } | {name: value for name, value in (("count", count), ("seed", seed)) if value is not None}
-
-
-def _camel(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(word.capitalize() for word in others)
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _output_file(settings: Settings, request: RunRequest) -> str:
@@ -217,7 +199,7 @@ def _check_run(shell: Shell, settings: Settings, request: RunRequest) -> None:
 
 
 def _execute(shell: Shell, settings: Settings, request: RunRequest, arguments: dict[str, Any]) -> Execution:
-    labels = {"exp_id": billing_label(request.exp_id), "run_id": request.run_id}
+    labels = {"exp_id": as_label(request.exp_id), "run_id": request.run_id}
     words = [
         *("workflows", "execute", settings.workflow_name),
         *("--location", settings.region, "--project", settings.project_id),

@@ -42,7 +42,7 @@ def check_stages_fit(settings: Settings) -> None:
         check_stage_fits(stage, limits.cpu_milli, limits.memory_mib, limits.machine_type)
 
 
-def billing_label(name: str) -> str:
+def as_label(name: str) -> str:
     """Return a name as the value of a label: lower case, and - for what a label does not take."""
     return re.sub("[^A-Za-z0-9_-]", "-", name).lower()[:63]
 
@@ -53,15 +53,7 @@ def workflow_environment(settings: Settings) -> dict[str, str]:
     project, network = settings.project_id, settings.network_name
     labels = {
         "environment": settings.environment,
-        "billing_project": billing_label(settings.billing_project),
-    }
-    stage_variables = {
-        "GCLOUD_PROJECT_ID": project,
-        "GITHUB_URL": settings.github_url,
-        "GITHUB_PAT_SECRET": settings.github_pat_secret,
-        "MODELING_SUITE": settings.modeling_suite,
-        "LOG_LEVEL": settings.log_level,
-        "STORAGE_VERBOSE": _text(settings.storage_verbose),
+        "billing_project": as_label(settings.billing_project),
     }
     environment = {
         "BUCKET_NAME": settings.bucket_name,
@@ -70,12 +62,7 @@ def workflow_environment(settings: Settings) -> dict[str, str]:
         "BATCH_SERVICE_ACCOUNT": account_email(project, settings.batch_service_account),
         "NETWORK": f"projects/{project}/global/networks/{network}",
         "SUBNETWORK": f"projects/{project}/regions/{settings.region}/subnetworks/{network}",
-        "STAGES": _json(
-            {
-                name: _as_batch_spells(limits) | {"installOpsAgent": settings.install_ops_agent}
-                for name, limits in stage_limits(settings).items()
-            }
-        ),
+        "STAGES": _json(workflow_stages(settings)),
         "HYPERDISK_FAMILIES": _json(hyperdisk_only_families()),
         "TASK_COUNT_PER_NODE": _text(settings.task_count_per_node),
         "WORKLOADS_PER_TASK": _text(settings.workloads_per_task),
@@ -85,15 +72,34 @@ def workflow_environment(settings: Settings) -> dict[str, str]:
         "LABELS": _json({name: value for name, value in labels.items() if value}),
         "GITHUB_FORECAST_REPO": settings.github_forecast_repo,
         "FORECAST_REPO_REF": settings.forecast_repo_ref,
-        "STAGE_VARIABLES": _json({name: value for name, value in stage_variables.items() if value}),
+        "STAGE_VARIABLES": _json({name: value for name, value in stage_variables(settings).items() if value}),
         "RUN_OUTPUT_STAGE": _text(settings.run_output_stage),
         "ALLOW_PARTIAL_RESULTS": _text(settings.allow_partial_results),
     }
     return {name: value for name, value in environment.items() if value}
 
 
+def workflow_stages(settings: Settings) -> dict[str, dict[str, int | str | bool]]:
+    """Return what the workflow knows of each stage: limits by names such as cpuMilli, and what is installed."""
+    return {
+        name: _as_batch_spells(limits) | {"installOpsAgent": settings.install_ops_agent}
+        for name, limits in stage_limits(settings).items()
+    }
+
+
+def stage_variables(settings: Settings) -> dict[str, str]:
+    """Return the variables that every stage gets as they stand in the settings, empty ones too."""
+    return {
+        "GCLOUD_PROJECT_ID": settings.project_id,
+        "GITHUB_URL": settings.github_url,
+        "GITHUB_PAT_SECRET": settings.github_pat_secret,
+        "MODELING_SUITE": settings.modeling_suite,
+        "LOG_LEVEL": settings.log_level,
+        "STORAGE_VERBOSE": _text(settings.storage_verbose),
+    }
+
+
 def _as_batch_spells(limits: StageLimits) -> dict[str, int | str]:
-    """Return limits by names such as cpuMilli."""
     return {
         re.sub("_(.)", lambda found: found[1].upper(), name): value for name, value in asdict(limits).items()
     }

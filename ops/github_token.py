@@ -14,7 +14,7 @@ from typing import Any
 
 from ops import cloud_checks, gcloud, git_remote
 from ops.checkup import Answer, Level, Question, ask_all
-from ops.deployment import billing_label
+from ops.deployment import as_label
 from ops.doctor import lines_of
 from ops.failures import UserError
 from ops.gcloud import GcloudError, Refusal
@@ -153,7 +153,7 @@ def _create(settings: Settings) -> list[str]:
         "component": "epymodelingsuite",
         "managed-by": "manual",
         "environment": settings.environment,
-        "billing_project": billing_label(settings.billing_project),
+        "billing_project": as_label(settings.billing_project),
     }
     told = ",".join(f"{name}={value}" for name, value in labels.items() if value)
     words = ["secrets", "create", settings.github_pat_secret, *_in_project(settings)]

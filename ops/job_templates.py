@@ -12,7 +12,7 @@ from typing import Any
 
 from ops.cloud_inputs import Share
 from ops.cloud_run import run_arguments
-from ops.deployment import billing_label, stage_limits
+from ops.deployment import as_label, stage_limits
 from ops.failures import UserError, did_you_mean
 from ops.local_run import RunRequest
 from ops.machine_types import LETTERS, hyperdisk_only_families
@@ -61,11 +61,11 @@ def named_values(settings: Settings, filling: Filling) -> dict[str, Value]:
         **asked["variables"],
         **_machines(settings),
         "EXP_ID": asked["exp_id"],
-        "EXP_ID_LABEL": billing_label(asked["exp_id"]),
+        "EXP_ID_LABEL": as_label(asked["exp_id"]),
         "RUN_ID": asked["runId"],
         "IMAGE_URI": filling.image,
         "BATCH_SERVICE_ACCOUNT": asked["batchSaEmail"],
-        "BILLING_PROJECT_LABEL": billing_label(settings.billing_project),
+        "BILLING_PROJECT_LABEL": as_label(settings.billing_project),
         "NUM_TASKS": tasks,
         "PARALLELISM": min(tasks, settings.max_parallelism),
         "INPUTS_PER_TASK": filling.share.workloads_per_task,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ops.cloud_files import A_RUN_ID, run_ids
-from ops.deployment import billing_label
+from ops.deployment import as_label
 from ops.failures import UserError, did_you_mean
 from ops.local_run import stage_name
 from ops.log_lines import LogLine
@@ -114,7 +114,7 @@ def log_filter(request: LogRequest, run_id: str) -> str:
     """
     exp_id, run_id = request.exp_id, quoted(run_id)
     parts = [
-        f"((labels.run_id={run_id} AND labels.exp_id={quoted(billing_label(exp_id))})"
+        f"((labels.run_id={run_id} AND labels.exp_id={quoted(as_label(exp_id))})"
         f" OR (jsonPayload.run_id={run_id} AND jsonPayload.exp_id={quoted(exp_id)}))",
         f"resource.type=({' OR '.join(map(quoted, RESOURCES))})",
     ]
