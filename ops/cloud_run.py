@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ops import cloud_checks, cost_report, gcloud, local_run, run_setup
-from ops.deployment import as_label, check_stages_fit
+from ops.deployment import as_label, check_stages_fit, stage_variables, workflow_stages
 from ops.executions import Execution, follow
 from ops.experiment_upload import copy_forecast, upload_forecast
 from ops.failures import UserError

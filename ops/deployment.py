@@ -80,7 +80,7 @@ def workflow_environment(settings: Settings) -> dict[str, str]:
 
 
 def workflow_stages(settings: Settings) -> dict[str, dict[str, int | str | bool]]:
-    """Return what the workflow knows of each stage: limits by names such as cpuMilli, and what is installed."""
+    """Return what the workflow knows of each stage: limits, by names such as cpuMilli, and the agent."""
     return {
         name: _as_batch_spells(limits) | {"installOpsAgent": settings.install_ops_agent}
         for name, limits in stage_limits(settings).items()
