@@ -23,7 +23,7 @@ FOLDER = ROOT / "jobs"
 VARIABLES = ".environment.variables"  # where all is text, also what is empty
 _PLACEHOLDER = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}|\$")
 
-Value = str | int
+Value = str | int | bool
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,19 @@ def named_values(settings: Settings, filling: Filling) -> dict[str, Value]:
 
 
 def _machines(settings: Settings) -> dict[str, Value]:
-    """Return the disk that the machines of each stage start from; of those that Batch chooses, nothing."""
+    """Return what the machines of each stage start from; of what Batch chooses, nothing."""
     only_hyperdisk = hyperdisk_only_families()
     disks = {}
     for stage, limits in stage_limits(settings).items():
         family = limits.machine_type.partition("-")[0]
         disk = "hyperdisk-balanced" if family in only_hyperdisk else "pd-balanced"
         disks[f"STAGE_{LETTERS[stage]}_BOOT_DISK"] = disk if family else ""
-    return disks
+    wants_agent = settings.install_ops_agent  # and so an image that takes it: that for containers does not
+    return {
+        **disks,
+        "BOOT_DISK_IMAGE": "batch-debian" if wants_agent else "",
+        "INSTALL_OPS_AGENT": True if wants_agent else "",
+    }
 
 
 def _plain(value: object) -> Value:

@@ -12,14 +12,14 @@ locals {
       severity = "ERROR"
       filter   = "jsonPayload.failed_share>${var.alert_failed_percent / 100}"
       advice   = "Its other tasks go on; `invoke workflow-cancel` stops the run. What the failed ones said:"
-      command  = "gcloud logging read 'labels.job_uid:$${log.extracted_label.job} severity>=ERROR' --project ${var.project_id} --limit 20"
+      command  = "invoke logs --exp-id $${log.extracted_label.exp_id} --run-id $${log.extracted_label.run_id} --stage $${log.extracted_label.stage} --severity ERROR"
     }
     waiting = {
       title    = "a job waits for machines for more than ${var.alert_queued_seconds} s"
       severity = "WARNING"
       filter   = "jsonPayload.state=(\"QUEUED\" OR \"SCHEDULED\") AND jsonPayload.queued_seconds>${var.alert_queued_seconds}"
       advice   = "Quota, or a machine type or Spot machines that are not to be had: the job's last events tell. Batch gives up after two days."
-      command  = "gcloud batch jobs describe $${log.extracted_label.job} --location ${var.region} --project ${var.project_id} --format 'value(status.statusEvents)'"
+      command  = "invoke job-describe $${log.extracted_label.job}"
     }
   }
 }

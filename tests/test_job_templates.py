@@ -80,11 +80,13 @@ CASES = {
         "STAGE_B_MEMORY_MIB": "20000",
         "STAGE_B_MAX_RUN_DURATION": "600",
         "STAGE_C_MACHINE_TYPE": "n2-highmem-8",
+        "INSTALL_OPS_AGENT": "true",
         "STAGE_C_CPU_MILLI": "8000",
     },
     "machines-of-batch": {
         "STAGE_A_MACHINE_TYPE": "",
         "STAGE_B_MACHINE_TYPE": "",
+        "INSTALL_OPS_AGENT": "true",
         "MAX_RETRY_COUNT": "0",
         "STORAGE_VERBOSE": "true",
         "LOG_LEVEL": "DEBUG",

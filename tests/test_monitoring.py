@@ -36,13 +36,13 @@ def planned(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run_log(tmp_path_factory):
-    """The log of a run whose builder waited for 2 hours, and of whose 10 runners 2 failed."""
+    """The log of a run whose builder waited for 5 hours, and of whose 10 runners 2 failed."""
     state = tmp_path_factory.mktemp("state")
     with running(state, "--clock-speed", "2000", "--tasks", "null") as cloud:
         pipeline = Pipeline.deployed(cloud, create_bucket(cloud), "epydemix-pipeline")
         pipeline.put_manifest(10)
         pipeline.order(
-            {"job": "builder", "queue": "CODE_GCE_QUOTA_EXCEEDED", "seconds": 2 * HOUR},
+            {"job": "builder", "queue": "CODE_GCE_QUOTA_EXCEEDED", "seconds": 5 * HOUR},
             {"job": "runner", "null_seconds": 600},
             {"job": "runner", "tasks": [4, 7], "exit_code": 2},
         )
@@ -252,7 +252,7 @@ def test_what_an_alert_advises_can_be_done(planned):
     for policy in alerts(planned()).values():
         text = policy["documentation"][0]["content"]
         advised = re.findall(r"invoke ([a-z-]+)", text)
-        assert advised or "gcloud " in text
+        assert advised
         assert set(advised) <= known
         labels = set(re.findall(r"\$\{log\.extracted_label\.(\w+)\}", text))
         matched = policy["conditions"][0]["condition_matched_log"]
