@@ -24,7 +24,7 @@ from ops.shown import console, counted
 HOURS = 12  # those that ended earlier are in `invoke workflow-list`
 MOST_LISTED = 1000  # a page of executions
 MOST_GOING_ON, MOST_ENDED = 20, 10  # that are asked for; each is a gcloud or several
-FEW = 8  # executions that are sooner asked for their experiment one by one than with a list of all jobs
+FEW = 4  # executions that are sooner asked for their experiment one by one than with a list of all jobs
 LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 5.0, 60.0  # between two looks of --watch
 MOST_FAULT_SECONDS = 300.0  # and while the cloud cannot tell
 
