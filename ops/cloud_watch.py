@@ -15,7 +15,7 @@ from ops.cloud_files import (
 from ops.executions import ACTIVE, place_words
 from ops.failures import UserError
 from ops.gcloud import GcloudError
-from ops.settings import Settings
+from ops.settings import Settings, need
 from ops.shell import Shell
 from ops.shown import counted
 from ops.watch import print_forecast, print_runs
@@ -26,6 +26,7 @@ MOST_CLAIMS = 200  # that are read, of the newest runs
 
 def show_runs(shell: Shell, settings: Settings, exp_id: str = "") -> None:
     """Print every run in the bucket: when it was built, how far it came, and its newest outputs."""
+    _need_a_place(settings)
     runs = list_runs(shell, settings, exp_id)
     if shell.dry_run:
         return
@@ -83,6 +84,7 @@ def _going_on(shell: Shell, settings: Settings, claimed: list[CloudRun]) -> set[
 
 def show_results(shell: Shell, settings: Settings, exp_id: str, run_id: str = "") -> None:
     """Print the forecast of a run in the bucket, and how to get its report, charts and tables."""
+    _need_a_place(settings)
     run_id, name = newest_outputs(shell, settings, exp_id, run_id)
     path = f"{experiment_path(settings, exp_id)}{run_id}/outputs/{name}/"
     try:
@@ -96,3 +98,10 @@ def show_results(shell: Shell, settings: Settings, exp_id: str, run_id: str = ""
     print_forecast(exp_id, run_id, found[0] if found else {})
     print(f"outputs  {path}")
     print(f"fetch    invoke download --exp-id {exp_id} --run-id {run_id}")
+
+
+def _need_a_place(settings: Settings) -> None:
+    try:
+        need(settings, "project_id", "bucket_name")
+    except UserError as error:  # who has just made a .env from .env.example may want no cloud yet
+        raise UserError(f"{error}; --local shows what ran on this machine") from None

@@ -65,7 +65,8 @@ def run(shell: Shell, settings: Settings, request: RunRequest) -> LocalRun:
     check_writable(settings)
     if goes_on and not here.folder.is_dir():  # one that was stopped early may lack its manifest
         raise UserError(
-            f"{nearest(here.folder)}: no such run; `invoke runs --exp-id {request.exp_id}` lists them, "
+            f"{nearest(here.folder)}: no such run; "
+            f"`invoke runs --local --exp-id {request.exp_id}` lists them, "
             "and without --run-id a new one is started"
         )
     launcher = _launcher(shell, settings, request)
@@ -102,7 +103,8 @@ def run_stage(
     if not request.run_id:
         if stage != "builder":
             raise UserError(
-                f"--run-id is needed for stage {stage}; `invoke runs --exp-id {request.exp_id}` lists them"
+                f"--run-id is needed for stage {stage}; "
+                f"`invoke runs --local --exp-id {request.exp_id}` lists them"
             )
         request = replace(request, run_id=new_run_id())
     here = local_run(settings, request.exp_id, request.run_id)

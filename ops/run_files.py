@@ -138,7 +138,9 @@ def latest_run(settings: Settings, exp_id: str, run_id: str = "") -> LocalRun:
         run = local_run(settings, exp_id, run_id)
         if run.is_built:
             return run
-        raise UserError(f"{nearest(run.folder)}: no such run; `invoke runs --exp-id {exp_id}` lists them")
+        raise UserError(
+            f"{nearest(run.folder)}: no such run; `invoke runs --local --exp-id {exp_id}` lists them"
+        )
     check_exp_id(exp_id)
     runs = [run for run in find_runs(settings, exp_id) if run.is_built]
     if not runs:
