@@ -1,0 +1,92 @@
+"""What a run left and what it took; and what must be so of a run with faults, beside one without."""
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+
+from ops.comparison import OWN
+from soaking.pipeline_cloud import PipelineCloud
+
+Digests = dict[str, str]  # sha256 by name
+
+
+@dataclass
+class Outcome:
+    """One run; names of files are without those of the run."""
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    executions: Counter[str] = field(default_factory=Counter)  # by how they ended
+    endings: Counter[int] = field(default_factory=Counter)  # of the processes of stage B, by exit code
+    retries: int = 0  # attempts after the first, of all stages
+    struck: Counter[str] = field(default_factory=Counter)  # requests, by kind of fault
+    ghosts: Counter[int] = field(default_factory=Counter)  # tasks run a second time, by exit code
+    files: Digests = field(default_factory=dict)  # all but the outputs
+    outputs: list[Digests] = field(default_factory=list)  # one a finished folder
+    wrong: list[str] = field(default_factory=list)  # what must never be
+
+    def read_bucket(self, pipeline: PipelineCloud, run: str) -> None:
+        """Note the digest of every file below run/, and of each finished folder of outputs."""
+        names = [name.removeprefix(run) for name in pipeline.objects("")]
+        for name in names:
+            if not name.startswith("outputs/"):
+                self.files[name] = _digest(pipeline.content(run + name))
+            elif name.endswith("/files.json"):
+                folder = run + name.removesuffix("files.json")
+                listed = (each["name"] for each in json.loads(pipeline.content(run + name)))
+                self.outputs.append(
+                    {each: _digest(pipeline.content(folder + each)) for each in listed if each not in OWN}
+                )
+
+    def below(self, prefix: str) -> Digests:
+        return {name: digest for name, digest in self.files.items() if name.startswith(prefix)}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def check(peer: Outcome, soak: Outcome, tasks: int) -> dict[str, str]:
+    """Return each thing that must be so with what is wrong about it; nothing where it is so."""
+    results, expected = soak.below("runner-artifacts/"), peer.below("runner-artifacts/")
+    inputs = "builder-artifacts/input"  # and the list of their digests
+    succeeded = soak.executions["succeeded"]
+    return {
+        f"{tasks:,} results, none lost, none too many": (
+            ""
+            if len(results) == len(expected) == tasks
+            else f"{len(results)}, and {len(expected)} of the peer"
+        ),
+        "inputs equal, byte by byte": _differing(soak.below(inputs), peer.below(inputs)),
+        "results equal, byte by byte": _differing(results, expected),
+        "outputs equal, byte by byte": _outputs(peer, soak),
+        "one summary a task": _differing(_names(soak, "summaries/"), _names(peer, "summaries/")),
+        "nothing else in the bucket": _differing(_others(soak), _others(peer)),
+        "no claim left": "execution.json" if "execution.json" in soak.files else "",
+        "one execution succeeded": "" if succeeded == 1 else str(succeeded),
+        "nothing still runs, nothing unexpected": "; ".join([*peer.wrong, *soak.wrong]),
+    }
+
+
+def _names(outcome: Outcome, prefix: str) -> Digests:
+    """Return names to compare them alone."""
+    return dict.fromkeys(outcome.below(prefix), "")
+
+
+def _others(outcome: Outcome) -> Digests:
+    """Return the names of all other files; a run that is gone on with lists what is pending each time."""
+    known = ("runner-artifacts/", "summaries/", "builder-artifacts/input", "builder-artifacts/pending-")
+    return dict.fromkeys((name for name in outcome.files if not name.startswith(known)), "")
+
+
+def _outputs(peer: Outcome, soak: Outcome) -> str:
+    """Tell what is wrong; a task that is lost after it wrote its outputs leaves them, as does the next."""
+    if len(peer.outputs) != 1 or not soak.outputs:
+        return f"{len(soak.outputs)} finished, and {len(peer.outputs)} of the peer"
+    return "; ".join(filter(None, (_differing(each, peer.outputs[0]) for each in soak.outputs)))
+
+
+def _differing(found: Digests, expected: Digests) -> str:
+    names = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+    return f"{len(names)} differ: {', '.join(names[:5])}" if names else ""

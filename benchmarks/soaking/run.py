@@ -1,0 +1,161 @@
+"""One run of a soak, on a cloud of its own: started, gone on with where a task was killed, looked at."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from experiments import EXP_ID
+
+from localcloud.process import running
+from ops.local_run import RunRequest
+from ops.settings import Settings
+from soaking import disturbances
+from soaking.ghosts import ghosts
+from soaking.outcome import Outcome
+from soaking.pipeline_cloud import PipelineCloud, is_active, stage_of
+
+SETTINGS = Settings(project_id="soak-project", bucket_name="soak", log_level="WARNING")
+CLOCK_SPEED = "20"  # a pause of the workflow's two seconds takes a tenth
+SLOTS = 2 * (os.cpu_count() or 1)  # tasks at once: while one waits for storage another works
+LOOK_SECONDS = 0.5
+MOST_SECONDS = 3 * 3600  # of one execution
+MOST_EXECUTIONS = 8  # until a run must be done
+REFUSED = "which is still going on"  # so the workflow ends where the run is another execution's
+EXPECTED_ENDS = {disturbances.KILLED, disturbances.PASSING_FAULT, *disturbances.LOST_MACHINES}
+
+
+class SoakRun:
+    """A run of one experiment, with faults or without."""
+
+    def __init__(self, name: str, run_id: str, tasks: int, seed: int, with_faults: bool):
+        self.name, self.tasks, self.seed, self.with_faults = name, tasks, seed, with_faults
+        self.request = RunRequest(EXP_ID, run_id, count=tasks, seed=seed)
+        self.outcome = Outcome()
+
+    def run(self, state: Path, repository: Path) -> Outcome:
+        """Run it to its end, whatever that takes, and return what it left."""
+        before = _cpu_seconds_of_children()
+        with running(state, "--clock-speed", CLOCK_SPEED, "--slots", str(SLOTS)) as cloud:
+            pipeline = PipelineCloud(cloud, SETTINGS)
+            pipeline.furnish()
+            pipeline.upload_forecast(repository, self.request)
+            begun = time.perf_counter()
+            with self._faults(pipeline):
+                self._run_to_the_end(pipeline)
+            self.outcome.seconds = time.perf_counter() - begun
+            self._note_tasks(pipeline)
+            self._look_for_what_still_runs(pipeline, state.resolve() / "batch" / "tasks")
+            self.outcome.read_bucket(pipeline, f"{EXP_ID}/{self.request.run_id}/")
+        self.outcome.cpu_seconds = _cpu_seconds_of_children() - before
+        return self.outcome
+
+    @contextmanager
+    def _faults(self, pipeline: PipelineCloud) -> Iterator[None]:
+        """Have requests struck until the block ends, and count them; tasks have theirs by execution."""
+        if not self.with_faults:
+            yield
+            return
+        pipeline.emulator("POST", "faults", disturbances.of_requests(SETTINGS.bucket_name, self.seed))
+        with ghosts(pipeline, self.outcome, self.tasks, self.seed):
+            yield
+        for rule in pipeline.emulator("GET", "faults"):
+            self.outcome.struck[disturbances.kind_of(rule)] += rule["hits"]
+        pipeline.emulator("DELETE", "faults")
+        pipeline.emulator("DELETE", "batch/faults")
+
+    def _run_to_the_end(self, pipeline: PipelineCloud) -> None:
+        for number in range(MOST_EXECUTIONS):
+            pending = self._pending(pipeline)
+            if self.with_faults:
+                pipeline.emulator("DELETE", "batch/faults")
+                pipeline.emulator(
+                    "POST", "batch/faults", disturbances.of_tasks(range(pending), number, self.seed)
+                )
+            known = set(pipeline.executions())
+            pipeline.start(self.request, goes_on=number > 0)
+            states = self._follow(pipeline, known)
+            print(f"{self.name}: {pending:,} results to make; execution {' and '.join(states)}", flush=True)
+            if "SUCCEEDED" in states:
+                return
+        self.outcome.wrong.append(f"the run did not succeed in {MOST_EXECUTIONS} executions")
+
+    def _pending(self, pipeline: PipelineCloud) -> int:
+        results = pipeline.objects(f"{EXP_ID}/{self.request.run_id}/runner-artifacts/")
+        return self.tasks - sum(1 for _ in results)
+
+    def _follow(self, pipeline: PipelineCloud, known: set[str]) -> list[str]:
+        """Wait for the executions that were begun since, and return their states."""
+        until = time.monotonic() + MOST_SECONDS
+        while True:
+            begun = [pipeline.execution(name) for name in set(pipeline.executions()) - known]
+            if begun and not any(map(is_active, begun)):
+                break
+            if time.monotonic() > until:
+                raise SystemExit(f"no end after {MOST_SECONDS} s: {begun}")
+            time.sleep(LOOK_SECONDS)
+        for execution in begun:
+            self.outcome.executions[self._end_of(pipeline, execution)] += 1
+        return [execution["state"] for execution in begun]
+
+    def _end_of(self, pipeline: PipelineCloud, execution: dict) -> str:
+        """Tell how an execution ended; note an end that no fault of a task explains."""
+        if execution["state"] == "SUCCEEDED":
+            return "succeeded"
+        said = execution.get("error", {}).get("payload", "")
+        if self.with_faults and REFUSED in said:
+            return "refused, for the run was another's"
+        job = f"runner-{execution['name'].rpartition('/')[2]}"
+        failed = pipeline.tasks(job, "FAILED") if job in pipeline.jobs() else []
+        codes = {_exit_codes(task)[-1] for task in failed}
+        if not (self.with_faults and codes and codes <= EXPECTED_ENDS):
+            self.outcome.wrong.append(f"an execution ended {execution['state']}: {said[:600]}")
+        return "failed, for a task was killed"
+
+    def _note_tasks(self, pipeline: PipelineCloud) -> None:
+        """Count the processes of stage B by their exit codes, and every attempt after a first."""
+        for name in pipeline.jobs():
+            for task in pipeline.tasks(name):
+                codes = _exit_codes(task)
+                self.outcome.retries += max(len(codes) - 1, 0)
+                if stage_of(name) == "runner":
+                    self.outcome.endings.update(codes)
+
+    def _look_for_what_still_runs(self, pipeline: PipelineCloud, folder: Path) -> None:
+        ended = ("SUCCEEDED", "FAILED", "CANCELLED")
+        jobs = [n for n, job in pipeline.jobs().items() if job["status"]["state"] not in ended]
+        executions = [n for n, execution in pipeline.executions().items() if is_active(execution)]
+        left = {
+            "jobs": jobs,
+            "executions": executions,
+            "folders of tasks": [path.name for path in folder.glob("*")],
+            "processes": _processes_below(folder),
+        }
+        self.outcome.wrong += [
+            f"{what} left: {', '.join(found[:5])}" for what, found in left.items() if found
+        ]
+
+
+def _exit_codes(task: dict) -> list[int]:
+    """Return how each process of a task ended, in order."""
+    events = task["status"].get("statusEvents", [])
+    ends = [event for event in events if event["taskState"] in ("SUCCEEDED", "FAILED")]
+    return [event.get("taskExecution", {}).get("exitCode", 0) for event in ends]
+
+
+def _processes_below(folder: Path) -> list[str]:
+    """Return the processes whose environment names a folder, as that of every task does; of Linux alone."""
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if bytes(folder) in environ.read_bytes():
+                found.append(environ.parent.name)
+        except OSError:
+            continue  # ended meanwhile, or somebody else's
+    return found
+
+
+def _cpu_seconds_of_children() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
