@@ -421,7 +421,7 @@ def test_a_mistaken_argument_is_refused_before_anything_begins(pipeline, argumen
 
 def test_each_look_and_each_end_of_a_stage_writes_a_line_for_dashboards(pipeline):
     pipeline.put_manifest(10)
-    pipeline.order({"job": "runner", "null_seconds": 40}, {"job": "runner", "tasks": [4], "exit_code": 2})
+    pipeline.order({"job": "runner", "null_seconds": 4000}, {"job": "runner", "tasks": [4], "exit_code": 2})
 
     result = pipeline.run(runId=RUN_ID, allowPartial=True)
 
