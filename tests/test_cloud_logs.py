@@ -115,9 +115,10 @@ def test_an_entry_is_one_readable_line_whatever_is_in_it(cloud, operator):
     assert "invoke status --exp-id trial" in late.last_line
 
 
+@pytest.mark.timeout(900)  # a hundred thousand entries are looked through a dozen times
 def test_a_hundred_thousand_entries_of_hundreds_of_runs_are_read_in_few_requests(cloud, operator):
-    wanted = [entry(n / 10, f"entry {n}", task=n % 50) for n in range(5_000)]
-    same_instant = [entry(250, f"burst {n}") for n in range(3_500)]
+    wanted = [entry(n / 10, f"entry {n}", task=n % 50) for n in range(3_200)]
+    same_instant = [entry(150, f"burst {n}") for n in range(3_050)]
     other = [
         entry(n / 100, "noise", run_id=f"20260131-115900-{n % 300:08x}")
         for n in range(100_000 - len(wanted) - len(same_instant))
@@ -132,15 +133,15 @@ def test_a_hundred_thousand_entries_of_hundreds_of_runs_are_read_in_few_requests
 
     assert newest.exit_code == 0, newest.output
     assert "the newest 1,000 entries; --limit all shows all" in newest.output
-    assert [line.rsplit(" ", 1)[1] for line in shown(newest)] == [str(n) for n in range(4_000, 5_000)]
+    assert [line.rsplit(" ", 1)[1] for line in shown(newest)] == [str(n) for n in range(2_200, 3_200)]
     assert for_newest == 1
     lines = shown(everything)
     assert [line[:19] for line in lines] == sorted(line[:19] for line in lines)
     numbers = [line.rsplit("  ", 1)[1] for line in lines]
-    assert [text for text in numbers if "entry" in text] == [f"entry {n}" for n in range(5_000)]
-    assert sorted(text for text in numbers if "burst" in text) == sorted(f"burst {n}" for n in range(3_500))
-    assert len(lines) == 8_500
-    assert for_all <= 20
+    assert [text for text in numbers if "entry" in text] == [f"entry {n}" for n in range(3_200)]
+    assert sorted(text for text in numbers if "burst" in text) == sorted(f"burst {n}" for n in range(3_050))
+    assert len(lines) == 6_250
+    assert for_all <= 15
 
 
 def test_requests_stay_below_what_a_minute_allows():
