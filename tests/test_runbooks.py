@@ -1,0 +1,291 @@
+"""The guide, the runbooks and the README: every command in them is typed, so that none goes stale.
+
+A page is one shell, as for whoever pastes it: the real invoke and the real gcloud, on an emulated cloud in
+which one run has succeeded and one has failed. What confirms a symptom is done, and must show it; all else is
+a dry run where there is one. A command of an API that the emulator lacks is read by gcloud, which then finds
+nobody logged in.
+"""
+
+import base64
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from invoke import Collection
+from invoke.exceptions import ParseError
+from invoke.loader import FilesystemLoader
+from invoke.parser import Parser
+
+from localcloud.process import running
+from tests.cloud_runs import PROJECT, REGION, Pipeline
+from tests.emulated import add_secret, commit_all, offer_repository, post
+from tests.experiments import REPOSITORY, sampled
+from tests.pages import Command, commands_of
+from tests.test_cloud_run import BUCKET, WORKFLOW, CloudOperator, execution_in, ready_cloud, run_id_in
+
+RUNBOOKS = sorted((REPOSITORY / "docs" / "runbooks").glob("*.md"))
+TYPED = [REPOSITORY / "README.md", REPOSITORY / "docs" / "guide.md", *RUNBOOKS]
+PAGES = [
+    REPOSITORY / "README.md",
+    REPOSITORY / "jobs" / "README.md",
+    *sorted((REPOSITORY / "docs").glob("**/*.md")),
+]
+INDEX = REPOSITORY / "docs" / "runbooks" / "README.md"
+
+# Pages whose EXP_ID, RUN_ID, EXECUTION and JOB are those of the run that failed.
+FAILED_RUN = {
+    *("stage-a-failed", "stage-b-failed", "stage-c-failed", "resume"),
+    *("missing-locations", "out-of-memory-or-time"),
+}
+# What the command that confirms a symptom shows, where the emulated cloud has it.
+CONFIRMED = {
+    "first-deployment": "ready for runs in the cloud",
+    "weekly-forecast": "ready for runs in the cloud",
+    "stage-a-failed": r"builder +.*INFO +3 inputs",
+    "stage-b-failed": r"task 1: exit code 2\b",
+    "missing-locations": r"task 1: exit code 2\b",
+    "out-of-memory-or-time": r"task 1: exit code 2\b",
+    "resume": r"trial +\S+ .*2/3",
+    "another-output": r"trial +\S+ .*3/3",
+    "costs": r"attempts that failed: 1 with exit code 2\b",
+    "tear-down": "0 executions going on",
+    "token": r"my-lab/epymodelingsuite",
+}
+
+SECRET, TOKEN, SUITE = "github-pat", "ghp_of_nobody", "my-lab/epymodelingsuite"
+AT_ONCE = 3  # pages; most of a command is waiting for gcloud
+PAGE_SECONDS = 800
+
+# What the emulator has of gcloud; and how gcloud ends for want of a login, once it has read all its options.
+SERVED = (
+    "^(batch jobs|workflows|storage (ls|cp|cat|buckets (create|describe|update))|secrets versions"
+    "|logging read|builds list|artifacts docker (tags|images) list|services|projects describe) "
+)
+NOBODY = "active account|EOF when reading a line"
+
+SHELL = r"""
+set -uo pipefail
+is_new() {  # what another page has typed is not typed again
+  local ours='^(EXP_ID|RUN_ID|EXECUTION|JOB|_|PWD)=' what
+  what=$( (printf '%s\n' "$CONFIRMS" "$@"; env | grep -Ev "$ours") | md5sum)
+  mkdir "$SEEN/${what%% *}" 2>/dev/null
+}
+invoke() {
+  is_new invoke "$@" || return 0
+  local dry=
+  [[ -z $CONFIRMS && " $DRYABLE " == *" $1 "* && " $* " != *" --dry-run "* ]] && dry=--dry-run
+  if [[ $1 == config-init ]]; then  # into another file than the .env that other pages read at this moment
+    ENV_FILE=$(mktemp) "$PYTHON" -m invoke --search-root "$CODE" config-init --force
+  else
+    "$PYTHON" -m invoke --search-root "$CODE" "$@" $dry
+  fi
+}
+gcloud() {
+  is_new gcloud "$@" || return 0
+  if [[ "$*" =~ $SERVED ]]; then
+    command gcloud "$@"
+    return
+  fi
+  local said
+  said=$(env -u CLOUDSDK_AUTH_ACCESS_TOKEN_FILE CLOUDSDK_CONFIG="$NO_LOGIN" NO_GCE_CHECK=true \
+    CLOUDSDK_CORE_CHECK_GCE_METADATA=false gcloud "$@" 2>&1 </dev/null) && return
+  echo "$said"
+  [[ $said =~ $NOBODY ]]
+}
+make() { command make --dry-run "$@" >/dev/null; }
+git() { [[ $1 == clone ]]; }  # of an address that is not there
+source() { [[ $1 == .venv/bin/activate || $1 == .env ]]; }
+"""
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A command that was typed, and how it ended."""
+
+    command: Command
+    exit_code: int
+    output: str
+
+    def __str__(self) -> str:
+        return f"{self.command}\nended with {self.exit_code}: {self.output.strip()}"
+
+
+class Desk:
+    """An operator's checkout with a cloud behind it, and the shell in which pages are typed."""
+
+    def __init__(self, operator: CloudOperator, tasks: Collection):
+        self.folder = operator.folder
+        (self.folder / "seen").mkdir()
+        dryable = [name for name, one in tasks.tasks.items() if _takes_dry_run(one)]
+        self.environ = operator.environ | {
+            "PYTHON": sys.executable,
+            "CODE": str(self.folder),
+            "SEEN": str(self.folder / "seen"),
+            "NO_LOGIN": str(self.folder / "no-login"),
+            "DRYABLE": " ".join(name.replace("_", "-") for name in dryable),
+            "SERVED": SERVED,
+            "NOBODY": NOBODY,
+            "EDITOR": "true",
+            # as `source .env` would set them
+            "REGION": REGION,
+            "DIR_PREFIX": "",
+            "REPO_NAME": "epymodelingsuite-repo",
+            "IMAGE_NAME": "epymodelingsuite",
+            "IMAGE_TAG": "latest",
+            "BATCH_SERVICE_ACCOUNT": "epymodelingsuite-batch",
+        }
+
+    def type(self, page: Path, values: dict[str, str]) -> list[Typed]:
+        """Type the commands of a page one after the other; what we have values for, it does not set."""
+        commands = commands_of(page)
+        confirming = _confirming(page, commands)
+        script = [SHELL]
+        for number, command in enumerate(commands):
+            is_ours = command.sets() & (self.environ.keys() | values.keys())
+            script += [
+                f"CONFIRMS={'yes' if command is confirming else ''}; echo '@@ begin {number}'",
+                ":" if is_ours else command.text,
+                f'echo; echo "@@ end {number} $?"',
+            ]
+        done = subprocess.run(
+            ["bash", "-c", "\n".join(script)],
+            cwd=self.folder,
+            env=self.environ | values,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PAGE_SECONDS,
+        )
+        return [_ended(command, number, done.stdout) for number, command in enumerate(commands)]
+
+
+def _confirming(page: Path, commands: list[Command]) -> Command | None:
+    """Return the command that confirms the symptom of a runbook: the first but for what sets variables."""
+    if page.stem not in CONFIRMED:
+        return None
+    return next(command for command in commands if not command.sets())
+
+
+def _takes_dry_run(task) -> bool:
+    return any(argument.name == "dry_run" for argument in task.get_arguments())
+
+
+def _ended(command: Command, number: int, output: str) -> Typed:
+    found = re.search(rf"^@@ begin {number}\n(.*?)^@@ end {number} (\d+)$", output, re.DOTALL | re.MULTILINE)
+    return Typed(command, int(found[2]), found[1]) if found else Typed(command, -1, output[-2000:])
+
+
+@pytest.fixture(scope="module")
+def tasks() -> Collection:
+    module, _ = FilesystemLoader(start=str(REPOSITORY)).load("tasks")
+    return Collection.from_module(module)
+
+
+@pytest.fixture
+def operator(tmp_path_factory):
+    """An operator with a checkout of their own, and a cloud that is ready for runs."""
+    with running(tmp_path_factory.mktemp("cloud"), "--clock-speed", "20") as cloud:
+        yield ready_operator(cloud, tmp_path_factory.mktemp("desk"))
+
+
+def ready_operator(cloud, folder: Path) -> CloudOperator:
+    """Put there what Terraform and a build would, and a private repository with its token."""
+    ready_cloud(cloud)
+    add_secret(cloud, "ghp_of_last_year", SECRET, PROJECT)
+    data = base64.b64encode(TOKEN.encode()).decode()
+    post(f"{cloud.apis}/v1/projects/{PROJECT}/secrets/{SECRET}:addVersion", {"payload": {"data": data}})
+    for account in ("batch", "workflow", "build"):
+        accounts = f"{cloud.apis}/v1/projects/{PROJECT}/serviceAccounts"
+        post(accounts, {"accountId": f"epymodelingsuite-{account}"})
+    post(f"{cloud.apis}/_emulator/compute", {"subnetwork": f"{PROJECT}/{REGION}/epymodelingsuite"})
+    private = {
+        "GITHUB_PAT_SECRET": SECRET,
+        "GITHUB_URL": f"{cloud.apis}/git",
+        "GITHUB_MODELING_SUITE_REPO": SUITE,
+    }
+    operator = CloudOperator(cloud, folder, sampled(), **private)
+    _copy_checkout(folder)
+    commit_all(folder, "as it is")
+    offer_repository(cloud, SUITE, folder, TOKEN)
+    del operator.environ["ENV_FILE"], operator.environ["LOCAL_DATA_PATH"]
+    operator.code = folder
+    return operator
+
+
+def _copy_checkout(folder: Path) -> None:
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, names.split("\0")):
+        if (REPOSITORY / name).is_file():  # not one that was deleted
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, folder / name)
+
+
+def after_a_run(operator: CloudOperator, fails: bool) -> dict[str, str]:
+    """Make a run, and return what stands for it in a page; of a failed one, task 1 of stage B has failed."""
+    pipeline = Pipeline(operator.cloud, BUCKET, WORKFLOW)
+    if fails:
+        pipeline.order({"job": "runner", "tasks": [1], "exit_code": 2})
+    ended = operator.invoke("run", "--exp-id", "trial", "--wait")
+    pipeline.clear_faults()
+    assert ended.exit_code == fails, ended.output
+    execution = execution_in(ended.output)
+    return {
+        "EXP_ID": "trial",
+        "RUN_ID": run_id_in(ended.output),
+        "EXECUTION": execution,
+        "JOB": f"runner-{execution}",
+        "TAG": "latest",
+    }
+
+
+@pytest.mark.timeout(1800)
+def test_every_command_works_as_it_is_pasted_and_what_confirms_a_symptom_shows_it(operator, tasks):
+    good, bad = (after_a_run(operator, fails) for fails in (False, True))
+    desk = Desk(operator, tasks)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        asked = [pool.submit(desk.type, page, bad if page.stem in FAILED_RUN else good) for page in TYPED[1:]]
+        asked.append(pool.submit(desk.type, TYPED[0], {"EXECUTION_MODE": "local"}))  # as without a .env
+    typed = [one for each in asked for one in each.result()]
+
+    failed = [str(one) for one in typed if one.exit_code]
+    assert not failed, "\n\n".join(failed)
+    for stem, wanted in CONFIRMED.items():
+        page = next(page for page in RUNBOOKS if page.stem == stem)
+        confirming = _confirming(page, commands_of(page))
+        # what two pages begin with is typed, and shown, in one of them
+        shown = "".join(one.output for one in typed if one.command.text == confirming.text)
+        assert re.search(wanted, shown), f"{confirming}: {shown}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_every_task_and_option_that_a_page_names_is_there(page, tasks):
+    parser = Parser(contexts=tasks.to_contexts())
+    mistaken = []
+
+    for command in commands_of(page):
+        for words in command.calls("invoke"):
+            try:
+                parsed = parser.parse_argv(words)
+            except ParseError as error:
+                mistaken.append(f"{command}: {error}")
+            else:
+                mistaken += [f"{command}: no task" for _ in range(len(parsed) != 1)]
+
+    assert not mistaken, "\n".join(mistaken)
+
+
+def test_the_index_names_every_runbook_and_no_link_leads_nowhere():
+    linked = set(re.findall(r"\]\(([a-z-]+\.md)\)", INDEX.read_text()))
+
+    assert linked == {page.name for page in RUNBOOKS} - {INDEX.name}
+    for page in TYPED:
+        for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
