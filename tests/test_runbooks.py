@@ -99,6 +99,7 @@ gcloud() {
 }
 make() { command make --dry-run "$@" >/dev/null; }
 git() { [[ $1 == clone ]]; }  # of an address that is not there
+cd() { [[ $1 == epymodelingsuite-cloud ]]; }  # into that clone
 source() { [[ $1 == .venv/bin/activate || $1 == .env ]]; }
 """
 
@@ -150,7 +151,7 @@ class Desk:
             script += [
                 f"CONFIRMS={'yes' if command is confirming else ''}; echo '@@ begin {number}'",
                 ":" if is_ours else command.text,
-                f'echo; echo "@@ end {number} $?"',
+                f'code=$?; echo; echo "@@ end {number} $code"',
             ]
         done = subprocess.run(
             ["bash", "-c", "\n".join(script)],
