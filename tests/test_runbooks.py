@@ -87,6 +87,7 @@ invoke() {
 }
 gcloud() {
   is_new gcloud "$@" || return 0
+  [[ "$*" == "storage buckets create "* ]] && set -- "${@:1:3}" "$4-$RANDOM" "${@:5}"  # ours is there
   if [[ "$*" =~ $SERVED ]]; then
     command gcloud "$@"
     return
