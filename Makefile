@@ -11,7 +11,7 @@ ARGS ?=
 
 help: setup
 	@echo 'make demo   a forecast on this machine: the example experiment, its table and report'
-	@echo 'make test   the whole test suite'
+	@echo 'make test   the test suite'
 	@echo 'make setup  the virtual environment alone; then `source .venv/bin/activate`'
 	@echo
 	@$(INVOKE) --list

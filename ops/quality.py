@@ -74,9 +74,11 @@ def lock(shell: Shell, upgrade: bool = False) -> None:
             raise UserError(f"{name}.in cannot be locked (uv ended with {code})", exit_code=1)
 
 
-def test(shell: Shell, match: str = "", path: str = "") -> None:
-    """Run pytest on every core."""
+def test(shell: Shell, match: str = "", path: str = "", slow: bool = False) -> None:
+    """Run pytest on every core: all but the slow tests, the slow ones alone, or all of what is named."""
     chosen = ["-k", match] if match else []
+    if slow or not (match or path):
+        chosen += ["-m", "slow" if slow else "not slow"]
     command = [sys.executable, "-m", "pytest", "-n", "auto", *chosen, *([path] if path else [])]
     code = shell.stream(
         command, {"PYTHONDONTWRITEBYTECODE": ""} if os.environ.get("PYTHONDONTWRITEBYTECODE") else None

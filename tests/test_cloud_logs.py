@@ -115,6 +115,7 @@ def test_an_entry_is_one_readable_line_whatever_is_in_it(cloud, operator):
     assert "invoke status --exp-id trial" in late.last_line
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # a hundred thousand entries are looked through a dozen times
 def test_a_hundred_thousand_entries_of_hundreds_of_runs_are_read_in_few_requests(cloud, operator):
     wanted = [entry(n / 10, f"entry {n}", task=n % 50) for n in range(3_200)]

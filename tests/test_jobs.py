@@ -17,6 +17,8 @@ from tests.emulated import names_in, object_of, order_faults, request
 from tests.experiments import REPOSITORY, sampled
 from tests.test_cloud_run import BUCKET, WORKFLOW, CloudOperator, ready_cloud, run_id_in, wait_until
 
+pytestmark = pytest.mark.slow
+
 RUN = ("--exp-id", "trial", "--run-id", RUN_ID)
 
 

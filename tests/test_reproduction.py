@@ -15,6 +15,8 @@ from tests.experiments import calibrated, sampled
 from tests.test_cloud_run import BUCKET, IMAGE, CloudOperator, ready_cloud, run_id_in
 from tests.test_tasks import Operator
 
+pytestmark = pytest.mark.slow
+
 TABLE = "quantiles_compartments.csv.gz"
 
 

@@ -247,6 +247,7 @@ def after_a_run(operator: CloudOperator, fails: bool) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_every_command_works_as_it_is_pasted_and_what_confirms_a_symptom_shows_it(operator, tasks):
     good, bad = (after_a_run(operator, fails) for fails in (False, True))
