@@ -13,6 +13,8 @@ from tests.emulated import request
 from tests.experiments import sampled
 from tests.test_cloud_run import BUCKET, CloudOperator, ready_cloud
 
+pytestmark = pytest.mark.slow
+
 OLDER_RUN, NEWER_RUN = "20260130-120000-00000001", "20260201-120000-00000002"
 OUTPUTS = "outputs/20260131-130000"
 HEADLINE = {

@@ -16,6 +16,8 @@ from tests.emulated import create_bucket, post, request
 from tests.experiments import sampled
 from tests.test_cloud_run import BUCKET, CloudOperator
 
+pytestmark = pytest.mark.slow
+
 OLDER_RUN = "20260130-120000-00000001"
 BEGIN = datetime(2026, 1, 31, 12, tzinfo=UTC)
 READS = "POST /v2/entries:list"

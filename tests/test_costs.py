@@ -16,6 +16,8 @@ from tests.experiments import sampled, simulated
 from tests.stages import RUN_ID
 from tests.test_tasks import Operator
 
+pytestmark = pytest.mark.slow
+
 REGION = "us-central1"
 
 

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import time
@@ -130,7 +129,6 @@ def test_structure_tests_of_a_build_need_no_image_of_their_tool(operator):
 
 def test_clean_removes_the_buckets_when_asked_and_told_yes_but_not_of_a_cloud_that_runs(tmp_path):
     operator = Operator(tmp_path, sampled()).with_own_code()
-    shutil.copytree(REPOSITORY / "localcloud", tmp_path / "localcloud")
     state = tmp_path / "local" / "cloud"
     none = operator.invoke("clean", "--cloud")
     process = operator.start("localcloud")

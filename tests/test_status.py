@@ -17,6 +17,8 @@ from tests.experiments import sampled
 from tests.test_cloud_run import CloudOperator, ready_cloud
 from tests.test_tasks import INVOKE
 
+pytestmark = pytest.mark.slow
+
 OTHER_RUN = "20260131-120000-00000001"
 QUOTA = "CODE_GCE_QUOTA_EXCEEDED"
 
