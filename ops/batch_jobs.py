@@ -14,11 +14,11 @@ from rich.table import Table
 
 from ops import gcloud
 from ops.deployment import as_label
-from ops.executions import ACTIVE_JOB, Progress
+from ops.executions import ACTIVE_JOB, Progress, place_words
 from ops.failed_tasks import tell_failed
 from ops.failures import UserError
 from ops.gcloud import GcloudError, Refusal
-from ops.job_facts import experiment_of, id_of, place, run_path_of, variables_of
+from ops.job_facts import experiment_of, id_of, run_path_of, variables_of
 from ops.names import check_exp_id, check_run_id
 from ops.settings import Settings, need
 from ops.shell import Shell
@@ -73,7 +73,7 @@ def _jobs(
     """
     wanted = {"component": COMPONENT, **labels}
     words = [
-        *("batch", "jobs", "list", *place(settings), "--sort-by", "~createTime"),
+        *("batch", "jobs", "list", *place_words(settings), "--sort-by", "~createTime"),
         *("--filter", " AND ".join(f'labels.{name}="{value}"' for name, value in wanted.items())),
     ]
     return gcloud.read_json(shell, words, echo=echo) or []
@@ -81,7 +81,7 @@ def _jobs(
 
 def describe(shell: Shell, settings: Settings, job_id: str) -> dict[str, Any]:
     """Return a job as Batch tells it, or refuse an id that it does not know."""
-    words = ["batch", "jobs", "describe", job_id, *place(settings)]
+    words = ["batch", "jobs", "describe", job_id, *place_words(settings)]
     try:
         return gcloud.read_json(shell, words, echo=False) or {}
     except GcloudError as error:
@@ -182,7 +182,7 @@ def tell_how_to_follow(settings: Settings, job: dict[str, Any], was_there: bool)
 def cancel(shell: Shell, settings: Settings, job: str) -> None:
     """End a job; what its tasks have finished is kept."""
     job_id = _checked(settings, job)
-    words = ["batch", "jobs", "cancel", job_id, *place(settings), "--quiet"]
+    words = ["batch", "jobs", "cancel", job_id, *place_words(settings), "--quiet"]
     if not shell.dry_run:
         state = describe(shell, settings, job_id)["status"]["state"]
         if state not in ACTIVE_JOB:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ops import gcloud
 from ops.failures import UserError
-from ops.gcloud import GcloudError
+from ops.gcloud import GcloudError, is_no_match
 from ops.names import RUN_ID, check_exp_id, check_run_id, is_exp_id
 from ops.settings import Settings, need
 from ops.shell import Shell
@@ -152,8 +152,3 @@ def _matching(shell: Shell, words: Sequence[str], timeout_seconds: float = gclou
         if not is_no_match(error):
             raise
         return []
-
-
-def is_no_match(error: GcloudError) -> bool:
-    """Tell whether gcloud found no object of a name, which it says in words of its own."""
-    return "matched no objects" in error.said

@@ -14,7 +14,7 @@ from typing import Any
 
 from ops import gcloud
 from ops.failures import UserError
-from ops.gcloud import GcloudError
+from ops.gcloud import GcloudError, is_no_match
 from ops.settings import Settings
 from ops.shell import Shell
 
@@ -64,7 +64,7 @@ def find_manifest(shell: Shell, settings: Settings, run_path: str) -> Manifest |
     try:
         text = _cat(shell, settings, run_path + MANIFEST)
     except GcloudError as error:
-        if "matched no objects" not in error.said:
+        if not is_no_match(error):
             raise
         return None
     return None if shell.dry_run else _manifest(text, run_path + MANIFEST)

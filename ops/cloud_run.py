@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ops import cloud_checks, cost_report, gcloud, local_run, run_setup
+from ops.cloud_files import experiment_path
 from ops.deployment import as_label, check_stages_fit, stage_variables, workflow_stages
 from ops.executions import Execution, follow
 from ops.experiment_upload import copy_forecast, upload_forecast
 from ops.failures import UserError
-from ops.gcloud import GcloudError
+from ops.gcloud import GcloudError, is_no_match
 from ops.local_run import RunRequest, new_run_id
 from ops.names import account_email
 from ops.settings import Settings, need
@@ -94,7 +95,7 @@ def _need_a_place(settings: Settings) -> None:
 
 def run_path(settings: Settings, request: RunRequest) -> str:
     """Return where a run is in the bucket, ending with /."""
-    return f"gs://{settings.bucket_name}/{settings.dir_prefix}{request.exp_id}/{request.run_id}/"
+    return f"{experiment_path(settings, request.exp_id)}{request.run_id}/"
 
 
 def run_arguments(settings: Settings, request: RunRequest, goes_on: bool = False) -> dict[str, Any]:
@@ -190,7 +191,7 @@ def _check_run(shell: Shell, settings: Settings, request: RunRequest) -> None:
     try:
         gcloud.read(shell, ["storage", "ls", path, "--project", settings.project_id], echo=False)
     except GcloudError as error:
-        if "matched no objects" not in error.said:
+        if not is_no_match(error):
             raise
         raise UserError(
             f"{path}: no such run; `invoke runs --cloud --exp-id {request.exp_id}` lists them, "

@@ -7,14 +7,13 @@ from ops import gcloud
 from ops.cloud_files import (
     CloudRun,
     experiment_path,
-    is_no_match,
     list_runs,
     newest_outputs,
     read_objects,
 )
 from ops.executions import ACTIVE, place_words
 from ops.failures import UserError
-from ops.gcloud import GcloudError
+from ops.gcloud import GcloudError, is_no_match
 from ops.settings import Settings, need
 from ops.shell import Shell
 from ops.shown import counted

@@ -206,8 +206,3 @@ def _needed_mib(times: TaskTimes) -> int | None:
         return None
     steps = math.ceil(times.peak_memory_mib * SPARE_MEMORY / MEMORY_STEP_MIB)
     return max(LEAST_MEMORY_MIB, steps * MEMORY_STEP_MIB)
-
-
-def with_suggestion(found: RunEstimate, suggestion: Suggestion, measured: Measured) -> RunEstimate:
-    """Return the estimate as it would be with a suggestion."""
-    return estimate(suggestion.applied(found.settings), found.workloads, measured)

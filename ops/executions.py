@@ -72,6 +72,7 @@ class Execution:
 
 
 def place_words(settings: Settings) -> list[str]:
+    """Return the words that tell gcloud where executions and jobs are."""
     return ["--location", settings.region, "--project", settings.project_id]
 
 

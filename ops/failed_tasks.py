@@ -6,8 +6,9 @@ from typing import Any
 
 from ops import gcloud
 from ops.cloud_inputs import inputs_of_tasks
+from ops.executions import place_words
 from ops.failures import UserError
-from ops.job_facts import experiment_of, id_of, place, run_path_of, variables_of
+from ops.job_facts import experiment_of, id_of, run_path_of, variables_of
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.shown import counted
@@ -55,7 +56,7 @@ def tell_failed(shell: Shell, settings: Settings, job: dict[str, Any], number: i
 
 
 def _failed_tasks(shell: Shell, settings: Settings, job: dict[str, Any]) -> list[Failed]:
-    words = ["batch", "tasks", "list", "--job", id_of(job), *place(settings), *_FAILED_TASKS]
+    words = ["batch", "tasks", "list", "--job", id_of(job), *place_words(settings), *_FAILED_TASKS]
     listed = json.loads(gcloud.read(shell, [*words, "--limit", str(MOST_FAILED)], echo=False) or "[]")
     failed = []
     for task in listed:

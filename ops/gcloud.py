@@ -108,6 +108,11 @@ def read_json(
         raise UserError(f"gcloud {' '.join(words[:2])}: no JSON in its answer", exit_code=1) from None
 
 
+def is_no_match(error: GcloudError) -> bool:
+    """Tell whether gcloud found no object of a name, which it says in words of its own."""
+    return "matched no objects" in error.said
+
+
 def refused(argv: Sequence[str], said: str) -> GcloudError:
     """Return the error that a refusal of gcloud is."""
     told = _told(said)

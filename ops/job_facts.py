@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from ops.settings import Settings
-
 
 def id_of(job: dict[str, Any]) -> str:
     return job["name"].rpartition("/")[2]
@@ -24,8 +22,3 @@ def run_path_of(job: dict[str, Any]) -> str:
     variables = variables_of(job)
     place_of_run = f"{experiment_of(job)}/{variables.get('RUN_ID', '')}/"
     return f"gs://{variables.get('GCS_BUCKET', '')}/{variables.get('DIR_PREFIX', '')}{place_of_run}"
-
-
-def place(settings: Settings) -> list[str]:
-    """Return the words that tell gcloud where jobs are."""
-    return ["--location", settings.region, "--project", settings.project_id]

@@ -18,11 +18,11 @@ from ops import batch_jobs, cloud_checks, gcloud, local_run
 from ops.cloud_inputs import Manifest, Share, choose_inputs, chosen_inputs, find_manifest
 from ops.cloud_run import run_path
 from ops.deployment import check_stages_fit
-from ops.executions import ACTIVE_JOB, STAGES
+from ops.executions import ACTIVE_JOB, STAGES, place_words
 from ops.experiment_upload import upload_forecast
 from ops.failures import UserError
 from ops.gcloud import GcloudError
-from ops.job_facts import id_of, place
+from ops.job_facts import id_of
 from ops.job_templates import Filling, describe_job
 from ops.local_run import RunRequest, new_run_id
 from ops.machine_types import LETTERS
@@ -268,7 +268,7 @@ def _create(shell: Shell, settings: Settings, job_id: str, job: dict[str, Any]) 
 
 
 def _submit_words(settings: Settings, job_id: str, path: Path) -> list[str]:
-    return ["batch", "jobs", "submit", job_id, *place(settings), "--config", nearest(path)]
+    return ["batch", "jobs", "submit", job_id, *place_words(settings), "--config", nearest(path)]
 
 
 def _write(path: Path, job: dict[str, Any]) -> None:

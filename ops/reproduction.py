@@ -16,7 +16,7 @@ from ops.comparison import digests
 from ops.executions import follow
 from ops.experiment_upload import ARCHIVE
 from ops.failures import UserError
-from ops.gcloud import GcloudError
+from ops.gcloud import GcloudError, is_no_match
 from ops.local_run import RunRequest
 from ops.machine_types import LETTERS
 from ops.run_files import LocalRun, latest_run, read_json
@@ -143,7 +143,7 @@ class _InCloud:
         try:
             return gcloud.read(self.reading, ["storage", "cat", name, *self._project], echo=False)
         except GcloudError as error:
-            if "matched no objects" not in error.said:
+            if not is_no_match(error):
                 raise
             raise _unfinished(name, request) from None
 
@@ -151,7 +151,7 @@ class _InCloud:
         try:
             return bool(gcloud.read(self.reading, ["storage", "ls", name, *self._project], echo=False))
         except GcloudError as error:
-            if "matched no objects" not in error.said:
+            if not is_no_match(error):
                 raise
             return False
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ops import gcloud
+from ops.cloud_files import experiment_path
 from ops.failures import UserError
-from ops.gcloud import GcloudError
+from ops.gcloud import GcloudError, is_no_match
 from ops.names import RUN_ID, check_exp_id, check_run_id
 from ops.run_files import LocalRun, find_runs, latest_run, read_json
 from ops.settings import Settings
@@ -82,7 +83,7 @@ def measured_in_cloud(shell: Shell, settings: Settings, exp_id: str, run_id: str
     check_exp_id(exp_id)
     if run_id:
         check_run_id(run_id)
-    top = f"gs://{settings.bucket_name}/{settings.dir_prefix}{exp_id}/"
+    top = experiment_path(settings, exp_id)
     run_id = run_id or _newest(_listed(shell, settings, f"{top}*/{METADATA}"))
     if run_id:
         where, name = f"run {run_id} in {top}{run_id}/", f"{top}{run_id}/{METADATA}"
@@ -162,7 +163,7 @@ def _found(shell: Shell, settings: Settings, verb: str, name: str) -> str:
             shell, ["storage", verb, name, "--project", settings.project_id], echo=False, timeout_seconds=60
         )
     except GcloudError as error:
-        if "matched no objects" in error.said:
+        if is_no_match(error):
             return ""
         raise
 
