@@ -4,39 +4,25 @@ import functools
 
 from invoke import Exit, task
 
-from ops import (
-    batch_jobs,
-    cloud_build,
-    cloud_run,
-    cloud_watch,
-    config,
-    cost_report,
-    executions,
-    github_token,
-    images,
-    job_submission,
-    lifecycle,
-    local_cloud,
-    local_run,
-    quality,
-    rehearsal,
-    reproduction,
-    run_logs,
-    terraform,
-    tidy,
-    watch,
-)
-from ops import doctor as check_up
-from ops import download as fetcher
-from ops import status as observer
-from ops.cloud_inputs import MOST_TASKS
+from ops import config, quality
+from ops.costs import cost_report
 from ops.failures import UserError
-from ops.local_run import RunRequest, stage_name
-from ops.machine_types import LETTERS
+from ops.images import cloud_build, images
+from ops.jobs import batch_jobs, job_submission
+from ops.jobs.cloud_inputs import MOST_TASKS
+from ops.laptop import local_cloud, local_run, tidy, watch
+from ops.laptop.local_run import RunRequest, stage_name
 from ops.names import MOST, MOST_SECONDS, without_slash
+from ops.project import doctor as check_up
+from ops.project import github_token, lifecycle, terraform
+from ops.project.machine_types import LETTERS
+from ops.runs import cloud_run, executions, rehearsal, reproduction
 from ops.settings import read_settings
 from ops.shell import Shell, stop_on_termination
 from ops.shown import nearest
+from ops.watching import cloud_watch, run_logs
+from ops.watching import download as fetcher
+from ops.watching import status as observer
 
 EXP_ID = "experiment folder below experiments/, e.g. demo or flu/2026-w05"
 RUN_ID = "a run to go on with, e.g. 20260131-120000-0a1b2c3d"

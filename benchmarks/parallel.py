@@ -25,7 +25,7 @@ from measuring import (
     wall,
 )
 
-from ops.local_run import usable_cores
+from ops.laptop.local_run import usable_cores
 
 RUN = RUN_ID.format(0)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.process import running
-from ops import terraform as verbs
+from ops.project import terraform as verbs
 from ops.settings import Settings
 from tests.emulated import create_bucket
 from tests.experiments import REPOSITORY

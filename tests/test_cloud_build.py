@@ -20,7 +20,7 @@ import yaml
 
 from localcloud.environment import client_environment
 from localcloud.process import running
-from ops.local_cloud import STRUCTURE_TEST, structure_test
+from ops.laptop.local_cloud import STRUCTURE_TEST, structure_test
 from tests.emulated import commit_all, create_bucket, object_of, order_faults, request
 from tests.experiments import REPOSITORY, sampled
 from tests.needs import docker, need_engine, need_program, one_build_at_a_time

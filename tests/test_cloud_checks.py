@@ -4,10 +4,10 @@ import pytest
 
 from localcloud.environment import client_environment
 from localcloud.process import running
-from ops import cloud_checks
 from ops.failures import UserError
 from ops.gcloud import GcloudError, Refusal
-from ops.quotas import check_quotas
+from ops.project import cloud_checks
+from ops.project.quotas import check_quotas
 from ops.settings import Settings
 from ops.shell import Shell
 from tests.emulated import (

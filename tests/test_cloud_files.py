@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from localcloud.process import running
-from ops.cloud_files import runs_of
+from ops.watching.cloud_files import runs_of
 from tests.cloud_runs import PROJECT, RUN_ID
 from tests.emulated import request
 from tests.experiments import sampled

@@ -9,8 +9,8 @@ import pytest
 
 from localcloud.process import running
 from ops.failures import UserError
-from ops.log_reader import Pace
-from ops.run_logs import LogRequest, log_filter, quoted, since_time
+from ops.watching.log_reader import Pace
+from ops.watching.run_logs import LogRequest, log_filter, quoted, since_time
 from tests.cloud_runs import PROJECT, RUN_ID, Pipeline
 from tests.emulated import create_bucket, post, request
 from tests.experiments import sampled

@@ -6,12 +6,12 @@ import re
 
 import pytest
 
-from ops.costs import estimate, suggestions
-from ops.deployment import StageLimits
+from ops.costs.costs import estimate, suggestions
+from ops.costs.prices import priced_machine, prices
+from ops.costs.task_times import Measured, TaskTimes, of_metadata, of_summaries
 from ops.failures import UserError
-from ops.prices import priced_machine, prices
+from ops.project.deployment import StageLimits
 from ops.settings import Settings
-from ops.task_times import Measured, TaskTimes, of_metadata, of_summaries
 from tests.experiments import sampled, simulated
 from tests.stages import RUN_ID
 from tests.test_tasks import Operator

@@ -9,8 +9,8 @@ import pytest
 
 from localcloud.environment import client_environment
 from localcloud.process import running
-from ops.checkup import Finding, Level
-from ops.doctor import WORKFLOW, lines_of
+from ops.project.checkup import Finding, Level
+from ops.project.doctor import WORKFLOW, lines_of
 from tests.emulated import add_image, add_secret, deploy_workflow, order_faults, post, request
 from tests.experiments import sampled
 from tests.needs import need_program

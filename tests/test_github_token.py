@@ -17,8 +17,8 @@ import pytest
 
 from localcloud.environment import client_environment
 from localcloud.process import running
-from ops import git_remote
 from ops.failures import UserError
+from ops.project import git_remote
 from ops.settings import Settings
 from ops.shell import Shell
 from tests.emulated import add_secret, commit_all, git, offer_repository, order_faults, post, request
@@ -374,7 +374,7 @@ def test_another_server_is_not_given_the_token(desk, monkeypatch):
 
 
 def test_the_age_of_a_version_is_told_in_days():
-    from ops.github_token import _age
+    from ops.project.github_token import _age
 
     month_ago = datetime.now(UTC).timestamp() - 30.5 * 86400
 

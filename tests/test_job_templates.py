@@ -6,12 +6,12 @@ import re
 import pytest
 
 from localcloud.process import running
-from ops.cloud_inputs import Share
-from ops.cloud_run import run_arguments
-from ops.deployment import workflow_environment
 from ops.failures import UserError
-from ops.job_templates import FOLDER, Filling, describe_job, fill_in
-from ops.local_run import RunRequest
+from ops.jobs.cloud_inputs import Share
+from ops.jobs.job_templates import FOLDER, Filling, describe_job, fill_in
+from ops.laptop.local_run import RunRequest
+from ops.project.deployment import workflow_environment
+from ops.runs.cloud_run import run_arguments
 from ops.settings import Settings
 from tests.cloud_runs import PROJECT, REGION, RUN_ID, WORKFLOW, Pipeline
 from tests.emulated import create_bucket

@@ -124,7 +124,7 @@ def test_structure_tests_of_a_build_need_no_image_of_their_tool(operator):
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
 
-    assert "usage: python -m ops.image_checks" in log
+    assert "usage: python -m ops.images.image_checks" in log
 
 
 def test_clean_removes_the_buckets_when_asked_and_told_yes_but_not_of_a_cloud_that_runs(tmp_path):

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from ops import tidy
 from ops.failures import UserError
-from ops.run_files import local_run
-from ops.run_lock import held
+from ops.laptop import tidy
+from ops.laptop.run_files import local_run
+from ops.laptop.run_lock import held
+from ops.laptop.stage_b import StageTasks
 from ops.settings import Settings
 from ops.shell import Shell
-from ops.stage_b import StageTasks
 from tests.experiments import REPOSITORY, sampled, simulated
 from tests.stages import RUN_ID
 from tests.test_tasks import Operator

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from modeling.failures import TemporaryFault, UserError
-from ops.local_run import commit_of
+from ops.laptop.local_run import commit_of
+from ops.laptop.stage_b import StageTasks, retry_seconds
 from ops.settings import Settings
 from ops.shell import Shell
-from ops.stage_b import StageTasks, retry_seconds
 from pipeline.environment import read_stage_context
 from pipeline.manifest import Manifest
 from pipeline.summary import Stopwatch
@@ -431,7 +431,7 @@ def test_a_broken_line_of_an_env_file_shows_no_value(tmp_path, line):
 def test_a_passing_fault_is_waited_out_without_holding_up_other_tasks(tmp_path, monkeypatch):
     script = 'echo "$TASK_INDEX" >> order; [ "$TASK_INDEX$BATCH_TASK_RETRY_ATTEMPT" != 00 ] || exit 75'
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ops.stage_b.retry_seconds", lambda tries: 0.5)
+    monkeypatch.setattr("ops.laptop.stage_b.retry_seconds", lambda tries: 0.5)
 
     failed = StageTasks(Shell(), ["bash", "-c", script], {}, tmp_path / "logs", retries=3).run([0, 1, 2], 1)
 

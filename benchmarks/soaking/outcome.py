@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 
-from ops.comparison import OWN
+from ops.runs.comparison import OWN
 from soaking.pipeline_cloud import PipelineCloud
 
 Digests = dict[str, str]  # sha256 by name

@@ -20,11 +20,11 @@ import requests
 from measuring import ROOT
 
 from localcloud.process import Cloud
-from ops.cloud_run import run_arguments
-from ops.deployment import workflow_environment
-from ops.executions import ACTIVE, STAGES
-from ops.experiment_upload import ARCHIVE
-from ops.local_run import RunRequest
+from ops.laptop.local_run import RunRequest
+from ops.project.deployment import workflow_environment
+from ops.runs.cloud_run import run_arguments
+from ops.runs.executions import ACTIVE, STAGES
+from ops.runs.experiment_upload import ARCHIVE
 from ops.settings import Settings
 
 WORKFLOW = ROOT / "terraform" / "workflow.yaml"

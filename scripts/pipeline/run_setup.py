@@ -13,7 +13,7 @@ PRICES = ("priced_as", "usd_machine_hour")
 
 
 def parse_run_setup(text: str) -> dict[str, Any]:
-    """Return RUN_SETUP; ValueError where it is not what ops/run_setup.py writes."""
+    """Return RUN_SETUP; ValueError where it is not what ops/runs/run_setup.py writes."""
     try:
         setup = json.loads(text)
         stages = setup["stages"].values()
@@ -53,7 +53,7 @@ def estimated_cost(setup: dict[str, Any], uses: dict[str, Any], workloads_per_ta
         "total_usd": round(sum(stages.values()), 6),
         "rests_on": (
             f"seconds of tasks and {setup['machine_start_seconds']} s to start each machine, at the prices "
-            "of ops/prices.json; without storage, logs, taxes and discounts"
+            "of ops/costs/prices.json; without storage, logs, taxes and discounts"
         ),
     }
 

@@ -1,0 +1,169 @@
+"""`invoke cost`: what is asked to estimate a run, and the estimate as a table with what it leaves out."""
+
+import sys
+from dataclasses import replace
+
+from rich.table import Table
+
+from ops.costs import task_times
+from ops.costs.costs import MODELS, RunEstimate, estimate, suggestions
+from ops.costs.prices import prices
+from ops.costs.task_times import Measured
+from ops.failures import UserError
+from ops.laptop.local_run import RunRequest, check_experiment_is_there, count_workloads
+from ops.project.machine_types import LETTERS
+from ops.settings import Settings
+from ops.shell import Shell
+from ops.shown import console, counted, duration
+
+NOT_COUNTED = "builds of images, steps of the workflow, waiting for quota, taxes, discounts and free tiers"
+
+
+def show(
+    shell: Shell,
+    settings: Settings,
+    request: RunRequest,
+    num_tasks: int | None = None,
+    task_seconds: int | None = None,
+) -> None:
+    """Print what a run of an experiment in the cloud would cost.
+
+    Parameters
+    ----------
+    num_tasks : int, optional
+        Inputs of stage B; without it those of the run that is named, or of the experiment as it is now.
+    task_seconds : int, optional
+        Seconds of an input; without it those of an earlier run.
+
+    Raises
+    ------
+    UserError
+        Neither is known.
+    """
+    measured = _measured(shell, settings, request)
+    is_all_given = num_tasks is not None and task_seconds is not None
+    if measured is None and not is_all_given and not _is_on_github(settings):
+        check_experiment_is_there(settings, request.exp_id)  # says so where the name is mistyped
+    if shell.dry_run and measured is None and task_seconds is None:
+        return
+    if task_seconds is not None:
+        measured = task_times.given(task_seconds, measured)
+    if measured is None or "runner" not in measured.stages:
+        raise UserError(
+            f"no run of {request.exp_id} has been measured; say what an input takes with --task-seconds, "
+            f"or run it here first: invoke run --local --exp-id {request.exp_id}"
+        )
+    workloads = num_tasks or (measured.workloads if request.run_id else None)
+    if workloads is None:
+        workloads = _workloads(settings, request, measured)
+    _print(estimate(settings, workloads, measured), measured, request)
+
+
+def show_before(shell: Shell, settings: Settings, request: RunRequest) -> None:
+    """Print the estimate in a dry run of the run itself, or why there is none; it never stands in the way."""
+    try:
+        show(replace(shell, dry_run=False), settings, replace(request, run_id=""))  # reads, starts nothing
+    except UserError as error:
+        print(f"no estimate of what it costs: {error}")
+
+
+def _measured(shell: Shell, settings: Settings, request: RunRequest) -> Measured | None:
+    """Return what an earlier run took: in the cloud where there is a bucket, else here."""
+    found = None
+    if settings.project_id and settings.bucket_name:
+        try:
+            found = task_times.measured_in_cloud(shell, settings, request.exp_id, request.run_id)
+        except UserError as error:
+            print(f"earlier runs in the bucket are left out: {error}", file=sys.stderr)
+    return found or task_times.measured_here(settings, request.exp_id, request.run_id)
+
+
+def _workloads(settings: Settings, request: RunRequest, measured: Measured) -> int:
+    """Return the inputs of the experiment as it is on this machine, else of the run that was measured."""
+    if not _is_on_github(settings):
+        return count_workloads(Shell(), settings, request)
+    if measured.workloads is None:
+        raise UserError("how many inputs the repository on GitHub makes is not known: add --num-tasks")
+    return measured.workloads
+
+
+def _is_on_github(settings: Settings) -> bool:
+    return settings.execution_mode == "cloud" and bool(settings.github_forecast_repo)
+
+
+def _print(found: RunEstimate, measured: Measured, request: RunRequest) -> None:
+    settings = found.settings
+    console().print(_table(found, request))
+    per_input = [found.usd(model) / found.workloads for model in MODELS]
+    print(
+        f"cost per input: ${per_input[0]:.4f} on demand, ${per_input[1]:.4f} on Spot machines; "
+        f"{duration(found.wall_seconds())} at {settings.max_parallelism:,} tasks at once "
+        f"(PROVISIONING_MODEL={settings.provisioning_model})"
+    )
+    if measured.where:
+        spent = f", which cost about ${measured.spent_usd:.4f}" if measured.spent_usd is not None else ""
+        print(f"measured: {measured.where}{spent}")
+    for idea in suggestions(found, measured):
+        after = estimate(idea.applied(settings), found.workloads, measured)
+        print(f"consider {idea}: {idea.reason} ({_in_short(after)} instead of {_in_short(found)})")
+    for doubt in [*found.doubts(), *_doubt_of_size(found, measured)]:
+        print(f"doubt    {doubt}")
+    _print_basis(found)
+
+
+def _in_short(found: RunEstimate) -> str:
+    return f"${found.usd(found.settings.provisioning_model):.4f} and {duration(found.wall_seconds())}"
+
+
+def _print_basis(found: RunEstimate) -> None:
+    """Print the date of the prices, what is assumed, and what is left out."""
+    table, shares = prices(), found.stage("runner").retry_shares
+    again = " and ".join(f"{shares[model]:.0%} on {name}" for model, name in _MODEL_NAMES.items())
+    print(
+        f"prices   of {table['as_of']} for {table['region']}, Spot machines at {table['spot_factor']:.0%} of "
+        f"the list; {table['assumed']['machine_start_seconds']} s to start a machine, "
+        f"{table['assumed']['task_start_seconds']} s a task, tried again {again}"
+    )
+    left_out = ", ".join(
+        f"{name} (${each['usd']:.3g} a {each['unit']})" for name, each in table["not_counted"].items()
+    )
+    print(f"left out {left_out}; {NOT_COUNTED}")
+
+
+def _doubt_of_size(found: RunEstimate, measured: Measured) -> list[str]:
+    """Say so where stages A and C were measured on far fewer inputs: they work on all of them."""
+    if measured.workloads is None or found.workloads <= 2 * measured.workloads:
+        return []
+    inputs = counted(measured.workloads, "input")
+    return [f"the run that was measured had {inputs}: stages A and C will take longer with more"]
+
+
+_MODEL_NAMES = {"STANDARD": "standard", "SPOT": "Spot machines"}
+
+
+def _table(found: RunEstimate, request: RunRequest) -> Table:
+    title = f"{request.exp_id}, {counted(found.workloads, 'input')}: an estimate, in US dollars"
+    table = Table(title=title, box=None, header_style="bold", title_justify="left")
+    table.add_column("stage")
+    table.add_column("machine")
+    for column in ("tasks", "machines", "a task", "wall time", "machine hours", "on demand", "Spot"):
+        table.add_column(column, justify="right")
+    model, chosen = found.settings.provisioning_model, found.settings
+    for each in found.stages:
+        is_set = (
+            getattr(chosen, f"stage_{LETTERS[each.stage].lower()}_machine_type") == each.machine.machine_type
+        )
+        table.add_row(
+            f"{LETTERS[each.stage]} {each.stage}",
+            each.machine.machine_type + ("" if is_set else " (likely)"),
+            f"{each.tasks:,}",
+            f"{each.machines:,}",
+            f"{duration(each.task_seconds)} {each.source}",
+            duration(each.wall_seconds(model)),
+            f"{each.machine_hours(model):,.2f}",
+            *(f"{each.usd(model):,.4f}" for model in MODELS),
+        )
+    hours = sum(each.machine_hours(model) for each in found.stages)
+    totals = [f"{found.usd(model):,.4f}" for model in MODELS]
+    table.add_row("total", "", "", "", "", duration(found.wall_seconds()), f"{hours:,.2f}", *totals)
+    return table

@@ -1,0 +1,189 @@
+"""How long tasks took and what memory they needed in earlier runs, here or in the bucket, in a few requests.
+
+A finished run tells all in run_metadata.json; of one that is not, some of its summaries are read.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ops import gcloud
+from ops.failures import UserError
+from ops.gcloud import GcloudError, is_no_match
+from ops.laptop.run_files import LocalRun, find_runs, latest_run, read_json
+from ops.names import RUN_ID, check_exp_id, check_run_id
+from ops.settings import Settings
+from ops.shell import Shell
+from ops.shown import nearest
+from ops.watching.cloud_files import experiment_path
+
+MOST_SUMMARIES = 200
+METADATA = "run_metadata.json"
+
+
+@dataclass(frozen=True)
+class TaskTimes:
+    """What one input of stage B took, or the one task of another stage, on average."""
+
+    seconds: float
+    source: str  # "measured", "given" or "assumed"
+    cpu_seconds: float | None = None
+    peak_memory_mib: float | None = None  # the most of all
+    retry_shares: dict[str, float] = field(default_factory=dict)  # tries again a task, by provisioning model
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of earlier runs, and of which."""
+
+    stages: dict[str, TaskTimes]
+    workloads: int | None = None
+    where: str = ""  # the run it is from
+    spent_usd: float | None = None  # what that run was estimated to have cost when it ended
+
+
+def given(seconds: float, measured: Measured | None) -> Measured:
+    """Return what was measured with another time for an input of stage B, as the operator names it."""
+    found = measured or Measured({})
+    runner = found.stages.get("runner")
+    peak = runner.peak_memory_mib if runner else None
+    stages = found.stages | {"runner": TaskTimes(seconds, "given", peak_memory_mib=peak)}
+    return Measured(stages, found.workloads, found.where, found.spent_usd)
+
+
+def measured_here(settings: Settings, exp_id: str, run_id: str = "") -> Measured | None:
+    """Return what a local run took, the newest with results where none is named; None where there is none."""
+    if run_id:
+        return _of_local_run(latest_run(settings, exp_id, run_id))
+    for run in reversed(find_runs(settings, exp_id)):
+        if run.is_built and (found := _of_local_run(run)):
+            return found
+    return None
+
+
+def _of_local_run(run: LocalRun) -> Measured | None:
+    where = f"run {run.run_id} in {nearest(run.folder)}"
+    path = run.folder / METADATA
+    if path.is_file():
+        return of_metadata(read_json(path), where)
+    paths = _some(sorted((run.folder / "summaries").glob("runner_*.json")))
+    found = of_summaries({p.stem: read_json(p) for p in paths}, where)
+    return found and Measured(found.stages, run.manifest["num_workloads"], where)
+
+
+def measured_in_cloud(shell: Shell, settings: Settings, exp_id: str, run_id: str = "") -> Measured | None:
+    """Return what a run in the bucket took, the newest that ended without a run id; None where there is none.
+
+    Raises
+    ------
+    UserError
+        The bucket cannot be asked.
+    """
+    check_exp_id(exp_id)
+    if run_id:
+        check_run_id(run_id)
+    top = experiment_path(settings, exp_id)
+    run_id = run_id or _newest(_listed(shell, settings, f"{top}*/{METADATA}"))
+    if run_id:
+        where, name = f"run {run_id} in {top}{run_id}/", f"{top}{run_id}/{METADATA}"
+        if said := _found(shell, settings, "cat", name):
+            return of_metadata(_json(said, name), where)
+    run_id = run_id or _newest(_listed(shell, settings, top))
+    return _of_summaries_in_cloud(shell, settings, f"{top}{run_id}/") if run_id else None
+
+
+def _of_summaries_in_cloud(shell: Shell, settings: Settings, path: str) -> Measured | None:
+    """Return what the first tasks of a run took that has not ended; two requests, however many there are."""
+    name = f"{path}builder-artifacts/manifest.json"
+    said = _found(shell, settings, "cat", name)
+    if not said:
+        return None
+    workloads = _json(said, name).get("num_workloads")
+    if not isinstance(workloads, int):
+        raise UserError(f"{name}: not a manifest; name another run with --run-id")
+    zeros = "0" * (max(4, len(str(workloads - 1))) - 1)
+    said = _found(shell, settings, "cat", f"{path}summaries/runner_{zeros}*.json")
+    found = of_summaries({str(n): each for n, each in enumerate(_several(said))}, f"unfinished run in {path}")
+    return found and Measured(found.stages, workloads, found.where)
+
+
+def of_metadata(metadata: dict[str, Any], where: str) -> Measured:
+    """Return what run_metadata.json tells."""
+    stages = {}
+    try:
+        model = metadata.get("machines", {}).get("runner", {}).get("provisioning_model")
+        for name, use in metadata["stages"].items():
+            tasks = use["tasks"]
+            stages[name] = TaskTimes(
+                seconds=max(use["wall_seconds"] / tasks, 0.001),
+                source="measured",
+                cpu_seconds=use["cpu_seconds"] / tasks,
+                peak_memory_mib=use["peak_memory_mib"],
+                retry_shares={model: use["retries"] / tasks} if model and name == "runner" else {},
+            )
+        workloads = metadata["manifest"]["num_workloads"]
+        spent = metadata.get("estimated_cost", {}).get("total_usd")
+    except (KeyError, TypeError, AttributeError, ZeroDivisionError):
+        raise UserError(f"{where}: its {METADATA} is damaged; name another run with --run-id") from None
+    return Measured(stages, workloads, where, spent)
+
+
+def of_summaries(summaries: dict[str, dict[str, Any]], where: str) -> Measured | None:
+    """Return what the tasks of stage B took that were done; None where none was."""
+    done = [one for one in summaries.values() if one.get("status") == "done"]
+    if not done:
+        return None
+    runner = TaskTimes(
+        seconds=max(_mean(done, "wall_seconds"), 0.001),
+        source="measured",
+        cpu_seconds=_mean(done, "cpu_seconds"),
+        peak_memory_mib=max(one.get("peak_memory_mib", 0.0) for one in done),
+    )
+    return Measured({"runner": runner}, where=where)
+
+
+def _mean(summaries: Sequence[dict[str, Any]], name: str) -> float:
+    return sum(one.get(name, 0.0) for one in summaries) / len(summaries)
+
+
+def _some(things: Sequence) -> Sequence:
+    """Return at most MOST_SUMMARIES of many, evenly spread: tasks of one place are alike."""
+    return things[:: -(-len(things) // MOST_SUMMARIES) or 1]
+
+
+def _listed(shell: Shell, settings: Settings, pattern: str) -> list[str]:
+    return _found(shell, settings, "ls", pattern).split()
+
+
+def _found(shell: Shell, settings: Settings, verb: str, name: str) -> str:
+    """Return what gcloud says of names in the bucket, empty where there are none."""
+    try:
+        return gcloud.read(
+            shell, ["storage", verb, name, "--project", settings.project_id], echo=False, timeout_seconds=60
+        )
+    except GcloudError as error:
+        if is_no_match(error):
+            return ""
+        raise
+
+
+def _newest(names: Iterable[str]) -> str:
+    """Return the newest run id in names of a bucket: they sort by time."""
+    parts = {part for name in names for part in name.split("/")}
+    return max((part for part in parts if RUN_ID.fullmatch(part)), default="")
+
+
+def _json(text: str, name: str) -> dict[str, Any]:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise UserError(f"{name}: no JSON in it; name another run with --run-id") from None
+
+
+def _several(text: str) -> Iterable[dict[str, Any]]:
+    """Yield the values of JSON texts that stand one behind the other."""
+    while text := text.lstrip():
+        value, end = json.JSONDecoder().raw_decode(text)
+        yield value
+        text = text[end:]

@@ -1,0 +1,129 @@
+"""The images of the stages on this machine: built, tested, pushed. Cloud Build is in cloud_build.py."""
+
+import json
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ops.failures import UserError
+from ops.images.image_checks import CONFIGS, check_image
+from ops.laptop.launch import LOCAL_IMAGE, check_engine
+from ops.laptop.local_run import commit_of
+from ops.settings import ROOT, Settings, need
+from ops.shell import Shell
+from ops.shown import nearest
+
+DOCKERFILE = ROOT / "docker" / "Dockerfile"
+TOKEN = "GITHUB_PAT"
+LABELS = {"component": "epymodelingsuite", "stage": "imagebuild", "managed-by": "manual"}
+
+
+def build_dev(shell: Shell, settings: Settings) -> None:
+    """Build the local image, for `invoke run --docker`.
+
+    Raises
+    ------
+    UserError
+        No engine, or the build failed; what it said stands above.
+    """
+    if not shell.dry_run:
+        check_engine(shell)
+    _build(shell, settings, "local", [LOCAL_IMAGE])
+    if not shell.dry_run:
+        print(f"{LOCAL_IMAGE} is there; `invoke run --docker --exp-id demo` uses it")
+
+
+def build_local(shell: Shell, settings: Settings, push: bool = True, no_cache: bool = False) -> None:
+    """Build the cloud image on this machine, test it, and push it under its commit and its tag.
+
+    Raises
+    ------
+    UserError
+        As build_dev; or a test of its structure failed, and nothing was pushed.
+    """
+    names = tagged(settings, source_commit())
+    if not shell.dry_run:
+        check_engine(shell)
+    _build(shell, settings, "cloud", names, no_cache)
+    check_image(shell, names[0], CONFIGS["cloud"])
+    for name in names if push else []:
+        if shell.stream(["docker", "push", name]):
+            host = name.partition("/")[0]
+            raise UserError(
+                f"{name} was not pushed; if that was about credentials: gcloud auth configure-docker {host}",
+                exit_code=1,
+            )
+
+
+def check(shell: Shell, image: str = "") -> None:
+    """Run the structure tests that belong to an image: those of the cloud for an image of the cloud."""
+    image = image or LOCAL_IMAGE
+    if not shell.dry_run:
+        check_engine(shell)
+    inspect = ["docker", "image", "inspect", image]
+    said = "" if shell.dry_run else shell.capture(inspect, timeout_seconds=20)
+    if not said and not shell.dry_run:
+        raise UserError(
+            f"there is no image {image}; `docker image ls` lists them, `invoke build-dev` makes the local one"
+        )
+    variables = json.loads(said)[0]["Config"]["Env"] if said else []
+    check_image(shell, image, CONFIGS["cloud" if "EXECUTION_MODE=cloud" in variables else "local"])
+
+
+def repository_path(settings: Settings) -> str:
+    """Return where the image is, without a tag: REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE."""
+    need(settings, "project_id")
+    host = settings.registry_host or f"{settings.region}-docker.pkg.dev"
+    return f"{host}/{settings.project_id}/{settings.repo_name}/{settings.image_name}"
+
+
+def tagged(settings: Settings, commit: str) -> list[str]:
+    """Return the image's names: by commit, and by IMAGE_TAG."""
+    path = repository_path(settings)
+    return [f"{path}:{commit_tag(commit)}", f"{path}:{settings.image_tag}"]
+
+
+def commit_tag(commit: str) -> str:
+    """Return the tag of an image of a commit; a folder without git has none."""
+    return commit or "no-commit"
+
+
+def source_commit() -> str:
+    """Return this repository's commit; -dirty where what goes into an image differs, new files too."""
+    commit = commit_of(ROOT)
+    status = ["git", "-C", str(ROOT), "status", "--porcelain", "--", "docker", "modeling", "scripts"]
+    differs = commit and not commit.endswith("-dirty") and Shell().capture(status, timeout_seconds=20)
+    return f"{commit}-dirty" if differs else commit
+
+
+def build_arguments(settings: Settings) -> dict[str, str]:
+    """Return the Dockerfile's arguments."""
+    repository, ref = settings.github_modeling_suite_repo, settings.github_modeling_suite_ref
+    moves = bool(repository) and not re.fullmatch("[0-9a-f]{40}", ref)
+    return {
+        "BASE_IMAGE": settings.base_image,
+        "COMMIT": source_commit(),
+        "VERSION": f"{datetime.now(UTC):%Y%m%d}",
+        "WITH_PARQUET": "1" if settings.with_parquet else "0",
+        "WITH_GCLOUD": "1" if settings.with_gcloud else "0",
+        "GITHUB_URL": settings.github_url,
+        "GITHUB_MODELING_SUITE_REPO": repository,
+        "GITHUB_MODELING_SUITE_REF": ref if repository else "",
+        # a layer that was made of a branch is not to be used again when the branch has moved
+        "GITHUB_MODELING_SUITE_AT": f"{datetime.now(UTC):%Y%m%d-%H%M%S}" if moves else "",
+    }
+
+
+def _build(shell: Shell, settings: Settings, target: str, names: list[str], no_cache: bool = False) -> None:
+    argv = ["docker", "build", "--file", nearest(DOCKERFILE), "--target", target]
+    argv += [word for name in names for word in ("--tag", name)]
+    argv += ["--no-cache"] if no_cache else []
+    for name, value in build_arguments(settings).items():
+        if target == "cloud" or name != "WITH_GCLOUD":
+            argv += ["--build-arg", f"{name}={value}"] if value else []
+    argv += [word for name, value in LABELS.items() for word in ("--label", f"{name}={value}")]
+    if settings.github_modeling_suite_repo and os.environ.get(TOKEN):
+        argv += ["--secret", f"id=github_pat,env={TOKEN}"]  # by its name alone
+    if shell.stream([*argv, nearest(Path(ROOT))], {"DOCKER_BUILDKIT": "1"}):
+        raise UserError(f"{names[0]} was not built; what went wrong stands above", exit_code=1)

@@ -1,0 +1,229 @@
+"""Jobs of Batch, whoever made them: listed, described, followed, cancelled.
+
+A run makes them in the workflow, job_submission.py by hand.
+"""
+
+import re
+import shlex
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.table import Table
+
+from ops import gcloud
+from ops.failures import UserError
+from ops.gcloud import GcloudError, Refusal
+from ops.jobs.failed_tasks import tell_failed
+from ops.jobs.job_facts import experiment_of, id_of, run_path_of, variables_of
+from ops.names import check_exp_id, check_run_id
+from ops.project.deployment import as_label
+from ops.runs.executions import ACTIVE_JOB, Progress, place_words
+from ops.settings import Settings, need
+from ops.shell import Shell
+from ops.shown import console, counted, duration
+
+COMPONENT = "epymodelingsuite"
+JOB_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+WAITS = ("QUEUED", "SCHEDULED")
+NOT_ENDED = (*ACTIVE_JOB, "CANCELLATION_IN_PROGRESS")
+MOST_EVENTS = 5
+
+
+def jobs_of_run(shell: Shell, settings: Settings, run_id: str, stage: str) -> list[dict[str, Any]]:
+    """Return the jobs that there are of a stage of a run."""
+    return _jobs(shell, settings, {"run_id": run_id, "stage": stage}, echo=False)
+
+
+def show_jobs(
+    shell: Shell, settings: Settings, exp_id: str = "", run_id: str = "", stage: str = "", limit: int = 20
+) -> None:
+    """Print the newest jobs: of which stage and run, how they stand."""
+    need(settings, "project_id")
+    if exp_id:
+        check_exp_id(exp_id)
+    if run_id:
+        check_run_id(run_id)
+    wanted = {"exp_id": as_label(exp_id), "run_id": run_id, "stage": stage}
+    jobs = _jobs(shell, settings, {name: value for name, value in wanted.items() if value})
+    if shell.dry_run:
+        return
+    jobs = [job for job in jobs if not exp_id or experiment_of(job) == exp_id][:limit]
+    if not jobs:
+        print(f"no such jobs in {settings.region} of {settings.project_id}")
+        return
+    table = Table(box=None, header_style="bold")
+    for column in ("job", "stage", "experiment", "run id", "state", "created", "tasks"):
+        table.add_column(column, overflow="fold", no_wrap=column == "job")
+    for job in jobs:
+        labels, progress = job.get("labels", {}), _progress(job)
+        tasks = f"{progress.counted}{f'; {progress.event}' if progress.state in WAITS else ''}"
+        run = [labels.get("stage", ""), experiment_of(job), labels.get("run_id", "")]
+        table.add_row(id_of(job), *run, progress.state, f"{job['createTime'][:19]}Z", tasks)
+    console().print(table)
+
+
+def _jobs(
+    shell: Shell, settings: Settings, labels: dict[str, str], echo: bool = True
+) -> list[dict[str, Any]]:
+    """Return our jobs with these labels, the newest first.
+
+    gcloud counts a --limit before it filters, so none is given.
+    """
+    wanted = {"component": COMPONENT, **labels}
+    words = [
+        *("batch", "jobs", "list", *place_words(settings), "--sort-by", "~createTime"),
+        *("--filter", " AND ".join(f'labels.{name}="{value}"' for name, value in wanted.items())),
+    ]
+    return gcloud.read_json(shell, words, echo=echo) or []
+
+
+def describe(shell: Shell, settings: Settings, job_id: str) -> dict[str, Any]:
+    """Return a job as Batch tells it, or refuse an id that it does not know."""
+    words = ["batch", "jobs", "describe", job_id, *place_words(settings)]
+    try:
+        return gcloud.read_json(shell, words, echo=False) or {}
+    except GcloudError as error:
+        if error.refusal is not Refusal.MISSING:
+            raise
+        raise UserError(f"there is no job {job_id} in {settings.region}", mend="invoke job-list") from None
+
+
+def show_job(shell: Shell, settings: Settings, job: str) -> None:
+    """Print what a job runs, how its tasks stand, what it told last, and which tasks failed."""
+    job_id = _checked(settings, job)
+    found = describe(shell, settings, job_id)
+    if shell.dry_run:
+        return
+    labels, progress = found.get("labels", {}), _progress(found)
+    run = f"run {labels.get('run_id', '')} of {experiment_of(found)}"
+    print(f"job {job_id}: {progress.state}, stage {progress.stage}, {run}, {duration(_seconds(found))}")
+    print(f"  {counted(progress.tasks, 'task')}: {progress.counted or 'not begun'}")
+    for event in found.get("status", {}).get("statusEvents", [])[-MOST_EVENTS:]:
+        print(f"  {event.get('eventTime', '')[:19]}Z  {event.get('description', '')}")
+    if progress.counts.get("FAILED"):
+        tell_failed(shell, settings, found, progress.counts["FAILED"])
+    print(f"  logs     {_logs_command(settings, found)}")
+    print(f"  console  {_console_link(settings, job_id)}")
+
+
+def follow(shell: Shell, settings: Settings, job: str) -> None:
+    """Print how a job comes on until it has ended.
+
+    Raises
+    ------
+    UserError
+        It did not succeed, with what failed (exit code 1).
+    KeyboardInterrupt
+        After a word on how to cancel; the job goes on.
+    """
+    job_id = _checked(settings, job)
+    begun, told = time.monotonic(), ""
+    try:
+        while True:
+            found = describe(shell, settings, job_id)
+            if shell.dry_run:
+                return
+            progress = _progress(found)
+            if str(progress) != told:
+                told = str(progress)
+                print(f"{datetime.now():%H:%M:%S}  {told}", flush=True)
+            if progress.state not in NOT_ENDED:
+                break
+            time.sleep(max(2.0, min(60.0, 0.02 * (time.monotonic() - begun))))
+    except KeyboardInterrupt:
+        print(
+            f"\nthe job goes on. Follow it: invoke job-describe {job_id} --wait; "
+            f"cancel it: invoke job-cancel {job_id}",
+            file=sys.stderr,
+        )
+        raise
+    _tell_end(shell, settings, found)
+
+
+def _tell_end(shell: Shell, settings: Settings, job: dict[str, Any]) -> None:
+    progress, job_id = _progress(job), id_of(job)
+    if progress.state == "SUCCEEDED":
+        print(f"done in {duration(_seconds(job))}{_way_on(job)}")
+        return
+    failed = progress.counts.get("FAILED", 0)
+    if failed:
+        tell_failed(shell, settings, job, failed)
+    why = f"{failed} of {counted(progress.tasks, 'task')} failed" if failed else progress.event
+    raise UserError(
+        f"job {job_id} ended {progress.state}: {why}; its logs",
+        exit_code=1,
+        mend=_logs_command(settings, job),
+    )
+
+
+def _way_on(job: dict[str, Any]) -> str:
+    """Return what to do after a stage that has succeeded."""
+    variables, stage = variables_of(job), job.get("labels", {}).get("stage", "")
+    run = f"--exp-id {experiment_of(job)} --run-id {variables.get('RUN_ID', '')}"
+    after = {"builder": "runner", "runner": "output"}.get(stage)
+    if after:
+        return f"; next: invoke job --stage {after} {run}"
+    return f"; outputs in {run_path_of(job)}outputs/"
+
+
+def tell_how_to_follow(settings: Settings, job: dict[str, Any], was_there: bool) -> None:
+    """Print where a job is to be seen that was just submitted."""
+    job_id, tasks = id_of(job), counted(_progress(job).tasks, "task")
+    begun = "is under way already" if was_there else "has begun"
+    print(f"job {job_id} {begun}: {tasks}; it goes on whatever becomes of this terminal")
+    print(f"console  {_console_link(settings, job_id)}")
+    print(f"follow   invoke job-describe {job_id} --wait")
+    print(f"logs     {_logs_command(settings, job)}")
+    print(f"cancel   invoke job-cancel {job_id}", flush=True)
+
+
+def cancel(shell: Shell, settings: Settings, job: str) -> None:
+    """End a job; what its tasks have finished is kept."""
+    job_id = _checked(settings, job)
+    words = ["batch", "jobs", "cancel", job_id, *place_words(settings), "--quiet"]
+    if not shell.dry_run:
+        state = describe(shell, settings, job_id)["status"]["state"]
+        if state not in ACTIVE_JOB:
+            print(f"job {job_id} has ended already, or is about to: {state}")
+            return
+    gcloud.read(shell, words)
+    if not shell.dry_run:
+        print(f"job {job_id} is being cancelled; what it has finished is kept")
+
+
+def _checked(settings: Settings, job: str) -> str:
+    """Return a job's id, also of its whole name; refuse what cannot be one."""
+    need(settings, "project_id")
+    job_id = (job or "").rpartition("/")[2]
+    if not JOB_ID.fullmatch(job_id):
+        raise UserError(f'"{job:.80}" is not the id of a job', mend="invoke job-list")
+    return job_id
+
+
+def _progress(job: dict[str, Any]) -> Progress:
+    return Progress.of(job.get("labels", {}).get("stage", ""), job)
+
+
+def _seconds(job: dict[str, Any]) -> float:
+    """Return how long a job took from its creation on, or has taken so far."""
+    end = job["updateTime"] if job["status"]["state"] not in NOT_ENDED else datetime.now(UTC).isoformat()
+    return (_time(end) - _time(job["createTime"])).total_seconds()
+
+
+def _time(text: str) -> datetime:
+    """Return a time of the service, which may have nine digits of a second: Python takes six."""
+    return datetime.fromisoformat(f"{text[:19]}+00:00")
+
+
+def _logs_command(settings: Settings, job: dict[str, Any]) -> str:
+    """Return the command that prints what a job's tasks and their machines said."""
+    words = ["gcloud", "logging", "read", f'labels.job_uid="{job["uid"]}"', "--project", settings.project_id]
+    shown = "value(timestamp,severity,jsonPayload.message,textPayload)"
+    return shlex.join([*words, "--order", "asc", "--limit", "1000", "--format", shown])
+
+
+def _console_link(settings: Settings, job_id: str) -> str:
+    place = f"regions/{settings.region}/jobs/{job_id}"
+    return f"https://console.cloud.google.com/batch/jobsDetail/{place}/details?project={settings.project_id}"

@@ -1,0 +1,78 @@
+"""The emulated Google Cloud in the foreground, for a shell beside it. What it emulates is in localcloud/."""
+
+import os
+import re
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.failures import UserError
+from ops.laptop.launch import check_engine
+from ops.settings import ROOT, Settings
+from ops.shell import Shell
+from ops.shown import nearest
+
+PROJECT = "local-project"  # where PROJECT_ID is not set; any will do
+STRUCTURE_TEST = "ghcr.io/googlecontainertools/container-structure-test"
+
+
+@dataclass(frozen=True)
+class CloudRequest:
+    """How the operator wants the cloud; a port of 0 takes a free one."""
+
+    clock_speed: str = "1"
+    docker: bool = False
+    storage_port: int = 0
+    apis_port: int = 0
+
+
+def run(shell: Shell, settings: Settings, request: CloudRequest) -> None:
+    """Run it until Ctrl-C, and print what a shell needs, then the steps of workflows as they run.
+
+    Raises
+    ------
+    UserError
+        It could not start; what it said stands above.
+    """
+    _check(shell, request)
+    words = [sys.executable, "-m", "localcloud", "--state", nearest(state_folder(settings))]
+    words += ["--exports", settings.project_id or PROJECT, "--show-steps"]
+    words += [] if shell.dry_run else ["--with-parent", str(os.getpid())]
+    words += ["--clock-speed", request.clock_speed]
+    words += ["--builder", STRUCTURE_TEST, structure_test()]
+    words += ["--tasks", "docker"] if request.docker else []
+    for name, port in (("storage", request.storage_port), ("apis", request.apis_port)):
+        words += [f"--{name}-port", str(port)] if port else []
+    try:
+        code = shell.stream(words, {"PYTHONPATH": str(ROOT)})
+    except KeyboardInterrupt:
+        print("\nthe emulated cloud has stopped; what is in its buckets is kept", file=sys.stderr)
+        raise
+    if code:
+        raise UserError(f"the emulated cloud ended with exit code {code}", exit_code=2 if code == 2 else 1)
+
+
+def state_folder(settings: Settings) -> Path:
+    """Return where the emulated cloud keeps its buckets."""
+    return settings.local_data_path / "cloud"
+
+
+def lock_file(settings: Settings) -> Path:
+    """Return what it holds a lock of while it runs."""
+    return state_folder(settings) / "lock"
+
+
+def structure_test() -> str:
+    """Return what stands for the tool's image in a build: the emulator pulls none."""
+    return shlex.join(["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "ops.images.image_checks"])
+
+
+def _check(shell: Shell, request: CloudRequest) -> None:
+    """Refuse what the emulator would refuse in words of its own."""
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", request.clock_speed) or not float(request.clock_speed):
+        raise UserError(f"--clock-speed {request.clock_speed}: a number above 0 is needed, such as 60")
+    if request.storage_port and request.storage_port == request.apis_port:
+        raise UserError("--storage-port and --apis-port are the same; each needs one of its own")
+    if request.docker and not shell.dry_run:
+        check_engine(shell)

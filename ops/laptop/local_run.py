@@ -1,0 +1,321 @@
+"""A run on this machine: the three stages one after the other, or one of them.
+
+How a stage is started is in launch.py, how those of stage B share the cores in stage_b.py.
+"""
+
+import contextlib
+import os
+import re
+import secrets
+import sys
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ops.failures import UserError, did_you_mean
+from ops.folders import check_writable
+from ops.laptop.launch import Containers, Launcher, Processes
+from ops.laptop.run_files import LocalRun, latest_run, local_run
+from ops.laptop.run_lock import held
+from ops.laptop.stage_b import TEMPORARY_FAULT, StageTasks
+from ops.names import check_exp_id, check_run_id
+from ops.settings import ROOT, Settings
+from ops.shell import Shell
+from ops.shown import counted, nearest
+
+EXAMPLES = ROOT / "examples" / "forecast"
+CHECK_SECONDS = 600
+STAGES = {"a": "builder", "b": "runner", "c": "output"}
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What the operator asks for; None and "" leave a matter to the settings."""
+
+    exp_id: str
+    run_id: str = ""
+    count: int | None = None
+    seed: int | None = None
+    jobs: int | None = None
+    output_config_file: str = ""
+    allow_partial: bool = False
+    force: bool = False
+    run_output_stage: bool = True
+    docker: bool = False
+
+    def __post_init__(self) -> None:
+        check_exp_id(self.exp_id)
+        if self.run_id:
+            check_run_id(self.run_id)
+
+
+def run(shell: Shell, settings: Settings, request: RunRequest) -> LocalRun:
+    """Run the three stages, or what is left of them.
+
+    Raises
+    ------
+    UserError
+        There is no such run, or a stage failed, with its exit code; what is finished is kept.
+    KeyboardInterrupt
+        After the running tasks were stopped.
+    """
+    goes_on = bool(request.run_id)
+    request = replace(request, run_id=request.run_id or new_run_id())
+    here = local_run(settings, request.exp_id, request.run_id)
+    check_writable(settings)
+    if goes_on and not here.folder.is_dir():  # one that was stopped early may lack its manifest
+        raise UserError(
+            f"{nearest(here.folder)}: no such run; "
+            f"`invoke runs --local --exp-id {request.exp_id}` lists them, "
+            "and without --run-id a new one is started"
+        )
+    launcher = _launcher(shell, settings, request)
+    variables = stage_variables(settings, request)
+    experiment = Path(variables["FORECAST_REPO_DIR"], "experiments", request.exp_id)
+    print(
+        f"EXECUTION_MODE=local: run {request.run_id} of {request.exp_id} ({experiment}) on this machine, "
+        f"in {nearest(settings.local_data_path)}",
+        flush=True,
+    )
+    try:
+        with _alone(shell, here), launcher.tidied(shell):
+            _stage(shell, launcher, "builder", variables)
+            _run_tasks(shell, launcher, settings, request, here, variables)
+            if settings.run_output_stage and request.run_output_stage:
+                _stage(shell, launcher, "output", variables)
+    except KeyboardInterrupt:
+        way_on = f"what is finished is kept. Go on with: {resume_command(request)}"
+        print(f"\nstopped; {way_on if here.folder.is_dir() else 'nothing was written'}", file=sys.stderr)
+        raise
+    return here
+
+
+def run_stage(
+    shell: Shell,
+    settings: Settings,
+    request: RunRequest,
+    stage: str,
+    task_index: int | None,
+    num_tasks: int | None,
+) -> LocalRun:
+    """Run one stage alone; the runner runs one input, some from it on, or all that are pending."""
+    stage = stage_name(stage)
+    if not request.run_id:
+        if stage != "builder":
+            raise UserError(
+                f"--run-id is needed for stage {stage}; "
+                f"`invoke runs --local --exp-id {request.exp_id}` lists them"
+            )
+        request = replace(request, run_id=new_run_id())
+    here = local_run(settings, request.exp_id, request.run_id)
+    check_writable(settings)
+    if stage != "builder" and not shell.dry_run:
+        latest_run(settings, request.exp_id, request.run_id)  # says so where there is none
+    launcher = _launcher(shell, settings, request)
+    variables = stage_variables(settings, request)
+    if stage != "runner":
+        if task_index is not None:
+            raise UserError(f"--task-index belongs to stage runner, not to {stage}")
+        if request.jobs is not None:
+            raise UserError(f"--jobs belongs to stage runner, not to {stage}")
+    elif num_tasks is not None and task_index is None:
+        raise UserError("--num-tasks counts from --task-index on; add --task-index 0, or leave both out")
+    if task_index is not None and num_tasks in (None, 1):
+        # not alone: single inputs may run side by side, as the tasks of a job do
+        with launcher.tidied(shell):
+            _stage(shell, launcher, stage, variables | {"TASK_INDEX": str(task_index)})
+        return here
+    with _alone(shell, here), launcher.tidied(shell):
+        if stage != "runner":
+            extra = {"NUM_TASKS": str(num_tasks)} if num_tasks is not None else {}
+            _stage(shell, launcher, stage, variables | extra)
+        else:
+            only = None if task_index is None else range(task_index, task_index + num_tasks)
+            _run_tasks(shell, launcher, settings, request, here, variables, only)
+    return here
+
+
+def _launcher(shell: Shell, settings: Settings, request: RunRequest) -> Launcher:
+    """Return what starts the stages, after a look whether it can."""
+    launcher = Containers(settings) if request.docker else Processes()
+    if not shell.dry_run:
+        launcher.check(shell)
+    return launcher
+
+
+def _alone(shell: Shell, here: LocalRun) -> contextlib.AbstractContextManager:
+    """Keep other tasks from a run while this one works on it; a dry run does not."""
+    return contextlib.nullcontext() if shell.dry_run else held(here)
+
+
+def validate(shell: Shell, settings: Settings, request: RunRequest) -> None:
+    """Check an experiment as stage A would, without a run."""
+    variables = stage_variables(settings, replace(request, run_id=new_run_id()))
+    command = [sys.executable, nearest(ROOT / "scripts" / "check_experiment.py")]
+    if code := shell.stream(command, variables):
+        said = "is not valid" if code == 2 else f"could not be checked (exit code {code})"
+        raise UserError(f"{request.exp_id} {said}", exit_code=exit_code_for(code))
+
+
+def count_workloads(shell: Shell, settings: Settings, request: RunRequest) -> int:
+    """Return how many inputs stage A would make of an experiment as it is here; nothing is written."""
+    launcher = Processes()
+    variables = launcher.environment(stage_variables(settings, replace(request, run_id=new_run_id())))
+    command = [sys.executable, nearest(ROOT / "scripts" / "check_experiment.py")]
+    ended = shell.attempt(command, variables, timeout_seconds=CHECK_SECONDS)
+    found = re.search(r" is valid: .*?, ([\d,]+) workloads? for ", ended.output)
+    if ended.exit_code or not found:
+        raise UserError(
+            f"{request.exp_id} is not valid, or cannot be checked",
+            exit_code=exit_code_for(ended.exit_code),
+            mend=f"invoke validate --exp-id {request.exp_id}",
+        )
+    return int(found[1].replace(",", ""))
+
+
+def stage_name(stage: str) -> str:
+    """Return builder, runner or output for a name or for A, B, C."""
+    name = STAGES.get(stage.lower(), stage.lower())
+    if name not in STAGES.values():
+        raise UserError(f'"{stage}" is not a stage; use builder, runner, output, or A, B, C')
+    return name
+
+
+def new_run_id() -> str:
+    """Return an id for a new run: UTC time and eight random hexadecimal digits."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+
+
+def resume_command(request: RunRequest) -> str:
+    return f"invoke run --exp-id {request.exp_id} --run-id {request.run_id}"
+
+
+def stage_variables(settings: Settings, request: RunRequest) -> dict[str, str]:
+    """Return the environment of a stage: settings and request in the names the container knows."""
+    count, seed, suite = request.count, request.seed, ""
+    output = settings.output_config_file and nearest(Path(settings.output_config_file))
+    forecast = forecast_repository(settings, request.exp_id)
+    if not local_run(settings, request.exp_id, request.run_id).is_built:
+        check_experiment_is_there(settings, request.exp_id)
+        # a run keeps what it was built with: only what is asked for on the command line is checked
+        count = settings.run_count if count is None else count
+        seed = settings.run_seed if seed is None else seed
+        suite = settings.modeling_suite
+    variables = {
+        "EXECUTION_MODE": "local",
+        "LOCAL_DATA_PATH": nearest(settings.local_data_path),
+        "DIR_PREFIX": settings.dir_prefix,
+        "EXP_ID": request.exp_id,
+        "RUN_ID": request.run_id,
+        "FORECAST_REPO_DIR": nearest(forecast),
+        "EPYDEMIX_DATA_DIR": nearest(settings.epydemix_data_dir) if settings.epydemix_data_dir else "",
+        "MODELING_SUITE": suite,
+        "COUNT": "" if count is None else str(count),
+        "SEED": "" if seed is None else str(seed),
+        "FORCE": "1" if request.force else "",
+        "OUTPUT_CONFIG_FILE": request.output_config_file or output,
+        "ALLOW_PARTIAL_RESULTS": "1" if request.allow_partial or settings.allow_partial_results else "",
+        "LOG_LEVEL": settings.log_level,
+        "STORAGE_VERBOSE": "1" if settings.storage_verbose else "",
+        "CODE_COMMIT": commit_of(ROOT),
+        "FORECAST_COMMIT": commit_of(forecast),
+    }
+    # an empty value still has to be sent where the caller's own environment has one
+    return {name: value for name, value in variables.items() if value or os.environ.get(name)}
+
+
+def forecast_repository(settings: Settings, exp_id: str) -> Path:
+    """Return the forecasting repository: the setting, else the first place that has the experiment."""
+    if settings.forecast_repo_dir is not None:
+        return settings.forecast_repo_dir
+    own = settings.local_data_path / "forecast"
+    places = [own, EXAMPLES]
+    return next(
+        (p for p in places if (p / "experiments" / exp_id).is_dir()), own if own.is_dir() else EXAMPLES
+    )
+
+
+def check_experiment_is_there(settings: Settings, exp_id: str) -> None:
+    """Refuse an experiment that is in none of the places looked in; a named repository says so itself."""
+    folders = [p / "experiments" for p in (settings.local_data_path / "forecast", EXAMPLES)]
+    if settings.forecast_repo_dir is not None or any((f / exp_id).is_dir() for f in folders):
+        return
+    known = sorted(c.parent.relative_to(f).as_posix() for f in folders for c in f.glob("**/config"))
+    raise UserError(
+        f"{exp_id}: no such experiment in {' or '.join(nearest(f) for f in folders)}"
+        f"{did_you_mean(exp_id, known)}; there are: {', '.join(dict.fromkeys(known))}; "
+        "set FORECAST_REPO_DIR for a repository elsewhere"
+    )
+
+
+def commit_of(folder: Path) -> str:
+    """Return the commit a folder is at, with -dirty where tracked files differ; "" outside a repository."""
+    git = ["git", "-C", str(folder)]
+    # LOCAL_DATA_PATH is ignored by the repository around it, whose commit would say nothing of it
+    if not Shell().capture([*git, "ls-tree", "--name-only", "HEAD"], timeout_seconds=10):
+        return ""
+    describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    return Shell().capture([*git, *describe], timeout_seconds=10)
+
+
+def usable_cores() -> int:
+    """Return the cores this process may use; macOS does not tell, so there it is all of them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _stage(shell: Shell, launcher: Launcher, stage: str, variables: dict[str, str]) -> None:
+    code = shell.stream(launcher.command(stage), launcher.environment(variables))
+    if code:
+        raise UserError(f"stage {stage} ended with exit code {code}", exit_code=exit_code_for(code))
+
+
+def exit_code_for(code: int) -> int:
+    """Return the exit code of a task whose script failed: what can be mended or tried again, or 1."""
+    return code if code in (2, TEMPORARY_FAULT) else 1
+
+
+def _run_tasks(
+    shell: Shell,
+    launcher: Launcher,
+    settings: Settings,
+    request: RunRequest,
+    here: LocalRun,
+    variables: dict[str, str],
+    only=None,
+) -> None:
+    """Run the tasks of stage B, some at once; UserError where some failed, and that is not allowed."""
+    jobs = request.jobs or settings.local_jobs or usable_cores()
+    command, variables = launcher.command("runner"), launcher.environment(variables)
+    if shell.dry_run:
+        note = f"the first task; set TASK_INDEX for the others, {jobs} at once"
+        shell.echo(command, {**variables, "TASK_INDEX": "0"}, note)
+        return
+    indices = list(here.pending() if only is None else only)
+    if not indices:
+        print("stage B: every result is there already")
+        return
+    shell.echo(
+        command,
+        {**variables, "TASK_INDEX": str(indices[0])},
+        f"{counted(len(indices), 'task')}, {min(jobs, len(indices))} at once",
+    )
+    tasks = StageTasks(shell, command, variables, here.logs, settings.max_retry_count)
+    _judge(tasks.run(indices, jobs), settings, request, here)
+
+
+def _judge(failed: dict[int, int], settings: Settings, request: RunRequest, here: LocalRun) -> None:
+    """Go on, or end with what failed and how to go on."""
+    if not failed:
+        return
+    allowed = request.allow_partial or settings.allow_partial_results
+    names = ", ".join(str(index) for index in sorted(failed)[:10])
+    tasks, logs = counted(len(failed), "task"), nearest(here.logs)
+    message = f"{tasks} of stage B failed ({names}); the logs are in {logs}"
+    if allowed:
+        print(f"{message}; going on without them", file=sys.stderr)
+        return
+    codes = set(failed.values())
+    raise UserError(
+        f"{message}. Mend it, then: {resume_command(request)}  (or add --allow-partial)",
+        exit_code=codes.pop() if codes in ({2}, {75}) else 1,
+    )

@@ -1,0 +1,115 @@
+"""What is deployed is called: accounts, network, labels, and what the workflow is told of all that.
+
+terraform/ computes the same for the cloud, and a test holds both to it. The commands are in terraform.py.
+"""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+
+from ops.images.images import repository_path
+from ops.names import account_email
+from ops.project.machine_types import LETTERS, check_stage_fits, hyperdisk_only_families
+from ops.settings import Settings, need
+
+
+@dataclass(frozen=True)
+class StageLimits:
+    """What a task of a stage may use; an empty machine type lets Batch choose."""
+
+    cpu_milli: int
+    memory_mib: int
+    machine_type: str
+    max_run_seconds: int
+
+
+def stage_limits(settings: Settings) -> dict[str, StageLimits]:
+    """Return the limits by stage: builder, runner, output."""
+    return {
+        stage: StageLimits(
+            getattr(settings, f"stage_{letter}_cpu_milli"),
+            getattr(settings, f"stage_{letter}_memory_mib"),
+            getattr(settings, f"stage_{letter}_machine_type"),
+            getattr(settings, f"stage_{letter}_max_run_duration"),
+        )
+        for stage, letter in ((stage, letter.lower()) for stage, letter in LETTERS.items())
+    }
+
+
+def check_stages_fit(settings: Settings) -> None:
+    """Refuse a stage that its machine type cannot hold."""
+    for stage, limits in stage_limits(settings).items():
+        check_stage_fits(stage, limits.cpu_milli, limits.memory_mib, limits.machine_type)
+
+
+def as_label(name: str) -> str:
+    """Return a name as the value of a label: lower case, and - for what a label does not take."""
+    return re.sub("[^A-Za-z0-9_-]", "-", name).lower()[:63]
+
+
+def workflow_environment(settings: Settings) -> dict[str, str]:
+    """Return what the workflow reads with sys.get_env, as Terraform deploys it; what is empty is left out."""
+    need(settings, "project_id", "bucket_name")
+    project, network = settings.project_id, settings.network_name
+    labels = {
+        "environment": settings.environment,
+        "billing_project": as_label(settings.billing_project),
+    }
+    environment = {
+        "BUCKET_NAME": settings.bucket_name,
+        "DIR_PREFIX": settings.dir_prefix,
+        "IMAGE_URI": f"{repository_path(settings)}:{settings.image_tag}",
+        "BATCH_SERVICE_ACCOUNT": account_email(project, settings.batch_service_account),
+        "NETWORK": f"projects/{project}/global/networks/{network}",
+        "SUBNETWORK": f"projects/{project}/regions/{settings.region}/subnetworks/{network}",
+        "STAGES": _json(workflow_stages(settings)),
+        "HYPERDISK_FAMILIES": _json(hyperdisk_only_families()),
+        "TASK_COUNT_PER_NODE": _text(settings.task_count_per_node),
+        "WORKLOADS_PER_TASK": _text(settings.workloads_per_task),
+        "MAX_PARALLELISM": _text(settings.max_parallelism),
+        "MAX_RETRY_COUNT": _text(settings.max_retry_count),
+        "PROVISIONING_MODEL": settings.provisioning_model,
+        "LABELS": _json({name: value for name, value in labels.items() if value}),
+        "GITHUB_FORECAST_REPO": settings.github_forecast_repo,
+        "FORECAST_REPO_REF": settings.forecast_repo_ref,
+        "STAGE_VARIABLES": _json({name: value for name, value in stage_variables(settings).items() if value}),
+        "RUN_OUTPUT_STAGE": _text(settings.run_output_stage),
+        "ALLOW_PARTIAL_RESULTS": _text(settings.allow_partial_results),
+    }
+    return {name: value for name, value in environment.items() if value}
+
+
+def workflow_stages(settings: Settings) -> dict[str, dict[str, int | str | bool]]:
+    """Return what the workflow knows of each stage: limits, by names such as cpuMilli, and the agent."""
+    return {
+        name: _as_batch_spells(limits) | {"installOpsAgent": settings.install_ops_agent}
+        for name, limits in stage_limits(settings).items()
+    }
+
+
+def stage_variables(settings: Settings) -> dict[str, str]:
+    """Return the variables that every stage gets as they stand in the settings, empty ones too."""
+    return {
+        "GCLOUD_PROJECT_ID": settings.project_id,
+        "GITHUB_URL": settings.github_url,
+        "GITHUB_PAT_SECRET": settings.github_pat_secret,
+        "MODELING_SUITE": settings.modeling_suite,
+        "LOG_LEVEL": settings.log_level,
+        "STORAGE_VERBOSE": _text(settings.storage_verbose),
+    }
+
+
+def _as_batch_spells(limits: StageLimits) -> dict[str, int | str]:
+    return {
+        re.sub("_(.)", lambda found: found[1].upper(), name): value for name, value in asdict(limits).items()
+    }
+
+
+def _text(value: bool | int) -> str:
+    return str(value).lower()
+
+
+def _json(value) -> str:
+    """Return JSON as Terraform's jsonencode() writes it, to the byte: it spells < as \\u003c, and so on."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -1,0 +1,1 @@
+"""Runs in the cloud: started, followed, rehearsed, started once more and compared."""

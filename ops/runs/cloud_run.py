@@ -1,0 +1,222 @@
+"""A run on Google Cloud: checked, its repository uploaded where need be, and started as a workflow execution.
+
+Executions that have begun are in executions.py. Nothing here knows what a stage computes.
+"""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ops import gcloud
+from ops.costs import cost_report
+from ops.failures import UserError
+from ops.gcloud import GcloudError, is_no_match
+from ops.laptop import local_run
+from ops.laptop.local_run import RunRequest, new_run_id
+from ops.names import account_email
+from ops.project import cloud_checks
+from ops.project.deployment import as_label, check_stages_fit, stage_variables, workflow_stages
+from ops.runs import run_setup
+from ops.runs.executions import Execution, follow
+from ops.runs.experiment_upload import copy_forecast, upload_forecast
+from ops.settings import Settings, need
+from ops.shell import Shell
+from ops.shown import nearest
+from ops.watching.cloud_files import experiment_path
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run that has begun, and where it is in the bucket: gs://.../<run id>/."""
+
+    execution: Execution
+    path: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A run that is to be run again: its image, and the forecasting repository it used."""
+
+    image: str  # with its digest
+    archive: str  # gs://.../forecast.tar.gz; "" where FORECAST_REPO_REF names its commit
+    commit: str
+
+
+def run(shell: Shell, settings: Settings, request: RunRequest, wait: bool = False) -> None:
+    """Start a run and say how to follow it, or follow it to its end; UserError where it fails."""
+    for option, value in (("--jobs", request.jobs), ("--docker", request.docker)):
+        if value:
+            raise UserError(f"{option}: for runs on this machine; leave it out, or add --local")
+    started = start(shell, settings, request)
+    if shell.dry_run:
+        cost_report.show_before(shell, settings, request)
+        return
+    tell_how_to_follow(started.execution)
+    if wait:
+        follow(shell, started.execution)
+
+
+def start(shell: Shell, settings: Settings, request: RunRequest, origin: Origin | None = None) -> Started:
+    """Check what a run needs, then start it, or go on with one; with an origin, do that once more.
+
+    Raises
+    ------
+    UserError
+        Something is missing or wrong, with the command that mends it; nothing was started.
+    """
+    _need_a_place(settings)
+    check_stages_fit(settings)
+    goes_on = bool(request.run_id)
+    request = replace(request, run_id=request.run_id or new_run_id())
+    print(
+        f"EXECUTION_MODE=cloud: run {request.run_id} of {request.exp_id} in project {settings.project_id}, "
+        f"{settings.region}, {run_path(settings, request)}",
+        flush=True,
+    )
+    arguments = run_arguments(settings, request, goes_on)
+    is_elsewhere = goes_on or settings.github_forecast_repo or origin
+    repository = None if is_elsewhere else _repository(settings, request)
+    image = _check(shell, settings, request, goes_on, repository, origin)
+    if origin and origin.archive:
+        copy_forecast(shell, settings, origin.archive, run_path(settings, request))
+        arguments["forecastCommit"] = origin.commit
+    if repository:
+        upload_forecast(shell, settings, repository, run_path(settings, request))
+        arguments["forecastCommit"] = local_run.commit_of(repository)
+    execution = _execute(shell, settings, request, arguments | {"imageUri": image})
+    return Started(execution, run_path(settings, request))
+
+
+def _need_a_place(settings: Settings) -> None:
+    try:
+        need(settings, "project_id", "bucket_name")
+    except UserError as error:  # who has just made a .env from .env.example may want no cloud yet
+        raise UserError(f"{error}; with --local it runs on this machine") from None
+
+
+def run_path(settings: Settings, request: RunRequest) -> str:
+    """Return where a run is in the bucket, ending with /."""
+    return f"{experiment_path(settings, request.exp_id)}{request.run_id}/"
+
+
+def run_arguments(settings: Settings, request: RunRequest, goes_on: bool = False) -> dict[str, Any]:
+    """Return the workflow's arguments: settings and request by the names it knows, but for the image.
+
+    All that can be chosen is passed on, so that .env is the truth also where it changed since the deployment.
+    """
+    count, seed = request.count, request.seed
+    variables = stage_variables(settings)
+    if goes_on:  # a run keeps what it was built with: only what is asked for now is checked
+        variables["MODELING_SUITE"] = ""
+    else:
+        count = settings.run_count if count is None else count
+        seed = settings.run_seed if seed is None else seed
+    return {
+        "exp_id": request.exp_id,
+        "runId": request.run_id,
+        "bucket": settings.bucket_name,
+        "dirPrefix": settings.dir_prefix,
+        "batchSaEmail": account_email(settings.project_id, settings.batch_service_account),
+        "githubForecastRepo": settings.github_forecast_repo,
+        "forecastRepoRef": settings.forecast_repo_ref,
+        "maxParallelism": settings.max_parallelism,
+        "maxRetryCount": settings.max_retry_count,
+        "workloadsPerTask": settings.workloads_per_task,
+        "taskCountPerNode": settings.task_count_per_node,
+        "provisioningModel": settings.provisioning_model,
+        "stages": workflow_stages(settings),
+        "billingProject": settings.billing_project,
+        "outputConfigFile": _output_file(settings, request),
+        "allowPartial": request.allow_partial or settings.allow_partial_results,
+        "runOutputStage": request.run_output_stage and settings.run_output_stage,
+        "force": request.force,
+        "variables": variables | {run_setup.VARIABLE: run_setup.run_setup(settings)},
+    } | {name: value for name, value in (("count", count), ("seed", seed)) if value is not None}
+
+
+def _output_file(settings: Settings, request: RunRequest) -> str:
+    """Return the name of another output YAML in the experiment's config/; a container sees no other path."""
+    asked = request.output_config_file or settings.output_config_file
+    if "/" not in asked:
+        return asked
+    repository = local_run.forecast_repository(settings, request.exp_id)
+    config = (repository / "experiments" / request.exp_id / "config").absolute()
+    path = Path(asked).absolute()
+    if path.parent != config:
+        raise UserError(
+            f"{nearest(path)}: in the cloud an output YAML is one of the experiment's; "
+            f"put it into {nearest(config)}"
+        )
+    return path.name
+
+
+def _repository(settings: Settings, request: RunRequest) -> Path:
+    """Return the local forecasting repository; refuse where it has no such experiment."""
+    local_run.check_experiment_is_there(settings, request.exp_id)
+    return local_run.forecast_repository(settings, request.exp_id)
+
+
+def _check(
+    shell: Shell,
+    settings: Settings,
+    request: RunRequest,
+    goes_on: bool,
+    repository: Path | None,
+    origin: Origin | None,
+) -> str:
+    """Return the image with its digest. All is asked at once; what is missing first is told."""
+    questions: list[Callable[[], Any]] = [
+        lambda: cloud_checks.check_account(shell),
+        lambda: cloud_checks.check_bucket(shell, settings),
+        lambda: cloud_checks.check_workflow_deployed(shell, settings),
+        lambda: (
+            cloud_checks.check_image(shell, origin.image)
+            if origin
+            else cloud_checks.resolve_image(shell, settings)
+        ),
+    ]
+    if settings.github_pat_secret:
+        questions.append(lambda: cloud_checks.check_secret(shell, settings))
+    if goes_on:
+        questions.append(lambda: _check_run(shell, settings, request))
+    if repository:
+        local_run.validate(shell, settings, request)
+    with ThreadPoolExecutor(len(questions)) as pool:
+        asked = [pool.submit(question) for question in questions]
+    return [each.result() for each in asked][3]
+
+
+def _check_run(shell: Shell, settings: Settings, request: RunRequest) -> None:
+    """Refuse to go on with a run of which there is nothing."""
+    path = run_path(settings, request)
+    try:
+        gcloud.read(shell, ["storage", "ls", path, "--project", settings.project_id], echo=False)
+    except GcloudError as error:
+        if not is_no_match(error):
+            raise
+        raise UserError(
+            f"{path}: no such run; `invoke runs --cloud --exp-id {request.exp_id}` lists them, "
+            "and without --run-id a new one is started"
+        ) from None
+
+
+def _execute(shell: Shell, settings: Settings, request: RunRequest, arguments: dict[str, Any]) -> Execution:
+    labels = {"exp_id": as_label(request.exp_id), "run_id": request.run_id}
+    words = [
+        *("workflows", "execute", settings.workflow_name),
+        *("--location", settings.region, "--project", settings.project_id),
+        *("--labels", ",".join(f"{name}={value}" for name, value in labels.items())),
+        *("--data", json.dumps(arguments, separators=(",", ":"))),
+    ]
+    answer = gcloud.read_json(shell, words) or {"name": "executions/dry-run"}
+    return Execution(settings, answer["name"].rpartition("/")[2])
+
+
+def tell_how_to_follow(execution: Execution) -> None:
+    print(f"execution {execution.execution_id} has begun, and goes on whatever becomes of this terminal")
+    print(f"console  {execution.console_link}")
+    print(f"follow   invoke workflow-describe {execution.execution_id} --wait")
+    print(f"cancel   invoke workflow-cancel {execution.execution_id}", flush=True)

@@ -1,0 +1,158 @@
+"""The run in the cloud on the emulated cloud, and the same run on this machine: their tables must be equal.
+
+What is real: the workflow file, gcloud, the stage scripts, the storage client. What a rehearsal proves, and
+what it cannot, stands in docs/rehearsal.md.
+"""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import requests
+import yaml
+
+from localcloud.environment import client_environment
+from localcloud.process import Cloud, running
+from ops import gcloud
+from ops.failures import UserError
+from ops.images.images import repository_path, source_commit, tagged
+from ops.laptop import local_run
+from ops.laptop.launch import check_engine
+from ops.laptop.local_run import RunRequest
+from ops.laptop.run_files import LocalRun
+from ops.project.deployment import workflow_environment
+from ops.runs import cloud_run
+from ops.runs.comparison import differing, digests
+from ops.runs.executions import follow
+from ops.settings import ROOT, Settings
+from ops.shell import Shell
+from ops.shown import counted, nearest
+
+NAME = "rehearsal"  # of the bucket, and of the project where PROJECT_ID is not set
+WORKFLOW = ROOT / "terraform" / "workflow.yaml"
+CLOCK_SPEED = "20"  # a pause of the workflow's two seconds takes a tenth
+
+
+def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
+    """Run an experiment on an emulated cloud and on this machine, and compare the tables.
+
+    Raises
+    ------
+    UserError
+        A run failed, or their tables differ (exit code 1); both are then kept to look at.
+    """
+    here, settings = settings, _rehearsed(settings)
+    if request.docker and not shell.dry_run:
+        check_engine(shell)
+    if shell.dry_run:
+        _deploy(shell, settings, Path("environment.yaml"))
+        cloud_run.start(shell, settings, replace(request, docker=False))
+        return
+    with _folder(settings) as folder:
+        done = local_run.run(shell, _in_folder(here, request.exp_id, folder), replace(request, docker=False))
+        request = replace(request, seed=done.manifest["seed"])  # also one that was drawn
+        with _cloud(shell, settings, request, folder) as cloud:
+            there = Shell(
+                environment=client_environment(cloud.storage, cloud.apis, cloud.state, settings.project_id)
+            )
+            _furnish(cloud, settings)
+            _deploy(there, settings, folder / "environment.yaml")
+            started = cloud_run.start(there, settings, replace(request, docker=False))
+            follow(there, started.execution)
+            in_cloud = _digests_in(there, settings, started.path)
+        _compare(in_cloud, _digests_here(done))
+
+
+def _rehearsed(settings: Settings) -> Settings:
+    """Return the settings with what the emulated cloud has; a repository on GitHub is none of it."""
+    names = {"project_id": settings.project_id or NAME, "bucket_name": NAME, "registry_host": ""}
+    return settings.model_copy(
+        update=names | {"execution_mode": "cloud", "github_forecast_repo": "", "github_pat_secret": ""}
+    )
+
+
+def _in_folder(settings: Settings, exp_id: str, folder: Path) -> Settings:
+    """Return the settings of the run to compare with, whose files go into a folder of their own."""
+    places = {
+        "local_data_path": folder / "here",
+        "forecast_repo_dir": local_run.forecast_repository(settings, exp_id),
+    }
+    return settings.model_copy(update=places | {"execution_mode": "local"})
+
+
+@contextmanager
+def _folder(settings: Settings) -> Iterator[Path]:
+    """Yield a folder that is removed where all went well, and named where it did not."""
+    place = settings.local_data_path
+    place.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="rehearsal-", dir=place))
+    try:
+        yield folder
+    except BaseException:
+        print(f"what was written is kept in {nearest(folder)}", file=sys.stderr)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _cloud(shell: Shell, settings: Settings, request: RunRequest, folder: Path) -> Iterator[Cloud]:
+    words = ["--clock-speed", CLOCK_SPEED]
+    if request.docker:
+        path, local = repository_path(settings), tagged(settings, source_commit())[0]
+        if not shell.capture(["docker", "image", "inspect", "-f", "{{.Id}}", local], timeout_seconds=20):
+            mend = f"PROJECT_ID={settings.project_id} invoke build-local --no-push"
+            raise UserError(f"there is no image {local}", mend=mend)
+        words += ["--tasks", "docker", "--image", f"{path}={local}"]
+    with running(folder / "cloud", *words) as cloud:
+        yield cloud
+
+
+def _furnish(cloud: Cloud, settings: Settings) -> None:
+    """Put into the emulated cloud what Terraform and a build would: the bucket, and an image's name."""
+    image = f"{repository_path(settings)}:{settings.image_tag}"
+    bucket = f"{cloud.storage}/storage/v1/b?project={settings.project_id}"
+    for url, body in ((bucket, {"name": NAME}), (f"{cloud.apis}/_emulator/images", {"image": image})):
+        requests.post(url, json=body, timeout=10).raise_for_status()
+
+
+def _deploy(shell: Shell, settings: Settings, variables: Path) -> None:
+    """Deploy the workflow as it stands, with the variables that Terraform would give it."""
+    if not shell.dry_run:
+        variables.write_text(yaml.safe_dump(workflow_environment(settings)))
+    words = [
+        *("workflows", "deploy", settings.workflow_name, "--source", nearest(WORKFLOW)),
+        *(
+            "--location",
+            settings.region,
+            "--project",
+            settings.project_id,
+            "--env-vars-file",
+            nearest(variables),
+        ),
+    ]
+    gcloud.read(shell, words)
+
+
+def _digests_in(shell: Shell, settings: Settings, path: str) -> dict[str, str]:
+    """Return the digests of the outputs in the bucket; none where stage C was left out."""
+    if not settings.run_output_stage:
+        return {}
+    return digests(gcloud.read(shell, ["storage", "cat", f"{path}outputs/*/files.json"]))
+
+
+def _digests_here(run: LocalRun) -> dict[str, str]:
+    outputs = run.outputs()
+    return digests(outputs[-1].joinpath("files.json").read_text()) if outputs else {}
+
+
+def _compare(in_cloud: dict[str, str], here: dict[str, str]) -> None:
+    if names := differing(in_cloud, here):
+        raise UserError(
+            f"the runs differ in {', '.join(names)}: in the cloud and here they must be equal",
+            exit_code=1,
+        )
+    print(f"equal: {counted(len(here), 'file')} of the run in the cloud and of the run here, byte for byte")

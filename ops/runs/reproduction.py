@@ -1,0 +1,218 @@
+"""A run started once more from its run_metadata.json, and its outputs compared with the first ones.
+
+Where the first one is, there the second one is made: on this machine or in the cloud. What its repository was
+is in run_repository.py, how outputs are judged in verdict.py.
+"""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ops import gcloud
+from ops.failures import UserError
+from ops.gcloud import GcloudError, is_no_match
+from ops.laptop import local_run
+from ops.laptop.local_run import RunRequest
+from ops.laptop.run_files import LocalRun, latest_run, read_json
+from ops.laptop.run_repository import repository_of
+from ops.project.machine_types import LETTERS
+from ops.runs import cloud_run
+from ops.runs.cloud_run import Origin
+from ops.runs.comparison import digests
+from ops.runs.executions import follow
+from ops.runs.experiment_upload import ARCHIVE
+from ops.runs.verdict import Outputs, judge
+from ops.settings import ROOT, Settings, need
+from ops.shell import Shell
+from ops.shown import counted, nearest
+
+METADATA = "run_metadata.json"
+COPY_SECONDS = 1800
+
+
+def reproduce(shell: Shell, settings: Settings, exp_id: str, run_id: str, compare_with: str = "") -> None:
+    """Run a run again and compare; with `compare_with` compare with a run that has ended, and start none.
+
+    Raises
+    ------
+    UserError
+        There is no such run, the second one failed, or its outputs differ (exit code 1).
+    """
+    first = RunRequest(exp_id, run_id)
+    if not run_id:
+        raise UserError(f"--run-id is needed; `invoke runs --exp-id {exp_id}` lists the runs")
+    place = _InCloud(shell, settings) if settings.execution_mode == "cloud" else _Here(shell, settings)
+    original = place.outputs(first)
+    _tell_doubts(original.metadata)
+    if not compare_with:
+        compare_with = place.run_again(first, original.metadata)
+    if not shell.dry_run:
+        judge(original, place.outputs(RunRequest(exp_id, compare_with)))
+
+
+class _Here:
+    """Runs on this machine."""
+
+    def __init__(self, shell: Shell, settings: Settings):
+        self.shell, self.settings = shell, settings
+
+    def outputs(self, request: RunRequest) -> Outputs:
+        run = latest_run(self.settings, request.exp_id, request.run_id)
+        path = run.folder / METADATA
+        if not path.is_file():
+            raise _unfinished(nearest(path), request)
+        metadata = read_json(path)
+        folder = run.folder / "outputs" / _outputs_name(metadata, nearest(path))
+        listed = folder / "files.json"
+        if not listed.is_file():
+            raise UserError(f"{nearest(listed)}: no such file; the outputs of that run are gone")
+        return Outputs(
+            run.run_id, metadata, digests(listed.read_text(encoding="utf-8")), lambda name, _: folder / name
+        )
+
+    def run_again(self, request: RunRequest, metadata: dict[str, Any]) -> str:
+        run: LocalRun = local_run.local_run(self.settings, request.exp_id, request.run_id)
+        code, was = local_run.commit_of(ROOT), metadata.get("commits", {}).get("code", "")
+        if code != was:
+            commits = f"commit {code or 'unknown'}, then {was or 'unknown'}"
+            print(f"the code is not that of the run: {commits}", flush=True)
+        with repository_of(self.shell, self.settings, run, metadata) as repository:
+            settings = _as_then(self.settings, metadata)
+            asked = _request(request, metadata)
+            # what it was built with is among its own YAML files; another one was chosen for stage C alone
+            if asked.output_config_file == metadata["manifest"].get("output_config_file", ""):
+                asked = replace(asked, output_config_file="")
+            settings = settings.model_copy(update={"forecast_repo_dir": repository})
+            return local_run.run(self.shell, settings, asked).run_id
+
+
+class _InCloud:
+    """Runs in the bucket, asked by gcloud."""
+
+    def __init__(self, shell: Shell, settings: Settings):
+        need(settings, "project_id", "bucket_name")
+        self.shell, self.settings = shell, settings
+        self.reading = Shell(environment=shell.environment)  # also in a dry run: it starts nothing
+
+    def outputs(self, request: RunRequest) -> Outputs:
+        path = cloud_run.run_path(self.settings, request)
+        metadata = _parsed(self._read(f"{path}{METADATA}", request), f"{path}{METADATA}")
+        folder = f"{path}outputs/{_outputs_name(metadata, f'{path}{METADATA}')}"
+        listed = digests(self._read(f"{folder}/files.json", request))
+
+        def copied(name: str, work: Path) -> Path:
+            copy = work / request.run_id / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            words = ["storage", "cp", f"{folder}/{name}", str(copy), *self._project]
+            gcloud.read(self.reading, words, timeout_seconds=COPY_SECONDS)
+            return copy
+
+        return Outputs(request.run_id, metadata, listed, copied)
+
+    def run_again(self, request: RunRequest, metadata: dict[str, Any]) -> str:
+        path = cloud_run.run_path(self.settings, request)
+        settings = _as_then(self.settings, metadata)
+        commit = metadata.get("commits", {}).get("forecast", "")
+        archive = f"{path}{ARCHIVE}"
+        if self._is_there(archive):
+            settings = settings.model_copy(update={"github_forecast_repo": "", "github_pat_secret": ""})
+        elif settings.github_forecast_repo and re.fullmatch("[0-9a-f]{40}", commit):
+            settings = settings.model_copy(update={"forecast_repo_ref": commit})
+            archive = ""
+        else:
+            raise UserError(
+                f"{archive}: no such file; the run's repository is gone, and no commit on GitHub is known"
+            )
+        if not metadata.get("image_uri"):
+            raise UserError(f"{path}{METADATA}: names no image; that run cannot be started again")
+        origin = Origin(metadata["image_uri"], archive, commit)
+        started = cloud_run.start(self.shell, settings, _request(request, metadata), origin)
+        again = started.path.rstrip("/").rpartition("/")[2]
+        if not self.shell.dry_run:
+            cloud_run.tell_how_to_follow(started.execution)
+            words = f"--exp-id {request.exp_id} --run-id {request.run_id} --compare-with {again}"
+            print(f"compare  invoke reproduce --cloud {words}  (where this terminal is closed before)")
+            follow(self.shell, started.execution)
+        return again
+
+    @property
+    def _project(self) -> list[str]:
+        return ["--project", self.settings.project_id]
+
+    def _read(self, name: str, request: RunRequest) -> str:
+        try:
+            return gcloud.read(self.reading, ["storage", "cat", name, *self._project], echo=False)
+        except GcloudError as error:
+            if not is_no_match(error):
+                raise
+            raise _unfinished(name, request) from None
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            return bool(gcloud.read(self.reading, ["storage", "ls", name, *self._project], echo=False))
+        except GcloudError as error:
+            if not is_no_match(error):
+                raise
+            return False
+
+
+def _unfinished(name: str, request: RunRequest) -> UserError:
+    return UserError(
+        f"{name}: no such file; there is no such run, or it has not come to its outputs",
+        mend=f"invoke run --exp-id {request.exp_id} --run-id {request.run_id}",
+    )
+
+
+def _outputs_name(metadata: dict[str, Any], path: str) -> str:
+    """Return the folder of the outputs that the metadata are about: another stage C writes both anew."""
+    if isinstance(metadata, dict) and isinstance(metadata.get("manifest"), dict):
+        name = str(metadata.get("outputs")).rstrip("/").rpartition("/")[2]
+        if re.fullmatch("[0-9-]+", name):
+            return name
+    raise UserError(f"{path}: names no outputs; it is damaged, and that run cannot be started again")
+
+
+def _parsed(text: str, path: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise UserError(f"{path}: no JSON in it; it is damaged") from None
+
+
+def _request(request: RunRequest, metadata: dict[str, Any]) -> RunRequest:
+    """Return what was asked for then, as a new run; a seed that was drawn is asked for."""
+    asked = metadata.get("arguments", {})
+    return RunRequest(
+        request.exp_id,
+        count=asked.get("count"),
+        seed=asked.get("seed", metadata["manifest"].get("seed")),
+        output_config_file=asked.get("output_config_file", ""),
+        allow_partial=asked.get("allow_partial", False),
+    )
+
+
+def _as_then(settings: Settings, metadata: dict[str, Any]) -> Settings:
+    """Return the settings with what the run had: suite and machines; of .env only where and as whom."""
+    then: dict[str, Any] = {
+        "run_count": None,
+        "run_seed": None,
+        "run_output_stage": True,
+        "output_config_file": "",
+        "modeling_suite": metadata["manifest"].get("suite", settings.modeling_suite),
+    }
+    for stage, told in metadata.get("machines", {}).items():
+        letter = LETTERS[stage].lower()
+        then[f"stage_{letter}_machine_type"] = told.get("machine_type", "")
+        for name in ("cpu_milli", "memory_mib"):
+            then |= {f"stage_{letter}_{name}": told[name]} if name in told else {}
+    return settings.model_copy(update=then)
+
+
+def _tell_doubts(metadata: dict[str, Any]) -> None:
+    """Say what speaks against equal outputs before a run is paid for."""
+    for cut in metadata.get("cut_short", []):
+        print(f"{cut}: how far it comes depends on the speed of the machine", flush=True)
+    if number := metadata.get("num_missing"):
+        print(f"the run went without {counted(number, 'result')}; a new one may have them", flush=True)

@@ -1,0 +1,38 @@
+"""What stage C is told of the machines of a run, for run_metadata.json: types, limits, and their prices.
+
+A container cannot know on what it was asked to run, nor what that costs.
+scripts/pipeline/run_setup.py reads it.
+"""
+
+import json
+from dataclasses import asdict
+
+from ops.costs.prices import priced_machine, prices
+from ops.project.deployment import stage_limits
+from ops.settings import Settings
+
+VARIABLE = "RUN_SETUP"
+
+
+def run_setup(settings: Settings) -> str:
+    """Return the variable RUN_SETUP of a run in the cloud, as JSON."""
+    stages = {}
+    for stage, limits in stage_limits(settings).items():
+        is_runner = stage == "runner"
+        on_machine = settings.task_count_per_node if is_runner else 1
+        model = settings.provisioning_model if is_runner else "STANDARD"
+        machine = priced_machine(limits, on_machine, settings.region)
+        stages[stage] = asdict(limits) | {
+            "provisioning_model": model,
+            "tasks_per_machine": on_machine,
+            "priced_as": machine.machine_type,
+            "usd_machine_hour": round(machine.usd(model), 6),
+        }
+    setup = {
+        "region": settings.region,
+        "max_parallelism": settings.max_parallelism,
+        "prices_as_of": prices()["as_of"],
+        "machine_start_seconds": prices()["assumed"]["machine_start_seconds"],
+        "stages": stages,
+    }
+    return json.dumps(setup, separators=(",", ":"))

@@ -1,0 +1,1 @@
+"""What goes on and what came of it: status, logs, the runs in the bucket, and their files fetched."""

@@ -1,0 +1,218 @@
+"""Runs of the cloud fetched to this machine: many files at once, each verified, none fetched twice.
+
+A file is fetched into a folder beside its place, and moved to its place once its digest is right. What a
+download that was stopped has fetched is there for the next one.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ops import gcloud
+from ops.failures import UserError, did_you_mean
+from ops.names import check_exp_id, check_run_id
+from ops.settings import Settings, need
+from ops.shell import Shell
+from ops.shown import counted, nearest
+from ops.watching.cloud_files import OUTPUT_LIST, experiment_path, newest_outputs, read_objects, run_ids
+
+CHOICES = ("outputs", "all")
+FILES_A_COPY = 1000  # of one gcloud, which copies many of them at once
+COPY_SECONDS = 6 * 3600
+LIST_SECONDS = 900
+INCOMPLETE = ".incomplete"  # the folder for what is being fetched, below that of the run
+_WILD = str.maketrans(dict.fromkeys("*?[]{}#", "?"))  # a name that holds these is matched by ? alone
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a run as the bucket lists it; `digest` is empty where none is known."""
+
+    name: str  # below the run's folder
+    size: int
+    algorithm: str = "md5"
+    digest: str = ""  # in hexadecimal
+
+    def is_whole(self, path: Path) -> bool:
+        """Tell whether a file on this machine is this one."""
+        if not path.is_file() or path.stat().st_size != self.size:
+            return False
+        if not self.digest:
+            return True
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, self.algorithm).hexdigest() == self.digest
+
+
+def download(
+    shell: Shell, settings: Settings, exp_id: str, run_id: str = "", what: str = "outputs", to: str = ""
+) -> None:
+    """Fetch the newest outputs of a run, or all its files, and say where the report is.
+
+    Raises
+    ------
+    UserError
+        There is no such run; no place for it; or a file is not what the bucket says it is (75).
+    """
+    need(settings, "project_id", "bucket_name")
+    check_exp_id(exp_id)
+    if what not in CHOICES:
+        raise UserError(f"--what {what}: outputs or all{did_you_mean(what, CHOICES)}")
+    if run_id:
+        check_run_id(run_id)
+    if what == "outputs":
+        run_id, outputs = newest_outputs(shell, settings, exp_id, run_id)
+    else:
+        run_id = run_id or run_ids(shell, settings, exp_id)[-1]
+    remote = f"{experiment_path(settings, exp_id)}{run_id}/"
+    top = Path(to).expanduser() if to else settings.local_data_path / "downloads"
+    place = top / settings.dir_prefix / exp_id / run_id
+    if shell.dry_run:
+        below = f"outputs/{outputs}/" if what == "outputs" else ""
+        shell.echo(["gcloud", "storage", "rsync", "--recursive", f"{remote}{below}", nearest(place / below)])
+        return
+    if what == "outputs":
+        files = _listed_outputs(shell, settings, remote, outputs)
+    else:
+        files = _all_files(shell, settings, remote)
+    fetched, there = _fetch(shell, settings, remote, files, place)
+    _tell(place, files, fetched, there)
+
+
+def _listed_outputs(shell: Shell, settings: Settings, remote: str, name: str) -> list[RemoteFile]:
+    """Return the files of an output folder by their list, which comes last, as it was written last."""
+    path = f"outputs/{name}/{OUTPUT_LIST}"
+    said = gcloud.read(shell, ["storage", "cat", f"{remote}{path}", "--project", settings.project_id])
+    try:
+        listed = json.loads(said)
+    except ValueError:
+        listed = None
+    data = said.encode()
+    own = RemoteFile(path, len(data), "sha256", hashlib.sha256(data).hexdigest())
+    return [*_named_by(listed, path), own]
+
+
+def _named_by(listed: Any, path: str) -> Iterator[RemoteFile]:
+    """Yield the files that an output folder's list names."""
+    folder = path.removesuffix(OUTPUT_LIST)
+    try:
+        for each in listed:
+            yield RemoteFile(_checked(folder + each["name"]), int(each["bytes"]), "sha256", each["sha256"])
+    except (TypeError, KeyError, ValueError, AttributeError):
+        raise UserError(f"{path}: not a list of outputs; it is damaged", exit_code=1) from None
+
+
+def _all_files(shell: Shell, settings: Settings, remote: str) -> list[RemoteFile]:
+    """Return all files of a run, with the digests of the outputs' own lists where there are some."""
+    words = ["storage", "objects", "list", f"{remote}**", "--project", settings.project_id]
+    words += ["--format", "json(name,size,md5_hash)"]
+    listed = json.loads(gcloud.read(shell, words, timeout_seconds=LIST_SECONDS) or "[]")
+    below = remote.split("/", 3)[3]
+    files = {}
+    for each in listed:
+        name = _checked(each["name"].removeprefix(below))
+        if not name.endswith("/"):  # somebody's idea of an empty folder
+            files[name] = RemoteFile(name, int(each["size"]), digest=_hexadecimal(each.get("md5_hash")))
+    if not files:
+        raise UserError(f"{remote}: no such run", mend="invoke runs --cloud")
+    lists = [name for name in files if name.startswith("outputs/") and name.endswith(f"/{OUTPUT_LIST}")]
+    if lists:
+        found = read_objects(shell, settings, [remote + name for name in lists])
+        for path, named in zip(lists, found, strict=True):
+            files |= {each.name: each for each in _named_by(named, path)}
+    return sorted(files.values(), key=lambda each: (each.name in lists, each.name))
+
+
+def _hexadecimal(digest: str | None) -> str:
+    """Return a digest as hashlib writes it; a file put together from parts has none."""
+    try:
+        return base64.b64decode(digest or "").hex()
+    except binascii.Error:
+        return ""
+
+
+def _checked(name: str) -> str:
+    """Refuse a name that would lead out of the run's folder: anybody with a right to the bucket chose it."""
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or "\\" in name or parts[0] == INCOMPLETE:
+        raise UserError(f"{name!r}: a file of this name is not fetched; delete it in the bucket", exit_code=1)
+    return name
+
+
+def _fetch(
+    shell: Shell, settings: Settings, remote: str, files: Sequence[RemoteFile], place: Path
+) -> tuple[list[RemoteFile], int]:
+    """Fetch what is not there yet, and return it, and how many files were there."""
+    half_way = place / INCOMPLETE
+    missing = [each for each in files if not each.is_whole(place / each.name)]
+    # the list of outputs stands for all it names: it is moved after them, not before the others are there
+    waiting = [
+        each for each in missing if each.name.endswith(f"/{OUTPUT_LIST}") or not _moved(each, half_way, place)
+    ]
+    _check_room(place, sum(each.size for each in waiting))
+    for folder, some in _batches(waiting):
+        target = half_way / folder
+        target.mkdir(parents=True, exist_ok=True)
+        paths = [remote + each.name.translate(_WILD) for each in some]
+        print(f"fetching {counted(len(some), 'file')} of {folder or 'the run'}/", flush=True)
+        words = ["storage", "cp", *paths, f"{target}/", "--project", settings.project_id]
+        gcloud.read(shell, words, timeout_seconds=COPY_SECONDS, echo=False)
+        for each in some:
+            if not _moved(each, half_way, place):
+                (half_way / each.name).unlink(missing_ok=True)
+                raise UserError(
+                    f"{remote}{each.name}: what was fetched is not what the bucket lists; try again",
+                    exit_code=75,
+                )
+    shutil.rmtree(half_way, ignore_errors=True)
+    return missing, len(files) - len(missing)
+
+
+def _moved(file: RemoteFile, half_way: Path, place: Path) -> bool:
+    """Move a file that was fetched whole to its place, and tell whether it was."""
+    if not file.is_whole(half_way / file.name):
+        return False
+    (place / file.name).parent.mkdir(parents=True, exist_ok=True)
+    os.replace(half_way / file.name, place / file.name)
+    return True
+
+
+def _batches(files: Sequence[RemoteFile]) -> Iterator[tuple[str, list[RemoteFile]]]:
+    """Yield files of one folder each, for a copy of several files puts them all into one."""
+    folders = defaultdict(list)
+    for each in files:
+        folders[each.name.rpartition("/")[0]].append(each)
+    for folder, some in sorted(folders.items(), reverse=True):  # charts/ before the list of them
+        for start in range(0, len(some), FILES_A_COPY):
+            yield folder, some[start : start + FILES_A_COPY]
+
+
+def _check_room(place: Path, size: int) -> None:
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(place).free
+    except OSError as error:
+        raise UserError(
+            f"{nearest(place)}: cannot be written ({error.strerror}); choose another with --to"
+        ) from None
+    if free < size:
+        raise UserError(
+            f"{nearest(place)}: {size / 2**20:,.0f} MiB are to be fetched, {free / 2**20:,.0f} MiB are free; "
+            "choose another place with --to"
+        )
+
+
+def _tell(place: Path, files: Sequence[RemoteFile], fetched: Sequence[RemoteFile], there: int) -> None:
+    """Print what was done and where the report is, in one line."""
+    reports = sorted(each.name for each in files if each.name.endswith("/report.html"))
+    where = nearest(place / reports[-1]) if reports else nearest(place)
+    size = sum(each.size for each in fetched) / 2**20
+    before = f", {counted(there, 'file')} {'was' if there == 1 else 'were'} there" if there else ""
+    print(f"fetched {counted(len(fetched), 'file')} ({size:,.1f} MiB){before}: {where}")

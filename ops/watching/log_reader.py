@@ -1,0 +1,169 @@
+"""Reads entries of Cloud Logging: in order, all or the newest, or as they come.
+
+Logging lets a project read 60 times a minute; this keeps below it. Which entries is run_logs.py's affair.
+"""
+
+import re
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from ops import gcloud
+from ops.failures import UserError
+from ops.shell import Shell
+from ops.watching.log_lines import LogLine
+
+PAGE = 1000  # entries a request, the most that Logging gives
+ENTRIES_A_READ = 3 * PAGE  # of one gcloud: more would hold more in memory, fewer would start it more often
+REQUESTS_A_MINUTE = 50  # of the project's 60: others read, too
+READ_SECONDS = 300
+PATIENCE = 5  # times that a passing fault is met
+FAULT_SECONDS = 15.0
+FOLLOW_SECONDS = 5.0
+OVERLAP = timedelta(minutes=2)  # so late an entry may come, and still be shown by --follow
+
+Entry = dict[str, Any]
+
+
+@dataclass
+class Pace:
+    """Keeps requests below so many in any minute."""
+
+    requests: int = REQUESTS_A_MINUTE
+    seconds: float = 60.0
+    _times: deque[float] = field(default_factory=deque)
+
+    def wait(self, requests: int) -> None:
+        """Return once so many more requests may be made."""
+        room = self.requests - min(requests, self.requests)
+        while self._recent() > room:
+            time.sleep(max(0.0, self._times[0] + self.seconds - time.monotonic()))
+
+    def note(self, requests: int) -> None:
+        self._times.extend([time.monotonic()] * requests)
+
+    def _recent(self) -> int:
+        while self._times and self._times[0] <= time.monotonic() - self.seconds:
+            self._times.popleft()
+        return len(self._times)
+
+
+@dataclass
+class LogReader:
+    """Reads the entries that a filter selects, a few thousand at a time."""
+
+    shell: Shell
+    project: str
+    filter: str
+    since: datetime
+    pace: Pace = field(default_factory=Pace)
+    _shown: dict[str, str] = field(default_factory=dict)  # of what is shown and might come again: its time
+    _shown_since_look: int = 0
+
+    def show_command(self, limit: int | None) -> None:
+        """Print what would be asked first."""
+        order = "desc" if limit else "asc"
+        self.read(order, _from(self.since), min(limit or ENTRIES_A_READ, ENTRIES_A_READ))
+
+    def oldest_first(self) -> Iterator[Entry]:
+        """Yield all entries; no more than one gcloud's are held at once."""
+        for entry in self._run_through("asc", _from(self.since)):
+            self._keep_in_mind(entry)
+            yield entry
+
+    def newest(self, number: int) -> list[LogLine]:
+        """Return the lines of the newest entries, oldest first: lines, for they take less memory."""
+        lines: list[LogLine] = []
+        since = _from(self.since)
+        for entry in self._run_through("desc", since, number):
+            if not lines:
+                newest = _time(entry)
+            if newest - _time(entry) <= OVERLAP:
+                self._shown[_key(entry)] = entry["timestamp"]
+            lines.append(LogLine.of(entry))
+            if len(lines) == number:
+                self.since = max(self.since, _time(entry))  # what is older is not wanted later, either
+                break
+        return lines[::-1]
+
+    def follow(self, tell: Callable[[Entry], None]) -> None:
+        """Tell of new entries until Ctrl-C; what comes late is met by looking back a little each time."""
+        while True:
+            newest = max(map(_parsed, self._shown.values()), default=self.since)
+            back = max(self.since, newest - OVERLAP)
+            for entry in self._run_through("asc", _from(back)):
+                if _key(entry) not in self._shown:
+                    tell(entry)
+                self._keep_in_mind(entry)
+            time.sleep(FOLLOW_SECONDS)
+
+    def _keep_in_mind(self, entry: Entry) -> None:
+        """Remember an entry for as long as --follow may meet it again."""
+        self._shown[_key(entry)] = entry["timestamp"]
+        self._shown_since_look += 1
+        if self._shown_since_look == ENTRIES_A_READ:
+            self._shown_since_look, earliest = 0, _time(entry) - 2 * OVERLAP
+            self._shown = {key: at for key, at in self._shown.items() if _parsed(at) >= earliest}
+
+    def _run_through(self, order: str, bound: str, most: int | None = None) -> Iterator[Entry]:
+        """Yield entries in order, none twice, beginning each read at the time where the last one ended.
+
+        Page tokens end with their gcloud, and one gcloud that reads all would hold all.
+        """
+        sign = ">=" if order == "asc" else "<="
+        size = min(ENTRIES_A_READ, most or ENTRIES_A_READ)
+        reached, at_reached, conditions = "", set(), bound
+        while True:
+            found = self.read(order, conditions, size)
+            yield from (entry for entry in found if _key(entry) not in at_reached)
+            if len(found) < size:
+                return
+            last = found[-1]["timestamp"]
+            size = (
+                2 * size if last == reached else ENTRIES_A_READ
+            )  # more of one instant than are read at once
+            at_reached = {_key(entry) for entry in found if entry["timestamp"] == last}
+            reached, conditions = last, f'{bound} AND timestamp{sign}"{last}"'
+
+    def read(self, order: str, conditions: str, limit: int) -> list[Entry]:
+        """Return the first entries in an order; a passing fault is waited for."""
+        words = ["logging", "read", f"{self.filter} AND {conditions}"]
+        words += ["--order", order, "--limit", str(limit), "--project", self.project]
+        if self.shell.dry_run:
+            return gcloud.read_json(self.shell, words) or []
+        faults = 0
+        while True:
+            self.pace.wait(-(-limit // PAGE))
+            try:
+                found = gcloud.read_json(self.shell, words, timeout_seconds=READ_SECONDS, echo=False) or []
+                self.pace.note(max(1, -(-len(found) // PAGE)))
+                return found
+            except UserError as error:
+                faults += 1
+                self.pace.note(1)
+                if error.exit_code != 75 or faults == PATIENCE:
+                    raise
+                print(error.problem, file=sys.stderr, flush=True)
+                time.sleep(FAULT_SECONDS)
+
+
+def _from(since: datetime) -> str:
+    return f'timestamp>="{since:%Y-%m-%dT%H:%M:%S.%fZ}"'
+
+
+def _key(entry: Entry) -> str:
+    """Return what tells an entry from all others: an insertId alone is one of its log."""
+    return f"{entry.get('insertId', '')} {entry.get('timestamp', '')} {entry.get('logName', '')}"
+
+
+def _time(entry: Entry) -> datetime:
+    return _parsed(entry["timestamp"])
+
+
+def _parsed(timestamp: str) -> datetime:
+    """Return a time without the nanoseconds that Python has no room for."""
+    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", timestamp))
