@@ -4,12 +4,7 @@
 locals {
   # Batch exports no metrics of tasks. But each time the workflow looks at a job, every 2 seconds at first and every
   # 5 minutes at last, it logs how many tasks are in each state (log_progress in workflow.yaml).
-  progress = join(" AND ", [
-    "resource.type=\"workflows.googleapis.com/Workflow\"",
-    "resource.labels.workflow_id=${jsonencode(var.workflow_name)}",
-    "resource.labels.location=${jsonencode(var.region)}",
-    "jsonPayload.event=(\"stage_progress\" OR \"stage_end\")",
-  ])
+  progress = join(" AND ", concat(local.workflow_lines, ["jsonPayload.event=(\"stage_progress\" OR \"stage_end\")"]))
   progress_labels = {
     stage  = "builder, runner or output"
     job    = "the Batch job"
@@ -71,17 +66,30 @@ locals {
       title = "stage ${letter} (${stage})"
       vms   = "metadata.user_labels.\"stage\"=\"${stage}\""
       jobs  = "metric.labels.stage=\"${stage}\""
-      lines = "jsonPayload.stage=\"${stage}\""
+      lines = { workflow = "jsonPayload.stage=\"${stage}\"", job = "labels.stage=\"${stage}\"" }
       split = false
     } },
     { overall = {
       title = "overall"
       vms   = ""
       jobs  = ""
-      lines = "jsonPayload.stage:*"
+      lines = { workflow = "", job = "" }
       split = true
     } },
   )
+
+  # Lines of this workflow, and of jobs by their labels, which entries of tasks and of agents have: a task whose container
+  # never started has no line of its own.
+  workflow_lines = [
+    "resource.type=\"workflows.googleapis.com/Workflow\"",
+    "resource.labels.workflow_id=${jsonencode(var.workflow_name)}",
+    "resource.labels.location=${jsonencode(var.region)}",
+  ]
+  job_lines = [
+    "resource.type=(\"batch.googleapis.com/Job\" OR \"generic_task\")",
+    "labels.component=\"${local.labels.component}\"",
+    "labels.environment=${jsonencode(var.environment)}",
+  ]
 
   # Labels of Batch's allocationPolicy are those of its machines.
   vms = join(" AND ", [
@@ -226,7 +234,10 @@ locals {
       widget = {
         title = "Warnings and errors"
         logsPanel = {
-          filter = "resource.type=(\"workflows.googleapis.com/Workflow\" OR \"batch.googleapis.com/Job\") AND ${view.lines} AND severity>=WARNING"
+          filter = "severity>=WARNING AND (${join(" OR ", [
+            "(${join(" AND ", compact(concat(local.workflow_lines, [view.lines.workflow])))})",
+            "(${join(" AND ", compact(concat(local.job_lines, [view.lines.job])))})",
+          ])})"
         }
       }
     }],

@@ -57,6 +57,16 @@ def run_log(tmp_path_factory):
         yield lines
 
 
+@pytest.fixture(scope="module")
+def failed_run_log(tmp_path_factory):
+    """The entries of a run whose builder was started and failed, machine and all."""
+    with running(tmp_path_factory.mktemp("state"), "--clock-speed", "100") as cloud:
+        pipeline = Pipeline.deployed(cloud, create_bucket(cloud), "epydemix-pipeline")
+        pipeline.order({"job": "builder", "tasks": [0], "exit_code": 2})
+        pipeline.fail(runId=RUN_ID)
+        yield pipeline.log
+
+
 def boards(plan):
     """Return the dashboards by what they are of."""
     return {
@@ -199,6 +209,24 @@ def test_metrics_take_their_numbers_from_every_line_about_a_job(planned, run_log
         }
         descriptor = metric["metric_descriptor"][0]
         assert (descriptor["metric_kind"], descriptor["value_type"]) == ("DELTA", "DISTRIBUTION")
+
+
+def test_what_went_wrong_is_shown_as_the_workflow_and_the_machines_tell_it(planned, failed_run_log):
+    def shown(board: str, **settings: str) -> set[tuple[str, str]]:
+        panel = tiles(boards(planned(**settings))[board])["Warnings and errors"]["logsPanel"]["filter"]
+        return {_told_by(entry) for entry in failed_run_log(panel)}
+
+    both = {("workflow epydemix-pipeline", "builder"), ("batch_agent_logs", "builder")}
+    assert shown("builder", environment="test") == both
+    assert shown("runner", environment="test") == set()
+    assert shown("overall", environment="test") == both | {("workflow epydemix-pipeline", "")}  # how it ended
+    assert shown("overall", workflow_name="flu-pipeline") == set()  # another workflow in another environment
+
+
+def _told_by(entry: dict) -> tuple[str, str]:
+    if workflow := entry["resource"]["labels"].get("workflow_id"):
+        return f"workflow {workflow}", entry.get("jsonPayload", {}).get("stage", "")
+    return entry["logName"].rpartition("/")[2], entry["labels"]["stage"]
 
 
 def test_tasks_of_an_ended_job_are_told_by_one_line(planned, run_log):
