@@ -1,9 +1,9 @@
 """The guide, the runbooks and the README: every command in them is typed, so that none goes stale.
 
-A page is one shell, as for whoever pastes it: the real invoke and the real gcloud, on an emulated cloud in
-which one run has succeeded and one has failed. What confirms a symptom is done, and must show it; all else is
-a dry run where there is one. A command of an API that the emulator lacks is read by gcloud, which then finds
-nobody logged in.
+A page is one shell, as for whoever pastes it: the real invoke and the real gcloud, on an emulated cloud with
+runs that have succeeded, have failed in each stage, and wait for machines. What confirms a symptom is done,
+and must show it; all else is a dry run where there is one. A command of an API that the emulator lacks is
+read by gcloud, which then finds nobody logged in.
 """
 
 import base64
@@ -11,9 +11,11 @@ import re
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from invoke import Collection
@@ -21,12 +23,13 @@ from invoke.exceptions import ParseError
 from invoke.loader import FilesystemLoader
 from invoke.parser import Parser
 
-from localcloud.process import running
-from tests.cloud_runs import PROJECT, REGION, Pipeline
-from tests.emulated import add_secret, commit_all, offer_repository, post
+from localcloud.process import Cloud, running
+from ops.images.cloud_build import TAG
+from tests.cloud_runs import PROJECT, REGION, WAIT_SECONDS, Pipeline
+from tests.emulated import add_secret, commit_all, names_in, offer_repository, post
 from tests.experiments import REPOSITORY, sampled
 from tests.pages import Command, commands_of
-from tests.test_cloud_run import BUCKET, WORKFLOW, CloudOperator, execution_in, ready_cloud, run_id_in
+from tests.test_cloud_run import BUCKET, IMAGE, WORKFLOW, CloudOperator, execution_in, ready_cloud, run_id_in
 
 RUNBOOKS = sorted((REPOSITORY / "docs" / "runbooks").glob("*.md"))
 TYPED = [REPOSITORY / "README.md", REPOSITORY / "docs" / "guide.md", *RUNBOOKS]
@@ -35,24 +38,33 @@ PAGES = [
     REPOSITORY / "jobs" / "README.md",
     *sorted((REPOSITORY / "docs").glob("**/*.md")),
 ]
+COMMIT = "3f2a9c1b7d04"
 INDEX = REPOSITORY / "docs" / "runbooks" / "README.md"
 
-# Pages whose EXP_ID, RUN_ID, EXECUTION and JOB are those of the run that failed.
-FAILED_RUN = {
-    *("stage-a-failed", "stage-b-failed", "stage-c-failed", "resume"),
-    *("missing-locations", "out-of-memory-or-time"),
+# Whose EXP_ID, RUN_ID, EXECUTION and JOB stand in a page; in all others, those of the run that succeeded.
+RUN_OF_PAGE = {
+    "stage-a-failed": "failed in A",
+    "stage-c-failed": "failed in C",
+    "queued": "waits",
+    **dict.fromkeys(
+        ("stage-b-failed", "resume", "missing-locations", "out-of-memory-or-time"), "failed in B"
+    ),
 }
-# What the command that confirms a symptom shows, where the emulated cloud has it.
+IN_PEACE = ("tear-down", "costs")  # pages that are typed when nothing goes on
+# What the command that confirms a symptom shows.
 CONFIRMED = {
     "first-deployment": "ready for runs in the cloud",
     "weekly-forecast": "ready for runs in the cloud",
-    "stage-a-failed": r"builder +.*INFO +3 inputs",
+    "stage-a-failed": r"builder +0 +ERROR +.*no such experiment",
     "stage-b-failed": r"task 1: exit code 2\b",
+    "stage-c-failed": r"output +0 +ERROR +.*OUTPUT_CONFIG_FILE=absent\.yaml: no such file",
     "missing-locations": r"task 1: exit code 2\b",
     "out-of-memory-or-time": r"task 1: exit code 2\b",
+    "queued": r"runner +QUEUED +.*\n.*CODE_GCE_QUOTA_EXCEEDED",
     "resume": r"trial +\S+ .*2/3",
+    "roll-back-image": rf" {COMMIT}\b",
     "another-output": r"trial +\S+ .*3/3",
-    "costs": r"attempts that failed: 1 with exit code 2\b",
+    "costs": "0 executions going on",
     "tear-down": "0 executions going on",
     "token": r"my-lab/epymodelingsuite",
 }
@@ -192,7 +204,7 @@ def tasks() -> Collection:
 @pytest.fixture
 def operator(tmp_path_factory):
     """An operator with a checkout of their own, and a cloud that is ready for runs."""
-    with running(tmp_path_factory.mktemp("cloud"), "--clock-speed", "20") as cloud:
+    with running(tmp_path_factory.mktemp("cloud"), "--clock-speed", "20", "--builds", "queue") as cloud:
         yield ready_operator(cloud, tmp_path_factory.mktemp("desk"))
 
 
@@ -205,6 +217,8 @@ def ready_operator(cloud, folder: Path) -> CloudOperator:
     for account in ("batch", "workflow", "build"):
         accounts = f"{cloud.apis}/v1/projects/{PROJECT}/serviceAccounts"
         post(accounts, {"accountId": f"epymodelingsuite-{account}"})
+    build = {"steps": [{"name": "builder"}], "tags": [TAG], "images": [f"{IMAGE}:{COMMIT}"]}
+    post(f"{cloud.apis}/v1/projects/{PROJECT}/locations/global/builds", build)
     post(f"{cloud.apis}/_emulator/compute", {"subnetwork": f"{PROJECT}/{REGION}/epymodelingsuite"})
     private = {
         "GITHUB_PAT_SECRET": SECRET,
@@ -229,33 +243,68 @@ def _copy_checkout(folder: Path) -> None:
             shutil.copy(REPOSITORY / name, folder / name)
 
 
-def after_a_run(operator: CloudOperator, fails: bool) -> dict[str, str]:
-    """Make a run, and return what stands for it in a page; of a failed one, task 1 of stage B has failed."""
+def runs_of(operator: CloudOperator) -> dict[str, dict[str, str]]:
+    """Make runs that came to different ends, and return what stands for each in a page."""
     pipeline = Pipeline(operator.cloud, BUCKET, WORKFLOW)
-    if fails:
-        pipeline.order({"job": "runner", "tasks": [1], "exit_code": 2})
-    ended = operator.invoke("run", "--exp-id", "trial", "--wait")
+    typed = operator.invoke("run", "--exp-id", "trial", "--wait")
+    assert typed.exit_code == 0, typed.output
+    good = run_id_in(typed.output)
+    ends = {"succeeded": _values(good, execution_in(typed.output))}
+
+    def begin(wanted: str, stage: str, copied: tuple[str, ...], **arguments: str) -> None:
+        run_id = f"{good[:-1]}{len(ends)}"
+        for name in names_in(operator.cloud, BUCKET, f"trial/{good}/"):
+            if name.startswith(tuple(f"trial/{good}/{folder}" for folder in copied)):
+                _copy(operator.cloud, name, name.replace(good, run_id))
+        ends[wanted] = _values(run_id, pipeline.start(runId=run_id, **arguments), stage)
+
+    begin("failed in A", "builder", ())  # there is no forecasting repository
+    pipeline.order({"job": "runner", "tasks": [1], "exit_code": 2})
+    begin("failed in B", "runner", ("builder-artifacts", "config"))
+    results = ("builder-artifacts", "config", "runner-artifacts", "summaries")
+    begin("failed in C", "output", results, outputConfigFile="absent.yaml")
+    for name in ("failed in A", "failed in B", "failed in C"):
+        pipeline.error(ends[name]["EXECUTION"])
     pipeline.clear_faults()
-    assert ended.exit_code == fails, ended.output
-    execution = execution_in(ended.output)
-    return {
-        "EXP_ID": "trial",
-        "RUN_ID": run_id_in(ended.output),
-        "EXECUTION": execution,
-        "JOB": f"runner-{execution}",
-        "TAG": "latest",
-    }
+    pipeline.order({"job": "runner", "queue": "CODE_GCE_QUOTA_EXCEEDED"})
+    begin("waits", "runner", ("builder-artifacts", "config"))
+    return ends
+
+
+def _values(run_id: str, execution: str, stage: str = "runner") -> dict[str, str]:
+    names = {"EXP_ID": "trial", "RUN_ID": run_id, "EXECUTION": execution}
+    return {**names, "JOB": f"{stage}-{execution}", "TAG": "latest"}
+
+
+def _copy(cloud: Cloud, name: str, to: str) -> None:
+    objects = f"{cloud.storage}/storage/v1/b/{BUCKET}/o"
+    post(f"{objects}/{quote(name, safe='')}/rewriteTo/b/{BUCKET}/o/{quote(to, safe='')}", {})
+
+
+def _wait_for_an_event(pipeline: Pipeline, job_id: str) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while job_id not in pipeline.jobs() or "CODE_GCE" not in str(pipeline.job(job_id)["status"]):
+        assert time.monotonic() < deadline, pipeline.jobs().keys()
+        time.sleep(0.1)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_every_command_works_as_it_is_pasted_and_what_confirms_a_symptom_shows_it(operator, tasks):
-    good, bad = (after_a_run(operator, fails) for fails in (False, True))
+    runs = runs_of(operator)
+    pipeline = Pipeline(operator.cloud, BUCKET, WORKFLOW)
+    _wait_for_an_event(pipeline, runs["waits"]["JOB"])
     desk = Desk(operator, tasks)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        asked = [pool.submit(desk.type, page, bad if page.stem in FAILED_RUN else good) for page in TYPED[1:]]
+        busy = [page for page in TYPED[1:] if page.stem not in IN_PEACE]
+        asked = [pool.submit(desk.type, page, runs[RUN_OF_PAGE.get(page.stem, "succeeded")]) for page in busy]
         asked.append(pool.submit(desk.type, TYPED[0], {"EXECUTION_MODE": "local"}))  # as without a .env
+        wait(asked)
+        pipeline.cancel(runs["waits"]["EXECUTION"])
+        pipeline.wait(runs["waits"]["EXECUTION"])
+        peace = [page for page in TYPED if page.stem in IN_PEACE]
+        asked += [pool.submit(desk.type, page, runs["succeeded"]) for page in peace]
     typed = [one for each in asked for one in each.result()]
 
     failed = [str(one) for one in typed if one.exit_code]

@@ -83,7 +83,7 @@ def check_bucket(shell: Shell, settings: Settings) -> dict[str, Any]:
     create = f"gcloud storage buckets create {bucket} --project {project} --location {settings.region}"
     missing = (
         f"BUCKET_NAME={settings.bucket_name}: there is no such bucket; check the setting, or",
-        f"{create} --uniform-bucket-level-access",
+        f"{create} --uniform-bucket-level-access --public-access-prevention",
     )
     try:
         return _describe(shell, ["storage", "buckets", "describe", bucket, "--project", project], missing)

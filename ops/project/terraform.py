@@ -187,7 +187,7 @@ def _refused(ended: Ended, settings: Settings) -> UserError:
         name = "TF_STATE_BUCKET" if settings.tf_state_bucket else "BUCKET_NAME"
         bucket = settings.tf_state_bucket or settings.bucket_name
         mend = f"gcloud storage buckets create gs://{bucket} --project {settings.project_id} "
-        mend += f"--location {settings.region} --uniform-bucket-level-access"
+        mend += f"--location {settings.region} --uniform-bucket-level-access --public-access-prevention"
         return UserError(f"{name}={bucket}: there is no such bucket for the state; check it, or", mend=mend)
     return UserError(f"terraform init: {reason[:400] or 'it said nothing'}", exit_code=1)
 
