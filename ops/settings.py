@@ -234,11 +234,11 @@ def read_sourced_settings(
     for name in Settings.model_fields:
         variable = name.upper()
         for source, mapping in (("command line", options), ("environment", environ), (path.name, from_file)):
-            if mapping.get(variable, "").strip():
-                values[name], sources[name] = mapping[variable].strip(), source
+            if variable in mapping:  # where it is empty, the default wins over what would come next
+                if value := mapping[variable].strip():
+                    values[name], sources[name] = value, source
                 break
-        else:
-            sources[name] = "default"
+        sources.setdefault(name, "default")
     try:
         settings = Settings(**values)
     except ValidationError as error:

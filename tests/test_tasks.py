@@ -296,13 +296,16 @@ def test_config_init_makes_a_private_env_file_once(tmp_path):
 
 def test_config_show_tells_where_a_value_comes_from_and_masks_secrets(tmp_path):
     operator = Operator(tmp_path, simulated())
-    (tmp_path / ".env").write_text("export LOG_LEVEL=DEBUG\nDIR_PREFIX=flu/\nGITHUB_PAT=ghp_verysecret\n")
+    (tmp_path / ".env").write_text(
+        "export LOG_LEVEL=DEBUG\nDIR_PREFIX=flu/\nIMAGE_TAG=v2\nGITHUB_PAT=ghp_verysecret\n"
+    )
 
-    ended = operator.invoke("config-show", DIR_PREFIX="covid/")
+    ended = operator.invoke("config-show", DIR_PREFIX="covid/", IMAGE_TAG="")
 
     assert re.search(r"LOG_LEVEL +DEBUG +\.env", ended.output)
     assert re.search(r"DIR_PREFIX +covid/ +environment", ended.output)
     assert re.search(r"MAX_RETRY_COUNT +3 +default", ended.output)
+    assert re.search(r"IMAGE_TAG +latest +default", ended.output)  # empty in the environment
     assert "verysecret" not in ended.output
     assert "********" in ended.output
 
