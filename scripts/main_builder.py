@@ -18,6 +18,7 @@ from pipeline.failures import UserError
 from pipeline.forecast_pack import save_forecast, uploaded_repository
 from pipeline.logs import counted, kept_warnings
 from pipeline.manifest import Manifest
+from pipeline.output_upload import uploaded_output_file
 from pipeline.stage import run_stage
 from pipeline.storage import open_storage
 from pipeline.summary import Stopwatch, utc_now
@@ -61,8 +62,9 @@ def build_run(context: StageContext) -> None:
 
 def _build(context: StageContext, files: RunFiles) -> Manifest:
     # all workloads exist before the first is written, so bad input leaves nothing behind
-    built = build_experiment(context)
-    files.write_config(built.config_files)
+    with uploaded_output_file(context, files) as asked:
+        built = build_experiment(asked)
+        files.write_config(built.config_files)
     digest_lines = files.write_inputs(built.workloads)
     packed = save_forecast(context.forecast_repo_dir, files) if context.mode == "cloud" else ""
     manifest = Manifest(
@@ -110,12 +112,13 @@ def _same_config(context: StageContext, files: RunFiles, manifest: Manifest) -> 
     """Tell whether the experiment's YAML files are those the run was built from, kind by kind."""
     from modeling.experiment import find_sources
 
-    built = replace(context, output_config_file=manifest.output_config_file)
+    asked = replace(context, output_config_file=manifest.output_config_file)
     try:
-        sources = find_sources(context.config_folder, built.output_config_path())
+        with uploaded_output_file(asked, files) as built:
+            sources = find_sources(context.config_folder, built.output_config_path())
+            now = {kind: source.path.read_bytes() for kind, source in sources.items()}
     except UserError:
         return False  # they were valid when the run was built
-    now = {kind: source.path.read_bytes() for kind, source in sources.items()}
     return now == files.read_config(files.out_prefix)
 
 

@@ -20,6 +20,7 @@ from pipeline.forecast_pack import chosen_output_file
 from pipeline.logs import counted
 from pipeline.manifest import Manifest
 from pipeline.metadata import RunRecord, read_run_record
+from pipeline.output_upload import uploaded_output_file
 from pipeline.stage import run_stage
 from pipeline.storage import MissingFile, open_storage
 from pipeline.summary import Stopwatch, file_time
@@ -39,7 +40,10 @@ def write_outputs(context: StageContext) -> None:
     with tempfile.TemporaryDirectory(prefix="outputs-") as folder:
         work = Path(folder)
         (work / "outputs").mkdir()
-        with chosen_output_file(context, files, manifest) as chosen:
+        with (
+            uploaded_output_file(context, files) as asked,
+            chosen_output_file(asked, files, manifest) as chosen,
+        ):
             output = _output_configuration(chosen, files, manifest, work / "config")
         collector = Collector(output, work / "outputs")
         missing = _collect(context, files, manifest, collector, record)

@@ -1,5 +1,7 @@
 """`invoke run --cloud` and what follows it, as typed by an operator: real gcloud on the emulated cloud."""
 
+import gzip
+import io
 import json
 import os
 import re
@@ -8,7 +10,9 @@ import signal
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import yaml
 
 from localcloud.environment import client_environment
 from localcloud.process import running
@@ -338,7 +342,8 @@ def test_names_that_are_none_are_refused_before_anything_is_asked(null_operator,
         (["--jobs", "2"], "--jobs: for runs on this machine"),
         (["--local", "--spot"], "--spot: for runs in the cloud"),
         (["--local", "--cloud"], "choose one"),
-        (["--output-config-file", "/tmp/other.yaml"], "put it into"),
+        (["--output-config-file", "./other.yaml"], "./other.yaml: no such file"),
+        (["--output-config-file", "./.env"], "it has no `output`; name an output YAML"),
         (["--max-parallelism", "9999"], "MAX_PARALLELISM"),
     ],
 )
@@ -347,6 +352,29 @@ def test_options_that_do_not_fit_are_refused(null_operator, words, said):
 
     assert ended.exit_code == 2, ended.output
     assert said in ended.last_line
+
+
+def test_outputs_are_written_by_a_file_of_this_machine_as_it_is_now(operator):
+    def quantiles(run_id: str) -> list[list[float]]:
+        names = [n for n in operator.files(run_id, "outputs/") if "quantiles_compartments" in n]
+        tables = [gzip.decompress(object_of(operator.cloud, BUCKET, name)) for name in names]
+        return [sorted(pd.read_csv(io.BytesIO(table))["quantile"].unique()) for table in tables]
+
+    def ask_for(*selections: float) -> None:
+        wanted = {"quantiles": {"selections": [*selections], "compartments": True}}
+        other.write_text(yaml.safe_dump({"output": wanted}))
+
+    other = operator.folder / "other.yaml"
+    ask_for(0.1, 0.9)
+    run = operator.invoke("run", "--exp-id", "trial", "--output-config-file", "./other.yaml", "--wait")
+    run_id = run_id_in(run.output)
+    ask_for(0.25, 0.75)
+    words = ["--stage", "output", "--exp-id", "trial", "--run-id", run_id]
+    again = operator.invoke("job", *words, "--output-config-file", "./other.yaml", "--wait")
+
+    assert (run.exit_code, again.exit_code) == (0, 0), run.output + again.output
+    assert quantiles(run_id) == [[0.1, 0.9], [0.25, 0.75]]
+    assert len(operator.files(run_id, "output-configs/other-")) == 2
 
 
 def test_a_rehearsal_of_one_task_compares_the_run_in_the_cloud_with_the_run_here(tmp_path):

@@ -29,6 +29,7 @@ from ops.project.machine_types import LETTERS
 from ops.runs.cloud_run import run_path
 from ops.runs.executions import ACTIVE_JOB, STAGES, place_words
 from ops.runs.experiment_upload import upload_forecast
+from ops.runs.output_upload import output_file, upload_output_file
 from ops.settings import ROOT, Settings, need
 from ops.shell import Shell
 from ops.shown import counted, nearest
@@ -90,6 +91,7 @@ def render(shell: Shell, settings: Settings, request: RunRequest, num_tasks: int
         upload_forecast(shell, settings, repository, run_path(settings, request))
     run = replace(run, forecast_commit=_commit(repository))
     filling = run.filling(share, is_dry=shell.dry_run and not is_new)
+    _upload_output_file(shell, settings, filling)
     print("submit them one after the other, each once the one before has succeeded:")
     for stage in STAGES:
         name = f"stage-{LETTERS[stage].lower()}"
@@ -153,6 +155,8 @@ def submit(
     job_id, found = _job_id(settings, stage, filling, jobs, bool(inputs))
     if repository and not found:
         upload_forecast(shell, settings, repository, run_path(settings, request))
+    if not found:
+        _upload_output_file(shell, settings, filling)
     made = None if found else _create(shell, settings, job_id, describe_job(settings, stage, filling, job_id))
     if shell.dry_run:
         return
@@ -160,6 +164,11 @@ def submit(
     batch_jobs.tell_how_to_follow(settings, job, was_there=not made)
     if wait:
         batch_jobs.follow(shell, settings, job_id)
+
+
+def _upload_output_file(shell: Shell, settings: Settings, filling: Filling) -> None:
+    file = output_file(settings, filling.request, filling.is_built)
+    upload_output_file(shell, settings, file, run_path(settings, filling.request))
 
 
 def _named(request: RunRequest) -> tuple[RunRequest, bool]:

@@ -22,9 +22,9 @@ from ops.project.deployment import as_label, check_stages_fit, stage_variables, 
 from ops.runs import run_setup
 from ops.runs.executions import Execution, follow
 from ops.runs.experiment_upload import copy_forecast, upload_forecast
+from ops.runs.output_upload import output_file, upload_output_file
 from ops.settings import Settings, need
 from ops.shell import Shell
-from ops.shown import nearest
 from ops.watching.cloud_files import experiment_path
 
 
@@ -86,6 +86,7 @@ def start(shell: Shell, settings: Settings, request: RunRequest, origin: Origin 
     if repository:
         upload_forecast(shell, settings, repository, run_path(settings, request))
         arguments["forecastCommit"] = local_run.commit_of(repository)
+    upload_output_file(shell, settings, output_file(settings, request, goes_on), run_path(settings, request))
     execution = _execute(shell, settings, request, arguments | {"imageUri": image})
     return Started(execution, run_path(settings, request))
 
@@ -129,28 +130,12 @@ def run_arguments(settings: Settings, request: RunRequest, goes_on: bool = False
         "provisioningModel": settings.provisioning_model,
         "stages": workflow_stages(settings),
         "billingProject": settings.billing_project,
-        "outputConfigFile": _output_file(settings, request),
+        "outputConfigFile": output_file(settings, request, goes_on).name,
         "allowPartial": request.allow_partial or settings.allow_partial_results,
         "runOutputStage": request.run_output_stage and settings.run_output_stage,
         "force": request.force,
         "variables": variables | {run_setup.VARIABLE: run_setup.run_setup(settings)},
     } | {name: value for name, value in (("count", count), ("seed", seed)) if value is not None}
-
-
-def _output_file(settings: Settings, request: RunRequest) -> str:
-    """Return the name of another output YAML in the experiment's config/; a container sees no other path."""
-    asked = request.output_config_file or settings.output_config_file
-    if "/" not in asked:
-        return asked
-    repository = local_run.forecast_repository(settings, request.exp_id)
-    config = (repository / "experiments" / request.exp_id / "config").absolute()
-    path = Path(asked).absolute()
-    if path.parent != config:
-        raise UserError(
-            f"{nearest(path)}: in the cloud an output YAML is one of the experiment's; "
-            f"put it into {nearest(config)}"
-        )
-    return path.name
 
 
 def _repository(settings: Settings, request: RunRequest) -> Path:

@@ -149,7 +149,8 @@ def custom_code(context: StageContext, files: RunFiles, manifest: Manifest) -> I
 def chosen_output_file(context: StageContext, files: RunFiles, manifest: Manifest) -> Iterator[StageContext]:
     """Yield a context that finds another output YAML than the run's, in its repository if need be."""
     asked = context.output_config_file not in ("", manifest.output_config_file)
-    if not asked or not manifest.forecast_sha256 or context.forecast_repo_dir.is_dir():
+    is_here = context.forecast_repo_dir.is_dir() or os.path.isabs(context.output_config_file)
+    if not asked or not manifest.forecast_sha256 or is_here:
         yield context
         return
     with _unpacked(files, manifest.forecast_sha256) as folder:

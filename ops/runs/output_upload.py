@@ -1,0 +1,82 @@
+"""The output YAML that a run in the cloud is to use instead of its own: named, or put into the run's folder.
+
+A container sees no file of this machine. What lies in the repository that a run takes along is named; any
+other file, and one that may have changed since the run was built, goes to the bucket under the digest of its
+content.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from ops import gcloud
+from ops.failures import UserError
+from ops.laptop import local_run
+from ops.laptop.local_run import RunRequest
+from ops.settings import Settings
+from ops.shell import Shell
+from ops.shown import nearest
+
+UPLOADED = "output-configs/"  # below the run; the stages look there for a name that begins so
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """Another output YAML as the stages are told it, and the file of this machine that has to go along."""
+
+    name: str = ""
+    source: Path | None = None
+
+
+def output_file(settings: Settings, request: RunRequest, goes_on: bool) -> OutputFile:
+    """Return the output YAML that is asked for; none where the run's own is wanted.
+
+    Raises
+    ------
+    UserError
+        There is no such file, or no output in it.
+    """
+    asked = request.output_config_file or settings.output_config_file
+    if not asked or ("/" not in asked and settings.github_forecast_repo):
+        return OutputFile(asked)
+    repository = local_run.forecast_repository(settings, request.exp_id)
+    config = repository / "experiments" / request.exp_id / "config"
+    places = [config / asked, Path(asked)]
+    source = next((path for path in places if path.is_file()), None)
+    if source is None and "/" in asked:
+        raise UserError(f"{asked}: no such file; name another output YAML")
+    if source is None:
+        return OutputFile(asked)  # in the run's own copy of the repository, as the stages will say
+    is_taken_along = not goes_on and not settings.github_forecast_repo
+    if is_taken_along and source.absolute().parent == config.absolute():
+        return OutputFile(source.name)
+    return OutputFile(_name_of(source), source)
+
+
+def _name_of(source: Path) -> str:
+    data = _checked(source)
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", source.stem)
+    return f"{UPLOADED}{stem}-{hashlib.sha256(data).hexdigest()[:8]}.yaml"
+
+
+def _checked(source: Path) -> bytes:
+    """Return what is in an output YAML, once it looks like one; stage C reads it closely."""
+    try:
+        data = source.read_bytes()
+        is_output = "output" in (yaml.safe_load(data) or {})
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{nearest(source)}: no YAML file that can be read ({reason})") from None
+    if not is_output:
+        raise UserError(f"{nearest(source)}: it has no `output`; name an output YAML")
+    return data
+
+
+def upload_output_file(shell: Shell, settings: Settings, file: OutputFile, run_path: str) -> None:
+    """Copy an output YAML to gs://.../<run id>/output-configs/, where it is not the repository's."""
+    if file.source:
+        words = ["storage", "cp", nearest(file.source), f"{run_path}{file.name}"]
+        gcloud.read(shell, [*words, "--project", settings.project_id])
