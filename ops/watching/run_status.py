@@ -18,14 +18,16 @@ from ops.runs.executions import (
     ACTIVE_JOB,
     Execution,
     Progress,
-    arguments_of,
+    exp_id_of,
     place_words,
     reason_of,
+    run_id_of,
     seconds_taken,
     where_it_is,
 )
 from ops.shell import Shell
 from ops.shown import counted, duration, one_line
+from ops.watching.run_logs import LogRequest
 
 COUNTED_TASKS = 1000  # retries stand in the events of each task: of more tasks they are too much to ask for
 EVENTS = 3
@@ -48,13 +50,10 @@ class StageStatus:
 
     progress: Progress
     queued_seconds: float
+    run_id: str = ""
     retries: int | None = None  # where they are counted
     failures: tuple[tuple[int, int], ...] = ()  # exit codes of attempts, and how many ended so
     events: tuple[str, ...] = ()  # of the job, but for its changes of state
-
-    @property
-    def has_ended(self) -> bool:
-        return self.progress.state not in ACTIVE_JOB
 
     def lines(self) -> Iterator[str]:
         progress = self.progress
@@ -88,14 +87,19 @@ class RunStatus:
 
     @property
     def exp_id(self) -> str:
-        return str(arguments_of(self.found).get("exp_id", ""))
+        return exp_id_of(self.found)
+
+    @property
+    def run_id(self) -> str:
+        """Return the run's id, as far as it is known: where the workflow names the run, its jobs tell."""
+        return run_id_of(self.found) or next((stage.run_id for stage in self.stages), "")
 
     def lines(self) -> Iterator[str]:
-        run_id = arguments_of(self.found).get("runId", "")
+        run = f"run {self.run_id}" if self.run_id else "a run without an id yet"
         where = where_it_is(self.found) if self.is_going_on and not self.stages else ""
         when = "for" if self.is_going_on else "after"
         yield (
-            f"{self.exp_id}  run {run_id}  {self.found['state']} {when} "
+            f"{self.exp_id}  {run}  {self.found['state']} {when} "
             f"{duration(seconds_taken(self.found))}{f', at {where}' if where else ''}"
         )
         for stage in self.stages:
@@ -104,14 +108,14 @@ class RunStatus:
             yield f"  {_outcome(self.found)}"
         elif not self.is_going_on:
             yield f"  {one_line(reason_of(self.found))}"
-            yield f"  logs: invoke logs --exp-id {self.exp_id} --run-id {run_id} --severity WARNING"
+            yield f"  logs: {LogRequest(self.exp_id, self.run_id, severity='WARNING').command}"
         yield f"  execution {self.execution.execution_id}"
 
     def substance(self) -> tuple:
         """Return what has to change for a change to be worth a line: time that goes by is none."""
         stages = [
             (stage.progress, stage.retries, stage.failures, stage.events, stage.queued_seconds)
-            if stage.has_ended
+            if stage.progress.has_ended
             else (stage.progress, stage.retries, stage.failures, stage.events)
             for stage in self.stages
         ]
@@ -139,7 +143,9 @@ def stage_status(shell: Shell, execution: Execution, stage: str, job: dict[str, 
     if progress.state not in ("QUEUED", "SCHEDULED") and progress.tasks <= COUNTED_TASKS:
         retries, failures = _attempts(shell, execution, stage)
     is_well = progress.state == "SUCCEEDED"
-    return StageStatus(progress, _queued_seconds(job), retries, failures, () if is_well else tuple(shown))
+    run_id = job.get("labels", {}).get("run_id", "")
+    events = () if is_well else tuple(shown)
+    return StageStatus(progress, _queued_seconds(job), run_id, retries, failures, events)
 
 
 def _attempts(
