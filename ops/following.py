@@ -6,7 +6,7 @@ Through faults that pass, which a laptop that slept, or a night, brings: what wa
 import math
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from ops.failures import TEMPORARY_FAULT, UserError
@@ -57,7 +57,7 @@ def through_faults(
 
 def tell(line: str) -> None:
     """Print what has happened, with the time."""
-    print(f"{datetime.now():%H:%M:%S}  {line}", flush=True)
+    print(f"{datetime.now(UTC):%H:%M:%SZ}  {line}", flush=True)
 
 
 def tell_news(told: dict[str, str], what: str, line: str) -> None:

@@ -5,6 +5,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +14,8 @@ import pytest
 
 from localcloud.environment import client_environment
 from localcloud.process import running
+from ops.settings import Settings, read_settings
+from ops.shell import Shell
 from tests.cloud_runs import PROJECT, REGION, RUN_ID, Pipeline
 from tests.emulated import create_bucket, names_in, object_of, order_faults, post, request
 from tests.experiments import POPULATIONS, sampled, simulated
@@ -40,6 +44,15 @@ class CloudOperator(Operator):
             "BUCKET_NAME": BUCKET,
             **settings,
         }
+
+    @property
+    def shell(self) -> Shell:
+        """Return what starts gcloud as invoke does, for what invoke is not needed for."""
+        return Shell(environment=self.environ)
+
+    @property
+    def settings(self) -> Settings:
+        return read_settings(self.environ)
 
     def files(self, run_id: str, below: str = "") -> list[str]:
         return names_in(self.cloud, BUCKET, f"trial/{run_id}/{below}")
@@ -148,9 +161,7 @@ def test_ctrl_c_leaves_the_run_going_and_workflow_cancel_ends_it_with_its_jobs(n
     pipeline.order({"null_seconds": 100_000})
     long = {"STAGE_A_MAX_RUN_DURATION": "1000000"}  # an hour here is half a minute
     process = null_operator.start("run", "--exp-id", "trial", "--wait", **long)
-    output = ""
-    while "RUNNING" not in output:
-        output += process.stdout.readline()
+    output = read_until("RUNNING", process)
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=30)
     execution = execution_in(output)
@@ -397,6 +408,19 @@ def test_a_rehearsal_in_the_images_is_equal_to_the_run_here_too(tmp_path):
 
     assert ended.exit_code == 0, ended.output
     assert ended.last_line.startswith("equal: ")
+
+
+def read_until(text: str, process: subprocess.Popen, seconds: float = 120) -> str:
+    """Return what a program prints up to a text; it is ended where that does not come."""
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    output = ""
+    while text not in output:
+        line = process.stdout.readline()
+        assert line, output
+        output += line
+    timer.cancel()
+    return output
 
 
 def wait_until(holds, seconds=20):

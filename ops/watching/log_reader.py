@@ -61,13 +61,14 @@ class LogReader:
     since: datetime
     pace: Pace = field(default_factory=Pace)
     patience_seconds: float = PATIENCE_SECONDS
+    read_size: int = ENTRIES_A_READ
     _shown: dict[str, datetime] = field(default_factory=dict)  # of what might come again, its time
     _shown_since_look: int = 0
 
     def show_command(self, limit: int | None) -> None:
         """Print what would be asked first."""
         order = "desc" if limit else "asc"
-        self.read(order, _from(self.since), min(limit or ENTRIES_A_READ, ENTRIES_A_READ))
+        self.read(order, _from(self.since), min(limit or self.read_size, self.read_size))
 
     def oldest_first(self) -> Iterator[Entry]:
         """Yield all entries; no more than one gcloud's are held at once."""
@@ -105,7 +106,7 @@ class LogReader:
         """Remember an entry for as long as --follow may meet it again."""
         self._shown[_key(entry)] = _time(entry)
         self._shown_since_look += 1
-        if self._shown_since_look == ENTRIES_A_READ:
+        if self._shown_since_look == self.read_size:
             self._shown_since_look, earliest = 0, _time(entry) - 2 * OVERLAP
             self._shown = {key: at for key, at in self._shown.items() if at >= earliest}
 
@@ -115,7 +116,7 @@ class LogReader:
         Page tokens end with their gcloud, and one gcloud that reads all would hold all.
         """
         sign = ">=" if order == "asc" else "<="
-        size = min(ENTRIES_A_READ, most or ENTRIES_A_READ)
+        size = min(self.read_size, most or self.read_size)
         reached, at_reached, conditions = "", set(), bound
         while True:
             found = self.read(order, conditions, size)
@@ -123,9 +124,8 @@ class LogReader:
             if len(found) < size:
                 return
             last = found[-1]["timestamp"]
-            size = (
-                2 * size if last == reached else ENTRIES_A_READ
-            )  # more of one instant than are read at once
+            # twice as many where there are more of one instant than are read at once
+            size = 2 * size if last == reached else self.read_size
             at_reached = {_key(entry) for entry in found if entry["timestamp"] == last}
             reached, conditions = last, f'{bound} AND timestamp{sign}"{last}"'
 

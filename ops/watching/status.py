@@ -18,7 +18,7 @@ from ops.runs.executions import ACTIVE, STAGES, Execution, Progress, at_once, ex
 from ops.settings import Settings, need
 from ops.shell import Shell
 from ops.shown import console, counted
-from ops.watching.run_status import RunStatus, StageStatus, stage_status
+from ops.watching.run_status import RunStatus, StageStatus, stage_status, with_spending
 
 HOURS = 12  # those that ended earlier are in `invoke workflow-list`
 MOST_GOING_ON, MOST_ENDED = 20, 10  # that are asked for; each is a gcloud or several
@@ -49,9 +49,17 @@ class Observer:
             some = [each for each in listed if (each["state"] in ACTIVE) == is_going_on]
             chosen = self._chosen(some, most)
             left_out += len(some) - len(chosen)
-            asked = at_once([lambda each=each: self._ask(each) for each in chosen])
+            asked = self._with_spending(at_once([lambda each=each: self._ask(each) for each in chosen]))
             found += [each for each in asked if not self.exp_id or each.exp_id == self.exp_id]
         return found, f"and {counted(left_out, 'more execution')}: invoke workflow-list" if left_out else ""
+
+    def _with_spending(self, asked: list[RunStatus]) -> list[RunStatus]:
+        """Return what was asked, and of what has just succeeded its cost; it is remembered with that."""
+        new = [each for each in asked if each.writes_outputs and each.execution_id not in self._ended]
+        spent = {each.execution_id: each for each in with_spending(self.shell, self.settings, new)}
+        found = [spent.get(each.execution_id, each) for each in asked]
+        self._ended |= {each.execution_id: each for each in found if each.has_ended}
+        return found
 
     def _chosen(self, listed: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
         """Return the newest; of those that may be of other experiments, a few."""
@@ -93,8 +101,6 @@ class Observer:
         stages = self._stages(execution) if is_ours and found["state"] != "SUCCEEDED" else []
         status = RunStatus(execution, found, tuple(stages))
         (self._own if is_ours else self._strangers).add(execution.execution_id)
-        if not status.is_going_on and all(stage.progress.has_ended for stage in stages):
-            self._ended[execution.execution_id] = status
         return status
 
     def _stages(self, execution: Execution) -> Iterator[StageStatus]:
@@ -162,7 +168,6 @@ def _page(observer: Observer, found: list[RunStatus], left_out: str) -> Iterator
 def _tell_changes(found: list[RunStatus], told: dict[str, tuple]) -> None:
     """Print the executions that have changed since they were printed last."""
     for each in found:
-        if told.get(each.execution.execution_id) != each.substance():
-            told[each.execution.execution_id] = each.substance()
-            lines = list(each.lines())
-            print("\n".join([f"{datetime.now(UTC):%H:%M:%SZ}  {lines[0]}", *lines[1:]]), flush=True)
+        if told.get(each.execution_id) != each.substance():
+            told[each.execution_id] = each.substance()
+            tell("\n".join(each.lines()))
