@@ -16,7 +16,7 @@ from ops.names import MOST, MOST_SECONDS, without_slash
 from ops.project import doctor as check_up
 from ops.project import github_token, lifecycle, terraform
 from ops.project.machine_types import LETTERS
-from ops.runs import cloud_run, executions, rehearsal, reproduction
+from ops.runs import cloud_run, execution_list, executions, rehearsal, reproduction
 from ops.settings import read_settings
 from ops.shell import Shell, stop_on_termination
 from ops.shown import nearest
@@ -219,14 +219,14 @@ def rehearse(c, exp_id, count=None, seed=None, output_config_file="", docker=Fal
 @verb(
     help={
         "exp_id": "only this experiment's; all without it",
-        "limit": "of how many executions, the newest; default 20",
+        "limit": "so many, the newest; default 20",
         "dry_run": DRY_RUN,
     }
 )
 def workflow_list(c, exp_id="", limit="20", dry_run=False):
     """List the newest runs in the cloud: how they stand, how long they took."""
     newest = whole_number("--limit", limit, 1, 1000)
-    executions.show_executions(Shell(dry_run), read_settings(), exp_id, newest)
+    execution_list.show_executions(Shell(dry_run), read_settings(), exp_id, newest)
 
 
 @verb(
@@ -514,7 +514,7 @@ def status(c, exp_id="", hours=None, watch=False, dry_run=False):
         "severity": "so grave at least: DEBUG, INFO, NOTICE, WARNING, ERROR, CRITICAL",
         "since": "not older than 10m, 2h or 3d, or than a time such as 2026-01-31T12:00Z",
         "limit": "so many, the newest; or all; default 1000",
-        "follow": "go on printing what comes until Ctrl-C",
+        "follow": "go on printing what comes until Ctrl-C, or ten minutes without an answer",
         "dry_run": DRY_RUN,
     }
 )

@@ -2,6 +2,8 @@
 
 import difflib
 
+TEMPORARY_FAULT = 75  # exit code: trying again may help
+
 
 class UserError(Exception):
     """A mistake the operator can mend. tasks.py turns it into an exit code and one line.

@@ -9,14 +9,14 @@ import pytest
 
 from localcloud.process import running
 from ops.failures import UserError
-from ops.watching.log_reader import Pace
+from ops.watching import run_logs
+from ops.watching.log_lines import LogLine
+from ops.watching.log_reader import LogReader, Pace
 from ops.watching.run_logs import LogRequest, log_filter, quoted, since_time
 from tests.cloud_runs import PROJECT, RUN_ID, Pipeline
-from tests.emulated import create_bucket, post, request
+from tests.emulated import create_bucket, order_faults, post, request
 from tests.experiments import sampled
-from tests.test_cloud_run import BUCKET, CloudOperator
-
-pytestmark = pytest.mark.slow
+from tests.test_cloud_run import BUCKET, CloudOperator, read_until
 
 OLDER_RUN = "20260130-120000-00000001"
 BEGIN = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -95,10 +95,6 @@ def test_an_entry_is_one_readable_line_whatever_is_in_it(cloud, operator):
     )
 
     ended = operator.invoke("logs", "--exp-id", "trial")
-    errors = operator.invoke("logs", "--exp-id", "trial", "--severity", "warning", "--stage", "B")
-    task = operator.invoke("logs", "--exp-id", "trial", "--task", "17", "--since", at(0))
-    older = operator.invoke("logs", "--exp-id", "trial", "--run-id", OLDER_RUN)
-    late = operator.invoke("logs", "--exp-id", "trial", "--since", at(10))
 
     assert ended.exit_code == 0, ended.output
     assert [line.rstrip() for line in shown(ended)] == [
@@ -109,42 +105,61 @@ def test_an_entry_is_one_readable_line_whatever_is_in_it(cloud, operator):
         "2026-01-31T12:00:06Z  runner                   runner is RUNNING: 2 running",
     ]
     assert "\x1b" not in ended.output
-    assert len(shown(errors)) == 3
-    assert [line.endswith("two | lines") for line in shown(task)] == [True]
-    assert [line.endswith("of another run") for line in shown(older)] == [True]
-    assert shown(late) == []
-    assert late.exit_code == 0
-    assert "invoke status --exp-id trial" in late.last_line
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)  # a hundred thousand entries are looked through a dozen times
-def test_a_hundred_thousand_entries_of_hundreds_of_runs_are_read_in_few_requests(cloud, operator):
-    wanted = [entry(n / 10, f"entry {n}", task=n % 50) for n in range(3_200)]
-    same_instant = [entry(150, f"burst {n}") for n in range(3_050)]
+def test_a_request_selects_by_severity_stage_task_and_run(cloud, operator):
+    write(
+        cloud,
+        entry(1, "grave", severity="ERROR"),
+        entry(2, "doubtful", task=17, severity="WARNING"),
+        entry(3, "as usual", task=17),
+        entry(4, "at the end", stage="output", severity="ERROR"),
+        entry(5, "of another run", run_id=OLDER_RUN),
+        entry(6, "of task 170", task=170),
+    )
+
+    def selected(run_id=RUN_ID, **wanted) -> list[str]:
+        lines = Pipeline(cloud, BUCKET).log(log_filter(LogRequest("trial", **wanted), run_id))
+        return [line["textPayload"] for line in lines]
+
+    assert selected(stage="B", severity="warning") == ["grave", "doubtful"]
+    assert selected(task=17) == ["doubtful", "as usual"]
+    assert selected(stage="output") == ["at the end"]
+    assert selected(run_id=OLDER_RUN) == ["of another run"]
+
+
+def test_where_nothing_is_logged_it_is_said_what_tells_more(operator, capsys):
+    run_logs.show(operator.shell, operator.settings, LogRequest("trial", RUN_ID, since=at(10)))
+
+    assert "invoke status --exp-id trial" in capsys.readouterr().err
+
+
+def test_a_hundred_thousand_entries_of_hundreds_of_runs_are_read_in_few_requests(cloud, operator, capsys):
+    wanted = [entry(n / 10, f"entry {n}", task=n % 50) for n in range(320)]
+    same_instant = [entry(15, f"burst {n}") for n in range(305)]
     other = [
         entry(n / 100, "noise", run_id=f"20260131-115900-{n % 300:08x}")
         for n in range(100_000 - len(wanted) - len(same_instant))
     ]
     write(cloud, *other, *wanted, *same_instant)
+    reader = LogReader(operator.shell, PROJECT, log_filter(LogRequest("trial"), RUN_ID), BEGIN, read_size=300)
 
     before = reads(cloud)
-    newest = operator.invoke("logs", "--exp-id", "trial")
+    run_logs.show(operator.shell, operator.settings, LogRequest("trial", RUN_ID, limit=100))
     for_newest = reads(cloud) - before
-    everything = operator.invoke("logs", "--exp-id", "trial", "--limit", "all")
+    everything = [LogLine.of(each) for each in reader.oldest_first()]
     for_all = reads(cloud) - before - for_newest
 
-    assert newest.exit_code == 0, newest.output
-    assert "the newest 1,000 entries; --limit all shows all" in newest.output
-    assert [line.rsplit(" ", 1)[1] for line in shown(newest)] == [str(n) for n in range(2_200, 3_200)]
+    newest = capsys.readouterr()
+    assert "the newest 100 entries; --limit all shows all" in newest.err
+    assert [line.rsplit(" ", 1)[1] for line in newest.out.splitlines()] == [str(n) for n in range(220, 320)]
     assert for_newest == 1
-    lines = shown(everything)
-    assert [line[:19] for line in lines] == sorted(line[:19] for line in lines)
-    numbers = [line.rsplit("  ", 1)[1] for line in lines]
-    assert [text for text in numbers if "entry" in text] == [f"entry {n}" for n in range(3_200)]
-    assert sorted(text for text in numbers if "burst" in text) == sorted(f"burst {n}" for n in range(3_050))
-    assert len(lines) == 6_250
-    assert for_all <= 15
+    messages = [line.message for line in everything]
+    assert [line.time for line in everything] == sorted(line.time for line in everything)
+    assert [text for text in messages if "entry" in text] == [f"entry {n}" for n in range(320)]
+    assert sorted(text for text in messages if "burst" in text) == sorted(f"burst {n}" for n in range(305))
+    assert len(messages) == 625
+    assert for_all <= 5
 
 
 def test_requests_stay_below_what_a_minute_allows():
@@ -159,61 +174,68 @@ def test_requests_stay_below_what_a_minute_allows():
         assert sum(begin <= each < begin + 0.45 for each in times) <= 5
 
 
-def test_following_prints_what_comes_late_and_nothing_twice(cloud, operator):
+def test_following_goes_on_through_faults_and_prints_what_comes_late_and_nothing_twice(cloud, operator):
     write(cloud, *(entry(60 + n, f"first {n}") for n in range(3)))
     process = operator.start("logs", "--exp-id", "trial", "--follow")
-    output = ""
-
-    def read_until(text: str) -> None:
-        nonlocal output
-        while text not in output:
-            line = process.stdout.readline()
-            assert line, output
-            output += line
-
     try:
-        read_until("first 2")
+        output = read_until("first 2", process)
+        order_faults(cloud, {"path": "entries:list", "status": 409, "message": "ABORTED", "times": 2})
         write(cloud, entry(61.5, "came late"), entry(70, "came next"))
-        read_until("came next")
-        write(cloud, entry(200, "the last"))
-        read_until("the last")
+        output += read_until("came next", process)
     finally:
         process.send_signal(signal.SIGINT)
         output += process.communicate(timeout=60)[0]
 
     assert process.returncode == 130
     assert "Traceback" not in output
-    for text in ("first 0", "first 1", "first 2", "came late", "came next", "the last"):
+    for text in ("first 0", "first 1", "first 2", "came late", "came next"):
         assert output.count(text) == 1, output
+    assert output.count("the cloud cannot be asked just now") == 1
+    assert output.count("the cloud can be asked again") == 1
+
+
+def test_who_reads_logs_is_not_kept_waiting_for_ever(cloud, operator):
+    order_faults(cloud, {"path": "entries:list", "status": 409, "message": "ABORTED"})
+    reader = LogReader(operator.shell, PROJECT, "severity>=DEBUG", BEGIN, patience_seconds=1)
+
+    with pytest.raises(UserError) as raised:
+        reader.newest(1)
+
+    assert raised.value.exit_code == 75
 
 
 def test_a_reader_that_has_seen_enough_ends_it_quietly(cloud, operator):
-    write(cloud, *(entry(n, "x" * 1000) for n in range(1000)))
-    process = operator.start("logs", "--exp-id", "trial")
+    write(cloud, *(entry(n, "x" * 1000) for n in range(300)))  # more than a pipe holds
+    process = operator.start("logs", "--exp-id", "trial", "--run-id", RUN_ID)
 
-    while not process.stdout.readline().startswith("2026-01-31"):
-        pass
+    read_until("2026-01-31T", process)
     process.stdout.close()
 
     assert process.wait(120) == 0
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ((), "--exp-id is needed"),
-        (("--exp-id", "trial", "--severity", "EROR"), 'did you mean "ERROR"'),
-        (("--exp-id", "trial", "--since", "yesterday"), "so long ago, as in 10m"),
-        (("--exp-id", "trial", "--stage", "D", "--run-id", RUN_ID), '"D" is not a stage'),
-        (("--exp-id", "trial", "--limit", "0"), "--limit 0: a whole number is needed"),
-        (("--exp-id", "trial", "--run-id", "x"), "a run id looks like"),
-    ],
-)
-def test_what_cannot_be_is_one_line(operator, words, said):
-    ended = operator.invoke("logs", *words)
+def test_what_cannot_be_is_one_line(operator):
+    ended = operator.invoke("logs", "--exp-id", "trial", "--limit", "0")
 
     assert ended.exit_code == 2, ended.output
-    assert said in ended.last_line
+    assert "--limit 0: a whole number is needed" in ended.last_line
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (LogRequest(""), "--exp-id is needed"),
+        (LogRequest("trial", severity="EROR"), 'did you mean "ERROR"'),
+        (LogRequest("trial", since="yesterday"), "so long ago, as in 10m"),
+        (LogRequest("trial", RUN_ID, stage="D"), '"D" is not a stage'),
+        (LogRequest("trial", "x"), "a run id looks like"),
+    ],
+)
+def test_a_request_that_cannot_be_is_refused(operator, wanted, said):
+    with pytest.raises(UserError, match=re.escape(said)) as raised:
+        run_logs.show(operator.shell, operator.settings, wanted)
+
+    assert raised.value.exit_code == 2
 
 
 def test_a_value_stays_a_value_in_the_filter():

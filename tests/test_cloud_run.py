@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -16,6 +18,8 @@ import yaml
 
 from localcloud.environment import client_environment
 from localcloud.process import running
+from ops.settings import Settings, read_settings
+from ops.shell import Shell
 from tests.cloud_runs import PROJECT, REGION, RUN_ID, Pipeline
 from tests.emulated import create_bucket, names_in, object_of, order_faults, post, request
 from tests.experiments import POPULATIONS, sampled, simulated
@@ -44,6 +48,15 @@ class CloudOperator(Operator):
             "BUCKET_NAME": BUCKET,
             **settings,
         }
+
+    @property
+    def shell(self) -> Shell:
+        """Return what starts gcloud as invoke does, for what invoke is not needed for."""
+        return Shell(environment=self.environ)
+
+    @property
+    def settings(self) -> Settings:
+        return read_settings(self.environ)
 
     def files(self, run_id: str, below: str = "") -> list[str]:
         return names_in(self.cloud, BUCKET, f"trial/{run_id}/{below}")
@@ -152,9 +165,7 @@ def test_ctrl_c_leaves_the_run_going_and_workflow_cancel_ends_it_with_its_jobs(n
     pipeline.order({"null_seconds": 100_000})
     long = {"STAGE_A_MAX_RUN_DURATION": "1000000"}  # an hour here is half a minute
     process = null_operator.start("run", "--exp-id", "trial", "--wait", **long)
-    output = ""
-    while "RUNNING" not in output:
-        output += process.stdout.readline()
+    output = read_until("RUNNING", process)
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=30)
     execution = execution_in(output)
@@ -175,36 +186,54 @@ def test_executions_are_listed_and_described(null_operator, pipeline):
     pipeline.put_manifest(7)
     done = pipeline.start(runId=RUN_ID)
     pipeline.wait(done)
-    failed = pipeline.start(exp_id="other", runId="20260131-120000-00000001")
+    pipeline.wait(pipeline.start(exp_id="other", mistyped="argument"))  # fails at once, without a job
+    failed = pipeline.start(exp_id="other")  # and this without a manifest, under an id of its own
     pipeline.wait(failed)
 
     listed = null_operator.invoke("workflow-list")
-    only = null_operator.invoke("workflow-list", "--exp-id", "trial")
+    only = null_operator.invoke("workflow-list", "--exp-id", "trial", "--limit", "1")
     described = null_operator.invoke("workflow-describe", done)
     why = null_operator.invoke("workflow-describe", failed)
     followed = null_operator.invoke("workflow-describe", failed, "--wait")
 
     assert [done in listed.output, failed in listed.output] == [True, True]
     assert re.search(rf"{done} +trial +{RUN_ID} +SUCCEEDED", listed.output)
-    assert failed not in only.output
+    assert re.search(rf"{failed} +other +\d{{8}}-\d{{6}}-{failed[:8]} +FAILED", listed.output)
+    assert [line.split()[0] for line in only.lines[-1:]] == [done]
     assert re.search(r"runner +SUCCEEDED +7 succeeded", described.output)
     assert f"outputs in gs://{BUCKET}/trial/{RUN_ID}/outputs/" in described.output
     assert "left no manifest.json" in why.output
+    assert re.search(rf"FAILED, run \d{{8}}-\d{{6}}-{failed[:8]} of other", why.output)
     assert followed.exit_code == 1
     assert "left no manifest.json" in followed.last_line
 
 
-def test_a_run_is_followed_through_faults_that_pass(null_operator, pipeline):
-    pipeline.put_manifest(7)
+def test_a_run_without_stage_b_is_followed_through_faults_that_pass(null_operator, pipeline):
+    pipeline.put_manifest(0)
     execution = pipeline.start(runId=RUN_ID)
-    fault = {"path": f"executions/{execution}", "status": 409, "message": "ABORTED, try again", "times": 1}
+    fault = {"path": f"executions/{execution}", "status": 409, "message": "ABORTED, try again", "times": 2}
     order_faults(pipeline.cloud, fault)
 
     ended = null_operator.invoke("workflow-describe", execution, "--wait")
 
     assert ended.exit_code == 0, ended.output
-    assert re.search("cannot be asked just now, and goes on: .*ABORTED, try again", ended.output)
+    assert len(re.findall("the cloud cannot be asked just now, and .*ABORTED, try again", ended.output)) == 1
+    assert ended.output.count("the cloud can be asked again") == 1
+    assert re.search(r"output +SUCCEEDED +1 succeeded", ended.output)
     assert ended.last_line.startswith("outputs ")
+
+
+def test_a_job_is_followed_through_faults_that_pass(null_operator, pipeline):
+    pipeline.put_manifest(7)
+    job = f"output-{pipeline.start(runId=RUN_ID)}"
+    wait_until(lambda: job in pipeline.jobs())
+    order_faults(pipeline.cloud, {"path": f"/jobs/{job}", "status": 409, "message": "ABORTED", "times": 1})
+
+    ended = null_operator.invoke("job-describe", job, "--wait")
+
+    assert ended.exit_code == 0, ended.output
+    assert "the cloud cannot be asked just now" in ended.output
+    assert "done in " in ended.last_line
 
 
 def test_options_win_over_settings_and_reach_the_jobs(null_cloud, pipeline, tmp_path):
@@ -407,6 +436,19 @@ def test_a_rehearsal_in_the_images_is_equal_to_the_run_here_too(tmp_path):
 
     assert ended.exit_code == 0, ended.output
     assert ended.last_line.startswith("equal: ")
+
+
+def read_until(text: str, process: subprocess.Popen, seconds: float = 120) -> str:
+    """Return what a program prints up to a text; it is ended where that does not come."""
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    output = ""
+    while text not in output:
+        line = process.stdout.readline()
+        assert line, output
+        output += line
+    timer.cancel()
+    return output
 
 
 def wait_until(holds, seconds=20):

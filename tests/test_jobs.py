@@ -86,9 +86,9 @@ def test_stages_by_hand_go_to_the_outputs_and_single_inputs_are_run_again(cloud,
     run_id = run_id_in(built.output)
     run = ("--exp-id", "trial", "--run-id", run_id)
     assert f"next: invoke job --stage runner --exp-id trial --run-id {run_id}" in built.last_line
-    logs = re.search(r"^logs +(gcloud .*)", built.output, re.MULTILINE)[1]
-    said = subprocess.run(["bash", "-c", logs], env=operator.environ, capture_output=True, text=True)
-    assert "3 inputs" in said.stdout, said.stderr
+    logs = re.search(r"^logs +invoke (logs .*)", built.output, re.MULTILINE)[1]
+    said = operator.invoke(*logs.split())
+    assert "3 inputs" in said.output
 
     pipeline.order({"job": "runner", "tasks": [1], "exit_code": 2})
     failed = operator.invoke("job", "--stage", "runner", *run, "--wait")
@@ -222,7 +222,7 @@ def test_jobs_are_listed_described_followed_and_cancelled(null_operator, pipelin
     assert "20 tasks: 2 failed, 18 succeeded" in failed.output
     assert "task 17: exit code 50005 (it took longer than it may)" in failed.output
     assert f"invoke job --stage runner {' '.join(RUN)} --only 33,32,5,4" in failed.output
-    assert "gcloud logging read" in failed.output
+    assert f"invoke logs {' '.join(RUN)} --stage runner" in failed.output
     assert "CODE_GCE_QUOTA_EXCEEDED" in queued.output
     assert f"/jobs/{waiting}/details?project={PROJECT}" in queued.output
     assert "is being cancelled" in cancelled.last_line

@@ -1,8 +1,10 @@
 """`invoke status`: what goes on in the cloud, as an operator sees it; real gcloud on the emulated cloud."""
 
+import contextlib
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import time
@@ -11,15 +13,13 @@ from collections import Counter
 import pytest
 
 from localcloud.process import running
+from ops.costs.spending import spending_of
 from tests.cloud_runs import RUN_ID
-from tests.emulated import request
+from tests.emulated import order_faults, request
 from tests.experiments import sampled
-from tests.test_cloud_run import CloudOperator, ready_cloud
+from tests.test_cloud_run import CloudOperator, read_until, ready_cloud
 from tests.test_tasks import INVOKE
 
-pytestmark = pytest.mark.slow
-
-OTHER_RUN = "20260131-120000-00000001"
 QUOTA = "CODE_GCE_QUOTA_EXCEEDED"
 
 
@@ -92,7 +92,8 @@ def test_status_tells_of_tasks_retries_and_shortages_among_hundreds_of_execution
     assert re.search(rf"runner +QUEUED +7 pending; queued .*\n +20\S+Z .*{QUOTA}", blocks[1])
     assert waiting in blocks[1]
     assert re.search(r"runner +FAILED +1 failed, 6 succeeded; 2 retries; queued ", blocks[2])
-    assert "2 with 50001 (Spot VM taken away), 1 with exit code 2" in blocks[2]
+    assert "2 with exit code 50001 (a Spot machine was taken away), 1 with exit code 2 (" in blocks[2]
+    assert re.search(r"about \$0\.\d\d \(0\.\d machine hours with their start, list prices of ", blocks[2])
     assert "1 of 7 tasks failed (task 3)" in blocks[2]
     assert failed in blocks[2]
     # the workflow that waits asks for its own job all the while
@@ -102,32 +103,38 @@ def test_status_tells_of_tasks_retries_and_shortages_among_hundreds_of_execution
     assert asked["/jobs/{job}/taskGroups/{group}/tasks"] <= 3
 
 
-def test_status_in_a_pipe_prints_what_changes_until_ctrl_c(operator, pipeline):
-    waiting = start_a_run_that_waits_for_quota(pipeline)
+def test_status_in_a_pipe_prints_what_changes_through_faults_until_ctrl_c(operator, pipeline):
+    pipeline.order({"job": "builder", "null_seconds": 300}, {"job": "output", "queue": QUOTA})
+    execution = pipeline.start()  # by hand: the workflow names the run
+    wait_for_event(pipeline, f"builder-{execution}", "RUNNING")
+    run_id = pipeline.job(f"builder-{execution}")["labels"]["run_id"]
+    pipeline.put_manifest(0, run_id)  # as of one that has all its results
+    pipeline.put(f"trial/{run_id}/run_metadata.json", {"estimated_cost": {"total_usd": 1.234}})
+    wait_for_event(pipeline, f"output-{execution}", QUOTA)
     process = operator.start("status", "--watch", "--exp-id", "trial")
-    output = ""
     try:
-        while "QUEUED" not in output:
-            output += process.stdout.readline()
+        output = read_until(QUOTA, process)
         pipeline.clear_faults()
-        pipeline.wait(waiting)
-        while "7 tasks of stage B" not in output:
-            line = process.stdout.readline()
-            assert line, output
-            output += line
+        fault = {"path": "/executions\\?", "status": 409, "message": "ABORTED", "times": 1}
+        order_faults(operator.cloud, fault)
+        pipeline.wait(execution)
+        output += read_until("about $1.23 in all, by its run_metadata.json", process)
     finally:
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=60)
 
     assert process.returncode == 130
     assert "Traceback" not in output + rest
-    assert output.count("ACTIVE for") <= 12
-    assert "SUCCEEDED after" in output
-    assert f"7 tasks of stage B; gs://{pipeline.bucket}/trial/{RUN_ID}/" in output
+    assert re.search(rf"trial  run {run_id}  ACTIVE for ", output)
+    assert "runner " not in output
+    assert re.search(r"about \$0\.\d\d so far \(0\.\d machine hours with their start", output)
+    assert output.count("the cloud cannot be asked just now") == 1
+    assert output.count("the cloud can be asked again") == 1
+    assert output.count("ACTIVE for") <= 4
+    assert f"0 tasks of stage B; gs://{pipeline.bucket}/trial/{run_id}/" in output
 
 
-def test_status_on_a_terminal_is_renewed_in_place(operator, pipeline):
-    start_a_run_that_waits_for_quota(pipeline)
+def test_status_on_a_terminal_is_renewed_in_place(operator):
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [*INVOKE, str(operator.code), "status", "--watch"],
@@ -138,20 +145,44 @@ def test_status_on_a_terminal_is_renewed_in_place(operator, pipeline):
         stderr=theirs,
     )
     os.close(theirs)
-    output = ""
-    while output.count(QUOTA) < 2:
-        output += os.read(ours, 65536).decode(errors="replace")
-    process.send_signal(signal.SIGINT)
+    output, deadline = "", time.monotonic() + 120
     while process.poll() is None:
-        try:
-            output += os.read(ours, 65536).decode(errors="replace")
-        except OSError:  # the terminal is closed once the program has ended
-            process.wait(60)
+        assert time.monotonic() < deadline, output
+        if select.select([ours], [], [], 1)[0]:
+            with contextlib.suppress(OSError):  # the terminal is closed once the program has ended
+                output += os.read(ours, 65536).decode(errors="replace")
+        if output.count("0 executions going on") == 2:
+            process.send_signal(signal.SIGINT)
     os.close(ours)
 
     assert process.returncode == 130
-    assert "\x1b[1A" in output  # a line up
+    assert "\r\x1b[2K" in output  # the line anew
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("task_seconds", "told"),
+    [
+        ([3600.0] * 4, "about $0.17 so far (2.1 machine hours with their start"),
+        ([3600.0], "about $0.09 so far (1.0 machine hours"),
+        ([], "about $0.00 so far (0.0 machine hours"),
+        (None, "at most $0.17 so far (2.1 machine hours"),  # by how long the job has run
+    ],
+)
+def test_what_a_job_has_cost_is_told_by_the_time_of_its_tasks_and_the_list_of_prices(task_seconds, told):
+    # an hour of n2-standard-4 on Spot: (4 x $0.031611 + 16 x $0.004237) x 0.4 + disk and NAT = $0.083
+    policy = {"machineType": "n2-standard-4", "provisioningModel": "SPOT"}
+    group = {"taskCount": "4", "parallelism": "4", "taskCountPerNode": "2", "taskSpec": {}}
+    job = {
+        "taskGroups": [group],
+        "allocationPolicy": {"instances": [{"policy": policy}]},
+        "status": {"runDuration": "0s" if task_seconds == [] else "3600s"},
+    }
+
+    line = spending_of(job, "us-central1", task_seconds).told(so_far=True)
+
+    assert line.startswith(told)
+    assert ("Spot at 40%" in line) == (task_seconds != [])
 
 
 def test_what_cannot_be_is_one_line(operator):

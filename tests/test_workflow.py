@@ -13,7 +13,8 @@ from contextlib import contextmanager
 import pytest
 
 from localcloud.process import running
-from tests.cloud_runs import PROJECT, RUN_ID, WORKFLOW, Pipeline
+from ops.watching.run_logs import LogRequest, log_filter
+from tests.cloud_runs import RUN_ID, WORKFLOW, Pipeline
 from tests.emulated import create_bucket, order_faults, request
 
 DAY = 86_400
@@ -155,8 +156,9 @@ def test_a_failed_builder_ends_the_run_before_anything_else_begins(pipeline):
     assert error["stage"] == "builder"
     assert error["job"].startswith("builder-")
     assert "ended FAILED with 1 of 1 tasks failed (task 0)" in error["message"]
-    uid = pipeline.job(error["job"])["uid"]
-    assert f"gcloud logging read 'labels.job_uid:{uid}' --project {PROJECT}" in error["message"]
+    logs = f"invoke logs --exp-id trial --run-id {RUN_ID} --stage builder"
+    assert error["message"].endswith(f"; read its logs: {logs}")
+    assert error["run_id"] == RUN_ID
     assert len([job for job in pipeline.jobs() if job.endswith(error["job"][8:])]) == 1
     assert not pipeline.is_claimed()
 
@@ -402,8 +404,21 @@ def test_a_job_that_cannot_be_cancelled_is_named_in_the_log_with_the_command_tha
 
     error = pipeline.fail(runId=RUN_ID)
 
-    (line,) = pipeline.log(f'severity=ERROR AND jsonPayload.job:"{error["job"]}"')
-    assert f"gcloud batch jobs cancel {line['jsonPayload']['job']}" in line["jsonPayload"]["message"]
+    wanted = LogRequest("trial", stage="runner", severity="ERROR")  # as `invoke logs` asks
+    told = [line["jsonPayload"] for line in pipeline.log(log_filter(wanted, RUN_ID))]
+    (cancel,) = [line for line in told if line["job"].endswith(f"/{error['job']}")]
+    assert cancel["message"].endswith(f"gcloud batch jobs cancel {cancel['job']}")
+
+
+def test_a_claim_that_cannot_be_removed_is_told_in_the_logs_of_the_run(pipeline):
+    run_id = "20260131-120000-00000002"
+    pipeline.put_manifest(0, run_id)
+    order_faults(pipeline.cloud, {"method": "DELETE", "path": "execution.json", "status": 403})
+
+    pipeline.run(runId=run_id)
+
+    told = [line["jsonPayload"] for line in pipeline.log(log_filter(LogRequest("trial"), run_id))]
+    assert [line["fault"]["code"] for line in told if "could not be removed" in line["message"]] == [403]
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,7 @@ from typing import Any
 
 import yaml
 
-from ops.failures import UserError
-from ops.laptop.stage_b import TEMPORARY_FAULT
+from ops.failures import TEMPORARY_FAULT, UserError
 from ops.settings import ROOT
 from ops.shell import Ended, Shell
 from ops.shown import counted, nearest

@@ -4,9 +4,7 @@ A run makes them in the workflow, job_submission.py by hand.
 """
 
 import re
-import shlex
 import sys
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,20 +12,21 @@ from rich.table import Table
 
 from ops import gcloud
 from ops.failures import UserError
+from ops.following import looks, tell, tell_news
 from ops.gcloud import GcloudError, Refusal
 from ops.jobs.failed_tasks import tell_failed
 from ops.jobs.job_facts import experiment_of, id_of, run_path_of, variables_of
 from ops.names import check_exp_id, check_run_id
 from ops.project.deployment import as_label
-from ops.runs.executions import ACTIVE_JOB, Progress, place_words
+from ops.runs.executions import ACTIVE_JOB, NOT_ENDED, Progress, place_words
 from ops.settings import Settings, need
 from ops.shell import Shell
 from ops.shown import console, counted, duration
+from ops.watching.run_logs import LogRequest
 
 COMPONENT = "epymodelingsuite"
 JOB_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 WAITS = ("QUEUED", "SCHEDULED")
-NOT_ENDED = (*ACTIVE_JOB, "CANCELLATION_IN_PROGRESS")
 MOST_EVENTS = 5
 
 
@@ -104,7 +103,7 @@ def show_job(shell: Shell, settings: Settings, job: str) -> None:
         print(f"  {event.get('eventTime', '')[:19]}Z  {event.get('description', '')}")
     if progress.counts.get("FAILED"):
         tell_failed(shell, settings, found, progress.counts["FAILED"])
-    print(f"  logs     {_logs_command(settings, found)}")
+    print(f"  logs     {_logs_command(found)}")
     print(f"  console  {_console_link(settings, job_id)}")
 
 
@@ -119,19 +118,16 @@ def follow(shell: Shell, settings: Settings, job: str) -> None:
         After a word on how to cancel; the job goes on.
     """
     job_id = _checked(settings, job)
-    begun, told = time.monotonic(), ""
+    if shell.dry_run:
+        describe(shell, settings, job_id)
+        return
+    told: dict[str, str] = {}
     try:
-        while True:
-            found = describe(shell, settings, job_id)
-            if shell.dry_run:
-                return
+        for found in looks(lambda: describe(shell, settings, job_id), tell):
             progress = _progress(found)
-            if str(progress) != told:
-                told = str(progress)
-                print(f"{datetime.now():%H:%M:%S}  {told}", flush=True)
+            tell_news(told, job_id, str(progress))
             if progress.state not in NOT_ENDED:
                 break
-            time.sleep(max(2.0, min(60.0, 0.02 * (time.monotonic() - begun))))
     except KeyboardInterrupt:
         print(
             f"\nthe job goes on. Follow it: invoke job-describe {job_id} --wait; "
@@ -154,7 +150,7 @@ def _tell_end(shell: Shell, settings: Settings, job: dict[str, Any]) -> None:
     raise UserError(
         f"job {job_id} ended {progress.state}: {why}; its logs",
         exit_code=1,
-        mend=_logs_command(settings, job),
+        mend=_logs_command(job),
     )
 
 
@@ -175,7 +171,7 @@ def tell_how_to_follow(settings: Settings, job: dict[str, Any], was_there: bool)
     print(f"job {job_id} {begun}: {tasks}; it goes on whatever becomes of this terminal")
     print(f"console  {_console_link(settings, job_id)}")
     print(f"follow   invoke job-describe {job_id} --wait")
-    print(f"logs     {_logs_command(settings, job)}")
+    print(f"logs     {_logs_command(job)}")
     print(f"cancel   invoke job-cancel {job_id}", flush=True)
 
 
@@ -209,19 +205,13 @@ def _progress(job: dict[str, Any]) -> Progress:
 def _seconds(job: dict[str, Any]) -> float:
     """Return how long a job took from its creation on, or has taken so far."""
     end = job["updateTime"] if job["status"]["state"] not in NOT_ENDED else datetime.now(UTC).isoformat()
-    return (_time(end) - _time(job["createTime"])).total_seconds()
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(job["createTime"])).total_seconds()
 
 
-def _time(text: str) -> datetime:
-    """Return a time of the service, which may have nine digits of a second: Python takes six."""
-    return datetime.fromisoformat(f"{text[:19]}+00:00")
-
-
-def _logs_command(settings: Settings, job: dict[str, Any]) -> str:
+def _logs_command(job: dict[str, Any]) -> str:
     """Return the command that prints what a job's tasks and their machines said."""
-    words = ["gcloud", "logging", "read", f'labels.job_uid="{job["uid"]}"', "--project", settings.project_id]
-    shown = "value(timestamp,severity,jsonPayload.message,textPayload)"
-    return shlex.join([*words, "--order", "asc", "--limit", "1000", "--format", shown])
+    labels = job.get("labels", {})
+    return LogRequest(experiment_of(job), labels.get("run_id", ""), labels.get("stage", "")).command
 
 
 def _console_link(settings: Settings, job_id: str) -> str:

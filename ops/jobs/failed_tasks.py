@@ -6,6 +6,7 @@ from typing import Any
 
 from ops import gcloud
 from ops.failures import UserError
+from ops.jobs.attempts import described, exit_codes, tries
 from ops.jobs.cloud_inputs import inputs_of_tasks
 from ops.jobs.job_facts import experiment_of, id_of, run_path_of, variables_of
 from ops.runs.executions import place_words
@@ -14,17 +15,6 @@ from ops.shell import Shell
 from ops.shown import counted
 
 MOST_FAILED = 20  # that are told of, and can be run again by one command
-EXIT_CODES = {
-    2: "the input or a setting is wrong",
-    75: "a passing fault, again and again",
-    137: "killed, most likely for want of memory",
-    50001: "a Spot machine was taken away",
-    50002: "its machine stopped reporting",
-    50003: "its machine was restarted",
-    50004: "its machine no longer answered",
-    50005: "it took longer than it may",
-    50006: "its machine was made anew",
-}
 # A list of tasks is filtered by the service, which knows a state as State alone, and again by gcloud, which
 # has to be told what that is.
 _FAILED_TASKS = ["--filter", "State=FAILED", "--format", "json(name,status,status.state:label=State)"]
@@ -39,10 +29,9 @@ class Failed:
     attempts: int
 
     def __str__(self) -> str:
-        code = "no exit code" if self.exit_code is None else f"exit code {self.exit_code}"
-        meaning = EXIT_CODES.get(self.exit_code, "")
-        tries = f", after {self.attempts} tries" if self.attempts > 1 else ""
-        return f"task {self.index}: {code}{f' ({meaning})' if meaning else ''}{tries}"
+        why = "no exit code" if self.exit_code is None else described(self.exit_code)
+        after = f", after {self.attempts} tries" if self.attempts > 1 else ""
+        return f"task {self.index}: {why}{after}"
 
 
 def tell_failed(shell: Shell, settings: Settings, job: dict[str, Any], number: int) -> None:
@@ -60,11 +49,8 @@ def _failed_tasks(shell: Shell, settings: Settings, job: dict[str, Any]) -> list
     listed = json.loads(gcloud.read(shell, [*words, "--limit", str(MOST_FAILED)], echo=False) or "[]")
     failed = []
     for task in listed:
-        events = task["status"].get("statusEvents", [])
-        codes = [each["taskExecution"]["exitCode"] for each in events if each.get("taskExecution")]
-        attempts = sum(event.get("taskState") == "RUNNING" for event in events)
-        index = int(task["name"].rpartition("/")[2])
-        failed.append(Failed(index, codes[-1] if codes else None, attempts))
+        index, codes = int(task["name"].rpartition("/")[2]), exit_codes(task)
+        failed.append(Failed(index, codes[-1] if codes else None, tries(task)))
     return sorted(failed, key=lambda task: task.index)
 
 

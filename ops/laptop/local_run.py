@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ops.failures import UserError, did_you_mean
+from ops.failures import TEMPORARY_FAULT, UserError, did_you_mean
 from ops.folders import check_writable
 from ops.laptop.launch import Containers, Launcher, Processes
 from ops.laptop.run_files import LocalRun, latest_run, local_run
 from ops.laptop.run_lock import held
-from ops.laptop.stage_b import TEMPORARY_FAULT, StageTasks
+from ops.laptop.stage_b import StageTasks
 from ops.names import check_exp_id, check_run_id
 from ops.settings import ROOT, Settings
 from ops.shell import Shell

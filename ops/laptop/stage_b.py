@@ -17,11 +17,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from ops.failures import UserError
+from ops.failures import TEMPORARY_FAULT, UserError
 from ops.shell import Shell, stop
 from ops.shown import nearest
 
-TEMPORARY_FAULT = 75
 POLL_SECONDS = 0.02
 LONGEST_WAIT_SECONDS = 30
 

@@ -1,30 +1,31 @@
-"""Executions of the workflow: followed, listed, described, cancelled with the jobs they have begun.
+"""Executions of the workflow: followed, described, cancelled with the jobs they have begun.
 
-cloud_run.py starts them. A job is called after its stage and its execution: none has to be searched for.
+cloud_run.py starts them, execution_list.py lists them. A job is called after its stage and its execution:
+none has to be searched for.
 """
 
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.table import Table
-
 from ops import gcloud
 from ops.failures import UserError
+from ops.following import looks, tell, tell_news
 from ops.gcloud import GcloudError, Refusal
-from ops.laptop.stage_b import TEMPORARY_FAULT
 from ops.settings import Settings, need
 from ops.shell import Shell
-from ops.shown import console, counted, duration
+from ops.shown import counted, duration
 
 STAGES = ("builder", "runner", "output")
 ACTIVE_JOB = ("QUEUED", "SCHEDULED", "RUNNING")
+NOT_ENDED = (*ACTIVE_JOB, "CANCELLATION_IN_PROGRESS")
 ACTIVE = ("ACTIVE", "QUEUED")
+NOT_BEGUN = "not begun"
 AT_ONCE = 8  # gcloud processes
 SECOND_LOOK_SECONDS = 3  # a request to make a job may be under way when its execution is cancelled
 
@@ -97,11 +98,26 @@ class Progress:
         events = status.get("statusEvents", [])
         return cls(
             stage,
-            status.get("state", "not begun"),
+            status.get("state", NOT_BEGUN),
             int((job.get("taskGroups") or [{}])[0].get("taskCount", 0)),
             {name: int(number) for name, number in counts.items()},
             events[-1].get("description", "") if events else "",
         )
+
+    @property
+    def has_begun(self) -> bool:
+        return self.state != NOT_BEGUN
+
+    @property
+    def has_ended(self) -> bool:
+        return self.has_begun and self.state not in NOT_ENDED
+
+    @property
+    def may_be_followed(self) -> bool:
+        """Tell whether a later stage may have begun: also without stage B, where nothing was pending."""
+        if self.stage == "runner":
+            return self.has_ended or not self.has_begun
+        return self.state == "SUCCEEDED"
 
     @property
     def counted(self) -> str:
@@ -127,21 +143,14 @@ def follow(shell: Shell, execution: Execution) -> None:
     """
     if shell.dry_run:
         return
-    begun, told, stage = time.monotonic(), {}, 0
+    told: dict[str, str] = {}
+    ended: dict[str, Progress] = {}
     try:
-        while True:
-            try:
-                found = execution.describe(shell)
-                stage = _tell_progress(shell, execution, stage, told)
-            except UserError as error:  # a laptop that slept, say: hours later the run is still there
-                if error.exit_code != TEMPORARY_FAULT:
-                    raise
-                found = {"state": "ACTIVE"}
-                _tell_news(told, "fault", f"cannot be asked just now, and goes on: {error.problem}")
+        for found, stages in looks(lambda: _look(shell, execution, ended), tell):
+            for progress in stages:
+                tell_news(told, progress.stage, str(progress))
             if found["state"] not in ACTIVE:
-                _tell_end(execution, found)
-                return
-            time.sleep(max(2.0, min(60.0, 0.02 * (time.monotonic() - begun))))
+                break
     except KeyboardInterrupt:
         print(
             f"\nthe run goes on. Follow it: invoke workflow-describe {execution.execution_id} --wait; "
@@ -149,24 +158,23 @@ def follow(shell: Shell, execution: Execution) -> None:
             file=sys.stderr,
         )
         raise
+    _tell_end(execution, found)
 
 
-def _tell_progress(shell: Shell, execution: Execution, stage: int, told: dict[str, str]) -> int:
-    """Print what is new of a stage and of those after it, and return the number of the one that goes on."""
-    while True:
-        progress = Progress.of(STAGES[stage], execution.job(shell, STAGES[stage]))
-        if progress.state != "not begun":
-            _tell_news(told, progress.stage, str(progress))
-        if progress.state in (*ACTIVE_JOB, "not begun") or stage == len(STAGES) - 1:
-            return stage
-        stage += 1
-
-
-def _tell_news(told: dict[str, str], what: str, line: str) -> None:
-    """Print a line unless it is what was told of this the last time."""
-    if told.get(what) != line:
-        print(f"{datetime.now():%H:%M:%S}  {line}", flush=True)
-        told[what] = line
+def _look(
+    shell: Shell, execution: Execution, ended: dict[str, Progress]
+) -> tuple[dict[str, Any], list[Progress]]:
+    """Return how an execution stands, and its stages that have begun; what has ended is not asked again."""
+    found, stages = execution.describe(shell), []
+    for stage in STAGES:
+        progress = ended.get(stage) or Progress.of(stage, execution.job(shell, stage))
+        if progress.has_ended:
+            ended[stage] = progress
+        if progress.has_begun:
+            stages.append(progress)
+        if not progress.may_be_followed:
+            break
+    return found, stages
 
 
 def _tell_end(execution: Execution, found: dict[str, Any]) -> None:
@@ -181,13 +189,18 @@ def _tell_end(execution: Execution, found: dict[str, Any]) -> None:
 
 def reason_of(found: dict[str, Any]) -> str:
     """Return why an execution did not succeed, in its own words."""
+    said = _said(found)
+    message = said.get("message", found["error"]["payload"]) if isinstance(said, dict) else str(said)
+    return f"{found['state']}{f': {message}' if message else ''}"
+
+
+def _said(found: dict[str, Any]) -> Any:
+    """Return what an execution raised: a map where the workflow did."""
     payload = found.get("error", {}).get("payload", "")
     try:
-        said = json.loads(payload)
+        return json.loads(payload)
     except ValueError:
-        said = payload
-    message = said.get("message", payload) if isinstance(said, dict) else str(said)
-    return f"{found['state']}{f': {message}' if message else ''}"
+        return payload
 
 
 def seconds_taken(found: dict[str, Any]) -> float:
@@ -197,43 +210,33 @@ def seconds_taken(found: dict[str, Any]) -> float:
     return (times[1] - times[0]).total_seconds()
 
 
-def show_executions(shell: Shell, settings: Settings, exp_id: str = "", limit: int = 20) -> None:
-    """Print the newest executions: what they run, how they stand, how long they took."""
-    need(settings, "project_id")
-    words = ["workflows", "executions", "list", settings.workflow_name, *place_words(settings)]
-    listed = gcloud.read_json(shell, [*words, "--limit", str(limit)])
-    if shell.dry_run:
-        return
-    executions = [Execution(settings, each["name"].rpartition("/")[2]) for each in listed]
-    # a list holds no arguments; each execution is asked for them
-    found = at_once([lambda each=each: each.describe(shell) for each in executions])
-    rows = [(each, arguments_of(one), one) for each, one in zip(executions, found, strict=True)]
-    rows = [row for row in rows if not exp_id or row[1].get("exp_id") == exp_id]
-    if not rows:
-        print(f"no executions of {settings.workflow_name}{f' for {exp_id}' if exp_id else ''} yet")
-        return
-    table = Table(box=None, header_style="bold")
-    for column in ("execution", "experiment", "run id", "state", "began", "took", "at or why"):
-        table.add_column(column, overflow="fold")
-    for execution, arguments, one in rows:
-        table.add_row(
-            execution.execution_id,
-            str(arguments.get("exp_id", "")),
-            str(arguments.get("runId", "")),
-            one["state"],
-            f"{one['startTime'][:19]}Z",
-            duration(seconds_taken(one)),
-            where_it_is(one),
-        )
-    console().print(table)
+def exp_id_of(found: dict[str, Any]) -> str:
+    return str(_map_in(found.get("argument")).get("exp_id", ""))
 
 
-def arguments_of(found: dict[str, Any]) -> dict[str, Any]:
+def run_id_of(found: dict[str, Any], jobs: Iterable[dict[str, Any]] = ()) -> str:
+    """Return the run's id; "" where nothing tells it yet.
+
+    Who starts the workflow without `invoke run` may leave it to the workflow, whose jobs, result or error
+    have it.
+    """
+    said = _said(found)
+    told = [
+        _map_in(found.get("argument")).get("runId"),
+        found.get("labels", {}).get("run_id"),
+        _map_in(found.get("result")).get("run_id"),
+        said.get("run_id") if isinstance(said, dict) else None,
+        *(job.get("labels", {}).get("run_id") for job in jobs),
+    ]
+    return str(next(filter(None, told), ""))
+
+
+def _map_in(text: str | None) -> dict[str, Any]:
     try:
-        arguments = json.loads(found.get("argument") or "{}")
+        read = json.loads(text or "{}")
     except ValueError:
         return {}
-    return arguments if isinstance(arguments, dict) else {}
+    return read if isinstance(read, dict) else {}
 
 
 def where_it_is(found: dict[str, Any]) -> str:
@@ -253,10 +256,9 @@ def show_execution(shell: Shell, settings: Settings, execution_id: str) -> None:
         gcloud.read_json(shell, words)
         return
     found = execution.describe(shell)
-    arguments = arguments_of(found)
-    run = f"run {arguments.get('runId', '')} of {arguments.get('exp_id', '')}"
-    print(f"execution {execution_id}: {found['state']}, {run}, {duration(seconds_taken(found))}")
     jobs = at_once([lambda stage=stage: execution.job(shell, stage) for stage in STAGES])
+    run = f"run {run_id_of(found, jobs)} of {exp_id_of(found)}"
+    print(f"execution {execution_id}: {found['state']}, {run}, {duration(seconds_taken(found))}")
     for stage, job in zip(STAGES, jobs, strict=True):
         if job:
             print(f"  {Progress.of(stage, job)}  ({execution.job_id(stage)})")

@@ -3,7 +3,6 @@
 Logging lets a project read 60 times a minute; this keeps below it. Which entries is run_logs.py's affair.
 """
 
-import re
 import sys
 import time
 from collections import deque
@@ -13,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ops import gcloud
-from ops.failures import UserError
+from ops.following import through_faults
 from ops.shell import Shell
 from ops.watching.log_lines import LogLine
 
@@ -21,8 +20,8 @@ PAGE = 1000  # entries a request, the most that Logging gives
 ENTRIES_A_READ = 3 * PAGE  # of one gcloud: more would hold more in memory, fewer would start it more often
 REQUESTS_A_MINUTE = 50  # of the project's 60: others read, too
 READ_SECONDS = 300
-PATIENCE = 5  # times that a passing fault is met
-FAULT_SECONDS = 15.0
+PATIENCE_SECONDS = 75.0  # with nothing but passing faults
+FOLLOW_PATIENCE_SECONDS = 600.0  # of who follows
 FOLLOW_SECONDS = 5.0
 OVERLAP = timedelta(minutes=2)  # so late an entry may come, and still be shown by --follow
 
@@ -61,13 +60,15 @@ class LogReader:
     filter: str
     since: datetime
     pace: Pace = field(default_factory=Pace)
-    _shown: dict[str, str] = field(default_factory=dict)  # of what is shown and might come again: its time
+    patience_seconds: float = PATIENCE_SECONDS
+    read_size: int = ENTRIES_A_READ
+    _shown: dict[str, datetime] = field(default_factory=dict)  # of what might come again, its time
     _shown_since_look: int = 0
 
     def show_command(self, limit: int | None) -> None:
         """Print what would be asked first."""
         order = "desc" if limit else "asc"
-        self.read(order, _from(self.since), min(limit or ENTRIES_A_READ, ENTRIES_A_READ))
+        self.read(order, _from(self.since), min(limit or self.read_size, self.read_size))
 
     def oldest_first(self) -> Iterator[Entry]:
         """Yield all entries; no more than one gcloud's are held at once."""
@@ -83,7 +84,7 @@ class LogReader:
             if not lines:
                 newest = _time(entry)
             if newest - _time(entry) <= OVERLAP:
-                self._shown[_key(entry)] = entry["timestamp"]
+                self._shown[_key(entry)] = _time(entry)
             lines.append(LogLine.of(entry))
             if len(lines) == number:
                 self.since = max(self.since, _time(entry))  # what is older is not wanted later, either
@@ -93,7 +94,7 @@ class LogReader:
     def follow(self, tell: Callable[[Entry], None]) -> None:
         """Tell of new entries until Ctrl-C; what comes late is met by looking back a little each time."""
         while True:
-            newest = max(map(_parsed, self._shown.values()), default=self.since)
+            newest = max(self._shown.values(), default=self.since)
             back = max(self.since, newest - OVERLAP)
             for entry in self._run_through("asc", _from(back)):
                 if _key(entry) not in self._shown:
@@ -103,11 +104,11 @@ class LogReader:
 
     def _keep_in_mind(self, entry: Entry) -> None:
         """Remember an entry for as long as --follow may meet it again."""
-        self._shown[_key(entry)] = entry["timestamp"]
+        self._shown[_key(entry)] = _time(entry)
         self._shown_since_look += 1
-        if self._shown_since_look == ENTRIES_A_READ:
+        if self._shown_since_look == self.read_size:
             self._shown_since_look, earliest = 0, _time(entry) - 2 * OVERLAP
-            self._shown = {key: at for key, at in self._shown.items() if _parsed(at) >= earliest}
+            self._shown = {key: at for key, at in self._shown.items() if at >= earliest}
 
     def _run_through(self, order: str, bound: str, most: int | None = None) -> Iterator[Entry]:
         """Yield entries in order, none twice, beginning each read at the time where the last one ended.
@@ -115,7 +116,7 @@ class LogReader:
         Page tokens end with their gcloud, and one gcloud that reads all would hold all.
         """
         sign = ">=" if order == "asc" else "<="
-        size = min(ENTRIES_A_READ, most or ENTRIES_A_READ)
+        size = min(self.read_size, most or self.read_size)
         reached, at_reached, conditions = "", set(), bound
         while True:
             found = self.read(order, conditions, size)
@@ -123,32 +124,31 @@ class LogReader:
             if len(found) < size:
                 return
             last = found[-1]["timestamp"]
-            size = (
-                2 * size if last == reached else ENTRIES_A_READ
-            )  # more of one instant than are read at once
+            # twice as many where there are more of one instant than are read at once
+            size = 2 * size if last == reached else self.read_size
             at_reached = {_key(entry) for entry in found if entry["timestamp"] == last}
             reached, conditions = last, f'{bound} AND timestamp{sign}"{last}"'
 
     def read(self, order: str, conditions: str, limit: int) -> list[Entry]:
-        """Return the first entries in an order; a passing fault is waited for."""
+        """Return the first entries in an order; until a passing fault is over is waited for."""
         words = ["logging", "read", f"{self.filter} AND {conditions}"]
         words += ["--order", order, "--limit", str(limit), "--project", self.project]
         if self.shell.dry_run:
             return gcloud.read_json(self.shell, words) or []
-        faults = 0
-        while True:
-            self.pace.wait(-(-limit // PAGE))
-            try:
-                found = gcloud.read_json(self.shell, words, timeout_seconds=READ_SECONDS, echo=False) or []
-                self.pace.note(max(1, -(-len(found) // PAGE)))
-                return found
-            except UserError as error:
-                faults += 1
-                self.pace.note(1)
-                if error.exit_code != 75 or faults == PATIENCE:
-                    raise
-                print(error.problem, file=sys.stderr, flush=True)
-                time.sleep(FAULT_SECONDS)
+        return through_faults(lambda: self._read_now(words, limit), _say, self.patience_seconds)
+
+    def _read_now(self, words: list[str], limit: int) -> list[Entry]:
+        self.pace.wait(-(-limit // PAGE))
+        found: list[Entry] = []
+        try:
+            found = gcloud.read_json(self.shell, words, timeout_seconds=READ_SECONDS, echo=False) or []
+        finally:
+            self.pace.note(max(1, -(-len(found) // PAGE)))
+        return found
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _from(since: datetime) -> str:
@@ -161,9 +161,4 @@ def _key(entry: Entry) -> str:
 
 
 def _time(entry: Entry) -> datetime:
-    return _parsed(entry["timestamp"])
-
-
-def _parsed(timestamp: str) -> datetime:
-    """Return a time without the nanoseconds that Python has no room for."""
-    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", timestamp))
+    return datetime.fromisoformat(entry["timestamp"])

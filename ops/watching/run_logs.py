@@ -5,6 +5,7 @@ How an entry is shown is in log_lines.py, how entries are read in log_reader.py.
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from ops.shell import Shell
 from ops.shown import console
 from ops.watching.cloud_files import A_RUN_ID, run_ids
 from ops.watching.log_lines import LogLine
-from ops.watching.log_reader import LogReader
+from ops.watching.log_reader import FOLLOW_PATIENCE_SECONDS, PATIENCE_SECONDS, LogReader
 
 SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 RESOURCES = ("batch.googleapis.com/Job", "generic_task", "workflows.googleapis.com/Workflow")
@@ -41,6 +42,20 @@ class LogRequest:
     limit: int | None = NEWEST  # None for all
     follow: bool = False
 
+    @property
+    def command(self) -> str:
+        """Return the command that makes this request again, but for how much of it is shown."""
+        flags = {
+            "--exp-id": self.exp_id,
+            "--run-id": self.run_id,
+            "--stage": self.stage,
+            "--task": "" if self.task is None else str(self.task),
+            "--severity": self.severity,
+            "--since": self.since,
+        }
+        given = [word for flag, value in flags.items() if value for word in (flag, value)]
+        return shlex.join(["invoke", "logs", *given])
+
 
 def show(shell: Shell, settings: Settings, request: LogRequest) -> None:
     """Print the entries of a run, oldest first, a line each; or go on printing them until Ctrl-C.
@@ -60,7 +75,10 @@ def show(shell: Shell, settings: Settings, request: LogRequest) -> None:
     else:
         run_id = run_ids(shell, settings, request.exp_id)[-1]
     since = max(filter(None, (asked_since, _begin(run_id))))
-    reader = LogReader(shell, settings.project_id, log_filter(request, run_id), since)
+    patience = FOLLOW_PATIENCE_SECONDS if request.follow else PATIENCE_SECONDS
+    reader = LogReader(
+        shell, settings.project_id, log_filter(request, run_id), since, patience_seconds=patience
+    )
     if shell.dry_run:
         reader.show_command(request.limit)
         return

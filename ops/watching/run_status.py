@@ -6,40 +6,36 @@ Which executions are looked at, and how often, is in status.py.
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from ops import gcloud
+from ops.costs.spending import Spending, spending_of, together
+from ops.costs.task_times import METADATA
 from ops.failures import UserError
+from ops.jobs.attempts import described, exit_codes, seconds_run, tries
 from ops.runs.executions import (
     ACTIVE,
     ACTIVE_JOB,
     Execution,
     Progress,
-    arguments_of,
+    exp_id_of,
     place_words,
     reason_of,
+    run_id_of,
     seconds_taken,
     where_it_is,
 )
+from ops.settings import Settings
 from ops.shell import Shell
 from ops.shown import counted, duration, one_line
+from ops.watching.run_logs import LogRequest
 
 COUNTED_TASKS = 1000  # retries stand in the events of each task: of more tasks they are too much to ask for
 EVENTS = 3
 EVENT_CHARACTERS = 300
-_MEANINGS = {
-    75: "a passing fault",
-    137: "out of memory",
-    50001: "Spot VM taken away",
-    50002: "VM lost",
-    50003: "VM rebooted",
-    50004: "VM hung",
-    50005: "out of time",
-    50006: "VM recreated",
-}
 
 
 @dataclass(frozen=True)
@@ -48,13 +44,11 @@ class StageStatus:
 
     progress: Progress
     queued_seconds: float
-    retries: int | None = None  # where they are counted
-    failures: tuple[tuple[int, int], ...] = ()  # exit codes of attempts, and how many ended so
-    events: tuple[str, ...] = ()  # of the job, but for its changes of state
-
-    @property
-    def has_ended(self) -> bool:
-        return self.progress.state not in ACTIVE_JOB
+    run_id: str
+    retries: int | None  # where they are counted
+    failures: tuple[tuple[int, int], ...]  # exit codes of attempts, and how many ended so
+    events: tuple[str, ...]  # of the job, but for its changes of state
+    spending: Spending
 
     def lines(self) -> Iterator[str]:
         progress = self.progress
@@ -64,14 +58,10 @@ class StageStatus:
         told.append(f"queued {duration(self.queued_seconds)}")
         yield f"{progress.stage:8} {progress.state:10} {'; '.join(told)}"
         if self.failures:
-            codes = ", ".join(f"{number:,} with {_meaning(code)}" for code, number in self.failures)
+            codes = ", ".join(f"{number:,} with {described(code)}" for code, number in self.failures)
             yield f"{'':8} attempts that failed: {codes}"
         for event in self.events:
             yield f"{'':8} {event}"
-
-
-def _meaning(code: int) -> str:
-    return f"{code} ({_MEANINGS[code]})" if code in _MEANINGS else f"exit code {code}"
 
 
 @dataclass(frozen=True)
@@ -81,46 +71,97 @@ class RunStatus:
     execution: Execution
     found: dict[str, Any]
     stages: tuple[StageStatus, ...]
+    spent_usd: float | None = None  # as the run itself tells once it has succeeded
 
     @property
     def is_going_on(self) -> bool:
         return self.found["state"] in ACTIVE
 
     @property
+    def execution_id(self) -> str:
+        return self.execution.execution_id
+
+    @property
+    def has_ended(self) -> bool:
+        """Tell whether nothing of it changes any more: jobs may outlive their execution."""
+        return not self.is_going_on and all(stage.progress.has_ended for stage in self.stages)
+
+    @property
+    def writes_outputs(self) -> bool:
+        """Tell whether stage C has run, which also writes what the run cost."""
+        return bool(self.result.get("jobs", {}).get("output"))
+
+    @property
     def exp_id(self) -> str:
-        return str(arguments_of(self.found).get("exp_id", ""))
+        return exp_id_of(self.found)
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """Return what the workflow returned, once it has succeeded."""
+        return json.loads(self.found.get("result") or "{}")
+
+    @property
+    def run_id(self) -> str:
+        """Return the run's id, as far as it is known: where the workflow names the run, its jobs tell."""
+        return run_id_of(self.found) or next((stage.run_id for stage in self.stages), "")
 
     def lines(self) -> Iterator[str]:
-        run_id = arguments_of(self.found).get("runId", "")
+        run = f"run {self.run_id}" if self.run_id else "a run without an id yet"
         where = where_it_is(self.found) if self.is_going_on and not self.stages else ""
         when = "for" if self.is_going_on else "after"
         yield (
-            f"{self.exp_id}  run {run_id}  {self.found['state']} {when} "
+            f"{self.exp_id}  {run}  {self.found['state']} {when} "
             f"{duration(seconds_taken(self.found))}{f', at {where}' if where else ''}"
         )
         for stage in self.stages:
             yield from (f"  {line}" for line in stage.lines())
+        if self.stages:
+            yield f"  {together(stage.spending for stage in self.stages).told(so_far=self.is_going_on)}"
         if self.found["state"] == "SUCCEEDED":
-            yield f"  {_outcome(self.found)}"
+            yield f"  {_outcome(self.result)}"
+            if self.spent_usd is not None:
+                yield f"  about ${self.spent_usd:,.2f} in all, by its {METADATA}"
         elif not self.is_going_on:
             yield f"  {one_line(reason_of(self.found))}"
-            yield f"  logs: invoke logs --exp-id {self.exp_id} --run-id {run_id} --severity WARNING"
-        yield f"  execution {self.execution.execution_id}"
+            yield f"  logs: {LogRequest(self.exp_id, self.run_id, severity='WARNING').command}"
+        yield f"  execution {self.execution_id}"
 
     def substance(self) -> tuple:
         """Return what has to change for a change to be worth a line: time that goes by is none."""
         stages = [
             (stage.progress, stage.retries, stage.failures, stage.events, stage.queued_seconds)
-            if stage.has_ended
+            if stage.progress.has_ended
             else (stage.progress, stage.retries, stage.failures, stage.events)
             for stage in self.stages
         ]
         return (self.found["state"], stages)
 
 
-def _outcome(found: dict[str, Any]) -> str:
+def with_spending(shell: Shell, settings: Settings, statuses: Sequence[RunStatus]) -> list[RunStatus]:
+    """Return runs that have succeeded with what they cost; all are asked for at once."""
+    paths = [f"{status.result.get('path', '')}{METADATA}" for status in statuses]
+    if not paths:
+        return []
+    try:
+        said = gcloud.read(shell, ["storage", "cat", *paths, "--project", settings.project_id], echo=False)
+        costs = [each.get("estimated_cost", {}).get("total_usd") for each in _several(said)]
+    except (UserError, ValueError):  # one of them is gone: what is known is worth showing without
+        costs = []
+    if len(costs) != len(paths):
+        return list(statuses)
+    return [replace(status, spent_usd=usd) for status, usd in zip(statuses, costs, strict=True)]
+
+
+def _several(text: str) -> Iterator[dict[str, Any]]:
+    """Yield the values of JSON texts that stand one behind the other."""
+    while text := text.lstrip():
+        value, end = json.JSONDecoder().raw_decode(text)
+        yield value
+        text = text[end:]
+
+
+def _outcome(result: dict[str, Any]) -> str:
     """Return what an execution that succeeded returned, in short."""
-    result = json.loads(found.get("result") or "{}")
     failed = result.get("num_failed_tasks", 0)
     without = f", {counted(failed, 'task')} of stage B failed" if failed else ""
     return f"{counted(result.get('num_tasks', 0), 'task')} of stage B{without}; {result.get('path', '')}"
@@ -135,36 +176,39 @@ def stage_status(shell: Shell, execution: Execution, stage: str, job: dict[str, 
         f"{event.get('eventTime', '')[:19]}Z {one_line(event.get('description', ''), EVENT_CHARACTERS)}"
         for event in told[-EVENTS:]
     ]
-    retries, failures = None, ()
+    tasks = None
     if progress.state not in ("QUEUED", "SCHEDULED") and progress.tasks <= COUNTED_TASKS:
-        retries, failures = _attempts(shell, execution, stage)
-    is_well = progress.state == "SUCCEEDED"
-    return StageStatus(progress, _queued_seconds(job), retries, failures, () if is_well else tuple(shown))
+        tasks = _tasks(shell, execution, stage)
+    now = datetime.now(UTC)
+    begun = [task for task in tasks or [] if tries(task)]
+    codes = Counter(code for task in begun for code in exit_codes(task) if code)
+    task_seconds = None if tasks is None else [seconds_run(task, now) for task in begun]
+    return StageStatus(
+        progress,
+        queued_seconds=_queued_seconds(job, now),
+        run_id=job.get("labels", {}).get("run_id", ""),
+        retries=None if tasks is None else sum(tries(task) - 1 for task in begun),
+        failures=tuple(codes.most_common()),
+        events=() if progress.state == "SUCCEEDED" else tuple(shown),
+        spending=spending_of(job, execution.settings.region, task_seconds),
+    )
 
 
-def _attempts(
-    shell: Shell, execution: Execution, stage: str
-) -> tuple[int | None, tuple[tuple[int, int], ...]]:
-    """Return how often tasks were tried again, and how attempts failed; a state tells how tasks ended."""
+def _tasks(shell: Shell, execution: Execution, stage: str) -> list[dict[str, Any]] | None:
+    """Return a job's tasks with their events; None where they cannot be listed."""
     words = ["batch", "tasks", "list", "--job", execution.job_id(stage), *place_words(execution.settings)]
     words += ["--page-size", str(COUNTED_TASKS)]
     try:
-        tasks = gcloud.read_json(shell, words, echo=False) or []
+        return gcloud.read_json(shell, words, echo=False) or []
     except UserError:  # the job may just be deleted; what is known of it is worth showing without
-        return None, ()
-    retries, codes = 0, Counter()
-    for task in tasks:
-        events = task.get("status", {}).get("statusEvents", [])
-        retries += max(0, sum(event.get("taskState") == "RUNNING" for event in events) - 1)
-        codes.update(code for event in events if (code := event.get("taskExecution", {}).get("exitCode")))
-    return retries, tuple(codes.most_common())
+        return None
 
 
-def _queued_seconds(job: dict[str, Any]) -> float:
+def _queued_seconds(job: dict[str, Any], now: datetime) -> float:
     """Return how long a job waited for its first machine, or has waited so far."""
     status = job.get("status", {})
     events = status.get("statusEvents", [])
     ran = [event for event in events if re.search(r"\bto RUNNING\b", event.get("description", ""))]
     until = (ran or events[-1:]) if ran or status.get("state") not in ACTIVE_JOB else []
-    end = datetime.fromisoformat(until[0]["eventTime"]) if until else datetime.now(UTC)
+    end = datetime.fromisoformat(until[0]["eventTime"]) if until else now
     return max(0.0, (end - datetime.fromisoformat(job["createTime"])).total_seconds())

@@ -1,0 +1,78 @@
+"""What the machines of a run in the cloud have cost so far, by the time that its tasks took: an estimate.
+
+What a run will cost is in costs.py. The formula is that of run_metadata.json (scripts/pipeline/run_setup.py).
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ops.costs.prices import Machine, priced_machine, prices
+from ops.project.deployment import StageLimits
+
+
+@dataclass(frozen=True)
+class Spending:
+    """Hours of machines, and what they cost by the list of prices."""
+
+    machine_hours: float = 0.0
+    usd: float = 0.0
+    spot_usd: float = 0.0  # of that, on Spot machines
+    is_at_most: bool = False
+
+    def told(self, so_far: bool) -> str:
+        """Return the cost in a line, with what it rests on."""
+        usd = f"{'at most' if self.is_at_most else 'about'} ${self.usd:,.2f}{' so far' if so_far else ''}"
+        spot = f", Spot at {prices()['spot_factor']:.0%}" if self.spot_usd else ""
+        return (
+            f"{usd} ({self.machine_hours:,.1f} machine hours with their start, "
+            f"list prices of {prices()['as_of']}{spot})"
+        )
+
+
+def together(parts: Iterable[Spending]) -> Spending:
+    """Return what the stages of a run have cost."""
+    found = list(parts)
+    return Spending(
+        sum(part.machine_hours for part in found),
+        sum(part.usd for part in found),
+        sum(part.spot_usd for part in found),
+        any(part.is_at_most for part in found),
+    )
+
+
+def spending_of(job: dict[str, Any], region: str, task_seconds: Sequence[float] | None) -> Spending:
+    """Return what a job of Batch has cost so far.
+
+    Parameters
+    ----------
+    task_seconds : sequence of float
+        How long each task that has begun has run. None where that is not known: then every machine is counted
+        for as long as the job has run.
+    """
+    group = job["taskGroups"][0]
+    on_machine = int(group.get("taskCountPerNode", 1))
+    at_once = int(group.get("parallelism", group["taskCount"]))
+    start_seconds = prices()["assumed"]["machine_start_seconds"]
+    ran = float(job["status"].get("runDuration", "0s").removesuffix("s"))
+    if not ran and not task_seconds:
+        return Spending()
+    if task_seconds is None:
+        hours = math.ceil(at_once / on_machine) * (ran + start_seconds) / 3600
+    else:
+        side_by_side = max(1, min(len(task_seconds), on_machine))
+        machines = math.ceil(min(len(task_seconds), at_once) / side_by_side)
+        hours = (sum(task_seconds) / side_by_side + machines * start_seconds) / 3600
+    machine, model = _machine(job, on_machine, region)
+    usd = hours * machine.usd(model)
+    return Spending(hours, usd, usd if model == "SPOT" else 0.0, task_seconds is None)
+
+
+def _machine(job: dict[str, Any], on_machine: int, region: str) -> tuple[Machine, str]:
+    """Return the machine that a job asks for, and how it is provisioned."""
+    policy = job["allocationPolicy"]["instances"][0].get("policy", {})
+    asked = job["taskGroups"][0]["taskSpec"].get("computeResource", {})
+    cpu_milli, memory_mib = int(asked.get("cpuMilli", 2000)), int(asked.get("memoryMib", 2000))
+    limits = StageLimits(cpu_milli, memory_mib, policy.get("machineType", ""), 0)
+    return priced_machine(limits, on_machine, region), policy.get("provisioningModel", "STANDARD")
