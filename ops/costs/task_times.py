@@ -112,15 +112,21 @@ def of_metadata(metadata: dict[str, Any], where: str) -> Measured:
     """Return what run_metadata.json tells."""
     stages = {}
     try:
-        model = metadata.get("machines", {}).get("runner", {}).get("provisioning_model")
+        models = {each["provisioning_model"] for each in metadata.get("machines", {}).get("runner", [])}
         for name, use in metadata["stages"].items():
-            tasks = use["tasks"]
+            tasks, tries = use["tasks"], use.get("tries", use["tasks"])
+            is_runner = name == "runner"
+            # a run that goes on has stages A and C again, but finds most of their work done
+            seconds = use["wall_seconds"] / tries if is_runner else use["longest_seconds"]
             stages[name] = TaskTimes(
-                seconds=max(use["wall_seconds"] / tasks, 0.001),
+                seconds=max(seconds, 0.001),
                 source="measured",
-                cpu_seconds=use["cpu_seconds"] / tasks,
+                cpu_seconds=use["cpu_seconds"] / tries,
                 peak_memory_mib=use["peak_memory_mib"],
-                retry_shares={model: use["retries"] / tasks} if model and name == "runner" else {},
+                # of a run on both kinds of machines nobody knows which of them were taken away
+                retry_shares=dict.fromkeys(models, use["retries"] / tasks)
+                if is_runner and len(models) == 1
+                else {},
             )
         workloads = metadata["manifest"]["num_workloads"]
         spent = metadata.get("estimated_cost", {}).get("total_usd")

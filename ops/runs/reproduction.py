@@ -30,6 +30,9 @@ from ops.shown import counted, nearest
 
 METADATA = "run_metadata.json"
 COPY_SECONDS = 1800
+# settings by what run_metadata.json calls them
+LIMITS = {"cpu_milli": "cpu_milli", "memory_mib": "memory_mib", "max_run_seconds": "max_run_duration"}
+OF_STAGE_B = {"provisioning_model": "provisioning_model", "tasks_per_machine": "task_count_per_node"}
 
 
 def reproduce(shell: Shell, settings: Settings, exp_id: str, run_id: str, compare_with: str = "") -> None:
@@ -194,20 +197,39 @@ def _request(request: RunRequest, metadata: dict[str, Any]) -> RunRequest:
 
 
 def _as_then(settings: Settings, metadata: dict[str, Any]) -> Settings:
-    """Return the settings with what the run had: suite and machines; of .env only where and as whom."""
-    then: dict[str, Any] = {
+    """Return the settings with all that made the run what it was; of .env only where, as whom, and how fast."""
+    machines = _machines_then(metadata)
+    if other := [name for name in machines if machines[name] != getattr(settings, name)]:
+        said = (
+            f"{name.upper()}={machines[name]} ({getattr(settings, name) or 'none'} now)" for name in other
+        )
+        print(f"as the run was, not as it is set now: {', '.join(said)}", flush=True)
+    then = {
         "run_count": None,
         "run_seed": None,
         "run_output_stage": True,
         "output_config_file": "",
+        "allow_partial_results": False,  # the request says whether it was
         "modeling_suite": metadata["manifest"].get("suite", settings.modeling_suite),
     }
-    for stage, told in metadata.get("machines", {}).items():
-        letter = LETTERS[stage].lower()
-        then[f"stage_{letter}_machine_type"] = told.get("machine_type", "")
-        for name in ("cpu_milli", "memory_mib"):
-            then |= {f"stage_{letter}_{name}": told[name]} if name in told else {}
-    return settings.model_copy(update=then)
+    return settings.model_copy(update=then | machines)
+
+
+def _machines_then(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of the machines of a run; of several kinds those that most tasks ran on."""
+    then: dict[str, Any] = {}
+    for stage, kinds in metadata.get("machines", {}).items():
+        if len(kinds) > 1:
+            print(
+                f"stage {LETTERS[stage]} ran on machines of {len(kinds)} kinds; most tasks decide", flush=True
+            )
+        most = max(kinds, key=lambda kind: kind["tasks"])
+        prefix = f"stage_{LETTERS[stage].lower()}"
+        then[f"{prefix}_machine_type"] = most.get("machine_type", "")
+        then |= {f"{prefix}_{name}": most[told] for told, name in LIMITS.items() if told in most}
+        if stage == "runner":
+            then |= {name: most[told] for told, name in OF_STAGE_B.items() if told in most}
+    return then
 
 
 def _tell_doubts(metadata: dict[str, Any]) -> None:
@@ -216,3 +238,5 @@ def _tell_doubts(metadata: dict[str, Any]) -> None:
         print(f"{cut}: how far it comes depends on the speed of the machine", flush=True)
     if number := metadata.get("num_missing"):
         print(f"the run went without {counted(number, 'result')}; a new one may have them", flush=True)
+    if images := metadata.get("images"):
+        print(f"the run was made with {counted(len(images), 'image')}; its last one is taken", flush=True)
