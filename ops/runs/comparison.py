@@ -75,6 +75,9 @@ def _same(value: object, other: object) -> bool:
     if value == other:
         return True
     try:
-        return math.isclose(float(value), float(other), rel_tol=TOLERANCE)
+        numbers = float(value), float(other)
     except (TypeError, ValueError):
         return False
+    if any(map(math.isnan, numbers)):
+        return all(map(math.isnan, numbers))
+    return math.isclose(*numbers, rel_tol=TOLERANCE)

@@ -197,12 +197,12 @@ def _request(request: RunRequest, metadata: dict[str, Any]) -> RunRequest:
 
 
 def _as_then(settings: Settings, metadata: dict[str, Any]) -> Settings:
-    """Return the settings with all that made the run what it was; of .env only where, as whom, and how fast."""
+    """Return the settings with what made the run what it was; of .env only where, as whom, and how fast."""
     machines = _machines_then(metadata)
-    if other := [name for name in machines if machines[name] != getattr(settings, name)]:
-        said = (
-            f"{name.upper()}={machines[name]} ({getattr(settings, name) or 'none'} now)" for name in other
-        )
+    others = [name for name in machines if machines[name] != getattr(settings, name)]
+    if others:
+        now = {name: getattr(settings, name) or "none" for name in others}
+        said = (f"{name.upper()}={machines[name] or 'none'} ({now[name]} now)" for name in others)
         print(f"as the run was, not as it is set now: {', '.join(said)}", flush=True)
     then = {
         "run_count": None,
