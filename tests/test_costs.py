@@ -15,7 +15,7 @@ from ops.failures import UserError
 from ops.laptop.local_run import RunRequest
 from ops.project.deployment import StageLimits
 from ops.settings import Settings
-from tests.experiments import sampled, simulated
+from tests.experiments import sampled_twice, simulated
 from tests.in_process import called, settings_of, shell_of
 from tests.stages import RUN_ID
 from tests.test_cloud_run import run_id_in
@@ -252,7 +252,7 @@ def test_nothing_is_suggested_where_nothing_is_wrong():
 @pytest.fixture(scope="module")
 def run_here(tmp_path_factory):
     """A run on this machine that has ended."""
-    operator = Operator(tmp_path_factory.mktemp("here"), sampled())
+    operator = Operator(tmp_path_factory.mktemp("here"), sampled_twice())
     ended = operator.invoke("run", "--local", "--exp-id", "trial")
     assert ended.exit_code == 0, ended.output
     return operator, run_id_in(ended.output)
@@ -263,7 +263,7 @@ def run_copy(run_here, tmp_path):
     """The same run, for a test to bend."""
     operator, run_id = run_here
     shutil.copytree(operator.folder / "local", tmp_path / "local", symlinks=True, dirs_exist_ok=True)
-    return Operator(tmp_path, sampled()), run_id, tmp_path / "local" / "bucket" / "trial" / run_id
+    return Operator(tmp_path, sampled_twice()), run_id, tmp_path / "local" / "bucket" / "trial" / run_id
 
 
 def cost(operator: Operator, task_seconds=None, num_tasks=None, settings=(), **asked):
@@ -278,9 +278,9 @@ def test_a_run_here_tells_what_one_in_the_cloud_would_cost(run_here):
     ended = operator.invoke("cost", "--exp-id", "trial")
 
     assert ended.exit_code == 0, ended.output
-    assert "trial, 3 inputs: an estimate, in US dollars" in ended.output
+    assert "trial, 2 inputs: an estimate, in US dollars" in ended.output
     assert re.search(r"A builder +c4d-standard-2 +1 +1 +\d+ s measured", ended.output)
-    assert re.search(r"B runner +e2-standard-2 \(likely\) +3 +3 +\d+ s measured", ended.output)
+    assert re.search(r"B runner +e2-standard-2 \(likely\) +2 +2 +\d+ s measured", ended.output)
     assert re.search(r"C output +c4d-standard-4 +1 +1 +\d+ s measured", ended.output)
     on_demand, spot = map(float, re.search(r"total .* (\S+) +(\S+)\s", ended.output).groups())
     assert 0.005 < spot < on_demand < 0.05
@@ -299,26 +299,25 @@ def test_more_inputs_elsewhere_are_estimated_with_doubts(run_here):
 
     assert ended.exit_code == 0, ended.output
     assert "europe-west1 has no prices in the table" in ended.output
-    assert "the run that was measured had 3 inputs" in ended.output
+    assert "the run that was measured had 2 inputs" in ended.output
 
 
 def test_of_a_run_that_is_named_only_what_is_left_is_priced(run_copy):
     operator, run_id, folder = run_copy
-    whole = cost(operator, num_tasks=3, run_id=run_id)
+    whole = cost(operator, num_tasks=5, run_id=run_id)
     nothing_left = cost(operator, run_id=run_id)
-    for number in (0, 2):
-        (folder / "runner-artifacts" / f"result_000{number}.pkl").unlink()
+    (folder / "runner-artifacts" / "result_0001.pkl").unlink()
 
     left = cost(operator, run_id=run_id)
     anew = cost(operator, run_id=run_id, force=True)
     without_output = cost(operator, run_id=run_id, run_output_stage=False)
 
     assert [each.exit_code for each in (whole, nothing_left, left, anew, without_output)] == [0] * 5
-    assert f"trial, what is left of run {run_id}, 2 of 3 inputs: an estimate" in left.output
-    assert re.search(r"B runner +\S+ \(likely\) +2 +2 ", left.output)
-    assert "trial, 3 inputs: an estimate" in anew.output
-    assert re.search(r"B runner .* 3 +3 ", whole.output)
-    assert f"what is left of run {run_id}, 0 of 3 inputs" in nothing_left.output
+    assert f"trial, what is left of run {run_id}, 1 of 2 inputs: an estimate" in left.output
+    assert re.search(r"B runner +\S+ \(likely\) +1 +1 ", left.output)
+    assert "trial, 2 inputs: an estimate" in anew.output
+    assert re.search(r"B runner .* 5 +5 ", whole.output)
+    assert f"what is left of run {run_id}, 0 of 2 inputs" in nothing_left.output
     assert "cost per input: none is left to run" in nothing_left.output
     assert "B runner" not in nothing_left.output
     assert "C output" in left.output
@@ -328,7 +327,7 @@ def test_of_a_run_that_is_named_only_what_is_left_is_priced(run_copy):
 def test_a_run_that_has_not_ended_is_measured_by_its_summaries(run_copy):
     operator, run_id, folder = run_copy
     (folder / "run_metadata.json").unlink()
-    (folder / "runner-artifacts" / "result_0002.pkl").unlink()
+    (folder / "runner-artifacts" / "result_0001.pkl").unlink()
     (folder / "summaries" / "runner_0001.json").write_text('{"status": "do')
     summary = folder / "summaries" / "runner_0000.json"
     summary.write_text(json.dumps(json.loads(summary.read_text()) | {"peak_memory_mib": 3900.0}))

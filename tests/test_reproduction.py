@@ -4,6 +4,8 @@ import gzip
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,14 +16,15 @@ from ops.laptop.local_run import RunRequest
 from ops.laptop.run_files import local_run
 from ops.laptop.run_repository import repository_of
 from ops.runs import cloud_run
+from ops.runs.cloud_run import Origin
 from ops.runs.comparison import compare_table
 from ops.runs.reproduction import reproduce
-from tests.cloud_runs import PROJECT, Pipeline
-from tests.emulated import commit_all, names_in, object_of, request
-from tests.experiments import calibrated, sampled
+from tests.cloud_runs import PROJECT
+from tests.emulated import add_image, commit_all, names_in, object_of, request
+from tests.experiments import REPOSITORY, calibrated, sampled_twice
 from tests.in_process import called, settings_of, shell_of
 from tests.stages import RUN_ID
-from tests.test_cloud_run import BUCKET, IMAGE, WORKFLOW, CloudOperator, execution_in, ready_cloud, run_id_in
+from tests.test_cloud_run import BUCKET, IMAGE, CloudOperator, ready_cloud, run_id_in
 from tests.test_tasks import Operator
 
 TABLE = "quantiles_compartments.csv.gz"
@@ -43,7 +46,7 @@ def again(operator: Operator, run_id: str, compare_with: str = "", dry_run: bool
 @pytest.fixture(scope="module")
 def two_runs(tmp_path_factory):
     """A run, and its reproduction after its model was changed in the repository."""
-    operator = Operator(tmp_path_factory.mktemp("here"), sampled())
+    operator = Operator(tmp_path_factory.mktemp("here"), sampled_twice())
     first = operator.invoke("run", "--exp-id", "trial", "--seed", "7")
     assert first.exit_code == 0, first.output
     model = operator.folder / "local/forecast/experiments/trial/config/model.yaml"
@@ -58,7 +61,7 @@ def runs(two_runs, tmp_path):
     """The same two runs, for a test to bend."""
     operator, first, second = two_runs
     shutil.copytree(operator.folder / "local", tmp_path / "local", symlinks=True, dirs_exist_ok=True)
-    copy = Operator(tmp_path, sampled())
+    copy = Operator(tmp_path, sampled_twice())
     return copy, first, run_id_in(second.output)
 
 
@@ -218,14 +221,20 @@ def test_a_dry_run_starts_nothing(runs):
 
 @pytest.fixture(scope="module")
 def in_cloud(tmp_path_factory):
-    """A run on the emulated cloud, with real tasks."""
+    """A run on the emulated cloud, with real tasks; begun as `invoke run` begins one, but without gcloud."""
     with running(tmp_path_factory.mktemp("state"), "--clock-speed", "20") as cloud:
-        ready_cloud(cloud)
-        operator = CloudOperator(cloud, tmp_path_factory.mktemp("operator"), sampled())
-        ended = operator.invoke("run", "--exp-id", "trial", "--spot", "--seed", "3")
-        assert ended.exit_code == 0, ended.output
-        Pipeline(cloud, BUCKET, WORKFLOW).wait(execution_in(ended.output))
-        yield operator, run_id_in(ended.output)
+        pipeline = ready_cloud(cloud)
+        digest = f"sha256:{'1' * 64}"
+        add_image(cloud, f"{IMAGE}:latest", digest)
+        operator = CloudOperator(cloud, tmp_path_factory.mktemp("operator"), sampled_twice())
+        archive = operator.folder / "forecast.tar.gz"
+        pack = [sys.executable, REPOSITORY / "scripts" / "pack_forecast.py"]
+        subprocess.run([*pack, operator.folder / "local" / "forecast", archive], check=True)
+        put(operator, f"trial/{RUN_ID}/builder-artifacts/forecast.tar.gz", archive.read_bytes())
+        settings = settings_of(operator, PROVISIONING_MODEL="SPOT")
+        arguments = cloud_run.run_arguments(settings, RunRequest("trial", RUN_ID, seed=3))
+        pipeline.run(**arguments | {"imageUri": f"{IMAGE}@{digest}"})
+        yield operator, RUN_ID
 
 
 def metadata_in(operator: CloudOperator, run_id: str) -> dict:
@@ -257,7 +266,7 @@ def test_a_run_in_the_cloud_tells_its_image_its_machines_and_what_they_cost(in_c
     assert re.fullmatch(rf"{IMAGE}@sha256:[0-9a-f]{{64}}", metadata["image_uri"])
     [builder], [runner] = metadata["machines"]["builder"], metadata["machines"]["runner"]
     assert builder["machine_type"] == "c4d-standard-2"
-    assert (runner["provisioning_model"], runner["jobs"], runner["tasks"]) == ("SPOT", 1, 3)
+    assert (runner["provisioning_model"], runner["jobs"], runner["tasks"]) == ("SPOT", 1, 2)
     assert runner["priced_as"] == "e2-standard-2"
     assert 0.004 < metadata["estimated_cost"]["total_usd"] < 0.1
 
@@ -265,7 +274,7 @@ def test_a_run_in_the_cloud_tells_its_image_its_machines_and_what_they_cost(in_c
 def test_the_next_run_is_estimated_by_the_last_one_in_the_bucket(in_cloud):
     operator, first = in_cloud
 
-    ended = operator.invoke("cost", "--exp-id", "trial")
+    ended = cost(operator)
 
     spent = metadata_in(operator, first)["estimated_cost"]["total_usd"]
     assert ended.exit_code == 0, ended.output
@@ -273,14 +282,18 @@ def test_the_next_run_is_estimated_by_the_last_one_in_the_bucket(in_cloud):
         f"measured: run {first} in gs://{BUCKET}/trial/{first}/, which cost about ${spent:.4f}"
         in ended.output
     )
-    assert re.search(r"B runner .* 3 +3 +\d+ s measured", ended.output)
+    assert re.search(r"B runner .* 2 +2 +\d+ s measured", ended.output)
 
 
 def test_a_run_in_the_bucket_that_has_not_ended_is_measured_by_its_first_tasks(in_cloud):
     operator, first = in_cloud
     unfinished = "20200101-120000-0a1b2c3d"
-    names = ("builder-artifacts/manifest.json", "summaries/runner_0001.json")
-    copy_objects(operator, first, unfinished, *names, "runner-artifacts/result_0001.pkl")
+    names = (
+        "builder-artifacts/manifest.json",
+        "summaries/runner_0001.json",
+        "runner-artifacts/result_0001.pkl",
+    )
+    copy_objects(operator, first, unfinished, *names)
     put(operator, f"trial/{unfinished}/summaries/runner_0000.json", b'{"status": "do')
 
     going_on = RunRequest("trial", unfinished, run_output_stage=False)
@@ -288,7 +301,7 @@ def test_a_run_in_the_bucket_that_has_not_ended_is_measured_by_its_first_tasks(i
 
     assert ended.exit_code == 0, ended.output
     assert f"measured: unfinished run in gs://{BUCKET}/trial/{unfinished}/" in ended.output
-    assert f"what is left of run {unfinished}, 2 of 3 inputs" in ended.output
+    assert f"what is left of run {unfinished}, 1 of 2 inputs" in ended.output
     assert "runner_0000.json: damaged, and left out of the estimate" in ended.output
     assert "C output" not in ended.output
 
@@ -346,20 +359,26 @@ def test_a_run_in_the_cloud_is_run_again_with_its_image_machines_and_repository(
 
 def test_a_run_whose_image_is_gone_is_not_started_again(in_cloud):
     operator, first = in_cloud
-    gone = metadata_in(operator, first) | {"image_uri": f"{IMAGE}@sha256:{'0' * 64}"}
-    run_id = "20200102-120000-0a1b2c3d"
-    names = (name.partition(f"{first}/")[2] for name in operator.files(first))
-    kept = [name for name in names if name.endswith(("/files.json", "forecast.tar.gz"))]
-    copy_objects(operator, first, run_id, *kept)
-    put(operator, f"trial/{run_id}/run_metadata.json", json.dumps(gone).encode())
+    archive = f"gs://{BUCKET}/trial/{first}/builder-artifacts/forecast.tar.gz"
+    gone, before = f"{IMAGE}@sha256:{'0' * 64}", names_in(operator.cloud, BUCKET)
+    origin = Origin(gone, archive, "")
 
-    ended = again(operator, run_id)
-    missing = again(operator, "20200103-120000-0a1b2c3d")
+    ended = called(
+        lambda: cloud_run.start(shell_of(operator), settings_of(operator), RunRequest("trial"), origin)
+    )
 
     assert ended.exit_code == 2, ended.output
-    assert f"the image {IMAGE}@sha256:{'0' * 64} is no longer there: invoke build" in ended.last_line
-    assert missing.exit_code == 2
-    assert "has not come to its outputs" in missing.last_line
+    assert f"the image {gone} is no longer there: invoke build" in ended.last_line
+    assert names_in(operator.cloud, BUCKET) == before
+
+
+def test_a_run_that_is_not_in_the_bucket_is_one_line(in_cloud):
+    operator, _ = in_cloud
+
+    ended = again(operator, "20200103-120000-0a1b2c3d")
+
+    assert ended.exit_code == 2
+    assert "has not come to its outputs" in ended.last_line
 
 
 def test_a_dry_run_in_the_cloud_prints_the_copy_and_starts_nothing(in_cloud):
