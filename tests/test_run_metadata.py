@@ -7,7 +7,6 @@ import pytest
 
 from tests.experiments import sampled, simulated
 from tests.stages import RUN_ID, Stages
-from tests.test_tasks import Operator
 
 IMAGE = f"us-central1-docker.pkg.dev/my-lab/repo/epymodelingsuite@sha256:{'5' * 64}"
 OTHER_IMAGE = IMAGE.replace("5" * 64, "6" * 64)
@@ -178,18 +177,21 @@ def test_a_summary_is_small_however_much_it_tells(in_cloud):
     assert max(path.stat().st_size for path in summaries if path.stem != "output") < 2048
 
 
-def test_what_is_not_known_on_a_laptop_is_left_out(tmp_path):
-    metadata = metadata_of(finished(tmp_path))
+@pytest.fixture(scope="module")
+def on_laptop(tmp_path_factory):
+    return finished(tmp_path_factory.mktemp("laptop"))
 
-    unknown = {"image_uri", "image_digest", "region", "machines", "estimated_cost", "commits"}
+
+def test_what_is_not_known_on_a_laptop_is_left_out(on_laptop):
+    metadata = metadata_of(on_laptop)
+
+    unknown = {"image_uri", "image_digest", "images", "machines", "estimated_cost", "commits"}
     assert not unknown & metadata.keys()
     assert "count" not in metadata["arguments"]
 
 
-def test_machines_do_not_change_what_comes_out(in_cloud, tmp_path):
-    here = finished(tmp_path)
-
-    assert {p.name: p.read_bytes() for p in here.outputs().glob("*.csv.gz")} == {
+def test_machines_do_not_change_what_comes_out(in_cloud, on_laptop):
+    assert {p.name: p.read_bytes() for p in on_laptop.outputs().glob("*.csv.gz")} == {
         p.name: p.read_bytes() for p in in_cloud.outputs().glob("*.csv.gz")
     }
 
@@ -204,16 +206,20 @@ def test_machines_that_are_none_are_refused(tmp_path, text):
     assert "JSON of the machines of a run" in ended.last_line
 
 
-def test_tasks_that_failed_are_counted(tmp_path):
-    operator = Operator(tmp_path, sampled())
-    operator.invoke("stage", "A", "--exp-id", "trial", "--run-id", RUN_ID)
-    next((tmp_path / "local" / "bucket").glob("**/input_0001.pkl")).write_bytes(b"cut short")
+def test_tasks_that_failed_are_counted(on_laptop, tmp_path):
+    shutil.copytree(on_laptop.folder, tmp_path, dirs_exist_ok=True)
+    run_folder = tmp_path / "bucket" / "trial" / RUN_ID
+    (run_folder / "runner-artifacts" / "result_0001.pkl").unlink()
+    (run_folder / "builder-artifacts" / "input_0001.pkl").write_bytes(b"cut short")
+    stages = Stages(tmp_path, sampled())
 
-    ended = operator.invoke("run", "--exp-id", "trial", "--run-id", RUN_ID, "--allow-partial")
+    failed = stages.run("runner", TASK_INDEX=1)
+    ended = stages.run("output", ALLOW_PARTIAL_RESULTS=1)
 
+    assert failed.exit_code == 2
     assert ended.exit_code == 0, ended.output
-    [path] = (tmp_path / "local" / "bucket").glob("**/run_metadata.json")
-    metadata = json.loads(path.read_text())
-    assert metadata["stages"]["runner"]["failed"] == 1
+    metadata = metadata_of(stages)
+    runner = metadata["stages"]["runner"]
+    assert (runner["tasks"], runner["tries"], runner["failed"]) == (3, 4, 1)
     assert metadata["missing"] == [1]
     assert metadata["arguments"]["allow_partial"] is True
