@@ -17,8 +17,8 @@ from ops.laptop.run_files import local_run
 from ops.laptop.run_repository import repository_of
 from ops.runs import cloud_run
 from ops.runs.cloud_run import Origin
-from ops.runs.comparison import compare_table
 from ops.runs.reproduction import reproduce
+from ops.runs.table_comparison import compare_table
 from tests.cloud_runs import PROJECT
 from tests.emulated import add_image, commit_all, names_in, object_of, request
 from tests.experiments import REPOSITORY, calibrated, sampled_twice
@@ -203,6 +203,27 @@ def test_what_cannot_be_reproduced_is_one_line(runs):
     assert [each.exit_code for each in ended] == [2] * 4
     said = ["no such run", "--run-id is needed", "has not come to its outputs", "no YAML in it"]
     assert all(text in each.last_line for text, each in zip(said, ended, strict=True))
+
+
+def test_what_a_run_was_made_on_is_taken_and_said_where_it_is_set_otherwise(runs):
+    operator, first, _ = runs
+    kinds = [
+        {"machine_type": "n2-standard-4", "cpu_milli": 4000, "provisioning_model": "STANDARD", "tasks": 1},
+        {"cpu_milli": 2000, "max_run_seconds": 600, "provisioning_model": "SPOT", "tasks": 2},
+    ]
+    bend_metadata(operator, first, machines={"runner": kinds, "output": kinds[::-1]}, images=["a", "b"])
+
+    ended = again(operator, first, dry_run=True, STAGE_B_MACHINE_TYPE="e2-standard-8")
+
+    assert ended.exit_code == 0, ended.output
+    assert "stage B ran on 2 kinds of machines; those of most tasks are taken\n" in ended.output
+    assert "stage C ran on 2 kinds of machines; the last ones are taken\n" in ended.output
+    assert "the run was made with 2 images; its last one is taken\n" in ended.output
+    assert (
+        "as the run was, not as it is set now: STAGE_B_MACHINE_TYPE=none (e2-standard-8 now), "
+        "STAGE_B_MAX_RUN_DURATION=600 (36000 now), PROVISIONING_MODEL=SPOT (STANDARD now), "
+        "STAGE_C_MACHINE_TYPE=n2-standard-4 (c4d-standard-4 now)\n"
+    ) in ended.output
 
 
 def test_a_dry_run_starts_nothing(runs):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ops import gcloud
+from ops.artifact_names import RESULTS
 from ops.gcloud import GcloudError, is_no_match
 from ops.jobs.cloud_inputs import find_manifest
 from ops.laptop.local_run import RunRequest
@@ -44,7 +45,7 @@ def _in_cloud(shell: Shell, settings: Settings, request: RunRequest) -> tuple[in
     manifest = find_manifest(shell, settings, path)
     if manifest is None:
         return None
-    words = ["storage", "ls", f"{path}runner-artifacts/result_*.pkl", "--project", settings.project_id]
+    words = ["storage", "ls", path + RESULTS, "--project", settings.project_id]
     try:
         listed = gcloud.read(shell, words, echo=False, timeout_seconds=LIST_SECONDS)
     except GcloudError as error:

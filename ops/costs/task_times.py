@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ops import gcloud
+from ops.artifact_names import METADATA, SUMMARIES
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
 from ops.jobs.cloud_inputs import find_manifest
@@ -22,7 +23,6 @@ from ops.shown import nearest
 from ops.watching.cloud_files import experiment_path, read_objects
 
 MOST_SUMMARIES = 200
-METADATA = "run_metadata.json"
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _of_local_run(run: LocalRun) -> Measured | None:
     path = run.folder / METADATA
     if path.is_file():
         return of_metadata(read_json(path), where)
-    paths = _some(sorted((run.folder / "summaries").glob("runner_*.json")))
+    paths = _some(sorted(run.folder.glob(f"{SUMMARIES}runner_*.json")))
     found = of_summaries(((nearest(path), _read_or_none(path)) for path in paths), where)
     return found and replace(found, workloads=run.manifest["num_workloads"])
 
@@ -109,7 +109,7 @@ def _of_summaries_in_cloud(shell: Shell, settings: Settings, path: str) -> Measu
     if manifest is None:
         return None
     zeros = "0" * (max(4, len(str(manifest.num_workloads - 1))) - 1)
-    names = _listed(shell, settings, f"{path}summaries/runner_{zeros}*.json")
+    names = _listed(shell, settings, f"{path}{SUMMARIES}runner_{zeros}*.json")
     found = of_summaries(_read_each(shell, settings, names), f"unfinished run in {path}")
     return found and replace(found, workloads=manifest.num_workloads)
 
@@ -151,7 +151,9 @@ def of_metadata(metadata: dict[str, Any], where: str) -> Measured:
         workloads = metadata["manifest"]["num_workloads"]
         spent = metadata.get("estimated_cost", {}).get("total_usd")
     except (KeyError, TypeError, AttributeError, ZeroDivisionError):
-        raise UserError(f"{where}: its {METADATA} is damaged; name another run with --run-id") from None
+        raise UserError(
+            f"{where}: its {METADATA} is damaged; say what an input takes with --task-seconds"
+        ) from None
     return Measured(stages, workloads, where, spent)
 
 
@@ -221,4 +223,4 @@ def _json(text: str, name: str) -> dict[str, Any]:
     try:
         return json.loads(text)
     except ValueError:
-        raise UserError(f"{name}: no JSON in it; name another run with --run-id") from None
+        raise UserError(f"{name}: no JSON in it; say what an input takes with --task-seconds") from None
