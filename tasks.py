@@ -254,7 +254,7 @@ def workflow_cancel(c, execution, dry_run=False):
 @verb(
     help={
         "exp_id": EXP_ID,
-        "run_id": "a run whose inputs and times are taken; the newest without it, in the bucket or here",
+        "run_id": "a run to go on with: what has no result yet, by its own times; without it a new run",
         "num_tasks": "inputs of stage B, instead of those the experiment makes",
         "task_seconds": "seconds one input takes, instead of what an earlier run took",
         "count": REQUEST["count"],

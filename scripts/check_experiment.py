@@ -2,9 +2,11 @@
 
     EXP_ID=demo FORECAST_REPO_DIR=examples/forecast python scripts/check_experiment.py
 
-Prints every mistake on a line of its own (exit code 2), or what would be built.
+Prints every mistake on a line of its own (exit code 2), or what would be built: for people, or with --json
+for programs.
 """
 
+import json
 import logging
 import os
 import sys
@@ -26,6 +28,9 @@ def check(context: StageContext) -> None:
     except InvalidExperiment as error:
         print("\n".join(error.problems))
         raise UserError(f"{context.exp_id}: {counted(len(error.problems), 'mistake')}") from None
+    if "--json" in sys.argv[1:]:
+        print(json.dumps({"workflow": built.workflow, "num_workloads": len(built.workloads)}))
+        return
     places = sorted({workload.population for workload in built.workloads})
     named = [f"{p} ({locations()[p].name})" if p in locations() else p for p in places[:8]]
     shown = ", ".join(named) + (f" and {len(places) - 8} more" if len(places) > 8 else "")

@@ -48,6 +48,8 @@ def build_run(context: StageContext) -> None:
             count=manifest.count,
             suite=manifest.suite,
             warnings=warnings[:MOST_WARNINGS],
+            retry_attempt=context.retry_attempt,
+            **context.made_with("builder"),
         ),
     )
     files.write_manifest(manifest)

@@ -68,8 +68,10 @@ def write_outputs(context: StageContext) -> None:
         num_results=collected.results,
         missing=sorted(missing),
         headline=rows,
+        retry_attempt=context.retry_attempt,
+        **context.made_with("output"),
     )
-    files.write_summary("output", summary)
+    summary = files.write_summary("output", summary)
     files.write_metadata(record.metadata(context, summary))
     results, published = counted(collected.results, "result"), counted(len(published), "file")
     log.info("%s, %s: %s", results, published, place)

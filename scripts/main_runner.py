@@ -72,6 +72,7 @@ def _run_input(index: int, context: StageContext, files: RunFiles, manifest: Man
         return
     stopwatch = Stopwatch()
     name = f"runner_{index:0{manifest.width}d}"
+    made = {"retry_attempt": context.retry_attempt, **context.made_with("runner")}
     try:
         workload = files.read_workload(index, manifest)
         log.info("input %d: %s", index, workload.population)
@@ -81,8 +82,7 @@ def _run_input(index: int, context: StageContext, files: RunFiles, manifest: Man
         path = files.write_result(result, files.digest_of_input(index), manifest)
     except Exception as error:
         said = str(error) if isinstance(error, (UserError, TemporaryFault)) else f"a bug: {error!r}"
-        attempt = context.retry_attempt
-        summary = stopwatch.summary(status="failed", error=said, task_index=index, retry_attempt=attempt)
+        summary = stopwatch.summary(status="failed", error=said, task_index=index, **made)
         # the storage may be what failed: its second failure must not hide the first
         with contextlib.suppress(UserError, TemporaryFault, OSError):
             files.write_summary(name, summary)
@@ -97,7 +97,7 @@ def _run_input(index: int, context: StageContext, files: RunFiles, manifest: Man
             trajectories=trajectories,
             simulations=result.simulations or trajectories,
             stopped_by=result.stopped_by,
-            retry_attempt=context.retry_attempt,
+            **made,
         ),
     )
     log.info("wrote %s", path)

@@ -76,8 +76,10 @@ def git(folder: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
-def commit_all(folder: Path, message: str) -> None:
+def commit_all(folder: Path, message: str) -> str:
+    """Commit all that is in a folder, and return the commit."""
     if not (folder / ".git").exists():
         git(folder, "init", "--quiet", "--initial-branch=main")
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message", message)
+    return git(folder, "rev-parse", "HEAD")

@@ -87,6 +87,13 @@ def sampled() -> dict[str, Any]:
     return experiment
 
 
+def sampled_twice() -> dict[str, Any]:
+    """Return a sampling experiment as small as one of several inputs can be."""
+    experiment = sampled()
+    experiment["modelset"]["sampling"]["parameters"]["R0"]["values"] = [1.2, 2.0]
+    return experiment
+
+
 def calibrated() -> dict[str, Any]:
     """Return a calibration of R0 on data/observed.csv."""
     experiment = simulated() | {"modelset": copy.deepcopy(CALIBRATION)}

@@ -3,20 +3,23 @@
 import json
 import math
 import re
+import shutil
 
 import pytest
 
+from ops.costs import cost_report
 from ops.costs.costs import estimate, suggestions
 from ops.costs.prices import priced_machine, prices
 from ops.costs.task_times import Measured, TaskTimes, of_metadata, of_summaries
 from ops.failures import UserError
+from ops.laptop.local_run import RunRequest
 from ops.project.deployment import StageLimits
 from ops.settings import Settings
-from tests.experiments import sampled, simulated
+from tests.experiments import sampled_twice, simulated
+from tests.in_process import called, settings_of, shell_of
 from tests.stages import RUN_ID
+from tests.test_cloud_run import run_id_in
 from tests.test_tasks import Operator
-
-pytestmark = pytest.mark.slow
 
 REGION = "us-central1"
 
@@ -140,14 +143,22 @@ def test_a_run_without_outputs_costs_no_stage_c():
     assert [stage.stage for stage in found.stages] == ["builder", "runner"]
 
 
-def test_retries_that_were_measured_win_over_those_assumed():
+@pytest.mark.parametrize(
+    ("models", "shares"),
+    [
+        (["SPOT"], {"STANDARD": 0.0, "SPOT": 0.5}),
+        (["SPOT", "STANDARD"], prices()["assumed"]["retry_share"]),
+    ],
+)
+def test_retries_that_were_measured_win_over_those_assumed(models, shares):
     metadata = {
         "manifest": {"num_workloads": 10},
-        "machines": {"runner": {"provisioning_model": "SPOT"}},
+        "machines": {"runner": [{"provisioning_model": model} for model in models]},
         "stages": {
             "runner": {
                 "tasks": 10,
-                "wall_seconds": 100.0,
+                "tries": 12,
+                "wall_seconds": 120.0,
                 "cpu_seconds": 90.0,
                 "peak_memory_mib": 300.0,
                 "retries": 5,
@@ -155,20 +166,31 @@ def test_retries_that_were_measured_win_over_those_assumed():
         },
     }
 
-    runner = estimate(Settings(), 10, of_metadata(metadata, "run")).stage("runner")
+    found = of_metadata(metadata, "run")
 
-    assert runner.retry_shares == {"STANDARD": 0.0, "SPOT": 0.5}
+    assert found.stages["runner"].seconds == 10.0  # of a try
+    assert estimate(Settings(), 10, found).stage("runner").retry_shares == shares
 
 
 def test_tasks_that_failed_say_nothing_of_how_long_one_takes():
     done = {"status": "done", "wall_seconds": 10.0, "cpu_seconds": 9.0, "peak_memory_mib": 100.0}
     failed = {"status": "failed", "wall_seconds": 0.1, "cpu_seconds": 0.1, "peak_memory_mib": 900.0}
 
-    found = of_summaries({"0": done, "1": failed}, "run")
+    found = of_summaries([("0", done), ("1", failed)], "run")
 
     assert found.stages["runner"].seconds == 10.0
     assert found.stages["runner"].peak_memory_mib == 100.0
-    assert of_summaries({"1": failed}, "run") is None
+    assert of_summaries([("1", failed)], "run") is None
+
+
+@pytest.mark.parametrize("damaged", [None, [], {}, {"status": "done", "wall_seconds": "10"}])
+def test_a_damaged_summary_is_left_out_and_said(capsys, damaged):
+    done = {"status": "done", "wall_seconds": 10.0, "cpu_seconds": 9.0, "peak_memory_mib": 100.0}
+
+    found = of_summaries([("runner_0000.json", damaged), ("runner_0001.json", done)], "run")
+
+    assert found.stages["runner"].seconds == 10.0
+    assert capsys.readouterr().err == "runner_0000.json: damaged, and left out of the estimate\n"
 
 
 def test_metadata_of_something_else_is_refused_in_one_line():
@@ -227,18 +249,38 @@ def test_nothing_is_suggested_where_nothing_is_wrong():
 # -- the task
 
 
-def test_a_run_here_tells_what_one_in_the_cloud_would_cost(tmp_path):
-    operator = Operator(tmp_path, sampled())
-    assert operator.invoke("run", "--local", "--exp-id", "trial").exit_code == 0
+@pytest.fixture(scope="module")
+def run_here(tmp_path_factory):
+    """A run on this machine that has ended."""
+    operator = Operator(tmp_path_factory.mktemp("here"), sampled_twice())
+    ended = operator.invoke("run", "--local", "--exp-id", "trial")
+    assert ended.exit_code == 0, ended.output
+    return operator, run_id_in(ended.output)
+
+
+@pytest.fixture
+def run_copy(run_here, tmp_path):
+    """The same run, for a test to bend."""
+    operator, run_id = run_here
+    shutil.copytree(operator.folder / "local", tmp_path / "local", symlinks=True, dirs_exist_ok=True)
+    return Operator(tmp_path, sampled_twice()), run_id, tmp_path / "local" / "bucket" / "trial" / run_id
+
+
+def cost(operator: Operator, task_seconds=None, num_tasks=None, settings=(), **asked):
+    """Estimate as `invoke cost` does."""
+    request, settings = RunRequest("trial", **asked), settings_of(operator, **dict(settings))
+    return called(lambda: cost_report.show(shell_of(operator), settings, request, num_tasks, task_seconds))
+
+
+def test_a_run_here_tells_what_one_in_the_cloud_would_cost(run_here):
+    operator, _ = run_here
 
     ended = operator.invoke("cost", "--exp-id", "trial")
-    more = operator.invoke("cost", "--exp-id", "trial", "--num-tasks", "5000", REGION="europe-west1")
-    dry = operator.invoke("run", "--cloud", "--exp-id", "trial", "--dry-run", **CLOUD)
 
     assert ended.exit_code == 0, ended.output
-    assert "trial, 3 inputs: an estimate, in US dollars" in ended.output
+    assert "trial, 2 inputs: an estimate, in US dollars" in ended.output
     assert re.search(r"A builder +c4d-standard-2 +1 +1 +\d+ s measured", ended.output)
-    assert re.search(r"B runner +e2-standard-2 \(likely\) +3 +3 +\d+ s measured", ended.output)
+    assert re.search(r"B runner +e2-standard-2 \(likely\) +2 +2 +\d+ s measured", ended.output)
     assert re.search(r"C output +c4d-standard-4 +1 +1 +\d+ s measured", ended.output)
     on_demand, spot = map(float, re.search(r"total .* (\S+) +(\S+)\s", ended.output).groups())
     assert 0.005 < spot < on_demand < 0.05
@@ -248,61 +290,92 @@ def test_a_run_here_tells_what_one_in_the_cloud_would_cost(tmp_path):
     )
     assert "left out logs ($0.5 a GiB after 50 GiB a month)" in ended.output
     assert "consider WORKLOADS_PER_TASK=" in ended.output
-    assert "europe-west1 has no prices in the table" in more.output
-    assert "the run that was measured had 3 inputs" in more.output
-    assert "trial, 3 inputs: an estimate" in dry.output
-    assert dry.exit_code == 0
 
 
-def test_a_run_that_has_not_ended_is_measured_by_its_summaries(tmp_path):
-    operator = Operator(tmp_path, sampled())
-    for stage in ("builder", "runner"):
-        operator.invoke("stage", stage, "--exp-id", "trial", "--run-id", RUN_ID)
-    [summary] = (tmp_path / "local" / "bucket").glob("**/summaries/runner_0000.json")
+def test_more_inputs_elsewhere_are_estimated_with_doubts(run_here):
+    operator, _ = run_here
+
+    ended = cost(operator, num_tasks=5000, settings={"REGION": "europe-west1"})
+
+    assert ended.exit_code == 0, ended.output
+    assert "europe-west1 has no prices in the table" in ended.output
+    assert "the run that was measured had 2 inputs" in ended.output
+
+
+def test_of_a_run_that_is_named_only_what_is_left_is_priced(run_copy):
+    operator, run_id, folder = run_copy
+    whole = cost(operator, num_tasks=5, run_id=run_id)
+    nothing_left = cost(operator, run_id=run_id)
+    (folder / "runner-artifacts" / "result_0001.pkl").unlink()
+
+    left = cost(operator, run_id=run_id)
+    anew = cost(operator, run_id=run_id, force=True)
+    without_output = cost(operator, run_id=run_id, run_output_stage=False)
+
+    assert [each.exit_code for each in (whole, nothing_left, left, anew, without_output)] == [0] * 5
+    assert f"trial, what is left of run {run_id}, 1 of 2 inputs: an estimate" in left.output
+    assert re.search(r"B runner +\S+ \(likely\) +1 +1 ", left.output)
+    assert "trial, 2 inputs: an estimate" in anew.output
+    assert re.search(r"B runner .* 5 +5 ", whole.output)
+    assert f"what is left of run {run_id}, 0 of 2 inputs" in nothing_left.output
+    assert "cost per input: none is left to run" in nothing_left.output
+    assert "B runner" not in nothing_left.output
+    assert "C output" in left.output
+    assert "C output" not in without_output.output
+
+
+def test_a_run_that_has_not_ended_is_measured_by_its_summaries(run_copy):
+    operator, run_id, folder = run_copy
+    (folder / "run_metadata.json").unlink()
+    (folder / "runner-artifacts" / "result_0001.pkl").unlink()
+    (folder / "summaries" / "runner_0001.json").write_text('{"status": "do')
+    summary = folder / "summaries" / "runner_0000.json"
     summary.write_text(json.dumps(json.loads(summary.read_text()) | {"peak_memory_mib": 3900.0}))
 
-    ended = operator.invoke("cost", "--exp-id", "trial", "--run-id", RUN_ID)
+    ended = cost(operator, run_id=run_id)
 
     assert ended.exit_code == 0, ended.output
     assert (
         "consider STAGE_B_MEMORY_MIB=5888: tasks took 3,900 MiB at most, close to the 4,096" in ended.output
     )
     assert re.search(r"C output .* assumed", ended.output)
-
-
-CLOUD = {
-    "PROJECT_ID": "my-lab-forecasts",
-    "BUCKET_NAME": "my-lab-bucket",
-    "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
-}
+    assert "runner_0001.json: damaged, and left out of the estimate" in ended.output
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "no run of trial has been measured; say what an input takes with --task-seconds"),
         (["--task-seconds", "0"], "--task-seconds 0: a whole number is needed, from 1"),
         (["--num-tasks", "many"], "--num-tasks many: a whole number is needed"),
-        (["--run-id", RUN_ID], "no such run"),
         (["--max-parallelism", "0"], "MAX_PARALLELISM"),
-        (["--exp-id", "trail"], 'did you mean "trial"'),
     ],
 )
-def test_what_cannot_be_estimated_is_one_line(tmp_path, words, said):
-    operator = Operator(tmp_path, simulated())
-    exp_id = [] if "--exp-id" in words else ["--exp-id", "trial"]
-
-    ended = operator.invoke("cost", *exp_id, *words)
+def test_options_that_are_no_numbers_are_refused_in_one_line(tmp_path, words, said):
+    ended = Operator(tmp_path, simulated()).invoke("cost", "--exp-id", "trial", *words)
 
     assert ended.exit_code == 2
     assert said in ended.last_line
     assert "Traceback" not in ended.output
 
 
-def test_the_time_of_a_task_may_be_given(tmp_path):
+def test_what_cannot_be_estimated_is_one_line(tmp_path):
     operator = Operator(tmp_path, simulated())
+    mistyped = RunRequest("trail")
 
-    ended = operator.invoke("cost", "--exp-id", "trial", "--task-seconds", "3600", "--count", "4")
+    unmeasured, unknown = cost(operator), cost(operator, run_id=RUN_ID)
+    no_such = called(lambda: cost_report.show(shell_of(operator), settings_of(operator), mistyped))
+
+    assert [each.exit_code for each in (unmeasured, unknown, no_such)] == [2] * 3
+    assert (
+        "no run of trial has been measured; say what an input takes with --task-seconds"
+        in unmeasured.last_line
+    )
+    assert "no such run" in unknown.last_line
+    assert 'did you mean "trial"' in no_such.last_line
+
+
+def test_the_time_of_a_task_may_be_given(tmp_path):
+    ended = cost(Operator(tmp_path, simulated()), task_seconds=3600, count=4)
 
     assert ended.exit_code == 0, ended.output
     assert "trial, 4 inputs: an estimate" in ended.output

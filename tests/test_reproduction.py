@@ -4,18 +4,28 @@ import gzip
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from localcloud.process import running
+from ops.costs import cost_report
+from ops.laptop.local_run import RunRequest
+from ops.laptop.run_files import local_run
+from ops.laptop.run_repository import repository_of
+from ops.runs import cloud_run
+from ops.runs.cloud_run import Origin
+from ops.runs.reproduction import reproduce
+from ops.runs.table_comparison import compare_table
 from tests.cloud_runs import PROJECT
-from tests.emulated import commit_all, names_in, object_of, request
-from tests.experiments import calibrated, sampled
+from tests.emulated import add_image, commit_all, names_in, object_of, request
+from tests.experiments import REPOSITORY, calibrated, sampled_twice
+from tests.in_process import called, settings_of, shell_of
+from tests.stages import RUN_ID
 from tests.test_cloud_run import BUCKET, IMAGE, CloudOperator, ready_cloud, run_id_in
 from tests.test_tasks import Operator
-
-pytestmark = pytest.mark.slow
 
 TABLE = "quantiles_compartments.csv.gz"
 
@@ -24,8 +34,10 @@ def run_folder(operator: Operator, run_id: str) -> Path:
     return operator.folder / "local" / "bucket" / "trial" / run_id
 
 
-def again(operator: Operator, run_id: str, *words: str, **variables: str):
-    return operator.invoke("reproduce", "--exp-id", "trial", "--run-id", run_id, *words, **variables)
+def again(operator: Operator, run_id: str, compare_with: str = "", dry_run: bool = False, **variables: str):
+    """Run a run again as `invoke reproduce` does."""
+    settings = settings_of(operator, **variables)
+    return called(lambda: reproduce(shell_of(operator, dry_run), settings, "trial", run_id, compare_with))
 
 
 # -- on this machine
@@ -33,20 +45,23 @@ def again(operator: Operator, run_id: str, *words: str, **variables: str):
 
 @pytest.fixture(scope="module")
 def two_runs(tmp_path_factory):
-    """A run, and its reproduction."""
-    operator = Operator(tmp_path_factory.mktemp("here"), sampled())
+    """A run, and its reproduction after its model was changed in the repository."""
+    operator = Operator(tmp_path_factory.mktemp("here"), sampled_twice())
     first = operator.invoke("run", "--exp-id", "trial", "--seed", "7")
     assert first.exit_code == 0, first.output
-    second = again(operator, run_id_in(first.output))
+    model = operator.folder / "local/forecast/experiments/trial/config/model.yaml"
+    model.write_text(model.read_text().replace("value: 1/4", "value: 1/5"))
+    second = operator.invoke("reproduce", "--exp-id", "trial", "--run-id", run_id_in(first.output))
+    assert "1/5" in model.read_text()
     return operator, run_id_in(first.output), second
 
 
 @pytest.fixture
 def runs(two_runs, tmp_path):
-    """The same two runs, for a test to bend the second one."""
+    """The same two runs, for a test to bend."""
     operator, first, second = two_runs
     shutil.copytree(operator.folder / "local", tmp_path / "local", symlinks=True, dirs_exist_ok=True)
-    copy = Operator(tmp_path, sampled())
+    copy = Operator(tmp_path, sampled_twice())
     return copy, first, run_id_in(second.output)
 
 
@@ -66,7 +81,7 @@ def bend_table(operator: Operator, run_id: str, factor: float) -> None:
     path.with_name("files.json").write_text(json.dumps(listed))
 
 
-def test_a_run_here_comes_out_the_same_byte_for_byte(two_runs):
+def test_a_run_here_is_made_of_its_own_yaml_and_comes_out_the_same_byte_for_byte(two_runs):
     operator, first, second = two_runs
 
     assert second.exit_code == 0, second.output
@@ -80,10 +95,10 @@ def test_on_another_cpu_the_last_digits_may_differ_and_nothing_else(runs):
     operator, first, second = runs
     bend_metadata(operator, second, cpus=["x86_64 Another CPU"])
     bend_table(operator, second, 1 + 1e-12)
-    near = again(operator, first, "--compare-with", second)
+    near = again(operator, first, second)
     bend_table(operator, second, 1 + 1e-6)
 
-    far = again(operator, first, "--compare-with", second)
+    far = again(operator, first, second)
 
     assert near.exit_code == 0, near.output
     assert re.search(r"^equal within 1e-09: \d+ files", near.output, re.MULTILINE)
@@ -96,7 +111,7 @@ def test_on_the_same_cpu_a_digit_is_a_difference(runs):
     operator, first, second = runs
     bend_table(operator, second, 1 + 1e-12)
 
-    ended = again(operator, first, "--compare-with", second)
+    ended = again(operator, first, second)
 
     assert ended.exit_code == 1
     assert f"differ in {TABLE}: on the same packages and kind of CPU they must be equal" in ended.last_line
@@ -108,42 +123,59 @@ def test_another_version_of_a_package_is_named(runs):
     bend_metadata(operator, second, packages=packages | {"numpy": "9.9.9"})
     bend_table(operator, second, 1 + 1e-12)
 
-    ended = again(operator, first, "--compare-with", second)
+    ended = again(operator, first, second)
 
     assert ended.exit_code == 0, ended.output
     assert f"numpy {packages['numpy']} then, 9.9.9 now" in ended.last_line
 
 
-def test_a_run_is_made_of_its_own_yaml_whatever_has_become_of_it_since(runs):
-    operator, first, _ = runs
-    model = operator.folder / "local/forecast/experiments/trial/config/model.yaml"
-    model.write_text(model.read_text().replace("value: 1/4", "value: 1/5"))
-
-    ended = again(operator, first)
-
-    assert "1/5" in model.read_text()
-    assert ended.exit_code == 0, ended.output
-    assert ended.last_line.startswith("equal: ")
-
-
-def test_a_run_has_the_data_of_its_commit_and_without_one_those_of_today(tmp_path):
+def test_a_run_has_the_data_of_its_commit_and_without_one_those_of_today(tmp_path, capsys):
     operator = Operator(tmp_path, calibrated())
     repository = tmp_path / "local" / "forecast"
-    commit_all(repository, "then")
-    first = run_id_in(operator.invoke("run", "--exp-id", "trial").output)
+    commit = commit_all(repository, "then")
+    operator.invoke("stage", "A", "--exp-id", "trial", "--run-id", RUN_ID)
     observed = repository / "data" / "observed.csv"
     observed.write_text(observed.read_text().replace("1200", "1300"))
     commit_all(repository, "revised")
+    settings = settings_of(operator)
+    run = local_run(settings, "trial", RUN_ID)
+    manifest = json.loads((run.folder / "builder-artifacts" / "manifest.json").read_text())
 
-    of_then = again(operator, first)
-    commits = json.loads((run_folder(operator, first) / "run_metadata.json").read_text())["commits"]
-    bend_metadata(operator, first, commits={"code": commits["code"]})
-    of_now = again(operator, first)
+    def data(commits: dict) -> str:
+        with repository_of(shell_of(operator), settings, run, {"commits": commits}) as folder:
+            return (folder / "data" / "observed.csv").read_text()
 
-    assert of_then.exit_code == 0, of_then.output
-    assert f"data are those of commit {commits['forecast']}" in of_then.output
-    assert of_now.exit_code == 1
-    assert "their inputs differ, so data, YAML or code have changed" in of_now.last_line
+    assert manifest["forecast_commit"] == commit
+    assert "1200" in data({"forecast": commit})
+    assert f"data are those of commit {commit}" in capsys.readouterr().out
+    assert "1300" in data({})
+    assert "no commit holds those of the run" in capsys.readouterr().out
+
+
+def test_other_inputs_are_named_as_what_makes_outputs_differ(runs):
+    operator, first, second = runs
+    manifest = json.loads((run_folder(operator, second) / "run_metadata.json").read_text())["manifest"]
+    bend_metadata(operator, second, manifest=manifest | {"inputs_sha256": "0" * 64})
+    bend_table(operator, second, 1.5)
+
+    ended = again(operator, first, second)
+
+    assert ended.exit_code == 1
+    assert "their inputs differ, so data, YAML or code have changed" in ended.last_line
+
+
+@pytest.mark.parametrize(
+    ("value", "other", "is_same"),
+    [("nan", "NaN", True), ("nan", "1.0", False), ("1.0", "nan", False), ("nan", "none", False)],
+)
+def test_what_is_no_number_in_both_tables_is_the_same(tmp_path, value, other, is_same):
+    paths = [tmp_path / "first.csv.gz", tmp_path / "second.csv.gz"]
+    for path, text in zip(paths, (value, other), strict=True):
+        path.write_bytes(gzip.compress(f"date,value\n2025-01-11,{text}\n".encode()))
+
+    found = compare_table("table.csv.gz", *paths)
+
+    assert (found is None) is is_same
 
 
 def test_a_run_that_was_cut_short_is_not_promised_to_be_the_same(runs):
@@ -151,7 +183,7 @@ def test_a_run_that_was_cut_short_is_not_promised_to_be_the_same(runs):
     bend_metadata(operator, first, cut_short=["US-VT: calibration was cut short by max_time"])
     bend_table(operator, second, 1.5)
 
-    ended = again(operator, first, "--compare-with", second)
+    ended = again(operator, first, second)
 
     assert ended.exit_code == 1
     assert "depends on the speed of the machine" in ended.output
@@ -161,9 +193,8 @@ def test_a_run_that_was_cut_short_is_not_promised_to_be_the_same(runs):
 def test_what_cannot_be_reproduced_is_one_line(runs):
     operator, first, second = runs
     unknown = again(operator, "20200101-000000-00000000")
-    none = operator.invoke("reproduce", "--exp-id", "trial")
-    damaged = run_folder(operator, second)
-    (damaged / "run_metadata.json").unlink()
+    none = again(operator, "")
+    (run_folder(operator, second) / "run_metadata.json").unlink()
     unfinished = again(operator, second)
     shutil.rmtree(run_folder(operator, first) / "config")
     without_yaml = again(operator, first)
@@ -172,14 +203,34 @@ def test_what_cannot_be_reproduced_is_one_line(runs):
     assert [each.exit_code for each in ended] == [2] * 4
     said = ["no such run", "--run-id is needed", "has not come to its outputs", "no YAML in it"]
     assert all(text in each.last_line for text, each in zip(said, ended, strict=True))
-    assert not any("Traceback" in each.output for each in ended)
+
+
+def test_what_a_run_was_made_on_is_taken_and_said_where_it_is_set_otherwise(runs):
+    operator, first, _ = runs
+    kinds = [
+        {"machine_type": "n2-standard-4", "cpu_milli": 4000, "provisioning_model": "STANDARD", "tasks": 1},
+        {"cpu_milli": 2000, "max_run_seconds": 600, "provisioning_model": "SPOT", "tasks": 2},
+    ]
+    bend_metadata(operator, first, machines={"runner": kinds, "output": kinds[::-1]}, images=["a", "b"])
+
+    ended = again(operator, first, dry_run=True, STAGE_B_MACHINE_TYPE="e2-standard-8")
+
+    assert ended.exit_code == 0, ended.output
+    assert "stage B ran on 2 kinds of machines; those of most tasks are taken\n" in ended.output
+    assert "stage C ran on 2 kinds of machines; the last ones are taken\n" in ended.output
+    assert "the run was made with 2 images; its last one is taken\n" in ended.output
+    assert (
+        "as the run was, not as it is set now: STAGE_B_MACHINE_TYPE=none (e2-standard-8 now), "
+        "STAGE_B_MAX_RUN_DURATION=600 (36000 now), PROVISIONING_MODEL=SPOT (STANDARD now), "
+        "STAGE_C_MACHINE_TYPE=n2-standard-4 (c4d-standard-4 now)\n"
+    ) in ended.output
 
 
 def test_a_dry_run_starts_nothing(runs):
     operator, first, _ = runs
     before = sorted(run_folder(operator, first).parent.iterdir())
 
-    ended = again(operator, first, "--dry-run")
+    ended = again(operator, first, dry_run=True)
 
     assert ended.exit_code == 0, ended.output
     assert "SEED=7" in ended.output
@@ -191,17 +242,41 @@ def test_a_dry_run_starts_nothing(runs):
 
 @pytest.fixture(scope="module")
 def in_cloud(tmp_path_factory):
-    """A run on the emulated cloud, with real tasks."""
+    """A run on the emulated cloud, with real tasks; begun as `invoke run` begins one, but without gcloud."""
     with running(tmp_path_factory.mktemp("state"), "--clock-speed", "20") as cloud:
-        ready_cloud(cloud)
-        operator = CloudOperator(cloud, tmp_path_factory.mktemp("operator"), sampled())
-        ended = operator.invoke("run", "--exp-id", "trial", "--wait", "--spot", "--seed", "3")
-        assert ended.exit_code == 0, ended.output
-        yield operator, run_id_in(ended.output)
+        pipeline = ready_cloud(cloud)
+        digest = f"sha256:{'1' * 64}"
+        add_image(cloud, f"{IMAGE}:latest", digest)
+        operator = CloudOperator(cloud, tmp_path_factory.mktemp("operator"), sampled_twice())
+        archive = operator.folder / "forecast.tar.gz"
+        pack = [sys.executable, REPOSITORY / "scripts" / "pack_forecast.py"]
+        subprocess.run([*pack, operator.folder / "local" / "forecast", archive], check=True)
+        put(operator, f"trial/{RUN_ID}/builder-artifacts/forecast.tar.gz", archive.read_bytes())
+        settings = settings_of(operator, PROVISIONING_MODEL="SPOT")
+        arguments = cloud_run.run_arguments(settings, RunRequest("trial", RUN_ID, seed=3))
+        pipeline.run(**arguments | {"imageUri": f"{IMAGE}@{digest}"})
+        yield operator, RUN_ID
 
 
 def metadata_in(operator: CloudOperator, run_id: str) -> dict:
     return json.loads(object_of(operator.cloud, BUCKET, f"trial/{run_id}/run_metadata.json"))
+
+
+def put(operator: CloudOperator, name: str, data: bytes) -> None:
+    upload = f"{operator.cloud.storage}/upload/storage/v1/b/{BUCKET}/o"
+    answer = request("POST", upload, params={"uploadType": "media", "name": name}, data=data)
+    assert answer.status_code == 200, answer.text
+
+
+def copy_objects(operator: CloudOperator, run_id: str, copy: str, *names: str) -> None:
+    for name in names:
+        put(operator, f"trial/{copy}/{name}", object_of(operator.cloud, BUCKET, f"trial/{run_id}/{name}"))
+
+
+def cost(operator: CloudOperator, task_seconds=None, settings=(), **asked):
+    """Estimate as `invoke cost` does."""
+    chosen, asked_for = settings_of(operator, **dict(settings)), RunRequest("trial", **asked)
+    return called(lambda: cost_report.show(shell_of(operator), chosen, asked_for, None, task_seconds))
 
 
 def test_a_run_in_the_cloud_tells_its_image_its_machines_and_what_they_cost(in_cloud):
@@ -210,69 +285,82 @@ def test_a_run_in_the_cloud_tells_its_image_its_machines_and_what_they_cost(in_c
     metadata = metadata_in(operator, first)
 
     assert re.fullmatch(rf"{IMAGE}@sha256:[0-9a-f]{{64}}", metadata["image_uri"])
-    assert metadata["machines"]["builder"]["machine_type"] == "c4d-standard-2"
-    assert metadata["machines"]["runner"]["provisioning_model"] == "SPOT"
-    assert metadata["estimated_cost"]["priced_as"]["runner"] == "e2-standard-2"
+    [builder], [runner] = metadata["machines"]["builder"], metadata["machines"]["runner"]
+    assert builder["machine_type"] == "c4d-standard-2"
+    assert (runner["provisioning_model"], runner["jobs"], runner["tasks"]) == ("SPOT", 1, 2)
+    assert runner["priced_as"] == "e2-standard-2"
     assert 0.004 < metadata["estimated_cost"]["total_usd"] < 0.1
 
 
 def test_the_next_run_is_estimated_by_the_last_one_in_the_bucket(in_cloud):
     operator, first = in_cloud
 
-    ended = operator.invoke("cost", "--exp-id", "trial")
+    ended = cost(operator)
 
-    cost = metadata_in(operator, first)["estimated_cost"]["total_usd"]
+    spent = metadata_in(operator, first)["estimated_cost"]["total_usd"]
     assert ended.exit_code == 0, ended.output
     assert (
-        f"measured: run {first} in gs://{BUCKET}/trial/{first}/, which cost about ${cost:.4f}" in ended.output
+        f"measured: run {first} in gs://{BUCKET}/trial/{first}/, which cost about ${spent:.4f}"
+        in ended.output
     )
-    assert re.search(r"B runner .* 3 +3 +\d+ s measured", ended.output)
+    assert re.search(r"B runner .* 2 +2 +\d+ s measured", ended.output)
 
 
 def test_a_run_in_the_bucket_that_has_not_ended_is_measured_by_its_first_tasks(in_cloud):
     operator, first = in_cloud
     unfinished = "20200101-120000-0a1b2c3d"
-    for name in (
+    names = (
         "builder-artifacts/manifest.json",
-        "summaries/runner_0000.json",
         "summaries/runner_0001.json",
-    ):
-        upload = f"{operator.cloud.storage}/upload/storage/v1/b/{BUCKET}/o"
-        data = object_of(operator.cloud, BUCKET, f"trial/{first}/{name}")
-        place = {"uploadType": "media", "name": f"trial/{unfinished}/{name}"}
-        assert request("POST", upload, params=place, data=data).status_code == 200
+        "runner-artifacts/result_0001.pkl",
+    )
+    copy_objects(operator, first, unfinished, *names)
+    put(operator, f"trial/{unfinished}/summaries/runner_0000.json", b'{"status": "do')
 
-    ended = operator.invoke("cost", "--exp-id", "trial", "--run-id", unfinished)
+    going_on = RunRequest("trial", unfinished, run_output_stage=False)
+    ended = called(lambda: cloud_run.run(shell_of(operator, dry_run=True), settings_of(operator), going_on))
 
     assert ended.exit_code == 0, ended.output
     assert f"measured: unfinished run in gs://{BUCKET}/trial/{unfinished}/" in ended.output
+    assert f"what is left of run {unfinished}, 1 of 2 inputs" in ended.output
+    assert "runner_0000.json: damaged, and left out of the estimate" in ended.output
+    assert "C output" not in ended.output
 
 
-def test_without_the_bucket_runs_of_this_machine_are_taken_and_it_is_said(in_cloud, tmp_path):
+def test_without_the_bucket_runs_of_this_machine_are_taken_and_it_is_said(in_cloud):
     operator, _ = in_cloud
 
-    ended = operator.invoke("cost", "--exp-id", "trial", "--task-seconds", "60", BUCKET_NAME="nowhere-at-all")
+    ended = cost(operator, task_seconds=60, settings={"BUCKET_NAME": "nowhere-at-all"})
 
     assert ended.exit_code == 0, ended.output
     assert "earlier runs in the bucket are left out: " in ended.output
 
 
-def test_a_run_in_the_cloud_is_run_again_with_its_image_and_repository(in_cloud):
+def test_a_run_in_the_cloud_is_run_again_with_its_image_machines_and_repository(in_cloud):
     operator, first = in_cloud
     model = operator.folder / "local/forecast/experiments/trial/config/model.yaml"
     as_it_was = model.read_text()
     model.write_text(as_it_was.replace("value: 1/4", "value: 1/5"))
-    metadata = metadata_in(operator, first)
+    then = metadata_in(operator, first)
 
-    ended = again(operator, first, IMAGE_TAG="another", STAGE_A_MACHINE_TYPE="n2-standard-4")
+    ended = operator.invoke(
+        *("reproduce", "--exp-id", "trial", "--run-id", first),
+        IMAGE_TAG="another",
+        STAGE_A_MACHINE_TYPE="n2-standard-4",
+    )
     model.write_text(as_it_was)
 
     assert ended.exit_code == 0, ended.output
     assert re.fullmatch(rf"equal: \d+ files of the runs {first} and \S+, byte for byte", ended.last_line)
+    assert (
+        "as the run was, not as it is set now: STAGE_A_MACHINE_TYPE=c4d-standard-2 (n2-standard-4 now), "
+        "PROVISIONING_MODEL=SPOT (STANDARD now)\n"
+    ) in ended.output
     second = run_id_in(ended.output)
-    then, now = metadata, metadata_in(operator, second)
+    now = metadata_in(operator, second)
     assert now["image_uri"] == then["image_uri"]
-    assert now["machines"]["builder"]["machine_type"] == "c4d-standard-2"
+    assert now["machines"]["builder"][0]["machine_type"] == "c4d-standard-2"
+    assert now["machines"]["runner"][0]["provisioning_model"] == "SPOT"
     assert now["manifest"]["forecast_sha256"] == then["manifest"]["forecast_sha256"]
     assert now["arguments"]["seed"] == 3
     archive = "trial/{}/builder-artifacts/forecast.tar.gz"
@@ -281,42 +369,44 @@ def test_a_run_in_the_cloud_is_run_again_with_its_image_and_repository(in_cloud)
     )
 
     [listed] = [name for name in operator.files(second, "outputs/") if name.endswith("/files.json")]
-    upload = f"{operator.cloud.storage}/upload/storage/v1/b/{BUCKET}/o"
     bent = json.loads(object_of(operator.cloud, BUCKET, listed))
     for each in bent:
         each["sha256"] = "0" * 64 if each["name"] == TABLE else each["sha256"]
-    request("POST", upload, params={"uploadType": "media", "name": listed}, json=bent)
-    differs = again(operator, first, "--compare-with", second)
+    put(operator, listed, json.dumps(bent).encode())
+    differs = again(operator, first, second)
     assert differs.exit_code == 1
     assert f"differ in {TABLE}: " in differs.last_line
 
 
 def test_a_run_whose_image_is_gone_is_not_started_again(in_cloud):
     operator, first = in_cloud
-    gone = metadata_in(operator, first) | {"image_uri": f"{IMAGE}@sha256:{'0' * 64}"}
-    run_id = "20200102-120000-0a1b2c3d"
-    upload = f"{operator.cloud.storage}/upload/storage/v1/b/{BUCKET}/o"
-    for name in operator.files(first):
-        if "/outputs/" in name or name.endswith("forecast.tar.gz"):
-            place = {"uploadType": "media", "name": name.replace(first, run_id)}
-            request("POST", upload, params=place, data=object_of(operator.cloud, BUCKET, name))
-    place = {"uploadType": "media", "name": f"trial/{run_id}/run_metadata.json"}
-    request("POST", upload, params=place, json=gone)
+    archive = f"gs://{BUCKET}/trial/{first}/builder-artifacts/forecast.tar.gz"
+    gone, before = f"{IMAGE}@sha256:{'0' * 64}", names_in(operator.cloud, BUCKET)
+    origin = Origin(gone, archive, "")
 
-    ended = again(operator, run_id)
-    missing = again(operator, "20200103-120000-0a1b2c3d")
+    ended = called(
+        lambda: cloud_run.start(shell_of(operator), settings_of(operator), RunRequest("trial"), origin)
+    )
 
     assert ended.exit_code == 2, ended.output
-    assert f"the image {IMAGE}@sha256:{'0' * 64} is no longer there: invoke build" in ended.last_line
-    assert missing.exit_code == 2
-    assert "has not come to its outputs" in missing.last_line
+    assert f"the image {gone} is no longer there: invoke build" in ended.last_line
+    assert names_in(operator.cloud, BUCKET) == before
+
+
+def test_a_run_that_is_not_in_the_bucket_is_one_line(in_cloud):
+    operator, _ = in_cloud
+
+    ended = again(operator, "20200103-120000-0a1b2c3d")
+
+    assert ended.exit_code == 2
+    assert "has not come to its outputs" in ended.last_line
 
 
 def test_a_dry_run_in_the_cloud_prints_the_copy_and_starts_nothing(in_cloud):
     operator, first = in_cloud
     before = names_in(operator.cloud, BUCKET)
 
-    ended = again(operator, first, "--dry-run")
+    ended = again(operator, first, dry_run=True)
 
     assert ended.exit_code == 0, ended.output
     assert (

@@ -1,14 +1,15 @@
 """run_metadata.json: what a run was made with and what it took; what is not known is not there."""
 
 import json
+import shutil
 
 import pytest
 
 from tests.experiments import sampled, simulated
 from tests.stages import RUN_ID, Stages
-from tests.test_tasks import Operator
 
 IMAGE = f"us-central1-docker.pkg.dev/my-lab/repo/epymodelingsuite@sha256:{'5' * 64}"
+OTHER_IMAGE = IMAGE.replace("5" * 64, "6" * 64)
 SETUP = {
     "region": "us-central1",
     "max_parallelism": 100,
@@ -35,6 +36,10 @@ SETUP = {
 
 def metadata_of(stages: Stages) -> dict:
     return json.loads((stages.run_folder / "run_metadata.json").read_text())
+
+
+def summary_of(stages: Stages, name: str) -> dict:
+    return json.loads((stages.run_folder / "summaries" / f"{name}.json").read_text())
 
 
 def finished(folder, **variables) -> Stages:
@@ -64,9 +69,10 @@ def test_a_run_tells_image_commit_machines_and_what_each_stage_took(in_cloud):
     assert metadata["image_digest"] == f"sha256:{'5' * 64}"
     assert metadata["commits"] == {"code": "0123456789abcdef"}
     assert metadata["arguments"] == {"seed": 11, "suite": "built-in", "allow_partial": False}
-    assert metadata["machines"]["output"]["machine_type"] == "c4d-standard-4"
-    assert "machine_type" not in metadata["machines"]["runner"]  # Batch chose it, and did not tell
-    assert metadata["machines"]["runner"]["provisioning_model"] == "SPOT"
+    [output], [runner] = metadata["machines"]["output"], metadata["machines"]["runner"]
+    assert output["machine_type"] == "c4d-standard-4"
+    assert "machine_type" not in runner  # Batch chose it, and did not tell
+    assert (runner["provisioning_model"], runner["region"], runner["tasks"]) == ("SPOT", "us-central1", 3)
     assert len(metadata["cpus"]) == 1
     assert {"numpy", "epydemix"} <= metadata["packages"].keys()
     runner = metadata["stages"]["runner"]
@@ -83,26 +89,109 @@ def test_the_cost_is_that_of_the_seconds_the_tasks_took(in_cloud):
 
     # 0.36 dollars an hour are 0.0001 a second; three machines were started, and each task was tried twice
     runner = 0.0001 * (3 * 120 + 2 * stages["runner"]["wall_seconds"])
-    output = 0.0001 * (120 + stages["output"]["wall_seconds"])
+    output = 0.0001 * (120 + 2 * stages["output"]["wall_seconds"])
     assert cost["stages_usd"]["runner"] == pytest.approx(runner, abs=2e-6)
     assert cost["stages_usd"]["output"] == pytest.approx(output, abs=2e-6)
     assert cost["total_usd"] == pytest.approx(sum(cost["stages_usd"].values()), abs=2e-6)
-    assert cost["prices_as_of"] == "2025-10-23"
-    assert cost["priced_as"]["runner"] == "e2-standard-2"
+    assert cost["prices_as_of"] == ["2025-10-23"]
+    assert metadata["machines"]["runner"][0]["priced_as"] == "e2-standard-2"
+    assert metadata["machines"]["runner"][0]["usd"] == cost["stages_usd"]["runner"]
 
 
-def test_what_is_not_known_on_a_laptop_is_left_out(tmp_path):
-    metadata = metadata_of(finished(tmp_path))
+def on_other_machines(usd_machine_hour: float) -> dict:
+    stages = {
+        stage: told
+        | {"machine_type": "n2-standard-8", "provisioning_model": "STANDARD"}
+        | {"priced_as": "n2-standard-8", "usd_machine_hour": usd_machine_hour}
+        for stage, told in SETUP["stages"].items()
+    }
+    return SETUP | {"stages": stages}
 
-    unknown = {"image_uri", "image_digest", "region", "machines", "estimated_cost", "commits"}
+
+@pytest.fixture(scope="module")
+def gone_on(in_cloud, tmp_path_factory):
+    """The same run gone on with in another job, on other machines and with another image: one input anew."""
+    folder = tmp_path_factory.mktemp("gone-on")
+    shutil.copytree(in_cloud.folder, folder, dirs_exist_ok=True)
+    (folder / "bucket" / "trial" / RUN_ID / "runner-artifacts" / "result_0002.pkl").unlink()
+    stages = Stages(folder, sampled(), IMAGE_URI=OTHER_IMAGE, RUN_SETUP=json.dumps(on_other_machines(3.6)))
+    for stage, task in (("builder", None), ("runner", 2), ("output", None)):
+        ended = stages.run(stage, TASK_INDEX=task, JOBID=f"{stage}-later")
+        assert ended.exit_code == 0, ended.output
+    return stages
+
+
+def test_a_run_gone_on_with_other_settings_tells_on_what_each_part_ran(in_cloud, gone_on):
+    before, after = metadata_of(in_cloud), metadata_of(gone_on)
+
+    machines = {
+        stage: [(each.get("machine_type"), each["provisioning_model"], each["tasks"]) for each in kinds]
+        for stage, kinds in after["machines"].items()
+    }
+    assert machines == {
+        "builder": [("c4d-standard-2", "STANDARD", 1), ("n2-standard-8", "STANDARD", 1)],
+        "runner": [(None, "SPOT", 3), ("n2-standard-8", "STANDARD", 1)],
+        "output": [("c4d-standard-4", "STANDARD", 1), ("n2-standard-8", "STANDARD", 1)],
+    }
+    assert after["images"] == sorted([IMAGE, OTHER_IMAGE])
+    assert "images" not in before
+    for stage, use in after["stages"].items():
+        assert use["tasks"] == before["stages"][stage]["tasks"]
+        assert use["tries"] == use["tasks"] + 1
+        assert use["retries"] == before["stages"][stage]["retries"]
+        assert use["wall_seconds"] > before["stages"][stage]["wall_seconds"]
+        assert use["cpu_seconds"] > before["stages"][stage]["cpu_seconds"]
+        assert use["peak_memory_mib"] >= before["stages"][stage]["peak_memory_mib"]
+
+
+def test_the_cost_of_a_run_gone_on_with_is_that_of_all_its_jobs(in_cloud, gone_on):
+    before, after = metadata_of(in_cloud)["estimated_cost"], metadata_of(gone_on)["estimated_cost"]
+
+    for stage in ("builder", "runner", "output"):
+        seconds = summary_of(gone_on, "runner_0002" if stage == "runner" else stage)["wall_seconds"]
+        of_the_second = 0.001 * (120 + seconds)  # 3.6 dollars an hour, one machine more
+        assert after["stages_usd"][stage] - before["stages_usd"][stage] == pytest.approx(
+            of_the_second, abs=4e-6
+        )
+    assert after["total_usd"] == pytest.approx(sum(after["stages_usd"].values()), abs=4e-6)
+    assert "tries_left_out" not in after
+
+
+def test_tasks_that_nobody_told_of_their_machine_are_said_to_be_left_out(gone_on, tmp_path):
+    shutil.copytree(gone_on.folder, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "bucket" / "trial" / RUN_ID / "summaries" / "runner_0001.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "setup": {"usd_machine_hour": "1"}}))
+
+    ended = Stages(tmp_path, sampled()).run("output")
+
+    assert ended.exit_code == 0, ended.output
+    metadata = json.loads((path.parents[1] / "run_metadata.json").read_text())
+    assert metadata["machines"]["runner"][0]["tasks"] == 2
+    assert metadata["estimated_cost"]["tries_left_out"] == 2  # of that task, and of this stage C
+
+
+def test_a_summary_is_small_however_much_it_tells(in_cloud):
+    summaries = list((in_cloud.run_folder / "summaries").iterdir())
+
+    assert len(summaries) == 5
+    assert max(path.stat().st_size for path in summaries if path.stem != "output") < 2048
+
+
+@pytest.fixture(scope="module")
+def on_laptop(tmp_path_factory):
+    return finished(tmp_path_factory.mktemp("laptop"))
+
+
+def test_what_is_not_known_on_a_laptop_is_left_out(on_laptop):
+    metadata = metadata_of(on_laptop)
+
+    unknown = {"image_uri", "image_digest", "images", "machines", "estimated_cost", "commits"}
     assert not unknown & metadata.keys()
     assert "count" not in metadata["arguments"]
 
 
-def test_machines_do_not_change_what_comes_out(in_cloud, tmp_path):
-    here = finished(tmp_path)
-
-    assert {p.name: p.read_bytes() for p in here.outputs().glob("*.csv.gz")} == {
+def test_machines_do_not_change_what_comes_out(in_cloud, on_laptop):
+    assert {p.name: p.read_bytes() for p in on_laptop.outputs().glob("*.csv.gz")} == {
         p.name: p.read_bytes() for p in in_cloud.outputs().glob("*.csv.gz")
     }
 
@@ -117,16 +206,20 @@ def test_machines_that_are_none_are_refused(tmp_path, text):
     assert "JSON of the machines of a run" in ended.last_line
 
 
-def test_tasks_that_failed_are_counted(tmp_path):
-    operator = Operator(tmp_path, sampled())
-    operator.invoke("stage", "A", "--exp-id", "trial", "--run-id", RUN_ID)
-    next((tmp_path / "local" / "bucket").glob("**/input_0001.pkl")).write_bytes(b"cut short")
+def test_tasks_that_failed_are_counted(on_laptop, tmp_path):
+    shutil.copytree(on_laptop.folder, tmp_path, dirs_exist_ok=True)
+    run_folder = tmp_path / "bucket" / "trial" / RUN_ID
+    (run_folder / "runner-artifacts" / "result_0001.pkl").unlink()
+    (run_folder / "builder-artifacts" / "input_0001.pkl").write_bytes(b"cut short")
+    stages = Stages(tmp_path, sampled())
 
-    ended = operator.invoke("run", "--exp-id", "trial", "--run-id", RUN_ID, "--allow-partial")
+    failed = stages.run("runner", TASK_INDEX=1)
+    ended = stages.run("output", ALLOW_PARTIAL_RESULTS=1)
 
+    assert failed.exit_code == 2
     assert ended.exit_code == 0, ended.output
-    [path] = (tmp_path / "local" / "bucket").glob("**/run_metadata.json")
-    metadata = json.loads(path.read_text())
-    assert metadata["stages"]["runner"]["failed"] == 1
+    metadata = metadata_of(stages)
+    runner = metadata["stages"]["runner"]
+    assert (runner["tasks"], runner["tries"], runner["failed"]) == (3, 4, 1)
     assert metadata["missing"] == [1]
     assert metadata["arguments"]["allow_partial"] is True

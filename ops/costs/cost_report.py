@@ -7,10 +7,12 @@ from rich.table import Table
 
 from ops.costs import task_times
 from ops.costs.costs import MODELS, RunEstimate, estimate, suggestions
+from ops.costs.inputs_left import InputsLeft, inputs_left
 from ops.costs.prices import prices
 from ops.costs.task_times import Measured
 from ops.failures import UserError
 from ops.laptop.local_run import RunRequest, check_experiment_is_there, count_workloads
+from ops.laptop.run_files import local_run
 from ops.project.machine_types import LETTERS
 from ops.settings import Settings
 from ops.shell import Shell
@@ -26,12 +28,12 @@ def show(
     num_tasks: int | None = None,
     task_seconds: int | None = None,
 ) -> None:
-    """Print what a run of an experiment in the cloud would cost.
+    """Print what a run of an experiment in the cloud would cost, or going on with the one that is named.
 
     Parameters
     ----------
     num_tasks : int, optional
-        Inputs of stage B; without it those of the run that is named, or of the experiment as it is now.
+        Inputs of stage B; without it those the named run has no results of, or those of the experiment.
     task_seconds : int, optional
         Seconds of an input; without it those of an earlier run.
 
@@ -40,42 +42,55 @@ def show(
     UserError
         Neither is known.
     """
+    is_output_wanted = settings.run_output_stage and request.run_output_stage
+    settings = settings.model_copy(update={"run_output_stage": is_output_wanted})
+    left = None
+    if request.run_id and num_tasks is None and not shell.dry_run:
+        left = inputs_left(shell, settings, request)
     measured = _measured(shell, settings, request)
-    is_all_given = num_tasks is not None and task_seconds is not None
-    if measured is None and not is_all_given and not _is_on_github(settings):
+    if measured is None and None in (num_tasks, task_seconds) and not left and not _is_on_github(settings):
         check_experiment_is_there(settings, request.exp_id)  # says so where the name is mistyped
     if shell.dry_run and measured is None and task_seconds is None:
         return
     if task_seconds is not None:
         measured = task_times.given(task_seconds, measured)
-    if measured is None or "runner" not in measured.stages:
+    if left and not left.number:
+        measured = measured or Measured({})
+    elif measured is None or "runner" not in measured.stages:
         raise UserError(
             f"no run of {request.exp_id} has been measured; say what an input takes with --task-seconds, "
             f"or run it here first: invoke run --local --exp-id {request.exp_id}"
         )
-    workloads = num_tasks or (measured.workloads if request.run_id else None)
-    if workloads is None:
-        workloads = _workloads(settings, request, measured)
-    _print(estimate(settings, workloads, measured), measured, request)
+    workloads = left.number if left else num_tasks or _workloads(settings, request, measured)
+    _print(estimate(settings, workloads, measured), measured, request, left)
 
 
 def show_before(shell: Shell, settings: Settings, request: RunRequest) -> None:
     """Print the estimate in a dry run of the run itself, or why there is none; it never stands in the way."""
     try:
-        show(replace(shell, dry_run=False), settings, replace(request, run_id=""))  # reads, starts nothing
+        show(replace(shell, dry_run=False), settings, request)  # reads, starts nothing
     except UserError as error:
         print(f"no estimate of what it costs: {error}")
 
 
 def _measured(shell: Shell, settings: Settings, request: RunRequest) -> Measured | None:
-    """Return what an earlier run took: in the cloud where there is a bucket, else here."""
-    found = None
+    """Return what the named run took, else the newest: in the cloud where there is a bucket, else here."""
+    for run_id in dict.fromkeys((request.run_id, "")):
+        if found := _measured_run(shell, settings, request.exp_id, run_id):
+            return found
+    return None
+
+
+def _measured_run(shell: Shell, settings: Settings, exp_id: str, run_id: str) -> Measured | None:
     if settings.project_id and settings.bucket_name:
         try:
-            found = task_times.measured_in_cloud(shell, settings, request.exp_id, request.run_id)
+            if found := task_times.measured_in_cloud(shell, settings, exp_id, run_id):
+                return found
         except UserError as error:
             print(f"earlier runs in the bucket are left out: {error}", file=sys.stderr)
-    return found or task_times.measured_here(settings, request.exp_id, request.run_id)
+    if run_id and not local_run(settings, exp_id, run_id).is_built:
+        return None
+    return task_times.measured_here(settings, exp_id, run_id)
 
 
 def _workloads(settings: Settings, request: RunRequest, measured: Measured) -> int:
@@ -91,12 +106,13 @@ def _is_on_github(settings: Settings) -> bool:
     return settings.execution_mode == "cloud" and bool(settings.github_forecast_repo)
 
 
-def _print(found: RunEstimate, measured: Measured, request: RunRequest) -> None:
+def _print(found: RunEstimate, measured: Measured, request: RunRequest, left: InputsLeft | None) -> None:
     settings = found.settings
-    console().print(_table(found, request))
-    per_input = [found.usd(model) / found.workloads for model in MODELS]
+    console().print(_table(found, request, left))
+    per_input = [found.usd(model) / max(1, found.workloads) for model in MODELS]
+    each = f"${per_input[0]:.4f} on demand, ${per_input[1]:.4f} on Spot machines"
     print(
-        f"cost per input: ${per_input[0]:.4f} on demand, ${per_input[1]:.4f} on Spot machines; "
+        f"cost per input: {each if found.workloads else 'none is left to run'}; "
         f"{duration(found.wall_seconds())} at {settings.max_parallelism:,} tasks at once "
         f"(PROVISIONING_MODEL={settings.provisioning_model})"
     )
@@ -117,12 +133,15 @@ def _in_short(found: RunEstimate) -> str:
 
 def _print_basis(found: RunEstimate) -> None:
     """Print the date of the prices, what is assumed, and what is left out."""
-    table, shares = prices(), found.stage("runner").retry_shares
-    again = " and ".join(f"{shares[model]:.0%} on {name}" for model, name in _MODEL_NAMES.items())
+    table, again = prices(), ""
+    for stage in found.stages:
+        if stage.stage == "runner":
+            shares = (f"{stage.retry_shares[model]:.0%} on {name}" for model, name in _MODEL_NAMES.items())
+            again = f", tried again {' and '.join(shares)}"
     print(
         f"prices   of {table['as_of']} for {table['region']}, Spot machines at {table['spot_factor']:.0%} of "
         f"the list; {table['assumed']['machine_start_seconds']} s to start a machine, "
-        f"{table['assumed']['task_start_seconds']} s a task, tried again {again}"
+        f"{table['assumed']['task_start_seconds']} s a task{again}"
     )
     left_out = ", ".join(
         f"{name} (${each['usd']:.3g} a {each['unit']})" for name, each in table["not_counted"].items()
@@ -141,8 +160,11 @@ def _doubt_of_size(found: RunEstimate, measured: Measured) -> list[str]:
 _MODEL_NAMES = {"STANDARD": "standard", "SPOT": "Spot machines"}
 
 
-def _table(found: RunEstimate, request: RunRequest) -> Table:
-    title = f"{request.exp_id}, {counted(found.workloads, 'input')}: an estimate, in US dollars"
+def _table(found: RunEstimate, request: RunRequest, left: InputsLeft | None) -> Table:
+    inputs = counted(found.workloads, "input")
+    if left and left.number < left.of:
+        inputs = f"what is left of run {request.run_id}, {left.number:,} of {counted(left.of, 'input')}"
+    title = f"{request.exp_id}, {inputs}: an estimate, in US dollars"
     table = Table(title=title, box=None, header_style="bold", title_justify="left")
     table.add_column("stage")
     table.add_column("machine")

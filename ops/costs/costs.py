@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ops.costs.prices import Machine, priced_machine, prices
 from ops.costs.task_times import Measured, TaskTimes
+from ops.jobs.cloud_inputs import Share
 from ops.project.deployment import StageLimits, stage_limits
 from ops.settings import Settings
 
@@ -82,10 +83,11 @@ class RunEstimate:
 
 
 def estimate(settings: Settings, workloads: int, measured: Measured) -> RunEstimate:
-    """Return what a run of so many inputs would take with these settings."""
+    """Return what a run of so many inputs would take with these settings; with none left only A and C."""
     limits = stage_limits(settings)
     stages = [_single("builder", settings, limits["builder"], measured)]
-    stages.append(_wide(settings, limits["runner"], workloads, measured.stages["runner"]))
+    if workloads:
+        stages.append(_wide(settings, limits["runner"], workloads, measured.stages["runner"]))
     if settings.run_output_stage:
         stages.append(_single("output", settings, limits["output"], measured))
     return RunEstimate(workloads, tuple(stages), settings)
@@ -107,18 +109,17 @@ def _single(stage: str, settings: Settings, limits: StageLimits, measured: Measu
 
 
 def _wide(settings: Settings, limits: StageLimits, workloads: int, times: TaskTimes) -> StageEstimate:
-    # the workflow packs inputs itself where there are more than a job takes tasks
-    per_task = max(settings.workloads_per_task, -(-workloads // 100_000))
-    tasks, on_machine = -(-workloads // per_task), settings.task_count_per_node
-    at_once = min(tasks, settings.max_parallelism)
+    share = Share.of(workloads, settings.workloads_per_task)
+    on_machine = settings.task_count_per_node
+    at_once = min(share.num_tasks, settings.max_parallelism)
     assumed = prices()["assumed"]
     return StageEstimate(
         stage="runner",
         machine=priced_machine(limits, on_machine, settings.region),
-        tasks=tasks,
+        tasks=share.num_tasks,
         machines=-(-at_once // on_machine),
         tasks_per_machine=on_machine,
-        task_seconds=times.seconds * min(per_task, workloads) + assumed["task_start_seconds"],
+        task_seconds=times.seconds * min(share.workloads_per_task, workloads) + assumed["task_start_seconds"],
         source=times.source,
         retry_shares=assumed["retry_share"] | times.retry_shares,
     )
@@ -144,6 +145,8 @@ class Suggestion:
 
 def suggestions(found: RunEstimate, measured: Measured) -> list[Suggestion]:
     """Return what would make a run cheaper, or keep it from running out of memory."""
+    if not found.workloads:
+        return []
     times = measured.stages["runner"]
     ideas = [
         _longer_tasks(found, times),

@@ -4,22 +4,25 @@ A finished run tells all in run_metadata.json; of one that is not, some of its s
 """
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from ops import gcloud
+from ops.artifact_names import METADATA, SUMMARIES
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
+from ops.jobs.cloud_inputs import find_manifest
 from ops.laptop.run_files import LocalRun, find_runs, latest_run, read_json
 from ops.names import RUN_ID, check_exp_id, check_run_id
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.shown import nearest
-from ops.watching.cloud_files import experiment_path
+from ops.watching.cloud_files import experiment_path, read_objects
 
 MOST_SUMMARIES = 200
-METADATA = "run_metadata.json"
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,16 @@ def _of_local_run(run: LocalRun) -> Measured | None:
     path = run.folder / METADATA
     if path.is_file():
         return of_metadata(read_json(path), where)
-    paths = _some(sorted((run.folder / "summaries").glob("runner_*.json")))
-    found = of_summaries({p.stem: read_json(p) for p in paths}, where)
-    return found and Measured(found.stages, run.manifest["num_workloads"], where)
+    paths = _some(sorted(run.folder.glob(f"{SUMMARIES}runner_*.json")))
+    found = of_summaries(((nearest(path), _read_or_none(path)) for path in paths), where)
+    return found and replace(found, workloads=run.manifest["num_workloads"])
+
+
+def _read_or_none(path: Path) -> Any:
+    try:
+        return read_json(path)
+    except UserError:
+        return None  # and is said to be damaged with what holds something else
 
 
 def measured_in_cloud(shell: Shell, settings: Settings, exp_id: str, run_id: str = "") -> Measured | None:
@@ -94,57 +104,92 @@ def measured_in_cloud(shell: Shell, settings: Settings, exp_id: str, run_id: str
 
 
 def _of_summaries_in_cloud(shell: Shell, settings: Settings, path: str) -> Measured | None:
-    """Return what the first tasks of a run took that has not ended; two requests, however many there are."""
-    name = f"{path}builder-artifacts/manifest.json"
-    said = _found(shell, settings, "cat", name)
-    if not said:
+    """Return what the first tasks of a run took that has not ended; in a few requests, however many."""
+    manifest = find_manifest(shell, settings, path)
+    if manifest is None:
         return None
-    workloads = _json(said, name).get("num_workloads")
-    if not isinstance(workloads, int):
-        raise UserError(f"{name}: not a manifest; name another run with --run-id")
-    zeros = "0" * (max(4, len(str(workloads - 1))) - 1)
-    said = _found(shell, settings, "cat", f"{path}summaries/runner_{zeros}*.json")
-    found = of_summaries({str(n): each for n, each in enumerate(_several(said))}, f"unfinished run in {path}")
-    return found and Measured(found.stages, workloads, found.where)
+    zeros = "0" * (max(4, len(str(manifest.num_workloads - 1))) - 1)
+    names = _listed(shell, settings, f"{path}{SUMMARIES}runner_{zeros}*.json")
+    found = of_summaries(_read_each(shell, settings, names), f"unfinished run in {path}")
+    return found and replace(found, workloads=manifest.num_workloads)
+
+
+def _read_each(shell: Shell, settings: Settings, names: Sequence[str]) -> list[tuple[str, Any]]:
+    """Return objects by name, asked for at once; where one is damaged one by one, with None for it."""
+    if not names:
+        return []
+    try:
+        return list(zip(names, read_objects(shell, settings, names), strict=True))
+    except GcloudError:
+        raise
+    except (UserError, ValueError):  # no JSON, or not one value for each name
+        if len(names) == 1:
+            return [(names[0], None)]
+    return [found for name in names for found in _read_each(shell, settings, [name])]
 
 
 def of_metadata(metadata: dict[str, Any], where: str) -> Measured:
     """Return what run_metadata.json tells."""
     stages = {}
     try:
-        model = metadata.get("machines", {}).get("runner", {}).get("provisioning_model")
+        models = {each["provisioning_model"] for each in metadata.get("machines", {}).get("runner", [])}
         for name, use in metadata["stages"].items():
-            tasks = use["tasks"]
+            tasks, tries = use["tasks"], use.get("tries", use["tasks"])
+            is_runner = name == "runner"
+            # a run that goes on has stages A and C again, but finds most of their work done
+            seconds = use["wall_seconds"] / tries if is_runner else use["longest_seconds"]
             stages[name] = TaskTimes(
-                seconds=max(use["wall_seconds"] / tasks, 0.001),
+                seconds=max(seconds, 0.001),
                 source="measured",
-                cpu_seconds=use["cpu_seconds"] / tasks,
+                cpu_seconds=use["cpu_seconds"] / tries,
                 peak_memory_mib=use["peak_memory_mib"],
-                retry_shares={model: use["retries"] / tasks} if model and name == "runner" else {},
+                # of a run on both kinds of machines nobody knows which of them were taken away
+                retry_shares=dict.fromkeys(models, use["retries"] / tasks)
+                if is_runner and len(models) == 1
+                else {},
             )
         workloads = metadata["manifest"]["num_workloads"]
         spent = metadata.get("estimated_cost", {}).get("total_usd")
     except (KeyError, TypeError, AttributeError, ZeroDivisionError):
-        raise UserError(f"{where}: its {METADATA} is damaged; name another run with --run-id") from None
+        raise UserError(
+            f"{where}: its {METADATA} is damaged; say what an input takes with --task-seconds"
+        ) from None
     return Measured(stages, workloads, where, spent)
 
 
-def of_summaries(summaries: dict[str, dict[str, Any]], where: str) -> Measured | None:
-    """Return what the tasks of stage B took that were done; None where none was."""
-    done = [one for one in summaries.values() if one.get("status") == "done"]
+def of_summaries(summaries: Iterable[tuple[str, Any]], where: str) -> Measured | None:
+    """Return what the tasks of stage B took that were done; None where none was.
+
+    Parameters
+    ----------
+    summaries : iterable of (name, contents)
+        What is no summary is left out, and said.
+    """
+    done = []
+    for name, one in summaries:
+        if not _is_summary(one):
+            print(f"{name}: damaged, and left out of the estimate", file=sys.stderr)
+        elif one["status"] == "done":
+            done.append(one)
     if not done:
         return None
     runner = TaskTimes(
         seconds=max(_mean(done, "wall_seconds"), 0.001),
         source="measured",
         cpu_seconds=_mean(done, "cpu_seconds"),
-        peak_memory_mib=max(one.get("peak_memory_mib", 0.0) for one in done),
+        peak_memory_mib=max(one["peak_memory_mib"] for one in done),
     )
     return Measured({"runner": runner}, where=where)
 
 
+def _is_summary(one: Any) -> bool:
+    numbers = ("wall_seconds", "cpu_seconds", "peak_memory_mib")
+    is_one = isinstance(one, dict) and isinstance(one.get("status"), str)
+    return is_one and all(type(one.get(name)) in (int, float) for name in numbers)
+
+
 def _mean(summaries: Sequence[dict[str, Any]], name: str) -> float:
-    return sum(one.get(name, 0.0) for one in summaries) / len(summaries)
+    return sum(one[name] for one in summaries) / len(summaries)
 
 
 def _some(things: Sequence) -> Sequence:
@@ -178,12 +223,4 @@ def _json(text: str, name: str) -> dict[str, Any]:
     try:
         return json.loads(text)
     except ValueError:
-        raise UserError(f"{name}: no JSON in it; name another run with --run-id") from None
-
-
-def _several(text: str) -> Iterable[dict[str, Any]]:
-    """Yield the values of JSON texts that stand one behind the other."""
-    while text := text.lstrip():
-        value, end = json.JSONDecoder().raw_decode(text)
-        yield value
-        text = text[end:]
+        raise UserError(f"{name}: no JSON in it; say what an input takes with --task-seconds") from None

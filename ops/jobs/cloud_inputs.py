@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from ops import gcloud
+from ops.artifact_names import BUILDER, MANIFEST
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
 from ops.settings import Settings
 from ops.shell import Shell
 
-BUILDER = "builder-artifacts/"
-MANIFEST = f"{BUILDER}manifest.json"
 MOST_TASKS = 100_000  # of one job of Batch
 MOST_DIGITS = 18
 

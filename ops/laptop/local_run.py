@@ -4,8 +4,8 @@ How a stage is started is in launch.py, how those of stage B share the cores in 
 """
 
 import contextlib
+import json
 import os
-import re
 import secrets
 import sys
 from dataclasses import dataclass, replace
@@ -161,16 +161,15 @@ def count_workloads(shell: Shell, settings: Settings, request: RunRequest) -> in
     """Return how many inputs stage A would make of an experiment as it is here; nothing is written."""
     launcher = Processes()
     variables = launcher.environment(stage_variables(settings, replace(request, run_id=new_run_id())))
-    command = [sys.executable, nearest(ROOT / "scripts" / "check_experiment.py")]
+    command = [sys.executable, nearest(ROOT / "scripts" / "check_experiment.py"), "--json"]
     ended = shell.attempt(command, variables, timeout_seconds=CHECK_SECONDS)
-    found = re.search(r" is valid: .*?, ([\d,]+) workloads? for ", ended.output)
-    if ended.exit_code or not found:
+    if ended.exit_code:
         raise UserError(
             f"{request.exp_id} is not valid, or cannot be checked",
             exit_code=exit_code_for(ended.exit_code),
             mend=f"invoke validate --exp-id {request.exp_id}",
         )
-    return int(found[1].replace(",", ""))
+    return json.loads(ended.output.splitlines()[-1])["num_workloads"]  # code of the experiment may print, too
 
 
 def stage_name(stage: str) -> str:

@@ -9,12 +9,11 @@ from typing import Any
 
 from rich.table import Table
 
+from ops.artifact_names import CHARTS, NO_TABLES, OUTPUT_LIST, REPORT, SUMMARIES
 from ops.failures import UserError
 from ops.laptop.run_files import LocalRun, known_runs, latest_run, read_json
 from ops.settings import Settings
 from ops.shown import console, counted, nearest
-
-NO_TABLES = ("report.html", "headline.json")
 
 
 def show_runs(settings: Settings, exp_id: str = "") -> None:
@@ -66,7 +65,7 @@ def _state(run: LocalRun, done: int, total: int) -> str:
     if done == total:
         return "no outputs yet"
     failed = [
-        p for p in (run.folder / "summaries").glob("runner_*.json") if read_json(p).get("status") == "failed"
+        p for p in run.folder.glob(f"{SUMMARIES}runner_*.json") if read_json(p).get("status") == "failed"
     ]
     return f"{counted(len(failed), 'task')} failed" if failed else "unfinished"
 
@@ -87,11 +86,11 @@ def show_results(settings: Settings, exp_id: str, run_id: str = "") -> None:
 def show_outputs(run: LocalRun, folder: Path) -> None:
     """Print what one output folder holds; its own forecast, not that of a later try."""
     print_forecast(run.exp_id, run.run_id, run.headline(folder))
-    files = {entry["name"]: entry["bytes"] for entry in read_json(folder / "files.json")}
+    files = {entry["name"]: entry["bytes"] for entry in read_json(folder / OUTPUT_LIST)}
     tables = [name for name in files if "/" not in name and name not in NO_TABLES]
-    pictures = counted(sum(name.startswith("charts/") for name in files), "picture")
-    print(f"report   {nearest(folder / 'report.html')}")
-    print(f"charts   {nearest(folder / 'charts')} ({pictures})")
+    pictures = counted(sum(name.startswith(CHARTS) for name in files), "picture")
+    print(f"report   {nearest(folder / REPORT)}")
+    print(f"charts   {nearest(folder / CHARTS)} ({pictures})")
     print(f"tables   {nearest(folder)}: {', '.join(sorted(tables))}")
 
 

@@ -1,26 +1,33 @@
-"""Files of outputs compared: byte for byte by their digests, and tables number by number.
+"""Two runs compared: equal byte for byte, equal in their numbers, or not, and what may explain it."""
 
-On the same packages and kind of CPU they are the same bytes; elsewhere the last digits may differ.
-"""
-
-import csv
-import gzip
-import importlib.util
-import itertools
 import json
-import math
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-OWN = ("report.html", "headline.json")  # they name their run
-TOLERANCE = 1e-9  # relative
-CHARTS = "charts/"
+from ops.artifact_names import CHARTS, NO_TABLES
+from ops.failures import UserError
+from ops.runs.table_comparison import TOLERANCE, compare_table, is_table
+from ops.shown import counted
+
+LISTED = 10  # names of files in a message
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a run left: its metadata, the digests of its outputs, and how a file of them is had."""
+
+    run_id: str
+    metadata: dict[str, Any]
+    digests: dict[str, str]
+    file: Callable[[str, Path], Path]  # its name and a folder for copies; where it then is
 
 
 def digests(listed: str) -> dict[str, str]:
     """Return the digests in a files.json of all but what names its run."""
-    return {each["name"]: each["sha256"] for each in json.loads(listed) if each["name"] not in OWN}
+    return {each["name"]: each["sha256"] for each in json.loads(listed) if each["name"] not in NO_TABLES}
 
 
 def differing(first: dict[str, str], second: dict[str, str]) -> list[str]:
@@ -28,53 +35,75 @@ def differing(first: dict[str, str], second: dict[str, str]) -> list[str]:
     return sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Where a table is another one, beyond its last digits."""
-
-    name: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.what})"
-
-
-def compare_table(name: str, first: Path, second: Path) -> Difference | None:
-    """Return the first place where a table differs by more than TOLERANCE; None where none does."""
-    if name.endswith(".parquet") and importlib.util.find_spec("pyarrow") is None:
-        return Difference(name, "Parquet, which needs pyarrow to be compared number by number")
-    pairs = itertools.zip_longest(_rows(first), _rows(second))
-    for number, (row, other) in enumerate(pairs):
-        if row is None or other is None or len(row) != len(other):
-            return Difference(name, f"not as many rows or columns, from row {number} on")
-        for column, (value, its) in enumerate(zip(row, other, strict=True)):
-            if not _same(value, its):
-                return Difference(name, f"row {number}, column {column + 1}: {value} and {its}")
-    return None
-
-
-def is_table(name: str) -> bool:
-    return name.endswith((".csv.gz", ".parquet"))
-
-
-def _rows(path: Path) -> Iterator[list]:
-    """Yield the rows of a table, the names of its columns first."""
-    if path.name.endswith(".parquet"):
-        import pyarrow.parquet
-
-        table = pyarrow.parquet.ParquetFile(path)
-        yield table.schema_arrow.names
-        for batch in table.iter_batches():
-            yield from (list(row.values()) for row in batch.to_pylist())
+def compare(first: Outputs, second: Outputs) -> None:
+    """Say that the outputs are equal, or end with what differs."""
+    names = differing(first.digests, second.digests)
+    runs = f"{first.run_id} and {second.run_id}"
+    if not names:
+        print(f"equal: {counted(len(first.digests), 'file')} of the runs {runs}, byte for byte")
         return
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-        yield from csv.reader(file)
+    reasons = _why_bytes_may_differ(first.metadata, second.metadata)
+    if not reasons or first.metadata.get("cut_short"):
+        said = _cause(first.metadata, second.metadata)
+        raise UserError(f"the runs {runs} differ in {_some(names)}: {said}", exit_code=1)
+    charts = [name for name in names if name.startswith(CHARTS)]
+    wrong = _differences(first, second, [name for name in names if name not in charts])
+    because = "; ".join(reasons)
+    if wrong:
+        raise UserError(
+            f"the runs {runs} differ in {_some(wrong)}: more than {TOLERANCE:g}, "
+            f"which {because} does not explain",
+            exit_code=1,
+        )
+    print(f"equal within {TOLERANCE:g}: {counted(len(first.digests), 'file')} of the runs {runs}")
+    without = ", and charts were not compared" if charts else ""
+    print(f"not byte for byte in {_some(names)}, which is not to be expected: {because}{without}")
 
 
-def _same(value: object, other: object) -> bool:
-    if value == other:
-        return True
-    try:
-        return math.isclose(float(value), float(other), rel_tol=TOLERANCE)
-    except (TypeError, ValueError):
-        return False
+def _differences(first: Outputs, second: Outputs, names: list[str]) -> list[str]:
+    """Return what differs beyond the last digits, of files that differ."""
+    wrong = []
+    with tempfile.TemporaryDirectory(prefix="compared-") as folder:
+        for name in names:
+            if name not in first.digests or name not in second.digests:
+                wrong.append(f"{name} (only one run has it)")
+            elif not is_table(name):
+                wrong.append(name)
+            else:
+                paths = [each.file(name, Path(folder)) for each in (first, second)]
+                found = compare_table(name, *paths)
+                wrong += [str(found)] if found else []
+    return wrong
+
+
+def _why_bytes_may_differ(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
+    """Return what of two runs was not the same, and so may change the last digits of numbers."""
+    reasons = []
+    cpus, others = first.get("cpus", []), second.get("cpus", [])
+    if len(cpus) != 1 or cpus != others:
+        kinds = [" and ".join(each) or "an unknown kind" for each in (cpus, others)]
+        reasons.append(f"CPUs of {kinds[0]} then, {kinds[1]} now")
+    versions = [{"python": each.get("python", ""), **each.get("packages", {})} for each in (first, second)]
+    for name in sorted(versions[0].keys() | versions[1].keys()):
+        then, now = (each.get(name, "none") for each in versions)
+        if then != now:
+            reasons.append(f"{name} {then} then, {now} now")
+    return reasons
+
+
+def _cause(first: dict[str, Any], second: dict[str, Any]) -> str:
+    """Return what is known of why outputs differ that should not."""
+    if first.get("cut_short"):
+        return "the first was cut short by a limit of time or budget, and is not the same again"
+    if first["manifest"].get("inputs_sha256") != second["manifest"].get("inputs_sha256"):
+        commits = [each.get("commits", {}).get("code", "unknown") for each in (first, second)]
+        code = f" (code {commits[0]} then, {commits[1]} now)" if commits[0] != commits[1] else ""
+        return f"their inputs differ, so data, YAML or code have changed{code}"
+    if first.get("num_missing") != second.get("num_missing"):
+        return "not the same results are missing"
+    return "on the same packages and kind of CPU they must be equal"
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more

@@ -5,12 +5,12 @@ import tempfile
 from pathlib import Path
 
 from ops import gcloud
+from ops.artifact_names import ARCHIVE
 from ops.failures import UserError
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
 from ops.shown import nearest
 
-ARCHIVE = "builder-artifacts/forecast.tar.gz"
 UPLOAD_SECONDS = 1800
 PACK_SECONDS = 300
 
@@ -24,7 +24,7 @@ def upload_forecast(shell: Shell, settings: Settings, repository: Path, run_path
         It cannot be packed (a link that leads out of it, say), or not be copied.
     """
     with tempfile.TemporaryDirectory(prefix="forecast-") as work:
-        archive = Path(work, "forecast.tar.gz")
+        archive = Path(work, Path(ARCHIVE).name)
         pack = [
             sys.executable,
             nearest(ROOT / "scripts" / "pack_forecast.py"),

@@ -18,6 +18,7 @@ import yaml
 from localcloud.environment import client_environment
 from localcloud.process import Cloud, running
 from ops import gcloud
+from ops.artifact_names import OUTPUT_LIST, OUTPUTS
 from ops.failures import UserError
 from ops.images.images import repository_path, source_commit, tagged
 from ops.laptop import local_run
@@ -141,12 +142,12 @@ def _digests_in(shell: Shell, settings: Settings, path: str) -> dict[str, str]:
     """Return the digests of the outputs in the bucket; none where stage C was left out."""
     if not settings.run_output_stage:
         return {}
-    return digests(gcloud.read(shell, ["storage", "cat", f"{path}outputs/*/files.json"]))
+    return digests(gcloud.read(shell, ["storage", "cat", f"{path}{OUTPUTS}*/{OUTPUT_LIST}"]))
 
 
 def _digests_here(run: LocalRun) -> dict[str, str]:
     outputs = run.outputs()
-    return digests(outputs[-1].joinpath("files.json").read_text()) if outputs else {}
+    return digests(outputs[-1].joinpath(OUTPUT_LIST).read_text()) if outputs else {}
 
 
 def _compare(in_cloud: dict[str, str], here: dict[str, str]) -> None:

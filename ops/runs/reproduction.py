@@ -1,7 +1,7 @@
 """A run started once more from its run_metadata.json, and its outputs compared with the first ones.
 
 Where the first one is, there the second one is made: on this machine or in the cloud. What its repository was
-is in run_repository.py, how outputs are judged in verdict.py.
+is in run_repository.py, how outputs are compared in comparison.py.
 """
 
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ops import gcloud
+from ops.artifact_names import ARCHIVE, METADATA, OUTPUT_LIST, OUTPUTS
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
 from ops.laptop import local_run
@@ -20,16 +21,16 @@ from ops.laptop.run_repository import repository_of
 from ops.project.machine_types import LETTERS
 from ops.runs import cloud_run
 from ops.runs.cloud_run import Origin
-from ops.runs.comparison import digests
+from ops.runs.comparison import Outputs, compare, digests
 from ops.runs.executions import follow
-from ops.runs.experiment_upload import ARCHIVE
-from ops.runs.verdict import Outputs, judge
 from ops.settings import ROOT, Settings, need
 from ops.shell import Shell
 from ops.shown import counted, nearest
 
-METADATA = "run_metadata.json"
 COPY_SECONDS = 1800
+# settings by what run_metadata.json calls them
+LIMITS = {"cpu_milli": "cpu_milli", "memory_mib": "memory_mib", "max_run_seconds": "max_run_duration"}
+OF_STAGE_B = {"provisioning_model": "provisioning_model", "tasks_per_machine": "task_count_per_node"}
 
 
 def reproduce(shell: Shell, settings: Settings, exp_id: str, run_id: str, compare_with: str = "") -> None:
@@ -49,7 +50,7 @@ def reproduce(shell: Shell, settings: Settings, exp_id: str, run_id: str, compar
     if not compare_with:
         compare_with = place.run_again(first, original.metadata)
     if not shell.dry_run:
-        judge(original, place.outputs(RunRequest(exp_id, compare_with)))
+        compare(original, place.outputs(RunRequest(exp_id, compare_with)))
 
 
 class _Here:
@@ -64,8 +65,8 @@ class _Here:
         if not path.is_file():
             raise _unfinished(nearest(path), request)
         metadata = read_json(path)
-        folder = run.folder / "outputs" / _outputs_name(metadata, nearest(path))
-        listed = folder / "files.json"
+        folder = run.folder / OUTPUTS / _outputs_name(metadata, nearest(path))
+        listed = folder / OUTPUT_LIST
         if not listed.is_file():
             raise UserError(f"{nearest(listed)}: no such file; the outputs of that run are gone")
         return Outputs(
@@ -99,8 +100,8 @@ class _InCloud:
     def outputs(self, request: RunRequest) -> Outputs:
         path = cloud_run.run_path(self.settings, request)
         metadata = _parsed(self._read(f"{path}{METADATA}", request), f"{path}{METADATA}")
-        folder = f"{path}outputs/{_outputs_name(metadata, f'{path}{METADATA}')}"
-        listed = digests(self._read(f"{folder}/files.json", request))
+        folder = f"{path}{OUTPUTS}{_outputs_name(metadata, f'{path}{METADATA}')}"
+        listed = digests(self._read(f"{folder}/{OUTPUT_LIST}", request))
 
         def copied(name: str, work: Path) -> Path:
             copy = work / request.run_id / name
@@ -194,20 +195,39 @@ def _request(request: RunRequest, metadata: dict[str, Any]) -> RunRequest:
 
 
 def _as_then(settings: Settings, metadata: dict[str, Any]) -> Settings:
-    """Return the settings with what the run had: suite and machines; of .env only where and as whom."""
-    then: dict[str, Any] = {
+    """Return the settings with what made the run what it was; of .env only where, as whom, and how fast."""
+    machines = _machines_then(metadata)
+    others = [name for name in machines if machines[name] != getattr(settings, name)]
+    if others:
+        now = {name: getattr(settings, name) or "none" for name in others}
+        said = (f"{name.upper()}={machines[name] or 'none'} ({now[name]} now)" for name in others)
+        print(f"as the run was, not as it is set now: {', '.join(said)}", flush=True)
+    then = {
         "run_count": None,
         "run_seed": None,
         "run_output_stage": True,
         "output_config_file": "",
+        "allow_partial_results": False,  # the request says whether it was
         "modeling_suite": metadata["manifest"].get("suite", settings.modeling_suite),
     }
-    for stage, told in metadata.get("machines", {}).items():
-        letter = LETTERS[stage].lower()
-        then[f"stage_{letter}_machine_type"] = told.get("machine_type", "")
-        for name in ("cpu_milli", "memory_mib"):
-            then |= {f"stage_{letter}_{name}": told[name]} if name in told else {}
-    return settings.model_copy(update=then)
+    return settings.model_copy(update=then | machines)
+
+
+def _machines_then(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of the machines of a run; of several kinds those that most of it was made on."""
+    then: dict[str, Any] = {}
+    for stage, kinds in metadata.get("machines", {}).items():
+        if len(kinds) > 1:
+            taken = "the last ones are" if stage == "output" else "those of most tasks are"
+            print(f"stage {LETTERS[stage]} ran on {len(kinds)} kinds of machines; {taken} taken", flush=True)
+        # who goes on with a run finds stage A done, but writes the outputs anew
+        most = kinds[-1] if stage == "output" else max(kinds, key=lambda kind: kind["tasks"])
+        prefix = f"stage_{LETTERS[stage].lower()}"
+        then[f"{prefix}_machine_type"] = most.get("machine_type", "")
+        then |= {f"{prefix}_{name}": most[told] for told, name in LIMITS.items() if told in most}
+        if stage == "runner":
+            then |= {name: most[told] for told, name in OF_STAGE_B.items() if told in most}
+    return then
 
 
 def _tell_doubts(metadata: dict[str, Any]) -> None:
@@ -216,3 +236,5 @@ def _tell_doubts(metadata: dict[str, Any]) -> None:
         print(f"{cut}: how far it comes depends on the speed of the machine", flush=True)
     if number := metadata.get("num_missing"):
         print(f"the run went without {counted(number, 'result')}; a new one may have them", flush=True)
+    if images := metadata.get("images"):
+        print(f"the run was made with {counted(len(images), 'image')}; its last one is taken", flush=True)

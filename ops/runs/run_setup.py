@@ -1,4 +1,4 @@
-"""What stage C is told of the machines of a run, for run_metadata.json: types, limits, and their prices.
+"""What tasks are told of the machines of a run, for summaries and run_metadata.json: types, limits, prices.
 
 A container cannot know on what it was asked to run, nor what that costs.
 scripts/pipeline/run_setup.py reads it.

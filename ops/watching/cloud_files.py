@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ops import gcloud
+from ops.artifact_names import MANIFEST, OUTPUT_LIST
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
 from ops.names import RUN_ID, check_exp_id, check_run_id, is_exp_id
@@ -18,7 +19,6 @@ from ops.shell import Shell
 
 LIST_SECONDS = 900  # 1000 names a request; a bucket may hold millions
 MOST_WITHOUT_OUTPUTS = 10  # of the newest runs, before somebody has to name one
-OUTPUT_LIST = "files.json"  # written last into an output folder
 A_RUN_ID = "RUN_ID"  # stands for one in a dry run, which does not ask
 _LONG = re.compile(r"\s*(\d+)\s+(\S+)\s+gs://[^/]+/(.+)")
 _RUN_FILE = re.compile(rf"(?P<exp_id>.+?)/(?P<run_id>{RUN_ID.pattern})/(?P<name>.+)")
@@ -39,7 +39,7 @@ class CloudRun:
     def add(self, name: str, time: str) -> None:
         """Take note of a file of the run."""
         folder, _, file = name.rpartition("/")
-        if name == "builder-artifacts/manifest.json":
+        if name == MANIFEST:
             self.built_at = time
         elif name == "execution.json":
             self.is_claimed = True

@@ -4,6 +4,7 @@ The same of runs on this machine is in watch.py. What goes on just now, job by j
 """
 
 from ops import gcloud
+from ops.artifact_names import HEADLINE
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
 from ops.laptop.watch import print_forecast, print_runs
@@ -87,7 +88,7 @@ def show_results(shell: Shell, settings: Settings, exp_id: str, run_id: str = ""
     run_id, name = newest_outputs(shell, settings, exp_id, run_id)
     path = f"{experiment_path(settings, exp_id)}{run_id}/outputs/{name}/"
     try:
-        found = read_objects(shell, settings, [f"{path}headline.json"])
+        found = read_objects(shell, settings, [f"{path}{HEADLINE}"])
     except GcloudError as error:
         if not is_no_match(error):
             raise

@@ -25,6 +25,7 @@ from modeling.workload import ForeignWorkload, Result, Workload
 from pipeline.manifest import Manifest, index_width
 from pipeline.records import check_result_file, decode_result, decode_workload, encode_result, encode_workload
 from pipeline.storage import MissingFile, Storage
+from pipeline.summary import with_earlier
 
 MANIFEST = "builder-artifacts/manifest.json"
 DIGESTS = "builder-artifacts/inputs.sha256"
@@ -260,14 +261,17 @@ class RunFiles:
 
     # -- summaries
 
-    def write_summary(self, stage: str, summary: dict[str, Any]) -> None:
+    def write_summary(self, stage: str, summary: dict[str, Any]) -> dict[str, Any]:
+        """Write the summary of a task and return it with what earlier tries of the same task used."""
+        summary = with_earlier(summary, self.read_summary(stage))
         data = json.dumps(summary, indent=1, sort_keys=True).encode()
         self.storage.save_bytes(f"{self.out_prefix}summaries/{stage}.json", data)
+        return summary
 
     def read_summary(self, stage: str) -> dict[str, Any]:
         """Return one summary, empty where there is none that can be read."""
         try:
-            return json.loads(self.storage.load_bytes(f"{self.out_prefix}summaries/{stage}.json"))
+            return _summary(self.storage.load_bytes(f"{self.out_prefix}summaries/{stage}.json"))
         except (MissingFile, ValueError):
             return {}
 
@@ -279,9 +283,17 @@ class RunFiles:
         prefix = f"{self.in_prefix}summaries/"
         for name, data in self.storage.load_many(self.storage.list_files(prefix)):
             try:
-                yield name.removeprefix(prefix).removesuffix(".json"), json.loads(data)
+                yield name.removeprefix(prefix).removesuffix(".json"), _summary(data)
             except (ValueError, TypeError):
                 continue
+
+
+def _summary(data: bytes) -> dict[str, Any]:
+    """Return what a summary holds; ValueError where it is something else."""
+    summary = json.loads(data)
+    if not isinstance(summary, dict):
+        raise ValueError("not a summary")
+    return summary
 
 
 def config_name(prefix: str, kind: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modeling.failures import UserError, listed
-from pipeline.run_setup import parse_run_setup
+from pipeline.run_setup import parse_run_setup, setup_of_task
 
 EXP_ID = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 EXP_ID_LENGTH = 128
@@ -83,6 +83,14 @@ class StageContext:
             f"OUTPUT_CONFIG_FILE={self.output_config_file}: no such file, also not in {self.config_folder}; "
             "name another (invoke: --output-config-file)"
         )
+
+    def made_with(self, stage: str) -> dict[str, Any]:
+        """Return image and machine of a task for its summary, as far as they were told."""
+        known = {
+            "image": self.image_uri,
+            "setup": setup_of_task(self.run_setup, stage, self.job_id, self.workloads_per_task),
+        }
+        return {name: value for name, value in known.items() if value}
 
     @property
     def bucket_folder(self) -> Path:

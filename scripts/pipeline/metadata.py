@@ -1,5 +1,6 @@
 """The story of a run for its report and run_metadata.json: put together from the summaries."""
 
+import json
 import os
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -8,7 +9,7 @@ from typing import Any
 from pipeline.artifacts import RunFiles
 from pipeline.environment import StageContext
 from pipeline.manifest import Manifest
-from pipeline.run_setup import estimated_cost, machines
+from pipeline.run_setup import StageMachines, estimated_cost, tries_of
 from pipeline.summary import package_versions, utc_now
 
 MOST_REASONS = 1_000
@@ -21,26 +22,41 @@ class StageUse:
 
     name: str
     tasks: int = 0
+    tries: int = 0  # those that could tell what they used
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     longest_seconds: float = 0.0
     peak_memory_mib: float = 0.0
     simulations: int = 0
-    retries: int = 0
+    retries: int = 0  # of Batch, within its jobs
     failed: int = 0
     begun_at: str = ""
     elapsed_seconds: float = 0.0  # from the first task's begin to the last one's end
+    machines: StageMachines = field(default_factory=StageMachines)
 
     def add(self, summary: dict[str, Any]) -> None:
+        """Add a task, with its earlier tries."""
         self.tasks += 1
-        self.wall_seconds += summary.get("wall_seconds", 0.0)
-        self.cpu_seconds += summary.get("cpu_seconds", 0.0)
-        self.longest_seconds = max(self.longest_seconds, summary.get("wall_seconds", 0.0))
-        self.peak_memory_mib = max(self.peak_memory_mib, summary.get("peak_memory_mib", 0.0))
         self.simulations += summary.get("simulations", 0)
-        self.retries += summary.get("retry_attempt", 0)
         self.failed += summary.get("status") == "failed"
-        self._add_time(summary.get("started_at", ""), summary.get("wall_seconds", 0.0))
+        by_job = _tries_by_job(summary)
+        self.retries += sum(tries_of(tries) - 1 for tries in by_job)
+        self.machines.add(by_job)
+        for each in (each for tries in by_job for each in tries):
+            self._add_try(each)
+
+    def _add_try(self, used: dict[str, Any]) -> None:
+        seconds = used.get("wall_seconds", 0.0)
+        self.tries += 1
+        self.wall_seconds += seconds
+        self.cpu_seconds += used.get("cpu_seconds", 0.0)
+        self.longest_seconds = max(self.longest_seconds, seconds)
+        self.peak_memory_mib = max(self.peak_memory_mib, used.get("peak_memory_mib", 0.0))
+        self._add_time(used.get("started_at", ""), seconds)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what was used, but for the machines."""
+        return {name: value for name, value in vars(self).items() if name != "machines"}
 
     def _add_time(self, started_at: str, seconds: float) -> None:
         if not started_at:
@@ -48,6 +64,14 @@ class StageUse:
         first = min(self.begun_at or started_at, started_at)
         last = max(_moment(self.begun_at or first) + self.elapsed_seconds, _moment(started_at) + seconds)
         self.begun_at, self.elapsed_seconds = first, round(last - _moment(first), 3)
+
+
+def _tries_by_job(summary: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """Return a task's tries, the first one first, those of one job together; on a laptop all of them."""
+    tries: dict[str, list[dict[str, Any]]] = {}
+    for each in (*summary.get("earlier", []), summary):
+        tries.setdefault(json.dumps(each.get("setup"), sort_keys=True), []).append(each)
+    return list(tries.values())
 
 
 def _moment(time: str) -> float:
@@ -65,6 +89,13 @@ class RunRecord:
     warnings: list[str] = field(default_factory=list)  # of stage A
     packages: dict[str, str] = field(default_factory=package_versions)
     cpus: set[str] = field(default_factory=set)  # kinds, of all tasks
+    images: set[str] = field(default_factory=set)
+
+    def add(self, stage: str, summary: dict[str, Any]) -> None:
+        """Add what a task used, and what it was made with."""
+        self.stages.setdefault(stage, StageUse(stage)).add(summary)
+        self.cpus |= {summary["cpu"]} if summary.get("cpu") else set()
+        self.images |= {summary["image"]} if summary.get("image") else set()
 
     def reason(self, index: int) -> str:
         """Return why an input has no result, as its task said it."""
@@ -98,11 +129,8 @@ class RunRecord:
 
     def metadata(self, context: StageContext, output: dict[str, Any]) -> dict[str, Any]:
         """Return run_metadata.json; what is not known is left out."""
-        self.stages["output"] = StageUse("output")
-        self.stages["output"].add(output)
-        self.cpus.add(output["cpu"])
-        setup, manifest = context.run_setup, self.manifest
-        per_task = manifest.workloads_per_task
+        self.add("output", output)
+        manifest, machines = self.manifest, {name: use.machines for name, use in self.stages.items()}
         known = {
             "manifest": asdict(manifest),
             "arguments": _known(
@@ -120,10 +148,14 @@ class RunRecord:
             "python": output["python"],
             "packages": self.packages,
             "cpus": sorted(self.cpus),
-            "region": setup and setup.get("region"),
-            "machines": setup and machines(setup),
-            "stages": {name: asdict(use) for name, use in self.stages.items()},
-            "estimated_cost": setup and estimated_cost(setup, self.stages, per_task),
+            "images": sorted(self.images) if len(self.images) > 1 else None,
+            "machines": {
+                name: [kind.describe() for kind in each.kinds.values()]
+                for name, each in machines.items()
+                if each.kinds
+            },
+            "stages": {name: use.describe() for name, use in self.stages.items()},
+            "estimated_cost": estimated_cost(machines),
             "num_results": output["num_results"],
             "missing": output["missing"][:MOST_REASONS],
             "num_missing": len(output["missing"]),
@@ -146,9 +178,8 @@ def read_run_record(files: RunFiles, manifest: Manifest) -> RunRecord:
     for name, summary in files.read_summaries():
         stage = name.partition("_")[0]
         if stage == "output":
-            continue  # of an earlier stage C
-        record.cpus |= {summary["cpu"]} if summary.get("cpu") else set()
-        record.stages.setdefault(stage, StageUse(stage)).add(summary)
+            continue  # of an earlier stage C, which this one's summary will tell of
+        record.add(stage, summary)
         index = summary.get("task_index")
         record.warnings += summary.get("warnings", [])
         if summary.get("status") == "failed" and len(record.failures) < MOST_REASONS:

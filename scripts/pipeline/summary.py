@@ -9,6 +9,16 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+# what is kept of an earlier try of a task
+OF_EARLIER = (
+    "started_at",
+    "wall_seconds",
+    "cpu_seconds",
+    "peak_memory_mib",
+    "retry_attempt",
+    "status",
+    "setup",
+)
 PACKAGES = ("epydemix", "numpy", "scipy", "numba", "pandas", "matplotlib", "epymodelingsuite")
 
 
@@ -39,6 +49,14 @@ class Stopwatch:
             "packages": package_versions(),
             **contents,
         }
+
+
+def with_earlier(summary: dict[str, Any], previous: dict[str, Any]) -> dict[str, Any]:
+    """Return the summary of a task with what its earlier tries used, the first one first."""
+    if not previous:
+        return summary
+    last = {name: previous[name] for name in OF_EARLIER if name in previous}
+    return summary | {"earlier": [*previous.get("earlier", []), last]}
 
 
 def _cpu_seconds() -> float:
