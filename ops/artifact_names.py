@@ -9,6 +9,7 @@ ARCHIVE = f"{BUILDER}forecast.tar.gz"  # the forecasting repository as used, in 
 RUNNER = "runner-artifacts/"
 RESULTS = f"{RUNNER}result_*.pkl"
 SUMMARIES = "summaries/"
+OUTPUT_CONFIGS = "output-configs/"  # output YAML that was uploaded; the stages look there for such a name
 OUTPUTS = "outputs/"
 METADATA = "run_metadata.json"
 

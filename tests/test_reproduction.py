@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from localcloud.process import running
 from ops.costs import cost_report
@@ -27,6 +28,7 @@ from tests.stages import RUN_ID
 from tests.test_cloud_run import BUCKET, IMAGE, CloudOperator, ready_cloud, run_id_in
 from tests.test_tasks import Operator
 
+UPLOADED = "output-configs/other-0a1b2c3d.yaml"
 TABLE = "quantiles_compartments.csv.gz"
 
 
@@ -252,8 +254,11 @@ def in_cloud(tmp_path_factory):
         pack = [sys.executable, REPOSITORY / "scripts" / "pack_forecast.py"]
         subprocess.run([*pack, operator.folder / "local" / "forecast", archive], check=True)
         put(operator, f"trial/{RUN_ID}/builder-artifacts/forecast.tar.gz", archive.read_bytes())
+        output = yaml.safe_dump({"output": sampled_twice()["output"]}).encode()
+        put(operator, f"trial/{RUN_ID}/{UPLOADED}", output)
         settings = settings_of(operator, PROVISIONING_MODEL="SPOT")
-        arguments = cloud_run.run_arguments(settings, RunRequest("trial", RUN_ID, seed=3))
+        asked = RunRequest("trial", RUN_ID, seed=3, output_config_file=UPLOADED)
+        arguments = cloud_run.run_arguments(settings, asked)
         pipeline.run(**arguments | {"imageUri": f"{IMAGE}@{digest}"})
         yield operator, RUN_ID
 
@@ -363,10 +368,9 @@ def test_a_run_in_the_cloud_is_run_again_with_its_image_machines_and_repository(
     assert now["machines"]["runner"][0]["provisioning_model"] == "SPOT"
     assert now["manifest"]["forecast_sha256"] == then["manifest"]["forecast_sha256"]
     assert now["arguments"]["seed"] == 3
-    archive = "trial/{}/builder-artifacts/forecast.tar.gz"
-    assert object_of(operator.cloud, BUCKET, archive.format(first)) == object_of(
-        operator.cloud, BUCKET, archive.format(second)
-    )
+    for name in ("builder-artifacts/forecast.tar.gz", UPLOADED):
+        copies = [object_of(operator.cloud, BUCKET, f"trial/{run_id}/{name}") for run_id in (first, second)]
+        assert copies[0] == copies[1]
 
     [listed] = [name for name in operator.files(second, "outputs/") if name.endswith("/files.json")]
     bent = json.loads(object_of(operator.cloud, BUCKET, listed))
@@ -380,9 +384,9 @@ def test_a_run_in_the_cloud_is_run_again_with_its_image_machines_and_repository(
 
 def test_a_run_whose_image_is_gone_is_not_started_again(in_cloud):
     operator, first = in_cloud
-    archive = f"gs://{BUCKET}/trial/{first}/builder-artifacts/forecast.tar.gz"
+    path = f"gs://{BUCKET}/trial/{first}/"
     gone, before = f"{IMAGE}@sha256:{'0' * 64}", names_in(operator.cloud, BUCKET)
-    origin = Origin(gone, archive, "")
+    origin = Origin(path, gone, True, "")
 
     ended = called(
         lambda: cloud_run.start(shell_of(operator), settings_of(operator), RunRequest("trial"), origin)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ops import gcloud
+from ops.artifact_names import ARCHIVE, OUTPUT_CONFIGS
 from ops.costs import cost_report
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
@@ -21,7 +22,7 @@ from ops.project import cloud_checks
 from ops.project.deployment import as_label, check_stages_fit, stage_variables, workflow_stages
 from ops.runs import run_setup
 from ops.runs.executions import Execution, follow
-from ops.runs.experiment_upload import copy_forecast, upload_forecast
+from ops.runs.experiment_upload import copy_file, upload_forecast
 from ops.runs.output_upload import output_file, upload_output_file
 from ops.settings import Settings, need
 from ops.shell import Shell
@@ -40,8 +41,9 @@ class Started:
 class Origin:
     """A run that is to be run again: its image, and the forecasting repository it used."""
 
+    path: str  # gs://.../<run id>/
     image: str  # with its digest
-    archive: str  # gs://.../forecast.tar.gz; "" where FORECAST_REPO_REF names its commit
+    has_archive: bool  # of the repository; else FORECAST_REPO_REF names its commit
     commit: str
 
 
@@ -80,9 +82,11 @@ def start(shell: Shell, settings: Settings, request: RunRequest, origin: Origin 
     is_elsewhere = goes_on or settings.github_forecast_repo or origin
     repository = None if is_elsewhere else _repository(settings, request)
     image = _check(shell, settings, request, goes_on, repository, origin)
-    if origin and origin.archive:
-        copy_forecast(shell, settings, origin.archive, run_path(settings, request))
+    if origin and origin.has_archive:
+        copy_file(shell, settings, ARCHIVE, origin.path, run_path(settings, request))
         arguments["forecastCommit"] = origin.commit
+    if origin and request.output_config_file.startswith(OUTPUT_CONFIGS):
+        copy_file(shell, settings, request.output_config_file, origin.path, run_path(settings, request))
     if repository:
         upload_forecast(shell, settings, repository, run_path(settings, request))
         arguments["forecastCommit"] = local_run.commit_of(repository)

@@ -41,7 +41,7 @@ def upload_forecast(shell: Shell, settings: Settings, repository: Path, run_path
         gcloud.read(shell, words, timeout_seconds=UPLOAD_SECONDS)
 
 
-def copy_forecast(shell: Shell, settings: Settings, archive: str, run_path: str) -> None:
-    """Copy the repository of another run to gs://.../<run id>/, within the bucket."""
-    words = ["storage", "cp", archive, f"{run_path}{ARCHIVE}", "--project", settings.project_id]
+def copy_file(shell: Shell, settings: Settings, name: str, run_path: str, to_run_path: str) -> None:
+    """Copy a file of one run to another, within the bucket."""
+    words = ["storage", "cp", f"{run_path}{name}", f"{to_run_path}{name}", "--project", settings.project_id]
     gcloud.read(shell, words, timeout_seconds=UPLOAD_SECONDS)

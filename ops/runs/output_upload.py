@@ -13,14 +13,13 @@ from pathlib import Path
 import yaml
 
 from ops import gcloud
+from ops.artifact_names import OUTPUT_CONFIGS
 from ops.failures import UserError
 from ops.laptop import local_run
 from ops.laptop.local_run import RunRequest
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.shown import nearest
-
-UPLOADED = "output-configs/"  # below the run; the stages look there for a name that begins so
 
 
 @dataclass(frozen=True)
@@ -40,16 +39,16 @@ def output_file(settings: Settings, request: RunRequest, goes_on: bool) -> Outpu
         There is no such file, or no output in it.
     """
     asked = request.output_config_file or settings.output_config_file
-    if not asked or ("/" not in asked and settings.github_forecast_repo):
+    is_path = "/" in asked
+    if not asked or asked.startswith(OUTPUT_CONFIGS) or (settings.github_forecast_repo and not is_path):
         return OutputFile(asked)
     repository = local_run.forecast_repository(settings, request.exp_id)
     config = repository / "experiments" / request.exp_id / "config"
-    places = [config / asked, Path(asked)]
-    source = next((path for path in places if path.is_file()), None)
-    if source is None and "/" in asked:
-        raise UserError(f"{asked}: no such file; name another output YAML")
-    if source is None:
-        return OutputFile(asked)  # in the run's own copy of the repository, as the stages will say
+    source = Path(asked) if is_path else config / asked
+    if not source.is_file():
+        if is_path:
+            raise UserError(f"{asked}: no such file; name another output YAML")
+        return OutputFile(asked)  # in the run's own copy of the repository, or the stages will say so
     is_taken_along = not goes_on and not settings.github_forecast_repo
     if is_taken_along and source.absolute().parent == config.absolute():
         return OutputFile(source.name)
@@ -59,7 +58,7 @@ def output_file(settings: Settings, request: RunRequest, goes_on: bool) -> Outpu
 def _name_of(source: Path) -> str:
     data = _checked(source)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", source.stem)
-    return f"{UPLOADED}{stem}-{hashlib.sha256(data).hexdigest()[:8]}.yaml"
+    return f"{OUTPUT_CONFIGS}{stem}-{hashlib.sha256(data).hexdigest()[:8]}.yaml"
 
 
 def _checked(source: Path) -> bytes:

@@ -116,19 +116,19 @@ class _InCloud:
         path = cloud_run.run_path(self.settings, request)
         settings = _as_then(self.settings, metadata)
         commit = metadata.get("commits", {}).get("forecast", "")
-        archive = f"{path}{ARCHIVE}"
-        if self._is_there(archive):
+        has_archive = self._is_there(f"{path}{ARCHIVE}")
+        if has_archive:
             settings = settings.model_copy(update={"github_forecast_repo": "", "github_pat_secret": ""})
         elif settings.github_forecast_repo and re.fullmatch("[0-9a-f]{40}", commit):
             settings = settings.model_copy(update={"forecast_repo_ref": commit})
-            archive = ""
         else:
             raise UserError(
-                f"{archive}: no such file; the run's repository is gone, and no commit on GitHub is known"
+                f"{path}{ARCHIVE}: no such file; the run's repository is gone, "
+                "and no commit on GitHub is known"
             )
         if not metadata.get("image_uri"):
             raise UserError(f"{path}{METADATA}: names no image; that run cannot be started again")
-        origin = Origin(metadata["image_uri"], archive, commit)
+        origin = Origin(path, metadata["image_uri"], has_archive, commit)
         started = cloud_run.start(self.shell, settings, _request(request, metadata), origin)
         again = started.path.rstrip("/").rpartition("/")[2]
         if not self.shell.dry_run:
