@@ -222,8 +222,9 @@ def test_a_run_without_stage_b_is_followed_through_faults_that_pass(null_operato
 
 def test_a_job_is_followed_through_faults_that_pass(null_operator, pipeline):
     pipeline.put_manifest(7)
-    job = f"output-{pipeline.start(runId=RUN_ID)}"
-    wait_until(lambda: job in pipeline.jobs())
+    execution = pipeline.start(runId=RUN_ID)
+    pipeline.wait(execution)  # which asks for its jobs, too
+    job = f"output-{execution}"
     order_faults(pipeline.cloud, {"path": f"/jobs/{job}", "status": 409, "message": "ABORTED", "times": 1})
 
     ended = null_operator.invoke("job-describe", job, "--wait")
