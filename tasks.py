@@ -500,7 +500,7 @@ def download(c, exp_id, run_id="", what="outputs", to="", dry_run=False):
     }
 )
 def status(c, exp_id="", hours=None, watch=False, dry_run=False):
-    """Show what goes on in the cloud or has just ended: jobs, tasks by state, retries, shortages."""
+    """Show what goes on in the cloud or has just ended: jobs, tasks, retries, shortages, cost so far."""
     since = whole_number("--hours", hours, 1, MOST_HOURS) or observer.HOURS
     observer.show(Shell(dry_run), read_settings(), exp_id, since, watch)
 

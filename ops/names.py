@@ -12,6 +12,7 @@ EXP_ID_LENGTH = 128
 MOST = 10**18 - 1  # of a whole number
 MOST_PARALLEL = 5000  # tasks of one Batch job at once
 MOST_SECONDS = 14 * 24 * 3600  # that Batch lets a task run
+COMPONENT = "epymodelingsuite"  # the label of all that is ours and costs money
 _REGION = "[a-z]+-[a-z]+[0-9]{1,2}"
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 

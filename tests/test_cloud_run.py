@@ -130,15 +130,16 @@ def test_a_run_is_followed_to_its_outputs_and_its_tables_are_those_of_a_run_here
     assert {n.rpartition("/")[2]: object_of(operator.cloud, BUCKET, n) for n in tables} == expected
 
 
-def test_one_hundred_tasks_with_the_real_stages(cloud, tmp_path):
+def test_one_hundred_inputs_four_a_task_with_the_real_stages(cloud, tmp_path):
     experiment = sampled()
     values = [1.0 + number / 100 for number in range(100)]
     experiment["modelset"]["sampling"]["parameters"]["R0"]["values"] = values
     operator = CloudOperator(cloud, tmp_path, experiment)
 
-    ended = operator.invoke("run", "--exp-id", "trial", "--wait")
+    ended = operator.invoke("run", "--exp-id", "trial", "--wait", WORKLOADS_PER_TASK="4")
 
     assert ended.exit_code == 0, ended.output
+    assert re.search(r"runner +SUCCEEDED +25 succeeded", ended.output)  # 100 tasks: benchmarks/ soak
     results = operator.files(run_id_in(ended.output), "runner-artifacts/")
     assert [name.rpartition("/")[2] for name in results] == [f"result_{n:04d}.pkl" for n in range(100)]
 
@@ -225,8 +226,9 @@ def test_a_run_without_stage_b_is_followed_through_faults_that_pass(null_operato
 
 def test_a_job_is_followed_through_faults_that_pass(null_operator, pipeline):
     pipeline.put_manifest(7)
-    job = f"output-{pipeline.start(runId=RUN_ID)}"
-    wait_until(lambda: job in pipeline.jobs())
+    execution = pipeline.start(runId=RUN_ID)
+    pipeline.wait(execution)  # which asks for its jobs, too
+    job = f"output-{execution}"
     order_faults(pipeline.cloud, {"path": f"/jobs/{job}", "status": 409, "message": "ABORTED", "times": 1})
 
     ended = null_operator.invoke("job-describe", job, "--wait")
@@ -355,12 +357,13 @@ def test_a_value_that_would_break_out_of_a_command_stays_a_value(null_operator, 
 
 
 @pytest.mark.parametrize("value", ["a\nb", 'x"; rm -rf /', "$(id)", "UPPER CASE", "-starts-with-dash", "a/b"])
-@pytest.mark.parametrize("setting", ["WORKFLOW_NAME", "REGION", "BUCKET_NAME", "IMAGE_TAG", "PROJECT_ID"])
-def test_names_that_are_none_are_refused_before_anything_is_asked(null_operator, setting, value):
-    ended = null_operator.invoke("run", "--exp-id", "trial", "--dry-run", **{setting: value})
+def test_names_that_are_none_are_refused_before_anything_is_asked(null_operator, value):
+    names = ("WORKFLOW_NAME", "REGION", "BUCKET_NAME", "IMAGE_TAG", "PROJECT_ID")
+
+    ended = null_operator.invoke("run", "--exp-id", "trial", "--dry-run", **dict.fromkeys(names, value))
 
     assert ended.exit_code == 2
-    assert setting in ended.last_line
+    assert [name for name in names if f"{name}=" not in ended.last_line] == []  # each is told
     assert "+ gcloud" not in ended.output
 
 

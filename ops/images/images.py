@@ -10,13 +10,14 @@ from ops.failures import UserError
 from ops.images.image_checks import CONFIGS, check_image
 from ops.laptop.launch import LOCAL_IMAGE, check_engine
 from ops.laptop.local_run import commit_of
+from ops.names import COMPONENT
 from ops.settings import ROOT, Settings, need
 from ops.shell import Shell
 from ops.shown import nearest
 
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
 TOKEN = "GITHUB_PAT"
-LABELS = {"component": "epymodelingsuite", "stage": "imagebuild", "managed-by": "manual"}
+LABELS = {"component": COMPONENT, "stage": "imagebuild", "managed-by": "manual"}
 
 
 def build_dev(shell: Shell, settings: Settings) -> None:

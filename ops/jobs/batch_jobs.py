@@ -16,7 +16,7 @@ from ops.following import looks, tell, tell_news
 from ops.gcloud import GcloudError, Refusal
 from ops.jobs.failed_tasks import tell_failed
 from ops.jobs.job_facts import experiment_of, id_of, run_path_of, variables_of
-from ops.names import check_exp_id, check_run_id
+from ops.names import COMPONENT, check_exp_id, check_run_id
 from ops.project.deployment import as_label
 from ops.runs.executions import ACTIVE_JOB, NOT_ENDED, Progress, place_words
 from ops.settings import Settings, need
@@ -24,7 +24,6 @@ from ops.shell import Shell
 from ops.shown import console, counted, duration
 from ops.watching.run_logs import LogRequest
 
-COMPONENT = "epymodelingsuite"
 JOB_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 WAITS = ("QUEUED", "SCHEDULED")
 MOST_EVENTS = 5

@@ -19,13 +19,14 @@ from ops.laptop.run_files import LocalRun, latest_run, local_run
 from ops.laptop.run_lock import held
 from ops.laptop.stage_b import StageTasks
 from ops.names import check_exp_id, check_run_id
+from ops.project.machine_types import LETTERS
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
 from ops.shown import counted, nearest
 
 EXAMPLES = ROOT / "examples" / "forecast"
 CHECK_SECONDS = 600
-STAGES = {"a": "builder", "b": "runner", "c": "output"}
+STAGES = {letter.lower(): stage for stage, letter in LETTERS.items()}
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,12 @@ from ops import gcloud
 from ops.failures import UserError
 from ops.following import looks, tell, tell_news
 from ops.gcloud import GcloudError, Refusal
+from ops.project.machine_types import LETTERS
 from ops.settings import Settings, need
 from ops.shell import Shell
 from ops.shown import counted, duration
 
-STAGES = ("builder", "runner", "output")
+STAGES = tuple(LETTERS)
 ACTIVE_JOB = ("QUEUED", "SCHEDULED", "RUNNING")
 NOT_ENDED = (*ACTIVE_JOB, "CANCELLATION_IN_PROGRESS")
 ACTIVE = ("ACTIVE", "QUEUED")
