@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 
-from ops.runs.comparison import OWN
+from ops.artifact_names import NO_TABLES
 from soaking.pipeline_cloud import PipelineCloud
 
 Digests = dict[str, str]  # sha256 by name
@@ -35,9 +35,8 @@ class Outcome:
             elif name.endswith("/files.json"):
                 folder = run + name.removesuffix("files.json")
                 listed = (each["name"] for each in json.loads(pipeline.content(run + name)))
-                self.outputs.append(
-                    {each: _digest(pipeline.content(folder + each)) for each in listed if each not in OWN}
-                )
+                alike = (each for each in listed if each not in NO_TABLES)
+                self.outputs.append({each: _digest(pipeline.content(folder + each)) for each in alike})
 
     def below(self, prefix: str) -> Digests:
         return {name: digest for name, digest in self.files.items() if name.startswith(prefix)}
