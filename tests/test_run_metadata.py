@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from pipeline.metadata import StageUse
+from pipeline.run_setup import setup_of_task
 from tests.experiments import sampled, simulated
 from tests.stages import RUN_ID, Stages
 
@@ -168,6 +170,36 @@ def test_tasks_that_nobody_told_of_their_machine_are_said_to_be_left_out(gone_on
     metadata = json.loads((path.parents[1] / "run_metadata.json").read_text())
     assert metadata["machines"]["runner"][0]["tasks"] == 2
     assert metadata["estimated_cost"]["tries_left_out"] == 2  # of that task, and of this stage C
+
+
+def used_by(*tasks: tuple[float, ...], **told) -> StageUse:
+    """Return what tasks of one job used, by the seconds of their tries; of each the first try was killed."""
+    setup = setup_of_task(SETUP, "runner", "runner-1", 1) | told
+    use = StageUse("runner")
+    for seconds in tasks:
+        tries = [
+            {"wall_seconds": each, "retry_attempt": attempt, "setup": setup}
+            for attempt, each in enumerate(seconds, 1)
+        ]
+        use.add(tries[-1] | {"earlier": tries[:-1]})
+    return use
+
+
+def test_a_try_that_told_what_it_took_counts_as_that_and_one_that_was_killed_as_the_last():
+    use = used_by((10.0, 30.0))
+
+    [machine] = use.machines.kinds.values()
+    assert (use.tasks, use.tries, use.retries, use.wall_seconds) == (1, 2, 2, 40.0)
+    assert machine.usd() == pytest.approx(0.0001 * (120 + 10 + 30 + 30))
+
+
+def test_tasks_side_by_side_and_of_several_inputs_share_the_starts_of_machines():
+    use = used_by(*[(30.0,)] * 8, inputs_per_task=2, tasks_per_machine=2, max_parallelism=3)
+
+    [machine] = use.machines.kinds.values()
+    # 4 tasks, 3 of them at once, on 2 machines
+    assert machine.usd() == pytest.approx(0.0001 * (2 * 120 + 8 * 60 / 2))
+    assert machine.describe()["tasks"] == 4
 
 
 def test_a_summary_is_small_however_much_it_tells(in_cloud):

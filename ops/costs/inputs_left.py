@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ops import gcloud
 from ops.artifact_names import RESULTS
+from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
 from ops.jobs.cloud_inputs import find_manifest
 from ops.laptop.local_run import RunRequest
@@ -32,6 +33,12 @@ def inputs_left(shell: Shell, settings: Settings, request: RunRequest) -> Inputs
     found = None
     if settings.project_id and settings.bucket_name:
         found = _in_cloud(shell, settings, request)
+    if found is None and settings.execution_mode == "cloud":
+        path = f"{experiment_path(settings, request.exp_id)}{request.run_id}/"
+        raise UserError(
+            f"{path}: no such run, or stage A has not built it yet",
+            mend=f"invoke runs --cloud --exp-id {request.exp_id}",
+        )
     if found is None:
         run = latest_run(settings, request.exp_id, request.run_id)
         found = run.manifest["num_workloads"], len(run.results())

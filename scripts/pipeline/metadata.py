@@ -68,8 +68,11 @@ class StageUse:
 
 def _tries_by_job(summary: dict[str, Any]) -> list[list[dict[str, Any]]]:
     """Return a task's tries, the first one first, those of one job together; on a laptop all of them."""
+    earlier = summary.get("earlier")
+    if not earlier:  # as mostly, and there may be 100,000 of them
+        return [[summary]]
     tries: dict[str, list[dict[str, Any]]] = {}
-    for each in (*summary.get("earlier", []), summary):
+    for each in (*earlier, summary):
         tries.setdefault(json.dumps(each.get("setup"), sort_keys=True), []).append(each)
     return list(tries.values())
 

@@ -48,6 +48,10 @@ class JobUse:
     inputs: int = 0
     busy_seconds: float = 0.0
 
+    @property
+    def tasks(self) -> int:
+        return math.ceil(self.inputs / self.inputs_per_task)
+
 
 @dataclass
 class MachineUse:
@@ -64,14 +68,13 @@ class MachineUse:
         kept = {name: value for name, value in self.told.items() if name not in UNSAID and value != ""}
         return kept | {
             "jobs": len(self.jobs),
-            "tasks": sum(job.inputs for job in self.jobs.values()),
+            "tasks": sum(job.tasks for job in self.jobs.values()),
             "usd": round(self.usd(), 6),
         }
 
     def _job_usd(self, job: JobUse) -> float:
-        tasks = math.ceil(job.inputs / job.inputs_per_task)
-        side_by_side = max(1, min(tasks, self.told["tasks_per_machine"]))
-        at_once = max(1, min(tasks, self.told["max_parallelism"]))
+        side_by_side = max(1, min(job.tasks, self.told["tasks_per_machine"]))
+        at_once = max(1, min(job.tasks, self.told["max_parallelism"]))
         started = math.ceil(at_once / side_by_side) * self.told["machine_start_seconds"]
         return (job.busy_seconds / side_by_side + started) / 3600 * self.told["usd_machine_hour"]
 
