@@ -228,6 +228,16 @@ def test_what_a_run_was_made_on_is_taken_and_said_where_it_is_set_otherwise(runs
     ) in ended.output
 
 
+def test_machines_that_another_version_told_are_one_line(runs):
+    operator, first, _ = runs
+    bend_metadata(operator, first, machines={"runner": {"cpu_milli": 2000, "jobs": 1}})
+
+    ended = again(operator, first, dry_run=True)
+
+    assert ended.exit_code == 2, ended.output
+    assert "run_metadata.json: what it says of machines cannot be read" in ended.last_line
+
+
 def test_a_dry_run_starts_nothing(runs):
     operator, first, _ = runs
     before = sorted(run_folder(operator, first).parent.iterdir())

@@ -196,7 +196,12 @@ def _request(request: RunRequest, metadata: dict[str, Any]) -> RunRequest:
 
 def _as_then(settings: Settings, metadata: dict[str, Any]) -> Settings:
     """Return the settings with what made the run what it was; of .env only where, as whom, and how fast."""
-    machines = _machines_then(metadata)
+    try:
+        machines = _machines_then(metadata)
+    except (AttributeError, KeyError, TypeError):
+        raise UserError(
+            f"{METADATA}: what it says of machines cannot be read; another version of this pipeline wrote it"
+        ) from None
     others = [name for name in machines if machines[name] != getattr(settings, name)]
     if others:
         now = {name: getattr(settings, name) or "none" for name in others}
