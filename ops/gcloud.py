@@ -98,10 +98,16 @@ def read(
 
 
 def read_json(
-    shell: Shell, words: Sequence[str], *, timeout_seconds: float = CALL_SECONDS, echo: bool = True
+    shell: Shell,
+    words: Sequence[str],
+    *,
+    timeout_seconds: float = CALL_SECONDS,
+    echo: bool = True,
+    standard_input: str | None = None,
 ) -> Any:
     """Return what gcloud answers, read as JSON; None in a dry run. Raises as read()."""
-    said = read(shell, [*words, "--format", "json"], timeout_seconds=timeout_seconds, echo=echo)
+    asked = [*words, "--format", "json"]
+    said = read(shell, asked, timeout_seconds=timeout_seconds, echo=echo, standard_input=standard_input)
     try:
         return json.loads(said) if said else None
     except ValueError:
