@@ -664,7 +664,7 @@ def doctor(c, cloud=False, dry_run=False):
 @verb(
     help={
         "force": "take what is not like a token of GitHub, too",
-        "disable_old": "disable the older versions of the secret",
+        "disable_old": "try the new version on the repositories, then disable those there were before",
         "dry_run": DRY_RUN,
     }
 )
