@@ -10,7 +10,7 @@ from ops.failures import UserError
 from ops.images import cloud_build, images
 from ops.jobs import batch_jobs, job_submission
 from ops.jobs.cloud_inputs import MOST_TASKS
-from ops.laptop import local_cloud, local_run, tidy, watch
+from ops.laptop import local_cloud, local_run, run_tables, tidy
 from ops.laptop.local_run import RunRequest, stage_name
 from ops.names import MOST, MOST_SECONDS, without_slash
 from ops.project import doctor as check_up
@@ -20,7 +20,7 @@ from ops.runs import cloud_run, executions, rehearsal, reproduction
 from ops.settings import read_settings
 from ops.shell import Shell, stop_on_termination
 from ops.shown import nearest
-from ops.watching import cloud_watch, run_logs
+from ops.watching import cloud_tables, run_logs
 from ops.watching import download as fetcher
 from ops.watching import status as observer
 
@@ -62,6 +62,8 @@ WHERE = {
     "local": "those of this machine, whatever EXECUTION_MODE says",
     "cloud": "those in the bucket, whatever EXECUTION_MODE says",
 }
+ROWS = 20
+LIMIT = f"so many, the newest; or all; default {ROWS}"
 EXECUTION = "an execution of the workflow, as `invoke run --cloud` and `invoke workflow-list` name it"
 JOB = "a job of Batch, as `invoke job` and `invoke job-list` name it"
 
@@ -153,7 +155,7 @@ def run(
     only_in_the_cloud(cloud_options | {"WAIT": wait or None})
     done = local_run.run(Shell(dry_run), settings, request)
     if not dry_run and not skip_output and settings.run_output_stage:
-        watch.show_results(settings, exp_id, done.run_id)
+        run_tables.show_results(settings, exp_id, done.run_id)
 
 
 @verb(
@@ -424,13 +426,13 @@ def job(
         "exp_id": "only this experiment's; all without it",
         "run_id": "only this run's",
         "stage": "only of builder, runner or output; A, B or C",
-        "limit": "of how many jobs, the newest; default 20",
+        "limit": LIMIT,
         "dry_run": DRY_RUN,
     }
 )
-def job_list(c, exp_id="", run_id="", stage="", limit="20", dry_run=False):
+def job_list(c, exp_id="", run_id="", stage="", limit=str(ROWS), dry_run=False):
     """List the newest jobs of Batch: of which stage and run, how they and their tasks stand."""
-    newest = whole_number("--limit", limit, 1, 1000)
+    newest = number_shown(limit)
     named = stage_name(stage) if stage else ""
     batch_jobs.show_jobs(Shell(dry_run), read_settings(), exp_id, run_id, named, newest)
 
@@ -457,14 +459,17 @@ def job_cancel(c, job, dry_run=False):
     batch_jobs.cancel(Shell(dry_run), read_settings(), job)
 
 
-@verb(help={"exp_id": "only this experiment's; all without it"} | WHERE | {"dry_run": DRY_RUN})
-def runs(c, exp_id="", local=False, cloud=False, dry_run=False):
-    """List what ran, when, and how it ended."""
+@verb(
+    help={"exp_id": "only this experiment's; all without it"} | WHERE | {"limit": LIMIT, "dry_run": DRY_RUN}
+)
+def runs(c, exp_id="", local=False, cloud=False, limit=str(ROWS), dry_run=False):
+    """List what ran, when, and how it ended, the newest first."""
+    newest = number_shown(limit)
     settings = read_settings(chosen={"EXECUTION_MODE": mode(local, cloud)})
     if settings.execution_mode == "cloud":
-        cloud_watch.show_runs(Shell(dry_run), settings, exp_id)
+        cloud_tables.show_runs(Shell(dry_run), settings, exp_id, newest)
     else:
-        watch.show_runs(settings, exp_id)
+        run_tables.show_runs(settings, exp_id, newest)
 
 
 @verb(help={"exp_id": EXP_ID, "run_id": "the run; the newest without it"} | WHERE | {"dry_run": DRY_RUN})
@@ -472,9 +477,9 @@ def results(c, exp_id, run_id="", local=False, cloud=False, dry_run=False):
     """Print a run's forecast and where its report, charts and tables are."""
     settings = read_settings(chosen={"EXECUTION_MODE": mode(local, cloud)})
     if settings.execution_mode == "cloud":
-        cloud_watch.show_results(Shell(dry_run), settings, exp_id, run_id)
+        cloud_tables.show_results(Shell(dry_run), settings, exp_id, run_id)
     else:
-        watch.show_results(settings, exp_id, run_id)
+        run_tables.show_results(settings, exp_id, run_id)
 
 
 @verb(
@@ -513,7 +518,7 @@ def status(c, exp_id="", hours=None, watch=False, dry_run=False):
         "task": "only this task of the stage's job, from 0",
         "severity": "so grave at least: DEBUG, INFO, NOTICE, WARNING, ERROR, CRITICAL",
         "since": "not older than 10m, 2h or 3d, or than a time such as 2026-01-31T12:00Z",
-        "limit": "so many, the newest; or all; default 1000",
+        "limit": LIMIT.replace(str(ROWS), "1000"),
         "follow": "go on printing what comes until Ctrl-C",
         "dry_run": DRY_RUN,
     }
@@ -538,7 +543,7 @@ def logs(
         task=whole_number("--task", task),
         severity=severity,
         since=since,
-        limit=None if limit == "all" else whole_number("--limit", limit, 1),
+        limit=number_shown(limit),
         follow=follow,
     )
     run_logs.show(Shell(dry_run), read_settings(), request)
@@ -751,6 +756,11 @@ def mode(local: bool, cloud: bool) -> str | None:
     if local and cloud:
         raise UserError("--local and --cloud: choose one")
     return "local" if local else "cloud" if cloud else None
+
+
+def number_shown(limit: str) -> int | None:
+    """Return how many of the newest are asked for; None for all."""
+    return None if limit == "all" else whole_number("--limit", limit, 1)
 
 
 def only_in_the_cloud(options: dict[str, object]) -> None:

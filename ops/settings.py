@@ -247,8 +247,13 @@ def read_sourced_settings(
     return Sourced(settings, sources, [name for name in from_file if name not in known])
 
 
-def need(settings: Settings, *fields: str) -> None:
+def need(settings: Settings, *fields: str, instead: str = "") -> None:
     """Refuse to go on without settings that have no default.
+
+    Parameters
+    ----------
+    instead : str
+        What goes without them: who has just made a .env from .env.example may want no cloud yet.
 
     Raises
     ------
@@ -259,6 +264,7 @@ def need(settings: Settings, *fields: str) -> None:
     if missing:
         raise UserError(
             f"{' and '.join(missing)}: not set; `invoke config-edit`, or set it in the environment"
+            f"{instead and f'; {instead}'}"
         )
 
 

@@ -5,51 +5,25 @@ import os
 import re
 import shutil
 import signal
-import time
-from pathlib import Path
 
 import pytest
 
-from localcloud.environment import client_environment
 from localcloud.process import running
+from tests.cloud_operators import (
+    BUCKET,
+    IMAGE,
+    WORKFLOW,
+    CloudOperator,
+    execution_in,
+    ready_cloud,
+    run_id_in,
+    wait_until,
+)
 from tests.cloud_runs import PROJECT, REGION, RUN_ID, Pipeline
-from tests.emulated import create_bucket, names_in, object_of, order_faults, post, request
+from tests.emulated import names_in, object_of, order_faults
 from tests.experiments import POPULATIONS, sampled, simulated
 from tests.needs import need_engine, need_program, one_build_at_a_time
 from tests.test_tasks import Operator
-
-BUCKET = "my-lab-bucket"
-REPOSITORY = f"{REGION}-docker.pkg.dev/{PROJECT}/epymodelingsuite-repo"
-IMAGE = f"{REPOSITORY}/epymodelingsuite"
-WORKFLOW = "epydemix-pipeline"
-
-
-class CloudOperator(Operator):
-    """An operator whose gcloud knows the emulated cloud alone."""
-
-    def __init__(self, cloud, folder: Path, experiment: dict, **settings: str):
-        need_program("gcloud")
-        super().__init__(folder, experiment)
-        self.cloud = cloud
-        shutil.copytree(POPULATIONS, folder / "local" / "forecast" / "data" / "epydemix-data")
-        del self.environ["EPYDEMIX_DATA_DIR"]  # a stage in the cloud would not see it
-        self.environ |= {
-            **client_environment(cloud.storage, cloud.apis, cloud.state, PROJECT),
-            "EXECUTION_MODE": "cloud",
-            "PROJECT_ID": PROJECT,
-            "BUCKET_NAME": BUCKET,
-            **settings,
-        }
-
-    def files(self, run_id: str, below: str = "") -> list[str]:
-        return names_in(self.cloud, BUCKET, f"trial/{run_id}/{below}")
-
-
-def ready_cloud(cloud) -> Pipeline:
-    """Put there what Terraform and a build would: a bucket, an image, the workflow."""
-    create_bucket(cloud, BUCKET, PROJECT)
-    post(f"{cloud.apis}/_emulator/images", {"image": f"{IMAGE}:latest"})
-    return Pipeline.deployed(cloud, BUCKET, WORKFLOW)
 
 
 @pytest.fixture(scope="module")
@@ -65,31 +39,9 @@ def operator(cloud, tmp_path):
     return CloudOperator(cloud, tmp_path, sampled())
 
 
-@pytest.fixture(scope="module")
-def null_cloud(tmp_path_factory):
-    """A cloud whose tasks are nothing, and which tests may bend: it is emptied after each."""
-    state = tmp_path_factory.mktemp("null")
-    with running(state, "--clock-speed", "100", "--tasks", "null") as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def pipeline(null_cloud):
-    yield ready_cloud(null_cloud)
-    request("POST", f"{null_cloud.apis}/_emulator/reset")
-
-
 @pytest.fixture
 def null_operator(null_cloud, pipeline, tmp_path):
     return CloudOperator(null_cloud, tmp_path, sampled())
-
-
-def run_id_in(output: str) -> str:
-    return re.search(r"run (\d{8}-\d{6}-[0-9a-f]{8})", output)[1]
-
-
-def execution_in(output: str) -> str:
-    return re.search(r"execution ([0-9a-f-]{36})", output)[1]
 
 
 def test_a_run_is_followed_to_its_outputs_and_its_tables_are_those_of_a_run_here(operator):
@@ -379,10 +331,3 @@ def test_a_rehearsal_in_the_images_is_equal_to_the_run_here_too(tmp_path):
 
     assert ended.exit_code == 0, ended.output
     assert ended.last_line.startswith("equal: ")
-
-
-def wait_until(holds, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

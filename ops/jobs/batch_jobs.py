@@ -8,6 +8,7 @@ import shlex
 import sys
 import time
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from rich.table import Table
@@ -17,6 +18,7 @@ from ops.failures import UserError
 from ops.gcloud import GcloudError, Refusal
 from ops.jobs.failed_tasks import tell_failed
 from ops.jobs.job_facts import experiment_of, id_of, run_path_of, variables_of
+from ops.jobs.job_list import COMPONENT, PAGE, newest_jobs
 from ops.names import check_exp_id, check_run_id
 from ops.project.deployment import as_label
 from ops.runs.executions import ACTIVE_JOB, Progress, place_words
@@ -24,7 +26,6 @@ from ops.settings import Settings, need
 from ops.shell import Shell
 from ops.shown import console, counted, duration
 
-COMPONENT = "epymodelingsuite"
 JOB_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 WAITS = ("QUEUED", "SCHEDULED")
 NOT_ENDED = (*ACTIVE_JOB, "CANCELLATION_IN_PROGRESS")
@@ -33,11 +34,16 @@ MOST_EVENTS = 5
 
 def jobs_of_run(shell: Shell, settings: Settings, run_id: str, stage: str) -> list[dict[str, Any]]:
     """Return the jobs that there are of a stage of a run."""
-    return _jobs(shell, settings, {"run_id": run_id, "stage": stage}, echo=False)
+    return list(newest_jobs(shell, settings, {"run_id": run_id, "stage": stage}, echo=False))
 
 
 def show_jobs(
-    shell: Shell, settings: Settings, exp_id: str = "", run_id: str = "", stage: str = "", limit: int = 20
+    shell: Shell,
+    settings: Settings,
+    exp_id: str = "",
+    run_id: str = "",
+    stage: str = "",
+    limit: int | None = None,
 ) -> None:
     """Print the newest jobs: of which stage and run, how they stand."""
     need(settings, "project_id")
@@ -46,10 +52,12 @@ def show_jobs(
     if run_id:
         check_run_id(run_id)
     wanted = {"exp_id": as_label(exp_id), "run_id": run_id, "stage": stage}
-    jobs = _jobs(shell, settings, {name: value for name, value in wanted.items() if value})
+    labels = {name: value for name, value in wanted.items() if value}
+    found = newest_jobs(shell, settings, labels, limit or PAGE)
+    # a label is lower case, and has no / in it: another experiment's may be the same
+    jobs = list(islice((job for job in found if exp_id in ("", experiment_of(job))), limit))
     if shell.dry_run:
         return
-    jobs = [job for job in jobs if not exp_id or experiment_of(job) == exp_id][:limit]
     if not jobs:
         print(f"no such jobs in {settings.region} of {settings.project_id}")
         return
@@ -62,21 +70,6 @@ def show_jobs(
         run = [labels.get("stage", ""), experiment_of(job), labels.get("run_id", "")]
         table.add_row(id_of(job), *run, progress.state, f"{job['createTime'][:19]}Z", tasks)
     console().print(table)
-
-
-def _jobs(
-    shell: Shell, settings: Settings, labels: dict[str, str], echo: bool = True
-) -> list[dict[str, Any]]:
-    """Return our jobs with these labels, the newest first.
-
-    gcloud counts a --limit before it filters, so none is given.
-    """
-    wanted = {"component": COMPONENT, **labels}
-    words = [
-        *("batch", "jobs", "list", *place_words(settings), "--sort-by", "~createTime"),
-        *("--filter", " AND ".join(f'labels.{name}="{value}"' for name, value in wanted.items())),
-    ]
-    return gcloud.read_json(shell, words, echo=echo) or []
 
 
 def describe(shell: Shell, settings: Settings, job_id: str) -> dict[str, Any]:
@@ -180,17 +173,28 @@ def tell_how_to_follow(settings: Settings, job: dict[str, Any], was_there: bool)
 
 
 def cancel(shell: Shell, settings: Settings, job: str) -> None:
-    """End a job; what its tasks have finished is kept."""
+    """End a job of ours; what its tasks have finished is kept.
+
+    Raises
+    ------
+    UserError
+        There is no such job, or it is another's: a project may run more than this pipeline.
+    """
     job_id = _checked(settings, job)
+    found = describe(shell, settings, job_id)
     words = ["batch", "jobs", "cancel", job_id, *place_words(settings), "--quiet"]
-    if not shell.dry_run:
-        state = describe(shell, settings, job_id)["status"]["state"]
-        if state not in ACTIVE_JOB:
-            print(f"job {job_id} has ended already, or is about to: {state}")
-            return
+    if shell.dry_run:
+        gcloud.read(shell, words)
+        return
+    if found.get("labels", {}).get("component") != COMPONENT:
+        wrong = f"job {job_id} has no label component={COMPONENT}: it is another's, and is left alone"
+        raise UserError(wrong, mend="invoke job-list")
+    state = found["status"]["state"]
+    if state not in ACTIVE_JOB:
+        print(f"job {job_id} has ended already, or is about to: {state}")
+        return
     gcloud.read(shell, words)
-    if not shell.dry_run:
-        print(f"job {job_id} is being cancelled; what it has finished is kept")
+    print(f"job {job_id} is being cancelled; what it has finished is kept")
 
 
 def _checked(settings: Settings, job: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ops import gcloud
+from ops import gcloud, run_paths
 from ops.costs import cost_report
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
@@ -25,7 +25,6 @@ from ops.runs.experiment_upload import copy_forecast, upload_forecast
 from ops.settings import Settings, need
 from ops.shell import Shell
 from ops.shown import nearest
-from ops.watching.cloud_files import experiment_path
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def start(shell: Shell, settings: Settings, request: RunRequest, origin: Origin 
     UserError
         Something is missing or wrong, with the command that mends it; nothing was started.
     """
-    _need_a_place(settings)
+    need(settings, "project_id", "bucket_name", instead="with --local it runs on this machine")
     check_stages_fit(settings)
     goes_on = bool(request.run_id)
     request = replace(request, run_id=request.run_id or new_run_id())
@@ -90,16 +89,9 @@ def start(shell: Shell, settings: Settings, request: RunRequest, origin: Origin 
     return Started(execution, run_path(settings, request))
 
 
-def _need_a_place(settings: Settings) -> None:
-    try:
-        need(settings, "project_id", "bucket_name")
-    except UserError as error:  # who has just made a .env from .env.example may want no cloud yet
-        raise UserError(f"{error}; with --local it runs on this machine") from None
-
-
 def run_path(settings: Settings, request: RunRequest) -> str:
     """Return where a run is in the bucket, ending with /."""
-    return f"{experiment_path(settings, request.exp_id)}{request.run_id}/"
+    return run_paths.run_path(settings, request.exp_id, request.run_id)
 
 
 def run_arguments(settings: Settings, request: RunRequest, goes_on: bool = False) -> dict[str, Any]:

@@ -6,8 +6,6 @@ cloud_run.py starts them. A job is called after its stage and its execution: non
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +14,7 @@ from rich.table import Table
 
 from ops import gcloud
 from ops.failures import UserError
-from ops.gcloud import GcloudError, Refusal
+from ops.gcloud import GcloudError, Refusal, at_once
 from ops.laptop.stage_b import TEMPORARY_FAULT
 from ops.settings import Settings, need
 from ops.shell import Shell
@@ -25,7 +23,6 @@ from ops.shown import console, counted, duration
 STAGES = ("builder", "runner", "output")
 ACTIVE_JOB = ("QUEUED", "SCHEDULED", "RUNNING")
 ACTIVE = ("ACTIVE", "QUEUED")
-AT_ONCE = 8  # gcloud processes
 SECOND_LOOK_SECONDS = 3  # a request to make a job may be under way when its execution is cancelled
 
 
@@ -305,9 +302,3 @@ def _cancel_jobs(shell: Shell, execution: Execution) -> list[str]:
 
 def _cancel_job(execution: Execution, stage: str) -> list[str]:
     return ["batch", "jobs", "cancel", execution.job_id(stage), *place_words(execution.settings), "--quiet"]
-
-
-def at_once(questions: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Ask some questions at a time, for a gcloud takes half a second, and return the answers in order."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(lambda question: question(), questions))
