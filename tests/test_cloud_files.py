@@ -183,9 +183,7 @@ def test_a_download_goes_on_after_one_that_was_cut_off_or_fetched_what_is_not_li
         fetch(operator)
     cut_off = files_of(operator)
     request("DELETE", f"{null_cloud.storage}/_emulator/faults")
-    with pytest.raises(
-        UserError, match="report.html: what was fetched is not what the bucket lists"
-    ) as wrong:
+    with pytest.raises(UserError, match="html: what was fetched is not what the bucket lists") as wrong:
         fetch(operator)
     not_as_listed = files_of(operator)
     put(null_cloud, f"trial/{RUN_ID}/{OUTPUTS}/report.html", files["report.html"])
