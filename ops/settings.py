@@ -27,6 +27,7 @@ from ops.failures import UserError, did_you_mean
 from ops.shown import nearest
 
 ROOT = Path(__file__).resolve().parents[1]
+RENDERED = ROOT / "jobs" / "rendered"  # what printed commands name: kept, so that they can be pasted
 SECRETS = ("GITHUB_PAT",)  # not settings; masked wherever they turn up
 
 
