@@ -242,7 +242,7 @@ def workflow_list(c, exp_id="", limit="20", dry_run=False):
 def workflow_describe(c, execution, wait=False, dry_run=False):
     """Show a run in the cloud: its jobs, their tasks by state, and how it ended."""
     if wait:
-        executions.follow(Shell(dry_run), executions.Execution(read_settings(), execution))
+        executions.follow(Shell(dry_run), executions.named(read_settings(), execution))
     else:
         executions.show_execution(Shell(dry_run), read_settings(), execution)
 

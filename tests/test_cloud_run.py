@@ -142,6 +142,19 @@ def test_executions_are_listed_and_described(null_operator, pipeline):
     assert "left no manifest.json" in followed.last_line
 
 
+def test_an_execution_is_followed_by_its_id_alone_and_in_a_dry_run_only_asked_for(null_operator):
+    described = ("workflow-describe", "b9d3-1", "--wait")
+
+    nowhere = null_operator.invoke(*described, PROJECT_ID="")
+    unlike = null_operator.invoke("workflow-describe", "not an id", "--wait")
+    dry = null_operator.invoke(*described, "--dry-run")
+
+    assert (nowhere.exit_code, unlike.exit_code, dry.exit_code) == (2, 2, 0)
+    assert "PROJECT_ID: not set" in nowhere.last_line
+    assert unlike.last_line == 'error: "not an id" is not the id of an execution: invoke workflow-list'
+    assert f"+ gcloud workflows executions describe b9d3-1 --workflow {WORKFLOW}" in dry.output
+
+
 def test_a_run_is_followed_through_faults_that_pass(null_operator, pipeline):
     pipeline.put_manifest(7)
     execution = pipeline.start(runId=RUN_ID)

@@ -4,6 +4,7 @@ cloud_run.py starts them. A job is called after its stage and its execution: non
 """
 
 import json
+import re
 import sys
 import time
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from ops.shown import console, counted, duration
 STAGES = ("builder", "runner", "output")
 ACTIVE_JOB = ("QUEUED", "SCHEDULED", "RUNNING")
 ACTIVE = ("ACTIVE", "QUEUED")
+EXECUTION_ID = re.compile("[a-z0-9][a-z0-9-]{0,62}")
 SECOND_LOOK_SECONDS = 3  # a request to make a job may be under way when its execution is cancelled
 
 
@@ -71,6 +73,15 @@ class Execution:
 def place_words(settings: Settings) -> list[str]:
     """Return the words that tell gcloud where executions and jobs are."""
     return ["--location", settings.region, "--project", settings.project_id]
+
+
+def named(settings: Settings, execution: str) -> Execution:
+    """Return an execution by its id or its whole name; refuse what can be neither."""
+    need(settings, "project_id")
+    execution_id = (execution or "").rpartition("/")[2]
+    if not EXECUTION_ID.fullmatch(execution_id):
+        raise UserError(f'"{execution:.80}" is not the id of an execution', mend="invoke workflow-list")
+    return Execution(settings, execution_id)
 
 
 def _workflow(settings: Settings) -> list[str]:
@@ -123,6 +134,7 @@ def follow(shell: Shell, execution: Execution) -> None:
         After a word on how to cancel; the execution goes on.
     """
     if shell.dry_run:
+        execution.describe(shell)
         return
     begun, told, stage = time.monotonic(), {}, 0
     try:
@@ -243,16 +255,13 @@ def where_it_is(found: dict[str, Any]) -> str:
 
 def show_execution(shell: Shell, settings: Settings, execution_id: str) -> None:
     """Print what an execution runs, how it and its jobs stand, and how it ended."""
-    need(settings, "project_id")
-    execution = Execution(settings, execution_id)
-    if shell.dry_run:
-        words = ["workflows", "executions", "describe", execution_id, *_workflow(settings)]
-        gcloud.read_json(shell, words)
-        return
+    execution = named(settings, execution_id)
     found = execution.describe(shell)
+    if shell.dry_run:
+        return
     arguments = arguments_of(found)
     run = f"run {arguments.get('runId', '')} of {arguments.get('exp_id', '')}"
-    print(f"execution {execution_id}: {found['state']}, {run}, {duration(seconds_taken(found))}")
+    print(f"execution {execution.execution_id}: {found['state']}, {run}, {duration(seconds_taken(found))}")
     jobs = at_once([lambda stage=stage: execution.job(shell, stage) for stage in STAGES])
     for stage, job in zip(STAGES, jobs, strict=True):
         if job:
@@ -266,8 +275,8 @@ def show_execution(shell: Shell, settings: Settings, execution_id: str) -> None:
 
 def cancel(shell: Shell, settings: Settings, execution_id: str) -> None:
     """End an execution and the Batch jobs it has begun, which would outlive it."""
-    need(settings, "project_id")
-    execution = Execution(settings, execution_id)
+    execution = named(settings, execution_id)
+    execution_id = execution.execution_id
     words = ["workflows", "executions", "cancel", execution_id, *_workflow(settings), "--quiet"]
     if shell.dry_run:
         gcloud.read(shell, words)
