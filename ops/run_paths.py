@@ -1,4 +1,4 @@
-"""Where the files of runs are, as the stages write them: below an experiment's folder, each run has its own.
+"""Where the files of runs are, in the bucket and here: below an experiment's folder, each run has its own.
 
 The stages have the same names in scripts/pipeline/, which ops/ does not import.
 """

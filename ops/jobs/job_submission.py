@@ -9,14 +9,13 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ops import gcloud
 from ops.failures import UserError
-from ops.gcloud import GcloudError
+from ops.gcloud import GcloudError, at_once
 from ops.jobs import batch_jobs
 from ops.jobs.cloud_inputs import Manifest, Share, choose_inputs, chosen_inputs, find_manifest
 from ops.jobs.job_facts import id_of
@@ -183,22 +182,18 @@ def _look(
 
     The first that is missing, in this order, is what is told.
     """
-    questions: list[Callable[[], Any]] = [
-        lambda: cloud_checks.check_bucket(shell, settings),
-        lambda: cloud_checks.resolve_image(shell, settings),
-    ]
+    questions: dict[str, Callable[[], Any]] = {
+        "bucket": lambda: cloud_checks.check_bucket(shell, settings),
+        "image": lambda: cloud_checks.resolve_image(shell, settings),
+    }
     if settings.github_pat_secret:
-        questions.append(lambda: cloud_checks.check_secret(shell, settings))
-    manifest = jobs = None
-    with ThreadPoolExecutor(len(questions) + 2) as pool:
-        asked = [pool.submit(question) for question in questions]
-        if not is_new:
-            manifest = pool.submit(find_manifest, shell, settings, run_path(settings, request))
-            if stage:
-                jobs = pool.submit(batch_jobs.jobs_of_run, shell, settings, request.run_id, stage)
-    answers = [each.result() for each in asked]
-    run = Run(request, answers[1], manifest.result() if manifest else None)
-    return run, jobs.result() if jobs else []
+        questions["secret"] = lambda: cloud_checks.check_secret(shell, settings)
+    if not is_new:
+        questions["manifest"] = lambda: find_manifest(shell, settings, run_path(settings, request))
+    if not is_new and stage:
+        questions["jobs"] = lambda: batch_jobs.jobs_of_run(shell, settings, request.run_id, stage)
+    found = dict(zip(questions, at_once(list(questions.values())), strict=True))
+    return Run(request, found["image"], found.get("manifest")), found.get("jobs", [])
 
 
 def _repository(shell: Shell, settings: Settings, run: Run) -> Path | None:

@@ -9,6 +9,7 @@ from typing import Any
 from ops.failures import UserError, did_you_mean
 from ops.folders import check_writable
 from ops.names import RUN_ID, check_exp_id, check_run_id, is_exp_id
+from ops.run_paths import BUILDER, HEADLINE, MANIFEST, OUTPUT_LIST, OUTPUTS, RUNNER
 from ops.settings import Settings
 from ops.shown import nearest
 
@@ -25,7 +26,7 @@ class LocalRun:
     @property
     def manifest(self) -> dict[str, Any]:
         """Return what stage A wrote of the run, with at least what is read here."""
-        path = self.folder / "builder-artifacts" / "manifest.json"
+        path = self.folder / MANIFEST
         manifest = read_json(path)
         kinds = {"num_workloads": int, "num_pending": int, "pending": str, "created_at": str}
         if not isinstance(manifest, dict) or any(not isinstance(manifest.get(n), kinds[n]) for n in kinds):
@@ -34,11 +35,11 @@ class LocalRun:
 
     @property
     def is_built(self) -> bool:
-        return (self.folder / "builder-artifacts" / "manifest.json").is_file()
+        return (self.folder / MANIFEST).is_file()
 
     def results(self) -> set[int]:
         """Return the indices of the inputs that have a result."""
-        names = (self.folder / "runner-artifacts").glob("result_*.pkl")
+        names = (self.folder / RUNNER).glob("result_*.pkl")
         digits = (path.stem.removeprefix("result_") for path in names)
         return {int(text) for text in digits if text.isascii() and text.isdecimal()}
 
@@ -47,7 +48,7 @@ class LocalRun:
         manifest = self.manifest
         if manifest["num_pending"] == manifest["num_workloads"]:
             return list(range(manifest["num_workloads"]))
-        path = self.folder / "builder-artifacts" / manifest["pending"]
+        path = self.folder / BUILDER / manifest["pending"]
         try:
             return [int(line) for line in path.read_text().split()]
         except (OSError, ValueError) as error:
@@ -57,13 +58,13 @@ class LocalRun:
 
     def outputs(self) -> list[Path]:
         """Return the finished output folders, oldest first; without files.json one is not finished."""
-        found = (self.folder / "outputs").glob("*/files.json")
+        found = (self.folder / OUTPUTS).glob(f"*/{OUTPUT_LIST}")
         return [path.parent for path in sorted(found, key=lambda p: p.stat().st_mtime_ns)]
 
     @staticmethod
     def headline(outputs: Path) -> dict[str, Any]:
         """Return the forecast in short of an output folder, and the inputs it goes without."""
-        path = outputs / "headline.json"
+        path = outputs / HEADLINE
         return read_json(path) if path.is_file() else {}
 
 

@@ -11,10 +11,11 @@ from rich.table import Table
 
 from ops.failures import UserError
 from ops.laptop.run_files import LocalRun, known_runs, latest_run, read_json
+from ops.run_paths import HEADLINE, OUTPUT_LIST, REPORT
 from ops.settings import Settings
 from ops.shown import console, counted, nearest
 
-NO_TABLES = ("report.html", "headline.json")
+NO_TABLES = (REPORT, HEADLINE)
 
 
 def show_runs(settings: Settings, exp_id: str = "", limit: int | None = None) -> None:
@@ -91,10 +92,10 @@ def show_results(settings: Settings, exp_id: str, run_id: str = "") -> None:
 def show_outputs(run: LocalRun, folder: Path) -> None:
     """Print what one output folder holds; its own forecast, not that of a later try."""
     print_forecast(run.exp_id, run.run_id, run.headline(folder))
-    files = {entry["name"]: entry["bytes"] for entry in read_json(folder / "files.json")}
+    files = {entry["name"]: entry["bytes"] for entry in read_json(folder / OUTPUT_LIST)}
     tables = [name for name in files if "/" not in name and name not in NO_TABLES]
     pictures = counted(sum(name.startswith("charts/") for name in files), "picture")
-    print(f"report   {nearest(folder / 'report.html')}")
+    print(f"report   {nearest(folder / REPORT)}")
     print(f"charts   {nearest(folder / 'charts')} ({pictures})")
     print(f"tables   {nearest(folder)}: {', '.join(sorted(tables))}")
 

@@ -5,7 +5,6 @@ Executions that have begun are in executions.py. Nothing here knows what a stage
 
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from ops import gcloud, run_paths
 from ops.costs import cost_report
 from ops.failures import UserError
-from ops.gcloud import GcloudError, is_no_match
+from ops.gcloud import GcloudError, at_once, is_no_match
 from ops.laptop import local_run
 from ops.laptop.local_run import RunRequest, new_run_id
 from ops.names import account_email
@@ -176,9 +175,7 @@ def _check(
         questions.append(lambda: _check_run(shell, settings, request))
     if repository:
         local_run.validate(shell, settings, request)
-    with ThreadPoolExecutor(len(questions)) as pool:
-        asked = [pool.submit(question) for question in questions]
-    return [each.result() for each in asked][3]
+    return at_once(questions)[3]
 
 
 def _check_run(shell: Shell, settings: Settings, request: RunRequest) -> None:

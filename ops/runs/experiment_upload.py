@@ -6,11 +6,12 @@ from pathlib import Path
 
 from ops import gcloud
 from ops.failures import UserError
+from ops.run_paths import BUILDER
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
 from ops.shown import nearest
 
-ARCHIVE = "builder-artifacts/forecast.tar.gz"
+ARCHIVE = f"{BUILDER}forecast.tar.gz"
 UPLOAD_SECONDS = 1800
 PACK_SECONDS = 300
 
