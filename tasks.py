@@ -164,8 +164,8 @@ def run(
     | {
         "stage": "builder, runner or output; A, B or C",
         "run_id": "the run; a new one for the builder when left out",
-        "task_index": "runner: the input to run, from 0; all that are pending without it",
-        "num_tasks": "runner: how many inputs from --task-index on; output: how many results to expect",
+        "task_index": "runner: the input to run, counted from 0; all that are pending without it",
+        "num_inputs": "runner: so many inputs, from --task-index on; output: so many inputs to have results",
         "jobs": "runner: tasks at once; default one a core",
     },
 )
@@ -175,7 +175,7 @@ def stage(
     exp_id,
     run_id="",
     task_index=None,
-    num_tasks=None,
+    num_inputs=None,
     count=None,
     seed=None,
     jobs=None,
@@ -197,7 +197,7 @@ def stage(
         force=force,
         docker=docker,
     )
-    index, number = whole_number("--task-index", task_index), whole_number("--num-tasks", num_tasks, 1)
+    index, number = whole_number("--task-index", task_index), whole_number("--num-inputs", num_inputs, 1)
     done = local_run.run_stage(Shell(dry_run), read_settings(), request, stage, index, number)
     print(f"run {done.run_id} in {nearest(done.folder)}")
 
@@ -221,13 +221,13 @@ def rehearse(c, exp_id, count=None, seed=None, output_config_file="", docker=Fal
 @verb(
     help={
         "exp_id": "only this experiment's; all without it",
-        "limit": "of how many executions, the newest; default 20",
+        "limit": LIMIT,
         "dry_run": DRY_RUN,
     }
 )
-def workflow_list(c, exp_id="", limit="20", dry_run=False):
+def workflow_list(c, exp_id="", limit=str(ROWS), dry_run=False):
     """List the newest runs in the cloud: how they stand, how long they took."""
-    newest = whole_number("--limit", limit, 1, 1000)
+    newest = number_shown(limit)
     executions.show_executions(Shell(dry_run), read_settings(), exp_id, newest)
 
 
@@ -257,7 +257,7 @@ def workflow_cancel(c, execution, dry_run=False):
     help={
         "exp_id": EXP_ID,
         "run_id": "a run whose inputs and times are taken; the newest without it, in the bucket or here",
-        "num_tasks": "inputs of stage B, instead of those the experiment makes",
+        "num_inputs": "so many inputs of stage B, instead of those the experiment makes",
         "task_seconds": "seconds one input takes, instead of what an earlier run took",
         "count": REQUEST["count"],
         "max_parallelism": "tasks of stage B at once, instead of MAX_PARALLELISM",
@@ -268,7 +268,7 @@ def cost(
     c,
     exp_id,
     run_id="",
-    num_tasks=None,
+    num_inputs=None,
     task_seconds=None,
     count=None,
     max_parallelism=None,
@@ -276,7 +276,7 @@ def cost(
 ):
     """Estimate what a run in the cloud would cost and how long it would take."""
     request = RunRequest(exp_id=exp_id, run_id=run_id, count=whole_number("--count", count, 1))
-    inputs = whole_number("--num-tasks", num_tasks, 1)
+    inputs = whole_number("--num-inputs", num_inputs, 1)
     seconds = whole_number("--task-seconds", task_seconds, 1, MOST_SECONDS)
     settings = read_settings(chosen={"MAX_PARALLELISM": max_parallelism})
     cost_report.show(Shell(dry_run), settings, request, inputs, seconds)
@@ -302,7 +302,7 @@ def reproduce(c, exp_id, run_id="", local=False, cloud=False, compare_with="", d
     help={
         "exp_id": EXP_ID,
         "run_id": "the run; a new one without it",
-        "num_tasks": "tasks of stage B, where the run is not built yet; or only its first so many",
+        "num_tasks": "tasks of stage B's job, where the run is not built yet; or only its first so many",
         "count": REQUEST["count"],
         "seed": REQUEST["seed"],
         "output_config_file": REQUEST["output_config_file"],
@@ -342,7 +342,7 @@ def jobs_render(
         "stage": "builder, runner or output; A, B or C",
         "exp_id": EXP_ID,
         "run_id": "the run; a new one for the builder when left out",
-        "only": "runner: only these inputs, counted from 0, e.g. 3,17,40 or 3-9",
+        "only": "runner: these inputs alone, counted from 0, e.g. 3,17,40 or 3-9",
         "count": f"builder: {REQUEST['count']}",
         "seed": f"builder: {REQUEST['seed']}",
         "output_config_file": f"builder, output: {REQUEST['output_config_file']}",
@@ -515,7 +515,7 @@ def status(c, exp_id="", hours=None, watch=False, dry_run=False):
         "exp_id": EXP_ID,
         "run_id": "the run; the newest in the bucket without it",
         "stage": "only builder, runner or output; A, B or C",
-        "task": "only this task of the stage's job, from 0",
+        "task": "only this task of the stage's job of Batch, from 0; its inputs may have other numbers",
         "severity": "so grave at least: DEBUG, INFO, NOTICE, WARNING, ERROR, CRITICAL",
         "since": "not older than 10m, 2h or 3d, or than a time such as 2026-01-31T12:00Z",
         "limit": LIMIT.replace(str(ROWS), "1000"),
@@ -740,15 +740,15 @@ def test(c, match="", path="", slow=False, dry_run=False):
 @verb(
     help={
         "runs": "also delete local runs with their results",
-        "cloud": "also delete the buckets of `invoke localcloud`",
+        "buckets": "also delete the buckets of `invoke localcloud`",
         "exp_id": "with --runs: only this experiment's",
         "yes": YES,
         "dry_run": "print what would be removed, remove nothing",
     }
 )
-def clean(c, runs=False, cloud=False, exp_id="", yes=False, dry_run=False):
+def clean(c, runs=False, buckets=False, exp_id="", yes=False, dry_run=False):
     """Remove caches and half-written files, and local runs or buckets when asked."""
-    tidy.clean(read_settings(), runs, cloud, exp_id, yes, dry_run)
+    tidy.clean(read_settings(), runs, buckets, exp_id, yes, dry_run)
 
 
 def mode(local: bool, cloud: bool) -> str | None:

@@ -232,7 +232,7 @@ def test_a_run_here_tells_what_one_in_the_cloud_would_cost(tmp_path):
     assert operator.invoke("run", "--local", "--exp-id", "trial").exit_code == 0
 
     ended = operator.invoke("cost", "--exp-id", "trial")
-    more = operator.invoke("cost", "--exp-id", "trial", "--num-tasks", "5000", REGION="europe-west1")
+    more = operator.invoke("cost", "--exp-id", "trial", "--num-inputs", "5000", REGION="europe-west1")
     dry = operator.invoke("run", "--cloud", "--exp-id", "trial", "--dry-run", **CLOUD)
 
     assert ended.exit_code == 0, ended.output
@@ -282,7 +282,7 @@ CLOUD = {
     [
         ([], "no run of trial has been measured; say what an input takes with --task-seconds"),
         (["--task-seconds", "0"], "--task-seconds 0: a whole number is needed, from 1"),
-        (["--num-tasks", "many"], "--num-tasks many: a whole number is needed"),
+        (["--num-inputs", "many"], "--num-inputs many: a whole number is needed"),
         (["--run-id", RUN_ID], "no such run"),
         (["--max-parallelism", "0"], "MAX_PARALLELISM"),
         (["--exp-id", "trail"], 'did you mean "trial"'),

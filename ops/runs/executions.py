@@ -15,7 +15,7 @@ from rich.table import Table
 
 from ops import gcloud
 from ops.failures import UserError
-from ops.gcloud import GcloudError, Refusal, at_once
+from ops.gcloud import AT_ONCE, GcloudError, Refusal, at_once
 from ops.laptop.stage_b import TEMPORARY_FAULT
 from ops.settings import Settings, need
 from ops.shell import Shell
@@ -24,6 +24,7 @@ from ops.shown import console, counted, duration
 STAGES = ("builder", "runner", "output")
 ACTIVE_JOB = ("QUEUED", "SCHEDULED", "RUNNING")
 ACTIVE = ("ACTIVE", "QUEUED")
+MOST_LOOKED_AT = 100  # executions, each a gcloud, for those of one experiment
 EXECUTION_ID = re.compile("[a-z0-9][a-z0-9-]{0,62}")
 SECOND_LOOK_SECONDS = 3  # a request to make a job may be under way when its execution is cancelled
 
@@ -206,18 +207,31 @@ def seconds_taken(found: dict[str, Any]) -> float:
     return (times[1] - times[0]).total_seconds()
 
 
-def show_executions(shell: Shell, settings: Settings, exp_id: str = "", limit: int = 20) -> None:
-    """Print the newest executions: what they run, how they stand, how long they took."""
+def show_executions(shell: Shell, settings: Settings, exp_id: str = "", limit: int | None = None) -> None:
+    """Print the newest executions: what they run, how they stand, how long they took.
+
+    An experiment's are looked for among the newest of all, for a list does not tell what they run.
+    """
     need(settings, "project_id")
     words = ["workflows", "executions", "list", settings.workflow_name, *place_words(settings)]
-    listed = gcloud.read_json(shell, [*words, "--limit", str(limit)])
+    if most := limit and (max(limit, MOST_LOOKED_AT) if exp_id else limit):
+        words += ["--limit", str(most)]
+    listed = gcloud.read_json(shell, words)
     if shell.dry_run:
         return
     executions = [Execution(settings, each["name"].rpartition("/")[2]) for each in listed]
-    # a list holds no arguments; each execution is asked for them
-    found = at_once([lambda each=each: each.describe(shell) for each in executions])
-    rows = [(each, arguments_of(one), one) for each, one in zip(executions, found, strict=True)]
-    rows = [row for row in rows if not exp_id or row[1].get("exp_id") == exp_id]
+    rows: list[tuple[Execution, dict[str, Any], dict[str, Any]]] = []
+    for start in range(0, len(executions), AT_ONCE):
+        some = executions[start : start + AT_ONCE]
+        found = at_once([lambda each=each: each.describe(shell) for each in some])
+        rows += [
+            (each, arguments, one)
+            for each, one in zip(some, found, strict=True)
+            if (arguments := arguments_of(one)).get("exp_id") == exp_id or not exp_id
+        ]
+        if limit and len(rows) >= limit:
+            break
+    rows = rows[:limit]
     if not rows:
         print(f"no executions of {settings.workflow_name}{f' for {exp_id}' if exp_id else ''} yet")
         return
