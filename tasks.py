@@ -10,7 +10,7 @@ from ops.failures import UserError
 from ops.images import cloud_build, images
 from ops.jobs import batch_jobs, job_submission
 from ops.jobs.cloud_inputs import MOST_TASKS
-from ops.laptop import local_cloud, local_run, tidy, watch
+from ops.laptop import local_cloud, local_run, run_tables, tidy
 from ops.laptop.local_run import RunRequest, stage_name
 from ops.names import MOST, MOST_SECONDS, without_slash
 from ops.project import doctor as check_up
@@ -20,7 +20,7 @@ from ops.runs import cloud_run, execution_list, executions, rehearsal, reproduct
 from ops.settings import read_settings
 from ops.shell import Shell, stop_on_termination
 from ops.shown import nearest
-from ops.watching import cloud_watch, run_logs
+from ops.watching import cloud_tables, run_logs
 from ops.watching import download as fetcher
 from ops.watching import status as observer
 
@@ -62,6 +62,8 @@ WHERE = {
     "local": "those of this machine, whatever EXECUTION_MODE says",
     "cloud": "those in the bucket, whatever EXECUTION_MODE says",
 }
+ROWS = 20
+LIMIT = f"so many, the newest; or all; default {ROWS}"
 EXECUTION = "an execution of the workflow, as `invoke run --cloud` and `invoke workflow-list` name it"
 JOB = "a job of Batch, as `invoke job` and `invoke job-list` name it"
 
@@ -153,7 +155,7 @@ def run(
     only_in_the_cloud(cloud_options | {"WAIT": wait or None})
     done = local_run.run(Shell(dry_run), settings, request)
     if not dry_run and not skip_output and settings.run_output_stage:
-        watch.show_results(settings, exp_id, done.run_id)
+        run_tables.show_results(settings, exp_id, done.run_id)
 
 
 @verb(
@@ -162,8 +164,8 @@ def run(
     | {
         "stage": "builder, runner or output; A, B or C",
         "run_id": "the run; a new one for the builder when left out",
-        "task_index": "runner: the input to run, from 0; all that are pending without it",
-        "num_tasks": "runner: how many inputs from --task-index on; output: how many results to expect",
+        "task_index": "runner: the input to run, counted from 0; all that are pending without it",
+        "num_inputs": "runner: so many inputs, from --task-index on; output: so many inputs to have results",
         "jobs": "runner: tasks at once; default one a core",
     },
 )
@@ -173,7 +175,7 @@ def stage(
     exp_id,
     run_id="",
     task_index=None,
-    num_tasks=None,
+    num_inputs=None,
     count=None,
     seed=None,
     jobs=None,
@@ -195,7 +197,7 @@ def stage(
         force=force,
         docker=docker,
     )
-    index, number = whole_number("--task-index", task_index), whole_number("--num-tasks", num_tasks, 1)
+    index, number = whole_number("--task-index", task_index), whole_number("--num-inputs", num_inputs, 1)
     done = local_run.run_stage(Shell(dry_run), read_settings(), request, stage, index, number)
     print(f"run {done.run_id} in {nearest(done.folder)}")
 
@@ -219,13 +221,13 @@ def rehearse(c, exp_id, count=None, seed=None, output_config_file="", docker=Fal
 @verb(
     help={
         "exp_id": "only this experiment's; all without it",
-        "limit": "so many, the newest; default 20",
+        "limit": LIMIT,
         "dry_run": DRY_RUN,
     }
 )
-def workflow_list(c, exp_id="", limit="20", dry_run=False):
+def workflow_list(c, exp_id="", limit=str(ROWS), dry_run=False):
     """List the newest runs in the cloud: how they stand, how long they took."""
-    newest = whole_number("--limit", limit, 1, 1000)
+    newest = number_shown(limit)
     execution_list.show_executions(Shell(dry_run), read_settings(), exp_id, newest)
 
 
@@ -240,7 +242,7 @@ def workflow_list(c, exp_id="", limit="20", dry_run=False):
 def workflow_describe(c, execution, wait=False, dry_run=False):
     """Show a run in the cloud: its jobs, their tasks by state, and how it ended."""
     if wait:
-        executions.follow(Shell(dry_run), executions.Execution(read_settings(), execution))
+        executions.follow(Shell(dry_run), executions.named(read_settings(), execution))
     else:
         executions.show_execution(Shell(dry_run), read_settings(), execution)
 
@@ -255,7 +257,7 @@ def workflow_cancel(c, execution, dry_run=False):
     help={
         "exp_id": EXP_ID,
         "run_id": "a run to go on with: what has no result yet, by its own times; without it a new run",
-        "num_tasks": "inputs of stage B, instead of those the experiment makes",
+        "num_inputs": "so many inputs of stage B, instead of those the experiment makes",
         "task_seconds": "seconds one input takes, instead of what an earlier run took",
         "count": REQUEST["count"],
         "max_parallelism": "tasks of stage B at once, instead of MAX_PARALLELISM",
@@ -266,7 +268,7 @@ def cost(
     c,
     exp_id,
     run_id="",
-    num_tasks=None,
+    num_inputs=None,
     task_seconds=None,
     count=None,
     max_parallelism=None,
@@ -274,7 +276,7 @@ def cost(
 ):
     """Estimate what a run in the cloud would cost and how long it would take."""
     request = RunRequest(exp_id=exp_id, run_id=run_id, count=whole_number("--count", count, 1))
-    inputs = whole_number("--num-tasks", num_tasks, 1)
+    inputs = whole_number("--num-inputs", num_inputs, 1)
     seconds = whole_number("--task-seconds", task_seconds, 1, MOST_SECONDS)
     settings = read_settings(chosen={"MAX_PARALLELISM": max_parallelism})
     cost_report.show(Shell(dry_run), settings, request, inputs, seconds)
@@ -300,7 +302,7 @@ def reproduce(c, exp_id, run_id="", local=False, cloud=False, compare_with="", d
     help={
         "exp_id": EXP_ID,
         "run_id": "the run; a new one without it",
-        "num_tasks": "tasks of stage B, where the run is not built yet; or only its first so many",
+        "num_tasks": "tasks of stage B's job, where the run is not built yet; or only its first so many",
         "count": REQUEST["count"],
         "seed": REQUEST["seed"],
         "output_config_file": REQUEST["output_config_file"],
@@ -340,7 +342,7 @@ def jobs_render(
         "stage": "builder, runner or output; A, B or C",
         "exp_id": EXP_ID,
         "run_id": "the run; a new one for the builder when left out",
-        "only": "runner: only these inputs, counted from 0, e.g. 3,17,40 or 3-9",
+        "only": "runner: these inputs alone, counted from 0, e.g. 3,17,40 or 3-9",
         "count": f"builder: {REQUEST['count']}",
         "seed": f"builder: {REQUEST['seed']}",
         "output_config_file": f"builder, output: {REQUEST['output_config_file']}",
@@ -424,13 +426,13 @@ def job(
         "exp_id": "only this experiment's; all without it",
         "run_id": "only this run's",
         "stage": "only of builder, runner or output; A, B or C",
-        "limit": "of how many jobs, the newest; default 20",
+        "limit": LIMIT,
         "dry_run": DRY_RUN,
     }
 )
-def job_list(c, exp_id="", run_id="", stage="", limit="20", dry_run=False):
+def job_list(c, exp_id="", run_id="", stage="", limit=str(ROWS), dry_run=False):
     """List the newest jobs of Batch: of which stage and run, how they and their tasks stand."""
-    newest = whole_number("--limit", limit, 1, 1000)
+    newest = number_shown(limit)
     named = stage_name(stage) if stage else ""
     batch_jobs.show_jobs(Shell(dry_run), read_settings(), exp_id, run_id, named, newest)
 
@@ -457,14 +459,17 @@ def job_cancel(c, job, dry_run=False):
     batch_jobs.cancel(Shell(dry_run), read_settings(), job)
 
 
-@verb(help={"exp_id": "only this experiment's; all without it"} | WHERE | {"dry_run": DRY_RUN})
-def runs(c, exp_id="", local=False, cloud=False, dry_run=False):
-    """List what ran, when, and how it ended."""
+@verb(
+    help={"exp_id": "only this experiment's; all without it"} | WHERE | {"limit": LIMIT, "dry_run": DRY_RUN}
+)
+def runs(c, exp_id="", local=False, cloud=False, limit=str(ROWS), dry_run=False):
+    """List what ran, when, and how it ended, the newest first."""
+    newest = number_shown(limit)
     settings = read_settings(chosen={"EXECUTION_MODE": mode(local, cloud)})
     if settings.execution_mode == "cloud":
-        cloud_watch.show_runs(Shell(dry_run), settings, exp_id)
+        cloud_tables.show_runs(Shell(dry_run), settings, exp_id, newest)
     else:
-        watch.show_runs(settings, exp_id)
+        run_tables.show_runs(settings, exp_id, newest)
 
 
 @verb(help={"exp_id": EXP_ID, "run_id": "the run; the newest without it"} | WHERE | {"dry_run": DRY_RUN})
@@ -472,9 +477,9 @@ def results(c, exp_id, run_id="", local=False, cloud=False, dry_run=False):
     """Print a run's forecast and where its report, charts and tables are."""
     settings = read_settings(chosen={"EXECUTION_MODE": mode(local, cloud)})
     if settings.execution_mode == "cloud":
-        cloud_watch.show_results(Shell(dry_run), settings, exp_id, run_id)
+        cloud_tables.show_results(Shell(dry_run), settings, exp_id, run_id)
     else:
-        watch.show_results(settings, exp_id, run_id)
+        run_tables.show_results(settings, exp_id, run_id)
 
 
 @verb(
@@ -510,10 +515,10 @@ def status(c, exp_id="", hours=None, watch=False, dry_run=False):
         "exp_id": EXP_ID,
         "run_id": "the run; the newest in the bucket without it",
         "stage": "only builder, runner or output; A, B or C",
-        "task": "only this task of the stage's job, from 0",
+        "task": "only this task of the stage's job of Batch, from 0; its inputs may have other numbers",
         "severity": "so grave at least: DEBUG, INFO, NOTICE, WARNING, ERROR, CRITICAL",
         "since": "not older than 10m, 2h or 3d, or than a time such as 2026-01-31T12:00Z",
-        "limit": "so many, the newest; or all; default 1000",
+        "limit": LIMIT.replace(str(ROWS), "1000"),
         "follow": "go on printing what comes until Ctrl-C, or ten minutes without an answer",
         "dry_run": DRY_RUN,
     }
@@ -538,7 +543,7 @@ def logs(
         task=whole_number("--task", task),
         severity=severity,
         since=since,
-        limit=None if limit == "all" else whole_number("--limit", limit, 1),
+        limit=number_shown(limit),
         follow=follow,
     )
     run_logs.show(Shell(dry_run), read_settings(), request)
@@ -664,7 +669,7 @@ def doctor(c, cloud=False, dry_run=False):
 @verb(
     help={
         "force": "take what is not like a token of GitHub, too",
-        "disable_old": "disable the older versions of the secret",
+        "disable_old": "try the new version on the repositories, then disable those there were before",
         "dry_run": DRY_RUN,
     }
 )
@@ -735,15 +740,15 @@ def test(c, match="", path="", slow=False, dry_run=False):
 @verb(
     help={
         "runs": "also delete local runs with their results",
-        "cloud": "also delete the buckets of `invoke localcloud`",
+        "buckets": "also delete the buckets of `invoke localcloud`",
         "exp_id": "with --runs: only this experiment's",
         "yes": YES,
         "dry_run": "print what would be removed, remove nothing",
     }
 )
-def clean(c, runs=False, cloud=False, exp_id="", yes=False, dry_run=False):
+def clean(c, runs=False, buckets=False, exp_id="", yes=False, dry_run=False):
     """Remove caches and half-written files, and local runs or buckets when asked."""
-    tidy.clean(read_settings(), runs, cloud, exp_id, yes, dry_run)
+    tidy.clean(read_settings(), runs, buckets, exp_id, yes, dry_run)
 
 
 def mode(local: bool, cloud: bool) -> str | None:
@@ -751,6 +756,11 @@ def mode(local: bool, cloud: bool) -> str | None:
     if local and cloud:
         raise UserError("--local and --cloud: choose one")
     return "local" if local else "cloud" if cloud else None
+
+
+def number_shown(limit: str) -> int | None:
+    """Return how many of the newest are asked for; None for all."""
+    return None if limit == "all" else whole_number("--limit", limit, 1)
 
 
 def only_in_the_cloud(options: dict[str, object]) -> None:

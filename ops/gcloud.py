@@ -2,13 +2,15 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from typing import Any
 
 from ops.failures import UserError
 from ops.shell import Shell
 
+AT_ONCE = 8  # processes, each half a second of work for a core
 CALL_SECONDS = 120  # gcloud repeats a failed request for half a minute by itself
 MOST_CHARACTERS = 400  # of a message: a proxy answers with a whole page
 
@@ -93,19 +95,31 @@ def read(
         return ""
     ended = shell.attempt(argv, _UNLOGGED, timeout_seconds=timeout_seconds, standard_input=standard_input)
     if ended.exit_code:
-        raise refused(argv, ended.errors or ended.output)
+        raise _refused(argv, ended.errors or ended.output)
     return ended.output
 
 
 def read_json(
-    shell: Shell, words: Sequence[str], *, timeout_seconds: float = CALL_SECONDS, echo: bool = True
+    shell: Shell,
+    words: Sequence[str],
+    *,
+    timeout_seconds: float = CALL_SECONDS,
+    echo: bool = True,
+    standard_input: str | None = None,
 ) -> Any:
     """Return what gcloud answers, read as JSON; None in a dry run. Raises as read()."""
-    said = read(shell, [*words, "--format", "json"], timeout_seconds=timeout_seconds, echo=echo)
+    asked = [*words, "--format", "json"]
+    said = read(shell, asked, timeout_seconds=timeout_seconds, echo=echo, standard_input=standard_input)
     try:
         return json.loads(said) if said else None
     except ValueError:
         raise UserError(f"gcloud {' '.join(words[:2])}: no JSON in its answer", exit_code=1) from None
+
+
+def at_once(questions: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Ask some questions at a time and return the answers in order; what is told is the first that failed."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda question: question(), questions))
 
 
 def is_no_match(error: GcloudError) -> bool:
@@ -113,7 +127,7 @@ def is_no_match(error: GcloudError) -> bool:
     return "matched no objects" in error.said
 
 
-def refused(argv: Sequence[str], said: str) -> GcloudError:
+def _refused(argv: Sequence[str], said: str) -> GcloudError:
     """Return the error that a refusal of gcloud is."""
     told = _told(said)
     refusal = next(

@@ -27,6 +27,7 @@ from ops.failures import UserError, did_you_mean
 from ops.shown import nearest
 
 ROOT = Path(__file__).resolve().parents[1]
+RENDERED = ROOT / "jobs" / "rendered"  # what printed commands name: kept, so that they can be pasted
 SECRETS = ("GITHUB_PAT",)  # not settings; masked wherever they turn up
 
 
@@ -247,8 +248,13 @@ def read_sourced_settings(
     return Sourced(settings, sources, [name for name in from_file if name not in known])
 
 
-def need(settings: Settings, *fields: str) -> None:
+def need(settings: Settings, *fields: str, instead: str = "") -> None:
     """Refuse to go on without settings that have no default.
+
+    Parameters
+    ----------
+    instead : str
+        What goes without them: who has just made a .env from .env.example may want no cloud yet.
 
     Raises
     ------
@@ -259,6 +265,7 @@ def need(settings: Settings, *fields: str) -> None:
     if missing:
         raise UserError(
             f"{' and '.join(missing)}: not set; `invoke config-edit`, or set it in the environment"
+            f"{instead and f'; {instead}'}"
         )
 
 

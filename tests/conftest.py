@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.process import running
+from tests.cloud_operators import ready_cloud
+from tests.emulated import request
 from tests.experiments import REPOSITORY
 
 
@@ -18,3 +21,18 @@ def reference_data() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+@pytest.fixture(scope="module")
+def null_cloud(tmp_path_factory):
+    """A cloud whose tasks are nothing and whose clock goes fast, for tests that bend it: see pipeline."""
+    state = tmp_path_factory.mktemp("null")
+    with running(state, "--clock-speed", "100", "--tasks", "null") as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def pipeline(null_cloud):
+    """The workflow in that cloud, furnished anew: it is emptied after each test."""
+    yield ready_cloud(null_cloud)
+    request("POST", f"{null_cloud.apis}/_emulator/reset")

@@ -2,18 +2,19 @@
 
 import hashlib
 import json
-from pathlib import Path
 
 import pytest
 
-from localcloud.process import running
-from ops.watching.cloud_files import runs_of
+from ops.failures import UserError
+from ops.laptop.run_lock import held_file
+from ops.shell import Shell
+from ops.watching import cloud_tables
+from ops.watching.cloud_files import runs_and_folders
+from ops.watching.download import LOCK, download
+from tests.cloud_operators import BUCKET, CloudOperator
 from tests.cloud_runs import PROJECT, RUN_ID
 from tests.emulated import request
 from tests.experiments import sampled
-from tests.test_cloud_run import BUCKET, CloudOperator, ready_cloud
-
-pytestmark = pytest.mark.slow
 
 OLDER_RUN, NEWER_RUN = "20260130-120000-00000001", "20260201-120000-00000002"
 OUTPUTS = "outputs/20260131-130000"
@@ -38,22 +39,12 @@ FILES = {
 }
 
 
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("files"), "--clock-speed", "100", "--tasks", "null") as cloud:
-        yield cloud
-
-
 @pytest.fixture
-def pipeline(cloud):
-    yield ready_cloud(cloud)
-    request("POST", f"{cloud.apis}/_emulator/reset")
-    request("POST", f"{cloud.storage}/_emulator/reset")
-
-
-@pytest.fixture
-def operator(cloud, pipeline, tmp_path):
-    return CloudOperator(cloud, tmp_path, sampled())
+def operator(null_cloud, pipeline, tmp_path, monkeypatch):
+    """An operator on a cloud without runs, in whose folder we are."""
+    monkeypatch.chdir(tmp_path)
+    yield CloudOperator(null_cloud, tmp_path, sampled())
+    request("POST", f"{null_cloud.storage}/_emulator/reset")
 
 
 def put(cloud, name: str, data: bytes = b"x") -> None:
@@ -72,12 +63,13 @@ def put_outputs(cloud, run_id: str = RUN_ID, files: dict[str, bytes] = FILES, mo
     put(cloud, f"trial/{run_id}/{OUTPUTS}/files.json", json.dumps([*listed, *more]).encode())
 
 
-def put_run(cloud, run_id: str, inputs: int, results: int) -> None:
+def put_run(cloud, run_id: str, inputs: int, results: int, exp_id: str = "trial") -> None:
     for number in range(inputs):
-        put(cloud, f"trial/{run_id}/builder-artifacts/input_{number:04d}.pkl", b"input")
+        put(cloud, f"{exp_id}/{run_id}/builder-artifacts/input_{number:04d}.pkl", b"input")
     for number in range(results):
-        put(cloud, f"trial/{run_id}/runner-artifacts/result_{number:04d}.pkl", b"result")
-    put(cloud, f"trial/{run_id}/builder-artifacts/manifest.json", b"{}")
+        put(cloud, f"{exp_id}/{run_id}/runner-artifacts/result_{number:04d}.pkl", b"result")
+    manifest = json.dumps({"num_workloads": inputs, "created_at": "2026-01-31T12:00:00Z"}).encode()
+    put(cloud, f"{exp_id}/{run_id}/builder-artifacts/manifest.json", manifest)
 
 
 def asked(cloud) -> dict[str, int]:
@@ -88,188 +80,220 @@ def asked_since(cloud, before: dict[str, int]) -> dict[str, int]:
     return {route: number - before.get(route, 0) for route, number in asked(cloud).items()}
 
 
-def files_of(operator, run_id: str = RUN_ID) -> dict[str, bytes]:
+def files_of(operator) -> dict[str, bytes]:
     """Return what lies below a run's folder on this machine."""
-    place = operator.folder / "local" / "downloads" / "trial" / run_id
+    place = operator.folder / "local" / "downloads" / "trial" / RUN_ID
     return {p.relative_to(place).as_posix(): p.read_bytes() for p in place.rglob("*") if p.is_file()}
 
 
-def test_runs_in_the_bucket_are_told_by_one_list(cloud, operator, pipeline):
-    put_run(cloud, OLDER_RUN, inputs=3, results=2)
-    put_outputs(cloud, OLDER_RUN)
-    put_run(cloud, NEWER_RUN, inputs=2, results=2)
-    put(cloud, "trial/20260202-120000-00000003/config/model.yaml")
-    put(cloud, f"trial/{RUN_ID}/execution.json", json.dumps({"execution": "gone", "run_id": RUN_ID}).encode())
+def fetch(operator, run_id: str = RUN_ID, what: str = "outputs") -> None:
+    download(operator.shell, operator.settings(), "trial", run_id, what)
+
+
+def test_the_newest_runs_in_the_bucket_are_told_by_lists_of_folders_alone(null_cloud, operator, pipeline):
+    put_run(null_cloud, OLDER_RUN, inputs=3, results=0)
+    put_outputs(null_cloud, OLDER_RUN, FILES | {"headline.json": b'{"missing": [1]}'})
+    put_run(null_cloud, NEWER_RUN, inputs=30, results=30)
+    put_run(null_cloud, RUN_ID, inputs=30, results=7)
+    put(
+        null_cloud,
+        f"trial/{RUN_ID}/execution.json",
+        b'{"execution": "gone"}',
+    )
+    put(null_cloud, "trial/20260202-120000-00000003/config/model.yaml")
     for number in range(300):
-        put(cloud, f"trial/20250101-120000-{number:08x}/builder-artifacts/manifest.json")
+        put(null_cloud, f"trial/20250101-120000-{number:08x}/builder-artifacts/manifest.json")
     pipeline.order({"job": "builder", "queue": "CODE_GCE_QUOTA_EXCEEDED"})
     pipeline.start(runId="20260203-120000-00000004")
 
-    before = asked(cloud)
-    ended = operator.invoke("runs", "--exp-id", "trial")
-    lists = asked_since(cloud, before)["GET /b/{bucket}/o"]
-    local = operator.invoke("runs", "--local")
-    nobody = operator.invoke("runs", "--cloud", "--exp-id", "other", EXECUTION_MODE="local")
+    before = asked(null_cloud)
+    ended = operator.invoke("runs", "--exp-id", "trial", "--limit", "5")
+    since = asked_since(null_cloud, before)
 
     assert ended.exit_code == 0, ended.output
-    rows = {line.split()[1]: " ".join(line.split()[3:]) for line in ended.lines if " trial " in f" {line}"}
-    assert rows[OLDER_RUN] == "2/3 done, 1 result missing 20260131-130000"
-    assert rows[NEWER_RUN] == "2/2 no outputs yet"
-    assert "not built" in ended.output
-    assert ended.output.count("going on") == 1
-    assert "20260203-120000-00000004" in ended.lines[-1]
-    assert ended.output.count("unfinished") == 300
-    assert lists <= 6
-    assert "no runs below" in local.output
-    assert nobody.exit_code == 2
-    assert "no runs of other" in nobody.last_line
+    rows = [line.split() for line in ended.lines if " trial " in f" {line}"]
+    assert [" ".join(row[1:]) for row in rows] == [
+        "20260203-120000-00000004 going on",
+        "20260202-120000-00000003 not built",
+        f"{NEWER_RUN} 2026-01-31T12:00:00Z 30/30 no outputs yet",
+        f"{RUN_ID} 2026-01-31T12:00:00Z 7/30 unfinished",
+        f"{OLDER_RUN} 2026-01-31T12:00:00Z 2/3 done, 1 missing 20260131-130000",
+    ]
+    assert ended.last_line == "and 300 older runs: --limit all"
+    of_storage = {route: number for route, number in since.items() if "/b/{bucket}" in route}
+    assert sum(of_storage.values()) < 70, of_storage  # however many runs there are
 
 
-def test_results_and_downloads_are_of_the_newest_run_that_has_outputs(cloud, operator):
-    put_outputs(cloud)
-    put_run(cloud, NEWER_RUN, inputs=2, results=1)
+def test_runs_of_all_experiments_are_found_in_their_folders_also_damaged_ones(null_cloud, operator, capsys):
+    put(null_cloud, f"trial/{OLDER_RUN}/builder-artifacts/manifest.json", b"{")
+    put_run(null_cloud, NEWER_RUN, 1, 0, "flu/w05")
+    put(null_cloud, "notes.txt")
+    put(null_cloud, "cloudbuild/source.tgz")
+
+    cloud_tables.show_runs(operator.shell, operator.settings())
+
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [(row[0], row[1], row[-1]) for row in rows] == [
+        ("flu/w05", NEWER_RUN, "unfinished"),
+        ("trial", OLDER_RUN, "damaged"),
+    ]
+
+
+def test_results_are_those_of_the_newest_run_that_has_outputs(null_cloud, operator):
+    put_outputs(null_cloud)
+    put_run(null_cloud, NEWER_RUN, inputs=2, results=1)
 
     results = operator.invoke("results", "--exp-id", "trial")
-    first = operator.invoke("download", "--exp-id", "trial")
-    before = asked(cloud)
-    again = operator.invoke("download", "--exp-id", "trial", "--run-id", RUN_ID)
-    reads = asked_since(cloud, before)["GET /b/{bucket}/o/{name}"]
-    got = files_of(operator)
 
     assert results.exit_code == 0, results.output
     assert f"run {NEWER_RUN} has no outputs yet" in results.output
     assert "US-VT" in results.output
     assert f"invoke download --exp-id trial --run-id {RUN_ID}" in results.last_line
-    assert first.exit_code == 0, first.output
-    assert first.last_line == (
-        f"fetched 5 files (0.1 MiB): local/downloads/trial/{RUN_ID}/{OUTPUTS}/report.html"
+
+
+def test_outputs_are_fetched_but_for_those_that_are_there_and_whole(null_cloud, operator):
+    put_outputs(null_cloud)
+    place = operator.folder / "local" / "downloads" / "trial" / RUN_ID / OUTPUTS
+    place.mkdir(parents=True)
+    (place / "trajectories.csv.gz").write_bytes(FILES["trajectories.csv.gz"])
+    (place / "report.html").write_bytes(b"x" * len(FILES["report.html"]))
+
+    before = asked(null_cloud)
+    ended = operator.invoke("download", "--exp-id", "trial")
+    reads = asked_since(null_cloud, before)["GET /b/{bucket}/o/{name}"]
+
+    assert ended.exit_code == 0, ended.output
+    assert ended.last_line == (
+        f"fetched 4 files (0.0 MiB), 1 file was there: local/downloads/trial/{RUN_ID}/{OUTPUTS}/report.html"
     )
+    assert reads < 20
+    got = files_of(operator)  # and neither a lock nor a folder of what was being fetched
     assert {name.removeprefix(f"{OUTPUTS}/") for name in got} == {*FILES, "files.json"}
     assert all(got[f"{OUTPUTS}/{name}"] == data for name, data in FILES.items())
-    assert again.last_line.startswith("fetched 0 files (0.0 MiB), 5 files were there: ")
-    assert reads <= 4  # of files.json alone
 
 
-def test_only_what_is_damaged_or_missing_is_fetched_again(cloud, operator):
-    put_outputs(cloud)
-    assert operator.invoke("download", "--exp-id", "trial", "--to", "here").exit_code == 0
-    place = operator.folder / "here" / "trial" / RUN_ID / OUTPUTS
-    (place / "report.html").write_bytes(b"x" * len(FILES["report.html"]))
-    (place / "charts" / "US-VT [1].png").unlink()
+def test_a_download_goes_on_after_one_that_was_cut_off_or_fetched_what_is_not_listed(null_cloud, operator):
+    files = {name: FILES[name] for name in ("trajectories.csv.gz", "report.html")}
+    put_outputs(null_cloud, files=files)
+    put(null_cloud, f"trial/{RUN_ID}/{OUTPUTS}/report.html", b"<html>b report</html>")
+    fault = [{"method": "GET", "path": "trajectories", "status": 403, "times": 100}]
+    assert request("POST", f"{null_cloud.storage}/_emulator/faults", json=fault).status_code == 200
 
-    ended = operator.invoke("download", "--exp-id", "trial", "--to", "here")
+    with pytest.raises(UserError):
+        fetch(operator)
+    cut_off = files_of(operator)
+    request("DELETE", f"{null_cloud.storage}/_emulator/faults")
+    with pytest.raises(UserError, match="html: what was fetched is not what the bucket lists") as wrong:
+        fetch(operator)
+    not_as_listed = files_of(operator)
+    put(null_cloud, f"trial/{RUN_ID}/{OUTPUTS}/report.html", files["report.html"])
+    fetch(operator)
 
-    assert ended.last_line.startswith("fetched 2 files (0.0 MiB), 3 files were there: here/trial/")
-    assert (place / "report.html").read_bytes() == FILES["report.html"]
-    assert (place / "charts" / "US-VT [1].png").is_file()
-    assert not list(operator.folder.rglob(".incomplete"))
-
-
-def test_what_is_not_as_listed_gets_no_final_name_and_the_next_try_goes_on(cloud, operator):
-    put_outputs(cloud)
-    put(cloud, f"trial/{RUN_ID}/{OUTPUTS}/report.html", b"<html>b report</html>")
-
-    wrong = operator.invoke("download", "--exp-id", "trial")
-    half = files_of(operator)
-    put(cloud, f"trial/{RUN_ID}/{OUTPUTS}/report.html", FILES["report.html"])
-    ended = operator.invoke("download", "--exp-id", "trial")
-
-    assert wrong.exit_code == 75, wrong.output
-    assert "report.html: what was fetched is not what the bucket lists" in wrong.last_line
-    assert f"{OUTPUTS}/charts/US-VT [1].png" in half
-    assert f"{OUTPUTS}/report.html" not in half
-    assert f"{OUTPUTS}/files.json" not in half
-    assert ended.exit_code == 0, ended.output
-    assert set(files_of(operator)) == {f"{OUTPUTS}/{name}" for name in (*FILES, "files.json")}
+    assert f"{OUTPUTS}/files.json" not in cut_off
+    assert wrong.value.exit_code == 75
+    assert f"{OUTPUTS}/trajectories.csv.gz" in not_as_listed
+    assert f"{OUTPUTS}/report.html" not in not_as_listed
+    assert f"{OUTPUTS}/files.json" not in not_as_listed
+    whole = files_of(operator)
+    assert set(whole) == {f"{OUTPUTS}/{name}" for name in (*files, "files.json")}
+    assert all(whole[f"{OUTPUTS}/{name}"] == data for name, data in files.items())
 
 
-def test_a_download_that_was_cut_off_goes_on_with_what_it_has(cloud, operator):
-    put_outputs(cloud)
-    fault = {"method": "GET", "path": "trajectories", "status": 403, "times": 100}
-    order_faults_of_storage(cloud, fault)
+def test_all_files_of_a_run_come_with_their_folders(null_cloud, operator, capsys):
+    put_run(null_cloud, RUN_ID, inputs=1, results=3)
+    put_outputs(null_cloud, files={"report.html": FILES["report.html"]})
+    results = operator.folder / f"local/downloads/trial/{RUN_ID}/runner-artifacts"
+    results.mkdir(parents=True)
+    (results / "result_0001.pkl").write_bytes(b"RESULT")
+    (results / "result_0002.pkl").write_bytes(b"result")
 
-    cut = operator.invoke("download", "--exp-id", "trial")
-    half = files_of(operator)
-    request("DELETE", f"{cloud.storage}/_emulator/faults")
-    ended = operator.invoke("download", "--exp-id", "trial")
+    fetch(operator, what="all")
 
-    assert cut.exit_code != 0, cut.output
-    assert "Traceback" not in cut.output
-    assert f"{OUTPUTS}/files.json" not in half
-    assert ended.exit_code == 0, ended.output
-    assert all(files_of(operator)[f"{OUTPUTS}/{name}"] == data for name, data in FILES.items())
-
-
-def order_faults_of_storage(cloud, *rules: dict) -> None:
-    answer = request("POST", f"{cloud.storage}/_emulator/faults", json=list(rules))
-    assert answer.status_code == 200, answer.text
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith("fetched 6 files (0.0 MiB), 1 file was there")
+    assert said.endswith("report.html")
+    assert {path.read_bytes() for path in results.iterdir()} == {b"result"}
 
 
-def test_all_files_of_a_run_come_with_their_folders(cloud, operator):
-    put_run(cloud, RUN_ID, inputs=3, results=3)
-    put_outputs(cloud)
+def test_two_downloads_of_a_run_do_not_meet_in_one_place(operator):
+    place = operator.folder / "local" / "downloads" / "trial" / RUN_ID
 
-    ended = operator.invoke("download", "--exp-id", "trial", "--what", "all", "--run-id", RUN_ID)
-    (Path(operator.folder) / f"local/downloads/trial/{RUN_ID}/runner-artifacts/result_0001.pkl").write_bytes(
-        b"RESULT"
+    with held_file(place / LOCK, ""), pytest.raises(UserError) as refused:
+        fetch(operator, what="all")
+
+    assert str(refused.value) == (
+        f"local/downloads/trial/{RUN_ID}: another download puts this run there; "
+        "wait until it has ended, or choose --to"
     )
-    again = operator.invoke("download", "--exp-id", "trial", "--what", "all", "--run-id", RUN_ID)
-
-    assert ended.exit_code == 0, ended.output
-    assert ended.last_line.startswith("fetched 12 files")
-    assert ended.last_line.endswith("report.html")
-    assert again.last_line.startswith("fetched 1 file (0.0 MiB), 11 files were there")
-    assert files_of(operator)["runner-artifacts/result_0001.pkl"] == b"result"
+    assert refused.value.exit_code == 2
 
 
-def test_a_name_that_leads_out_of_the_folder_is_refused(cloud, operator):
+def test_a_name_that_leads_out_of_the_folder_is_refused(null_cloud, operator):
     evil = {"name": "../../../../evil", "bytes": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
-    put_outputs(cloud, more=(evil,))
+    put_outputs(null_cloud, files={}, more=(evil,))
 
-    ended = operator.invoke("download", "--exp-id", "trial")
+    with pytest.raises(UserError, match="is not fetched") as refused:
+        fetch(operator)
 
-    assert ended.exit_code == 1
-    assert "is not fetched" in ended.last_line
+    assert refused.value.exit_code == 1
     assert not list(operator.folder.rglob("evil"))
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("download",), "--exp-id is needed"),
-        (("download", "--exp-id", "trial", "--what", "output"), 'did you mean "outputs"'),
-        (("download", "--exp-id", "trial"), "no runs of trial"),
-        (("download", "--exp-id", "trial", "--what", "all", "--run-id", RUN_ID), "no such run"),
-        (("results", "--exp-id", "trial", "--run-id", RUN_ID), "has no outputs in the bucket"),
-    ],
-)
-def test_what_is_not_there_is_one_line(operator, words, said):
-    ended = operator.invoke(*words)
+def test_what_is_not_there_is_one_line(operator):
+    typed, here = operator.invoke("download"), (operator.shell, operator.settings())
 
-    assert ended.exit_code == 2, ended.output
-    assert said in ended.last_line
+    for ask, said in (
+        (lambda: fetch(operator, what="output"), 'did you mean "outputs"'),
+        (lambda: fetch(operator, run_id=""), "no runs of trial"),
+        (lambda: fetch(operator, what="all"), "no such run"),
+        (
+            lambda: cloud_tables.show_results(*here, "trial", RUN_ID),
+            "has no outputs",
+        ),
+        (
+            lambda: cloud_tables.show_runs(*here, "other"),
+            "no runs of other in gs:",
+        ),
+    ):
+        with pytest.raises(UserError, match=said) as refused:
+            ask()
+        assert refused.value.exit_code == 2
+
+    assert typed.exit_code == 2
+    assert "--exp-id is needed" in typed.last_line
+    assert not (operator.folder / "local" / "downloads" / "trial" / RUN_ID).exists()
 
 
-def test_names_tell_whose_run_it_is():
+def test_names_of_folders_tell_whose_run_it_is():
     top = f"gs://{BUCKET}/lab/"
     lines = [
-        f"       5  2026-01-31T12:00:00Z  {top}flu/{RUN_ID}/builder-artifacts/manifest.json",
-        f"       5  2026-01-31T12:00:00Z  {top}flu/2026-w05/{RUN_ID}/builder-artifacts/manifest.json",
-        f"       5  2026-01-31T12:00:00Z  {top}flu/2026-w05/notes.txt",
-        "TOTAL: 3 objects, 15 bytes (15B)",
+        f"{top}flu/{RUN_ID}/",
+        f"{top}flu/2026-w05/",
+        f"{top}{RUN_ID}/",
+        f"{top}a b/",
+        f"{top}flu/notes.txt",
     ]
 
-    assert [run.exp_id for run in runs_of(lines, "lab/")] == ["flu", "flu/2026-w05"]
-    assert [run.exp_id for run in runs_of(lines, "lab/", "flu")] == ["flu"]
+    runs, others = runs_and_folders(lines, top)
+
+    assert [(run.exp_id, run.run_id) for run in runs] == [("flu", RUN_ID)]
+    assert others == [f"{top}flu/2026-w05/"]
 
 
-def test_a_dry_run_asks_for_nothing(cloud, operator):
-    before = asked(cloud)
+def test_a_dry_run_asks_for_nothing_and_prints_what_would_be_asked(null_cloud, operator, capsys):
+    before = asked(null_cloud)
+    settings, place = operator.settings(), f"gs://{BUCKET}/trial/RUN_ID/"
 
-    for words in (["download"], ["download", "--what", "all"], ["results"], ["runs"]):
-        ended = operator.invoke(*words, "--exp-id", "trial", "--dry-run")
-        assert ended.exit_code == 0, ended.output
-        assert "+ gcloud storage" in ended.output
+    cloud_tables.show_runs(Shell(dry_run=True), settings, "trial")
+    cloud_tables.show_results(Shell(dry_run=True), settings, "trial")
+    for what in ("outputs", "all"):
+        download(Shell(dry_run=True), settings, "trial", "", what)
+    ended = operator.invoke("runs", "--dry-run")
 
-    assert sum(asked_since(cloud, before).values()) <= 1  # ours, for the count
-    assert PROJECT in ended.output
+    said = capsys.readouterr().err
+    assert f"+ gcloud storage cat {place}outputs/TIME/headline.json --project {PROJECT}" in said
+    assert f"+ gcloud storage cp {place}outputs/TIME/FILE local/downloads/trial/RUN_ID/.incomplete/" in said
+    assert f"+ gcloud storage objects list '{place}**'" in said
+    assert "rsync" not in said
+    assert f"+ gcloud storage ls gs://{BUCKET}/ --project" in ended.output
+    assert sum(asked_since(null_cloud, before).values()) <= 1  # ours, for the count

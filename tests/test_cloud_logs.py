@@ -13,10 +13,10 @@ from ops.watching import run_logs
 from ops.watching.log_lines import LogLine
 from ops.watching.log_reader import LogReader, Pace
 from ops.watching.run_logs import LogRequest, log_filter, quoted, since_time
+from tests.cloud_operators import BUCKET, CloudOperator, read_until
 from tests.cloud_runs import PROJECT, RUN_ID, Pipeline
 from tests.emulated import create_bucket, order_faults, post, request
 from tests.experiments import sampled
-from tests.test_cloud_run import BUCKET, CloudOperator, read_until
 
 OLDER_RUN = "20260130-120000-00000001"
 BEGIN = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -129,7 +129,7 @@ def test_a_request_selects_by_severity_stage_task_and_run(cloud, operator):
 
 
 def test_where_nothing_is_logged_it_is_said_what_tells_more(operator, capsys):
-    run_logs.show(operator.shell, operator.settings, LogRequest("trial", RUN_ID, since=at(10)))
+    run_logs.show(operator.shell, operator.settings(), LogRequest("trial", RUN_ID, since=at(10)))
 
     assert "invoke status --exp-id trial" in capsys.readouterr().err
 
@@ -145,7 +145,7 @@ def test_a_hundred_thousand_entries_of_hundreds_of_runs_are_read_in_few_requests
     reader = LogReader(operator.shell, PROJECT, log_filter(LogRequest("trial"), RUN_ID), BEGIN, read_size=300)
 
     before = reads(cloud)
-    run_logs.show(operator.shell, operator.settings, LogRequest("trial", RUN_ID, limit=100))
+    run_logs.show(operator.shell, operator.settings(), LogRequest("trial", RUN_ID, limit=100))
     for_newest = reads(cloud) - before
     everything = [LogLine.of(each) for each in reader.oldest_first()]
     for_all = reads(cloud) - before - for_newest
@@ -233,7 +233,7 @@ def test_what_cannot_be_is_one_line(operator):
 )
 def test_a_request_that_cannot_be_is_refused(operator, wanted, said):
     with pytest.raises(UserError, match=re.escape(said)) as raised:
-        run_logs.show(operator.shell, operator.settings, wanted)
+        run_logs.show(operator.shell, operator.settings(), wanted)
 
     assert raised.value.exit_code == 2
 

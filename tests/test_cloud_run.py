@@ -7,66 +7,28 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import threading
-import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
-from localcloud.environment import client_environment
 from localcloud.process import running
-from ops.settings import Settings, read_settings
-from ops.shell import Shell
+from tests.cloud_operators import (
+    BUCKET,
+    IMAGE,
+    WORKFLOW,
+    CloudOperator,
+    execution_in,
+    read_until,
+    ready_cloud,
+    run_id_in,
+    wait_until,
+)
 from tests.cloud_runs import PROJECT, REGION, RUN_ID, Pipeline
-from tests.emulated import create_bucket, names_in, object_of, order_faults, post, request
+from tests.emulated import names_in, object_of, order_faults
 from tests.experiments import POPULATIONS, sampled, simulated
 from tests.needs import need_engine, need_program, one_build_at_a_time
 from tests.test_tasks import Operator
-
-BUCKET = "my-lab-bucket"
-REPOSITORY = f"{REGION}-docker.pkg.dev/{PROJECT}/epymodelingsuite-repo"
-IMAGE = f"{REPOSITORY}/epymodelingsuite"
-WORKFLOW = "epydemix-pipeline"
-
-
-class CloudOperator(Operator):
-    """An operator whose gcloud knows the emulated cloud alone."""
-
-    def __init__(self, cloud, folder: Path, experiment: dict, **settings: str):
-        need_program("gcloud")
-        super().__init__(folder, experiment)
-        self.cloud = cloud
-        shutil.copytree(POPULATIONS, folder / "local" / "forecast" / "data" / "epydemix-data")
-        del self.environ["EPYDEMIX_DATA_DIR"]  # a stage in the cloud would not see it
-        self.environ |= {
-            **client_environment(cloud.storage, cloud.apis, cloud.state, PROJECT),
-            "EXECUTION_MODE": "cloud",
-            "PROJECT_ID": PROJECT,
-            "BUCKET_NAME": BUCKET,
-            **settings,
-        }
-
-    @property
-    def shell(self) -> Shell:
-        """Return what starts gcloud as invoke does, for what invoke is not needed for."""
-        return Shell(environment=self.environ)
-
-    @property
-    def settings(self) -> Settings:
-        return read_settings(self.environ)
-
-    def files(self, run_id: str, below: str = "") -> list[str]:
-        return names_in(self.cloud, BUCKET, f"trial/{run_id}/{below}")
-
-
-def ready_cloud(cloud) -> Pipeline:
-    """Put there what Terraform and a build would: a bucket, an image, the workflow."""
-    create_bucket(cloud, BUCKET, PROJECT)
-    post(f"{cloud.apis}/_emulator/images", {"image": f"{IMAGE}:latest"})
-    return Pipeline.deployed(cloud, BUCKET, WORKFLOW)
 
 
 @pytest.fixture(scope="module")
@@ -82,31 +44,9 @@ def operator(cloud, tmp_path):
     return CloudOperator(cloud, tmp_path, sampled())
 
 
-@pytest.fixture(scope="module")
-def null_cloud(tmp_path_factory):
-    """A cloud whose tasks are nothing, and which tests may bend: it is emptied after each."""
-    state = tmp_path_factory.mktemp("null")
-    with running(state, "--clock-speed", "100", "--tasks", "null") as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def pipeline(null_cloud):
-    yield ready_cloud(null_cloud)
-    request("POST", f"{null_cloud.apis}/_emulator/reset")
-
-
 @pytest.fixture
 def null_operator(null_cloud, pipeline, tmp_path):
     return CloudOperator(null_cloud, tmp_path, sampled())
-
-
-def run_id_in(output: str) -> str:
-    return re.search(r"run (\d{8}-\d{6}-[0-9a-f]{8})", output)[1]
-
-
-def execution_in(output: str) -> str:
-    return re.search(r"execution ([0-9a-f-]{36})", output)[1]
 
 
 def test_a_run_is_followed_to_its_outputs_and_its_tables_are_those_of_a_run_here(operator):
@@ -207,6 +147,19 @@ def test_executions_are_listed_and_described(null_operator, pipeline):
     assert re.search(rf"FAILED, run \d{{8}}-\d{{6}}-{failed[:8]} of other", why.output)
     assert followed.exit_code == 1
     assert "left no manifest.json" in followed.last_line
+
+
+def test_an_execution_is_followed_by_its_id_alone_and_in_a_dry_run_only_asked_for(null_operator):
+    described = ("workflow-describe", "b9d3-1", "--wait")
+
+    nowhere = null_operator.invoke(*described, PROJECT_ID="")
+    unlike = null_operator.invoke("workflow-describe", "not an id", "--wait")
+    dry = null_operator.invoke(*described, "--dry-run")
+
+    assert (nowhere.exit_code, unlike.exit_code, dry.exit_code) == (2, 2, 0)
+    assert "PROJECT_ID: not set" in nowhere.last_line
+    assert unlike.last_line == 'error: "not an id" is not the id of an execution: invoke workflow-list'
+    assert f"+ gcloud workflows executions describe b9d3-1 --workflow {WORKFLOW}" in dry.output
 
 
 def test_a_run_without_stage_b_is_followed_through_faults_that_pass(null_operator, pipeline):
@@ -439,23 +392,3 @@ def test_a_rehearsal_in_the_images_is_equal_to_the_run_here_too(tmp_path):
 
     assert ended.exit_code == 0, ended.output
     assert ended.last_line.startswith("equal: ")
-
-
-def read_until(text: str, process: subprocess.Popen, seconds: float = 120) -> str:
-    """Return what a program prints up to a text; it is ended where that does not come."""
-    timer = threading.Timer(seconds, process.kill)
-    timer.start()
-    output = ""
-    while text not in output:
-        line = process.stdout.readline()
-        assert line, output
-        output += line
-    timer.cancel()
-    return output
-
-
-def wait_until(holds, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

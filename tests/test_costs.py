@@ -15,10 +15,10 @@ from ops.failures import UserError
 from ops.laptop.local_run import RunRequest
 from ops.project.deployment import StageLimits
 from ops.settings import Settings
+from tests.cloud_operators import run_id_in
 from tests.experiments import sampled_twice, simulated
 from tests.in_process import called, settings_of, shell_of
 from tests.stages import RUN_ID
-from tests.test_cloud_run import run_id_in
 from tests.test_tasks import Operator
 
 REGION = "us-central1"
@@ -346,7 +346,7 @@ def test_a_run_that_has_not_ended_is_measured_by_its_summaries(run_copy):
     ("words", "said"),
     [
         (["--task-seconds", "0"], "--task-seconds 0: a whole number is needed, from 1"),
-        (["--num-tasks", "many"], "--num-tasks many: a whole number is needed"),
+        (["--num-inputs", "many"], "--num-inputs many: a whole number is needed"),
         (["--max-parallelism", "0"], "MAX_PARALLELISM"),
     ],
 )

@@ -4,11 +4,13 @@ Secret Manager is the emulated one, and so is the server of repositories, which 
 """
 
 import base64
+import io
 import os
 import pty
+import re
 import select
+import shutil
 import subprocess
-import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +20,7 @@ import pytest
 from localcloud.environment import client_environment
 from localcloud.process import running
 from ops.failures import UserError
-from ops.project import git_remote
+from ops.project import git_remote, github_token
 from ops.settings import Settings
 from ops.shell import Shell
 from tests.emulated import add_secret, commit_all, git, offer_repository, order_faults, post, request
@@ -61,6 +63,12 @@ class Desk:
         for each in (self.home, self.temporary):
             each.mkdir()
         (folder / "settings.env").touch()
+        self.settings = Settings(
+            project_id=PROJECT,
+            github_pat_secret=SECRET,
+            github_url=f"{cloud.apis}/git",
+            github_forecast_repo=FORECAST,
+        )
         self.environ = {
             **{name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ},
             **client_environment(cloud.storage, cloud.apis, cloud.state, PROJECT),
@@ -88,8 +96,15 @@ class Desk:
         )
         return Ended(done.returncode, done.stdout, done.stdout.strip().splitlines())
 
+    @property
+    def shell(self) -> Shell:
+        return Shell(environment=self.environ)
+
     def version(self, number: str = "latest") -> dict:
         return request("GET", f"{self.cloud.apis}{VERSIONS}/{number}").json()
+
+    def states(self, *numbers: str) -> list[str]:
+        return [self.version(number)["state"] for number in numbers]
 
     def value(self) -> str:
         held = request("GET", f"{self.cloud.apis}{VERSIONS}/latest:access").json()["payload"]["data"]
@@ -112,37 +127,35 @@ def desk(emulator, tmp_path, origin):
     post(f"{emulator.apis}/_emulator/reset", {})
 
 
-class ArgumentWatch:
-    """Looks at the arguments of every process of this machine until the block ends."""
+class Arguments:
+    """Keeps what gcloud, git and the programs that git starts are given as arguments at a desk."""
 
-    def __init__(self, text: str):
-        self.text, self.found, self.programs = text.encode(), [], set()
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
+    def __init__(self, desk: Desk):
+        self._kept = desk.folder.parent / f"{desk.folder.name}-arguments"  # not among the operator's files
+        programs = desk.folder / "programs"
+        programs.mkdir()
+        traced = f"GIT_TRACE2_EVENT={self._kept}"
+        for name in ("gcloud", "git"):
+            real = shutil.which(name)
+            shim = programs / name
+            shim.write_text(f'#!/bin/sh\necho "{name} $*" >> {self._kept}\nexec env {traced} {real} "$@"\n')
+            shim.chmod(0o755)
+        desk.environ["PATH"] = f"{programs}{os.pathsep}{desk.environ['PATH']}"
 
-    def __enter__(self) -> "ArgumentWatch":
-        self._thread.start()
-        return self
+    def __str__(self) -> str:
+        return self._kept.read_text()
 
-    def __exit__(self, *error) -> None:
-        self._is_over.set()
-        self._thread.join()
 
-    def _watch(self) -> None:
-        while not self._is_over.wait(0.01):
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    words = path.read_bytes()
-                except OSError:
-                    continue  # it has ended
-                if self.text in words:
-                    self.found.append(words)
-                self.programs |= {name for name in (b"ls-remote", b"--data-file=-") if name in words}
+@pytest.fixture
+def typed(monkeypatch):
+    """A function that puts a text on standard input."""
+    return lambda text: monkeypatch.setattr("sys.stdin", io.StringIO(text))
 
 
 def test_a_token_from_standard_input_makes_the_secret_and_then_versions_and_is_seen_nowhere(desk):
-    with ArgumentWatch(TOKEN) as watch:
-        made = desk.invoke("secret-set", typed=f"{TOKEN}\n")
+    arguments = Arguments(desk)
+
+    made = desk.invoke("secret-set", typed=f"{TOKEN}\n")
 
     assert made.exit_code == 0, made.output
     assert desk.value() == TOKEN
@@ -153,30 +166,88 @@ def test_a_token_from_standard_input_makes_the_secret_and_then_versions_and_is_s
         "managed-by": "manual",
         "environment": "production",
     }
-    assert f"{SECRET}: version 1, less than a day old" in made.output
+    assert f"{SECRET}: version 1 is there" in made.output
     assert "invoke tf-apply" in made.output
-    assert b"--data-file=-" in watch.programs
-    assert not watch.found
+    assert "--data-file=-" in str(arguments)
+    assert TOKEN not in str(arguments)
     assert TOKEN not in made.output
     assert not desk.files_with(TOKEN)
 
-    added = desk.invoke("secret-set", typed=OTHER_TOKEN)
 
-    assert desk.value() == OTHER_TOKEN
-    assert "version 2, less than a day old" in added.output
-    assert f"gcloud secrets versions disable 1 --secret {SECRET} --project {PROJECT}" in added.output
-    assert "tf-apply" not in added.output
-    assert desk.version("1")["state"] == "ENABLED"
+def test_a_version_is_added_and_older_ones_stay_with_the_command_that_disables_them(desk, typed, capsys):
+    add_secret(desk.cloud, "first", SECRET, PROJECT)
+    typed(TOKEN)
+
+    github_token.store(desk.shell, desk.settings, force=False, disable_old=False)
+
+    said = capsys.readouterr().out
+    assert desk.value() == TOKEN
+    assert f"{SECRET}: version 2 is there" in said
+    assert "version 1, less than a day old, is still enabled" in said
+    assert f"gcloud secrets versions disable 1 --secret {SECRET} --project {PROJECT}" in said
+    assert "tf-apply" not in said
+    assert desk.states("1", "2") == ["ENABLED", "ENABLED"]
 
 
-def test_older_versions_are_disabled_where_that_is_asked_for(desk):
+def test_older_versions_are_disabled_once_the_new_one_was_tried(desk):
     add_secret(desk.cloud, "first", SECRET, PROJECT)
 
     ended = desk.invoke("secret-set", "--disable-old", typed=TOKEN)
 
     assert ended.exit_code == 0, ended.output
-    assert "disabled version 1, less than a day old" in ended.output
-    assert [desk.version(number)["state"] for number in ("1", "2")] == ["DISABLED", "ENABLED"]
+    assert re.search(
+        f"{SECRET}, version 2, .*{FORECAST}: main is .*disabled version 1", ended.output, re.DOTALL
+    )
+    assert desk.states("1", "2") == ["DISABLED", "ENABLED"]
+
+
+def test_older_versions_stay_where_the_new_one_does_not_do(desk, typed, origin):
+    add_secret(desk.cloud, TOKEN, SECRET, PROJECT)
+    typed(OTHER_TOKEN)
+
+    with pytest.raises(UserError) as refused:
+        github_token.store(desk.shell, desk.settings, force=False, disable_old=True)
+
+    assert str(refused.value) == (f"{SECRET} does not do: GITHUB_FORECAST_REPO; older versions stay enabled")
+    assert refused.value.exit_code == 2
+    assert desk.states("1", "2") == ["ENABLED", "ENABLED"]
+
+    offer_repository(desk.cloud, FORECAST, origin)
+    typed(OTHER_TOKEN)
+    with pytest.raises(UserError, match="version 3 was tried on nothing, for the repositories are public"):
+        github_token.store(desk.shell, desk.settings, force=False, disable_old=True)
+    assert desk.states("1", "2", "3") == ["ENABLED"] * 3
+
+
+def test_a_version_that_somebody_adds_meanwhile_is_not_disabled(desk, typed, capsys):
+    class WithColleague(Shell):
+        """Somebody else sets a token right after each of ours."""
+
+        def attempt(self, argv, *rest, **more):
+            ended = super().attempt(argv, *rest, **more)
+            if argv[1:4] == ["secrets", "versions", "add"]:
+                theirs = {"payload": {"data": base64.b64encode(OTHER_TOKEN.encode()).decode()}}
+                post(f"{desk.cloud.apis}{VERSIONS.removesuffix('/versions')}:addVersion", theirs)
+            return ended
+
+    add_secret(desk.cloud, "first", SECRET, PROJECT)
+    typed(TOKEN)
+
+    github_token.store(WithColleague(environment=desk.environ), desk.settings, force=False, disable_old=True)
+
+    assert f"{SECRET}, version 2, " in capsys.readouterr().out
+    assert desk.states("1", "2", "3") == ["DISABLED", "ENABLED", "ENABLED"]
+
+
+def test_there_must_be_a_repository_to_try_a_token_on_before_it_replaces_others(desk, typed):
+    typed(TOKEN)
+
+    with pytest.raises(UserError, match="neither is set, so there is nothing to try"):
+        github_token.store(
+            desk.shell, desk.settings.model_copy(update={"github_forecast_repo": ""}), False, True
+        )
+
+    assert desk.version().get("error", {}).get("code") == 404
 
 
 def test_a_token_typed_on_a_terminal_is_not_shown(desk):
@@ -212,7 +283,7 @@ def read_until(terminal: int, end: bytes | None) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("text", "said"),
     [
         ("", "no token was given"),
         (" \n", "no token was given"),
@@ -221,31 +292,39 @@ def read_until(terminal: int, end: bytes | None) -> bytes:
         ("ghp_two0lines0of0a0token00\nand0another0one", "spaces, line ends"),
     ],
 )
-def test_what_is_no_token_is_refused_with_a_hint_and_not_shown(desk, typed, said):
-    ended = desk.invoke("secret-set", typed=typed)
+def test_what_is_no_token_is_refused_with_a_hint_and_not_shown(desk, typed, text, said):
+    typed(text)
 
-    assert ended.exit_code == 2
-    assert said in ended.last_line
-    assert not typed.strip() or typed.split()[0] not in ended.output
+    with pytest.raises(UserError) as refused:
+        github_token.store(desk.shell, desk.settings, force=False, disable_old=False)
+
+    assert refused.value.exit_code == 2
+    assert said in str(refused.value)
+    assert not text.strip() or text.split()[0] not in str(refused.value)
     assert desk.version().get("error", {}).get("code") == 404
 
 
-def test_force_takes_what_is_not_like_a_token_but_nothing_with_spaces(desk):
-    spaced = desk.invoke("secret-set", "--force", typed="of our own server")
+def test_force_takes_what_is_not_like_a_token_but_nothing_with_spaces(desk, typed):
+    typed("of our own server")
+    with pytest.raises(UserError, match="spaces"):
+        github_token.store(desk.shell, desk.settings, force=True, disable_old=False)
+
     forced = desk.invoke("secret-set", "--force", typed="gitea-Token.of%our\\nown$server")
 
-    assert spaced.exit_code == 2
     assert forced.exit_code == 0, forced.output
     assert desk.value() == "gitea-Token.of%our\\nown$server"
 
 
 def test_a_secret_that_is_not_named_in_the_settings_is_told_before_anything_is_asked(desk):
-    for task in ("secret-set", "secret-check"):
-        ended = desk.invoke(task, typed=TOKEN, GITHUB_PAT_SECRET="")
+    unnamed = desk.settings.model_copy(update={"github_pat_secret": ""})
 
-        assert ended.exit_code == 2
-        assert "GITHUB_PAT_SECRET=github-pat" in ended.last_line
-        assert "invoke config-edit" in ended.last_line
+    with pytest.raises(UserError, match="GITHUB_PAT_SECRET=github-pat: invoke config-edit"):
+        github_token.check(desk.shell, unnamed)
+    ended = desk.invoke("secret-set", typed=TOKEN, GITHUB_PAT_SECRET="")
+
+    assert ended.exit_code == 2
+    assert "GITHUB_PAT_SECRET=github-pat" in ended.last_line
+    assert "invoke config-edit" in ended.last_line
 
 
 def test_a_dry_run_prints_the_commands_reads_no_token_and_changes_nothing(desk):
@@ -255,7 +334,8 @@ def test_a_dry_run_prints_the_commands_reads_no_token_and_changes_nothing(desk):
     assert (set_.exit_code, checked.exit_code) == (0, 0), set_.output + checked.output
     assert f"+ gcloud secrets create {SECRET} --project {PROJECT}" in set_.output
     assert f"+ gcloud secrets versions add {SECRET}" in set_.output
-    assert "+ gcloud secrets versions disable VERSION" in set_.output
+    assert f"+ gcloud secrets versions access VERSION --secret {SECRET}" in set_.output
+    assert "+ gcloud secrets versions disable OLDER" in set_.output
     assert "--data-file=-" in set_.output
     assert f"+ gcloud secrets versions access latest --secret {SECRET}" in checked.output
     assert f"ls-remote --quiet {desk.cloud.apis}/git/{FORECAST}.git HEAD refs/heads/main" in checked.output
@@ -267,30 +347,31 @@ def test_the_newest_version_is_tried_on_both_repositories_and_is_seen_nowhere(de
     add_secret(desk.cloud, TOKEN, SECRET, PROJECT)
     offer_repository(desk.cloud, SUITE, origin, TOKEN)
 
-    with ArgumentWatch(TOKEN) as watch:
-        ended = desk.invoke("secret-check", GITHUB_MODELING_SUITE_REPO=SUITE, GITHUB_MODELING_SUITE_REF="v1")
+    arguments = Arguments(desk)
+
+    ended = desk.invoke("secret-check", GITHUB_MODELING_SUITE_REPO=SUITE, GITHUB_MODELING_SUITE_REF="v1")
 
     assert ended.exit_code == 0, ended.output
     lines = {line.split()[1]: line for line in ended.lines}
     assert f"{SECRET}, version 1, less than a day old" in lines["secret"]
     assert f"{FORECAST}: main is {git(origin, 'rev-parse', 'main')[:12]}" in lines["GITHUB_FORECAST_REPO"]
     assert f"{SUITE}: v1 is {git(origin, 'rev-parse', 'HEAD~1')[:12]}" in lines["GITHUB_MODELING_SUITE_REPO"]
-    assert b"ls-remote" in watch.programs
-    assert not watch.found
+    assert "git-remote-http" in str(arguments)
+    assert TOKEN not in str(arguments)
     assert TOKEN not in ended.output
     assert not desk.files_with(TOKEN)
 
 
-def test_a_token_that_is_not_good_any_more_is_told_with_what_mends_it(desk):
+def test_a_token_that_is_not_good_any_more_is_told_with_what_mends_it(desk, capsys):
     add_secret(desk.cloud, OTHER_TOKEN, SECRET, PROJECT)
 
-    ended = desk.invoke("secret-check")
+    with pytest.raises(UserError) as refused:
+        github_token.check(desk.shell, desk.settings)
 
-    assert ended.exit_code == 2
-    line = next(line for line in ended.lines if "GITHUB_FORECAST_REPO" in line)
+    line = next(line for line in capsys.readouterr().out.splitlines() if "GITHUB_FORECAST_REPO" in line)
     assert "expired: GitHub does not take the token" in line
     assert line.endswith("-> invoke secret-set")
-    assert ended.last_line == f"error: {SECRET} does not do: GITHUB_FORECAST_REPO"
+    assert str(refused.value) == f"{SECRET} does not do: GITHUB_FORECAST_REPO"
 
 
 # -- what else can be wrong with a repository
@@ -374,8 +455,6 @@ def test_another_server_is_not_given_the_token(desk, monkeypatch):
 
 
 def test_the_age_of_a_version_is_told_in_days():
-    from ops.project.github_token import _age
-
     month_ago = datetime.now(UTC).timestamp() - 30.5 * 86400
 
-    assert _age({"createTime": datetime.fromtimestamp(month_ago, UTC).isoformat()}) == "30 days"
+    assert github_token._age({"createTime": datetime.fromtimestamp(month_ago, UTC).isoformat()}) == "30 days"

@@ -1,4 +1,4 @@
-"""`invoke job` and its kin as an operator types them: real gcloud, the emulated cloud, real stage scripts."""
+"""`invoke job` and its kin: the real gcloud on the emulated cloud, and once the real stages to the end."""
 
 import json
 import os
@@ -7,60 +7,48 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from localcloud.process import running
-from tests.cloud_runs import PROJECT, REGION, RUN_ID, Pipeline
+from ops.failures import UserError
+from ops.jobs import batch_jobs, job_submission
+from ops.jobs.cloud_inputs import Manifest, Share, choose_inputs, chosen_inputs
+from ops.jobs.job_submission import Run, job_id_of, share_of
+from ops.jobs.job_templates import Filling, describe_job
+from ops.laptop.local_run import RunRequest
+from ops.shell import Shell
+from tests.cloud_operators import BUCKET, IMAGE, CloudOperator, ready_cloud, run_id_in, wait_until
+from tests.cloud_runs import PROJECT, RUN_ID
 from tests.emulated import names_in, object_of, order_faults, request
 from tests.experiments import REPOSITORY, sampled
-from tests.test_cloud_run import BUCKET, WORKFLOW, CloudOperator, ready_cloud, run_id_in, wait_until
-
-pytestmark = pytest.mark.slow
 
 RUN = ("--exp-id", "trial", "--run-id", RUN_ID)
-
-
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory):
-    """A cloud with real tasks, furnished once."""
-    with running(tmp_path_factory.mktemp("state"), "--clock-speed", "20") as cloud:
-        ready_cloud(cloud)
-        yield cloud
+DIGEST = f"{IMAGE}@sha256:{'0' * 64}"
 
 
 @pytest.fixture
-def operator(cloud, tmp_path):
-    return CloudOperator(cloud, tmp_path, sampled())
+def operator(null_cloud, pipeline, tmp_path, monkeypatch):
+    """An operator on a cloud whose tasks are nothing, in whose folder we are; jobs/rendered/ is there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(job_submission, "RENDERED", tmp_path / "jobs" / "rendered")
+    return CloudOperator(null_cloud, tmp_path, sampled())
 
 
-@pytest.fixture(scope="module")
-def null_cloud(tmp_path_factory):
-    state = tmp_path_factory.mktemp("null")
-    with running(state, "--clock-speed", "100", "--tasks", "null") as cloud:
-        yield cloud
+def submit(operator, stage, only="", wait=False, run_id=RUN_ID, **chosen) -> None:
+    """Do what `invoke job` does."""
+    request = RunRequest("trial", run_id)
+    job_submission.submit(operator.shell, operator.settings(**chosen), stage, request, only, wait)
 
 
-@pytest.fixture
-def pipeline(null_cloud):
-    yield ready_cloud(null_cloud)
-    request("POST", f"{null_cloud.apis}/_emulator/reset")
+def described(operator, stage, job_id="", num_tasks=1):
+    filling = Filling(RunRequest("trial", RUN_ID), DIGEST, True, Share(num_tasks, 1))
+    return describe_job(operator.settings(), stage, filling, job_id)
 
 
-@pytest.fixture
-def null_operator(null_cloud, pipeline, tmp_path):
-    """An operator with a checkout of their own, and so with jobs/rendered/ of their own."""
-    return with_own_jobs(CloudOperator(null_cloud, tmp_path, sampled()))
-
-
-def with_own_jobs(operator):
-    operator.with_own_code()
-    ignored = shutil.ignore_patterns("rendered")
-    shutil.copytree(REPOSITORY / "jobs", operator.folder / "jobs", ignore=ignored)
-    (operator.folder / "terraform").mkdir()
-    shutil.copy(REPOSITORY / "terraform" / "machine_types.json", operator.folder / "terraform")
-    return operator
+def begin(operator, pipeline, stage, job_id, **more) -> None:
+    """Have a job made as by hand, without asking first whether it may be."""
+    pipeline.api("POST", f"/jobs?jobId={job_id}", json=described(operator, stage, job_id) | more)
 
 
 def job_in(output):
@@ -72,126 +60,147 @@ def group_of(job):
     return int(group["taskCount"]), group["taskSpec"]["environment"]["variables"]
 
 
-def file_names(operator, run_id, below):
-    return [name.rpartition("/")[2] for name in operator.files(run_id, below)]
+# -- with the real stages
 
 
-@pytest.mark.timeout(900)
-def test_stages_by_hand_go_to_the_outputs_and_single_inputs_are_run_again(cloud, tmp_path):
-    operator = with_own_jobs(CloudOperator(cloud, tmp_path, sampled()))
-    pipeline = Pipeline(cloud, BUCKET, WORKFLOW)
+@pytest.fixture(scope="module")
+def by_readme(tmp_path_factory):
+    """The commands of jobs/README.md, typed as they stand: an operator, and what was said."""
+    folder = tmp_path_factory.mktemp("readme")
+    with running(tmp_path_factory.mktemp("state"), "--clock-speed", "20") as cloud:
+        pipeline = ready_cloud(cloud)
+        operator = with_own_jobs(CloudOperator(cloud, folder, sampled(), DIR_PREFIX="lab/flu"))
+        text = (REPOSITORY / "jobs" / "README.md").read_text().replace("demo", "trial")
+        commands = [line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ ")]
+        assert len(commands) > 10
+        programs = folder / "programs"
+        programs.mkdir()
+        shim = f'#!/bin/sh\nexec "{sys.executable}" -m invoke --search-root "{folder}" "$@"\n'
+        (programs / "invoke").write_text(shim)
+        (programs / "invoke").chmod(0o755)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", "\n".join(commands)],
+            cwd=folder,
+            env={**operator.environ, "PATH": f"{programs}{os.pathsep}{operator.environ['PATH']}"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=280,
+        )
+        yield operator, pipeline, done
 
-    built = operator.invoke("job", "--stage", "builder", "--exp-id", "trial", "--wait")
-    assert built.exit_code == 0, built.output
-    run_id = run_id_in(built.output)
-    run = ("--exp-id", "trial", "--run-id", run_id)
-    assert f"next: invoke job --stage runner --exp-id trial --run-id {run_id}" in built.last_line
-    logs = re.search(r"^logs +invoke (logs .*)", built.output, re.MULTILINE)[1]
+
+def with_own_jobs(operator):
+    operator.with_own_code()
+    ignored = shutil.ignore_patterns("rendered")
+    shutil.copytree(REPOSITORY / "jobs", operator.folder / "jobs", ignore=ignored)
+    (operator.folder / "terraform").mkdir()
+    shutil.copy(REPOSITORY / "terraform" / "machine_types.json", operator.folder / "terraform")
+    return operator
+
+
+def test_the_commands_of_the_readme_work_as_they_stand_to_the_outputs(by_readme):
+    operator, _, done = by_readme
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"runner +SUCCEEDED +3 succeeded", done.stdout)
+    assert f"outputs in gs://{BUCKET}/lab/flu/trial/{run_id_in(done.stdout)}/outputs/" in done.stdout
+    assert "files.json" in done.stdout
+    runner = json.loads((operator.folder / "jobs" / "rendered" / "stage-b.json").read_text())
+    assert runner["taskGroups"][0]["taskCount"] == 3
+    logs = re.findall(r"^ *logs +invoke (logs .*)", done.stdout, re.MULTILINE)[-1]
     said = operator.invoke(*logs.split())
-    assert "3 inputs" in said.output
+    assert "3 results" in said.output
 
-    pipeline.order({"job": "runner", "tasks": [1], "exit_code": 2})
-    failed = operator.invoke("job", "--stage", "runner", *run, "--wait")
-    pipeline.clear_faults()
-    assert failed.exit_code == 1
-    assert "task 1: exit code 2 (the input or a setting is wrong)" in failed.output
-    assert f"invoke job --stage runner {' '.join(run)} --only 1" in failed.output
-    assert f"job {job_in(failed.output)} ended FAILED: 1 of 3 tasks failed" in failed.last_line
-    assert file_names(operator, run_id, "runner-artifacts/") == ["result_0000.pkl", "result_0002.pkl"]
 
-    again = operator.invoke("job", "--stage", "runner", *run, "--only", "1", "--memory-mib", "2048", "--wait")
+def test_the_tables_of_jobs_by_hand_are_those_of_a_run_here(by_readme):
+    operator, _, done = by_readme
+
+    here = operator.invoke("run", "--local", "--exp-id", "trial")
+
+    assert here.exit_code == 0, here.output
+    expected = {path.name: path.read_bytes() for path in operator.outputs()[0].parent.glob("*.csv.gz")}
+    below = f"lab/flu/trial/{run_id_in(done.stdout)}/outputs/"
+    tables = [name for name in names_in(operator.cloud, BUCKET, below) if name.endswith(".csv.gz")]
+    assert len(expected) >= 4
+    assert {n.rpartition("/")[2]: object_of(operator.cloud, BUCKET, n) for n in tables} == expected
+
+
+def test_an_input_is_run_again_alone(by_readme):
+    operator, pipeline, done = by_readme
+    run_id = run_id_in(done.stdout)
+    below = f"lab/flu/trial/{run_id}"
+    result = f"{below}/runner-artifacts/result_0001.pkl"
+    before = object_of(operator.cloud, BUCKET, result)
+    quoted = result.replace("/", "%2F")
+    deleted = request("DELETE", f"{operator.cloud.storage}/storage/v1/b/{BUCKET}/o/{quoted}")
+    assert deleted.status_code == 204
+
+    again = operator.invoke(
+        *("job", "--stage", "runner", "--exp-id", "trial", "--run-id", run_id),
+        *("--only", "1", "--memory-mib", "2048"),
+    )
+
     assert again.exit_code == 0, again.output
+    wait_until(lambda: pipeline.job(job_in(again.output))["status"]["state"] == "SUCCEEDED", 60)
     job = pipeline.job(job_in(again.output))
     tasks, variables = group_of(job)
     assert tasks == 1
     assert job["taskGroups"][0]["taskSpec"]["computeResource"]["memoryMib"] == "2048"
-    pending = f"trial/{run_id}/builder-artifacts/{variables['PENDING_FILE']}"
-    assert object_of(cloud, BUCKET, pending) == b"1\n"
-    assert len(operator.files(run_id, "runner-artifacts/")) == 3
-
-    output = operator.invoke("job", "--stage", "C", *run, "--wait")
-    assert output.exit_code == 0, output.output
-    assert f"outputs in gs://{BUCKET}/trial/{run_id}/outputs/" in output.last_line
-    here = operator.invoke("run", "--local", "--exp-id", "trial")
-    assert here.exit_code == 0, here.output
-    expected = {path.name: path.read_bytes() for path in operator.outputs()[0].parent.glob("*.csv.gz")}
-    tables = [name for name in operator.files(run_id, "outputs/") if name.endswith(".csv.gz")]
-    assert len(expected) >= 4
-    assert {n.rpartition("/")[2]: object_of(cloud, BUCKET, n) for n in tables} == expected
-
-
-@pytest.mark.timeout(900)
-def test_the_commands_of_the_readme_work_as_they_stand(cloud, tmp_path):
-    operator = with_own_jobs(CloudOperator(cloud, tmp_path, sampled()))
-    text = (REPOSITORY / "jobs" / "README.md").read_text().replace("demo", "trial")
-    commands = [line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ ")]
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    shim = f'#!/bin/sh\nexec "{sys.executable}" -m invoke --search-root "{tmp_path}" "$@"\n'
-    (programs / "invoke").write_text(shim)
-    (programs / "invoke").chmod(0o755)
-
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "\n".join(commands)],
-        cwd=tmp_path,
-        env={**operator.environ, "PATH": f"{programs}{os.pathsep}{operator.environ['PATH']}"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=800,
+    assert (
+        object_of(operator.cloud, BUCKET, f"{below}/builder-artifacts/{variables['PENDING_FILE']}") == b"1\n"
     )
-
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert len(commands) > 10
-    assert re.search(r"runner +SUCCEEDED +3 succeeded", done.stdout)
-    assert "files.json" in done.stdout
-    runner = json.loads((tmp_path / "jobs" / "rendered" / "stage-b.json").read_text())
-    assert runner["taskGroups"][0]["taskCount"] == 3
+    assert object_of(operator.cloud, BUCKET, result) == before
 
 
-def test_a_command_given_twice_and_an_answer_that_is_lost_make_one_job(null_operator, pipeline):
+# -- with tasks that are nothing
+
+
+def test_a_builder_by_hand_begins_a_run_with_the_repository_of_this_machine(operator, pipeline, capsys):
+    submit(operator, "builder", run_id="", wait=True)
+
+    said = capsys.readouterr().out
+    run_id = run_id_in(said)
+    assert names_in(pipeline.cloud, BUCKET) == [f"trial/{run_id}/builder-artifacts/forecast.tar.gz"]
+    assert f"next: invoke job --stage runner --exp-id trial --run-id {run_id}" in said.splitlines()[-1]
+
+
+def test_a_command_given_twice_and_an_answer_that_is_lost_make_one_job(operator, pipeline, capsys):
     pipeline.put_manifest(7)
     pipeline.order({"null_seconds": 100_000})
-    order_faults(
-        null_operator.cloud, {"method": "POST", "path": "/jobs\\?", "action": "reset_after", "times": 1}
+    order_faults(operator.cloud, {"method": "POST", "path": "/jobs\\?", "action": "reset_after", "times": 1})
+
+    submit(operator, "runner")
+    job = job_in(capsys.readouterr().out)
+    submit(operator, "runner")
+
+    assert f"job {job} is under way already: 7 tasks" in capsys.readouterr().out
+    assert list(pipeline.jobs()) == [job]
+    assert re.fullmatch(rf"runner-{RUN_ID}-[0-9a-f]{{8}}", job)
+
+
+def test_a_job_is_named_by_what_it_is_and_numbered_after_those_that_have_ended(operator):
+    settings, filling = operator.settings(), Filling(RunRequest("trial", RUN_ID), DIGEST, True, Share(7, 1))
+
+    def name(*jobs, is_chosen=False):
+        found = [{"name": f"jobs/{job_id}", "status": {"state": state}} for job_id, state in jobs]
+        return job_id_of(settings, "runner", filling, found, is_chosen)
+
+    first, found = name()
+    assert not found
+    assert name((first, "SUCCEEDED")) == (f"{first}-2", None)
+    assert name((first, "FAILED"), (f"{first}-6", "CANCELLED"), ("runner-x", "FAILED")) == (
+        f"{first}-7",
+        None,
     )
-
-    first = null_operator.invoke("job", "--stage", "runner", *RUN)
-    second = null_operator.invoke("job", "--stage", "runner", *RUN)
-    other = null_operator.invoke("job", "--stage", "runner", *RUN, "--spot")
-    chosen = null_operator.invoke("job", "--stage", "runner", *RUN, "--only", "2-3,5", "--spot")
-
-    assert (first.exit_code, second.exit_code) == (0, 0), first.output + second.output
-    job = job_in(first.output)
-    assert f"job {job} is under way already: 7 tasks" in second.output
-    assert other.exit_code == 2
-    assert f"job {job} is " in other.last_line
-    assert other.last_line.endswith(f"invoke job-cancel {job}")
-    assert chosen.exit_code == 0, chosen.output
-    assert sorted(pipeline.jobs()) == sorted([job, job_in(chosen.output)])
-    tasks, variables = group_of(pipeline.job(job_in(chosen.output)))
-    assert tasks == 3
-    pending = f"trial/{RUN_ID}/builder-artifacts/{variables['PENDING_FILE']}"
-    assert object_of(null_operator.cloud, BUCKET, pending) == b"2\n3\n5\n"
+    assert name((first, "FAILED"), (f"{first}-2", "RUNNING"))[0] == f"{first}-2"
+    assert name(("runner-x", "RUNNING"), is_chosen=True) == (first, None)
+    with pytest.raises(UserError, match=r"runner-x is RUNNING .*: invoke job-cancel runner-x") as refused:
+        name(("runner-x", "RUNNING"))
+    assert refused.value.exit_code == 2
 
 
-def test_a_job_that_has_ended_is_submitted_again_under_the_next_number(null_operator, pipeline):
-    pipeline.put_manifest(2)
-    first = job_in(null_operator.invoke("job", "--stage", "B", *RUN).output)
-    wait_until(lambda: pipeline.job(first)["status"]["state"] == "SUCCEEDED")
-    sixth = {name: pipeline.job(first)[name] for name in ("taskGroups", "labels")}
-    pipeline.api("POST", f"/jobs?jobId={first}-6", json=sixth)
-    wait_until(lambda: pipeline.job(f"{first}-6")["status"]["state"] == "SUCCEEDED")
-
-    again = null_operator.invoke("job", "--stage", "B", *RUN, "--wait")
-
-    assert re.fullmatch(rf"runner-{RUN_ID}-[0-9a-f]{{8}}", first)
-    assert job_in(again.output) == f"{first}-7"
-    assert again.exit_code == 0, again.output
-
-
-@pytest.mark.timeout(900)
-def test_jobs_are_listed_described_followed_and_cancelled(null_operator, pipeline):
+def test_jobs_are_listed_described_and_cancelled(operator, pipeline, capsys):
     pipeline.put_manifest(40, per_task=2)
     pipeline.order({"job": "runner", "tasks": [3, 17], "exit_code": 50005})
     execution = pipeline.start(runId=RUN_ID)
@@ -199,42 +208,77 @@ def test_jobs_are_listed_described_followed_and_cancelled(null_operator, pipelin
     pipeline.clear_faults()
     pending = "".join(f"{index:02d}\n" for index in range(39, -1, -1)).encode()
     upload(pipeline, f"trial/{RUN_ID}/builder-artifacts/pending-1a2b3c4d.txt", pending)
-    pipeline.order({"job": "output", "queue": "CODE_GCE_QUOTA_EXCEEDED"})
-    waiting = job_in(null_operator.invoke("job", "--stage", "output", *RUN).output)
-    wait_until(lambda: "QUOTA" in str(pipeline.job(waiting)["status"].get("statusEvents")))
+    pipeline.order({"null_seconds": 100_000}, {"job": "waiting", "queue": "CODE_GCE_QUOTA_EXCEEDED"})
+    begin(operator, pipeline, "output", "waiting")
+    begin(operator, pipeline, "builder", "strange", labels={"component": "another"})
+    wait_until(lambda: "QUOTA" in str(pipeline.job("waiting")["status"].get("statusEvents")))
+    here = operator.shell, operator.settings()
 
-    listed = null_operator.invoke("job-list")
-    only = null_operator.invoke("job-list", "--exp-id", "trial", "--stage", "B", "--limit", "5")
-    nothing = null_operator.invoke("job-list", "--exp-id", "other")
-    failed = null_operator.invoke("job-describe", f"runner-{execution}")
-    queued = null_operator.invoke("job-describe", waiting)
-    cancelled = null_operator.invoke("job-cancel", waiting)
-    wait_until(lambda: pipeline.job(waiting)["status"]["state"] == "CANCELLED")
-    ended = null_operator.invoke("job-cancel", waiting)
-    followed = null_operator.invoke("job-describe", waiting, "--wait")
+    listed = operator.invoke("job-list", "--limit", "3")
+    batch_jobs.show_jobs(*here, exp_id="trial", stage="runner")
+    only = capsys.readouterr().out
+    batch_jobs.show_job(*here, f"runner-{execution}")
+    failed = capsys.readouterr().out
+    batch_jobs.show_job(*here, "waiting")
+    queued = capsys.readouterr().out
 
     rows = [line.split()[0] for line in listed.lines if RUN_ID in line]
-    assert rows[:3] == [waiting, f"runner-{execution}", f"builder-{execution}"]
-    assert re.search(rf"{waiting} +output +trial +{RUN_ID} +QUEUED .*CODE_GCE_QUOTA_EXCEEDED", listed.output)
-    assert re.search(r"runner +trial .* FAILED .* 2 failed, 18 succeeded", only.output)
-    assert waiting not in only.output
-    assert f"no such jobs in {REGION} of {PROJECT}" in nothing.output
-    assert "20 tasks: 2 failed, 18 succeeded" in failed.output
-    assert "task 17: exit code 50005 (it took longer than it may)" in failed.output
-    assert f"invoke job --stage runner {' '.join(RUN)} --only 33,32,5,4" in failed.output
-    assert f"invoke logs {' '.join(RUN)} --stage runner" in failed.output
-    assert "CODE_GCE_QUOTA_EXCEEDED" in queued.output
-    assert f"/jobs/{waiting}/details?project={PROJECT}" in queued.output
-    assert "is being cancelled" in cancelled.last_line
-    assert (ended.exit_code, "has ended already" in ended.last_line) == (0, True)
-    assert followed.exit_code == 1
-    assert f"job {waiting} ended CANCELLED" in followed.last_line
+    assert rows == ["waiting", f"runner-{execution}", f"builder-{execution}"]
+    assert re.search(rf"waiting +output +trial +{RUN_ID} +QUEUED .*CODE_GCE_QUOTA_EXCEEDED", listed.output)
+    assert re.search(r"runner +trial .* FAILED .* 2 failed, 18 succeeded", only)
+    assert "waiting" not in only
+    assert "20 tasks: 2 failed, 18 succeeded" in failed
+    assert "task 17: exit code 50005 (it took longer than it may)" in failed
+    assert f"invoke job --stage runner {' '.join(RUN)} --only 33,32,5,4" in failed
+    assert f"invoke logs {' '.join(RUN)} --stage runner" in failed
+    assert "CODE_GCE_QUOTA_EXCEEDED" in queued
+    assert f"/jobs/waiting/details?project={PROJECT}" in queued
+
+    with pytest.raises(
+        UserError, match="has no label component=epymodelingsuite: it is another's"
+    ) as refused:
+        batch_jobs.cancel(*here, "strange")
+    cancelled = operator.invoke("job-cancel", "waiting")
+    wait_until(lambda: pipeline.job("waiting")["status"]["state"] == "CANCELLED")
+    batch_jobs.cancel(*here, "waiting")
+
+    assert refused.value.exit_code == 2
+    assert pipeline.job("strange")["status"]["state"] != "CANCELLED"
+    assert (cancelled.exit_code, "is being cancelled" in cancelled.last_line) == (0, True)
+    assert "has ended already" in capsys.readouterr().out
 
 
-def test_ctrl_c_leaves_the_job_going(null_operator, pipeline):
-    pipeline.put_manifest(1)
+def test_a_list_has_the_newest_jobs_of_ours_and_of_no_namesake(operator, pipeline, capsys):
+    for number in range(3):
+        begin(operator, pipeline, "output", f"ours-{number}")
+        begin(operator, pipeline, "output", f"theirs-{number}", labels={"component": "another"})
+    # with the same label as ours, which is lower case
+    namesake = json.loads(json.dumps(described(operator, "output")).replace('"trial"', '"Trial"'))
+    begin(operator, pipeline, "output", "namesake", taskGroups=namesake["taskGroups"])
+
+    batch_jobs.show_jobs(operator.shell, operator.settings(), "trial", limit=2)
+
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["ours-2", "ours-1"]
+
+
+def test_a_job_that_fails_is_followed_to_what_failed(operator, pipeline, capsys):
+    pipeline.put_manifest(3)
+    pipeline.order({"job": "by-hand", "tasks": [1], "exit_code": 2})
+    pipeline.api("POST", "/jobs?jobId=by-hand", json=described(operator, "runner", "by-hand", 3))
+
+    with pytest.raises(UserError, match="job by-hand ended FAILED: 1 of 3 tasks failed") as failed:
+        batch_jobs.follow(operator.shell, operator.settings(), "by-hand")
+
+    said = capsys.readouterr().out
+    assert failed.value.exit_code == 1
+    assert "task 1: exit code 2 (the input or a setting is wrong)" in said
+    assert f"invoke job --stage runner {' '.join(RUN)} --only 1" in said
+
+
+def test_ctrl_c_leaves_the_job_going(operator, pipeline):
     pipeline.order({"null_seconds": 100_000})
-    process = null_operator.start("job", "--stage", "runner", *RUN, "--wait")
+    begin(operator, pipeline, "runner", "by-hand")
+    process = operator.start("job-describe", "by-hand", "--wait")
     output = ""
     while "RUNNING" not in output:
         line = process.stdout.readline()
@@ -244,73 +288,97 @@ def test_ctrl_c_leaves_the_job_going(null_operator, pipeline):
     rest, _ = process.communicate(timeout=60)
 
     assert process.returncode == 130
-    assert f"invoke job-cancel {job_in(output)}" in rest
-    assert pipeline.job(job_in(output))["status"]["state"] == "RUNNING"
+    assert "invoke job-cancel by-hand" in rest
+    assert pipeline.job("by-hand")["status"]["state"] == "RUNNING"
 
 
-def test_a_dry_run_prints_the_job_and_makes_nothing(null_operator, pipeline):
-    ended = null_operator.invoke("job", "--stage", "builder", "--exp-id", "trial", "--dry-run")
-    rendered = null_operator.invoke("jobs-render", "--exp-id", "trial", "--dry-run")
+def test_a_dry_run_prints_the_job_and_makes_nothing(operator, pipeline, capsys):
+    ended = operator.invoke("job", "--stage", "builder", "--exp-id", "trial", "--dry-run")
+    dry = Shell(dry_run=True)
+    job_submission.render(dry, operator.settings(), RunRequest("trial"))
+    batch_jobs.show_jobs(dry, operator.settings(), "trial")
+    batch_jobs.cancel(dry, operator.settings(), "by-hand")
 
-    assert (ended.exit_code, rendered.exit_code) == (0, 0), ended.output + rendered.output
+    said = capsys.readouterr()
+    assert ended.exit_code == 0, ended.output
     assert '"commands": [' in ended.output
     assert "+ gcloud batch jobs submit builder-" in ended.output
-    assert "gcloud batch jobs submit 'stage-" not in rendered.output
-    assert "gcloud batch jobs submit stage-b-$(date +%s) --location us-central1" in rendered.output
+    assert "gcloud batch jobs submit 'stage-" not in said.out
+    assert "gcloud batch jobs submit stage-b-$(date +%s) --location us-central1" in said.out
+    assert "filter=labels.component%3D%22epymodelingsuite%22+AND+labels.exp_id%3D%22trial%22" in said.err
+    assert "orderBy=create_time+desc" in said.err
+    assert "+ gcloud batch jobs cancel by-hand" in said.err
     assert pipeline.jobs() == {}
-    assert names_in(null_operator.cloud, BUCKET) == []
-    assert not Path(null_operator.folder, "jobs", "rendered").exists()
+    assert names_in(operator.cloud, BUCKET) == []
+    assert not (operator.folder / "jobs" / "rendered").exists()
 
 
-def test_nothing_pending_is_no_job(null_operator, pipeline):
+def test_nothing_pending_is_no_job(operator, pipeline, capsys):
     pipeline.put_manifest(0, num_workloads=4)
 
-    ended = null_operator.invoke("job", "--stage", "runner", *RUN)
-    rendered = null_operator.invoke("jobs-render", *RUN)
+    submit(operator, "runner")
+    submitted = capsys.readouterr().out
+    job_submission.render(operator.shell, operator.settings(), RunRequest("trial", RUN_ID))
 
-    assert (ended.exit_code, rendered.exit_code) == (0, 0), ended.output + rendered.output
-    assert "every input has a result" in ended.last_line
-    assert sorted(path.name for path in (null_operator.folder / "jobs" / "rendered").iterdir()) == [
-        "stage-a.json",
-        "stage-c.json",
-    ]
+    assert "every input has a result" in submitted.splitlines()[-1]
+    assert "every input has a result" in capsys.readouterr().out
+    rendered = operator.folder / "jobs" / "rendered"
+    assert sorted(path.name for path in rendered.iterdir()) == ["stage-a.json", "stage-c.json"]
+    assert pipeline.jobs() == {}
+
+
+def test_what_is_wrong_is_one_line_with_what_mends_it(operator, pipeline):
+    pipeline.put_manifest(7)
+    here, nowhere = (operator.shell, operator.settings()), "20200101-000000-00000000"
+    built = Run(RunRequest("trial", RUN_ID), DIGEST, Manifest(7, 7, 1, ""))
+
+    for ask, said in (
+        (lambda: submit(operator, "runner", run_id=""), "--run-id is needed for stage runner"),
+        (lambda: submit(operator, "runner", run_id=nowhere), "no such run"),
+        (lambda: submit(operator, "runner", only="3,x"), "--only 3,x: inputs are needed"),
+        (lambda: submit(operator, "runner", run_id=nowhere, IMAGE_TAG="v9"), "invoke build"),
+        (lambda: submit(operator, "runner", STAGE_B_MEMORY_MIB="9"), "STAGE_B_MEMORY_MIB"),
+        (lambda: chosen_inputs("9-3"), "--only 9-3: inputs are needed"),
+        (
+            lambda: choose_inputs(*here, "gs://b/", built.manifest, [2, 7]),
+            "--only 7: the inputs of this run are 0 to 6",
+        ),
+        (lambda: share_of(here[1], built, 8), "--num-tasks 8: this run has 7 tasks to run"),
+        (
+            lambda: job_submission.render(*here, RunRequest("trial")),
+            "add --num-tasks N, or build it first: invoke job --stage builder",
+        ),
+        (
+            lambda: batch_jobs.show_job(*here, "nothing-there"),
+            "there is no job nothing-there in us-central1: invoke job-list",
+        ),
+        (lambda: batch_jobs.cancel(*here, "nothing-there"), "there is no job nothing-there"),
+        (lambda: batch_jobs.show_jobs(*here, run_id="yesterday"), "a run id looks like"),
+        (lambda: batch_jobs.cancel(*here, "Not A Job"), "is not the id of a job: invoke job-list"),
+    ):
+        with pytest.raises(UserError, match=re.escape(said)) as refused:
+            ask()
+        assert refused.value.exit_code == 2
+        assert "\n" not in str(refused.value)
+
     assert pipeline.jobs() == {}
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["job", "--stage", "D", "--exp-id", "trial"], '"D" is not a stage'),
-        (["job", "--exp-id", "trial"], "is not a stage"),
-        (["job", "--stage", "runner", "--exp-id", "trial"], "--run-id is needed for stage runner"),
-        (["job", "--stage", "runner", *RUN[:2], "--run-id", "20200101-000000-00000000"], "no such run"),
-        (["job", "--stage", "runner", *RUN, "--only", "3,x"], "--only 3,x: inputs are needed"),
-        (["job", "--stage", "runner", *RUN, "--only", "9-3"], "--only 9-3: inputs are needed"),
-        (["job", "--stage", "runner", *RUN, "--only", "2,7"], "--only 7: the inputs of this run are 0 to 6"),
-        (["job", "--stage", "runner", *RUN, "--count", "2"], "--count is for stage builder, not for runner"),
-        (["job", "--stage", "output", *RUN, "--only", "2"], "--only is for stage runner, not for output"),
-        (["job", "--stage", "runner", *RUN, "--memory-mib", "9"], "STAGE_B_MEMORY_MIB"),
-        (["job", "--stage", "runner", *RUN, "--image-tag", "v9"], "invoke build"),
-        (
-            ["jobs-render", "--exp-id", "trial"],
-            "add --num-tasks N, or build it first: invoke job --stage builder",
-        ),
-        (["jobs-render", *RUN, "--num-tasks", "8"], "--num-tasks 8: this run has 7 tasks to run"),
-        (["job-describe", "nothing-there"], "there is no job nothing-there in us-central1: invoke job-list"),
-        (["job-cancel", "nothing-there"], "there is no job nothing-there"),
-        (["job-list", "--run-id", "yesterday"], "a run id looks like"),
-        (["job-cancel", "Not A Job"], "is not the id of a job: invoke job-list"),
+        (["--stage", "D", "--exp-id", "trial"], '"D" is not a stage'),
+        (["--exp-id", "trial"], "is not a stage"),
+        (["--stage", "runner", *RUN, "--count", "2"], "--count is for stage builder, not for runner"),
+        (["--stage", "output", *RUN, "--only", "2"], "--only is for stage runner, not for output"),
     ],
 )
-def test_what_is_wrong_is_one_line_with_what_mends_it(null_operator, pipeline, words, said):
-    pipeline.put_manifest(7)
-
-    ended = null_operator.invoke(*words)
+def test_options_that_a_stage_does_not_heed_are_refused(operator, words, said):
+    ended = operator.invoke("job", *words)
 
     assert ended.exit_code == 2, ended.output
     assert said in ended.last_line
     assert "Traceback" not in ended.output
-    assert pipeline.jobs() == {}
 
 
 def upload(pipeline, name, data):

@@ -130,21 +130,21 @@ def test_structure_tests_of_a_build_need_no_image_of_their_tool(operator):
 def test_clean_removes_the_buckets_when_asked_and_told_yes_but_not_of_a_cloud_that_runs(tmp_path):
     operator = Operator(tmp_path, sampled()).with_own_code()
     state = tmp_path / "local" / "cloud"
-    none = operator.invoke("clean", "--cloud")
+    none = operator.invoke("clean", "--buckets")
     process = operator.start("localcloud")
     storage = wait_for(state / "exports").partition("STORAGE_EMULATOR_HOST=")[2].splitlines()[0]
     bucket = {"name": "rehearsed"}
     requests.post(f"{storage}/storage/v1/b?project=p", json=bucket, timeout=10).raise_for_status()
-    busy = operator.invoke("clean", "--cloud", "--yes")
+    busy = operator.invoke("clean", "--buckets", "--yes")
     still_there = requests.get(f"{storage}/storage/v1/b/rehearsed", timeout=10).ok
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
 
     plain = operator.invoke("clean")
-    asked = operator.invoke("clean", "--cloud")
-    would = operator.invoke("clean", "--cloud", "--dry-run")
+    asked = operator.invoke("clean", "--buckets")
+    would = operator.invoke("clean", "--buckets", "--dry-run")
     kept = (state / "storage").is_dir()
-    gone = operator.invoke("clean", "--cloud", "--yes")
+    gone = operator.invoke("clean", "--buckets", "--yes")
 
     assert "no emulated cloud" in none.output
     assert "local/cloud  is in use by `invoke localcloud`, and stays" in busy.output

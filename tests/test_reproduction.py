@@ -20,12 +20,12 @@ from ops.runs import cloud_run
 from ops.runs.cloud_run import Origin
 from ops.runs.reproduction import reproduce
 from ops.runs.table_comparison import compare_table
+from tests.cloud_operators import BUCKET, IMAGE, CloudOperator, ready_cloud, run_id_in
 from tests.cloud_runs import PROJECT
 from tests.emulated import add_image, commit_all, names_in, object_of, request
 from tests.experiments import REPOSITORY, calibrated, sampled_twice
 from tests.in_process import called, settings_of, shell_of
 from tests.stages import RUN_ID
-from tests.test_cloud_run import BUCKET, IMAGE, CloudOperator, ready_cloud, run_id_in
 from tests.test_tasks import Operator
 
 UPLOADED = "output-configs/other-0a1b2c3d.yaml"

@@ -403,7 +403,7 @@ def test_a_name_that_leads_nowhere_is_one_line(tmp_path, words, said):
 
 
 def test_a_number_of_tasks_without_the_first_is_refused(finished):
-    ended = finished.invoke("stage", "runner", *RUN[1:], "--num-tasks", "2")
+    ended = finished.invoke("stage", "runner", *RUN[1:], "--num-inputs", "2")
 
     assert ended.exit_code == 2
     assert "add --task-index 0" in ended.last_line

@@ -25,11 +25,11 @@ from invoke.parser import Parser
 
 from localcloud.process import Cloud, running
 from ops.images.cloud_build import TAG
+from tests.cloud_operators import BUCKET, IMAGE, WORKFLOW, CloudOperator, execution_in, ready_cloud, run_id_in
 from tests.cloud_runs import PROJECT, REGION, WAIT_SECONDS, Pipeline
 from tests.emulated import add_secret, commit_all, names_in, offer_repository, post
 from tests.experiments import REPOSITORY, sampled
 from tests.pages import Command, commands_of
-from tests.test_cloud_run import BUCKET, IMAGE, WORKFLOW, CloudOperator, execution_in, ready_cloud, run_id_in
 
 RUNBOOKS = sorted((REPOSITORY / "docs" / "runbooks").glob("*.md"))
 TYPED = [REPOSITORY / "README.md", REPOSITORY / "docs" / "guide.md", *RUNBOOKS]

@@ -14,10 +14,10 @@ import pytest
 
 from localcloud.process import running
 from ops.costs.spending import spending_of
+from tests.cloud_operators import CloudOperator, read_until, ready_cloud
 from tests.cloud_runs import RUN_ID
 from tests.emulated import order_faults, request
 from tests.experiments import sampled
-from tests.test_cloud_run import CloudOperator, read_until, ready_cloud
 from tests.test_tasks import INVOKE
 
 QUOTA = "CODE_GCE_QUOTA_EXCEEDED"

@@ -204,8 +204,8 @@ def test_stage_runs_one_input_some_or_all_that_are_pending(tmp_path):
 
     one = operator.invoke("stage", "runner", *common, "--task-index", "2")
     after_one = operator.results()
-    some = operator.invoke("stage", "B", *common, "--task-index", "0", "--num-tasks", "2")
-    output = operator.invoke("stage", "C", *common, "--num-tasks", "3")
+    some = operator.invoke("stage", "B", *common, "--task-index", "0", "--num-inputs", "2")
+    output = operator.invoke("stage", "C", *common, "--num-inputs", "3")
 
     assert (one.exit_code, some.exit_code, output.exit_code) == (0, 0, 0), output.output
     assert after_one == {"result_0002.pkl"}

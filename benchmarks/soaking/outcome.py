@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 
-from ops.artifact_names import NO_TABLES
+from ops.run_paths import NO_TABLES
 from soaking.pipeline_cloud import PipelineCloud
 
 Digests = dict[str, str]  # sha256 by name

@@ -98,7 +98,7 @@ def _workloads(settings: Settings, request: RunRequest, measured: Measured) -> i
     if not _is_on_github(settings):
         return count_workloads(Shell(), settings, request)
     if measured.workloads is None:
-        raise UserError("how many inputs the repository on GitHub makes is not known: add --num-tasks")
+        raise UserError("how many inputs the repository on GitHub makes is not known: add --num-inputs")
     return measured.workloads
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ops import gcloud
-from ops.artifact_names import METADATA, SUMMARIES
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
 from ops.jobs.cloud_inputs import find_manifest
 from ops.laptop.run_files import LocalRun, find_runs, latest_run, read_json
 from ops.names import RUN_ID, check_exp_id, check_run_id
+from ops.run_paths import METADATA, SUMMARIES
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.shown import nearest

@@ -15,12 +15,12 @@ from ops.images.build_log import follow, why
 from ops.images.images import build_arguments, commit_tag, repository_path
 from ops.names import account_email
 from ops.project.cloud_checks import check_bucket
-from ops.settings import ROOT, Settings, need
+from ops.settings import RENDERED, ROOT, Settings, need
 from ops.shell import Shell
 from ops.shown import console, nearest
 
 CONFIG = ROOT / "cloudbuild.yaml"
-RENDERED = ROOT / "jobs" / "rendered" / "cloudbuild.yaml"  # kept, so that a printed command can be pasted
+RENDERED_CONFIG = RENDERED / "cloudbuild.yaml"
 TAG = "epymodelingsuite"
 SUBMIT_SECONDS = 900  # with the upload of the source
 
@@ -83,11 +83,11 @@ def _config(settings: Settings) -> Path:
         return CONFIG
     build = yaml.safe_dump(without_token(yaml.safe_load(CONFIG.read_text())), sort_keys=False)
     try:
-        RENDERED.parent.mkdir(parents=True, exist_ok=True)
-        RENDERED.write_text(build)
+        RENDERED.mkdir(parents=True, exist_ok=True)
+        RENDERED_CONFIG.write_text(build)
     except OSError as error:
-        raise UserError(f"{nearest(RENDERED)}: cannot be written ({error.strerror})") from None
-    return RENDERED
+        raise UserError(f"{nearest(RENDERED_CONFIG)}: cannot be written ({error.strerror})") from None
+    return RENDERED_CONFIG
 
 
 def without_token(build: dict[str, Any]) -> dict[str, Any]:

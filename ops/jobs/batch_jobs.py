@@ -5,6 +5,7 @@ A run makes them in the workflow, job_submission.py by hand.
 
 import re
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,15 +28,21 @@ from ops.watching.run_logs import LogRequest
 JOB_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 WAITS = ("QUEUED", "SCHEDULED")
 MOST_EVENTS = 5
+PAGE = 1000  # jobs a request, the most that Batch gives
 
 
 def jobs_of_run(shell: Shell, settings: Settings, run_id: str, stage: str) -> list[dict[str, Any]]:
     """Return the jobs that there are of a stage of a run."""
-    return _jobs(shell, settings, {"run_id": run_id, "stage": stage}, echo=False)
+    return newest_jobs(shell, settings, {"run_id": run_id, "stage": stage}, echo=False)
 
 
 def show_jobs(
-    shell: Shell, settings: Settings, exp_id: str = "", run_id: str = "", stage: str = "", limit: int = 20
+    shell: Shell,
+    settings: Settings,
+    exp_id: str = "",
+    run_id: str = "",
+    stage: str = "",
+    limit: int | None = None,
 ) -> None:
     """Print the newest jobs: of which stage and run, how they stand."""
     need(settings, "project_id")
@@ -44,10 +51,12 @@ def show_jobs(
     if run_id:
         check_run_id(run_id)
     wanted = {"exp_id": as_label(exp_id), "run_id": run_id, "stage": stage}
-    jobs = _jobs(shell, settings, {name: value for name, value in wanted.items() if value})
+    labels = {name: value for name, value in wanted.items() if value}
+    found = newest_jobs(shell, settings, labels)
+    # a label is lower case, and has no / in it: another experiment's may be the same
+    jobs = [job for job in found if exp_id in ("", experiment_of(job))][:limit]
     if shell.dry_run:
         return
-    jobs = [job for job in jobs if not exp_id or experiment_of(job) == exp_id][:limit]
     if not jobs:
         print(f"no such jobs in {settings.region} of {settings.project_id}")
         return
@@ -62,16 +71,26 @@ def show_jobs(
     console().print(table)
 
 
-def _jobs(
-    shell: Shell, settings: Settings, labels: dict[str, str], echo: bool = True
+def newest_jobs(
+    shell: Shell, settings: Settings, labels: Mapping[str, str], echo: bool = True
 ) -> list[dict[str, Any]]:
     """Return our jobs with these labels, the newest first.
 
-    gcloud counts a --limit before it filters, so none is given.
+    gcloud asks for all jobs of the region, which are kept for 60 days, and filters what it got. A --limit it
+    would count before it sorts, so none is given.
     """
     wanted = {"component": COMPONENT, **labels}
     words = [
-        *("batch", "jobs", "list", *place_words(settings), "--sort-by", "~createTime"),
+        *(
+            "batch",
+            "jobs",
+            "list",
+            *place_words(settings),
+            "--page-size",
+            str(PAGE),
+            "--sort-by",
+            "~createTime",
+        ),
         *("--filter", " AND ".join(f'labels.{name}="{value}"' for name, value in wanted.items())),
     ]
     return gcloud.read_json(shell, words, echo=echo) or []
@@ -175,17 +194,28 @@ def tell_how_to_follow(settings: Settings, job: dict[str, Any], was_there: bool)
 
 
 def cancel(shell: Shell, settings: Settings, job: str) -> None:
-    """End a job; what its tasks have finished is kept."""
+    """End a job of ours; what its tasks have finished is kept.
+
+    Raises
+    ------
+    UserError
+        There is no such job, or it is another's: a project may run more than this pipeline.
+    """
     job_id = _checked(settings, job)
+    found = describe(shell, settings, job_id)
     words = ["batch", "jobs", "cancel", job_id, *place_words(settings), "--quiet"]
-    if not shell.dry_run:
-        state = describe(shell, settings, job_id)["status"]["state"]
-        if state not in ACTIVE_JOB:
-            print(f"job {job_id} has ended already, or is about to: {state}")
-            return
+    if shell.dry_run:
+        gcloud.read(shell, words)
+        return
+    if found.get("labels", {}).get("component") != COMPONENT:
+        wrong = f"job {job_id} has no label component={COMPONENT}: it is another's, and is left alone"
+        raise UserError(wrong, mend="invoke job-list")
+    state = found["status"]["state"]
+    if state not in ACTIVE_JOB:
+        print(f"job {job_id} has ended already, or is about to: {state}")
+        return
     gcloud.read(shell, words)
-    if not shell.dry_run:
-        print(f"job {job_id} is being cancelled; what it has finished is kept")
+    print(f"job {job_id} is being cancelled; what it has finished is kept")
 
 
 def _checked(settings: Settings, job: str) -> str:

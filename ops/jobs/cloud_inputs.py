@@ -4,7 +4,6 @@ The stages read the same files in scripts/pipeline/artifacts.py, which ops/ does
 """
 
 import hashlib
-import json
 import re
 import tempfile
 from collections.abc import Iterable
@@ -13,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ops import gcloud
-from ops.artifact_names import BUILDER, MANIFEST
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
+from ops.run_paths import BUILDER, MANIFEST
 from ops.settings import Settings
 from ops.shell import Shell
+from ops.watching.cloud_files import read_objects
 
 MOST_TASKS = 100_000  # of one job of Batch
 MOST_DIGITS = 18
@@ -61,17 +61,17 @@ def find_manifest(shell: Shell, settings: Settings, run_path: str) -> Manifest |
         gs://.../<run id>/
     """
     try:
-        text = _cat(shell, settings, run_path + MANIFEST)
+        held = read_objects(shell, settings, [run_path + MANIFEST])
     except GcloudError as error:
         if not is_no_match(error):
             raise
         return None
-    return None if shell.dry_run else _manifest(text, run_path + MANIFEST)
+    return None if shell.dry_run else _manifest(held, run_path + MANIFEST)
 
 
-def _manifest(text: str, path: str) -> Manifest:
+def _manifest(held: list[Any], path: str) -> Manifest:
     try:
-        fields = json.loads(text)
+        (fields,) = held
         counts = [fields[name] for name in ("num_workloads", "num_pending", "workloads_per_task")]
         if not all(type(n) is int and n >= least for n, least in zip(counts, (1, 0, 1), strict=True)):
             raise TypeError
@@ -126,12 +126,9 @@ def inputs_of_tasks(
     name, each = variables.get("PENDING_FILE", ""), int(variables.get("WORKLOADS_PER_TASK") or 1)
     inputs: Any
     if name:
-        inputs = [int(line) for line in _cat(shell, settings, f"{run_path}{BUILDER}{name}").split()]
+        words = ["storage", "cat", f"{run_path}{BUILDER}{name}", "--project", settings.project_id]
+        inputs = [int(line) for line in gcloud.read(shell, words, echo=False).split()]
     else:
-        manifest = _manifest(_cat(shell, settings, run_path + MANIFEST), run_path + MANIFEST)
+        manifest = _manifest(read_objects(shell, settings, [run_path + MANIFEST]), run_path + MANIFEST)
         inputs, each = range(manifest.num_workloads), manifest.workloads_per_task
     return [index for task in tasks for index in inputs[task * each : (task + 1) * each]]
-
-
-def _cat(shell: Shell, settings: Settings, path: str) -> str:
-    return gcloud.read(shell, ["storage", "cat", path, "--project", settings.project_id], echo=False)

@@ -9,14 +9,13 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ops import gcloud
 from ops.failures import UserError
-from ops.gcloud import GcloudError
+from ops.gcloud import GcloudError, at_once
 from ops.jobs import batch_jobs
 from ops.jobs.cloud_inputs import Manifest, Share, choose_inputs, chosen_inputs, find_manifest
 from ops.jobs.job_facts import id_of
@@ -30,11 +29,10 @@ from ops.runs.cloud_run import run_path
 from ops.runs.executions import ACTIVE_JOB, STAGES, place_words
 from ops.runs.experiment_upload import upload_forecast
 from ops.runs.output_upload import output_file, upload_output_file
-from ops.settings import ROOT, Settings, need
+from ops.settings import RENDERED, Settings, need
 from ops.shell import Shell
 from ops.shown import counted, nearest
 
-RENDERED = ROOT / "jobs" / "rendered"  # kept, so that a printed command can be pasted
 NOTHING_TO_RUN = "stage B: every input has a result; `invoke job --only 3,17 --force` makes some of them anew"
 _STAGES_OF = {  # of an option; the others are for each stage
     "--only": ("runner",),
@@ -86,7 +84,7 @@ def render(shell: Shell, settings: Settings, request: RunRequest, num_tasks: int
             f"run {request.run_id} is not built yet, and how many tasks stage B has is not known: "
             f"add --num-tasks N, or build it first: {_command('builder', request)}"
         )
-    share = _share(settings, run, num_tasks)
+    share = share_of(settings, run, num_tasks)
     if repository := _repository(shell, settings, run):
         upload_forecast(shell, settings, repository, run_path(settings, request))
     run = replace(run, forecast_commit=_commit(repository))
@@ -139,7 +137,7 @@ def submit(
         raise UserError(
             f"{run_path(settings, request)}: no such run, or it is not built: {_command('builder', request)}"
         )
-    share = _share(settings, run)
+    share = share_of(settings, run)
     if stage == "runner" and shell.dry_run:
         print(
             "note: no manifest is read in a dry run; taskCount and PENDING_FILE will be its own",
@@ -152,7 +150,7 @@ def submit(
         return
     run = replace(run, forecast_commit=_commit(repository))
     filling = run.filling(share, is_dry=shell.dry_run and not is_new)
-    job_id, found = _job_id(settings, stage, filling, jobs, bool(inputs))
+    job_id, found = job_id_of(settings, stage, filling, jobs, bool(inputs))
     if repository and not found:
         upload_forecast(shell, settings, repository, run_path(settings, request))
     if not found:
@@ -193,23 +191,18 @@ def _look(
 
     The first that is missing, in this order, is what is told.
     """
-    questions: list[Callable[[], Any]] = [
-        lambda: cloud_checks.check_account(shell),
-        lambda: cloud_checks.check_bucket(shell, settings),
-        lambda: cloud_checks.resolve_image(shell, settings),
-    ]
+    questions: dict[str, Callable[[], Any]] = {
+        "bucket": lambda: cloud_checks.check_bucket(shell, settings),
+        "image": lambda: cloud_checks.resolve_image(shell, settings),
+    }
     if settings.github_pat_secret:
-        questions.append(lambda: cloud_checks.check_secret(shell, settings))
-    manifest = jobs = None
-    with ThreadPoolExecutor(len(questions) + 2) as pool:
-        asked = [pool.submit(question) for question in questions]
-        if not is_new:
-            manifest = pool.submit(find_manifest, shell, settings, run_path(settings, request))
-            if stage:
-                jobs = pool.submit(batch_jobs.jobs_of_run, shell, settings, request.run_id, stage)
-    answers = [each.result() for each in asked]
-    run = Run(request, answers[2], manifest.result() if manifest else None)
-    return run, jobs.result() if jobs else []
+        questions["secret"] = lambda: cloud_checks.check_secret(shell, settings)
+    if not is_new:
+        questions["manifest"] = lambda: find_manifest(shell, settings, run_path(settings, request))
+    if not is_new and stage:
+        questions["jobs"] = lambda: batch_jobs.jobs_of_run(shell, settings, request.run_id, stage)
+    found = dict(zip(questions, at_once(list(questions.values())), strict=True))
+    return Run(request, found["image"], found.get("manifest")), found.get("jobs", [])
 
 
 def _repository(shell: Shell, settings: Settings, run: Run) -> Path | None:
@@ -228,7 +221,7 @@ def _commit(repository: Path | None) -> str:
     return local_run.commit_of(repository) if repository else ""
 
 
-def _share(settings: Settings, run: Run, num_tasks: int | None = None) -> Share:
+def share_of(settings: Settings, run: Run, num_tasks: int | None = None) -> Share:
     """Return the tasks of stage B: those that are asked for, of those that there are."""
     share = run.manifest.share if run.manifest else Share(num_tasks or 1, settings.workloads_per_task)
     if num_tasks is None:
@@ -238,7 +231,7 @@ def _share(settings: Settings, run: Run, num_tasks: int | None = None) -> Share:
     return replace(share, num_tasks=num_tasks)
 
 
-def _job_id(
+def job_id_of(
     settings: Settings, stage: str, filling: Filling, jobs: Iterable[dict[str, Any]], is_chosen: bool
 ) -> tuple[str, dict[str, Any] | None]:
     """Return the id of a job, and that job where it is under way.

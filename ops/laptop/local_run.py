@@ -120,7 +120,7 @@ def run_stage(
         if request.jobs is not None:
             raise UserError(f"--jobs belongs to stage runner, not to {stage}")
     elif num_tasks is not None and task_index is None:
-        raise UserError("--num-tasks counts from --task-index on; add --task-index 0, or leave both out")
+        raise UserError("--num-inputs counts from --task-index on; add --task-index 0, or leave both out")
     if task_index is not None and num_tasks in (None, 1):
         # not alone: single inputs may run side by side, as the tasks of a job do
         with launcher.tidied(shell):

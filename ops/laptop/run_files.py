@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ops.artifact_names import BUILDER, HEADLINE, MANIFEST, OUTPUT_LIST, OUTPUTS, RESULTS
 from ops.failures import UserError, did_you_mean
 from ops.folders import check_writable
 from ops.names import RUN_ID, check_exp_id, check_run_id, is_exp_id
+from ops.run_paths import BUILDER, HEADLINE, MANIFEST, OUTPUT_LIST, OUTPUTS, RESULTS
 from ops.settings import Settings
 from ops.shown import nearest
 

@@ -1,4 +1,4 @@
-"""One worker a run: a lock in the run's log folder, which ends with its process however that ends."""
+"""One worker a run, and one a folder: a lock on a file, which ends with its process however that ends."""
 
 import contextlib
 import fcntl
@@ -14,31 +14,36 @@ from ops.shown import nearest
 NAME = "lock"
 
 
+def held(run: LocalRun) -> contextlib.AbstractContextManager[None]:
+    """Keep every other task from a run; raises as held_file()."""
+    taken = f"run {run.run_id} of {run.exp_id} is being worked on; wait until that has ended"
+    return held_file(run.logs / NAME, taken)
+
+
 @contextlib.contextmanager
-def held(run: LocalRun) -> Iterator[None]:
-    """Keep every other task from a run; the lock, and a log folder that stayed empty, are removed after.
+def held_file(path: Path, taken: str) -> Iterator[None]:
+    """Hold the lock of a file; it, and a folder of it that stayed empty, are removed after.
 
     Raises
     ------
     UserError
-        Another task works on the run, or the lock cannot be made.
+        Another process holds it, which `taken` tells; or it cannot be made.
     """
-    path = run.logs / NAME
     try:
-        run.logs.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a")  # noqa: SIM115  what goes wrong below is not told of the lock
     except OSError as error:
         raise UserError(f"{nearest(path)}: cannot be written ({error.strerror})") from None
     with file:
         if not take(file):
-            raise UserError(f"run {run.run_id} of {run.exp_id} is being worked on; wait until that has ended")
+            raise UserError(taken)
         try:
             yield
         finally:  # first the name goes, then the lock: who waits would hold a file that nobody finds
             with contextlib.suppress(OSError):
                 if _is_there(file):  # else the folder was deleted, and the name may be another's by now
                     path.unlink()
-                run.logs.rmdir()
+                path.parent.rmdir()
 
 
 def is_held(run: LocalRun) -> bool:

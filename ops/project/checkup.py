@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ops.failures import UserError
-from ops.gcloud import GcloudError, Refusal
-
-AT_ONCE = 6  # gcloud is a second of work for a core
+from ops.gcloud import AT_ONCE, GcloudError, Refusal
 
 
 class Level(Enum):

@@ -146,19 +146,19 @@ def check_image(shell: Shell, image: str) -> str:
 
 def check_secret(shell: Shell, settings: Settings) -> str:
     """Return the version of the secret that a stage would read; its value is not asked for."""
-    return newest_secret_version(shell, settings).get("name", "").rpartition("/")[2]
+    return secret_version(shell, settings).get("name", "").rpartition("/")[2]
 
 
-def newest_secret_version(shell: Shell, settings: Settings) -> dict[str, Any]:
-    """Return what is known of that version but its value; refuse a secret without one that can be read."""
+def secret_version(shell: Shell, settings: Settings, version: str = "latest") -> dict[str, Any]:
+    """Return what is known of a version but its value; refuse one that is not there or cannot be read."""
     need(settings, "project_id", "github_pat_secret")
     name, project = settings.github_pat_secret, settings.project_id
     missing = f"GITHUB_PAT_SECRET={name}: there is no such secret, or it has no version", "invoke secret-set"
-    words = ["secrets", "versions", "describe", "latest", "--secret", name, "--project", project]
+    words = ["secrets", "versions", "describe", version, "--secret", name, "--project", project]
     found = _describe(shell, words, missing)
     if found.get("state", "ENABLED") != "ENABLED":
-        version = found["name"].rpartition("/")[2]
-        wrong = f"GITHUB_PAT_SECRET={name}: its newest version {version} is {found['state'].lower()}"
+        which = f"{'newest ' if version == 'latest' else ''}version {found['name'].rpartition('/')[2]}"
+        wrong = f"GITHUB_PAT_SECRET={name}: its {which} is {found['state'].lower()}"
         raise UserError(wrong, mend="invoke secret-set")
     return found
 

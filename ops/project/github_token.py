@@ -9,6 +9,7 @@ import re
 import shlex
 import sys
 import warnings
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,30 +31,36 @@ _LIKE_A_TOKEN = re.compile(r"gh[pousr]_[A-Za-z0-9_]{20,250}|github_pat_[A-Za-z0-
 
 
 def store(shell: Shell, settings: Settings, force: bool, disable_old: bool) -> None:
-    """Make a token the newest version of the secret, which is made where there is none; tell its age.
+    """Make a token the newest version of the secret, which is made where there is none.
+
+    Parameters
+    ----------
+    disable_old : bool
+        Whether to try it on the repositories, and where it does, to disable the versions there were before.
 
     Raises
     ------
     UserError
-        There is no token, it is not like one of GitHub's and not forced, or gcloud refused.
+        There is no token, it is not like one of GitHub's and not forced, or gcloud refused; or the trial
+        failed (exit code 2) or came to no end (75), and all versions stay enabled.
     """
     name = _secret_name(settings)
+    asked = _to_try(settings) if disable_old else []  # before anything is typed in vain
     if shell.dry_run:
-        _print_commands(shell, settings, disable_old)
+        _print_commands(shell, settings, asked)
         return
-    is_there = _is_there(shell, settings)  # before anything is typed in vain
+    older = _enabled_versions(shell, settings)
     token = _checked(_read_token(name), force)
-    if is_there:
-        gcloud.read(shell, _add(settings), standard_input=token)
+    number = _number(_add_version(shell, settings, token, is_first=older is None))
+    print(f"{name}: version {number} is there; stages and builds take it from now on", flush=True)
+    if disable_old:
+        _disable_once_tried(shell, settings, asked, number, older or [])
     else:
-        gcloud.read(shell, _create(settings), standard_input=token)
-    versions = _versions(shell, settings)
-    newest, *older = versions
-    print(f"{name}: version {_number(newest)}, {_age(newest)} old; stages and builds take it from now on")
-    _deal_with(shell, settings, [each for each in older if each["state"] == "ENABLED"], disable_old)
-    if not is_there:
+        _tell_how_to_disable(settings, older or [])
+    if older is None:
         print("rights   invoke tf-apply lets the stages and the build read it")
-    print("try it   invoke secret-check")
+    if not disable_old:
+        print("try it   invoke secret-check")
 
 
 def check(shell: Shell, settings: Settings) -> None:
@@ -65,31 +72,7 @@ def check(shell: Shell, settings: Settings) -> None:
         The token does not do (exit code 2), or that cannot be told because of a passing fault (75).
     """
     _secret_name(settings)
-    asked = git_remote.remotes(settings)
-    if not asked:
-        wrong = (
-            "GITHUB_FORECAST_REPO and GITHUB_MODELING_SUITE_REPO: neither is set, so there is nothing to try"
-        )
-        raise UserError(wrong, mend="invoke config-edit")
-    held: list[str] = []
-    questions = [
-        Question("secret", lambda: _held(shell, settings, held)),
-        *(Question(each.setting, lambda each=each: _ask(shell, each, held), ("secret",)) for each in asked),
-    ]
-    if shell.dry_run:
-        for question in questions:
-            question.ask()
-        return
-    findings = []
-    for finding in ask_all(questions):
-        print("\n".join(lines_of(finding, max(len(each.what) for each in questions), 0)), flush=True)
-        findings.append(finding)
-    failed = [each.what for each in findings if each.level is Level.MISSING]
-    unknown = [each.what for each in findings if each.level is Level.UNKNOWN]
-    if failed:
-        raise UserError(f"{settings.github_pat_secret} does not do: {', '.join(failed)}")
-    if unknown:
-        raise UserError(f"cannot be told now: {', '.join(unknown)}; try again in a minute", exit_code=75)
+    _try(shell, settings, _to_try(settings), _Trial())
 
 
 def _secret_name(settings: Settings) -> str:
@@ -145,10 +128,6 @@ def _in_project(settings: Settings) -> list[str]:
     return ["--project", settings.project_id]
 
 
-def _describe(settings: Settings) -> list[str]:
-    return ["secrets", "describe", settings.github_pat_secret, *_in_project(settings)]
-
-
 def _create(settings: Settings) -> list[str]:
     labels = {
         "component": "epymodelingsuite",
@@ -181,43 +160,58 @@ def _of_version(verb: str, number: str, settings: Settings) -> list[str]:
     ]
 
 
-def _print_commands(shell: Shell, settings: Settings, disable_old: bool) -> None:
-    gcloud.read(shell, _describe(settings))
+def _print_commands(shell: Shell, settings: Settings, asked: list[Remote]) -> None:
+    gcloud.read_json(shell, _list(settings))
     shell.echo(
         ["gcloud", *_create(settings)], note="where there is none; reads the token from standard input"
     )
     shell.echo(["gcloud", *_add(settings)], note="where there is one; reads the token from standard input")
-    gcloud.read_json(shell, _list(settings))
-    if disable_old:
-        shell.echo(["gcloud", *_of_version("disable", "VERSION", settings)], note="each older one")
+    if asked:
+        _try(shell, settings, asked, _Trial("VERSION"))
+        shell.echo(["gcloud", *_of_version("disable", "OLDER", settings)], note="each that was there before")
 
 
-def _is_there(shell: Shell, settings: Settings) -> bool:
+def _enabled_versions(shell: Shell, settings: Settings) -> list[dict[str, Any]] | None:
+    """Return the versions that can be read, the newest first; None where there is no such secret."""
     try:
-        gcloud.read_json(shell, _describe(settings), echo=False)
+        listed = gcloud.read_json(shell, _list(settings), echo=False)
     except GcloudError as error:
         if error.refusal is not Refusal.MISSING:
             raise
-        return False
-    return True
+        return None
+    enabled = [each for each in listed or [] if each["state"] == "ENABLED"]
+    return sorted(enabled, key=lambda version: int(_number(version)), reverse=True)
 
 
-def _versions(shell: Shell, settings: Settings) -> list[dict[str, Any]]:
-    """Return the versions of the secret, the newest first."""
-    listed = gcloud.read_json(shell, _list(settings), echo=False)
-    return sorted(listed or [], key=lambda version: int(_number(version)), reverse=True)
+def _add_version(shell: Shell, settings: Settings, token: str, is_first: bool) -> dict[str, Any]:
+    """Return the version that now holds a token."""
+    if not is_first:
+        return gcloud.read_json(shell, _add(settings), standard_input=token)
+    gcloud.read(shell, _create(settings), standard_input=token)
+    return {"name": "versions/1"}
 
 
-def _deal_with(shell: Shell, settings: Settings, older: list[dict[str, Any]], disable: bool) -> None:
-    """Disable the older versions that are enabled, or say how."""
+def _disable_once_tried(
+    shell: Shell, settings: Settings, asked: list[Remote], number: str, older: list[dict[str, Any]]
+) -> None:
+    """Disable the versions there were before the new one, unless that is not known to do."""
+    trial = _Trial(number)
+    stay = "; older versions stay enabled" if older else ""
+    try:
+        _try(shell, settings, asked, trial)
+    except UserError as error:
+        raise UserError(f"{error.problem}{stay}", exit_code=error.exit_code) from None
+    if not trial.was_needed:
+        raise UserError(f"version {number} was tried on nothing, for the repositories are public{stay}")
     for each in older:
-        words = _of_version("disable", _number(each), settings)
-        if disable:
-            gcloud.read(shell, words, echo=False)
-            print(f"disabled version {_number(each)}, {_age(each)} old")
-        else:
-            print(f"version {_number(each)}, {_age(each)} old, is still enabled; when the new one is tried:")
-            print(f"  {shlex.join(['gcloud', *words])}")
+        gcloud.read(shell, _of_version("disable", _number(each), settings), echo=False)
+        print(f"disabled version {_number(each)}, {_age(each)} old")
+
+
+def _tell_how_to_disable(settings: Settings, older: list[dict[str, Any]]) -> None:
+    for each in older:
+        print(f"version {_number(each)}, {_age(each)} old, is still enabled; when the new one is tried:")
+        print(f"  {shlex.join(['gcloud', *_of_version('disable', _number(each), settings)])}")
 
 
 def _number(version: dict[str, Any]) -> str:
@@ -233,12 +227,54 @@ def _age(version: dict[str, Any]) -> str:
 # -- the token tried
 
 
-def _held(shell: Shell, settings: Settings, held: list[str]) -> Answer:
-    """Read the newest version for the other questions, and tell its age."""
-    found = cloud_checks.newest_secret_version(shell, settings)
-    number = _number(found) if found else "latest"
+@dataclass
+class _Trial:
+    """A version of the secret on trial, and what the questions learn for one another."""
+
+    version: str = "latest"
+    token: str = ""
+    was_needed: bool = False  # by one of the repositories at least
+
+
+def _to_try(settings: Settings) -> list[Remote]:
+    """Return the repositories that are set; refuse where there is none to try a token on."""
+    asked = git_remote.remotes(settings)
+    if not asked:
+        wrong = (
+            "GITHUB_FORECAST_REPO and GITHUB_MODELING_SUITE_REPO: neither is set, so there is nothing to try"
+        )
+        raise UserError(wrong, mend="invoke config-edit")
+    return asked
+
+
+def _try(shell: Shell, settings: Settings, asked: list[Remote], trial: _Trial) -> None:
+    """Try a version on repositories, and print what came of it; UserError where it does not do."""
+    questions = [
+        Question("secret", lambda: _read_version(shell, settings, trial)),
+        *(Question(each.setting, lambda each=each: _ask(shell, each, trial), ("secret",)) for each in asked),
+    ]
+    if shell.dry_run:
+        for question in questions:
+            question.ask()
+        return
+    findings = []
+    for finding in ask_all(questions):
+        print("\n".join(lines_of(finding, max(len(each.what) for each in questions), 0)), flush=True)
+        findings.append(finding)
+    failed = [each.what for each in findings if each.level is Level.MISSING]
+    unknown = [each.what for each in findings if each.level is Level.UNKNOWN]
+    if failed:
+        raise UserError(f"{settings.github_pat_secret} does not do: {', '.join(failed)}")
+    if unknown:
+        raise UserError(f"cannot be told now: {', '.join(unknown)}; try again in a minute", exit_code=75)
+
+
+def _read_version(shell: Shell, settings: Settings, trial: _Trial) -> Answer:
+    """Read the version for the other questions, and tell its age."""
+    found = cloud_checks.secret_version(shell, settings, trial.version)
+    number = _number(found) if found else trial.version
     try:
-        token = gcloud.read(shell, _of_version("access", number, settings), echo=False).strip()
+        trial.token = gcloud.read(shell, _of_version("access", number, settings), echo=False).strip()
     except GcloudError as error:
         if error.refusal is not Refusal.DENIED:
             raise
@@ -246,18 +282,18 @@ def _held(shell: Shell, settings: Settings, held: list[str]) -> Answer:
         project = " ".join(_in_project(settings))
         mend = f"gcloud secrets get-iam-policy {settings.github_pat_secret} {project}"
         raise UserError(f"{settings.github_pat_secret}: {wrong}; who has it", mend=mend) from None
-    if not shell.dry_run and (not token or any(map(str.isspace, token))):
+    if not shell.dry_run and (not trial.token or any(map(str.isspace, trial.token))):
         raise UserError(
             f"{settings.github_pat_secret}: version {number} holds no token", mend="invoke secret-set"
         )
-    held.append(token)
     return Answer(f"{settings.github_pat_secret}, version {number}, {_age(found)} old" if found else "")
 
 
-def _ask(shell: Shell, remote: Remote, held: list[str]) -> Answer:
+def _ask(shell: Shell, remote: Remote, trial: _Trial) -> Answer:
     if shell.dry_run:
         shell.echo(git_remote.list_refs(remote), note="without the token, then with it")
         return Answer("")
-    commit, needed_token = git_remote.ask(shell, remote, held[0])
+    commit, needed_token = git_remote.ask(shell, remote, trial.token)
+    trial.was_needed |= needed_token
     public = "" if needed_token else "; it is public, so the token was not tried"
     return Answer(f"{remote.name}: {remote.ref} is {commit[:12]}{public}")

@@ -14,11 +14,11 @@ from ops import gcloud
 from ops.asking import confirmed, need_terminal_or
 from ops.failures import UserError
 from ops.project.cloud_checks import check_bucket
-from ops.settings import ROOT, Settings, need
+from ops.settings import RENDERED, Settings, need
 from ops.shell import Shell
 from ops.shown import console, nearest
 
-RULES = ROOT / "jobs" / "rendered" / "lifecycle.json"  # kept, so that a printed command can be pasted
+RULES = RENDERED / "lifecycle.json"
 DEFAULT_DAYS = 90
 SOURCES_DAYS = 30
 LEAST_DAYS = 17  # a job may wait for 2 days and then run for 14, and needs its inputs until then

@@ -5,28 +5,26 @@ Executions that have begun are in executions.py. Nothing here knows what a stage
 
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ops import gcloud
-from ops.artifact_names import ARCHIVE, OUTPUT_CONFIGS
+from ops import gcloud, run_paths
 from ops.costs import cost_report
 from ops.failures import UserError
-from ops.gcloud import GcloudError, is_no_match
+from ops.gcloud import GcloudError, at_once, is_no_match
 from ops.laptop import local_run
 from ops.laptop.local_run import RunRequest, new_run_id
 from ops.names import account_email
 from ops.project import cloud_checks
 from ops.project.deployment import as_label, check_stages_fit, stage_variables, workflow_stages
+from ops.run_paths import ARCHIVE, OUTPUT_CONFIGS
 from ops.runs import run_setup
 from ops.runs.executions import Execution, follow
 from ops.runs.experiment_upload import copy_file, upload_forecast
 from ops.runs.output_upload import output_file, upload_output_file
 from ops.settings import Settings, need
 from ops.shell import Shell
-from ops.watching.cloud_files import experiment_path
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def start(shell: Shell, settings: Settings, request: RunRequest, origin: Origin 
     UserError
         Something is missing or wrong, with the command that mends it; nothing was started.
     """
-    _need_a_place(settings)
+    need(settings, "project_id", "bucket_name", instead="with --local it runs on this machine")
     check_stages_fit(settings)
     goes_on = bool(request.run_id)
     request = replace(request, run_id=request.run_id or new_run_id())
@@ -95,16 +93,9 @@ def start(shell: Shell, settings: Settings, request: RunRequest, origin: Origin 
     return Started(execution, run_path(settings, request))
 
 
-def _need_a_place(settings: Settings) -> None:
-    try:
-        need(settings, "project_id", "bucket_name")
-    except UserError as error:  # who has just made a .env from .env.example may want no cloud yet
-        raise UserError(f"{error}; with --local it runs on this machine") from None
-
-
 def run_path(settings: Settings, request: RunRequest) -> str:
     """Return where a run is in the bucket, ending with /."""
-    return f"{experiment_path(settings, request.exp_id)}{request.run_id}/"
+    return run_paths.run_path(settings, request.exp_id, request.run_id)
 
 
 def run_arguments(settings: Settings, request: RunRequest, goes_on: bool = False) -> dict[str, Any]:
@@ -173,9 +164,7 @@ def _check(
         questions.append(lambda: _check_run(shell, settings, request))
     if repository:
         local_run.validate(shell, settings, request)
-    with ThreadPoolExecutor(len(questions)) as pool:
-        asked = [pool.submit(question) for question in questions]
-    return [each.result() for each in asked][3]
+    return at_once(questions)[3]
 
 
 def _check_run(shell: Shell, settings: Settings, request: RunRequest) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ops.artifact_names import CHARTS, NO_TABLES
 from ops.failures import UserError
+from ops.run_paths import CHARTS, NO_TABLES
 from ops.runs.table_comparison import TOLERANCE, compare_table, is_table
 from ops.shown import counted
 

@@ -10,11 +10,10 @@ from typing import Any
 from rich.table import Table
 
 from ops import gcloud
+from ops.gcloud import AT_ONCE, at_once
 from ops.names import check_exp_id
 from ops.runs.executions import (
-    AT_ONCE,
     Execution,
-    at_once,
     exp_id_of,
     place_words,
     run_id_of,
@@ -31,9 +30,10 @@ MOST_ASKED = 100  # executions of which only a request each tells what they run
 Row = tuple[Execution, dict[str, Any]]  # with what Workflows tells of it
 
 
-def show_executions(shell: Shell, settings: Settings, exp_id: str = "", limit: int = 20) -> None:
+def show_executions(shell: Shell, settings: Settings, exp_id: str = "", limit: int | None = None) -> None:
     """Print the newest executions: what they run, how they stand, how long they took."""
     need(settings, "project_id")
+    limit = min(limit or MOST_LISTED, MOST_LISTED)
     if exp_id:
         check_exp_id(exp_id)
     listed = list_executions(shell, settings, MOST_LISTED if exp_id else limit, echo=True)

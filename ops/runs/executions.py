@@ -5,10 +5,10 @@ none has to be searched for.
 """
 
 import json
+import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from ops import gcloud
 from ops.failures import UserError
 from ops.following import looks, tell, tell_news
-from ops.gcloud import GcloudError, Refusal
+from ops.gcloud import GcloudError, Refusal, at_once
 from ops.project.machine_types import LETTERS
 from ops.settings import Settings, need
 from ops.shell import Shell
@@ -27,7 +27,7 @@ ACTIVE_JOB = ("QUEUED", "SCHEDULED", "RUNNING")
 NOT_ENDED = (*ACTIVE_JOB, "CANCELLATION_IN_PROGRESS")
 ACTIVE = ("ACTIVE", "QUEUED")
 NOT_BEGUN = "not begun"
-AT_ONCE = 8  # gcloud processes
+EXECUTION_ID = re.compile("[a-z0-9][a-z0-9-]{0,62}")
 SECOND_LOOK_SECONDS = 3  # a request to make a job may be under way when its execution is cancelled
 
 
@@ -76,6 +76,15 @@ class Execution:
 def place_words(settings: Settings) -> list[str]:
     """Return the words that tell gcloud where executions and jobs are."""
     return ["--location", settings.region, "--project", settings.project_id]
+
+
+def named(settings: Settings, execution: str) -> Execution:
+    """Return an execution by its id or its whole name; refuse what can be neither."""
+    need(settings, "project_id")
+    execution_id = (execution or "").rpartition("/")[2]
+    if not EXECUTION_ID.fullmatch(execution_id):
+        raise UserError(f'"{execution:.80}" is not the id of an execution', mend="invoke workflow-list")
+    return Execution(settings, execution_id)
 
 
 def _workflow(settings: Settings) -> list[str]:
@@ -143,6 +152,7 @@ def follow(shell: Shell, execution: Execution) -> None:
         After a word on how to cancel; the execution goes on.
     """
     if shell.dry_run:
+        execution.describe(shell)
         return
     told: dict[str, str] = {}
     ended: dict[str, Progress] = {}
@@ -250,16 +260,13 @@ def where_it_is(found: dict[str, Any]) -> str:
 
 def show_execution(shell: Shell, settings: Settings, execution_id: str) -> None:
     """Print what an execution runs, how it and its jobs stand, and how it ended."""
-    need(settings, "project_id")
-    execution = Execution(settings, execution_id)
-    if shell.dry_run:
-        words = ["workflows", "executions", "describe", execution_id, *_workflow(settings)]
-        gcloud.read_json(shell, words)
-        return
+    execution = named(settings, execution_id)
     found = execution.describe(shell)
+    if shell.dry_run:
+        return
     jobs = at_once([lambda stage=stage: execution.job(shell, stage) for stage in STAGES])
     run = f"run {run_id_of(found, jobs)} of {exp_id_of(found)}"
-    print(f"execution {execution_id}: {found['state']}, {run}, {duration(seconds_taken(found))}")
+    print(f"execution {execution.execution_id}: {found['state']}, {run}, {duration(seconds_taken(found))}")
     for stage, job in zip(STAGES, jobs, strict=True):
         if job:
             print(f"  {Progress.of(stage, job)}  ({execution.job_id(stage)})")
@@ -272,8 +279,8 @@ def show_execution(shell: Shell, settings: Settings, execution_id: str) -> None:
 
 def cancel(shell: Shell, settings: Settings, execution_id: str) -> None:
     """End an execution and the Batch jobs it has begun, which would outlive it."""
-    need(settings, "project_id")
-    execution = Execution(settings, execution_id)
+    execution = named(settings, execution_id)
+    execution_id = execution.execution_id
     words = ["workflows", "executions", "cancel", execution_id, *_workflow(settings), "--quiet"]
     if shell.dry_run:
         gcloud.read(shell, words)
@@ -308,9 +315,3 @@ def _cancel_jobs(shell: Shell, execution: Execution) -> list[str]:
 
 def _cancel_job(execution: Execution, stage: str) -> list[str]:
     return ["batch", "jobs", "cancel", execution.job_id(stage), *place_words(execution.settings), "--quiet"]
-
-
-def at_once(questions: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Ask some questions at a time, for a gcloud takes half a second, and return the answers in order."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(lambda question: question(), questions))

@@ -5,8 +5,8 @@ import tempfile
 from pathlib import Path
 
 from ops import gcloud
-from ops.artifact_names import ARCHIVE
 from ops.failures import UserError
+from ops.run_paths import ARCHIVE
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
 from ops.shown import nearest

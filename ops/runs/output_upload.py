@@ -13,10 +13,10 @@ from pathlib import Path
 import yaml
 
 from ops import gcloud
-from ops.artifact_names import OUTPUT_CONFIGS
 from ops.failures import UserError
 from ops.laptop import local_run
 from ops.laptop.local_run import RunRequest
+from ops.run_paths import OUTPUT_CONFIGS
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.shown import nearest

@@ -18,7 +18,6 @@ import yaml
 from localcloud.environment import client_environment
 from localcloud.process import Cloud, running
 from ops import gcloud
-from ops.artifact_names import OUTPUT_LIST, OUTPUTS
 from ops.failures import UserError
 from ops.images.images import repository_path, source_commit, tagged
 from ops.laptop import local_run
@@ -26,6 +25,7 @@ from ops.laptop.launch import check_engine
 from ops.laptop.local_run import RunRequest
 from ops.laptop.run_files import LocalRun
 from ops.project.deployment import workflow_environment
+from ops.run_paths import OUTPUT_LIST, OUTPUTS
 from ops.runs import cloud_run
 from ops.runs.comparison import differing, digests
 from ops.runs.executions import follow

@@ -1,6 +1,7 @@
 """The files of runs in the bucket, as gcloud lists them: what runs there are, how far they came, outputs.
 
-Those on this machine are in run_files.py. One list tells of all runs of an experiment: none is asked for.
+Those on this machine are in run_files.py. Folders are listed, never all that is below them: a bucket may hold
+thousands of runs, and a run 100,000 results.
 """
 
 import json
@@ -10,77 +11,160 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ops import gcloud
-from ops.artifact_names import MANIFEST, OUTPUT_LIST
 from ops.failures import UserError
-from ops.gcloud import GcloudError, is_no_match
+from ops.gcloud import GcloudError, at_once, is_no_match
 from ops.names import RUN_ID, check_exp_id, check_run_id, is_exp_id
+from ops.run_paths import CLAIM, HEADLINE, MANIFEST, OUTPUT_LIST, OUTPUTS, RUNNER, experiment_path, run_path
 from ops.settings import Settings, need
 from ops.shell import Shell
 
-LIST_SECONDS = 900  # 1000 names a request; a bucket may hold millions
+LIST_SECONDS = 900  # 1000 names a request
+MOST_DEPTH = 4  # folders deep experiments are looked for, as flu/2026/w05: a bucket may hold other things
+RUNS_A_CALL = 100  # of one gcloud, which is given a few paths of each
 MOST_WITHOUT_OUTPUTS = 10  # of the newest runs, before somebody has to name one
-A_RUN_ID = "RUN_ID"  # stands for one in a dry run, which does not ask
-_LONG = re.compile(r"\s*(\d+)\s+(\S+)\s+gs://[^/]+/(.+)")
+AN_EXP_ID, A_RUN_ID, A_TIME = "EXP_ID", "RUN_ID", "TIME"  # stand for them in a dry run, which does not ask
 _RUN_FILE = re.compile(rf"(?P<exp_id>.+?)/(?P<run_id>{RUN_ID.pattern})/(?P<name>.+)")
 
 
 @dataclass
 class CloudRun:
-    """A run in the bucket, as far as the names of its files tell."""
+    """A run in the bucket, as far as the names of its files, its manifest and its newest outputs tell."""
 
     exp_id: str
     run_id: str
-    built_at: str = ""  # empty where stage A has not ended
-    inputs: int = 0
-    results: int = 0
-    is_claimed: bool = False  # by an execution, which may have been cancelled since
-    outputs: set[str] = field(default_factory=set)  # the finished output folders
+    files: set[str] = field(default_factory=set)  # of those that tell how it stands
+    manifest: dict[str, Any] = field(default_factory=dict)
+    headline: dict[str, Any] = field(default_factory=dict)
 
-    def add(self, name: str, time: str) -> None:
-        """Take note of a file of the run."""
-        folder, _, file = name.rpartition("/")
-        if name == MANIFEST:
-            self.built_at = time
-        elif name == "execution.json":
-            self.is_claimed = True
-        elif folder == "builder-artifacts":
-            self.inputs += file.startswith("input_")
-        elif folder == "runner-artifacts":
-            self.results += file.startswith("result_")
-        elif file == OUTPUT_LIST and folder.startswith("outputs/"):
-            self.outputs.add(folder.removeprefix("outputs/"))
+    @property
+    def is_built(self) -> bool:
+        return MANIFEST in self.files
+
+    @property
+    def is_claimed(self) -> bool:
+        """By an execution, which may have been cancelled since."""
+        return CLAIM in self.files
+
+    @property
+    def outputs(self) -> str:
+        """The name of the newest output folder that is finished; empty where there is none."""
+        finished = [name.split("/")[1] for name in self.files if name.endswith(f"/{OUTPUT_LIST}")]
+        return max(finished, default="")
+
+    @property
+    def inputs(self) -> int:
+        return int(self.manifest.get("num_workloads", 0))
+
+    @property
+    def results(self) -> int:
+        """How many results there are, or of a run that has outputs, how many these go by."""
+        if self.outputs:
+            return self.inputs - len(self.headline.get("missing", []))
+        return sum(name.startswith(RUNNER) for name in self.files)
 
 
-def experiment_path(settings: Settings, exp_id: str) -> str:
-    """Return where the runs of an experiment are, ending with /."""
-    return f"gs://{settings.bucket_name}/{settings.dir_prefix}{exp_id}/"
-
-
-def list_runs(shell: Shell, settings: Settings, exp_id: str = "") -> list[CloudRun]:
-    """Return the runs of an experiment or of all, newest last.
+def newest_runs(
+    shell: Shell, settings: Settings, exp_id: str = "", limit: int | None = None
+) -> tuple[list[CloudRun], int]:
+    """Return the newest runs of an experiment or of all, the newest first, and how many there are in all.
 
     Of flu those of flu itself, not of flu/2026-w05, as for runs on this machine.
     """
     need(settings, "project_id", "bucket_name")
     if exp_id:
         check_exp_id(exp_id)
-    top = f"gs://{settings.bucket_name}/{settings.dir_prefix}"
-    where = f"{experiment_path(settings, exp_id) if exp_id else top}**"
-    listed = _matching(shell, ["--long", where, "--project", settings.project_id], LIST_SECONDS)
-    return runs_of(listed, settings.dir_prefix, exp_id)
+    found = _experiment_runs(shell, settings, exp_id) if exp_id else _all_runs(shell, settings)
+    if shell.dry_run:
+        found = [CloudRun(exp_id or AN_EXP_ID, A_RUN_ID)]
+    newest = sorted(found, key=lambda run: run.run_id, reverse=True)[:limit]
+    for start in range(0, len(newest), RUNS_A_CALL):
+        _learn(shell, settings, newest[start : start + RUNS_A_CALL])
+    return newest, len(found)
 
 
-def runs_of(listed: Iterable[str], dir_prefix: str, exp_id: str = "") -> list[CloudRun]:
-    """Return the runs whose files stand in lines of `gcloud storage ls --long`."""
-    runs: dict[tuple[str, str], CloudRun] = {}
+def _experiment_runs(shell: Shell, settings: Settings, exp_id: str) -> list[CloudRun]:
+    folders, _ = _folders(shell, settings, [experiment_path(settings, exp_id)])
+    return [run for run in folders if run.exp_id == exp_id]
+
+
+def _all_runs(shell: Shell, settings: Settings) -> list[CloudRun]:
+    """Return the runs of all experiments, level by level of their folders."""
+    runs, above = [], [f"gs://{settings.bucket_name}/{settings.dir_prefix}"]
+    for _ in range(MOST_DEPTH + 1):
+        found, above = _folders(shell, settings, above)
+        runs += found
+        if not above:
+            break
+    return runs
+
+
+def _folders(shell: Shell, settings: Settings, above: Sequence[str]) -> tuple[list[CloudRun], list[str]]:
+    """Return the runs right below some folders, and the other folders there that may hold some."""
+    listed = _matching(shell, [*above, "--project", settings.project_id], LIST_SECONDS)
+    return runs_and_folders(listed, f"gs://{settings.bucket_name}/{settings.dir_prefix}")
+
+
+def runs_and_folders(listed: Iterable[str], top: str) -> tuple[list[CloudRun], list[str]]:
+    """Return what runs and what other folders of experiments stand in lines of `gcloud storage ls`."""
+    runs, others = [], []
     for line in listed:
-        long = _LONG.fullmatch(line)
-        found = long and _RUN_FILE.fullmatch(long[3].removeprefix(dir_prefix))
-        if not found or (exp_id and found["exp_id"] != exp_id) or not is_exp_id(found["exp_id"]):
+        if not line.endswith("/"):
             continue
-        key = (found["exp_id"], found["run_id"])
-        runs.setdefault(key, CloudRun(*key)).add(found["name"], long[2])
-    return sorted(runs.values(), key=lambda run: run.run_id)
+        exp_id, _, name = line.removeprefix(top).rstrip("/").rpartition("/")
+        if RUN_ID.fullmatch(name):
+            runs += [CloudRun(exp_id, name)] if is_exp_id(exp_id) else []
+        elif is_exp_id(line.removeprefix(top).rstrip("/")):
+            others.append(line)
+    return runs, others
+
+
+def _learn(shell: Shell, settings: Settings, runs: Sequence[CloudRun]) -> None:
+    """Take note of how runs stand; only of those without outputs the results are counted."""
+    _take_note_of(
+        shell, settings, runs, (CLAIM, MANIFEST, f"{OUTPUTS}*/{OUTPUT_LIST}", f"{OUTPUTS}*/{HEADLINE}")
+    )
+    if unfinished := [run for run in runs if shell.dry_run or (run.is_built and not run.outputs)]:
+        _take_note_of(shell, settings, unfinished, (f"{RUNNER}*.pkl",))
+    wanted = {
+        f"{run_path(settings, run.exp_id, run.run_id)}{name}": (run, what)
+        for run in runs
+        for what, name in (("manifest", MANIFEST), ("headline", f"{OUTPUTS}{run.outputs}/{HEADLINE}"))
+        if name in run.files
+    }
+    for (run, what), held in zip(wanted.values(), _held(shell, settings, list(wanted)), strict=True):
+        setattr(run, what, held if isinstance(held, dict) else {})
+
+
+def _held(shell: Shell, settings: Settings, paths: Sequence[str]) -> list[Any]:
+    """Return what JSON objects hold, None of what is damaged or has just gone."""
+    try:
+        return read_objects(shell, settings, paths) if paths else []
+    except UserError as error:
+        if isinstance(error, GcloudError) and not is_no_match(error):
+            raise
+        if len(paths) == 1:
+            return [None]
+    alone = at_once([lambda path=path: _held(shell, settings, [path]) for path in paths])
+    return [held for (held,) in alone]
+
+
+def _take_note_of(shell: Shell, settings: Settings, runs: Sequence[CloudRun], names: Sequence[str]) -> None:
+    """Ask which files of these names, which may hold a *, each of the runs has."""
+    asked = [f"{run_path(settings, run.exp_id, run.run_id)}{name}" for run in runs for name in names]
+    words = [
+        "storage",
+        "objects",
+        "list",
+        *asked,
+        "--format",
+        "value(name)",
+        "--project",
+        settings.project_id,
+    ]
+    by_id = {(run.exp_id, run.run_id): run for run in runs}
+    for line in gcloud.read(shell, words, timeout_seconds=LIST_SECONDS, echo=False).splitlines():
+        found = _RUN_FILE.fullmatch(line.strip().removeprefix(settings.dir_prefix))
+        by_id[found["exp_id"], found["run_id"]].files.add(found["name"])
 
 
 def run_ids(shell: Shell, settings: Settings, exp_id: str) -> list[str]:
@@ -93,13 +177,11 @@ def run_ids(shell: Shell, settings: Settings, exp_id: str) -> list[str]:
     """
     need(settings, "project_id", "bucket_name")
     check_exp_id(exp_id)
-    path = experiment_path(settings, exp_id)
-    lines = _matching(shell, [path, "--project", settings.project_id])
-    names = [line.removeprefix(path).rstrip("/") for line in lines]
-    found = sorted(name for name in names if RUN_ID.fullmatch(name))
+    found = sorted(run.run_id for run in _experiment_runs(shell, settings, exp_id))
     if shell.dry_run:
         return [A_RUN_ID]
     if not found:
+        path = experiment_path(settings, exp_id)
         raise UserError(f"no runs of {exp_id} in {path}", mend="invoke runs --cloud")
     return found
 
@@ -118,12 +200,12 @@ def newest_outputs(shell: Shell, settings: Settings, exp_id: str, run_id: str = 
         check_run_id(run_id)
     tried = [run_id] if run_id else run_ids(shell, settings, exp_id)[-MOST_WITHOUT_OUTPUTS:]
     for each in reversed(tried):
-        path = f"{experiment_path(settings, exp_id)}{each}/outputs/*/{OUTPUT_LIST}"
+        path = f"{run_path(settings, exp_id, each)}{OUTPUTS}*/{OUTPUT_LIST}"
         found = _matching(shell, [path, "--project", settings.project_id])
         if found:
             return each, max(line.split("/")[-2] for line in found)
         if shell.dry_run:
-            return each, "TIME"
+            return each, A_TIME
         if not run_id:
             print(f"run {each} has no outputs yet; looking at the one before", flush=True)
     which = f"run {run_id} of {exp_id} has" if run_id else f"the newest runs of {exp_id} have"
@@ -132,7 +214,7 @@ def newest_outputs(shell: Shell, settings: Settings, exp_id: str, run_id: str = 
 
 def read_objects(shell: Shell, settings: Settings, paths: Sequence[str]) -> list[Any]:
     """Return what JSON objects of the bucket hold, in the order of their paths, all asked for at once."""
-    said = gcloud.read(shell, ["storage", "cat", *paths, "--project", settings.project_id])
+    said = gcloud.read(shell, ["storage", "cat", *paths, "--project", settings.project_id], echo=False)
     decoder, values, at = json.JSONDecoder(), [], 0
     try:
         while at < len(said.rstrip()):

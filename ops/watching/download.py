@@ -18,17 +18,20 @@ from typing import Any
 
 from ops import gcloud
 from ops.failures import UserError, did_you_mean
+from ops.laptop.run_lock import held_file
 from ops.names import check_exp_id, check_run_id
+from ops.run_paths import OUTPUT_LIST, OUTPUTS, REPORT, run_path
 from ops.settings import Settings, need
 from ops.shell import Shell
 from ops.shown import counted, nearest
-from ops.watching.cloud_files import OUTPUT_LIST, experiment_path, newest_outputs, read_objects, run_ids
+from ops.watching.cloud_files import A_TIME, newest_outputs, read_objects, run_ids
 
 CHOICES = ("outputs", "all")
 FILES_A_COPY = 1000  # of one gcloud, which copies many of them at once
 COPY_SECONDS = 6 * 3600
 LIST_SECONDS = 900
 INCOMPLETE = ".incomplete"  # the folder for what is being fetched, below that of the run
+LOCK = ".incomplete.lock"  # held by the one download that uses it
 _WILD = str.maketrans(dict.fromkeys("*?[]{}#", "?"))  # a name that holds these is matched by ? alone
 
 
@@ -59,7 +62,8 @@ def download(
     Raises
     ------
     UserError
-        There is no such run; no place for it; or a file is not what the bucket says it is (75).
+        There is no such run; no place for it, or another download uses it; or a file is not what the
+        bucket says it is (75).
     """
     need(settings, "project_id", "bucket_name")
     check_exp_id(exp_id)
@@ -71,25 +75,52 @@ def download(
         run_id, outputs = newest_outputs(shell, settings, exp_id, run_id)
     else:
         run_id = run_id or run_ids(shell, settings, exp_id)[-1]
-    remote = f"{experiment_path(settings, exp_id)}{run_id}/"
+    remote = run_path(settings, exp_id, run_id)
     top = Path(to).expanduser() if to else settings.local_data_path / "downloads"
     place = top / settings.dir_prefix / exp_id / run_id
     if shell.dry_run:
-        below = f"outputs/{outputs}/" if what == "outputs" else ""
-        shell.echo(["gcloud", "storage", "rsync", "--recursive", f"{remote}{below}", nearest(place / below)])
+        _print_commands(shell, settings, remote, place, what)
         return
-    if what == "outputs":
-        files = _listed_outputs(shell, settings, remote, outputs)
-    else:
-        files = _all_files(shell, settings, remote)
-    fetched, there = _fetch(shell, settings, remote, files, place)
+    _check_writable(place)
+    taken = f"{nearest(place)}: another download puts this run there; wait until it has ended, or choose --to"
+    with held_file(place / LOCK, taken):
+        if what == "outputs":
+            files = _listed_outputs(shell, settings, remote, outputs)
+        else:
+            files = _all_files(shell, settings, remote)
+        fetched, there = _fetch(shell, settings, remote, files, place)
     _tell(place, files, fetched, there)
+
+
+def _print_commands(shell: Shell, settings: Settings, remote: str, place: Path, what: str) -> None:
+    """Print what would be asked for the list of files, and how they would be copied."""
+    if what == "outputs":
+        shell.echo(["gcloud", *_cat(settings, f"{remote}{OUTPUTS}{A_TIME}/{OUTPUT_LIST}")])
+        folder = f"{OUTPUTS}{A_TIME}"
+    else:
+        shell.echo(["gcloud", *_list(settings, remote)])
+        folder = "FOLDER"
+    copy = _copy(settings, [f"{remote}{folder}/FILE"], place / INCOMPLETE / folder)
+    shell.echo(["gcloud", *copy], note="of each folder, what is not there yet; moved once verified")
+
+
+def _cat(settings: Settings, path: str) -> list[str]:
+    return ["storage", "cat", path, "--project", settings.project_id]
+
+
+def _list(settings: Settings, remote: str) -> list[str]:
+    words = ["storage", "objects", "list", f"{remote}**", "--project", settings.project_id]
+    return [*words, "--format", "json(name,size,md5_hash)"]
+
+
+def _copy(settings: Settings, paths: Sequence[str], target: Path) -> list[str]:
+    return ["storage", "cp", *paths, f"{nearest(target)}/", "--project", settings.project_id]
 
 
 def _listed_outputs(shell: Shell, settings: Settings, remote: str, name: str) -> list[RemoteFile]:
     """Return the files of an output folder by their list, which comes last, as it was written last."""
-    path = f"outputs/{name}/{OUTPUT_LIST}"
-    said = gcloud.read(shell, ["storage", "cat", f"{remote}{path}", "--project", settings.project_id])
+    path = f"{OUTPUTS}{name}/{OUTPUT_LIST}"
+    said = gcloud.read(shell, _cat(settings, f"{remote}{path}"))
     try:
         listed = json.loads(said)
     except ValueError:
@@ -111,9 +142,7 @@ def _named_by(listed: Any, path: str) -> Iterator[RemoteFile]:
 
 def _all_files(shell: Shell, settings: Settings, remote: str) -> list[RemoteFile]:
     """Return all files of a run, with the digests of the outputs' own lists where there are some."""
-    words = ["storage", "objects", "list", f"{remote}**", "--project", settings.project_id]
-    words += ["--format", "json(name,size,md5_hash)"]
-    listed = json.loads(gcloud.read(shell, words, timeout_seconds=LIST_SECONDS) or "[]")
+    listed = json.loads(gcloud.read(shell, _list(settings, remote), timeout_seconds=LIST_SECONDS) or "[]")
     below = remote.split("/", 3)[3]
     files = {}
     for each in listed:
@@ -122,7 +151,7 @@ def _all_files(shell: Shell, settings: Settings, remote: str) -> list[RemoteFile
             files[name] = RemoteFile(name, int(each["size"]), digest=_hexadecimal(each.get("md5_hash")))
     if not files:
         raise UserError(f"{remote}: no such run", mend="invoke runs --cloud")
-    lists = [name for name in files if name.startswith("outputs/") and name.endswith(f"/{OUTPUT_LIST}")]
+    lists = [name for name in files if name.startswith(OUTPUTS) and name.endswith(f"/{OUTPUT_LIST}")]
     if lists:
         found = read_objects(shell, settings, [remote + name for name in lists])
         for path, named in zip(lists, found, strict=True):
@@ -141,7 +170,7 @@ def _hexadecimal(digest: str | None) -> str:
 def _checked(name: str) -> str:
     """Refuse a name that would lead out of the run's folder: anybody with a right to the bucket chose it."""
     parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts or "\\" in name or parts[0] == INCOMPLETE:
+    if not parts or name.startswith("/") or ".." in parts or "\\" in name or parts[0] in (INCOMPLETE, LOCK):
         raise UserError(f"{name!r}: a file of this name is not fetched; delete it in the bucket", exit_code=1)
     return name
 
@@ -162,7 +191,7 @@ def _fetch(
         target.mkdir(parents=True, exist_ok=True)
         paths = [remote + each.name.translate(_WILD) for each in some]
         print(f"fetching {counted(len(some), 'file')} of {folder or 'the run'}/", flush=True)
-        words = ["storage", "cp", *paths, f"{target}/", "--project", settings.project_id]
+        words = _copy(settings, paths, target)
         gcloud.read(shell, words, timeout_seconds=COPY_SECONDS, echo=False)
         for each in some:
             if not _moved(each, half_way, place):
@@ -194,14 +223,17 @@ def _batches(files: Sequence[RemoteFile]) -> Iterator[tuple[str, list[RemoteFile
             yield folder, some[start : start + FILES_A_COPY]
 
 
-def _check_room(place: Path, size: int) -> None:
+def _check_writable(place: Path) -> None:
     try:
         place.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(place).free
     except OSError as error:
         raise UserError(
             f"{nearest(place)}: cannot be written ({error.strerror}); choose another with --to"
         ) from None
+
+
+def _check_room(place: Path, size: int) -> None:
+    free = shutil.disk_usage(place).free
     if free < size:
         raise UserError(
             f"{nearest(place)}: {size / 2**20:,.0f} MiB are to be fetched, {free / 2**20:,.0f} MiB are free; "
@@ -211,7 +243,7 @@ def _check_room(place: Path, size: int) -> None:
 
 def _tell(place: Path, files: Sequence[RemoteFile], fetched: Sequence[RemoteFile], there: int) -> None:
     """Print what was done and where the report is, in one line."""
-    reports = sorted(each.name for each in files if each.name.endswith("/report.html"))
+    reports = sorted(each.name for each in files if each.name.endswith(f"/{REPORT}"))
     where = nearest(place / reports[-1]) if reports else nearest(place)
     size = sum(each.size for each in fetched) / 2**20
     before = f", {counted(there, 'file')} {'was' if there == 1 else 'were'} there" if there else ""

@@ -12,9 +12,10 @@ from rich.live import Live
 from rich.text import Text
 
 from ops.following import looks, tell
+from ops.gcloud import at_once
 from ops.names import check_exp_id
 from ops.runs.execution_list import MOST_LISTED, experiments_of_jobs, id_of_execution, list_executions
-from ops.runs.executions import ACTIVE, STAGES, Execution, Progress, at_once, exp_id_of
+from ops.runs.executions import ACTIVE, STAGES, Execution, Progress, exp_id_of
 from ops.settings import Settings, need
 from ops.shell import Shell
 from ops.shown import console, counted

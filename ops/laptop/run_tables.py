@@ -1,6 +1,6 @@
-"""What ran on this machine, how it ended, and what came out: tables for the terminal.
+"""Tables of the runs of this machine and of their results: what ran, how it ended, and what came out.
 
-The same of runs in the cloud is in cloud_watch.py.
+The same of runs in the cloud are in cloud_tables.py.
 """
 
 from collections.abc import Iterable
@@ -9,30 +9,34 @@ from typing import Any
 
 from rich.table import Table
 
-from ops.artifact_names import CHARTS, NO_TABLES, OUTPUT_LIST, REPORT, SUMMARIES
 from ops.failures import UserError
 from ops.laptop.run_files import LocalRun, known_runs, latest_run, read_json
+from ops.run_paths import CHARTS, NO_TABLES, OUTPUT_LIST, REPORT, SUMMARIES
 from ops.settings import Settings
 from ops.shown import console, counted, nearest
 
 
-def show_runs(settings: Settings, exp_id: str = "") -> None:
-    """Print every local run: when it was built, how far it came, and its newest outputs."""
+def show_runs(settings: Settings, exp_id: str = "", limit: int | None = None) -> None:
+    """Print the newest local runs: when each was built, how far it came, and its newest outputs."""
     runs = known_runs(settings, exp_id)
     if not runs:
         print(f"no runs below {nearest(settings.local_data_path)}")
         return
-    print_runs((run.exp_id, run.run_id, *_row_or_damaged(run)) for run in runs)
+    newest = runs[::-1][:limit]
+    rows = ((run.exp_id, run.run_id, *_row_or_damaged(run)) for run in newest)
+    print_runs(rows, older=len(runs) - len(newest))
 
 
-def print_runs(rows: Iterable[tuple[str, ...]]) -> None:
-    """Print runs: experiment, run id, when it was built, results, state, newest outputs."""
+def print_runs(rows: Iterable[tuple[str, ...]], older: int = 0) -> None:
+    """Print runs: experiment, run id, when it was built, results, state, newest outputs; how many are not."""
     table = Table(box=None, header_style="bold")
     for column in ("experiment", "run id", "built", "results", "state", "outputs"):
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
     console().print(table)
+    if older:
+        print(f"and {counted(older, 'older run')}: --limit all")
 
 
 def _row_or_damaged(run: LocalRun) -> tuple[str, str, str, str]:

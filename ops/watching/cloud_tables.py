@@ -1,33 +1,26 @@
-"""What ran in the cloud, how it ended, and what came out, from the bucket: tables for the terminal.
+"""Tables of the runs in the bucket and of their results: what ran, how it ended, and what came out.
 
-The same of runs on this machine is in watch.py. What goes on just now, job by job, is in status.py.
+The same of runs on this machine are in run_tables.py. What goes on just now, job by job, is in status.py.
 """
 
 from ops import gcloud
-from ops.artifact_names import HEADLINE
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
-from ops.laptop.watch import print_forecast, print_runs
+from ops.laptop.run_tables import print_forecast, print_runs
+from ops.run_paths import CLAIM, HEADLINE, OUTPUTS, run_path
 from ops.runs.executions import ACTIVE, place_words
 from ops.settings import Settings, need
 from ops.shell import Shell
-from ops.shown import counted
-from ops.watching.cloud_files import (
-    CloudRun,
-    experiment_path,
-    list_runs,
-    newest_outputs,
-    read_objects,
-)
+from ops.watching.cloud_files import CloudRun, newest_outputs, newest_runs, read_objects
 
 MOST_EXECUTIONS = 1000  # the newest, among which those that go on are looked for
-MOST_CLAIMS = 200  # that are read, of the newest runs
+HERE = "--local shows what ran on this machine"
 
 
-def show_runs(shell: Shell, settings: Settings, exp_id: str = "") -> None:
-    """Print every run in the bucket: when it was built, how far it came, and its newest outputs."""
-    _need_a_place(settings)
-    runs = list_runs(shell, settings, exp_id)
+def show_runs(shell: Shell, settings: Settings, exp_id: str = "", limit: int | None = None) -> None:
+    """Print the newest runs in the bucket: when each was built, how far it came, and its newest outputs."""
+    need(settings, "project_id", "bucket_name", instead=HERE)
+    runs, number = newest_runs(shell, settings, exp_id, limit)
     if shell.dry_run:
         return
     if not runs:
@@ -37,28 +30,28 @@ def show_runs(shell: Shell, settings: Settings, exp_id: str = "") -> None:
         print(f"no runs in {where}")
         return
     going_on = _going_on(shell, settings, [run for run in runs if run.is_claimed])
-    print_runs(_row(run, (run.exp_id, run.run_id) in going_on) for run in runs)
+    rows = (_row(run, (run.exp_id, run.run_id) in going_on) for run in runs)
+    print_runs(rows, older=number - len(runs))
 
 
 def _row(run: CloudRun, is_going_on: bool) -> tuple[str, ...]:
-    results = f"{run.results}/{run.inputs}" if run.inputs else str(run.results or "")
-    newest = max(run.outputs, default="")
-    return run.exp_id, run.run_id, run.built_at, results, _state(run, is_going_on), newest
+    results = f"{run.results}/{run.inputs}" if run.inputs else ""
+    built_at = str(run.manifest.get("created_at", ""))
+    return run.exp_id, run.run_id, built_at, results, _state(run, is_going_on), run.outputs
 
 
 def _state(run: CloudRun, is_going_on: bool) -> str:
-    """Return how a run stands, in the words used for runs on this machine.
-
-    Inputs and results may be deleted after some time (`invoke bucket-lifecycle`); outputs stay.
-    """
+    """Return how a run stands, in the words used for runs on this machine."""
     if is_going_on:
         return "going on"
+    if run.is_built and not run.inputs:
+        return "damaged"
     if run.outputs:
         missing = run.inputs - run.results
-        return f"done, {counted(missing, 'result')} missing" if 0 < missing < run.inputs else "done"
-    if not run.built_at:
+        return f"done, {missing} missing" if missing else "done"
+    if not run.is_built:
         return "not built"
-    return "no outputs yet" if run.results and run.results >= run.inputs else "unfinished"
+    return "no outputs yet" if run.results >= run.inputs else "unfinished"
 
 
 def _going_on(shell: Shell, settings: Settings, claimed: list[CloudRun]) -> set[tuple[str, str]]:
@@ -71,24 +64,23 @@ def _going_on(shell: Shell, settings: Settings, claimed: list[CloudRun]) -> set[
     active = {each["name"].rpartition("/")[2] for each in listed if each["state"] in ACTIVE}
     if not active:
         return set()
-    some = claimed[-MOST_CLAIMS:]
-    paths = [f"{experiment_path(settings, run.exp_id)}{run.run_id}/execution.json" for run in some]
+    paths = [run_path(settings, run.exp_id, run.run_id) + CLAIM for run in claimed]
     try:
         claims = read_objects(shell, settings, paths)
     except GcloudError as error:
         if not is_no_match(error):
             raise
-        return {(run.exp_id, run.run_id) for run in some}  # one has ended meanwhile; the others may go on
+        return {(run.exp_id, run.run_id) for run in claimed}  # one has ended meanwhile; the others may go on
     return {(each.get("exp_id"), each.get("run_id")) for each in claims if each.get("execution") in active}
 
 
 def show_results(shell: Shell, settings: Settings, exp_id: str, run_id: str = "") -> None:
     """Print the forecast of a run in the bucket, and how to get its report, charts and tables."""
-    _need_a_place(settings)
+    need(settings, "project_id", "bucket_name", instead=HERE)
     run_id, name = newest_outputs(shell, settings, exp_id, run_id)
-    path = f"{experiment_path(settings, exp_id)}{run_id}/outputs/{name}/"
+    path = f"{run_path(settings, exp_id, run_id)}{OUTPUTS}{name}/"
     try:
-        found = read_objects(shell, settings, [f"{path}{HEADLINE}"])
+        found = read_objects(shell, settings, [path + HEADLINE])
     except GcloudError as error:
         if not is_no_match(error):
             raise
@@ -98,10 +90,3 @@ def show_results(shell: Shell, settings: Settings, exp_id: str, run_id: str = ""
     print_forecast(exp_id, run_id, found[0] if found else {})
     print(f"outputs  {path}")
     print(f"fetch    invoke download --exp-id {exp_id} --run-id {run_id}")
-
-
-def _need_a_place(settings: Settings) -> None:
-    try:
-        need(settings, "project_id", "bucket_name")
-    except UserError as error:  # who has just made a .env from .env.example may want no cloud yet
-        raise UserError(f"{error}; --local shows what ran on this machine") from None
