@@ -233,7 +233,8 @@ def show_executions(shell: Shell, settings: Settings, exp_id: str = "", limit: i
             break
     rows = rows[:limit]
     if not rows:
-        print(f"no executions of {settings.workflow_name}{f' for {exp_id}' if exp_id else ''} yet")
+        where = f" for {exp_id} among the newest {len(executions)}" if exp_id else ""
+        print(f"no executions of {settings.workflow_name}{where} yet")
         return
     table = Table(box=None, header_style="bold")
     for column in ("execution", "experiment", "run id", "state", "began", "took", "at or why"):
