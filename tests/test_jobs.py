@@ -306,7 +306,6 @@ def test_a_dry_run_prints_the_job_and_makes_nothing(operator, pipeline, capsys):
     assert "gcloud batch jobs submit 'stage-" not in said.out
     assert "gcloud batch jobs submit stage-b-$(date +%s) --location us-central1" in said.out
     assert """--filter 'labels.component="epymodelingsuite" AND labels.exp_id="trial"'""" in said.err
-    assert "orderBy=create_time+desc" in said.err
     assert "+ gcloud batch jobs cancel by-hand" in said.err
     assert pipeline.jobs() == {}
     assert names_in(operator.cloud, BUCKET) == []
