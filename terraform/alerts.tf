@@ -15,10 +15,10 @@ locals {
       command  = "invoke logs --exp-id $${log.extracted_label.exp_id} --run-id $${log.extracted_label.run_id} --stage $${log.extracted_label.stage} --severity ERROR"
     }
     waiting = {
-      title    = "a job waits for machines for more than ${var.alert_queued_seconds} s"
+      title    = "tasks wait for machines for more than ${var.alert_waiting_seconds} s"
       severity = "WARNING"
-      filter   = "jsonPayload.state=(\"QUEUED\" OR \"SCHEDULED\") AND jsonPayload.queued_seconds>${var.alert_queued_seconds}"
-      advice   = "Quota, or a machine type or Spot machines that are not to be had: the job's last events tell. Batch gives up after two days."
+      filter   = "jsonPayload.waiting_seconds>${var.alert_waiting_seconds}"
+      advice   = "Fewer than half of the tasks run that may run at once: quota, or a machine type or Spot machines that are not to be had. The job's last events tell. Batch gives up a job that has not begun after two days."
       command  = "invoke job-describe $${log.extracted_label.job}"
     }
   }

@@ -16,7 +16,7 @@ locals {
   task_states = ["pending", "assigned", "running", "succeeded", "failed", "unexecuted"]
   measures = merge(
     { for state in local.task_states : "tasks_${state}" => { field = "tasks.${state}", unit = "1", about = "tasks ${state}" } },
-    { queued_seconds = { field = "queued_seconds", unit = "s", about = "seconds without a machine" } },
+    { waiting_seconds = { field = "waiting_seconds", unit = "s", about = "seconds that tasks wait for machines" } },
   )
 }
 
@@ -141,12 +141,12 @@ locals {
         }]
       },
       {
-        title = "Seconds without a machine, of the job that waits longest"
+        title = "Seconds that tasks wait for machines, of the job that waits longest"
         plot  = "LINE"
         unit  = "s"
-        limit = var.alert_queued_seconds
+        limit = var.alert_waiting_seconds
         sets = [{
-          filter = join(" AND ", compact([local.measure["queued_seconds"], view.jobs])), legend = view.split ? "$${metric.labels.stage}" : "longest", seconds = local.look_seconds
+          filter = join(" AND ", compact([local.measure["waiting_seconds"], view.jobs])), legend = view.split ? "$${metric.labels.stage}" : "longest", seconds = local.look_seconds
           first  = { align = "ALIGN_DELTA", reduce = "REDUCE_MEAN", by = ["metric.labels.job", "metric.labels.stage"] }
           then   = { reduce = "REDUCE_MAX", by = view.split ? ["metric.labels.stage"] : [] }
         }]

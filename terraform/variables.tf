@@ -1,5 +1,5 @@
 # `invoke tf-plan` and its kin set each from the settings of .env; the defaults are those of .env.example, and a
-# test holds both to it. keep_images, keep_images_days, subnet_range, alert_failed_percent and alert_queued_seconds are
+# test holds both to it. keep_images, keep_images_days, subnet_range, alert_failed_percent and alert_waiting_seconds are
 # Terraform's alone.
 
 variable "project_id" {
@@ -368,13 +368,13 @@ variable "alert_failed_percent" {
   }
 }
 
-variable "alert_queued_seconds" {
-  description = "Seconds that a job may wait for machines before somebody is told."
+variable "alert_waiting_seconds" {
+  description = "Seconds that tasks of a job may wait for machines, fewer than half of those running that may, before somebody is told."
   type        = number
   default     = 1800
   validation {
-    condition     = var.alert_queued_seconds >= 60 && var.alert_queued_seconds < 2 * 24 * 3600
-    error_message = "alert_queued_seconds: from 60 to less than 172800; Batch gives up after two days."
+    condition     = var.alert_waiting_seconds >= 60 && var.alert_waiting_seconds < 2 * 24 * 3600
+    error_message = "alert_waiting_seconds: from 60 to less than 172800; Batch gives up after two days."
   }
 }
 

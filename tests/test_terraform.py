@@ -291,7 +291,7 @@ def test_the_defaults_of_terraform_are_those_of_the_settings(configuration):
         name.removeprefix("TF_VAR_"): value for name, value in passed.items() if name != "TF_VAR_stages"
     }
     alone = {"keep_images", "keep_images_days", "subnet_range"}  # of Terraform
-    alone |= {"alert_failed_percent", "alert_queued_seconds"}
+    alone |= {"alert_failed_percent", "alert_waiting_seconds"}
     assert {name: as_text(value) for name, value in shown.items() if name not in alone} == expected
     workflow = resources(plan)["google_workflows_workflow.pipeline"]
     assert workflow["user_env_vars"] == workflow_environment(settings)

@@ -446,7 +446,7 @@ def test_each_look_and_each_end_of_a_stage_writes_a_line_for_dashboards(pipeline
     last = next(line for line in lines if line["event"] == "stage_end")
     assert (last["tasks"]["succeeded"], last["tasks"]["failed"], last["failed_share"]) == (9, 1, 0.1)
     assert last["state"] == "FAILED"
-    assert {"queued_seconds", "elapsed_seconds", "task_count", "exp_id", "run_id", "stage"} <= last.keys()
+    assert {"waiting_seconds", "elapsed_seconds", "task_count", "exp_id", "run_id", "stage"} <= last.keys()
 
 
 def test_labels_of_jobs_and_machines_are_valid_whatever_the_experiment_is_called(pipeline):

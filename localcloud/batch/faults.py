@@ -1,7 +1,7 @@
 """Faults of Batch that a test orders: lost machines, queues that do not move, tasks that fail.
 
 POST /_emulator/batch/faults takes a JSON list of rules, GET shows them, DELETE clears them, and so does
-a reset. `job` is a regular expression, searched in the job's id. There are three kinds of rule:
+a reset. `job` is a regular expression, searched in the job's id. There are four kinds of rule:
 
     {"job": "runner", "tasks": [3, 17], "attempts": [0], "exit_code": 50001, "after_seconds": 0.5}
     {"job": "runner", "probability": 0.1, "seed": 7, "exit_code": 50002}
@@ -15,6 +15,10 @@ Where a probability is given, seed, job id, task and attempt decide, so that the
 
 keeps a job QUEUED with an event that holds the text, for so many seconds of the emulator's clock, or, without
 `seconds`, until the rule is cleared or the job has waited for as long as the service lets it.
+
+    {"job": "runner", "at_once": 3}
+
+lets no more tasks of a job run at once, whatever its parallelism: there are no more machines.
 
     {"job": "runner", "null_seconds": 2.5}
 
@@ -72,16 +76,25 @@ class QueueFault:
 
 
 @dataclass(frozen=True)
+class Shortage:
+    at_once: int  # tasks of a job
+    job: str = ""
+
+
+@dataclass(frozen=True)
 class NullDuration:
     null_seconds: float
     job: str = ""
+
+
+Rule = TaskFault | QueueFault | Shortage | NullDuration
 
 
 class BatchFaults:
     """The rules in force, in order; the first that strikes decides."""
 
     def __init__(self):
-        self._rules: list[TaskFault | QueueFault | NullDuration] = []
+        self._rules: list[Rule] = []
         self._as_sent: list[dict[str, Any]] = []
         self._lock = threading.Lock()
 
@@ -109,6 +122,11 @@ class BatchFaults:
     def of_queue(self, job_id: str) -> QueueFault | None:
         return self._of_job(QueueFault, job_id)
 
+    def at_once(self, job_id: str, parallelism: int) -> int:
+        """Return how many tasks of a job may run at once."""
+        found = self._of_job(Shortage, job_id)
+        return min(found.at_once, parallelism) if found else parallelism
+
     def null_seconds(self, job_id: str) -> float:
         found = self._of_job(NullDuration, job_id)
         return found.null_seconds if found else 0.0
@@ -118,7 +136,7 @@ class BatchFaults:
         return next(matching, None)
 
 
-def _parse(values: dict[str, Any]) -> TaskFault | QueueFault | NullDuration:
+def _parse(values: dict[str, Any]) -> Rule:
     kind = next((each for name, each in _KINDS.items() if name in values), None)
     if kind is None:
         raise ApiError(400, f"A fault rule of Batch needs one of {', '.join(_KINDS)}.")
@@ -138,7 +156,7 @@ _WHOLE_NUMBERS = Allowed("a list of whole numbers of at least 0", _are_whole_num
 _SECONDS = Allowed("a number of at least 0", is_number)
 
 # What tells the kind of a rule, and what each kind may have.
-_KINDS = {"exit_code": TaskFault, "queue": QueueFault, "null_seconds": NullDuration}
+_KINDS = {"exit_code": TaskFault, "queue": QueueFault, "at_once": Shortage, "null_seconds": NullDuration}
 _FIELDS: dict[type, dict[str, Allowed]] = {
     TaskFault: {
         "job": PATTERN,
@@ -156,5 +174,6 @@ _FIELDS: dict[type, dict[str, Allowed]] = {
             "a number of at least 0, or null for no end", lambda value: value is None or is_number(value)
         ),
     },
+    Shortage: {"job": PATTERN, "at_once": WHOLE_NUMBER},
     NullDuration: {"job": PATTERN, "null_seconds": _SECONDS},
 }

@@ -203,7 +203,7 @@ class Scheduler:
         return did_something
 
     def _may_start(self, job: Job) -> bool:
-        has_room = job.tasks.counts[RUNNING] < job.spec.parallelism
+        has_room = job.tasks.counts[RUNNING] < self._faults.at_once(job.job_id, job.spec.parallelism)
         return has_room and job.tasks.has_waiting and (self._free_slots > 0 or self._is_null(job))
 
     def _start_task(self, job: Job) -> None:

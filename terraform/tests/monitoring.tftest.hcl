@@ -30,12 +30,12 @@ run "each_stage_has_a_dashboard_and_there_is_one_over_all" {
 run "an_address_hears_of_the_budget_too" {
   command = plan
   variables {
-    alert_email          = "forecasts@example.org"
-    billing_account      = "012345-6789AB-CDEF01"
-    monthly_budget_usd   = 200
-    alert_failed_percent = 2.5
-    alert_queued_seconds = 600
-    install_ops_agent    = true
+    alert_email           = "forecasts@example.org"
+    billing_account       = "012345-6789AB-CDEF01"
+    monthly_budget_usd    = 200
+    alert_failed_percent  = 2.5
+    alert_waiting_seconds = 600
+    install_ops_agent     = true
   }
 
   assert {
@@ -55,7 +55,7 @@ run "an_address_hears_of_the_budget_too" {
     error_message = "The filter compares a share, the variable is a percentage."
   }
   assert {
-    condition     = endswith(google_monitoring_alert_policy.jobs["waiting"].conditions[0].condition_matched_log[0].filter, "queued_seconds>600")
+    condition     = endswith(google_monitoring_alert_policy.jobs["waiting"].conditions[0].condition_matched_log[0].filter, "waiting_seconds>600")
     error_message = "The threshold is that of the variable."
   }
   assert {
@@ -67,9 +67,9 @@ run "an_address_hears_of_the_budget_too" {
 run "wrong_settings_of_alerts_are_refused" {
   command = plan
   variables {
-    alert_email          = "forecasts"
-    alert_failed_percent = 100
-    alert_queued_seconds = 0
+    alert_email           = "forecasts"
+    alert_failed_percent  = 100
+    alert_waiting_seconds = 0
   }
-  expect_failures = [var.alert_email, var.alert_failed_percent, var.alert_queued_seconds]
+  expect_failures = [var.alert_email, var.alert_failed_percent, var.alert_waiting_seconds]
 }

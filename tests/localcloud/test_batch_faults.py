@@ -65,6 +65,25 @@ def test_null_tasks_take_their_time_and_end_as_ordered(jobs):
     assert exit_codes(jobs.tasks(late)[0]) == [50005]
 
 
+def test_a_shortage_of_machines_lets_few_tasks_run_while_the_others_wait(jobs):
+    jobs.order({"job": "short", "null_seconds": 100}, {"job": "short", "at_once": 2})
+
+    made = jobs.create(job(null(), count=5, parallelism=5), "short")
+
+    deadline = time.monotonic() + 20
+    while _counts(jobs, made) != {"PENDING": 3, "RUNNING": 2}:
+        assert time.monotonic() < deadline, _counts(jobs, made)
+        time.sleep(0.02)
+    time.sleep(0.3)
+    assert _counts(jobs, made) == {"PENDING": 3, "RUNNING": 2}
+
+
+def _counts(jobs, made) -> dict[str, int]:
+    groups = jobs.get(made)["status"].get("taskGroups", {})
+    counts = groups.get("group0", {}).get("counts", {})
+    return {state: int(number) for state, number in counts.items() if int(number)}
+
+
 @pytest.mark.parametrize("seconds", [0.5, None])
 def test_a_queue_that_does_not_move_keeps_a_job_queued_and_says_why(jobs, seconds):
     jobs.order({"job": "stuck", "queue": "CODE_GCE_QUOTA_EXCEEDED", "seconds": seconds})
@@ -91,7 +110,7 @@ def test_a_queue_that_does_not_move_keeps_a_job_queued_and_says_why(jobs, second
         ),
         ({"exit_code": 0}, "exit_code 0"),
         ({"exit_code": 1, "task": [1]}, "knows no task; it knows job, tasks"),
-        ({"job": "("}, "needs one of exit_code, queue, null_seconds."),
+        ({"job": "("}, "needs one of exit_code, queue, at_once, null_seconds."),
         ({"exit_code": 1, "job": "("}, "job '('; it takes a regular expression."),
         ({"queue": ""}, "queue ''; it takes the text of an event."),
         ({"queue": "x", "seconds": -1}, "seconds -1; it takes a number of at least 0, or null for no end."),
