@@ -728,13 +728,12 @@ def lock(c, upgrade=False, dry_run=False):
     help={
         "match": "only tests whose name matches, as pytest -k takes it",
         "path": "only this file or folder, e.g. tests/test_storage.py",
-        "slow": "those alone that take minutes of gcloud each, which are left out otherwise",
         "dry_run": DRY_RUN,
     }
 )
-def test(c, match="", path="", slow=False, dry_run=False):
+def test(c, match="", path="", dry_run=False):
     """Run the test suite."""
-    quality.test(Shell(dry_run), match, path, slow)
+    quality.test(Shell(dry_run), match, path)
 
 
 @verb(

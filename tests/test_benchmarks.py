@@ -34,9 +34,7 @@ def test_every_benchmark_is_known_here():
     assert scripts - {"measuring", "experiments"} == set(TABLES)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name == "soak" else ()) for name in sorted(TABLES)]
-)
+@pytest.mark.parametrize("name", sorted(TABLES))
 def test_a_benchmark_runs_and_prints_its_table(name, tmp_path):
     environment = {n: v for n, v in os.environ.items() if n in ("PATH", "HOME", "LANG")}
 

@@ -288,7 +288,6 @@ def _wait_for_an_event(pipeline: Pipeline, job_id: str) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_every_command_works_as_it_is_pasted_and_what_confirms_a_symptom_shows_it(operator, tasks):
     runs = runs_of(operator)
