@@ -1,6 +1,8 @@
 """Every operation as an invoke task: parse, call one function of ops/, print. No logic here."""
 
 import functools
+import signal
+import sys
 
 from invoke import Exit, task
 
@@ -16,10 +18,10 @@ from ops.names import MOST, MOST_SECONDS, without_slash
 from ops.project import doctor as check_up
 from ops.project import github_token, lifecycle, terraform
 from ops.project.machine_types import LETTERS
-from ops.runs import cloud_run, execution_list, executions, rehearsal, reproduction
+from ops.runs import cloud_run, execution_list, executions, furnishing, rehearsal, reproduction
 from ops.settings import read_settings
 from ops.shell import Shell, stop_on_termination
-from ops.shown import nearest
+from ops.shown import forget_output, nearest
 from ops.watching import cloud_tables, run_logs
 from ops.watching import download as fetcher
 from ops.watching import status as observer
@@ -82,11 +84,16 @@ def verb(positional=(), **options):
             if "exp_id" in kwargs:
                 kwargs["exp_id"] = without_slash(kwargs["exp_id"])
             try:
-                return function(*args, **kwargs)
+                found = function(*args, **kwargs)
+                sys.stdout.flush()
+                return found
             except UserError as error:
                 raise Exit(f"error: {error}", code=error.exit_code) from None
             except KeyboardInterrupt:
                 raise Exit(code=130) from None
+            except BrokenPipeError:  # `invoke status | head -3` has seen enough
+                forget_output()
+                raise Exit(code=128 + signal.SIGPIPE) from None
 
         return task(positional=positional, auto_shortflags=False, **options)(guarded)
 
@@ -698,11 +705,17 @@ def image_test(c, image="", dry_run=False):
         "docker": "run tasks of Batch in containers instead of processes",
         "storage_port": "port of Cloud Storage on 127.0.0.1; a free one without it",
         "apis_port": "port of all other services; a free one without it",
+        "furnish": "start none; put into that of this shell's exports what Terraform and a build would",
         "dry_run": DRY_RUN,
     }
 )
-def localcloud(c, clock_speed="1", docker=False, storage_port=None, apis_port=None, dry_run=False):
+def localcloud(
+    c, clock_speed="1", docker=False, storage_port=None, apis_port=None, furnish=False, dry_run=False
+):
     """Run an emulated Google Cloud on this machine until Ctrl-C, and print the exports for a shell."""
+    if furnish:
+        furnishing.furnish_this_shell(Shell(dry_run), read_settings())
+        return
     request = local_cloud.CloudRequest(
         clock_speed=clock_speed,
         docker=docker,

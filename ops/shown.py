@@ -1,5 +1,7 @@
 """How paths, counts, times and tables are shown to people."""
 
+import os
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -18,10 +20,20 @@ def counted(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
+class _Terminal(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # as print does, so that a task ends in one way; rich ends it with 1
+
+
 def console() -> Console:
     """Return the terminal; in a pipe there is no width to fit to, and a cut-off run id helps nobody."""
-    terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=200)
+    terminal = _Terminal()
+    return terminal if terminal.is_terminal else _Terminal(width=200)
+
+
+def forget_output() -> None:
+    """Let what is still printed go nowhere, for nobody reads it: Python would end with a traceback."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ import yaml
 
 from tests.experiments import REPOSITORY, sampled
 from tests.needs import need_program
-from tests.test_tasks import Operator
+from tests.test_tasks import INVOKE, Operator
 
 HELLO = """
 main:
@@ -58,6 +58,9 @@ def test_a_shell_with_the_exports_uses_the_cloud_and_ctrl_c_leaves_nothing(opera
         f"gcloud workflows deploy hello --source hello.yaml {where} --format 'value(state)'",
         f"gcloud workflows run hello {where} --data '{{\"name\": \"you\"}}' --format 'value(result)'",
         f"gcloud batch jobs list {where}",
+        f"alias invoke='{shlex.join([*INVOKE, str(operator.code)])}'; shopt -s expand_aliases",
+        "invoke localcloud --furnish",
+        "invoke localcloud --furnish && invoke doctor --cloud",
     ]
 
     shell = subprocess.run(
@@ -66,6 +69,8 @@ def test_a_shell_with_the_exports_uses_the_cloud_and_ctrl_c_leaves_nothing(opera
         env={
             **{n: os.environ[n] for n in ("PATH", "HOME", "LANG") if n in os.environ},
             "http_proxy": "http://127.0.0.1:9",
+            "ENV_FILE": operator.environ["ENV_FILE"],
+            "BUCKET_NAME": "my-lab-bucket",
         },
         capture_output=True,
         text=True,
@@ -78,6 +83,8 @@ def test_a_shell_with_the_exports_uses_the_cloud_and_ctrl_c_leaves_nothing(opera
     assert "my-lab-forecasts" in shell.stdout
     assert "gs://made-here/" in shell.stdout
     assert '"hello you"' in shell.stdout
+    assert shell.stdout.count("ready: project my-lab-forecasts, gs://my-lab-bucket, epydemix-pipeline") == 2
+    assert shell.stdout.endswith("ready for runs in the cloud\n")
     assert "main / rest" in output
     assert "main / tell" in output
     assert process.returncode == 130, output

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from ops.settings import Settings
 from ops.shell import Shell
 from tests.experiments import REPOSITORY, sampled, simulated
 from tests.stages import RUN_ID
-from tests.test_tasks import Operator
+from tests.test_tasks import INVOKE, Operator
 
 THIS_RUN = ("--exp-id", "trial", "--run-id", RUN_ID)
 
@@ -516,3 +517,17 @@ def test_a_python_without_our_packages_is_told_in_one_line(stage):
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
     assert "make setup" in ended.stderr
+
+
+def test_a_reader_that_has_seen_enough_ends_a_task_quietly(tmp_path):
+    operator = Operator(tmp_path, simulated())
+    invoke = shlex.join([*INVOKE, str(operator.code)])
+
+    ended = subprocess.run(
+        ["bash", "-c", f"{invoke} config-show | true; echo ${{PIPESTATUS[0]}}"],
+        env=operator.environ,
+        capture_output=True,
+        text=True,
+    )
+
+    assert (ended.stdout, ended.stderr) == ("141\n", "")

@@ -12,9 +12,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import requests
-import yaml
-
 from localcloud.environment import client_environment
 from localcloud.process import Cloud, running
 from ops import gcloud
@@ -24,17 +21,16 @@ from ops.laptop import local_run
 from ops.laptop.launch import check_engine
 from ops.laptop.local_run import RunRequest
 from ops.laptop.run_files import LocalRun
-from ops.project.deployment import workflow_environment
 from ops.run_paths import OUTPUT_LIST, OUTPUTS
 from ops.runs import cloud_run
 from ops.runs.comparison import differing, digests
 from ops.runs.executions import follow
-from ops.settings import ROOT, Settings
+from ops.runs.furnishing import deploy, furnish
+from ops.settings import Settings
 from ops.shell import Shell
 from ops.shown import counted, nearest
 
 NAME = "rehearsal"  # of the bucket, and of the project where PROJECT_ID is not set
-WORKFLOW = ROOT / "terraform" / "workflow.yaml"
 CLOCK_SPEED = "20"  # a pause of the workflow's two seconds takes a tenth
 
 
@@ -50,7 +46,7 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
     if request.docker and not shell.dry_run:
         check_engine(shell)
     if shell.dry_run:
-        _deploy(shell, settings, Path("environment.yaml"))
+        deploy(shell, settings, Path("environment.yaml"))
         cloud_run.start(shell, settings, replace(request, docker=False))
         return
     with _folder(settings) as folder:
@@ -60,8 +56,8 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
             there = Shell(
                 environment=client_environment(cloud.storage, cloud.apis, cloud.state, settings.project_id)
             )
-            _furnish(cloud, settings)
-            _deploy(there, settings, folder / "environment.yaml")
+            furnish(cloud.storage, cloud.apis, settings)
+            deploy(there, settings, folder / "environment.yaml")
             started = cloud_run.start(there, settings, replace(request, docker=False))
             follow(there, started.execution)
             in_cloud = _digests_in(there, settings, started.path)
@@ -110,32 +106,6 @@ def _cloud(shell: Shell, settings: Settings, request: RunRequest, folder: Path) 
         words += ["--tasks", "docker", "--image", f"{path}={local}"]
     with running(folder / "cloud", *words) as cloud:
         yield cloud
-
-
-def _furnish(cloud: Cloud, settings: Settings) -> None:
-    """Put into the emulated cloud what Terraform and a build would: the bucket, and an image's name."""
-    image = f"{repository_path(settings)}:{settings.image_tag}"
-    bucket = f"{cloud.storage}/storage/v1/b?project={settings.project_id}"
-    for url, body in ((bucket, {"name": NAME}), (f"{cloud.apis}/_emulator/images", {"image": image})):
-        requests.post(url, json=body, timeout=10).raise_for_status()
-
-
-def _deploy(shell: Shell, settings: Settings, variables: Path) -> None:
-    """Deploy the workflow as it stands, with the variables that Terraform would give it."""
-    if not shell.dry_run:
-        variables.write_text(yaml.safe_dump(workflow_environment(settings)))
-    words = [
-        *("workflows", "deploy", settings.workflow_name, "--source", nearest(WORKFLOW)),
-        *(
-            "--location",
-            settings.region,
-            "--project",
-            settings.project_id,
-            "--env-vars-file",
-            nearest(variables),
-        ),
-    ]
-    gcloud.read(shell, words)
 
 
 def _digests_in(shell: Shell, settings: Settings, path: str) -> dict[str, str]:

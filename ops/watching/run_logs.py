@@ -3,7 +3,6 @@
 How an entry is shown is in log_lines.py, how entries are read in log_reader.py.
 """
 
-import os
 import re
 import shlex
 import sys
@@ -17,7 +16,7 @@ from ops.names import check_exp_id, check_run_id
 from ops.project.deployment import as_label
 from ops.settings import Settings, need
 from ops.shell import Shell
-from ops.shown import console
+from ops.shown import console, forget_output
 from ops.watching.cloud_files import A_RUN_ID, run_ids
 from ops.watching.log_lines import LogLine
 from ops.watching.log_reader import FOLLOW_PATIENCE_SECONDS, PATIENCE_SECONDS, LogReader
@@ -90,7 +89,7 @@ def show(shell: Shell, settings: Settings, request: LogRequest) -> None:
     try:
         _print(reader, request, run_id)
     except BrokenPipeError:  # `invoke logs | head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_output()
 
 
 def _print(reader: "LogReader", request: LogRequest, run_id: str) -> None:
