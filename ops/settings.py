@@ -5,6 +5,7 @@ Every setting is written here and nowhere else; .env.example shows them to peopl
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -220,7 +221,11 @@ def read_settings(
     UserError
         A line of .env that cannot be read, or values that cannot be, all of them in one message.
     """
-    return read_sourced_settings(environ, chosen).settings
+    found = read_sourced_settings(environ, chosen)
+    for name in found.unknown:
+        if "did you mean" in (hint := unknown_hint(name)):  # others are for other programs
+            print(f"note: {nearest(env_file(environ))}: {hint}", file=sys.stderr)
+    return found.settings
 
 
 def read_sourced_settings(

@@ -310,6 +310,16 @@ def test_config_show_tells_where_a_value_comes_from_and_masks_secrets(tmp_path):
     assert "********" in ended.output
 
 
+def test_a_setting_of_env_that_is_mistyped_is_noted_by_every_task(tmp_path):
+    operator = Operator(tmp_path, simulated())
+    (tmp_path / ".env").write_text("STAGE_B_MEMORY_MB=5\nEDITOR=vi\n")
+
+    ended = operator.invoke("runs")
+
+    notes = [line for line in ended.lines if line.startswith("note: ")]
+    assert notes == ['note: .env: STAGE_B_MEMORY_MB is not a setting (did you mean "STAGE_B_MEMORY_MIB"?)']
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
