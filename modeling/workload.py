@@ -305,7 +305,7 @@ def check_result(result: Result) -> None:
     """
     where = f"result {result.index} ({result.population})"
     if result.format != RESULT_FORMAT:
-        raise UserError(f"{where}: format {result.format} is not {RESULT_FORMAT}; run the task again")
+        raise UserError(f"{where}: format {result.format} is not {RESULT_FORMAT}")
     if (result.trajectories is None) != (result.expected.trajectories == 0):
         raise UserError(f"{where}: {result.expected.trajectories} trajectories expected, and none there")
     if result.kind == "calibration" and not result.generations:

@@ -2,7 +2,8 @@
 
     EXECUTION_MODE=local EXP_ID=... RUN_ID=... python scripts/main_output.py
 
-A missing result ends the stage, unless ALLOW_PARTIAL_RESULTS=1: then the report names it.
+A missing result ends the stage, unless ALLOW_PARTIAL_RESULTS=1: then the report names it. A damaged one
+is removed, and so missing; one of another version of the code ends the stage and removes nothing.
 Everything is written to a temporary folder first, and published when it is whole.
 """
 
@@ -21,8 +22,9 @@ from pipeline.logs import counted
 from pipeline.manifest import Manifest
 from pipeline.metadata import RunRecord, read_run_record
 from pipeline.output_upload import uploaded_output_file
+from pipeline.records import DamagedResult
 from pipeline.stage import run_stage
-from pipeline.storage import MissingFile, open_storage
+from pipeline.storage import open_storage
 from pipeline.summary import Stopwatch, file_time
 
 log = logging.getLogger("pipeline")
@@ -108,8 +110,6 @@ def _collect(
     context: StageContext, files: RunFiles, manifest: Manifest, collector, record: RunRecord
 ) -> dict[int, str]:
     """Feed every result to the collector and return what is missing, with the reason."""
-    from modeling.workload import check_result
-
     if context.num_tasks not in (None, manifest.num_workloads):
         raise UserError(
             f"NUM_TASKS={context.num_tasks}, but the manifest names {manifest.num_workloads} inputs"
@@ -118,16 +118,15 @@ def _collect(
     absent = [index for index in range(manifest.num_workloads) if index not in finished]
     missing = {index: record.reason(index) for index in absent}
     _refuse_missing(context, manifest, missing)
+    damaged = []
     for index, result in files.read_results(manifest, files.digests(manifest), sorted(finished)):
-        try:
-            if isinstance(result, UserError):
-                raise result
-            check_result(result)
-        except UserError as error:
-            missing[index] = _removed(index, error, files, manifest)
-            continue
-        if context.allow_partial or not missing:
+        if isinstance(result, UserError):
+            missing[index] = str(result)
+            damaged += [index] if isinstance(result, DamagedResult) else []
+        elif context.allow_partial or not missing:
             collector.add(result)  # else the stage will end, and only looks for what else is wrong
+    for index in damaged:  # only now: a foreign result would have ended the stage, with all as it was
+        missing[index] += _removed(index, files, manifest)
     if len(missing) > len(absent):
         _refuse_missing(context, manifest, missing)
     if len(missing) == manifest.num_workloads:
@@ -135,13 +134,11 @@ def _collect(
     return missing
 
 
-def _removed(index: int, error: UserError, files: RunFiles, manifest: Manifest) -> str:
-    """Remove a result that cannot be used, or the next run would take it for done; return what to say."""
-    if isinstance(error, MissingFile):
-        return str(error)
+def _removed(index: int, files: RunFiles, manifest: Manifest) -> str:
+    """Remove a damaged result, and return what to say of it."""
     files.delete_result(index, manifest)
     again = f"invoke run --exp-id {manifest.exp_id} --run-id {manifest.run_id}"
-    return f"{error}; it was removed, and `{again}` makes it anew"
+    return f"; it was removed, and `{again}` makes it anew"
 
 
 def _refuse_missing(context: StageContext, manifest: Manifest, missing: dict[int, str]) -> None:

@@ -10,6 +10,7 @@ has a valid result already is left alone, unless FORCE=1.
 import contextlib
 import logging
 import sys
+from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import MANIFEST, RunFiles
 from pipeline.environment import StageContext
@@ -17,9 +18,13 @@ from pipeline.failures import TemporaryFault, UserError
 from pipeline.forecast_pack import custom_code
 from pipeline.logs import counted
 from pipeline.manifest import Manifest
+from pipeline.records import ForeignResult
 from pipeline.stage import run_stage
 from pipeline.storage import open_storage
 from pipeline.summary import Stopwatch
+
+if TYPE_CHECKING:
+    from modeling.workload import Result
 
 log = logging.getLogger("pipeline")
 
@@ -67,12 +72,14 @@ def _inputs(context: StageContext, files: RunFiles, manifest: Manifest) -> list[
 
 
 def _run_input(index: int, context: StageContext, files: RunFiles, manifest: Manifest) -> None:
-    if not context.force and files.has_result(index, manifest):
-        log.info("result %d is there already; FORCE=1 (invoke: --force) makes it anew", index)
-        return
-    stopwatch = Stopwatch()
     name = f"runner_{index:0{manifest.width}d}"
     made = {"retry_attempt": context.retry_attempt, **context.made_with("runner")}
+    if not context.force and files.has_result(index, manifest):
+        log.info("result %d is there already; FORCE=1 (invoke: --force) makes it anew", index)
+        if files.read_summary(name).get("status") != "done":
+            _write_lost_summary(name, index, files, manifest, made)
+        return
+    stopwatch = Stopwatch()
     try:
         workload = files.read_workload(index, manifest)
         log.info("input %d: %s", index, workload.population)
@@ -87,20 +94,31 @@ def _run_input(index: int, context: StageContext, files: RunFiles, manifest: Man
         with contextlib.suppress(UserError, TemporaryFault, OSError):
             files.write_summary(name, summary)
         raise
-    trajectories = result.trajectories.count if result.trajectories else 0
-    files.write_summary(
-        name,
-        stopwatch.summary(
-            status="done",
-            task_index=index,
-            population=result.population,
-            trajectories=trajectories,
-            simulations=result.simulations or trajectories,
-            stopped_by=result.stopped_by,
-            **made,
-        ),
-    )
+    files.write_summary(name, stopwatch.summary(**_facts(index, result), **made))
     log.info("wrote %s", path)
+
+
+def _write_lost_summary(
+    name: str, index: int, files: RunFiles, manifest: Manifest, made: dict[str, Any]
+) -> None:
+    """Tell of a result whose task was lost before it could; what it used, nobody knows."""
+    stopwatch = Stopwatch()
+    with contextlib.suppress(ForeignResult):
+        result = files.read_result(index, manifest)
+        files.write_summary(name, stopwatch.summary(**_facts(index, result), **made))
+
+
+def _facts(index: int, result: "Result") -> dict[str, Any]:
+    """Return what a summary tells of a result."""
+    trajectories = result.trajectories.count if result.trajectories else 0
+    return {
+        "status": "done",
+        "task_index": index,
+        "population": result.population,
+        "trajectories": trajectories,
+        "simulations": result.simulations or trajectories,
+        "stopped_by": result.stopped_by,
+    }
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -1220,17 +1221,25 @@ def test_a_manifest_that_is_none_is_told(built, change):
     assert "manifest.json: not a manifest; build the run again" in line
 
 
-def result_file(record: bytes, stages: Stages) -> bytes:
-    """Return a result file of the first input whose header agrees with any packed record."""
-    digest = (stages.run_folder / "builder-artifacts" / "inputs.sha256").read_text()[:64]
+def digest_of(index: int, stages: Stages) -> bytes:
+    return (stages.run_folder / "builder-artifacts" / "inputs.sha256").read_bytes().split()[index]
+
+
+def result_file(record: bytes, stages: Stages, index: int = 0) -> bytes:
+    """Return a result file of an input whose header agrees with any packed record."""
+    header = {
+        "index": index,
+        "input_sha256": digest_of(index, stages).decode(),
+        "packed_sha256": hashlib.sha256(record).hexdigest(),
+    }
     whole = (stages.run_folder / "runner-artifacts" / "result_0000.pkl").read_bytes()
-    header = {"index": 0, "input_sha256": digest, "packed_sha256": hashlib.sha256(record).hexdigest()}
     return whole[: whole.index(b"\n") + 1] + json.dumps(header).encode() + b"\n" + record
 
 
-RESULTS = {
+DAMAGED = {
     "missing": (None, "no result; its task has not run"),
-    "emptied": (lambda data, run: b"", "not a result file"),
+    "emptied": (lambda data, run: b"", "cut short, before its header"),
+    "cut short in its first line": (lambda data, run: data[:9], "cut short, before its header"),
     "cut short": (lambda data, run: data[:-50], "cut short or changed"),
     "cut short in the header": (lambda data, run: data[:60], "its header cannot be read"),
     "changed": (lambda data, run: data[:-9] + b"123456789", "cut short or changed"),
@@ -1238,14 +1247,12 @@ RESULTS = {
         lambda data, run: (run.run_folder / "runner-artifacts" / "result_0001.pkl").read_bytes(),
         "made from another input",
     ),
-    "no record": (lambda data, run: result_file(b"hello", run), "run"),
-    "another record": (lambda data, run: result_file(packed({"a": 1}), run), "not a result"),
 }
 
 
-@pytest.mark.parametrize("name", RESULTS)
-def test_an_output_stage_refuses_a_wrong_result_and_publishes_nothing(run, name):
-    change, fragment = RESULTS[name]
+@pytest.mark.parametrize("name", DAMAGED)
+def test_an_output_stage_removes_a_damaged_result_and_publishes_nothing(run, name):
+    change, fragment = DAMAGED[name]
     path = run.run_folder / "runner-artifacts" / "result_0000.pkl"
     path.write_bytes(change(path.read_bytes(), run)) if change else path.unlink()
 
@@ -1254,8 +1261,90 @@ def test_an_output_stage_refuses_a_wrong_result_and_publishes_nothing(run, name)
     assert "1 of 2 results are missing or wrong (0)" in line
     assert fragment in line
     assert "ALLOW_PARTIAL_RESULTS=1" in line
+    assert not path.exists()
     assert not (run.run_folder / "outputs").exists()
     assert not (run.run_folder / "run_metadata.json").exists()
+
+
+def record_of(data: bytes) -> bytes:
+    """Return the pickled record in a result file."""
+    return zlib.decompress(data.split(b"\n", 2)[2])
+
+
+def without_a_field(data: bytes, run: Stages) -> bytes:
+    result = pickle.loads(record_of(data))
+    vars(result.trajectories).pop("transitions")
+    return result_file(packed(result), run, 1)
+
+
+def with_changes(**changes) -> Callable[[bytes, Stages], bytes]:
+    """Return a function that changes a result and packs it as whole as any."""
+
+    def change(data: bytes, run: Stages) -> bytes:
+        return result_file(packed(replace(pickle.loads(record_of(data)), **changes)), run, 1)
+
+    return change
+
+
+def with_names(old: bytes, new: bytes) -> Callable[[bytes, Stages], bytes]:
+    """Return a function that gives a module or class another name, as long as its own, in a result."""
+
+    def change(data: bytes, run: Stages) -> bytes:
+        record = record_of(data)
+        assert len(old) == len(new)
+        assert old in record
+        return result_file(zlib.compress(record.replace(old, new)), run, 1)
+
+    return change
+
+
+FOREIGN = {
+    "first line": (
+        lambda data, run: data.replace(b"result 1\n", b"result 2\n", 1),
+        "its first line is another",
+    ),
+    "header": (lambda data, run: data.replace(b"packed_sha256", b"packed_sha512", 1), "has other entries"),
+    "packing": (lambda data, run: result_file(b"hello", run, 1), "not a record"),
+    "record": (lambda data, run: result_file(packed({"a": 1}), run, 1), "its record is another"),
+    "field": (without_a_field, "its record is another"),
+    "class": (with_names(b"Trajectories", b"Trajectorien"), "names modeling.workload.Trajectorien"),
+    "module of numpy": (with_names(b"numpy._core", b"numpy.score"), "names numpy.score."),
+    "format": (with_changes(format=99), "format 99 is not"),
+    "index": (with_changes(index=0), "it holds the result of input 0"),
+    "check": (with_changes(generations=[], kind="calibration"), "no posterior"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_whole_result_of_another_version_of_the_code_ends_the_output_stage_and_all_is_kept(run, name):
+    change, fragment = FOREIGN[name]
+    first, foreign = (run.run_folder / "runner-artifacts" / f"result_000{index}.pkl" for index in range(2))
+    foreign.write_bytes(change(foreign.read_bytes(), run))
+    first.write_bytes(first.read_bytes()[:-50])
+    before = first.read_bytes(), foreign.read_bytes()
+
+    line = refused(run.run("output", ALLOW_PARTIAL_RESULTS=1))
+
+    assert f"{foreign.name} was made by another version of the code (" in line
+    assert fragment in line
+    assert "with the image that made it, or make the results anew with --force; nothing is deleted" in line
+    assert (first.read_bytes(), foreign.read_bytes()) == before
+    assert not (run.run_folder / "outputs").exists()
+
+
+def test_a_result_of_another_version_of_the_code_stays_until_it_is_made_anew_by_force(run):
+    path = run.run_folder / "runner-artifacts" / "result_0000.pkl"
+    ours = path.read_bytes()
+    theirs = ours.replace(b"result 1\n", b"result 2\n", 1)
+    path.write_bytes(theirs)
+
+    gone_on = run.run("runner", TASK_INDEX=0)
+    kept = path.read_bytes()
+    forced = run.run("runner", TASK_INDEX=0, FORCE=1)
+
+    assert gone_on.exit_code == forced.exit_code == 0
+    assert kept == theirs
+    assert path.read_bytes() == ours
 
 
 @pytest.mark.parametrize(
@@ -1267,7 +1356,7 @@ def test_a_result_runs_no_code(run, tmp_path, make):
 
     line = refused(run.run("output"))
 
-    assert "1 of 2 results are missing or wrong (0)" in line
+    assert "which is not ours; it is not loaded" in line
     assert not (tmp_path / "touched").exists()
 
 

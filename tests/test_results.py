@@ -111,7 +111,7 @@ def test_dates_of_any_resampling_pass(frequency, dates):
 whole = trajectories()
 
 WRONG = {
-    "another format": (replace(simulation(), format=0), "format 0 is not 2; run the task again"),
+    "another format": (replace(simulation(), format=0), "format 0 is not 2"),
     "no trajectories": (replace(simulation(), trajectories=None), "2 trajectories expected, and none there"),
     "a week missing in the middle": (
         exactly(

@@ -90,6 +90,27 @@ def test_a_bad_input_in_a_slice_does_not_keep_the_others_from_running(tmp_path):
     assert [p.name for p in (stages.run_folder / "runner-artifacts").iterdir()] == ["result_0002.pkl"]
 
 
+def test_a_task_that_was_lost_between_its_result_and_its_summary_gets_one_when_it_is_tried_again(finished):
+    stages = Stages(finished.folder / "other", sampled())
+    stages.variables["LOCAL_DATA_PATH"] = str(finished.folder / "local")
+    result = run_folder(finished) / "runner-artifacts" / "result_0001.pkl"
+    path = run_folder(finished) / "summaries" / "runner_0001.json"
+    before, whole = json.loads(path.read_text()), result.read_bytes()
+    path.write_text(json.dumps(before | {"status": "failed", "error": "of an earlier try"}))
+
+    ended = stages.run("runner", TASK_INDEX=1)
+    after = json.loads(path.read_text())
+    path.unlink()
+    again = stages.run("runner", TASK_INDEX=1)
+
+    assert ended.exit_code == again.exit_code == 0, again.output
+    told = ("status", "task_index", "population", "trajectories", "simulations", "stopped_by")
+    assert [after[name] for name in told] == [before[name] for name in told]
+    assert "error" not in after
+    assert json.loads(path.read_text())["trajectories"] == before["trajectories"]
+    assert result.read_bytes() == whole
+
+
 @pytest.mark.parametrize("failure", [UserError("bad"), TemporaryFault("away"), ZeroDivisionError("bug")])
 def test_every_failure_leaves_a_summary_and_is_not_hidden_by_one_that_cannot_be_written(
     tmp_path, monkeypatch, failure

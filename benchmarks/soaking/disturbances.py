@@ -5,7 +5,7 @@ which requests come, and that on the machine.
 """
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +19,10 @@ LOST_SHARE, LOST_TWICE_SHARE, KILLED_SHARE = 0.12, 0.25, 0.015
 FATAL_EXECUTIONS = 2  # in later ones nothing is killed for good, so that there is an end
 LATEST_SECONDS = 3.0  # a task takes about as long: some are struck before they begin, some after they wrote
 STEPS = 12
+EARLY_SECONDS = 0.5  # no stage is done so soon: the simulator alone, or pandas, takes as long to load
+GHOST_SHARE, LEAST_GHOSTS = 0.02, 2  # of the tasks, run a second time
+REQUESTS_A_TASK = 7  # that stage B reads from storage at least, to which a fault may come
+CERTAIN_HITS = 20  # where as many are expected by chance, none comes once in 10^8 runs
 
 
 def of_tasks(tasks: Sequence[int], execution: int, seed: int) -> Rules:
@@ -45,10 +49,28 @@ def of_tasks(tasks: Sequence[int], execution: int, seed: int) -> Rules:
     return [
         *rules,
         *(
-            {"job": stage, "attempts": [0], "exit_code": draw.choice(LOST_MACHINES), "after_seconds": after}
-            for stage, after in (("builder", 0.5), ("output", 1.0))
+            {
+                "job": stage,
+                "attempts": [0],
+                "exit_code": draw.choice(LOST_MACHINES),
+                "after_seconds": EARLY_SECONDS,
+            }
+            for stage in ("builder", "output")
         ),
     ]
+
+
+def certain_ends(rules: Rules) -> Counter[int]:
+    """Return how tasks of stage B must end at least, by exit code, where the rules of Batch are kept."""
+    ends: Counter[int] = Counter()
+    for rule in rules:
+        if rule["job"] == "runner" and rule["attempts"] == [0] and rule["after_seconds"] <= EARLY_SECONDS:
+            ends[rule["exit_code"]] += len(rule["tasks"])
+    return ends
+
+
+def number_of_ghosts(tasks: int) -> int:
+    return min(tasks, max(LEAST_GHOSTS, round(GHOST_SHARE * tasks)))
 
 
 def _moment(draw: random.Random) -> float:
@@ -93,11 +115,34 @@ def of_requests(bucket: str, seed: int) -> Rules:
     return [*certain, *({**rule, "seed": seed + number} for number, rule in enumerate(chances))]
 
 
+def unstruck(rules: Rules, tasks: int) -> list[str]:
+    """Return which of the rules of requests must have struck in a run of so many tasks, and have not.
+
+    Of those of chance each service must have met one, and storage every one that so many tasks must meet.
+    The rules are as the emulator tells them, with their hits.
+    """
+    met: Counter[str] = Counter()
+    missed = []
+    for rule in rules:
+        by_chance, service = rule["times"] is None, service_of(rule)
+        met[service] += rule["hits"] if by_chance else 0
+        expected = REQUESTS_A_TASK * tasks * rule["probability"] if service == "storage" else 0
+        least = rule["times"] or int(expected >= CERTAIN_HITS)
+        if rule["hits"] < least:
+            missed.append(f"{kind_of(rule)}, {rule['hits']} of {least} ({rule['path']})")
+    return missed + [f"{service}: nothing by chance" for service in SERVICES if not met[service]]
+
+
 def kind_of(rule: dict[str, Any]) -> str:
     """Return whom a rule of requests strikes and with what, for a table."""
-    whom = {"/jobs": "Batch", "/executions": "Workflows"}
-    place = next((name for part, name in whom.items() if part in rule["path"]), "storage")
-    return f"{place}: {_TOLD.get(rule['action'], '') or rule['status'] or 'slow'}"
+    return f"{service_of(rule)}: {_TOLD.get(rule['action'], '') or rule['status'] or 'slow'}"
+
+
+def service_of(rule: dict[str, Any]) -> str:
+    return next(name for name, part in SERVICES.items() if part in rule["path"])
+
+
+SERVICES = {"Batch": "/jobs", "Workflows": "/executions", "storage": ""}  # and what their paths hold
 
 
 _TOLD = {

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ops.run_paths import NO_TABLES
+from soaking.disturbances import KILLED, PASSING_FAULT
 from soaking.pipeline_cloud import PipelineCloud
 
 Digests = dict[str, str]  # sha256 by name
@@ -19,9 +20,13 @@ class Outcome:
     cpu_seconds: float = 0.0
     executions: Counter[str] = field(default_factory=Counter)  # by how they ended
     endings: Counter[int] = field(default_factory=Counter)  # of the processes of stage B, by exit code
+    ordered: Counter[int] = field(default_factory=Counter)  # of those, what was certain to come
+    output_endings: Counter[int] = field(default_factory=Counter)  # of the processes of stage C
     retries: int = 0  # attempts after the first, of all stages
     struck: Counter[str] = field(default_factory=Counter)  # requests, by kind of fault
+    unstruck: list[str] = field(default_factory=list)  # faults that were certain to strike, and did not
     ghosts: Counter[int] = field(default_factory=Counter)  # tasks run a second time, by exit code
+    ghosts_wanted: int = 1
     files: Digests = field(default_factory=dict)  # all but the outputs
     outputs: list[Digests] = field(default_factory=list)  # one a finished folder
     wrong: list[str] = field(default_factory=list)  # what must never be
@@ -60,11 +65,20 @@ def check(peer: Outcome, soak: Outcome, tasks: int) -> dict[str, str]:
         "inputs equal, byte by byte": _differing(soak.below(inputs), peer.below(inputs)),
         "results equal, byte by byte": _differing(results, expected),
         "outputs equal, byte by byte": _outputs(peer, soak),
+        "outputs written once": _too_few_or_many(peer) or _too_few_or_many(soak),
         "one summary a task": _differing(_names(soak, "summaries/"), _names(peer, "summaries/")),
         "nothing else in the bucket": _differing(_others(soak), _others(peer)),
         "no claim left": "execution.json" if "execution.json" in soak.files else "",
         "one execution succeeded": "" if succeeded == 1 else str(succeeded),
         "nothing still runs, nothing unexpected": "; ".join([*peer.wrong, *soak.wrong]),
+        # a soak in which nothing goes wrong shows nothing
+        "every fault that was certain struck": "; ".join(soak.unstruck),
+        "tasks killed and lost as ordered": _not_ended(soak),
+        "tasks run a second time": (
+            ""
+            if soak.ghosts.total() >= soak.ghosts_wanted
+            else f"{soak.ghosts.total()} of {soak.ghosts_wanted}"
+        ),
     }
 
 
@@ -80,10 +94,28 @@ def _others(outcome: Outcome) -> Digests:
 
 
 def _outputs(peer: Outcome, soak: Outcome) -> str:
-    """Tell what is wrong; a task that is lost after it wrote its outputs leaves them, as does the next."""
-    if len(peer.outputs) != 1 or not soak.outputs:
+    if not (peer.outputs and soak.outputs):
         return f"{len(soak.outputs)} finished, and {len(peer.outputs)} of the peer"
     return "; ".join(filter(None, (_differing(each, peer.outputs[0]) for each in soak.outputs)))
+
+
+def _too_few_or_many(outcome: Outcome) -> str:
+    """Tell whether the finished folders are more, or fewer, than the processes of stage C account for.
+
+    One that succeeded leaves one. One that gave up at a passing fault may have met it behind its outputs, and
+    leaves one at most. One whose machine was lost leaves none: that is ordered before any could be done.
+    """
+    least = outcome.output_endings[0]
+    most = least + outcome.output_endings[PASSING_FAULT]
+    folders = len(outcome.outputs)
+    return "" if 1 <= least <= folders <= most else f"{folders} finished folders instead of {least} to {most}"
+
+
+def _not_ended(soak: Outcome) -> str:
+    """Tell which exit codes too few tasks ended with; in every soak one task at least is killed."""
+    wanted = soak.ordered | Counter({KILLED: 1})
+    short = {code: number for code, number in wanted.items() if soak.endings[code] < number}
+    return "; ".join(f"exit code {code}: {soak.endings[code]} of {number}" for code, number in short.items())
 
 
 def _differing(found: Digests, expected: Digests) -> str:

@@ -58,10 +58,13 @@ class SoakRun:
             yield
             return
         pipeline.emulator("POST", "faults", disturbances.of_requests(SETTINGS.bucket_name, self.seed))
-        with ghosts(pipeline, self.outcome, self.tasks, self.seed):
+        self.outcome.ghosts_wanted = disturbances.number_of_ghosts(self.tasks)
+        with ghosts(pipeline, self.outcome, self.seed):
             yield
-        for rule in pipeline.emulator("GET", "faults"):
+        rules = pipeline.emulator("GET", "faults")
+        for rule in rules:
             self.outcome.struck[disturbances.kind_of(rule)] += rule["hits"]
+        self.outcome.unstruck = disturbances.unstruck(rules, self.tasks)
         pipeline.emulator("DELETE", "faults")
         pipeline.emulator("DELETE", "batch/faults")
 
@@ -69,10 +72,10 @@ class SoakRun:
         for number in range(MOST_EXECUTIONS):
             pending = self._pending(pipeline)
             if self.with_faults:
+                rules = disturbances.of_tasks(range(pending), number, self.seed)
                 pipeline.emulator("DELETE", "batch/faults")
-                pipeline.emulator(
-                    "POST", "batch/faults", disturbances.of_tasks(range(pending), number, self.seed)
-                )
+                pipeline.emulator("POST", "batch/faults", rules)
+                self.outcome.ordered += disturbances.certain_ends(rules)
             known = set(pipeline.executions())
             pipeline.start(self.request, goes_on=number > 0)
             states = self._follow(pipeline, known)
@@ -114,13 +117,15 @@ class SoakRun:
         return "failed, for a task was killed"
 
     def _note_tasks(self, pipeline: PipelineCloud) -> None:
-        """Count the processes of stage B by their exit codes, and every attempt after a first."""
+        """Count the processes of stages B and C by their exit codes, and every attempt after a first."""
         for name in pipeline.jobs():
             for task in pipeline.tasks(name):
                 codes = _exit_codes(task)
                 self.outcome.retries += max(len(codes) - 1, 0)
                 if stage_of(name) == "runner":
                     self.outcome.endings.update(codes)
+                elif stage_of(name) == "output":
+                    self.outcome.output_endings.update(codes)
 
     def _look_for_what_still_runs(self, pipeline: PipelineCloud, folder: Path) -> None:
         ended = ("SUCCEEDED", "FAILED", "CANCELLED")

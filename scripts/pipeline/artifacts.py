@@ -23,7 +23,15 @@ from typing import Any
 from modeling.failures import UserError, listed
 from modeling.workload import ForeignWorkload, Result, Workload
 from pipeline.manifest import Manifest, index_width
-from pipeline.records import check_result_file, decode_result, decode_workload, encode_result, encode_workload
+from pipeline.records import (
+    DamagedResult,
+    ForeignResult,
+    check_result_file,
+    decode_result,
+    decode_workload,
+    encode_result,
+    encode_workload,
+)
 from pipeline.storage import MissingFile, Storage
 from pipeline.summary import with_earlier
 
@@ -205,18 +213,32 @@ class RunFiles:
         return self.storage.get_path(name)
 
     def has_result(self, index: int, manifest: Manifest) -> bool:
-        """Tell whether a whole result of this very input is there."""
+        """Tell whether a whole result of this very input is there, or one of another version of the code."""
         try:
             data = self.storage.load_bytes(self.out_prefix + result_name(index, manifest.width))
             check_result_file(data, self.digest_of_input(index), "")
+        except ForeignResult:
+            return True
         except UserError:
             return False
         return True
 
+    def read_result(self, index: int, manifest: Manifest) -> Result:
+        """Return a result that has_result knows of; ForeignResult where another version must read it."""
+        name = self.out_prefix + result_name(index, manifest.width)
+        data = self.storage.load_bytes(name)
+        return decode_result(data, index, self.digest_of_input(index), self.storage.get_path(name))
+
     def read_results(
         self, manifest: Manifest, digests: list[str], indices: list[int]
-    ) -> Iterator[tuple[int, Result | UserError]]:
-        """Yield each result below in_prefix in order, or what is wrong with it; a few are read ahead."""
+    ) -> Iterator[tuple[int, Result | MissingFile | DamagedResult]]:
+        """Yield each result below in_prefix in order, or why there is none; a few are read ahead.
+
+        Raises
+        ------
+        ForeignResult
+            At the first that another version of the code made, for the others will be alike.
+        """
         names = (self.in_prefix + result_name(i, manifest.width) for i in indices)
         for index, (name, data) in zip(indices, self.storage.load_many(names), strict=True):
             if isinstance(data, MissingFile):
@@ -224,11 +246,11 @@ class RunFiles:
                 continue
             try:
                 yield index, decode_result(data, index, digests[index], self.storage.get_path(name))
-            except UserError as error:
-                yield index, error
+            except DamagedResult as damage:
+                yield index, damage
 
     def delete_result(self, index: int, manifest: Manifest) -> None:
-        """Remove a result below in_prefix that stage C cannot use, so that the next run makes it anew."""
+        """Remove a damaged result below in_prefix, or the next run would take it for done."""
         self.storage.delete_file(self.in_prefix + result_name(index, manifest.width))
 
     # -- outputs

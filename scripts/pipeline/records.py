@@ -5,12 +5,27 @@ import io
 import json
 import pickle
 import zlib
+from dataclasses import fields, is_dataclass
 from typing import Any, ClassVar
 
 from modeling.failures import UserError
-from modeling.workload import RECORDS, ForeignWorkload, Result, Workload
+from modeling.workload import RECORDS, ForeignWorkload, Result, Workload, check_result
 
 _RESULT_MAGIC = b"epymodelingsuite-cloud result 1\n"
+
+
+class DamagedResult(UserError):
+    """A result file that is cut short, changed, or of another input: it is worth nothing."""
+
+
+class ForeignResult(UserError):
+    """A result file that another version of the code made, which can read it: it may be worth hours."""
+
+    def __init__(self, path: str, reason: object):
+        super().__init__(
+            f"{path} was made by another version of the code ({reason}); write the outputs with the image "
+            "that made it, or make the results anew with --force; nothing is deleted"
+        )
 
 
 def encode_workload(workload: Workload | ForeignWorkload) -> bytes:
@@ -19,10 +34,12 @@ def encode_workload(workload: Workload | ForeignWorkload) -> bytes:
 
 def decode_workload(data: bytes, path: str) -> Workload | ForeignWorkload:
     """Return the workload in bytes whose digest was checked."""
-    mend = "; build the run again under a new RUN_ID"
-    workload = _unpack(data, path, mend)
-    if not isinstance(workload, Workload | ForeignWorkload):
-        raise UserError(f"{path}: not an input{mend}")
+    try:
+        workload = _unpack(data)
+        if not isinstance(workload, Workload | ForeignWorkload):
+            raise UserError("not an input")
+    except UserError as error:
+        raise UserError(f"{path}: {error}; build the run again under a new RUN_ID") from None
     return workload
 
 
@@ -46,48 +63,71 @@ def check_result_file(data: bytes, input_digest: str, path: str) -> memoryview:
 
     Raises
     ------
-    UserError
+    DamagedResult
         The file was cut short, changed, or made from another input. How to mend that is not said
         here: stage B makes it anew, stage C removes it.
+    ForeignResult
+        It begins as no result of this version does, so that nobody here can tell whether it is whole.
     """
-    magic, rest = data[: len(_RESULT_MAGIC)], data[len(_RESULT_MAGIC) :]
-    line, _, packed = rest.partition(b"\n")
-    if magic != _RESULT_MAGIC:
-        raise UserError(f"{path}: not a result file")
+    if _RESULT_MAGIC.startswith(data):
+        raise DamagedResult(f"{path}: cut short, before its header")
+    if not data.startswith(_RESULT_MAGIC):
+        raise ForeignResult(path, "its first line is another")
+    line, _, packed = data[len(_RESULT_MAGIC) :].partition(b"\n")
     try:
         header = json.loads(line)
-        whole = hashlib.sha256(packed).hexdigest() == header["packed_sha256"]
-        same_input = header["input_sha256"] == input_digest
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: its header cannot be read") from None
-    if not whole:
-        raise UserError(f"{path}: cut short or changed")
-    if not same_input:
-        raise UserError(f"{path}: made from another input")
+    except ValueError:
+        raise DamagedResult(f"{path}: its header cannot be read") from None
+    try:
+        made_from, digest = header["input_sha256"], header["packed_sha256"]
+    except (KeyError, TypeError):
+        raise ForeignResult(path, "its header has other entries") from None
+    if hashlib.sha256(packed).hexdigest() != digest:
+        raise DamagedResult(f"{path}: cut short or changed")
+    if made_from != input_digest:
+        raise DamagedResult(f"{path}: made from another input")
     return memoryview(packed)
 
 
 def decode_result(data: bytes, index: int, input_digest: str, path: str) -> Result:
-    """Return the result of the input `index` in the bytes of its file; UserError as check_result_file."""
+    """Return the result of the input `index` in the bytes of its file, checked.
+
+    Raises
+    ------
+    DamagedResult, ForeignResult
+        As check_result_file. A file that is whole has what its maker wrote: where that is no right
+        result here, the maker was another version, for stage B checks what it writes.
+    """
     packed = check_result_file(data, input_digest, path)
-    result = _unpack(packed, path)
-    if not isinstance(result, Result):
-        raise UserError(f"{path}: not a result")
-    if result.index != index:
-        raise UserError(f"{path}: holds the result of input {result.index}")
+    try:
+        result = _unpack(packed)
+        if not isinstance(result, Result) or not _has_our_fields(result):
+            raise UserError("its record is another")
+        if result.index != index:
+            raise UserError(f"it holds the result of input {result.index}")
+        check_result(result)
+    except UserError as error:
+        raise ForeignResult(path, error) from None
     return result
 
 
-def _unpack(packed: bytes | memoryview, path: str, mend: str = "") -> Any:
+def _has_our_fields(value: Any) -> bool:
+    """Tell whether records, in whatever holds them, have the fields of today: pickle does not look."""
+    if is_dataclass(value):
+        return vars(value).keys() == {field.name for field in fields(value)} and all(
+            map(_has_our_fields, vars(value).values())
+        )
+    return not isinstance(value, list) or all(map(_has_our_fields, value))
+
+
+def _unpack(packed: bytes | memoryview) -> Any:
     """Return the record in packed bytes; whatever is wrong with them is the file's fault."""
     try:
         return _PlainUnpickler(io.BytesIO(zlib.decompress(packed))).load()
-    except UserError as error:
-        raise UserError(f"{path}: {error}{mend}") from None
-    except MemoryError:
-        raise  # says nothing about the file
+    except (UserError, MemoryError):
+        raise  # the latter says nothing about the file
     except Exception as error:  # pickle raises what the bytes lead it to
-        raise UserError(f"{path}: not a record ({error}){mend}") from None
+        raise UserError(f"not a record: {error}") from None
 
 
 class _PlainUnpickler(pickle.Unpickler):
