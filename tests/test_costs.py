@@ -266,9 +266,9 @@ def run_copy(run_here, tmp_path):
     return Operator(tmp_path, sampled_twice()), run_id, tmp_path / "local" / "bucket" / "trial" / run_id
 
 
-def cost(operator: Operator, task_seconds=None, num_tasks=None, settings=(), **asked):
+def cost(operator: Operator, task_seconds=None, num_tasks=None, settings=(), exp_id="trial", **asked):
     """Estimate as `invoke cost` does."""
-    request, settings = RunRequest("trial", **asked), settings_of(operator, **dict(settings))
+    request, settings = RunRequest(exp_id, **asked), settings_of(operator, **dict(settings))
     return called(lambda: cost_report.show(shell_of(operator), settings, request, num_tasks, task_seconds))
 
 
@@ -366,12 +366,42 @@ def test_what_cannot_be_estimated_is_one_line(tmp_path):
     no_such = called(lambda: cost_report.show(shell_of(operator), settings_of(operator), mistyped))
 
     assert [each.exit_code for each in (unmeasured, unknown, no_such)] == [2] * 3
-    assert (
-        "no run of trial has been measured; say what an input takes with --task-seconds"
-        in unmeasured.last_line
-    )
+    assert "no run of trial has been measured" in unmeasured.last_line
+    assert unmeasured.last_line.endswith("invoke cost --exp-id trial --task-seconds N")
     assert "no such run" in unknown.last_line
     assert 'did you mean "trial"' in no_such.last_line
+
+
+def test_a_new_week_is_estimated_by_the_newest_run_of_the_week_before(run_copy):
+    operator, run_id, folder = run_copy
+    experiments = operator.folder / "local" / "forecast" / "experiments"
+    shutil.copytree(experiments / "trial", experiments / "flu" / "2026-w06")
+    shutil.copytree(experiments / "trial", experiments / "flu-2026-w06")
+    last_week = folder.parents[1] / "flu" / "2026-w05"
+    shutil.move(folder, last_week / run_id)
+    damaged = last_week.with_name("2026-w04") / f"2099{run_id[4:]}"
+    shutil.copytree(last_week / run_id, damaged)
+    (damaged / "run_metadata.json").write_text("[]")
+
+    ended = cost(operator, exp_id="flu/2026-w06")
+    beside_none = cost(operator, exp_id="flu-2026-w06")
+
+    assert ended.exit_code == 0, ended.output
+    assert "flu/2026-w06, 2 inputs: an estimate" in ended.output
+    assert f"measured: run {run_id} of flu/2026-w05 in " in ended.output
+    assert "left out of the estimate: " in ended.output
+    assert beside_none.exit_code == 2
+
+
+def test_a_dry_run_of_a_run_says_in_a_line_that_nothing_was_measured_yet(tmp_path):
+    operator, request = Operator(tmp_path, simulated()), RunRequest("trial")
+
+    ended = called(lambda: cost_report.show_before(shell_of(operator, True), settings_of(operator), request))
+
+    assert ended.exit_code == 0
+    [line] = ended.output.splitlines()
+    assert line.startswith("no estimate yet of what it costs: no run of trial has been measured")
+    assert line.endswith("invoke cost --exp-id trial --task-seconds N")
 
 
 def test_the_time_of_a_task_may_be_given(tmp_path):
