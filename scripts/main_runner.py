@@ -73,6 +73,8 @@ def _run_input(index: int, context: StageContext, files: RunFiles, manifest: Man
     stopwatch = Stopwatch()
     name = f"runner_{index:0{manifest.width}d}"
     made = {"retry_attempt": context.retry_attempt, **context.made_with("runner")}
+    if context.task_index is None:
+        made["batch_task_index"] = context.batch_task_index  # Batch tries all inputs of it again together
     try:
         workload = files.read_workload(index, manifest)
         log.info("input %d: %s", index, workload.population)

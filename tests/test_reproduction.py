@@ -305,6 +305,9 @@ def test_a_run_in_the_cloud_tells_its_image_its_machines_and_what_they_cost(in_c
     assert (runner["provisioning_model"], runner["jobs"], runner["tasks"]) == ("SPOT", 1, 2)
     assert runner["priced_as"] == "e2-standard-2"
     assert 0.004 < metadata["estimated_cost"]["total_usd"] < 0.1
+    assert "and 5 s each try" in metadata["estimated_cost"]["rests_on"]
+    summary = json.loads(object_of(operator.cloud, BUCKET, f"trial/{first}/summaries/runner_0001.json"))
+    assert summary["batch_task_index"] == 1
 
 
 def test_the_next_run_is_estimated_by_the_last_one_in_the_bucket(in_cloud):
