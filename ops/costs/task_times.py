@@ -192,22 +192,32 @@ def _read_each(shell: Shell, settings: Settings, names: Sequence[str]) -> list[t
 
 
 def of_metadata(metadata: dict[str, Any], where: str) -> Measured:
-    """Return what run_metadata.json tells."""
+    """Return what run_metadata.json tells; of stage B what inputs took that ended well."""
     stages = {}
     try:
         models = {each["provisioning_model"] for each in metadata.get("machines", {}).get("runner", [])}
         for name, use in metadata["stages"].items():
-            tasks, tries = use["tasks"], use.get("tries", use["tasks"])
+            # older versions did not tell what ended well from what failed
+            done, done_seconds, done_cpu_seconds = (
+                use.get(f"done{what}", use.get(older))
+                for what, older in (
+                    ("", "tries"),
+                    ("_seconds", "wall_seconds"),
+                    ("_cpu_seconds", "cpu_seconds"),
+                )
+            )
+            if done == 0:
+                continue
             is_runner = name == "runner"
             # a run that goes on has stages A and C again, but finds most of their work done
-            seconds = use["wall_seconds"] / tries if is_runner else use["longest_seconds"]
+            seconds = done_seconds / done if is_runner else use["longest_seconds"]
             stages[name] = TaskTimes(
                 seconds=max(seconds, 0.001),
                 source="measured",
-                cpu_seconds=use["cpu_seconds"] / tries,
+                cpu_seconds=done_cpu_seconds / done,
                 peak_memory_mib=use["peak_memory_mib"],
                 # of a run on both kinds of machines nobody knows which of them were taken away
-                retry_shares=dict.fromkeys(models, use["retries"] / tasks)
+                retry_shares=dict.fromkeys(models, use["retries"] / use["tasks"])
                 if is_runner and len(models) == 1
                 else {},
             )
