@@ -74,6 +74,8 @@ def _inputs(context: StageContext, files: RunFiles, manifest: Manifest) -> list[
 def _run_input(index: int, context: StageContext, files: RunFiles, manifest: Manifest) -> None:
     name = f"runner_{index:0{manifest.width}d}"
     made = {"retry_attempt": context.retry_attempt, **context.made_with("runner")}
+    if context.task_index is None:
+        made["batch_task_index"] = context.batch_task_index  # Batch tries all inputs of it again together
     if not context.force and files.has_result(index, manifest):
         log.info("result %d is there already; FORCE=1 (invoke: --force) makes it anew", index)
         if files.read_summary(name).get("status") != "done":

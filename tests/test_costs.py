@@ -10,11 +10,15 @@ import pytest
 from ops.costs import cost_report
 from ops.costs.costs import estimate, suggestions
 from ops.costs.prices import priced_machine, prices
+from ops.costs.spending import spending_of
 from ops.costs.task_times import Measured, TaskTimes, of_metadata, of_summaries
 from ops.failures import UserError
 from ops.laptop.local_run import RunRequest
 from ops.project.deployment import StageLimits
+from ops.runs.run_setup import run_setup
 from ops.settings import Settings
+from pipeline.metadata import StageUse
+from pipeline.run_setup import parse_run_setup, setup_of_task
 from tests.cloud_operators import run_id_in
 from tests.experiments import sampled_twice, simulated
 from tests.in_process import called, settings_of, shell_of
@@ -127,6 +131,40 @@ def test_machine_hours_are_those_of_tasks_given_out_one_by_one(workloads, per_ta
     assert runner.usd("STANDARD") == pytest.approx(busy / 3600 * runner.machine.usd_hour)
 
 
+@pytest.mark.parametrize(
+    ("per_task", "on_machine", "parallelism"), [(1, 1, 100), (2, 1, 5), (4, 2, 4), (1, 4, 20)]
+)
+def test_a_run_costs_the_same_before_it_meanwhile_and_in_its_metadata(per_task, on_machine, parallelism):
+    settings = Settings(
+        workloads_per_task=per_task, task_count_per_node=on_machine, max_parallelism=parallelism
+    )
+    tasks = 40 // per_task
+    setup = setup_of_task(parse_run_setup(run_setup(settings)), "runner", "runner-1")
+    use = StageUse("runner")
+    for index in range(40):
+        use.add({"wall_seconds": 30.0, "batch_task_index": index // per_task, "setup": setup})
+    job = {
+        "taskGroups": [
+            {
+                "taskCount": tasks,
+                "parallelism": min(tasks, parallelism),
+                "taskCountPerNode": on_machine,
+                "taskSpec": {"computeResource": {"cpuMilli": 2000, "memoryMib": 4096}},
+            }
+        ],
+        "allocationPolicy": {"instances": [{"policy": {}}]},
+        "status": {},
+    }
+    task_seconds = 30.0 * per_task + prices()["assumed"]["task_start_seconds"]
+
+    before = estimate(settings, 40, measured(30.0)).stage("runner").usd("STANDARD")
+    meanwhile = spending_of(job, REGION, [task_seconds] * tasks).usd
+    [machine] = use.machines.kinds.values()
+
+    assert meanwhile == pytest.approx(before)
+    assert machine.usd() == pytest.approx(before, rel=1e-4)  # the price of an hour has six digits
+
+
 def test_only_stage_b_is_cheaper_on_spot_machines_and_some_of_it_is_done_twice():
     found = estimate(Settings(), 1000, measured(600.0))
     runner = found.stage("runner")
@@ -157,9 +195,9 @@ def test_retries_that_were_measured_win_over_those_assumed(models, shares):
         "stages": {
             "runner": {
                 "tasks": 10,
-                "tries": 12,
-                "wall_seconds": 120.0,
-                "cpu_seconds": 90.0,
+                "done": 9,
+                "done_seconds": 90.0,
+                "done_cpu_seconds": 45.0,
                 "peak_memory_mib": 300.0,
                 "retries": 5,
             }
@@ -168,8 +206,16 @@ def test_retries_that_were_measured_win_over_those_assumed(models, shares):
 
     found = of_metadata(metadata, "run")
 
-    assert found.stages["runner"].seconds == 10.0  # of a try
+    assert (found.stages["runner"].seconds, found.stages["runner"].cpu_seconds) == (10.0, 5.0)
     assert estimate(Settings(), 10, found).stage("runner").retry_shares == shares
+
+
+def test_a_run_of_which_no_input_ended_well_measures_nothing():
+    nothing_done = {"tasks": 10, "done": 0, "wall_seconds": 1.0}
+
+    found = of_metadata({"manifest": {"num_workloads": 10}, "stages": {"runner": nothing_done}}, "run")
+
+    assert not found.stages
 
 
 def test_tasks_that_failed_say_nothing_of_how_long_one_takes():
@@ -181,6 +227,17 @@ def test_tasks_that_failed_say_nothing_of_how_long_one_takes():
     assert found.stages["runner"].seconds == 10.0
     assert found.stages["runner"].peak_memory_mib == 100.0
     assert of_summaries([("1", failed)], "run") is None
+
+
+def test_a_run_of_an_older_version_is_measured_by_all_of_its_tries():
+    older = {"tasks": 9, "tries": 10, "wall_seconds": 100.0, "cpu_seconds": 50.0} | {
+        "peak_memory_mib": 300.0,
+        "retries": 1,
+    }
+
+    found = of_metadata({"manifest": {"num_workloads": 9}, "stages": {"runner": older}}, "run")
+
+    assert (found.stages["runner"].seconds, found.stages["runner"].cpu_seconds) == (10.0, 5.0)
 
 
 @pytest.mark.parametrize("damaged", [None, [], {}, {"status": "done", "wall_seconds": "10"}])
@@ -266,9 +323,9 @@ def run_copy(run_here, tmp_path):
     return Operator(tmp_path, sampled_twice()), run_id, tmp_path / "local" / "bucket" / "trial" / run_id
 
 
-def cost(operator: Operator, task_seconds=None, num_tasks=None, settings=(), **asked):
+def cost(operator: Operator, task_seconds=None, num_tasks=None, settings=(), exp_id="trial", **asked):
     """Estimate as `invoke cost` does."""
-    request, settings = RunRequest("trial", **asked), settings_of(operator, **dict(settings))
+    request, settings = RunRequest(exp_id, **asked), settings_of(operator, **dict(settings))
     return called(lambda: cost_report.show(shell_of(operator), settings, request, num_tasks, task_seconds))
 
 
@@ -366,12 +423,42 @@ def test_what_cannot_be_estimated_is_one_line(tmp_path):
     no_such = called(lambda: cost_report.show(shell_of(operator), settings_of(operator), mistyped))
 
     assert [each.exit_code for each in (unmeasured, unknown, no_such)] == [2] * 3
-    assert (
-        "no run of trial has been measured; say what an input takes with --task-seconds"
-        in unmeasured.last_line
-    )
+    assert "no run of trial has been measured" in unmeasured.last_line
+    assert unmeasured.last_line.endswith("invoke cost --exp-id trial --task-seconds N")
     assert "no such run" in unknown.last_line
     assert 'did you mean "trial"' in no_such.last_line
+
+
+def test_a_new_week_is_estimated_by_the_newest_run_of_the_week_before(run_copy):
+    operator, run_id, folder = run_copy
+    experiments = operator.folder / "local" / "forecast" / "experiments"
+    shutil.copytree(experiments / "trial", experiments / "flu" / "2026-w06")
+    shutil.copytree(experiments / "trial", experiments / "flu-2026-w06")
+    last_week = folder.parents[1] / "flu" / "2026-w05"
+    shutil.move(folder, last_week / run_id)
+    damaged = last_week.with_name("2026-w04") / f"2099{run_id[4:]}"
+    shutil.copytree(last_week / run_id, damaged)
+    (damaged / "run_metadata.json").write_text("[]")
+
+    ended = cost(operator, exp_id="flu/2026-w06")
+    beside_none = cost(operator, exp_id="flu-2026-w06")
+
+    assert ended.exit_code == 0, ended.output
+    assert "flu/2026-w06, 2 inputs: an estimate" in ended.output
+    assert f"measured: run {run_id} of flu/2026-w05 in " in ended.output
+    assert "left out of the estimate: " in ended.output
+    assert beside_none.exit_code == 2
+
+
+def test_a_dry_run_of_a_run_says_in_a_line_that_nothing_was_measured_yet(tmp_path):
+    operator, request = Operator(tmp_path, simulated()), RunRequest("trial")
+
+    ended = called(lambda: cost_report.show_before(shell_of(operator, True), settings_of(operator), request))
+
+    assert ended.exit_code == 0
+    [line] = ended.output.splitlines()
+    assert line.startswith("no estimate yet of what it costs: no run of trial has been measured")
+    assert line.endswith("invoke cost --exp-id trial --task-seconds N")
 
 
 def test_the_time_of_a_task_may_be_given(tmp_path):

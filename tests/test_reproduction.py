@@ -288,9 +288,9 @@ def copy_objects(operator: CloudOperator, run_id: str, copy: str, *names: str) -
         put(operator, f"trial/{copy}/{name}", object_of(operator.cloud, BUCKET, f"trial/{run_id}/{name}"))
 
 
-def cost(operator: CloudOperator, task_seconds=None, settings=(), **asked):
+def cost(operator: CloudOperator, task_seconds=None, settings=(), exp_id="trial", **asked):
     """Estimate as `invoke cost` does."""
-    chosen, asked_for = settings_of(operator, **dict(settings)), RunRequest("trial", **asked)
+    chosen, asked_for = settings_of(operator, **dict(settings)), RunRequest(exp_id, **asked)
     return called(lambda: cost_report.show(shell_of(operator), chosen, asked_for, None, task_seconds))
 
 
@@ -305,6 +305,9 @@ def test_a_run_in_the_cloud_tells_its_image_its_machines_and_what_they_cost(in_c
     assert (runner["provisioning_model"], runner["jobs"], runner["tasks"]) == ("SPOT", 1, 2)
     assert runner["priced_as"] == "e2-standard-2"
     assert 0.004 < metadata["estimated_cost"]["total_usd"] < 0.1
+    assert "and 5 s each try" in metadata["estimated_cost"]["rests_on"]
+    summary = json.loads(object_of(operator.cloud, BUCKET, f"trial/{first}/summaries/runner_0001.json"))
+    assert summary["batch_task_index"] == 1
 
 
 def test_the_next_run_is_estimated_by_the_last_one_in_the_bucket(in_cloud):
@@ -315,7 +318,7 @@ def test_the_next_run_is_estimated_by_the_last_one_in_the_bucket(in_cloud):
     spent = metadata_in(operator, first)["estimated_cost"]["total_usd"]
     assert ended.exit_code == 0, ended.output
     assert (
-        f"measured: run {first} in gs://{BUCKET}/trial/{first}/, which cost about ${spent:.4f}"
+        f"measured: run {first} of trial in gs://{BUCKET}/trial/{first}/, which cost about ${spent:.4f}"
         in ended.output
     )
     assert re.search(r"B runner .* 2 +2 +\d+ s measured", ended.output)
@@ -336,10 +339,27 @@ def test_a_run_in_the_bucket_that_has_not_ended_is_measured_by_its_first_tasks(i
     ended = called(lambda: cloud_run.run(shell_of(operator, dry_run=True), settings_of(operator), going_on))
 
     assert ended.exit_code == 0, ended.output
-    assert f"measured: unfinished run in gs://{BUCKET}/trial/{unfinished}/" in ended.output
+    assert (
+        f"measured: unfinished run {unfinished} of trial in gs://{BUCKET}/trial/{unfinished}/" in ended.output
+    )
     assert f"what is left of run {unfinished}, 1 of 2 inputs" in ended.output
     assert "runner_0000.json: damaged, and left out of the estimate" in ended.output
     assert "C output" not in ended.output
+
+
+def test_a_new_week_is_estimated_by_the_run_of_the_week_before_in_the_bucket(in_cloud):
+    operator, first = in_cloud
+    experiments = operator.folder / "local/forecast/experiments"
+    shutil.copytree(experiments / "trial", experiments / "flu/2026-w06")
+    metadata = object_of(operator.cloud, BUCKET, f"trial/{first}/run_metadata.json")
+    put(operator, f"flu/2026-w05/{first}/run_metadata.json", metadata)
+    put(operator, f"flu/2026-w04/2099{first[4:]}/builder-artifacts/manifest.json", b"{}")  # and no more
+
+    ended = cost(operator, exp_id="flu/2026-w06")
+
+    assert ended.exit_code == 0, ended.output
+    assert "flu/2026-w06, 2 inputs: an estimate" in ended.output
+    assert f"measured: run {first} of flu/2026-w05 in gs://{BUCKET}/flu/2026-w05/{first}/" in ended.output
 
 
 def test_without_the_bucket_runs_of_this_machine_are_taken_and_it_is_said(in_cloud):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tracemalloc
 
 import pytest
 
@@ -17,6 +18,7 @@ SETUP = {
     "max_parallelism": 100,
     "prices_as_of": "2025-10-23",
     "machine_start_seconds": 120,
+    "task_start_seconds": 5,
     "stages": {
         stage: {
             "cpu_milli": 2000,
@@ -90,8 +92,8 @@ def test_the_cost_is_that_of_the_seconds_the_tasks_took(in_cloud):
     stages, cost = metadata["stages"], metadata["estimated_cost"]
 
     # 0.36 dollars an hour are 0.0001 a second; three machines were started, and each task was tried twice
-    runner = 0.0001 * (3 * 120 + 2 * stages["runner"]["wall_seconds"])
-    output = 0.0001 * (120 + 2 * stages["output"]["wall_seconds"])
+    runner = 0.0001 * (3 * 120 + 2 * 3 * 5 + 2 * stages["runner"]["wall_seconds"])
+    output = 0.0001 * (120 + 2 * 5 + 2 * stages["output"]["wall_seconds"])
     assert cost["stages_usd"]["runner"] == pytest.approx(runner, abs=2e-6)
     assert cost["stages_usd"]["output"] == pytest.approx(output, abs=2e-6)
     assert cost["total_usd"] == pytest.approx(sum(cost["stages_usd"].values()), abs=2e-6)
@@ -151,55 +153,113 @@ def test_the_cost_of_a_run_gone_on_with_is_that_of_all_its_jobs(in_cloud, gone_o
 
     for stage in ("builder", "runner", "output"):
         seconds = summary_of(gone_on, "runner_0002" if stage == "runner" else stage)["wall_seconds"]
-        of_the_second = 0.001 * (120 + seconds)  # 3.6 dollars an hour, one machine more
+        of_the_second = 0.001 * (120 + 5 + seconds)  # 3.6 dollars an hour, one machine more
         assert after["stages_usd"][stage] - before["stages_usd"][stage] == pytest.approx(
             of_the_second, abs=4e-6
         )
     assert after["total_usd"] == pytest.approx(sum(after["stages_usd"].values()), abs=4e-6)
-    assert "tries_left_out" not in after
+    assert not {"tries_left_out", "inputs_without_record"} & after.keys()
+    assert after["lower_bound_without"].startswith("tries that were killed")
 
 
-def test_tasks_that_nobody_told_of_their_machine_are_said_to_be_left_out(gone_on, tmp_path):
+def test_what_nobody_told_of_is_said_to_be_left_out_of_the_cost(gone_on, tmp_path):
     shutil.copytree(gone_on.folder, tmp_path, dirs_exist_ok=True)
     path = tmp_path / "bucket" / "trial" / RUN_ID / "summaries" / "runner_0001.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "setup": {"usd_machine_hour": "1"}}))
+    path.with_name("runner_0000.json").unlink()
 
     ended = Stages(tmp_path, sampled()).run("output")
 
     assert ended.exit_code == 0, ended.output
     metadata = json.loads((path.parents[1] / "run_metadata.json").read_text())
-    assert metadata["machines"]["runner"][0]["tasks"] == 2
+    assert metadata["machines"]["runner"][0]["tasks"] == 1
+    assert metadata["estimated_cost"]["inputs_without_record"] == 1
     assert metadata["estimated_cost"]["tries_left_out"] == 2  # of that task, and of this stage C
 
 
-def used_by(*tasks: tuple[float, ...], **told) -> StageUse:
-    """Return what tasks of one job used, by the seconds of their tries; of each the first try was killed."""
-    setup = setup_of_task(SETUP, "runner", "runner-1", 1) | told
+def used_by(*inputs: list[dict], inputs_per_task: int = 1, job: str = "runner-1", **told) -> StageUse:
+    """Return what the inputs of a job used, by their tries: the first one first."""
+    setup = setup_of_task(SETUP, "runner", job) | told
     use = StageUse("runner")
-    for seconds in tasks:
-        tries = [
-            {"wall_seconds": each, "retry_attempt": attempt, "setup": setup}
-            for attempt, each in enumerate(seconds, 1)
-        ]
-        use.add(tries[-1] | {"earlier": tries[:-1]})
+    for index, tries in enumerate(inputs):
+        known = {"batch_task_index": index // inputs_per_task, "setup": setup}
+        *earlier, last = (known | used for used in tries)
+        use.add(last | {"task_index": index, "earlier": earlier})
     return use
 
 
+def tried(seconds: float, attempt: int = 0, status: str = "done") -> dict:
+    return {"wall_seconds": seconds, "cpu_seconds": seconds / 2, "retry_attempt": attempt, "status": status}
+
+
 def test_a_try_that_told_what_it_took_counts_as_that_and_one_that_was_killed_as_the_last():
-    use = used_by((10.0, 30.0))
+    use = used_by([tried(10.0, 1, "failed"), tried(30.0, 2)])
 
     [machine] = use.machines.kinds.values()
-    assert (use.tasks, use.tries, use.retries, use.wall_seconds) == (1, 2, 2, 40.0)
-    assert machine.usd() == pytest.approx(0.0001 * (120 + 10 + 30 + 30))
+    assert (use.tasks, use.tries, use.describe()["retries"], use.wall_seconds) == (1, 2, 2, 40.0)
+    assert (use.done, use.done_seconds, use.done_cpu_seconds) == (1, 30.0, 15.0)
+    assert machine.usd() == pytest.approx(0.0001 * (120 + 3 * 5 + 10 + 30 + 30))
 
 
 def test_tasks_side_by_side_and_of_several_inputs_share_the_starts_of_machines():
-    use = used_by(*[(30.0,)] * 8, inputs_per_task=2, tasks_per_machine=2, max_parallelism=3)
+    inputs = [[tried(30.0), tried(30.0, 1)]] * 8
+
+    use = used_by(*inputs, inputs_per_task=2, tasks_per_machine=2, max_parallelism=3)
 
     [machine] = use.machines.kinds.values()
-    # 4 tasks, 3 of them at once, on 2 machines
-    assert machine.usd() == pytest.approx(0.0001 * (2 * 120 + 8 * 60 / 2))
+    # 4 tasks, each tried twice, 3 of them at once, on 2 machines
+    assert machine.usd() == pytest.approx(0.0001 * (2 * 120 + (4 * 2 * 5 + 8 * 60) / 2))
     assert machine.describe()["tasks"] == 4
+
+
+@pytest.mark.parametrize(
+    ("first_attempts", "retries", "seconds"),
+    [
+        ([0, *[1] * 99], 1, 1000),  # taken away after its first input, of which the first try told
+        ([1] * 100, 1, 1010),  # before its first input ended: nobody told of the first try
+        ([2] * 50 + [4] * 50, 4, 1030),
+    ],
+)
+def test_a_task_of_many_inputs_that_is_tried_again_is_tried_again_once(first_attempts, retries, seconds):
+    peaceful = [[tried(10.0)]] * 100
+
+    use = used_by(*([tried(10.0, attempt)] for attempt in first_attempts), *peaceful, inputs_per_task=100)
+
+    [machine] = use.machines.kinds.values()
+    assert use.describe()["retries"] == retries
+    assert machine.describe()["tasks"] == 2
+    starts = 2 * 120 + (2 + retries) * 5
+    assert machine.usd() == pytest.approx(0.0001 * (starts + seconds + 1000))
+
+
+def test_the_tries_of_an_input_in_several_jobs_are_of_as_many_tasks():
+    setups = [setup_of_task(SETUP, "runner", job) for job in ("runner-1", "runner-2")]
+    use = StageUse("runner")
+    for index in range(4):  # two tasks of the first job, then one of the second with what failed there
+        first = tried(10.0, 1, "failed") | {"setup": setups[0], "batch_task_index": index // 2}
+        second = tried(20.0, 1) | {"setup": setups[1], "batch_task_index": 0}
+        use.add(second | {"task_index": index, "earlier": [first]})
+
+    [machine] = use.machines.kinds.values()
+    assert (machine.describe()["jobs"], machine.describe()["tasks"]) == (2, 3)
+    assert use.describe()["retries"] == 3
+
+
+def test_tries_of_a_hundred_thousand_inputs_take_no_memory():
+    use, setup = StageUse("runner"), setup_of_task(SETUP, "runner", "runner-1")
+
+    def add(indices: range) -> None:
+        for index in indices:
+            use.add(tried(1.0, 1) | {"task_index": index, "batch_task_index": index // 2, "setup": setup})
+
+    add(range(100))
+    tracemalloc.start()
+    add(range(100, 100_000))
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert use.describe()["retries"] == 50_000
+    assert kept < 20_000  # bytes
 
 
 def test_a_summary_is_small_however_much_it_tells(in_cloud):

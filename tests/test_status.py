@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -183,6 +184,37 @@ def test_what_a_job_has_cost_is_told_by_the_time_of_its_tasks_and_the_list_of_pr
 
     assert line.startswith(told)
     assert ("Spot at 40%" in line) == (task_seconds != [])
+
+
+@pytest.mark.parametrize("told", [{}, {"runDuration": "0s"}])
+@pytest.mark.parametrize(
+    ("changes", "hours"),
+    [
+        (["QUEUED to SCHEDULED"], "0.0"),
+        (["QUEUED to SCHEDULED", "SCHEDULED to RUNNING"], "1.0"),
+        (["SCHEDULED to RUNNING", "RUNNING to RUNNING: a machine was taken away"], "2.0"),
+        (["QUEUED to SCHEDULED", "SCHEDULED to RUNNING", "RUNNING to FAILED"], "1.0"),
+    ],
+)
+def test_where_batch_does_not_tell_how_long_a_job_has_run_its_events_do(changes, hours, told):
+    ago = [timedelta(hours=number) for number in range(len(changes), 0, -1)]
+    events = [
+        {
+            "eventTime": f"{datetime.now(UTC) - each:%Y-%m-%dT%H:%M:%SZ}",
+            "description": f"Job state is set from {change}",
+        }
+        for each, change in zip(ago, changes, strict=True)
+    ]
+    job = {
+        "taskGroups": [{"taskCount": "2000", "parallelism": "1", "taskSpec": {}}],
+        "allocationPolicy": {"instances": [{"policy": {"machineType": "n2-standard-4"}}]},
+        "status": {"state": re.search(r"to (\w+)", changes[-1])[1], "statusEvents": events, **told},
+    }
+
+    line = spending_of(job, "us-central1", None).told(so_far=True)
+
+    assert f"({hours} machine hours" in line
+    assert ("$0.00" in line) == (hours == "0.0")
 
 
 def test_what_cannot_be_is_one_line(operator):

@@ -11,6 +11,7 @@ from ops.costs.inputs_left import InputsLeft, inputs_left
 from ops.costs.prices import prices
 from ops.costs.task_times import Measured
 from ops.failures import UserError
+from ops.gcloud import GcloudError
 from ops.laptop.local_run import RunRequest, check_experiment_is_there, count_workloads
 from ops.laptop.run_files import local_run
 from ops.project.machine_types import LETTERS
@@ -47,7 +48,7 @@ def show(
     left = None
     if request.run_id and num_tasks is None and not shell.dry_run:
         left = inputs_left(shell, settings, request)
-    measured = _measured(shell, settings, request)
+    measured = _measured(shell, settings, request, left)
     if measured is None and None in (num_tasks, task_seconds) and not left and not _is_on_github(settings):
         check_experiment_is_there(settings, request.exp_id)  # says so where the name is mistyped
     if shell.dry_run and measured is None and task_seconds is None:
@@ -58,8 +59,9 @@ def show(
         measured = measured or Measured({})
     elif measured is None or "runner" not in measured.stages:
         raise UserError(
-            f"no run of {request.exp_id} has been measured; say what an input takes with --task-seconds, "
-            f"or run it here first: invoke run --local --exp-id {request.exp_id}"
+            f"no run of {request.exp_id} has been measured, and none of an experiment beside it; run it here "
+            f"first (invoke run --local --exp-id {request.exp_id}), or say what an input takes",
+            mend=f"invoke cost --exp-id {request.exp_id} --task-seconds N",
         )
     workloads = left.number if left else num_tasks or _workloads(settings, request, measured)
     _print(estimate(settings, workloads, measured), measured, request, left)
@@ -70,27 +72,49 @@ def show_before(shell: Shell, settings: Settings, request: RunRequest) -> None:
     try:
         show(replace(shell, dry_run=False), settings, request)  # reads, starts nothing
     except UserError as error:
-        print(f"no estimate of what it costs: {error}")
+        print(f"no estimate yet of what it costs: {error}")
 
 
-def _measured(shell: Shell, settings: Settings, request: RunRequest) -> Measured | None:
-    """Return what the named run took, else the newest: in the cloud where there is a bucket, else here."""
-    for run_id in dict.fromkeys((request.run_id, "")):
-        if found := _measured_run(shell, settings, request.exp_id, run_id):
+def _measured(
+    shell: Shell, settings: Settings, request: RunRequest, left: InputsLeft | None
+) -> Measured | None:
+    """Return what the named run took, else the newest one, else that of an experiment beside this one.
+
+    Each is looked for in the bucket first, where there is one, then here.
+    """
+    is_asked, exp_id = bool(settings.project_id and settings.bucket_name), request.exp_id
+    for in_cloud, here in (
+        *([_named_run(shell, settings, request, left)] if request.run_id else []),
+        (
+            lambda: task_times.measured_in_cloud(shell, settings, exp_id),
+            lambda: task_times.measured_here(settings, exp_id),
+        ),
+        (
+            lambda: task_times.measured_beside_in_cloud(shell, settings, exp_id),
+            lambda: task_times.measured_beside_here(settings, exp_id),
+        ),
+    ):
+        try:
+            if is_asked and (found := in_cloud()):
+                return found
+        except UserError as error:
+            print(f"earlier runs in the bucket are left out: {error}", file=sys.stderr)
+            is_asked = not isinstance(error, GcloudError)
+        if found := here():
             return found
     return None
 
 
-def _measured_run(shell: Shell, settings: Settings, exp_id: str, run_id: str) -> Measured | None:
-    if settings.project_id and settings.bucket_name:
-        try:
-            if found := task_times.measured_in_cloud(shell, settings, exp_id, run_id):
-                return found
-        except UserError as error:
-            print(f"earlier runs in the bucket are left out: {error}", file=sys.stderr)
-    if run_id and not local_run(settings, exp_id, run_id).is_built:
-        return None
-    return task_times.measured_here(settings, exp_id, run_id)
+def _named_run(shell: Shell, settings: Settings, request: RunRequest, left: InputsLeft | None):
+    """Return how to ask the bucket, and this machine, what the run took that is named."""
+    exp_id, run_id = request.exp_id, request.run_id
+    inputs = left.of if left else None
+
+    def here() -> Measured | None:
+        is_here = local_run(settings, exp_id, run_id).is_built
+        return task_times.measured_here(settings, exp_id, run_id) if is_here else None
+
+    return lambda: task_times.measured_in_cloud(shell, settings, exp_id, run_id, inputs), here
 
 
 def _workloads(settings: Settings, request: RunRequest, measured: Measured) -> int:
@@ -98,7 +122,10 @@ def _workloads(settings: Settings, request: RunRequest, measured: Measured) -> i
     if not _is_on_github(settings):
         return count_workloads(Shell(), settings, request)
     if measured.workloads is None:
-        raise UserError("how many inputs the repository on GitHub makes is not known: add --num-inputs")
+        raise UserError(
+            "how many inputs the repository on GitHub makes is not known",
+            mend=f"invoke cost --exp-id {request.exp_id} --num-inputs N",
+        )
     return measured.workloads
 
 

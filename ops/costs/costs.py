@@ -4,7 +4,9 @@ Nothing here asks anybody: prices come from prices.py, the time of a task from t
 
     machine hours = (tasks x seconds of a task x (1 + share tried again) + machines x seconds to start) / 3600
 
-and a machine works on `tasks_per_machine` tasks at once.
+and a machine works on `tasks_per_machine` tasks at once. The seconds of a task are those of its inputs and
+those it takes to start. What a run has cost is counted in the same way: while it goes on in spending.py, in
+the end in scripts/pipeline/run_setup.py.
 """
 
 import math

@@ -8,10 +8,10 @@ from ops.gcloud import GcloudError, is_no_match
 from ops.jobs.cloud_inputs import find_manifest
 from ops.laptop.local_run import RunRequest
 from ops.laptop.run_files import latest_run
-from ops.run_paths import RESULTS
+from ops.run_paths import RESULTS, run_path
 from ops.settings import Settings
 from ops.shell import Shell
-from ops.watching.cloud_files import LIST_SECONDS, experiment_path
+from ops.watching.cloud_files import LIST_SECONDS
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def inputs_left(shell: Shell, settings: Settings, request: RunRequest) -> Inputs
     if settings.project_id and settings.bucket_name:
         found = _in_cloud(shell, settings, request)
     if found is None and settings.execution_mode == "cloud":
-        path = f"{experiment_path(settings, request.exp_id)}{request.run_id}/"
+        path = run_path(settings, request.exp_id, request.run_id)
         raise UserError(
             f"{path}: no such run, or stage A has not built it yet",
             mend=f"invoke runs --cloud --exp-id {request.exp_id}",
@@ -48,7 +48,7 @@ def inputs_left(shell: Shell, settings: Settings, request: RunRequest) -> Inputs
 
 def _in_cloud(shell: Shell, settings: Settings, request: RunRequest) -> tuple[int, int] | None:
     """Return how many inputs and how many results a run in the bucket has, None where it is not there."""
-    path = f"{experiment_path(settings, request.exp_id)}{request.run_id}/"
+    path = run_path(settings, request.exp_id, request.run_id)
     manifest = find_manifest(shell, settings, path)
     if manifest is None:
         return None

@@ -1,15 +1,20 @@
 """What the machines of a run in the cloud have cost so far, by the time that its tasks took: an estimate.
 
-What a run will cost is in costs.py. The formula is that of run_metadata.json (scripts/pipeline/run_setup.py).
+What a run will cost is in costs.py; what it has cost in the end is in its run_metadata.json
+(scripts/pipeline/run_setup.py). The formula is the same: Batch's time of a task holds its start, which the
+others add to what tasks tell.
 """
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from ops.costs.prices import Machine, priced_machine, prices
 from ops.project.deployment import StageLimits
+from ops.runs.executions import NOT_ENDED
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def spending_of(job: dict[str, Any], region: str, task_seconds: Sequence[float] 
     on_machine = int(group.get("taskCountPerNode", 1))
     at_once = int(group.get("parallelism", group["taskCount"]))
     start_seconds = prices()["assumed"]["machine_start_seconds"]
-    ran = float(job["status"].get("runDuration", "0s").removesuffix("s"))
+    ran = _seconds_run(job["status"])
     if not ran and not task_seconds:
         return Spending()
     if task_seconds is None:
@@ -67,6 +72,23 @@ def spending_of(job: dict[str, Any], region: str, task_seconds: Sequence[float] 
     machine, model = _machine(job, on_machine, region)
     usd = hours * machine.usd(model)
     return Spending(hours, usd, usd if model == "SPOT" else 0.0, task_seconds is None)
+
+
+def _seconds_run(status: dict[str, Any]) -> float:
+    """Return for how long a job has run: Batch may tell it only in the end, and its events at once."""
+    if ran := float(status.get("runDuration", "0s").removesuffix("s")):
+        return ran
+    events = status.get("statusEvents", [])
+    times = [datetime.fromisoformat(event["eventTime"]) for event in events]
+    begun = [
+        time
+        for event, time in zip(events, times, strict=True)
+        if re.search(r"\bto RUNNING\b", event.get("description", ""))
+    ]
+    if not begun:
+        return 0.0
+    until = datetime.now(UTC) if status.get("state") in NOT_ENDED else times[-1]
+    return max(0.0, (until - begun[0]).total_seconds())
 
 
 def _machine(job: dict[str, Any], on_machine: int, region: str) -> tuple[Machine, str]:

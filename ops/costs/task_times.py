@@ -3,7 +3,6 @@
 A finished run tells all in run_metadata.json; of one that is not, some of its summaries are read.
 """
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,14 +14,15 @@ from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
 from ops.jobs.cloud_inputs import find_manifest
 from ops.laptop.run_files import LocalRun, find_runs, latest_run, read_json
-from ops.names import RUN_ID, check_exp_id, check_run_id
-from ops.run_paths import METADATA, SUMMARIES
+from ops.names import check_exp_id, check_run_id
+from ops.run_paths import METADATA, SUMMARIES, experiment_path, run_path
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.shown import nearest
-from ops.watching.cloud_files import experiment_path, read_objects
+from ops.watching.cloud_files import LIST_SECONDS, CloudRun, read_objects, runs_and_folders
 
 MOST_SUMMARIES = 200
+MOST_UNFINISHED = 10  # of the newest runs, before an older one that ended is not looked for any more
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,27 @@ def measured_here(settings: Settings, exp_id: str, run_id: str = "") -> Measured
     return None
 
 
+def measured_beside_here(settings: Settings, exp_id: str) -> Measured | None:
+    """Return what the newest local run took of another experiment in the same folder: of an earlier week."""
+    for run in reversed(find_runs(settings)):
+        if not (_are_beside(run.exp_id, exp_id) and run.is_built):
+            continue
+        try:
+            if found := _of_local_run(run):
+                return found
+        except UserError as error:  # nobody asked for that run
+            print(f"left out of the estimate: {error}", file=sys.stderr)
+    return None
+
+
+def _are_beside(exp_id: str, other: str) -> bool:
+    """Tell whether experiments are in one folder, as flu/2026-w05 and flu/2026-w06; at the top is none."""
+    folder, other_folder = exp_id.rpartition("/")[0], other.rpartition("/")[0]
+    return exp_id != other and "" != folder == other_folder
+
+
 def _of_local_run(run: LocalRun) -> Measured | None:
-    where = f"run {run.run_id} in {nearest(run.folder)}"
+    where = f"run {run.run_id} of {run.exp_id} in {nearest(run.folder)}"
     path = run.folder / METADATA
     if path.is_file():
         return of_metadata(read_json(path), where)
@@ -82,8 +101,15 @@ def _read_or_none(path: Path) -> Any:
         return None  # and is said to be damaged with what holds something else
 
 
-def measured_in_cloud(shell: Shell, settings: Settings, exp_id: str, run_id: str = "") -> Measured | None:
+def measured_in_cloud(
+    shell: Shell, settings: Settings, exp_id: str, run_id: str = "", inputs: int | None = None
+) -> Measured | None:
     """Return what a run in the bucket took, the newest that ended without a run id; None where there is none.
+
+    Parameters
+    ----------
+    inputs : int, optional
+        How many the run has that is named, where that is known already.
 
     Raises
     ------
@@ -93,25 +119,62 @@ def measured_in_cloud(shell: Shell, settings: Settings, exp_id: str, run_id: str
     check_exp_id(exp_id)
     if run_id:
         check_run_id(run_id)
-    top = experiment_path(settings, exp_id)
-    run_id = run_id or _newest(_listed(shell, settings, f"{top}*/{METADATA}"))
-    if run_id:
-        where, name = f"run {run_id} in {top}{run_id}/", f"{top}{run_id}/{METADATA}"
-        if said := _found(shell, settings, "cat", name):
-            return of_metadata(_json(said, name), where)
-    run_id = run_id or _newest(_listed(shell, settings, top))
-    return _of_summaries_in_cloud(shell, settings, f"{top}{run_id}/") if run_id else None
+        run = CloudRun(exp_id, run_id)
+        return _of_ended(shell, settings, run) or _of_unfinished(shell, settings, run, inputs)
+    runs = _runs_below(shell, settings, experiment_path(settings, exp_id))
+    return _of_newest(shell, settings, [run for run in runs if run.exp_id == exp_id])
 
 
-def _of_summaries_in_cloud(shell: Shell, settings: Settings, path: str) -> Measured | None:
-    """Return what the first tasks of a run took that has not ended; in a few requests, however many."""
-    manifest = find_manifest(shell, settings, path)
-    if manifest is None:
+def measured_beside_in_cloud(shell: Shell, settings: Settings, exp_id: str) -> Measured | None:
+    """Return what the newest run in the bucket took of another experiment in the same folder; as above."""
+    folder = exp_id.rpartition("/")[0]
+    if not folder:
         return None
-    zeros = "0" * (max(4, len(str(manifest.num_workloads - 1))) - 1)
+    runs = _runs_below(shell, settings, f"{experiment_path(settings, folder)}*/")
+    return _of_newest(shell, settings, [run for run in runs if _are_beside(run.exp_id, exp_id)])
+
+
+def _runs_below(shell: Shell, settings: Settings, pattern: str) -> list[CloudRun]:
+    """Return the runs right below folders of experiments."""
+    top = f"gs://{settings.bucket_name}/{settings.dir_prefix}"
+    return runs_and_folders(_listed(shell, settings, pattern), top)[0]
+
+
+def _of_newest(shell: Shell, settings: Settings, runs: Sequence[CloudRun]) -> Measured | None:
+    """Return what the newest run took that has ended, else the newest of all."""
+    newest = sorted(runs, key=lambda run: run.run_id, reverse=True)[:MOST_UNFINISHED]
+    for run in newest:
+        if found := _of_ended(shell, settings, run):
+            return found
+    return _of_unfinished(shell, settings, newest[0]) if newest else None
+
+
+def _of_ended(shell: Shell, settings: Settings, run: CloudRun) -> Measured | None:
+    path = run_path(settings, run.exp_id, run.run_id)
+    try:
+        held = read_objects(shell, settings, [path + METADATA])
+    except GcloudError as error:
+        if not is_no_match(error):
+            raise
+        held = []
+    return of_metadata(held[0], f"run {run.run_id} of {run.exp_id} in {path}") if held else None
+
+
+def _of_unfinished(
+    shell: Shell, settings: Settings, run: CloudRun, inputs: int | None = None
+) -> Measured | None:
+    """Return what the first tasks of a run took that has not ended; in a few requests, however many."""
+    path = run_path(settings, run.exp_id, run.run_id)
+    if inputs is None:
+        manifest = find_manifest(shell, settings, path)
+        if manifest is None:
+            return None
+        inputs = manifest.num_workloads
+    zeros = "0" * (max(4, len(str(inputs - 1))) - 1)
     names = _listed(shell, settings, f"{path}{SUMMARIES}runner_{zeros}*.json")
-    found = of_summaries(_read_each(shell, settings, names), f"unfinished run in {path}")
-    return found and replace(found, workloads=manifest.num_workloads)
+    where = f"unfinished run {run.run_id} of {run.exp_id} in {path}"
+    found = of_summaries(_read_each(shell, settings, names), where)
+    return found and replace(found, workloads=inputs)
 
 
 def _read_each(shell: Shell, settings: Settings, names: Sequence[str]) -> list[tuple[str, Any]]:
@@ -129,22 +192,32 @@ def _read_each(shell: Shell, settings: Settings, names: Sequence[str]) -> list[t
 
 
 def of_metadata(metadata: dict[str, Any], where: str) -> Measured:
-    """Return what run_metadata.json tells."""
+    """Return what run_metadata.json tells; of stage B what inputs took that ended well."""
     stages = {}
     try:
         models = {each["provisioning_model"] for each in metadata.get("machines", {}).get("runner", [])}
         for name, use in metadata["stages"].items():
-            tasks, tries = use["tasks"], use.get("tries", use["tasks"])
+            # older versions did not tell what ended well from what failed
+            done, done_seconds, done_cpu_seconds = (
+                use.get(f"done{what}", use.get(older))
+                for what, older in (
+                    ("", "tries"),
+                    ("_seconds", "wall_seconds"),
+                    ("_cpu_seconds", "cpu_seconds"),
+                )
+            )
+            if done == 0:
+                continue
             is_runner = name == "runner"
             # a run that goes on has stages A and C again, but finds most of their work done
-            seconds = use["wall_seconds"] / tries if is_runner else use["longest_seconds"]
+            seconds = done_seconds / done if is_runner else use["longest_seconds"]
             stages[name] = TaskTimes(
                 seconds=max(seconds, 0.001),
                 source="measured",
-                cpu_seconds=use["cpu_seconds"] / tries,
+                cpu_seconds=done_cpu_seconds / done,
                 peak_memory_mib=use["peak_memory_mib"],
                 # of a run on both kinds of machines nobody knows which of them were taken away
-                retry_shares=dict.fromkeys(models, use["retries"] / tasks)
+                retry_shares=dict.fromkeys(models, use["retries"] / use["tasks"])
                 if is_runner and len(models) == 1
                 else {},
             )
@@ -152,7 +225,7 @@ def of_metadata(metadata: dict[str, Any], where: str) -> Measured:
         spent = metadata.get("estimated_cost", {}).get("total_usd")
     except (KeyError, TypeError, AttributeError, ZeroDivisionError):
         raise UserError(
-            f"{where}: its {METADATA} is damaged; say what an input takes with --task-seconds"
+            f"{where}: its {METADATA} is damaged; invoke cost --task-seconds N goes without it"
         ) from None
     return Measured(stages, workloads, where, spent)
 
@@ -198,29 +271,11 @@ def _some(things: Sequence) -> Sequence:
 
 
 def _listed(shell: Shell, settings: Settings, pattern: str) -> list[str]:
-    return _found(shell, settings, "ls", pattern).split()
-
-
-def _found(shell: Shell, settings: Settings, verb: str, name: str) -> str:
-    """Return what gcloud says of names in the bucket, empty where there are none."""
+    """Return the names in the bucket that gcloud lists, none where there are none."""
+    words = ["storage", "ls", pattern, "--project", settings.project_id]
     try:
-        return gcloud.read(
-            shell, ["storage", verb, name, "--project", settings.project_id], echo=False, timeout_seconds=60
-        )
+        return gcloud.read(shell, words, echo=False, timeout_seconds=LIST_SECONDS).split()
     except GcloudError as error:
-        if is_no_match(error):
-            return ""
-        raise
-
-
-def _newest(names: Iterable[str]) -> str:
-    """Return the newest run id in names of a bucket: they sort by time."""
-    parts = {part for name in names for part in name.split("/")}
-    return max((part for part in parts if RUN_ID.fullmatch(part)), default="")
-
-
-def _json(text: str, name: str) -> dict[str, Any]:
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise UserError(f"{name}: no JSON in it; say what an input takes with --task-seconds") from None
+        if not is_no_match(error):
+            raise
+        return []

@@ -32,7 +32,7 @@ def run_setup(settings: Settings) -> str:
         "region": settings.region,
         "max_parallelism": settings.max_parallelism,
         "prices_as_of": prices()["as_of"],
-        "machine_start_seconds": prices()["assumed"]["machine_start_seconds"],
+        **{name: prices()["assumed"][name] for name in ("machine_start_seconds", "task_start_seconds")},
         "stages": stages,
     }
     return json.dumps(setup, separators=(",", ":"))

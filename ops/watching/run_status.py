@@ -13,9 +13,9 @@ from typing import Any
 
 from ops import gcloud
 from ops.costs.spending import Spending, spending_of, together
-from ops.costs.task_times import METADATA
 from ops.failures import UserError
 from ops.jobs.attempts import described, exit_codes, seconds_run, tries
+from ops.run_paths import METADATA
 from ops.runs.executions import (
     ACTIVE,
     ACTIVE_JOB,
@@ -31,6 +31,7 @@ from ops.runs.executions import (
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.shown import counted, duration, one_line
+from ops.watching.cloud_files import read_objects
 from ops.watching.run_logs import LogRequest
 
 COUNTED_TASKS = 1000  # retries stand in the events of each task: of more tasks they are too much to ask for
@@ -143,21 +144,13 @@ def with_spending(shell: Shell, settings: Settings, statuses: Sequence[RunStatus
     if not paths:
         return []
     try:
-        said = gcloud.read(shell, ["storage", "cat", *paths, "--project", settings.project_id], echo=False)
-        costs = [each.get("estimated_cost", {}).get("total_usd") for each in _several(said)]
-    except (UserError, ValueError):  # one of them is gone: what is known is worth showing without
+        held = read_objects(shell, settings, paths)
+        costs = [each.get("estimated_cost", {}).get("total_usd") for each in held]
+    except UserError:  # one of them is gone: what is known is worth showing without
         costs = []
     if len(costs) != len(paths):
         return list(statuses)
     return [replace(status, spent_usd=usd) for status, usd in zip(statuses, costs, strict=True)]
-
-
-def _several(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the values of JSON texts that stand one behind the other."""
-    while text := text.lstrip():
-        value, end = json.JSONDecoder().raw_decode(text)
-        yield value
-        text = text[end:]
 
 
 def _outcome(result: dict[str, Any]) -> str:

@@ -88,7 +88,7 @@ class StageContext:
         """Return image and machine of a task for its summary, as far as they were told."""
         known = {
             "image": self.image_uri,
-            "setup": setup_of_task(self.run_setup, stage, self.job_id, self.workloads_per_task),
+            "setup": setup_of_task(self.run_setup, stage, self.job_id),
         }
         return {name: value for name, value in known.items() if value}
 

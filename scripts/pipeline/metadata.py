@@ -1,6 +1,5 @@
 """The story of a run for its report and run_metadata.json: put together from the summaries."""
 
-import json
 import os
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -9,7 +8,7 @@ from typing import Any
 from pipeline.artifacts import RunFiles
 from pipeline.environment import StageContext
 from pipeline.manifest import Manifest
-from pipeline.run_setup import StageMachines, estimated_cost, tries_of
+from pipeline.run_setup import StageMachines, estimated_cost
 from pipeline.summary import package_versions, utc_now
 
 MOST_REASONS = 1_000
@@ -25,38 +24,43 @@ class StageUse:
     tries: int = 0  # those that could tell what they used
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
+    done: int = 0  # of the tries those that ended well, and what they took
+    done_seconds: float = 0.0
+    done_cpu_seconds: float = 0.0
     longest_seconds: float = 0.0
     peak_memory_mib: float = 0.0
     simulations: int = 0
-    retries: int = 0  # of Batch, within its jobs
     failed: int = 0
     begun_at: str = ""
     elapsed_seconds: float = 0.0  # from the first task's begin to the last one's end
     machines: StageMachines = field(default_factory=StageMachines)
 
     def add(self, summary: dict[str, Any]) -> None:
-        """Add a task, with its earlier tries."""
+        """Add the summary of an input, or of a stage of one task, with its earlier tries."""
         self.tasks += 1
         self.simulations += summary.get("simulations", 0)
         self.failed += summary.get("status") == "failed"
-        by_job = _tries_by_job(summary)
-        self.retries += sum(tries_of(tries) - 1 for tries in by_job)
-        self.machines.add(by_job)
-        for each in (each for tries in by_job for each in tries):
-            self._add_try(each)
+        for used in (*summary.get("earlier", ()), summary):
+            self.machines.add(used, used.get("batch_task_index", summary.get("task_index")))
+            self._add_try(used)
 
     def _add_try(self, used: dict[str, Any]) -> None:
-        seconds = used.get("wall_seconds", 0.0)
+        seconds, cpu_seconds = used.get("wall_seconds", 0.0), used.get("cpu_seconds", 0.0)
         self.tries += 1
         self.wall_seconds += seconds
-        self.cpu_seconds += used.get("cpu_seconds", 0.0)
+        self.cpu_seconds += cpu_seconds
+        if used.get("status") == "done":
+            self.done += 1
+            self.done_seconds += seconds
+            self.done_cpu_seconds += cpu_seconds
         self.longest_seconds = max(self.longest_seconds, seconds)
         self.peak_memory_mib = max(self.peak_memory_mib, used.get("peak_memory_mib", 0.0))
         self._add_time(used.get("started_at", ""), seconds)
 
     def describe(self) -> dict[str, Any]:
-        """Return what was used, but for the machines."""
-        return {name: value for name, value in vars(self).items() if name != "machines"}
+        """Return what was used, and how often Batch tried tasks again within its jobs."""
+        used = {name: value for name, value in vars(self).items() if name != "machines"}
+        return used | {"retries": self.machines.retries}
 
     def _add_time(self, started_at: str, seconds: float) -> None:
         if not started_at:
@@ -64,17 +68,6 @@ class StageUse:
         first = min(self.begun_at or started_at, started_at)
         last = max(_moment(self.begun_at or first) + self.elapsed_seconds, _moment(started_at) + seconds)
         self.begun_at, self.elapsed_seconds = first, round(last - _moment(first), 3)
-
-
-def _tries_by_job(summary: dict[str, Any]) -> list[list[dict[str, Any]]]:
-    """Return a task's tries, the first one first, those of one job together; on a laptop all of them."""
-    earlier = summary.get("earlier")
-    if not earlier:  # as mostly, and there may be 100,000 of them
-        return [[summary]]
-    tries: dict[str, list[dict[str, Any]]] = {}
-    for each in (*earlier, summary):
-        tries.setdefault(json.dumps(each.get("setup"), sort_keys=True), []).append(each)
-    return list(tries.values())
 
 
 def _moment(time: str) -> float:
@@ -99,6 +92,9 @@ class RunRecord:
         self.stages.setdefault(stage, StageUse(stage)).add(summary)
         self.cpus |= {summary["cpu"]} if summary.get("cpu") else set()
         self.images |= {summary["image"]} if summary.get("image") else set()
+
+    def _records_of_inputs(self) -> int:
+        return self.stages["runner"].tasks if "runner" in self.stages else 0
 
     def reason(self, index: int) -> str:
         """Return why an input has no result, as its task said it."""
@@ -158,7 +154,7 @@ class RunRecord:
                 if each.kinds
             },
             "stages": {name: use.describe() for name, use in self.stages.items()},
-            "estimated_cost": estimated_cost(machines),
+            "estimated_cost": estimated_cost(machines, manifest.num_workloads - self._records_of_inputs()),
             "num_results": output["num_results"],
             "missing": output["missing"][:MOST_REASONS],
             "num_missing": len(output["missing"]),

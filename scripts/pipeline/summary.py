@@ -16,6 +16,7 @@ OF_EARLIER = (
     "cpu_seconds",
     "peak_memory_mib",
     "retry_attempt",
+    "batch_task_index",
     "status",
     "setup",
 )
