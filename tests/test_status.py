@@ -17,6 +17,8 @@ from ops.costs.spending import spending_of
 from ops.jobs.cloud_inputs import Share
 from ops.jobs.job_templates import Filling, describe_job
 from ops.laptop.local_run import RunRequest
+from ops.watching import run_logs
+from ops.watching.run_logs import LogRequest
 from tests.cloud_operators import IMAGE, CloudOperator, read_until, ready_cloud
 from tests.cloud_runs import RUN_ID
 from tests.emulated import order_faults, request
@@ -118,6 +120,24 @@ def test_status_tells_of_tasks_retries_and_shortages_among_hundreds_of_execution
     assert asked["/workflows/{workflow}/executions/{execution}"] <= 8
     assert asked["/jobs"] == 1
     assert asked["/jobs/{job}/taskGroups/{group}/tasks"] <= 3
+
+
+def test_logs_are_of_the_newest_run_also_where_nothing_of_it_is_in_the_bucket(operator, pipeline, capsys):
+    def newest():
+        run_logs.show(operator.shell, operator.settings(), LogRequest("trial"))
+        return re.search(r"^run (\S+) of trial", capsys.readouterr().err, re.MULTILINE)[1]
+
+    older, failed_early, never_begun = (f"20260131-12000{n}-0a1b2c3d" for n in range(3))
+    pipeline.put_manifest(2, older)
+    assert newest() == older
+
+    pipeline.order({"job": "builder", "exit_code": 2})
+    pipeline.wait(pipeline.start(runId=failed_early))
+    pipeline.start("other", mistyped="argument", runId="20991231-120000-0a1b2c3d")
+    assert newest() == failed_early
+
+    pipeline.wait(pipeline.start(mistyped="argument", runId=never_begun))
+    assert newest() == never_begun
 
 
 def test_status_in_a_pipe_prints_what_changes_through_faults_until_ctrl_c(operator, pipeline):
