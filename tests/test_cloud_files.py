@@ -8,7 +8,7 @@ import pytest
 from ops.failures import UserError
 from ops.laptop.run_lock import held_file
 from ops.shell import Shell
-from ops.watching import cloud_tables
+from ops.watching import cloud_files, cloud_tables
 from ops.watching.cloud_files import runs_and_folders
 from ops.watching.download import LOCK, download
 from tests.cloud_operators import BUCKET, CloudOperator
@@ -130,6 +130,26 @@ def test_the_newest_runs_of_all_experiments_are_told_by_lists_of_folders_alone(
     assert ended.last_line == "and 300 older runs: --limit all"
     of_storage = {route: number for route, number in since.items() if "/b/{bucket}" in route}
     assert sum(of_storage.values()) < 70, of_storage  # however many runs there are
+
+
+def test_runs_are_found_in_more_folders_than_one_gcloud_is_given_and_what_is_too_deep_is_told(
+    null_cloud, operator, capsys, monkeypatch
+):
+    monkeypatch.setattr(cloud_files, "FOLDERS_A_CALL", 2)
+    for number in range(5):
+        put_run(null_cloud, RUN_ID, inputs=1, results=1, exp_id=f"flu/{number}")
+    put(null_cloud, f"a/b/c/d/e/{RUN_ID}/builder-artifacts/manifest.json")
+    put(null_cloud, f"flu/0/{RUN_ID}/outputs/two\u2028lines/files.json")
+
+    found, number = cloud_files.newest_runs(operator.shell, operator.settings())
+    near_one_that_has_gone = [f"gs://{BUCKET}/{folder}/" for folder in ("flu/0", "gone", "flu/1")]
+    runs, _ = cloud_files._folders(operator.shell, operator.settings(), near_one_that_has_gone)
+
+    assert sorted(run.exp_id for run in found) == [f"flu/{number}" for number in range(5)]
+    assert number == 5
+    not_searched = "not searched for runs: 1 folder more than 4 levels deep, such as gs://"
+    assert f"{not_searched}{BUCKET}/a/b/c/d/e/;" in capsys.readouterr().err
+    assert [run.exp_id for run in runs] == ["flu/0", "flu/1"]
 
 
 def test_results_are_those_of_the_newest_run_that_has_outputs(null_cloud, operator):

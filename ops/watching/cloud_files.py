@@ -98,7 +98,7 @@ def _all_runs(shell: Shell, settings: Settings) -> list[CloudRun]:
         runs += found
         if not above:
             return runs
-    where = f"{counted(len(above), 'folder')} deeper than {MOST_DEPTH} experiments, such as {above[0]}"
+    where = f"{counted(len(above), 'folder')} more than {MOST_DEPTH} levels deep, such as {above[0]}"
     print(f"not searched for runs: {where}; --exp-id finds those of one", file=sys.stderr)
     return runs
 

@@ -48,7 +48,7 @@ def _executions(shell: Shell, settings: Settings) -> list[dict[str, Any]]:
 
 
 def _began(listed: dict[str, Any]) -> str:
-    """Return when an execution began as ids of runs have it, 20260131-120000; the latest of one that is queued."""
+    """Return when an execution began, as in ids of runs: 20260131-120000. One that is queued comes last."""
     return re.sub("[-:]", "", listed.get("startTime", "9999")[:19]).replace("T", "-")
 
 
