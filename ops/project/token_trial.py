@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ops.failures import UserError
+from ops.failures import TRY_AGAIN, UserError
 from ops.project import git_remote
 from ops.project.checkup import Answer, Level, Question, ask_all
 from ops.project.doctor import lines_of
@@ -42,7 +42,7 @@ def hold(shell: Shell, asked: Sequence[Remote], token: str) -> bool:
     if failed:
         raise UserError(f"the token does not do: {', '.join(failed)}")
     if unknown:
-        raise UserError(f"cannot be told now: {', '.join(unknown)}; try again in a minute", exit_code=75)
+        raise UserError(f"cannot be told now: {', '.join(unknown)}{TRY_AGAIN}", exit_code=75)
     return trial.was_needed
 
 
