@@ -228,6 +228,26 @@ def test_all_files_of_a_run_come_with_their_folders(null_cloud, operator, capsys
     assert {path.read_bytes() for path in results.iterdir()} == {b"result"}
 
 
+def test_a_file_put_together_from_parts_is_verified_too(null_cloud, operator):
+    """Of a large upload in parts the bucket knows no MD5, only a CRC32C."""
+    name = f"trial/{RUN_ID}/runner-artifacts/result_0000.pkl"
+    for part in ("first", "second"):
+        put(null_cloud, f"trial/{RUN_ID}/{part}", part.encode())
+    sources = [{"name": f"trial/{RUN_ID}/{part}"} for part in ("first", "second")]
+    objects = f"{null_cloud.storage}/storage/v1/b/{BUCKET}/o"
+    composed = request(
+        "POST", f"{objects}/{name.replace('/', '%2F')}/compose", json={"sourceObjects": sources}
+    )
+    assert "md5Hash" not in composed.json()
+    result = operator.folder / "local" / "downloads" / name
+    result.parent.mkdir(parents=True)
+    result.write_bytes(b"FIRSTsecond")
+
+    fetch(operator, what="all")
+
+    assert result.read_bytes() == b"firstsecond"
+
+
 def test_two_downloads_of_a_run_do_not_meet_in_one_place(operator):
     place = operator.folder / "local" / "downloads" / "trial" / RUN_ID
 
