@@ -675,13 +675,13 @@ def doctor(c, cloud=False, dry_run=False):
 
 @verb(
     help={
-        "force": "take what is not like a token of GitHub, too",
-        "disable_old": "try the new version on the repositories, then disable those there were before",
+        "force": "store what is not like a token of GitHub, too, and what could not read the repositories",
+        "disable_old": "then disable the versions there were before",
         "dry_run": DRY_RUN,
     }
 )
 def secret_set(c, force=False, disable_old=False, dry_run=False):
-    """Put a GitHub token into Secret Manager, from a hidden prompt or standard input."""
+    """Try a GitHub token on the repositories, and put it into Secret Manager; from a prompt or a file."""
     github_token.store(Shell(dry_run), read_settings(), force, disable_old)
 
 

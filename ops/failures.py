@@ -3,6 +3,7 @@
 import difflib
 
 TEMPORARY_FAULT = 75  # exit code: trying again may help
+TRY_AGAIN = "; try again in a minute"  # at the end of what is told of such a fault
 
 
 class UserError(Exception):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from ops.failures import TEMPORARY_FAULT, UserError
+from ops.failures import TEMPORARY_FAULT, TRY_AGAIN, UserError
 
 SHARE = 0.02  # of the time that has gone by is rested between two looks
 LEAST_SECONDS, MOST_SECONDS = 2.0, 60.0
@@ -45,7 +45,8 @@ def through_faults(
             if error.exit_code != TEMPORARY_FAULT or time.monotonic() - begun >= patience_seconds:
                 raise
             if not has_told:
-                say(f"the cloud cannot be asked just now, and is asked again: {error.problem}")
+                reason = error.problem.removesuffix(TRY_AGAIN)
+                say(f"the cloud cannot be asked just now, and is asked again: {reason}")
             has_told = True
             time.sleep(pause)
             pause = min(MOST_SECONDS, 2 * pause)

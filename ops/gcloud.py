@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from typing import Any
 
-from ops.failures import UserError
+from ops.failures import TRY_AGAIN, UserError
 from ops.shell import Shell
 
 AT_ONCE = 8  # processes, each half a second of work for a core
@@ -40,6 +40,7 @@ class GcloudError(UserError):
 _EXIT_CODES = {Refusal.LOGIN: 2, Refusal.PROJECT: 2, Refusal.DISABLED: 2, Refusal.PASSING: 75}
 
 _CODE = r"(?:HTTPError |status': |code=|: )"  # what stands before a status code; a name may hold one, too
+_TOO_MANY = rf"per minute|RATE_LIMIT_EXCEEDED|[rR]ateLimitExceeded|RESOURCE_EXHAUSTED|{_CODE}429\b"
 
 # The first that is found decides, in the message with the reasons of its details.
 _KINDS = (
@@ -52,10 +53,7 @@ _KINDS = (
         r"active account|valid credentials|[Rr]eauthenticat|refreshing (your|auth) |invalid_grant"
         rf"|UNAUTHENTICATED|{_CODE}401\b",
     ),
-    (
-        Refusal.PASSING,
-        rf"per minute|RATE_LIMIT_EXCEEDED|[rR]ateLimitExceeded|RESOURCE_EXHAUSTED|{_CODE}429\b",
-    ),
+    (Refusal.PASSING, _TOO_MANY),
     (Refusal.PROJECT, r"CONSUMER_INVALID|USER_PROJECT_DENIED|[Pp]roject \S+ not found"),
     (Refusal.QUOTA, r"QUOTA_EXCEEDED|quotaExceeded|[Qq]uota .*exceeded|quota restrictions"),
     (Refusal.MISSING, rf"NOT_FOUND|\bnot found\b|does not exist|{_CODE}404\b"),
@@ -127,12 +125,18 @@ def is_no_match(error: GcloudError) -> bool:
     return "matched no objects" in error.said
 
 
+def asks_too_often(error: GcloudError) -> bool:
+    """Tell whether it was refused since the project has made too many requests in a minute."""
+    return error.refusal is Refusal.PASSING and bool(re.search(_TOO_MANY, _heard(error.said)))
+
+
+def _heard(said: str) -> str:
+    return f"{_told(said)} {_statuses(said)}"
+
+
 def _refused(argv: Sequence[str], said: str) -> GcloudError:
     """Return the error that a refusal of gcloud is."""
-    told = _told(said)
-    refusal = next(
-        (kind for kind, pattern in _KINDS if re.search(pattern, f"{told} {_statuses(said)}")), Refusal.OTHER
-    )
+    refusal = next((kind for kind, pattern in _KINDS if re.search(pattern, _heard(said))), Refusal.OTHER)
     project = argv[argv.index("--project") + 1] if "--project" in argv else "PROJECT"
     asked = " ".join(word for word in argv[:4] if re.fullmatch("[a-z-]+", word))
     if refusal is Refusal.LOGIN:
@@ -145,8 +149,8 @@ def _refused(argv: Sequence[str], said: str) -> GcloudError:
         name = service[1] if service else "of this command"
         mend = f"gcloud services enable {name} --project {project}" if service else ""
         return GcloudError(f"the API {name} is not enabled in {project}", refusal, said, mend)
-    again = "; try again in a minute" if refusal is Refusal.PASSING else ""
-    return GcloudError(f"{asked}: {told}{again}", refusal, said)
+    again = TRY_AGAIN if refusal is Refusal.PASSING else ""
+    return GcloudError(f"{asked}: {_told(said)}{again}", refusal, said)
 
 
 def _told(said: str) -> str:

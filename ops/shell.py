@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
-from ops.failures import UserError
+from ops.failures import TRY_AGAIN, UserError
 
 IDENTIFYING = ("EXP_ID", "RUN_ID", "TASK_INDEX")  # what a command is about, of the many variables it gets
 
@@ -131,7 +131,7 @@ class Shell:
             raise UserError(f"{argv[0]}: cannot be started ({error.strerror})") from None
         except subprocess.TimeoutExpired:
             raise UserError(
-                f"{shlex.join(argv[:4])} did not end in {timeout_seconds:.0f} s; try again", exit_code=75
+                f"{shlex.join(argv[:4])} did not end in {timeout_seconds:.0f} s{TRY_AGAIN}", exit_code=75
             ) from None
         return Ended(done.returncode, done.stdout, done.stderr)
 

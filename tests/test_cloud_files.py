@@ -8,7 +8,7 @@ import pytest
 from ops.failures import UserError
 from ops.laptop.run_lock import held_file
 from ops.shell import Shell
-from ops.watching import cloud_tables
+from ops.watching import cloud_files, cloud_tables
 from ops.watching.cloud_files import runs_and_folders
 from ops.watching.download import LOCK, download
 from tests.cloud_operators import BUCKET, CloudOperator
@@ -132,6 +132,26 @@ def test_the_newest_runs_of_all_experiments_are_told_by_lists_of_folders_alone(
     assert sum(of_storage.values()) < 70, of_storage  # however many runs there are
 
 
+def test_runs_are_found_in_more_folders_than_one_gcloud_is_given_and_what_is_too_deep_is_told(
+    null_cloud, operator, capsys, monkeypatch
+):
+    monkeypatch.setattr(cloud_files, "FOLDERS_A_CALL", 2)
+    for number in range(5):
+        put_run(null_cloud, RUN_ID, inputs=1, results=1, exp_id=f"flu/{number}")
+    put(null_cloud, f"a/b/c/d/e/{RUN_ID}/builder-artifacts/manifest.json")
+    put(null_cloud, f"flu/0/{RUN_ID}/outputs/two\u2028lines/files.json")
+
+    found, number = cloud_files.newest_runs(operator.shell, operator.settings())
+    near_one_that_has_gone = [f"gs://{BUCKET}/{folder}/" for folder in ("flu/0", "gone", "flu/1")]
+    runs, _ = cloud_files._folders(operator.shell, operator.settings(), near_one_that_has_gone)
+
+    assert sorted(run.exp_id for run in found) == [f"flu/{number}" for number in range(5)]
+    assert number == 5
+    not_searched = "not searched for runs: 1 folder more than 4 levels deep, such as gs://"
+    assert f"{not_searched}{BUCKET}/a/b/c/d/e/;" in capsys.readouterr().err
+    assert [run.exp_id for run in runs] == ["flu/0", "flu/1"]
+
+
 def test_results_are_those_of_the_newest_run_that_has_outputs(null_cloud, operator):
     put_outputs(null_cloud)
     put_run(null_cloud, NEWER_RUN, inputs=2, results=1)
@@ -206,6 +226,26 @@ def test_all_files_of_a_run_come_with_their_folders(null_cloud, operator, capsys
     assert said.startswith("fetched 6 files (0.0 MiB), 1 file was there")
     assert said.endswith("report.html")
     assert {path.read_bytes() for path in results.iterdir()} == {b"result"}
+
+
+def test_a_file_put_together_from_parts_is_verified_too(null_cloud, operator):
+    """Of a large upload in parts the bucket knows no MD5, only a CRC32C."""
+    name = f"trial/{RUN_ID}/runner-artifacts/result_0000.pkl"
+    for part in ("first", "second"):
+        put(null_cloud, f"trial/{RUN_ID}/{part}", part.encode())
+    sources = [{"name": f"trial/{RUN_ID}/{part}"} for part in ("first", "second")]
+    objects = f"{null_cloud.storage}/storage/v1/b/{BUCKET}/o"
+    composed = request(
+        "POST", f"{objects}/{name.replace('/', '%2F')}/compose", json={"sourceObjects": sources}
+    )
+    assert "md5Hash" not in composed.json()
+    result = operator.folder / "local" / "downloads" / name
+    result.parent.mkdir(parents=True)
+    result.write_bytes(b"FIRSTsecond")
+
+    fetch(operator, what="all")
+
+    assert result.read_bytes() == b"firstsecond"
 
 
 def test_two_downloads_of_a_run_do_not_meet_in_one_place(operator):

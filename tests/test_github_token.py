@@ -182,7 +182,8 @@ def test_a_version_is_added_and_older_ones_stay_with_the_command_that_disables_t
 
     said = capsys.readouterr().out
     assert desk.value() == TOKEN
-    assert f"{SECRET}: version 2 is there" in said
+    assert re.search(f"{FORECAST}: main is .*version 2 is there", said, re.DOTALL)
+    assert f"{SECRET}: version 2 is there, in place of version 1, less than a day old; stages " in said
     assert "version 1, less than a day old, is still enabled" in said
     assert f"gcloud secrets versions disable 1 --secret {SECRET} --project {PROJECT}" in said
     assert "tf-apply" not in said
@@ -195,28 +196,54 @@ def test_older_versions_are_disabled_once_the_new_one_was_tried(desk):
     ended = desk.invoke("secret-set", "--disable-old", typed=TOKEN)
 
     assert ended.exit_code == 0, ended.output
-    assert re.search(
-        f"{SECRET}, version 2, .*{FORECAST}: main is .*disabled version 1", ended.output, re.DOTALL
-    )
+    tried_stored_disabled = f"{FORECAST}: main is .*{SECRET}: version 2 is there.*disabled version 1"
+    assert re.search(tried_stored_disabled, ended.output, re.DOTALL)
     assert desk.states("1", "2") == ["DISABLED", "ENABLED"]
 
 
-def test_older_versions_stay_where_the_new_one_does_not_do(desk, typed, origin):
+@pytest.mark.parametrize("disable_old", [False, True])
+def test_a_token_that_does_not_do_is_never_read_by_a_stage(desk, typed, capsys, disable_old):
     add_secret(desk.cloud, TOKEN, SECRET, PROJECT)
     typed(OTHER_TOKEN)
 
     with pytest.raises(UserError) as refused:
-        github_token.store(desk.shell, desk.settings, force=False, disable_old=True)
+        github_token.store(desk.shell, desk.settings, force=False, disable_old=disable_old)
 
-    assert str(refused.value) == (f"{SECRET} does not do: GITHUB_FORECAST_REPO; older versions stay enabled")
+    doubt = "the token does not do: GITHUB_FORECAST_REPO"
+    assert str(refused.value) == f"{doubt}; nothing was stored (--force stores it)"
     assert refused.value.exit_code == 2
+    assert "expired: GitHub does not take the token" in capsys.readouterr().out
+    assert desk.version()["name"].endswith("/1")
+    assert desk.states("1") == ["ENABLED"]
+
+
+def test_a_token_that_cannot_be_tried_is_stored_by_force_and_replaces_no_other(desk, typed):
+    add_secret(desk.cloud, "first", SECRET, PROJECT)
+    away = desk.settings.model_copy(update={"github_url": "http://127.0.0.1:1"})
+
+    typed(TOKEN)
+    with pytest.raises(UserError, match=r"cannot be told now: GITHUB_FORECAST_REPO; .*nothing") as unknown:
+        github_token.store(desk.shell, away, force=False, disable_old=False)
+    assert unknown.value.exit_code == 75
+    assert desk.value() == "first"
+
+    typed(TOKEN)
+    with pytest.raises(UserError, match="it was stored, and older versions stay enabled") as not_disabled:
+        github_token.store(desk.shell, away, force=True, disable_old=True)
+    assert not_disabled.value.exit_code == 75
+    assert desk.value() == TOKEN
     assert desk.states("1", "2") == ["ENABLED", "ENABLED"]
 
+
+def test_a_token_that_no_repository_needs_disables_no_other(desk, typed, origin):
+    add_secret(desk.cloud, "first", SECRET, PROJECT)
     offer_repository(desk.cloud, FORECAST, origin)
     typed(OTHER_TOKEN)
-    with pytest.raises(UserError, match="version 3 was tried on nothing, for the repositories are public"):
+
+    with pytest.raises(UserError, match="tried on nothing, for the repositories are public; nothing was"):
         github_token.store(desk.shell, desk.settings, force=False, disable_old=True)
-    assert desk.states("1", "2", "3") == ["ENABLED"] * 3
+
+    assert desk.value() == "first"
 
 
 def test_a_version_that_somebody_adds_meanwhile_is_not_disabled(desk, typed, capsys):
@@ -235,7 +262,7 @@ def test_a_version_that_somebody_adds_meanwhile_is_not_disabled(desk, typed, cap
 
     github_token.store(WithColleague(environment=desk.environ), desk.settings, force=False, disable_old=True)
 
-    assert f"{SECRET}, version 2, " in capsys.readouterr().out
+    assert f"{SECRET}: version 2 is there" in capsys.readouterr().out
     assert desk.states("1", "2", "3") == ["DISABLED", "ENABLED", "ENABLED"]
 
 
@@ -334,11 +361,11 @@ def test_a_dry_run_prints_the_commands_reads_no_token_and_changes_nothing(desk):
     assert (set_.exit_code, checked.exit_code) == (0, 0), set_.output + checked.output
     assert f"+ gcloud secrets create {SECRET} --project {PROJECT}" in set_.output
     assert f"+ gcloud secrets versions add {SECRET}" in set_.output
-    assert f"+ gcloud secrets versions access VERSION --secret {SECRET}" in set_.output
     assert "+ gcloud secrets versions disable OLDER" in set_.output
     assert "--data-file=-" in set_.output
     assert f"+ gcloud secrets versions access latest --secret {SECRET}" in checked.output
-    assert f"ls-remote --quiet {desk.cloud.apis}/git/{FORECAST}.git HEAD refs/heads/main" in checked.output
+    for dry in (set_, checked):
+        assert f"ls-remote --quiet {desk.cloud.apis}/git/{FORECAST}.git HEAD refs/heads/main" in dry.output
     assert TOKEN not in set_.output
     assert desk.version().get("error", {}).get("code") == 404
 
@@ -352,8 +379,8 @@ def test_the_newest_version_is_tried_on_both_repositories_and_is_seen_nowhere(de
     ended = desk.invoke("secret-check", GITHUB_MODELING_SUITE_REPO=SUITE, GITHUB_MODELING_SUITE_REF="v1")
 
     assert ended.exit_code == 0, ended.output
+    assert f"{SECRET}: version 1, less than a day old" in ended.lines
     lines = {line.split()[1]: line for line in ended.lines}
-    assert f"{SECRET}, version 1, less than a day old" in lines["secret"]
     assert f"{FORECAST}: main is {git(origin, 'rev-parse', 'main')[:12]}" in lines["GITHUB_FORECAST_REPO"]
     assert f"{SUITE}: v1 is {git(origin, 'rev-parse', 'HEAD~1')[:12]}" in lines["GITHUB_MODELING_SUITE_REPO"]
     assert "git-remote-http" in str(arguments)
@@ -371,7 +398,7 @@ def test_a_token_that_is_not_good_any_more_is_told_with_what_mends_it(desk, caps
     line = next(line for line in capsys.readouterr().out.splitlines() if "GITHUB_FORECAST_REPO" in line)
     assert "expired: GitHub does not take the token" in line
     assert line.endswith("-> invoke secret-set")
-    assert str(refused.value) == f"{SECRET} does not do: GITHUB_FORECAST_REPO"
+    assert str(refused.value) == "the token does not do: GITHUB_FORECAST_REPO"
 
 
 # -- what else can be wrong with a repository

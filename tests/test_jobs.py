@@ -17,8 +17,9 @@ from ops.jobs.cloud_inputs import Manifest, Share, choose_inputs, chosen_inputs
 from ops.jobs.job_submission import Run, job_id_of, share_of
 from ops.jobs.job_templates import Filling, describe_job
 from ops.laptop.local_run import RunRequest
+from ops.runs import cloud_run
 from ops.shell import Shell
-from tests.cloud_operators import BUCKET, IMAGE, CloudOperator, ready_cloud, run_id_in, wait_until
+from tests.cloud_operators import BUCKET, IMAGE, CloudOperator, read_until, ready_cloud, run_id_in, wait_until
 from tests.cloud_runs import PROJECT, RUN_ID
 from tests.emulated import names_in, object_of, order_faults, request
 from tests.experiments import REPOSITORY, sampled
@@ -275,15 +276,23 @@ def test_a_job_that_fails_is_followed_to_what_failed(operator, pipeline, capsys)
     assert f"invoke job --stage runner {' '.join(RUN)} --only 1" in said
 
 
+def test_a_run_is_not_gone_on_with_while_a_job_by_hand_does_its_tasks(operator, pipeline):
+    pipeline.put_manifest(7)
+    pipeline.order({"null_seconds": 100_000})
+    begin(operator, pipeline, "runner", "by-hand")
+
+    with pytest.raises(UserError, match=r"by-hand, .* this run; .*: invoke job-cancel by-hand$") as refused:
+        cloud_run.start(operator.shell, operator.settings(), RunRequest("trial", RUN_ID))
+
+    assert refused.value.exit_code == 2
+    assert pipeline.api("GET", f"/workflows/{pipeline.name}/executions").get("executions", []) == []
+
+
 def test_ctrl_c_leaves_the_job_going(operator, pipeline):
     pipeline.order({"null_seconds": 100_000})
     begin(operator, pipeline, "runner", "by-hand")
     process = operator.start("job-describe", "by-hand", "--wait")
-    output = ""
-    while "RUNNING" not in output:
-        line = process.stdout.readline()
-        assert line, output
-        output += line
+    read_until("RUNNING", process)
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=60)
 

@@ -470,6 +470,20 @@ def test_a_bucket_may_be_given_as_the_console_shows_it(name):
     assert context.bucket == "flu-runs"
 
 
+@pytest.mark.parametrize(
+    ("variables", "job"),
+    [
+        ({"JOBID": "runner-by-hand", "BATCH_JOB_UID": "runner-by-han-0a1b"}, "runner-by-hand"),
+        ({"JOBID": "", "BATCH_JOB_UID": "stage-b-17-0a1b"}, "stage-b-17-0a1b"),  # of a rendered file
+        ({}, ""),
+    ],
+)
+def test_tasks_of_jobs_are_told_apart_also_where_no_job_is_named(variables, job):
+    context = read_stage_context({"EXP_ID": "a", "RUN_ID": RUN_ID, **variables})
+
+    assert context.job_id == job
+
+
 def test_a_log_is_json_however_the_mode_is_written(tmp_path):
     stages = Stages(tmp_path, simulated(), EXECUTION_MODE="Cloud")
 

@@ -15,7 +15,12 @@ import pytest
 
 from localcloud.process import running
 from ops.costs.spending import spending_of
-from tests.cloud_operators import CloudOperator, read_until, ready_cloud
+from ops.jobs.cloud_inputs import Share
+from ops.jobs.job_templates import Filling, describe_job
+from ops.laptop.local_run import RunRequest
+from ops.watching import run_logs
+from ops.watching.run_logs import LogRequest
+from tests.cloud_operators import IMAGE, CloudOperator, read_until, ready_cloud
 from tests.cloud_runs import RUN_ID
 from tests.emulated import order_faults, request
 from tests.experiments import sampled
@@ -58,6 +63,13 @@ def wait_for_event(pipeline, job: str, text: str) -> None:
         time.sleep(0.1)
 
 
+def make_job(operator, pipeline, job_id: str, exp_id: str = "trial", **labels: str) -> None:
+    """Make a job of stage B as `gcloud batch jobs submit` does."""
+    filling = Filling(RunRequest(exp_id, RUN_ID), f"{IMAGE}:latest", True, Share(3, 1))
+    job = describe_job(operator.settings(), "runner", filling, job_id)
+    pipeline.api("POST", f"/jobs?jobId={job_id}", json=job | {"labels": job["labels"] | labels})
+
+
 def start_a_run_that_waits_for_quota(pipeline) -> str:
     pipeline.put_manifest(7)
     pipeline.order({"job": "runner", "queue": QUOTA})
@@ -78,16 +90,23 @@ def test_status_tells_of_tasks_retries_and_shortages_among_hundreds_of_execution
     pipeline.wait(failed)
     pipeline.clear_faults()
     waiting = start_a_run_that_waits_for_quota(pipeline)
+    by_hand, abandoned, strange = f"runner-{RUN_ID}-0a1b2c3d", "runner-of-last-week", "runner-another"
+    make_job(operator, pipeline, by_hand)
+    make_job(operator, pipeline, abandoned, **{"managed-by": "workflows"})
+    make_job(operator, pipeline, strange, "other")
 
     before = requests_of(operator.cloud)
     ended = operator.invoke("status", "--exp-id", "trial")
     asked = requests_of(operator.cloud) - before
 
     assert ended.exit_code == 0, ended.output
-    assert "1 execution of trial going on" in ended.lines[0]
+    assert "1 execution of trial going on, 1 ended in the last 12 hours; 2 jobs going on" in ended.lines[0]
     blocks = ended.output.split("\n\n")
-    assert len(blocks) == 4, ended.output
-    assert re.fullmatch(r"and 29\d more executions: invoke workflow-list\n", blocks[3])
+    assert len(blocks) == 6, ended.output
+    assert blocks[3].startswith(f"trial  run {RUN_ID}  job {abandoned} (its execution has ended")
+    assert blocks[4].startswith(f"trial  run {RUN_ID}  job {by_hand} (by hand)")
+    assert re.search(r"runner +QUEUED +3 pending; queued .*about \$0\.00 so far", blocks[4], re.DOTALL)
+    assert re.fullmatch(r"and 29\d more executions: invoke workflow-list\n", blocks[5])
     assert re.search(rf"^trial  run {RUN_ID}  ACTIVE for ", blocks[1])
     assert re.search(r"builder +SUCCEEDED +1 succeeded; queued ", blocks[1])
     assert re.search(rf"runner +QUEUED +7 pending; queued .*\n +20\S+Z .*{QUOTA}", blocks[1])
@@ -102,6 +121,24 @@ def test_status_tells_of_tasks_retries_and_shortages_among_hundreds_of_execution
     assert asked["/workflows/{workflow}/executions/{execution}"] <= 8
     assert asked["/jobs"] == 1
     assert asked["/jobs/{job}/taskGroups/{group}/tasks"] <= 3
+
+
+def test_logs_are_of_the_newest_run_also_where_nothing_of_it_is_in_the_bucket(operator, pipeline, capsys):
+    def newest():
+        run_logs.show(operator.shell, operator.settings(), LogRequest("trial"))
+        return re.search(r"^run (\S+) of trial", capsys.readouterr().err, re.MULTILINE)[1]
+
+    older, failed_early, never_begun = (f"20260131-12000{n}-0a1b2c3d" for n in range(3))
+    pipeline.put_manifest(2, older)
+    assert newest() == older
+
+    pipeline.order({"job": "builder", "exit_code": 2})
+    pipeline.wait(pipeline.start(runId=failed_early))
+    pipeline.start("other", mistyped="argument", runId="20991231-120000-0a1b2c3d")
+    assert newest() == failed_early
+
+    pipeline.wait(pipeline.start(mistyped="argument", runId=never_begun))
+    assert newest() == never_begun
 
 
 def test_status_in_a_pipe_prints_what_changes_through_faults_until_ctrl_c(operator, pipeline):

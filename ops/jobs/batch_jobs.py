@@ -1,11 +1,10 @@
-"""Jobs of Batch, whoever made them: listed, described, followed, cancelled.
+"""Jobs of Batch, whoever made them: shown in a table, described, followed, cancelled.
 
-A run makes them in the workflow, job_submission.py by hand.
+A run makes them in the workflow, job_submission.py by hand; which there are is asked in job_list.py.
 """
 
 import re
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +16,7 @@ from ops.following import looks, tell, tell_news
 from ops.gcloud import GcloudError, Refusal
 from ops.jobs.failed_tasks import tell_failed
 from ops.jobs.job_facts import experiment_of, id_of, run_path_of, variables_of
+from ops.jobs.job_list import newest_jobs
 from ops.names import COMPONENT, check_exp_id, check_run_id
 from ops.project.deployment import as_label
 from ops.runs.executions import ACTIVE_JOB, NOT_ENDED, Progress, place_words
@@ -28,12 +28,6 @@ from ops.watching.run_logs import LogRequest
 JOB_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 WAITS = ("QUEUED", "SCHEDULED")
 MOST_EVENTS = 5
-PAGE = 1000  # jobs a request, the most that Batch gives
-
-
-def jobs_of_run(shell: Shell, settings: Settings, run_id: str, stage: str) -> list[dict[str, Any]]:
-    """Return the jobs that there are of a stage of a run."""
-    return newest_jobs(shell, settings, {"run_id": run_id, "stage": stage}, echo=False)
 
 
 def show_jobs(
@@ -69,31 +63,6 @@ def show_jobs(
         run = [labels.get("stage", ""), experiment_of(job), labels.get("run_id", "")]
         table.add_row(id_of(job), *run, progress.state, f"{job['createTime'][:19]}Z", tasks)
     console().print(table)
-
-
-def newest_jobs(
-    shell: Shell, settings: Settings, labels: Mapping[str, str], echo: bool = True
-) -> list[dict[str, Any]]:
-    """Return our jobs with these labels, the newest first.
-
-    gcloud asks for all jobs of the region, which are kept for 60 days, and filters what it got. A --limit it
-    would count before it sorts, so none is given.
-    """
-    wanted = {"component": COMPONENT, **labels}
-    words = [
-        *(
-            "batch",
-            "jobs",
-            "list",
-            *place_words(settings),
-            "--page-size",
-            str(PAGE),
-            "--sort-by",
-            "~createTime",
-        ),
-        *("--filter", " AND ".join(f'labels.{name}="{value}"' for name, value in wanted.items())),
-    ]
-    return gcloud.read_json(shell, words, echo=echo) or []
 
 
 def describe(shell: Shell, settings: Settings, job_id: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ops.gcloud import GcloudError, at_once
 from ops.jobs import batch_jobs
 from ops.jobs.cloud_inputs import Manifest, Share, choose_inputs, chosen_inputs, find_manifest
 from ops.jobs.job_facts import id_of
+from ops.jobs.job_list import jobs_of_run
 from ops.jobs.job_templates import Filling, describe_job
 from ops.laptop import local_run
 from ops.laptop.local_run import RunRequest, new_run_id
@@ -200,7 +201,7 @@ def _look(
     if not is_new:
         questions["manifest"] = lambda: find_manifest(shell, settings, run_path(settings, request))
     if not is_new and stage:
-        questions["jobs"] = lambda: batch_jobs.jobs_of_run(shell, settings, request.run_id, stage)
+        questions["jobs"] = lambda: jobs_of_run(shell, settings, request.run_id, stage)
     found = dict(zip(questions, at_once(list(questions.values())), strict=True))
     return Run(request, found["image"], found.get("manifest")), found.get("jobs", [])
 

@@ -149,16 +149,16 @@ def check_secret(shell: Shell, settings: Settings) -> str:
     return secret_version(shell, settings).get("name", "").rpartition("/")[2]
 
 
-def secret_version(shell: Shell, settings: Settings, version: str = "latest") -> dict[str, Any]:
-    """Return what is known of a version but its value; refuse one that is not there or cannot be read."""
+def secret_version(shell: Shell, settings: Settings) -> dict[str, Any]:
+    """Return what is known of the newest version but its value; refuse where it cannot be read."""
     need(settings, "project_id", "github_pat_secret")
     name, project = settings.github_pat_secret, settings.project_id
     missing = f"GITHUB_PAT_SECRET={name}: there is no such secret, or it has no version", "invoke secret-set"
-    words = ["secrets", "versions", "describe", version, "--secret", name, "--project", project]
+    words = ["secrets", "versions", "describe", "latest", "--secret", name, "--project", project]
     found = _describe(shell, words, missing)
     if found.get("state", "ENABLED") != "ENABLED":
-        which = f"{'newest ' if version == 'latest' else ''}version {found['name'].rpartition('/')[2]}"
-        wrong = f"GITHUB_PAT_SECRET={name}: its {which} is {found['state'].lower()}"
+        newest = f"its newest version {found['name'].rpartition('/')[2]}"
+        wrong = f"GITHUB_PAT_SECRET={name}: {newest} is {found['state'].lower()}"
         raise UserError(wrong, mend="invoke secret-set")
     return found
 

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ops.failures import UserError
+from ops.failures import TRY_AGAIN, UserError
 from ops.settings import Settings
 from ops.shell import Ended, Shell
 
@@ -139,7 +139,7 @@ def _git(shell: Shell, remote: Remote, home: str, token: str, argv: Sequence[str
         if error.exit_code != 75:
             raise
         raise UserError(
-            f"{remote.address}: network: no answer in {MOST_SECONDS} s; try again in a minute", exit_code=75
+            f"{remote.address}: network: no answer in {MOST_SECONDS} s{TRY_AGAIN}", exit_code=75
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""The GitHub token in Secret Manager: put there, and tried on the repositories.
+"""The GitHub token in Secret Manager: put there, and told with its age. How it is tried is in token_trial.py.
 
 Its value comes from a hidden prompt or from standard input, and goes to gcloud by standard input: it is in no
 argument, file, log or line that is printed.
@@ -9,17 +9,15 @@ import re
 import shlex
 import sys
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from ops import gcloud
 from ops.failures import UserError
 from ops.gcloud import GcloudError, Refusal
-from ops.project import cloud_checks, git_remote
-from ops.project.checkup import Answer, Level, Question, ask_all
+from ops.project import cloud_checks, git_remote, token_trial
 from ops.project.deployment import as_label
-from ops.project.doctor import lines_of
 from ops.project.git_remote import Remote
 from ops.settings import Settings, need
 from ops.shell import Shell
@@ -31,36 +29,45 @@ _LIKE_A_TOKEN = re.compile(r"gh[pousr]_[A-Za-z0-9_]{20,250}|github_pat_[A-Za-z0-
 
 
 def store(shell: Shell, settings: Settings, force: bool, disable_old: bool) -> None:
-    """Make a token the newest version of the secret, which is made where there is none.
+    """Try a token on the repositories, then make it the newest version of the secret, or its first.
+
+    Whatever reads the secret takes the newest version from that moment on, so a bad one must not get there.
 
     Parameters
     ----------
+    force : bool
+        Whether to store it whatever it looks like, and whatever the trial says.
     disable_old : bool
-        Whether to try it on the repositories, and where it does, to disable the versions there were before.
+        Whether to disable the versions there were before; never for one that is not known to do.
 
     Raises
     ------
     UserError
-        There is no token, it is not like one of GitHub's and not forced, or gcloud refused; or the trial
-        failed (exit code 2) or came to no end (75), and all versions stay enabled.
+        There is no token, it is not like one of GitHub's, or gcloud refused; or the trial failed (exit code
+        2) or came to no end (75): nothing was stored, or with `force` no version was disabled.
     """
     name = _secret_name(settings)
-    asked = _to_try(settings) if disable_old else []  # before anything is typed in vain
+    asked = _to_try(settings) if disable_old else git_remote.remotes(settings)  # before anything is typed
     if shell.dry_run:
-        _print_commands(shell, settings, asked)
+        _print_commands(shell, settings, asked, disable_old)
         return
     older = _enabled_versions(shell, settings)
     token = _checked(_read_token(name), force)
+    doubt = _doubt(shell, asked, token, disable_old)
+    if doubt and not force:
+        stays = f"{doubt.problem}; nothing was stored (--force stores it)"
+        raise UserError(stays, exit_code=doubt.exit_code) from None
     number = _number(_add_version(shell, settings, token, is_first=older is None))
-    print(f"{name}: version {number} is there; stages and builds take it from now on", flush=True)
-    if disable_old:
-        _disable_once_tried(shell, settings, asked, number, older or [])
-    else:
-        _tell_how_to_disable(settings, older or [])
+    replaced = f", in place of version {_number(older[0])}, {_age(older[0])} old" if older else ""
+    print(f"{name}: version {number} is there{replaced}; stages and builds take it from now on", flush=True)
     if older is None:
         print("rights   invoke tf-apply lets the stages and the build read it")
     if not disable_old:
-        print("try it   invoke secret-check")
+        _tell_how_to_disable(settings, older or [])
+    elif doubt:
+        raise UserError(f"{doubt.problem}; it was stored, and older versions stay enabled", doubt.exit_code)
+    else:
+        _disable(shell, settings, older or [])
 
 
 def check(shell: Shell, settings: Settings) -> None:
@@ -71,8 +78,12 @@ def check(shell: Shell, settings: Settings) -> None:
     UserError
         The token does not do (exit code 2), or that cannot be told because of a passing fault (75).
     """
-    _secret_name(settings)
-    _try(shell, settings, _to_try(settings), _Trial())
+    name = _secret_name(settings)
+    asked = _to_try(settings)
+    version, token = _newest_version(shell, settings)
+    if not shell.dry_run:
+        print(f"{name}: version {_number(version)}, {_age(version)} old", flush=True)
+    token_trial.hold(shell, asked, token)
 
 
 def _secret_name(settings: Settings) -> str:
@@ -81,6 +92,30 @@ def _secret_name(settings: Settings) -> str:
         wrong = f"GITHUB_PAT_SECRET: not set; name the secret in .env, e.g. GITHUB_PAT_SECRET={SUGGESTED}"
         raise UserError(wrong, mend="invoke config-edit")
     return settings.github_pat_secret
+
+
+def _to_try(settings: Settings) -> list[Remote]:
+    """Return the repositories that are set; refuse where there is none to try a token on."""
+    asked = git_remote.remotes(settings)
+    if not asked:
+        wrong = (
+            "GITHUB_FORECAST_REPO and GITHUB_MODELING_SUITE_REPO: neither is set, so there is nothing to try"
+        )
+        raise UserError(wrong, mend="invoke config-edit")
+    return asked
+
+
+def _doubt(shell: Shell, asked: Sequence[Remote], token: str, must_be_known: bool) -> UserError | None:
+    """Try a token, and return why it is not known to do; that no repository needs it may be well."""
+    if not asked:
+        print("the token is not tried: no repository on GitHub is set", flush=True)
+        return None
+    try:
+        was_needed = token_trial.hold(shell, asked, token)
+    except UserError as error:
+        return error
+    public = "the token was tried on nothing, for the repositories are public"
+    return UserError(public) if must_be_known and not was_needed else None
 
 
 # -- a token that is given
@@ -160,14 +195,14 @@ def _of_version(verb: str, number: str, settings: Settings) -> list[str]:
     ]
 
 
-def _print_commands(shell: Shell, settings: Settings, asked: list[Remote]) -> None:
+def _print_commands(shell: Shell, settings: Settings, asked: Sequence[Remote], disable_old: bool) -> None:
     gcloud.read_json(shell, _list(settings))
+    token_trial.hold(shell, asked, "")
     shell.echo(
         ["gcloud", *_create(settings)], note="where there is none; reads the token from standard input"
     )
     shell.echo(["gcloud", *_add(settings)], note="where there is one; reads the token from standard input")
-    if asked:
-        _try(shell, settings, asked, _Trial("VERSION"))
+    if disable_old:
         shell.echo(["gcloud", *_of_version("disable", "OLDER", settings)], note="each that was there before")
 
 
@@ -191,27 +226,34 @@ def _add_version(shell: Shell, settings: Settings, token: str, is_first: bool) -
     return {"name": "versions/1"}
 
 
-def _disable_once_tried(
-    shell: Shell, settings: Settings, asked: list[Remote], number: str, older: list[dict[str, Any]]
-) -> None:
-    """Disable the versions there were before the new one, unless that is not known to do."""
-    trial = _Trial(number)
-    stay = "; older versions stay enabled" if older else ""
-    try:
-        _try(shell, settings, asked, trial)
-    except UserError as error:
-        raise UserError(f"{error.problem}{stay}", exit_code=error.exit_code) from None
-    if not trial.was_needed:
-        raise UserError(f"version {number} was tried on nothing, for the repositories are public{stay}")
+def _disable(shell: Shell, settings: Settings, older: Sequence[dict[str, Any]]) -> None:
     for each in older:
         gcloud.read(shell, _of_version("disable", _number(each), settings), echo=False)
         print(f"disabled version {_number(each)}, {_age(each)} old")
 
 
-def _tell_how_to_disable(settings: Settings, older: list[dict[str, Any]]) -> None:
+def _tell_how_to_disable(settings: Settings, older: Sequence[dict[str, Any]]) -> None:
     for each in older:
-        print(f"version {_number(each)}, {_age(each)} old, is still enabled; when the new one is tried:")
+        print(f"version {_number(each)}, {_age(each)} old, is still enabled; once it is not needed any more:")
         print(f"  {shlex.join(['gcloud', *_of_version('disable', _number(each), settings)])}")
+
+
+def _newest_version(shell: Shell, settings: Settings) -> tuple[dict[str, Any], str]:
+    """Return what is known of the newest version, and the token that it holds."""
+    found = cloud_checks.secret_version(shell, settings)
+    number = _number(found) if found else "latest"
+    name = settings.github_pat_secret
+    try:
+        token = gcloud.read(shell, _of_version("access", number, settings), echo=False).strip()
+    except GcloudError as error:
+        if error.refusal is not Refusal.DENIED:
+            raise
+        wrong = "you have no right to read it (roles/secretmanager.secretAccessor)"
+        mend = f"gcloud secrets get-iam-policy {name} {' '.join(_in_project(settings))}"
+        raise UserError(f"{name}: {wrong}; who has it", mend=mend) from None
+    if not shell.dry_run and (not token or any(map(str.isspace, token))):
+        raise UserError(f"{name}: version {number} holds no token", mend="invoke secret-set")
+    return found, token
 
 
 def _number(version: dict[str, Any]) -> str:
@@ -222,78 +264,3 @@ def _age(version: dict[str, Any]) -> str:
     """Return "3 days", or of the first day "less than a day"."""
     days = (datetime.now(UTC) - datetime.fromisoformat(version["createTime"])).days
     return counted(days, "day") if days > 0 else "less than a day"
-
-
-# -- the token tried
-
-
-@dataclass
-class _Trial:
-    """A version of the secret on trial, and what the questions learn for one another."""
-
-    version: str = "latest"
-    token: str = ""
-    was_needed: bool = False  # by one of the repositories at least
-
-
-def _to_try(settings: Settings) -> list[Remote]:
-    """Return the repositories that are set; refuse where there is none to try a token on."""
-    asked = git_remote.remotes(settings)
-    if not asked:
-        wrong = (
-            "GITHUB_FORECAST_REPO and GITHUB_MODELING_SUITE_REPO: neither is set, so there is nothing to try"
-        )
-        raise UserError(wrong, mend="invoke config-edit")
-    return asked
-
-
-def _try(shell: Shell, settings: Settings, asked: list[Remote], trial: _Trial) -> None:
-    """Try a version on repositories, and print what came of it; UserError where it does not do."""
-    questions = [
-        Question("secret", lambda: _read_version(shell, settings, trial)),
-        *(Question(each.setting, lambda each=each: _ask(shell, each, trial), ("secret",)) for each in asked),
-    ]
-    if shell.dry_run:
-        for question in questions:
-            question.ask()
-        return
-    findings = []
-    for finding in ask_all(questions):
-        print("\n".join(lines_of(finding, max(len(each.what) for each in questions), 0)), flush=True)
-        findings.append(finding)
-    failed = [each.what for each in findings if each.level is Level.MISSING]
-    unknown = [each.what for each in findings if each.level is Level.UNKNOWN]
-    if failed:
-        raise UserError(f"{settings.github_pat_secret} does not do: {', '.join(failed)}")
-    if unknown:
-        raise UserError(f"cannot be told now: {', '.join(unknown)}; try again in a minute", exit_code=75)
-
-
-def _read_version(shell: Shell, settings: Settings, trial: _Trial) -> Answer:
-    """Read the version for the other questions, and tell its age."""
-    found = cloud_checks.secret_version(shell, settings, trial.version)
-    number = _number(found) if found else trial.version
-    try:
-        trial.token = gcloud.read(shell, _of_version("access", number, settings), echo=False).strip()
-    except GcloudError as error:
-        if error.refusal is not Refusal.DENIED:
-            raise
-        wrong = "you have no right to read it (roles/secretmanager.secretAccessor)"
-        project = " ".join(_in_project(settings))
-        mend = f"gcloud secrets get-iam-policy {settings.github_pat_secret} {project}"
-        raise UserError(f"{settings.github_pat_secret}: {wrong}; who has it", mend=mend) from None
-    if not shell.dry_run and (not trial.token or any(map(str.isspace, trial.token))):
-        raise UserError(
-            f"{settings.github_pat_secret}: version {number} holds no token", mend="invoke secret-set"
-        )
-    return Answer(f"{settings.github_pat_secret}, version {number}, {_age(found)} old" if found else "")
-
-
-def _ask(shell: Shell, remote: Remote, trial: _Trial) -> Answer:
-    if shell.dry_run:
-        shell.echo(git_remote.list_refs(remote), note="without the token, then with it")
-        return Answer("")
-    commit, needed_token = git_remote.ask(shell, remote, trial.token)
-    trial.was_needed |= needed_token
-    public = "" if needed_token else "; it is public, so the token was not tried"
-    return Answer(f"{remote.name}: {remote.ref} is {commit[:12]}{public}")

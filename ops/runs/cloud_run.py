@@ -13,6 +13,8 @@ from ops import gcloud, run_paths
 from ops.costs import cost_report
 from ops.failures import UserError
 from ops.gcloud import GcloudError, at_once, is_no_match
+from ops.jobs.job_facts import id_of
+from ops.jobs.job_list import going_on_by_hand
 from ops.laptop import local_run
 from ops.laptop.local_run import RunRequest, new_run_id
 from ops.names import account_email
@@ -162,6 +164,7 @@ def _check(
         questions.append(lambda: cloud_checks.check_secret(shell, settings))
     if goes_on:
         questions.append(lambda: _check_run(shell, settings, request))
+        questions.append(lambda: _check_no_job_by_hand(shell, settings, request))
     if repository:
         local_run.validate(shell, settings, request)
     return at_once(questions)[3]
@@ -179,6 +182,14 @@ def _check_run(shell: Shell, settings: Settings, request: RunRequest) -> None:
             f"{path}: no such run; `invoke runs --cloud --exp-id {request.exp_id}` lists them, "
             "and without --run-id a new one is started"
         ) from None
+
+
+def _check_no_job_by_hand(shell: Shell, settings: Settings, request: RunRequest) -> None:
+    """Refuse to go on with a run while a job by hand does: the same tasks would be paid for twice."""
+    for job in going_on_by_hand(shell, settings, request.exp_id, request.run_id):
+        state, stage = job["status"]["state"], job["labels"].get("stage", "")
+        wrong = f"job {id_of(job)}, made by hand, is {state} on stage {stage} of this run"
+        raise UserError(f"{wrong}; wait for it, or end it", mend=f"invoke job-cancel {id_of(job)}")
 
 
 def _execute(shell: Shell, settings: Settings, request: RunRequest, arguments: dict[str, Any]) -> Execution:

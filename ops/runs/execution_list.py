@@ -76,13 +76,18 @@ def id_of_execution(listed: dict[str, Any]) -> str:
     return listed["name"].rpartition("/")[2]
 
 
-def experiments_of_jobs(shell: Shell, settings: Settings) -> dict[str, str]:
-    """Return which experiment an execution runs, by the jobs that there are of it: one gcloud for all."""
-    field = "taskGroups[0].taskSpec.environment.variables.EXP_ID"
+def runs_of_jobs(shell: Shell, settings: Settings) -> dict[str, tuple[str, str]]:
+    """Return which experiment and run an execution is of, by the jobs that there are: one gcloud for all.
+
+    A job by hand is called after no execution; it is there by the rest of its name.
+    """
+    fields = "name,taskGroups[0].taskSpec.environment.variables.EXP_ID,labels.run_id"
     words = ["batch", "jobs", "list", *place_words(settings), "--page-size", str(MOST_LISTED)]
-    lines = gcloud.read(shell, [*words, "--format", f"value(name,{field})"], echo=False).splitlines()
-    told = (line.partition("\t")[::2] for line in lines)
-    return {name.rpartition("/")[2].partition("-")[2]: exp_id for name, exp_id in told if exp_id}
+    lines = gcloud.read(shell, [*words, "--format", f"value({fields})"], echo=False).splitlines()
+    told = (line.split("\t") for line in lines)
+    return {
+        name.rpartition("/")[2].partition("-")[2]: (exp_id, run_id) for name, exp_id, run_id in told if exp_id
+    }
 
 
 def _described(shell: Shell, executions: Sequence[Execution]) -> list[Row]:
@@ -94,7 +99,7 @@ def _of_experiment(
     shell: Shell, settings: Settings, executions: list[Execution], exp_id: str, limit: int
 ) -> tuple[list[Row], int]:
     """Return the newest executions of an experiment, and how many older ones may be, and were not asked."""
-    known = experiments_of_jobs(shell, settings)
+    known = {execution: of for execution, (of, _) in runs_of_jobs(shell, settings).items()}
     without_job = [each.execution_id for each in executions if each.execution_id not in known]
     unseen = set(without_job[MOST_ASKED:])
     candidates = [

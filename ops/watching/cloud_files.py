@@ -6,6 +6,7 @@ thousands of runs, and a run 100,000 results.
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,9 +18,11 @@ from ops.names import RUN_ID, check_exp_id, check_run_id, is_exp_id
 from ops.run_paths import CLAIM, HEADLINE, MANIFEST, OUTPUT_LIST, OUTPUTS, RUNNER, experiment_path, run_path
 from ops.settings import Settings, need
 from ops.shell import Shell
+from ops.shown import counted
 
 LIST_SECONDS = 900  # 1000 names a request
 MOST_DEPTH = 4  # folders deep experiments are looked for, as flu/2026/w05: a bucket may hold other things
+FOLDERS_A_CALL = 500  # of one gcloud: a name has up to 1024 bytes, all arguments together 2 MiB
 RUNS_A_CALL = 100  # of one gcloud, which is given a few paths of each
 MOST_WITHOUT_OUTPUTS = 10  # of the newest runs, before somebody has to name one
 AN_EXP_ID, A_RUN_ID, A_TIME = "EXP_ID", "RUN_ID", "TIME"  # stand for them in a dry run, which does not ask
@@ -94,14 +97,32 @@ def _all_runs(shell: Shell, settings: Settings) -> list[CloudRun]:
         found, above = _folders(shell, settings, above)
         runs += found
         if not above:
-            break
+            return runs
+    where = f"{counted(len(above), 'folder')} more than {MOST_DEPTH} levels deep, such as {above[0]}"
+    print(f"not searched for runs: {where}; --exp-id finds those of one", file=sys.stderr)
     return runs
 
 
 def _folders(shell: Shell, settings: Settings, above: Sequence[str]) -> tuple[list[CloudRun], list[str]]:
     """Return the runs right below some folders, and the other folders there that may hold some."""
-    listed = _matching(shell, [*above, "--project", settings.project_id], LIST_SECONDS)
-    return runs_and_folders(listed, f"gs://{settings.bucket_name}/{settings.dir_prefix}")
+    batches = [above[start : start + FOLDERS_A_CALL] for start in range(0, len(above), FOLDERS_A_CALL)]
+    listed = at_once([lambda batch=batch: _below(shell, settings, batch) for batch in batches])
+    top = f"gs://{settings.bucket_name}/{settings.dir_prefix}"
+    return runs_and_folders([line for lines in listed for line in lines], top)
+
+
+def _below(shell: Shell, settings: Settings, folders: Sequence[str]) -> list[str]:
+    """Return what is right below some folders, of which one may just have gone."""
+    words = ["storage", "ls", *folders, "--project", settings.project_id]
+    try:
+        said = gcloud.read(shell, words, timeout_seconds=LIST_SECONDS, echo=len(folders) == 1)
+    except GcloudError as error:
+        if not is_no_match(error):
+            raise
+        half = len(folders) // 2
+        parts = (folders[:half], folders[half:]) if half else ()
+        return [line for part in parts for line in _below(shell, settings, part)]
+    return said.splitlines()
 
 
 def runs_and_folders(listed: Iterable[str], top: str) -> tuple[list[CloudRun], list[str]]:
@@ -164,7 +185,8 @@ def _take_note_of(shell: Shell, settings: Settings, runs: Sequence[CloudRun], na
     by_id = {(run.exp_id, run.run_id): run for run in runs}
     for line in gcloud.read(shell, words, timeout_seconds=LIST_SECONDS, echo=False).splitlines():
         found = _RUN_FILE.fullmatch(line.strip().removeprefix(settings.dir_prefix))
-        by_id[found["exp_id"], found["run_id"]].files.add(found["name"])
+        if found and (run := by_id.get((found["exp_id"], found["run_id"]))):
+            run.files.add(found["name"])
 
 
 def run_ids(shell: Shell, settings: Settings, exp_id: str) -> list[str]:
@@ -175,15 +197,24 @@ def run_ids(shell: Shell, settings: Settings, exp_id: str) -> list[str]:
     UserError
         There is none.
     """
-    need(settings, "project_id", "bucket_name")
-    check_exp_id(exp_id)
-    found = sorted(run.run_id for run in _experiment_runs(shell, settings, exp_id))
+    found = runs_in_bucket(shell, settings, exp_id)
     if shell.dry_run:
         return [A_RUN_ID]
     if not found:
-        path = experiment_path(settings, exp_id)
-        raise UserError(f"no runs of {exp_id} in {path}", mend="invoke runs --cloud")
+        raise no_runs(settings, exp_id)
     return found
+
+
+def runs_in_bucket(shell: Shell, settings: Settings, exp_id: str) -> list[str]:
+    """Return the ids of an experiment's runs, newest last; there may be none."""
+    need(settings, "project_id", "bucket_name")
+    check_exp_id(exp_id)
+    return sorted(run.run_id for run in _experiment_runs(shell, settings, exp_id))
+
+
+def no_runs(settings: Settings, exp_id: str) -> UserError:
+    path = experiment_path(settings, exp_id)
+    return UserError(f"no runs of {exp_id} in {path}", mend="invoke runs --cloud")
 
 
 def newest_outputs(shell: Shell, settings: Settings, exp_id: str, run_id: str = "") -> tuple[str, str]:
@@ -201,7 +232,7 @@ def newest_outputs(shell: Shell, settings: Settings, exp_id: str, run_id: str = 
     tried = [run_id] if run_id else run_ids(shell, settings, exp_id)[-MOST_WITHOUT_OUTPUTS:]
     for each in reversed(tried):
         path = f"{run_path(settings, exp_id, each)}{OUTPUTS}*/{OUTPUT_LIST}"
-        found = _matching(shell, [path, "--project", settings.project_id])
+        found = _below(shell, settings, [path])
         if found:
             return each, max(line.split("/")[-2] for line in found)
         if shell.dry_run:
@@ -224,13 +255,3 @@ def read_objects(shell: Shell, settings: Settings, paths: Sequence[str]) -> list
     except ValueError:
         raise UserError(f"{paths[len(values)]}: not JSON; it is damaged", exit_code=1) from None
     return values
-
-
-def _matching(shell: Shell, words: Sequence[str], timeout_seconds: float = gcloud.CALL_SECONDS) -> list[str]:
-    """Return what gcloud lists, nothing where no name matches."""
-    try:
-        return gcloud.read(shell, ["storage", "ls", *words], timeout_seconds=timeout_seconds).splitlines()
-    except GcloudError as error:
-        if not is_no_match(error):
-            raise
-        return []

@@ -5,7 +5,6 @@ download that was stopped has fetched is there for the next one.
 """
 
 import base64
-import binascii
 import hashlib
 import json
 import os
@@ -15,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+import google_crc32c
 
 from ops import gcloud
 from ops.failures import UserError, did_you_mean
@@ -30,6 +31,7 @@ CHOICES = ("outputs", "all")
 FILES_A_COPY = 1000  # of one gcloud, which copies many of them at once
 COPY_SECONDS = 6 * 3600
 LIST_SECONDS = 900
+CHUNK_BYTES = 2**20
 INCOMPLETE = ".incomplete"  # the folder for what is being fetched, below that of the run
 LOCK = ".incomplete.lock"  # held by the one download that uses it
 _WILD = str.maketrans(dict.fromkeys("*?[]{}#", "?"))  # a name that holds these is matched by ? alone
@@ -37,21 +39,24 @@ _WILD = str.maketrans(dict.fromkeys("*?[]{}#", "?"))  # a name that holds these 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a run as the bucket lists it; `digest` is empty where none is known."""
+    """A file of a run as the bucket or a list of outputs tells it."""
 
     name: str  # below the run's folder
     size: int
-    algorithm: str = "md5"
-    digest: str = ""  # in hexadecimal
+    algorithm: str  # sha256, md5 or crc32c
+    digest: str  # in hexadecimal
 
     def is_whole(self, path: Path) -> bool:
         """Tell whether a file on this machine is this one."""
         if not path.is_file() or path.stat().st_size != self.size:
             return False
-        if not self.digest:
-            return True
         with open(path, "rb") as file:
-            return hashlib.file_digest(file, self.algorithm).hexdigest() == self.digest
+            if self.algorithm != "crc32c":
+                return hashlib.file_digest(file, self.algorithm).hexdigest() == self.digest
+            checksum = google_crc32c.Checksum()
+            while chunk := file.read(CHUNK_BYTES):
+                checksum.update(chunk)
+            return checksum.hexdigest().decode() == self.digest
 
 
 def download(
@@ -110,7 +115,7 @@ def _cat(settings: Settings, path: str) -> list[str]:
 
 def _list(settings: Settings, remote: str) -> list[str]:
     words = ["storage", "objects", "list", f"{remote}**", "--project", settings.project_id]
-    return [*words, "--format", "json(name,size,md5_hash)"]
+    return [*words, "--format", "json(name,size,md5_hash,crc32c_hash)"]
 
 
 def _copy(settings: Settings, paths: Sequence[str], target: Path) -> list[str]:
@@ -148,7 +153,7 @@ def _all_files(shell: Shell, settings: Settings, remote: str) -> list[RemoteFile
     for each in listed:
         name = _checked(each["name"].removeprefix(below))
         if not name.endswith("/"):  # somebody's idea of an empty folder
-            files[name] = RemoteFile(name, int(each["size"]), digest=_hexadecimal(each.get("md5_hash")))
+            files[name] = RemoteFile(name, int(each["size"]), *_digest_of(each))
     if not files:
         raise UserError(f"{remote}: no such run", mend="invoke runs --cloud")
     lists = [name for name in files if name.startswith(OUTPUTS) and name.endswith(f"/{OUTPUT_LIST}")]
@@ -159,12 +164,10 @@ def _all_files(shell: Shell, settings: Settings, remote: str) -> list[RemoteFile
     return sorted(files.values(), key=lambda each: (each.name in lists, each.name))
 
 
-def _hexadecimal(digest: str | None) -> str:
-    """Return a digest as hashlib writes it; a file put together from parts has none."""
-    try:
-        return base64.b64decode(digest or "").hex()
-    except binascii.Error:
-        return ""
+def _digest_of(listed: dict[str, Any]) -> tuple[str, str]:
+    """Return a digest of an object with its kind: MD5 has none that was put together from parts."""
+    kind = "md5" if listed.get("md5_hash") else "crc32c"
+    return kind, base64.b64decode(listed[f"{kind}_hash"]).hex()
 
 
 def _checked(name: str) -> str:

@@ -1,6 +1,7 @@
 """Reads entries of Cloud Logging: in order, all or the newest, or as they come.
 
-Logging lets a project read 60 times a minute; this keeps below it. Which entries is run_logs.py's affair.
+Logging lets a project read 60 times a minute; a reader keeps below it, and slows down where others read, too.
+Which entries is run_logs.py's affair.
 """
 
 import sys
@@ -13,12 +14,13 @@ from typing import Any
 
 from ops import gcloud
 from ops.following import through_faults
+from ops.gcloud import GcloudError, asks_too_often
 from ops.shell import Shell
 from ops.watching.log_lines import LogLine
 
 PAGE = 1000  # entries a request, the most that Logging gives
 ENTRIES_A_READ = 3 * PAGE  # of one gcloud: more would hold more in memory, fewer would start it more often
-REQUESTS_A_MINUTE = 50  # of the project's 60: others read, too
+REQUESTS_A_MINUTE, LEAST_REQUESTS = 50, 10  # of the project's 60
 READ_SECONDS = 300
 PATIENCE_SECONDS = 75.0  # with nothing but passing faults
 FOLLOW_PATIENCE_SECONDS = 600.0  # of who follows
@@ -30,23 +32,29 @@ Entry = dict[str, Any]
 
 @dataclass
 class Pace:
-    """Keeps requests below so many in any minute."""
+    """Keeps the requests of this program below so many in any minute."""
 
     requests: int = REQUESTS_A_MINUTE
     seconds: float = 60.0
+    clock: Callable[[], float] = time.monotonic
+    rest: Callable[[float], object] = time.sleep
     _times: deque[float] = field(default_factory=deque)
 
     def wait(self, requests: int) -> None:
         """Return once so many more requests may be made."""
         room = self.requests - min(requests, self.requests)
         while self._recent() > room:
-            time.sleep(max(0.0, self._times[0] + self.seconds - time.monotonic()))
+            self.rest(max(0.0, self._times[0] + self.seconds - self.clock()))
 
     def note(self, requests: int) -> None:
-        self._times.extend([time.monotonic()] * requests)
+        self._times.extend([self.clock()] * requests)
+
+    def slow_down(self) -> None:
+        """Leave more to others: what the project may ask in a minute was used up."""
+        self.requests = max(min(LEAST_REQUESTS, self.requests), self.requests // 2)
 
     def _recent(self) -> int:
-        while self._times and self._times[0] <= time.monotonic() - self.seconds:
+        while self._times and self._times[0] + self.seconds <= self.clock():
             self._times.popleft()
         return len(self._times)
 
@@ -142,6 +150,10 @@ class LogReader:
         found: list[Entry] = []
         try:
             found = gcloud.read_json(self.shell, words, timeout_seconds=READ_SECONDS, echo=False) or []
+        except GcloudError as error:
+            if asks_too_often(error):
+                self.pace.slow_down()
+            raise
         finally:
             self.pace.note(max(1, -(-len(found) // PAGE)))
         return found

@@ -17,9 +17,10 @@ from ops.project.deployment import as_label
 from ops.settings import Settings, need
 from ops.shell import Shell
 from ops.shown import console, forget_output
-from ops.watching.cloud_files import A_RUN_ID, run_ids
+from ops.watching.cloud_files import A_RUN_ID
 from ops.watching.log_lines import LogLine
 from ops.watching.log_reader import FOLLOW_PATIENCE_SECONDS, PATIENCE_SECONDS, LogReader
+from ops.watching.newest_run import newest_run_id
 
 SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 RESOURCES = ("batch.googleapis.com/Job", "generic_task", "workflows.googleapis.com/Workflow")
@@ -72,7 +73,7 @@ def show(shell: Shell, settings: Settings, request: LogRequest) -> None:
         check_run_id(request.run_id)
         run_id = request.run_id
     else:
-        run_id = run_ids(shell, settings, request.exp_id)[-1]
+        run_id = newest_run_id(shell, settings, request.exp_id)
     since = max(filter(None, (asked_since, _begin(run_id))))
     patience = FOLLOW_PATIENCE_SECONDS if request.follow else PATIENCE_SECONDS
     reader = LogReader(

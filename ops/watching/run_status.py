@@ -64,6 +64,11 @@ class StageStatus:
         for event in self.events:
             yield f"{'':8} {event}"
 
+    def substance(self) -> tuple:
+        """Return what has to change for a change to be worth a line: time that goes by is none."""
+        queued = self.queued_seconds if self.progress.has_ended else None
+        return (self.progress, self.retries, self.failures, self.events, queued)
+
 
 @dataclass(frozen=True)
 class RunStatus:
@@ -79,7 +84,7 @@ class RunStatus:
         return self.found["state"] in ACTIVE
 
     @property
-    def execution_id(self) -> str:
+    def name(self) -> str:
         return self.execution.execution_id
 
     @property
@@ -125,17 +130,11 @@ class RunStatus:
         elif not self.is_going_on:
             yield f"  {one_line(reason_of(self.found))}"
             yield f"  logs: {LogRequest(self.exp_id, self.run_id, severity='WARNING').command}"
-        yield f"  execution {self.execution_id}"
+        yield f"  execution {self.name}"
 
     def substance(self) -> tuple:
-        """Return what has to change for a change to be worth a line: time that goes by is none."""
-        stages = [
-            (stage.progress, stage.retries, stage.failures, stage.events, stage.queued_seconds)
-            if stage.progress.has_ended
-            else (stage.progress, stage.retries, stage.failures, stage.events)
-            for stage in self.stages
-        ]
-        return (self.found["state"], stages)
+        """Return what has to change for a change to be worth a line."""
+        return (self.found["state"], [stage.substance() for stage in self.stages])
 
 
 def with_spending(shell: Shell, settings: Settings, statuses: Sequence[RunStatus]) -> list[RunStatus]:
@@ -160,8 +159,10 @@ def _outcome(result: dict[str, Any]) -> str:
     return f"{counted(result.get('num_tasks', 0), 'task')} of stage B{without}; {result.get('path', '')}"
 
 
-def stage_status(shell: Shell, execution: Execution, stage: str, job: dict[str, Any]) -> StageStatus:
-    """Return how a stage stands whose job Batch has described."""
+def stage_status(
+    stage: str, job: dict[str, Any], region: str, tasks: Sequence[dict[str, Any]] | None = None
+) -> StageStatus:
+    """Return how a stage stands whose job Batch has described, with its tasks where they are known."""
     progress = Progress.of(stage, job)
     events = job.get("status", {}).get("statusEvents", [])
     told = [event for event in events if not event.get("description", "").startswith("Job state is set")]
@@ -169,9 +170,6 @@ def stage_status(shell: Shell, execution: Execution, stage: str, job: dict[str, 
         f"{event.get('eventTime', '')[:19]}Z {one_line(event.get('description', ''), EVENT_CHARACTERS)}"
         for event in told[-EVENTS:]
     ]
-    tasks = None
-    if progress.state not in ("QUEUED", "SCHEDULED") and progress.tasks <= COUNTED_TASKS:
-        tasks = _tasks(shell, execution, stage)
     now = datetime.now(UTC)
     begun = [task for task in tasks or [] if tries(task)]
     codes = Counter(code for task in begun for code in exit_codes(task) if code)
@@ -183,12 +181,17 @@ def stage_status(shell: Shell, execution: Execution, stage: str, job: dict[str, 
         retries=None if tasks is None else sum(tries(task) - 1 for task in begun),
         failures=tuple(codes.most_common()),
         events=() if progress.state == "SUCCEEDED" else tuple(shown),
-        spending=spending_of(job, execution.settings.region, task_seconds),
+        spending=spending_of(job, region, task_seconds),
     )
 
 
-def _tasks(shell: Shell, execution: Execution, stage: str) -> list[dict[str, Any]] | None:
-    """Return a job's tasks with their events; None where they cannot be listed."""
+def tasks_of(
+    shell: Shell, execution: Execution, stage: str, job: dict[str, Any]
+) -> list[dict[str, Any]] | None:
+    """Return a job's tasks with their events; None where they are too many, not yet, or not to be had."""
+    progress = Progress.of(stage, job)
+    if progress.state in ("QUEUED", "SCHEDULED") or progress.tasks > COUNTED_TASKS:
+        return None
     words = ["batch", "tasks", "list", "--job", execution.job_id(stage), *place_words(execution.settings)]
     words += ["--page-size", str(COUNTED_TASKS)]
     try:

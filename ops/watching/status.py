@@ -13,23 +13,36 @@ from rich.text import Text
 
 from ops.following import looks, tell
 from ops.gcloud import at_once
+from ops.jobs.job_facts import experiment_of, id_of
+from ops.jobs.job_list import newest_jobs
 from ops.names import check_exp_id
-from ops.runs.execution_list import MOST_LISTED, experiments_of_jobs, id_of_execution, list_executions
-from ops.runs.executions import ACTIVE, STAGES, Execution, Progress, exp_id_of
+from ops.runs.execution_list import MOST_LISTED, id_of_execution, list_executions
+from ops.runs.executions import ACTIVE, NOT_ENDED, STAGES, Execution, Progress, exp_id_of
 from ops.settings import Settings, need
 from ops.shell import Shell
 from ops.shown import console, counted
-from ops.watching.run_status import RunStatus, StageStatus, stage_status, with_spending
+from ops.watching.job_status import JobStatus
+from ops.watching.run_status import RunStatus, StageStatus, stage_status, tasks_of, with_spending
 
 HOURS = 12  # those that ended earlier are in `invoke workflow-list`
 MOST_GOING_ON, MOST_ENDED = 20, 10  # that are asked for; each is a gcloud or several
-FEW = 4  # executions that are sooner asked for their experiment one by one than with a list of all jobs
+MOST_JOBS = 20  # that are shown of those without an execution
+FEW = 4  # executions a look that are asked what experiment they are of, where no job tells
 PAUSE_SECONDS = 5.0  # between two looks of --watch, at first
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is shown of one look, those going on first, and a word on what is left out."""
+
+    executions: list[RunStatus]
+    jobs: list[JobStatus]  # that no execution stands for
+    left_out: str = ""
 
 
 @dataclass
 class Observer:
-    """Looks at the executions, and remembers of those that have ended, for they do not change any more."""
+    """Looks at executions and at jobs without one, and remembers what has ended, for it changes no more."""
 
     shell: Shell
     settings: Settings
@@ -39,11 +52,13 @@ class Observer:
     _ended_jobs: dict[str, StageStatus] = field(default_factory=dict)
     _own: set[str] = field(default_factory=set)  # executions that are known to be of the experiment
     _strangers: set[str] = field(default_factory=set)  # and those that are known not to be
-    _without_job: set[str] = field(default_factory=set)  # when the jobs were listed
+    _knows_jobs: bool = False  # which experiment each of them is of
 
-    def look(self) -> tuple[list[RunStatus], str]:
-        """Return the executions to show, those going on first, and a word on what is left out."""
-        listed = self._of_experiment(list(self._listed()))
+    def look(self) -> Look:
+        """Return how the executions and the jobs stand."""
+        unfinished = self._unfinished_jobs()  # first: of a job made later the execution would not be listed
+        recent = list(self._listed())
+        listed = [each for each in recent if id_of_execution(each) not in self._strangers]
         found: list[RunStatus] = []
         left_out = 0
         for is_going_on, most in ((True, MOST_GOING_ON), (False, MOST_ENDED)):
@@ -52,14 +67,39 @@ class Observer:
             left_out += len(some) - len(chosen)
             asked = self._with_spending(at_once([lambda each=each: self._ask(each) for each in chosen]))
             found += [each for each in asked if not self.exp_id or each.exp_id == self.exp_id]
-        return found, f"and {counted(left_out, 'more execution')}: invoke workflow-list" if left_out else ""
+        rest = f"and {counted(left_out, 'more execution')}: invoke workflow-list" if left_out else ""
+        return Look(found, self._without_execution(unfinished, recent), rest)
+
+    def _unfinished_jobs(self) -> list[dict[str, Any]]:
+        """Return our jobs that have not ended; where that is of use, learn from all whose executions are.
+
+        A list of executions does not tell what they run, but a list of jobs does.
+        """
+        learns = bool(self.exp_id) and not self._knows_jobs
+        jobs = newest_jobs(self.shell, self.settings, {}, () if learns else NOT_ENDED, echo=False)
+        for job in jobs if self.exp_id else ():
+            is_own = experiment_of(job) == self.exp_id
+            (self._own if is_own else self._strangers).add(_execution_of(job))
+        self._knows_jobs = True
+        return [job for job in jobs if job["status"]["state"] in NOT_ENDED]
+
+    def _without_execution(
+        self, unfinished: list[dict[str, Any]], recent: list[dict[str, Any]]
+    ) -> list[JobStatus]:
+        """Return the jobs by hand, and those whose execution ended too long ago to be shown."""
+        told = {id_of_execution(each) for each in recent}
+        return [
+            JobStatus(job, self.settings.region)
+            for job in unfinished
+            if _execution_of(job) not in told and self.exp_id in ("", experiment_of(job))
+        ]
 
     def _with_spending(self, asked: list[RunStatus]) -> list[RunStatus]:
         """Return what was asked, and of what has just succeeded its cost; it is remembered with that."""
-        new = [each for each in asked if each.writes_outputs and each.execution_id not in self._ended]
-        spent = {each.execution_id: each for each in with_spending(self.shell, self.settings, new)}
-        found = [spent.get(each.execution_id, each) for each in asked]
-        self._ended |= {each.execution_id: each for each in found if each.has_ended}
+        new = [each for each in asked if each.writes_outputs and each.name not in self._ended]
+        spent = {each.name: each for each in with_spending(self.shell, self.settings, new)}
+        found = [spent.get(each.name, each) for each in asked]
+        self._ended |= {each.name: each for each in found if each.has_ended}
         return found
 
     def _chosen(self, listed: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
@@ -78,20 +118,6 @@ class Observer:
             ended = each.get("endTime")
             if each["state"] in ACTIVE or not ended or datetime.fromisoformat(ended) > earliest:
                 yield each
-
-    def _of_experiment(self, listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Leave out executions of other experiments, where that is cheaper than to ask each for its own.
-
-        A list of executions does not tell what they run, but a list of jobs does.
-        """
-        if not self.exp_id:
-            return listed
-        unknown = {id_of_execution(each) for each in listed} - self._own - self._strangers - self._without_job
-        if len(unknown) > FEW:
-            for execution_id, exp_id in experiments_of_jobs(self.shell, self.settings).items():
-                (self._own if exp_id == self.exp_id else self._strangers).add(execution_id)
-            self._without_job |= unknown - self._own - self._strangers
-        return [each for each in listed if id_of_execution(each) not in self._strangers]
 
     def _ask(self, listed: dict[str, Any]) -> RunStatus:
         execution = Execution(self.settings, id_of_execution(listed))
@@ -121,7 +147,8 @@ class Observer:
         job = execution.job(self.shell, stage)
         if not job:
             return None
-        status = stage_status(self.shell, execution, stage, job)
+        tasks = tasks_of(self.shell, execution, stage, job)
+        status = stage_status(stage, job, self.settings.region, tasks)
         if status.progress.has_ended:
             self._ended_jobs[job_id] = status
         return status
@@ -134,41 +161,49 @@ def show(shell: Shell, settings: Settings, exp_id: str = "", hours: int = HOURS,
         check_exp_id(exp_id)
     observer = Observer(shell, settings, exp_id, hours)
     if shell.dry_run:
+        observer._unfinished_jobs()
         list(observer._listed())
         return
     if not watch:
-        print("\n".join(_page(observer, *observer.look())))
+        print("\n".join(_page(observer, observer.look())))
         return
     screen = console()
     if screen.is_terminal:
         with Live(console=screen, auto_refresh=False) as live:
             for look in looks(observer.look, tell, PAUSE_SECONDS):  # what is told stands above the page
-                live.update(Text("\n".join(_page(observer, *look))), refresh=True)
+                live.update(Text("\n".join(_page(observer, look))), refresh=True)
     else:
         told: dict[str, tuple] = {}
-        for found, _ in looks(observer.look, tell, PAUSE_SECONDS):
-            _tell_changes(found, told)
+        for look in looks(observer.look, tell, PAUSE_SECONDS):
+            _tell_changes(look, told)
 
 
-def _page(observer: Observer, found: list[RunStatus], left_out: str) -> Iterator[str]:
-    going_on = sum(each.is_going_on for each in found)
+def _execution_of(job: dict[str, Any]) -> str:
+    """Return the execution that a job is called after, if it is: stage, "-", execution."""
+    return id_of(job).partition("-")[2]
+
+
+def _page(observer: Observer, look: Look) -> Iterator[str]:
+    going_on = sum(each.is_going_on for each in look.executions)
     settings = observer.settings
     of = f" of {observer.exp_id}" if observer.exp_id else ""
     yield (
         f"{settings.project_id}, {settings.region}, {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}: "
-        f"{counted(going_on, 'execution')}{of} going on, {len(found) - going_on} ended in the last "
-        f"{counted(observer.hours, 'hour')}"
+        f"{counted(going_on, 'execution')}{of} going on, {len(look.executions) - going_on} ended in the last "
+        f"{counted(observer.hours, 'hour')}; {counted(len(look.jobs), 'job')} going on without an execution"
     )
-    for each in found:
+    for each in [*look.executions, *look.jobs[:MOST_JOBS]]:
         yield ""
         yield from each.lines()
-    if left_out:
-        yield from ("", left_out)
+    if more := look.jobs[MOST_JOBS:]:
+        yield from ("", f"and {counted(len(more), 'more job')} without an execution: invoke job-list")
+    if look.left_out:
+        yield from ("", look.left_out)
 
 
-def _tell_changes(found: list[RunStatus], told: dict[str, tuple]) -> None:
-    """Print the executions that have changed since they were printed last."""
-    for each in found:
-        if told.get(each.execution_id) != each.substance():
-            told[each.execution_id] = each.substance()
+def _tell_changes(look: Look, told: dict[str, tuple]) -> None:
+    """Print the executions and jobs that have changed since they were printed last."""
+    for each in [*look.executions, *look.jobs]:
+        if told.get(each.name) != each.substance():
+            told[each.name] = each.substance()
             tell("\n".join(each.lines()))

@@ -147,7 +147,7 @@ def read_stage_context(environ: Mapping[str, str]) -> StageContext:
         suite=read("MODELING_SUITE", None, _one_of(*SUITES)),
         log_level=read("LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR")),
         storage_verbose=read("STORAGE_VERBOSE", False, _flag),
-        job_id=read("JOBID", "", str),
+        job_id=read("JOBID", read("BATCH_JOB_UID", "", str), str),
         image_uri=read("IMAGE_URI", "", str),
         code_commit=read("CODE_COMMIT", "", str),
         forecast_commit=read("FORECAST_COMMIT", "", str),
