@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from ops.runs import cloud_run
 from ops.runs.cloud_run import Origin
 from ops.runs.reproduction import reproduce
 from ops.runs.table_comparison import compare_table
+from ops.shell import Shell
 from tests.cloud_operators import BUCKET, IMAGE, CloudOperator, ready_cloud, run_id_in
 from tests.cloud_runs import PROJECT
 from tests.emulated import add_image, commit_all, names_in, object_of, request
@@ -288,6 +290,17 @@ def copy_objects(operator: CloudOperator, run_id: str, copy: str, *names: str) -
         put(operator, f"trial/{copy}/{name}", object_of(operator.cloud, BUCKET, f"trial/{run_id}/{name}"))
 
 
+@dataclass(frozen=True)
+class CountingShell(Shell):
+    """A shell that remembers which programs it has started."""
+
+    started: list = field(default_factory=list)
+
+    def attempt(self, argv, *others, **options):
+        self.started.append(argv)
+        return super().attempt(argv, *others, **options)
+
+
 def cost(operator: CloudOperator, task_seconds=None, settings=(), exp_id="trial", **asked):
     """Estimate as `invoke cost` does."""
     chosen, asked_for = settings_of(operator, **dict(settings)), RunRequest(exp_id, **asked)
@@ -336,7 +349,9 @@ def test_a_run_in_the_bucket_that_has_not_ended_is_measured_by_its_first_tasks(i
     put(operator, f"trial/{unfinished}/summaries/runner_0000.json", b'{"status": "do')
 
     going_on = RunRequest("trial", unfinished, run_output_stage=False)
-    ended = called(lambda: cloud_run.run(shell_of(operator, dry_run=True), settings_of(operator), going_on))
+    shell = CountingShell(True, operator.environ)
+
+    ended = called(lambda: cloud_run.run(shell, settings_of(operator), going_on))
 
     assert ended.exit_code == 0, ended.output
     assert (
@@ -345,6 +360,8 @@ def test_a_run_in_the_bucket_that_has_not_ended_is_measured_by_its_first_tasks(i
     assert f"what is left of run {unfinished}, 1 of 2 inputs" in ended.output
     assert "runner_0000.json: damaged, and left out of the estimate" in ended.output
     assert "C output" not in ended.output
+    manifests = [argv for argv in shell.started if argv[-3].endswith("/manifest.json")]
+    assert len(manifests) == 1  # read once, and as a gcloud takes a second, not again
 
 
 def test_a_new_week_is_estimated_by_the_run_of_the_week_before_in_the_bucket(in_cloud):

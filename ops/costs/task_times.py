@@ -274,7 +274,7 @@ def _listed(shell: Shell, settings: Settings, pattern: str) -> list[str]:
     """Return the names in the bucket that gcloud lists, none where there are none."""
     words = ["storage", "ls", pattern, "--project", settings.project_id]
     try:
-        return gcloud.read(shell, words, echo=False, timeout_seconds=LIST_SECONDS).split()
+        return gcloud.read(shell, words, echo=False, timeout_seconds=LIST_SECONDS).splitlines()
     except GcloudError as error:
         if not is_no_match(error):
             raise
