@@ -96,6 +96,11 @@ class StageContext:
         return {name: value for name, value in known.items() if value}
 
     @property
+    def commits(self) -> dict[str, str]:
+        """The commits of what runs; empty where one is not known."""
+        return {"code": self.code_commit, "suite": self.suite_commit}
+
+    @property
     def bucket_folder(self) -> Path:
         """The folder that stands for the bucket in local mode."""
         return self.local_data_path / "bucket"
