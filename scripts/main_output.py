@@ -33,7 +33,6 @@ log = logging.getLogger("pipeline")
 def write_outputs(context: StageContext) -> None:
     """Write the outputs of a run."""
     from modeling.collect import Collector
-    from modeling.headline import headline, left_out
 
     stopwatch = Stopwatch()
     files = RunFiles(open_storage(context), context.in_prefix, context.out_prefix)
@@ -41,27 +40,18 @@ def write_outputs(context: StageContext) -> None:
     record = read_run_record(files, manifest)
     with tempfile.TemporaryDirectory(prefix="outputs-") as folder:
         work = Path(folder)
-        (work / "outputs").mkdir()
+        outputs = work / "outputs"
+        outputs.mkdir()
         with (
             uploaded_output_file(context, files) as asked,
             chosen_output_file(asked, files, manifest) as chosen,
         ):
-            output = _output_configuration(chosen, files, manifest, work / "config")
-        collector = Collector(output, work / "outputs")
+            collector = Collector(_output_configuration(chosen, files, manifest, work / "config"), outputs)
         missing = _collect(context, files, manifest, collector, record)
         collected = collector.finish()
-        for note in collected.notes:
-            log.warning("%s", note)
-        rows = headline(collected.panels)
-        _draw(work / "outputs", collected, missing, rows, record)
-        shown = {
-            "headline": rows,
-            "left_out_populations": left_out(collected.panels, rows),
-            "missing": sorted(missing),
-        }
-        (work / "outputs" / HEADLINE).write_text(json.dumps(shown, indent=1))
+        rows = _show(outputs, collected, missing, record)
         prefix = files.new_output_prefix(file_time())
-        published = files.publish_outputs(prefix, work / "outputs")
+        published = files.publish_outputs(prefix, outputs)
     place = files.storage.get_path(prefix)
     summary = stopwatch.summary(
         status="done",
@@ -151,6 +141,23 @@ def _refuse_missing(context: StageContext, manifest: Manifest, missing: dict[int
         )
     if missing:
         log.warning("going on without %d of %d results", len(missing), manifest.num_workloads)
+
+
+def _show(folder: Path, collected, missing: dict[int, str], record: RunRecord) -> list:
+    """Write what people look at, beside the tables: headline, charts and report; return the headline."""
+    from modeling.headline import headline, left_out
+
+    for note in collected.notes:
+        log.warning("%s", note)
+    rows = headline(collected.panels)
+    _draw(folder, collected, missing, rows, record)
+    shown = {
+        "headline": rows,
+        "left_out_populations": left_out(collected.panels, rows),
+        "missing": sorted(missing),
+    }
+    (folder / HEADLINE).write_text(json.dumps(shown, indent=1))
+    return rows
 
 
 def _draw(folder: Path, collected, missing: dict[int, str], rows: list, record: RunRecord) -> None:

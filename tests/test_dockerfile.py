@@ -6,6 +6,7 @@ A real engine; a private repository and a package archive of this machine.
 import base64
 import functools
 import hashlib
+import re
 import subprocess
 import tarfile
 import threading
@@ -77,7 +78,9 @@ def test_a_private_suite_is_installed_and_its_token_is_nowhere_in_the_image(priv
     locked = (REPOSITORY / "docker" / "requirements.txt").read_text()
     numpy = docker("run", "--rm", tag, "python", "-c", "import numpy; print(numpy.__version__)")
     assert f"numpy=={numpy} " in locked
-    assert len(docker("run", "--rm", tag, "cat", "/opt/modeling_suite_commit")) == 40
+    # stage C is told of its commit: env stands in for Python, and says what it was given
+    told = docker("run", "--rm", "--env", "PYTHON=env", tag, "bash", "/scripts/run_output.sh")
+    assert re.search(r"^SUITE_COMMIT=[0-9a-f]{40}$", told, re.MULTILINE)
     docker("save", "--output", str(tmp_path / "image.tar"), tag)
     history = docker("history", "--no-trunc", tag) + docker("image", "inspect", tag)
     docker("rmi", tag)

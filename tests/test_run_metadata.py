@@ -6,6 +6,7 @@ import tracemalloc
 
 import pytest
 
+from pipeline.environment import read_stage_context
 from pipeline.metadata import StageUse
 from pipeline.run_setup import setup_of_task
 from tests.experiments import sampled, simulated
@@ -62,6 +63,7 @@ def in_cloud(tmp_path_factory):
         IMAGE_URI=IMAGE,
         RUN_SETUP=json.dumps(SETUP),
         CODE_COMMIT="0123456789abcdef",
+        SUITE_COMMIT="fedcba9876543210",
         BATCH_TASK_RETRY_ATTEMPT="1",
     )
 
@@ -71,7 +73,7 @@ def test_a_run_tells_image_commit_machines_and_what_each_stage_took(in_cloud):
 
     assert metadata["image_uri"] == IMAGE
     assert metadata["image_digest"] == f"sha256:{'5' * 64}"
-    assert metadata["commits"] == {"code": "0123456789abcdef"}
+    assert metadata["commits"] == {"code": "0123456789abcdef", "suite": "fedcba9876543210"}
     assert metadata["arguments"] == {"seed": 11, "suite": "built-in", "allow_partial": False}
     [output], [runner] = metadata["machines"]["output"], metadata["machines"]["runner"]
     assert output["machine_type"] == "c4d-standard-4"
@@ -85,6 +87,30 @@ def test_a_run_tells_image_commit_machines_and_what_each_stage_took(in_cloud):
     assert runner["longest_seconds"] <= runner["wall_seconds"] <= 3 * runner["longest_seconds"]
     assert runner["elapsed_seconds"] >= runner["longest_seconds"]
     assert runner["peak_memory_mib"] > 10
+
+
+@pytest.mark.parametrize(
+    ("noted", "commit"),
+    [
+        ('{"url": "https://git.example/s", "vcs_info": {"vcs": "git", "commit_id": "4b9c40d"}}', "4b9c40d"),
+        ('{"url": "file:///home/me/suite", "dir_info": {}}', ""),
+        ("{", ""),
+        ("[]", ""),
+        (None, ""),
+    ],
+    ids=["git", "a folder", "damaged", "a list", "an index"],
+)
+def test_on_a_laptop_the_commit_of_the_suite_is_where_pip_took_it_from(tmp_path, monkeypatch, noted, commit):
+    installed = tmp_path / "epymodelingsuite-0.1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: epymodelingsuite\nVersion: 0.1.0\n")
+    if noted is not None:
+        (installed / "direct_url.json").write_text(noted)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    run = {"EXP_ID": "trial", "RUN_ID": RUN_ID}
+
+    assert read_stage_context(run).suite_commit == commit
+    assert read_stage_context(run | {"SUITE_COMMIT": "1a2b3c4"}).suite_commit == "1a2b3c4"
 
 
 def test_the_cost_is_that_of_the_seconds_the_tasks_took(in_cloud):

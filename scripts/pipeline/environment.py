@@ -1,9 +1,11 @@
 """The container's environment variables as one checked value. Below this nobody reads os.environ."""
 
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,7 @@ class StageContext:
     retry_attempt: int
     code_commit: str
     forecast_commit: str
+    suite_commit: str  # of an epymodelingsuite that is installed, whether it does the work or not
     run_setup: dict[str, Any] | None  # the machines of the run; None where nobody told
 
     @property
@@ -91,6 +94,11 @@ class StageContext:
             "setup": setup_of_task(self.run_setup, stage, self.job_id),
         }
         return {name: value for name, value in known.items() if value}
+
+    @property
+    def commits(self) -> dict[str, str]:
+        """The commits of what runs; empty where one is not known."""
+        return {"code": self.code_commit, "suite": self.suite_commit}
 
     @property
     def bucket_folder(self) -> Path:
@@ -151,12 +159,21 @@ def read_stage_context(environ: Mapping[str, str]) -> StageContext:
         image_uri=read("IMAGE_URI", "", str),
         code_commit=read("CODE_COMMIT", "", str),
         forecast_commit=read("FORECAST_COMMIT", "", str),
+        suite_commit=read("SUITE_COMMIT", "", str) or _installed_commit(SUITES[1]),
         retry_attempt=read("BATCH_TASK_RETRY_ATTEMPT", 0, _whole(0)),
         run_setup=read("RUN_SETUP", None, parse_run_setup),
     )
     if read.mistakes:
         raise UserError("; ".join(read.mistakes))
     return context
+
+
+def _installed_commit(package: str) -> str:
+    """Return the commit that a package was installed from, where pip took it from git and noted so."""
+    try:
+        return json.loads(distribution(package).read_text("direct_url.json") or "")["vcs_info"]["commit_id"]
+    except (PackageNotFoundError, ValueError, KeyError, TypeError):
+        return ""
 
 
 class _Reader:

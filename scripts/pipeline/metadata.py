@@ -143,7 +143,7 @@ class RunRecord:
             ),
             "image_uri": context.image_uri,
             "image_digest": context.image_uri.partition("@")[2],
-            "commits": _known({"code": context.code_commit, "forecast": manifest.forecast_commit}),
+            "commits": _known(context.commits | {"forecast": manifest.forecast_commit}),
             "python": output["python"],
             "packages": self.packages,
             "cpus": sorted(self.cpus),
