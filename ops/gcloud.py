@@ -12,6 +12,7 @@ from ops.shell import Shell
 
 AT_ONCE = 8  # processes, each half a second of work for a core
 CALL_SECONDS = 120  # gcloud repeats a failed request for half a minute by itself
+DOCTOR = "invoke doctor --cloud"  # asks for all that a run needs, and has a command for each lack
 MOST_CHARACTERS = 400  # of a message: a proxy answers with a whole page
 
 
@@ -32,12 +33,14 @@ class GcloudError(UserError):
     """What gcloud refused; `said` is all it said on standard error."""
 
     def __init__(self, problem: str, refusal: Refusal, said: str, mend: str = ""):
+        mend = mend or (DOCTOR if refusal in (Refusal.MISSING, Refusal.DENIED) else "")
         super().__init__(problem, exit_code=_EXIT_CODES.get(refusal, 1), mend=mend)
         self.refusal = refusal
         self.said = said
 
 
-_EXIT_CODES = {Refusal.LOGIN: 2, Refusal.PROJECT: 2, Refusal.DISABLED: 2, Refusal.PASSING: 75}
+_SETTINGS = (Refusal.LOGIN, Refusal.PROJECT, Refusal.DISABLED, Refusal.MISSING, Refusal.DENIED)
+_EXIT_CODES = {Refusal.PASSING: 75, **dict.fromkeys(_SETTINGS, 2)}  # what .env, a login or a right mends
 
 _CODE = r"(?:HTTPError |status': |code=|: )"  # what stands before a status code; a name may hold one, too
 _TOO_MANY = rf"per minute|RATE_LIMIT_EXCEEDED|[rR]ateLimitExceeded|RESOURCE_EXHAUSTED|{_CODE}429\b"

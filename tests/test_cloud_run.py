@@ -62,6 +62,7 @@ def test_a_run_is_followed_to_its_outputs_and_its_tables_are_those_of_a_run_here
     assert re.search(r"runner +SUCCEEDED +3 succeeded", ended.output)
     run_id = run_id_in(ended.output)
     assert f"outputs  gs://{BUCKET}/trial/{run_id}/outputs/" in ended.output
+    assert ended.last_line == f"fetch    invoke download --exp-id trial --run-id {run_id}"
     here = operator.invoke("run", "--local", "--exp-id", "trial")
     assert here.exit_code == 0, here.output
     expected = {path.name: path.read_bytes() for path in operator.outputs()[0].parent.glob("*.csv.gz")}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ops.failures import UserError
-from ops.gcloud import AT_ONCE, GcloudError, Refusal
+from ops.gcloud import AT_ONCE, DOCTOR, GcloudError, Refusal
 
 
 class Level(Enum):
@@ -75,7 +75,8 @@ def _ask(question: Question, before: Sequence[Future[Finding]], is_left: threadi
     try:
         answer = question.ask()
     except UserError as error:
-        return Finding(question.what, _level(question, error), error.problem, error.mend)
+        mend = "" if error.mend == DOCTOR else error.mend  # that is what is asked here
+        return Finding(question.what, _level(question, error), error.problem, mend)
     return Finding(question.what, Level.WARNING if answer.is_doubt else Level.OK, answer.detail, answer.mend)
 
 

@@ -196,6 +196,7 @@ def _tell_end(execution: Execution, found: dict[str, Any]) -> None:
     without = f", without the results of {counted(failed, 'task')}" if failed else ""
     print(f"done in {duration(seconds_taken(found))}{without}")
     print(f"outputs  {result.get('path', '')}outputs/")
+    print(f"fetch    invoke download --exp-id {exp_id_of(found)} --run-id {run_id_of(found)}")
 
 
 def reason_of(found: dict[str, Any]) -> str:
