@@ -47,21 +47,36 @@ def check(context: StageContext) -> None:
 
 def check_output(context: StageContext) -> None:
     """Check another output YAML as stage C reads it, then as stage A would."""
-    from modeling.experiment import InvalidExperiment, load_experiment, load_output
+    from modeling.experiment import InvalidExperiment, load_output
 
     file = context.output_config_path()
-    try:
-        with tempfile.TemporaryDirectory(prefix="output-config-") as folder:
-            Path(folder, "model.yaml").write_text("model: {}\n")  # no folder is read without one
+    with tempfile.TemporaryDirectory(prefix="output-config-") as folder:
+        Path(folder, "model.yaml").write_text("model: {}\n")  # no folder is read without one
+        try:
             load_output(Path(folder), file)
-        if context.config_folder.is_dir():
-            load_experiment(context.config_folder, file)
-    except InvalidExperiment as error:
-        # what is wrong with the experiment itself does not matter to a run that is built
-        problems = [problem for problem in error.problems if problem.startswith(f"{file.name}:")]
+            problems = _problems_with_experiment(context, file)
+        except InvalidExperiment as error:
+            problems = error.problems
+    if problems:
         print("\n".join(problems))
-        if problems:
-            raise UserError(f"{file}: {counted(len(problems), 'mistake')}") from None
+        raise UserError(f"{file}: {counted(len(problems), 'mistake')}")
+
+
+def _problems_with_experiment(context: StageContext, file: Path) -> list[str]:
+    """Return what is wrong with an output YAML for the experiment, as far as that is here and can be read.
+
+    What is wrong with the experiment itself does not matter to a run that is built.
+    """
+    from modeling.experiment import InvalidExperiment, load_experiment
+
+    if context.config_folder.is_dir():
+        try:
+            load_experiment(context.config_folder, file)
+        except InvalidExperiment as error:
+            return [problem for problem in error.problems if problem.startswith(f"{file.name}:")]
+        except UserError:
+            pass
+    return []
 
 
 if __name__ == "__main__":
