@@ -372,7 +372,7 @@ def job(
     stage,
     exp_id,
     run_id="",
-    only="",
+    only=None,
     count=None,
     seed=None,
     output_config_file="",

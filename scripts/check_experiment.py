@@ -3,13 +3,16 @@
     EXP_ID=demo FORECAST_REPO_DIR=examples/forecast python scripts/check_experiment.py
 
 Prints every mistake on a line of its own (exit code 2), or what would be built: for people, or with --json
-for programs.
+for programs. With --output only OUTPUT_CONFIG_FILE is checked, and nothing said of what is right: by itself,
+and against the experiment where that is here.
 """
 
 import json
 import logging
 import os
 import sys
+import tempfile
+from pathlib import Path
 
 from pipeline.environment import StageContext, read_stage_context
 from pipeline.failures import UserError, exit_code_of
@@ -42,7 +45,42 @@ def check(context: StageContext) -> None:
     )
 
 
+def check_output(context: StageContext) -> None:
+    """Check another output YAML as stage C reads it, then as stage A would."""
+    from modeling.experiment import InvalidExperiment, load_output
+
+    file = context.output_config_path()
+    with tempfile.TemporaryDirectory(prefix="output-config-") as folder:
+        Path(folder, "model.yaml").write_text("model: {}\n")  # no folder is read without one
+        try:
+            load_output(Path(folder), file)
+            problems = _problems_with_experiment(context, file)
+        except InvalidExperiment as error:
+            problems = error.problems
+    if problems:
+        print("\n".join(problems))
+        raise UserError(f"{file}: {counted(len(problems), 'mistake')}")
+
+
+def _problems_with_experiment(context: StageContext, file: Path) -> list[str]:
+    """Return what is wrong with an output YAML for the experiment, as far as that is here and can be read.
+
+    What is wrong with the experiment itself does not matter to a run that is built.
+    """
+    from modeling.experiment import InvalidExperiment, load_experiment
+
+    if context.config_folder.is_dir():
+        try:
+            load_experiment(context.config_folder, file)
+        except InvalidExperiment as error:
+            return [problem for problem in error.problems if problem.startswith(f"{file.name}:")]
+        except UserError:
+            pass
+    return []
+
+
 if __name__ == "__main__":
     start_logging("local", os.environ.get("LOG_LEVEL", ""), {"stage": "validate"})
     environ = {"RUN_ID": ANY_RUN, **os.environ}
-    sys.exit(exit_code_of(lambda: check(read_stage_context(environ)), logging.getLogger("pipeline")))
+    work = check_output if "--output" in sys.argv[1:] else check
+    sys.exit(exit_code_of(lambda: work(read_stage_context(environ)), logging.getLogger("pipeline")))

@@ -9,11 +9,12 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from localcloud.process import running
 from ops.failures import UserError
 from ops.jobs import batch_jobs, job_submission
-from ops.jobs.cloud_inputs import Manifest, Share, choose_inputs, chosen_inputs
+from ops.jobs.cloud_inputs import Manifest, Share, choose_inputs, chosen_inputs, unfinished_inputs
 from ops.jobs.job_submission import Run, job_id_of, share_of
 from ops.jobs.job_templates import Filling, describe_job
 from ops.laptop.local_run import RunRequest
@@ -36,14 +37,14 @@ def operator(null_cloud, pipeline, tmp_path, monkeypatch):
     return CloudOperator(null_cloud, tmp_path, sampled())
 
 
-def submit(operator, stage, only="", wait=False, run_id=RUN_ID, **chosen) -> None:
+def submit(operator, stage, only=None, wait=False, run_id=RUN_ID, asked=(), **chosen) -> None:
     """Do what `invoke job` does."""
-    request = RunRequest("trial", run_id)
+    request = RunRequest("trial", run_id, **dict(asked))
     job_submission.submit(operator.shell, operator.settings(**chosen), stage, request, only, wait)
 
 
-def described(operator, stage, job_id="", num_tasks=1):
-    filling = Filling(RunRequest("trial", RUN_ID), DIGEST, True, Share(num_tasks, 1))
+def described(operator, stage, job_id="", num_tasks=1, asked=()):
+    filling = Filling(RunRequest("trial", RUN_ID, **dict(asked)), DIGEST, True, Share(num_tasks, 1))
     return describe_job(operator.settings(), stage, filling, job_id)
 
 
@@ -323,6 +324,7 @@ def test_a_dry_run_prints_the_job_and_makes_nothing(operator, pipeline, capsys):
 
 def test_nothing_pending_is_no_job(operator, pipeline, capsys):
     pipeline.put_manifest(0, num_workloads=4)
+    put_results(pipeline, range(4))
 
     submit(operator, "runner")
     submitted = capsys.readouterr().out
@@ -333,6 +335,114 @@ def test_nothing_pending_is_no_job(operator, pipeline, capsys):
     rendered = operator.folder / "jobs" / "rendered"
     assert sorted(path.name for path in rendered.iterdir()) == ["stage-a.json", "stage-c.json"]
     assert pipeline.jobs() == {}
+
+
+def test_what_has_come_since_the_manifest_is_not_run_again_unless_it_is_forced(operator, pipeline, capsys):
+    pipeline.put_manifest(12)
+    put_results(pipeline, range(11))
+
+    submit(operator, "runner", wait=True)
+    said = capsys.readouterr().out
+    put_results(pipeline, [11])
+    submit(operator, "runner")
+    nothing = capsys.readouterr().out
+    submit(operator, "runner", asked={"force": True})
+    forced = capsys.readouterr().out
+
+    tasks, variables = group_of(pipeline.job(job_in(said)))
+    assert tasks == 1
+    pending = f"trial/{RUN_ID}/builder-artifacts/{variables['PENDING_FILE']}"
+    assert object_of(operator.cloud, BUCKET, pending) == b"11\n"
+    assert "11 of 12 inputs have a result, and are left alone" in said
+    assert nothing.splitlines()[-1].startswith("nothing to do in stage B: every input has a result; --force")
+    tasks, variables = group_of(pipeline.job(job_in(forced)))
+    assert (tasks, variables["PENDING_FILE"], variables["FORCE"]) == (12, "pending-1a2b3c4d.txt", "1")
+    assert len(pipeline.jobs()) == 2
+
+
+def test_a_result_that_is_gone_again_is_made_although_the_manifest_does_not_name_it(operator, pipeline):
+    here, manifest = (operator.shell, operator.settings()), Manifest(3, 1, 1, "pending-4355a46b.txt")
+
+    share = unfinished_inputs(*here, f"gs://{BUCKET}/trial/{RUN_ID}/", manifest, {0})
+    same = unfinished_inputs(*here, "gs://not-written-to/", manifest, {0, 2})
+
+    assert share.num_tasks == 2
+    pending = f"trial/{RUN_ID}/builder-artifacts/{share.pending_file}"
+    assert object_of(operator.cloud, BUCKET, pending) == b"1\n2\n"
+    assert same == manifest.share
+
+
+def test_another_output_yaml_is_checked_before_anything_is_submitted(operator, pipeline, capfd):
+    pipeline.put_manifest(1, output_config_file="built-with.yaml")
+    bad, good = operator.folder / "bad.yaml", operator.folder / "good.yaml"
+    bad.write_text("output:\n  quantils: true\n")
+    good.write_text("output:\n  posteriors: false\n")
+    no_such = {"compartments": ["Nowhere"]}
+    bad_here = operator.folder / "local/forecast/experiments/trial/config/other.yaml"
+    bad_here.write_text(yaml.safe_dump({"output": {"quantiles": no_such}}))
+
+    for name, said in (
+        (str(bad), "bad.yaml is not valid"),
+        ("other.yaml", "other.yaml is not valid"),
+        ("othr.yaml", "othr.yaml: no such file in "),
+    ):
+        with pytest.raises(UserError, match=said) as refused:
+            submit(operator, "output", asked={"output_config_file": name})
+        assert refused.value.exit_code == 2
+    bad_here.unlink()  # not to lie beside the experiment's own
+    captured = capfd.readouterr()
+    mistakes = captured.out + captured.err
+    print(mistakes, capfd.readouterr().err)
+    assert 'bad.yaml:2: unknown key "quantils" (did you mean "quantiles"?)' in mistakes
+    assert "Nowhere" in mistakes
+    assert pipeline.jobs() == {}
+    assert not [name for name in names_in(operator.cloud, BUCKET) if "output-configs" in name]
+
+    for name, takes in (
+        (str(good), r"output-configs/good-\w{8}\.yaml"),
+        ("built-with.yaml", "built-with.yaml"),
+    ):
+        submit(operator, "output", asked={"output_config_file": name}, wait=True)
+        _, variables = group_of(pipeline.job(job_in(capfd.readouterr().out)))
+        assert re.fullmatch(takes, variables["OUTPUT_CONFIG_FILE"])
+
+
+def test_a_stage_c_that_failed_tells_its_last_error_and_what_would_mend_it(operator, pipeline, capsys):
+    another = "output-configs/other-1a2b3c4d.yaml"
+    pipeline.order({"job": "by-hand", "exit_code": 2})
+    job = described(operator, "output", "by-hand", asked={"output_config_file": another})
+    created = pipeline.api("POST", "/jobs?jobId=by-hand", json=job)
+    entry = {
+        "logName": f"projects/{PROJECT}/logs/batch_task_logs",
+        "labels": {"job_uid": created["uid"]},
+        "resource": {"type": "batch.googleapis.com/Job"},
+        "timestamp": created["createTime"],
+        "severity": "ERROR",
+    }
+    missing = "1 of 3 results are missing or wrong (1); 1: no result"
+    entries = [
+        entry | {"jsonPayload": {"message": missing}},
+        entry | {"labels": {"job_uid": "another"}, "jsonPayload": {"message": "not ours"}},
+    ]
+    assert request("POST", f"{operator.cloud.apis}/v2/entries:write", json={"entries": entries}).ok
+
+    with pytest.raises(UserError, match="1 of 1 task failed, the last with: 1 of 3 results are missing"):
+        batch_jobs.follow(operator.shell, operator.settings(), "by-hand")
+
+    said = capsys.readouterr().out
+    options = f"{' '.join(RUN)} --output-config-file {another}"
+    assert f"resume   invoke run --cloud {options}\n" in said
+    assert f"or       invoke job --stage output {options} --allow-partial\n" in said
+
+
+def test_outputs_from_a_part_of_the_results_end_with_what_they_are_without(operator, pipeline, capsys):
+    pipeline.put(f"trial/{RUN_ID}/summaries/output.json", {"missing": [1, 17]})
+    job = described(operator, "output", "by-hand", asked={"allow_partial": True})
+    pipeline.api("POST", "/jobs?jobId=by-hand", json=job)
+
+    batch_jobs.follow(operator.shell, operator.settings(), "by-hand")
+
+    assert ", without the results of 2 inputs (1, 17); outputs in gs://" in capsys.readouterr().out
 
 
 def test_what_is_wrong_is_one_line_with_what_mends_it(operator, pipeline):
@@ -346,6 +456,7 @@ def test_what_is_wrong_is_one_line_with_what_mends_it(operator, pipeline):
         (lambda: submit(operator, "runner", only="3,x"), "--only 3,x: inputs are needed"),
         (lambda: submit(operator, "runner", run_id=nowhere, IMAGE_TAG="v9"), "invoke build"),
         (lambda: submit(operator, "runner", STAGE_B_MEMORY_MIB="9"), "STAGE_B_MEMORY_MIB"),
+        (lambda: submit(operator, "runner", only=""), '--only "": inputs are needed'),
         (lambda: chosen_inputs("9-3"), "--only 9-3: inputs are needed"),
         (
             lambda: choose_inputs(*here, "gs://b/", built.manifest, [2, 7]),
@@ -356,6 +467,11 @@ def test_what_is_wrong_is_one_line_with_what_mends_it(operator, pipeline):
             lambda: job_submission.render(*here, RunRequest("trial")),
             "add --num-tasks N, or build it first: invoke job --stage builder",
         ),
+        (
+            lambda: job_submission.render(*here, RunRequest("trial", nowhere)),
+            f"trial/{nowhere}/: no such run: invoke runs --cloud --exp-id trial",
+        ),
+        (lambda: job_submission.render(*here, RunRequest("trail", RUN_ID)), "no runs of trail in gs://"),
         (
             lambda: batch_jobs.show_job(*here, "nothing-there"),
             "there is no job nothing-there in us-central1: invoke job-list",
@@ -377,6 +493,7 @@ def test_what_is_wrong_is_one_line_with_what_mends_it(operator, pipeline):
     [
         (["--stage", "D", "--exp-id", "trial"], '"D" is not a stage'),
         (["--exp-id", "trial"], "is not a stage"),
+        (["--stage", "runner", *RUN, "--only", ""], '--only "": inputs are needed'),
         (["--stage", "runner", *RUN, "--count", "2"], "--count is for stage builder, not for runner"),
         (["--stage", "output", *RUN, "--only", "2"], "--only is for stage runner, not for output"),
     ],
@@ -387,6 +504,11 @@ def test_options_that_a_stage_does_not_heed_are_refused(operator, words, said):
     assert ended.exit_code == 2, ended.output
     assert said in ended.last_line
     assert "Traceback" not in ended.output
+
+
+def put_results(pipeline, inputs):
+    for index in inputs:
+        upload(pipeline, f"trial/{RUN_ID}/runner-artifacts/result_{index:04d}.pkl", b"result")
 
 
 def upload(pipeline, name, data):

@@ -168,6 +168,26 @@ def test_other_inputs_are_named_as_what_makes_outputs_differ(runs):
     assert "their inputs differ, so data, YAML or code have changed" in ended.last_line
 
 
+def test_outputs_by_another_output_yaml_are_not_taken_for_another_run(runs):
+    operator, first, second = runs
+    arguments = json.loads((run_folder(operator, first) / "run_metadata.json").read_text())["arguments"]
+    bend_metadata(operator, first, arguments=arguments | {"output_config_file": "local/other.yaml"})
+    equal = again(operator, first, second)
+    bend_table(operator, first, 1.5)
+
+    other = again(operator, first, second)
+    turned = again(operator, second, first)
+
+    assert equal.last_line.startswith("equal: ")
+    assert [other.exit_code, turned.exit_code] == [2, 2]
+    assert (
+        "were written by different output YAML (local/other.yaml, the run's own), so they" in other.last_line
+    )
+    command = f"write them by the runs' own first: invoke stage output --exp-id trial --run-id {first}"
+    assert other.last_line.endswith(command)
+    assert turned.last_line.endswith(command)
+
+
 @pytest.mark.parametrize(
     ("value", "other", "is_same"),
     [("nan", "NaN", True), ("nan", "1.0", False), ("1.0", "nan", False), ("nan", "none", False)],

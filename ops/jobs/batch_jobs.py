@@ -19,15 +19,18 @@ from ops.jobs.job_facts import experiment_of, id_of, run_path_of, variables_of
 from ops.jobs.job_list import newest_jobs
 from ops.names import COMPONENT, check_exp_id, check_run_id
 from ops.project.deployment import as_label
+from ops.run_paths import SUMMARIES
 from ops.runs.executions import ACTIVE_JOB, NOT_ENDED, Progress, place_words
 from ops.settings import Settings, need
 from ops.shell import Shell
 from ops.shown import console, counted, duration
+from ops.watching.cloud_files import read_objects
 from ops.watching.run_logs import LogRequest
 
 JOB_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 WAITS = ("QUEUED", "SCHEDULED")
 MOST_EVENTS = 5
+MOST_NAMED = 20  # inputs in a message
 
 
 def show_jobs(
@@ -88,8 +91,9 @@ def show_job(shell: Shell, settings: Settings, job: str) -> None:
     print(f"  {counted(progress.tasks, 'task')}: {progress.counted or 'not begun'}")
     for event in found.get("status", {}).get("statusEvents", [])[-MOST_EVENTS:]:
         print(f"  {event.get('eventTime', '')[:19]}Z  {event.get('description', '')}")
-    if progress.counts.get("FAILED"):
-        tell_failed(shell, settings, found, progress.counts["FAILED"])
+    failed = progress.counts.get("FAILED", 0)
+    if failed and (error := tell_failed(shell, settings, found, failed)):
+        print(f"  error    {error}")
     print(f"  logs     {_logs_command(found)}")
     print(f"  console  {_console_link(settings, job_id)}")
 
@@ -128,12 +132,13 @@ def follow(shell: Shell, settings: Settings, job: str) -> None:
 def _tell_end(shell: Shell, settings: Settings, job: dict[str, Any]) -> None:
     progress, job_id = _progress(job), id_of(job)
     if progress.state == "SUCCEEDED":
-        print(f"done in {duration(_seconds(job))}{_way_on(job)}")
+        print(f"done in {duration(_seconds(job))}{_way_on(shell, settings, job)}")
         return
-    failed = progress.counts.get("FAILED", 0)
+    failed, error = progress.counts.get("FAILED", 0), ""
     if failed:
-        tell_failed(shell, settings, job, failed)
+        error = tell_failed(shell, settings, job, failed)
     why = f"{failed} of {counted(progress.tasks, 'task')} failed" if failed else progress.event
+    why += f", the last with: {error}" if error else ""
     raise UserError(
         f"job {job_id} ended {progress.state}: {why}; its logs",
         exit_code=1,
@@ -141,14 +146,28 @@ def _tell_end(shell: Shell, settings: Settings, job: dict[str, Any]) -> None:
     )
 
 
-def _way_on(job: dict[str, Any]) -> str:
-    """Return what to do after a stage that has succeeded."""
+def _way_on(shell: Shell, settings: Settings, job: dict[str, Any]) -> str:
+    """Return what to do after a stage that has succeeded, and what it did without."""
     variables, stage = variables_of(job), job.get("labels", {}).get("stage", "")
     run = f"--exp-id {experiment_of(job)} --run-id {variables.get('RUN_ID', '')}"
     after = {"builder": "runner", "runner": "output"}.get(stage)
     if after:
         return f"; next: invoke job --stage {after} {run}"
-    return f"; outputs in {run_path_of(job)}outputs/"
+    without = _missing(shell, settings, job) if variables.get("ALLOW_PARTIAL_RESULTS") else ""
+    return f"{without}; outputs in {run_path_of(job)}outputs/"
+
+
+def _missing(shell: Shell, settings: Settings, job: dict[str, Any]) -> str:
+    """Return which results the outputs went without, by the summary of stage C; "" where none is there."""
+    try:
+        (summary,) = read_objects(shell, settings, [f"{run_path_of(job)}{SUMMARIES}output.json"])
+        missing = summary["missing"]
+    except (UserError, ValueError, TypeError, KeyError):  # the outputs are there all the same
+        return ""
+    if not missing:
+        return ""
+    named = ", ".join(map(str, missing[:MOST_NAMED])) + (" ..." if len(missing) > MOST_NAMED else "")
+    return f", without the results of {counted(len(missing), 'input')} ({named})"
 
 
 def tell_how_to_follow(settings: Settings, job: dict[str, Any], was_there: bool) -> None:

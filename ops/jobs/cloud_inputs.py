@@ -6,7 +6,7 @@ The stages read the same files in scripts/pipeline/artifacts.py, which ops/ does
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ from typing import Any
 from ops import gcloud
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
-from ops.run_paths import BUILDER, MANIFEST
+from ops.run_paths import BUILDER, MANIFEST, RESULTS
 from ops.settings import Settings
 from ops.shell import Shell
-from ops.watching.cloud_files import read_objects
+from ops.watching.cloud_files import LIST_SECONDS, read_objects
 
 MOST_TASKS = 100_000  # of one job of Batch
 MOST_DIGITS = 18
+_RESULT = re.compile(r"/result_([0-9]{1,18})\.pkl$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Manifest:
     num_pending: int
     workloads_per_task: int
     pending: str
+    output_config_file: str = ""  # that it was built with
 
     @property
     def share(self) -> Share:
@@ -75,7 +77,8 @@ def _manifest(held: list[Any], path: str) -> Manifest:
         counts = [fields[name] for name in ("num_workloads", "num_pending", "workloads_per_task")]
         if not all(type(n) is int and n >= least for n, least in zip(counts, (1, 0, 1), strict=True)):
             raise TypeError
-        return Manifest(*counts, pending=str(fields.get("pending", "")))
+        texts = {name: str(fields.get(name) or "") for name in ("pending", "output_config_file")}
+        return Manifest(*counts, **texts)
     except (ValueError, TypeError, KeyError):
         raise UserError(f"{path}: not a manifest; start a new run") from None
 
@@ -87,9 +90,35 @@ def chosen_inputs(text: str) -> list[int]:
         named = re.fullmatch(rf"([0-9]{{1,{MOST_DIGITS}}})(?:-([0-9]{{1,{MOST_DIGITS}}}))?", part)
         first, last = (int(named[1]), int(named[2] or named[1])) if named else (1, 0)
         if not 0 <= last - first < MOST_TASKS:
-            raise UserError(f"--only {text:.40}: inputs are needed, counted from 0, such as 3,17,40 or 3-9")
+            shown = text[:40] if text.strip() else '""'  # as of a shell's variable that is not set
+            raise UserError(f"--only {shown}: inputs are needed, counted from 0, such as 3,17,40 or 3-9")
         chosen |= set(range(first, last + 1))
     return sorted(chosen)
+
+
+def inputs_with_results(shell: Shell, settings: Settings, run_path: str) -> set[int]:
+    """Return the inputs of a run that have a result, by one listing of names."""
+    words = ["storage", "ls", run_path + RESULTS, "--project", settings.project_id]
+    try:
+        listed = gcloud.read(shell, words, timeout_seconds=LIST_SECONDS, echo=False)
+    except GcloudError as error:
+        if not is_no_match(error):
+            raise
+        return set()
+    return {int(index) for index in _RESULT.findall(listed)}
+
+
+def unfinished_inputs(
+    shell: Shell, settings: Settings, run_path: str, manifest: Manifest, finished: Collection[int]
+) -> Share:
+    """Return how a job takes the inputs that have no result: as the manifest says, where these are the same.
+
+    The manifest's list is of the last stage A: results have come since, and one may have been removed.
+    """
+    left = [index for index in range(manifest.num_workloads) if index not in finished]
+    if len(left) == manifest.num_workloads == manifest.num_pending:
+        return manifest.share
+    return choose_inputs(shell, settings, run_path, manifest, left) if left else Share(0, 1)
 
 
 def choose_inputs(
@@ -105,6 +134,8 @@ def choose_inputs(
         raise UserError(f"--only {unknown[0]}: the inputs of this run are 0 to {last}")
     lines = "".join(f"{index:0{len(str(last))}d}\n" for index in inputs).encode()
     name = f"pending-{hashlib.sha256(lines).hexdigest()[:8]}.txt"
+    if name == manifest.pending:  # stage A has put it there
+        return manifest.share
     with tempfile.TemporaryDirectory(prefix="pending-") as work:
         path = Path(work, name)
         path.write_bytes(lines)

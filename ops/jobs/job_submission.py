@@ -17,7 +17,15 @@ from ops import gcloud
 from ops.failures import UserError
 from ops.gcloud import GcloudError, at_once
 from ops.jobs import batch_jobs
-from ops.jobs.cloud_inputs import Manifest, Share, choose_inputs, chosen_inputs, find_manifest
+from ops.jobs.cloud_inputs import (
+    Manifest,
+    Share,
+    choose_inputs,
+    chosen_inputs,
+    find_manifest,
+    inputs_with_results,
+    unfinished_inputs,
+)
 from ops.jobs.job_facts import id_of
 from ops.jobs.job_list import jobs_of_run
 from ops.jobs.job_templates import Filling, describe_job
@@ -29,12 +37,13 @@ from ops.project.machine_types import LETTERS
 from ops.runs.cloud_run import run_path
 from ops.runs.executions import ACTIVE_JOB, STAGES, place_words
 from ops.runs.experiment_upload import upload_forecast
-from ops.runs.output_upload import output_file, upload_output_file
+from ops.runs.output_upload import check_output_file, output_file, refuse_unknown, upload_output_file
 from ops.settings import RENDERED, Settings, need
 from ops.shell import Shell
 from ops.shown import counted, nearest
+from ops.watching.cloud_files import run_ids
 
-NOTHING_TO_RUN = "stage B: every input has a result; `invoke job --only 3,17 --force` makes some of them anew"
+NOTHING_TO_RUN = "nothing to do in stage B: every input has a result; --force makes them anew"
 _STAGES_OF = {  # of an option; the others are for each stage
     "--only": ("runner",),
     "--max-parallelism": ("runner",),
@@ -61,6 +70,15 @@ class Run:
         return Filling(self.request, self.image, bool(self.manifest) or is_dry, share, self.forecast_commit)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What there is of a run in the cloud."""
+
+    run: Run
+    jobs: list[dict[str, Any]]  # of one stage
+    results: set[int]  # inputs that have one
+
+
 def check_options(stage: str, given: Mapping[str, object]) -> None:
     """Refuse an option that the stage would not heed."""
     for option, value in given.items():
@@ -79,8 +97,10 @@ def render(shell: Shell, settings: Settings, request: RunRequest, num_tasks: int
     """
     request, is_new = _named(request)
     _tell(settings, request, "jobs")
-    run, _ = _look(shell, settings, request, is_new)
+    run = _look(shell, settings, request, is_new).run
     if not run.manifest and num_tasks is None and not shell.dry_run:
+        if not is_new:
+            _check_there(shell, settings, request)
         raise UserError(
             f"run {request.run_id} is not built yet, and how many tasks stage B has is not known: "
             f"add --num-tasks N, or build it first: {_command('builder', request)}"
@@ -90,7 +110,7 @@ def render(shell: Shell, settings: Settings, request: RunRequest, num_tasks: int
         upload_forecast(shell, settings, repository, run_path(settings, request))
     run = replace(run, forecast_commit=_commit(repository))
     filling = run.filling(share, is_dry=shell.dry_run and not is_new)
-    _upload_output_file(shell, settings, filling)
+    _bring_output_file(shell, settings, run, filling)
     print("submit them one after the other, each once the one before has succeeded:")
     for stage in STAGES:
         name = f"stage-{LETTERS[stage].lower()}"
@@ -110,7 +130,7 @@ def submit(
     settings: Settings,
     stage: str,
     request: RunRequest,
-    only: str = "",
+    only: str | None = None,
     wait: bool = False,
 ) -> None:
     """Submit one stage of a run as a job, and follow it to its end if asked to.
@@ -118,56 +138,74 @@ def submit(
     Parameters
     ----------
     only : str
-        The inputs of stage B to run, such as 3,17,40; empty for all that are pending.
+        The inputs of stage B to run, such as 3,17,40; without it all that have no result, with --force all.
 
     Raises
     ------
     UserError
         Something is missing or wrong, or the stage is under way; nothing was submitted. Or it failed.
     """
-    inputs = chosen_inputs(only) if only else []
+    inputs = [] if only is None else chosen_inputs(only)
     if stage != "builder" and not request.run_id:
         raise UserError(
             f"--run-id is needed for stage {stage}; `invoke job-list --exp-id {request.exp_id}` shows some"
         )
     request, is_new = _named(request)
     _tell(settings, request, f"stage {LETTERS[stage]} ({stage})")
-    run, jobs = _look(shell, settings, request, is_new, stage)
+    wants_results = stage == "runner" and only is None and not request.force
+    found = _look(shell, settings, request, is_new, stage, wants_results)
+    run = found.run
     repository = _repository(shell, settings, run) if stage == "builder" else None
     if stage != "builder" and not run.manifest and not shell.dry_run:
-        raise UserError(
-            f"{run_path(settings, request)}: no such run, or it is not built: {_command('builder', request)}"
-        )
-    share = share_of(settings, run)
+        _check_there(shell, settings, request)
+        raise UserError(f"{run_path(settings, request)}: not built yet", mend=_command("builder", request))
     if stage == "runner" and shell.dry_run:
         print(
             "note: no manifest is read in a dry run; taskCount and PENDING_FILE will be its own",
             file=sys.stderr,
         )
+    share = share_of(settings, run)
     if inputs and run.manifest:
         share = choose_inputs(shell, settings, run_path(settings, request), run.manifest, inputs)
-    if stage == "runner" and not share.num_tasks:
-        print(NOTHING_TO_RUN)
-        return
     run = replace(run, forecast_commit=_commit(repository))
     filling = run.filling(share, is_dry=shell.dry_run and not is_new)
-    job_id, found = job_id_of(settings, stage, filling, jobs, bool(inputs))
-    if repository and not found:
-        upload_forecast(shell, settings, repository, run_path(settings, request))
-    if not found:
-        _upload_output_file(shell, settings, filling)
-    made = None if found else _create(shell, settings, job_id, describe_job(settings, stage, filling, job_id))
+    job_id, job = job_id_of(settings, stage, filling, found.jobs, bool(inputs))
+    was_there = bool(job)
+    if not job:
+        if stage == "runner" and not inputs and run.manifest:
+            # its id is that of all that is pending: given again while it runs, the command finds this job
+            filling = replace(filling, share=_unfinished(shell, settings, run, found.results))
+        if stage == "runner" and not filling.share.num_tasks:
+            print(NOTHING_TO_RUN)
+            return
+        _bring_output_file(shell, settings, run, filling)
+        if repository:
+            upload_forecast(shell, settings, repository, run_path(settings, request))
+        job = _create(shell, settings, job_id, describe_job(settings, stage, filling, job_id))
+        was_there = not job
     if shell.dry_run:
         return
-    job = made or found or batch_jobs.describe(shell, settings, job_id)
-    batch_jobs.tell_how_to_follow(settings, job, was_there=not made)
+    job = job or batch_jobs.describe(shell, settings, job_id)
+    batch_jobs.tell_how_to_follow(settings, job, was_there)
     if wait:
         batch_jobs.follow(shell, settings, job_id)
 
 
-def _upload_output_file(shell: Shell, settings: Settings, filling: Filling) -> None:
-    file = output_file(settings, filling.request, filling.is_built)
-    upload_output_file(shell, settings, file, run_path(settings, filling.request))
+def _unfinished(shell: Shell, settings: Settings, run: Run, results: set[int]) -> Share:
+    """Return what stage B has to do on a run that is built, and say what it leaves alone."""
+    number, done = run.manifest.num_workloads, len(results)
+    if 0 < done < number:
+        print(f"{done:,} of {counted(number, 'input')} have a result, and are left alone", flush=True)
+    return unfinished_inputs(shell, settings, run_path(settings, run.request), run.manifest, results)
+
+
+def _bring_output_file(shell: Shell, settings: Settings, run: Run, filling: Filling) -> None:
+    """Check another output YAML, and upload it where it has to go along."""
+    file = output_file(settings, run.request, filling.is_built)
+    if run.manifest:
+        refuse_unknown(settings, run.request, file, run.manifest.output_config_file)
+    check_output_file(shell, settings, run.request, file)
+    upload_output_file(shell, settings, file, run_path(settings, run.request))
 
 
 def _named(request: RunRequest) -> tuple[RunRequest, bool]:
@@ -186,9 +224,14 @@ def _tell(settings: Settings, request: RunRequest, what: str) -> None:
 
 
 def _look(
-    shell: Shell, settings: Settings, request: RunRequest, is_new: bool, stage: str = ""
-) -> tuple[Run, list[dict[str, Any]]]:
-    """Ask for all that is needed at once: the run, and the jobs of a stage of it that there are.
+    shell: Shell,
+    settings: Settings,
+    request: RunRequest,
+    is_new: bool,
+    stage: str = "",
+    wants_results: bool = False,
+) -> Found:
+    """Ask for all that is needed at once: the run, the jobs of a stage of it that there are, its results.
 
     The first that is missing, in this order, is what is told.
     """
@@ -202,8 +245,20 @@ def _look(
         questions["manifest"] = lambda: find_manifest(shell, settings, run_path(settings, request))
     if not is_new and stage:
         questions["jobs"] = lambda: jobs_of_run(shell, settings, request.run_id, stage)
+    if not is_new and wants_results:
+        questions["results"] = lambda: inputs_with_results(shell, settings, run_path(settings, request))
     found = dict(zip(questions, at_once(list(questions.values())), strict=True))
-    return Run(request, found["image"], found.get("manifest")), found.get("jobs", [])
+    run = Run(request, found["image"], found.get("manifest"))
+    return Found(run, found.get("jobs", []), found.get("results", set()))
+
+
+def _check_there(shell: Shell, settings: Settings, request: RunRequest) -> None:
+    """Refuse a run, and an experiment, of which the bucket has nothing: a name may be mistyped."""
+    if request.run_id not in run_ids(shell, settings, request.exp_id):
+        raise UserError(
+            f"{run_path(settings, request)}: no such run",
+            mend=f"invoke runs --cloud --exp-id {request.exp_id}",
+        )
 
 
 def _repository(shell: Shell, settings: Settings, run: Run) -> Path | None:

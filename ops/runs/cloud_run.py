@@ -24,7 +24,7 @@ from ops.run_paths import ARCHIVE, OUTPUT_CONFIGS
 from ops.runs import run_setup
 from ops.runs.executions import Execution, follow
 from ops.runs.experiment_upload import copy_file, upload_forecast
-from ops.runs.output_upload import output_file, upload_output_file
+from ops.runs.output_upload import check_output_file, output_file, upload_output_file
 from ops.settings import Settings, need
 from ops.shell import Shell
 
@@ -82,6 +82,9 @@ def start(shell: Shell, settings: Settings, request: RunRequest, origin: Origin 
     is_elsewhere = goes_on or settings.github_forecast_repo or origin
     repository = None if is_elsewhere else _repository(settings, request)
     image = _check(shell, settings, request, goes_on, repository, origin)
+    another = output_file(settings, request, goes_on)
+    if not repository:
+        check_output_file(shell, settings, request, another)
     if origin and origin.has_archive:
         copy_file(shell, settings, ARCHIVE, origin.path, run_path(settings, request))
         arguments["forecastCommit"] = origin.commit
@@ -90,7 +93,7 @@ def start(shell: Shell, settings: Settings, request: RunRequest, origin: Origin 
     if repository:
         upload_forecast(shell, settings, repository, run_path(settings, request))
         arguments["forecastCommit"] = local_run.commit_of(repository)
-    upload_output_file(shell, settings, output_file(settings, request, goes_on), run_path(settings, request))
+    upload_output_file(shell, settings, another, run_path(settings, request))
     execution = _execute(shell, settings, request, arguments | {"imageUri": image})
     return Started(execution, run_path(settings, request))
 

@@ -23,6 +23,16 @@ class Outputs:
     metadata: dict[str, Any]
     digests: dict[str, str]
     file: Callable[[str, Path], Path]  # its name and a folder for copies; where it then is
+    write_again: str  # the command that writes them anew by the run's own output YAML
+
+    @property
+    def output_file(self) -> str:
+        """The output YAML that they were written by, as it was named; "" for the run's own."""
+        return str(self.metadata.get("arguments", {}).get("output_config_file", ""))
+
+    @property
+    def is_by_own_file(self) -> bool:
+        return self.output_file == str(self.metadata["manifest"].get("output_config_file", ""))
 
 
 def digests(listed: str) -> dict[str, str]:
@@ -36,12 +46,19 @@ def differing(first: dict[str, str], second: dict[str, str]) -> list[str]:
 
 
 def compare(first: Outputs, second: Outputs) -> None:
-    """Say that the outputs are equal, or end with what differs."""
+    """Say that the outputs are equal, or end with what differs.
+
+    Raises
+    ------
+    UserError
+        They differ (exit code 1), or were written by different output YAML: then nothing is said of the runs.
+    """
     names = differing(first.digests, second.digests)
     runs = f"{first.run_id} and {second.run_id}"
     if not names:
         print(f"equal: {counted(len(first.digests), 'file')} of the runs {runs}, byte for byte")
         return
+    _refuse_different_files(first, second, runs)
     reasons = _why_bytes_may_differ(first.metadata, second.metadata)
     if not reasons or first.metadata.get("cut_short"):
         said = _cause(first.metadata, second.metadata)
@@ -58,6 +75,28 @@ def compare(first: Outputs, second: Outputs) -> None:
     print(f"equal within {TOLERANCE:g}: {counted(len(first.digests), 'file')} of the runs {runs}")
     without = ", and charts were not compared" if charts else ""
     print(f"not byte for byte in {_some(names)}, which is not to be expected: {because}{without}")
+
+
+def _refuse_different_files(first: Outputs, second: Outputs, runs: str) -> None:
+    """Refuse to judge runs by outputs that different output YAML asked for, with the way to such as can be.
+
+    Where a run is run again, what it was built with has become the second one's own.
+    """
+    is_same = first.is_by_own_file and not second.output_file
+    if is_same or first.output_file == second.output_file:
+        return
+    names = [each.output_file or "the run's own" for each in (first, second)]
+    others = [each for each in (first, second) if not each.is_by_own_file]
+    raise UserError(
+        f"the outputs of {runs} were written by different output YAML ({names[0]}, {names[1]}), so they do "
+        "not tell whether the runs differ; "
+        + ("write them by the runs' own first" if others else "compare with a new run of the first one"),
+        mend=" && ".join(each.write_again for each in others) or _again(first),
+    )
+
+
+def _again(first: Outputs) -> str:
+    return f"invoke reproduce --exp-id {first.metadata['manifest'].get('exp_id')} --run-id {first.run_id}"
 
 
 def _differences(first: Outputs, second: Outputs, names: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ content.
 
 import hashlib
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ops.failures import UserError
 from ops.laptop import local_run
 from ops.laptop.local_run import RunRequest
 from ops.run_paths import OUTPUT_CONFIGS
-from ops.settings import Settings
+from ops.settings import ROOT, Settings
 from ops.shell import Shell
 from ops.shown import nearest
 
@@ -72,6 +73,32 @@ def _checked(source: Path) -> bytes:
     if not is_output:
         raise UserError(f"{nearest(source)}: it has no `output`; name an output YAML")
     return data
+
+
+def check_output_file(shell: Shell, settings: Settings, request: RunRequest, file: OutputFile) -> None:
+    """Check an output YAML of this machine as stage C would, before minutes of the cloud are spent on it."""
+    if not file.source:
+        return
+    variables = {
+        "EXECUTION_MODE": "local",
+        "EXP_ID": request.exp_id,
+        "FORECAST_REPO_DIR": nearest(local_run.forecast_repository(settings, request.exp_id)),
+        "OUTPUT_CONFIG_FILE": nearest(file.source.absolute()),
+    }
+    command = [sys.executable, nearest(ROOT / "scripts" / "check_experiment.py"), "--output"]
+    if code := shell.stream(command, variables):
+        said = "is not valid" if code == 2 else f"could not be checked (exit code {code})"
+        raise UserError(f"{nearest(file.source)} {said}", exit_code=local_run.exit_code_for(code))
+
+
+def refuse_unknown(settings: Settings, request: RunRequest, file: OutputFile, built_with: str) -> None:
+    """Refuse the bare name of an output YAML that nothing here or of the run has; GitHub may have it."""
+    is_told = bool(file.source) or "/" in file.name or file.name in ("", built_with)
+    if is_told or settings.github_forecast_repo:
+        return
+    repository = local_run.forecast_repository(settings, request.exp_id)
+    config = repository / "experiments" / request.exp_id / "config"
+    raise UserError(f"{file.name}: no such file in {nearest(config)}; give the path of an output YAML")
 
 
 def upload_output_file(shell: Shell, settings: Settings, file: OutputFile, run_path: str) -> None:

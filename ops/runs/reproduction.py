@@ -70,7 +70,11 @@ class _Here:
         if not listed.is_file():
             raise UserError(f"{nearest(listed)}: no such file; the outputs of that run are gone")
         return Outputs(
-            run.run_id, metadata, digests(listed.read_text(encoding="utf-8")), lambda name, _: folder / name
+            run.run_id,
+            metadata,
+            digests(listed.read_text(encoding="utf-8")),
+            lambda name, _: folder / name,
+            f"invoke stage output --exp-id {request.exp_id} --run-id {request.run_id}",
         )
 
     def run_again(self, request: RunRequest, metadata: dict[str, Any]) -> str:
@@ -110,7 +114,8 @@ class _InCloud:
             gcloud.read(self.reading, words, timeout_seconds=COPY_SECONDS)
             return copy
 
-        return Outputs(request.run_id, metadata, listed, copied)
+        command = f"invoke job --stage output --exp-id {request.exp_id} --run-id {request.run_id} --wait"
+        return Outputs(request.run_id, metadata, listed, copied, command)
 
     def run_again(self, request: RunRequest, metadata: dict[str, Any]) -> str:
         path = cloud_run.run_path(self.settings, request)
