@@ -13,11 +13,11 @@ from ops.images import cloud_build, images
 from ops.jobs import batch_jobs, job_submission
 from ops.jobs.cloud_inputs import MOST_TASKS
 from ops.laptop import local_cloud, local_run, run_tables, tidy
-from ops.laptop.local_run import RunRequest, stage_name
 from ops.names import MOST, MOST_SECONDS, without_slash
 from ops.project import doctor as check_up
 from ops.project import github_token, lifecycle, terraform
 from ops.project.machine_types import LETTERS
+from ops.run_request import RunRequest, stage_name
 from ops.runs import cloud_run, execution_list, executions, furnishing, rehearsal, reproduction
 from ops.settings import read_settings
 from ops.shell import Shell, stop_on_termination

@@ -13,8 +13,8 @@ from ops.costs.prices import priced_machine, prices
 from ops.costs.spending import spending_of
 from ops.costs.task_times import Measured, TaskTimes, of_metadata, of_summaries
 from ops.failures import UserError
-from ops.laptop.local_run import RunRequest
 from ops.project.deployment import StageLimits
+from ops.run_request import RunRequest
 from ops.runs.run_setup import run_setup
 from ops.settings import Settings
 from pipeline.metadata import StageUse

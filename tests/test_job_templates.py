@@ -9,8 +9,8 @@ from localcloud.process import running
 from ops.failures import UserError
 from ops.jobs.cloud_inputs import Share
 from ops.jobs.job_templates import FOLDER, Filling, describe_job, fill_in
-from ops.laptop.local_run import RunRequest
 from ops.project.deployment import workflow_environment
+from ops.run_request import RunRequest
 from ops.runs.cloud_run import run_arguments
 from ops.settings import Settings
 from tests.cloud_runs import PROJECT, REGION, RUN_ID, WORKFLOW, Pipeline

@@ -14,9 +14,9 @@ import yaml
 
 from localcloud.process import running
 from ops.costs import cost_report
-from ops.laptop.local_run import RunRequest
 from ops.laptop.run_files import local_run
 from ops.laptop.run_repository import repository_of
+from ops.run_request import RunRequest
 from ops.runs import cloud_run
 from ops.runs.cloud_run import Origin
 from ops.runs.reproduction import reproduce

@@ -18,7 +18,7 @@ from localcloud.process import running
 from ops.costs.spending import spending_of
 from ops.jobs.cloud_inputs import Share
 from ops.jobs.job_templates import Filling, describe_job
-from ops.laptop.local_run import RunRequest
+from ops.run_request import RunRequest
 from ops.watching import run_logs
 from ops.watching.run_logs import LogRequest
 from tests.cloud_operators import IMAGE, CloudOperator, read_until, ready_cloud, wait_until

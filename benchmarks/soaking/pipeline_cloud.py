@@ -20,8 +20,8 @@ import requests
 from measuring import ROOT
 
 from localcloud.process import Cloud
-from ops.laptop.local_run import RunRequest
 from ops.project.deployment import workflow_environment
+from ops.run_request import RunRequest
 from ops.runs.cloud_run import run_arguments
 from ops.runs.executions import ACTIVE, STAGES
 from ops.runs.experiment_upload import ARCHIVE

@@ -9,7 +9,7 @@ from pathlib import Path
 from experiments import EXP_ID
 
 from localcloud.process import running
-from ops.laptop.local_run import RunRequest
+from ops.run_request import RunRequest
 from ops.settings import Settings
 from soaking import disturbances
 from soaking.ghosts import ghosts

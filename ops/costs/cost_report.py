@@ -12,9 +12,10 @@ from ops.costs.prices import prices
 from ops.costs.task_times import Measured
 from ops.failures import UserError
 from ops.gcloud import GcloudError
-from ops.laptop.local_run import RunRequest, check_experiment_is_there, count_workloads
+from ops.laptop.local_run import check_experiment_is_there, count_workloads
 from ops.laptop.run_files import local_run
 from ops.project.machine_types import LETTERS
+from ops.run_request import RunRequest
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.shown import console, counted, duration

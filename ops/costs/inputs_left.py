@@ -6,9 +6,9 @@ from ops import gcloud
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
 from ops.jobs.cloud_inputs import find_manifest
-from ops.laptop.local_run import RunRequest
 from ops.laptop.run_files import latest_run
 from ops.run_paths import RESULTS, run_path
+from ops.run_request import RunRequest
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.watching.cloud_files import LIST_SECONDS

@@ -30,10 +30,10 @@ from ops.jobs.job_facts import id_of
 from ops.jobs.job_list import jobs_of_run
 from ops.jobs.job_templates import Filling, describe_job
 from ops.laptop import local_run
-from ops.laptop.local_run import RunRequest, new_run_id
 from ops.project import cloud_checks
 from ops.project.deployment import check_stages_fit
 from ops.project.machine_types import LETTERS
+from ops.run_request import RunRequest, new_run_id
 from ops.runs.cloud_run import run_path
 from ops.runs.executions import ACTIVE_JOB, STAGES, place_words
 from ops.runs.experiment_upload import upload_forecast

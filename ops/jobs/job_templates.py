@@ -12,9 +12,9 @@ from typing import Any
 
 from ops.failures import UserError, did_you_mean
 from ops.jobs.cloud_inputs import Share
-from ops.laptop.local_run import RunRequest
 from ops.project.deployment import as_label, stage_limits
 from ops.project.machine_types import LETTERS, hyperdisk_only_families
+from ops.run_request import RunRequest
 from ops.runs.cloud_run import run_arguments
 from ops.settings import ROOT, Settings
 from ops.shown import nearest

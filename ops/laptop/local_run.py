@@ -6,10 +6,8 @@ How a stage is started is in launch.py, how those of stage B share the cores in 
 import contextlib
 import json
 import os
-import secrets
 import sys
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 
 from ops.failures import TEMPORARY_FAULT, UserError, did_you_mean
@@ -18,36 +16,13 @@ from ops.laptop.launch import Containers, Launcher, Processes
 from ops.laptop.run_files import LocalRun, latest_run, local_run
 from ops.laptop.run_lock import held
 from ops.laptop.stage_b import StageTasks
-from ops.names import check_exp_id, check_run_id
-from ops.project.machine_types import LETTERS
+from ops.run_request import RunRequest, new_run_id, resume_command, stage_name
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
 from ops.shown import counted, nearest
 
 EXAMPLES = ROOT / "examples" / "forecast"
 CHECK_SECONDS = 600
-STAGES = {letter.lower(): stage for stage, letter in LETTERS.items()}
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What the operator asks for; None and "" leave a matter to the settings."""
-
-    exp_id: str
-    run_id: str = ""
-    count: int | None = None
-    seed: int | None = None
-    jobs: int | None = None
-    output_config_file: str = ""
-    allow_partial: bool = False
-    force: bool = False
-    run_output_stage: bool = True
-    docker: bool = False
-
-    def __post_init__(self) -> None:
-        check_exp_id(self.exp_id)
-        if self.run_id:
-            check_run_id(self.run_id)
 
 
 def run(shell: Shell, settings: Settings, request: RunRequest) -> LocalRun:
@@ -171,23 +146,6 @@ def count_workloads(shell: Shell, settings: Settings, request: RunRequest) -> in
             mend=f"invoke validate --exp-id {request.exp_id}",
         )
     return json.loads(ended.output.splitlines()[-1])["num_workloads"]  # code of the experiment may print, too
-
-
-def stage_name(stage: str) -> str:
-    """Return builder, runner or output for a name or for A, B, C."""
-    name = STAGES.get(stage.lower(), stage.lower())
-    if name not in STAGES.values():
-        raise UserError(f'"{stage}" is not a stage; use builder, runner, output, or A, B, C')
-    return name
-
-
-def new_run_id() -> str:
-    """Return an id for a new run: UTC time and eight random hexadecimal digits."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
-
-
-def resume_command(request: RunRequest) -> str:
-    return f"invoke run --exp-id {request.exp_id} --run-id {request.run_id}"
 
 
 def stage_variables(settings: Settings, request: RunRequest) -> dict[str, str]:

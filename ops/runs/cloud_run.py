@@ -16,11 +16,11 @@ from ops.gcloud import GcloudError, at_once, is_no_match
 from ops.jobs.job_facts import id_of
 from ops.jobs.job_list import going_on_by_hand
 from ops.laptop import local_run
-from ops.laptop.local_run import RunRequest, new_run_id
 from ops.names import account_email
 from ops.project import cloud_checks
 from ops.project.deployment import as_label, check_stages_fit, stage_variables, workflow_stages
 from ops.run_paths import ARCHIVE, OUTPUT_CONFIGS
+from ops.run_request import RunRequest, new_run_id
 from ops.runs import run_setup
 from ops.runs.executions import Execution, follow
 from ops.runs.experiment_upload import copy_file, upload_forecast

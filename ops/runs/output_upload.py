@@ -16,8 +16,8 @@ import yaml
 from ops import gcloud
 from ops.failures import UserError
 from ops.laptop import local_run
-from ops.laptop.local_run import RunRequest
 from ops.run_paths import OUTPUT_CONFIGS
+from ops.run_request import RunRequest
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
 from ops.shown import nearest

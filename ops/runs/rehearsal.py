@@ -19,9 +19,9 @@ from ops.failures import UserError
 from ops.images.images import repository_path, source_commit, tagged
 from ops.laptop import local_run
 from ops.laptop.launch import check_engine
-from ops.laptop.local_run import RunRequest
 from ops.laptop.run_files import LocalRun
 from ops.run_paths import OUTPUT_LIST, OUTPUTS
+from ops.run_request import RunRequest
 from ops.runs import cloud_run
 from ops.runs.comparison import differing, digests
 from ops.runs.executions import follow

@@ -14,11 +14,11 @@ from ops import gcloud
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
 from ops.laptop import local_run
-from ops.laptop.local_run import RunRequest
 from ops.laptop.run_files import LocalRun, latest_run, read_json
 from ops.laptop.run_repository import repository_of
 from ops.project.machine_types import LETTERS
 from ops.run_paths import ARCHIVE, METADATA, OUTPUT_LIST, OUTPUTS
+from ops.run_request import RunRequest
 from ops.runs import cloud_run
 from ops.runs.cloud_run import Origin
 from ops.runs.comparison import Outputs, compare, digests

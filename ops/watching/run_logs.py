@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ops.failures import UserError, did_you_mean
-from ops.laptop.local_run import stage_name
 from ops.names import check_exp_id, check_run_id
 from ops.project.deployment import as_label
+from ops.run_request import stage_name
 from ops.settings import Settings, need
 from ops.shell import Shell
 from ops.shown import console, forget_output
