@@ -2,16 +2,13 @@
 
 from dataclasses import dataclass
 
-from ops import gcloud
 from ops.failures import UserError
-from ops.gcloud import GcloudError, is_no_match
-from ops.jobs.cloud_inputs import find_manifest
+from ops.jobs.cloud_inputs import find_manifest, inputs_with_results
 from ops.laptop.run_files import latest_run
-from ops.run_paths import RESULTS, run_path
+from ops.run_paths import run_path
 from ops.run_request import RunRequest
 from ops.settings import Settings
 from ops.shell import Shell
-from ops.watching.cloud_files import LIST_SECONDS
 
 
 @dataclass(frozen=True)
@@ -52,11 +49,4 @@ def _in_cloud(shell: Shell, settings: Settings, request: RunRequest) -> tuple[in
     manifest = find_manifest(shell, settings, path)
     if manifest is None:
         return None
-    words = ["storage", "ls", path + RESULTS, "--project", settings.project_id]
-    try:
-        listed = gcloud.read(shell, words, echo=False, timeout_seconds=LIST_SECONDS)
-    except GcloudError as error:
-        if not is_no_match(error):
-            raise
-        listed = ""
-    return manifest.num_workloads, len(listed.split())
+    return manifest.num_workloads, len(inputs_with_results(shell, settings, path))
