@@ -21,7 +21,7 @@ TABLES = {
         "failed, for a task was killed",
         "answer lost",
         "results equal, byte by byte",
-        "wall / no faults",
+        "tasks killed and lost as ordered",
     ],
     "stage_b": ["same trajectories, number by number: yes", "same posteriors, number by number: yes"],
     "stage_c": ["4 sets of 2 places", "2 calibrations"],

@@ -358,7 +358,7 @@ def test_a_refusal_of_cloud_build_is_one_line(submitting):
 
     ended = submitting.invoke("build")
 
-    assert ended.exit_code == 1
+    assert ended.exit_code == 2
     assert "no right to build" in ended.last_line
     assert "Traceback" not in ended.output
 

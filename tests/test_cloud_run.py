@@ -175,7 +175,7 @@ def test_a_run_without_stage_b_is_followed_through_faults_that_pass(null_operato
     assert len(re.findall("the cloud cannot be asked just now, and .*ABORTED, try again", ended.output)) == 1
     assert ended.output.count("the cloud can be asked again") == 1
     assert re.search(r"output +SUCCEEDED +1 succeeded", ended.output)
-    assert ended.last_line.startswith("outputs ")
+    assert ended.last_line == f"fetch    invoke download --exp-id trial --run-id {RUN_ID}"
 
 
 def test_a_job_is_followed_through_faults_that_pass(null_operator, pipeline):
