@@ -128,6 +128,18 @@ def is_no_match(error: GcloudError) -> bool:
     return "matched no objects" in error.said
 
 
+def read_if_there(
+    shell: Shell, words: Sequence[str], *, timeout_seconds: float = CALL_SECONDS, echo: bool = False
+) -> str:
+    """Return what gcloud prints of objects, nothing where there are none of that name. Raises as read()."""
+    try:
+        return read(shell, words, timeout_seconds=timeout_seconds, echo=echo)
+    except GcloudError as error:
+        if not is_no_match(error):
+            raise
+        return ""
+
+
 def asks_too_often(error: GcloudError) -> bool:
     """Tell whether it was refused since the project has made too many requests in a minute."""
     return error.refusal is Refusal.PASSING and bool(re.search(_TOO_MANY, _heard(error.said)))

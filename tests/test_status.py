@@ -14,14 +14,13 @@ from itertools import pairwise
 
 import pytest
 
-from localcloud.process import running
 from ops.costs.spending import spending_of
 from ops.jobs.cloud_inputs import Share
 from ops.jobs.job_templates import Filling, describe_job
 from ops.run_request import RunRequest
 from ops.watching import run_logs
 from ops.watching.run_logs import LogRequest
-from tests.cloud_operators import IMAGE, CloudOperator, read_until, ready_cloud, wait_until
+from tests.cloud_operators import IMAGE, CloudOperator, read_until, wait_until
 from tests.cloud_runs import RUN_ID
 from tests.emulated import order_faults, request
 from tests.experiments import sampled
@@ -31,22 +30,9 @@ QUOTA = "CODE_GCE_QUOTA_EXCEEDED"
 LIST = "/workflows/{workflow}/executions"
 
 
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory):
-    state = tmp_path_factory.mktemp("status")
-    with running(state, "--clock-speed", "100", "--tasks", "null") as cloud:
-        yield cloud
-
-
 @pytest.fixture
-def pipeline(cloud):
-    yield ready_cloud(cloud)
-    request("POST", f"{cloud.apis}/_emulator/reset")
-
-
-@pytest.fixture
-def operator(cloud, pipeline, tmp_path):
-    return CloudOperator(cloud, tmp_path, sampled())
+def operator(null_cloud, pipeline, tmp_path):
+    return CloudOperator(null_cloud, tmp_path, sampled())
 
 
 def requests_of(cloud) -> Counter:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ops import gcloud
 from ops.failures import UserError
-from ops.gcloud import GcloudError, is_no_match
+from ops.gcloud import GcloudError
 from ops.jobs.cloud_inputs import find_manifest
 from ops.laptop.run_files import LocalRun, find_runs, latest_run, read_json
 from ops.names import check_exp_id, check_run_id
@@ -19,7 +19,7 @@ from ops.run_paths import METADATA, SUMMARIES, experiment_path, run_path
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.shown import nearest
-from ops.watching.cloud_files import LIST_SECONDS, CloudRun, read_objects, runs_and_folders
+from ops.watching.cloud_files import LIST_SECONDS, CloudRun, find_object, read_objects, runs_and_folders
 
 MOST_SUMMARIES = 200
 MOST_UNFINISHED = 10  # of the newest runs, before an older one that ended is not looked for any more
@@ -151,12 +151,7 @@ def _of_newest(shell: Shell, settings: Settings, runs: Sequence[CloudRun]) -> Me
 
 def _of_ended(shell: Shell, settings: Settings, run: CloudRun) -> Measured | None:
     path = run_path(settings, run.exp_id, run.run_id)
-    try:
-        held = read_objects(shell, settings, [path + METADATA])
-    except GcloudError as error:
-        if not is_no_match(error):
-            raise
-        held = []
+    held = find_object(shell, settings, path + METADATA)
     return of_metadata(held[0], f"run {run.run_id} of {run.exp_id} in {path}") if held else None
 
 
@@ -273,9 +268,4 @@ def _some(things: Sequence) -> Sequence:
 def _listed(shell: Shell, settings: Settings, pattern: str) -> list[str]:
     """Return the names in the bucket that gcloud lists, none where there are none."""
     words = ["storage", "ls", pattern, "--project", settings.project_id]
-    try:
-        return gcloud.read(shell, words, echo=False, timeout_seconds=LIST_SECONDS).splitlines()
-    except GcloudError as error:
-        if not is_no_match(error):
-            raise
-        return []
+    return gcloud.read_if_there(shell, words, timeout_seconds=LIST_SECONDS).splitlines()

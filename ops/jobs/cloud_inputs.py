@@ -99,12 +99,7 @@ def chosen_inputs(text: str) -> list[int]:
 def inputs_with_results(shell: Shell, settings: Settings, run_path: str) -> set[int]:
     """Return the inputs of a run that have a result, by one listing of names."""
     words = ["storage", "ls", run_path + RESULTS, "--project", settings.project_id]
-    try:
-        listed = gcloud.read(shell, words, timeout_seconds=LIST_SECONDS, echo=False)
-    except GcloudError as error:
-        if not is_no_match(error):
-            raise
-        return set()
+    listed = gcloud.read_if_there(shell, words, timeout_seconds=LIST_SECONDS)
     return {int(index) for index in _RESULT.findall(listed)}
 
 

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 
-from ops.failures import UserError
+from ops.failures import TRY_AGAIN, UserError
 from ops.gcloud import AT_ONCE, DOCTOR, GcloudError, Refusal
 
 
@@ -64,6 +64,24 @@ def ask_all(questions: Sequence[Question]) -> Iterator[Finding]:
     finally:
         is_left.set()  # after Ctrl-C nothing more is asked
         pool.shutdown(cancel_futures=True)
+
+
+def refuse(findings: Sequence[Finding], lack: str) -> None:
+    """Refuse where something is missing, `lack` being what to call that, or cannot be told.
+
+    Raises
+    ------
+    UserError
+        With exit code 2, or 75 where nothing is missing as far as is known.
+    """
+    missing, unknown = (
+        [finding.what for finding in findings if finding.level is level]
+        for level in (Level.MISSING, Level.UNKNOWN)
+    )
+    if missing:
+        raise UserError(f"{lack}: {', '.join(missing)}")
+    if unknown:
+        raise UserError(f"cannot be told now: {', '.join(unknown)}{TRY_AGAIN}", exit_code=75)
 
 
 def _ask(question: Question, before: Sequence[Future[Finding]], is_left: threading.Event) -> Finding:

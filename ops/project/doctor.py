@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ops.failures import UserError
 from ops.project import cloud_checks, programs
-from ops.project.checkup import Answer, Finding, Level, Question, ask_all
+from ops.project.checkup import Answer, Finding, Question, ask_all, refuse
 from ops.project.quotas import check_quotas
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
@@ -33,13 +33,7 @@ def examine(shell: Shell, settings: Settings, cloud: bool, environ: Mapping[str,
     if shell.dry_run:
         _print_commands(groups)
         return
-    findings = list(_show(groups))
-    missing = [finding.what for finding in findings if finding.level is Level.MISSING]
-    unknown = [finding.what for finding in findings if finding.level is Level.UNKNOWN]
-    if missing:
-        raise UserError(f"missing: {', '.join(missing)}")
-    if unknown:
-        raise UserError(f"cannot be told now: {', '.join(unknown)}; try again in a minute", exit_code=75)
+    refuse(list(_show(groups)), "missing")
     print(f"ready for runs {'in the cloud' if cloud else 'on this machine'}")
 
 

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ops.failures import TRY_AGAIN, UserError
 from ops.project import git_remote
-from ops.project.checkup import Answer, Level, Question, ask_all
+from ops.project.checkup import Answer, Question, ask_all, refuse
 from ops.project.doctor import lines_of
 from ops.project.git_remote import Remote
 from ops.shell import Shell
@@ -37,12 +36,7 @@ def hold(shell: Shell, asked: Sequence[Remote], token: str) -> bool:
     for finding in ask_all(questions):
         print("\n".join(lines_of(finding, max(len(each.what) for each in questions), 0)), flush=True)
         findings.append(finding)
-    failed = [each.what for each in findings if each.level is Level.MISSING]
-    unknown = [each.what for each in findings if each.level is Level.UNKNOWN]
-    if failed:
-        raise UserError(f"the token does not do: {', '.join(failed)}")
-    if unknown:
-        raise UserError(f"cannot be told now: {', '.join(unknown)}{TRY_AGAIN}", exit_code=75)
+    refuse(findings, "the token does not do")
     return trial.was_needed
 
 

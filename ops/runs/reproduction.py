@@ -156,12 +156,7 @@ class _InCloud:
             raise _unfinished(name, request) from None
 
     def _is_there(self, name: str) -> bool:
-        try:
-            return bool(gcloud.read(self.reading, ["storage", "ls", name, *self._project], echo=False))
-        except GcloudError as error:
-            if not is_no_match(error):
-                raise
-            return False
+        return bool(gcloud.read_if_there(self.reading, ["storage", "ls", name, *self._project]))
 
 
 def _unfinished(name: str, request: RunRequest) -> UserError:

@@ -245,7 +245,20 @@ def newest_outputs(shell: Shell, settings: Settings, exp_id: str, run_id: str = 
 
 def read_objects(shell: Shell, settings: Settings, paths: Sequence[str]) -> list[Any]:
     """Return what JSON objects of the bucket hold, in the order of their paths, all asked for at once."""
-    said = gcloud.read(shell, ["storage", "cat", *paths, "--project", settings.project_id], echo=False)
+    return _values(gcloud.read(shell, _cat(settings, paths), echo=False), paths)
+
+
+def find_object(shell: Shell, settings: Settings, path: str) -> list[Any]:
+    """Return what a JSON object of the bucket holds, in a list that is empty where it is not there."""
+    return _values(gcloud.read_if_there(shell, _cat(settings, [path])), [path])
+
+
+def _cat(settings: Settings, paths: Sequence[str]) -> list[str]:
+    return ["storage", "cat", *paths, "--project", settings.project_id]
+
+
+def _values(said: str, paths: Sequence[str]) -> list[Any]:
+    """Return the JSON values that were printed one behind the other."""
     decoder, values, at = json.JSONDecoder(), [], 0
     try:
         while at < len(said.rstrip()):

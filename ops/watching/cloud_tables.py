@@ -11,7 +11,7 @@ from ops.run_paths import CLAIM, HEADLINE, OUTPUTS, run_path
 from ops.runs.executions import ACTIVE, place_words
 from ops.settings import Settings, need
 from ops.shell import Shell
-from ops.watching.cloud_files import CloudRun, newest_outputs, newest_runs, read_objects
+from ops.watching.cloud_files import CloudRun, find_object, newest_outputs, newest_runs, read_objects
 
 MOST_EXECUTIONS = 1000  # the newest, among which those that go on are looked for
 HERE = "--local shows what ran on this machine"
@@ -79,12 +79,7 @@ def show_results(shell: Shell, settings: Settings, exp_id: str, run_id: str = ""
     need(settings, "project_id", "bucket_name", instead=HERE)
     run_id, name = newest_outputs(shell, settings, exp_id, run_id)
     path = f"{run_path(settings, exp_id, run_id)}{OUTPUTS}{name}/"
-    try:
-        found = read_objects(shell, settings, [path + HEADLINE])
-    except GcloudError as error:
-        if not is_no_match(error):
-            raise
-        found = []
+    found = find_object(shell, settings, path + HEADLINE)
     if shell.dry_run:
         return
     print_forecast(exp_id, run_id, found[0] if found else {})
