@@ -1,11 +1,14 @@
 """Arithmetic in YAML: `1/3.5`, `Rt*mu/eigenvalue`, `np.exp(-k)`. Never Python's eval.
 
-The syntax tree is walked by hand, so only what is written below can happen. Rates of
-transitions go to epydemix, whose own evaluator knows plain arithmetic only.
+The syntax tree is walked by hand, so only what is written below can happen, on read-only arrays. The
+functions are listed, each with its number of arguments: numpy takes one more argument as the array to write
+its result to, and some functions of scipy.special corrupt memory. Rates of transitions go to epydemix, whose
+own evaluator knows plain arithmetic only.
 """
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -25,7 +28,30 @@ _BINARY: dict[type, Callable] = {
 }
 _UNARY: dict[type, Callable] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 _CONSTANTS = {"np.pi": np.pi, "np.e": np.e}
-_ARRAY_FUNCTIONS = {"sum", "mean", "max", "min", "prod", "clip", "array", "where"}
+_LARGEST = 1e15  # of a number that is written, and of a result
+_NOT_DECIMAL = re.compile(r"(?<![\w.])0[xob]", re.IGNORECASE)
+
+
+def _named(module: str, arguments: int, names: str) -> dict[str, int]:
+    return {f"{module}.{name}": arguments for name in names.split()}
+
+
+# each with its number of arguments
+FUNCTIONS: dict[str, int] = {
+    **_named("np", 1, "exp exp2 expm1 log log2 log10 log1p sqrt cbrt square reciprocal negative positive"),
+    **_named("np", 1, "abs absolute fabs sign floor ceil trunc rint"),
+    **_named("np", 1, "sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh"),
+    **_named("np", 1, "deg2rad rad2deg degrees radians"),
+    **_named("np", 1, "array sum mean max min prod"),
+    **_named("np", 2, "add subtract multiply divide true_divide power float_power mod remainder fmod"),
+    **_named("np", 2, "minimum maximum fmin fmax hypot arctan2 heaviside logaddexp copysign"),
+    **_named("np", 2, "greater greater_equal less less_equal equal not_equal"),
+    **_named("np", 3, "clip where"),
+    **_named("scipy.special", 1, "expit logit log_expit erf erfc erfinv erfcinv ndtr ndtri log_ndtr"),
+    **_named("scipy.special", 1, "gamma gammaln digamma psi entr exp2 exp10 expm1 log1p cbrt exprel"),
+    **_named("scipy.special", 2, "beta betaln binom gammainc gammaincc xlogy xlog1py boxcox inv_boxcox"),
+    **_named("scipy.special", 3, "betainc"),
+}
 
 
 def parse_expression(text: str, *, calls: bool = True) -> ast.expr:
@@ -34,8 +60,7 @@ def parse_expression(text: str, *, calls: bool = True) -> ast.expr:
     Parameters
     ----------
     text : str
-        Numbers, names, lists, ``+ - * / ** %`` and parentheses; with `calls` also numpy's
-        element-wise functions (``np.exp``) and those of ``scipy.special``.
+        Numbers, names, lists, ``+ - * / ** %`` and parentheses; with `calls` also FUNCTIONS.
     calls : bool
         False for rates of transitions.
 
@@ -47,6 +72,12 @@ def parse_expression(text: str, *, calls: bool = True) -> ast.expr:
     if len(text) > MAX_LENGTH:
         raise UserError(f"expression of {len(text)} characters is longer than {MAX_LENGTH}")
     text = " ".join(text.split())  # YAML may spread it over lines
+    if "#" in text:  # Python would take the rest for a comment, also of the lines that follow
+        raise UserError(
+            f'"{text[:60]}": "#" is part of the text here and starts no comment; remove it and what follows'
+        )
+    if _NOT_DECIMAL.search(text):
+        raise UserError(f'"{text[:60]}": write numbers in decimal, not as 0x10, 0o10 or 0b10')
     try:
         tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -85,16 +116,17 @@ def evaluate(tree: ast.expr, values: Mapping[str, float | np.ndarray]) -> float 
     Raises
     ------
     UserError
-        The result is not a finite number (division by zero, overflow).
+        The result is not a finite number (division by zero, overflow), or above 1e15.
     """
     try:
         with np.errstate(all="ignore"):
-            result = _value(tree, values)
-            array = np.asarray(result, dtype=float)
+            array = np.array(_value(tree, values), dtype=float)  # a copy: no alias of a parameter
     except (ArithmeticError, ValueError, TypeError) as error:
         raise UserError(f'"{ast.unparse(tree)}" has no value: {error}') from None
     if not np.all(np.isfinite(array)):
         raise UserError(f'"{ast.unparse(tree)}" is not a finite number')
+    if array.size and np.abs(array).max() > _LARGEST:
+        raise UserError(f'"{ast.unparse(tree)}" is larger than {_LARGEST:g}')
     return float(array) if array.ndim == 0 else array
 
 
@@ -119,6 +151,8 @@ def _check(node: ast.expr, text: str, calls: bool, depth: int) -> None:
     if isinstance(node, ast.Constant):
         if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
             raise UserError(f'"{text}": only numbers and parameter names can be used')
+        if node.value > _LARGEST:
+            raise UserError(f'"{text[:60]}": {node.value:.3g} is larger than {_LARGEST:g}')
         return
     if isinstance(node, ast.Name):
         if node.id.startswith("_"):
@@ -130,12 +164,13 @@ def _check(node: ast.expr, text: str, calls: bool, depth: int) -> None:
         children = [node.operand]  # epydemix knows no unary plus
     elif calls and isinstance(node, ast.List):
         children = node.elts
-    elif calls and isinstance(node, ast.Call) and not node.keywords and _function(node.func):
+    elif calls and isinstance(node, ast.Call) and not node.keywords:
+        _check_call(node, text)
         children = node.args
     elif calls and isinstance(node, ast.Attribute) and ast.unparse(node) in _CONSTANTS:
         return
     else:
-        allowed = "+ - * / ** %, parentheses" + (", np.* and scipy.special.*" if calls else "")
+        allowed = "+ - * / ** %, parentheses" + (" and functions such as np.exp" if calls else "")
         raise UserError(
             f'"{text}": "{ast.unparse(node)[:60]}" is not allowed; use numbers, parameters, {allowed}'
         )
@@ -143,27 +178,33 @@ def _check(node: ast.expr, text: str, calls: bool, depth: int) -> None:
         _check(child, text, calls, depth + 1)
 
 
-def _function(node: ast.expr) -> Callable | None:
-    """Return the element-wise function that `np.name` or `scipy.special.name` stands for."""
+def _check_call(node: ast.Call, text: str) -> None:
+    name = ast.unparse(node.func)
+    if name not in FUNCTIONS:
+        near = did_you_mean(name, FUNCTIONS)
+        raise UserError(
+            f'"{text}": "{name[:60]}" is not allowed{near}; docs/experiments.md lists the functions'
+        )
+    if len(node.args) != FUNCTIONS[name]:
+        plural = "s" * (FUNCTIONS[name] > 1)
+        raise UserError(f'"{text}": {name} takes {FUNCTIONS[name]} argument{plural}, not {len(node.args)}')
+
+
+def _function(node: ast.expr) -> Callable:
+    """Return the function that a name of FUNCTIONS stands for."""
     module, _, name = ast.unparse(node).rpartition(".")
     if module == "np":
-        if name in _ARRAY_FUNCTIONS:
-            return getattr(np, name)
-        candidate = getattr(np, name, None)
-    elif module == "scipy.special":
-        import scipy.special  # half a second: only for an expression that uses it
+        return getattr(np, name)
+    import scipy.special  # half a second: only for an expression that uses it
 
-        candidate = getattr(scipy.special, name, None)
-    else:
-        return None
-    return candidate if isinstance(candidate, np.ufunc) else None
+    return getattr(scipy.special, name)
 
 
 def _value(node: ast.expr, values: Mapping[str, float | np.ndarray]):
     if isinstance(node, ast.Constant):
         return float(node.value)  # floats overflow to inf where integers would grow for ever
     if isinstance(node, ast.Name):
-        return values[node.id]
+        return _read_only(values[node.id])
     if isinstance(node, ast.UnaryOp):
         return _UNARY[type(node.op)](_value(node.operand, values))
     if isinstance(node, ast.BinOp):
@@ -173,4 +214,13 @@ def _value(node: ast.expr, values: Mapping[str, float | np.ndarray]):
         return np.array([_value(item, values) for item in node.elts], dtype=float)
     if isinstance(node, ast.Attribute):
         return _CONSTANTS[ast.unparse(node)]
-    return _function(node.func)(*[_value(argument, values) for argument in node.args])
+    found = _function(node.func)(*[_value(argument, values) for argument in node.args])
+    return np.asarray(found, dtype=float)  # a comparison is 1 or 0: true and true would add up to true
+
+
+def _read_only(value: float | np.ndarray) -> float | np.ndarray:
+    if not isinstance(value, np.ndarray):
+        return value
+    view = value.view()
+    view.flags.writeable = False
+    return view

@@ -322,7 +322,7 @@ MISTAKES = {
     "a call into Python, calculated": (
         simulated,
         calculated("__import__('os').system('x')"),
-        ["model.yaml:40:", "is not allowed; use numbers"],
+        ["model.yaml:40:", "is not allowed; docs/experiments.md lists the functions"],
     ),
     "an attribute": (
         simulated,
@@ -333,6 +333,27 @@ MISTAKES = {
         simulated,
         calculated("np.load(1)"),
         ["model.yaml:40:", "is not allowed"],
+    ),
+    "a comment inside an expression, calculated": (
+        simulated,
+        calculated("R0 * gamma # a chance\n/ eigenvalue"),
+        ["model.yaml:40:", '"#" is part of the text here and starts no comment'],
+    ),
+    "a comment inside a rate": (simulated, rate("gamma # a day"), ["model.yaml:32:", '"#" is part of']),
+    "a comment inside a number": (
+        simulated,
+        [put("model", "parameters", "gamma", "value", "1/4 # days")],
+        ["model.yaml:37:", '"#" is part of'],
+    ),
+    "an argument too many, which numpy would write to": (
+        simulated,
+        calculated("np.minimum(R0, gamma, R0)"),
+        ["model.yaml:40:", "np.minimum takes 2 arguments, not 3"],
+    ),
+    "a function that corrupts memory": (
+        simulated,
+        calculated("scipy.special.pro_cv(1000, 1000, 1000)"),
+        ["model.yaml:40:", '"scipy.special.pro_cv" is not allowed'],
     ),
     "a function that a rate cannot have": (
         simulated,
