@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from modeling.calendars import interval_end
-from modeling.doubts import doubts
+from modeling.doubts import doubts, empty_mediators
 from modeling.experiment import Experiment
 from modeling.expressions import check_shape, evaluate, evaluate_text, names_in, parse_expression
 from modeling.failures import UserError, listed
@@ -167,10 +167,22 @@ def _check_fixed(experiment: Experiment, plan: ModelPlan, population: Population
     _check_rates(experiment, plan, values)
     _doubt_durations(experiment, plan, values)
     known = {c: 0 if init in ("sampled", "calibrated") else init for c, init in plan.initial.items()}
+    where = experiment.where("model", "compartments")
     try:
-        initial_people(known, plan.sizes, {}, plan.age_groups)
+        people = initial_people(known, plan.sizes, {}, plan.age_groups)
     except UserError as error:
-        raise UserError(f"{experiment.where('model', 'compartments')}: {population.iso}: {error}") from None
+        raise UserError(f"{where}: {population.iso}: {error}") from None
+    if known == plan.initial:
+        _doubt_start(plan, people, known, f"{where}: {population.iso}")
+
+
+def _doubt_start(
+    plan: ModelPlan, people: dict[str, np.ndarray], inits: dict[str, object], where: str
+) -> None:
+    if all(init is None for init in inits.values()):
+        return  # epydemix's own start has somebody in each mediator
+    for doubt in empty_mediators(plan, people, inits):
+        _say_once(f"{where}: {doubt}")
 
 
 @cache
@@ -243,7 +255,7 @@ def _simulations(experiment, places, population, plan, seed, order, count) -> It
 def _samples(experiment, places, population, plan, seed, order, count) -> Iterator[Workload]:
     sampling = experiment.modelset.sampling
     sets = parameter_sets(sampling, seed)
-    total = experiment.model.trajectories
+    total, doubted = experiment.model.trajectories, False
     for position, draw in enumerate(sets):
         index = order * len(sets) + position
         start = experiment.model.timespan.start_date
@@ -255,7 +267,7 @@ def _samples(experiment, places, population, plan, seed, order, count) -> Iterat
                 f"{start}, is after the model's end_date {experiment.model.timespan.end_date}"
             )
         _check_reported(experiment, start)
-        _check_draw(experiment, plan, population, draw)
+        doubted = _check_draw(experiment, plan, population, draw, doubted)
         yield Workload(
             index=index,
             primary_id=index,
@@ -286,16 +298,20 @@ def _check_reported(experiment: Experiment, start: datetime.date) -> None:
 
 
 def _check_draw(
-    experiment: Experiment, plan: ModelPlan, population: Population, draw: dict[str, float]
-) -> None:
+    experiment: Experiment, plan: ModelPlan, population: Population, draw: dict[str, float], said: bool
+) -> bool:
+    """Refuse a draw that cannot be simulated; return whether one that starts with nobody was warned of."""
     values = {n: v for n, v in draw.items() if n not in plan.initial}
     _check_rates(experiment, plan, plan.parameters | values | {EIGENVALUE: population.eigenvalue})
     inits = {c: draw.get(c, init) for c, init in plan.initial.items()}
+    where = f"{experiment.where('modelset', 'sampling', 'compartments')}: {population.iso}"
     try:
-        initial_people(inits, plan.sizes, {}, plan.age_groups)
+        people = initial_people(inits, plan.sizes, {}, plan.age_groups)
     except UserError as error:
-        where = experiment.where("modelset", "sampling", "compartments")
-        raise UserError(f"{where}: {population.iso}: {error}; narrow the ranges") from None
+        raise UserError(f"{where}: {error}; narrow the ranges") from None
+    if inits != plan.initial and not said:
+        return _doubt_start(plan, people, inits, where)
+    return said
 
 
 def _calibration(experiment, places, population, plan, seed, order, count) -> Iterator[Workload]:
@@ -305,6 +321,7 @@ def _calibration(experiment, places, population, plan, seed, order, count) -> It
         _check_calibrated_start(experiment, plan)
     start = calibrated_start or model.timespan.start_date
     observed = _observed_series(experiment, places, population, plan, start)
+    _doubt_priors_of_start(experiment, plan, population)
     yield Workload(
         index=order,
         primary_id=order,
@@ -327,6 +344,18 @@ def _calibration(experiment, places, population, plan, seed, order, count) -> It
             generation=calibration.projection.generation_number if calibration.projection else None,
         ),
     )
+
+
+def _doubt_priors_of_start(experiment: Experiment, plan: ModelPlan, population: Population) -> None:
+    """Doubt a prior whose highest draw still is nobody."""
+    for name, prior in (experiment.modelset.calibration.compartments or {}).items():
+        highest = float(prior.prior.frozen().ppf(1 - 1e-6))
+        if 0 < highest < 1 and highest * plan.sizes.sum() < 0.5:
+            where = experiment.where("modelset", "calibration", "compartments", name)
+            _say_once(
+                f"{where}: {population.iso}: the highest share of {name}, {highest:.3g}, is less than half a "
+                f"person of {plan.sizes.sum():,}, so it starts with nobody; widen the prior"
+            )
 
 
 def _check_calibrated_start(experiment: Experiment, plan: ModelPlan) -> None:

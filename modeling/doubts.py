@@ -7,12 +7,15 @@ import datetime
 import math
 from collections.abc import Iterator
 
+import numpy as np
+
 from modeling.failures import listed
 from modeling.intervals import intervals
 from modeling.populations import locations
 from modeling.vocabulary.base import Location
 from modeling.vocabulary.model import Model
 from modeling.vocabulary.sampling import Sampling
+from modeling.workload import ModelPlan
 
 Doubts = Iterator[tuple[str, Location, str]]  # kind of file, where in it, and what
 
@@ -38,6 +41,47 @@ def doubts(experiment, populations: int, parts: int) -> Doubts:
     yield from _ones(experiment)
     yield from _extreme_quantiles(experiment)
     yield from _much_work(experiment, populations, parts)
+
+
+def empty_mediators(plan: ModelPlan, people: dict[str, np.ndarray], inits: dict[str, object]) -> list[str]:
+    """Return what a person should know of mediators that nobody is in: without them nobody is infected.
+
+    Parameters
+    ----------
+    plan : ModelPlan
+    people : dict of str to ndarray of int, shape (groups,)
+        Who is where on the first day.
+    inits : dict
+        As in ModelPlan, with drawn values in place of "sampled" and "calibrated".
+    """
+    reached = {compartment for compartment, placed in people.items() if placed.any()}
+    while (
+        added := {
+            flow.target
+            for flow in plan.flows
+            if flow.source in reached and (flow.mediator is None or flow.mediator in reached)
+        }
+        - reached
+    ):
+        reached |= added
+    found = []
+    for mediator in dict.fromkeys(flow.mediator for flow in plan.flows if flow.mediator):
+        if np.any(inits[mediator]) and not people[mediator].any():
+            found.append(
+                f"init {_shown(inits[mediator])} of {mediator} is less than half a person of "
+                f"{plan.sizes.sum():,}, so it starts with nobody; write a number of people (1 and more)"
+            )
+        elif mediator not in reached:
+            infected = listed(dict.fromkeys(f.name for f in plan.flows if f.mediator == mediator))
+            found.append(
+                f"{mediator} starts with nobody and nobody ever comes into it, so there is no {infected}; "
+                f"give it an init"
+            )
+    return found
+
+
+def _shown(init: float | list[float]) -> str:
+    return f"[{', '.join(f'{v:g}' for v in init)}]" if isinstance(init, list) else f"{init:g}"
 
 
 def _partial_intervals(experiment) -> Doubts:

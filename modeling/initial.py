@@ -21,8 +21,8 @@ def initial_people(
 
     A number of 1 and more is people, spread over the age groups by their size; one below 1 is a
     share of every age group; a list has one such value an age group; the default compartments
-    share whoever is left. Fractions are rounded so that totals keep (largest remainder), hence
-    nobody vanishes; where rounding alone would place more people than there are, the largest
+    share whoever is left. A compartment has the rounded total of its age groups, which are rounded
+    by largest remainder; where rounding alone would place more people than there are, the largest
     compartment of the age group has one fewer.
 
     Parameters
@@ -59,7 +59,7 @@ def initial_people(
             message = f"{compartment} cannot start with {value} people"
             raise InfeasibleDraw(message) if draw else UserError(message)
         asked += exact
-        placed[compartment] = _whole(value, exact)
+        placed[compartment] = _whole(exact)
     if (asked > sizes * (1 + 1e-9)).any():
         group = int(np.argmax(asked - sizes))
         where = f' in age group "{age_groups[group]}"' if age_groups else ""
@@ -84,10 +84,8 @@ def _exact(value: float | list[float], sizes: np.ndarray) -> np.ndarray:
     return value * sizes / sizes.sum() if value >= 1 else value * sizes
 
 
-def _whole(value: float | list[float], exact: np.ndarray) -> np.ndarray:
-    """Round to integers; people that are spread add up to the rounded total, largest remainders first."""
-    if isinstance(value, list) or value < 1:
-        return np.rint(exact).astype(np.int64)
+def _whole(exact: np.ndarray) -> np.ndarray:
+    """Round to integers that add up to the rounded total, largest remainders first."""
     whole = np.floor(exact).astype(np.int64)
     missing = round(float(exact.sum())) - int(whole.sum())
     whole[np.argsort(-(exact - whole), kind="stable")[:missing]] += 1

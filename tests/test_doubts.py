@@ -29,6 +29,63 @@ def test_a_usual_experiment_is_not_doubted(tmp_path, make):
     assert warnings_of(tmp_path, plain(make)) == []
 
 
+def seeded(make=simulated, **inits):
+    experiment = plain(make)
+    for compartment in experiment["model"]["compartments"]:
+        compartment["init"] = inits.get(compartment["id"])
+    return experiment
+
+
+def seeded_by_draws(low: float, high: float):
+    experiment = seeded(sampled, S="default", I="sampled")
+    experiment["modelset"]["sampling"]["compartments"] = {"I": {"min": low, "max": high}}
+    sampler = {"strategy": "LHS", "n_samples": 3, "compartments": ["I"]}
+    experiment["modelset"]["sampling"]["samplers"].append(sampler)
+    return experiment
+
+
+def seeded_by_a_prior(width: float):
+    experiment = seeded(calibrated, S="default", I="calibrated")
+    prior = {"prior": {"name": "uniform", "args": [0, width]}}
+    experiment["modelset"]["calibration"]["compartments"] = {"I": prior}
+    return experiment
+
+
+@pytest.mark.parametrize(
+    ("experiment", "said"),
+    [
+        (seeded(S="default", I=5e-7), "init 5e-07 of I is less than half a person of 647,464"),
+        (seeded(S="default", I=[0, 1e-9, 0]), "init [0, 1e-09, 0] of I is less than half a person"),
+        (seeded(S="default", R=0.1), "I starts with nobody and nobody ever comes into it"),
+        (seeded(S="default", I=0), "there is no S_to_I; give it an init"),
+        (seeded_by_draws(0, 5e-7), "of I is less than half a person of 647,464, so it starts with nobody"),
+        (seeded_by_a_prior(5e-7), "the highest share of I, 5e-07, is less than half a person of 647,464"),
+    ],
+)
+def test_a_mediator_that_starts_with_nobody_is_doubted(tmp_path, experiment, said):
+    warnings = warnings_of(tmp_path, experiment)
+
+    assert any(said in warning and "US-VT: " in warning for warning in warnings), warnings
+
+
+def latent():
+    """Return an experiment whose first people are latent: they come into the mediator by themselves."""
+    experiment = seeded(S="default")
+    model = experiment["model"]
+    model["compartments"].append({"id": "L", "init": 10})
+    model["transitions"][0]["target"] = "L"
+    model["transitions"].append({"type": "spontaneous", "source": "L", "target": "I", "rate": 0.5})
+    experiment["output"] = {"quantiles": {"selections": [0.25, 0.5, 0.75], "compartments": True}}
+    return experiment
+
+
+@pytest.mark.parametrize(
+    "experiment", [latent(), seeded(), seeded(S="default", I=8e-7), seeded_by_a_prior(0.001)]
+)
+def test_a_mediator_that_somebody_will_be_in_is_not_doubted(tmp_path, experiment):
+    assert warnings_of(tmp_path, experiment) == []
+
+
 @pytest.mark.parametrize("exp_id", ["demo", "scenarios"])
 def test_the_examples_are_not_doubted(tmp_path, exp_id):
     variables = {"FORECAST_REPO_DIR": str(EXAMPLES), "EPYDEMIX_DATA_DIR": str(POPULATIONS)}

@@ -27,7 +27,22 @@ def test_a_count_keeps_its_total_when_it_is_rounded():
 
 
 def test_a_share_is_taken_from_every_age_group():
-    assert people({"S": "default", "R": 0.25})["R"] == [2, 8, 15]
+    assert people({"S": "default", "R": 0.25})["R"] == [3, 7, 15]  # 2.5, 7.5, 15: 25 people
+
+
+def test_a_small_share_keeps_its_total_over_the_age_groups():
+    sizes = [30_000, 90_000, 250_000, 130_000, 140_000]
+
+    assert people({"S": "default", "I": 9.4e-6}, sizes=sizes)["I"] == [0, 1, 3, 1, 1]  # 6.0 people
+    assert people({"S": "default", "I": [9.4e-6] * 5}, sizes=sizes)["I"] == [0, 1, 3, 1, 1]
+    assert sum(people({"S": "default", "I": "sampled"}, {"I": 9.4e-6}, sizes)["I"]) == 6
+
+
+@pytest.mark.parametrize("share", [0, 1e-9, 7e-7, 8e-7, 1e-5, 0.0031, 0.1, 1 / 3, 0.5, 0.999999])
+def test_a_share_of_the_people_is_that_many_people(share):
+    sizes = [3, 7, 101, 31, 643_123]
+
+    assert sum(people({"S": "default", "I": share}, sizes=sizes)["I"]) == round(share * sum(sizes))
 
 
 def test_a_list_holds_a_count_or_a_share_for_each_age_group():
