@@ -31,6 +31,8 @@ RUN_ID = "a run to go on with, e.g. 20260131-120000-0a1b2c3d"
 LAST_PORT = 65535
 LAST_DAY = 36_500
 MOST_HOURS = 24 * 365
+MOST_SEED = 2**31 - 1
+LEAST_MUTANTS = 500  # one or two a place
 NO_CACHE = "build every layer anew"
 YES = "do not ask"
 DRY_RUN = "print what would be started, start nothing"
@@ -747,6 +749,19 @@ def lock(c, upgrade=False, dry_run=False):
 def test(c, match="", path="", dry_run=False):
     """Run the test suite."""
     quality.test(Shell(dry_run), match, path)
+
+
+@verb(
+    help={
+        "seed": "root of every random draw; another one tries other mutants",
+        "count": "number of mutants, about 25 a second and core",
+        "dry_run": DRY_RUN,
+    }
+)
+def fuzz(c, seed="1", count="2000", dry_run=False):
+    """Try random changes of experiments, data and artifacts: each is refused in a line or valid."""
+    numbers = whole_number("--seed", seed, 0, MOST_SEED), whole_number("--count", count, LEAST_MUTANTS)
+    quality.fuzz(Shell(dry_run), *numbers)
 
 
 @verb(

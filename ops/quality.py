@@ -84,3 +84,12 @@ def test(shell: Shell, match: str = "", path: str = "") -> None:
     )
     if code:
         raise UserError(f"pytest ended with exit code {code}", exit_code=1)
+
+
+def fuzz(shell: Shell, seed: int, count: int) -> None:
+    """Try mutants of experiments, data and artifacts on every core; the first wrong one of a kind is shown."""
+    command = [sys.executable, "-m", "pytest", "-n", "auto", "--timeout", "0", "-rfEP", "tests/test_fuzz.py"]
+    if shell.stream(command, {"FUZZ_SEED": str(seed), "FUZZ_COUNT": str(count)}):
+        raise UserError(
+            f"a mutant was neither refused nor valid; again: invoke fuzz --seed {seed} --count {count}", 1
+        )
