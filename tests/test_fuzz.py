@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from tests.fuzzing import trials
+from tests.fuzzing.finished_run import FinishedRun
 from tests.fuzzing.trials import Tally, Workplace, build, data_mutants, experiment_mutants, run_through, try_all
 
 COUNT = int(os.environ.get("FUZZ_COUNT", 2_000))
@@ -50,4 +50,13 @@ def test_a_mutant_of_the_observed_data_is_refused_or_builds(tmp_path):
     try_all(data_mutants(place), round(COUNT * SHARES["data"]), SEED, lambda files: build(place, files, tally))
 
     print(f"observed data: {tally}")
+    assert {"refused", "valid"} == set(tally.ends)
+
+
+def test_a_mutant_of_an_artifact_is_refused_or_read(tmp_path):
+    run, tally = FinishedRun(tmp_path), Tally()
+
+    try_all(run.mutants(), round(COUNT * SHARES["artifacts"]), SEED, lambda artifact: run.read(artifact, tally))
+
+    print(f"artifacts: {tally}")
     assert {"refused", "valid"} == set(tally.ends)

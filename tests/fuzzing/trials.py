@@ -14,6 +14,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 
 import hypothesis
@@ -107,11 +108,14 @@ class Workplace:
 
     def run(self, stage: str, **variables: object) -> Ended:
         """Run a stage as its script does, but for the process."""
-        from importlib import import_module
+        work = {"builder": "build_run", "runner": "run_task", "output": "write_outputs"}[stage]
+        act = getattr(import_module(f"main_{stage}"), work)
+        return ended(lambda: act(self.context(**variables)))
 
+    def context(self, **variables: object):
+        """Return what a stage would read from its environment."""
         from pipeline.environment import read_stage_context
 
-        work = {"builder": "build_run", "runner": "run_task", "output": "write_outputs"}[stage]
         environ = {
             "EXECUTION_MODE": "local",
             "LOCAL_DATA_PATH": str(self.folder),
@@ -119,8 +123,7 @@ class Workplace:
             "EXP_ID": self.exp_id,
             "RUN_ID": RUN_ID,
         } | {name: str(value) for name, value in variables.items()}
-        act = getattr(import_module(f"main_{stage}"), work)
-        return ended(lambda: act(read_stage_context(environ)))
+        return read_stage_context(environ)
 
     def left_behind(self) -> list[str]:
         """Return the files of the run that is there."""
