@@ -254,6 +254,7 @@ def _samples(experiment, places, population, plan, seed, order, count) -> Iterat
                 f"{experiment.where('modelset', 'sampling', 'start_date')}: a sampled start date, "
                 f"{start}, is after the model's end_date {experiment.model.timespan.end_date}"
             )
+        _check_steps(experiment, start)
         _check_reported(experiment, start)
         _check_draw(experiment, plan, population, draw)
         yield Workload(
@@ -285,6 +286,12 @@ def _check_reported(experiment: Experiment, start: datetime.date) -> None:
         )
 
 
+def _check_steps(experiment: Experiment, start: datetime.date) -> None:
+    """Refuse time steps that do not suit a start date that is drawn; a fixed one is checked before."""
+    if problem := experiment.model.step_problem(start):
+        raise UserError(f"{experiment.where('model', 'timespan', 'delta_t')}: {problem}")
+
+
 def _check_draw(
     experiment: Experiment, plan: ModelPlan, population: Population, draw: dict[str, float]
 ) -> None:
@@ -303,6 +310,8 @@ def _calibration(experiment, places, population, plan, seed, order, count) -> It
     calibrated_start = calibration.start_date.reference_date if calibration.start_date else None
     if calibrated_start:
         _check_calibrated_start(experiment, plan)
+        if calibrated_start <= model.timespan.end_date:
+            _check_steps(experiment, calibrated_start)
     start = calibrated_start or model.timespan.start_date
     observed = _observed_series(experiment, places, population, plan, start)
     yield Workload(
