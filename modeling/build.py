@@ -21,6 +21,7 @@ from modeling.observed import read_observed
 from modeling.populations import Population, expand_all, find_location, load_population
 from modeling.randomness import name_number
 from modeling.sampling import parameter_sets
+from modeling.spacing import Reporting
 from modeling.workload import EIGENVALUE, Calibrate, Flow, ModelPlan, Observed, Simulate, Workload
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ def _population_codes(experiment: Experiment) -> list[str]:
     names = modelset.population_names if modelset else [model.population.name]
     kind = ("modelset", "population_names") if modelset else ("model", "population", "name")
     for index, name in enumerate(names):
-        if name != "all":
+        if name.strip().casefold() != "all":
             try:
                 find_location(name)
             except UserError as error:
@@ -356,13 +357,13 @@ def _observed_series(experiment, places, population, plan, start: datetime.date)
     """Return the series to compare with, one a comparison."""
     calibration = experiment.modelset.calibration
     path = _data_file(calibration.observed_data_path, places.data_roots, experiment)
+    setting = experiment.where("model", "simulation", "resample_frequency")
+    reporting = Reporting(plan.resample_frequency, plan.delta_t_days, setting)
     found = []
     for index, comparison in enumerate(calibration.comparison):
         where = experiment.where("modelset", "calibration", "comparison", index)
         location = find_location(population.iso)
-        series = read_observed(
-            path, comparison, calibration.fitting_window, location, plan.resample_frequency, where
-        )
+        series = read_observed(path, calibration, comparison, location, reporting, where)
         _check_simulated_span(experiment, series, plan.resample_frequency, start, where)
         if calibration.distance_function in ("mape", "wmape") and not series.values[series.fitted].any():
             raise UserError(
@@ -419,6 +420,9 @@ def _strategy_options(strategy) -> dict:
 def _data_file(relative: str, roots: list[Path], experiment: Experiment) -> Path:
     where = experiment.where("modelset", "calibration", "observed_data_path")
     for root in roots:
-        if (root / relative).is_file():
-            return root / relative
+        try:
+            if (root / relative).is_file():
+                return root / relative
+        except OSError as error:  # a name too long for a file
+            raise UserError(f"{where}: {relative[:60]}...: {error.strerror}") from None
     raise UserError(f"{where}: no file {relative} in {listed(roots)}")
