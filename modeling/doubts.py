@@ -88,8 +88,11 @@ def _partial_intervals(experiment) -> Doubts:
     model = experiment.model
     end, frequency = model.timespan.end_date, model.resample_frequency
     own_start = _start(experiment)
-    if frequency is None or (own_start is None and frequency[0].isdigit()):
-        return  # or each parameter set has intervals of its own
+    if frequency is None:
+        yield from _last_step(model.timespan, own_start)
+        return
+    if own_start is None and frequency[0].isdigit():
+        return  # each parameter set has intervals of its own
     start = own_start or experiment.modelset.sampling.start_date.reference_date
     if start > end:
         return
@@ -113,6 +116,19 @@ def _partial_intervals(experiment) -> Doubts:
     )
 
 
+def _last_step(timespan, start: datetime.date | None) -> Doubts:
+    """Doubt steps of several days of which the last runs past the model's end."""
+    beyond = -((timespan.end_date - start).days + 1) % timespan.delta_t if start else 0
+    if start and start <= timespan.end_date and timespan.delta_t > 1 and beyond:
+        end = timespan.end_date + datetime.timedelta(days=beyond)
+        yield (
+            "model",
+            ("timespan",),
+            f"the last step of {timespan.delta_t:g} days is simulated to {end}, past end_date "
+            f"{timespan.end_date}; end on {end}",
+        )
+
+
 def _start(experiment) -> datetime.date | None:
     """Return the first simulated day; None where each parameter set has its own."""
     start, calibration = experiment.model.timespan.start_date, _calibration(experiment)
@@ -131,7 +147,8 @@ def _codes(experiment) -> Doubts:
     if experiment.modelset:
         names = enumerate(experiment.modelset.population_names)
         named = [("modelset", ("population_names", index), name) for index, name in names]
-    for kind, at, name in named:
+    for kind, at, given in named:
+        name = str(given).strip().upper()
         state = locations().get(f"US-{name}")
         if state is not None and name in locations():
             yield kind, at, f"{name} is {locations()[name].name}; for {state.name} write US-{name}"

@@ -149,11 +149,6 @@ MISTAKES = {
         [put("model", "population", "name", "US-VTT")],
         ["model.yaml:11:", '"US-VTT" is not a known population', 'did you mean "US-VT"', "ISO 3166"],
     ),
-    "population in small letters": (
-        simulated,
-        [put("model", "population", "name", "us-vt")],
-        ["model.yaml:11:", 'did you mean "US-VT"'],
-    ),
     "population of the modelset": (
         sampled,
         [put("model", "population", "name", DELETED), put("modelset", "population_names", ["US-VT", "US-M"])],
@@ -843,7 +838,7 @@ OBSERVED_MISTAKES = {
     "no such place and a row cut short": (
         [],
         OBSERVED.replace("US-VT", "US-ME") + "2025-02-15\n",
-        ["modelset.yaml:13:", "no rows for US-VT"],
+        ['observed.csv:8: 1 field instead of 3: column "geo_value" is missing'],
     ),
     "no rows": ([], "date,geo_value,cases\n", ["modelset.yaml:13:", "have no rows"]),
     "nothing in the window": (
@@ -865,7 +860,7 @@ OBSERVED_MISTAKES = {
     "a date twice": (
         [],
         OBSERVED + "2025-01-18,US-VT,7\n",
-        ["observed.csv:8: 2025-01-18 stands twice for US-VT"],
+        ["observed.csv:8: duplicate date 2025-01-18 for US-VT (first in line 3)"],
     ),
     "wrong weekday": (
         [],

@@ -50,6 +50,9 @@ class Calibration(Piece):
     strategy: Strategy
     distance_function: Literal["rmse", "wmape", "mae", "mape"] = "rmse"
     observed_data_path: str
+    observed_data_as_of: datetime.date | None = Field(
+        None, description="of a file of vintages (column as_of or issue): the newest at or before this date"
+    )
     comparison: list[Comparison] = Field(min_length=1)
     start_date: DateParameter | None = None
     parameters: dict[str, Prior] | None = None
