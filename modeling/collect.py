@@ -8,7 +8,7 @@ import numpy as np
 from modeling.failures import listed
 from modeling.intervals import whole_intervals
 from modeling.outputs import Ensemble, OutputTables
-from modeling.panels import Panel, ParameterSets, calibration_panel, fit_notes, simulation_panel
+from modeling.panels import Panel, ParameterSets, calibration_panel, early_ends, fit_notes, simulation_panel
 from modeling.vocabulary import Output
 from modeling.workload import Result
 
@@ -68,7 +68,7 @@ class Collector:
         self._finish_ensemble()
         self._finish_sets()
         panels = list(self._panels.values())
-        notes = fit_notes(panels)
+        notes = [*early_ends(panels), *fit_notes(panels)]
         if self._left_out:
             dates = listed(sorted(self._left_out))
             notes.append(f"left out of tables and charts, for not all of their days were simulated: {dates}")

@@ -267,6 +267,23 @@ def fit_notes(panels: list[Panel]) -> list[str]:
     ]
 
 
+def early_ends(panels: list[Panel]) -> list[str]:
+    """Return a note on each calibration that ended because no nearer draw was found.
+
+    Those that were cut short by time or number of simulations are in the record of the run.
+    """
+    reasons = {
+        "max_consecutive_rejections": "too many draws in a row were rejected (max_consecutive_rejections)",
+        "smallest_distance": "epsilon was not above the smallest distance there is",
+    }
+    return [
+        f"{panel.population}: calibration ended early with generation {panel.generations[-1][0]}, "
+        f"because {reasons[panel.stopped_by]}"
+        for panel in panels
+        if panel.stopped_by in reasons
+    ]
+
+
 def _missed(series: SeriesPanel) -> tuple[int, int]:
     """Return how many fitted points lie outside the 90 % band of the fit, and how many there are."""
     if series.observed is None or series.fit is None:

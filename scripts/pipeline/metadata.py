@@ -12,7 +12,8 @@ from pipeline.run_setup import StageMachines, estimated_cost
 from pipeline.summary import package_versions, utc_now
 
 MOST_REASONS = 1_000
-LIMITS = ("max_time", "total_simulations_budget")  # reaching minimum_epsilon is success, not a cut
+# reaching minimum_epsilon is success, and the other early ends are those of the method: the same every time
+LIMITS = ("max_time", "total_simulations_budget")
 
 
 @dataclass
