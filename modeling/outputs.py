@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from modeling.failures import UserError, did_you_mean
-from modeling.statistics import weighted_quantiles
+from modeling.statistics import quantiles, weighted_quantiles
 from modeling.tables import Table, open_table
 from modeling.vocabulary import Output
 from modeling.vocabulary.output import Posteriors
@@ -195,7 +195,7 @@ class OutputTables:
             self._table("quantiles_calibration", list(columns)).write(columns)
             if result.trajectories is not None:
                 values = result.trajectories.summed(observed.series)
-                curves = np.quantile(values, levels, axis=0)
+                curves = quantiles(values, levels)
                 columns = self._observed_columns(
                     ids, observed.label, result.trajectories.dates, levels, curves
                 )
@@ -267,7 +267,7 @@ def _chosen(chosen: list[str] | bool, known: list[str], kind: str) -> list[str]:
 
 def _quantiles(values: np.ndarray, levels: list[float]) -> np.ndarray:
     """Return quantiles over the trajectories, date by date; shape (dates * levels,)."""
-    return np.round(np.quantile(values, levels, axis=0).T.ravel(), DECIMALS)
+    return np.round(quantiles(values, levels).T.ravel(), DECIMALS)
 
 
 def _column(value: object, count: int) -> np.ndarray:

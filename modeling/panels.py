@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modeling.failures import listed
-from modeling.statistics import weighted_quantiles
+from modeling.statistics import quantiles, weighted_quantiles
 
 if TYPE_CHECKING:  # the charts import this module, and should not load the vocabulary with it
     from modeling.outputs import Ensemble
@@ -23,6 +23,8 @@ MOST_SERIES = 4  # charts a population
 MOST_LINES = 60  # parameter sets drawn a population
 MOST_POOLED = 500  # trajectories behind the fan over parameter sets, of as many sets at most
 BINS = 20
+LEAST_WIDTH = 1e-6  # of a histogram, as a share of its values; one that is narrower is a single bar
+FEWEST_DIGITS = 1e-300  # smaller numbers have fewer digits, so that bins cannot be told apart
 FEWEST_JUDGED = 4  # fitted dates, below which a miss may be chance
 
 
@@ -103,7 +105,7 @@ def calibration_panel(result: Result) -> Panel:
         panel.fit = Fan(dates, weighted_quantiles(fit.values, result.generations[-1].weights, LEVELS))
         if result.trajectories is not None:
             values = result.trajectories.summed(fit.observed.series)
-            panel.projection = Fan(result.trajectories.dates, np.quantile(values, LEVELS, axis=0))
+            panel.projection = Fan(result.trajectories.dates, quantiles(values, LEVELS))
         series.append(panel)
     last = result.generations[-1]
     return Panel(
@@ -130,7 +132,7 @@ def simulation_panel(ensemble: Ensemble, output: Output) -> Panel:
     for name in charted_series(ensemble, output):
         values = ensemble.series(name)
         chart = SeriesPanel(name, can_peak=can_peak(name, ensemble))
-        chart.projection = Fan(ensemble.dates, np.quantile(values, LEVELS, axis=0))
+        chart.projection = Fan(ensemble.dates, quantiles(values, LEVELS))
         chart.peaks = peaks(ensemble.dates, values)
         series.append(chart)
     return Panel(ensemble.population, ensemble.population_name, "simulation", series, ensemble.count)
@@ -170,7 +172,7 @@ class ParameterSets:
             if not pool:  # the sets that would stand for the others are missing
                 continue
             dates = np.array(sorted(pool))
-            curves = [np.quantile(np.concatenate(pool[date]), LEVELS) for date in dates]
+            curves = [quantiles(np.concatenate(pool[date]), LEVELS) for date in dates]
             chart.projection = Fan(dates, np.array(curves).T)
         return Panel(
             self.population,
@@ -233,12 +235,13 @@ def can_peak(name: str, ensemble: Ensemble) -> bool:
 def peaks(dates: np.ndarray, values: np.ndarray) -> Peaks:
     """Return the peaks of trajectories, values of shape (trajectories, dates).
 
+    Each date is that of a trajectory: the one nearest to where the quantile lies among the sorted dates.
     Not the highest point of the median curve, which is lower: trajectories peak on different days.
     """
     highest, places = values.max(axis=1), np.sort(values.argmax(axis=1))
     levels = [0.05, 0.5, 0.95]
     days = [dates[places[round(level * (len(places) - 1))]] for level in levels]
-    return Peaks(tuple(np.quantile(highest, levels).tolist()), tuple(days), _where(values))
+    return Peaks(tuple(quantiles(highest, levels).tolist()), tuple(days), _where(values))
 
 
 def _where(values: np.ndarray) -> str:
@@ -295,5 +298,18 @@ def _missed(series: SeriesPanel) -> tuple[int, int]:
 
 def _posterior(name: str, values: np.ndarray, weights: np.ndarray) -> Posterior:
     low, median, high = weighted_quantiles(values[:, None], weights, [0.05, 0.5, 0.95])[:, 0]
-    density, edges = np.histogram(values, bins=BINS, weights=weights, density=bool(np.ptp(values)))
+    edges, density = _histogram(values, weights, float(median))
     return Posterior(name, float(low), float(median), float(high), edges, density)
+
+
+def _histogram(values: np.ndarray, weights: np.ndarray, median: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return edges and density; of values with hardly any width, or beyond floating point, a single bar."""
+    lowest, highest = float(values.min()), float(values.max())
+    width = highest - lowest  # of floats, for numpy would warn where it is infinite
+    if LEAST_WIDTH * max(abs(lowest), abs(highest), FEWEST_DIGITS) < width < np.inf:
+        density, edges = np.histogram(values, bins=BINS, weights=weights, density=True)
+        return edges, density
+    half = 0.025 * (abs(median) if abs(median) > FEWEST_DIGITS else 1)
+    largest = float(np.finfo(float).max)
+    edges = [min(max(median + half * step, -largest), largest) for step in (-10, -1, 1, 10)]
+    return np.array(edges), np.array([0.0, 1.0, 0.0])
