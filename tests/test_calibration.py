@@ -17,7 +17,7 @@ from modeling.experiment import load_experiment
 from modeling.failures import UserError
 from modeling.run import run_workload
 from modeling.statistics import weighted_quantiles
-from tests.experiments import POPULATIONS, calibrated, simulated, write_repository
+from tests.experiments import OBSERVED, POPULATIONS, calibrated, simulated, write_repository
 from tests.stages import Stages
 
 TRUE_R0 = 1.8
@@ -433,6 +433,70 @@ def test_the_summary_the_tables_and_the_report_say_why_a_calibration_ended_early
     said = "epsilon was not above the smallest distance there is"
     assert f"US-VT: calibration ended early with generation 0, because {said}" in ended[2].output
     assert (stages.outputs() / "report.html").read_text().count(said) == 2
+
+
+def test_what_the_fit_leaves_out_is_in_no_table_and_said_in_stage_a_and_the_report(tmp_path):
+    experiment = calibrating_start(calibrated(), 4)
+    calibration = experiment["modelset"]["calibration"]
+    calibration["start_date"]["reference_date"] = "2025-01-08"  # a Wednesday, in the week to 2025-01-11
+    calibration["distance_function"] = "mape"
+    stages = Stages(tmp_path, experiment)
+    (tmp_path / "forecast" / "data" / "observed.csv").write_text(OBSERVED.replace(",950", ",0"))
+
+    ended = [stages.run(stage, TASK_INDEX=0) for stage in ("builder", "runner", "output")]
+
+    assert [each.exit_code for each in ended] == [0, 0, 0]
+    with gzip.open(stages.outputs() / "quantiles_calibration.csv.gz", "rt") as file:
+        fit = {row["date"] for row in csv.DictReader(file)}
+    with gzip.open(stages.outputs() / "quantiles_projection.csv.gz", "rt") as file:
+        projection = {row["date"] for row in csv.DictReader(file)}
+    assert min(fit) == min(projection) == "2025-01-18"
+    assert len(fit) == 3
+    report = (stages.outputs() / "report.html").read_text()
+    for said in (
+        "fitted date 2025-01-11 stands for days from 2025-01-05 on, and the model starts on 2025-01-08",
+        "mape leaves 1 of 3 fitted values of US-VT out, which are 0: 2025-01-18",
+    ):
+        assert said in ended[0].output
+        assert said in report
+    assert "UserWarning" not in ended[1].output
+
+
+@pytest.mark.parametrize(
+    ("frequency", "reference_date", "window", "fitted"),
+    [
+        ("W-SAT", "2025-01-05", "2025-02-01", 4),
+        ("W-SAT", "2025-01-06", "2025-02-01", 3),
+        ("W-SAT", "2025-01-11", "2025-02-01", 3),
+        ("W-SAT", "2025-01-12", "2025-02-01", 4),  # nobody moves in the week before
+        ("W-SAT", "2025-01-14", "2025-02-01", 3),
+        ("D", "2025-01-14", "2025-02-01", 4),
+        ("W-SAT", "2025-01-06", "2025-01-12", None),
+    ],
+)
+def test_a_week_in_which_a_calibrated_start_lies_is_not_fitted(
+    tmp_path, frequency, reference_date, window, fitted
+):
+    experiment = calibrating_start(calibrated(), 3)
+    calibration = experiment["modelset"]["calibration"]
+    experiment["model"]["simulation"]["resample_frequency"] = frequency
+    calibration["start_date"]["reference_date"] = reference_date
+    calibration["fitting_window"]["end_date"] = window
+    observed = OBSERVED
+    if frequency == "D":  # four days, since no week is cut
+        observed = "date,geo_value,cases\n" + "".join(f"2025-01-{d},US-VT,9\n" for d in (13, 14, 15, 16))
+        calibration["fitting_window"] = {"start_date": "2025-01-13", "end_date": "2025-01-16"}
+        calibration["start_date"]["prior"]["args"] = [0, 2]
+
+    if fitted is None:
+        with pytest.raises(
+            UserError, match="the only fitted date, 2025-01-11, stands for days from 2025-01-05"
+        ):
+            build(tmp_path, experiment, observed)
+        return
+    [workload] = build(tmp_path, experiment, observed)
+
+    assert workload.task.observed[0].fitted.sum() == fitted
 
 
 # -- what cannot be
