@@ -40,6 +40,7 @@ class Collector:
         self._sets: ParameterSets | None = None
         self._left_out: set[str] = set()  # reported dates, simulated in part
         self._whole: set[str] = set()  # those that are whole, if only in another parameter set
+        self._unreached: list[str] = []  # generations of posteriors, by population
         self._results = 0
 
     def add(self, result: Result) -> None:
@@ -56,6 +57,7 @@ class Collector:
         if result.kind == "calibration":
             self._tables.add_result(result)
             self._panels[result.population] = calibration_panel(result)
+            self._unreached += self._unreached_generations(result)
             return
         if self._ensemble is not None and self._ensemble.primary_id == result.primary_id:
             self._tables.add_result(result)
@@ -71,6 +73,9 @@ class Collector:
         self._finish_sets()
         panels = list(self._panels.values())
         notes = [*early_ends(panels), *fit_notes(panels)]
+        if self._unreached:
+            missing = listed(self._unreached)
+            notes.append(f"the table of posteriors is without generations that were not reached: {missing}")
         if never_whole := self._left_out - self._whole:
             dates = listed(sorted(never_whole))
             notes.append(f"left out of tables and charts, for not all of their days were simulated: {dates}")
@@ -80,6 +85,11 @@ class Collector:
                 f"left out of the tables of the parameter sets that begin or end within them: {dates}"
             )
         return Collected(self._tables.close(), panels, self._results, notes)
+
+    def _unreached_generations(self, result: Result) -> list[str]:
+        asked = getattr(self.output.posteriors, "generations", None) or ()
+        missing = sorted(set(asked) - {generation.number for generation in result.generations})
+        return [f"{listed(missing)} of {result.population}"] if missing else []
 
     def _whole_intervals(self, result: Result) -> Result:
         """Return the result without a week that was simulated in part: its counts would pass for a week's."""

@@ -103,6 +103,7 @@ class RunRecord:
 
     def facts(self, collected, missing: dict[int, str], headline: list):
         """Return what the report prints about the run."""
+        from modeling.headline import left_out_dates
         from modeling.report import RunFacts, StageTimes
 
         times = (
@@ -125,6 +126,7 @@ class RunRecord:
             tables=[(path.name, path.stat().st_size) for path in collected.files],
             notes=[*self.warnings, *collected.notes, *self.cut_short],
             headline=headline,
+            left_out_dates=left_out_dates(collected.panels, headline),
         )
 
     def metadata(self, context: StageContext, output: dict[str, Any]) -> dict[str, Any]:
