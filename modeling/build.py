@@ -4,7 +4,7 @@ import ast
 import datetime
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -393,14 +393,54 @@ def _observed_series(experiment, places, population, plan, start: datetime.date)
         where = experiment.where("modelset", "calibration", "comparison", index)
         location = find_location(population.iso)
         series = read_observed(path, calibration, comparison, location, reporting, where)
+        if calibration.start_date is not None:
+            series = _without_part_interval(series, plan.resample_frequency, start, where)
         _check_simulated_span(experiment, series, plan.resample_frequency, start, where)
         if calibration.distance_function in ("mape", "wmape") and not series.values[series.fitted].any():
             raise UserError(
                 f"{where}: all values in the fitting window are 0, for which {calibration.distance_function} "
                 "is not defined; use rmse or mae"
             )
+        if calibration.distance_function == "mape":
+            _warn_of_zeros(series, population.iso, where)
         found.append(series)
     return found
+
+
+def _without_part_interval(
+    series: Observed, frequency: str | None, start: datetime.date, where: str
+) -> Observed:
+    """Leave the interval in which the earliest calibrated start lies out of the fit, as of the projection."""
+    dates = series.dates.tolist()
+    is_cut = np.array([interval_start(d, frequency) < start <= interval_end(d, frequency) for d in dates])
+    cut = series.dates[series.fitted & is_cut]
+    if not len(cut):
+        return series
+    first = interval_start(cut[0].item(), frequency)
+    fitted = series.fitted & ~is_cut
+    if not fitted.any():
+        raise UserError(
+            f"{where}: the only fitted date, {cut[0]}, stands for days from {first} on, before the earliest "
+            f"start {start}; set start_date.reference_date to {first}, or end the fitting window later"
+        )
+    _say_once(
+        f"{where}: fitted date {cut[0]} stands for days from {first} on, and the model starts on {start} or "
+        f"later; it is left out of the fit; to fit it, set start_date.reference_date to {first}"
+    )
+    return replace(series, fitted=fitted)
+
+
+def _warn_of_zeros(series: Observed, population: str, where: str) -> None:
+    zeros = series.dates[series.fitted & (series.values == 0)].astype(str).tolist()
+    if zeros:
+        log.warning(
+            "%s: mape leaves %d of %d fitted values of %s out, which are 0: %s; wmape, mae and rmse use them",
+            where,
+            len(zeros),
+            int(series.fitted.sum()),
+            population,
+            listed(zeros),
+        )
 
 
 def _check_simulated_span(

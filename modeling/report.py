@@ -41,6 +41,8 @@ class RunFacts:
         Index and reason of every workload without a result.
     headline : list of dict
         The forecast table, as headline.py makes its rows.
+    left_out_dates : int
+        Forecast dates of its populations that it leaves out.
     tables : list of (str, int)
         File name and bytes.
     notes : list of str
@@ -62,6 +64,7 @@ class RunFacts:
     tables: list[tuple[str, int]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     headline: list[dict[str, object]] = field(default_factory=list)
+    left_out_dates: int = 0
 
 
 def write_report(

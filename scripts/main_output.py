@@ -145,7 +145,7 @@ def _refuse_missing(context: StageContext, manifest: Manifest, missing: dict[int
 
 def _show(folder: Path, collected, missing: dict[int, str], record: RunRecord) -> list:
     """Write what people look at, beside the tables: headline, charts and report; return the headline."""
-    from modeling.headline import headline, left_out
+    from modeling.headline import headline, left_out, left_out_dates
 
     for note in collected.notes:
         log.warning("%s", note)
@@ -154,6 +154,7 @@ def _show(folder: Path, collected, missing: dict[int, str], record: RunRecord) -
     shown = {
         "headline": rows,
         "left_out_populations": left_out(collected.panels, rows),
+        "left_out_dates": left_out_dates(collected.panels, rows),
         "missing": sorted(missing),
     }
     (folder / HEADLINE).write_text(json.dumps(shown, indent=1))

@@ -467,6 +467,31 @@ MISTAKES = {
         [put(*CALIBRATION, "strategy", "options", "epsilon_schedule", [5])],
         ["modelset.yaml:7:", "epsilon_schedule has 1 values for 2 generations"],
     ),
+    "epsilon that rises": (
+        calibrated,
+        [put(*CALIBRATION, "strategy", "options", "epsilon_schedule", [5, 8])],
+        ["modelset.yaml:", "epsilon_schedule must not rise: 8 follows 5"],
+    ),
+    "epsilon below 0": (
+        calibrated,
+        [put(*CALIBRATION, "strategy", "options", "epsilon_schedule", [5, -1])],
+        ["modelset.yaml:", "epsilon_schedule", "greater than or equal to 0"],
+    ),
+    "particles beyond counting": (
+        calibrated,
+        [put(*CALIBRATION, "strategy", "options", "num_particles", 10**29)],
+        ["modelset.yaml:8:", "num_particles", "less than or equal to 1000000000"],
+    ),
+    "no rejection allowed": (
+        calibrated,
+        [put(*CALIBRATION, "strategy", "options", "max_consecutive_rejections", 0)],
+        ["modelset.yaml:", "max_consecutive_rejections", "greater than or equal to 1"],
+    ),
+    "a longer time than there is": (
+        calibrated,
+        [put(*CALIBRATION, "strategy", "options", "max_time", f"{'9' * 400}D")],
+        ["modelset.yaml:", "max_time", "is longer than 10,000 days"],
+    ),
     "a generation there is not": (
         calibrated,
         [put(*CALIBRATION, "projection", "generation_number", 2)],

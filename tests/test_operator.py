@@ -293,16 +293,18 @@ def test_a_manifest_of_nothing_is_one_line(tmp_path, words):
     assert "Traceback" not in ended.output
 
 
-def test_results_tell_of_populations_that_are_in_the_report_alone(tmp_path):
+def test_results_tell_of_populations_and_dates_that_are_left_out(tmp_path):
     operator = Operator(tmp_path, simulated())
     operator.invoke("run", "--exp-id", "trial")
     headline = operator.outputs()[0].with_name("headline.json")
-    headline.write_text(json.dumps(json.loads(headline.read_text()) | {"left_out_populations": 3}))
+    left_out = {"left_out_populations": 3, "left_out_dates": 12}
+    headline.write_text(json.dumps(json.loads(headline.read_text()) | left_out))
 
     ended = operator.invoke("results", "--exp-id", "trial")
 
     assert ended.exit_code == 0, ended.output
     assert "and 3 more populations; see the report" in ended.lines
+    assert "and 12 later dates; see the tables" in ended.lines
 
 
 @pytest.mark.parametrize(("editor", "said"), [('vi "', 'EDITOR=vi ": not a command'), ("  ", "vi")])

@@ -103,6 +103,8 @@ def print_forecast(exp_id: str, run_id: str, summary: dict[str, Any]) -> None:
     rows = summary.get("headline", [])
     if rows:
         console().print(_headline(rows, f"{exp_id}, run {run_id}"))
+    if later := summary.get("left_out_dates", 0):
+        print(f"and {counted(later, 'later date')}; see the tables")
     left_out = summary.get("left_out_populations", 0)
     if left_out:
         print(f"and {counted(left_out, 'more population')}; see the report")

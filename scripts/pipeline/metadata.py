@@ -12,7 +12,8 @@ from pipeline.run_setup import StageMachines, estimated_cost
 from pipeline.summary import package_versions, utc_now
 
 MOST_REASONS = 1_000
-LIMITS = ("max_time", "total_simulations_budget")  # reaching minimum_epsilon is success, not a cut
+# reaching minimum_epsilon is success, and the other early ends are those of the method: the same every time
+LIMITS = ("max_time", "total_simulations_budget")
 
 
 @dataclass
@@ -102,6 +103,7 @@ class RunRecord:
 
     def facts(self, collected, missing: dict[int, str], headline: list):
         """Return what the report prints about the run."""
+        from modeling.headline import left_out_dates
         from modeling.report import RunFacts, StageTimes
 
         times = (
@@ -124,6 +126,7 @@ class RunRecord:
             tables=[(path.name, path.stat().st_size) for path in collected.files],
             notes=[*self.warnings, *collected.notes, *self.cut_short],
             headline=headline,
+            left_out_dates=left_out_dates(collected.panels, headline),
         )
 
     def metadata(self, context: StageContext, output: dict[str, Any]) -> dict[str, Any]:
