@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from modeling.failures import TemporaryFault, UserError
+from ops.input_names import FailedInputs
 from ops.laptop.local_run import commit_of
 from ops.laptop.stage_b import StageTasks, retry_seconds
 from ops.settings import Settings
@@ -454,7 +455,8 @@ def test_a_passing_fault_is_waited_out_without_holding_up_other_tasks(tmp_path, 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("ops.laptop.stage_b.retry_seconds", lambda tries: 0.5)
 
-    failed = StageTasks(Shell(), ["bash", "-c", script], {}, tmp_path / "logs", retries=3).run([0, 1, 2], 1)
+    inputs = FailedInputs(Shell(), tmp_path)
+    failed = StageTasks(Shell(), ["bash", "-c", script], {}, tmp_path / "logs", 3, inputs).run([0, 1, 2], 1)
 
     assert failed == {}
     assert (tmp_path / "order").read_text().split() == ["0", "1", "2", "0"]
