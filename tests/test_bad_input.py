@@ -1299,7 +1299,7 @@ def test_an_output_stage_removes_a_damaged_result_and_publishes_nothing(run, nam
 
     line = refused(run.run("output"))
 
-    assert "1 of 2 results are missing or wrong (0)" in line
+    assert "1 of 2 results are missing or wrong (US-VT, parameter set 0 of 2 (input 0)); input 0: " in line
     assert fragment in line
     assert "ALLOW_PARTIAL_RESULTS=1" in line
     assert not path.exists()

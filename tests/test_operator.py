@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ops.failures import UserError
+from ops.input_names import FailedInputs
 from ops.laptop import tidy
 from ops.laptop.run_files import local_run
 from ops.laptop.run_lock import held
@@ -366,7 +367,7 @@ def test_a_run_in_progress_is_left_alone_by_clean_and_by_another_run(tmp_path):
 
 
 def test_a_log_folder_that_goes_while_a_run_works_is_one_line(tmp_path):
-    tasks = StageTasks(Shell(), ["true"], {}, tmp_path / "logs", retries=0)
+    tasks = StageTasks(Shell(), ["true"], {}, tmp_path / "logs", 0, FailedInputs(Shell(), tmp_path))
 
     with pytest.raises(UserError, match=r"runner_0000\.log: cannot be written"):
         tasks._start(0)

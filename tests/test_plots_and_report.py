@@ -448,13 +448,14 @@ def test_a_complete_run_has_no_alarm(tmp_path):
 
 
 def test_missing_results_are_shown_loudly_with_their_reasons(tmp_path):
-    facts = run_facts(num_results=1, missing=[(0, "no result file"), (2, "ran out of memory")])
+    missing = [(0, "no result file"), (2, "ran out of memory")]
+    facts = run_facts(num_results=1, missing=missing, names={0: "US-MA, parameter set 0 of 3 (input 0)"})
 
     page = Page(report_of(tmp_path, [calibration()], facts))
 
     assert "alert" in page.values("role")
     assert "2 of 3 results are missing" in page.text
-    assert "0 no result file 2 ran out of memory" in page.text
+    assert "US-MA, parameter set 0 of 3 (input 0) no result file input 2 ran out of memory" in page.text
 
 
 def test_of_100000_missing_results_the_first_50_and_the_number_are_shown(tmp_path):
@@ -543,8 +544,7 @@ def test_the_forecast_times_versions_and_tables_are_listed(tmp_path):
 
     text = Page(report_of(tmp_path, [simulation()], facts)).text
 
-    assert "US-MA admissions 2026-02-07 12.2 80 12,000 forecast" in text
-    assert "2026-02-14 0 nan –" in text
+    assert "US-MA admissions forecast 2026-02-07 12.2 80 12,000 2026-02-14 0 nan –" in text
     assert "US-CA: data end 3 weeks early" in text
     assert "B runner 1,234 22 h 33 min 59.9 s 15 min 23 s 1,530 MiB" in text
     assert "epydemix 1.0.1" in text
