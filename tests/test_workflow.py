@@ -15,7 +15,7 @@ import pytest
 from localcloud.faults import TAGS
 from localcloud.process import running
 from ops.watching.run_logs import LogRequest, log_filter
-from tests.cloud_runs import RUN_ID, WORKFLOW, Pipeline
+from tests.cloud_runs import PROJECT, RUN_ID, WORKFLOW, Pipeline
 from tests.emulated import create_bucket, order_faults, request
 
 DAY = 86_400
@@ -703,6 +703,34 @@ def test_the_stages_get_what_they_need_and_the_machines_that_fit(pipeline):
         network = job["allocationPolicy"]["network"]["networkInterfaces"][0]
         assert network["noExternalIpAddress"] is True
         assert network["subnetwork"].endswith("/epymodelingsuite")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"githubPatSecret": "github-pat"},
+        {"variables": {"GITHUB_PAT_SECRET": "github-pat", "LOG_LEVEL": "DEBUG"}},  # as older callers have it
+        {
+            "githubPatSecret": "github-pat",
+            "builderSaEmail": "a@lab.example",
+            "batchSaEmail": "bc@lab.example",
+        },
+    ],
+    ids=["as deployed", "among the variables", "accounts of their own"],
+)
+def test_the_token_is_for_stage_a_alone_and_so_is_the_account_that_may_read_it(pipeline, arguments):
+    pipeline.put_manifest(4)
+
+    result = pipeline.run(runId=RUN_ID, **arguments)
+
+    jobs = {stage: pipeline.job(name) for stage, name in result["jobs"].items()}
+    accounts = {stage: job["allocationPolicy"]["serviceAccount"]["email"] for stage, job in jobs.items()}
+    batch = arguments.get("batchSaEmail", f"batch@{PROJECT}.iam.gserviceaccount.com")
+    builder = arguments.get("builderSaEmail", f"builder@{PROJECT}.iam.gserviceaccount.com")
+    assert accounts == {"builder": builder, "runner": batch, "output": batch}
+    told = {stage for stage, job in jobs.items() if "github-pat" in json.dumps(job)}
+    assert told == {"builder"}
+    assert "GITHUB_PAT_SECRET" not in json.dumps([jobs["runner"], jobs["output"]])
 
 
 def test_machines_get_the_ops_agent_where_it_is_wanted_on_an_image_that_takes_it(pipeline):
