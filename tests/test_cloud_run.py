@@ -25,6 +25,7 @@ from tests.cloud_operators import (
     wait_until,
 )
 from tests.cloud_runs import PROJECT, REGION, RUN_ID, Pipeline
+from tests.cloud_runs import WORKFLOW as WORKFLOW_FILE
 from tests.emulated import names_in, object_of, order_faults
 from tests.experiments import POPULATIONS, sampled, simulated
 from tests.needs import need_engine, need_program, one_build_at_a_time
@@ -277,6 +278,28 @@ def test_what_is_missing_is_one_line_with_the_command_that_mends_it(null_operato
     assert all(text in ended.last_line for text in said), ended.last_line
     assert pipeline.api("GET", f"/workflows/{WORKFLOW}/executions").get("executions", []) == []
     assert names_in(null_operator.cloud, BUCKET) == []
+
+
+def test_a_workflow_that_is_older_than_the_accounts_of_the_stages_is_refused(null_operator, pipeline):
+    older = WORKFLOW_FILE.read_text().replace("builderSaEmail", "batchSaEmail")
+    pipeline.api("PATCH", f"/workflows/{pipeline.name}", json={"sourceContents": older})
+
+    ended = null_operator.invoke("run", "--exp-id", "trial")
+
+    assert ended.exit_code == 2
+    assert "the workflow epydemix-pipeline is older than this checkout" in ended.last_line
+    assert "invoke tf-apply" in ended.last_line
+    assert names_in(null_operator.cloud, BUCKET) == []
+
+
+def test_an_account_that_may_read_the_token_is_refused_for_stages_b_and_c(null_operator):
+    same = {"GITHUB_PAT_SECRET": "github-pat", "BUILDER_SERVICE_ACCOUNT": "epymodelingsuite-batch"}
+
+    for words in (["run"], ["job", "--stage", "builder"], ["jobs-render", "--num-tasks", "1"]):
+        ended = null_operator.invoke(*words, "--exp-id", "trial", **same)
+
+        assert ended.exit_code == 2
+        assert "is also BUILDER_SERVICE_ACCOUNT, which may read the token" in ended.last_line
 
 
 def test_a_mistake_in_the_experiment_is_told_before_anything_is_uploaded(null_operator, pipeline):

@@ -53,7 +53,7 @@ def prepare(cloud, source: str = "", location: str = "US-CENTRAL1") -> None:
     """Put all there that a run in the cloud needs."""
     post(f"{cloud.storage}/storage/v1/b?project={PROJECT}", {"name": BUCKET, "location": location})
     add_secret(cloud, TOKEN, SECRET, PROJECT)
-    for account in ("batch", "workflow", "build"):
+    for account in ("batch", "builder", "workflow", "build"):
         accounts = f"{cloud.apis}/v1/projects/{PROJECT}/serviceAccounts"
         post(accounts, {"accountId": f"epymodelingsuite-{account}"})
     post(f"{cloud.apis}/_emulator/compute", {"subnetwork": f"{PROJECT}/us-central1/epymodelingsuite"})

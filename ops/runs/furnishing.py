@@ -55,6 +55,7 @@ def furnish(storage: str, apis: str, settings: Settings) -> None:
     subnet = f"{project}/{settings.region}/{settings.network_name}"
     accounts = (
         settings.batch_service_account,
+        settings.builder_service_account,
         settings.workflow_service_account,
         settings.build_service_account,
     )
