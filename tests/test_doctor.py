@@ -136,7 +136,8 @@ def test_what_depends_on_a_lack_is_not_asked(cloud, operator):
 
 def test_a_passing_fault_is_said_as_such_and_ends_with_75(cloud, operator):
     prepare(cloud)
-    order_faults(cloud, {"path": "/workflows/", "status": 503, "message": "the backend is busy"})
+    fault = {"path": "/workflows/", "status": 409, "message": "ABORTED: the backend is busy"}
+    order_faults(cloud, fault)  # which gcloud tells at once; a 503 it would try for half a minute
 
     ended = operator.invoke("doctor")
 

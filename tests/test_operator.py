@@ -388,7 +388,7 @@ kept = []
 try:
     shell.Shell().start(["sleep", "60"], keep=kept.append)
 except KeyboardInterrupt:
-    shell.stop(kept)
+    shell.stop(kept, grace_seconds=0.5)
     print("stopped", len(kept))
 """
     ended = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True)
@@ -455,7 +455,7 @@ def test_clean_removes_the_caches_of_the_repository_alone(tmp_path):
     caches = [tmp_path / "modeling" / "__pycache__", tmp_path / ".ruff_cache" / "deep"]
     kept = tmp_path / ".venv" / "lib" / "__pycache__"
     for folder in (*caches, kept):
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
 
     would = operator.invoke("clean", "--dry-run")
     still_there = [folder.is_dir() for folder in caches]

@@ -39,9 +39,8 @@ class Operator:
         """Give the operator a checkout of their own, which is also where settings are looked for."""
         self.code = self.folder
         for name in ("ops", "scripts", "modeling", "localcloud"):
-            shutil.copytree(
-                REPOSITORY / name, self.folder / name, ignore=shutil.ignore_patterns("__pycache__")
-            )
+            # with what Python has compiled of it, but for what it is writing just now
+            shutil.copytree(REPOSITORY / name, self.folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
         for name in ("tasks.py", ".env.example"):
             shutil.copy(REPOSITORY / name, self.folder / name)
         del self.environ["ENV_FILE"], self.environ["LOCAL_DATA_PATH"]
