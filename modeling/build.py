@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from modeling.calendars import interval_end
-from modeling.doubts import doubts, empty_mediators
+from modeling.doubts import check_size, doubts, empty_mediators
 from modeling.experiment import Experiment
 from modeling.expressions import check_shape, evaluate, evaluate_text, names_in, parse_expression
 from modeling.failures import UserError, listed
@@ -59,6 +59,7 @@ def build_workloads(
     """
     _check_count(experiment, count)
     codes = expand_all(_population_codes(experiment))
+    check_size(experiment, len(codes), count or 1)
     for kind, at, doubt in doubts(experiment, len(codes), count or 1):
         log.warning("%s: %s", experiment.where(kind, *at), doubt)
     for order, code in enumerate(codes):

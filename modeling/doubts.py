@@ -1,4 +1,5 @@
-"""What an experiment may ask for, and yet hardly means: stage A warns, and goes on.
+"""What an experiment may ask for, and yet hardly means: stage A warns, and goes on; what is too large for
+any machine, it refuses.
 
 What is wrong for certain is in the `problems` of each piece of the vocabulary.
 """
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from modeling.failures import listed
+from modeling.failures import UserError, listed
 from modeling.intervals import intervals
 from modeling.populations import locations
 from modeling.vocabulary.base import Location
@@ -22,7 +23,11 @@ Doubts = Iterator[tuple[str, Location, str]]  # kind of file, where in it, and w
 STEP_SECONDS = 1e-4  # of one time step of a small model on one core
 LONG_HOURS = 24  # on one core
 COUNT_BYTES = 4
+STEP_BYTES = 16  # of the one trajectory that is being simulated: counts and their sums
 LARGE_GIB = 16  # of the trajectories of one workload
+MOST_GIB = 1024  # more than a machine has
+MOST_STEPS = 1_000_000  # of a trajectory: a century by the hour
+MOST_WORKLOADS = 1_000_000
 
 
 def doubts(experiment, populations: int, parts: int) -> Doubts:
@@ -82,6 +87,46 @@ def empty_mediators(plan: ModelPlan, people: dict[str, np.ndarray], inits: dict[
 
 def _shown(init: float | list[float]) -> str:
     return f"[{', '.join(f'{v:g}' for v in init)}]" if isinstance(init, list) else f"{init:g}"
+
+
+def check_size(experiment, populations: int, parts: int) -> None:
+    """Refuse what no machine can hold, before an array of that size is made.
+
+    Parameters
+    ----------
+    experiment, populations, parts
+        As those of `doubts`.
+
+    Raises
+    ------
+    UserError
+        Too many time steps, parameter sets or trajectories.
+    """
+    timespan, modelset = experiment.model.timespan, experiment.modelset
+    steps = _steps(experiment)
+    if steps > MOST_STEPS:
+        raise UserError(
+            f"{experiment.where('model', 'timespan')}: {steps:,.0f} time steps of {timespan.delta_t:g} days "
+            f"from {_first_day(experiment)} to {timespan.end_date} are more than {MOST_STEPS:,}; "
+            "raise delta_t, or simulate fewer days"
+        )
+    if modelset is not None and modelset.sampling is not None:
+        sets = _set_count(modelset.sampling)
+        if sets * populations > MOST_WORKLOADS:
+            raise UserError(
+                f"{experiment.where('modelset', 'sampling')}: {sets:,} parameter sets for {populations} "
+                f"populations are more than {MOST_WORKLOADS:,} workloads; sample fewer"
+            )
+    gibibytes = _gibibytes(experiment, parts)
+    if gibibytes > MOST_GIB:
+        kind, *at = "model", "simulation", "n_sims"
+        if _calibration(experiment):
+            kind, *at = "modelset", "calibration", "projection"
+        raise UserError(
+            f"{experiment.where(kind, *at)}: {_kept(experiment):,} trajectories of {steps:,.0f} time steps "
+            f"and {_series(experiment.model):,} series need {gibibytes:,.0f} GiB of memory, more than a "
+            "machine has; ask for fewer trajectories, or set simulation.resample_frequency"
+        )
 
 
 def _partial_intervals(experiment) -> Doubts:
@@ -189,17 +234,15 @@ def _extreme_quantiles(experiment) -> Doubts:
 
 
 def _much_work(experiment, populations: int, parts: int) -> Doubts:
-    model, calibration = experiment.model, _calibration(experiment)
-    start = _start(experiment) or experiment.modelset.sampling.start_date.reference_date
-    if start > model.timespan.end_date:
+    calibration = _calibration(experiment)
+    steps = _steps(experiment)
+    if steps <= 0:
         return
-    steps = ((model.timespan.end_date - start).days + 1) / model.timespan.delta_t
-    kept = simulations = model.trajectories
+    kept = simulations = _kept(experiment)
     kind, at = "model", ("simulation", "n_sims")
     if calibration is not None:
         options = calibration.strategy.options
         kind, at = "modelset", ("calibration", "strategy")
-        kept = calibration.projection.n_trajectories if calibration.projection else 0
         # each particle takes one simulation at least; how many are refused is not known yet
         simulations = kept + getattr(options, "Nsim", 0)
         simulations += getattr(options, "num_particles", 0) * getattr(options, "num_generations", 1)
@@ -213,11 +256,38 @@ def _much_work(experiment, populations: int, parts: int) -> Doubts:
             f"{simulations * populations:,} simulations of {steps:,.0f} steps take about {hours:,.0f} hours "
             "of one core, or more; ask for fewer, or spread them over many machines",
         )
-    frequency = model.resample_frequency
-    dates = intervals(start, model.timespan.end_date, model.timespan.delta_t, frequency) if frequency else ()
-    gibibytes = kept / parts * (len(dates) or steps) * _series(model) * COUNT_BYTES / 2**30
+    gibibytes = _gibibytes(experiment, parts)
     if gibibytes > LARGE_GIB:
         yield kind, at, f"the {kept:,} trajectories of one result need about {gibibytes:,.0f} GiB of memory"
+
+
+def _first_day(experiment) -> datetime.date:
+    return _start(experiment) or experiment.modelset.sampling.start_date.reference_date
+
+
+def _steps(experiment) -> float:
+    """Return the time steps of a trajectory; none or fewer where it starts after its end."""
+    timespan = experiment.model.timespan
+    return ((timespan.end_date - _first_day(experiment)).days + 1) / timespan.delta_t
+
+
+def _kept(experiment) -> int:
+    """Return the trajectories of a parameter set whose counts are kept."""
+    calibration = _calibration(experiment)
+    if calibration is None:
+        return experiment.model.trajectories
+    return calibration.projection.n_trajectories if calibration.projection else 0
+
+
+def _gibibytes(experiment, parts: int) -> float:
+    """Return the memory of the counts of one workload [GiB]."""
+    model, steps = experiment.model, max(_steps(experiment), 0)
+    frequency, end = model.resample_frequency, model.timespan.end_date
+    dates = ()
+    if frequency and steps:
+        dates = intervals(_first_day(experiment), end, model.timespan.delta_t, frequency)
+    kept = _kept(experiment) / parts * (len(dates) or steps) * COUNT_BYTES
+    return (kept + steps * STEP_BYTES) * _series(model) / 2**30
 
 
 def _set_count(sampling: Sampling) -> int:

@@ -15,7 +15,7 @@ from modeling.calendars import step_count
 from modeling.expressions import check_names, names_in, parse_expression
 from modeling.failures import UserError, did_you_mean, listed
 from modeling.intervals import FREQUENCY, MOST_STEP_DAYS, step_problem
-from modeling.vocabulary.base import Meta, Piece, Problems
+from modeling.vocabulary.base import Day, Meta, Number, Piece, Problems, Seed
 from modeling.vocabulary.effects import Intervention, Seasonality, Vaccination
 from modeling.workload import EIGENVALUE
 
@@ -28,10 +28,10 @@ OLDEST_AGE = 84  # the last age of epydemix-data is 84+
 class Timespan(Piece):
     """First and last simulated day, and the time step."""
 
-    start_date: datetime.date | Literal["sampled", "calibrated"]
-    end_date: datetime.date
+    start_date: Day | Literal["sampled", "calibrated"]
+    end_date: Day
     delta_t: float = Field(
-        1.0, gt=0, le=MOST_STEP_DAYS, description="time step [days]: whole days, or an even part of one"
+        1.0, gt=1e-6, le=MOST_STEP_DAYS, description="time step [days]: whole days, or an even part of one"
     )
 
     @field_validator("delta_t")
@@ -109,7 +109,7 @@ class Compartment(Piece):
 
     id: str = Field(pattern=NAME)
     label: str | None = None
-    init: Literal["default", "sampled", "calibrated"] | float | list[float] | None = Field(
+    init: Literal["default", "sampled", "calibrated"] | Number | list[Number] | None = Field(
         None, description="people (1 and more), a share (below 1), one an age group, or a word"
     )
 
@@ -128,7 +128,7 @@ class Compartment(Piece):
 class Mediator(Piece):
     """One rate of a multi-mediated transition and the compartments it counts."""
 
-    rate: float | str
+    rate: Number | str
     source: list[str] = Field(min_length=1)
 
 
@@ -138,7 +138,7 @@ class Transition(Piece):
     type: Literal["spontaneous", "mediated", "multi_mediated", "vaccination"]
     source: str
     target: str
-    rate: float | str | None = Field(None, description="per day: a number, parameter or expression")
+    rate: Number | str | None = Field(None, description="per day: a number, parameter or expression")
     mediator: str | None = None
     mediators: list[Mediator] | None = Field(None, min_length=1)
 
@@ -178,8 +178,8 @@ class Parameter(Piece):
     """A number, an expression, one value an age group, or a word for where the value comes from."""
 
     type: Literal["scalar", "age_varying", "sampled", "calibrated", "calculated"]
-    value: float | str | None = None
-    values: list[float | str] | None = None
+    value: Number | str | None = None
+    values: list[Number | str] | None = None
 
     def problems(self, age_groups: list[str]) -> Problems:
         wanted = {"scalar": "value", "calculated": "value", "age_varying": "values"}.get(self.type)
@@ -198,7 +198,7 @@ class Model(Piece):
 
     meta: Meta | None = None
     name: str | None = None
-    random_seed: int | None = Field(None, ge=0)
+    random_seed: Seed | None = None
     timespan: Timespan
     simulation: Simulation | None = None
     population: PopulationChoice

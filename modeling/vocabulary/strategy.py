@@ -7,11 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from modeling.failures import did_you_mean, listed
-from modeling.vocabulary.base import Piece
+from modeling.vocabulary.base import LARGEST_COUNT, Count, NotNegative, Piece, Positive
 
-MOST = 1_000_000_000  # particles, generations, simulations
-FARTHEST = 1e15  # of a distance
-MOST_DAYS = 10_000
+LONGEST_SECONDS = 1000 * 86_400
 _SECONDS = {"s": 1, "m": 60, "t": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -31,8 +29,8 @@ def parse_duration_seconds(text: str) -> float:
     seconds = sum(float(number or 1) * _SECONDS[unit] for number, unit in parts)
     if seconds <= 0:
         raise ValueError(f'"{text}" must be longer than nothing')
-    if seconds > MOST_DAYS * _SECONDS["d"]:
-        raise ValueError(f'"{text}" is longer than {MOST_DAYS:,} days')
+    if seconds > LONGEST_SECONDS:
+        raise ValueError(f'"{text}" is longer than {LONGEST_SECONDS / _SECONDS["d"]:.0f} days; leave it out')
     return seconds
 
 
@@ -52,14 +50,14 @@ class SmcOptions(Piece):
     that are not accepted, the calibration ends with its last whole generation.
     """
 
-    num_particles: int = Field(1000, ge=2, le=MOST)
-    num_generations: int = Field(10, ge=1, le=MOST)
-    epsilon_schedule: list[Annotated[float, Field(ge=0, le=FARTHEST)]] | None = Field(None, min_length=1)
+    num_particles: int = Field(1000, ge=2, le=LARGEST_COUNT)
+    num_generations: Count = 10
+    epsilon_schedule: list[NotNegative] | None = Field(None, min_length=1)
     epsilon_quantile_level: float = Field(0.5, gt=0, lt=1)
-    minimum_epsilon: float | None = Field(None, gt=0, le=FARTHEST)
+    minimum_epsilon: Positive | None = None
     max_time: Duration = None
-    total_simulations_budget: int | None = Field(None, ge=1, le=MOST)
-    max_consecutive_rejections: int = Field(10_000, ge=1, le=MOST)
+    total_simulations_budget: Count | None = None
+    max_consecutive_rejections: Count = 10_000
     verbose: bool = True
 
     @field_validator("epsilon_schedule")
@@ -83,19 +81,19 @@ class SmcOptions(Piece):
 class RejectionOptions(Piece):
     """ABC by rejection."""
 
-    epsilon: float = Field(0.1, gt=0, le=FARTHEST)
-    num_particles: int = Field(1000, ge=1, le=MOST)
+    epsilon: Positive = 0.1
+    num_particles: Count = 1000
     max_time: Duration = None
-    total_simulations_budget: int | None = Field(None, ge=1, le=MOST)
+    total_simulations_budget: Count | None = None
     verbose: bool = True
-    progress_update_interval: int = Field(1000, ge=1, le=MOST)
+    progress_update_interval: Count = 1000
 
 
 class TopFractionOptions(Piece):
     """The best share of simulations from the prior."""
 
     top_fraction: float = Field(0.05, gt=0, le=1)
-    Nsim: int = Field(100, ge=1, le=MOST)
+    Nsim: Count = 100
     verbose: bool = True
 
     @model_validator(mode="after")
