@@ -581,13 +581,24 @@ def test_an_epsilon_out_of_reach_ends_with_the_nearest_distance(tmp_path, data, 
 # -- projections
 
 
+def by_day(weekly: str) -> str:
+    """Return weekly data with each week's counts spread evenly over its days."""
+    header, *rows = weekly.splitlines()
+    lines = [header]
+    for date, place, *counts in (row.split(",") for row in rows):
+        shares = ",".join(f"{int(count) / 7:.2f}" for count in counts)
+        days = np.datetime64(date) - np.arange(7)[::-1]
+        lines += [f"{day},{place},{shares}" for day in days]
+    return "\n".join(lines) + "\n"
+
+
 def test_a_projection_stands_still_before_its_own_start(tmp_path, data):
     experiment = fitting("SMC", num_particles=12, num_generations=1)
     experiment["model"]["simulation"]["resample_frequency"] = "D"
     experiment["modelset"]["calibration"]["projection"]["n_trajectories"] = 20
     calibrating_start(experiment, 28)
 
-    result = run_workload(build(tmp_path, experiment, data)[0])
+    result = run_workload(build(tmp_path, experiment, by_day(data))[0])
 
     trajectories, starts = result.trajectories, result.projected[:, 1].astype(int)
     assert trajectories.dates[0] == np.datetime64("2025-01-05")
