@@ -104,9 +104,9 @@ class Search:
         )
 
     def _nearest(self) -> str:
-        return (
-            f"the nearest distance: {self.nearest:.4g}" if np.isfinite(self.nearest) else "none is possible"
-        )
+        if np.isfinite(self.nearest):
+            return f"the nearest distance: {self.nearest:.4g}"
+        return "none of them possible" if self.simulations else "the time was over before the first"
 
     def _seconds(self) -> float:
         return time.monotonic() - self._started

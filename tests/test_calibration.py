@@ -368,6 +368,13 @@ def test_a_first_generation_that_cannot_be_completed_ends_with_the_nearest_dista
     )
 
 
+def test_a_time_that_is_over_at_once_is_an_error_without_a_distance(tmp_path, data):
+    experiment = fitting("SMC", num_particles=4, max_time="0.000001s")
+
+    with pytest.raises(UserError, match=r"no particle accepted in 0 simulations \(the time was over before"):
+        run_workload(build(tmp_path, experiment, data)[0])
+
+
 def test_early_deaths_of_an_epidemic_do_not_stop_a_calibration_as_if_nothing_mattered(tmp_path, monkeypatch):
     monkeypatch.setattr(calibrate, "MOST_ALIKE_IN_A_ROW", 20)
     experiment = quiet(num_particles=12, num_generations=100, max_consecutive_rejections=40)
