@@ -151,6 +151,41 @@ def test_executions_are_listed_and_described(null_operator, pipeline):
     assert "left no manifest.json" in followed.last_line
 
 
+OLDER_CLAIM = """
+main:
+  params: [args]
+  steps:
+    - write:
+        try:
+          call: http.post
+          args: {url: "https://storage.googleapis.com/upload/storage/v1/b/b/o", auth: {type: OAuth2}}
+        except:
+          as: fault
+          steps:
+            - fail:
+                raise: {message: the run cannot be begun, cause: "${fault}"}
+"""
+
+
+def test_a_claim_that_is_refused_is_shown_with_its_reason(null_operator, pipeline):
+    order_faults(pipeline.cloud, {"method": "POST", "path": "/upload/", "status": 403, "message": "no right"})
+    execution = pipeline.start(runId=RUN_ID)
+    pipeline.wait(execution)
+    pipeline.api("PATCH", f"/workflows/{pipeline.name}", json={"sourceContents": OLDER_CLAIM})
+    older = pipeline.start(runId=RUN_ID)
+    pipeline.wait(older)
+
+    ended = null_operator.invoke("workflow-describe", execution, "--wait")
+    ended_older = null_operator.invoke("workflow-describe", older, "--wait")
+
+    refused = "HTTP server responded with error code 403"
+    assert ended.exit_code == 1
+    assert f"cannot be begun in gs://{BUCKET}/trial/{RUN_ID}/: {refused}: no right; " in ended.last_line
+    assert "Rights take minutes to spread after invoke tf-apply" in ended.last_line
+    assert ended.last_line.count("no right") == 1
+    assert ended_older.last_line.endswith(f"FAILED: the run cannot be begun; {refused}; no right")
+
+
 def test_an_execution_is_followed_by_its_id_alone_and_in_a_dry_run_only_asked_for(null_operator):
     described = ("workflow-describe", "b9d3-1", "--wait")
 

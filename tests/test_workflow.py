@@ -108,7 +108,7 @@ def test_the_limits_of_workflows_leave_room_at_100_000_tasks(fast_cloud):
 
 def test_the_steps_of_an_execution_are_enough_for_every_stage_at_its_longest(pipeline):
     pipeline.put_manifest(1)
-    pipeline.order({"job": "runner", "null_seconds": 60})
+    pipeline.order({"job": "runner", "null_seconds": 4000})
     execution = pipeline.start(runId=RUN_ID)
     pipeline.wait(execution)
 

@@ -235,10 +235,22 @@ def names_of_missing(shell: Shell, settings: Settings, run_path: str) -> str:
 
 
 def reason_of(found: dict[str, Any]) -> str:
-    """Return why an execution did not succeed, in its own words."""
+    """Return why an execution did not succeed: its own words, and those of a service that refused it."""
     said = _said(found)
-    message = said.get("message", found["error"]["payload"]) if isinstance(said, dict) else str(said)
+    message = "; ".join(_words_of(said)) if isinstance(said, dict) else str(said)
+    message = message or found.get("error", {}).get("payload", "")
     return f"{found['state']}{f': {message}' if message else ''}"
+
+
+def _words_of(fault: dict[str, Any]) -> list[str]:
+    """Return what an error says, what the service answered, and the same of its cause; nothing twice."""
+    body = fault.get("body")
+    answer = body.get("error") if isinstance(body, dict) else body
+    answered = answer.get("message") if isinstance(answer, dict) else answer
+    words = [str(word) for word in (fault.get("message"), answered) if word]
+    cause = fault.get("cause")
+    causes = _words_of(cause) if isinstance(cause, dict) else []
+    return words + [word for word in causes if not any(word in known for known in words)]
 
 
 def _said(found: dict[str, Any]) -> Any:
