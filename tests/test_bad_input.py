@@ -479,7 +479,7 @@ MISTAKES = {
     ),
     "particles beyond counting": (
         calibrated,
-        [put(*CALIBRATION, "strategy", "options", "num_particles", 10**29)],
+        [put(*CALIBRATION, "strategy", "options", "num_particles", 10**10)],
         ["modelset.yaml:8:", "num_particles", "less than or equal to 1000000000"],
     ),
     "no rejection allowed": (
