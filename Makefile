@@ -4,6 +4,8 @@
 VENV := .venv
 INVOKE := $(VENV)/bin/invoke
 STAMP := $(VENV)/.installed
+BY_UV := pip install --quiet --compile-bytecode --require-hashes --python $(VENV)/bin/python
+BY_PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
 PYTHON ?= python3
 ARGS ?=
 
@@ -21,17 +23,19 @@ setup: $(STAMP)
 demo: setup
 	@$(INVOKE) run --local --exp-id demo $(ARGS)
 
-# With uv where it is there, else with pip; either way only what the hashes allow.
+# With uv, which is fetched where it is missing, and otherwise with pip, which takes minutes; either way only what
+# the hashes allow.
 $(STAMP): requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'error: $(PYTHON) is older than 3.11; install a newer one, or: make setup PYTHON=python3.12' >&2; exit 2; }
 	@if command -v uv >/dev/null 2>&1; then \
 	  uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV) && \
-	  uv pip install --quiet --compile-bytecode --require-hashes --python $(VENV)/bin/python -r requirements-dev.txt; \
+	  uv $(BY_UV) -r requirements-dev.txt; \
 	else \
 	  { $(PYTHON) -m venv $(VENV) || \
 	    { echo 'error: $(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv' >&2; exit 2; }; } && \
-	  $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt; \
+	  { $(BY_PIP) -r docker/requirements-uv.txt && $(VENV)/bin/uv $(BY_UV) -r requirements-dev.txt || \
+	    { echo 'note: uv cannot install the packages, see above; pip does' >&2; $(BY_PIP) -r requirements-dev.txt; }; }; \
 	fi
 	@touch $(STAMP)
 

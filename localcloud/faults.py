@@ -7,10 +7,14 @@ clears them. A rule says which requests it strikes, and what they meet:
     {"path": "secrets/github-pat/versions/latest:access", "status": 403, "message": "no right"}
     {"method": "POST", "path": "/upload/", "action": "reset_after", "probability": 0.1, "seed": 7}
     {"path": "/jobs", "latency_seconds": 1.5, "skip": 3}
+    {"method": "GET", "path": "/jobs/runner", "body": {"name": "no state"}}
+    {"method": "GET", "path": "/jobs/runner", "tag": "SystemError"}
 
 `path` is a regular expression, searched in the decoded path with its query as the client sends it, such as
-/storage/v1/b/forecasts/o?prefix=flu/. `skip` lets so many pass first, `times` strikes so many. The actions
-stand at ACTIONS below. Decides which fault a request meets; server.py carries it out.
+/storage/v1/b/forecasts/o?prefix=flu/. `skip` is the number of requests to let pass first, `times` how many
+to strike then. The actions stand at ACTIONS below. `body` is answered as JSON with code 200. `tag` ends the
+call of a workflow with an error of that tag and no code, as the service does with its own faults; other
+clients get a 500. Decides which fault a request meets; server.py carries it out.
 """
 
 import random
@@ -27,6 +31,17 @@ from localcloud.messages import ApiError
 # answer is lost. truncate: send half of the answer's body, then cut. duplicate: do the work twice, as
 # when a request was delivered twice, and send the second answer.
 ACTIONS = ("reset", "reset_after", "truncate", "duplicate")
+# Documented tags of errors that a workflow may meet in a call, and that are no answer of the called service.
+TAGS = (
+    "AuthError",
+    "ConnectionError",
+    "ConnectionFailedError",
+    "OperationError",
+    "ResponseTypeError",
+    "SystemError",
+    "TimeoutError",
+)
+TAG_HEADER = "Emulated-Error-Tag"  # of an answer that a workflow is to take for an error of its own
 MAX_RULES = 1000
 
 
@@ -46,6 +61,8 @@ class Rule:
     path: str = ""  # regular expression, searched in the decoded path with its query
     status: int | None = None  # answer this code without doing the work
     action: str = ""  # one of ACTIONS
+    body: Any = None  # answer this with 200 without doing the work
+    tag: str = ""  # one of TAGS: the error that a workflow's call ends with, without doing the work
     message: str = "injected fault"
     latency_seconds: float = 0.0  # wait before anything else
     skip: int = 0  # let this many matching requests pass first
@@ -134,9 +151,12 @@ def check_fields(values: dict[str, Any], known: dict[str, Allowed]) -> None:
 
 def _parse_rule(values: dict[str, Any]) -> Rule:
     check_fields(values, _FIELDS)
-    if not (values.get("status") or values.get("action") or values.get("latency_seconds")):
+    if "body" not in values and not any(map(values.get, ("status", "action", "tag", "latency_seconds"))):
         status, action = _FIELDS["status"].words, _FIELDS["action"].words
-        message = f"A fault rule needs a status ({status}), an action ({action}) or latency_seconds above 0."
+        message = (
+            f"A fault rule needs a status ({status}), an action ({action}), "
+            "a body, a tag or latency_seconds above 0."
+        )
         raise ApiError(400, message)
     return Rule(**values)
 
@@ -171,6 +191,8 @@ _FIELDS = {
         "a whole number from 400 to 599", lambda value: is_whole_number(value) and 400 <= value <= 599
     ),
     "action": Allowed(f"one of {', '.join(ACTIONS)}", lambda value: value in ACTIONS),
+    "body": Allowed("JSON other than null", lambda value: value is not None),
+    "tag": Allowed(f"one of {', '.join(TAGS)}", lambda value: value in TAGS),
     "message": Allowed("text", lambda value: isinstance(value, str)),
     "latency_seconds": Allowed("a number from 0 to 600", lambda value: is_number(value) and value <= 600),
     "skip": WHOLE_NUMBER,

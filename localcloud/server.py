@@ -13,8 +13,8 @@ from contextlib import closing
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 from localcloud.control import PREFIX as CONTROL_PREFIX
-from localcloud.faults import Faults, Rule
-from localcloud.messages import READ_BYTES, ApiError, Request, Response, error_response
+from localcloud.faults import TAG_HEADER, Faults, Rule
+from localcloud.messages import READ_BYTES, ApiError, Request, Response, error_response, json_response
 from localcloud.request_log import RequestLog
 from localcloud.routing import NO_ROUTE, Match, Router
 from localcloud.wire import body_of, read_head, write_response
@@ -94,9 +94,12 @@ class _Connection(StreamRequestHandler):
         time.sleep(fault.latency_seconds)
         if fault.action == "reset":
             return self._reset()
-        if fault.status:
-            error = ApiError(fault.status, fault.message)
+        if fault.body is not None:
+            response = json_response(fault.body)
+        elif fault.status or fault.tag:
+            error = ApiError(fault.status or 500, fault.message)
             response = match.route.format_error(error) if match else error_response(error)
+            response.headers.update({TAG_HEADER: fault.tag} if fault.tag else {})
         elif fault.action == "duplicate":
             first, request = request.twice()
             self.server.router.answer(first, match).close()

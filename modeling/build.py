@@ -4,14 +4,14 @@ import ast
 import datetime
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from modeling.calendars import interval_end
-from modeling.doubts import doubts, empty_mediators
+from modeling.doubts import check_size, doubts, empty_mediators
 from modeling.experiment import Experiment
 from modeling.expressions import check_shape, evaluate, evaluate_text, names_in, parse_expression
 from modeling.failures import UserError, listed
@@ -21,6 +21,7 @@ from modeling.observed import read_observed
 from modeling.populations import Population, expand_all, find_location, load_population
 from modeling.randomness import name_number
 from modeling.sampling import parameter_sets
+from modeling.spacing import Reporting
 from modeling.workload import EIGENVALUE, Calibrate, Flow, ModelPlan, Observed, Simulate, Workload
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ def build_workloads(
     """
     _check_count(experiment, count)
     codes = expand_all(_population_codes(experiment))
+    check_size(experiment, len(codes), count or 1)
     for kind, at, doubt in doubts(experiment, len(codes), count or 1):
         log.warning("%s: %s", experiment.where(kind, *at), doubt)
     for order, code in enumerate(codes):
@@ -88,7 +90,7 @@ def _population_codes(experiment: Experiment) -> list[str]:
     names = modelset.population_names if modelset else [model.population.name]
     kind = ("modelset", "population_names") if modelset else ("model", "population", "name")
     for index, name in enumerate(names):
-        if name != "all":
+        if name.strip().casefold() != "all":
             try:
                 find_location(name)
             except UserError as error:
@@ -266,6 +268,7 @@ def _samples(experiment, places, population, plan, seed, order, count) -> Iterat
                 f"{experiment.where('modelset', 'sampling', 'start_date')}: a sampled start date, "
                 f"{start}, is after the model's end_date {experiment.model.timespan.end_date}"
             )
+        _check_steps(experiment, start)
         _check_reported(experiment, start)
         doubted = _check_draw(experiment, plan, population, draw, doubted)
         yield Workload(
@@ -297,6 +300,12 @@ def _check_reported(experiment: Experiment, start: datetime.date) -> None:
         )
 
 
+def _check_steps(experiment: Experiment, start: datetime.date) -> None:
+    """Refuse time steps that do not suit a start date that is drawn; a fixed one is checked before."""
+    if problem := experiment.model.step_problem(start):
+        raise UserError(f"{experiment.where('model', 'timespan', 'delta_t')}: {problem}")
+
+
 def _check_draw(
     experiment: Experiment, plan: ModelPlan, population: Population, draw: dict[str, float], said: bool
 ) -> bool:
@@ -319,6 +328,8 @@ def _calibration(experiment, places, population, plan, seed, order, count) -> It
     calibrated_start = calibration.start_date.reference_date if calibration.start_date else None
     if calibrated_start:
         _check_calibrated_start(experiment, plan)
+        if calibrated_start <= model.timespan.end_date:
+            _check_steps(experiment, calibrated_start)
     start = calibrated_start or model.timespan.start_date
     observed = _observed_series(experiment, places, population, plan, start)
     _doubt_priors_of_start(experiment, plan, population)
@@ -376,21 +387,61 @@ def _observed_series(experiment, places, population, plan, start: datetime.date)
     """Return the series to compare with, one a comparison."""
     calibration = experiment.modelset.calibration
     path = _data_file(calibration.observed_data_path, places.data_roots, experiment)
+    setting = experiment.where("model", "simulation", "resample_frequency")
+    reporting = Reporting(plan.resample_frequency, plan.delta_t_days, setting)
     found = []
     for index, comparison in enumerate(calibration.comparison):
         where = experiment.where("modelset", "calibration", "comparison", index)
         location = find_location(population.iso)
-        series = read_observed(
-            path, comparison, calibration.fitting_window, location, plan.resample_frequency, where
-        )
+        series = read_observed(path, calibration, comparison, location, reporting, where)
+        if calibration.start_date is not None:
+            series = _without_part_interval(series, plan.resample_frequency, start, where)
         _check_simulated_span(experiment, series, plan.resample_frequency, start, where)
         if calibration.distance_function in ("mape", "wmape") and not series.values[series.fitted].any():
             raise UserError(
                 f"{where}: all values in the fitting window are 0, for which {calibration.distance_function} "
                 "is not defined; use rmse or mae"
             )
+        if calibration.distance_function == "mape":
+            _warn_of_zeros(series, population.iso, where)
         found.append(series)
     return found
+
+
+def _without_part_interval(
+    series: Observed, frequency: str | None, start: datetime.date, where: str
+) -> Observed:
+    """Leave the interval in which the earliest calibrated start lies out of the fit, as of the projection."""
+    dates = series.dates.tolist()
+    is_cut = np.array([interval_start(d, frequency) < start <= interval_end(d, frequency) for d in dates])
+    cut = series.dates[series.fitted & is_cut]
+    if not len(cut):
+        return series
+    first = interval_start(cut[0].item(), frequency)
+    fitted = series.fitted & ~is_cut
+    if not fitted.any():
+        raise UserError(
+            f"{where}: the only fitted date, {cut[0]}, stands for days from {first} on, before the earliest "
+            f"start {start}; set start_date.reference_date to {first}, or end the fitting window later"
+        )
+    _say_once(
+        f"{where}: fitted date {cut[0]} stands for days from {first} on, and the model starts on {start} or "
+        f"later; it is left out of the fit; to fit it, set start_date.reference_date to {first}"
+    )
+    return replace(series, fitted=fitted)
+
+
+def _warn_of_zeros(series: Observed, population: str, where: str) -> None:
+    zeros = series.dates[series.fitted & (series.values == 0)].astype(str).tolist()
+    if zeros:
+        log.warning(
+            "%s: mape leaves %d of %d fitted values of %s out, which are 0: %s; wmape, mae and rmse use them",
+            where,
+            len(zeros),
+            int(series.fitted.sum()),
+            population,
+            listed(zeros),
+        )
 
 
 def _check_simulated_span(
@@ -439,6 +490,9 @@ def _strategy_options(strategy) -> dict:
 def _data_file(relative: str, roots: list[Path], experiment: Experiment) -> Path:
     where = experiment.where("modelset", "calibration", "observed_data_path")
     for root in roots:
-        if (root / relative).is_file():
-            return root / relative
+        try:
+            if (root / relative).is_file():
+                return root / relative
+        except OSError as error:  # a name too long for a file
+            raise UserError(f"{where}: {relative[:60]}...: {error.strerror}") from None
     raise UserError(f"{where}: no file {relative} in {listed(roots)}")

@@ -23,10 +23,10 @@ def reported_dates(
     Days and months are labelled by their first day (but ME by its last), weeks by their last.
     """
     step = np.timedelta64(round(delta_t_days * 86_400), "s")
-    times = np.datetime64(start, "s") + np.arange(step_count(start, end, delta_t_days)) * step
+    count, begin = step_count(start, end, delta_t_days), np.datetime64(start, "s")
     if frequency is None:
-        return times
-    first, last = times[0].astype("datetime64[D]"), times[-1].astype("datetime64[D]")
+        return begin + np.arange(count) * step
+    first, last = np.datetime64(start, "D"), (begin + (count - 1) * step).astype("datetime64[D]")
     number, unit = re.fullmatch(r"(\d*)(D|W.*|MS|ME)", frequency).groups()
     if unit == "D":
         dates = np.arange(first, last + _DAY, int(number or 1) * _DAY)

@@ -6,7 +6,6 @@ Methods: rejection (Tavaré et al. 1997), best fraction, and sequential Monte Ca
 
 import datetime
 import logging
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ from modeling.engine import Path, Simulator
 from modeling.failures import UserError
 from modeling.initial import InfeasibleDraw
 from modeling.randomness import CALIBRATION, PROJECTIONS, stream
+from modeling.search import Search
 from modeling.workload import Calibrate, Fit, Generation, Trajectories, Workload
 
 log = logging.getLogger(__name__)
@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 MOST_INFEASIBLE_IN_A_ROW = 2_000
 MOST_ALIKE_IN_A_ROW = 2_000
 MOST_REFUSED_IN_A_ROW = 100_000  # by rejection without a limit of time or simulations
+_OPTIONS_OF_SEARCH = ("minimum_epsilon", "total_simulations_budget", "max_consecutive_rejections")
 FAR_AWAY = 1e150  # of simulated counts: far enough to be told from real ones, and its square is finite
-PROGRESS_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,16 @@ def calibrate(workload: Workload, simulator: Simulator) -> Calibrated:
     Raises
     ------
     UserError
-        No particle was accepted within the limits, or the priors hardly ever give a model that
+        No generation was completed within the limits, or the priors hardly ever give a model that
         can be simulated.
     """
-    from epydemix.calibration import ABCSampler
+    from modeling.abc_sampler import EndingSampler
 
     task: Calibrate = workload.task
     comparison = _Comparison(workload, simulator)
-    sampler = ABCSampler(
+    search = comparison.search
+    sampler = EndingSampler(
+        search,
         simulation_function=comparison.simulate,
         priors={name: frozen_distribution(*prior) for name, prior in task.priors.items()},
         parameters={},
@@ -59,35 +61,38 @@ def calibrate(workload: Workload, simulator: Simulator) -> Calibrated:
         distance_function=comparison.distance,
         rng=stream(workload.entropy, CALIBRATION),
     )
-    options = dict(task.options)
-    if task.max_seconds is not None:
-        options["max_time"] = datetime.timedelta(seconds=task.max_seconds)
-    started = time.monotonic()
+    options = {name: value for name, value in task.options.items() if name not in _OPTIONS_OF_SEARCH}
+    if task.strategy == "smc":
+        options["perturbations"] = sampler.perturbations()
     found = sampler.calibrate(strategy=task.strategy, verbose=False, **options)
-    generations, last = [], []
+    generations, last = _generations(found, sampler.param_names)
+    if not generations:
+        raise search.nothing_found()
+    calibrated = Calibrated(
+        parameter_names=list(sampler.param_names),
+        generations=generations,
+        fits=comparison.split(last),
+        simulations=search.simulations,
+        stopped_by=_stopped_by(task, generations, search),
+    )
+    _say_end(workload, calibrated)
+    return calibrated
+
+
+def _generations(found, names: list[str]) -> tuple[list[Generation], np.ndarray | None]:
+    """Return the whole generations, and the simulated values of the last, shape (particles, values)."""
+    generations, last = [], None
     for number, particles in sorted(found.posterior_distributions.items()):
         distances = np.asarray(found.distances[number], dtype=float)
         kept = distances < FAR_AWAY / 1e50  # the best fraction also keeps what could not be simulated
         if not kept.any():
             break
         weights = np.asarray(found.weights[number], dtype=float)[kept]
-        values = particles[sampler.param_names].to_numpy(dtype=float)[kept]
+        values = particles[names].to_numpy(dtype=float)[kept]
         generations.append(Generation(int(number), values, weights / weights.sum(), distances[kept]))
         paths = found.selected_trajectories[number]
-        last = [path["data"] for path, keep in zip(paths, kept, strict=True) if keep]
-    if not generations:
-        raise UserError(
-            f"{workload.population}: no particle accepted in {comparison.simulations} simulations "
-            f"(the nearest distance: {comparison.nearest:.4g}); "
-            "raise epsilon, max_time or total_simulations_budget"
-        )
-    return Calibrated(
-        parameter_names=list(sampler.param_names),
-        generations=generations,
-        fits=comparison.split(np.stack(last)),
-        simulations=comparison.simulations,
-        stopped_by=_stopped_by(task, generations, comparison.simulations, time.monotonic() - started),
-    )
+        last = np.stack([path["data"] for path, keep in zip(paths, kept, strict=True) if keep])
+    return generations, last
 
 
 def project(
@@ -108,8 +113,9 @@ def project(
     chosen = [g for g in calibrated.generations if g.number == number]
     if not chosen:
         raise UserError(
-            f"{workload.population}: projections from generation {number}, but calibration ended after "
-            f"{len(calibrated.generations)} (stopped by {calibrated.stopped_by}); leave generation_number out"
+            f"{workload.population}: projections from generation {number}, but the last whole generation is "
+            f"{calibrated.generations[-1].number} (stopped by {calibrated.stopped_by or 'no limit'}); "
+            "leave generation_number out to project from the last"
         )
     calendar = simulator.calendar(workload.start_date, workload.end_date)
     plan = simulator.plan
@@ -147,19 +153,16 @@ class _Comparison:
         self.rows = [[names.index(name) for name in o.series] for o in self.task.observed]
         self.columns = [self._columns(o) for o in self.task.observed]
         self.observed = np.concatenate([o.values[o.fitted] for o in self.task.observed])
-        self.simulations = 0
-        self.nearest = np.inf
         self._metric = {"rmse": rmse, "mae": mae, "mape": mape, "wmape": wmape}[self.task.distance]
-        self._infeasible_in_a_row = self._alike_in_a_row = self._refused_in_a_row = 0
+        self._infeasible_in_a_row = self._alike_in_a_row = 0
         self._last_distance = np.nan
-        self._said = time.monotonic()
+        self._all_alike = True
+        self.search = Search(workload.population, self.task, self._smallest_distance())
 
     def simulate(self, params: dict) -> dict:
         """Return {"data": counts}, shape (observed values,); what cannot be simulated is never accepted."""
         rng = params["rng"]
         draw = {name: float(params[name]) for name in self.task.priors}
-        self.simulations += 1
-        self._report()
         try:
             path = self.simulator.run(draw, start_of(self.workload, draw), self.task.fit_end, rng)
         except InfeasibleDraw as error:
@@ -175,26 +178,11 @@ class _Comparison:
 
     def distance(self, data: dict, simulation: dict) -> float:
         """Return the distance between observed and simulated values; a search without end stops here."""
-        distance = float(self._metric(data, simulation))
-        self.nearest = np.nanmin([self.nearest, distance])
-        self._alike_in_a_row = self._alike_in_a_row + 1 if distance == self._last_distance else 0
-        self._last_distance = distance
-        if self._alike_in_a_row >= MOST_ALIKE_IN_A_ROW:
-            raise UserError(
-                f"{self.workload.population}: {MOST_ALIKE_IN_A_ROW} draws in a row are equally far from the "
-                f"data ({distance:.4g}); check that the compared transitions depend on what is calibrated"
-            )
-        options = self.task.options
+        distance = self._off(simulation["data"])
+        self.search.count(distance if distance < FAR_AWAY / 1e50 else np.nan)
+        self._refuse_alike(distance)
         if self.task.strategy == "rejection":
-            refused = not distance < options["epsilon"]
-            self._refused_in_a_row = self._refused_in_a_row + 1 if refused else 0
-            limited = self.task.max_seconds is not None or "total_simulations_budget" in options
-            if self._refused_in_a_row >= MOST_REFUSED_IN_A_ROW and not limited:
-                raise UserError(
-                    f"{self.workload.population}: {MOST_REFUSED_IN_A_ROW} draws in a row are farther off "
-                    f"than epsilon {options['epsilon']:g} (the nearest distance: {self.nearest:.4g}); "
-                    "raise epsilon"
-                )
+            self._refuse_hopeless()
         return distance
 
     def split(self, data: np.ndarray) -> list[Fit]:
@@ -203,6 +191,44 @@ class _Comparison:
         return [
             Fit(o, part) for o, part in zip(self.task.observed, np.split(data, ends, axis=1), strict=True)
         ]
+
+    def _smallest_distance(self) -> float:
+        """Return the distance of the whole numbers nearest to the data, and 0 before the first day."""
+        nearest = np.where(np.concatenate(self.columns) < 0, 0, np.rint(self.observed))
+        return self._off(nearest)
+
+    def _off(self, simulated: np.ndarray) -> float:
+        """Return the distance of simulated values; mape is not defined where the observed value is 0."""
+        judged = self.observed != 0 if self.task.distance == "mape" else slice(None)
+        return float(self._metric({"data": self.observed[judged]}, {"data": simulated[judged]}))
+
+    def _refuse_alike(self, distance: float) -> None:
+        """Refuse draws that make no difference; later in SMC, where many may die out, only if all are so."""
+        is_alike = distance == self._last_distance
+        self._alike_in_a_row = self._alike_in_a_row + 1 if is_alike else 0
+        self._all_alike &= is_alike or self.search.simulations == 1
+        self._last_distance = distance
+        is_in_smc = self.task.strategy == "smc" and self.search.generation > 0
+        if self._alike_in_a_row >= MOST_ALIKE_IN_A_ROW and (self._all_alike or not is_in_smc):
+            raise UserError(
+                f"{self.workload.population}: {MOST_ALIKE_IN_A_ROW} draws in a row are equally far from the "
+                f"data ({distance:.4g}); check that the compared transitions depend on what is calibrated"
+            )
+
+    def _refuse_hopeless(self) -> None:
+        """End a rejection that would never end: no draw is near enough, and no limit was set."""
+        search, epsilon = self.search, self.task.options["epsilon"]
+        if not search.smallest_distance < epsilon:
+            raise UserError(
+                f"{self.workload.population}: epsilon {epsilon:g} is not above "
+                f"{search.smallest_distance:.4g}, the smallest distance there is "
+                f"(the nearest distance: {search.nearest:.4g}); raise epsilon"
+            )
+        if search.rejected_in_a_row >= MOST_REFUSED_IN_A_ROW and not search.is_limited:
+            raise UserError(
+                f"{self.workload.population}: {MOST_REFUSED_IN_A_ROW} draws in a row are farther off "
+                f"than epsilon {epsilon:g} (the nearest distance: {search.nearest:.4g}); raise epsilon"
+            )
 
     def _columns(self, observed) -> np.ndarray:
         """Return the place of each fitted date in the calendar; -1 before the first day."""
@@ -230,11 +256,6 @@ class _Comparison:
         worst = FAR_AWAY if self.task.strategy == "top_fraction" else np.nan
         return np.full(len(self.observed), worst)
 
-    def _report(self) -> None:
-        if time.monotonic() - self._said > PROGRESS_SECONDS:
-            log.info("%s: %d simulations", self.workload.population, self.simulations)
-            self._said = time.monotonic()
-
 
 def _steps_before(path: Path, calendar: np.ndarray) -> int:
     """Return how many dates of the calendar come before the path's first."""
@@ -247,18 +268,21 @@ def _steps_before(path: Path, calendar: np.ndarray) -> int:
     return before
 
 
-def _stopped_by(task: Calibrate, generations: list[Generation], simulations: int, seconds: float) -> str:
+def _stopped_by(task: Calibrate, generations: list[Generation], search: Search) -> str:
     """Return the limit that ended a calibration early, or an empty string."""
-    options = task.options
     if task.strategy == "top_fraction":
         return ""
-    asked = options.get("num_generations" if task.strategy == "smc" else "num_particles")
+    asked = task.options.get("num_generations" if task.strategy == "smc" else "num_particles")
     reached = len(generations) if task.strategy == "smc" else len(generations[-1].weights)
-    if reached >= asked:
-        return ""
-    if task.max_seconds is not None and seconds > task.max_seconds:
-        return "max_time"
-    budget = options.get("total_simulations_budget")
-    if budget is not None and simulations > budget:
-        return "total_simulations_budget"
-    return "minimum_epsilon"
+    return "" if reached >= asked else search.stopped_by
+
+
+def _say_end(workload: Workload, calibrated: Calibrated) -> None:
+    if workload.task.strategy == "smc" and calibrated.stopped_by:
+        log.warning(
+            "%s: calibration ended with generation %d, the last whole one of %d, stopped by %s",
+            workload.population,
+            calibrated.generations[-1].number,
+            workload.task.options["num_generations"],
+            calibrated.stopped_by,
+        )

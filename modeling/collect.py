@@ -8,7 +8,7 @@ import numpy as np
 from modeling.failures import listed
 from modeling.intervals import whole_intervals
 from modeling.outputs import Ensemble, OutputTables
-from modeling.panels import Panel, ParameterSets, calibration_panel, fit_notes, simulation_panel
+from modeling.panels import Panel, ParameterSets, calibration_panel, early_ends, fit_notes, simulation_panel
 from modeling.vocabulary import Output
 from modeling.workload import Result
 
@@ -38,7 +38,9 @@ class Collector:
         self._panels: dict[str, Panel] = {}
         self._ensemble: Ensemble | None = None
         self._sets: ParameterSets | None = None
-        self._left_out: set[str] = set()  # reported dates
+        self._left_out: set[str] = set()  # reported dates, simulated in part
+        self._whole: set[str] = set()  # those that are whole, if only in another parameter set
+        self._unreached: list[str] = []  # generations of posteriors, by population
         self._results = 0
 
     def add(self, result: Result) -> None:
@@ -50,10 +52,12 @@ class Collector:
             The result lacks a series that the output asks for.
         """
         self._results += 1
+        simulated = result.trajectories
         result = self._whole_intervals(result)
         if result.kind == "calibration":
             self._tables.add_result(result)
             self._panels[result.population] = calibration_panel(result)
+            self._unreached += self._unreached_generations(result)
             return
         if self._ensemble is not None and self._ensemble.primary_id == result.primary_id:
             self._tables.add_result(result)
@@ -61,18 +65,31 @@ class Collector:
         else:
             self._finish_ensemble()
             self._tables.add_result(result)
-            self._ensemble = Ensemble(result)
+            self._ensemble = Ensemble(result, simulated)
 
     def finish(self) -> Collected:
         """Close the tables."""
         self._finish_ensemble()
         self._finish_sets()
         panels = list(self._panels.values())
-        notes = fit_notes(panels)
-        if self._left_out:
-            dates = listed(sorted(self._left_out))
+        notes = [*early_ends(panels), *fit_notes(panels)]
+        if self._unreached:
+            missing = listed(self._unreached)
+            notes.append(f"the table of posteriors is without generations that were not reached: {missing}")
+        if never_whole := self._left_out - self._whole:
+            dates = listed(sorted(never_whole))
             notes.append(f"left out of tables and charts, for not all of their days were simulated: {dates}")
+        if at_times := self._left_out & self._whole:
+            dates = listed(sorted(at_times))
+            notes.append(
+                f"left out of the tables of the parameter sets that begin or end within them: {dates}"
+            )
         return Collected(self._tables.close(), panels, self._results, notes)
+
+    def _unreached_generations(self, result: Result) -> list[str]:
+        asked = getattr(self.output.posteriors, "generations", None) or ()
+        missing = sorted(set(asked) - {generation.number for generation in result.generations})
+        return [f"{listed(missing)} of {result.population}"] if missing else []
 
     def _whole_intervals(self, result: Result) -> Result:
         """Return the result without a week that was simulated in part: its counts would pass for a week's."""
@@ -80,9 +97,11 @@ class Collector:
         if paths is None:
             return result
         kept = whole_intervals(paths.dates, expected.first_date, expected.last_date, expected.frequency)
+        if result.set_count > 1:
+            self._whole |= set(_days(paths.dates[kept]))
         if len(paths.dates[kept]) == len(paths.dates):
             return result
-        self._left_out |= set(np.delete(paths.dates, kept).astype("datetime64[D]").astype(str).tolist())
+        self._left_out |= set(_days(np.delete(paths.dates, kept)))
         trimmed = replace(
             paths,
             dates=paths.dates[kept],
@@ -110,3 +129,7 @@ class Collector:
         if self._sets is not None:
             self._panels[self._sets.population] = self._sets.panel()
             self._sets = None
+
+
+def _days(dates: np.ndarray) -> list[str]:
+    return dates.astype("datetime64[D]").astype(str).tolist()

@@ -1,4 +1,5 @@
-"""What an experiment may ask for, and yet hardly means: stage A warns, and goes on.
+"""What an experiment may ask for, and yet hardly means: stage A warns, and goes on; what is too large for
+any machine, it refuses.
 
 What is wrong for certain is in the `problems` of each piece of the vocabulary.
 """
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from modeling.failures import listed
+from modeling.failures import UserError, listed
 from modeling.intervals import intervals
 from modeling.populations import locations
 from modeling.vocabulary.base import Location
@@ -22,7 +23,11 @@ Doubts = Iterator[tuple[str, Location, str]]  # kind of file, where in it, and w
 STEP_SECONDS = 1e-4  # of one time step of a small model on one core
 LONG_HOURS = 24  # on one core
 COUNT_BYTES = 4
+STEP_BYTES = 16  # of the one trajectory that is being simulated: counts and their sums
 LARGE_GIB = 16  # of the trajectories of one workload
+MOST_GIB = 1024  # more than a machine has
+MOST_STEPS = 1_000_000  # of a trajectory: a century by the hour
+MOST_WORKLOADS = 1_000_000
 
 
 def doubts(experiment, populations: int, parts: int) -> Doubts:
@@ -84,12 +89,55 @@ def _shown(init: float | list[float]) -> str:
     return f"[{', '.join(f'{v:g}' for v in init)}]" if isinstance(init, list) else f"{init:g}"
 
 
+def check_size(experiment, populations: int, parts: int) -> None:
+    """Refuse what no machine can hold, before an array of that size is made.
+
+    Parameters
+    ----------
+    experiment, populations, parts
+        As those of `doubts`.
+
+    Raises
+    ------
+    UserError
+        Too many time steps, parameter sets or trajectories.
+    """
+    timespan, modelset = experiment.model.timespan, experiment.modelset
+    steps = _steps(experiment)
+    if steps > MOST_STEPS:
+        raise UserError(
+            f"{experiment.where('model', 'timespan')}: {steps:,.0f} time steps of {timespan.delta_t:g} days "
+            f"from {_first_day(experiment)} to {timespan.end_date} are more than {MOST_STEPS:,}; "
+            "raise delta_t, or simulate fewer days"
+        )
+    if modelset is not None and modelset.sampling is not None:
+        sets = _set_count(modelset.sampling)
+        if sets * populations > MOST_WORKLOADS:
+            raise UserError(
+                f"{experiment.where('modelset', 'sampling')}: {sets:,} parameter sets for {populations} "
+                f"populations are more than {MOST_WORKLOADS:,} workloads; sample fewer"
+            )
+    gibibytes = _gibibytes(experiment, parts)
+    if gibibytes > MOST_GIB:
+        kind, *at = "model", "simulation", "n_sims"
+        if _calibration(experiment):
+            kind, *at = "modelset", "calibration", "projection"
+        raise UserError(
+            f"{experiment.where(kind, *at)}: {_kept(experiment):,} trajectories of {steps:,.0f} time steps "
+            f"and {_series(experiment.model):,} series need {gibibytes:,.0f} GiB of memory, more than a "
+            "machine has; ask for fewer trajectories, or set simulation.resample_frequency"
+        )
+
+
 def _partial_intervals(experiment) -> Doubts:
     model = experiment.model
     end, frequency = model.timespan.end_date, model.resample_frequency
     own_start = _start(experiment)
-    if frequency is None or (own_start is None and frequency[0].isdigit()):
-        return  # or each parameter set has intervals of its own
+    if frequency is None:
+        yield from _last_step(model.timespan, own_start)
+        return
+    if own_start is None and frequency[0].isdigit():
+        return  # each parameter set has intervals of its own
     start = own_start or experiment.modelset.sampling.start_date.reference_date
     if start > end:
         return
@@ -113,6 +161,19 @@ def _partial_intervals(experiment) -> Doubts:
     )
 
 
+def _last_step(timespan, start: datetime.date | None) -> Doubts:
+    """Doubt steps of several days of which the last runs past the model's end."""
+    beyond = -((timespan.end_date - start).days + 1) % timespan.delta_t if start else 0
+    if start and start <= timespan.end_date and timespan.delta_t > 1 and beyond:
+        end = timespan.end_date + datetime.timedelta(days=beyond)
+        yield (
+            "model",
+            ("timespan",),
+            f"the last step of {timespan.delta_t:g} days is simulated to {end}, past end_date "
+            f"{timespan.end_date}; end on {end}",
+        )
+
+
 def _start(experiment) -> datetime.date | None:
     """Return the first simulated day; None where each parameter set has its own."""
     start, calibration = experiment.model.timespan.start_date, _calibration(experiment)
@@ -131,7 +192,8 @@ def _codes(experiment) -> Doubts:
     if experiment.modelset:
         names = enumerate(experiment.modelset.population_names)
         named = [("modelset", ("population_names", index), name) for index, name in names]
-    for kind, at, name in named:
+    for kind, at, given in named:
+        name = str(given).strip().upper()
         state = locations().get(f"US-{name}")
         if state is not None and name in locations():
             yield kind, at, f"{name} is {locations()[name].name}; for {state.name} write US-{name}"
@@ -172,17 +234,15 @@ def _extreme_quantiles(experiment) -> Doubts:
 
 
 def _much_work(experiment, populations: int, parts: int) -> Doubts:
-    model, calibration = experiment.model, _calibration(experiment)
-    start = _start(experiment) or experiment.modelset.sampling.start_date.reference_date
-    if start > model.timespan.end_date:
+    calibration = _calibration(experiment)
+    steps = _steps(experiment)
+    if steps <= 0:
         return
-    steps = ((model.timespan.end_date - start).days + 1) / model.timespan.delta_t
-    kept = simulations = model.trajectories
+    kept = simulations = _kept(experiment)
     kind, at = "model", ("simulation", "n_sims")
     if calibration is not None:
         options = calibration.strategy.options
         kind, at = "modelset", ("calibration", "strategy")
-        kept = calibration.projection.n_trajectories if calibration.projection else 0
         # each particle takes one simulation at least; how many are refused is not known yet
         simulations = kept + getattr(options, "Nsim", 0)
         simulations += getattr(options, "num_particles", 0) * getattr(options, "num_generations", 1)
@@ -196,11 +256,38 @@ def _much_work(experiment, populations: int, parts: int) -> Doubts:
             f"{simulations * populations:,} simulations of {steps:,.0f} steps take about {hours:,.0f} hours "
             "of one core, or more; ask for fewer, or spread them over many machines",
         )
-    frequency = model.resample_frequency
-    dates = intervals(start, model.timespan.end_date, model.timespan.delta_t, frequency) if frequency else ()
-    gibibytes = kept / parts * (len(dates) or steps) * _series(model) * COUNT_BYTES / 2**30
+    gibibytes = _gibibytes(experiment, parts)
     if gibibytes > LARGE_GIB:
         yield kind, at, f"the {kept:,} trajectories of one result need about {gibibytes:,.0f} GiB of memory"
+
+
+def _first_day(experiment) -> datetime.date:
+    return _start(experiment) or experiment.modelset.sampling.start_date.reference_date
+
+
+def _steps(experiment) -> float:
+    """Return the time steps of a trajectory; none or fewer where it starts after its end."""
+    timespan = experiment.model.timespan
+    return ((timespan.end_date - _first_day(experiment)).days + 1) / timespan.delta_t
+
+
+def _kept(experiment) -> int:
+    """Return the trajectories of a parameter set whose counts are kept."""
+    calibration = _calibration(experiment)
+    if calibration is None:
+        return experiment.model.trajectories
+    return calibration.projection.n_trajectories if calibration.projection else 0
+
+
+def _gibibytes(experiment, parts: int) -> float:
+    """Return the memory of the counts of one workload [GiB]."""
+    model, steps = experiment.model, max(_steps(experiment), 0)
+    frequency, end = model.resample_frequency, model.timespan.end_date
+    dates = ()
+    if frequency and steps:
+        dates = intervals(_first_day(experiment), end, model.timespan.delta_t, frequency)
+    kept = _kept(experiment) / parts * (len(dates) or steps) * COUNT_BYTES
+    return (kept + steps * STEP_BYTES) * _series(model) / 2**30
 
 
 def _set_count(sampling: Sampling) -> int:

@@ -3,7 +3,9 @@
 What the words mean is in vocabulary/; turning them into workloads is in build.py.
 """
 
+import datetime
 import importlib.util
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +15,12 @@ from pydantic import ValidationError
 
 from modeling.failures import UserError, did_you_mean, listed
 from modeling.vocabulary import Model, Modelset, Output
-from modeling.vocabulary.base import Piece, Problems
+from modeling.vocabulary.base import FIRST_DAY, LAST_DAY, Piece, Problems
 from modeling.vocabulary.output import DEFAULT_OUTPUT
 from modeling.yaml_source import YamlSource, read_yaml
 
+MOST_CHARACTERS = 800  # of a message
+MOST_PROBLEMS = 1_000  # of a file
 KINDS: dict[str, type[Piece]] = {"model": Model, "modelset": Modelset, "output": Output}
 
 
@@ -24,10 +28,18 @@ class InvalidExperiment(UserError):
     """One or more mistakes in an experiment; the message is the first and how many more there are."""
 
     def __init__(self, problems: list[str]):
-        self.problems = problems
+        self.problems = [_one_line(problem) for problem in problems]
         more = len(problems) - 1
         tail = f" (and {more} more; `invoke validate` lists them)" if more else ""
-        super().__init__(problems[0] + tail)
+        super().__init__(self.problems[0] + tail)
+
+
+def _one_line(problem: str) -> str:
+    """Return a message without the line breaks of a text it quotes, and of a bearable length."""
+    words = " ".join(problem.split())
+    if len(words) <= MOST_CHARACTERS:
+        return words
+    return f"{words[: MOST_CHARACTERS // 2]} ... {words[-MOST_CHARACTERS // 4 :]}"
 
 
 @dataclass(frozen=True)
@@ -135,7 +147,8 @@ def load_experiment(folder: Path, output_file: Path | None = None) -> Experiment
         found["modelset"] = modelset.problems(model)
         found["output"] = [*output.problems(model), *_generation_problems(modelset, output)]
     for kind, at_and_message in found.items():
-        problems += [f"{experiment.where(kind, *at)}: {message}" for at, message in at_and_message]
+        first = itertools.islice(at_and_message, MOST_PROBLEMS)
+        problems += [f"{experiment.where(kind, *at)}: {message}" for at, message in first]
     problems += [f"{experiment.where(kind, *at)}: {message}" for kind, at, message in _not_built(experiment)]
     if problems:
         raise InvalidExperiment(problems)
@@ -173,7 +186,7 @@ def _pydantic_problems(error: ValidationError, source: YamlSource, kind: str) ->
     """Return pydantic's errors as "file:line: key: what is wrong", one a place."""
     found: dict[str, list[dict]] = {}
     shown: dict[str, str] = {}
-    for problem in error.errors():
+    for problem in error.errors(include_url=False)[: 10 * MOST_PROBLEMS]:
         at = problem.get("ctx", {}).get("at", ())
         location = (kind, *problem["loc"], *at)
         # a union reports every branch; the branch's name is no key of the file
@@ -183,7 +196,8 @@ def _pydantic_problems(error: ValidationError, source: YamlSource, kind: str) ->
         found.setdefault(place, []).append(problem)
         name = "" if at else ".".join(str(k) for k in known[1:])
         shown[place] = f"{source.where(location)}: {name}{': ' if name else ''}"
-    return [shown[place] + _what_is_wrong(problems) for place, problems in found.items()]
+    first = itertools.islice(found.items(), MOST_PROBLEMS)
+    return [shown[place] + _what_is_wrong(problems) for place, problems in first]
 
 
 def _what_is_wrong(problems: list[dict]) -> str:
@@ -196,13 +210,15 @@ def _what_is_wrong(problems: list[dict]) -> str:
         return first["msg"].removeprefix("Value error, ")
     words = [w for p in problems for w in re.findall("'(.+?)'", p.get("ctx", {}).get("expected", ""))]
     near = did_you_mean(value, words) if isinstance(value, str) else ""
-    short = isinstance(value, (str, int, float)) and len(str(value)) <= 60
+    short = isinstance(value, (str, int, float, datetime.date)) and len(str(value)) <= 60
     subject = f'"{value}" should be' if short else "it should be"
     return f"{subject} {' or '.join(wanted)}{near}"
 
 
 def _wanted(problem: dict) -> str:
     """Return what should stand there, or an empty string where the error says it in full."""
+    if problem["type"] == "date_range":
+        return f"a date from {FIRST_DAY} to {LAST_DAY}"
     if problem["type"].startswith("date"):
         return "a date such as 2025-01-31"
     prefix = "Input should be "

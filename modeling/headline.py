@@ -36,6 +36,20 @@ def left_out(panels: list[Panel], rows: list[Row]) -> int:
     return len({panel.population for panel in panels} - {row["population"] for row in rows})
 
 
+def left_out_dates(panels: list[Panel], rows: list[Row]) -> int:
+    """Return how many forecast dates have no row, of the populations that have one."""
+    shown = {row["population"] for row in rows}
+    forecasts = [
+        (panel.population, series)
+        for panel in panels
+        for series in _telling(panel)
+        if panel.population in shown and _is_forecast(series)
+    ]
+    labels = {(population, series.label) for population, series in forecasts}
+    dates = sum(len(_later(series)) for _, series in forecasts)
+    return dates - sum((row["population"], row["series"]) in labels for row in rows)
+
+
 def _telling(panel: Panel) -> list[SeriesPanel]:
     """Return the series that can peak; all, where none can: who is susceptible has no peak to tell."""
     return [series for series in panel.series if series.can_peak] or panel.series
@@ -46,11 +60,15 @@ def _is_forecast(series: SeriesPanel) -> bool:
 
 
 def _next_dates(panel: Panel, series: SeriesPanel, count: int) -> list[Row]:
-    fan, observed = series.projection, series.observed
-    last = observed.dates[observed.fitted][-1]
-    later = np.flatnonzero(fan.dates.astype("datetime64[D]") > last)[:count]
-    note = "forecast, 90 % interval"
-    return [_row(panel, series, fan.dates[i], *_interval(fan.curves[:, i]), note) for i in later]
+    fan, note = series.projection, "forecast, 90 % interval"
+    chosen = _later(series)[:count]
+    return [_row(panel, series, fan.dates[i], *_interval(fan.curves[:, i]), note) for i in chosen]
+
+
+def _later(series: SeriesPanel) -> np.ndarray:
+    """Return the places of the projected dates after the last fitted one."""
+    last = series.observed.dates[series.observed.fitted][-1]
+    return np.flatnonzero(series.projection.dates.astype("datetime64[D]") > last)
 
 
 def _peak(panel: Panel, series: SeriesPanel) -> Row:

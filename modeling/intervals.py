@@ -5,11 +5,13 @@ Which dates are reported is in calendars.py.
 
 import datetime
 import re
+from functools import cache
 
 import numpy as np
 
 from modeling.calendars import interval_end, reported_dates
 
+MOST_STEP_DAYS = 7
 FREQUENCY = r"([1-9][0-9]{0,2})?(D|W|W-(MON|TUE|WED|THU|FRI|SAT|SUN))|MS|ME"
 _DAY = datetime.timedelta(days=1)
 
@@ -57,3 +59,45 @@ def whole_intervals(
     begin = int(interval_start(ends[0], frequency) < first)
     stop = len(dates) - (interval_end(ends[1], frequency) > last)
     return slice(begin, max(begin, stop))
+
+
+def step_problem(
+    first: datetime.date, last: datetime.date, delta_t_days: float, frequency: str | None
+) -> str | None:
+    """Return what is wrong with a time step that runs from one reported interval into the next.
+
+    Its counts would belong to the earlier interval alone, so that the totals go up and down. Steps below
+    a day divide one, so only longer ones can. The text names steps that fit a model from `first` to `last`.
+    """
+    crossed = _crossed_boundary(first, last, delta_t_days, frequency)
+    if crossed is None:
+        return None
+    fitting = [
+        str(days)
+        for days in range(MOST_STEP_DAYS, 1, -1)
+        if _crossed_boundary(first, last, days, frequency) is None
+    ]
+    begin = crossed - (crossed - first).days % int(delta_t_days) * _DAY
+    other_start = ""
+    if crossed <= last and _crossed_boundary(crossed, last, delta_t_days, frequency) is None:
+        other_start = f", or start on {crossed}"
+    return (
+        f"steps of {delta_t_days:g} days from {first} do not fit resample_frequency {frequency}: the step "
+        f"from {begin} runs into the interval from {crossed}; "
+        f"use {', '.join([*fitting, '1, 0.5 or 0.25'])}{other_start}"
+    )
+
+
+@cache
+def _crossed_boundary(
+    first: datetime.date, last: datetime.date, delta_t_days: float, frequency: str | None
+) -> datetime.date | None:
+    """Return the first day after a reported interval that lies within a step, if there is one.
+
+    An interval that is cut at the model's end is not reported, so its end may lie anywhere.
+    """
+    if frequency is None or delta_t_days <= 1 or first > last:
+        return None
+    ends = [end for _, end in intervals(first, last, delta_t_days, frequency) if end <= last]
+    after = [end + _DAY for end in ends]
+    return next((day for day in after if (day - first).days % int(delta_t_days)), None)

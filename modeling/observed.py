@@ -1,107 +1,211 @@
-"""Observed data: one CSV column of one population, checked, as dates and values."""
+"""Observed data: one CSV column of one population, checked, as dates and values.
 
-import csv
+How a CSV file is read is in csv_table.py; which of several vintages counts, in vintages.py.
+"""
+
 import datetime
 import logging
-import math
-from functools import cache
-from itertools import pairwise
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from modeling.calendars import WEEKDAYS
-from modeling.failures import UserError, did_you_mean, listed
+from modeling.csv_table import Row, Table, date_of, one_line, read_table, shown
+from modeling.failures import UserError, listed
 from modeling.populations import Location
-from modeling.vocabulary.calibration import Comparison, FittingWindow
+from modeling.spacing import Reporting, spacing_problem
+from modeling.vintages import Vintages
+from modeling.vocabulary.calibration import Calibration, Comparison, FittingWindow
 from modeling.workload import Observed
 
 log = logging.getLogger(__name__)
 _DAY = datetime.timedelta(days=1)
+MISSING = ("", "na", "n/a", "nan", "null", ".")
+NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?|[+-]?(inf|infinity)"
+LARGEST_COUNT = 1e15  # exact as a float, and so are sums of its squares far from infinite
+NEIGHBOURS = 3  # dates on either side of the fitting window that show the spacing too
+FEWEST_DATES = 4  # fewer show little: one missing date makes a week look like two
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is looked at in a table: positions of columns, the date of each line, one place, one window."""
+
+    table: Table
+    date_column: int
+    value_column: int
+    location_column: int
+    dates: dict[int, datetime.date]
+    location: Location
+    window: FittingWindow
+    where: str
+
+    def is_fitted(self, day: datetime.date) -> bool:
+        return self.window.start_date <= day <= self.window.end_date
 
 
 def read_observed(
     path: Path,
+    calibration: Calibration,
     comparison: Comparison,
-    window: FittingWindow,
     location: Location,
-    frequency: str | None,
+    reporting: Reporting,
     where: str,
 ) -> Observed:
     """Return the observed series of a location.
 
     Parameters
     ----------
-    frequency : str or None
-        resample_frequency: fitted dates must be among those that it reports.
+    reporting : Reporting
+        Fitted dates must be among those that the model reports, and as far apart.
     where : str
         "file:line" of the comparison, for messages.
 
     Raises
     ------
     UserError
-        No file, column, row for the location or row in the window; a date or value that is none,
-        a negative value, a date twice, or one that is never reported.
+        No file, column, row for the location or row in the window; a damaged row, a date that is none or
+        twice, several vintages; in the fitting window a value that is no count, a date that is never
+        reported, or dates further apart or closer than those reported.
     """
-    rows = _rows(path, where)
-    columns = [comparison.observed_date_column, comparison.observed_value_column]
-    if comparison.observed_location_column in rows[0]:
-        column = comparison.observed_location_column
-        found = [(line, row) for line, row in enumerate(rows, 2) if location.is_called(row[column] or "")]
-        if not found:
-            names = sorted({row[column] or "" for row in rows})
-            raise UserError(
-                f"{where}: {path.name} has no rows for {location.iso} in column {column}; "
-                f"it has {listed(names)}"
-            )
-    else:
-        columns.append(comparison.observed_location_column)
-        found = list(enumerate(rows, 2))
-    for column in columns:
-        if column not in rows[0]:
-            near = did_you_mean(column, rows[0]) or f"; it has {listed(rows[0])}"
-            raise UserError(f'{where}: {path.name} has no column "{column}"{near}')
-    values: dict[datetime.date, float] = {}
-    lines: dict[datetime.date, int] = {}
-    for line, row in found:
-        day = _date(row[comparison.observed_date_column], f"{path.name}:{line}")
-        value = _value(row[comparison.observed_value_column], f"{path.name}:{line}")
-        if day in lines:
-            raise UserError(f"{path.name}:{line}: {day} stands twice for {location.iso}")
-        lines[day] = line
-        if value is not None:
-            values[day] = value
+    source = _source(read_table(path, where), calibration, comparison, location, where)
+    of_day = _by_day(source, calibration.observed_data_as_of)
+    values = _values(source, of_day)
     days = sorted(values)
-    fitted = np.array([window.start_date <= day <= window.end_date for day in days], dtype=bool)
-    if not fitted.any():
+    fitted_days = [day for day in days if source.is_fitted(day)]
+    if not fitted_days:
         span = f"{days[0]} to {days[-1]}" if days else "no values"
         raise UserError(
             f"{where}: {path.name} has nothing for {location.iso} in the fitting window "
-            f"{window.start_date} to {window.end_date}; it has {span}"
+            f"{source.window.start_date} to {source.window.end_date}; it has {span}"
         )
-    fitted_days = [day for day in days if window.start_date <= day <= window.end_date]
+    _check_spacing(source, sorted(of_day), reporting)
     for day in fitted_days:
-        if not _is_reported(day, frequency):
+        if not _is_reported(day, reporting.frequency):
             raise UserError(
-                f"{path.name}:{lines[day]}: {day} ({day:%A}) is not reported with resample_frequency "
-                f"{frequency}, so {where} cannot compare it; make the two agree"
+                f"{path.name}:{of_day[day].line}: {day} ({day:%A}) is not reported with resample_frequency "
+                f"{reporting.frequency}, so {where} cannot compare it; make the two agree"
             )
-    if missing := len(lines) - len(values):
-        log.warning("%s: %d dates of %s have no value and are left out", path.name, missing, location.iso)
-    if gaps := [day for day in _gaps(fitted_days, window) if day not in lines]:
-        log.warning(
-            "%s: the fitting window has no row of %s for %s; the fit goes without",
-            path.name,
-            location.iso,
-            listed(gaps),
-        )
+    _doubt_gaps(source, fitted_days, of_day, reporting)
     return Observed(
         label=comparison.observed_value_column,
         series=list(comparison.simulation),
         dates=np.array(days, dtype="datetime64[D]"),
         values=np.array([values[day] for day in days]),
-        fitted=fitted,
+        fitted=np.array([source.is_fitted(day) for day in days], dtype=bool),
     )
+
+
+def _source(
+    table: Table, calibration: Calibration, comparison: Comparison, location: Location, where: str
+) -> _Source:
+    """Find the columns, and refuse dates that are none and stray quotes in any row."""
+    location_column = table.column(comparison.observed_location_column, where)
+    date_column = table.column(comparison.observed_date_column, where)
+    value_column = table.column(comparison.observed_value_column, where)
+    dates = table.parsed(date_column, date_of)
+    table.parsed(value_column, one_line)
+    table.parsed(location_column, one_line)
+    window = calibration.fitting_window
+    return _Source(table, date_column, value_column, location_column, dates, location, window, where)
+
+
+def _by_day(source: _Source, as_of: datetime.date | None) -> dict[datetime.date, Row]:
+    """Return the row of each date, as known on a day where the file holds vintages."""
+    used = [source.date_column, source.value_column, source.location_column]
+    vintages = Vintages(source.table, source.dates, used, source.where)
+    found: dict[datetime.date, Row] = {}
+    for row in vintages.chosen(_rows_of_place(source), as_of, source.location.iso):
+        day = source.dates[row.line]
+        if day in found:
+            raise UserError(
+                f"{source.table.name}:{row.line}: duplicate date {day} for {source.location.iso} "
+                f"(first in line {found[day].line})"
+            )
+        found[day] = row
+    return found
+
+
+def _rows_of_place(source: _Source) -> list[Row]:
+    """Return the rows of the place, whatever it is called, in the order of the file."""
+    table, location = source.table, source.location
+    groups = table.grouped(source.location_column)
+    found = [row for name, rows in groups.items() if location.is_called(name) for row in rows]
+    if not found:
+        column = shown(table.header[source.location_column])
+        raise UserError(
+            f"{source.where}: {table.name} has no rows for {location.iso} in column {column}; "
+            f"it has {listed(shown(name) for name in sorted(groups))}"
+        )
+    return sorted(found, key=lambda row: row.line)
+
+
+def _values(source: _Source, of_day: dict[datetime.date, Row]) -> dict[datetime.date, float]:
+    """Return the counts by date; outside the fitting window, what is no count is left out."""
+    values, missing, odd = {}, 0, []
+    name, iso = source.table.name, source.location.iso
+    for day, row in of_day.items():
+        try:
+            value = _count(row.fields[source.value_column])
+        except ValueError as error:
+            problem = source.table.error(row, source.value_column, error)
+            if source.is_fitted(day):
+                raise problem from None
+            odd.append(problem)
+            continue
+        if value is None:
+            missing += 1
+        else:
+            values[day] = value
+    if missing:
+        log.warning("%s: %d dates of %s have no value and are left out", name, missing, iso)
+    if odd:
+        more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
+        log.warning("%s%s; outside the fitting window, so it is left out", odd[0], more)
+    return values
+
+
+def _check_spacing(source: _Source, days: list[datetime.date], reporting: Reporting) -> None:
+    """Refuse dates that are further apart or closer than those that the model reports."""
+    inside = [i for i, day in enumerate(days) if source.is_fitted(day)]
+    near = days[max(0, inside[0] - NEIGHBOURS) : inside[-1] + NEIGHBOURS + 1]
+    known, subject = [near], f"the dates of {source.location.iso} in"
+    if len(near) < FEWEST_DATES:
+        known += _dates_elsewhere(source)
+        subject = "the dates in"
+    if problem := spacing_problem(known, reporting):
+        raise UserError(f"{source.where}: {subject} {source.table.name} are {problem}")
+    if all(len(days) == 1 for days in known):
+        log.warning(
+            "%s: a single date for %s does not show whether it is a day or a week; the model reports %s",
+            source.table.name,
+            source.location.iso,
+            reporting,
+        )
+
+
+def _dates_elsewhere(source: _Source) -> list[list[datetime.date]]:
+    """Return the sorted dates of each other place in the file."""
+    return [
+        sorted({source.dates[row.line] for row in rows})
+        for name, rows in source.table.grouped(source.location_column).items()
+        if not source.location.is_called(name)
+    ]
+
+
+def _doubt_gaps(
+    source: _Source, fitted_days: list[datetime.date], of_day: dict, reporting: Reporting
+) -> None:
+    gaps = [day for day in _gaps(fitted_days, source.window, reporting.spacing_days) if day not in of_day]
+    if gaps:
+        log.warning(
+            "%s: the fitting window has no row of %s for %s; the fit goes without",
+            source.table.name,
+            source.location.iso,
+            listed(gaps),
+        )
 
 
 def _is_reported(day: datetime.date, frequency: str | None) -> bool:
@@ -115,48 +219,24 @@ def _is_reported(day: datetime.date, frequency: str | None) -> bool:
     return True
 
 
-def _gaps(days: list[datetime.date], window: FittingWindow) -> list[datetime.date]:
-    """Return the days that a daily or weekly series lacks inside the window, at its ends too."""
-    steps = [later - earlier for earlier, later in pairwise(days)]
-    step = max(set(steps), key=steps.count, default=None)
-    if step not in (_DAY, 7 * _DAY) or steps.count(step) * 2 < len(steps):
+def _gaps(days: list[datetime.date], window: FittingWindow, spacing_days: int | None) -> list[datetime.date]:
+    """Return the days that a daily or weekly series has no row of, inside the window and at its ends."""
+    if spacing_days not in (1, 7):
         return []
+    step = spacing_days * _DAY
     back, ahead = (days[0] - window.start_date) // step, (window.end_date - days[0]) // step
     regular = [days[0] + number * step for number in range(-back, ahead + 1)]
     return [day for day in regular if day not in days]
 
 
-@cache
-def _rows(path: Path, where: str) -> list[dict[str, str]]:
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            header, rows = reader.fieldnames or [""], list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{where}: observed data {path} cannot be read ({error})") from None
-    for mark, name in {";": "semicolons", "\t": "tabs"}.items():
-        if len(header) == 1 and mark in header[0]:
-            raise UserError(f"{where}: the columns of {path} are separated by {name}; commas are needed")
-    if not rows:
-        raise UserError(f"{where}: observed data {path} have no rows")
-    return rows
-
-
-def _date(text: str | None, where: str) -> datetime.date:
-    try:
-        return datetime.date.fromisoformat((text or "").strip()[:10])
-    except ValueError:
-        raise UserError(f'{where}: "{text}" is not a date like 2025-01-04') from None
-
-
-def _value(text: str | None, where: str) -> float | None:
-    text = (text or "").strip()
-    if text.lower() in ("", "na", "nan"):
+def _count(text: str) -> float | None:
+    """Return a count, None where it is missing; ValueError where it is neither."""
+    text = text.strip()
+    if text.lower() in MISSING:
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        raise UserError(f'{where}: "{text}" is not a number') from None
-    if not math.isfinite(value) or value < 0:
-        raise UserError(f"{where}: {text} is not a count; it must be finite and not negative")
+    if not re.fullmatch(NUMBER, text, re.IGNORECASE | re.ASCII):
+        raise ValueError(f'"{shown(text)}" is not a number')
+    value = float(text)
+    if not 0 <= value <= LARGEST_COUNT:
+        raise ValueError(f"{shown(text)} is not a count; it must be from 0 to {LARGEST_COUNT:g}")
     return value

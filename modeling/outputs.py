@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from modeling.failures import UserError, did_you_mean
-from modeling.statistics import weighted_quantiles
+from modeling.statistics import quantiles, weighted_quantiles
 from modeling.tables import Table, open_table
 from modeling.vocabulary import Output
 from modeling.vocabulary.output import Posteriors
@@ -28,9 +28,16 @@ class Ensemble:
     """All trajectories of one set of fixed parameters, joined from the parts of a split ensemble.
 
     Parts go to a temporary file, series by series, so that memory holds one part and one series.
+
+    Parameters
+    ----------
+    first : Result
+        On whole intervals.
+    simulated : Trajectories, optional
+        The same with an interval in which it starts or ends.
     """
 
-    def __init__(self, first: Result):
+    def __init__(self, first: Result, simulated: Trajectories | None = None):
         self.primary_id, self.seed = first.primary_id, first.seed
         self.population, self.population_name = first.population, first.population_name
         self.set_index, self.set_count = first.set_index, first.set_count
@@ -43,6 +50,7 @@ class Ensemble:
         self._total = first.ensemble_total
         self._names = {name: i for i, name in enumerate((*self.compartments, *self.transitions))}
         self._whole: Trajectories | None = None
+        self._simulated = simulated
         self._spill: BinaryIO | None = None
         self.add(first)
 
@@ -63,6 +71,18 @@ class Ensemble:
         self._spill.seek(self._offset(self._names[name], 0))
         counts = np.fromfile(self._spill, dtype=SPILLED, count=self.count * len(self.dates))
         return counts.reshape(self.count, len(self.dates))
+
+    def since_start(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return dates and one series from the first simulated day on, to the last whole interval.
+
+        Unlike `series` it has an interval in which the model starts: together with days on which nobody
+        moves it is whole.
+        """
+        if self._whole is None or self._simulated is None:
+            return self.dates, self.series(name)
+        dates = self._simulated.dates
+        stop = int(np.searchsorted(dates, self.dates[-1], side="right")) if len(self.dates) else 0
+        return dates[:stop], self._simulated.series(name)[:, :stop]
 
     def _write_part(self, part: Trajectories) -> None:
         if self._spill is None:
@@ -195,7 +215,7 @@ class OutputTables:
             self._table("quantiles_calibration", list(columns)).write(columns)
             if result.trajectories is not None:
                 values = result.trajectories.summed(observed.series)
-                curves = np.quantile(values, levels, axis=0)
+                curves = quantiles(values, levels)
                 columns = self._observed_columns(
                     ids, observed.label, result.trajectories.dates, levels, curves
                 )
@@ -267,7 +287,7 @@ def _chosen(chosen: list[str] | bool, known: list[str], kind: str) -> list[str]:
 
 def _quantiles(values: np.ndarray, levels: list[float]) -> np.ndarray:
     """Return quantiles over the trajectories, date by date; shape (dates * levels,)."""
-    return np.round(np.quantile(values, levels, axis=0).T.ravel(), DECIMALS)
+    return np.round(quantiles(values, levels).T.ravel(), DECIMALS)
 
 
 def _column(value: object, count: int) -> np.ndarray:

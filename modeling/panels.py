@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modeling.failures import listed
-from modeling.statistics import weighted_quantiles
+from modeling.statistics import quantiles, weighted_quantiles
 
 if TYPE_CHECKING:  # the charts import this module, and should not load the vocabulary with it
     from modeling.outputs import Ensemble
@@ -23,6 +23,9 @@ MOST_SERIES = 4  # charts a population
 MOST_LINES = 60  # parameter sets drawn a population
 MOST_POOLED = 500  # trajectories behind the fan over parameter sets, of as many sets at most
 BINS = 20
+LEAST_WIDTH = 1e-6  # of a histogram, as a share of its values; one that is narrower is a single bar
+FEWEST_DIGITS = 1e-300  # smaller numbers have fewer digits, so that bins cannot be told apart
+EPOCH = np.datetime64("1970-01-01", "s")
 FEWEST_JUDGED = 4  # fitted dates, below which a miss may be chance
 
 
@@ -86,7 +89,8 @@ class Panel:
     kind: str  # simulation, sampling or calibration
     series: list[SeriesPanel]
     trajectories: int = 0
-    sets: int = 1
+    sets: int = 1  # in the report
+    missing_sets: int = 0
     set_rows: list[SetRow] = field(default_factory=list)
     posteriors: list[Posterior] = field(default_factory=list)
     generations: list[tuple[int, float, float]] = field(default_factory=list)  # number, largest distance, ESS
@@ -103,7 +107,7 @@ def calibration_panel(result: Result) -> Panel:
         panel.fit = Fan(dates, weighted_quantiles(fit.values, result.generations[-1].weights, LEVELS))
         if result.trajectories is not None:
             values = result.trajectories.summed(fit.observed.series)
-            panel.projection = Fan(result.trajectories.dates, np.quantile(values, LEVELS, axis=0))
+            panel.projection = Fan(result.trajectories.dates, quantiles(values, LEVELS))
         series.append(panel)
     last = result.generations[-1]
     return Panel(
@@ -130,47 +134,80 @@ def simulation_panel(ensemble: Ensemble, output: Output) -> Panel:
     for name in charted_series(ensemble, output):
         values = ensemble.series(name)
         chart = SeriesPanel(name, can_peak=can_peak(name, ensemble))
-        chart.projection = Fan(ensemble.dates, np.quantile(values, LEVELS, axis=0))
+        chart.projection = Fan(ensemble.dates, quantiles(values, LEVELS))
         chart.peaks = peaks(ensemble.dates, values)
         series.append(chart)
     return Panel(ensemble.population, ensemble.population_name, "simulation", series, ensemble.count)
 
 
+@dataclass(frozen=True)
+class _Start:
+    """Where the trajectories of a set begin in the fan of one series, and what they count before.
+
+    `period` is the time between its dates, where these follow from its own start; `count` is None where
+    its first people are not known.
+    """
+
+    date: np.datetime64
+    count: float | None
+    trajectories: int
+    period: np.timedelta64 | None
+
+    @property
+    def grid(self) -> tuple | None:
+        """What two sets must have in common to be reported on the same dates."""
+        return None if self.period is None else (self.period, (self.date - EPOCH) % self.period)
+
+
 class ParameterSets:
-    """The sets of one population as they stream by: a line each, and a fan over all of them."""
+    """The sets of one population as they stream by: a line each, and a fan over all of them.
+
+    Before its own start a set stands still in the fan, as a projection does: nobody moves, and the people
+    are those of its first day.
+    """
 
     def __init__(self, first: Ensemble, output: Output):
         self.population, self.population_name = first.population, first.population_name
-        self.sets = first.set_count
+        self.planned, self.sets = first.set_count, 0
         self.trajectories = 0
         self._series = [
             SeriesPanel(name, can_peak=can_peak(name, first)) for name in charted_series(first, output)
         ]
         # by series and date, since sets may start on different days
         self._pools: list[dict[np.datetime64, list[np.ndarray]]] = [{} for _ in self._series]
+        self._starts: list[list[_Start]] = [[] for _ in self._series]
+        self._dates: set[np.datetime64] = set()  # reported whole by any set of the fan
         self._rows: list[SetRow] = []
 
     def add(self, ensemble: Ensemble) -> None:
+        self.sets += 1
         self.trajectories += ensemble.count
         pooled = MOST_POOLED // min(ensemble.set_count, MOST_POOLED) * _is_nth(ensemble, MOST_POOLED)
         drawn = _is_nth(ensemble, MOST_LINES)
         if drawn:
             self._rows.append(SetRow(ensemble.set_index, _scalars(ensemble)))
-        for chart, pool in zip(self._series, self._pools, strict=True):
-            values = ensemble.series(chart.label)
+        if pooled:
+            self._dates |= set(ensemble.dates)
+        for chart, pool, starts in zip(self._series, self._pools, self._starts, strict=True):
             if drawn:
-                median = np.median(values, axis=0)
+                median = np.median(ensemble.series(chart.label), axis=0)
                 chart.lines.append((ensemble.dates, median))
                 chart.set_peaks.append(peaks(ensemble.dates, median[None]))
-            for date, column in zip(ensemble.dates, values[:pooled].T, strict=True):
+            if not pooled:
+                continue
+            dates, values = ensemble.since_start(chart.label)
+            for date, column in zip(dates, values[:pooled].T, strict=True):
                 pool.setdefault(date, []).append(np.array(column))
+            if len(dates):
+                starts.append(_start(ensemble, chart.label, dates, len(values[:pooled])))
 
     def panel(self) -> Panel:
-        for chart, pool in zip(self._series, self._pools, strict=True):
-            if not pool:  # the sets that would stand for the others are missing
+        for chart, pool, starts in zip(self._series, self._pools, self._starts, strict=True):
+            dates = np.array(sorted(self._dates))
+            # the sets that would stand for the others are missing, or each has dates of its own
+            if not len(dates) or len({start.grid for start in starts}) > 1:
                 continue
-            dates = np.array(sorted(pool))
-            curves = [np.quantile(np.concatenate(pool[date]), LEVELS) for date in dates]
+            curves = [quantiles(_counts_on(date, pool, starts), LEVELS) for date in dates]
             chart.projection = Fan(dates, np.array(curves).T)
         return Panel(
             self.population,
@@ -179,8 +216,27 @@ class ParameterSets:
             self._series,
             self.trajectories,
             self.sets,
+            self.planned - self.sets,
             _distinguished(self._rows),
         )
+
+
+def _counts_on(
+    date: np.datetime64, pool: dict[np.datetime64, list[np.ndarray]], starts: list[_Start]
+) -> np.ndarray:
+    """Return the counts of the sets that have begun and of those that have not."""
+    known = [start for start in starts if start.count is not None]
+    waiting = [np.full(start.trajectories, start.count) for start in known if date < start.date]
+    return np.concatenate([*pool[date], *waiting])
+
+
+def _start(ensemble: Ensemble, name: str, dates: np.ndarray, trajectories: int) -> _Start:
+    """Return where a set begins in the fan of a series."""
+    count = 0 if name in ensemble.transitions else ensemble.initial.get(name)
+    frequency = ensemble.expected.frequency
+    follows_start = frequency[0].isdigit() if frequency else ensemble.delta_t_days > 1
+    period = dates[1] - dates[0] if follows_start and len(dates) > 1 else None
+    return _Start(dates[0], None if count is None else float(count), trajectories, period)
 
 
 def _scalars(ensemble: Ensemble) -> dict[str, float | str]:
@@ -233,12 +289,13 @@ def can_peak(name: str, ensemble: Ensemble) -> bool:
 def peaks(dates: np.ndarray, values: np.ndarray) -> Peaks:
     """Return the peaks of trajectories, values of shape (trajectories, dates).
 
+    Each date is that of a trajectory: the one nearest to where the quantile lies among the sorted dates.
     Not the highest point of the median curve, which is lower: trajectories peak on different days.
     """
     highest, places = values.max(axis=1), np.sort(values.argmax(axis=1))
     levels = [0.05, 0.5, 0.95]
     days = [dates[places[round(level * (len(places) - 1))]] for level in levels]
-    return Peaks(tuple(np.quantile(highest, levels).tolist()), tuple(days), _where(values))
+    return Peaks(tuple(quantiles(highest, levels).tolist()), tuple(days), _where(values))
 
 
 def _where(values: np.ndarray) -> str:
@@ -267,6 +324,23 @@ def fit_notes(panels: list[Panel]) -> list[str]:
     ]
 
 
+def early_ends(panels: list[Panel]) -> list[str]:
+    """Return a note on each calibration that ended because no nearer draw was found.
+
+    Those that were cut short by time or number of simulations are in the record of the run.
+    """
+    reasons = {
+        "max_consecutive_rejections": "too many draws in a row were rejected (max_consecutive_rejections)",
+        "smallest_distance": "epsilon was not above the smallest distance there is",
+    }
+    return [
+        f"{panel.population}: calibration ended early with generation {panel.generations[-1][0]}, "
+        f"because {reasons[panel.stopped_by]}"
+        for panel in panels
+        if panel.stopped_by in reasons
+    ]
+
+
 def _missed(series: SeriesPanel) -> tuple[int, int]:
     """Return how many fitted points lie outside the 90 % band of the fit, and how many there are."""
     if series.observed is None or series.fit is None:
@@ -278,5 +352,18 @@ def _missed(series: SeriesPanel) -> tuple[int, int]:
 
 def _posterior(name: str, values: np.ndarray, weights: np.ndarray) -> Posterior:
     low, median, high = weighted_quantiles(values[:, None], weights, [0.05, 0.5, 0.95])[:, 0]
-    density, edges = np.histogram(values, bins=BINS, weights=weights, density=bool(np.ptp(values)))
+    edges, density = _histogram(values, weights, float(median))
     return Posterior(name, float(low), float(median), float(high), edges, density)
+
+
+def _histogram(values: np.ndarray, weights: np.ndarray, median: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return edges and density; of values with hardly any width, or beyond floating point, a single bar."""
+    lowest, highest = float(values.min()), float(values.max())
+    width = highest - lowest  # of floats, for numpy would warn where it is infinite
+    if LEAST_WIDTH * max(abs(lowest), abs(highest), FEWEST_DIGITS) < width < np.inf:
+        density, edges = np.histogram(values, bins=BINS, weights=weights, density=True)
+        return edges, density
+    half = 0.025 * (abs(median) if abs(median) > FEWEST_DIGITS else 1)
+    largest = float(np.finfo(float).max)
+    edges = [min(max(median + half * step, -largest), largest) for step in (-10, -1, 1, 10)]
+    return np.array(edges), np.array([0.0, 1.0, 0.0])

@@ -25,6 +25,8 @@ SERIES, SERIES_HEADER, DATES = 340, 30, 40  # px: a series, its name above, its 
 LEFT, RIGHT = 74, 40  # px, margins
 POSTERIOR, POSTERIOR_HEADER, VALUES = 158, 40, 30  # px: a row of histograms, names, values
 HISTOGRAMS_A_ROW = 4
+MOST_DRAWN = 1e100  # on an axis; matplotlib multiplies what it draws
+NORMAL, SMALL = 9, 8  # pt; of 900 px the report shows at least 740, where 8 pt are 9 px
 CONTEXT = 0.12  # share of the modelled time that is shown of earlier observations
 
 INK, MUTED, RULE = "#1c2733", "#5b6875", "#dfe4e8"
@@ -33,7 +35,7 @@ BANDS = [(0.025, 0.975, 0.13), (0.05, 0.95, 0.13), (0.25, 0.75, 0.26)]  # ends, 
 
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
-    "font.size": 8.5,
+    "font.size": NORMAL,
     "text.color": INK,
     "text.parse_math": False,  # a "$" in a name is a "$"
     "axes.edgecolor": "#aab4bd",
@@ -206,7 +208,8 @@ def _fan_handle(color: str) -> tuple:
 def _draw_series(axes: Axes, series: SeriesPanel) -> None:
     axes.set_title(_series_title(series), loc="left", size=9, weight="bold", color=INK, pad=9)
     shown = [*_draw_curves(axes, series), *_draw_observed(axes, series)]
-    _limit(axes, series, max((float(np.nanmax(values)) for values in shown), default=0.0))
+    finite = (float(values[np.isfinite(values)].max(initial=0.0)) for values in shown)
+    _limit(axes, series, min(max(finite, default=0.0), MOST_DRAWN))
     if series.fit is not None and len(series.fit.dates):
         _mark_end_of_fit(axes, float(date2num(series.fit.dates[-1])))
 
@@ -266,7 +269,7 @@ def _observed_points(series: SeriesPanel) -> tuple[np.ndarray, np.ndarray, np.nd
     """Return dates (days), values and which are fitted, of what is observed in the time shown."""
     dates = date2num(series.observed.dates)
     first, last = _time_shown(series)
-    inside = (dates >= first) & (dates <= last) & np.isfinite(series.observed.values)
+    inside = (dates >= first) & (dates <= last) & (np.abs(series.observed.values) < MOST_DRAWN)
     return dates[inside], series.observed.values[inside], series.observed.fitted[inside]
 
 
@@ -338,7 +341,7 @@ def _mark_end_of_fit(axes: Axes, day: float) -> None:
         ha="right" if to_the_left else "left",
         va="top",
         color=MUTED,
-        size=8,
+        size=NORMAL,
     )
 
 
@@ -354,8 +357,11 @@ def _draw_posterior(axes: Axes, posterior: Posterior) -> None:
         xytext=(0, 6),
         textcoords="offset points",
         color=MUTED,
-        size=7.5,
+        size=SMALL,
     )
+    if not 1 / MOST_DRAWN < np.abs(posterior.edges).max() < MOST_DRAWN:
+        axes.set_xticks([])  # the numbers above are all that can be shown
+        return
     left, right = posterior.edges[:-1], posterior.edges[1:]
     inside = (right >= posterior.low) & (left <= posterior.high)
     for chosen, opacity in ((inside, 0.55), (~inside, 0.2)):
@@ -373,7 +379,8 @@ def _draw_posterior(axes: Axes, posterior: Posterior) -> None:
     axes.set_xlim(posterior.edges[0], posterior.edges[-1])
     axes.axvline(posterior.median, color=INK, linewidth=1.4)
     axes.xaxis.set_major_locator(MaxNLocator(3))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    digits = 6 if np.ptp(posterior.edges) > 1e-4 * np.abs(posterior.edges).max() else 8
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.{digits}g}"))
 
 
 def _compact(value: float) -> str:

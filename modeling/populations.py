@@ -35,10 +35,15 @@ class Location:
     fips: str
 
     def is_called(self, text: str) -> bool:
-        """Tell whether a column of observed data means this place: by ISO, FIPS, name or "MA"."""
-        text = text.strip()
+        """Tell whether a column of observed data means this place: by ISO, FIPS, name or "MA".
+
+        Case and blanks do not matter.
+        """
+        text = _plain(text)
         own = {self.iso, self.name, self.epydemix_name, self.iso.removeprefix("US-")}
-        return text in own or (bool(self.fips) and text.zfill(2) == self.fips.zfill(2))
+        if text in {_plain(name) for name in own}:
+            return True
+        return bool(self.fips) and text.zfill(2) == _plain(self.fips).zfill(2)
 
 
 @dataclass(frozen=True)
@@ -74,14 +79,22 @@ def locations() -> dict[str, Location]:
         return {row["iso"]: Location(**row) for row in csv.DictReader(file)}
 
 
+def _plain(name: str) -> str:
+    """Return a name without regard to case and blanks."""
+    return "".join(name.split()).casefold()
+
+
+@cache
+def _locations_by_plain_name() -> dict[str, Location]:
+    by_name = {_plain(location.epydemix_name): location for location in locations().values()}
+    return by_name | {_plain(location.iso): location for location in locations().values()}
+
+
 def find_location(code: str) -> Location:
-    """Return the location of an ISO 3166 code, or of a name as epydemix-data spells it."""
+    """Return the location of an ISO 3166 code, or of a name as epydemix-data spells it, in any case."""
     known = locations()
-    if code in known:
-        return known[code]
-    for location in known.values():
-        if code == location.epydemix_name:
-            return location
+    if location := _locations_by_plain_name().get(_plain(code)):
+        return location
     near = did_you_mean(code, known) or did_you_mean(code.upper(), known)
     raise UserError(f'"{code}" is not a known population{near}; use an ISO 3166 code such as US-MA')
 
@@ -91,7 +104,7 @@ def expand_all(codes: list[str]) -> list[str]:
     united_states = [iso for iso in locations() if iso == "US" or iso.startswith("US-")]
     expanded: list[str] = []
     for code in codes:
-        expanded += united_states if code == "all" else [find_location(code).iso]
+        expanded += united_states if _plain(code) == "all" else [find_location(code).iso]
     return list(dict.fromkeys(expanded))  # a place may have been named by code and by name
 
 

@@ -9,12 +9,19 @@ from pathlib import Path
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from modeling.input_names import unknown_input
 from modeling.panels import Panel
 
 MOST_EMBEDDED = 100  # populations whose charts are inside the file; a browser opens about 10 MB
-MOST_MISSING = 50  # missing results listed by number
+MOST_MISSING = 50  # missing results listed by name
+REASON_CHARACTERS = 400  # of one of them
+TABLE_WIDTH, VALUE_WIDTH, PEAK_WIDTH = (
+    900,
+    110,
+    220,
+)  # px of a table of sets, of a value, of a peak with its date
 
 
 @dataclass(frozen=True)
@@ -38,9 +45,13 @@ class RunFacts:
     created_at, finished_at : str
         UTC, e.g. "2026-01-31T12:00:00Z".
     missing : list of (int, str)
-        Index and reason of every workload without a result.
+        Index and reason of every input without a result.
+    names : dict of int to str
+        What these inputs are called, as far as it is known (input_names.py).
     headline : list of dict
         The forecast table, as headline.py makes its rows.
+    left_out_dates : int
+        Forecast dates of its populations that it leaves out.
     tables : list of (str, int)
         File name and bytes.
     notes : list of str
@@ -57,11 +68,13 @@ class RunFacts:
     num_workloads: int
     num_results: int
     missing: list[tuple[int, str]] = field(default_factory=list)
+    names: dict[int, str] = field(default_factory=dict)
     stages: list[StageTimes] = field(default_factory=list)
     packages: dict[str, str] = field(default_factory=dict)
     tables: list[tuple[str, int]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     headline: list[dict[str, object]] = field(default_factory=list)
+    left_out_dates: int = 0
 
 
 def write_report(
@@ -88,7 +101,10 @@ def write_report(
     template = _environment().get_template("report.html.j2")
     stream = template.stream(
         facts=facts,
-        missing=facts.missing[:MOST_MISSING],
+        missing=[
+            (facts.names.get(index) or unknown_input(index), _cut(reason, REASON_CHARACTERS))
+            for index, reason in facts.missing[:MOST_MISSING]
+        ],
         sections=[(f"population-{number}", panel) for number, panel in enumerate(panels, start=1)],
         most_embedded=MOST_EMBEDDED,
         chart_files=chart_files,
@@ -119,6 +135,8 @@ def _environment() -> Environment:
         "duration": _duration,
         "size": _size,
         "spaced": _spaced,
+        "breakable": _breakable,
+        "is_wide": _is_wide,
     }
     return environment
 
@@ -136,12 +154,17 @@ def _count(value: float) -> str:
 
 
 def _number(value: float | str | None) -> str:
-    """Return three significant digits, more where whole numbers have them; text as it is."""
+    """Return three significant digits, more where whole numbers have them; text as it is.
+
+    From a billion on, millions: a row of four such numbers would be wider than a phone.
+    """
     if value is None:
         return "–"
     if isinstance(value, str):
         return value
     whole = float(value).is_integer() or abs(value) >= 99.95  # three digits would round to "100."
+    if whole and 1e9 <= abs(value) < 1e12:
+        return f"{value / 1e6:,.0f} M"
     return f"{value:,.0f}" if whole and abs(value) < 1e12 else f"{value:#.3g}"
 
 
@@ -163,3 +186,18 @@ def _size(count: int) -> str:
 
 def _spaced(name: str) -> str:
     return name.replace("_", " ")
+
+
+def _breakable(name: str) -> Markup:
+    """Return a name that may go on in a new line after each underscore."""
+    return escape(name).replace("_", Markup("_<wbr>"))
+
+
+def _is_wide(panel: Panel) -> bool:
+    """Tell whether a row for each parameter set would be wider than the page."""
+    values, series = len(panel.set_rows[0].values), len(panel.series)
+    return VALUE_WIDTH * values + PEAK_WIDTH * series > TABLE_WIDTH
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 4]} ..."

@@ -1,24 +1,54 @@
-"""Statistics of weighted samples."""
+"""Quantiles of samples: one definition, with weights and without.
+
+It is type 7 of Hyndman and Fan (1996, doi 10.1080/00031305.1996.10473566), linear interpolation between
+the sorted values, which numpy and R use unless told otherwise. With weights it is the generalisation of
+Akinshin (2023, arXiv 2304.07265), which gives the same where all weights are equal.
+"""
 
 import numpy as np
+
+
+def quantiles(values: np.ndarray, levels: list[float]) -> np.ndarray:
+    """Return quantiles of samples that count alike.
+
+    Parameters
+    ----------
+    values : ndarray, shape (samples, ...)
+
+    Returns
+    -------
+    ndarray, shape (levels, ...)
+    """
+    return np.quantile(values, levels, axis=0)
 
 
 def weighted_quantiles(values: np.ndarray, weights: np.ndarray, levels: list[float]) -> np.ndarray:
     """Return quantiles of weighted samples.
 
-    The smallest value whose cumulative weight reaches the level (type 1 of Hyndman and Fan 1996).
+    The number of samples in type 7 becomes the effective one, (sum w)^2 / sum w^2: a quantile is the mean of
+    the sorted values over as much of the total weight as one of that many equal samples would have.
 
     Parameters
     ----------
     values : ndarray, shape (samples, columns)
     weights : ndarray, shape (samples,)
+        Not negative, and not all 0; their scale does not matter.
 
     Returns
     -------
     ndarray, shape (levels, columns)
     """
+    if np.ptp(weights) == 0:
+        return quantiles(values, levels)
+    weights = weights / weights.sum()
+    effective = 1 / np.sum(weights**2)
     order = np.argsort(values, axis=0, kind="stable")
-    cumulative = np.cumsum(np.take(weights, order), axis=0)
-    cumulative /= cumulative[-1]
-    picks = np.stack([(cumulative < level - 1e-12).sum(axis=0) for level in levels])
-    return np.take_along_axis(np.take_along_axis(values, order, axis=0), picks, axis=0)
+    ordered = np.take_along_axis(values, order, axis=0)
+    reached = np.cumsum(np.take(weights, order), axis=0)
+    reached = np.concatenate([np.zeros_like(reached[:1]), reached / reached[-1]])
+    lowest, found = ordered[0], []
+    for level in levels:
+        share = np.diff(np.clip(reached * effective - level * (effective - 1), 0, 1), axis=0)
+        # from the lowest value, so that equal values give themselves to the last digit
+        found.append(lowest + (share * (ordered - lowest)).sum(axis=0) / share.sum(axis=0))
+    return np.clip(np.stack(found), lowest, ordered[-1])

@@ -273,7 +273,7 @@ class Result:
     fits: list[Fit] = field(default_factory=list)
     projected: np.ndarray | None = None
     simulations: int = 0
-    stopped_by: str = ""  # "" or the limit that cut the calibration short
+    stopped_by: str = ""  # "" or the limit that ended the calibration early: search.py
     format: int = RESULT_FORMAT
 
 

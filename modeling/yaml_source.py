@@ -1,9 +1,13 @@
 """A YAML file read with the line of every key, so that an error can say where it is.
 
-What the keys mean is in experiment.py.
+Mappings, lists, text, decimal numbers and dates; what YAML would read as something else than it looks like
+(0150 as 104, 1:30 as 90) is refused. What the keys mean is in experiment.py.
 """
 
+import datetime
 import math
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +16,25 @@ import yaml
 
 from modeling.failures import UserError
 
-MOST_KEYS = 200_000
+MOST_BYTES = 5_000_000
+MOST_KEYS = 400_000
+MOST_LEVELS = 100
+LARGEST = 2**63 - 1  # of a whole number: a seed; the vocabulary has narrower bounds
+
+# the parser in C reads ten times as fast; it is in every wheel of PyYAML
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TAG = "tag:yaml.org,2002:"
+_BYTE_ORDER_MARKS = {
+    b"\xff\xfe\x00\x00": "UTF-32",
+    b"\x00\x00\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+")
+_OTHER_BASE = re.compile(r"[-+]?0[xob][0-9a-f_]+", re.IGNORECASE)
+_THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}(_[0-9]{3})+")  # 1_000 is a thousand, 1_0 a slip
+# control characters but tab and line break, line separators, halves of a surrogate pair
+_NO_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -37,67 +59,329 @@ def read_yaml(path: Path) -> YamlSource:
     Raises
     ------
     UserError
-        The file is not readable, not YAML, has a key twice, or a number that is not finite.
+        The file is not readable, not UTF-8, larger than 5 MB or not YAML; it has a duplicate key, or a
+        value that is no plain text, number or date.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as text ({error})") from None
+    text = _text_of(path)
     loader = None
     try:
-        loader = yaml.SafeLoader(text)
-        root = loader.get_single_node()
-        lines: dict[tuple, int] = {(): 1}
-        data = None if root is None else _plain(loader, root, (), lines, path)
+        loader = _Loader(text)
+        return YamlSource(path, *_Reader(path.name, loader).document())
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        at = f":{mark.line + 1}" if mark else ""
-        raise UserError(f"{path.name}{at}: not valid YAML: {error.problem}") from None
+        raise UserError(f"{path.name}{_problem(error, text)}") from None
     except yaml.YAMLError as error:
-        raise UserError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise UserError(f"{path.name}: nested too deeply, or an anchor holds itself") from None
+        raise UserError(f"{path.name}{_unreadable(error, text)}") from None
     finally:
         if loader is not None:
             loader.dispose()
-    return YamlSource(path, data, lines)
 
 
-def _plain(loader: yaml.SafeLoader, node: yaml.Node, at: tuple, lines: dict, path: Path) -> Any:
-    """Return the node as plain data and note the line of everything below it."""
-    if len(lines) > MOST_KEYS:  # anchors within anchors grow without end
-        raise UserError(f"{path.name}: more than {MOST_KEYS} keys and items")
-    if isinstance(node, yaml.MappingNode):
-        loader.flatten_mapping(node)  # merges `<<: *anchor` into the mapping
-        mapping = {}
-        for key_node, value_node in node.value:
-            key = _scalar(loader, key_node, path)
-            line = key_node.start_mark.line + 1
-            if not isinstance(key, (str, int, float, bool)):
-                raise UserError(f"{path.name}:{line}: a key must be a plain word")
-            if key in mapping:
-                raise UserError(f'{path.name}:{line}: "{key}" stands twice; keep one')
-            lines[(*at, key)] = line
-            mapping[key] = _plain(loader, value_node, (*at, key), lines, path)
-        return mapping
-    if isinstance(node, yaml.SequenceNode):
-        items = []
-        for index, child in enumerate(node.value):
-            lines[(*at, index)] = child.start_mark.line + 1
-            items.append(_plain(loader, child, (*at, index), lines, path))
-        return items
-    return _scalar(loader, node, path)
+def _problem(error: yaml.MarkedYAMLError, text: str) -> str:
+    """Return ":line: what is wrong" of the parser's own error."""
+    mark = error.problem_mark or error.context_mark
+    if mark is None:
+        return f": not valid YAML: {error.problem}"
+    problem = error.problem or error.context
+    if "cannot start any token" in problem:
+        line = text.split("\n")[mark.line]
+        found = repr(line[mark.column : mark.column + 1])
+        hint = "; indent with spaces" if "\\t" in found else "; put the text in quotes"
+        problem = f"{found} cannot stand here{hint}"
+    return f":{mark.line + 1}: not valid YAML: {problem}"
 
 
-def _scalar(loader: yaml.SafeLoader, node: yaml.Node, path: Path) -> Any:
-    where = f"{path.name}:{node.start_mark.line + 1}"
+def _unreadable(error: yaml.YAMLError, text: str) -> str:
+    """Return ":line: what is wrong" of a character that YAML does not know."""
+    found = _NO_TEXT.search(text.replace("\r\n", "\n"))
+    if found is None:
+        return f": not valid YAML: {' '.join(str(error).split())}"
+    line = found.string.count("\n", 0, found.start()) + 1
+    return f":{line}: not valid YAML: control character U+{ord(found[0]):04X}; remove it"
+
+
+def _text_of(path: Path) -> str:
     try:
-        value = loader.construct_object(node, deep=True)
-    except (ValueError, KeyError):  # 2025-02-30, !!int x
-        kind = node.tag.rpartition(":")[2].replace("timestamp", "date")
-        raise UserError(f'{where}: "{node.value[:60]}" is not a valid {kind}') from None
-    if isinstance(value, (int, float)) and ":" in node.value and node.style is None:
-        raise UserError(f'{where}: {node.value} would be read as {value:g}; for a share write "1/3", not 1:3')
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UserError(f"{where}: {node.value} is not a finite number")
-    return value
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    if len(content) > MOST_BYTES:
+        raise UserError(f"{path.name}: larger than {MOST_BYTES // 10**6} MB; an experiment's YAML is smaller")
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
+        if content.startswith(mark):
+            raise UserError(f"{path.name}: the text is {encoding}; save the file as UTF-8")
+    if b"\0" in content[:2]:
+        raise UserError(f"{path.name}: the text looks like UTF-16; save the file as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{path.name}:{line}: not valid UTF-8 (byte 0x{content[error.start]:02x}); save the file as UTF-8"
+        ) from None
+
+
+@dataclass(slots=True)
+class _Scalar:
+    line: int
+    value: Any
+    is_merge: bool = False  # a bare <<
+
+
+@dataclass(slots=True)
+class _List:
+    line: int
+    items: list
+
+
+@dataclass(slots=True)
+class _Mapping:
+    line: int
+    pairs: list
+    merged: dict | None = None  # key: (line, node), with the keys of `<<`
+
+
+class _Reader:
+    """From the parser's events to nodes, and from nodes to plain data with lines."""
+
+    def __init__(self, name: str, loader: Any):
+        self.name, self.loader = name, loader
+        self.anchors: dict[str, Any] = {}
+        self.keys = 0
+        self.lines: dict[tuple, int] = {(): 1}
+
+    def document(self) -> tuple[Any, dict[tuple, int]]:
+        """Return the only document as plain data, and the lines of its keys."""
+        self.loader.get_event()  # the start of the stream
+        if self.loader.check_event(yaml.StreamEndEvent):
+            return None, self.lines
+        self.loader.get_event()  # the start of the document
+        root = self._node(self.loader.get_event(), 0)
+        self.loader.get_event()
+        event = self.loader.get_event()
+        if not isinstance(event, yaml.StreamEndEvent):
+            raise self._error(event.start_mark.line + 1, "another document begins here (---); keep one")
+        return self._plain(root, ()), self.lines
+
+    def _error(self, line: int, message: str) -> UserError:
+        return UserError(f"{self.name}:{line}: {message}")
+
+    def _node(self, event: Any, level: int) -> Any:
+        """Return the node that begins with an event; what an anchor names is the same node again."""
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent):
+            return self._named(event.anchor, line)
+        if event.anchor:
+            self.anchors[event.anchor] = None  # until it is whole
+        node = (
+            self._scalar(event, line)
+            if isinstance(event, yaml.ScalarEvent)
+            else self._collection(event, line, level)
+        )
+        if event.anchor:
+            self.anchors[event.anchor] = node
+        return node
+
+    def _named(self, anchor: str, line: int) -> Any:
+        if anchor not in self.anchors:
+            raise self._error(line, f"*{_shown(anchor)} names no anchor before it")
+        if self.anchors[anchor] is None:
+            raise self._error(line, f"*{_shown(anchor)}: an anchor holds itself")
+        return self.anchors[anchor]
+
+    def _collection(self, event: Any, line: int, level: int) -> _List | _Mapping:
+        is_list = isinstance(event, yaml.SequenceStartEvent)
+        if event.tag not in (None, "!", _TAG + ("seq" if is_list else "map")):
+            raise self._error(line, _no_tag(event.tag))
+        if level > MOST_LEVELS:
+            raise self._error(line, f"nested too deeply (more than {MOST_LEVELS} levels)")
+        next_event, end = self.loader.get_event, yaml.SequenceEndEvent if is_list else yaml.MappingEndEvent
+        nodes = []
+        while not isinstance(event := next_event(), end):
+            nodes.append(self._node(event, level + 1))
+            if is_list or len(nodes) % 2:  # a key
+                self._count()
+        return (
+            _List(line, nodes) if is_list else _Mapping(line, list(zip(nodes[::2], nodes[1::2], strict=True)))
+        )
+
+    def _scalar(self, event: yaml.ScalarEvent, line: int) -> _Scalar:
+        text, tag = event.value, event.tag
+        if tag in (None, "!"):
+            kind = self._kind(text, event.implicit)
+        elif (kind := tag.removeprefix(_TAG)) not in _VALUES:
+            raise self._error(line, _no_tag(tag))
+        elif kind not in ("str", read_as := self._kind(text, (True, False))) and (kind, read_as) != (
+            "float",
+            "int",
+        ):
+            raise self._error(line, _not_valid(text, kind))
+        try:
+            value = _text(text, event.implicit[0]) if kind in _TEXTS else _VALUES[kind](text)
+        except ValueError as error:
+            raise self._error(line, str(error)) from None
+        return _Scalar(line, value, kind == "merge")
+
+    def _kind(self, text: str, implicit: tuple[bool, bool]) -> str:
+        """Return str, int, date, ...: what YAML 1.1 reads a text as."""
+        return self.loader.resolve(yaml.ScalarNode, text, implicit).removeprefix(_TAG)
+
+    def _plain(self, node: Any, at: tuple) -> Any:
+        """Return the node as plain data and note the line of everything below it."""
+        if len(self.lines) > MOST_KEYS:  # anchors within anchors grow without end
+            raise self._too_many()
+        if isinstance(node, _Scalar):
+            return node.value
+        if isinstance(node, _List):
+            items = []
+            for index, child in enumerate(node.items):
+                self.lines[(*at, index)] = child.line
+                items.append(self._plain(child, (*at, index)))
+            return items
+        mapping = {}
+        for key, (line, child) in self._merged(node).items():
+            self.lines[(*at, key)] = line
+            mapping[key] = self._plain(child, (*at, key))
+        return mapping
+
+    def _merged(self, node: _Mapping) -> dict:
+        """Return line and node by key: the mapping's own keys replace those of `<<`."""
+        if node.merged is not None:
+            return node.merged
+        own, inherited, merges = {}, {}, []
+        for key, child in node.pairs:
+            if isinstance(key, _Scalar) and key.is_merge:
+                merges.append(key.line)
+                for name, found in self._inherited(key.line, child):
+                    inherited.setdefault(name, found)
+                continue
+            name = self._key(key)
+            if name in own:
+                raise self._error(key.line, f'duplicate key "{_shown(str(name))}"; keep one')
+            own[name] = (key.line, child)
+        if len(merges) > 1:
+            raise self._error(merges[1], 'duplicate key "<<"; write one with a list: <<: [*a, *b]')
+        node.merged = inherited | own
+        return node.merged
+
+    def _inherited(self, line: int, child: Any) -> Iterator[tuple]:
+        for base in child.items if isinstance(child, _List) else [child]:
+            if not isinstance(base, _Mapping):
+                raise self._error(line, "<< takes a mapping, such as *defaults, or a list of them")
+            for key_and_node in self._merged(base).items():
+                self._count()
+                yield key_and_node
+
+    def _key(self, node: Any) -> str | int | float:
+        value = getattr(node, "value", None)
+        if isinstance(value, bool):
+            raise self._error(
+                node.line,
+                f"a key that YAML reads as {str(value).lower()}; put it in quotes, or choose another",
+            )
+        if not isinstance(value, (str, int, float)):
+            raise self._error(node.line, "a key must be a plain word")
+        return value
+
+    def _count(self) -> None:
+        self.keys += 1
+        if self.keys > MOST_KEYS:
+            raise self._too_many()
+
+    def _too_many(self) -> UserError:
+        return UserError(f"{self.name}: more than {MOST_KEYS} keys and items")
+
+
+def _text(text: str, is_bare: bool = False) -> str:
+    """Return the text; ValueError where it is none, or looks like a number that YAML does not know."""
+    if not text.isprintable() and (found := _NO_TEXT.search(text)):
+        raise ValueError(f"the text holds U+{ord(found[0]):04X}, which is no character of a text; remove it")
+    if is_bare and _is_not_decimal(text):
+        raise ValueError(_not_decimal(text))
+    return text
+
+
+def _whole_number(text: str) -> int:
+    if ":" in text:
+        raise ValueError(_base_60(text))
+    if _is_not_decimal(text):
+        raise ValueError(_not_decimal(text))
+    digits = _without_underscores(text)
+    if len(digits) > 25 or abs(int(digits)) > LARGEST:
+        raise ValueError(f"{_shown(text)} is too large a number; {LARGEST} is the largest")
+    return int(digits)
+
+
+def _real_number(text: str) -> float:
+    if ":" in text:
+        raise ValueError(_base_60(text))
+    whole, dot, rest = text.partition(".")
+    special = text.lstrip("+-").lower() in (".inf", ".nan")
+    number = math.inf if special else float(_without_underscores(whole) + dot + _without_underscores(rest))
+    if not math.isfinite(number):
+        raise ValueError(f"{_shown(text)} is not a finite number")
+    return number
+
+
+def _without_underscores(text: str) -> str:
+    if "_" in text and not _THOUSANDS.fullmatch(text):
+        raise ValueError(f"{_shown(text)} is not a number; underscores may only separate thousands, as 1_000")
+    return text.replace("_", "")
+
+
+def _base_60(text: str) -> str:
+    value = 0.0
+    for part in text[:60].lstrip("+-").rstrip(":").split(":"):
+        value = 60 * value + float(part.replace("_", ""))
+    value = -value if text.startswith("-") else value
+    return f'{_shown(text)} would be read as {value:g}; for a share write "1/3", not 1:3'
+
+
+def _is_not_decimal(text: str) -> bool:
+    return text.lstrip("+-")[:1] == "0" and bool(_LEADING_ZERO.fullmatch(text) or _OTHER_BASE.fullmatch(text))
+
+
+def _not_decimal(text: str) -> str:
+    digits = text.replace("_", "").lower()
+    try:
+        by_yaml = int(digits, 0 if _OTHER_BASE.fullmatch(text) else 8)
+        read = f"would be read as {by_yaml}" if len(digits) < 20 else "is not a decimal number"
+    except ValueError:  # 08
+        read = "is not a decimal number"
+    sign = "-" if digits.startswith("-") else ""
+    decimal = sign + (digits.lstrip("+-0") or "0")
+    plain = decimal if _LEADING_ZERO.fullmatch(text) else "it in decimals"
+    return f'{_shown(text)} {read}; write {_shown(plain)}, or "{_shown(text)}" in quotes for a text'
+
+
+def _day(text: str) -> datetime.date:
+    try:
+        return yaml.constructor.SafeConstructor().construct_yaml_timestamp(yaml.ScalarNode("", text))
+    except (ValueError, OverflowError):  # 2025-02-30
+        raise ValueError(_not_valid(text, "timestamp")) from None
+
+
+def _not_valid(text: str, kind: str) -> str:
+    return f'"{_shown(text)}" is not a valid {"date" if kind == "timestamp" else kind}'
+
+
+def _no_tag(tag: str) -> str:
+    shown = _shown(tag.replace(_TAG, "!!"))
+    return f"not valid YAML: {shown} is not supported; write text, a number, a list or a mapping without it"
+
+
+def _shown(text: str) -> str:
+    """Return the start of a text without what a terminal would not print."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:60])
+
+
+_TEXTS = ("str", "merge", "value")  # merge is <<, value is =
+# by the last part of a tag
+_VALUES: dict[str, Callable[[str], Any]] = {
+    "null": lambda text: None,
+    "bool": lambda text: text.lower() in ("yes", "true", "on"),
+    "int": _whole_number,
+    "float": _real_number,
+    "timestamp": _day,
+    "str": _text,
+}

@@ -29,7 +29,7 @@ def lint(shell: Shell, fix: bool = False) -> None:
     commands = [
         [*ruff, "check", *(["--fix"] if fix else []), "."],
         [*ruff, "format", *([] if fix else ["--check"]), "."],
-        [shellcheck, *map(nearest, scripts), ".ci/run", "tests/local-docker"],
+        [shellcheck, *map(nearest, scripts), ".ci/run", "tests/local-docker", "tests/local-chromium"],
         [hadolint, "docker/Dockerfile"],
         [_checkov(shell), "--directory", "terraform", "--framework", "terraform", *QUIETLY],
     ]

@@ -163,7 +163,10 @@ class Settings(BaseModel, frozen=True, validate_default=True):
     )
     batch_service_account: Annotated[str, AfterValidator(names.account)] = Field(
         "epymodelingsuite-batch",
-        description="as whom the stages run: an account of the project, or an e-mail",
+        description="as whom stages B and C run: an account of the project, or an e-mail",
+    )
+    builder_service_account: Annotated[str, AfterValidator(names.account)] = Field(
+        "epymodelingsuite-builder", description="as whom stage A runs, which alone may read the token"
     )
     workflow_service_account: Annotated[str, AfterValidator(names.account)] = Field(
         "epymodelingsuite-workflow", description="as whom the workflow runs"

@@ -14,10 +14,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pipeline.artifacts import HEADLINE, RunFiles, describe_indices
+from pipeline.artifacts import HEADLINE, RunFiles
 from pipeline.environment import StageContext
 from pipeline.failures import UserError
 from pipeline.forecast_pack import chosen_output_file
+from pipeline.input_names import MOST_IN_A_LINE, in_a_line, read_input_names, unknown_input
 from pipeline.logs import counted
 from pipeline.manifest import Manifest
 from pipeline.metadata import RunRecord, read_run_record
@@ -59,6 +60,7 @@ def write_outputs(context: StageContext) -> None:
         files=[name for name, _ in published],
         num_results=collected.results,
         missing=sorted(missing),
+        **record.described(missing),
         headline=rows,
         retry_attempt=context.retry_attempt,
         **context.made_with("output"),
@@ -107,7 +109,8 @@ def _collect(
     finished = files.finished(manifest, files.in_prefix)
     absent = [index for index in range(manifest.num_workloads) if index not in finished]
     missing = {index: record.reason(index) for index in absent}
-    _refuse_missing(context, manifest, missing)
+    record.names = read_input_names(files, manifest, absent)
+    _refuse_missing(context, record, missing)
     damaged = []
     for index, result in files.read_results(manifest, files.digests(manifest), sorted(finished)):
         if isinstance(result, UserError):
@@ -118,7 +121,8 @@ def _collect(
     for index in damaged:  # only now: a foreign result would have ended the stage, with all as it was
         missing[index] += _removed(index, files, manifest)
     if len(missing) > len(absent):
-        _refuse_missing(context, manifest, missing)
+        record.names = read_input_names(files, manifest, sorted(missing))
+        _refuse_missing(context, record, missing)
     if len(missing) == manifest.num_workloads:
         raise UserError(f"none of the {len(missing)} results is there; run stage B (runner) first")
     return missing
@@ -131,21 +135,24 @@ def _removed(index: int, files: RunFiles, manifest: Manifest) -> str:
     return f"; it was removed, and `{again}` makes it anew"
 
 
-def _refuse_missing(context: StageContext, manifest: Manifest, missing: dict[int, str]) -> None:
-    if missing and not context.allow_partial:
-        first = min(missing)
+def _refuse_missing(context: StageContext, record: RunRecord, missing: dict[int, str]) -> None:
+    if not missing:
+        return
+    number, total = len(missing), record.manifest.num_workloads
+    first = min(missing)
+    named = in_a_line([record.name(index) for index in sorted(missing)[:MOST_IN_A_LINE]], number)
+    if not context.allow_partial:
         raise UserError(
-            f"{len(missing)} of {manifest.num_workloads} results are missing or wrong "
-            f"({describe_indices(missing)}); {first}: {missing[first]}; "
+            f"{number:,} of {total:,} results are missing or wrong ({named}); "
+            f"{unknown_input(first)}: {missing[first]}; "
             "run them again, or set ALLOW_PARTIAL_RESULTS=1 (invoke: --allow-partial)"
         )
-    if missing:
-        log.warning("going on without %d of %d results", len(missing), manifest.num_workloads)
+    log.warning("going on without %s of %s results: %s", f"{number:,}", f"{total:,}", named)
 
 
 def _show(folder: Path, collected, missing: dict[int, str], record: RunRecord) -> list:
     """Write what people look at, beside the tables: headline, charts and report; return the headline."""
-    from modeling.headline import headline, left_out
+    from modeling.headline import headline, left_out, left_out_dates
 
     for note in collected.notes:
         log.warning("%s", note)
@@ -154,7 +161,9 @@ def _show(folder: Path, collected, missing: dict[int, str], record: RunRecord) -
     shown = {
         "headline": rows,
         "left_out_populations": left_out(collected.panels, rows),
+        "left_out_dates": left_out_dates(collected.panels, rows),
         "missing": sorted(missing),
+        **record.described(missing),
     }
     (folder / HEADLINE).write_text(json.dumps(shown, indent=1))
     return rows

@@ -16,6 +16,7 @@ from pipeline.artifacts import MANIFEST, RunFiles
 from pipeline.environment import StageContext
 from pipeline.failures import TemporaryFault, UserError
 from pipeline.forecast_pack import custom_code
+from pipeline.input_names import input_name, unknown_input
 from pipeline.logs import counted
 from pipeline.manifest import Manifest
 from pipeline.records import ForeignResult
@@ -52,7 +53,7 @@ def _failure(failed: dict[int, Exception], number: int) -> Exception:
     bugs = [error for error in failed.values() if not isinstance(error, UserError)]
     if bugs or len(failed) == 1:
         return (bugs or list(failed.values()))[0]
-    reasons = "; ".join(f"{index}: {error}" for index, error in failed.items())
+    reasons = "; ".join(str(error) for error in failed.values())  # each names its input
     return UserError(f"{len(failed)} of {counted(number, 'input')} failed. {reasons}")
 
 
@@ -81,23 +82,35 @@ def _run_input(index: int, context: StageContext, files: RunFiles, manifest: Man
         if files.read_summary(name).get("status") != "done":
             _write_lost_summary(name, index, files, manifest, made)
         return
-    stopwatch = Stopwatch()
+    stopwatch, called = Stopwatch(), unknown_input(index)
     try:
         workload = files.read_workload(index, manifest)
-        log.info("input %d: %s", index, workload.population)
+        called = input_name(workload)
+        log.info("%s", called)
         from modeling.suites import run  # after the cheap checks: it loads the simulator
 
         result = run(workload)
         path = files.write_result(result, files.digest_of_input(index), manifest)
     except Exception as error:
         said = str(error) if isinstance(error, (UserError, TemporaryFault)) else f"a bug: {error!r}"
-        summary = stopwatch.summary(status="failed", error=said, task_index=index, **made)
+        summary = stopwatch.summary(status="failed", error=said, task_index=index, input=called, **made)
         # the storage may be what failed: its second failure must not hide the first
         with contextlib.suppress(UserError, TemporaryFault, OSError):
             files.write_summary(name, summary)
+        if (named := _naming(called, error)) is not error:
+            raise named from None
         raise
     files.write_summary(name, stopwatch.summary(**_facts(index, result), **made))
     log.info("wrote %s", path)
+
+
+def _naming(called: str, error: Exception) -> Exception:
+    """Return a failure of an input that says which it is; it keeps its exit code."""
+    for kind in (UserError, TemporaryFault):
+        if isinstance(error, kind):
+            return kind(f"{called}: {error}")
+    log.error("%s failed", called)  # a bug keeps its traceback, and a full disk its own words
+    return error
 
 
 def _write_lost_summary(

@@ -1,4 +1,5 @@
-# Who does what: one account for the stages, one for the workflow, one for builds, each with what it needs alone.
+# Who does what: one account for stage A, which clones with the token, one for stages B and C, one for the workflow, one
+# for builds, each with what it needs alone.
 # docs/terraform.md has the same as a table.
 
 locals {
@@ -6,6 +7,7 @@ locals {
   emails = {
     for role, account in {
       batch    = var.batch_service_account
+      builder  = var.builder_service_account
       workflow = var.workflow_service_account
       build    = var.build_service_account
     } : role => strcontains(account, "@") ? account : "${account}@${var.project_id}.iam.gserviceaccount.com"
@@ -29,7 +31,15 @@ resource "google_service_account" "batch_runtime_sa" {
   count = strcontains(var.batch_service_account, "@") ? 0 : 1
 
   account_id   = var.batch_service_account
-  display_name = "Stages of the epidemic-forecasting pipeline"
+  display_name = "Stages B and C of the epidemic-forecasting pipeline"
+  depends_on   = [google_project_service.apis]
+}
+
+resource "google_service_account" "builder_sa" {
+  count = strcontains(var.builder_service_account, "@") ? 0 : 1
+
+  account_id   = var.builder_service_account
+  display_name = "Stage A of the epidemic-forecasting pipeline"
   depends_on   = [google_project_service.apis]
 }
 
@@ -71,6 +81,13 @@ resource "google_service_account_iam_member" "workflow_runs_jobs_as_batch" {
   depends_on         = [google_service_account.batch_runtime_sa, google_service_account.workflows_runner_sa]
 }
 
+resource "google_service_account_iam_member" "workflow_runs_jobs_as_builder" {
+  service_account_id = "projects/-/serviceAccounts/${local.emails.builder}"
+  role               = "roles/iam.serviceAccountUser"
+  member             = local.members.workflow
+  depends_on         = [google_service_account.builder_sa, google_service_account.workflows_runner_sa]
+}
+
 resource "google_storage_bucket_iam_member" "workflow_reads_manifests" {
   bucket = data.google_storage_bucket.runs.name
   role   = "roles/storage.objectViewer"
@@ -95,13 +112,19 @@ resource "google_storage_bucket_iam_member" "workflow_claims_runs" {
   depends_on = [google_service_account.workflows_runner_sa]
 }
 
-# The stages
+# The stages: the builder's account may do what that of stages B and C may, and read the token besides
 
-resource "google_project_iam_member" "batch" {
-  for_each = toset(concat([
+locals {
+  stage_accounts = { for role in ["batch", "builder"] : role => local.members[role] }
+
+  stage_roles = toset(concat([
     "roles/batch.agentReporter", # without it no task ever starts
     "roles/logging.logWriter",
   ], var.install_ops_agent ? ["roles/monitoring.metricWriter"] : []))
+}
+
+resource "google_project_iam_member" "batch" {
+  for_each = local.stage_roles
 
   project    = var.project_id
   role       = each.key
@@ -109,33 +132,64 @@ resource "google_project_iam_member" "batch" {
   depends_on = [google_service_account.batch_runtime_sa]
 }
 
+resource "google_project_iam_member" "builder" {
+  for_each = local.stage_roles
+
+  project    = var.project_id
+  role       = each.key
+  member     = local.members.builder
+  depends_on = [google_service_account.builder_sa]
+}
+
 resource "google_storage_bucket_iam_member" "batch_uses_runs" {
+  for_each = local.stage_accounts
+
   bucket = data.google_storage_bucket.runs.name
   role   = "roles/storage.objectUser"
-  member = local.members.batch
+  member = each.value
 
   condition {
     title      = "runs"
     expression = local.run_objects
   }
-  depends_on = [google_service_account.batch_runtime_sa]
+  depends_on = [google_service_account.batch_runtime_sa, google_service_account.builder_sa]
 }
 
 # Names of objects, nothing in them. Whoever may not list is told 403 of an object that is not there, never 404, and a
 # runner could not tell whether its result is missing. A list is asked of the bucket, so no condition on names fits.
 resource "google_storage_bucket_iam_member" "batch_lists_runs" {
+  for_each = local.stage_accounts
+
   bucket     = data.google_storage_bucket.runs.name
   role       = "roles/storage.legacyBucketReader"
-  member     = local.members.batch
-  depends_on = [google_service_account.batch_runtime_sa]
+  member     = each.value
+  depends_on = [google_service_account.batch_runtime_sa, google_service_account.builder_sa]
 }
 
 resource "google_artifact_registry_repository_iam_member" "batch_pulls_images" {
+  for_each = local.stage_accounts
+
   location   = google_artifact_registry_repository.images.location
   repository = google_artifact_registry_repository.images.repository_id
   role       = "roles/artifactregistry.reader"
-  member     = local.members.batch
-  depends_on = [google_service_account.batch_runtime_sa]
+  member     = each.value
+  depends_on = [google_service_account.batch_runtime_sa, google_service_account.builder_sa]
+}
+
+# Where one account served all stages, it keeps its rights while the builder's gets its own.
+moved {
+  from = google_storage_bucket_iam_member.batch_uses_runs
+  to   = google_storage_bucket_iam_member.batch_uses_runs["batch"]
+}
+
+moved {
+  from = google_storage_bucket_iam_member.batch_lists_runs
+  to   = google_storage_bucket_iam_member.batch_lists_runs["batch"]
+}
+
+moved {
+  from = google_artifact_registry_repository_iam_member.batch_pulls_images
+  to   = google_artifact_registry_repository_iam_member.batch_pulls_images["batch"]
 }
 
 # Builds
@@ -172,10 +226,17 @@ resource "google_artifact_registry_repository_iam_member" "build_pushes_images" 
 # The token for private repositories, for those who clone them; nothing of this without GITHUB_PAT_SECRET
 
 resource "google_secret_manager_secret_iam_member" "token" {
-  for_each = local.uses_secret ? { for role in ["batch", "build"] : role => local.members[role] } : {}
+  for_each = local.uses_secret ? { for role in ["builder", "build"] : role => local.members[role] } : {}
 
   secret_id  = data.google_secret_manager_secret.github_pat[0].secret_id
   role       = "roles/secretmanager.secretAccessor"
   member     = each.value
-  depends_on = [google_service_account.batch_runtime_sa, google_service_account.build_sa]
+  depends_on = [google_service_account.builder_sa, google_service_account.build_sa]
+
+  lifecycle {
+    precondition {
+      condition     = each.value != local.members.batch
+      error_message = "BATCH_SERVICE_ACCOUNT is also ${upper(each.key)}_SERVICE_ACCOUNT, which may read the token: stages B and C need an account of their own."
+    }
+  }
 }

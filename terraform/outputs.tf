@@ -14,7 +14,7 @@ output "runs" {
 }
 
 output "accounts" {
-  description = "As whom the stages, the workflow and builds run."
+  description = "As whom stage A (builder), stages B and C (batch), the workflow and builds run."
   value       = local.emails
 }
 

@@ -117,12 +117,22 @@ variable "keep_images_days" {
 # Who: an account's id makes an account of the project, a whole e-mail takes one that is there.
 
 variable "batch_service_account" {
-  description = "As whom the stages run."
+  description = "As whom stages B and C run."
   type        = string
   default     = "epymodelingsuite-batch"
   validation {
     condition     = can(regex("^([a-z][a-z0-9-]{4,28}[a-z0-9]|[a-z0-9-]+@[a-z0-9.-]+)$", var.batch_service_account))
     error_message = "batch_service_account: an id of 6 to 30 lower-case letters, digits and -, or a whole e-mail."
+  }
+}
+
+variable "builder_service_account" {
+  description = "As whom stage A runs, which alone of the stages may read the token."
+  type        = string
+  default     = "epymodelingsuite-builder"
+  validation {
+    condition     = can(regex("^([a-z][a-z0-9-]{4,28}[a-z0-9]|[a-z0-9-]+@[a-z0-9.-]+)$", var.builder_service_account))
+    error_message = "builder_service_account: an id of 6 to 30 lower-case letters, digits and -, or a whole e-mail."
   }
 }
 

@@ -25,12 +25,13 @@ locals {
   billing_label = substr(lower(replace(var.billing_project, "/[^A-Za-z0-9_-]/", "-")), 0, 63)
 
   workflow_environment = {
-    BUCKET_NAME           = var.bucket_name
-    DIR_PREFIX            = var.dir_prefix
-    IMAGE_URI             = "${local.image_path}:${var.image_tag}"
-    BATCH_SERVICE_ACCOUNT = local.emails.batch
-    NETWORK               = "projects/${var.project_id}/global/networks/${var.network_name}"
-    SUBNETWORK            = "projects/${var.project_id}/regions/${var.region}/subnetworks/${var.network_name}"
+    BUCKET_NAME             = var.bucket_name
+    DIR_PREFIX              = var.dir_prefix
+    IMAGE_URI               = "${local.image_path}:${var.image_tag}"
+    BATCH_SERVICE_ACCOUNT   = local.emails.batch
+    BUILDER_SERVICE_ACCOUNT = local.emails.builder
+    NETWORK                 = "projects/${var.project_id}/global/networks/${var.network_name}"
+    SUBNETWORK              = "projects/${var.project_id}/regions/${var.region}/subnetworks/${var.network_name}"
     STAGES = jsonencode({
       for name, stage in var.stages : name => {
         cpuMilli        = stage.cpu_milli
@@ -40,20 +41,25 @@ locals {
         installOpsAgent = var.install_ops_agent
       }
     })
-    HYPERDISK_FAMILIES   = jsonencode(sort(local.machines.hyperdisk_only_families))
-    TASK_COUNT_PER_NODE  = tostring(var.task_count_per_node)
-    WORKLOADS_PER_TASK   = tostring(var.workloads_per_task)
-    MAX_PARALLELISM      = tostring(var.max_parallelism)
-    MAX_RETRY_COUNT      = tostring(var.max_retry_count)
-    PROVISIONING_MODEL   = var.provisioning_model
-    LABELS               = jsonencode({ for name, value in { environment = var.environment, billing_project = local.billing_label } : name => value if value != "" })
-    GITHUB_FORECAST_REPO = var.github_forecast_repo
-    FORECAST_REPO_REF    = var.forecast_repo_ref
+    HYPERDISK_FAMILIES  = jsonencode(sort(local.machines.hyperdisk_only_families))
+    TASK_COUNT_PER_NODE = tostring(var.task_count_per_node)
+    WORKLOADS_PER_TASK  = tostring(var.workloads_per_task)
+    MAX_PARALLELISM     = tostring(var.max_parallelism)
+    MAX_RETRY_COUNT     = tostring(var.max_retry_count)
+    PROVISIONING_MODEL  = var.provisioning_model
+    LABELS              = jsonencode({ for name, value in { environment = var.environment, billing_project = local.billing_label } : name => value if value != "" })
+    # of stage A alone; those of every stage are below
+    BUILDER_VARIABLES = jsonencode({
+      for name, value in {
+        GITHUB_FORECAST_REPO = var.github_forecast_repo
+        FORECAST_REPO_REF    = var.forecast_repo_ref
+        GITHUB_PAT_SECRET    = var.github_pat_secret
+      } : name => value if value != ""
+    })
     STAGE_VARIABLES = jsonencode({
       for name, value in {
         GCLOUD_PROJECT_ID = var.project_id
         GITHUB_URL        = var.github_url
-        GITHUB_PAT_SECRET = var.github_pat_secret
         MODELING_SUITE    = var.modeling_suite
         LOG_LEVEL         = var.log_level
         STORAGE_VERBOSE   = tostring(var.storage_verbose)
@@ -86,7 +92,9 @@ resource "google_workflows_workflow" "pipeline" {
   depends_on = [
     google_compute_router_nat.nat,
     google_project_iam_member.batch,
+    google_project_iam_member.builder,
     google_project_iam_member.workflow,
     google_service_account_iam_member.workflow_runs_jobs_as_batch,
+    google_service_account_iam_member.workflow_runs_jobs_as_builder,
   ]
 }

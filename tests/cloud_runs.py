@@ -35,6 +35,7 @@ class Pipeline:
             "BUCKET_NAME": bucket,
             "IMAGE_URI": f"{REGION}-docker.pkg.dev/{PROJECT}/repo/epymodelingsuite@sha256:{'0' * 64}",
             "BATCH_SERVICE_ACCOUNT": f"batch@{PROJECT}.iam.gserviceaccount.com",
+            "BUILDER_SERVICE_ACCOUNT": f"builder@{PROJECT}.iam.gserviceaccount.com",
             "NETWORK": f"projects/{PROJECT}/global/networks/epymodelingsuite",
             "SUBNETWORK": f"projects/{PROJECT}/regions/{REGION}/subnetworks/epymodelingsuite",
             "STAGES": json.dumps(STAGES),

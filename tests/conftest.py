@@ -1,6 +1,7 @@
 """Fixtures that many tests share."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,16 @@ from localcloud.process import running
 from tests.cloud_operators import ready_cloud
 from tests.emulated import request
 from tests.experiments import REPOSITORY
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c():
+    """Let what tests start follow Ctrl-C, which a shell has ignored by what it runs in the background."""
+    before = signal.getsignal(signal.SIGINT)
+    if before == signal.SIG_IGN:  # what is started would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,13 @@ def need_program(name: str) -> str:
     return _is_missing(f"{name} is not installed")
 
 
+def need_chromium() -> str:
+    """The path of the browser in which a page is laid out."""
+    return shutil.which("chromium") or _is_missing(
+        "chromium is not installed; on Debian: tests/local-chromium"
+    )
+
+
 def need_terraform(applies: bool = False) -> dict[str, str]:
     """Return the variables with which Terraform finds its provider.
 

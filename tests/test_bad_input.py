@@ -149,11 +149,6 @@ MISTAKES = {
         [put("model", "population", "name", "US-VTT")],
         ["model.yaml:11:", '"US-VTT" is not a known population', 'did you mean "US-VT"', "ISO 3166"],
     ),
-    "population in small letters": (
-        simulated,
-        [put("model", "population", "name", "us-vt")],
-        ["model.yaml:11:", 'did you mean "US-VT"'],
-    ),
     "population of the modelset": (
         sampled,
         [put("model", "population", "name", DELETED), put("modelset", "population_names", ["US-VT", "US-M"])],
@@ -472,6 +467,31 @@ MISTAKES = {
         [put(*CALIBRATION, "strategy", "options", "epsilon_schedule", [5])],
         ["modelset.yaml:7:", "epsilon_schedule has 1 values for 2 generations"],
     ),
+    "epsilon that rises": (
+        calibrated,
+        [put(*CALIBRATION, "strategy", "options", "epsilon_schedule", [5, 8])],
+        ["modelset.yaml:", "epsilon_schedule must not rise: 8 follows 5"],
+    ),
+    "epsilon below 0": (
+        calibrated,
+        [put(*CALIBRATION, "strategy", "options", "epsilon_schedule", [5, -1])],
+        ["modelset.yaml:", "epsilon_schedule", "greater than or equal to 0"],
+    ),
+    "particles beyond counting": (
+        calibrated,
+        [put(*CALIBRATION, "strategy", "options", "num_particles", 10**10)],
+        ["modelset.yaml:8:", "num_particles", "less than or equal to 1000000000"],
+    ),
+    "no rejection allowed": (
+        calibrated,
+        [put(*CALIBRATION, "strategy", "options", "max_consecutive_rejections", 0)],
+        ["modelset.yaml:", "max_consecutive_rejections", "greater than or equal to 1"],
+    ),
+    "a longer time than there is": (
+        calibrated,
+        [put(*CALIBRATION, "strategy", "options", "max_time", f"{'9' * 400}D")],
+        ["modelset.yaml:", "max_time", "is longer than 1000 days"],
+    ),
     "a generation there is not": (
         calibrated,
         [put(*CALIBRATION, "projection", "generation_number", 2)],
@@ -753,7 +773,11 @@ def test_a_number_that_is_not_finite_is_refused_with_its_line(tmp_path, make, pa
 BROKEN_FILES = {
     "a list left open": ("model.yaml", "model: [1,\n", ["model.yaml:2:", "not valid YAML"]),
     "a tab": ("model.yaml", "model:\n\ttimespan: 1\n", ["model.yaml:2:", "not valid YAML", "'\\t'"]),
-    "a key twice": ("model.yaml", "model:\n  name: a\n  name: b\n", ["model.yaml:3:", '"name" stands twice']),
+    "a key twice": (
+        "model.yaml",
+        "model:\n  name: a\n  name: b\n",
+        ["model.yaml:3:", 'duplicate key "name"'],
+    ),
     "no such day": (
         "model.yaml",
         "model:\n  name: 2025-02-30\n",
@@ -772,7 +796,7 @@ BROKEN_FILES = {
         "model.yaml",
         "model:\n  a0: &a0 [1, 1]\n"
         + "".join(f"  a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9)),
-        ["model.yaml:", "more than 200000 keys"],
+        ["model.yaml:", "more than 400000 keys"],
     ),
     "two files of one kind": (
         "other.yml",
@@ -843,7 +867,7 @@ OBSERVED_MISTAKES = {
     "no such place and a row cut short": (
         [],
         OBSERVED.replace("US-VT", "US-ME") + "2025-02-15\n",
-        ["modelset.yaml:13:", "no rows for US-VT"],
+        ['observed.csv:8: 1 field instead of 3: column "geo_value" is missing'],
     ),
     "no rows": ([], "date,geo_value,cases\n", ["modelset.yaml:13:", "have no rows"]),
     "nothing in the window": (
@@ -865,7 +889,7 @@ OBSERVED_MISTAKES = {
     "a date twice": (
         [],
         OBSERVED + "2025-01-18,US-VT,7\n",
-        ["observed.csv:8: 2025-01-18 stands twice for US-VT"],
+        ["observed.csv:8: duplicate date 2025-01-18 for US-VT (first in line 3)"],
     ),
     "wrong weekday": (
         [],
@@ -1279,7 +1303,7 @@ def test_an_output_stage_removes_a_damaged_result_and_publishes_nothing(run, nam
 
     line = refused(run.run("output"))
 
-    assert "1 of 2 results are missing or wrong (0)" in line
+    assert "1 of 2 results are missing or wrong (US-VT, parameter set 0 of 2 (input 0)); input 0: " in line
     assert fragment in line
     assert "ALLOW_PARTIAL_RESULTS=1" in line
     assert not path.exists()

@@ -2,7 +2,10 @@
 
 import csv
 import datetime
+import gzip
+import json
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -14,7 +17,8 @@ from modeling.experiment import load_experiment
 from modeling.failures import UserError
 from modeling.run import run_workload
 from modeling.statistics import weighted_quantiles
-from tests.experiments import POPULATIONS, calibrated, simulated, write_repository
+from tests.experiments import OBSERVED, POPULATIONS, calibrated, simulated, write_repository
+from tests.stages import Stages
 
 TRUE_R0 = 1.8
 PEOPLE = 647_464  # in Vermont
@@ -257,6 +261,251 @@ def test_a_budget_too_small_for_anything_ends_with_a_remedy(tmp_path, data):
     assert "raise epsilon, max_time or total_simulations_budget" in str(caught.value)
 
 
+# -- calibrations that cannot go on
+
+
+NOTHING_HAPPENS = "date,geo_value,cases\n" + "".join(f"2025-01-{day},US-VT,0\n" for day in (11, 18, 25))
+HALF_A_CASE = NOTHING_HAPPENS.replace(",0\n", ",0.5\n")
+
+
+def quiet(strategy: str = "SMC", infectious: int = 1, **options) -> dict:
+    """Return a calibration over three weeks in which most draws infect nobody."""
+    experiment = fitting(strategy, **options)
+    experiment["model"]["timespan"] = {"start_date": "2025-01-05", "end_date": "2025-01-25", "delta_t": 1}
+    experiment["model"]["compartments"][1]["init"] = infectious
+    calibration = experiment["modelset"]["calibration"]
+    calibration["comparison"][0]["simulation"] = ["S_to_I_total"]
+    calibration["parameters"]["R0"]["prior"]["args"] = [0.01, 0.3]
+    calibration["fitting_window"] = {"start_date": "2025-01-05", "end_date": "2025-01-25"}
+    return experiment
+
+
+@pytest.mark.parametrize(
+    ("observed", "options", "stopped_by", "generations", "most_simulations"),
+    [
+        (NOTHING_HAPPENS, {}, "smallest_distance", 1, 12),
+        (NOTHING_HAPPENS, {"epsilon_schedule": [1e9, 1e8, 0]}, "smallest_distance", 2, 50),
+        (HALF_A_CASE, {"epsilon_schedule": [1e9, 0.5, 0.5]}, "smallest_distance", 1, 12),
+        (HALF_A_CASE, {"minimum_epsilon": 1e-9}, "smallest_distance", 1, 12),
+        (
+            NOTHING_HAPPENS,
+            {"minimum_epsilon": 1e-9, "epsilon_schedule": [9, 0, 0]},
+            "smallest_distance",
+            1,
+            99,
+        ),
+        (
+            NOTHING_HAPPENS.replace(",0\n", ",700\n"),
+            {"epsilon_schedule": [1e9, 1, 1], "max_consecutive_rejections": 30},
+            "max_consecutive_rejections",
+            1,
+            12 + 30,
+        ),
+        (
+            NOTHING_HAPPENS.replace(",0\n", ",2\n"),  # the more people are infected, the farther off
+            {"num_generations": 100, "max_consecutive_rejections": 25},
+            "max_consecutive_rejections",
+            None,
+            9_999,
+        ),
+        (NOTHING_HAPPENS, {"epsilon_schedule": [0, 0, 0]}, "smallest_distance", 1, 999),
+    ],
+    ids=[
+        "all zero",
+        "a schedule that ends with 0",
+        "half a case by schedule",
+        "half a case",
+        "a minimum that is not reached",
+        "out of reach",
+        "out of reach in the end",
+        "a schedule of 0",
+    ],
+)
+def test_an_smc_that_cannot_come_nearer_ends_with_its_last_whole_generation(
+    tmp_path, observed, options, stopped_by, generations, most_simulations
+):
+    experiment = quiet(**{"num_particles": 12, "num_generations": 3, **options})
+
+    result = run_workload(build(tmp_path, experiment, observed)[0])
+
+    assert result.stopped_by == stopped_by
+    assert [g.number for g in result.generations] == list(range(generations or len(result.generations)))
+    assert (
+        len(result.generations)
+        < experiment["modelset"]["calibration"]["strategy"]["options"]["num_generations"]
+    )
+    assert all(len(generation.weights) == 12 for generation in result.generations)
+    assert result.simulations <= most_simulations
+    assert result.trajectories.count == 8
+
+
+def test_10000_draws_in_a_row_may_be_rejected_unless_the_strategy_says_otherwise(tmp_path, data):
+    [usual] = build(tmp_path / "usual", fitting("SMC"), data)
+    [other] = build(tmp_path / "other", fitting("SMC", max_consecutive_rejections=7), data)
+
+    assert usual.task.options["max_consecutive_rejections"] == 10_000
+    assert other.task.options["max_consecutive_rejections"] == 7
+
+
+@pytest.mark.parametrize(
+    ("first", "rejections", "found"),
+    [(1e-6, 60, "no particle"), (560, 5, r"only [1-9]\d* of 500 particles")],
+)
+def test_a_first_generation_that_cannot_be_completed_ends_with_the_nearest_distance(
+    tmp_path, first, rejections, found
+):
+    limits = {"epsilon_schedule": [first], "max_consecutive_rejections": rejections}
+    experiment = quiet(infectious=3000, num_particles=500, num_generations=1, **limits)
+    observed = NOTHING_HAPPENS.replace(",0\n", ",700\n")
+
+    with pytest.raises(UserError) as caught:
+        run_workload(build(tmp_path, experiment, observed)[0])
+
+    assert re.fullmatch(
+        rf"US-VT: {found} accepted in \d+ simulations \(the nearest distance: [1-9][\d.]*\); "
+        rf"raise the first value of epsilon_schedule, {first:g}",
+        str(caught.value),
+    )
+
+
+def test_a_time_that_is_over_at_once_is_an_error_without_a_distance(tmp_path, data):
+    experiment = fitting("SMC", num_particles=4, max_time="0.000001s")
+
+    with pytest.raises(UserError, match=r"no particle accepted in 0 simulations \(the time was over before"):
+        run_workload(build(tmp_path, experiment, data)[0])
+
+
+def test_early_deaths_of_an_epidemic_do_not_stop_a_calibration_as_if_nothing_mattered(tmp_path, monkeypatch):
+    monkeypatch.setattr(calibrate, "MOST_ALIKE_IN_A_ROW", 20)
+    experiment = quiet(num_particles=12, num_generations=100, max_consecutive_rejections=40)
+    observed = NOTHING_HAPPENS.replace("11,US-VT,0", "11,US-VT,3")
+
+    result = run_workload(build(tmp_path, experiment, observed)[0])
+
+    assert result.stopped_by == "max_consecutive_rejections"
+
+
+def test_a_rejection_reports_its_nearest_distance_after_2000_draws(tmp_path, caplog):
+    experiment = quiet("rejection", num_particles=5, epsilon=1e-3, total_simulations_budget=2_000)
+    experiment["model"]["population"]["age_groups"] = ["0+"]
+    week = {"start_date": "2025-01-05", "end_date": "2025-01-11"}
+    experiment["model"]["timespan"] |= week
+    experiment["modelset"]["calibration"]["fitting_window"] = week
+    observed = NOTHING_HAPPENS.replace(",0\n", ",700\n")
+
+    with pytest.raises(UserError, match="no particle accepted in 2001 simulations"):
+        run_workload(build(tmp_path, experiment, observed)[0])
+
+    [line] = [record for record in caplog.records if "2,000 simulations" in record.getMessage()]
+    assert line.levelname == "WARNING"
+    found = r"US-VT: 2,000 simulations, 0 of 5 particles accepted; the nearest distance: 69\d, epsilon 0.001"
+    assert re.fullmatch(found, line.getMessage())
+
+
+def test_a_rejection_below_the_smallest_distance_ends_at_once(tmp_path):
+    experiment = quiet("rejection", num_particles=5, epsilon=0.5)
+
+    with pytest.raises(UserError, match=r"epsilon 0.5 is not above 0.5, the smallest distance there is"):
+        run_workload(build(tmp_path, experiment, HALF_A_CASE)[0])
+
+
+@pytest.mark.parametrize(
+    "prior", [("uniform", [1.8, 1e-15]), ("norm", [1.8, 1e-30]), ("norm", [1.8, 1e-200])]
+)
+def test_a_prior_of_hardly_any_width_has_a_posterior(tmp_path, data, prior):
+    experiment = fitting("SMC", num_particles=6, num_generations=3)
+    name, args = prior
+    experiment["modelset"]["calibration"]["parameters"]["R0"]["prior"] = {"name": name, "args": args}
+
+    result = run_workload(build(tmp_path, experiment, data)[0])
+
+    assert result.stopped_by == ""
+    assert result.generations[-1].weights.sum() == pytest.approx(1)
+    np.testing.assert_allclose(result.generations[-1].particles, 1.8, rtol=1e-12)
+
+
+def test_the_summary_the_tables_and_the_report_say_why_a_calibration_ended_early(tmp_path):
+    stages = Stages(tmp_path, quiet(num_particles=6, num_generations=3))
+    (tmp_path / "forecast" / "data" / "observed.csv").write_text(NOTHING_HAPPENS)
+
+    ended = [stages.run(stage, TASK_INDEX=0) for stage in ("builder", "runner", "output")]
+
+    assert [each.exit_code for each in ended] == [0, 0, 0]
+    [summary] = (stages.run_folder / "summaries").glob("runner*.json")
+    assert json.loads(summary.read_text())["stopped_by"] == "smallest_distance"
+    with gzip.open(stages.outputs() / "model_metadata.csv.gz", "rt") as file:
+        [row] = csv.DictReader(file)
+    assert (row["stopped_by"], row["n_generations"]) == ("smallest_distance", "1")
+    assert "calibration ended with generation 0, the last whole one of 3" in ended[1].output
+    said = "epsilon was not above the smallest distance there is"
+    assert f"US-VT: calibration ended early with generation 0, because {said}" in ended[2].output
+    assert (stages.outputs() / "report.html").read_text().count(said) == 2
+
+
+def test_what_the_fit_leaves_out_is_in_no_table_and_said_in_stage_a_and_the_report(tmp_path):
+    experiment = calibrating_start(calibrated(), 4)
+    calibration = experiment["modelset"]["calibration"]
+    calibration["start_date"]["reference_date"] = "2025-01-08"  # a Wednesday, in the week to 2025-01-11
+    calibration["distance_function"] = "mape"
+    stages = Stages(tmp_path, experiment)
+    (tmp_path / "forecast" / "data" / "observed.csv").write_text(OBSERVED.replace(",950", ",0"))
+
+    ended = [stages.run(stage, TASK_INDEX=0) for stage in ("builder", "runner", "output")]
+
+    assert [each.exit_code for each in ended] == [0, 0, 0]
+    with gzip.open(stages.outputs() / "quantiles_calibration.csv.gz", "rt") as file:
+        fit = {row["date"] for row in csv.DictReader(file)}
+    with gzip.open(stages.outputs() / "quantiles_projection.csv.gz", "rt") as file:
+        projection = {row["date"] for row in csv.DictReader(file)}
+    assert min(fit) == min(projection) == "2025-01-18"
+    assert len(fit) == 3
+    report = (stages.outputs() / "report.html").read_text()
+    for said in (
+        "fitted date 2025-01-11 stands for days from 2025-01-05 on, and the model starts on 2025-01-08",
+        "mape leaves 1 of 3 fitted values of US-VT out, which are 0: 2025-01-18",
+    ):
+        assert said in ended[0].output
+        assert said in report
+    assert "UserWarning" not in ended[1].output
+
+
+@pytest.mark.parametrize(
+    ("frequency", "reference_date", "window", "fitted"),
+    [
+        ("W-SAT", "2025-01-05", "2025-02-01", 4),
+        ("W-SAT", "2025-01-06", "2025-02-01", 3),
+        ("W-SAT", "2025-01-11", "2025-02-01", 3),
+        ("W-SAT", "2025-01-12", "2025-02-01", 4),  # nobody moves in the week before
+        ("W-SAT", "2025-01-14", "2025-02-01", 3),
+        ("D", "2025-01-14", "2025-02-01", 4),
+        ("W-SAT", "2025-01-06", "2025-01-12", None),
+    ],
+)
+def test_a_week_in_which_a_calibrated_start_lies_is_not_fitted(
+    tmp_path, frequency, reference_date, window, fitted
+):
+    experiment = calibrating_start(calibrated(), 3)
+    calibration = experiment["modelset"]["calibration"]
+    experiment["model"]["simulation"]["resample_frequency"] = frequency
+    calibration["start_date"]["reference_date"] = reference_date
+    calibration["fitting_window"]["end_date"] = window
+    observed = OBSERVED
+    if frequency == "D":  # four days, since no week is cut
+        observed = "date,geo_value,cases\n" + "".join(f"2025-01-{d},US-VT,9\n" for d in (13, 14, 15, 16))
+        calibration["fitting_window"] = {"start_date": "2025-01-13", "end_date": "2025-01-16"}
+        calibration["start_date"]["prior"]["args"] = [0, 2]
+
+    if fitted is None:
+        with pytest.raises(
+            UserError, match="the only fitted date, 2025-01-11, stands for days from 2025-01-05"
+        ):
+            build(tmp_path, experiment, observed)
+        return
+    [workload] = build(tmp_path, experiment, observed)
+
+    assert workload.task.observed[0].fitted.sum() == fitted
+
+
 # -- what cannot be
 
 
@@ -339,13 +588,24 @@ def test_an_epsilon_out_of_reach_ends_with_the_nearest_distance(tmp_path, data, 
 # -- projections
 
 
+def by_day(weekly: str) -> str:
+    """Return weekly data with each week's counts spread evenly over its days."""
+    header, *rows = weekly.splitlines()
+    lines = [header]
+    for date, place, *counts in (row.split(",") for row in rows):
+        shares = ",".join(f"{int(count) / 7:.2f}" for count in counts)
+        days = np.datetime64(date) - np.arange(7)[::-1]
+        lines += [f"{day},{place},{shares}" for day in days]
+    return "\n".join(lines) + "\n"
+
+
 def test_a_projection_stands_still_before_its_own_start(tmp_path, data):
     experiment = fitting("SMC", num_particles=12, num_generations=1)
     experiment["model"]["simulation"]["resample_frequency"] = "D"
     experiment["modelset"]["calibration"]["projection"]["n_trajectories"] = 20
     calibrating_start(experiment, 28)
 
-    result = run_workload(build(tmp_path, experiment, data)[0])
+    result = run_workload(build(tmp_path, experiment, by_day(data))[0])
 
     trajectories, starts = result.trajectories, result.projected[:, 1].astype(int)
     assert trajectories.dates[0] == np.datetime64("2025-01-05")

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tarfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -20,14 +21,17 @@ import yaml
 
 from localcloud.environment import client_environment
 from localcloud.process import running
+from ops.images.build_log import follow
 from ops.laptop.local_cloud import STRUCTURE_TEST, structure_test
 from tests.emulated import commit_all, create_bucket, object_of, order_faults, request
 from tests.experiments import REPOSITORY, sampled
+from tests.in_process import called, settings_of, shell_of
 from tests.needs import docker, need_engine, need_program, one_build_at_a_time
 from tests.stages import Ended
 from tests.test_tasks import Operator
 
 PROJECT, BUCKET = "my-lab-forecasts", "my-lab-bucket"
+BUILDS = f"/v1/projects/{PROJECT}/locations/global/builds"
 TOKEN = "ghp_marked0token0of0this0image0test0000"
 SUITE = "my-lab/epymodelingsuite"
 
@@ -52,8 +56,7 @@ class BuildOperator:
 
     def builds(self) -> list[dict]:
         """Return every build, the newest first."""
-        path = f"/v1/projects/{PROJECT}/locations/global/builds"
-        return request("GET", self.cloud.apis + path).json().get("builds", [])
+        return request("GET", self.cloud.apis + BUILDS).json().get("builds", [])
 
     def build(self) -> dict:
         """Return the newest build."""
@@ -385,23 +388,42 @@ def test_following_a_build_survives_lost_answers_and_tells_of_a_log_that_may_not
         {"method": "GET", "path": "/builds/", "status": 400, "message": "lost", "times": 2},
         {"path": "entries:list", "status": 403, "message": "PERMISSION_DENIED"},
     )
-    process = submitting.operator.start("build", "--wait")
-    wait_until(submitting.builds, 60)
-    time.sleep(17)
-    cancel = f"/v1/projects/{PROJECT}/locations/global/builds/{submitting.build()['id']}:cancel"
-    request("POST", submitting.cloud.apis + cancel, json={})
+    build = submitted(submitting)
 
-    output, _ = process.communicate(timeout=60)
+    with ThreadPoolExecutor() as pool:
+        following = pool.submit(called, lambda: follow_often(submitting, build))
+        wait_until(lambda: hits(submitting.cloud) == [2, 1], 60)
+        request("POST", f"{submitting.cloud.apis}{BUILDS}/{build['id']}:cancel", json={})
+        ended = following.result(timeout=60)
 
-    assert process.returncode == 1
-    assert output.count("you need roles/logging.viewer") == 1
-    assert output.strip().splitlines()[-1].endswith("ended as CANCELLED")
+    assert ended.exit_code == 1
+    assert ended.output.count("you need roles/logging.viewer") == 1
+    assert ended.last_line.endswith("ended as CANCELLED")
+
+
+def submitted(submitting: BuildOperator) -> dict:
+    """Return a build that waits in the queue."""
+    submit = request("POST", submitting.cloud.apis + BUILDS, json={"steps": [{"name": "ubuntu"}]})
+    assert submit.status_code == 200, submit.text
+    return submitting.build()
+
+
+def follow_often(submitting: BuildOperator, build: dict) -> None:
+    """Follow a build as `invoke build --wait` does, without its pauses."""
+    operator = submitting.operator
+    follow(shell_of(operator), settings_of(operator), build, poll_seconds=0.1)
+
+
+def hits(cloud) -> list[int]:
+    """Return how many requests each of the faults has struck."""
+    return [fault["hits"] for fault in request("GET", f"{cloud.apis}/_emulator/faults").json()]
 
 
 def test_a_build_whose_state_cannot_be_asked_goes_on(submitting):
+    build = submitted(submitting)
     order_faults(submitting.cloud, {"method": "GET", "path": "/builds/", "status": 400, "message": "lost"})
 
-    ended = submitting.invoke("build", "--wait")
+    ended = called(lambda: follow_often(submitting, build))
 
     assert ended.exit_code == 1
     assert "goes on; `invoke build-status` shows it" in ended.last_line

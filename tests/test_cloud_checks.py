@@ -1,5 +1,7 @@
 """What a run in the cloud needs, each asked for alone with the real gcloud against the emulated cloud."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from localcloud.environment import client_environment
@@ -156,21 +158,25 @@ def test_a_token_that_is_refused_is_told_as_credentials(cloud):
     assert problem(cloud_checks.check_workflow_deployed, settings()).mend == "gcloud auth login"
 
 
-@pytest.mark.parametrize(
-    ("status", "said"), [(503, "the backend is busy"), (429, "Quota exceeded for reads")]
-)
-def test_a_passing_fault_ends_with_75_and_is_told_in_one_line(cloud, status, said):
-    """gcloud tries for half a minute before it says so."""
-    order_faults(cloud, {"path": "/workflows/", "status": status, "message": said})
+def test_a_passing_fault_ends_with_75_and_is_told_in_one_line(cloud):
+    """gcloud tries for half a minute before it says so, so both are asked at once."""
+    faults = {503: "the backend is busy", 429: "Quota exceeded for reads"}
+    for status, said in faults.items():
+        order_faults(cloud, {"path": f"/workflows/w{status}", "status": status, "message": said})
 
-    wrong = problem(cloud_checks.check_workflow_deployed, settings())
+    def ask(status: int) -> UserError:
+        return problem(cloud_checks.check_workflow_deployed, settings(workflow_name=f"w{status}"))
 
-    assert isinstance(wrong, GcloudError)
-    assert wrong.refusal is Refusal.PASSING
-    assert wrong.exit_code == 75
-    assert said in wrong.problem
-    assert "try again in a minute" in wrong.problem
-    assert "http" not in wrong.problem
+    with ThreadPoolExecutor() as pool:
+        answers = list(pool.map(ask, faults))
+
+    for wrong, said in zip(answers, faults.values(), strict=True):
+        assert isinstance(wrong, GcloudError)
+        assert wrong.refusal is Refusal.PASSING
+        assert wrong.exit_code == 75
+        assert said in wrong.problem
+        assert "try again in a minute" in wrong.problem
+        assert "http" not in wrong.problem
 
 
 def test_no_connection_is_told_in_one_line_and_passes(cloud, monkeypatch):

@@ -25,6 +25,7 @@ from tests.cloud_operators import (
     wait_until,
 )
 from tests.cloud_runs import PROJECT, REGION, RUN_ID, Pipeline
+from tests.cloud_runs import WORKFLOW as WORKFLOW_FILE
 from tests.emulated import names_in, object_of, order_faults
 from tests.experiments import POPULATIONS, sampled, simulated
 from tests.needs import need_engine, need_program, one_build_at_a_time
@@ -148,6 +149,41 @@ def test_executions_are_listed_and_described(null_operator, pipeline):
     assert re.search(rf"FAILED, run \d{{8}}-\d{{6}}-{failed[:8]} of other", why.output)
     assert followed.exit_code == 1
     assert "left no manifest.json" in followed.last_line
+
+
+OLDER_CLAIM = """
+main:
+  params: [args]
+  steps:
+    - write:
+        try:
+          call: http.post
+          args: {url: "https://storage.googleapis.com/upload/storage/v1/b/b/o", auth: {type: OAuth2}}
+        except:
+          as: fault
+          steps:
+            - fail:
+                raise: {message: the run cannot be begun, cause: "${fault}"}
+"""
+
+
+def test_a_claim_that_is_refused_is_shown_with_its_reason(null_operator, pipeline):
+    order_faults(pipeline.cloud, {"method": "POST", "path": "/upload/", "status": 403, "message": "no right"})
+    execution = pipeline.start(runId=RUN_ID)
+    pipeline.wait(execution)
+    pipeline.api("PATCH", f"/workflows/{pipeline.name}", json={"sourceContents": OLDER_CLAIM})
+    older = pipeline.start(runId=RUN_ID)
+    pipeline.wait(older)
+
+    ended = null_operator.invoke("workflow-describe", execution, "--wait")
+    ended_older = null_operator.invoke("workflow-describe", older, "--wait")
+
+    refused = "HTTP server responded with error code 403"
+    assert ended.exit_code == 1
+    assert f"cannot be begun in gs://{BUCKET}/trial/{RUN_ID}/: {refused}: no right; " in ended.last_line
+    assert "Rights take minutes to spread after invoke tf-apply" in ended.last_line
+    assert ended.last_line.count("no right") == 1
+    assert ended_older.last_line.endswith(f"FAILED: the run cannot be begun; {refused}; no right")
 
 
 def test_an_execution_is_followed_by_its_id_alone_and_in_a_dry_run_only_asked_for(null_operator):
@@ -277,6 +313,28 @@ def test_what_is_missing_is_one_line_with_the_command_that_mends_it(null_operato
     assert all(text in ended.last_line for text in said), ended.last_line
     assert pipeline.api("GET", f"/workflows/{WORKFLOW}/executions").get("executions", []) == []
     assert names_in(null_operator.cloud, BUCKET) == []
+
+
+def test_a_workflow_that_is_older_than_the_accounts_of_the_stages_is_refused(null_operator, pipeline):
+    older = WORKFLOW_FILE.read_text().replace("builderSaEmail", "batchSaEmail")
+    pipeline.api("PATCH", f"/workflows/{pipeline.name}", json={"sourceContents": older})
+
+    ended = null_operator.invoke("run", "--exp-id", "trial")
+
+    assert ended.exit_code == 2
+    assert "the workflow epydemix-pipeline is older than this checkout" in ended.last_line
+    assert "invoke tf-apply" in ended.last_line
+    assert names_in(null_operator.cloud, BUCKET) == []
+
+
+def test_an_account_that_may_read_the_token_is_refused_for_stages_b_and_c(null_operator):
+    same = {"GITHUB_PAT_SECRET": "github-pat", "BUILDER_SERVICE_ACCOUNT": "epymodelingsuite-batch"}
+
+    for words in (["run"], ["job", "--stage", "builder"], ["jobs-render", "--num-tasks", "1"]):
+        ended = null_operator.invoke(*words, "--exp-id", "trial", **same)
+
+        assert ended.exit_code == 2
+        assert "is also BUILDER_SERVICE_ACCOUNT, which may read the token" in ended.last_line
 
 
 def test_a_mistake_in_the_experiment_is_told_before_anything_is_uploaded(null_operator, pipeline):

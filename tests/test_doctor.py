@@ -53,7 +53,7 @@ def prepare(cloud, source: str = "", location: str = "US-CENTRAL1") -> None:
     """Put all there that a run in the cloud needs."""
     post(f"{cloud.storage}/storage/v1/b?project={PROJECT}", {"name": BUCKET, "location": location})
     add_secret(cloud, TOKEN, SECRET, PROJECT)
-    for account in ("batch", "workflow", "build"):
+    for account in ("batch", "builder", "workflow", "build"):
         accounts = f"{cloud.apis}/v1/projects/{PROJECT}/serviceAccounts"
         post(accounts, {"accountId": f"epymodelingsuite-{account}"})
     post(f"{cloud.apis}/_emulator/compute", {"subnetwork": f"{PROJECT}/us-central1/epymodelingsuite"})
@@ -136,7 +136,8 @@ def test_what_depends_on_a_lack_is_not_asked(cloud, operator):
 
 def test_a_passing_fault_is_said_as_such_and_ends_with_75(cloud, operator):
     prepare(cloud)
-    order_faults(cloud, {"path": "/workflows/", "status": 503, "message": "the backend is busy"})
+    fault = {"path": "/workflows/", "status": 409, "message": "ABORTED: the backend is busy"}
+    order_faults(cloud, fault)  # which gcloud tells at once; a 503 it would try for half a minute
 
     ended = operator.invoke("doctor")
 

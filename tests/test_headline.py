@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from modeling.headline import MOST_ROWS, headline, left_out
+from modeling.headline import MOST_ROWS, headline, left_out, left_out_dates
 from modeling.panels import LEVELS, Fan, Panel, SeriesPanel
 from modeling.workload import Observed
 from tests.experiments import OBSERVED, calibrated, sampled, simulated
@@ -127,6 +127,7 @@ def test_a_forecast_shows_eight_dates_and_fewer_of_many_populations(populations,
     assert len(rows) == min(populations * dates, MOST_ROWS)
     assert {row["note"] for row in rows} == {"forecast, 90 % interval"}
     assert left_out(panels, rows) == max(0, populations - MOST_ROWS // dates)
+    assert left_out_dates(panels, rows) == min(populations, MOST_ROWS // dates) * (16 - dates)
 
 
 @pytest.mark.parametrize("make", [simulated, calibrated])
@@ -144,6 +145,25 @@ def test_a_week_that_is_simulated_in_part_is_in_no_table_and_the_report_says_so(
     dates = {row["date"] for row in rows_of(stages)}
     assert dates
     assert dates <= {"2025-02-08", "2025-02-15"}
+
+
+def test_the_forecast_says_how_many_dates_and_the_posteriors_which_generations_they_leave_out(tmp_path):
+    experiment = calibrated()
+    experiment["model"]["timespan"]["end_date"] = "2025-04-05"  # nine weeks after the last fitted one
+    experiment["output"]["posteriors"] = {"generations": [0, 1]}
+    options = experiment["modelset"]["calibration"]["strategy"]["options"]
+    options |= {"epsilon_schedule": [1e9, 0], "num_particles": 4}
+
+    stages, ended = run(tmp_path, experiment)
+
+    shown = json.loads((stages.outputs() / "headline.json").read_text())
+    assert (len(shown["headline"]), shown["left_out_dates"]) == (8, 1)
+    report = " ".join((stages.outputs() / "report.html").read_text().split())
+    assert "and 1 later date, charted below and in the tables." in report
+    assert {row["generation"] for row in table(stages, "posteriors")} == {"0"}
+    words = "the table of posteriors is without generations that were not reached: 1 of US-VT"
+    assert words in ended.output
+    assert words in report
 
 
 def test_a_fit_far_from_its_data_is_told_in_the_log_and_in_the_report(tmp_path):

@@ -442,7 +442,9 @@ def test_outputs_from_a_part_of_the_results_end_with_what_they_are_without(opera
 
     batch_jobs.follow(operator.shell, operator.settings(), "by-hand")
 
-    assert ", without the results of 2 inputs (1, 17); outputs in gs://" in capsys.readouterr().out
+    assert (
+        ", without the results of 2 inputs (input 1; input 17); outputs in gs://" in capsys.readouterr().out
+    )
 
 
 def test_what_is_wrong_is_one_line_with_what_mends_it(operator, pipeline):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ops.failures import UserError
+from ops.input_names import FailedInputs
 from ops.laptop import tidy
 from ops.laptop.run_files import local_run
 from ops.laptop.run_lock import held
@@ -293,16 +294,18 @@ def test_a_manifest_of_nothing_is_one_line(tmp_path, words):
     assert "Traceback" not in ended.output
 
 
-def test_results_tell_of_populations_that_are_in_the_report_alone(tmp_path):
+def test_results_tell_of_populations_and_dates_that_are_left_out(tmp_path):
     operator = Operator(tmp_path, simulated())
     operator.invoke("run", "--exp-id", "trial")
     headline = operator.outputs()[0].with_name("headline.json")
-    headline.write_text(json.dumps(json.loads(headline.read_text()) | {"left_out_populations": 3}))
+    left_out = {"left_out_populations": 3, "left_out_dates": 12}
+    headline.write_text(json.dumps(json.loads(headline.read_text()) | left_out))
 
     ended = operator.invoke("results", "--exp-id", "trial")
 
     assert ended.exit_code == 0, ended.output
     assert "and 3 more populations; see the report" in ended.lines
+    assert "and 12 later dates; see the tables" in ended.lines
 
 
 @pytest.mark.parametrize(("editor", "said"), [('vi "', 'EDITOR=vi ": not a command'), ("  ", "vi")])
@@ -364,7 +367,7 @@ def test_a_run_in_progress_is_left_alone_by_clean_and_by_another_run(tmp_path):
 
 
 def test_a_log_folder_that_goes_while_a_run_works_is_one_line(tmp_path):
-    tasks = StageTasks(Shell(), ["true"], {}, tmp_path / "logs", retries=0)
+    tasks = StageTasks(Shell(), ["true"], {}, tmp_path / "logs", 0, FailedInputs(Shell(), tmp_path))
 
     with pytest.raises(UserError, match=r"runner_0000\.log: cannot be written"):
         tasks._start(0)
@@ -385,7 +388,7 @@ kept = []
 try:
     shell.Shell().start(["sleep", "60"], keep=kept.append)
 except KeyboardInterrupt:
-    shell.stop(kept)
+    shell.stop(kept, grace_seconds=0.5)
     print("stopped", len(kept))
 """
     ended = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True)
@@ -452,7 +455,7 @@ def test_clean_removes_the_caches_of_the_repository_alone(tmp_path):
     caches = [tmp_path / "modeling" / "__pycache__", tmp_path / ".ruff_cache" / "deep"]
     kept = tmp_path / ".venv" / "lib" / "__pycache__"
     for folder in (*caches, kept):
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
 
     would = operator.invoke("clean", "--dry-run")
     still_there = [folder.is_dir() for folder in caches]

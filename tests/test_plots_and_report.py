@@ -1,6 +1,7 @@
 """What the charts and the report of stage C show, read back from the files they write."""
 
 import base64
+import datetime
 import gc
 import re
 import subprocess
@@ -13,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modeling.panels import LEVELS, Fan, Panel, Posterior, SeriesPanel
+from modeling.panels import LEVELS, Fan, Panel, Posterior, SeriesPanel, calibration_panel
 from modeling.plots import fan_chart, posterior_chart
 from modeling.report import MOST_EMBEDDED, RunFacts, StageTimes, write_report
-from modeling.workload import Observed
+from modeling.workload import Expected, Fit, Generation, Observed, Result
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -65,6 +66,28 @@ def calibration(population="US-MA", **changes):
     for field, value in changes.items():
         setattr(panel, field, value)
     return panel
+
+
+def calibration_result(particles):
+    """Return the result of a calibration of one parameter, without a projection."""
+    count = len(particles)
+    weights = np.arange(1.0, count + 1) / np.arange(1.0, count + 1).sum()
+    dates = np.arange("2025-01-04", "2025-01-25", 7, dtype="datetime64[D]")
+    observed = Observed("cases", ["S_to_I_total"], dates, np.full(3, 5.0), np.full(3, True))
+    return Result(
+        index=0,
+        primary_id=0,
+        population="US-VT",
+        population_name="",
+        seed=1,
+        delta_t_days=1,
+        kind="calibration",
+        expected=Expected(0, datetime.date(2025, 1, 1), datetime.date(2025, 1, 18), None),
+        trajectories=None,
+        parameter_names=["beta"],
+        generations=[Generation(0, particles[:, None], weights, np.ones(count))],
+        fits=[Fit(observed, np.full((count, 3), 4.0))],
+    )
 
 
 def sampling(lines=60):
@@ -274,6 +297,8 @@ def test_observations_that_are_not_numbers_are_left_out(tmp_path):
     panel = calibration()
     panel.series[0].observed.values[::3] = np.nan
     panel.series[0].observed.values[7] = np.inf
+    panel.series[0].observed.values[8] = np.finfo(float).max
+    panel.series[0].fit.curves[:, 2] = np.nan
 
     assert colored(drawn(fan_chart, panel, tmp_path)) > 0.05
 
@@ -311,6 +336,37 @@ def test_a_posterior_of_one_value_is_a_bar(tmp_path):
     panel = calibration(posteriors=[posterior("fixed", np.full(50, 3.0))])
 
     assert 0 < colored(drawn(posterior_chart, panel, tmp_path)) < 0.05
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [3.0],
+        [0.0] * 5,
+        [0.035, 0.035 + 6.9e-18],
+        [1e17, 1e17],
+        [1e15, 1e15 + 0.25],
+        [1, 1 + 1e-10],
+        [1e-320, 0],
+    ],
+    ids=["one particle", "zero", "one bit", "large", "large and one bit", "narrow", "next to nothing"],
+)
+def test_a_posterior_of_hardly_any_width_is_one_bar_in_the_middle(values, tmp_path):
+    result = calibration_result(np.array(values))
+
+    pixels = drawn(posterior_chart, calibration_panel(result), tmp_path)
+
+    bars = np.flatnonzero((np.ptp(pixels[41:126, :225], axis=2) > 30).any(axis=0))
+    assert 15 < len(bars) < 25
+    assert bars[-1] - bars[0] < 25
+    assert 100 < bars.mean() < 125
+
+
+@pytest.mark.parametrize("values", [[1, 1 + 1e-5], [1e300, -1e300], [1e-200, 0], [1.7e308] * 2])
+def test_a_posterior_of_any_size_has_a_chart(values, tmp_path):
+    posterior_chart(calibration_panel(calibration_result(np.array(values))), tmp_path / "chart.png")
+
+    assert (tmp_path / "chart.png").is_file()
 
 
 def test_no_posterior_gives_no_chart(tmp_path):
@@ -392,13 +448,14 @@ def test_a_complete_run_has_no_alarm(tmp_path):
 
 
 def test_missing_results_are_shown_loudly_with_their_reasons(tmp_path):
-    facts = run_facts(num_results=1, missing=[(0, "no result file"), (2, "ran out of memory")])
+    missing = [(0, "no result file"), (2, "ran out of memory")]
+    facts = run_facts(num_results=1, missing=missing, names={0: "US-MA, parameter set 0 of 3 (input 0)"})
 
     page = Page(report_of(tmp_path, [calibration()], facts))
 
     assert "alert" in page.values("role")
     assert "2 of 3 results are missing" in page.text
-    assert "0 no result file 2 ran out of memory" in page.text
+    assert "US-MA, parameter set 0 of 3 (input 0) no result file input 2 ran out of memory" in page.text
 
 
 def test_of_100000_missing_results_the_first_50_and_the_number_are_shown(tmp_path):
@@ -487,8 +544,7 @@ def test_the_forecast_times_versions_and_tables_are_listed(tmp_path):
 
     text = Page(report_of(tmp_path, [simulation()], facts)).text
 
-    assert "US-MA admissions 2026-02-07 12.2 80 12,000 forecast" in text
-    assert "2026-02-14 0 nan –" in text
+    assert "US-MA admissions forecast 2026-02-07 12.2 80 12,000 2026-02-14 0 nan –" in text
     assert "US-CA: data end 3 weeks early" in text
     assert "B runner 1,234 22 h 33 min 59.9 s 15 min 23 s 1,530 MiB" in text
     assert "epydemix 1.0.1" in text

@@ -113,18 +113,22 @@ def test_all_is_the_united_states_its_states_and_two_territories(reference_data)
 def test_a_location_is_found_by_its_code_or_its_name():
     assert find_location("US-MA") is find_location("United_States_Massachusetts")
     assert expand_all(["United_States_Vermont", "US-MA"]) == ["US-VT", "US-MA"]
+    assert expand_all([" us-ma", "united_states_VERMONT", "All"])[:2] == ["US-MA", "US-VT"]
     with pytest.raises(UserError, match=r'"US-MAA" is not a known population \(did you mean "US-MA"\?\)'):
         find_location("US-MAA")
 
 
-@pytest.mark.parametrize("text", ["US-AL", "AL", "Alabama", "01", "1", "United_States_Alabama", " US-AL "])
+@pytest.mark.parametrize(
+    "text",
+    ["US-AL", "AL", "Alabama", "01", "1", "United_States_Alabama", " US-AL ", "us-al", "ALABAMA ", "A L"],
+)
 def test_observed_data_may_call_a_place_by_any_of_its_names(text):
     called = [i for i, place in locations().items() if i.startswith("US") and place.is_called(text)]
 
     assert called == ["US-AL"]
 
 
-@pytest.mark.parametrize("text", ["", "0", "al", "US-XX", "Alabama City"])
+@pytest.mark.parametrize("text", ["", "0", "a", "US-XX", "Alabama City"])
 def test_what_is_no_name_of_a_place_matches_none(text):
     assert [iso for iso, location in locations().items() if location.is_called(text)] == []
 

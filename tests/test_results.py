@@ -2,13 +2,14 @@
 
 import datetime
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from modeling.failures import UserError
 from modeling.outputs import Ensemble
-from modeling.statistics import weighted_quantiles
+from modeling.statistics import quantiles, weighted_quantiles
 from modeling.workload import (
     Expected,
     Fit,
@@ -207,14 +208,44 @@ def test_a_calibration_without_a_posterior_is_refused():
         check_result(replace(calibration(), generations=[]))
 
 
-def test_weighted_quantiles_are_the_smallest_values_that_reach_the_level():
-    values = np.array([[4.0, 10.0], [2.0, 30.0], [1.0, 20.0], [3.0, 40.0]])
-    weights = np.array([0.1, 0.2, 0.3, 0.4])
+def test_quantiles_with_equal_weights_are_those_without():
+    values = np.random.default_rng(1).normal(size=(7, 3))
+    levels = [0.025, 0.25, 0.5, 0.9, 0.975]
 
-    quantiles = weighted_quantiles(values, weights, [0.1, 0.3, 0.31, 0.5, 0.9, 0.99])
+    for weights in (np.full(7, 1 / 7), np.full(7, 3.0), np.array([1, 1, 1, 1, 1, 1, 1 + 1e-12])):
+        found = weighted_quantiles(values, weights, levels)
+        np.testing.assert_allclose(found, quantiles(values, levels), rtol=1e-9)
+    np.testing.assert_array_equal(quantiles(np.arange(11.0), [0.05, 0.5]), [0.5, 5])  # type 7
 
-    assert quantiles[:, 0].tolist() == [1, 1, 2, 2, 3, 4]
-    assert quantiles[:, 1].tolist() == [10, 20, 20, 30, 40, 40]
+
+def test_a_weighted_quantile_is_the_mean_over_the_weight_of_one_effective_sample():
+    values = np.array([[4.0, 10.0], [2.0, 30.0], [1.0, 20.0], [3.0, 40.0], [99.0, -99.0]])
+    weights = np.array([0.1, 0.2, 0.3, 0.4, 0.0])
+    effective = 1 / 0.3  # 1 / (0.01 + 0.04 + 0.09 + 0.16)
+
+    found = weighted_quantiles(values, weights, [0.1, 0.5, 0.95])
+
+    for column, ordered, summed in (
+        (0, [1.0, 2.0, 3.0, 4.0], [0, 0.3, 0.5, 0.9, 1]),
+        (1, [10.0, 20.0, 30.0, 40.0], [0, 0.1, 0.4, 0.6, 1]),
+    ):
+        for row, level in enumerate([0.1, 0.5, 0.95]):
+            first = level * (effective - 1) / effective
+            last = first + 1 / effective
+            inside = [max(0, min(high, last) - max(low, first)) for low, high in pairwise(summed)]
+            mean = sum(w * v for w, v in zip(inside, ordered, strict=True)) * effective
+            assert found[row, column] == pytest.approx(mean)
+
+
+@pytest.mark.parametrize("weights", [[1, 0, 0], [0.98, 0.01, 0.01], [1e-300, 1, 1e-300], [0.2, 0.3, 0.5]])
+def test_weighted_quantiles_rise_and_stay_among_the_values(weights):
+    values = np.array([[5.0, 0.1, 7.0], [6.0, 0.1, -2.0], [9.0, 0.1, 3.0]])
+
+    found = weighted_quantiles(values, np.array(weights), [0.01, 0.05, 0.5, 0.95, 0.99])
+
+    assert (np.diff(found, axis=0) >= 0).all()
+    assert ((found >= values.min(axis=0)) & (found <= values.max(axis=0))).all()
+    assert (found[:, 1] == 0.1).all()
 
 
 def test_the_parts_of_an_ensemble_have_the_same_dates():

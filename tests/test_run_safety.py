@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from modeling.failures import TemporaryFault, UserError
+from ops.input_names import FailedInputs
 from ops.laptop.local_run import commit_of
 from ops.laptop.stage_b import StageTasks, retry_seconds
 from ops.settings import Settings
@@ -85,8 +86,8 @@ def test_a_bad_input_in_a_slice_does_not_keep_the_others_from_running(tmp_path):
     ended = stages.run("runner", BATCH_TASK_INDEX=0)
 
     assert ended.exit_code == 2
-    assert "2 of 3 inputs failed. 0: " in ended.last_line
-    assert "; 1: " in ended.last_line
+    assert "2 of 3 inputs failed. input 0: " in ended.last_line
+    assert "; input 1: " in ended.last_line
     assert [p.name for p in (stages.run_folder / "runner-artifacts").iterdir()] == ["result_0002.pkl"]
 
 
@@ -454,7 +455,8 @@ def test_a_passing_fault_is_waited_out_without_holding_up_other_tasks(tmp_path, 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("ops.laptop.stage_b.retry_seconds", lambda tries: 0.5)
 
-    failed = StageTasks(Shell(), ["bash", "-c", script], {}, tmp_path / "logs", retries=3).run([0, 1, 2], 1)
+    inputs = FailedInputs(Shell(), tmp_path)
+    failed = StageTasks(Shell(), ["bash", "-c", script], {}, tmp_path / "logs", 3, inputs).run([0, 1, 2], 1)
 
     assert failed == {}
     assert (tmp_path / "order").read_text().split() == ["0", "1", "2", "0"]

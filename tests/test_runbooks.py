@@ -214,7 +214,7 @@ def ready_operator(cloud, folder: Path) -> CloudOperator:
     add_secret(cloud, "ghp_of_last_year", SECRET, PROJECT)
     data = base64.b64encode(TOKEN.encode()).decode()
     post(f"{cloud.apis}/v1/projects/{PROJECT}/secrets/{SECRET}:addVersion", {"payload": {"data": data}})
-    for account in ("batch", "workflow", "build"):
+    for account in ("batch", "builder", "workflow", "build"):
         accounts = f"{cloud.apis}/v1/projects/{PROJECT}/serviceAccounts"
         post(accounts, {"accountId": f"epymodelingsuite-{account}"})
     build = {"steps": [{"name": "builder"}], "tags": [TAG], "images": [f"{IMAGE}:{COMMIT}"]}

@@ -147,13 +147,27 @@ def test_a_missing_result_ends_the_output_stage_unless_partial_results_are_allow
 
     ended = stages.run("output", ALLOW_PARTIAL_RESULTS=int(allow_partial))
 
+    names = [f"US-VT, parameter set {number} of 3 (input {number})" for number in (1, 2)]
     if allow_partial:
         assert ended.exit_code == 0, ended.output
-        assert "2 of 3" in (stages.outputs() / "report.html").read_text()
-        assert json.loads((stages.run_folder / "run_metadata.json").read_text())["missing"] == [1, 2]
+        assert f"going on without 2 of 3 results: {'; '.join(names)}" in ended.output
+        report = (stages.outputs() / "report.html").read_text()
+        assert "2 of 3" in report
+        assert all(f"<strong>{name}</strong> no result; its task has not run" in report for name in names)
+        metadata, summary, headline = (
+            json.loads(path.read_text())
+            for path in (
+                stages.run_folder / "run_metadata.json",
+                stages.run_folder / "summaries" / "output.json",
+                stages.outputs() / "headline.json",
+            )
+        )
+        assert metadata["missing"] == summary["missing"] == headline["missing"] == [1, 2]
+        assert metadata["missing_inputs"] == summary["missing_inputs"] == headline["missing_inputs"]
+        assert [each["name"] for each in headline["missing_inputs"]] == names
     else:
         assert ended.exit_code == 2
-        assert "2 of 3 results are missing or wrong (1, 2)" in ended.last_line
+        assert f"2 of 3 results are missing or wrong ({'; '.join(names)}); input 1: no" in ended.last_line
         assert not (stages.run_folder / "outputs").exists()
 
 

@@ -39,9 +39,8 @@ class Operator:
         """Give the operator a checkout of their own, which is also where settings are looked for."""
         self.code = self.folder
         for name in ("ops", "scripts", "modeling", "localcloud"):
-            shutil.copytree(
-                REPOSITORY / name, self.folder / name, ignore=shutil.ignore_patterns("__pycache__")
-            )
+            # with what Python has compiled of it, but for what it is writing just now
+            shutil.copytree(REPOSITORY / name, self.folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
         for name in ("tasks.py", ".env.example"):
             shutil.copy(REPOSITORY / name, self.folder / name)
         del self.environ["ENV_FILE"], self.environ["LOCAL_DATA_PATH"]
@@ -190,11 +189,12 @@ def test_failed_tasks_are_named_with_their_reason_and_the_way_on(tmp_path):
     partial = operator.invoke("run", "--exp-id", "trial", "--run-id", RUN_ID, "--allow-partial")
 
     assert ended.exit_code == 2
-    assert "task 1 failed" in ended.output
+    assert "input 1 failed: " in ended.output
+    assert "1 task of stage B failed (input 1)" in ended.last_line
     assert "input_0001.pkl does not match" in ended.output
     assert "Go on with" in ended.last_line or "Mend it" in ended.last_line
     assert partial.exit_code == 0, partial.output
-    assert "1 result missing: 1" in partial.output
+    assert "1 result missing:\n  input 1: " in partial.output
 
 
 def test_stage_runs_one_input_some_or_all_that_are_pending(tmp_path):

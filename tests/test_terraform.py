@@ -14,15 +14,15 @@ from localcloud.batch import machines
 from ops.failures import UserError
 from ops.project import terraform as verbs
 from ops.project.cloud_checks import APIS
-from ops.project.deployment import workflow_environment
+from ops.project.deployment import check_token_is_kept_apart, workflow_environment
 from ops.project.machine_types import check_stage_fits, hyperdisk_only_families
 from ops.settings import Settings
 from tests.experiments import REPOSITORY
 from tests.terraform_plans import NEEDED, configured, plans, resources
 
-BATCH, WORKFLOW, BUILD = (
+BATCH, BUILDER, WORKFLOW, BUILD = (
     f"serviceAccount:epymodelingsuite-{name}@my-lab-forecasts.iam.gserviceaccount.com"
-    for name in ("batch", "workflow", "build")
+    for name in ("batch", "builder", "workflow", "build")
 )
 ALL_ELSE = {
     "region": "europe-west4",
@@ -133,6 +133,7 @@ def test_each_account_may_do_what_it_needs_and_nothing_else(planned):
         (WORKFLOW, "logging.logWriter", "project my-lab-forecasts"),
         (WORKFLOW, "workflows.viewer", "project my-lab-forecasts"),
         (WORKFLOW, "iam.serviceAccountUser", f"service_account {BATCH.partition(':')[2]}"),
+        (WORKFLOW, "iam.serviceAccountUser", f"service_account {BUILDER.partition(':')[2]}"),
         (WORKFLOW, "storage.objectViewer", "bucket my-lab-bucket if"),
         (WORKFLOW, "storage.objectUser", "bucket my-lab-bucket if"),
         (BATCH, "batch.agentReporter", "project my-lab-forecasts"),
@@ -140,7 +141,12 @@ def test_each_account_may_do_what_it_needs_and_nothing_else(planned):
         (BATCH, "storage.objectUser", "bucket my-lab-bucket if"),
         (BATCH, "storage.legacyBucketReader", "bucket my-lab-bucket"),
         (BATCH, "artifactregistry.reader", "repository epymodelingsuite-repo"),
-        (BATCH, "secretmanager.secretAccessor", "secret github-pat"),
+        (BUILDER, "batch.agentReporter", "project my-lab-forecasts"),
+        (BUILDER, "logging.logWriter", "project my-lab-forecasts"),
+        (BUILDER, "storage.objectUser", "bucket my-lab-bucket if"),
+        (BUILDER, "storage.legacyBucketReader", "bucket my-lab-bucket"),
+        (BUILDER, "artifactregistry.reader", "repository epymodelingsuite-repo"),
+        (BUILDER, "secretmanager.secretAccessor", "secret github-pat"),
         (BUILD, "logging.logWriter", "project my-lab-forecasts"),
         (BUILD, "storage.objectViewer", "bucket my-lab-bucket if"),
         (BUILD, "artifactregistry.writer", "repository epymodelingsuite-repo"),
@@ -167,7 +173,8 @@ def test_rights_in_the_bucket_end_where_an_accounts_work_ends(planned, prefix):
         for grant in (
             "workflow_reads_manifests",
             "workflow_claims_runs",
-            "batch_uses_runs",
+            'batch_uses_runs["batch"]',
+            'batch_uses_runs["builder"]',
             "build_reads_sources",
         )
     }
@@ -175,22 +182,52 @@ def test_rights_in_the_bucket_end_where_an_accounts_work_ends(planned, prefix):
     assert may == {
         "workflow_reads_manifests": {0},
         "workflow_claims_runs": mine & {1, 5},
-        "batch_uses_runs": mine,
+        'batch_uses_runs["batch"]': mine,
+        'batch_uses_runs["builder"]': mine,
         "build_reads_sources": {3},
     }
+
+
+@pytest.mark.parametrize(
+    ("account", "spelt"),
+    [
+        ("builder_service_account", "epymodelingsuite-batch"),
+        ("build_service_account", BATCH.partition(":")[2]),
+    ],
+)
+def test_stages_b_and_c_cannot_have_an_account_that_may_read_the_token(configuration, account, spelt):
+    settings = Settings(**NEEDED | {"github_pat_secret": "github-pat", account: spelt})
+
+    refused = configuration.run("plan", "-input=false", **verbs.variables(settings))
+    with pytest.raises(UserError) as ours:
+        check_token_is_kept_apart(settings)
+
+    told = " ".join(re.sub("[│╷╵]", " ", refused.stderr).split())
+    said = f"is also {account.upper()}, which may read the token: stages B and C need an account of their own"
+    assert refused.returncode == 1
+    assert f"BATCH_SERVICE_ACCOUNT {said}" in told
+    assert said in str(ours.value)
+    check_token_is_kept_apart(Settings(**NEEDED | {account: spelt}))
+
+
+def test_the_name_of_the_secret_is_told_to_the_builder_alone(planned):
+    workflow = resources(planned(github_pat_secret="pat-of-the-lab"))["google_workflows_workflow.pipeline"]
+
+    told = {name for name, value in workflow["user_env_vars"].items() if "pat-of-the-lab" in value}
+    assert told == {"BUILDER_VARIABLES"}
 
 
 def test_a_prefix_cannot_break_out_of_a_condition(planned):
     plan = planned(dir_prefix='flu") || true || ("/')
 
-    condition = condition_of(plan, "batch_uses_runs")
+    condition = condition_of(plan, 'batch_uses_runs["batch"]')
 
     assert r"flu\") || true || (\"/" in condition
     assert not allows(condition.replace("|| true ||", "or True or"), "covid/x")
 
 
 def test_a_state_in_a_bucket_of_its_own_needs_no_exception(planned):
-    condition = condition_of(planned(tf_state_bucket="my-lab-state"), "batch_uses_runs")
+    condition = condition_of(planned(tf_state_bucket="my-lab-state"), 'batch_uses_runs["batch"]')
 
     assert "terraform/" not in condition
 
@@ -201,16 +238,15 @@ def test_without_a_secret_nothing_speaks_of_one(planned):
     assert "secretmanager" in json.dumps(resources(plan, "google_project_service"))
     del plan["variables"]
     others = {a: after for a, after in resources(plan).items() if not a.startswith("google_project_service")}
-    assert not re.search(
-        "secret|token|pat_|PAT", json.dumps(others).replace("_path", "").replace("source_contents", "")
-    )
+    others["google_workflows_workflow.pipeline"].pop("source_contents")  # the same file with a secret
+    assert not re.search("secret|token|pat_|PAT", json.dumps(others).replace("_path", ""))
 
 
 def test_an_account_that_is_there_is_given_its_roles_and_not_made(planned):
     plan = planned(batch_service_account="stages@another-lab.iam.gserviceaccount.com")
 
     made = {after["account_id"] for after in resources(plan).values() if "account_id" in after}
-    assert made == {"epymodelingsuite-workflow", "epymodelingsuite-build"}
+    assert made == {"epymodelingsuite-builder", "epymodelingsuite-workflow", "epymodelingsuite-build"}
     member = "serviceAccount:stages@another-lab.iam.gserviceaccount.com"
     assert (member, "batch.agentReporter", "project my-lab-forecasts") in grants(plan)
 

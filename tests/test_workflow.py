@@ -12,9 +12,10 @@ from contextlib import contextmanager
 
 import pytest
 
+from localcloud.faults import TAGS
 from localcloud.process import running
 from ops.watching.run_logs import LogRequest, log_filter
-from tests.cloud_runs import RUN_ID, WORKFLOW, Pipeline
+from tests.cloud_runs import PROJECT, RUN_ID, WORKFLOW, Pipeline
 from tests.emulated import create_bucket, order_faults, request
 
 DAY = 86_400
@@ -39,6 +40,13 @@ def cloud(tmp_path_factory):
 def fast_cloud(tmp_path_factory):
     """A day takes four seconds."""
     with cloud_of_null_tasks(tmp_path_factory, 20_000) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def calm_cloud(tmp_path_factory):
+    """Ten minutes take three seconds, so that a test that is held up for a moment does not miss them."""
+    with cloud_of_null_tasks(tmp_path_factory, 200) as cloud:
         yield cloud
 
 
@@ -100,7 +108,7 @@ def test_the_limits_of_workflows_leave_room_at_100_000_tasks(fast_cloud):
 
 def test_the_steps_of_an_execution_are_enough_for_every_stage_at_its_longest(pipeline):
     pipeline.put_manifest(1)
-    pipeline.order({"job": "runner", "null_seconds": 60})
+    pipeline.order({"job": "runner", "null_seconds": 4000})
     execution = pipeline.start(runId=RUN_ID)
     pipeline.wait(execution)
 
@@ -195,6 +203,27 @@ def test_where_partial_results_are_allowed_stage_c_runs_on_what_is_there(pipelin
     assert output["ALLOW_PARTIAL_RESULTS"] == "1"
 
 
+def test_results_of_an_earlier_execution_are_enough_to_go_on_with(pipeline):
+    pipeline.put_manifest(2, num_workloads=40)
+    pipeline.order({"job": "runner", "exit_code": 2})
+
+    result = pipeline.run(runId=RUN_ID, allowPartial=True)
+
+    assert result["num_failed_tasks"] == 2
+    assert result["jobs"]["output"]
+
+
+def test_without_a_single_result_there_is_nothing_partial_to_go_on_with(pipeline):
+    pipeline.put_manifest(3)
+    pipeline.order({"job": "runner", "exit_code": 2})
+
+    error = pipeline.fail(runId=RUN_ID, allowPartial=True)
+
+    assert "3 of 3 tasks failed (task 0, 1, 2)" in error["message"]
+    assert "without a single result there is nothing to go on with; its last events: " in error["message"]
+    assert f"output-{error['job'][7:]}" not in pipeline.jobs()
+
+
 def test_a_task_that_is_preempted_twice_is_no_failure(pipeline):
     pipeline.put_manifest(4)
     pipeline.order({"job": "runner", "tasks": [1], "attempts": [0, 1], "exit_code": 50001})
@@ -239,8 +268,7 @@ def test_passing_faults_of_the_services_do_not_show(pipeline, status, path):
     result = pipeline.run(runId=RUN_ID)
 
     assert result["num_tasks"] == 4
-    told = request("GET", f"{pipeline.cloud.apis}/_emulator/faults").json()
-    assert told[0]["hits"] == 6
+    assert faults_of(pipeline)[0]["hits"] == 6
 
 
 def test_an_answer_that_is_lost_after_a_job_was_made_makes_no_second_job(pipeline):
@@ -257,14 +285,18 @@ def test_an_answer_that_is_lost_after_a_job_was_made_makes_no_second_job(pipelin
     ]
 
 
-def test_a_job_that_never_begins_ends_with_what_kept_it(fast_cloud):
+@pytest.mark.parametrize("is_partial_enough", [False, True])
+def test_a_job_that_never_begins_ends_with_what_kept_it(fast_cloud, is_partial_enough):
     pipeline = Pipeline.deployed(fast_cloud, create_bucket(fast_cloud))
     pipeline.put_manifest(4)
     pipeline.order({"job": "runner", "queue": "CODE_GCE_QUOTA_EXCEEDED"})
 
-    error = pipeline.fail(runId=RUN_ID, stages={"runner": {"maxRunSeconds": 60}}, maxRetryCount=0)
+    short = {"stages": {"runner": {"maxRunSeconds": 60}}, "maxRetryCount": 0}
+    error = pipeline.fail(runId=RUN_ID, allowPartial=is_partial_enough, **short)
 
+    pipeline.clear_faults()
     assert error["job"].startswith("runner-")
+    assert f"output-{error['job'][7:]}" not in pipeline.jobs()
     assert pipeline.job(error["job"])["status"]["state"] in (
         "FAILED",
         "CANCELLED",
@@ -287,18 +319,144 @@ def test_a_deadline_that_passes_cancels_the_job_and_ends_the_run(fast_cloud):
     wait_until(lambda: pipeline.job(error["job"])["status"]["state"] in ("CANCELLED", "FAILED"))
 
 
-def test_a_refused_request_cancels_the_job_and_ends_the_run(pipeline):
+ODD_ANSWERS = [
+    *({"status": status} for status in (400, 401, 403, 404, 408, 409, 418, 423, 429, 500, 501, 503)),
+    *({"tag": tag} for tag in TAGS),
+    *({"action": action} for action in ("reset", "truncate")),
+    *({"body": body} for body in ({}, [], "no job", {"status": {}}, {"status": {"state": "ASLEEP"}})),
+    {"body": {"status": {"state": 3}}},
+    {"body": {"status": {"state": "RUNNING", "taskGroups": {"group0": {"counts": {"RUNNING": "some"}}}}}},
+]
+
+
+def test_no_odd_answer_ends_the_wait_for_a_job(calm_cloud):
+    pipeline = Pipeline.deployed(calm_cloud, create_bucket(calm_cloud))
+    pipeline.clear_faults()
+    pipeline.put_manifest(4)
+    pipeline.order({"job": "runner", "null_seconds": 800})
+    order_faults(
+        calm_cloud,
+        *({"method": "GET", "path": "/jobs/runner", "times": 2, **answer} for answer in ODD_ANSWERS),
+    )
+
+    result = pipeline.run(runId=RUN_ID)
+
+    job = result["jobs"]["runner"]
+    assert pipeline.job(job)["status"]["state"] == "SUCCEEDED"
+    assert [rule["hits"] for rule in faults_of(pipeline)] == [2] * len(ODD_ANSWERS)
+    lines = [line["jsonPayload"]["message"] for line in pipeline.log(f'jsonPayload.job="{job}"')]
+    odd = "cannot be looked at just now: HTTP server responded with error code 423"
+    assert any(odd in line for line in lines)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_the_same_refusal_for_less_than_10_minutes_does_not_end_the_wait(calm_cloud, status):
+    pipeline = Pipeline.deployed(calm_cloud, create_bucket(calm_cloud))
+    pipeline.clear_faults()
+    pipeline.put_manifest(4)
+    pipeline.order({"job": "runner", "null_seconds": 300})
+    order_faults(calm_cloud, {"method": "GET", "path": "/jobs/runner", "status": status, "times": 20})
+
+    result = pipeline.run(runId=RUN_ID)
+
+    assert (result["num_tasks"], result["num_failed_tasks"]) == (4, 0)
+    assert faults_of(pipeline)[0]["hits"] == 20
+
+
+def test_the_same_refusal_for_10_minutes_ends_the_run_and_its_job(pipeline):
+    """Told not to be there, to be cancelled, a job that was made is asked to end again, until it has."""
     pipeline.put_manifest(4)
     pipeline.order({"job": "runner", "null_seconds": 100_000_000})
     order_faults(
         pipeline.cloud,
-        {"method": "GET", "path": "/jobs/runner", "status": 403, "message": "no right", "times": 1},
+        {"method": "GET", "path": "/jobs/runner", "status": 403, "message": "no right"},
+        {"method": "POST", "path": ":cancel", "status": 404, "times": 2},
+    )
+    execution = pipeline.start(runId=RUN_ID)
+    runner = f"runner-{execution}"
+
+    wait_until(lambda: state_in_list(pipeline, runner) == "CANCELLED")
+    claimed = pipeline.is_claimed()
+    pipeline.clear_faults()
+    error = pipeline.error(execution)
+
+    assert error["job"] == runner
+    assert "could not be looked at for 10 minutes: " in error["message"]
+    assert "error code 403: no right" in error["message"]
+    assert claimed
+    assert not pipeline.is_claimed()
+    assert error["job_may_run"] is False
+
+
+def test_a_run_whose_job_may_still_run_is_kept_from_others_until_the_job_has_ended(pipeline):
+    pipeline.put_manifest(4)
+    pipeline.order({"job": "runner", "null_seconds": 100_000_000})
+    order_faults(
+        pipeline.cloud,
+        {"method": "GET", "path": "/jobs/runner", "status": 403},
+        {"method": "POST", "path": ":cancel", "status": 403},
     )
 
     error = pipeline.fail(runId=RUN_ID)
-
-    assert "no right" in error["message"]
+    untold = pipeline.fail(runId=RUN_ID)
+    pipeline.clear_faults()
+    pipeline.order({"job": "runner", "null_seconds": 100_000_000})
+    refused = pipeline.fail(runId=RUN_ID)
+    order_faults(  # of a job that is known to have been made, half a minute of this is not believed
+        pipeline.cloud, {"method": "GET", "path": "/jobs/runner", "status": 404, "times": 10}
+    )
+    refused_again = pipeline.fail(runId=RUN_ID)
+    pipeline.clear_faults()
+    pipeline.api("POST", f"/jobs/{error['job']}:cancel", json={})
     wait_until(lambda: pipeline.job(error["job"])["status"]["state"] == "CANCELLED")
+    result = pipeline.run(runId=RUN_ID)
+
+    running = f"the job may still run, and the run waits for its end: invoke job-cancel {error['job']};"
+    assert running in error["message"]
+    assert "has ended cannot be told: HTTP server responded with error code 403" in untold["message"]
+    for each in (refused, refused_again):
+        assert f"{error['job']} is RUNNING; cancel it, or wait for its end" in each["message"]
+    assert result["num_tasks"] == 4
+    assert not pipeline.is_claimed()
+    wanted = LogRequest("trial", stage="runner", severity="ERROR")  # as `invoke logs` asks
+    told = [line["jsonPayload"] for line in pipeline.log(log_filter(wanted, RUN_ID))]
+    (line,) = [line for line in told if line["job"].endswith(f"/{error['job']}")]
+    assert line["message"].endswith(f"gcloud batch jobs cancel {line['job']}")
+    assert "403" in line["answer"]
+
+
+ODD_ANSWERS_TO_CREATE = [
+    *({"status": status} for status in (401, 403, 404, 409, 423, 429, 503)),
+    *({"tag": tag} for tag in ("SystemError", "OperationError")),
+    *({"action": action} for action in ("reset_after", "truncate", "duplicate")),
+    {"body": "no job"},
+]
+
+
+@pytest.mark.parametrize("answer", ODD_ANSWERS_TO_CREATE, ids=str)
+def test_an_odd_answer_to_the_request_for_a_job_makes_neither_none_nor_two(pipeline, answer):
+    run_id = "20260131-120000-00000003"
+    pipeline.put_manifest(4, run_id)
+    order_faults(pipeline.cloud, {"method": "POST", "path": r"/jobs\?jobId=runner", "times": 1, **answer})
+
+    if "body" in answer:  # it was not made, though the service said so
+        assert "was deleted while the run waited for it" in pipeline.fail(runId=run_id)["message"]
+    else:
+        result = pipeline.run(runId=run_id)
+        assert pipeline.job(result["jobs"]["runner"])["status"]["state"] == "SUCCEEDED"
+    assert not pipeline.is_claimed(run_id)
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_job_that_is_refused_for_good_ends_the_run_with_the_reason(pipeline, status):
+    pipeline.put_manifest(4)
+    fault = {"method": "POST", "path": r"/jobs\?jobId=runner", "status": status, "message": "no such quota"}
+    order_faults(pipeline.cloud, fault)
+
+    error = pipeline.fail(runId=RUN_ID)
+
+    assert error["message"].endswith(f"HTTP server responded with error code {status}: no such quota")
+    assert not pipeline.is_claimed()
 
 
 def test_stage_c_can_be_left_out(pipeline):
@@ -368,7 +526,63 @@ def test_a_claim_that_may_not_be_read_ends_the_run_at_once(pipeline):
     error = pipeline.fail(runId=RUN_ID)
 
     claim = f"gs://{pipeline.bucket}/trial/{RUN_ID}/execution.json"
-    assert error["message"] == f"run {RUN_ID}: {claim} is there and cannot be read"
+    why = "HTTP server responded with error code 403: injected fault"
+    assert error["message"] == f"run {RUN_ID}: {claim} is there and cannot be read: {why}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (
+            {"status": 403},
+            "error code 403: no right; the workflow's account may not write there. Rights take",
+        ),
+        (
+            {"status": 401},
+            "error code 401: no right; the workflow's account may not write there. Rights take",
+        ),
+        ({"status": 404}, "error code 404: no right; is there such a bucket? invoke doctor --cloud"),
+        ({"status": 400}, "error code 400: no right"),
+        ({"tag": "SystemError"}, "SystemError: the call of https://storage.googleapis.com/upload/"),
+        (
+            {"status": 412},
+            "execution.json is there and cannot be read: HTTP server responded with error code 404",
+        ),
+    ],
+    ids=str,
+)
+def test_a_claim_that_is_refused_ends_the_run_with_the_reason(pipeline, answer, said):
+    run_id = "20260131-120000-00000004"
+    order_faults(pipeline.cloud, {"method": "POST", "path": "/upload/", "message": "no right", **answer})
+
+    error = pipeline.fail(runId=run_id)
+
+    assert error["message"].startswith(f"run {run_id}")
+    assert said in error["message"]
+
+
+@pytest.mark.parametrize("claim", [{}, [], {"execution": 3}], ids=str)
+def test_a_claim_that_names_no_execution_is_refused_by_its_path(pipeline, claim):
+    pipeline.put(f"trial/{RUN_ID}/execution.json", claim)
+
+    error = pipeline.fail(runId=RUN_ID)
+
+    assert f"gs://{pipeline.bucket}/trial/{RUN_ID}/execution.json names no execution" in error["message"]
+    assert pipeline.is_claimed()
+
+
+@pytest.mark.parametrize("answer", [{"status": 404, "times": 3}, {"body": {}}], ids=str)
+def test_an_odd_answer_does_not_take_a_run_from_an_execution_that_goes_on(pipeline, answer):
+    pipeline.put_manifest(4)
+    pipeline.order({"job": "runner", "null_seconds": 100_000_000})
+    first = pipeline.start(runId=RUN_ID)
+    wait_until(lambda: f"runner-{first}" in pipeline.jobs())
+    order_faults(pipeline.cloud, {"method": "GET", "path": f"/executions/{first}", **answer})
+
+    second = pipeline.start(runId=RUN_ID)
+    error = pipeline.error(second)
+
+    assert f"run {RUN_ID} belongs to execution {first}, which is still going on" in error["message"]
 
 
 def test_an_execution_removes_no_claim_but_its_own(pipeline):
@@ -391,23 +605,6 @@ def test_of_executions_that_begin_together_one_gets_the_run(pipeline):
 
     states = [pipeline.wait(each)["state"] for each in executions]
     assert sorted(states) == ["FAILED"] * 4 + ["SUCCEEDED"]
-
-
-def test_a_job_that_cannot_be_cancelled_is_named_in_the_log_with_the_command_that_does(pipeline):
-    pipeline.put_manifest(4)
-    pipeline.order({"job": "runner", "null_seconds": 100_000_000})
-    order_faults(
-        pipeline.cloud,
-        {"method": "GET", "path": "/jobs/runner", "status": 403, "times": 1},
-        {"method": "POST", "path": ":cancel", "status": 403},
-    )
-
-    error = pipeline.fail(runId=RUN_ID)
-
-    wanted = LogRequest("trial", stage="runner", severity="ERROR")  # as `invoke logs` asks
-    told = [line["jsonPayload"] for line in pipeline.log(log_filter(wanted, RUN_ID))]
-    (cancel,) = [line for line in told if line["job"].endswith(f"/{error['job']}")]
-    assert cancel["message"].endswith(f"gcloud batch jobs cancel {cancel['job']}")
 
 
 def test_a_claim_that_cannot_be_removed_is_told_in_the_logs_of_the_run(pipeline):
@@ -508,6 +705,34 @@ def test_the_stages_get_what_they_need_and_the_machines_that_fit(pipeline):
         assert network["subnetwork"].endswith("/epymodelingsuite")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"githubPatSecret": "github-pat"},
+        {"variables": {"GITHUB_PAT_SECRET": "github-pat", "LOG_LEVEL": "DEBUG"}},  # as older callers have it
+        {
+            "githubPatSecret": "github-pat",
+            "builderSaEmail": "a@lab.example",
+            "batchSaEmail": "bc@lab.example",
+        },
+    ],
+    ids=["as deployed", "among the variables", "accounts of their own"],
+)
+def test_the_token_is_for_stage_a_alone_and_so_is_the_account_that_may_read_it(pipeline, arguments):
+    pipeline.put_manifest(4)
+
+    result = pipeline.run(runId=RUN_ID, **arguments)
+
+    jobs = {stage: pipeline.job(name) for stage, name in result["jobs"].items()}
+    accounts = {stage: job["allocationPolicy"]["serviceAccount"]["email"] for stage, job in jobs.items()}
+    batch = arguments.get("batchSaEmail", f"batch@{PROJECT}.iam.gserviceaccount.com")
+    builder = arguments.get("builderSaEmail", f"builder@{PROJECT}.iam.gserviceaccount.com")
+    assert accounts == {"builder": builder, "runner": batch, "output": batch}
+    told = {stage for stage, job in jobs.items() if "github-pat" in json.dumps(job)}
+    assert told == {"builder"}
+    assert "GITHUB_PAT_SECRET" not in json.dumps([jobs["runner"], jobs["output"]])
+
+
 def test_machines_get_the_ops_agent_where_it_is_wanted_on_an_image_that_takes_it(pipeline):
     pipeline.put_manifest(4)
 
@@ -526,6 +751,16 @@ def test_machines_get_the_ops_agent_where_it_is_wanted_on_an_image_that_takes_it
     assert instances["runner"]["policy"]["bootDisk"]["image"] == "batch-debian"  # Batch chooses the machine
     assert "installOpsAgent" not in instances["output"]
     assert "image" not in instances["output"]["policy"]["bootDisk"]
+
+
+def faults_of(pipeline):
+    """Return the rules in force, with their hits."""
+    return request("GET", f"{pipeline.cloud.apis}/_emulator/faults").json()
+
+
+def state_in_list(pipeline, job):
+    """Return the state of a job, where asking for that job alone is refused."""
+    return pipeline.jobs().get(job, {}).get("status", {}).get("state")
 
 
 def wait_until(holds, seconds=20):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, IncompleteRead
 from urllib.parse import quote
 
+from localcloud.faults import TAG_HEADER
 from localcloud.workflows.errors import error, limit_error
 from localcloud.workflows.hosts import Hosts, local_address, split_url
 from localcloud.workflows.limits import RESPONSE_BYTES
@@ -48,7 +49,7 @@ class HttpClient:
         Raises
         ------
         WorkflowError
-            ConnectionFailedError, ConnectionError, TimeoutError, or a limit's.
+            ConnectionFailedError, ConnectionError, TimeoutError, a limit's, or one that a test ordered.
         """
         parts = split_url(url)
         address = local_address(self._hosts, parts)
@@ -82,6 +83,8 @@ class HttpClient:
         if len(content) > RESPONSE_BYTES:
             raise limit_error(f"an HTTP response may have {RESPONSE_BYTES} bytes")
         names = {name: "-".join(word.capitalize() for word in name.split("-")) for name in answer.headers}
+        if tag := answer.headers.get(TAG_HEADER):
+            raise error(tag, f"the call of {url} ended with an ordered fault")
         return Reply(answer.status, {names[name]: value for name, value in answer.headers.items()}, content)
 
     def interrupt(self) -> None:

@@ -1,15 +1,47 @@
-"""What every piece of the vocabulary shares: no unknown key, no number that is not finite."""
+"""What every piece of the vocabulary shares: no unknown key, and bounds for every number and date."""
 
+import datetime
+import re
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from modeling.failures import did_you_mean, listed
 
 Location = tuple[str | int, ...]
 Problems = Iterator[tuple[Location, str]]  # where below this piece, and what is wrong
+
+LARGEST_NUMBER = 10**15
+LARGEST_COUNT = 10**9
+LARGEST_SEED = 2**63 - 1
+FIRST_DAY, LAST_DAY = datetime.date(1900, 1, 1), datetime.date(2200, 12, 31)
+
+
+def _written_as_date(value: Any) -> Any:
+    """Refuse what pydantic would take for seconds since 1970: 0, 20260101, "0"."""
+    is_text = isinstance(value, str) and re.match("[0-9]{4}-[0-9]{2}-[0-9]{2}", value, re.ASCII)
+    if not is_text and not isinstance(value, datetime.date):
+        raise PydanticCustomError("date_written", "Input should be a date")
+    return value
+
+
+def _in_calendar(day: datetime.date) -> datetime.date:
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise PydanticCustomError("date_range", "Input should be a date")
+    return day
+
+
+# Every number and date of the vocabulary is one of these or has bounds of its own, so that nothing huge
+# reaches arithmetic. A Field beside one of them must not bound it again: the wider bound would win.
+Number = Annotated[float, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
+NotNegative = Annotated[float, Field(ge=0, le=LARGEST_NUMBER)]
+Positive = Annotated[float, Field(gt=0, le=LARGEST_NUMBER)]
+Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
+CountFrom0 = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Day = Annotated[datetime.date, BeforeValidator(_written_as_date), AfterValidator(_in_calendar)]
 
 
 class Piece(BaseModel):
@@ -34,11 +66,20 @@ class Piece(BaseModel):
         """YAML reads yes, no, on and off as true and false, which would pass for 1 and 0."""
         for key, value in data.items() if isinstance(data, dict) else ():
             field = cls.model_fields.get(key)
+            if field is None or _takes_bool(field.annotation):
+                continue
+            within = value.items() if isinstance(value, dict) and _takes_dict(field.annotation) else ()
             given = value if isinstance(value, list) else [value]
-            if field and any(isinstance(v, bool) for v in given) and not _takes_bool(field.annotation):
-                message = f"{key}: true or false (in YAML also yes, no, on, off) cannot stand here"
-                raise PydanticCustomError("yes_or_no", "{message}", {"message": message, "at": (key,)})
+            places = [(key, name) for name, v in within if isinstance(v, bool)]
+            places += [(key,)] if any(isinstance(v, bool) for v in given) else []
+            if places:
+                said = f"{places[0][-1]}: true or false (in YAML also yes, no, on, off) cannot stand here"
+                raise PydanticCustomError("yes_or_no", "{message}", {"message": said, "at": places[0]})
         return data
+
+
+def _takes_dict(annotation: Any) -> bool:
+    return get_origin(annotation) is dict or any(_takes_dict(a) for a in get_args(annotation))
 
 
 def _takes_bool(annotation: Any) -> bool:

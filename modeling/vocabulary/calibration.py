@@ -1,12 +1,11 @@
 """`modelset.calibration`: priors, observed data, strategy and projection."""
 
-import datetime
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from modeling.failures import UserError, did_you_mean
-from modeling.vocabulary.base import Piece, Problems
+from modeling.vocabulary.base import LARGEST_COUNT, Day, Piece, Problems
 from modeling.vocabulary.distribution import DateParameter, Distribution
 from modeling.vocabulary.model import Model
 from modeling.vocabulary.strategy import Strategy
@@ -25,8 +24,8 @@ class Comparison(Piece):
 
 
 class FittingWindow(Piece):
-    start_date: datetime.date
-    end_date: datetime.date
+    start_date: Day
+    end_date: Day
 
     @model_validator(mode="after")
     def _ordered(self) -> "FittingWindow":
@@ -41,7 +40,9 @@ class Prior(Piece):
 
 class Projection(Piece):
     n_trajectories: int = Field(ge=1, le=1_000_000, description="trajectories drawn from the posterior")
-    generation_number: int | None = Field(None, ge=0, description="SMC generation; the last without it")
+    generation_number: int | None = Field(
+        None, ge=0, le=LARGEST_COUNT, description="SMC generation; the last without it"
+    )
 
 
 class Calibration(Piece):
@@ -50,6 +51,9 @@ class Calibration(Piece):
     strategy: Strategy
     distance_function: Literal["rmse", "wmape", "mae", "mape"] = "rmse"
     observed_data_path: str
+    observed_data_as_of: Day | None = Field(
+        None, description="of a file of vintages (column as_of or issue): the newest at or before this date"
+    )
     comparison: list[Comparison] = Field(min_length=1)
     start_date: DateParameter | None = None
     parameters: dict[str, Prior] | None = None

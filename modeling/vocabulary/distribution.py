@@ -1,13 +1,12 @@
 """Distributions in an experiment, and dates drawn from them."""
 
-import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from modeling.distributions import frozen_distribution
 from modeling.failures import UserError
-from modeling.vocabulary.base import Piece
+from modeling.vocabulary.base import Day, Number, Piece
 
 
 class Distribution(Piece):
@@ -15,8 +14,8 @@ class Distribution(Piece):
 
     type: Literal["scipy", "custom"] = "scipy"
     name: str = Field(description="name in scipy.stats: uniform, norm, randint, ...")
-    args: list[float] = Field(default_factory=list, description="positional arguments")
-    kwargs: dict[str, Any] = Field(default_factory=dict, description="keyword arguments")
+    args: list[Number] = Field(default_factory=list, description="positional arguments")
+    kwargs: dict[str, Number] = Field(default_factory=dict, description="keyword arguments")
 
     def frozen(self):
         """Return scipy's frozen distribution; UserError where there is none."""
@@ -28,6 +27,6 @@ class Distribution(Piece):
 class DateParameter(Piece):
     """A date: a reference date plus days drawn from a distribution."""
 
-    reference_date: datetime.date
+    reference_date: Day
     distribution: Distribution | None = Field(None, description="days to add, when sampled")
     prior: Distribution | None = Field(None, description="days to add, when calibrated")

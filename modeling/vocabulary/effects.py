@@ -1,11 +1,10 @@
 """What changes a model over time: vaccination, seasonality, interventions."""
 
-import datetime
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from modeling.vocabulary.base import Piece
+from modeling.vocabulary.base import Day, NotNegative, Number, Piece, Positive
 
 
 class Vaccination(Piece):
@@ -32,10 +31,10 @@ class Seasonality(Piece):
 
     target_parameter: str
     method: Literal["balcan"]
-    seasonality_max_date: datetime.date
-    seasonality_min_date: datetime.date | None = None
-    max_value: float = Field(gt=0)
-    min_value: float = Field(ge=0)
+    seasonality_max_date: Day
+    seasonality_min_date: Day | None = None
+    max_value: Positive
+    min_value: NotNegative
 
     @model_validator(mode="after")
     def _ordered(self) -> "Seasonality":
@@ -50,12 +49,12 @@ class Intervention(Piece):
     """A change of a parameter or of contacts for some time."""
 
     type: Literal["school_closure", "parameter", "contact_matrix"]
-    scaling_factor: float | None = Field(None, ge=0)
-    override_value: float | None = None
+    scaling_factor: NotNegative | None = None
+    override_value: Number | None = None
     contact_matrix_layer: str | None = None
     target_parameter: str | None = None
-    start_date: datetime.date | None = None
-    end_date: datetime.date | None = None
+    start_date: Day | None = None
+    end_date: Day | None = None
 
     @model_validator(mode="after")
     def _fields_fit_type(self) -> "Intervention":

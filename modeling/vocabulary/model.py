@@ -11,25 +11,27 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from modeling.calendars import step_count
 from modeling.expressions import check_names, names_in, parse_expression
 from modeling.failures import UserError, did_you_mean, listed
-from modeling.intervals import FREQUENCY
-from modeling.vocabulary.base import Meta, Piece, Problems
+from modeling.intervals import FREQUENCY, MOST_STEP_DAYS, step_problem
+from modeling.vocabulary.base import Day, Meta, Number, Piece, Problems, Seed
 from modeling.vocabulary.effects import Intervention, Seasonality, Vaccination
 from modeling.workload import EIGENVALUE
 
 NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
 DAY_SECONDS = 86_400
+MOST_STEPS = 10_000_000  # of one trajectory: a quarter of an hour for a small model
 OLDEST_AGE = 84  # the last age of epydemix-data is 84+
 
 
 class Timespan(Piece):
     """First and last simulated day, and the time step."""
 
-    start_date: datetime.date | Literal["sampled", "calibrated"]
-    end_date: datetime.date
+    start_date: Day | Literal["sampled", "calibrated"]
+    end_date: Day
     delta_t: float = Field(
-        1.0, gt=0, le=7, description="time step [days]: whole days, or an even part of one"
+        1.0, gt=1e-6, le=MOST_STEP_DAYS, description="time step [days]: whole days, or an even part of one"
     )
 
     @field_validator("delta_t")
@@ -38,7 +40,8 @@ class Timespan(Piece):
         """A day's counts are those of its steps, so that no step may belong to two days."""
         if delta_t >= 1 and delta_t == int(delta_t):
             return delta_t
-        parts = round(1 / delta_t)
+        # the shortest step is a second: 1 / 1e-320 would be infinite, and 1 / 3.5 no part at all
+        parts = max(1, round(1 / max(delta_t, 1 / (2 * DAY_SECONDS))))
         if DAY_SECONDS % parts or abs(parts * delta_t - 1) > 1e-6:
             raise ValueError(
                 f"{delta_t:g} days neither divide a day nor are whole ones; "
@@ -106,7 +109,7 @@ class Compartment(Piece):
 
     id: str = Field(pattern=NAME)
     label: str | None = None
-    init: Literal["default", "sampled", "calibrated"] | float | list[float] | None = Field(
+    init: Literal["default", "sampled", "calibrated"] | Number | list[Number] | None = Field(
         None, description="people (1 and more), a share (below 1), one an age group, or a word"
     )
 
@@ -125,7 +128,7 @@ class Compartment(Piece):
 class Mediator(Piece):
     """One rate of a multi-mediated transition and the compartments it counts."""
 
-    rate: float | str
+    rate: Number | str
     source: list[str] = Field(min_length=1)
 
 
@@ -135,7 +138,7 @@ class Transition(Piece):
     type: Literal["spontaneous", "mediated", "multi_mediated", "vaccination"]
     source: str
     target: str
-    rate: float | str | None = Field(None, description="per day: a number, parameter or expression")
+    rate: Number | str | None = Field(None, description="per day: a number, parameter or expression")
     mediator: str | None = None
     mediators: list[Mediator] | None = Field(None, min_length=1)
 
@@ -175,8 +178,8 @@ class Parameter(Piece):
     """A number, an expression, one value an age group, or a word for where the value comes from."""
 
     type: Literal["scalar", "age_varying", "sampled", "calibrated", "calculated"]
-    value: float | str | None = None
-    values: list[float | str] | None = None
+    value: Number | str | None = None
+    values: list[Number | str] | None = None
 
     def problems(self, age_groups: list[str]) -> Problems:
         wanted = {"scalar": "value", "calculated": "value", "age_varying": "values"}.get(self.type)
@@ -195,7 +198,7 @@ class Model(Piece):
 
     meta: Meta | None = None
     name: str | None = None
-    random_seed: int | None = Field(None, ge=0)
+    random_seed: Seed | None = None
     timespan: Timespan
     simulation: Simulation | None = None
     population: PopulationChoice
@@ -263,6 +266,19 @@ class Model(Piece):
         start, end = self.timespan.start_date, self.timespan.end_date
         if isinstance(start, datetime.date) and end < start:
             yield ("timespan", "end_date"), f"end_date {end} is before start_date {start}"
+        elif isinstance(start, datetime.date) and (problem := self.step_problem(start)):
+            yield ("timespan", "delta_t"), problem
+
+    def step_problem(self, start: datetime.date) -> str | None:
+        """Return why the time step does not suit a model that starts on a day; None where it does."""
+        end, delta_t = self.timespan.end_date, self.timespan.delta_t
+        steps = step_count(start, end, delta_t)
+        if steps > MOST_STEPS:
+            return (
+                f"{steps:,} steps of {delta_t:g} days from {start} to {end} are too many "
+                f"({MOST_STEPS:,} at most); use a longer step"
+            )
+        return step_problem(start, end, delta_t, self.resample_frequency)
 
     def _compartment_problems(self) -> Problems:
         seen: set[str] = set()

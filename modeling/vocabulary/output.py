@@ -1,12 +1,11 @@
 """Top-level key `output`: which tables stage C writes."""
 
-import datetime
 from typing import Literal
 
 from pydantic import Field, field_validator
 
 from modeling.failures import did_you_mean
-from modeling.vocabulary.base import Meta, Piece, Problems
+from modeling.vocabulary.base import CountFrom0, Day, Meta, Number, Piece, Problems
 from modeling.vocabulary.model import Model
 
 # The 23 levels of the forecast hubs (FluSight-forecast-hub, model-output README).
@@ -28,7 +27,7 @@ class Selection(Piece):
 
 
 class Quantiles(Selection):
-    selections: list[float] = Field(default_factory=lambda: list(HUB_QUANTILES), min_length=1)
+    selections: list[Number] = Field(default_factory=lambda: list(HUB_QUANTILES), min_length=1)
 
     @field_validator("selections", mode="before")
     @classmethod
@@ -49,7 +48,7 @@ class Trajectories(Selection):
 
 
 class Posteriors(Piece):
-    generations: list[int] | None = Field(None, description="SMC generations; the last without it")
+    generations: list[CountFrom0] | None = Field(None, description="SMC generations; the last without it")
 
 
 class RateTrends(Piece):
@@ -60,7 +59,7 @@ class RateTrends(Piece):
 
 
 class FlusightFormat(Piece):
-    reference_date: datetime.date
+    reference_date: Day
     rate_trends: RateTrends | None = None
 
 

@@ -5,15 +5,15 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from modeling.failures import did_you_mean
-from modeling.vocabulary.base import Piece, Problems
+from modeling.vocabulary.base import Count, NotNegative, Number, Piece, Problems
 from modeling.vocabulary.distribution import DateParameter, Distribution
 from modeling.vocabulary.model import Model
 from modeling.vocabulary.varied import SHARES_AND_PEOPLE, distribution_problems, name_problems
 
 
 class Range(Piece):
-    min: float = Field(ge=0)
-    max: float
+    min: NotNegative
+    max: Number
 
     @model_validator(mode="after")
     def _ordered(self) -> "Range":
@@ -28,7 +28,7 @@ class SampledParameter(Piece):
     """A distribution (Latin hypercube) or a list of values (grid)."""
 
     distribution: Distribution | None = None
-    values: list[float] | None = Field(None, min_length=1)
+    values: list[Number] | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
     def _one_kind(self) -> "SampledParameter":
@@ -39,7 +39,7 @@ class SampledParameter(Piece):
 
 class Sampler(Piece):
     strategy: Literal["grid", "LHS"]
-    n_samples: int | None = Field(None, ge=1)
+    n_samples: Count | None = None
     parameters: list[str] = Field(default_factory=list)
     compartments: list[str] | None = None
 

@@ -1,13 +1,15 @@
 """How to calibrate: the methods of epydemix's ABCSampler and their options."""
 
 import re
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from modeling.failures import did_you_mean, listed
-from modeling.vocabulary.base import Piece
+from modeling.vocabulary.base import LARGEST_COUNT, Count, NotNegative, Piece, Positive
 
+LONGEST_SECONDS = 1000 * 86_400
 _SECONDS = {"s": 1, "m": 60, "t": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -27,6 +29,8 @@ def parse_duration_seconds(text: str) -> float:
     seconds = sum(float(number or 1) * _SECONDS[unit] for number, unit in parts)
     if seconds <= 0:
         raise ValueError(f'"{text}" must be longer than nothing')
+    if seconds > LONGEST_SECONDS:
+        raise ValueError(f'"{text}" is longer than {LONGEST_SECONDS / _SECONDS["d"]:.0f} days; leave it out')
     return seconds
 
 
@@ -40,16 +44,29 @@ Duration = Annotated[str | None, BeforeValidator(_duration)]
 
 
 class SmcOptions(Piece):
-    """ABC with sequential Monte Carlo."""
+    """ABC with sequential Monte Carlo.
 
-    num_particles: int = Field(1000, ge=2)
-    num_generations: int = Field(10, ge=1)
-    epsilon_schedule: list[float] | None = Field(None, min_length=1)
+    `max_consecutive_rejections` is an addition to epydemix's options: after as many draws in a row
+    that are not accepted, the calibration ends with its last whole generation.
+    """
+
+    num_particles: int = Field(1000, ge=2, le=LARGEST_COUNT)
+    num_generations: Count = 10
+    epsilon_schedule: list[NotNegative] | None = Field(None, min_length=1)
     epsilon_quantile_level: float = Field(0.5, gt=0, lt=1)
-    minimum_epsilon: float | None = Field(None, gt=0)
+    minimum_epsilon: Positive | None = None
     max_time: Duration = None
-    total_simulations_budget: int | None = Field(None, ge=1)
+    total_simulations_budget: Count | None = None
+    max_consecutive_rejections: Count = 10_000
     verbose: bool = True
+
+    @field_validator("epsilon_schedule")
+    @classmethod
+    def _never_rises(cls, schedule: list[float] | None) -> list[float] | None:
+        for before, after in pairwise(schedule or []):
+            if after > before:
+                raise ValueError(f"epsilon_schedule must not rise: {after:g} follows {before:g}")
+        return schedule
 
     @model_validator(mode="after")
     def _schedule_is_long_enough(self) -> "SmcOptions":
@@ -64,19 +81,19 @@ class SmcOptions(Piece):
 class RejectionOptions(Piece):
     """ABC by rejection."""
 
-    epsilon: float = Field(0.1, gt=0)
-    num_particles: int = Field(1000, ge=1)
+    epsilon: Positive = 0.1
+    num_particles: Count = 1000
     max_time: Duration = None
-    total_simulations_budget: int | None = Field(None, ge=1)
+    total_simulations_budget: Count | None = None
     verbose: bool = True
-    progress_update_interval: int = Field(1000, ge=1)
+    progress_update_interval: Count = 1000
 
 
 class TopFractionOptions(Piece):
     """The best share of simulations from the prior."""
 
     top_fraction: float = Field(0.05, gt=0, le=1)
-    Nsim: int = Field(100, ge=1)
+    Nsim: Count = 100
     verbose: bool = True
 
     @model_validator(mode="after")

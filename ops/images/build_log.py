@@ -18,7 +18,9 @@ LAST_LINES_SECONDS = 15.0  # how long after its end a build's last lines are wai
 FINISHED = {"SUCCESS", "FAILURE", "INTERNAL_ERROR", "TIMEOUT", "CANCELLED", "EXPIRED"}
 
 
-def follow(shell: Shell, settings: Settings, build: dict[str, Any]) -> None:
+def follow(
+    shell: Shell, settings: Settings, build: dict[str, Any], poll_seconds: float = POLL_SECONDS
+) -> None:
     """Print the log of a build as it is written, until it ends; nothing that happens here stops the build.
 
     Raises
@@ -34,7 +36,7 @@ def follow(shell: Shell, settings: Settings, build: dict[str, Any]) -> None:
     failures = 0
     try:
         while build["status"] not in FINISHED:
-            time.sleep(POLL_SECONDS)
+            time.sleep(poll_seconds)
             try:
                 build = _describe(shell, settings, build["id"])
                 failures = 0

@@ -14,6 +14,7 @@ from ops import gcloud
 from ops.failures import UserError
 from ops.following import looks, tell, tell_news
 from ops.gcloud import GcloudError, Refusal
+from ops.input_names import in_a_line, missing_indices, missing_names
 from ops.jobs.failed_tasks import tell_failed
 from ops.jobs.job_facts import experiment_of, id_of, run_path_of, variables_of
 from ops.jobs.job_list import newest_jobs
@@ -30,7 +31,6 @@ from ops.watching.run_logs import LogRequest
 JOB_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 WAITS = ("QUEUED", "SCHEDULED")
 MOST_EVENTS = 5
-MOST_NAMED = 20  # inputs in a message
 
 
 def show_jobs(
@@ -161,12 +161,11 @@ def _missing(shell: Shell, settings: Settings, job: dict[str, Any]) -> str:
     """Return which results the outputs went without, by the summary of stage C; "" where none is there."""
     try:
         (summary,) = read_objects(shell, settings, [f"{run_path_of(job)}{SUMMARIES}output.json"])
-        missing = summary["missing"]
-    except (UserError, ValueError, TypeError, KeyError):  # the outputs are there all the same
+    except (UserError, ValueError):  # the outputs are there all the same
         return ""
-    if not missing:
+    if not isinstance(summary, dict) or not (missing := missing_indices(summary)):
         return ""
-    named = ", ".join(map(str, missing[:MOST_NAMED])) + (" ..." if len(missing) > MOST_NAMED else "")
+    named = in_a_line(missing_names(shell, settings, run_path_of(job), summary), len(missing))
     return f", without the results of {counted(len(missing), 'input')} ({named})"
 
 

@@ -141,8 +141,8 @@ def choose_inputs(
 
 def inputs_of_tasks(
     shell: Shell, settings: Settings, run_path: str, variables: dict[str, str], tasks: Iterable[int]
-) -> list[int]:
-    """Return the inputs of some tasks of a job, by the variables that it gives them.
+) -> dict[int, list[int]]:
+    """Return the inputs of some tasks of a job, by task, from the variables that it gives them.
 
     Raises
     ------
@@ -157,4 +157,4 @@ def inputs_of_tasks(
     else:
         manifest = _manifest(read_objects(shell, settings, [run_path + MANIFEST]), run_path + MANIFEST)
         inputs, each = range(manifest.num_workloads), manifest.workloads_per_task
-    return [index for task in tasks for index in inputs[task * each : (task + 1) * each]]
+    return {task: list(inputs[task * each : (task + 1) * each]) for task in tasks}

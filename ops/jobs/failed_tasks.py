@@ -2,12 +2,14 @@
 
 import json
 import shlex
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ops import gcloud
 from ops.failures import UserError
 from ops.gcloud import at_once
+from ops.input_names import cloud_names, in_a_line, named
 from ops.jobs.attempts import described, exit_codes, tries
 from ops.jobs.cloud_inputs import inputs_of_tasks
 from ops.jobs.job_facts import experiment_of, id_of, run_path_of, variables_of
@@ -33,35 +35,72 @@ class Failed:
     index: int
     exit_code: int | None  # None where the service told none
     attempts: int
+    inputs: tuple[int, ...] = ()  # of stage B, where they are known
+    names: tuple[str, ...] = ()  # of these inputs
 
     def __str__(self) -> str:
         why = "no exit code" if self.exit_code is None else described(self.exit_code)
         after = f", after {self.attempts} tries" if self.attempts > 1 else ""
-        return f"task {self.index}: {why}{after}"
+        return f"{self.name}: {why}{after}"
+
+    @property
+    def name(self) -> str:
+        """Return the number of the task in its job, and what its inputs are called."""
+        return f"task {self.index}" + (f", {in_a_line(self.names)}" if self.names else "")
 
 
 def tell_failed(shell: Shell, settings: Settings, job: dict[str, Any], number: int) -> str:
     """Print the tasks that failed and the command that goes on; return the last error of the job's log."""
     failed, error = at_once(
-        [lambda: _failed_tasks(shell, settings, job), lambda: _last_error(shell, settings, job)]
+        [lambda: failed_tasks(shell, settings, job), lambda: _last_error(shell, settings, job)]
     )
     for task in failed:
         print(f"  {task}")
     if number > len(failed):
         print(f"  and {counted(number - len(failed), 'more task')}")
-    for line in _ways_on(shell, settings, job, failed, number, error):
+    for line in _ways_on(job, failed, number, error):
         print(line, flush=True)
     return error
+
+
+def failed_tasks(shell: Shell, settings: Settings, job: dict[str, Any]) -> list[Failed]:
+    """Return the first tasks of a job that failed for good, those of stage B with their inputs."""
+    failed = _failed_tasks(shell, settings, job)
+    return with_inputs(shell, settings, job, failed)
+
+
+def with_inputs(
+    shell: Shell, settings: Settings, job: dict[str, Any], failed: Sequence[Failed]
+) -> list[Failed]:
+    """Return failed tasks with the inputs that they were to run, and what these are called."""
+    if job.get("labels", {}).get("stage") != "runner" or not failed:
+        return list(failed)
+    path, tasks = run_path_of(job), [task.index for task in failed]
+    try:
+        inputs = inputs_of_tasks(shell, settings, path, variables_of(job), tasks)
+    except (UserError, ValueError):  # the run's files cannot be read, or are gone
+        return list(failed)
+    names = cloud_names(shell, settings, path, (index for task in tasks for index in inputs[task]))
+    return [
+        replace(task, inputs=tuple(inputs[task.index]), names=tuple(named(inputs[task.index], names)))
+        for task in failed
+    ]
 
 
 def _failed_tasks(shell: Shell, settings: Settings, job: dict[str, Any]) -> list[Failed]:
     words = ["batch", "tasks", "list", "--job", id_of(job), *place_words(settings), *_FAILED_TASKS]
     listed = json.loads(gcloud.read(shell, [*words, "--limit", str(MOST_FAILED)], echo=False) or "[]")
+    return failed_among(listed)
+
+
+def failed_among(tasks: Sequence[dict[str, Any]]) -> list[Failed]:
+    """Return the first of some tasks, as Batch describes them, that failed for good."""
     failed = []
-    for task in listed:
-        index, codes = int(task["name"].rpartition("/")[2]), exit_codes(task)
-        failed.append(Failed(index, codes[-1] if codes else None, tries(task)))
-    return sorted(failed, key=lambda task: task.index)
+    for task in tasks:
+        if task.get("status", {}).get("state") == "FAILED":
+            index, codes = int(task["name"].rpartition("/")[2]), exit_codes(task)
+            failed.append(Failed(index, codes[-1] if codes else None, tries(task)))
+    return sorted(failed, key=lambda task: task.index)[:MOST_FAILED]
 
 
 def _last_error(shell: Shell, settings: Settings, job: dict[str, Any]) -> str:
@@ -80,9 +119,7 @@ def _last_error(shell: Shell, settings: Settings, job: dict[str, Any]) -> str:
     return one_line(LogLine.of(found[0]).message, MOST_CHARACTERS) if found else ""
 
 
-def _ways_on(
-    shell: Shell, settings: Settings, job: dict[str, Any], failed: list[Failed], number: int, error: str
-) -> list[str]:
+def _ways_on(job: dict[str, Any], failed: list[Failed], number: int, error: str) -> list[str]:
     """Return the commands that do again what failed, with the options that the job had."""
     stage, variables = job.get("labels", {}).get("stage", ""), variables_of(job)
     run = f"--exp-id {experiment_of(job)} --run-id {variables.get('RUN_ID', '')}"
@@ -94,12 +131,8 @@ def _ways_on(
         ]
     if stage != "runner":
         return [f"  again    invoke job --stage {stage} {run}{options}"]
-    if number > len(failed):
-        return [f"  again    invoke run --cloud {run}"]
-    tasks = [task.index for task in failed]
-    try:
-        inputs = inputs_of_tasks(shell, settings, run_path_of(job), variables, tasks)
-    except UserError:  # its files cannot be read, or are gone: the workflow tells
+    inputs = [index for task in failed for index in task.inputs]
+    if number > len(failed) or not inputs:  # too many to name, or not known: the workflow finds them
         return [f"  again    invoke run --cloud {run}"]
     only = ",".join(map(str, inputs))
     return [f"  again    invoke job --stage runner {run} --only {only}{options}"]

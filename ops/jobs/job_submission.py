@@ -31,7 +31,7 @@ from ops.jobs.job_list import jobs_of_run
 from ops.jobs.job_templates import Filling, describe_job
 from ops.laptop import local_run
 from ops.project import cloud_checks
-from ops.project.deployment import check_stages_fit
+from ops.project.deployment import check_stages_fit, check_token_is_kept_apart
 from ops.project.machine_types import LETTERS
 from ops.run_request import RunRequest, new_run_id
 from ops.runs.cloud_run import run_path
@@ -216,6 +216,7 @@ def _named(request: RunRequest) -> tuple[RunRequest, bool]:
 def _tell(settings: Settings, request: RunRequest, what: str) -> None:
     need(settings, "project_id", "bucket_name")
     check_stages_fit(settings)
+    check_token_is_kept_apart(settings)
     print(
         f"{what} of run {request.run_id} of {request.exp_id} in project {settings.project_id}, "
         f"{settings.region}, {run_path(settings, request)}",

@@ -65,6 +65,7 @@ def named_values(settings: Settings, filling: Filling) -> dict[str, Value]:
         "RUN_ID": asked["runId"],
         "IMAGE_URI": filling.image,
         "BATCH_SERVICE_ACCOUNT": asked["batchSaEmail"],
+        "BUILDER_SERVICE_ACCOUNT": asked["builderSaEmail"],
         "BILLING_PROJECT_LABEL": as_label(settings.billing_project),
         "NUM_TASKS": tasks,
         "PARALLELISM": min(tasks, settings.max_parallelism),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ops.failures import TEMPORARY_FAULT, UserError, did_you_mean
 from ops.folders import check_writable
+from ops.input_names import MOST_IN_A_LINE, FailedInputs, in_a_line
 from ops.laptop.launch import Containers, Launcher, Processes
 from ops.laptop.run_files import LocalRun, latest_run, local_run
 from ops.laptop.run_lock import held
@@ -257,16 +258,19 @@ def _run_tasks(
         {**variables, "TASK_INDEX": str(indices[0])},
         f"{counted(len(indices), 'task')}, {min(jobs, len(indices))} at once",
     )
-    tasks = StageTasks(shell, command, variables, here.logs, settings.max_retry_count)
-    _judge(tasks.run(indices, jobs), settings, request, here)
+    inputs = FailedInputs(shell, here.folder)
+    tasks = StageTasks(shell, command, variables, here.logs, settings.max_retry_count, inputs)
+    _judge(tasks.run(indices, jobs), settings, request, here, inputs)
 
 
-def _judge(failed: dict[int, int], settings: Settings, request: RunRequest, here: LocalRun) -> None:
+def _judge(
+    failed: dict[int, int], settings: Settings, request: RunRequest, here: LocalRun, inputs: FailedInputs
+) -> None:
     """Go on, or end with what failed and how to go on."""
     if not failed:
         return
     allowed = request.allow_partial or settings.allow_partial_results
-    names = ", ".join(str(index) for index in sorted(failed)[:10])
+    names = in_a_line([inputs.name(index) for index in sorted(failed)[:MOST_IN_A_LINE]], len(failed))
     tasks, logs = counted(len(failed), "task"), nearest(here.logs)
     message = f"{tasks} of stage B failed ({names}); the logs are in {logs}"
     if allowed:

@@ -3,17 +3,34 @@
 The same of runs in the cloud are in cloud_tables.py.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from ops.failures import UserError
+from ops.input_names import (
+    NAME_CHARACTERS,
+    in_a_line,
+    index_in,
+    input_files,
+    local_names,
+    missing_indices,
+    named,
+    names_in_files,
+    told_inputs,
+    unknown_input,
+)
 from ops.laptop.run_files import LocalRun, known_runs, latest_run, read_json
 from ops.run_paths import CHARTS, NO_TABLES, OUTPUT_LIST, REPORT, SUMMARIES
 from ops.settings import Settings
-from ops.shown import console, counted, nearest
+from ops.shell import Shell
+from ops.shown import console, counted, nearest, one_line
+
+DAMAGED = (UserError, KeyError, TypeError, AttributeError, ValueError)  # no JSON, or JSON of something else
+NAMED_A_RUN, MOST_LISTED = 3, 20  # missing inputs that a list of runs names, and that one run's results do
+MOST_LOOKED_UP = 60  # inputs whose files a list of runs reads
 
 
 def show_runs(settings: Settings, exp_id: str = "", limit: int | None = None) -> None:
@@ -23,7 +40,10 @@ def show_runs(settings: Settings, exp_id: str = "", limit: int | None = None) ->
         print(f"no runs below {nearest(settings.local_data_path)}")
         return
     newest = runs[::-1][:limit]
-    rows = ((run.exp_id, run.run_id, *_row_or_damaged(run)) for run in newest)
+    names = names_in_files(
+        Shell(), [path for run in newest for path in _unnamed_inputs(run)][:MOST_LOOKED_UP]
+    )
+    rows = ((run.exp_id, run.run_id, *_row_or_damaged(run, names)) for run in newest)
     print_runs(rows, older=len(runs) - len(newest))
 
 
@@ -39,39 +59,66 @@ def print_runs(rows: Iterable[tuple[str, ...]], older: int = 0) -> None:
         print(f"and {counted(older, 'older run')}: --limit all")
 
 
-def _row_or_damaged(run: LocalRun) -> tuple[str, str, str, str]:
+def _row_or_damaged(run: LocalRun, names: dict[Path, str]) -> tuple[str, str, str, str]:
     try:
-        return _row(run)
-    except (UserError, KeyError, TypeError, AttributeError):  # no JSON, or JSON of something else
+        return _row(run, names)
+    except DAMAGED:
         return "", "", "damaged", ""
 
 
-def _row(run: LocalRun) -> tuple[str, str, str, str]:
+def _row(run: LocalRun, names: dict[Path, str]) -> tuple[str, str, str, str]:
     """Return when a run was built, its results, how it stands, and its newest outputs."""
     if not run.is_built:
         return "", "", "not built", ""
     manifest, outputs = run.manifest, run.outputs()
     done, total = len(run.results()), manifest["num_workloads"]
     newest = outputs[-1].name if outputs else ""
-    return manifest["created_at"], f"{done}/{total}", _state(run, done, total), newest
+    return manifest["created_at"], f"{done}/{total}", _state(run, done, total, names), newest
 
 
-def _state(run: LocalRun, done: int, total: int) -> str:
+def _state(run: LocalRun, done: int, total: int, names: dict[Path, str]) -> str:
     """Return how a run stands, for people."""
+    if not run.outputs() and done == total:
+        return "no outputs yet"
+    without, told = _without_result(run)
+    files = (path for index in without[:NAMED_A_RUN] for path in input_files(run.folder, index))
+    told |= {index_in(path): names[path] for path in files if path in names}
+    which = in_a_line(named(without[:NAMED_A_RUN], told), len(without))
     if run.outputs():
-        missing = run.headline(run.outputs()[-1]).get("missing", [])
-        gone = set(range(total)) - run.results() - set(missing)
+        gone = set(range(total)) - run.results() - set(without)
         return ", ".join(
             ["done"]
-            + ([f"{len(missing)} missing"] if missing else [])
+            + ([f"{len(without)} missing: {which}"] if without else [])
             + ([f"{counted(len(gone), 'result')} gone"] if gone else [])
         )
-    if done == total:
-        return "no outputs yet"
-    failed = [
-        p for p in run.folder.glob(f"{SUMMARIES}runner_*.json") if read_json(p).get("status") == "failed"
-    ]
-    return f"{counted(len(failed), 'task')} failed" if failed else "unfinished"
+    return f"{counted(len(without), 'task')} failed: {which}" if without else "unfinished"
+
+
+def _without_result(run: LocalRun) -> tuple[list[int], dict[int, str]]:
+    """Return the inputs that the newest outputs go without, or whose tasks failed; and names, where told."""
+    if outputs := run.outputs():
+        headline = run.headline(outputs[-1])
+        return missing_indices(headline), {i: name for i, (name, _) in told_inputs(headline).items()}
+    failed, told = [], {}
+    for path in sorted(run.folder.glob(f"{SUMMARIES}runner_*.json")):
+        summary = read_json(path)
+        if summary.get("status") == "failed":
+            failed.append(index_in(path))
+            if name := summary.get("input"):
+                told[failed[-1]] = one_line(name, NAME_CHARACTERS)
+    return failed, told
+
+
+def _unnamed_inputs(run: LocalRun) -> list[Path]:
+    """Return the files of the inputs that a run's row names, where nothing else tells their names."""
+    try:
+        if not run.is_built:
+            return []
+        without, told = _without_result(run)
+    except DAMAGED:
+        return []
+    unnamed = [index for index in without[:NAMED_A_RUN] if index not in told]
+    return [path for index in unnamed for path in input_files(run.folder, index)]
 
 
 def show_results(settings: Settings, exp_id: str, run_id: str = "") -> None:
@@ -89,7 +136,9 @@ def show_results(settings: Settings, exp_id: str, run_id: str = "") -> None:
 
 def show_outputs(run: LocalRun, folder: Path) -> None:
     """Print what one output folder holds; its own forecast, not that of a later try."""
-    print_forecast(run.exp_id, run.run_id, run.headline(folder))
+    headline = run.headline(folder)
+    unnamed = [index for index in missing_indices(headline) if index not in told_inputs(headline)]
+    print_forecast(run.exp_id, run.run_id, headline, local_names(Shell(), run.folder, unnamed[:MOST_LISTED]))
     files = {entry["name"]: entry["bytes"] for entry in read_json(folder / OUTPUT_LIST)}
     tables = [name for name in files if "/" not in name and name not in NO_TABLES]
     pictures = counted(sum(name.startswith(CHARTS) for name in files), "picture")
@@ -98,17 +147,31 @@ def show_outputs(run: LocalRun, folder: Path) -> None:
     print(f"tables   {nearest(folder)}: {', '.join(sorted(tables))}")
 
 
-def print_forecast(exp_id: str, run_id: str, summary: dict[str, Any]) -> None:
-    """Print what headline.json of a run's outputs holds."""
+def print_forecast(exp_id: str, run_id: str, summary: dict[str, Any], names: dict[int, str]) -> None:
+    """Print what headline.json of a run's outputs holds; `names` are of inputs that it does not name."""
     rows = summary.get("headline", [])
     if rows:
         console().print(_headline(rows, f"{exp_id}, run {run_id}"))
+    if later := summary.get("left_out_dates", 0):
+        print(f"and {counted(later, 'later date')}; see the tables")
     left_out = summary.get("left_out_populations", 0)
     if left_out:
         print(f"and {counted(left_out, 'more population')}; see the report")
-    missing = summary.get("missing", [])
-    if missing:
-        print(f"{counted(len(missing), 'result')} missing: {', '.join(map(str, missing[:10]))}")
+    if missing := missing_indices(summary):
+        print(f"{counted(len(missing), 'result')} missing:")
+        for line in _missing_lines(missing, told_inputs(summary), names):
+            print(f"  {line}")
+
+
+def _missing_lines(
+    missing: list[int], told: dict[int, tuple[str, str]], names: dict[int, str]
+) -> Iterator[str]:
+    """Yield the first missing inputs with their reasons, where they are known, and how many follow."""
+    for index in missing[:MOST_LISTED]:
+        name, reason = told.get(index) or (names.get(index) or unknown_input(index), "")
+        yield f"{name}: {reason}" if reason else name
+    if len(missing) > MOST_LISTED:
+        yield f"and {len(missing) - MOST_LISTED:,} more"
 
 
 def _headline(rows: list[dict], title: str) -> Table:

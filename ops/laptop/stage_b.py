@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 from ops.failures import TEMPORARY_FAULT, UserError
+from ops.input_names import FailedInputs
 from ops.shell import Shell, stop
 from ops.shown import nearest
 
@@ -28,9 +29,17 @@ LONGEST_WAIT_SECONDS = 30
 class StageTasks:
     """The processes of stage B: started, watched and tried again from one loop."""
 
-    def __init__(self, shell: Shell, command: list[str], variables: dict[str, str], logs: Path, retries: int):
+    def __init__(
+        self,
+        shell: Shell,
+        command: list[str],
+        variables: dict[str, str],
+        logs: Path,
+        retries: int,
+        inputs: FailedInputs,
+    ):
         self.shell, self.command, self.variables = shell, command, variables
-        self.logs, self.retries = logs, retries
+        self.logs, self.retries, self.inputs = logs, retries, inputs
         self.running: dict[int, subprocess.Popen] = {}
         self.tries: dict[int, int] = {}
         self.failed: dict[int, int] = {}
@@ -55,8 +64,10 @@ class StageTasks:
                             continue
                         if code:
                             self.failed[index] = code
-                            reason = escape(last_error(self.log_of(index)))
-                            progress.console.print(f"[red]task {index} failed[/]: {reason}", soft_wrap=True)
+                            name, reason = self.inputs.name(index), last_error(self.log_of(index))
+                            reason = escape(reason.removeprefix(f"{name}: "))  # as the task has named it
+                            told = f"[red]{escape(name)} failed[/]: {reason}"
+                            progress.console.print(told, soft_wrap=True)
                         progress.advance(bar)
                     time.sleep(POLL_SECONDS)
             except BaseException:

@@ -106,6 +106,14 @@ def check_workflow_deployed(shell: Shell, settings: Settings) -> dict[str, Any]:
     return found
 
 
+def check_workflow_takes(shell: Shell, settings: Settings, argument: str) -> None:
+    """Refuse a deployed workflow that does not know an argument: it would end each run at once."""
+    found = check_workflow_deployed(shell, settings)
+    if argument not in found.get("sourceContents", argument):
+        name = settings.workflow_name
+        raise UserError(f"the workflow {name} is older than this checkout: no {argument}", mend=APPLY)
+
+
 def resolve_image(shell: Shell, settings: Settings, tag: str = "") -> str:
     """Return the image with the digest that a tag (IMAGE_TAG without one) stands for at this moment.
 

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import asdict, dataclass
 
+from ops.failures import UserError
 from ops.images.images import repository_path
 from ops.names import account_email
 from ops.project.machine_types import LETTERS, check_stage_fits, hyperdisk_only_families
@@ -60,6 +61,7 @@ def workflow_environment(settings: Settings) -> dict[str, str]:
         "DIR_PREFIX": settings.dir_prefix,
         "IMAGE_URI": f"{repository_path(settings)}:{settings.image_tag}",
         "BATCH_SERVICE_ACCOUNT": account_email(project, settings.batch_service_account),
+        "BUILDER_SERVICE_ACCOUNT": account_email(project, settings.builder_service_account),
         "NETWORK": f"projects/{project}/global/networks/{network}",
         "SUBNETWORK": f"projects/{project}/regions/{settings.region}/subnetworks/{network}",
         "STAGES": _json(workflow_stages(settings)),
@@ -70,8 +72,9 @@ def workflow_environment(settings: Settings) -> dict[str, str]:
         "MAX_RETRY_COUNT": _text(settings.max_retry_count),
         "PROVISIONING_MODEL": settings.provisioning_model,
         "LABELS": _json({name: value for name, value in labels.items() if value}),
-        "GITHUB_FORECAST_REPO": settings.github_forecast_repo,
-        "FORECAST_REPO_REF": settings.forecast_repo_ref,
+        "BUILDER_VARIABLES": _json(
+            {name: value for name, value in builder_variables(settings).items() if value}
+        ),
         "STAGE_VARIABLES": _json({name: value for name, value in stage_variables(settings).items() if value}),
         "RUN_OUTPUT_STAGE": _text(settings.run_output_stage),
         "ALLOW_PARTIAL_RESULTS": _text(settings.allow_partial_results),
@@ -92,11 +95,39 @@ def stage_variables(settings: Settings) -> dict[str, str]:
     return {
         "GCLOUD_PROJECT_ID": settings.project_id,
         "GITHUB_URL": settings.github_url,
-        "GITHUB_PAT_SECRET": settings.github_pat_secret,
         "MODELING_SUITE": settings.modeling_suite,
         "LOG_LEVEL": settings.log_level,
         "STORAGE_VERBOSE": _text(settings.storage_verbose),
     }
+
+
+def builder_variables(settings: Settings) -> dict[str, str]:
+    """Return the variables that stage A alone gets: it clones the forecasting repository, with the token."""
+    return {
+        "GITHUB_FORECAST_REPO": settings.github_forecast_repo,
+        "FORECAST_REPO_REF": settings.forecast_repo_ref,
+        "GITHUB_PAT_SECRET": settings.github_pat_secret,
+    }
+
+
+def check_token_is_kept_apart(settings: Settings) -> None:
+    """Refuse to run stages B and C as an account that may read the token.
+
+    Raises
+    ------
+    UserError
+        BATCH_SERVICE_ACCOUNT is also the builder's or the builds' account, and GITHUB_PAT_SECRET is set.
+    """
+    if not settings.github_pat_secret:
+        return
+    for name in ("builder_service_account", "build_service_account"):
+        mine, other = settings.batch_service_account, getattr(settings, name)
+        if account_email(settings.project_id, mine) == account_email(settings.project_id, other):
+            raise UserError(
+                f"BATCH_SERVICE_ACCOUNT={mine} is also {name.upper()}, which may read the token: "
+                "stages B and C need an account of their own",
+                mend="invoke config-edit",
+            )
 
 
 def _as_batch_spells(limits: StageLimits) -> dict[str, int | str]:

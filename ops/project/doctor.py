@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ops.failures import UserError
 from ops.project import cloud_checks, programs
 from ops.project.checkup import Answer, Finding, Question, ask_all, refuse
+from ops.project.deployment import check_token_is_kept_apart
 from ops.project.quotas import check_quotas
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
@@ -52,6 +53,7 @@ def _of_the_machine(shell: Shell, cloud: bool) -> list[Question]:
 def _of_the_cloud(shell: Shell, settings: Settings, environ: Mapping[str, str]) -> list[Question]:
     accounts = [
         settings.batch_service_account,
+        settings.builder_service_account,
         settings.workflow_service_account,
         settings.build_service_account,
     ]
@@ -97,6 +99,7 @@ def _secret(shell: Shell, settings: Settings) -> Answer:
 
 
 def _accounts(shell: Shell, settings: Settings, accounts: Sequence[str]) -> Answer:
+    check_token_is_kept_apart(settings)
     emails = cloud_checks.check_accounts(shell, settings, accounts)
     return Answer(", ".join(email.partition("@")[0] for email in emails))
 

@@ -17,7 +17,7 @@ from ops.asking import confirmed, need_terminal_or
 from ops.failures import UserError
 from ops.gcloud import read_json
 from ops.project.cloud_checks import check_bucket
-from ops.project.deployment import check_stages_fit, stage_limits
+from ops.project.deployment import check_stages_fit, check_token_is_kept_apart, stage_limits
 from ops.settings import ROOT, Settings, need
 from ops.shell import Ended, Shell
 from ops.shown import counted, nearest
@@ -34,7 +34,8 @@ NO_CHANGES, CHANGES = 0, 2  # exit codes of plan -detailed-exitcode
 PASSED_ON = [  # settings that Terraform knows under the same name
     *("project_id", "region", "environment", "bucket_name", "dir_prefix"),
     *("repo_name", "image_name", "image_tag", "registry_host", "network_name", "workflow_name"),
-    *("batch_service_account", "workflow_service_account", "build_service_account"),
+    *("batch_service_account", "builder_service_account"),
+    *("workflow_service_account", "build_service_account"),
     *("github_url", "github_pat_secret", "github_forecast_repo", "forecast_repo_ref"),
     *("task_count_per_node", "workloads_per_task", "max_parallelism", "max_retry_count"),
     *("provisioning_model", "run_output_stage", "allow_partial_results"),
@@ -122,6 +123,7 @@ def _check(shell: Shell, settings: Settings) -> None:
     """Refuse what a plan would refuse minutes later, or an apply half-way."""
     need(settings, "project_id", "bucket_name")
     check_stages_fit(settings)
+    check_token_is_kept_apart(settings)
     bucket = check_bucket(shell, settings)
     if not shell.dry_run and not bucket.get("uniform_bucket_level_access"):
         raise UserError(

@@ -18,7 +18,13 @@ from ops.jobs.job_list import going_on_by_hand
 from ops.laptop import local_run
 from ops.names import account_email
 from ops.project import cloud_checks
-from ops.project.deployment import as_label, check_stages_fit, stage_variables, workflow_stages
+from ops.project.deployment import (
+    as_label,
+    check_stages_fit,
+    check_token_is_kept_apart,
+    stage_variables,
+    workflow_stages,
+)
 from ops.run_paths import ARCHIVE, OUTPUT_CONFIGS
 from ops.run_request import RunRequest, new_run_id
 from ops.runs import run_setup
@@ -71,6 +77,7 @@ def start(shell: Shell, settings: Settings, request: RunRequest, origin: Origin 
     """
     need(settings, "project_id", "bucket_name", instead="with --local it runs on this machine")
     check_stages_fit(settings)
+    check_token_is_kept_apart(settings)
     goes_on = bool(request.run_id)
     request = replace(request, run_id=request.run_id or new_run_id())
     print(
@@ -121,8 +128,10 @@ def run_arguments(settings: Settings, request: RunRequest, goes_on: bool = False
         "bucket": settings.bucket_name,
         "dirPrefix": settings.dir_prefix,
         "batchSaEmail": account_email(settings.project_id, settings.batch_service_account),
+        "builderSaEmail": account_email(settings.project_id, settings.builder_service_account),
         "githubForecastRepo": settings.github_forecast_repo,
         "forecastRepoRef": settings.forecast_repo_ref,
+        "githubPatSecret": settings.github_pat_secret,
         "maxParallelism": settings.max_parallelism,
         "maxRetryCount": settings.max_retry_count,
         "workloadsPerTask": settings.workloads_per_task,
@@ -156,7 +165,7 @@ def _check(
     questions: list[Callable[[], Any]] = [
         lambda: cloud_checks.check_account(shell),
         lambda: cloud_checks.check_bucket(shell, settings),
-        lambda: cloud_checks.check_workflow_deployed(shell, settings),
+        lambda: cloud_checks.check_workflow_takes(shell, settings, "builderSaEmail"),
         lambda: (
             cloud_checks.check_image(shell, origin.image)
             if origin

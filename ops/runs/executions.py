@@ -17,10 +17,13 @@ from ops import gcloud
 from ops.failures import UserError
 from ops.following import looks, tell, tell_news
 from ops.gcloud import GcloudError, Refusal, at_once
+from ops.input_names import in_a_line, missing_indices, missing_names
 from ops.project.machine_types import LETTERS
+from ops.run_paths import METADATA
 from ops.settings import Settings, need
 from ops.shell import Shell
 from ops.shown import counted, duration
+from ops.watching.cloud_files import read_objects
 
 STAGES = tuple(LETTERS)
 ACTIVE_JOB = ("QUEUED", "SCHEDULED", "RUNNING")
@@ -169,7 +172,7 @@ def follow(shell: Shell, execution: Execution) -> None:
             file=sys.stderr,
         )
         raise
-    _tell_end(execution, found)
+    _tell_end(shell, execution, found)
 
 
 def _look(
@@ -188,22 +191,66 @@ def _look(
     return found, stages
 
 
-def _tell_end(execution: Execution, found: dict[str, Any]) -> None:
+def _tell_end(shell: Shell, execution: Execution, found: dict[str, Any]) -> None:
     if found["state"] != "SUCCEEDED":
+        _tell_failed_inputs(shell, execution, execution.job(shell, "runner"))
         raise UserError(f"execution {execution.execution_id}: {reason_of(found)}", exit_code=1)
     result = json.loads(found.get("result", "{}"))
     failed = result.get("num_failed_tasks", 0)
     without = f", without the results of {counted(failed, 'task')}" if failed else ""
+    if failed and (names := names_of_missing(shell, execution.settings, result.get("path", ""))):
+        without += f" ({names})"
     print(f"done in {duration(seconds_taken(found))}{without}")
     print(f"outputs  {result.get('path', '')}outputs/")
     print(f"fetch    invoke download --exp-id {exp_id_of(found)} --run-id {run_id_of(found)}")
 
 
+def _tell_failed_inputs(shell: Shell, execution: Execution, job: dict[str, Any]) -> None:
+    """Print which tasks of stage B failed for good, with what their inputs are called."""
+    from ops.jobs.failed_tasks import failed_tasks  # not at the top: it needs this module
+
+    number = Progress.of("runner", job).counts.get("FAILED", 0)
+    if not number:
+        return
+    try:
+        failed = failed_tasks(shell, execution.settings, job)
+    except UserError:  # that it failed is known without
+        return
+    for task in failed:
+        print(f"    {task}")
+    if number > len(failed):
+        print(f"    and {counted(number - len(failed), 'more task')}", flush=True)
+
+
+def names_of_missing(shell: Shell, settings: Settings, run_path: str) -> str:
+    """Return what the inputs are called that the outputs of a run go without; "" where that is not known."""
+    try:
+        (told,) = read_objects(shell, settings, [run_path + METADATA])
+    except (UserError, ValueError):
+        return ""
+    if not isinstance(told, dict):
+        return ""
+    number = told.get("num_missing") or len(missing_indices(told))
+    return in_a_line(missing_names(shell, settings, run_path, told), number) if number else ""
+
+
 def reason_of(found: dict[str, Any]) -> str:
-    """Return why an execution did not succeed, in its own words."""
+    """Return why an execution did not succeed: its own words, and those of a service that refused it."""
     said = _said(found)
-    message = said.get("message", found["error"]["payload"]) if isinstance(said, dict) else str(said)
+    message = "; ".join(_words_of(said)) if isinstance(said, dict) else str(said)
+    message = message or found.get("error", {}).get("payload", "")
     return f"{found['state']}{f': {message}' if message else ''}"
+
+
+def _words_of(fault: dict[str, Any]) -> list[str]:
+    """Return what an error says, what the service answered, and the same of its cause; nothing twice."""
+    body = fault.get("body")
+    answer = body.get("error") if isinstance(body, dict) else body
+    answered = answer.get("message") if isinstance(answer, dict) else answer
+    words = [str(word) for word in (fault.get("message"), answered) if word]
+    cause = fault.get("cause")
+    causes = _words_of(cause) if isinstance(cause, dict) else []
+    return words + [word for word in causes if not any(word in known for known in words)]
 
 
 def _said(found: dict[str, Any]) -> Any:
@@ -271,6 +318,8 @@ def show_execution(shell: Shell, settings: Settings, execution_id: str) -> None:
     for stage, job in zip(STAGES, jobs, strict=True):
         if job:
             print(f"  {Progress.of(stage, job)}  ({execution.job_id(stage)})")
+            if stage == "runner":
+                _tell_failed_inputs(shell, execution, job)
     if found["state"] not in (*ACTIVE, "SUCCEEDED"):
         print(f"  {reason_of(found)}")
     if found["state"] == "SUCCEEDED":

@@ -6,7 +6,8 @@ The same of runs on this machine are in run_tables.py. What goes on just now, jo
 from ops import gcloud
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
-from ops.laptop.run_tables import print_forecast, print_runs
+from ops.input_names import cloud_names, in_a_line, missing_indices, named, told_inputs
+from ops.laptop.run_tables import NAMED_A_RUN, print_forecast, print_runs
 from ops.run_paths import CLAIM, HEADLINE, OUTPUTS, run_path
 from ops.runs.executions import ACTIVE, place_words
 from ops.settings import Settings, need
@@ -48,7 +49,9 @@ def _state(run: CloudRun, is_going_on: bool) -> str:
         return "damaged"
     if run.outputs:
         missing = run.inputs - run.results
-        return f"done, {missing} missing" if missing else "done"
+        told = {index: name for index, (name, _) in told_inputs(run.headline).items()}
+        which = in_a_line(named(missing_indices(run.headline)[:NAMED_A_RUN], told), missing)
+        return f"done, {missing} missing: {which}" if missing else "done"
     if not run.is_built:
         return "not built"
     return "no outputs yet" if run.results >= run.inputs else "unfinished"
@@ -82,6 +85,9 @@ def show_results(shell: Shell, settings: Settings, exp_id: str, run_id: str = ""
     found = find_object(shell, settings, path + HEADLINE)
     if shell.dry_run:
         return
-    print_forecast(exp_id, run_id, found[0] if found else {})
+    headline = found[0] if found else {}
+    unnamed = [index for index in missing_indices(headline) if index not in told_inputs(headline)]
+    names = cloud_names(shell, settings, run_path(settings, exp_id, run_id), unnamed)
+    print_forecast(exp_id, run_id, headline, names)
     print(f"outputs  {path}")
     print(f"fetch    invoke download --exp-id {exp_id} --run-id {run_id}")

@@ -18,6 +18,7 @@ class JobStatus:
 
     job: dict[str, Any]
     region: str
+    failed_tasks: str = ""  # of stage B, named
 
     @property
     def name(self) -> str:
@@ -25,7 +26,8 @@ class JobStatus:
 
     @property
     def stage(self) -> StageStatus:
-        return stage_status(self.job.get("labels", {}).get("stage", ""), self.job, self.region)
+        stage = self.job.get("labels", {}).get("stage", "")
+        return stage_status(stage, self.job, self.region, failed_tasks=self.failed_tasks)
 
     def lines(self) -> Iterator[str]:
         labels, stage = self.job.get("labels", {}), self.stage

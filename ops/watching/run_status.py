@@ -14,7 +14,9 @@ from typing import Any
 from ops import gcloud
 from ops.costs.spending import Spending, spending_of, together
 from ops.failures import UserError
+from ops.input_names import in_a_line, missing_indices, missing_names
 from ops.jobs.attempts import described, exit_codes, seconds_run, tries
+from ops.jobs.failed_tasks import failed_among, failed_tasks, with_inputs
 from ops.run_paths import METADATA
 from ops.runs.executions import (
     ACTIVE,
@@ -50,6 +52,7 @@ class StageStatus:
     failures: tuple[tuple[int, int], ...]  # exit codes of attempts, and how many ended so
     events: tuple[str, ...]  # of the job, but for its changes of state
     spending: Spending
+    failed_tasks: str = ""  # which tasks of stage B failed for good, with their places and parameter sets
 
     def lines(self) -> Iterator[str]:
         progress = self.progress
@@ -61,13 +64,15 @@ class StageStatus:
         if self.failures:
             codes = ", ".join(f"{number:,} with {described(code)}" for code, number in self.failures)
             yield f"{'':8} attempts that failed: {codes}"
+        if self.failed_tasks:
+            yield f"{'':8} failed: {self.failed_tasks}"
         for event in self.events:
             yield f"{'':8} {event}"
 
     def substance(self) -> tuple:
         """Return what has to change for a change to be worth a line: time that goes by is none."""
         queued = self.queued_seconds if self.progress.has_ended else None
-        return (self.progress, self.retries, self.failures, self.events, queued)
+        return (self.progress, self.retries, self.failures, self.failed_tasks, self.events, queued)
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ class RunStatus:
     found: dict[str, Any]
     stages: tuple[StageStatus, ...]
     spent_usd: float | None = None  # as the run itself tells once it has succeeded
+    missing: str = ""  # the inputs that its outputs go without, as the run itself tells
 
     @property
     def is_going_on(self) -> bool:
@@ -125,6 +131,8 @@ class RunStatus:
             yield f"  {together(stage.spending for stage in self.stages).told(so_far=self.is_going_on)}"
         if self.found["state"] == "SUCCEEDED":
             yield f"  {_outcome(self.result)}"
+            if self.missing:
+                yield f"  without the results of {self.missing}"
             if self.spent_usd is not None:
                 yield f"  about ${self.spent_usd:,.2f} in all, by its {METADATA}"
         elif not self.is_going_on:
@@ -149,7 +157,16 @@ def with_spending(shell: Shell, settings: Settings, statuses: Sequence[RunStatus
         costs = []
     if len(costs) != len(paths):
         return list(statuses)
-    return [replace(status, spent_usd=usd) for status, usd in zip(statuses, costs, strict=True)]
+    return [
+        replace(status, spent_usd=usd, missing=_missing(shell, settings, status, told))
+        for status, usd, told in zip(statuses, costs, held, strict=True)
+    ]
+
+
+def _missing(shell: Shell, settings: Settings, status: RunStatus, told: dict[str, Any]) -> str:
+    """Return what the first inputs are called that a run's outputs go without, by its metadata."""
+    number = told.get("num_missing") or len(missing_indices(told))
+    return in_a_line(missing_names(shell, settings, status.result["path"], told), number) if number else ""
 
 
 def _outcome(result: dict[str, Any]) -> str:
@@ -160,7 +177,11 @@ def _outcome(result: dict[str, Any]) -> str:
 
 
 def stage_status(
-    stage: str, job: dict[str, Any], region: str, tasks: Sequence[dict[str, Any]] | None = None
+    stage: str,
+    job: dict[str, Any],
+    region: str,
+    tasks: Sequence[dict[str, Any]] | None = None,
+    failed_tasks: str = "",
 ) -> StageStatus:
     """Return how a stage stands whose job Batch has described, with its tasks where they are known."""
     progress = Progress.of(stage, job)
@@ -182,7 +203,25 @@ def stage_status(
         failures=tuple(codes.most_common()),
         events=() if progress.state == "SUCCEEDED" else tuple(shown),
         spending=spending_of(job, region, task_seconds),
+        failed_tasks=failed_tasks,
     )
+
+
+def named_failures(
+    shell: Shell, settings: Settings, job: dict[str, Any], tasks: Sequence[dict[str, Any]] | None
+) -> str:
+    """Return which tasks of stage B failed for good, with what their inputs are called; "" where none did."""
+    number = Progress.of("runner", job).counts.get("FAILED", 0)
+    if not number:
+        return ""
+    try:
+        if tasks is None:  # too many to have been asked for
+            failed = failed_tasks(shell, settings, job)
+        else:
+            failed = with_inputs(shell, settings, job, failed_among(tasks))
+    except UserError:  # what is known is worth showing without
+        return ""
+    return in_a_line([task.name for task in failed], number) if failed else ""
 
 
 def tasks_of(

@@ -22,7 +22,14 @@ from ops.settings import Settings, need
 from ops.shell import Shell
 from ops.shown import console, counted
 from ops.watching.job_status import JobStatus
-from ops.watching.run_status import RunStatus, StageStatus, stage_status, tasks_of, with_spending
+from ops.watching.run_status import (
+    RunStatus,
+    StageStatus,
+    named_failures,
+    stage_status,
+    tasks_of,
+    with_spending,
+)
 
 HOURS = 12  # those that ended earlier are in `invoke workflow-list`
 MOST_GOING_ON, MOST_ENDED = 20, 10  # that are asked for; each is a gcloud or several
@@ -50,6 +57,7 @@ class Observer:
     hours: int = HOURS
     _ended: dict[str, RunStatus] = field(default_factory=dict)
     _ended_jobs: dict[str, StageStatus] = field(default_factory=dict)
+    _failures: dict[tuple[str, int], str] = field(default_factory=dict)  # by job and number of failed tasks
     _own: set[str] = field(default_factory=set)  # executions that are known to be of the experiment
     _strangers: set[str] = field(default_factory=set)  # and those that are known not to be
     _knows_jobs: bool = False  # which experiment each of them is of
@@ -89,7 +97,7 @@ class Observer:
         """Return the jobs by hand, and those whose execution ended too long ago to be shown."""
         told = {id_of_execution(each) for each in recent}
         return [
-            JobStatus(job, self.settings.region)
+            JobStatus(job, self.settings.region, self._named_failures(job, None))
             for job in unfinished
             if _execution_of(job) not in told and self.exp_id in ("", experiment_of(job))
         ]
@@ -148,10 +156,20 @@ class Observer:
         if not job:
             return None
         tasks = tasks_of(self.shell, execution, stage, job)
-        status = stage_status(stage, job, self.settings.region, tasks)
+        failed = self._named_failures(job, tasks)
+        status = stage_status(stage, job, self.settings.region, tasks, failed)
         if status.progress.has_ended:
             self._ended_jobs[job_id] = status
         return status
+
+    def _named_failures(self, job: dict[str, Any], tasks: list[dict[str, Any]] | None) -> str:
+        """Return which tasks of stage B failed; their inputs are read again only where more have failed."""
+        if job.get("labels", {}).get("stage") != "runner":
+            return ""
+        key = id_of(job), Progress.of("runner", job).counts.get("FAILED", 0)
+        if key not in self._failures:
+            self._failures[key] = named_failures(self.shell, self.settings, job, tasks)
+        return self._failures[key]
 
 
 def show(shell: Shell, settings: Settings, exp_id: str = "", hours: int = HOURS, watch: bool = False) -> None:

@@ -14,13 +14,13 @@ run_metadata.json
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from modeling.failures import UserError, listed
+from modeling.failures import UserError
 from modeling.workload import ForeignWorkload, Result, Workload
 from pipeline.manifest import Manifest, index_width
 from pipeline.records import (
@@ -328,8 +328,3 @@ def input_name(index: int, width: int) -> str:
 
 def result_name(index: int, width: int) -> str:
     return f"runner-artifacts/result_{index:0{width}d}.pkl"
-
-
-def describe_indices(indices: Iterable[int], most: int = 10) -> str:
-    """Return "3, 17, 40" for messages."""
-    return listed(sorted(indices), most)

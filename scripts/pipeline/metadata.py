@@ -7,12 +7,15 @@ from typing import Any
 
 from pipeline.artifacts import RunFiles
 from pipeline.environment import StageContext
+from pipeline.input_names import MOST_NAMED, unknown_input
 from pipeline.manifest import Manifest
 from pipeline.run_setup import StageMachines, estimated_cost
 from pipeline.summary import package_versions, utc_now
 
 MOST_REASONS = 1_000
-LIMITS = ("max_time", "total_simulations_budget")  # reaching minimum_epsilon is success, not a cut
+REASON_CHARACTERS = 400  # of a reason in a list of missing results
+# reaching minimum_epsilon is success, and the other early ends are those of the method: the same every time
+LIMITS = ("max_time", "total_simulations_budget")
 
 
 @dataclass
@@ -81,6 +84,7 @@ class RunRecord:
     manifest: Manifest
     stages: dict[str, StageUse] = field(default_factory=dict)
     failures: dict[int, str] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)  # of inputs without a result, where known
     cut_short: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # of stage A
     packages: dict[str, str] = field(default_factory=package_versions)
@@ -100,8 +104,19 @@ class RunRecord:
         """Return why an input has no result, as its task said it."""
         return self.failures.get(index, "no result; its task has not run, or was killed")
 
+    def name(self, index: int) -> str:
+        """Return what people call an input: its place and parameter set, where they are known."""
+        return self.names.get(index) or unknown_input(index)
+
+    def described(self, missing: dict[int, str]) -> dict[str, list[dict[str, Any]]]:
+        """Return the first inputs without a result for JSON, with name and reason; nothing where none is."""
+        first = sorted(missing)[:MOST_NAMED]
+        told = [{"index": i, "name": self.name(i), "reason": missing[i][:REASON_CHARACTERS]} for i in first]
+        return {"missing_inputs": told} if told else {}
+
     def facts(self, collected, missing: dict[int, str], headline: list):
         """Return what the report prints about the run."""
+        from modeling.headline import left_out_dates
         from modeling.report import RunFacts, StageTimes
 
         times = (
@@ -119,11 +134,13 @@ class RunRecord:
             num_workloads=self.manifest.num_workloads,
             num_results=collected.results,
             missing=sorted(missing.items()),
+            names=self.names,
             stages=list(times),
             packages=self.packages,
             tables=[(path.name, path.stat().st_size) for path in collected.files],
             notes=[*self.warnings, *collected.notes, *self.cut_short],
             headline=headline,
+            left_out_dates=left_out_dates(collected.panels, headline),
         )
 
     def metadata(self, context: StageContext, output: dict[str, Any]) -> dict[str, Any]:
@@ -157,6 +174,7 @@ class RunRecord:
             "estimated_cost": estimated_cost(machines, manifest.num_workloads - self._records_of_inputs()),
             "num_results": output["num_results"],
             "missing": output["missing"][:MOST_REASONS],
+            "missing_inputs": output.get("missing_inputs"),
             "num_missing": len(output["missing"]),
             "cut_short": self.cut_short,
             "warnings": self.warnings,
@@ -184,7 +202,6 @@ def read_run_record(files: RunFiles, manifest: Manifest) -> RunRecord:
         if summary.get("status") == "failed" and len(record.failures) < MOST_REASONS:
             record.failures[index] = summary.get("error", "failed")
         if summary.get("stopped_by") in LIMITS:
-            record.cut_short.append(
-                f"{summary.get('population')}: calibration was cut short by {summary['stopped_by']}"
-            )
+            place = summary.get("population") or unknown_input(index)
+            record.cut_short.append(f"{place}: calibration was cut short by {summary['stopped_by']}")
     return record

@@ -23,12 +23,20 @@ run "roles_are_few_and_nobody_may_be_everybody" {
     error_message = "The stages have other roles in the project than they need."
   }
   assert {
+    condition     = keys(google_project_iam_member.builder) == keys(google_project_iam_member.batch)
+    error_message = "Stage A has other roles in the project than stages B and C."
+  }
+  assert {
     condition     = keys(google_project_iam_member.build) == ["roles/logging.logWriter"]
     error_message = "Builds have other roles in the project than they need."
   }
   assert {
     condition     = google_service_account_iam_member.workflow_runs_jobs_as_batch.service_account_id == "projects/-/serviceAccounts/epymodelingsuite-batch@my-lab-forecasts.iam.gserviceaccount.com"
     error_message = "The workflow may act as more than the Batch account."
+  }
+  assert {
+    condition     = google_service_account_iam_member.workflow_runs_jobs_as_builder.service_account_id == "projects/-/serviceAccounts/epymodelingsuite-builder@my-lab-forecasts.iam.gserviceaccount.com"
+    error_message = "The workflow starts stage A as the builder's account."
   }
   assert {
     condition     = strcontains(google_storage_bucket_iam_member.workflow_reads_manifests.condition[0].expression, "endsWith(\"/builder-artifacts/manifest.json\")")
@@ -114,20 +122,24 @@ run "without_a_token_nothing_speaks_of_one" {
     error_message = "Nobody is given a secret that is not set."
   }
   assert {
-    condition     = !strcontains(google_workflows_workflow.pipeline.user_env_vars.STAGE_VARIABLES, "GITHUB_PAT_SECRET")
+    condition     = !strcontains(google_workflows_workflow.pipeline.user_env_vars.BUILDER_VARIABLES, "GITHUB_PAT_SECRET")
     error_message = "The stages are told of a secret that is not set."
   }
 }
 
-run "with_a_token_stages_and_builds_may_read_that_one_secret" {
+run "with_a_token_stage_a_and_builds_may_read_that_one_secret" {
   command = plan
   variables {
     github_pat_secret = "github-pat"
   }
 
   assert {
-    condition     = keys(google_secret_manager_secret_iam_member.token) == ["batch", "build"]
+    condition     = keys(google_secret_manager_secret_iam_member.token) == ["build", "builder"]
     error_message = "Those who clone, and nobody else."
+  }
+  assert {
+    condition     = !strcontains(google_workflows_workflow.pipeline.user_env_vars.STAGE_VARIABLES, "github-pat")
+    error_message = "Stages B and C are told of the secret."
   }
 }
 

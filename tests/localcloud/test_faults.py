@@ -91,6 +91,13 @@ def test_a_reset_after_loses_the_answer_only(http, bucket, order):
     assert http("GET", media(bucket, "x")).content == b"12345678"
 
 
+def test_a_body_is_answered_instead_of_the_work(http, bucket, order):
+    order({"path": "/o/x", "body": {"size": "odd"}, "times": 1})
+
+    assert http("GET", f"/storage/v1/b/{bucket.name}/o/x").json() == {"size": "odd"}
+    assert http("GET", f"/storage/v1/b/{bucket.name}/o/x").status_code == 404
+
+
 def test_a_truncated_answer_ends_in_the_middle(http, bucket, order):
     upload(http, bucket, "x")
     order({"path": "/o/x", "action": "truncate", "times": 1})
@@ -155,6 +162,8 @@ def test_rules_show_how_often_they_hit(http, bucket, order):
         ([{"path": "x"}], "needs a status (a whole number from 400 to 599), an action (one of reset,"),
         ([{"path": "(", "status": 503}], "path '('; it takes a regular expression."),
         ([{"path": "a{99999999999}", "status": 503}], "it takes a regular expression."),
+        ([{"tag": "OddError"}], "tag 'OddError'; it takes one of AuthError,"),
+        ([{"body": None}], "body None; it takes JSON other than null."),
         ([{"status": "503"}], "status '503'; it takes a whole number from 400 to 599."),
         ([{"status": 503, "method": "get"}], "method 'get'; it takes one of GET, POST,"),
         ([{"status": 503, "times": -1}], "times -1; it takes a whole number of at least 0."),

@@ -1,0 +1,61 @@
+"""epydemix's ABCSampler with an end: it stops where nothing can be accepted, and takes any prior.
+
+When it stops is decided in search.py. Only calibrate() imports this: epydemix.calibration is slow to load.
+"""
+
+import numpy as np
+from epydemix.calibration import ABCSampler
+from epydemix.utils.abc_smc_utils import DefaultPerturbationContinuous, DefaultPerturbationDiscrete
+
+from modeling.failures import UserError
+from modeling.search import Search
+
+
+class EndingSampler(ABCSampler):
+    """An ABCSampler that asks a Search whether to go on."""
+
+    def __init__(self, search: Search, **arguments):
+        super().__init__(**arguments)
+        self._search = search
+
+    def perturbations(self) -> dict:
+        """Return the kernels of epydemix, by parameter; they also take a parameter of one value."""
+        return {
+            name: _Continuous(name)
+            if name in self.continuous_params
+            else DefaultPerturbationDiscrete(name, self.priors[name])
+            for name in self.param_names
+        }
+
+    def _initialize_particles(self, num_particles, epsilon, *limits):
+        if not self._search.begin_generation(0, epsilon):
+            return None
+        return super()._initialize_particles(num_particles, epsilon, *limits)
+
+    def _run_smc_generation(self, particles, weights, epsilon, *rest):
+        if not self._search.begin_generation(self._search.generation + 1, epsilon):
+            return None
+        with np.errstate(divide="ignore", invalid="ignore"):  # weights that are not finite are refused below
+            found = super()._run_smc_generation(particles, weights, epsilon, *rest)
+        if found is not None and not np.isfinite(found["weights"]).all():
+            raise UserError(
+                f"{self._search.population}: the particles of generation {self._search.generation} have no "
+                "weight, because the density of a prior or of its proposals is 0 or infinite there; "
+                "use a prior that is wider, or without a pole"
+            )
+        return found
+
+    def _check_stopping_conditions(self, epsilon, *limits, verbose=True):
+        return self._search.must_stop(epsilon)
+
+
+class _Continuous(DefaultPerturbationContinuous):
+    """A normal kernel; where its variance is 0 in floating point, one that proposes the value again."""
+
+    def update(self, particles, weights, param_names):
+        super().update(particles, weights, param_names)
+        if self.std**2 == 0:
+            self.std = 0.0
+
+    def pdf(self, x, center):
+        return super().pdf(x, center) if self.std else float(x == center)

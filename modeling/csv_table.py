@@ -1,0 +1,232 @@
+"""A CSV file as rows of text with their line numbers; a damaged or ambiguous file is refused.
+
+What the columns mean is in observed.py.
+"""
+
+import csv
+import datetime
+import io
+import re
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from modeling.failures import UserError, did_you_mean, listed
+
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+BYTE_ORDER_MARKS = {
+    b"\xff\xfe\x00\x00": "UTF-32",
+    b"\x00\x00\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+DATE = (
+    r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"([T ](?P<time>[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?) ?(Z|UTC|GMT|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
+)
+FIRST_YEAR, LAST_YEAR = 1900, 2200
+MOST_SHOWN = 40  # characters of a field in a message
+
+
+class Row(NamedTuple):
+    """One record; `line` counts from 1, with blank lines and line breaks inside quotes."""
+
+    line: int
+    fields: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A CSV file. Every row has as many fields as the header."""
+
+    name: str
+    header: list[str]
+    rows: list[Row]
+    _kept: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+
+    def column(self, name: str, where: str) -> int:
+        """Return the position of a column."""
+        if name not in self.header:
+            named = [shown(column) for column in self.header]
+            near = did_you_mean(name, named) or f"; it has {listed(named)}"
+            raise UserError(f'{where}: {self.name} has no column "{name}"{near}')
+        return self.header.index(name)
+
+    def error(self, row: Row, column: int, problem: object) -> UserError:
+        """Return the error of one field: file, line, what is wrong, column."""
+        return UserError(f'{self.name}:{row.line}: {problem} (column "{shown(self.header[column])}")')
+
+    def parsed(self, column: int, parse: Callable[[str], Any]) -> dict[int, Any]:
+        """Return what a column holds, by line; worked out once.
+
+        Raises
+        ------
+        UserError
+            `parse` raises ValueError for a field.
+        """
+        if (column, parse) not in self._kept:
+            known: dict[str, Any] = {}
+            found = {}
+            for row in self.rows:
+                text = row.fields[column]
+                if text not in known:
+                    try:
+                        known[text] = parse(text)
+                    except ValueError as error:
+                        raise self.error(row, column, error) from None
+                found[row.line] = known[text]
+            self._kept[column, parse] = found
+        return self._kept[column, parse]
+
+    def grouped(self, column: int) -> dict[str, list[Row]]:
+        """Return the rows by what a column holds, in the order of the file; worked out once."""
+        if column not in self._kept:
+            groups: dict[str, list[Row]] = defaultdict(list)
+            for row in self.rows:
+                groups[row.fields[column]].append(row)
+            self._kept[column] = groups
+        return self._kept[column]
+
+
+def one_line(text: str) -> str:
+    """Return a field; ValueError where it holds a line break, for then a stray quote swallowed rows."""
+    if "\n" in text or "\r" in text:
+        raise ValueError(f'a line break inside "{shown(text)}"; remove the stray quote')
+    return text
+
+
+def date_of(text: str) -> datetime.date:
+    """Return the date of "2025-01-04" or "2025-01-04T12:00:00Z"; ValueError for any other text."""
+    return date_and_time(text)[0]
+
+
+def date_and_time(text: str) -> tuple[datetime.date, str]:
+    """Return a date and the text of the time after it, which sorts; ValueError for any other text."""
+    match = re.fullmatch(DATE, text.strip())
+    try:
+        day = datetime.date.fromisoformat(match["day"])
+        if match["time"]:
+            datetime.time.fromisoformat(match["time"].replace(",", "."))
+    except (TypeError, ValueError):
+        raise ValueError(f'"{shown(text)}" is not a date like 2025-01-04') from None
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise ValueError(f'"{shown(text)}" is not a date from {FIRST_YEAR} to {LAST_YEAR}')
+    return day, match["time"] or ""
+
+
+def shown(text: str) -> str:
+    """Return a field for a message: on one line, and not too long."""
+    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: MOST_SHOWN + 1])
+    return plain if len(text) <= MOST_SHOWN else plain[:MOST_SHOWN] + "..."
+
+
+def read_table(path: Path, where: str) -> Table:
+    """Read a CSV file.
+
+    Parameters
+    ----------
+    where : str
+        "file:line" of what names the file, for messages about the file as a whole.
+
+    Raises
+    ------
+    UserError
+        Not readable, not UTF-8, not separated by commas, without rows, a column name twice, a row with
+        another number of fields, or a quote that is not closed.
+    """
+    try:
+        stamp = path.stat()
+        return _read(path, where, stamp.st_mtime_ns, stamp.st_size)
+    except OSError as error:
+        raise UserError(f"{where}: observed data {path} cannot be read ({error.strerror})") from None
+
+
+@lru_cache(maxsize=8)  # a file serves many populations; a changed one is read again
+def _read(path: Path, where: str, mtime_ns: int, size: int) -> Table:
+    records = _records(_text(path, where), path.name)
+    header = next(records, None)
+    if header is None:
+        raise UserError(f"{where}: observed data {path} are empty; a header and rows are needed")
+    names = [name.strip() for name in header.fields]
+    for mark, name in SEPARATORS.items():
+        if len(names) == 1 and mark in header.fields[0]:
+            raise UserError(f"{where}: the columns of {path} are separated by {name}; commas are needed")
+    _refuse_duplicates(names, f"{path.name}:{header.line}")
+    rows = []
+    for row in records:
+        if len(row.fields) != len(names):
+            raise UserError(f"{path.name}:{row.line}: {_field_count(row.fields, names)}")
+        rows.append(row)
+    if not rows:
+        raise UserError(f"{where}: observed data {path} have no rows below the header")
+    return Table(path.name, names, rows)
+
+
+def _text(path: Path, where: str) -> str:
+    content = path.read_bytes()
+    encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if content.startswith(mark)), None)
+    if encoding is None and len(content) > 1 and 0 in content[:2]:
+        encoding = "UTF-16"  # without a mark, every other byte of plain letters is 0
+    if encoding is not None:
+        raise UserError(f"{where}: observed data {path} are {encoding}; save them as UTF-8")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path.name}:{line}: byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        ) from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise UserError(f"{path.name}:{line}: a NUL byte; the file is damaged or not text")
+    return text
+
+
+def _records(text: str, name: str) -> Iterator[Row]:
+    """Yield the records that are not blank, with the line on which each begins."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise UserError(f"{name}:{line}: {_in_words(error)}") from None
+        if any(map(str.strip, fields)):
+            yield Row(line, fields)
+
+
+def _in_words(error: csv.Error) -> str:
+    said = str(error)
+    if "unexpected end of data" in said:
+        return "a quote that opens in this row is not closed"
+    if "field limit" in said:
+        return f"a field is longer than {csv.field_size_limit():,} characters; is a closing quote missing?"
+    if "expected after" in said:
+        return "text after a closing quote; write a quote inside quotes twice"
+    return f"not valid CSV ({said})"
+
+
+def _refuse_duplicates(names: list[str], where: str) -> None:
+    """Refuse a column name twice; columns without a name cannot be meant, so they may be many."""
+    for position, name in enumerate(names):
+        first = names.index(name)
+        if name and first < position:
+            raise UserError(
+                f'{where}: duplicate column "{shown(name)}" (columns {first + 1} and {position + 1}); '
+                "rename or remove one"
+            )
+
+
+def _field_count(fields: list[str], names: list[str]) -> str:
+    count = f"{len(fields)} field{'' if len(fields) == 1 else 's'} instead of {len(names)}"
+    if len(fields) < len(names):
+        return f'{count}: column "{shown(names[len(fields)])}" is missing'
+    surplus = shown(fields[len(names)])
+    return (
+        f'{count}: column {len(names) + 1}, "{surplus}", has no name; put quotes around a value with a comma'
+    )

@@ -1,0 +1,52 @@
+"""The name of an input wherever people read of it: "US-MA, parameter set 3 of 10 (input 17)".
+
+Sets and trajectories are counted from 0, as inputs are, and as the report and the tables count them.
+"""
+
+from collections.abc import Sequence
+
+from modeling.workload import ForeignWorkload, Simulate, Workload
+
+MOST_NAMED = 50  # inputs of a run that are looked up; of more, the index alone is known
+MOST_IN_A_LINE = 5
+MOST_CHARACTERS = 60  # of a population, which another suite may call anything
+
+
+def unknown_input(index: int) -> str:
+    """Return the name of an input of which nothing but its index is known."""
+    return f"input {index}"
+
+
+def input_name(workload: Workload | ForeignWorkload) -> str:
+    """Return the place, the parameter set or the trajectories of its share, and the index of an input."""
+    place = _plain(workload.population)
+    share = _share(workload)
+    number = unknown_input(workload.index)
+    return f"{place}{share} ({number})" if place else number
+
+
+def _share(workload: Workload | ForeignWorkload) -> str:
+    """Return which part of its population's inputs this one is; nothing where it is the only one."""
+    if isinstance(workload, ForeignWorkload):
+        return ""
+    if workload.set_count > 1:
+        return f", parameter set {workload.set_index} of {workload.set_count}"
+    task = workload.task
+    if isinstance(task, Simulate) and task.count < task.total:
+        last = task.first + task.count - 1
+        numbers = f"trajectories {task.first} to {last}" if task.count > 1 else f"trajectory {last}"
+        return f", {numbers} of {task.total}"
+    return ""
+
+
+def _plain(text: str) -> str:
+    """Return text as one short line that no terminal obeys."""
+    words = " ".join(text.split())
+    plain = "".join(character if character.isprintable() else "?" for character in words)
+    return plain if len(plain) <= MOST_CHARACTERS else f"{plain[: MOST_CHARACTERS - 4]} ..."
+
+
+def in_a_line(names: Sequence[str], number: int | None = None, most: int = MOST_IN_A_LINE) -> str:
+    """Return the first names, and of `number` in all (by default as many as there are) how many follow."""
+    more = (len(names) if number is None else number) - min(len(names), most)
+    return "; ".join(names[:most]) + (f" and {more:,} more" if more else "")

@@ -1,0 +1,128 @@
+"""How far a calibration has come, and when it ends: its limits, and draws that nothing can accept.
+
+What is simulated and compared is in calibrate.py; how new draws are proposed, in abc_sampler.py.
+"""
+
+import logging
+import time
+
+import numpy as np
+
+from modeling.failures import UserError
+from modeling.workload import Calibrate
+
+log = logging.getLogger(__name__)
+
+MOST_CONSECUTIVE_REJECTIONS = 10_000  # of smc, for inputs built before there was an option
+MOST_OUTSIDE_IN_A_ROW = 1_000_000  # proposals for which a prior has no density, so that none is simulated
+FIRST_REPORT = 2_000  # draws, after which a rejection says how near it came
+PROGRESS_SECONDS = 30
+
+
+class Search:
+    """Counts draws and accepted particles, and decides when a calibration stops early.
+
+    Parameters
+    ----------
+    population : str
+        For messages.
+    task : Calibrate
+    smallest_distance : float
+        No simulation can be nearer to the data, because simulated counts are whole numbers.
+
+    Attributes
+    ----------
+    simulations : int
+    nearest : float
+        The smallest distance of any draw; inf before the first.
+    generation, accepted, epsilon
+        The current generation, its accepted particles, and the distance they must be below.
+    stopped_by : str
+        The limit that ended the calibration before it had all that was asked for; "" without one.
+    """
+
+    def __init__(self, population: str, task: Calibrate, smallest_distance: float):
+        self.population, self.task, self.smallest_distance = population, task, smallest_distance
+        self.simulations, self.nearest, self.stopped_by = 0, np.inf, ""
+        self.generation, self.accepted = 0, 0
+        self.epsilon = task.options.get("epsilon", np.inf)
+        self.rejected_in_a_row = self._outside_in_a_row = 0
+        self._started = self._said = time.monotonic()
+
+    @property
+    def is_limited(self) -> bool:
+        return self.task.max_seconds is not None or "total_simulations_budget" in self.task.options
+
+    def begin_generation(self, number: int, epsilon: float) -> bool:
+        """Start an SMC generation; False where nothing can be accepted in it."""
+        self.generation, self.accepted, self.epsilon = number, 0, float(epsilon)
+        # epydemix accepts a distance equal to epsilon in generation 0, and smaller ones after it
+        possible = self.smallest_distance <= epsilon if number == 0 else self.smallest_distance < epsilon
+        if not possible:
+            self.stopped_by = "smallest_distance"
+        return possible
+
+    def count(self, distance: float) -> None:
+        """Count a simulated draw; one that cannot be simulated has the distance nan."""
+        self.simulations += 1
+        self._outside_in_a_row = 0
+        self.nearest = float(np.nanmin([self.nearest, distance]))
+        first_of_smc = self.task.strategy == "smc" and self.generation == 0
+        is_accepted = distance <= self.epsilon if first_of_smc else distance < self.epsilon
+        self.accepted += is_accepted
+        self.rejected_in_a_row = 0 if is_accepted else self.rejected_in_a_row + 1
+        self._report()
+
+    def must_stop(self, epsilon: float | None) -> bool:
+        """Tell whether a limit is reached: before each draw, and with its epsilon after a generation."""
+        options = self.task.options
+        self._outside_in_a_row += 1
+        rejections = options.get("max_consecutive_rejections", MOST_CONSECUTIVE_REJECTIONS)
+        is_smc = self.task.strategy == "smc"
+        limits = {
+            "minimum_epsilon": epsilon is not None and epsilon < options.get("minimum_epsilon", 0),
+            "max_time": self.task.max_seconds is not None and self._seconds() > self.task.max_seconds,
+            "total_simulations_budget": self.simulations > options.get("total_simulations_budget", np.inf),
+            "max_consecutive_rejections": is_smc
+            and (self.rejected_in_a_row >= rejections or self._outside_in_a_row > MOST_OUTSIDE_IN_A_ROW),
+        }
+        self.stopped_by = next((name for name, is_reached in limits.items() if is_reached), "")
+        return bool(self.stopped_by)
+
+    def nothing_found(self) -> UserError:
+        """Return the error of a calibration that ended without one whole generation."""
+        asked = self.task.options.get("num_particles", 0)
+        found = f"only {self.accepted} of {asked} particles" if self.accepted and asked else "no particle"
+        remedy = "raise epsilon, max_time or total_simulations_budget"
+        if self.stopped_by in ("max_consecutive_rejections", "smallest_distance"):
+            remedy = f"raise the first value of epsilon_schedule, {self.epsilon:g}"
+            if self.stopped_by == "smallest_distance":
+                remedy += f"; no distance can be below {self.smallest_distance:.4g}"
+        return UserError(
+            f"{self.population}: {found} accepted in {self.simulations} simulations "
+            f"({self._nearest()}); {remedy}"
+        )
+
+    def _nearest(self) -> str:
+        if np.isfinite(self.nearest):
+            return f"the nearest distance: {self.nearest:.4g}"
+        return "none of them possible" if self.simulations else "the time was over before the first"
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    def _report(self) -> None:
+        is_first = self.task.strategy == "rejection" and self.simulations == FIRST_REPORT
+        if not is_first and time.monotonic() - self._said <= PROGRESS_SECONDS:
+            return
+        self._said = time.monotonic()
+        level = logging.WARNING if is_first and not self.accepted else logging.INFO
+        log.log(level, "%s: %s", self.population, self._progress())
+
+    def _progress(self) -> str:
+        words = f"{self.simulations:,} simulations"
+        if asked := self.task.options.get("num_particles"):
+            words += f", {self.accepted:,} of {asked:,} particles accepted"
+            words += f" in generation {self.generation}" if self.task.strategy == "smc" else ""
+        below = f", epsilon {self.epsilon:.4g}" if np.isfinite(self.epsilon) else ""
+        return f"{words}; {self._nearest()}{below}"

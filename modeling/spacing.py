@@ -1,0 +1,102 @@
+"""How far apart the dates of observed data are, against what a model reports.
+
+Totals of a week that are fitted as counts of a day give a forecast that is seven times too high.
+"""
+
+import datetime
+import re
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+
+from modeling.calendars import WEEKDAYS
+
+_DAY = datetime.timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """What a model reports: `frequency` is resample_frequency, and `where` its "file:line"."""
+
+    frequency: str | None
+    delta_t_days: float
+    where: str
+
+    @property
+    def spacing_days(self) -> int | None:
+        """Days between two reported dates; None for months, which differ, and for parts of a day."""
+        match = re.fullmatch(r"(\d*)(D|W.*)", self.frequency or "")
+        if match:
+            return int(match[1] or 1) * (1 if match[2] == "D" else 7)
+        if self.frequency is None and self.delta_t_days >= 1:
+            return int(self.delta_t_days)
+        return None
+
+    @property
+    def is_monthly(self) -> bool:
+        return self.frequency in ("MS", "ME")
+
+    def __str__(self) -> str:
+        if self.frequency is None:
+            return f"each step of {_span(self.delta_t_days)} (no resample_frequency)"
+        span = "months" if self.is_monthly else f"each {_span(self.spacing_days)}".replace("1 day", "day")
+        return f"{span} (resample_frequency {self.frequency})"
+
+
+def spacing_problem(dates: list[list[datetime.date]], reporting: Reporting) -> str | None:
+    """Return how dates differ from those that a model reports, and which setting to change.
+
+    Parameters
+    ----------
+    dates : list of list of date
+        Of each place, sorted; rows without a value count.
+    """
+    wanted = 1 if reporting.is_monthly else reporting.spacing_days
+    gaps = [gap for each in dates for gap in _gaps(each, reporting.is_monthly)]
+    if wanted is None or not gaps or _may_be(gaps, wanted):
+        return None
+    in_days = [gap for each in dates for gap in _gaps(each, in_months=False)]
+    found = min(in_days, key=lambda gap: (-in_days.count(gap), gap))
+    add_rows = ""
+    if wanted > 1 and found % wanted == 0:
+        add_rows = "; if reports are missing, add their dates with an empty value"
+    return (
+        f"{_span(found)} apart, but the model reports {reporting}; set simulation.resample_frequency "
+        f"({reporting.where}) to {_setting(found, dates[0])}{add_rows}"
+    )
+
+
+def _may_be(gaps: list[int], wanted: int) -> bool:
+    """Tell whether dates with these gaps are those of an interval, with some of them missing.
+
+    The most common gap decides; where many dates are missing, a third of the gaps is enough if the
+    others are multiples.
+    """
+    count, most = gaps.count(wanted), max(Counter(gaps).values())
+    multiples = all(gap > 0 and gap % wanted == 0 for gap in gaps)
+    return count > 0 and (count == most or (multiples and 3 * count >= len(gaps)))
+
+
+def _gaps(days: list[datetime.date], in_months: bool) -> list[int]:
+    if in_months:
+        return [12 * (b.year - a.year) + b.month - a.month for a, b in pairwise(days)]
+    return [(b - a).days for a, b in pairwise(days)]
+
+
+def _span(days: float) -> str:
+    return "1 day" if days == 1 else f"{days:g} days"
+
+
+def _setting(found: int, days: list[datetime.date]) -> str:
+    """Return the resample_frequency of dates that are mostly `found` days apart."""
+    if found == 1:
+        return "D"
+    if 28 <= found <= 31 and all(day.day == 1 for day in days):
+        return "MS"
+    if 28 <= found <= 31 and all((day + _DAY).day == 1 for day in days):
+        return "ME"
+    if found % 7 == 0:
+        weekday = Counter(WEEKDAYS[day.weekday()] for day in days).most_common(1)[0][0]
+        weeks = found // 7 if found > 7 else ""
+        return f"{weeks}W-{weekday} if a date ends its interval, {found}D if it starts it"
+    return f"{found}D"

@@ -1,0 +1,137 @@
+"""Files of vintages: the same dates several times, as they were known on different days.
+
+A column `as_of` marks whole copies of the data; a column `issue` the day on which one value was published.
+"""
+
+import datetime
+import logging
+
+from modeling.csv_table import Row, Table, date_and_time, shown
+from modeling.failures import UserError, listed
+
+log = logging.getLogger(__name__)
+KEY = "observed_data_as_of"
+
+
+class Vintages:
+    """The column of vintages of a table, and the choice among them.
+
+    Parameters
+    ----------
+    days : dict of int to date
+        What each line of the table is about.
+    used : list of int
+        Columns that are compared, which hold no vintages.
+    where : str
+        "file:line" of the comparison, for messages.
+    """
+
+    def __init__(self, table: Table, days: dict[int, datetime.date], used: list[int], where: str):
+        self.table, self.days, self.where = table, days, where
+        spelled = [name.casefold().replace("-", "_").replace(" ", "_") for name in table.header]
+        self.columns = [
+            i for i, name in enumerate(spelled) if name in ("as_of", "asof", "issue") and i not in used
+        ]
+
+    def chosen(self, rows: list[Row], as_of: datetime.date | None, iso: str) -> list[Row]:
+        """Return the rows of one place as they were known on a day; all of them without a day.
+
+        Raises
+        ------
+        UserError
+            Several vintages of a date and no day; a day without a column of vintages, or before the first.
+        """
+        if as_of is None:
+            self._refuse_several(rows, iso)
+            return rows
+        column = self._column()
+        vintages = self.table.parsed(column, date_and_time)
+        known = [row for row in rows if vintages[row.line][0] <= as_of]
+        if not known:
+            first = min(vintages[row.line] for row in rows)[0]
+            raise UserError(
+                f"{self.where}: {self.table.name} has no vintage of {iso} at or before {KEY} {as_of}; "
+                f"the first is of {first}"
+            )
+        newest = max(vintages[row.line] for row in known)
+        log.info("%s: %s as known on %s", self.table.name, iso, newest[0])
+        if self.table.header[column].casefold() == "issue":
+            found = self._latest_of_each_date(known, vintages)
+        else:
+            found = [row for row in known if vintages[row.line] == newest]
+            self._doubt_lost_dates(known, found, iso)
+        return self._not_after(found, as_of, iso)
+
+    def _latest_of_each_date(self, rows: list[Row], vintages: dict[int, tuple]) -> list[Row]:
+        latest: dict[datetime.date, tuple] = {}
+        for row in rows:
+            day, vintage = self.days[row.line], vintages[row.line]
+            latest[day] = max(latest.get(day, vintage), vintage)
+        return [row for row in rows if vintages[row.line] == latest[self.days[row.line]]]
+
+    def _doubt_lost_dates(self, known: list[Row], found: list[Row], iso: str) -> None:
+        """Warn where the newest copy is not whole: perhaps it holds only what has changed."""
+        lost = {self.days[row.line] for row in known} - {self.days[row.line] for row in found}
+        if lost:
+            log.warning(
+                "%s: the newest vintage of %s has no row of %s, as earlier ones have; it is used alone",
+                self.table.name,
+                iso,
+                listed(sorted(lost)),
+            )
+
+    def _column(self) -> int:
+        header = self.table.header
+        if not self.columns:
+            raise UserError(
+                f"{self.where}: {KEY} needs a column as_of or issue in {self.table.name}; "
+                f"it has {listed(shown(name) for name in header)}; leave the key out"
+            )
+        if len(self.columns) > 1:
+            named = " and ".join(shown(header[column]) for column in self.columns)
+            raise UserError(
+                f"{self.where}: {self.table.name} has several columns of vintages, {named}; "
+                f"keep one of them for {KEY}"
+            )
+        return self.columns[0]
+
+    def _refuse_several(self, rows: list[Row], iso: str) -> None:
+        """Refuse a choice that nobody made; where each date has one row there is none to make."""
+        for column in self.columns:
+            newest = max((row.fields[column].strip() for row in rows), default="")
+            if len({row.fields[column] for row in rows}) < 2:
+                continue
+            first: dict[datetime.date, int] = {}
+            for row in rows:
+                day = self.days[row.line]
+                if day in first:
+                    raise UserError(
+                        f"{self.where}: {self.table.name} has several vintages of {iso} "
+                        f'(column "{shown(self.table.header[column])}"): {day} is in lines {first[day]} and '
+                        f'{row.line}; choose with the key "{KEY}" of calibration, '
+                        f"e.g. {KEY}: {shown(newest)[:10]}"
+                    )
+                first[day] = row.line
+            log.warning(
+                "%s: the rows of %s are of several vintages (column %s), and all are used; "
+                "%s chooses those known on a day",
+                self.table.name,
+                iso,
+                shown(self.table.header[column]),
+                KEY,
+            )
+            return
+
+    def _not_after(self, rows: list[Row], as_of: datetime.date, iso: str) -> list[Row]:
+        """Leave out dates that were still to come: what they hold cannot be complete."""
+        past = [row for row in rows if self.days[row.line] <= as_of]
+        if len(past) < len(rows):
+            log.warning(
+                "%s: %d dates of %s after %s %s are left out",
+                self.table.name,
+                len(rows) - len(past),
+                iso,
+                KEY,
+                as_of,
+            )
+        return past

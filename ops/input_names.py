@@ -1,0 +1,140 @@
+"""Names of inputs for people: "US-MA, parameter set 3 of 10 (input 17)".
+
+What the stages have written of a missing result tells its name; else the input itself does, which
+scripts/name_inputs.py reads. A name is a courtesy: what cannot be read is called "input 17".
+"""
+
+import contextlib
+import json
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ops import gcloud
+from ops.failures import UserError
+from ops.run_paths import BUILDER
+from ops.settings import ROOT, Settings
+from ops.shell import Shell
+from ops.shown import one_line
+
+MOST_NAMED = 20  # inputs that are looked up; of more, the number is told
+MOST_IN_A_LINE = 5
+NAME_CHARACTERS, REASON_CHARACTERS = 200, 200
+NAMING_SECONDS = 60
+WIDTHS = range(4, 7)  # digits of an index in a file's name: as many as the last input of a run needs
+COPIED = "input_*.pkl"
+
+
+def unknown_input(index: int) -> str:
+    """Return the name of an input of which nothing but its index is known."""
+    return f"input {index}"
+
+
+def in_a_line(names: Sequence[str], number: int | None = None, most: int = MOST_IN_A_LINE) -> str:
+    """Return the first names, and of `number` in all (by default as many as there are) how many follow."""
+    more = (len(names) if number is None else number) - min(len(names), most)
+    return "; ".join(names[:most]) + (f" and {more:,} more" if more else "")
+
+
+def missing_indices(told: dict[str, Any]) -> list[int]:
+    """Return the inputs that a stage C went without, by its headline, summary or metadata."""
+    missing = told.get("missing")
+    return [index for index in missing if type(index) is int] if isinstance(missing, list) else []
+
+
+def told_inputs(told: dict[str, Any]) -> dict[int, tuple[str, str]]:
+    """Return name and reason of the missing inputs that a stage C has named; older runs have none."""
+    listed = told.get("missing_inputs")
+    found = {}
+    for each in listed if isinstance(listed, list) else []:
+        if isinstance(each, dict) and type(each.get("index")) is int and each.get("name"):
+            name = one_line(each["name"], NAME_CHARACTERS)
+            found[each["index"]] = name, one_line(each.get("reason", ""), REASON_CHARACTERS)
+    return found
+
+
+def names_in_files(shell: Shell, paths: Sequence[Path]) -> dict[Path, str]:
+    """Return the names of the inputs in some files, of those that can be read."""
+    script = ROOT / "scripts" / "name_inputs.py"
+    paths = [path for path in paths if path.is_file()]
+    if not paths:
+        return {}
+    try:
+        ended = shell.attempt([sys.executable, str(script), *map(str, paths)], timeout_seconds=NAMING_SECONDS)
+        names = json.loads(ended.output) if ended.exit_code == 0 else []
+        return {path: name for path, name in zip(paths, names, strict=True) if name}
+    except (UserError, ValueError):
+        return {}
+
+
+def _file_names(index: int) -> list[str]:
+    """Return what the file of an input may be called."""
+    return list(dict.fromkeys(f"input_{index:0{width}d}.pkl" for width in WIDTHS))
+
+
+def input_files(folder: Path, index: int) -> list[Path]:
+    """Return the file of an input of a run on this machine; none where it is gone."""
+    paths = (folder / BUILDER / name for name in _file_names(index))
+    return [path for path in paths if path.is_file()]
+
+
+def index_in(path: Path) -> int:
+    """Return the index of an input in the name of one of its files."""
+    return int(path.stem.rpartition("_")[2])
+
+
+def local_names(shell: Shell, folder: Path, indices: Iterable[int]) -> dict[int, str]:
+    """Return the names of the first of some inputs of a run on this machine."""
+    paths = [path for index in islice(indices, MOST_NAMED) for path in input_files(folder, index)]
+    return {index_in(path): name for path, name in names_in_files(shell, paths).items()}
+
+
+class FailedInputs:
+    """Names of the inputs of a run on this machine whose tasks fail, one after the other."""
+
+    def __init__(self, shell: Shell, folder: Path):
+        self.shell, self.folder = shell, folder
+        self.names: dict[int, str] = {}
+
+    def name(self, index: int) -> str:
+        """Return what an input is called; past the first, which are looked up, its index alone."""
+        if index not in self.names and len(self.names) < MOST_NAMED:
+            found = local_names(self.shell, self.folder, [index])
+            self.names[index] = found.get(index) or unknown_input(index)
+        return self.names.get(index) or unknown_input(index)
+
+
+def cloud_names(shell: Shell, settings: Settings, run_path: str, indices: Iterable[int]) -> dict[int, str]:
+    """Return the names of the first of some inputs of a run in the bucket.
+
+    Parameters
+    ----------
+    run_path : str
+        gs://.../<run id>/
+    """
+    wanted = list(islice(indices, MOST_NAMED))
+    if not wanted or shell.dry_run:
+        return {}
+    urls = [f"{run_path}{BUILDER}{name}" for index in wanted for name in _file_names(index)]
+    with tempfile.TemporaryDirectory(prefix="inputs-") as folder:
+        words = ["storage", "cp", "--continue-on-error", *urls, folder, "--project", settings.project_id]
+        with contextlib.suppress(UserError):  # of the names a file may have, all but one match nothing
+            gcloud.read(shell, words, echo=False)
+        paths = sorted(Path(folder).glob(COPIED))
+        return {index_in(path): name for path, name in names_in_files(shell, paths).items()}
+
+
+def named(indices: Iterable[int], names: dict[int, str]) -> list[str]:
+    """Return what some inputs are called, in their order."""
+    return [names.get(index) or unknown_input(index) for index in indices]
+
+
+def missing_names(shell: Shell, settings: Settings, run_path: str, told: dict[str, Any]) -> list[str]:
+    """Return what the first inputs are called that a stage C in the cloud went without, by what it wrote."""
+    first = missing_indices(told)[:MOST_IN_A_LINE]
+    names = {index: name for index, (name, _) in told_inputs(told).items()}
+    unnamed = [index for index in first if index not in names]
+    return named(first, names | cloud_names(shell, settings, run_path, unnamed))

@@ -1,0 +1,29 @@
+"""Names of a run's inputs for people, read from the inputs themselves: also of those without a result.
+
+The wording is in modeling/input_names.py.
+"""
+
+from collections.abc import Iterable
+from itertools import islice
+
+from modeling.input_names import MOST_IN_A_LINE, MOST_NAMED, in_a_line, input_name, unknown_input
+from pipeline.artifacts import RunFiles
+from pipeline.failures import TemporaryFault, UserError
+from pipeline.manifest import Manifest
+
+__all__ = ["MOST_IN_A_LINE", "MOST_NAMED", "in_a_line", "input_name", "read_input_names", "unknown_input"]
+
+# a name is a courtesy: whatever an input is, the stage that asks has something else to say
+UNREADABLE = (UserError, TemporaryFault, OSError, AttributeError, TypeError, ValueError)
+
+
+def read_input_names(files: RunFiles, manifest: Manifest, indices: Iterable[int]) -> dict[int, str]:
+    """Return the names of the first inputs of some; one that cannot be read is left out."""
+    names = {}
+    for index in islice(indices, MOST_NAMED):
+        try:
+            workload = files.read_workload(index, manifest)
+            names[index] = input_name(workload)
+        except UNREADABLE:
+            continue
+    return names
