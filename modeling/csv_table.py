@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from modeling.failures import UserError, did_you_mean, listed
 
@@ -31,8 +31,7 @@ FIRST_YEAR, LAST_YEAR = 1900, 2200
 MOST_SHOWN = 40  # characters of a field in a message
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One record; `line` counts from 1, with blank lines and line breaks inside quotes."""
 
     line: int
@@ -197,7 +196,7 @@ def _records(text: str, name: str) -> Iterator[Row]:
             return
         except csv.Error as error:
             raise UserError(f"{name}:{line}: {_in_words(error)}") from None
-        if any(not text.isspace() for text in fields if text):
+        if any(map(str.strip, fields)):
             yield Row(line, fields)
 
 

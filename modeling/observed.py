@@ -30,12 +30,20 @@ FEWEST_DATES = 4  # fewer show little: one missing date makes a week look like t
 
 
 @dataclass(frozen=True)
-class _Columns:
-    """Positions in the header."""
+class _Source:
+    """What is looked at in a table: positions of columns, the date of each line, one place, one window."""
 
-    date: int
-    value: int
-    location: int
+    table: Table
+    date_column: int
+    value_column: int
+    location_column: int
+    dates: dict[int, datetime.date]
+    location: Location
+    window: FittingWindow
+    where: str
+
+    def is_fitted(self, day: datetime.date) -> bool:
+        return self.window.start_date <= day <= self.window.end_date
 
 
 def read_observed(
@@ -62,89 +70,88 @@ def read_observed(
         twice, several vintages; in the fitting window a value that is no count, a date that is never
         reported, or dates further apart or closer than those reported.
     """
-    table, window = read_table(path, where), calibration.fitting_window
-    columns = _Columns(
-        location=table.column(comparison.observed_location_column, where),
-        date=table.column(comparison.observed_date_column, where),
-        value=table.column(comparison.observed_value_column, where),
-    )
-    dates = table.parsed(columns.date, date_of)
-    table.parsed(columns.value, one_line)
-    rows = _rows_of(location, table, columns.location, where)
-    vintages = Vintages(table, dates, [columns.date, columns.value, columns.location], where)
-    rows = vintages.chosen(rows, calibration.observed_data_as_of, location.iso)
-    of_day = _by_day(rows, dates, table, location)
-    values = _values(of_day, columns.value, table, window, location)
+    source = _source(read_table(path, where), calibration, comparison, location, where)
+    of_day = _by_day(source, calibration.observed_data_as_of)
+    values = _values(source, of_day)
     days = sorted(values)
-    fitted_days = [day for day in days if window.start_date <= day <= window.end_date]
+    fitted_days = [day for day in days if source.is_fitted(day)]
     if not fitted_days:
         span = f"{days[0]} to {days[-1]}" if days else "no values"
         raise UserError(
-            f"{where}: {table.name} has nothing for {location.iso} in the fitting window "
-            f"{window.start_date} to {window.end_date}; it has {span}"
+            f"{where}: {path.name} has nothing for {location.iso} in the fitting window "
+            f"{source.window.start_date} to {source.window.end_date}; it has {span}"
         )
-    _check_spacing(sorted(of_day), table, columns, window, location, reporting, where)
+    _check_spacing(source, sorted(of_day), reporting)
     for day in fitted_days:
         if not _is_reported(day, reporting.frequency):
             raise UserError(
-                f"{table.name}:{of_day[day].line}: {day} ({day:%A}) is not reported with resample_frequency "
+                f"{path.name}:{of_day[day].line}: {day} ({day:%A}) is not reported with resample_frequency "
                 f"{reporting.frequency}, so {where} cannot compare it; make the two agree"
             )
-    if gaps := [day for day in _gaps(fitted_days, window, reporting.spacing_days) if day not in of_day]:
-        log.warning(
-            "%s: the fitting window has no row of %s for %s; the fit goes without",
-            table.name,
-            location.iso,
-            listed(gaps),
-        )
+    _doubt_gaps(source, fitted_days, of_day, reporting)
     return Observed(
         label=comparison.observed_value_column,
         series=list(comparison.simulation),
         dates=np.array(days, dtype="datetime64[D]"),
         values=np.array([values[day] for day in days]),
-        fitted=np.array([window.start_date <= day <= window.end_date for day in days], dtype=bool),
+        fitted=np.array([source.is_fitted(day) for day in days], dtype=bool),
     )
 
 
-def _rows_of(location: Location, table: Table, column: int, where: str) -> list[Row]:
-    """Return the rows of a place, whatever it is called, in the order of the file."""
-    table.parsed(column, one_line)
-    groups = table.grouped(column)
-    found = [row for name, rows in groups.items() if location.is_called(name) for row in rows]
-    if not found:
-        raise UserError(
-            f"{where}: {table.name} has no rows for {location.iso} in column {shown(table.header[column])}; "
-            f"it has {listed(shown(name) for name in sorted(groups))}"
-        )
-    return sorted(found, key=lambda row: row.line)
+def _source(
+    table: Table, calibration: Calibration, comparison: Comparison, location: Location, where: str
+) -> _Source:
+    """Find the columns, and refuse dates that are none and stray quotes in any row."""
+    location_column = table.column(comparison.observed_location_column, where)
+    date_column = table.column(comparison.observed_date_column, where)
+    value_column = table.column(comparison.observed_value_column, where)
+    dates = table.parsed(date_column, date_of)
+    table.parsed(value_column, one_line)
+    table.parsed(location_column, one_line)
+    window = calibration.fitting_window
+    return _Source(table, date_column, value_column, location_column, dates, location, window, where)
 
 
-def _by_day(
-    rows: list[Row], dates: dict[int, datetime.date], table: Table, location: Location
-) -> dict[datetime.date, Row]:
+def _by_day(source: _Source, as_of: datetime.date | None) -> dict[datetime.date, Row]:
+    """Return the row of each date, as known on a day where the file holds vintages."""
+    used = [source.date_column, source.value_column, source.location_column]
+    vintages = Vintages(source.table, source.dates, used, source.where)
     found: dict[datetime.date, Row] = {}
-    for row in rows:
-        day = dates[row.line]
+    for row in vintages.chosen(_rows_of_place(source), as_of, source.location.iso):
+        day = source.dates[row.line]
         if day in found:
             raise UserError(
-                f"{table.name}:{row.line}: duplicate date {day} for {location.iso} "
+                f"{source.table.name}:{row.line}: duplicate date {day} for {source.location.iso} "
                 f"(first in line {found[day].line})"
             )
         found[day] = row
     return found
 
 
-def _values(
-    of_day: dict[datetime.date, Row], column: int, table: Table, window: FittingWindow, location: Location
-) -> dict[datetime.date, float]:
+def _rows_of_place(source: _Source) -> list[Row]:
+    """Return the rows of the place, whatever it is called, in the order of the file."""
+    table, location = source.table, source.location
+    groups = table.grouped(source.location_column)
+    found = [row for name, rows in groups.items() if location.is_called(name) for row in rows]
+    if not found:
+        column = shown(table.header[source.location_column])
+        raise UserError(
+            f"{source.where}: {table.name} has no rows for {location.iso} in column {column}; "
+            f"it has {listed(shown(name) for name in sorted(groups))}"
+        )
+    return sorted(found, key=lambda row: row.line)
+
+
+def _values(source: _Source, of_day: dict[datetime.date, Row]) -> dict[datetime.date, float]:
     """Return the counts by date; outside the fitting window, what is no count is left out."""
     values, missing, odd = {}, 0, []
+    name, iso = source.table.name, source.location.iso
     for day, row in of_day.items():
         try:
-            value = _count(row.fields[column])
+            value = _count(row.fields[source.value_column])
         except ValueError as error:
-            problem = table.error(row, column, error)
-            if window.start_date <= day <= window.end_date:
+            problem = source.table.error(row, source.value_column, error)
+            if source.is_fitted(day):
                 raise problem from None
             odd.append(problem)
             continue
@@ -153,48 +160,52 @@ def _values(
         else:
             values[day] = value
     if missing:
-        log.warning("%s: %d dates of %s have no value and are left out", table.name, missing, location.iso)
+        log.warning("%s: %d dates of %s have no value and are left out", name, missing, iso)
     if odd:
         more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
         log.warning("%s%s; outside the fitting window, so it is left out", odd[0], more)
     return values
 
 
-def _check_spacing(
-    days: list[datetime.date],
-    table: Table,
-    columns: _Columns,
-    window: FittingWindow,
-    location: Location,
-    reporting: Reporting,
-    where: str,
-) -> None:
+def _check_spacing(source: _Source, days: list[datetime.date], reporting: Reporting) -> None:
     """Refuse dates that are further apart or closer than those that the model reports."""
-    inside = [i for i, day in enumerate(days) if window.start_date <= day <= window.end_date]
+    inside = [i for i, day in enumerate(days) if source.is_fitted(day)]
     near = days[max(0, inside[0] - NEIGHBOURS) : inside[-1] + NEIGHBOURS + 1]
-    known, subject = [near], f"the dates of {location.iso} in"
+    known, subject = [near], f"the dates of {source.location.iso} in"
     if len(near) < FEWEST_DATES:
-        known += _dates_elsewhere(table, columns, location)
+        known += _dates_elsewhere(source)
         subject = "the dates in"
     if problem := spacing_problem(known, reporting):
-        raise UserError(f"{where}: {subject} {table.name} are {problem}")
+        raise UserError(f"{source.where}: {subject} {source.table.name} are {problem}")
     if all(len(days) == 1 for days in known):
         log.warning(
             "%s: a single date for %s does not show whether it is a day or a week; the model reports %s",
-            table.name,
-            location.iso,
+            source.table.name,
+            source.location.iso,
             reporting,
         )
 
 
-def _dates_elsewhere(table: Table, columns: _Columns, location: Location) -> list[list[datetime.date]]:
+def _dates_elsewhere(source: _Source) -> list[list[datetime.date]]:
     """Return the sorted dates of each other place in the file."""
-    dates = table.parsed(columns.date, date_of)
     return [
-        sorted({dates[row.line] for row in rows})
-        for name, rows in table.grouped(columns.location).items()
-        if not location.is_called(name)
+        sorted({source.dates[row.line] for row in rows})
+        for name, rows in source.table.grouped(source.location_column).items()
+        if not source.location.is_called(name)
     ]
+
+
+def _doubt_gaps(
+    source: _Source, fitted_days: list[datetime.date], of_day: dict, reporting: Reporting
+) -> None:
+    gaps = [day for day in _gaps(fitted_days, source.window, reporting.spacing_days) if day not in of_day]
+    if gaps:
+        log.warning(
+            "%s: the fitting window has no row of %s for %s; the fit goes without",
+            source.table.name,
+            source.location.iso,
+            listed(gaps),
+        )
 
 
 def _is_reported(day: datetime.date, frequency: str | None) -> bool:

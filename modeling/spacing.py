@@ -38,7 +38,7 @@ class Reporting:
 
     def __str__(self) -> str:
         if self.frequency is None:
-            return f"each step of {_span(self.spacing_days)} (no resample_frequency)"
+            return f"each step of {_span(self.delta_t_days)} (no resample_frequency)"
         span = "months" if self.is_monthly else f"each {_span(self.spacing_days)}".replace("1 day", "day")
         return f"{span} (resample_frequency {self.frequency})"
 
@@ -83,8 +83,8 @@ def _gaps(days: list[datetime.date], in_months: bool) -> list[int]:
     return [(b - a).days for a, b in pairwise(days)]
 
 
-def _span(days: int) -> str:
-    return "1 day" if days == 1 else f"{days} days"
+def _span(days: float) -> str:
+    return "1 day" if days == 1 else f"{days:g} days"
 
 
 def _setting(found: int, days: list[datetime.date]) -> str:
