@@ -24,7 +24,6 @@ from pipeline.metadata import RunRecord, read_run_record
 from pipeline.output_upload import uploaded_output_file
 from pipeline.records import DamagedResult
 from pipeline.stage import run_stage
-from pipeline.storage import open_storage
 from pipeline.summary import Stopwatch, file_time
 
 log = logging.getLogger("pipeline")
@@ -35,7 +34,7 @@ def write_outputs(context: StageContext) -> None:
     from modeling.collect import Collector
 
     stopwatch = Stopwatch()
-    files = RunFiles(open_storage(context), context.in_prefix, context.out_prefix)
+    files = RunFiles.of(context)
     manifest = files.read_manifest()
     record = read_run_record(files, manifest)
     with tempfile.TemporaryDirectory(prefix="outputs-") as folder:

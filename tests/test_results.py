@@ -44,6 +44,7 @@ def simulation() -> Result:
         kind="simulation",
         expected=EXPECTED,
         trajectories=trajectories(),
+        ensemble_total=2,
     )
 
 

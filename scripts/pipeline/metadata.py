@@ -180,6 +180,7 @@ def read_run_record(files: RunFiles, manifest: Manifest) -> RunRecord:
             continue  # of an earlier stage C, which this one's summary will tell of
         record.add(stage, summary)
         index = summary.get("task_index")
+        index = -1 if index is None else index  # of a stage of one task
         record.warnings += summary.get("warnings", [])
         if summary.get("status") == "failed" and len(record.failures) < MOST_REASONS:
             record.failures[index] = summary.get("error", "failed")

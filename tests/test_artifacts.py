@@ -1,0 +1,410 @@
+"""What lies in a run's folder may be forged, foreign or broken, and is checked before it is used."""
+
+import contextlib
+import csv
+import datetime
+import hashlib
+import importlib
+import json
+import logging
+import pickle
+import shutil
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modeling.workload import ForeignWorkload, Result
+from pipeline.environment import read_stage_context
+from pipeline.failures import exit_code_of
+from tests.experiments import calibrated, sampled_twice
+from tests.stages import Stages
+
+WORK = {"builder": "build_run", "runner": "run_task", "output": "write_outputs"}
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory) -> Path:
+    """A run of two parameter sets, built and simulated; tests work on copies."""
+    return _finished(tmp_path_factory.mktemp("finished"), sampled_twice(), 2)
+
+
+@pytest.fixture(scope="module")
+def finished_calibration(tmp_path_factory) -> Path:
+    return _finished(tmp_path_factory.mktemp("calibrated"), calibrated(), 1)
+
+
+def _finished(folder: Path, experiment: dict, inputs: int) -> Path:
+    stages = Stages(folder, experiment)
+    assert ended(stages, "builder")[0] == 0
+    for index in range(inputs):
+        code, said = ended(stages, "runner", TASK_INDEX=index)
+        assert code == 0, said
+    return folder
+
+
+@pytest.fixture
+def run(finished_run, tmp_path) -> Stages:
+    shutil.copytree(finished_run / "bucket", tmp_path / "bucket")
+    return Stages(tmp_path, sampled_twice())
+
+
+@pytest.fixture
+def calibration(finished_calibration, tmp_path) -> Stages:
+    shutil.copytree(finished_calibration / "bucket", tmp_path / "bucket")
+    return Stages(tmp_path, calibrated())
+
+
+def ended(stages: Stages, stage: str, **variables: object) -> tuple[int, list[str]]:
+    """Run a stage in this process, and return its exit code and what it warned of and failed with."""
+    work = getattr(importlib.import_module(f"main_{stage}"), WORK[stage])
+    environment = stages.environment(**variables)
+    with _said() as lines:
+        code = exit_code_of(lambda: work(read_stage_context(environment)), logging.getLogger("pipeline"))
+    return code, lines
+
+
+@contextlib.contextmanager
+def _said() -> Iterator[list[str]]:
+    lines: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger = logging.getLogger("pipeline")
+    logger.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)
+
+
+def refused(stages: Stages, stage: str, **variables: object) -> str:
+    """Return the one line that a stage ended with, for what the user can fix."""
+    code, said = ended(stages, stage, **variables)
+    assert code == 2, said
+    assert "\n" not in said[-1]
+    return said[-1]
+
+
+def builder_file(stages: Stages, name: str) -> Path:
+    return stages.run_folder / "builder-artifacts" / name
+
+
+def result_path(stages: Stages, index: int = 0) -> Path:
+    return stages.run_folder / "runner-artifacts" / f"result_{index:04d}.pkl"
+
+
+def change_manifest(stages: Stages, **changes: object) -> None:
+    path = builder_file(stages, "manifest.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def forge(stages: Stages, change: Callable[[Result], object]) -> None:
+    """Replace the first result by a changed one, as whole as any."""
+    magic, _, packed = result_path(stages).read_bytes().split(b"\n", 2)
+    put_record(stages, pickle.dumps(change(pickle.loads(zlib.decompress(packed))), protocol=5), magic)
+
+
+def put_record(stages: Stages, record: bytes, magic: bytes = b"epymodelingsuite-cloud result 1") -> None:
+    packed = zlib.compress(record, 1)
+    header = {
+        "index": 0,
+        "input_sha256": builder_file(stages, "inputs.sha256").read_text().split()[0],
+        "packed_sha256": hashlib.sha256(packed).hexdigest(),
+    }
+    result_path(stages).write_bytes(magic + b"\n" + json.dumps(header).encode() + b"\n" + packed)
+
+
+# -- a result that is forged
+
+
+def having(**changes) -> Callable[[Result], Result]:
+    return lambda result: replace(result, **changes)
+
+
+def having_paths(**changes) -> Callable[[Result], Result]:
+    return lambda r: replace(
+        r,
+        trajectories=replace(r.trajectories, **{n: change(r.trajectories) for n, change in changes.items()}),
+    )
+
+
+def having_expected(**changes) -> Callable[[Result], Result]:
+    return lambda result: replace(result, expected=replace(result.expected, **changes))
+
+
+FORGED = {
+    "a population that climbs": (having(population="../../../evil"), "its population is '../../../evil'"),
+    "another population": (
+        having(population="US-MA"),
+        "its population is 'US-MA', that of its input is 'US-VT'",
+    ),
+    "another name": (having(population_name="Elsewhere"), "its population_name is 'Elsewhere'"),
+    "another ensemble": (having(primary_id=1), "its primary_id is 1"),
+    "another set": (having(set_index=1), "its set_index is 1"),
+    "more sets": (having(set_count=10**9), "its set_count is"),
+    "a part of more": (having(ensemble_total=10**12), "its ensemble_total is"),
+    "a later part": (having(first_trajectory=10**12), "its first_trajectory is"),
+    "a list for a number": (having(index=[0]), "Result.index is a list instead of a whole number"),
+    "a flag for a number": (
+        having(primary_id=False),
+        "Result.primary_id is true or false instead of a whole number",
+    ),
+    "a number for a text": (having(population=7), "Result.population is a whole number instead of a text"),
+    "no text": (having(population="US-VT\ud800"), "Result.population is not valid Unicode"),
+    "a step that is none": (having(delta_t_days=float("nan")), "time steps of nan days"),
+    "an endless step": (having(delta_t_days=float("inf")), "time steps of inf days"),
+    "a kind that is none": (having(kind="../forecast"), "is no kind of result"),
+    "a number for a list": (having(fits=3), "Result.fits is a whole number instead of a list"),
+    "a text for people": (having_expected(people="100"), "Result.expected.people is a text"),
+    "negative people": (having_expected(people=-1), "people is -1"),
+    "a frequency that is none": (having_expected(frequency="W-SAT; rm"), "is no frequency"),
+    "groups that do not fit": (having_expected(groups=6), "series of 6 age groups and a total"),
+    "a date far away": (having_expected(last_date=datetime.date(9999, 12, 31)), "is no date of 1900 to 2200"),
+    "dates far away": (
+        having_paths(dates=lambda t: t.dates + np.timedelta64(400 * 365, "D")),
+        "which are not of 1900 to 2200",
+    ),
+    "a date that is none": (
+        having_paths(dates=lambda t: np.append(t.dates[:-1], np.datetime64("NaT"))),
+        "its dates do not go forward",
+    ),
+    "a date twice": (having_paths(dates=lambda t: np.append(t.dates[:-1], t.dates[-2])), "do not go forward"),
+    "counts in days": (
+        having_paths(in_compartments=lambda t: t.in_compartments.astype("datetime64[s]")),
+        "counts: an array of datetime64[s]",
+    ),
+    "counts without trajectories": (
+        having_paths(in_compartments=lambda t: t.in_compartments[0]),
+        "with 2 dimensions",
+    ),
+    "counts that are objects": (
+        having_paths(in_compartments=lambda t: t.in_compartments.astype(object)),
+        "an array of type 'O8'",
+    ),
+    "counts that are a list": (
+        having_paths(in_compartments=lambda t: t.in_compartments.tolist()),
+        "in_compartments is a list instead of an array",
+    ),
+    "a series twice": (
+        having_paths(compartments=lambda t: [t.compartments[0], *t.compartments[:-1]]),
+        "duplicate 'S_0-17' among its compartments",
+    ),
+    "a number among the series": (
+        having_paths(compartments=lambda t: [1, *t.compartments[1:]]),
+        "compartments is a whole number instead of a text",
+    ),
+    "no trajectories": (
+        lambda r: replace(having_expected(trajectories=0)(r), trajectories=None),
+        "without traj",
+    ),
+    "a parameter of words": (having(parameters={"R0": "2"}), "parameters is a text"),
+    "an array of words": (having(parameters={"R0": np.array(["2"])}), "an array of type 'U1'"),
+    "half an ensemble's start": (having(initial={"S_total": [1]}), "initial is a list"),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_forged_result_is_refused_and_nothing_is_written(run, name):
+    change, fragment = FORGED[name]
+    forge(run, change)
+    before = result_path(run).read_bytes()
+
+    line = refused(run, "output")
+
+    assert fragment in line
+    assert "result_0000.pkl was made by another version of the code (" in line
+    assert result_path(run).read_bytes() == before
+    assert not (run.run_folder / "outputs").exists()
+    assert not list(run.folder.rglob("evil*"))
+
+
+FORGED_FITS = {
+    "a generation twice": (lambda r: replace(r, generations=r.generations * 2), "which do not follow"),
+    "no fit": (having(fits=[]), "no posterior"),
+    "particles of another kind": (
+        lambda r: replace(r, generations=[replace(r.generations[0], particles=np.array([[True]]))]),
+        "posterior of generation 0: an array of bool",
+    ),
+    "endless particles": (
+        lambda r: replace(
+            r, generations=[replace(r.generations[0], particles=r.generations[0].particles * 1e300)]
+        ),
+        "is no distribution",
+    ),
+    "a compared series that is none": (
+        lambda r: replace(r, fits=[replace(r.fits[0], observed=replace(r.fits[0].observed, series=["x"]))]),
+        "it is compared with 'x', which is not simulated",
+    ),
+    "nothing that is fitted": (
+        lambda r: replace(
+            r,
+            fits=[
+                replace(
+                    r.fits[0], observed=replace(r.fits[0].observed, fitted=~r.fits[0].observed.fitted[:3])
+                )
+            ],
+        ),
+        "do not belong together",
+    ),
+    "a particle behind no projection": (
+        having(projected=np.ones((8, 2))),
+        "projected particles of shape (8, 2)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORGED_FITS)
+def test_a_forged_calibration_is_refused(calibration, name):
+    change, fragment = FORGED_FITS[name]
+    forge(calibration, change)
+
+    assert fragment in refused(calibration, "output")
+
+
+def text(content: str) -> bytes:
+    return b"\x8c" + bytes([len(content)]) + content.encode()
+
+
+def named(module: str, name: str) -> bytes:
+    return text(module) + text(name) + b"\x93"
+
+
+HUGE = (10**11).to_bytes(8, "little")
+LONG = b"\x8a\x08" + HUGE
+DOUBLE = named("numpy", "dtype") + text("f8") + b"\x89\x88\x87R"
+RAW = {
+    "an array that is made as large as it says": (
+        b"\x80\x05" + named("numpy._core.multiarray", "_reconstruct") + named("numpy", "ndarray")
+        + LONG + b"\x85" + b"C\x01b" + b"\x87R.",
+        "its record is another",
+    ),
+    "an array by its class": (b"\x80\x05" + named("numpy", "ndarray") + LONG + b"\x85\x85R.", "not a record"),
+    "an array of fewer bytes than it says": (
+        b"\x80\x05" + named("numpy._core.numeric", "_frombuffer")
+        + b"(" + b"C\x00" + DOUBLE + LONG + b"\x85" + text("C") + b"tR.",
+        "in 0 bytes",
+    ),
+    "bytes that are not there": (b"\x80\x05\x96" + HUGE + b".", "longer than it is"),
+    "a place in memory": (b"\x80\x05]r\xff\xff\xff\x7f.", "opcode 0x72"),
+    "a whole number without end": (b"\x80\x05\x8b\xff\xff\xff\x7f.", "opcode 0x8b"),
+    "lists without end": (b"\x80\x05" + b"]" * 2_000_001 + b".", "too many parts"),
+    "a key nested a million times": (b"\x80\x05})" + b"\x85" * 1_000_000 + b"K\x01s.", "too many parts"),
+    "another attribute of a class": (
+        b"\x80\x05" + named("modeling.workload", "Trajectories") + b"N}" + text("count") + b"K\x05s\x86b.",
+        "not a record",
+    ),
+    "a class of Python": (b"\x80\x05" + named("builtins", "str") + b".", "names builtins.str, which is not"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_a_record_takes_no_more_memory_than_it_has_bytes(run, name):
+    record, fragment = RAW[name]
+    put_record(run, record)
+
+    assert fragment in refused(run, "output")
+
+
+def test_a_result_is_not_unpacked_beyond_what_its_input_can_give(run):
+    put_record(run, b"\x80\x05\x8e" + (10**9).to_bytes(8, "little") + bytes(100 << 20))
+
+    line = refused(run, "output")
+
+    assert "it unpacks to more than 64 MiB, which none does" in line
+
+
+def test_no_name_of_a_result_becomes_a_path_of_the_real_stage(run):
+    forge(run, having(population=f"../../../../../../..{run.folder}/evil"))
+
+    done = run.run("output")
+
+    assert done.exit_code == 2
+    assert "Traceback" not in done.output
+    assert not list(run.folder.rglob("evil*"))
+
+
+# -- the list of inputs
+
+
+def tables(stages: Stages) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in stages.outputs().glob("*.csv.gz")}
+
+
+def without_list(stages: Stages) -> None:
+    """Make a run one that was built before there was a list of its inputs."""
+    builder_file(stages, "inputs.csv").unlink()
+    path = builder_file(stages, "manifest.json")
+    manifest = json.loads(path.read_text())
+    del manifest["input_list_sha256"]
+    path.write_text(json.dumps(manifest))
+
+
+def test_the_list_of_inputs_has_the_place_and_parameter_set_of_each(run):
+    with open(builder_file(run, "inputs.csv"), newline="") as file:
+        rows = list(csv.DictReader(file))
+
+    assert [(row["population"], row["set_index"], row["set_count"]) for row in rows] == [
+        ("US-VT", "0", "2"),
+        ("US-VT", "1", "2"),
+    ]
+
+
+def test_a_run_that_was_built_before_there_was_a_list_has_the_same_outputs(run):
+    assert ended(run, "output")[0] == 0
+    with_list = tables(run)
+    shutil.rmtree(run.run_folder / "outputs")
+    without_list(run)
+
+    assert ended(run, "output")[0] == 0
+    assert tables(run) == with_list
+
+    forge(run, having(population="US-MA"))
+    assert "its population is 'US-MA'" in refused(run, "output")
+    builder_file(run, "input_0000.pkl").unlink()
+    assert "input_0000.pkl: input missing; build the run again" in refused(run, "output")
+
+
+@pytest.mark.parametrize(
+    ("change", "fragment"),
+    [
+        (
+            lambda data: data.replace(b"US-VT", b"US-MA"),
+            "inputs.csv does not match builder-artifacts/manifest.json",
+        ),
+        (None, "inputs.csv: no such file"),
+    ],
+)
+def test_a_list_of_inputs_that_is_not_the_one_built_is_refused(run, change, fragment):
+    path = builder_file(run, "inputs.csv")
+    path.write_bytes(change(path.read_bytes())) if change else path.unlink()
+
+    assert fragment in refused(run, "output")
+
+
+@pytest.mark.parametrize("place", ["../evil", "a/b", "", ".", "a\nb", "a\x1b[31m", "x" * 300, "c:d"])
+def test_a_place_of_the_list_that_cannot_be_a_file_is_refused(run, place):
+    path = builder_file(run, "inputs.csv")
+    with open(path, newline="") as file:
+        rows = list(csv.reader(file))
+    rows[1][0] = place
+    with open(path, "w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+    change_manifest(run, input_list_sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+
+    assert "inputs.csv: not a list of the inputs (" in refused(run, "output")
+
+
+def test_an_input_of_another_suite_is_not_run_in_a_run_of_the_built_in_one(run):
+    path, digests = builder_file(run, "input_0000.pkl"), builder_file(run, "inputs.sha256")
+    evil = ForeignWorkload(0, 0, "US-VT", "epymodelingsuite", b"anything")
+    path.write_bytes(zlib.compress(pickle.dumps(evil, protocol=5)))
+    lines = [hashlib.sha256(path.read_bytes()).hexdigest(), digests.read_text().split()[1]]
+    digests.write_text("".join(f"{line}\n" for line in lines))
+    change_manifest(run, inputs_sha256=hashlib.sha256(digests.read_bytes()).hexdigest())
+
+    line = refused(run, "runner", TASK_INDEX=0, FORCE=1)
+
+    assert "input 0 of suite epymodelingsuite, where" in line
