@@ -24,7 +24,7 @@ Check = Callable[[Any], bool]
 def parse_json(data: bytes | str, most_bytes: int = MOST_BYTES) -> Any:
     """Return what JSON holds; ValueError with a few words where it is none, or more than anybody wrote."""
     if len(data) > most_bytes:
-        raise ValueError(f"larger than {most_bytes / 2**20:,.0f} MiB")
+        raise ValueError(f"larger than {most_bytes:,} bytes")
     try:
         found = json.loads(data)
     except RecursionError:

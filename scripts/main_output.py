@@ -103,12 +103,13 @@ def _collect(
         raise UserError(
             f"NUM_TASKS={context.num_tasks}, but the manifest names {manifest.num_workloads} inputs"
         )
+    digests = files.digests(manifest)
     finished = files.finished(manifest, files.in_prefix)
     absent = [index for index in range(manifest.num_workloads) if index not in finished]
     missing = {index: record.reason(index) for index in absent}
     _refuse_missing(context, manifest, missing)
     damaged = []
-    for index, result in files.read_results(manifest, files.digests(manifest), sorted(finished)):
+    for index, result in files.read_results(manifest, digests, sorted(finished)):
         if isinstance(result, UserError):
             missing[index] = str(result)
             damaged += [index] if isinstance(result, DamagedResult) else []
