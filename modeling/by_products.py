@@ -11,6 +11,8 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
+from modeling.plain_text import is_unicode
+
 MOST_BYTES = 64 << 20  # files.json of a run with 100,000 charts has some 20 MB
 MOST_SUMMARY_BYTES = 4 << 20
 MOST_DEPTH = 30
@@ -62,7 +64,7 @@ def _is_usable(value: Any) -> bool:
         return abs(value) <= MOST_NUMBER
     if type(value) is int:
         return abs(value) <= MOST_WHOLE_NUMBER
-    return type(value) is not str or value.isascii() or not re.search("[\ud800-\udfff]", value)
+    return type(value) is not str or is_unicode(value)
 
 
 def check_summary(found: Any) -> dict[str, Any]:

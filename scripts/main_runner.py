@@ -16,7 +16,7 @@ from pipeline.artifacts import MANIFEST, RunFiles
 from pipeline.environment import StageContext
 from pipeline.failures import TemporaryFault, UserError
 from pipeline.forecast_pack import custom_code
-from pipeline.logs import counted
+from pipeline.logs import counted, one_line
 from pipeline.manifest import Manifest
 from pipeline.records import ForeignResult
 from pipeline.stage import run_stage
@@ -93,7 +93,7 @@ def _run_input(
         path = files.write_result(result, digests[index], manifest)
     except Exception as error:
         said = str(error) if isinstance(error, (UserError, TemporaryFault)) else f"a bug: {error!r}"
-        summary = stopwatch.summary(status="failed", error=said, task_index=index, **made)
+        summary = stopwatch.summary(status="failed", error=one_line(said), task_index=index, **made)
         # the storage may be what failed: its second failure must not hide the first
         with contextlib.suppress(UserError, TemporaryFault, OSError):
             files.write_summary(name, summary)

@@ -9,11 +9,12 @@ from typing import Any
 
 from rich.table import Table
 
+from modeling.by_products import check_output_list, check_summary
 from ops.failures import UserError
-from ops.laptop.run_files import LocalRun, known_runs, latest_run, read_json
+from ops.laptop.run_files import LocalRun, by_product, known_runs, latest_run
 from ops.run_paths import CHARTS, NO_TABLES, OUTPUT_LIST, REPORT, SUMMARIES
 from ops.settings import Settings
-from ops.shown import console, counted, nearest
+from ops.shown import cell, console, counted, nearest
 
 
 def show_runs(settings: Settings, exp_id: str = "", limit: int | None = None) -> None:
@@ -33,7 +34,7 @@ def print_runs(rows: Iterable[tuple[str, ...]], older: int = 0) -> None:
     for column in ("experiment", "run id", "built", "results", "state", "outputs"):
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(cell, row))
     console().print(table)
     if older:
         print(f"and {counted(older, 'older run')}: --limit all")
@@ -42,7 +43,7 @@ def print_runs(rows: Iterable[tuple[str, ...]], older: int = 0) -> None:
 def _row_or_damaged(run: LocalRun) -> tuple[str, str, str, str]:
     try:
         return _row(run)
-    except (UserError, KeyError, TypeError, AttributeError):  # no JSON, or JSON of something else
+    except UserError:  # its manifest is none
         return "", "", "damaged", ""
 
 
@@ -59,7 +60,10 @@ def _row(run: LocalRun) -> tuple[str, str, str, str]:
 def _state(run: LocalRun, done: int, total: int) -> str:
     """Return how a run stands, for people."""
     if run.outputs():
-        missing = run.headline(run.outputs()[-1]).get("missing", [])
+        headline = run.headline(run.outputs()[-1])
+        if "missing" not in headline:
+            return "done"  # with how many results, nobody tells
+        missing = headline["missing"]
         gone = set(range(total)) - run.results() - set(missing)
         return ", ".join(
             ["done"]
@@ -68,9 +72,8 @@ def _state(run: LocalRun, done: int, total: int) -> str:
         )
     if done == total:
         return "no outputs yet"
-    failed = [
-        p for p in run.folder.glob(f"{SUMMARIES}runner_*.json") if read_json(p).get("status") == "failed"
-    ]
+    summaries = (by_product(p, check_summary) for p in run.folder.glob(f"{SUMMARIES}runner_*.json"))
+    failed = [one for one in summaries if one and one.get("status") == "failed"]
     return f"{counted(len(failed), 'task')} failed" if failed else "unfinished"
 
 
@@ -90,12 +93,19 @@ def show_results(settings: Settings, exp_id: str, run_id: str = "") -> None:
 def show_outputs(run: LocalRun, folder: Path) -> None:
     """Print what one output folder holds; its own forecast, not that of a later try."""
     print_forecast(run.exp_id, run.run_id, run.headline(folder))
-    files = {entry["name"]: entry["bytes"] for entry in read_json(folder / OUTPUT_LIST)}
+    listed = by_product(folder / OUTPUT_LIST, check_output_list)
+    files = _files_in(folder) if listed is None else [entry["name"] for entry in listed]
     tables = [name for name in files if "/" not in name and name not in NO_TABLES]
     pictures = counted(sum(name.startswith(CHARTS) for name in files), "picture")
     print(f"report   {nearest(folder / REPORT)}")
     print(f"charts   {nearest(folder / CHARTS)} ({pictures})")
     print(f"tables   {nearest(folder)}: {', '.join(sorted(tables))}")
+
+
+def _files_in(folder: Path) -> list[str]:
+    """Return the files of an output folder, as its list would name them."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != OUTPUT_LIST)
+    return [path.relative_to(folder).as_posix() for path in paths]
 
 
 def print_forecast(exp_id: str, run_id: str, summary: dict[str, Any]) -> None:
@@ -120,5 +130,5 @@ def _headline(rows: list[dict], title: str) -> Table:
     table.add_column("")
     for row in rows:
         counts = [f"{row[name]:,.0f}" for name in ("low", "median", "high")]
-        table.add_row(row["population"], row["series"], row["date"], *counts, row["note"])
+        table.add_row(*(cell(row[n]) for n in ("population", "series", "date")), *counts, cell(row["note"]))
     return table

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,10 +18,11 @@ from rich.progress import (
 
 from ops.failures import TEMPORARY_FAULT, UserError
 from ops.shell import Shell, stop
-from ops.shown import nearest
+from ops.shown import cell, nearest
 
 POLL_SECONDS = 0.02
 LONGEST_WAIT_SECONDS = 30
+MOST_CHARACTERS = 4000  # of what a task ended with
 
 
 class StageTasks:
@@ -55,7 +55,7 @@ class StageTasks:
                             continue
                         if code:
                             self.failed[index] = code
-                            reason = escape(last_error(self.log_of(index)))
+                            reason = cell(last_error(self.log_of(index)), MOST_CHARACTERS)
                             progress.console.print(f"[red]task {index} failed[/]: {reason}", soft_wrap=True)
                         progress.advance(bar)
                     time.sleep(POLL_SECONDS)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from modeling.plain_text import one_line
 from pipeline.artifacts import RunFiles
 from pipeline.environment import StageContext
 from pipeline.manifest import Manifest
@@ -12,6 +13,7 @@ from pipeline.run_setup import StageMachines, estimated_cost
 from pipeline.summary import package_versions, utc_now
 
 MOST_REASONS = 1_000
+MOST_NAME_CHARACTERS = 200
 LIMITS = ("max_time", "total_simulations_budget")  # reaching minimum_epsilon is success, not a cut
 
 
@@ -181,11 +183,10 @@ def read_run_record(files: RunFiles, manifest: Manifest) -> RunRecord:
         record.add(stage, summary)
         index = summary.get("task_index")
         index = -1 if index is None else index  # of a stage of one task
-        record.warnings += summary.get("warnings", [])
+        record.warnings += map(one_line, summary.get("warnings", []))
         if summary.get("status") == "failed" and len(record.failures) < MOST_REASONS:
-            record.failures[index] = summary.get("error", "failed")
+            record.failures[index] = one_line(summary.get("error", "failed"))
         if summary.get("stopped_by") in LIMITS:
-            record.cut_short.append(
-                f"{summary.get('population')}: calibration was cut short by {summary['stopped_by']}"
-            )
+            place = one_line(summary.get("population", "a population"), MOST_NAME_CHARACTERS)
+            record.cut_short.append(f"{place}: calibration was cut short by {summary['stopped_by']}")
     return record

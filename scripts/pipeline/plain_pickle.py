@@ -19,6 +19,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 from modeling.failures import UserError
+from modeling.plain_text import is_unicode
 from modeling.workload import RECORDS
 
 MOST_OPCODES = 2_000_000  # an empty list takes one byte here and 56 in memory
@@ -297,7 +298,7 @@ class _Reader:
     def _str(self, value: Any, _: tuple, where: str) -> str:
         if type(value) is not str or len(value) > MOST_CHARACTERS:
             raise UserError(f"{where} is {_name(value)} instead of a text")
-        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        if not is_unicode(value):
             raise UserError(f"{where} is not valid Unicode")
         return value
 

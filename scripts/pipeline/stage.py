@@ -9,6 +9,8 @@ from pipeline.environment import StageContext, read_stage_context
 from pipeline.failures import exit_code_of
 from pipeline.logs import start_logging
 
+MOST_DIGITS = 18
+
 
 def run_stage(stage: str, work: Callable[[StageContext], None]) -> int:
     """Run one stage on the process's environment and return its exit code."""
@@ -24,7 +26,7 @@ def run_stage(stage: str, work: Callable[[StageContext], None]) -> int:
             "exp_id": environ.get("EXP_ID"),
             "run_id": environ.get("RUN_ID"),
             "task_index": int(task)
-            if task.isascii() and task.isdecimal()
+            if task.isascii() and task.isdecimal() and len(task) <= MOST_DIGITS
             else None,  # a number, to be filtered as one
         },
     )
