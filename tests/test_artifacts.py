@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import json
 import logging
+import os
 import pickle
 import shutil
 import zlib
@@ -17,11 +18,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from modeling.failures import UserError as StageError
+from modeling.plain_text import one_line
 from modeling.workload import ForeignWorkload, Result
+from ops.costs import cost_report
+from ops.failures import UserError
+from ops.laptop.run_tables import show_results, show_runs
+from ops.run_request import RunRequest
+from ops.runs.reproduction import reproduce
+from ops.settings import Settings, read_settings
 from pipeline.environment import read_stage_context
 from pipeline.failures import exit_code_of
 from tests.experiments import calibrated, sampled_twice
-from tests.stages import Stages
+from tests.in_process import called, settings_of, shell_of
+from tests.stages import RUN_ID, Stages
+from tests.test_tasks import Operator
 
 WORK = {"builder": "build_run", "runner": "run_task", "output": "write_outputs"}
 
@@ -498,3 +509,207 @@ def test_a_job_with_a_pending_file_that_was_changed_is_refused(run):
     path.write_bytes(b"1\n")
 
     assert "is not what its name says" in refused(run, "runner", BATCH_TASK_INDEX=0, PENDING_FILE=path.name)
+
+
+# -- by-products
+
+
+NESTED = "[" * 100_000 + "]" * 100_000
+NO_SUMMARIES = {
+    "no JSON": "{",
+    "nothing": "",
+    "a list": "[]",
+    "nested": NESTED,
+    "nested within": f'{{"setup": {"[" * 500}{"]" * 500}}}',
+    "words for numbers": '{"wall_seconds": "10"}',
+    "a flag for a number": '{"simulations": true}',
+    "no number": '{"cpu_seconds": NaN}',
+    "a number without end": '{"peak_memory_mib": 1e999}',
+    "a negative number": '{"wall_seconds": -1}',
+    "a number of many digits": f'{{"simulations": {"9" * 5000}}}',
+    "a number beyond arithmetic": f'{{"task_index": {"9" * 400}}}',
+    "no time": '{"started_at": "yesterday"}',
+    "a time that never was": '{"started_at": "2026-02-31T12:00:00Z"}',
+    "tries of another kind": '{"earlier": {"wall_seconds": 1}}',
+    "a try of another kind": '{"earlier": [{"retry_attempt": "first"}]}',
+    "a machine of another kind": '{"setup": {"job": {}}}',
+    "words for warnings": '{"warnings": "all well"}',
+    "no text": '{"error": "\\ud800"}',
+    "no bytes of a text": b'{"error": "\xff"}',
+}
+
+
+@pytest.mark.parametrize("name", NO_SUMMARIES)
+def test_a_damaged_summary_is_left_out_with_a_warning(run, name):
+    text = NO_SUMMARIES[name]
+    for stage in ("builder", "runner_0001", "output"):
+        path = run.run_folder / "summaries" / f"{stage}.json"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    code, said = ended(run, "output")
+    metadata = json.loads((run.run_folder / "run_metadata.json").read_text())
+    again, _ = ended(run, "builder")
+
+    assert (code, again) == (0, 0), said
+    left_out = [line.split("/")[-1].split(":")[0] for line in said if line.endswith("; it is left out")]
+    assert sorted(left_out) == ["builder.json", "output.json", "runner_0001.json"] or (
+        sorted(left_out) == ["builder.json", "output.json", "output.json", "runner_0001.json"]
+    )
+    assert metadata["stages"]["runner"]["tasks"] == 1
+    assert json.loads((run.outputs() / "headline.json").read_text())["missing"] == []
+
+
+@pytest.fixture(scope="module")
+def shown_run(finished_run, tmp_path_factory):
+    """A finished run with outputs, as an operator of this machine has it."""
+    folder = tmp_path_factory.mktemp("shown")
+    shutil.copytree(finished_run / "bucket", folder / "local" / "bucket")
+    stages = Stages(folder / "local", sampled_twice())
+    assert ended(stages, "output")[0] == 0
+    return stages
+
+
+@pytest.fixture
+def operator(shown_run, tmp_path) -> Operator:
+    shutil.copytree(shown_run.folder / "bucket", tmp_path / "local" / "bucket")
+    return Operator(tmp_path, sampled_twice())
+
+
+def outputs_of(operator: Operator) -> Path:
+    [listed] = (operator.folder / "local").rglob("files.json")
+    return listed.parent
+
+
+BY_PRODUCTS = {
+    "no JSON": "{",
+    "a list in a list": "[[]]",
+    "a text": '"x"',
+    "nested": NESTED,
+    "rows of another kind": '{"headline": [{"population": 3}], "missing": "none"}',
+    "names of another kind": '[{"name": 3, "bytes": 1, "sha256": ""}]',
+    "a name that climbs": f'[{{"name": "../../evil", "bytes": 1, "sha256": "{"0" * 64}"}}]',
+    "stages of another kind": '{"manifest": {}, "stages": {"runner": {"tasks": "all"}}}',
+}
+
+
+@pytest.mark.parametrize("name", BY_PRODUCTS)
+def test_results_runs_and_cost_go_on_without_a_damaged_by_product(operator, name):
+    settings, outputs = settings_of(operator), outputs_of(operator)
+    for path in (outputs / "headline.json", outputs / "files.json"):
+        path.write_text(BY_PRODUCTS[name])
+    (outputs.parents[1] / "run_metadata.json").write_text(BY_PRODUCTS[name])
+
+    results = called(lambda: show_results(settings, "trial"))
+    runs = called(lambda: show_runs(settings, "trial"))
+    cost = called(lambda: cost_report.show(shell_of(operator), settings, RunRequest("trial")))
+
+    assert (results.exit_code, runs.exit_code, cost.exit_code) == (0, 0, 0), cost.output
+    assert "headline.json: " in results.output or name == "stages of another kind"
+    assert "files.json: " in results.output
+    assert "report.html" in results.lines[-3]
+    assert "quantiles_compartments.csv.gz" in results.last_line
+    assert runs.last_line.split()[-2:] == ["done", outputs.name]
+    assert "run_metadata.json: " in cost.output
+    assert "measured: run" in cost.output
+
+
+@pytest.mark.parametrize("name", BY_PRODUCTS)
+def test_a_run_whose_metadata_are_damaged_is_not_reproduced(operator, name):
+    (outputs_of(operator).parents[1] / "run_metadata.json").write_text(BY_PRODUCTS[name])
+
+    done = called(lambda: reproduce(shell_of(operator), settings_of(operator), "trial", RUN_ID, RUN_ID))
+
+    assert done.exit_code == 2
+    assert "run_metadata.json: " in done.last_line
+    assert len(done.lines) == 1
+
+
+def test_a_run_is_compared_although_the_list_of_its_files_is_damaged(operator):
+    settings, outputs = settings_of(operator), outputs_of(operator)
+    (outputs / "files.json").write_text(NESTED)
+
+    done = called(lambda: reproduce(shell_of(operator), settings, "trial", RUN_ID, RUN_ID))
+
+    assert done.exit_code == 0, done.output
+    assert "files.json: cannot be read (nested too deeply); it is left out" in done.output
+    assert "byte for byte" in done.last_line
+
+
+def test_text_of_a_forecast_reaches_the_terminal_as_plain_text(operator):
+    path = outputs_of(operator) / "headline.json"
+    found = json.loads(path.read_text())
+    found["headline"][0]["note"] = "\x1b[31m[/red]\u202e note"
+    path.write_text(json.dumps(found))
+
+    done = called(lambda: show_results(settings_of(operator), "trial"))
+
+    assert done.exit_code == 0, done.output
+    assert "[31m[/red]" in done.output
+    assert not {"\x1b", "\u202e"} & set(done.output)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fragment"),
+    [
+        ({"exp_id": "flu"}, "is of run 20250201-120000-0a1b2c3d of flu, not of"),
+        ({"num_workloads": 10**15}, "num_workloads is 1000000000000000"),
+        ({"num_workloads": 3}, "names 3 inputs"),
+        ({"pending": "../../evil"}, "pending is"),
+    ],
+)
+def test_a_manifest_of_another_run_is_refused_by_tasks_and_shown_as_damaged(operator, changes, fragment):
+    [path] = (operator.folder / "local").rglob("manifest.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    shutil.rmtree(path.parents[1] / "outputs")
+
+    results = called(lambda: show_results(settings_of(operator), "trial", RUN_ID))
+    runs = called(lambda: show_runs(settings_of(operator), "trial"))
+
+    assert results.exit_code == 2
+    assert fragment in results.last_line
+    assert "damaged" in runs.last_line
+
+
+# -- text that is none
+
+
+def test_a_message_is_one_line_of_bounded_length_without_control_characters():
+    name = "\x1b]0;evil\x07\u202eevil\n\r\u2028" + "x" * 10_000 + " set it again"
+
+    shown = one_line(name)
+
+    assert len(shown) <= 4000
+    assert shown.isprintable()
+    assert shown.endswith("set it again")
+
+
+def test_what_a_stage_says_of_the_text_of_others_is_plain(run):
+    done = run.run("output", IN_PREFIX=f"{'x' * 50_000}\x1b[31m\u202e/")
+    line = done.lines[-1]
+
+    assert done.exit_code == 2
+    assert len(done.lines) == 1
+    assert len(line) < 4200
+    assert line.isprintable()
+
+
+def test_a_stage_refuses_settings_that_are_not_utf_8(run):
+    names = ("LOCAL_DATA_PATH", "EXP_ID", "GCLOUD_PROJECT_ID", "OUTPUT_CONFIG_FILE", "COUNT")
+    broken = os.fsdecode(b"a\xffb")
+    environment = run.environment() | dict.fromkeys(names, broken)
+
+    with pytest.raises(StageError) as refused:
+        read_stage_context(environment)
+
+    assert [f"{name} is not text in UTF-8" in str(refused.value) for name in names] == [True] * len(names)
+
+
+def test_every_setting_that_is_not_utf_8_is_named(tmp_path):
+    broken = os.fsdecode(b"a\xffb")
+    names = [name.upper() for name in Settings.model_fields]
+    (tmp_path / ".env").touch()
+
+    with pytest.raises(UserError) as refused:
+        read_settings(dict.fromkeys(names, broken) | {"ENV_FILE": str(tmp_path / ".env")})
+
+    assert [name for name in names if f"{name} (from environment): not text" not in str(refused.value)] == []
