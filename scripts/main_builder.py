@@ -31,6 +31,7 @@ def build_run(context: StageContext) -> None:
     stopwatch = Stopwatch()
     files = RunFiles.of(context)
     found = files.find_manifest()
+    files.remove_left_files()
     with kept_warnings() as warnings, uploaded_repository(context, files) as context:
         manifest = _build(context, files) if found is None else _what_is_left(context, files, found)
     if found is not None:

@@ -11,7 +11,6 @@ import gc
 import json
 import logging
 import sys
-import tempfile
 from pathlib import Path
 
 from pipeline.artifacts import HEADLINE, RunFiles, describe_indices
@@ -25,6 +24,7 @@ from pipeline.output_upload import uploaded_output_file
 from pipeline.records import DamagedResult
 from pipeline.stage import run_stage
 from pipeline.summary import Stopwatch, file_time
+from pipeline.temporary import temporary_folder
 
 log = logging.getLogger("pipeline")
 
@@ -36,9 +36,9 @@ def write_outputs(context: StageContext) -> None:
     stopwatch = Stopwatch()
     files = RunFiles.of(context)
     manifest = files.read_manifest()
+    files.remove_left_files()
     record = read_run_record(files, manifest)
-    with tempfile.TemporaryDirectory(prefix="outputs-") as folder:
-        work = Path(folder)
+    with temporary_folder("outputs") as work:
         outputs = work / "outputs"
         outputs.mkdir()
         with (

@@ -10,9 +10,12 @@ import logging
 import os
 import pickle
 import shutil
+import tempfile
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +32,7 @@ from ops.runs.reproduction import reproduce
 from ops.settings import Settings, read_settings
 from pipeline.environment import read_stage_context
 from pipeline.failures import exit_code_of
+from pipeline.temporary import open_locked, temporary_folder
 from tests.experiments import calibrated, sampled_twice
 from tests.in_process import called, settings_of, shell_of
 from tests.stages import RUN_ID, Stages
@@ -713,3 +717,42 @@ def test_every_setting_that_is_not_utf_8_is_named(tmp_path):
         read_settings(dict.fromkeys(names, broken) | {"ENV_FILE": str(tmp_path / ".env")})
 
     assert [name for name in names if f"{name} (from environment): not text" not in str(refused.value)] == []
+
+
+# -- what a killed stage leaves
+
+
+def test_what_a_killed_stage_left_is_removed_by_the_next_and_what_is_in_use_stays(run, monkeypatch):
+    temporary = run.folder / "tmp"
+    temporary.mkdir()
+    theirs = [temporary / "outputs-of-somebody", temporary / "outputs-file"]
+    theirs[0].mkdir()
+    theirs[1].touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    killed = get_context("fork").Process(target=_hold_and_wait, args=(run.run_folder,))
+    killed.start()
+    deadline = time.monotonic() + 30
+    while not list(temporary.glob("outputs-*/ready")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    [held], [partial] = temporary.glob("outputs-*/ready"), run.run_folder.glob("summaries/.partial-*")
+
+    meanwhile = run.run("runner", TASK_INDEX=0, TMPDIR=temporary)
+    in_use = held.is_file(), partial.is_file()
+    killed.kill()
+    killed.join()
+    after = run.run("runner", TASK_INDEX=0, TMPDIR=temporary)
+
+    assert (meanwhile.exit_code, after.exit_code) == (0, 0), after.output
+    assert in_use == (True, True)
+    assert sorted(temporary.iterdir()) == sorted(theirs)
+    assert not list(run.folder.rglob(".partial-*"))
+
+
+def _hold_and_wait(folder: Path) -> None:
+    """Be a stage that writes a summary and has a temporary folder, and never comes to the end of it."""
+    file, _ = open_locked(lambda: folder / "summaries" / ".partial-1-abc")
+    with temporary_folder("outputs") as work:
+        (work / "ready").touch()
+        file.write(b"half")
+        time.sleep(60)

@@ -83,6 +83,10 @@ class RunFiles:
         storage = open_storage(context)
         return cls(storage, context.in_prefix, context.out_prefix, context.exp_id, context.run_id)
 
+    def remove_left_files(self) -> None:
+        """Remove what stages that were killed have left in the run; who writes just now is left alone."""
+        self.storage.remove_left_files(self.out_prefix)
+
     # -- manifest
 
     def read_manifest(self) -> Manifest:

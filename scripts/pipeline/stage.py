@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pipeline.environment import StageContext, read_stage_context
 from pipeline.failures import exit_code_of
 from pipeline.logs import start_logging
+from pipeline.temporary import remove_left_folders
 
 MOST_DIGITS = 18
 
@@ -30,6 +31,7 @@ def run_stage(stage: str, work: Callable[[StageContext], None]) -> int:
             else None,  # a number, to be filtered as one
         },
     )
+    remove_left_folders()
     return exit_code_of(lambda: work(read_stage_context(environ)), logging.getLogger("pipeline"))
 
 
