@@ -65,10 +65,8 @@ class StageTasks:
                         if code:
                             self.failed[index] = code
                             name, reason = self.inputs.name(index), last_error(self.log_of(index))
-                            reason = cell(
-                                reason.removeprefix(f"{name}: "), MOST_CHARACTERS
-                            )  # named by the task
-                            told = f"[red]{cell(name)} failed[/]: {reason}"
+                            reason = reason.removeprefix(f"{name}: ")  # as the task has named it
+                            told = f"[red]{cell(name)} failed[/]: {cell(reason, MOST_CHARACTERS)}"
                             progress.console.print(told, soft_wrap=True)
                         progress.advance(bar)
                     time.sleep(POLL_SECONDS)
