@@ -21,7 +21,7 @@ from ops.run_request import RunRequest, stage_name
 from ops.runs import cloud_run, execution_list, executions, furnishing, rehearsal, reproduction
 from ops.settings import read_settings
 from ops.shell import Shell, stop_on_termination
-from ops.shown import forget_output, nearest
+from ops.shown import forget_output, nearest, plain_lines
 from ops.watching import cloud_tables, run_logs
 from ops.watching import download as fetcher
 from ops.watching import status as observer
@@ -90,7 +90,7 @@ def verb(positional=(), **options):
                 sys.stdout.flush()
                 return found
             except UserError as error:
-                raise Exit(f"error: {error}", code=error.exit_code) from None
+                raise Exit(f"error: {plain_lines(error)}", code=error.exit_code) from None
             except KeyboardInterrupt:
                 raise Exit(code=130) from None
             except BrokenPipeError:  # `invoke status | head -3` has seen enough

@@ -133,7 +133,8 @@ def write_run(folder: Path, case: Case) -> tuple[float, float]:
         MiB of a result in memory, and of its file.
     """
     from modeling.run import run_workload
-    from pipeline.artifacts import DIGESTS, RunFiles, result_name
+    from pipeline.artifacts import DIGESTS, INPUT_LIST, RunFiles, result_name
+    from pipeline.input_list import InputEntry, write_entries
     from pipeline.manifest import Manifest
     from pipeline.records import encode_result
     from pipeline.storage import FolderStorage
@@ -162,9 +163,20 @@ def write_run(folder: Path, case: Case) -> tuple[float, float]:
         inputs_sha256=hashlib.sha256(lines).hexdigest(),
     )
 
+    def copy_of(index: int):
+        return replace(result, index=index, **_place(case, index))
+
+    def entry_of(index: int) -> InputEntry:
+        copy = copy_of(index)
+        told = {name: getattr(copy, name) for name in InputEntry._fields[:-1]}
+        return InputEntry(**told, most_result_bytes=1 << 30)
+
+    listed = write_entries(entry_of(index) for index in range(case.results))
+    manifest = replace(manifest, input_list_sha256=hashlib.sha256(listed).hexdigest())
+
     def copies():
         for index, digest in enumerate(digests):
-            copy = replace(result, index=index, **_place(case, index))
+            copy = copy_of(index)
             yield prefix + result_name(index, manifest.width), encode_result(copy, digest)
 
     files.storage.save_many(copies())
@@ -173,6 +185,7 @@ def write_run(folder: Path, case: Case) -> tuple[float, float]:
     config = (folder / "forecast").glob("experiments/*/config/*.yaml")
     files.write_config({path.stem: path for path in config})
     files.storage.save_bytes(prefix + DIGESTS, lines)
+    files.storage.save_bytes(prefix + INPUT_LIST, listed)
     files.write_manifest(manifest)
     arrays = (result.trajectories.in_compartments, result.trajectories.by_transition)
     size = len(files.storage.load_bytes(prefix + result_name(0, manifest.width)))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from modeling.calendars import interval_end
-from modeling.doubts import check_size, doubts, empty_mediators
+from modeling.doubts import MOST_STEPS, check_size, doubts, empty_mediators
 from modeling.experiment import Experiment
 from modeling.expressions import check_shape, evaluate, evaluate_text, names_in, parse_expression
 from modeling.failures import UserError, listed
@@ -22,6 +22,7 @@ from modeling.populations import Population, expand_all, find_location, load_pop
 from modeling.randomness import name_number
 from modeling.sampling import parameter_sets
 from modeling.spacing import Reporting
+from modeling.vocabulary.base import FIRST_DAY, LAST_DAY
 from modeling.workload import EIGENVALUE, Calibrate, Flow, ModelPlan, Observed, Simulate, Workload
 
 log = logging.getLogger(__name__)
@@ -256,13 +257,17 @@ def _simulations(experiment, places, population, plan, seed, order, count) -> It
 
 def _samples(experiment, places, population, plan, seed, order, count) -> Iterator[Workload]:
     sampling = experiment.modelset.sampling
-    sets = parameter_sets(sampling, seed)
+    where = experiment.where("modelset", "sampling")
+    try:
+        sets = parameter_sets(sampling, seed)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
     total, doubted = experiment.model.trajectories, False
     for position, draw in enumerate(sets):
         index = order * len(sets) + position
         start = experiment.model.timespan.start_date
         if "start_date" in draw:
-            start = sampling.start_date.reference_date + datetime.timedelta(days=int(draw["start_date"]))
+            start = _sampled_start(experiment, draw["start_date"])
         if start > experiment.model.timespan.end_date:
             raise UserError(
                 f"{experiment.where('modelset', 'sampling', 'start_date')}: a sampled start date, "
@@ -285,6 +290,24 @@ def _samples(experiment, places, population, plan, seed, order, count) -> Iterat
             set_index=position,
             set_count=len(sets),
         )
+
+
+def _sampled_start(experiment: Experiment, days: float) -> datetime.date:
+    """Return the reference date plus the drawn days; UserError where that is no day of the calendar."""
+    reference = experiment.modelset.sampling.start_date.reference_date
+    where = experiment.where("modelset", "sampling", "start_date")
+    if not (FIRST_DAY - reference).days <= days <= (LAST_DAY - reference).days:
+        raise UserError(
+            f"{where}: a sampled start date, {days:g} days after {reference}, is not between {FIRST_DAY} "
+            f"and {LAST_DAY}; use a narrower distribution"
+        )
+    start, timespan = reference + datetime.timedelta(days=int(days)), experiment.model.timespan
+    if (steps := (timespan.end_date - start).days / timespan.delta_t) > MOST_STEPS:
+        raise UserError(
+            f"{where}: {steps:,.0f} time steps from a sampled start date, {start}, to {timespan.end_date} "
+            f"are more than {MOST_STEPS:,}; use a narrower distribution, or raise delta_t"
+        )
+    return start
 
 
 def _check_reported(experiment: Experiment, start: datetime.date) -> None:

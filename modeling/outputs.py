@@ -58,6 +58,11 @@ class Ensemble:
         """Join a part; UserError where it is not on the dates of the others."""
         if not np.array_equal(part.trajectories.dates, self.dates):
             raise UserError(f"result {part.index}: its dates are not those of the rest of its ensemble")
+        if (part.trajectories.compartments, part.trajectories.transitions) != (
+            self.compartments,
+            self.transitions,
+        ):
+            raise UserError(f"result {part.index}: its series are not those of the rest of its ensemble")
         if part.trajectories.count == self._total:
             self._whole = part.trajectories
         else:

@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 
+from modeling.distributions import LARGEST_DRAW
+from modeling.failures import UserError
 from modeling.randomness import SAMPLING, stream
 from modeling.vocabulary.sampling import Sampling
 
@@ -15,6 +17,11 @@ def parameter_sets(sampling: Sampling, seed: int) -> list[dict[str, float]]:
     A sampled start date is its number of days after the reference date.
 
     The hypercube is that of McKay, Beckman and Conover (1979), as scipy.stats.qmc draws it.
+
+    Raises
+    ------
+    UserError
+        A value is drawn that is not finite, or too large.
     """
     grid = _grid_points(sampling)
     samples = _hypercube_samples(sampling, seed)
@@ -40,6 +47,11 @@ def _hypercube_samples(sampling: Sampling, seed: int) -> list[dict[str, float]]:
         return [{}] * sampler.n_samples
     unit = qmc.LatinHypercube(d=len(names), rng=stream((seed,), SAMPLING)).random(sampler.n_samples)
     columns = [_scaled(sampling, name, unit[:, i]) for i, name in enumerate(names)]
+    for name, values in zip(names, columns, strict=True):
+        if not (np.abs(values) <= LARGEST_DRAW).all():
+            raise UserError(
+                f'"{name}" is drawn beyond {LARGEST_DRAW:g}; use a distribution with thinner tails'
+            )
     return [dict(zip(names, map(float, row), strict=True)) for row in zip(*columns, strict=True)]
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from modeling.failures import UserError, listed
+
 Columns = dict[str, np.ndarray]
 ROW_GROUP = 100_000  # rows of a Parquet row group, at least
 
@@ -16,19 +18,23 @@ def open_table(path: Path, columns: list[str], formats: list[str]) -> "Table":
     writers = [
         {"csv": _CsvWriter, "parquet": _ParquetWriter}[f](path, columns) for f in dict.fromkeys(formats)
     ]
-    return Table(columns, writers)
+    return Table(path.name, columns, writers)
 
 
 class Table:
     """One table in one or more formats."""
 
-    def __init__(self, columns: list[str], writers: list):
-        self.columns, self._writers = columns, writers
+    def __init__(self, name: str, columns: list[str], writers: list):
+        self.name, self.columns, self._writers = name, columns, writers
 
     def write(self, columns: Columns) -> None:
-        """Append rows, one array a column; every call must bring the same columns."""
+        """Append rows, one array a column; UserError where a call brings other columns than the first."""
         if list(columns) != self.columns:
-            raise ValueError(f"columns {list(columns)} instead of {self.columns}")
+            other = sorted(set(columns) ^ set(self.columns)) or columns
+            raise UserError(
+                f"table {self.name}: a result has other columns than those before it "
+                f"({listed(other)}); make the results anew with --force"
+            )
         for writer in self._writers:
             writer.write(columns)
 

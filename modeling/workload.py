@@ -6,12 +6,17 @@ epydemix or numpy. How records become files is in scripts/pipeline/records.py.
 
 import datetime
 import math
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from modeling.calendars import step_count
 from modeling.failures import UserError
+from modeling.intervals import FREQUENCY
 
+MOST_COUNT = 10**15  # of people, trajectories, inputs
+MOST_PARTICLE = 1e18  # of a parameter; YAML has numbers up to 1e15
 WORKLOAD_FORMAT = 1
 RESULT_FORMAT = 2
 EIGENVALUE = "eigenvalue"  # in calculated parameters: that of the contact matrix over all layers
@@ -263,7 +268,7 @@ class Result:
     expected: Expected
     trajectories: Trajectories | None
     parameters: dict[str, float | np.ndarray] = field(default_factory=dict)
-    initial: dict[str, np.ndarray] = field(default_factory=dict)
+    initial: dict[str, int] = field(default_factory=dict)
     ensemble_total: int = 0
     first_trajectory: int = 0  # its number in the ensemble
     set_index: int = 0
@@ -300,38 +305,119 @@ def check_result(result: Result) -> None:
     Raises
     ------
     UserError
-        Wrong number of trajectories, wrong dates, counts that are negative or not finite, people
-        who vanish or appear, weights that are no distribution.
+        Numbers that name no place in the run, arrays of a wrong kind or shape, wrong number of
+        trajectories, wrong dates, counts that are negative or not finite, people who vanish or appear,
+        weights that are no distribution.
     """
     where = f"result {result.index} ({result.population})"
     if result.format != RESULT_FORMAT:
         raise UserError(f"{where}: format {result.format} is not {RESULT_FORMAT}")
+    _check_facts(result, where)
     if (result.trajectories is None) != (result.expected.trajectories == 0):
         raise UserError(f"{where}: {result.expected.trajectories} trajectories expected, and none there")
-    if result.kind == "calibration" and not result.generations:
+    if result.kind == "calibration" and not (result.generations and result.fits):
         raise UserError(f"{where}: no posterior")
     if result.trajectories is not None:
         _check_trajectories(result.trajectories, result.expected, result.delta_t_days, where)
+    if result.kind == "simulation":
+        _check_place_in_ensemble(result, where)
+    _check_names(result.parameter_names, "parameters", where)
     for generation in result.generations:
         _check_generation(generation, len(result.parameter_names), where)
+    numbers = [generation.number for generation in result.generations]
+    if numbers != sorted(set(numbers)):
+        raise UserError(f"{where}: generations {numbers[:10]}, which do not follow each other")
     for fit in result.fits:
-        _check_counts(fit.values, f"{where}: fit to {fit.observed.label}")
-        wanted = (len(result.generations[-1].weights), int(fit.observed.fitted.sum()))
-        if fit.values.shape != wanted:
-            raise UserError(f"{where}: fit of shape {fit.values.shape} instead of {wanted}")
+        _check_fit(fit, result, where)
+    if result.projected is not None:
+        _check_array(result.projected, "iuf", 2, f"{where}: projected particles")
+        if result.projected.shape[1] != len(result.parameter_names):
+            raise UserError(f"{where}: projected particles of shape {result.projected.shape}")
 
 
 _DAY = np.timedelta64(1, "D")
+_EARLIEST, _LATEST = np.datetime64("1890-01-01"), np.datetime64("2210-01-01")  # of any date
+
+
+def _check_facts(result: Result, where: str) -> None:
+    """Check the numbers and words that are no array."""
+    if result.kind not in ("simulation", "calibration"):
+        raise UserError(f"{where}: {result.kind[:40]!r} is no kind of result")
+    expected = result.expected
+    counts = {name: getattr(result, name) for name in ("index", "primary_id", "set_index", "simulations")}
+    counts |= {"first_trajectory": result.first_trajectory, "ensemble_total": result.ensemble_total}
+    counts |= {name: getattr(expected, name) for name in ("trajectories", "groups", "people")}
+    for name, value in counts.items():
+        if value is not None and not 0 <= value < MOST_COUNT:
+            raise UserError(f"{where}: {name} is {value}")
+    if not result.set_index < result.set_count < MOST_COUNT:
+        raise UserError(f"{where}: parameter set {result.set_index} of {result.set_count}")
+    if not 0 < result.delta_t_days < MOST_COUNT:
+        raise UserError(f"{where}: time steps of {result.delta_t_days} days")
+    if expected.frequency is not None and not re.fullmatch(FREQUENCY, expected.frequency):
+        raise UserError(f"{where}: {expected.frequency[:40]!r} is no frequency")
+    for name, value in result.parameters.items():
+        if isinstance(value, np.ndarray):
+            _check_array(value, "iuf", 1, f"{where}: {name[:80]}")
+    if expected.first_date > expected.last_date:
+        raise UserError(f"{where}: dates {expected.first_date} to {expected.last_date}")
+
+
+def _check_place_in_ensemble(result: Result, where: str) -> None:
+    if result.trajectories is None:
+        raise UserError(f"{where}: a simulation without trajectories")
+    last = result.first_trajectory + result.trajectories.count
+    if last > result.ensemble_total:
+        raise UserError(f"{where}: trajectories up to {last} of an ensemble of {result.ensemble_total}")
+
+
+def _check_fit(fit: Fit, result: Result, where: str) -> None:
+    observed, what = fit.observed, f"{where}: fit to {fit.observed.label[:80]}"
+    for name, kinds in (("dates", "M"), ("values", "iuf"), ("fitted", "b")):
+        _check_array(getattr(observed, name), kinds, 1, f"{what}: {name}")
+    if not len(observed.dates) == len(observed.values) == len(observed.fitted) or not observed.fitted.any():
+        raise UserError(f"{what}: dates, values and what is fitted do not belong together")
+    _check_dates(observed.dates, what)
+    _check_array(fit.values, "iuf", 2, what)
+    _check_counts(fit.values, what)
+    wanted = (len(result.generations[-1].weights), int(observed.fitted.sum()))
+    if fit.values.shape != wanted:
+        raise UserError(f"{where}: fit of shape {fit.values.shape} instead of {wanted}")
+    if result.trajectories is not None:
+        known = {*result.trajectories.transitions, *result.trajectories.compartments}
+        unknown = [name for name in observed.series if name not in known]
+        if unknown or not observed.series:
+            name = unknown[0][:80] if unknown else "nothing"
+            raise UserError(f"{what}: it is compared with {name!r}, which is not simulated")
+
+
+def _check_array(array: np.ndarray, kinds: str, dimensions: int, what: str) -> None:
+    """Refuse an array of another kind (a letter of numpy's) or number of dimensions."""
+    if array.dtype.kind not in kinds or array.ndim != dimensions:
+        raise UserError(f"{what}: an array of {array.dtype} with {array.ndim} dimensions")
+
+
+def _check_dates(dates: np.ndarray, where: str) -> None:
+    if len(dates) == 0 or np.isnat(dates).any() or not (np.diff(dates) > np.timedelta64(0, "s")).all():
+        raise UserError(f"{where}: its dates do not go forward")
+    if dates[0] < _EARLIEST or dates[-1] > _LATEST:
+        raise UserError(f"{where}: dates {dates[0]} to {dates[-1]}, which are not of 1900 to 2200")
+
+
+def _check_names(names: list[str], what: str, where: str) -> None:
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"{where}: duplicate {twice[:80]!r} among its {what}")
 
 
 def _check_trajectories(
     trajectories: Trajectories, expected: Expected, delta_t_days: float, where: str
 ) -> None:
+    _check_kinds(trajectories, expected, where)
     if trajectories.count != expected.trajectories:
         raise UserError(f"{where}: {trajectories.count} trajectories instead of {expected.trajectories}")
     dates = trajectories.dates
-    if len(dates) == 0 or (np.diff(dates) <= np.timedelta64(0, "s")).any():
-        raise UserError(f"{where}: its dates do not go forward")
+    _check_dates(dates, where)
     if expected.dates is not None and not np.array_equal(dates, expected.dates):
         raise UserError(
             f"{where}: {len(dates)} dates {dates[0]} to {dates[-1]} instead of "
@@ -355,6 +441,10 @@ def _check_trajectories(
             )
         _check_counts(counts, where)
         if expected.groups:
+            if len(names) % (expected.groups + 1):
+                raise UserError(
+                    f"{where}: {len(names)} series of {expected.groups} age groups and a total each"
+                )
             by_group = counts.reshape(len(counts), -1, expected.groups + 1, len(dates))
             if (by_group[:, :, :-1].sum(axis=2) != by_group[:, :, -1]).any():
                 raise UserError(f"{where}: age groups that do not add up to their total")
@@ -366,17 +456,34 @@ def _check_trajectories(
             raise UserError(f"{where}: {wrong} people in its compartments instead of {expected.people}")
 
 
+def _check_kinds(trajectories: Trajectories, expected: Expected, where: str) -> None:
+    """Check what can be said of arrays and names without a look at their values."""
+    for array in (trajectories.in_compartments, trajectories.by_transition):
+        _check_array(array, "iuf", 3, f"{where}: counts")
+    for dates in (trajectories.dates, expected.dates):
+        if dates is not None:
+            _check_array(dates, "M", 1, f"{where}: dates")
+    if expected.dates is not None:
+        _check_dates(expected.dates, where)
+    _check_names(trajectories.compartments, "compartments", where)
+    _check_names(trajectories.transitions, "transitions", where)
+
+
 def _check_generation(generation: Generation, parameters: int, where: str) -> None:
+    what = f"{where}: posterior of generation {generation.number}"
+    for array, dimensions in ((generation.particles, 2), (generation.weights, 1), (generation.distances, 1)):
+        _check_array(array, "iuf", dimensions, what)
     count = len(generation.weights)
     if generation.particles.shape != (count, parameters) or generation.distances.shape != (count,):
-        raise UserError(f"{where}: posterior of generation {generation.number} has a wrong shape")
+        raise UserError(f"{what} has a wrong shape")
     finite = np.isfinite(generation.particles).all() and np.isfinite(generation.distances).all()
     if (
         not finite
+        or (np.abs(generation.particles) > MOST_PARTICLE).any()
         or (generation.weights < 0).any()
         or not math.isclose(generation.weights.sum(), 1, rel_tol=1e-6)
     ):
-        raise UserError(f"{where}: posterior of generation {generation.number} is no distribution")
+        raise UserError(f"{what} is no distribution")
 
 
 def _check_counts(counts: np.ndarray, where: str) -> None:
@@ -384,3 +491,29 @@ def _check_counts(counts: np.ndarray, where: str) -> None:
         raise UserError(f"{where}: counts that are not finite")
     if counts.size and counts.min() < 0:
         raise UserError(f"{where}: negative counts (lowest {counts.min()})")
+    if counts.size and counts.max() > MOST_COUNT:
+        raise UserError(f"{where}: counts up to {counts.max():g}, which are none")
+
+
+BYTES_OF_THE_REST = 64 << 20  # of a result, besides its large arrays: names, parameters, data
+
+
+def most_result_bytes(workload: Workload) -> int:
+    """Return more bytes than the result of an input has when it is unpacked, so that none that is larger is.
+
+    Its large arrays are the trajectories, the particles of all generations and what these simulated, in
+    8 bytes a number at most.
+    """
+    plan, task = workload.plan, workload.task
+    series = len(plan.compartment_series) + len(plan.transition_series)
+    days = (workload.end_date - workload.start_date).days + 2
+    dates = max(days, step_count(workload.start_date, workload.end_date, plan.delta_t_days))
+    if isinstance(task, Simulate):
+        numbers = task.count * series * dates
+    else:
+        fitted = sum(len(observed.dates) for observed in task.observed)
+        particles = task.options.get("num_particles", task.options.get("Nsim", 0))
+        generations = task.options.get("num_generations", 1) + 1
+        numbers = task.projections * (series * dates + len(task.priors))
+        numbers += particles * (generations * (len(task.priors) + 2) + fitted)
+    return BYTES_OF_THE_REST + 8 * numbers

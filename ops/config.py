@@ -18,7 +18,7 @@ from ops.settings import (
     read_sourced_settings,
     unknown_hint,
 )
-from ops.shown import console, nearest
+from ops.shown import cell, console, nearest
 
 EXAMPLE = ROOT / ".env.example"
 
@@ -75,7 +75,7 @@ def show() -> None:
     for name, field in Settings.model_fields.items():
         value = getattr(sourced.settings, name)
         shown = _shown(value)
-        table.add_row(name.upper(), shown, sourced.sources[name], field.description)
+        table.add_row(name.upper(), cell(shown), sourced.sources[name], field.description)
     path = env_file()
     file_names = read_env_file(path) if path.is_file() else {}
     for secret in SECRETS:

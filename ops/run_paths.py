@@ -7,6 +7,7 @@ from ops.settings import Settings
 
 BUILDER = "builder-artifacts/"
 MANIFEST = f"{BUILDER}manifest.json"  # written last by stage A
+DIGESTS = f"{BUILDER}inputs.sha256"
 ARCHIVE = f"{BUILDER}forecast.tar.gz"  # the forecasting repository as used, in the cloud
 RUNNER = "runner-artifacts/"
 RESULTS = f"{RUNNER}result_*.pkl"

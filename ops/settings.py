@@ -23,12 +23,14 @@ from pydantic import (
     field_validator,
 )
 
+from modeling.plain_text import is_unicode
 from ops import names
 from ops.failures import UserError, did_you_mean
-from ops.shown import nearest
+from ops.shown import nearest, one_line
 
 ROOT = Path(__file__).resolve().parents[1]
 RENDERED = ROOT / "jobs" / "rendered"  # what printed commands name: kept, so that they can be pasted
+MOST_SHOWN = 300  # characters of a value
 SECRETS = ("GITHUB_PAT",)  # not settings; masked wherever they turn up
 
 
@@ -248,10 +250,14 @@ def read_sourced_settings(
                     values[name], sources[name] = value, source
                 break
         sources.setdefault(name, "default")
+    broken = [name for name, value in values.items() if not is_unicode(value)]
+    mistakes = [f"{name.upper()} (from {sources[name]}): not text in UTF-8; set it again" for name in broken]
     try:
-        settings = Settings(**values)
+        settings = Settings(**{name: value for name, value in values.items() if name not in broken})
     except ValidationError as error:
-        raise UserError("; ".join(_mistake(e, sources) for e in error.errors())) from None
+        mistakes += [_mistake(each, sources) for each in error.errors()]
+    if mistakes:
+        raise UserError("; ".join(mistakes))
     known = {name.upper() for name in Settings.model_fields}
     return Sourced(settings, sources, [name for name in from_file if name not in known])
 
@@ -312,7 +318,7 @@ def _name_in(line: str) -> str:
 
 def _mistake(error: dict, sources: dict[str, str]) -> str:
     name = str(error["loc"][0])
-    value = names.shown(str(error["input"]))
+    value = one_line(names.shown(str(error["input"])), MOST_SHOWN)
     return f'{name.upper()}="{value}" (from {sources[name]}): {_allowed(name, error)}'
 
 
@@ -327,6 +333,8 @@ def _allowed(name: str, error: dict) -> str:
     if field.annotation is bool:
         return "use true or false"
     limits = {type(limit).__name__: limit for limit in field.metadata}
+    if "Ge" not in limits:
+        return "a text"
     most = f" to {limits['Le'].le}" if "Le" in limits else ""
     return f"a whole number from {limits['Ge'].ge}{most}"
 
@@ -334,11 +342,14 @@ def _allowed(name: str, error: dict) -> str:
 def _expanded(text: str) -> str:
     """Put in ~ and $VARIABLES; a shell does so only where they are not quoted, and never in .env."""
     try:
-        return os.path.expanduser(Template(text).substitute(os.environ))
+        expanded = os.path.expanduser(Template(text).substitute(os.environ))
     except KeyError as error:
         raise ValueError(f"${error.args[0]} is not set in the environment") from None
     except ValueError:
         raise ValueError("after $ the name of a variable is needed; $$ stands for $ itself") from None
+    if not is_unicode(expanded):
+        raise ValueError("a variable in it is not text in UTF-8")
+    return expanded
 
 
 def unknown_hint(name: str) -> str:

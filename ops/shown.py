@@ -5,6 +5,13 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
+
+from modeling.plain_text import one_line, plain_lines
+
+__all__ = ["cell", "console", "counted", "duration", "forget_output", "nearest", "one_line", "plain_lines"]
+
+MOST_CELL = 500  # characters
 
 
 def nearest(path: Path) -> str:
@@ -46,8 +53,6 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def one_line(text: str, most: int = 100_000) -> str:
-    """Return what others wrote as one line that no terminal obeys: control characters become harmless."""
-    lines = " | ".join(line.strip() for line in str(text)[: most + 1].splitlines() if line.strip())
-    plain = "".join(character if character.isprintable() else " " for character in lines)
-    return plain if len(plain) <= most else f"{plain[: most - 4]} ..."
+def cell(text: object, most: int = MOST_CELL) -> str:
+    """Return what others wrote for a table: rich would take [bold] in it for a wish."""
+    return escape(one_line(text, most))

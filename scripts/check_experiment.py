@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeline.environment import StageContext, read_stage_context
 from pipeline.failures import UserError, exit_code_of
-from pipeline.logs import counted, start_logging
+from pipeline.logs import counted, one_line, start_logging
 
 ANY_RUN = "00000000-000000-00000000"  # nothing is read from or written to a run
 
@@ -29,7 +29,7 @@ def check(context: StageContext) -> None:
     try:
         built = build_experiment(context)
     except InvalidExperiment as error:
-        print("\n".join(error.problems))
+        print("\n".join(map(one_line, error.problems)))
         raise UserError(f"{context.exp_id}: {counted(len(error.problems), 'mistake')}") from None
     if "--json" in sys.argv[1:]:
         print(json.dumps({"workflow": built.workflow, "num_workloads": len(built.workloads)}))
@@ -58,7 +58,7 @@ def check_output(context: StageContext) -> None:
         except InvalidExperiment as error:
             problems = error.problems
     if problems:
-        print("\n".join(problems))
+        print("\n".join(map(one_line, problems)))
         raise UserError(f"{file}: {counted(len(problems), 'mistake')}")
 
 

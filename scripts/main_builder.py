@@ -6,7 +6,6 @@
 On a run that has a manifest the inputs are kept, and what has no result yet becomes pending.
 """
 
-import hashlib
 import logging
 import sys
 from dataclasses import replace
@@ -20,7 +19,6 @@ from pipeline.logs import counted, kept_warnings
 from pipeline.manifest import Manifest
 from pipeline.output_upload import uploaded_output_file
 from pipeline.stage import run_stage
-from pipeline.storage import open_storage
 from pipeline.summary import Stopwatch, utc_now
 
 log = logging.getLogger("pipeline")
@@ -31,8 +29,9 @@ MOST_WARNINGS = 100  # in the summary, and so in the report
 def build_run(context: StageContext) -> None:
     """Build the run, or find out what is left of it. The manifest is written last."""
     stopwatch = Stopwatch()
-    files = RunFiles(open_storage(context), context.in_prefix, context.out_prefix)
+    files = RunFiles.of(context)
     found = files.find_manifest()
+    files.remove_left_files()
     with kept_warnings() as warnings, uploaded_repository(context, files) as context:
         manifest = _build(context, files) if found is None else _what_is_left(context, files, found)
     if found is not None:
@@ -67,7 +66,7 @@ def _build(context: StageContext, files: RunFiles) -> Manifest:
     with uploaded_output_file(context, files) as asked:
         built = build_experiment(asked)
         files.write_config(built.config_files)
-    digest_lines = files.write_inputs(built.workloads)
+    written = files.write_inputs(built.workloads)
     packed = save_forecast(context.forecast_repo_dir, files) if context.mode == "cloud" else ""
     manifest = Manifest(
         exp_id=context.exp_id,
@@ -79,7 +78,8 @@ def _build(context: StageContext, files: RunFiles) -> Manifest:
         num_workloads=len(built.workloads),
         num_pending=len(built.workloads),
         workloads_per_task=context.workloads_per_task or 1,
-        inputs_sha256=hashlib.sha256(digest_lines).hexdigest(),
+        inputs_sha256=written.digests_sha256,
+        input_list_sha256=written.list_sha256,
         count=context.count,
         output_config_file=context.output_config_file,
         forecast_commit=context.forecast_commit,
@@ -93,6 +93,7 @@ def _what_is_left(context: StageContext, files: RunFiles, manifest: Manifest) ->
     _refuse_another_build(context, manifest)
     if context.config_folder.is_dir() and not _same_config(context, files, manifest):
         log.warning("the YAML files have changed since this run was built; it keeps its own inputs")
+    files.digests(manifest, files.out_prefix)  # says so where they are not those of the manifest
     done = set() if context.force else files.finished(manifest, files.out_prefix)
     pending = [index for index in range(manifest.num_workloads) if index not in done]
     return files.write_pending(pending, manifest, context.workloads_per_task or 1)

@@ -11,7 +11,6 @@ import gc
 import json
 import logging
 import sys
-import tempfile
 from pathlib import Path
 
 from pipeline.artifacts import HEADLINE, RunFiles
@@ -25,8 +24,8 @@ from pipeline.metadata import RunRecord, read_run_record
 from pipeline.output_upload import uploaded_output_file
 from pipeline.records import DamagedResult
 from pipeline.stage import run_stage
-from pipeline.storage import open_storage
 from pipeline.summary import Stopwatch, file_time
+from pipeline.temporary import temporary_folder
 
 log = logging.getLogger("pipeline")
 
@@ -36,11 +35,11 @@ def write_outputs(context: StageContext) -> None:
     from modeling.collect import Collector
 
     stopwatch = Stopwatch()
-    files = RunFiles(open_storage(context), context.in_prefix, context.out_prefix)
+    files = RunFiles.of(context)
     manifest = files.read_manifest()
+    files.remove_left_files()
     record = read_run_record(files, manifest)
-    with tempfile.TemporaryDirectory(prefix="outputs-") as folder:
-        work = Path(folder)
+    with temporary_folder("outputs") as work:
         outputs = work / "outputs"
         outputs.mkdir()
         with (
@@ -106,13 +105,14 @@ def _collect(
         raise UserError(
             f"NUM_TASKS={context.num_tasks}, but the manifest names {manifest.num_workloads} inputs"
         )
+    digests = files.digests(manifest)
     finished = files.finished(manifest, files.in_prefix)
     absent = [index for index in range(manifest.num_workloads) if index not in finished]
     missing = {index: record.reason(index) for index in absent}
-    record.names = read_input_names(files, manifest, absent)
+    record.names = read_input_names(files, manifest, digests, absent)
     _refuse_missing(context, record, missing)
     damaged = []
-    for index, result in files.read_results(manifest, files.digests(manifest), sorted(finished)):
+    for index, result in files.read_results(manifest, digests, sorted(finished)):
         if isinstance(result, UserError):
             missing[index] = str(result)
             damaged += [index] if isinstance(result, DamagedResult) else []
@@ -121,7 +121,7 @@ def _collect(
     for index in damaged:  # only now: a foreign result would have ended the stage, with all as it was
         missing[index] += _removed(index, files, manifest)
     if len(missing) > len(absent):
-        record.names = read_input_names(files, manifest, sorted(missing))
+        record.names = read_input_names(files, manifest, digests, sorted(missing))
         _refuse_missing(context, record, missing)
     if len(missing) == manifest.num_workloads:
         raise UserError(f"none of the {len(missing)} results is there; run stage B (runner) first")

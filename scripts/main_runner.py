@@ -17,11 +17,10 @@ from pipeline.environment import StageContext
 from pipeline.failures import TemporaryFault, UserError
 from pipeline.forecast_pack import custom_code
 from pipeline.input_names import input_name, unknown_input
-from pipeline.logs import counted
+from pipeline.logs import counted, one_line
 from pipeline.manifest import Manifest
 from pipeline.records import ForeignResult
 from pipeline.stage import run_stage
-from pipeline.storage import open_storage
 from pipeline.summary import Stopwatch
 
 if TYPE_CHECKING:
@@ -29,17 +28,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pipeline")
 
+MOST_TIDIED = 1000  # inputs of a run in which each task looks for what others left; stages A and C always do
+
 
 def run_task(context: StageContext) -> None:
     """Run the inputs of one task; one that is wrong does not keep the others from their results."""
-    files = RunFiles(open_storage(context), context.in_prefix, context.out_prefix)
+    files = RunFiles.of(context)
     manifest = files.read_manifest()
+    digests = files.digests(manifest)
+    if manifest.num_workloads <= MOST_TIDIED:
+        files.remove_left_files()
     indices = _inputs(context, files, manifest)
     failed: dict[int, Exception] = {}
     with custom_code(context, files, manifest):
         for index in indices:
             try:
-                _run_input(index, context, files, manifest)
+                _run_input(index, context, files, manifest, digests)
             except TemporaryFault:
                 raise  # of the storage, most likely: the others would wait for it in vain, too
             except Exception as error:
@@ -72,27 +76,30 @@ def _inputs(context: StageContext, files: RunFiles, manifest: Manifest) -> list[
     return files.inputs_of_task(context.batch_task_index, manifest)
 
 
-def _run_input(index: int, context: StageContext, files: RunFiles, manifest: Manifest) -> None:
+def _run_input(
+    index: int, context: StageContext, files: RunFiles, manifest: Manifest, digests: list[str]
+) -> None:
     name = f"runner_{index:0{manifest.width}d}"
     made = {"retry_attempt": context.retry_attempt, **context.made_with("runner")}
     if context.task_index is None:
         made["batch_task_index"] = context.batch_task_index  # Batch tries all inputs of it again together
-    if not context.force and files.has_result(index, manifest):
+    if not context.force and files.has_result(index, manifest, digests[index]):
         log.info("result %d is there already; FORCE=1 (invoke: --force) makes it anew", index)
         if files.read_summary(name).get("status") != "done":
-            _write_lost_summary(name, index, files, manifest, made)
+            _write_lost_summary(name, index, files, manifest, digests, made)
         return
     stopwatch, called = Stopwatch(), unknown_input(index)
     try:
-        workload = files.read_workload(index, manifest)
+        workload = files.read_workload(index, manifest, digests[index])
         called = input_name(workload)
         log.info("%s", called)
         from modeling.suites import run  # after the cheap checks: it loads the simulator
 
         result = run(workload)
-        path = files.write_result(result, files.digest_of_input(index), manifest)
+        path = files.write_result(result, digests[index], manifest)
     except Exception as error:
         said = str(error) if isinstance(error, (UserError, TemporaryFault)) else f"a bug: {error!r}"
+        said = one_line(said)
         summary = stopwatch.summary(status="failed", error=said, task_index=index, input=called, **made)
         # the storage may be what failed: its second failure must not hide the first
         with contextlib.suppress(UserError, TemporaryFault, OSError):
@@ -114,12 +121,12 @@ def _naming(called: str, error: Exception) -> Exception:
 
 
 def _write_lost_summary(
-    name: str, index: int, files: RunFiles, manifest: Manifest, made: dict[str, Any]
+    name: str, index: int, files: RunFiles, manifest: Manifest, digests: list[str], made: dict[str, Any]
 ) -> None:
     """Tell of a result whose task was lost before it could; what it used, nobody knows."""
     stopwatch = Stopwatch()
     with contextlib.suppress(ForeignResult):
-        result = files.read_result(index, manifest)
+        result = files.read_result(index, manifest, digests)
         files.write_summary(name, stopwatch.summary(**_facts(index, result), **made))
 
 

@@ -230,7 +230,7 @@ def test_jobs_are_listed_described_and_cancelled(operator, pipeline, capsys):
     assert re.search(r"runner +trial .* FAILED .* 2 failed, 18 succeeded", only)
     assert "waiting" not in only
     assert "20 tasks: 2 failed, 18 succeeded" in failed
-    assert "task 17: exit code 50005 (it took longer than it may)" in failed
+    assert "task 17, input 5; input 4: exit code 50005 (it took longer than it may)" in failed
     assert f"invoke job --stage runner {' '.join(RUN)} --only 33,32,5,4" in failed
     assert f"invoke logs {' '.join(RUN)} --stage runner" in failed
     assert "CODE_GCE_QUOTA_EXCEEDED" in queued
@@ -273,7 +273,7 @@ def test_a_job_that_fails_is_followed_to_what_failed(operator, pipeline, capsys)
 
     said = capsys.readouterr().out
     assert failed.value.exit_code == 1
-    assert "task 1: exit code 2 (the input or a setting is wrong)" in said
+    assert "task 1, input 1: exit code 2 (the input or a setting is wrong)" in said
     assert f"invoke job --stage runner {' '.join(RUN)} --only 1" in said
 
 

@@ -45,6 +45,7 @@ def simulation() -> Result:
         kind="simulation",
         expected=EXPECTED,
         trajectories=trajectories(),
+        ensemble_total=2,
     )
 
 

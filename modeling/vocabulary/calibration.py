@@ -4,14 +4,13 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from modeling.distributions import MOST_WHOLE_NUMBERS
 from modeling.failures import UserError, did_you_mean
 from modeling.vocabulary.base import LARGEST_COUNT, Day, Piece, Problems
 from modeling.vocabulary.distribution import DateParameter, Distribution
 from modeling.vocabulary.model import Model
 from modeling.vocabulary.strategy import Strategy
 from modeling.vocabulary.varied import name_problems, unit_problems
-
-MOST_WHOLE_NUMBERS = 100_000
 
 
 class Comparison(Piece):
@@ -114,13 +113,16 @@ class Calibration(Piece):
     def _prior_problems(self, prior: Distribution, at: tuple) -> Problems:
         try:
             frozen = prior.frozen()
+            low, high = map(float, frozen.support())
+            # epydemix's perturbation of whole numbers lists every one that can be
+            many = not hasattr(frozen.dist, "pdf") and high - low > MOST_WHOLE_NUMBERS
+            if not (many and self.strategy.name == "smc"):
+                prior.check()
+                return
         except UserError as error:
             yield at, str(error)
             return
-        low, high = frozen.support()
-        # epydemix's perturbation of whole numbers lists every one that can be
-        if self.strategy.name == "smc" and not hasattr(frozen, "pdf") and high - low > MOST_WHOLE_NUMBERS:
-            yield at, f"{prior.name} has too many values for smc ({low:g} to {high:g}); use a bounded prior"
+        yield at, f"{prior.name} has too many values for smc ({low:g} to {high:g}); use a bounded prior"
 
     def _start_date_problems(self, model: Model) -> Problems:
         if self.start_date is None:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from modeling.distributions import frozen_distribution
+from modeling.distributions import check_draws, frozen_distribution
 from modeling.failures import UserError
 from modeling.vocabulary.base import Day, Number, Piece
 
@@ -22,6 +22,11 @@ class Distribution(Piece):
         if self.type == "custom":
             raise UserError("distributions of type custom are not built; use one of scipy.stats")
         return frozen_distribution(self.name, self.args, self.kwargs)
+
+    def check(self, *, by_quantile: bool = False) -> None:
+        """Raise a UserError where there is no such distribution, or it cannot be drawn from."""
+        self.frozen()
+        check_draws(self.name, self.args, self.kwargs, by_quantile=by_quantile)
 
 
 class DateParameter(Piece):

@@ -33,8 +33,9 @@ def name_problems(model: Model, word: str, parameters, compartments, start_date)
 
 
 def distribution_problems(distribution: Distribution, at: tuple) -> Problems:
+    """What keeps a distribution from being sampled by a Latin hypercube."""
     try:
-        distribution.frozen()
+        distribution.check(by_quantile=True)
     except UserError as error:
         yield at, str(error)
 
@@ -42,8 +43,14 @@ def distribution_problems(distribution: Distribution, at: tuple) -> Problems:
 def unit_problems(distribution: Distribution, at: tuple) -> Problems:
     """A start of 0.99 is nearly everybody and one of 1.01 a single person: no prior may hold both."""
     try:
-        low, high = distribution.frozen().ppf([1e-6, 1 - 1e-6])
+        distribution.check()
     except UserError:
         return  # said above
+    try:
+        distribution.check(by_quantile=True)
+    except UserError as error:
+        yield at, str(error)
+        return
+    low, high = distribution.frozen().ppf([1e-6, 1 - 1e-6])
     if low < 1 < high:
         yield at, f"{low:.3g} to {high:.3g} {SHARES_AND_PEOPLE}"

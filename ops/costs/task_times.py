@@ -9,17 +9,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from modeling.by_products import check_metadata, check_summary
 from ops import gcloud
 from ops.failures import UserError
 from ops.gcloud import GcloudError
 from ops.jobs.cloud_inputs import find_manifest
-from ops.laptop.run_files import LocalRun, find_runs, latest_run, read_json
+from ops.laptop.run_files import LocalRun, by_product, find_runs, latest_run, read_json
 from ops.names import check_exp_id, check_run_id
 from ops.run_paths import METADATA, SUMMARIES, experiment_path, run_path
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.shown import nearest
-from ops.watching.cloud_files import LIST_SECONDS, CloudRun, find_object, read_objects, runs_and_folders
+from ops.watching.cloud_files import LIST_SECONDS, CloudRun, read_objects, runs_and_folders
+from ops.watching.cloud_files import by_product as object_or_none
 
 MOST_SUMMARIES = 200
 MOST_UNFINISHED = 10  # of the newest runs, before an older one that ended is not looked for any more
@@ -87,17 +89,27 @@ def _are_beside(exp_id: str, other: str) -> bool:
 def _of_local_run(run: LocalRun) -> Measured | None:
     where = f"run {run.run_id} of {run.exp_id} in {nearest(run.folder)}"
     path = run.folder / METADATA
-    if path.is_file():
-        return of_metadata(read_json(path), where)
+    metadata = by_product(path, check_metadata)
+    if metadata is not None and (found := _of_metadata_or_none(metadata, where)):
+        return found
     paths = _some(sorted(run.folder.glob(f"{SUMMARIES}runner_*.json")))
     found = of_summaries(((nearest(path), _read_or_none(path)) for path in paths), where)
     return found and replace(found, workloads=run.manifest["num_workloads"])
 
 
+def _of_metadata_or_none(metadata: dict[str, Any], where: str) -> Measured | None:
+    """Return what run_metadata.json tells; None, with a warning, where it is damaged."""
+    try:
+        return of_metadata(metadata, where)
+    except UserError as error:
+        print(f"left out of the estimate: {error}", file=sys.stderr)
+        return None
+
+
 def _read_or_none(path: Path) -> Any:
     try:
-        return read_json(path)
-    except UserError:
+        return check_summary(read_json(path))
+    except (UserError, ValueError):
         return None  # and is said to be damaged with what holds something else
 
 
@@ -151,8 +163,8 @@ def _of_newest(shell: Shell, settings: Settings, runs: Sequence[CloudRun]) -> Me
 
 def _of_ended(shell: Shell, settings: Settings, run: CloudRun) -> Measured | None:
     path = run_path(settings, run.exp_id, run.run_id)
-    held = find_object(shell, settings, path + METADATA)
-    return of_metadata(held[0], f"run {run.run_id} of {run.exp_id} in {path}") if held else None
+    held = object_or_none(shell, settings, path + METADATA, check_metadata)
+    return _of_metadata_or_none(held, f"run {run.run_id} of {run.exp_id} in {path}") if held else None
 
 
 def _of_unfinished(
@@ -177,10 +189,11 @@ def _read_each(shell: Shell, settings: Settings, names: Sequence[str]) -> list[t
     if not names:
         return []
     try:
-        return list(zip(names, read_objects(shell, settings, names), strict=True))
+        found = read_objects(shell, settings, names)
+        return [(name, check_summary(one)) for name, one in zip(names, found, strict=True)]
     except GcloudError:
         raise
-    except (UserError, ValueError):  # no JSON, or not one value for each name
+    except (UserError, ValueError):  # no JSON, not one value for each name, or no summary
         if len(names) == 1:
             return [(names[0], None)]
     return [found for name in names for found in _read_each(shell, settings, [name])]

@@ -14,6 +14,7 @@ from typing import Any
 from ops import gcloud
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
+from ops.manifests import check_run, checked_manifest, pending_inputs
 from ops.run_paths import BUILDER, MANIFEST, RESULTS
 from ops.settings import Settings
 from ops.shell import Shell
@@ -68,19 +69,19 @@ def find_manifest(shell: Shell, settings: Settings, run_path: str) -> Manifest |
         if not is_no_match(error):
             raise
         return None
-    return None if shell.dry_run else _manifest(held, run_path + MANIFEST)
+    return None if shell.dry_run else _manifest(held, run_path)
 
 
-def _manifest(held: list[Any], path: str) -> Manifest:
-    try:
-        (fields,) = held
-        counts = [fields[name] for name in ("num_workloads", "num_pending", "workloads_per_task")]
-        if not all(type(n) is int and n >= least for n, least in zip(counts, (1, 0, 1), strict=True)):
-            raise TypeError
-        texts = {name: str(fields.get(name) or "") for name in ("pending", "output_config_file")}
-        return Manifest(*counts, **texts)
-    except (ValueError, TypeError, KeyError):
-        raise UserError(f"{path}: not a manifest; start a new run") from None
+def _manifest(held: list[Any], run_path: str) -> Manifest:
+    counted = ("num_workloads", "num_pending", "workloads_per_task")
+    found = checked_manifest(held[0] if held else None, run_path + MANIFEST, *counted)
+    above, _, run_id = run_path.rstrip("/").rpartition("/")
+    exp_id = found.get("exp_id", "")
+    if not above.endswith(f"/{exp_id}"):
+        exp_id = above.removeprefix("gs://").partition("/")[2]
+    check_run(found, run_path + MANIFEST, exp_id, run_id)
+    counts = [found[name] for name in counted]
+    return Manifest(*counts, **{name: found.get(name, "") for name in ("pending", "output_config_file")})
 
 
 def chosen_inputs(text: str) -> list[int]:
@@ -152,9 +153,10 @@ def inputs_of_tasks(
     name, each = variables.get("PENDING_FILE", ""), int(variables.get("WORKLOADS_PER_TASK") or 1)
     inputs: Any
     if name:
-        words = ["storage", "cat", f"{run_path}{BUILDER}{name}", "--project", settings.project_id]
-        inputs = [int(line) for line in gcloud.read(shell, words, echo=False).split()]
+        path = f"{run_path}{BUILDER}{name}"
+        words = ["storage", "cat", path, "--project", settings.project_id]
+        inputs = pending_inputs(gcloud.read(shell, words, echo=False).encode(), name, path)
     else:
-        manifest = _manifest(read_objects(shell, settings, [run_path + MANIFEST]), run_path + MANIFEST)
+        manifest = _manifest(read_objects(shell, settings, [run_path + MANIFEST]), run_path)
         inputs, each = range(manifest.num_workloads), manifest.workloads_per_task
     return {task: list(inputs[task * each : (task + 1) * each]) for task in tasks}

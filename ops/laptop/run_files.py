@@ -1,17 +1,20 @@
 """The files of local runs as the operator sees them: manifests, results, outputs. Reads JSON only."""
 
-import json
 import os
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modeling.by_products import MOST_BYTES, check_headline, parse_json
 from ops.failures import UserError, did_you_mean
 from ops.folders import check_writable
+from ops.manifests import DIGEST_BYTES, check_run, checked_manifest, pending_inputs
 from ops.names import RUN_ID, check_exp_id, check_run_id, is_exp_id
-from ops.run_paths import BUILDER, HEADLINE, MANIFEST, OUTPUT_LIST, OUTPUTS, RESULTS
+from ops.run_paths import BUILDER, DIGESTS, HEADLINE, MANIFEST, OUTPUT_LIST, OUTPUTS, RESULTS
 from ops.settings import Settings
-from ops.shown import nearest
+from ops.shown import nearest, one_line
 
 
 @dataclass(frozen=True)
@@ -25,13 +28,21 @@ class LocalRun:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """Return what stage A wrote of the run, with at least what is read here."""
-        path = self.folder / MANIFEST
-        manifest = read_json(path)
-        kinds = {"num_workloads": int, "num_pending": int, "pending": str, "created_at": str}
-        if not isinstance(manifest, dict) or any(not isinstance(manifest.get(n), kinds[n]) for n in kinds):
-            raise UserError(f"{nearest(path)}: not a manifest; the run is damaged, start a new one")
-        return manifest
+        """Return what stage A wrote of the run.
+
+        Raises
+        ------
+        UserError
+            It is no manifest, of another run, or does not have as many inputs as there are digests.
+        """
+        path, digests = self.folder / MANIFEST, self.folder / DIGESTS
+        manifest = checked_manifest(read_json(path), nearest(path), "num_pending")
+        check_run(manifest, nearest(path), self.exp_id, self.run_id)
+        number = manifest["num_workloads"]
+        if digests.is_file() and digests.stat().st_size != number * DIGEST_BYTES:
+            lines = digests.stat().st_size / DIGEST_BYTES
+            raise UserError(f"{nearest(path)} names {number} inputs, {DIGESTS} {lines:g}; start a new run")
+        return {"pending": "", "created_at": "", **manifest}
 
     @property
     def is_built(self) -> bool:
@@ -49,11 +60,15 @@ class LocalRun:
             return list(range(manifest["num_workloads"]))
         path = self.folder / BUILDER / manifest["pending"]
         try:
-            return [int(line) for line in path.read_text().split()]
-        except (OSError, ValueError) as error:
+            data = path.read_bytes()
+        except OSError as error:
             raise UserError(
                 f"{nearest(path)}: cannot be read ({error}); run stage A (builder) again"
             ) from None
+        inputs = pending_inputs(data, path.name, nearest(path), manifest["num_workloads"])
+        if len(inputs) != manifest["num_pending"]:
+            raise UserError(f"{nearest(path)} does not match the manifest; run stage A (builder) again")
+        return inputs
 
     def outputs(self) -> list[Path]:
         """Return the finished output folders, oldest first; one without its list is not finished."""
@@ -63,8 +78,7 @@ class LocalRun:
     @staticmethod
     def headline(outputs: Path) -> dict[str, Any]:
         """Return the forecast in short of an output folder, and the inputs it goes without."""
-        path = outputs / HEADLINE
-        return read_json(path) if path.is_file() else {}
+        return by_product(outputs / HEADLINE, check_headline) or {}
 
 
 def local_run(settings: Settings, exp_id: str, run_id: str) -> LocalRun:
@@ -152,8 +166,29 @@ def latest_run(settings: Settings, exp_id: str, run_id: str = "") -> LocalRun:
     return runs[-1]
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds; UserError where it cannot be read."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError(f"larger than {MOST_BYTES:,} bytes")
+        return parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise UserError(f"{nearest(path)}: cannot be read ({error}); the run is damaged") from None
+
+
+def by_product(path: Path, check: Callable[[Any], Any]) -> Any:
+    """Return what a file holds that nothing computed depends on; None, with a warning, where it is damaged.
+
+    Parameters
+    ----------
+    check : callable
+        One of modeling/by_products.py.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return check(read_json(path))
+    except (UserError, ValueError) as error:
+        said = str(error).removesuffix("; the run is damaged").removeprefix(f"{nearest(path)}: ")
+        print(f"warning: {nearest(path)}: {one_line(said)}; it is left out", file=sys.stderr)
+        return None

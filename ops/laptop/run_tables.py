@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from modeling.by_products import check_output_list, check_summary
 from ops.failures import UserError
 from ops.input_names import (
     NAME_CHARACTERS,
@@ -22,13 +23,12 @@ from ops.input_names import (
     told_inputs,
     unknown_input,
 )
-from ops.laptop.run_files import LocalRun, known_runs, latest_run, read_json
+from ops.laptop.run_files import LocalRun, by_product, known_runs, latest_run
 from ops.run_paths import CHARTS, NO_TABLES, OUTPUT_LIST, REPORT, SUMMARIES
 from ops.settings import Settings
 from ops.shell import Shell
-from ops.shown import console, counted, nearest, one_line
+from ops.shown import cell, console, counted, nearest, one_line
 
-DAMAGED = (UserError, KeyError, TypeError, AttributeError, ValueError)  # no JSON, or JSON of something else
 NAMED_A_RUN, MOST_LISTED = 3, 20  # missing inputs that a list of runs names, and that one run's results do
 MOST_LOOKED_UP = 60  # inputs whose files a list of runs reads
 
@@ -53,7 +53,7 @@ def print_runs(rows: Iterable[tuple[str, ...]], older: int = 0) -> None:
     for column in ("experiment", "run id", "built", "results", "state", "outputs"):
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(cell, row))
     console().print(table)
     if older:
         print(f"and {counted(older, 'older run')}: --limit all")
@@ -62,7 +62,7 @@ def print_runs(rows: Iterable[tuple[str, ...]], older: int = 0) -> None:
 def _row_or_damaged(run: LocalRun, names: dict[Path, str]) -> tuple[str, str, str, str]:
     try:
         return _row(run, names)
-    except DAMAGED:
+    except UserError:  # its manifest is none
         return "", "", "damaged", ""
 
 
@@ -85,6 +85,8 @@ def _state(run: LocalRun, done: int, total: int, names: dict[Path, str]) -> str:
     told |= {index_in(path): names[path] for path in files if path in names}
     which = in_a_line(named(without[:NAMED_A_RUN], told), len(without))
     if run.outputs():
+        if "missing" not in run.headline(run.outputs()[-1]):
+            return "done"  # with how many results, nobody tells
         gone = set(range(total)) - run.results() - set(without)
         return ", ".join(
             ["done"]
@@ -101,7 +103,7 @@ def _without_result(run: LocalRun) -> tuple[list[int], dict[int, str]]:
         return missing_indices(headline), {i: name for i, (name, _) in told_inputs(headline).items()}
     failed, told = [], {}
     for path in sorted(run.folder.glob(f"{SUMMARIES}runner_*.json")):
-        summary = read_json(path)
+        summary = by_product(path, check_summary) or {}
         if summary.get("status") == "failed":
             failed.append(index_in(path))
             if name := summary.get("input"):
@@ -115,7 +117,7 @@ def _unnamed_inputs(run: LocalRun) -> list[Path]:
         if not run.is_built:
             return []
         without, told = _without_result(run)
-    except DAMAGED:
+    except UserError:
         return []
     unnamed = [index for index in without[:NAMED_A_RUN] if index not in told]
     return [path for index in unnamed for path in input_files(run.folder, index)]
@@ -139,12 +141,19 @@ def show_outputs(run: LocalRun, folder: Path) -> None:
     headline = run.headline(folder)
     unnamed = [index for index in missing_indices(headline) if index not in told_inputs(headline)]
     print_forecast(run.exp_id, run.run_id, headline, local_names(Shell(), run.folder, unnamed[:MOST_LISTED]))
-    files = {entry["name"]: entry["bytes"] for entry in read_json(folder / OUTPUT_LIST)}
+    listed = by_product(folder / OUTPUT_LIST, check_output_list)
+    files = _files_in(folder) if listed is None else [entry["name"] for entry in listed]
     tables = [name for name in files if "/" not in name and name not in NO_TABLES]
     pictures = counted(sum(name.startswith(CHARTS) for name in files), "picture")
     print(f"report   {nearest(folder / REPORT)}")
     print(f"charts   {nearest(folder / CHARTS)} ({pictures})")
     print(f"tables   {nearest(folder)}: {', '.join(sorted(tables))}")
+
+
+def _files_in(folder: Path) -> list[str]:
+    """Return the files of an output folder, as its list would name them."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != OUTPUT_LIST)
+    return [path.relative_to(folder).as_posix() for path in paths]
 
 
 def print_forecast(exp_id: str, run_id: str, summary: dict[str, Any], names: dict[int, str]) -> None:
@@ -183,5 +192,5 @@ def _headline(rows: list[dict], title: str) -> Table:
     table.add_column("")
     for row in rows:
         counts = [f"{row[name]:,.0f}" for name in ("low", "median", "high")]
-        table.add_row(row["population"], row["series"], row["date"], *counts, row["note"])
+        table.add_row(*(cell(row[n]) for n in ("population", "series", "date")), *counts, cell(row["note"]))
     return table

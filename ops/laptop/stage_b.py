@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -20,10 +19,11 @@ from rich.progress import (
 from ops.failures import TEMPORARY_FAULT, UserError
 from ops.input_names import FailedInputs
 from ops.shell import Shell, stop
-from ops.shown import nearest
+from ops.shown import cell, nearest
 
 POLL_SECONDS = 0.02
 LONGEST_WAIT_SECONDS = 30
+MOST_CHARACTERS = 4000  # of what a task ended with
 
 
 class StageTasks:
@@ -65,8 +65,8 @@ class StageTasks:
                         if code:
                             self.failed[index] = code
                             name, reason = self.inputs.name(index), last_error(self.log_of(index))
-                            reason = escape(reason.removeprefix(f"{name}: "))  # as the task has named it
-                            told = f"[red]{escape(name)} failed[/]: {reason}"
+                            reason = reason.removeprefix(f"{name}: ")  # as the task has named it
+                            told = f"[red]{cell(name)} failed[/]: {cell(reason, MOST_CHARACTERS)}"
                             progress.console.print(told, soft_wrap=True)
                         progress.advance(bar)
                     time.sleep(POLL_SECONDS)

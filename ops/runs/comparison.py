@@ -1,12 +1,12 @@
 """Two runs compared: equal byte for byte, equal in their numbers, or not, and what may explain it."""
 
-import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modeling.by_products import check_output_list, parse_json
 from ops.failures import UserError
 from ops.run_paths import CHARTS, NO_TABLES
 from ops.runs.table_comparison import TOLERANCE, compare_table, is_table
@@ -35,9 +35,10 @@ class Outputs:
         return self.output_file == str(self.metadata["manifest"].get("output_config_file", ""))
 
 
-def digests(listed: str) -> dict[str, str]:
-    """Return the digests in a files.json of all but what names its run."""
-    return {each["name"]: each["sha256"] for each in json.loads(listed) if each["name"] not in NO_TABLES}
+def digests(listed: str | bytes) -> dict[str, str]:
+    """Return the digests in a files.json of all but what names its run; ValueError where it is damaged."""
+    named = check_output_list(parse_json(listed))
+    return {each["name"]: each["sha256"] for each in named if each["name"] not in NO_TABLES}
 
 
 def differing(first: dict[str, str], second: dict[str, str]) -> list[str]:

@@ -4,20 +4,21 @@ Where the first one is, there the second one is made: on this machine or in the 
 is in run_repository.py, how outputs are compared in comparison.py.
 """
 
-import json
+import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from modeling.by_products import check_metadata, check_output_list, parse_json
 from ops import gcloud
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
 from ops.laptop import local_run
-from ops.laptop.run_files import LocalRun, latest_run, read_json
+from ops.laptop.run_files import LocalRun, by_product, latest_run, read_json
 from ops.laptop.run_repository import repository_of
 from ops.project.machine_types import LETTERS
-from ops.run_paths import ARCHIVE, METADATA, OUTPUT_LIST, OUTPUTS
+from ops.run_paths import ARCHIVE, METADATA, NO_TABLES, OUTPUT_LIST, OUTPUTS
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
 from ops.runs.cloud_run import Origin
@@ -25,7 +26,7 @@ from ops.runs.comparison import Outputs, compare, digests
 from ops.runs.executions import follow
 from ops.settings import ROOT, Settings, need
 from ops.shell import Shell
-from ops.shown import counted, nearest
+from ops.shown import counted, nearest, one_line
 
 COPY_SECONDS = 1800
 # settings by what run_metadata.json calls them
@@ -64,7 +65,7 @@ class _Here:
         path = run.folder / METADATA
         if not path.is_file():
             raise _unfinished(nearest(path), request)
-        metadata = read_json(path)
+        metadata = _metadata(read_json(path), nearest(path), request)
         folder = run.folder / OUTPUTS / _outputs_name(metadata, nearest(path))
         listed = folder / OUTPUT_LIST
         if not listed.is_file():
@@ -72,7 +73,7 @@ class _Here:
         return Outputs(
             run.run_id,
             metadata,
-            digests(listed.read_text(encoding="utf-8")),
+            _digests_here(folder, listed),
             lambda name, _: folder / name,
             f"invoke stage output --exp-id {request.exp_id} --run-id {request.run_id}",
         )
@@ -103,9 +104,14 @@ class _InCloud:
 
     def outputs(self, request: RunRequest) -> Outputs:
         path = cloud_run.run_path(self.settings, request)
-        metadata = _parsed(self._read(f"{path}{METADATA}", request), f"{path}{METADATA}")
+        name = f"{path}{METADATA}"
+        metadata = _metadata(_parsed(self._read(name, request), name), name, request)
         folder = f"{path}{OUTPUTS}{_outputs_name(metadata, f'{path}{METADATA}')}"
-        listed = digests(self._read(f"{folder}/{OUTPUT_LIST}", request))
+        try:
+            listed = digests(self._read(f"{folder}/{OUTPUT_LIST}", request))
+        except ValueError as error:
+            again = f"invoke job --stage output --exp-id {request.exp_id} --run-id {request.run_id} --wait"
+            raise UserError(f"{folder}/{OUTPUT_LIST}: {error}; write the outputs again", mend=again) from None
 
         def copied(name: str, work: Path) -> Path:
             copy = work / request.run_id / name
@@ -177,9 +183,36 @@ def _outputs_name(metadata: dict[str, Any], path: str) -> str:
 
 def _parsed(text: str, path: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError:
-        raise UserError(f"{path}: no JSON in it; it is damaged") from None
+        return parse_json(text)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; it is damaged, and that run cannot be started again") from None
+
+
+def _metadata(found: Any, path: str, request: RunRequest) -> dict[str, Any]:
+    """Return the metadata of a run; UserError where they are damaged, or of another run."""
+    try:
+        metadata = check_metadata(found)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; it is damaged, and that run cannot be started again") from None
+    manifest = metadata["manifest"]
+    its = manifest.get("exp_id", request.exp_id), manifest.get("run_id", request.run_id)
+    if its != (request.exp_id, request.run_id):
+        raise UserError(f"{path} is of run {its[1]} of {its[0]}; put back what belongs there")
+    return metadata
+
+
+def _digests_here(folder: Path, listed: Path) -> dict[str, str]:
+    """Return the digests of outputs on this machine: those listed, else those of the files as they are."""
+    named = by_product(listed, check_output_list)
+    if named is not None:
+        return {each["name"]: each["sha256"] for each in named if each["name"] not in NO_TABLES}
+    found = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if name not in (*NO_TABLES, OUTPUT_LIST):
+            with open(path, "rb") as file:
+                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def _request(request: RunRequest, metadata: dict[str, Any]) -> RunRequest:
@@ -237,7 +270,7 @@ def _machines_then(metadata: dict[str, Any]) -> dict[str, Any]:
 
 def _tell_doubts(metadata: dict[str, Any]) -> None:
     """Say what speaks against equal outputs before a run is paid for."""
-    for cut in metadata.get("cut_short", []):
+    for cut in map(one_line, metadata.get("cut_short", [])):
         print(f"{cut}: how far it comes depends on the speed of the machine", flush=True)
     if number := metadata.get("num_missing"):
         print(f"the run went without {counted(number, 'result')}; a new one may have them", flush=True)

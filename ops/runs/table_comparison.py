@@ -5,10 +5,14 @@ import gzip
 import importlib.util
 import itertools
 import math
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ops.shown import one_line
+
+MOST_SHOWN = 200  # characters of a value or an error
 TOLERANCE = 1e-9  # relative
 
 
@@ -27,13 +31,22 @@ def compare_table(name: str, first: Path, second: Path) -> Difference | None:
     """Return the first place where a table differs by more than TOLERANCE; None where none does."""
     if name.endswith(".parquet") and importlib.util.find_spec("pyarrow") is None:
         return Difference(name, "Parquet, which needs pyarrow to be compared number by number")
+    try:
+        return _first_difference(name, first, second)
+    except (OSError, EOFError, zlib.error, ValueError, csv.Error) as error:
+        return Difference(name, f"cannot be read: {one_line(error, MOST_SHOWN)}")
+
+
+def _first_difference(name: str, first: Path, second: Path) -> Difference | None:
     pairs = itertools.zip_longest(_rows(first), _rows(second))
     for number, (row, other) in enumerate(pairs):
         if row is None or other is None or len(row) != len(other):
             return Difference(name, f"not as many rows or columns, from row {number} on")
         for column, (value, its) in enumerate(zip(row, other, strict=True)):
             if not _same(value, its):
-                return Difference(name, f"row {number}, column {column + 1}: {value} and {its}")
+                return Difference(
+                    name, f"row {number}, column {column + 1}: {_shown(value)} and {_shown(its)}"
+                )
     return None
 
 
@@ -53,6 +66,10 @@ def _rows(path: Path) -> Iterator[list]:
         return
     with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
         yield from csv.reader(file)
+
+
+def _shown(value: object) -> str:
+    return one_line(value, MOST_SHOWN)
 
 
 def _same(value: object, other: object) -> bool:

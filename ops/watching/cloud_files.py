@@ -7,18 +7,20 @@ thousands of runs, and a run 100,000 results.
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from modeling.by_products import check_headline, check_json
 from ops import gcloud
 from ops.failures import UserError
 from ops.gcloud import GcloudError, at_once, is_no_match
+from ops.manifests import check_run, checked_manifest
 from ops.names import RUN_ID, check_exp_id, check_run_id, is_exp_id
 from ops.run_paths import CLAIM, HEADLINE, MANIFEST, OUTPUT_LIST, OUTPUTS, RUNNER, experiment_path, run_path
 from ops.settings import Settings, need
 from ops.shell import Shell
-from ops.shown import counted
+from ops.shown import counted, one_line
 
 LIST_SECONDS = 900  # 1000 names a request
 MOST_DEPTH = 4  # folders deep experiments are looked for, as flu/2026/w05: a bucket may hold other things
@@ -152,11 +154,27 @@ def _learn(shell: Shell, settings: Settings, runs: Sequence[CloudRun]) -> None:
         for what, name in (("manifest", MANIFEST), ("headline", f"{OUTPUTS}{run.outputs}/{HEADLINE}"))
         if name in run.files
     }
-    for (run, what), held in zip(wanted.values(), _held(shell, settings, list(wanted)), strict=True):
-        setattr(run, what, held if isinstance(held, dict) else {})
+    for (path, (run, what)), held in zip(
+        wanted.items(), objects_or_none(shell, settings, list(wanted)), strict=True
+    ):
+        setattr(run, what, _trusted(held, what, path, run))
 
 
-def _held(shell: Shell, settings: Settings, paths: Sequence[str]) -> list[Any]:
+def _trusted(held: Any, what: str, path: str, run: CloudRun) -> dict[str, Any]:
+    """Return the manifest or the headline of a run; empty where it is damaged, which the table shows."""
+    try:
+        if what == "headline":
+            return check_headline(held)
+        manifest = checked_manifest(held, path)
+        check_run(manifest, path, run.exp_id, run.run_id)
+        return manifest
+    except (UserError, ValueError) as error:
+        said = one_line(str(error).removeprefix(f"{path}: "))
+        print(f"warning: {path}: {said}; it is left out", file=sys.stderr)
+        return {}
+
+
+def objects_or_none(shell: Shell, settings: Settings, paths: Sequence[str]) -> list[Any]:
     """Return what JSON objects hold, None of what is damaged or has just gone."""
     try:
         return read_objects(shell, settings, paths) if paths else []
@@ -165,7 +183,7 @@ def _held(shell: Shell, settings: Settings, paths: Sequence[str]) -> list[Any]:
             raise
         if len(paths) == 1:
             return [None]
-    alone = at_once([lambda path=path: _held(shell, settings, [path]) for path in paths])
+    alone = at_once([lambda path=path: objects_or_none(shell, settings, [path]) for path in paths])
     return [held for (held,) in alone]
 
 
@@ -244,8 +262,34 @@ def newest_outputs(shell: Shell, settings: Settings, exp_id: str, run_id: str = 
 
 
 def read_objects(shell: Shell, settings: Settings, paths: Sequence[str]) -> list[Any]:
-    """Return what JSON objects of the bucket hold, in the order of their paths, all asked for at once."""
-    return _values(gcloud.read(shell, _cat(settings, paths), echo=False), paths)
+    """Return what JSON objects of the bucket hold, in the order of their paths, all asked for at once.
+
+    Raises
+    ------
+    UserError
+        One of them is no JSON, or not one value.
+    """
+    values = _values(gcloud.read(shell, _cat(settings, paths), echo=False), paths)
+    if len(values) != len(paths) and not shell.dry_run:
+        where = paths[0] if len(paths) == 1 else f"one of {len(paths)} objects beside {paths[0]}"
+        raise UserError(f"{where}: not one JSON value; it is damaged", exit_code=1)
+    return values
+
+
+def by_product(shell: Shell, settings: Settings, path: str, check: Callable[[Any], Any]) -> Any:
+    """Return what an object holds that nothing computed depends on; None where it is not there.
+
+    None, too, with a warning, where it is damaged. `check` is one of modeling/by_products.py.
+    """
+    try:
+        found = find_object(shell, settings, path)
+        return check(found[0]) if found else None
+    except GcloudError:
+        raise
+    except (UserError, ValueError) as error:
+        said = one_line(str(error).removeprefix(f"{path}: "))
+        print(f"warning: {path}: {said}; it is left out", file=sys.stderr)
+        return None
 
 
 def find_object(shell: Shell, settings: Settings, path: str) -> list[Any]:
@@ -263,8 +307,9 @@ def _values(said: str, paths: Sequence[str]) -> list[Any]:
     try:
         while at < len(said.rstrip()):
             value, at = decoder.raw_decode(said, at)
-            values.append(value)
+            values.append(check_json(value))
             at += len(said[at:]) - len(said[at:].lstrip())
-    except ValueError:
-        raise UserError(f"{paths[len(values)]}: not JSON; it is damaged", exit_code=1) from None
+    except (ValueError, RecursionError):
+        path = paths[min(len(values), len(paths) - 1)]
+        raise UserError(f"{path}: not JSON; it is damaged", exit_code=1) from None
     return values

@@ -3,6 +3,7 @@
 The same of runs on this machine are in run_tables.py. What goes on just now, job by job, is in status.py.
 """
 
+from modeling.by_products import check_headline
 from ops import gcloud
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
@@ -12,7 +13,7 @@ from ops.run_paths import CLAIM, HEADLINE, OUTPUTS, run_path
 from ops.runs.executions import ACTIVE, place_words
 from ops.settings import Settings, need
 from ops.shell import Shell
-from ops.watching.cloud_files import CloudRun, find_object, newest_outputs, newest_runs, read_objects
+from ops.watching.cloud_files import CloudRun, by_product, newest_outputs, newest_runs, read_objects
 
 MOST_EXECUTIONS = 1000  # the newest, among which those that go on are looked for
 HERE = "--local shows what ran on this machine"
@@ -70,10 +71,12 @@ def _going_on(shell: Shell, settings: Settings, claimed: list[CloudRun]) -> set[
     paths = [run_path(settings, run.exp_id, run.run_id) + CLAIM for run in claimed]
     try:
         claims = read_objects(shell, settings, paths)
-    except GcloudError as error:
-        if not is_no_match(error):
+    except UserError as error:
+        if isinstance(error, GcloudError) and not is_no_match(error):
             raise
-        return {(run.exp_id, run.run_id) for run in claimed}  # one has ended meanwhile; the others may go on
+        # one has ended meanwhile, or is damaged; the others may go on
+        return {(run.exp_id, run.run_id) for run in claimed}
+    claims = [each for each in claims if isinstance(each, dict)]
     return {(each.get("exp_id"), each.get("run_id")) for each in claims if each.get("execution") in active}
 
 
@@ -82,10 +85,10 @@ def show_results(shell: Shell, settings: Settings, exp_id: str, run_id: str = ""
     need(settings, "project_id", "bucket_name", instead=HERE)
     run_id, name = newest_outputs(shell, settings, exp_id, run_id)
     path = f"{run_path(settings, exp_id, run_id)}{OUTPUTS}{name}/"
-    found = find_object(shell, settings, path + HEADLINE)
+    found = by_product(shell, settings, path + HEADLINE, check_headline)
     if shell.dry_run:
         return
-    headline = found[0] if found else {}
+    headline = found or {}
     unnamed = [index for index in missing_indices(headline) if index not in told_inputs(headline)]
     names = cloud_names(shell, settings, run_path(settings, exp_id, run_id), unnamed)
     print_forecast(exp_id, run_id, headline, names)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any
 
 import google_crc32c
 
+from modeling.by_products import check_output_list, parse_json
 from ops import gcloud
 from ops.failures import UserError, did_you_mean
 from ops.laptop.run_lock import held_file
@@ -24,8 +26,8 @@ from ops.names import check_exp_id, check_run_id
 from ops.run_paths import OUTPUT_LIST, OUTPUTS, REPORT, run_path
 from ops.settings import Settings, need
 from ops.shell import Shell
-from ops.shown import counted, nearest
-from ops.watching.cloud_files import A_TIME, newest_outputs, read_objects, run_ids
+from ops.shown import counted, nearest, one_line
+from ops.watching.cloud_files import A_TIME, newest_outputs, objects_or_none, run_ids
 
 CHOICES = ("outputs", "all")
 FILES_A_COPY = 1000  # of one gcloud, which copies many of them at once
@@ -127,41 +129,57 @@ def _listed_outputs(shell: Shell, settings: Settings, remote: str, name: str) ->
     path = f"{OUTPUTS}{name}/{OUTPUT_LIST}"
     said = gcloud.read(shell, _cat(settings, f"{remote}{path}"))
     try:
-        listed = json.loads(said)
-    except ValueError:
-        listed = None
+        named = _named_by(parse_json(said), path)
+    except ValueError as error:
+        _warn_of_list(f"{remote}{path}", error)
+        return list(_in_bucket(shell, settings, remote, f"{OUTPUTS}{name}/").values())
     data = said.encode()
-    own = RemoteFile(path, len(data), "sha256", hashlib.sha256(data).hexdigest())
-    return [*_named_by(listed, path), own]
+    return [*named, RemoteFile(path, len(data), "sha256", hashlib.sha256(data).hexdigest())]
 
 
-def _named_by(listed: Any, path: str) -> Iterator[RemoteFile]:
-    """Yield the files that an output folder's list names."""
+def _warn_of_list(path: str, error: Exception) -> None:
+    said = one_line(error)
+    print(f"warning: {path}: {said}; files are verified by what the bucket knows", file=sys.stderr)
+
+
+def _named_by(listed: Any, path: str) -> list[RemoteFile]:
+    """Return the files that an output folder's list names; ValueError where it is damaged."""
     folder = path.removesuffix(OUTPUT_LIST)
-    try:
-        for each in listed:
-            yield RemoteFile(_checked(folder + each["name"]), int(each["bytes"]), "sha256", each["sha256"])
-    except (TypeError, KeyError, ValueError, AttributeError):
-        raise UserError(f"{path}: not a list of outputs; it is damaged", exit_code=1) from None
+    for each in listed if isinstance(listed, list) else ():
+        if isinstance(each, dict) and isinstance(each.get("name"), str):
+            _checked(folder + each["name"])
+    return [
+        RemoteFile(folder + each["name"], each["bytes"], "sha256", each["sha256"])
+        for each in check_output_list(listed)
+    ]
 
 
 def _all_files(shell: Shell, settings: Settings, remote: str) -> list[RemoteFile]:
     """Return all files of a run, with the digests of the outputs' own lists where there are some."""
-    listed = json.loads(gcloud.read(shell, _list(settings, remote), timeout_seconds=LIST_SECONDS) or "[]")
-    below = remote.split("/", 3)[3]
-    files = {}
-    for each in listed:
-        name = _checked(each["name"].removeprefix(below))
-        if not name.endswith("/"):  # somebody's idea of an empty folder
-            files[name] = RemoteFile(name, int(each["size"]), *_digest_of(each))
+    files = _in_bucket(shell, settings, remote)
     if not files:
         raise UserError(f"{remote}: no such run", mend="invoke runs --cloud")
     lists = [name for name in files if name.startswith(OUTPUTS) and name.endswith(f"/{OUTPUT_LIST}")]
     if lists:
-        found = read_objects(shell, settings, [remote + name for name in lists])
+        found = objects_or_none(shell, settings, [remote + name for name in lists])
         for path, named in zip(lists, found, strict=True):
-            files |= {each.name: each for each in _named_by(named, path)}
+            try:
+                files |= {each.name: each for each in _named_by(named, path)}
+            except ValueError as error:
+                _warn_of_list(f"{remote}{path}", error)
     return sorted(files.values(), key=lambda each: (each.name in lists, each.name))
+
+
+def _in_bucket(shell: Shell, settings: Settings, remote: str, folder: str = "") -> dict[str, RemoteFile]:
+    """Return the files of a run, or of a folder in it, as the bucket lists them."""
+    said = gcloud.read(shell, _list(settings, remote + folder), timeout_seconds=LIST_SECONDS)
+    below = remote.split("/", 3)[3]
+    files = {}
+    for each in json.loads(said or "[]"):
+        name = _checked(each["name"].removeprefix(below))
+        if not name.endswith("/"):  # somebody's idea of an empty folder
+            files[name] = RemoteFile(name, int(each["size"]), *_digest_of(each))
+    return files
 
 
 def _digest_of(listed: dict[str, Any]) -> tuple[str, str]:

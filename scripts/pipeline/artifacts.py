@@ -3,6 +3,7 @@
 config/model.yaml, modelset, output  as used, by kind whatever their files were called
 builder-artifacts/input_0000.pkl     one workload
 builder-artifacts/inputs.sha256      one line of 65 bytes an input
+builder-artifacts/inputs.csv         place and parameter set of each input (input_list.py)
 builder-artifacts/pending-1a2b3c4d.txt  inputs to run; named by content, so that a running job keeps its own
 builder-artifacts/forecast.tar.gz    the forecasting repository as used, in the cloud (forecast_pack.py)
 builder-artifacts/manifest.json      written last by stage A: the hand-over
@@ -12,16 +13,22 @@ outputs/<UTC time>/*                 files.json last
 run_metadata.json
 """
 
+import csv
 import hashlib
 import json
-from collections.abc import Iterator
+import logging
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from modeling.by_products import MOST_SUMMARY_BYTES, check_summary, parse_json
 from modeling.failures import UserError
 from modeling.workload import ForeignWorkload, Result, Workload
+from pipeline.environment import SUITES, StageContext
+from pipeline.input_list import InputEntry, entry_of, parse_entries, write_entries
 from pipeline.manifest import Manifest, index_width
 from pipeline.records import (
     DamagedResult,
@@ -32,17 +39,31 @@ from pipeline.records import (
     encode_result,
     encode_workload,
 )
-from pipeline.storage import MissingFile, Storage
+from pipeline.storage import MissingFile, Storage, open_storage
 from pipeline.summary import with_earlier
+
+log = logging.getLogger("pipeline")
 
 MANIFEST = "builder-artifacts/manifest.json"
 DIGESTS = "builder-artifacts/inputs.sha256"
+INPUT_LIST = "builder-artifacts/inputs.csv"
 BUILDER = "builder-artifacts/"
+_BUILD_AGAIN = "build the run again under a new RUN_ID (invoke: without --run-id)"
+MOST_DAMAGED_SHOWN = 10
+_STAGE = re.compile("builder|output|runner_[0-9]{4,18}")
+_DIGEST = re.compile("[0-9a-f]{64}")
 CONFIG_KINDS = ("model", "modelset", "output")
 RUN_METADATA = "run_metadata.json"
 HEADLINE = "headline.json"  # of an output folder, for the terminal
 OUTPUT_LIST = "files.json"  # written last into an output folder
-DIGEST_LINE = 65  # 64 hexadecimal digits and a newline
+
+
+@dataclass(frozen=True)
+class WrittenInputs:
+    """The digests of inputs.sha256 and inputs.csv, for the manifest."""
+
+    digests_sha256: str
+    list_sha256: str
 
 
 class RunFiles:
@@ -52,26 +73,53 @@ class RunFiles:
     out_prefix; C reads everything from in_prefix.
     """
 
-    def __init__(self, storage: Storage, in_prefix: str, out_prefix: str):
+    def __init__(self, storage: Storage, in_prefix: str, out_prefix: str, exp_id: str = "", run_id: str = ""):
         self.storage, self.in_prefix, self.out_prefix = storage, in_prefix, out_prefix
+        self.exp_id, self.run_id = exp_id, run_id  # that the manifest must be of; "" for any
+
+    @classmethod
+    def of(cls, context: StageContext) -> "RunFiles":
+        """Return the files of the run that a stage works on."""
+        storage = open_storage(context)
+        return cls(storage, context.in_prefix, context.out_prefix, context.exp_id, context.run_id)
+
+    def remove_left_files(self) -> None:
+        """Remove what stages that were killed have left in the run; who writes just now is left alone."""
+        self.storage.remove_left_files(self.out_prefix)
 
     # -- manifest
 
     def read_manifest(self) -> Manifest:
         path = self.storage.get_path(self.in_prefix + MANIFEST)
         try:
-            return Manifest.from_json(self.storage.load_bytes(self.in_prefix + MANIFEST), path)
+            data = self.storage.load_bytes(self.in_prefix + MANIFEST)
         except MissingFile:
             raise UserError(
                 f"{path}: no such manifest; run stage A (builder) first, or check EXP_ID and RUN_ID"
             ) from None
+        return self._own(Manifest.from_json(data, path), self.in_prefix)
 
     def find_manifest(self) -> Manifest | None:
         """Return the manifest of a run that was built before, else None."""
         if not self.storage.exists(self.out_prefix + MANIFEST):
             return None
         data = self.storage.load_bytes(self.out_prefix + MANIFEST)
-        return Manifest.from_json(data, self.storage.get_path(self.out_prefix + MANIFEST))
+        manifest = Manifest.from_json(data, self.storage.get_path(self.out_prefix + MANIFEST))
+        return self._own(manifest, self.out_prefix)
+
+    def _own(self, manifest: Manifest, prefix: str) -> Manifest:
+        """Return the manifest; refuse one of another run than the one it lies in.
+
+        A prefix that was chosen may be of any run, but the manifest must be that run's.
+        """
+        run, asked = (manifest.exp_id, manifest.run_id), (self.exp_id, self.run_id)
+        is_elsewhere = not _is_below(prefix, asked) and _is_below(prefix, run)
+        if self.run_id and run != asked and not is_elsewhere:
+            raise UserError(
+                f"{self.storage.get_path(prefix + MANIFEST)} is of run {run[1]} of {run[0]}, not of "
+                f"{asked[1]} of {asked[0]}; put back what belongs there, or start a new run"
+            )
+        return manifest
 
     def write_manifest(self, manifest: Manifest) -> None:
         self.storage.save_bytes(self.out_prefix + MANIFEST, manifest.to_json())
@@ -95,10 +143,15 @@ class RunFiles:
 
     # -- inputs
 
-    def write_inputs(self, workloads: list[Workload | ForeignWorkload]) -> bytes:
-        """Write every workload, then the file of their digests, and return that."""
+    def write_inputs(self, workloads: list[Workload | ForeignWorkload]) -> WrittenInputs:
+        """Write every workload, then the files of their digests and of what they are."""
         digests: list[str] = []
         width = index_width(len(workloads))
+        try:
+            listed = write_entries(map(entry_of, workloads))
+            parse_entries(listed, len(workloads))
+        except ValueError as error:
+            raise UserError(f"population {error}; give it another name") from None
 
         def files() -> Iterator[tuple[str, bytes]]:
             for workload in workloads:
@@ -109,41 +162,80 @@ class RunFiles:
         self.storage.save_many(files())
         lines = "".join(f"{digest}\n" for digest in digests).encode()
         self.storage.save_bytes(self.out_prefix + DIGESTS, lines)
+        self.storage.save_bytes(self.out_prefix + INPUT_LIST, listed)
+        return WrittenInputs(hashlib.sha256(lines).hexdigest(), hashlib.sha256(listed).hexdigest())
+
+    def digests(self, manifest: Manifest, prefix: str | None = None) -> list[str]:
+        """Return the digest of every input, checked against the manifest."""
+        name = (self.in_prefix if prefix is None else prefix) + DIGESTS
+        data = self._listed_in_manifest(name, manifest.inputs_sha256)
+        lines = data.decode(errors="replace").split("\n")
+        if lines.pop() or not all(map(_DIGEST.fullmatch, lines)):
+            raise UserError(f"{self.storage.get_path(name)}: not a list of digests; {_BUILD_AGAIN}")
+        if len(lines) != manifest.num_workloads:
+            raise UserError(
+                f"{self.storage.get_path(name)} has {len(lines)} lines, but {MANIFEST} names "
+                f"{manifest.num_workloads} inputs (num_workloads); {_BUILD_AGAIN}"
+            )
         return lines
 
-    def digest_of_input(self, index: int) -> str:
+    def entries(self, manifest: Manifest, digests: list[str], indices: Sequence[int]) -> Iterator[InputEntry]:
+        """Yield what is known of some inputs, which decides whose result a file is.
+
+        A run that was built before there was a list of inputs has it from the inputs themselves.
+        """
+        if not manifest.input_list_sha256:
+            names = (self.in_prefix + input_name(index, manifest.width) for index in indices)
+            loaded = self.storage.load_many(names)
+            for index, (_, data) in zip(indices, loaded, strict=True):
+                yield entry_of(self._checked_workload(index, data, digests[index], manifest))
+            return
+        name = self.in_prefix + INPUT_LIST
+        data = self._listed_in_manifest(name, manifest.input_list_sha256)
         try:
-            line = self.storage.load_bytes(self.in_prefix + DIGESTS, index * DIGEST_LINE, DIGEST_LINE)
-        except MissingFile:
-            line = b""
-        if len(line) != DIGEST_LINE or not line.endswith(b"\n"):
-            path = self.storage.get_path(self.in_prefix + DIGESTS)
-            raise UserError(f"{path}: no line for input {index}; build the run again under a new RUN_ID")
-        return line[:-1].decode()
+            entries = parse_entries(data, manifest.num_workloads)
+        except (ValueError, TypeError, csv.Error) as error:
+            path = self.storage.get_path(name)
+            raise UserError(f"{path}: not a list of the inputs ({error}); {_BUILD_AGAIN}") from None
+        yield from (entries[index] for index in indices)
 
-    def digests(self, manifest: Manifest) -> list[str]:
-        """Return the digest of every input, checked against the manifest."""
-        data = self.storage.load_bytes(self.in_prefix + DIGESTS)
-        if hashlib.sha256(data).hexdigest() != manifest.inputs_sha256:
-            path = self.storage.get_path(self.in_prefix + DIGESTS)
-            raise UserError(f"{path} does not match {MANIFEST}; build the run again under a new RUN_ID")
-        return data.decode().split()
-
-    def read_workload(self, index: int, manifest: Manifest) -> Workload | ForeignWorkload:
+    def read_workload(self, index: int, manifest: Manifest, digest: str) -> Workload | ForeignWorkload:
         """Read one input; nothing is unpickled before its digest is checked."""
-        name = self.in_prefix + input_name(index, manifest.width)
+        try:
+            data: bytes | MissingFile = self.storage.load_bytes(
+                self.in_prefix + input_name(index, manifest.width)
+            )
+        except MissingFile as missing:
+            data = missing
+        return self._checked_workload(index, data, digest, manifest)
+
+    def _listed_in_manifest(self, name: str, sha256: str) -> bytes:
+        """Return the contents of a file whose digest the manifest has."""
+        path = self.storage.get_path(name)
         try:
             data = self.storage.load_bytes(name)
         except MissingFile:
+            raise UserError(f"{path}: no such file; {_BUILD_AGAIN}") from None
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise UserError(f"{path} does not match {MANIFEST}; {_BUILD_AGAIN}")
+        return data
+
+    def _checked_workload(
+        self, index: int, data: bytes | MissingFile, digest: str, manifest: Manifest
+    ) -> Workload | ForeignWorkload:
+        path = self.storage.get_path(self.in_prefix + input_name(index, manifest.width))
+        if isinstance(data, MissingFile):
+            raise UserError(f"{path}: input missing; {_BUILD_AGAIN}")
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise UserError(f"{path} does not match {DIGESTS} (changed or cut short); {_BUILD_AGAIN}")
+        workload = decode_workload(data, path)
+        suite = workload.suite if isinstance(workload, ForeignWorkload) else SUITES[0]
+        if (workload.index, suite) != (index, manifest.suite):
             raise UserError(
-                f"{self.storage.get_path(name)}: input missing; build the run again under a new RUN_ID"
-            ) from None
-        if hashlib.sha256(data).hexdigest() != self.digest_of_input(index):
-            raise UserError(
-                f"{self.storage.get_path(name)} does not match {DIGESTS} (changed or cut short); "
-                "build the run again under a new RUN_ID"
+                f"{path}: input {workload.index} of suite {suite}, where {MANIFEST} has input {index} "
+                f"of {manifest.suite}; {_BUILD_AGAIN}"
             )
-        return decode_workload(data, self.storage.get_path(name))
+        return workload
 
     # -- pending
 
@@ -159,12 +251,9 @@ class RunFiles:
 
     def pending_of_job(self, name: str, manifest: Manifest, workloads_per_task: int | None) -> Manifest:
         """Return the manifest as it was for a job that carries its own pending file."""
-        try:
-            lines = self.storage.load_bytes(self.in_prefix + BUILDER + name).count(b"\n")
-        except MissingFile as missing:
-            raise UserError(f"{missing}; check PENDING_FILE, or run stage A (builder) again") from None
+        number = len(self._pending(name, manifest))
         each = workloads_per_task or manifest.workloads_per_task
-        return replace(manifest, num_pending=lines, workloads_per_task=each, pending=name)
+        return replace(manifest, num_pending=number, workloads_per_task=each, pending=name)
 
     def inputs_of_task(self, task: int, manifest: Manifest) -> list[int]:
         """Return the inputs that task number `task` of a Batch job runs."""
@@ -177,17 +266,36 @@ class RunFiles:
         last = min(first + manifest.workloads_per_task, manifest.num_pending)
         if not manifest.pending:
             return list(range(first, last))
-        name = self.in_prefix + BUILDER + manifest.pending
-        line = len(str(manifest.num_workloads - 1)) + 1
-        data = self.storage.load_bytes(name, first * line, (last - first) * line)
-        try:
-            indices = [int(text) for text in data.split()]
-        except ValueError:
-            indices = []
-        if len(indices) != last - first or any(i >= manifest.num_workloads for i in indices):
+        indices = self._pending(manifest.pending, manifest)
+        if len(indices) != manifest.num_pending:
+            path = self.storage.get_path(self.in_prefix + BUILDER + manifest.pending)
             raise UserError(
-                f"{self.storage.get_path(name)} does not match {MANIFEST}; run stage A (builder) again"
+                f"{path} names {len(indices)} inputs, {MANIFEST} {manifest.num_pending} (num_pending); "
+                "run stage A (builder) again"
             )
+        return indices[first:last]
+
+    def _pending(self, name: str, manifest: Manifest) -> list[int]:
+        """Return the inputs in a pending file, whose name has the digest of what it holds."""
+        place = self.in_prefix + BUILDER + name
+        try:
+            data = self.storage.load_bytes(place)
+        except MissingFile as missing:
+            raise UserError(f"{missing}; check PENDING_FILE, or run stage A (builder) again") from None
+        path = self.storage.get_path(place)
+        if hashlib.sha256(data).hexdigest()[:8] not in name:
+            raise UserError(
+                f"{path} is not what its name says (changed or cut short); run stage A (builder) again"
+            )
+        width = len(str(manifest.num_workloads - 1))
+        lines = data.decode(errors="replace").split("\n")
+        if lines.pop() or not all(
+            len(line) == width and line.isascii() and line.isdecimal() for line in lines
+        ):
+            raise UserError(f"{path}: not a list of inputs; run stage A (builder) again")
+        indices = [int(line) for line in lines]
+        if indices and (indices != sorted(set(indices)) or indices[-1] >= manifest.num_workloads):
+            raise UserError(f"{path} does not match {MANIFEST}; run stage A (builder) again")
         return indices
 
     # -- results
@@ -212,22 +320,23 @@ class RunFiles:
         self.storage.save_bytes(name, encode_result(result, input_digest))
         return self.storage.get_path(name)
 
-    def has_result(self, index: int, manifest: Manifest) -> bool:
+    def has_result(self, index: int, manifest: Manifest, digest: str) -> bool:
         """Tell whether a whole result of this very input is there, or one of another version of the code."""
         try:
             data = self.storage.load_bytes(self.out_prefix + result_name(index, manifest.width))
-            check_result_file(data, self.digest_of_input(index), "")
+            check_result_file(data, digest, "")
         except ForeignResult:
             return True
         except UserError:
             return False
         return True
 
-    def read_result(self, index: int, manifest: Manifest) -> Result:
+    def read_result(self, index: int, manifest: Manifest, digests: list[str]) -> Result:
         """Return a result that has_result knows of; ForeignResult where another version must read it."""
         name = self.out_prefix + result_name(index, manifest.width)
         data = self.storage.load_bytes(name)
-        return decode_result(data, index, self.digest_of_input(index), self.storage.get_path(name))
+        (entry,) = self.entries(manifest, digests, [index])
+        return decode_result(data, index, digests[index], entry, self.storage.get_path(name))
 
     def read_results(
         self, manifest: Manifest, digests: list[str], indices: list[int]
@@ -240,12 +349,13 @@ class RunFiles:
             At the first that another version of the code made, for the others will be alike.
         """
         names = (self.in_prefix + result_name(i, manifest.width) for i in indices)
-        for index, (name, data) in zip(indices, self.storage.load_many(names), strict=True):
+        entries = self.entries(manifest, digests, indices)
+        for index, entry, (name, data) in zip(indices, entries, self.storage.load_many(names), strict=True):
             if isinstance(data, MissingFile):
                 yield index, data
                 continue
             try:
-                yield index, decode_result(data, index, digests[index], self.storage.get_path(name))
+                yield index, decode_result(data, index, digests[index], entry, self.storage.get_path(name))
             except DamagedResult as damage:
                 yield index, damage
 
@@ -291,31 +401,40 @@ class RunFiles:
         return summary
 
     def read_summary(self, stage: str) -> dict[str, Any]:
-        """Return one summary, empty where there is none that can be read."""
+        """Return one summary, empty where there is none, or with a warning where it is damaged."""
+        name = f"{self.out_prefix}summaries/{stage}.json"
         try:
-            return _summary(self.storage.load_bytes(f"{self.out_prefix}summaries/{stage}.json"))
-        except (MissingFile, ValueError):
+            return check_summary(parse_json(self.storage.load_bytes(name), MOST_SUMMARY_BYTES))
+        except MissingFile:
+            return {}
+        except ValueError as error:
+            log.warning("%s: %s; it is left out", self.storage.get_path(name), error)
             return {}
 
     def write_metadata(self, metadata: dict[str, Any]) -> None:
         self.storage.save_bytes(self.out_prefix + RUN_METADATA, json.dumps(metadata, indent=1).encode())
 
     def read_summaries(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield every summary as (stage, contents); one that cannot be read is passed over."""
-        prefix = f"{self.in_prefix}summaries/"
+        """Yield every summary as (stage, contents); a damaged one is left out with a warning."""
+        prefix, damaged = f"{self.in_prefix}summaries/", 0
         for name, data in self.storage.load_many(self.storage.list_files(prefix)):
-            try:
-                yield name.removeprefix(prefix).removesuffix(".json"), _summary(data)
-            except (ValueError, TypeError):
+            stage = name.removeprefix(prefix).removesuffix(".json")
+            if isinstance(data, MissingFile) or not _STAGE.fullmatch(stage):
                 continue
+            try:
+                summary = check_summary(parse_json(data, MOST_SUMMARY_BYTES))
+            except ValueError as error:
+                damaged += 1
+                if damaged <= MOST_DAMAGED_SHOWN:
+                    log.warning("%s: %s; it is left out", self.storage.get_path(name), error)
+                continue
+            yield stage, summary
+        if damaged > MOST_DAMAGED_SHOWN:
+            log.warning("%d more summaries are damaged and left out", damaged - MOST_DAMAGED_SHOWN)
 
 
-def _summary(data: bytes) -> dict[str, Any]:
-    """Return what a summary holds; ValueError where it is something else."""
-    summary = json.loads(data)
-    if not isinstance(summary, dict):
-        raise ValueError("not a summary")
-    return summary
+def _is_below(prefix: str, run: tuple[str, str]) -> bool:
+    return f"/{prefix}".endswith(f"/{run[0]}/{run[1]}/")
 
 
 def config_name(prefix: str, kind: str) -> str:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from modeling.failures import UserError, listed
+from modeling.plain_text import is_unicode, one_line
 from pipeline.run_setup import parse_run_setup, setup_of_task
 
 EXP_ID = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 EXP_ID_LENGTH = 128
+MOST_SHOWN = 300  # characters of a value
 MOST = 10**18 - 1  # of a whole number
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 PENDING_FILE = re.compile(r"pending-[0-9a-f]{8}\.txt")
@@ -189,10 +191,13 @@ class _Reader:
             if default is _REQUIRED:
                 self.mistakes.append(f"{name} is not set")
             return default
+        if not is_unicode(text):
+            self.mistakes.append(f"{name} is not text in UTF-8; set it again")
+            return default
         try:
             return parse(text)
         except ValueError as error:
-            self.mistakes.append(f'{name}="{TOKEN.sub("***", text)}": {error}')
+            self.mistakes.append(f'{name}="{one_line(TOKEN.sub("***", text), MOST_SHOWN)}": {error}')
             return default
 
 

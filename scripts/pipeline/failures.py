@@ -46,6 +46,8 @@ def disk_failure(error: BaseException, act: str = "") -> UserError | None:
         return UserError(
             f"no space left on the disk ({error.filename or 'temporary files'}); free some and run again"
         )
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return UserError(f"{error.filename}: too long for the name of a file; shorten DIR_PREFIX or EXP_ID")
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         done = act or ("written" if error.errno == errno.EROFS else "read or written")
         return UserError(

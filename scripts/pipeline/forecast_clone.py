@@ -9,12 +9,12 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from modeling.failures import TemporaryFault, UserError
 from pipeline.environment import StageContext
+from pipeline.temporary import remove_left_folders, temporary_folder
 
 log = logging.getLogger("pipeline")
 
@@ -57,13 +57,14 @@ def clone(context: StageContext, token: str) -> str:
     _refuse_somebody_elses(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_folders(target.parent)
         with (
-            tempfile.TemporaryDirectory(prefix="git-") as private,
-            tempfile.TemporaryDirectory(prefix=".clone-", dir=target.parent) as folder,
+            temporary_folder("git") as private,
+            temporary_folder(".clone", target.parent) as folder,
         ):
-            work = Path(folder) / "work"
+            work = folder / "work"
             work.mkdir()
-            git = _Git(context, Path(private), work, token)
+            git = _Git(context, private, work, token)
             git("init", "--quiet")
             git("fetch", "--quiet", "--depth", "1", "--no-tags", git.address, context.forecast_ref)
             git("checkout", "--quiet", "--detach", "FETCH_HEAD")

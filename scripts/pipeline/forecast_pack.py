@@ -10,7 +10,6 @@ import io
 import os
 import sys
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +20,7 @@ from pipeline.artifacts import RunFiles
 from pipeline.environment import SUITES, StageContext
 from pipeline.manifest import Manifest
 from pipeline.storage import MissingFile
+from pipeline.temporary import temporary_folder
 
 FORECAST = "builder-artifacts/forecast.tar.gz"
 _NOT_PACKED = {".git", "__pycache__", ".venv", ".ipynb_checkpoints"}  # history, and what is made again
@@ -29,7 +29,7 @@ _ENV = ".env"  # may hold secrets
 
 def save_forecast(folder: Path, files: RunFiles) -> str:
     """Pack a repository into the run's bucket and return the archive's sha256."""
-    with tempfile.TemporaryDirectory(prefix="forecast-") as work:
+    with temporary_folder("forecast") as work:
         archive = Path(work, "forecast.tar.gz")
         pack(folder, archive)
         with open(archive, "rb") as packed:
@@ -160,7 +160,7 @@ def chosen_output_file(context: StageContext, files: RunFiles, manifest: Manifes
 @contextmanager
 def _unpacked(files: RunFiles, sha256: str = "") -> Iterator[Path | None]:
     """Yield a temporary folder with the run's repository; None where there is none and none is named."""
-    with tempfile.TemporaryDirectory(prefix="forecast-") as work:
+    with temporary_folder("forecast") as work:
         folder = Path(work, "forecast")
         folder.mkdir()
         try:

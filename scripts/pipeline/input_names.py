@@ -17,12 +17,14 @@ __all__ = ["MOST_IN_A_LINE", "MOST_NAMED", "in_a_line", "input_name", "read_inpu
 UNREADABLE = (UserError, TemporaryFault, OSError, AttributeError, TypeError, ValueError)
 
 
-def read_input_names(files: RunFiles, manifest: Manifest, indices: Iterable[int]) -> dict[int, str]:
+def read_input_names(
+    files: RunFiles, manifest: Manifest, digests: list[str], indices: Iterable[int]
+) -> dict[int, str]:
     """Return the names of the first inputs of some; one that cannot be read is left out."""
     names = {}
     for index in islice(indices, MOST_NAMED):
         try:
-            workload = files.read_workload(index, manifest)
+            workload = files.read_workload(index, manifest, digests[index])
             names[index] = input_name(workload)
         except UNREADABLE:
             continue

@@ -5,6 +5,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from modeling.plain_text import one_line, plain_lines
+
+__all__ = ["counted", "kept_warnings", "one_line", "start_logging"]
+
 
 def start_logging(mode: str, level: str, fields: dict[str, object]) -> None:
     """Set up logging to standard error.
@@ -29,7 +33,7 @@ def kept_warnings() -> Iterator[list[str]]:
     """Yield a list that every warning of the block is added to."""
     kept: list[str] = []
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: kept.append(record.getMessage())
+    handler.emit = lambda record: kept.append(one_line(record.getMessage()))
     logging.getLogger().addHandler(handler)
     try:
         yield kept
@@ -43,7 +47,7 @@ class _PlainFormatter(logging.Formatter):
         super().__init__(f"%(asctime)s {fields.get('stage', '')}{task}: %(message)s", "%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
+        line = super().format(_plain(record))
         return (
             line
             if record.levelno < logging.WARNING
@@ -51,10 +55,20 @@ class _PlainFormatter(logging.Formatter):
         )
 
 
+def _plain(record: logging.LogRecord) -> logging.LogRecord:
+    """Return a record that no terminal obeys: what it tells of may be anybody's. Only a bug has lines."""
+    shown = plain_lines if record.levelno >= logging.CRITICAL else one_line
+    return logging.makeLogRecord({**vars(record), "msg": shown(record.getMessage()), "args": None})
+
+
 def _json_formatter(fields: dict[str, object]) -> logging.Formatter:
     from pythonjsonlogger.json import JsonFormatter  # not needed on a laptop
 
-    return JsonFormatter(
+    class PlainJsonFormatter(JsonFormatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return super().format(_plain(record))
+
+    return PlainJsonFormatter(
         "{levelname}{message}",
         style="{",
         rename_fields={"levelname": "severity"},

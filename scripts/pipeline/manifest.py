@@ -1,11 +1,18 @@
 """manifest.json, the hand-over from stage A to all that follows."""
 
 import json
+import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
+from modeling.by_products import parse_json
 from modeling.failures import UserError
+from pipeline.environment import EXP_ID, PENDING_FILE, RUN_ID, SUITES
 
 _FORMAT = 1
+_MOST_BYTES = 100_000
+MOST_WORKLOADS = 10_000_000  # a hundred jobs of Batch; what names more is no manifest of ours
 _ANEW = "build the run again under a new RUN_ID (invoke: without --run-id)"
 
 
@@ -27,6 +34,7 @@ class Manifest:
     output_config_file: str = ""  # as asked
     forecast_commit: str = ""
     forecast_sha256: str = ""  # of the packed forecasting repository, in the cloud
+    input_list_sha256: str = ""  # of inputs.csv; "" in runs that were built before there was one
     pending: str = ""  # the file of the inputs to run; without it all are
     format: int = _FORMAT
 
@@ -44,18 +52,57 @@ class Manifest:
 
     @classmethod
     def from_json(cls, data: bytes, path: str) -> "Manifest":
+        """Return the manifest in JSON; UserError where it is none, or a field is of another kind."""
         try:
-            fields = json.loads(data)
+            fields = parse_json(data, _MOST_BYTES)
+            if type(fields) is not dict:
+                raise ValueError
+            wrong = [
+                name for name, is_right in _FIELDS.items() if name in fields and not is_right(fields[name])
+            ]
+            if wrong:
+                raise ValueError(f"{wrong[0]} is {ascii(fields[wrong[0]])[:40]}")
+            if fields.get("format", _FORMAT) != _FORMAT:
+                raise UserError(f"{path}: format {fields['format']} is not {_FORMAT}; {_ANEW}")
             fields.pop("task_count")
             manifest = cls(**fields)
-            counts = (manifest.num_workloads, manifest.num_pending, manifest.workloads_per_task)
-            if not all(type(n) is int and n >= least for n, least in zip(counts, (1, 0, 1), strict=True)):
-                raise TypeError
-        except (ValueError, TypeError, KeyError, AttributeError):
-            raise UserError(f"{path}: not a manifest; {_ANEW}") from None
-        if manifest.format != _FORMAT:
-            raise UserError(f"{path}: format {manifest.format} is not {_FORMAT}; {_ANEW}")
+            if manifest.num_pending > manifest.num_workloads:
+                raise ValueError(f"num_pending is {manifest.num_pending} of {manifest.num_workloads}")
+        except (ValueError, TypeError, KeyError) as error:
+            said = f": {error}" if type(error) is ValueError and str(error) else ""
+            raise UserError(f"{path}: not a manifest{said}; {_ANEW}") from None
         return manifest
+
+
+def _matching(pattern: str | re.Pattern[str]) -> Callable[[Any], bool]:
+    return lambda value: type(value) is str and re.fullmatch(pattern, value) is not None
+
+
+def _whole(least: int, most: int = 2**64) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and least <= value <= most
+
+
+def _or_none(is_right: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or is_right(value)
+
+
+_TEXT = "[^\\n]{0,1000}"
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "exp_id": _matching(EXP_ID),
+    "run_id": _matching(RUN_ID),
+    "suite": lambda value: value in SUITES,
+    **dict.fromkeys(("workflow", "created_at", "output_config_file", "forecast_commit"), _matching(_TEXT)),
+    "seed": _or_none(_whole(0)),
+    "num_workloads": _whole(1, MOST_WORKLOADS),
+    "num_pending": _whole(0, MOST_WORKLOADS),
+    "workloads_per_task": _whole(1),
+    "inputs_sha256": _matching("[0-9a-f]{64}"),
+    "input_list_sha256": _matching("([0-9a-f]{64})?"),
+    "count": _or_none(_whole(1)),
+    "forecast_sha256": _matching("([0-9a-f]{64})?"),
+    "pending": lambda value: value == "" or _matching(PENDING_FILE)(value),
+    "format": _whole(0),
+}
 
 
 def index_width(count: int) -> int:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from modeling.plain_text import one_line
 from pipeline.artifacts import RunFiles
 from pipeline.environment import StageContext
 from pipeline.input_names import MOST_NAMED, unknown_input
@@ -14,6 +15,7 @@ from pipeline.summary import package_versions, utc_now
 
 MOST_REASONS = 1_000
 REASON_CHARACTERS = 400  # of a reason in a list of missing results
+MOST_NAME_CHARACTERS = 200
 # reaching minimum_epsilon is success, and the other early ends are those of the method: the same every time
 LIMITS = ("max_time", "total_simulations_budget")
 
@@ -198,10 +200,11 @@ def read_run_record(files: RunFiles, manifest: Manifest) -> RunRecord:
             continue  # of an earlier stage C, which this one's summary will tell of
         record.add(stage, summary)
         index = summary.get("task_index")
-        record.warnings += summary.get("warnings", [])
+        index = -1 if index is None else index  # of a stage of one task
+        record.warnings += map(one_line, summary.get("warnings", []))
         if summary.get("status") == "failed" and len(record.failures) < MOST_REASONS:
-            record.failures[index] = summary.get("error", "failed")
+            record.failures[index] = one_line(summary.get("error", "failed"))
         if summary.get("stopped_by") in LIMITS:
-            place = summary.get("population") or unknown_input(index)
+            place = one_line(summary.get("population") or unknown_input(index), MOST_NAME_CHARACTERS)
             record.cut_short.append(f"{place}: calibration was cut short by {summary['stopped_by']}")
     return record

@@ -1,6 +1,5 @@
 """An output YAML that was put into the run's folder of the bucket after the experiment was built."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,6 +9,7 @@ from pipeline.artifacts import RunFiles
 from pipeline.environment import StageContext
 from pipeline.failures import UserError
 from pipeline.storage import MissingFile
+from pipeline.temporary import temporary_folder
 
 UPLOADED = "output-configs/"
 
@@ -27,7 +27,7 @@ def uploaded_output_file(context: StageContext, files: RunFiles) -> Iterator[Sta
     if not name.startswith(UPLOADED):
         yield context
         return
-    with tempfile.TemporaryDirectory(prefix="output-config-") as folder:
+    with temporary_folder("output-config") as folder:
         path, place = Path(folder, Path(name).name), files.storage.get_path(files.in_prefix + name)
         try:
             path.write_bytes(files.storage.load_bytes(files.in_prefix + name))

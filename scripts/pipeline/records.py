@@ -1,17 +1,19 @@
 """Workloads and results as bytes, loaded without running code of somebody else's."""
 
 import hashlib
-import io
 import json
 import pickle
 import zlib
-from dataclasses import fields, is_dataclass
-from typing import Any, ClassVar
 
+from modeling.by_products import parse_json
 from modeling.failures import UserError
-from modeling.workload import RECORDS, ForeignWorkload, Result, Workload, check_result
+from modeling.workload import ForeignWorkload, Result, Workload, check_result
+from pipeline.input_list import InputEntry
+from pipeline.plain_pickle import load_record
 
 _RESULT_MAGIC = b"epymodelingsuite-cloud result 1\n"
+MOST_INPUT_BYTES = 512 << 20  # unpacked; real ones have some 100 KB
+MOST_HEADER_BYTES = 10_000
 
 
 class DamagedResult(UserError):
@@ -35,12 +37,9 @@ def encode_workload(workload: Workload | ForeignWorkload) -> bytes:
 def decode_workload(data: bytes, path: str) -> Workload | ForeignWorkload:
     """Return the workload in bytes whose digest was checked."""
     try:
-        workload = _unpack(data)
-        if not isinstance(workload, Workload | ForeignWorkload):
-            raise UserError("not an input")
+        return load_record(_unpacked(data, MOST_INPUT_BYTES), Workload, ForeignWorkload)
     except UserError as error:
         raise UserError(f"{path}: {error}; build the run again under a new RUN_ID") from None
-    return workload
 
 
 def encode_result(result: Result, input_digest: str) -> bytes:
@@ -75,7 +74,7 @@ def check_result_file(data: bytes, input_digest: str, path: str) -> memoryview:
         raise ForeignResult(path, "its first line is another")
     line, _, packed = data[len(_RESULT_MAGIC) :].partition(b"\n")
     try:
-        header = json.loads(line)
+        header = parse_json(line, MOST_HEADER_BYTES)
     except ValueError:
         raise DamagedResult(f"{path}: its header cannot be read") from None
     try:
@@ -89,8 +88,8 @@ def check_result_file(data: bytes, input_digest: str, path: str) -> memoryview:
     return memoryview(packed)
 
 
-def decode_result(data: bytes, index: int, input_digest: str, path: str) -> Result:
-    """Return the result of the input `index` in the bytes of its file, checked.
+def decode_result(data: bytes, index: int, input_digest: str, entry: InputEntry, path: str) -> Result:
+    """Return the result of the input `index` in the bytes of its file, checked against what its input is.
 
     Raises
     ------
@@ -100,51 +99,25 @@ def decode_result(data: bytes, index: int, input_digest: str, path: str) -> Resu
     """
     packed = check_result_file(data, input_digest, path)
     try:
-        result = _unpack(packed)
-        if not isinstance(result, Result) or not _has_our_fields(result):
-            raise UserError("its record is another")
+        result = load_record(_unpacked(packed, entry.most_result_bytes), Result)
         if result.index != index:
             raise UserError(f"it holds the result of input {result.index}")
+        entry.check(result)
         check_result(result)
     except UserError as error:
         raise ForeignResult(path, error) from None
     return result
 
 
-def _has_our_fields(value: Any) -> bool:
-    """Tell whether records, in whatever holds them, have the fields of today: pickle does not look."""
-    if is_dataclass(value):
-        return vars(value).keys() == {field.name for field in fields(value)} and all(
-            map(_has_our_fields, vars(value).values())
-        )
-    return not isinstance(value, list) or all(map(_has_our_fields, value))
-
-
-def _unpack(packed: bytes | memoryview) -> Any:
-    """Return the record in packed bytes; whatever is wrong with them is the file's fault."""
+def _unpacked(packed: bytes | memoryview, most_bytes: int) -> bytes:
+    """Return the pickle in packed bytes; one that is larger than it can be is not unpacked to its end."""
+    unpacking = zlib.decompressobj()
     try:
-        return _PlainUnpickler(io.BytesIO(zlib.decompress(packed))).load()
-    except (UserError, MemoryError):
-        raise  # the latter says nothing about the file
-    except Exception as error:  # pickle raises what the bytes lead it to
+        data = unpacking.decompress(packed, most_bytes + 1)
+    except zlib.error as error:
         raise UserError(f"not a record: {error}") from None
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Loads our records and numpy arrays, and nothing that could run code of somebody else's."""
-
-    _ALLOWED: ClassVar[set[tuple[str, str]]] = {
-        *(("modeling.workload", kind.__name__) for kind in RECORDS),
-        ("datetime", "date"),
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
-        ("numpy._core.multiarray", "_reconstruct"),
-        ("numpy._core.multiarray", "scalar"),
-        ("numpy._core.numeric", "_frombuffer"),
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        # exact names only: "np.load" of modeling.workload would reach everything that it imports
-        if (module, name) in self._ALLOWED:
-            return super().find_class(module, name)
-        raise UserError(f"a record names {module}.{name}, which is not ours; it is not loaded")
+    if len(data) > most_bytes:
+        raise UserError(f"it unpacks to more than {most_bytes / 2**20:,.0f} MiB, which none does")
+    if not unpacking.eof or unpacking.unused_data:
+        raise UserError("not a record: its packing is cut short, or goes on behind its end")
+    return data

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from pipeline.environment import StageContext, read_stage_context
 from pipeline.failures import exit_code_of
 from pipeline.logs import start_logging
+from pipeline.temporary import remove_left_folders
+
+MOST_DIGITS = 18
 
 
 def run_stage(stage: str, work: Callable[[StageContext], None]) -> int:
@@ -24,10 +27,11 @@ def run_stage(stage: str, work: Callable[[StageContext], None]) -> int:
             "exp_id": environ.get("EXP_ID"),
             "run_id": environ.get("RUN_ID"),
             "task_index": int(task)
-            if task.isascii() and task.isdecimal()
+            if task.isascii() and task.isdecimal() and len(task) <= MOST_DIGITS
             else None,  # a number, to be filtered as one
         },
     )
+    remove_left_folders()
     return exit_code_of(lambda: work(read_stage_context(environ)), logging.getLogger("pipeline"))
 
 

@@ -14,15 +14,18 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from modeling.failures import UserError
 from pipeline.environment import StageContext
 from pipeline.failures import disk_failure
+from pipeline.temporary import open_locked, remove_if_left
 
 log = logging.getLogger(__name__)
 
 THREADS = 16
 READ_AHEAD_BYTES = 256 << 20
+COPIED_BYTES = 1 << 20  # at once
 _PARTIAL = ".partial-"
 
 
@@ -83,6 +86,10 @@ class Storage(ABC):
     @abstractmethod
     def get_path(self, name: str = "") -> str:
         """Return where a file is, for people: gs://bucket/name or a path."""
+
+    def remove_left_files(self, prefix: str) -> None:
+        """Remove what writers that were killed have left below a prefix; a bucket keeps nothing of them."""
+        return
 
     def save_many(self, files: Iterable[tuple[str, bytes]]) -> int:
         """Write many files at once and return how many; only THREADS of them are in memory."""
@@ -160,13 +167,17 @@ class FolderStorage(Storage):
         self.folder = folder.absolute()
 
     def save_bytes(self, name: str, data: bytes, *, overwrite: bool = True) -> bool:
-        def write(partial: Path) -> None:
-            partial.write_bytes(data)
+        def write(partial: BinaryIO) -> None:
+            partial.write(data)
 
         return self._publish(name, write, overwrite)
 
     def save_file(self, name: str, path: Path) -> None:
-        self._publish(name, lambda partial: shutil.copyfile(path, partial), overwrite=True)
+        def write(partial: BinaryIO) -> None:
+            with open(path, "rb") as file:
+                shutil.copyfileobj(file, partial, COPIED_BYTES)
+
+        self._publish(name, write, overwrite=True)
 
     def load_bytes(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         try:
@@ -177,6 +188,14 @@ class FolderStorage(Storage):
             raise MissingFile(f"{self.get_path(name)}: no such file") from None
         except OSError as error:
             raise (disk_failure(error, "read") or error) from None
+
+    def remove_left_files(self, prefix: str) -> None:
+        check_prefix(prefix)
+        top = self.folder / prefix.rpartition("/")[0]
+        for folder, _, files in os.walk(top, onerror=_unless_missing):
+            for name in files:
+                if name.startswith(_PARTIAL):
+                    remove_if_left(Path(folder, name), Path.unlink)
 
     def delete_file(self, name: str) -> None:
         target = self._file(name)
@@ -215,16 +234,20 @@ class FolderStorage(Storage):
     def _publish(self, name: str, write, overwrite: bool) -> bool:
         """Write beside the target under a name no listing shows, then rename."""
         target = self._file(name)
-        partial = target.with_name(f"{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
+            file, partial = open_locked(
+                lambda: target.with_name(f"{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}")
+            )
             try:
-                write(partial)
-                if overwrite:
-                    partial.replace(target)
-                    published = True
-                else:
-                    published = self._link(partial, target)
+                with file:  # locked until it is in its place
+                    write(file)
+                    file.flush()
+                    if overwrite:
+                        partial.replace(target)
+                        published = True
+                    else:
+                        published = self._link(partial, target)
             finally:
                 partial.unlink(missing_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
@@ -234,7 +257,8 @@ class FolderStorage(Storage):
         except IsADirectoryError:
             raise UserError(f"{target}: a folder stands where a file is needed; move it away") from None
         except OSError as error:
-            if error.filename in (None, str(partial)) or error.filename2 == str(partial):
+            named = {Path(str(name)).name for name in (error.filename, error.filename2) if name}
+            if not named or any(name.startswith(_PARTIAL) for name in named):
                 error.filename = str(target)  # the partial file is nothing the reader has ever seen
             raise (disk_failure(error, "written") or error) from None
         if published:

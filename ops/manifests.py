@@ -1,0 +1,84 @@
+"""The manifest of a run as the operator's tasks trust it: with fields of their kinds, and of its own run.
+
+The stages check the same in scripts/pipeline/manifest.py, which ops/ does not import.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ops.failures import UserError
+from ops.names import RUN_ID, is_exp_id
+
+MOST_WORKLOADS = 10_000_000
+PENDING_FILE = re.compile(r"pending-([0-9a-f]{8})\.txt")
+DIGEST_BYTES = 65  # of an input, in inputs.sha256
+_SUITES = ("built-in", "epymodelingsuite")
+
+
+def _is_text(value: Any) -> bool:
+    return type(value) is str and len(value) <= 1000
+
+
+def _whole(least: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and least <= value <= MOST_WORKLOADS
+
+
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "exp_id": lambda value: type(value) is str and is_exp_id(value),
+    "run_id": lambda value: type(value) is str and RUN_ID.fullmatch(value) is not None,
+    "num_workloads": _whole(1),
+    "num_pending": _whole(0),
+    "workloads_per_task": lambda value: type(value) is int and 1 <= value <= 2**64,
+    "pending": lambda value: value == "" or (type(value) is str and bool(PENDING_FILE.fullmatch(value))),
+    "created_at": _is_text,
+    "suite": lambda value: value in _SUITES,
+    "output_config_file": _is_text,
+}
+
+
+def checked_manifest(found: Any, path: str, *needed: str) -> dict[str, Any]:
+    """Return what a manifest holds, with num_workloads and all that is needed; UserError where it is none."""
+    if type(found) is not dict:
+        raise UserError(f"{path}: not a manifest; the run is damaged, start a new one")
+    for name, is_right in _FIELDS.items():
+        is_needed = name == "num_workloads" or name in needed
+        if (name in found or is_needed) and not is_right(found.get(name)):
+            said = ascii(found[name])[:40] if name in found else "missing"
+            raise UserError(f"{path}: not a manifest ({name} is {said}); the run is damaged, start a new one")
+    if found.get("num_pending", 0) > found["num_workloads"]:
+        raise UserError(f"{path}: not a manifest (more is pending than there is); start a new run")
+    return found
+
+
+def check_run(manifest: dict[str, Any], path: str, exp_id: str, run_id: str) -> None:
+    """Refuse a manifest of another run than the one it lies in."""
+    its = manifest.get("exp_id", exp_id), manifest.get("run_id", run_id)
+    if its != (exp_id, run_id):
+        raise UserError(
+            f"{path} is of run {its[1]} of {its[0]}, not of {run_id} of {exp_id}; "
+            "put back what belongs there, or start a new run"
+        )
+
+
+def pending_inputs(data: bytes, name: str, path: str, most: int | None = None) -> list[int]:
+    """Return the inputs in a pending file, whose name has the digest of what it holds.
+
+    Parameters
+    ----------
+    most : int, optional
+        How many inputs the run has, where that is known.
+    """
+    named = PENDING_FILE.fullmatch(name)
+    if not named or hashlib.sha256(data).hexdigest()[:8] != named[1]:
+        raise UserError(
+            f"{path} is not what its name says (changed or cut short); run stage A (builder) again"
+        )
+    lines = data.split()
+    if not all(re.fullmatch(rb"[0-9]{1,18}", line) for line in lines):
+        raise UserError(f"{path}: not a list of inputs; run stage A (builder) again")
+    inputs = [int(line) for line in lines]
+    if len(set(inputs)) != len(inputs) or (inputs and most is not None and max(inputs) >= most):
+        raise UserError(f"{path} does not match the manifest; run stage A (builder) again")
+    return inputs

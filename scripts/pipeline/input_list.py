@@ -1,0 +1,88 @@
+"""builder-artifacts/inputs.csv: the place and parameter set of each input, to be known without reading it.
+
+Stage C trusts this list, whose digest is in the manifest, and not what a result says of itself.
+"""
+
+import csv
+import io
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from modeling.failures import UserError
+from modeling.workload import ForeignWorkload, Result, Simulate, Workload, most_result_bytes
+
+MOST_FOREIGN_RESULT_BYTES = 4 << 30  # another suite's input does not tell what comes out of it
+MOST_NAME_BYTES = 200  # a chart is called by its population
+
+
+class InputEntry(NamedTuple):
+    """What is known of an input without reading it; empty or None where another suite does not tell."""
+
+    population: str
+    population_name: str
+    primary_id: int
+    set_index: int | None  # which parameter set of the population
+    set_count: int | None
+    first_trajectory: int | None
+    ensemble_total: int | None
+    most_result_bytes: int  # unpacked
+
+    def check(self, result: Result) -> None:
+        """Refuse a result that says that it is of another place or parameter set than its input."""
+        for name, wanted in self._asdict().items():
+            if name == "most_result_bytes" or wanted in ("", None):
+                continue
+            if (found := getattr(result, name)) != wanted:
+                raise UserError(f"its {name} is {repr(found)[:80]}, that of its input is {wanted!r}")
+
+
+def entry_of(workload: Workload | ForeignWorkload) -> InputEntry:
+    if isinstance(workload, ForeignWorkload):
+        place = (workload.population, "", workload.primary_id)
+        return InputEntry(*place, None, None, None, None, MOST_FOREIGN_RESULT_BYTES)
+    task = workload.task
+    first, total = (task.first, task.total) if isinstance(task, Simulate) else (0, 0)
+    return InputEntry(
+        workload.population,
+        workload.population_name,
+        workload.primary_id,
+        workload.set_index,
+        workload.set_count,
+        first,
+        total,
+        most_result_bytes(workload),
+    )
+
+
+def write_entries(entries: Iterable[InputEntry]) -> bytes:
+    """Return the list as a table with a header, one row an input."""
+    text = io.StringIO(newline="")
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(InputEntry._fields)
+    rows.writerows(entries)
+    return text.getvalue().encode()
+
+
+def parse_entries(data: bytes, number: int) -> list[InputEntry]:
+    """Return the entries of `number` inputs; ValueError where the list is another."""
+    header, *rows = csv.reader(io.StringIO(data.decode(), newline=""), strict=True)
+    if tuple(header) != InputEntry._fields or len(rows) != number:
+        raise ValueError(f"{len(rows)} inputs instead of {number}")
+    return [_entry(row) for row in rows]
+
+
+def _entry(row: list[str]) -> InputEntry:
+    population, name, *numbers = row
+    counts = [int(text) if text else None for text in numbers]
+    entry = InputEntry(population, name, *counts)
+    if entry.primary_id is None or entry.most_result_bytes is None:
+        raise ValueError("a number is missing")
+    check_place(population)
+    return entry
+
+
+def check_place(population: str) -> None:
+    """Refuse a population whose name is no file's: its charts are called by it."""
+    is_name = population.isprintable() and len(population.encode()) <= MOST_NAME_BYTES
+    if not is_name or population != population.strip(" .") or not population or set(population) & set("/\\:"):
+        raise ValueError(f"{population[:80]!r} cannot be the name of a file")
