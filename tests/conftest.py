@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from localcloud.process import running
+from tests import warm_gcloud
 from tests.cloud_operators import ready_cloud
 from tests.emulated import request
 from tests.experiments import REPOSITORY
@@ -20,6 +21,13 @@ def ctrl_c():
         signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def gcloud_on_path():
+    """Load the real gcloud once for all calls of the tests; the path of the program that is installed."""
+    with warm_gcloud.on_path() as installed:
+        yield installed
 
 
 @pytest.fixture(scope="session")

@@ -167,7 +167,7 @@ MISTAKES = {
     "a population twice": (
         sampled,
         [put("modelset", "population_names", ["US-VT", "US-VT"])],
-        ["modelset.yaml:4:", "US-VT stands twice"],
+        ["modelset.yaml:4:", "duplicate population US-VT"],
     ),
     "no population": (
         simulated,
@@ -617,7 +617,7 @@ MISTAKES = {
     "the same series twice": (
         calibrated,
         [put(*CALIBRATION, "comparison", 0, "simulation", ["I_to_R_total", "I_to_R_total"])],
-        ["modelset.yaml:", '"I_to_R_total" stands twice'],
+        ["modelset.yaml:", 'duplicate "I_to_R_total"'],
     ),
     "posterior of a generation that is none": (
         calibrated,

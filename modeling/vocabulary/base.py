@@ -78,6 +78,12 @@ class Piece(BaseModel):
         return data
 
 
+def repeated(names: list) -> list:
+    """Return what a list holds more than once, in the order of the repetitions."""
+    seen: set = set()
+    return list(dict.fromkeys(n for n in names if n in seen or seen.add(n)))
+
+
 def _takes_dict(annotation: Any) -> bool:
     return get_origin(annotation) is dict or any(_takes_dict(a) for a in get_args(annotation))
 

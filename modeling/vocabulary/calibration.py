@@ -82,9 +82,12 @@ class Calibration(Piece):
             f"{t}_{g}" for t in model.transition_names for g in (*model.population.age_groups, "total")
         ]
         for index, comparison in enumerate(self.comparison):
+            if comparison in self.comparison[:index]:
+                yield ("comparison", index), "duplicate comparison, which would count twice; keep one"
+            yield from _summed_twice(comparison.simulation, model, ("comparison", index, "simulation"))
             for position, name in enumerate(comparison.simulation):
                 if name in comparison.simulation[:position]:
-                    yield ("comparison", index, "simulation"), f'"{name}" stands twice; keep one'
+                    yield ("comparison", index, "simulation"), f'duplicate "{name}"; keep one'
                 if name not in transitions:
                     yield (
                         ("comparison", index, "simulation"),
@@ -146,6 +149,18 @@ class Calibration(Piece):
                     f"past the end of the fitting window {self.fitting_window.end_date}; "
                     f"lower the prior's upper bound to {days_left}"
                 ),
+            )
+
+
+def _summed_twice(names: list[str], model: Model, at: tuple) -> Problems:
+    """A total holds its age groups, so that a sum of both counts these twice."""
+    for transition in model.transition_names:
+        groups = [g for g in model.population.age_groups if f"{transition}_{g}" in names]
+        if groups and f"{transition}_total" in names:
+            yield (
+                at,
+                f'"{transition}_total" already holds age group "{groups[0]}", which would count twice; '
+                "leave out the total or its age groups",
             )
 
 

@@ -3,6 +3,7 @@
 Vaccination, seasonality and interventions are in effects.py.
 """
 
+import ast
 import datetime
 import keyword
 import re
@@ -12,7 +13,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from modeling.calendars import step_count
-from modeling.expressions import check_names, names_in, parse_expression
+from modeling.expressions import check_names, evaluate, names_in, parse_expression
 from modeling.failures import UserError, did_you_mean, listed
 from modeling.intervals import FREQUENCY, MOST_STEP_DAYS, step_problem
 from modeling.vocabulary.base import Day, Meta, Number, Piece, Problems, Seed
@@ -22,6 +23,12 @@ from modeling.workload import EIGENVALUE
 NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
 DAY_SECONDS = 86_400
 MOST_STEPS = 10_000_000  # of one trajectory: a quarter of an hour for a small model
+# columns of the output tables beside which a parameter has one of its own name
+COLUMNS = {
+    *("primary_id", "sim_id", "seed", "population", "kind", "delta_t", "n_sims", "start_date", "end_date"),
+    *("generation", "weight", "distance", "n_simulations", "n_generations", "stopped_by"),
+    *("fitting_start", "fitting_end"),
+}
 OLDEST_AGE = 84  # the last age of epydemix-data is 84+
 
 
@@ -156,7 +163,7 @@ class Transition(Piece):
             if name not in needed and getattr(self, name) is not None:
                 yield (name,), f'a {self.type} transition has no "{name}"'
         named = [("source", self.source), ("target", self.target)]
-        named += [("mediator", self.mediator)] if self.mediator else []
+        named += [] if self.mediator is None else [("mediator", self.mediator)]
         for field, compartment in named:
             if compartment not in compartments:
                 yield (field,), _no_compartment(compartment, compartments)
@@ -167,11 +174,31 @@ class Transition(Piece):
         if self.source == self.target:
             yield (), f'transition from "{self.source}" to itself'
 
+    def flows(self) -> list[tuple[tuple, tuple]]:
+        """Return each flow and its place: source, target, mediator (or None), and rate."""
+        if self.type == "vaccination":
+            return [((), (self.source, self.target, "vaccination", None))]
+        mediators = [m.source for m in self.mediators or []] or [[self.mediator]] * len(self.rates())
+        return [
+            (at, (self.source, self.target, mediator, _rate_in_short(rate)))
+            for (at, rate), sources in zip(self.rates(), mediators, strict=True)
+            for mediator in sources
+        ]
+
     def rates(self) -> list[tuple[tuple, float | str]]:
         """Return each rate and where it stands."""
         if self.mediators:
             return [(("mediators", i, "rate"), m.rate) for i, m in enumerate(self.mediators)]
         return [] if self.rate is None else [(("rate",), self.rate)]
+
+
+def _rate_in_short(rate: float | str) -> float | str:
+    """Return a rate so that two ways to write one are equal: 0.25 and "1/4", "a*b" and "a * b"."""
+    try:
+        tree = parse_expression(str(rate), calls=False)
+        return ast.unparse(tree) if names_in(tree) else evaluate(tree, {})
+    except UserError:
+        return str(rate)  # what is wrong with it is said elsewhere
 
 
 class Parameter(Piece):
@@ -311,12 +338,14 @@ class Model(Piece):
         fixed = set(self.parameters) | {EIGENVALUE}
         for name, parameter in self.parameters.items():
             at = ("parameters", name)
-            if not re.match(NAME, name):
+            if not re.fullmatch(NAME.strip("^$"), name):
                 yield at, f'"{name}" is not a parameter name; use letters, digits and _'
             if keyword.iskeyword(name):
                 yield at, f'"{name}" means something in an expression; choose another name, e.g. {name}_'
-            if name in (EIGENVALUE, "start_date", *self.compartment_ids):
-                yield at, f'"{name}" already names something else; choose another parameter name'
+            is_column = name in COLUMNS or re.fullmatch("init_.*_total", name)
+            if is_column or name in (EIGENVALUE, *self.compartment_ids):
+                other = "a column of the output tables" if is_column else "something else"
+                yield at, f'"{name}" already names {other}; choose another parameter name'
             for where, message in parameter.problems(self.population.age_groups):
                 yield (*at, *where), message
             known = fixed - {name} if parameter.type == "calculated" else set()
@@ -336,8 +365,14 @@ class Model(Piece):
 
     def _transition_problems(self) -> Problems:
         ids = self.compartment_ids
+        yield from self._series_problems()
+        seen: set[tuple] = set()
         for index, transition in enumerate(self.transitions):
             at = ("transitions", index)
+            for where, flow in transition.flows():
+                if flow in seen:
+                    yield (*at, *where), f"duplicate transition {_described(*flow)}; keep one"
+                seen.add(flow)
             for where, message in transition.problems(ids):
                 yield (*at, *where), message
             for where, rate in transition.rates():
@@ -348,6 +383,32 @@ class Model(Piece):
                         (*at, *where),
                         f"the rate of {transition.source} -> {transition.target} is negative ({rate:g})",
                     )
+
+    def _series_problems(self) -> Problems:
+        """Two flows, or a flow and a compartment, whose results would have one name."""
+        pairs: dict[str, tuple[str, str]] = {}
+        for index, t in enumerate(self.transitions):
+            name = f"{t.source}_to_{t.target}"
+            source, target = pairs.setdefault(name, (t.source, t.target))
+            if (source, target) != (t.source, t.target):
+                yield (
+                    ("transitions", index),
+                    f"{t.source} -> {t.target} and {source} -> {target} would both be called {name}; "
+                    "rename a compartment",
+                )
+        for index, compartment in enumerate(self.compartments):
+            if compartment.id in pairs:
+                source, target = pairs[compartment.id]
+                yield (
+                    ("compartments", index, "id"),
+                    f'"{compartment.id}" is also the name of the transition {source} -> {target}; '
+                    "rename the compartment",
+                )
+            if compartment.init == "calibrated" and compartment.id in COLUMNS:
+                yield (
+                    ("compartments", index, "id"),
+                    f'"{compartment.id}" already names a column of the output tables; rename the compartment',
+                )
 
     def _effect_problems(self) -> Problems:
         vaccinating = [i for i, t in enumerate(self.transitions) if t.type == "vaccination"]
@@ -370,6 +431,11 @@ def _expression_problems(text: str, known: set[str], at: tuple, *, calls: bool =
         check_names(parse_expression(text, calls=calls), known, text)
     except UserError as error:
         yield at, str(error)
+
+
+def _described(source: str, target: str, mediator: str | None, rate: float | str | None) -> str:
+    by = f" by {mediator}" if mediator else ""
+    return f"{source} -> {target}{by}" + ("" if rate is None else f" with rate {rate}")
 
 
 def _no_compartment(name: str, known) -> str:

@@ -30,4 +30,4 @@ class Modelset(Piece):
                     f"{name} is not the model's population {model.population.name}; drop one",
                 )
             if name in self.population_names[:index]:  # the same place under another name runs once
-                yield ("population_names", index), f"{name} stands twice; keep one"
+                yield ("population_names", index), f"duplicate population {name}; keep one"

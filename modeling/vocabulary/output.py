@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from modeling.failures import did_you_mean
-from modeling.vocabulary.base import CountFrom0, Day, Meta, Number, Piece, Problems
+from modeling.vocabulary.base import CountFrom0, Day, Meta, Number, Piece, Problems, repeated
 from modeling.vocabulary.model import Model
 
 # The 23 levels of the forecast hubs (FluSight-forecast-hub, model-output README).
@@ -21,6 +21,8 @@ class Selection(Piece):
     def problems(self, compartments: list[str], transitions: list[str]) -> Problems:
         for field, known in (("compartments", compartments), ("transitions", transitions)):
             chosen = getattr(self, field)
+            for name in repeated(chosen) if isinstance(chosen, list) else []:
+                yield (field,), f'duplicate "{name}"; keep one'
             for name in chosen if isinstance(chosen, list) else []:
                 if name not in known:
                     yield (field,), f'"{name}" is not among the {field}{did_you_mean(name, known)}'
@@ -40,7 +42,9 @@ class Quantiles(Selection):
         for level in levels:
             if not 0 < level < 1:
                 raise ValueError(f"quantile {level:g} is not between 0 and 1")
-        return sorted(set(levels))
+        for level in repeated(levels):
+            raise ValueError(f"duplicate quantile {level:g}; keep one")
+        return sorted(levels)
 
 
 class Trajectories(Selection):
@@ -99,6 +103,11 @@ class Output(Piece):
             if selection is not None:
                 for at, message in selection.problems(compartments, transitions):
                     yield (section, *at), message
+        for name in repeated(self.table_formats):
+            yield ("table_formats",), f'duplicate "{name}"; keep one'
+        generations = getattr(self.posteriors, "generations", None) or []
+        for number in repeated(generations):
+            yield ("posteriors", "generations"), f"duplicate generation {number}; keep one"
         hubs = [h for h in ("flusight_format", "covid19_format", "flusmh_format") if getattr(self, h)]
         if len(hubs) > 1:
             yield (hubs[1],), "more than one hub format; keep one"

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from modeling.failures import did_you_mean
-from modeling.vocabulary.base import Count, NotNegative, Number, Piece, Problems
+from modeling.vocabulary.base import Count, NotNegative, Number, Piece, Problems, repeated
 from modeling.vocabulary.distribution import DateParameter, Distribution
 from modeling.vocabulary.model import Model
 from modeling.vocabulary.varied import SHARES_AND_PEOPLE, distribution_problems, name_problems
@@ -34,6 +34,8 @@ class SampledParameter(Piece):
     def _one_kind(self) -> "SampledParameter":
         if (self.distribution is None) == (self.values is None):
             raise ValueError('give either "distribution" or "values"')
+        for value in repeated(self.values or []):
+            raise ValueError(f"duplicate grid value {value:g}; keep one")
         return self
 
 
@@ -95,6 +97,9 @@ class Sampling(Piece):
 
     def _sampler_problems(self, index: int, sampler: Sampler) -> Problems:
         at = ("samplers", index)
+        for section in ("parameters", "compartments"):
+            for name in repeated(getattr(sampler, section) or []):
+                yield (*at, section), f'duplicate "{name}"; keep one'
         for name in sampler.parameters:
             if name == "start_date":
                 if self.start_date is None:
