@@ -228,13 +228,22 @@ _KIND: dict[str, Check] = {
     **dict.fromkeys(("machine_type", "provisioning_model"), _is_text),
     **dict.fromkeys(("tasks", "cpu_milli", "memory_mib", "tasks_per_machine", "max_run_seconds"), _is_amount),
 }
+
+
+def _is_of_machines(value: Any) -> bool:
+    """Tell whether kinds of machines are of the right kinds; an older version told no list of them."""
+    return type(value) is dict or _list_of(lambda kind: _dict_of(_is_plain)(kind) and _with(_KIND)(kind))(
+        value
+    )
+
+
 _METADATA: dict[str, Check] = {
     "manifest": _with({"exp_id": _is_text, "num_workloads": _is_count, **_ARGUMENTS}),
     "arguments": _with(_ARGUMENTS),
     **dict.fromkeys(("image_uri", "python", "outputs"), _is_text),
     **dict.fromkeys(("commits", "packages"), _dict_of(_is_text)),
     **dict.fromkeys(("cpus", "images", "cut_short", "warnings"), _list_of(_is_text)),
-    "machines": _dict_of(_list_of(lambda kind: _dict_of(_is_plain)(kind) and _with(_KIND)(kind))),
+    "machines": _dict_of(_is_of_machines),
     "stages": _dict_of(_with(_STAGE_USE)),
     "estimated_cost": _with({"total_usd": _is_amount}),
     "num_missing": _is_count,

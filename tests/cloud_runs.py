@@ -125,14 +125,21 @@ class Pipeline:
         answer = request("POST", upload, params={"name": name}, json=body)
         assert answer.status_code == 200, answer.text
 
-    def put_manifest(self, pending: int, run_id: str = RUN_ID, per_task: int = 1, **more: Any) -> None:
+    def put_manifest(
+        self,
+        pending: int,
+        run_id: str = RUN_ID,
+        per_task: int = 1,
+        pending_file: str = "pending-1a2b3c4d.txt",
+        **more: Any,
+    ) -> None:
         """Write the manifest that stage A would; for tasks that are nothing."""
         manifest = {
             "num_workloads": pending,
             "num_pending": pending,
             "workloads_per_task": per_task,
             "task_count": -(-pending // per_task),
-            "pending": "pending-1a2b3c4d.txt",
+            "pending": pending_file,
         }
         self.put(f"trial/{run_id}/builder-artifacts/manifest.json", manifest | more)
 

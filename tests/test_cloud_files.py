@@ -95,7 +95,11 @@ def test_the_newest_runs_of_all_experiments_are_told_by_lists_of_folders_alone(
     null_cloud, operator, pipeline
 ):
     put_run(null_cloud, OLDER_RUN, inputs=3, results=0)
-    put_outputs(null_cloud, OLDER_RUN, FILES | {"headline.json": b'{"missing": [1]}'})
+    headline = {
+        "missing": [1],
+        "missing_inputs": [{"index": 1, "name": "US-VT (input 1)", "reason": "killed"}],
+    }
+    put_outputs(null_cloud, OLDER_RUN, FILES | {"headline.json": json.dumps(headline).encode()})
     put_run(null_cloud, NEWER_RUN, inputs=30, results=30)
     put_run(null_cloud, RUN_ID, inputs=30, results=7)
     put(
@@ -125,7 +129,7 @@ def test_the_newest_runs_of_all_experiments_are_told_by_lists_of_folders_alone(
         "20260202-120000-00000003 not built",
         f"{NEWER_RUN} 2026-01-31T12:00:00Z 30/30 no outputs yet",
         f"{RUN_ID} 2026-01-31T12:00:00Z 7/30 unfinished",
-        f"{OLDER_RUN} 2026-01-31T12:00:00Z 2/3 done, 1 missing 20260131-130000",
+        f"{OLDER_RUN} 2026-01-31T12:00:00Z 2/3 done, 1 missing: US-VT (input 1) 20260131-130000",
     ]
     assert ended.last_line == "and 300 older runs: --limit all"
     of_storage = {route: number for route, number in since.items() if "/b/{bucket}" in route}

@@ -1,5 +1,6 @@
 """`invoke job` and its kin: the real gcloud on the emulated cloud, and once the real stages to the end."""
 
+import hashlib
 import json
 import os
 import re
@@ -203,13 +204,14 @@ def test_a_job_is_named_by_what_it_is_and_numbered_after_those_that_have_ended(o
 
 
 def test_jobs_are_listed_described_and_cancelled(operator, pipeline, capsys):
-    pipeline.put_manifest(40, per_task=2)
+    pending = "".join(f"{index:02d}\n" for index in range(39, -1, -1)).encode()
+    name = f"pending-{hashlib.sha256(pending).hexdigest()[:8]}.txt"
+    pipeline.put_manifest(40, per_task=2, pending_file=name)
     pipeline.order({"job": "runner", "tasks": [3, 17], "exit_code": 50005})
     execution = pipeline.start(runId=RUN_ID)
     pipeline.wait(execution)
     pipeline.clear_faults()
-    pending = "".join(f"{index:02d}\n" for index in range(39, -1, -1)).encode()
-    upload(pipeline, f"trial/{RUN_ID}/builder-artifacts/pending-1a2b3c4d.txt", pending)
+    upload(pipeline, f"trial/{RUN_ID}/builder-artifacts/{name}", pending)
     pipeline.order({"null_seconds": 100_000}, {"job": "waiting", "queue": "CODE_GCE_QUOTA_EXCEEDED"})
     begin(operator, pipeline, "output", "waiting")
     begin(operator, pipeline, "builder", "strange", labels={"component": "another"})

@@ -275,6 +275,6 @@ def check_manifest(run: Killable) -> None:
     manifest = Manifest.from_json(path.read_bytes(), str(path))
     inputs = run.inputs()
     assert manifest.num_workloads == WORKLOADS
-    assert len(inputs) == WORKLOADS + 1
+    assert len(inputs) == WORKLOADS + 2  # and their digests, and the list of them
     assert hashlib.sha256(inputs["inputs.sha256"]).hexdigest() == manifest.inputs_sha256
     assert {"config/model.yaml", "config/modelset.yaml", "config/output.yaml"} <= set(run.names())

@@ -366,6 +366,8 @@ def test_a_run_in_the_bucket_that_has_not_ended_is_measured_by_its_first_tasks(i
         "runner-artifacts/result_0001.pkl",
     )
     copy_objects(operator, first, unfinished, *names)
+    manifest = json.loads(object_of(operator.cloud, BUCKET, f"trial/{unfinished}/{names[0]}"))
+    put(operator, f"trial/{unfinished}/{names[0]}", json.dumps(manifest | {"run_id": unfinished}).encode())
     put(operator, f"trial/{unfinished}/summaries/runner_0000.json", b'{"status": "do')
 
     going_on = RunRequest("trial", unfinished, run_output_stage=False)

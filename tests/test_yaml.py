@@ -10,6 +10,10 @@ import pytest
 
 from modeling.failures import UserError
 from modeling.yaml_source import MOST_BYTES, read_yaml
+from ops.failures import UserError as OperatorError
+from ops.run_request import RunRequest
+from ops.runs.output_upload import output_file
+from ops.settings import read_settings
 from tests.experiments import REPOSITORY, simulated, write_repository
 from tests.stages import Stages
 
@@ -172,3 +176,15 @@ def test_the_check_refuses_a_file_with_one_line(tmp_path, value):
     assert ended.returncode == 2
     [line] = (ended.stdout + ended.stderr).splitlines()
     assert "model.yaml:2: " in line
+
+
+@pytest.mark.parametrize(
+    "value", ["!!timestamp x", '!!int ""', "!!bool x", "[" * 5_000, '"\\ud800', "1" * 5_000]
+)
+def test_an_output_yaml_for_the_cloud_that_cannot_be_read_is_refused(tmp_path, value):
+    file = tmp_path / "other.yaml"
+    file.write_text(f"output: {value}\n")
+    request = RunRequest(exp_id="trial", output_config_file=str(file))
+
+    with pytest.raises(OperatorError, match=r"other.yaml: no YAML file that can be read \(.+\)"):
+        output_file(read_settings({}), request, goes_on=True)

@@ -22,6 +22,9 @@ from ops.settings import ROOT, Settings
 from ops.shell import Shell
 from ops.shown import nearest
 
+# what PyYAML raises for values such as `!!timestamp x`, `!!int ""`, or brackets without end
+ODD_VALUES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+
 
 @dataclass(frozen=True)
 class OutputFile:
@@ -67,7 +70,7 @@ def _checked(source: Path) -> bytes:
     try:
         data = source.read_bytes()
         is_output = "output" in (yaml.safe_load(data) or {})
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+    except (OSError, yaml.YAMLError, *ODD_VALUES) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{nearest(source)}: no YAML file that can be read ({reason})") from None
     if not is_output:

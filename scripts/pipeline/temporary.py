@@ -9,6 +9,7 @@ import fcntl
 import logging
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,9 +23,22 @@ MARK = ".epymodelingsuite-stage"  # in a folder that is ours: names in /tmp are 
 @contextlib.contextmanager
 def temporary_folder(kind: str, parent: Path | None = None) -> Iterator[Path]:
     """Yield a folder of our own, removed at the end; `kind` is what its name begins with."""
-    with tempfile.TemporaryDirectory(prefix=f"{kind}-", dir=parent) as name, _lock(Path(name)):
-        Path(name, MARK).touch()  # only now: a folder with a mark and no lock is left over
+    with contextlib.ExitStack() as stack:
+        with _uninterrupted():  # or a folder might be there that nobody knows of
+            name = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{kind}-", dir=parent))
+            stack.enter_context(_lock(Path(name)))
+            Path(name, MARK).touch()  # only now: a folder with a mark and no lock is left over
         yield Path(name)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def remove_left_folders(parent: Path | None = None) -> None:
