@@ -8,7 +8,15 @@ import os
 import pytest
 
 from tests.fuzzing.finished_run import FinishedRun
-from tests.fuzzing.trials import Tally, Workplace, build, data_mutants, experiment_mutants, run_through, try_all
+from tests.fuzzing.trials import (
+    Tally,
+    Workplace,
+    build,
+    data_mutants,
+    experiment_mutants,
+    run_through,
+    try_all,
+)
 
 COUNT = int(os.environ.get("FUZZ_COUNT", 2_000))
 SEED = int(os.environ.get("FUZZ_SEED", 1))
@@ -47,7 +55,9 @@ def test_a_mutant_of_an_experiment_is_refused_or_runs(tmp_path, exp_id, part):
 def test_a_mutant_of_the_observed_data_is_refused_or_builds(tmp_path):
     place, tally = Workplace(tmp_path, "demo"), Tally()
 
-    try_all(data_mutants(place), round(COUNT * SHARES["data"]), SEED, lambda files: build(place, files, tally))
+    try_all(
+        data_mutants(place), round(COUNT * SHARES["data"]), SEED, lambda files: build(place, files, tally)
+    )
 
     print(f"observed data: {tally}")
     assert {"refused", "valid"} == set(tally.ends)
@@ -56,7 +66,9 @@ def test_a_mutant_of_the_observed_data_is_refused_or_builds(tmp_path):
 def test_a_mutant_of_an_artifact_is_refused_or_read(tmp_path):
     run, tally = FinishedRun(tmp_path), Tally()
 
-    try_all(run.mutants(), round(COUNT * SHARES["artifacts"]), SEED, lambda artifact: run.read(artifact, tally))
+    try_all(
+        run.mutants(), round(COUNT * SHARES["artifacts"]), SEED, lambda artifact: run.read(artifact, tally)
+    )
 
     print(f"artifacts: {tally}")
     assert {"refused", "valid"} == set(tally.ends)

@@ -33,10 +33,14 @@ class FinishedRun:
         assert run_through(self.place, {})
         self.pristine = folder / "pristine"
         shutil.move(self.place.run_folder, self.pristine)
-        self.files = {p.relative_to(self.pristine).as_posix(): p for p in sorted(self.pristine.rglob("*")) if p.is_file()}
+        self.files = {
+            p.relative_to(self.pristine).as_posix(): p
+            for p in sorted(self.pristine.rglob("*"))
+            if p.is_file()
+        }
 
     def mutants(self) -> list[st.SearchStrategy[Artifact]]:
-        """Return a strategy a leaf of each JSON file, a line of each list, and one for each file as a whole."""
+        """Return a strategy for each leaf of a JSON file, line of a list, and file as a whole."""
         found = []
         for name, path in self.files.items():
             content = path.read_bytes()
@@ -45,7 +49,10 @@ class FinishedRun:
                 values = [value for _, value in leaves(document)]
                 found += [
                     changes(at, value, values).map(
-                        lambda change, name=name, document=document: (name, as_json(changed(document, change)))
+                        lambda change, name=name, document=document: (
+                            name,
+                            as_json(changed(document, change)),
+                        )
                     )
                     for at, value in leaves(document)
                 ]
@@ -106,6 +113,7 @@ class FinishedRun:
     def _collected(self) -> Ended:
         """Read the run as stage C does, without drawing."""
         import main_output
+
         from modeling.collect import Collector
         from modeling.vocabulary.output import DEFAULT_OUTPUT
         from pipeline.artifacts import RunFiles
@@ -145,8 +153,21 @@ class FinishedRun:
 
 def _line_mutants(name: str, lines: list[bytes], number: int) -> st.SearchStrategy[Artifact]:
     line = lines[number]
-    texts = [b"", b"\n", b"0\n", b"-1\n", b"99999999999999999999\n", b"x\n", b"\xff\n", line * 2, line[:-1], line.upper()]
-    return st.sampled_from(texts).map(lambda text: (name, b"".join([*lines[:number], text, *lines[number + 1 :]])))
+    texts = [
+        b"",
+        b"\n",
+        b"0\n",
+        b"-1\n",
+        b"99999999999999999999\n",
+        b"x\n",
+        b"\xff\n",
+        line * 2,
+        line[:-1],
+        line.upper(),
+    ]
+    return st.sampled_from(texts).map(
+        lambda text: (name, b"".join([*lines[:number], text, *lines[number + 1 :]]))
+    )
 
 
 def _file_mutants(name: str, content: bytes) -> st.SearchStrategy[Artifact]:

@@ -13,18 +13,30 @@ from hypothesis import strategies as st
 
 Place = tuple[str | int, ...]
 
-NUMBERS = [0, 1, -1, 2, 0.5, -0.5, 1.0, 1e-9, 1e-300, 5e-324, 7, 13, 100, 999, 10**6, 10**9, 10**10, 1e15]
-NUMBERS += [2**31, 2**63 - 1, 2**63, 10**29, 1e16, 1e308, -1e308, float("inf"), float("nan")]
-TEXTS = ["", " ", "0", "1/3", "1/0", "1e400", "0150", "true", "null", "nan", "all", "default", "calibrated"]
-TEXTS += ["sampled", "2025-12-06", "2025-02-30", "1899-12-31", "2201-01-01", "9999-12-31", "2025-12-06T10:00:00"]
-TEXTS += ["S", "I_to_H_total", "eigenvalue", "US-MA", "us-ma ", "../../../../tmp/evil", "/etc/passwd", "a/b", "."]
-TEXTS += ["D", "W-SAT", "W-MON", "7D", "2W-SAT", "MS", "ME", "Q", "0D", "30m", "2M", "smc", "LHS", "grid", "norm"]
-TEXTS += ["randint", "binom", "lambda: 1", "__import__('os')", "np.exp(1, [1])", "R0 # x", "{{ 7*7 }}", "<b>", "%s"]
-TEXTS += ["\x00", "\x1b[31mred", "line\nline", "\u202eabc", "é", "\ufeff", "😀", "x" * 5_000, "_", "total", "S_total"]
-# written as they stand, without quotes
-RAW = ["0150", "0x10", "0b11", "1_000", "1:30", "1e3", ".inf", "~", "yes", "=", "2025-12-06", "2025-12-06 10:00:00"]
-RAW += ["2025-13-45", "!!binary aGk=", "!!set {a}", "!!python/object:os.system x", "!!int x", "!!float 1", "*none"]
-RAW += ["&a [*a]", "&a {b: *a}", '"\\ud800"', '"\\0"', "{a: 1, a: 2}", "{<<: 1}", "{1: 2}", "{[1]: 2}", "'", "[", "@x"]
+# fmt: off
+NUMBERS = [
+    0, 1, -1, 2, 0.5, -0.5, 1.0, 1e-9, 1e-300, 5e-324, 7, 13, 100, 999, 10**6, 10**9, 10**10, 1e15,
+    2**31, 2**63 - 1, 2**63, 10**29, 1e16, 1e308, -1e308, float("inf"), float("nan"),
+]
+TEXTS = [
+    "", " ", "0", "1/3", "1/0", "1e400", "0150", "true", "null", "nan", "all", "default", "calibrated",
+    "2025-12-06", "2025-02-30", "1899-12-31", "2201-01-01", "9999-12-31", "2025-12-06T10:00:00", "sampled",
+    "S", "I_to_H_total", "S_total", "total", "_", "eigenvalue", "US-MA", "us-ma ", "norm", "randint", "binom",
+    "D", "W-SAT", "W-MON", "7D", "2W-SAT", "MS", "ME", "Q", "0D", "30m", "2M", "smc", "LHS", "grid", "%s",
+    "../../../../tmp/evil", "/etc/passwd", "a/b", ".", "lambda: 1", "__import__('os')", "np.exp(1, [1])",
+    "R0 # x", "{{ 7*7 }}", "<b>", "\x00", "\x1b[31mred", "line\nline", "\u202eabc", "é", "\ufeff", "😀",
+    "x" * 5_000,
+]
+RAW = [  # written as they are, without quotes
+    "0150", "0x10", "0b11", "1_000", "1:30", "1e3", ".inf", "~", "yes", "=", "2025-12-06", "2025-13-45",
+    "2025-12-06 10:00:00", "!!binary aGk=", "!!set {a}", "!!python/object:os.system x", "!!int x", "!!float 1",
+    "*none", "&a [*a]", "&a {b: *a}", '"\\ud800"', '"\\0"', "{a: 1, a: 2}", "{<<: 1}", "{1: 2}", "{[1]: 2}",
+    "'", "[", "@x",
+]
+CELLS = [
+    "NA", "N/A", "NULL", "n/a", "<5", "1,234", "12/06/2025", "2025-12-06xyz", "20251206", "45000",
+]
+# fmt: on
 
 
 class Raw(str):
@@ -41,7 +53,9 @@ class Change:
 
     def __str__(self) -> str:
         shown = repr(self.value)
-        return f"{self.act} {'.'.join(map(str, self.place))} {shown if len(shown) < 80 else shown[:80] + '...'}"
+        return (
+            f"{self.act} {'.'.join(map(str, self.place))} {shown if len(shown) < 80 else shown[:80] + '...'}"
+        )
 
 
 def leaves(document: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
@@ -139,24 +153,27 @@ def as_json(document: Any) -> bytes:
 def table_changes(rows: list[list[str]], row: int, column: int) -> st.SearchStrategy[bytes]:
     """Draw a CSV file in which one cell, its row, its column or the whole file is another."""
     cell = rows[row][column]
-    texts = [*TEXTS, *(str(number) for number in NUMBERS), cell + " ", cell.lower(), f'"{cell}', f"-{cell}"]
-    texts += ["NA", "N/A", "NULL", "n/a", "<5", "1,234", "12/06/2025", "2025-12-06xyz", "20251206", "45000"]
+    texts = [*TEXTS, *CELLS, *map(str, NUMBERS), f"{cell} ", cell.lower(), f'"{cell}', f"-{cell}"]
     texts += [rows[0][0], rows[-1][0], rows[-1][-1]]
-    one_cell = st.one_of(st.sampled_from(texts), st.text(max_size=8)).map(lambda text: _with(rows, row, column, text))
+    one_cell = st.one_of(st.sampled_from(texts), st.text(max_size=8)).map(
+        lambda text: _with(rows, row, column, text)
+    )
     shapes = st.sampled_from(
         [
             rows[:row] + rows[row + 1 :],
             rows[: row + 1] + rows[row:],
             [r[:column] + r[column + 1 :] for r in rows],
             [r[: column + 1] + r[column:] for r in rows],
-            rows[:row] + [rows[row][:column] + rows[row][column + 1 :]] + rows[row + 1 :],
-            rows[:row] + [[*rows[row], cell]] + rows[row + 1 :],
-            rows[: row + 1] + [[]] + rows[row + 1 :],
+            [*rows[:row], rows[row][:column] + rows[row][column + 1 :], *rows[row + 1 :]],
+            [*rows[:row], [*rows[row], cell], *rows[row + 1 :]],
+            [*rows[: row + 1], [], *rows[row + 1 :]],
             rows[: row + 1],
             list(reversed(rows)),
         ]
     ).map(lambda shaped: as_csv(shaped))
-    written = st.sampled_from(["utf-16", "utf-8-sig", "latin-1"]).map(lambda name: as_csv(rows).decode().encode(name))
+    written = st.sampled_from(["utf-16", "utf-8-sig", "latin-1"]).map(
+        lambda name: as_csv(rows).decode().encode(name)
+    )
     separated = st.sampled_from([";", "\t", "|"]).map(lambda mark: as_csv(rows, mark))
     ends = st.sampled_from([b"\r\n", b"\r", b"\n\n"]).map(lambda end: as_csv(rows).replace(b"\n", end))
     cut = st.integers(0, len(as_csv(rows))).map(lambda length: as_csv(rows)[:length])

@@ -140,7 +140,11 @@ def ended(work: Callable[[], object]) -> Ended:
     _say_once.cache_clear()
     said, root, started = io.StringIO(), logging.getLogger(), time.monotonic()
     handlers, level = root.handlers[:], root.level
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said), warnings.catch_warnings(record=True) as loose:
+    with (
+        contextlib.redirect_stderr(said),
+        contextlib.redirect_stdout(said),
+        warnings.catch_warnings(record=True) as loose,
+    ):
         warnings.simplefilter("always")
         start_logging("local", "INFO", {"stage": "fuzz"})
         try:
@@ -148,7 +152,9 @@ def ended(work: Callable[[], object]) -> Ended:
                 exit_code = exit_code_of(work, logging.getLogger("pipeline"))
         finally:
             root.handlers[:], root.level = handlers, level
-    lines = said.getvalue().splitlines() + [f"{w.category.__name__}: {w.message}" for w in loose if _is_shown(w)]
+    lines = said.getvalue().splitlines() + [
+        f"{w.category.__name__}: {w.message}" for w in loose if _is_shown(w)
+    ]
     return Ended(exit_code, lines, time.monotonic() - started)
 
 
@@ -260,7 +266,9 @@ def data_mutants(place: Workplace) -> list[st.SearchStrategy[dict[str, bytes]]]:
     return [table_changes(rows, *cell).map(lambda content: {name: content}) for cell in cells]
 
 
-def try_all(strategies: list[st.SearchStrategy], count: int, seed: int, trial: Callable[[object], None]) -> None:
+def try_all(
+    strategies: list[st.SearchStrategy], count: int, seed: int, trial: Callable[[object], None]
+) -> None:
     """Try about `count` mutants, as many of each strategy; the first that fails is shrunk and raised."""
     each, more = divmod(count, len(strategies))
     for index, strategy in enumerate(strategies):
