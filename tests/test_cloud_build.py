@@ -18,6 +18,7 @@ import pytest
 import requests
 import yaml
 
+from localcloud.build.template import substituted
 from localcloud.environment import client_environment
 from localcloud.process import running
 from ops.laptop.local_cloud import STRUCTURE_TEST, structure_test
@@ -267,6 +268,21 @@ def test_a_build_names_its_account_its_logs_and_where_to_watch_it(submitting):
     path = f"us-central1-docker.pkg.dev/{PROJECT}/epymodelingsuite-repo/epymodelingsuite"
     assert build["images"] == [f"{path}:{commit()}", f"{path}:latest"]
     assert build["substitutions"]["_NO_CACHE"] == "false"
+
+
+def test_the_builders_are_the_images_that_the_settings_name(submitting):
+    docker_builder = f"gcr.io/cloud-builders/docker@sha256:{'d' * 64}"
+    tester = f"europe-docker.pkg.dev/my-lab/tools/structure-test@sha256:{'e' * 64}"
+
+    ended = submitting.invoke("build", DOCKER_BUILDER_IMAGE=docker_builder, STRUCTURE_TEST_IMAGE=tester)
+    refused = submitting.invoke("build", DOCKER_BUILDER_IMAGE="docker@sha256:abc")
+
+    assert ended.exit_code == 0, ended.output
+    build = submitting.build()
+    steps = substituted(build, build["id"], PROJECT, "global")["steps"]
+    assert [step["name"] for step in steps] == [docker_builder, docker_builder, tester]
+    assert refused.exit_code == 2
+    assert 'DOCKER_BUILDER_IMAGE="docker@sha256:abc" (from environment)' in refused.last_line
 
 
 def test_without_a_secret_nothing_of_the_build_speaks_of_one(submitting):

@@ -322,6 +322,8 @@ def test_an_editor_that_is_no_command_is_one_line(tmp_path, editor, said):
         ("LOCAL_JOB=2", 'LOCAL_JOB is not a setting (did you mean "LOCAL_JOBS"?)'),
         ("EPYDEMIX_DATA_DIR={}", "not a copy of epydemix-data"),
         ("RUN_SEED=9999999999999999999", "a whole number from 0 to 999999999999999999"),
+        ("MONTHLY_BUDGET_USD=199.5", "a whole number from 0 to 1000000000"),
+        ("MONTHLY_BUDGET_USD=2000000000", "a whole number from 0 to 1000000000"),
     ],
 )
 def test_config_validate_refuses_what_no_run_could_use(tmp_path, line, said):

@@ -57,6 +57,8 @@ def _submit_command(settings: Settings, config: Path, arguments: dict[str, str],
         "_TAG": settings.image_tag,
         "_COMMIT_TAG": commit_tag(arguments["COMMIT"]),
         "_NO_CACHE": "true" if no_cache else "false",
+        "_DOCKER_BUILDER": settings.docker_builder_image,
+        "_STRUCTURE_TEST": settings.structure_test_image,
     }
     if uses_token(settings):
         keys["_GITHUB_PAT_SECRET"] = settings.github_pat_secret
