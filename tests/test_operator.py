@@ -183,7 +183,9 @@ def test_a_run_echoes_its_commands_short(tmp_path):
 
     assert ended.exit_code == 0, ended.output
     assert len(commands) == 3
-    assert all(re.match(r"\+ EXP_ID=trial RUN_ID=\S+ (TASK_INDEX=0 )?bash \S+\.sh", c) for c in commands)
+    builder, *others = commands
+    assert re.match(r"\+ EXP_ID=trial bash \S+\.sh", builder)  # what is refused is no run, and has no id
+    assert all(re.match(r"\+ EXP_ID=trial RUN_ID=\S+ (TASK_INDEX=0 )?bash \S+\.sh", c) for c in others)
     assert "1 task, 1 at once" in ended.output
     assert "(1 picture)" in ended.output
 
