@@ -116,8 +116,8 @@ def _without_commands() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        problem = re.sub(r"[;,.]?[^;:]*[;:] *(invoke|gcloud) .*", "", error.problem, flags=re.DOTALL)
-        raise UserError(problem or error.problem, exit_code=error.exit_code) from None
+        problem = re.sub(r"(; [^;:]*:|;|:) *(invoke|gcloud) .*", "", error.problem, flags=re.DOTALL)
+        raise UserError(problem, exit_code=error.exit_code) from None
 
 
 def _digests_in(shell: Shell, settings: Settings, path: str) -> dict[str, str]:
