@@ -84,6 +84,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         "cloudbuild": builds.routes(),
         "artifactregistry": registry.routes(),
         "compute": compute.routes(),
+        "cloudquotas": compute.quota_routes(),
         "iam": accounts.routes(),
         "cloudresourcemanager": projects.routes(),
         "secretmanager": secrets.routes(),

@@ -1,10 +1,15 @@
-"""Compute Engine, as far as a project's quotas and subnets go: there is no machine here.
+"""Compute Engine, as far as a project's quotas, subnets and machine types go: there is no machine here.
 
 REST API v1: https://cloud.google.com/compute/docs/reference/rest/v1.
 POST /_emulator/compute sets what there is:
 
     {"quotas": {"CPUS": 24}, "usage": {"CPUS": 8}}
     {"subnetwork": "my-lab-forecasts/us-central1/epymodelingsuite"}
+    {"families": {"C4D": 24}}
+    {"without": ["us-central1-a/c4d-standard-2", "us-central1-b/c4d-standard-2"]}
+
+A region has three zones, and each of them every machine type that it is not said to be without. How many CPUs
+of a newer family are allowed is told by Cloud Quotas alone, whose one route is here, too.
 """
 
 import threading
@@ -19,14 +24,25 @@ _REGION = _PROJECT + "/regions/{region}"
 OF_PROJECT = ("CPUS_ALL_REGIONS", "NETWORKS")
 QUOTAS = {
     "CPUS": 2400,
+    "C2_CPUS": 2400,
+    "C2D_CPUS": 2400,
+    "C3_CPUS": 2400,
+    "E2_CPUS": 2400,
+    "N2_CPUS": 2400,
+    "N2D_CPUS": 2400,
+    "T2D_CPUS": 2400,
     "PREEMPTIBLE_CPUS": 2400,
     "INSTANCES": 6000,
     "IN_USE_ADDRESSES": 575,
     "SSD_TOTAL_GB": 81920,
+    "HDB_TOTAL_GB": 81920,
     "DISKS_TOTAL_GB": 102400,
     "CPUS_ALL_REGIONS": 2400,
     "NETWORKS": 15,
 }
+FAMILIES = {"C3D": 2400, "C4": 2400, "C4A": 2400, "C4D": 2400, "N4": 2400}  # of CPUS_PER_VM_FAMILY
+FAMILY_QUOTA = "CPUS-PER-VM-FAMILY-per-project-region"
+ZONES = ("a", "b", "c")
 
 
 class ComputeService:
@@ -41,7 +57,13 @@ class ComputeService:
             Route("GET", _PROJECT, self.get_project),
             Route("GET", _REGION, self.get_region),
             Route("GET", _REGION + "/subnetworks/{subnetwork}", self.get_subnetwork),
+            Route("GET", _PROJECT + "/zones/{zone}/machineTypes/{machine_type}", self.get_machine_type),
         ]
+
+    def quota_routes(self) -> list[Route]:
+        """Return those of Cloud Quotas."""
+        place = "/v1beta/projects/{project}/locations/global/services/{service}/quotaInfos/{quota}"
+        return [Route("GET", place, self.get_quota_info)]
 
     def control_routes(self) -> list[Route]:
         return [Route("POST", PREFIX + "compute", self.set)]
@@ -51,6 +73,8 @@ class ComputeService:
             self._limits: dict[str, float] = dict(QUOTAS)
             self._usage: dict[str, float] = {}
             self._subnetworks: set[str] = set()
+            self._families: dict[str, float] = dict(FAMILIES)
+            self._without: set[str] = set()
 
     def set(self, request: Request) -> Response:
         asked = request.json()
@@ -63,6 +87,8 @@ class ComputeService:
             self._limits |= asked.get("quotas", {})
             self._usage |= asked.get("usage", {})
             self._subnetworks |= {asked["subnetwork"]} if "subnetwork" in asked else set()
+            self._families |= asked.get("families", {})
+            self._without |= set(asked.get("without", []))
         return json_response({})
 
     def get_project(self, request: Request, project: str) -> Response:
@@ -76,8 +102,43 @@ class ComputeService:
             "status": "UP",
             "selfLink": f"{request.base_url}/compute/v1/projects/{project}/regions/{region}",
             "quotas": self._quotas(of_project=False),
+            "zones": [f"{request.base_url}/compute/v1/projects/{project}/zones/{region}-{z}" for z in ZONES],
         }
         return json_response(resource)
+
+    def get_machine_type(self, request: Request, project: str, zone: str, machine_type: str) -> Response:
+        with self._lock:
+            is_there = f"{zone}/{machine_type}" not in self._without
+        if not is_there:
+            path = f"projects/{project}/zones/{zone}/machineTypes/{machine_type}"
+            raise ApiError(404, f"The resource '{path}' was not found")
+        return json_response({"kind": "compute#machineType", "name": machine_type, "zone": zone})
+
+    def get_quota_info(self, request: Request, project: str, service: str, quota: str) -> Response:
+        if (service, quota) != ("compute.googleapis.com", FAMILY_QUOTA):
+            raise ApiError(404, f"The quota {quota} of {service} was not found")
+        with self._lock:
+            families = dict(self._families)
+        infos = [
+            {
+                "dimensions": {"region": region, "vm_family": family},
+                "details": {"value": str(limit)},
+                "applicableLocations": [region],
+            }
+            for region in ("us-central1", "europe-west4")
+            for family, limit in families.items()
+        ]
+        place = f"projects/{project}/locations/global/services/{service}/quotaInfos/{quota}"
+        return json_response(
+            {
+                "name": place,
+                "quotaId": quota,
+                "metric": "compute.googleapis.com/cpus_per_vm_family",
+                "service": service,
+                "dimensions": ["region", "vm_family"],
+                "dimensionsInfos": infos,
+            }
+        )
 
     def get_subnetwork(self, request: Request, project: str, region: str, subnetwork: str) -> Response:
         with self._lock:

@@ -12,6 +12,7 @@ SERVICES = (
     "workflows",
     "workflowexecutions",
     "cloudbuild",
+    "cloudquotas",
     "logging",
     "secretmanager",
     "cloudresourcemanager",

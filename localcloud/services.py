@@ -20,6 +20,7 @@ TITLES = {
     "batch": "Batch API",
     "billingbudgets": "Cloud Billing Budget API",
     "cloudbuild": "Cloud Build API",
+    "cloudquotas": "Cloud Quotas API",
     "cloudresourcemanager": "Cloud Resource Manager API",
     "compute": "Compute Engine API",
     "iam": "Identity and Access Management (IAM) API",

@@ -123,6 +123,14 @@ class Settings(BaseModel, frozen=True, validate_default=True):
     base_image: Image = Field(
         "python:3.11-slim", description="what the images are built on; a digest pins it"
     )
+    docker_builder_image: Image = Field(
+        "gcr.io/cloud-builders/docker",
+        description="the builder of Cloud Build that runs docker; a digest pins it",
+    )
+    structure_test_image: Image = Field(
+        "ghcr.io/googlecontainertools/container-structure-test:1.22.1",
+        description="the builder of Cloud Build that tests the image; a digest pins it",
+    )
     github_modeling_suite_repo: Annotated[str, AfterValidator(names.repository_name)] = Field(
         "", description="owner/name of an epymodelingsuite to install in the images"
     )
@@ -183,7 +191,9 @@ class Settings(BaseModel, frozen=True, validate_default=True):
     billing_account: Annotated[str, AfterValidator(names.billing_account)] = Field(
         "", description="the billing account, for a budget: 012345-6789AB-CDEF01"
     )
-    monthly_budget_usd: int = Field(0, ge=0, description="US dollars a month to warn at; 0 sets no budget")
+    monthly_budget_usd: int = Field(
+        0, ge=0, le=10**9, description="whole US dollars a month to warn at; 0 sets no budget"
+    )
     alert_email: Annotated[str, AfterValidator(names.email)] = Field(
         "", description="who is told of failed runs, of failed or waiting tasks, and of the budget"
     )

@@ -7,7 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -48,12 +48,16 @@ class Shell:
         *,
         stop_with: signal.Signals = signal.SIGTERM,
         grace_seconds: float = 10,
+        unnamed: Collection[str] = (),
     ) -> int:
         """Run a program with its output on the terminal, and return its exit code.
 
+        Variables that are `unnamed` are left out of the line that is printed, but for a dry run.
+
         Ctrl-C sends it `stop_with`, and kills it when it is not done `grace_seconds` later.
         """
-        self.echo(argv, variables)
+        shown = {n: v for n, v in (variables or {}).items() if self.dry_run or n not in unnamed}
+        self.echo(argv, shown)
         if self.dry_run:
             return 0
         started: list[subprocess.Popen] = []

@@ -347,12 +347,12 @@ variable "billing_account" {
 }
 
 variable "monthly_budget_usd" {
-  description = "US dollars a month to warn at; 0 sets no budget."
+  description = "Whole US dollars a month to warn at; 0 sets no budget."
   type        = number
   default     = 0
   validation {
-    condition     = var.monthly_budget_usd >= 0
-    error_message = "monthly_budget_usd: US dollars, 0 for no budget."
+    condition     = var.monthly_budget_usd >= 0 && var.monthly_budget_usd <= 1000000000 && floor(var.monthly_budget_usd) == var.monthly_budget_usd
+    error_message = "monthly_budget_usd: whole US dollars, at most 1000000000; 0 for no budget."
   }
 }
 

@@ -19,14 +19,20 @@ import pytest
 import requests
 import yaml
 
+from localcloud.build.template import substituted
 from localcloud.environment import client_environment
 from localcloud.process import running
+from ops.failures import UserError
+from ops.images import build_log
 from ops.images.build_log import follow
 from ops.laptop.local_cloud import STRUCTURE_TEST, structure_test
+from ops.settings import Settings
+from ops.shell import Shell
 from tests.emulated import commit_all, create_bucket, object_of, order_faults, request
 from tests.experiments import REPOSITORY, sampled
 from tests.in_process import called, settings_of, shell_of
 from tests.needs import docker, need_engine, need_program, one_build_at_a_time
+from tests.odd_gcloud import path_with_odd_gcloud
 from tests.stages import Ended
 from tests.test_tasks import Operator
 
@@ -272,6 +278,21 @@ def test_a_build_names_its_account_its_logs_and_where_to_watch_it(submitting):
     assert build["substitutions"]["_NO_CACHE"] == "false"
 
 
+def test_the_builders_are_the_images_that_the_settings_name(submitting):
+    docker_builder = f"gcr.io/cloud-builders/docker@sha256:{'d' * 64}"
+    tester = f"europe-docker.pkg.dev/my-lab/tools/structure-test@sha256:{'e' * 64}"
+
+    ended = submitting.invoke("build", DOCKER_BUILDER_IMAGE=docker_builder, STRUCTURE_TEST_IMAGE=tester)
+    refused = submitting.invoke("build", DOCKER_BUILDER_IMAGE="docker@sha256:abc")
+
+    assert ended.exit_code == 0, ended.output
+    build = submitting.build()
+    steps = substituted(build, build["id"], PROJECT, "global")["steps"]
+    assert [step["name"] for step in steps] == [docker_builder, docker_builder, tester]
+    assert refused.exit_code == 2
+    assert 'DOCKER_BUILDER_IMAGE="docker@sha256:abc" (from environment)' in refused.last_line
+
+
 def test_without_a_secret_nothing_of_the_build_speaks_of_one(submitting):
     assert submitting.invoke("build", GITHUB_MODELING_SUITE_REPO=SUITE).exit_code == 0
 
@@ -312,8 +333,12 @@ def test_ongoing_builds_are_listed_and_ctrl_c_leaves_one_alone(submitting):
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     listed = submitting.invoke("build-status", "--ongoing")
+    strange = submitting.build() | {"status": "SUSPENDED"}
+    path = path_with_odd_gcloud(submitting.operator.folder, {"builds list": [strange]})
+    unknown = submitting.invoke("build-status", "--ongoing", PATH=path)
 
     build = submitting.build()
+    assert f"{build['id']}  SUSPENDED" in unknown.output
     assert process.returncode == 130, output
     assert build["id"] in said
     assert f"build {build['id']} goes on" in output
@@ -442,3 +467,21 @@ def test_a_dry_run_submits_nothing_and_prints_a_command_that_works(submitting):
     assert nothing_yet
     assert pasted.returncode == 0
     assert submitting.build()["status"] == "QUEUED"
+
+
+@pytest.mark.parametrize(
+    ("status", "exit_code"), [("CANCELLED", 130), ("INTERNAL_ERROR", 75), ("EXPIRED", 75), ("TIMEOUT", 1)]
+)
+def test_a_followed_build_ends_with_a_code_that_says_what_to_do(tmp_path, monkeypatch, status, exit_code):
+    monkeypatch.setattr(build_log, "POLL_SECONDS", 0.0)
+    build = {"id": "b-1", "status": "QUEUED", "createTime": "2026-01-31T12:00:00Z"}
+    answers = {
+        "builds describe": build | {"status": status},
+        "logging read": {"refusal": "PERMISSION_DENIED"},
+    }
+    shell = Shell(environment={"PATH": path_with_odd_gcloud(tmp_path, answers)})
+
+    with pytest.raises(UserError, match=f"build b-1 ended as {status}") as ended:
+        build_log.follow(shell, Settings(project_id=PROJECT), build)
+
+    assert ended.value.exit_code == exit_code

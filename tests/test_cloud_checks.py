@@ -220,6 +220,15 @@ def test_accounts_that_are_not_there_or_disabled_are_told(cloud):
         ({"PREEMPTIBLE_CPUS": 16}, {"provisioning_model": "SPOT"}, "16 of PREEMPTIBLE_CPUS left: 8 of"),
         ({"PREEMPTIBLE_CPUS": 0, "CPUS": 24}, {"provisioning_model": "SPOT"}, "24 of CPUS left"),
         (
+            {"N2_CPUS": 16},
+            {"stage_b_machine_type": "n2-standard-8"},
+            "16 of N2_CPUS left: 2 of",
+        ),
+        ({"CPUS": 24, "E2_CPUS": 16}, {"stage_b_machine_type": "e2-standard-8"}, "16 of E2_CPUS left: 2 of"),
+        ({"HDB_TOTAL_GB": 90}, {"stage_b_machine_type": "n4-standard-2"}, "90 of HDB_TOTAL_GB left: 3 of"),
+        ({"HDB_TOTAL_GB": 20}, {}, "20 of HDB_TOTAL_GB left: stage A (builder) takes 30; 20 of HDB_TOTAL_GB"),
+        ({"SSD_TOTAL_GB": 20}, {"stage_c_machine_type": "n2-standard-4"}, "left: stage C (output) takes 30"),
+        (
             {"CPUS_ALL_REGIONS": 32},
             {"stage_b_machine_type": "n2-standard-8"},
             "32 of CPUS_ALL_REGIONS left: 4 of",
@@ -234,3 +243,60 @@ def test_quotas_hold_so_many_tasks_at_once(cloud, quotas, variables, said):
 
     assert said in answer.detail
     assert answer.is_doubt == ("enough" not in said)
+
+
+@pytest.mark.parametrize(
+    ("families", "variables", "said"),
+    [
+        (
+            {"C4": 24},
+            {"stage_b_machine_type": "c4-standard-4"},
+            "24 of CPUS_PER_VM_FAMILY (C4) allowed: 6 of",
+        ),
+        ({"C4D": 2}, {}, "2 of CPUS_PER_VM_FAMILY (C4D) allowed: stage C (output) takes 4"),
+        (
+            {"C4D": 0},
+            {"run_output_stage": False},
+            "0 of CPUS_PER_VM_FAMILY (C4D) allowed: stage A (builder) takes 2",
+        ),
+        ({"N4": -1}, {"stage_b_machine_type": "n4-standard-2"}, "enough for 100 tasks"),
+        (
+            {"N4": 2},
+            {"stage_b_machine_type": "n4-standard-2", "provisioning_model": "SPOT"},
+            "enough for 100",
+        ),
+        ({"C4": 2}, {"stage_b_machine_type": "c4-standard-4", "region": "us-east1"}, "enough for 100 tasks"),
+    ],
+)
+def test_newer_families_have_quotas_of_their_own(cloud, families, variables, said):
+    post(f"{cloud.apis}/_emulator/compute", {"families": families})
+
+    answer = check_quotas(Shell(), settings(**variables))
+
+    assert said in answer.detail
+    assert answer.is_doubt == ("enough" not in said)
+
+
+def test_where_nobody_tells_what_a_family_may_have_the_rest_is_told(cloud):
+    disable = f"{cloud.apis}/v1/projects/{PROJECT}/services/cloudquotas.googleapis.com:disable"
+    request("POST", disable, json={}).raise_for_status()
+
+    answer = check_quotas(Shell(), settings())
+
+    assert answer.detail.startswith(
+        "enough for 100 tasks at once (MAX_PARALLELISM); how many CPUs of C4D are"
+    )
+    assert answer.is_doubt
+    assert answer.mend == f"gcloud services enable cloudquotas.googleapis.com --project {PROJECT}"
+
+
+def test_a_machine_type_that_the_region_has_in_no_zone_is_told(cloud):
+    everywhere = [f"us-central1-{zone}/c4d-standard-2" for zone in "abc"]
+    post(f"{cloud.apis}/_emulator/compute", {"without": [*everywhere, "us-central1-a/c4d-standard-4"]})
+
+    found = cloud_checks.check_machine_types(Shell(), settings(), ["", "c4d-standard-4"])
+    wrong = problem(cloud_checks.check_machine_types, settings(), ["c4d-standard-2", "c4d-standard-4"])
+
+    assert found == ["c4d-standard-4"]
+    assert wrong.problem.startswith("us-central1 has no c4d-standard-2; set STAGE_X_MACHINE_TYPE to others")
+    assert "--zones us-central1-a,us-central1-b,us-central1-c" in wrong.mend

@@ -292,3 +292,25 @@ def test_since_is_so_long_ago_or_a_time():
     assert since_time("2026-01-31T13:00+01:00") == BEGIN
     with pytest.raises(UserError):
         since_time("999999d")
+
+
+def test_a_look_at_a_job_that_found_no_change_is_not_shown(cloud, operator):
+    def look(seconds, job, running):
+        payload = {"message": f"{job} is RUNNING", "event": "stage_progress", "job": job}
+        payload |= {"exp_id": "trial", "run_id": RUN_ID, "stage": "runner", "elapsed_seconds": seconds}
+        return entry(seconds, payload | {"tasks": {"running": running}})
+
+    looks = [look(second, "runner-1", running) for second, running in enumerate((2, 2, 2, 3, 3, 2))]
+    write(cloud, *looks, look(6, "output-1", 2), entry(7, "said twice"), entry(8, "said twice"))
+
+    ended = operator.invoke("logs", "--exp-id", "trial", "--run-id", RUN_ID)
+
+    said = [line.split("INFO")[1].strip() for line in shown(ended)]
+    assert said == [
+        "runner-1 is RUNNING: 2 running",
+        "runner-1 is RUNNING: 3 running",
+        "runner-1 is RUNNING: 2 running",
+        "output-1 is RUNNING: 2 running",
+        "said twice",
+        "said twice",
+    ]

@@ -54,14 +54,15 @@ def test_a_run_is_followed_to_its_outputs_and_its_tables_are_those_of_a_run_here
     ended = operator.invoke("run", "--exp-id", "trial", "--wait")
 
     assert ended.exit_code == 0, ended.output
-    assert ended.lines[0].startswith("EXECUTION_MODE=cloud: run ")
-    assert f"in project {PROJECT}, {REGION}, gs://{BUCKET}/trial/" in ended.lines[0]
+    assert ended.lines[0].startswith("EXECUTION_MODE=cloud: trial in project ")
+    assert ended.lines[0].endswith(f"in project {PROJECT}, {REGION}")
     assert (
         "https://console.cloud.google.com/workflows/workflow/us-central1/epydemix-pipeline/" in ended.output
     )
     assert "invoke workflow-cancel " in ended.output
     assert re.search(r"runner +SUCCEEDED +3 succeeded", ended.output)
     run_id = run_id_in(ended.output)
+    assert f"run {run_id} of trial: gs://{BUCKET}/trial/{run_id}/" in ended.lines
     assert f"outputs  gs://{BUCKET}/trial/{run_id}/outputs/" in ended.output
     assert ended.last_line == f"fetch    invoke download --exp-id trial --run-id {run_id}"
     here = operator.invoke("run", "--local", "--exp-id", "trial")
@@ -95,7 +96,9 @@ def test_a_run_whose_tasks_failed_says_which_and_goes_on_with_those_alone(cloud,
 
     ended = operator.invoke("run", "--exp-id", "trial", "--run-id", run_id, "--wait")
 
-    assert failed.exit_code == 1
+    assert failed.exit_code == 2
+    before, _, _ = failed.output.partition("+ gcloud workflows execute")
+    assert re.search(r"^(estimate \$|no estimate of what it costs: )", before, re.MULTILINE)
     assert "1 of 3 tasks failed (task 1)" in failed.last_line
     assert failed.last_line.startswith("error: execution ")
     assert ended.exit_code == 0, ended.output
@@ -118,8 +121,10 @@ def test_ctrl_c_leaves_the_run_going_and_workflow_cancel_ends_it_with_its_jobs(n
     assert pipeline.execution(execution)["state"] == "ACTIVE"
 
     cancelled = null_operator.invoke("workflow-cancel", execution)
+    followed = null_operator.invoke("workflow-describe", execution, "--wait")
 
     assert cancelled.exit_code == 0, cancelled.output
+    assert (followed.exit_code, "CANCELLED" in followed.last_line) == (130, True)
     assert cancelled.last_line == f"cancelled builder-{execution}"
     assert pipeline.execution(execution)["state"] == "CANCELLED"
     wait_until(lambda: pipeline.job(f"builder-{execution}")["status"]["state"] == "CANCELLED")
@@ -345,6 +350,7 @@ def test_a_mistake_in_the_experiment_is_told_before_anything_is_uploaded(null_op
 
     assert ended.exit_code == 2
     assert "gama" in ended.output
+    assert not re.search(r"\d{8}-\d{6}-[0-9a-f]{8}", ended.output)
     assert names_in(null_operator.cloud, BUCKET) == []
 
 
@@ -434,6 +440,8 @@ def test_a_rehearsal_of_one_task_compares_the_run_in_the_cloud_with_the_run_here
         r"equal: \d+ files of the run in the cloud and of the run here, byte for byte", ended.last_line
     )
     assert not list((tmp_path / "local").glob("rehearsal-*"))
+    after_the_run = ended.output[ended.output.index("done in") :]
+    assert not re.search(r"invoke|gs://", after_the_run.partition("+ gcloud")[0])
 
 
 def test_a_rehearsal_in_the_images_is_equal_to_the_run_here_too(tmp_path):

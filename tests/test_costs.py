@@ -461,6 +461,29 @@ def test_a_dry_run_of_a_run_says_in_a_line_that_nothing_was_measured_yet(tmp_pat
     assert line.endswith("invoke cost --exp-id trial --task-seconds N")
 
 
+def test_beside_the_checks_of_a_run_the_estimate_is_one_line_and_stops_nothing(run_here, capsys, monkeypatch):
+    operator, run_id = run_here
+    shell, settings = shell_of(operator), settings_of(operator)
+
+    cost_report.in_the_meantime(shell, settings, RunRequest("trial"))()
+    cost_report.in_the_meantime(shell, settings, RunRequest("trial", run_id))()
+    cost_report.in_the_meantime(shell, settings, RunRequest("nowhere"))()
+    monkeypatch.setattr(cost_report, "estimate", lambda *_: 1 / 0)
+    cost_report.in_the_meantime(shell, settings, RunRequest("trial"))()
+    monkeypatch.setattr(cost_report, "PATIENCE_SECONDS", 0.0)
+    cost_report.in_the_meantime(shell, settings, RunRequest("trial"))()
+
+    whole, left, mistyped, broken, late = capsys.readouterr().out.splitlines()
+    assert re.match(
+        rf"estimate \$0\.\d{{4}} and \d min \d\d s for 2 inputs, STANDARD; measured: run {run_id}", whole
+    )
+    assert "for 0 inputs" in left
+    assert left.endswith(f"; more: invoke cost --exp-id trial --run-id {run_id}")
+    assert mistyped.startswith("no estimate of what it costs: nowhere: no such experiment")
+    assert broken == "no estimate of what it costs: ZeroDivisionError: division by zero"
+    assert late == "no estimate of what it costs: not known after 0 s"
+
+
 def test_the_time_of_a_task_may_be_given(tmp_path):
     ended = cost(Operator(tmp_path, simulated()), task_seconds=3600, count=4)
 

@@ -21,10 +21,12 @@ from ops.jobs.job_templates import Filling, describe_job
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
 from ops.shell import Shell
+from ops.watching import status
 from tests.cloud_operators import BUCKET, IMAGE, CloudOperator, read_until, ready_cloud, run_id_in, wait_until
 from tests.cloud_runs import PROJECT, RUN_ID
 from tests.emulated import names_in, object_of, order_faults, request
 from tests.experiments import REPOSITORY, sampled
+from tests.odd_gcloud import path_with_odd_gcloud
 
 RUN = ("--exp-id", "trial", "--run-id", RUN_ID)
 DIGEST = f"{IMAGE}@sha256:{'0' * 64}"
@@ -274,9 +276,103 @@ def test_a_job_that_fails_is_followed_to_what_failed(operator, pipeline, capsys)
         batch_jobs.follow(operator.shell, operator.settings(), "by-hand")
 
     said = capsys.readouterr().out
-    assert failed.value.exit_code == 1
+    assert failed.value.exit_code == 2
     assert "task 1, input 1: exit code 2 (the input or a setting is wrong)" in said
     assert f"invoke job --stage runner {' '.join(RUN)} --only 1" in said
+
+
+@pytest.mark.parametrize(
+    ("codes", "exit_code", "said"),
+    [
+        ({0: 75, 1: 75}, 75, "task 0: exit code 75 (a passing fault)"),
+        ({0: 2, 1: 75}, 1, "task 1: exit code 75"),
+        ({1: 137}, 1, "task 1: exit code 137 (killed, most likely for want of memory)"),
+        ({1: 50001}, 1, "task 1: exit code 50001 (a Spot machine was taken away), after 4 tries\n"),
+        ({1: 50002}, 1, "in time), after 4 tries; all its attempts ended so: its memory may be too small"),
+        ({0: 50004}, 1, "answered), after 4 tries; all its attempts ended so: its memory may be too small"),
+    ],
+)
+def test_a_followed_job_ends_with_the_exit_code_of_its_tasks(
+    operator, pipeline, capsys, codes, exit_code, said
+):
+    pipeline.put_manifest(3)
+    pipeline.order(*({"job": "by-hand", "tasks": [task], "exit_code": code} for task, code in codes.items()))
+    pipeline.api("POST", "/jobs?jobId=by-hand", json=described(operator, "runner", "by-hand", 3))
+
+    with pytest.raises(UserError) as failed:
+        batch_jobs.follow(operator.shell, operator.settings(), "by-hand")
+
+    assert failed.value.exit_code == exit_code
+    assert said in capsys.readouterr().out
+
+
+def test_a_task_that_was_stopped_with_its_job_is_cancelled_and_not_failed(operator, pipeline, capsys):
+    pipeline.put_manifest(3)
+    pipeline.order(
+        {"job": "by-hand", "tasks": [0], "exit_code": 2}, {"job": "by-hand", "null_seconds": 100_000}
+    )
+    job = described(operator, "runner", "by-hand", 3)
+    job["taskGroups"][0]["parallelism"] = 2
+    pipeline.api("POST", "/jobs?jobId=by-hand", json=job)
+    here = operator.shell, operator.settings()
+    wait_until(lambda: "FAILED" in str(pipeline.job("by-hand")["status"].get("taskGroups")))
+    batch_jobs.cancel(*here, "by-hand")
+    wait_until(lambda: pipeline.job("by-hand")["status"]["state"] == "CANCELLED")
+    capsys.readouterr()
+
+    with pytest.raises(UserError, match=r"job by-hand was cancelled: .*failed or cancelled") as ended:
+        batch_jobs.follow(*here, "by-hand")
+    said = capsys.readouterr().out
+    status.show(*here)
+
+    assert ended.value.exit_code == 130
+    assert "task 0: exit code 2 (the input or a setting is wrong)" in said
+    assert "task 1: cancelled" in said
+    assert "50000" not in said
+    shown = capsys.readouterr().out
+    assert "0 jobs going on without an execution, 1 by hand ended" in shown
+    assert re.search(rf"^trial  run {RUN_ID}  job by-hand \(by hand\)$", shown, re.MULTILINE)
+    assert "failed tasks: invoke job-describe by-hand" in shown
+    assert "so far" not in shown
+
+
+def test_a_job_in_a_state_that_is_new_to_us_goes_on(operator, pipeline, capsys, monkeypatch):
+    pipeline.put_manifest(3)
+    pipeline.order({"null_seconds": 100_000})
+    begin(operator, pipeline, "runner", "by-hand")
+    strange = pipeline.job("by-hand")
+    strange["status"] = strange["status"] | {"state": "SUSPENDED"}
+    answers = {"batch jobs describe": strange, "batch jobs list": [strange]}
+    path = path_with_odd_gcloud(operator.folder, answers)
+    here = Shell(environment={**operator.environ, "PATH": path}), operator.settings()
+
+    status.show(*here)
+    batch_jobs.show_job(*here, "by-hand")
+    batch_jobs.cancel(*here, "by-hand")
+    shown = capsys.readouterr().out
+    with pytest.raises(UserError, match="job by-hand, made by hand, is SUSPENDED on stage runner"):
+        cloud_run.start(*here, RunRequest("trial", RUN_ID))
+
+    assert "1 job going on without an execution" in shown
+    assert "runner   SUSPENDED" in shown
+    assert "job by-hand: SUSPENDED, stage runner" in shown
+    assert "job by-hand is being cancelled" in shown
+
+
+def test_a_builder_that_is_refused_names_no_run(operator, pipeline, capfd):
+    model = operator.folder / "local" / "forecast" / "experiments" / "trial" / "config" / "model.yaml"
+    model.write_text(model.read_text() + "  mistyped: 1\n")
+
+    with pytest.raises(UserError, match="trial is not valid"):
+        submit(operator, "builder", run_id="")
+    with pytest.raises(
+        UserError, match=r"a new run is not built yet.*: invoke job --stage builder --exp-id trial$"
+    ):
+        job_submission.render(operator.shell, operator.settings(), RunRequest("trial"))
+
+    said = "".join(capfd.readouterr())
+    assert "mistyped" in said
+    assert not re.search(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}", said)
 
 
 def test_a_run_is_not_gone_on_with_while_a_job_by_hand_does_its_tasks(operator, pipeline):

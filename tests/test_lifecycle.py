@@ -4,8 +4,13 @@ import pytest
 import requests
 
 from localcloud.process import running
+from ops.failures import UserError
+from ops.project.lifecycle import set_rules
+from ops.settings import Settings
+from ops.shell import Shell
 from tests.emulated import request
-from tests.test_cloud_build import BUCKET, BuildOperator
+from tests.odd_gcloud import path_with_odd_gcloud
+from tests.test_cloud_build import BUCKET, PROJECT, BuildOperator
 
 THEIRS = {
     "action": {"type": "SetStorageClass", "storageClass": "NEARLINE"},
@@ -110,6 +115,15 @@ def test_what_is_wrong_is_one_line_and_nothing_is_set(operator, words, said):
         {"action": {"type": "Delete"}, "condition": {"age": "soon"}},
         {"action": {"type": "Delete"}, "condition": {"matchesSufix": [".pkl"]}},
         {"action": {"type": "Delete"}, "condition": {"matchesSuffix": ".pkl"}},
+        {"action": {"type": "Delete"}, "condition": {"age": True}},
+        {"action": {"type": "Delete"}, "condition": {"createdBefore": 20260131}},
+        {"action": {"type": "Delete"}, "condition": {"isLive": "yes"}},
+        {"action": {"type": "Delete"}, "condition": [1]},
+        {"action": "Delete", "condition": {"age": 1}},
+        {"action": {"type": "SetStorageClass"}, "condition": {"age": 1}},
+        {"action": None, "condition": {"age": 1}},
+        "Delete",
+        None,
     ],
 )
 def test_the_emulated_bucket_refuses_rules_that_no_bucket_can_have(operator, rule):
@@ -117,3 +131,38 @@ def test_the_emulated_bucket_refuses_rules_that_no_bucket_can_have(operator, rul
 
     assert refused.status_code == 400
     assert rules(operator) == []
+
+
+@pytest.mark.parametrize(
+    ("lifecycle", "shown"),
+    [
+        ({"rule": ["Delete"]}, "unknown"),
+        ({"rule": [None]}, "unknown"),
+        ({"rule": [{"action": "Delete", "condition": {"age": 3}}]}, '{"action": "Delete"'),
+        ({"rule": [{"condition": {"age": 3}}]}, "unknown"),
+        ({"rule": [{"action": {"type": "Delete"}, "condition": None}]}, "Delete"),
+        ({"rule": [{"action": {"type": "Delete"}, "condition": {"matchesPrefix": None}}]}, "unknown"),
+        ({"rule": [{"action": {"type": "Delete"}, "condition": 7}]}, "unknown"),
+        ({"rule": None}, "90 days"),
+        (None, "90 days"),
+    ],
+)
+def test_a_rule_that_cannot_be_read_is_shown_as_it_is_and_stays(
+    tmp_path, monkeypatch, capsys, lifecycle, shown
+):
+    described = {"name": BUCKET, "lifecycle": lifecycle}
+    monkeypatch.setenv("PATH", path_with_odd_gcloud(tmp_path, {"storage buckets describe": described}))
+
+    set_rules(Shell(dry_run=True), Settings(project_id=PROJECT, bucket_name=BUCKET))
+
+    output = capsys.readouterr().out
+    assert shown in output
+    assert "goes" not in output
+
+
+def test_a_lifecycle_that_is_no_list_of_rules_is_one_line(tmp_path, monkeypatch):
+    described = {"name": BUCKET, "lifecycle": {"rule": "all"}}
+    monkeypatch.setenv("PATH", path_with_odd_gcloud(tmp_path, {"storage buckets describe": described}))
+
+    with pytest.raises(UserError, match="my-lab-bucket: its lifecycle is no list of rules"):
+        set_rules(Shell(dry_run=True), Settings(project_id=PROJECT, bucket_name=BUCKET))

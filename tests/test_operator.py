@@ -184,7 +184,9 @@ def test_a_run_echoes_its_commands_short(tmp_path):
 
     assert ended.exit_code == 0, ended.output
     assert len(commands) == 3
-    assert all(re.match(r"\+ EXP_ID=trial RUN_ID=\S+ (TASK_INDEX=0 )?bash \S+\.sh", c) for c in commands)
+    builder, *others = commands
+    assert re.match(r"\+ EXP_ID=trial bash \S+\.sh", builder)  # what is refused is no run, and has no id
+    assert all(re.match(r"\+ EXP_ID=trial RUN_ID=\S+ (TASK_INDEX=0 )?bash \S+\.sh", c) for c in others)
     assert "1 task, 1 at once" in ended.output
     assert "(1 picture)" in ended.output
 
@@ -325,6 +327,8 @@ def test_an_editor_that_is_no_command_is_one_line(tmp_path, editor, said):
         ("LOCAL_JOB=2", 'LOCAL_JOB is not a setting (did you mean "LOCAL_JOBS"?)'),
         ("EPYDEMIX_DATA_DIR={}", "not a copy of epydemix-data"),
         ("RUN_SEED=9999999999999999999", "a whole number from 0 to 999999999999999999"),
+        ("MONTHLY_BUDGET_USD=199.5", "a whole number from 0 to 1000000000"),
+        ("MONTHLY_BUDGET_USD=2000000000", "a whole number from 0 to 1000000000"),
     ],
 )
 def test_config_validate_refuses_what_no_run_could_use(tmp_path, line, said):

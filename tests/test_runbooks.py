@@ -252,7 +252,7 @@ def runs_of(operator: CloudOperator) -> dict[str, dict[str, str]]:
     ends = {"succeeded": _values(good, execution_in(typed.output))}
 
     def begin(wanted: str, stage: str, copied: tuple[str, ...], **arguments: str) -> None:
-        run_id = f"{good[:-1]}{len(ends)}"
+        run_id = f"{good[:-2]}{'1' if good[-2] == '0' else '0'}{len(ends)}"  # never the good run's own
         for name in names_in(operator.cloud, BUCKET, f"trial/{good}/"):
             if name.startswith(tuple(f"trial/{good}/{folder}" for folder in copied)):
                 _copy(operator.cloud, name, name.replace(good, run_id))

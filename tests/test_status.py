@@ -18,12 +18,15 @@ from ops.costs.spending import spending_of
 from ops.jobs.cloud_inputs import Share
 from ops.jobs.job_templates import Filling, describe_job
 from ops.run_request import RunRequest
-from ops.watching import run_logs
+from ops.runs.executions import show_execution
+from ops.shell import Shell
+from ops.watching import run_logs, status
 from ops.watching.run_logs import LogRequest
 from tests.cloud_operators import IMAGE, CloudOperator, read_until, wait_until
 from tests.cloud_runs import RUN_ID
 from tests.emulated import order_faults, request
 from tests.experiments import sampled
+from tests.odd_gcloud import path_with_odd_gcloud
 from tests.test_tasks import INVOKE
 
 QUOTA = "CODE_GCE_QUOTA_EXCEEDED"
@@ -251,6 +254,32 @@ def test_where_batch_does_not_tell_how_long_a_job_has_run_its_events_do(changes,
 
     assert f"({hours} machine hours" in line
     assert ("$0.00" in line) == (hours == "0.0")
+
+
+def test_an_execution_and_tasks_in_states_that_are_new_to_us_go_on(operator, pipeline, capsys):
+    pipeline.put_manifest(3)
+    pipeline.order({"job": "runner", "null_seconds": 300})
+    name = pipeline.start(runId=RUN_ID)
+    wait_for_event(pipeline, f"runner-{name}", "RUNNING")
+    strange = pipeline.execution(name) | {"state": "PAUSED"}
+    job = pipeline.job(f"runner-{name}")
+    job["status"]["taskGroups"]["group0"]["counts"] = {"SUSPENDED": "3"}
+    answers = {
+        "workflows executions list": [strange],
+        "workflows executions describe": strange,
+        f"batch jobs describe runner-{name}": job,
+    }
+    path = path_with_odd_gcloud(operator.folder, answers)
+    here = Shell(environment={**operator.environ, "PATH": path}), operator.settings()
+
+    status.show(*here)
+    show_execution(*here, name)
+
+    told = capsys.readouterr().out
+    assert "1 execution going on, 0 ended" in told
+    assert f"trial  run {RUN_ID}  PAUSED for " in told
+    assert re.search(r"runner   RUNNING    3 suspended; queued", told)
+    assert f"execution {name}: PAUSED, run {RUN_ID} of trial" in told
 
 
 def test_what_cannot_be_is_one_line(operator):

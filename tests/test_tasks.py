@@ -363,3 +363,16 @@ def test_make_forwards_to_invoke():
     )
 
     assert printed.stdout.strip().splitlines()[-1].strip() == ".venv/bin/invoke config-show"
+
+
+@pytest.mark.parametrize("words", [("run",), ("stage", "builder"), ("validate",)])
+def test_an_experiment_that_is_refused_names_no_run(tmp_path, words):
+    operator = Operator(tmp_path, sampled())
+    model = tmp_path / "local" / "forecast" / "experiments" / "trial" / "config" / "model.yaml"
+    model.write_text(model.read_text() + "mistyped: 1\n")
+
+    ended = operator.invoke(*words, "--exp-id", "trial")
+
+    assert ended.exit_code == 2, ended.output
+    assert "mistyped" in ended.output
+    assert not re.search(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}", ended.output)

@@ -358,6 +358,16 @@ def test_a_stage_that_does_not_fit_is_refused_in_the_same_words(configuration, s
     assert str(ours.value) in told
 
 
+@pytest.mark.parametrize("usd", ["199.5", "-1", "2000000000"])
+def test_a_budget_is_a_whole_number_of_dollars(configuration, usd):
+    variables = verbs.variables(Settings(**NEEDED)) | {"TF_VAR_monthly_budget_usd": usd}
+
+    refused = configuration.run("plan", "-input=false", **variables)
+
+    assert refused.returncode == 1
+    assert "monthly_budget_usd: whole US dollars" in " ".join(refused.stderr.split())
+
+
 def test_a_machine_type_that_no_table_knows_is_taken():
     check_stage_fits("builder", 10**6, 10**9, "z9-standard-2")
     check_stage_fits("runner", 10**6, 10**9, "")

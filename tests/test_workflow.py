@@ -192,6 +192,16 @@ def test_failed_tasks_end_the_run_by_name_and_stage_c_is_not_begun(pipeline):
     assert f"output-{error['job'][7:]}" not in pipeline.jobs()
 
 
+def test_failed_tasks_are_counted_where_their_names_are_refused(cloud, pipeline):
+    pipeline.put_manifest(4)
+    pipeline.order({"job": "runner", "tasks": [3], "exit_code": 2})
+    order_faults(cloud, {"path": "/taskGroups/", "status": 403})
+
+    error = pipeline.fail(runId=RUN_ID)
+
+    assert "ended FAILED with 1 of 4 tasks failed and 0 not begun" in error["message"]
+
+
 def test_where_partial_results_are_allowed_stage_c_runs_on_what_is_there(pipeline):
     pipeline.put_manifest(40)
     pipeline.order({"job": "runner", "tasks": [3, 17], "exit_code": 2})

@@ -23,7 +23,7 @@ from localcloud.process import Cloud
 from ops.project.deployment import workflow_environment
 from ops.run_request import RunRequest
 from ops.runs.cloud_run import run_arguments
-from ops.runs.executions import ACTIVE, STAGES
+from ops.runs.executions import ENDED, STAGES
 from ops.runs.experiment_upload import ARCHIVE
 from ops.settings import Settings
 
@@ -147,7 +147,7 @@ class PipelineCloud:
 
 
 def is_active(execution: dict[str, Any]) -> bool:
-    return execution["state"] in ACTIVE
+    return execution["state"] not in ENDED
 
 
 def stage_of(job: str) -> str:

@@ -1,5 +1,6 @@
 """Lifecycle rules of a bucket: kept and told again, never carried out; what no bucket can have is refused."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,13 +10,14 @@ MOST_RULES = 100
 _ACTIONS = {"Delete", "SetStorageClass", "AbortIncompleteMultipartUpload"}
 _DAYS = {"age", "daysSinceCustomTime", "daysSinceNoncurrentTime", "numNewerVersions"}
 _LISTS = {"matchesPrefix", "matchesSuffix", "matchesStorageClass"}
-_OTHERS = {"createdBefore", "customTimeBefore", "noncurrentTimeBefore", "isLive"}
+_DATES = {"createdBefore", "customTimeBefore", "noncurrentTimeBefore"}
 
 
 def check_lifecycle(bucket: Mapping[str, Any]) -> None:
     """Raise ApiError for rules that no bucket can have."""
     lifecycle = bucket.get("lifecycle") or {}
-    rules = lifecycle.get("rule", []) if isinstance(lifecycle, dict) else None
+    rules = lifecycle.get("rule") if isinstance(lifecycle, dict) else lifecycle
+    rules = [] if rules is None else rules
     if not isinstance(rules, list) or len(rules) > MOST_RULES:
         raise ApiError(400, f"A bucket's lifecycle is a list of at most {MOST_RULES} rules.")
     for rule in rules:
@@ -25,14 +27,25 @@ def check_lifecycle(bucket: Mapping[str, Any]) -> None:
 def _check_rule(rule: Any) -> None:
     if not isinstance(rule, dict) or set(rule) != {"action", "condition"} or not rule["condition"]:
         raise ApiError(400, "A lifecycle rule has an action and at least one condition.")
-    if rule["action"].get("type") not in _ACTIONS:
-        raise ApiError(400, f"{rule['action'].get('type')} is no action of a lifecycle rule.")
-    for name, value in rule["condition"].items():
-        if name not in _DAYS | _LISTS | _OTHERS:
-            raise ApiError(400, f"{name} is no condition of a lifecycle rule.")
-        if name in _DAYS and (not isinstance(value, int) or value < 0):
-            raise ApiError(400, f"The condition {name} is a whole number from 0.")
-        if name in _LISTS and not (
-            isinstance(value, list) and value and all(isinstance(t, str) for t in value)
-        ):
-            raise ApiError(400, f"The condition {name} is a list of text.")
+    action, condition = rule["action"], rule["condition"]
+    if not isinstance(action, dict) or not isinstance(condition, dict):
+        raise ApiError(400, "The action and the condition of a lifecycle rule are maps.")
+    if action.get("type") not in _ACTIONS:
+        raise ApiError(400, f"{action.get('type')} is no action of a lifecycle rule.")
+    if action["type"] == "SetStorageClass" and not isinstance(action.get("storageClass"), str):
+        raise ApiError(400, "The action SetStorageClass names a storageClass.")
+    for name, value in condition.items():
+        _check_condition(name, value)
+
+
+def _check_condition(name: str, value: Any) -> None:
+    if name not in _DAYS | _LISTS | _DATES | {"isLive"}:
+        raise ApiError(400, f"{name} is no condition of a lifecycle rule.")
+    if name in _DAYS and (type(value) is not int or value < 0):
+        raise ApiError(400, f"The condition {name} is a whole number from 0.")
+    if name in _LISTS and not (isinstance(value, list) and value and all(isinstance(t, str) for t in value)):
+        raise ApiError(400, f"The condition {name} is a list of text.")
+    if name in _DATES and not (isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value)):
+        raise ApiError(400, f"The condition {name} is a date, as 2026-01-31.")
+    if name == "isLive" and not isinstance(value, bool):
+        raise ApiError(400, "The condition isLive is true or false.")

@@ -1,6 +1,9 @@
 """`invoke cost`: what is asked to estimate a run, and the estimate as a table with what it leaves out."""
 
 import sys
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from rich.table import Table
@@ -18,8 +21,10 @@ from ops.project.machine_types import LETTERS
 from ops.run_request import RunRequest
 from ops.settings import Settings
 from ops.shell import Shell
-from ops.shown import console, counted, duration
+from ops.shown import console, counted, duration, one_line
 
+PATIENCE_SECONDS = 20.0  # from the begin of a run's checks, which take half of it
+MOST_CHARACTERS = 300  # of why there is no estimate
 NOT_COUNTED = "builds of images, steps of the workflow, waiting for quota, taxes, discounts and free tiers"
 
 
@@ -44,6 +49,19 @@ def show(
     UserError
         Neither is known.
     """
+    found = _estimated(shell, settings, request, num_tasks, task_seconds)
+    if found:
+        _print(*found, request)
+
+
+def _estimated(
+    shell: Shell,
+    settings: Settings,
+    request: RunRequest,
+    num_tasks: int | None = None,
+    task_seconds: int | None = None,
+) -> tuple[RunEstimate, Measured, InputsLeft | None] | None:
+    """Return the estimate, what it rests on, and what is left of the run that is named; as show()."""
     is_output_wanted = settings.run_output_stage and request.run_output_stage
     settings = settings.model_copy(update={"run_output_stage": is_output_wanted})
     left = None
@@ -53,7 +71,7 @@ def show(
     if measured is None and None in (num_tasks, task_seconds) and not left and not _is_on_github(settings):
         check_experiment_is_there(settings, request.exp_id)  # says so where the name is mistyped
     if shell.dry_run and measured is None and task_seconds is None:
-        return
+        return None
     if task_seconds is not None:
         measured = task_times.given(task_seconds, measured)
     if left and not left.number:
@@ -65,7 +83,43 @@ def show(
             mend=f"invoke cost --exp-id {request.exp_id} --task-seconds N",
         )
     workloads = left.number if left else num_tasks or _workloads(settings, request, measured)
-    _print(estimate(settings, workloads, measured), measured, request, left)
+    return estimate(settings, workloads, measured), measured, left
+
+
+def in_the_meantime(shell: Shell, settings: Settings, request: RunRequest) -> Callable[[], None]:
+    """Begin to estimate a run, and return what prints the estimate in a line, or why there is none.
+
+    It is asked for beside the checks of the run, which it never delays by much, and never stops.
+    """
+    told: list[str] = []
+    until = time.monotonic() + PATIENCE_SECONDS
+    asking = threading.Thread(target=lambda: told.append(_line(shell, settings, request)), daemon=True)
+    asking.start()
+
+    def tell() -> None:
+        asking.join(max(0.0, until - time.monotonic()))
+        nothing = f"no estimate of what it costs: not known after {PATIENCE_SECONDS:.0f} s"
+        print(next(iter(told), nothing), flush=True)
+
+    return tell
+
+
+def _line(shell: Shell, settings: Settings, request: RunRequest) -> str:
+    """Return the estimate in a line, or why there is none."""
+    try:
+        found, measured, _ = _estimated(shell, settings, request)
+        inputs = counted(found.workloads, "input")
+        named = f" --run-id {request.run_id}" if request.run_id else ""
+        return (
+            f"estimate {_in_short(found)} for {inputs}, {found.settings.provisioning_model}; "
+            f"measured: {measured.where}; more: invoke cost --exp-id {request.exp_id}{named}"
+        )
+    except UserError as error:
+        return f"no estimate of what it costs: {one_line(error.problem, MOST_CHARACTERS)}"
+    except Exception as error:  # an estimate never stands in the way of a run
+        return (
+            f"no estimate of what it costs: {type(error).__name__}: {one_line(str(error), MOST_CHARACTERS)}"
+        )
 
 
 def show_before(shell: Shell, settings: Settings, request: RunRequest) -> None:
@@ -134,7 +188,7 @@ def _is_on_github(settings: Settings) -> bool:
     return settings.execution_mode == "cloud" and bool(settings.github_forecast_repo)
 
 
-def _print(found: RunEstimate, measured: Measured, request: RunRequest, left: InputsLeft | None) -> None:
+def _print(found: RunEstimate, measured: Measured, left: InputsLeft | None, request: RunRequest) -> None:
     settings = found.settings
     console().print(_table(found, request, left))
     per_input = [found.usd(model) / max(1, found.workloads) for model in MODELS]

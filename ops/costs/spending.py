@@ -14,7 +14,7 @@ from typing import Any
 
 from ops.costs.prices import Machine, priced_machine, prices
 from ops.project.deployment import StageLimits
-from ops.runs.executions import NOT_ENDED
+from ops.runs.executions import ENDED_JOB
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _seconds_run(status: dict[str, Any]) -> float:
     ]
     if not begun:
         return 0.0
-    until = datetime.now(UTC) if status.get("state") in NOT_ENDED else times[-1]
+    until = times[-1] if status.get("state") in ENDED_JOB else datetime.now(UTC)
     return max(0.0, (until - begun[0]).total_seconds())
 
 

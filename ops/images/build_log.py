@@ -15,6 +15,7 @@ MOST_FAILURES = 5  # in a row, of asking how the build stands
 MOST_SECONDS = 3 * 3600  # a build waits for an hour at most, and runs for one
 LATE_SECONDS = 120  # lines come that much after others that were written later
 LAST_LINES_SECONDS = 15.0  # how long after its end a build's last lines are waited for
+EXIT_CODES = {"CANCELLED": 130, "EXPIRED": 75, "INTERNAL_ERROR": 75}  # of others 1
 FINISHED = {"SUCCESS", "FAILURE", "INTERNAL_ERROR", "TIMEOUT", "CANCELLED", "EXPIRED"}
 
 
@@ -26,7 +27,8 @@ def follow(
     Raises
     ------
     UserError
-        The build failed; or how it stands cannot be told, and it goes on.
+        The build failed (1), was cancelled (130), or Cloud Build failed it (75); or how it stands cannot be
+        told, and it goes on.
     KeyboardInterrupt
         The build goes on.
     """
@@ -43,7 +45,7 @@ def follow(
             except UserError as error:
                 failures += 1  # a lost answer is no reason to leave
                 if failures == MOST_FAILURES:
-                    raise UserError(f"{error}; {goes_on}", exit_code=1) from None
+                    raise UserError(f"{error}; {goes_on}", exit_code=error.exit_code) from None
             log.print_new()
             if time.monotonic() > until:
                 raise UserError(f"not finished after {MOST_SECONDS // 3600} hours; {goes_on}", exit_code=1)
@@ -52,7 +54,8 @@ def follow(
         print(f"\n{goes_on}", file=sys.stderr)
         raise
     if build["status"] != "SUCCESS":
-        raise UserError(f"build {build['id']} ended as {build['status']}{why(build)}", exit_code=1)
+        code = EXIT_CODES.get(build["status"], 1)
+        raise UserError(f"build {build['id']} ended as {build['status']}{why(build)}", exit_code=code)
     for image in build.get("results", {}).get("images", []):
         print(f"{image['name']}@{image['digest']}")
 

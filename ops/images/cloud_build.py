@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ops.failures import UserError
 from ops.gcloud import read_json
-from ops.images.build_log import follow, why
+from ops.images.build_log import FINISHED, follow, why
 from ops.images.images import build_arguments, commit_tag, repository_path
 from ops.names import account_email
 from ops.project.cloud_checks import check_bucket
@@ -22,6 +22,8 @@ from ops.shown import console, nearest
 CONFIG = ROOT / "cloudbuild.yaml"
 RENDERED_CONFIG = RENDERED / "cloudbuild.yaml"
 TAG = "epymodelingsuite"
+MOST_SHOWN = 20
+MOST_LOOKED_AT = 100  # of the newest, for those that are not finished
 SUBMIT_SECONDS = 900  # with the upload of the source
 
 
@@ -57,6 +59,8 @@ def _submit_command(settings: Settings, config: Path, arguments: dict[str, str],
         "_TAG": settings.image_tag,
         "_COMMIT_TAG": commit_tag(arguments["COMMIT"]),
         "_NO_CACHE": "true" if no_cache else "false",
+        "_DOCKER_BUILDER": settings.docker_builder_image,
+        "_STRUCTURE_TEST": settings.structure_test_image,
     }
     if uses_token(settings):
         keys["_GITHUB_PAT_SECRET"] = settings.github_pat_secret
@@ -102,10 +106,12 @@ def show_builds(shell: Shell, settings: Settings, ongoing: bool = False) -> None
     """Print the newest builds, or those that are not finished."""
     need(settings, "project_id")
     words = ["builds", "list", "--project", settings.project_id, "--region", settings.build_region]
-    words += ["--filter", f"tags={TAG}", "--limit", "20"]
-    builds = read_json(shell, [*words, *(["--ongoing"] if ongoing else [])])
+    words += ["--filter", f"tags={TAG}", "--limit", str(MOST_LOOKED_AT if ongoing else MOST_SHOWN)]
+    builds = read_json(shell, words) or []
     if shell.dry_run:
         return
+    if ongoing:  # gcloud's own --ongoing leaves out a status that it does not know
+        builds = [build for build in builds if build["status"] not in FINISHED][:MOST_SHOWN]
     if not builds:
         print("no build is going on" if ongoing else f"no builds in {settings.project_id} yet")
         return

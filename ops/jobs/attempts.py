@@ -1,5 +1,6 @@
 """Attempts of a job's tasks, as the events that Batch keeps of each task tell: tries, exit codes, seconds."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -7,19 +8,44 @@ EXIT_CODES = {
     2: "the input or a setting is wrong",
     75: "a passing fault",
     137: "killed, most likely for want of memory",
+    50000: "no cause that Batch knows; its log may have one",
     50001: "a Spot machine was taken away",
-    50002: "its machine stopped reporting",
+    50002: "its machine stopped reporting in time",
     50003: "its machine was restarted",
-    50004: "its machine no longer answered",
+    50004: "its machine, or the task, no longer answered",
     50005: "it took longer than it may",
     50006: "its machine was made anew",
 }
+OUT_OF_MEMORY = frozenset((137, 50002, 50004))  # a machine without memory kills the task, or cannot report
+CANCELLED_JOB = ("CANCELLED", "CANCELLATION_IN_PROGRESS")
+_STOPPED = (50000, 130, 143)  # how a task ends that is stopped with its job
 
 
 def described(exit_code: int) -> str:
     """Return an exit code with what it means."""
     meaning = EXIT_CODES.get(exit_code, "")
     return f"exit code {exit_code}{f' ({meaning})' if meaning else ''}"
+
+
+def memory_hint(codes: Iterable[int]) -> str:
+    """Return what is likely where all attempts of a task ended as they do for want of memory; else ""."""
+    codes = set(codes)
+    if not codes or not codes <= OUT_OF_MEMORY or codes == {137}:  # that code says so itself
+        return ""
+    return "all its attempts ended so: its memory may be too small"
+
+
+def stage_exit_code(codes: Iterable[int]) -> int:
+    """Return the exit code of a stage whose tasks ended with these: theirs if it is one of ours, else 1."""
+    codes = set(codes)
+    return codes.pop() if codes in ({2}, {75}, {130}) else 1
+
+
+def was_cancelled(task: dict[str, Any]) -> bool:
+    """Tell whether a task of a cancelled job was stopped with it, and had not failed before."""
+    codes = exit_codes(task)
+    failed = task.get("status", {}).get("state") == "FAILED"
+    return failed and (not codes or codes[-1] in _STOPPED)
 
 
 def tries(task: dict[str, Any]) -> int:

@@ -16,12 +16,12 @@ from ops.following import looks, tell, tell_news
 from ops.gcloud import GcloudError, Refusal
 from ops.input_names import in_a_line, missing_indices, missing_names
 from ops.jobs.failed_tasks import tell_failed
-from ops.jobs.job_facts import experiment_of, id_of, run_path_of, variables_of
+from ops.jobs.job_facts import experiment_of, id_of, run_path_of, state_of, variables_of
 from ops.jobs.job_list import newest_jobs
 from ops.names import COMPONENT, check_exp_id, check_run_id
 from ops.project.deployment import as_label
 from ops.run_paths import SUMMARIES
-from ops.runs.executions import ACTIVE_JOB, NOT_ENDED, Progress, place_words
+from ops.runs.executions import ENDED_JOB, ENDING_JOB, STOPPED, Progress, job_exit_code, place_words
 from ops.settings import Settings, need
 from ops.shell import Shell
 from ops.shown import console, counted, duration
@@ -91,7 +91,7 @@ def show_job(shell: Shell, settings: Settings, job: str) -> None:
     print(f"  {counted(progress.tasks, 'task')}: {progress.counted or 'not begun'}")
     for event in found.get("status", {}).get("statusEvents", [])[-MOST_EVENTS:]:
         print(f"  {event.get('eventTime', '')[:19]}Z  {event.get('description', '')}")
-    failed = progress.counts.get("FAILED", 0)
+    failed = progress.failed
     if failed and (error := tell_failed(shell, settings, found, failed)):
         print(f"  error    {error}")
     print(f"  logs     {_logs_command(found)}")
@@ -104,7 +104,7 @@ def follow(shell: Shell, settings: Settings, job: str) -> None:
     Raises
     ------
     UserError
-        It did not succeed, with what failed (exit code 1).
+        It did not succeed, with what failed and the exit code of its tasks.
     KeyboardInterrupt
         After a word on how to cancel; the job goes on.
     """
@@ -117,7 +117,7 @@ def follow(shell: Shell, settings: Settings, job: str) -> None:
         for found in looks(lambda: describe(shell, settings, job_id), tell):
             progress = _progress(found)
             tell_news(told, job_id, str(progress))
-            if progress.state not in NOT_ENDED:
+            if progress.state in ENDED_JOB:
                 break
     except KeyboardInterrupt:
         print(
@@ -134,14 +134,17 @@ def _tell_end(shell: Shell, settings: Settings, job: dict[str, Any]) -> None:
     if progress.state == "SUCCEEDED":
         print(f"done in {duration(_seconds(job))}{_way_on(shell, settings, job)}")
         return
-    failed, error = progress.counts.get("FAILED", 0), ""
+    failed, error = progress.failed, ""
     if failed:
         error = tell_failed(shell, settings, job, failed)
+    if progress.state == "CANCELLED":
+        what = f"job {job_id} was cancelled: {progress.counted or 'it had not begun'}; its logs"
+        raise UserError(what, exit_code=STOPPED, mend=_logs_command(job))
     why = f"{failed} of {counted(progress.tasks, 'task')} failed" if failed else progress.event
     why += f", the last with: {error}" if error else ""
     raise UserError(
         f"job {job_id} ended {progress.state}: {why}; its logs",
-        exit_code=1,
+        exit_code=job_exit_code(shell, settings, job_id) if failed else 1,
         mend=_logs_command(job),
     )
 
@@ -197,8 +200,8 @@ def cancel(shell: Shell, settings: Settings, job: str) -> None:
     if found.get("labels", {}).get("component") != COMPONENT:
         wrong = f"job {job_id} has no label component={COMPONENT}: it is another's, and is left alone"
         raise UserError(wrong, mend="invoke job-list")
-    state = found["status"]["state"]
-    if state not in ACTIVE_JOB:
+    state = state_of(found)
+    if state in ENDING_JOB:
         print(f"job {job_id} has ended already, or is about to: {state}")
         return
     gcloud.read(shell, words)
@@ -220,7 +223,7 @@ def _progress(job: dict[str, Any]) -> Progress:
 
 def _seconds(job: dict[str, Any]) -> float:
     """Return how long a job took from its creation on, or has taken so far."""
-    end = job["updateTime"] if job["status"]["state"] not in NOT_ENDED else datetime.now(UTC).isoformat()
+    end = job["updateTime"] if state_of(job) in ENDED_JOB else datetime.now(UTC).isoformat()
     return (datetime.fromisoformat(end) - datetime.fromisoformat(job["createTime"])).total_seconds()
 
 

@@ -10,10 +10,10 @@ from ops import gcloud
 from ops.failures import UserError
 from ops.gcloud import at_once
 from ops.input_names import cloud_names, in_a_line, named
-from ops.jobs.attempts import described, exit_codes, tries
+from ops.jobs.attempts import CANCELLED_JOB, described, exit_codes, memory_hint, tries, was_cancelled
 from ops.jobs.cloud_inputs import inputs_of_tasks
-from ops.jobs.job_facts import experiment_of, id_of, run_path_of, variables_of
-from ops.runs.executions import place_words
+from ops.jobs.job_facts import experiment_of, id_of, run_path_of, state_of, variables_of
+from ops.runs.executions import FAILED_TASKS, place_words
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.shown import counted, one_line
@@ -23,9 +23,6 @@ from ops.watching.run_logs import quoted
 MOST_FAILED = 20  # that are told of, and can be run again by one command
 MOST_CHARACTERS = 400  # of an error in a message
 WITHOUT_RESULTS = "results are missing or wrong"  # as stage C says it
-# A list of tasks is filtered by the service, which knows a state as State alone, and again by gcloud, which
-# has to be told what that is.
-_FAILED_TASKS = ["--filter", "State=FAILED", "--format", "json(name,status,status.state:label=State)"]
 
 
 @dataclass(frozen=True)
@@ -35,13 +32,17 @@ class Failed:
     index: int
     exit_code: int | None  # None where the service told none
     attempts: int
+    hint: str = ""  # what all its attempts together tell
+    is_cancelled: bool = False  # it was stopped with its job, and had not failed
     inputs: tuple[int, ...] = ()  # of stage B, where they are known
     names: tuple[str, ...] = ()  # of these inputs
 
     def __str__(self) -> str:
+        if self.is_cancelled:
+            return f"{self.name}: cancelled"
         why = "no exit code" if self.exit_code is None else described(self.exit_code)
         after = f", after {self.attempts} tries" if self.attempts > 1 else ""
-        return f"{self.name}: {why}{after}"
+        return f"{self.name}: {why}{after}{f'; {self.hint}' if self.hint else ''}"
 
     @property
     def name(self) -> str:
@@ -88,18 +89,19 @@ def with_inputs(
 
 
 def _failed_tasks(shell: Shell, settings: Settings, job: dict[str, Any]) -> list[Failed]:
-    words = ["batch", "tasks", "list", "--job", id_of(job), *place_words(settings), *_FAILED_TASKS]
+    words = ["batch", "tasks", "list", "--job", id_of(job), *place_words(settings), *FAILED_TASKS]
     listed = json.loads(gcloud.read(shell, [*words, "--limit", str(MOST_FAILED)], echo=False) or "[]")
-    return failed_among(listed)
+    return failed_among(listed, state_of(job) in CANCELLED_JOB)
 
 
-def failed_among(tasks: Sequence[dict[str, Any]]) -> list[Failed]:
-    """Return the first of some tasks, as Batch describes them, that failed for good."""
+def failed_among(tasks: Sequence[dict[str, Any]], is_stopped: bool = False) -> list[Failed]:
+    """Return the first of some tasks, as Batch describes them, that failed or were stopped with their job."""
     failed = []
     for task in tasks:
         if task.get("status", {}).get("state") == "FAILED":
             index, codes = int(task["name"].rpartition("/")[2]), exit_codes(task)
-            failed.append(Failed(index, codes[-1] if codes else None, tries(task)))
+            last, is_cancelled = codes[-1] if codes else None, is_stopped and was_cancelled(task)
+            failed.append(Failed(index, last, tries(task), memory_hint(codes), is_cancelled))
     return sorted(failed, key=lambda task: task.index)[:MOST_FAILED]
 
 

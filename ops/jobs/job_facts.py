@@ -7,6 +7,10 @@ def id_of(job: dict[str, Any]) -> str:
     return job["name"].rpartition("/")[2]
 
 
+def state_of(job: dict[str, Any]) -> str:
+    return job.get("status", {}).get("state", "STATE_UNSPECIFIED")
+
+
 def variables_of(job: dict[str, Any]) -> dict[str, str]:
     """Return the environment variables that a job gives to its tasks."""
     return job["taskGroups"][0]["taskSpec"].get("environment", {}).get("variables", {})

@@ -1,12 +1,13 @@
 """Which jobs of Batch there are of ours: by labels, by state, and those that were made by hand."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from ops import gcloud
 from ops.jobs.job_facts import experiment_of
 from ops.names import COMPONENT
-from ops.runs.executions import NOT_ENDED, place_words
+from ops.runs.executions import ENDED_JOB, place_words
 from ops.settings import Settings
 from ops.shell import Shell
 
@@ -18,17 +19,21 @@ def newest_jobs(
     shell: Shell,
     settings: Settings,
     labels: Mapping[str, str],
-    states: Sequence[str] = (),
+    but: Sequence[str] = (),
+    since: datetime | None = None,
     echo: bool = True,
 ) -> list[dict[str, Any]]:
-    """Return our jobs with these labels, in one of these states where some are named, the newest first.
+    """Return our jobs with these labels, but for those in some states, the newest first.
+
+    With `since`, also those in these states that changed since then.
 
     gcloud asks for all jobs of the region, which are kept for 60 days, and filters what it got. A --limit it
     would count before it sorts, so none is given.
     """
     wanted = [f'labels.{name}="{value}"' for name, value in {"component": COMPONENT, **labels}.items()]
-    if states:
-        wanted.append(f"status.state=({' '.join(states)})")
+    if but:  # and so also what is in a state that is new to us
+        recent = f' OR updateTime>="{since:%Y-%m-%dT%H:%M:%SZ}"' if since else ""
+        wanted.append(f"(NOT status.state=({' '.join(but)}){recent})")
     words = ["batch", "jobs", "list", *place_words(settings), "--page-size", str(PAGE)]
     words += ["--sort-by", "~createTime", "--filter", " AND ".join(wanted)]
     return gcloud.read_json(shell, words, echo=echo) or []
@@ -41,5 +46,5 @@ def jobs_of_run(shell: Shell, settings: Settings, run_id: str, stage: str) -> li
 
 def going_on_by_hand(shell: Shell, settings: Settings, exp_id: str, run_id: str) -> list[dict[str, Any]]:
     """Return the jobs of a run that were made by hand and have not ended."""
-    found = newest_jobs(shell, settings, {"run_id": run_id, **BY_HAND}, NOT_ENDED, echo=False)
+    found = newest_jobs(shell, settings, {"run_id": run_id, **BY_HAND}, ENDED_JOB, echo=False)
     return [job for job in found if experiment_of(job) == exp_id]

@@ -26,7 +26,7 @@ from ops.jobs.cloud_inputs import (
     inputs_with_results,
     unfinished_inputs,
 )
-from ops.jobs.job_facts import id_of
+from ops.jobs.job_facts import id_of, state_of
 from ops.jobs.job_list import jobs_of_run
 from ops.jobs.job_templates import Filling, describe_job
 from ops.laptop import local_run
@@ -35,7 +35,7 @@ from ops.project.deployment import check_stages_fit, check_token_is_kept_apart
 from ops.project.machine_types import LETTERS
 from ops.run_request import RunRequest, new_run_id
 from ops.runs.cloud_run import run_path
-from ops.runs.executions import ACTIVE_JOB, STAGES, place_words
+from ops.runs.executions import ENDING_JOB, STAGES, place_words
 from ops.runs.experiment_upload import upload_forecast
 from ops.runs.output_upload import check_output_file, output_file, refuse_unknown, upload_output_file
 from ops.settings import RENDERED, Settings, need
@@ -96,17 +96,21 @@ def render(shell: Shell, settings: Settings, request: RunRequest, num_tasks: int
         Something is missing or wrong; or the run is not built, and num_tasks not given.
     """
     request, is_new = _named(request)
-    _tell(settings, request, "jobs")
+    _check_settings(settings)
     run = _look(shell, settings, request, is_new).run
     if not run.manifest and num_tasks is None and not shell.dry_run:
         if not is_new:
             _check_there(shell, settings, request)
+        which = "a new run" if is_new else f"run {request.run_id}"
+        build = _command("builder", replace(request, run_id="") if is_new else request)
         raise UserError(
-            f"run {request.run_id} is not built yet, and how many tasks stage B has is not known: "
-            f"add --num-tasks N, or build it first: {_command('builder', request)}"
+            f"{which} is not built yet, and how many tasks stage B has is not known: "
+            f"add --num-tasks N, or build it first: {build}"
         )
     share = share_of(settings, run, num_tasks)
-    if repository := _repository(shell, settings, run):
+    repository = _repository(shell, settings, run)
+    _tell(settings, request, "jobs")
+    if repository:
         upload_forecast(shell, settings, repository, run_path(settings, request))
     run = replace(run, forecast_commit=_commit(repository))
     filling = run.filling(share, is_dry=shell.dry_run and not is_new)
@@ -151,7 +155,7 @@ def submit(
             f"--run-id is needed for stage {stage}; `invoke job-list --exp-id {request.exp_id}` shows some"
         )
     request, is_new = _named(request)
-    _tell(settings, request, f"stage {LETTERS[stage]} ({stage})")
+    _check_settings(settings)
     wants_results = stage == "runner" and only is None and not request.force
     found = _look(shell, settings, request, is_new, stage, wants_results)
     run = found.run
@@ -159,6 +163,7 @@ def submit(
     if stage != "builder" and not run.manifest and not shell.dry_run:
         _check_there(shell, settings, request)
         raise UserError(f"{run_path(settings, request)}: not built yet", mend=_command("builder", request))
+    _tell(settings, request, f"stage {LETTERS[stage]} ({stage})")
     if stage == "runner" and shell.dry_run:
         print(
             "note: no manifest is read in a dry run; taskCount and PENDING_FILE will be its own",
@@ -213,10 +218,14 @@ def _named(request: RunRequest) -> tuple[RunRequest, bool]:
     return replace(request, run_id=request.run_id or new_run_id()), not request.run_id
 
 
-def _tell(settings: Settings, request: RunRequest, what: str) -> None:
+def _check_settings(settings: Settings) -> None:
     need(settings, "project_id", "bucket_name")
     check_stages_fit(settings)
     check_token_is_kept_apart(settings)
+
+
+def _tell(settings: Settings, request: RunRequest, what: str) -> None:
+    """Print which run it is, once nothing refuses it: a run that is refused is nowhere to be found."""
     print(
         f"{what} of run {request.run_id} of {request.exp_id} in project {settings.project_id}, "
         f"{settings.region}, {run_path(settings, request)}",
@@ -300,13 +309,13 @@ def job_id_of(
     base = f"{stage}-{filling.request.run_id}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"
     ended = 0
     for job in jobs:
-        job_id, state = id_of(job), job["status"]["state"]
+        job_id, state = id_of(job), state_of(job)
         same = re.fullmatch(rf"{base}(?:-([0-9]{{1,6}}))?", job_id)
-        if same and state in ACTIVE_JOB:
+        if same and state not in ENDING_JOB:
             return job_id, job
         if same:
             ended = max(ended, int(same[1] or 1))
-        elif state in ACTIVE_JOB and not is_chosen:
+        elif state not in ENDING_JOB and not is_chosen:
             raise UserError(
                 f"job {job_id} is {state} on stage {stage} of this run; wait for it, or end it",
                 mend=f"invoke job-cancel {job_id}",
@@ -342,4 +351,5 @@ def _write(path: Path, job: dict[str, Any]) -> None:
 
 
 def _command(stage: str, request: RunRequest) -> str:
-    return f"invoke job --stage {stage} --exp-id {request.exp_id} --run-id {request.run_id}"
+    run = f" --run-id {request.run_id}" if request.run_id else ""
+    return f"invoke job --stage {stage} --exp-id {request.exp_id}{run}"

@@ -49,14 +49,17 @@ def run(shell: Shell, settings: Settings, request: RunRequest) -> LocalRun:
     launcher = _launcher(shell, settings, request)
     variables = stage_variables(settings, request)
     experiment = Path(variables["FORECAST_REPO_DIR"], "experiments", request.exp_id)
+    run = f"run {request.run_id} of " if goes_on or shell.dry_run else ""  # else stage A may refuse it
     print(
-        f"EXECUTION_MODE=local: run {request.run_id} of {request.exp_id} ({experiment}) on this machine, "
+        f"EXECUTION_MODE=local: {run}{request.exp_id} ({experiment}) on this machine, "
         f"in {nearest(settings.local_data_path)}",
         flush=True,
     )
     try:
         with _alone(shell, here), launcher.tidied(shell):
-            _stage(shell, launcher, "builder", variables)
+            _stage(shell, launcher, "builder", variables, is_new=not goes_on)
+            if not run:
+                print(f"run {request.run_id} of {request.exp_id} is built", flush=True)
             _run_tasks(shell, launcher, settings, request, here, variables)
             if settings.run_output_stage and request.run_output_stage:
                 _stage(shell, launcher, "output", variables)
@@ -77,7 +80,8 @@ def run_stage(
 ) -> LocalRun:
     """Run one stage alone; the runner runs one input, some from it on, or all that are pending."""
     stage = stage_name(stage)
-    if not request.run_id:
+    is_new = not request.run_id
+    if is_new:
         if stage != "builder":
             raise UserError(
                 f"--run-id is needed for stage {stage}; "
@@ -105,7 +109,7 @@ def run_stage(
     with _alone(shell, here), launcher.tidied(shell):
         if stage != "runner":
             extra = {"NUM_TASKS": str(num_tasks)} if num_tasks is not None else {}
-            _stage(shell, launcher, stage, variables | extra)
+            _stage(shell, launcher, stage, variables | extra, is_new)
         else:
             only = None if task_index is None else range(task_index, task_index + num_tasks)
             _run_tasks(shell, launcher, settings, request, here, variables, only)
@@ -128,6 +132,7 @@ def _alone(shell: Shell, here: LocalRun) -> contextlib.AbstractContextManager:
 def validate(shell: Shell, settings: Settings, request: RunRequest) -> None:
     """Check an experiment as stage A would, without a run."""
     variables = stage_variables(settings, replace(request, run_id=new_run_id()))
+    del variables["RUN_ID"]  # there is no such run, and who reads of it would look for it
     command = [sys.executable, nearest(ROOT / "scripts" / "check_experiment.py")]
     if code := shell.stream(command, variables):
         said = "is not valid" if code == 2 else f"could not be checked (exit code {code})"
@@ -222,8 +227,12 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _stage(shell: Shell, launcher: Launcher, stage: str, variables: dict[str, str]) -> None:
-    code = shell.stream(launcher.command(stage), launcher.environment(variables))
+def _stage(
+    shell: Shell, launcher: Launcher, stage: str, variables: dict[str, str], is_new: bool = False
+) -> None:
+    """Run a stage to its end; the id of a new run is not shown, for stage A may refuse to make one."""
+    unnamed = ("RUN_ID",) if is_new else ()
+    code = shell.stream(launcher.command(stage), launcher.environment(variables), unnamed=unnamed)
     if code:
         raise UserError(f"stage {stage} ended with exit code {code}", exit_code=exit_code_for(code))
 

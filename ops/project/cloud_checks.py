@@ -28,6 +28,7 @@ APIS = (
     "workflowexecutions",
     "workflows",
 )
+UNLIMITED = 1e9  # CPUs, where Cloud Quotas says -1
 APPLY = "invoke tf-apply"
 
 
@@ -207,9 +208,58 @@ def project_quotas(shell: Shell, settings: Settings) -> dict[str, float]:
     return _left(_ask(shell, "compute", "project-info", "describe", "--project", settings.project_id))
 
 
+def family_cpus(shell: Shell, settings: Settings) -> dict[str, float]:
+    """Return how many CPUs the region allows of each family that shares the quota CPUS_PER_VM_FAMILY."""
+    need(settings, "project_id")
+    quota, where = "CPUS-PER-VM-FAMILY-per-project-region", ["--project", settings.project_id]
+    words = ["beta", "quotas", "info", "describe", quota, "--service", "compute.googleapis.com", *where]
+    found = _ask(shell, *words) or {}
+    allowed = {}
+    for each in found.get("dimensionsInfos", []):
+        dimensions = each.get("dimensions", {})
+        places = [dimensions["region"]] if "region" in dimensions else each.get("applicableLocations", [])
+        value = float(each.get("details", {}).get("value", -1))
+        if settings.region in places and "vm_family" in dimensions:
+            allowed[dimensions["vm_family"].lower()] = value if value >= 0 else UNLIMITED
+    return allowed
+
+
+def check_machine_types(shell: Shell, settings: Settings, machine_types: Iterable[str]) -> list[str]:
+    """Return these machine types; refuse one that no zone of the region has."""
+    need(settings, "project_id")
+    named = sorted(set(filter(None, machine_types)))
+    zones = _zones(shell, settings) if named else []
+    lacking = [each for each in named if not any(_has_type(shell, settings, zone, each) for zone in zones)]
+    if lacking and not shell.dry_run:
+        families = ", ".join(sorted({each.partition("-")[0] for each in lacking}))
+        raise UserError(
+            f"{settings.region} has no {', '.join(lacking)}; set STAGE_X_MACHINE_TYPE to others "
+            f"(empty: Batch chooses), or a REGION that has machines of {families}",
+            mend=f"gcloud compute machine-types list --zones {','.join(zones)}",
+        )
+    return named
+
+
+def _zones(shell: Shell, settings: Settings) -> list[str]:
+    words = ["compute", "regions", "describe", settings.region, "--project", settings.project_id]
+    found = _ask(shell, *words) or {}
+    return [zone.rpartition("/")[2] for zone in found.get("zones", [])] or [f"{settings.region}-a"]
+
+
+def _has_type(shell: Shell, settings: Settings, zone: str, machine_type: str) -> bool:
+    words = ["compute", "machine-types", "describe", machine_type, "--zone", zone]
+    try:
+        _ask(shell, *words, "--project", settings.project_id)
+    except GcloudError as error:
+        if error.refusal is not Refusal.MISSING:
+            raise
+        return False
+    return True
+
+
 def _left(described: dict[str, Any] | None) -> dict[str, float]:
-    quotas = (described or {}).get("quotas", [])
-    return {quota["metric"]: quota["limit"] - quota.get("usage", 0) for quota in quotas}
+    quotas = (described or {}).get("quotas", [])  # a metric that is new to this gcloud has no name there
+    return {quota["metric"]: quota["limit"] - quota.get("usage", 0) for quota in quotas if "metric" in quota}
 
 
 def _describe(shell: Shell, words: list[str], missing: tuple[str, str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ops.failures import UserError
 from ops.project import cloud_checks, programs
 from ops.project.checkup import Answer, Finding, Question, ask_all, refuse
-from ops.project.deployment import check_token_is_kept_apart
+from ops.project.deployment import check_token_is_kept_apart, stage_limits
 from ops.project.quotas import check_quotas
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
@@ -69,6 +69,7 @@ def _of_the_cloud(shell: Shell, settings: Settings, environ: Mapping[str, str]) 
         Question("subnet", lambda: _subnet(shell, settings), here),
         Question("image", lambda: _image(shell, settings), here),
         Question("workflow", lambda: _workflow(shell, settings), here),
+        Question("machine types", lambda: _machine_types(shell, settings), here),
         Question("quotas", lambda: check_quotas(shell, settings), here, is_needed=False),
     ]
 
@@ -117,6 +118,14 @@ def _image(shell: Shell, settings: Settings) -> Answer:
     if not digest:
         return Answer(f"{found}: this registry is not asked", is_doubt=True)
     return Answer(f"{settings.image_name}:{settings.image_tag} is sha256:{digest[:12]}")
+
+
+def _machine_types(shell: Shell, settings: Settings) -> Answer:
+    named = [limits.machine_type for limits in stage_limits(settings).values()]
+    found = cloud_checks.check_machine_types(shell, settings, named)
+    if not found:
+        return Answer("none is named: Batch chooses")
+    return Answer(f"{', '.join(found)}: {settings.region} has {'it' if len(found) == 1 else 'them'}")
 
 
 def _workflow(shell: Shell, settings: Settings) -> Answer:

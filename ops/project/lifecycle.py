@@ -21,6 +21,7 @@ from ops.shown import console, nearest
 RULES = RENDERED / "lifecycle.json"
 DEFAULT_DAYS = 90
 SOURCES_DAYS = 30
+MOST_CHARACTERS = 200  # of a rule that is shown as JSON
 LEAST_DAYS = 17  # a job may wait for 2 days and then run for 14, and needs its inputs until then
 
 Rule = dict[str, Any]
@@ -69,7 +70,9 @@ def _deletion(condition: dict[str, Any]) -> Rule:
 
 def _is_ours(settings: Settings, rule: Rule) -> bool:
     """Tell a rule of this prefix by all of it but its age; rules have no names."""
-    without_age = {**rule, "condition": {**rule.get("condition", {}), "age": 0}}
+    if not isinstance(rule, dict) or not isinstance(rule.get("condition"), dict):
+        return False
+    without_age = {**rule, "condition": {**rule["condition"], "age": 0}}
     return without_age in [
         {**ours, "condition": {**ours["condition"], "age": 0}} for ours in our_rules(settings, 0)
     ]
@@ -78,7 +81,11 @@ def _is_ours(settings: Settings, rule: Rule) -> bool:
 def _rules_now(settings: Settings) -> list[Rule]:
     words = ["storage", "buckets", "describe", f"gs://{settings.bucket_name}", "--raw"]
     found = gcloud.read_json(Shell(), [*words, "--project", settings.project_id], echo=False)
-    return found.get("lifecycle", {}).get("rule", [])
+    lifecycle = (found.get("lifecycle") if isinstance(found, dict) else found) or {}
+    rules = (lifecycle.get("rule") if isinstance(lifecycle, dict) else lifecycle) or []
+    if not isinstance(rules, list):
+        raise UserError(f"gs://{settings.bucket_name}: its lifecycle is no list of rules", exit_code=1)
+    return rules
 
 
 def _show(settings: Settings, now: list[Rule], new: list[Rule]) -> None:
@@ -98,13 +105,17 @@ def _show(settings: Settings, now: list[Rule], new: list[Rule]) -> None:
 
 
 def _told(rule: Rule) -> tuple[str, str, str]:
-    """Return what a rule does, after how many days, and with what."""
-    condition = dict(rule.get("condition", {}))
-    age = condition.pop("age", None)
-    begins, ends = (condition.pop(f"matches{where}", []) for where in ("Prefix", "Suffix"))
-    names = [f"{begin}...{end}" for begin in begins or [""] for end in ends or [""]]
+    """Return what a rule does, after how many days, and with what; as JSON one that is no rule we know."""
+    try:
+        condition = dict(rule.get("condition") or {})
+        age = condition.pop("age", None)
+        begins, ends = (list(condition.pop(f"matches{where}", [])) for where in ("Prefix", "Suffix"))
+        names = [f"{begin}...{end}" for begin in begins or [""] for end in ends or [""]]
+        what = str(rule["action"]["type"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return "unknown", "", json.dumps(rule)[:MOST_CHARACTERS]
     rest = [f"{name}={value}" for name, value in condition.items()]
-    return rule["action"]["type"], "" if age is None else f"{age} days", ", ".join([*names, *rest])
+    return what, "" if age is None else f"{age} days", ", ".join([*names, *rest])
 
 
 def _set(shell: Shell, settings: Settings, rules: list[Rule], yes: bool) -> None:

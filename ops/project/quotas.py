@@ -1,41 +1,117 @@
-"""How many tasks of stage B a project's quotas hold at once, as far as Compute Engine tells what is left."""
+"""How many tasks a project's quotas hold at once, as far as Compute Engine tells what is left.
+
+Families of machines count their CPUs in quotas of their own. Older ones have a metric each, such as N2_CPUS,
+with what is used; newer ones, such as C4, C4D and N4, share CPUS_PER_VM_FAMILY, of which Cloud Quotas tells
+the limit alone. Machines that take Hyperdisk alone need HDB_TOTAL_GB, all others SSD_TOTAL_GB.
+"""
 
 import math
 import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
+from ops.failures import UserError
 from ops.project.checkup import Answer
-from ops.project.cloud_checks import project_quotas, region_quotas
+from ops.project.cloud_checks import family_cpus, project_quotas, region_quotas
+from ops.project.deployment import stage_limits
+from ops.project.machine_types import LETTERS, hyperdisk_only_families
 from ops.settings import Settings
 from ops.shell import Shell
 
-BOOT_DISK_GB = 30  # of a machine, where Batch is not told otherwise; counted as SSD, for it is pd-balanced
+BOOT_DISK_GB = 30  # of a machine, where Batch is not told otherwise; pd-balanced counts as SSD
+PER_FAMILY = "CPUS_PER_VM_FAMILY"
+_GENERAL = ("", "e2", "f1", "g1", "n1")  # families that the quota CPUS is for
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a machine of a stage takes of each quota, and how many tasks of it run at once."""
+
+    stage: str
+    wanted: int
+    tasks_on_machine: int
+    amounts: Mapping[str, float]
+
+    def tasks(self, left: Mapping[str, float]) -> dict[str, int]:
+        """Return how many tasks each quota holds at once, of those that are known."""
+        return {
+            name: math.floor(left[name] / amount) * self.tasks_on_machine
+            for name, amount in self.amounts.items()
+            if name in left
+        }
 
 
 def check_quotas(shell: Shell, settings: Settings) -> Answer:
-    """Compare MAX_PARALLELISM with what is left. Too little fails nothing: tasks wait for one another."""
+    """Compare MAX_PARALLELISM, and a machine for stages A and C, with what is left.
+
+    Too little fails nothing: tasks wait for one another, or for two days where not one fits.
+    """
     left = region_quotas(shell, settings) | project_quotas(shell, settings)
-    needs = _of_a_machine(settings, left)
-    tasks = {
-        name: math.floor(left[name] / amount) * settings.task_count_per_node
-        for name, amount in needs.items()
-        if name in left
-    }
-    wanted = settings.max_parallelism
-    scarcest = min(tasks, key=tasks.__getitem__, default="")
-    if not scarcest or tasks[scarcest] >= wanted:
-        return Answer(f"enough for {wanted} tasks at once (MAX_PARALLELISM)")
-    holds = f"{tasks[scarcest]} of MAX_PARALLELISM={wanted} tasks at once"
-    detail = f"{left[scarcest]:,.0f} of {scarcest} left: {holds}"
+    families = {family for _, family, _ in _cpus(settings) if _has_no_metric(family, left)}
+    unknown = mend = ""
+    try:
+        allowed = family_cpus(shell, settings) if families else {}
+        left |= {_per_family(family): cpus for family, cpus in allowed.items() if family in families}
+    except UserError as error:  # the API may not be enabled: what is known is told all the same
+        names = ", ".join(sorted(family.upper() for family in families))
+        unknown, mend = f"how many CPUs of {names} are allowed is not known: {error.problem}", error.mend
     more = f"https://console.cloud.google.com/iam-admin/quotas?project={settings.project_id}"
-    return Answer(detail, is_doubt=True, mend=more)
+    if short := list(_shortages(settings, left)):
+        return Answer("; ".join([*short, *filter(None, [unknown])]), is_doubt=True, mend=more)
+    enough = f"enough for {settings.max_parallelism} tasks at once (MAX_PARALLELISM)"
+    return Answer(f"{enough}; {unknown}", is_doubt=True, mend=mend) if unknown else Answer(enough)
 
 
-def _of_a_machine(settings: Settings, left: dict[str, float]) -> dict[str, float]:
-    """Return what one machine of stage B takes of each quota."""
-    tasks, machine_type = settings.task_count_per_node, settings.stage_b_machine_type
-    named = re.search(r"-(\d+)\b", machine_type)
-    vcpus = int(named[1]) if named else math.ceil(tasks * settings.stage_b_cpu_milli / 1000)
-    family = f"{machine_type.partition('-')[0].upper()}_CPUS"
-    is_spot = settings.provisioning_model == "SPOT" and left.get("PREEMPTIBLE_CPUS", 0) > 0
-    cpus = "PREEMPTIBLE_CPUS" if is_spot else family if family in left else "CPUS"
-    return {cpus: vcpus, "CPUS_ALL_REGIONS": vcpus, "SSD_TOTAL_GB": BOOT_DISK_GB}
+def _shortages(settings: Settings, left: Mapping[str, float]) -> Iterable[str]:
+    """Yield what each stage has too little of, the scarcest quota of each."""
+    for need in _needs(settings, left):
+        tasks = need.tasks(left)
+        scarcest = min(tasks, key=tasks.__getitem__, default="")
+        if not scarcest or tasks[scarcest] >= need.wanted:
+            continue
+        what = "allowed" if scarcest.startswith(PER_FAMILY) else "left"  # what is used of these nobody tells
+        rest = f"{max(0.0, left[scarcest]):,.0f} of {scarcest} {what}"
+        if need.stage == "runner":
+            yield f"{rest}: {max(0, tasks[scarcest])} of MAX_PARALLELISM={need.wanted} tasks at once"
+        else:
+            letter = LETTERS[need.stage]
+            yield f"{rest}: stage {letter} ({need.stage}) takes {need.amounts[scarcest]:,.0f}"
+
+
+def _needs(settings: Settings, left: Mapping[str, float]) -> Iterable[Need]:
+    for stage, family, vcpus in _cpus(settings):
+        is_wide = stage == "runner"
+        is_spot = is_wide and settings.provisioning_model == "SPOT" and left.get("PREEMPTIBLE_CPUS", 0) > 0
+        disk = "HDB_TOTAL_GB" if family in hyperdisk_only_families() else "SSD_TOTAL_GB"
+        cpus = "PREEMPTIBLE_CPUS" if is_spot else _cpu_quota(family, left)
+        yield Need(
+            stage,
+            settings.max_parallelism if is_wide else 1,
+            settings.task_count_per_node if is_wide else 1,
+            {cpus: vcpus, "CPUS_ALL_REGIONS": vcpus, disk: BOOT_DISK_GB},
+        )
+
+
+def _cpus(settings: Settings) -> Iterable[tuple[str, str, int]]:
+    """Yield the family of each stage's machines, "" where Batch chooses, and the vCPUs of one."""
+    for stage, limits in stage_limits(settings).items():
+        if stage == "output" and not settings.run_output_stage:
+            continue
+        tasks = settings.task_count_per_node if stage == "runner" else 1
+        named = re.search(r"-(\d+)\b", limits.machine_type)
+        vcpus = int(named[1]) if named else math.ceil(tasks * limits.cpu_milli / 1000)
+        yield stage, limits.machine_type.partition("-")[0], vcpus
+
+
+def _cpu_quota(family: str, left: Mapping[str, float]) -> str:
+    """Return the quota that CPUs of a family are counted in; CPUS where it has none of its own."""
+    own = (f"{family.upper()}_CPUS", _per_family(family))
+    return next((name for name in own if name in left), "CPUS")
+
+
+def _has_no_metric(family: str, left: Mapping[str, float]) -> bool:
+    return family not in _GENERAL and f"{family.upper()}_CPUS" not in left
+
+
+def _per_family(family: str) -> str:
+    return f"{PER_FAMILY} ({family.upper()})"

@@ -13,7 +13,7 @@ from ops import gcloud, run_paths
 from ops.costs import cost_report
 from ops.failures import UserError
 from ops.gcloud import GcloudError, at_once, is_no_match
-from ops.jobs.job_facts import id_of
+from ops.jobs.job_facts import id_of, state_of
 from ops.jobs.job_list import going_on_by_hand
 from ops.laptop import local_run
 from ops.names import account_email
@@ -58,17 +58,27 @@ def run(shell: Shell, settings: Settings, request: RunRequest, wait: bool = Fals
     for option, value in (("--jobs", request.jobs), ("--docker", request.docker)):
         if value:
             raise UserError(f"{option}: for runs on this machine; leave it out, or add --local")
-    started = start(shell, settings, request)
     if shell.dry_run:
+        start(shell, settings, request)
         cost_report.show_before(shell, settings, request)
         return
+    tell_cost = cost_report.in_the_meantime(shell, settings, request)
+    started = start(shell, settings, request, before=tell_cost)
     tell_how_to_follow(started.execution)
     if wait:
         follow(shell, started.execution)
 
 
-def start(shell: Shell, settings: Settings, request: RunRequest, origin: Origin | None = None) -> Started:
+def start(
+    shell: Shell,
+    settings: Settings,
+    request: RunRequest,
+    origin: Origin | None = None,
+    before: Callable[[], None] = lambda: None,
+) -> Started:
     """Check what a run needs, then start it, or go on with one; with an origin, do that once more.
+
+    `before` is called once nothing stands in the way.
 
     Raises
     ------
@@ -81,8 +91,7 @@ def start(shell: Shell, settings: Settings, request: RunRequest, origin: Origin 
     goes_on = bool(request.run_id)
     request = replace(request, run_id=request.run_id or new_run_id())
     print(
-        f"EXECUTION_MODE=cloud: run {request.run_id} of {request.exp_id} in project {settings.project_id}, "
-        f"{settings.region}, {run_path(settings, request)}",
+        f"EXECUTION_MODE=cloud: {request.exp_id} in project {settings.project_id}, {settings.region}",
         flush=True,
     )
     arguments = run_arguments(settings, request, goes_on)
@@ -92,6 +101,9 @@ def start(shell: Shell, settings: Settings, request: RunRequest, origin: Origin 
     another = output_file(settings, request, goes_on)
     if not repository:
         check_output_file(shell, settings, request, another)
+    # only now: of a run that is refused there is nothing to look for
+    print(f"run {request.run_id} of {request.exp_id}: {run_path(settings, request)}", flush=True)
+    before()
     if origin and origin.has_archive:
         copy_file(shell, settings, ARCHIVE, origin.path, run_path(settings, request))
         arguments["forecastCommit"] = origin.commit
@@ -199,7 +211,7 @@ def _check_run(shell: Shell, settings: Settings, request: RunRequest) -> None:
 def _check_no_job_by_hand(shell: Shell, settings: Settings, request: RunRequest) -> None:
     """Refuse to go on with a run while a job by hand does: the same tasks would be paid for twice."""
     for job in going_on_by_hand(shell, settings, request.exp_id, request.run_id):
-        state, stage = job["status"]["state"], job["labels"].get("stage", "")
+        state, stage = state_of(job), job["labels"].get("stage", "")
         wrong = f"job {id_of(job)}, made by hand, is {state} on stage {stage} of this run"
         raise UserError(f"{wrong}; wait for it, or end it", mend=f"invoke job-cancel {id_of(job)}")
 

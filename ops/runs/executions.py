@@ -18,6 +18,7 @@ from ops.failures import UserError
 from ops.following import looks, tell, tell_news
 from ops.gcloud import GcloudError, Refusal, at_once
 from ops.input_names import in_a_line, missing_indices, missing_names
+from ops.jobs.attempts import CANCELLED_JOB, exit_codes, stage_exit_code
 from ops.project.machine_types import LETTERS
 from ops.run_paths import METADATA
 from ops.settings import Settings, need
@@ -26,10 +27,18 @@ from ops.shown import counted, duration
 from ops.watching.cloud_files import read_objects
 
 STAGES = tuple(LETTERS)
-ACTIVE_JOB = ("QUEUED", "SCHEDULED", "RUNNING")
-NOT_ENDED = (*ACTIVE_JOB, "CANCELLATION_IN_PROGRESS")
-ACTIVE = ("ACTIVE", "QUEUED")
+# A state that is new to us is none of these: who has it goes on, until it is known to have ended.
+ENDED_JOB = ("SUCCEEDED", "FAILED", "CANCELLED", "DELETION_IN_PROGRESS")
+ENDING_JOB = (*ENDED_JOB, "CANCELLATION_IN_PROGRESS")  # it has ended, or is about to
+ENDED = ("SUCCEEDED", "FAILED", "CANCELLED", "UNAVAILABLE")  # an execution; of the last, nothing can be told
+MOST_ASKED = 100  # failed tasks whose exit codes are asked for
+STOPPED = 130  # exit code
 NOT_BEGUN = "not begun"
+FAILED_OR_CANCELLED = "FAILED OR CANCELLED"  # tasks of a cancelled job, which Batch counts together
+_WHEN_CANCELLED = {"FAILED": FAILED_OR_CANCELLED, "UNEXECUTED": "CANCELLED"}
+# A list of tasks is filtered by the service, which knows a state as State alone, and again by gcloud, which
+# has to be told what that is.
+FAILED_TASKS = ["--filter", "State=FAILED", "--format", "json(name,status,status.state:label=State)"]
 EXECUTION_ID = re.compile("[a-z0-9][a-z0-9-]{0,62}")
 SECOND_LOOK_SECONDS = 3  # a request to make a job may be under way when its execution is cancelled
 
@@ -81,6 +90,16 @@ def place_words(settings: Settings) -> list[str]:
     return ["--location", settings.region, "--project", settings.project_id]
 
 
+def job_exit_code(shell: Shell, settings: Settings, job_id: str) -> int:
+    """Return the exit code of a stage whose job failed: that of its tasks, as their events have it, or 1."""
+    words = ["batch", "tasks", "list", "--job", job_id, *place_words(settings), *FAILED_TASKS]
+    try:
+        listed = json.loads(gcloud.read(shell, [*words, "--limit", str(MOST_ASKED)], echo=False) or "[]")
+    except (UserError, ValueError):  # that it failed is known all the same
+        return 1
+    return stage_exit_code((exit_codes(task) or [1])[-1] for task in listed)
+
+
 def named(settings: Settings, execution: str) -> Execution:
     """Return an execution by its id or its whole name; refuse what can be neither."""
     need(settings, "project_id")
@@ -109,11 +128,13 @@ class Progress:
         status = job.get("status", {})
         counts = status.get("taskGroups", {}).get("group0", {}).get("counts", {})
         events = status.get("statusEvents", [])
+        state = status.get("state", NOT_BEGUN)
+        names = _WHEN_CANCELLED if state in CANCELLED_JOB else {}
         return cls(
             stage,
-            status.get("state", NOT_BEGUN),
+            state,
             int((job.get("taskGroups") or [{}])[0].get("taskCount", 0)),
-            {name: int(number) for name, number in counts.items()},
+            {names.get(name, name): int(number) for name, number in counts.items()},
             events[-1].get("description", "") if events else "",
         )
 
@@ -123,7 +144,12 @@ class Progress:
 
     @property
     def has_ended(self) -> bool:
-        return self.has_begun and self.state not in NOT_ENDED
+        return self.has_begun and self.state in ENDED_JOB
+
+    @property
+    def failed(self) -> int:
+        """Return how many tasks failed, those of a cancelled job that were stopped with it among them."""
+        return self.counts.get("FAILED", 0) + self.counts.get(FAILED_OR_CANCELLED, 0)
 
     @property
     def may_be_followed(self) -> bool:
@@ -144,13 +170,15 @@ class Progress:
         return f"{self.stage:8} {self.state:10} {self.counted}{waits}".rstrip()
 
 
-def follow(shell: Shell, execution: Execution) -> None:
+def follow(shell: Shell, execution: Execution, leads_on: bool = True) -> None:
     """Print how the stages come on until the execution has ended, through faults that pass.
+
+    Without `leads_on` no command is printed: a cloud that is gone with its task takes none.
 
     Raises
     ------
     UserError
-        It did not succeed, with what it said (exit code 1).
+        It did not succeed, with what it said and the exit code of the stage that failed.
     KeyboardInterrupt
         After a word on how to cancel; the execution goes on.
     """
@@ -163,16 +191,18 @@ def follow(shell: Shell, execution: Execution) -> None:
         for found, stages in looks(lambda: _look(shell, execution, ended), tell):
             for progress in stages:
                 tell_news(told, progress.stage, str(progress))
-            if found["state"] not in ACTIVE:
+            if found["state"] in ENDED:
                 break
     except KeyboardInterrupt:
+        if not leads_on:
+            raise
         print(
             f"\nthe run goes on. Follow it: invoke workflow-describe {execution.execution_id} --wait; "
             f"cancel it: invoke workflow-cancel {execution.execution_id}",
             file=sys.stderr,
         )
         raise
-    _tell_end(shell, execution, found)
+    _tell_end(shell, execution, found, leads_on)
 
 
 def _look(
@@ -191,18 +221,30 @@ def _look(
     return found, stages
 
 
-def _tell_end(shell: Shell, execution: Execution, found: dict[str, Any]) -> None:
+def _tell_end(shell: Shell, execution: Execution, found: dict[str, Any], leads_on: bool) -> None:
     if found["state"] != "SUCCEEDED":
         _tell_failed_inputs(shell, execution, execution.job(shell, "runner"))
-        raise UserError(f"execution {execution.execution_id}: {reason_of(found)}", exit_code=1)
+        code = _exit_code(shell, execution, found)
+        raise UserError(f"execution {execution.execution_id}: {reason_of(found)}", exit_code=code)
     result = json.loads(found.get("result", "{}"))
     failed = result.get("num_failed_tasks", 0)
     without = f", without the results of {counted(failed, 'task')}" if failed else ""
     if failed and (names := names_of_missing(shell, execution.settings, result.get("path", ""))):
         without += f" ({names})"
     print(f"done in {duration(seconds_taken(found))}{without}")
+    if not leads_on:
+        return
     print(f"outputs  {result.get('path', '')}outputs/")
     print(f"fetch    invoke download --exp-id {exp_id_of(found)} --run-id {run_id_of(found)}")
+
+
+def _exit_code(shell: Shell, execution: Execution, found: dict[str, Any]) -> int:
+    """Return the exit code of the stage that ended an execution; 1 where none did."""
+    if found["state"] == "CANCELLED":
+        return STOPPED
+    said = _said(found)
+    job = said.get("job") if isinstance(said, dict) else None
+    return job_exit_code(shell, execution.settings, str(job)) if job else 1
 
 
 def _tell_failed_inputs(shell: Shell, execution: Execution, job: dict[str, Any]) -> None:
@@ -237,7 +279,8 @@ def names_of_missing(shell: Shell, settings: Settings, run_path: str) -> str:
 def reason_of(found: dict[str, Any]) -> str:
     """Return why an execution did not succeed: its own words, and those of a service that refused it."""
     said = _said(found)
-    message = "; ".join(_words_of(said)) if isinstance(said, dict) else str(said)
+    unavailable = found.get("stateError", {}).get("details", "")  # of an execution whose data cannot be read
+    message = "; ".join(_words_of(said)) if isinstance(said, dict) else str(said or unavailable)
     message = message or found.get("error", {}).get("payload", "")
     return f"{found['state']}{f': {message}' if message else ''}"
 
@@ -300,7 +343,7 @@ def _map_in(text: str | None) -> dict[str, Any]:
 
 def where_it_is(found: dict[str, Any]) -> str:
     """Return the step of main an execution is at, or why it ended."""
-    if found["state"] in ACTIVE:
+    if found["state"] not in ENDED:
         steps = found.get("status", {}).get("currentSteps", [])
         return steps[-1]["step"] if steps else ""
     return "" if found["state"] == "SUCCEEDED" else reason_of(found).partition(": ")[2]
@@ -320,7 +363,7 @@ def show_execution(shell: Shell, settings: Settings, execution_id: str) -> None:
             print(f"  {Progress.of(stage, job)}  ({execution.job_id(stage)})")
             if stage == "runner":
                 _tell_failed_inputs(shell, execution, job)
-    if found["state"] not in (*ACTIVE, "SUCCEEDED"):
+    if found["state"] in ENDED and found["state"] != "SUCCEEDED":
         print(f"  {reason_of(found)}")
     if found["state"] == "SUCCEEDED":
         print(f"  outputs in {json.loads(found.get('result', '{}')).get('path', '')}outputs/")
@@ -338,13 +381,13 @@ def cancel(shell: Shell, settings: Settings, execution_id: str) -> None:
             gcloud.read(shell, _cancel_job(execution, stage))
         return
     state = execution.describe(shell)["state"]
-    if state in ACTIVE:
+    if state not in ENDED:
         gcloud.read(shell, words)
         print(f"execution {execution_id} is cancelled")
     else:
         print(f"execution {execution_id} has ended already: {state}")
     stopped = _cancel_jobs(shell, execution)
-    if not stopped and state in ACTIVE:
+    if not stopped and state not in ENDED:
         time.sleep(SECOND_LOOK_SECONDS)
         stopped = _cancel_jobs(shell, execution)
     print(f"cancelled {', '.join(stopped)}" if stopped else "none of its jobs was running")
@@ -356,7 +399,7 @@ def _cancel_jobs(shell: Shell, execution: Execution) -> list[str]:
     running = [
         stage
         for stage, job in zip(STAGES, jobs, strict=True)
-        if job.get("status", {}).get("state") in ACTIVE_JOB
+        if job and job.get("status", {}).get("state") not in ENDING_JOB
     ]
     for stage in running:
         gcloud.read(shell, _cancel_job(execution, stage))

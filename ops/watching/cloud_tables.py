@@ -10,7 +10,7 @@ from ops.gcloud import GcloudError, is_no_match
 from ops.input_names import cloud_names, in_a_line, missing_indices, named, told_inputs
 from ops.laptop.run_tables import NAMED_A_RUN, print_forecast, print_runs
 from ops.run_paths import CLAIM, HEADLINE, OUTPUTS, run_path
-from ops.runs.executions import ACTIVE, place_words
+from ops.runs.executions import ENDED, place_words
 from ops.settings import Settings, need
 from ops.shell import Shell
 from ops.watching.cloud_files import CloudRun, by_product, newest_outputs, newest_runs, read_objects
@@ -65,7 +65,7 @@ def _going_on(shell: Shell, settings: Settings, claimed: list[CloudRun]) -> set[
     words = ["workflows", "executions", "list", settings.workflow_name, *place_words(settings)]
     words += ["--limit", str(MOST_EXECUTIONS), "--page-size", str(MOST_EXECUTIONS)]
     listed = gcloud.read_json(shell, words, echo=False) or []
-    active = {each["name"].rpartition("/")[2] for each in listed if each["state"] in ACTIVE}
+    active = {each["name"].rpartition("/")[2] for each in listed if each["state"] not in ENDED}
     if not active:
         return set()
     paths = [run_path(settings, run.exp_id, run.run_id) + CLAIM for run in claimed]

@@ -14,7 +14,7 @@ from ops.watching.run_status import StageStatus, stage_status
 
 @dataclass(frozen=True)
 class JobStatus:
-    """A job that has not ended."""
+    """A job that goes on, or one by hand that has just ended."""
 
     job: dict[str, Any]
     region: str
@@ -35,7 +35,9 @@ class JobStatus:
         whose = "by hand" if is_by_hand else "its execution has ended, or is not among the newest"
         yield f"{experiment_of(self.job)}  run {labels.get('run_id', '')}  job {self.name} ({whose})"
         yield from (f"  {line}" for line in stage.lines())
-        yield f"  {stage.spending.told(so_far=True)}"
+        yield f"  {stage.spending.told(so_far=not stage.progress.has_ended)}"
+        if stage.progress.has_ended and stage.progress.failed:
+            yield f"  failed tasks: invoke job-describe {self.name}"
 
     def substance(self) -> tuple:
         return self.stage.substance()

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ops.shown import one_line
 
+PROGRESS = "stage_progress"  # the event of each look of the workflow at a job, whether it changed or not
 MOST_CHARACTERS = 2000  # of a message
 _TASK = re.compile(r"group0-(\d+)/(\d+)/")  # of task/<job uid>-group0-<index>/<attempt>/<runnable>
 _COLOURS = {
@@ -30,6 +31,7 @@ class LogLine:
     task: str  # its index, and which try it is where it is not the first
     severity: str
     message: str
+    progress_of: str = ""  # the job, where it is one of the looks at it while it runs
 
     @classmethod
     def of(cls, entry: dict[str, Any]) -> "LogLine":
@@ -42,7 +44,9 @@ class LogLine:
             message = f"agent: {message}"
         severity = entry.get("severity", "DEFAULT")
         time = entry.get("timestamp", "")[:19] + "Z"
-        return cls(time, one_line(stage), _task(labels), "" if severity == "DEFAULT" else severity, message)
+        shown = "" if severity == "DEFAULT" else severity
+        job = str(payload.get("job", "")) if payload.get("event") == PROGRESS else ""
+        return cls(time, one_line(stage), _task(labels), shown, message, job)
 
     def __str__(self) -> str:
         return f"{self.time}  {self.stage:8} {self.task:>5}  {self.severity:8} {self.message}".rstrip()

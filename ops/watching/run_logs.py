@@ -118,11 +118,22 @@ def _print(reader: "LogReader", request: LogRequest, run_id: str) -> None:
 
 
 def _teller() -> Callable[[LogLine], None]:
-    """Return what prints a line: with colours on a terminal, which may not wrap it at some width."""
-    screen = console()
-    if screen.is_terminal:
-        return lambda line: screen.print(line.coloured(), soft_wrap=True)
-    return lambda line: print(line, flush=True)
+    """Return what prints a line, but for a look at a job that has not changed since the look before.
+
+    With colours on a terminal, which may not wrap it at some width.
+    """
+    screen, last = console(), {}
+
+    def tell(line: LogLine) -> None:
+        if line.progress_of and last.get(line.progress_of) == line.message:
+            return
+        last[line.progress_of] = line.message
+        if screen.is_terminal:
+            screen.print(line.coloured(), soft_wrap=True)
+        else:
+            print(line, flush=True)
+
+    return tell
 
 
 def log_filter(request: LogRequest, run_id: str) -> str:

@@ -15,12 +15,21 @@ from ops import gcloud
 from ops.costs.spending import Spending, spending_of, together
 from ops.failures import UserError
 from ops.input_names import in_a_line, missing_indices, missing_names
-from ops.jobs.attempts import described, exit_codes, seconds_run, tries
+from ops.jobs.attempts import (
+    CANCELLED_JOB,
+    described,
+    exit_codes,
+    memory_hint,
+    seconds_run,
+    tries,
+    was_cancelled,
+)
 from ops.jobs.failed_tasks import failed_among, failed_tasks, with_inputs
 from ops.run_paths import METADATA
 from ops.runs.executions import (
-    ACTIVE,
-    ACTIVE_JOB,
+    ENDED,
+    ENDED_JOB,
+    FAILED_OR_CANCELLED,
     Execution,
     Progress,
     exp_id_of,
@@ -53,6 +62,7 @@ class StageStatus:
     events: tuple[str, ...]  # of the job, but for its changes of state
     spending: Spending
     failed_tasks: str = ""  # which tasks of stage B failed for good, with their places and parameter sets
+    short_of_memory: int = 0  # tasks, as far as all their attempts ended alike tells
 
     def lines(self) -> Iterator[str]:
         progress = self.progress
@@ -66,6 +76,9 @@ class StageStatus:
             yield f"{'':8} attempts that failed: {codes}"
         if self.failed_tasks:
             yield f"{'':8} failed: {self.failed_tasks}"
+        if self.short_of_memory:
+            tasks = counted(self.short_of_memory, "task")
+            yield f"{'':8} {tasks}: every attempt ended so, the memory may be too small"
         for event in self.events:
             yield f"{'':8} {event}"
 
@@ -87,7 +100,7 @@ class RunStatus:
 
     @property
     def is_going_on(self) -> bool:
-        return self.found["state"] in ACTIVE
+        return self.found["state"] not in ENDED
 
     @property
     def name(self) -> str:
@@ -184,7 +197,7 @@ def stage_status(
     failed_tasks: str = "",
 ) -> StageStatus:
     """Return how a stage stands whose job Batch has described, with its tasks where they are known."""
-    progress = Progress.of(stage, job)
+    progress = _told_apart(Progress.of(stage, job), tasks)
     events = job.get("status", {}).get("statusEvents", [])
     told = [event for event in events if not event.get("description", "").startswith("Job state is set")]
     shown = [
@@ -193,7 +206,10 @@ def stage_status(
     ]
     now = datetime.now(UTC)
     begun = [task for task in tasks or [] if tries(task)]
-    codes = Counter(code for task in begun for code in exit_codes(task) if code)
+    is_cancelled = progress.state in CANCELLED_JOB
+    failed = [task for task in begun if not (is_cancelled and was_cancelled(task))]
+    codes = Counter(code for task in failed for code in exit_codes(task) if code)
+    hinted = sum(bool(memory_hint(exit_codes(task))) and len(exit_codes(task)) > 1 for task in failed)
     task_seconds = None if tasks is None else [seconds_run(task, now) for task in begun]
     return StageStatus(
         progress,
@@ -201,6 +217,7 @@ def stage_status(
         run_id=job.get("labels", {}).get("run_id", ""),
         retries=None if tasks is None else sum(tries(task) - 1 for task in begun),
         failures=tuple(codes.most_common()),
+        short_of_memory=hinted,
         events=() if progress.state == "SUCCEEDED" else tuple(shown),
         spending=spending_of(job, region, task_seconds),
         failed_tasks=failed_tasks,
@@ -224,6 +241,17 @@ def named_failures(
     return in_a_line([task.name for task in failed], number) if failed else ""
 
 
+def _told_apart(progress: Progress, tasks: Sequence[dict[str, Any]] | None) -> Progress:
+    """Return the tasks of a cancelled job by state, those that had failed apart from those it stopped."""
+    if tasks is None or FAILED_OR_CANCELLED not in progress.counts:
+        return progress
+    counts = dict(progress.counts)
+    stopped = sum(was_cancelled(task) for task in tasks)
+    counts["FAILED"] = counts.pop(FAILED_OR_CANCELLED) - stopped
+    counts["CANCELLED"] = counts.get("CANCELLED", 0) + stopped
+    return replace(progress, counts=counts)
+
+
 def tasks_of(
     shell: Shell, execution: Execution, stage: str, job: dict[str, Any]
 ) -> list[dict[str, Any]] | None:
@@ -244,6 +272,6 @@ def _queued_seconds(job: dict[str, Any], now: datetime) -> float:
     status = job.get("status", {})
     events = status.get("statusEvents", [])
     ran = [event for event in events if re.search(r"\bto RUNNING\b", event.get("description", ""))]
-    until = (ran or events[-1:]) if ran or status.get("state") not in ACTIVE_JOB else []
+    until = (ran or events[-1:]) if ran or status.get("state") in ENDED_JOB else []
     end = datetime.fromisoformat(until[0]["eventTime"]) if until else now
     return max(0.0, (end - datetime.fromisoformat(job["createTime"])).total_seconds())

@@ -13,11 +13,11 @@ from rich.text import Text
 
 from ops.following import looks, tell
 from ops.gcloud import at_once
-from ops.jobs.job_facts import experiment_of, id_of
-from ops.jobs.job_list import newest_jobs
+from ops.jobs.job_facts import experiment_of, id_of, state_of
+from ops.jobs.job_list import BY_HAND, newest_jobs
 from ops.names import check_exp_id
 from ops.runs.execution_list import MOST_LISTED, id_of_execution, list_executions
-from ops.runs.executions import ACTIVE, NOT_ENDED, STAGES, Execution, Progress, exp_id_of
+from ops.runs.executions import ENDED, ENDED_JOB, STAGES, Execution, Progress, exp_id_of
 from ops.settings import Settings, need
 from ops.shell import Shell
 from ops.shown import console, counted
@@ -44,6 +44,7 @@ class Look:
 
     executions: list[RunStatus]
     jobs: list[JobStatus]  # that no execution stands for
+    ended_jobs: list[JobStatus]  # by hand, in the last hours
     left_out: str = ""
 
 
@@ -64,32 +65,49 @@ class Observer:
 
     def look(self) -> Look:
         """Return how the executions and the jobs stand."""
-        unfinished = self._unfinished_jobs()  # first: of a job made later the execution would not be listed
+        jobs = self._jobs()  # first: of a job made later the execution would not be listed
         recent = list(self._listed())
         listed = [each for each in recent if id_of_execution(each) not in self._strangers]
         found: list[RunStatus] = []
         left_out = 0
         for is_going_on, most in ((True, MOST_GOING_ON), (False, MOST_ENDED)):
-            some = [each for each in listed if (each["state"] in ACTIVE) == is_going_on]
+            some = [each for each in listed if (each["state"] not in ENDED) == is_going_on]
             chosen = self._chosen(some, most)
             left_out += len(some) - len(chosen)
             asked = self._with_spending(at_once([lambda each=each: self._ask(each) for each in chosen]))
             found += [each for each in asked if not self.exp_id or each.exp_id == self.exp_id]
         rest = f"and {counted(left_out, 'more execution')}: invoke workflow-list" if left_out else ""
-        return Look(found, self._without_execution(unfinished, recent), rest)
+        unfinished = [job for job in jobs if state_of(job) not in ENDED_JOB]
+        return Look(found, self._without_execution(unfinished, recent), self._ended_by_hand(jobs), rest)
 
-    def _unfinished_jobs(self) -> list[dict[str, Any]]:
-        """Return our jobs that have not ended; where that is of use, learn from all whose executions are.
+    def _jobs(self) -> list[dict[str, Any]]:
+        """Return our jobs that have not ended, and those that ended in the last hours.
 
-        A list of executions does not tell what they run, but a list of jobs does.
+        Where that is of use, learn from all whose executions are: a list of executions does not tell what
+        they run, but a list of jobs does.
         """
         learns = bool(self.exp_id) and not self._knows_jobs
-        jobs = newest_jobs(self.shell, self.settings, {}, () if learns else NOT_ENDED, echo=False)
+        but, since = () if learns else ENDED_JOB, self._earliest()
+        jobs = newest_jobs(self.shell, self.settings, {}, but, since, echo=False)
         for job in jobs if self.exp_id else ():
             is_own = experiment_of(job) == self.exp_id
             (self._own if is_own else self._strangers).add(_execution_of(job))
         self._knows_jobs = True
-        return [job for job in jobs if job["status"]["state"] in NOT_ENDED]
+        return jobs
+
+    def _earliest(self) -> datetime:
+        return datetime.now(UTC) - timedelta(hours=self.hours)
+
+    def _ended_by_hand(self, jobs: list[dict[str, Any]]) -> list[JobStatus]:
+        """Return the jobs that were made by hand and have just ended, the newest first."""
+        return [
+            JobStatus(job, self.settings.region)
+            for job in jobs
+            if state_of(job) in ENDED_JOB
+            and BY_HAND.items() <= job.get("labels", {}).items()
+            and datetime.fromisoformat(job.get("updateTime") or job["createTime"]) >= self._earliest()
+            and self.exp_id in ("", experiment_of(job))
+        ]
 
     def _without_execution(
         self, unfinished: list[dict[str, Any]], recent: list[dict[str, Any]]
@@ -121,10 +139,10 @@ class Observer:
 
     def _listed(self) -> Iterator[dict[str, Any]]:
         """Yield the executions that go on or have just ended, the newest first, as a list has them."""
-        earliest = datetime.now(UTC) - timedelta(hours=self.hours)
+        earliest = self._earliest()
         for each in list_executions(self.shell, self.settings, MOST_LISTED):
             ended = each.get("endTime")
-            if each["state"] in ACTIVE or not ended or datetime.fromisoformat(ended) > earliest:
+            if each["state"] not in ENDED or not ended or datetime.fromisoformat(ended) > earliest:
                 yield each
 
     def _ask(self, listed: dict[str, Any]) -> RunStatus:
@@ -179,7 +197,7 @@ def show(shell: Shell, settings: Settings, exp_id: str = "", hours: int = HOURS,
         check_exp_id(exp_id)
     observer = Observer(shell, settings, exp_id, hours)
     if shell.dry_run:
-        observer._unfinished_jobs()
+        observer._jobs()
         list(observer._listed())
         return
     if not watch:
@@ -209,11 +227,12 @@ def _page(observer: Observer, look: Look) -> Iterator[str]:
         f"{settings.project_id}, {settings.region}, {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}: "
         f"{counted(going_on, 'execution')}{of} going on, {len(look.executions) - going_on} ended in the last "
         f"{counted(observer.hours, 'hour')}; {counted(len(look.jobs), 'job')} going on without an execution"
+        f", {len(look.ended_jobs)} by hand ended"
     )
-    for each in [*look.executions, *look.jobs[:MOST_JOBS]]:
+    for each in [*look.executions, *look.jobs[:MOST_JOBS], *look.ended_jobs[:MOST_ENDED]]:
         yield ""
         yield from each.lines()
-    if more := look.jobs[MOST_JOBS:]:
+    if more := look.jobs[MOST_JOBS:] + look.ended_jobs[MOST_ENDED:]:
         yield from ("", f"and {counted(len(more), 'more job')} without an execution: invoke job-list")
     if look.left_out:
         yield from ("", look.left_out)
@@ -221,7 +240,7 @@ def _page(observer: Observer, look: Look) -> Iterator[str]:
 
 def _tell_changes(look: Look, told: dict[str, tuple]) -> None:
     """Print the executions and jobs that have changed since they were printed last."""
-    for each in [*look.executions, *look.jobs]:
+    for each in [*look.executions, *look.jobs, *look.ended_jobs]:
         if told.get(each.name) != each.substance():
             told[each.name] = each.substance()
             tell("\n".join(each.lines()))

@@ -70,6 +70,7 @@ run "wrong_settings_of_alerts_are_refused" {
     alert_email           = "forecasts"
     alert_failed_percent  = 100
     alert_waiting_seconds = 0
+    monthly_budget_usd    = 199.5
   }
-  expect_failures = [var.alert_email, var.alert_failed_percent, var.alert_waiting_seconds]
+  expect_failures = [var.alert_email, var.alert_failed_percent, var.alert_waiting_seconds, var.monthly_budget_usd]
 }

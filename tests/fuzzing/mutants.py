@@ -29,8 +29,8 @@ TEXTS = [
 ]
 RAW = [  # written as they are, without quotes
     "0150", "0x10", "0b11", "1_000", "1:30", "1e3", ".inf", "~", "yes", "=", "2025-12-06", "2025-13-45",
-    "2025-12-06 10:00:00", "!!binary aGk=", "!!set {a}", "!!python/object:os.system x", "!!int x", "!!float 1",
-    "*none", "&a [*a]", "&a {b: *a}", '"\\ud800"', '"\\0"', "{a: 1, a: 2}", "{<<: 1}", "{1: 2}", "{[1]: 2}",
+    "2025-12-06 10:00:00", "!!binary aGk=", "!!set {a}", "!!python/object:os.system x", "!!int x",
+    "!!float 1", "*none", "&a [*a]", "&a {b: *a}", '"\\ud800"', '"\\0"', "{a: 1, a: 2}", "{<<: 1}", "{1: 2}", "{[1]: 2}",
     "'", "[", "@x",
 ]
 CELLS = [

@@ -66,9 +66,16 @@ def floor(x: int | float) -> int:
 
 @COLLECTIONS.function("math.max")
 def maximum(x: int | float, y: int | float) -> int | float:
-    return max(x, y)
+    return max(_of_one_type(x, y))
 
 
 @COLLECTIONS.function("math.min")
 def minimum(x: int | float, y: int | float) -> int | float:
-    return min(x, y)
+    return min(_of_one_type(x, y))
+
+
+def _of_one_type(x: int | float, y: int | float) -> tuple[int | float, int | float]:
+    """Return two numbers; an integer beside a double is refused: no page says what the service returns."""
+    if type(x) is not type(y):
+        raise error("TypeError", f"{x} and {y} are an integer and a double; write both as one of them")
+    return x, y

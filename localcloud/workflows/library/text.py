@@ -1,18 +1,20 @@
 """text.*: https://cloud.google.com/workflows/docs/reference/stdlib/text/find_all
 
-Regular expressions are RE2 in the service; what Python knows besides is refused here.
+Regular expressions are those of RE2, by the engine itself. What replaces a match is text as it stands: the
+service knows no references to groups. Of matches that begin at one place, the longest is replaced.
 """
 
 import functools
 import re
 from urllib.parse import quote, quote_plus, unquote_to_bytes
 
+import re2
+
 from localcloud.workflows.errors import error
 from localcloud.workflows.library.function import Library
 from localcloud.workflows.values import checked
 
 TEXT = Library()
-_NOT_IN_RE2 = re.compile(r"(?<!\\)(?:\\\\)*(?:\(\?(?:[=!>(#]|<[=!]|P=)|\\[1-9]|[*+?}]\+)")
 
 
 @TEXT.function("text.find_all")
@@ -22,12 +24,12 @@ def find_all(source: str, substr: str) -> list:
 
 @TEXT.function("text.find_all_regex")
 def find_all_regex(source: str, regexp: str) -> list:
-    return _found(source, _pattern(regexp))
+    return _found(_utf8(source), _pattern(regexp))
 
 
 @TEXT.function("text.match_regex")
 def match_regex(source: str, regexp: str) -> bool:
-    return _pattern(regexp).search(source) is not None
+    return _pattern(regexp).search(_utf8(source)) is not None
 
 
 @TEXT.function("text.replace_all")
@@ -37,10 +39,7 @@ def replace_all(source: str, substr: str, repl: str) -> str:
 
 @TEXT.function("text.replace_all_regex")
 def replace_all_regex(source: str, regexp: str, repl: str) -> str:
-    try:
-        return checked(_pattern(regexp).sub(repl, source))
-    except (re.error, IndexError) as wrong:
-        raise error("ValueError", f"the replacement {repl!r}: {wrong}") from None
+    return checked(_pattern(regexp, takes_longest=True).sub(lambda match: repl, _utf8(source)))
 
 
 @TEXT.function("text.split")
@@ -97,14 +96,25 @@ def encode(text: str, charset: str = "UTF-8") -> bytes:
 
 
 @functools.lru_cache(maxsize=256)
-def _pattern(regexp: str) -> re.Pattern:
-    if found := _NOT_IN_RE2.search(regexp):
-        raise error("ValueError", f"RE2 knows no {found[0]} as in {regexp}")
+def _pattern(regexp: str, takes_longest: bool = False):
+    options = re2.Options()
+    options.log_errors = False  # it would write to standard error what is raised here
+    options.longest_match = takes_longest
     try:
-        return re.compile(regexp)
-    except re.error as wrong:
-        raise error("ValueError", f"the regular expression {regexp}: {wrong}") from None
+        return re2.compile(_utf8(regexp), options)
+    except re2.error as wrong:
+        reason = wrong.args[0].decode(errors="replace") if isinstance(wrong.args[0], bytes) else wrong
+        raise error("ValueError", f"the regular expression {regexp}: {reason}") from None
 
 
-def _found(source: str, pattern: re.Pattern) -> list:
+def _utf8(text: str) -> str:
+    """Return a text that UTF-8 can encode; half a surrogate pair it cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise error("ValueError", f"{text[:40]!r} is not text in UTF-8") from None
+    return text
+
+
+def _found(source: str, pattern) -> list:
     return [{"index": match.start(), "match": match[0]} for match in pattern.finditer(source)]
