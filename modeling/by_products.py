@@ -11,12 +11,12 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
+from modeling.bounds import LARGEST_NUMBER
 from modeling.plain_text import is_unicode
 
 MOST_BYTES = 64 << 20  # files.json of a run with 100,000 charts has some 20 MB
 MOST_SUMMARY_BYTES = 4 << 20
 MOST_DEPTH = 30
-MOST_NUMBER = 1e15
 MOST_WHOLE_NUMBER = 2**64  # seeds are below 2^63
 MOST_TRIES = 1_000_000
 
@@ -61,7 +61,7 @@ def check_json(found: Any) -> Any:
 
 def _is_usable(value: Any) -> bool:
     if type(value) is float:
-        return abs(value) <= MOST_NUMBER
+        return abs(value) <= LARGEST_NUMBER
     if type(value) is int:
         return abs(value) <= MOST_WHOLE_NUMBER
     return type(value) is not str or is_unicode(value)
@@ -120,7 +120,7 @@ def _is_real(value: Any) -> bool:
 
 
 def _is_amount(value: Any) -> bool:
-    return _is_real(value) and 0 <= value <= MOST_NUMBER
+    return _is_real(value) and 0 <= value <= LARGEST_NUMBER
 
 
 def _is_count(value: Any) -> bool:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from modeling.bounds import FIRST_DAY, LAST_DAY
 from modeling.failures import UserError, did_you_mean, listed
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -27,7 +28,6 @@ DATE = (
     r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"([T ](?P<time>[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?) ?(Z|UTC|GMT|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
 )
-FIRST_YEAR, LAST_YEAR = 1900, 2200
 MOST_SHOWN = 40  # characters of a field in a message
 
 
@@ -112,8 +112,8 @@ def date_and_time(text: str) -> tuple[datetime.date, str]:
             datetime.time.fromisoformat(match["time"].replace(",", "."))
     except (TypeError, ValueError):
         raise ValueError(f'"{shown(text)}" is not a date like 2025-01-04') from None
-    if not FIRST_YEAR <= day.year <= LAST_YEAR:
-        raise ValueError(f'"{shown(text)}" is not a date from {FIRST_YEAR} to {LAST_YEAR}')
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise ValueError(f'"{shown(text)}" is not a date from {FIRST_DAY.year} to {LAST_DAY.year}')
     return day, match["time"] or ""
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from modeling.bounds import LARGEST_NUMBER
 from modeling.failures import UserError, did_you_mean
 
-LARGEST_DRAW = 1e15
 MOST_WHOLE_NUMBERS = 100_000  # between the lowest and the highest value
 TRIED = 3  # draws
 MOST_TRIAL_SECONDS = 5
@@ -108,8 +108,8 @@ def _draw_problem(name: str, args: tuple, kwargs: tuple, by_quantile: bool) -> s
         return "takes too long to draw from; use another distribution"
     if trial.error:
         return f"cannot be drawn from ({trial.error})"
-    if not (np.abs(trial.draws) <= LARGEST_DRAW).all():
-        return f"draws values beyond {LARGEST_DRAW:g}; use narrower arguments"
+    if not (np.abs(trial.draws) <= LARGEST_NUMBER).all():
+        return f"draws values beyond {LARGEST_NUMBER:g}; use narrower arguments"
     if not np.isfinite(trial.densities).all():
         return "has no finite density where it is drawn; use other arguments"
     return ""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from modeling.bounds import MOST_WORKLOADS
 from modeling.failures import UserError, listed
 from modeling.intervals import intervals
 from modeling.populations import locations
@@ -26,8 +27,6 @@ COUNT_BYTES = 4
 STEP_BYTES = 16  # of the one trajectory that is being simulated: counts and their sums
 LARGE_GIB = 16  # of the trajectories of one workload
 MOST_GIB = 1024  # more than a machine has
-MOST_STEPS = 1_000_000  # of a trajectory: a century by the hour
-MOST_WORKLOADS = 1_000_000
 
 
 def doubts(experiment, populations: int, parts: int) -> Doubts:
@@ -102,13 +101,12 @@ def check_size(experiment, populations: int, parts: int) -> None:
     UserError
         Too many time steps, parameter sets or trajectories.
     """
-    timespan, modelset = experiment.model.timespan, experiment.modelset
-    steps = _steps(experiment)
-    if steps > MOST_STEPS:
+    modelset, steps = experiment.modelset, _steps(experiment)
+    if problem := experiment.model.step_count_problem(_first_day(experiment)):
+        raise UserError(f"{experiment.where('model', 'timespan', 'delta_t')}: {problem}")
+    if parts * populations > MOST_WORKLOADS:
         raise UserError(
-            f"{experiment.where('model', 'timespan')}: {steps:,.0f} time steps of {timespan.delta_t:g} days "
-            f"from {_first_day(experiment)} to {timespan.end_date} are more than {MOST_STEPS:,}; "
-            "raise delta_t, or simulate fewer days"
+            f"COUNT={parts} for {populations} populations is more than {MOST_WORKLOADS:,} workloads; lower it"
         )
     if modelset is not None and modelset.sampling is not None:
         sets = _set_count(modelset.sampling)

@@ -13,9 +13,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from modeling.bounds import FIRST_DAY, LAST_DAY
 from modeling.failures import UserError, did_you_mean, listed
 from modeling.vocabulary import Model, Modelset, Output
-from modeling.vocabulary.base import FIRST_DAY, LAST_DAY, Piece, Problems
+from modeling.vocabulary.base import Piece, Problems
 from modeling.vocabulary.output import DEFAULT_OUTPUT
 from modeling.yaml_source import YamlSource, read_yaml
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from modeling.bounds import LARGEST_NUMBER
 from modeling.failures import UserError, did_you_mean, listed
 
 MAX_LENGTH = 2_000
@@ -28,7 +29,6 @@ _BINARY: dict[type, Callable] = {
 }
 _UNARY: dict[type, Callable] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 _CONSTANTS = {"np.pi": np.pi, "np.e": np.e}
-_LARGEST = 1e15  # of a number that is written, and of a result
 _NOT_DECIMAL = re.compile(r"(?<![\w.])0[xob]", re.IGNORECASE)
 
 
@@ -125,8 +125,8 @@ def evaluate(tree: ast.expr, values: Mapping[str, float | np.ndarray]) -> float 
         raise UserError(f'"{ast.unparse(tree)}" has no value: {error}') from None
     if not np.all(np.isfinite(array)):
         raise UserError(f'"{ast.unparse(tree)}" is not a finite number')
-    if array.size and np.abs(array).max() > _LARGEST:
-        raise UserError(f'"{ast.unparse(tree)}" is larger than {_LARGEST:g}')
+    if array.size and np.abs(array).max() > LARGEST_NUMBER:
+        raise UserError(f'"{ast.unparse(tree)}" is larger than {LARGEST_NUMBER:g}')
     return float(array) if array.ndim == 0 else array
 
 
@@ -151,8 +151,8 @@ def _check(node: ast.expr, text: str, calls: bool, depth: int) -> None:
     if isinstance(node, ast.Constant):
         if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
             raise UserError(f'"{text}": only numbers and parameter names can be used')
-        if node.value > _LARGEST:
-            raise UserError(f'"{text[:60]}": {node.value:.3g} is larger than {_LARGEST:g}')
+        if node.value > LARGEST_NUMBER:
+            raise UserError(f'"{text[:60]}": {node.value:.3g} is larger than {LARGEST_NUMBER:g}')
         return
     if isinstance(node, ast.Name):
         if node.id.startswith("_"):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from modeling.bounds import LARGEST_NUMBER
 from modeling.calendars import WEEKDAYS
 from modeling.csv_table import Row, Table, date_of, one_line, read_table, shown
 from modeling.failures import UserError, listed
@@ -24,7 +25,6 @@ log = logging.getLogger(__name__)
 _DAY = datetime.timedelta(days=1)
 MISSING = ("", "na", "n/a", "nan", "null", ".")
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?|[+-]?(inf|infinity)"
-LARGEST_COUNT = 1e15  # exact as a float, and so are sums of its squares far from infinite
 NEIGHBOURS = 3  # dates on either side of the fitting window that show the spacing too
 FEWEST_DATES = 4  # fewer show little: one missing date makes a week look like two
 
@@ -237,6 +237,6 @@ def _count(text: str) -> float | None:
     if not re.fullmatch(NUMBER, text, re.IGNORECASE | re.ASCII):
         raise ValueError(f'"{shown(text)}" is not a number')
     value = float(text)
-    if not 0 <= value <= LARGEST_COUNT:
-        raise ValueError(f"{shown(text)} is not a count; it must be from 0 to {LARGEST_COUNT:g}")
+    if not 0 <= value <= LARGEST_NUMBER:
+        raise ValueError(f"{shown(text)} is not a count; it must be from 0 to {LARGEST_NUMBER:g}")
     return value

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from modeling.bounds import EARLIEST_DAY, LARGEST_NUMBER, LATEST_DAY
 from modeling.calendars import step_count
 from modeling.failures import UserError
 from modeling.intervals import FREQUENCY
 
-MOST_COUNT = 10**15  # of people, trajectories, inputs
-MOST_PARTICLE = 1e18  # of a parameter; YAML has numbers up to 1e15
+MOST_PARTICLE = 1e18  # of a parameter; perturbed, it may be beyond what YAML holds
 WORKLOAD_FORMAT = 1
 RESULT_FORMAT = 2
 EIGENVALUE = "eigenvalue"  # in calculated parameters: that of the contact matrix over all layers
@@ -336,7 +336,6 @@ def check_result(result: Result) -> None:
 
 
 _DAY = np.timedelta64(1, "D")
-_EARLIEST, _LATEST = np.datetime64("1890-01-01"), np.datetime64("2210-01-01")  # of any date
 
 
 def _check_facts(result: Result, where: str) -> None:
@@ -348,11 +347,11 @@ def _check_facts(result: Result, where: str) -> None:
     counts |= {"first_trajectory": result.first_trajectory, "ensemble_total": result.ensemble_total}
     counts |= {name: getattr(expected, name) for name in ("trajectories", "groups", "people")}
     for name, value in counts.items():
-        if value is not None and not 0 <= value < MOST_COUNT:
+        if value is not None and not 0 <= value < LARGEST_NUMBER:
             raise UserError(f"{where}: {name} is {value}")
-    if not result.set_index < result.set_count < MOST_COUNT:
+    if not result.set_index < result.set_count < LARGEST_NUMBER:
         raise UserError(f"{where}: parameter set {result.set_index} of {result.set_count}")
-    if not 0 < result.delta_t_days < MOST_COUNT:
+    if not 0 < result.delta_t_days < LARGEST_NUMBER:
         raise UserError(f"{where}: time steps of {result.delta_t_days} days")
     if expected.frequency is not None and not re.fullmatch(FREQUENCY, expected.frequency):
         raise UserError(f"{where}: {expected.frequency[:40]!r} is no frequency")
@@ -400,7 +399,7 @@ def _check_array(array: np.ndarray, kinds: str, dimensions: int, what: str) -> N
 def _check_dates(dates: np.ndarray, where: str) -> None:
     if len(dates) == 0 or np.isnat(dates).any() or not (np.diff(dates) > np.timedelta64(0, "s")).all():
         raise UserError(f"{where}: its dates do not go forward")
-    if dates[0] < _EARLIEST or dates[-1] > _LATEST:
+    if dates[0] < np.datetime64(EARLIEST_DAY) or dates[-1] > np.datetime64(LATEST_DAY):
         raise UserError(f"{where}: dates {dates[0]} to {dates[-1]}, which are not of 1900 to 2200")
 
 
@@ -491,7 +490,7 @@ def _check_counts(counts: np.ndarray, where: str) -> None:
         raise UserError(f"{where}: counts that are not finite")
     if counts.size and counts.min() < 0:
         raise UserError(f"{where}: negative counts (lowest {counts.min()})")
-    if counts.size and counts.max() > MOST_COUNT:
+    if counts.size and counts.max() > LARGEST_NUMBER:
         raise UserError(f"{where}: counts up to {counts.max():g}, which are none")
 
 

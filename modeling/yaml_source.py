@@ -14,12 +14,12 @@ from typing import Any
 
 import yaml
 
+from modeling.bounds import LARGEST_SEED  # the vocabulary has narrower bounds for all other numbers
 from modeling.failures import UserError
 
 MOST_BYTES = 5_000_000
 MOST_KEYS = 400_000
 MOST_LEVELS = 100
-LARGEST = 2**63 - 1  # of a whole number: a seed; the vocabulary has narrower bounds
 
 # the parser in C reads ten times as fast; it is in every wheel of PyYAML
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -307,8 +307,8 @@ def _whole_number(text: str) -> int:
     if _is_not_decimal(text):
         raise ValueError(_not_decimal(text))
     digits = _without_underscores(text)
-    if len(digits) > 25 or abs(int(digits)) > LARGEST:
-        raise ValueError(f"{_shown(text)} is too large a number; {LARGEST} is the largest")
+    if len(digits) > 25 or abs(int(digits)) > LARGEST_SEED:
+        raise ValueError(f"{_shown(text)} is too large a number; {LARGEST_SEED} is the largest")
     return int(digits)
 
 

@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from modeling.bounds import MOST_WORKLOADS
 from ops.failures import UserError
 from ops.names import RUN_ID, is_exp_id
 
-MOST_WORKLOADS = 10_000_000
 PENDING_FILE = re.compile(r"pending-([0-9a-f]{8})\.txt")
 DIGEST_BYTES = 65  # of an input, in inputs.sha256
 _SUITES = ("built-in", "epymodelingsuite")

@@ -70,7 +70,11 @@ HUGE = {
     "one particle": (calibrated, [put(*OPTIONS, "num_particles", 1)], "greater than or equal to 2"),
     "budget": (calibrated, [put(*OPTIONS, "total_simulations_budget", 10**10)], "equal to 1000000000"),
     "epsilon": (calibrated, [put(*OPTIONS, "epsilon_schedule", [1e300, 1])], "less than or equal to 10"),
-    "epsilon of nothing": (calibrated, [put(*OPTIONS, "epsilon_schedule", [1, 0])], "greater than 0"),
+    "negative epsilon": (
+        calibrated,
+        [put(*OPTIONS, "epsilon_schedule", [1, -1])],
+        "greater than or equal to 0",
+    ),
     "time": (calibrated, [put(*OPTIONS, "max_time", "9" * 400 + "h")], "is longer than 1000 days"),
     "generation": (calibrated, [put(*CALIBRATION, "projection", "generation_number", 10**10)], "equal to 10"),
     "argument": (calibrated, prior(name="uniform", args=[0, 1e16]), "less than or equal to 10"),
@@ -156,7 +160,7 @@ TOO_LARGE = {
                 {"start_date": "1900-01-01", "end_date": "2200-12-31", "delta_t": 1 / 86400},
             ),
         ],
-        "model.yaml:3: 9,498,643,200 time steps of 1.15741e-05 days from 1900-01-01 to 2200-12-31 are more",
+        "model.yaml:6: 9,498,643,200 time steps of 1.15741e-05 days from 1900-01-01 to 2200-12-31 are more",
     ),
     "parameter sets": (
         sampled,

@@ -62,10 +62,10 @@ def seeded_by_a_prior(width: float):
         (seeded_by_a_prior(5e-7), "the highest share of I, 5e-07, is less than half a person of 647,464"),
     ],
 )
-def test_a_mediator_that_starts_with_nobody_is_doubted(tmp_path, experiment, said):
+def test_a_mediator_that_starts_with_nobody_is_doubted_once(tmp_path, experiment, said):
     warnings = warnings_of(tmp_path, experiment)
 
-    assert any(said in warning and "US-VT: " in warning for warning in warnings), warnings
+    assert [said in warning and "US-VT: " in warning for warning in warnings] == [True], warnings
 
 
 def latent():

@@ -8,15 +8,11 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from modeling.bounds import FIRST_DAY, LARGEST_COUNT, LARGEST_NUMBER, LARGEST_SEED, LAST_DAY
 from modeling.failures import did_you_mean, listed
 
 Location = tuple[str | int, ...]
 Problems = Iterator[tuple[Location, str]]  # where below this piece, and what is wrong
-
-LARGEST_NUMBER = 10**15
-LARGEST_COUNT = 10**9
-LARGEST_SEED = 2**63 - 1
-FIRST_DAY, LAST_DAY = datetime.date(1900, 1, 1), datetime.date(2200, 12, 31)
 
 
 def _written_as_date(value: Any) -> Any:

@@ -4,9 +4,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from modeling.bounds import LARGEST_COUNT
 from modeling.distributions import MOST_WHOLE_NUMBERS
 from modeling.failures import UserError, did_you_mean
-from modeling.vocabulary.base import LARGEST_COUNT, Day, Piece, Problems
+from modeling.vocabulary.base import Day, Piece, Problems
 from modeling.vocabulary.distribution import DateParameter, Distribution
 from modeling.vocabulary.model import Model
 from modeling.vocabulary.strategy import Strategy

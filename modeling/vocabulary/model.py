@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from modeling.bounds import MOST_STEPS
 from modeling.calendars import step_count
 from modeling.expressions import check_names, evaluate, names_in, parse_expression
 from modeling.failures import UserError, did_you_mean, listed
@@ -22,7 +23,6 @@ from modeling.workload import EIGENVALUE
 
 NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
 DAY_SECONDS = 86_400
-MOST_STEPS = 10_000_000  # of one trajectory: a quarter of an hour for a small model
 # columns of the output tables beside which a parameter has one of its own name
 COLUMNS = {
     *("primary_id", "sim_id", "seed", "population", "kind", "delta_t", "n_sims", "start_date", "end_date"),
@@ -299,13 +299,19 @@ class Model(Piece):
     def step_problem(self, start: datetime.date) -> str | None:
         """Return why the time step does not suit a model that starts on a day; None where it does."""
         end, delta_t = self.timespan.end_date, self.timespan.delta_t
+        too_many = self.step_count_problem(start)
+        return too_many or step_problem(start, end, delta_t, self.resample_frequency)
+
+    def step_count_problem(self, start: datetime.date) -> str | None:
+        """Return that a model that starts on a day has too many time steps; None where it has not."""
+        end, delta_t = self.timespan.end_date, self.timespan.delta_t
         steps = step_count(start, end, delta_t)
-        if steps > MOST_STEPS:
-            return (
-                f"{steps:,} steps of {delta_t:g} days from {start} to {end} are too many "
-                f"({MOST_STEPS:,} at most); use a longer step"
-            )
-        return step_problem(start, end, delta_t, self.resample_frequency)
+        if steps <= MOST_STEPS:
+            return None
+        return (
+            f"{steps:,} time steps of {delta_t:g} days from {start} to {end} are more than {MOST_STEPS:,}; "
+            "use a longer step, or simulate fewer days"
+        )
 
     def _compartment_problems(self) -> Problems:
         seen: set[str] = set()

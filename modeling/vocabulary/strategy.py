@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from modeling.bounds import LARGEST_COUNT
 from modeling.failures import did_you_mean, listed
-from modeling.vocabulary.base import LARGEST_COUNT, Count, NotNegative, Piece, Positive
+from modeling.vocabulary.base import Count, NotNegative, Piece, Positive
 
 LONGEST_SECONDS = 1000 * 86_400
 _SECONDS = {"s": 1, "m": 60, "t": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}

@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from modeling.bounds import MOST_WORKLOADS
 from modeling.by_products import MOST_SUMMARY_BYTES, check_summary, parse_json
 from modeling.failures import UserError
 from modeling.workload import ForeignWorkload, Result, Workload
@@ -145,6 +146,8 @@ class RunFiles:
 
     def write_inputs(self, workloads: list[Workload | ForeignWorkload]) -> WrittenInputs:
         """Write every workload, then the files of their digests and of what they are."""
+        if len(workloads) > MOST_WORKLOADS:
+            raise UserError(f"{len(workloads):,} inputs are more than {MOST_WORKLOADS:,}; build fewer")
         digests: list[str] = []
         width = index_width(len(workloads))
         try:

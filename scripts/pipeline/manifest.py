@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from modeling.bounds import MOST_WORKLOADS
 from modeling.by_products import parse_json
 from modeling.failures import UserError
 from pipeline.environment import EXP_ID, PENDING_FILE, RUN_ID, SUITES
 
 _FORMAT = 1
 _MOST_BYTES = 100_000
-MOST_WORKLOADS = 10_000_000  # a hundred jobs of Batch; what names more is no manifest of ours
 _ANEW = "build the run again under a new RUN_ID (invoke: without --run-id)"
 
 

@@ -18,6 +18,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from modeling.bounds import EARLIEST_DAY, LATEST_DAY
 from modeling.failures import UserError
 from modeling.plain_text import is_unicode
 from modeling.workload import RECORDS
@@ -28,7 +29,6 @@ MOST_ITEMS = 3_000_000  # of all lists and dictionaries, one that is named twice
 MOST_CHARACTERS = 100_000  # of a text
 MOST_DEPTH = 10  # of what has no declared type
 LARGEST = 2**128  # of a whole number
-YEARS = (1890, 2210)  # dates are of 1900 to 2200, and a month's or week's end may be behind
 
 # opcodes of protocol 5 by what follows them: so many bytes, or a length of so many bytes and as many again
 _FIXED = {
@@ -308,7 +308,7 @@ class _Reader:
         return value
 
     def _date(self, value: Any, _: tuple, where: str) -> datetime.date:
-        if type(value) is not datetime.date or not YEARS[0] <= value.year <= YEARS[1]:
+        if type(value) is not datetime.date or not EARLIEST_DAY <= value <= LATEST_DAY:
             raise UserError(f"{where} is no date of 1900 to 2200")
         try:
             return datetime.date(value.year, value.month, value.day)  # a pickled one may have day 200
