@@ -16,14 +16,9 @@ from typing import Any, NamedTuple
 
 from modeling.bounds import FIRST_DAY, LAST_DAY
 from modeling.failures import UserError, did_you_mean, listed
+from modeling.plain_text import excerpt, other_encoding
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-BYTE_ORDER_MARKS = {
-    b"\xff\xfe\x00\x00": "UTF-32",
-    b"\x00\x00\xfe\xff": "UTF-32",
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
-}
 DATE = (
     r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"([T ](?P<time>[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?) ?(Z|UTC|GMT|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
@@ -91,8 +86,8 @@ class Table:
         return self._kept[column]
 
 
-def one_line(text: str) -> str:
-    """Return a field; ValueError where it holds a line break, for then a stray quote swallowed rows."""
+def without_line_break(text: str) -> str:
+    """Return a field; ValueError where it holds a line break, because a stray quote swallowed rows."""
     if "\n" in text or "\r" in text:
         raise ValueError(f'a line break inside "{shown(text)}"; remove the stray quote')
     return text
@@ -119,8 +114,7 @@ def date_and_time(text: str) -> tuple[datetime.date, str]:
 
 def shown(text: str) -> str:
     """Return a field for a message: on one line, and not too long."""
-    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: MOST_SHOWN + 1])
-    return plain if len(text) <= MOST_SHOWN else plain[:MOST_SHOWN] + "..."
+    return excerpt(text, MOST_SHOWN)
 
 
 def read_table(path: Path, where: str) -> Table:
@@ -167,10 +161,7 @@ def _read(path: Path, where: str, mtime_ns: int, size: int) -> Table:
 
 def _text(path: Path, where: str) -> str:
     content = path.read_bytes()
-    encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if content.startswith(mark)), None)
-    if encoding is None and len(content) > 1 and 0 in content[:2]:
-        encoding = "UTF-16"  # without a mark, every other byte of plain letters is 0
-    if encoding is not None:
+    if encoding := other_encoding(content):
         raise UserError(f"{where}: observed data {path} are {encoding}; save them as UTF-8")
     try:
         text = content.decode("utf-8-sig")

@@ -4,8 +4,12 @@ Sets and trajectories are counted from 0, as inputs are, and as the report and t
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from modeling.workload import ForeignWorkload, Simulate, Workload
+from modeling.plain_text import one_line
+
+if TYPE_CHECKING:  # the operator's tasks import this module, and should not load numpy with it
+    from modeling.workload import ForeignWorkload, Workload
 
 MOST_NAMED = 50  # inputs of a run that are looked up; of more, the index alone is known
 MOST_IN_A_LINE = 5
@@ -17,16 +21,18 @@ def unknown_input(index: int) -> str:
     return f"input {index}"
 
 
-def input_name(workload: Workload | ForeignWorkload) -> str:
+def input_name(workload: "Workload | ForeignWorkload") -> str:
     """Return the place, the parameter set or the trajectories of its share, and the index of an input."""
-    place = _plain(workload.population)
+    place = one_line(" ".join(workload.population.split()), MOST_CHARACTERS)
     share = _share(workload)
     number = unknown_input(workload.index)
     return f"{place}{share} ({number})" if place else number
 
 
-def _share(workload: Workload | ForeignWorkload) -> str:
+def _share(workload: "Workload | ForeignWorkload") -> str:
     """Return which part of its population's inputs this one is; nothing where it is the only one."""
+    from modeling.workload import ForeignWorkload, Simulate
+
     if isinstance(workload, ForeignWorkload):
         return ""
     if workload.set_count > 1:
@@ -39,14 +45,7 @@ def _share(workload: Workload | ForeignWorkload) -> str:
     return ""
 
 
-def _plain(text: str) -> str:
-    """Return text as one short line that no terminal obeys."""
-    words = " ".join(text.split())
-    plain = "".join(character if character.isprintable() else "?" for character in words)
-    return plain if len(plain) <= MOST_CHARACTERS else f"{plain[: MOST_CHARACTERS - 4]} ..."
-
-
 def in_a_line(names: Sequence[str], number: int | None = None, most: int = MOST_IN_A_LINE) -> str:
-    """Return the first names, and of `number` in all (by default as many as there are) how many follow."""
+    """Return the first names and how many more there are, out of `number` (default: of all names)."""
     more = (len(names) if number is None else number) - min(len(names), most)
     return "; ".join(names[:most]) + (f" and {more:,} more" if more else "")

@@ -13,7 +13,7 @@ import numpy as np
 
 from modeling.bounds import LARGEST_NUMBER
 from modeling.calendars import WEEKDAYS
-from modeling.csv_table import Row, Table, date_of, one_line, read_table, shown
+from modeling.csv_table import Row, Table, date_of, read_table, shown, without_line_break
 from modeling.failures import UserError, listed
 from modeling.populations import Location
 from modeling.spacing import Reporting, spacing_problem
@@ -106,8 +106,8 @@ def _source(
     date_column = table.column(comparison.observed_date_column, where)
     value_column = table.column(comparison.observed_value_column, where)
     dates = table.parsed(date_column, date_of)
-    table.parsed(value_column, one_line)
-    table.parsed(location_column, one_line)
+    table.parsed(value_column, without_line_break)
+    table.parsed(location_column, without_line_break)
     window = calibration.fitting_window
     return _Source(table, date_column, value_column, location_column, dates, location, window, where)
 

@@ -5,6 +5,12 @@ marks that turn the direction of writing) becomes a blank, here and nowhere else
 """
 
 MOST_CHARACTERS = 4000  # of a message, which may list what is wrong in a dozen places
+BYTE_ORDER_MARKS = {
+    b"\xff\xfe\x00\x00": "UTF-32",
+    b"\x00\x00\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
 _CUT = " ... "
 
 
@@ -18,6 +24,19 @@ def one_line(text: object, most: int = MOST_CHARACTERS) -> str:
 def plain_lines(text: object, most: int = 25 * MOST_CHARACTERS) -> str:
     """Return a text of several lines, such as a traceback or a list of mistakes."""
     return "\n".join(_plain(line.rstrip()) for line in _bounded(str(text), most).split("\n"))
+
+
+def excerpt(text: str, most: int) -> str:
+    """Return the begin of a text that is quoted in a message, with control characters as escapes."""
+    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:most])
+    return plain if len(text) <= most else plain[:most] + "..."
+
+
+def other_encoding(content: bytes) -> str | None:
+    """Return UTF-16 or UTF-32 where a file begins as text in it; None where it may be UTF-8."""
+    named = next((name for mark, name in BYTE_ORDER_MARKS.items() if content.startswith(mark)), None)
+    # without a mark, every other byte of plain letters is 0
+    return named or ("UTF-16" if len(content) > 1 and 0 in content[:2] else None)
 
 
 def is_unicode(text: str) -> bool:

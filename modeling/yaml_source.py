@@ -16,20 +16,16 @@ import yaml
 
 from modeling.bounds import LARGEST_SEED  # the vocabulary has narrower bounds for all other numbers
 from modeling.failures import UserError
+from modeling.plain_text import excerpt, other_encoding
 
 MOST_BYTES = 5_000_000
 MOST_KEYS = 400_000
 MOST_LEVELS = 100
+MOST_SHOWN = 60  # characters of a value in a message
 
 # the parser in C reads ten times as fast; it is in every wheel of PyYAML
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
-_BYTE_ORDER_MARKS = {
-    b"\xff\xfe\x00\x00": "UTF-32",
-    b"\x00\x00\xfe\xff": "UTF-32",
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
-}
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+")
 _OTHER_BASE = re.compile(r"[-+]?0[xob][0-9a-f_]+", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}(_[0-9]{3})+")  # 1_000 is a thousand, 1_0 a slip
@@ -107,11 +103,8 @@ def _text_of(path: Path) -> str:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     if len(content) > MOST_BYTES:
         raise UserError(f"{path.name}: larger than {MOST_BYTES // 10**6} MB; an experiment's YAML is smaller")
-    for mark, encoding in _BYTE_ORDER_MARKS.items():
-        if content.startswith(mark):
-            raise UserError(f"{path.name}: the text is {encoding}; save the file as UTF-8")
-    if b"\0" in content[:2]:
-        raise UserError(f"{path.name}: the text looks like UTF-16; save the file as UTF-8")
+    if encoding := other_encoding(content):
+        raise UserError(f"{path.name}: the text is {encoding}; save the file as UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -371,8 +364,7 @@ def _no_tag(tag: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """Return the start of a text without what a terminal would not print."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:60])
+    return excerpt(text, MOST_SHOWN)
 
 
 _TEXTS = ("str", "merge", "value")  # merge is <<, value is =

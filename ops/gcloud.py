@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from ops.failures import TRY_AGAIN, UserError
+from ops.settings import Settings
 from ops.shell import Shell
 
 AT_ONCE = 8  # processes, each half a second of work for a core
@@ -107,9 +108,13 @@ def read_json(
     timeout_seconds: float = CALL_SECONDS,
     echo: bool = True,
     standard_input: str | None = None,
+    fields: str = "",
 ) -> Any:
-    """Return what gcloud answers, read as JSON; None in a dry run. Raises as read()."""
-    asked = [*words, "--format", "json"]
+    """Return what gcloud answers, read as JSON; None in a dry run. Raises as read().
+
+    `fields` chooses fields and names them, as "(name,status.state:label=State)".
+    """
+    asked = [*words, "--format", f"json{fields}"]
     said = read(shell, asked, timeout_seconds=timeout_seconds, echo=echo, standard_input=standard_input)
     try:
         return json.loads(said) if said else None
@@ -201,3 +206,8 @@ def _statuses(said: str) -> str:
     """Return the reasons in an error's details, and what gcloud would have asked on a terminal."""
     asked = re.findall(r"API \[\S+\] not enabled", said)
     return " ".join([*re.findall(r"(?:reason|status)['\"]?: ['\"]?([A-Za-z_]+|\d{3})", said), *asked])
+
+
+def place_words(settings: Settings) -> list[str]:
+    """Return the words that tell gcloud where executions and jobs are."""
+    return ["--location", settings.region, "--project", settings.project_id]

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from modeling.input_names import MOST_IN_A_LINE, unknown_input
 from ops import gcloud
 from ops.failures import UserError
 from ops.run_paths import BUILDER
@@ -21,22 +22,10 @@ from ops.shell import Shell
 from ops.shown import one_line
 
 MOST_NAMED = 20  # inputs that are looked up; of more, the number is told
-MOST_IN_A_LINE = 5
 NAME_CHARACTERS, REASON_CHARACTERS = 200, 200
 NAMING_SECONDS = 60
 WIDTHS = range(4, 7)  # digits of an index in a file's name: as many as the last input of a run needs
 COPIED = "input_*.pkl"
-
-
-def unknown_input(index: int) -> str:
-    """Return the name of an input of which nothing but its index is known."""
-    return f"input {index}"
-
-
-def in_a_line(names: Sequence[str], number: int | None = None, most: int = MOST_IN_A_LINE) -> str:
-    """Return the first names, and of `number` in all (by default as many as there are) how many follow."""
-    more = (len(names) if number is None else number) - min(len(names), most)
-    return "; ".join(names[:most]) + (f" and {more:,} more" if more else "")
 
 
 def missing_indices(told: dict[str, Any]) -> list[int]:

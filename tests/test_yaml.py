@@ -56,7 +56,7 @@ REFUSED = {
     "a NUL": ("a: 1\nb: \0", "model.yaml:2: not valid YAML: control character U+0000"),
     "a tab": ("a:\n\tb: 1", "model.yaml:2: not valid YAML: '\\t' cannot stand here; indent with spaces"),
     "UTF-16": ("a: 1".encode("utf-16"), "model.yaml: the text is UTF-16; save the file as UTF-8"),
-    "UTF-16 without a mark": ("a: 1".encode("utf-16-le"), "looks like UTF-16"),
+    "UTF-16 without a mark": ("a: 1".encode("utf-16-le"), "is UTF-16"),
     "UTF-32": ("a: 1".encode("utf-32"), "the text is UTF-32"),
     "Latin-1": ("a: 1\nb: é".encode("latin-1"), "model.yaml:2: not valid UTF-8 (byte 0xe9)"),
     "a yes as a key": ("on: 1", "a key that YAML reads as true"),

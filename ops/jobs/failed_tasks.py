@@ -1,26 +1,34 @@
 """Tasks of a job that failed for good: which, why, and the command that does again what they were to do."""
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from modeling.input_names import in_a_line
 from ops import gcloud
 from ops.failures import UserError
-from ops.gcloud import at_once
-from ops.input_names import cloud_names, in_a_line, named
-from ops.jobs.attempts import CANCELLED_JOB, described, exit_codes, memory_hint, tries, was_cancelled
+from ops.gcloud import at_once, place_words
+from ops.input_names import cloud_names, named
+from ops.jobs.attempts import (
+    CANCELLED_JOB,
+    described,
+    exit_codes,
+    memory_hint,
+    stage_exit_code,
+    tries,
+    was_cancelled,
+)
 from ops.jobs.cloud_inputs import inputs_of_tasks
 from ops.jobs.job_facts import experiment_of, id_of, run_path_of, state_of, variables_of
-from ops.runs.executions import FAILED_TASKS, place_words
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.shown import counted, one_line
 from ops.watching.log_lines import LogLine
-from ops.watching.run_logs import quoted
+from ops.watching.log_reader import quoted
 
-MOST_FAILED = 20  # that are told of, and can be run again by one command
+MOST_FAILED = 20  # that are shown, and can be run again by one command
+MOST_ASKED = 100  # whose exit codes are asked for
 MOST_CHARACTERS = 400  # of an error in a message
 WITHOUT_RESULTS = "results are missing or wrong"  # as stage C says it
 
@@ -89,9 +97,26 @@ def with_inputs(
 
 
 def _failed_tasks(shell: Shell, settings: Settings, job: dict[str, Any]) -> list[Failed]:
-    words = ["batch", "tasks", "list", "--job", id_of(job), *place_words(settings), *FAILED_TASKS]
-    listed = json.loads(gcloud.read(shell, [*words, "--limit", str(MOST_FAILED)], echo=False) or "[]")
+    listed = _list_failed(shell, settings, id_of(job), MOST_FAILED)
     return failed_among(listed, state_of(job) in CANCELLED_JOB)
+
+
+def job_exit_code(shell: Shell, settings: Settings, job_id: str) -> int:
+    """Return the exit code of a stage whose job failed: that of its tasks where it is one of ours, else 1."""
+    try:
+        listed = _list_failed(shell, settings, job_id, MOST_ASKED)
+    except UserError:  # that it failed is known all the same
+        return 1
+    return stage_exit_code((exit_codes(task) or [1])[-1] for task in listed)
+
+
+def _list_failed(shell: Shell, settings: Settings, job_id: str, most: int) -> list[dict[str, Any]]:
+    # The service filters a list of tasks, and knows a state as State alone; gcloud filters it again, and has
+    # to be told what State is.
+    words = ["batch", "tasks", "list", "--job", job_id, *place_words(settings)]
+    words += ["--filter", "State=FAILED", "--limit", str(most)]
+    found = gcloud.read_json(shell, words, echo=False, fields="(name,status,status.state:label=State)")
+    return found or []
 
 
 def failed_among(tasks: Sequence[dict[str, Any]], is_stopped: bool = False) -> list[Failed]:

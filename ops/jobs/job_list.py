@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 
 from ops import gcloud
+from ops.gcloud import place_words
 from ops.jobs.job_facts import experiment_of
 from ops.names import COMPONENT
-from ops.runs.executions import ENDED_JOB, place_words
+from ops.runs.executions import ENDED_JOB
 from ops.settings import Settings
 from ops.shell import Shell
 

@@ -10,9 +10,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from modeling.input_names import MOST_IN_A_LINE, in_a_line
 from ops.failures import TEMPORARY_FAULT, UserError, did_you_mean
 from ops.folders import check_writable
-from ops.input_names import MOST_IN_A_LINE, FailedInputs, in_a_line
+from ops.input_names import FailedInputs
 from ops.laptop.launch import Containers, Launcher, Processes
 from ops.laptop.run_files import LocalRun, latest_run, local_run
 from ops.laptop.run_lock import held

@@ -10,10 +10,10 @@ from typing import Any
 from rich.table import Table
 
 from modeling.by_products import check_output_list, check_summary
+from modeling.input_names import in_a_line, unknown_input
 from ops.failures import UserError
 from ops.input_names import (
     NAME_CHARACTERS,
-    in_a_line,
     index_in,
     input_files,
     local_names,
@@ -21,7 +21,6 @@ from ops.input_names import (
     named,
     names_in_files,
     told_inputs,
-    unknown_input,
 )
 from ops.laptop.run_files import LocalRun, by_product, known_runs, latest_run
 from ops.run_paths import CHARTS, NO_TABLES, OUTPUT_LIST, REPORT, SUMMARIES

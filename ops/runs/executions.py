@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from modeling.input_names import in_a_line
 from ops import gcloud
 from ops.failures import UserError
 from ops.following import looks, tell, tell_news
-from ops.gcloud import GcloudError, Refusal, at_once
-from ops.input_names import in_a_line, missing_indices, missing_names
-from ops.jobs.attempts import CANCELLED_JOB, exit_codes, stage_exit_code
+from ops.gcloud import GcloudError, Refusal, at_once, place_words
+from ops.input_names import missing_indices, missing_names
+from ops.jobs.attempts import CANCELLED_JOB
+from ops.jobs.failed_tasks import failed_tasks, job_exit_code
 from ops.project.machine_types import LETTERS
 from ops.run_paths import METADATA
 from ops.settings import Settings, need
@@ -31,14 +33,10 @@ STAGES = tuple(LETTERS)
 ENDED_JOB = ("SUCCEEDED", "FAILED", "CANCELLED", "DELETION_IN_PROGRESS")
 ENDING_JOB = (*ENDED_JOB, "CANCELLATION_IN_PROGRESS")  # it has ended, or is about to
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED", "UNAVAILABLE")  # an execution; of the last, nothing can be told
-MOST_ASKED = 100  # failed tasks whose exit codes are asked for
 STOPPED = 130  # exit code
 NOT_BEGUN = "not begun"
 FAILED_OR_CANCELLED = "FAILED OR CANCELLED"  # tasks of a cancelled job, which Batch counts together
 _WHEN_CANCELLED = {"FAILED": FAILED_OR_CANCELLED, "UNEXECUTED": "CANCELLED"}
-# A list of tasks is filtered by the service, which knows a state as State alone, and again by gcloud, which
-# has to be told what that is.
-FAILED_TASKS = ["--filter", "State=FAILED", "--format", "json(name,status,status.state:label=State)"]
 EXECUTION_ID = re.compile("[a-z0-9][a-z0-9-]{0,62}")
 SECOND_LOOK_SECONDS = 3  # a request to make a job may be under way when its execution is cancelled
 
@@ -83,21 +81,6 @@ class Execution:
             if error.refusal is not Refusal.MISSING:
                 raise
             return {}
-
-
-def place_words(settings: Settings) -> list[str]:
-    """Return the words that tell gcloud where executions and jobs are."""
-    return ["--location", settings.region, "--project", settings.project_id]
-
-
-def job_exit_code(shell: Shell, settings: Settings, job_id: str) -> int:
-    """Return the exit code of a stage whose job failed: that of its tasks, as their events have it, or 1."""
-    words = ["batch", "tasks", "list", "--job", job_id, *place_words(settings), *FAILED_TASKS]
-    try:
-        listed = json.loads(gcloud.read(shell, [*words, "--limit", str(MOST_ASKED)], echo=False) or "[]")
-    except (UserError, ValueError):  # that it failed is known all the same
-        return 1
-    return stage_exit_code((exit_codes(task) or [1])[-1] for task in listed)
 
 
 def named(settings: Settings, execution: str) -> Execution:
@@ -249,8 +232,6 @@ def _exit_code(shell: Shell, execution: Execution, found: dict[str, Any]) -> int
 
 def _tell_failed_inputs(shell: Shell, execution: Execution, job: dict[str, Any]) -> None:
     """Print which tasks of stage B failed for good, with what their inputs are called."""
-    from ops.jobs.failed_tasks import failed_tasks  # not at the top: it needs this module
-
     number = Progress.of("runner", job).counts.get("FAILED", 0)
     if not number:
         return

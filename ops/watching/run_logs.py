@@ -19,7 +19,7 @@ from ops.shell import Shell
 from ops.shown import console, forget_output
 from ops.watching.cloud_files import A_RUN_ID
 from ops.watching.log_lines import LogLine
-from ops.watching.log_reader import FOLLOW_PATIENCE_SECONDS, PATIENCE_SECONDS, LogReader
+from ops.watching.log_reader import FOLLOW_PATIENCE_SECONDS, PATIENCE_SECONDS, LogReader, quoted
 from ops.watching.newest_run import newest_run_id
 
 SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
@@ -155,11 +155,6 @@ def log_filter(request: LogRequest, run_id: str) -> str:
     if request.severity:
         parts.append(f"severity>={request.severity.upper()}")
     return " AND ".join(parts)
-
-
-def quoted(value: str) -> str:
-    """Return a value as Logging's language quotes it, so that it stays a value whatever is in it."""
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def check_severity(severity: str) -> None:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from modeling.input_names import in_a_line
 from ops import gcloud
 from ops.costs.spending import Spending, spending_of, together
 from ops.failures import UserError
-from ops.input_names import in_a_line, missing_indices, missing_names
+from ops.input_names import missing_indices, missing_names
 from ops.jobs.attempts import (
     CANCELLED_JOB,
     described,

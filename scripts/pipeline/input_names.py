@@ -6,6 +6,7 @@ The wording is in modeling/input_names.py.
 from collections.abc import Iterable
 from itertools import islice
 
+# the stage scripts find `modeling` only once `pipeline` is imported, so they take these from here
 from modeling.input_names import MOST_IN_A_LINE, MOST_NAMED, in_a_line, input_name, unknown_input
 from pipeline.artifacts import RunFiles
 from pipeline.failures import TemporaryFault, UserError
