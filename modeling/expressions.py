@@ -1,8 +1,8 @@
 """Arithmetic in YAML: `1/3.5`, `Rt*mu/eigenvalue`, `np.exp(-k)`. Never Python's eval.
 
-The syntax tree is walked by hand, so only what is written below can happen, on read-only arrays. The
-functions are listed, each with its number of arguments: numpy takes one more argument as the array to write
-its result to, and some functions of scipy.special corrupt memory. Rates of transitions go to epydemix, whose
+The syntax tree is walked by hand, so only what is listed below can happen, on read-only arrays. Each
+function takes a fixed number of arguments, because numpy writes its result into one argument more, and some
+functions of scipy.special corrupt memory. Rates of transitions go to epydemix, whose
 own evaluator knows plain arithmetic only.
 """
 
@@ -148,15 +148,8 @@ def evaluate_text(text: str | float, values: Mapping[str, float | np.ndarray] | 
 def _check(node: ast.expr, text: str, calls: bool, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise UserError(f'"{text[:60]}..." is nested too deeply')
-    if isinstance(node, ast.Constant):
-        if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
-            raise UserError(f'"{text}": only numbers and parameter names can be used')
-        if node.value > LARGEST_NUMBER:
-            raise UserError(f'"{text[:60]}": {node.value:.3g} is larger than {LARGEST_NUMBER:g}')
-        return
-    if isinstance(node, ast.Name):
-        if node.id.startswith("_"):
-            raise UserError(f'"{text}": "{node.id}" cannot be used; name a parameter')
+    if isinstance(node, (ast.Constant, ast.Name)):
+        _check_leaf(node, text)
         return
     if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
         children = [node.left, node.right]
@@ -176,6 +169,17 @@ def _check(node: ast.expr, text: str, calls: bool, depth: int) -> None:
         )
     for child in children:
         _check(child, text, calls, depth + 1)
+
+
+def _check_leaf(node: ast.Constant | ast.Name, text: str) -> None:
+    if isinstance(node, ast.Name):
+        if node.id.startswith("_"):
+            raise UserError(f'"{text}": "{node.id}" cannot be used; name a parameter')
+        return
+    if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
+        raise UserError(f'"{text}": only numbers and parameter names can be used')
+    if node.value > LARGEST_NUMBER:
+        raise UserError(f'"{text[:60]}": {node.value:.3g} is larger than {LARGEST_NUMBER:g}')
 
 
 def _check_call(node: ast.Call, text: str) -> None:

@@ -47,8 +47,8 @@ Duration = Annotated[str | None, BeforeValidator(_duration)]
 class SmcOptions(Piece):
     """ABC with sequential Monte Carlo.
 
-    `max_consecutive_rejections` is an addition to epydemix's options: after as many draws in a row
-    that are not accepted, the calibration ends with its last whole generation.
+    `max_consecutive_rejections` is an addition to epydemix's options: after that many rejected draws in
+    a row, the calibration ends with its last whole generation.
     """
 
     num_particles: int = Field(1000, ge=2, le=LARGEST_COUNT)
@@ -87,7 +87,9 @@ class RejectionOptions(Piece):
     max_time: Duration = None
     total_simulations_budget: Count | None = None
     verbose: bool = True
-    progress_update_interval: Count = 1000
+    progress_update_interval: Count = Field(
+        1000, description="accepted without effect; progress is logged by time"
+    )
 
 
 class TopFractionOptions(Piece):
