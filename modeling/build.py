@@ -298,7 +298,7 @@ def _samples(experiment, places, population, plan, seed, order, count) -> Iterat
 
 
 def _sampled_start(experiment: Experiment, days: float) -> datetime.date:
-    """Return the reference date plus the drawn days; UserError where that is no day of the calendar."""
+    """Return the reference date plus the drawn days; UserError if it is outside 1900 to 2200."""
     reference = experiment.modelset.sampling.start_date.reference_date
     where = experiment.where("modelset", "sampling", "start_date")
     if not (FIRST_DAY - reference).days <= days <= (LAST_DAY - reference).days:
@@ -323,7 +323,7 @@ def _check_reported(experiment: Experiment, start: datetime.date) -> None:
 
 
 def _check_steps(experiment: Experiment, start: datetime.date) -> None:
-    """Refuse time steps that do not suit a start date that is drawn; a fixed one is checked before."""
+    """Refuse time steps that do not fit a drawn start date; a fixed one was checked before."""
     if problem := experiment.model.step_problem(start):
         raise UserError(f"{experiment.where('model', 'timespan', 'delta_t')}: {problem}")
 
@@ -436,7 +436,7 @@ def _observed_series(experiment, places, population, plan, start: datetime.date)
 def _without_part_interval(
     series: Observed, frequency: str | None, start: datetime.date, where: str
 ) -> Observed:
-    """Leave the interval in which the earliest calibrated start lies out of the fit, as of the projection."""
+    """Leave the interval of the earliest calibrated start out of the fit, as out of the projection."""
     dates = series.dates.tolist()
     is_cut = np.array([interval_start(d, frequency) < start <= interval_end(d, frequency) for d in dates])
     cut = series.dates[series.fitted & is_cut]
@@ -476,7 +476,7 @@ def _check_simulated_span(
     first, last = series.dates[series.fitted][0].item(), series.last_fitted
     end = experiment.model.timespan.end_date
     if last < start:
-        raise UserError(f"{where}: the last fitted date, {last}, is before the start {start}; mend either")
+        raise UserError(f"{where}: the last fitted date, {last}, is before the start {start}; change either")
     calibrated = experiment.modelset.calibration.start_date is not None
     begin = interval_start(first, frequency)
     if begin < start and not calibrated:

@@ -55,7 +55,7 @@ class Table:
         return UserError(f'{self.name}:{row.line}: {problem} (column "{shown(self.header[column])}")')
 
     def parsed(self, column: int, parse: Callable[[str], Any]) -> dict[int, Any]:
-        """Return what a column holds, by line; worked out once.
+        """Return the parsed values of a column by line number; cached.
 
         Raises
         ------
@@ -77,7 +77,7 @@ class Table:
         return self._kept[column, parse]
 
     def grouped(self, column: int) -> dict[str, list[Row]]:
-        """Return the rows by what a column holds, in the order of the file; worked out once."""
+        """Return the rows by the value of a column, in the order of the file; cached."""
         if column not in self._kept:
             groups: dict[str, list[Row]] = defaultdict(list)
             for row in self.rows:
@@ -198,12 +198,12 @@ def _in_words(error: csv.Error) -> str:
     if "field limit" in said:
         return f"a field is longer than {csv.field_size_limit():,} characters; is a closing quote missing?"
     if "expected after" in said:
-        return "text after a closing quote; write a quote inside quotes twice"
+        return "text after a closing quote; double a quote that is part of a value"
     return f"not valid CSV ({said})"
 
 
 def _refuse_duplicates(names: list[str], where: str) -> None:
-    """Refuse a column name twice; columns without a name cannot be meant, so they may be many."""
+    """Refuse duplicate names; columns without a name may be several, because nothing can refer to them."""
     for position, name in enumerate(names):
         first = names.index(name)
         if name and first < position:

@@ -211,7 +211,7 @@ def _what_is_wrong(problems: list[dict]) -> str:
 
 
 def _wanted(problem: dict) -> str:
-    """Return what should stand there, or an empty string where the error says it in full."""
+    """Return what is wanted there, or an empty string if the error says it in full."""
     if problem["type"] == "date_range":
         return f"a date from {FIRST_DAY} to {LAST_DAY}"
     if problem["type"].startswith("date"):

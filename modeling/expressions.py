@@ -36,7 +36,7 @@ def _named(module: str, arguments: int, names: str) -> dict[str, int]:
     return {f"{module}.{name}": arguments for name in names.split()}
 
 
-# each with its number of arguments
+# by name, the number of arguments
 FUNCTIONS: dict[str, int] = {
     **_named("np", 1, "exp exp2 expm1 log log2 log10 log1p sqrt cbrt square reciprocal negative positive"),
     **_named("np", 1, "abs absolute fabs sign floor ceil trunc rint"),
@@ -72,10 +72,8 @@ def parse_expression(text: str, *, calls: bool = True) -> ast.expr:
     if len(text) > MAX_LENGTH:
         raise UserError(f"expression of {len(text)} characters is longer than {MAX_LENGTH}")
     text = " ".join(text.split())  # YAML may spread it over lines
-    if "#" in text:  # Python would take the rest for a comment, also of the lines that follow
-        raise UserError(
-            f'"{text[:60]}": "#" is part of the text here and starts no comment; remove it and what follows'
-        )
+    if "#" in text:  # to Python it starts a comment, which would hide all following lines too
+        raise UserError(f'"{text[:60]}": "#" does not start a comment here; remove it and the text after it')
     if _NOT_DECIMAL.search(text):
         raise UserError(f'"{text[:60]}": write numbers in decimal, not as 0x10, 0o10 or 0b10')
     try:
@@ -195,7 +193,7 @@ def _check_call(node: ast.Call, text: str) -> None:
 
 
 def _function(node: ast.expr) -> Callable:
-    """Return the function that a name of FUNCTIONS stands for."""
+    """Return the function behind a name of FUNCTIONS."""
     module, _, name = ast.unparse(node).rpartition(".")
     if module == "np":
         return getattr(np, name)

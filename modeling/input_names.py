@@ -11,18 +11,18 @@ from modeling.plain_text import one_line
 if TYPE_CHECKING:  # the operator's tasks import this module, and should not load numpy with it
     from modeling.workload import ForeignWorkload, Workload
 
-MOST_NAMED = 50  # inputs of a run that are looked up; of more, the index alone is known
+MOST_NAMED = 50  # inputs whose names are looked up; further ones are shown by their index
 MOST_IN_A_LINE = 5
 MOST_CHARACTERS = 60  # of a population, which another suite may call anything
 
 
 def unknown_input(index: int) -> str:
-    """Return the name of an input of which nothing but its index is known."""
+    """Return the name of an input if only its index is known."""
     return f"input {index}"
 
 
 def input_name(workload: "Workload | ForeignWorkload") -> str:
-    """Return the place, the parameter set or the trajectories of its share, and the index of an input."""
+    """Return place, parameter set or trajectories, and index of an input."""
     place = one_line(" ".join(workload.population.split()), MOST_CHARACTERS)
     share = _share(workload)
     number = unknown_input(workload.index)
@@ -30,7 +30,7 @@ def input_name(workload: "Workload | ForeignWorkload") -> str:
 
 
 def _share(workload: "Workload | ForeignWorkload") -> str:
-    """Return which part of its population's inputs this one is; nothing where it is the only one."""
+    """Return which parameter set or trajectories of its population an input has; "" if it has all."""
     from modeling.workload import ForeignWorkload, Simulate
 
     if isinstance(workload, ForeignWorkload):

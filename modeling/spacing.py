@@ -1,6 +1,6 @@
-"""How far apart the dates of observed data are, against what a model reports.
+"""The spacing of the dates of observed data, compared with what a model reports.
 
-Totals of a week that are fitted as counts of a day give a forecast that is seven times too high.
+Weekly totals that are fitted as daily counts give a forecast that is seven times too high.
 """
 
 import datetime
@@ -44,12 +44,12 @@ class Reporting:
 
 
 def spacing_problem(dates: list[list[datetime.date]], reporting: Reporting) -> str | None:
-    """Return how dates differ from those that a model reports, and which setting to change.
+    """Return how the spacing of dates differs from the reported one, and which setting to change; else None.
 
     Parameters
     ----------
     dates : list of list of date
-        Of each place, sorted; rows without a value count.
+        The sorted dates of each place, also those without a value.
     """
     wanted = 1 if reporting.is_monthly else reporting.spacing_days
     gaps = [gap for each in dates for gap in _gaps(each, reporting.is_monthly)]
@@ -67,10 +67,9 @@ def spacing_problem(dates: list[list[datetime.date]], reporting: Reporting) -> s
 
 
 def _may_be(gaps: list[int], wanted: int) -> bool:
-    """Tell whether dates with these gaps are those of an interval, with some of them missing.
+    """Return whether dates with these gaps may have the wanted spacing, with some dates missing.
 
-    The most common gap decides; where many dates are missing, a third of the gaps is enough if the
-    others are multiples.
+    The wanted gap must be the most common one, or a third of all gaps if the others are its multiples.
     """
     count, most = gaps.count(wanted), max(Counter(gaps).values())
     multiples = all(gap > 0 and gap % wanted == 0 for gap in gaps)

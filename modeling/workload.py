@@ -16,7 +16,8 @@ from modeling.calendars import step_count
 from modeling.failures import UserError
 from modeling.intervals import FREQUENCY
 
-MOST_PARTICLE = 1e18  # of a parameter; perturbed, it may be beyond what YAML holds
+MOST_PARTICLE = 1e18  # of a parameter; a perturbed one may be beyond the bounds of the vocabulary
+BYTES_OF_THE_REST = 64 << 20  # of a result, besides its large arrays: names, parameters, data
 WORKLOAD_FORMAT = 1
 RESULT_FORMAT = 2
 EIGENVALUE = "eigenvalue"  # in calculated parameters: that of the contact matrix over all layers
@@ -305,9 +306,9 @@ def check_result(result: Result) -> None:
     Raises
     ------
     UserError
-        Numbers that name no place in the run, arrays of a wrong kind or shape, wrong number of
-        trajectories, wrong dates, counts that are negative or not finite, people who vanish or appear,
-        weights that are no distribution.
+        Indices outside the run, arrays of a wrong type or shape, wrong number of trajectories, wrong
+        dates, counts that are negative or not finite, people who vanish or appear, weights that are no
+        distribution.
     """
     where = f"result {result.index} ({result.population})"
     if result.format != RESULT_FORMAT:
@@ -326,7 +327,7 @@ def check_result(result: Result) -> None:
         _check_generation(generation, len(result.parameter_names), where)
     numbers = [generation.number for generation in result.generations]
     if numbers != sorted(set(numbers)):
-        raise UserError(f"{where}: generations {numbers[:10]}, which do not follow each other")
+        raise UserError(f"{where}: generations {numbers[:10]}, which do not increase")
     for fit in result.fits:
         _check_fit(fit, result, where)
     if result.projected is not None:
@@ -339,7 +340,7 @@ _DAY = np.timedelta64(1, "D")
 
 
 def _check_facts(result: Result, where: str) -> None:
-    """Check the numbers and words that are no array."""
+    """Check the numbers and texts of a result, outside its arrays."""
     if result.kind not in ("simulation", "calibration"):
         raise UserError(f"{where}: {result.kind[:40]!r} is no kind of result")
     expected = result.expected
@@ -375,7 +376,7 @@ def _check_fit(fit: Fit, result: Result, where: str) -> None:
     for name, kinds in (("dates", "M"), ("values", "iuf"), ("fitted", "b")):
         _check_array(getattr(observed, name), kinds, 1, f"{what}: {name}")
     if not len(observed.dates) == len(observed.values) == len(observed.fitted) or not observed.fitted.any():
-        raise UserError(f"{what}: dates, values and what is fitted do not belong together")
+        raise UserError(f"{what}: dates, values and fitted flags have different lengths, or none is fitted")
     _check_dates(observed.dates, what)
     _check_array(fit.values, "iuf", 2, what)
     _check_counts(fit.values, what)
@@ -456,7 +457,7 @@ def _check_trajectories(
 
 
 def _check_kinds(trajectories: Trajectories, expected: Expected, where: str) -> None:
-    """Check what can be said of arrays and names without a look at their values."""
+    """Check types and dimensions of the arrays, and the names."""
     for array in (trajectories.in_compartments, trajectories.by_transition):
         _check_array(array, "iuf", 3, f"{where}: counts")
     for dates in (trajectories.dates, expected.dates):
@@ -494,13 +495,10 @@ def _check_counts(counts: np.ndarray, where: str) -> None:
         raise UserError(f"{where}: counts up to {counts.max():g}, which are none")
 
 
-BYTES_OF_THE_REST = 64 << 20  # of a result, besides its large arrays: names, parameters, data
-
-
 def most_result_bytes(workload: Workload) -> int:
-    """Return more bytes than the result of an input has when it is unpacked, so that none that is larger is.
+    """Return an upper bound of the bytes of an input's result, above which none is unpacked.
 
-    Its large arrays are the trajectories, the particles of all generations and what these simulated, in
+    Its large arrays are the trajectories, the particles of all generations and their simulated values, with
     8 bytes a number at most.
     """
     plan, task = workload.plan, workload.task

@@ -1,6 +1,6 @@
 """A YAML file read with the line of every key, so that an error can say where it is.
 
-Mappings, lists, text, decimal numbers and dates; what YAML would read as something else than it looks like
+Mappings, lists, text, decimal numbers and dates; a value that YAML would read differently from how it looks
 (0150 as 104, 1:30 as 90) is refused. What the keys mean is in experiment.py.
 """
 
@@ -56,7 +56,7 @@ def read_yaml(path: Path) -> YamlSource:
     ------
     UserError
         The file is not readable, not UTF-8, larger than 5 MB or not YAML; it has a duplicate key, or a
-        value that is no plain text, number or date.
+        value that is not plain text, a number or a date.
     """
     text = _text_of(path)
     loader = None
@@ -82,12 +82,12 @@ def _problem(error: yaml.MarkedYAMLError, text: str) -> str:
         line = text.split("\n")[mark.line]
         found = repr(line[mark.column : mark.column + 1])
         hint = "; indent with spaces" if "\\t" in found else "; put the text in quotes"
-        problem = f"{found} cannot stand here{hint}"
+        problem = f"{found} is not allowed here{hint}"
     return f":{mark.line + 1}: not valid YAML: {problem}"
 
 
 def _unreadable(error: yaml.YAMLError, text: str) -> str:
-    """Return ":line: what is wrong" of a character that YAML does not know."""
+    """Return ":line: what is wrong" of a character that YAML does not allow."""
     found = _NO_TEXT.search(text.replace("\r\n", "\n"))
     if found is None:
         return f": not valid YAML: {' '.join(str(error).split())}"
@@ -102,7 +102,7 @@ def _text_of(path: Path) -> str:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     if len(content) > MOST_BYTES:
-        raise UserError(f"{path.name}: larger than {MOST_BYTES // 10**6} MB; an experiment's YAML is smaller")
+        raise UserError(f"{path.name}: larger than {MOST_BYTES // 10**6} MB; put data into CSV files")
     if encoding := other_encoding(content):
         raise UserError(f"{path.name}: the text is {encoding}; save the file as UTF-8")
     try:
@@ -135,7 +135,7 @@ class _Mapping:
 
 
 class _Reader:
-    """From the parser's events to nodes, and from nodes to plain data with lines."""
+    """Turns the parser's events into nodes, and nodes into plain data with lines."""
 
     def __init__(self, name: str, loader: Any):
         self.name, self.loader = name, loader
@@ -160,7 +160,7 @@ class _Reader:
         return UserError(f"{self.name}:{line}: {message}")
 
     def _node(self, event: Any, level: int) -> Any:
-        """Return the node that begins with an event; what an anchor names is the same node again."""
+        """Return the node that begins with an event; an alias is the same node as its anchor."""
         line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent):
             return self._named(event.anchor, line)
@@ -270,7 +270,7 @@ class _Reader:
         if isinstance(value, bool):
             raise self._error(
                 node.line,
-                f"a key that YAML reads as {str(value).lower()}; put it in quotes, or choose another",
+                f"YAML reads this key as {str(value).lower()}; put it in quotes, or choose another",
             )
         if not isinstance(value, (str, int, float)):
             raise self._error(node.line, "a key must be a plain word")
@@ -286,9 +286,9 @@ class _Reader:
 
 
 def _text(text: str, is_bare: bool = False) -> str:
-    """Return the text; ValueError where it is none, or looks like a number that YAML does not know."""
+    """Return the text; ValueError for control characters, or for a number that is not decimal."""
     if not text.isprintable() and (found := _NO_TEXT.search(text)):
-        raise ValueError(f"the text holds U+{ord(found[0]):04X}, which is no character of a text; remove it")
+        raise ValueError(f"the text contains control character U+{ord(found[0]):04X}; remove it")
     if is_bare and _is_not_decimal(text):
         raise ValueError(_not_decimal(text))
     return text

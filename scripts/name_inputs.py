@@ -1,4 +1,4 @@
-"""Print what the inputs in some files are called, as a JSON list with null for one that cannot be read.
+"""Print the names of the inputs in files as a JSON list, with null for a file that cannot be read.
 
 python scripts/name_inputs.py local/bucket/demo/RUN_ID/builder-artifacts/input_0017.pkl
 """
@@ -12,7 +12,7 @@ from pipeline.records import decode_workload
 
 
 def name_of_file(path: str) -> str | None:
-    """Return the name of the input in a file; None where it is not there or no input."""
+    """Return the name of the input in a file; None if there is no such file, or no input in it."""
     try:
         return input_name(decode_workload(Path(path).read_bytes(), path))
     except UNREADABLE:

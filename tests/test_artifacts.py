@@ -154,7 +154,7 @@ FORGED = {
     "a population that climbs": (having(population="../../../evil"), "its population is '../../../evil'"),
     "another population": (
         having(population="US-MA"),
-        "its population is 'US-MA', that of its input is 'US-VT'",
+        "its population is 'US-MA', but that of its input is 'US-VT'",
     ),
     "another name": (having(population_name="Elsewhere"), "its population_name is 'Elsewhere'"),
     "another ensemble": (having(primary_id=1), "its primary_id is 1"),
@@ -262,7 +262,7 @@ FORGED_FITS = {
                 )
             ],
         ),
-        "do not belong together",
+        "dates, values and fitted flags have different lengths",
     ),
     "a particle behind no projection": (
         having(projected=np.ones((8, 2))),
@@ -302,7 +302,7 @@ RAW = {
         + b"(" + b"C\x00" + DOUBLE + LONG + b"\x85" + text("C") + b"tR.",
         "in 0 bytes",
     ),
-    "bytes that are not there": (b"\x80\x05\x96" + HUGE + b".", "longer than it is"),
+    "bytes that are not there": (b"\x80\x05\x96" + HUGE + b".", "cut short"),
     "a place in memory": (b"\x80\x05]r\xff\xff\xff\x7f.", "opcode 0x72"),
     "a whole number without end": (b"\x80\x05\x8b\xff\xff\xff\x7f.", "opcode 0x8b"),
     "lists without end": (b"\x80\x05" + b"]" * 2_000_001 + b".", "too many parts"),
@@ -328,7 +328,7 @@ def test_a_result_is_not_unpacked_beyond_what_its_input_can_give(run):
 
     line = refused(run, "output")
 
-    assert "it unpacks to more than 64 MiB, which none does" in line
+    assert "it unpacks to more than 64 MiB, the most that is possible" in line
 
 
 def test_no_name_of_a_result_becomes_a_path_of_the_real_stage(run):
@@ -512,7 +512,9 @@ def test_a_job_with_a_pending_file_that_was_changed_is_refused(run):
     path = pending_file(run)
     path.write_bytes(b"1\n")
 
-    assert "is not what its name says" in refused(run, "runner", BATCH_TASK_INDEX=0, PENDING_FILE=path.name)
+    assert "does not match the digest in its name" in refused(
+        run, "runner", BATCH_TASK_INDEX=0, PENDING_FILE=path.name
+    )
 
 
 # -- by-products

@@ -371,7 +371,7 @@ def test_a_first_generation_that_cannot_be_completed_ends_with_the_nearest_dista
 def test_a_time_that_is_over_at_once_is_an_error_without_a_distance(tmp_path, data):
     experiment = fitting("SMC", num_particles=4, max_time="0.000001s")
 
-    with pytest.raises(UserError, match=r"no particle accepted in 0 simulations \(the time was over before"):
+    with pytest.raises(UserError, match=r"no particle accepted in 0 simulations \(the time ended before"):
         run_workload(build(tmp_path, experiment, data)[0])
 
 
@@ -405,7 +405,7 @@ def test_a_rejection_reports_its_nearest_distance_after_2000_draws(tmp_path, cap
 def test_a_rejection_below_the_smallest_distance_ends_at_once(tmp_path):
     experiment = quiet("rejection", num_particles=5, epsilon=0.5)
 
-    with pytest.raises(UserError, match=r"epsilon 0.5 is not above 0.5, the smallest distance there is"):
+    with pytest.raises(UserError, match=r"epsilon 0.5 is not above 0.5, the smallest possible distance"):
         run_workload(build(tmp_path, experiment, HALF_A_CASE)[0])
 
 
@@ -437,7 +437,7 @@ def test_the_summary_the_tables_and_the_report_say_why_a_calibration_ended_early
         [row] = csv.DictReader(file)
     assert (row["stopped_by"], row["n_generations"]) == ("smallest_distance", "1")
     assert "calibration ended with generation 0, the last whole one of 3" in ended[1].output
-    said = "epsilon was not above the smallest distance there is"
+    said = "epsilon was not above the smallest possible distance"
     assert f"US-VT: calibration ended early with generation 0, because {said}" in ended[2].output
     assert (stages.outputs() / "report.html").read_text().count(said) == 2
 

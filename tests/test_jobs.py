@@ -288,8 +288,16 @@ def test_a_job_that_fails_is_followed_to_what_failed(operator, pipeline, capsys)
         ({0: 2, 1: 75}, 1, "task 1: exit code 75"),
         ({1: 137}, 1, "task 1: exit code 137 (killed, most likely for want of memory)"),
         ({1: 50001}, 1, "task 1: exit code 50001 (a Spot machine was taken away), after 4 tries\n"),
-        ({1: 50002}, 1, "in time), after 4 tries; all its attempts ended so: its memory may be too small"),
-        ({0: 50004}, 1, "answered), after 4 tries; all its attempts ended so: its memory may be too small"),
+        (
+            {1: 50002},
+            1,
+            "in time), after 4 tries; all its attempts ended alike: its memory may be too small",
+        ),
+        (
+            {0: 50004},
+            1,
+            "answered), after 4 tries; all its attempts ended alike: its memory may be too small",
+        ),
     ],
 )
 def test_a_followed_job_ends_with_the_exit_code_of_its_tasks(

@@ -367,7 +367,7 @@ def test_a_copy_is_used_as_a_whole_and_issues_date_by_date(tmp_path, caplog):
 
     assert issued.values.tolist() == [700, 930, 1100]
     assert copied.values.tolist() == [930, 1100]
-    assert "the newest vintage of US-VT has no row of 2025-01-11, as earlier ones have" in caplog.text
+    assert "the newest vintage of US-VT has no row of 2025-01-11, but earlier ones have" in caplog.text
 
 
 def test_of_two_vintages_of_a_day_the_later_counts(tmp_path):

@@ -69,13 +69,13 @@ class Piece(BaseModel):
             places = [(key, name) for name, v in within if isinstance(v, bool)]
             places += [(key,)] if any(isinstance(v, bool) for v in given) else []
             if places:
-                said = f"{places[0][-1]}: true or false (in YAML also yes, no, on, off) cannot stand here"
+                said = f"{places[0][-1]}: true or false (in YAML also yes, no, on, off) is not allowed here"
                 raise PydanticCustomError("yes_or_no", "{message}", {"message": said, "at": places[0]})
         return data
 
 
 def repeated(names: list) -> list:
-    """Return what a list holds more than once, in the order of the repetitions."""
+    """Return the duplicate values of a list, in the order of the repetitions."""
     seen: set = set()
     return list(dict.fromkeys(n for n in names if n in seen or seen.add(n)))
 

@@ -52,7 +52,8 @@ class Calibration(Piece):
     distance_function: Literal["rmse", "wmape", "mae", "mape"] = "rmse"
     observed_data_path: str
     observed_data_as_of: Day | None = Field(
-        None, description="of a file of vintages (column as_of or issue): the newest at or before this date"
+        None,
+        description="for a file of vintages (column as_of or issue): the newest at or before this date",
     )
     comparison: list[Comparison] = Field(min_length=1)
     start_date: DateParameter | None = None
@@ -118,7 +119,7 @@ class Calibration(Piece):
         try:
             frozen = prior.frozen()
             low, high = map(float, frozen.support())
-            # epydemix's perturbation of whole numbers lists every one that can be
+            # epydemix's perturbation of whole numbers lists every possible one
             many = not hasattr(frozen.dist, "pdf") and high - low > MOST_WHOLE_NUMBERS
             if not (many and self.strategy.name == "smc"):
                 prior.check()
@@ -154,7 +155,7 @@ class Calibration(Piece):
 
 
 def _summed_twice(names: list[str], model: Model, at: tuple) -> Problems:
-    """A total holds its age groups, so that a sum of both counts these twice."""
+    """Yield a total beside one of its age groups, which would count twice."""
     for transition in model.transition_names:
         groups = [g for g in model.population.age_groups if f"{transition}_{g}" in names]
         if groups and f"{transition}_total" in names:

@@ -23,7 +23,7 @@ from modeling.workload import EIGENVALUE
 
 NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
 DAY_SECONDS = 86_400
-# columns of the output tables beside which a parameter has one of its own name
+# columns of the output tables; a parameter has a column of its own name beside them
 COLUMNS = {
     *("primary_id", "sim_id", "seed", "population", "kind", "delta_t", "n_sims", "start_date", "end_date"),
     *("generation", "weight", "distance", "n_simulations", "n_generations", "stopped_by"),
@@ -175,12 +175,12 @@ class Transition(Piece):
             yield (), f'transition from "{self.source}" to itself'
 
     def flows(self) -> list[tuple[tuple, tuple]]:
-        """Return each flow and its place: source, target, mediator (or None), and rate."""
+        """Return each flow as (source, target, mediator or None, rate), with its place."""
         if self.type == "vaccination":
             return [((), (self.source, self.target, "vaccination", None))]
         mediators = [m.source for m in self.mediators or []] or [[self.mediator]] * len(self.rates())
         return [
-            (at, (self.source, self.target, mediator, _rate_in_short(rate)))
+            (at, (self.source, self.target, mediator, _normalized_rate(rate)))
             for (at, rate), sources in zip(self.rates(), mediators, strict=True)
             for mediator in sources
         ]
@@ -192,13 +192,13 @@ class Transition(Piece):
         return [] if self.rate is None else [(("rate",), self.rate)]
 
 
-def _rate_in_short(rate: float | str) -> float | str:
-    """Return a rate so that two ways to write one are equal: 0.25 and "1/4", "a*b" and "a * b"."""
+def _normalized_rate(rate: float | str) -> float | str:
+    """Return a rate in one spelling: 0.25 for "1/4", "a * b" for "a*b"."""
     try:
         tree = parse_expression(str(rate), calls=False)
         return ast.unparse(tree) if names_in(tree) else evaluate(tree, {})
     except UserError:
-        return str(rate)  # what is wrong with it is said elsewhere
+        return str(rate)  # reported elsewhere
 
 
 class Parameter(Piece):
@@ -297,13 +297,13 @@ class Model(Piece):
             yield ("timespan", "delta_t"), problem
 
     def step_problem(self, start: datetime.date) -> str | None:
-        """Return why the time step does not suit a model that starts on a day; None where it does."""
+        """Return why the time step does not fit a model that starts on this day; None if it does."""
         end, delta_t = self.timespan.end_date, self.timespan.delta_t
         too_many = self.step_count_problem(start)
         return too_many or step_problem(start, end, delta_t, self.resample_frequency)
 
     def step_count_problem(self, start: datetime.date) -> str | None:
-        """Return that a model that starts on a day has too many time steps; None where it has not."""
+        """Return that a model that starts on this day has too many time steps; None if it has not."""
         end, delta_t = self.timespan.end_date, self.timespan.delta_t
         steps = step_count(start, end, delta_t)
         if steps <= MOST_STEPS:
@@ -391,7 +391,7 @@ class Model(Piece):
                     )
 
     def _series_problems(self) -> Problems:
-        """Two flows, or a flow and a compartment, whose results would have one name."""
+        """Yield two flows, or a flow and a compartment, whose series would have the same name."""
         pairs: dict[str, tuple[str, str]] = {}
         for index, t in enumerate(self.transitions):
             name = f"{t.source}_to_{t.target}"

@@ -87,9 +87,7 @@ class RejectionOptions(Piece):
     max_time: Duration = None
     total_simulations_budget: Count | None = None
     verbose: bool = True
-    progress_update_interval: Count = Field(
-        1000, description="accepted without effect; progress is logged by time"
-    )
+    progress_update_interval: Count = Field(1000, description="no effect: progress is logged by time")
 
 
 class TopFractionOptions(Piece):

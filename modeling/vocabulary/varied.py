@@ -33,7 +33,7 @@ def name_problems(model: Model, word: str, parameters, compartments, start_date)
 
 
 def distribution_problems(distribution: Distribution, at: tuple) -> Problems:
-    """What keeps a distribution from being sampled by a Latin hypercube."""
+    """Yield why a distribution cannot be sampled by a Latin hypercube."""
     try:
         distribution.check(by_quantile=True)
     except UserError as error:

@@ -38,9 +38,9 @@ class Failed:
     """A task that failed for good."""
 
     index: int
-    exit_code: int | None  # None where the service told none
+    exit_code: int | None  # None if the service reports none
     attempts: int
-    hint: str = ""  # what all its attempts together tell
+    hint: str = ""  # what all its attempts together suggest
     is_cancelled: bool = False  # it was stopped with its job, and had not failed
     inputs: tuple[int, ...] = ()  # of stage B, where they are known
     names: tuple[str, ...] = ()  # of these inputs
@@ -54,7 +54,7 @@ class Failed:
 
     @property
     def name(self) -> str:
-        """Return the number of the task in its job, and what its inputs are called."""
+        """Return the number of the task in its job, and the names of its inputs."""
         return f"task {self.index}" + (f", {in_a_line(self.names)}" if self.names else "")
 
 
@@ -81,7 +81,7 @@ def failed_tasks(shell: Shell, settings: Settings, job: dict[str, Any]) -> list[
 def with_inputs(
     shell: Shell, settings: Settings, job: dict[str, Any], failed: Sequence[Failed]
 ) -> list[Failed]:
-    """Return failed tasks with the inputs that they were to run, and what these are called."""
+    """Return failed tasks with their inputs and the names of these."""
     if job.get("labels", {}).get("stage") != "runner" or not failed:
         return list(failed)
     path, tasks = run_path_of(job), [task.index for task in failed]
@@ -159,7 +159,7 @@ def _ways_on(job: dict[str, Any], failed: list[Failed], number: int, error: str)
     if stage != "runner":
         return [f"  again    invoke job --stage {stage} {run}{options}"]
     inputs = [index for task in failed for index in task.inputs]
-    if number > len(failed) or not inputs:  # too many to name, or not known: the workflow finds them
+    if number > len(failed) or not inputs:  # too many to name, or unknown: the workflow finds them
         return [f"  again    invoke run --cloud {run}"]
     only = ",".join(map(str, inputs))
     return [f"  again    invoke job --stage runner {run} --only {only}{options}"]

@@ -225,7 +225,7 @@ def _check_settings(settings: Settings) -> None:
 
 
 def _tell(settings: Settings, request: RunRequest, what: str) -> None:
-    """Print which run it is, once nothing refuses it: a run that is refused is nowhere to be found."""
+    """Print the run, after all checks: the id of a refused run would name nothing."""
     print(
         f"{what} of run {request.run_id} of {request.exp_id} in project {settings.project_id}, "
         f"{settings.region}, {run_path(settings, request)}",

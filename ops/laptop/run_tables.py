@@ -20,7 +20,7 @@ from ops.input_names import (
     missing_indices,
     named,
     names_in_files,
-    told_inputs,
+    recorded_names,
 )
 from ops.laptop.run_files import LocalRun, by_product, known_runs, latest_run
 from ops.run_paths import CHARTS, NO_TABLES, OUTPUT_LIST, REPORT, SUMMARIES
@@ -99,7 +99,7 @@ def _without_result(run: LocalRun) -> tuple[list[int], dict[int, str]]:
     """Return the inputs that the newest outputs go without, or whose tasks failed; and names, where told."""
     if outputs := run.outputs():
         headline = run.headline(outputs[-1])
-        return missing_indices(headline), {i: name for i, (name, _) in told_inputs(headline).items()}
+        return missing_indices(headline), {i: name for i, (name, _) in recorded_names(headline).items()}
     failed, told = [], {}
     for path in sorted(run.folder.glob(f"{SUMMARIES}runner_*.json")):
         summary = by_product(path, check_summary) or {}
@@ -138,7 +138,7 @@ def show_results(settings: Settings, exp_id: str, run_id: str = "") -> None:
 def show_outputs(run: LocalRun, folder: Path) -> None:
     """Print what one output folder holds; its own forecast, not that of a later try."""
     headline = run.headline(folder)
-    unnamed = [index for index in missing_indices(headline) if index not in told_inputs(headline)]
+    unnamed = [index for index in missing_indices(headline) if index not in recorded_names(headline)]
     print_forecast(run.exp_id, run.run_id, headline, local_names(Shell(), run.folder, unnamed[:MOST_LISTED]))
     listed = by_product(folder / OUTPUT_LIST, check_output_list)
     files = _files_in(folder) if listed is None else [entry["name"] for entry in listed]
@@ -167,7 +167,7 @@ def print_forecast(exp_id: str, run_id: str, summary: dict[str, Any], names: dic
         print(f"and {counted(left_out, 'more population')}; see the report")
     if missing := missing_indices(summary):
         print(f"{counted(len(missing), 'result')} missing:")
-        for line in _missing_lines(missing, told_inputs(summary), names):
+        for line in _missing_lines(missing, recorded_names(summary), names):
             print(f"  {line}")
 
 

@@ -29,13 +29,18 @@ from ops.shown import counted, duration
 from ops.watching.cloud_files import read_objects
 
 STAGES = tuple(LETTERS)
-# A state that is new to us is none of these: who has it goes on, until it is known to have ended.
+# A state unknown to us is none of these: what is in it counts as going on.
 ENDED_JOB = ("SUCCEEDED", "FAILED", "CANCELLED", "DELETION_IN_PROGRESS")
 ENDING_JOB = (*ENDED_JOB, "CANCELLATION_IN_PROGRESS")  # it has ended, or is about to
-ENDED = ("SUCCEEDED", "FAILED", "CANCELLED", "UNAVAILABLE")  # an execution; of the last, nothing can be told
+ENDED = (
+    "SUCCEEDED",
+    "FAILED",
+    "CANCELLED",
+    "UNAVAILABLE",
+)  # of an execution; the last: its data cannot be read
 STOPPED = 130  # exit code
 NOT_BEGUN = "not begun"
-FAILED_OR_CANCELLED = "FAILED OR CANCELLED"  # tasks of a cancelled job, which Batch counts together
+FAILED_OR_CANCELLED = "FAILED OR CANCELLED"  # tasks of a cancelled job: Batch counts them together
 _WHEN_CANCELLED = {"FAILED": FAILED_OR_CANCELLED, "UNEXECUTED": "CANCELLED"}
 EXECUTION_ID = re.compile("[a-z0-9][a-z0-9-]{0,62}")
 SECOND_LOOK_SECONDS = 3  # a request to make a job may be under way when its execution is cancelled
@@ -131,7 +136,7 @@ class Progress:
 
     @property
     def failed(self) -> int:
-        """Return how many tasks failed, those of a cancelled job that were stopped with it among them."""
+        """Return the number of failed tasks, with those that were stopped with a cancelled job."""
         return self.counts.get("FAILED", 0) + self.counts.get(FAILED_OR_CANCELLED, 0)
 
     @property
@@ -156,7 +161,7 @@ class Progress:
 def follow(shell: Shell, execution: Execution, leads_on: bool = True) -> None:
     """Print how the stages come on until the execution has ended, through faults that pass.
 
-    Without `leads_on` no command is printed: a cloud that is gone with its task takes none.
+    Without `leads_on` no further command is printed: an emulated cloud ends with its task.
 
     Raises
     ------
@@ -231,13 +236,13 @@ def _exit_code(shell: Shell, execution: Execution, found: dict[str, Any]) -> int
 
 
 def _tell_failed_inputs(shell: Shell, execution: Execution, job: dict[str, Any]) -> None:
-    """Print which tasks of stage B failed for good, with what their inputs are called."""
+    """Print the tasks of stage B that failed for good, with the names of their inputs."""
     number = Progress.of("runner", job).counts.get("FAILED", 0)
     if not number:
         return
     try:
         failed = failed_tasks(shell, execution.settings, job)
-    except UserError:  # that it failed is known without
+    except UserError:  # the failure is reported anyway
         return
     for task in failed:
         print(f"    {task}")
@@ -246,28 +251,28 @@ def _tell_failed_inputs(shell: Shell, execution: Execution, job: dict[str, Any])
 
 
 def names_of_missing(shell: Shell, settings: Settings, run_path: str) -> str:
-    """Return what the inputs are called that the outputs of a run go without; "" where that is not known."""
+    """Return the names of the inputs that the outputs of a run go without; "" if unknown."""
     try:
-        (told,) = read_objects(shell, settings, [run_path + METADATA])
+        (metadata,) = read_objects(shell, settings, [run_path + METADATA])
     except (UserError, ValueError):
         return ""
-    if not isinstance(told, dict):
+    if not isinstance(metadata, dict):
         return ""
-    number = told.get("num_missing") or len(missing_indices(told))
-    return in_a_line(missing_names(shell, settings, run_path, told), number) if number else ""
+    number = metadata.get("num_missing") or len(missing_indices(metadata))
+    return in_a_line(missing_names(shell, settings, run_path, metadata), number) if number else ""
 
 
 def reason_of(found: dict[str, Any]) -> str:
-    """Return why an execution did not succeed: its own words, and those of a service that refused it."""
+    """Return why an execution did not succeed: its message, and that of a service that refused it."""
     said = _said(found)
-    unavailable = found.get("stateError", {}).get("details", "")  # of an execution whose data cannot be read
+    unavailable = found.get("stateError", {}).get("details", "")  # if its data cannot be read
     message = "; ".join(_words_of(said)) if isinstance(said, dict) else str(said or unavailable)
     message = message or found.get("error", {}).get("payload", "")
     return f"{found['state']}{f': {message}' if message else ''}"
 
 
 def _words_of(fault: dict[str, Any]) -> list[str]:
-    """Return what an error says, what the service answered, and the same of its cause; nothing twice."""
+    """Return the message of an error, that of the service, and those of its cause, without duplicates."""
     body = fault.get("body")
     answer = body.get("error") if isinstance(body, dict) else body
     answered = answer.get("message") if isinstance(answer, dict) else answer

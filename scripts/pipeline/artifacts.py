@@ -76,7 +76,7 @@ class RunFiles:
 
     def __init__(self, storage: Storage, in_prefix: str, out_prefix: str, exp_id: str = "", run_id: str = ""):
         self.storage, self.in_prefix, self.out_prefix = storage, in_prefix, out_prefix
-        self.exp_id, self.run_id = exp_id, run_id  # that the manifest must be of; "" for any
+        self.exp_id, self.run_id = exp_id, run_id  # which the manifest must name; "" accepts any
 
     @classmethod
     def of(cls, context: StageContext) -> "RunFiles":
@@ -85,7 +85,7 @@ class RunFiles:
         return cls(storage, context.in_prefix, context.out_prefix, context.exp_id, context.run_id)
 
     def remove_left_files(self) -> None:
-        """Remove what stages that were killed have left in the run; who writes just now is left alone."""
+        """Remove files that killed stages left in the run; files that are being written are kept."""
         self.storage.remove_left_files(self.out_prefix)
 
     # -- manifest
@@ -109,16 +109,16 @@ class RunFiles:
         return self._own(manifest, self.out_prefix)
 
     def _own(self, manifest: Manifest, prefix: str) -> Manifest:
-        """Return the manifest; refuse one of another run than the one it lies in.
+        """Return the manifest; refuse one of another run than the run of its folder.
 
-        A prefix that was chosen may be of any run, but the manifest must be that run's.
+        IN_PREFIX or OUT_PREFIX may name the folder of another run; the manifest must then be of that run.
         """
         run, asked = (manifest.exp_id, manifest.run_id), (self.exp_id, self.run_id)
         is_elsewhere = not _is_below(prefix, asked) and _is_below(prefix, run)
         if self.run_id and run != asked and not is_elsewhere:
             raise UserError(
                 f"{self.storage.get_path(prefix + MANIFEST)} is of run {run[1]} of {run[0]}, not of "
-                f"{asked[1]} of {asked[0]}; put back what belongs there, or start a new run"
+                f"{asked[1]} of {asked[0]}; restore the right file, or start a new run"
             )
         return manifest
 
@@ -145,7 +145,7 @@ class RunFiles:
     # -- inputs
 
     def write_inputs(self, workloads: list[Workload | ForeignWorkload]) -> WrittenInputs:
-        """Write every workload, then the files of their digests and of what they are."""
+        """Write every workload, then inputs.sha256 and inputs.csv."""
         if len(workloads) > MOST_WORKLOADS:
             raise UserError(f"{len(workloads):,} inputs are more than {MOST_WORKLOADS:,}; build fewer")
         digests: list[str] = []
@@ -183,9 +183,9 @@ class RunFiles:
         return lines
 
     def entries(self, manifest: Manifest, digests: list[str], indices: Sequence[int]) -> Iterator[InputEntry]:
-        """Yield what is known of some inputs, which decides whose result a file is.
+        """Yield the entries of inputs.csv for some inputs, against which their results are checked.
 
-        A run that was built before there was a list of inputs has it from the inputs themselves.
+        In a run that was built without that list, they are taken from the inputs.
         """
         if not manifest.input_list_sha256:
             names = (self.in_prefix + input_name(index, manifest.width) for index in indices)
@@ -213,7 +213,7 @@ class RunFiles:
         return self._checked_workload(index, data, digest, manifest)
 
     def _listed_in_manifest(self, name: str, sha256: str) -> bytes:
-        """Return the contents of a file whose digest the manifest has."""
+        """Return the contents of a file, checked against its digest in the manifest."""
         path = self.storage.get_path(name)
         try:
             data = self.storage.load_bytes(name)
@@ -279,7 +279,7 @@ class RunFiles:
         return indices[first:last]
 
     def _pending(self, name: str, manifest: Manifest) -> list[int]:
-        """Return the inputs in a pending file, whose name has the digest of what it holds."""
+        """Return the inputs in a pending file, checked against the digest in its name."""
         place = self.in_prefix + BUILDER + name
         try:
             data = self.storage.load_bytes(place)
@@ -288,7 +288,8 @@ class RunFiles:
         path = self.storage.get_path(place)
         if hashlib.sha256(data).hexdigest()[:8] not in name:
             raise UserError(
-                f"{path} is not what its name says (changed or cut short); run stage A (builder) again"
+                f"{path} does not match the digest in its name (changed or cut short); "
+                "run stage A (builder) again"
             )
         width = len(str(manifest.num_workloads - 1))
         lines = data.decode(errors="replace").split("\n")
@@ -404,7 +405,7 @@ class RunFiles:
         return summary
 
     def read_summary(self, stage: str) -> dict[str, Any]:
-        """Return one summary, empty where there is none, or with a warning where it is damaged."""
+        """Return one summary; empty if there is none, or, with a warning, if it is damaged."""
         name = f"{self.out_prefix}summaries/{stage}.json"
         try:
             return check_summary(parse_json(self.storage.load_bytes(name), MOST_SUMMARY_BYTES))

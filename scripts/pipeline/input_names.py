@@ -1,4 +1,4 @@
-"""Names of a run's inputs for people, read from the inputs themselves: also of those without a result.
+"""Names of a run's inputs for people, read from the inputs, also of those without a result.
 
 The wording is in modeling/input_names.py.
 """
@@ -14,14 +14,14 @@ from pipeline.manifest import Manifest
 
 __all__ = ["MOST_IN_A_LINE", "MOST_NAMED", "in_a_line", "input_name", "read_input_names", "unknown_input"]
 
-# a name is a courtesy: whatever an input is, the stage that asks has something else to say
+# without a name an input is shown by its index; it must not stop the stage
 UNREADABLE = (UserError, TemporaryFault, OSError, AttributeError, TypeError, ValueError)
 
 
 def read_input_names(
     files: RunFiles, manifest: Manifest, digests: list[str], indices: Iterable[int]
 ) -> dict[int, str]:
-    """Return the names of the first inputs of some; one that cannot be read is left out."""
+    """Return the names of the first MOST_NAMED inputs by index; an unreadable one is left out."""
     names = {}
     for index in islice(indices, MOST_NAMED):
         try:

@@ -52,7 +52,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, data: bytes, path: str) -> "Manifest":
-        """Return the manifest in JSON; UserError where it is none, or a field is of another kind."""
+        """Return the manifest in JSON; UserError if it is not one, or a field has a wrong type or value."""
         try:
             fields = parse_json(data, _MOST_BYTES)
             if type(fields) is not dict:

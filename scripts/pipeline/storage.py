@@ -88,7 +88,7 @@ class Storage(ABC):
         """Return where a file is, for people: gs://bucket/name or a path."""
 
     def remove_left_files(self, prefix: str) -> None:
-        """Remove what writers that were killed have left below a prefix; a bucket keeps nothing of them."""
+        """Remove partial files that killed writers left below a prefix; a bucket never has any."""
         return
 
     def save_many(self, files: Iterable[tuple[str, bytes]]) -> int:
