@@ -51,8 +51,8 @@ def _state(run: CloudRun, is_going_on: bool) -> str:
         return "damaged"
     if run.outputs:
         missing = run.inputs - run.results
-        told = {index: name for index, (name, _) in recorded_names(run.headline).items()}
-        which = in_a_line(named(missing_indices(run.headline)[:NAMED_A_RUN], told), missing)
+        recorded = {index: name for index, (name, _) in recorded_names(run.headline).items()}
+        which = in_a_line(named(missing_indices(run.headline)[:NAMED_A_RUN], recorded), missing)
         return f"done, {missing} missing: {which}" if missing else "done"
     if not run.is_built:
         return "not built"

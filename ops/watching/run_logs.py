@@ -118,7 +118,7 @@ def _print(reader: "LogReader", request: LogRequest, run_id: str) -> None:
 
 
 def _teller() -> Callable[[LogLine], None]:
-    """Return what prints a line, but for a look at a job that has not changed since the look before.
+    """Return a function that prints a line, except for a poll of a job that found no change.
 
     With colours on a terminal, which may not wrap it at some width.
     """
