@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from modeling.bounds import MOST_WORKLOADS
+from modeling.bounds import MOST_TRAJECTORIES, MOST_WORKLOADS
 from modeling.failures import UserError, listed
 from modeling.intervals import intervals
 from modeling.populations import locations
@@ -220,13 +220,16 @@ def _extreme_quantiles(experiment) -> Doubts:
         count, source = calibration.projection.n_trajectories, "projection.n_trajectories"
     extreme = [q for q in wanted.selections if 0 < q < 1 and min(q, 1 - q) * count < 1 - 1e-9]
     if extreme:
-        needed = math.ceil(1 / min(min(q, 1 - q) for q in extreme) - 1e-9)
+        rarest = min(min(q, 1 - q) for q in extreme)
+        remedy = "leave them out"
+        if rarest >= 1 / MOST_TRAJECTORIES:
+            remedy = f"set {source} to {math.ceil(1 / rarest - 1e-9)} or more, or {remedy}"
         named = "output" in experiment.sources
         yield (
             "output" if named else "model",
             ("quantiles", "selections") if named else ("simulation",),
             f"quantiles {listed(f'{q:g}' for q in extreme)} of {count} trajectories say little more than "
-            f"the lowest and highest trajectory; set {source} to {needed} or more, or leave them out",
+            f"the lowest and highest trajectory; {remedy}",
         )
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from modeling.bounds import MOST_STEPS
+from modeling.bounds import MOST_STEPS, MOST_TRAJECTORIES
 from modeling.calendars import step_count
 from modeling.expressions import check_names, evaluate, names_in, parse_expression
 from modeling.failures import UserError, did_you_mean, listed
@@ -60,7 +60,7 @@ class Timespan(Piece):
 class Simulation(Piece):
     """How many trajectories, and the dates on which they are reported."""
 
-    n_sims: int | None = Field(None, ge=1, le=10_000_000, description="trajectories a parameter set")
+    n_sims: int | None = Field(None, ge=1, le=MOST_TRAJECTORIES, description="trajectories a parameter set")
     resample_frequency: str | None = Field(None, description="D, W-SAT, ...; every time step without it")
 
     @field_validator("resample_frequency")
