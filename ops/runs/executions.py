@@ -214,7 +214,7 @@ def _tell_end(shell: Shell, execution: Execution, found: dict[str, Any], leads_o
         _tell_failed_inputs(shell, execution, execution.job(shell, "runner"))
         code = _exit_code(shell, execution, found)
         raise UserError(f"execution {execution.execution_id}: {reason_of(found)}", exit_code=code)
-    result = json.loads(found.get("result", "{}"))
+    result = result_of(found)
     failed = result.get("num_failed_tasks", 0)
     without = f", without the results of {counted(failed, 'task')}" if failed else ""
     if failed and (names := names_of_missing(shell, execution.settings, result.get("path", ""))):
@@ -312,11 +312,16 @@ def run_id_of(found: dict[str, Any], jobs: Iterable[dict[str, Any]] = ()) -> str
     told = [
         _map_in(found.get("argument")).get("runId"),
         found.get("labels", {}).get("run_id"),
-        _map_in(found.get("result")).get("run_id"),
+        result_of(found).get("run_id"),
         said.get("run_id") if isinstance(said, dict) else None,
         *(job.get("labels", {}).get("run_id") for job in jobs),
     ]
     return str(next(filter(None, told), ""))
+
+
+def result_of(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what the workflow of an execution returned; empty before it succeeds."""
+    return _map_in(found.get("result"))
 
 
 def _map_in(text: str | None) -> dict[str, Any]:
@@ -352,7 +357,7 @@ def show_execution(shell: Shell, settings: Settings, execution_id: str) -> None:
     if found["state"] in ENDED and found["state"] != "SUCCEEDED":
         print(f"  {reason_of(found)}")
     if found["state"] == "SUCCEEDED":
-        print(f"  outputs in {json.loads(found.get('result', '{}')).get('path', '')}outputs/")
+        print(f"  outputs in {result_of(found).get('path', '')}outputs/")
     print(f"  {execution.console_link}")
 
 

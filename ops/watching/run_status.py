@@ -3,7 +3,6 @@
 Which executions are looked at, and how often, is in status.py.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -36,6 +35,7 @@ from ops.runs.executions import (
     exp_id_of,
     place_words,
     reason_of,
+    result_of,
     run_id_of,
     seconds_taken,
     where_it_is,
@@ -124,7 +124,7 @@ class RunStatus:
     @property
     def result(self) -> dict[str, Any]:
         """Return what the workflow returned, once it has succeeded."""
-        return json.loads(self.found.get("result") or "{}")
+        return result_of(self.found)
 
     @property
     def run_id(self) -> str:
@@ -180,7 +180,7 @@ def with_spending(shell: Shell, settings: Settings, statuses: Sequence[RunStatus
 def _missing(shell: Shell, settings: Settings, status: RunStatus, metadata: dict[str, Any]) -> str:
     """Return the names of the first inputs that a run's outputs go without, from its metadata."""
     number = metadata.get("num_missing") or len(missing_indices(metadata))
-    names = missing_names(shell, settings, status.result["path"], metadata) if number else []
+    names = missing_names(shell, settings, status.result.get("path", ""), metadata) if number else []
     return in_a_line(names, number)
 
 
