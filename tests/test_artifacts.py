@@ -237,7 +237,7 @@ def test_a_forged_result_is_refused_and_nothing_is_written(run, name):
 
 
 FORGED_FITS = {
-    "a generation twice": (lambda r: replace(r, generations=r.generations * 2), "which do not follow"),
+    "a generation twice": (lambda r: replace(r, generations=r.generations * 2), "which do not increase"),
     "no fit": (having(fits=[]), "no posterior"),
     "particles of another kind": (
         lambda r: replace(r, generations=[replace(r.generations[0], particles=np.array([[True]]))]),

@@ -14,6 +14,7 @@ from modeling.input_names import in_a_line
 from ops import gcloud
 from ops.costs.spending import Spending, spending_of, together
 from ops.failures import UserError
+from ops.gcloud import place_words
 from ops.input_names import missing_indices, missing_names
 from ops.jobs.attempts import (
     CANCELLED_JOB,
@@ -33,7 +34,6 @@ from ops.runs.executions import (
     Execution,
     Progress,
     exp_id_of,
-    place_words,
     reason_of,
     result_of,
     run_id_of,
