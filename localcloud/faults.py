@@ -31,7 +31,7 @@ from localcloud.messages import ApiError
 # answer is lost. truncate: send half of the answer's body, then cut. duplicate: do the work twice, as
 # when a request was delivered twice, and send the second answer.
 ACTIONS = ("reset", "reset_after", "truncate", "duplicate")
-# Documented tags of errors that a workflow may meet in a call, and that are no answer of the called service.
+# Documented tags of errors of a call that are raised by Workflows, not answered by the called service.
 TAGS = (
     "AuthError",
     "ConnectionError",
@@ -41,7 +41,7 @@ TAGS = (
     "SystemError",
     "TimeoutError",
 )
-TAG_HEADER = "Emulated-Error-Tag"  # of an answer that a workflow is to take for an error of its own
+TAG_HEADER = "Emulated-Error-Tag"  # of an answer that becomes an error of Workflows
 MAX_RULES = 1000
 
 
@@ -62,7 +62,7 @@ class Rule:
     status: int | None = None  # answer this code without doing the work
     action: str = ""  # one of ACTIONS
     body: Any = None  # answer this with 200 without doing the work
-    tag: str = ""  # one of TAGS: the error that a workflow's call ends with, without doing the work
+    tag: str = ""  # one of TAGS: the call ends with this error, without doing the work
     message: str = "injected fault"
     latency_seconds: float = 0.0  # wait before anything else
     skip: int = 0  # let this many matching requests pass first
