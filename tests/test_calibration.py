@@ -424,6 +424,20 @@ def test_a_prior_of_hardly_any_width_has_a_posterior(tmp_path, data, prior):
     np.testing.assert_allclose(result.generations[-1].particles, 1.8, rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["rng", "data", "distance_of"])
+def test_a_parameter_may_have_any_name_that_no_table_uses(tmp_path, data, name):
+    experiment = fitting("SMC", num_particles=4, num_generations=2)
+    experiment["model"]["parameters"] |= {"R0": {"type": "calculated", "value": name}}
+    experiment["model"]["parameters"][name] = {"type": "calibrated"}
+    priors = experiment["modelset"]["calibration"]["parameters"]
+    priors[name] = priors.pop("R0")
+
+    result = run_workload(build(tmp_path, experiment, data)[0])
+
+    assert result.parameter_names == [name]
+    assert ((result.generations[-1].particles >= 1) & (result.generations[-1].particles <= 2.5)).all()
+
+
 def test_the_summary_the_tables_and_the_report_say_why_a_calibration_ended_early(tmp_path):
     stages = Stages(tmp_path, quiet(num_particles=6, num_generations=3))
     (tmp_path / "forecast" / "data" / "observed.csv").write_text(NOTHING_HAPPENS)
