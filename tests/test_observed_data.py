@@ -403,6 +403,15 @@ def test_a_copy_is_used_as_a_whole_and_issues_date_by_date(tmp_path, caplog):
     assert "the newest vintage of US-VT has no row of 2025-01-11, as earlier ones have" in caplog.text
 
 
+def test_copies_that_also_hold_the_issue_of_each_value_are_used_as_copies(tmp_path):
+    header, *rows = VINTAGES.splitlines()
+    content = f"issue,{header}\n" + "".join(f"2025-01-21,{row}\n" for row in rows)
+
+    observed = observed_in(tmp_path, content, experiment_on(observed_data_as_of="2025-02-11"))
+
+    assert observed.values.tolist() == [790, 930, 1100, 1300]
+
+
 def test_of_two_vintages_of_a_day_the_later_counts(tmp_path):
     content = VINTAGES.replace("2025-01-22,", "2025-02-05T08:00:00Z,").replace(
         "2025-02-05,", "2025-02-05T18:00:00Z,"
@@ -443,9 +452,9 @@ def test_dates_after_the_day_of_the_vintage_are_left_out(tmp_path, caplog):
             "observed_data_as_of needs a column as_of or issue in observed.csv; it has date",
         ),
         (
-            VINTAGES.replace("\n", ",1\n").replace("cases,1", "cases,issue"),
+            VINTAGES.replace("\n", ",1\n").replace("cases,1", "cases,asof"),
             "2025-02-05",
-            "several columns of vintages, as_of and issue",
+            "several columns of vintages, as_of and asof",
         ),
         (
             VINTAGES.replace("2025-01-29,", "29 January,"),
