@@ -22,6 +22,7 @@ from tests.stages import Stages
 
 TRUE_R0 = 1.8
 PEOPLE = 647_464  # in Vermont
+WHOLE_PEOPLE = {"name": "randint", "args": [0, 5]}
 NINE_WEEKS = {"start_date": "2025-01-05", "end_date": "2025-03-08", "delta_t": 1}
 
 
@@ -551,6 +552,22 @@ def test_a_prior_of_shares_and_people_is_refused(tmp_path, data):
     experiment = calibrating_people(fitting("SMC"), {"name": "uniform", "args": [0.5, 1.0]})
 
     with pytest.raises(UserError, match=r"0.5 to 1.5 goes from shares of the people"):
+        build(tmp_path, experiment, data)
+
+
+def test_a_prior_of_whole_people_may_hold_nobody(tmp_path, data):
+    experiment = calibrating_people(fitting("SMC", num_particles=6, num_generations=2), WHOLE_PEOPLE)
+
+    result = run_workload(build(tmp_path, experiment, data)[0])
+
+    people = result.generations[-1].particles[:, result.parameter_names.index("I")]
+    assert set(people) <= set(range(5))
+
+
+def test_a_prior_of_fewer_than_no_people_is_refused(tmp_path, data):
+    experiment = calibrating_people(fitting("SMC"), {"name": "uniform", "args": [-0.2, 0.1]})
+
+    with pytest.raises(UserError, match=r"neither a share nor a number of people can be below 0"):
         build(tmp_path, experiment, data)
 
 
