@@ -94,6 +94,34 @@ def test_a_number_out_of_bounds_is_refused_at_its_place(tmp_path, name):
     assert problem.split(":")[1].isdigit()
 
 
+UNDERSCORED = {
+    "a number": (simulated, [put("model", "simulation", "n_sims", "6_0")], "n_sims: 6_0 is not a number"),
+    "one of a list": (
+        simulated,
+        [put("model", "compartments", 1, "init", ["0.1_5", 0, 0])],
+        "init: 0.1_5 is not a number; underscores may only separate thousands",
+    ),
+    "an argument": (calibrated, prior(name="uniform", args=["1_0", 1]), "args: 1_0 is not a number"),
+    "a named argument": (calibrated, prior(name="uniform", kwargs={"loc": "1_0"}), "loc: 1_0 is not"),
+}
+
+
+@pytest.mark.parametrize("name", UNDERSCORED)
+def test_a_text_with_an_underscore_is_no_other_number(tmp_path, name):
+    make, bends, fragment = UNDERSCORED[name]
+
+    [problem] = problems_of(tmp_path, make(), bends)
+
+    assert fragment in problem
+
+
+def test_a_text_may_hold_thousands_with_underscores(tmp_path):
+    experiment = simulated()
+    experiment["model"]["compartments"][1]["init"] = "6_000"
+
+    assert load_experiment(write_repository(tmp_path, experiment)).model.compartments[1].init == 6000
+
+
 DATES = {
     "start": (simulated, ("model", "timespan", "start_date")),
     "end": (simulated, ("model", "timespan", "end_date")),
