@@ -192,10 +192,21 @@ def test_failed_tasks_end_the_run_by_name_and_stage_c_is_not_begun(pipeline):
     assert f"output-{error['job'][7:]}" not in pipeline.jobs()
 
 
-def test_failed_tasks_are_counted_where_their_names_are_refused(cloud, pipeline):
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 403},
+        {"body": {"tasks": [{"status": {}}]}},
+        {"body": {"tasks": [{"name": 3}]}},
+        {"body": {"tasks": {"name": "no list"}}},
+        {"body": []},
+    ],
+    ids=str,
+)
+def test_failed_tasks_are_counted_where_their_names_cannot_be_had(cloud, pipeline, answer):
     pipeline.put_manifest(4)
     pipeline.order({"job": "runner", "tasks": [3], "exit_code": 2})
-    order_faults(cloud, {"path": "/taskGroups/", "status": 403})
+    order_faults(cloud, {"path": "/taskGroups/", **answer})
 
     error = pipeline.fail(runId=RUN_ID)
 
@@ -336,6 +347,10 @@ ODD_ANSWERS = [
     *({"body": body} for body in ({}, [], "no job", {"status": {}}, {"status": {"state": "ASLEEP"}})),
     {"body": {"status": {"state": 3}}},
     {"body": {"status": {"state": "RUNNING", "taskGroups": {"group0": {"counts": {"RUNNING": "some"}}}}}},
+    {"status": 403, "body": {"error": {"message": {"text": "no text"}}}},
+    {"status": 404, "body": {"error": {"message": 404}}},
+    {"status": 503, "body": {"error": ["no map"]}},
+    {"status": 400, "body": ["no map"]},
 ]
 
 
