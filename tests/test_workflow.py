@@ -596,7 +596,7 @@ def test_a_claim_that_names_no_execution_is_refused_by_its_path(pipeline, claim)
     assert pipeline.is_claimed()
 
 
-@pytest.mark.parametrize("answer", [{"status": 404, "times": 3}, {"body": {}}], ids=str)
+@pytest.mark.parametrize("answer", [{"status": 404, "times": 3}, {"body": {}}, {"body": []}], ids=str)
 def test_an_odd_answer_does_not_take_a_run_from_an_execution_that_goes_on(pipeline, answer):
     pipeline.put_manifest(4)
     pipeline.order({"job": "runner", "null_seconds": 100_000_000})
@@ -630,6 +630,49 @@ def test_of_executions_that_begin_together_one_gets_the_run(pipeline):
 
     states = [pipeline.wait(each)["state"] for each in executions]
     assert sorted(states) == ["FAILED"] * 4 + ["SUCCEEDED"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"method": "POST", "path": "/upload/", "body": {}},
+        {"method": "POST", "path": "/upload/", "body": "written"},
+        {"method": "POST", "path": "/upload/", "action": "truncate"},
+        {"method": "GET", "path": "manifest.json", "status": 401},
+        {"method": "GET", "path": "manifest.json", "status": 409},
+        {"method": "GET", "path": "manifest.json", "body": {"num_pending": "4"}},
+        {"method": "GET", "path": "manifest.json", "body": []},
+    ],
+    ids=str,
+)
+def test_one_odd_answer_of_the_bucket_does_not_end_a_run(pipeline, answer):
+    run_id = "20260131-120000-00000005"
+    pipeline.put_manifest(4, run_id)
+    order_faults(pipeline.cloud, {"times": 1, **answer})
+
+    result = pipeline.run(runId=run_id)
+
+    assert result["num_tasks"] == 4
+    assert not pipeline.is_claimed(run_id)
+
+
+def test_a_claim_that_is_never_written_over_ends_the_run(pipeline):
+    pipeline.put_claim("0b9c1d2e-0000-4000-8000-000000000000")
+    order_faults(pipeline.cloud, {"method": "POST", "path": "/upload/", "status": 412})
+
+    error = pipeline.fail(runId=RUN_ID)
+
+    assert "execution.json is there and cannot be read: the answer is another than it" in error["message"]
+
+
+@pytest.mark.parametrize("body", [{}, [], {"generation": 3}], ids=str)
+def test_a_claim_of_another_shape_than_the_service_has_is_named_by_its_path(pipeline, body):
+    pipeline.put_claim("0b9c1d2e-0000-4000-8000-000000000000")
+    order_faults(pipeline.cloud, {"method": "GET", "path": "execution.json", "body": body})
+
+    error = pipeline.fail(runId=RUN_ID)
+
+    assert "execution.json is there and cannot be read: the answer is another than it" in error["message"]
 
 
 def test_a_claim_that_cannot_be_removed_is_told_in_the_logs_of_the_run(pipeline):
