@@ -12,9 +12,9 @@ clears them. A rule says which requests it strikes, and what they meet:
 
 `path` is a regular expression, searched in the decoded path with its query as the client sends it, such as
 /storage/v1/b/forecasts/o?prefix=flu/. `skip` is the number of requests to let pass first, `times` how many
-to strike then. The actions stand at ACTIONS below. `body` is answered as JSON with `status`, or 200. `tag` ends the
-call of a workflow with an error of that tag and no code, as the service does with its own faults; other
-clients get a 500. Decides which fault a request meets; server.py carries it out.
+to strike then. The actions stand at ACTIONS below. `body` is answered as JSON, with `status` or 200. `tag`
+ends the call of a workflow with an error of that tag and no code, as the service does with its own faults;
+other clients get a 500. Decides which fault a request meets; server.py carries it out.
 """
 
 import random
