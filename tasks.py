@@ -13,7 +13,7 @@ from ops.images import cloud_build, images
 from ops.jobs import batch_jobs, job_submission
 from ops.jobs.cloud_inputs import MOST_TASKS
 from ops.laptop import local_cloud, local_run, run_tables, tidy
-from ops.names import MOST, MOST_SECONDS, without_slash
+from ops.names import LARGEST_SEED, MOST, MOST_SECONDS, without_slash
 from ops.project import doctor as check_up
 from ops.project import github_token, lifecycle, terraform
 from ops.project.machine_types import LETTERS
@@ -149,7 +149,7 @@ def run(
         exp_id=exp_id,
         run_id=run_id,
         count=whole_number("--count", count, 1),
-        seed=whole_number("--seed", seed),
+        seed=whole_number("--seed", seed, most=LARGEST_SEED),
         jobs=whole_number("--jobs", jobs),
         output_config_file=output_config_file,
         allow_partial=allow_partial,
@@ -199,7 +199,7 @@ def stage(
         exp_id=exp_id,
         run_id=run_id,
         count=whole_number("--count", count, 1),
-        seed=whole_number("--seed", seed),
+        seed=whole_number("--seed", seed, most=LARGEST_SEED),
         jobs=whole_number("--jobs", jobs),
         output_config_file=output_config_file,
         allow_partial=allow_partial,
@@ -220,7 +220,7 @@ def rehearse(c, exp_id, count=None, seed=None, output_config_file="", docker=Fal
     request = RunRequest(
         exp_id=exp_id,
         count=whole_number("--count", count, 1),
-        seed=whole_number("--seed", seed),
+        seed=whole_number("--seed", seed, most=LARGEST_SEED),
         output_config_file=output_config_file,
         docker=docker,
     )
@@ -337,7 +337,7 @@ def jobs_render(
         exp_id=exp_id,
         run_id=run_id,
         count=whole_number("--count", count, 1),
-        seed=whole_number("--seed", seed),
+        seed=whole_number("--seed", seed, most=LARGEST_SEED),
         output_config_file=output_config_file,
         allow_partial=allow_partial,
         force=force,
@@ -422,7 +422,7 @@ def job(
         exp_id=exp_id,
         run_id=run_id,
         count=whole_number("--count", count, 1),
-        seed=whole_number("--seed", seed),
+        seed=whole_number("--seed", seed, most=LARGEST_SEED),
         output_config_file=output_config_file,
         allow_partial=allow_partial,
         force=force,
@@ -803,7 +803,7 @@ def whole_number(option: str, text: str | None, least: int = 0, most: int = MOST
     if text is None:
         return None
     digits = str(text)
-    known = digits.isascii() and digits.isdecimal() and len(digits) <= len(str(MOST))
+    known = digits.isascii() and digits.isdecimal() and len(digits) <= len(str(most))
     if not known or not least <= int(digits) <= most:
         raise UserError(f"{option} {digits:.40}: a whole number is needed, from {least} to {most}")
     return int(digits)

@@ -10,6 +10,7 @@ from ops.failures import UserError
 EXP_ID = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 EXP_ID_LENGTH = 128
 MOST = 10**18 - 1  # of a whole number
+LARGEST_SEED = 2**63 - 1
 MOST_PARALLEL = 5000  # tasks of one Batch job at once
 MOST_SECONDS = 14 * 24 * 3600  # that Batch lets a task run
 COMPONENT = "epymodelingsuite"  # the label of all that is ours and costs money

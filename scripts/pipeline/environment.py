@@ -17,6 +17,7 @@ EXP_ID = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 EXP_ID_LENGTH = 128
 MOST_SHOWN = 300  # characters of a value
 MOST = 10**18 - 1  # of a whole number
+LARGEST_SEED = 2**63 - 1  # as of random_seed in YAML
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 PENDING_FILE = re.compile(r"pending-[0-9a-f]{8}\.txt")
 REPOSITORY = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
@@ -141,7 +142,7 @@ def read_stage_context(environ: Mapping[str, str]) -> StageContext:
         pending_file=read("PENDING_FILE", "", _pending_file),
         num_tasks=read("NUM_TASKS", None, _whole(1)),
         count=read("COUNT", None, _whole(1)),
-        seed=read("SEED", None, _whole(0)),
+        seed=read("SEED", None, _whole(0, LARGEST_SEED)),
         force=read("FORCE", False, _flag),
         workloads_per_task=read("WORKLOADS_PER_TASK", None, _whole(1)),
         allow_partial=read("ALLOW_PARTIAL_RESULTS", False, _flag),
@@ -278,10 +279,10 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def _whole(least: int) -> Callable[[str], int]:
+def _whole(least: int, most: int = MOST) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < least:
-            raise ValueError(f"a whole number from {least} to {MOST}")
+        if not re.fullmatch(r"[0-9]{1,19}", text) or not least <= int(text) <= most:
+            raise ValueError(f"a whole number from {least} to {most}")
         return int(text)
 
     return parse
