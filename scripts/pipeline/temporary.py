@@ -54,7 +54,7 @@ def remove_left_folders(parent: Path | None = None) -> None:
 def remove_if_left(path: Path, remove: Callable[[Path], None]) -> None:
     """Remove a file or folder of ours where nobody works in it; the lock is held until it is gone."""
     try:
-        place = os.open(path, os.O_RDONLY)
+        place = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # it may be a pipe, which would wait for a writer
     except OSError:
         return  # gone meanwhile
     try:
