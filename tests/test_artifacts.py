@@ -794,3 +794,10 @@ def test_by_products_that_are_no_files_do_not_stop_a_run(run):
     assert code == 0
     told = [line.rpartition("/")[2].partition(":")[0] for line in said]
     assert sorted(told) == [f"runner_100{number}.json" for number in (1, 2, 4, 5)]  # a folder is not listed
+
+
+def test_a_machine_without_a_place_for_temporary_files_is_told_so(run, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nonexistent"])
+
+    assert refused(run, "output").endswith("or set TMPDIR to one that can")

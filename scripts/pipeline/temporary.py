@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from modeling.failures import UserError
+
 log = logging.getLogger("pipeline")
 
 MARK = ".epymodelingsuite-stage"  # in a folder that is ours: names in /tmp are anybody's
@@ -25,10 +27,21 @@ def temporary_folder(kind: str, parent: Path | None = None) -> Iterator[Path]:
     """Yield a folder of our own, removed at the end; `kind` is what its name begins with."""
     with contextlib.ExitStack() as stack:
         with _uninterrupted():  # or a folder might be there that nobody knows of
-            name = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{kind}-", dir=parent))
+            name = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{kind}-", dir=_place(parent)))
             stack.enter_context(_lock(Path(name)))
             Path(name, MARK).touch()  # only now: a folder with a mark and no lock is left over
         yield Path(name)
+
+
+def _place(parent: Path | None) -> str:
+    """Return where a temporary folder is made; refuse where the system offers no place for one."""
+    try:
+        return str(parent or tempfile.gettempdir())
+    except FileNotFoundError:
+        raise UserError(
+            "no folder for temporary files can be written (TMPDIR, /tmp, /var/tmp); free space there, or set "
+            "TMPDIR to one that can"
+        ) from None
 
 
 @contextlib.contextmanager
