@@ -324,6 +324,25 @@ def test_a_job_that_is_said_not_to_be_there_is_looked_for_again_before_it_is_lef
     wait_until(lambda: pipeline.job(f"runner-{execution}")["status"]["state"] == "CANCELLED")
 
 
+@pytest.mark.parametrize("result", ["null", "[]", "no JSON", ""])
+def test_an_execution_with_a_result_that_is_no_map_is_done_all_the_same(operator, tmp_path, capsys, result):
+    """As of another workflow under the same name."""
+    found = {
+        "state": "SUCCEEDED",
+        "startTime": "2026-01-01T00:00:00Z",
+        "endTime": "2026-01-01T01:00:00Z",
+        "result": result,
+    }
+    refusal = {"refusal": "ERROR: (gcloud.batch.jobs.describe) Could not fetch resource: it was not found"}
+    answers = {"workflows executions describe": found, "batch jobs describe": refusal}
+    shell = Shell(environment={"PATH": path_with_odd_gcloud(tmp_path, answers)})
+
+    executions.follow(shell, executions.named(operator.settings(), "some-execution"))
+    executions.show_execution(shell, operator.settings(), "some-execution")
+
+    assert "done in 1 h" in capsys.readouterr().out
+
+
 def test_a_task_that_was_stopped_with_its_job_is_cancelled_and_not_failed(operator, pipeline, capsys):
     pipeline.put_manifest(3)
     pipeline.order(

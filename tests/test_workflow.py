@@ -472,6 +472,25 @@ def test_an_odd_answer_to_the_request_for_a_job_makes_neither_none_nor_two(pipel
     assert not pipeline.is_claimed(run_id)
 
 
+def test_a_job_that_is_there_by_the_answer_409_is_not_given_up_for_one_that_is_not_found(pipeline):
+    """The answer to the request was lost, and for minutes the job is said both to be there and not to be."""
+    pipeline.put_manifest(4)
+    pipeline.order({"job": "runner", "null_seconds": 100_000_000})
+    order_faults(
+        pipeline.cloud,
+        {"method": "POST", "path": r"/jobs\?jobId=runner", "action": "reset_after", "times": 1},
+        {"method": "POST", "path": r"/jobs\?jobId=runner", "status": 409},
+        {"method": "GET", "path": "/jobs/runner", "status": 404, "times": 30},
+        {"method": "POST", "path": ":cancel", "status": 404, "times": 15},
+    )
+
+    error = pipeline.fail(runId=RUN_ID)
+
+    pipeline.clear_faults()
+    assert "error code 409" in error["message"]
+    assert pipeline.job(error["job"])["status"]["state"] == "CANCELLED"
+
+
 @pytest.mark.parametrize("status", [400, 403])
 def test_a_job_that_is_refused_for_good_ends_the_run_with_the_reason(pipeline, status):
     pipeline.put_manifest(4)

@@ -228,7 +228,7 @@ def _tell_end(shell: Shell, execution: Execution, found: dict[str, Any], leads_o
         _tell_failed_inputs(shell, execution, execution.job(shell, "runner"))
         code = _exit_code(shell, execution, found)
         raise UserError(f"execution {execution.execution_id}: {reason_of(found)}", exit_code=code)
-    result = json.loads(found.get("result", "{}"))
+    result = _map_in(found.get("result"))
     failed = result.get("num_failed_tasks", 0)
     without = f", without the results of {counted(failed, 'task')}" if failed else ""
     if failed and (names := names_of_missing(shell, execution.settings, result.get("path", ""))):
@@ -368,7 +368,7 @@ def show_execution(shell: Shell, settings: Settings, execution_id: str) -> None:
     if found["state"] in ENDED and found["state"] != "SUCCEEDED":
         print(f"  {reason_of(found)}")
     if found["state"] == "SUCCEEDED":
-        print(f"  outputs in {json.loads(found.get('result', '{}')).get('path', '')}outputs/")
+        print(f"  outputs in {_map_in(found.get('result')).get('path', '')}outputs/")
     print(f"  {execution.console_link}")
 
 
