@@ -1,7 +1,7 @@
 """Names of inputs for people: "US-MA, parameter set 3 of 10 (input 17)".
 
-What the stages have written of a missing result tells its name; else the input itself does, which
-scripts/name_inputs.py reads. A name is a courtesy: what cannot be read is called "input 17".
+What the stages have written of a missing result tells its name; else scripts/name_inputs.py reads the input
+itself, or the list of inputs beside it. A name is a courtesy: what cannot be read is called "input 17".
 """
 
 import contextlib
@@ -25,7 +25,7 @@ MOST_IN_A_LINE = 5
 NAME_CHARACTERS, REASON_CHARACTERS = 200, 200
 NAMING_SECONDS = 60
 WIDTHS = range(4, 7)  # digits of an index in a file's name: as many as the last input of a run needs
-COPIED = "input_*.pkl"
+LIST = "inputs.csv"
 
 
 def unknown_input(index: int) -> str:
@@ -59,7 +59,7 @@ def told_inputs(told: dict[str, Any]) -> dict[int, tuple[str, str]]:
 def names_in_files(shell: Shell, paths: Sequence[Path]) -> dict[Path, str]:
     """Return the names of the inputs in some files, of those that can be read."""
     script = ROOT / "scripts" / "name_inputs.py"
-    paths = [path for path in paths if path.is_file()]
+    paths = [path for path in paths if path.is_file() or path.with_name(LIST).is_file()]
     if not paths:
         return {}
     try:
@@ -76,9 +76,14 @@ def _file_names(index: int) -> list[str]:
 
 
 def input_files(folder: Path, index: int) -> list[Path]:
-    """Return the file of an input of a run on this machine; none where it is gone."""
-    paths = (folder / BUILDER / name for name in _file_names(index))
-    return [path for path in paths if path.is_file()]
+    """Return the file of an input of a run on this machine; none where neither it nor the list is there."""
+    return _known_files(folder / BUILDER, index)
+
+
+def _known_files(folder: Path, index: int) -> list[Path]:
+    """Return the file of an input in a folder, or what it would be called where only the list is there."""
+    paths = [folder / name for name in _file_names(index)]
+    return [path for path in paths if path.is_file()] or paths[: (folder / LIST).is_file()]
 
 
 def index_in(path: Path) -> int:
@@ -119,11 +124,12 @@ def cloud_names(shell: Shell, settings: Settings, run_path: str, indices: Iterab
     if not wanted or shell.dry_run:
         return {}
     urls = [f"{run_path}{BUILDER}{name}" for index in wanted for name in _file_names(index)]
+    urls.append(f"{run_path}{BUILDER}{LIST}")
     with tempfile.TemporaryDirectory(prefix="inputs-") as folder:
         words = ["storage", "cp", "--continue-on-error", *urls, folder, "--project", settings.project_id]
         with contextlib.suppress(UserError):  # of the names a file may have, all but one match nothing
             gcloud.read(shell, words, echo=False)
-        paths = sorted(Path(folder).glob(COPIED))
+        paths = [path for index in wanted for path in _known_files(Path(folder), index)]
         return {index_in(path): name for path, name in names_in_files(shell, paths).items()}
 
 
