@@ -23,6 +23,7 @@ Doubts = Iterator[tuple[str, Location, str]]  # kind of file, where in it, and w
 STEP_SECONDS = 1e-4  # of one time step of a small model on one core
 LONG_HOURS = 24  # on one core
 COUNT_BYTES = 4
+MOST_TRAJECTORIES = 10_000_000  # that an experiment may ask for
 STEP_BYTES = 16  # of the one trajectory that is being simulated: counts and their sums
 LARGE_GIB = 16  # of the trajectories of one workload
 MOST_GIB = 1024  # more than a machine has
@@ -223,13 +224,16 @@ def _extreme_quantiles(experiment) -> Doubts:
         count, source = calibration.projection.n_trajectories, "projection.n_trajectories"
     extreme = [q for q in wanted.selections if 0 < q < 1 and min(q, 1 - q) * count < 1 - 1e-9]
     if extreme:
-        needed = math.ceil(1 / min(min(q, 1 - q) for q in extreme) - 1e-9)
+        rarest = min(min(q, 1 - q) for q in extreme)
+        remedy = "leave them out"
+        if rarest >= 1 / MOST_TRAJECTORIES:
+            remedy = f"set {source} to {math.ceil(1 / rarest - 1e-9)} or more, or {remedy}"
         named = "output" in experiment.sources
         yield (
             "output" if named else "model",
             ("quantiles", "selections") if named else ("simulation",),
             f"quantiles {listed(f'{q:g}' for q in extreme)} of {count} trajectories say little more than "
-            f"the lowest and highest trajectory; set {source} to {needed} or more, or leave them out",
+            f"the lowest and highest trajectory; {remedy}",
         )
 
 

@@ -155,6 +155,16 @@ def test_quantiles_beyond_the_trajectories_are_told_with_the_number_they_need(tm
     assert "set simulation.n_sims to 100 or more" in warning
 
 
+@pytest.mark.parametrize("level", [1e-12, 5e-324, 1 - 1e-12])
+def test_a_quantile_that_no_number_of_trajectories_can_tell_is_to_be_left_out(tmp_path, level):
+    experiment = plain()
+    experiment["output"]["quantiles"]["selections"] = [level, 0.5]
+
+    [warning] = warnings_of(tmp_path, experiment)
+
+    assert warning.endswith("say little more than the lowest and highest trajectory; leave them out")
+
+
 def test_a_week_without_a_row_inside_the_fitting_window_is_told(tmp_path):
     [warning] = warnings_of(tmp_path, plain(calibrated), OBSERVED.replace("2025-01-18,US-VT,950\n", ""))
 

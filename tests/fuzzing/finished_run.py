@@ -76,7 +76,7 @@ class FinishedRun:
             left = set(self.place.left_behind())
             half = [each for each in left if ".tmp" in each or each.endswith(".part")]
             assert not half, f"half-written: {half}"
-        tally.add(max(ends, key=lambda end: (end.refused, end.seconds)))
+        tally.add(artifact, max(ends, key=lambda end: (end.refused, end.seconds)))
 
     def _readers(self, name: str) -> list[Callable[[], Ended]]:
         """Return who reads a file of the run, so that no time goes into those that do not."""

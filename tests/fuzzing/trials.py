@@ -12,10 +12,11 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import yaml
@@ -37,7 +38,8 @@ SMALL_OPTIONS = {
     "top_fraction": {"Nsim": 10, "top_fraction": 0.4},
 }
 MOST_LINES = 3
-MOST_CHARACTERS = 2_000  # of a line
+MOST_CHARACTERS = 4_500  # of a line: a message of modeling/plain_text.py and what stands before it
+MOST_KEPT = 2_000  # accepted mutants
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -59,12 +61,19 @@ class Tally:
     """How the mutants ended."""
 
     ends: Counter = field(default_factory=Counter)
-    accepted: list[dict[str, bytes]] = field(default_factory=list)
+    accepted: list[Any] = field(default_factory=list)  # the mutants themselves
     slowest_seconds: float = 0.0
 
-    def add(self, ended: Ended) -> None:
+    def add(self, mutant: Any, ended: Ended) -> None:
+        """Count a mutant, and keep it where it is valid."""
         self.ends["refused" if ended.refused else "valid"] += 1
         self.slowest_seconds = max(self.slowest_seconds, ended.seconds)
+        if not ended.refused and len(self.accepted) < MOST_KEPT:
+            self.accepted.append(mutant)
+
+    def __str__(self) -> str:
+        ends = ", ".join(f"{number:,} {end}" for end, number in sorted(self.ends.items()))
+        return f"{self.count:,} mutants ({ends}), the slowest {self.slowest_seconds:.1f} s"
 
     @property
     def count(self) -> int:
@@ -183,8 +192,7 @@ def build(place: Workplace, files: dict[str, bytes], tally: Tally) -> None:
         assert not left, f"left behind: {left}"
     else:
         assert any(name.endswith("/manifest.json") for name in left), left
-        tally.accepted.append(files)
-    tally.add(ended)
+    tally.add(files, ended)
 
 
 def run_through(place: Workplace, files: dict[str, bytes]) -> bool:
@@ -266,15 +274,19 @@ def data_mutants(place: Workplace) -> list[st.SearchStrategy[dict[str, bytes]]]:
     return [table_changes(rows, *cell).map(lambda content: {name: content}) for cell in cells]
 
 
+def spread(mutants: Sequence[Any], number: int) -> Sequence[Any]:
+    """Return at least so many of the mutants, evenly from the first to the last, as far as there are."""
+    return mutants[:: max(1, len(mutants) // number)]
+
+
 def try_all(
     strategies: list[st.SearchStrategy], count: int, seed: int, trial: Callable[[object], None]
 ) -> None:
-    """Try about `count` mutants, as many of each strategy; the first that fails is shrunk and raised."""
+    """Try `count` mutants, as many of each strategy; the first that fails is shrunk and raised."""
+    assert count >= len(strategies), f"{count} mutants are too few for {len(strategies)} places"
     each, more = divmod(count, len(strategies))
     for index, strategy in enumerate(strategies):
-        wanted = each + (index < more)
-        if wanted:
-            _try(strategy, wanted, seed + index, trial)
+        _try(strategy, each + (index < more), seed + index, trial)
 
 
 def _try(strategy: st.SearchStrategy, count: int, seed: int, trial: Callable[[object], None]) -> None:

@@ -192,7 +192,7 @@ def test_a_source_is_fetched_past_the_proxy_of_the_user(tmp_path, monkeypatch):
         assert "Step #0: hello" in log_of(api, build)
 
 
-@pytest.mark.parametrize("data", [b"no archive", archive_of(a="x" * 5000)[:-20]])
+@pytest.mark.parametrize("data", [b"no archive", archive_of(a="x" * 5000)[:-20]], ids=["none", "cut short"])
 def test_a_source_that_is_no_whole_archive_fails_the_build(api, cloud, data):
     build = finished(api, {"steps": [script("true")], "source": uploaded(cloud, data)})
 
