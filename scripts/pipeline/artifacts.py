@@ -198,14 +198,18 @@ class RunFiles:
             for index, (_, data) in zip(indices, loaded, strict=True):
                 yield entry_of(self._checked_workload(index, data, digests[index], manifest))
             return
+        entries = self.listed(manifest)
+        yield from (entries[index] for index in indices)
+
+    def listed(self, manifest: Manifest) -> list[InputEntry]:
+        """Return what the list of inputs says of every input."""
         name = self.in_prefix + INPUT_LIST
         data = self._listed_in_manifest(name, manifest.input_list_sha256)
         try:
-            entries = parse_entries(data, manifest.num_workloads)
+            return parse_entries(data, manifest.num_workloads)
         except (ValueError, TypeError, csv.Error) as error:
             path = self.storage.get_path(name)
             raise UserError(f"{path}: not a list of the inputs ({error}); {_BUILD_AGAIN}") from None
-        yield from (entries[index] for index in indices)
 
     def read_workload(self, index: int, manifest: Manifest, digest: str) -> Workload | ForeignWorkload:
         """Read one input; nothing is unpickled before its digest is checked."""
