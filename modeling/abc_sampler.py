@@ -45,6 +45,11 @@ class EndingSampler(ABCSampler):
             )
         return found
 
+    def _run_simulation(self, params):
+        # epydemix puts the generator among the parameters, of which one may be called rng
+        draw = {name: float(value) for name, value in zip(self.param_names, params, strict=True)}
+        return self.simulation_function(draw, self.rng)
+
     def _check_stopping_conditions(self, epsilon, *limits, verbose=True):
         return self._search.must_stop(epsilon)
 

@@ -159,10 +159,8 @@ class _Comparison:
         self._all_alike = True
         self.search = Search(workload.population, self.task, self._smallest_distance())
 
-    def simulate(self, params: dict) -> dict:
+    def simulate(self, draw: dict[str, float], rng: np.random.Generator) -> dict:
         """Return {"data": counts}, shape (observed values,); what cannot be simulated is never accepted."""
-        rng = params["rng"]
-        draw = {name: float(params[name]) for name in self.task.priors}
         try:
             path = self.simulator.run(draw, start_of(self.workload, draw), self.task.fit_end, rng)
         except InfeasibleDraw as error:

@@ -56,7 +56,7 @@ def frozen_distribution(name: str, args: Sequence[float], kwargs: Mapping[str, f
         raise UserError(f'"{name}" is not a distribution of scipy.stats{did_you_mean(name, known)}')
     shown = _shown(name, args, kwargs)
     distribution = known[name]
-    if _is_discrete(distribution):
+    if is_discrete(distribution):
         args = [_whole(value) for value in args]
         kwargs = {key: _whole(value) for key, value in kwargs.items()}
         if isinstance(loc := kwargs.get("loc", 0), float):
@@ -98,10 +98,10 @@ def _draw_problem(name: str, args: tuple, kwargs: tuple, by_quantile: bool) -> s
     """Return why a distribution cannot be drawn from, or an empty string."""
     frozen = frozen_distribution(name, args, dict(kwargs))
     width = np.ptp(np.array(frozen.support(), dtype=float))
-    is_discrete = _is_discrete(frozen.dist)
-    if is_discrete and name not in _QUICK_WHOLE_NUMBERS and np.isfinite(width) and width > MOST_WHOLE_NUMBERS:
+    discrete = is_discrete(frozen.dist)
+    if discrete and name not in _QUICK_WHOLE_NUMBERS and np.isfinite(width) and width > MOST_WHOLE_NUMBERS:
         return f"more than {MOST_WHOLE_NUMBERS} values; use randint or a narrower one"
-    if is_discrete and not np.isfinite(width) and not np.isfinite(_mean(frozen)):
+    if discrete and not np.isfinite(width) and not np.isfinite(_mean(frozen)):
         return "has no finite mean, so its draws are unbounded; use another distribution"
     trial = _trial(frozen, by_quantile) if name in _QUICK else _trial_apart(frozen, by_quantile)
     if trial is None or trial.seconds > SLOW_SECONDS or name in _SLOW:
@@ -134,7 +134,7 @@ def _trial(frozen: Any, by_quantile: bool) -> _Trial:
             else:
                 rng = np.random.default_rng(1)
                 draws = np.array([float(frozen.rvs(random_state=rng)) for _ in range(TRIED)])
-                density = frozen.pmf if _is_discrete(frozen.dist) else frozen.pdf
+                density = frozen.pmf if is_discrete(frozen.dist) else frozen.pdf
                 densities = np.array([float(density(value)) for value in draws])
     except Exception as error:  # scipy raises anything for arguments that it did not check
         said = " ".join(str(error).split()) or type(error).__name__
@@ -176,7 +176,8 @@ def _known() -> dict[str, Any]:
     return {n: value for n in dir(scipy.stats) if isinstance(value := getattr(scipy.stats, n), kinds)}
 
 
-def _is_discrete(distribution: Any) -> bool:
+def is_discrete(distribution: Any) -> bool:
+    """Tell whether a distribution of scipy has only whole numbers."""
     return not hasattr(distribution, "pdf")
 
 

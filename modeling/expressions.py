@@ -30,6 +30,8 @@ _BINARY: dict[type, Callable] = {
 _UNARY: dict[type, Callable] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 _CONSTANTS = {"np.pi": np.pi, "np.e": np.e}
 _NOT_DECIMAL = re.compile(r"(?<![\w.])0[xob]", re.IGNORECASE)
+_UNDERSCORED = re.compile(r"(?<![\w.])[0-9.]+(?:e[+-]?[0-9]+)?_[\w.]*", re.IGNORECASE)
+_THOUSANDS = re.compile(r"[0-9]{1,3}(_[0-9]{3})+(\.[0-9]*)?")
 
 
 def _named(module: str, arguments: int, names: str) -> dict[str, int]:
@@ -76,6 +78,12 @@ def parse_expression(text: str, *, calls: bool = True) -> ast.expr:
         raise UserError(f'"{text[:60]}": "#" does not start a comment here; remove it and the text after it')
     if _NOT_DECIMAL.search(text):
         raise UserError(f'"{text[:60]}": write numbers in decimal, not as 0x10, 0o10 or 0b10')
+    for number in _UNDERSCORED.findall(text):
+        if not _THOUSANDS.fullmatch(number):  # Python reads 1_5 as 15
+            raise UserError(
+                f'"{text[:60]}": {number[:60]} is not a number; '
+                "underscores may only separate thousands, as 1_000"
+            )
     try:
         tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -154,6 +162,8 @@ def _check(node: ast.expr, text: str, calls: bool, depth: int) -> None:
     elif isinstance(node, ast.UnaryOp) and type(node.op) in _UNARY and (calls or type(node.op) is ast.USub):
         children = [node.operand]  # epydemix knows no unary plus
     elif calls and isinstance(node, ast.List):
+        if not node.elts:  # numpy would warn of the mean of nothing
+            raise UserError(f'"{text}": an empty list has no value')
         children = node.elts
     elif calls and isinstance(node, ast.Call) and not node.keywords:
         _check_call(node, text)
@@ -211,7 +221,10 @@ def _value(node: ast.expr, values: Mapping[str, float | np.ndarray]):
         return _UNARY[type(node.op)](_value(node.operand, values))
     if isinstance(node, ast.BinOp):
         left, right = _value(node.left, values), _value(node.right, values)
-        return _BINARY[type(node.op)](left, right)
+        result = _BINARY[type(node.op)](left, right)
+        if isinstance(result, complex):  # beside an array it would become its real part
+            raise ValueError(f"{left:g} to the power of {right:g} is not a real number")
+        return result
     if isinstance(node, ast.List):
         return np.array([_value(item, values) for item in node.elts], dtype=float)
     if isinstance(node, ast.Attribute):

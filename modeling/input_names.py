@@ -23,9 +23,12 @@ def unknown_input(index: int) -> str:
 
 def input_name(workload: "Workload | ForeignWorkload") -> str:
     """Return place, parameter set or trajectories, and index of an input."""
-    place = one_line(" ".join(workload.population.split()), MOST_CHARACTERS)
-    share = _share(workload)
-    number = unknown_input(workload.index)
+    return name_of(workload.population, _share(workload), workload.index)
+
+
+def name_of(population: str, share: str, index: int) -> str:
+    """Return the name of an input; its place and its share may be unknown, and empty."""
+    place, number = one_line(" ".join(population.split()), MOST_CHARACTERS), unknown_input(index)
     return f"{place}{share} ({number})" if place else number
 
 
@@ -35,14 +38,23 @@ def _share(workload: "Workload | ForeignWorkload") -> str:
 
     if isinstance(workload, ForeignWorkload):
         return ""
-    if workload.set_count > 1:
-        return f", parameter set {workload.set_index} of {workload.set_count}"
     task = workload.task
-    if isinstance(task, Simulate) and task.count < task.total:
-        last = task.first + task.count - 1
-        numbers = f"trajectories {task.first} to {last}" if task.count > 1 else f"trajectory {last}"
-        return f", {numbers} of {task.total}"
-    return ""
+    if workload.set_count == 1 and isinstance(task, Simulate):
+        return trajectory_share(task.first, task.count, task.total)
+    return set_share(workload.set_index, workload.set_count)
+
+
+def set_share(index: int, count: int) -> str:
+    """Return which parameter set an input is; nothing where it is the only one."""
+    return f", parameter set {index} of {count}" if count > 1 else ""
+
+
+def trajectory_share(first: int, count: int, total: int) -> str:
+    """Return which trajectories of an ensemble an input is; nothing where it is all of them."""
+    if count >= total:
+        return ""
+    last = first + count - 1
+    return f", {f'trajectories {first} to {last}' if count > 1 else f'trajectory {last}'} of {total}"
 
 
 def in_a_line(names: Sequence[str], number: int | None = None, most: int = MOST_IN_A_LINE) -> str:

@@ -16,7 +16,7 @@ from modeling.calendars import WEEKDAYS
 from modeling.csv_table import Row, Table, date_of, read_table, shown, without_line_break
 from modeling.failures import UserError, listed
 from modeling.populations import Location
-from modeling.spacing import Reporting, spacing_problem
+from modeling.spacing import Reporting, spacing_problem, sparse_values
 from modeling.vintages import Vintages
 from modeling.vocabulary.calibration import Calibration, Comparison, FittingWindow
 from modeling.workload import Observed
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 _DAY = datetime.timedelta(days=1)
 MISSING = ("", "na", "n/a", "nan", "null", ".")
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?|[+-]?(inf|infinity)"
-NEIGHBOURS = 3  # dates on either side of the fitting window that also show the spacing
+NEIGHBOURS = 3  # dates on either side of a short fitting window that also show the spacing
 FEWEST_DATES = 4  # with fewer, one missing date would make a week look like two
 
 
@@ -89,6 +89,7 @@ def read_observed(
                 f"{reporting.frequency}, so {where} cannot compare it; change one of them"
             )
     _warn_of_gaps(source, fitted_days, of_day, reporting)
+    _warn_of_sparse_values(source, fitted_days, reporting)
     return Observed(
         label=comparison.observed_value_column,
         series=list(comparison.simulation),
@@ -170,7 +171,9 @@ def _values(source: _Source, of_day: dict[datetime.date, Row]) -> dict[datetime.
 def _check_spacing(source: _Source, days: list[datetime.date], reporting: Reporting) -> None:
     """Refuse dates of another spacing than those that the model reports."""
     inside = [i for i, day in enumerate(days) if source.is_fitted(day)]
-    near = days[max(0, inside[0] - NEIGHBOURS) : inside[-1] + NEIGHBOURS + 1]
+    near = days[inside[0] : inside[-1] + 1]
+    if len(near) < FEWEST_DATES:
+        near = days[max(0, inside[0] - NEIGHBOURS) : inside[-1] + NEIGHBOURS + 1]
     known, subject = [near], f"the dates of {source.location.iso} in"
     if len(near) < FEWEST_DATES:
         known += _dates_elsewhere(source)
@@ -205,6 +208,22 @@ def _warn_of_gaps(
             source.table.name,
             source.location.iso,
             listed(gaps),
+        )
+
+
+def _warn_of_sparse_values(source: _Source, fitted_days: list[datetime.date], reporting: Reporting) -> None:
+    """Doubt weekly totals in a column of a daily file, whose other days are empty."""
+    if days := sparse_values(fitted_days, reporting):
+        log.warning(
+            "%s: the values of %s (column %s) are %d days apart, with empty ones between, and are fitted as "
+            "counts of %s; if each is a total of %d days, change simulation.resample_frequency (%s)",
+            source.table.name,
+            source.location.iso,
+            shown(source.table.header[source.value_column]),
+            days,
+            reporting.interval,
+            days,
+            reporting.where,
         )
 
 

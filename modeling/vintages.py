@@ -29,9 +29,9 @@ class Vintages:
     def __init__(self, table: Table, days: dict[int, datetime.date], used: list[int], where: str):
         self.table, self.days, self.where = table, days, where
         spelled = [name.casefold().replace("-", "_").replace(" ", "_") for name in table.header]
-        self.columns = [
-            i for i, name in enumerate(spelled) if name in ("as_of", "asof", "issue") and i not in used
-        ]
+        found = [i for i, name in enumerate(spelled) if name in ("as_of", "asof", "issue") and i not in used]
+        # in a whole copy, the issue of a value says only when that was last changed
+        self.columns = [i for i in found if spelled[i] != "issue"] or found
 
     def chosen(self, rows: list[Row], as_of: datetime.date | None, iso: str) -> list[Row]:
         """Return the rows of one place as known on the day `as_of`; without a day, all of them.

@@ -423,14 +423,8 @@ def _check_trajectories(
             f"{where}: {len(dates)} dates {dates[0]} to {dates[-1]} instead of "
             f"{len(expected.dates)} dates {expected.dates[0]} to {expected.dates[-1]}"
         )
-    # a bin of a resampled series is labelled by its first or its last day, and months differ
-    bin_days = 1.2 * np.diff(dates).max() / _DAY if len(dates) > 1 else 366
-    days_off = (dates[[0, -1]] - np.array([expected.first_date, expected.last_date], "datetime64[s]")) / _DAY
-    if (np.abs(days_off) > bin_days + delta_t_days).any():
-        raise UserError(
-            f"{where}: dates {dates[0]} to {dates[-1]} "
-            f"instead of {expected.first_date} to {expected.last_date}"
-        )
+    if expected.dates is None:
+        _check_ends(dates, expected, delta_t_days, where)
     for counts, names in (
         (trajectories.in_compartments, trajectories.compartments),
         (trajectories.by_transition, trajectories.transitions),
@@ -454,6 +448,18 @@ def _check_trajectories(
         if (people != expected.people).any():
             wrong = int(people[people != expected.people][0])
             raise UserError(f"{where}: {wrong} people in its compartments instead of {expected.people}")
+
+
+def _check_ends(dates: np.ndarray, expected: Expected, delta_t_days: float, where: str) -> None:
+    """Check the first and the last date where not all are known."""
+    # a bin of a resampled series is labelled by its first or its last day, and months differ
+    bin_days = 1.2 * np.diff(dates).max() / _DAY if len(dates) > 1 else 366
+    days_off = (dates[[0, -1]] - np.array([expected.first_date, expected.last_date], "datetime64[s]")) / _DAY
+    if (np.abs(days_off) > bin_days + delta_t_days).any():
+        raise UserError(
+            f"{where}: dates {dates[0]} to {dates[-1]} "
+            f"instead of {expected.first_date} to {expected.last_date}"
+        )
 
 
 def _check_kinds(trajectories: Trajectories, expected: Expected, where: str) -> None:

@@ -1,7 +1,7 @@
 """Names of inputs for people: "US-MA, parameter set 3 of 10 (input 17)".
 
-The stages record the names of inputs without a result; other names are read from the inputs themselves by
-scripts/name_inputs.py. An input whose name cannot be read is called "input 17".
+The stages record the names of inputs without a result; other names are read by scripts/name_inputs.py from the
+inputs themselves, or from the list of inputs beside them. An input whose name cannot be read is called "input 17".
 """
 
 import contextlib
@@ -25,7 +25,7 @@ MOST_NAMED = 20  # inputs whose names are looked up; of further ones only the nu
 NAME_CHARACTERS, REASON_CHARACTERS = 200, 200
 NAMING_SECONDS = 60
 WIDTHS = range(4, 7)  # digits of an index in a file's name: as many as the last input of a run needs
-COPIED = "input_*.pkl"
+LIST = "inputs.csv"
 
 
 def missing_indices(recorded: dict[str, Any]) -> list[int]:
@@ -48,7 +48,7 @@ def recorded_names(recorded: dict[str, Any]) -> dict[int, tuple[str, str]]:
 def names_in_files(shell: Shell, paths: Sequence[Path]) -> dict[Path, str]:
     """Return the names of the inputs in some files; unreadable ones are left out."""
     script = ROOT / "scripts" / "name_inputs.py"
-    paths = [path for path in paths if path.is_file()]
+    paths = [path for path in paths if path.is_file() or path.with_name(LIST).is_file()]
     if not paths:
         return {}
     try:
@@ -65,9 +65,14 @@ def _file_names(index: int) -> list[str]:
 
 
 def input_files(folder: Path, index: int) -> list[Path]:
-    """Return the file of an input of a run on this machine; empty if it is gone."""
-    paths = (folder / BUILDER / name for name in _file_names(index))
-    return [path for path in paths if path.is_file()]
+    """Return the file of an input of a run on this machine; empty if neither it nor the list is there."""
+    return _known_files(folder / BUILDER, index)
+
+
+def _known_files(folder: Path, index: int) -> list[Path]:
+    """Return the file of an input in a folder, or its possible path where only the list of inputs is there."""
+    paths = [folder / name for name in _file_names(index)]
+    return [path for path in paths if path.is_file()] or paths[: (folder / LIST).is_file()]
 
 
 def index_in(path: Path) -> int:
@@ -108,11 +113,12 @@ def cloud_names(shell: Shell, settings: Settings, run_path: str, indices: Iterab
     if not wanted or shell.dry_run:
         return {}
     urls = [f"{run_path}{BUILDER}{name}" for index in wanted for name in _file_names(index)]
+    urls.append(f"{run_path}{BUILDER}{LIST}")
     with tempfile.TemporaryDirectory(prefix="inputs-") as folder:
         words = ["storage", "cp", "--continue-on-error", *urls, folder, "--project", settings.project_id]
         with contextlib.suppress(UserError):  # only one of the possible names of a file exists
             gcloud.read(shell, words, echo=False)
-        paths = sorted(Path(folder).glob(COPIED))
+        paths = [path for index in wanted for path in _known_files(Path(folder), index)]
         return {index_in(path): name for path, name in names_in_files(shell, paths).items()}
 
 

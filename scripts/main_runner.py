@@ -16,7 +16,7 @@ from pipeline.artifacts import MANIFEST, RunFiles
 from pipeline.environment import StageContext
 from pipeline.failures import TemporaryFault, UserError
 from pipeline.forecast_pack import custom_code
-from pipeline.input_names import input_name, unknown_input
+from pipeline.input_names import input_name, name_in_list, unknown_input
 from pipeline.logs import counted, one_line
 from pipeline.manifest import Manifest
 from pipeline.records import ForeignResult
@@ -88,7 +88,7 @@ def _run_input(
         if files.read_summary(name).get("status") != "done":
             _write_lost_summary(name, index, files, manifest, digests, made)
         return
-    stopwatch, called = Stopwatch(), unknown_input(index)
+    stopwatch, called = Stopwatch(), ""
     try:
         workload = files.read_workload(index, manifest, digests[index])
         called = input_name(workload)
@@ -100,6 +100,7 @@ def _run_input(
     except Exception as error:
         said = str(error) if isinstance(error, (UserError, TemporaryFault)) else f"a bug: {error!r}"
         said = one_line(said)
+        called = called or name_in_list(files, manifest, index) or unknown_input(index)
         summary = stopwatch.summary(status="failed", error=said, task_index=index, input=called, **made)
         # the storage may be what failed: its second failure must not hide the first
         with contextlib.suppress(UserError, TemporaryFault, OSError):

@@ -1,21 +1,34 @@
-"""Print the names of the inputs in files as a JSON list, with null for a file that cannot be read.
+"""Print the names of the inputs in files as a JSON list, with null for an input of which nothing is known.
+
+The name of an input that cannot be read comes from the list of inputs beside it.
 
 python scripts/name_inputs.py local/bucket/demo/RUN_ID/builder-artifacts/input_0017.pkl
 """
 
+import csv
 import json
 import sys
 from pathlib import Path
 
+from pipeline.input_list import listed_name, parse_entries
 from pipeline.input_names import UNREADABLE, input_name
 from pipeline.records import decode_workload
 
 
 def name_of_file(path: str) -> str | None:
-    """Return the name of the input in a file; None if there is no such file, or no input in it."""
+    """Return the name of the input in a file; None if neither the file nor the list has it."""
     try:
         return input_name(decode_workload(Path(path).read_bytes(), path))
     except UNREADABLE:
+        return name_beside(Path(path))
+
+
+def name_beside(path: Path) -> str | None:
+    """Return what the list of inputs in the same folder calls an input; None where it is not listed."""
+    try:
+        index = int(path.stem.rpartition("_")[2])
+        return listed_name(parse_entries(path.with_name("inputs.csv").read_bytes()), index)
+    except (*UNREADABLE, IndexError, csv.Error):
         return None
 
 

@@ -758,3 +758,48 @@ def _hold_and_wait(folder: Path) -> None:
         (work / "ready").touch()
         file.write(b"half")
         time.sleep(60)
+
+
+# -- what is no file
+
+NO_FILES = {
+    "a pipe": os.mkfifo,
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a folder": Path.mkdir,
+    "a circle of links": lambda path: path.symlink_to(path.name),
+    "more zeros than memory": lambda path: path.touch() or os.truncate(path, 1 << 40),
+}
+
+
+@pytest.mark.parametrize("make", NO_FILES.values(), ids=list(NO_FILES))
+def test_what_stands_where_a_file_should_and_is_none_is_refused_by_its_name(run, make):
+    names = ("manifest.json", "inputs.csv", "inputs.sha256", "../config/output.yaml")
+    for name in names:
+        path, kept = builder_file(run, name), run.folder / "kept"
+        path.rename(kept)
+        make(path)
+
+        assert path.name in refused(run, "output")
+
+        path.rmdir() if path.is_dir() else path.unlink()
+        kept.rename(path)
+
+
+def test_by_products_that_are_no_files_do_not_stop_a_run(run):
+    summaries = run.run_folder / "summaries"
+    for number, make in enumerate(NO_FILES.values(), 1):
+        make(summaries / f"runner_100{number}.json")
+        make(run.run_folder / f".partial-{number}-0a1b2c3d")
+
+    code, said = ended(run, "output")
+
+    assert code == 0
+    told = [line.rpartition("/")[2].partition(":")[0] for line in said]
+    assert sorted(told) == [f"runner_100{number}.json" for number in (1, 2, 4, 5)]  # a folder is not listed
+
+
+def test_a_machine_without_a_place_for_temporary_files_is_told_so(run, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nonexistent"])
+
+    assert refused(run, "output").endswith("or set TMPDIR to one that can")

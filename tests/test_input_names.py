@@ -9,13 +9,16 @@ import re
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from modeling.input_names import in_a_line, input_name
-from modeling.workload import ForeignWorkload, Simulate, Workload
+from modeling.workload import ForeignWorkload, ModelPlan, Simulate, Workload
 from ops.failures import UserError
+from ops.input_names import names_in_files
 from ops.jobs import batch_jobs
 from ops.runs import executions
+from ops.shell import Shell
 from ops.watching import cloud_tables, status
 from tests.cloud_operators import CloudOperator
 from tests.cloud_runs import RUN_ID as CLOUD_RUN_ID
@@ -28,7 +31,9 @@ from tests.test_tasks import Operator
 def workload(index=17, population="US-MA", task=None, **changes):
     day = datetime.date(2025, 1, 5)
     task = task or Simulate(0, 300, 300, {})
-    whole = Workload(index, index, population, "", 1, (1,), None, day, day, task)
+    people = np.array([1])
+    plan = ModelPlan("", ["0+"], people, {}, ["S"], [], {}, [], {"S": "default"}, 1.0, None)
+    whole = Workload(index, index, population, "", 1, (1,), plan, day, day, task)
     return dataclasses.replace(whole, **changes)
 
 
@@ -71,6 +76,11 @@ def with_too_many_people(built: Workload) -> Workload:
     return dataclasses.replace(built, plan=dataclasses.replace(built.plan, initial=initial))
 
 
+def without_compartments(built: Workload) -> Workload:
+    """Return an input that stage A cannot build, so that stage B takes it for a bug."""
+    return dataclasses.replace(built, plan=dataclasses.replace(built.plan, compartments=[]))
+
+
 def change_input(run_folder: Path, index: int, change) -> None:
     """Change an input as if stage A had built it so, the manifest with it."""
     builder = run_folder / "builder-artifacts"
@@ -92,7 +102,7 @@ def test_a_task_that_fails_names_its_input_in_its_log_and_its_summary(tmp_path):
 
     mistake = stages.run("runner", TASK_INDEX=1)
     summary = json.loads((stages.run_folder / "summaries" / "runner_0001.json").read_text())
-    change_input(stages.run_folder, 1, lambda built: dataclasses.replace(built, plan=None))
+    change_input(stages.run_folder, 1, without_compartments)
     bug = stages.run("runner", TASK_INDEX=1)
 
     name = "US-VT, parameter set 1 of 3 (input 1)"
@@ -104,7 +114,7 @@ def test_a_task_that_fails_names_its_input_in_its_log_and_its_summary(tmp_path):
     assert f"error: {name} failed" in bug.output
 
 
-def test_the_share_of_a_split_ensemble_and_an_input_that_cannot_be_read_are_named_as_far_as_known(tmp_path):
+def test_the_share_of_a_split_ensemble_and_an_input_that_cannot_be_read_are_named(tmp_path):
     stages = Stages(tmp_path, simulated(), COUNT="3")
     stages.run("builder")
     stages.run("runner", TASK_INDEX=0)
@@ -113,7 +123,46 @@ def test_the_share_of_a_split_ensemble_and_an_input_that_cannot_be_read_are_name
     ended = stages.run("output")
 
     assert ended.exit_code == 2
-    assert "(US-VT, trajectories 2 to 3 of 6 (input 1); input 2); input 1: no result" in ended.last_line
+    named = "US-VT, trajectories 2 to 3 of 6 (input 1); US-VT, trajectories 4 to 5 of 6 (input 2)"
+    assert f"({named}); input 1: no result" in ended.last_line
+
+
+@pytest.mark.parametrize("damage", ["cut short", "gone"])
+def test_an_input_that_is_damaged_is_named_by_the_list_of_inputs_everywhere(tmp_path, damage):
+    operator = Operator(tmp_path, sampled())
+    run = ("--exp-id", "trial", "--run-id", RUN_ID)
+    operator.invoke("stage", "A", *run)
+    folder = tmp_path / "local" / "bucket" / "trial" / RUN_ID
+    path = folder / "builder-artifacts" / "input_0001.pkl"
+    path.write_bytes(path.read_bytes()[:100])
+    name = "US-VT, parameter set 1 of 3 (input 1)"
+
+    failed = operator.invoke("stage", "B", *run)
+    path.unlink() if damage == "gone" else None
+    listed = operator.invoke("runs", "--local")
+    partial = operator.invoke("stage", "C", *run, "--allow-partial")
+    told = json.loads(next(folder.glob("outputs/*/headline.json")).read_text())
+
+    assert re.search(rf"^{re.escape(name)} failed: ", failed.output, re.MULTILINE), failed.output
+    assert f"1 task failed: {name}" in listed.output
+    assert f"going on without 1 of 3 results: {name}" in partial.output
+    assert [each["name"] for each in told["missing_inputs"]] == [name]
+
+
+def test_the_list_of_inputs_calls_each_input_as_the_input_does(tmp_path):
+    for kind, (given, variables) in {"sets": (sampled(), {}), "parts": (simulated(), {"COUNT": "3"})}.items():
+        (tmp_path / kind).mkdir()
+        stages = Stages(tmp_path / kind, given, **variables)
+        stages.run("builder")
+        builder = stages.run_folder / "builder-artifacts"
+        paths = sorted(builder.glob("input_*.pkl"))
+
+        whole = names_in_files(Shell(), paths)
+        for path in paths:
+            path.unlink()
+
+        assert len(whole) == 3
+        assert names_in_files(Shell(), paths) == whole
 
 
 def test_a_run_on_this_machine_names_what_failed_and_what_is_missing_everywhere(tmp_path):
@@ -148,13 +197,17 @@ def forget_names(folder: Path) -> None:
         path.write_text(json.dumps(headline))
 
 
+PENDING = b"0\n1\n2\n"
+
+
 @pytest.fixture
 def operator(null_cloud, pipeline, tmp_path):
     """An operator on a cloud whose tasks are nothing; the run has three inputs, of which the second fails."""
-    pipeline.put_manifest(3)
+    pending = f"pending-{hashlib.sha256(PENDING).hexdigest()[:8]}.txt"
+    pipeline.put_manifest(3, pending_file=pending)
     upload = f"{pipeline.cloud.storage}/upload/storage/v1/b/{pipeline.bucket}/o?uploadType=media"
     builder = f"trial/{CLOUD_RUN_ID}/builder-artifacts"
-    files = {f"{builder}/pending-1a2b3c4d.txt": b"0\n1\n2\n"}
+    files = {f"{builder}/{pending}": PENDING}
     for number in range(3):
         data = workload(number, "US-VT", set_index=number, set_count=3)
         files[f"{builder}/input_{number:04d}.pkl"] = zlib.compress(pickle.dumps(data))

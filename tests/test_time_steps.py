@@ -101,6 +101,16 @@ def test_every_interval_of_a_step_that_fits_has_the_same_number_of_days(tmp_path
     assert np.ptp(shares) < 0.05 * shares.mean()
 
 
+@pytest.mark.parametrize("parts", [3, 4, 24])
+def test_parts_of_a_day_are_reported_as_they_are_without_a_frequency(tmp_path, parts):
+    workload = built(tmp_path, spanning(simulated, "2025-01-05", 1 / parts, None, end="2025-01-08"))[0]
+
+    dates = run_workload(workload).trajectories.dates
+
+    first = np.datetime64("2025-01-05", "s")
+    assert (dates == first + np.arange(4 * parts) * np.timedelta64(86_400 // parts, "s")).all()
+
+
 @pytest.mark.parametrize("sunday", [0, 7])
 def test_each_sampled_start_date_has_to_be_in_phase(tmp_path, sunday):
     assert len(built(tmp_path / "in", starting_sampled(sunday, sunday + 1, 7, "W-SAT"))) == 12

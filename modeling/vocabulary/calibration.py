@@ -84,8 +84,15 @@ class Calibration(Piece):
             f"{t}_{g}" for t in model.transition_names for g in (*model.population.age_groups, "total")
         ]
         for index, comparison in enumerate(self.comparison):
-            if comparison in self.comparison[:index]:
+            earlier = self.comparison[:index]
+            if _compared(comparison, model) in [_compared(other, model) for other in earlier]:
                 yield ("comparison", index), "duplicate comparison, which would count twice; keep one"
+            elif comparison.observed_value_column in [other.observed_value_column for other in earlier]:
+                yield (
+                    ("comparison", index, "observed_value_column"),
+                    f'"{comparison.observed_value_column}" is compared twice, and both series would have '
+                    "that name in tables and charts; copy the column under another name, or keep one",
+                )
             yield from _summed_twice(comparison.simulation, model, ("comparison", index, "simulation"))
             for position, name in enumerate(comparison.simulation):
                 if name in comparison.simulation[:position]:
@@ -152,6 +159,16 @@ class Calibration(Piece):
                     f"lower the prior's upper bound to {days_left}"
                 ),
             )
+
+
+def _compared(comparison: Comparison, model: Model) -> Comparison:
+    """Return what a comparison compares, the same however it is written: all age groups are the total."""
+    names = set(comparison.simulation)
+    for transition in model.transition_names:
+        groups = {f"{transition}_{g}" for g in model.population.age_groups}
+        if groups <= names:
+            names = names - groups | {f"{transition}_total"}
+    return comparison.model_copy(update={"simulation": sorted(names)})
 
 
 def _summed_twice(names: list[str], model: Model, at: tuple) -> Problems:

@@ -6,6 +6,7 @@ Vaccination, seasonality and interventions are in effects.py.
 import ast
 import datetime
 import keyword
+import random
 import re
 from graphlib import CycleError, TopologicalSorter
 from typing import Literal
@@ -101,7 +102,7 @@ class PopulationChoice(Piece):
 
 def age_bounds(group: str) -> tuple[int, int]:
     """Return first and last age of "5-17" or "65+"; an open group ends at 84, which means 84+."""
-    match = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3})|\+)", group)
+    match = re.fullmatch(r"([0-9]{1,3})(?:-([0-9]{1,3})|\+)", group)
     if not match:
         raise ValueError(f'"{group}" is not an age group; write "5-17" or "65+"')
     first = int(match[1])
@@ -199,6 +200,16 @@ def _normalized_rate(rate: float | str) -> float | str:
         return ast.unparse(tree) if names_in(tree) else evaluate(tree, {})
     except UserError:
         return str(rate)  # reported elsewhere
+
+
+def _rate_in_numbers(rate: float | str) -> float | str:
+    """Return the value of a rate where each parameter has an odd one, so that "a*b" and "b*a" are equal."""
+    try:
+        tree = parse_expression(str(rate), calls=False)
+        values = {name: random.Random(name).uniform(1, 2) for name in names_in(tree)}
+        return float(f"{evaluate(tree, values):.12g}")
+    except UserError:
+        return str(rate)
 
 
 class Parameter(Piece):
@@ -331,7 +342,7 @@ class Model(Piece):
             if share > 1 + 1e-9:
                 yield (
                     ("compartments",),
-                    f'initial shares of age group "{group}" add up to {share:.3g}, more than 1',
+                    f'initial shares of age group "{group}" add up to {share:.10g}, more than 1',
                 )
                 break
         given = [c for c in self.compartments if c.init is not None]
@@ -376,9 +387,10 @@ class Model(Piece):
         for index, transition in enumerate(self.transitions):
             at = ("transitions", index)
             for where, flow in transition.flows():
-                if flow in seen:
+                same = (*flow[:-1], _rate_in_numbers(flow[-1]))
+                if same in seen:
                     yield (*at, *where), f"duplicate transition {_described(*flow)}; keep one"
-                seen.add(flow)
+                seen.add(same)
             for where, message in transition.problems(ids):
                 yield (*at, *where), message
             for where, rate in transition.rates():

@@ -43,7 +43,9 @@ NOT_BEGUN = "not begun"
 FAILED_OR_CANCELLED = "FAILED OR CANCELLED"  # tasks of a cancelled job: Batch counts them together
 _WHEN_CANCELLED = {"FAILED": FAILED_OR_CANCELLED, "UNEXECUTED": "CANCELLED"}
 EXECUTION_ID = re.compile("[a-z0-9][a-z0-9-]{0,62}")
-SECOND_LOOK_SECONDS = 3  # a request to make a job may be under way when its execution is cancelled
+# a request to make a job may be under way when its execution is cancelled, and one that runs may be said not
+# to be there
+SECOND_LOOK_SECONDS = 3
 
 
 @dataclass(frozen=True)
@@ -378,7 +380,7 @@ def cancel(shell: Shell, settings: Settings, execution_id: str) -> None:
     else:
         print(f"execution {execution_id} has ended already: {state}")
     stopped = _cancel_jobs(shell, execution)
-    if not stopped and state not in ENDED:
+    if not stopped and state != "SUCCEEDED":
         time.sleep(SECOND_LOOK_SECONDS)
         stopped = _cancel_jobs(shell, execution)
     print(f"cancelled {', '.join(stopped)}" if stopped else "none of its jobs was running")

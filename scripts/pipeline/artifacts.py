@@ -19,7 +19,6 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ from pipeline.records import (
     encode_result,
     encode_workload,
 )
-from pipeline.storage import MissingFile, Storage, open_storage
+from pipeline.storage import MissingFile, Storage, UnusableFile, open_storage
 from pipeline.summary import with_earlier
 
 log = logging.getLogger("pipeline")
@@ -94,6 +93,8 @@ class RunFiles:
         path = self.storage.get_path(self.in_prefix + MANIFEST)
         try:
             data = self.storage.load_bytes(self.in_prefix + MANIFEST)
+        except UnusableFile:
+            raise
         except MissingFile:
             raise UserError(
                 f"{path}: no such manifest; run stage A (builder) first, or check EXP_ID and RUN_ID"
@@ -138,8 +139,12 @@ class RunFiles:
         """Return the run's YAML files by kind."""
         found = {}
         for kind in CONFIG_KINDS:
-            with suppress(MissingFile):
+            try:
                 found[kind] = self.storage.load_bytes(config_name(prefix, kind))
+            except UnusableFile:
+                raise
+            except MissingFile:
+                continue
         return found
 
     # -- inputs
@@ -193,14 +198,18 @@ class RunFiles:
             for index, (_, data) in zip(indices, loaded, strict=True):
                 yield entry_of(self._checked_workload(index, data, digests[index], manifest))
             return
+        entries = self.listed(manifest)
+        yield from (entries[index] for index in indices)
+
+    def listed(self, manifest: Manifest) -> list[InputEntry]:
+        """Return what the list of inputs says of every input."""
         name = self.in_prefix + INPUT_LIST
         data = self._listed_in_manifest(name, manifest.input_list_sha256)
         try:
-            entries = parse_entries(data, manifest.num_workloads)
+            return parse_entries(data, manifest.num_workloads)
         except (ValueError, TypeError, csv.Error) as error:
             path = self.storage.get_path(name)
             raise UserError(f"{path}: not a list of the inputs ({error}); {_BUILD_AGAIN}") from None
-        yield from (entries[index] for index in indices)
 
     def read_workload(self, index: int, manifest: Manifest, digest: str) -> Workload | ForeignWorkload:
         """Read one input; nothing is unpickled before its digest is checked."""
@@ -217,6 +226,8 @@ class RunFiles:
         path = self.storage.get_path(name)
         try:
             data = self.storage.load_bytes(name)
+        except UnusableFile:
+            raise
         except MissingFile:
             raise UserError(f"{path}: no such file; {_BUILD_AGAIN}") from None
         if hashlib.sha256(data).hexdigest() != sha256:
@@ -409,6 +420,9 @@ class RunFiles:
         name = f"{self.out_prefix}summaries/{stage}.json"
         try:
             return check_summary(parse_json(self.storage.load_bytes(name), MOST_SUMMARY_BYTES))
+        except UnusableFile as unusable:
+            log.warning("%s; it is left out", unusable)
+            return {}
         except MissingFile:
             return {}
         except ValueError as error:
@@ -423,9 +437,12 @@ class RunFiles:
         prefix, damaged = f"{self.in_prefix}summaries/", 0
         for name, data in self.storage.load_many(self.storage.list_files(prefix)):
             stage = name.removeprefix(prefix).removesuffix(".json")
-            if isinstance(data, MissingFile) or not _STAGE.fullmatch(stage):
+            is_gone = isinstance(data, MissingFile) and not isinstance(data, UnusableFile)
+            if is_gone or not _STAGE.fullmatch(stage):
                 continue
             try:
+                if isinstance(data, UnusableFile):
+                    raise ValueError("not a file that can be read")
                 summary = check_summary(parse_json(data, MOST_SUMMARY_BYTES))
             except ValueError as error:
                 damaged += 1

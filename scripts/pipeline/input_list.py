@@ -5,10 +5,11 @@ Stage C checks each result against this list, whose digest is in the manifest (i
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from modeling.failures import UserError
+from modeling.input_names import name_of, set_share, trajectory_share
 from modeling.workload import ForeignWorkload, Result, Simulate, Workload, most_result_bytes
 
 MOST_FOREIGN_RESULT_BYTES = 4 << 30  # an input of another suite does not show the size of its result
@@ -54,6 +55,18 @@ def entry_of(workload: Workload | ForeignWorkload) -> InputEntry:
     )
 
 
+def listed_name(entries: Sequence[InputEntry], index: int) -> str:
+    """Return what an input is called, as modeling/input_names.py does, by the list alone."""
+    entry = entries[index]
+    share = set_share(entry.set_index or 0, entry.set_count or 1)
+    if entry.set_count == 1 and entry.ensemble_total:
+        first, total = entry.first_trajectory or 0, entry.ensemble_total
+        parts = (e.first_trajectory or 0 for e in entries if e.primary_id == entry.primary_id)
+        following = min((part for part in parts if part > first), default=total)
+        share = trajectory_share(first, following - first, total)
+    return name_of(entry.population, share, index)
+
+
 def write_entries(entries: Iterable[InputEntry]) -> bytes:
     """Return the list as a table with a header, one row an input."""
     text = io.StringIO(newline="")
@@ -63,10 +76,10 @@ def write_entries(entries: Iterable[InputEntry]) -> bytes:
     return text.getvalue().encode()
 
 
-def parse_entries(data: bytes, number: int) -> list[InputEntry]:
-    """Return the entries of `number` inputs; ValueError for anything else."""
+def parse_entries(data: bytes, number: int | None = None) -> list[InputEntry]:
+    """Return the entries of `number` inputs, or of all in the list; ValueError for anything else."""
     header, *rows = csv.reader(io.StringIO(data.decode(), newline=""), strict=True)
-    if tuple(header) != InputEntry._fields or len(rows) != number:
+    if tuple(header) != InputEntry._fields or len(rows) != (len(rows) if number is None else number):
         raise ValueError(f"{len(rows)} inputs instead of {number}")
     return [_entry(row) for row in rows]
 

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from modeling.failures import UserError
+
 log = logging.getLogger("pipeline")
 
 MARK = ".epymodelingsuite-stage"  # a file in each folder of ours: in /tmp a name alone proves nothing
@@ -25,10 +27,21 @@ def temporary_folder(kind: str, parent: Path | None = None) -> Iterator[Path]:
     """Yield a folder of our own, removed at the end; `kind` is what its name begins with."""
     with contextlib.ExitStack() as stack:
         with _uninterrupted():  # else a folder without a mark could be left
-            name = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{kind}-", dir=parent))
+            name = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{kind}-", dir=_place(parent)))
             stack.enter_context(_lock(Path(name)))
             Path(name, MARK).touch()  # only now: a folder with a mark, but no lock, would be removed
         yield Path(name)
+
+
+def _place(parent: Path | None) -> str:
+    """Return where a temporary folder is made; refuse where the system offers no place for one."""
+    try:
+        return str(parent or tempfile.gettempdir())
+    except FileNotFoundError:
+        raise UserError(
+            "no folder for temporary files can be written (TMPDIR, /tmp, /var/tmp); free space there, or set "
+            "TMPDIR to one that can"
+        ) from None
 
 
 @contextlib.contextmanager
@@ -54,7 +67,7 @@ def remove_left_folders(parent: Path | None = None) -> None:
 def remove_if_left(path: Path, remove: Callable[[Path], None]) -> None:
     """Remove a file or folder of ours if no process has a lock on it; keep a lock until it is removed."""
     try:
-        place = os.open(path, os.O_RDONLY)
+        place = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # it may be a pipe, which would wait for a writer
     except OSError:
         return  # removed in the meantime
     try:
