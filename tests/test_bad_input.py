@@ -334,11 +334,11 @@ MISTAKES = {
         calculated("R0 * gamma # a chance\n/ eigenvalue"),
         ["model.yaml:40:", '"#" does not start a comment here'],
     ),
-    "a comment inside a rate": (simulated, rate("gamma # a day"), ["model.yaml:32:", '"#" is part of']),
+    "a comment inside a rate": (simulated, rate("gamma # a day"), ["model.yaml:32:", '"#" does not start']),
     "a comment inside a number": (
         simulated,
         [put("model", "parameters", "gamma", "value", "1/4 # days")],
-        ["model.yaml:37:", '"#" is part of'],
+        ["model.yaml:37:", '"#" does not start'],
     ),
     "an argument too many, which numpy would write to": (
         simulated,

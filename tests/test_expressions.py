@@ -120,7 +120,7 @@ def test_the_documentation_lists_every_function():
 def test_a_number_sign_starts_no_comment():
     for text in ("R0 * mu # chance a contact\n/ 4", "#", "R0#"):
         for calls in (True, False):
-            with pytest.raises(UserError, match='"#" is part of the text here'):
+            with pytest.raises(UserError, match='"#" does not start a comment here'):
                 parse_expression(text, calls=calls)
 
 
