@@ -28,6 +28,7 @@ DATE = (
     r"([T ](?P<time>[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?) ?(Z|UTC|GMT|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
 )
 FIRST_YEAR, LAST_YEAR = 1900, 2200
+MOST_BYTES = 2 << 30  # of observed data, which are read as a whole
 MOST_SHOWN = 40  # characters of a field in a message
 
 
@@ -166,6 +167,9 @@ def _read(path: Path, where: str, mtime_ns: int, size: int) -> Table:
 
 
 def _text(path: Path, where: str) -> str:
+    if path.stat().st_size > MOST_BYTES:
+        most = MOST_BYTES >> 30
+        raise UserError(f"{where}: observed data {path} are larger than {most} GiB; keep what is fitted")
     content = path.read_bytes()
     encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if content.startswith(mark)), None)
     if encoding is None and len(content) > 1 and 0 in content[:2]:
