@@ -33,6 +33,11 @@ class Vintages:
             i for i, name in enumerate(spelled) if name in ("as_of", "asof", "issue") and i not in used
         ]
 
+    @property
+    def hint(self) -> str:
+        """What to do about a date twice in a file without a column of vintages."""
+        return "" if self.columns else "; if the file holds vintages, call their column as_of or issue"
+
     def chosen(self, rows: list[Row], as_of: datetime.date | None, iso: str) -> list[Row]:
         """Return the rows of one place as they were known on a day; all of them without a day.
 
