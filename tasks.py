@@ -6,6 +6,7 @@ import sys
 
 from invoke import Exit, task
 
+from modeling.bounds import LARGEST_SEED
 from ops import config, quality
 from ops.costs import cost_report
 from ops.failures import UserError
@@ -149,7 +150,7 @@ def run(
         exp_id=exp_id,
         run_id=run_id,
         count=whole_number("--count", count, 1),
-        seed=whole_number("--seed", seed),
+        seed=whole_number("--seed", seed, most=LARGEST_SEED),
         jobs=whole_number("--jobs", jobs),
         output_config_file=output_config_file,
         allow_partial=allow_partial,
@@ -199,7 +200,7 @@ def stage(
         exp_id=exp_id,
         run_id=run_id,
         count=whole_number("--count", count, 1),
-        seed=whole_number("--seed", seed),
+        seed=whole_number("--seed", seed, most=LARGEST_SEED),
         jobs=whole_number("--jobs", jobs),
         output_config_file=output_config_file,
         allow_partial=allow_partial,
@@ -220,7 +221,7 @@ def rehearse(c, exp_id, count=None, seed=None, output_config_file="", docker=Fal
     request = RunRequest(
         exp_id=exp_id,
         count=whole_number("--count", count, 1),
-        seed=whole_number("--seed", seed),
+        seed=whole_number("--seed", seed, most=LARGEST_SEED),
         output_config_file=output_config_file,
         docker=docker,
     )
@@ -337,7 +338,7 @@ def jobs_render(
         exp_id=exp_id,
         run_id=run_id,
         count=whole_number("--count", count, 1),
-        seed=whole_number("--seed", seed),
+        seed=whole_number("--seed", seed, most=LARGEST_SEED),
         output_config_file=output_config_file,
         allow_partial=allow_partial,
         force=force,
@@ -422,7 +423,7 @@ def job(
         exp_id=exp_id,
         run_id=run_id,
         count=whole_number("--count", count, 1),
-        seed=whole_number("--seed", seed),
+        seed=whole_number("--seed", seed, most=LARGEST_SEED),
         output_config_file=output_config_file,
         allow_partial=allow_partial,
         force=force,
@@ -803,7 +804,7 @@ def whole_number(option: str, text: str | None, least: int = 0, most: int = MOST
     if text is None:
         return None
     digits = str(text)
-    known = digits.isascii() and digits.isdecimal() and len(digits) <= len(str(MOST))
+    known = digits.isascii() and digits.isdecimal() and len(digits) <= len(str(most))
     if not known or not least <= int(digits) <= most:
         raise UserError(f"{option} {digits:.40}: a whole number is needed, from {least} to {most}")
     return int(digits)

@@ -12,9 +12,9 @@ clears them. A rule says which requests it strikes, and what they meet:
 
 `path` is a regular expression, searched in the decoded path with its query as the client sends it, such as
 /storage/v1/b/forecasts/o?prefix=flu/. `skip` is the number of requests to let pass first, `times` how many
-to strike then. The actions stand at ACTIONS below. `body` is answered as JSON with code 200. `tag` ends the
-call of a workflow with an error of that tag and no code, as the service does with its own faults; other
-clients get a 500. Decides which fault a request meets; server.py carries it out.
+to strike then. The actions stand at ACTIONS below. `body` is answered as JSON, with `status` or 200. `tag`
+ends the call of a workflow with an error of that tag and no code, as the service does with its own faults;
+other clients get a 500. Decides which fault a request meets; server.py carries it out.
 """
 
 import random
@@ -31,7 +31,7 @@ from localcloud.messages import ApiError
 # answer is lost. truncate: send half of the answer's body, then cut. duplicate: do the work twice, as
 # when a request was delivered twice, and send the second answer.
 ACTIONS = ("reset", "reset_after", "truncate", "duplicate")
-# Documented tags of errors that a workflow may meet in a call, and that are no answer of the called service.
+# Documented tags of errors of a call that are raised by Workflows, not answered by the called service.
 TAGS = (
     "AuthError",
     "ConnectionError",
@@ -41,7 +41,7 @@ TAGS = (
     "SystemError",
     "TimeoutError",
 )
-TAG_HEADER = "Emulated-Error-Tag"  # of an answer that a workflow is to take for an error of its own
+TAG_HEADER = "Emulated-Error-Tag"  # of an answer that becomes an error of Workflows
 MAX_RULES = 1000
 
 
@@ -61,8 +61,8 @@ class Rule:
     path: str = ""  # regular expression, searched in the decoded path with its query
     status: int | None = None  # answer this code without doing the work
     action: str = ""  # one of ACTIONS
-    body: Any = None  # answer this with 200 without doing the work
-    tag: str = ""  # one of TAGS: the error that a workflow's call ends with, without doing the work
+    body: Any = None  # answer this with the status, or 200, without doing the work
+    tag: str = ""  # one of TAGS: the call ends with this error, without doing the work
     message: str = "injected fault"
     latency_seconds: float = 0.0  # wait before anything else
     skip: int = 0  # let this many matching requests pass first

@@ -95,7 +95,7 @@ class _Connection(StreamRequestHandler):
         if fault.action == "reset":
             return self._reset()
         if fault.body is not None:
-            response = json_response(fault.body)
+            response = json_response(fault.body, fault.status or 200)
         elif fault.status or fault.tag:
             error = ApiError(fault.status or 500, fault.message)
             response = match.route.format_error(error) if match else error_response(error)

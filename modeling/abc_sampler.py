@@ -1,4 +1,4 @@
-"""epydemix's ABCSampler with an end: it stops where nothing can be accepted, and takes any prior.
+"""epydemix's ABCSampler that always ends: it stops when no draw can be accepted, and takes any prior.
 
 When it stops is decided in search.py. Only calibrate() imports this: epydemix.calibration is slow to load.
 """
@@ -19,7 +19,7 @@ class EndingSampler(ABCSampler):
         self._search = search
 
     def perturbations(self) -> dict:
-        """Return the kernels of epydemix, by parameter; they also take a parameter of one value."""
+        """Return epydemix's kernels by parameter, which here also work if all particles are equal."""
         return {
             name: _Continuous(name)
             if name in self.continuous_params
@@ -40,17 +40,22 @@ class EndingSampler(ABCSampler):
         if found is not None and not np.isfinite(found["weights"]).all():
             raise UserError(
                 f"{self._search.population}: the particles of generation {self._search.generation} have no "
-                "weight, because the density of a prior or of its proposals is 0 or infinite there; "
-                "use a prior that is wider, or without a pole"
+                "finite weight, because the density of a prior or of its proposals is 0 or infinite there; "
+                "use a wider prior, or one whose density is finite"
             )
         return found
+
+    def _run_simulation(self, params):
+        # epydemix puts the generator among the parameters, of which one may be called rng
+        draw = {name: float(value) for name, value in zip(self.param_names, params, strict=True)}
+        return self.simulation_function(draw, self.rng)
 
     def _check_stopping_conditions(self, epsilon, *limits, verbose=True):
         return self._search.must_stop(epsilon)
 
 
 class _Continuous(DefaultPerturbationContinuous):
-    """A normal kernel; where its variance is 0 in floating point, one that proposes the value again."""
+    """A normal kernel; if its variance is 0 in floating point, it proposes the same value again."""
 
     def update(self, particles, weights, param_names):
         super().update(particles, weights, param_names)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from modeling.bounds import FIRST_DAY, LAST_DAY
 from modeling.calendars import interval_end
-from modeling.doubts import MOST_STEPS, check_size, doubts, empty_mediators
+from modeling.doubts import check_size, doubts, empty_mediators
 from modeling.experiment import Experiment
 from modeling.expressions import check_shape, evaluate, evaluate_text, names_in, parse_expression
 from modeling.failures import UserError, listed
@@ -22,7 +23,6 @@ from modeling.populations import Population, expand_all, find_location, load_pop
 from modeling.randomness import name_number
 from modeling.sampling import parameter_sets
 from modeling.spacing import Reporting
-from modeling.vocabulary.base import FIRST_DAY, LAST_DAY
 from modeling.workload import EIGENVALUE, Calibrate, Flow, ModelPlan, Observed, Simulate, Workload
 
 log = logging.getLogger(__name__)
@@ -165,10 +165,10 @@ def _number(text: float | str) -> float:
 
 
 def _check_fixed(experiment: Experiment, plan: ModelPlan, population: Population) -> None:
-    """Refuse now what no draw can mend: rates below zero and more people than there are."""
+    """Refuse now what no draw can repair: rates below zero and more people than there are."""
     values = dict(plan.parameters) | {EIGENVALUE: population.eigenvalue}
     _check_rates(experiment, plan, values)
-    _doubt_durations(experiment, plan, values)
+    _warn_of_durations(experiment, plan, values)
     known = {c: 0 if init in ("sampled", "calibrated") else init for c, init in plan.initial.items()}
     where = experiment.where("model", "compartments")
     try:
@@ -176,25 +176,30 @@ def _check_fixed(experiment: Experiment, plan: ModelPlan, population: Population
     except UserError as error:
         raise UserError(f"{where}: {population.iso}: {error}") from None
     if known == plan.initial:
-        _doubt_start(plan, people, known, f"{where}: {population.iso}")
+        _warn_of_empty_mediators(plan, people, known, f"{where}: {population.iso}")
 
 
-def _doubt_start(
+def _warn_of_empty_mediators(
     plan: ModelPlan, people: dict[str, np.ndarray], inits: dict[str, object], where: str
-) -> None:
+) -> bool:
+    """Warn of mediators that nobody is in; return whether there is one."""
     if all(init is None for init in inits.values()):
-        return  # epydemix's own start has somebody in each mediator
-    for doubt in empty_mediators(plan, people, inits):
-        _say_once(f"{where}: {doubt}")
+        return False  # epydemix's own start has somebody in each mediator
+    warnings = empty_mediators(plan, people, inits)
+    for warning in warnings:
+        _warn_once(f"{where}: {warning}")
+    return bool(warnings)
 
 
 @cache
-def _say_once(said: str) -> None:
-    log.warning(said)
+def _warn_once(message: str) -> None:
+    log.warning("%s", message)
 
 
-def _doubt_durations(experiment: Experiment, plan: ModelPlan, values: dict[str, float | np.ndarray]) -> None:
-    """Doubt a rate that empties a compartment within a time step: it may be meant as a duration.
+def _warn_of_durations(
+    experiment: Experiment, plan: ModelPlan, values: dict[str, float | np.ndarray]
+) -> None:
+    """Warn of a rate that empties a compartment within a time step: it may be meant as a duration.
 
     A rate of up to 1 is hardly a duration; there the step is too long.
     """
@@ -205,7 +210,7 @@ def _doubt_durations(experiment: Experiment, plan: ModelPlan, values: dict[str, 
             advice = f"if {fastest:g} is meant in days, write 1/{fastest:g}"
             if fastest <= 1:
                 advice = f"a step of {step:g} days is longer; lower timespan.delta_t"
-            _say_once(
+            _warn_once(
                 f"{where}: people leave {transition.source} at a rate of {fastest:g} a day, so they stay "
                 f"{1 / fastest:.2g} days; {advice}"
             )
@@ -269,7 +274,7 @@ def _samples(experiment, places, population, plan, seed, order, count) -> Iterat
         sets = parameter_sets(sampling, seed)
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
-    total, doubted = experiment.model.trajectories, False
+    total, is_warned = experiment.model.trajectories, False
     for position, draw in enumerate(sets):
         index = order * len(sets) + position
         start = experiment.model.timespan.start_date
@@ -282,7 +287,7 @@ def _samples(experiment, places, population, plan, seed, order, count) -> Iterat
             )
         _check_steps(experiment, start)
         _check_reported(experiment, start)
-        doubted = _check_draw(experiment, plan, population, draw, doubted)
+        is_warned = _check_draw(experiment, plan, population, draw, is_warned)
         yield Workload(
             index=index,
             primary_id=index,
@@ -300,7 +305,7 @@ def _samples(experiment, places, population, plan, seed, order, count) -> Iterat
 
 
 def _sampled_start(experiment: Experiment, days: float) -> datetime.date:
-    """Return the reference date plus the drawn days; UserError where that is no day of the calendar."""
+    """Return the reference date plus the drawn days; UserError if it is outside 1900 to 2200."""
     reference = experiment.modelset.sampling.start_date.reference_date
     where = experiment.where("modelset", "sampling", "start_date")
     if not (FIRST_DAY - reference).days <= days <= (LAST_DAY - reference).days:
@@ -308,13 +313,7 @@ def _sampled_start(experiment: Experiment, days: float) -> datetime.date:
             f"{where}: a sampled start date, {days:g} days after {reference}, is not between {FIRST_DAY} "
             f"and {LAST_DAY}; use a narrower distribution"
         )
-    start, timespan = reference + datetime.timedelta(days=int(days)), experiment.model.timespan
-    if (steps := (timespan.end_date - start).days / timespan.delta_t) > MOST_STEPS:
-        raise UserError(
-            f"{where}: {steps:,.0f} time steps from a sampled start date, {start}, to {timespan.end_date} "
-            f"are more than {MOST_STEPS:,}; use a narrower distribution, or raise delta_t"
-        )
-    return start
+    return reference + datetime.timedelta(days=int(days))
 
 
 def _check_reported(experiment: Experiment, start: datetime.date) -> None:
@@ -331,15 +330,18 @@ def _check_reported(experiment: Experiment, start: datetime.date) -> None:
 
 
 def _check_steps(experiment: Experiment, start: datetime.date) -> None:
-    """Refuse time steps that do not suit a start date that is drawn; a fixed one is checked before."""
+    """Refuse time steps that do not fit a drawn start date; a fixed one was checked before."""
     if problem := experiment.model.step_problem(start):
         raise UserError(f"{experiment.where('model', 'timespan', 'delta_t')}: {problem}")
 
 
 def _check_draw(
-    experiment: Experiment, plan: ModelPlan, population: Population, draw: dict[str, float], said: bool
+    experiment: Experiment, plan: ModelPlan, population: Population, draw: dict[str, float], is_warned: bool
 ) -> bool:
-    """Refuse a draw that cannot be simulated; return whether one that starts with nobody was warned of."""
+    """Refuse a draw that cannot be simulated; warn of the first that starts with nobody.
+
+    Returns `is_warned`, or True after that warning.
+    """
     values = {n: v for n, v in draw.items() if n not in plan.initial}
     _check_rates(experiment, plan, plan.parameters | values | {EIGENVALUE: population.eigenvalue})
     inits = {c: draw.get(c, init) for c, init in plan.initial.items()}
@@ -348,9 +350,9 @@ def _check_draw(
         people = initial_people(inits, plan.sizes, {}, plan.age_groups)
     except UserError as error:
         raise UserError(f"{where}: {error}; narrow the ranges") from None
-    if inits != plan.initial and not said:
-        return _doubt_start(plan, people, inits, where)
-    return said
+    if inits != plan.initial and not is_warned:
+        return _warn_of_empty_mediators(plan, people, inits, where)
+    return is_warned
 
 
 def _calibration(experiment, places, population, plan, seed, order, count) -> Iterator[Workload]:
@@ -362,7 +364,7 @@ def _calibration(experiment, places, population, plan, seed, order, count) -> It
             _check_steps(experiment, calibrated_start)
     start = calibrated_start or model.timespan.start_date
     observed = _observed_series(experiment, places, population, plan, start)
-    _doubt_priors_of_start(experiment, plan, population)
+    _warn_of_empty_priors(experiment, plan, population)
     yield Workload(
         index=order,
         primary_id=order,
@@ -387,13 +389,13 @@ def _calibration(experiment, places, population, plan, seed, order, count) -> It
     )
 
 
-def _doubt_priors_of_start(experiment: Experiment, plan: ModelPlan, population: Population) -> None:
-    """Doubt a prior whose highest draw still is nobody."""
+def _warn_of_empty_priors(experiment: Experiment, plan: ModelPlan, population: Population) -> None:
+    """Warn of a prior whose highest draw is still nobody."""
     for name, prior in (experiment.modelset.calibration.compartments or {}).items():
         highest = float(prior.prior.frozen().ppf(1 - 1e-6))
         if 0 < highest < 1 and highest * plan.sizes.sum() < 0.5:
             where = experiment.where("modelset", "calibration", "compartments", name)
-            _say_once(
+            _warn_once(
                 f"{where}: {population.iso}: the highest share of {name}, {highest:.3g}, is less than half a "
                 f"person of {plan.sizes.sum():,}, so it starts with nobody; widen the prior"
             )
@@ -441,7 +443,7 @@ def _observed_series(experiment, places, population, plan, start: datetime.date)
 def _without_part_interval(
     series: Observed, frequency: str | None, start: datetime.date, where: str
 ) -> Observed:
-    """Leave the interval in which the earliest calibrated start lies out of the fit, as of the projection."""
+    """Leave the interval of the earliest calibrated start out of the fit, as out of the projection."""
     dates = series.dates.tolist()
     is_cut = np.array([interval_start(d, frequency) < start <= interval_end(d, frequency) for d in dates])
     cut = series.dates[series.fitted & is_cut]
@@ -454,7 +456,7 @@ def _without_part_interval(
             f"{where}: the only fitted date, {cut[0]}, stands for days from {first} on, before the earliest "
             f"start {start}; set start_date.reference_date to {first}, or end the fitting window later"
         )
-    _say_once(
+    _warn_once(
         f"{where}: fitted date {cut[0]} stands for days from {first} on, and the model starts on {start} or "
         f"later; it is left out of the fit; to fit it, set start_date.reference_date to {first}"
     )
@@ -481,7 +483,7 @@ def _check_simulated_span(
     first, last = series.dates[series.fitted][0].item(), series.last_fitted
     end = experiment.model.timespan.end_date
     if last < start:
-        raise UserError(f"{where}: the last fitted date, {last}, is before the start {start}; mend either")
+        raise UserError(f"{where}: the last fitted date, {last}, is before the start {start}; change either")
     calibrated = experiment.modelset.calibration.start_date is not None
     begin = interval_start(first, frequency)
     if begin < start and not calibrated:

@@ -1,7 +1,7 @@
-"""JSON that runs leave beside their results, read for the stages and for the operator alike.
+"""JSON files of a run beside its results, checked for the stages and for the operator's commands.
 
-Summaries, headline.json, files.json and run_metadata.json tell how a run went. Nothing that is computed
-depends on them, so a damaged one is left out with a warning; here is what counts as damaged.
+Summaries, headline.json, files.json and run_metadata.json describe how a run went. No result depends on them,
+so a damaged one is left out with a warning; this module decides what is damaged.
 """
 
 import json
@@ -11,20 +11,20 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
+from modeling.bounds import LARGEST_NUMBER
 from modeling.plain_text import is_unicode
 
 MOST_BYTES = 64 << 20  # files.json of a run with 100,000 charts has some 20 MB
 MOST_SUMMARY_BYTES = 4 << 20
 MOST_DEPTH = 30
-MOST_NUMBER = 1e15
 MOST_WHOLE_NUMBER = 2**64  # seeds are below 2^63
-MOST_TRIES = 1_000_000
+MOST_ATTEMPTS = 1_000_000
 
 Check = Callable[[Any], bool]
 
 
 def parse_json(data: bytes | str, most_bytes: int = MOST_BYTES) -> Any:
-    """Return what JSON holds; ValueError with a few words where it is none, or more than anybody wrote."""
+    """Return the value in JSON text; ValueError with a short reason if it is not JSON, or too large."""
     if len(data) > most_bytes:
         raise ValueError(f"larger than {most_bytes:,} bytes")
     try:
@@ -39,9 +39,9 @@ def parse_json(data: bytes | str, most_bytes: int = MOST_BYTES) -> Any:
 
 
 def check_json(found: Any) -> Any:
-    """Return JSON that was read; ValueError where it is too deep, or holds what fails when it is used.
+    """Return a JSON value; ValueError if it is nested too deeply, or has an unusable number or text.
 
-    That are numbers beyond arithmetic, and text that cannot be written.
+    Unusable are numbers too large for arithmetic, and text that cannot be encoded.
     """
     level, depth = [found], 0
     while level:
@@ -61,14 +61,14 @@ def check_json(found: Any) -> Any:
 
 def _is_usable(value: Any) -> bool:
     if type(value) is float:
-        return abs(value) <= MOST_NUMBER
+        return abs(value) <= LARGEST_NUMBER
     if type(value) is int:
         return abs(value) <= MOST_WHOLE_NUMBER
     return type(value) is not str or is_unicode(value)
 
 
 def check_summary(found: Any) -> dict[str, Any]:
-    """Return the summary of a task; ValueError where a field is of another kind than it was written."""
+    """Return the summary of a task; ValueError where a field has a wrong type or value."""
     return _checked(found, _SUMMARY, "a summary")
 
 
@@ -83,13 +83,13 @@ def check_metadata(found: Any) -> dict[str, Any]:
 
 
 def check_output_list(found: Any) -> list[dict[str, Any]]:
-    """Return files.json: of each file its name below the folder, bytes and sha256; ValueError as above."""
+    """Return files.json, a list of files with name, bytes and sha256; ValueError as above."""
     if type(found) is not list:
         raise ValueError("not a list of files")
     for each in found:
         _checked(each, _FILE, "a list of files", required=tuple(_FILE))
     if len({each["name"] for each in found}) != len(found):
-        raise ValueError("not a list of files: a name is there more than once")
+        raise ValueError("not a list of files: duplicate name")
     return found
 
 
@@ -120,7 +120,7 @@ def _is_real(value: Any) -> bool:
 
 
 def _is_amount(value: Any) -> bool:
-    return _is_real(value) and 0 <= value <= MOST_NUMBER
+    return _is_real(value) and 0 <= value <= LARGEST_NUMBER
 
 
 def _is_count(value: Any) -> bool:
@@ -132,11 +132,11 @@ def _is_count_or_none(value: Any) -> bool:
 
 
 def _is_attempt(value: Any) -> bool:
-    return _is_count(value) and value <= MOST_TRIES
+    return _is_count(value) and value <= MOST_ATTEMPTS
 
 
 def _is_moment(value: Any) -> bool:
-    """Tell whether a text is a time as 2026-01-31T12:00:00Z."""
+    """Tell whether a value is a time such as 2026-01-31T12:00:00Z."""
     if type(value) is not str or not re.fullmatch(r"[12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\dZ", value):
         return False
     try:
@@ -150,7 +150,7 @@ def _is_digest(value: Any) -> bool:
 
 
 def is_file_name(value: Any) -> bool:
-    """Tell whether a text names a file below a folder, and none outside it."""
+    """Tell whether a value names a file inside its folder."""
     if type(value) is not str or not value.isprintable() or "\\" in value or value.startswith("/"):
         return False
     path = PurePosixPath(value)
@@ -166,7 +166,7 @@ def _dict_of(check: Check) -> Check:
 
 
 def _with(shape: dict[str, Check]) -> Check:
-    """Return a check of a mapping: of the fields of the shape those that are there."""
+    """Return a check of a mapping, which looks at the fields of the shape that are present."""
     return lambda value: (
         type(value) is dict
         and all(is_right(value[name]) for name, is_right in shape.items() if name in value)
@@ -178,7 +178,7 @@ def _is_plain(value: Any) -> bool:
 
 
 _MACHINE: dict[str, Check] = {"job": _is_text, "prices_as_of": _is_text}
-_TRY: dict[str, Check] = {
+_ATTEMPT: dict[str, Check] = {
     "started_at": _is_moment,
     "wall_seconds": _is_amount,
     "cpu_seconds": _is_amount,
@@ -188,9 +188,9 @@ _TRY: dict[str, Check] = {
     "status": _is_text,
     "setup": lambda value: _dict_of(_is_plain)(value) and _with(_MACHINE)(value),
 }
-_SUMMARY: dict[str, Check] = _TRY | {
+_SUMMARY: dict[str, Check] = _ATTEMPT | {
     "task_index": _is_count_or_none,
-    "earlier": _list_of(_with(_TRY)),
+    "earlier": _list_of(_with(_ATTEMPT)),
     "simulations": _is_count,
     "trajectories": _is_count,
     "error": _is_text,
@@ -231,7 +231,7 @@ _KIND: dict[str, Check] = {
 
 
 def _is_of_machines(value: Any) -> bool:
-    """Tell whether kinds of machines are of the right kinds; an older version told no list of them."""
+    """Check the machines of a stage: a list of kinds, or the mapping that older versions wrote."""
     return type(value) is dict or _list_of(lambda kind: _dict_of(_is_plain)(kind) and _with(_KIND)(kind))(
         value
     )

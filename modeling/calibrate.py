@@ -80,7 +80,7 @@ def calibrate(workload: Workload, simulator: Simulator) -> Calibrated:
 
 
 def _generations(found, names: list[str]) -> tuple[list[Generation], np.ndarray | None]:
-    """Return the whole generations, and the simulated values of the last, shape (particles, values)."""
+    """Return the whole generations, and the simulated values of the last one, shape (particles, values)."""
     generations, last = [], None
     for number, particles in sorted(found.posterior_distributions.items()):
         distances = np.asarray(found.distances[number], dtype=float)
@@ -159,10 +159,8 @@ class _Comparison:
         self._all_alike = True
         self.search = Search(workload.population, self.task, self._smallest_distance())
 
-    def simulate(self, params: dict) -> dict:
+    def simulate(self, draw: dict[str, float], rng: np.random.Generator) -> dict:
         """Return {"data": counts}, shape (observed values,); what cannot be simulated is never accepted."""
-        rng = params["rng"]
-        draw = {name: float(params[name]) for name in self.task.priors}
         try:
             path = self.simulator.run(draw, start_of(self.workload, draw), self.task.fit_end, rng)
         except InfeasibleDraw as error:
@@ -193,7 +191,7 @@ class _Comparison:
         ]
 
     def _smallest_distance(self) -> float:
-        """Return the distance of the whole numbers nearest to the data, and 0 before the first day."""
+        """Return the distance of the nearest possible counts: whole numbers, and 0 before the first day."""
         nearest = np.where(np.concatenate(self.columns) < 0, 0, np.rint(self.observed))
         return self._off(nearest)
 
@@ -203,7 +201,10 @@ class _Comparison:
         return float(self._metric({"data": self.observed[judged]}, {"data": simulated[judged]}))
 
     def _refuse_alike(self, distance: float) -> None:
-        """Refuse draws that make no difference; later in SMC, where many may die out, only if all are so."""
+        """Refuse draws in a row that are equally far from the data.
+
+        In later generations of SMC many epidemics may die out, so all draws so far must be equally far.
+        """
         is_alike = distance == self._last_distance
         self._alike_in_a_row = self._alike_in_a_row + 1 if is_alike else 0
         self._all_alike &= is_alike or self.search.simulations == 1
@@ -216,12 +217,12 @@ class _Comparison:
             )
 
     def _refuse_hopeless(self) -> None:
-        """End a rejection that would never end: no draw is near enough, and no limit was set."""
+        """Refuse a rejection without end: no draw can be near enough, or none is and no limit is set."""
         search, epsilon = self.search, self.task.options["epsilon"]
         if not search.smallest_distance < epsilon:
             raise UserError(
                 f"{self.workload.population}: epsilon {epsilon:g} is not above "
-                f"{search.smallest_distance:.4g}, the smallest distance there is "
+                f"{search.smallest_distance:.4g}, the smallest possible distance "
                 f"(the nearest distance: {search.nearest:.4g}); raise epsilon"
             )
         if search.rejected_in_a_row >= MOST_REFUSED_IN_A_ROW and not search.is_limited:

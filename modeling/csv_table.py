@@ -14,20 +14,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from modeling.bounds import FIRST_DAY, LAST_DAY
 from modeling.failures import UserError, did_you_mean, listed
+from modeling.plain_text import excerpt, other_encoding
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-BYTE_ORDER_MARKS = {
-    b"\xff\xfe\x00\x00": "UTF-32",
-    b"\x00\x00\xfe\xff": "UTF-32",
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
-}
 DATE = (
     r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"([T ](?P<time>[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?) ?(Z|UTC|GMT|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
 )
-FIRST_YEAR, LAST_YEAR = 1900, 2200
 MOST_SHOWN = 40  # characters of a field in a message
 
 
@@ -60,7 +55,7 @@ class Table:
         return UserError(f'{self.name}:{row.line}: {problem} (column "{shown(self.header[column])}")')
 
     def parsed(self, column: int, parse: Callable[[str], Any]) -> dict[int, Any]:
-        """Return what a column holds, by line; worked out once.
+        """Return the parsed values of a column by line number; cached.
 
         Raises
         ------
@@ -82,7 +77,7 @@ class Table:
         return self._kept[column, parse]
 
     def grouped(self, column: int) -> dict[str, list[Row]]:
-        """Return the rows by what a column holds, in the order of the file; worked out once."""
+        """Return the rows by the value of a column, in the order of the file; cached."""
         if column not in self._kept:
             groups: dict[str, list[Row]] = defaultdict(list)
             for row in self.rows:
@@ -91,8 +86,8 @@ class Table:
         return self._kept[column]
 
 
-def one_line(text: str) -> str:
-    """Return a field; ValueError where it holds a line break, for then a stray quote swallowed rows."""
+def without_line_break(text: str) -> str:
+    """Return a field; ValueError where it holds a line break, because a stray quote swallowed rows."""
     if "\n" in text or "\r" in text:
         raise ValueError(f'a line break inside "{shown(text)}"; remove the stray quote')
     return text
@@ -112,15 +107,14 @@ def date_and_time(text: str) -> tuple[datetime.date, str]:
             datetime.time.fromisoformat(match["time"].replace(",", "."))
     except (TypeError, ValueError):
         raise ValueError(f'"{shown(text)}" is not a date like 2025-01-04') from None
-    if not FIRST_YEAR <= day.year <= LAST_YEAR:
-        raise ValueError(f'"{shown(text)}" is not a date from {FIRST_YEAR} to {LAST_YEAR}')
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise ValueError(f'"{shown(text)}" is not a date from {FIRST_DAY.year} to {LAST_DAY.year}')
     return day, match["time"] or ""
 
 
 def shown(text: str) -> str:
     """Return a field for a message: on one line, and not too long."""
-    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: MOST_SHOWN + 1])
-    return plain if len(text) <= MOST_SHOWN else plain[:MOST_SHOWN] + "..."
+    return excerpt(text, MOST_SHOWN)
 
 
 def read_table(path: Path, where: str) -> Table:
@@ -167,10 +161,7 @@ def _read(path: Path, where: str, mtime_ns: int, size: int) -> Table:
 
 def _text(path: Path, where: str) -> str:
     content = path.read_bytes()
-    encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if content.startswith(mark)), None)
-    if encoding is None and len(content) > 1 and 0 in content[:2]:
-        encoding = "UTF-16"  # without a mark, every other byte of plain letters is 0
-    if encoding is not None:
+    if encoding := other_encoding(content):
         raise UserError(f"{where}: observed data {path} are {encoding}; save them as UTF-8")
     try:
         text = content.decode("utf-8-sig")
@@ -207,12 +198,12 @@ def _in_words(error: csv.Error) -> str:
     if "field limit" in said:
         return f"a field is longer than {csv.field_size_limit():,} characters; is a closing quote missing?"
     if "expected after" in said:
-        return "text after a closing quote; write a quote inside quotes twice"
+        return "text after a closing quote; double a quote that is part of a value"
     return f"not valid CSV ({said})"
 
 
 def _refuse_duplicates(names: list[str], where: str) -> None:
-    """Refuse a column name twice; columns without a name cannot be meant, so they may be many."""
+    """Refuse duplicate names; columns without a name may be several, because nothing can refer to them."""
     for position, name in enumerate(names):
         first = names.index(name)
         if name and first < position:

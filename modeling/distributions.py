@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from modeling.bounds import LARGEST_NUMBER
 from modeling.failures import UserError, did_you_mean
 
-LARGEST_DRAW = 1e15
 MOST_WHOLE_NUMBERS = 100_000  # between the lowest and the highest value
 TRIED = 3  # draws
 MOST_TRIAL_SECONDS = 5
 MOST_TRIAL_BYTES = 8 * 2**30
 SLOW_SECONDS = 1  # of processor time
-# drawn at once whatever their arguments; the others count through what lies between
+# fast for all arguments; the other discrete ones step through their values
 _QUICK_WHOLE_NUMBERS = ("randint", "binom")
 _QUICK = (
     *(
@@ -57,7 +57,7 @@ def frozen_distribution(name: str, args: Sequence[float], kwargs: Mapping[str, f
         raise UserError(f'"{name}" is not a distribution of scipy.stats{did_you_mean(name, known)}')
     shown = _shown(name, args, kwargs)
     distribution = known[name]
-    if _is_discrete(distribution):
+    if is_discrete(distribution):
         args = [_whole(value) for value in args]
         kwargs = {key: _whole(value) for key, value in kwargs.items()}
         if isinstance(loc := kwargs.get("loc", 0), float):
@@ -77,13 +77,13 @@ def frozen_distribution(name: str, args: Sequence[float], kwargs: Mapping[str, f
 
 
 def check_draws(name: str, args: Sequence[float], kwargs: Mapping[str, float], *, by_quantile: bool) -> None:
-    """Draw from a distribution for a try, so that what fails, fails before a run.
+    """Draw from a distribution as a test, so that a failure shows before a run.
 
     Parameters
     ----------
     by_quantile : bool
-        Values are drawn by the inverse of the distribution function, as a Latin hypercube does;
-        else at random, and their density is needed.
+        True: draw by the inverse of the distribution function, as a Latin hypercube does.
+        False: draw at random, and evaluate the density at each draw.
 
     Raises
     ------
@@ -100,26 +100,26 @@ def _draw_problem(name: str, args: tuple, kwargs: tuple, by_quantile: bool) -> s
     """Return why a distribution cannot be drawn from, or an empty string."""
     frozen = frozen_distribution(name, args, dict(kwargs))
     width = np.ptp(np.array(frozen.support(), dtype=float))
-    is_discrete = _is_discrete(frozen.dist)
-    if is_discrete and name not in _QUICK_WHOLE_NUMBERS and np.isfinite(width) and width > MOST_WHOLE_NUMBERS:
+    discrete = is_discrete(frozen.dist)
+    if discrete and name not in _QUICK_WHOLE_NUMBERS and np.isfinite(width) and width > MOST_WHOLE_NUMBERS:
         return f"more than {MOST_WHOLE_NUMBERS} values; use randint or a narrower one"
-    if is_discrete and not np.isfinite(width) and not np.isfinite(_mean(frozen)):
-        return "has no finite mean, so that draws have no bound; use another distribution"
+    if discrete and not np.isfinite(width) and not np.isfinite(_mean(frozen)):
+        return "has no finite mean, so its draws are unbounded; use another distribution"
     trial = _trial(frozen, by_quantile) if name in _QUICK else _trial_apart(frozen, by_quantile)
     if trial is None or trial.seconds > SLOW_SECONDS or name in _SLOW:
         return "takes too long to draw from; use another distribution"
     if trial.error:
         return f"cannot be drawn from ({trial.error})"
-    if not (np.abs(trial.draws) <= LARGEST_DRAW).all():
-        return f"draws values beyond {LARGEST_DRAW:g}; use narrower arguments"
+    if not (np.abs(trial.draws) <= LARGEST_NUMBER).all():
+        return f"draws values beyond {LARGEST_NUMBER:g}; use narrower arguments"
     if not np.isfinite(trial.densities).all():
-        return "has no finite density where it is drawn; use other arguments"
+        return "has no finite density at its draws; use other arguments"
     return ""
 
 
 @dataclass(frozen=True)
 class _Trial:
-    """Some draws, shape (draws,), the density at each where that is needed, and what they took."""
+    """Draws and, if needed, the density at each, both of shape (draws,); and the processor time [s]."""
 
     seconds: float  # of processor time
     draws: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -136,20 +136,20 @@ def _trial(frozen: Any, by_quantile: bool) -> _Trial:
             else:
                 rng = np.random.default_rng(1)
                 draws = np.array([float(frozen.rvs(random_state=rng)) for _ in range(TRIED)])
-                density = frozen.pmf if _is_discrete(frozen.dist) else frozen.pdf
+                density = frozen.pmf if is_discrete(frozen.dist) else frozen.pdf
                 densities = np.array([float(density(value)) for value in draws])
-    except Exception as error:  # whatever scipy raises for arguments that it did not check
+    except Exception as error:  # scipy raises anything for arguments that it did not check
         said = " ".join(str(error).split()) or type(error).__name__
         return _Trial(time.process_time() - began, error=said)
     return _Trial(time.process_time() - began, draws, densities)
 
 
 def _trial_apart(frozen: Any, by_quantile: bool) -> _Trial | None:
-    """Return a trial made by another process, for scipy's loops can neither be stopped nor trusted.
+    """Return a trial made in a child process, because some of scipy's loops never end or crash.
 
-    None where it did not end in time.
+    None if it did not end in time.
     """
-    context = multiprocessing.get_context("fork")  # a process that imported scipy anew would take seconds
+    context = multiprocessing.get_context("fork")  # a new process would import scipy for seconds
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(target=_send_trial, args=(sending, frozen, by_quantile), daemon=True)
     process.start()
@@ -178,7 +178,8 @@ def _known() -> dict[str, Any]:
     return {n: value for n in dir(scipy.stats) if isinstance(value := getattr(scipy.stats, n), kinds)}
 
 
-def _is_discrete(distribution: Any) -> bool:
+def is_discrete(distribution: Any) -> bool:
+    """Tell whether a distribution of scipy has only whole numbers."""
     return not hasattr(distribution, "pdf")
 
 

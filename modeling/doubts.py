@@ -1,5 +1,4 @@
-"""What an experiment may ask for, and yet hardly means: stage A warns, and goes on; what is too large for
-any machine, it refuses.
+"""Warnings of stage A: what an experiment may ask for, but hardly means. What is too large to run is refused.
 
 What is wrong for certain is in the `problems` of each piece of the vocabulary.
 """
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from modeling.bounds import MOST_TRAJECTORIES, MOST_WORKLOADS
 from modeling.failures import UserError, listed
 from modeling.intervals import intervals
 from modeling.populations import locations
@@ -23,12 +23,9 @@ Doubts = Iterator[tuple[str, Location, str]]  # kind of file, where in it, and w
 STEP_SECONDS = 1e-4  # of one time step of a small model on one core
 LONG_HOURS = 24  # on one core
 COUNT_BYTES = 4
-MOST_TRAJECTORIES = 10_000_000  # that an experiment may ask for
-STEP_BYTES = 16  # of the one trajectory that is being simulated: counts and their sums
+STEP_BYTES = 16  # of the trajectory that is being simulated: counts and their sums
 LARGE_GIB = 16  # of the trajectories of one workload
 MOST_GIB = 1024  # more than a machine has
-MOST_STEPS = 1_000_000  # of a trajectory: a century by the hour
-MOST_WORKLOADS = 1_000_000
 
 
 def doubts(experiment, populations: int, parts: int) -> Doubts:
@@ -50,7 +47,7 @@ def doubts(experiment, populations: int, parts: int) -> Doubts:
 
 
 def empty_mediators(plan: ModelPlan, people: dict[str, np.ndarray], inits: dict[str, object]) -> list[str]:
-    """Return what a person should know of mediators that nobody is in: without them nobody is infected.
+    """Return warnings of mediators with nobody in them, which infect nobody.
 
     Parameters
     ----------
@@ -80,8 +77,8 @@ def empty_mediators(plan: ModelPlan, people: dict[str, np.ndarray], inits: dict[
         elif mediator not in reached:
             infected = listed(dict.fromkeys(f.name for f in plan.flows if f.mediator == mediator))
             found.append(
-                f"{mediator} starts with nobody and nobody ever comes into it, so there is no {infected}; "
-                f"give it an init"
+                f"{mediator} starts with nobody and nobody ever enters it, so there is no {infected}; "
+                "give it an init"
             )
     return found
 
@@ -91,7 +88,7 @@ def _shown(init: float | list[float]) -> str:
 
 
 def check_size(experiment, populations: int, parts: int) -> None:
-    """Refuse what no machine can hold, before an array of that size is made.
+    """Refuse a run that no machine can hold, before it allocates anything.
 
     Parameters
     ----------
@@ -103,13 +100,12 @@ def check_size(experiment, populations: int, parts: int) -> None:
     UserError
         Too many time steps, parameter sets or trajectories.
     """
-    timespan, modelset = experiment.model.timespan, experiment.modelset
-    steps = _steps(experiment)
-    if steps > MOST_STEPS:
+    modelset, steps = experiment.modelset, _steps(experiment)
+    if problem := experiment.model.step_count_problem(_first_day(experiment)):
+        raise UserError(f"{experiment.where('model', 'timespan', 'delta_t')}: {problem}")
+    if parts * populations > MOST_WORKLOADS:
         raise UserError(
-            f"{experiment.where('model', 'timespan')}: {steps:,.0f} time steps of {timespan.delta_t:g} days "
-            f"from {_first_day(experiment)} to {timespan.end_date} are more than {MOST_STEPS:,}; "
-            "raise delta_t, or simulate fewer days"
+            f"COUNT={parts} for {populations} populations is more than {MOST_WORKLOADS:,} workloads; lower it"
         )
     if modelset is not None and modelset.sampling is not None:
         sets = _set_count(modelset.sampling)
@@ -163,7 +159,7 @@ def _partial_intervals(experiment) -> Doubts:
 
 
 def _last_step(timespan, start: datetime.date | None) -> Doubts:
-    """Doubt steps of several days of which the last runs past the model's end."""
+    """Warn of steps of several days where the last one runs past the model's end."""
     beyond = -((timespan.end_date - start).days + 1) % timespan.delta_t if start else 0
     if start and start <= timespan.end_date and timespan.delta_t > 1 and beyond:
         end = timespan.end_date + datetime.timedelta(days=beyond)
@@ -279,13 +275,13 @@ def _first_day(experiment) -> datetime.date:
 
 
 def _steps(experiment) -> float:
-    """Return the time steps of a trajectory; none or fewer where it starts after its end."""
+    """Return the number of time steps of a trajectory; 0 or less if it starts after its end."""
     timespan = experiment.model.timespan
     return ((timespan.end_date - _first_day(experiment)).days + 1) / timespan.delta_t
 
 
 def _kept(experiment) -> int:
-    """Return the trajectories of a parameter set whose counts are kept."""
+    """Return the number of trajectories of a parameter set whose counts are kept."""
     calibration = _calibration(experiment)
     if calibration is None:
         return experiment.model.trajectories

@@ -13,9 +13,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from modeling.bounds import FIRST_DAY, LAST_DAY
 from modeling.failures import UserError, did_you_mean, listed
+from modeling.plain_text import one_line
 from modeling.vocabulary import Model, Modelset, Output
-from modeling.vocabulary.base import FIRST_DAY, LAST_DAY, Piece, Problems
+from modeling.vocabulary.base import Piece, Problems
 from modeling.vocabulary.output import DEFAULT_OUTPUT
 from modeling.yaml_source import YamlSource, read_yaml
 
@@ -28,18 +30,11 @@ class InvalidExperiment(UserError):
     """One or more mistakes in an experiment; the message is the first and how many more there are."""
 
     def __init__(self, problems: list[str]):
-        self.problems = [_one_line(problem) for problem in problems]
+        # a text that is quoted may have line breaks
+        self.problems = [one_line(" ".join(problem.split()), MOST_CHARACTERS) for problem in problems]
         more = len(problems) - 1
         tail = f" (and {more} more; `invoke validate` lists them)" if more else ""
         super().__init__(self.problems[0] + tail)
-
-
-def _one_line(problem: str) -> str:
-    """Return a message without the line breaks of a text it quotes, and of a bearable length."""
-    words = " ".join(problem.split())
-    if len(words) <= MOST_CHARACTERS:
-        return words
-    return f"{words[: MOST_CHARACTERS // 2]} ... {words[-MOST_CHARACTERS // 4 :]}"
 
 
 @dataclass(frozen=True)
@@ -217,7 +212,7 @@ def _what_is_wrong(problems: list[dict]) -> str:
 
 
 def _wanted(problem: dict) -> str:
-    """Return what should stand there, or an empty string where the error says it in full."""
+    """Return what is wanted there, or an empty string if the error says it in full."""
     if problem["type"] == "date_range":
         return f"a date from {FIRST_DAY} to {LAST_DAY}"
     if problem["type"].startswith("date"):

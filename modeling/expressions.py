@@ -1,8 +1,8 @@
 """Arithmetic in YAML: `1/3.5`, `Rt*mu/eigenvalue`, `np.exp(-k)`. Never Python's eval.
 
-The syntax tree is walked by hand, so only what is written below can happen, on read-only arrays. The
-functions are listed, each with its number of arguments: numpy takes one more argument as the array to write
-its result to, and some functions of scipy.special corrupt memory. Rates of transitions go to epydemix, whose
+The syntax tree is walked by hand, so only what is listed below can happen, on read-only arrays. Each
+function takes a fixed number of arguments, because numpy writes its result into one argument more, and some
+functions of scipy.special corrupt memory. Rates of transitions go to epydemix, whose
 own evaluator knows plain arithmetic only.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from modeling.bounds import LARGEST_NUMBER
 from modeling.failures import UserError, did_you_mean, listed
 
 MAX_LENGTH = 2_000
@@ -28,15 +29,16 @@ _BINARY: dict[type, Callable] = {
 }
 _UNARY: dict[type, Callable] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 _CONSTANTS = {"np.pi": np.pi, "np.e": np.e}
-_LARGEST = 1e15  # of a number that is written, and of a result
 _NOT_DECIMAL = re.compile(r"(?<![\w.])0[xob]", re.IGNORECASE)
+_UNDERSCORED = re.compile(r"(?<![\w.])[0-9.]+(?:e[+-]?[0-9]+)?_[\w.]*", re.IGNORECASE)
+_THOUSANDS = re.compile(r"[0-9]{1,3}(_[0-9]{3})+(\.[0-9]*)?")
 
 
 def _named(module: str, arguments: int, names: str) -> dict[str, int]:
     return {f"{module}.{name}": arguments for name in names.split()}
 
 
-# each with its number of arguments
+# by name, the number of arguments
 FUNCTIONS: dict[str, int] = {
     **_named("np", 1, "exp exp2 expm1 log log2 log10 log1p sqrt cbrt square reciprocal negative positive"),
     **_named("np", 1, "abs absolute fabs sign floor ceil trunc rint"),
@@ -72,12 +74,16 @@ def parse_expression(text: str, *, calls: bool = True) -> ast.expr:
     if len(text) > MAX_LENGTH:
         raise UserError(f"expression of {len(text)} characters is longer than {MAX_LENGTH}")
     text = " ".join(text.split())  # YAML may spread it over lines
-    if "#" in text:  # Python would take the rest for a comment, also of the lines that follow
-        raise UserError(
-            f'"{text[:60]}": "#" is part of the text here and starts no comment; remove it and what follows'
-        )
+    if "#" in text:  # to Python it starts a comment, which would hide all following lines too
+        raise UserError(f'"{text[:60]}": "#" does not start a comment here; remove it and the text after it')
     if _NOT_DECIMAL.search(text):
         raise UserError(f'"{text[:60]}": write numbers in decimal, not as 0x10, 0o10 or 0b10')
+    for number in _UNDERSCORED.findall(text):
+        if not _THOUSANDS.fullmatch(number):  # Python reads 1_5 as 15
+            raise UserError(
+                f'"{text[:60]}": {number[:60]} is not a number; '
+                "underscores may only separate thousands, as 1_000"
+            )
     try:
         tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -125,8 +131,8 @@ def evaluate(tree: ast.expr, values: Mapping[str, float | np.ndarray]) -> float 
         raise UserError(f'"{ast.unparse(tree)}" has no value: {error}') from None
     if not np.all(np.isfinite(array)):
         raise UserError(f'"{ast.unparse(tree)}" is not a finite number')
-    if array.size and np.abs(array).max() > _LARGEST:
-        raise UserError(f'"{ast.unparse(tree)}" is larger than {_LARGEST:g}')
+    if array.size and np.abs(array).max() > LARGEST_NUMBER:
+        raise UserError(f'"{ast.unparse(tree)}" is larger than {LARGEST_NUMBER:g}')
     return float(array) if array.ndim == 0 else array
 
 
@@ -148,21 +154,16 @@ def evaluate_text(text: str | float, values: Mapping[str, float | np.ndarray] | 
 def _check(node: ast.expr, text: str, calls: bool, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise UserError(f'"{text[:60]}..." is nested too deeply')
-    if isinstance(node, ast.Constant):
-        if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
-            raise UserError(f'"{text}": only numbers and parameter names can be used')
-        if node.value > _LARGEST:
-            raise UserError(f'"{text[:60]}": {node.value:.3g} is larger than {_LARGEST:g}')
-        return
-    if isinstance(node, ast.Name):
-        if node.id.startswith("_"):
-            raise UserError(f'"{text}": "{node.id}" cannot be used; name a parameter')
+    if isinstance(node, (ast.Constant, ast.Name)):
+        _check_leaf(node, text)
         return
     if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
         children = [node.left, node.right]
     elif isinstance(node, ast.UnaryOp) and type(node.op) in _UNARY and (calls or type(node.op) is ast.USub):
         children = [node.operand]  # epydemix knows no unary plus
     elif calls and isinstance(node, ast.List):
+        if not node.elts:  # numpy would warn of the mean of nothing
+            raise UserError(f'"{text}": an empty list has no value')
         children = node.elts
     elif calls and isinstance(node, ast.Call) and not node.keywords:
         _check_call(node, text)
@@ -178,6 +179,17 @@ def _check(node: ast.expr, text: str, calls: bool, depth: int) -> None:
         _check(child, text, calls, depth + 1)
 
 
+def _check_leaf(node: ast.Constant | ast.Name, text: str) -> None:
+    if isinstance(node, ast.Name):
+        if node.id.startswith("_"):
+            raise UserError(f'"{text}": "{node.id}" cannot be used; name a parameter')
+        return
+    if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
+        raise UserError(f'"{text}": only numbers and parameter names can be used')
+    if node.value > LARGEST_NUMBER:
+        raise UserError(f'"{text[:60]}": {node.value:.3g} is larger than {LARGEST_NUMBER:g}')
+
+
 def _check_call(node: ast.Call, text: str) -> None:
     name = ast.unparse(node.func)
     if name not in FUNCTIONS:
@@ -191,7 +203,7 @@ def _check_call(node: ast.Call, text: str) -> None:
 
 
 def _function(node: ast.expr) -> Callable:
-    """Return the function that a name of FUNCTIONS stands for."""
+    """Return the function behind a name of FUNCTIONS."""
     module, _, name = ast.unparse(node).rpartition(".")
     if module == "np":
         return getattr(np, name)
@@ -209,7 +221,10 @@ def _value(node: ast.expr, values: Mapping[str, float | np.ndarray]):
         return _UNARY[type(node.op)](_value(node.operand, values))
     if isinstance(node, ast.BinOp):
         left, right = _value(node.left, values), _value(node.right, values)
-        return _BINARY[type(node.op)](left, right)
+        result = _BINARY[type(node.op)](left, right)
+        if isinstance(result, complex):  # beside an array it would become its real part
+            raise ValueError(f"{left:g} to the power of {right:g} is not a real number")
+        return result
     if isinstance(node, ast.List):
         return np.array([_value(item, values) for item in node.elts], dtype=float)
     if isinstance(node, ast.Attribute):

@@ -37,7 +37,7 @@ def left_out(panels: list[Panel], rows: list[Row]) -> int:
 
 
 def left_out_dates(panels: list[Panel], rows: list[Row]) -> int:
-    """Return how many forecast dates have no row, of the populations that have one."""
+    """Return the number of forecast dates without a row, among the populations that have rows."""
     shown = {row["population"] for row in rows}
     forecasts = [
         (panel.population, series)
@@ -66,7 +66,7 @@ def _next_dates(panel: Panel, series: SeriesPanel, count: int) -> list[Row]:
 
 
 def _later(series: SeriesPanel) -> np.ndarray:
-    """Return the places of the projected dates after the last fitted one."""
+    """Return the indices of the projected dates after the last fitted one."""
     last = series.observed.dates[series.observed.fitted][-1]
     return np.flatnonzero(series.projection.dates.astype("datetime64[D]") > last)
 

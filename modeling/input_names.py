@@ -4,32 +4,38 @@ Sets and trajectories are counted from 0, as inputs are, and as the report and t
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from modeling.workload import ForeignWorkload, Simulate, Workload
+from modeling.plain_text import one_line
 
-MOST_NAMED = 50  # inputs of a run that are looked up; of more, the index alone is known
+if TYPE_CHECKING:  # the operator's tasks import this module, and should not load numpy with it
+    from modeling.workload import ForeignWorkload, Workload
+
+MOST_NAMED = 50  # inputs whose names are looked up; further ones are shown by their index
 MOST_IN_A_LINE = 5
 MOST_CHARACTERS = 60  # of a population, which another suite may call anything
 
 
 def unknown_input(index: int) -> str:
-    """Return the name of an input of which nothing but its index is known."""
+    """Return the name of an input if only its index is known."""
     return f"input {index}"
 
 
-def input_name(workload: Workload | ForeignWorkload) -> str:
-    """Return the place, the parameter set or the trajectories of its share, and the index of an input."""
+def input_name(workload: "Workload | ForeignWorkload") -> str:
+    """Return place, parameter set or trajectories, and index of an input."""
     return name_of(workload.population, _share(workload), workload.index)
 
 
 def name_of(population: str, share: str, index: int) -> str:
-    """Return the name of an input of which a part may be unknown, and empty."""
-    place, number = _plain(population), unknown_input(index)
+    """Return the name of an input; its place and its share may be unknown, and empty."""
+    place, number = one_line(" ".join(population.split()), MOST_CHARACTERS), unknown_input(index)
     return f"{place}{share} ({number})" if place else number
 
 
-def _share(workload: Workload | ForeignWorkload) -> str:
-    """Return which part of its population's inputs this one is; nothing where it is the only one."""
+def _share(workload: "Workload | ForeignWorkload") -> str:
+    """Return which parameter set or trajectories of its population an input has; "" if it has all."""
+    from modeling.workload import ForeignWorkload, Simulate
+
     if isinstance(workload, ForeignWorkload):
         return ""
     task = workload.task
@@ -51,14 +57,7 @@ def trajectory_share(first: int, count: int, total: int) -> str:
     return f", {f'trajectories {first} to {last}' if count > 1 else f'trajectory {last}'} of {total}"
 
 
-def _plain(text: str) -> str:
-    """Return text as one short line that no terminal obeys."""
-    words = " ".join(text.split())
-    plain = "".join(character if character.isprintable() else "?" for character in words)
-    return plain if len(plain) <= MOST_CHARACTERS else f"{plain[: MOST_CHARACTERS - 4]} ..."
-
-
 def in_a_line(names: Sequence[str], number: int | None = None, most: int = MOST_IN_A_LINE) -> str:
-    """Return the first names, and of `number` in all (by default as many as there are) how many follow."""
+    """Return the first names and how many more there are, out of `number` (default: of all names)."""
     more = (len(names) if number is None else number) - min(len(names), most)
     return "; ".join(names[:most]) + (f" and {more:,} more" if more else "")

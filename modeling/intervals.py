@@ -64,10 +64,10 @@ def whole_intervals(
 def step_problem(
     first: datetime.date, last: datetime.date, delta_t_days: float, frequency: str | None
 ) -> str | None:
-    """Return what is wrong with a time step that runs from one reported interval into the next.
+    """Return what is wrong with a time step that crosses the end of a reported interval; None if it fits.
 
-    Its counts would belong to the earlier interval alone, so that the totals go up and down. Steps below
-    a day divide one, so only longer ones can. The text names steps that fit a model from `first` to `last`.
+    All its counts would belong to the earlier interval, and totals would zigzag. Steps below a day divide the
+    day, so only longer ones can cross. The text names steps that fit a model from `first` to `last`.
     """
     crossed = _crossed_boundary(first, last, delta_t_days, frequency)
     if crossed is None:
@@ -92,9 +92,9 @@ def step_problem(
 def _crossed_boundary(
     first: datetime.date, last: datetime.date, delta_t_days: float, frequency: str | None
 ) -> datetime.date | None:
-    """Return the first day after a reported interval that lies within a step, if there is one.
+    """Return the first day of an interval that begins within a step; None if there is none.
 
-    An interval that is cut at the model's end is not reported, so its end may lie anywhere.
+    An interval cut off by the model's end is not reported, so its end does not matter.
     """
     if frequency is None or delta_t_days <= 1 or first > last:
         return None

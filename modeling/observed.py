@@ -1,6 +1,6 @@
 """Observed data: one CSV column of one population, checked, as dates and values.
 
-How a CSV file is read is in csv_table.py; which of several vintages counts, in vintages.py.
+csv_table.py reads the file, vintages.py chooses among vintages.
 """
 
 import datetime
@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from modeling.bounds import LARGEST_NUMBER
 from modeling.calendars import WEEKDAYS
-from modeling.csv_table import Row, Table, date_of, one_line, read_table, shown
+from modeling.csv_table import Row, Table, date_of, read_table, shown, without_line_break
 from modeling.failures import UserError, listed
 from modeling.populations import Location
-from modeling.spacing import Reporting, spacing_problem
+from modeling.spacing import Reporting, spacing_problem, sparse_values
 from modeling.vintages import Vintages
 from modeling.vocabulary.calibration import Calibration, Comparison, FittingWindow
 from modeling.workload import Observed
@@ -24,14 +25,13 @@ log = logging.getLogger(__name__)
 _DAY = datetime.timedelta(days=1)
 MISSING = ("", "na", "n/a", "nan", "null", ".")
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?|[+-]?(inf|infinity)"
-LARGEST_COUNT = 1e15  # exact as a float, and so are sums of its squares far from infinite
-NEIGHBOURS = 3  # dates on either side of the fitting window that show the spacing too
-FEWEST_DATES = 4  # fewer show little: one missing date makes a week look like two
+NEIGHBOURS = 3  # dates on either side of a short fitting window that also show the spacing
+FEWEST_DATES = 4  # with fewer, one missing date would make a week look like two
 
 
 @dataclass(frozen=True)
 class _Source:
-    """What is looked at in a table: positions of columns, the date of each line, one place, one window."""
+    """A table with the columns, location and window to read, and the date of each line."""
 
     table: Table
     date_column: int
@@ -66,9 +66,9 @@ def read_observed(
     Raises
     ------
     UserError
-        No file, column, row for the location or row in the window; a damaged row, a date that is none or
-        twice, several vintages; in the fitting window a value that is no count, a date that is never
-        reported, or dates further apart or closer than those reported.
+        No file, column, row for the location or row in the window; a damaged row, an invalid or duplicate
+        date, several vintages; in the fitting window a value that is not a count, a date that the model does
+        not report, or dates of another spacing than the reported ones.
     """
     source = _source(read_table(path, where), calibration, comparison, location, where)
     of_day = _by_day(source, calibration.observed_data_as_of)
@@ -88,7 +88,8 @@ def read_observed(
                 f"{path.name}:{of_day[day].line}: {day} ({day:%A}) is not reported with resample_frequency "
                 f"{reporting.frequency}, so {where} cannot compare it; {_agreed(fitted_days, reporting)}"
             )
-    _doubt_gaps(source, fitted_days, of_day, reporting)
+    _warn_of_gaps(source, fitted_days, of_day, reporting)
+    _warn_of_sparse_values(source, fitted_days, reporting)
     if not any(values[day] for day in fitted_days):
         log.warning("%s: all %d fitted values of %s are 0", path.name, len(fitted_days), location.iso)
     return Observed(
@@ -103,19 +104,19 @@ def read_observed(
 def _source(
     table: Table, calibration: Calibration, comparison: Comparison, location: Location, where: str
 ) -> _Source:
-    """Find the columns, and refuse dates that are none and stray quotes in any row."""
+    """Find the columns; refuse invalid dates and stray quotes in any row."""
     location_column = table.column(comparison.observed_location_column, where)
     date_column = table.column(comparison.observed_date_column, where)
     value_column = table.column(comparison.observed_value_column, where)
     dates = table.parsed(date_column, date_of)
-    table.parsed(value_column, one_line)
-    table.parsed(location_column, one_line)
+    table.parsed(value_column, without_line_break)
+    table.parsed(location_column, without_line_break)
     window = calibration.fitting_window
     return _Source(table, date_column, value_column, location_column, dates, location, window, where)
 
 
 def _by_day(source: _Source, as_of: datetime.date | None) -> dict[datetime.date, Row]:
-    """Return the row of each date, as known on a day where the file holds vintages."""
+    """Return the row of each date; of a file of vintages, as known on the day `as_of`."""
     used = [source.date_column, source.value_column, source.location_column]
     vintages = Vintages(source.table, source.dates, used, source.where)
     found: dict[datetime.date, Row] = {}
@@ -145,7 +146,7 @@ def _rows_of_place(source: _Source) -> list[Row]:
 
 
 def _values(source: _Source, of_day: dict[datetime.date, Row]) -> dict[datetime.date, float]:
-    """Return the counts by date; outside the fitting window, what is no count is left out."""
+    """Return the counts by date; outside the fitting window, values that are not counts are left out."""
     values, missing, odd = {}, 0, []
     name, iso = source.table.name, source.location.iso
     for day, row in of_day.items():
@@ -170,9 +171,11 @@ def _values(source: _Source, of_day: dict[datetime.date, Row]) -> dict[datetime.
 
 
 def _check_spacing(source: _Source, days: list[datetime.date], reporting: Reporting) -> None:
-    """Refuse dates that are further apart or closer than those that the model reports."""
+    """Refuse dates of another spacing than those that the model reports."""
     inside = [i for i, day in enumerate(days) if source.is_fitted(day)]
-    near = days[max(0, inside[0] - NEIGHBOURS) : inside[-1] + NEIGHBOURS + 1]
+    near = days[inside[0] : inside[-1] + 1]
+    if len(near) < FEWEST_DATES:
+        near = days[max(0, inside[0] - NEIGHBOURS) : inside[-1] + NEIGHBOURS + 1]
     known, subject = [near], f"the dates of {source.location.iso} in"
     if len(near) < FEWEST_DATES:
         known += _dates_elsewhere(source)
@@ -197,7 +200,7 @@ def _dates_elsewhere(source: _Source) -> list[list[datetime.date]]:
     ]
 
 
-def _doubt_gaps(
+def _warn_of_gaps(
     source: _Source, fitted_days: list[datetime.date], of_day: dict, reporting: Reporting
 ) -> None:
     gaps = [day for day in _gaps(fitted_days, source.window, reporting.spacing_days) if day not in of_day]
@@ -207,6 +210,22 @@ def _doubt_gaps(
             source.table.name,
             source.location.iso,
             listed(gaps),
+        )
+
+
+def _warn_of_sparse_values(source: _Source, fitted_days: list[datetime.date], reporting: Reporting) -> None:
+    """Doubt weekly totals in a column of a daily file, whose other days are empty."""
+    if days := sparse_values(fitted_days, reporting):
+        log.warning(
+            "%s: the values of %s (column %s) are %d days apart, with empty ones between, and are fitted as "
+            "counts of %s; if each is a total of %d days, change simulation.resample_frequency (%s)",
+            source.table.name,
+            source.location.iso,
+            shown(source.table.header[source.value_column]),
+            days,
+            reporting.interval,
+            days,
+            reporting.where,
         )
 
 
@@ -247,13 +266,13 @@ def _advice(text: str) -> str:
 
 
 def _count(text: str) -> float | None:
-    """Return a count, None where it is missing; ValueError where it is neither."""
+    """Return a count; None for a missing value, ValueError for any other text."""
     text = text.strip()
     if text.lower() in MISSING:
         return None
     if not re.fullmatch(NUMBER, text, re.IGNORECASE | re.ASCII):
         raise ValueError(f'"{shown(text)}" is not a number')
     value = float(text)
-    if not 0 <= value <= LARGEST_COUNT:
-        raise ValueError(f"{shown(text)} is not a count; it must be from 0 to {LARGEST_COUNT:g}")
+    if not 0 <= value <= LARGEST_NUMBER:
+        raise ValueError(f"{shown(text)} is not a count; it must be from 0 to {LARGEST_NUMBER:g}")
     return value

@@ -32,9 +32,9 @@ class Ensemble:
     Parameters
     ----------
     first : Result
-        On whole intervals.
+        Trajectories of whole intervals.
     simulated : Trajectories, optional
-        The same with an interval in which it starts or ends.
+        The same trajectories with the partial intervals at their start and end.
     """
 
     def __init__(self, first: Result, simulated: Trajectories | None = None):
@@ -78,10 +78,9 @@ class Ensemble:
         return counts.reshape(self.count, len(self.dates))
 
     def since_start(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return dates and one series from the first simulated day on, to the last whole interval.
+        """Return dates and one series from the first simulated day to the last whole interval.
 
-        Unlike `series` it has an interval in which the model starts: together with days on which nobody
-        moves it is whole.
+        Unlike `series` it includes the partial interval of the start, which is whole if nobody moves before.
         """
         if self._whole is None or self._simulated is None:
             return self.dates, self.series(name)

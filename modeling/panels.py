@@ -23,8 +23,8 @@ MOST_SERIES = 4  # charts a population
 MOST_LINES = 60  # parameter sets drawn a population
 MOST_POOLED = 500  # trajectories behind the fan over parameter sets, of as many sets at most
 BINS = 20
-LEAST_WIDTH = 1e-6  # of a histogram, as a share of its values; one that is narrower is a single bar
-FEWEST_DIGITS = 1e-300  # smaller numbers have fewer digits, so that bins cannot be told apart
+LEAST_WIDTH = 1e-6  # of a histogram, relative to its values; a narrower one is drawn as a single bar
+SMALLEST_VALUE = 1e-300  # smaller numbers have too few digits for distinct bins
 EPOCH = np.datetime64("1970-01-01", "s")
 FEWEST_JUDGED = 4  # fitted dates, below which a miss may be chance
 
@@ -142,10 +142,10 @@ def simulation_panel(ensemble: Ensemble, output: Output) -> Panel:
 
 @dataclass(frozen=True)
 class _Start:
-    """Where the trajectories of a set begin in the fan of one series, and what they count before.
+    """When a set starts in the fan of one series, and its count before that.
 
-    `period` is the time between its dates, where these follow from its own start; `count` is None where
-    its first people are not known.
+    `period` is the time between its dates if these depend on its own start, else None; `count` is None if
+    its initial people are not known.
     """
 
     date: np.datetime64
@@ -155,15 +155,14 @@ class _Start:
 
     @property
     def grid(self) -> tuple | None:
-        """What two sets must have in common to be reported on the same dates."""
+        """Equal for two sets that are reported on the same dates."""
         return None if self.period is None else (self.period, (self.date - EPOCH) % self.period)
 
 
 class ParameterSets:
     """The sets of one population as they stream by: a line each, and a fan over all of them.
 
-    Before its own start a set stands still in the fan, as a projection does: nobody moves, and the people
-    are those of its first day.
+    Before its own start a set is constant in the fan: nobody moves, and people are as on its first day.
     """
 
     def __init__(self, first: Ensemble, output: Output):
@@ -204,7 +203,7 @@ class ParameterSets:
     def panel(self) -> Panel:
         for chart, pool, starts in zip(self._series, self._pools, self._starts, strict=True):
             dates = np.array(sorted(self._dates))
-            # the sets that would stand for the others are missing, or each has dates of its own
+            # none of the sets that are pooled has a result, or sets have different dates
             if not len(dates) or len({start.grid for start in starts}) > 1:
                 continue
             curves = [quantiles(_counts_on(date, pool, starts), LEVELS) for date in dates]
@@ -224,7 +223,7 @@ class ParameterSets:
 def _counts_on(
     date: np.datetime64, pool: dict[np.datetime64, list[np.ndarray]], starts: list[_Start]
 ) -> np.ndarray:
-    """Return the counts of the sets that have begun and of those that have not."""
+    """Return the counts of all sets on a date, started or not; shape (trajectories,)."""
     known = [start for start in starts if start.count is not None]
     waiting = [np.full(start.trajectories, start.count) for start in known if date < start.date]
     return np.concatenate([*pool[date], *waiting])
@@ -289,7 +288,7 @@ def can_peak(name: str, ensemble: Ensemble) -> bool:
 def peaks(dates: np.ndarray, values: np.ndarray) -> Peaks:
     """Return the peaks of trajectories, values of shape (trajectories, dates).
 
-    Each date is that of a trajectory: the one nearest to where the quantile lies among the sorted dates.
+    Quantiles of dates are dates of trajectories: of the sorted ones the nearest, without interpolation.
     Not the highest point of the median curve, which is lower: trajectories peak on different days.
     """
     highest, places = values.max(axis=1), np.sort(values.argmax(axis=1))
@@ -327,11 +326,11 @@ def fit_notes(panels: list[Panel]) -> list[str]:
 def early_ends(panels: list[Panel]) -> list[str]:
     """Return a note on each calibration that ended because no nearer draw was found.
 
-    Those that were cut short by time or number of simulations are in the record of the run.
+    Calibrations cut short by time or number of simulations are noted in the record of the run.
     """
     reasons = {
         "max_consecutive_rejections": "too many draws in a row were rejected (max_consecutive_rejections)",
-        "smallest_distance": "epsilon was not above the smallest distance there is",
+        "smallest_distance": "epsilon was not above the smallest possible distance",
     }
     return [
         f"{panel.population}: calibration ended early with generation {panel.generations[-1][0]}, "
@@ -357,13 +356,13 @@ def _posterior(name: str, values: np.ndarray, weights: np.ndarray) -> Posterior:
 
 
 def _histogram(values: np.ndarray, weights: np.ndarray, median: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return edges and density; of values with hardly any width, or beyond floating point, a single bar."""
+    """Return edges and density; a single bar if the values have almost no width, or an infinite one."""
     lowest, highest = float(values.min()), float(values.max())
     width = highest - lowest  # of floats, for numpy would warn where it is infinite
-    if LEAST_WIDTH * max(abs(lowest), abs(highest), FEWEST_DIGITS) < width < np.inf:
+    if LEAST_WIDTH * max(abs(lowest), abs(highest), SMALLEST_VALUE) < width < np.inf:
         density, edges = np.histogram(values, bins=BINS, weights=weights, density=True)
         return edges, density
-    half = 0.025 * (abs(median) if abs(median) > FEWEST_DIGITS else 1)
+    half = 0.025 * (abs(median) if abs(median) > SMALLEST_VALUE else 1)
     largest = float(np.finfo(float).max)
     edges = [min(max(median + half * step, -largest), largest) for step in (-10, -1, 1, 10)]
     return np.array(edges), np.array([0.0, 1.0, 0.0])

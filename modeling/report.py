@@ -17,11 +17,8 @@ from modeling.panels import Panel
 MOST_EMBEDDED = 100  # populations whose charts are inside the file; a browser opens about 10 MB
 MOST_MISSING = 50  # missing results listed by name
 REASON_CHARACTERS = 400  # of one of them
-TABLE_WIDTH, VALUE_WIDTH, PEAK_WIDTH = (
-    900,
-    110,
-    220,
-)  # px of a table of sets, of a value, of a peak with its date
+TABLE_WIDTH = 900  # px, of a table of parameter sets
+VALUE_WIDTH, PEAK_WIDTH = 110, 220  # px, of its columns: a value, a peak with its date
 
 
 @dataclass(frozen=True)
@@ -47,11 +44,11 @@ class RunFacts:
     missing : list of (int, str)
         Index and reason of every input without a result.
     names : dict of int to str
-        What these inputs are called, as far as it is known (input_names.py).
+        Names of these inputs, as far as they are known (input_names.py).
     headline : list of dict
         The forecast table, as headline.py makes its rows.
     left_out_dates : int
-        Forecast dates of its populations that it leaves out.
+        Number of forecast dates of its populations that it leaves out.
     tables : list of (str, int)
         File name and bytes.
     notes : list of str
@@ -156,7 +153,7 @@ def _count(value: float) -> str:
 def _number(value: float | str | None) -> str:
     """Return three significant digits, more where whole numbers have them; text as it is.
 
-    From a billion on, millions: a row of four such numbers would be wider than a phone.
+    Numbers from a billion on are in millions ("M"), so that a row fits on a phone.
     """
     if value is None:
         return "–"
@@ -189,12 +186,12 @@ def _spaced(name: str) -> str:
 
 
 def _breakable(name: str) -> Markup:
-    """Return a name that may go on in a new line after each underscore."""
+    """Return a name that may break after each underscore."""
     return escape(name).replace("_", Markup("_<wbr>"))
 
 
 def _is_wide(panel: Panel) -> bool:
-    """Tell whether a row for each parameter set would be wider than the page."""
+    """Tell whether the table of parameter sets would be wider than the page."""
     values, series = len(panel.set_rows[0].values), len(panel.series)
     return VALUE_WIDTH * values + PEAK_WIDTH * series > TABLE_WIDTH
 

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from modeling.distributions import LARGEST_DRAW
+from modeling.bounds import LARGEST_NUMBER
 from modeling.failures import UserError
 from modeling.randomness import SAMPLING, stream
 from modeling.vocabulary.sampling import Sampling
@@ -48,9 +48,9 @@ def _hypercube_samples(sampling: Sampling, seed: int) -> list[dict[str, float]]:
     unit = qmc.LatinHypercube(d=len(names), rng=stream((seed,), SAMPLING)).random(sampler.n_samples)
     columns = [_scaled(sampling, name, unit[:, i]) for i, name in enumerate(names)]
     for name, values in zip(names, columns, strict=True):
-        if not (np.abs(values) <= LARGEST_DRAW).all():
+        if not (np.abs(values) <= LARGEST_NUMBER).all():
             raise UserError(
-                f'"{name}" is drawn beyond {LARGEST_DRAW:g}; use a distribution with thinner tails'
+                f'"{name}" is drawn beyond {LARGEST_NUMBER:g}; use a distribution with thinner tails'
             )
     return [dict(zip(names, map(float, row), strict=True)) for row in zip(*columns, strict=True)]
 

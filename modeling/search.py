@@ -1,6 +1,6 @@
-"""How far a calibration has come, and when it ends: its limits, and draws that nothing can accept.
+"""Progress of a calibration, and when it ends: at a limit, or when no draw can be accepted.
 
-What is simulated and compared is in calibrate.py; how new draws are proposed, in abc_sampler.py.
+calibrate.py simulates and compares; abc_sampler.py proposes new draws.
 """
 
 import logging
@@ -13,9 +13,9 @@ from modeling.workload import Calibrate
 
 log = logging.getLogger(__name__)
 
-MOST_CONSECUTIVE_REJECTIONS = 10_000  # of smc, for inputs built before there was an option
-MOST_OUTSIDE_IN_A_ROW = 1_000_000  # proposals for which a prior has no density, so that none is simulated
-FIRST_REPORT = 2_000  # draws, after which a rejection says how near it came
+MOST_CONSECUTIVE_REJECTIONS = 10_000  # of SMC, for inputs built before this was an option
+MOST_OUTSIDE_IN_A_ROW = 1_000_000  # proposals outside a prior, which are not simulated
+FIRST_REPORT = 2_000  # draws, after which a rejection reports its nearest distance
 PROGRESS_SECONDS = 30
 
 
@@ -38,7 +38,7 @@ class Search:
     generation, accepted, epsilon
         The current generation, its accepted particles, and the distance they must be below.
     stopped_by : str
-        The limit that ended the calibration before it had all that was asked for; "" without one.
+        The limit that ended the calibration early; "" for none.
     """
 
     def __init__(self, population: str, task: Calibrate, smallest_distance: float):
@@ -54,7 +54,7 @@ class Search:
         return self.task.max_seconds is not None or "total_simulations_budget" in self.task.options
 
     def begin_generation(self, number: int, epsilon: float) -> bool:
-        """Start an SMC generation; False where nothing can be accepted in it."""
+        """Start an SMC generation; False if no draw can be accepted in it."""
         self.generation, self.accepted, self.epsilon = number, 0, float(epsilon)
         # epydemix accepts a distance equal to epsilon in generation 0, and smaller ones after it
         possible = self.smallest_distance <= epsilon if number == 0 else self.smallest_distance < epsilon
@@ -63,7 +63,7 @@ class Search:
         return possible
 
     def count(self, distance: float) -> None:
-        """Count a simulated draw; one that cannot be simulated has the distance nan."""
+        """Count a draw by its distance; nan for one that cannot be simulated."""
         self.simulations += 1
         self._outside_in_a_row = 0
         self.nearest = float(np.nanmin([self.nearest, distance]))
@@ -74,7 +74,7 @@ class Search:
         self._report()
 
     def must_stop(self, epsilon: float | None) -> bool:
-        """Tell whether a limit is reached: before each draw, and with its epsilon after a generation."""
+        """Return whether a limit is reached; before a draw, or after a generation with its epsilon."""
         options = self.task.options
         self._outside_in_a_row += 1
         rejections = options.get("max_consecutive_rejections", MOST_CONSECUTIVE_REJECTIONS)
@@ -106,7 +106,7 @@ class Search:
     def _nearest(self) -> str:
         if np.isfinite(self.nearest):
             return f"the nearest distance: {self.nearest:.4g}"
-        return "none of them possible" if self.simulations else "the time was over before the first"
+        return "none could be simulated" if self.simulations else "the time ended before the first"
 
     def _seconds(self) -> float:
         return time.monotonic() - self._started

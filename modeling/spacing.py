@@ -1,6 +1,6 @@
-"""How far apart the dates of observed data are, against what a model reports.
+"""The spacing of the dates of observed data, compared with what a model reports.
 
-Totals of a week that are fitted as counts of a day give a forecast that is seven times too high.
+Weekly totals that are fitted as daily counts give a forecast that is seven times too high.
 """
 
 import datetime
@@ -12,6 +12,7 @@ from itertools import pairwise
 from modeling.calendars import WEEKDAYS
 
 _DAY = datetime.timedelta(days=1)
+SPARSE_GAPS = 3  # of one length in a row are a spacing of their own; fewer may be missing reports
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Reporting:
     def is_monthly(self) -> bool:
         return self.frequency in ("MS", "ME")
 
+    @property
+    def interval(self) -> str:
+        """What one count stands for: "1 day", "7 days"."""
+        return _span(self.spacing_days) if self.spacing_days else "a month"
+
     def __str__(self) -> str:
         if self.frequency is None:
             return f"each step of {_span(self.delta_t_days)} (no resample_frequency)"
@@ -44,16 +50,22 @@ class Reporting:
 
 
 def spacing_problem(dates: list[list[datetime.date]], reporting: Reporting) -> str | None:
-    """Return how dates differ from those that a model reports, and which setting to change.
+    """Return how the spacing of dates differs from the reported one, and which setting to change; else None.
 
     Parameters
     ----------
     dates : list of list of date
-        Of each place, sorted; rows without a value count.
+        The sorted dates of each place, also those without a value; the place that is compared first.
     """
     wanted = 1 if reporting.is_monthly else reporting.spacing_days
+    if wanted is None:
+        return None
     gaps = [gap for each in dates for gap in _gaps(each, reporting.is_monthly)]
-    if wanted is None or not gaps or _may_be(gaps, wanted):
+    part = ""
+    if sparse := _sparse_part(dates[0], wanted, reporting.is_monthly):
+        part = f" from {sparse[0]} to {sparse[-1]}" if len(sparse) < len(dates[0]) else ""
+        dates = [sparse]
+    elif not gaps or _may_be(gaps, wanted):
         return None
     in_days = [gap for each in dates for gap in _gaps(each, in_months=False)]
     found = min(in_days, key=lambda gap: (-in_days.count(gap), gap))
@@ -61,16 +73,39 @@ def spacing_problem(dates: list[list[datetime.date]], reporting: Reporting) -> s
     if wanted > 1 and found % wanted == 0:
         add_rows = "; if reports are missing, add their dates with an empty value"
     return (
-        f"{_span(found)} apart, but the model reports {reporting}; set simulation.resample_frequency "
+        f"{_span(found)} apart{part}, but the model reports {reporting}; set simulation.resample_frequency "
         f"({reporting.where}) to {_setting(found, dates[0])}{add_rows}"
     )
 
 
-def _may_be(gaps: list[int], wanted: int) -> bool:
-    """Tell whether dates with these gaps are those of an interval, with some of them missing.
+def sparse_values(days: list[datetime.date], reporting: Reporting) -> int | None:
+    """Return how many days apart dates with a value are, where most dates between them have none.
 
-    The most common gap decides; where many dates are missing, a third of the gaps is enough if the
-    others are multiples.
+    Perhaps each value is the total of those days; None where the values are as close as a model reports.
+    """
+    spacing = reporting.spacing_days
+    part = _sparse_part(days, spacing, in_months=False) if spacing else []
+    return (part[1] - part[0]).days if part else None
+
+
+def _sparse_part(days: list[datetime.date], wanted: int, in_months: bool) -> list[datetime.date]:
+    """Return the first dates that follow each other in wider gaps of one length, if there are enough.
+
+    Daily reports may have become weekly ones; a few missing reports leave gaps of several lengths.
+    """
+    gaps = _gaps(days, in_months)
+    for begin in range(len(gaps) - SPARSE_GAPS + 1):
+        gap = gaps[begin]
+        if gap > wanted and all(g == gap for g in gaps[begin : begin + SPARSE_GAPS]):
+            length = next((i for i, g in enumerate(gaps[begin:]) if g != gap), len(gaps) - begin)
+            return days[begin : begin + length + 1]
+    return []
+
+
+def _may_be(gaps: list[int], wanted: int) -> bool:
+    """Return whether dates with these gaps may have the wanted spacing, with some dates missing.
+
+    The wanted gap must be the most common one, or a third of all gaps if the others are its multiples.
     """
     count, most = gaps.count(wanted), max(Counter(gaps).values())
     multiples = all(gap > 0 and gap % wanted == 0 for gap in gaps)

@@ -1,15 +1,15 @@
 """Quantiles of samples: one definition, with weights and without.
 
-It is type 7 of Hyndman and Fan (1996, doi 10.1080/00031305.1996.10473566), linear interpolation between
-the sorted values, which numpy and R use unless told otherwise. With weights it is the generalisation of
-Akinshin (2023, arXiv 2304.07265), which gives the same where all weights are equal.
+Type 7 of Hyndman and Fan (1996, doi 10.1080/00031305.1996.10473566): linear interpolation between the sorted
+values, the default of numpy and R. With weights, the generalisation of Akinshin (2023, arXiv 2304.07265),
+which gives the same for equal weights.
 """
 
 import numpy as np
 
 
 def quantiles(values: np.ndarray, levels: list[float]) -> np.ndarray:
-    """Return quantiles of samples that count alike.
+    """Return quantiles of samples without weights.
 
     Parameters
     ----------
@@ -25,8 +25,8 @@ def quantiles(values: np.ndarray, levels: list[float]) -> np.ndarray:
 def weighted_quantiles(values: np.ndarray, weights: np.ndarray, levels: list[float]) -> np.ndarray:
     """Return quantiles of weighted samples.
 
-    The number of samples in type 7 becomes the effective one, (sum w)^2 / sum w^2: a quantile is the mean of
-    the sorted values over as much of the total weight as one of that many equal samples would have.
+    In type 7, the number of samples is replaced by the effective one, n = (sum w)^2 / sum w^2: a quantile is
+    the mean of the sorted values over a share 1 / n of the total weight.
 
     Parameters
     ----------
@@ -49,6 +49,6 @@ def weighted_quantiles(values: np.ndarray, weights: np.ndarray, levels: list[flo
     lowest, found = ordered[0], []
     for level in levels:
         share = np.diff(np.clip(reached * effective - level * (effective - 1), 0, 1), axis=0)
-        # from the lowest value, so that equal values give themselves to the last digit
+        # relative to the lowest value, so that equal values are returned to the last digit
         found.append(lowest + (share * (ordered - lowest)).sum(axis=0) / share.sum(axis=0))
     return np.clip(np.stack(found), lowest, ordered[-1])

@@ -33,7 +33,7 @@ class Table:
             other = sorted(set(columns) ^ set(self.columns)) or columns
             raise UserError(
                 f"table {self.name}: a result has other columns than those before it "
-                f"({listed(other)}); make the results anew with --force"
+                f"({listed(other)}); make all results again with --force"
             )
         for writer in self._writers:
             writer.write(columns)

@@ -1,6 +1,6 @@
-"""Files of vintages: the same dates several times, as they were known on different days.
+"""Files of vintages: the same dates several times, as known on different days.
 
-A column `as_of` marks whole copies of the data; a column `issue` the day on which one value was published.
+A column `as_of` marks whole copies of the data; a column `issue`, the day on which a value was published.
 """
 
 import datetime
@@ -19,9 +19,9 @@ class Vintages:
     Parameters
     ----------
     days : dict of int to date
-        What each line of the table is about.
+        The date of each line of the table.
     used : list of int
-        Columns that are compared, which hold no vintages.
+        Columns with other uses (date, value, location), whatever they are called.
     where : str
         "file:line" of the comparison, for messages.
     """
@@ -29,9 +29,9 @@ class Vintages:
     def __init__(self, table: Table, days: dict[int, datetime.date], used: list[int], where: str):
         self.table, self.days, self.where = table, days, where
         spelled = [name.casefold().replace("-", "_").replace(" ", "_") for name in table.header]
-        self.columns = [
-            i for i, name in enumerate(spelled) if name in ("as_of", "asof", "issue") and i not in used
-        ]
+        found = [i for i, name in enumerate(spelled) if name in ("as_of", "asof", "issue") and i not in used]
+        # in a whole copy, the issue of a value says only when that was last changed
+        self.columns = [i for i in found if spelled[i] != "issue"] or found
 
     @property
     def hint(self) -> str:
@@ -39,12 +39,12 @@ class Vintages:
         return "" if self.columns else "; if the file holds vintages, call their column as_of or issue"
 
     def chosen(self, rows: list[Row], as_of: datetime.date | None, iso: str) -> list[Row]:
-        """Return the rows of one place as they were known on a day; all of them without a day.
+        """Return the rows of one place as known on the day `as_of`; without a day, all of them.
 
         Raises
         ------
         UserError
-            Several vintages of a date and no day; a day without a column of vintages, or before the first.
+            Several vintages of a date, but no day; a day, but no column of vintages, or none that early.
         """
         if as_of is None:
             self._refuse_several(rows, iso)
@@ -64,7 +64,7 @@ class Vintages:
             found = self._latest_of_each_date(known, vintages)
         else:
             found = [row for row in known if vintages[row.line] == newest]
-            self._doubt_lost_dates(known, found, iso)
+            self._warn_of_lost_dates(known, found, iso)
         return self._not_after(found, as_of, iso)
 
     def _latest_of_each_date(self, rows: list[Row], vintages: dict[int, tuple]) -> list[Row]:
@@ -74,12 +74,12 @@ class Vintages:
             latest[day] = max(latest.get(day, vintage), vintage)
         return [row for row in rows if vintages[row.line] == latest[self.days[row.line]]]
 
-    def _doubt_lost_dates(self, known: list[Row], found: list[Row], iso: str) -> None:
-        """Warn where the newest copy is not whole: perhaps it holds only what has changed."""
+    def _warn_of_lost_dates(self, known: list[Row], found: list[Row], iso: str) -> None:
+        """Warn if dates are missing from the newest copy: it may hold only what has changed."""
         lost = {self.days[row.line] for row in known} - {self.days[row.line] for row in found}
         if lost:
             log.warning(
-                "%s: the newest vintage of %s has no row of %s, as earlier ones have; it is used alone",
+                "%s: the newest vintage of %s has no row of %s, but earlier ones have; they are not used",
                 self.table.name,
                 iso,
                 listed(sorted(lost)),
@@ -101,7 +101,7 @@ class Vintages:
         return self.columns[0]
 
     def _refuse_several(self, rows: list[Row], iso: str) -> None:
-        """Refuse a choice that nobody made; where each date has one row there is none to make."""
+        """Refuse several vintages of a date, and warn if rows with one vintage each are of different ones."""
         for column in self.columns:
             newest = max((row.fields[column].strip() for row in rows), default="")
             if len({row.fields[column] for row in rows}) < 2:
@@ -119,7 +119,7 @@ class Vintages:
                 first[day] = row.line
             log.warning(
                 "%s: the rows of %s are of several vintages (column %s), and all are used; "
-                "%s chooses those known on a day",
+                "set %s to use those known on a day",
                 self.table.name,
                 iso,
                 shown(self.table.header[column]),
@@ -128,7 +128,7 @@ class Vintages:
             return
 
     def _not_after(self, rows: list[Row], as_of: datetime.date, iso: str) -> list[Row]:
-        """Leave out dates that were still to come: what they hold cannot be complete."""
+        """Leave out dates after the day: their values cannot be complete."""
         past = [row for row in rows if self.days[row.line] <= as_of]
         if len(past) < len(rows):
             log.warning(

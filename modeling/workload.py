@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from modeling.bounds import EARLIEST_DAY, LARGEST_NUMBER, LATEST_DAY
 from modeling.calendars import step_count
 from modeling.failures import UserError
 from modeling.intervals import FREQUENCY
 
-MOST_COUNT = 10**15  # of people, trajectories, inputs
-MOST_PARTICLE = 1e18  # of a parameter; YAML has numbers up to 1e15
+MOST_PARTICLE = 1e18  # of a parameter; a perturbed one may be beyond the bounds of the vocabulary
+BYTES_OF_THE_REST = 64 << 20  # of a result, besides its large arrays: names, parameters, data
 WORKLOAD_FORMAT = 1
 RESULT_FORMAT = 2
 EIGENVALUE = "eigenvalue"  # in calculated parameters: that of the contact matrix over all layers
@@ -305,9 +306,9 @@ def check_result(result: Result) -> None:
     Raises
     ------
     UserError
-        Numbers that name no place in the run, arrays of a wrong kind or shape, wrong number of
-        trajectories, wrong dates, counts that are negative or not finite, people who vanish or appear,
-        weights that are no distribution.
+        Indices outside the run, arrays of a wrong type or shape, wrong number of trajectories, wrong
+        dates, counts that are negative or not finite, people who vanish or appear, weights that are no
+        distribution.
     """
     where = f"result {result.index} ({result.population})"
     if result.format != RESULT_FORMAT:
@@ -326,7 +327,7 @@ def check_result(result: Result) -> None:
         _check_generation(generation, len(result.parameter_names), where)
     numbers = [generation.number for generation in result.generations]
     if numbers != sorted(set(numbers)):
-        raise UserError(f"{where}: generations {numbers[:10]}, which do not follow each other")
+        raise UserError(f"{where}: generations {numbers[:10]}, which do not increase")
     for fit in result.fits:
         _check_fit(fit, result, where)
     if result.projected is not None:
@@ -336,11 +337,10 @@ def check_result(result: Result) -> None:
 
 
 _DAY = np.timedelta64(1, "D")
-_EARLIEST, _LATEST = np.datetime64("1890-01-01"), np.datetime64("2210-01-01")  # of any date
 
 
 def _check_facts(result: Result, where: str) -> None:
-    """Check the numbers and words that are no array."""
+    """Check the numbers and texts of a result, outside its arrays."""
     if result.kind not in ("simulation", "calibration"):
         raise UserError(f"{where}: {result.kind[:40]!r} is no kind of result")
     expected = result.expected
@@ -348,11 +348,11 @@ def _check_facts(result: Result, where: str) -> None:
     counts |= {"first_trajectory": result.first_trajectory, "ensemble_total": result.ensemble_total}
     counts |= {name: getattr(expected, name) for name in ("trajectories", "groups", "people")}
     for name, value in counts.items():
-        if value is not None and not 0 <= value < MOST_COUNT:
+        if value is not None and not 0 <= value < LARGEST_NUMBER:
             raise UserError(f"{where}: {name} is {value}")
-    if not result.set_index < result.set_count < MOST_COUNT:
+    if not result.set_index < result.set_count < LARGEST_NUMBER:
         raise UserError(f"{where}: parameter set {result.set_index} of {result.set_count}")
-    if not 0 < result.delta_t_days < MOST_COUNT:
+    if not 0 < result.delta_t_days < LARGEST_NUMBER:
         raise UserError(f"{where}: time steps of {result.delta_t_days} days")
     if expected.frequency is not None and not re.fullmatch(FREQUENCY, expected.frequency):
         raise UserError(f"{where}: {expected.frequency[:40]!r} is no frequency")
@@ -376,7 +376,7 @@ def _check_fit(fit: Fit, result: Result, where: str) -> None:
     for name, kinds in (("dates", "M"), ("values", "iuf"), ("fitted", "b")):
         _check_array(getattr(observed, name), kinds, 1, f"{what}: {name}")
     if not len(observed.dates) == len(observed.values) == len(observed.fitted) or not observed.fitted.any():
-        raise UserError(f"{what}: dates, values and what is fitted do not belong together")
+        raise UserError(f"{what}: dates, values and fitted flags have different lengths, or none is fitted")
     _check_dates(observed.dates, what)
     _check_array(fit.values, "iuf", 2, what)
     _check_counts(fit.values, what)
@@ -400,7 +400,7 @@ def _check_array(array: np.ndarray, kinds: str, dimensions: int, what: str) -> N
 def _check_dates(dates: np.ndarray, where: str) -> None:
     if len(dates) == 0 or np.isnat(dates).any() or not (np.diff(dates) > np.timedelta64(0, "s")).all():
         raise UserError(f"{where}: its dates do not go forward")
-    if dates[0] < _EARLIEST or dates[-1] > _LATEST:
+    if dates[0] < np.datetime64(EARLIEST_DAY) or dates[-1] > np.datetime64(LATEST_DAY):
         raise UserError(f"{where}: dates {dates[0]} to {dates[-1]}, which are not of 1900 to 2200")
 
 
@@ -423,14 +423,8 @@ def _check_trajectories(
             f"{where}: {len(dates)} dates {dates[0]} to {dates[-1]} instead of "
             f"{len(expected.dates)} dates {expected.dates[0]} to {expected.dates[-1]}"
         )
-    # a bin of a resampled series is labelled by its first or its last day, and months differ
-    bin_days = 1.2 * np.diff(dates).max() / _DAY if len(dates) > 1 else 366
-    days_off = (dates[[0, -1]] - np.array([expected.first_date, expected.last_date], "datetime64[s]")) / _DAY
-    if (np.abs(days_off) > bin_days + delta_t_days).any():
-        raise UserError(
-            f"{where}: dates {dates[0]} to {dates[-1]} "
-            f"instead of {expected.first_date} to {expected.last_date}"
-        )
+    if expected.dates is None:
+        _check_ends(dates, expected, delta_t_days, where)
     for counts, names in (
         (trajectories.in_compartments, trajectories.compartments),
         (trajectories.by_transition, trajectories.transitions),
@@ -456,8 +450,20 @@ def _check_trajectories(
             raise UserError(f"{where}: {wrong} people in its compartments instead of {expected.people}")
 
 
+def _check_ends(dates: np.ndarray, expected: Expected, delta_t_days: float, where: str) -> None:
+    """Check the first and the last date where not all are known."""
+    # a bin of a resampled series is labelled by its first or its last day, and months differ
+    bin_days = 1.2 * np.diff(dates).max() / _DAY if len(dates) > 1 else 366
+    days_off = (dates[[0, -1]] - np.array([expected.first_date, expected.last_date], "datetime64[s]")) / _DAY
+    if (np.abs(days_off) > bin_days + delta_t_days).any():
+        raise UserError(
+            f"{where}: dates {dates[0]} to {dates[-1]} "
+            f"instead of {expected.first_date} to {expected.last_date}"
+        )
+
+
 def _check_kinds(trajectories: Trajectories, expected: Expected, where: str) -> None:
-    """Check what can be said of arrays and names without a look at their values."""
+    """Check types and dimensions of the arrays, and the names."""
     for array in (trajectories.in_compartments, trajectories.by_transition):
         _check_array(array, "iuf", 3, f"{where}: counts")
     for dates in (trajectories.dates, expected.dates):
@@ -491,17 +497,14 @@ def _check_counts(counts: np.ndarray, where: str) -> None:
         raise UserError(f"{where}: counts that are not finite")
     if counts.size and counts.min() < 0:
         raise UserError(f"{where}: negative counts (lowest {counts.min()})")
-    if counts.size and counts.max() > MOST_COUNT:
+    if counts.size and counts.max() > LARGEST_NUMBER:
         raise UserError(f"{where}: counts up to {counts.max():g}, which are none")
 
 
-BYTES_OF_THE_REST = 64 << 20  # of a result, besides its large arrays: names, parameters, data
-
-
 def most_result_bytes(workload: Workload) -> int:
-    """Return more bytes than the result of an input has when it is unpacked, so that none that is larger is.
+    """Return an upper bound of the bytes of an input's result, above which none is unpacked.
 
-    Its large arrays are the trajectories, the particles of all generations and what these simulated, in
+    Its large arrays are the trajectories, the particles of all generations and their simulated values, with
     8 bytes a number at most.
     """
     plan, task = workload.plan, workload.task

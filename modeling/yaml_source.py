@@ -1,6 +1,6 @@
 """A YAML file read with the line of every key, so that an error can say where it is.
 
-Mappings, lists, text, decimal numbers and dates; what YAML would read as something else than it looks like
+Mappings, lists, text, decimal numbers and dates; a value that YAML would read differently from how it looks
 (0150 as 104, 1:30 as 90) is refused. What the keys mean is in experiment.py.
 """
 
@@ -14,22 +14,18 @@ from typing import Any
 
 import yaml
 
+from modeling.bounds import LARGEST_SEED  # the vocabulary has narrower bounds for all other numbers
 from modeling.failures import UserError
+from modeling.plain_text import excerpt, other_encoding
 
 MOST_BYTES = 5_000_000
 MOST_KEYS = 400_000
 MOST_LEVELS = 100
-LARGEST = 2**63 - 1  # of a whole number: a seed; the vocabulary has narrower bounds
+MOST_SHOWN = 60  # characters of a value in a message
 
 # the parser in C reads ten times as fast; it is in every wheel of PyYAML
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
-_BYTE_ORDER_MARKS = {
-    b"\xff\xfe\x00\x00": "UTF-32",
-    b"\x00\x00\xfe\xff": "UTF-32",
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
-}
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+")
 _OTHER_BASE = re.compile(r"[-+]?0[xob][0-9a-f_]+", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}(_[0-9]{3})+")  # 1_000 is a thousand, 1_0 a slip
@@ -60,7 +56,7 @@ def read_yaml(path: Path) -> YamlSource:
     ------
     UserError
         The file is not readable, not UTF-8, larger than 5 MB or not YAML; it has a duplicate key, or a
-        value that is no plain text, number or date.
+        value that is not plain text, a number or a date.
     """
     text = _text_of(path)
     loader = None
@@ -86,12 +82,12 @@ def _problem(error: yaml.MarkedYAMLError, text: str) -> str:
         line = text.split("\n")[mark.line]
         found = repr(line[mark.column : mark.column + 1])
         hint = "; indent with spaces" if "\\t" in found else "; put the text in quotes"
-        problem = f"{found} cannot stand here{hint}"
+        problem = f"{found} is not allowed here{hint}"
     return f":{mark.line + 1}: not valid YAML: {problem}"
 
 
 def _unreadable(error: yaml.YAMLError, text: str) -> str:
-    """Return ":line: what is wrong" of a character that YAML does not know."""
+    """Return ":line: what is wrong" of a character that YAML does not allow."""
     found = _NO_TEXT.search(text.replace("\r\n", "\n"))
     if found is None:
         return f": not valid YAML: {' '.join(str(error).split())}"
@@ -106,12 +102,9 @@ def _text_of(path: Path) -> str:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     if len(content) > MOST_BYTES:
-        raise UserError(f"{path.name}: larger than {MOST_BYTES // 10**6} MB; an experiment's YAML is smaller")
-    for mark, encoding in _BYTE_ORDER_MARKS.items():
-        if content.startswith(mark):
-            raise UserError(f"{path.name}: the text is {encoding}; save the file as UTF-8")
-    if b"\0" in content[:2]:
-        raise UserError(f"{path.name}: the text looks like UTF-16; save the file as UTF-8")
+        raise UserError(f"{path.name}: larger than {MOST_BYTES // 10**6} MB; put data into CSV files")
+    if encoding := other_encoding(content):
+        raise UserError(f"{path.name}: the text is {encoding}; save the file as UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -142,7 +135,7 @@ class _Mapping:
 
 
 class _Reader:
-    """From the parser's events to nodes, and from nodes to plain data with lines."""
+    """Turns the parser's events into nodes, and nodes into plain data with lines."""
 
     def __init__(self, name: str, loader: Any):
         self.name, self.loader = name, loader
@@ -167,7 +160,7 @@ class _Reader:
         return UserError(f"{self.name}:{line}: {message}")
 
     def _node(self, event: Any, level: int) -> Any:
-        """Return the node that begins with an event; what an anchor names is the same node again."""
+        """Return the node that begins with an event; an alias is the same node as its anchor."""
         line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent):
             return self._named(event.anchor, line)
@@ -277,7 +270,7 @@ class _Reader:
         if isinstance(value, bool):
             raise self._error(
                 node.line,
-                f"a key that YAML reads as {str(value).lower()}; put it in quotes, or choose another",
+                f"YAML reads this key as {str(value).lower()}; put it in quotes, or choose another",
             )
         if not isinstance(value, (str, int, float)):
             raise self._error(node.line, "a key must be a plain word")
@@ -293,9 +286,9 @@ class _Reader:
 
 
 def _text(text: str, is_bare: bool = False) -> str:
-    """Return the text; ValueError where it is none, or looks like a number that YAML does not know."""
+    """Return the text; ValueError for control characters, or for a number that is not decimal."""
     if not text.isprintable() and (found := _NO_TEXT.search(text)):
-        raise ValueError(f"the text holds U+{ord(found[0]):04X}, which is no character of a text; remove it")
+        raise ValueError(f"the text contains control character U+{ord(found[0]):04X}; remove it")
     if is_bare and _is_not_decimal(text):
         raise ValueError(_not_decimal(text))
     return text
@@ -307,8 +300,8 @@ def _whole_number(text: str) -> int:
     if _is_not_decimal(text):
         raise ValueError(_not_decimal(text))
     digits = _without_underscores(text)
-    if len(digits) > 25 or abs(int(digits)) > LARGEST:
-        raise ValueError(f"{_shown(text)} is too large a number; {LARGEST} is the largest")
+    if len(digits) > 25 or abs(int(digits)) > LARGEST_SEED:
+        raise ValueError(f"{_shown(text)} is too large a number; {LARGEST_SEED} is the largest")
     return int(digits)
 
 
@@ -371,8 +364,7 @@ def _no_tag(tag: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """Return the start of a text without what a terminal would not print."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:60])
+    return excerpt(text, MOST_SHOWN)
 
 
 _TEXTS = ("str", "merge", "value")  # merge is <<, value is =

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from ops.failures import TRY_AGAIN, UserError
+from ops.settings import Settings
 from ops.shell import Shell
 
 AT_ONCE = 8  # processes, each half a second of work for a core
@@ -43,6 +44,9 @@ _SETTINGS = (Refusal.LOGIN, Refusal.PROJECT, Refusal.DISABLED, Refusal.MISSING, 
 _EXIT_CODES = {Refusal.PASSING: 75, **dict.fromkeys(_SETTINGS, 2)}  # what .env, a login or a right mends
 
 _CODE = r"(?:HTTPError |status': |code=|: )"  # what stands before a status code; a name may hold one, too
+# Compute answers without a code: gcloud prints the message alone
+_BUSY = r"(?i:service is currently unavailable|internal error\b|bad gateway|backend ?error|temporary error)"
+_ANSWERED_5XX = r"response: <\{[^>]*'status': 5\d\d\b"
 _TOO_MANY = rf"per minute|RATE_LIMIT_EXCEEDED|[rR]ateLimitExceeded|RESOURCE_EXHAUSTED|{_CODE}429\b"
 
 # The first that is found decides, in the message with the reasons of its details.
@@ -56,7 +60,7 @@ _KINDS = (
         r"active account|valid credentials|[Rr]eauthenticat|refreshing (your|auth) |invalid_grant"
         rf"|UNAUTHENTICATED|{_CODE}401\b",
     ),
-    (Refusal.PASSING, _TOO_MANY),
+    (Refusal.PASSING, rf"{_TOO_MANY}|{_BUSY}"),
     (Refusal.PROJECT, r"CONSUMER_INVALID|USER_PROJECT_DENIED|[Pp]roject \S+ not found"),
     (Refusal.QUOTA, r"QUOTA_EXCEEDED|quotaExceeded|[Qq]uota .*exceeded|quota restrictions"),
     (Refusal.MISSING, rf"NOT_FOUND|\bnot found\b|does not exist|{_CODE}404\b"),
@@ -107,9 +111,13 @@ def read_json(
     timeout_seconds: float = CALL_SECONDS,
     echo: bool = True,
     standard_input: str | None = None,
+    fields: str = "",
 ) -> Any:
-    """Return what gcloud answers, read as JSON; None in a dry run. Raises as read()."""
-    asked = [*words, "--format", "json"]
+    """Return what gcloud answers, read as JSON; None in a dry run. Raises as read().
+
+    `fields` chooses fields and names them, as "(name,status.state:label=State)".
+    """
+    asked = [*words, "--format", f"json{fields}"]
     said = read(shell, asked, timeout_seconds=timeout_seconds, echo=echo, standard_input=standard_input)
     try:
         return json.loads(said) if said else None
@@ -149,9 +157,15 @@ def _heard(said: str) -> str:
     return f"{_told(said)} {_statuses(said)}"
 
 
+def _refusal(said: str) -> Refusal:
+    if re.search(_ANSWERED_5XX, said):  # whatever its message says is not found
+        return Refusal.PASSING
+    return next((kind for kind, pattern in _KINDS if re.search(pattern, _heard(said))), Refusal.OTHER)
+
+
 def _refused(argv: Sequence[str], said: str) -> GcloudError:
     """Return the error that a refusal of gcloud is."""
-    refusal = next((kind for kind, pattern in _KINDS if re.search(pattern, _heard(said))), Refusal.OTHER)
+    refusal = _refusal(said)
     project = argv[argv.index("--project") + 1] if "--project" in argv else "PROJECT"
     asked = " ".join(word for word in argv[:4] if re.fullmatch("[a-z-]+", word))
     if refusal is Refusal.LOGIN:
@@ -201,3 +215,8 @@ def _statuses(said: str) -> str:
     """Return the reasons in an error's details, and what gcloud would have asked on a terminal."""
     asked = re.findall(r"API \[\S+\] not enabled", said)
     return " ".join([*re.findall(r"(?:reason|status)['\"]?: ['\"]?([A-Za-z_]+|\d{3})", said), *asked])
+
+
+def place_words(settings: Settings) -> list[str]:
+    """Return the words that tell gcloud where executions and jobs are."""
+    return ["--location", settings.region, "--project", settings.project_id]

@@ -1,7 +1,7 @@
 """Names of inputs for people: "US-MA, parameter set 3 of 10 (input 17)".
 
-What the stages have written of a missing result tells its name; else scripts/name_inputs.py reads the input
-itself, or the list of inputs beside it. A name is a courtesy: what cannot be read is called "input 17".
+The stages record the names of inputs without a result; scripts/name_inputs.py reads other names from the
+inputs, or from the list of inputs beside them. An input whose name cannot be read is called "input 17".
 """
 
 import contextlib
@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from modeling.input_names import MOST_IN_A_LINE, unknown_input
 from ops import gcloud
 from ops.failures import UserError
 from ops.run_paths import BUILDER
@@ -20,34 +21,22 @@ from ops.settings import ROOT, Settings
 from ops.shell import Shell
 from ops.shown import one_line
 
-MOST_NAMED = 20  # inputs that are looked up; of more, the number is told
-MOST_IN_A_LINE = 5
+MOST_NAMED = 20  # inputs whose names are looked up; of further ones only the number is shown
 NAME_CHARACTERS, REASON_CHARACTERS = 200, 200
 NAMING_SECONDS = 60
 WIDTHS = range(4, 7)  # digits of an index in a file's name: as many as the last input of a run needs
 LIST = "inputs.csv"
 
 
-def unknown_input(index: int) -> str:
-    """Return the name of an input of which nothing but its index is known."""
-    return f"input {index}"
-
-
-def in_a_line(names: Sequence[str], number: int | None = None, most: int = MOST_IN_A_LINE) -> str:
-    """Return the first names, and of `number` in all (by default as many as there are) how many follow."""
-    more = (len(names) if number is None else number) - min(len(names), most)
-    return "; ".join(names[:most]) + (f" and {more:,} more" if more else "")
-
-
-def missing_indices(told: dict[str, Any]) -> list[int]:
-    """Return the inputs that a stage C went without, by its headline, summary or metadata."""
-    missing = told.get("missing")
+def missing_indices(recorded: dict[str, Any]) -> list[int]:
+    """Return the inputs without a result, from a headline, summary or metadata of stage C."""
+    missing = recorded.get("missing")
     return [index for index in missing if type(index) is int] if isinstance(missing, list) else []
 
 
-def told_inputs(told: dict[str, Any]) -> dict[int, tuple[str, str]]:
-    """Return name and reason of the missing inputs that a stage C has named; older runs have none."""
-    listed = told.get("missing_inputs")
+def recorded_names(recorded: dict[str, Any]) -> dict[int, tuple[str, str]]:
+    """Return name and reason of the missing inputs that stage C has named; older runs have none."""
+    listed = recorded.get("missing_inputs")
     found = {}
     for each in listed if isinstance(listed, list) else []:
         if isinstance(each, dict) and type(each.get("index")) is int and each.get("name"):
@@ -57,7 +46,7 @@ def told_inputs(told: dict[str, Any]) -> dict[int, tuple[str, str]]:
 
 
 def names_in_files(shell: Shell, paths: Sequence[Path]) -> dict[Path, str]:
-    """Return the names of the inputs in some files, of those that can be read."""
+    """Return the names of the inputs in some files; unreadable ones are left out."""
     script = ROOT / "scripts" / "name_inputs.py"
     paths = [path for path in paths if path.is_file() or path.with_name(LIST).is_file()]
     if not paths:
@@ -71,17 +60,17 @@ def names_in_files(shell: Shell, paths: Sequence[Path]) -> dict[Path, str]:
 
 
 def _file_names(index: int) -> list[str]:
-    """Return what the file of an input may be called."""
+    """Return the possible file names of an input."""
     return list(dict.fromkeys(f"input_{index:0{width}d}.pkl" for width in WIDTHS))
 
 
 def input_files(folder: Path, index: int) -> list[Path]:
-    """Return the file of an input of a run on this machine; none where neither it nor the list is there."""
+    """Return the file of an input of a run on this machine; empty if neither it nor the list is there."""
     return _known_files(folder / BUILDER, index)
 
 
 def _known_files(folder: Path, index: int) -> list[Path]:
-    """Return the file of an input in a folder, or what it would be called where only the list is there."""
+    """Return the file of an input in a folder, or its possible path where only the list is there."""
     paths = [folder / name for name in _file_names(index)]
     return [path for path in paths if path.is_file()] or paths[: (folder / LIST).is_file()]
 
@@ -92,20 +81,20 @@ def index_in(path: Path) -> int:
 
 
 def local_names(shell: Shell, folder: Path, indices: Iterable[int]) -> dict[int, str]:
-    """Return the names of the first of some inputs of a run on this machine."""
+    """Return the names of the first MOST_NAMED of some inputs of a run on this machine."""
     paths = [path for index in islice(indices, MOST_NAMED) for path in input_files(folder, index)]
     return {index_in(path): name for path, name in names_in_files(shell, paths).items()}
 
 
 class FailedInputs:
-    """Names of the inputs of a run on this machine whose tasks fail, one after the other."""
+    """Names of the inputs of a run on this machine, looked up as their tasks fail."""
 
     def __init__(self, shell: Shell, folder: Path):
         self.shell, self.folder = shell, folder
         self.names: dict[int, str] = {}
 
     def name(self, index: int) -> str:
-        """Return what an input is called; past the first, which are looked up, its index alone."""
+        """Return the name of an input; after the first MOST_NAMED, only its index."""
         if index not in self.names and len(self.names) < MOST_NAMED:
             found = local_names(self.shell, self.folder, [index])
             self.names[index] = found.get(index) or unknown_input(index)
@@ -113,7 +102,7 @@ class FailedInputs:
 
 
 def cloud_names(shell: Shell, settings: Settings, run_path: str, indices: Iterable[int]) -> dict[int, str]:
-    """Return the names of the first of some inputs of a run in the bucket.
+    """Return the names of the first MOST_NAMED of some inputs of a run in the bucket.
 
     Parameters
     ----------
@@ -127,20 +116,20 @@ def cloud_names(shell: Shell, settings: Settings, run_path: str, indices: Iterab
     urls.append(f"{run_path}{BUILDER}{LIST}")
     with tempfile.TemporaryDirectory(prefix="inputs-") as folder:
         words = ["storage", "cp", "--continue-on-error", *urls, folder, "--project", settings.project_id]
-        with contextlib.suppress(UserError):  # of the names a file may have, all but one match nothing
+        with contextlib.suppress(UserError):  # only one of the possible names of a file exists
             gcloud.read(shell, words, echo=False)
         paths = [path for index in wanted for path in _known_files(Path(folder), index)]
         return {index_in(path): name for path, name in names_in_files(shell, paths).items()}
 
 
 def named(indices: Iterable[int], names: dict[int, str]) -> list[str]:
-    """Return what some inputs are called, in their order."""
+    """Return the names of some inputs, in their order."""
     return [names.get(index) or unknown_input(index) for index in indices]
 
 
-def missing_names(shell: Shell, settings: Settings, run_path: str, told: dict[str, Any]) -> list[str]:
-    """Return what the first inputs are called that a stage C in the cloud went without, by what it wrote."""
-    first = missing_indices(told)[:MOST_IN_A_LINE]
-    names = {index: name for index, (name, _) in told_inputs(told).items()}
+def missing_names(shell: Shell, settings: Settings, run_path: str, recorded: dict[str, Any]) -> list[str]:
+    """Return the names of the first inputs that stage C in the cloud went without, from its record."""
+    first = missing_indices(recorded)[:MOST_IN_A_LINE]
+    names = {index: name for index, (name, _) in recorded_names(recorded).items()}
     unnamed = [index for index in first if index not in names]
     return named(first, names | cloud_names(shell, settings, run_path, unnamed))

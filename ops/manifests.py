@@ -1,6 +1,6 @@
-"""The manifest of a run as the operator's tasks trust it: with fields of their kinds, and of its own run.
+"""The manifest of a run and its list of pending inputs, checked for the operator's commands.
 
-The stages check the same in scripts/pipeline/manifest.py, which ops/ does not import.
+The stages check them in scripts/pipeline/manifest.py and artifacts.py, which ops/ does not import.
 """
 
 import hashlib
@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from modeling.bounds import MOST_WORKLOADS
 from ops.failures import UserError
 from ops.names import RUN_ID, is_exp_id
 
-MOST_WORKLOADS = 10_000_000
 PENDING_FILE = re.compile(r"pending-([0-9a-f]{8})\.txt")
 DIGEST_BYTES = 65  # of an input, in inputs.sha256
 _SUITES = ("built-in", "epymodelingsuite")
@@ -39,7 +39,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
 
 
 def checked_manifest(found: Any, path: str, *needed: str) -> dict[str, Any]:
-    """Return what a manifest holds, with num_workloads and all that is needed; UserError where it is none."""
+    """Return a manifest that has num_workloads and the `needed` fields; UserError if it is not one."""
     if type(found) is not dict:
         raise UserError(f"{path}: not a manifest; the run is damaged, start a new one")
     for name, is_right in _FIELDS.items():
@@ -48,32 +48,33 @@ def checked_manifest(found: Any, path: str, *needed: str) -> dict[str, Any]:
             said = ascii(found[name])[:40] if name in found else "missing"
             raise UserError(f"{path}: not a manifest ({name} is {said}); the run is damaged, start a new one")
     if found.get("num_pending", 0) > found["num_workloads"]:
-        raise UserError(f"{path}: not a manifest (more is pending than there is); start a new run")
+        raise UserError(f"{path}: not a manifest (num_pending is above num_workloads); start a new run")
     return found
 
 
 def check_run(manifest: dict[str, Any], path: str, exp_id: str, run_id: str) -> None:
-    """Refuse a manifest of another run than the one it lies in."""
+    """Refuse a manifest of another run than the run of its folder."""
     its = manifest.get("exp_id", exp_id), manifest.get("run_id", run_id)
     if its != (exp_id, run_id):
         raise UserError(
             f"{path} is of run {its[1]} of {its[0]}, not of {run_id} of {exp_id}; "
-            "put back what belongs there, or start a new run"
+            "restore the right file, or start a new run"
         )
 
 
 def pending_inputs(data: bytes, name: str, path: str, most: int | None = None) -> list[int]:
-    """Return the inputs in a pending file, whose name has the digest of what it holds.
+    """Return the inputs in a pending file, checked against the digest in its name.
 
     Parameters
     ----------
     most : int, optional
-        How many inputs the run has, where that is known.
+        Number of inputs of the run, if known.
     """
     named = PENDING_FILE.fullmatch(name)
     if not named or hashlib.sha256(data).hexdigest()[:8] != named[1]:
         raise UserError(
-            f"{path} is not what its name says (changed or cut short); run stage A (builder) again"
+            f"{path} does not match the digest in its name (changed or cut short); "
+            "run stage A (builder) again"
         )
     lines = data.split()
     if not all(re.fullmatch(rb"[0-9]{1,18}", line) for line in lines):

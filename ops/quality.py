@@ -87,7 +87,7 @@ def test(shell: Shell, match: str = "", path: str = "") -> None:
 
 
 def fuzz(shell: Shell, seed: int, count: int) -> None:
-    """Try mutants of experiments, data and artifacts on every core; each test shows its first wrong one."""
+    """Try mutants of experiments, data and artifacts on all cores; each test shows the first that fails."""
     command = [sys.executable, "-m", "pytest", "-n", "auto", "--timeout", "0", "-rfEP", "tests/test_fuzz.py"]
     if shell.stream(command, {"FUZZ_SEED": str(seed), "FUZZ_COUNT": str(count)}):
         raise UserError(

@@ -23,6 +23,7 @@ from pydantic import (
     field_validator,
 )
 
+from modeling.bounds import LARGEST_SEED
 from modeling.plain_text import is_unicode
 from ops import names
 from ops.failures import UserError, did_you_mean
@@ -84,7 +85,7 @@ class Settings(BaseModel, frozen=True, validate_default=True):
         None, ge=1, le=names.MOST, description="split a model-only ensemble into this many workloads"
     )
     run_seed: int | None = Field(
-        None, ge=0, le=names.MOST, description="overrides the experiment's random_seed"
+        None, ge=0, le=LARGEST_SEED, description="overrides the experiment's random_seed"
     )
     run_output_stage: bool = Field(True, description="run stage C after stage B: true or false")
     output_config_file: str = Field(

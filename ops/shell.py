@@ -52,7 +52,7 @@ class Shell:
     ) -> int:
         """Run a program with its output on the terminal, and return its exit code.
 
-        Variables that are `unnamed` are left out of the line that is printed, but for a dry run.
+        Variables in `unnamed` are left out of the printed line, except in a dry run.
 
         Ctrl-C sends it `stop_with`, and kills it when it is not done `grace_seconds` later.
         """

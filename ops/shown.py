@@ -9,7 +9,17 @@ from rich.markup import escape
 
 from modeling.plain_text import one_line, plain_lines
 
-__all__ = ["cell", "console", "counted", "duration", "forget_output", "nearest", "one_line", "plain_lines"]
+__all__ = [
+    "cell",
+    "console",
+    "counted",
+    "duration",
+    "forget_output",
+    "nearest",
+    "one_line",
+    "plain_lines",
+    "warn_left_out",
+]
 
 MOST_CELL = 500  # characters
 
@@ -53,6 +63,12 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def warn_left_out(path: str, error: Exception, instead: str = "it is left out") -> None:
+    """Print that a file of a run is damaged, and what happens instead of using it."""
+    reason = str(error).removeprefix(f"{path}: ").removesuffix("; the run is damaged")
+    print(f"warning: {path}: {one_line(reason)}; {instead}", file=sys.stderr)
+
+
 def cell(text: object, most: int = MOST_CELL) -> str:
-    """Return what others wrote for a table: rich would take [bold] in it for a wish."""
+    """Return text from outside for a table; rich would read [bold] in it as markup."""
     return escape(one_line(text, most))

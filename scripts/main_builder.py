@@ -93,7 +93,7 @@ def _what_is_left(context: StageContext, files: RunFiles, manifest: Manifest) ->
     _refuse_another_build(context, manifest)
     if context.config_folder.is_dir() and not _same_config(context, files, manifest):
         log.warning("the YAML files have changed since this run was built; it keeps its own inputs")
-    files.digests(manifest, files.out_prefix)  # says so where they are not those of the manifest
+    files.digests(manifest, files.out_prefix)  # refuses digests that do not match the manifest
     done = set() if context.force else files.finished(manifest, files.out_prefix)
     pending = [index for index in range(manifest.num_workloads) if index not in done]
     return files.write_pending(pending, manifest, context.workloads_per_task or 1)

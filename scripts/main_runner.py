@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pipeline")
 
-MOST_TIDIED = 1000  # inputs of a run in which each task looks for what others left; stages A and C always do
+MOST_TIDIED = 1000  # inputs; in larger runs only stages A and C remove files that killed stages left
 
 
 def run_task(context: StageContext) -> None:
@@ -113,18 +113,18 @@ def _run_input(
 
 
 def _naming(called: str, error: Exception) -> Exception:
-    """Return a failure of an input that says which it is; it keeps its exit code."""
+    """Return the failure of an input with the input's name; its exit code is kept."""
     for kind in (UserError, TemporaryFault):
         if isinstance(error, kind):
             return kind(f"{called}: {error}")
-    log.error("%s failed", called)  # a bug keeps its traceback, and a full disk its own words
+    log.error("%s failed", called)  # a bug keeps its traceback, and a full disk its message
     return error
 
 
 def _write_lost_summary(
     name: str, index: int, files: RunFiles, manifest: Manifest, digests: list[str], made: dict[str, Any]
 ) -> None:
-    """Tell of a result whose task was lost before it could; what it used, nobody knows."""
+    """Write the summary of a result whose task died before writing one; its usage is unknown."""
     stopwatch = Stopwatch()
     with contextlib.suppress(ForeignResult):
         result = files.read_result(index, manifest, digests)

@@ -1,6 +1,6 @@
-"""Print what the inputs in some files are called, as a JSON list with null for one of which nothing is known.
+"""Print the names of the inputs in files as a JSON list, with null for an input of which nothing is known.
 
-Of a file that cannot be read, the list of inputs beside it tells the name.
+The name of an input that cannot be read comes from the list of inputs beside it.
 
 python scripts/name_inputs.py local/bucket/demo/RUN_ID/builder-artifacts/input_0017.pkl
 """
@@ -16,7 +16,7 @@ from pipeline.records import decode_workload
 
 
 def name_of_file(path: str) -> str | None:
-    """Return the name of the input in a file; None where neither the file nor the list tells."""
+    """Return the name of the input in a file; None if neither the file nor the list has it."""
     try:
         return input_name(decode_workload(Path(path).read_bytes(), path))
     except UNREADABLE:

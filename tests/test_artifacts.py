@@ -154,7 +154,7 @@ FORGED = {
     "a population that climbs": (having(population="../../../evil"), "its population is '../../../evil'"),
     "another population": (
         having(population="US-MA"),
-        "its population is 'US-MA', that of its input is 'US-VT'",
+        "its population is 'US-MA', but that of its input is 'US-VT'",
     ),
     "another name": (having(population_name="Elsewhere"), "its population_name is 'Elsewhere'"),
     "another ensemble": (having(primary_id=1), "its primary_id is 1"),
@@ -237,7 +237,7 @@ def test_a_forged_result_is_refused_and_nothing_is_written(run, name):
 
 
 FORGED_FITS = {
-    "a generation twice": (lambda r: replace(r, generations=r.generations * 2), "which do not follow"),
+    "a generation twice": (lambda r: replace(r, generations=r.generations * 2), "which do not increase"),
     "no fit": (having(fits=[]), "no posterior"),
     "particles of another kind": (
         lambda r: replace(r, generations=[replace(r.generations[0], particles=np.array([[True]]))]),
@@ -262,7 +262,7 @@ FORGED_FITS = {
                 )
             ],
         ),
-        "do not belong together",
+        "dates, values and fitted flags have different lengths",
     ),
     "a particle behind no projection": (
         having(projected=np.ones((8, 2))),
@@ -302,7 +302,7 @@ RAW = {
         + b"(" + b"C\x00" + DOUBLE + LONG + b"\x85" + text("C") + b"tR.",
         "in 0 bytes",
     ),
-    "bytes that are not there": (b"\x80\x05\x96" + HUGE + b".", "longer than it is"),
+    "bytes that are not there": (b"\x80\x05\x96" + HUGE + b".", "cut short"),
     "a place in memory": (b"\x80\x05]r\xff\xff\xff\x7f.", "opcode 0x72"),
     "a whole number without end": (b"\x80\x05\x8b\xff\xff\xff\x7f.", "opcode 0x8b"),
     "lists without end": (b"\x80\x05" + b"]" * 2_000_001 + b".", "too many parts"),
@@ -328,7 +328,7 @@ def test_a_result_is_not_unpacked_beyond_what_its_input_can_give(run):
 
     line = refused(run, "output")
 
-    assert "it unpacks to more than 64 MiB, which none does" in line
+    assert "it unpacks to more than 64 MiB, the most that is possible" in line
 
 
 def test_no_name_of_a_result_becomes_a_path_of_the_real_stage(run):
@@ -512,7 +512,9 @@ def test_a_job_with_a_pending_file_that_was_changed_is_refused(run):
     path = pending_file(run)
     path.write_bytes(b"1\n")
 
-    assert "is not what its name says" in refused(run, "runner", BATCH_TASK_INDEX=0, PENDING_FILE=path.name)
+    assert "does not match the digest in its name" in refused(
+        run, "runner", BATCH_TASK_INDEX=0, PENDING_FILE=path.name
+    )
 
 
 # -- by-products
@@ -756,3 +758,48 @@ def _hold_and_wait(folder: Path) -> None:
         (work / "ready").touch()
         file.write(b"half")
         time.sleep(60)
+
+
+# -- what is no file
+
+NO_FILES = {
+    "a pipe": os.mkfifo,
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a folder": Path.mkdir,
+    "a circle of links": lambda path: path.symlink_to(path.name),
+    "more zeros than memory": lambda path: path.touch() or os.truncate(path, 1 << 40),
+}
+
+
+@pytest.mark.parametrize("make", NO_FILES.values(), ids=list(NO_FILES))
+def test_what_stands_where_a_file_should_and_is_none_is_refused_by_its_name(run, make):
+    names = ("manifest.json", "inputs.csv", "inputs.sha256", "../config/output.yaml")
+    for name in names:
+        path, kept = builder_file(run, name), run.folder / "kept"
+        path.rename(kept)
+        make(path)
+
+        assert path.name in refused(run, "output")
+
+        path.rmdir() if path.is_dir() else path.unlink()
+        kept.rename(path)
+
+
+def test_by_products_that_are_no_files_do_not_stop_a_run(run):
+    summaries = run.run_folder / "summaries"
+    for number, make in enumerate(NO_FILES.values(), 1):
+        make(summaries / f"runner_100{number}.json")
+        make(run.run_folder / f".partial-{number}-0a1b2c3d")
+
+    code, said = ended(run, "output")
+
+    assert code == 0
+    told = [line.rpartition("/")[2].partition(":")[0] for line in said]
+    assert sorted(told) == [f"runner_100{number}.json" for number in (1, 2, 4, 5)]  # a folder is not listed
+
+
+def test_a_machine_without_a_place_for_temporary_files_is_told_so(run, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nonexistent"])
+
+    assert refused(run, "output").endswith("or set TMPDIR to one that can")

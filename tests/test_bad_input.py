@@ -337,7 +337,7 @@ MISTAKES = {
     "a comment inside an expression, calculated": (
         simulated,
         calculated("R0 * gamma # a chance\n/ eigenvalue"),
-        ["model.yaml:40:", '"#" is part of the text here and starts no comment'],
+        ["model.yaml:40:", '"#" does not start a comment here'],
     ),
     "a comment inside a rate": (simulated, rate("gamma # a day"), ["model.yaml:32:", '"#" is part of']),
     "a comment inside a number": (

@@ -5,10 +5,19 @@ from datetime import date
 import pytest
 from pydantic import BaseModel
 
+from modeling.bounds import LARGEST_SEED
 from modeling.experiment import load_experiment
+from modeling.failures import UserError as StageError
 from modeling.vocabulary import Model, Modelset, Output
+from modeling.vocabulary import base as vocabulary
 from modeling.vocabulary.strategy import RejectionOptions, SmcOptions, TopFractionOptions
+from ops.failures import UserError as OperatorError
+from ops.settings import read_settings
+from pipeline.environment import read_stage_context
+from tasks import whole_number
 from tests.experiments import calibrated, sampled, simulated, write_repository
+from tests.stages import RUN_ID, Stages
+from tests.test_artifacts import ended
 from tests.test_bad_input import CALIBRATION, SAMPLING, problems_of, put
 
 OPTIONS = (*CALIBRATION, "strategy", "options")
@@ -70,7 +79,11 @@ HUGE = {
     "one particle": (calibrated, [put(*OPTIONS, "num_particles", 1)], "greater than or equal to 2"),
     "budget": (calibrated, [put(*OPTIONS, "total_simulations_budget", 10**10)], "equal to 1000000000"),
     "epsilon": (calibrated, [put(*OPTIONS, "epsilon_schedule", [1e300, 1])], "less than or equal to 10"),
-    "epsilon of nothing": (calibrated, [put(*OPTIONS, "epsilon_schedule", [1, 0])], "greater than 0"),
+    "negative epsilon": (
+        calibrated,
+        [put(*OPTIONS, "epsilon_schedule", [1, -1])],
+        "greater than or equal to 0",
+    ),
     "time": (calibrated, [put(*OPTIONS, "max_time", "9" * 400 + "h")], "is longer than 1000 days"),
     "generation": (calibrated, [put(*CALIBRATION, "projection", "generation_number", 10**10)], "equal to 10"),
     "argument": (calibrated, prior(name="uniform", args=[0, 1e16]), "less than or equal to 10"),
@@ -88,6 +101,60 @@ def test_a_number_out_of_bounds_is_refused_at_its_place(tmp_path, name):
 
     assert fragment in problem
     assert problem.split(":")[1].isdigit()
+
+
+UNDERSCORED = {
+    "a number": (simulated, [put("model", "simulation", "n_sims", "6_0")], "n_sims: 6_0 is not a number"),
+    "one of a list": (
+        simulated,
+        [put("model", "compartments", 1, "init", ["0.1_5", 0, 0])],
+        "init: 0.1_5 is not a number; underscores may only separate thousands",
+    ),
+    "an argument": (calibrated, prior(name="uniform", args=["1_0", 1]), "args: 1_0 is not a number"),
+    "a named argument": (calibrated, prior(name="uniform", kwargs={"loc": "1_0"}), "loc: 1_0 is not"),
+}
+
+
+@pytest.mark.parametrize("name", UNDERSCORED)
+def test_a_text_with_an_underscore_is_no_other_number(tmp_path, name):
+    make, bends, fragment = UNDERSCORED[name]
+
+    [problem] = problems_of(tmp_path, make(), bends)
+
+    assert fragment in problem
+
+
+def test_a_text_may_hold_thousands_with_underscores(tmp_path):
+    experiment = simulated()
+    experiment["model"]["compartments"][1]["init"] = "6_000"
+
+    assert load_experiment(write_repository(tmp_path, experiment)).model.compartments[1].init == 6000
+
+
+SEEDS = {
+    "SEED": lambda text: read_stage_context({"EXP_ID": "trial", "RUN_ID": RUN_ID, "SEED": text}).seed,
+    "RUN_SEED": lambda text: read_settings({"RUN_SEED": text}).run_seed,
+    "--seed": lambda text: whole_number("--seed", text, most=LARGEST_SEED),
+}
+
+
+@pytest.mark.parametrize("door", SEEDS)
+def test_a_seed_has_the_same_bound_at_every_door(tmp_path, monkeypatch, door):
+    monkeypatch.chdir(tmp_path)
+    largest = vocabulary.LARGEST_SEED
+
+    assert SEEDS[door](str(largest)) == largest
+    with pytest.raises((StageError, OperatorError), match=f"from 0 to {largest}"):
+        SEEDS[door](str(largest + 1))
+
+
+def test_the_largest_seed_goes_through_all_stages(tmp_path):
+    stages = Stages(tmp_path, simulated(), SEED=str(vocabulary.LARGEST_SEED))
+
+    codes = [ended(stages, stage, TASK_INDEX=0)[0] for stage in ("builder", "runner", "output")]
+
+    assert codes == [0, 0, 0]
+    assert stages.manifest()["seed"] == vocabulary.LARGEST_SEED
 
 
 DATES = {
@@ -156,7 +223,7 @@ TOO_LARGE = {
                 {"start_date": "1900-01-01", "end_date": "2200-12-31", "delta_t": 1 / 86400},
             ),
         ],
-        "model.yaml:3: 9,498,643,200 time steps of 1.15741e-05 days from 1900-01-01 to 2200-12-31 are more",
+        "model.yaml:6: 9,498,643,200 time steps of 1.15741e-05 days from 1900-01-01 to 2200-12-31 are more",
     ),
     "parameter sets": (
         sampled,

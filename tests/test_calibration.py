@@ -22,6 +22,7 @@ from tests.stages import Stages
 
 TRUE_R0 = 1.8
 PEOPLE = 647_464  # in Vermont
+WHOLE_PEOPLE = {"name": "randint", "args": [0, 5]}
 NINE_WEEKS = {"start_date": "2025-01-05", "end_date": "2025-03-08", "delta_t": 1}
 
 
@@ -371,7 +372,7 @@ def test_a_first_generation_that_cannot_be_completed_ends_with_the_nearest_dista
 def test_a_time_that_is_over_at_once_is_an_error_without_a_distance(tmp_path, data):
     experiment = fitting("SMC", num_particles=4, max_time="0.000001s")
 
-    with pytest.raises(UserError, match=r"no particle accepted in 0 simulations \(the time was over before"):
+    with pytest.raises(UserError, match=r"no particle accepted in 0 simulations \(the time ended before"):
         run_workload(build(tmp_path, experiment, data)[0])
 
 
@@ -405,7 +406,7 @@ def test_a_rejection_reports_its_nearest_distance_after_2000_draws(tmp_path, cap
 def test_a_rejection_below_the_smallest_distance_ends_at_once(tmp_path):
     experiment = quiet("rejection", num_particles=5, epsilon=0.5)
 
-    with pytest.raises(UserError, match=r"epsilon 0.5 is not above 0.5, the smallest distance there is"):
+    with pytest.raises(UserError, match=r"epsilon 0.5 is not above 0.5, the smallest possible distance"):
         run_workload(build(tmp_path, experiment, HALF_A_CASE)[0])
 
 
@@ -424,6 +425,20 @@ def test_a_prior_of_hardly_any_width_has_a_posterior(tmp_path, data, prior):
     np.testing.assert_allclose(result.generations[-1].particles, 1.8, rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["rng", "data", "distance_of"])
+def test_a_parameter_may_have_any_name_that_no_table_uses(tmp_path, data, name):
+    experiment = fitting("SMC", num_particles=4, num_generations=2)
+    experiment["model"]["parameters"] |= {"R0": {"type": "calculated", "value": name}}
+    experiment["model"]["parameters"][name] = {"type": "calibrated"}
+    priors = experiment["modelset"]["calibration"]["parameters"]
+    priors[name] = priors.pop("R0")
+
+    result = run_workload(build(tmp_path, experiment, data)[0])
+
+    assert result.parameter_names == [name]
+    assert ((result.generations[-1].particles >= 1) & (result.generations[-1].particles <= 2.5)).all()
+
+
 def test_the_summary_the_tables_and_the_report_say_why_a_calibration_ended_early(tmp_path):
     stages = Stages(tmp_path, quiet(num_particles=6, num_generations=3))
     (tmp_path / "forecast" / "data" / "observed.csv").write_text(NOTHING_HAPPENS)
@@ -437,7 +452,7 @@ def test_the_summary_the_tables_and_the_report_say_why_a_calibration_ended_early
         [row] = csv.DictReader(file)
     assert (row["stopped_by"], row["n_generations"]) == ("smallest_distance", "1")
     assert "calibration ended with generation 0, the last whole one of 3" in ended[1].output
-    said = "epsilon was not above the smallest distance there is"
+    said = "epsilon was not above the smallest possible distance"
     assert f"US-VT: calibration ended early with generation 0, because {said}" in ended[2].output
     assert (stages.outputs() / "report.html").read_text().count(said) == 2
 
@@ -537,6 +552,22 @@ def test_a_prior_of_shares_and_people_is_refused(tmp_path, data):
     experiment = calibrating_people(fitting("SMC"), {"name": "uniform", "args": [0.5, 1.0]})
 
     with pytest.raises(UserError, match=r"0.5 to 1.5 goes from shares of the people"):
+        build(tmp_path, experiment, data)
+
+
+def test_a_prior_of_whole_people_may_hold_nobody(tmp_path, data):
+    experiment = calibrating_people(fitting("SMC", num_particles=6, num_generations=2), WHOLE_PEOPLE)
+
+    result = run_workload(build(tmp_path, experiment, data)[0])
+
+    people = result.generations[-1].particles[:, result.parameter_names.index("I")]
+    assert set(people) <= set(range(5))
+
+
+def test_a_prior_of_fewer_than_no_people_is_refused(tmp_path, data):
+    experiment = calibrating_people(fitting("SMC"), {"name": "uniform", "args": [-0.2, 0.1]})
+
+    with pytest.raises(UserError, match=r"neither a share nor a number of people can be below 0"):
         build(tmp_path, experiment, data)
 
 

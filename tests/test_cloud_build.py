@@ -472,8 +472,7 @@ def test_a_dry_run_submits_nothing_and_prints_a_command_that_works(submitting):
 @pytest.mark.parametrize(
     ("status", "exit_code"), [("CANCELLED", 130), ("INTERNAL_ERROR", 75), ("EXPIRED", 75), ("TIMEOUT", 1)]
 )
-def test_a_followed_build_ends_with_a_code_that_says_what_to_do(tmp_path, monkeypatch, status, exit_code):
-    monkeypatch.setattr(build_log, "POLL_SECONDS", 0.0)
+def test_a_followed_build_ends_with_a_code_that_says_what_to_do(tmp_path, status, exit_code):
     build = {"id": "b-1", "status": "QUEUED", "createTime": "2026-01-31T12:00:00Z"}
     answers = {
         "builds describe": build | {"status": status},
@@ -482,6 +481,6 @@ def test_a_followed_build_ends_with_a_code_that_says_what_to_do(tmp_path, monkey
     shell = Shell(environment={"PATH": path_with_odd_gcloud(tmp_path, answers)})
 
     with pytest.raises(UserError, match=f"build b-1 ended as {status}") as ended:
-        build_log.follow(shell, Settings(project_id=PROJECT), build)
+        build_log.follow(shell, Settings(project_id=PROJECT), build, poll_seconds=0.0)
 
     assert ended.value.exit_code == exit_code

@@ -9,6 +9,7 @@ from localcloud.process import running
 from ops.failures import UserError
 from ops.gcloud import GcloudError, Refusal
 from ops.project import cloud_checks
+from ops.project.checkup import Answer, Level, Question, ask_all
 from ops.project.quotas import check_quotas
 from ops.settings import Settings
 from ops.shell import Shell
@@ -22,6 +23,7 @@ from tests.emulated import (
     request,
 )
 from tests.needs import need_program
+from tests.odd_gcloud import path_with_odd_gcloud
 
 PROJECT, BUCKET, SECRET = "my-lab-forecasts", "my-lab-bucket", "github-pat"
 PATH = f"us-central1-docker.pkg.dev/{PROJECT}/epymodelingsuite-repo/epymodelingsuite"
@@ -177,6 +179,29 @@ def test_a_passing_fault_ends_with_75_and_is_told_in_one_line(cloud):
         assert said in wrong.problem
         assert "try again in a minute" in wrong.problem
         assert "http" not in wrong.problem
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Could not fetch resource:\n - The service is currently unavailable.\n",
+        "Could not fetch resource:\n - Internal error. Please try again or contact Google Support.\n",
+        "Could not fetch resource:\n - Bad gateway\n",
+        "Could not fetch resource:\n - Backend Error\n",
+        "HttpError accessing <https://x>: response: <{'content-length': '9', 'status': 502}>, content "
+        '<{"error": {"code": 502, "message": "the backend was not found", "status": "UNKNOWN"}}>',
+    ],
+)
+def test_a_fault_of_compute_that_passes_is_no_missing_subnet(tmp_path, said):
+    """Compute tells no code: gcloud prints the message of the service alone."""
+    refusal = {"compute networks": {"refusal": f"ERROR: (gcloud.compute.networks.subnets.describe) {said}"}}
+    shell = Shell(environment={"PATH": path_with_odd_gcloud(tmp_path, refusal)})
+    question = Question("subnet", lambda: Answer(str(cloud_checks.check_subnet(shell, settings()))))
+
+    (finding,) = ask_all([question])
+
+    assert finding.level is Level.UNKNOWN
+    assert finding.detail.endswith("; try again in a minute")
 
 
 def test_no_connection_is_told_in_one_line_and_passes(cloud, monkeypatch):

@@ -98,7 +98,7 @@ def test_a_run_whose_tasks_failed_says_which_and_goes_on_with_those_alone(cloud,
 
     assert failed.exit_code == 2
     before, _, _ = failed.output.partition("+ gcloud workflows execute")
-    assert re.search(r"^(estimate \$|no estimate of what it costs: )", before, re.MULTILINE)
+    assert re.search(r"^(estimate \$|no cost estimate: )", before, re.MULTILINE)
     assert "1 of 3 tasks failed (task 1)" in failed.last_line
     assert failed.last_line.startswith("error: execution ")
     assert ended.exit_code == 0, ended.output

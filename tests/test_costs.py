@@ -479,9 +479,9 @@ def test_beside_the_checks_of_a_run_the_estimate_is_one_line_and_stops_nothing(r
     )
     assert "for 0 inputs" in left
     assert left.endswith(f"; more: invoke cost --exp-id trial --run-id {run_id}")
-    assert mistyped.startswith("no estimate of what it costs: nowhere: no such experiment")
-    assert broken == "no estimate of what it costs: ZeroDivisionError: division by zero"
-    assert late == "no estimate of what it costs: not known after 0 s"
+    assert mistyped.startswith("no cost estimate: nowhere: no such experiment")
+    assert broken == "no cost estimate: ZeroDivisionError: division by zero"
+    assert late == "no cost estimate: not known after 0 s"
 
 
 def test_the_time_of_a_task_may_be_given(tmp_path):

@@ -48,6 +48,12 @@ REFUSED = {
         flows(moved("R", "S") | {"rate": 0.25}, moved("R", "S") | {"rate": "1/4"}),
         "duplicate transition R -> S with rate 0.25",
     ),
+    "a rate in another order": (
+        simulated,
+        flows(moved("R", "S") | {"rate": "beta*gamma"}, moved("R", "S") | {"rate": "gamma * beta"}),
+        "duplicate transition R -> S with rate gamma * beta",
+    ),
+    "a rate times one": (simulated, flows(RECOVERY | {"rate": "gamma*1 + 0"}), "duplicate transition I -> R"),
     "a mediated flow": (simulated, flows(INFECTION), "duplicate transition S -> I by I with rate beta"),
     "a flow by one of several": (
         simulated,
@@ -109,6 +115,36 @@ REFUSED = {
         [put(*CALIBRATION, "comparison", [COMPARISON, COMPARISON])],
         "duplicate comparison, which would count twice",
     ),
+    "a comparison in another order": (
+        calibrated,
+        [
+            put(
+                *CALIBRATION,
+                "comparison",
+                [
+                    COMPARISON | {"simulation": ["I_to_R_65+", "S_to_I_total"]},
+                    COMPARISON | {"simulation": ["S_to_I_total", "I_to_R_65+"]},
+                ],
+            )
+        ],
+        "duplicate comparison, which would count twice",
+    ),
+    "a comparison by age groups": (
+        calibrated,
+        [
+            put(
+                *CALIBRATION,
+                "comparison",
+                [COMPARISON, COMPARISON | {"simulation": [f"I_to_R_{g}" for g in ("0-17", "18-64", "65+")]}],
+            )
+        ],
+        "duplicate comparison, which would count twice",
+    ),
+    "a name of a compared series": (
+        calibrated,
+        [put(*CALIBRATION, "comparison", [COMPARISON, COMPARISON | {"simulation": ["S_to_I_total"]}])],
+        'modelset.yaml:17: "cases" is compared twice, and both series would have that name',
+    ),
     "a grid value": (sampled, [put(*GRID, [1.2, 1, 2, 1.0])], "duplicate grid value 1;"),
     "a grid parameter": (
         sampled,
@@ -151,9 +187,17 @@ def test_what_would_count_twice_is_refused(tmp_path, name):
         [INFECTION | {"mediator": "R"}],
         [several({"rate": "beta", "source": ["R"]}, {"rate": 0.1, "source": ["R", "I"]})],
         [RECOVERY | {"rate": 0.1}],
+        [RECOVERY | {"rate": "beta*gamma"}, RECOVERY | {"rate": "beta/gamma"}],
         [moved("R", "S"), moved("R", "I")],
     ],
-    ids=["another rate", "another mediator", "several mediators", "another reason", "another target"],
+    ids=[
+        "another rate",
+        "another mediator",
+        "several mediators",
+        "another reason",
+        "products",
+        "another target",
+    ],
 )
 def test_flows_that_differ_add_up(tmp_path, more):
     experiment = simulated()

@@ -57,6 +57,30 @@ def test_a_result_that_no_parameter_can_have_is_refused(text):
         evaluate_text(text)
 
 
+@pytest.mark.parametrize("text", ["(k - 1) ** 0.5", "(k - 1) ** 0.5 * by_age", "[(k - 1) ** 0.5, 1]"])
+def test_a_root_of_a_negative_number_is_refused_also_beside_values_by_age_group(text):
+    values = {"k": 0.5, "by_age": np.array([1.0, 2.0])}
+
+    with pytest.raises(UserError, match=r"has no value: -0\.5 to the power of 0.5 is not a real number"):
+        evaluate(parse_expression(text), values)
+
+
+@pytest.mark.parametrize("text", ["1_5 * k", "k / 1_0.5", "1.5_0", "2e1_0", "1234_567", "(0.1_5)"])
+def test_an_underscore_in_a_number_separates_thousands_or_is_refused(text):
+    for calls in (True, False):
+        with pytest.raises(UserError, match="is not a number; underscores may only separate thousands"):
+            parse_expression(text, calls=calls)
+
+    tree = parse_expression("1_000 * k_1 + 12_345.5")
+    assert evaluate(tree, {"k_1": 2.0}) == 14345.5
+
+
+@pytest.mark.parametrize("text", ["np.mean([])", "np.mean([[]])", "[]"])
+def test_an_empty_list_is_refused_without_a_warning_of_numpy(text):
+    with pytest.raises(UserError, match="an empty list has no value"):
+        parse_expression(text)
+
+
 def test_an_expression_changes_no_parameter_and_shares_no_memory_with_one():
     shares = np.array([0.25, 0.5])
     values = {"shares": shares, "mu": 2.0}

@@ -3,6 +3,7 @@
 A real git, a local server with basic authentication, the emulated Secret Manager and Cloud Storage.
 """
 
+import gzip
 import json
 import os
 import subprocess
@@ -18,6 +19,11 @@ import pytest
 import requests
 
 from localcloud.process import running
+from modeling.failures import UserError
+from pipeline import forecast_pack
+from pipeline.artifacts import RunFiles
+from pipeline.forecast_pack import unpack_forecast
+from pipeline.storage import FolderStorage
 from tests.emulated import (
     add_secret,
     commit_all,
@@ -390,14 +396,124 @@ def test_a_link_that_leads_nowhere_elsewhere_is_refused(tmp_path, kind):
         pack(folder, tmp_path / "x.tar.gz")
 
 
-@pytest.mark.parametrize(("name", "link"), [("../out", ""), ("/out", ""), ("in", "../out"), ("in", "/out")])
-def test_an_archive_that_writes_outside_its_folder_is_refused(run, name, link):
+def _entry(name: str, link: str = "", **more) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    if link:
+        entry.type, entry.linkname = tarfile.SYMTYPE, link
+    for field, value in more.items():
+        setattr(entry, field, value)
+    return entry
+
+
+def _sparse(name: str) -> tarfile.TarInfo:
+    headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9000000000000"}
+    return _entry(name, pax_headers=headers | {"GNU.sparse.name": name})
+
+
+EVIL = {
+    "a name that climbs": [_entry("../out")],
+    "an absolute name": [_entry("/out")],
+    "a link that climbs": [_entry("in", "../out")],
+    "an absolute link": [_entry("in", "/out")],
+    "a file behind a link": [_entry("in", "."), _entry("in/out")],
+    "a file behind a link of a link": [
+        _entry("a/b/l", "../.."),
+        _entry("a/b/l/m", "../.."),
+        _entry("m/out"),
+    ],
+    "a link through a link": [_entry("a/b/l", "../.."), _entry("m", "a/b/l/../..")],
+    "a link and a file of one name": [_entry("in", "."), _entry("in")],
+    "a circle of links": [_entry("a", "b"), _entry("b", "a")],
+    "a device": [_entry("tape", type=tarfile.CHRTYPE, devmajor=1, devminor=5)],
+    "a pipe": [_entry("pipe", type=tarfile.FIFOTYPE)],
+    "a hard link": [_entry("hard", type=tarfile.LNKTYPE, linkname="../out")],
+    "a name with a zero byte": [_entry("a", pax_headers={"path": "a\0b"})],
+    "a file in a file": [_entry("a"), _entry("a/b")],
+    "a name without end": [_entry("a" * 5000)],
+    "a sparse file": [_sparse("sparse")],
+    "a file without end": [_entry("large", size=1 << 50)],
+    "a size below nothing": [_entry("small", size=-512)],
+}
+
+
+@pytest.mark.parametrize("name", EVIL)
+def test_an_archive_that_pack_does_not_write_is_refused_in_one_line(tmp_path, name):
+    folder = tmp_path / "a" / "b" / "c" / "folder"
+    folder.mkdir(parents=True)
+    packed = BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for entry in EVIL[name]:
+            tar.addfile(entry)
+
+    with pytest.raises(UserError, match=r"forecast.tar.gz: ") as refused:
+        unpack_forecast(_stored(tmp_path, packed.getvalue()), folder)
+
+    assert "\n" not in str(refused.value)
+    assert not [path for path in tmp_path.rglob("out") if folder not in path.parents]
+
+
+@pytest.mark.parametrize("kind", ["files", "bytes", "a header"])
+def test_an_archive_that_unpacks_to_more_than_a_repository_has_is_not_unpacked(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(forecast_pack, "MOST_ENTRIES", 50)
+    monkeypatch.setattr(forecast_pack, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(forecast_pack, "MOST_TAR_BYTES", 4 << 20)
+    folder, packed = tmp_path / "folder", BytesIO()
+    folder.mkdir()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        if kind == "files":
+            for number in range(60):
+                tar.addfile(_entry(f"{number}"))
+        if kind == "bytes":
+            tar.addfile(_entry("zeros", size=2 << 20), BytesIO(bytes(2 << 20)))
+        if kind == "a header":
+            tar.addfile(_entry("a", pax_headers={"comment": "0" * (8 << 20)}))
+
+    with pytest.raises(UserError, match=r"has more; keep|unpacks to more than"):
+        unpack_forecast(_stored(tmp_path, packed.getvalue()), folder)
+
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"no archive", gzip.compress(b"no tar"), b"\x1f\x8b\x08\x00" + bytes(99)]
+)
+def test_what_is_no_archive_is_refused_in_one_line(tmp_path, data):
+    with pytest.raises(UserError, match=r"forecast.tar.gz: cannot be unpacked \("):
+        unpack_forecast(_stored(tmp_path, data), tmp_path)
+
+
+def test_a_repository_that_is_too_large_to_be_unpacked_is_not_packed(tmp_path, monkeypatch):
+    monkeypatch.setattr(forecast_pack, "MOST_BYTES", 100)
+    write_repository(tmp_path / "large", sampled())
+
+    with pytest.raises(UserError, match="large: a forecasting repository has up to"):
+        forecast_pack.pack(tmp_path / "large", tmp_path / "x.tar.gz")
+
+
+def test_what_was_packed_is_unpacked_with_its_links(tmp_path):
+    write_repository(tmp_path / "origin", sampled())
+    (tmp_path / "origin" / "data" / "newest.csv").symlink_to("observed.csv")
+    (tmp_path / "origin" / "also").symlink_to("experiments/trial")
+    forecast_pack.pack(tmp_path / "origin", tmp_path / "x.tar.gz")
+    (tmp_path / "unpacked").mkdir()
+
+    unpack_forecast(_stored(tmp_path, (tmp_path / "x.tar.gz").read_bytes()), tmp_path / "unpacked")
+
+    for name in ("data/newest.csv", "also/config/model.yaml"):
+        assert (tmp_path / "unpacked" / name).read_bytes() == (tmp_path / "origin" / name).read_bytes()
+
+
+def _stored(folder: Path, archive: bytes) -> RunFiles:
+    """Return the files of a run whose repository is this archive."""
+    storage = FolderStorage(folder / "bucket")
+    storage.save_bytes("trial/builder-artifacts/forecast.tar.gz", archive)
+    return RunFiles(storage, "trial/", "trial/")
+
+
+def test_an_archive_in_the_bucket_that_writes_outside_its_folder_is_refused(run):
     archive = run.folder / "evil.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
-        entry = tarfile.TarInfo(name)
-        if link:
-            entry.type, entry.linkname = tarfile.SYMTYPE, link
-        tar.addfile(entry, BytesIO(b""))
+        tar.addfile(_entry("../out"))
     place = f"{run.cloud.storage}/upload/storage/v1/b/{run.bucket}/o?uploadType=media"
     quoted = requests.utils.quote(f"{PREFIX}builder-artifacts/forecast.tar.gz", safe="")
     requests.post(f"{place}&name={quoted}", data=archive.read_bytes(), timeout=10).raise_for_status()

@@ -53,8 +53,8 @@ NAMES = {
         "United_Kingdom (input 17)",
     ),
     "without a place": (workload(population=""), "input 17"),
-    "that a terminal would obey": (workload(population="US\x1b[31m\n-MA"), "US?[31m -MA (input 17)"),
-    "without an end": (workload(population="x" * 10_000), f"{'x' * 56} ... (input 17)"),
+    "that a terminal would obey": (workload(population="US\x1b[31m\n-MA"), "US [31m -MA (input 17)"),
+    "without an end": (workload(population="x" * 10_000), f"{'x' * 35} ... {'x' * 20} (input 17)"),
 }
 
 

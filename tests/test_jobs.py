@@ -19,7 +19,7 @@ from ops.jobs.cloud_inputs import Manifest, Share, choose_inputs, chosen_inputs,
 from ops.jobs.job_submission import Run, job_id_of, share_of
 from ops.jobs.job_templates import Filling, describe_job
 from ops.run_request import RunRequest
-from ops.runs import cloud_run
+from ops.runs import cloud_run, executions
 from ops.shell import Shell
 from ops.watching import status
 from tests.cloud_operators import BUCKET, IMAGE, CloudOperator, read_until, ready_cloud, run_id_in, wait_until
@@ -288,8 +288,16 @@ def test_a_job_that_fails_is_followed_to_what_failed(operator, pipeline, capsys)
         ({0: 2, 1: 75}, 1, "task 1: exit code 75"),
         ({1: 137}, 1, "task 1: exit code 137 (killed, most likely for want of memory)"),
         ({1: 50001}, 1, "task 1: exit code 50001 (a Spot machine was taken away), after 4 tries\n"),
-        ({1: 50002}, 1, "in time), after 4 tries; all its attempts ended so: its memory may be too small"),
-        ({0: 50004}, 1, "answered), after 4 tries; all its attempts ended so: its memory may be too small"),
+        (
+            {1: 50002},
+            1,
+            "in time), after 4 tries; all its attempts ended alike: its memory may be too small",
+        ),
+        (
+            {0: 50004},
+            1,
+            "answered), after 4 tries; all its attempts ended alike: its memory may be too small",
+        ),
     ],
 )
 def test_a_followed_job_ends_with_the_exit_code_of_its_tasks(
@@ -304,6 +312,43 @@ def test_a_followed_job_ends_with_the_exit_code_of_its_tasks(
 
     assert failed.value.exit_code == exit_code
     assert said in capsys.readouterr().out
+
+
+def test_a_job_that_is_said_not_to_be_there_is_looked_for_again_before_it_is_left_running(
+    operator, pipeline, capsys
+):
+    """An execution that ended before does not stop its job any more."""
+    pipeline.put_manifest(1)
+    pipeline.order({"job": "runner", "null_seconds": 10_000_000})
+    execution = pipeline.start(runId=RUN_ID)
+    wait_until(lambda: f"runner-{execution}" in pipeline.jobs())
+    pipeline.cancel(execution)
+    untrue = {"method": "GET", "path": "/jobs/runner", "status": 404, "message": "Resource was not found"}
+    order_faults(operator.cloud, {"times": 1, **untrue})
+
+    executions.cancel(operator.shell, operator.settings(), execution)
+
+    assert f"cancelled runner-{execution}" in capsys.readouterr().out
+    wait_until(lambda: pipeline.job(f"runner-{execution}")["status"]["state"] == "CANCELLED")
+
+
+@pytest.mark.parametrize("result", ["null", "[]", "no JSON", ""])
+def test_an_execution_with_a_result_that_is_no_map_is_done_all_the_same(operator, tmp_path, capsys, result):
+    """As of another workflow under the same name."""
+    found = {
+        "state": "SUCCEEDED",
+        "startTime": "2026-01-01T00:00:00Z",
+        "endTime": "2026-01-01T01:00:00Z",
+        "result": result,
+    }
+    refusal = {"refusal": "ERROR: (gcloud.batch.jobs.describe) Could not fetch resource: it was not found"}
+    answers = {"workflows executions describe": found, "batch jobs describe": refusal}
+    shell = Shell(environment={"PATH": path_with_odd_gcloud(tmp_path, answers)})
+
+    executions.follow(shell, executions.named(operator.settings(), "some-execution"))
+    executions.show_execution(shell, operator.settings(), "some-execution")
+
+    assert "done in 1 h" in capsys.readouterr().out
 
 
 def test_a_task_that_was_stopped_with_its_job_is_cancelled_and_not_failed(operator, pipeline, capsys):

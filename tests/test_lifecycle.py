@@ -164,5 +164,5 @@ def test_a_lifecycle_that_is_no_list_of_rules_is_one_line(tmp_path, monkeypatch)
     described = {"name": BUCKET, "lifecycle": {"rule": "all"}}
     monkeypatch.setenv("PATH", path_with_odd_gcloud(tmp_path, {"storage buckets describe": described}))
 
-    with pytest.raises(UserError, match="my-lab-bucket: its lifecycle is no list of rules"):
+    with pytest.raises(UserError, match="my-lab-bucket: its lifecycle is not a list of rules"):
         set_rules(Shell(dry_run=True), Settings(project_id=PROJECT, bucket_name=BUCKET))

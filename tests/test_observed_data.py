@@ -251,6 +251,13 @@ APART = {
     "one date among weeks": ("D", series("2025-01-11") + WEEKS.replace("VT", "MA"), "7 days apart"),
     "a place of weeks beside one of days": ("D", WEEKS + DAYS.replace("VT", "MA"), "7 days apart"),
     "weeks after days": ("D", series("2024-06-01", *[1] * 217, 7, 7, 7, 7, 7, 7, 7), "7 days apart"),
+    "few weeks after days": ("D", series("2024-12-10", *[1] * 25, 7, 7, 7, 7), "7 days apart, but"),
+    "weeks after days in the window": (
+        "D",
+        series("2025-01-06", *[1] * 26, 7, 7, 7, 7),
+        "7 days apart from 2025-02-01 to 2025-03-01, but the model reports each day",
+    ),
+    "fortnights after weeks": ("W-SAT", series("2025-01-11", 7, 7, 7, 7, 14, 14, 14), "14 days apart from"),
 }
 
 
@@ -317,6 +324,32 @@ def test_a_step_of_a_week_is_a_spacing_of_a_week(tmp_path):
     )
 
 
+def test_weekly_values_in_a_column_of_a_daily_file_are_warned_about(tmp_path, caplog):
+    saturdays = ("2025-01-11", "2025-01-18", "2025-01-25", "2025-02-01")
+    rows = series("2025-01-06", *[1] * 26).splitlines(keepends=True)
+    every_week = "".join(row if row.startswith(saturdays) else row.replace(",100", ",") for row in rows)
+    experiment = experiment_on("D", "2025-01-01", "2025-06-30")
+    window = {"start_date": "2025-01-06", "end_date": "2025-05-31"}
+    experiment["modelset"]["calibration"]["fitting_window"] = window
+
+    assert observed_in(tmp_path, HEADER + every_week, experiment).fitted.sum() == 4
+
+    assert "the values of US-VT (column cases) are 7 days apart, with empty ones between" in caplog.text
+    assert (
+        "counts of 1 day; if each is a total of 7 days, change simulation.resample_frequency" in caplog.text
+    )
+
+
+def test_some_empty_values_in_a_daily_file_are_no_weekly_values(tmp_path, caplog):
+    days = series("2025-01-06", *[1] * 26)
+    for day in ("2025-01-12", "2025-01-19", "2025-01-20"):
+        days = days.replace(f"{day},US-VT,100", f"{day},US-VT,")
+
+    observed_in(tmp_path, HEADER + days, experiment_on("D", "2025-01-01", "2025-06-30"))
+
+    assert "days apart" not in caplog.text
+
+
 def test_a_single_date_is_warned_about(tmp_path, caplog):
     observed_in(tmp_path, HEADER + series("2025-01-11"))
 
@@ -373,7 +406,16 @@ def test_a_copy_is_used_as_a_whole_and_issues_date_by_date(tmp_path, caplog):
 
     assert issued.values.tolist() == [700, 930, 1100]
     assert copied.values.tolist() == [930, 1100]
-    assert "the newest vintage of US-VT has no row of 2025-01-11, as earlier ones have" in caplog.text
+    assert "the newest vintage of US-VT has no row of 2025-01-11, but earlier ones have" in caplog.text
+
+
+def test_copies_that_also_hold_the_issue_of_each_value_are_used_as_copies(tmp_path):
+    header, *rows = VINTAGES.splitlines()
+    content = f"issue,{header}\n" + "".join(f"2025-01-21,{row}\n" for row in rows)
+
+    observed = observed_in(tmp_path, content, experiment_on(observed_data_as_of="2025-02-11"))
+
+    assert observed.values.tolist() == [790, 930, 1100, 1300]
 
 
 def test_of_two_vintages_of_a_day_the_later_counts(tmp_path):
@@ -416,9 +458,9 @@ def test_dates_after_the_day_of_the_vintage_are_left_out(tmp_path, caplog):
             "observed_data_as_of needs a column as_of or issue in observed.csv; it has date",
         ),
         (
-            VINTAGES.replace("\n", ",1\n").replace("cases,1", "cases,issue"),
+            VINTAGES.replace("\n", ",1\n").replace("cases,1", "cases,asof"),
             "2025-02-05",
-            "several columns of vintages, as_of and issue",
+            "several columns of vintages, as_of and asof",
         ),
         (
             VINTAGES.replace("2025-01-29,", "29 January,"),

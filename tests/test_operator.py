@@ -326,7 +326,7 @@ def test_an_editor_that_is_no_command_is_one_line(tmp_path, editor, said):
     [
         ("LOCAL_JOB=2", 'LOCAL_JOB is not a setting (did you mean "LOCAL_JOBS"?)'),
         ("EPYDEMIX_DATA_DIR={}", "not a copy of epydemix-data"),
-        ("RUN_SEED=9999999999999999999", "a whole number from 0 to 999999999999999999"),
+        ("RUN_SEED=9999999999999999999", "a whole number from 0 to 9223372036854775807"),
         ("MONTHLY_BUDGET_USD=199.5", "a whole number from 0 to 1000000000"),
         ("MONTHLY_BUDGET_USD=2000000000", "a whole number from 0 to 1000000000"),
     ],

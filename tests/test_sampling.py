@@ -124,6 +124,16 @@ def test_one_sampler_is_enough(samplers, count):
     assert {name for s in sets for name in s} == set(samplers[0].get("parameters", []))
 
 
+def test_case_and_blanks_in_the_name_of_a_population_do_not_matter(tmp_path):
+    experiment = sampled()
+    experiment["model"]["population"]["name"] = " us-vt"
+    experiment["modelset"]["population_names"] = ["US-VT", "All"]
+
+    workloads = build(tmp_path, experiment)
+
+    assert [w.population for w in workloads] == ["US-VT"] * 3
+
+
 def test_workloads_are_numbered_population_by_population_and_keep_their_draws(tmp_path):
     experiment = sampled()
     del experiment["model"]["population"]["name"]

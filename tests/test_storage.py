@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import random
+import resource
 import subprocess
 import sys
 import threading
@@ -884,3 +885,20 @@ def test_a_listing_that_cannot_be_read_is_told(folder, monkeypatch):
 
     with pytest.raises(UserError, match="a: may not be read"):
         list(folder.list_files("a/"))
+
+
+def test_a_file_that_the_system_takes_for_too_large_is_told_in_one_line(tmp_path):
+    """As under `ulimit -f`, and on a file system that holds no larger ones."""
+    folder = FolderStorage(tmp_path)
+    folder.save_bytes("a/b", b"before")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
+
+    try:
+        with pytest.raises(UserError, match=r"/a/b: the disk does not take or give it \(File too large\)"):
+            folder.save_bytes("a/b", LARGE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert folder.load_bytes("a/b") == b"before"
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["b"]

@@ -101,6 +101,16 @@ def test_every_interval_of_a_step_that_fits_has_the_same_number_of_days(tmp_path
     assert np.ptp(shares) < 0.05 * shares.mean()
 
 
+@pytest.mark.parametrize("parts", [3, 4, 24])
+def test_parts_of_a_day_are_reported_as_they_are_without_a_frequency(tmp_path, parts):
+    workload = built(tmp_path, spanning(simulated, "2025-01-05", 1 / parts, None, end="2025-01-08"))[0]
+
+    dates = run_workload(workload).trajectories.dates
+
+    first = np.datetime64("2025-01-05", "s")
+    assert (dates == first + np.arange(4 * parts) * np.timedelta64(86_400 // parts, "s")).all()
+
+
 @pytest.mark.parametrize("sunday", [0, 7])
 def test_each_sampled_start_date_has_to_be_in_phase(tmp_path, sunday):
     assert len(built(tmp_path / "in", starting_sampled(sunday, sunday + 1, 7, "W-SAT"))) == 12
@@ -131,7 +141,7 @@ def test_a_step_that_neither_divides_a_day_nor_is_whole_days_is_refused(tmp_path
 def test_more_steps_than_can_be_simulated_are_refused(tmp_path):
     experiment = spanning(simulated, "1900-01-01", 1 / 86_400, "MS", end="2200-01-01")
 
-    with pytest.raises(UserError, match=r"model.yaml:6: 9,467,193,600 steps .*too many"):
+    with pytest.raises(UserError, match=r"model.yaml:6: 9,467,193,600 time steps .*are more than 1,000,000"):
         built(tmp_path, experiment)
 
 
@@ -140,3 +150,16 @@ def test_a_last_step_past_the_end_is_warned_about(tmp_path, caplog, end, warned)
     built(tmp_path, spanning(simulated, "2025-01-05", 2, None, end))
 
     assert ("is simulated to 2025-01-18, past end_date 2025-01-17" in caplog.text) == warned
+
+
+@pytest.mark.parametrize("first_day", ["1970-01-01", "2025-01-01"])
+def test_a_drawn_start_date_has_no_more_steps_than_a_fixed_one(tmp_path, first_day):
+    experiment = spanning(sampled, "sampled", 1 / 86_400, "D", end="2025-01-10")
+    start = {"reference_date": first_day, "distribution": {"name": "randint", "args": [-9, -4]}}
+    experiment["modelset"]["sampling"]["start_date"] = start
+    experiment["modelset"]["sampling"]["samplers"].append(
+        {"strategy": "LHS", "n_samples": 2, "parameters": ["start_date"]}
+    )
+
+    with pytest.raises(UserError, match=r"model.yaml:6: .* time steps .* are more than 1,000,000"):
+        built(tmp_path, experiment)

@@ -192,10 +192,21 @@ def test_failed_tasks_end_the_run_by_name_and_stage_c_is_not_begun(pipeline):
     assert f"output-{error['job'][7:]}" not in pipeline.jobs()
 
 
-def test_failed_tasks_are_counted_where_their_names_are_refused(cloud, pipeline):
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 403},
+        {"body": {"tasks": [{"status": {}}]}},
+        {"body": {"tasks": [{"name": 3}]}},
+        {"body": {"tasks": {"name": "no list"}}},
+        {"body": []},
+    ],
+    ids=str,
+)
+def test_failed_tasks_are_counted_where_their_names_cannot_be_had(cloud, pipeline, answer):
     pipeline.put_manifest(4)
     pipeline.order({"job": "runner", "tasks": [3], "exit_code": 2})
-    order_faults(cloud, {"path": "/taskGroups/", "status": 403})
+    order_faults(cloud, {"path": "/taskGroups/", **answer})
 
     error = pipeline.fail(runId=RUN_ID)
 
@@ -336,6 +347,10 @@ ODD_ANSWERS = [
     *({"body": body} for body in ({}, [], "no job", {"status": {}}, {"status": {"state": "ASLEEP"}})),
     {"body": {"status": {"state": 3}}},
     {"body": {"status": {"state": "RUNNING", "taskGroups": {"group0": {"counts": {"RUNNING": "some"}}}}}},
+    {"status": 403, "body": {"error": {"message": {"text": "no text"}}}},
+    {"status": 404, "body": {"error": {"message": 404}}},
+    {"status": 503, "body": {"error": ["no map"]}},
+    {"status": 400, "body": ["no map"]},
 ]
 
 
@@ -455,6 +470,25 @@ def test_an_odd_answer_to_the_request_for_a_job_makes_neither_none_nor_two(pipel
         result = pipeline.run(runId=run_id)
         assert pipeline.job(result["jobs"]["runner"])["status"]["state"] == "SUCCEEDED"
     assert not pipeline.is_claimed(run_id)
+
+
+def test_a_job_that_is_there_by_the_answer_409_is_not_given_up_for_one_that_is_not_found(pipeline):
+    """The answer to the request was lost, and for minutes the job is said both to be there and not to be."""
+    pipeline.put_manifest(4)
+    pipeline.order({"job": "runner", "null_seconds": 100_000_000})
+    order_faults(
+        pipeline.cloud,
+        {"method": "POST", "path": r"/jobs\?jobId=runner", "action": "reset_after", "times": 1},
+        {"method": "POST", "path": r"/jobs\?jobId=runner", "status": 409},
+        {"method": "GET", "path": "/jobs/runner", "status": 404, "times": 30},
+        {"method": "POST", "path": ":cancel", "status": 404, "times": 15},
+    )
+
+    error = pipeline.fail(runId=RUN_ID)
+
+    pipeline.clear_faults()
+    assert "error code 409" in error["message"]
+    assert pipeline.job(error["job"])["status"]["state"] == "CANCELLED"
 
 
 @pytest.mark.parametrize("status", [400, 403])
@@ -581,7 +615,7 @@ def test_a_claim_that_names_no_execution_is_refused_by_its_path(pipeline, claim)
     assert pipeline.is_claimed()
 
 
-@pytest.mark.parametrize("answer", [{"status": 404, "times": 3}, {"body": {}}], ids=str)
+@pytest.mark.parametrize("answer", [{"status": 404, "times": 3}, {"body": {}}, {"body": []}], ids=str)
 def test_an_odd_answer_does_not_take_a_run_from_an_execution_that_goes_on(pipeline, answer):
     pipeline.put_manifest(4)
     pipeline.order({"job": "runner", "null_seconds": 100_000_000})
@@ -615,6 +649,49 @@ def test_of_executions_that_begin_together_one_gets_the_run(pipeline):
 
     states = [pipeline.wait(each)["state"] for each in executions]
     assert sorted(states) == ["FAILED"] * 4 + ["SUCCEEDED"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"method": "POST", "path": "/upload/", "body": {}},
+        {"method": "POST", "path": "/upload/", "body": "written"},
+        {"method": "POST", "path": "/upload/", "action": "truncate"},
+        {"method": "GET", "path": "manifest.json", "status": 401},
+        {"method": "GET", "path": "manifest.json", "status": 409},
+        {"method": "GET", "path": "manifest.json", "body": {"num_pending": "4"}},
+        {"method": "GET", "path": "manifest.json", "body": []},
+    ],
+    ids=str,
+)
+def test_one_odd_answer_of_the_bucket_does_not_end_a_run(pipeline, answer):
+    run_id = "20260131-120000-00000005"
+    pipeline.put_manifest(4, run_id)
+    order_faults(pipeline.cloud, {"times": 1, **answer})
+
+    result = pipeline.run(runId=run_id)
+
+    assert result["num_tasks"] == 4
+    assert not pipeline.is_claimed(run_id)
+
+
+def test_a_claim_that_is_never_written_over_ends_the_run(pipeline):
+    pipeline.put_claim("0b9c1d2e-0000-4000-8000-000000000000")
+    order_faults(pipeline.cloud, {"method": "POST", "path": "/upload/", "status": 412})
+
+    error = pipeline.fail(runId=RUN_ID)
+
+    assert "execution.json is there and cannot be read: the answer is another than it" in error["message"]
+
+
+@pytest.mark.parametrize("body", [{}, [], {"generation": 3}], ids=str)
+def test_a_claim_of_another_shape_than_the_service_has_is_named_by_its_path(pipeline, body):
+    pipeline.put_claim("0b9c1d2e-0000-4000-8000-000000000000")
+    order_faults(pipeline.cloud, {"method": "GET", "path": "execution.json", "body": body})
+
+    error = pipeline.fail(runId=RUN_ID)
+
+    assert "execution.json is there and cannot be read: the answer is another than it" in error["message"]
 
 
 def test_a_claim_that_cannot_be_removed_is_told_in_the_logs_of_the_run(pipeline):

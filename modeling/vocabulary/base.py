@@ -8,15 +8,11 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from modeling.bounds import FIRST_DAY, LARGEST_COUNT, LARGEST_NUMBER, LARGEST_SEED, LAST_DAY
 from modeling.failures import did_you_mean, listed
 
 Location = tuple[str | int, ...]
 Problems = Iterator[tuple[Location, str]]  # where below this piece, and what is wrong
-
-LARGEST_NUMBER = 10**15
-LARGEST_COUNT = 10**9
-LARGEST_SEED = 2**63 - 1
-FIRST_DAY, LAST_DAY = datetime.date(1900, 1, 1), datetime.date(2200, 12, 31)
 
 
 def _written_as_date(value: Any) -> Any:
@@ -62,34 +58,44 @@ class Piece(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_yes_and_no(cls, data: Any) -> Any:
-        """YAML reads yes, no, on and off as true and false, which would pass for 1 and 0."""
+    def _refuse_what_would_pass_for_a_number(cls, data: Any) -> Any:
+        """YAML reads yes, no, on and off as true and false, which are 1 and 0; Python reads "1_5" as 15."""
         for key, value in data.items() if isinstance(data, dict) else ():
             field = cls.model_fields.get(key)
-            if field is None or _takes_bool(field.annotation):
+            if field is None:
                 continue
-            within = value.items() if isinstance(value, dict) and _takes_dict(field.annotation) else ()
-            given = value if isinstance(value, list) else [value]
-            places = [(key, name) for name, v in within if isinstance(v, bool)]
-            places += [(key,)] if any(isinstance(v, bool) for v in given) else []
-            if places:
-                said = f"{places[0][-1]}: true or false (in YAML also yes, no, on, off) cannot stand here"
-                raise PydanticCustomError("yes_or_no", "{message}", {"message": said, "at": places[0]})
+            within = value if isinstance(value, dict) and _takes(dict, field.annotation) else {}
+            each = [((key, name), v) for name, v in within.items()]
+            each += [((key,), v) for v in (value if isinstance(value, list) else [value])]
+            for at, given in each:
+                said = ""
+                if isinstance(given, bool) and not _takes(bool, field.annotation):
+                    said = f"{at[-1]}: true or false (in YAML also yes, no, on, off) is not allowed here"
+                elif _is_odd_number(given) and not _takes(str, field.annotation):
+                    said = f"{at[-1]}: {given} is not a number; underscores may only separate thousands"
+                if said:
+                    raise PydanticCustomError("no_number", "{message}", {"message": said, "at": at})
         return data
 
 
 def repeated(names: list) -> list:
-    """Return what a list holds more than once, in the order of the repetitions."""
+    """Return the duplicate values of a list, in the order of the repetitions."""
     seen: set = set()
     return list(dict.fromkeys(n for n in names if n in seen or seen.add(n)))
 
 
-def _takes_dict(annotation: Any) -> bool:
-    return get_origin(annotation) is dict or any(_takes_dict(a) for a in get_args(annotation))
+def _is_odd_number(given: Any) -> bool:
+    """Tell whether a text is a number with underscores elsewhere than between thousands."""
+    if not isinstance(given, str) or not re.fullmatch(r"\s*[-+]?[0-9.]+_[0-9_.eE+-]*\s*", given):
+        return False
+    return not re.fullmatch(r"\s*[-+]?[0-9]{1,3}(_[0-9]{3})+(\.[0-9]*)?\s*", given)
 
 
-def _takes_bool(annotation: Any) -> bool:
-    return annotation in (bool, Any) or any(_takes_bool(a) for a in get_args(annotation))
+def _takes(kind: type, annotation: Any) -> bool:
+    """Tell whether a field can hold a bool, a text or a mapping, itself or in a list."""
+    if get_origin(annotation) is dict:
+        return kind is dict or any(_takes(kind, a) for a in get_args(annotation)[1:])
+    return annotation in (kind, Any) or any(_takes(kind, a) for a in get_args(annotation))
 
 
 class Meta(Piece):

@@ -4,9 +4,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from modeling.bounds import LARGEST_COUNT
 from modeling.distributions import MOST_WHOLE_NUMBERS
 from modeling.failures import UserError, did_you_mean
-from modeling.vocabulary.base import LARGEST_COUNT, Day, Piece, Problems
+from modeling.vocabulary.base import Day, Piece, Problems
 from modeling.vocabulary.distribution import DateParameter, Distribution
 from modeling.vocabulary.model import Model
 from modeling.vocabulary.strategy import Strategy
@@ -51,7 +52,8 @@ class Calibration(Piece):
     distance_function: Literal["rmse", "wmape", "mae", "mape"] = "rmse"
     observed_data_path: str
     observed_data_as_of: Day | None = Field(
-        None, description="of a file of vintages (column as_of or issue): the newest at or before this date"
+        None,
+        description="for a file of vintages (column as_of or issue): the newest at or before this date",
     )
     comparison: list[Comparison] = Field(min_length=1)
     start_date: DateParameter | None = None
@@ -82,8 +84,15 @@ class Calibration(Piece):
             f"{t}_{g}" for t in model.transition_names for g in (*model.population.age_groups, "total")
         ]
         for index, comparison in enumerate(self.comparison):
-            if comparison in self.comparison[:index]:
+            earlier = self.comparison[:index]
+            if _compared(comparison, model) in [_compared(other, model) for other in earlier]:
                 yield ("comparison", index), "duplicate comparison, which would count twice; keep one"
+            elif comparison.observed_value_column in [other.observed_value_column for other in earlier]:
+                yield (
+                    ("comparison", index, "observed_value_column"),
+                    f'"{comparison.observed_value_column}" is compared twice, and both series would have '
+                    "that name in tables and charts; copy the column under another name, or keep one",
+                )
             yield from _summed_twice(comparison.simulation, model, ("comparison", index, "simulation"))
             for position, name in enumerate(comparison.simulation):
                 if name in comparison.simulation[:position]:
@@ -117,7 +126,7 @@ class Calibration(Piece):
         try:
             frozen = prior.frozen()
             low, high = map(float, frozen.support())
-            # epydemix's perturbation of whole numbers lists every one that can be
+            # epydemix's perturbation of whole numbers lists every possible one
             many = not hasattr(frozen.dist, "pdf") and high - low > MOST_WHOLE_NUMBERS
             if not (many and self.strategy.name == "smc"):
                 prior.check()
@@ -152,8 +161,18 @@ class Calibration(Piece):
             )
 
 
+def _compared(comparison: Comparison, model: Model) -> Comparison:
+    """Return what a comparison compares, the same however it is written: all age groups are the total."""
+    names = set(comparison.simulation)
+    for transition in model.transition_names:
+        groups = {f"{transition}_{g}" for g in model.population.age_groups}
+        if groups <= names:
+            names = names - groups | {f"{transition}_total"}
+    return comparison.model_copy(update={"simulation": sorted(names)})
+
+
 def _summed_twice(names: list[str], model: Model, at: tuple) -> Problems:
-    """A total holds its age groups, so that a sum of both counts these twice."""
+    """Yield a total beside one of its age groups, which would count twice."""
     for transition in model.transition_names:
         groups = [g for g in model.population.age_groups if f"{transition}_{g}" in names]
         if groups and f"{transition}_total" in names:

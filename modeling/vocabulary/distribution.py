@@ -24,7 +24,7 @@ class Distribution(Piece):
         return frozen_distribution(self.name, self.args, self.kwargs)
 
     def check(self, *, by_quantile: bool = False) -> None:
-        """Raise a UserError where there is no such distribution, or it cannot be drawn from."""
+        """Raise a UserError if there is no such distribution, or if it cannot be drawn from."""
         self.frozen()
         check_draws(self.name, self.args, self.kwargs, by_quantile=by_quantile)
 

@@ -6,12 +6,14 @@ Vaccination, seasonality and interventions are in effects.py.
 import ast
 import datetime
 import keyword
+import random
 import re
 from graphlib import CycleError, TopologicalSorter
 from typing import Literal
 
 from pydantic import Field, field_validator
 
+from modeling.bounds import MOST_STEPS, MOST_TRAJECTORIES
 from modeling.calendars import step_count
 from modeling.expressions import check_names, evaluate, names_in, parse_expression
 from modeling.failures import UserError, did_you_mean, listed
@@ -22,8 +24,7 @@ from modeling.workload import EIGENVALUE
 
 NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
 DAY_SECONDS = 86_400
-MOST_STEPS = 10_000_000  # of one trajectory: a quarter of an hour for a small model
-# columns of the output tables beside which a parameter has one of its own name
+# columns of the output tables; a parameter has a column of its own name beside them
 COLUMNS = {
     *("primary_id", "sim_id", "seed", "population", "kind", "delta_t", "n_sims", "start_date", "end_date"),
     *("generation", "weight", "distance", "n_simulations", "n_generations", "stopped_by"),
@@ -60,7 +61,7 @@ class Timespan(Piece):
 class Simulation(Piece):
     """How many trajectories, and the dates on which they are reported."""
 
-    n_sims: int | None = Field(None, ge=1, le=10_000_000, description="trajectories a parameter set")
+    n_sims: int | None = Field(None, ge=1, le=MOST_TRAJECTORIES, description="trajectories a parameter set")
     resample_frequency: str | None = Field(None, description="D, W-SAT, ...; every time step without it")
 
     @field_validator("resample_frequency")
@@ -101,7 +102,7 @@ class PopulationChoice(Piece):
 
 def age_bounds(group: str) -> tuple[int, int]:
     """Return first and last age of "5-17" or "65+"; an open group ends at 84, which means 84+."""
-    match = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3})|\+)", group)
+    match = re.fullmatch(r"([0-9]{1,3})(?:-([0-9]{1,3})|\+)", group)
     if not match:
         raise ValueError(f'"{group}" is not an age group; write "5-17" or "65+"')
     first = int(match[1])
@@ -175,12 +176,12 @@ class Transition(Piece):
             yield (), f'transition from "{self.source}" to itself'
 
     def flows(self) -> list[tuple[tuple, tuple]]:
-        """Return each flow and its place: source, target, mediator (or None), and rate."""
+        """Return each flow as (source, target, mediator or None, rate), with its place."""
         if self.type == "vaccination":
             return [((), (self.source, self.target, "vaccination", None))]
         mediators = [m.source for m in self.mediators or []] or [[self.mediator]] * len(self.rates())
         return [
-            (at, (self.source, self.target, mediator, _rate_in_short(rate)))
+            (at, (self.source, self.target, mediator, _normalized_rate(rate)))
             for (at, rate), sources in zip(self.rates(), mediators, strict=True)
             for mediator in sources
         ]
@@ -192,13 +193,23 @@ class Transition(Piece):
         return [] if self.rate is None else [(("rate",), self.rate)]
 
 
-def _rate_in_short(rate: float | str) -> float | str:
-    """Return a rate so that two ways to write one are equal: 0.25 and "1/4", "a*b" and "a * b"."""
+def _normalized_rate(rate: float | str) -> float | str:
+    """Return a rate in one spelling: 0.25 for "1/4", "a * b" for "a*b"."""
     try:
         tree = parse_expression(str(rate), calls=False)
         return ast.unparse(tree) if names_in(tree) else evaluate(tree, {})
     except UserError:
-        return str(rate)  # what is wrong with it is said elsewhere
+        return str(rate)  # reported elsewhere
+
+
+def _rate_in_numbers(rate: float | str) -> float | str:
+    """Return the value of a rate where each parameter has an odd one, so that "a*b" and "b*a" are equal."""
+    try:
+        tree = parse_expression(str(rate), calls=False)
+        values = {name: random.Random(name).uniform(1, 2) for name in names_in(tree)}
+        return float(f"{evaluate(tree, values):.12g}")
+    except UserError:
+        return str(rate)
 
 
 class Parameter(Piece):
@@ -297,15 +308,21 @@ class Model(Piece):
             yield ("timespan", "delta_t"), problem
 
     def step_problem(self, start: datetime.date) -> str | None:
-        """Return why the time step does not suit a model that starts on a day; None where it does."""
+        """Return why the time step does not fit a model that starts on this day; None if it does."""
+        end, delta_t = self.timespan.end_date, self.timespan.delta_t
+        too_many = self.step_count_problem(start)
+        return too_many or step_problem(start, end, delta_t, self.resample_frequency)
+
+    def step_count_problem(self, start: datetime.date) -> str | None:
+        """Return that a model that starts on this day has too many time steps; None if it has not."""
         end, delta_t = self.timespan.end_date, self.timespan.delta_t
         steps = step_count(start, end, delta_t)
-        if steps > MOST_STEPS:
-            return (
-                f"{steps:,} steps of {delta_t:g} days from {start} to {end} are too many "
-                f"({MOST_STEPS:,} at most); use a longer step"
-            )
-        return step_problem(start, end, delta_t, self.resample_frequency)
+        if steps <= MOST_STEPS:
+            return None
+        return (
+            f"{steps:,} time steps of {delta_t:g} days from {start} to {end} are more than {MOST_STEPS:,}; "
+            "use a longer step, or simulate fewer days"
+        )
 
     def _compartment_problems(self) -> Problems:
         seen: set[str] = set()
@@ -325,7 +342,7 @@ class Model(Piece):
             if share > 1 + 1e-9:
                 yield (
                     ("compartments",),
-                    f'initial shares of age group "{group}" add up to {share:.3g}, more than 1',
+                    f'initial shares of age group "{group}" add up to {share:.10g}, more than 1',
                 )
                 break
         given = [c for c in self.compartments if c.init is not None]
@@ -370,9 +387,10 @@ class Model(Piece):
         for index, transition in enumerate(self.transitions):
             at = ("transitions", index)
             for where, flow in transition.flows():
-                if flow in seen:
+                same = (*flow[:-1], _rate_in_numbers(flow[-1]))
+                if same in seen:
                     yield (*at, *where), f"duplicate transition {_described(*flow)}; keep one"
-                seen.add(flow)
+                seen.add(same)
             for where, message in transition.problems(ids):
                 yield (*at, *where), message
             for where, rate in transition.rates():
@@ -385,7 +403,7 @@ class Model(Piece):
                     )
 
     def _series_problems(self) -> Problems:
-        """Two flows, or a flow and a compartment, whose results would have one name."""
+        """Yield two flows, or a flow and a compartment, whose series would have the same name."""
         pairs: dict[str, tuple[str, str]] = {}
         for index, t in enumerate(self.transitions):
             name = f"{t.source}_to_{t.target}"

@@ -24,10 +24,15 @@ class Modelset(Piece):
         for at, message in (self.sampling or self.calibration).problems(model):
             yield (section, *at), message
         for index, name in enumerate(self.population_names):
-            if model.population.name and name not in (model.population.name, "all"):
+            if model.population.name and _plain(name) not in (_plain(model.population.name), "all"):
                 yield (
                     ("population_names", index),
                     f"{name} is not the model's population {model.population.name}; drop one",
                 )
             if name in self.population_names[:index]:  # the same place under another name runs once
                 yield ("population_names", index), f"duplicate population {name}; keep one"
+
+
+def _plain(name: str) -> str:
+    """Return a name without regard to case and blanks, as populations are looked up."""
+    return "".join(name.split()).casefold()

@@ -97,9 +97,7 @@ class Sampling(Piece):
 
     def _sampler_problems(self, index: int, sampler: Sampler) -> Problems:
         at = ("samplers", index)
-        for section in ("parameters", "compartments"):
-            for name in repeated(getattr(sampler, section) or []):
-                yield (*at, section), f'duplicate "{name}"; keep one'
+        yield from _duplicates(sampler, at)
         for name in sampler.parameters:
             if name == "start_date":
                 if self.start_date is None:
@@ -122,3 +120,9 @@ class Sampling(Piece):
         for name in sampler.compartments or []:
             if name not in (self.compartments or {}):
                 yield (*at, "compartments"), f'"{name}" is sampled but not in "compartments"'
+
+
+def _duplicates(sampler: Sampler, at: tuple) -> Problems:
+    for section in ("parameters", "compartments"):
+        for name in repeated(getattr(sampler, section) or []):
+            yield (*at, section), f'duplicate "{name}"; keep one'

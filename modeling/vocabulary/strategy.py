@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from modeling.bounds import LARGEST_COUNT
 from modeling.failures import did_you_mean, listed
-from modeling.vocabulary.base import LARGEST_COUNT, Count, NotNegative, Piece, Positive
+from modeling.vocabulary.base import Count, NotNegative, Piece, Positive
 
 LONGEST_SECONDS = 1000 * 86_400
 _SECONDS = {"s": 1, "m": 60, "t": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -46,8 +47,8 @@ Duration = Annotated[str | None, BeforeValidator(_duration)]
 class SmcOptions(Piece):
     """ABC with sequential Monte Carlo.
 
-    `max_consecutive_rejections` is an addition to epydemix's options: after as many draws in a row
-    that are not accepted, the calibration ends with its last whole generation.
+    `max_consecutive_rejections` is an addition to epydemix's options: after that many rejected draws in
+    a row, the calibration ends with its last whole generation.
     """
 
     num_particles: int = Field(1000, ge=2, le=LARGEST_COUNT)
@@ -86,7 +87,7 @@ class RejectionOptions(Piece):
     max_time: Duration = None
     total_simulations_budget: Count | None = None
     verbose: bool = True
-    progress_update_interval: Count = 1000
+    progress_update_interval: Count = Field(1000, description="no effect: progress is logged by time")
 
 
 class TopFractionOptions(Piece):

@@ -1,5 +1,6 @@
 """What sampling and calibration have in common: names the model marks, and their distributions."""
 
+from modeling.distributions import is_discrete
 from modeling.failures import UserError, did_you_mean
 from modeling.vocabulary.base import Problems
 from modeling.vocabulary.distribution import Distribution
@@ -33,7 +34,7 @@ def name_problems(model: Model, word: str, parameters, compartments, start_date)
 
 
 def distribution_problems(distribution: Distribution, at: tuple) -> Problems:
-    """What keeps a distribution from being sampled by a Latin hypercube."""
+    """Yield why a distribution cannot be sampled by a Latin hypercube."""
     try:
         distribution.check(by_quantile=True)
     except UserError as error:
@@ -41,7 +42,10 @@ def distribution_problems(distribution: Distribution, at: tuple) -> Problems:
 
 
 def unit_problems(distribution: Distribution, at: tuple) -> Problems:
-    """A start of 0.99 is nearly everybody and one of 1.01 a single person: no prior may hold both."""
+    """A start of 0.99 is nearly everybody and one of 1.01 a single person: no prior may hold both.
+
+    Whole numbers are people, of which 0 is nobody.
+    """
     try:
         distribution.check()
     except UserError:
@@ -51,6 +55,9 @@ def unit_problems(distribution: Distribution, at: tuple) -> Problems:
     except UserError as error:
         yield at, str(error)
         return
-    low, high = distribution.frozen().ppf([1e-6, 1 - 1e-6])
-    if low < 1 < high:
+    frozen = distribution.frozen()
+    low, high = frozen.ppf([1e-6, 1 - 1e-6])
+    if high < 0:
+        yield at, f"{low:.3g} to {high:.3g}: neither a share nor a number of people can be below 0"
+    elif low < 1 < high and not is_discrete(frozen.dist):
         yield at, f"{low:.3g} to {high:.3g} {SHARES_AND_PEOPLE}"

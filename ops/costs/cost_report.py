@@ -23,7 +23,7 @@ from ops.settings import Settings
 from ops.shell import Shell
 from ops.shown import console, counted, duration, one_line
 
-PATIENCE_SECONDS = 20.0  # from the begin of a run's checks, which take half of it
+PATIENCE_SECONDS = 20.0  # from the start of a run's checks, which take about half of it
 MOST_CHARACTERS = 300  # of why there is no estimate
 NOT_COUNTED = "builds of images, steps of the workflow, waiting for quota, taxes, discounts and free tiers"
 
@@ -61,7 +61,7 @@ def _estimated(
     num_tasks: int | None = None,
     task_seconds: int | None = None,
 ) -> tuple[RunEstimate, Measured, InputsLeft | None] | None:
-    """Return the estimate, what it rests on, and what is left of the run that is named; as show()."""
+    """Return the estimate, the measured times behind it, and what is left of the run. Raises as show()."""
     is_output_wanted = settings.run_output_stage and request.run_output_stage
     settings = settings.model_copy(update={"run_output_stage": is_output_wanted})
     left = None
@@ -87,21 +87,22 @@ def _estimated(
 
 
 def in_the_meantime(shell: Shell, settings: Settings, request: RunRequest) -> Callable[[], None]:
-    """Begin to estimate a run, and return what prints the estimate in a line, or why there is none.
+    """Start to estimate a run; return a function that prints the estimate, or why there is none.
 
-    It is asked for beside the checks of the run, which it never delays by much, and never stops.
+    The estimate is made beside the checks of the run. It can delay the run by PATIENCE_SECONDS at most, and
+    never stops it.
     """
-    told: list[str] = []
+    lines: list[str] = []
     until = time.monotonic() + PATIENCE_SECONDS
-    asking = threading.Thread(target=lambda: told.append(_line(shell, settings, request)), daemon=True)
-    asking.start()
+    estimating = threading.Thread(target=lambda: lines.append(_line(shell, settings, request)), daemon=True)
+    estimating.start()
 
-    def tell() -> None:
-        asking.join(max(0.0, until - time.monotonic()))
-        nothing = f"no estimate of what it costs: not known after {PATIENCE_SECONDS:.0f} s"
-        print(next(iter(told), nothing), flush=True)
+    def report() -> None:
+        estimating.join(max(0.0, until - time.monotonic()))
+        late = f"no cost estimate: not known after {PATIENCE_SECONDS:.0f} s"
+        print(next(iter(lines), late), flush=True)
 
-    return tell
+    return report
 
 
 def _line(shell: Shell, settings: Settings, request: RunRequest) -> str:
@@ -115,11 +116,9 @@ def _line(shell: Shell, settings: Settings, request: RunRequest) -> str:
             f"measured: {measured.where}; more: invoke cost --exp-id {request.exp_id}{named}"
         )
     except UserError as error:
-        return f"no estimate of what it costs: {one_line(error.problem, MOST_CHARACTERS)}"
-    except Exception as error:  # an estimate never stands in the way of a run
-        return (
-            f"no estimate of what it costs: {type(error).__name__}: {one_line(str(error), MOST_CHARACTERS)}"
-        )
+        return f"no cost estimate: {one_line(error.problem, MOST_CHARACTERS)}"
+    except Exception as error:  # a run never fails because of its estimate
+        return f"no cost estimate: {type(error).__name__}: {one_line(str(error), MOST_CHARACTERS)}"
 
 
 def show_before(shell: Shell, settings: Settings, request: RunRequest) -> None:

@@ -98,7 +98,7 @@ def _of_local_run(run: LocalRun) -> Measured | None:
 
 
 def _of_metadata_or_none(metadata: dict[str, Any], where: str) -> Measured | None:
-    """Return what run_metadata.json tells; None, with a warning, where it is damaged."""
+    """Return the times in run_metadata.json; None, with a warning, if it is damaged."""
     try:
         return of_metadata(metadata, where)
     except UserError as error:

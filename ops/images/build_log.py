@@ -15,7 +15,7 @@ MOST_FAILURES = 5  # in a row, of asking how the build stands
 MOST_SECONDS = 3 * 3600  # a build waits for an hour at most, and runs for one
 LATE_SECONDS = 120  # lines come that much after others that were written later
 LAST_LINES_SECONDS = 15.0  # how long after its end a build's last lines are waited for
-EXIT_CODES = {"CANCELLED": 130, "EXPIRED": 75, "INTERNAL_ERROR": 75}  # of others 1
+EXIT_CODES = {"CANCELLED": 130, "EXPIRED": 75, "INTERNAL_ERROR": 75}  # 1 for all others
 FINISHED = {"SUCCESS", "FAILURE", "INTERNAL_ERROR", "TIMEOUT", "CANCELLED", "EXPIRED"}
 
 
@@ -27,8 +27,8 @@ def follow(
     Raises
     ------
     UserError
-        The build failed (1), was cancelled (130), or Cloud Build failed it (75); or how it stands cannot be
-        told, and it goes on.
+        The build failed (exit code 1), was cancelled (130), or expired or failed inside Cloud Build (75); or
+        its state cannot be read, and it goes on.
     KeyboardInterrupt
         The build goes on.
     """

@@ -23,7 +23,7 @@ CONFIG = ROOT / "cloudbuild.yaml"
 RENDERED_CONFIG = RENDERED / "cloudbuild.yaml"
 TAG = "epymodelingsuite"
 MOST_SHOWN = 20
-MOST_LOOKED_AT = 100  # of the newest, for those that are not finished
+MOST_LOOKED_AT = 100  # newest builds, to find unfinished ones
 SUBMIT_SECONDS = 900  # with the upload of the source
 
 
@@ -110,7 +110,7 @@ def show_builds(shell: Shell, settings: Settings, ongoing: bool = False) -> None
     builds = read_json(shell, words) or []
     if shell.dry_run:
         return
-    if ongoing:  # gcloud's own --ongoing leaves out a status that it does not know
+    if ongoing:  # gcloud's --ongoing leaves out a status that it does not know
         builds = [build for build in builds if build["status"] not in FINISHED][:MOST_SHOWN]
     if not builds:
         print("no build is going on" if ongoing else f"no builds in {settings.project_id} yet")

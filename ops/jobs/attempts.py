@@ -8,7 +8,7 @@ EXIT_CODES = {
     2: "the input or a setting is wrong",
     75: "a passing fault",
     137: "killed, most likely for want of memory",
-    50000: "no cause that Batch knows; its log may have one",
+    50000: "no cause that Batch knows; see its log",
     50001: "a Spot machine was taken away",
     50002: "its machine stopped reporting in time",
     50003: "its machine was restarted",
@@ -16,9 +16,9 @@ EXIT_CODES = {
     50005: "it took longer than it may",
     50006: "its machine was made anew",
 }
-OUT_OF_MEMORY = frozenset((137, 50002, 50004))  # a machine without memory kills the task, or cannot report
+OUT_OF_MEMORY = frozenset((137, 50002, 50004))  # without memory a machine kills the task, or cannot report
 CANCELLED_JOB = ("CANCELLED", "CANCELLATION_IN_PROGRESS")
-_STOPPED = (50000, 130, 143)  # how a task ends that is stopped with its job
+_STOPPED = (50000, 130, 143)  # exit codes of a task that is stopped with its job
 
 
 def described(exit_code: int) -> str:
@@ -28,21 +28,21 @@ def described(exit_code: int) -> str:
 
 
 def memory_hint(codes: Iterable[int]) -> str:
-    """Return what is likely where all attempts of a task ended as they do for want of memory; else ""."""
+    """Return a hint if all attempts of a task ended as they do when memory is exhausted; else ""."""
     codes = set(codes)
     if not codes or not codes <= OUT_OF_MEMORY or codes == {137}:  # that code says so itself
         return ""
-    return "all its attempts ended so: its memory may be too small"
+    return "all its attempts ended alike: its memory may be too small"
 
 
 def stage_exit_code(codes: Iterable[int]) -> int:
-    """Return the exit code of a stage whose tasks ended with these: theirs if it is one of ours, else 1."""
+    """Return the exit code of a stage from those of its tasks: 2, 75 or 130 if all agree, else 1."""
     codes = set(codes)
     return codes.pop() if codes in ({2}, {75}, {130}) else 1
 
 
 def was_cancelled(task: dict[str, Any]) -> bool:
-    """Tell whether a task of a cancelled job was stopped with it, and had not failed before."""
+    """Return whether a task of a cancelled job was stopped with it, not failed before."""
     codes = exit_codes(task)
     failed = task.get("status", {}).get("state") == "FAILED"
     return failed and (not codes or codes[-1] in _STOPPED)

@@ -143,7 +143,7 @@ def choose_inputs(
 def inputs_of_tasks(
     shell: Shell, settings: Settings, run_path: str, variables: dict[str, str], tasks: Iterable[int]
 ) -> dict[int, list[int]]:
-    """Return the inputs of some tasks of a job, by task, from the variables that it gives them.
+    """Return the inputs of some tasks of a job by task, from the job's variables.
 
     Raises
     ------

@@ -1,26 +1,34 @@
 """Tasks of a job that failed for good: which, why, and the command that does again what they were to do."""
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from modeling.input_names import in_a_line
 from ops import gcloud
 from ops.failures import UserError
-from ops.gcloud import at_once
-from ops.input_names import cloud_names, in_a_line, named
-from ops.jobs.attempts import CANCELLED_JOB, described, exit_codes, memory_hint, tries, was_cancelled
+from ops.gcloud import at_once, place_words
+from ops.input_names import cloud_names, named
+from ops.jobs.attempts import (
+    CANCELLED_JOB,
+    described,
+    exit_codes,
+    memory_hint,
+    stage_exit_code,
+    tries,
+    was_cancelled,
+)
 from ops.jobs.cloud_inputs import inputs_of_tasks
 from ops.jobs.job_facts import experiment_of, id_of, run_path_of, state_of, variables_of
-from ops.runs.executions import FAILED_TASKS, place_words
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.shown import counted, one_line
 from ops.watching.log_lines import LogLine
-from ops.watching.run_logs import quoted
+from ops.watching.log_reader import quoted
 
-MOST_FAILED = 20  # that are told of, and can be run again by one command
+MOST_FAILED = 20  # that are shown, and can be run again by one command
+MOST_ASKED = 100  # whose exit codes are asked for
 MOST_CHARACTERS = 400  # of an error in a message
 WITHOUT_RESULTS = "results are missing or wrong"  # as stage C says it
 
@@ -30,9 +38,9 @@ class Failed:
     """A task that failed for good."""
 
     index: int
-    exit_code: int | None  # None where the service told none
+    exit_code: int | None  # None if the service reports none
     attempts: int
-    hint: str = ""  # what all its attempts together tell
+    hint: str = ""  # what all its attempts together suggest
     is_cancelled: bool = False  # it was stopped with its job, and had not failed
     inputs: tuple[int, ...] = ()  # of stage B, where they are known
     names: tuple[str, ...] = ()  # of these inputs
@@ -46,7 +54,7 @@ class Failed:
 
     @property
     def name(self) -> str:
-        """Return the number of the task in its job, and what its inputs are called."""
+        """Return the number of the task in its job, and the names of its inputs."""
         return f"task {self.index}" + (f", {in_a_line(self.names)}" if self.names else "")
 
 
@@ -73,7 +81,7 @@ def failed_tasks(shell: Shell, settings: Settings, job: dict[str, Any]) -> list[
 def with_inputs(
     shell: Shell, settings: Settings, job: dict[str, Any], failed: Sequence[Failed]
 ) -> list[Failed]:
-    """Return failed tasks with the inputs that they were to run, and what these are called."""
+    """Return failed tasks with their inputs and the names of these."""
     if job.get("labels", {}).get("stage") != "runner" or not failed:
         return list(failed)
     path, tasks = run_path_of(job), [task.index for task in failed]
@@ -89,9 +97,26 @@ def with_inputs(
 
 
 def _failed_tasks(shell: Shell, settings: Settings, job: dict[str, Any]) -> list[Failed]:
-    words = ["batch", "tasks", "list", "--job", id_of(job), *place_words(settings), *FAILED_TASKS]
-    listed = json.loads(gcloud.read(shell, [*words, "--limit", str(MOST_FAILED)], echo=False) or "[]")
+    listed = _list_failed(shell, settings, id_of(job), MOST_FAILED)
     return failed_among(listed, state_of(job) in CANCELLED_JOB)
+
+
+def job_exit_code(shell: Shell, settings: Settings, job_id: str) -> int:
+    """Return the exit code of a stage whose job failed: that of its tasks where it is one of ours, else 1."""
+    try:
+        listed = _list_failed(shell, settings, job_id, MOST_ASKED)
+    except UserError:  # that it failed is known all the same
+        return 1
+    return stage_exit_code((exit_codes(task) or [1])[-1] for task in listed)
+
+
+def _list_failed(shell: Shell, settings: Settings, job_id: str, most: int) -> list[dict[str, Any]]:
+    # The service filters a list of tasks, and knows a state as State alone; gcloud filters it again, and has
+    # to be told what State is.
+    words = ["batch", "tasks", "list", "--job", job_id, *place_words(settings)]
+    words += ["--filter", "State=FAILED", "--limit", str(most)]
+    found = gcloud.read_json(shell, words, echo=False, fields="(name,status,status.state:label=State)")
+    return found or []
 
 
 def failed_among(tasks: Sequence[dict[str, Any]], is_stopped: bool = False) -> list[Failed]:
@@ -134,7 +159,7 @@ def _ways_on(job: dict[str, Any], failed: list[Failed], number: int, error: str)
     if stage != "runner":
         return [f"  again    invoke job --stage {stage} {run}{options}"]
     inputs = [index for task in failed for index in task.inputs]
-    if number > len(failed) or not inputs:  # too many to name, or not known: the workflow finds them
+    if number > len(failed) or not inputs:  # too many to name, or unknown: the workflow finds them
         return [f"  again    invoke run --cloud {run}"]
     only = ",".join(map(str, inputs))
     return [f"  again    invoke job --stage runner {run} --only {only}{options}"]

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 
 from ops import gcloud
+from ops.gcloud import place_words
 from ops.jobs.job_facts import experiment_of
 from ops.names import COMPONENT
-from ops.runs.executions import ENDED_JOB, place_words
+from ops.runs.executions import ENDED_JOB
 from ops.settings import Settings
 from ops.shell import Shell
 
@@ -23,15 +24,15 @@ def newest_jobs(
     since: datetime | None = None,
     echo: bool = True,
 ) -> list[dict[str, Any]]:
-    """Return our jobs with these labels, but for those in some states, the newest first.
+    """Return our jobs with these labels, newest first, without those in the states `but`.
 
-    With `since`, also those in these states that changed since then.
+    With `since`, jobs in these states that have changed since then are included.
 
     gcloud asks for all jobs of the region, which are kept for 60 days, and filters what it got. A --limit it
     would count before it sorts, so none is given.
     """
     wanted = [f'labels.{name}="{value}"' for name, value in {"component": COMPONENT, **labels}.items()]
-    if but:  # and so also what is in a state that is new to us
+    if but:  # so a job in a state unknown to us is included
         recent = f' OR updateTime>="{since:%Y-%m-%dT%H:%M:%SZ}"' if since else ""
         wanted.append(f"(NOT status.state=({' '.join(but)}){recent})")
     words = ["batch", "jobs", "list", *place_words(settings), "--page-size", str(PAGE)]

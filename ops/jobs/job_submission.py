@@ -15,7 +15,7 @@ from typing import Any
 
 from ops import gcloud
 from ops.failures import UserError
-from ops.gcloud import GcloudError, at_once
+from ops.gcloud import GcloudError, at_once, place_words
 from ops.jobs import batch_jobs
 from ops.jobs.cloud_inputs import (
     Manifest,
@@ -35,7 +35,7 @@ from ops.project.deployment import check_stages_fit, check_token_is_kept_apart
 from ops.project.machine_types import LETTERS
 from ops.run_request import RunRequest, new_run_id
 from ops.runs.cloud_run import run_path
-from ops.runs.executions import ENDING_JOB, STAGES, place_words
+from ops.runs.executions import ENDING_JOB, STAGES
 from ops.runs.experiment_upload import upload_forecast
 from ops.runs.output_upload import check_output_file, output_file, refuse_unknown, upload_output_file
 from ops.settings import RENDERED, Settings, need
@@ -225,7 +225,7 @@ def _check_settings(settings: Settings) -> None:
 
 
 def _tell(settings: Settings, request: RunRequest, what: str) -> None:
-    """Print which run it is, once nothing refuses it: a run that is refused is nowhere to be found."""
+    """Print the run, after all checks: the id of a refused run would name nothing."""
     print(
         f"{what} of run {request.run_id} of {request.exp_id} in project {settings.project_id}, "
         f"{settings.region}, {run_path(settings, request)}",

@@ -10,9 +10,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from modeling.input_names import MOST_IN_A_LINE, in_a_line
 from ops.failures import TEMPORARY_FAULT, UserError, did_you_mean
 from ops.folders import check_writable
-from ops.input_names import MOST_IN_A_LINE, FailedInputs, in_a_line
+from ops.input_names import FailedInputs
 from ops.laptop.launch import Containers, Launcher, Processes
 from ops.laptop.run_files import LocalRun, latest_run, local_run
 from ops.laptop.run_lock import held
@@ -49,7 +50,7 @@ def run(shell: Shell, settings: Settings, request: RunRequest) -> LocalRun:
     launcher = _launcher(shell, settings, request)
     variables = stage_variables(settings, request)
     experiment = Path(variables["FORECAST_REPO_DIR"], "experiments", request.exp_id)
-    run = f"run {request.run_id} of " if goes_on or shell.dry_run else ""  # else stage A may refuse it
+    run = f"run {request.run_id} of " if goes_on or shell.dry_run else ""  # else there is no run yet
     print(
         f"EXECUTION_MODE=local: {run}{request.exp_id} ({experiment}) on this machine, "
         f"in {nearest(settings.local_data_path)}",
@@ -132,7 +133,7 @@ def _alone(shell: Shell, here: LocalRun) -> contextlib.AbstractContextManager:
 def validate(shell: Shell, settings: Settings, request: RunRequest) -> None:
     """Check an experiment as stage A would, without a run."""
     variables = stage_variables(settings, replace(request, run_id=new_run_id()))
-    del variables["RUN_ID"]  # there is no such run, and who reads of it would look for it
+    del variables["RUN_ID"]  # there is no such run: its id would mislead
     command = [sys.executable, nearest(ROOT / "scripts" / "check_experiment.py")]
     if code := shell.stream(command, variables):
         said = "is not valid" if code == 2 else f"could not be checked (exit code {code})"
@@ -230,7 +231,7 @@ def usable_cores() -> int:
 def _stage(
     shell: Shell, launcher: Launcher, stage: str, variables: dict[str, str], is_new: bool = False
 ) -> None:
-    """Run a stage to its end; the id of a new run is not shown, for stage A may refuse to make one."""
+    """Run a stage to its end; the id of a new run is not shown, because stage A may refuse to make it."""
     unnamed = ("RUN_ID",) if is_new else ()
     code = shell.stream(launcher.command(stage), launcher.environment(variables), unnamed=unnamed)
     if code:

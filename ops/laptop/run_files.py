@@ -1,7 +1,6 @@
 """The files of local runs as the operator sees them: manifests, results, outputs. Reads JSON only."""
 
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from ops.manifests import DIGEST_BYTES, check_run, checked_manifest, pending_inp
 from ops.names import RUN_ID, check_exp_id, check_run_id, is_exp_id
 from ops.run_paths import BUILDER, DIGESTS, HEADLINE, MANIFEST, OUTPUT_LIST, OUTPUTS, RESULTS
 from ops.settings import Settings
-from ops.shown import nearest, one_line
+from ops.shown import nearest, warn_left_out
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,12 @@ class LocalRun:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """Return what stage A wrote of the run.
+        """Return the manifest that stage A wrote.
 
         Raises
         ------
         UserError
-            It is no manifest, of another run, or does not have as many inputs as there are digests.
+            It is not a manifest, is of another run, or names another number of inputs than inputs.sha256.
         """
         path, digests = self.folder / MANIFEST, self.folder / DIGESTS
         manifest = checked_manifest(read_json(path), nearest(path), "num_pending")
@@ -167,7 +166,7 @@ def latest_run(settings: Settings, exp_id: str, run_id: str = "") -> LocalRun:
 
 
 def read_json(path: Path) -> Any:
-    """Return what a JSON file holds; UserError where it cannot be read."""
+    """Return the content of a JSON file; UserError if it cannot be read."""
     try:
         if path.stat().st_size > MOST_BYTES:
             raise ValueError(f"larger than {MOST_BYTES:,} bytes")
@@ -177,7 +176,7 @@ def read_json(path: Path) -> Any:
 
 
 def by_product(path: Path, check: Callable[[Any], Any]) -> Any:
-    """Return what a file holds that nothing computed depends on; None, with a warning, where it is damaged.
+    """Return a file that no result depends on; None if it is missing or, with a warning, damaged.
 
     Parameters
     ----------
@@ -189,6 +188,5 @@ def by_product(path: Path, check: Callable[[Any], Any]) -> Any:
     try:
         return check(read_json(path))
     except (UserError, ValueError) as error:
-        said = str(error).removesuffix("; the run is damaged").removeprefix(f"{nearest(path)}: ")
-        print(f"warning: {nearest(path)}: {one_line(said)}; it is left out", file=sys.stderr)
+        warn_left_out(nearest(path), error)
         return None

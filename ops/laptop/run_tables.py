@@ -10,18 +10,17 @@ from typing import Any
 from rich.table import Table
 
 from modeling.by_products import check_output_list, check_summary
+from modeling.input_names import in_a_line, unknown_input
 from ops.failures import UserError
 from ops.input_names import (
     NAME_CHARACTERS,
-    in_a_line,
     index_in,
     input_files,
     local_names,
     missing_indices,
     named,
     names_in_files,
-    told_inputs,
-    unknown_input,
+    recorded_names,
 )
 from ops.laptop.run_files import LocalRun, by_product, known_runs, latest_run
 from ops.run_paths import CHARTS, NO_TABLES, OUTPUT_LIST, REPORT, SUMMARIES
@@ -30,7 +29,7 @@ from ops.shell import Shell
 from ops.shown import cell, console, counted, nearest, one_line
 
 NAMED_A_RUN, MOST_LISTED = 3, 20  # missing inputs that a list of runs names, and that one run's results do
-MOST_LOOKED_UP = 60  # inputs whose files a list of runs reads
+MOST_LOOKED_UP = 60  # inputs that a list of runs reads for their names
 
 
 def show_runs(settings: Settings, exp_id: str = "", limit: int | None = None) -> None:
@@ -80,13 +79,13 @@ def _state(run: LocalRun, done: int, total: int, names: dict[Path, str]) -> str:
     """Return how a run stands, for people."""
     if not run.outputs() and done == total:
         return "no outputs yet"
-    without, told = _without_result(run)
+    without, recorded = _without_result(run)
     files = (path for index in without[:NAMED_A_RUN] for path in input_files(run.folder, index))
-    told |= {index_in(path): names[path] for path in files if path in names}
-    which = in_a_line(named(without[:NAMED_A_RUN], told), len(without))
+    recorded |= {index_in(path): names[path] for path in files if path in names}
+    which = in_a_line(named(without[:NAMED_A_RUN], recorded), len(without))
     if run.outputs():
         if "missing" not in run.headline(run.outputs()[-1]):
-            return "done"  # with how many results, nobody tells
+            return "done"  # with how many results is not recorded
         gone = set(range(total)) - run.results() - set(without)
         return ", ".join(
             ["done"]
@@ -97,29 +96,29 @@ def _state(run: LocalRun, done: int, total: int, names: dict[Path, str]) -> str:
 
 
 def _without_result(run: LocalRun) -> tuple[list[int], dict[int, str]]:
-    """Return the inputs that the newest outputs go without, or whose tasks failed; and names, where told."""
+    """Return the inputs missing from the newest outputs, or whose tasks failed; and their recorded names."""
     if outputs := run.outputs():
         headline = run.headline(outputs[-1])
-        return missing_indices(headline), {i: name for i, (name, _) in told_inputs(headline).items()}
-    failed, told = [], {}
+        return missing_indices(headline), {i: name for i, (name, _) in recorded_names(headline).items()}
+    failed, recorded = [], {}
     for path in sorted(run.folder.glob(f"{SUMMARIES}runner_*.json")):
         summary = by_product(path, check_summary) or {}
         if summary.get("status") == "failed":
             failed.append(index_in(path))
             if name := summary.get("input"):
-                told[failed[-1]] = one_line(name, NAME_CHARACTERS)
-    return failed, told
+                recorded[failed[-1]] = one_line(name, NAME_CHARACTERS)
+    return failed, recorded
 
 
 def _unnamed_inputs(run: LocalRun) -> list[Path]:
-    """Return the files of the inputs that a run's row names, where nothing else tells their names."""
+    """Return the files of the inputs in a run's row whose names are not recorded."""
     try:
         if not run.is_built:
             return []
-        without, told = _without_result(run)
+        without, recorded = _without_result(run)
     except UserError:
         return []
-    unnamed = [index for index in without[:NAMED_A_RUN] if index not in told]
+    unnamed = [index for index in without[:NAMED_A_RUN] if index not in recorded]
     return [path for index in unnamed for path in input_files(run.folder, index)]
 
 
@@ -139,7 +138,7 @@ def show_results(settings: Settings, exp_id: str, run_id: str = "") -> None:
 def show_outputs(run: LocalRun, folder: Path) -> None:
     """Print what one output folder holds; its own forecast, not that of a later try."""
     headline = run.headline(folder)
-    unnamed = [index for index in missing_indices(headline) if index not in told_inputs(headline)]
+    unnamed = [index for index in missing_indices(headline) if index not in recorded_names(headline)]
     print_forecast(run.exp_id, run.run_id, headline, local_names(Shell(), run.folder, unnamed[:MOST_LISTED]))
     listed = by_product(folder / OUTPUT_LIST, check_output_list)
     files = _files_in(folder) if listed is None else [entry["name"] for entry in listed]
@@ -151,13 +150,13 @@ def show_outputs(run: LocalRun, folder: Path) -> None:
 
 
 def _files_in(folder: Path) -> list[str]:
-    """Return the files of an output folder, as its list would name them."""
+    """Return the files of an output folder, with the names of its list."""
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != OUTPUT_LIST)
     return [path.relative_to(folder).as_posix() for path in paths]
 
 
 def print_forecast(exp_id: str, run_id: str, summary: dict[str, Any], names: dict[int, str]) -> None:
-    """Print what headline.json of a run's outputs holds; `names` are of inputs that it does not name."""
+    """Print headline.json of a run's outputs; `names` has the inputs that it does not name."""
     rows = summary.get("headline", [])
     if rows:
         console().print(_headline(rows, f"{exp_id}, run {run_id}"))
@@ -168,16 +167,16 @@ def print_forecast(exp_id: str, run_id: str, summary: dict[str, Any], names: dic
         print(f"and {counted(left_out, 'more population')}; see the report")
     if missing := missing_indices(summary):
         print(f"{counted(len(missing), 'result')} missing:")
-        for line in _missing_lines(missing, told_inputs(summary), names):
+        for line in _missing_lines(missing, recorded_names(summary), names):
             print(f"  {line}")
 
 
 def _missing_lines(
-    missing: list[int], told: dict[int, tuple[str, str]], names: dict[int, str]
+    missing: list[int], recorded: dict[int, tuple[str, str]], names: dict[int, str]
 ) -> Iterator[str]:
-    """Yield the first missing inputs with their reasons, where they are known, and how many follow."""
+    """Yield the first missing inputs, with reasons if known, and how many more there are."""
     for index in missing[:MOST_LISTED]:
-        name, reason = told.get(index) or (names.get(index) or unknown_input(index), "")
+        name, reason = recorded.get(index) or (names.get(index) or unknown_input(index), "")
         yield f"{name}: {reason}" if reason else name
     if len(missing) > MOST_LISTED:
         yield f"and {len(missing) - MOST_LISTED:,} more"

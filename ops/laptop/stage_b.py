@@ -65,9 +65,9 @@ class StageTasks:
                         if code:
                             self.failed[index] = code
                             name, reason = self.inputs.name(index), last_error(self.log_of(index))
-                            reason = reason.removeprefix(f"{name}: ")  # as the task has named it
-                            told = f"[red]{cell(name)} failed[/]: {cell(reason, MOST_CHARACTERS)}"
-                            progress.console.print(told, soft_wrap=True)
+                            reason = reason.removeprefix(f"{name}: ")  # the task has named it, too
+                            line = f"[red]{cell(name)} failed[/]: {cell(reason, MOST_CHARACTERS)}"
+                            progress.console.print(line, soft_wrap=True)
                         progress.advance(bar)
                     time.sleep(POLL_SECONDS)
             except BaseException:

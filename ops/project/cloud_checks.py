@@ -108,7 +108,7 @@ def check_workflow_deployed(shell: Shell, settings: Settings) -> dict[str, Any]:
 
 
 def check_workflow_takes(shell: Shell, settings: Settings, argument: str) -> None:
-    """Refuse a deployed workflow that does not know an argument: it would end each run at once."""
+    """Refuse a deployed workflow that does not take an argument: it would refuse every run."""
     found = check_workflow_deployed(shell, settings)
     if argument not in found.get("sourceContents", argument):
         name = settings.workflow_name
@@ -180,9 +180,9 @@ def check_accounts(shell: Shell, settings: Settings, accounts: Iterable[str]) ->
     listed = _ask(shell, "iam", "service-accounts", "list", "--project", project)
     usable = {each["email"] for each in listed or [] if not each.get("disabled")}
     ours = [email for email in emails if email.endswith(f"@{project}.iam.gserviceaccount.com")]
-    lacking = [email for email in ours if email not in usable]
-    if lacking and not shell.dry_run:
-        names = ", ".join(email.partition("@")[0] for email in lacking)
+    absent = [email for email in ours if email not in usable]
+    if absent and not shell.dry_run:
+        names = ", ".join(email.partition("@")[0] for email in absent)
         raise UserError(f"not there, or disabled: {names}", mend=APPLY)
     return emails
 
@@ -209,7 +209,7 @@ def project_quotas(shell: Shell, settings: Settings) -> dict[str, float]:
 
 
 def family_cpus(shell: Shell, settings: Settings) -> dict[str, float]:
-    """Return how many CPUs the region allows of each family that shares the quota CPUS_PER_VM_FAMILY."""
+    """Return the limit of CPUs in the region, by family that shares the quota CPUS_PER_VM_FAMILY."""
     need(settings, "project_id")
     quota, where = "CPUS-PER-VM-FAMILY-per-project-region", ["--project", settings.project_id]
     words = ["beta", "quotas", "info", "describe", quota, "--service", "compute.googleapis.com", *where]
@@ -225,15 +225,15 @@ def family_cpus(shell: Shell, settings: Settings) -> dict[str, float]:
 
 
 def check_machine_types(shell: Shell, settings: Settings, machine_types: Iterable[str]) -> list[str]:
-    """Return these machine types; refuse one that no zone of the region has."""
+    """Return these machine types, sorted; refuse one that no zone of the region has."""
     need(settings, "project_id")
     named = sorted(set(filter(None, machine_types)))
     zones = _zones(shell, settings) if named else []
-    lacking = [each for each in named if not any(_has_type(shell, settings, zone, each) for zone in zones)]
-    if lacking and not shell.dry_run:
-        families = ", ".join(sorted({each.partition("-")[0] for each in lacking}))
+    absent = [each for each in named if not any(_has_type(shell, settings, zone, each) for zone in zones)]
+    if absent and not shell.dry_run:
+        families = ", ".join(sorted({each.partition("-")[0] for each in absent}))
         raise UserError(
-            f"{settings.region} has no {', '.join(lacking)}; set STAGE_X_MACHINE_TYPE to others "
+            f"{settings.region} has no {', '.join(absent)}; set STAGE_X_MACHINE_TYPE to others "
             f"(empty: Batch chooses), or a REGION that has machines of {families}",
             mend=f"gcloud compute machine-types list --zones {','.join(zones)}",
         )
@@ -258,7 +258,7 @@ def _has_type(shell: Shell, settings: Settings, zone: str, machine_type: str) ->
 
 
 def _left(described: dict[str, Any] | None) -> dict[str, float]:
-    quotas = (described or {}).get("quotas", [])  # a metric that is new to this gcloud has no name there
+    quotas = (described or {}).get("quotas", [])  # a metric unknown to this gcloud has no name
     return {quota["metric"]: quota["limit"] - quota.get("usage", 0) for quota in quotas if "metric" in quota}
 
 

@@ -102,7 +102,7 @@ def stage_variables(settings: Settings) -> dict[str, str]:
 
 
 def builder_variables(settings: Settings) -> dict[str, str]:
-    """Return the variables that stage A alone gets: it clones the forecasting repository, with the token."""
+    """Return the variables that only stage A gets: it clones the forecasting repository with the token."""
     return {
         "GITHUB_FORECAST_REPO": settings.github_forecast_repo,
         "FORECAST_REPO_REF": settings.forecast_repo_ref,

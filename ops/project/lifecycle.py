@@ -84,7 +84,7 @@ def _rules_now(settings: Settings) -> list[Rule]:
     lifecycle = (found.get("lifecycle") if isinstance(found, dict) else found) or {}
     rules = (lifecycle.get("rule") if isinstance(lifecycle, dict) else lifecycle) or []
     if not isinstance(rules, list):
-        raise UserError(f"gs://{settings.bucket_name}: its lifecycle is no list of rules", exit_code=1)
+        raise UserError(f"gs://{settings.bucket_name}: its lifecycle is not a list of rules", exit_code=1)
     return rules
 
 
@@ -105,7 +105,7 @@ def _show(settings: Settings, now: list[Rule], new: list[Rule]) -> None:
 
 
 def _told(rule: Rule) -> tuple[str, str, str]:
-    """Return what a rule does, after how many days, and with what; as JSON one that is no rule we know."""
+    """Return what a rule does, after how many days, and to what; an unknown kind of rule as JSON."""
     try:
         condition = dict(rule.get("condition") or {})
         age = condition.pop("age", None)

@@ -1,8 +1,8 @@
-"""How many tasks a project's quotas hold at once, as far as Compute Engine tells what is left.
+"""How many tasks fit at once into what is left of a project's quotas.
 
-Families of machines count their CPUs in quotas of their own. Older ones have a metric each, such as N2_CPUS,
-with what is used; newer ones, such as C4, C4D and N4, share CPUS_PER_VM_FAMILY, of which Cloud Quotas tells
-the limit alone. Machines that take Hyperdisk alone need HDB_TOTAL_GB, all others SSD_TOTAL_GB.
+Families of machines have quotas of their own for CPUs. Older families have a metric each, such as N2_CPUS,
+with limit and usage; newer ones, such as C4, C4D and N4, share CPUS_PER_VM_FAMILY, for which Cloud Quotas
+gives only the limit. Machines whose only disks are Hyperdisks use HDB_TOTAL_GB, all others SSD_TOTAL_GB.
 """
 
 import math
@@ -18,14 +18,14 @@ from ops.project.machine_types import LETTERS, hyperdisk_only_families
 from ops.settings import Settings
 from ops.shell import Shell
 
-BOOT_DISK_GB = 30  # of a machine, where Batch is not told otherwise; pd-balanced counts as SSD
+BOOT_DISK_GB = 30  # of a machine, the default of Batch; pd-balanced counts as SSD
 PER_FAMILY = "CPUS_PER_VM_FAMILY"
 _GENERAL = ("", "e2", "f1", "g1", "n1")  # families that the quota CPUS is for
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a machine of a stage takes of each quota, and how many tasks of it run at once."""
+    """What one machine of a stage takes of each quota, and how many of its tasks should run at once."""
 
     stage: str
     wanted: int
@@ -33,7 +33,7 @@ class Need:
     amounts: Mapping[str, float]
 
     def tasks(self, left: Mapping[str, float]) -> dict[str, int]:
-        """Return how many tasks each quota holds at once, of those that are known."""
+        """Return how many tasks fit at once into each quota that is known."""
         return {
             name: math.floor(left[name] / amount) * self.tasks_on_machine
             for name, amount in self.amounts.items()
@@ -44,7 +44,7 @@ class Need:
 def check_quotas(shell: Shell, settings: Settings) -> Answer:
     """Compare MAX_PARALLELISM, and a machine for stages A and C, with what is left.
 
-    Too little fails nothing: tasks wait for one another, or for two days where not one fits.
+    Too small a quota fails nothing at once: tasks wait for one another, or for two days if none fits.
     """
     left = region_quotas(shell, settings) | project_quotas(shell, settings)
     families = {family for _, family, _ in _cpus(settings) if _has_no_metric(family, left)}
@@ -52,7 +52,7 @@ def check_quotas(shell: Shell, settings: Settings) -> Answer:
     try:
         allowed = family_cpus(shell, settings) if families else {}
         left |= {_per_family(family): cpus for family, cpus in allowed.items() if family in families}
-    except UserError as error:  # the API may not be enabled: what is known is told all the same
+    except UserError as error:  # the API may not be enabled; the rest is reported anyway
         names = ", ".join(sorted(family.upper() for family in families))
         unknown, mend = f"how many CPUs of {names} are allowed is not known: {error.problem}", error.mend
     more = f"https://console.cloud.google.com/iam-admin/quotas?project={settings.project_id}"
@@ -63,13 +63,13 @@ def check_quotas(shell: Shell, settings: Settings) -> Answer:
 
 
 def _shortages(settings: Settings, left: Mapping[str, float]) -> Iterable[str]:
-    """Yield what each stage has too little of, the scarcest quota of each."""
+    """Yield the scarcest quota of each stage, if it is too small."""
     for need in _needs(settings, left):
         tasks = need.tasks(left)
         scarcest = min(tasks, key=tasks.__getitem__, default="")
         if not scarcest or tasks[scarcest] >= need.wanted:
             continue
-        what = "allowed" if scarcest.startswith(PER_FAMILY) else "left"  # what is used of these nobody tells
+        what = "allowed" if scarcest.startswith(PER_FAMILY) else "left"  # their usage is not known
         rest = f"{max(0.0, left[scarcest]):,.0f} of {scarcest} {what}"
         if need.stage == "runner":
             yield f"{rest}: {max(0, tasks[scarcest])} of MAX_PARALLELISM={need.wanted} tasks at once"
@@ -93,7 +93,7 @@ def _needs(settings: Settings, left: Mapping[str, float]) -> Iterable[Need]:
 
 
 def _cpus(settings: Settings) -> Iterable[tuple[str, str, int]]:
-    """Yield the family of each stage's machines, "" where Batch chooses, and the vCPUs of one."""
+    """Yield stage, family of its machines ("" if Batch chooses), and vCPUs of one machine."""
     for stage, limits in stage_limits(settings).items():
         if stage == "output" and not settings.run_output_stage:
             continue
@@ -104,7 +104,7 @@ def _cpus(settings: Settings) -> Iterable[tuple[str, str, int]]:
 
 
 def _cpu_quota(family: str, left: Mapping[str, float]) -> str:
-    """Return the quota that CPUs of a family are counted in; CPUS where it has none of its own."""
+    """Return the quota for CPUs of a family; CPUS if it has none of its own."""
     own = (f"{family.upper()}_CPUS", _per_family(family))
     return next((name for name in own if name in left), "CPUS")
 

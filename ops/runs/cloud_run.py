@@ -62,8 +62,8 @@ def run(shell: Shell, settings: Settings, request: RunRequest, wait: bool = Fals
         start(shell, settings, request)
         cost_report.show_before(shell, settings, request)
         return
-    tell_cost = cost_report.in_the_meantime(shell, settings, request)
-    started = start(shell, settings, request, before=tell_cost)
+    report_cost = cost_report.in_the_meantime(shell, settings, request)
+    started = start(shell, settings, request, before=report_cost)
     tell_how_to_follow(started.execution)
     if wait:
         follow(shell, started.execution)
@@ -78,7 +78,7 @@ def start(
 ) -> Started:
     """Check what a run needs, then start it, or go on with one; with an origin, do that once more.
 
-    `before` is called once nothing stands in the way.
+    `before` is called after all checks, before anything is uploaded.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def start(
     another = output_file(settings, request, goes_on)
     if not repository:
         check_output_file(shell, settings, request, another)
-    # only now: of a run that is refused there is nothing to look for
+    # only now: the id of a refused run would name nothing
     print(f"run {request.run_id} of {request.exp_id}: {run_path(settings, request)}", flush=True)
     before()
     if origin and origin.has_archive:

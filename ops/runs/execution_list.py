@@ -10,12 +10,11 @@ from typing import Any
 from rich.table import Table
 
 from ops import gcloud
-from ops.gcloud import AT_ONCE, at_once
+from ops.gcloud import AT_ONCE, at_once, place_words
 from ops.names import check_exp_id
 from ops.runs.executions import (
     Execution,
     exp_id_of,
-    place_words,
     run_id_of,
     seconds_taken,
     where_it_is,

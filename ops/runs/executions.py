@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from modeling.input_names import in_a_line
 from ops import gcloud
 from ops.failures import UserError
 from ops.following import looks, tell, tell_news
-from ops.gcloud import GcloudError, Refusal, at_once
-from ops.input_names import in_a_line, missing_indices, missing_names
-from ops.jobs.attempts import CANCELLED_JOB, exit_codes, stage_exit_code
+from ops.gcloud import GcloudError, Refusal, at_once, place_words
+from ops.input_names import missing_indices, missing_names
+from ops.jobs.attempts import CANCELLED_JOB
+from ops.jobs.failed_tasks import failed_tasks, job_exit_code
 from ops.project.machine_types import LETTERS
 from ops.run_paths import METADATA
 from ops.settings import Settings, need
@@ -27,20 +29,23 @@ from ops.shown import counted, duration
 from ops.watching.cloud_files import read_objects
 
 STAGES = tuple(LETTERS)
-# A state that is new to us is none of these: who has it goes on, until it is known to have ended.
+# A state unknown to us is none of these: what is in it counts as going on.
 ENDED_JOB = ("SUCCEEDED", "FAILED", "CANCELLED", "DELETION_IN_PROGRESS")
 ENDING_JOB = (*ENDED_JOB, "CANCELLATION_IN_PROGRESS")  # it has ended, or is about to
-ENDED = ("SUCCEEDED", "FAILED", "CANCELLED", "UNAVAILABLE")  # an execution; of the last, nothing can be told
-MOST_ASKED = 100  # failed tasks whose exit codes are asked for
+ENDED = (
+    "SUCCEEDED",
+    "FAILED",
+    "CANCELLED",
+    "UNAVAILABLE",
+)  # of an execution; the last: its data cannot be read
 STOPPED = 130  # exit code
 NOT_BEGUN = "not begun"
-FAILED_OR_CANCELLED = "FAILED OR CANCELLED"  # tasks of a cancelled job, which Batch counts together
+FAILED_OR_CANCELLED = "FAILED OR CANCELLED"  # tasks of a cancelled job: Batch counts them together
 _WHEN_CANCELLED = {"FAILED": FAILED_OR_CANCELLED, "UNEXECUTED": "CANCELLED"}
-# A list of tasks is filtered by the service, which knows a state as State alone, and again by gcloud, which
-# has to be told what that is.
-FAILED_TASKS = ["--filter", "State=FAILED", "--format", "json(name,status,status.state:label=State)"]
 EXECUTION_ID = re.compile("[a-z0-9][a-z0-9-]{0,62}")
-SECOND_LOOK_SECONDS = 3  # a request to make a job may be under way when its execution is cancelled
+# a request to make a job may be under way when its execution is cancelled, and one that runs may be said not
+# to be there
+SECOND_LOOK_SECONDS = 3
 
 
 @dataclass(frozen=True)
@@ -83,21 +88,6 @@ class Execution:
             if error.refusal is not Refusal.MISSING:
                 raise
             return {}
-
-
-def place_words(settings: Settings) -> list[str]:
-    """Return the words that tell gcloud where executions and jobs are."""
-    return ["--location", settings.region, "--project", settings.project_id]
-
-
-def job_exit_code(shell: Shell, settings: Settings, job_id: str) -> int:
-    """Return the exit code of a stage whose job failed: that of its tasks, as their events have it, or 1."""
-    words = ["batch", "tasks", "list", "--job", job_id, *place_words(settings), *FAILED_TASKS]
-    try:
-        listed = json.loads(gcloud.read(shell, [*words, "--limit", str(MOST_ASKED)], echo=False) or "[]")
-    except (UserError, ValueError):  # that it failed is known all the same
-        return 1
-    return stage_exit_code((exit_codes(task) or [1])[-1] for task in listed)
 
 
 def named(settings: Settings, execution: str) -> Execution:
@@ -148,7 +138,7 @@ class Progress:
 
     @property
     def failed(self) -> int:
-        """Return how many tasks failed, those of a cancelled job that were stopped with it among them."""
+        """Return the number of failed tasks, with those that were stopped with a cancelled job."""
         return self.counts.get("FAILED", 0) + self.counts.get(FAILED_OR_CANCELLED, 0)
 
     @property
@@ -173,7 +163,7 @@ class Progress:
 def follow(shell: Shell, execution: Execution, leads_on: bool = True) -> None:
     """Print how the stages come on until the execution has ended, through faults that pass.
 
-    Without `leads_on` no command is printed: a cloud that is gone with its task takes none.
+    Without `leads_on` no further command is printed: an emulated cloud ends with its task.
 
     Raises
     ------
@@ -226,7 +216,7 @@ def _tell_end(shell: Shell, execution: Execution, found: dict[str, Any], leads_o
         _tell_failed_inputs(shell, execution, execution.job(shell, "runner"))
         code = _exit_code(shell, execution, found)
         raise UserError(f"execution {execution.execution_id}: {reason_of(found)}", exit_code=code)
-    result = json.loads(found.get("result", "{}"))
+    result = result_of(found)
     failed = result.get("num_failed_tasks", 0)
     without = f", without the results of {counted(failed, 'task')}" if failed else ""
     if failed and (names := names_of_missing(shell, execution.settings, result.get("path", ""))):
@@ -248,15 +238,13 @@ def _exit_code(shell: Shell, execution: Execution, found: dict[str, Any]) -> int
 
 
 def _tell_failed_inputs(shell: Shell, execution: Execution, job: dict[str, Any]) -> None:
-    """Print which tasks of stage B failed for good, with what their inputs are called."""
-    from ops.jobs.failed_tasks import failed_tasks  # not at the top: it needs this module
-
+    """Print the tasks of stage B that failed for good, with the names of their inputs."""
     number = Progress.of("runner", job).counts.get("FAILED", 0)
     if not number:
         return
     try:
         failed = failed_tasks(shell, execution.settings, job)
-    except UserError:  # that it failed is known without
+    except UserError:  # the failure is reported anyway
         return
     for task in failed:
         print(f"    {task}")
@@ -265,28 +253,28 @@ def _tell_failed_inputs(shell: Shell, execution: Execution, job: dict[str, Any])
 
 
 def names_of_missing(shell: Shell, settings: Settings, run_path: str) -> str:
-    """Return what the inputs are called that the outputs of a run go without; "" where that is not known."""
+    """Return the names of the inputs that the outputs of a run go without; "" if unknown."""
     try:
-        (told,) = read_objects(shell, settings, [run_path + METADATA])
+        (metadata,) = read_objects(shell, settings, [run_path + METADATA])
     except (UserError, ValueError):
         return ""
-    if not isinstance(told, dict):
+    if not isinstance(metadata, dict):
         return ""
-    number = told.get("num_missing") or len(missing_indices(told))
-    return in_a_line(missing_names(shell, settings, run_path, told), number) if number else ""
+    number = metadata.get("num_missing") or len(missing_indices(metadata))
+    return in_a_line(missing_names(shell, settings, run_path, metadata), number) if number else ""
 
 
 def reason_of(found: dict[str, Any]) -> str:
-    """Return why an execution did not succeed: its own words, and those of a service that refused it."""
+    """Return why an execution did not succeed: its message, and that of a service that refused it."""
     said = _said(found)
-    unavailable = found.get("stateError", {}).get("details", "")  # of an execution whose data cannot be read
+    unavailable = found.get("stateError", {}).get("details", "")  # if its data cannot be read
     message = "; ".join(_words_of(said)) if isinstance(said, dict) else str(said or unavailable)
     message = message or found.get("error", {}).get("payload", "")
     return f"{found['state']}{f': {message}' if message else ''}"
 
 
 def _words_of(fault: dict[str, Any]) -> list[str]:
-    """Return what an error says, what the service answered, and the same of its cause; nothing twice."""
+    """Return the message of an error, that of the service, and those of its cause, without duplicates."""
     body = fault.get("body")
     answer = body.get("error") if isinstance(body, dict) else body
     answered = answer.get("message") if isinstance(answer, dict) else answer
@@ -326,11 +314,16 @@ def run_id_of(found: dict[str, Any], jobs: Iterable[dict[str, Any]] = ()) -> str
     told = [
         _map_in(found.get("argument")).get("runId"),
         found.get("labels", {}).get("run_id"),
-        _map_in(found.get("result")).get("run_id"),
+        result_of(found).get("run_id"),
         said.get("run_id") if isinstance(said, dict) else None,
         *(job.get("labels", {}).get("run_id") for job in jobs),
     ]
     return str(next(filter(None, told), ""))
+
+
+def result_of(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what the workflow of an execution returned; empty before it succeeds."""
+    return _map_in(found.get("result"))
 
 
 def _map_in(text: str | None) -> dict[str, Any]:
@@ -366,7 +359,7 @@ def show_execution(shell: Shell, settings: Settings, execution_id: str) -> None:
     if found["state"] in ENDED and found["state"] != "SUCCEEDED":
         print(f"  {reason_of(found)}")
     if found["state"] == "SUCCEEDED":
-        print(f"  outputs in {json.loads(found.get('result', '{}')).get('path', '')}outputs/")
+        print(f"  outputs in {result_of(found).get('path', '')}outputs/")
     print(f"  {execution.console_link}")
 
 
@@ -387,7 +380,7 @@ def cancel(shell: Shell, settings: Settings, execution_id: str) -> None:
     else:
         print(f"execution {execution_id} has ended already: {state}")
     stopped = _cancel_jobs(shell, execution)
-    if not stopped and state not in ENDED:
+    if not stopped and state != "SUCCEEDED":
         time.sleep(SECOND_LOOK_SECONDS)
         stopped = _cancel_jobs(shell, execution)
     print(f"cancelled {', '.join(stopped)}" if stopped else "none of its jobs was running")

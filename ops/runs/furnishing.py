@@ -28,7 +28,7 @@ def furnish_this_shell(shell: Shell, settings: Settings) -> None:
     UserError
         The shell has no emulated cloud, or PROJECT_ID or BUCKET_NAME is not set.
     """
-    import requests  # here, for its import takes a fifth of the time in which invoke starts
+    import requests  # here: its import takes a fifth of the time that invoke needs to start
 
     storage, apis = (os.environ.get(f"{name}_EMULATOR_HOST") for name in ("STORAGE", "SECRET_MANAGER"))
     if not (storage and apis):

@@ -22,7 +22,7 @@ from ops.settings import ROOT, Settings
 from ops.shell import Shell
 from ops.shown import nearest
 
-# what PyYAML raises for values such as `!!timestamp x`, `!!int ""`, or brackets without end
+# errors of PyYAML for values such as `!!timestamp x`, `!!int ""`, or brackets without end
 ODD_VALUES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 

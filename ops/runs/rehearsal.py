@@ -112,7 +112,7 @@ def _cloud(shell: Shell, settings: Settings, request: RunRequest, folder: Path) 
 
 @contextmanager
 def _without_commands() -> Iterator[None]:
-    """Have errors name no command: it would ask a cloud that is gone, or the real one."""
+    """Remove commands from errors: they would ask an emulated cloud that is gone, or the real one."""
     try:
         yield
     except UserError as error:

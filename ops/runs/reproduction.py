@@ -189,7 +189,7 @@ def _parsed(text: str, path: str) -> Any:
 
 
 def _metadata(found: Any, path: str, request: RunRequest) -> dict[str, Any]:
-    """Return the metadata of a run; UserError where they are damaged, or of another run."""
+    """Return the metadata of a run; UserError if they are damaged, or of another run."""
     try:
         metadata = check_metadata(found)
     except ValueError as error:
@@ -197,12 +197,12 @@ def _metadata(found: Any, path: str, request: RunRequest) -> dict[str, Any]:
     manifest = metadata["manifest"]
     its = manifest.get("exp_id", request.exp_id), manifest.get("run_id", request.run_id)
     if its != (request.exp_id, request.run_id):
-        raise UserError(f"{path} is of run {its[1]} of {its[0]}; put back what belongs there")
+        raise UserError(f"{path} is of run {its[1]} of {its[0]}; restore the right file")
     return metadata
 
 
 def _digests_here(folder: Path, listed: Path) -> dict[str, str]:
-    """Return the digests of outputs on this machine: those listed, else those of the files as they are."""
+    """Return the digests of outputs on this machine: as listed, or of the files if the list is damaged."""
     named = by_product(listed, check_output_list)
     if named is not None:
         return {each["name"]: each["sha256"] for each in named if each["name"] not in NO_TABLES}

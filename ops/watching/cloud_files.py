@@ -20,7 +20,7 @@ from ops.names import RUN_ID, check_exp_id, check_run_id, is_exp_id
 from ops.run_paths import CLAIM, HEADLINE, MANIFEST, OUTPUT_LIST, OUTPUTS, RUNNER, experiment_path, run_path
 from ops.settings import Settings, need
 from ops.shell import Shell
-from ops.shown import counted, one_line
+from ops.shown import counted, warn_left_out
 
 LIST_SECONDS = 900  # 1000 names a request
 MOST_DEPTH = 4  # folders deep experiments are looked for, as flu/2026/w05: a bucket may hold other things
@@ -161,7 +161,7 @@ def _learn(shell: Shell, settings: Settings, runs: Sequence[CloudRun]) -> None:
 
 
 def _trusted(held: Any, what: str, path: str, run: CloudRun) -> dict[str, Any]:
-    """Return the manifest or the headline of a run; empty where it is damaged, which the table shows."""
+    """Return the manifest or the headline of a run; empty, with a warning, if it is damaged."""
     try:
         if what == "headline":
             return check_headline(held)
@@ -169,13 +169,12 @@ def _trusted(held: Any, what: str, path: str, run: CloudRun) -> dict[str, Any]:
         check_run(manifest, path, run.exp_id, run.run_id)
         return manifest
     except (UserError, ValueError) as error:
-        said = one_line(str(error).removeprefix(f"{path}: "))
-        print(f"warning: {path}: {said}; it is left out", file=sys.stderr)
+        warn_left_out(path, error)
         return {}
 
 
 def objects_or_none(shell: Shell, settings: Settings, paths: Sequence[str]) -> list[Any]:
-    """Return what JSON objects hold, None of what is damaged or has just gone."""
+    """Return the contents of JSON objects; None for one that is damaged, or was just removed."""
     try:
         return read_objects(shell, settings, paths) if paths else []
     except UserError as error:
@@ -267,19 +266,19 @@ def read_objects(shell: Shell, settings: Settings, paths: Sequence[str]) -> list
     Raises
     ------
     UserError
-        One of them is no JSON, or not one value.
+        One of them is not JSON, or not a single value.
     """
     values = _values(gcloud.read(shell, _cat(settings, paths), echo=False), paths)
     if len(values) != len(paths) and not shell.dry_run:
-        where = paths[0] if len(paths) == 1 else f"one of {len(paths)} objects beside {paths[0]}"
-        raise UserError(f"{where}: not one JSON value; it is damaged", exit_code=1)
+        where = paths[0] if len(paths) == 1 else f"one of {len(paths)} objects, the first of them {paths[0]}"
+        raise UserError(f"{where}: not a single JSON value; it is damaged", exit_code=1)
     return values
 
 
 def by_product(shell: Shell, settings: Settings, path: str, check: Callable[[Any], Any]) -> Any:
-    """Return what an object holds that nothing computed depends on; None where it is not there.
+    """Return an object that no result depends on; None if it is missing or, with a warning, damaged.
 
-    None, too, with a warning, where it is damaged. `check` is one of modeling/by_products.py.
+    `check` is one of modeling/by_products.py.
     """
     try:
         found = find_object(shell, settings, path)
@@ -287,8 +286,7 @@ def by_product(shell: Shell, settings: Settings, path: str, check: Callable[[Any
     except GcloudError:
         raise
     except (UserError, ValueError) as error:
-        said = one_line(str(error).removeprefix(f"{path}: "))
-        print(f"warning: {path}: {said}; it is left out", file=sys.stderr)
+        warn_left_out(path, error)
         return None
 
 

@@ -4,13 +4,14 @@ The same of runs on this machine are in run_tables.py. What goes on just now, jo
 """
 
 from modeling.by_products import check_headline
+from modeling.input_names import in_a_line
 from ops import gcloud
 from ops.failures import UserError
-from ops.gcloud import GcloudError, is_no_match
-from ops.input_names import cloud_names, in_a_line, missing_indices, named, told_inputs
+from ops.gcloud import GcloudError, is_no_match, place_words
+from ops.input_names import cloud_names, missing_indices, named, recorded_names
 from ops.laptop.run_tables import NAMED_A_RUN, print_forecast, print_runs
 from ops.run_paths import CLAIM, HEADLINE, OUTPUTS, run_path
-from ops.runs.executions import ENDED, place_words
+from ops.runs.executions import ENDED
 from ops.settings import Settings, need
 from ops.shell import Shell
 from ops.watching.cloud_files import CloudRun, by_product, newest_outputs, newest_runs, read_objects
@@ -50,8 +51,8 @@ def _state(run: CloudRun, is_going_on: bool) -> str:
         return "damaged"
     if run.outputs:
         missing = run.inputs - run.results
-        told = {index: name for index, (name, _) in told_inputs(run.headline).items()}
-        which = in_a_line(named(missing_indices(run.headline)[:NAMED_A_RUN], told), missing)
+        recorded = {index: name for index, (name, _) in recorded_names(run.headline).items()}
+        which = in_a_line(named(missing_indices(run.headline)[:NAMED_A_RUN], recorded), missing)
         return f"done, {missing} missing: {which}" if missing else "done"
     if not run.is_built:
         return "not built"
@@ -89,7 +90,7 @@ def show_results(shell: Shell, settings: Settings, exp_id: str, run_id: str = ""
     if shell.dry_run:
         return
     headline = found or {}
-    unnamed = [index for index in missing_indices(headline) if index not in told_inputs(headline)]
+    unnamed = [index for index in missing_indices(headline) if index not in recorded_names(headline)]
     names = cloud_names(shell, settings, run_path(settings, exp_id, run_id), unnamed)
     print_forecast(exp_id, run_id, headline, names)
     print(f"outputs  {path}")

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,10 +25,11 @@ from ops.names import check_exp_id, check_run_id
 from ops.run_paths import OUTPUT_LIST, OUTPUTS, REPORT, run_path
 from ops.settings import Settings, need
 from ops.shell import Shell
-from ops.shown import counted, nearest, one_line
+from ops.shown import counted, nearest, warn_left_out
 from ops.watching.cloud_files import A_TIME, newest_outputs, objects_or_none, run_ids
 
 CHOICES = ("outputs", "all")
+BY_BUCKET = "files are verified by the digests of the bucket"
 FILES_A_COPY = 1000  # of one gcloud, which copies many of them at once
 COPY_SECONDS = 6 * 3600
 LIST_SECONDS = 900
@@ -131,19 +131,14 @@ def _listed_outputs(shell: Shell, settings: Settings, remote: str, name: str) ->
     try:
         named = _named_by(parse_json(said), path)
     except ValueError as error:
-        _warn_of_list(f"{remote}{path}", error)
+        warn_left_out(f"{remote}{path}", error, BY_BUCKET)
         return list(_in_bucket(shell, settings, remote, f"{OUTPUTS}{name}/").values())
     data = said.encode()
     return [*named, RemoteFile(path, len(data), "sha256", hashlib.sha256(data).hexdigest())]
 
 
-def _warn_of_list(path: str, error: Exception) -> None:
-    said = one_line(error)
-    print(f"warning: {path}: {said}; files are verified by what the bucket knows", file=sys.stderr)
-
-
 def _named_by(listed: Any, path: str) -> list[RemoteFile]:
-    """Return the files that an output folder's list names; ValueError where it is damaged."""
+    """Return the files in the list of an output folder; ValueError if the list is damaged."""
     folder = path.removesuffix(OUTPUT_LIST)
     for each in listed if isinstance(listed, list) else ():
         if isinstance(each, dict) and isinstance(each.get("name"), str):
@@ -166,7 +161,7 @@ def _all_files(shell: Shell, settings: Settings, remote: str) -> list[RemoteFile
             try:
                 files |= {each.name: each for each in _named_by(named, path)}
             except ValueError as error:
-                _warn_of_list(f"{remote}{path}", error)
+                warn_left_out(f"{remote}{path}", error, BY_BUCKET)
     return sorted(files.values(), key=lambda each: (each.name in lists, each.name))
 
 

@@ -14,7 +14,7 @@ from ops.watching.run_status import StageStatus, stage_status
 
 @dataclass(frozen=True)
 class JobStatus:
-    """A job that goes on, or one by hand that has just ended."""
+    """A job that goes on, or a job by hand that ended in the last hours."""
 
     job: dict[str, Any]
     region: str

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ops.shown import one_line
 
-PROGRESS = "stage_progress"  # the event of each look of the workflow at a job, whether it changed or not
+PROGRESS = "stage_progress"  # the event of each poll of a job by the workflow, changed or not
 MOST_CHARACTERS = 2000  # of a message
 _TASK = re.compile(r"group0-(\d+)/(\d+)/")  # of task/<job uid>-group0-<index>/<attempt>/<runnable>
 _COLOURS = {
@@ -31,7 +31,7 @@ class LogLine:
     task: str  # its index, and which try it is where it is not the first
     severity: str
     message: str
-    progress_of: str = ""  # the job, where it is one of the looks at it while it runs
+    progress_of: str = ""  # the job, if this is a poll of it
 
     @classmethod
     def of(cls, entry: dict[str, Any]) -> "LogLine":

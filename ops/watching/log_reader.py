@@ -174,3 +174,8 @@ def _key(entry: Entry) -> str:
 
 def _time(entry: Entry) -> datetime:
     return datetime.fromisoformat(entry["timestamp"])
+
+
+def quoted(value: str) -> str:
+    """Return a value as Logging's language quotes it, so that it stays a value whatever is in it."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

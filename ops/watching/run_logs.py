@@ -19,7 +19,7 @@ from ops.shell import Shell
 from ops.shown import console, forget_output
 from ops.watching.cloud_files import A_RUN_ID
 from ops.watching.log_lines import LogLine
-from ops.watching.log_reader import FOLLOW_PATIENCE_SECONDS, PATIENCE_SECONDS, LogReader
+from ops.watching.log_reader import FOLLOW_PATIENCE_SECONDS, PATIENCE_SECONDS, LogReader, quoted
 from ops.watching.newest_run import newest_run_id
 
 SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
@@ -118,7 +118,7 @@ def _print(reader: "LogReader", request: LogRequest, run_id: str) -> None:
 
 
 def _teller() -> Callable[[LogLine], None]:
-    """Return what prints a line, but for a look at a job that has not changed since the look before.
+    """Return a function that prints a line, except for a poll of a job that found no change.
 
     With colours on a terminal, which may not wrap it at some width.
     """
@@ -155,11 +155,6 @@ def log_filter(request: LogRequest, run_id: str) -> str:
     if request.severity:
         parts.append(f"severity>={request.severity.upper()}")
     return " AND ".join(parts)
-
-
-def quoted(value: str) -> str:
-    """Return a value as Logging's language quotes it, so that it stays a value whatever is in it."""
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def check_severity(severity: str) -> None:

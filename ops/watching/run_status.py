@@ -3,7 +3,6 @@
 Which executions are looked at, and how often, is in status.py.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,10 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from modeling.input_names import in_a_line
 from ops import gcloud
 from ops.costs.spending import Spending, spending_of, together
 from ops.failures import UserError
-from ops.input_names import in_a_line, missing_indices, missing_names
+from ops.gcloud import place_words
+from ops.input_names import missing_indices, missing_names
 from ops.jobs.attempts import (
     CANCELLED_JOB,
     described,
@@ -33,8 +34,8 @@ from ops.runs.executions import (
     Execution,
     Progress,
     exp_id_of,
-    place_words,
     reason_of,
+    result_of,
     run_id_of,
     seconds_taken,
     where_it_is,
@@ -61,8 +62,8 @@ class StageStatus:
     failures: tuple[tuple[int, int], ...]  # exit codes of attempts, and how many ended so
     events: tuple[str, ...]  # of the job, but for its changes of state
     spending: Spending
-    failed_tasks: str = ""  # which tasks of stage B failed for good, with their places and parameter sets
-    short_of_memory: int = 0  # tasks, as far as all their attempts ended alike tells
+    failed_tasks: str = ""  # names of the tasks of stage B that failed for good
+    short_of_memory: int = 0  # tasks whose attempts all ended as without memory
 
     def lines(self) -> Iterator[str]:
         progress = self.progress
@@ -78,7 +79,7 @@ class StageStatus:
             yield f"{'':8} failed: {self.failed_tasks}"
         if self.short_of_memory:
             tasks = counted(self.short_of_memory, "task")
-            yield f"{'':8} {tasks}: every attempt ended so, the memory may be too small"
+            yield f"{'':8} {tasks}: all attempts ended alike; the memory may be too small"
         for event in self.events:
             yield f"{'':8} {event}"
 
@@ -96,7 +97,7 @@ class RunStatus:
     found: dict[str, Any]
     stages: tuple[StageStatus, ...]
     spent_usd: float | None = None  # as the run itself tells once it has succeeded
-    missing: str = ""  # the inputs that its outputs go without, as the run itself tells
+    missing: str = ""  # names of the inputs that its outputs go without
 
     @property
     def is_going_on(self) -> bool:
@@ -123,7 +124,7 @@ class RunStatus:
     @property
     def result(self) -> dict[str, Any]:
         """Return what the workflow returned, once it has succeeded."""
-        return json.loads(self.found.get("result") or "{}")
+        return result_of(self.found)
 
     @property
     def run_id(self) -> str:
@@ -171,15 +172,16 @@ def with_spending(shell: Shell, settings: Settings, statuses: Sequence[RunStatus
     if len(costs) != len(paths):
         return list(statuses)
     return [
-        replace(status, spent_usd=usd, missing=_missing(shell, settings, status, told))
-        for status, usd, told in zip(statuses, costs, held, strict=True)
+        replace(status, spent_usd=usd, missing=_missing(shell, settings, status, metadata))
+        for status, usd, metadata in zip(statuses, costs, held, strict=True)
     ]
 
 
-def _missing(shell: Shell, settings: Settings, status: RunStatus, told: dict[str, Any]) -> str:
-    """Return what the first inputs are called that a run's outputs go without, by its metadata."""
-    number = told.get("num_missing") or len(missing_indices(told))
-    return in_a_line(missing_names(shell, settings, status.result["path"], told), number) if number else ""
+def _missing(shell: Shell, settings: Settings, status: RunStatus, metadata: dict[str, Any]) -> str:
+    """Return the names of the first inputs that a run's outputs go without, from its metadata."""
+    number = metadata.get("num_missing") or len(missing_indices(metadata))
+    names = missing_names(shell, settings, status.result.get("path", ""), metadata) if number else []
+    return in_a_line(names, number)
 
 
 def _outcome(result: dict[str, Any]) -> str:
@@ -197,7 +199,7 @@ def stage_status(
     failed_tasks: str = "",
 ) -> StageStatus:
     """Return how a stage stands whose job Batch has described, with its tasks where they are known."""
-    progress = _told_apart(Progress.of(stage, job), tasks)
+    progress = _without_stopped(Progress.of(stage, job), tasks)
     events = job.get("status", {}).get("statusEvents", [])
     told = [event for event in events if not event.get("description", "").startswith("Job state is set")]
     shown = [
@@ -227,22 +229,22 @@ def stage_status(
 def named_failures(
     shell: Shell, settings: Settings, job: dict[str, Any], tasks: Sequence[dict[str, Any]] | None
 ) -> str:
-    """Return which tasks of stage B failed for good, with what their inputs are called; "" where none did."""
+    """Return the names of the tasks of stage B that failed for good; "" if none did."""
     number = Progress.of("runner", job).counts.get("FAILED", 0)
     if not number:
         return ""
     try:
-        if tasks is None:  # too many to have been asked for
+        if tasks is None:  # too many: they were not asked for
             failed = failed_tasks(shell, settings, job)
         else:
             failed = with_inputs(shell, settings, job, failed_among(tasks))
-    except UserError:  # what is known is worth showing without
+    except UserError:  # the rest is shown anyway
         return ""
     return in_a_line([task.name for task in failed], number) if failed else ""
 
 
-def _told_apart(progress: Progress, tasks: Sequence[dict[str, Any]] | None) -> Progress:
-    """Return the tasks of a cancelled job by state, those that had failed apart from those it stopped."""
+def _without_stopped(progress: Progress, tasks: Sequence[dict[str, Any]] | None) -> Progress:
+    """Return the progress of a cancelled job with tasks that failed counted apart from those it stopped."""
     if tasks is None or FAILED_OR_CANCELLED not in progress.counts:
         return progress
     counts = dict(progress.counts)

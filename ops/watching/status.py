@@ -83,8 +83,8 @@ class Observer:
     def _jobs(self) -> list[dict[str, Any]]:
         """Return our jobs that have not ended, and those that ended in the last hours.
 
-        Where that is of use, learn from all whose executions are: a list of executions does not tell what
-        they run, but a list of jobs does.
+        With an experiment, the first call also learns from all jobs which executions are of it: a list of
+        executions does not show that, but a list of jobs does.
         """
         learns = bool(self.exp_id) and not self._knows_jobs
         but, since = () if learns else ENDED_JOB, self._earliest()
@@ -99,7 +99,7 @@ class Observer:
         return datetime.now(UTC) - timedelta(hours=self.hours)
 
     def _ended_by_hand(self, jobs: list[dict[str, Any]]) -> list[JobStatus]:
-        """Return the jobs that were made by hand and have just ended, the newest first."""
+        """Return the jobs made by hand that ended in the last hours, newest first."""
         return [
             JobStatus(job, self.settings.region)
             for job in jobs
@@ -181,7 +181,7 @@ class Observer:
         return status
 
     def _named_failures(self, job: dict[str, Any], tasks: list[dict[str, Any]] | None) -> str:
-        """Return which tasks of stage B failed; their inputs are read again only where more have failed."""
+        """Return the names of the failed tasks of stage B; looked up again only if more have failed."""
         if job.get("labels", {}).get("stage") != "runner":
             return ""
         key = id_of(job), Progress.of("runner", job).counts.get("FAILED", 0)

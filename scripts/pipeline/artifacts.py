@@ -19,11 +19,11 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from modeling.bounds import MOST_WORKLOADS
 from modeling.by_products import MOST_SUMMARY_BYTES, check_summary, parse_json
 from modeling.failures import UserError
 from modeling.workload import ForeignWorkload, Result, Workload
@@ -39,7 +39,7 @@ from pipeline.records import (
     encode_result,
     encode_workload,
 )
-from pipeline.storage import MissingFile, Storage, open_storage
+from pipeline.storage import MissingFile, Storage, UnusableFile, open_storage
 from pipeline.summary import with_earlier
 
 log = logging.getLogger("pipeline")
@@ -75,7 +75,7 @@ class RunFiles:
 
     def __init__(self, storage: Storage, in_prefix: str, out_prefix: str, exp_id: str = "", run_id: str = ""):
         self.storage, self.in_prefix, self.out_prefix = storage, in_prefix, out_prefix
-        self.exp_id, self.run_id = exp_id, run_id  # that the manifest must be of; "" for any
+        self.exp_id, self.run_id = exp_id, run_id  # which the manifest must name; "" accepts any
 
     @classmethod
     def of(cls, context: StageContext) -> "RunFiles":
@@ -84,7 +84,7 @@ class RunFiles:
         return cls(storage, context.in_prefix, context.out_prefix, context.exp_id, context.run_id)
 
     def remove_left_files(self) -> None:
-        """Remove what stages that were killed have left in the run; who writes just now is left alone."""
+        """Remove files that killed stages left in the run; files that are being written are kept."""
         self.storage.remove_left_files(self.out_prefix)
 
     # -- manifest
@@ -93,6 +93,8 @@ class RunFiles:
         path = self.storage.get_path(self.in_prefix + MANIFEST)
         try:
             data = self.storage.load_bytes(self.in_prefix + MANIFEST)
+        except UnusableFile:
+            raise
         except MissingFile:
             raise UserError(
                 f"{path}: no such manifest; run stage A (builder) first, or check EXP_ID and RUN_ID"
@@ -108,16 +110,16 @@ class RunFiles:
         return self._own(manifest, self.out_prefix)
 
     def _own(self, manifest: Manifest, prefix: str) -> Manifest:
-        """Return the manifest; refuse one of another run than the one it lies in.
+        """Return the manifest; refuse one of another run than the run of its folder.
 
-        A prefix that was chosen may be of any run, but the manifest must be that run's.
+        IN_PREFIX or OUT_PREFIX may name the folder of another run; the manifest must then be of that run.
         """
         run, asked = (manifest.exp_id, manifest.run_id), (self.exp_id, self.run_id)
         is_elsewhere = not _is_below(prefix, asked) and _is_below(prefix, run)
         if self.run_id and run != asked and not is_elsewhere:
             raise UserError(
                 f"{self.storage.get_path(prefix + MANIFEST)} is of run {run[1]} of {run[0]}, not of "
-                f"{asked[1]} of {asked[0]}; put back what belongs there, or start a new run"
+                f"{asked[1]} of {asked[0]}; restore the right file, or start a new run"
             )
         return manifest
 
@@ -137,14 +139,20 @@ class RunFiles:
         """Return the run's YAML files by kind."""
         found = {}
         for kind in CONFIG_KINDS:
-            with suppress(MissingFile):
+            try:
                 found[kind] = self.storage.load_bytes(config_name(prefix, kind))
+            except UnusableFile:
+                raise
+            except MissingFile:
+                continue
         return found
 
     # -- inputs
 
     def write_inputs(self, workloads: list[Workload | ForeignWorkload]) -> WrittenInputs:
-        """Write every workload, then the files of their digests and of what they are."""
+        """Write every workload, then inputs.sha256 and inputs.csv."""
+        if len(workloads) > MOST_WORKLOADS:
+            raise UserError(f"{len(workloads):,} inputs are more than {MOST_WORKLOADS:,}; build fewer")
         digests: list[str] = []
         width = index_width(len(workloads))
         try:
@@ -180,9 +188,9 @@ class RunFiles:
         return lines
 
     def entries(self, manifest: Manifest, digests: list[str], indices: Sequence[int]) -> Iterator[InputEntry]:
-        """Yield what is known of some inputs, which decides whose result a file is.
+        """Yield the entries of inputs.csv for some inputs, against which their results are checked.
 
-        A run that was built before there was a list of inputs has it from the inputs themselves.
+        In a run that was built without that list, they are taken from the inputs.
         """
         if not manifest.input_list_sha256:
             names = (self.in_prefix + input_name(index, manifest.width) for index in indices)
@@ -214,10 +222,12 @@ class RunFiles:
         return self._checked_workload(index, data, digest, manifest)
 
     def _listed_in_manifest(self, name: str, sha256: str) -> bytes:
-        """Return the contents of a file whose digest the manifest has."""
+        """Return the contents of a file, checked against its digest in the manifest."""
         path = self.storage.get_path(name)
         try:
             data = self.storage.load_bytes(name)
+        except UnusableFile:
+            raise
         except MissingFile:
             raise UserError(f"{path}: no such file; {_BUILD_AGAIN}") from None
         if hashlib.sha256(data).hexdigest() != sha256:
@@ -280,7 +290,7 @@ class RunFiles:
         return indices[first:last]
 
     def _pending(self, name: str, manifest: Manifest) -> list[int]:
-        """Return the inputs in a pending file, whose name has the digest of what it holds."""
+        """Return the inputs in a pending file, checked against the digest in its name."""
         place = self.in_prefix + BUILDER + name
         try:
             data = self.storage.load_bytes(place)
@@ -289,7 +299,8 @@ class RunFiles:
         path = self.storage.get_path(place)
         if hashlib.sha256(data).hexdigest()[:8] not in name:
             raise UserError(
-                f"{path} is not what its name says (changed or cut short); run stage A (builder) again"
+                f"{path} does not match the digest in its name (changed or cut short); "
+                "run stage A (builder) again"
             )
         width = len(str(manifest.num_workloads - 1))
         lines = data.decode(errors="replace").split("\n")
@@ -405,10 +416,13 @@ class RunFiles:
         return summary
 
     def read_summary(self, stage: str) -> dict[str, Any]:
-        """Return one summary, empty where there is none, or with a warning where it is damaged."""
+        """Return one summary; empty if there is none, or, with a warning, if it is damaged."""
         name = f"{self.out_prefix}summaries/{stage}.json"
         try:
             return check_summary(parse_json(self.storage.load_bytes(name), MOST_SUMMARY_BYTES))
+        except UnusableFile as unusable:
+            log.warning("%s; it is left out", unusable)
+            return {}
         except MissingFile:
             return {}
         except ValueError as error:
@@ -423,9 +437,12 @@ class RunFiles:
         prefix, damaged = f"{self.in_prefix}summaries/", 0
         for name, data in self.storage.load_many(self.storage.list_files(prefix)):
             stage = name.removeprefix(prefix).removesuffix(".json")
-            if isinstance(data, MissingFile) or not _STAGE.fullmatch(stage):
+            is_gone = isinstance(data, MissingFile) and not isinstance(data, UnusableFile)
+            if is_gone or not _STAGE.fullmatch(stage):
                 continue
             try:
+                if isinstance(data, UnusableFile):
+                    raise ValueError("not a file that can be read")
                 summary = check_summary(parse_json(data, MOST_SUMMARY_BYTES))
             except ValueError as error:
                 damaged += 1

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+from modeling.bounds import LARGEST_SEED
 from modeling.failures import UserError, listed
 from modeling.plain_text import is_unicode, one_line
 from pipeline.run_setup import parse_run_setup, setup_of_task
@@ -141,7 +142,7 @@ def read_stage_context(environ: Mapping[str, str]) -> StageContext:
         pending_file=read("PENDING_FILE", "", _pending_file),
         num_tasks=read("NUM_TASKS", None, _whole(1)),
         count=read("COUNT", None, _whole(1)),
-        seed=read("SEED", None, _whole(0)),
+        seed=read("SEED", None, _whole(0, LARGEST_SEED)),
         force=read("FORCE", False, _flag),
         workloads_per_task=read("WORKLOADS_PER_TASK", None, _whole(1)),
         allow_partial=read("ALLOW_PARTIAL_RESULTS", False, _flag),
@@ -278,10 +279,10 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def _whole(least: int) -> Callable[[str], int]:
+def _whole(least: int, most: int = MOST) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < least:
-            raise ValueError(f"a whole number from {least} to {MOST}")
+        if not re.fullmatch(r"[0-9]{1,19}", text) or not least <= int(text) <= most:
+            raise ValueError(f"a whole number from {least} to {most}")
         return int(text)
 
     return parse

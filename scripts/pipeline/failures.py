@@ -46,6 +46,11 @@ def disk_failure(error: BaseException, act: str = "") -> UserError | None:
         return UserError(
             f"no space left on the disk ({error.filename or 'temporary files'}); free some and run again"
         )
+    if isinstance(error, OSError) and error.errno in (errno.EFBIG, errno.EIO, errno.ESTALE):
+        return UserError(
+            f"{error.filename or 'temporary files'}: the disk does not take or give it ({error.strerror}); "
+            "check the disk, and `ulimit -f` where it is a file too large"
+        )
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return UserError(f"{error.filename}: too long for the name of a file; shorten DIR_PREFIX or EXP_ID")
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -10,14 +10,17 @@ import io
 import os
 import sys
 import tarfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from modeling.failures import UserError
+from modeling.plain_text import one_line
 from pipeline.artifacts import RunFiles
 from pipeline.environment import SUITES, StageContext
+from pipeline.failures import disk_failure
 from pipeline.manifest import Manifest
 from pipeline.storage import MissingFile
 from pipeline.temporary import temporary_folder
@@ -25,6 +28,10 @@ from pipeline.temporary import temporary_folder
 FORECAST = "builder-artifacts/forecast.tar.gz"
 _NOT_PACKED = {".git", "__pycache__", ".venv", ".ipynb_checkpoints"}  # history, and what is made again
 _ENV = ".env"  # may hold secrets
+# of a repository; what has more is no forecasting repository, or an archive that was made to fill a disk
+MOST_BYTES = 8 << 30
+MOST_ENTRIES = 200_000
+MOST_TAR_BYTES = MOST_BYTES + MOST_ENTRIES * 8192  # with headers, long names among them
 
 
 def save_forecast(folder: Path, files: RunFiles) -> str:
@@ -44,15 +51,32 @@ def pack(folder: Path, archive: Path) -> None:
     Raises
     ------
     UserError
-        A link leads out of the folder, or something is neither file, folder nor link.
+        A link leads out of the folder, something is neither file, folder nor link, or it is too much.
     """
+    size = _Size(str(folder))
     with (
         open(archive, "wb") as raw,
         gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as zipped,
         tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
         for path in _contents(folder):
+            size.add(path.lstat().st_size if path.is_file() else 0)
             tar.add(path, path.relative_to(folder).as_posix(), recursive=False, filter=_anonymous)
+
+
+class _Size:
+    """What a repository or its archive has so far; UserError where that is too much."""
+
+    def __init__(self, name: str):
+        self.name, self.entries, self.bytes = name, 0, 0
+
+    def add(self, size_bytes: int) -> None:
+        self.entries, self.bytes = self.entries + 1, self.bytes + size_bytes
+        if self.entries > MOST_ENTRIES or self.bytes > MOST_BYTES:
+            raise UserError(
+                f"{self.name}: a forecasting repository has up to {MOST_ENTRIES:,} files and "
+                f"{MOST_BYTES >> 30} GiB, and this one has more; keep large data out of it"
+            )
 
 
 def _contents(folder: Path) -> Iterator[Path]:
@@ -95,7 +119,7 @@ def unpack_forecast(files: RunFiles, folder: Path, sha256: str = "") -> None:
     Raises
     ------
     UserError
-        The archive is not there, or another one than the manifest says.
+        The archive is not there, another one than the manifest says, or not one that pack() writes.
     """
     name = files.in_prefix + FORECAST
     data = files.storage.load_bytes(name)
@@ -103,22 +127,63 @@ def unpack_forecast(files: RunFiles, folder: Path, sha256: str = "") -> None:
         path = files.storage.get_path(name)
         raise UserError(f"{path} does not match the manifest; build the run again under a new RUN_ID")
     try:
-        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            for entry in tar.getmembers():
-                _check_entry(entry)
-            tar.extractall(folder)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise UserError(f"{files.storage.get_path(name)}: cannot be unpacked ({error})") from None
+        _unpack(data, folder, _Size(files.storage.get_path(name)))
+    except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, RecursionError) as error:
+        reason = disk_failure(error) or one_line(error, 200)
+        raise UserError(f"{files.storage.get_path(name)}: cannot be unpacked ({reason})") from None
+
+
+def _unpack(data: bytes, folder: Path, size: _Size) -> None:
+    """Write files and folders, then links, so that nothing is written through a link.
+
+    The filter of tarfile that does some of this comes with later versions of Python 3.11.
+    """
+    entries, links = {}, {}
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as zipped, tarfile.open("", "r:", _Bounded(zipped)) as tar:
+        for entry in tar:
+            _check_entry(entry)
+            size.add(entry.size)
+            (links if entry.issym() else entries)[os.path.normpath(entry.name)] = _anonymous(entry)
+        for name in (*entries, *links):
+            above = {str(parent) for parent in PurePath(name).parents}
+            if above & links.keys() or (name in links and name in entries):
+                raise tarfile.ExtractError(f"{name} lies behind a link")
+        for entry in (*entries.values(), *links.values()):
+            tar.extract(entry, folder)
+    for name in links:
+        try:
+            _check_link(folder / name, folder)
+        except UserError:
+            raise tarfile.ExtractError(f"{name} leads out of it") from None
 
 
 def _check_entry(entry: tarfile.TarInfo) -> None:
-    """Refuse what pack() does not write; the filter that does so comes with later versions of Python 3.11."""
-    paths = [entry.name]
-    if entry.issym():
-        paths.append(os.path.join(os.path.dirname(entry.name), entry.linkname))
-    leads_out = any(os.path.normpath(path).startswith(("/", "..")) for path in paths)
-    if leads_out or not (entry.isfile() or entry.isdir() or entry.issym()):
+    """Refuse what pack() does not write."""
+    is_outside = os.path.normpath(entry.name).startswith(("/", ".."))
+    is_known = entry.isdir() or entry.issym() or (entry.isfile() and not entry.issparse())
+    if is_outside or not is_known or entry.size < 0:
         raise tarfile.ExtractError(f"{entry.name} leads out of it, or is no file")
+
+
+class _Bounded:
+    """The tar in an archive, no further than one can be long: a few MB may unpack to terabytes."""
+
+    def __init__(self, zipped: gzip.GzipFile):
+        self._zipped = zipped
+        self.tell = zipped.tell
+
+    def read(self, size: int) -> bytes:
+        self._check(self.tell() + size)
+        return self._zipped.read(size)
+
+    def seek(self, place: int) -> int:
+        self._check(place)
+        return self._zipped.seek(place)
+
+    @staticmethod
+    def _check(place: int) -> None:
+        if place > MOST_TAR_BYTES:
+            raise tarfile.ReadError(f"it unpacks to more than {MOST_TAR_BYTES:,} bytes")
 
 
 @contextmanager

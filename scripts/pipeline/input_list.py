@@ -1,6 +1,6 @@
-"""builder-artifacts/inputs.csv: the place and parameter set of each input, to be known without reading it.
+"""builder-artifacts/inputs.csv: place and parameter set of each input.
 
-Stage C trusts this list, whose digest is in the manifest, and not what a result says of itself.
+Stage C checks each result against this list, whose digest is in the manifest (input_list_sha256).
 """
 
 import csv
@@ -12,12 +12,12 @@ from modeling.failures import UserError
 from modeling.input_names import name_of, set_share, trajectory_share
 from modeling.workload import ForeignWorkload, Result, Simulate, Workload, most_result_bytes
 
-MOST_FOREIGN_RESULT_BYTES = 4 << 30  # another suite's input does not tell what comes out of it
-MOST_NAME_BYTES = 200  # a chart is called by its population
+MOST_FOREIGN_RESULT_BYTES = 4 << 30  # an input of another suite does not show the size of its result
+MOST_NAME_BYTES = 200  # a chart has the name of its population
 
 
 class InputEntry(NamedTuple):
-    """What is known of an input without reading it; empty or None where another suite does not tell."""
+    """One row of inputs.csv; empty or None where an input of another suite does not say."""
 
     population: str
     population_name: str
@@ -29,12 +29,12 @@ class InputEntry(NamedTuple):
     most_result_bytes: int  # unpacked
 
     def check(self, result: Result) -> None:
-        """Refuse a result that says that it is of another place or parameter set than its input."""
+        """Refuse a result of another place or parameter set than its input."""
         for name, wanted in self._asdict().items():
             if name == "most_result_bytes" or wanted in ("", None):
                 continue
             if (found := getattr(result, name)) != wanted:
-                raise UserError(f"its {name} is {repr(found)[:80]}, that of its input is {wanted!r}")
+                raise UserError(f"its {name} is {repr(found)[:80]}, but that of its input is {wanted!r}")
 
 
 def entry_of(workload: Workload | ForeignWorkload) -> InputEntry:
@@ -77,7 +77,7 @@ def write_entries(entries: Iterable[InputEntry]) -> bytes:
 
 
 def parse_entries(data: bytes, number: int | None = None) -> list[InputEntry]:
-    """Return the entries of `number` inputs, or of all there are; ValueError where the list is another."""
+    """Return the entries of `number` inputs, or of all in the list; ValueError for anything else."""
     header, *rows = csv.reader(io.StringIO(data.decode(), newline=""), strict=True)
     if tuple(header) != InputEntry._fields or len(rows) != (len(rows) if number is None else number):
         raise ValueError(f"{len(rows)} inputs instead of {number}")
@@ -95,7 +95,7 @@ def _entry(row: list[str]) -> InputEntry:
 
 
 def check_place(population: str) -> None:
-    """Refuse a population whose name is no file's: its charts are called by it."""
+    """Refuse a population that cannot be a file name: its charts are named after it."""
     is_name = population.isprintable() and len(population.encode()) <= MOST_NAME_BYTES
     if not is_name or population != population.strip(" .") or not population or set(population) & set("/\\:"):
         raise ValueError(f"{population[:80]!r} cannot be the name of a file")

@@ -1,6 +1,6 @@
 """Names of a run's inputs for people, also of those without a result.
 
-They are read from the inputs themselves; of an input that cannot be read, from the list of inputs.
+They are read from the inputs, or from the list of inputs where an input cannot be read.
 
 The wording is in modeling/input_names.py.
 """
@@ -8,6 +8,7 @@ The wording is in modeling/input_names.py.
 from collections.abc import Iterable
 from itertools import islice
 
+# the stage scripts find `modeling` only once `pipeline` is imported, so they take these from here
 from modeling.input_names import MOST_IN_A_LINE, MOST_NAMED, in_a_line, input_name, unknown_input
 from pipeline.artifacts import RunFiles
 from pipeline.failures import TemporaryFault, UserError
@@ -16,14 +17,14 @@ from pipeline.manifest import Manifest
 
 __all__ = ["MOST_IN_A_LINE", "MOST_NAMED", "in_a_line", "input_name", "read_input_names", "unknown_input"]
 
-# a name is a courtesy: whatever an input is, the stage that asks has something else to say
+# without a name an input is shown by its index; it must not stop the stage
 UNREADABLE = (UserError, TemporaryFault, OSError, AttributeError, TypeError, ValueError)
 
 
 def read_input_names(
     files: RunFiles, manifest: Manifest, digests: list[str], indices: Iterable[int]
 ) -> dict[int, str]:
-    """Return the names of the first inputs of some; one of which nothing is known is left out."""
+    """Return the names of the first MOST_NAMED inputs by index; an unknown one is left out."""
     names = {}
     for index in islice(indices, MOST_NAMED):
         try:

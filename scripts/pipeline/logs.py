@@ -56,7 +56,7 @@ class _PlainFormatter(logging.Formatter):
 
 
 def _plain(record: logging.LogRecord) -> logging.LogRecord:
-    """Return a record that no terminal obeys: what it tells of may be anybody's. Only a bug has lines."""
+    """Return a record without control characters; only a bug, with its traceback, has several lines."""
     shown = plain_lines if record.levelno >= logging.CRITICAL else one_line
     return logging.makeLogRecord({**vars(record), "msg": shown(record.getMessage()), "args": None})
 

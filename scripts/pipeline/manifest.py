@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from modeling.bounds import MOST_WORKLOADS
 from modeling.by_products import parse_json
 from modeling.failures import UserError
 from pipeline.environment import EXP_ID, PENDING_FILE, RUN_ID, SUITES
 
 _FORMAT = 1
 _MOST_BYTES = 100_000
-MOST_WORKLOADS = 10_000_000  # a hundred jobs of Batch; what names more is no manifest of ours
 _ANEW = "build the run again under a new RUN_ID (invoke: without --run-id)"
 
 
@@ -52,7 +52,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, data: bytes, path: str) -> "Manifest":
-        """Return the manifest in JSON; UserError where it is none, or a field is of another kind."""
+        """Return the manifest in JSON; UserError if it is not one, or a field has a wrong type or value."""
         try:
             fields = parse_json(data, _MOST_BYTES)
             if type(fields) is not dict:

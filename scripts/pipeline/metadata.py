@@ -16,7 +16,7 @@ from pipeline.summary import package_versions, utc_now
 MOST_REASONS = 1_000
 REASON_CHARACTERS = 400  # of a reason in a list of missing results
 MOST_NAME_CHARACTERS = 200
-# reaching minimum_epsilon is success, and the other early ends are those of the method: the same every time
+# reaching minimum_epsilon is success; the other early ends do not depend on the machine
 LIMITS = ("max_time", "total_simulations_budget")
 
 
@@ -107,14 +107,14 @@ class RunRecord:
         return self.failures.get(index, "no result; its task has not run, or was killed")
 
     def name(self, index: int) -> str:
-        """Return what people call an input: its place and parameter set, where they are known."""
+        """Return the name of an input: place and parameter set if they are known, else its index."""
         return self.names.get(index) or unknown_input(index)
 
     def described(self, missing: dict[int, str]) -> dict[str, list[dict[str, Any]]]:
-        """Return the first inputs without a result for JSON, with name and reason; nothing where none is."""
+        """Return `missing_inputs` for JSON: index, name and reason of the first missing; empty if none is."""
         first = sorted(missing)[:MOST_NAMED]
-        told = [{"index": i, "name": self.name(i), "reason": missing[i][:REASON_CHARACTERS]} for i in first]
-        return {"missing_inputs": told} if told else {}
+        listed = [{"index": i, "name": self.name(i), "reason": missing[i][:REASON_CHARACTERS]} for i in first]
+        return {"missing_inputs": listed} if listed else {}
 
     def facts(self, collected, missing: dict[int, str], headline: list):
         """Return what the report prints about the run."""

@@ -1,8 +1,8 @@
-"""Pickles of our records, read without running code and without trusting any size or type in them.
+"""Pickles of our records, read without running their code or trusting any size or type in them.
 
-First the opcodes are looked at: only those that our own pickles have, with lengths that are really there.
-Then they are loaded with stand-ins for every class. Last, the stand-ins become records, each field of the
-type that its class declares.
+1. The opcodes are checked: only those of our own pickles, with lengths that fit into the data.
+2. They are loaded with stand-ins for every class.
+3. The stand-ins become records; each field must have the type that its class declares.
 """
 
 import datetime
@@ -18,19 +18,19 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from modeling.bounds import EARLIEST_DAY, LATEST_DAY
 from modeling.failures import UserError
 from modeling.plain_text import is_unicode
 from modeling.workload import RECORDS
 
 MOST_OPCODES = 2_000_000  # an empty list takes one byte here and 56 in memory
 MOST_TUPLES = 20_000  # nested ones are hashed by recursion in C, which has no limit of its own
-MOST_ITEMS = 3_000_000  # of all lists and dictionaries, one that is named twice counts twice
+MOST_ITEMS = 3_000_000  # of all lists and dictionaries; one that is referred to twice counts twice
 MOST_CHARACTERS = 100_000  # of a text
 MOST_DEPTH = 10  # of what has no declared type
 LARGEST = 2**128  # of a whole number
-YEARS = (1890, 2210)  # dates are of 1900 to 2200, and a month's or week's end may be behind
 
-# opcodes of protocol 5 by what follows them: so many bytes, or a length of so many bytes and as many again
+# opcodes of protocol 5: by the number of bytes after them, or of bytes of a length with that many bytes more
 _FIXED = {
     **dict.fromkeys(b"(.)]}aestuNRb\x81\x85\x86\x87\x88\x89\x93\x94", 0),
     ord("K"): 1,
@@ -58,7 +58,7 @@ _UNITS = {b"D", b"s"}
 
 
 class NotOurs(UserError):
-    """A record names something that is not ours."""
+    """A record refers to a class or function that is not ours."""
 
 
 def load_record(data: bytes, *kinds: type) -> Any:
@@ -67,7 +67,7 @@ def load_record(data: bytes, *kinds: type) -> Any:
     Raises
     ------
     UserError
-        It is none, names what is not ours, or has a field of another type or impossible size.
+        It is not such a record, refers to code that is not ours, or has a field of a wrong type or size.
     """
     try:
         _check_opcodes(data)
@@ -82,7 +82,7 @@ def load_record(data: bytes, *kinds: type) -> Any:
 
 
 def _check_opcodes(data: bytes) -> None:
-    """Refuse opcodes that ours do not have, and a length beyond the end: it may be allocated first."""
+    """Refuse other opcodes than ours, and lengths beyond the end, which pickle may allocate first."""
     at, count, tuples, end = 0, 0, 0, len(data)
     while at < end:
         code = data[at]
@@ -96,7 +96,7 @@ def _check_opcodes(data: bytes) -> None:
         else:
             raise UserError(f"not a record: opcode {code:#x}")
         if at > end or count > MOST_OPCODES or tuples > MOST_TUPLES:
-            raise UserError("not a record: longer than it is, or of too many parts")
+            raise UserError("not a record: cut short, or with too many parts")
 
 
 class _Record:
@@ -121,7 +121,7 @@ class _DType:
         if self.code == "M8":
             unit, *steps = state[8][1]
             if unit not in _UNITS or steps[:2] != [1, 1]:
-                raise UserError("an array of moments that are neither days nor seconds")
+                raise UserError("an array of dates in other units than days or seconds")
             self.unit = f"[{unit.decode()}]"
 
     @property
@@ -130,9 +130,9 @@ class _DType:
 
 
 def _array(data: Any, kind: Any, shape: Any, order: Any = "C") -> np.ndarray:
-    """Return an array of bytes that are there."""
+    """Return an array, checked against the number of its bytes."""
     if type(kind) is not _DType or type(shape) is not tuple or not 0 <= len(shape) <= 4:
-        raise UserError("an array that is none")
+        raise UserError("not an array")
     if not all(type(size) is int and 0 <= size <= len(data) for size in shape):
         raise UserError(f"an array of shape {str(shape)[:60]} in {len(data)} bytes")
     if prod(shape) * kind.numpy.itemsize != len(data) or order not in ("C", "F"):
@@ -149,7 +149,7 @@ class _Array:
     array: np.ndarray | None = None
 
     def __init__(self, *_: Any):
-        """The shape and type to begin with say nothing."""
+        """The initial shape and type are replaced later."""
 
     def __setstate__(self, state: Any) -> None:
         _, shape, kind, is_fortran, data = state
@@ -214,11 +214,11 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 class _Reader:
-    """Makes records of stand-ins, each field of its declared type; counts what it sees."""
+    """Makes records of stand-ins, checks the type of each field, and counts items and bytes."""
 
     def __init__(self, size: int):
         self.items = 0
-        self.bytes_left = 10 * size  # an array may be named by several fields, but not by thousands
+        self.bytes_left = 10 * size  # several fields may share an array, but not thousands
 
     def record(self, value: Any, kind: type, where: str) -> Any:
         state = getattr(value, "state", None) if isinstance(value, _Record) else None
@@ -233,7 +233,7 @@ class _Reader:
         return made
 
     def typed(self, value: Any, kind: Any, where: str) -> Any:
-        """Return a value of a declared type; UserError where it is of another."""
+        """Return a value of a declared type; UserError if it has another."""
         origin = get_origin(kind)
         if origin in (Union, types.UnionType):
             return self._one_of(value, get_args(kind), where)
@@ -271,7 +271,7 @@ class _Reader:
             raise UserError(f"{where} is {_name(value)} instead of a {kind.__name__}")
         self.items += 1 + len(value)
         if self.items > MOST_ITEMS:
-            raise UserError(f"{where}: more parts than a record has")
+            raise UserError(f"{where}: too many parts for a record")
 
     def _array(self, value: Any, _: tuple, where: str) -> np.ndarray:
         array = value.array if isinstance(value, _Array) else value
@@ -279,7 +279,7 @@ class _Reader:
             raise UserError(f"{where} is {_name(value)} instead of an array")
         self.bytes_left -= array.nbytes
         if self.bytes_left < 0:
-            raise UserError(f"{where}: more numbers than the record has bytes")
+            raise UserError(f"{where}: too many numbers for the size of the record")
         return array
 
     def _int(self, value: Any, _: tuple, where: str) -> int:
@@ -308,7 +308,7 @@ class _Reader:
         return value
 
     def _date(self, value: Any, _: tuple, where: str) -> datetime.date:
-        if type(value) is not datetime.date or not YEARS[0] <= value.year <= YEARS[1]:
+        if type(value) is not datetime.date or not EARLIEST_DAY <= value <= LATEST_DAY:
             raise UserError(f"{where} is no date of 1900 to 2200")
         try:
             return datetime.date(value.year, value.month, value.day)  # a pickled one may have day 200
@@ -350,7 +350,7 @@ _READERS: dict[Any, Callable] = {
 
 
 def _may_be(value: Any, kind: Any) -> bool:
-    """Tell which of several declared types a value is to be read as."""
+    """Return whether a value is to be read as one of several declared types."""
     if is_dataclass(kind):
         return isinstance(value, _Record) and value.kind is kind
     if kind is np.ndarray:
@@ -361,7 +361,7 @@ def _may_be(value: Any, kind: Any) -> bool:
 
 
 def _name(value: Any) -> str:
-    """Return what kind of thing a value is, for messages."""
+    """Return the kind of a value, for messages."""
     kind = value.kind if isinstance(value, _Record) else type(value)
     words = {types.NoneType: "nothing", bool: "true or false", int: "a whole number", str: "a text"}
     words |= {

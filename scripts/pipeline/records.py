@@ -110,14 +110,14 @@ def decode_result(data: bytes, index: int, input_digest: str, entry: InputEntry,
 
 
 def _unpacked(packed: bytes | memoryview, most_bytes: int) -> bytes:
-    """Return the pickle in packed bytes; one that is larger than it can be is not unpacked to its end."""
+    """Return the pickle in packed bytes; unpacking stops at `most_bytes`."""
     unpacking = zlib.decompressobj()
     try:
         data = unpacking.decompress(packed, most_bytes + 1)
     except zlib.error as error:
         raise UserError(f"not a record: {error}") from None
     if len(data) > most_bytes:
-        raise UserError(f"it unpacks to more than {most_bytes / 2**20:,.0f} MiB, which none does")
+        raise UserError(f"it unpacks to more than {most_bytes / 2**20:,.0f} MiB, the most that is possible")
     if not unpacking.eof or unpacking.unused_data:
-        raise UserError("not a record: its packing is cut short, or goes on behind its end")
+        raise UserError("not a record: its compressed data are cut short, or followed by other bytes")
     return data

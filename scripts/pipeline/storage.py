@@ -4,10 +4,12 @@ A write becomes visible whole or not at all, and can be repeated. Which of the t
 used follows from EXECUTION_MODE alone; the bucket is in bucket.py. Nothing knows what the files mean.
 """
 
+import errno
 import logging
 import os
 import secrets
 import shutil
+import stat
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -25,12 +27,17 @@ log = logging.getLogger(__name__)
 
 THREADS = 16
 READ_AHEAD_BYTES = 256 << 20
+MOST_FILE_BYTES = 5 << 30  # the largest result of another suite has 4 GiB
 COPIED_BYTES = 1 << 20  # at once
 _PARTIAL = ".partial-"
 
 
 class MissingFile(UserError):
     """There is no such file."""
+
+
+class UnusableFile(MissingFile):
+    """Something stands there that is no file of a run: a folder, a pipe, a device, or terabytes of zeros."""
 
 
 def open_storage(context: StageContext) -> "Storage":
@@ -88,7 +95,7 @@ class Storage(ABC):
         """Return where a file is, for people: gs://bucket/name or a path."""
 
     def remove_left_files(self, prefix: str) -> None:
-        """Remove what writers that were killed have left below a prefix; a bucket keeps nothing of them."""
+        """Remove partial files that killed writers left below a prefix; a bucket never has any."""
         return
 
     def save_many(self, files: Iterable[tuple[str, bytes]]) -> int:
@@ -153,6 +160,20 @@ def _in_parallel(function, items: Iterable, at_once: Callable[[], int]) -> Itera
                 future.cancel()
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file; a pipe, which would wait for its writer, too."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _check_file(file: BinaryIO, path: str) -> None:
+    """Refuse what can be opened and is no file, and what is larger than memory may be."""
+    found = os.fstat(file.fileno())
+    if not stat.S_ISREG(found.st_mode):
+        raise UnusableFile(f"{path}: not a file; move it away")
+    if found.st_size > MOST_FILE_BYTES:
+        raise UnusableFile(f"{path}: {found.st_size:,} bytes, more than a file of a run has; move it away")
+
+
 def _unless_missing(error: OSError) -> None:
     """Pass over a folder that is not there (or gone meanwhile); what cannot be read is told."""
     if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
@@ -180,13 +201,17 @@ class FolderStorage(Storage):
         self._publish(name, write, overwrite=True)
 
     def load_bytes(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        path = self.get_path(name)
         try:
-            with open(self._file(name), "rb") as file:
+            with open(self._file(name), "rb", opener=_open_at_once) as file:
+                _check_file(file, path)
                 file.seek(start)
                 return file.read() if length is None else file.read(length)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            raise MissingFile(f"{self.get_path(name)}: no such file") from None
+        except (FileNotFoundError, NotADirectoryError):
+            raise MissingFile(f"{path}: no such file") from None
         except OSError as error:
+            if error.errno in (errno.EISDIR, errno.ELOOP, errno.ENXIO):  # folder, circle of links, socket
+                raise UnusableFile(f"{path}: not a file; move it away") from None
             raise (disk_failure(error, "read") or error) from None
 
     def remove_left_files(self, prefix: str) -> None:

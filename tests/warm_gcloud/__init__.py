@@ -1,4 +1,4 @@
-"""The real gcloud, loaded once for all tests of a process: nine tenths of what a call takes is loading it.
+"""The real gcloud, loaded once for all tests of a process: loading takes nine tenths of the time of a call.
 
 `gcloud` on PATH is then client.py, which hands a call over to server.py, which forks a process for it. That
 one runs gcloud's own code, with the arguments, the environment, the folder and the open files of the call.

@@ -75,7 +75,7 @@ def minimum(x: int | float, y: int | float) -> int | float:
 
 
 def _of_one_type(x: int | float, y: int | float) -> tuple[int | float, int | float]:
-    """Return two numbers; an integer beside a double is refused: no page says what the service returns."""
+    """Return two numbers of one type; an integer and a double are refused, as undocumented."""
     if type(x) is not type(y):
         raise error("TypeError", f"{x} and {y} are an integer and a double; write both as one of them")
     return x, y
