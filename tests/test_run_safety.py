@@ -209,7 +209,10 @@ def runners_of(folder: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"SEED": 99}, f"run {RUN_ID} was built with SEED=11, not 99; start a new run, or leave SEED out"),
+        (
+            {"SEED": 99},
+            f"{RUN_ID} was built with SEED=11, not 99; start a new run, or leave SEED out (invoke: --seed)",
+        ),
         ({"COUNT": 2}, "was built without COUNT, not 2"),
         ({"MODELING_SUITE": "epymodelingsuite"}, "was built with MODELING_SUITE=built-in"),
     ],
