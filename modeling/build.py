@@ -199,13 +199,20 @@ def _warn_once(message: str) -> None:
 def _warn_of_durations(
     experiment: Experiment, plan: ModelPlan, values: dict[str, float | np.ndarray]
 ) -> None:
-    """Warn of a rate that empties a compartment within a time step: it may be meant as a duration."""
+    """Warn of a rate that empties a compartment within a time step: it may be meant as a duration.
+
+    A rate of up to 1 is hardly a duration; there the step is too long.
+    """
+    step = plan.delta_t_days
     for where, transition, _, value in _known_rates(experiment, values):
         fastest = float(np.max(value))
-        if transition.type == "spontaneous" and fastest * plan.delta_t_days > 1:
+        if transition.type == "spontaneous" and fastest * step > 1:
+            advice = f"if {fastest:g} is meant in days, write 1/{fastest:g}"
+            if fastest <= 1:
+                advice = f"a step of {step:g} days is longer; lower timespan.delta_t"
             _warn_once(
                 f"{where}: people leave {transition.source} at a rate of {fastest:g} a day, so they stay "
-                f"{1 / fastest:.2g} days; if {fastest:g} is meant in days, write 1/{fastest:g}"
+                f"{1 / fastest:.2g} days; {advice}"
             )
 
 

@@ -23,6 +23,7 @@ DATE = (
     r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"([T ](?P<time>[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?) ?(Z|UTC|GMT|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
 )
+MOST_BYTES = 2 << 30  # of observed data, which are read as a whole
 MOST_SHOWN = 40  # characters of a field in a message
 
 
@@ -160,6 +161,9 @@ def _read(path: Path, where: str, mtime_ns: int, size: int) -> Table:
 
 
 def _text(path: Path, where: str) -> str:
+    if path.stat().st_size > MOST_BYTES:
+        most = MOST_BYTES >> 30
+        raise UserError(f"{where}: observed data {path} are larger than {most} GiB; keep what is fitted")
     content = path.read_bytes()
     if encoding := other_encoding(content):
         raise UserError(f"{where}: observed data {path} are {encoding}; save them as UTF-8")

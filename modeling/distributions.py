@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing
+import re
 import resource
 import time
 import warnings
@@ -66,7 +67,8 @@ def frozen_distribution(name: str, args: Sequence[float], kwargs: Mapping[str, f
             frozen = distribution(*args, **kwargs)
             low, high = map(float, frozen.support())
     except (TypeError, ValueError, ArithmeticError) as error:
-        raise UserError(f"{shown}: wrong arguments for the distribution ({error})") from None
+        said = re.sub(r"^\w+\(\) ", "", str(error))  # scipy names a function of its own
+        raise UserError(f"{shown}: wrong arguments for the distribution ({said})") from None
     if not low <= high:  # scipy answers nan for parameters outside the domain
         raise UserError(f"{shown}: arguments outside the distribution's domain")
     if low == high:

@@ -197,10 +197,19 @@ def _codes(experiment) -> Doubts:
 
 
 def _ones(experiment) -> Doubts:
-    """Doubt 1.0: shares end below it, so that it is one person and not everybody."""
+    """Doubt 1.0: shares end below it, so that it is one person and not everybody; and a mixture of both."""
     for index, compartment in enumerate(experiment.sources["model"].data["model"]["compartments"]):
         init = compartment.get("init")
-        if any(isinstance(v, float) and v == 1 for v in (init if isinstance(init, list) else [init])):
+        values = [v for v in (init if isinstance(init, list) else [init]) if isinstance(v, (int, float))]
+        shares, people = [v for v in values if 0 < v < 1], [v for v in values if v > 1]
+        if shares and people:
+            yield (
+                "model",
+                ("compartments", index, "init"),
+                f"init of {compartment['id']} has shares ({listed(shares)}) and people ({listed(people)}): "
+                "below 1 are shares, 1 and more are people; check whether both are meant",
+            )
+        if any(isinstance(v, float) and v == 1 for v in values):
             yield (
                 "model",
                 ("compartments", index, "init"),

@@ -207,7 +207,8 @@ def _what_is_wrong(problems: list[dict]) -> str:
     near = did_you_mean(value, words) if isinstance(value, str) else ""
     short = isinstance(value, (str, int, float, datetime.date)) and len(str(value)) <= 60
     subject = f'"{value}" should be' if short else "it should be"
-    return f"{subject} {' or '.join(wanted)}{near}"
+    such = f", such as [{value}]" if short and wanted == ["a list"] else ""
+    return f"{subject} {' or '.join(wanted)}{such}{near}"
 
 
 def _wanted(problem: dict) -> str:

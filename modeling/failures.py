@@ -18,7 +18,9 @@ class TemporaryFault(Exception):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ' (did you mean "x"?)' where a known name is near, else an empty string."""
-    near = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
+    names = {str(k): None for k in known}
+    near = [k for k in names if k.casefold() == str(name).casefold()]
+    near = near or difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     return f' (did you mean "{near[0]}"?)' if near else ""
 
 

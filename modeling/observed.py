@@ -86,10 +86,12 @@ def read_observed(
         if not _is_reported(day, reporting.frequency):
             raise UserError(
                 f"{path.name}:{of_day[day].line}: {day} ({day:%A}) is not reported with resample_frequency "
-                f"{reporting.frequency}, so {where} cannot compare it; change one of them"
+                f"{reporting.frequency}, so {where} cannot compare it; {_agreed(fitted_days, reporting)}"
             )
     _warn_of_gaps(source, fitted_days, of_day, reporting)
     _warn_of_sparse_values(source, fitted_days, reporting)
+    if not any(values[day] for day in fitted_days):
+        log.warning("%s: all %d fitted values of %s are 0", path.name, len(fitted_days), location.iso)
     return Observed(
         label=comparison.observed_value_column,
         series=list(comparison.simulation),
@@ -123,7 +125,7 @@ def _by_day(source: _Source, as_of: datetime.date | None) -> dict[datetime.date,
         if day in found:
             raise UserError(
                 f"{source.table.name}:{row.line}: duplicate date {day} for {source.location.iso} "
-                f"(first in line {found[day].line})"
+                f"(first in line {found[day].line}){vintages.hint}"
             )
         found[day] = row
     return found
@@ -153,7 +155,7 @@ def _values(source: _Source, of_day: dict[datetime.date, Row]) -> dict[datetime.
         except ValueError as error:
             problem = source.table.error(row, source.value_column, error)
             if source.is_fitted(day):
-                raise problem from None
+                raise UserError(f"{problem}; {_advice(row.fields[source.value_column])}") from None
             odd.append(problem)
             continue
         if value is None:
@@ -238,6 +240,14 @@ def _is_reported(day: datetime.date, frequency: str | None) -> bool:
     return True
 
 
+def _agreed(days: list[datetime.date], reporting: Reporting) -> str:
+    """Return how to have all days reported: another setting, where they have one weekday, or other dates."""
+    weekdays = {WEEKDAYS[day.weekday()] for day in days}
+    if (reporting.frequency or "").startswith("W") and len(weekdays) == 1:
+        return f"set simulation.resample_frequency ({reporting.where}) to W-{weekdays.pop()}"
+    return "correct the date"
+
+
 def _gaps(days: list[datetime.date], window: FittingWindow, spacing_days: int | None) -> list[datetime.date]:
     """Return the days that a daily or weekly series has no row of, inside the window and at its ends."""
     if spacing_days not in (1, 7):
@@ -246,6 +256,13 @@ def _gaps(days: list[datetime.date], window: FittingWindow, spacing_days: int | 
     back, ahead = (days[0] - window.start_date) // step, (window.end_date - days[0]) // step
     regular = [days[0] + number * step for number in range(-back, ahead + 1)]
     return [day for day in regular if day not in days]
+
+
+def _advice(text: str) -> str:
+    """Return what to write in place of a value that is no count."""
+    if re.fullmatch(r"[0-9]{1,3}([ ,'_][0-9]{3})+(\.[0-9]*)?", text.strip()):
+        return "write it without separators"
+    return "leave the field empty where the count is missing or suppressed"
 
 
 def _count(text: str) -> float | None:

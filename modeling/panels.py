@@ -319,7 +319,7 @@ def fit_notes(panels: list[Panel]) -> list[str]:
         return []
     return [
         f"bad fit of {listed(bad)}: these fitted points lie outside the 90 % band of the calibration; "
-        "do not trust the projection before you looked at the chart, and widen the priors or mend the model"
+        "look at the chart before you use the projection, then widen the priors or correct the model"
     ]
 
 

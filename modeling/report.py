@@ -4,12 +4,13 @@ Its words and layout are in report.html.j2, its looks in report.css; charts come
 """
 
 import base64
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from modeling.input_names import unknown_input
 from modeling.panels import Panel
@@ -17,6 +18,7 @@ from modeling.panels import Panel
 MOST_EMBEDDED = 100  # populations whose charts are inside the file; a browser opens about 10 MB
 MOST_MISSING = 50  # missing results listed by name
 REASON_CHARACTERS = 400  # of one of them
+LONGEST_WORD = 24  # characters of a name without a break: "HospitalAdmissionsTotal"
 TABLE_WIDTH = 900  # px, of a table of parameter sets
 VALUE_WIDTH, PEAK_WIDTH = 110, 220  # px, of its columns: a value, a peak with its date
 
@@ -186,8 +188,9 @@ def _spaced(name: str) -> str:
 
 
 def _breakable(name: str) -> Markup:
-    """Return a name that may break after each underscore."""
-    return escape(name).replace("_", Markup("_<wbr>"))
+    """Return a name that may break after each underscore, and within a very long word."""
+    words = re.findall(f"[^_]{{1,{LONGEST_WORD}}}_?|_", name)
+    return Markup("<wbr>").join(words)
 
 
 def _is_wide(panel: Panel) -> bool:

@@ -33,6 +33,11 @@ class Vintages:
         # in a whole copy, the issue of a value says only when that was last changed
         self.columns = [i for i in found if spelled[i] != "issue"] or found
 
+    @property
+    def hint(self) -> str:
+        """What to do about a date twice in a file without a column of vintages."""
+        return "" if self.columns else "; if the file holds vintages, call their column as_of or issue"
+
     def chosen(self, rows: list[Row], as_of: datetime.date | None, iso: str) -> list[Row]:
         """Return the rows of one place as known on the day `as_of`; without a day, all of them.
 

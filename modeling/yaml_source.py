@@ -96,6 +96,8 @@ def _unreadable(error: yaml.YAMLError, text: str) -> str:
 
 
 def _text_of(path: Path) -> str:
+    if path.is_fifo():  # it would be waited for
+        raise UserError(f"{path}: not a file; put the file itself there")
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)

@@ -1,7 +1,7 @@
 """Names of inputs for people: "US-MA, parameter set 3 of 10 (input 17)".
 
-The stages record the names of inputs without a result; scripts/name_inputs.py reads other names from the inputs
-or, if they are damaged, from the list of inputs beside them. An unknown name is shown as "input 17".
+The stages record the names of inputs without a result; scripts/name_inputs.py reads other names from the
+inputs, or from the list of inputs beside them. An input whose name cannot be read is called "input 17".
 """
 
 import contextlib
@@ -70,7 +70,7 @@ def input_files(folder: Path, index: int) -> list[Path]:
 
 
 def _known_files(folder: Path, index: int) -> list[Path]:
-    """Return the file of an input in a folder, or its possible path if only the list of inputs is there."""
+    """Return the file of an input in a folder, or its possible path where only the list is there."""
     paths = [folder / name for name in _file_names(index)]
     return [path for path in paths if path.is_file()] or paths[: (folder / LIST).is_file()]
 

@@ -108,6 +108,7 @@ def _refuse_another_build(context: StageContext, manifest: Manifest) -> None:
             had = f"without {name}" if built[name] is None else f"with {name}={built[name]}"
             raise UserError(
                 f"run {manifest.run_id} was built {had}, not {value}; start a new run, or leave {name} out"
+                + (f" (invoke: --{name.lower()})" if name in ("SEED", "COUNT") else "")
             )
 
 

@@ -803,3 +803,23 @@ def test_a_machine_without_a_place_for_temporary_files_is_told_so(run, monkeypat
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nonexistent"])
 
     assert refused(run, "output").endswith("or set TMPDIR to one that can")
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "said"),
+    [
+        (
+            "experiments/trial/config/model.yaml",
+            "a pipe",
+            "model.yaml: not a file; put the file itself there",
+        ),
+        ("data/observed.csv", "more zeros than memory", "are larger than 2 GiB; keep what is fitted"),
+    ],
+)
+def test_stage_a_waits_for_no_pipe_and_reads_no_terabyte(tmp_path, name, make, said):
+    stages = Stages(tmp_path, calibrated())
+    path = tmp_path / "forecast" / name
+    path.unlink()
+    NO_FILES[make](path)
+
+    assert refused(stages, "builder").endswith(said)

@@ -287,6 +287,11 @@ MISTAKES = {
         [put("output", "quantiles", "transitions", ["S_to_I_totl"])],
         ["output.yaml:8:", '"S_to_I_totl" is not among the transitions (did you mean "S_to_I_total"?)'],
     ),
+    "series in another case": (
+        simulated,
+        [put("output", "trajectories", "compartments", ["i_total"])],
+        ["output.yaml:11:", '(did you mean "I_total"?)'],
+    ),
     "series of the trajectories": (
         simulated,
         [put("output", "trajectories", "compartments", ["I_0-18"])],
@@ -894,7 +899,20 @@ OBSERVED_MISTAKES = {
     "wrong weekday": (
         [],
         observed_without("2025-01-18", "2025-01-19"),
-        ["observed.csv:3: 2025-01-19 (Sunday) is not reported with resample_frequency W-SAT"],
+        [
+            "observed.csv:3: 2025-01-19 (Sunday) is not reported with resample_frequency W-SAT",
+            "correct the date",
+        ],
+    ),
+    "all places without brackets": (
+        [put("modelset", "population_names", "all")],
+        OBSERVED,
+        ["modelset.yaml:2:", '"all" should be a list, such as [all]'],
+    ),
+    "wrong weekday of the model": (
+        [put("model", "simulation", "resample_frequency", "W-SUN")],
+        OBSERVED,
+        ["(Saturday) is not reported with", "set simulation.resample_frequency (model.yaml:9) to W-SAT"],
     ),
     "semicolons": (
         [],

@@ -1,6 +1,7 @@
 """What an experiment hardly means is warned about once, in one line; what is usual is not."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -208,6 +209,34 @@ def test_an_init_of_one_is_not_doubted(tmp_path):
     experiment["model"]["compartments"][1]["init"] = 1
 
     assert warnings_of(tmp_path, experiment) == []
+
+
+def test_a_fit_to_nothing_but_zeros_is_doubted(tmp_path):
+    zeros = re.sub(r"[0-9]+$", "0", OBSERVED, flags=re.MULTILINE)
+
+    [warning] = warnings_of(tmp_path, plain(calibrated), zeros)
+
+    assert warning == "observed.csv: all 4 fitted values of US-VT are 0"
+
+
+def test_a_list_of_shares_and_people_is_doubted(tmp_path):
+    experiment = plain()
+    experiment["model"]["compartments"][1]["init"] = [0.15, 0, 45]
+
+    [warning] = warnings_of(tmp_path, experiment)
+
+    assert warning.startswith("model.yaml:")
+    assert "init of I has shares (0.15) and people (45)" in warning
+
+
+def test_a_step_longer_than_a_stay_is_doubted(tmp_path):
+    experiment = plain()
+    experiment["model"]["timespan"]["delta_t"] = 7
+    experiment["model"]["parameters"]["gamma"]["value"] = 0.5
+
+    [warning] = warnings_of(tmp_path, experiment)
+
+    assert warning.endswith("so they stay 2 days; a step of 7 days is longer; lower timespan.delta_t")
 
 
 def test_a_duration_in_place_of_a_rate_is_doubted(tmp_path):

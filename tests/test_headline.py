@@ -171,6 +171,7 @@ def test_a_fit_far_from_its_data_is_told_in_the_log_and_in_the_report(tmp_path):
 
     [warning] = [line for line in ended.lines if "warning" in line]
     assert "bad fit of US-VT cases (" in warning
+    assert warning.endswith("then widen the priors or correct the model")
     assert "bad fit of US-VT cases (" in (stages.outputs() / "report.html").read_text()
 
 
@@ -179,7 +180,7 @@ def test_the_report_tells_the_parameter_sets_apart(tmp_path):
     stages, _ = run(tmp_path, experiment)
 
     report = (stages.outputs() / "report.html").read_text()
-    rows = re.findall(r"<tr><td class=\"n\">(\d)</td>\s*<td class=\"n\">([\d.]+)</td>", report)
+    rows = re.findall(r"<tr><td class=\"n\"[^>]*>(\d)</td>\s*<td class=\"n\"[^>]*>([\d.]+)</td>", report)
 
     assert rows == [("0", "1.20"), ("1", "1.60"), ("2", "2")]
     assert '<th class="n">R0</th>' in report

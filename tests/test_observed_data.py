@@ -85,11 +85,17 @@ REFUSED = {
     ),
     "a date twice with other times": (
         OBSERVED + "2025-01-18T12:00:00Z,US-VT,950\n",
-        "observed.csv:8: duplicate date 2025-01-18 for US-VT (first in line 3)",
+        "observed.csv:8: duplicate date 2025-01-18 for US-VT (first in line 3); if the file holds vintages",
     ),
     "a date twice under two names": (OBSERVED + "2025-01-18,Vermont,950\n", "observed.csv:8: duplicate date"),
-    "a suppressed value": (changed("950", "<5"), 'observed.csv:3: "<5" is not a number (column "cases")'),
-    "a value with a separator": (changed("950", '"1,950"'), '3: "1,950" is not a number (column "cases")'),
+    "a suppressed value": (
+        changed("950", "<5"),
+        'observed.csv:3: "<5" is not a number (column "cases"); leave the field empty',
+    ),
+    "a value with a separator": (
+        changed("950", '"1,950"'),
+        '3: "1,950" is not a number (column "cases"); write it without separators',
+    ),
     "a value with an underscore": (changed("950", "1_950"), '"1_950" is not a number'),
     "a value of other digits": (changed("950", "٩٥٠"), "is not a number"),
     "a negative value": (changed("950", "-950"), "observed.csv:3: -950 is not a count"),

@@ -37,6 +37,16 @@ def sampled(population: str, parameters: int, series: int, sets: int = 12) -> Pa
     return panel
 
 
+def without_underscores(panel: Panel) -> Panel:
+    """Return a population whose names have no place to break."""
+    panel.series[0].label = LONG.title().replace("_", "") * 2
+    panel.set_rows = [
+        SetRow(each.number, {n.title().replace("_", "") * 2: v for n, v in each.values.items()})
+        for each in panel.set_rows
+    ]
+    return panel
+
+
 def facts_of_everything() -> RunFacts:
     """Return facts with something in every section, most of it long."""
     dates = ["2025-12-20", "2025-12-27", "2026-01-03"]
@@ -86,6 +96,7 @@ def full_report(folder: Path) -> Path:
         ),
         sampled("US-NY", parameters=2, series=1),
         sampled("US-CA", parameters=20, series=4),
+        without_underscores(sampled("US-TX", parameters=2, series=1)),
         *(simulation(f"US-{n:02}", "A_name_of_a_place") for n in range(3)),
     ]
     charts, histograms = folder / "fan.png", folder / "posterior.png"

@@ -209,7 +209,10 @@ def runners_of(folder: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"SEED": 99}, f"run {RUN_ID} was built with SEED=11, not 99; start a new run, or leave SEED out"),
+        (
+            {"SEED": 99},
+            f"{RUN_ID} was built with SEED=11, not 99; start a new run, or leave SEED out (invoke: --seed)",
+        ),
         ({"COUNT": 2}, "was built without COUNT, not 2"),
         ({"MODELING_SUITE": "epymodelingsuite"}, "was built with MODELING_SUITE=built-in"),
     ],
@@ -277,7 +280,7 @@ def test_a_message_about_the_kept_configuration_names_no_temporary_folder(finish
     ended = finished.invoke("stage", "C", "--exp-id", "trial", "--run-id", RUN_ID)
 
     assert ended.exit_code == 2
-    assert f"trial/{RUN_ID}/config/output.yaml: cannot be read" in ended.output
+    assert "output.yaml: the text is UTF-16; save the file as UTF-8" in ended.output
     assert "/outputs-" not in ended.output
 
 

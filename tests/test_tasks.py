@@ -192,7 +192,7 @@ def test_failed_tasks_are_named_with_their_reason_and_the_way_on(tmp_path):
     assert "input 1 failed: " in ended.output
     assert "1 task of stage B failed (input 1)" in ended.last_line
     assert "input_0001.pkl does not match" in ended.output
-    assert "Go on with" in ended.last_line or "Mend it" in ended.last_line
+    assert "Go on with" in ended.last_line or "Fix it" in ended.last_line
     assert partial.exit_code == 0, partial.output
     assert "1 result missing:\n  input 1: " in partial.output
 

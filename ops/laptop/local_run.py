@@ -288,6 +288,6 @@ def _judge(
         return
     codes = set(failed.values())
     raise UserError(
-        f"{message}. Mend it, then: {resume_command(request)}  (or add --allow-partial)",
+        f"{message}. Fix it, then: {resume_command(request)}  (or add --allow-partial)",
         exit_code=codes.pop() if codes in ({2}, {75}) else 1,
     )
