@@ -257,7 +257,7 @@ def test_machines_that_another_version_told_are_one_line(runs):
     ended = again(operator, first, dry_run=True)
 
     assert ended.exit_code == 2, ended.output
-    assert "run_metadata.json: not the metadata of a run: machines is {" in ended.last_line
+    assert "run_metadata.json: what it says of machines cannot be read" in ended.last_line
 
 
 def test_a_dry_run_starts_nothing(runs):

@@ -86,8 +86,8 @@ def test_a_bad_input_in_a_slice_does_not_keep_the_others_from_running(tmp_path):
     ended = stages.run("runner", BATCH_TASK_INDEX=0)
 
     assert ended.exit_code == 2
-    assert "2 of 3 inputs failed. input 0: " in ended.last_line
-    assert "; input 1: " in ended.last_line
+    assert "2 of 3 inputs failed. US-VT, parameter set 0 of 3 (input 0): " in ended.last_line
+    assert "; US-VT, parameter set 1 of 3 (input 1): " in ended.last_line
     assert [p.name for p in (stages.run_folder / "runner-artifacts").iterdir()] == ["result_0002.pkl"]
 
 
