@@ -221,8 +221,16 @@ def run_through(place: Workplace, files: dict[str, bytes]) -> bool:
     return True
 
 
+class _Loader(yaml.SafeLoader):
+    """PyYAML's, which also reads a bare "=" as text, as stage A does."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", yaml.SafeLoader.construct_yaml_str)
+
+
 def _made_small(place: Workplace, files: dict[str, bytes]) -> dict[str, bytes] | None:
-    documents = {name: yaml.safe_load(files.get(name, as_yaml(d))) for name, d in place.documents.items()}
+    written = {name: files.get(name, as_yaml(document)) for name, document in place.documents.items()}
+    documents = {name: yaml.load(content, _Loader) for name, content in written.items()}
     parts = {kind: part for document in documents.values() for kind, part in document.items()}
     model, calibration = parts["model"], (parts.get("modelset") or {}).get("calibration")
     model["simulation"] = {**(model.get("simulation") or {}), "n_sims": 2}
