@@ -672,7 +672,7 @@ def tf_output(c, json=False, dry_run=False):
     }
 )
 def doctor(c, cloud=False, dry_run=False):
-    """Check that this machine, and for the cloud the project, are ready; name what mends each lack."""
+    """Check that this machine, and for the cloud the project, are ready; say how to fix what is missing."""
     check_up.examine(Shell(dry_run), read_settings(), cloud)
 
 
@@ -728,7 +728,7 @@ def localcloud(
     local_cloud.run(Shell(dry_run), read_settings(), request)
 
 
-@verb(help={"fix": "rewrite what can be mended automatically", "dry_run": DRY_RUN})
+@verb(help={"fix": "rewrite what can be fixed automatically", "dry_run": DRY_RUN})
 def lint(c, fix=False, dry_run=False):
     """Check the style of Python, shell code and the Dockerfile, and scan terraform/."""
     quality.lint(Shell(dry_run), fix)
