@@ -4,6 +4,7 @@ The provider is a stand-in with the real one's schemas where there is no network
 test_terraform_tasks.py.
 """
 
+import copy
 import json
 import re
 from typing import Any
@@ -233,7 +234,7 @@ def test_a_state_in_a_bucket_of_its_own_needs_no_exception(planned):
 
 
 def test_without_a_secret_nothing_speaks_of_one(planned):
-    plan = planned()
+    plan = copy.deepcopy(planned())  # which is kept for other tests
 
     assert "secretmanager" in json.dumps(resources(plan, "google_project_service"))
     del plan["variables"]
