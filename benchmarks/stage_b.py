@@ -109,7 +109,7 @@ class Hand:
         model.add_transition("H", "R", kind="spontaneous", params="discharge")
         values = {name: plan.parameters[name] for name in ("sigma", "mu", "discharge")}
         values["admission"] = (plan.parameters["hospitalised"] * values["mu"]).reshape(1, -1)
-        immune = np.rint(plan.sizes * np.array(plan.initial["R"]))
+        immune = whole(plan.sizes * np.array(plan.initial["R"]))
         eigenvalue = np.linalg.eigvals(sum(plan.contacts.values())).real.max()
         return cls(model, values, float(eigenvalue), plan.sizes, immune)
 
@@ -117,7 +117,7 @@ class Hand:
         return self.values | {"beta": r0 * self.values["mu"] / self.eigenvalue}
 
     def people(self, infectious_share: float) -> dict[str, np.ndarray]:
-        infectious = np.rint(infectious_share * self.sizes)
+        infectious = whole(infectious_share * self.sizes)
         nobody = np.zeros(len(self.sizes))
         susceptible = self.sizes - infectious - self.immune
         return {"S": susceptible, "L": nobody, "I": infectious, "H": nobody, "R": self.immune}
@@ -129,6 +129,13 @@ class Hand:
         dates = compute_simulation_dates(start, end, dt=1)
         self.model.compute_contact_reductions(dates)
         return {"simulation_dates": dates, "contact_matrices": [self.model.Cs[date] for date in dates]}
+
+
+def whole(people: np.ndarray) -> np.ndarray:
+    """Round people by age group to their rounded total, largest remainders first."""
+    short = round(people.sum()) - np.floor(people).sum()
+    order = np.argsort(np.argsort(-(people % 1), kind="stable"))
+    return np.floor(people) + (order < short)
 
 
 def simulate_by_hand(workload: Workload) -> list:
@@ -185,7 +192,8 @@ def calibrate_by_hand(workload: Workload):
         distance_function=rmse,
         rng=stream(workload.entropy, CALIBRATION),
     )
-    return sampler.calibrate(strategy="smc", verbose=False, **task.options)
+    options = {name: value for name, value in task.options.items() if name != "max_consecutive_rejections"}
+    return sampler.calibrate(strategy="smc", verbose=False, **options)
 
 
 def _same_trajectories(result: Result, by_hand: list) -> bool:

@@ -421,7 +421,7 @@ def test_following_a_build_survives_lost_answers_and_tells_of_a_log_that_may_not
         request("POST", f"{submitting.cloud.apis}{BUILDS}/{build['id']}:cancel", json={})
         ended = following.result(timeout=60)
 
-    assert ended.exit_code == 1
+    assert ended.exit_code == 130
     assert ended.output.count("you need roles/logging.viewer") == 1
     assert ended.last_line.endswith("ended as CANCELLED")
 

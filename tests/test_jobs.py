@@ -284,10 +284,10 @@ def test_a_job_that_fails_is_followed_to_what_failed(operator, pipeline, capsys)
 @pytest.mark.parametrize(
     ("codes", "exit_code", "said"),
     [
-        ({0: 75, 1: 75}, 75, "task 0: exit code 75 (a passing fault)"),
-        ({0: 2, 1: 75}, 1, "task 1: exit code 75"),
-        ({1: 137}, 1, "task 1: exit code 137 (killed, most likely for want of memory)"),
-        ({1: 50001}, 1, "task 1: exit code 50001 (a Spot machine was taken away), after 4 tries\n"),
+        ({0: 75, 1: 75}, 75, "task 0, input 0: exit code 75 (a passing fault)"),
+        ({0: 2, 1: 75}, 1, "task 1, input 1: exit code 75"),
+        ({1: 137}, 1, "task 1, input 1: exit code 137 (killed, most likely for want of memory)"),
+        ({1: 50001}, 1, "task 1, input 1: exit code 50001 (a Spot machine was taken away), after 4 tries\n"),
         (
             {1: 50002},
             1,
@@ -371,8 +371,8 @@ def test_a_task_that_was_stopped_with_its_job_is_cancelled_and_not_failed(operat
     status.show(*here)
 
     assert ended.value.exit_code == 130
-    assert "task 0: exit code 2 (the input or a setting is wrong)" in said
-    assert "task 1: cancelled" in said
+    assert "task 0, input 0: exit code 2 (the input or a setting is wrong)" in said
+    assert "task 1, input 1: cancelled" in said
     assert "50000" not in said
     shown = capsys.readouterr().out
     assert "0 jobs going on without an execution, 1 by hand ended" in shown

@@ -112,7 +112,7 @@ def test_two_do_not_share_a_state_and_a_taken_port_is_told(operator):
 
 
 def test_structure_tests_of_a_build_need_no_image_of_their_tool(operator):
-    used = yaml.safe_load((REPOSITORY / "cloudbuild.yaml").read_text())["steps"][-1]["name"]
+    used = yaml.safe_load((REPOSITORY / "cloudbuild.yaml").read_text())["substitutions"]["_STRUCTURE_TEST"]
     process = operator.start("localcloud")
     exports = wait_for(operator.folder / "local" / "cloud" / "exports")
     apis = exports.partition("CLOUDBUILD=")[2].split("/\n")[0]

@@ -7,6 +7,7 @@ read by gcloud, which then finds nobody logged in.
 """
 
 import base64
+import json
 import re
 import shutil
 import subprocess
@@ -27,7 +28,7 @@ from localcloud.process import Cloud, running
 from ops.images.cloud_build import TAG
 from tests.cloud_operators import BUCKET, IMAGE, WORKFLOW, CloudOperator, execution_in, ready_cloud, run_id_in
 from tests.cloud_runs import PROJECT, REGION, WAIT_SECONDS, Pipeline
-from tests.emulated import add_secret, commit_all, names_in, offer_repository, post
+from tests.emulated import add_secret, commit_all, names_in, object_of, offer_repository, post
 from tests.experiments import REPOSITORY, sampled
 from tests.pages import Command, commands_of
 
@@ -256,6 +257,10 @@ def runs_of(operator: CloudOperator) -> dict[str, dict[str, str]]:
         for name in names_in(operator.cloud, BUCKET, f"trial/{good}/"):
             if name.startswith(tuple(f"trial/{good}/{folder}" for folder in copied)):
                 _copy(operator.cloud, name, name.replace(good, run_id))
+        manifest = f"trial/{run_id}/builder-artifacts/manifest.json"
+        if manifest in names_in(operator.cloud, BUCKET, manifest):  # a manifest names the run it belongs to
+            copied_text = object_of(operator.cloud, BUCKET, manifest).decode()
+            pipeline.put(manifest, json.loads(copied_text.replace(good, run_id)))
         ends[wanted] = _values(run_id, pipeline.start(runId=run_id, **arguments), stage)
 
     begin("failed in A", "builder", ())  # there is no forecasting repository

@@ -247,7 +247,7 @@ def _tell_failed_inputs(shell: Shell, execution: Execution, job: dict[str, Any])
     except UserError:  # the failure is reported anyway
         return
     for task in failed:
-        print(f"    {task}")
+        print(f"    {task}", flush=True)  # before the error, which goes to standard error
     if number > len(failed):
         print(f"    and {counted(number - len(failed), 'more task')}", flush=True)
 
