@@ -61,7 +61,7 @@ class Tally:
     """How the mutants ended."""
 
     ends: Counter = field(default_factory=Counter)
-    accepted: list[Any] = field(default_factory=list)  # the mutants themselves
+    accepted: list[Any] = field(default_factory=list, repr=False)  # the mutants themselves
     slowest_seconds: float = 0.0
 
     def add(self, mutant: Any, ended: Ended) -> None:
