@@ -158,14 +158,14 @@ def _line_mutants(name: str, lines: list[bytes], number: int) -> st.SearchStrate
         b"\n",
         b"0\n",
         b"-1\n",
-        b"99999999999999999999\n",
+        b"9" * 20 + b"\n",
         b"x\n",
         b"\xff\n",
         line * 2,
         line[:-1],
         line.upper(),
     ]
-    return st.sampled_from(texts).map(
+    return st.one_of(st.sampled_from(texts), st.binary(max_size=len(line) + 2)).map(
         lambda text: (name, b"".join([*lines[:number], text, *lines[number + 1 :]]))
     )
 
