@@ -189,12 +189,12 @@ def test_failed_tasks_are_named_with_their_reason_and_the_way_on(tmp_path):
     partial = operator.invoke("run", "--exp-id", "trial", "--run-id", RUN_ID, "--allow-partial")
 
     assert ended.exit_code == 2
-    assert "input 1 failed: " in ended.output
-    assert "1 task of stage B failed (input 1)" in ended.last_line
+    assert "US-VT, parameter set 1 of 3 (input 1) failed: " in ended.output
+    assert "1 task of stage B failed (US-VT, parameter set 1 of 3 (input 1))" in ended.last_line
     assert "input_0001.pkl does not match" in ended.output
     assert "Go on with" in ended.last_line or "Fix it" in ended.last_line
     assert partial.exit_code == 0, partial.output
-    assert "1 result missing:\n  input 1: " in partial.output
+    assert "1 result missing:\n  US-VT, parameter set 1 of 3 (input 1): " in partial.output
 
 
 def test_stage_runs_one_input_some_or_all_that_are_pending(tmp_path):
