@@ -208,6 +208,7 @@ _ROW: dict[str, Check] = {
 _HEADLINE: dict[str, Check] = {
     "headline": _list_of(lambda row: _with(_ROW)(row) and row.keys() >= _ROW.keys()),
     "left_out_populations": _is_count,
+    "left_out_dates": _is_count,
     "missing": _list_of(_is_count),
     "missing_inputs": _list_of(_with({"index": _is_count, "name": _is_text, "reason": _is_text})),
 }
