@@ -46,7 +46,7 @@ class EndingSampler(ABCSampler):
         return found
 
     def _run_simulation(self, params):
-        # epydemix puts the generator among the parameters, of which one may be called rng
+        # epydemix passes the generator as the parameter "rng", a name that a parameter of the model may have
         draw = {name: float(value) for name, value in zip(self.param_names, params, strict=True)}
         return self.simulation_function(draw, self.rng)
 

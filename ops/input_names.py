@@ -8,7 +8,7 @@ import contextlib
 import json
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,11 @@ def recorded_names(recorded: dict[str, Any]) -> dict[int, tuple[str, str]]:
             name = one_line(each["name"], NAME_CHARACTERS)
             found[each["index"]] = name, one_line(each.get("reason", ""), REASON_CHARACTERS)
     return found
+
+
+def unnamed(indices: Iterable[int], recorded: Container[int]) -> list[int]:
+    """Return the inputs whose names are not recorded."""
+    return [index for index in indices if index not in recorded]
 
 
 def names_in_files(shell: Shell, paths: Sequence[Path]) -> dict[Path, str]:
@@ -131,5 +136,4 @@ def missing_names(shell: Shell, settings: Settings, run_path: str, recorded: dic
     """Return the names of the first inputs that stage C in the cloud went without, from its record."""
     first = missing_indices(recorded)[:MOST_IN_A_LINE]
     names = {index: name for index, (name, _) in recorded_names(recorded).items()}
-    unnamed = [index for index in first if index not in names]
-    return named(first, names | cloud_names(shell, settings, run_path, unnamed))
+    return named(first, names | cloud_names(shell, settings, run_path, unnamed(first, names)))

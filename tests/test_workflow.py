@@ -438,7 +438,8 @@ def test_a_run_whose_job_may_still_run_is_kept_from_others_until_the_job_has_end
 
     running = f"the job may still run, and the run waits for its end: invoke job-cancel {error['job']};"
     assert running in error["message"]
-    assert "has ended cannot be told: HTTP server responded with error code 403" in untold["message"]
+    assert "it is unknown whether its job " in untold["message"]
+    assert " has ended: HTTP server responded with error code 403" in untold["message"]
     for each in (refused, refused_again):
         assert f"{error['job']} is RUNNING; cancel it, or wait for its end" in each["message"]
     assert result["num_tasks"] == 4

@@ -44,7 +44,7 @@ def distribution_problems(distribution: Distribution, at: tuple) -> Problems:
 def unit_problems(distribution: Distribution, at: tuple) -> Problems:
     """A start of 0.99 is nearly everybody and one of 1.01 a single person: no prior may hold both.
 
-    Whole numbers are people, of which 0 is nobody.
+    A whole number is a number of people; 0 means nobody.
     """
     try:
         distribution.check()

@@ -111,8 +111,8 @@ def job_exit_code(shell: Shell, settings: Settings, job_id: str) -> int:
 
 
 def _list_failed(shell: Shell, settings: Settings, job_id: str, most: int) -> list[dict[str, Any]]:
-    # The service filters a list of tasks, and knows a state as State alone; gcloud filters it again, and has
-    # to be told what State is.
+    # The service filters the list, and knows a state only as State; gcloud filters it again, and needs the
+    # label to know what State is.
     words = ["batch", "tasks", "list", "--job", job_id, *place_words(settings)]
     words += ["--filter", "State=FAILED", "--limit", str(most)]
     found = gcloud.read_json(shell, words, echo=False, fields="(name,status,status.state:label=State)")

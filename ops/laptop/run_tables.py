@@ -21,6 +21,7 @@ from ops.input_names import (
     named,
     names_in_files,
     recorded_names,
+    unnamed,
 )
 from ops.laptop.run_files import LocalRun, by_product, known_runs, latest_run
 from ops.run_paths import CHARTS, NO_TABLES, OUTPUT_LIST, REPORT, SUMMARIES
@@ -39,10 +40,15 @@ def show_runs(settings: Settings, exp_id: str = "", limit: int | None = None) ->
         print(f"no runs below {nearest(settings.local_data_path)}")
         return
     newest = runs[::-1][:limit]
-    names = names_in_files(
-        Shell(), [path for run in newest for path in _unnamed_inputs(run)][:MOST_LOOKED_UP]
+    lacking = [_without_result(run) if run.is_built else ([], {}) for run in newest]  # read once
+    nameless = [
+        path for run, each in zip(newest, lacking, strict=True) for path in _unnamed_inputs(run, *each)
+    ]
+    found = names_in_files(Shell(), nameless[:MOST_LOOKED_UP])
+    rows = (
+        (run.exp_id, run.run_id, *_row_or_damaged(run, without, recorded | _found_names(run, without, found)))
+        for run, (without, recorded) in zip(newest, lacking, strict=True)
     )
-    rows = ((run.exp_id, run.run_id, *_row_or_damaged(run, names)) for run in newest)
     print_runs(rows, older=len(runs) - len(newest))
 
 
@@ -58,31 +64,28 @@ def print_runs(rows: Iterable[tuple[str, ...]], older: int = 0) -> None:
         print(f"and {counted(older, 'older run')}: --limit all")
 
 
-def _row_or_damaged(run: LocalRun, names: dict[Path, str]) -> tuple[str, str, str, str]:
+def _row_or_damaged(run: LocalRun, without: list[int], names: dict[int, str]) -> tuple[str, str, str, str]:
     try:
-        return _row(run, names)
+        return _row(run, without, names)
     except UserError:  # its manifest is none
         return "", "", "damaged", ""
 
 
-def _row(run: LocalRun, names: dict[Path, str]) -> tuple[str, str, str, str]:
+def _row(run: LocalRun, without: list[int], names: dict[int, str]) -> tuple[str, str, str, str]:
     """Return when a run was built, its results, how it stands, and its newest outputs."""
     if not run.is_built:
         return "", "", "not built", ""
     manifest, outputs = run.manifest, run.outputs()
     done, total = len(run.results()), manifest["num_workloads"]
     newest = outputs[-1].name if outputs else ""
-    return manifest["created_at"], f"{done}/{total}", _state(run, done, total, names), newest
+    return manifest["created_at"], f"{done}/{total}", _state(run, done, total, without, names), newest
 
 
-def _state(run: LocalRun, done: int, total: int, names: dict[Path, str]) -> str:
+def _state(run: LocalRun, done: int, total: int, without: list[int], names: dict[int, str]) -> str:
     """Return how a run stands, for people."""
     if not run.outputs() and done == total:
         return "no outputs yet"
-    without, recorded = _without_result(run)
-    files = (path for index in without[:NAMED_A_RUN] for path in input_files(run.folder, index))
-    recorded |= {index_in(path): names[path] for path in files if path in names}
-    which = in_a_line(named(without[:NAMED_A_RUN], recorded), len(without))
+    which = in_a_line(named(without[:NAMED_A_RUN], names), len(without))
     if run.outputs():
         if "missing" not in run.headline(run.outputs()[-1]):
             return "done"  # with how many results is not recorded
@@ -110,16 +113,16 @@ def _without_result(run: LocalRun) -> tuple[list[int], dict[int, str]]:
     return failed, recorded
 
 
-def _unnamed_inputs(run: LocalRun) -> list[Path]:
+def _unnamed_inputs(run: LocalRun, without: list[int], recorded: dict[int, str]) -> list[Path]:
     """Return the files of the inputs in a run's row whose names are not recorded."""
-    try:
-        if not run.is_built:
-            return []
-        without, recorded = _without_result(run)
-    except UserError:
-        return []
-    unnamed = [index for index in without[:NAMED_A_RUN] if index not in recorded]
-    return [path for index in unnamed for path in input_files(run.folder, index)]
+    nameless = unnamed(without[:NAMED_A_RUN], recorded)
+    return [path for index in nameless for path in input_files(run.folder, index)]
+
+
+def _found_names(run: LocalRun, without: list[int], found: dict[Path, str]) -> dict[int, str]:
+    """Return the names of a run's inputs that their files have told."""
+    paths = (path for index in without[:NAMED_A_RUN] for path in input_files(run.folder, index))
+    return {index_in(path): found[path] for path in paths if path in found}
 
 
 def show_results(settings: Settings, exp_id: str, run_id: str = "") -> None:
@@ -138,8 +141,9 @@ def show_results(settings: Settings, exp_id: str, run_id: str = "") -> None:
 def show_outputs(run: LocalRun, folder: Path) -> None:
     """Print what one output folder holds; its own forecast, not that of a later try."""
     headline = run.headline(folder)
-    unnamed = [index for index in missing_indices(headline) if index not in recorded_names(headline)]
-    print_forecast(run.exp_id, run.run_id, headline, local_names(Shell(), run.folder, unnamed[:MOST_LISTED]))
+    nameless = unnamed(missing_indices(headline), recorded_names(headline))
+    names = local_names(Shell(), run.folder, nameless[:MOST_LISTED])
+    print_forecast(run.exp_id, run.run_id, headline, names)
     listed = by_product(folder / OUTPUT_LIST, check_output_list)
     files = _files_in(folder) if listed is None else [entry["name"] for entry in listed]
     tables = [name for name in files if "/" not in name and name not in NO_TABLES]

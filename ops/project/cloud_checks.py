@@ -112,7 +112,9 @@ def check_workflow_takes(shell: Shell, settings: Settings, argument: str) -> Non
     found = check_workflow_deployed(shell, settings)
     if argument not in found.get("sourceContents", argument):
         name = settings.workflow_name
-        raise UserError(f"the workflow {name} is older than this checkout: no {argument}", mend=APPLY)
+        raise UserError(
+            f"the workflow {name} is older than this checkout: it takes no {argument}", mend=APPLY
+        )
 
 
 def resolve_image(shell: Shell, settings: Settings, tag: str = "") -> str:

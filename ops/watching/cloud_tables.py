@@ -8,7 +8,7 @@ from modeling.input_names import in_a_line
 from ops import gcloud
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match, place_words
-from ops.input_names import cloud_names, missing_indices, named, recorded_names
+from ops.input_names import cloud_names, missing_indices, named, recorded_names, unnamed
 from ops.laptop.run_tables import NAMED_A_RUN, print_forecast, print_runs
 from ops.run_paths import CLAIM, HEADLINE, OUTPUTS, run_path
 from ops.runs.executions import ENDED
@@ -90,8 +90,8 @@ def show_results(shell: Shell, settings: Settings, exp_id: str, run_id: str = ""
     if shell.dry_run:
         return
     headline = found or {}
-    unnamed = [index for index in missing_indices(headline) if index not in recorded_names(headline)]
-    names = cloud_names(shell, settings, run_path(settings, exp_id, run_id), unnamed)
+    nameless = unnamed(missing_indices(headline), recorded_names(headline))
+    names = cloud_names(shell, settings, run_path(settings, exp_id, run_id), nameless)
     print_forecast(exp_id, run_id, headline, names)
     print(f"outputs  {path}")
     print(f"fetch    invoke download --exp-id {exp_id} --run-id {run_id}")
