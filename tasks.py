@@ -7,22 +7,26 @@ import sys
 from invoke import Exit, task
 
 from modeling.bounds import LARGEST_SEED
+from modeling.plain_text import plain_lines
 from ops import config, quality
+from ops.cloud import execution_list, executions
+from ops.cloud.inputs import MOST_TASKS
 from ops.costs import cost_report
 from ops.failures import UserError
 from ops.images import cloud_build, images
 from ops.jobs import batch_jobs, job_submission
-from ops.jobs.cloud_inputs import MOST_TASKS
-from ops.laptop import local_cloud, local_run, run_tables, tidy
+from ops.laptop import clean as cleaning
+from ops.laptop import local_cloud, local_run, run_tables
 from ops.names import MOST, MOST_SECONDS, without_slash
 from ops.project import doctor as check_up
 from ops.project import github_token, lifecycle, terraform
-from ops.project.machine_types import LETTERS
-from ops.run_request import RunRequest, stage_name
-from ops.runs import cloud_run, execution_list, executions, furnishing, rehearsal, reproduction
+from ops.rehearsal import populate, rehearsal
+from ops.run_request import RunRequest
+from ops.runs import cloud_run, reproduction
 from ops.settings import read_settings
 from ops.shell import Shell, stop_on_termination
-from ops.shown import forget_output, nearest, plain_lines
+from ops.stages import LETTERS, stage_name
+from ops.terminal import forget_output, nearest
 from ops.watching import cloud_tables, run_logs
 from ops.watching import download as fetcher
 from ops.watching import status as observer
@@ -717,7 +721,7 @@ def localcloud(
 ):
     """Run an emulated Google Cloud on this machine until Ctrl-C, and print the exports for a shell."""
     if furnish:
-        furnishing.furnish_this_shell(Shell(dry_run), read_settings())
+        populate.furnish_this_shell(Shell(dry_run), read_settings())
         return
     request = local_cloud.CloudRequest(
         clock_speed=clock_speed,
@@ -776,7 +780,7 @@ def fuzz(c, seed="1", count="2000", dry_run=False):
 )
 def clean(c, runs=False, buckets=False, exp_id="", yes=False, dry_run=False):
     """Remove caches and half-written files, and local runs or buckets when asked."""
-    tidy.clean(read_settings(), runs, buckets, exp_id, yes, dry_run)
+    cleaning.clean(read_settings(), runs, buckets, exp_id, yes, dry_run)
 
 
 def mode(local: bool, cloud: bool) -> str | None:

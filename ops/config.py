@@ -18,7 +18,7 @@ from ops.settings import (
     read_sourced_settings,
     unknown_hint,
 )
-from ops.shown import cell, console, nearest
+from ops.terminal import cell, console, nearest
 
 EXAMPLE = ROOT / ".env.example"
 

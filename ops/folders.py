@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ops.failures import UserError
 from ops.settings import Settings
-from ops.shown import nearest
+from ops.terminal import nearest
 
 
 def missing_places(settings: Settings) -> list[str]:

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from modeling.input_names import MOST_IN_A_LINE, unknown_input
+from modeling.plain_text import one_line
 from ops import gcloud
 from ops.failures import UserError
 from ops.run_paths import BUILDER
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
-from ops.shown import one_line
 
 MOST_NAMED = 20  # inputs whose names are looked up; of further ones only the number is shown
 NAME_CHARACTERS, REASON_CHARACTERS = 200, 200

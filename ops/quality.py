@@ -7,7 +7,7 @@ from pathlib import Path
 from ops.failures import UserError
 from ops.settings import ROOT
 from ops.shell import Shell
-from ops.shown import nearest
+from ops.terminal import nearest
 
 LOCKED = [  # in this order: the later ones keep to the versions of the earlier
     "docker/requirements",

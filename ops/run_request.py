@@ -4,11 +4,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ops.failures import UserError
 from ops.names import check_exp_id, check_run_id
-from ops.project.machine_types import LETTERS
-
-STAGES = {letter.lower(): stage for stage, letter in LETTERS.items()}
 
 
 @dataclass(frozen=True)
@@ -30,14 +26,6 @@ class RunRequest:
         check_exp_id(self.exp_id)
         if self.run_id:
             check_run_id(self.run_id)
-
-
-def stage_name(stage: str) -> str:
-    """Return builder, runner or output for a name or for A, B, C."""
-    name = STAGES.get(stage.lower(), stage.lower())
-    if name not in STAGES.values():
-        raise UserError(f'"{stage}" is not a stage; use builder, runner, output, or A, B, C')
-    return name
 
 
 def new_run_id() -> str:

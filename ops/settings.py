@@ -24,10 +24,10 @@ from pydantic import (
 )
 
 from modeling.bounds import LARGEST_SEED
-from modeling.plain_text import is_unicode
+from modeling.plain_text import is_unicode, one_line
 from ops import names
 from ops.failures import UserError, did_you_mean
-from ops.shown import nearest, one_line
+from ops.terminal import nearest
 
 ROOT = Path(__file__).resolve().parents[1]
 RENDERED = ROOT / "jobs" / "rendered"  # what printed commands name: kept, so that they can be pasted

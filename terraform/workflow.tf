@@ -1,5 +1,5 @@
 # The pipeline: the workflow, and what it is told of this deployment. workflow.yaml is plain YAML and knows no
-# Terraform; ops/project/deployment.py computes the same environment for a rehearsal, and a test holds both to it.
+# Terraform; ops/cloud/deployment.py computes the same environment for a rehearsal, and a test holds both to it.
 
 locals {
   machines = jsondecode(file("${path.module}/machine_types.json"))

@@ -6,11 +6,11 @@ import pytest
 
 from localcloud.environment import client_environment
 from localcloud.process import running
+from ops.cloud import checks
 from ops.failures import UserError
 from ops.gcloud import GcloudError, Refusal
-from ops.project import cloud_checks
 from ops.project.checkup import Answer, Level, Question, ask_all
-from ops.project.quotas import check_quotas
+from ops.project.doctor import check_quotas
 from ops.settings import Settings
 from ops.shell import Shell
 from tests.emulated import (
@@ -60,42 +60,42 @@ def problem(check, *arguments) -> UserError:
 
 
 def test_a_missing_bucket_is_told_with_the_command_that_makes_it(cloud):
-    wrong = problem(cloud_checks.check_bucket, settings())
+    wrong = problem(checks.check_bucket, settings())
 
     assert wrong.exit_code == 2
     assert wrong.mend.startswith(f"gcloud storage buckets create gs://{BUCKET} --project {PROJECT}")
 
     create_bucket(cloud, BUCKET, PROJECT)
-    assert cloud_checks.check_bucket(Shell(), settings())["location"].startswith("US")
+    assert checks.check_bucket(Shell(), settings())["location"].startswith("US")
 
 
 def test_a_bucket_of_others_is_told_as_such(cloud):
     order_faults(cloud, {"path": f"/b/{BUCKET}", "status": 403, "message": "no storage.buckets.get access"})
 
-    wrong = problem(cloud_checks.check_bucket, settings())
+    wrong = problem(checks.check_bucket, settings())
 
     assert "another project's, or you have no right to it" in wrong.problem
 
 
 def test_a_tag_is_resolved_to_a_digest(cloud):
-    no_repository = problem(cloud_checks.resolve_image, settings())
+    no_repository = problem(checks.resolve_image, settings())
     add_image(cloud, f"{PATH}:other", DIGEST)
-    no_tag = problem(cloud_checks.resolve_image, settings())
+    no_tag = problem(checks.resolve_image, settings())
     add_image(cloud, f"{PATH}-2:latest", DIGEST)
-    no_image = problem(cloud_checks.resolve_image, settings(image_name="nothing"))
+    no_image = problem(checks.resolve_image, settings(image_name="nothing"))
 
     assert "there is no repository epymodelingsuite-repo" in no_repository.problem
     assert no_repository.mend == "invoke tf-apply"
     assert f"there is no image {PATH}:latest" in no_tag.problem
     assert no_tag.mend == no_image.mend == "invoke build"
-    assert cloud_checks.resolve_image(Shell(), settings(), "other") == f"{PATH}@{DIGEST}"
+    assert checks.resolve_image(Shell(), settings(), "other") == f"{PATH}@{DIGEST}"
 
 
 def test_a_workflow_that_is_not_deployed_is_told(cloud):
-    wrong = problem(cloud_checks.check_workflow_deployed, settings())
+    wrong = problem(checks.check_workflow_deployed, settings())
     deploy_workflow(cloud, "epydemix-pipeline", SOURCE, PROJECT)
 
-    found = cloud_checks.check_workflow_deployed(Shell(), settings())
+    found = checks.check_workflow_deployed(Shell(), settings())
 
     assert "epydemix-pipeline is not deployed in us-central1" in wrong.problem
     assert wrong.mend == "invoke tf-apply"
@@ -103,12 +103,12 @@ def test_a_workflow_that_is_not_deployed_is_told(cloud):
 
 
 def test_a_secret_needs_a_version_that_may_be_read_and_is_not_read_itself(cloud):
-    missing = problem(cloud_checks.check_secret, settings())
+    missing = problem(checks.check_secret, settings())
     add_secret(cloud, "value", SECRET, PROJECT)
-    version = cloud_checks.check_secret(Shell(), settings())
+    version = checks.check_secret(Shell(), settings())
     secret = f"{cloud.apis}/v1/projects/{PROJECT}/secrets/{SECRET}"
     request("POST", f"{secret}/versions/1:disable", json={})
-    disabled = problem(cloud_checks.check_secret, settings())
+    disabled = problem(checks.check_secret, settings())
 
     assert missing.mend == disabled.mend == "invoke secret-set"
     assert version == "1"
@@ -120,8 +120,8 @@ def test_a_secret_needs_a_version_that_may_be_read_and_is_not_read_itself(cloud)
 def test_a_project_that_is_not_ours_is_told(cloud):
     post(f"{cloud.apis}/_emulator/projects", {"only": ["another-project"]})
 
-    wrong = problem(cloud_checks.check_project, settings())
-    asked = problem(cloud_checks.check_workflow_deployed, settings())
+    wrong = problem(checks.check_project, settings())
+    asked = problem(checks.check_workflow_deployed, settings())
 
     assert f"there is no project {PROJECT}, or you have no right to it" in asked.problem
     assert (asked.exit_code, asked.mend) == (2, "gcloud projects list")
@@ -134,8 +134,8 @@ def test_an_api_that_is_not_enabled_is_told_by_every_question_to_it(cloud):
         disable = f"{cloud.apis}/v1/projects/{PROJECT}/services/{name}.googleapis.com:disable"
         assert request("POST", disable, json={}).status_code == 200
 
-    wrong = problem(cloud_checks.check_apis, settings())
-    asked = problem(cloud_checks.check_workflow_deployed, settings())
+    wrong = problem(checks.check_apis, settings())
+    asked = problem(checks.check_workflow_deployed, settings())
 
     assert wrong.problem == f"not enabled in {PROJECT}: compute, workflows"
     enable = "gcloud services enable compute.googleapis.com workflows.googleapis.com"
@@ -147,7 +147,7 @@ def test_an_api_that_is_not_enabled_is_told_by_every_question_to_it(cloud):
 def test_without_credentials_each_question_says_how_to_log_in(cloud, monkeypatch):
     monkeypatch.delenv("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE")
 
-    for check, arguments in ((cloud_checks.check_account, []), (cloud_checks.check_project, [settings()])):
+    for check, arguments in ((checks.check_account, []), (checks.check_project, [settings()])):
         wrong = problem(check, *arguments)
 
         assert wrong.exit_code == 2
@@ -157,7 +157,7 @@ def test_without_credentials_each_question_says_how_to_log_in(cloud, monkeypatch
 def test_a_token_that_is_refused_is_told_as_credentials(cloud):
     order_faults(cloud, {"path": "/workflows/", "status": 401, "message": "Request had invalid credentials."})
 
-    assert problem(cloud_checks.check_workflow_deployed, settings()).mend == "gcloud auth login"
+    assert problem(checks.check_workflow_deployed, settings()).mend == "gcloud auth login"
 
 
 def test_a_passing_fault_ends_with_75_and_is_told_in_one_line(cloud):
@@ -167,7 +167,7 @@ def test_a_passing_fault_ends_with_75_and_is_told_in_one_line(cloud):
         order_faults(cloud, {"path": f"/workflows/w{status}", "status": status, "message": said})
 
     def ask(status: int) -> UserError:
-        return problem(cloud_checks.check_workflow_deployed, settings(workflow_name=f"w{status}"))
+        return problem(checks.check_workflow_deployed, settings(workflow_name=f"w{status}"))
 
     with ThreadPoolExecutor() as pool:
         answers = list(pool.map(ask, faults))
@@ -196,7 +196,7 @@ def test_a_fault_of_compute_that_passes_is_no_missing_subnet(tmp_path, said):
     """Compute tells no code: gcloud prints the message of the service alone."""
     refusal = {"compute networks": {"refusal": f"ERROR: (gcloud.compute.networks.subnets.describe) {said}"}}
     shell = Shell(environment={"PATH": path_with_odd_gcloud(tmp_path, refusal)})
-    question = Question("subnet", lambda: Answer(str(cloud_checks.check_subnet(shell, settings()))))
+    question = Question("subnet", lambda: Answer(str(checks.check_subnet(shell, settings()))))
 
     (finding,) = ask_all([question])
 
@@ -207,7 +207,7 @@ def test_a_fault_of_compute_that_passes_is_no_missing_subnet(tmp_path, said):
 def test_no_connection_is_told_in_one_line_and_passes(cloud, monkeypatch):
     monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_WORKFLOWS", "http://127.0.0.1:1/")
 
-    wrong = problem(cloud_checks.check_workflow_deployed, settings())
+    wrong = problem(checks.check_workflow_deployed, settings())
 
     assert wrong.exit_code == 75
     assert "no connection to 127.0.0.1 (Connection refused); try again in a minute" in wrong.problem
@@ -217,7 +217,7 @@ def test_a_denial_says_what_is_denied_and_not_who_asked(cloud):
     denied = "Permission 'workflows.workflows.get' denied on resource"
     order_faults(cloud, {"path": "/workflows/", "status": 403, "message": denied})
 
-    wrong = problem(cloud_checks.check_workflow_deployed, settings())
+    wrong = problem(checks.check_workflow_deployed, settings())
 
     assert wrong.refusal is Refusal.DENIED
     assert wrong.problem.endswith(f"PERMISSION_DENIED: {denied}")
@@ -230,7 +230,7 @@ def test_accounts_that_are_not_there_or_disabled_are_told(cloud):
     post(f"{path}/runs-no-more@{PROJECT}.iam.gserviceaccount.com:disable", {})
     accounts = ["runs-here", "runs-no-more", "not-there", "other@elsewhere.iam.gserviceaccount.com"]
 
-    wrong = problem(cloud_checks.check_accounts, settings(), accounts)
+    wrong = problem(checks.check_accounts, settings(), accounts)
 
     assert wrong.problem == "not there, or disabled: runs-no-more, not-there"
 
@@ -319,8 +319,8 @@ def test_a_machine_type_that_the_region_has_in_no_zone_is_told(cloud):
     everywhere = [f"us-central1-{zone}/c4d-standard-2" for zone in "abc"]
     post(f"{cloud.apis}/_emulator/compute", {"without": [*everywhere, "us-central1-a/c4d-standard-4"]})
 
-    found = cloud_checks.check_machine_types(Shell(), settings(), ["", "c4d-standard-4"])
-    wrong = problem(cloud_checks.check_machine_types, settings(), ["c4d-standard-2", "c4d-standard-4"])
+    found = checks.check_machine_types(Shell(), settings(), ["", "c4d-standard-4"])
+    wrong = problem(checks.check_machine_types, settings(), ["c4d-standard-2", "c4d-standard-4"])
 
     assert found == ["c4d-standard-4"]
     assert wrong.problem.startswith("us-central1 has no c4d-standard-2; set STAGE_X_MACHINE_TYPE to others")

@@ -5,11 +5,12 @@ import json
 
 import pytest
 
+from ops.cloud import bucket
+from ops.cloud.bucket import runs_and_folders
 from ops.failures import UserError
 from ops.laptop.run_lock import held_file
 from ops.shell import Shell
-from ops.watching import cloud_files, cloud_tables
-from ops.watching.cloud_files import runs_and_folders
+from ops.watching import cloud_tables
 from ops.watching.download import LOCK, download
 from tests.cloud_operators import BUCKET, CloudOperator
 from tests.cloud_runs import PROJECT, RUN_ID
@@ -139,15 +140,15 @@ def test_the_newest_runs_of_all_experiments_are_told_by_lists_of_folders_alone(
 def test_runs_are_found_in_more_folders_than_one_gcloud_is_given_and_what_is_too_deep_is_told(
     null_cloud, operator, capsys, monkeypatch
 ):
-    monkeypatch.setattr(cloud_files, "FOLDERS_A_CALL", 2)
+    monkeypatch.setattr(bucket, "FOLDERS_A_CALL", 2)
     for number in range(5):
         put_run(null_cloud, RUN_ID, inputs=1, results=1, exp_id=f"flu/{number}")
     put(null_cloud, f"a/b/c/d/e/{RUN_ID}/builder-artifacts/manifest.json")
     put(null_cloud, f"flu/0/{RUN_ID}/outputs/two\u2028lines/files.json")
 
-    found, number = cloud_files.newest_runs(operator.shell, operator.settings())
+    found, number = bucket.newest_runs(operator.shell, operator.settings())
     near_one_that_has_gone = [f"gs://{BUCKET}/{folder}/" for folder in ("flu/0", "gone", "flu/1")]
-    runs, _ = cloud_files._folders(operator.shell, operator.settings(), near_one_that_has_gone)
+    runs, _ = bucket._folders(operator.shell, operator.settings(), near_one_that_has_gone)
 
     assert sorted(run.exp_id for run in found) == [f"flu/{number}" for number in range(5)]
     assert number == 5

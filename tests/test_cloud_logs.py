@@ -7,10 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from localcloud.process import running
+from ops.cloud.log_reader import LogLine, LogReader, Pace
 from ops.failures import UserError
 from ops.watching import run_logs
-from ops.watching.log_lines import LogLine
-from ops.watching.log_reader import LogReader, Pace
 from ops.watching.run_logs import LogRequest, log_filter, quoted, since_time
 from tests.cloud_operators import BUCKET, CloudOperator, read_until
 from tests.cloud_runs import PROJECT, RUN_ID, Pipeline

@@ -7,13 +7,13 @@ import shutil
 
 import pytest
 
+from ops.cloud.deployment import StageLimits
+from ops.cloud.prices import priced_machine, prices
+from ops.cloud.spending import spending_of
 from ops.costs import cost_report
 from ops.costs.costs import estimate, suggestions
-from ops.costs.prices import priced_machine, prices
-from ops.costs.spending import spending_of
 from ops.costs.task_times import Measured, TaskTimes, of_metadata, of_summaries
 from ops.failures import UserError
-from ops.project.deployment import StageLimits
 from ops.run_request import RunRequest
 from ops.runs.run_setup import run_setup
 from ops.settings import Settings

@@ -14,10 +14,10 @@ import pytest
 
 from modeling.input_names import in_a_line, input_name
 from modeling.workload import ForeignWorkload, ModelPlan, Simulate, Workload
+from ops.cloud import executions
 from ops.failures import UserError
 from ops.input_names import names_in_files
 from ops.jobs import batch_jobs
-from ops.runs import executions
 from ops.shell import Shell
 from ops.watching import cloud_tables, status
 from tests.cloud_operators import CloudOperator

@@ -13,13 +13,14 @@ import pytest
 import yaml
 
 from localcloud.process import running
+from ops.cloud import executions
+from ops.cloud.inputs import Manifest, Share, choose_inputs, chosen_inputs, unfinished_inputs
 from ops.failures import UserError
 from ops.jobs import batch_jobs, job_submission
-from ops.jobs.cloud_inputs import Manifest, Share, choose_inputs, chosen_inputs, unfinished_inputs
 from ops.jobs.job_submission import Run, job_id_of, share_of
 from ops.jobs.job_templates import Filling, describe_job
 from ops.run_request import RunRequest
-from ops.runs import cloud_run, executions
+from ops.runs import cloud_run
 from ops.shell import Shell
 from ops.watching import status
 from tests.cloud_operators import BUCKET, IMAGE, CloudOperator, read_until, ready_cloud, run_id_in, wait_until

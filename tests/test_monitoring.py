@@ -12,7 +12,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 
 import tasks
 from localcloud.process import running
-from ops.project.machine_types import LETTERS
+from ops.stages import LETTERS
 from tests.cloud_runs import RUN_ID, Pipeline
 from tests.emulated import create_bucket
 from tests.terraform_plans import configured, plans, resources

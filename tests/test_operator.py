@@ -13,7 +13,7 @@ import pytest
 
 from ops.failures import UserError
 from ops.input_names import FailedInputs
-from ops.laptop import tidy
+from ops.laptop import clean
 from ops.laptop.run_files import local_run
 from ops.laptop.run_lock import held
 from ops.laptop.stage_b import StageTasks
@@ -421,7 +421,7 @@ def test_clean_says_in_one_line_what_cannot_be_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "unlink", lambda *_: (_ for _ in ()).throw(PermissionError(13, "denied")))
 
     with pytest.raises(UserError, match=r"\.partial-1-aa: cannot be removed \(denied\)"):
-        tidy._remove_leftovers(Settings(local_data_path=tmp_path), dry_run=False)
+        clean._remove_leftovers(Settings(local_data_path=tmp_path), dry_run=False)
 
 
 def test_clean_deletes_runs_only_when_told_yes(tmp_path):

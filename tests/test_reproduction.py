@@ -15,12 +15,11 @@ import yaml
 from localcloud.process import running
 from ops.costs import cost_report
 from ops.laptop.run_files import local_run
-from ops.laptop.run_repository import repository_of
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
 from ops.runs.cloud_run import Origin
-from ops.runs.reproduction import reproduce
-from ops.runs.table_comparison import compare_table
+from ops.runs.comparison import compare_table
+from ops.runs.reproduction import repository_of, reproduce
 from ops.shell import Shell
 from tests.cloud_operators import BUCKET, IMAGE, CloudOperator, ready_cloud, run_id_in
 from tests.cloud_runs import PROJECT

@@ -14,11 +14,11 @@ from itertools import pairwise
 
 import pytest
 
-from ops.costs.spending import spending_of
-from ops.jobs.cloud_inputs import Share
+from ops.cloud.executions import show_execution
+from ops.cloud.inputs import Share
+from ops.cloud.spending import spending_of
 from ops.jobs.job_templates import Filling, describe_job
 from ops.run_request import RunRequest
-from ops.runs.executions import show_execution
 from ops.shell import Shell
 from ops.watching import run_logs, status
 from ops.watching.run_logs import LogRequest

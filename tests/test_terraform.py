@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from localcloud.batch import machines
+from ops.cloud.checks import APIS
+from ops.cloud.deployment import check_token_is_kept_apart, workflow_environment
+from ops.cloud.machine_types import check_stage_fits, hyperdisk_only_families
 from ops.failures import UserError
 from ops.project import terraform as verbs
-from ops.project.cloud_checks import APIS
-from ops.project.deployment import check_token_is_kept_apart, workflow_environment
-from ops.project.machine_types import check_stage_fits, hyperdisk_only_families
 from ops.settings import Settings
 from tests.experiments import REPOSITORY
 from tests.terraform_plans import NEEDED, configured, plans, resources

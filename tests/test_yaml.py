@@ -12,7 +12,7 @@ from modeling.failures import UserError
 from modeling.yaml_source import MOST_BYTES, read_yaml
 from ops.failures import UserError as OperatorError
 from ops.run_request import RunRequest
-from ops.runs.output_upload import output_file
+from ops.runs.uploads import output_file
 from ops.settings import read_settings
 from tests.experiments import REPOSITORY, simulated, write_repository
 from tests.stages import Stages

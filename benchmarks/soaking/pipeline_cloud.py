@@ -20,12 +20,13 @@ import requests
 from measuring import ROOT
 
 from localcloud.process import Cloud
-from ops.project.deployment import workflow_environment
+from ops.cloud.deployment import workflow_environment
+from ops.cloud.executions import ENDED
 from ops.run_request import RunRequest
 from ops.runs.cloud_run import run_arguments
-from ops.runs.executions import ENDED, STAGES
-from ops.runs.experiment_upload import ARCHIVE
+from ops.runs.uploads import ARCHIVE
 from ops.settings import Settings
+from ops.stages import STAGES
 
 WORKFLOW = ROOT / "terraform" / "workflow.yaml"
 VARIABLES = {"NUMBA_DISABLE_JIT": "1"}  # the simulator loads in half the time, and has next to nothing to do

@@ -1,31 +1,41 @@
-"""`invoke cost`: what is asked to estimate a run, and the estimate as a table with what it leaves out."""
+"""`invoke cost`: what a run would cost and how long it would take."""
 
 import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rich.table import Table
 
+from modeling.plain_text import one_line
+from ops.cloud.inputs import find_manifest, inputs_with_results
+from ops.cloud.prices import prices
 from ops.costs import task_times
 from ops.costs.costs import MODELS, RunEstimate, estimate, suggestions
-from ops.costs.inputs_left import InputsLeft, inputs_left
-from ops.costs.prices import prices
 from ops.costs.task_times import Measured
 from ops.failures import UserError
 from ops.gcloud import GcloudError
 from ops.laptop.local_run import check_experiment_is_there, count_workloads
-from ops.laptop.run_files import local_run
-from ops.project.machine_types import LETTERS
+from ops.laptop.run_files import latest_run, local_run
+from ops.run_paths import run_path
 from ops.run_request import RunRequest
 from ops.settings import Settings
 from ops.shell import Shell
-from ops.shown import console, counted, duration, one_line
+from ops.stages import LETTERS
+from ops.terminal import console, counted, duration
 
 PATIENCE_SECONDS = 20.0  # from the start of a run's checks, which take about half of it
 MOST_CHARACTERS = 300  # of why there is no estimate
 NOT_COUNTED = "builds of images, steps of the workflow, waiting for quota, taxes, discounts and free tiers"
+
+
+@dataclass(frozen=True)
+class InputsLeft:
+    """How many inputs a run has, and how many of them are to run."""
+
+    of: int
+    number: int
 
 
 def show(
@@ -270,3 +280,36 @@ def _table(found: RunEstimate, request: RunRequest, left: InputsLeft | None) -> 
     totals = [f"{found.usd(model):,.4f}" for model in MODELS]
     table.add_row("total", "", "", "", "", duration(found.wall_seconds()), f"{hours:,.2f}", *totals)
     return table
+
+
+def inputs_left(shell: Shell, settings: Settings, request: RunRequest) -> InputsLeft:
+    """Return what is left of a run in the bucket, else of one on this machine.
+
+    Raises
+    ------
+    UserError
+        There is no such run, or stage A has not built it yet.
+    """
+    found = None
+    if settings.project_id and settings.bucket_name:
+        found = _in_cloud(shell, settings, request)
+    if found is None and settings.execution_mode == "cloud":
+        path = run_path(settings, request.exp_id, request.run_id)
+        raise UserError(
+            f"{path}: no such run, or stage A has not built it yet",
+            mend=f"invoke runs --cloud --exp-id {request.exp_id}",
+        )
+    if found is None:
+        run = latest_run(settings, request.exp_id, request.run_id)
+        found = run.manifest["num_workloads"], len(run.results())
+    inputs, results = found
+    return InputsLeft(inputs, inputs if request.force else max(0, inputs - results))
+
+
+def _in_cloud(shell: Shell, settings: Settings, request: RunRequest) -> tuple[int, int] | None:
+    """Return how many inputs and how many results a run in the bucket has, None where it is not there."""
+    path = run_path(settings, request.exp_id, request.run_id)
+    manifest = find_manifest(shell, settings, path)
+    if manifest is None:
+        return None
+    return manifest.num_workloads, len(inputs_with_results(shell, settings, path))

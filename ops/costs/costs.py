@@ -12,10 +12,10 @@ the end in scripts/pipeline/run_setup.py.
 import math
 from dataclasses import dataclass
 
-from ops.costs.prices import Machine, priced_machine, prices
+from ops.cloud.deployment import StageLimits, stage_limits
+from ops.cloud.inputs import Share
+from ops.cloud.prices import Machine, priced_machine, prices
 from ops.costs.task_times import Measured, TaskTimes
-from ops.jobs.cloud_inputs import Share
-from ops.project.deployment import StageLimits, stage_limits
 from ops.settings import Settings
 
 MODELS = ("STANDARD", "SPOT")

@@ -11,17 +11,17 @@ from typing import Any
 
 from modeling.by_products import check_metadata, check_summary
 from ops import gcloud
+from ops.cloud.bucket import LIST_SECONDS, CloudRun, read_objects, runs_and_folders
+from ops.cloud.bucket import by_product as object_or_none
+from ops.cloud.inputs import find_manifest
 from ops.failures import UserError
 from ops.gcloud import GcloudError
-from ops.jobs.cloud_inputs import find_manifest
 from ops.laptop.run_files import LocalRun, by_product, find_runs, latest_run, read_json
 from ops.names import check_exp_id, check_run_id
 from ops.run_paths import METADATA, SUMMARIES, experiment_path, run_path
 from ops.settings import Settings
 from ops.shell import Shell
-from ops.shown import nearest
-from ops.watching.cloud_files import LIST_SECONDS, CloudRun, read_objects, runs_and_folders
-from ops.watching.cloud_files import by_product as object_or_none
+from ops.terminal import nearest
 
 MOST_SUMMARIES = 200
 MOST_UNFINISHED = 10  # of the newest runs, before an older one that ended is not looked for any more

@@ -9,15 +9,16 @@ from typing import Any
 import yaml
 from rich.table import Table
 
+from ops.cloud.checks import check_bucket
+from ops.cloud.deployment import repository_path
 from ops.failures import UserError
 from ops.gcloud import read_json
 from ops.images.build_log import FINISHED, follow, why
-from ops.images.images import build_arguments, commit_tag, repository_path
+from ops.images.images import build_arguments, commit_tag
 from ops.names import account_email
-from ops.project.cloud_checks import check_bucket
 from ops.settings import RENDERED, ROOT, Settings, need
 from ops.shell import Shell
-from ops.shown import console, nearest
+from ops.terminal import console, nearest
 
 CONFIG = ROOT / "cloudbuild.yaml"
 RENDERED_CONFIG = RENDERED / "cloudbuild.yaml"

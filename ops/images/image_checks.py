@@ -20,7 +20,7 @@ import yaml
 from ops.failures import TEMPORARY_FAULT, UserError
 from ops.settings import ROOT
 from ops.shell import Ended, Shell
-from ops.shown import counted, nearest
+from ops.terminal import counted, nearest
 
 TOOL = "container-structure-test"
 CONFIGS = {

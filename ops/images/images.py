@@ -6,14 +6,15 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ops.cloud.deployment import repository_path
 from ops.failures import UserError
 from ops.images.image_checks import CONFIGS, check_image
 from ops.laptop.launch import LOCAL_IMAGE, check_engine
 from ops.laptop.local_run import commit_of
 from ops.names import COMPONENT
-from ops.settings import ROOT, Settings, need
+from ops.settings import ROOT, Settings
 from ops.shell import Shell
-from ops.shown import nearest
+from ops.terminal import nearest
 
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
 TOKEN = "GITHUB_PAT"
@@ -70,13 +71,6 @@ def check(shell: Shell, image: str = "") -> None:
         )
     variables = json.loads(said)[0]["Config"]["Env"] if said else []
     check_image(shell, image, CONFIGS["cloud" if "EXECUTION_MODE=cloud" in variables else "local"])
-
-
-def repository_path(settings: Settings) -> str:
-    """Return where the image is, without a tag: REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE."""
-    need(settings, "project_id")
-    host = settings.registry_host or f"{settings.region}-docker.pkg.dev"
-    return f"{host}/{settings.project_id}/{settings.repo_name}/{settings.image_name}"
 
 
 def tagged(settings: Settings, commit: str) -> list[str]:

@@ -12,21 +12,29 @@ from rich.table import Table
 
 from modeling.input_names import in_a_line
 from ops import gcloud
+from ops.cloud.bucket import read_objects
+from ops.cloud.deployment import as_label
+from ops.cloud.executions import STOPPED, Progress
+from ops.cloud.failed_tasks import job_exit_code, tell_failed
+from ops.cloud.jobs import (
+    ENDED_JOB,
+    ENDING_JOB,
+    experiment_of,
+    id_of,
+    newest_jobs,
+    run_path_of,
+    state_of,
+    variables_of,
+)
 from ops.failures import UserError
-from ops.following import looks, tell, tell_news
 from ops.gcloud import GcloudError, Refusal, place_words
 from ops.input_names import missing_indices, missing_names
-from ops.jobs.failed_tasks import job_exit_code, tell_failed
-from ops.jobs.job_facts import experiment_of, id_of, run_path_of, state_of, variables_of
-from ops.jobs.job_list import newest_jobs
 from ops.names import COMPONENT, check_exp_id, check_run_id
-from ops.project.deployment import as_label
+from ops.polling import looks, tell, tell_news
 from ops.run_paths import SUMMARIES
-from ops.runs.executions import ENDED_JOB, ENDING_JOB, STOPPED, Progress
 from ops.settings import Settings, need
 from ops.shell import Shell
-from ops.shown import console, counted, duration
-from ops.watching.cloud_files import read_objects
+from ops.terminal import console, counted, duration
 from ops.watching.run_logs import LogRequest
 
 JOB_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ops import gcloud
-from ops.failures import UserError
-from ops.gcloud import GcloudError, at_once, place_words
-from ops.jobs import batch_jobs
-from ops.jobs.cloud_inputs import (
+from ops.cloud import checks
+from ops.cloud.bucket import run_ids
+from ops.cloud.deployment import check_stages_fit, check_token_is_kept_apart
+from ops.cloud.inputs import (
     Manifest,
     Share,
     choose_inputs,
@@ -26,22 +26,25 @@ from ops.jobs.cloud_inputs import (
     inputs_with_results,
     unfinished_inputs,
 )
-from ops.jobs.job_facts import id_of, state_of
-from ops.jobs.job_list import jobs_of_run
+from ops.cloud.jobs import ENDING_JOB, id_of, jobs_of_run, state_of
+from ops.failures import UserError
+from ops.gcloud import GcloudError, at_once, place_words
+from ops.jobs import batch_jobs
 from ops.jobs.job_templates import Filling, describe_job
 from ops.laptop import local_run
-from ops.project import cloud_checks
-from ops.project.deployment import check_stages_fit, check_token_is_kept_apart
-from ops.project.machine_types import LETTERS
 from ops.run_request import RunRequest, new_run_id
 from ops.runs.cloud_run import run_path
-from ops.runs.executions import ENDING_JOB, STAGES
-from ops.runs.experiment_upload import upload_forecast
-from ops.runs.output_upload import check_output_file, output_file, refuse_unknown, upload_output_file
+from ops.runs.uploads import (
+    check_output_file,
+    output_file,
+    refuse_unknown,
+    upload_forecast,
+    upload_output_file,
+)
 from ops.settings import RENDERED, Settings, need
 from ops.shell import Shell
-from ops.shown import counted, nearest
-from ops.watching.cloud_files import run_ids
+from ops.stages import LETTERS, STAGES
+from ops.terminal import counted, nearest
 
 NOTHING_TO_RUN = "nothing to do in stage B: every input has a result; --force makes them anew"
 _STAGES_OF = {  # of an option; the others are for each stage
@@ -246,11 +249,11 @@ def _look(
     The first that is missing, in this order, is what is told.
     """
     questions: dict[str, Callable[[], Any]] = {
-        "bucket": lambda: cloud_checks.check_bucket(shell, settings),
-        "image": lambda: cloud_checks.resolve_image(shell, settings),
+        "bucket": lambda: checks.check_bucket(shell, settings),
+        "image": lambda: checks.resolve_image(shell, settings),
     }
     if settings.github_pat_secret:
-        questions["secret"] = lambda: cloud_checks.check_secret(shell, settings)
+        questions["secret"] = lambda: checks.check_secret(shell, settings)
     if not is_new:
         questions["manifest"] = lambda: find_manifest(shell, settings, run_path(settings, request))
     if not is_new and stage:

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ops.cloud.deployment import as_label, stage_limits
+from ops.cloud.inputs import Share
+from ops.cloud.machine_types import hyperdisk_only_families
 from ops.failures import UserError, did_you_mean
-from ops.jobs.cloud_inputs import Share
-from ops.project.deployment import as_label, stage_limits
-from ops.project.machine_types import LETTERS, hyperdisk_only_families
 from ops.run_request import RunRequest
 from ops.runs.cloud_run import run_arguments
 from ops.settings import ROOT, Settings
-from ops.shown import nearest
+from ops.stages import LETTERS
+from ops.terminal import nearest
 
 FOLDER = ROOT / "jobs"
 VARIABLES = ".environment.variables"  # where all is text, also what is empty

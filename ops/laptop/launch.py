@@ -10,7 +10,7 @@ from pathlib import Path
 from ops.failures import UserError
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
-from ops.shown import nearest
+from ops.terminal import nearest
 
 LOCAL_IMAGE = "epymodelingsuite:local"
 COMPOSE_FILE = ROOT / "docker-compose.yml"

@@ -11,7 +11,7 @@ from ops.failures import UserError
 from ops.laptop.launch import check_engine
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
-from ops.shown import nearest
+from ops.terminal import nearest
 
 PROJECT = "local-project"  # where PROJECT_ID is not set; any will do
 STRUCTURE_TEST = "ghcr.io/googlecontainertools/container-structure-test"

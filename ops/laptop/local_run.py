@@ -18,10 +18,11 @@ from ops.laptop.launch import Containers, Launcher, Processes
 from ops.laptop.run_files import LocalRun, latest_run, local_run
 from ops.laptop.run_lock import held
 from ops.laptop.stage_b import StageTasks
-from ops.run_request import RunRequest, new_run_id, resume_command, stage_name
+from ops.run_request import RunRequest, new_run_id, resume_command
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
-from ops.shown import counted, nearest
+from ops.stages import stage_name
+from ops.terminal import counted, nearest
 
 EXAMPLES = ROOT / "examples" / "forecast"
 CHECK_SECONDS = 600

@@ -13,7 +13,7 @@ from ops.manifests import DIGEST_BYTES, check_run, checked_manifest, pending_inp
 from ops.names import RUN_ID, check_exp_id, check_run_id, is_exp_id
 from ops.run_paths import BUILDER, DIGESTS, HEADLINE, MANIFEST, OUTPUT_LIST, OUTPUTS, RESULTS
 from ops.settings import Settings
-from ops.shown import nearest, warn_left_out
+from ops.terminal import nearest, warn_left_out
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import IO
 
 from ops.failures import UserError
 from ops.laptop.run_files import LocalRun
-from ops.shown import nearest
+from ops.terminal import nearest
 
 NAME = "lock"
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from modeling.by_products import check_output_list, check_summary
 from modeling.input_names import in_a_line, unknown_input
+from modeling.plain_text import one_line
 from ops.failures import UserError
 from ops.input_names import (
     NAME_CHARACTERS,
@@ -27,7 +28,7 @@ from ops.laptop.run_files import LocalRun, by_product, known_runs, latest_run
 from ops.run_paths import CHARTS, NO_TABLES, OUTPUT_LIST, REPORT, SUMMARIES
 from ops.settings import Settings
 from ops.shell import Shell
-from ops.shown import cell, console, counted, nearest, one_line
+from ops.terminal import cell, console, counted, nearest
 
 NAMED_A_RUN, MOST_LISTED = 3, 20  # missing inputs that a list of runs names, and that one run's results do
 MOST_LOOKED_UP = 60  # inputs that a list of runs reads for their names

@@ -19,7 +19,7 @@ from rich.progress import (
 from ops.failures import TEMPORARY_FAULT, UserError
 from ops.input_names import FailedInputs
 from ops.shell import Shell, stop
-from ops.shown import cell, nearest
+from ops.terminal import cell, nearest
 
 POLL_SECONDS = 0.02
 LONGEST_WAIT_SECONDS = 30

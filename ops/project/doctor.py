@@ -1,18 +1,30 @@
-"""Is this machine, this account and this project ready? What is asked, and how the answers are shown."""
+"""`invoke doctor`: are this machine, this account, this project and its quotas ready for a run?
 
+Families of machines have quotas of their own for CPUs. Older families have a metric each, such as N2_CPUS,
+with limit and usage; newer ones, such as C4, C4D and N4, share CPUS_PER_VM_FAMILY, for which Cloud Quotas
+gives only the limit. Machines whose only disks are Hyperdisks use HDB_TOTAL_GB, all others SSD_TOTAL_GB.
+"""
+
+import math
 import os
+import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+from ops.cloud import checks
+from ops.cloud.checks import family_cpus, project_quotas, region_quotas
+from ops.cloud.deployment import check_token_is_kept_apart, stage_limits
+from ops.cloud.machine_types import hyperdisk_only_families
 from ops.failures import UserError
-from ops.project import cloud_checks, programs
+from ops.project import doctor
 from ops.project.checkup import Answer, Finding, Question, ask_all, refuse
-from ops.project.deployment import check_token_is_kept_apart, stage_limits
-from ops.project.quotas import check_quotas
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
+from ops.stages import LETTERS
 
 WORKFLOW = ROOT / "terraform" / "workflow.yaml"
 _IN = "  "
@@ -41,12 +53,12 @@ def examine(shell: Shell, settings: Settings, cloud: bool, environ: Mapping[str,
 def _of_the_machine(shell: Shell, cloud: bool) -> list[Question]:
     """Docker, git and Terraform are for some tasks alone; a run on this machine needs Python and no more."""
     return [
-        Question("python", lambda: programs.python(shell)),
-        Question("git", lambda: programs.git(shell), is_needed=False),
-        Question("docker", lambda: programs.docker(shell), is_needed=False),
-        Question("compose", lambda: programs.compose(shell), is_needed=False),
-        Question("terraform", lambda: programs.terraform(shell), is_needed=False),
-        Question("gcloud", lambda: programs.gcloud(shell), is_needed=cloud),
+        Question("python", lambda: doctor.python(shell)),
+        Question("git", lambda: doctor.git(shell), is_needed=False),
+        Question("docker", lambda: doctor.docker(shell), is_needed=False),
+        Question("compose", lambda: doctor.compose(shell), is_needed=False),
+        Question("terraform", lambda: doctor.terraform(shell), is_needed=False),
+        Question("gcloud", lambda: doctor.gcloud(shell), is_needed=cloud),
     ]
 
 
@@ -60,7 +72,7 @@ def _of_the_cloud(shell: Shell, settings: Settings, environ: Mapping[str, str]) 
     here = ("gcloud", "account", "project")
     return [
         Question("account", lambda: _account(shell), ("gcloud",)),
-        Question("credentials", lambda: programs.default_credentials(environ), is_needed=False),
+        Question("credentials", lambda: doctor.default_credentials(environ), is_needed=False),
         Question("project", lambda: _project(shell, settings), ("gcloud", "account")),
         Question("APIs", lambda: _apis(shell, settings), here),
         Question("bucket", lambda: _bucket(shell, settings), here),
@@ -75,20 +87,20 @@ def _of_the_cloud(shell: Shell, settings: Settings, environ: Mapping[str, str]) 
 
 
 def _account(shell: Shell) -> Answer:
-    return Answer(cloud_checks.check_account(shell))
+    return Answer(checks.check_account(shell))
 
 
 def _project(shell: Shell, settings: Settings) -> Answer:
-    found = cloud_checks.check_project(shell, settings)
+    found = checks.check_project(shell, settings)
     return Answer(f"{settings.project_id}, number {found.get('projectNumber', '')}")
 
 
 def _apis(shell: Shell, settings: Settings) -> Answer:
-    return Answer(f"all {cloud_checks.check_apis(shell, settings)} are enabled")
+    return Answer(f"all {checks.check_apis(shell, settings)} are enabled")
 
 
 def _bucket(shell: Shell, settings: Settings) -> Answer:
-    location = cloud_checks.check_bucket(shell, settings).get("location", "")
+    location = checks.check_bucket(shell, settings).get("location", "")
     name = f"gs://{settings.bucket_name}"
     if location.lower() != settings.region:
         return Answer(f"{name} is in {location}, not in {settings.region}: transfers cost", is_doubt=True)
@@ -96,24 +108,24 @@ def _bucket(shell: Shell, settings: Settings) -> Answer:
 
 
 def _secret(shell: Shell, settings: Settings) -> Answer:
-    return Answer(f"{settings.github_pat_secret}, version {cloud_checks.check_secret(shell, settings)}")
+    return Answer(f"{settings.github_pat_secret}, version {checks.check_secret(shell, settings)}")
 
 
 def _accounts(shell: Shell, settings: Settings, accounts: Sequence[str]) -> Answer:
     check_token_is_kept_apart(settings)
-    emails = cloud_checks.check_accounts(shell, settings, accounts)
+    emails = checks.check_accounts(shell, settings, accounts)
     return Answer(", ".join(email.partition("@")[0] for email in emails))
 
 
 def _subnet(shell: Shell, settings: Settings) -> Answer:
-    if cloud_checks.check_subnet(shell, settings).get("privateIpGoogleAccess") is False:
+    if checks.check_subnet(shell, settings).get("privateIpGoogleAccess") is False:
         doubt = f"{settings.network_name} has no Private Google Access: machines do not reach the bucket"
-        return Answer(doubt, is_doubt=True, mend=cloud_checks.APPLY)
+        return Answer(doubt, is_doubt=True, mend=checks.APPLY)
     return Answer(f"{settings.network_name} in {settings.region}")
 
 
 def _image(shell: Shell, settings: Settings) -> Answer:
-    found = cloud_checks.resolve_image(shell, settings)
+    found = checks.resolve_image(shell, settings)
     digest = found.partition("@sha256:")[2]
     if not digest:
         return Answer(f"{found}: this registry is not asked", is_doubt=True)
@@ -122,19 +134,19 @@ def _image(shell: Shell, settings: Settings) -> Answer:
 
 def _machine_types(shell: Shell, settings: Settings) -> Answer:
     named = [limits.machine_type for limits in stage_limits(settings).values()]
-    found = cloud_checks.check_machine_types(shell, settings, named)
+    found = checks.check_machine_types(shell, settings, named)
     if not found:
         return Answer("none is named: Batch chooses")
     return Answer(f"{', '.join(found)}: {settings.region} has {'it' if len(found) == 1 else 'them'}")
 
 
 def _workflow(shell: Shell, settings: Settings) -> Answer:
-    found = cloud_checks.check_workflow_deployed(shell, settings)
+    found = checks.check_workflow_deployed(shell, settings)
     name = f"{settings.workflow_name}, revision {found.get('revisionId', '')}"
     ours = WORKFLOW.read_text(encoding="utf-8") if WORKFLOW.is_file() else ""
     if ours and found.get("sourceContents", "").split() != ours.split():
         doubt = f"{name}, differs from terraform/workflow.yaml"
-        return Answer(doubt, is_doubt=True, mend=cloud_checks.APPLY)
+        return Answer(doubt, is_doubt=True, mend=checks.APPLY)
     return Answer(name)
 
 
@@ -174,3 +186,182 @@ def lines_of(finding: Finding, column: int, width: int) -> list[str]:
     told = textwrap.wrap(finding.detail, max(width - len(start), 20), break_on_hyphens=False)
     first, *others = told or [""]
     return [start + first, *(indent + each for each in others), *([indent + mend] if mend else [])]
+
+
+ANSWER_SECONDS = 30
+PYTHON, GIT, GCLOUD, TERRAFORM, DOCKER, COMPOSE = "3.11", "2.25", "450.0", "1.5.7", "20.10", "2.0"
+
+
+def python(shell: Shell) -> Answer:
+    return _new_enough("Python", ".".join(map(str, sys.version_info[:3])), PYTHON, "https://www.python.org")
+
+
+def git(shell: Shell) -> Answer:
+    said = _said(shell, ["git", "--version"], "https://git-scm.com/downloads")
+    return _new_enough("git", said, GIT, "https://git-scm.com/downloads")
+
+
+def gcloud(shell: Shell) -> Answer:
+    said = _said(shell, ["gcloud", "version"], "https://cloud.google.com/sdk/docs/install")
+    version = re.search(r"Google Cloud SDK (\S+)", said)
+    return _new_enough("gcloud", version[1] if version else said, GCLOUD, "gcloud components update")
+
+
+def terraform(shell: Shell) -> Answer:
+    said = _said(shell, ["terraform", "version"], "https://developer.hashicorp.com/terraform/install")
+    version = re.search(r"Terraform v(\S+)", said)
+    where = "https://developer.hashicorp.com/terraform/install"
+    return _new_enough("terraform", version[1] if version else said, TERRAFORM, where)
+
+
+def docker(shell: Shell) -> Answer:
+    said = _said(shell, ["docker", "--version"], "https://docs.docker.com/engine/install")
+    client = _new_enough("docker", said, DOCKER, "https://docs.docker.com/engine/install")
+    engine = ["docker", "info", "--format", "{{.ServerVersion}}"]
+    if not shell.dry_run and not shell.capture(engine, timeout_seconds=ANSWER_SECONDS):
+        raise UserError(f"{client.detail}, but no engine answers: start it")
+    return client
+
+
+def compose(shell: Shell) -> Answer:
+    where = "https://docs.docker.com/compose/install"
+    said = _said(shell, ["docker", "compose", "version", "--short"], where)
+    return _new_enough("docker compose", said, COMPOSE, where)
+
+
+def default_credentials(environ: Mapping[str, str]) -> Answer:
+    """Tell whether Terraform and the client libraries find credentials; none is opened."""
+    if environ.get("STORAGE_EMULATOR_HOST"):
+        return Answer("none needed: the cloud is emulated")
+    login = "gcloud auth application-default login"
+    if named := environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
+        if not Path(named).is_file():
+            raise UserError(f"GOOGLE_APPLICATION_CREDENTIALS={named}: no such file", mend=login)
+        return Answer(f"those of GOOGLE_APPLICATION_CREDENTIALS, {named}")
+    folder = Path(environ.get("CLOUDSDK_CONFIG") or Path.home() / ".config" / "gcloud")
+    if (folder / "application_default_credentials.json").is_file():
+        return Answer(f"in {folder}")
+    raise UserError("none; Terraform and Python programs need them", mend=login)
+
+
+def _said(shell: Shell, argv: Sequence[str], where: str) -> str:
+    if shell.dry_run:
+        shell.echo(argv)
+        return ""
+    said = shell.capture(argv, timeout_seconds=ANSWER_SECONDS)
+    if not said:
+        raise UserError("not installed, or it does not run", mend=where)
+    return said
+
+
+def _new_enough(name: str, said: str, least: str, mend: str) -> Answer:
+    """Return the version in what a program says of itself; refuse one that is too old."""
+    found = re.search(r"\d+(\.\d+)+", said)
+    if not found:
+        return Answer("a version of its own", is_doubt=True)
+    if _numbers(found[0]) < _numbers(least):
+        raise UserError(f"{found[0]} is too old; {least} or newer is needed", mend=mend)
+    return Answer(found[0])
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in version.split(".")]
+
+
+BOOT_DISK_GB = 30  # of a machine, the default of Batch; pd-balanced counts as SSD
+PER_FAMILY = "CPUS_PER_VM_FAMILY"
+_GENERAL = ("", "e2", "f1", "g1", "n1")  # families that the quota CPUS is for
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one machine of a stage takes of each quota, and how many of its tasks should run at once."""
+
+    stage: str
+    wanted: int
+    tasks_on_machine: int
+    amounts: Mapping[str, float]
+
+    def tasks(self, left: Mapping[str, float]) -> dict[str, int]:
+        """Return how many tasks fit at once into each quota that is known."""
+        return {
+            name: math.floor(left[name] / amount) * self.tasks_on_machine
+            for name, amount in self.amounts.items()
+            if name in left
+        }
+
+
+def check_quotas(shell: Shell, settings: Settings) -> Answer:
+    """Compare MAX_PARALLELISM, and a machine for stages A and C, with what is left.
+
+    Too small a quota fails nothing at once: tasks wait for one another, or for two days if none fits.
+    """
+    left = region_quotas(shell, settings) | project_quotas(shell, settings)
+    families = {family for _, family, _ in _cpus(settings) if _has_no_metric(family, left)}
+    unknown = mend = ""
+    try:
+        allowed = family_cpus(shell, settings) if families else {}
+        left |= {_per_family(family): cpus for family, cpus in allowed.items() if family in families}
+    except UserError as error:  # the API may not be enabled; the rest is reported anyway
+        names = ", ".join(sorted(family.upper() for family in families))
+        unknown, mend = f"how many CPUs of {names} are allowed is not known: {error.problem}", error.mend
+    more = f"https://console.cloud.google.com/iam-admin/quotas?project={settings.project_id}"
+    if short := list(_shortages(settings, left)):
+        return Answer("; ".join([*short, *filter(None, [unknown])]), is_doubt=True, mend=more)
+    enough = f"enough for {settings.max_parallelism} tasks at once (MAX_PARALLELISM)"
+    return Answer(f"{enough}; {unknown}", is_doubt=True, mend=mend) if unknown else Answer(enough)
+
+
+def _shortages(settings: Settings, left: Mapping[str, float]) -> Iterable[str]:
+    """Yield the scarcest quota of each stage, if it is too small."""
+    for need in _needs(settings, left):
+        tasks = need.tasks(left)
+        scarcest = min(tasks, key=tasks.__getitem__, default="")
+        if not scarcest or tasks[scarcest] >= need.wanted:
+            continue
+        what = "allowed" if scarcest.startswith(PER_FAMILY) else "left"  # their usage is not known
+        rest = f"{max(0.0, left[scarcest]):,.0f} of {scarcest} {what}"
+        if need.stage == "runner":
+            yield f"{rest}: {max(0, tasks[scarcest])} of MAX_PARALLELISM={need.wanted} tasks at once"
+        else:
+            letter = LETTERS[need.stage]
+            yield f"{rest}: stage {letter} ({need.stage}) takes {need.amounts[scarcest]:,.0f}"
+
+
+def _needs(settings: Settings, left: Mapping[str, float]) -> Iterable[Need]:
+    for stage, family, vcpus in _cpus(settings):
+        is_wide = stage == "runner"
+        is_spot = is_wide and settings.provisioning_model == "SPOT" and left.get("PREEMPTIBLE_CPUS", 0) > 0
+        disk = "HDB_TOTAL_GB" if family in hyperdisk_only_families() else "SSD_TOTAL_GB"
+        cpus = "PREEMPTIBLE_CPUS" if is_spot else _cpu_quota(family, left)
+        yield Need(
+            stage,
+            settings.max_parallelism if is_wide else 1,
+            settings.task_count_per_node if is_wide else 1,
+            {cpus: vcpus, "CPUS_ALL_REGIONS": vcpus, disk: BOOT_DISK_GB},
+        )
+
+
+def _cpus(settings: Settings) -> Iterable[tuple[str, str, int]]:
+    """Yield stage, family of its machines ("" if Batch chooses), and vCPUs of one machine."""
+    for stage, limits in stage_limits(settings).items():
+        if stage == "output" and not settings.run_output_stage:
+            continue
+        tasks = settings.task_count_per_node if stage == "runner" else 1
+        named = re.search(r"-(\d+)\b", limits.machine_type)
+        vcpus = int(named[1]) if named else math.ceil(tasks * limits.cpu_milli / 1000)
+        yield stage, limits.machine_type.partition("-")[0], vcpus
+
+
+def _cpu_quota(family: str, left: Mapping[str, float]) -> str:
+    """Return the quota for CPUs of a family; CPUS if it has none of its own."""
+    own = (f"{family.upper()}_CPUS", _per_family(family))
+    return next((name for name in own if name in left), "CPUS")
+
+
+def _has_no_metric(family: str, left: Mapping[str, float]) -> bool:
+    return family not in _GENERAL and f"{family.upper()}_CPUS" not in left
+
+
+def _per_family(family: str) -> str:
+    return f"{PER_FAMILY} ({family.upper()})"

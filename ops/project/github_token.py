@@ -1,4 +1,4 @@
-"""The GitHub token in Secret Manager: put there, and told with its age. How it is tried is in token_trial.py.
+"""The GitHub token in Secret Manager: put there, and told with its age. How it is tried is in git_remote.py.
 
 Its value comes from a hidden prompt or from standard input, and goes to gcloud by standard input: it is in no
 argument, file, log or line that is printed.
@@ -14,14 +14,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ops import gcloud
+from ops.cloud import checks
+from ops.cloud.deployment import as_label
 from ops.failures import UserError
 from ops.gcloud import GcloudError, Refusal
-from ops.project import cloud_checks, git_remote, token_trial
-from ops.project.deployment import as_label
+from ops.project import git_remote
 from ops.project.git_remote import Remote
 from ops.settings import Settings, need
 from ops.shell import Shell
-from ops.shown import counted
+from ops.terminal import counted
 
 SUGGESTED = "github-pat"
 MOST_CHARACTERS = 64 * 1024  # that a version may hold
@@ -83,7 +84,7 @@ def check(shell: Shell, settings: Settings) -> None:
     version, token = _newest_version(shell, settings)
     if not shell.dry_run:
         print(f"{name}: version {_number(version)}, {_age(version)} old", flush=True)
-    token_trial.hold(shell, asked, token)
+    git_remote.hold(shell, asked, token)
 
 
 def _secret_name(settings: Settings) -> str:
@@ -111,7 +112,7 @@ def _doubt(shell: Shell, asked: Sequence[Remote], token: str, must_be_known: boo
         print("the token is not tried: no repository on GitHub is set", flush=True)
         return None
     try:
-        was_needed = token_trial.hold(shell, asked, token)
+        was_needed = git_remote.hold(shell, asked, token)
     except UserError as error:
         return error
     public = "the token was tried on nothing, for the repositories are public"
@@ -197,7 +198,7 @@ def _of_version(verb: str, number: str, settings: Settings) -> list[str]:
 
 def _print_commands(shell: Shell, settings: Settings, asked: Sequence[Remote], disable_old: bool) -> None:
     gcloud.read_json(shell, _list(settings))
-    token_trial.hold(shell, asked, "")
+    git_remote.hold(shell, asked, "")
     shell.echo(
         ["gcloud", *_create(settings)], note="where there is none; reads the token from standard input"
     )
@@ -240,7 +241,7 @@ def _tell_how_to_disable(settings: Settings, older: Sequence[dict[str, Any]]) ->
 
 def _newest_version(shell: Shell, settings: Settings) -> tuple[dict[str, Any], str]:
     """Return what is known of the newest version, and the token that it holds."""
-    found = cloud_checks.secret_version(shell, settings)
+    found = checks.secret_version(shell, settings)
     number = _number(found) if found else "latest"
     name = settings.github_pat_secret
     try:

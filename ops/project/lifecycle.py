@@ -11,12 +11,11 @@ from typing import Any
 from rich.table import Table
 
 from ops import gcloud
-from ops.asking import confirmed, need_terminal_or
+from ops.cloud.checks import check_bucket
 from ops.failures import UserError
-from ops.project.cloud_checks import check_bucket
 from ops.settings import RENDERED, Settings, need
 from ops.shell import Shell
-from ops.shown import console, nearest
+from ops.terminal import confirmed, console, nearest, need_terminal_or
 
 RULES = RENDERED / "lifecycle.json"
 DEFAULT_DAYS = 90

@@ -13,14 +13,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from ops.asking import confirmed, need_terminal_or
+from ops.cloud.checks import check_bucket
+from ops.cloud.deployment import check_stages_fit, check_token_is_kept_apart, stage_limits
 from ops.failures import UserError
 from ops.gcloud import read_json
-from ops.project.cloud_checks import check_bucket
-from ops.project.deployment import check_stages_fit, check_token_is_kept_apart, stage_limits
 from ops.settings import ROOT, Settings, need
 from ops.shell import Ended, Shell
-from ops.shown import counted, nearest
+from ops.terminal import confirmed, counted, nearest, need_terminal_or
 
 FOLDER = ROOT / "terraform"
 KEPT = FOLDER / ".terraform"  # Terraform's own folder, which git ignores

@@ -10,27 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from ops import gcloud, run_paths
-from ops.costs import cost_report
-from ops.failures import UserError
-from ops.gcloud import GcloudError, at_once, is_no_match
-from ops.jobs.job_facts import id_of, state_of
-from ops.jobs.job_list import going_on_by_hand
-from ops.laptop import local_run
-from ops.names import account_email
-from ops.project import cloud_checks
-from ops.project.deployment import (
+from ops.cloud import checks
+from ops.cloud.deployment import (
     as_label,
     check_stages_fit,
     check_token_is_kept_apart,
     stage_variables,
     workflow_stages,
 )
+from ops.cloud.executions import Execution, follow
+from ops.cloud.jobs import going_on_by_hand, id_of, state_of
+from ops.costs import cost_report
+from ops.failures import UserError
+from ops.gcloud import GcloudError, at_once, is_no_match
+from ops.laptop import local_run
+from ops.names import account_email
 from ops.run_paths import ARCHIVE, OUTPUT_CONFIGS
 from ops.run_request import RunRequest, new_run_id
 from ops.runs import run_setup
-from ops.runs.executions import Execution, follow
-from ops.runs.experiment_upload import copy_file, upload_forecast
-from ops.runs.output_upload import check_output_file, output_file, upload_output_file
+from ops.runs.uploads import check_output_file, copy_file, output_file, upload_forecast, upload_output_file
 from ops.settings import Settings, need
 from ops.shell import Shell
 
@@ -175,17 +173,13 @@ def _check(
 ) -> str:
     """Return the image with its digest. All is asked at once; what is missing first is told."""
     questions: list[Callable[[], Any]] = [
-        lambda: cloud_checks.check_account(shell),
-        lambda: cloud_checks.check_bucket(shell, settings),
-        lambda: cloud_checks.check_workflow_takes(shell, settings, "builderSaEmail"),
-        lambda: (
-            cloud_checks.check_image(shell, origin.image)
-            if origin
-            else cloud_checks.resolve_image(shell, settings)
-        ),
+        lambda: checks.check_account(shell),
+        lambda: checks.check_bucket(shell, settings),
+        lambda: checks.check_workflow_takes(shell, settings, "builderSaEmail"),
+        lambda: checks.check_image(shell, origin.image) if origin else checks.resolve_image(shell, settings),
     ]
     if settings.github_pat_secret:
-        questions.append(lambda: cloud_checks.check_secret(shell, settings))
+        questions.append(lambda: checks.check_secret(shell, settings))
     if goes_on:
         questions.append(lambda: _check_run(shell, settings, request))
         questions.append(lambda: _check_no_job_by_hand(shell, settings, request))

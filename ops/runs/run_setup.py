@@ -7,8 +7,8 @@ scripts/pipeline/run_setup.py reads it.
 import json
 from dataclasses import asdict
 
-from ops.costs.prices import priced_machine, prices
-from ops.project.deployment import stage_limits
+from ops.cloud.deployment import stage_limits
+from ops.cloud.prices import priced_machine, prices
 from ops.settings import Settings
 
 VARIABLE = "RUN_SETUP"

@@ -6,15 +6,15 @@ The same of runs on this machine are in run_tables.py. What goes on just now, jo
 from modeling.by_products import check_headline
 from modeling.input_names import in_a_line
 from ops import gcloud
+from ops.cloud.bucket import CloudRun, by_product, newest_outputs, newest_runs, read_objects
+from ops.cloud.executions import ENDED
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match, place_words
 from ops.input_names import cloud_names, missing_indices, named, recorded_names, unnamed
 from ops.laptop.run_tables import NAMED_A_RUN, print_forecast, print_runs
 from ops.run_paths import CLAIM, HEADLINE, OUTPUTS, run_path
-from ops.runs.executions import ENDED
 from ops.settings import Settings, need
 from ops.shell import Shell
-from ops.watching.cloud_files import CloudRun, by_product, newest_outputs, newest_runs, read_objects
 
 MOST_EXECUTIONS = 1000  # the newest, among which those that go on are looked for
 HERE = "--local shows what ran on this machine"

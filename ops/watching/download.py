@@ -19,14 +19,14 @@ import google_crc32c
 
 from modeling.by_products import check_output_list, parse_json
 from ops import gcloud
+from ops.cloud.bucket import A_TIME, newest_outputs, objects_or_none, run_ids
 from ops.failures import UserError, did_you_mean
 from ops.laptop.run_lock import held_file
 from ops.names import check_exp_id, check_run_id
 from ops.run_paths import OUTPUT_LIST, OUTPUTS, REPORT, run_path
 from ops.settings import Settings, need
 from ops.shell import Shell
-from ops.shown import counted, nearest, warn_left_out
-from ops.watching.cloud_files import A_TIME, newest_outputs, objects_or_none, run_ids
+from ops.terminal import counted, nearest, warn_left_out
 
 CHOICES = ("outputs", "all")
 BY_BUCKET = "files are verified by the digests of the bucket"

@@ -7,12 +7,12 @@ execution.
 import re
 from typing import Any
 
+from ops.cloud.bucket import A_RUN_ID, no_runs, runs_in_bucket
+from ops.cloud.execution_list import id_of_execution, list_executions, runs_of_jobs
+from ops.cloud.executions import Execution, exp_id_of, run_id_of
 from ops.gcloud import GcloudError, Refusal, at_once
-from ops.runs.execution_list import id_of_execution, list_executions, runs_of_jobs
-from ops.runs.executions import Execution, exp_id_of, run_id_of
 from ops.settings import Settings
 from ops.shell import Shell
-from ops.watching.cloud_files import A_RUN_ID, no_runs, runs_in_bucket
 
 NEWEST_EXECUTIONS = 100  # among which those without a job are looked for
 MOST_ASKED = 4  # of these; each is a gcloud

@@ -10,16 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from ops.cloud.bucket import A_RUN_ID
+from ops.cloud.deployment import as_label
+from ops.cloud.log_reader import FOLLOW_PATIENCE_SECONDS, PATIENCE_SECONDS, LogLine, LogReader, quoted
 from ops.failures import UserError, did_you_mean
 from ops.names import check_exp_id, check_run_id
-from ops.project.deployment import as_label
-from ops.run_request import stage_name
 from ops.settings import Settings, need
 from ops.shell import Shell
-from ops.shown import console, forget_output
-from ops.watching.cloud_files import A_RUN_ID
-from ops.watching.log_lines import LogLine
-from ops.watching.log_reader import FOLLOW_PATIENCE_SECONDS, PATIENCE_SECONDS, LogReader, quoted
+from ops.stages import stage_name
+from ops.terminal import console, forget_output
 from ops.watching.newest_run import newest_run_id
 
 SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")

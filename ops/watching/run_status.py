@@ -1,4 +1,4 @@
-"""How an execution stands: its stages, their tasks by state, retries, and what their jobs wait for.
+"""Status of an execution, or of a job without one: stages, tasks by state, retries, what the jobs wait for.
 
 Which executions are looked at, and how often, is in status.py.
 """
@@ -11,25 +11,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from modeling.input_names import in_a_line
+from modeling.plain_text import one_line
 from ops import gcloud
-from ops.costs.spending import Spending, spending_of, together
-from ops.failures import UserError
-from ops.gcloud import place_words
-from ops.input_names import missing_indices, missing_names
-from ops.jobs.attempts import (
-    CANCELLED_JOB,
-    described,
-    exit_codes,
-    memory_hint,
-    seconds_run,
-    tries,
-    was_cancelled,
-)
-from ops.jobs.failed_tasks import failed_among, failed_tasks, with_inputs
-from ops.run_paths import METADATA
-from ops.runs.executions import (
+from ops.cloud.bucket import read_objects
+from ops.cloud.executions import (
     ENDED,
-    ENDED_JOB,
     FAILED_OR_CANCELLED,
     Execution,
     Progress,
@@ -40,10 +26,28 @@ from ops.runs.executions import (
     seconds_taken,
     where_it_is,
 )
+from ops.cloud.failed_tasks import failed_among, failed_tasks, with_inputs
+from ops.cloud.jobs import (
+    BY_HAND,
+    CANCELLED_JOB,
+    ENDED_JOB,
+    described,
+    exit_codes,
+    experiment_of,
+    id_of,
+    memory_hint,
+    seconds_run,
+    tries,
+    was_cancelled,
+)
+from ops.cloud.spending import Spending, spending_of, together
+from ops.failures import UserError
+from ops.gcloud import place_words
+from ops.input_names import missing_indices, missing_names
+from ops.run_paths import METADATA
 from ops.settings import Settings
 from ops.shell import Shell
-from ops.shown import counted, duration, one_line
-from ops.watching.cloud_files import read_objects
+from ops.terminal import counted, duration
 from ops.watching.run_logs import LogRequest
 
 COUNTED_TASKS = 1000  # retries stand in the events of each task: of more tasks they are too much to ask for
@@ -277,3 +281,34 @@ def _queued_seconds(job: dict[str, Any], now: datetime) -> float:
     until = (ran or events[-1:]) if ran or status.get("state") in ENDED_JOB else []
     end = datetime.fromisoformat(until[0]["eventTime"]) if until else now
     return max(0.0, (end - datetime.fromisoformat(job["createTime"])).total_seconds())
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """A job that goes on, or a job by hand that ended in the last hours."""
+
+    job: dict[str, Any]
+    region: str
+    failed_tasks: str = ""  # of stage B, named
+
+    @property
+    def name(self) -> str:
+        return id_of(self.job)
+
+    @property
+    def stage(self) -> StageStatus:
+        stage = self.job.get("labels", {}).get("stage", "")
+        return stage_status(stage, self.job, self.region, failed_tasks=self.failed_tasks)
+
+    def lines(self) -> Iterator[str]:
+        labels, stage = self.job.get("labels", {}), self.stage
+        is_by_hand = BY_HAND.items() <= labels.items()
+        whose = "by hand" if is_by_hand else "its execution has ended, or is not among the newest"
+        yield f"{experiment_of(self.job)}  run {labels.get('run_id', '')}  job {self.name} ({whose})"
+        yield from (f"  {line}" for line in stage.lines())
+        yield f"  {stage.spending.told(so_far=not stage.progress.has_ended)}"
+        if stage.progress.has_ended and stage.progress.failed:
+            yield f"  failed tasks: invoke job-describe {self.name}"
+
+    def substance(self) -> tuple:
+        return self.stage.substance()

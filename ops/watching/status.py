@@ -11,18 +11,18 @@ from typing import Any
 from rich.live import Live
 from rich.text import Text
 
-from ops.following import looks, tell
+from ops.cloud.execution_list import MOST_LISTED, id_of_execution, list_executions
+from ops.cloud.executions import ENDED, Execution, Progress, exp_id_of
+from ops.cloud.jobs import BY_HAND, ENDED_JOB, experiment_of, id_of, newest_jobs, state_of
 from ops.gcloud import at_once
-from ops.jobs.job_facts import experiment_of, id_of, state_of
-from ops.jobs.job_list import BY_HAND, newest_jobs
 from ops.names import check_exp_id
-from ops.runs.execution_list import MOST_LISTED, id_of_execution, list_executions
-from ops.runs.executions import ENDED, ENDED_JOB, STAGES, Execution, Progress, exp_id_of
+from ops.polling import looks, tell
 from ops.settings import Settings, need
 from ops.shell import Shell
-from ops.shown import console, counted
-from ops.watching.job_status import JobStatus
+from ops.stages import STAGES
+from ops.terminal import console, counted
 from ops.watching.run_status import (
+    JobStatus,
     RunStatus,
     StageStatus,
     named_failures,

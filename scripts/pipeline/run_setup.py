@@ -113,7 +113,7 @@ def estimated_cost(machines: dict[str, StageMachines], inputs_without_record: in
         "total_usd": round(sum(stages.values()), 6),
         "rests_on": (
             f"seconds that tasks told of, {_each(kinds, 'machine_start_seconds')} s to start each machine "
-            f"and {_each(kinds, TASK_START)} s each try, at the prices of ops/costs/prices.json"
+            f"and {_each(kinds, TASK_START)} s each try, at the prices of ops/cloud/prices.json"
         ),
         "lower_bound_without": (
             "tries that were killed and never followed by one that could tell, stages A and C that failed; "

@@ -7,11 +7,11 @@ import json
 import re
 from dataclasses import asdict, dataclass
 
+from ops.cloud.machine_types import check_stage_fits, hyperdisk_only_families
 from ops.failures import UserError
-from ops.images.images import repository_path
 from ops.names import account_email
-from ops.project.machine_types import LETTERS, check_stage_fits, hyperdisk_only_families
 from ops.settings import Settings, need
+from ops.stages import LETTERS
 
 
 @dataclass(frozen=True)
@@ -144,3 +144,10 @@ def _json(value) -> str:
     """Return JSON as Terraform's jsonencode() writes it, to the byte: it spells < as \\u003c, and so on."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def repository_path(settings: Settings) -> str:
+    """Return where the image is, without a tag: REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE."""
+    need(settings, "project_id")
+    host = settings.registry_host or f"{settings.region}-docker.pkg.dev"
+    return f"{host}/{settings.project_id}/{settings.repo_name}/{settings.image_name}"

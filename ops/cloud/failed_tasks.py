@@ -6,26 +6,30 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modeling.input_names import in_a_line
+from modeling.plain_text import one_line
 from ops import gcloud
-from ops.failures import UserError
-from ops.gcloud import at_once, place_words
-from ops.input_names import cloud_names, named
-from ops.jobs.attempts import (
+from ops.cloud.inputs import inputs_of_tasks
+from ops.cloud.jobs import (
     CANCELLED_JOB,
     described,
     exit_codes,
+    experiment_of,
+    id_of,
     memory_hint,
+    run_path_of,
     stage_exit_code,
+    state_of,
     tries,
+    variables_of,
     was_cancelled,
 )
-from ops.jobs.cloud_inputs import inputs_of_tasks
-from ops.jobs.job_facts import experiment_of, id_of, run_path_of, state_of, variables_of
+from ops.cloud.log_reader import LogLine, quoted
+from ops.failures import UserError
+from ops.gcloud import at_once, place_words
+from ops.input_names import cloud_names, named
 from ops.settings import Settings
 from ops.shell import Shell
-from ops.shown import counted, one_line
-from ops.watching.log_lines import LogLine
-from ops.watching.log_reader import quoted
+from ops.terminal import counted
 
 MOST_FAILED = 20  # that are shown, and can be run again by one command
 MOST_ASKED = 100  # whose exit codes are asked for

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ops.project.deployment import StageLimits
-from ops.project.machine_types import hyperdisk_only_families, machine_types
+from ops.cloud.deployment import StageLimits
+from ops.cloud.machine_types import hyperdisk_only_families, machine_types
 
 TABLE = Path(__file__).with_name("prices.json")
 HOURS_A_MONTH = 730

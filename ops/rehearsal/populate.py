@@ -7,12 +7,11 @@ from pathlib import Path
 import yaml
 
 from ops import gcloud
+from ops.cloud.deployment import repository_path, workflow_environment
 from ops.failures import UserError
-from ops.images.images import repository_path
-from ops.project.deployment import workflow_environment
 from ops.settings import ROOT, Settings, need
 from ops.shell import Shell
-from ops.shown import nearest
+from ops.terminal import nearest
 
 WORKFLOW = ROOT / "terraform" / "workflow.yaml"
 ANSWER_SECONDS = 10

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ops import gcloud
+from ops.cloud.bucket import LIST_SECONDS, read_objects
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
 from ops.manifests import check_run, checked_manifest, pending_inputs
 from ops.run_paths import BUILDER, MANIFEST, RESULTS
 from ops.settings import Settings
 from ops.shell import Shell
-from ops.watching.cloud_files import LIST_SECONDS, read_objects
 
 MOST_TASKS = 100_000  # of one job of Batch
 MOST_DIGITS = 18

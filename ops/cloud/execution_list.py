@@ -10,18 +10,12 @@ from typing import Any
 from rich.table import Table
 
 from ops import gcloud
+from ops.cloud.executions import Execution, exp_id_of, run_id_of, seconds_taken, where_it_is
 from ops.gcloud import AT_ONCE, at_once, place_words
 from ops.names import check_exp_id
-from ops.runs.executions import (
-    Execution,
-    exp_id_of,
-    run_id_of,
-    seconds_taken,
-    where_it_is,
-)
 from ops.settings import Settings, need
 from ops.shell import Shell
-from ops.shown import console, counted, duration
+from ops.terminal import console, counted, duration
 
 MOST_LISTED = 1000  # a page of executions
 MOST_ASKED = 100  # executions of which only a request each tells what they run

@@ -1,13 +1,9 @@
-"""The output YAML that a run in the cloud is to use instead of its own: named, or put into the run's folder.
-
-A container sees no file of this machine. What lies in the repository that a run takes along is named; any
-other file, and one that may have changed since the run was built, goes to the bucket under the digest of its
-content.
-"""
+"""Upload an experiment's folder, or an output YAML, for a run in the cloud."""
 
 import hashlib
 import re
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +12,47 @@ import yaml
 from ops import gcloud
 from ops.failures import UserError
 from ops.laptop import local_run
-from ops.run_paths import OUTPUT_CONFIGS
+from ops.run_paths import ARCHIVE, OUTPUT_CONFIGS
 from ops.run_request import RunRequest
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
-from ops.shown import nearest
+from ops.terminal import nearest
+
+UPLOAD_SECONDS = 1800
+PACK_SECONDS = 300
+
+
+def upload_forecast(shell: Shell, settings: Settings, repository: Path, run_path: str) -> None:
+    """Pack a repository and copy it to gs://.../<run id>/, for stage A to unpack.
+
+    Raises
+    ------
+    UserError
+        It cannot be packed (a link that leads out of it, say), or not be copied.
+    """
+    with tempfile.TemporaryDirectory(prefix="forecast-") as work:
+        archive = Path(work, Path(ARCHIVE).name)
+        pack = [
+            sys.executable,
+            nearest(ROOT / "scripts" / "pack_forecast.py"),
+            nearest(repository),
+            str(archive),
+        ]
+        shell.echo(pack)
+        if not shell.dry_run:
+            packed = shell.attempt(pack, timeout_seconds=PACK_SECONDS)
+            if packed.exit_code:
+                said = (packed.errors.strip().splitlines() or ["it said nothing"])[-1]
+                raise UserError(f"{nearest(repository)} cannot be packed: {said}")
+        words = ["storage", "cp", str(archive), f"{run_path}{ARCHIVE}", "--project", settings.project_id]
+        gcloud.read(shell, words, timeout_seconds=UPLOAD_SECONDS)
+
+
+def copy_file(shell: Shell, settings: Settings, name: str, run_path: str, to_run_path: str) -> None:
+    """Copy a file of one run to another, within the bucket."""
+    words = ["storage", "cp", f"{run_path}{name}", f"{to_run_path}{name}", "--project", settings.project_id]
+    gcloud.read(shell, words, timeout_seconds=UPLOAD_SECONDS)
+
 
 # errors of PyYAML for values such as `!!timestamp x`, `!!int ""`, or brackets without end
 ODD_VALUES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ops.costs.prices import Machine, priced_machine, prices
-from ops.project.deployment import StageLimits
-from ops.runs.executions import ENDED_JOB
+from ops.cloud.deployment import StageLimits
+from ops.cloud.jobs import ENDED_JOB
+from ops.cloud.prices import Machine, priced_machine, prices
 
 
 @dataclass(frozen=True)

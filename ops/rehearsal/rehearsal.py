@@ -16,20 +16,21 @@ from pathlib import Path
 from localcloud.environment import client_environment
 from localcloud.process import Cloud, running
 from ops import gcloud
+from ops.cloud.deployment import repository_path
+from ops.cloud.executions import follow
 from ops.failures import UserError
-from ops.images.images import repository_path, source_commit, tagged
+from ops.images.images import source_commit, tagged
 from ops.laptop import local_run
 from ops.laptop.launch import check_engine
 from ops.laptop.run_files import LocalRun
+from ops.rehearsal.populate import deploy, furnish
 from ops.run_paths import OUTPUT_LIST, OUTPUTS
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
 from ops.runs.comparison import differing, digests
-from ops.runs.executions import follow
-from ops.runs.furnishing import deploy, furnish
 from ops.settings import Settings
 from ops.shell import Shell
-from ops.shown import counted, nearest
+from ops.terminal import counted, nearest
 
 NAME = "rehearsal"  # of the bucket, and of the project where PROJECT_ID is not set
 CLOCK_SPEED = "20"  # a pause of the workflow's two seconds takes a tenth

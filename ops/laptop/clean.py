@@ -6,14 +6,13 @@ import shutil
 import time
 from pathlib import Path
 
-from ops.asking import confirmed
 from ops.failures import UserError
 from ops.laptop.local_cloud import lock_file, state_folder
 from ops.laptop.run_files import LocalRun, known_runs
 from ops.laptop.run_lock import held, is_held, is_taken, take
 from ops.names import check_exp_id
 from ops.settings import ROOT, Settings
-from ops.shown import counted, nearest
+from ops.terminal import confirmed, counted, nearest
 
 LEFTOVER_SECONDS = 86_400
 CACHES = {"__pycache__", ".pytest_cache", ".ruff_cache"}

@@ -15,23 +15,19 @@ from typing import Any
 
 from modeling.input_names import in_a_line
 from ops import gcloud
+from ops.cloud.bucket import read_objects
+from ops.cloud.failed_tasks import failed_tasks, job_exit_code
+from ops.cloud.jobs import CANCELLED_JOB, ENDED_JOB, ENDING_JOB
 from ops.failures import UserError
-from ops.following import looks, tell, tell_news
 from ops.gcloud import GcloudError, Refusal, at_once, place_words
 from ops.input_names import missing_indices, missing_names
-from ops.jobs.attempts import CANCELLED_JOB
-from ops.jobs.failed_tasks import failed_tasks, job_exit_code
-from ops.project.machine_types import LETTERS
+from ops.polling import looks, tell, tell_news
 from ops.run_paths import METADATA
 from ops.settings import Settings, need
 from ops.shell import Shell
-from ops.shown import counted, duration
-from ops.watching.cloud_files import read_objects
+from ops.stages import STAGES
+from ops.terminal import counted, duration
 
-STAGES = tuple(LETTERS)
-# A state unknown to us is none of these: what is in it counts as going on.
-ENDED_JOB = ("SUCCEEDED", "FAILED", "CANCELLED", "DELETION_IN_PROGRESS")
-ENDING_JOB = (*ENDED_JOB, "CANCELLATION_IN_PROGRESS")  # it has ended, or is about to
 ENDED = (
     "SUCCEEDED",
     "FAILED",

@@ -5,9 +5,9 @@ import json
 
 from ops.failures import UserError
 from ops.settings import ROOT
+from ops.stages import LETTERS
 
 TABLE = ROOT / "terraform" / "machine_types.json"
-LETTERS = {"builder": "A", "runner": "B", "output": "C"}
 
 
 def check_stage_fits(stage: str, cpu_milli: int, memory_mib: int, machine_type: str) -> None:

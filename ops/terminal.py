@@ -1,4 +1,4 @@
-"""How paths, counts, times and tables are shown to people."""
+"""What an operator sees and answers: paths, counts, times, tables, and a question before what is final."""
 
 import os
 import sys
@@ -7,19 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from modeling.plain_text import one_line, plain_lines
-
-__all__ = [
-    "cell",
-    "console",
-    "counted",
-    "duration",
-    "forget_output",
-    "nearest",
-    "one_line",
-    "plain_lines",
-    "warn_left_out",
-]
+from modeling.plain_text import one_line
+from ops.failures import UserError
 
 MOST_CELL = 500  # characters
 
@@ -72,3 +61,21 @@ def warn_left_out(path: str, error: Exception, instead: str = "it is left out") 
 def cell(text: object, most: int = MOST_CELL) -> str:
     """Return text from outside for a table; rich would read [bold] in it as markup."""
     return escape(one_line(text, most))
+
+
+def confirmed(question: str, *answers: str) -> bool:
+    """Tell whether the operator answers with one of these words."""
+    try:
+        return input(question).strip().lower() in answers
+    except EOFError:
+        raise no_terminal() from None
+
+
+def need_terminal_or(yes: bool) -> None:
+    """Refuse early what would have to be asked later, minutes into the work, of nobody."""
+    if not yes and not sys.stdin.isatty():
+        raise no_terminal()
+
+
+def no_terminal() -> UserError:
+    return UserError("no terminal to ask on; add --yes")

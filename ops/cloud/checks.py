@@ -6,9 +6,9 @@ Nothing here changes anything. In a dry run the commands are printed, and the an
 from collections.abc import Iterable
 from typing import Any
 
+from ops.cloud.deployment import repository_path
 from ops.failures import UserError
 from ops.gcloud import GcloudError, Refusal, read_json
-from ops.images.images import repository_path
 from ops.names import account_email
 from ops.settings import Settings, need
 from ops.shell import Shell

@@ -20,7 +20,7 @@ from ops.names import RUN_ID, check_exp_id, check_run_id, is_exp_id
 from ops.run_paths import CLAIM, HEADLINE, MANIFEST, OUTPUT_LIST, OUTPUTS, RUNNER, experiment_path, run_path
 from ops.settings import Settings, need
 from ops.shell import Shell
-from ops.shown import counted, warn_left_out
+from ops.terminal import counted, warn_left_out
 
 LIST_SECONDS = 900  # 1000 names a request
 MOST_DEPTH = 4  # folders deep experiments are looked for, as flu/2026/w05: a bucket may hold other things

@@ -1,0 +1,1 @@
+"""What exists in the project on Google Cloud: executions, jobs, the bucket, logs, machines, prices."""
