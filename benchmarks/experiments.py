@@ -57,7 +57,7 @@ def write_repository(folder: Path, experiment: dict[str, dict]) -> Path:
 
 def build_one(folder: Path, experiment: dict[str, dict]):
     """Return the single modeling.workload.Workload of an experiment, as stage A makes it."""
-    from modeling.build import DataPlaces
+    from modeling.build.workloads import DataPlaces
     from modeling.suites import build
 
     config = write_repository(folder, experiment)

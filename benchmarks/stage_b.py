@@ -14,7 +14,7 @@ from experiments import build_one, calibration, simulation
 from measuring import cpu, in_turn, measured, print_machine, print_table, ratio, read_arguments, spread, wall
 
 from modeling.randomness import CALIBRATION, TRAJECTORIES, stream
-from modeling.run import run_workload
+from modeling.simulate.run import run_workload
 from modeling.workload import Result, Workload
 
 

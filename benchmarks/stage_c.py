@@ -132,11 +132,11 @@ def write_run(folder: Path, case: Case) -> tuple[float, float]:
     tuple of float
         MiB of a result in memory, and of its file.
     """
-    from modeling.run import run_workload
+    from modeling.simulate.run import run_workload
     from pipeline.artifacts import DIGESTS, INPUT_LIST, RunFiles, result_name
     from pipeline.input_list import InputEntry, write_entries
     from pipeline.manifest import Manifest
-    from pipeline.records import encode_result
+    from pipeline.pickles import encode_result
     from pipeline.storage import FolderStorage
 
     if case.kind in ("sampling", "ensemble"):

@@ -1,4 +1,4 @@
-"""The dates on which a simulation is reported, worked out without pandas.
+"""Dates and intervals of a simulation: what is reported, and how steps fit, worked out without pandas.
 
 The engine reports what epydemix's resampling gives; results are checked against this second way.
 """
@@ -6,11 +6,14 @@ The engine reports what epydemix's resampling gives; results are checked against
 import datetime
 import math
 import re
+from functools import cache
 
 import numpy as np
 
 WEEKDAYS = ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]
-_DAY = np.timedelta64(1, "D")
+MOST_STEP_DAYS = 7
+FREQUENCY = r"([1-9][0-9]{0,2})?(D|W|W-(MON|TUE|WED|THU|FRI|SAT|SUN))|MS|ME"
+_DAY, _ONE_DAY = np.timedelta64(1, "D"), datetime.timedelta(days=1)
 
 
 def reported_dates(
@@ -64,3 +67,90 @@ def _week_end(day: np.datetime64, unit: str) -> np.datetime64:
     weekday = WEEKDAYS.index(unit.removeprefix("W").removeprefix("-") or "SUN")
     ahead = (weekday - day.item().weekday()) % 7
     return day + ahead * _DAY
+
+
+def interval_start(day: datetime.date, frequency: str | None) -> datetime.date:
+    """Return the first day of the interval that is labelled by a day."""
+    weeks = re.fullmatch(r"(\d*)W.*", frequency or "")
+    if weeks:
+        return day - (7 * int(weeks[1] or 1) - 1) * _ONE_DAY
+    return day.replace(day=1) if frequency == "ME" else day
+
+
+def intervals(
+    first: datetime.date, last: datetime.date, delta_t_days: float, frequency: str
+) -> list[tuple[datetime.date, datetime.date]]:
+    """Return first and last day of each interval that is reported of a model from `first` to `last`."""
+    days = reported_days(first, last, delta_t_days, frequency)
+    return [(interval_start(day, frequency), interval_end(day, frequency)) for day in days]
+
+
+def reported_days(
+    first: datetime.date, last: datetime.date, delta_t_days: float, frequency: str | None
+) -> list[datetime.date]:
+    """Return the days that label what is reported of a model from `first` to `last`."""
+    dates = reported_dates(first, last, delta_t_days, frequency)
+    if dates is None:  # weeks taken together: from the first week's end on
+        number, week = re.fullmatch(r"(\d+)(W.*)", frequency).groups()
+        weeks = reported_dates(first, last, delta_t_days, week)
+        dates = weeks[:: int(number)]
+        if len(weeks) % int(number) != 1:
+            dates = np.append(dates, dates[-1] + np.timedelta64(7 * int(number), "D"))
+    return dates.astype("datetime64[D]").tolist()
+
+
+def whole_intervals(
+    dates: np.ndarray, first: datetime.date, last: datetime.date, frequency: str | None
+) -> slice:
+    """Return which of the reported dates stand for days that were all simulated.
+
+    Only the first and the last interval can be cut, so the others follow each other.
+    """
+    if frequency in (None, "D"):
+        return slice(0, len(dates))
+    ends = dates[[0, -1]].astype("datetime64[D]").tolist()
+    begin = int(interval_start(ends[0], frequency) < first)
+    stop = len(dates) - (interval_end(ends[1], frequency) > last)
+    return slice(begin, max(begin, stop))
+
+
+def step_problem(
+    first: datetime.date, last: datetime.date, delta_t_days: float, frequency: str | None
+) -> str | None:
+    """Return what is wrong with a time step that crosses the end of a reported interval; None if it fits.
+
+    All its counts would belong to the earlier interval, and totals would zigzag. Steps below a day divide the
+    day, so only longer ones can cross. The text names steps that fit a model from `first` to `last`.
+    """
+    crossed = _crossed_boundary(first, last, delta_t_days, frequency)
+    if crossed is None:
+        return None
+    fitting = [
+        str(days)
+        for days in range(MOST_STEP_DAYS, 1, -1)
+        if _crossed_boundary(first, last, days, frequency) is None
+    ]
+    begin = crossed - (crossed - first).days % int(delta_t_days) * _ONE_DAY
+    other_start = ""
+    if crossed <= last and _crossed_boundary(crossed, last, delta_t_days, frequency) is None:
+        other_start = f", or start on {crossed}"
+    return (
+        f"steps of {delta_t_days:g} days from {first} do not fit resample_frequency {frequency}: the step "
+        f"from {begin} runs into the interval from {crossed}; "
+        f"use {', '.join([*fitting, '1, 0.5 or 0.25'])}{other_start}"
+    )
+
+
+@cache
+def _crossed_boundary(
+    first: datetime.date, last: datetime.date, delta_t_days: float, frequency: str | None
+) -> datetime.date | None:
+    """Return the first day of an interval that begins within a step; None if there is none.
+
+    An interval cut off by the model's end is not reported, so its end does not matter.
+    """
+    if frequency is None or delta_t_days <= 1 or first > last:
+        return None
+    ends = [end for _, end in intervals(first, last, delta_t_days, frequency) if end <= last]
+    after = [end + _ONE_DAY for end in ends]
+    return next((day for day in after if (day - first).days % int(delta_t_days)), None)

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from modeling.build import DataPlaces
-from modeling.experiment import find_sources, load_output
+from modeling.build.workloads import DataPlaces
 from modeling.failures import UserError
 from modeling.populations import find_location
 from modeling.randomness import CALIBRATION, name_number, stream
+from modeling.vocabulary.experiment import find_sources, load_output
 from modeling.workload import (
     Expected,
     Fit,

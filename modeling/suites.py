@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from modeling.workload import ForeignWorkload, Result, Workload
 
 if TYPE_CHECKING:
-    from modeling.build import DataPlaces
+    from modeling.build.workloads import DataPlaces
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def build(
         Anything wrong with the experiment or its data.
     """
     # not at the top: a runner would load the vocabulary and YAML, and needs neither
-    from modeling.build import build_workloads
-    from modeling.experiment import find_sources, load_experiment
+    from modeling.build.workloads import build_workloads
+    from modeling.vocabulary.experiment import find_sources, load_experiment
 
     config_files = {kind: s.path for kind, s in find_sources(config_folder, output_file).items()}
     if suite == "epymodelingsuite":
@@ -68,6 +68,6 @@ def run(workload: Workload | ForeignWorkload) -> Result:
         from modeling import epymodelingsuite_adapter as adapter
 
         return adapter.run(workload)
-    from modeling.run import run_workload
+    from modeling.simulate.run import run_workload
 
     return run_workload(workload)

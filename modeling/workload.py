@@ -1,7 +1,7 @@
 """What travels between the stages: workloads (A -> B) and results (B -> C), as plain arrays.
 
 No library object is inside, so a result loads in milliseconds and outlives an upgrade of
-epydemix or numpy. How records become files is in scripts/pipeline/records.py.
+epydemix or numpy. How records become files is in scripts/pipeline/pickles.py.
 """
 
 import datetime
@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from modeling.bounds import EARLIEST_DAY, LARGEST_NUMBER, LATEST_DAY
-from modeling.calendars import step_count
+from modeling.calendars import FREQUENCY, step_count
 from modeling.failures import UserError
-from modeling.intervals import FREQUENCY
 
 MOST_PARTICLE = 1e18  # of a parameter; a perturbed one may be beyond the bounds of the vocabulary
 BYTES_OF_THE_REST = 64 << 20  # of a result, besides its large arrays: names, parameters, data

@@ -22,9 +22,9 @@ ANY_RUN = "00000000-000000-00000000"  # nothing is read from or written to a run
 
 
 def check(context: StageContext) -> None:
-    from modeling.experiment import InvalidExperiment, find_sources
     from modeling.populations import locations
-    from pipeline.building import build_experiment
+    from modeling.vocabulary.experiment import InvalidExperiment, find_sources
+    from pipeline.experiment_files import build_experiment
 
     try:
         built = build_experiment(context)
@@ -47,7 +47,7 @@ def check(context: StageContext) -> None:
 
 def check_output(context: StageContext) -> None:
     """Check another output YAML as stage C reads it, then as stage A would."""
-    from modeling.experiment import InvalidExperiment, load_output
+    from modeling.vocabulary.experiment import InvalidExperiment, load_output
 
     file = context.output_config_path()
     with tempfile.TemporaryDirectory(prefix="output-config-") as folder:
@@ -67,7 +67,7 @@ def _problems_with_experiment(context: StageContext, file: Path) -> list[str]:
 
     What is wrong with the experiment itself does not matter to a run that is built.
     """
-    from modeling.experiment import InvalidExperiment, load_experiment
+    from modeling.vocabulary.experiment import InvalidExperiment, load_experiment
 
     if context.config_folder.is_dir():
         try:

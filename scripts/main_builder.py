@@ -11,13 +11,12 @@ import sys
 from dataclasses import replace
 
 from pipeline.artifacts import RunFiles
-from pipeline.building import build_experiment
 from pipeline.environment import SUITES, StageContext
+from pipeline.experiment_files import build_experiment, uploaded_output_file
 from pipeline.failures import UserError
 from pipeline.forecast_pack import save_forecast, uploaded_repository
 from pipeline.logs import counted, kept_warnings
 from pipeline.manifest import Manifest
-from pipeline.output_upload import uploaded_output_file
 from pipeline.stage import run_stage
 from pipeline.summary import Stopwatch, utc_now
 
@@ -114,7 +113,7 @@ def _refuse_another_build(context: StageContext, manifest: Manifest) -> None:
 
 def _same_config(context: StageContext, files: RunFiles, manifest: Manifest) -> bool:
     """Tell whether the experiment's YAML files are those the run was built from, kind by kind."""
-    from modeling.experiment import find_sources
+    from modeling.vocabulary.experiment import find_sources
 
     asked = replace(context, output_config_file=manifest.output_config_file)
     try:

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from pipeline.artifacts import HEADLINE, RunFiles
 from pipeline.environment import StageContext
+from pipeline.experiment_files import uploaded_output_file
 from pipeline.failures import UserError
 from pipeline.forecast_pack import chosen_output_file
 from pipeline.input_names import MOST_IN_A_LINE, in_a_line, read_input_names, unknown_input
 from pipeline.logs import counted
 from pipeline.manifest import Manifest
 from pipeline.metadata import RunRecord, read_run_record
-from pipeline.output_upload import uploaded_output_file
-from pipeline.records import DamagedResult
+from pipeline.pickles import DamagedResult
 from pipeline.stage import run_stage
 from pipeline.summary import Stopwatch, file_time
 from pipeline.temporary import temporary_folder
@@ -32,7 +32,7 @@ log = logging.getLogger("pipeline")
 
 def write_outputs(context: StageContext) -> None:
     """Write the outputs of a run."""
-    from modeling.collect import Collector
+    from modeling.outputs.collect import Collector
 
     stopwatch = Stopwatch()
     files = RunFiles.of(context)
@@ -72,7 +72,7 @@ def write_outputs(context: StageContext) -> None:
 
 def _output_configuration(context: StageContext, files: RunFiles, manifest: Manifest, folder: Path):
     """Return the output configuration: OUTPUT_CONFIG_FILE's, else that of the run."""
-    from modeling.experiment import InvalidExperiment, load_output
+    from modeling.vocabulary.experiment import InvalidExperiment, load_output
 
     folder.mkdir()
     (folder / "model.yaml").write_text("model: {}\n")  # no folder is read without one; it plays no part
@@ -152,7 +152,7 @@ def _refuse_missing(context: StageContext, record: RunRecord, missing: dict[int,
 
 def _show(folder: Path, collected, missing: dict[int, str], record: RunRecord) -> list:
     """Write what people look at, beside the tables: headline, charts and report; return the headline."""
-    from modeling.headline import headline, left_out, left_out_dates
+    from modeling.outputs.headline import headline, left_out, left_out_dates
 
     for note in collected.notes:
         log.warning("%s", note)
@@ -171,8 +171,8 @@ def _show(folder: Path, collected, missing: dict[int, str], record: RunRecord) -
 
 def _draw(folder: Path, collected, missing: dict[int, str], rows: list, record: RunRecord) -> None:
     """Draw a chart for each population and write the report."""
-    from modeling.plots import fan_chart, posterior_chart
-    from modeling.report import write_report
+    from modeling.outputs.charts import fan_chart, posterior_chart
+    from modeling.outputs.report import write_report
 
     charts, posteriors = {}, {}
     (folder / "charts").mkdir()

@@ -19,7 +19,7 @@ from pipeline.forecast_pack import custom_code
 from pipeline.input_names import input_name, name_in_list, unknown_input
 from pipeline.logs import counted, one_line
 from pipeline.manifest import Manifest
-from pipeline.records import ForeignResult
+from pipeline.pickles import ForeignResult
 from pipeline.stage import run_stage
 from pipeline.summary import Stopwatch
 

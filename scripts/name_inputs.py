@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.input_list import listed_name, parse_entries
 from pipeline.input_names import UNREADABLE, input_name
-from pipeline.records import decode_workload
+from pipeline.pickles import decode_workload
 
 
 def name_of_file(path: str) -> str | None:

@@ -6,10 +6,10 @@ import pytest
 from pydantic import BaseModel
 
 from modeling.bounds import LARGEST_SEED
-from modeling.experiment import load_experiment
 from modeling.failures import UserError as StageError
 from modeling.vocabulary import Model, Modelset, Output
 from modeling.vocabulary import base as vocabulary
+from modeling.vocabulary.experiment import load_experiment
 from modeling.vocabulary.strategy import RejectionOptions, SmcOptions, TopFractionOptions
 from ops.failures import UserError as OperatorError
 from ops.settings import read_settings

@@ -10,13 +10,13 @@ import re
 import numpy as np
 import pytest
 
-from modeling import calibrate
-from modeling.build import DataPlaces, build_workloads
-from modeling.engine import Simulator
-from modeling.experiment import load_experiment
+from modeling.build.workloads import DataPlaces, build_workloads
 from modeling.failures import UserError
-from modeling.run import run_workload
-from modeling.statistics import weighted_quantiles
+from modeling.outputs.quantiles import weighted_quantiles
+from modeling.simulate import calibrate
+from modeling.simulate.engine import Simulator
+from modeling.simulate.run import run_workload
+from modeling.vocabulary.experiment import load_experiment
 from tests.experiments import OBSERVED, POPULATIONS, calibrated, simulated, write_repository
 from tests.stages import Stages
 

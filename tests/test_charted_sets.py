@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from modeling.build import DataPlaces, build_workloads
-from modeling.collect import Collector
-from modeling.experiment import load_experiment
-from modeling.report import RunFacts, write_report
-from modeling.run import run_workload
+from modeling.build.workloads import DataPlaces, build_workloads
+from modeling.outputs.collect import Collector
+from modeling.outputs.report import RunFacts, write_report
+from modeling.simulate.run import run_workload
+from modeling.vocabulary.experiment import load_experiment
 from tests.experiments import POPULATIONS, sampled, sampled_twice, write_repository
 
 DAY = np.timedelta64(1, "D")

@@ -17,8 +17,8 @@ from ops.failures import UserError
 from ops.run_request import RunRequest
 from ops.runs.run_setup import run_setup
 from ops.settings import Settings
+from pipeline.machine_costs import parse_run_setup, setup_of_task
 from pipeline.metadata import StageUse
-from pipeline.run_setup import parse_run_setup, setup_of_task
 from tests.cloud_operators import run_id_in
 from tests.experiments import sampled_twice, simulated
 from tests.in_process import called, settings_of, shell_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modeling.experiment import load_experiment
+from modeling.vocabulary.experiment import load_experiment
 from tests.experiments import calibrated, sampled, simulated, write_repository
 from tests.test_bad_input import CALIBRATION, SAMPLING, problems_of, put
 

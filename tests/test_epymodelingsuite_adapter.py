@@ -11,9 +11,9 @@ from epydemix import EpiModel, simulate
 from epydemix.calibration import ABCSampler
 from scipy.stats import uniform
 
-from modeling.collect import Collector
 from modeling.epymodelingsuite_adapter import calibration_result, simulation_result
 from modeling.failures import UserError
+from modeling.outputs.collect import Collector
 from modeling.vocabulary.output import DEFAULT_OUTPUT
 from modeling.workload import ForeignWorkload, check_result
 from tests.experiments import simulated

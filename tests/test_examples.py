@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from modeling.statistics import weighted_quantiles
+from modeling.outputs.quantiles import weighted_quantiles
 from tests.experiments import EXAMPLES, REPOSITORY
 from tests.test_tasks import INVOKE
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.manifest import Manifest
-from pipeline.records import check_result_file
+from pipeline.pickles import check_result_file
 from pipeline.storage import FolderStorage
 from tests.experiments import sampled
 from tests.stages import Stages

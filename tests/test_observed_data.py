@@ -4,9 +4,9 @@ import datetime
 
 import pytest
 
-from modeling.build import DataPlaces, build_workloads
-from modeling.experiment import load_experiment
+from modeling.build.workloads import DataPlaces, build_workloads
 from modeling.failures import UserError
+from modeling.vocabulary.experiment import load_experiment
 from tests.experiments import OBSERVED, POPULATIONS, calibrated, write_repository
 from tests.stages import Stages
 

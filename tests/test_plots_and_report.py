@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modeling.panels import LEVELS, Fan, Panel, Posterior, SeriesPanel, calibration_panel
-from modeling.plots import fan_chart, posterior_chart
-from modeling.report import MOST_EMBEDDED, RunFacts, StageTimes, write_report
+from modeling.outputs.chart_data import LEVELS, Fan, Panel, Posterior, SeriesPanel, calibration_panel
+from modeling.outputs.charts import fan_chart, posterior_chart
+from modeling.outputs.report import MOST_EMBEDDED, RunFacts, StageTimes, write_report
 from modeling.workload import Expected, Fit, Generation, Observed, Result
 
 pytestmark = pytest.mark.filterwarnings("error")

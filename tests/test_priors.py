@@ -4,9 +4,9 @@ from datetime import date
 
 import pytest
 
-from modeling.build import DataPlaces, build_workloads
-from modeling.experiment import load_experiment
-from modeling.run import run_workload
+from modeling.build.workloads import DataPlaces, build_workloads
+from modeling.simulate.run import run_workload
+from modeling.vocabulary.experiment import load_experiment
 from tests.experiments import POPULATIONS, calibrated, sampled, write_repository
 from tests.test_bad_input import CALIBRATION, SAMPLING, calibrated_start, problems_of, put
 

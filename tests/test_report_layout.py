@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modeling.panels import Panel, Peaks, SeriesPanel, SetRow
-from modeling.plots import DPI, SMALL, fan_chart, posterior_chart
-from modeling.report import RunFacts, StageTimes, write_report
+from modeling.outputs.chart_data import Panel, Peaks, SeriesPanel, SetRow
+from modeling.outputs.charts import DPI, SMALL, fan_chart, posterior_chart
+from modeling.outputs.report import RunFacts, StageTimes, write_report
 from tests.browser import measured
 from tests.test_plots_and_report import calibration, posterior, row, run_facts, simulation, weekly_fan
 

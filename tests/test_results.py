@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from modeling.failures import UserError
-from modeling.outputs import Ensemble
-from modeling.statistics import quantiles, weighted_quantiles
+from modeling.outputs.quantiles import quantiles, weighted_quantiles
+from modeling.outputs.tables import Ensemble
 from modeling.workload import (
     Expected,
     Fit,

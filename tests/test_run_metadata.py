@@ -7,8 +7,8 @@ import tracemalloc
 import pytest
 
 from pipeline.environment import read_stage_context
+from pipeline.machine_costs import setup_of_task
 from pipeline.metadata import StageUse
-from pipeline.run_setup import setup_of_task
 from tests.experiments import sampled, simulated
 from tests.stages import RUN_ID, Stages
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from modeling.build import DataPlaces, build_workloads
-from modeling.experiment import load_experiment
+from modeling.build.parameter_sets import parameter_sets
+from modeling.build.workloads import DataPlaces, build_workloads
 from modeling.failures import UserError
-from modeling.sampling import parameter_sets
+from modeling.vocabulary.experiment import load_experiment
 from modeling.vocabulary.sampling import Sampling
 from tests.experiments import POPULATIONS, sampled, write_repository
 

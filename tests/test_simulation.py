@@ -12,12 +12,12 @@ from epydemix.model import simulate
 from epydemix.population import Population
 from scipy.stats import ks_2samp
 
-from modeling.build import DataPlaces, build_workloads
-from modeling.engine import Simulator
-from modeling.experiment import load_experiment
+from modeling.build.workloads import DataPlaces, build_workloads
 from modeling.failures import UserError
 from modeling.initial import InfeasibleDraw
-from modeling.run import run_workload
+from modeling.simulate.engine import Simulator
+from modeling.simulate.run import run_workload
+from modeling.vocabulary.experiment import load_experiment
 from modeling.workload import Flow, ModelPlan, Simulate
 from tests.experiments import POPULATIONS, simulated, write_repository
 

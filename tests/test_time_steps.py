@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from modeling.build import DataPlaces, build_workloads
-from modeling.experiment import load_experiment
+from modeling.build.workloads import DataPlaces, build_workloads
 from modeling.failures import UserError
-from modeling.run import run_workload
+from modeling.simulate.run import run_workload
+from modeling.vocabulary.experiment import load_experiment
 from tests.experiments import POPULATIONS, calibrated, sampled, simulated, write_repository
 from tests.stages import Stages
 

@@ -6,11 +6,11 @@ import datetime
 import pytest
 import yaml
 
-from modeling.experiment import load_experiment
 from modeling.failures import UserError
 from modeling.vocabulary import Model, Modelset, Output
+from modeling.vocabulary.experiment import load_experiment
 from modeling.vocabulary.strategy import parse_duration_seconds
-from modeling.yaml_source import read_yaml
+from modeling.vocabulary.yaml_source import read_yaml
 from tests.experiments import calibrated, sampled, simulated, write_repository
 
 # two strains of people, with everything a respiratory model is written with; vaccination is not built yet

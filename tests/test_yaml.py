@@ -9,7 +9,7 @@ from datetime import date
 import pytest
 
 from modeling.failures import UserError
-from modeling.yaml_source import MOST_BYTES, read_yaml
+from modeling.vocabulary.yaml_source import MOST_BYTES, read_yaml
 from ops.failures import UserError as OperatorError
 from ops.run_request import RunRequest
 from ops.runs.uploads import output_file

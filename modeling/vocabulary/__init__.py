@@ -1,7 +1,7 @@
 """The YAML vocabulary of an experiment, that of epymodelingsuite 0.1.0: shapes, types and references.
 
 A file a top-level key: model.py, modelset.py, output.py. Files are found and put together in
-modeling/experiment.py; what the built-in suite does not build yet is refused there.
+modeling/vocabulary/experiment.py; what the built-in suite does not build yet is refused there.
 """
 
 from modeling.vocabulary.model import Model

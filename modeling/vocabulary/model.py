@@ -14,12 +14,11 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from modeling.bounds import MOST_STEPS, MOST_TRAJECTORIES
-from modeling.calendars import step_count
+from modeling.calendars import FREQUENCY, MOST_STEP_DAYS, step_count, step_problem
 from modeling.expressions import check_names, evaluate, names_in, parse_expression
 from modeling.failures import UserError, did_you_mean, listed
-from modeling.intervals import FREQUENCY, MOST_STEP_DAYS, step_problem
 from modeling.vocabulary.base import Day, Meta, Number, Piece, Problems, Seed
-from modeling.vocabulary.effects import Intervention, Seasonality, Vaccination
+from modeling.vocabulary.time_effects import Intervention, Seasonality, Vaccination
 from modeling.workload import EIGENVALUE
 
 NAME = r"^[A-Za-z][A-Za-z0-9_]*$"

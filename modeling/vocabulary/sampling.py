@@ -6,9 +6,9 @@ from pydantic import Field, field_validator, model_validator
 
 from modeling.failures import did_you_mean
 from modeling.vocabulary.base import Count, NotNegative, Number, Piece, Problems, repeated
-from modeling.vocabulary.distribution import DateParameter, Distribution
+from modeling.vocabulary.marked_names import SHARES_AND_PEOPLE, distribution_problems, name_problems
 from modeling.vocabulary.model import Model
-from modeling.vocabulary.varied import SHARES_AND_PEOPLE, distribution_problems, name_problems
+from modeling.vocabulary.priors import DateParameter, Distribution
 
 
 class Range(Piece):

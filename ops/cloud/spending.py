@@ -1,8 +1,8 @@
 """What the machines of a run in the cloud have cost so far, by the time that its tasks took: an estimate.
 
 What a run will cost is in costs.py; what it has cost in the end is in its run_metadata.json
-(scripts/pipeline/run_setup.py). The formula is the same: Batch's time of a task holds its start, which the
-others add to what tasks tell.
+(scripts/pipeline/machine_costs.py). The formula is the same: Batch's time of a task includes its start, which
+the others add to what tasks report.
 """
 
 import math

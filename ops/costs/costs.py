@@ -6,7 +6,7 @@ Nothing here asks anybody: prices come from prices.py, the time of a task from t
 
 and a machine works on `tasks_per_machine` tasks at once. The seconds of a task are those of its inputs and
 those it takes to start. What a run has cost is counted in the same way: while it goes on in spending.py, in
-the end in scripts/pipeline/run_setup.py.
+the end in scripts/pipeline/machine_costs.py.
 """
 
 import math

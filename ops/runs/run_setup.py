@@ -1,7 +1,7 @@
 """What tasks are told of the machines of a run, for summaries and run_metadata.json: types, limits, prices.
 
 A container cannot know on what it was asked to run, nor what that costs.
-scripts/pipeline/run_setup.py reads it.
+scripts/pipeline/machine_costs.py reads it.
 """
 
 import json

@@ -30,7 +30,7 @@ from modeling.workload import ForeignWorkload, Result, Workload
 from pipeline.environment import SUITES, StageContext
 from pipeline.input_list import InputEntry, entry_of, parse_entries, write_entries
 from pipeline.manifest import Manifest, index_width
-from pipeline.records import (
+from pipeline.pickles import (
     DamagedResult,
     ForeignResult,
     check_result_file,
@@ -39,7 +39,7 @@ from pipeline.records import (
     encode_result,
     encode_workload,
 )
-from pipeline.storage import MissingFile, Storage, UnusableFile, open_storage
+from pipeline.storage import FolderStorage, MissingFile, Storage, UnusableFile
 from pipeline.summary import with_earlier
 
 log = logging.getLogger("pipeline")
@@ -56,6 +56,15 @@ CONFIG_KINDS = ("model", "modelset", "output")
 RUN_METADATA = "run_metadata.json"
 HEADLINE = "headline.json"  # of an output folder, for the terminal
 OUTPUT_LIST = "files.json"  # written last into an output folder
+
+
+def open_storage(context: StageContext) -> Storage:
+    """Return the bucket in the cloud, the folder on a laptop."""
+    if context.mode == "cloud":
+        from pipeline.bucket import BucketStorage
+
+        return BucketStorage(context.bucket, verbose=context.storage_verbose)
+    return FolderStorage(context.bucket_folder, verbose=context.storage_verbose)
 
 
 @dataclass(frozen=True)

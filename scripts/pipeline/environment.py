@@ -12,7 +12,7 @@ from typing import Any
 from modeling.bounds import LARGEST_SEED
 from modeling.failures import UserError, listed
 from modeling.plain_text import is_unicode, one_line
-from pipeline.run_setup import parse_run_setup, setup_of_task
+from pipeline.machine_costs import parse_run_setup, setup_of_task
 
 EXP_ID = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 EXP_ID_LENGTH = 128

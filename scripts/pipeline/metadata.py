@@ -9,8 +9,8 @@ from modeling.plain_text import one_line
 from pipeline.artifacts import RunFiles
 from pipeline.environment import StageContext
 from pipeline.input_names import MOST_NAMED, unknown_input
+from pipeline.machine_costs import StageMachines, estimated_cost
 from pipeline.manifest import Manifest
-from pipeline.run_setup import StageMachines, estimated_cost
 from pipeline.summary import package_versions, utc_now
 
 MOST_REASONS = 1_000
@@ -118,8 +118,8 @@ class RunRecord:
 
     def facts(self, collected, missing: dict[int, str], headline: list):
         """Return what the report prints about the run."""
-        from modeling.headline import left_out_dates
-        from modeling.report import RunFacts, StageTimes
+        from modeling.outputs.headline import left_out_dates
+        from modeling.outputs.report import RunFacts, StageTimes
 
         times = (
             StageTimes(u.name, u.tasks, u.wall_seconds, u.cpu_seconds, u.longest_seconds, u.peak_memory_mib)

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from modeling.failures import UserError
-from pipeline.environment import StageContext
 from pipeline.failures import disk_failure
 from pipeline.temporary import open_locked, remove_if_left
 
@@ -38,15 +37,6 @@ class MissingFile(UserError):
 
 class UnusableFile(MissingFile):
     """Something stands there that is no file of a run: a folder, a pipe, a device, or terabytes of zeros."""
-
-
-def open_storage(context: StageContext) -> "Storage":
-    """Return the bucket in the cloud, the folder on a laptop."""
-    if context.mode == "cloud":
-        from pipeline.bucket import BucketStorage
-
-        return BucketStorage(context.bucket, verbose=context.storage_verbose)
-    return FolderStorage(context.bucket_folder, verbose=context.storage_verbose)
 
 
 class Storage(ABC):

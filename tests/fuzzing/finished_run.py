@@ -114,11 +114,10 @@ class FinishedRun:
         """Read the run as stage C does, without drawing."""
         import main_output
 
-        from modeling.collect import Collector
+        from modeling.outputs.collect import Collector
         from modeling.vocabulary.output import DEFAULT_OUTPUT
-        from pipeline.artifacts import RunFiles
+        from pipeline.artifacts import RunFiles, open_storage
         from pipeline.metadata import read_run_record
-        from pipeline.storage import open_storage
 
         context = self.place.context(ALLOW_PARTIAL_RESULTS=1)
         folder = self.place.folder / "collected"

@@ -142,7 +142,7 @@ class Workplace:
 
 def ended(work: Callable[[], object]) -> Ended:
     """Do the work of a stage and return how it ends; see check for what is wrong."""
-    from modeling.build import _warn_once
+    from modeling.build.workloads import _warn_once
     from pipeline.failures import exit_code_of
     from pipeline.logs import start_logging
 

@@ -18,9 +18,9 @@ DATA = Path(__file__).resolve().parent
 FORECAST = DATA.parent
 sys.path.insert(0, str(FORECAST.parents[1]))  # the repository that holds modeling/
 
-from modeling.build import DataPlaces, build_workloads  # noqa: E402
-from modeling.engine import Simulator  # noqa: E402
-from modeling.experiment import load_experiment  # noqa: E402
+from modeling.build.workloads import DataPlaces, build_workloads  # noqa: E402
+from modeling.simulate.engine import Simulator  # noqa: E402
+from modeling.vocabulary.experiment import load_experiment  # noqa: E402
 from modeling.workload import Workload  # noqa: E402
 
 OBSERVED = "I_to_H_total"

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from modeling.bounds import LARGEST_NUMBER
+from modeling.build.csv_table import Row, Table, date_of, read_table, shown, without_line_break
+from modeling.build.spacing import Reporting, spacing_problem, sparse_values
+from modeling.build.vintages import Vintages
 from modeling.calendars import WEEKDAYS
-from modeling.csv_table import Row, Table, date_of, read_table, shown, without_line_break
 from modeling.failures import UserError, listed
 from modeling.populations import Location
-from modeling.spacing import Reporting, spacing_problem, sparse_values
-from modeling.vintages import Vintages
 from modeling.vocabulary.calibration import Calibration, Comparison, FittingWindow
 from modeling.workload import Observed
 

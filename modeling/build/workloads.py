@@ -11,18 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from modeling.bounds import FIRST_DAY, LAST_DAY
-from modeling.calendars import interval_end
-from modeling.doubts import check_size, doubts, empty_mediators
-from modeling.experiment import Experiment
+from modeling.build.observed import read_observed
+from modeling.build.parameter_sets import parameter_sets
+from modeling.build.spacing import Reporting
+from modeling.build.warnings import check_size, doubts, empty_mediators
+from modeling.calendars import interval_end, interval_start, intervals, reported_days
 from modeling.expressions import check_shape, evaluate, evaluate_text, names_in, parse_expression
 from modeling.failures import UserError, listed
 from modeling.initial import initial_people
-from modeling.intervals import interval_start, intervals, reported_days
-from modeling.observed import read_observed
 from modeling.populations import Population, expand_all, find_location, load_population
 from modeling.randomness import name_number
-from modeling.sampling import parameter_sets
-from modeling.spacing import Reporting
+from modeling.vocabulary.experiment import Experiment
 from modeling.workload import EIGENVALUE, Calibrate, Flow, ModelPlan, Observed, Simulate, Workload
 
 log = logging.getLogger(__name__)

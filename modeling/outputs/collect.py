@@ -5,10 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
+from modeling.calendars import whole_intervals
 from modeling.failures import listed
-from modeling.intervals import whole_intervals
-from modeling.outputs import Ensemble, OutputTables
-from modeling.panels import Panel, ParameterSets, calibration_panel, early_ends, fit_notes, simulation_panel
+from modeling.outputs.chart_data import (
+    Panel,
+    ParameterSets,
+    calibration_panel,
+    early_ends,
+    fit_notes,
+    simulation_panel,
+)
+from modeling.outputs.tables import Ensemble, OutputTables
 from modeling.vocabulary import Output
 from modeling.workload import Result
 

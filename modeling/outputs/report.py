@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from modeling.input_names import unknown_input
-from modeling.panels import Panel
+from modeling.outputs.chart_data import Panel
 
 MOST_EMBEDDED = 100  # populations whose charts are inside the file; a browser opens about 10 MB
 MOST_MISSING = 50  # missing results listed by name

@@ -8,7 +8,7 @@ from epydemix.calibration import ABCSampler
 from epydemix.utils.abc_smc_utils import DefaultPerturbationContinuous, DefaultPerturbationDiscrete
 
 from modeling.failures import UserError
-from modeling.search import Search
+from modeling.simulate.search import Search
 
 
 class EndingSampler(ABCSampler):

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modeling.failures import listed
-from modeling.statistics import quantiles, weighted_quantiles
+from modeling.outputs.quantiles import quantiles, weighted_quantiles
 
 if TYPE_CHECKING:  # the charts import this module, and should not load the vocabulary with it
-    from modeling.outputs import Ensemble
+    from modeling.outputs.tables import Ensemble
     from modeling.vocabulary import Output
     from modeling.workload import Observed, Result
 

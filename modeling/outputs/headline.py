@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from modeling.panels import LEVELS, Panel, SeriesPanel
+from modeling.outputs.chart_data import LEVELS, Panel, SeriesPanel
 
 MOST_ROWS = 24
 MOST_DATES = 8  # of one series after the last fitted date

@@ -6,7 +6,7 @@ A column `as_of` marks whole copies of the data; a column `issue`, the day on wh
 import datetime
 import logging
 
-from modeling.csv_table import Row, Table, date_and_time, shown
+from modeling.build.csv_table import Row, Table, date_and_time, shown
 from modeling.failures import UserError, listed
 
 log = logging.getLogger(__name__)

@@ -3,11 +3,11 @@
 import numpy as np
 
 from modeling.calendars import reported_dates
-from modeling.calibrate import calibrate, project
-from modeling.engine import Simulator
 from modeling.failures import UserError
 from modeling.initial import InfeasibleDraw
 from modeling.randomness import TRAJECTORIES, stream
+from modeling.simulate.calibrate import calibrate, project
+from modeling.simulate.engine import Simulator
 from modeling.workload import (
     WORKLOAD_FORMAT,
     Expected,

@@ -12,8 +12,8 @@ from typing import BinaryIO
 import numpy as np
 
 from modeling.failures import UserError, did_you_mean
-from modeling.statistics import quantiles, weighted_quantiles
-from modeling.tables import Table, open_table
+from modeling.outputs.quantiles import quantiles, weighted_quantiles
+from modeling.outputs.table_files import Table, open_table
 from modeling.vocabulary import Output
 from modeling.vocabulary.output import Posteriors
 from modeling.workload import Result, Trajectories

@@ -1,4 +1,4 @@
-"""An output YAML that was put into the run's folder of the bucket after the experiment was built."""
+"""The files of an experiment: how a stage builds from them, and an output YAML that is uploaded later."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,10 +6,39 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.artifacts import RunFiles
-from pipeline.environment import StageContext
+from pipeline.environment import SUITES, StageContext
 from pipeline.failures import UserError
 from pipeline.storage import MissingFile
 from pipeline.temporary import temporary_folder
+
+
+def build_experiment(context: StageContext):
+    """Return the modeling.suites.Build of the experiment; nothing is written.
+
+    Raises
+    ------
+    UserError
+        Anything wrong with the experiment or its data.
+    """
+    from modeling.build.workloads import DataPlaces
+    from modeling.suites import build
+
+    own_populations = context.forecast_repo_dir / "data" / "epydemix-data"
+    places = DataPlaces(
+        data_roots=[context.forecast_repo_dir, context.config_folder.parent],
+        # a folder that is named is the only one, so that no other quietly fills its gaps
+        population_folders=[context.epydemix_data_dir or own_populations],
+        cache_folder=context.cache_folder,
+    )
+    return build(
+        suite=context.suite or SUITES[0],
+        config_folder=context.config_folder,
+        output_file=context.output_config_path(),
+        places=places,
+        seed=context.seed,
+        count=context.count,
+    )
+
 
 UPLOADED = "output-configs/"
 

@@ -19,7 +19,7 @@ from modeling.plain_text import one_line
 from modeling.vocabulary import Model, Modelset, Output
 from modeling.vocabulary.base import Piece, Problems
 from modeling.vocabulary.output import DEFAULT_OUTPUT
-from modeling.yaml_source import YamlSource, read_yaml
+from modeling.vocabulary.yaml_source import YamlSource, read_yaml
 
 MOST_CHARACTERS = 800  # of a message
 MOST_PROBLEMS = 1_000  # of a file

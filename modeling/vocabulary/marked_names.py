@@ -3,8 +3,8 @@
 from modeling.distributions import is_discrete
 from modeling.failures import UserError, did_you_mean
 from modeling.vocabulary.base import Problems
-from modeling.vocabulary.distribution import Distribution
 from modeling.vocabulary.model import Model
+from modeling.vocabulary.priors import Distribution
 
 SHARES_AND_PEOPLE = "goes from shares of the people (below 1) to numbers of people (1 and more); keep to one"
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from modeling.distributions import frozen_distribution
-from modeling.engine import Path, Simulator
 from modeling.failures import UserError
 from modeling.initial import InfeasibleDraw
 from modeling.randomness import CALIBRATION, PROJECTIONS, stream
-from modeling.search import Search
+from modeling.simulate.engine import Path, Simulator
+from modeling.simulate.search import Search
 from modeling.workload import Calibrate, Fit, Generation, Trajectories, Workload
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def calibrate(workload: Workload, simulator: Simulator) -> Calibrated:
         No generation was completed within the limits, or the priors hardly ever give a model that
         can be simulated.
     """
-    from modeling.abc_sampler import EndingSampler
+    from modeling.simulate.abc_sampler import EndingSampler
 
     task: Calibrate = workload.task
     comparison = _Comparison(workload, simulator)

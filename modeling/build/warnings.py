@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from modeling.bounds import MOST_TRAJECTORIES, MOST_WORKLOADS
+from modeling.calendars import intervals
 from modeling.failures import UserError, listed
-from modeling.intervals import intervals
 from modeling.populations import locations
 from modeling.vocabulary.base import Location
 from modeling.vocabulary.model import Model
@@ -33,7 +33,7 @@ def doubts(experiment, populations: int, parts: int) -> Doubts:
 
     Parameters
     ----------
-    experiment : modeling.experiment.Experiment
+    experiment : modeling.vocabulary.experiment.Experiment
     populations : int
         How many there are, with "all" counted in full.
     parts : int

@@ -1,0 +1,1 @@
+"""Stage A: from a checked experiment to its workloads."""

@@ -1,0 +1,1 @@
+"""Stage C: from results to tables, charts and a report."""

@@ -1,0 +1,1 @@
+"""Stage B: run a workload, or calibrate it."""
