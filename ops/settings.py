@@ -6,7 +6,7 @@ Every setting is written here and nowhere else; .env.example shows them to peopl
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -271,6 +271,35 @@ def read_sourced_settings(
         raise UserError("; ".join(mistakes))
     known = {name.upper() for name in Settings.model_fields}
     return Sourced(settings, sources, [name for name in from_file if name not in known])
+
+
+def chosen_settings(pairs: Iterable[str], options: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the settings that a command line chooses, by name.
+
+    Parameters
+    ----------
+    pairs : iterable of str
+        NAME=VALUE; an empty value means the default.
+    options : Mapping
+        Settings with an option of their own, and their values; None where the option is not given.
+
+    Raises
+    ------
+    UserError
+        Not NAME=VALUE, no such setting, or one that is given twice.
+    """
+    chosen = {name: value for name, value in options.items() if value is not None}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        name = name.strip().upper()
+        if name.lower() not in Settings.model_fields:
+            raise UserError(f"--set: {unknown_hint(one_line(names.shown(name), MOST_SHOWN))}")
+        if not equals:
+            raise UserError(f"--set {name}: a value is missing; write --set {name}=VALUE")
+        if name in chosen:
+            raise UserError(f"--set {name}: {name} is given twice; leave one out")
+        chosen[name] = value
+    return chosen
 
 
 def need(settings: Settings, *fields: str, instead: str = "") -> None:

@@ -17,7 +17,7 @@ from tests.cloud_runs import PROJECT, REGION, Pipeline
 from tests.emulated import create_bucket, names_in, post
 from tests.experiments import POPULATIONS
 from tests.needs import need_program
-from tests.test_tasks import Operator
+from tests.operators import Operator
 
 BUCKET = "my-lab-bucket"
 REPOSITORY = f"{REGION}-docker.pkg.dev/{PROJECT}/epymodelingsuite-repo"

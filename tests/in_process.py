@@ -7,8 +7,8 @@ from collections.abc import Callable
 from ops.failures import UserError
 from ops.settings import Settings, read_settings
 from ops.shell import Shell
+from tests.operators import Operator
 from tests.stages import Ended
-from tests.test_tasks import Operator
 
 
 def called(work: Callable[[], object]) -> Ended:

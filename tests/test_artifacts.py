@@ -35,8 +35,8 @@ from pipeline.failures import exit_code_of
 from pipeline.temporary import open_locked, temporary_folder
 from tests.experiments import calibrated, sampled_twice
 from tests.in_process import called, settings_of, shell_of
+from tests.operators import Operator
 from tests.stages import RUN_ID, Stages
-from tests.test_tasks import Operator
 
 WORK = {"builder": "build_run", "runner": "run_task", "output": "write_outputs"}
 

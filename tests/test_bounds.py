@@ -5,7 +5,6 @@ from datetime import date
 import pytest
 from pydantic import BaseModel
 
-from modeling.bounds import LARGEST_SEED
 from modeling.failures import UserError as StageError
 from modeling.vocabulary import Model, Modelset, Output
 from modeling.vocabulary import base as vocabulary
@@ -13,8 +12,8 @@ from modeling.vocabulary.experiment import load_experiment
 from modeling.vocabulary.strategy import RejectionOptions, SmcOptions, TopFractionOptions
 from ops.failures import UserError as OperatorError
 from ops.settings import read_settings
+from ops.tasks.verb import NUMBERS, whole_number
 from pipeline.environment import read_stage_context
-from tasks import whole_number
 from tests.experiments import calibrated, sampled, simulated, write_repository
 from tests.stages import RUN_ID, Stages
 from tests.test_artifacts import ended
@@ -134,7 +133,7 @@ def test_a_text_may_hold_thousands_with_underscores(tmp_path):
 SEEDS = {
     "SEED": lambda text: read_stage_context({"EXP_ID": "trial", "RUN_ID": RUN_ID, "SEED": text}).seed,
     "RUN_SEED": lambda text: read_settings({"RUN_SEED": text}).run_seed,
-    "--seed": lambda text: whole_number("--seed", text, most=LARGEST_SEED),
+    "--seed": lambda text: whole_number("--seed", text, *NUMBERS["seed"]),
 }
 
 

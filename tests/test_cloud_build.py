@@ -33,8 +33,8 @@ from tests.experiments import REPOSITORY, sampled
 from tests.in_process import called, settings_of, shell_of
 from tests.needs import docker, need_engine, need_program, one_build_at_a_time
 from tests.odd_gcloud import path_with_odd_gcloud
+from tests.operators import Operator
 from tests.stages import Ended
-from tests.test_tasks import Operator
 
 PROJECT, BUCKET = "my-lab-forecasts", "my-lab-bucket"
 BUILDS = f"/v1/projects/{PROJECT}/locations/global/builds"

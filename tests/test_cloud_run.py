@@ -29,7 +29,7 @@ from tests.cloud_runs import WORKFLOW as WORKFLOW_FILE
 from tests.emulated import names_in, object_of, order_faults
 from tests.experiments import POPULATIONS, sampled, simulated
 from tests.needs import need_engine, need_program, one_build_at_a_time
-from tests.test_tasks import Operator
+from tests.operators import Operator
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +238,7 @@ def test_options_win_over_settings_and_reach_the_jobs(null_cloud, pipeline, tmp_
 
     ended = operator.invoke(
         *("run", "--exp-id", "trial", "--spot", "--max-parallelism", "3", "--billing-project", "R01/77"),
-        *("--stage-b-machine-type", "n2-standard-4", "--stage-b-memory-mib", "12000", "--seed", "5"),
+        *("--set", "STAGE_B_MACHINE_TYPE=n2-standard-4", "--set", "STAGE_B_MEMORY_MIB=12000", "--seed", "5"),
         *("--allow-partial", "--skip-output", "--count", "3"),
         STAGE_B_MEMORY_MIB="2048",
     )
@@ -395,6 +395,13 @@ def test_names_that_are_none_are_refused_before_anything_is_asked(null_operator,
         (["--output-config-file", "./other.yaml"], "./other.yaml: no such file"),
         (["--output-config-file", "./.env"], "it has no `output`; name an output YAML"),
         (["--max-parallelism", "9999"], "MAX_PARALLELISM"),
+        (["--set", "STAGE_B_MEMORY=1"], "STAGE_B_MEMORY is not a setting (did you mean"),
+        (["--set", "STAGE_B_MEMORY_MIB"], "write --set STAGE_B_MEMORY_MIB=VALUE"),
+        (["--set", "STAGE_B_MEMORY_MIB=much"], 'STAGE_B_MEMORY_MIB="much" (from command line)'),
+        (["--set", "SPOT=1", "--spot"], "SPOT is not a setting"),
+        (["--spot", "--set", "PROVISIONING_MODEL=STANDARD"], "PROVISIONING_MODEL is given twice"),
+        (["--set", "REGION=europe-west1", "--set", "region=us-central1"], "REGION is given twice"),
+        (["--local", "--set", "STAGE_C_CPU_MILLI=1000"], "--set STAGE_C_CPU_MILLI: for runs in the cloud"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(null_operator, words, said):

@@ -16,8 +16,8 @@ import pytest
 
 from tests.experiments import REPOSITORY, calibrated, sampled
 from tests.needs import docker, need_engine, one_build_at_a_time
+from tests.operators import Operator
 from tests.stages import RUN_ID
-from tests.test_tasks import Operator
 
 RUN = ("run", "--exp-id", "trial", "--docker")
 SOMEBODY = 4321  # a user that the image does not know

@@ -22,8 +22,8 @@ from pipeline.metadata import StageUse
 from tests.cloud_operators import run_id_in
 from tests.experiments import sampled_twice, simulated
 from tests.in_process import called, settings_of, shell_of
+from tests.operators import Operator
 from tests.stages import RUN_ID
-from tests.test_tasks import Operator
 
 REGION = "us-central1"
 

@@ -14,8 +14,8 @@ from ops.project.doctor import WORKFLOW, lines_of
 from tests.emulated import add_image, add_secret, deploy_workflow, order_faults, post, request
 from tests.experiments import sampled
 from tests.needs import need_program
+from tests.operators import Operator
 from tests.stages import Ended
-from tests.test_tasks import Operator
 
 PROJECT, BUCKET, SECRET = "my-lab-forecasts", "my-lab-bucket", "github-pat"
 IMAGE = f"us-central1-docker.pkg.dev/{PROJECT}/epymodelingsuite-repo/epymodelingsuite:latest"

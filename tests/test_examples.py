@@ -13,7 +13,7 @@ import yaml
 
 from modeling.outputs.quantiles import weighted_quantiles
 from tests.experiments import EXAMPLES, REPOSITORY
-from tests.test_tasks import INVOKE
+from tests.operators import INVOKE
 
 
 def invoke(folder, *words):

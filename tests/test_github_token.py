@@ -26,8 +26,8 @@ from ops.shell import Shell
 from tests.emulated import add_secret, commit_all, git, offer_repository, order_faults, post, request
 from tests.experiments import REPOSITORY
 from tests.needs import need_program
+from tests.operators import INVOKE
 from tests.stages import Ended
-from tests.test_tasks import INVOKE
 
 PROJECT, SECRET = "my-lab-forecasts", "github-pat"
 FORECAST, SUITE = "my-lab/flu-forecasts", "my-lab/suite"

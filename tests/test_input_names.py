@@ -24,8 +24,8 @@ from tests.cloud_operators import CloudOperator
 from tests.cloud_runs import RUN_ID as CLOUD_RUN_ID
 from tests.emulated import request
 from tests.experiments import sampled, simulated
+from tests.operators import Operator
 from tests.stages import RUN_ID, Stages
-from tests.test_tasks import Operator
 
 
 def workload(index=17, population="US-MA", task=None, **changes):

@@ -12,7 +12,7 @@ import yaml
 
 from tests.experiments import REPOSITORY, sampled
 from tests.needs import need_program
-from tests.test_tasks import INVOKE, Operator
+from tests.operators import INVOKE, Operator
 
 HELLO = """
 main:

@@ -20,8 +20,8 @@ from ops.laptop.stage_b import StageTasks
 from ops.settings import Settings
 from ops.shell import Shell
 from tests.experiments import REPOSITORY, sampled, simulated
+from tests.operators import INVOKE, Operator
 from tests.stages import RUN_ID
-from tests.test_tasks import INVOKE, Operator
 
 THIS_RUN = ("--exp-id", "trial", "--run-id", RUN_ID)
 

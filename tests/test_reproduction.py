@@ -26,8 +26,8 @@ from tests.cloud_runs import PROJECT
 from tests.emulated import add_image, commit_all, names_in, object_of, request
 from tests.experiments import REPOSITORY, calibrated, sampled_twice
 from tests.in_process import called, settings_of, shell_of
+from tests.operators import Operator
 from tests.stages import RUN_ID
-from tests.test_tasks import Operator
 
 UPLOADED = "output-configs/other-0a1b2c3d.yaml"
 TABLE = "quantiles_compartments.csv.gz"

@@ -20,8 +20,8 @@ from pipeline.environment import read_stage_context
 from pipeline.manifest import Manifest
 from pipeline.summary import Stopwatch
 from tests.experiments import REPOSITORY, sampled, simulated
+from tests.operators import Operator
 from tests.stages import RUN_ID, Stages
-from tests.test_tasks import Operator
 
 RUN = ("run", "--exp-id", "trial", "--run-id", RUN_ID)
 

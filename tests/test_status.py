@@ -27,7 +27,7 @@ from tests.cloud_runs import RUN_ID
 from tests.emulated import order_faults, request
 from tests.experiments import sampled
 from tests.odd_gcloud import path_with_odd_gcloud
-from tests.test_tasks import INVOKE
+from tests.operators import INVOKE
 
 QUOTA = "CODE_GCE_QUOTA_EXCEEDED"
 LIST = "/workflows/{workflow}/executions"

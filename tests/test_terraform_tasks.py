@@ -22,8 +22,8 @@ from localcloud.process import running
 from tests.emulated import create_bucket, names_in, post, request
 from tests.experiments import REPOSITORY, sampled
 from tests.needs import need_program, need_terraform
+from tests.operators import INVOKE, Operator
 from tests.stages import Ended
-from tests.test_tasks import INVOKE, Operator
 
 PROJECT, BUCKET = "my-lab-forecasts", "my-lab-bucket"
 IMAGE = f"us-central1-docker.pkg.dev/{PROJECT}/epymodelingsuite-repo/epymodelingsuite"

@@ -1,0 +1,47 @@
+"""Tasks about the images of the stages: build here or with Cloud Build, test."""
+
+from ops.images import cloud_build
+from ops.images import images as local_images
+from ops.settings import read_settings
+from ops.shell import Shell
+from ops.tasks.verb import DRY_RUN, verb
+
+NO_CACHE = "build every layer anew"
+
+
+@verb(help={"dry_run": DRY_RUN})
+def build_dev(c, dry_run=False):
+    """Build the local image, for `invoke run --docker`."""
+    local_images.build_dev(Shell(dry_run), read_settings())
+
+
+@verb(help={"no_push": "build and test it only", "no_cache": NO_CACHE, "dry_run": DRY_RUN})
+def build_local(c, no_push=False, no_cache=False, dry_run=False):
+    """Build the cloud image on this machine, test it and push it."""
+    local_images.build_local(Shell(dry_run), read_settings(), push=not no_push, no_cache=no_cache)
+
+
+@verb(
+    help={
+        "wait": "print its log until it ends, and fail if it fails",
+        "no_cache": NO_CACHE,
+        "dry_run": DRY_RUN,
+    }
+)
+def build(c, wait=False, no_cache=False, dry_run=False):
+    """Build, test and push the cloud image with Cloud Build."""
+    cloud_build.submit(Shell(dry_run), read_settings(), wait, no_cache)
+
+
+@verb(help={"ongoing": "only those that are not finished", "dry_run": DRY_RUN})
+def build_status(c, ongoing=False, dry_run=False):
+    """Show the newest builds of Cloud Build and what came of them."""
+    cloud_build.show_builds(Shell(dry_run), read_settings(), ongoing)
+
+
+@verb(
+    help={"image": "another image than the local one, e.g. one of `invoke build-local`", "dry_run": DRY_RUN}
+)
+def image_test(c, image="", dry_run=False):
+    """Check what an image holds: packages, entry points, user, no token."""
+    local_images.check(Shell(dry_run), image)

@@ -1,0 +1,104 @@
+"""Tasks about the settings and the project on Google Cloud: configure, set up, check, remove."""
+
+from ops import config
+from ops.project import doctor as check_up
+from ops.project import github_token, lifecycle, terraform
+from ops.settings import read_settings
+from ops.shell import Shell
+from ops.tasks.verb import DRY_RUN, YES, verb
+
+
+@verb(help={"force": "replace a .env that is there"})
+def config_init(c, force=False):
+    """Make a .env file from .env.example."""
+    config.create(force)
+
+
+@verb()
+def config_edit(c):
+    """Open .env in your editor, then check it."""
+    config.edit()
+
+
+@verb()
+def config_show(c):
+    """Show every setting, its value and where it came from."""
+    config.show()
+
+
+@verb()
+def config_validate(c):
+    """Check every setting, and that what it names is there."""
+    config.validate()
+
+
+@verb(help={"dry_run": DRY_RUN})
+def tf_init(c, dry_run=False):
+    """Fetch Terraform's provider and connect to the state in the bucket."""
+    terraform.init(Shell(dry_run), read_settings())
+
+
+@verb(help={"dry_run": DRY_RUN})
+def tf_plan(c, dry_run=False):
+    """Show what `invoke tf-apply` would change in the project."""
+    terraform.plan(Shell(dry_run), read_settings())
+
+
+@verb(help={"yes": YES, "dry_run": DRY_RUN})
+def tf_apply(c, yes=False, dry_run=False):
+    """Set the project up: APIs, registry, accounts, network, workflow."""
+    terraform.apply(Shell(dry_run), read_settings(), yes)
+
+
+@verb(help={"yes": YES, "dry_run": DRY_RUN})
+def tf_destroy(c, yes=False, dry_run=False):
+    """Delete what `invoke tf-apply` made, with every image; runs and secrets stay."""
+    terraform.destroy(Shell(dry_run), read_settings(), yes)
+
+
+@verb(help={"json": "as JSON, for scripts", "dry_run": DRY_RUN})
+def tf_output(c, json=False, dry_run=False):
+    """Print what was set up: workflow, image, accounts, network."""
+    terraform.output(Shell(dry_run), read_settings(), json)
+
+
+@verb(
+    help={
+        "days": f"days until inputs and results are deleted, 0 for never; default {lifecycle.DEFAULT_DAYS}",
+        "yes": YES,
+        "dry_run": "show the rules and print the command that would set them",
+    }
+)
+def bucket_lifecycle(c, days=None, yes=False, dry_run=False):
+    """Have the bucket delete what can be made again after some days; forecasts stay."""
+    chosen = lifecycle.DEFAULT_DAYS if days is None else days
+    lifecycle.set_rules(Shell(dry_run), read_settings(), chosen, yes)
+
+
+@verb(
+    help={
+        "cloud": "also account, project, bucket, image and the like, whatever EXECUTION_MODE says",
+        "dry_run": DRY_RUN,
+    }
+)
+def doctor(c, cloud=False, dry_run=False):
+    """Check that this machine, and for the cloud the project, are ready; say how to fix what is missing."""
+    check_up.examine(Shell(dry_run), read_settings(), cloud)
+
+
+@verb(
+    help={
+        "force": "store what is not like a token of GitHub, too, and what could not read the repositories",
+        "disable_old": "then disable the versions there were before",
+        "dry_run": DRY_RUN,
+    }
+)
+def secret_set(c, force=False, disable_old=False, dry_run=False):
+    """Try a GitHub token on the repositories, and put it into Secret Manager; from a prompt or a file."""
+    github_token.store(Shell(dry_run), read_settings(), force, disable_old)
+
+
+@verb(help={"dry_run": DRY_RUN})
+def secret_check(c, dry_run=False):
+    """Try the GitHub token in Secret Manager on the repositories, and tell its age."""
+    github_token.check(Shell(dry_run), read_settings())

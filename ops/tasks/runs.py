@@ -1,0 +1,166 @@
+"""Tasks that run an experiment, here or in the cloud, and that say what a run would do or cost."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ops.costs import cost_report
+from ops.failures import UserError
+from ops.laptop import local_run, run_tables
+from ops.rehearsal import rehearsal
+from ops.runs import cloud_run, reproduction
+from ops.settings import chosen_settings, read_settings
+from ops.shell import Shell
+from ops.tasks.verb import DRY_RUN, EXP_ID, REQUEST, STAGE, WAIT, WHERE, mode, verb
+from ops.terminal import nearest
+
+COUNT = REQUEST["count"][1]
+CLOUD_OPTIONS = {
+    "MAX_PARALLELISM": "--max-parallelism",
+    "IMAGE_TAG": "--image-tag",
+    "BILLING_PROJECT": "--billing-project",
+    "PROVISIONING_MODEL": "--spot",
+}
+BUILDING = ("exp_id", "count", "seed", "output_config_file")
+RUNNING = (
+    "exp_id",
+    "run_id",
+    "count",
+    "seed",
+    "jobs",
+    "output_config_file",
+    "allow_partial",
+    "force",
+    "docker",
+)
+
+
+@verb(
+    request=RUNNING,
+    help=WHERE
+    | {
+        "skip_output": "leave stage C out",
+        "wait": f"cloud: {WAIT}",
+        "max_parallelism": "cloud: tasks of stage B at once",
+        "image_tag": "cloud: a tag of the image, e.g. a commit, instead of IMAGE_TAG",
+        "billing_project": "cloud: label of what it costs: whom it is for",
+        "spot": "cloud: cheaper machines for stage B, which may be taken away",
+        "set": "a setting for this run alone, as in --set STAGE_B_MEMORY_MIB=8192; may be repeated",
+        "dry_run": DRY_RUN,
+    },
+    iterable=["set"],
+)
+def run(
+    c,
+    request,
+    local=False,
+    cloud=False,
+    skip_output=False,
+    wait=False,
+    max_parallelism=None,
+    image_tag=None,
+    billing_project=None,
+    spot=False,
+    set=None,
+    dry_run=False,
+):
+    """Run an experiment here or in the cloud, or go on with a run, and print its forecast."""
+    request = replace(request, run_output_stage=not skip_output)
+    options = {
+        "MAX_PARALLELISM": max_parallelism,
+        "IMAGE_TAG": image_tag,
+        "BILLING_PROJECT": billing_project,
+        "PROVISIONING_MODEL": "SPOT" if spot else None,
+    }
+    chosen = chosen_settings(set or [], options)
+    asked_mode = mode(local, cloud)
+    settings = read_settings(chosen=chosen | ({"EXECUTION_MODE": asked_mode} if asked_mode else {}))
+    if settings.execution_mode == "cloud":
+        cloud_run.run(Shell(dry_run), settings, request, wait)
+        return
+    _refuse_cloud_options(chosen, wait)
+    done = local_run.run(Shell(dry_run), settings, request)
+    if not dry_run and not skip_output and settings.run_output_stage:
+        run_tables.show_results(settings, request.exp_id, done.run_id)
+
+
+@verb(
+    positional=["stage"],
+    request=RUNNING,
+    help={
+        "stage": STAGE,
+        "run_id": "the run; a new one for the builder when left out",
+        "task_index": "runner: the input to run, counted from 0; all that are pending without it",
+        "num_inputs": "runner: number of inputs, from --task-index on; output: number of inputs with results",
+        "jobs": "runner: tasks at once; default one a core",
+        "dry_run": DRY_RUN,
+    },
+)
+def stage(c, stage, request, task_index=None, num_inputs=None, dry_run=False):
+    """Run one stage of a run: builder (A), runner (B) or output (C)."""
+    done = local_run.run_stage(Shell(dry_run), read_settings(), request, stage, task_index, num_inputs)
+    print(f"run {done.run_id} in {nearest(done.folder)}")
+
+
+@verb(
+    request=(*BUILDING, "docker"),
+    help={
+        "docker": "tasks in containers of the cloud image, as `invoke build-local` makes it",
+        "dry_run": DRY_RUN,
+    },
+)
+def rehearse(c, request, dry_run=False):
+    """Run an experiment on an emulated cloud and on this machine, and compare what comes out."""
+    rehearsal.rehearse(Shell(dry_run), read_settings(), request)
+
+
+@verb(
+    request=("exp_id", "run_id", "count"),
+    help={
+        "run_id": "a run to go on with: what has no result yet, by its own times; without it a new run",
+        "num_inputs": "number of inputs of stage B, instead of those the experiment makes",
+        "task_seconds": "seconds one input takes, instead of what an earlier run took",
+        "max_parallelism": "tasks of stage B at once, instead of MAX_PARALLELISM",
+        "dry_run": "print the commands that would ask the bucket, and what is known without",
+    },
+)
+def cost(c, request, num_inputs=None, task_seconds=None, max_parallelism=None, dry_run=False):
+    """Estimate what a run in the cloud would cost and how long it would take."""
+    settings = read_settings(chosen={"MAX_PARALLELISM": max_parallelism})
+    cost_report.show(Shell(dry_run), settings, request, num_inputs, task_seconds)
+
+
+@verb(
+    help={
+        "exp_id": EXP_ID,
+        "run_id": "the run to run again; it must have come to its outputs",
+        "local": "a run of this machine, whatever EXECUTION_MODE says",
+        "cloud": "a run on Google Cloud, whatever EXECUTION_MODE says",
+        "compare_with": "a run that has ended, to compare with; none is started",
+        "dry_run": DRY_RUN,
+    }
+)
+def reproduce(c, exp_id, run_id="", local=False, cloud=False, compare_with="", dry_run=False):
+    """Run a run again from its run_metadata.json and compare the outputs, byte for byte."""
+    settings = read_settings(chosen={"EXECUTION_MODE": mode(local, cloud)})
+    reproduction.reproduce(Shell(dry_run), settings, exp_id, run_id, compare_with)
+
+
+@verb(
+    request=("exp_id", "output_config_file"),
+    help={"output_config_file": "check with another output YAML", "dry_run": DRY_RUN},
+)
+def validate(c, request, dry_run=False):
+    """Check an experiment and its data without running it."""
+    local_run.validate(Shell(dry_run), read_settings(), request)
+
+
+def _refuse_cloud_options(chosen: Iterable[str], wait: bool) -> None:
+    """Refuse what a run on this machine would ignore."""
+    given = [
+        CLOUD_OPTIONS.get(name, f"--set {name}")
+        for name in chosen
+        if name in CLOUD_OPTIONS or name.startswith("STAGE_")
+    ]
+    given += ["--wait"] if wait else []
+    if given:
+        raise UserError(f"{' and '.join(given)}: for runs in the cloud; add --cloud, or leave it out")

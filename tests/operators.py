@@ -1,0 +1,62 @@
+"""An operator: a working folder with a forecasting repository, and invoke as it is typed there."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.experiments import POPULATIONS, REPOSITORY, write_repository
+from tests.stages import Ended
+
+INVOKE = [sys.executable, "-m", "invoke", "--search-root"]
+
+
+class Operator:
+    """A working folder of its own with a forecasting repository, and invoke."""
+
+    def __init__(self, folder: Path, experiment: dict):
+        self.folder, self.code = folder, REPOSITORY
+        write_repository(folder / "local" / "forecast", experiment)
+        (folder / ".env").touch()
+        kept = {n: os.environ[n] for n in ("PATH", "HOME", "LANG") if n in os.environ}
+        self.environ = {
+            **kept,
+            "ENV_FILE": str(folder / ".env"),
+            "LOCAL_DATA_PATH": str(folder / "local"),
+            "EPYDEMIX_DATA_DIR": str(POPULATIONS),
+            "TERM": "dumb",
+        }
+
+    def with_own_code(self) -> "Operator":
+        """Give the operator a checkout of their own, which is also where settings are looked for."""
+        self.code = self.folder
+        for name in ("ops", "scripts", "modeling", "localcloud"):
+            # with what Python has compiled of it, but for what it is writing just now
+            shutil.copytree(REPOSITORY / name, self.folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
+        for name in ("tasks.py", ".env.example"):
+            shutil.copy(REPOSITORY / name, self.folder / name)
+        del self.environ["ENV_FILE"], self.environ["LOCAL_DATA_PATH"]
+        return self
+
+    def start(self, *words: str, cwd: Path | None = None, **variables: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [*INVOKE, str(self.code), *words],
+            cwd=cwd or self.folder,
+            env={**self.environ, **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def invoke(self, *words: str, cwd: Path | None = None, **variables: str) -> Ended:
+        process = self.start(*words, cwd=cwd, **variables)
+        output, _ = process.communicate(timeout=240)
+        return Ended(process.returncode, output, output.strip().splitlines())
+
+    def results(self) -> set[str]:
+        return {p.name for p in (self.folder / "local" / "bucket").glob("**/result_*.pkl")}
+
+    def outputs(self) -> list[Path]:
+        return sorted((self.folder / "local" / "bucket").glob("**/outputs/*/files.json"))
