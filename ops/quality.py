@@ -88,8 +88,9 @@ def test(shell: Shell, match: str = "", path: str = "") -> None:
 
 def fuzz(shell: Shell, seed: int, count: int) -> None:
     """Try mutants of experiments, data and artifacts on all cores; each test shows the first that fails."""
-    command = [sys.executable, "-m", "pytest", "-n", "auto", "--timeout", "0", "-rfEP", "tests/test_fuzz.py"]
-    if shell.stream(command, {"FUZZ_SEED": str(seed), "FUZZ_COUNT": str(count)}):
+    pytest = [sys.executable, "-m", "pytest", "-n", "auto", "--timeout", "0", "-rfEP"]
+    chosen = {"FUZZ_SEED": str(seed), "FUZZ_COUNT": str(count)}
+    if shell.stream([*pytest, "tests/stages/test_fuzz.py"], chosen):
         raise UserError(
             f"a mutant was neither refused nor valid; again: invoke fuzz --seed {seed} --count {count}", 1
         )

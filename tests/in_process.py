@@ -8,7 +8,7 @@ from ops.failures import UserError
 from ops.settings import Settings, read_settings
 from ops.shell import Shell
 from tests.operators import Operator
-from tests.stages import Ended
+from tests.stage_scripts import Ended
 
 
 def called(work: Callable[[], object]) -> Ended:

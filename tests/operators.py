@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.experiments import POPULATIONS, REPOSITORY, write_repository
-from tests.stages import Ended
+from tests.stage_scripts import Ended
 
 INVOKE = [sys.executable, "-m", "invoke", "--search-root"]
 

@@ -45,7 +45,7 @@ def lock(c, upgrade=False, dry_run=False):
 @verb(
     help={
         "match": "only tests whose name matches, as pytest -k takes it",
-        "path": "only this file or folder, e.g. tests/test_storage.py",
+        "path": "only this file or folder, e.g. tests/stages/test_storage.py",
         "dry_run": DRY_RUN,
     }
 )

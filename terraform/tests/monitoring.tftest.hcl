@@ -1,4 +1,4 @@
-# What is shown and who is told, as a plan would make it. tests/test_monitoring.py looks at each tile and filter.
+# What is shown and who is told, as a plan would make it. tests/cloud/test_monitoring.py looks at each tile and filter.
 
 mock_provider "google" {}
 mock_provider "google" {

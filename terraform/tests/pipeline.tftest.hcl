@@ -1,5 +1,5 @@
 # `terraform test` (1.7 or newer): what a plan would make, with the provider's schemas and no cloud behind them.
-# tests/test_terraform.py asks more of the same plan, and compares it with the settings.
+# tests/deploy/test_terraform.py asks more of the same plan, and compares it with the settings.
 
 mock_provider "google" {}
 mock_provider "google" {

@@ -18,7 +18,7 @@ from ops.settings import read_settings
 from ops.shell import Shell
 from tests.fuzzing.mutants import as_json, changed, changes, leaves
 from tests.fuzzing.trials import Ended, Tally, Workplace, check, ended, run_through
-from tests.stages import RUN_ID
+from tests.stage_scripts import RUN_ID
 
 BROKEN = [b"", b"{", b"null", b"[]", b"{}", b"7", b'"x"', b"\xff\xfe{", b"[" * 100_000, b'{"a":' * 100_000]
 BROKEN += [b"\x00" * 100, b"{}" * 2, b"NaN", b"-1", b"0\n0\n", b"1e400"]

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from tests.experiments import EXAMPLES, POPULATIONS, REPOSITORY
 from tests.fuzzing.mutants import as_yaml, changed, changes, leaves, table_changes
-from tests.stages import RUN_ID
+from tests.stage_scripts import RUN_ID
 
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 

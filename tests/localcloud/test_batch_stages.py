@@ -9,7 +9,7 @@ from localcloud.process import running
 from pipeline.bucket import BucketStorage
 from tests.experiments import POPULATIONS, sampled, write_repository
 from tests.localcloud.jobs import PROJECT, Jobs, exit_codes, job
-from tests.stages import RUN_ID, Stages
+from tests.stage_scripts import RUN_ID, Stages
 
 BUCKET = "forecasts"
 RUN_PREFIX = f"trial/{RUN_ID}/"

@@ -21,7 +21,7 @@ from tests.emulated import (
 )
 from tests.experiments import POPULATIONS, sampled, write_repository
 from tests.localcloud.jobs import Jobs
-from tests.stages import RUN_ID, Stages
+from tests.stage_scripts import RUN_ID, Stages
 
 WORKFLOW = Path(__file__).with_name("three_stages.yaml")
 PREFIX = f"flu/trial/{RUN_ID}/"

@@ -1,0 +1,493 @@
+"""What a run is estimated to cost, before it is started: prices, the estimate, and what is suggested."""
+
+import json
+import math
+import re
+import shutil
+
+import pytest
+
+from ops.cloud.deployment import StageLimits
+from ops.cloud.prices import priced_machine, prices
+from ops.cloud.spending import spending_of
+from ops.costs import cost_report
+from ops.costs.costs import estimate, suggestions
+from ops.costs.task_times import Measured, TaskTimes, of_metadata, of_summaries
+from ops.failures import UserError
+from ops.run_request import RunRequest
+from ops.runs.run_setup import run_setup
+from ops.settings import Settings
+from pipeline.machine_costs import parse_run_setup, setup_of_task
+from pipeline.metadata import StageUse
+from tests.cloud_operators import run_id_in
+from tests.experiments import sampled_twice, simulated
+from tests.in_process import called, settings_of, shell_of
+from tests.operators import Operator
+from tests.stage_scripts import RUN_ID
+
+REGION = "us-central1"
+
+
+def limits(machine_type="", cpu_milli=2000, memory_mib=4096):
+    return StageLimits(cpu_milli, memory_mib, machine_type, 3600)
+
+
+def measured(seconds=60.0, cpu_seconds=None, peak_memory_mib=None):
+    return Measured({"runner": TaskTimes(seconds, "measured", cpu_seconds, peak_memory_mib)})
+
+
+# -- prices
+
+
+@pytest.mark.parametrize(
+    ("machine_type", "listed"),
+    [
+        ("e2-standard-2", 0.06701142),
+        ("n2-standard-2", 0.097118),
+        ("c4-standard-2", 0.096866),
+        ("c4-standard-4", 0.19767),
+        ("c4d-standard-2", 0.089876046),
+        ("c4d-standard-4", 0.18324767),
+        ("c4d-highmem-2", 0.11784067),
+        ("c4d-highmem-4", 0.239176918),
+    ],
+)
+def test_a_machine_costs_what_the_list_says_and_its_disk(machine_type, listed):
+    table = prices()
+    kind = "hyperdisk-balanced" if machine_type.startswith("c4") else "pd-balanced"
+    extras = 30 * table["boot_disk_gib_month"][kind]["usd"] / 730 + table["nat_machine_hour"]["usd"]
+
+    machine = priced_machine(limits(machine_type), 1, REGION)
+
+    assert machine.usd_hour == pytest.approx(listed + extras, abs=1e-6)
+    assert machine.spot_usd_hour == pytest.approx(0.4 * listed + extras, abs=1e-6)
+    assert not machine.doubts
+
+
+@pytest.mark.parametrize(
+    ("cpu_milli", "memory_mib", "tasks", "chosen"),
+    [
+        (2000, 4096, 1, "e2-standard-2"),
+        (2000, 2048, 1, "e2-highcpu-2"),
+        (1000, 4096, 2, "e2-standard-2"),
+        (2000, 4096, 4, "e2-standard-8"),
+        (64_000, 4096, 1, "n2-highcpu-64"),
+    ],
+)
+def test_where_batch_chooses_the_cheapest_machine_that_holds_the_tasks_is_taken(
+    cpu_milli, memory_mib, tasks, chosen
+):
+    machine = priced_machine(limits("", cpu_milli, memory_mib), tasks, REGION)
+
+    assert machine.machine_type == chosen
+
+
+@pytest.mark.parametrize(
+    ("machine_type", "region", "said"),
+    [
+        ("n2d-standard-2", REGION, "n2d has no price in the table: counted as the nearest family, n2"),
+        ("c4d-standard-2", "europe-west1", "europe-west1 has no prices in the table: those of us-central1"),
+        ("z9-standard-2", REGION, "z9-standard-2 is not in terraform/machine_types.json: counted as e2-"),
+    ],
+)
+def test_what_has_no_price_is_said_and_counted_as_the_nearest(machine_type, region, said):
+    machine = priced_machine(limits(machine_type), 1, region)
+
+    assert any(said in doubt for doubt in machine.doubts)
+    assert machine.usd_hour > 0
+
+
+# -- the estimate
+
+
+def naive_machine_seconds(tasks, machines, on_machine, task_seconds, start_seconds):
+    """Give each task to the slot that is free first, and add up how long machines have work."""
+    free = [[0.0] * on_machine for _ in range(machines)]
+    for _ in range(tasks):
+        slots = min(free, key=min)
+        slots[slots.index(min(slots))] += task_seconds
+    return sum(start_seconds + max(slots) for slots in free), start_seconds + max(map(max, free))
+
+
+@pytest.mark.parametrize(
+    ("workloads", "per_task", "on_machine", "parallelism"),
+    [(1, 1, 1, 100), (50, 1, 1, 100), (400, 1, 1, 100), (400, 4, 1, 10), (400, 1, 2, 100), (200, 1, 4, 40)],
+)
+def test_machine_hours_are_those_of_tasks_given_out_one_by_one(workloads, per_task, on_machine, parallelism):
+    settings = Settings(
+        workloads_per_task=per_task, task_count_per_node=on_machine, max_parallelism=parallelism
+    )
+    assumed = prices()["assumed"]
+    tasks = math.ceil(workloads / per_task)
+    machines = math.ceil(min(tasks, parallelism) / on_machine)
+    seconds = 30.0 * per_task + assumed["task_start_seconds"]
+
+    runner = estimate(settings, workloads, measured(30.0)).stage("runner")
+
+    busy, wall = naive_machine_seconds(tasks, machines, on_machine, seconds, assumed["machine_start_seconds"])
+    assert (runner.tasks, runner.machines) == (tasks, machines)
+    assert runner.machine_hours("STANDARD") == pytest.approx(busy / 3600)
+    assert runner.wall_seconds("STANDARD") == pytest.approx(wall)
+    assert runner.usd("STANDARD") == pytest.approx(busy / 3600 * runner.machine.usd_hour)
+
+
+@pytest.mark.parametrize(
+    ("per_task", "on_machine", "parallelism"), [(1, 1, 100), (2, 1, 5), (4, 2, 4), (1, 4, 20)]
+)
+def test_a_run_costs_the_same_before_it_meanwhile_and_in_its_metadata(per_task, on_machine, parallelism):
+    settings = Settings(
+        workloads_per_task=per_task, task_count_per_node=on_machine, max_parallelism=parallelism
+    )
+    tasks = 40 // per_task
+    setup = setup_of_task(parse_run_setup(run_setup(settings)), "runner", "runner-1")
+    use = StageUse("runner")
+    for index in range(40):
+        use.add({"wall_seconds": 30.0, "batch_task_index": index // per_task, "setup": setup})
+    job = {
+        "taskGroups": [
+            {
+                "taskCount": tasks,
+                "parallelism": min(tasks, parallelism),
+                "taskCountPerNode": on_machine,
+                "taskSpec": {"computeResource": {"cpuMilli": 2000, "memoryMib": 4096}},
+            }
+        ],
+        "allocationPolicy": {"instances": [{"policy": {}}]},
+        "status": {},
+    }
+    task_seconds = 30.0 * per_task + prices()["assumed"]["task_start_seconds"]
+
+    before = estimate(settings, 40, measured(30.0)).stage("runner").usd("STANDARD")
+    meanwhile = spending_of(job, REGION, [task_seconds] * tasks).usd
+    [machine] = use.machines.kinds.values()
+
+    assert meanwhile == pytest.approx(before)
+    assert machine.usd() == pytest.approx(before, rel=1e-4)  # the price of an hour has six digits
+
+
+def test_only_stage_b_is_cheaper_on_spot_machines_and_some_of_it_is_done_twice():
+    found = estimate(Settings(), 1000, measured(600.0))
+    runner = found.stage("runner")
+
+    assert runner.usd("SPOT") < 0.5 * runner.usd("STANDARD")
+    assert runner.machine_hours("SPOT") > runner.machine_hours("STANDARD")
+    assert found.stage("output").usd("SPOT") == found.stage("output").usd("STANDARD")
+    assert found.usd("SPOT") == pytest.approx(sum(stage.usd("SPOT") for stage in found.stages))
+
+
+def test_a_run_without_outputs_costs_no_stage_c():
+    found = estimate(Settings(run_output_stage=False), 10, measured())
+
+    assert [stage.stage for stage in found.stages] == ["builder", "runner"]
+
+
+@pytest.mark.parametrize(
+    ("models", "shares"),
+    [
+        (["SPOT"], {"STANDARD": 0.0, "SPOT": 0.5}),
+        (["SPOT", "STANDARD"], prices()["assumed"]["retry_share"]),
+    ],
+)
+def test_retries_that_were_measured_win_over_those_assumed(models, shares):
+    metadata = {
+        "manifest": {"num_workloads": 10},
+        "machines": {"runner": [{"provisioning_model": model} for model in models]},
+        "stages": {
+            "runner": {
+                "tasks": 10,
+                "done": 9,
+                "done_seconds": 90.0,
+                "done_cpu_seconds": 45.0,
+                "peak_memory_mib": 300.0,
+                "retries": 5,
+            }
+        },
+    }
+
+    found = of_metadata(metadata, "run")
+
+    assert (found.stages["runner"].seconds, found.stages["runner"].cpu_seconds) == (10.0, 5.0)
+    assert estimate(Settings(), 10, found).stage("runner").retry_shares == shares
+
+
+def test_a_run_of_which_no_input_ended_well_measures_nothing():
+    nothing_done = {"tasks": 10, "done": 0, "wall_seconds": 1.0}
+
+    found = of_metadata({"manifest": {"num_workloads": 10}, "stages": {"runner": nothing_done}}, "run")
+
+    assert not found.stages
+
+
+def test_tasks_that_failed_say_nothing_of_how_long_one_takes():
+    done = {"status": "done", "wall_seconds": 10.0, "cpu_seconds": 9.0, "peak_memory_mib": 100.0}
+    failed = {"status": "failed", "wall_seconds": 0.1, "cpu_seconds": 0.1, "peak_memory_mib": 900.0}
+
+    found = of_summaries([("0", done), ("1", failed)], "run")
+
+    assert found.stages["runner"].seconds == 10.0
+    assert found.stages["runner"].peak_memory_mib == 100.0
+    assert of_summaries([("1", failed)], "run") is None
+
+
+def test_a_run_of_an_older_version_is_measured_by_all_of_its_tries():
+    older = {"tasks": 9, "tries": 10, "wall_seconds": 100.0, "cpu_seconds": 50.0} | {
+        "peak_memory_mib": 300.0,
+        "retries": 1,
+    }
+
+    found = of_metadata({"manifest": {"num_workloads": 9}, "stages": {"runner": older}}, "run")
+
+    assert (found.stages["runner"].seconds, found.stages["runner"].cpu_seconds) == (10.0, 5.0)
+
+
+@pytest.mark.parametrize("damaged", [None, [], {}, {"status": "done", "wall_seconds": "10"}])
+def test_a_damaged_summary_is_left_out_and_said(capsys, damaged):
+    done = {"status": "done", "wall_seconds": 10.0, "cpu_seconds": 9.0, "peak_memory_mib": 100.0}
+
+    found = of_summaries([("runner_0000.json", damaged), ("runner_0001.json", done)], "run")
+
+    assert found.stages["runner"].seconds == 10.0
+    assert capsys.readouterr().err == "runner_0000.json: damaged, and left out of the estimate\n"
+
+
+def test_metadata_of_something_else_is_refused_in_one_line():
+    with pytest.raises(UserError, match="damaged"):
+        of_metadata({"stages": {"runner": {}}}, "run")
+
+
+# -- suggestions
+
+
+def changes(settings, workloads, times):
+    return [idea.change for idea in suggestions(estimate(settings, workloads, times), times)]
+
+
+def test_short_tasks_are_to_take_several_inputs():
+    settings = Settings()
+
+    [change] = changes(settings, 1000, measured(10.0))
+
+    assert change == {"workloads_per_task": 12}
+    before = estimate(settings, 1000, measured(10.0))
+    assert estimate(settings.model_copy(update=change), 1000, measured(10.0)).usd("STANDARD") < before.usd(
+        "STANDARD"
+    )
+    assert not changes(settings.model_copy(update=change), 1000, measured(10.0))
+
+
+def test_tasks_of_one_thread_are_to_share_a_machine():
+    [change] = changes(Settings(), 1000, measured(600.0, cpu_seconds=590.0))
+
+    assert change == {"task_count_per_node": 2, "stage_b_cpu_milli": 1000}
+    assert not changes(Settings(**change), 1000, measured(600.0, cpu_seconds=590.0))
+    assert not changes(Settings(), 1000, measured(600.0, cpu_seconds=1150.0))
+
+
+@pytest.mark.parametrize(
+    ("peak", "asked", "expected"),
+    [
+        (300, 4096, [{"stage_b_memory_mib": 512}]),
+        (2000, 4096, []),
+        (3900, 4096, [{"stage_b_memory_mib": 5888}]),
+        (400, 512, []),
+        (500, 512, [{"stage_b_memory_mib": 768}]),
+    ],
+)
+def test_memory_is_to_be_what_was_measured_and_some_to_spare(peak, asked, expected):
+    times = measured(600.0, peak_memory_mib=peak)
+
+    assert changes(Settings(stage_b_memory_mib=asked), 1000, times) == expected
+
+
+def test_nothing_is_suggested_where_nothing_is_wrong():
+    assert not changes(Settings(), 1000, measured(600.0))
+
+
+# -- the task
+
+
+@pytest.fixture(scope="module")
+def run_here(tmp_path_factory):
+    """A run on this machine that has ended."""
+    operator = Operator(tmp_path_factory.mktemp("here"), sampled_twice())
+    ended = operator.invoke("run", "--local", "--exp-id", "trial")
+    assert ended.exit_code == 0, ended.output
+    return operator, run_id_in(ended.output)
+
+
+@pytest.fixture
+def run_copy(run_here, tmp_path):
+    """The same run, for a test to bend."""
+    operator, run_id = run_here
+    shutil.copytree(operator.folder / "local", tmp_path / "local", symlinks=True, dirs_exist_ok=True)
+    return Operator(tmp_path, sampled_twice()), run_id, tmp_path / "local" / "bucket" / "trial" / run_id
+
+
+def cost(operator: Operator, task_seconds=None, num_tasks=None, settings=(), exp_id="trial", **asked):
+    """Estimate as `invoke cost` does."""
+    request, settings = RunRequest(exp_id, **asked), settings_of(operator, **dict(settings))
+    return called(lambda: cost_report.show(shell_of(operator), settings, request, num_tasks, task_seconds))
+
+
+def test_a_run_here_tells_what_one_in_the_cloud_would_cost(run_here):
+    operator, _ = run_here
+
+    ended = operator.invoke("cost", "--exp-id", "trial")
+
+    assert ended.exit_code == 0, ended.output
+    assert "trial, 2 inputs: an estimate, in US dollars" in ended.output
+    assert re.search(r"A builder +c4d-standard-2 +1 +1 +\d+ s measured", ended.output)
+    assert re.search(r"B runner +e2-standard-2 \(likely\) +2 +2 +\d+ s measured", ended.output)
+    assert re.search(r"C output +c4d-standard-4 +1 +1 +\d+ s measured", ended.output)
+    on_demand, spot = map(float, re.search(r"total .* (\S+) +(\S+)\s", ended.output).groups())
+    assert 0.005 < spot < on_demand < 0.05
+    assert "measured: run 2" in ended.output
+    assert (
+        f"prices   of {prices()['as_of']} for us-central1, Spot machines at 40% of the list" in ended.output
+    )
+    assert "left out logs ($0.5 a GiB after 50 GiB a month)" in ended.output
+    assert "consider WORKLOADS_PER_TASK=" in ended.output
+
+
+def test_more_inputs_elsewhere_are_estimated_with_doubts(run_here):
+    operator, _ = run_here
+
+    ended = cost(operator, num_tasks=5000, settings={"REGION": "europe-west1"})
+
+    assert ended.exit_code == 0, ended.output
+    assert "europe-west1 has no prices in the table" in ended.output
+    assert "the run that was measured had 2 inputs" in ended.output
+
+
+def test_of_a_run_that_is_named_only_what_is_left_is_priced(run_copy):
+    operator, run_id, folder = run_copy
+    whole = cost(operator, num_tasks=5, run_id=run_id)
+    nothing_left = cost(operator, run_id=run_id)
+    (folder / "runner-artifacts" / "result_0001.pkl").unlink()
+
+    left = cost(operator, run_id=run_id)
+    anew = cost(operator, run_id=run_id, force=True)
+    without_output = cost(operator, run_id=run_id, run_output_stage=False)
+
+    assert [each.exit_code for each in (whole, nothing_left, left, anew, without_output)] == [0] * 5
+    assert f"trial, what is left of run {run_id}, 1 of 2 inputs: an estimate" in left.output
+    assert re.search(r"B runner +\S+ \(likely\) +1 +1 ", left.output)
+    assert "trial, 2 inputs: an estimate" in anew.output
+    assert re.search(r"B runner .* 5 +5 ", whole.output)
+    assert f"what is left of run {run_id}, 0 of 2 inputs" in nothing_left.output
+    assert "cost per input: none is left to run" in nothing_left.output
+    assert "B runner" not in nothing_left.output
+    assert "C output" in left.output
+    assert "C output" not in without_output.output
+
+
+def test_a_run_that_has_not_ended_is_measured_by_its_summaries(run_copy):
+    operator, run_id, folder = run_copy
+    (folder / "run_metadata.json").unlink()
+    (folder / "runner-artifacts" / "result_0001.pkl").unlink()
+    (folder / "summaries" / "runner_0001.json").write_text('{"status": "do')
+    summary = folder / "summaries" / "runner_0000.json"
+    summary.write_text(json.dumps(json.loads(summary.read_text()) | {"peak_memory_mib": 3900.0}))
+
+    ended = cost(operator, run_id=run_id)
+
+    assert ended.exit_code == 0, ended.output
+    assert (
+        "consider STAGE_B_MEMORY_MIB=5888: tasks took 3,900 MiB at most, close to the 4,096" in ended.output
+    )
+    assert re.search(r"C output .* assumed", ended.output)
+    assert "runner_0001.json: damaged, and left out of the estimate" in ended.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--task-seconds", "0"], "--task-seconds 0: a whole number is needed, from 1"),
+        (["--num-inputs", "many"], "--num-inputs many: a whole number is needed"),
+        (["--max-parallelism", "0"], "MAX_PARALLELISM"),
+    ],
+)
+def test_options_that_are_no_numbers_are_refused_in_one_line(tmp_path, words, said):
+    ended = Operator(tmp_path, simulated()).invoke("cost", "--exp-id", "trial", *words)
+
+    assert ended.exit_code == 2
+    assert said in ended.last_line
+    assert "Traceback" not in ended.output
+
+
+def test_what_cannot_be_estimated_is_one_line(tmp_path):
+    operator = Operator(tmp_path, simulated())
+    mistyped = RunRequest("trail")
+
+    unmeasured, unknown = cost(operator), cost(operator, run_id=RUN_ID)
+    no_such = called(lambda: cost_report.show(shell_of(operator), settings_of(operator), mistyped))
+
+    assert [each.exit_code for each in (unmeasured, unknown, no_such)] == [2] * 3
+    assert "no run of trial has been measured" in unmeasured.last_line
+    assert unmeasured.last_line.endswith("invoke cost --exp-id trial --task-seconds N")
+    assert "no such run" in unknown.last_line
+    assert 'did you mean "trial"' in no_such.last_line
+
+
+def test_a_new_week_is_estimated_by_the_newest_run_of_the_week_before(run_copy):
+    operator, run_id, folder = run_copy
+    experiments = operator.folder / "local" / "forecast" / "experiments"
+    shutil.copytree(experiments / "trial", experiments / "flu" / "2026-w06")
+    shutil.copytree(experiments / "trial", experiments / "flu-2026-w06")
+    last_week = folder.parents[1] / "flu" / "2026-w05"
+    shutil.move(folder, last_week / run_id)
+    damaged = last_week.with_name("2026-w04") / f"2099{run_id[4:]}"
+    shutil.copytree(last_week / run_id, damaged)
+    (damaged / "run_metadata.json").write_text("[]")
+
+    ended = cost(operator, exp_id="flu/2026-w06")
+    beside_none = cost(operator, exp_id="flu-2026-w06")
+
+    assert ended.exit_code == 0, ended.output
+    assert "flu/2026-w06, 2 inputs: an estimate" in ended.output
+    assert f"measured: run {run_id} of flu/2026-w05 in " in ended.output
+    assert "left out of the estimate: " in ended.output
+    assert beside_none.exit_code == 2
+
+
+def test_a_dry_run_of_a_run_says_in_a_line_that_nothing_was_measured_yet(tmp_path):
+    operator, request = Operator(tmp_path, simulated()), RunRequest("trial")
+
+    ended = called(lambda: cost_report.show_before(shell_of(operator, True), settings_of(operator), request))
+
+    assert ended.exit_code == 0
+    [line] = ended.output.splitlines()
+    assert line.startswith("no estimate yet of what it costs: no run of trial has been measured")
+    assert line.endswith("invoke cost --exp-id trial --task-seconds N")
+
+
+def test_beside_the_checks_of_a_run_the_estimate_is_one_line_and_stops_nothing(run_here, capsys, monkeypatch):
+    operator, run_id = run_here
+    shell, settings = shell_of(operator), settings_of(operator)
+
+    cost_report.in_the_meantime(shell, settings, RunRequest("trial"))()
+    cost_report.in_the_meantime(shell, settings, RunRequest("trial", run_id))()
+    cost_report.in_the_meantime(shell, settings, RunRequest("nowhere"))()
+    monkeypatch.setattr(cost_report, "estimate", lambda *_: 1 / 0)
+    cost_report.in_the_meantime(shell, settings, RunRequest("trial"))()
+    monkeypatch.setattr(cost_report, "PATIENCE_SECONDS", 0.0)
+    cost_report.in_the_meantime(shell, settings, RunRequest("trial"))()
+
+    whole, left, mistyped, broken, late = capsys.readouterr().out.splitlines()
+    assert re.match(
+        rf"estimate \$0\.\d{{4}} and \d min \d\d s for 2 inputs, STANDARD; measured: run {run_id}", whole
+    )
+    assert "for 0 inputs" in left
+    assert left.endswith(f"; more: invoke cost --exp-id trial --run-id {run_id}")
+    assert mistyped.startswith("no cost estimate: nowhere: no such experiment")
+    assert broken == "no cost estimate: ZeroDivisionError: division by zero"
+    assert late == "no cost estimate: not known after 0 s"
+
+
+def test_the_time_of_a_task_may_be_given(tmp_path):
+    ended = cost(Operator(tmp_path, simulated()), task_seconds=3600, count=4)
+
+    assert ended.exit_code == 0, ended.output
+    assert "trial, 4 inputs: an estimate" in ended.output
+    assert re.search(r"B runner .* 1 h 00 min given +1 h 02 min", ended.output)
+    assert re.search(r"A builder .* 1 min 05 s assumed", ended.output)

@@ -1,0 +1,586 @@
+"""What the charts and the report of stage C show, read back from the files they write."""
+
+import base64
+import datetime
+import gc
+import re
+import subprocess
+import sys
+import tracemalloc
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from modeling.outputs.chart_data import LEVELS, Fan, Panel, Posterior, SeriesPanel, calibration_panel
+from modeling.outputs.charts import fan_chart, posterior_chart
+from modeling.outputs.report import MOST_EMBEDDED, RunFacts, StageTimes, write_report
+from modeling.workload import Expected, Fit, Generation, Observed, Result
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+BLUE, ORANGE = (31, 111, 178), (209, 115, 26)
+
+
+def weekly_fan(weeks=30, first="2024-10-05", peak=900.0, unit="D"):
+    step = np.timedelta64(7 if unit == "D" else 3600, unit)
+    dates = np.datetime64(first, unit) + np.arange(weeks) * step
+    wave = peak * np.exp(-(((np.arange(weeks) - weeks / 2) / (weeks / 5)) ** 2))
+    return Fan(dates, np.outer(np.linspace(0.6, 1.5, len(LEVELS)), wave))
+
+
+def posterior(name="beta", values=None):
+    values = np.random.default_rng(7).normal(0.3, 0.05, 400) if values is None else values
+    density, edges = np.histogram(values, bins=20, density=bool(np.ptp(values)))
+    low, median, high = np.quantile(values, [0.05, 0.5, 0.95])
+    return Posterior(name, low, median, high, edges, density)
+
+
+def row(population, series, date, low=1, median=2, high=3, note="forecast"):
+    values = {"low": low, "median": median, "high": high}
+    return {"population": population, "series": series, "date": date, **values, "note": note}
+
+
+def simulation(population="US-CA", name="United_States_California", fan=None, label="I_total"):
+    series = SeriesPanel(label, projection=fan or weekly_fan())
+    return Panel(population, name, "simulation", [series], trajectories=300)
+
+
+def calibration(population="US-MA", **changes):
+    whole = weekly_fan()
+    fitted = (np.arange(30) >= 4) & (np.arange(30) < 16)
+    observed = Observed("admissions", ["I_to_H_total"], whole.dates, whole.curves[3], fitted)
+    fit = Fan(whole.dates[fitted], whole.curves[:, fitted])
+    panel = Panel(
+        population,
+        "United_States_Massachusetts",
+        "calibration",
+        [SeriesPanel("admissions", observed, fit, whole)],
+        trajectories=200,
+        posteriors=[posterior("beta"), posterior("gamma")],
+        generations=[(0, 4419.9, 400.0), (1, 1179.1, 88.25)],
+        simulations=5210,
+    )
+    for field, value in changes.items():
+        setattr(panel, field, value)
+    return panel
+
+
+def calibration_result(particles):
+    """Return the result of a calibration of one parameter, without a projection."""
+    count = len(particles)
+    weights = np.arange(1.0, count + 1) / np.arange(1.0, count + 1).sum()
+    dates = np.arange("2025-01-04", "2025-01-25", 7, dtype="datetime64[D]")
+    observed = Observed("cases", ["S_to_I_total"], dates, np.full(3, 5.0), np.full(3, True))
+    return Result(
+        index=0,
+        primary_id=0,
+        population="US-VT",
+        population_name="",
+        seed=1,
+        delta_t_days=1,
+        kind="calibration",
+        expected=Expected(0, datetime.date(2025, 1, 1), datetime.date(2025, 1, 18), None),
+        trajectories=None,
+        parameter_names=["beta"],
+        generations=[Generation(0, particles[:, None], weights, np.ones(count))],
+        fits=[Fit(observed, np.full((count, 3), 4.0))],
+    )
+
+
+def sampling(lines=60):
+    panel = simulation("US-NY", "United_States_New_York")
+    panel.kind, panel.sets = "sampling", lines
+    fan = panel.series[0].projection
+    panel.series[0].lines = [(fan.dates, fan.curves[3] * (0.5 + i / 60)) for i in range(lines)]
+    return panel
+
+
+def drawn(draw, panel, tmp_path):
+    """The pixels of a chart, shape (height, width, 3)."""
+    path = tmp_path / "chart.png"
+    draw(panel, path)
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"), dtype=int)
+
+
+def share_near(pixels, color, within=24):
+    return float((np.abs(pixels - np.array(color)).max(axis=2) <= within).mean())
+
+
+def colored(pixels):
+    """The share of pixels that are blue or orange: fans and bars, neither text nor rules."""
+    return float((np.ptp(pixels, axis=2) > 30).mean())
+
+
+def run_facts(**changes):
+    facts = {
+        "exp_id": "flu/2026-w05",
+        "run_id": "20260131-120000-1a2b3c4d",
+        "workflow": "calibration",
+        "suite": "builtin",
+        "seed": 42,
+        "created_at": "2026-01-31T12:00:00Z",
+        "finished_at": "2026-01-31T12:41:07Z",
+        "num_workloads": 3,
+        "num_results": 3,
+    }
+    return RunFacts(**(facts | changes))
+
+
+def report_of(tmp_path, panels=(), facts=None, charts=None, posteriors=None):
+    path = tmp_path / "report.html"
+    write_report(path, facts or run_facts(), list(panels), charts or {}, posteriors or {})
+    return path.read_text(encoding="utf-8")
+
+
+class Page(HTMLParser):
+    """The elements of a page, and its text without markup."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.words, self._open = [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "wbr"):
+            self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag, f"</{tag}> closes something else"
+
+    def handle_data(self, data):
+        if "style" not in self._open:
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+    def values(self, attribute):
+        return [attrs[attribute] for _, attrs in self.elements if attribute in attrs]
+
+
+@pytest.fixture
+def png(tmp_path):
+    def write(name, size=8):
+        path = tmp_path / f"{name}.png"
+        Image.new("RGB", (size, size), "#1f6fb2").save(path)
+        return path
+
+    return write
+
+
+# Charts
+
+
+def test_a_calibration_shows_its_fit_and_its_projection_in_two_colours(tmp_path):
+    pixels = drawn(fan_chart, calibration(), tmp_path)
+
+    left, right = np.split(pixels, [450], axis=1)
+    assert share_near(left, ORANGE) > 0.002 > 0.0005 > share_near(right[:, 60:], ORANGE)
+    assert share_near(right, BLUE) > 0.002
+    assert colored(pixels) > 0.05
+
+
+def test_a_fan_that_is_twice_as_wide_covers_more_of_the_chart(tmp_path):
+    narrow, wide = weekly_fan(), weekly_fan()
+    wide.curves[:3] *= 0.3
+    middle = narrow.curves[3:4]
+    narrow.curves[:-1] = middle + (narrow.curves[:-1] - middle) * 0.2
+
+    assert colored(drawn(fan_chart, simulation(fan=wide), tmp_path)) > 1.2 * colored(
+        drawn(fan_chart, simulation(fan=narrow), tmp_path)
+    )
+
+
+def test_a_chart_is_900_pixels_wide_and_grows_with_its_series(tmp_path):
+    panel = simulation()
+    one = drawn(fan_chart, panel, tmp_path)
+    panel.series = panel.series * 3
+    three = drawn(fan_chart, panel, tmp_path)
+
+    assert one.shape[1] == three.shape[1] == 900
+    assert one.shape[0] == 406
+    assert three.shape[0] == 406 + 2 * 340
+
+
+def test_an_observation_is_drawn_filled_where_it_was_fitted_and_hollow_elsewhere(tmp_path):
+    def ink(fitted):
+        panel = calibration()
+        observed = panel.series[0].observed
+        panel.series[0] = SeriesPanel(
+            "admissions",
+            Observed("admissions", ["x"], observed.dates, observed.values, np.full(30, fitted)),
+        )
+        return share_near(drawn(fan_chart, panel, tmp_path)[80:], (28, 39, 51), within=30)
+
+    assert ink(True) > 1.5 * ink(False) > 0
+
+
+def test_observations_years_away_do_not_squeeze_the_chart(tmp_path):
+    panel = calibration()
+    near = panel.series[0].observed
+    far = Observed(
+        near.label,
+        near.series,
+        np.concatenate([near.dates - 2000, near.dates]),
+        np.concatenate([near.values * 1000, near.values]),
+        np.concatenate([np.zeros(30, bool), near.fitted]),
+    )
+    with_far = calibration(series=[SeriesPanel("admissions", far, panel.series[0].fit, weekly_fan())])
+
+    same = drawn(fan_chart, panel, tmp_path) == drawn(fan_chart, with_far, tmp_path)
+
+    assert same.all()
+
+
+def test_each_parameter_set_leaves_a_line(tmp_path):
+    def share(lines):
+        pixels = drawn(fan_chart, sampling(lines), tmp_path)
+        return float((pixels.sum(axis=2) < 420).mean())
+
+    assert share(60) > share(5) > share(1)
+
+
+@pytest.mark.parametrize("draw", [fan_chart, posterior_chart])
+def test_the_same_panel_gives_the_same_bytes_and_another_panel_others(draw, tmp_path):
+    first, again, other = (tmp_path / f"{name}.png" for name in ("first", "again", "other"))
+    draw(calibration(), first)
+    draw(calibration(), again)
+    changed = calibration(posteriors=[posterior("delta")])
+    changed.series[0].fit.curves[:] *= 1.1
+    draw(changed, other)
+
+    assert first.read_bytes() == again.read_bytes() != other.read_bytes()
+    with Image.open(first) as image:
+        assert image.info.keys() <= {"dpi"}
+
+
+@pytest.mark.parametrize(
+    "panel",
+    [
+        pytest.param(simulation(fan=weekly_fan(weeks=1, peak=50)), id="one date"),
+        pytest.param(simulation(fan=weekly_fan(weeks=2)), id="two dates"),
+        pytest.param(simulation(fan=weekly_fan(peak=0)), id="all zero"),
+        pytest.param(simulation(fan=weekly_fan(peak=0.004)), id="less than one person"),
+        pytest.param(simulation(fan=weekly_fan(peak=3e8)), id="everybody"),
+        pytest.param(simulation(fan=weekly_fan(72, "2024-12-30T00", unit="h")), id="hours"),
+        pytest.param(simulation(fan=weekly_fan(weeks=600)), id="eleven years"),
+        pytest.param(sampling(lines=1), id="one line"),
+        pytest.param(sampling(lines=60), id="sixty lines"),
+    ],
+)
+def test_an_unusual_series_is_still_drawn(panel, tmp_path):
+    pixels = drawn(fan_chart, panel, tmp_path)
+
+    below_the_legend = pixels[70:]
+    assert colored(below_the_legend) > 0.002
+    assert (pixels[:, :3] == 255).all(), "a label is cut off on the left"
+    assert (pixels[:, -3:] == 255).all(), "a label is cut off on the right"
+
+
+def test_a_fit_without_projection_is_drawn(tmp_path):
+    panel = calibration()
+    panel.series[0].projection = None
+
+    pixels = drawn(fan_chart, panel, tmp_path)
+
+    assert share_near(pixels, ORANGE) > 0.002
+    assert share_near(pixels, BLUE) == 0
+
+
+def test_observations_that_are_not_numbers_are_left_out(tmp_path):
+    panel = calibration()
+    panel.series[0].observed.values[::3] = np.nan
+    panel.series[0].observed.values[7] = np.inf
+    panel.series[0].observed.values[8] = np.finfo(float).max
+    panel.series[0].fit.curves[:, 2] = np.nan
+
+    assert colored(drawn(fan_chart, panel, tmp_path)) > 0.05
+
+
+def test_a_series_with_observations_alone_and_a_panel_without_series_are_charts_too(tmp_path):
+    panel = calibration()
+    panel.series[0].fit = panel.series[0].projection = None
+    nothing = Panel("US-XX", "", "simulation", [])
+
+    for each in (panel, nothing):
+        assert len(np.unique(drawn(fan_chart, each, tmp_path))) > 10
+
+
+def test_names_are_written_as_they_are_and_never_read_as_formulas(tmp_path):
+    odd = simulation("$\\frac{$", "A_very_long_name " * 30, label="$x_{$ <script>")
+    odd.posteriors = [posterior("$\\nothing{$")]
+
+    assert colored(drawn(fan_chart, odd, tmp_path)) > 0.05
+    assert colored(drawn(posterior_chart, odd, tmp_path)) > 0.01
+
+
+@pytest.mark.parametrize(("parameters", "height"), [(1, 158), (4, 158), (5, 316), (13, 632)])
+def test_posteriors_stand_four_a_row(parameters, height, tmp_path):
+    panel = calibration(posteriors=[posterior(f"p{i}") for i in range(parameters)])
+
+    pixels = drawn(posterior_chart, panel, tmp_path)
+
+    assert pixels.shape[:2] == (height, 900)
+    last_row = pixels[-158:]
+    drawn_columns = [colored(part) > 0 for part in np.split(last_row, 4, axis=1)]
+    assert drawn_columns == [i < (parameters - 1) % 4 + 1 for i in range(4)]
+
+
+def test_a_posterior_of_one_value_is_a_bar(tmp_path):
+    panel = calibration(posteriors=[posterior("fixed", np.full(50, 3.0))])
+
+    assert 0 < colored(drawn(posterior_chart, panel, tmp_path)) < 0.05
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [3.0],
+        [0.0] * 5,
+        [0.035, 0.035 + 6.9e-18],
+        [1e17, 1e17],
+        [1e15, 1e15 + 0.25],
+        [1, 1 + 1e-10],
+        [1e-320, 0],
+    ],
+    ids=["one particle", "zero", "one bit", "large", "large and one bit", "narrow", "next to nothing"],
+)
+def test_a_posterior_of_hardly_any_width_is_one_bar_in_the_middle(values, tmp_path):
+    result = calibration_result(np.array(values))
+
+    pixels = drawn(posterior_chart, calibration_panel(result), tmp_path)
+
+    bars = np.flatnonzero((np.ptp(pixels[41:126, :225], axis=2) > 30).any(axis=0))
+    assert 15 < len(bars) < 25
+    assert bars[-1] - bars[0] < 25
+    assert 100 < bars.mean() < 125
+
+
+@pytest.mark.parametrize("values", [[1, 1 + 1e-5], [1e300, -1e300], [1e-200, 0], [1.7e308] * 2])
+def test_a_posterior_of_any_size_has_a_chart(values, tmp_path):
+    posterior_chart(calibration_panel(calibration_result(np.array(values))), tmp_path / "chart.png")
+
+    assert (tmp_path / "chart.png").is_file()
+
+
+def test_no_posterior_gives_no_chart(tmp_path):
+    posterior_chart(simulation(), tmp_path / "posterior.png")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_charts_leave_no_figure_in_memory_and_no_other_file(tmp_path):
+    from matplotlib.figure import Figure
+
+    for _ in range(3):
+        fan_chart(calibration(), tmp_path / "chart.png")
+    gc.collect()
+
+    assert not [each for each in gc.get_objects() if isinstance(each, Figure)]
+    assert [path.name for path in tmp_path.iterdir()] == ["chart.png"]
+
+
+def test_charts_need_no_pyplot():
+    code = "import sys, modeling.plots; print('matplotlib.pyplot' in sys.modules)"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "False"
+
+
+# Report
+
+
+def test_the_report_holds_its_pictures_and_loads_nothing(tmp_path, png):
+    charts, posteriors = {"US-MA": png("fan")}, {"US-MA": png("posterior", size=5)}
+
+    html = report_of(tmp_path, [calibration()], charts=charts, posteriors=posteriors)
+
+    page = Page(html)
+    pictures = [base64.b64decode(src.removeprefix("data:image/png;base64,")) for src in page.values("src")]
+    assert pictures == [charts["US-MA"].read_bytes(), posteriors["US-MA"].read_bytes()]
+    assert not re.search(r"https?:|url\(|@import|<script|<link", html)
+    assert all(href.startswith("#") for href in page.values("href"))
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_the_same_run_gives_the_same_report(tmp_path):
+    first, again = (report_of(tmp_path, [calibration(), sampling()]) for _ in range(2))
+
+    assert first == again
+
+
+def test_what_users_name_is_text_and_never_markup(tmp_path, png):
+    evil = '<script>alert("1")</script>'
+    panel = calibration(evil, population_name=evil, stopped_by=evil, posteriors=[posterior(evil)])
+    facts = run_facts(
+        exp_id=evil,
+        run_id=evil,
+        workflow=evil,
+        suite=evil,
+        notes=[evil],
+        missing=[(1, evil)],
+        stages=[StageTimes(evil, 1, 1, 1, 1, 1)],
+        packages={evil: evil},
+        tables=[(evil, 1)],
+        headline=[row(evil, evil, evil)],
+    )
+
+    html = report_of(tmp_path, [panel, panel], facts, charts={evil: png("fan")})
+
+    page = Page(html)
+    assert "script" not in {tag for tag, _ in page.elements}
+    assert page.text.count(evil) >= 15
+    assert f"Fan chart of {evil}" in page.values("alt")
+
+
+def test_a_complete_run_has_no_alarm(tmp_path):
+    page = Page(report_of(tmp_path, [calibration()]))
+
+    assert "alert" not in page.values("role")
+    assert "3 of 3" in page.text
+
+
+def test_missing_results_are_shown_loudly_with_their_reasons(tmp_path):
+    missing = [(0, "no result file"), (2, "ran out of memory")]
+    facts = run_facts(num_results=1, missing=missing, names={0: "US-MA, parameter set 0 of 3 (input 0)"})
+
+    page = Page(report_of(tmp_path, [calibration()], facts))
+
+    assert "alert" in page.values("role")
+    assert "2 of 3 results are missing" in page.text
+    assert "US-MA, parameter set 0 of 3 (input 0) no result file input 2 ran out of memory" in page.text
+
+
+def test_of_100000_missing_results_the_first_50_and_the_number_are_shown(tmp_path):
+    missing = [(index, f"lost {index}.") for index in range(100_000)]
+    facts = run_facts(num_workloads=120_000, num_results=20_000, missing=missing)
+
+    html = report_of(tmp_path, [calibration()], facts)
+
+    text = Page(html).text
+    assert "100,000 of 120,000 results are missing" in text
+    assert "The first 50 of 100,000" in text
+    assert "lost 49." in text
+    assert "lost 50." not in text
+    assert len(html) < 60_000
+
+
+def test_of_150_populations_100_are_embedded_and_the_rest_named(tmp_path, png):
+    panels = [calibration(f"P{number:03}", posteriors=[]) for number in range(150)]
+    chart = png("fan")
+    charts = {panel.population: chart.with_name(f"{panel.population}.png") for panel in panels}
+    for path in list(charts.values())[:MOST_EMBEDDED]:
+        path.write_bytes(chart.read_bytes())
+
+    page = Page(report_of(tmp_path, panels, charts=charts))
+
+    assert MOST_EMBEDDED == 100
+    assert len(page.values("src")) == 100
+    assert "charts of these 50" in page.text
+    assert [href for href in page.values("href") if not href.startswith("#")] == [
+        f"charts/P{number}.png" for number in range(100, 150)
+    ]
+
+
+def test_every_entry_of_the_contents_leads_somewhere(tmp_path):
+    facts = run_facts(
+        headline=[row("US-MA", "admissions", "2026-02-07")],
+        stages=[StageTimes("B", 3, 10.0, 9.0, 5.0, 300.0)],
+        packages={"numpy": "2.3.1"},
+        tables=[("posteriors.csv.gz", 12_345)],
+    )
+
+    page = Page(report_of(tmp_path, [calibration(), simulation()], facts))
+
+    links = [href.removeprefix("#") for href in page.values("href")]
+    assert len(links) == 6
+    assert set(links) <= set(page.values("id"))
+
+
+def test_one_population_needs_no_contents(tmp_path):
+    page = Page(report_of(tmp_path, [calibration()]))
+
+    assert "nav" not in {tag for tag, _ in page.elements}
+
+
+def test_a_calibration_is_told_in_numbers(tmp_path):
+    panel = calibration(posteriors=[Posterior("beta", 0.25, 0.3, 1234.5, np.array([0, 1]), np.ones(1))])
+
+    text = Page(report_of(tmp_path, [panel])).text
+
+    assert "Calibrated with 5,210 simulations; 200 projections" in text
+    assert "beta 0.250 0.300 1,234" in text
+    assert "1 1,179 88.2" in text
+    assert "cut short" not in text
+
+
+def test_a_calibration_that_was_cut_short_says_so(tmp_path):
+    cut = Page(report_of(tmp_path, [calibration(stopped_by="max_time")])).text
+    settled = Page(report_of(tmp_path, [calibration(stopped_by="minimum_epsilon")])).text
+
+    assert "cut short by max_time" in cut
+    assert "cut short" not in settled
+    assert "minimum_epsilon" in settled
+
+
+def test_the_forecast_times_versions_and_tables_are_listed(tmp_path):
+    facts = run_facts(
+        headline=[
+            row("US-MA", "admissions", "2026-02-07", 12.25, 80, 12_000.4),
+            row("US-MA", "admissions", "2026-02-14", 0, float("nan"), None),
+        ],
+        notes=["US-CA: data end 3 weeks early"],
+        stages=[StageTimes("B runner", 1234, 81_234, 59.94, 923, 1530.4)],
+        packages={"epydemix": "1.0.1"},
+        tables=[("small.csv", 890), ("large.csv.gz", 3 * 1024**2)],
+    )
+
+    text = Page(report_of(tmp_path, [simulation()], facts)).text
+
+    assert "US-MA admissions forecast 2026-02-07 12.2 80 12,000 2026-02-14 0 nan –" in text
+    assert "US-CA: data end 3 weeks early" in text
+    assert "B runner 1,234 22 h 33 min 59.9 s 15 min 23 s 1,530 MiB" in text
+    assert "epydemix 1.0.1" in text
+    assert "small.csv 890 bytes large.csv.gz 3.0 MiB" in text
+
+
+def test_the_report_is_made_for_light_for_dark_and_for_paper(tmp_path):
+    html = report_of(tmp_path, [calibration()])
+
+    assert "prefers-color-scheme: dark" in html
+    assert "@media print" in html
+    assert '<meta name="color-scheme" content="light dark">' in html
+
+
+def test_memory_holds_one_picture_at_a_time(tmp_path):
+    picture_bytes, count = 2_000_000, 40
+    charts = {}
+    for number in range(count):
+        charts[f"P{number}"] = tmp_path / f"P{number}.png"
+        charts[f"P{number}"].write_bytes(bytes(picture_bytes))
+    panels = [simulation(name) for name in charts]
+
+    tracemalloc.start()
+    write_report(tmp_path / "report.html", run_facts(), panels, charts, {})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert (tmp_path / "report.html").stat().st_size > count * picture_bytes
+    assert peak < 8 * picture_bytes
+
+
+def test_a_report_that_fails_leaves_the_last_one(tmp_path):
+    before = report_of(tmp_path, [calibration()])
+
+    with pytest.raises(FileNotFoundError):
+        report_of(tmp_path, [calibration()], charts={"US-MA": tmp_path / "lost.png"})
+
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == before
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
