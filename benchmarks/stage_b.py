@@ -1,4 +1,4 @@
-"""What does stage B cost beyond epydemix? modeling.run.run_workload against the same model, seeds and
+"""What does stage B cost beyond epydemix? modeling.simulate.run.run_workload against the same model, seeds and
 number of simulations written by hand on epydemix alone: a loop of `simulate`, and ABCSampler.
 
 Ends with exit code 1 where the two do not give the same numbers.
