@@ -1,5 +1,5 @@
-"""What does stage B cost beyond epydemix? modeling.simulate.run.run_workload against the same model, seeds and
-number of simulations written by hand on epydemix alone: a loop of `simulate`, and ABCSampler.
+"""Measure what stage B costs beyond epydemix: run_workload of modeling.simulate.run against the same model,
+seeds and number of simulations written by hand on epydemix alone: a loop of `simulate`, and ABCSampler.
 
 Ends with exit code 1 where the two do not give the same numbers.
 """
