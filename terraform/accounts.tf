@@ -1,6 +1,6 @@
 # Who does what: one account for stage A, which clones with the token, one for stages B and C, one for the workflow, one
 # for builds, each with what it needs alone.
-# docs/terraform.md has the same as a table.
+# docs/access.md lists the same.
 
 locals {
   # Strings, not attributes of the accounts: so a plan shows them before the accounts are there.

@@ -33,7 +33,12 @@ from tests.experiments import REPOSITORY, sampled
 from tests.pages import Command, commands_of
 
 RUNBOOKS = sorted((REPOSITORY / "docs" / "runbooks").glob("*.md"))
-TYPED = [REPOSITORY / "README.md", REPOSITORY / "docs" / "guide.md", *RUNBOOKS]
+TYPED = [
+    REPOSITORY / "README.md",
+    REPOSITORY / "docs" / "guide.md",
+    REPOSITORY / "docs" / "access.md",
+    *RUNBOOKS,
+]
 PAGES = [
     REPOSITORY / "README.md",
     REPOSITORY / "jobs" / "README.md",
