@@ -5,6 +5,7 @@ Files are parsed, never imported, so a rule holds for imports inside functions a
 
 import ast
 import graphlib
+import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -242,6 +243,27 @@ def test_a_task_has_few_parameters():
     assert not crowded, (
         f"over {MOST_PARAMETERS} parameters: {crowded}; a setting is chosen by --set; {EXPLAINED}"
     )
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md"])
+def test_the_pages_on_the_house_name_what_is_there(page):
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    code = re.findall("`([^`\n]+)`", text)
+    named = {each for each in code if re.fullmatch(r"[\w./-]+\.(py|sh|tf|yaml)", each)}
+    named |= {each for each in code if re.fullmatch(rf"({'|'.join(FOLDERS)})/[\w/]*", each)}
+    there = [path for folder in (*FOLDERS, "terraform") for path in (REPOSITORY / folder).rglob("*")]
+    there += [REPOSITORY / folder for folder in FOLDERS] + list(REPOSITORY.glob("*"))
+    defined = {getattr(node, "name", "") for tree in house().trees.values() for node in ast.walk(tree)}
+
+    missing = {
+        each for each in named if not any(f"/{path}".endswith(f"/{each.rstrip('/')}") for path in there)
+    }
+    missing |= {f"{each}()" for each in re.findall(r"(\w+)\(\)`", text) if each not in defined}
+    links = [link for link in re.findall(r"\]\(([^)#:]+)[^):]*\)", text) if link]
+    missing |= {link for link in links if not ((REPOSITORY / page).parent / link).exists()}
+
+    assert named
+    assert not missing
 
 
 def _lines() -> dict[str, int]:
