@@ -9,26 +9,20 @@ BY_PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check 
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: help setup demo run-workflow
+.PHONY: help setup demo
 
-# The last line goes on where .env is broken: its error says how to fix it.
 help: setup
 	@echo 'make demo   a forecast on this machine: the example experiment, its table and report'
 	@echo 'make test   the test suite'
 	@echo 'make setup  the virtual environment alone; then `source .venv/bin/activate`'
 	@echo
 	@$(INVOKE) --list
-	@$(INVOKE) config-show --brief || true
+	@$(INVOKE) config-show --brief || true  # a broken .env is named, and hides no task
 
 setup: $(STAMP)
 
 demo: setup
 	@$(INVOKE) run --local --exp-id demo $(ARGS)
-
-# The name in older documents: make run-workflow EXP_ID=demo. Settings may be given in the same way.
-run-workflow: setup
-	@test -n "$$EXP_ID" || { echo 'error: EXP_ID is not set; use: make run-workflow EXP_ID=demo' >&2; exit 2; }
-	@$(INVOKE) run --cloud --exp-id "$$EXP_ID" $(if $(RUN_ID),--run-id "$$RUN_ID") $(ARGS)
 
 # With uv, which is fetched where it is missing, and otherwise with pip, which takes minutes; either way only what
 # the hashes allow.
@@ -45,6 +39,12 @@ $(STAMP): requirements-dev.txt
 	    { echo 'note: uv cannot install the packages, see above; pip does' >&2; $(BY_PIP) -r requirements-dev.txt; }; }; \
 	fi
 	@touch $(STAMP)
+
+# The name in older documents: make run-workflow EXP_ID=demo. Settings may be given in the same way.
+.PHONY: run-workflow
+run-workflow: setup
+	@test -n "$$EXP_ID" || { echo 'error: EXP_ID is not set; use: make run-workflow EXP_ID=demo' >&2; exit 2; }
+	@$(INVOKE) run --cloud --exp-id "$$EXP_ID" $(if $(RUN_ID),--run-id "$$RUN_ID") $(ARGS)
 
 # made by hand or by `invoke lock`, not by the rule below
 Makefile requirements-dev.txt: ;

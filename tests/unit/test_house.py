@@ -245,7 +245,16 @@ def test_a_task_has_few_parameters():
     )
 
 
-@pytest.mark.parametrize("page", ["docs/architecture.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "docs/architecture.md",
+        pytest.param(
+            "CONTRIBUTING.md",
+            marks=pytest.mark.xfail(strict=True, reason="coordinator: docs/outputs.md comes with the pages"),
+        ),
+    ],
+)
 def test_the_pages_on_the_house_name_what_is_there(page):
     text = (REPOSITORY / page).read_text(encoding="utf-8")
     code = re.findall("`([^`\n]+)`", text)
