@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 
 import pytest
 from invoke import Collection
@@ -11,7 +12,7 @@ from invoke.parser import Parser
 import tasks as all_tasks
 from tests.experiments import REPOSITORY, simulated
 from tests.needs import need_program
-from tests.operators import INVOKE, Operator
+from tests.operators import Operator
 
 HEADING = "## Names in other documents\n"
 EPYCLOUD = {
@@ -62,7 +63,7 @@ def test_every_task_and_option_of_the_table_is_there(rows):
 
 def made(operator: Operator, *words: str, **variables: str) -> subprocess.CompletedProcess:
     """Run make with the Python of the tests, which is taken as installed."""
-    invoke = " ".join([*INVOKE, str(REPOSITORY)])
+    invoke = f"{sys.executable} -m invoke --search-root {REPOSITORY}"
     return subprocess.run(
         ["make", "--no-print-directory", "-o", ".venv/.installed", f"INVOKE={invoke}", *words],
         cwd=REPOSITORY,
