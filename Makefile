@@ -17,6 +17,7 @@ help: setup
 	@echo 'make setup  the virtual environment alone; then `source .venv/bin/activate`'
 	@echo
 	@$(INVOKE) --list
+	@$(INVOKE) config-show --brief || true  # a broken .env is named, and hides no task
 
 setup: $(STAMP)
 
@@ -38,6 +39,12 @@ $(STAMP): requirements-dev.txt
 	    { echo 'note: uv cannot install the packages, see above; pip does' >&2; $(BY_PIP) -r requirements-dev.txt; }; }; \
 	fi
 	@touch $(STAMP)
+
+# The name in older documents: make run-workflow EXP_ID=demo. Settings may be given in the same way.
+.PHONY: run-workflow
+run-workflow: setup
+	@test -n "$$EXP_ID" || { echo 'error: EXP_ID is not set; use: make run-workflow EXP_ID=demo' >&2; exit 2; }
+	@$(INVOKE) run --cloud --exp-id "$$EXP_ID" $(if $(RUN_ID),--run-id "$$RUN_ID") $(ARGS)
 
 # made by hand or by `invoke lock`, not by the rule below
 Makefile requirements-dev.txt: ;

@@ -66,6 +66,21 @@ def _editor() -> list[str]:
         raise UserError(f"{name}={os.environ[name]}: not a command ({error}); mend the variable") from None
 
 
+def show_current() -> None:
+    """Print where runs are started, and the project, region, bucket and image of those in the cloud."""
+    settings = read_sourced_settings().settings
+    current = {
+        "EXECUTION_MODE": settings.execution_mode,
+        "PROJECT_ID": settings.project_id,
+        "REGION": settings.region,
+        "BUCKET_NAME": settings.bucket_name,
+        "IMAGE_NAME:IMAGE_TAG": f"{settings.image_name}:{settings.image_tag}",
+    }
+    print("Current settings (`invoke config-show` shows all):")
+    for name, value in current.items():
+        print(f"  {name:<21} {value or 'not set'}")
+
+
 def show() -> None:
     """Print every setting, its value and where that came from."""
     sourced = read_sourced_settings()

@@ -36,19 +36,23 @@ def build_dev(shell: Shell, settings: Settings) -> None:
         print(f"{LOCAL_IMAGE} is there; `invoke run --docker --exp-id demo` uses it")
 
 
-def build_local(shell: Shell, settings: Settings, push: bool = True, no_cache: bool = False) -> None:
-    """Build the cloud image on this machine, test it, and push it under its commit and its tag.
+def build_local(
+    shell: Shell, settings: Settings, push: bool = True, no_cache: bool = False, target: str = "cloud"
+) -> None:
+    """Build the cloud image, or the local one, on this machine, test it, and push it.
 
     Raises
     ------
     UserError
-        As build_dev; or a test of its structure failed, and nothing was pushed.
+        As build_dev; no such target; or a test of its structure failed, and nothing was pushed.
     """
-    names = tagged(settings, source_commit())
+    if target not in CONFIGS:
+        raise UserError(f"--target {target}: use cloud or local")
+    names = tagged(settings, source_commit(), target)
     if not shell.dry_run:
         check_engine(shell)
-    _build(shell, settings, "cloud", names, no_cache)
-    check_image(shell, names[0], CONFIGS["cloud"])
+    _build(shell, settings, target, names, no_cache)
+    check_image(shell, names[0], CONFIGS[target])
     for name in names if push else []:
         if shell.stream(["docker", "push", name]):
             host = name.partition("/")[0]
@@ -73,9 +77,11 @@ def check(shell: Shell, image: str = "") -> None:
     check_image(shell, image, CONFIGS["cloud" if "EXECUTION_MODE=cloud" in variables else "local"])
 
 
-def tagged(settings: Settings, commit: str) -> list[str]:
-    """Return the image's names: by commit, and by IMAGE_TAG."""
+def tagged(settings: Settings, commit: str, target: str = "cloud") -> list[str]:
+    """Names of the image: by commit, and by IMAGE_TAG; the local one never takes the tag that runs use."""
     path = repository_path(settings)
+    if target == "local":
+        return [f"{path}:local-{commit_tag(commit)}", f"{path}:local"]
     return [f"{path}:{commit_tag(commit)}", f"{path}:{settings.image_tag}"]
 
 

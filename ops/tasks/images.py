@@ -15,10 +15,17 @@ def build_dev(c, dry_run=False):
     local_images.build_dev(Shell(dry_run), read_settings())
 
 
-@verb(help={"no_push": "build and test it only", "no_cache": NO_CACHE, "dry_run": DRY_RUN})
-def build_local(c, no_push=False, no_cache=False, dry_run=False):
+@verb(
+    help={
+        "target": "cloud, or local for an image of `invoke run --docker`, with the tag local",
+        "no_push": "build and test it only",
+        "no_cache": NO_CACHE,
+        "dry_run": DRY_RUN,
+    }
+)
+def build_local(c, target="cloud", no_push=False, no_cache=False, dry_run=False):
     """Build the cloud image on this machine, test it and push it."""
-    local_images.build_local(Shell(dry_run), read_settings(), push=not no_push, no_cache=no_cache)
+    local_images.build_local(Shell(dry_run), read_settings(), not no_push, no_cache, target)
 
 
 @verb(

@@ -20,10 +20,10 @@ def config_edit(c):
     config.edit()
 
 
-@verb()
-def config_show(c):
+@verb(help={"brief": "only the mode, the project, the region, the bucket and the image"})
+def config_show(c, brief=False):
     """Show every setting, its value and where it came from."""
-    config.show()
+    config.show_current() if brief else config.show()
 
 
 @verb()

@@ -230,13 +230,15 @@ def operator_at(building: BuildOperator, code: Path) -> Operator:
 
 
 @pytest.mark.timeout(900)
-def test_build_local_pushes_the_same_image_from_this_machine(building, registry):
+@pytest.mark.parametrize(("target", "tag"), [("cloud", "from-here"), ("local", "local")])
+def test_build_local_pushes_the_same_image_from_this_machine(building, registry, target, tag):
     with one_build_at_a_time():
-        ended = building.invoke("build-local", IMAGE_TAG="from-here")
+        ended = building.invoke("build-local", "--target", target, IMAGE_TAG="from-here")
 
     assert ended.exit_code == 0, ended.output
-    assert manifest(registry, "from-here")["config"]["Labels"]["managed-by"] == "manual"
-    assert building.invoke("image-test", "--image", name_of(registry, "from-here")).exit_code == 0
+    assert manifest(registry, tag)["config"]["Labels"]["managed-by"] == "manual"
+    assert f"EXECUTION_MODE={target}" in manifest(registry, tag)["config"]["Env"]
+    assert building.invoke("image-test", "--image", name_of(registry, tag)).exit_code == 0
 
 
 def name_of(registry: str, tag: str) -> str:
