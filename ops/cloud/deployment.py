@@ -5,35 +5,22 @@ terraform/ computes the same for the cloud, and a test holds both to it. The com
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from ops.cloud.machine_types import check_stage_fits, hyperdisk_only_families
 from ops.failures import UserError
 from ops.names import account_email
-from ops.settings import Settings, need
+from ops.settings import Settings, StageLimits, limit_settings, need
 from ops.stages import LETTERS
-
-
-@dataclass(frozen=True)
-class StageLimits:
-    """What a task of a stage may use; an empty machine type lets Batch choose."""
-
-    cpu_milli: int
-    memory_mib: int
-    machine_type: str
-    max_run_seconds: int
 
 
 def stage_limits(settings: Settings) -> dict[str, StageLimits]:
     """Return the limits by stage: builder, runner, output."""
     return {
         stage: StageLimits(
-            getattr(settings, f"stage_{letter}_cpu_milli"),
-            getattr(settings, f"stage_{letter}_memory_mib"),
-            getattr(settings, f"stage_{letter}_machine_type"),
-            getattr(settings, f"stage_{letter}_max_run_duration"),
+            **{limit: getattr(settings, name) for limit, name in limit_settings(letter).items()}
         )
-        for stage, letter in ((stage, letter.lower()) for stage, letter in LETTERS.items())
+        for stage, letter in LETTERS.items()
     }
 
 

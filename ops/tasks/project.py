@@ -1,9 +1,9 @@
 """Tasks about the settings and the project on Google Cloud: configure, set up, check, remove."""
 
 from ops import config
+from ops.environment import read_settings
 from ops.project import doctor as check_up
 from ops.project import github_token, lifecycle, terraform
-from ops.settings import read_settings
 from ops.shell import Shell
 from ops.tasks.verb import DRY_RUN, YES, verb
 

@@ -1,10 +1,10 @@
 """Tasks about this checkout: an emulated cloud, style, packages, tests, what can be removed."""
 
 from ops import quality
+from ops.environment import read_settings
 from ops.laptop import clean as cleaning
 from ops.laptop import local_cloud
 from ops.rehearsal import populate
-from ops.settings import read_settings
 from ops.shell import Shell
 from ops.tasks.verb import DRY_RUN, YES, verb
 
