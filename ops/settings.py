@@ -355,6 +355,12 @@ def need(settings: Settings, *fields: str, instead: str = "") -> None:
         )
 
 
+def terraform_variables() -> dict[str, str]:
+    """Return the Terraform variable of each setting that has one; those of the stages are in `stages`."""
+    marks = {name: field.json_schema_extra["terraform"] for name, field in Settings.model_fields.items()}
+    return {name: name if mark is True else mark for name, mark in marks.items() if mark}
+
+
 def as_written(value: object) -> str:
     """Return a value as it is written in .env."""
     if isinstance(value, bool):
