@@ -3,6 +3,7 @@
 import os
 import shlex
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.table import Table
@@ -34,8 +35,8 @@ def create(force: bool = False) -> None:
     print(f"wrote {nearest(path)}; every line in it is explained and optional")
 
 
-def edit() -> None:
-    """Open .env in $VISUAL or $EDITOR, then check it."""
+def edit(check: Callable[[Settings], None]) -> None:
+    """Open .env in $VISUAL or $EDITOR, then validate it."""
     path = env_file()
     if not path.is_file():
         raise UserError(f"{nearest(path)}: no such file; `invoke config-init` creates it")
@@ -46,7 +47,7 @@ def edit() -> None:
         raise UserError(f"{editor[0]}: cannot be started ({error.strerror}); set EDITOR") from None
     if code:
         raise UserError(f"{editor[0]} ended with exit code {code}; {nearest(path)} is as the editor left it")
-    validate()
+    validate(check)
 
 
 def _editor() -> list[str]:
@@ -81,15 +82,23 @@ def show() -> None:
     console().print(table)
 
 
-def validate() -> None:
-    """Check every setting and the places it names; refuse an unknown name only where it looks mistyped."""
+def validate(check: Callable[[Settings], None]) -> None:
+    """Check every setting and the places it names; refuse an unknown name only where it looks mistyped.
+
+    `check` raises UserError where settings that are right by themselves do not fit together.
+    """
     sourced = read_sourced_settings()
     hints = {name: unknown_hint(name) for name in sourced.unknown if name not in SECRETS}
     mistyped = [hint for hint in hints.values() if "did you mean" in hint]
     for hint in hints.values():
         if hint not in mistyped:
             print(f"note: {hint}")
-    if problems := mistyped + missing_places(sourced.settings):
+    problems = mistyped + missing_places(sourced.settings)
+    try:
+        check(sourced.settings)
+    except UserError as error:
+        problems.append(str(error))
+    if problems:
         raise UserError("\nerror: ".join(problems))
     path = env_file()
     print(f"{nearest(path) if path.is_file() else 'defaults'}: all settings are valid")
