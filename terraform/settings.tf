@@ -340,7 +340,7 @@ variable "storage_verbose" {
 }
 
 variable "stages" {
-  description = "What a task of each stage may use: cpu_milli (thousandths of a vCPU), memory_mib (MiB of memory), machine_type (machine type (empty: Batch chooses one)), max_run_seconds (seconds until it is stopped)."
+  description = "What a task of each stage may use. cpu_milli: thousandths of a vCPU; memory_mib: MiB of memory; machine_type: machine type (empty: Batch chooses one); max_run_seconds: seconds until it is stopped."
   type = object({
     builder = optional(object({
       cpu_milli       = optional(number, 2000)

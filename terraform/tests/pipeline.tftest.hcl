@@ -105,11 +105,15 @@ run "each_stage_has_its_defaults" {
   }
 
   assert {
-    condition = jsondecode(google_workflows_workflow.pipeline.user_env_vars.STAGES) == {
-      builder = { cpuMilli = 2000, memoryMib = 7168, machineType = "c4d-standard-2", maxRunSeconds = 3600, installOpsAgent = false }
-      runner  = { cpuMilli = 2000, memoryMib = 8192, machineType = "", maxRunSeconds = 36000, installOpsAgent = false }
-      output  = { cpuMilli = 4000, memoryMib = 15360, machineType = "c4d-standard-4", maxRunSeconds = 7200, installOpsAgent = false }
-    }
+    condition = alltrue(flatten([
+      for stage, limits in {
+        builder = { cpuMilli = 2000, memoryMib = 7168, machineType = "c4d-standard-2", maxRunSeconds = 3600, installOpsAgent = false }
+        runner  = { cpuMilli = 2000, memoryMib = 8192, machineType = "", maxRunSeconds = 36000, installOpsAgent = false }
+        output  = { cpuMilli = 4000, memoryMib = 15360, machineType = "c4d-standard-4", maxRunSeconds = 7200, installOpsAgent = false }
+        } : [
+        for name, value in limits : jsondecode(google_workflows_workflow.pipeline.user_env_vars.STAGES)[stage][name] == value
+      ]
+    ]))
     error_message = "What is not set keeps its default, within a stage, too."
   }
 }
