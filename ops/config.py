@@ -1,23 +1,17 @@
-"""The operator's .env file: made, edited, shown, checked."""
+"""The operator's .env file: create, edit, show and check it."""
 
 import os
 import shlex
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.table import Table
 
+from ops.environment import env_file, read_env_file, read_sourced_settings, unknown_hint
 from ops.failures import UserError
 from ops.folders import missing_places
-from ops.settings import (
-    ROOT,
-    SECRETS,
-    Settings,
-    env_file,
-    read_env_file,
-    read_sourced_settings,
-    unknown_hint,
-)
+from ops.settings import ROOT, SECRETS, Settings, as_written
 from ops.terminal import cell, console, nearest
 
 EXAMPLE = ROOT / ".env.example"
@@ -28,8 +22,7 @@ def create(force: bool = False) -> None:
     path = Path(os.environ.get("ENV_FILE") or ROOT / ".env")
     if path.exists() and not force:
         raise UserError(
-            f"{nearest(path)} is there already; "
-            "edit it with `invoke config-edit`, or add --force to replace it"
+            f"{nearest(path)} exists already; edit it with `invoke config-edit`, or add --force to replace it"
         )
     try:
         text = EXAMPLE.read_text(encoding="utf-8")
@@ -42,28 +35,28 @@ def create(force: bool = False) -> None:
     print(f"wrote {nearest(path)}; every line in it is explained and optional")
 
 
-def edit() -> None:
-    """Open .env in $VISUAL or $EDITOR, then check it."""
+def edit(check: Callable[[Settings], None]) -> None:
+    """Open .env in $VISUAL or $EDITOR, then validate it."""
     path = env_file()
     if not path.is_file():
-        raise UserError(f"{nearest(path)}: no such file; `invoke config-init` makes it")
+        raise UserError(f"{nearest(path)}: no such file; `invoke config-init` creates it")
     editor = _editor()
     try:
         code = subprocess.call([*editor, str(path)])
     except OSError as error:
         raise UserError(f"{editor[0]}: cannot be started ({error.strerror}); set EDITOR") from None
     if code:
-        raise UserError(f"{editor[0]} ended with exit code {code}; {nearest(path)} is as it left it")
-    validate()
+        raise UserError(f"{editor[0]} ended with exit code {code}; {nearest(path)} is as the editor left it")
+    validate(check)
 
 
 def _editor() -> list[str]:
-    """Return the words that start the editor."""
+    """Return the command line that starts the editor."""
     name = next((n for n in ("VISUAL", "EDITOR") if os.environ.get(n, "").strip()), "")
     try:
         return shlex.split(os.environ[name]) if name else ["vi"]
     except ValueError as error:
-        raise UserError(f"{name}={os.environ[name]}: not a command ({error}); mend the variable") from None
+        raise UserError(f"{name}={os.environ[name]}: not a command ({error}); fix the variable") from None
 
 
 def show_current() -> None:
@@ -89,7 +82,7 @@ def show() -> None:
         table.add_column(column, overflow="fold")
     for name, field in Settings.model_fields.items():
         value = getattr(sourced.settings, name)
-        shown = _shown(value)
+        shown = nearest(value) if isinstance(value, Path) else as_written(value)
         table.add_row(name.upper(), cell(shown), sourced.sources[name], field.description)
     path = env_file()
     file_names = read_env_file(path) if path.is_file() else {}
@@ -104,24 +97,23 @@ def show() -> None:
     console().print(table)
 
 
-def _shown(value: object) -> str:
-    """Return a value as it stands in .env."""
-    if isinstance(value, Path):
-        return nearest(value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "" if value is None else str(value)
+def validate(check: Callable[[Settings], None]) -> None:
+    """Check every setting and the places it names; refuse an unknown name only where it looks mistyped.
 
-
-def validate() -> None:
-    """Check every setting and what it names; a name like no setting's may be somebody else's."""
+    `check` raises UserError where settings that are right by themselves do not fit together.
+    """
     sourced = read_sourced_settings()
     hints = {name: unknown_hint(name) for name in sourced.unknown if name not in SECRETS}
     mistyped = [hint for hint in hints.values() if "did you mean" in hint]
     for hint in hints.values():
         if hint not in mistyped:
             print(f"note: {hint}")
-    if problems := mistyped + missing_places(sourced.settings):
+    problems = mistyped + missing_places(sourced.settings)
+    try:
+        check(sourced.settings)
+    except UserError as error:
+        problems.append(str(error))
+    if problems:
         raise UserError("\nerror: ".join(problems))
     path = env_file()
     print(f"{nearest(path) if path.is_file() else 'defaults'}: all settings are valid")

@@ -1,305 +1,337 @@
-"""Settings: the environment, then .env, then defaults. Read once, checked once, passed on.
+"""Every setting: its type, default and meaning, and the comment above it in .env.example.
 
-Every setting is written here and nowhere else; .env.example shows them to people.
+This is the only place where they are written. `invoke docs` generates .env.example, terraform/settings.tf and
+docs/settings.md from it. environment.py reads the values; setting_types.py has the types.
+
+A new setting is one entry below. A new setting of every stage (STAGE_A_..., STAGE_B_..., STAGE_C_...) is one
+field of StageLimits; everything that carries settings takes it from there. Only its uses are written by hand:
+
+* terraform/workflow.yaml, where a job is made, as limits.someName for some_name;
+* jobs/stage.json.j2, the template of jobs made by hand, as STAGE_{{ letter }}_SOME_NAME;
+* a test, and a page of docs/ where there is more to say than the meaning.
+
+Then run `invoke docs`.
 """
 
-import os
-import re
-import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from string import Template
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
-from dotenv.parser import parse_stream
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import BaseModel, ValidationInfo, create_model, field_validator
 
 from modeling.bounds import LARGEST_SEED
-from modeling.plain_text import is_unicode, one_line
-from ops import names
-from ops.failures import UserError, did_you_mean
-from ops.terminal import nearest
+from ops import setting_types as types
+from ops.failures import UserError
+from ops.names import MOST
+from ops.setting_types import deployed, expanded, setting
 
 ROOT = Path(__file__).resolve().parents[1]
-RENDERED = ROOT / "jobs" / "rendered"  # what printed commands name: kept, so that they can be pasted
-MOST_SHOWN = 300  # characters of a value
-SECRETS = ("GITHUB_PAT",)  # not settings; masked wherever they turn up
+RENDERED = ROOT / "jobs" / "rendered"  # kept, so that the commands that name it can be pasted
+SECRETS = ("GITHUB_PAT",)  # not settings; masked wherever they appear
+EXAMPLE_HEAD = """\
+Settings of epymodelingsuite-cloud. Copy this file with `invoke config-init`; every line is optional.
+The environment wins over this file, and this file over the defaults: the values below, except the first.
+An empty value means the default: `GITHUB_FORECAST_REPO= invoke run` overrides this file.
+`invoke config-show` prints the values in use and where each comes from.
+A relative path is below the repository, wherever invoke is started; ~ and $HOME or ${VAR} work.
+Keep no secret here: a GitHub token belongs in Secret Manager or in a file that only you can read."""
+IN_EXAMPLE = {"execution_mode": "cloud"}  # a value there that is not the default
 
 
-Image = Annotated[str, AfterValidator(names.image_reference)]
-Name = Annotated[str, AfterValidator(names.cloud_name)]
-MachineType = Annotated[str, AfterValidator(names.machine_type)]
-CpuMilli = Annotated[int, Field(ge=250, le=names.MOST)]
-MemoryMib = Annotated[int, Field(ge=512, le=names.MOST)]
-Seconds = Annotated[int, BeforeValidator(names.without_unit), Field(ge=60, le=names.MOST_SECONDS)]
+@dataclass(frozen=True)
+class StageLimits:
+    """What one task of a stage may use; each field is a setting of every stage, such as STAGE_A_CPU_MILLI."""
+
+    cpu_milli: types.CpuMilli = field(default=2000, metadata={"meaning": "thousandths of a vCPU"})
+    memory_mib: types.MemoryMib = field(default=4096, metadata={"meaning": "MiB of memory"})
+    machine_type: types.MachineType = field(
+        default="", metadata={"meaning": "machine type (empty: Batch chooses one)"}
+    )
+    max_run_seconds: types.Seconds = field(
+        default=36000, metadata={"meaning": "seconds until it is stopped", "setting": "max_run_duration"}
+    )
 
 
-class Settings(BaseModel, frozen=True, validate_default=True):
-    """Every setting by its name in .env, in lower case."""
+STAGE_DEFAULTS = {
+    "A": StageLimits(memory_mib=7168, machine_type="c4d-standard-2", max_run_seconds=3600),
+    "B": StageLimits(),
+    "C": StageLimits(cpu_milli=4000, memory_mib=15360, machine_type="c4d-standard-4", max_run_seconds=7200),
+}
+STAGE_NAMES = {"A": "stage A (builder)", "B": "a task of stage B (runner)", "C": "stage C (output)"}
+STAGE_COMMENT = (
+    "What a task of each stage may use: {}. A is the builder, B the runner, C the output. "
+    "terraform/machine_types.json lists the machine types."
+)
+
+
+def limit_settings(letter: str) -> dict[str, str]:
+    """Return the name of the setting of each limit of a stage, by the name of the limit."""
+    return {
+        limit.name: f"stage_{letter.lower()}_{limit.metadata.get('setting', limit.name)}"
+        for limit in fields(StageLimits)
+    }
+
+
+def _stage_fields() -> dict[str, Any]:
+    """Return the settings of all stages as pydantic's create_model takes them."""
+    comment = STAGE_COMMENT.format(", ".join(each.metadata["meaning"] for each in fields(StageLimits)))
+    made = {}
+    for letter, defaults in STAGE_DEFAULTS.items():
+        names = limit_settings(letter)
+        for limit in fields(StageLimits):
+            meaning = f"{STAGE_NAMES[letter]}: {limit.metadata['meaning']}"
+            above = None if made else comment
+            made[names[limit.name]] = (limit.type, setting(getattr(defaults, limit.name), meaning, above))
+    return made
+
+
+class _RunSettings(BaseModel, frozen=True, validate_default=True):
+    """What a run does, where its files are, and what the cloud is called."""
+
+    execution_mode: Literal["local", "cloud"] = setting(
+        "local",
+        "where runs are started: local or cloud",
+        "Where runs are started: local, or cloud (Google Cloud, after `invoke tf-apply` and `invoke "
+        "build`).\n"
+        "--local and --cloud win over it; without this file it is local.",
+    )
+    local_data_path: Path = setting(
+        Path("local"), "folder of local runs: bucket/ (inputs, results, outputs) and logs/", ""
+    )
+    forecast_repo_dir: Path | None = setting(
+        None,
+        "the forecasting repository; default LOCAL_DATA_PATH/forecast, then examples/forecast",
+        "The forecasting repository: experiments/<exp-id>/config/*.yaml and data/.\n"
+        "Without it LOCAL_DATA_PATH/forecast, then examples/forecast: the first that has the experiment.",
+    )
+    dir_prefix: types.FolderPrefix = deployed("", "path in the bucket before <exp-id>/, e.g. flu/", "")
+    epydemix_data_dir: Path | None = setting(
+        None,
+        "population data; default data/epydemix-data of the forecasting repository, then a download",
+        "Folder in the layout of epydemix-data. Without it data/epydemix-data of the forecasting "
+        "repository; data that neither has is downloaded once and kept in ~/.cache.",
+    )
+    modeling_suite: Literal["built-in", "epymodelingsuite"] = deployed(
+        "built-in",
+        "which suite builds and runs the models: built-in, or an installed epymodelingsuite",
+        "",
+    )
+    run_count: int | None = setting(
+        None, "split a model-only ensemble into this many workloads; default one", "", ge=1, le=MOST
+    )
+    run_seed: int | None = setting(
+        None,
+        "overrides the experiment's random_seed",
+        "Root of every random draw; overrides the experiment's random_seed. Without either, one is drawn and "
+        "recorded in the run's manifest.",
+        ge=0,
+        le=LARGEST_SEED,
+    )
+    run_output_stage: bool = deployed(
+        True, "run stage C (tables, charts, report) after stage B: true or false", ""
+    )
+    output_config_file: str = setting(
+        "",
+        "another output YAML for stage C: a path (with a /), or the name of a file in the experiment's "
+        "config/",
+        "",
+    )
+    allow_partial_results: bool = deployed(
+        False,
+        "write outputs although results are missing: true or false",
+        "Write outputs although results are missing, which the report lists: true or false.",
+    )
+    local_jobs: int = setting(
+        0, "tasks of stage B on this machine at the same time; 0: one per core", "", ge=0
+    )
+    max_retry_count: int = deployed(
+        3,
+        "retries of a task after a passing fault (exit code 75)",
+        "How often a task is retried after a passing fault (exit code 75); 0 to 10.",
+        ge=0,
+        le=10,
+    )
+    project_id: types.ProjectId = deployed(
+        "",
+        "the Google Cloud project",
+        "Google Cloud: the project's id, the region of images and jobs, and an existing bucket.",
+        required=True,
+    )
+    region: types.Region = deployed("us-central1", "region of images, machines and the workflow")
+    bucket_name: types.BucketName = deployed(
+        "",
+        "the bucket of runs and of the sources of builds; Terraform reads it and never makes or deletes it",
+        required=True,
+    )
+    repo_name: types.CloudName = deployed(
+        "epymodelingsuite-repo",
+        "repository in Artifact Registry",
+        "The cloud image: REGION-docker.pkg.dev/PROJECT_ID/REPO_NAME/IMAGE_NAME, tagged with the commit and "
+        "IMAGE_TAG. REGISTRY_HOST names another registry.",
+    )
+    image_name: types.CloudName = deployed("epymodelingsuite", "name of the image")
+    image_tag: types.CloudName = deployed(
+        "latest", "tag of the image besides the commit; an image with it is never cleaned up"
+    )
+    registry_host: types.Image = deployed("", "host of another registry; default REGION-docker.pkg.dev")
+    build_region: types.BuildRegion = setting(
+        "global",
+        "where Cloud Build runs: global, or a region",
+        "Where Cloud Build runs (global, or a region), and its account: a service account of the project, "
+        "or a whole e-mail address.",
+    )
+    build_service_account: types.Account = deployed("epymodelingsuite-build", "account of Cloud Build")
+    github_url: types.WebAddress = deployed(
+        "https://github.com",
+        "GitHub, or a GitHub Enterprise server",
+        "GitHub, or a GitHub Enterprise server; and the name of the secret in Secret Manager that holds a "
+        "token for private repositories, e.g. github-pat. Without it no build and no stage gets a token.",
+    )
+    github_pat_secret: types.SecretName = deployed(
+        "", "the secret in Secret Manager with a token for private repositories"
+    )
+    with_parquet: bool = setting(
+        False,
+        "Parquet tables in the images: true or false",
+        "In the images: Parquet tables; in the cloud image: the gcloud CLI, for people. true or false.",
+    )
+    with_gcloud: bool = setting(False, "the gcloud CLI in the cloud image: true or false")
+    workflow_name: types.WorkflowName = deployed(
+        "epydemix-pipeline",
+        "the workflow in Cloud Workflows that runs the stages",
+        "The run in the cloud: its workflow, and the forecasting repository on GitHub (owner/name, and its "
+        "branch, tag or commit). Without a repository `invoke run` uploads the local one.",
+    )
+    github_forecast_repo: types.RepositoryName = deployed(
+        "",
+        "owner/name of the forecasting repository on GitHub; empty: each run uploads the local one",
+    )
+    forecast_repo_ref: types.GitRef = deployed("main", "branch, tag or commit of GITHUB_FORECAST_REPO")
+
+
+_StageSettings = create_model("_StageSettings", __base__=_RunSettings, **_stage_fields())
+
+
+class Settings(_StageSettings):
+    """Every setting by its name in .env, in lower case, in the order of .env.example."""
+
+    task_count_per_node: types.Parallel = deployed(
+        1,
+        "tasks of stage B on one machine at the same time",
+        "Stage B in the cloud: tasks on one machine, inputs per task, tasks at the same time, and STANDARD "
+        "machines or SPOT ones, which are cheaper and may be taken away (a task is then retried).",
+    )
+    workloads_per_task: types.Count = deployed(1, "inputs that one task of stage B runs, one after the other")
+    max_parallelism: types.Parallel = deployed(100, "tasks of stage B in the cloud at the same time")
+    provisioning_model: Literal["STANDARD", "SPOT"] = deployed(
+        "STANDARD",
+        "machines of stage B: STANDARD, or SPOT for cheaper ones that may be taken away",
+    )
+    batch_service_account: types.Account = deployed(
+        "epymodelingsuite-batch",
+        "account of stages B and C: a service account of the project, or a whole e-mail address",
+        "Accounts of stages B and C, of stage A (the only stage that may read the token), and of the "
+        "workflow: service accounts of the project, or whole e-mail addresses. And the network of the "
+        "machines, with a subnet of that name in the region. `invoke tf-apply` makes them.",
+    )
+    builder_service_account: types.Account = deployed(
+        "epymodelingsuite-builder",
+        "account of stage A, the only stage that may read the token",
+    )
+    workflow_service_account: types.Account = deployed("epymodelingsuite-workflow", "account of the workflow")
+    network_name: types.NetworkName = deployed(
+        "epymodelingsuite", "network of the machines, and its subnet in the region"
+    )
+    environment: types.LabelValue = deployed(
+        "production",
+        "value of the label environment on everything that costs money",
+        "Labels of everything that costs money, to group costs in the billing report; BILLING_PROJECT is "
+        "who a run is for.",
+    )
+    billing_project: str = deployed("", "who a run is for: value of the label billing_project")
+    billing_account: types.BillingAccount = deployed(
+        "",
+        "the billing account of a budget, e.g. 012345-6789AB-CDEF01; it bills in US dollars",
+        "Optional: a monthly budget in US dollars on a billing account, with warnings at 50, 80 and 100 %, "
+        "and the address for mail about it, about failed runs, and about tasks that fail or wait.",
+    )
+    monthly_budget_usd: int = deployed(0, "whole US dollars a month to warn at; 0: no budget", ge=0, le=10**9)
+    alert_email: types.Email = deployed(
+        "",
+        "address for mail about failed runs, failed or waiting tasks, and the budget; empty: no mail",
+    )
+    install_ops_agent: bool = deployed(
+        False,
+        "install the Ops Agent on the machines, which measures memory: true or false",
+        "Install the Ops Agent on the machines, which measures their memory for the dashboards. It takes a "
+        "minute or two of each machine and is charged by what it measures (docs/monitoring.md). true or "
+        "false.",
+    )
+    tf_state_bucket: types.BucketName = setting(
+        "",
+        "bucket of Terraform's state; empty: BUCKET_NAME",
+        "Where Terraform keeps its state; without a bucket of its own in BUCKET_NAME.",
+        terraform="state_bucket",
+    )
+    tf_state_prefix: types.StatePrefix = setting(
+        "terraform/epymodelingsuite-cloud/",
+        "path of Terraform's state in its bucket",
+        terraform="state_prefix",
+    )
+    base_image: types.Image = setting(
+        "python:3.11-slim",
+        "image that the images are built on; a digest pins it",
+        "Image that those of the stages are built on. A digest (python:3.11-slim@sha256:...) pins it.",
+    )
+    docker_builder_image: types.Image = setting(
+        "gcr.io/cloud-builders/docker",
+        "builder of Cloud Build that runs docker; a digest pins it",
+        "What `invoke build` runs in Cloud Build: docker, and the test of the image. A digest "
+        "(NAME@sha256:...) pins each.",
+    )
+    structure_test_image: types.Image = setting(
+        "ghcr.io/googlecontainertools/container-structure-test:1.22.1",
+        "builder of Cloud Build that tests the image; a digest pins it",
+    )
+    github_modeling_suite_repo: types.RepositoryName = setting(
+        "",
+        "owner/name of an epymodelingsuite to install in the images",
+        "An epymodelingsuite to install in the images: owner/name, and its branch, tag or commit. The token "
+        "for a private one is read from GITHUB_PAT in the environment while `invoke build-dev` runs, and "
+        "kept nowhere.",
+    )
+    github_modeling_suite_ref: types.GitRef = setting(
+        "main", "branch, tag or commit of GITHUB_MODELING_SUITE_REPO"
+    )
+    host_uid: int | None = setting(
+        None,
+        "user that owns the files containers write; default you",
+        "Owner of the files that containers write; `invoke config-init` fills these in.",
+        ge=0,
+    )
+    host_gid: int | None = setting(None, "group that owns the files containers write; default yours", ge=0)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = deployed(
+        "INFO", "level of the stages' logs: DEBUG, INFO, WARNING or ERROR", ""
+    )
+    storage_verbose: bool = deployed(False, "log every file that is written: true or false", "")
 
     @field_validator("local_data_path", "forecast_repo_dir", "epydemix_data_dir", mode="before")
     @classmethod
     def _below_the_repository(cls, path):
-        """A relative folder is below the repository, wherever below it invoke is started."""
-        return path if path is None else ROOT / _expanded(str(path))
+        """A relative folder is below the repository, wherever invoke is started."""
+        return path if path is None else ROOT / expanded(str(path))
 
     @field_validator("output_config_file", mode="before")
     @classmethod
     def _path_or_name(cls, text):
-        """A path is below the repository, too; a name without / is left to the stages."""
-        return str(ROOT / _expanded(text)) if "/" in text else text
+        """A relative path is below the repository, too; a name without / is left to the stages."""
+        return str(ROOT / expanded(text)) if "/" in text else text
 
     @field_validator("execution_mode", "modeling_suite", "log_level", "provisioning_model", mode="before")
     @classmethod
     def _in_any_case(cls, text, info: ValidationInfo):
         choices = get_args(cls.model_fields[info.field_name].annotation)
         return next((choice for choice in choices if choice.lower() == text.lower()), text)
-
-    execution_mode: Literal["local", "cloud"] = Field(
-        "local", description="where runs are started: local, or cloud"
-    )
-    local_data_path: Path = Field(Path("local"), description="folder of local runs: bucket/ and logs/")
-    forecast_repo_dir: Path | None = Field(
-        None,
-        description="the forecasting repository; without it LOCAL_DATA_PATH/forecast, then examples/forecast",
-    )
-    dir_prefix: Annotated[str, AfterValidator(names.folder_prefix)] = Field(
-        "", description="path in the bucket before <exp-id>/, e.g. flu/"
-    )
-    epydemix_data_dir: Path | None = Field(
-        None, description="population data; without it data/epydemix-data of the repository, then a download"
-    )
-    modeling_suite: Literal["built-in", "epymodelingsuite"] = Field(
-        "built-in", description="built-in, or an installed epymodelingsuite"
-    )
-    run_count: int | None = Field(
-        None, ge=1, le=names.MOST, description="split a model-only ensemble into this many workloads"
-    )
-    run_seed: int | None = Field(
-        None, ge=0, le=LARGEST_SEED, description="overrides the experiment's random_seed"
-    )
-    run_output_stage: bool = Field(True, description="run stage C after stage B: true or false")
-    output_config_file: str = Field(
-        "", description="another output YAML for stage C: a path, or a name in the experiment's config/"
-    )
-    allow_partial_results: bool = Field(False, description="write outputs although results are missing")
-    local_jobs: int = Field(0, ge=0, description="tasks of stage B at once; 0 is one a core")
-    max_retry_count: int = Field(3, ge=0, le=10, description="tries after a passing fault (exit code 75)")
-    project_id: Annotated[str, AfterValidator(names.project_id)] = Field(
-        "", description="the Google Cloud project"
-    )
-    region: Annotated[str, AfterValidator(names.region)] = Field(
-        "us-central1", description="where images, jobs and workflows are"
-    )
-    bucket_name: Annotated[str, AfterValidator(names.bucket_name)] = Field(
-        "", description="the bucket of runs, and of what is uploaded for builds"
-    )
-    repo_name: Name = Field("epymodelingsuite-repo", description="the Artifact Registry repository")
-    image_name: Name = Field("epymodelingsuite", description="the image in it")
-    image_tag: Name = Field("latest", description="its tag besides the commit")
-    registry_host: Image = Field("", description="another registry; without it REGION-docker.pkg.dev")
-    build_region: Annotated[str, AfterValidator(names.build_region)] = Field(
-        "global", description="where Cloud Build runs: global, or a region"
-    )
-    build_service_account: Annotated[str, AfterValidator(names.account)] = Field(
-        "epymodelingsuite-build", description="as whom: an account of the project, or a whole e-mail"
-    )
-    with_parquet: bool = Field(False, description="Parquet tables in the images: true or false")
-    with_gcloud: bool = Field(False, description="the gcloud CLI in the cloud image: true or false")
-    github_url: Annotated[str, AfterValidator(names.web_address)] = Field(
-        "https://github.com", description="GitHub, or a GitHub Enterprise server"
-    )
-    github_pat_secret: Annotated[str, AfterValidator(names.secret_name)] = Field(
-        "", description="the secret in Secret Manager with a token for private repositories"
-    )
-    base_image: Image = Field(
-        "python:3.11-slim", description="what the images are built on; a digest pins it"
-    )
-    docker_builder_image: Image = Field(
-        "gcr.io/cloud-builders/docker",
-        description="the builder of Cloud Build that runs docker; a digest pins it",
-    )
-    structure_test_image: Image = Field(
-        "ghcr.io/googlecontainertools/container-structure-test:1.22.1",
-        description="the builder of Cloud Build that tests the image; a digest pins it",
-    )
-    github_modeling_suite_repo: Annotated[str, AfterValidator(names.repository_name)] = Field(
-        "", description="owner/name of an epymodelingsuite to install in the images"
-    )
-    github_modeling_suite_ref: Annotated[str, AfterValidator(names.git_ref)] = Field(
-        "main", description="its branch, tag or commit"
-    )
-    workflow_name: Annotated[str, AfterValidator(names.workflow_name)] = Field(
-        "epydemix-pipeline", description="the workflow in Cloud Workflows that runs the stages"
-    )
-    github_forecast_repo: Annotated[str, AfterValidator(names.repository_name)] = Field(
-        "", description="owner/name of the forecasting repository; without it the local one is uploaded"
-    )
-    forecast_repo_ref: Annotated[str, AfterValidator(names.git_ref)] = Field(
-        "main", description="its branch, tag or commit"
-    )
-    stage_a_cpu_milli: CpuMilli = Field(2000, description="stage A (builder): 1000 is one vCPU")
-    stage_a_memory_mib: MemoryMib = Field(7168, description="MiB of memory")
-    stage_a_machine_type: MachineType = Field("c4d-standard-2", description="empty: Batch chooses")
-    stage_a_max_run_duration: Seconds = Field(3600, description="seconds until it is stopped")
-    stage_b_cpu_milli: CpuMilli = Field(2000, description="stage B (runner), a task: 1000 is one vCPU")
-    stage_b_memory_mib: MemoryMib = Field(4096, description="MiB of memory a task")
-    stage_b_machine_type: MachineType = Field("", description="empty: Batch chooses")
-    stage_b_max_run_duration: Seconds = Field(36000, description="seconds until a task is stopped")
-    stage_c_cpu_milli: CpuMilli = Field(4000, description="stage C (output): 1000 is one vCPU")
-    stage_c_memory_mib: MemoryMib = Field(15360, description="MiB of memory")
-    stage_c_machine_type: MachineType = Field("c4d-standard-4", description="empty: Batch chooses")
-    stage_c_max_run_duration: Seconds = Field(7200, description="seconds until it is stopped")
-    task_count_per_node: int = Field(
-        1, ge=1, le=names.MOST_PARALLEL, description="tasks of stage B on one machine at once"
-    )
-    workloads_per_task: int = Field(
-        1, ge=1, le=names.MOST, description="inputs that one task of stage B works on, one after the other"
-    )
-    max_parallelism: int = Field(
-        100, ge=1, le=names.MOST_PARALLEL, description="tasks of stage B in the cloud at once"
-    )
-    provisioning_model: Literal["STANDARD", "SPOT"] = Field(
-        "STANDARD",
-        description="machines of stage B: STANDARD, or SPOT for cheaper ones that may be taken away",
-    )
-    batch_service_account: Annotated[str, AfterValidator(names.account)] = Field(
-        "epymodelingsuite-batch",
-        description="as whom stages B and C run: an account of the project, or an e-mail",
-    )
-    builder_service_account: Annotated[str, AfterValidator(names.account)] = Field(
-        "epymodelingsuite-builder", description="as whom stage A runs, which alone may read the token"
-    )
-    workflow_service_account: Annotated[str, AfterValidator(names.account)] = Field(
-        "epymodelingsuite-workflow", description="as whom the workflow runs"
-    )
-    network_name: Annotated[str, AfterValidator(names.network_name)] = Field(
-        "epymodelingsuite", description="the network of the machines, and its subnet in the region"
-    )
-    environment: Annotated[str, AfterValidator(names.label_value)] = Field(
-        "production", description="the label environment of all that costs money"
-    )
-    billing_project: str = Field("", description="the label billing_project: whom a run is for")
-    billing_account: Annotated[str, AfterValidator(names.billing_account)] = Field(
-        "", description="the billing account, for a budget: 012345-6789AB-CDEF01"
-    )
-    monthly_budget_usd: int = Field(
-        0, ge=0, le=10**9, description="whole US dollars a month to warn at; 0 sets no budget"
-    )
-    alert_email: Annotated[str, AfterValidator(names.email)] = Field(
-        "", description="who is told of failed runs, of failed or waiting tasks, and of the budget"
-    )
-    install_ops_agent: bool = Field(
-        False, description="install the Ops Agent on the machines, which measures memory: true or false"
-    )
-    tf_state_bucket: Annotated[str, AfterValidator(names.bucket_name)] = Field(
-        "", description="bucket of Terraform's state; without it BUCKET_NAME"
-    )
-    tf_state_prefix: Annotated[str, AfterValidator(names.folder_prefix)] = Field(
-        "terraform/epymodelingsuite-cloud/", description="path of Terraform's state in its bucket"
-    )
-    host_uid: int | None = Field(None, ge=0, description="who owns what containers write; without it you")
-    host_gid: int | None = Field(None, ge=0, description="the same for the group")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="of the stages")
-    storage_verbose: bool = Field(False, description="log every file that is written")
-
-
-@dataclass(frozen=True)
-class Sourced:
-    """Settings and where each came from: "environment", a file's name, or "default"."""
-
-    settings: Settings
-    sources: dict[str, str]
-    unknown: list[str]  # names in the file that are no settings
-
-
-def read_settings(
-    environ: Mapping[str, str] = os.environ, chosen: Mapping[str, str | None] | None = None
-) -> Settings:
-    """Return the settings.
-
-    Parameters
-    ----------
-    chosen : Mapping
-        Settings that win over every other source, as options of a command do; None and "" choose nothing.
-
-    Raises
-    ------
-    UserError
-        A line of .env that cannot be read, or values that cannot be, all of them in one message.
-    """
-    found = read_sourced_settings(environ, chosen)
-    for name in found.unknown:
-        if "did you mean" in (hint := unknown_hint(name)):  # others are for other programs
-            print(f"note: {nearest(env_file(environ))}: {hint}", file=sys.stderr)
-    return found.settings
-
-
-def read_sourced_settings(
-    environ: Mapping[str, str] = os.environ, chosen: Mapping[str, str | None] | None = None
-) -> Sourced:
-    """Return the settings with their sources, for `invoke config-show`."""
-    options = {name: value for name, value in (chosen or {}).items() if value is not None}
-    path = env_file(environ)
-    from_file = read_env_file(path) if path.is_file() else {}
-    values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    for name in Settings.model_fields:
-        variable = name.upper()
-        for source, mapping in (("command line", options), ("environment", environ), (path.name, from_file)):
-            if variable in mapping:  # where it is empty, the default wins over what would come next
-                if value := mapping[variable].strip():
-                    values[name], sources[name] = value, source
-                break
-        sources.setdefault(name, "default")
-    broken = [name for name, value in values.items() if not is_unicode(value)]
-    mistakes = [f"{name.upper()} (from {sources[name]}): not text in UTF-8; set it again" for name in broken]
-    try:
-        settings = Settings(**{name: value for name, value in values.items() if name not in broken})
-    except ValidationError as error:
-        mistakes += [_mistake(each, sources) for each in error.errors()]
-    if mistakes:
-        raise UserError("; ".join(mistakes))
-    known = {name.upper() for name in Settings.model_fields}
-    return Sourced(settings, sources, [name for name in from_file if name not in known])
-
-
-def chosen_settings(pairs: Iterable[str], options: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the settings that a command line chooses, by name.
-
-    Parameters
-    ----------
-    pairs : iterable of str
-        NAME=VALUE; an empty value means the default.
-    options : Mapping
-        Settings with an option of their own, and their values; None where the option is not given.
-
-    Raises
-    ------
-    UserError
-        Not NAME=VALUE, no such setting, or one that is given twice.
-    """
-    chosen = {name: value for name, value in options.items() if value is not None}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        name = name.strip().upper()
-        if name.lower() not in Settings.model_fields:
-            raise UserError(f"--set: {unknown_hint(one_line(names.shown(name), MOST_SHOWN))}")
-        if not equals:
-            raise UserError(f"--set {name}: a value is missing; write --set {name}=VALUE")
-        if name in chosen:
-            raise UserError(f"--set {name}: {name} is given twice; leave one out")
-        chosen[name] = value
-    return chosen
 
 
 def need(settings: Settings, *fields: str, instead: str = "") -> None:
@@ -323,76 +355,14 @@ def need(settings: Settings, *fields: str, instead: str = "") -> None:
         )
 
 
-def env_file(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the .env file in use: that of the repository, or the one that ENV_FILE names."""
-    if environ.get("ENV_FILE") and not Path(environ["ENV_FILE"]).is_file():
-        raise UserError(f"ENV_FILE={environ['ENV_FILE']}: no such file")
-    return Path(environ.get("ENV_FILE") or ROOT / ".env")
+def terraform_variables() -> dict[str, str]:
+    """Return the Terraform variable of each setting that has one; those of the stages are in `stages`."""
+    marks = {name: field.json_schema_extra["terraform"] for name, field in Settings.model_fields.items()}
+    return {name: name if mark is True else mark for name, mark in marks.items() if mark}
 
 
-def read_env_file(path: Path) -> dict[str, str]:
-    """Return the variables of a .env file; lines `export X=...` count too."""
-    values: dict[str, str] = {}
-    try:
-        with open(path, encoding="utf-8") as file:
-            for binding in parse_stream(file):
-                if binding.error or (binding.key is not None and binding.value is None):
-                    broken = binding.original
-                    raise UserError(
-                        f"{nearest(path)}:{broken.line}: {_name_in(broken.string)} is not NAME=value; "
-                        "mend or delete the line"
-                    )
-                if binding.key is not None:
-                    values[binding.key] = binding.value
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{nearest(path)}: cannot be read ({error})") from None
-    return values
-
-
-def _name_in(line: str) -> str:
-    """Return what of a broken line may be shown: the name of a setting, for all else may be a token."""
-    name = re.match(r"\s*(?:export\s+)?(\w*)", line)[1]
-    known = {field.upper() for field in Settings.model_fields} | set(SECRETS)
-    return f'"{name} ..."' if name in known else "this line"
-
-
-def _mistake(error: dict, sources: dict[str, str]) -> str:
-    name = str(error["loc"][0])
-    value = one_line(names.shown(str(error["input"])), MOST_SHOWN)
-    return f'{name.upper()}="{value}" (from {sources[name]}): {_allowed(name, error)}'
-
-
-def _allowed(name: str, error: dict) -> str:
-    """Return what a setting takes in plain words; those of pydantic are for programmers."""
-    field = Settings.model_fields[name]
-    if error["type"] == "value_error":
-        return str(error["ctx"]["error"])
-    if error["type"] == "literal_error":
-        *others, last = get_args(field.annotation)
-        return f"use {', '.join(others)} or {last}" if others else f"use {last}"
-    if field.annotation is bool:
-        return "use true or false"
-    limits = {type(limit).__name__: limit for limit in field.metadata}
-    if "Ge" not in limits:
-        return "a text"
-    most = f" to {limits['Le'].le}" if "Le" in limits else ""
-    return f"a whole number from {limits['Ge'].ge}{most}"
-
-
-def _expanded(text: str) -> str:
-    """Put in ~ and $VARIABLES; a shell does so only where they are not quoted, and never in .env."""
-    try:
-        expanded = os.path.expanduser(Template(text).substitute(os.environ))
-    except KeyError as error:
-        raise ValueError(f"${error.args[0]} is not set in the environment") from None
-    except ValueError:
-        raise ValueError("after $ the name of a variable is needed; $$ stands for $ itself") from None
-    if not is_unicode(expanded):
-        raise ValueError("a variable in it is not text in UTF-8")
-    return expanded
-
-
-def unknown_hint(name: str) -> str:
-    """Return what to say about a name in .env that is no setting."""
-    known = [field.upper() for field in Settings.model_fields]
-    return f"{name} is not a setting{did_you_mean(name, known)}"
+def as_written(value: object) -> str:
+    """Return a value as it is written in .env."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)

@@ -1,9 +1,8 @@
-# Who does what: one account for stage A, which clones with the token, one for stages B and C, one for the workflow, one
-# for builds, each with what it needs alone.
-# docs/access.md lists the same.
+# Accounts and their rights: one for stage A, which clones with the token, one for stages B and C, one for the workflow,
+# one for builds, each with only what it needs. docs/access.md lists the same.
 
 locals {
-  # Strings, not attributes of the accounts: so a plan shows them before the accounts are there.
+  # Strings, not attributes of the accounts, so that a plan shows them before the accounts exist.
   emails = {
     for role, account in {
       batch    = var.batch_service_account
@@ -14,13 +13,13 @@ locals {
   }
   members = { for role, email in local.emails : role => "serviceAccount:${email}" }
 
-  # Conditions compare whole names. jsonencode() makes a literal that no character of a prefix can break out of.
+  # Conditions compare whole names. No character of a prefix can break out of a literal of jsonencode().
   objects = "projects/_/buckets/${var.bucket_name}/objects/"
   runs    = jsonencode("${local.objects}${var.dir_prefix}")
   sources = jsonencode("${local.objects}${var.dir_prefix}cloudbuild/")
   state   = jsonencode("${local.objects}${trimsuffix(var.state_prefix, "/")}/")
 
-  # A stage runs code of the forecasting repository: neither what builds the next image nor the state is its business.
+  # A stage runs code of the forecasting repository, so it may reach neither the sources of builds nor the state.
   run_objects = join(" && ", concat(
     ["resource.name.startsWith(${local.runs})", "!resource.name.startsWith(${local.sources})"],
     contains(["", var.bucket_name], var.state_bucket) ? ["!resource.name.startsWith(${local.state})"] : [],
@@ -65,7 +64,7 @@ resource "google_project_iam_member" "workflow" {
   for_each = toset([
     "roles/batch.jobsEditor",
     "roles/logging.logWriter",
-    "roles/workflows.viewer", # is the execution that holds a run still going on?
+    "roles/workflows.viewer", # to see whether the execution that holds a run is still active
   ])
 
   project    = var.project_id
@@ -75,7 +74,7 @@ resource "google_project_iam_member" "workflow" {
 }
 
 resource "google_service_account_iam_member" "workflow_runs_jobs_as_batch" {
-  service_account_id = "projects/-/serviceAccounts/${local.emails.batch}" # this account alone, never the project
+  service_account_id = "projects/-/serviceAccounts/${local.emails.batch}" # only this account, never the project
   role               = "roles/iam.serviceAccountUser"
   member             = local.members.workflow
   depends_on         = [google_service_account.batch_runtime_sa, google_service_account.workflows_runner_sa]
@@ -112,13 +111,13 @@ resource "google_storage_bucket_iam_member" "workflow_claims_runs" {
   depends_on = [google_service_account.workflows_runner_sa]
 }
 
-# The stages: the builder's account may do what that of stages B and C may, and read the token besides
+# The stages: the builder's account has the rights of the one of stages B and C, and may read the token
 
 locals {
   stage_accounts = { for role in ["batch", "builder"] : role => local.members[role] }
 
   stage_roles = toset(concat([
-    "roles/batch.agentReporter", # without it no task ever starts
+    "roles/batch.agentReporter", # without it no task starts
     "roles/logging.logWriter",
   ], var.install_ops_agent ? ["roles/monitoring.metricWriter"] : []))
 }
@@ -155,8 +154,8 @@ resource "google_storage_bucket_iam_member" "batch_uses_runs" {
   depends_on = [google_service_account.batch_runtime_sa, google_service_account.builder_sa]
 }
 
-# Names of objects, nothing in them. Whoever may not list is told 403 of an object that is not there, never 404, and a
-# runner could not tell whether its result is missing. A list is asked of the bucket, so no condition on names fits.
+# Names of objects, not their contents. Without the right to list, a missing object is answered with 403, not 404, and a
+# runner could not see whether its result is missing. The bucket is what is listed, so no condition on names applies.
 resource "google_storage_bucket_iam_member" "batch_lists_runs" {
   for_each = local.stage_accounts
 
@@ -176,7 +175,7 @@ resource "google_artifact_registry_repository_iam_member" "batch_pulls_images" {
   depends_on = [google_service_account.batch_runtime_sa, google_service_account.builder_sa]
 }
 
-# Where one account served all stages, it keeps its rights while the builder's gets its own.
+# In a project where one account served all stages, it keeps its rights, and the builder's gets its own.
 moved {
   from = google_storage_bucket_iam_member.batch_uses_runs
   to   = google_storage_bucket_iam_member.batch_uses_runs["batch"]
@@ -223,7 +222,7 @@ resource "google_artifact_registry_repository_iam_member" "build_pushes_images" 
   depends_on = [google_service_account.build_sa]
 }
 
-# The token for private repositories, for those who clone them; nothing of this without GITHUB_PAT_SECRET
+# The token for private repositories, for the accounts that clone them; nothing here without GITHUB_PAT_SECRET
 
 resource "google_secret_manager_secret_iam_member" "token" {
   for_each = local.uses_secret ? { for role in ["builder", "build"] : role => local.members[role] } : {}

@@ -1,24 +1,24 @@
-# Who is told of what: alerts on failed executions, failed tasks and jobs that wait, and the budget.
-# Without ALERT_EMAIL nobody gets mail; what is wrong stands in the console all the same.
+# Alerts on failed executions, failed tasks and waiting jobs, and the budget.
+# Without ALERT_EMAIL no mail is sent; the console shows the alerts all the same.
 
 locals {
   channels = google_monitoring_notification_channel.email[*].name
 
-  # Lines about jobs (local.progress) that somebody should know of. They are matched as lines: a distribution's mean would
-  # hide a last look among many good ones, and an alert on a metric is refused until minutes after the metric was made.
+  # Log entries about jobs (local.progress) that need attention. Entries are matched, not a metric: the mean of a
+  # distribution would hide a bad last look, and an alert on a metric is refused until minutes after the metric is made.
   job_alerts = {
     failing = {
       title    = "more than ${var.alert_failed_percent} % of a job's tasks failed"
       severity = "ERROR"
       filter   = "jsonPayload.failed_share>${var.alert_failed_percent / 100}"
-      advice   = "Its other tasks go on; `invoke workflow-cancel` stops the run. What the failed ones said:"
+      advice   = "Its other tasks continue; `invoke workflow-cancel` stops the run. Errors of the failed tasks:"
       command  = "invoke logs --exp-id $${log.extracted_label.exp_id} --run-id $${log.extracted_label.run_id} --stage $${log.extracted_label.stage} --severity ERROR"
     }
     waiting = {
       title    = "tasks wait for machines for more than ${var.alert_waiting_seconds} s"
       severity = "WARNING"
       filter   = "jsonPayload.waiting_seconds>${var.alert_waiting_seconds}"
-      advice   = "Fewer than half of the tasks run that may run at once: quota, or a machine type or Spot machines that are not to be had. The job's last events tell. Batch gives up a job that has not begun after two days."
+      advice   = "Fewer than half of the tasks that may run at the same time are running: quota is used up, or the machine type or Spot machines are not available. The job's last events say which. Batch gives up a job that has not started after two days."
       command  = "invoke job-describe $${log.extracted_label.job}"
     }
   }
@@ -31,7 +31,7 @@ resource "google_monitoring_notification_channel" "email" {
   type         = "email"
   labels       = { email_address = var.alert_email }
   user_labels  = local.labels
-  force_delete = true # without ALERT_EMAIL it goes, and the alerts that name it stay
+  force_delete = true # it may be deleted although alerts name it, when ALERT_EMAIL is unset
   depends_on   = [google_project_service.apis]
 }
 
@@ -61,17 +61,17 @@ resource "google_monitoring_alert_policy" "failed_executions" {
   }
 
   alert_strategy {
-    auto_close = "1800s" # nothing is measured where nothing runs
+    auto_close = "1800s" # no data arrives while nothing runs
   }
   documentation {
     mime_type = "text/markdown"
     content   = <<-EOT
-      An execution of the workflow ${var.workflow_name} in ${var.project_id} failed. Which one, then its stage, its job and how to read the job's logs:
+      An execution of the workflow ${var.workflow_name} in ${var.project_id} failed. To find it, its stage, its job and the job's logs:
 
           invoke workflow-list
           invoke workflow-describe EXECUTION
 
-      `invoke run --exp-id ... --run-id ...` goes on with that run, from what it has.
+      `invoke run --exp-id ... --run-id ...` resumes that run.
     EOT
   }
 
@@ -98,7 +98,7 @@ resource "google_monitoring_alert_policy" "jobs" {
   alert_strategy {
     auto_close = "3600s"
     notification_rate_limit {
-      period = "3600s" # a job is looked at every few seconds or minutes; its owner needs to be told once an hour
+      period = "3600s" # a job is looked at every few seconds or minutes; one alert an hour is enough
     }
   }
   documentation {
@@ -113,7 +113,7 @@ resource "google_monitoring_alert_policy" "jobs" {
   depends_on = [google_project_service.apis]
 }
 
-# The budget's API asks for a project that it may count requests against; a person's own login has none.
+# The API of budgets counts requests against a project; a person's own login has none.
 provider "google" {
   alias                 = "budget"
   project               = var.project_id
@@ -128,7 +128,7 @@ data "google_project" "this" {
   depends_on = [google_project_service.apis]
 }
 
-# It warns and stops nothing, and Google's own figures are hours late.
+# A budget warns and stops nothing, and Google's figures are hours late.
 resource "google_billing_budget" "monthly" {
   count    = local.has_budget ? 1 : 0
   provider = google.budget
@@ -153,7 +153,7 @@ resource "google_billing_budget" "monthly" {
       spend_basis       = "CURRENT_SPEND"
     }
   }
-  # Who administers the billing account is told in any case.
+  # Administrators of the billing account get mail in any case.
   dynamic "all_updates_rule" {
     for_each = length(local.channels) > 0 ? [local.channels] : []
     content {

@@ -1,5 +1,5 @@
-# Where the state is: bucket and prefix come from the settings, through `invoke tf-init`.
-# A file of its own, for Infrastructure Manager keeps the state itself and takes no backend.
+# Where the state is: `invoke tf-init` passes bucket and prefix from the settings.
+# This is a file of its own because Infrastructure Manager keeps the state itself and accepts no backend.
 terraform {
   backend "gcs" {}
 }

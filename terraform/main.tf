@@ -1,5 +1,5 @@
-# What all else stands on: names, labels, APIs, the registry, and what is there already and only read.
-# accounts.tf has who may do what, network.tf the machines' network, workflow.tf the pipeline itself.
+# What everything else needs: names, labels, APIs, the registry, and the existing bucket and secret, which are only read.
+# accounts.tf has the accounts and their rights, network.tf the machines' network, workflow.tf the pipeline itself.
 
 provider "google" {
   project = var.project_id
@@ -37,7 +37,7 @@ resource "google_project_service" "apis" {
   ], local.has_budget ? ["billingbudgets.googleapis.com"] : []))
 
   service            = each.key
-  disable_on_destroy = false # others in the project may use it
+  disable_on_destroy = false # others in the project may use the API
 }
 
 resource "google_artifact_registry_repository" "images" {
@@ -75,7 +75,7 @@ resource "google_artifact_registry_repository" "images" {
   depends_on = [google_project_service.apis]
 }
 
-# Forecasts outlive what makes them: the bucket is not ours to create or to destroy.
+# Forecasts outlive the pipeline, so the bucket is never created or destroyed here.
 data "google_storage_bucket" "runs" {
   name = var.bucket_name
 }

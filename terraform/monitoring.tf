@@ -1,9 +1,9 @@
-# What is measured and shown: metrics from the workflow's lines about jobs, and four dashboards. docs/monitoring.md
-# tells what each tile shows; alerts.tf has who is told of what.
+# Metrics from the workflow's log entries about jobs, and four dashboards. docs/monitoring.md describes each tile;
+# alerts.tf has the alerts.
 
 locals {
   # Batch exports no metrics of tasks. But each time the workflow looks at a job, every 2 seconds at first and every
-  # 5 minutes at last, it logs how many tasks are in each state (log_progress in workflow.yaml).
+  # 5 minutes later, it logs the number of tasks in each state (log_progress in workflow.yaml).
   progress = join(" AND ", concat(local.workflow_lines, ["jsonPayload.event=(\"stage_progress\" OR \"stage_end\")"]))
   progress_labels = {
     stage  = "builder, runner or output"
@@ -20,8 +20,8 @@ locals {
   )
 }
 
-# A number in a line becomes a distribution, which is the only kind that keeps it: a counter counts lines. The mean of a
-# distribution is exact whatever its buckets, so a chart takes the mean of a job's looks, and then sums over jobs.
+# A number in a log entry becomes a distribution, the only kind that keeps it: a counter counts entries. The mean of a
+# distribution is exact whatever its buckets, so a chart takes the mean over the looks at a job, then sums over jobs.
 resource "google_logging_metric" "progress" {
   for_each = local.measures
 
@@ -47,7 +47,7 @@ resource "google_logging_metric" "progress" {
     }
   }
 
-  # The service's own, written down so that a plan does not want to take them away.
+  # The defaults of the service; without them here, every plan would remove them.
   bucket_options {
     exponential_buckets {
       num_finite_buckets = 64
@@ -60,7 +60,7 @@ resource "google_logging_metric" "progress" {
 }
 
 locals {
-  # One dashboard a stage, and one over all of them: the same tiles, of fewer machines and jobs or of more.
+  # One dashboard per stage, and one for all stages: the same tiles for some or all machines and jobs.
   views = merge(
     { for stage, letter in local.letters : stage => {
       title = "stage ${letter} (${stage})"
@@ -78,8 +78,8 @@ locals {
     } },
   )
 
-  # Lines of this workflow, and of jobs by their labels, which entries of tasks and of agents have: a task whose container
-  # never started has no line of its own.
+  # Log entries of this workflow, and of jobs by their labels. Entries of tasks and of agents both have the labels, and a
+  # task whose container never started has none of its own.
   workflow_lines = [
     "resource.type=\"workflows.googleapis.com/Workflow\"",
     "resource.labels.workflow_id=${jsonencode(var.workflow_name)}",
@@ -91,7 +91,7 @@ locals {
     "labels.environment=${jsonencode(var.environment)}",
   ]
 
-  # Labels of Batch's allocationPolicy are those of its machines.
+  # Machines have the labels of their job's allocationPolicy.
   vms = join(" AND ", [
     "resource.type=\"gce_instance\"",
     "metadata.user_labels.\"component\"=\"${local.labels.component}\"",
@@ -102,9 +102,9 @@ locals {
   measure = { for name in keys(local.measures) : name => "metric.type=\"logging.googleapis.com/user/${google_logging_metric.progress[name].name}\" AND resource.type=\"workflows.googleapis.com/Workflow\"" }
   ended   = "metric.type=\"workflows.googleapis.com/finished_execution_count\" AND resource.type=\"workflows.googleapis.com/Workflow\" AND resource.labels.workflow_id=\"${var.workflow_name}\" AND resource.labels.location=\"${var.region}\""
 
-  look_seconds = 360 # longer than the longest pause between two looks, so that no window of a job is without one
+  look_seconds = 360 # longer than the longest pause between two looks, so that every window of a job has one
 
-  # What each tile draws. `first` is over one time series or job, `then` over all of them.
+  # What each tile draws. `first` aggregates one time series or job, `then` all of them.
   charts = { for name, view in local.views : name => concat(
     view.split ? [{
       title = "Executions of the workflow, by how they ended"
@@ -152,7 +152,7 @@ locals {
         }]
       },
       {
-        # There is no metric of it; but each machine that is on has one time series of its CPU.
+        # There is no such metric, but each machine that is on has one time series of its CPU.
         title = "Active VMs"
         plot  = "STACKED_AREA"
         unit  = "1"
@@ -188,8 +188,8 @@ locals {
     ],
   ) }
 
-  # The same as the service spells it. It leaves out what is empty or zero, so that is left out here, too: a plan would
-  # else want to put it back for ever.
+  # The charts in the spelling of the service. It omits what is empty or zero, and so does this: otherwise every plan
+  # would add it again.
   widgets = { for name, charts in local.charts : name => [for chart in charts : {
     title = chart.title
     xyChart = { for key, value in {
@@ -210,7 +210,7 @@ locals {
             } : key => value if value != null }
             secondaryAggregation = set.then == null ? null : { for key, value in {
               alignmentPeriod    = "${set.seconds}s"
-              perSeriesAligner   = "ALIGN_MEAN" # of the one value in each window
+              perSeriesAligner   = "ALIGN_MEAN" # each window has one value
               crossSeriesReducer = set.then.reduce
               groupByFields      = length(set.then.by) > 0 ? set.then.by : null
             } : key => value if value != null }
@@ -223,7 +223,7 @@ locals {
     } : key => value if value != null }
   }] }
 
-  # Two charts a row, and below them, as wide as the board, what was said.
+  # Two charts a row, and below them, as wide as the board, the log.
   columns = 12
   tiles = { for name, view in local.views : name => concat(
     [for index, widget in local.widgets[name] : {

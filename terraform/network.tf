@@ -1,4 +1,4 @@
-# A network of its own for the machines of Batch: out through NAT, in from nowhere, no address of their own.
+# A separate network for the machines of Batch: they have no addresses, reach out through NAT, and nothing reaches them.
 
 resource "google_compute_network" "machines" {
   name                    = var.network_name
@@ -16,8 +16,8 @@ resource "google_compute_subnetwork" "machines" {
   private_ip_google_access = true # Storage, the registry, logs and Batch itself, without NAT
   stack_type               = "IPV4_ONLY"
 
-  # The machines run code of the forecasting repository, so it can be told later whom they spoke to.
-  # One in ten flows, ten minutes each: cents for a run of a thousand machines, nothing without one.
+  # The machines run code of the forecasting repository; the log shows later which hosts they contacted.
+  # One in ten flows, ten minutes each: cents for a run of a thousand machines, nothing when no run is active.
   log_config {
     aggregation_interval = "INTERVAL_10_MIN"
     flow_sampling        = 0.1
@@ -25,7 +25,7 @@ resource "google_compute_subnetwork" "machines" {
   }
 }
 
-# For what is not Google: GitHub, and population data that neither repository has.
+# For hosts outside Google: GitHub, and the source of population data that neither repository has.
 resource "google_compute_router" "nat" {
   name    = "${var.network_name}-nat"
   region  = var.region
@@ -45,15 +45,15 @@ resource "google_compute_router_nat" "nat" {
   }
   log_config {
     enable = true
-    filter = "ERRORS_ONLY" # ports that ran out
+    filter = "ERRORS_ONLY" # such as ports that ran out
   }
 }
 
-# Implied already; written down, so that a rule that lets somebody in has to be put above it on purpose.
+# Google implies this rule. It is explicit so that a rule that lets traffic in must be placed above it on purpose.
 resource "google_compute_firewall" "deny_ingress" {
   name          = "${var.network_name}-deny-ingress"
   network       = google_compute_network.machines.id
-  description   = "Nobody speaks to the machines first, not even one of them"
+  description   = "Nothing may open a connection to the machines, not even another machine"
   direction     = "INGRESS"
   priority      = 65534
   source_ranges = ["0.0.0.0/0"]

@@ -4,22 +4,22 @@ output "workflow" {
 }
 
 output "image" {
-  description = "Where `invoke build` pushes the image, without its tag."
+  description = "Image that `invoke build` pushes, without its tag."
   value       = local.image_path
 }
 
 output "runs" {
-  description = "Where runs and their forecasts are."
+  description = "Folder of the runs and their forecasts."
   value       = "gs://${var.bucket_name}/${var.dir_prefix}"
 }
 
 output "accounts" {
-  description = "As whom stage A (builder), stages B and C (batch), the workflow and builds run."
+  description = "Service accounts of stage A (builder), of stages B and C (batch), of the workflow and of builds."
   value       = local.emails
 }
 
 output "network" {
-  description = "The machines' network and subnet, as Batch takes them."
+  description = "Network and subnet of the machines, in the form that Batch accepts."
   value = {
     network    = local.workflow_environment.NETWORK
     subnetwork = local.workflow_environment.SUBNETWORK
@@ -27,7 +27,7 @@ output "network" {
 }
 
 output "dashboards" {
-  description = "Where to look at what runs, by stage and over all."
+  description = "Addresses of the dashboards: one per stage, and one for all."
   value = {
     for name, board in google_monitoring_dashboard.boards :
     name => "https://console.cloud.google.com/monitoring/dashboards/builder/${basename(board.id)}?project=${var.project_id}"

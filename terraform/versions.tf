@@ -1,5 +1,5 @@
 terraform {
-  required_version = ">= 1.5.7" # the newest of Infrastructure Manager; nothing here needs a later one, tests/ does
+  required_version = ">= 1.5.7" # the newest that Infrastructure Manager has; only tests/ needs a later one
 
   required_providers {
     google = {

@@ -1,24 +1,33 @@
-# The pipeline: the workflow, and what it is told of this deployment. workflow.yaml is plain YAML and knows no
-# Terraform; ops/cloud/deployment.py computes the same environment for a rehearsal, and a test holds both to it.
+# The pipeline: the workflow, and its environment in this deployment. workflow.yaml is plain YAML without anything of
+# Terraform. ops/cloud/deployment.py computes the same environment for a rehearsal; a test compares the two.
 
 locals {
   machines = jsondecode(file("${path.module}/machine_types.json"))
 
   letters = { builder = "A", runner = "B", output = "C" }
-  # Stages on a machine type that the table knows; one that it does not know is taken as it is.
-  placed = {
+  placed = { # stages that name a machine type
     for name, stage in var.stages : name => merge(stage, {
-      has_milli = local.machines.types[stage.machine_type].vcpus * 1000
-      has_mib   = local.machines.types[stage.machine_type].memory_mib
-      setting   = "STAGE_${local.letters[name]}"
-      intro     = "stage ${local.letters[name]} (${name}): ${stage.machine_type} has"
-      or_other  = "or choose another STAGE_${local.letters[name]}_MACHINE_TYPE (empty: Batch chooses)"
-    }) if can(local.machines.types[stage.machine_type])
+      machine = try(local.machines.types[stage.machine_type], null)
+      family  = split("-", stage.machine_type)[0]
+      shape   = trimprefix(stage.machine_type, split("-", stage.machine_type)[0])
+      setting = "STAGE_${local.letters[name]}"
+      intro   = "stage ${local.letters[name]} (${name}): ${stage.machine_type}"
+      other   = "choose another STAGE_${local.letters[name]}_MACHINE_TYPE (empty: Batch chooses)"
+    }) if stage.machine_type != ""
+  }
+  near = { # of a type that the table does not list: those of its family, else those of its shape
+    for name, s in local.placed : name => coalescelist(
+      [for type in keys(local.machines.types) : type if split("-", type)[0] == s.family],
+      [for type in keys(local.machines.types) : type if endswith(type, s.shape)],
+      ["none like it"],
+    )
   }
   misfits = flatten([
-    for s in local.placed : concat(
-      s.memory_mib > s.has_mib ? ["${s.intro} ${s.has_mib} MiB of memory, ${s.memory_mib} are asked for; set ${s.setting}_MEMORY_MIB to ${s.has_mib} or less, ${s.or_other}"] : [],
-      s.cpu_milli > s.has_milli ? ["${s.intro} ${s.has_milli} millicores, ${s.cpu_milli} are asked for; set ${s.setting}_CPU_MILLI to ${s.has_milli} or less, ${s.or_other}"] : [],
+    for name, s in local.placed : s.machine == null ? [
+      "${s.intro} is not in terraform/machine_types.json (it lists ${join(", ", local.near[name])}); ${s.other}, or add its guestCpus and memoryMb there, which this prints: gcloud compute machine-types describe ${s.machine_type} --zone ZONE"
+      ] : concat(
+      s.memory_mib > s.machine.memory_mib ? ["${s.intro} has ${s.machine.memory_mib} MiB of memory, ${s.memory_mib} are asked for; set ${s.setting}_MEMORY_MIB to ${s.machine.memory_mib} or less, or ${s.other}"] : [],
+      s.cpu_milli > s.machine.vcpus * 1000 ? ["${s.intro} has ${s.machine.vcpus * 1000} millicores, ${s.cpu_milli} are asked for; set ${s.setting}_CPU_MILLI to ${s.machine.vcpus * 1000} or less, or ${s.other}"] : [],
     )
   ])
 
@@ -32,14 +41,11 @@ locals {
     BUILDER_SERVICE_ACCOUNT = local.emails.builder
     NETWORK                 = "projects/${var.project_id}/global/networks/${var.network_name}"
     SUBNETWORK              = "projects/${var.project_id}/regions/${var.region}/subnetworks/${var.network_name}"
-    STAGES = jsonencode({
-      for name, stage in var.stages : name => {
-        cpuMilli        = stage.cpu_milli
-        memoryMib       = stage.memory_mib
-        machineType     = stage.machine_type
-        maxRunSeconds   = stage.max_run_seconds
-        installOpsAgent = var.install_ops_agent
-      }
+    STAGES = jsonencode({ # each limit by its name in the workflow: cpuMilli for cpu_milli
+      for name, stage in var.stages : name => merge(
+        { for limit, value in stage : join("", [for i, word in split("_", limit) : i == 0 ? word : title(word)]) => value },
+        { installOpsAgent = var.install_ops_agent },
+      )
     })
     HYPERDISK_FAMILIES  = jsonencode(sort(local.machines.hyperdisk_only_families))
     TASK_COUNT_PER_NODE = tostring(var.task_count_per_node)
@@ -48,7 +54,7 @@ locals {
     MAX_RETRY_COUNT     = tostring(var.max_retry_count)
     PROVISIONING_MODEL  = var.provisioning_model
     LABELS              = jsonencode({ for name, value in { environment = var.environment, billing_project = local.billing_label } : name => value if value != "" })
-    # of stage A alone; those of every stage are below
+    # variables of stage A; those of every stage are below
     BUILDER_VARIABLES = jsonencode({
       for name, value in {
         GITHUB_FORECAST_REPO = var.github_forecast_repo
@@ -78,7 +84,7 @@ resource "google_workflows_workflow" "pipeline" {
   source_contents     = file("${path.module}/workflow.yaml")
   user_env_vars       = { for name, value in local.workflow_environment : name => value if value != "" }
   call_log_level      = "LOG_ERRORS_ONLY"
-  deletion_protection = false # it can be made again in seconds, and holds nothing
+  deletion_protection = false # it holds no data and is made again in seconds
   labels              = local.labels
 
   lifecycle {
@@ -88,7 +94,7 @@ resource "google_workflows_workflow" "pipeline" {
     }
   }
 
-  # Whoever runs it at once finds all that it needs.
+  # A run may start as soon as the workflow exists, so everything it needs comes first.
   depends_on = [
     google_compute_router_nat.nat,
     google_project_iam_member.batch,

@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 from localcloud.environment import client_environment
-from ops.settings import Settings, read_settings
+from ops.environment import read_settings
+from ops.settings import Settings
 from ops.shell import Shell
 from tests.cloud_runs import PROJECT, REGION, Pipeline
 from tests.emulated import create_bucket, names_in, post

@@ -4,8 +4,9 @@ import contextlib
 import io
 from collections.abc import Callable
 
+from ops.environment import read_settings
 from ops.failures import UserError
-from ops.settings import Settings, read_settings
+from ops.settings import Settings
 from ops.shell import Shell
 from tests.operators import Operator
 from tests.stage_scripts import Ended

@@ -34,7 +34,8 @@ class Operator:
         for name in ("ops", "scripts", "modeling", "localcloud"):
             # with what Python has compiled of it, but for what it is writing just now
             shutil.copytree(REPOSITORY / name, self.folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
-        for name in ("tasks.py", ".env.example"):
+        (self.folder / "terraform").mkdir(exist_ok=True)
+        for name in ("tasks.py", ".env.example", "terraform/machine_types.json"):
             shutil.copy(REPOSITORY / name, self.folder / name)
         del self.environ["ENV_FILE"], self.environ["LOCAL_DATA_PATH"]
         return self

@@ -1,9 +1,12 @@
-"""What machines hold, by the table that Terraform reads, too: a stage that does not fit is refused early."""
+"""terraform/machine_types.json: what machine types hold, and which families boot from which disk.
+
+Terraform and the emulated Batch read the same table, so a type that is not in it is refused everywhere.
+"""
 
 import functools
 import json
 
-from ops.failures import UserError
+from ops.failures import UserError, did_you_mean
 from ops.settings import ROOT
 from ops.stages import LETTERS
 
@@ -11,28 +14,34 @@ TABLE = ROOT / "terraform" / "machine_types.json"
 
 
 def check_stage_fits(stage: str, cpu_milli: int, memory_mib: int, machine_type: str) -> None:
-    """Refuse a stage that asks for more than its machine type has.
+    """Refuse a machine type that the table does not list, and a stage that asks for more than its type has.
 
-    A type that the table does not know is taken, for new families come sooner than tables; and so is none,
-    for Batch then chooses one that fits.
+    Without a machine type Batch chooses one that fits.
 
     Raises
     ------
     UserError
         In the words of terraform/workflow.tf.
     """
-    machine = _table()["types"].get(machine_type)
-    if not machine:
+    if not machine_type:
         return
+    machine = machine_types().get(machine_type)
     letter = LETTERS[stage]
+    intro = f"stage {letter} ({stage}): {machine_type}"
+    other = f"choose another STAGE_{letter}_MACHINE_TYPE (empty: Batch chooses)"
+    if not machine:
+        raise UserError(
+            f"{intro} is not in terraform/machine_types.json{did_you_mean(machine_type, machine_types())}; "
+            f"{other}, or add its guestCpus and memoryMb there, which this prints: "
+            f"gcloud compute machine-types describe {machine_type} --zone ZONE"
+        )
     asked = {
         "MEMORY_MIB": ("MiB of memory", machine["memory_mib"], memory_mib),
         "CPU_MILLI": ("millicores", machine["vcpus"] * 1000, cpu_milli),
     }
     misfits = [
-        f"stage {letter} ({stage}): {machine_type} has {has} {unit}, {wanted} are asked for; "
-        f"set STAGE_{letter}_{setting} to {has} or less, "
-        f"or choose another STAGE_{letter}_MACHINE_TYPE (empty: Batch chooses)"
+        f"{intro} has {has} {unit}, {wanted} are asked for; "
+        f"set STAGE_{letter}_{setting} to {has} or less, or {other}"
         for setting, (unit, has, wanted) in asked.items()
         if wanted > has
     ]
@@ -41,12 +50,12 @@ def check_stage_fits(stage: str, cpu_milli: int, memory_mib: int, machine_type: 
 
 
 def hyperdisk_only_families() -> list[str]:
-    """Return the families whose machines start from no other disk."""
+    """Return the families that boot from Hyperdisk only."""
     return sorted(_table()["hyperdisk_only_families"])
 
 
 def machine_types() -> dict[str, dict[str, int]]:
-    """Return vcpus and memory_mib of every machine type that is known."""
+    """Return vcpus and memory_mib of every machine type in the table."""
     return _table()["types"]
 
 

@@ -17,7 +17,7 @@ from ops.cloud.checks import check_bucket
 from ops.cloud.deployment import check_stages_fit, check_token_is_kept_apart, stage_limits
 from ops.failures import UserError
 from ops.gcloud import read_json
-from ops.settings import ROOT, Settings, need
+from ops.settings import ROOT, Settings, need, terraform_variables
 from ops.shell import Ended, Shell
 from ops.terminal import confirmed, counted, nearest, need_terminal_or
 
@@ -30,18 +30,6 @@ CALL_SECONDS = 120
 FINISH_SECONDS = 1200  # what Terraform has begun it finishes; killed, it would forget what it made
 REFLECTION_SECONDS = 5
 NO_CHANGES, CHANGES = 0, 2  # exit codes of plan -detailed-exitcode
-PASSED_ON = [  # settings that Terraform knows under the same name
-    *("project_id", "region", "environment", "bucket_name", "dir_prefix"),
-    *("repo_name", "image_name", "image_tag", "registry_host", "network_name", "workflow_name"),
-    *("batch_service_account", "builder_service_account"),
-    *("workflow_service_account", "build_service_account"),
-    *("github_url", "github_pat_secret", "github_forecast_repo", "forecast_repo_ref"),
-    *("task_count_per_node", "workloads_per_task", "max_parallelism", "max_retry_count"),
-    *("provisioning_model", "run_output_stage", "allow_partial_results"),
-    *("modeling_suite", "log_level", "storage_verbose"),
-    *("billing_project", "billing_account", "monthly_budget_usd"),
-    *("alert_email", "install_ops_agent"),
-]
 
 
 def init(shell: Shell, settings: Settings) -> None:
@@ -106,12 +94,8 @@ def output(shell: Shell, settings: Settings, as_json: bool = False) -> None:
 
 def variables(settings: Settings) -> dict[str, str]:
     """Return the settings as Terraform's variables."""
-    passed = {name: getattr(settings, name) for name in PASSED_ON}
-    passed |= {
-        "state_bucket": settings.tf_state_bucket,
-        "state_prefix": settings.tf_state_prefix,
-        "stages": {stage: asdict(limits) for stage, limits in stage_limits(settings).items()},
-    }
+    passed = {variable: getattr(settings, name) for name, variable in terraform_variables().items()}
+    passed["stages"] = {stage: asdict(limits) for stage, limits in stage_limits(settings).items()}
     return {
         f"TF_VAR_{name}": value if isinstance(value, str) else json.dumps(value)
         for name, value in passed.items()

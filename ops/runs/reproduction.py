@@ -29,14 +29,13 @@ from ops.run_request import RunRequest
 from ops.runs import cloud_run
 from ops.runs.cloud_run import Origin
 from ops.runs.comparison import Outputs, compare, digests
-from ops.settings import ROOT, Settings, need
+from ops.settings import ROOT, Settings, limit_settings, need
 from ops.shell import Shell
 from ops.stages import LETTERS
 from ops.terminal import counted, nearest
 
 COPY_SECONDS = 1800
 # settings by what run_metadata.json calls them
-LIMITS = {"cpu_milli": "cpu_milli", "memory_mib": "memory_mib", "max_run_seconds": "max_run_duration"}
 OF_STAGE_B = {"provisioning_model": "provisioning_model", "tasks_per_machine": "task_count_per_node"}
 
 
@@ -266,9 +265,9 @@ def _machines_then(metadata: dict[str, Any]) -> dict[str, Any]:
             print(f"stage {LETTERS[stage]} ran on {len(kinds)} kinds of machines; {taken} taken", flush=True)
         # who goes on with a run finds stage A done, but writes the outputs anew
         most = kinds[-1] if stage == "output" else max(kinds, key=lambda kind: kind["tasks"])
-        prefix = f"stage_{LETTERS[stage].lower()}"
-        then[f"{prefix}_machine_type"] = most.get("machine_type", "")
-        then |= {f"{prefix}_{name}": most[told] for told, name in LIMITS.items() if told in most}
+        limits = limit_settings(LETTERS[stage])
+        then[limits["machine_type"]] = most.get("machine_type", "")
+        then |= {name: most[limit] for limit, name in limits.items() if limit in most}
         if stage == "runner":
             then |= {name: most[told] for told, name in OF_STAGE_B.items() if told in most}
     return then

@@ -1,8 +1,8 @@
 """Tasks about the images of the stages: build here or with Cloud Build, test."""
 
+from ops.environment import read_settings
 from ops.images import cloud_build
 from ops.images import images as local_images
-from ops.settings import read_settings
 from ops.shell import Shell
 from ops.tasks.verb import DRY_RUN, verb
 

@@ -1,7 +1,7 @@
 """Tasks about jobs of Batch: render, submit one by hand, list, describe, cancel."""
 
+from ops.environment import read_settings
 from ops.jobs import batch_jobs, job_submission
-from ops.settings import read_settings
 from ops.shell import Shell
 from ops.stages import LETTERS, stage_name
 from ops.tasks.verb import DRY_RUN, LIMIT, ONE_EXPERIMENT, REQUEST, ROWS, STAGE, WAIT, option, verb

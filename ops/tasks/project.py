@@ -1,9 +1,10 @@
 """Tasks about the settings and the project on Google Cloud: configure, set up, check, remove."""
 
 from ops import config
+from ops.cloud.deployment import check_stages_fit
+from ops.environment import read_settings
 from ops.project import doctor as check_up
 from ops.project import github_token, lifecycle, terraform
-from ops.settings import read_settings
 from ops.shell import Shell
 from ops.tasks.verb import DRY_RUN, YES, verb
 
@@ -17,7 +18,7 @@ def config_init(c, force=False):
 @verb()
 def config_edit(c):
     """Open .env in your editor, then check it."""
-    config.edit()
+    config.edit(check_stages_fit)
 
 
 @verb(help={"brief": "only the mode, the project, the region, the bucket and the image"})
@@ -29,7 +30,7 @@ def config_show(c, brief=False):
 @verb()
 def config_validate(c):
     """Check every setting, and that what it names is there."""
-    config.validate()
+    config.validate(check_stages_fit)
 
 
 @verb(help={"dry_run": DRY_RUN})

@@ -1,10 +1,11 @@
 """Tasks about this checkout: an emulated cloud, style, packages, tests, what can be removed."""
 
+from ops import docs as generated
 from ops import quality
+from ops.environment import read_settings
 from ops.laptop import clean as cleaning
 from ops.laptop import local_cloud
 from ops.rehearsal import populate
-from ops.settings import read_settings
 from ops.shell import Shell
 from ops.tasks.verb import DRY_RUN, YES, verb
 
@@ -34,6 +35,12 @@ def localcloud(
 def lint(c, fix=False, dry_run=False):
     """Check the style of Python, shell code and the Dockerfile, and scan terraform/."""
     quality.lint(Shell(dry_run), fix)
+
+
+@verb(help={"check": "write nothing; fail if a file is stale, and name it"})
+def docs(c, check=False):
+    """Generate .env.example, Terraform's variables, job templates, and the tables of settings and tasks."""
+    generated.write(check)
 
 
 @verb(help={"upgrade": "take the newest versions instead of keeping what is locked", "dry_run": DRY_RUN})

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ops.costs import cost_report
+from ops.environment import chosen_settings, read_settings
 from ops.failures import UserError
 from ops.laptop import local_run, run_tables
 from ops.rehearsal import rehearsal
 from ops.runs import cloud_run, reproduction
-from ops.settings import chosen_settings, read_settings
 from ops.shell import Shell
 from ops.tasks.verb import DRY_RUN, EXP_ID, REQUEST, STAGE, WAIT, WHERE, mode, verb
 from ops.terminal import nearest

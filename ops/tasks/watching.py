@@ -1,8 +1,8 @@
 """Tasks that show what runs, what ran, and what came out."""
 
 from ops.cloud import execution_list, executions
+from ops.environment import read_settings
 from ops.laptop import run_tables
-from ops.settings import read_settings
 from ops.shell import Shell
 from ops.tasks.verb import DRY_RUN, EXP_ID, LIMIT, ONE_EXPERIMENT, ROWS, STAGE, WAIT, mode, verb
 from ops.watching import cloud_tables, run_logs

@@ -1,4 +1,4 @@
-# What is shown and who is told, as a plan would make it. tests/cloud/test_monitoring.py looks at each tile and filter.
+# Dashboards and alerts in a plan. tests/cloud/test_monitoring.py checks each tile and filter.
 
 mock_provider "google" {}
 mock_provider "google" {
@@ -19,11 +19,11 @@ run "each_stage_has_a_dashboard_and_there_is_one_over_all" {
   }
   assert {
     condition     = length(distinct([for board in google_monitoring_dashboard.boards : jsondecode(board.dashboard_json).displayName])) == 4
-    error_message = "Dashboards are told apart by their names."
+    error_message = "Two dashboards have the same name."
   }
   assert {
     condition     = length(google_monitoring_notification_channel.email) == 0 && length(google_billing_budget.monthly) == 0
-    error_message = "An address and a budget are optional."
+    error_message = "Mail and the budget are optional."
   }
 }
 
@@ -40,27 +40,27 @@ run "an_address_hears_of_the_budget_too" {
 
   assert {
     condition     = google_monitoring_notification_channel.email[0].labels.email_address == "forecasts@example.org"
-    error_message = "Mail goes to ALERT_EMAIL."
+    error_message = "Mail does not go to ALERT_EMAIL."
   }
   assert {
     condition     = [for rule in google_billing_budget.monthly[0].threshold_rules : rule.threshold_percent] == [0.5, 0.8, 1]
-    error_message = "A budget warns at 50, 80 and 100 %."
+    error_message = "The budget does not warn at 50, 80 and 100 %."
   }
   assert {
     condition     = length(google_billing_budget.monthly[0].all_updates_rule) == 1
-    error_message = "The budget tells ALERT_EMAIL."
+    error_message = "The budget sends no mail to ALERT_EMAIL."
   }
   assert {
     condition     = endswith(google_monitoring_alert_policy.jobs["failing"].conditions[0].condition_matched_log[0].filter, "failed_share>0.025")
-    error_message = "The filter compares a share, the variable is a percentage."
+    error_message = "The filter must compare a share; the variable is a percentage."
   }
   assert {
     condition     = endswith(google_monitoring_alert_policy.jobs["waiting"].conditions[0].condition_matched_log[0].filter, "waiting_seconds>600")
-    error_message = "The threshold is that of the variable."
+    error_message = "The threshold is not that of the variable."
   }
   assert {
     condition     = contains(keys(google_project_iam_member.batch), "roles/monitoring.metricWriter")
-    error_message = "Without the role the Ops Agent measures for nobody."
+    error_message = "Without the role the Ops Agent cannot write what it measures."
   }
 }
 

@@ -100,8 +100,6 @@ def with_own_jobs(operator):
     operator.with_own_code()
     ignored = shutil.ignore_patterns("rendered")
     shutil.copytree(REPOSITORY / "jobs", operator.folder / "jobs", ignore=ignored)
-    (operator.folder / "terraform").mkdir()
-    shutil.copy(REPOSITORY / "terraform" / "machine_types.json", operator.folder / "terraform")
     return operator
 
 

@@ -366,11 +366,39 @@ def test_a_budget_is_a_whole_number_of_dollars(configuration, usd):
     refused = configuration.run("plan", "-input=false", **variables)
 
     assert refused.returncode == 1
-    assert "monthly_budget_usd: whole US dollars" in " ".join(refused.stderr.split())
+    assert "monthly_budget_usd: a whole number from 0 to 1000000000" in " ".join(refused.stderr.split())
 
 
-def test_a_machine_type_that_no_table_knows_is_taken():
-    check_stage_fits("builder", 10**6, 10**9, "z9-standard-2")
+@pytest.mark.parametrize(
+    ("typed", "ours", "terraforms"),
+    [
+        ("c4d-standrd-4", '(did you mean "c4d-standard-4"?)', "(it lists c4d-highcpu-"),
+        ("z9-odd-type", "", "(it lists none like it)"),
+    ],
+)
+def test_a_machine_type_that_the_table_does_not_list_is_refused_in_the_same_words(
+    configuration, typed, ours, terraforms
+):
+    settings = Settings(**NEEDED | {"stage_b_machine_type": typed})
+
+    refused = configuration.run("plan", "-input=false", **verbs.variables(settings))
+    with pytest.raises(UserError) as error:
+        verbs.check_stages_fit(settings)
+
+    told = " ".join(re.sub("[│╷╵]", " ", refused.stderr).split())
+    what = f"stage B (runner): {typed} is not in terraform/machine_types.json"
+    fix = (
+        "; choose another STAGE_B_MACHINE_TYPE (empty: Batch chooses), or add its guestCpus and memoryMb "
+        f"there, which this prints: gcloud compute machine-types describe {typed} --zone ZONE"
+    )
+    assert refused.returncode == 1
+    assert f"{what} {terraforms}" in told
+    assert fix in told
+    assert f"{what}{f' {ours}' if ours else ';'}" in str(error.value)
+    assert str(error.value).endswith(fix)
+
+
+def test_without_a_machine_type_batch_may_choose_any():
     check_stage_fits("runner", 10**6, 10**9, "")
 
 
@@ -383,3 +411,5 @@ def test_the_table_of_machines_agrees_with_itself_and_with_the_emulated_batch():
     assert {name: table["types"][name]["memory_mib"] for name in machines.MEMORY_MIB} == machines.MEMORY_MIB
     assert set(machines._ONLY_HYPERDISK) <= set(hyperdisk_only_families())
     assert not set(machines._NO_HYPERDISK) & set(hyperdisk_only_families())
+    assert set(machines._NO_HYPERDISK) <= set(table["no_hyperdisk_families"])
+    assert not set(table["no_hyperdisk_families"]) & set(hyperdisk_only_families())

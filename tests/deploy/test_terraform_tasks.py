@@ -42,9 +42,8 @@ class Deployer:
         need_program("gcloud")
         self.cloud, self.folder = cloud, folder
         self.operator = Operator(folder, sampled()).with_own_code()
-        shutil.copytree(
-            REPOSITORY / "terraform", folder / "terraform", ignore=shutil.ignore_patterns(".terraform*")
-        )
+        ignored = shutil.ignore_patterns(".terraform*")
+        shutil.copytree(REPOSITORY / "terraform", folder / "terraform", ignore=ignored, dirs_exist_ok=True)
         self.operator.environ |= {
             **client_environment(cloud.storage, cloud.apis, cloud.state, PROJECT),
             **need_terraform(applies=True),

@@ -11,10 +11,10 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from ops.costs.task_times import measured_here
+from ops.environment import read_settings
 from ops.failures import UserError as OperatorError
 from ops.laptop.run_tables import show_results, show_runs
 from ops.runs.reproduction import reproduce
-from ops.settings import read_settings
 from ops.shell import Shell
 from tests.fuzzing.mutants import as_json, changed, changes, leaves
 from tests.fuzzing.trials import Ended, Tally, Workplace, check, ended, run_through

@@ -329,6 +329,8 @@ def test_an_editor_that_is_no_command_is_one_line(tmp_path, editor, said):
         ("RUN_SEED=9999999999999999999", "a whole number from 0 to 9223372036854775807"),
         ("MONTHLY_BUDGET_USD=199.5", "a whole number from 0 to 1000000000"),
         ("MONTHLY_BUDGET_USD=2000000000", "a whole number from 0 to 1000000000"),
+        ("STAGE_A_MACHINE_TYPE=c4d-standrd-2", '(did you mean "c4d-standard-2"?)'),
+        ("STAGE_A_MEMORY_MIB=8192", "c4d-standard-2 has 7168 MiB of memory, 8192 are asked for"),
     ],
 )
 def test_config_validate_refuses_what_no_run_could_use(tmp_path, line, said):

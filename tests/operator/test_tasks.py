@@ -39,7 +39,8 @@ def test_the_readme_names_every_task(tasks):
 
 
 def test_env_example_shows_every_setting_with_its_default():
-    from ops.settings import Settings, read_env_file
+    from ops.environment import read_env_file
+    from ops.settings import Settings
 
     shown = read_env_file(REPOSITORY / ".env.example")
 
@@ -235,7 +236,7 @@ def test_config_init_makes_a_private_env_file_once(tmp_path):
     assert first.exit_code == 0
     assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
     assert second.exit_code == 2
-    assert "there already" in second.last_line
+    assert "exists already" in second.last_line
     assert valid.exit_code == 0
 
 
@@ -275,7 +276,7 @@ def test_a_setting_of_env_that_is_mistyped_is_noted_by_every_task(tmp_path):
         ("STORAGE_VERBOSE=maybe\n", "(from .env): use true or false"),
         ("DIR_PREFIX=a/../b\n", "(from .env): a path inside the bucket, such as flu/2026/"),
         ("FORECAST_REPO_DIR=$NOWHERE/runs\n", "$NOWHERE is not set in the environment"),
-        ("FORECAST_REPO_DIR=$/runs\n", "$$ stands for $ itself"),
+        ("FORECAST_REPO_DIR=$/runs\n", "write $$ for $ itself"),
         ('LOG_LEVEL="INFO\n', ".env:1:"),
     ],
 )

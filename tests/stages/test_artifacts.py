@@ -25,11 +25,12 @@ from modeling.failures import UserError as StageError
 from modeling.plain_text import one_line
 from modeling.workload import ForeignWorkload, Result
 from ops.costs import cost_report
+from ops.environment import read_settings
 from ops.failures import UserError
 from ops.laptop.run_tables import show_results, show_runs
 from ops.run_request import RunRequest
 from ops.runs.reproduction import reproduce
-from ops.settings import Settings, read_settings
+from ops.settings import Settings
 from pipeline.environment import read_stage_context
 from pipeline.failures import exit_code_of
 from pipeline.temporary import open_locked, temporary_folder

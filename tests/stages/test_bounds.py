@@ -10,8 +10,8 @@ from modeling.vocabulary import Model, Modelset, Output
 from modeling.vocabulary import base as vocabulary
 from modeling.vocabulary.experiment import load_experiment
 from modeling.vocabulary.strategy import RejectionOptions, SmcOptions, TopFractionOptions
+from ops.environment import read_settings
 from ops.failures import UserError as OperatorError
-from ops.settings import read_settings
 from ops.tasks.verb import NUMBERS, whole_number
 from pipeline.environment import read_stage_context
 from tests.experiments import calibrated, sampled, simulated, write_repository

@@ -10,10 +10,10 @@ import pytest
 
 from modeling.failures import UserError
 from modeling.vocabulary.yaml_source import MOST_BYTES, read_yaml
+from ops.environment import read_settings
 from ops.failures import UserError as OperatorError
 from ops.run_request import RunRequest
 from ops.runs.uploads import output_file
-from ops.settings import read_settings
 from tests.experiments import REPOSITORY, simulated, write_repository
 from tests.stage_scripts import Stages
 

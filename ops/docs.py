@@ -1,0 +1,156 @@
+"""Files generated from the settings and the tasks: `invoke docs` writes them, and checks them with --check.
+
+.env.example, terraform/settings.tf and docs/settings.md come from ops/settings.py, the table of tasks in
+README.md from the tasks, and the templates of jobs from jobs/stage.json.j2.
+"""
+
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+from invoke.loader import FilesystemLoader
+from invoke.tasks import Task
+from pydantic.fields import FieldInfo
+
+from ops.failures import UserError
+from ops.setting_types import bounds
+from ops.settings import EXAMPLE_HEAD, IN_EXAMPLE, ROOT, Settings, as_written
+from ops.stages import LETTERS
+from ops.terminal import nearest
+from ops.terraform_settings import settings_tf
+
+COMMENT_WIDTH = 110  # columns of .env.example
+LARGE = 10**6  # a greater bound is there to catch mistakes, and says nothing to a reader
+JOB = ROOT / "jobs" / "stage.json.j2"
+README = ROOT / "README.md"
+TASKS = re.compile(r"(?s)(?<=<!-- tasks -->\n).*(?=<!-- /tasks -->)")
+SETTINGS_PAGE = """\
+# Settings
+
+Every setting, its default and its meaning. Set them in `.env` (`invoke config-init`, `invoke config-edit`),
+in the environment, or for one run with `invoke run --set NAME=VALUE`; `invoke config-show` prints the values
+in use. `invoke docs` generates this page.
+
+| setting | default | meaning |
+|---|---|---|
+"""
+
+
+def write(check: bool = False) -> None:
+    """Write the generated files; with `check` write none.
+
+    Raises
+    ------
+    UserError
+        With `check`, files are stale; without, one cannot be written. Or README.md has no place for the
+        table.
+    """
+    stale = stale_files()
+    names = ", ".join(nearest(path) for path in stale)
+    if check and stale:
+        raise UserError(f"stale: {names}; run `invoke docs` and commit what it writes", exit_code=1)
+    for path, text in stale.items():
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{nearest(path)}: cannot be written ({error.strerror})") from None
+    print(f"wrote {names}" if stale else "every generated file is up to date")
+
+
+def stale_files() -> dict[Path, str]:
+    """Return the generated files whose text is another on the disk, and what it should be."""
+    return {path: text for path, text in generated_files().items() if _text_of(path) != text}
+
+
+def generated_files() -> dict[Path, str]:
+    """Return the text of every generated file."""
+    return {
+        ROOT / ".env.example": env_example(),
+        ROOT / "terraform" / "settings.tf": settings_tf(),
+        ROOT / "docs" / "settings.md": settings_page(),
+        README: _with_tasks(_text_of(README)),
+        **{JOB.with_name(f"stage-{letter.lower()}.json"): job(stage) for stage, letter in LETTERS.items()},
+    }
+
+
+def env_example() -> str:
+    """Return .env.example: the settings in paragraphs, each below its comment."""
+    paragraphs = [_comment(EXAMPLE_HEAD)]
+    for name, setting in Settings.model_fields.items():
+        line = f"{name.upper()}={IN_EXAMPLE.get(name, as_written(setting.default))}"
+        above = setting.json_schema_extra["above"]
+        if above is None:
+            paragraphs[-1] += f"\n{line}"
+        else:
+            meaning = setting.description
+            paragraphs.append(f"{_comment(above or f'{meaning[0].upper()}{meaning[1:]}.')}\n{line}")
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def settings_page() -> str:
+    """Return docs/settings.md."""
+    return SETTINGS_PAGE + "".join(
+        f"| `{name.upper()}` | {_code(as_written(setting.default))} | {_meaning(setting)} |\n"
+        for name, setting in Settings.model_fields.items()
+    )
+
+
+def task_table() -> str:
+    """Return README.md's table of tasks, by family, with what each requires on its command line."""
+    rows = [f"| `invoke {_usage(task)}` | {_summary(task)} |" for task in _tasks()]
+    return "\n".join(["| task | what it does |", "|---|---|", *rows]) + "\n"
+
+
+def job(stage: str) -> str:
+    """Return the template of a stage as a job of Batch."""
+    import jinja2  # here, because every task imports this file
+
+    environment = jinja2.Environment(keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
+    template = environment.from_string(JOB.read_text(encoding="utf-8"))
+    return template.render(stage=stage, letter=LETTERS[stage])
+
+
+def _comment(text: str) -> str:
+    lines = (wrapped for line in text.splitlines() for wrapped in textwrap.wrap(line, COMMENT_WIDTH - 2))
+    return "\n".join(f"# {line}" for line in lines)
+
+
+def _meaning(setting: FieldInfo) -> str:
+    """Return what a setting means, with the bounds of a number that are narrower than it looks."""
+    least, most = bounds(setting)
+    return setting.description + (f" ({least} to {most})" if most and most < LARGE else "")
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+def _tasks() -> Iterator[Task]:
+    module, _ = FilesystemLoader(start=str(ROOT)).load("tasks")
+    yield from module.namespace.tasks.values()
+
+
+def _usage(task: Task) -> str:
+    """Return a task's name with the options and arguments that it requires."""
+    words = [task.name.replace("_", "-")]
+    for name, parameter in list(inspect.signature(task.body).parameters.items())[1:]:
+        if parameter.default is inspect.Parameter.empty:
+            option = "" if name in task.positional else f"--{name.replace('_', '-')} "
+            words.append(f"{option}{name.upper()}")
+    return " ".join(words)
+
+
+def _summary(task: Task) -> str:
+    return " ".join(inspect.getdoc(task.body).split("\n\n")[0].split()).replace("|", "\\|")
+
+
+def _with_tasks(readme: str) -> str:
+    if not TASKS.search(readme):
+        raise UserError(f"{nearest(README)}: no lines <!-- tasks --> and <!-- /tasks --> for the table")
+    return TASKS.sub(lambda _: task_table(), readme)
+
+
+def _text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
