@@ -33,11 +33,13 @@ import sys
 from pathlib import Path
 from measuring import ROOT
 from pipeline.artifacts import RunFiles
+from pipeline.input_files import Inputs
+from pipeline.result_files import Results, finished_inputs
 from pipeline.storage import FolderStorage
 files = RunFiles(FolderStorage(Path(sys.argv[1])), sys.argv[2], sys.argv[2])
 manifest = files.read_manifest()
-indices = sorted(files.finished(manifest, sys.argv[2]))
-results = list(files.read_results(manifest, files.digests(manifest), indices))
+indices = sorted(finished_inputs(files, manifest, sys.argv[2]))
+results = list(Results(Inputs(files, manifest)).read_many(indices))
 assert len(results) == manifest.num_workloads
 """
 
@@ -133,10 +135,12 @@ def write_run(folder: Path, case: Case) -> tuple[float, float]:
         MiB of a result in memory, and of its file.
     """
     from modeling.simulate.run import run_workload
-    from pipeline.artifacts import DIGESTS, INPUT_LIST, RunFiles, result_name
+    from pipeline.artifacts import RunFiles
+    from pipeline.input_files import DIGESTS, INPUT_LIST
     from pipeline.input_list import InputEntry, write_entries
     from pipeline.manifest import Manifest
     from pipeline.pickles import encode_result
+    from pipeline.result_files import result_name
     from pipeline.storage import FolderStorage
 
     if case.kind in ("sampling", "ensemble"):

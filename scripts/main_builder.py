@@ -15,8 +15,10 @@ from pipeline.environment import SUITES, StageContext
 from pipeline.experiment_files import build_experiment, uploaded_output_file
 from pipeline.failures import UserError
 from pipeline.forecast_pack import save_forecast, uploaded_repository
+from pipeline.input_files import Inputs, write_inputs, write_pending
 from pipeline.logs import counted, kept_warnings
 from pipeline.manifest import Manifest
+from pipeline.result_files import finished_inputs
 from pipeline.stage import run_stage
 from pipeline.summary import Stopwatch, utc_now
 
@@ -65,7 +67,7 @@ def _build(context: StageContext, files: RunFiles) -> Manifest:
     with uploaded_output_file(context, files) as asked:
         built = build_experiment(asked)
         files.write_config(built.config_files)
-    written = files.write_inputs(built.workloads)
+    written = write_inputs(files, built.workloads)
     packed = save_forecast(context.forecast_repo_dir, files) if context.mode == "cloud" else ""
     manifest = Manifest(
         exp_id=context.exp_id,
@@ -85,17 +87,17 @@ def _build(context: StageContext, files: RunFiles) -> Manifest:
         forecast_sha256=packed,
     )
     everything = list(range(manifest.num_workloads))
-    return files.write_pending(everything, manifest, manifest.workloads_per_task)
+    return write_pending(files, everything, manifest, manifest.workloads_per_task)
 
 
 def _what_is_left(context: StageContext, files: RunFiles, manifest: Manifest) -> Manifest:
     _refuse_another_build(context, manifest)
     if context.config_folder.is_dir() and not _same_config(context, files, manifest):
         log.warning("the YAML files have changed since this run was built; it keeps its own inputs")
-    files.digests(manifest, files.out_prefix)  # refuses digests that do not match the manifest
-    done = set() if context.force else files.finished(manifest, files.out_prefix)
+    Inputs(files, manifest, files.out_prefix)  # refuses digests that do not match the manifest
+    done = set() if context.force else finished_inputs(files, manifest, files.out_prefix)
     pending = [index for index in range(manifest.num_workloads) if index not in done]
-    return files.write_pending(pending, manifest, context.workloads_per_task or 1)
+    return write_pending(files, pending, manifest, context.workloads_per_task or 1)
 
 
 def _refuse_another_build(context: StageContext, manifest: Manifest) -> None:
