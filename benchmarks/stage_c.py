@@ -1,6 +1,6 @@
-"""Time and peak memory of stage C as the number of results grows; the memory should not.
+"""Time and peak memory of stage C as the number of results grows; memory should stay constant.
 
-Peer: the same results loaded into a list, which is where a stage C that does not stream begins.
+Peer: the same results loaded into a list, as a stage C without streaming would start.
 """
 
 import hashlib
@@ -46,9 +46,9 @@ assert len(results) == manifest.num_workloads
 
 @dataclass(frozen=True)
 class Case:
-    """How many results of which kind, and how they spread over populations."""
+    """Kind and number of results, and their distribution over populations."""
 
-    kind: str  # sampling, calibration, or ensemble: one simulation in so many parts
+    kind: str  # sampling, calibration, or ensemble (one simulation in parts)
     results: int
     sets: int = 1  # parameter sets a population
     trajectories: int = 100
@@ -88,7 +88,7 @@ def main() -> None:
     rows = []
     for case in QUICK if arguments.quick else FULL:
         with tempfile.TemporaryDirectory() as folder:
-            # in a process of its own: what starts stage C must stay small, or its size is taken for stage C's
+            # in its own process: the one that starts stage C must stay small, or its size would be measured
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other:
                 mib_a_result, mib_on_disk = other.submit(write_run, Path(folder), case).result()
             taken = in_turn(
@@ -172,8 +172,8 @@ def write_run(folder: Path, case: Case) -> tuple[float, float]:
 
     def entry_of(index: int) -> InputEntry:
         copy = copy_of(index)
-        told = {name: getattr(copy, name) for name in InputEntry._fields[:-1]}
-        return InputEntry(**told, most_result_bytes=1 << 30)
+        fields = {name: getattr(copy, name) for name in InputEntry._fields[:-1]}
+        return InputEntry(**fields, most_result_bytes=1 << 30)
 
     listed = write_entries(entry_of(index) for index in range(case.results))
     manifest = replace(manifest, input_list_sha256=hashlib.sha256(listed).hexdigest())
@@ -197,7 +197,7 @@ def write_run(folder: Path, case: Case) -> tuple[float, float]:
 
 
 def _place(case: Case, index: int) -> dict:
-    """Return what tells a result from the others: its part of the ensemble, or its population and set."""
+    """Return the fields in which results differ: the part of the ensemble, or population and set."""
     if case.kind == "ensemble":
         total = case.results * case.trajectories
         return {"first_trajectory": index * case.trajectories, "ensemble_total": total}

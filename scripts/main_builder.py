@@ -3,7 +3,7 @@
     EXECUTION_MODE=local EXP_ID=demo RUN_ID=20260131-120000-0a1b2c3d \\
     FORECAST_REPO_DIR=examples/forecast python scripts/main_builder.py
 
-On a run that has a manifest the inputs are kept, and what has no result yet becomes pending.
+A run that has a manifest keeps its inputs; those without a result become pending.
 """
 
 import logging
@@ -28,15 +28,17 @@ MOST_WARNINGS = 100  # in the summary, and so in the report
 
 
 def build_run(context: StageContext) -> None:
-    """Build the run, or find out what is left of it. The manifest is written last."""
+    """Build the run, or resume it: find the inputs that are left. The manifest is written last."""
     stopwatch = Stopwatch()
     files = RunFiles.of(context)
     found = files.find_manifest()
     files.remove_left_files()
     with kept_warnings() as warnings, uploaded_repository(context, files) as context:
-        manifest = _build(context, files) if found is None else _what_is_left(context, files, found)
+        manifest = _build(context, files) if found is None else _resume(context, files, found)
     if found is not None:
-        warnings = files.read_summary("builder").get("warnings", [])  # those of its inputs
+        warnings = files.read_summary("builder").get(
+            "warnings", []
+        )  # those of the build, which this attempt keeps
     files.write_summary(
         "builder",
         stopwatch.summary(
@@ -63,6 +65,7 @@ def build_run(context: StageContext) -> None:
 
 
 def _build(context: StageContext, files: RunFiles) -> Manifest:
+    """Write configuration and inputs of a new run; return its manifest, with every input pending."""
     # all workloads exist before the first is written, so bad input leaves nothing behind
     with uploaded_output_file(context, files) as asked:
         built = build_experiment(asked)
@@ -90,7 +93,8 @@ def _build(context: StageContext, files: RunFiles) -> Manifest:
     return write_pending(files, everything, manifest, manifest.workloads_per_task)
 
 
-def _what_is_left(context: StageContext, files: RunFiles, manifest: Manifest) -> Manifest:
+def _resume(context: StageContext, files: RunFiles, manifest: Manifest) -> Manifest:
+    """Return the manifest of a built run with its inputs that have no result as pending."""
     _refuse_another_build(context, manifest)
     if context.config_folder.is_dir() and not _same_config(context, files, manifest):
         log.warning("the YAML files have changed since this run was built; it keeps its own inputs")
@@ -101,7 +105,7 @@ def _what_is_left(context: StageContext, files: RunFiles, manifest: Manifest) ->
 
 
 def _refuse_another_build(context: StageContext, manifest: Manifest) -> None:
-    """Refuse to go on with a run under settings that it was not built with, and would not have."""
+    """Refuse to resume a run with settings that would have built another one."""
     asked = {"SEED": context.seed, "COUNT": context.count, "MODELING_SUITE": context.suite}
     built = {"SEED": manifest.seed, "COUNT": manifest.count, "MODELING_SUITE": manifest.suite}
     for name, value in asked.items():
@@ -114,7 +118,7 @@ def _refuse_another_build(context: StageContext, manifest: Manifest) -> None:
 
 
 def _same_config(context: StageContext, files: RunFiles, manifest: Manifest) -> bool:
-    """Tell whether the experiment's YAML files are those the run was built from, kind by kind."""
+    """Tell whether the experiment's YAML files are those the run was built from."""
     from modeling.vocabulary.experiment import find_sources
 
     asked = replace(context, output_config_file=manifest.output_config_file)

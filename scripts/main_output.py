@@ -119,7 +119,7 @@ def _collect(
         record.names = read_input_names(inputs, sorted(missing))
         _refuse_missing(context, record, missing)
     if len(missing) == total:
-        raise UserError(f"none of the {total} results is there; run stage B (runner) first")
+        raise UserError(f"none of the {total} results exists; run stage B (runner) first")
     return missing
 
 
@@ -134,7 +134,7 @@ def _feed(collector, results: Results, finished: list[int], allow_partial: bool)
             collector.add(result)  # else the stage will fail, and only looks for what else is wrong
     for index in damaged:  # only now: a foreign result ends the stage, and must find everything untouched
         results.delete(index)
-        unusable[index] += f"; it was removed, and `{_run_again(results.manifest)}` makes it anew"
+        unusable[index] += f"; it was removed, and `{_run_again(results.manifest)}` computes it again"
     return unusable
 
 
@@ -154,7 +154,7 @@ def _refuse_missing(context: StageContext, record: RunRecord, missing: dict[int,
             f"{unknown_input(first)}: {missing[first]}; "
             "run them again, or set ALLOW_PARTIAL_RESULTS=1 (invoke: --allow-partial)"
         )
-    log.warning("going on without %s of %s results: %s", f"{number:,}", f"{total:,}", named)
+    log.warning("continuing without %s of %s results: %s", f"{number:,}", f"{total:,}", named)
 
 
 def _write_report(folder: Path, collected, missing: dict[int, str], record: RunRecord) -> list:

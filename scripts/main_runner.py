@@ -82,7 +82,7 @@ def _run_input(index: int, context: StageContext, inputs: Inputs) -> None:
     """Write the result of one input and its summary; an input that has a result is left alone."""
     results, made = Results(inputs), _made_with(context)
     if not context.force and results.has(index):
-        log.info("result %d is there already; FORCE=1 (invoke: --force) makes it anew", index)
+        log.info("result %d exists already; FORCE=1 (invoke: --force) computes it again", index)
         _complete_summary(index, results, made)
         return
     files, stopwatch, called = inputs.files, Stopwatch(), ""

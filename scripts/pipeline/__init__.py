@@ -23,7 +23,7 @@ if _ROOT not in sys.path:
 
 if find_spec("pydantic") is None or find_spec("numpy") is None:
     print(
-        f"error: {sys.executable} lacks our packages; run `make setup`, then use .venv/bin/python",
+        f"error: {sys.executable} is missing our packages; run `make setup`, then use .venv/bin/python",
         file=sys.stderr,
     )
     sys.exit(2)

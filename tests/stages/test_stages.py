@@ -150,7 +150,7 @@ def test_a_missing_result_ends_the_output_stage_unless_partial_results_are_allow
     names = [f"US-VT, parameter set {number} of 3 (input {number})" for number in (1, 2)]
     if allow_partial:
         assert ended.exit_code == 0, ended.output
-        assert f"going on without 2 of 3 results: {'; '.join(names)}" in ended.output
+        assert f"continuing without 2 of 3 results: {'; '.join(names)}" in ended.output
         report = (stages.outputs() / "report.html").read_text()
         assert "2 of 3" in report
         assert all(f"<strong>{name}</strong> no result; its task has not run" in report for name in names)
