@@ -234,7 +234,7 @@ class TestAnyStorage:
             lambda: storage.load_bytes(name, 0, 0),
             lambda: storage.exists(name),
         ):
-            with pytest.raises(UserError, match="no name inside the storage"):
+            with pytest.raises(UserError, match="not a valid name in the storage"):
                 act()
 
         assert list(storage.list_files("")) == []
@@ -242,9 +242,9 @@ class TestAnyStorage:
 
     @pytest.mark.parametrize("prefix", ["../", "a/../b", "/etc/", "a//", "./a"])
     def test_a_prefix_that_leads_elsewhere_is_refused(self, storage, prefix):
-        with pytest.raises(UserError, match="no name inside the storage"):
+        with pytest.raises(UserError, match="not a valid name in the storage"):
             list(storage.list_files(prefix))
-        with pytest.raises(UserError, match="no name inside the storage"):
+        with pytest.raises(UserError, match="not a valid name in the storage"):
             storage.get_path(prefix)
 
     def test_a_deleted_file_is_gone_and_may_be_deleted_again(self, storage):
