@@ -175,10 +175,7 @@ def test_a_builder_that_leaves_no_manifest_is_named(pipeline):
     error = pipeline.fail(runId=RUN_ID)
 
     assert error["job"].startswith("builder-")
-    assert (
-        f"left no readable manifest.json in gs://{pipeline.bucket}/trial/{RUN_ID}/"
-        in error["message"]
-    )
+    assert f"left no readable manifest.json in gs://{pipeline.bucket}/trial/{RUN_ID}/" in error["message"]
 
 
 def test_failed_tasks_end_the_run_by_name_and_stage_c_is_not_begun(pipeline):
@@ -580,11 +577,11 @@ def test_a_claim_that_may_not_be_read_ends_the_run_at_once(pipeline):
     [
         (
             {"status": 403},
-            "error code 403: no right; the workflow's account has no permission to write there. Permissions take",
+            "error code 403: no right; the workflow's account cannot write there. Permissions take",
         ),
         (
             {"status": 401},
-            "error code 401: no right; the workflow's account has no permission to write there. Permissions take",
+            "error code 401: no right; the workflow's account cannot write there. Permissions take",
         ),
         ({"status": 404}, "error code 404: no right; is there such a bucket? invoke doctor --cloud"),
         ({"status": 400}, "error code 400: no right"),

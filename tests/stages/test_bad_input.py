@@ -1394,7 +1394,8 @@ def test_a_whole_result_of_another_version_of_the_code_ends_the_output_stage_and
 
     assert f"{foreign.name} was made by another version of the code (" in line
     assert fragment in line
-    assert "with the image that made it, or compute the results again with --force; nothing is deleted" in line
+    assert "with the image that made it, or compute the results again with --force; nothing" in line
+    assert "; nothing is deleted" in line
     assert (first.read_bytes(), foreign.read_bytes()) == before
     assert not (run.run_folder / "outputs").exists()
 

@@ -101,7 +101,7 @@ def test_a_finished_task_is_left_alone_and_force_redoes_it(tmp_path):
     untouched = result.stat().st_mtime_ns
     forced = stages.run("runner", TASK_INDEX=0, FORCE=1)
 
-    assert "there already" in again.output
+    assert "exists already" in again.output
     assert untouched == first
     assert forced.exit_code == 0
     assert result.stat().st_mtime_ns > first
