@@ -212,7 +212,7 @@ def _experiment_id(text: str) -> str:
 
 def _run_id(text: str) -> str:
     if not RUN_ID.fullmatch(text):
-        raise ValueError("a run id, such as 20260131-120000-0a1b2c3d")
+        raise ValueError("a run id looks like 20260131-120000-0a1b2c3d")
     return text
 
 

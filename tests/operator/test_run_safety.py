@@ -297,7 +297,7 @@ def test_stages_read_below_one_prefix_and_write_below_another(tmp_path):
     shutil.copytree(bucket / "ran", stages.run_folder, dirs_exist_ok=True)
     output = stages.run("output", IN_PREFIX=home, OUT_PREFIX="out")
 
-    assert "there already" in again.output
+    assert "exists already" in again.output
     assert results == [f"result_{index:04d}.pkl" for index in range(3)]
     assert output.exit_code == 0, output.output
     assert sorted(p.name for p in (bucket / "out").iterdir()) == ["outputs", "run_metadata.json", "summaries"]
