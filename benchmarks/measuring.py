@@ -71,13 +71,13 @@ def run_process(argv: Sequence[str | Path], variables: Mapping[str, str], cwd: P
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    said = child.stdout.read()
+    output = child.stdout.read()
     _, status, usage = os.wait4(child.pid, 0)
     seconds = time.perf_counter() - started
     child.returncode = os.waitstatus_to_exitcode(status)
     child.stdout.close()
     if child.returncode:
-        sys.exit(f"{' '.join(map(str, argv))} ended with {child.returncode}:\n{said.decode()[-2000:]}")
+        sys.exit(f"{' '.join(map(str, argv))} ended with {child.returncode}:\n{output.decode()[-2000:]}")
     unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
     return Used(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 2**20)
 

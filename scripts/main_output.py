@@ -124,7 +124,7 @@ def _collect(
 
 
 def _feed(collector, results: Results, finished: list[int], allow_partial: bool) -> dict[int, str]:
-    """Feed results to the collector; remove damaged ones, and return what is wrong with each by input."""
+    """Feed results to the collector; remove damaged ones, and return by input why it cannot be used."""
     unusable, damaged = {}, []
     for index, result in results.read_many(finished):
         if isinstance(result, UserError):

@@ -52,7 +52,7 @@ def _digest(content: bytes) -> str:
 
 
 def check(peer: Outcome, soak: Outcome, tasks: int) -> dict[str, str]:
-    """Return what is wrong by check; an empty string where nothing is."""
+    """Return each check with what is wrong; with an empty string where nothing is."""
     results, expected = soak.below("runner-artifacts/"), peer.below("runner-artifacts/")
     inputs = "builder-artifacts/input"  # and the list of their digests
     succeeded = soak.executions["succeeded"]
@@ -88,7 +88,7 @@ def _names(outcome: Outcome, prefix: str) -> Digests:
 
 
 def _others(outcome: Outcome) -> Digests:
-    """Return the names of all other files, without pending files, of which each resume writes one."""
+    """Return the names of all other files; each resume writes a pending file, so those are left out."""
     known = ("runner-artifacts/", "summaries/", "builder-artifacts/input", "builder-artifacts/pending-")
     return dict.fromkeys((name for name in outcome.files if not name.startswith(known)), "")
 

@@ -109,14 +109,14 @@ class SoakRun:
         """Return how an execution ended; record an end that no fault of a task explains."""
         if execution["state"] == "SUCCEEDED":
             return "succeeded"
-        said = execution.get("error", {}).get("payload", "")
-        if self.with_faults and REFUSED in said:
+        error = execution.get("error", {}).get("payload", "")
+        if self.with_faults and REFUSED in error:
             return "refused, since another had the run"
         job = f"runner-{execution['name'].rpartition('/')[2]}"
         failed = pipeline.tasks(job, "FAILED") if job in pipeline.jobs() else []
         codes = {_exit_codes(task)[-1] for task in failed}
         if not (self.with_faults and codes and codes <= EXPECTED_ENDS):
-            self.outcome.wrong.append(f"an execution ended {execution['state']}: {said[:600]}")
+            self.outcome.wrong.append(f"an execution ended {execution['state']}: {error[:600]}")
         return "failed, since a task was killed"
 
     def _count_attempts(self, pipeline: PipelineCloud) -> None:

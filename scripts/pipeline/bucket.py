@@ -42,7 +42,7 @@ class BucketStorage(Storage):
             client = storage.Client(project=None)  # objects need no project
         except (DefaultCredentialsError, OSError) as error:
             raise UserError(
-                f"gs://{bucket}: no Google Cloud credentials ({_said(error)}); {_LOGIN}"
+                f"gs://{bucket}: no Google Cloud credentials ({_message(error)}); {_LOGIN}"
             ) from None
         # the default pool serves at most 10 threads, and the client starts its own, too
         for scheme in ("https://", "http://"):
@@ -195,22 +195,22 @@ def _translated(path: str) -> Iterator[None]:
 def _storage_failure(path: str, error: Exception) -> Exception | None:
     """Return the error of a stage for one of the client; None where it is our bug."""
     bucket = path.removeprefix("gs://").split("/")[0]
-    said = _said(error)
+    message = _message(error)
     if isinstance(error, api.NotFound):
         if _is_about_the_bucket(error):
             return UserError(f"gs://{bucket}: no such bucket; check GCS_BUCKET, or create it")
         return MissingFile(f"{path}: no such object")
     if isinstance(error, (api.Forbidden, api.Unauthorized)):
         return UserError(
-            f"{path}: access denied ({said}); the account needs roles/storage.objectUser on gs://{bucket}"
+            f"{path}: access denied ({message}); the account needs roles/storage.objectUser on gs://{bucket}"
         )
-    if isinstance(error, DefaultCredentialsError) or "invalid_grant" in said:
-        return UserError(f"{path}: no valid Google Cloud credentials ({said}); {_LOGIN}")
+    if isinstance(error, DefaultCredentialsError) or "invalid_grant" in message:
+        return UserError(f"{path}: no valid Google Cloud credentials ({message}); {_LOGIN}")
     passing = (api.TooManyRequests, api.ServerError, api.RetryError, GoogleAuthError, DataCorruption)
     if isinstance(error, (*passing, RequestException, ConnectionError, TimeoutError)):
-        return TemporaryFault(f"{path}: storage does not answer ({said}); try again")
+        return TemporaryFault(f"{path}: storage does not answer ({message}); try again")
     if isinstance(error, api.GoogleAPICallError):
-        return UserError(f"{path}: storage refused the request ({said})")
+        return UserError(f"{path}: storage refused the request ({message})")
     return None
 
 
@@ -218,16 +218,16 @@ def _is_about_the_bucket(not_found: Exception) -> bool:
     return "bucket does not exist" in str(not_found).lower()
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     """Return the message of the service in one line, without addresses."""
     if isinstance(error, api.RetryError) and isinstance(error.cause, Exception):
-        return _said(error.cause)
+        return _message(error.cause)
     response = getattr(error, "response", None)
     try:
-        said = f"{response.status_code} {response.json()['error']['message']}"
+        message = f"{response.status_code} {response.json()['error']['message']}"
     except (AttributeError, ValueError, LookupError, TypeError, RuntimeError):  # the last: read before
-        said = str(error)
-    return " ".join(said.split())[:300] or type(error).__name__
+        message = str(error)
+    return " ".join(message.split())[:300] or type(error).__name__
 
 
 def _crc32c(data: bytes) -> str:

@@ -140,9 +140,9 @@ class _Git:
             raise self._failure(done.stderr)
         return done.stdout
 
-    def _failure(self, said: str) -> UserError | TemporaryFault:
+    def _failure(self, errors: str) -> UserError | TemporaryFault:
         """Return the error of one line for git's messages."""
-        lines = [line for line in said.strip().splitlines() if line.strip()] or ["no message"]
+        lines = [line for line in errors.strip().splitlines() if line.strip()] or ["no message"]
         reason = next((line for line in lines if re.search(r"fatal: |error: ", line)), lines[-1])
         reason = re.sub(r"^(fatal|error): ", "", reason.strip())
         text = " ".join(lines).replace(self.address, "").replace(self.repository, "").lower()

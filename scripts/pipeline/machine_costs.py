@@ -175,7 +175,7 @@ def estimated_cost(machines: dict[str, StageMachines], inputs_without_record: in
         "tries_left_out": sum(each.unknown_attempts for each in machines.values()),
         "inputs_without_record": inputs_without_record,
     }
-    # keys and texts stay as earlier versions wrote them, so that the files of all runs are alike
+    # keys and wording are those of earlier versions, so that the files of all runs are alike
     return {
         "currency": "USD",
         "prices_as_of": sorted({setup.get("prices_as_of", "") for setup in setups}),

@@ -224,7 +224,7 @@ class FolderStorage(Storage):
 
     def list_files(self, prefix: str) -> Iterator[str]:
         check_prefix(prefix)
-        # only the folder of the prefix is walked, so the cost is that of what is returned
+        # only the folder of the prefix is walked, so the cost grows with the files returned
         top = self.folder / prefix.rpartition("/")[0]
         names = []
         for folder, _, files in os.walk(top, onerror=_unless_missing):

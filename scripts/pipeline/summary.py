@@ -9,7 +9,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-# what is kept of an earlier attempt of a task
+# fields that are kept of an earlier attempt of a task
 OF_EARLIER = (
     "started_at",
     "wall_seconds",
