@@ -28,7 +28,7 @@ MOST_WARNINGS = 100  # in the summary, and so in the report
 
 
 def build_run(context: StageContext) -> None:
-    """Build the run, or resume it: find the inputs that are left. The manifest is written last."""
+    """Build the run, or resume it. The manifest is written last."""
     stopwatch = Stopwatch()
     files = RunFiles.of(context)
     found = files.find_manifest()
@@ -36,9 +36,7 @@ def build_run(context: StageContext) -> None:
     with kept_warnings() as warnings, uploaded_repository(context, files) as context:
         manifest = _build(context, files) if found is None else _resume(context, files, found)
     if found is not None:
-        warnings = files.read_summary("builder").get(
-            "warnings", []
-        )  # those of the build, which this attempt keeps
+        warnings = files.read_summary("builder").get("warnings", [])  # those of the build
     files.write_summary(
         "builder",
         stopwatch.summary(
