@@ -1,6 +1,6 @@
-"""How long until a stage does its work? Whole processes with next to nothing to do.
+"""How long does a stage take to start? Whole processes with almost nothing to do.
 
-Peers: Python alone, and `import epydemix`, which any pipeline on epydemix pays.
+Peers: Python alone, and `import epydemix`, which every pipeline on epydemix needs.
 """
 
 import re
@@ -58,12 +58,12 @@ class Trial:
         return run_process(self.command(stage), self.environment(**variables))
 
     def build(self) -> Used:
-        """Build a run of its own, so that nothing is found built."""
+        """Build a new run each time, so that it is not resumed."""
         self.builds += 1
         return self.run("builder")
 
     def run_without_cache(self, **variables: str) -> Used:
-        """Run one day where numba has to compile first, as in a new image or a folder it cannot write."""
+        """Run one day with an empty numba cache, as in a new image or where the cache is not writable."""
         with tempfile.TemporaryDirectory() as empty:
             return self.run("runner", FORCE="1", NUMBA_CACHE_DIR=empty, **variables)
 
@@ -89,7 +89,7 @@ def main() -> None:
             BARE: lambda: run_process([sys.executable, "-c", "pass"], environment()),
             FLOOR: lambda: run_process([sys.executable, "-c", "import epydemix"], environment()),
             "builder, a model alone": small.build,
-            "runner, result is there": lambda: small.run("runner", RUN_ID=small_run),
+            "runner, result exists": lambda: small.run("runner", RUN_ID=small_run),
             "runner, to the first day": lambda: small.run("runner", RUN_ID=small_run, FORCE="1"),
             "output, one tiny result": lambda: small.run("output", RUN_ID=small_run),
         }
@@ -98,12 +98,12 @@ def main() -> None:
                 "import epydemix, without numba": lambda: run_process(WITHOUT_NUMBA, environment()),
                 "runner, first day, numba's cache empty": lambda: small.run_without_cache(RUN_ID=small_run),
                 "builder, a calibration": fitted.build,
-                "runner, bucket, result is there": lambda: remote.run("runner", RUN_ID=remote_run),
+                "runner, bucket, result exists": lambda: remote.run("runner", RUN_ID=remote_run),
                 "runner, bucket, to the first day": lambda: remote.run(
                     "runner", RUN_ID=remote_run, FORCE="1"
                 ),
             }
-            in_turn(cases, 1)  # compiles the sources, warms the file cache
+            in_turn(cases, 1)  # compiles the sources and warms the file cache
         taken = in_turn(cases, arguments.repeats)
         imports = _imports(small, "runner", RUN_ID=small_run, FORCE="1")
         imports_of_output = _imports(small, "output", RUN_ID=small_run)
@@ -128,7 +128,7 @@ def main() -> None:
 
 @contextmanager
 def _emulated_bucket(folder: Path) -> Iterator[dict[str, str]]:
-    """Yield the variables that make the stages use a bucket on 127.0.0.1."""
+    """Yield the variables with which the stages use a bucket on 127.0.0.1."""
     import requests
 
     with running(folder / "cloud") as cloud:
@@ -138,7 +138,7 @@ def _emulated_bucket(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def _imports(trial: Trial, stage: str, **variables: str) -> Counter:
-    """Return milliseconds of import by package, as -X importtime counts them."""
+    """Return milliseconds of import by package, from -X importtime."""
     done = subprocess.run(
         trial.command(stage, "-X", "importtime"),
         env=trial.environment(**variables),
@@ -163,7 +163,7 @@ def _print_imports(runner: Counter, output: Counter) -> None:
         [stage, f"{sum(spent.values()):.0f}", ", ".join(f"{n} {ms:.0f}" for n, ms in spent.most_common(7))]
         for stage, spent in (("runner, to the first day", runner), ("output", output))
     ]
-    print_table("Where imports spend it, in ms (once, with -X importtime)", ["", "all", "largest"], largest)
+    print_table("Time of imports in ms (once, with -X importtime)", ["", "all", "largest"], largest)
 
 
 if __name__ == "__main__":

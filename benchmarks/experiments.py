@@ -1,4 +1,4 @@
-"""The experiments of the benchmarks: the demo of examples/forecast, bent to the size that is asked for."""
+"""The experiments of the benchmarks: the demo of examples/forecast, in any size."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ RUN_ID = "20260131-120000-{:08x}"
 
 
 def calibration(particles: int, generations: int) -> dict[str, dict]:
-    """Return the demo, without projections."""
+    """Return the demo without projections."""
     experiment = _read("demo")
     fitted = experiment["modelset"]["calibration"]
     fitted["strategy"]["options"] |= {"num_particles": particles, "num_generations": generations}
@@ -24,7 +24,7 @@ def calibration(particles: int, generations: int) -> dict[str, dict]:
 def simulation(
     trajectories: int, first_day: str = "2025-11-30", last_day: str = "2026-08-08"
 ) -> dict[str, dict]:
-    """Return the demo's model with nothing fitted: 60 weekly series, 36 weeks unless told otherwise."""
+    """Return the demo's model without calibration: 60 weekly series, 36 weeks by default."""
     experiment = _read("demo")
     del experiment["modelset"], experiment["output"]["posteriors"], experiment["output"]["model_meta"]
     model = experiment["model"]
@@ -56,7 +56,7 @@ def write_repository(folder: Path, experiment: dict[str, dict]) -> Path:
 
 
 def build_one(folder: Path, experiment: dict[str, dict]):
-    """Return the single modeling.workload.Workload of an experiment, as stage A makes it."""
+    """Return the single modeling.workload.Workload of an experiment, as stage A builds it."""
     from modeling.build.workloads import DataPlaces
     from modeling.suites import build
 

@@ -1,7 +1,7 @@
-"""The emulated cloud at size: ready, small uploads, many clients, a job of 100,000 tasks, memory.
+"""The emulated cloud under load: start, small uploads, many clients, a job of 100,000 tasks, memory.
 
-Peers, measured in the same run: an empty Python process; the same storage client against a server that only
-says yes; a pool of threads that runs as many functions which do nothing.
+Peers, measured in the same run: an empty Python process; the same storage client with a server that accepts
+everything; a thread pool that calls an empty function as many times.
 """
 
 import json
@@ -56,7 +56,7 @@ def main() -> None:
             "Many clients at once", ["", "requests", "seconds", "errors"], [many_clients(cloud, number)]
         )
     with _cloud() as cloud:
-        columns = ["after so many requests", "resident memory [MiB]"]
+        columns = ["requests so far", "resident memory [MiB]"]
         print_table("Memory", columns, memory(cloud, number))
     print_machine(arguments.repeats)
 
@@ -84,7 +84,7 @@ def ready(rounds: int) -> list[str]:
 
 
 def small_uploads(cloud: Cloud, number: int, rounds: int) -> list[str]:
-    """5,000 objects of 2 KiB from 8 threads, with the client library."""
+    """Upload objects of 2 KiB from 8 threads with the client library."""
     requests.post(
         f"{cloud.storage}/storage/v1/b?project=p", json={"name": BUCKET}, timeout=10
     ).raise_for_status()
@@ -109,7 +109,7 @@ def _upload(address: str, number: int) -> None:
 
 
 class _Yes(BaseHTTPRequestHandler):
-    """Takes an upload and says that it is there."""
+    """Accepts every upload and keeps nothing."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -135,7 +135,7 @@ def _serve(address: Connection) -> None:
 
 @contextmanager
 def _yes_server() -> Iterator[str]:
-    """Run the server in a process of its own, as the emulator is."""
+    """Run the server in its own process, as the emulator runs."""
     here, there = Pipe()
     process = Process(target=_serve, args=(there,), daemon=True)
     process.start()
@@ -174,7 +174,7 @@ def null_job(cloud: Cloud, tasks: int, rounds: int) -> list[str]:
 
 
 def many_clients(cloud: Cloud, number: int) -> list[str]:
-    """100 clients with a connection each, reading and writing objects and asking for jobs and secrets."""
+    """Run 100 clients, each with a connection, that read and write objects and list jobs and secrets."""
     requests.post(
         f"{cloud.storage}/storage/v1/b?project=p", json={"name": BUCKET}, timeout=10
     ).raise_for_status()
@@ -206,7 +206,7 @@ def _all_at_once(work, number: int) -> None:
 
 
 def memory(cloud: Cloud, number: int) -> list[list[str]]:
-    """Requests to both ports: the same object written and read, and lists."""
+    """Return memory after several numbers of requests: uploads of the same object, and lists."""
     requests.post(
         f"{cloud.storage}/storage/v1/b?project=p", json={"name": BUCKET}, timeout=10
     ).raise_for_status()
@@ -232,7 +232,7 @@ def _ask(each: int, cloud: Cloud) -> None:
 
 
 def _resident_mib(cloud: Cloud) -> float:
-    """Return the memory of the emulator's process; found by its state folder, which nobody else has."""
+    """Return the memory of the emulator's process, which is found by its state folder."""
     listed = subprocess.run(["ps", "-eo", "rss=,args="], capture_output=True, text=True, check=True).stdout
     lines = [line.split(None, 1) for line in listed.splitlines() if f"--state {cloud.state}" in line]
     return max(int(kib) for kib, _ in lines) / 1024

@@ -1,7 +1,7 @@
-"""How the benchmarks measure: processes with their CPU time and memory, cases in turn, medians, tables.
+"""Measuring for the benchmarks: CPU time and memory of processes, cases in turn, medians, tables.
 
-A round runs every case once, so that a busy neighbour hits all of them alike; a ratio is the median
-over the rounds of case / peer. CPU seconds are those of the process and its children.
+A round runs every case once, so that other load on the machine affects all of them alike; a ratio is the
+median over the rounds of case / peer. CPU seconds include the children of a process.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]  # before this folder, whose localcloud.py is no package
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]  # before this folder, which has another localcloud
 
 SEED = 20261121
 _CONSOLE = Console(width=130, highlight=False)
@@ -28,7 +28,7 @@ _CONSOLE = Console(width=130, highlight=False)
 
 @dataclass(frozen=True)
 class Used:
-    """What one measurement took."""
+    """Time and memory of one measurement."""
 
     wall_seconds: float
     cpu_seconds: float
@@ -36,14 +36,12 @@ class Used:
 
 
 def read_arguments(description: str, repeats: int) -> argparse.Namespace:
-    """Return --repeats and --quick, which every benchmark has."""
+    """Return --repeats and --quick, the options of every benchmark."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--repeats", type=int, default=repeats, help=f"rounds; {repeats} without it")
-    parser.add_argument(
-        "--quick", action="store_true", help="tiny sizes and one round: shows that it runs, measures nothing"
-    )
+    parser.add_argument("--repeats", type=int, default=repeats, help=f"number of rounds (default: {repeats})")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes and one round, to see that it runs")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.repeats = 1
@@ -51,7 +49,7 @@ def read_arguments(description: str, repeats: int) -> argparse.Namespace:
 
 
 def environment(**variables: object) -> dict[str, str]:
-    """Return what a process needs of ours, and the variables: no settings, and bytecode is kept."""
+    """Return the environment of a process: PATH and the like, then the variables; none of our settings."""
     kept = {n: os.environ[n] for n in ("PATH", "HOME", "LANG", "TMPDIR") if n in os.environ}
     return {**kept, "OMP_NUM_THREADS": "1", **{name: str(value) for name, value in variables.items()}}
 
@@ -62,9 +60,9 @@ def run_process(argv: Sequence[str | Path], variables: Mapping[str, str], cwd: P
     Raises
     ------
     SystemExit
-        It failed; with what it said.
+        It failed; with the end of its output.
     """
-    # a child's peak memory is never below that of the process that starts it, so this one stays small
+    # a child's peak memory is at least that of the process that starts it, so this process stays small
     started = time.perf_counter()
     child = subprocess.Popen(
         [str(a) for a in argv],
@@ -73,19 +71,19 @@ def run_process(argv: Sequence[str | Path], variables: Mapping[str, str], cwd: P
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    said = child.stdout.read()
+    output = child.stdout.read()
     _, status, usage = os.wait4(child.pid, 0)
     seconds = time.perf_counter() - started
     child.returncode = os.waitstatus_to_exitcode(status)
     child.stdout.close()
     if child.returncode:
-        sys.exit(f"{' '.join(map(str, argv))} ended with {child.returncode}:\n{said.decode()[-2000:]}")
+        sys.exit(f"{' '.join(map(str, argv))} ended with {child.returncode}:\n{output.decode()[-2000:]}")
     unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
     return Used(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 2**20)
 
 
 def measured(work: Callable[[], object]) -> Used:
-    """Call a function of this process."""
+    """Call a function in this process."""
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return Used(time.perf_counter() - wall, time.process_time() - cpu)
@@ -130,7 +128,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 
 
 def print_machine(rounds: int) -> None:
-    """Print what a reader needs to repeat this: cores, load, versions."""
+    """Print what a reader needs to repeat the measurement: cores, load, versions."""
     packages = " ".join(f"{name} {version(name)}" for name in ("epydemix", "numpy", "numba", "pandas"))
     _CONSOLE.print(
         f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} over the last minute; "

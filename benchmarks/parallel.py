@@ -1,8 +1,7 @@
 """Does `invoke stage runner` keep every core busy? Efficiency = time on one / (cores x time on all).
 
-Peer: the same processes from `xargs -P`, which does nothing but start them. Whatever xargs loses is the
-machine's: cores that share caches and memory, or have neighbours. The fastest rounds are those the
-neighbours left alone.
+Peer: the same processes from `xargs -P`, which only starts them. Time that xargs loses, too, is lost by the
+machine: cores share caches and memory, or carry other load. The fastest rounds had the least of that.
 """
 
 import statistics
@@ -31,7 +30,7 @@ RUN = RUN_ID.format(0)
 
 
 class Run:
-    """A built run whose inputs are all alike, and two ways to run its stage B anew."""
+    """A built run with equal inputs, and two ways to run its stage B again."""
 
     def __init__(self, folder: Path, inputs: int, trajectories: int):
         self.inputs = inputs

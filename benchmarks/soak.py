@@ -1,9 +1,9 @@
-"""Many tasks with random faults through the emulated cloud: is each output right, none lost, none doubled?
+"""Many tasks with random faults on the emulated cloud: is each output right, and none lost or duplicated?
 
 The pipeline's own workflow starts the real stage scripts, one process a task, while machines are taken away,
 tasks are killed or run twice, and storage, Batch and Workflows refuse, answer slowly or lose their answers.
-A run that a kill has ended is gone on with, as an operator would. The peer is the same run without faults and
-with fifty inputs a task: what it left is what the other must have left. Ends with exit code 1 where anything
+A run that failed because a task was killed is resumed, as an operator would do. The peer is the same run
+without faults and with fifty inputs a task; both must leave the same files. The exit code is 1 where anything
 differs.
 """
 
@@ -27,9 +27,9 @@ def main() -> int:
     arguments = _read_arguments()
     tasks, seed = arguments.tasks, arguments.seed
     again = f"python benchmarks/soak.py --tasks {tasks} --seed {seed}"
-    print(f"the same faults again: {again}", flush=True)
+    print(f"to repeat these faults: {again}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        # a trajectory of two weeks a task: what is asked here is which of them are there, not how fast
+        # one trajectory of two weeks a task: this checks which results exist, not how fast they come
         repository = Path(folder) / "forecast"
         write_repository(repository, simulation(tasks, "2025-11-30", "2025-12-13"))
         peer, soak = (
@@ -47,9 +47,11 @@ def _read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--tasks", type=_at_least_one, help=f"of stage B; {TASKS:,} without it")
-    parser.add_argument("--seed", type=int, default=SEED, help="of the faults, to meet the same again")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_TASKS} tasks: shows that it runs")
+    parser.add_argument(
+        "--tasks", type=_at_least_one, help=f"number of tasks of stage B (default: {TASKS:,})"
+    )
+    parser.add_argument("--seed", type=int, default=SEED, help="seed of the faults, to repeat them")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_TASKS} tasks, to see that it runs")
     arguments = parser.parse_args()
     arguments.tasks = arguments.tasks or (QUICK_TASKS if arguments.quick else TASKS)
     return arguments
@@ -78,9 +80,9 @@ def _rows(peer: Outcome, soak: Outcome) -> list[list[str]]:
         row("  machine lost", ended(*LOST_MACHINES)),
         row("  passing fault", ended(PASSING_FAULT)),
         row("  killed for good", ended(KILLED)),
-        row("beside them, the same task again", lambda outcome: outcome.ghosts.total()),
-        row("attempts after a first, all stages", lambda outcome: outcome.retries),
-        row("requests struck", lambda outcome: outcome.struck.total()),
+        row("duplicate tasks beside them", lambda outcome: outcome.duplicates.total()),
+        row("attempts after the first, all stages", lambda outcome: outcome.retries),
+        row("requests with a fault", lambda outcome: outcome.struck.total()),
         *(row(f"  {kind}", lambda outcome, kind=kind: outcome.struck[kind]) for kind in sorted(soak.struck)),
         ["CPU seconds", f"{peer.cpu_seconds:,.0f}", f"{soak.cpu_seconds:,.0f}"],
         ["wall seconds", f"{peer.seconds:,.0f}", f"{soak.seconds:,.0f}"],

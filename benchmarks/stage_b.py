@@ -1,7 +1,7 @@
-"""Measure what stage B costs beyond epydemix: run_workload of modeling.simulate.run against the same model,
-seeds and number of simulations written by hand on epydemix alone: a loop of `simulate`, and ABCSampler.
+"""What does stage B cost beyond epydemix? modeling.simulate.run.run_workload against the same model, seeds
+and number of simulations written by hand on epydemix alone: a loop of `simulate`, and ABCSampler.
 
-Ends with exit code 1 where the two do not give the same numbers.
+The exit code is 1 where the two do not give the same numbers.
 """
 
 import sys
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 class Kept:
-    """One side of a comparison, and the last result it gave."""
+    """One side of a comparison, and its last result."""
 
     def __init__(self, function, workload: Workload):
         self.function, self.workload = function, workload
@@ -82,7 +82,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Hand:
-    """The demo's model as somebody writes it with epydemix alone; only its numbers come from the plan."""
+    """The demo's model written with epydemix alone; only its numbers come from the plan."""
 
     model: object
     values: dict  # fixed parameters

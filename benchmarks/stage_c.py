@@ -1,6 +1,6 @@
-"""Time and peak memory of stage C as the number of results grows; the memory should not.
+"""Time and peak memory of stage C as the number of results grows; memory should stay constant.
 
-Peer: the same results loaded into a list, which is where a stage C that does not stream begins.
+Peer: the same results loaded into a list, as a stage C without streaming would start.
 """
 
 import hashlib
@@ -33,20 +33,22 @@ import sys
 from pathlib import Path
 from measuring import ROOT
 from pipeline.artifacts import RunFiles
+from pipeline.input_files import Inputs
+from pipeline.result_files import Results, finished_inputs
 from pipeline.storage import FolderStorage
 files = RunFiles(FolderStorage(Path(sys.argv[1])), sys.argv[2], sys.argv[2])
 manifest = files.read_manifest()
-indices = sorted(files.finished(manifest, sys.argv[2]))
-results = list(files.read_results(manifest, files.digests(manifest), indices))
+indices = sorted(finished_inputs(files, manifest, sys.argv[2]))
+results = list(Results(Inputs(files, manifest)).read_many(indices))
 assert len(results) == manifest.num_workloads
 """
 
 
 @dataclass(frozen=True)
 class Case:
-    """How many results of which kind, and how they spread over populations."""
+    """Kind and number of results, and their distribution over populations."""
 
-    kind: str  # sampling, calibration, or ensemble: one simulation in so many parts
+    kind: str  # sampling, calibration, or ensemble (one simulation in parts)
     results: int
     sets: int = 1  # parameter sets a population
     trajectories: int = 100
@@ -86,7 +88,7 @@ def main() -> None:
     rows = []
     for case in QUICK if arguments.quick else FULL:
         with tempfile.TemporaryDirectory() as folder:
-            # in a process of its own: what starts stage C must stay small, or its size is taken for stage C's
+            # in its own process: the one that starts stage C must stay small, or its size would be measured
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other:
                 mib_a_result, mib_on_disk = other.submit(write_run, Path(folder), case).result()
             taken = in_turn(
@@ -133,10 +135,12 @@ def write_run(folder: Path, case: Case) -> tuple[float, float]:
         MiB of a result in memory, and of its file.
     """
     from modeling.simulate.run import run_workload
-    from pipeline.artifacts import DIGESTS, INPUT_LIST, RunFiles, result_name
+    from pipeline.artifacts import RunFiles
+    from pipeline.input_files import DIGESTS, INPUT_LIST
     from pipeline.input_list import InputEntry, write_entries
     from pipeline.manifest import Manifest
     from pipeline.pickles import encode_result
+    from pipeline.result_files import result_name
     from pipeline.storage import FolderStorage
 
     if case.kind in ("sampling", "ensemble"):
@@ -168,8 +172,8 @@ def write_run(folder: Path, case: Case) -> tuple[float, float]:
 
     def entry_of(index: int) -> InputEntry:
         copy = copy_of(index)
-        told = {name: getattr(copy, name) for name in InputEntry._fields[:-1]}
-        return InputEntry(**told, most_result_bytes=1 << 30)
+        fields = {name: getattr(copy, name) for name in InputEntry._fields[:-1]}
+        return InputEntry(**fields, most_result_bytes=1 << 30)
 
     listed = write_entries(entry_of(index) for index in range(case.results))
     manifest = replace(manifest, input_list_sha256=hashlib.sha256(listed).hexdigest())
@@ -193,7 +197,7 @@ def write_run(folder: Path, case: Case) -> tuple[float, float]:
 
 
 def _place(case: Case, index: int) -> dict:
-    """Return what tells a result from the others: its part of the ensemble, or its population and set."""
+    """Return the fields in which results differ: the part of the ensemble, or population and set."""
     if case.kind == "ensemble":
         total = case.results * case.trajectories
         return {"first_trajectory": index * case.trajectories, "ensemble_total": total}

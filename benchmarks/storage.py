@@ -1,7 +1,7 @@
-"""Small and large files through both backends of scripts/pipeline/storage.py: saved, listed, loaded.
+"""Small and large files through both backends of scripts/pipeline/storage.py: save, list, load.
 
-Peers: one file after another with plain `open`, and with Google's client as it comes. The bucket is the
-emulator of localcloud on 127.0.0.1, one Python process on the same cores: its rates are the emulator's.
+Peers: one file after another with plain `open`, and with Google's client in its default configuration. The
+bucket is the emulator of localcloud on 127.0.0.1, a Python process on the same cores, which limits the rates.
 """
 
 import os
@@ -21,7 +21,7 @@ from pipeline.bucket import BucketStorage
 from pipeline.storage import FolderStorage, Storage
 
 BUCKET = "benchmark"
-FAR_SECONDS = 0.03  # added to every answer: about what a bucket takes from outside its region
+FAR_SECONDS = 0.03  # added to every answer: about the latency of a bucket from outside its region
 STEPS = ("save", "list", "load")
 
 
@@ -46,7 +46,7 @@ class Files:
 
 
 class Side:
-    """One way to save, list and load; every round has a folder of its own."""
+    """One way to save, list and load files; every round uses a new folder."""
 
     def __init__(self, files: Files, name: str, save, list_names, load):
         self.files, self.name, self._content = files, name, files.content

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Clones GITHUB_MODELING_SUITE_REPO at GITHUB_MODELING_SUITE_REF into a folder, without history, while an image is
-# built; an empty folder where no repository is named. The token is read from the secret's file by git's askpass
-# alone: no argument, address or layer holds it.
+# Clones GITHUB_MODELING_SUITE_REPO at GITHUB_MODELING_SUITE_REF into a folder, without history, during an image
+# build; the folder stays empty if no repository is set. Only git's askpass reads the token, from the secret's file:
+# it is in no argument, address or layer.
 set -euo pipefail
 
 readonly target="$1" token_file=/run/secrets/github_pat
@@ -16,7 +16,7 @@ work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
 if [[ -s "$token_file" ]]; then
-  # a server that redirects to another host gets no token: git's question names whom it asks for
+  # git's prompt names the host that asks, so another host, after a redirect, gets no token
   server="$(sed -E 's#^(https?://[^/]+).*#\1#' <<<"$url")"
   cat >"$work/askpass" <<ASKPASS
 #!/bin/sh
@@ -32,7 +32,7 @@ fi
 export GIT_TERMINAL_PROMPT=0 GIT_CONFIG_NOSYSTEM=1 HOME="$work" LC_ALL=C
 
 git init --quiet "$target"
-# a connection that brings less than 1000 bytes a second for a minute is given up
+# give up if a connection transfers less than 1000 bytes a second for a minute
 git -C "$target" -c http.lowSpeedLimit=1000 -c http.lowSpeedTime=60 \
   fetch --quiet --depth 1 --no-tags "$url/$repository.git" "$ref" || {
   echo "error: $repository at $ref cannot be fetched; check the repository," \

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs requirements files of /opt/requirements into the virtual environment, while an image is built, and
-# leaves out what no stage uses: tests (40 MB), names for debuggers in compiled code (50 MB), sources of compiled
-# code and type hints (10 MB).
+# Installs requirements files of /opt/requirements into the virtual environment during an image build, and removes
+# what no stage uses: tests (40 MB), debug symbols of compiled code (50 MB), sources of compiled code and type hints
+# (10 MB).
 set -euo pipefail
 
 readonly tools=/run/build/tools
 uv() { "$tools/opt/uv/bin/uv" "$@"; }
-# of the same Debian as this image, so that its libraries fit
+# from the same Debian as this image, so that its libraries match
 strip() { LD_LIBRARY_PATH="$tools/usr/lib/$(uname -m)-linux-gnu" "$tools/usr/bin/strip" "$@"; }
 
 if [[ ! -d "$VIRTUAL_ENV" ]]; then
@@ -18,8 +18,8 @@ for requirements in "$@"; do
 done
 find "$VIRTUAL_ENV" -type d -name tests -prune -exec rm -rf {} +
 find "$VIRTUAL_ENV" -type f \( -name '*.c' -o -name '*.pyx' -o -name '*.pyi' \) -delete
-# only those that have come now, for a file of a layer below would be copied into this one; and only packages whose
-# libraries were left as the linker wrote them: where a wheel's maker rewrote one, strip breaks it
+# only libraries installed just now, since a file of a lower layer would be copied into this one; and only packages
+# whose libraries are as the linker wrote them, since strip breaks libraries that a wheel's build rewrote
 packages="$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 for package in cryptography fontTools kiwisolver llvmlite PIL scipy yaml; do
   [[ -d "$packages/$package" ]] || continue
@@ -27,7 +27,7 @@ for package in cryptography fontTools kiwisolver llvmlite PIL scipy yaml; do
     while IFS= read -r -d '' library; do strip --strip-unneeded "$library" && echo "$library"; done
 done >/tmp/stripped
 
-# a library that was damaged is to fail here and not in a run
+# a damaged library must fail here and not in a run
 python -c '
 import ctypes
 for library in open("/tmp/stripped"):

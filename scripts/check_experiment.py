@@ -1,10 +1,10 @@
-"""Check an experiment and its data as stage A would, and write nothing.
+"""Check an experiment and its data as stage A does; write nothing.
 
     EXP_ID=demo FORECAST_REPO_DIR=examples/forecast python scripts/check_experiment.py
 
-Prints every mistake on a line of its own (exit code 2), or what would be built: for people, or with --json
-for programs. With --output only OUTPUT_CONFIG_FILE is checked, and nothing said of what is right: by itself,
-and against the experiment where that is here.
+Prints every mistake on its own line (exit code 2), or what would be built, with --json for programs. With
+--output only OUTPUT_CONFIG_FILE is checked, by itself and against the experiment where that exists here;
+nothing is printed if it is right.
 """
 
 import json
@@ -18,10 +18,11 @@ from pipeline.environment import StageContext, read_stage_context
 from pipeline.failures import UserError, exit_code_of
 from pipeline.logs import counted, one_line, start_logging
 
-ANY_RUN = "00000000-000000-00000000"  # nothing is read from or written to a run
+ANY_RUN = "00000000-000000-00000000"  # no run is read or written
 
 
 def check(context: StageContext) -> None:
+    """Check the experiment, and print what would be built."""
     from modeling.populations import locations
     from modeling.vocabulary.experiment import InvalidExperiment, find_sources
     from pipeline.experiment_files import build_experiment
@@ -38,20 +39,21 @@ def check(context: StageContext) -> None:
     named = [f"{p} ({locations()[p].name})" if p in locations() else p for p in places[:8]]
     shown = ", ".join(named) + (f" and {len(places) - 8} more" if len(places) > 8 else "")
     own_seed = find_sources(context.config_folder)["model"].data["model"].get("random_seed")
-    drawn = context.seed is None and own_seed is None  # a run would draw another
+    is_drawn = context.seed is None and own_seed is None  # a run would draw another
     print(
         f"{context.exp_id} ({context.config_folder.parent}) is valid: {built.workflow}, "
-        f"{counted(len(built.workloads), 'workload')} for {shown}" + ("" if drawn else f", seed {built.seed}")
+        f"{counted(len(built.workloads), 'workload')} for {shown}"
+        + ("" if is_drawn else f", seed {built.seed}")
     )
 
 
 def check_output(context: StageContext) -> None:
-    """Check another output YAML as stage C reads it, then as stage A would."""
+    """Check another output YAML as stage C does, then as stage A does."""
     from modeling.vocabulary.experiment import InvalidExperiment, load_output
 
     file = context.output_config_path()
     with tempfile.TemporaryDirectory(prefix="output-config-") as folder:
-        Path(folder, "model.yaml").write_text("model: {}\n")  # no folder is read without one
+        Path(folder, "model.yaml").write_text("model: {}\n")  # a configuration folder must have one
         try:
             load_output(Path(folder), file)
             problems = _problems_with_experiment(context, file)
@@ -63,9 +65,9 @@ def check_output(context: StageContext) -> None:
 
 
 def _problems_with_experiment(context: StageContext, file: Path) -> list[str]:
-    """Return what is wrong with an output YAML for the experiment, as far as that is here and can be read.
+    """Return the mistakes of an output YAML with this experiment; none where that is missing or unreadable.
 
-    What is wrong with the experiment itself does not matter to a run that is built.
+    Mistakes of the experiment itself are ignored: they do not matter to a run that is built.
     """
     from modeling.vocabulary.experiment import InvalidExperiment, load_experiment
 

@@ -3,7 +3,7 @@
     EXECUTION_MODE=cloud GCS_BUCKET=... EXP_ID=... RUN_ID=... FORECAST_REPO_DIR=/tmp/forecast \\
     GITHUB_FORECAST_REPO=owner/name FORECAST_REPO_REF=main python scripts/fetch_forecast.py
 
-The process is replaced, so that the one that reads the experiment has never held the token.
+The process is replaced, so that the process that reads the experiment never has the token.
 """
 
 import logging
@@ -23,8 +23,9 @@ BUILDER = Path(__file__).resolve().with_name("main_builder.py")
 
 
 def fetch_and_build(context: StageContext) -> None:
+    """Clone the forecasting repository, then replace this process by stage A."""
     if not context.forecast_repo:
-        raise UserError("GITHUB_FORECAST_REPO is not set; owner/name of the forecasting repository")
+        raise UserError("GITHUB_FORECAST_REPO is not set; set owner/name of the forecasting repository")
     token = read_secret(context.pat_secret, context.project) if context.pat_secret else ""
     commit = clone(context, token)
     log.info("%s at %s is commit %s", context.forecast_repo, context.forecast_ref, commit)

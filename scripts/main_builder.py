@@ -3,7 +3,7 @@
     EXECUTION_MODE=local EXP_ID=demo RUN_ID=20260131-120000-0a1b2c3d \\
     FORECAST_REPO_DIR=examples/forecast python scripts/main_builder.py
 
-On a run that has a manifest the inputs are kept, and what has no result yet becomes pending.
+A run that has a manifest keeps its inputs; those without a result become pending.
 """
 
 import logging
@@ -15,8 +15,10 @@ from pipeline.environment import SUITES, StageContext
 from pipeline.experiment_files import build_experiment, uploaded_output_file
 from pipeline.failures import UserError
 from pipeline.forecast_pack import save_forecast, uploaded_repository
+from pipeline.input_files import Inputs, write_inputs, write_pending
 from pipeline.logs import counted, kept_warnings
 from pipeline.manifest import Manifest
+from pipeline.result_files import finished_inputs
 from pipeline.stage import run_stage
 from pipeline.summary import Stopwatch, utc_now
 
@@ -26,15 +28,15 @@ MOST_WARNINGS = 100  # in the summary, and so in the report
 
 
 def build_run(context: StageContext) -> None:
-    """Build the run, or find out what is left of it. The manifest is written last."""
+    """Build the run, or resume it. The manifest is written last."""
     stopwatch = Stopwatch()
     files = RunFiles.of(context)
     found = files.find_manifest()
     files.remove_left_files()
     with kept_warnings() as warnings, uploaded_repository(context, files) as context:
-        manifest = _build(context, files) if found is None else _what_is_left(context, files, found)
+        manifest = _build(context, files) if found is None else _resume(context, files, found)
     if found is not None:
-        warnings = files.read_summary("builder").get("warnings", [])  # those of its inputs
+        warnings = files.read_summary("builder").get("warnings", [])  # those of the build
     files.write_summary(
         "builder",
         stopwatch.summary(
@@ -61,11 +63,12 @@ def build_run(context: StageContext) -> None:
 
 
 def _build(context: StageContext, files: RunFiles) -> Manifest:
+    """Write configuration and inputs of a new run; return its manifest, with every input pending."""
     # all workloads exist before the first is written, so bad input leaves nothing behind
     with uploaded_output_file(context, files) as asked:
         built = build_experiment(asked)
         files.write_config(built.config_files)
-    written = files.write_inputs(built.workloads)
+    written = write_inputs(files, built.workloads)
     packed = save_forecast(context.forecast_repo_dir, files) if context.mode == "cloud" else ""
     manifest = Manifest(
         exp_id=context.exp_id,
@@ -85,21 +88,22 @@ def _build(context: StageContext, files: RunFiles) -> Manifest:
         forecast_sha256=packed,
     )
     everything = list(range(manifest.num_workloads))
-    return files.write_pending(everything, manifest, manifest.workloads_per_task)
+    return write_pending(files, everything, manifest, manifest.workloads_per_task)
 
 
-def _what_is_left(context: StageContext, files: RunFiles, manifest: Manifest) -> Manifest:
+def _resume(context: StageContext, files: RunFiles, manifest: Manifest) -> Manifest:
+    """Return the manifest of a built run with its inputs that have no result as pending."""
     _refuse_another_build(context, manifest)
     if context.config_folder.is_dir() and not _same_config(context, files, manifest):
         log.warning("the YAML files have changed since this run was built; it keeps its own inputs")
-    files.digests(manifest, files.out_prefix)  # refuses digests that do not match the manifest
-    done = set() if context.force else files.finished(manifest, files.out_prefix)
+    Inputs(files, manifest, files.out_prefix)  # refuses digests that do not match the manifest
+    done = set() if context.force else finished_inputs(files, manifest, files.out_prefix)
     pending = [index for index in range(manifest.num_workloads) if index not in done]
-    return files.write_pending(pending, manifest, context.workloads_per_task or 1)
+    return write_pending(files, pending, manifest, context.workloads_per_task or 1)
 
 
 def _refuse_another_build(context: StageContext, manifest: Manifest) -> None:
-    """Refuse to go on with a run under settings that it was not built with, and would not have."""
+    """Refuse to resume a run with settings that would have built another one."""
     asked = {"SEED": context.seed, "COUNT": context.count, "MODELING_SUITE": context.suite}
     built = {"SEED": manifest.seed, "COUNT": manifest.count, "MODELING_SUITE": manifest.suite}
     for name, value in asked.items():
@@ -112,7 +116,7 @@ def _refuse_another_build(context: StageContext, manifest: Manifest) -> None:
 
 
 def _same_config(context: StageContext, files: RunFiles, manifest: Manifest) -> bool:
-    """Tell whether the experiment's YAML files are those the run was built from, kind by kind."""
+    """Tell whether the experiment's YAML files are those the run was built from."""
     from modeling.vocabulary.experiment import find_sources
 
     asked = replace(context, output_config_file=manifest.output_config_file)

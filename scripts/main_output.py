@@ -2,9 +2,9 @@
 
     EXECUTION_MODE=local EXP_ID=... RUN_ID=... python scripts/main_output.py
 
-A missing result ends the stage, unless ALLOW_PARTIAL_RESULTS=1: then the report names it. A damaged one
-is removed, and so missing; one of another version of the code ends the stage and removes nothing.
-Everything is written to a temporary folder first, and published when it is whole.
+A missing result ends the stage, unless ALLOW_PARTIAL_RESULTS=1: then the report names it. A damaged result
+is removed, and then counts as missing. A result of another version of the code ends the stage; nothing is
+removed. Everything is written to a temporary folder first, and published when it is complete.
 """
 
 import gc
@@ -18,11 +18,13 @@ from pipeline.environment import StageContext
 from pipeline.experiment_files import uploaded_output_file
 from pipeline.failures import UserError
 from pipeline.forecast_pack import chosen_output_file
+from pipeline.input_files import Inputs
 from pipeline.input_names import MOST_IN_A_LINE, in_a_line, read_input_names, unknown_input
 from pipeline.logs import counted
 from pipeline.manifest import Manifest
 from pipeline.metadata import RunRecord, read_run_record
 from pipeline.pickles import DamagedResult
+from pipeline.result_files import Results, finished_inputs
 from pipeline.stage import run_stage
 from pipeline.summary import Stopwatch, file_time
 from pipeline.temporary import temporary_folder
@@ -31,7 +33,7 @@ log = logging.getLogger("pipeline")
 
 
 def write_outputs(context: StageContext) -> None:
-    """Write the outputs of a run."""
+    """Write the outputs of a run, then what it was made with and what it took."""
     from modeling.outputs.collect import Collector
 
     stopwatch = Stopwatch()
@@ -42,14 +44,10 @@ def write_outputs(context: StageContext) -> None:
     with temporary_folder("outputs") as work:
         outputs = work / "outputs"
         outputs.mkdir()
-        with (
-            uploaded_output_file(context, files) as asked,
-            chosen_output_file(asked, files, manifest) as chosen,
-        ):
-            collector = Collector(_output_configuration(chosen, files, manifest, work / "config"), outputs)
+        collector = Collector(_output_configuration(context, files, manifest, work / "config"), outputs)
         missing = _collect(context, files, manifest, collector, record)
         collected = collector.finish()
-        rows = _show(outputs, collected, missing, record)
+        headline = _write_report(outputs, collected, missing, record)
         prefix = files.new_output_prefix(file_time())
         published = files.publish_outputs(prefix, outputs)
     place = files.storage.get_path(prefix)
@@ -60,22 +58,29 @@ def write_outputs(context: StageContext) -> None:
         num_results=collected.results,
         missing=sorted(missing),
         **record.described(missing),
-        headline=rows,
+        headline=headline,
         retry_attempt=context.retry_attempt,
         **context.made_with("output"),
     )
     summary = files.write_summary("output", summary)
     files.write_metadata(record.metadata(context, summary))
-    results, published = counted(collected.results, "result"), counted(len(published), "file")
-    log.info("%s, %s: %s", results, published, place)
+    log.info("%s, %s: %s", counted(collected.results, "result"), counted(len(published), "file"), place)
 
 
 def _output_configuration(context: StageContext, files: RunFiles, manifest: Manifest, folder: Path):
-    """Return the output configuration: OUTPUT_CONFIG_FILE's, else that of the run."""
+    """Return the output configuration: that of OUTPUT_CONFIG_FILE, else that of the run."""
+    with (
+        uploaded_output_file(context, files) as asked,
+        chosen_output_file(asked, files, manifest) as chosen,
+    ):
+        return _load_configuration(chosen, files, manifest, folder)
+
+
+def _load_configuration(context: StageContext, files: RunFiles, manifest: Manifest, folder: Path):
     from modeling.vocabulary.experiment import InvalidExperiment, load_output
 
     folder.mkdir()
-    (folder / "model.yaml").write_text("model: {}\n")  # no folder is read without one; it plays no part
+    (folder / "model.yaml").write_text("model: {}\n")  # a configuration folder must have one; it is not used
     if output := files.read_config(files.in_prefix).get("output"):
         (folder / "output.yaml").write_bytes(output)
     try:
@@ -88,7 +93,7 @@ def _output_configuration(context: StageContext, files: RunFiles, manifest: Mani
 
 
 def _chosen_output_file(context: StageContext, manifest: Manifest) -> Path | None:
-    """Return the file that replaces the run's; None where the run has it, and the repository is not here."""
+    """Return the file that replaces the run's; None where the run has it and the repository is not here."""
     try:
         return context.output_config_path()
     except UserError:
@@ -100,39 +105,41 @@ def _chosen_output_file(context: StageContext, manifest: Manifest) -> Path | Non
 def _collect(
     context: StageContext, files: RunFiles, manifest: Manifest, collector, record: RunRecord
 ) -> dict[int, str]:
-    """Feed every result to the collector and return what is missing, with the reason."""
-    if context.num_tasks not in (None, manifest.num_workloads):
-        raise UserError(
-            f"NUM_TASKS={context.num_tasks}, but the manifest names {manifest.num_workloads} inputs"
-        )
-    digests = files.digests(manifest)
-    finished = files.finished(manifest, files.in_prefix)
-    absent = [index for index in range(manifest.num_workloads) if index not in finished]
-    missing = {index: record.reason(index) for index in absent}
-    record.names = read_input_names(files, manifest, digests, absent)
+    """Feed every result to the collector; return why each missing one is missing, by input."""
+    total = manifest.num_workloads
+    if context.num_tasks not in (None, total):
+        raise UserError(f"NUM_TASKS={context.num_tasks}, but the manifest names {total} inputs")
+    inputs = Inputs(files, manifest)
+    finished = finished_inputs(files, manifest, files.in_prefix)
+    missing = {index: record.reason(index) for index in range(total) if index not in finished}
+    record.names = read_input_names(inputs, missing)
     _refuse_missing(context, record, missing)
-    damaged = []
-    for index, result in files.read_results(manifest, digests, sorted(finished)):
-        if isinstance(result, UserError):
-            missing[index] = str(result)
-            damaged += [index] if isinstance(result, DamagedResult) else []
-        elif context.allow_partial or not missing:
-            collector.add(result)  # else the stage will end, and only looks for what else is wrong
-    for index in damaged:  # only now: a foreign result would have ended the stage, with all as it was
-        missing[index] += _removed(index, files, manifest)
-    if len(missing) > len(absent):
-        record.names = read_input_names(files, manifest, digests, sorted(missing))
+    if unusable := _feed(collector, Results(inputs), sorted(finished), context.allow_partial):
+        missing |= unusable
+        record.names = read_input_names(inputs, sorted(missing))
         _refuse_missing(context, record, missing)
-    if len(missing) == manifest.num_workloads:
-        raise UserError(f"none of the {len(missing)} results is there; run stage B (runner) first")
+    if len(missing) == total:
+        raise UserError(f"none of the {total} results exists; run stage B (runner) first")
     return missing
 
 
-def _removed(index: int, files: RunFiles, manifest: Manifest) -> str:
-    """Remove a damaged result, and return what to say of it."""
-    files.delete_result(index, manifest)
-    again = f"invoke run --exp-id {manifest.exp_id} --run-id {manifest.run_id}"
-    return f"; it was removed, and `{again}` makes it anew"
+def _feed(collector, results: Results, finished: list[int], allow_partial: bool) -> dict[int, str]:
+    """Feed results to the collector; remove damaged ones, and return by input why it cannot be used."""
+    unusable, damaged = {}, []
+    for index, result in results.read_many(finished):
+        if isinstance(result, UserError):
+            unusable[index] = str(result)
+            damaged += [index] if isinstance(result, DamagedResult) else []
+        elif allow_partial or not unusable:
+            collector.add(result)  # else the stage will fail, and only looks for what else is wrong
+    for index in damaged:  # only now: a foreign result ends the stage, and must find everything untouched
+        results.delete(index)
+        unusable[index] += f"; it was removed, and `{_run_again(results.manifest)}` computes it again"
+    return unusable
+
+
+def _run_again(manifest: Manifest) -> str:
+    return f"invoke run --exp-id {manifest.exp_id} --run-id {manifest.run_id}"
 
 
 def _refuse_missing(context: StageContext, record: RunRecord, missing: dict[int, str]) -> None:
@@ -147,11 +154,11 @@ def _refuse_missing(context: StageContext, record: RunRecord, missing: dict[int,
             f"{unknown_input(first)}: {missing[first]}; "
             "run them again, or set ALLOW_PARTIAL_RESULTS=1 (invoke: --allow-partial)"
         )
-    log.warning("going on without %s of %s results: %s", f"{number:,}", f"{total:,}", named)
+    log.warning("continuing without %s of %s results: %s", f"{number:,}", f"{total:,}", named)
 
 
-def _show(folder: Path, collected, missing: dict[int, str], record: RunRecord) -> list:
-    """Write what people look at, beside the tables: headline, charts and report; return the headline."""
+def _write_report(folder: Path, collected, missing: dict[int, str], record: RunRecord) -> list:
+    """Write charts, report and headline beside the tables; return the headline."""
     from modeling.outputs.headline import headline, left_out, left_out_dates
 
     for note in collected.notes:
@@ -176,14 +183,14 @@ def _draw(folder: Path, collected, missing: dict[int, str], rows: list, record: 
 
     charts, posteriors = {}, {}
     (folder / "charts").mkdir()
-    gc.freeze()  # what is there stays, so that looking for a finished chart's remains takes no time
+    gc.freeze()  # what exists now is kept, so that each collection below takes no time
     for panel in collected.panels:
         charts[panel.population] = folder / "charts" / f"{panel.population}.png"
         fan_chart(panel, charts[panel.population])
         if panel.posteriors:
             posteriors[panel.population] = folder / "charts" / f"{panel.population}-posterior.png"
             posterior_chart(panel, posteriors[panel.population])
-        gc.collect()  # a figure holds itself, and a dozen of them are as large as all the rest
+        gc.collect()  # figures refer to themselves, and a dozen of them are as large as all the rest
     facts = record.facts(collected, missing, rows)
     write_report(folder / "report.html", facts, collected.panels, charts, posteriors)
 

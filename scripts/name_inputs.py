@@ -1,8 +1,8 @@
-"""Print the names of the inputs in files as a JSON list, with null for an input of which nothing is known.
+"""Print the names of the inputs in files as a JSON list, with null for an input that cannot be named.
 
-The name of an input that cannot be read comes from the list of inputs beside it.
+The name of a damaged input comes from the list of inputs in the same folder.
 
-python scripts/name_inputs.py local/bucket/demo/RUN_ID/builder-artifacts/input_0017.pkl
+    python scripts/name_inputs.py local/bucket/demo/RUN_ID/builder-artifacts/input_0017.pkl
 """
 
 import csv
@@ -16,7 +16,7 @@ from pipeline.pickles import decode_workload
 
 
 def name_of_file(path: str) -> str | None:
-    """Return the name of the input in a file; None if neither the file nor the list has it."""
+    """Return the name of the input in a file; None where neither the file nor the list has it."""
     try:
         return input_name(decode_workload(Path(path).read_bytes(), path))
     except UNREADABLE:
@@ -24,7 +24,7 @@ def name_of_file(path: str) -> str | None:
 
 
 def name_beside(path: Path) -> str | None:
-    """Return what the list of inputs in the same folder calls an input; None where it is not listed."""
+    """Return the name of an input from the list in the same folder; None where it is not listed."""
     try:
         index = int(path.stem.rpartition("_")[2])
         return listed_name(parse_entries(path.with_name("inputs.csv").read_bytes()), index)

@@ -1,4 +1,4 @@
-"""Pack a forecasting repository as stage A unpacks it: the same bytes for the same files, no .git, no .env.
+"""Pack a forecasting repository as stage A unpacks it: equal bytes for equal files, no .git, no .env.
 
 python scripts/pack_forecast.py examples/forecast forecast.tar.gz
 """

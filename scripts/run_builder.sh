@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Stage A: hands over to Python, which checks the settings (exit code 2). In the cloud it is the script that first
-# clones the forecasting repository; elsewhere that is a folder, on PYTHONPATH for custom code of an experiment.
+# Stage A. Python checks the settings (exit code 2). In the cloud, fetch_forecast.py first clones the forecasting
+# repository; elsewhere that is a folder, which is put on PYTHONPATH for custom code of an experiment.
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-# where no virtual environment is active, Debian has python3 alone
+# without a virtual environment, Debian has only python3
 python="${PYTHON:-$(command -v python || echo python3)}"
 
 if [[ "${EXECUTION_MODE:-}" == [Cc][Ll][Oo][Uu][Dd] && -n "${GITHUB_FORECAST_REPO:-}" ]]; then

@@ -7,10 +7,10 @@ here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 if [[ -n "${FORECAST_REPO_DIR:-}" ]]; then
   export PYTHONPATH="$FORECAST_REPO_DIR${PYTHONPATH:+:$PYTHONPATH}"
 fi
-# of the epymodelingsuite in an image, for run_metadata.json (docker/install_suite.sh)
+# commit of the epymodelingsuite in an image (docker/install_suite.sh), for run_metadata.json
 if [[ -r /opt/modeling_suite_commit ]]; then
   SUITE_COMMIT="$(</opt/modeling_suite_commit)"
   export SUITE_COMMIT
 fi
-# where no virtual environment is active, Debian has python3 alone
+# without a virtual environment, Debian has only python3
 exec "${PYTHON:-$(command -v python || echo python3)}" -u "$here/main_output.py"

@@ -1,1 +1,1 @@
-"""The parts of soak.py: the pipeline on an emulated cloud, what goes wrong there, what must come of it."""
+"""The parts of soak.py: the pipeline on an emulated cloud, the faults it meets, the checks of the outcome."""

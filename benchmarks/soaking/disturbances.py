@@ -1,7 +1,7 @@
-"""What goes wrong in a soak: drawn at random from a seed, ordered from the emulated cloud.
+"""The faults of a soak: drawn at random from a seed, and ordered from the emulated cloud.
 
-The same seed gives the same tasks the same fates. Which request meets a fault depends also on the order in
-which requests come, and that on the machine.
+The same seed gives the same faults to the same tasks. Which request meets a fault also depends on the order
+of the requests, and so on the machine.
 """
 
 import random
@@ -11,24 +11,24 @@ from typing import Any
 
 Rules = list[dict[str, Any]]
 
-# taken away, silent, rebooted, not answering, recreated: what Batch says of machines; and our own "try again"
+# exit codes of Batch for machines: preempted, silent, rebooted, not answering, recreated; and our "try again"
 LOST_MACHINES = (50001, 50002, 50003, 50004, 50006)
 PASSING_FAULT = 75
-KILLED = 137  # by SIGKILL, as for want of memory: Batch does not try that again
+KILLED = 137  # by SIGKILL, as without memory; Batch does not retry it
 LOST_SHARE, LOST_TWICE_SHARE, KILLED_SHARE = 0.12, 0.25, 0.015
-FATAL_EXECUTIONS = 2  # in later ones nothing is killed for good, so that there is an end
-LATEST_SECONDS = 3.0  # a task takes about as long: some are struck before they begin, some after they wrote
+FATAL_EXECUTIONS = 2  # no task is killed in later ones, so that the soak ends
+LATEST_SECONDS = 3.0  # about the length of a task: some are hit before they begin, some after they wrote
 STEPS = 12
-EARLY_SECONDS = 0.5  # no stage is done so soon: the simulator alone, or pandas, takes as long to load
-GHOST_SHARE, LEAST_GHOSTS = 0.02, 2  # of the tasks, run a second time
-REQUESTS_A_TASK = 7  # that stage B reads from storage at least, to which a fault may come
-CERTAIN_HITS = 20  # where as many are expected by chance, none comes once in 10^8 runs
+EARLY_SECONDS = 0.5  # no stage is done so soon: loading the simulator, or pandas, takes as long
+DUPLICATE_SHARE, LEAST_DUPLICATES = 0.02, 2  # of the tasks, run a second time
+REQUESTS_A_TASK = 7  # least number of reads of stage B from storage, each of which may meet a fault
+CERTAIN_HITS = 20  # expected by chance; then none at all occurs once in 10^8 runs
 
 
 def of_tasks(tasks: Sequence[int], execution: int, seed: int) -> Rules:
-    """Return the rules of Batch for the tasks of an execution, counted from 0.
+    """Return the faults of Batch for the tasks of an execution; executions count from 0.
 
-    In the first execution one task at least is killed for good, early; stages A and C are lost once in each.
+    In the first one, at least one task is killed early. Stages A and C are lost once in each.
     """
     draw = random.Random(f"{seed}/{execution}")
     struck: defaultdict[tuple[int, int, float], list[int]] = defaultdict(list)
@@ -61,7 +61,7 @@ def of_tasks(tasks: Sequence[int], execution: int, seed: int) -> Rules:
 
 
 def certain_ends(rules: Rules) -> Counter[int]:
-    """Return how tasks of stage B must end at least, by exit code, where the rules of Batch are kept."""
+    """Return the least number of tasks of stage B that must end with each exit code under these rules."""
     ends: Counter[int] = Counter()
     for rule in rules:
         if rule["job"] == "runner" and rule["attempts"] == [0] and rule["after_seconds"] <= EARLY_SECONDS:
@@ -69,8 +69,8 @@ def certain_ends(rules: Rules) -> Counter[int]:
     return ends
 
 
-def number_of_ghosts(tasks: int) -> int:
-    return min(tasks, max(LEAST_GHOSTS, round(GHOST_SHARE * tasks)))
+def number_of_duplicates(tasks: int) -> int:
+    return min(tasks, max(LEAST_DUPLICATES, round(DUPLICATE_SHARE * tasks)))
 
 
 def _moment(draw: random.Random) -> float:
@@ -78,9 +78,9 @@ def _moment(draw: random.Random) -> float:
 
 
 def of_requests(bucket: str, seed: int) -> Rules:
-    """Return the rules for what is asked of storage, of Batch and of Workflows.
+    """Return the faults for requests to storage, Batch and Workflows.
 
-    The first requests to make a job or an execution meet one for certain: too few come to leave it to chance.
+    The first requests to create a job or an execution always meet one: they are too few to leave to chance.
     """
     objects = f"/b/{bucket}/o"
     jobs, executions = r"/locations/[^/]+/jobs", r"/workflows/[^/]+/executions"
@@ -116,10 +116,14 @@ def of_requests(bucket: str, seed: int) -> Rules:
 
 
 def unstruck(rules: Rules, tasks: int) -> list[str]:
-    """Return which of the rules of requests must have struck in a run of so many tasks, and have not.
+    """Return the request faults that were certain in a run of this many tasks and did not occur.
 
-    Of those of chance each service must have met one, and storage every one that so many tasks must meet.
-    The rules are as the emulator tells them, with their hits.
+    Each service must have met a random fault, and storage every one that is certain for so large a run.
+
+    Parameters
+    ----------
+    rules : list of dict
+        As the emulator returns them, with their hits.
     """
     met: Counter[str] = Counter()
     missed = []
@@ -134,18 +138,18 @@ def unstruck(rules: Rules, tasks: int) -> list[str]:
 
 
 def kind_of(rule: dict[str, Any]) -> str:
-    """Return whom a rule of requests strikes and with what, for a table."""
-    return f"{service_of(rule)}: {_TOLD.get(rule['action'], '') or rule['status'] or 'slow'}"
+    """Return service and fault of a rule, for a table."""
+    return f"{service_of(rule)}: {_SHOWN.get(rule['action'], '') or rule['status'] or 'slow'}"
 
 
 def service_of(rule: dict[str, Any]) -> str:
     return next(name for name, part in SERVICES.items() if part in rule["path"])
 
 
-SERVICES = {"Batch": "/jobs", "Workflows": "/executions", "storage": ""}  # and what their paths hold
+SERVICES = {"Batch": "/jobs", "Workflows": "/executions", "storage": ""}  # each with a part of its paths
 
 
-_TOLD = {
+_SHOWN = {
     "reset": "cut",
     "reset_after": "answer lost",
     "truncate": "half an answer",

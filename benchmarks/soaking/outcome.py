@@ -1,4 +1,4 @@
-"""What a run left and what it took; and what must be so of a run with faults, beside one without."""
+"""What a run left and used, and the checks of a run with faults against one without."""
 
 import hashlib
 import json
@@ -14,25 +14,25 @@ Digests = dict[str, str]  # sha256 by name
 
 @dataclass
 class Outcome:
-    """One run; names of files are without those of the run."""
+    """One run; names of files are relative to the run."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     executions: Counter[str] = field(default_factory=Counter)  # by how they ended
-    endings: Counter[int] = field(default_factory=Counter)  # of the processes of stage B, by exit code
-    ordered: Counter[int] = field(default_factory=Counter)  # of those, what was certain to come
-    output_endings: Counter[int] = field(default_factory=Counter)  # of the processes of stage C
-    retries: int = 0  # attempts after the first, of all stages
-    struck: Counter[str] = field(default_factory=Counter)  # requests, by kind of fault
-    unstruck: list[str] = field(default_factory=list)  # faults that were certain to strike, and did not
-    ghosts: Counter[int] = field(default_factory=Counter)  # tasks run a second time, by exit code
-    ghosts_wanted: int = 1
+    endings: Counter[int] = field(default_factory=Counter)  # processes of stage B, by exit code
+    ordered: Counter[int] = field(default_factory=Counter)  # those that were certain, by exit code
+    output_endings: Counter[int] = field(default_factory=Counter)  # processes of stage C, by exit code
+    retries: int = 0  # attempts after the first, all stages
+    struck: Counter[str] = field(default_factory=Counter)  # requests with a fault, by kind of fault
+    unstruck: list[str] = field(default_factory=list)  # faults that were certain and did not occur
+    duplicates: Counter[int] = field(default_factory=Counter)  # tasks run a second time, by exit code
+    duplicates_wanted: int = 1
     files: Digests = field(default_factory=dict)  # all but the outputs
-    outputs: list[Digests] = field(default_factory=list)  # one a finished folder
-    wrong: list[str] = field(default_factory=list)  # what must never be
+    outputs: list[Digests] = field(default_factory=list)  # one for each finished folder
+    wrong: list[str] = field(default_factory=list)  # what must never happen
 
     def read_bucket(self, pipeline: PipelineCloud, run: str) -> None:
-        """Note the digest of every file below run/, and of each finished folder of outputs."""
+        """Read the digest of every file below `run`, and of the tables of each finished output folder."""
         names = [name.removeprefix(run) for name in pipeline.objects("")]
         for name in names:
             if not name.startswith("outputs/"):
@@ -52,7 +52,7 @@ def _digest(content: bytes) -> str:
 
 
 def check(peer: Outcome, soak: Outcome, tasks: int) -> dict[str, str]:
-    """Return each thing that must be so with what is wrong about it; nothing where it is so."""
+    """Return each check with what is wrong; with an empty string where nothing is."""
     results, expected = soak.below("runner-artifacts/"), peer.below("runner-artifacts/")
     inputs = "builder-artifacts/input"  # and the list of their digests
     succeeded = soak.executions["succeeded"]
@@ -71,24 +71,24 @@ def check(peer: Outcome, soak: Outcome, tasks: int) -> dict[str, str]:
         "no claim left": "execution.json" if "execution.json" in soak.files else "",
         "one execution succeeded": "" if succeeded == 1 else str(succeeded),
         "nothing still runs, nothing unexpected": "; ".join([*peer.wrong, *soak.wrong]),
-        # a soak in which nothing goes wrong shows nothing
-        "every fault that was certain struck": "; ".join(soak.unstruck),
+        # a soak without faults would show nothing
+        "every certain fault occurred": "; ".join(soak.unstruck),
         "tasks killed and lost as ordered": _not_ended(soak),
         "tasks run a second time": (
             ""
-            if soak.ghosts.total() >= soak.ghosts_wanted
-            else f"{soak.ghosts.total()} of {soak.ghosts_wanted}"
+            if soak.duplicates.total() >= soak.duplicates_wanted
+            else f"{soak.duplicates.total()} of {soak.duplicates_wanted}"
         ),
     }
 
 
 def _names(outcome: Outcome, prefix: str) -> Digests:
-    """Return names to compare them alone."""
+    """Return the names without digests, to compare only them."""
     return dict.fromkeys(outcome.below(prefix), "")
 
 
 def _others(outcome: Outcome) -> Digests:
-    """Return the names of all other files; a run that is gone on with lists what is pending each time."""
+    """Return the names of all other files; each resume writes a pending file, so those are left out."""
     known = ("runner-artifacts/", "summaries/", "builder-artifacts/input", "builder-artifacts/pending-")
     return dict.fromkeys((name for name in outcome.files if not name.startswith(known)), "")
 
@@ -100,10 +100,10 @@ def _outputs(peer: Outcome, soak: Outcome) -> str:
 
 
 def _too_few_or_many(outcome: Outcome) -> str:
-    """Tell whether the finished folders are more, or fewer, than the processes of stage C account for.
+    """Return what is wrong with the number of finished folders, given the processes of stage C.
 
-    One that succeeded leaves one. One that gave up at a passing fault may have met it behind its outputs, and
-    leaves one at most. One whose machine was lost leaves none: that is ordered before any could be done.
+    A process that succeeded leaves one. One that ended with a passing fault may have met it after writing its
+    outputs, and leaves at most one. One whose machine was lost leaves none, since that happens early.
     """
     least = outcome.output_endings[0]
     most = least + outcome.output_endings[PASSING_FAULT]
@@ -112,7 +112,7 @@ def _too_few_or_many(outcome: Outcome) -> str:
 
 
 def _not_ended(soak: Outcome) -> str:
-    """Tell which exit codes too few tasks ended with; in every soak one task at least is killed."""
+    """Return the exit codes with which too few tasks ended; every soak kills at least one task."""
     wanted = soak.ordered | Counter({KILLED: 1})
     short = {code: number for code, number in wanted.items() if soak.endings[code] < number}
     return "; ".join(f"exit code {code}: {soak.endings[code]} of {number}" for code, number in short.items())

@@ -1,7 +1,7 @@
 """The pipeline's own workflow on an emulated cloud, deployed as Terraform does and started as invoke does.
 
-Asked by plain requests, again and again where the connection breaks or the service refuses: faults strike
-whoever asks. A question that makes something may so be carried out twice, as with the real services.
+It sends plain requests and repeats them where the connection breaks or the service refuses, since the faults
+hit these requests, too. A repeated request may create something twice, as with the real services.
 """
 
 import json
@@ -29,7 +29,7 @@ from ops.settings import Settings
 from ops.stages import STAGES
 
 WORKFLOW = ROOT / "terraform" / "workflow.yaml"
-VARIABLES = {"NUMBA_DISABLE_JIT": "1"}  # the simulator loads in half the time, and has next to nothing to do
+VARIABLES = {"NUMBA_DISABLE_JIT": "1"}  # the simulator loads in half the time, and has little to compute
 PATIENCE_SECONDS = 120
 REQUEST_SECONDS = 60
 PASSING = (408, 429, 500, 502, 503, 504)
@@ -42,8 +42,8 @@ class PipelineCloud:
     cloud: Cloud
     settings: Settings
 
-    def furnish(self) -> None:
-        """Make the bucket, and deploy the workflow with the variables that Terraform gives it."""
+    def set_up(self) -> None:
+        """Create the bucket, and deploy the workflow with the variables that Terraform sets."""
         self.ask(
             "POST",
             f"{self.cloud.storage}/storage/v1/b?project={self.settings.project_id}",
@@ -56,7 +56,7 @@ class PipelineCloud:
         self.ask("POST", f"{self._place}/workflows?workflowId={self.settings.workflow_name}", json=body)
 
     def upload_forecast(self, repository: Path, request: RunRequest) -> None:
-        """Put the packed forecasting repository where stage A looks for it."""
+        """Upload the packed forecasting repository to where stage A looks for it."""
         with tempfile.TemporaryDirectory() as folder:
             archive = Path(folder) / "forecast.tar.gz"
             pack = [sys.executable, ROOT / "scripts" / "pack_forecast.py", repository, archive]
@@ -65,14 +65,14 @@ class PipelineCloud:
             place = f"{self.cloud.storage}/upload/storage/v1/b/{self.settings.bucket_name}/o"
             self.ask("POST", f"{place}?uploadType=media&name={name}", data=archive.read_bytes())
 
-    def start(self, request: RunRequest, goes_on: bool = False) -> None:
-        """Begin an execution. Where an answer is lost there may be two; executions() has them all."""
-        arguments = run_arguments(self.settings, request, goes_on)
+    def start(self, request: RunRequest, is_resumed: bool = False) -> None:
+        """Start an execution. Where an answer is lost there may be two; executions() returns them all."""
+        arguments = run_arguments(self.settings, request, is_resumed)
         arguments["variables"] |= VARIABLES
         self.ask("POST", self._executions, json={"argument": json.dumps(arguments)})
 
     def executions(self) -> dict[str, dict[str, Any]]:
-        """Return every execution by its id."""
+        """Return every execution, by id."""
         listed = self.ask("GET", f"{self._executions}?pageSize=1000").json().get("executions", [])
         return {each["name"].rpartition("/")[2]: each for each in listed}
 
@@ -80,7 +80,7 @@ class PipelineCloud:
         return self.ask("GET", f"{self._executions}/{name}").json()
 
     def jobs(self) -> dict[str, dict[str, Any]]:
-        """Return every job by its id."""
+        """Return every job, by id."""
         listed = self.ask("GET", f"{self._place}/jobs?pageSize=1000").json().get("jobs", [])
         return {each["name"].rpartition("/")[2]: each for each in listed}
 
@@ -111,18 +111,18 @@ class PipelineCloud:
         return self.ask("GET", f"{place}/{quote(name, safe='')}?alt=media").content
 
     def emulator(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask the emulator itself, which no fault strikes: faults, requests, steps."""
+        """Send a request to the emulator itself, which meets no fault: faults, requests, steps."""
         answer = requests.request(method, f"{self.cloud.apis}/_emulator/{path}", json=body, timeout=60)
         answer.raise_for_status()
         return answer.json()
 
     def ask(self, method: str, url: str, **more: Any) -> requests.Response:
-        """Return an answer, though a few be lost.
+        """Return an answer, repeating the request where answers are lost.
 
         Raises
         ------
         requests.RequestException
-            None that is any good came for two minutes, or the request is wrong.
+            No usable answer came for two minutes, or the request is wrong.
         """
         until = time.monotonic() + PATIENCE_SECONDS
         while True:
@@ -152,5 +152,5 @@ def is_active(execution: dict[str, Any]) -> bool:
 
 
 def stage_of(job: str) -> str:
-    """Return the stage that a job's id begins with."""
+    """Return the stage of a job, which its id starts with."""
     return next(stage for stage in STAGES if job.startswith(f"{stage}-"))

@@ -1,4 +1,4 @@
-"""One run of a soak, on a cloud of its own: started, gone on with where a task was killed, looked at."""
+"""One run of a soak, on its own cloud: started, resumed where a task was killed, and inspected."""
 
 import os
 import time
@@ -12,18 +12,18 @@ from localcloud.process import running
 from ops.run_request import RunRequest
 from ops.settings import Settings
 from soaking import disturbances
-from soaking.ghosts import ghosts
+from soaking.duplicate_tasks import duplicate_tasks
 from soaking.outcome import Outcome
 from soaking.pipeline_cloud import PipelineCloud, is_active, stage_of
 
 SETTINGS = Settings(project_id="soak-project", bucket_name="soak", log_level="WARNING")
-PEER_SETTINGS = SETTINGS.model_copy(update={"workloads_per_task": 50})  # Python starts more seldom
-CLOCK_SPEED = "20"  # a pause of the workflow's two seconds takes a tenth
-SLOTS = 2 * (os.cpu_count() or 1)  # tasks at once: while one waits for storage another works
+PEER_SETTINGS = SETTINGS.model_copy(update={"workloads_per_task": 50})  # fewer starts of Python
+CLOCK_SPEED = "20"  # the workflow's pause of two seconds takes a tenth of one
+SLOTS = 2 * (os.cpu_count() or 1)  # tasks at once: while one waits for storage another computes
 LOOK_SECONDS = 0.5
 MOST_SECONDS = 3 * 3600  # of one execution
-MOST_EXECUTIONS = 8  # until a run must be done
-REFUSED = "which is still going on"  # so the workflow ends where the run is another execution's
+MOST_EXECUTIONS = 8  # within which a run must succeed
+REFUSED = "which is still going on"  # in the error of an execution whose run belongs to another one
 EXPECTED_ENDS = {disturbances.KILLED, disturbances.PASSING_FAULT, *disturbances.LOST_MACHINES}
 
 
@@ -36,31 +36,31 @@ class SoakRun:
         self.outcome = Outcome()
 
     def run(self, state: Path, repository: Path) -> Outcome:
-        """Run it to its end, whatever that takes, and return what it left."""
+        """Run it until it succeeds, resuming as needed; return what it left."""
         before = _cpu_seconds_of_children()
         with running(state, "--clock-speed", CLOCK_SPEED, "--slots", str(SLOTS)) as cloud:
             pipeline = PipelineCloud(cloud, SETTINGS if self.with_faults else PEER_SETTINGS)
-            pipeline.furnish()
+            pipeline.set_up()
             pipeline.upload_forecast(repository, self.request)
             begun = time.perf_counter()
             with self._faults(pipeline):
                 self._run_to_the_end(pipeline)
             self.outcome.seconds = time.perf_counter() - begun
-            self._note_tasks(pipeline)
-            self._look_for_what_still_runs(pipeline, state.resolve() / "batch" / "tasks")
+            self._count_attempts(pipeline)
+            self._find_leftovers(pipeline, state.resolve() / "batch" / "tasks")
             self.outcome.read_bucket(pipeline, f"{EXP_ID}/{self.request.run_id}/")
         self.outcome.cpu_seconds = _cpu_seconds_of_children() - before
         return self.outcome
 
     @contextmanager
     def _faults(self, pipeline: PipelineCloud) -> Iterator[None]:
-        """Have requests struck until the block ends, and count them; tasks have theirs by execution."""
+        """Add faults to requests until the block ends, and count them; tasks get theirs by execution."""
         if not self.with_faults:
             yield
             return
         pipeline.emulator("POST", "faults", disturbances.of_requests(SETTINGS.bucket_name, self.seed))
-        self.outcome.ghosts_wanted = disturbances.number_of_ghosts(self.tasks)
-        with ghosts(pipeline, self.outcome, self.seed):
+        self.outcome.duplicates_wanted = disturbances.number_of_duplicates(self.tasks)
+        with duplicate_tasks(pipeline, self.outcome, self.seed):
             yield
         rules = pipeline.emulator("GET", "faults")
         for rule in rules:
@@ -78,9 +78,11 @@ class SoakRun:
                 pipeline.emulator("POST", "batch/faults", rules)
                 self.outcome.ordered += disturbances.certain_ends(rules)
             known = set(pipeline.executions())
-            pipeline.start(self.request, goes_on=number > 0)
+            pipeline.start(self.request, is_resumed=number > 0)
             states = self._follow(pipeline, known)
-            print(f"{self.name}: {pending:,} results to make; execution {' and '.join(states)}", flush=True)
+            print(
+                f"{self.name}: {pending:,} results to compute; execution {' and '.join(states)}", flush=True
+            )
             if "SUCCEEDED" in states:
                 return
         self.outcome.wrong.append(f"the run did not succeed in {MOST_EXECUTIONS} executions")
@@ -90,7 +92,7 @@ class SoakRun:
         return self.tasks - sum(1 for _ in results)
 
     def _follow(self, pipeline: PipelineCloud, known: set[str]) -> list[str]:
-        """Wait for the executions that were begun since, and return their states."""
+        """Wait for the executions that are not `known`; return their states."""
         until = time.monotonic() + MOST_SECONDS
         while True:
             begun = [pipeline.execution(name) for name in set(pipeline.executions()) - known]
@@ -104,21 +106,21 @@ class SoakRun:
         return [execution["state"] for execution in begun]
 
     def _end_of(self, pipeline: PipelineCloud, execution: dict) -> str:
-        """Tell how an execution ended; note an end that no fault of a task explains."""
+        """Return how an execution ended; record an end that no fault of a task explains."""
         if execution["state"] == "SUCCEEDED":
             return "succeeded"
-        said = execution.get("error", {}).get("payload", "")
-        if self.with_faults and REFUSED in said:
-            return "refused, for the run was another's"
+        error = execution.get("error", {}).get("payload", "")
+        if self.with_faults and REFUSED in error:
+            return "refused, since another had the run"
         job = f"runner-{execution['name'].rpartition('/')[2]}"
         failed = pipeline.tasks(job, "FAILED") if job in pipeline.jobs() else []
         codes = {_exit_codes(task)[-1] for task in failed}
         if not (self.with_faults and codes and codes <= EXPECTED_ENDS):
-            self.outcome.wrong.append(f"an execution ended {execution['state']}: {said[:600]}")
-        return "failed, for a task was killed"
+            self.outcome.wrong.append(f"an execution ended {execution['state']}: {error[:600]}")
+        return "failed, since a task was killed"
 
-    def _note_tasks(self, pipeline: PipelineCloud) -> None:
-        """Count the processes of stages B and C by their exit codes, and every attempt after a first."""
+    def _count_attempts(self, pipeline: PipelineCloud) -> None:
+        """Count the processes of stages B and C by exit code, and the attempts after the first."""
         for name in pipeline.jobs():
             for task in pipeline.tasks(name):
                 codes = _exit_codes(task)
@@ -128,7 +130,7 @@ class SoakRun:
                 elif stage_of(name) == "output":
                     self.outcome.output_endings.update(codes)
 
-    def _look_for_what_still_runs(self, pipeline: PipelineCloud, folder: Path) -> None:
+    def _find_leftovers(self, pipeline: PipelineCloud, folder: Path) -> None:
         ended = ("SUCCEEDED", "FAILED", "CANCELLED")
         jobs = [n for n, job in pipeline.jobs().items() if job["status"]["state"] not in ended]
         executions = [n for n, execution in pipeline.executions().items() if is_active(execution)]
@@ -144,21 +146,21 @@ class SoakRun:
 
 
 def _exit_codes(task: dict) -> list[int]:
-    """Return how each process of a task ended, in order."""
+    """Return the exit code of each finished attempt of a task, oldest first."""
     events = task["status"].get("statusEvents", [])
     ends = [event for event in events if event["taskState"] in ("SUCCEEDED", "FAILED")]
     return [event.get("taskExecution", {}).get("exitCode", 0) for event in ends]
 
 
 def _processes_below(folder: Path) -> list[str]:
-    """Return the processes whose environment names a folder, as that of every task does; of Linux alone."""
+    """Return the processes with a folder in their environment, as every task has; on Linux only."""
     found = []
     for environ in Path("/proc").glob("[0-9]*/environ"):
         try:
             if bytes(folder) in environ.read_bytes():
                 found.append(environ.parent.name)
         except OSError:
-            continue  # ended meanwhile, or somebody else's
+            continue  # ended meanwhile, or of another user
     return found
 
 

@@ -1,6 +1,6 @@
-"""The bucket of a run: Cloud Storage through the official client, its failures as one line each.
+"""The bucket of a run: Cloud Storage through the official client, with one line for each failure.
 
-Imported only where EXECUTION_MODE is cloud, for the client takes half a second to load.
+Imported only where EXECUTION_MODE is cloud, since the client takes half a second to load.
 """
 
 import base64
@@ -26,9 +26,9 @@ from pipeline.storage import THREADS, MissingFile, Storage, check_name, check_pr
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 300  # hours of simulation are worth five minutes of patience at the end
+RETRY_SECONDS = 300  # after hours of simulation, waiting five minutes is worth it
 REQUEST_SECONDS = 60
-UPLOAD_SESSIONS = 3  # begun anew where the service loses them
+UPLOAD_SESSIONS = 3  # started again when the service loses one
 _LOGIN = "run `gcloud auth application-default login`"
 
 
@@ -39,16 +39,16 @@ class BucketStorage(Storage):
         super().__init__(verbose)
         self.name = bucket
         try:
-            client = storage.Client(project=None)  # objects need no project, so none is looked for
+            client = storage.Client(project=None)  # objects need no project
         except (DefaultCredentialsError, OSError) as error:
             raise UserError(
-                f"gs://{bucket}: no Google Cloud credentials ({_said(error)}); {_LOGIN}"
+                f"gs://{bucket}: no Google Cloud credentials ({_message(error)}); {_LOGIN}"
             ) from None
-        # the default pool would serve 10 threads at most; the client starts threads of its own, too
+        # the default pool serves at most 10 threads, and the client starts its own, too
         for scheme in ("https://", "http://"):
             client._http.mount(scheme, HTTPAdapter(pool_maxsize=2 * THREADS))
         self._bucket = client.bucket(bucket)
-        # every request can be repeated: reads by nature, writes by their generation precondition
+        # every request can be repeated: writes because of their generation precondition
         self._retry_seconds = RETRY_SECONDS if retry_seconds is None else retry_seconds
         self._first_wait_seconds = min(1.0, self._retry_seconds / 100)
         retry = DEFAULT_RETRY.with_timeout(self._retry_seconds)
@@ -84,17 +84,17 @@ class BucketStorage(Storage):
     def load_bytes(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         whole = start == 0 and length is None
         with _translated(self.get_path(name)):
-            if length == 0:  # no range of HTTP is empty
+            if length == 0:  # HTTP has no empty range
                 self._blob(name).reload(**self._common)
                 return b""
             try:
                 return self._blob(name).download_as_bytes(
                     start=None if whole else start,
                     end=None if length is None else start + length - 1,
-                    checksum="crc32c" if whole else None,  # the service knows that of whole objects only
+                    checksum="crc32c" if whole else None,  # the service has it for whole objects only
                     **self._common,
                 )
-            except api.RequestRangeNotSatisfiable:  # it begins at or behind the end
+            except api.RequestRangeNotSatisfiable:  # it starts at or after the end
                 return b""
 
     def delete_file(self, name: str) -> None:
@@ -102,7 +102,7 @@ class BucketStorage(Storage):
             with _translated(self.get_path(name)):
                 self._blob(name).delete(**self._common)
         except MissingFile:
-            return  # an earlier try, or somebody else, was first
+            return  # removed by an earlier request, or by another process
         log.log(self.level, "removed %s", self.get_path(name))
 
     def list_files(self, prefix: str) -> Iterator[str]:
@@ -117,7 +117,7 @@ class BucketStorage(Storage):
     def exists(self, name: str) -> bool:
         try:
             with _translated(self.get_path(name)):
-                self._blob(name).reload(**self._common)  # Blob.exists would be silent about a missing bucket
+                self._blob(name).reload(**self._common)  # Blob.exists would hide a missing bucket
         except MissingFile:
             return False
         return True
@@ -131,13 +131,16 @@ class BucketStorage(Storage):
         return self._bucket.blob(name)
 
     def _publish(self, name: str, upload, content: tuple[str, int], overwrite: bool) -> bool:
-        """Upload against the generation that is there, so that a repeated request never writes twice.
+        """Upload on condition of the current generation, so that a repeated request never writes twice.
 
-        The last writer wins; one that finds other content than it expected says so in the log.
+        The last writer wins; it logs a warning if the content is not what it expected.
 
-        `content` is checksum and size of what is uploaded, to recognise it in the bucket.
+        Parameters
+        ----------
+        content : tuple of str and int
+            CRC32C and size of the upload, to recognise it in the bucket.
         """
-        generation = 0  # most names are new, so one request suffices
+        generation = 0  # most names are new, so one request is enough
         deadline, sessions, conflicts = time.monotonic() + self._retry_seconds, UPLOAD_SESSIONS, 0
         with _translated(self.get_path(name)):
             while True:
@@ -147,38 +150,38 @@ class BucketStorage(Storage):
                 except api.PreconditionFailed:
                     there = self._bucket.get_blob(name, **self._common)
                     if there is not None and (there.crc32c, there.size) == content:
-                        break  # our own earlier try, whose answer was lost, or the same content
+                        break  # our own earlier request, whose answer was lost, or the same content
                     if there is not None and not overwrite:
                         return False
                     generation = there.generation if there is not None else 0
                     if conflicts:
                         log.warning(
-                            "%s: somebody else writes it, too; the last one wins", self.get_path(name)
+                            "%s: another process writes it, too; the last one wins", self.get_path(name)
                         )
                     conflicts += 1
                     if conflicts == 1:
-                        continue  # no contention, only the object that is overwritten
+                        continue  # no conflict, only the object that is overwritten
                 except api.GoogleAPICallError as error:
-                    # 404 and 410: the session of a large upload was lost, and it begins again
+                    # 404 and 410: the session of a large upload was lost, so the upload starts again
                     if error.code not in (404, 410) or _is_about_the_bucket(error) or not sessions:
                         raise
                     sessions -= 1
                 if time.monotonic() > deadline:
-                    raise TemporaryFault(f"{self.get_path(name)}: no upload comes through; try again")
+                    raise TemporaryFault(f"{self.get_path(name)}: no upload succeeds; try again")
                 time.sleep(random.uniform(0, self._first_wait_seconds))
         log.log(self.level, "wrote %s", self.get_path(name))
         return True
 
 
 def _content_type(name: str) -> str:
-    """Return what a browser, and a workflow that reads the manifest, takes a file for."""
+    """Return the content type, for browsers and for the workflow, which reads the manifest."""
     kind, packed = mimetypes.guess_type(name)
     return "application/octet-stream" if packed or not kind else kind
 
 
 @contextmanager
 def _translated(path: str) -> Iterator[None]:
-    """Turn the client's exceptions into one line that says what to do."""
+    """Turn the client's exceptions into errors of one line that say what to do."""
     try:
         yield
     except (UserError, TemporaryFault):
@@ -190,24 +193,24 @@ def _translated(path: str) -> Iterator[None]:
 
 
 def _storage_failure(path: str, error: Exception) -> Exception | None:
-    """Return what a failure of the client means for the stage, None where it is our bug."""
+    """Return the error of a stage for one of the client; None where it is our bug."""
     bucket = path.removeprefix("gs://").split("/")[0]
-    said = _said(error)
+    message = _message(error)
     if isinstance(error, api.NotFound):
         if _is_about_the_bucket(error):
             return UserError(f"gs://{bucket}: no such bucket; check GCS_BUCKET, or create it")
         return MissingFile(f"{path}: no such object")
     if isinstance(error, (api.Forbidden, api.Unauthorized)):
         return UserError(
-            f"{path}: access denied ({said}); the account needs roles/storage.objectUser on gs://{bucket}"
+            f"{path}: access denied ({message}); the account needs roles/storage.objectUser on gs://{bucket}"
         )
-    if isinstance(error, DefaultCredentialsError) or "invalid_grant" in said:
-        return UserError(f"{path}: no valid Google Cloud credentials ({said}); {_LOGIN}")
+    if isinstance(error, DefaultCredentialsError) or "invalid_grant" in message:
+        return UserError(f"{path}: no valid Google Cloud credentials ({message}); {_LOGIN}")
     passing = (api.TooManyRequests, api.ServerError, api.RetryError, GoogleAuthError, DataCorruption)
     if isinstance(error, (*passing, RequestException, ConnectionError, TimeoutError)):
-        return TemporaryFault(f"{path}: storage does not answer ({said}); try again")
+        return TemporaryFault(f"{path}: storage does not answer ({message}); try again")
     if isinstance(error, api.GoogleAPICallError):
-        return UserError(f"{path}: storage refused the request ({said})")
+        return UserError(f"{path}: storage refused the request ({message})")
     return None
 
 
@@ -215,16 +218,16 @@ def _is_about_the_bucket(not_found: Exception) -> bool:
     return "bucket does not exist" in str(not_found).lower()
 
 
-def _said(error: Exception) -> str:
-    """Return what the service said, in one line and without the addresses around it."""
+def _message(error: Exception) -> str:
+    """Return the message of the service in one line, without addresses."""
     if isinstance(error, api.RetryError) and isinstance(error.cause, Exception):
-        return _said(error.cause)
+        return _message(error.cause)
     response = getattr(error, "response", None)
     try:
-        said = f"{response.status_code} {response.json()['error']['message']}"
+        message = f"{response.status_code} {response.json()['error']['message']}"
     except (AttributeError, ValueError, LookupError, TypeError, RuntimeError):  # the last: read before
-        said = str(error)
-    return " ".join(said.split())[:300] or type(error).__name__
+        message = str(error)
+    return " ".join(message.split())[:300] or type(error).__name__
 
 
 def _crc32c(data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The container's environment variables as one checked value. Below this nobody reads os.environ."""
+"""The environment variables of a stage as one checked value; no other module reads settings from them."""
 
 import json
 import os
@@ -23,7 +23,7 @@ PENDING_FILE = re.compile(r"pending-[0-9a-f]{8}\.txt")
 REPOSITORY = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
 REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+#@-]*")
 SECRET = re.compile(r"(projects/[^/]+/secrets/)?[A-Za-z0-9_-]{1,255}(/versions/[0-9]+|/versions/latest)?")
-# what looks like a token of GitHub, or stands where one does in an address: pasted into the wrong place
+# what looks like a GitHub token, or is in the place of one in an address: pasted into the wrong setting
 TOKEN = re.compile(r"(?i)(gh[a-z]_|github_pat_)\w+|(?<=//)[^/@\s]+(?=@)")
 GITHUB = "https://github.com"
 SUITES = ("built-in", "epymodelingsuite")
@@ -32,7 +32,7 @@ _REQUIRED = object()
 
 @dataclass(frozen=True)
 class StageContext:
-    """What a stage is asked to do, and where."""
+    """The settings of a stage: what it does, and where its files are."""
 
     mode: str  # "local" or "cloud"
     bucket: str
@@ -43,7 +43,7 @@ class StageContext:
     task_index: int | None  # an input, chosen by hand
     batch_task_index: int | None  # a task of a Batch job: the pending file says which inputs
     pending_file: str  # of the job the task belongs to; without it the manifest's
-    num_tasks: int | None  # how many results stage C is to expect
+    num_tasks: int | None  # number of results stage C expects
     count: int | None
     seed: int | None
     force: bool
@@ -58,7 +58,7 @@ class StageContext:
     github_url: str
     pat_secret: str
     project: str
-    suite: str | None  # as asked; None leaves it to the run, or to the built-in one
+    suite: str | None  # as set; None means that of the run, or the built-in one
     log_level: str
     storage_verbose: bool
     job_id: str
@@ -66,17 +66,17 @@ class StageContext:
     retry_attempt: int
     code_commit: str
     forecast_commit: str
-    suite_commit: str  # of an epymodelingsuite that is installed, whether it does the work or not
-    run_setup: dict[str, Any] | None  # the machines of the run; None where nobody told
+    suite_commit: str  # of an installed epymodelingsuite, whether it is used or not
+    run_setup: dict[str, Any] | None  # the machines of the run; None where unknown
 
     @property
     def config_folder(self) -> Path:
         return self.forecast_repo_dir / "experiments" / self.exp_id / "config"
 
     def output_config_path(self) -> Path | None:
-        """Return the output configuration that is used instead: a path, or a name in config_folder.
+        """Return the output configuration that replaces the experiment's: a path, or a name in config_folder.
 
-        A name without / is looked for there first, whatever lies in the working directory.
+        A name without / is looked up in config_folder first, before the working directory.
         """
         name = self.output_config_file
         if not name:
@@ -86,12 +86,12 @@ class StageContext:
             if path.is_file():
                 return path
         raise UserError(
-            f"OUTPUT_CONFIG_FILE={self.output_config_file}: no such file, also not in {self.config_folder}; "
+            f"OUTPUT_CONFIG_FILE={self.output_config_file}: no such file, here or in {self.config_folder}; "
             "name another (invoke: --output-config-file)"
         )
 
     def made_with(self, stage: str) -> dict[str, Any]:
-        """Return image and machine of a task for its summary, as far as they were told."""
+        """Return image and machine of a task for its summary, where they are known."""
         known = {
             "image": self.image_uri,
             "setup": setup_of_task(self.run_setup, stage, self.job_id),
@@ -100,17 +100,17 @@ class StageContext:
 
     @property
     def commits(self) -> dict[str, str]:
-        """The commits of what runs; empty where one is not known."""
+        """Commits of the code and the suite; empty where unknown."""
         return {"code": self.code_commit, "suite": self.suite_commit}
 
     @property
     def bucket_folder(self) -> Path:
-        """The folder that stands for the bucket in local mode."""
+        """The folder used as the bucket in local mode."""
         return self.local_data_path / "bucket"
 
     @property
     def cache_folder(self) -> Path:
-        """Where downloaded population data are kept."""
+        """The folder for downloaded population data."""
         home = os.path.expanduser("~")
         root = Path(home) / ".cache" if home != "/" and os.access(home, os.W_OK) else Path("/tmp")
         return root / "epymodelingsuite-cloud"
@@ -122,7 +122,7 @@ def read_stage_context(environ: Mapping[str, str]) -> StageContext:
     Raises
     ------
     UserError
-        One line with all that is missing or wrong.
+        One line with every variable that is missing or wrong.
     """
     read = _Reader(environ)
     mode = read("EXECUTION_MODE", "local", _one_of("local", "cloud"))
@@ -172,7 +172,7 @@ def read_stage_context(environ: Mapping[str, str]) -> StageContext:
 
 
 def _installed_commit(package: str) -> str:
-    """Return the commit that a package was installed from, where pip took it from git and noted so."""
+    """Return the commit that pip installed a package from; "" if it did not come from git."""
     try:
         return json.loads(distribution(package).read_text("direct_url.json") or "")["vcs_info"]["commit_id"]
     except (PackageNotFoundError, ValueError, KeyError, TypeError):
@@ -180,7 +180,7 @@ def _installed_commit(package: str) -> str:
 
 
 class _Reader:
-    """Reads variables one by one and keeps what is wrong with them."""
+    """Reads variables one by one and collects their mistakes."""
 
     def __init__(self, environ: Mapping[str, str]):
         self.environ = environ
@@ -225,20 +225,20 @@ def _prefix(text: str) -> str:
 
 def _pending_file(text: str) -> str:
     if not PENDING_FILE.fullmatch(text):
-        raise ValueError("a pending file is called like pending-1a2b3c4d.txt")
+        raise ValueError("the name of a pending file, such as pending-1a2b3c4d.txt")
     return text
 
 
 def _bucket(text: str) -> str:
-    """Return a bucket's name; gs://name/ is what the console shows of it."""
+    """Return a bucket's name; gs://name/, as the console shows it, is accepted."""
     name = text.removeprefix("gs://").rstrip("/")
     if not name or "/" in name:
-        raise ValueError("the name of a bucket, without a path; what stands before the run is DIR_PREFIX")
+        raise ValueError("the name of a bucket, without a path; the path to the run goes into DIR_PREFIX")
     return name
 
 
 def _repository(text: str) -> str:
-    """Return owner/name; the address that a browser shows is taken, too."""
+    """Return owner/name; the address that a browser shows is accepted, too."""
     name = text.removeprefix(f"{GITHUB}/").rstrip("/").removesuffix(".git")
     if not REPOSITORY.fullmatch(name) or ".." in name:
         raise ValueError("owner/name of a repository, such as my-lab/flu-forecasts")

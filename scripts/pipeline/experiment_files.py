@@ -1,4 +1,4 @@
-"""The files of an experiment: how a stage builds from them, and an output YAML that is uploaded later."""
+"""The files of an experiment: building from them, and an output YAML that was uploaded later."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +10,8 @@ from pipeline.environment import SUITES, StageContext
 from pipeline.failures import UserError
 from pipeline.storage import MissingFile
 from pipeline.temporary import temporary_folder
+
+UPLOADED = "output-configs/"
 
 
 def build_experiment(context: StageContext):
@@ -26,7 +28,7 @@ def build_experiment(context: StageContext):
     own_populations = context.forecast_repo_dir / "data" / "epydemix-data"
     places = DataPlaces(
         data_roots=[context.forecast_repo_dir, context.config_folder.parent],
-        # a folder that is named is the only one, so that no other quietly fills its gaps
+        # a folder that is set is the only one, so that no other silently fills its gaps
         population_folders=[context.epydemix_data_dir or own_populations],
         cache_folder=context.cache_folder,
     )
@@ -40,17 +42,14 @@ def build_experiment(context: StageContext):
     )
 
 
-UPLOADED = "output-configs/"
-
-
 @contextmanager
 def uploaded_output_file(context: StageContext, files: RunFiles) -> Iterator[StageContext]:
-    """Yield a context whose OUTPUT_CONFIG_FILE is a file here, where it names one that was uploaded.
+    """Yield the context, with an uploaded OUTPUT_CONFIG_FILE as a local file.
 
     Raises
     ------
     UserError
-        It is not in the bucket; or what the caller finds wrong with it, under its name there.
+        The file is not in the bucket. A UserError of the block names the file in the bucket, too.
     """
     name = context.output_config_file
     if not name.startswith(UPLOADED):
@@ -64,5 +63,5 @@ def uploaded_output_file(context: StageContext, files: RunFiles) -> Iterator[Sta
             raise UserError(f"OUTPUT_CONFIG_FILE={name}: there is no {place}; upload it again") from None
         try:
             yield replace(context, output_config_file=str(path))
-        except UserError as error:  # what is wrong with the file is told of the one that somebody can see
+        except UserError as error:  # name the file that the reader can find
             raise UserError(str(error).replace(str(path), place)) from None

@@ -1,6 +1,6 @@
-"""How a stage ends: 0 done, 2 the input or a setting is wrong, 75 a passing fault, 1 our bug.
+"""Exit codes of a stage: 0 done, 2 the input or a setting is wrong, 75 a passing fault, 1 our bug.
 
-Batch retries 75 and its own preemption codes, never 2.
+Batch retries 75 and its own codes for lost machines, never 2.
 """
 
 import errno
@@ -23,7 +23,7 @@ def exit_code_of(work: Callable[[], None], log: logging.Logger) -> int:
         log.error(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        log.error("interrupted; what is finished is kept, run the stage again to go on")
+        log.error("interrupted; finished work is kept, run the stage again to continue")
         return INTERRUPTED
     except Exception as error:
         if full_disk := disk_failure(error):
@@ -35,7 +35,7 @@ def exit_code_of(work: Callable[[], None], log: logging.Logger) -> int:
 
 
 def disk_failure(error: BaseException, act: str = "") -> UserError | None:
-    """Return the one-line error of a full disk or a refused access, None for anything else.
+    """Return the error of one line for a full disk or a denied access; None for anything else.
 
     Parameters
     ----------
@@ -48,14 +48,14 @@ def disk_failure(error: BaseException, act: str = "") -> UserError | None:
         )
     if isinstance(error, OSError) and error.errno in (errno.EFBIG, errno.EIO, errno.ESTALE):
         return UserError(
-            f"{error.filename or 'temporary files'}: the disk does not take or give it ({error.strerror}); "
-            "check the disk, and `ulimit -f` where it is a file too large"
+            f"{error.filename or 'temporary files'}: the disk cannot read or write it ({error.strerror}); "
+            "check the disk, and `ulimit -f` where the file is too large"
         )
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-        return UserError(f"{error.filename}: too long for the name of a file; shorten DIR_PREFIX or EXP_ID")
+        return UserError(f"{error.filename}: the name is too long for a file; shorten DIR_PREFIX or EXP_ID")
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         done = act or ("written" if error.errno == errno.EROFS else "read or written")
         return UserError(
-            f"{error.filename}: may not be {done} ({error.strerror}); check its owner and rights"
+            f"{error.filename}: cannot be {done} ({error.strerror}); check its owner and permissions"
         )
     return None

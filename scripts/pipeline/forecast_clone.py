@@ -1,7 +1,7 @@
-"""The forecasting repository, cloned from GitHub or a server like it. The only place that starts git.
+"""The forecasting repository, cloned from GitHub or a server like it. The only module that starts git.
 
-A token goes to git through an askpass helper that reads it from a file only we can read: it is in no
-address, argument, environment or .git/config, and gone with the temporary folder.
+Git gets the token from an askpass helper, which reads it from a file that only this user can read. The token
+is in no address, argument, environment or .git/config, and is removed with the temporary folder.
 """
 
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger("pipeline")
 MOST_SECONDS = 1800
 _SLOW = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60")  # bytes a second, seconds
 
-# a server that redirects to another host gets no token: git's question names whom it asks for
+# git's prompt names the host that asks, so another host, after a redirect, gets no token
 _ASKPASS = """#!/bin/sh
 case "$1" in
   "Username for '%(scheme)s://%(host)s': ") echo x-access-token ;;
@@ -30,7 +30,7 @@ case "$1" in
 esac
 """
 
-# what git says, in the order it is looked for
+# messages of git, in the order they are checked
 _NO_REF = r"couldn't find remote ref|not our ref|unadvertised object|invalid refspec"
 _NO_REPOSITORY = r"repository .*not found|error: 404"
 _REFUSED = r"authentication failed|could not read (username|password)|invalid username or|error: 40[13]"
@@ -40,11 +40,11 @@ _PASSING = (
     r"|early eof|transfer closed|rpc failed|hung up|recv failure|send failure|connection (was )?reset"
     r"|unexpected disconnect|empty reply|error: (429|5\d\d)|(tls|ssl).*(handshake|connect|terminated|eof)"
 )
-_MARK = "epymodelingsuite-clone"  # in .git of what was cloned here, and may be replaced
+_MARK = "epymodelingsuite-clone"  # a file in .git of our clones, which may be replaced
 
 
 def clone(context: StageContext, token: str) -> str:
-    """Make FORECAST_REPO_DIR the repository at its ref, without history, and return the commit.
+    """Clone the repository at its ref into FORECAST_REPO_DIR, without history; return the commit.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def clone(context: StageContext, token: str) -> str:
         The server does not answer.
     """
     target = context.forecast_repo_dir
-    _refuse_somebody_elses(target)
+    _refuse_other_folder(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_left_folders(target.parent)
@@ -71,25 +71,25 @@ def clone(context: StageContext, token: str) -> str:
             commit = git("rev-parse", "HEAD").strip()
             (work / ".git" / _MARK).touch()
             if target.is_dir():
-                shutil.rmtree(target)  # an earlier try's, or empty
+                shutil.rmtree(target)  # of an earlier attempt, or empty
             work.rename(target)
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error.strerror}); check FORECAST_REPO_DIR") from None
-    _warn_of_what_is_not_fetched(target)
+    _warn_of_unfetched_files(target)
     return commit
 
 
-def _refuse_somebody_elses(target: Path) -> None:
-    """Refuse to replace a folder that was not cloned here: it may hold what nobody has committed."""
+def _refuse_other_folder(target: Path) -> None:
+    """Refuse to replace a folder that was not cloned here: it may contain uncommitted work."""
     is_ours = (target / ".git" / _MARK).is_file()
     if target.exists() and not is_ours and not (target.is_dir() and not any(target.iterdir())):
         raise UserError(
-            f"{target}: there already, and not a clone of ours; it is left alone. Name another "
+            f"{target}: exists and was not cloned by stage A; it is left alone. Set another "
             "FORECAST_REPO_DIR, or leave GITHUB_FORECAST_REPO out to use it as it is"
         )
 
 
-def _warn_of_what_is_not_fetched(folder: Path) -> None:
+def _warn_of_unfetched_files(folder: Path) -> None:
     if (folder / ".gitmodules").is_file():
         log.warning(
             "the forecasting repository has submodules, which are not fetched: their folders are empty"
@@ -100,7 +100,7 @@ def _warn_of_what_is_not_fetched(folder: Path) -> None:
 
 
 class _Git:
-    """Git with an environment of its own: no prompt, nobody's settings, messages in English."""
+    """Git with its own environment: no prompt, no user settings, messages in English."""
 
     def __init__(self, context: StageContext, folder: Path, work: Path, token: str):
         self.repository, self.ref, self.has_token = context.forecast_repo, context.forecast_ref, bool(token)
@@ -140,30 +140,30 @@ class _Git:
             raise self._failure(done.stderr)
         return done.stdout
 
-    def _failure(self, said: str) -> UserError | TemporaryFault:
-        """Return what git's words mean for the reader, in one line."""
-        lines = [line for line in said.strip().splitlines() if line.strip()] or ["it said nothing"]
+    def _failure(self, errors: str) -> UserError | TemporaryFault:
+        """Return the error of one line for git's messages."""
+        lines = [line for line in errors.strip().splitlines() if line.strip()] or ["no message"]
         reason = next((line for line in lines if re.search(r"fatal: |error: ", line)), lines[-1])
         reason = re.sub(r"^(fatal|error): ", "", reason.strip())
-        heard = " ".join(lines).replace(self.address, "").replace(self.repository, "").lower()
-        if re.search(_NO_REF, heard):
+        text = " ".join(lines).replace(self.address, "").replace(self.repository, "").lower()
+        if re.search(_NO_REF, text):
             return UserError(
                 f'{self.repository} has no branch, tag or whole commit "{self.ref}"; check FORECAST_REPO_REF'
             )
-        if re.search(_NO_REPOSITORY, heard):
-            seen = f", or the token of secret {self.secret} may not see it" if self.has_token else ""
+        if re.search(_NO_REPOSITORY, text):
+            seen = f", or the token of secret {self.secret} cannot see it" if self.has_token else ""
             return UserError(f"{self.address}: there is no such repository{seen}; check GITHUB_FORECAST_REPO")
-        if re.search(_REFUSED, heard):
+        if re.search(_REFUSED, text):
             if self.has_token:
                 return UserError(
                     f"{self.address}: the token of secret {self.secret} is refused; it is wrong, has "
-                    "expired, or may not read this repository: add a new version of the secret"
+                    "expired, or has no access to this repository: add a new version of the secret"
                 )
             return UserError(
                 f"{self.address}: there is no such repository, or it is private; check GITHUB_FORECAST_REPO, "
                 "or name the secret of a token in GITHUB_PAT_SECRET"
             )
-        if re.search(_PASSING, heard) and not re.search(_LASTING, heard):
+        if re.search(_PASSING, text) and not re.search(_LASTING, text):
             return TemporaryFault(f"{self.address}: the server does not answer ({reason}); try again")
         return UserError(f"{self.address}: cannot be fetched ({reason})")
 

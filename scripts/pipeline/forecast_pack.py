@@ -1,7 +1,7 @@
-"""The forecasting repository as a run used it: one archive in its bucket, the same bytes for the same files.
+"""The forecasting repository as a run used it: an archive in its bucket, equal bytes for equal files.
 
-Stage A packs it in the cloud. Later stages unpack it where they need it: custom code of an experiment
-for another suite, or another output YAML.
+Stage A packs it in the cloud. Later stages unpack it where they need it: for an experiment's custom code with
+another suite, or for another output YAML.
 """
 
 import gzip
@@ -26,12 +26,17 @@ from pipeline.storage import MissingFile
 from pipeline.temporary import temporary_folder
 
 FORECAST = "builder-artifacts/forecast.tar.gz"
-_NOT_PACKED = {".git", "__pycache__", ".venv", ".ipynb_checkpoints"}  # history, and what is made again
+_NOT_PACKED = {
+    ".git",
+    "__pycache__",
+    ".venv",
+    ".ipynb_checkpoints",
+}  # history, and files that are created again
 _ENV = ".env"  # may hold secrets
-# of a repository; what has more is no forecasting repository, or an archive that was made to fill a disk
+# limits of a repository; more is not a forecasting repository, or an archive made to fill a disk
 MOST_BYTES = 8 << 30
 MOST_ENTRIES = 200_000
-MOST_TAR_BYTES = MOST_BYTES + MOST_ENTRIES * 8192  # with headers, long names among them
+MOST_TAR_BYTES = MOST_BYTES + MOST_ENTRIES * 8192  # with headers, including long names
 
 
 def save_forecast(folder: Path, files: RunFiles) -> str:
@@ -51,7 +56,7 @@ def pack(folder: Path, archive: Path) -> None:
     Raises
     ------
     UserError
-        A link leads out of the folder, something is neither file, folder nor link, or it is too much.
+        A link leads out of the folder, an entry is no file, folder or link, or the folder is too large.
     """
     size = _Size(str(folder))
     with (
@@ -65,7 +70,7 @@ def pack(folder: Path, archive: Path) -> None:
 
 
 class _Size:
-    """What a repository or its archive has so far; UserError where that is too much."""
+    """Size of a repository or its archive so far; UserError where it is too large."""
 
     def __init__(self, name: str):
         self.name, self.entries, self.bytes = name, 0, 0
@@ -74,7 +79,7 @@ class _Size:
         self.entries, self.bytes = self.entries + 1, self.bytes + size_bytes
         if self.entries > MOST_ENTRIES or self.bytes > MOST_BYTES:
             raise UserError(
-                f"{self.name}: a forecasting repository has up to {MOST_ENTRIES:,} files and "
+                f"{self.name}: a forecasting repository has at most {MOST_ENTRIES:,} files and "
                 f"{MOST_BYTES >> 30} GiB, and this one has more; keep large data out of it"
             )
 
@@ -96,13 +101,13 @@ def _contents(folder: Path) -> Iterator[Path]:
 
 
 def _check_link(link: Path, folder: Path) -> None:
-    """Refuse a link that leads nowhere when the archive is unpacked in another place."""
+    """Refuse a link that would be broken where the archive is unpacked."""
     try:
         leads_inside = link.resolve(strict=False).is_relative_to(folder.resolve())
     except (RuntimeError, OSError):  # a loop
         leads_inside = False
     if not leads_inside or os.path.isabs(os.readlink(link)):
-        raise UserError(f"{link}: a link that leads out of the repository; put the file itself there")
+        raise UserError(f"{link}: a link that leads out of the repository; replace it with the file")
 
 
 def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -114,12 +119,12 @@ def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def unpack_forecast(files: RunFiles, folder: Path, sha256: str = "") -> None:
-    """Put the repository of a run into an empty folder, after a look at its digest.
+    """Unpack the repository of a run into an empty folder; its digest is checked first.
 
     Raises
     ------
     UserError
-        The archive is not there, another one than the manifest says, or not one that pack() writes.
+        The archive is missing, does not match the manifest, or is not one that pack() writes.
     """
     name = files.in_prefix + FORECAST
     data = files.storage.load_bytes(name)
@@ -136,7 +141,7 @@ def unpack_forecast(files: RunFiles, folder: Path, sha256: str = "") -> None:
 def _unpack(data: bytes, folder: Path, size: _Size) -> None:
     """Write files and folders, then links, so that nothing is written through a link.
 
-    The filter of tarfile that does some of this comes with later versions of Python 3.11.
+    The filter of tarfile that does part of this is missing in early versions of Python 3.11.
     """
     entries, links = {}, {}
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as zipped, tarfile.open("", "r:", _Bounded(zipped)) as tar:
@@ -147,26 +152,26 @@ def _unpack(data: bytes, folder: Path, size: _Size) -> None:
         for name in (*entries, *links):
             above = {str(parent) for parent in PurePath(name).parents}
             if above & links.keys() or (name in links and name in entries):
-                raise tarfile.ExtractError(f"{name} lies behind a link")
+                raise tarfile.ExtractError(f"{name} is behind a link")
         for entry in (*entries.values(), *links.values()):
             tar.extract(entry, folder)
     for name in links:
         try:
             _check_link(folder / name, folder)
         except UserError:
-            raise tarfile.ExtractError(f"{name} leads out of it") from None
+            raise tarfile.ExtractError(f"{name} leads out of the archive") from None
 
 
 def _check_entry(entry: tarfile.TarInfo) -> None:
-    """Refuse what pack() does not write."""
+    """Refuse an entry that pack() does not write."""
     is_outside = os.path.normpath(entry.name).startswith(("/", ".."))
     is_known = entry.isdir() or entry.issym() or (entry.isfile() and not entry.issparse())
     if is_outside or not is_known or entry.size < 0:
-        raise tarfile.ExtractError(f"{entry.name} leads out of it, or is no file")
+        raise tarfile.ExtractError(f"{entry.name} leads out of the archive, or is not a file")
 
 
 class _Bounded:
-    """The tar in an archive, no further than one can be long: a few MB may unpack to terabytes."""
+    """The tar in an archive, up to the largest size allowed: a few MB may unpack to terabytes."""
 
     def __init__(self, zipped: gzip.GzipFile):
         self._zipped = zipped
@@ -188,7 +193,7 @@ class _Bounded:
 
 @contextmanager
 def uploaded_repository(context: StageContext, files: RunFiles) -> Iterator[StageContext]:
-    """Yield a context with the repository that was put into the bucket, where none is at hand."""
+    """Yield the context, with the repository uploaded to the bucket where there is no local one."""
     if context.mode != "cloud" or context.forecast_repo_dir.is_dir():
         yield context
         return
@@ -198,9 +203,9 @@ def uploaded_repository(context: StageContext, files: RunFiles) -> Iterator[Stag
 
 @contextmanager
 def custom_code(context: StageContext, files: RunFiles, manifest: Manifest) -> Iterator[None]:
-    """Have the repository of the run on the path of imports, where another suite built the workloads."""
+    """Put the run's repository on the import path, where another suite built the workloads."""
     if not manifest.forecast_sha256 or manifest.suite == SUITES[0] or context.forecast_repo_dir.is_dir():
-        yield  # none is needed, or it is there, and run_runner.sh has seen to it
+        yield  # not needed, or already on the path because of run_runner.sh
         return
     with _unpacked(files, manifest.forecast_sha256) as folder:
         sys.path.insert(0, str(folder))
@@ -212,7 +217,7 @@ def custom_code(context: StageContext, files: RunFiles, manifest: Manifest) -> I
 
 @contextmanager
 def chosen_output_file(context: StageContext, files: RunFiles, manifest: Manifest) -> Iterator[StageContext]:
-    """Yield a context that finds another output YAML than the run's, in its repository if need be."""
+    """Yield the context, with the run's repository where it contains another output YAML to use."""
     asked = context.output_config_file not in ("", manifest.output_config_file)
     is_here = context.forecast_repo_dir.is_dir() or os.path.isabs(context.output_config_file)
     if not asked or not manifest.forecast_sha256 or is_here:
@@ -224,7 +229,7 @@ def chosen_output_file(context: StageContext, files: RunFiles, manifest: Manifes
 
 @contextmanager
 def _unpacked(files: RunFiles, sha256: str = "") -> Iterator[Path | None]:
-    """Yield a temporary folder with the run's repository; None where there is none and none is named."""
+    """Yield a temporary folder with the run's repository; None where there is none and no digest is given."""
     with temporary_folder("forecast") as work:
         folder = Path(work, "forecast")
         folder.mkdir()

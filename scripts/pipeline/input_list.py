@@ -12,12 +12,12 @@ from modeling.failures import UserError
 from modeling.input_names import name_of, set_share, trajectory_share
 from modeling.workload import ForeignWorkload, Result, Simulate, Workload, most_result_bytes
 
-MOST_FOREIGN_RESULT_BYTES = 4 << 30  # an input of another suite does not show the size of its result
-MOST_NAME_BYTES = 200  # a chart has the name of its population
+MOST_FOREIGN_RESULT_BYTES = 4 << 30  # the size of another suite's result cannot be told from its input
+MOST_NAME_BYTES = 200  # charts are named after their population
 
 
 class InputEntry(NamedTuple):
-    """One row of inputs.csv; empty or None where an input of another suite does not say."""
+    """One row of inputs.csv; values that an input of another suite does not have are empty or None."""
 
     population: str
     population_name: str
@@ -29,7 +29,7 @@ class InputEntry(NamedTuple):
     most_result_bytes: int  # unpacked
 
     def check(self, result: Result) -> None:
-        """Refuse a result of another place or parameter set than its input."""
+        """Refuse a result whose place or parameter set differs from its input's."""
         for name, wanted in self._asdict().items():
             if name == "most_result_bytes" or wanted in ("", None):
                 continue
@@ -56,7 +56,7 @@ def entry_of(workload: Workload | ForeignWorkload) -> InputEntry:
 
 
 def listed_name(entries: Sequence[InputEntry], index: int) -> str:
-    """Return what an input is called, as modeling/input_names.py does, by the list alone."""
+    """Return the name of an input from the list alone; the wording is that of modeling/input_names.py."""
     entry = entries[index]
     share = set_share(entry.set_index or 0, entry.set_count or 1)
     if entry.set_count == 1 and entry.ensemble_total:
@@ -68,7 +68,7 @@ def listed_name(entries: Sequence[InputEntry], index: int) -> str:
 
 
 def write_entries(entries: Iterable[InputEntry]) -> bytes:
-    """Return the list as a table with a header, one row an input."""
+    """Return inputs.csv: a header, then one row an input."""
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(InputEntry._fields)
@@ -77,7 +77,7 @@ def write_entries(entries: Iterable[InputEntry]) -> bytes:
 
 
 def parse_entries(data: bytes, number: int | None = None) -> list[InputEntry]:
-    """Return the entries of `number` inputs, or of all in the list; ValueError for anything else."""
+    """Return the entries of inputs.csv; ValueError where it is damaged or has not `number` inputs."""
     header, *rows = csv.reader(io.StringIO(data.decode(), newline=""), strict=True)
     if tuple(header) != InputEntry._fields or len(rows) != (len(rows) if number is None else number):
         raise ValueError(f"{len(rows)} inputs instead of {number}")
@@ -95,7 +95,7 @@ def _entry(row: list[str]) -> InputEntry:
 
 
 def check_place(population: str) -> None:
-    """Refuse a population that cannot be a file name: its charts are named after it."""
+    """Refuse a population that cannot be a file name, since its charts are named after it."""
     is_name = population.isprintable() and len(population.encode()) <= MOST_NAME_BYTES
     if not is_name or population != population.strip(" .") or not population or set(population) & set("/\\:"):
         raise ValueError(f"{population[:80]!r} cannot be the name of a file")

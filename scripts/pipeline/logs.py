@@ -1,4 +1,4 @@
-"""Logs of a stage: JSON lines for Cloud Logging, readable lines on a terminal."""
+"""Logs of a stage: JSON lines for Cloud Logging, plain lines on a terminal."""
 
 import logging
 import sys
@@ -22,7 +22,7 @@ def start_logging(mode: str, level: str, fields: dict[str, object]) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_json_formatter(fields) if mode == "cloud" else _PlainFormatter(fields))
-    known = level.upper() in ("DEBUG", "INFO", "WARNING", "ERROR")  # else environment.py says so
+    known = level.upper() in ("DEBUG", "INFO", "WARNING", "ERROR")  # environment.py reports any other
     logging.basicConfig(level=level.upper() if known else "INFO", handlers=[handler], force=True)
     for chatty in ("matplotlib", "numba", "urllib3", "google", "PIL", "fontTools", "epymodelingsuite"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -30,7 +30,7 @@ def start_logging(mode: str, level: str, fields: dict[str, object]) -> None:
 
 @contextmanager
 def kept_warnings() -> Iterator[list[str]]:
-    """Yield a list that every warning of the block is added to."""
+    """Yield a list that collects every warning of the block."""
     kept: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: kept.append(one_line(record.getMessage()))
@@ -56,7 +56,7 @@ class _PlainFormatter(logging.Formatter):
 
 
 def _plain(record: logging.LogRecord) -> logging.LogRecord:
-    """Return a record without control characters; only a bug, with its traceback, has several lines."""
+    """Return a record without control characters; only a bug, with its traceback, may have several lines."""
     shown = plain_lines if record.levelno >= logging.CRITICAL else one_line
     return logging.makeLogRecord({**vars(record), "msg": shown(record.getMessage()), "args": None})
 

@@ -1,4 +1,4 @@
-"""manifest.json, the hand-over from stage A to all that follows."""
+"""manifest.json: what stage A built, for the later stages, the workflow and the operator's tasks."""
 
 import json
 import re
@@ -13,12 +13,12 @@ from pipeline.environment import EXP_ID, PENDING_FILE, RUN_ID, SUITES
 
 _FORMAT = 1
 _MOST_BYTES = 100_000
-_ANEW = "build the run again under a new RUN_ID (invoke: without --run-id)"
+_BUILD_AGAIN = "build the run again under a new RUN_ID (invoke: without --run-id)"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The hand-over from stage A, under 1 KB whatever the number of workloads."""
+    """What stage A built; under 1 KB whatever the number of workloads."""
 
     exp_id: str
     run_id: str
@@ -30,17 +30,17 @@ class Manifest:
     num_pending: int
     workloads_per_task: int
     inputs_sha256: str
-    count: int | None = None  # as asked
-    output_config_file: str = ""  # as asked
+    count: int | None = None  # as set
+    output_config_file: str = ""  # as set
     forecast_commit: str = ""
     forecast_sha256: str = ""  # of the packed forecasting repository, in the cloud
-    input_list_sha256: str = ""  # of inputs.csv; "" in runs that were built before there was one
-    pending: str = ""  # the file of the inputs to run; without it all are
+    input_list_sha256: str = ""  # of inputs.csv; "" in runs built before that existed
+    pending: str = ""  # the file that lists the inputs to run; "" for all inputs
     format: int = _FORMAT
 
     @property
     def task_count(self) -> int:
-        """taskCount of a Batch job for what is pending."""
+        """taskCount of a Batch job for the pending inputs."""
         return -(-self.num_pending // self.workloads_per_task)
 
     @property
@@ -52,7 +52,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, data: bytes, path: str) -> "Manifest":
-        """Return the manifest in JSON; UserError if it is not one, or a field has a wrong type or value."""
+        """Return the manifest in JSON; UserError where a field is missing or has a wrong type or value."""
         try:
             fields = parse_json(data, _MOST_BYTES)
             if type(fields) is not dict:
@@ -63,14 +63,14 @@ class Manifest:
             if wrong:
                 raise ValueError(f"{wrong[0]} is {ascii(fields[wrong[0]])[:40]}")
             if fields.get("format", _FORMAT) != _FORMAT:
-                raise UserError(f"{path}: format {fields['format']} is not {_FORMAT}; {_ANEW}")
+                raise UserError(f"{path}: format {fields['format']} is not {_FORMAT}; {_BUILD_AGAIN}")
             fields.pop("task_count")
             manifest = cls(**fields)
             if manifest.num_pending > manifest.num_workloads:
                 raise ValueError(f"num_pending is {manifest.num_pending} of {manifest.num_workloads}")
         except (ValueError, TypeError, KeyError) as error:
-            said = f": {error}" if type(error) is ValueError and str(error) else ""
-            raise UserError(f"{path}: not a manifest{said}; {_ANEW}") from None
+            reason = f": {error}" if type(error) is ValueError and str(error) else ""
+            raise UserError(f"{path}: not a manifest{reason}; {_BUILD_AGAIN}") from None
         return manifest
 
 
@@ -106,5 +106,5 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
 
 
 def index_width(count: int) -> int:
-    """Return the digits of an index in file names: four, or as many as the last one needs."""
+    """Return the number of digits of an index in file names: four, or what the last index needs."""
     return max(4, len(str(count - 1)))

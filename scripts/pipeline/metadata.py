@@ -1,4 +1,4 @@
-"""The story of a run for its report and run_metadata.json: put together from the summaries."""
+"""How a run was made and what it used, added up from the summaries for report and run_metadata.json."""
 
 import os
 from dataclasses import asdict, dataclass, field
@@ -16,20 +16,21 @@ from pipeline.summary import package_versions, utc_now
 MOST_REASONS = 1_000
 REASON_CHARACTERS = 400  # of a reason in a list of missing results
 MOST_NAME_CHARACTERS = 200
-# reaching minimum_epsilon is success; the other early ends do not depend on the machine
+_KEYS = {"attempts": "tries"}  # in run_metadata.json, as every version has written it
+# what cuts a calibration short: minimum_epsilon is success, and other early ends do not depend on the machine
 LIMITS = ("max_time", "total_simulations_budget")
 
 
 @dataclass
 class StageUse:
-    """What the tasks of one stage used, added up."""
+    """What the tasks of one stage used, in all."""
 
     name: str
     tasks: int = 0
-    tries: int = 0  # those that could tell what they used
+    attempts: int = 0  # those that reported what they used
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
-    done: int = 0  # of the tries those that ended well, and what they took
+    done: int = 0  # attempts that succeeded, and what they took
     done_seconds: float = 0.0
     done_cpu_seconds: float = 0.0
     longest_seconds: float = 0.0
@@ -37,21 +38,21 @@ class StageUse:
     simulations: int = 0
     failed: int = 0
     begun_at: str = ""
-    elapsed_seconds: float = 0.0  # from the first task's begin to the last one's end
+    elapsed_seconds: float = 0.0  # from the start of the first task to the end of the last one
     machines: StageMachines = field(default_factory=StageMachines)
 
     def add(self, summary: dict[str, Any]) -> None:
-        """Add the summary of an input, or of a stage of one task, with its earlier tries."""
+        """Add the summary of an input, or of a stage of one task, with its earlier attempts."""
         self.tasks += 1
         self.simulations += summary.get("simulations", 0)
         self.failed += summary.get("status") == "failed"
         for used in (*summary.get("earlier", ()), summary):
             self.machines.add(used, used.get("batch_task_index", summary.get("task_index")))
-            self._add_try(used)
+            self._add_attempt(used)
 
-    def _add_try(self, used: dict[str, Any]) -> None:
+    def _add_attempt(self, used: dict[str, Any]) -> None:
         seconds, cpu_seconds = used.get("wall_seconds", 0.0), used.get("cpu_seconds", 0.0)
-        self.tries += 1
+        self.attempts += 1
         self.wall_seconds += seconds
         self.cpu_seconds += cpu_seconds
         if used.get("status") == "done":
@@ -63,8 +64,8 @@ class StageUse:
         self._add_time(used.get("started_at", ""), seconds)
 
     def describe(self) -> dict[str, Any]:
-        """Return what was used, and how often Batch tried tasks again within its jobs."""
-        used = {name: value for name, value in vars(self).items() if name != "machines"}
+        """Return what was used, and the number of Batch's retries, for run_metadata.json."""
+        used = {_KEYS.get(name, name): value for name, value in vars(self).items() if name != "machines"}
         return used | {"retries": self.machines.retries}
 
     def _add_time(self, started_at: str, seconds: float) -> None:
@@ -81,7 +82,7 @@ def _moment(time: str) -> float:
 
 @dataclass
 class RunRecord:
-    """The manifest and what the summaries say; task by task nothing is kept but failures."""
+    """The manifest and what the summaries say; of single tasks only failures are kept."""
 
     manifest: Manifest
     stages: dict[str, StageUse] = field(default_factory=dict)
@@ -90,11 +91,11 @@ class RunRecord:
     cut_short: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # of stage A
     packages: dict[str, str] = field(default_factory=package_versions)
-    cpus: set[str] = field(default_factory=set)  # kinds, of all tasks
+    cpus: set[str] = field(default_factory=set)  # kinds of CPU of all tasks
     images: set[str] = field(default_factory=set)
 
     def add(self, stage: str, summary: dict[str, Any]) -> None:
-        """Add what a task used, and what it was made with."""
+        """Add what a task used, and the CPU and image it ran on."""
         self.stages.setdefault(stage, StageUse(stage)).add(summary)
         self.cpus |= {summary["cpu"]} if summary.get("cpu") else set()
         self.images |= {summary["image"]} if summary.get("image") else set()
@@ -103,15 +104,15 @@ class RunRecord:
         return self.stages["runner"].tasks if "runner" in self.stages else 0
 
     def reason(self, index: int) -> str:
-        """Return why an input has no result, as its task said it."""
+        """Return why an input has no result, in the words of its task."""
         return self.failures.get(index, "no result; its task has not run, or was killed")
 
     def name(self, index: int) -> str:
-        """Return the name of an input: place and parameter set if they are known, else its index."""
+        """Return the name of an input: place and parameter set where known, else its index."""
         return self.names.get(index) or unknown_input(index)
 
     def described(self, missing: dict[int, str]) -> dict[str, list[dict[str, Any]]]:
-        """Return `missing_inputs` for JSON: index, name and reason of the first missing; empty if none is."""
+        """Return `missing_inputs` for JSON: index, name and reason of the first ones; {} if none is."""
         first = sorted(missing)[:MOST_NAMED]
         listed = [{"index": i, "name": self.name(i), "reason": missing[i][:REASON_CHARACTERS]} for i in first]
         return {"missing_inputs": listed} if listed else {}
@@ -146,7 +147,7 @@ class RunRecord:
         )
 
     def metadata(self, context: StageContext, output: dict[str, Any]) -> dict[str, Any]:
-        """Return run_metadata.json; what is not known is left out."""
+        """Return run_metadata.json; what is unknown is left out."""
         self.add("output", output)
         manifest, machines = self.manifest, {name: use.machines for name, use in self.stages.items()}
         known = {
@@ -197,7 +198,7 @@ def read_run_record(files: RunFiles, manifest: Manifest) -> RunRecord:
     for name, summary in files.read_summaries():
         stage = name.partition("_")[0]
         if stage == "output":
-            continue  # of an earlier stage C, which this one's summary will tell of
+            continue  # of an earlier stage C; this one's summary will include it
         record.add(stage, summary)
         index = summary.get("task_index")
         index = -1 if index is None else index  # of a stage of one task

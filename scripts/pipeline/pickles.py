@@ -1,4 +1,4 @@
-"""Workloads and results as bytes, loaded without running code of somebody else's."""
+"""Workloads and results as bytes; loading them runs no code from the file."""
 
 import hashlib
 import json
@@ -12,21 +12,21 @@ from pipeline.input_list import InputEntry
 from pipeline.plain_pickle import load_record
 
 _RESULT_MAGIC = b"epymodelingsuite-cloud result 1\n"
-MOST_INPUT_BYTES = 512 << 20  # unpacked; real ones have some 100 KB
+MOST_INPUT_BYTES = 512 << 20  # unpacked; real ones have about 100 KB
 MOST_HEADER_BYTES = 10_000
 
 
 class DamagedResult(UserError):
-    """A result file that is cut short, changed, or of another input: it is worth nothing."""
+    """A result file that is cut short, changed, or of another input; it cannot be used."""
 
 
 class ForeignResult(UserError):
-    """A result file that another version of the code made, which can read it: it may be worth hours."""
+    """A result file of another version of the code, which can read it; it may hold hours of work."""
 
     def __init__(self, path: str, reason: object):
         super().__init__(
             f"{path} was made by another version of the code ({reason}); write the outputs with the image "
-            "that made it, or make the results anew with --force; nothing is deleted"
+            "that made it, or compute the results again with --force; nothing is deleted"
         )
 
 
@@ -35,7 +35,7 @@ def encode_workload(workload: Workload | ForeignWorkload) -> bytes:
 
 
 def decode_workload(data: bytes, path: str) -> Workload | ForeignWorkload:
-    """Return the workload in bytes whose digest was checked."""
+    """Return the workload in bytes whose digest was checked before."""
     try:
         return load_record(_unpacked(data, MOST_INPUT_BYTES), Workload, ForeignWorkload)
     except UserError as error:
@@ -63,15 +63,15 @@ def check_result_file(data: bytes, input_digest: str, path: str) -> memoryview:
     Raises
     ------
     DamagedResult
-        The file was cut short, changed, or made from another input. How to mend that is not said
-        here: stage B makes it anew, stage C removes it.
+        The file was cut short, changed, or made from another input. The message has no advice:
+        stage B computes the result again, stage C removes the file.
     ForeignResult
-        It begins as no result of this version does, so that nobody here can tell whether it is whole.
+        Its header is not that of this version, so that it cannot be checked here.
     """
     if _RESULT_MAGIC.startswith(data):
         raise DamagedResult(f"{path}: cut short, before its header")
     if not data.startswith(_RESULT_MAGIC):
-        raise ForeignResult(path, "its first line is another")
+        raise ForeignResult(path, "its first line differs")
     line, _, packed = data[len(_RESULT_MAGIC) :].partition(b"\n")
     try:
         header = parse_json(line, MOST_HEADER_BYTES)
@@ -89,13 +89,13 @@ def check_result_file(data: bytes, input_digest: str, path: str) -> memoryview:
 
 
 def decode_result(data: bytes, index: int, input_digest: str, entry: InputEntry, path: str) -> Result:
-    """Return the result of the input `index` in the bytes of its file, checked against what its input is.
+    """Return the result of input `index` in the bytes of its file, checked against its input.
 
     Raises
     ------
     DamagedResult, ForeignResult
-        As check_result_file. A file that is whole has what its maker wrote: where that is no right
-        result here, the maker was another version, for stage B checks what it writes.
+        As check_result_file. Stage B checks what it writes, so a whole file whose result is not
+        valid here was written by another version.
     """
     packed = check_result_file(data, input_digest, path)
     try:

@@ -24,13 +24,13 @@ from modeling.plain_text import is_unicode
 from modeling.workload import RECORDS
 
 MOST_OPCODES = 2_000_000  # an empty list takes one byte here and 56 in memory
-MOST_TUPLES = 20_000  # nested ones are hashed by recursion in C, which has no limit of its own
-MOST_ITEMS = 3_000_000  # of all lists and dictionaries; one that is referred to twice counts twice
+MOST_TUPLES = 20_000  # hashing nested tuples recurses in C, without a limit
+MOST_ITEMS = 3_000_000  # in all lists and dictionaries; one that is referred to twice counts twice
 MOST_CHARACTERS = 100_000  # of a text
-MOST_DEPTH = 10  # of what has no declared type
+MOST_DEPTH = 10  # of values without a declared type
 LARGEST = 2**128  # of a whole number
 
-# opcodes of protocol 5: by the number of bytes after them, or of bytes of a length with that many bytes more
+# opcodes of protocol 5, with the number of bytes of their argument, or of the length before their argument
 _FIXED = {
     **dict.fromkeys(b"(.)]}aestuNRb\x81\x85\x86\x87\x88\x89\x93\x94", 0),
     ord("K"): 1,
@@ -74,15 +74,15 @@ def load_record(data: bytes, *kinds: type) -> Any:
         loaded = _PlainUnpickler(io.BytesIO(data)).load()
     except UserError:
         raise
-    except Exception as error:  # pickle raises what the bytes lead it to
+    except Exception as error:  # pickle raises anything, depending on the bytes
         raise UserError(f"not a record: {error}") from None
     if not isinstance(loaded, _Record) or loaded.kind not in kinds:
-        raise UserError("its record is another")
+        raise UserError("it contains another kind of record")
     return _Reader(len(data)).record(loaded, loaded.kind, loaded.kind.__name__)
 
 
 def _check_opcodes(data: bytes) -> None:
-    """Refuse other opcodes than ours, and lengths beyond the end, which pickle may allocate first."""
+    """Refuse opcodes that ours do not use, and lengths beyond the end, which pickle would allocate."""
     at, count, tuples, end = 0, 0, 0, len(data)
     while at < end:
         code = data[at]
@@ -100,7 +100,7 @@ def _check_opcodes(data: bytes) -> None:
 
 
 class _Record:
-    """Stands for a record until its fields are checked; each load has subclasses of its own."""
+    """Stand-in for a record until its fields are checked; each load makes its own subclasses."""
 
     kind: type
 
@@ -109,7 +109,7 @@ class _Record:
 
 
 class _DType:
-    """Stands for a type of numbers."""
+    """Stand-in for a dtype."""
 
     def __init__(self, code: Any, *_: Any):
         if not isinstance(code, str) or not _DTYPE.fullmatch(code):
@@ -130,7 +130,7 @@ class _DType:
 
 
 def _array(data: Any, kind: Any, shape: Any, order: Any = "C") -> np.ndarray:
-    """Return an array, checked against the number of its bytes."""
+    """Return an array; its shape and type must fit the number of bytes."""
     if type(kind) is not _DType or type(shape) is not tuple or not 0 <= len(shape) <= 4:
         raise UserError("not an array")
     if not all(type(size) is int and 0 <= size <= len(data) for size in shape):
@@ -144,7 +144,7 @@ def _array(data: Any, kind: Any, shape: Any, order: Any = "C") -> np.ndarray:
 
 
 class _Array:
-    """Stands for an array that is filled after it is made."""
+    """Stand-in for an array that is filled after it is created."""
 
     array: np.ndarray | None = None
 
@@ -174,7 +174,7 @@ _RECORDS = {kind.__name__: kind for kind in RECORDS}
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Loads stand-ins for our records and for numpy's arrays, and nothing that could run somebody's code."""
+    """Loads stand-ins for our records and numpy's arrays, and nothing that could run code."""
 
     def __init__(self, file: io.BytesIO):
         super().__init__(file)
@@ -194,7 +194,7 @@ class _PlainUnpickler(pickle.Unpickler):
         found = _NUMPY.get((module, name))
         if found is None:
             raise NotOurs(f"a record names {module[:80]}.{name[:80]}, which is not ours; it is not loaded")
-        # an opcode may change attributes of a class that it names, so it is never the real one
+        # an opcode may change attributes of the class it names, so the real class is never returned
         return type(name, (found,), {}) if found is _Array else _called(found)
 
 
@@ -214,7 +214,7 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 class _Reader:
-    """Makes records of stand-ins, checks the type of each field, and counts items and bytes."""
+    """Turns stand-ins into records, checks the type of each field, and counts items and bytes."""
 
     def __init__(self, size: int):
         self.items = 0
@@ -224,16 +224,16 @@ class _Reader:
         state = getattr(value, "state", None) if isinstance(value, _Record) else None
         hints = _hints(kind)
         if not isinstance(value, _Record) or value.kind is not kind:
-            raise UserError(f"{where} is no {kind.__name__}")
+            raise UserError(f"{where} is not a {kind.__name__}")
         if type(state) is not dict or state.keys() != {field.name for field in fields(kind)}:
-            raise UserError("its record is another")
+            raise UserError("it contains another kind of record")
         made = object.__new__(kind)
         for name, content in state.items():
             vars(made)[name] = self.typed(content, hints[name], f"{where}.{name}")
         return made
 
     def typed(self, value: Any, kind: Any, where: str) -> Any:
-        """Return a value of a declared type; UserError if it has another."""
+        """Return a value of a declared type; UserError for any other type."""
         origin = get_origin(kind)
         if origin in (Union, types.UnionType):
             return self._one_of(value, get_args(kind), where)
@@ -309,11 +309,11 @@ class _Reader:
 
     def _date(self, value: Any, _: tuple, where: str) -> datetime.date:
         if type(value) is not datetime.date or not EARLIEST_DAY <= value <= LATEST_DAY:
-            raise UserError(f"{where} is no date of 1900 to 2200")
+            raise UserError(f"{where} is not a date from 1900 to 2200")
         try:
             return datetime.date(value.year, value.month, value.day)  # a pickled one may have day 200
         except ValueError:
-            raise UserError(f"{where} is no date of 1900 to 2200") from None
+            raise UserError(f"{where} is not a date from 1900 to 2200") from None
 
     def _none(self, value: Any, _: tuple, where: str) -> None:
         if value is not None:
@@ -350,7 +350,7 @@ _READERS: dict[Any, Callable] = {
 
 
 def _may_be(value: Any, kind: Any) -> bool:
-    """Return whether a value is to be read as one of several declared types."""
+    """Tell whether a value may be read as one of several declared types."""
     if is_dataclass(kind):
         return isinstance(value, _Record) and value.kind is kind
     if kind is np.ndarray:

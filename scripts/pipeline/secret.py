@@ -1,4 +1,4 @@
-"""A secret from Secret Manager: read here and nowhere else, neither logged nor kept."""
+"""A secret from Secret Manager; read only here, and neither logged nor stored."""
 
 import os
 
@@ -9,19 +9,19 @@ REQUEST_SECONDS = 60
 
 
 def read_secret(secret: str, project: str) -> str:
-    """Return the newest version of a secret, or the version that is named.
+    """Return the newest version of a secret, or the version that its name includes.
 
     Parameters
     ----------
     secret : str
         A name, or projects/P/secrets/NAME, with or without /versions/N.
     project : str
-        Where a secret lives that is given by its name alone; without it the credentials' own project.
+        Project of a secret given by its name alone; "" for the project of the credentials.
 
     Raises
     ------
     UserError
-        It is not there, disabled, damaged, or may not be read.
+        The secret is missing, disabled, not a token, or access is denied.
     TemporaryFault
         Secret Manager does not answer.
     """
@@ -42,7 +42,7 @@ def read_secret(secret: str, project: str) -> str:
         raise UserError(f"{shown}: no Google Cloud credentials ({' '.join(str(error).split())})") from None
     except api.NotFound:
         raise UserError(
-            f"{shown}: {name.split('/versions/')[0]} is not there, or has no version; check "
+            f"{shown}: {name.split('/versions/')[0]} does not exist, or has no version; check "
             "GITHUB_PAT_SECRET, or: gcloud secrets create (or: versions add) "
             f"{shown.split()[1]} --data-file=FILE"
         ) from None
@@ -61,7 +61,7 @@ def read_secret(secret: str, project: str) -> str:
         raise UserError(f"{shown}: Secret Manager refused the request ({error.message})") from None
     data = answer.payload.data
     if google_crc32c.value(data) != answer.payload.data_crc32c:
-        raise TemporaryFault(f"{shown}: damaged on the way (its checksum differs); try again")
+        raise TemporaryFault(f"{shown}: damaged in transit (its checksum differs); try again")
     token = data.decode(errors="replace").strip()
     if not token or any(character.isspace() for character in token):
         raise UserError(f"{shown}: holds no token (it is empty, or has spaces in it); add a new version")
@@ -69,7 +69,7 @@ def read_secret(secret: str, project: str) -> str:
 
 
 def _client(project: str):
-    """Return the client and the project; over REST, which an emulator on this machine speaks, too."""
+    """Return the client and the project; over REST, so that a local emulator can be used."""
     import google.auth
     from google.cloud import secretmanager
     from google.oauth2.credentials import Credentials

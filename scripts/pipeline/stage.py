@@ -1,4 +1,4 @@
-"""The frame of a stage script: logging set up, settings read, the work done, an exit code returned."""
+"""The start of a stage script: set up logging, read the settings, do the work, return an exit code."""
 
 import logging
 import os
@@ -14,8 +14,8 @@ MOST_DIGITS = 18
 
 
 def run_stage(stage: str, work: Callable[[StageContext], None]) -> int:
-    """Run one stage on the process's environment and return its exit code."""
-    # Batch, docker stop and kill send SIGTERM; by default temporary folders would be left behind
+    """Run a stage with the settings in the environment; return its exit code."""
+    # Batch, docker stop and kill send SIGTERM, which by default leaves temporary folders behind
     signal.signal(signal.SIGTERM, _interrupt)
     environ = os.environ
     task = environ.get("TASK_INDEX") or environ.get("BATCH_TASK_INDEX") or ""
@@ -28,7 +28,7 @@ def run_stage(stage: str, work: Callable[[StageContext], None]) -> int:
             "run_id": environ.get("RUN_ID"),
             "task_index": int(task)
             if task.isascii() and task.isdecimal() and len(task) <= MOST_DIGITS
-            else None,  # a number, to be filtered as one
+            else None,  # a number, so that logs can be filtered by it
         },
     )
     remove_left_folders()
@@ -36,5 +36,5 @@ def run_stage(stage: str, work: Callable[[StageContext], None]) -> int:
 
 
 def _interrupt(number: int, frame) -> None:
-    signal.signal(number, signal.SIG_IGN)  # once: the tidying up is not to be interrupted
+    signal.signal(number, signal.SIG_IGN)  # only once: the clean-up must not be interrupted
     raise KeyboardInterrupt

@@ -1,7 +1,7 @@
 """The run's files: objects of a Cloud Storage bucket, or files below a folder.
 
-A write becomes visible whole or not at all, and can be repeated. Which of the two backends is
-used follows from EXECUTION_MODE alone; the bucket is in bucket.py. Nothing knows what the files mean.
+A write becomes visible as a whole or not at all, and can be repeated. artifacts.py chooses the backend by
+EXECUTION_MODE; the bucket is in bucket.py. Neither knows what the files mean.
 """
 
 import errno
@@ -36,11 +36,11 @@ class MissingFile(UserError):
 
 
 class UnusableFile(MissingFile):
-    """Something stands there that is no file of a run: a folder, a pipe, a device, or terabytes of zeros."""
+    """The name is taken by something that cannot be a run's file: a folder, pipe, device, or a huge file."""
 
 
 class Storage(ABC):
-    """Files by name; names use / and never start with it."""
+    """Files by name; a name has / between its parts and never starts with it."""
 
     def __init__(self, verbose: bool = False):
         self.level = logging.INFO if verbose else logging.DEBUG
@@ -52,7 +52,7 @@ class Storage(ABC):
         Returns
         -------
         bool
-            False where `overwrite` is off and other content is there already; it is kept.
+            False where `overwrite` is off and the file exists with other content, which is kept.
         """
 
     @abstractmethod
@@ -70,7 +70,7 @@ class Storage(ABC):
 
     @abstractmethod
     def delete_file(self, name: str) -> None:
-        """Remove a file; one that is missing is fine."""
+        """Remove a file, if it exists."""
 
     @abstractmethod
     def list_files(self, prefix: str) -> Iterator[str]:
@@ -78,25 +78,25 @@ class Storage(ABC):
 
     @abstractmethod
     def exists(self, name: str) -> bool:
-        """Tell whether there is such a file."""
+        """Tell whether a file exists."""
 
     @abstractmethod
     def get_path(self, name: str = "") -> str:
         """Return where a file is, for people: gs://bucket/name or a path."""
 
     def remove_left_files(self, prefix: str) -> None:
-        """Remove partial files that killed writers left below a prefix; a bucket never has any."""
+        """Remove partial files of killed writers below a prefix; a bucket never has any."""
         return
 
     def save_many(self, files: Iterable[tuple[str, bytes]]) -> int:
-        """Write many files at once and return how many; only THREADS of them are in memory."""
+        """Write many files in parallel and return their number; at most THREADS are in memory."""
         saved = 0
         for _ in self._each(lambda file: self.save_bytes(*file), files, lambda: THREADS):
             saved += 1
         return saved
 
     def load_many(self, names: Iterable[str]) -> Iterator[tuple[str, bytes | MissingFile]]:
-        """Yield the files in the order asked for, some read ahead: fewer the larger the first ones were."""
+        """Yield files in the given order; some are read ahead, fewer where files are large."""
         taken, largest = 0, 1
 
         def load(name: str) -> tuple[str, bytes | MissingFile]:
@@ -114,15 +114,15 @@ class Storage(ABC):
             yield name, data
 
     def _each(self, function, items: Iterable, at_once: Callable[[], int]) -> Iterator:
-        """Yield function(item) in order, some of them begun ahead."""
+        """Yield function(item) in order; some calls are started ahead."""
         return _in_parallel(function, items, at_once)
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that a folder would read as another one, or look for outside itself."""
+    """Refuse a name that a folder would resolve to another name, or outside itself."""
     if {"", ".", ".."} & set(name.split("/")):
         raise UserError(
-            f'"{name}" is no name inside the storage: a part is empty, . or ..; '
+            f'"{name}" is not a valid name in the storage: a part is empty, . or ..; '
             "check DIR_PREFIX, IN_PREFIX and OUT_PREFIX"
         )
 
@@ -134,7 +134,7 @@ def check_prefix(prefix: str) -> None:
 
 
 def _in_parallel(function, items: Iterable, at_once: Callable[[], int]) -> Iterator:
-    """Yield function(item) in order, with at most at_once() calls begun and not yet taken."""
+    """Yield function(item) in order; at most at_once() calls are started and not yet yielded."""
     items = iter(items)
     with ThreadPoolExecutor(THREADS) as pool:
         waiting: deque[Future] = deque()
@@ -151,21 +151,21 @@ def _in_parallel(function, items: Iterable, at_once: Callable[[], int]) -> Itera
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    """Open a file; a pipe, which would wait for its writer, too."""
+    """Open a file without waiting, as a pipe would for its writer."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _check_file(file: BinaryIO, path: str) -> None:
-    """Refuse what can be opened and is no file, and what is larger than memory may be."""
+    """Refuse an open pipe, device or folder, and a file too large for memory."""
     found = os.fstat(file.fileno())
     if not stat.S_ISREG(found.st_mode):
         raise UnusableFile(f"{path}: not a file; move it away")
     if found.st_size > MOST_FILE_BYTES:
-        raise UnusableFile(f"{path}: {found.st_size:,} bytes, more than a file of a run has; move it away")
+        raise UnusableFile(f"{path}: {found.st_size:,} bytes, more than any file of a run has; move it away")
 
 
 def _unless_missing(error: OSError) -> None:
-    """Pass over a folder that is not there (or gone meanwhile); what cannot be read is told."""
+    """Ignore a folder that does not exist, or was removed meanwhile; raise any other error."""
     if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
         raise disk_failure(error, "read") or error
 
@@ -200,7 +200,7 @@ class FolderStorage(Storage):
         except (FileNotFoundError, NotADirectoryError):
             raise MissingFile(f"{path}: no such file") from None
         except OSError as error:
-            if error.errno in (errno.EISDIR, errno.ELOOP, errno.ENXIO):  # folder, circle of links, socket
+            if error.errno in (errno.EISDIR, errno.ELOOP, errno.ENXIO):  # folder, loop of links, socket
                 raise UnusableFile(f"{path}: not a file; move it away") from None
             raise (disk_failure(error, "read") or error) from None
 
@@ -217,14 +217,14 @@ class FolderStorage(Storage):
         try:
             target.unlink(missing_ok=True)
         except NotADirectoryError:
-            return  # a file stands where its folder would be, so it is missing
+            return  # its folder is a file, so it does not exist
         except OSError as error:
             raise (disk_failure(error, "written") or error) from None
         log.log(self.level, "removed %s", target)
 
     def list_files(self, prefix: str) -> Iterator[str]:
         check_prefix(prefix)
-        # only the folder the prefix names is walked, so a listing costs what it returns
+        # only the folder of the prefix is walked, so the cost grows with the files returned
         top = self.folder / prefix.rpartition("/")[0]
         names = []
         for folder, _, files in os.walk(top, onerror=_unless_missing):
@@ -240,14 +240,14 @@ class FolderStorage(Storage):
         return str(self.folder / name)
 
     def _each(self, function, items: Iterable, at_once: Callable[[], int]) -> Iterator:
-        return map(function, items)  # a disk answers sooner than a thread starts
+        return map(function, items)  # a disk answers faster than a thread starts
 
     def _file(self, name: str) -> Path:
         check_name(name)
         return self.folder / name
 
     def _publish(self, name: str, write, overwrite: bool) -> bool:
-        """Write beside the target under a name no listing shows, then rename."""
+        """Write beside the target under a name that no listing shows, then rename."""
         target = self._file(name)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -255,7 +255,7 @@ class FolderStorage(Storage):
                 lambda: target.with_name(f"{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}")
             )
             try:
-                with file:  # locked until it is in its place
+                with file:  # locked until it is in place
                     write(file)
                     file.flush()
                     if overwrite:
@@ -266,15 +266,13 @@ class FolderStorage(Storage):
             finally:
                 partial.unlink(missing_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise UserError(
-                f"{error.filename}: a file stands where a folder is needed; move it away"
-            ) from None
+            raise UserError(f"{error.filename}: a file is where a folder is needed; move it away") from None
         except IsADirectoryError:
-            raise UserError(f"{target}: a folder stands where a file is needed; move it away") from None
+            raise UserError(f"{target}: a folder is where a file is needed; move it away") from None
         except OSError as error:
             named = {Path(str(name)).name for name in (error.filename, error.filename2) if name}
             if not named or any(name.startswith(_PARTIAL) for name in named):
-                error.filename = str(target)  # the partial file is nothing the reader has ever seen
+                error.filename = str(target)  # the reader has never seen the partial file
             raise (disk_failure(error, "written") or error) from None
         if published:
             log.log(self.level, "wrote %s", target)
@@ -282,9 +280,9 @@ class FolderStorage(Storage):
 
     @staticmethod
     def _link(partial: Path, target: Path) -> bool:
-        """Put the file in place unless one is there; a link, unlike a rename, never replaces."""
+        """Put the file in place unless one exists; a link, unlike a rename, never replaces a file."""
         try:
             os.link(partial, target)
         except FileExistsError:
-            return partial.read_bytes() == target.read_bytes()  # our own earlier try, as in a bucket
+            return partial.read_bytes() == target.read_bytes()  # our own earlier attempt, as in a bucket
         return True

@@ -1,4 +1,4 @@
-"""What a task used and when: seconds, peak memory, versions. One JSON file a task."""
+"""Summary of a task: when it ran, what it used, and with which versions. One JSON file a task."""
 
 import datetime
 import platform
@@ -9,7 +9,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-# what is kept of an earlier try of a task
+# fields that are kept of an earlier attempt of a task
 OF_EARLIER = (
     "started_at",
     "wall_seconds",
@@ -24,14 +24,14 @@ PACKAGES = ("epydemix", "numpy", "scipy", "numba", "pandas", "matplotlib", "epym
 
 
 class Stopwatch:
-    """Started with the stage, or with an input; tells what was used since."""
+    """What a stage or an input has used since its start."""
 
     _begun = False
 
     def __init__(self) -> None:
         self.started_at = utc_now()
         self._wall = time.monotonic()
-        # the process's first pays for the imports before it; one for each input of a slice follows
+        # the first one of a process includes the imports before it; further inputs of a task start at 0
         self._cpu = _cpu_seconds() if Stopwatch._begun else 0.0
         Stopwatch._begun = True
 
@@ -53,7 +53,7 @@ class Stopwatch:
 
 
 def with_earlier(summary: dict[str, Any], previous: dict[str, Any]) -> dict[str, Any]:
-    """Return the summary of a task with what its earlier tries used, the first one first."""
+    """Return the summary of a task with what its earlier attempts used, oldest first."""
     if not previous:
         return summary
     last = {name: previous[name] for name in OF_EARLIER if name in previous}
@@ -61,21 +61,21 @@ def with_earlier(summary: dict[str, Any], previous: dict[str, Any]) -> dict[str,
 
 
 def _cpu_seconds() -> float:
-    """Return what the process has used since it started."""
+    """Return CPU seconds of the process since it started."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 
 
 def cpu_name() -> str:
-    """Return the kind of CPU, which decides the last digits of results: "x86_64 AMD EPYC 9B45"."""
-    told = ""
+    """Return the kind of CPU, on which the last digits of results depend: "x86_64 AMD EPYC 9B45"."""
+    model = ""
     with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-        told = next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), "")
-    return f"{platform.machine()} {told or platform.processor()}".strip()
+        model = next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), "")
+    return f"{platform.machine()} {model or platform.processor()}".strip()
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions that decide what a result is; packages that are not there are left out."""
+    """Return the versions of installed packages that results depend on."""
     found = {}
     for package in PACKAGES:
         try:

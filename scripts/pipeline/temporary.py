@@ -1,7 +1,7 @@
-"""Temporary folders and files of a stage, and removal of those that killed stages left behind.
+"""Temporary folders and files of a stage, and the removal of those that killed stages left behind.
 
-A process holds a lock on each that it uses; the kernel releases it when the process ends, in any way.
-The next stage removes what is ours and not locked.
+A process locks each one it uses; the kernel releases the lock when the process ends, however it ends.
+The next stage removes those that are ours and not locked.
 """
 
 import contextlib
@@ -19,28 +19,28 @@ from modeling.failures import UserError
 
 log = logging.getLogger("pipeline")
 
-MARK = ".epymodelingsuite-stage"  # a file in each folder of ours: in /tmp a name alone proves nothing
+MARK = ".epymodelingsuite-stage"  # a file in each of our folders, since a name in /tmp proves nothing
 
 
 @contextlib.contextmanager
 def temporary_folder(kind: str, parent: Path | None = None) -> Iterator[Path]:
-    """Yield a folder of our own, removed at the end; `kind` is what its name begins with."""
+    """Yield a new folder whose name starts with `kind`; it is removed at the end."""
     with contextlib.ExitStack() as stack:
-        with _uninterrupted():  # else a folder without a mark could be left
+        with _uninterrupted():  # otherwise a folder without a mark could be left
             name = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{kind}-", dir=_place(parent)))
             stack.enter_context(_lock(Path(name)))
-            Path(name, MARK).touch()  # only now: a folder with a mark, but no lock, would be removed
+            Path(name, MARK).touch()  # last: a folder with a mark but no lock would be removed
         yield Path(name)
 
 
 def _place(parent: Path | None) -> str:
-    """Return where a temporary folder is made; refuse where the system offers no place for one."""
+    """Return the parent of temporary folders; UserError where none is writable."""
     try:
         return str(parent or tempfile.gettempdir())
     except FileNotFoundError:
         raise UserError(
-            "no folder for temporary files can be written (TMPDIR, /tmp, /var/tmp); free space there, or set "
-            "TMPDIR to one that can"
+            "no folder for temporary files is writable (TMPDIR, /tmp, /var/tmp); free space there, or set "
+            "TMPDIR to a writable folder"
         ) from None
 
 
@@ -55,7 +55,7 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def remove_left_folders(parent: Path | None = None) -> None:
-    """Remove folders in `parent` that killed stages of this user left."""
+    """Remove folders that killed stages of this user left in `parent`."""
     with contextlib.suppress(OSError), os.scandir(parent or tempfile.gettempdir()) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
@@ -65,15 +65,15 @@ def remove_left_folders(parent: Path | None = None) -> None:
 
 
 def remove_if_left(path: Path, remove: Callable[[Path], None]) -> None:
-    """Remove a file or folder of ours if no process has a lock on it; keep a lock until it is removed."""
+    """Remove one of our files or folders unless a process has locked it; it is locked while being removed."""
     try:
-        place = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # it may be a pipe, which would wait for a writer
+        place = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait for a writer
     except OSError:
         return  # removed in the meantime
     try:
         fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
         remove(path)
-        log.info("removed %s, which a stage that was killed had left", path)
+        log.info("removed %s, left by a killed stage", path)
     except OSError:
         return  # in use, or removed by another process
     finally:
@@ -87,7 +87,7 @@ def open_locked(name: Callable[[], Path]) -> tuple[BinaryIO, Path]:
     """
     while True:
         path = name()
-        file = open(path, "xb")  # noqa: SIM115 - the caller's
+        file = open(path, "xb")  # noqa: SIM115 - the caller closes it
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
         with contextlib.suppress(FileNotFoundError):

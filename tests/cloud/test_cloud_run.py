@@ -185,8 +185,8 @@ def test_a_claim_that_is_refused_is_shown_with_its_reason(null_operator, pipelin
 
     refused = "HTTP server responded with error code 403"
     assert ended.exit_code == 1
-    assert f"cannot be begun in gs://{BUCKET}/trial/{RUN_ID}/: {refused}: no right; " in ended.last_line
-    assert "Rights take minutes to spread after invoke tf-apply" in ended.last_line
+    assert f"cannot start in gs://{BUCKET}/trial/{RUN_ID}/: {refused}: no right; " in ended.last_line
+    assert "Permissions take minutes to spread after invoke tf-apply" in ended.last_line
     assert ended.last_line.count("no right") == 1
     assert ended_older.last_line.endswith(f"FAILED: the run cannot be begun; {refused}; no right")
 

@@ -175,10 +175,7 @@ def test_a_builder_that_leaves_no_manifest_is_named(pipeline):
     error = pipeline.fail(runId=RUN_ID)
 
     assert error["job"].startswith("builder-")
-    assert (
-        f"left no manifest.json that can be read in gs://{pipeline.bucket}/trial/{RUN_ID}/"
-        in error["message"]
-    )
+    assert f"left no readable manifest.json in gs://{pipeline.bucket}/trial/{RUN_ID}/" in error["message"]
 
 
 def test_failed_tasks_end_the_run_by_name_and_stage_c_is_not_begun(pipeline):
@@ -210,7 +207,7 @@ def test_failed_tasks_are_counted_where_their_names_cannot_be_had(cloud, pipelin
 
     error = pipeline.fail(runId=RUN_ID)
 
-    assert "ended FAILED with 1 of 4 tasks failed and 0 not begun" in error["message"]
+    assert "ended FAILED with 1 of 4 tasks failed and 0 not started" in error["message"]
 
 
 def test_where_partial_results_are_allowed_stage_c_runs_on_what_is_there(pipeline):
@@ -241,7 +238,7 @@ def test_without_a_single_result_there_is_nothing_partial_to_go_on_with(pipeline
     error = pipeline.fail(runId=RUN_ID, allowPartial=True)
 
     assert "3 of 3 tasks failed (task 0, 1, 2)" in error["message"]
-    assert "without a single result there is nothing to go on with; its last events: " in error["message"]
+    assert "the run cannot continue without any result; its last events: " in error["message"]
     assert f"output-{error['job'][7:]}" not in pipeline.jobs()
 
 
@@ -336,7 +333,7 @@ def test_a_deadline_that_passes_cancels_the_job_and_ends_the_run(fast_cloud):
     error = pipeline.fail(runId=RUN_ID, stages={"runner": {"maxRunSeconds": 60}}, maxRetryCount=0)
 
     pipeline.clear_faults()
-    assert f"job {error['job']} could not be asked for until its time was over" in error["message"]
+    assert f"job {error['job']} could not be read until its deadline" in error["message"]
     wait_until(lambda: pipeline.job(error["job"])["status"]["state"] in ("CANCELLED", "FAILED"))
 
 
@@ -370,7 +367,7 @@ def test_no_odd_answer_ends_the_wait_for_a_job(calm_cloud):
     assert pipeline.job(job)["status"]["state"] == "SUCCEEDED"
     assert [rule["hits"] for rule in faults_of(pipeline)] == [2] * len(ODD_ANSWERS)
     lines = [line["jsonPayload"]["message"] for line in pipeline.log(f'jsonPayload.job="{job}"')]
-    odd = "cannot be looked at just now: HTTP server responded with error code 423"
+    odd = "cannot be read at the moment: HTTP server responded with error code 423"
     assert any(odd in line for line in lines)
 
 
@@ -406,7 +403,7 @@ def test_the_same_refusal_for_10_minutes_ends_the_run_and_its_job(pipeline):
     error = pipeline.error(execution)
 
     assert error["job"] == runner
-    assert "could not be looked at for 10 minutes: " in error["message"]
+    assert "could not be read for 10 minutes: " in error["message"]
     assert "error code 403: no right" in error["message"]
     assert claimed
     assert not pipeline.is_claimed()
@@ -572,7 +569,7 @@ def test_a_claim_that_may_not_be_read_ends_the_run_at_once(pipeline):
 
     claim = f"gs://{pipeline.bucket}/trial/{RUN_ID}/execution.json"
     why = "HTTP server responded with error code 403: injected fault"
-    assert error["message"] == f"run {RUN_ID}: {claim} is there and cannot be read: {why}"
+    assert error["message"] == f"run {RUN_ID}: {claim} exists but cannot be read: {why}"
 
 
 @pytest.mark.parametrize(
@@ -580,18 +577,18 @@ def test_a_claim_that_may_not_be_read_ends_the_run_at_once(pipeline):
     [
         (
             {"status": 403},
-            "error code 403: no right; the workflow's account may not write there. Rights take",
+            "error code 403: no right; the workflow's account cannot write there. Permissions take",
         ),
         (
             {"status": 401},
-            "error code 401: no right; the workflow's account may not write there. Rights take",
+            "error code 401: no right; the workflow's account cannot write there. Permissions take",
         ),
         ({"status": 404}, "error code 404: no right; is there such a bucket? invoke doctor --cloud"),
         ({"status": 400}, "error code 400: no right"),
         ({"tag": "SystemError"}, "SystemError: the call of https://storage.googleapis.com/upload/"),
         (
             {"status": 412},
-            "execution.json is there and cannot be read: HTTP server responded with error code 404",
+            "execution.json exists but cannot be read: HTTP server responded with error code 404",
         ),
     ],
     ids=str,
@@ -682,7 +679,7 @@ def test_a_claim_that_is_never_written_over_ends_the_run(pipeline):
 
     error = pipeline.fail(runId=RUN_ID)
 
-    assert "execution.json is there and cannot be read: the answer is another than it" in error["message"]
+    assert "execution.json exists but cannot be read: the answer is not the expected one" in error["message"]
 
 
 @pytest.mark.parametrize("body", [{}, [], {"generation": 3}], ids=str)
@@ -692,7 +689,7 @@ def test_a_claim_of_another_shape_than_the_service_has_is_named_by_its_path(pipe
 
     error = pipeline.fail(runId=RUN_ID)
 
-    assert "execution.json is there and cannot be read: the answer is another than it" in error["message"]
+    assert "execution.json exists but cannot be read: the answer is not the expected one" in error["message"]
 
 
 def test_a_claim_that_cannot_be_removed_is_told_in_the_logs_of_the_run(pipeline):
@@ -710,7 +707,7 @@ def test_a_claim_that_cannot_be_removed_is_told_in_the_logs_of_the_run(pipeline)
     ("arguments", "told"),
     [
         ({"exp_id": ""}, "the argument exp_id is missing"),
-        ({"maxParalelism": 4}, "there is no argument maxParalelism; there are"),
+        ({"maxParalelism": 4}, "unknown argument maxParalelism; the arguments are"),
     ],
 )
 def test_a_mistaken_argument_is_refused_before_anything_begins(pipeline, arguments, told):

@@ -264,6 +264,16 @@ def test_only_what_the_image_needs_is_uploaded(submitting, tmp_path):
     assert not [name for name in names if name.endswith(".pyc") or "/.env" in name]
 
 
+def test_the_image_is_tested_for_code_that_the_repository_has():
+    tests = yaml.safe_load((REPOSITORY / "docker" / "container-structure-test.yaml").read_text())
+    wanted = [each["path"] for each in tests["fileExistenceTests"] if each["shouldExist"]]
+
+    ours = [REPOSITORY / path[1:] for path in wanted if path.startswith(("/scripts/", "/modeling/"))]
+
+    assert len(ours) == 4
+    assert [path for path in ours if not path.is_file()] == []
+
+
 def test_a_build_names_its_account_its_logs_and_where_to_watch_it(submitting):
     ended = submitting.invoke("build")
 

@@ -119,6 +119,7 @@ def test_every_failure_leaves_a_summary_and_is_not_hidden_by_one_that_cannot_be_
     import main_runner
 
     from pipeline.artifacts import RunFiles
+    from pipeline.input_files import Inputs
 
     stages = built(tmp_path)
     context = read_stage_context(stages.environment(TASK_INDEX=0))
@@ -126,7 +127,7 @@ def test_every_failure_leaves_a_summary_and_is_not_hidden_by_one_that_cannot_be_
     def fail(*_):
         raise failure
 
-    monkeypatch.setattr(RunFiles, "read_workload", fail)
+    monkeypatch.setattr(Inputs, "read", fail)
     with pytest.raises(type(failure)):
         main_runner.run_task(context)
     summary = (stages.run_folder / "summaries" / "runner_0000.json").read_text()
@@ -296,7 +297,7 @@ def test_stages_read_below_one_prefix_and_write_below_another(tmp_path):
     shutil.copytree(bucket / "ran", stages.run_folder, dirs_exist_ok=True)
     output = stages.run("output", IN_PREFIX=home, OUT_PREFIX="out")
 
-    assert "there already" in again.output
+    assert "exists already" in again.output
     assert results == [f"result_{index:04d}.pkl" for index in range(3)]
     assert output.exit_code == 0, output.output
     assert sorted(p.name for p in (bucket / "out").iterdir()) == ["outputs", "run_metadata.json", "summaries"]

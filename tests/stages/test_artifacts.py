@@ -178,7 +178,10 @@ FORGED = {
     "negative people": (having_expected(people=-1), "people is -1"),
     "a frequency that is none": (having_expected(frequency="W-SAT; rm"), "is no frequency"),
     "groups that do not fit": (having_expected(groups=6), "series of 6 age groups and a total"),
-    "a date far away": (having_expected(last_date=datetime.date(9999, 12, 31)), "is no date of 1900 to 2200"),
+    "a date far away": (
+        having_expected(last_date=datetime.date(9999, 12, 31)),
+        "is not a date from 1900 to 2200",
+    ),
     "dates far away": (
         having_paths(dates=lambda t: t.dates + np.timedelta64(400 * 365, "D")),
         "which are not of 1900 to 2200",
@@ -295,7 +298,7 @@ RAW = {
     "an array that is made as large as it says": (
         b"\x80\x05" + named("numpy._core.multiarray", "_reconstruct") + named("numpy", "ndarray")
         + LONG + b"\x85" + b"C\x01b" + b"\x87R.",
-        "its record is another",
+        "it contains another kind of record",
     ),
     "an array by its class": (b"\x80\x05" + named("numpy", "ndarray") + LONG + b"\x85\x85R.", "not a record"),
     "an array of fewer bytes than it says": (
@@ -803,7 +806,7 @@ def test_a_machine_without_a_place_for_temporary_files_is_told_so(run, monkeypat
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nonexistent"])
 
-    assert refused(run, "output").endswith("or set TMPDIR to one that can")
+    assert refused(run, "output").endswith("or set TMPDIR to a writable folder")
 
 
 @pytest.mark.parametrize(

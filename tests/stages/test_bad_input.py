@@ -1368,12 +1368,12 @@ def with_names(old: bytes, new: bytes) -> Callable[[bytes, Stages], bytes]:
 FOREIGN = {
     "first line": (
         lambda data, run: data.replace(b"result 1\n", b"result 2\n", 1),
-        "its first line is another",
+        "its first line differs",
     ),
     "header": (lambda data, run: data.replace(b"packed_sha256", b"packed_sha512", 1), "has other entries"),
     "packing": (lambda data, run: result_file(b"hello", run, 1), "not a record"),
-    "record": (lambda data, run: result_file(packed({"a": 1}), run, 1), "its record is another"),
-    "field": (without_a_field, "its record is another"),
+    "record": (lambda data, run: result_file(packed({"a": 1}), run, 1), "it contains another kind of record"),
+    "field": (without_a_field, "it contains another kind of record"),
     "class": (with_names(b"Trajectories", b"Trajectorien"), "names modeling.workload.Trajectorien"),
     "module of numpy": (with_names(b"numpy._core", b"numpy.score"), "names numpy.score."),
     "format": (with_changes(format=99), "format 99 is not"),
@@ -1394,7 +1394,8 @@ def test_a_whole_result_of_another_version_of_the_code_ends_the_output_stage_and
 
     assert f"{foreign.name} was made by another version of the code (" in line
     assert fragment in line
-    assert "with the image that made it, or make the results anew with --force; nothing is deleted" in line
+    assert "with the image that made it, or compute the results again with --force; nothing" in line
+    assert "; nothing is deleted" in line
     assert (first.read_bytes(), foreign.read_bytes()) == before
     assert not (run.run_folder / "outputs").exists()
 

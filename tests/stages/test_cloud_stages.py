@@ -244,7 +244,7 @@ def test_a_stage_that_is_run_again_in_the_cloud_changes_nothing(finished, cloud,
     runner, builder = stages.run("runner"), stages.run("builder")
 
     assert (runner.exit_code, builder.exit_code) == (0, 0)
-    assert "there already" in runner.output
+    assert "exists already" in runner.output
     assert dict(storage.load_many(results)) == results
     assert dict(storage.load_many(inputs)) == inputs
     manifest = json.loads(storage.load_bytes(f"{RUN_PREFIX}builder-artifacts/manifest.json"))

@@ -486,7 +486,7 @@ def test_a_repository_that_is_too_large_to_be_unpacked_is_not_packed(tmp_path, m
     monkeypatch.setattr(forecast_pack, "MOST_BYTES", 100)
     write_repository(tmp_path / "large", sampled())
 
-    with pytest.raises(UserError, match="large: a forecasting repository has up to"):
+    with pytest.raises(UserError, match="large: a forecasting repository has at most"):
         forecast_pack.pack(tmp_path / "large", tmp_path / "x.tar.gz")
 
 

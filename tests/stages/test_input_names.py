@@ -145,7 +145,7 @@ def test_an_input_that_is_damaged_is_named_by_the_list_of_inputs_everywhere(tmp_
 
     assert re.search(rf"^{re.escape(name)} failed: ", failed.output, re.MULTILINE), failed.output
     assert f"1 task failed: {name}" in listed.output
-    assert f"going on without 1 of 3 results: {name}" in partial.output
+    assert f"continuing without 1 of 3 results: {name}" in partial.output
     assert [each["name"] for each in told["missing_inputs"]] == [name]
 
 

@@ -204,12 +204,12 @@ def test_what_nobody_told_of_is_said_to_be_left_out_of_the_cost(gone_on, tmp_pat
 
 
 def used_by(*inputs: list[dict], inputs_per_task: int = 1, job: str = "runner-1", **told) -> StageUse:
-    """Return what the inputs of a job used, by their tries: the first one first."""
+    """Return what the inputs of a job used, by their attempts, oldest first."""
     setup = setup_of_task(SETUP, "runner", job) | told
     use = StageUse("runner")
-    for index, tries in enumerate(inputs):
+    for index, attempts in enumerate(inputs):
         known = {"batch_task_index": index // inputs_per_task, "setup": setup}
-        *earlier, last = (known | used for used in tries)
+        *earlier, last = (known | used for used in attempts)
         use.add(last | {"task_index": index, "earlier": earlier})
     return use
 
@@ -222,7 +222,7 @@ def test_a_try_that_told_what_it_took_counts_as_that_and_one_that_was_killed_as_
     use = used_by([tried(10.0, 1, "failed"), tried(30.0, 2)])
 
     [machine] = use.machines.kinds.values()
-    assert (use.tasks, use.tries, use.describe()["retries"], use.wall_seconds) == (1, 2, 2, 40.0)
+    assert (use.tasks, use.attempts, use.describe()["retries"], use.wall_seconds) == (1, 2, 2, 40.0)
     assert (use.done, use.done_seconds, use.done_cpu_seconds) == (1, 30.0, 15.0)
     assert machine.usd() == pytest.approx(0.0001 * (120 + 3 * 5 + 10 + 30 + 30))
 
@@ -246,7 +246,7 @@ def test_tasks_side_by_side_and_of_several_inputs_share_the_starts_of_machines()
         ([2] * 50 + [4] * 50, 4, 1030),
     ],
 )
-def test_a_task_of_many_inputs_that_is_tried_again_is_tried_again_once(first_attempts, retries, seconds):
+def test_a_retry_of_a_task_of_many_inputs_counts_once(first_attempts, retries, seconds):
     peaceful = [[tried(10.0)]] * 100
 
     use = used_by(*([tried(10.0, attempt)] for attempt in first_attempts), *peaceful, inputs_per_task=100)
@@ -258,7 +258,7 @@ def test_a_task_of_many_inputs_that_is_tried_again_is_tried_again_once(first_att
     assert machine.usd() == pytest.approx(0.0001 * (starts + seconds + 1000))
 
 
-def test_the_tries_of_an_input_in_several_jobs_are_of_as_many_tasks():
+def test_the_attempts_of_an_input_in_several_jobs_are_of_as_many_tasks():
     setups = [setup_of_task(SETUP, "runner", job) for job in ("runner-1", "runner-2")]
     use = StageUse("runner")
     for index in range(4):  # two tasks of the first job, then one of the second with what failed there
@@ -271,7 +271,7 @@ def test_the_tries_of_an_input_in_several_jobs_are_of_as_many_tasks():
     assert use.describe()["retries"] == 3
 
 
-def test_tries_of_a_hundred_thousand_inputs_take_no_memory():
+def test_attempts_of_a_hundred_thousand_inputs_take_no_memory():
     use, setup = StageUse("runner"), setup_of_task(SETUP, "runner", "runner-1")
 
     def add(indices: range) -> None:

@@ -101,7 +101,7 @@ def test_a_finished_task_is_left_alone_and_force_redoes_it(tmp_path):
     untouched = result.stat().st_mtime_ns
     forced = stages.run("runner", TASK_INDEX=0, FORCE=1)
 
-    assert "there already" in again.output
+    assert "exists already" in again.output
     assert untouched == first
     assert forced.exit_code == 0
     assert result.stat().st_mtime_ns > first
@@ -150,7 +150,7 @@ def test_a_missing_result_ends_the_output_stage_unless_partial_results_are_allow
     names = [f"US-VT, parameter set {number} of 3 (input {number})" for number in (1, 2)]
     if allow_partial:
         assert ended.exit_code == 0, ended.output
-        assert f"going on without 2 of 3 results: {'; '.join(names)}" in ended.output
+        assert f"continuing without 2 of 3 results: {'; '.join(names)}" in ended.output
         report = (stages.outputs() / "report.html").read_text()
         assert "2 of 3" in report
         assert all(f"<strong>{name}</strong> no result; its task has not run" in report for name in names)

@@ -234,7 +234,7 @@ class TestAnyStorage:
             lambda: storage.load_bytes(name, 0, 0),
             lambda: storage.exists(name),
         ):
-            with pytest.raises(UserError, match="no name inside the storage"):
+            with pytest.raises(UserError, match="not a valid name in the storage"):
                 act()
 
         assert list(storage.list_files("")) == []
@@ -242,9 +242,9 @@ class TestAnyStorage:
 
     @pytest.mark.parametrize("prefix", ["../", "a/../b", "/etc/", "a//", "./a"])
     def test_a_prefix_that_leads_elsewhere_is_refused(self, storage, prefix):
-        with pytest.raises(UserError, match="no name inside the storage"):
+        with pytest.raises(UserError, match="not a valid name in the storage"):
             list(storage.list_files(prefix))
-        with pytest.raises(UserError, match="no name inside the storage"):
+        with pytest.raises(UserError, match="not a valid name in the storage"):
             storage.get_path(prefix)
 
     def test_a_deleted_file_is_gone_and_may_be_deleted_again(self, storage):
@@ -826,7 +826,7 @@ def test_a_read_only_folder_is_told_in_one_line(small_disk, name):
         folder.save_bytes(name, b"x")
 
     assert raised.value.exit_code == 2
-    assert "may not be written (Read-only file system); check its owner and rights" in str(raised.value)
+    assert "cannot be written (Read-only file system); check its owner and permissions" in str(raised.value)
     assert ".partial-" not in str(raised.value)
     assert list(folder.list_files("")) == ["old/file"]
 
@@ -834,7 +834,7 @@ def test_a_read_only_folder_is_told_in_one_line(small_disk, name):
 def test_a_file_in_place_of_a_folder_is_told(folder):
     folder.save_bytes("a", b"file")
 
-    with pytest.raises(UserError, match="a: a file stands where a folder is needed; move it away"):
+    with pytest.raises(UserError, match="a: a file is where a folder is needed; move it away"):
         folder.save_bytes("a/b", b"x")
 
     assert folder.load_bytes("a") == b"file"
@@ -844,7 +844,7 @@ def test_a_file_in_place_of_a_folder_is_told(folder):
 def test_a_folder_in_place_of_a_file_is_told(folder, overwrite):
     folder.save_bytes("a/b", b"file")
 
-    with pytest.raises(UserError, match="a: a folder stands where a file is needed; move it away"):
+    with pytest.raises(UserError, match="a: a folder is where a file is needed; move it away"):
         folder.save_bytes("a", b"x", overwrite=overwrite)
 
     assert list(folder.list_files("")) == ["a/b"]
@@ -883,7 +883,7 @@ def test_a_listing_that_cannot_be_read_is_told(folder, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", denied)
 
-    with pytest.raises(UserError, match="a: may not be read"):
+    with pytest.raises(UserError, match="a: cannot be read"):
         list(folder.list_files("a/"))
 
 
@@ -895,7 +895,7 @@ def test_a_file_that_the_system_takes_for_too_large_is_told_in_one_line(tmp_path
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
 
     try:
-        with pytest.raises(UserError, match=r"/a/b: the disk does not take or give it \(File too large\)"):
+        with pytest.raises(UserError, match=r"/a/b: the disk cannot read or write it \(File too large\)"):
             folder.save_bytes("a/b", LARGE)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

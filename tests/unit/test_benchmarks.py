@@ -18,7 +18,7 @@ TABLES = {
     "localcloud": ["started, and has answered", "a job of 1,000 null tasks", "100 clients", "2,000"],
     "parallel": ["invoke, 1 at once", "xargs, 1 at once", "invoke's efficiency / that of xargs"],
     "soak": [
-        "failed, for a task was killed",
+        "failed, since a task was killed",
         "answer lost",
         "results equal, byte by byte",
         "tasks killed and lost as ordered",
@@ -73,7 +73,7 @@ def outcome_of(soaking, **changes):
         "executions": Counter(succeeded=1),
         "endings": Counter({0: 2, 137: 1}),
         "output_endings": Counter({0: 1, 50001: 1}),
-        "ghosts": Counter({0: 1}),
+        "duplicates": Counter({0: 1}),
     }
     return soaking.outcome.Outcome(**found | changes)
 
@@ -111,11 +111,11 @@ TABLE, OTHER_TABLE = {"table.csv.gz": "a"}, {"table.csv.gz": "b"}
         ({"outputs": [TABLE, TABLE]}, "outputs written once"),
         ({"output_endings": Counter({50001: 1})}, "outputs written once"),
         ({"outputs": [TABLE, OTHER_TABLE]}, "outputs equal, byte by byte"),
-        ({"unstruck": ["storage: 503"]}, "every fault that was certain struck"),
+        ({"unstruck": ["storage: 503"]}, "every certain fault occurred"),
         ({"endings": Counter({0: 2})}, "tasks killed and lost as ordered"),
         ({"ordered": Counter({50002: 1})}, "tasks killed and lost as ordered"),
-        ({"ghosts": Counter()}, "tasks run a second time"),
-        ({"ghosts_wanted": 2}, "tasks run a second time"),
+        ({"duplicates": Counter()}, "tasks run a second time"),
+        ({"duplicates_wanted": 2}, "tasks run a second time"),
     ],
 )
 def test_a_soak_tells_what_was_doubled_and_that_nothing_went_wrong(changes, what, soaking):

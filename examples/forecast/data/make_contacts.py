@@ -1,10 +1,10 @@
-"""Make the contact matrices in epydemix-data/ from a simple recipe; no survey's matrices are used.
+"""Make the contact matrices in epydemix-data/ from a simple recipe, without the matrices of a survey.
 
     python data/make_contacts.py
 
-A layer is two assumptions: how many contacts a person of each age has in a day (DAILY_CONTACTS),
-and how much rather two ages meet than others (the kernels). The matrix is the one that has these
-numbers and shares them out by that preference, and in which everybody who meets is also met.
+A layer rests on two assumptions: the number of contacts of a person of each age in a day (DAILY_CONTACTS),
+and the preference of each age for others (the kernels). The matrix has these numbers of contacts, distributed
+by that preference, and is balanced: ages i and j have equally many meetings seen from either side.
 Running it again writes the same bytes.
 """
 
@@ -16,8 +16,8 @@ import numpy as np
 DATA = Path(__file__).parent / "epydemix-data"
 SOURCE = "synthetic_2026"
 AGES = np.arange(85)  # single years; the last is 84 and older
-ROUNDS = 200  # of the balancing; it settles within a hundred
-NEVER = 1e-4  # contacts a day below which two ages do not meet: fewer than one in 25 years
+ROUNDS = 200  # of the balancing, which converges within a hundred
+NEVER = 1e-4  # contacts a day below which two ages count as never meeting: fewer than one in 25 years
 SIGNIFICANT_DIGITS = 4
 
 # First age, last age, contacts a day. Only the order of magnitude is taken from contact surveys:
@@ -32,12 +32,12 @@ DAILY_CONTACTS = {
 
 
 def home(apart: np.ndarray) -> np.ndarray:
-    """Partners, brothers and sisters are of an age; parents are some 28 years older."""
+    """Partners, brothers and sisters are of similar age; parents are about 28 years older."""
     return bell(apart, 4) + bell(np.abs(apart) - 28, 5)
 
 
 def school(apart: np.ndarray) -> np.ndarray:
-    """Pupils meet their class and, a little, the other classes; staff meet pupils of every age."""
+    """Pupils meet their class and, rarely, other classes; staff meet pupils of every age."""
     staff = AGES >= 22
     pupils = bell(apart, 1.2) + 0.02
     with_staff = staff[:, None] | staff[None, :]
@@ -45,12 +45,12 @@ def school(apart: np.ndarray) -> np.ndarray:
 
 
 def work(apart: np.ndarray) -> np.ndarray:
-    """Colleagues are of every working age, somewhat rather one's own."""
+    """Colleagues are of every working age, with a slight preference for one's own."""
     return bell(apart, 15) + 0.5
 
 
 def community(apart: np.ndarray) -> np.ndarray:
-    """Shops, buses, friends: whoever is about, friends of one's own age more often."""
+    """In shops, buses and among friends people meet every age, and their own more often."""
     return bell(apart, 6) + 0.5
 
 
@@ -64,9 +64,9 @@ def bell(years: np.ndarray, width_years: float) -> np.ndarray:
 def contact_matrix(layer: str, people: np.ndarray) -> np.ndarray:
     """Return the contacts a person of the row's age has with people of the column's age.
 
-    Starting from preference x people x people, which is symmetric, every age's row and column
-    are scaled by the same factor until its row adds up to its contacts (Sinkhorn and Knopp 1967).
-    The total of meetings i -> j therefore stays that of j -> i.
+    Starting from preference x people x people, which is symmetric, the row and column of each age
+    are scaled by the same factor until the row adds up to its contacts (Sinkhorn and Knopp 1967).
+    The number of meetings i -> j therefore equals that of j -> i.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def contact_matrix(layer: str, people: np.ndarray) -> np.ndarray:
         meetings = factor * (preference * factor).sum(axis=1)
         factor *= np.sqrt(np.divide(wanted, meetings, out=np.zeros_like(wanted), where=meetings > 0))
     matrix = factor[:, None] * preference * factor / people[:, None]
-    # the cut is made where both sides agree, so that it keeps the balance
+    # both directions are cut together, which keeps the balance
     return np.where(np.minimum(matrix, matrix.T) < NEVER, 0, matrix)
 
 
@@ -102,7 +102,7 @@ def rounded(matrix: np.ndarray) -> np.ndarray:
 
 
 def write_location(folder: Path) -> None:
-    """Write the four layers and `all`, their sum, and print what came out."""
+    """Write the four layers and `all`, their sum; print the mean contacts of each."""
     with open(folder / "demographic" / "age_distribution.csv", newline="") as file:
         people = np.array([float(row["value"]) for row in csv.DictReader(file)])
     layers = {layer: rounded(contact_matrix(layer, people)) for layer in KERNELS}

@@ -2,7 +2,7 @@
 
     python data/make_demo_series.py
 
-One trajectory of experiments/demo's own model, with the values of demo_truth.yaml in place of the
+They are one trajectory of the model of experiments/demo, with the values of demo_truth.yaml in place of the
 calibrated ones. Running it again writes the same bytes (with the same versions of numpy and epydemix).
 """
 
@@ -27,7 +27,7 @@ OBSERVED = "I_to_H_total"
 
 
 def true_model(truth: dict) -> dict:
-    """Return the demo's model with the truth in place of everything calibrated."""
+    """Return the demo's model with the true values in place of the calibrated ones."""
     document = yaml.safe_load((FORECAST / "experiments/demo/config/model.yaml").read_text())
     model = document["model"]
     model["population"]["name"] = truth["population"]
@@ -40,7 +40,7 @@ def true_model(truth: dict) -> dict:
 
 
 def build_truth(truth: dict) -> Workload:
-    """Build the true model as an experiment of its own: one ensemble, nothing to calibrate."""
+    """Build the true model as an experiment with one ensemble and no calibration."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "model.yaml").write_text(yaml.safe_dump(true_model(truth)))
         experiment = load_experiment(Path(folder))

@@ -1,4 +1,4 @@
-"""Tasks run a second time while they run: what is left of a machine that was only thought to be lost."""
+"""Tasks run a second time while they run, as on a machine that Batch takes for lost and that works on."""
 
 import random
 import subprocess
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from measuring import ROOT, environment
 
-from soaking.disturbances import LEAST_GHOSTS, PASSING_FAULT
+from soaking.disturbances import LEAST_DUPLICATES, PASSING_FAULT
 from soaking.outcome import Outcome
 from soaking.pipeline_cloud import PipelineCloud, stage_of
 
@@ -19,10 +19,11 @@ LOOK_SECONDS = 0.5
 
 
 @contextmanager
-def ghosts(pipeline: PipelineCloud, outcome: Outcome, seed: int) -> Iterator[None]:
-    """Run as many tasks twice as the outcome wants until the block ends, and count them by exit code."""
+def duplicate_tasks(pipeline: PipelineCloud, outcome: Outcome, seed: int) -> Iterator[None]:
+    """Run as many tasks twice as the outcome wants, until the block ends; count them by exit code."""
     is_over = threading.Event()
-    thread = threading.Thread(target=_haunt, args=(pipeline, outcome, random.Random(seed), is_over))
+    words = (pipeline, outcome, random.Random(seed), is_over)
+    thread = threading.Thread(target=_run_duplicates, args=words)
     thread.start()
     try:
         yield
@@ -31,20 +32,24 @@ def ghosts(pipeline: PipelineCloud, outcome: Outcome, seed: int) -> Iterator[Non
         thread.join()
 
 
-def _haunt(pipeline: PipelineCloud, outcome: Outcome, draw: random.Random, is_over: threading.Event) -> None:
-    # the fewest that are wanted begin at once, for a small run is over before one has followed another
-    with ThreadPoolExecutor(LEAST_GHOSTS) as pool:
-        while (left := outcome.ghosts_wanted - outcome.ghosts.total()) and not is_over.wait(LOOK_SECONDS):
-            at_work = list(_at_work(pipeline))
-            chosen = draw.sample(at_work, min(left, LEAST_GHOSTS, len(at_work)))
-            for exit_code, said in pool.map(lambda task: _run(pipeline, *task), chosen):
-                outcome.ghosts[exit_code] += 1
+def _run_duplicates(
+    pipeline: PipelineCloud, outcome: Outcome, draw: random.Random, is_over: threading.Event
+) -> None:
+    # in parallel, since a small run is over before one could follow another
+    with ThreadPoolExecutor(LEAST_DUPLICATES) as pool:
+        while (left := outcome.duplicates_wanted - outcome.duplicates.total()) and not is_over.wait(
+            LOOK_SECONDS
+        ):
+            running = list(_running_tasks(pipeline))
+            chosen = draw.sample(running, min(left, LEAST_DUPLICATES, len(running)))
+            for exit_code, output in pool.map(lambda task: _run(pipeline, *task), chosen):
+                outcome.duplicates[exit_code] += 1
                 if exit_code not in (0, PASSING_FAULT):
-                    outcome.wrong.append(f"a task that was run twice ended with {exit_code}: {said}")
+                    outcome.wrong.append(f"a task that was run twice ended with {exit_code}: {output}")
 
 
-def _at_work(pipeline: PipelineCloud) -> Iterator[tuple[dict, str]]:
-    """Yield job and index of every task of stage B that runs."""
+def _running_tasks(pipeline: PipelineCloud) -> Iterator[tuple[dict, str]]:
+    """Yield job and index of every running task of stage B."""
     for name, job in pipeline.jobs().items():
         if stage_of(name) == "runner" and job["status"]["state"] == "RUNNING":
             for task in pipeline.tasks(name, "RUNNING"):
@@ -52,7 +57,7 @@ def _at_work(pipeline: PipelineCloud) -> Iterator[tuple[dict, str]]:
 
 
 def _run(pipeline: PipelineCloud, job: dict, index: str) -> tuple[int, str]:
-    """Start what the job starts, with its variables and those that Batch would set."""
+    """Run the job's command with its variables and those that Batch sets; return exit code and output."""
     with tempfile.TemporaryDirectory() as folder:
         by_batch = {
             "BATCH_TASK_INDEX": index,
