@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from localcloud.workflows import operators
-from localcloud.workflows.blocks import Block, Return, Signal
+from localcloud.workflows.blocks import Block, Return, Signal, Walker
 from localcloud.workflows.errors import WorkflowError
 from localcloud.workflows.expressions import Expression
-
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
-
 
 _NO_LOCK = nullcontext()
 
@@ -23,7 +19,7 @@ _NO_LOCK = nullcontext()
 class Nothing:
     """A step that has only a `next`."""
 
-    def execute(self, strand: Strand) -> None:
+    def execute(self, strand: Walker) -> None:
         return None
 
 
@@ -34,13 +30,13 @@ class Target:
     name: str
     keys: Sequence[Expression] = ()
 
-    def assign(self, strand: Strand, value: Expression) -> None:
+    def assign(self, strand: Walker, value: Expression) -> None:
         """Evaluate and assign as one, where branches share the variable."""
         owner = strand.scope.owner(self.name)
         with owner.lock or _NO_LOCK:
             self.set(strand, value.evaluate(strand))
 
-    def set(self, strand: Strand, value: Any) -> None:
+    def set(self, strand: Walker, value: Any) -> None:
         owner = strand.scope.owner(self.name)
         keys = [key.evaluate(strand) for key in self.keys]
         with owner.lock or _NO_LOCK:
@@ -54,7 +50,7 @@ class Target:
 class Assign:
     assignments: Sequence[tuple[Target, Expression]]
 
-    def execute(self, strand: Strand) -> None:
+    def execute(self, strand: Walker) -> None:
         for target, value in self.assignments:
             target.assign(strand, value)
 
@@ -65,7 +61,7 @@ class Call:
     arguments: Expression
     result: Target | None
 
-    def execute(self, strand: Strand) -> None:
+    def execute(self, strand: Walker) -> None:
         value = strand.call_step(self.callee, self.arguments.evaluate(strand))
         if self.result:
             self.result.set(strand, value)
@@ -84,7 +80,7 @@ class Case:
 class Switch:
     cases: Sequence[Case]
 
-    def execute(self, strand: Strand) -> Signal | Return | None:
+    def execute(self, strand: Walker) -> Signal | Return | None:
         for case in self.cases:
             if operators.truth(case.condition.evaluate(strand)):
                 return case.action.execute(strand) or case.next
@@ -95,7 +91,7 @@ class Switch:
 class ReturnValue:
     value: Expression
 
-    def execute(self, strand: Strand) -> Return:
+    def execute(self, strand: Walker) -> Return:
         return Return(self.value.evaluate(strand))
 
 
@@ -103,7 +99,7 @@ class ReturnValue:
 class Raise:
     value: Expression
 
-    def execute(self, strand: Strand) -> None:
+    def execute(self, strand: Walker) -> None:
         raise WorkflowError(self.value.evaluate(strand))
 
 
@@ -113,5 +109,5 @@ class Steps:
 
     block: Block
 
-    def execute(self, strand: Strand) -> Signal | Return | None:
+    def execute(self, strand: Walker) -> Signal | Return | None:
         return strand.run_block(self.block)

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from localcloud.workflows import operators
-from localcloud.workflows.blocks import Action, Return, Signal
+from localcloud.workflows.blocks import Action, Return, Signal, Walker
 from localcloud.workflows.errors import WorkflowError, error
 from localcloud.workflows.expressions import Expression, FunctionReference
 from localcloud.workflows.values import is_integer, is_number
-
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
 
 DEFAULT_RETRIES = 5
 DEFAULT_BACKOFF = {"initial_delay": 1, "max_delay": 60, "multiplier": 1.25}
@@ -36,7 +33,7 @@ class Try:
     retry: Expression | None
     handler: Except | None
 
-    def execute(self, strand: Strand) -> Signal | Return | None:
+    def execute(self, strand: Walker) -> Signal | Return | None:
         try:
             return self._attempts(strand)
         except WorkflowError as caught:
@@ -47,7 +44,7 @@ class Try:
                 scope.set(self.handler.name, caught.value)
                 return self.handler.action.execute(strand) or self.handler.next
 
-    def _attempts(self, strand: Strand) -> Signal | Return | None:
+    def _attempts(self, strand: Walker) -> Signal | Return | None:
         policy: Retry | None = None
         while True:
             try:
@@ -84,12 +81,12 @@ class Retry:
         self._delay, self._max_delay = backoff["initial_delay"], backoff["max_delay"]
         self._multiplier = backoff["multiplier"]
 
-    def allows_another(self, strand: Strand, caught: WorkflowError) -> bool:
+    def allows_another(self, strand: Walker, caught: WorkflowError) -> bool:
         if self._left <= 0:
             return False
         self._left -= 1
         return operators.truth(strand.call(self._predicate.name, [caught.value]))
 
-    def wait(self, strand: Strand) -> None:
+    def wait(self, strand: Walker) -> None:
         strand.sleep(min(self._delay, self._max_delay))
         self._delay = min(self._delay * self._multiplier, self._max_delay)

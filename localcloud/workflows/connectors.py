@@ -11,17 +11,15 @@ import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from string import Formatter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from localcloud.workflows import http_calls
 from localcloud.workflows.attempts import Retry
+from localcloud.workflows.blocks import Walker
 from localcloud.workflows.errors import WorkflowError, error
 from localcloud.workflows.json_text import from_json, json_bytes
 from localcloud.workflows.library.http import HTTP_CONSTANTS
 from localcloud.workflows.polling import ConnectorParams, wait_until
-
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
 
 _AUTH = {"type": "OAuth2"}
 _PARAMS = "connector_params"
@@ -208,12 +206,12 @@ CONNECTORS = {
 }
 
 
-def call_by_position(strand: Strand, name: str, arguments: Sequence[Any]) -> Any:
+def call_by_position(strand: Walker, name: str, arguments: Sequence[Any]) -> Any:
     """Call a helper method as expressions do."""
     return call(strand, name, dict(zip(CONNECTORS[name].helper, arguments, strict=False)))
 
 
-def call(strand: Strand, name: str, arguments: dict[str, Any]) -> Any:
+def call(strand: Walker, name: str, arguments: dict[str, Any]) -> Any:
     """Call an API and wait for what it began, unless connector_params say not to."""
     connector = CONNECTORS[name]
     own = {each: strand.run.environment[variable] for each, variable in connector.environment}
@@ -240,7 +238,7 @@ def call(strand: Strand, name: str, arguments: dict[str, Any]) -> Any:
     return connector.read(answer)
 
 
-def _send(strand: Strand, method: str, url: str, params: ConnectorParams, **more: Any) -> Any:
+def _send(strand: Walker, method: str, url: str, params: ConnectorParams, **more: Any) -> Any:
     """Make one request, and again where the policy for its kind says so; within the connector's time."""
     policy = "http.default_retry" if method == "GET" else "http.default_retry_non_idempotent"
     retry = Retry(HTTP_CONSTANTS[policy])

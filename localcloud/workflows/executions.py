@@ -30,6 +30,7 @@ from localcloud.workflows.http_client import HttpClient
 from localcloud.workflows.json_text import from_json, json_bytes
 from localcloud.workflows.limits import BACKLOG
 from localcloud.workflows.run import Run
+from localcloud.workflows.strand import run_main
 
 MAX_RUNNING = 300  # threads; the service itself runs 10,000 at once, the others wait as QUEUED
 MAX_FINISHED = 3000  # the service keeps them for 90 days
@@ -202,7 +203,7 @@ class Executions:
         state, result, failed = "SUCCEEDED", None, None
         try:
             argument = from_json(execution.settings.get("argument") or "null")
-            result = json_bytes(run.start(argument)).decode()
+            result = json_bytes(run_main(run, argument)).decode()
         except Stopped:
             state = "CANCELLED"
         except WorkflowError as raised:

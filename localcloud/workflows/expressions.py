@@ -10,15 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from localcloud.workflows import operators
+from localcloud.workflows.blocks import Walker
 from localcloud.workflows.errors import error
 from localcloud.workflows.lexer import END, OPERATOR_WORDS, WORDS, ExpressionError, Token
 from localcloud.workflows.values import is_integer, type_name
-
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
 
 Operation = Callable[[Any, Any], Any]
 
@@ -26,7 +24,7 @@ Operation = Callable[[Any, Any], Any]
 class Expression(Protocol):
     """What has a value once an execution gets to it."""
 
-    def evaluate(self, strand: Strand) -> Any: ...
+    def evaluate(self, strand: Walker) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class FunctionReference:
 class Constant:
     value: Any
 
-    def evaluate(self, strand: Strand) -> Any:
+    def evaluate(self, strand: Walker) -> Any:
         return self.value
 
 
@@ -50,7 +48,7 @@ class Name:
 
     name: str
 
-    def evaluate(self, strand: Strand) -> Any:
+    def evaluate(self, strand: Walker) -> Any:
         return strand.look_up(self.name)
 
 
@@ -62,7 +60,7 @@ class Member:
     key: Expression
     dotted: str = ""
 
-    def evaluate(self, strand: Strand) -> Any:
+    def evaluate(self, strand: Walker) -> Any:
         if self.dotted and not strand.scope.has(self.dotted.partition(".")[0]):
             return strand.look_up(self.dotted)
         return member(self.base.evaluate(strand), self.key.evaluate(strand))
@@ -73,12 +71,12 @@ class Call:
     name: str
     arguments: tuple[Expression, ...]
 
-    def evaluate(self, strand: Strand) -> Any:
+    def evaluate(self, strand: Walker) -> Any:
         if self.name == "if":
             return self._choose(strand)
         return strand.call(self.name, [argument.evaluate(strand) for argument in self.arguments])
 
-    def _choose(self, strand: Strand) -> Any:
+    def _choose(self, strand: Walker) -> Any:
         """Evaluate only what was chosen: a guard against a key that is not there must hold."""
         condition, then, otherwise = self.arguments
         return (then if operators.truth(condition.evaluate(strand)) else otherwise).evaluate(strand)
@@ -90,7 +88,7 @@ class Binary:
     left: Expression
     right: Expression
 
-    def evaluate(self, strand: Strand) -> Any:
+    def evaluate(self, strand: Walker) -> Any:
         return self.operation(self.left.evaluate(strand), self.right.evaluate(strand))
 
 
@@ -99,7 +97,7 @@ class And:
     left: Expression
     right: Expression
 
-    def evaluate(self, strand: Strand) -> bool:
+    def evaluate(self, strand: Walker) -> bool:
         return operators.truth(self.left.evaluate(strand)) and operators.truth(self.right.evaluate(strand))
 
 
@@ -108,7 +106,7 @@ class Or:
     left: Expression
     right: Expression
 
-    def evaluate(self, strand: Strand) -> bool:
+    def evaluate(self, strand: Walker) -> bool:
         return operators.truth(self.left.evaluate(strand)) or operators.truth(self.right.evaluate(strand))
 
 
@@ -116,7 +114,7 @@ class Or:
 class Not:
     operand: Expression
 
-    def evaluate(self, strand: Strand) -> bool:
+    def evaluate(self, strand: Walker) -> bool:
         return not operators.truth(self.operand.evaluate(strand))
 
 
@@ -124,7 +122,7 @@ class Not:
 class Negative:
     operand: Expression
 
-    def evaluate(self, strand: Strand) -> Any:
+    def evaluate(self, strand: Walker) -> Any:
         return operators.negate(self.operand.evaluate(strand))
 
 
@@ -132,7 +130,7 @@ class Negative:
 class ListOf:
     items: tuple[Expression, ...]
 
-    def evaluate(self, strand: Strand) -> list[Any]:
+    def evaluate(self, strand: Walker) -> list[Any]:
         return [item.evaluate(strand) for item in self.items]
 
 
@@ -142,7 +140,7 @@ class MapOf:
 
     items: tuple[tuple[Expression, Expression], ...]
 
-    def evaluate(self, strand: Strand) -> dict[str, Any]:
+    def evaluate(self, strand: Walker) -> dict[str, Any]:
         return {text_key(key.evaluate(strand)): value.evaluate(strand) for key, value in self.items}
 
 

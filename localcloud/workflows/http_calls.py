@@ -6,18 +6,16 @@ it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
+from localcloud.workflows.blocks import Walker
 from localcloud.workflows.errors import error, http_error
 from localcloud.workflows.hosts import STORAGE_HOST, split_url
 from localcloud.workflows.http_client import Reply
 from localcloud.workflows.json_text import from_json, json_bytes
 from localcloud.workflows.limits import HTTP_TIMEOUT_SECONDS
 from localcloud.workflows.values import is_number, to_text
-
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
 
 TOKEN = "localcloud"
 _AUTH_TYPES = ("OAuth2", "OIDC")
@@ -26,7 +24,7 @@ _TEXT_TYPES = ("application/xml", "application/javascript", _FORM)
 
 
 def request(
-    strand: Strand,
+    strand: Walker,
     method: str,
     url: str,
     *,

@@ -5,15 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from localcloud.workflows.blocks import BREAK, CONTINUE, Block, Return, Signal
+from localcloud.workflows.blocks import BREAK, CONTINUE, Block, Return, Signal, Walker
 from localcloud.workflows.errors import error
 from localcloud.workflows.expressions import Expression
 from localcloud.workflows.values import is_integer, is_number, type_name
-
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +23,11 @@ class Loop:
     is_range: bool
     block: Block
 
-    def each(self, strand: Strand) -> Iterator[tuple[int, Any]]:
+    def each(self, strand: Walker) -> Iterator[tuple[int, Any]]:
         found = self.values.evaluate(strand)
         return enumerate(_numbers(found) if self.is_range else _list(found))
 
-    def run_one(self, strand: Strand, index: int, value: Any) -> Signal | Return | None:
+    def run_one(self, strand: Walker, index: int, value: Any) -> Signal | Return | None:
         """Run the steps with one value, in the scope that the strand has now."""
         strand.scope.set(self.value_name, value)
         if self.index_name:
@@ -44,7 +41,7 @@ class For:
 
     loop: Loop
 
-    def execute(self, strand: Strand) -> Signal | Return | None:
+    def execute(self, strand: Walker) -> Signal | Return | None:
         for index, value in self.loop.each(strand):
             with strand.inner_scope():
                 signal = self.loop.run_one(strand, index, value)

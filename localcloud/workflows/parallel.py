@@ -9,20 +9,17 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from localcloud.workflows.blocks import Block
+from localcloud.workflows.blocks import Block, Walker
 from localcloud.workflows.errors import Stopped, WorkflowError, error
 from localcloud.workflows.expressions import Expression
 from localcloud.workflows.limits import BRANCH_ERRORS, CONCURRENT_BRANCHES, PARALLEL_NESTING
 from localcloud.workflows.loops import Loop
 from localcloud.workflows.values import is_integer
 
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
-
 # What one branch or turn does, on a strand made for it; and by which name errors tell it.
-Work = tuple[str, Callable[["Strand"], Any]]
+Work = tuple[str, Callable[[Walker], Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +31,21 @@ class Parallel:
     branches: Sequence[tuple[str, Block]] = ()
     loop: Loop | None = None
 
-    def execute(self, strand: Strand) -> None:
+    def execute(self, strand: Walker) -> None:
         if strand.parallel_depth >= PARALLEL_NESTING:
             raise error("ParallelNestingError", f"parallel steps may be {PARALLEL_NESTING} deep")
-        strand.scope.share(self.shared, SharedLock(strand.run.places))
+        strand.scope.share(self.shared, SharedLock(strand.run.slots))
         group = Group(strand, self.shared)
         group.run(self._work(strand), self._width(strand))
         group.raise_errors()
 
-    def _work(self, strand: Strand) -> Iterator[Work]:
+    def _work(self, strand: Walker) -> Iterator[Work]:
         if self.loop is None:
             return ((name, partial(_run_block, block)) for name, block in self.branches)
         turns = self.loop.each(strand)
         return ((str(index), partial(_run_turn, self.loop, index, value)) for index, value in turns)
 
-    def _width(self, strand: Strand) -> int:
+    def _width(self, strand: Walker) -> int:
         if self.concurrency_limit is None:
             return CONCURRENT_BRANCHES
         limit = self.concurrency_limit.evaluate(strand)
@@ -57,18 +54,18 @@ class Parallel:
         return min(limit, CONCURRENT_BRANCHES)
 
 
-def _run_block(block: Block, branch: Strand) -> None:
+def _run_block(block: Block, branch: Walker) -> None:
     branch.run_block(block)
 
 
-def _run_turn(loop: Loop, index: int, value: Any, branch: Strand) -> None:
+def _run_turn(loop: Loop, index: int, value: Any, branch: Walker) -> None:
     loop.run_one(branch, index, value)
 
 
 class Group:
     """The branches of one parallel step; after one that fails the others go on, as its only policy says."""
 
-    def __init__(self, strand: Strand, shared: Sequence[str]):
+    def __init__(self, strand: Walker, shared: Sequence[str]):
         self._strand, self._shared = strand, shared
         self._errors: list[tuple[str, WorkflowError]] = []
         self._fatal: BaseException | None = None
@@ -79,7 +76,7 @@ class Group:
         """Do all the work, `width` parts of it at a time, each on a thread of its own."""
         room = threading.Semaphore(width)
         # A strand that waits for its branches takes no place, or nested ones could wait for ever.
-        with self._strand.run.places.given_back(self._strand.parallel_depth > 0):
+        with self._strand.run.slots.given_back(self._strand.parallel_depth > 0):
             for part in work:
                 room.acquire()
                 if self.is_stopped or self._strand.is_stopped:
@@ -102,8 +99,8 @@ class Group:
                 truncated=len(branches) >= BRANCH_ERRORS,
             )
 
-    def _do(self, name: str, do: Callable[[Strand], Any], room: threading.Semaphore) -> None:
-        with self._strand.run.places.taken():
+    def _do(self, name: str, do: Callable[[Walker], Any], room: threading.Semaphore) -> None:
+        with self._strand.run.slots.taken():
             branch = self._strand.branch(self, self._shared)
             try:
                 do(branch)
@@ -133,7 +130,7 @@ class Group:
         self._strand.run.wake_all()
 
 
-class Places:
+class Slots:
     """How many branches of an execution may run at once, over all its parallel steps."""
 
     def __init__(self):
@@ -166,12 +163,12 @@ class SharedLock:
     A branch that waits for it takes no place, or those the holder calls could wait for theirs for ever.
     """
 
-    def __init__(self, places: Places):
-        self._places, self._lock = places, threading.RLock()
+    def __init__(self, slots: Slots):
+        self._slots, self._lock = slots, threading.RLock()
 
     def __enter__(self) -> None:
         if not self._lock.acquire(blocking=False):
-            with self._places.given_back(True):
+            with self._slots.given_back(True):
                 self._lock.acquire()
 
     def __exit__(self, *_: Any) -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from localcloud.workflows.blocks import Walker
 from localcloud.workflows.errors import error
 from localcloud.workflows.limits import CONNECTOR_MAX_TIMEOUT_SECONDS, CONNECTOR_TIMEOUT_SECONDS
 from localcloud.workflows.values import is_number
-
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
 
 _KNOWN = {"timeout", "polling_policy", "skip_polling", "scopes"}
 _POLICY = {"initial_delay": 1.0, "multiplier": 1.25, "max_delay": 60.0}
@@ -28,7 +26,7 @@ class ConnectorParams:
     max_delay: float
 
     @classmethod
-    def of(cls, given: Any, strand: Strand) -> ConnectorParams:
+    def of(cls, given: Any, strand: Walker) -> ConnectorParams:
         if not isinstance(given, dict | None):
             raise error("TypeError", "connector_params are a map")
         params = given or {}
@@ -48,13 +46,13 @@ class ConnectorParams:
             raise error("TypeError", "skip_polling is a boolean")
         return cls(strand.run.clock.now() + timeout, skip, **values)
 
-    def check_time(self, strand: Strand) -> None:
+    def check_time(self, strand: Walker) -> None:
         if strand.run.clock.now() > self.until:
             raise error("TimeoutError", "the connector's timeout has passed")
 
 
 def wait_until(
-    strand: Strand,
+    strand: Walker,
     has_ended: Callable[[Any], bool],
     ask: Callable[[], Any],
     params: ConnectorParams,

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from localcloud.workflows.blocks import Walker
 from localcloud.workflows.expressions import Constant, Expression, ExpressionParser
 from localcloud.workflows.lexer import ExpressionError, tokens_until_brace
 from localcloud.workflows.limits import EXPRESSION_CHARACTERS
 from localcloud.workflows.values import checked, to_text
-
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
 
 _OPENING = "${"
 
@@ -23,7 +20,7 @@ class Joined:
 
     parts: Sequence[Expression]
 
-    def evaluate(self, strand: Strand) -> str:
+    def evaluate(self, strand: Walker) -> str:
         return checked("".join(to_text(part.evaluate(strand)) for part in self.parts))
 
 

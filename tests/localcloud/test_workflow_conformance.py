@@ -11,6 +11,7 @@ import pytest
 from localcloud.messages import Headers, Request
 from localcloud.workflows.errors import WorkflowError
 from localcloud.workflows.source import SourceError
+from localcloud.workflows.strand import run_main
 from tests.conformance.workflow_server import workflow_server
 from tests.localcloud.workflow_runs import result_of, run_of
 
@@ -46,7 +47,7 @@ def test_workflow(case, base):
     if "await_callback" in case["workflow"]:
         threading.Thread(target=call_back_when_awaited, args=(run,), daemon=True).start()
 
-    returned = run.start(argument)
+    returned = run_main(run, argument)
 
     assert returned == case["returns"]
     assert type(returned) is type(case["returns"])

@@ -12,6 +12,7 @@ import requests
 from localcloud.workflows.errors import WorkflowError
 from localcloud.workflows.hosts import local_hosts
 from localcloud.workflows.http_client import HttpClient
+from localcloud.workflows.strand import run_main
 from tests.localcloud.workflow_runs import result_of, run_of
 
 BATCH = "googleapis.batch.v1.projects.locations.jobs"
@@ -24,7 +25,7 @@ def ran(cloud):
     def run(source, argument=None):
         started = run_of(source, clock_speed=1000)
         started.http = HttpClient(local_hosts(cloud.storage, cloud.apis))
-        return started.start(argument)
+        return run_main(started, argument)
 
     return run
 

@@ -9,6 +9,7 @@ import pytest
 
 from localcloud.workflows.errors import LimitExceeded, Stopped, WorkflowError
 from localcloud.workflows.memory import Memory
+from localcloud.workflows.strand import run_main
 from localcloud.workflows.values import size_of
 from tests.localcloud.workflow_runs import result_of, run_of
 
@@ -392,7 +393,7 @@ big:
         % ("x" * 60_000)
     )
 
-    assert run.start(None) == "ok"
+    assert run_main(run, None) == "ok"
     assert run.memory.used_bytes == 0
 
 
@@ -427,7 +428,7 @@ def test_a_cancelled_run_ends_in_the_middle_of_a_sleep():
     begun = time.monotonic()
 
     with pytest.raises(Stopped):
-        run.start(None)
+        run_main(run, None)
 
     assert time.monotonic() - begun < 1
 
@@ -442,7 +443,7 @@ def test_a_cancelled_run_ends_in_the_middle_of_a_call():
         begun = time.monotonic()
 
         with pytest.raises(Stopped):
-            run.start(None)
+            run_main(run, None)
 
     assert time.monotonic() - begun < 1
 
@@ -458,7 +459,7 @@ sub: {steps: [{c: {assign: [{y: 1}]}}]}
 """
 
     run = run_of(source, on_step=lambda execution, record: seen.append((record.routine, record.step)))
-    run.start(None)
+    run_main(run, None)
 
     assert seen == [("main", "a"), ("sub", "c"), ("main", "b")]
     shown = run.history.resource()

@@ -6,6 +6,7 @@ from localcloud.workflows.hosts import local_hosts
 from localcloud.workflows.http_client import HttpClient
 from localcloud.workflows.parser import parse_workflow
 from localcloud.workflows.run import Run
+from localcloud.workflows.strand import run_main
 
 ENVIRONMENT = {"GOOGLE_CLOUD_PROJECT_ID": "p", "GOOGLE_CLOUD_LOCATION": "us-central1"}
 
@@ -18,4 +19,4 @@ def run_of(source, address="http://127.0.0.1:9", clock_speed=1000, on_step=None)
 
 def result_of(source, argument=None, **more):
     """Return what a workflow returns, or raise what it does not catch."""
-    return run_of(source, **more).start(argument)
+    return run_main(run_of(source, **more), argument)

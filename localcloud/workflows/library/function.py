@@ -18,7 +18,7 @@ class Function:
 
     def __init__(self, name: str, call: Callable[..., Any], *, blocks: bool = False):
         parameters = list(inspect.signature(call).parameters.values())
-        hints = typing.get_type_hints(call, localns={"Strand": Any})
+        hints = typing.get_type_hints(call)
         self.name, self.blocks = name, blocks
         self._call = call
         self._takes_strand = parameters[:1] != [] and parameters[0].name == "strand"

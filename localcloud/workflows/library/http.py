@@ -7,15 +7,13 @@ https://cloud.google.com/workflows/docs/reference/stdlib/http/default_retry
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from localcloud.workflows import http_calls
+from localcloud.workflows.blocks import Walker
 from localcloud.workflows.expressions import FunctionReference
 from localcloud.workflows.library.function import Library
 from localcloud.workflows.limits import HTTP_TIMEOUT_SECONDS
-
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
 
 HTTP = Library()
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -25,7 +23,7 @@ _RETRIED_TAGS = {"ConnectionError", "ConnectionFailedError", "TimeoutError"}
 
 @HTTP.function("http.request", blocks=True)
 def request(
-    strand: Strand,
+    strand: Walker,
     method: str,
     url: str,
     timeout: float = HTTP_TIMEOUT_SECONDS,
@@ -48,7 +46,7 @@ def request(
 
 def _with_method(method: str):
     def call(
-        strand: Strand,
+        strand: Walker,
         url: str,
         timeout: float = HTTP_TIMEOUT_SECONDS,
         headers: dict | None = None,

@@ -3,43 +3,41 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from localcloud import times
 from localcloud.filters import SEVERITIES
+from localcloud.workflows.blocks import Walker
 from localcloud.workflows.errors import error
 from localcloud.workflows.json_text import json_bytes
 from localcloud.workflows.library.function import Library
 from localcloud.workflows.limits import CALLBACK_TIMEOUT_SECONDS
 from localcloud.workflows.values import to_text
 
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
-
 SYSTEM = Library()
 _NO_DEFAULT = "\0"
 
 
 @SYSTEM.function("sys.now")
-def now(strand: Strand) -> float:
+def now(strand: Walker) -> float:
     return strand.run.clock.now()
 
 
 @SYSTEM.function("sys.sleep", blocks=True)
-def sleep(strand: Strand, seconds: float) -> None:
+def sleep(strand: Walker, seconds: float) -> None:
     if seconds < 0:
         raise error("ValueError", f"a sleep of {seconds} seconds")
     strand.sleep(seconds)
 
 
 @SYSTEM.function("sys.sleep_until", blocks=True)
-def sleep_until(strand: Strand, time: str) -> None:
+def sleep_until(strand: Walker, time: str) -> None:
     strand.sleep(max(0.0, parse(time) - strand.run.clock.now()))
 
 
 @SYSTEM.function("sys.get_env")
-def get_env(strand: Strand, name: str, default: Any = _NO_DEFAULT) -> Any:
+def get_env(strand: Walker, name: str, default: Any = _NO_DEFAULT) -> Any:
     found = strand.run.environment.get(name, default)
     if found is _NO_DEFAULT:
         raise error("KeyError", f"environment variable not found: {name}")
@@ -48,7 +46,7 @@ def get_env(strand: Strand, name: str, default: Any = _NO_DEFAULT) -> Any:
 
 @SYSTEM.function("sys.log", blocks=True)
 def log(
-    strand: Strand,
+    strand: Walker,
     data: Any = None,
     severity: str = "DEFAULT",
     text: str | None = None,
@@ -86,10 +84,10 @@ def parse(value: str) -> float:
 
 
 @SYSTEM.function("events.create_callback_endpoint")
-def create_callback_endpoint(strand: Strand, http_callback_method: str) -> dict:
+def create_callback_endpoint(strand: Walker, http_callback_method: str) -> dict:
     return strand.run.callbacks.create(http_callback_method)
 
 
 @SYSTEM.function("events.await_callback", blocks=True)
-def await_callback(strand: Strand, callback: dict, timeout: float = CALLBACK_TIMEOUT_SECONDS) -> dict:
-    return strand.run.callbacks.wait(strand, callback, timeout)
+def await_callback(strand: Walker, callback: dict, timeout: float = CALLBACK_TIMEOUT_SECONDS) -> dict:
+    return strand.run.callbacks.wait(callback, timeout, strand.wait_for)
