@@ -6,7 +6,7 @@ from pathlib import Path
 
 from localcloud.batch.service import MODES, BatchSettings
 from localcloud.cloud import CloudOptions
-from localcloud.workflows.clock import Clock
+from localcloud.times import Clock
 
 LAST_PORT = 65535
 

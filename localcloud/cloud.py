@@ -10,24 +10,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from localcloud.accounts import AccountService
 from localcloud.batch.service import BatchService, BatchSettings
 from localcloud.build.service import BuildService
 from localcloud.child import CannotStart
 from localcloud.compute import ComputeService
-from localcloud.control import control_routes
+from localcloud.control import RequestLog, control_routes
 from localcloud.faults import Faults
 from localcloud.git import GitService
+from localcloud.iam import AccountService, token_routes, with_bearer
 from localcloud.logs import LogService
 from localcloud.projects import Projects
 from localcloud.registry import RegistryService
-from localcloud.request_log import RequestLog
 from localcloud.routing import Router
 from localcloud.secrets import SecretService
 from localcloud.server import Server
 from localcloud.services import ServiceUsage
 from localcloud.storage.service import StorageService
-from localcloud.tokens import token_routes, with_bearer
 from localcloud.workflows.history import print_step
 from localcloud.workflows.hosts import Hosts, local_hosts
 from localcloud.workflows.service import WorkflowService

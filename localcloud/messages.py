@@ -1,6 +1,6 @@
-"""What passes between the server and the routes: requests, responses, and errors.
+"""What passes between the server and the routes: requests, responses, errors, and the JSON in them.
 
-Sockets are in server.py; which route answers a request is decided in routing.py.
+Sockets are in server.py; routing.py decides which route answers a request.
 """
 
 import json
@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
-
-from localcloud.json_text import parse_json
 
 MAX_JSON_BYTES = 16 * 2**20
 READ_BYTES = 2**20
@@ -172,3 +170,45 @@ def error_response(error: ApiError) -> Response:
         **({"details": error.details} if error.details else {}),
     }
     return json_response({"error": body}, error.code, error.headers)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of a text.
+
+    Raises
+    ------
+    ValueError
+        It is no JSON, holds NaN or half a character, or is nested too deep.
+    """
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if (b"\\u" if isinstance(text, bytes) else "\\u") in text:
+        json.dumps(value, ensure_ascii=False).encode()  # fails for half a character
+    return value
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number")
+
+
+def read_as(kind: type, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a resource as the API writes it: names in camelCase, what has its default left out.
+
+    `kind` is a message class of a client library, such as batch_v1.Job. Its caller imports it when the first
+    one comes: it takes half a second, and most runs of the emulator have none.
+
+    Raises
+    ------
+    ApiError
+        400: it is none of this kind.
+    """
+    from google.protobuf import json_format
+
+    try:
+        message = json_format.ParseDict(dict(asked), kind.pb(kind()))
+    except json_format.ParseError as error:
+        reason = " ".join(str(error).split())
+        raise ApiError(400, f"Invalid JSON payload received. {reason}") from error
+    return json_format.MessageToDict(message)

@@ -1,5 +1,11 @@
-"""A page of a list: filter, page size and token as the query asks for them."""
+"""One page of a list: the filter, page size and page token of a query.
 
+A page token is a position in the list, or for Batch the last element of the page before, so that jobs may be
+added or deleted between two pages.
+"""
+
+import base64
+import binascii
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,6 +13,7 @@ from typing import Any
 from localcloud.filters import parse_filter
 from localcloud.messages import ApiError, Request
 
+DEFAULT_PAGE, MAX_PAGE = 100, 1000  # elements of a page in most services
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
@@ -41,3 +48,16 @@ def whole_number(asked: Mapping[str, Any], name: str) -> int:
     if not _NUMBER.fullmatch(text):
         raise ApiError(400, f"{name} is invalid: {text[:40]} is no whole number")
     return int(text)
+
+
+def page_end(query: Mapping[str, str]) -> str:
+    """Return what the page before ended with; empty for the first page."""
+    token = query.get("pageToken", "")
+    try:
+        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise ApiError(400, f"page_token {token!r} is invalid") from None
+
+
+def page_token(end: str) -> str:
+    return base64.urlsafe_b64encode(end.encode()).decode()

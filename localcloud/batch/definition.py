@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from localcloud.api_messages import read_as
 from localcloud.batch.machines import Needs
 from localcloud.batch.retries import RetryRule
 from localcloud.batch.rules import MAX_PARALLELISM, check_definition
+from localcloud.messages import read_as
 from localcloud.times import seconds_of
 
 DEFAULT_CPU_MILLI = 2000

@@ -8,8 +8,8 @@ from typing import Any
 
 from localcloud.batch.job import Job
 from localcloud.filters import SEVERITIES
-from localcloud.json_text import parse_json
 from localcloud.logs import LogService
+from localcloud.messages import parse_json
 
 
 class TaskLog:

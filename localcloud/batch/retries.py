@@ -28,7 +28,7 @@ class RetryRule:
     action: str = ""  # RETRY_TASK, FAIL_TASK; empty: no policy
     exit_codes: frozenset[int] = frozenset()
 
-    def tries_again(self, exit_code: int, attempt: int) -> bool:
+    def allows_retry(self, exit_code: int, attempt: int) -> bool:
         """Tell whether a task whose attempt (0 is the first) ended with this code is to run again."""
         if exit_code == 0 or attempt >= self.max_retry_count:
             return False

@@ -236,8 +236,8 @@ class Scheduler:
         now = time.time()
         if job.stops_as:
             job.tasks.end(index, now, exit_code and UNKNOWN_CAUSE)
-        elif job.spec.retry.tries_again(exit_code, job.tasks.attempt(index)):
-            job.tasks.try_again(index, now, exit_code)
+        elif job.spec.retry.allows_retry(exit_code, job.tasks.attempt(index)):
+            job.tasks.retry(index, now, exit_code)
         else:
             job.tasks.end(index, now, exit_code)
         self._finish_if_over(job)

@@ -8,11 +8,10 @@ from pathlib import Path
 from localcloud.batch.attempt import Workshop
 from localcloud.batch.containers import Containers
 from localcloud.batch.faults import BatchFaults
-from localcloud.batch.job_routes import JobRoutes
 from localcloud.batch.job_store import JobStore
 from localcloud.batch.processes import Processes
+from localcloud.batch.routes import JobRoutes, TaskRoutes
 from localcloud.batch.scheduler import Scheduler
-from localcloud.batch.task_routes import TaskRoutes
 from localcloud.batch.variables import VariableSource
 from localcloud.control import fault_routes
 from localcloud.logs import LogService

@@ -66,7 +66,7 @@ class TaskTable:
         self._exit_codes[index] = exit_code
         self._move(index, FAILED if exit_code else SUCCEEDED)
 
-    def try_again(self, index: int, time: float, exit_code: int) -> None:
+    def retry(self, index: int, time: float, exit_code: int) -> None:
         """End the attempt of a task and have it wait for the next one."""
         self._earlier[index].append((self._started[index], time, exit_code))
         self._earlier_count += 1

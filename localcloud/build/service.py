@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from localcloud.build.emulated import check_is_emulated
+from localcloud.build.not_emulated import check_is_emulated
 from localcloud.build.run import FINISHED, BuildRun
 from localcloud.build.template import parse_build, substituted
 from localcloud.filters import parse_filter
 from localcloud.logs import LogService
 from localcloud.messages import ApiError, Request, Response, json_response
-from localcloud.pages import page_of
+from localcloud.pages import DEFAULT_PAGE, MAX_PAGE, page_of
 from localcloud.projects import PROJECT_NUMBER
 from localcloud.registry import RegistryService
 from localcloud.routing import Route
@@ -29,8 +29,6 @@ _OPERATION, _BUILD = f"{_TYPES}.BuildOperationMetadata", f"{_TYPES}.Build"
 _UNKNOWN, _CODES = 2, {"CANCELLED": 1, "TIMEOUT": 4}  # of google.rpc.Code
 MAX_BUILDS = 1000
 STOP_SECONDS = 5.0
-DEFAULT_PAGE = 100
-MAX_PAGE = 1000
 
 
 class BuildService:

@@ -7,8 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from localcloud.api_messages import read_as
-from localcloud.messages import ApiError
+from localcloud.messages import ApiError, read_as
 from localcloud.projects import PROJECT_NUMBER
 from localcloud.times import seconds_of
 

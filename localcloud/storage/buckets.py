@@ -6,8 +6,8 @@ from typing import Any
 
 from localcloud.messages import ApiError
 from localcloud.storage.database import Database
-from localcloud.storage.names import check_bucket_name
 from localcloud.storage.preconditions import NO_CONDITIONS, Preconditions
+from localcloud.storage.rules import check_bucket_name
 
 Resource = dict[str, Any]
 

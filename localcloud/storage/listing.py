@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from localcloud.messages import ApiError
-from localcloud.storage.globs import compiled_glob
 from localcloud.storage.objects import ObjectRecord, Objects
 from localcloud.storage.preconditions import whole_number
 
 MAX_PAGE_SIZE = 1000
+_GLOB_TOKEN = re.compile(r"\*\*|\[[!^]?\]?[^\]]*\]|\\?.", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -121,3 +121,42 @@ def _read_token(token: str) -> str:
         return base64.urlsafe_b64decode(token).decode()
     except (binascii.Error, UnicodeDecodeError, ValueError):
         raise ApiError(400, f"Not a page token of this service: {token}") from None
+
+
+def compiled_glob(glob: str) -> re.Pattern:
+    try:
+        return re.compile(_glob_expression(glob), re.DOTALL)
+    except re.error as error:
+        raise ApiError(400, f"Not a glob: {glob!r}: {error}") from error
+
+
+def _glob_expression(glob: str) -> str:
+    depth, parts = 0, []
+    for token in _GLOB_TOKEN.findall(glob):
+        if token == "{":
+            depth += 1
+            parts.append("(?:")
+        elif token == "}" and depth:
+            depth -= 1
+            parts.append(")")
+        elif token == "," and depth:
+            parts.append("|")
+        else:
+            parts.append(_glob_token(token))
+    if depth:
+        raise re.error("a bracket is open")
+    return "".join(parts)
+
+
+def _glob_token(token: str) -> str:
+    if token == "**":
+        return ".*"
+    if token == "*":
+        return "[^/]*"
+    if token == "?":
+        return "[^/]"
+    if len(token) > 2 and token[0] == "[":
+        negated = token[1] in "!^"
+        inside = re.sub(r"([\\\[\]^&~|])", r"\\\1", token[2:-1] if negated else token[1:-1])
+        return f"[{'^' if negated else ''}{inside}]"
+    return re.escape(token[-1])

@@ -6,10 +6,10 @@ from localcloud.storage.buckets import Buckets
 from localcloud.storage.download import download
 from localcloud.storage.fields import select_fields
 from localcloud.storage.listing import Listing, list_page
-from localcloud.storage.names import check_object_name
 from localcloud.storage.objects import ObjectRecord, Objects, Target
 from localcloud.storage.preconditions import Preconditions, whole_number
 from localcloud.storage.resources import merge, new_properties, object_resource, settable_properties
+from localcloud.storage.rules import check_object_name
 
 MAX_COMPOSE_SOURCES = 32
 

@@ -18,8 +18,8 @@ from localcloud.messages import ApiError
 from localcloud.storage.buckets import Buckets
 from localcloud.storage.content import Content, Draft, link_or_copy
 from localcloud.storage.database import Database
-from localcloud.storage.names import check_object_name
 from localcloud.storage.preconditions import NO_CONDITIONS, Preconditions
+from localcloud.storage.rules import check_object_name
 
 # All but the content, which a listing must not read.
 _RECORD_COLUMNS = (

@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 from localcloud.messages import ApiError
-from localcloud.storage.lifecycle import check_lifecycle
 from localcloud.storage.objects import ObjectRecord, now_us
+from localcloud.storage.rules import check_lifecycle
 
 _OBJECT_PROPERTIES = (
     "cacheControl",

@@ -9,10 +9,10 @@ from localcloud.storage.buckets import Buckets
 from localcloud.storage.content import expected_digests
 from localcloud.storage.fields import select_fields
 from localcloud.storage.multipart import boundary_of, read_related
-from localcloud.storage.names import check_object_name
 from localcloud.storage.object_routes import target_of
 from localcloud.storage.objects import ObjectRecord, Objects
 from localcloud.storage.resources import new_properties, object_resource
+from localcloud.storage.rules import check_object_name
 from localcloud.storage.uploads import Upload, Uploads
 
 # All chunks of a resumable upload but the last are a multiple of this.

@@ -8,10 +8,10 @@ from localcloud.routing import Route
 from localcloud.storage.buckets import Buckets
 from localcloud.storage.content import Content, expected_digests
 from localcloud.storage.download import download
-from localcloud.storage.names import check_object_name
 from localcloud.storage.objects import Objects, Target
 from localcloud.storage.preconditions import Preconditions, whole_number
 from localcloud.storage.resources import new_properties
+from localcloud.storage.rules import check_object_name
 from localcloud.storage.uploads import Uploads
 
 MAX_PARTS = 10_000

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from localcloud.times import Clock
     from localcloud.workflows.call_log import CallLog
     from localcloud.workflows.callbacks import Callbacks
-    from localcloud.workflows.clock import Clock
     from localcloud.workflows.errors import WorkflowError
     from localcloud.workflows.http_client import HttpClient
 

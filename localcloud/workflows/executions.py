@@ -19,9 +19,8 @@ from localcloud import times
 from localcloud.logs import LogService
 from localcloud.messages import ApiError
 from localcloud.projects import PROJECT_NUMBER
-from localcloud.times import now
+from localcloud.times import Clock, now
 from localcloud.workflows.call_log import CallLog
-from localcloud.workflows.clock import Clock
 from localcloud.workflows.deployments import Revision, Workflow
 from localcloud.workflows.errors import Stopped, WorkflowError, error
 from localcloud.workflows.history import History, OnStep

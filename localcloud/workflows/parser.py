@@ -24,12 +24,12 @@ from localcloud.workflows.blocks import (
     Signal,
     Step,
 )
-from localcloud.workflows.calls import Calls, Given
 from localcloud.workflows.expressions import Constant, Expression, ListOf, MapOf, Member, Name
 from localcloud.workflows.lexer import OPERATOR_WORDS, WORDS, ExpressionError
 from localcloud.workflows.limits import ASSIGNMENTS, BRANCHES, CONDITIONS
 from localcloud.workflows.loops import For, Loop
 from localcloud.workflows.parallel import Parallel
+from localcloud.workflows.parse_context import Calls, Given, ParseContext
 from localcloud.workflows.source import (
     SourceError,
     is_text,
@@ -40,7 +40,6 @@ from localcloud.workflows.source import (
     scalar,
     single_pair,
 )
-from localcloud.workflows.surroundings import Surroundings
 from localcloud.workflows.templates import parse_expression, parse_template
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -77,11 +76,11 @@ class _Parser:
 
     def __init__(self):
         self._calls = Calls()
-        self._surroundings = Surroundings()
+        self._context = ParseContext()
 
     def program(self, root: yaml.Node) -> Program:
         if isinstance(root, yaml.SequenceNode):
-            with self._surroundings.scope([]):
+            with self._context.scope([]):
                 routines = {MAIN: Routine(MAIN, [], self._block(root, "main"))}
         else:
             routines = {name: self._routine(name, key, node) for name, key, node in pairs(root, "a workflow")}
@@ -102,7 +101,7 @@ class _Parser:
         names = [parameter.name for parameter in parameters]
         if len(set(names)) != len(names):
             raise SourceError("a parameter comes twice", found["params"])
-        with self._surroundings.scope(names):
+        with self._context.scope(names):
             return Routine(name, parameters, self._block(found["steps"], f'workflow "{name}"'))
 
     def _parameter(self, node: yaml.Node) -> Parameter:
@@ -125,7 +124,7 @@ class _Parser:
             if name in RESERVED or not name:
                 raise SourceError(f'"{name}" is no name of a step', key)
             names.add(name)
-        with self._surroundings.block(names):
+        with self._context.block(names):
             return Block([self._step(name, key, body) for name, key, body in nodes])
 
     def _step(self, name: str, key: yaml.Node, node: yaml.Node) -> Step:
@@ -188,7 +187,7 @@ class _Parser:
         return actions.Case(condition, *self._action(found, f"a condition of {what}", node))
 
     def _for(self, found: Nodes, what: str) -> For:
-        with self._surroundings.loop():
+        with self._context.loop():
             return For(self._loop(found["for"], what))
 
     def _loop(self, node: yaml.Node, what: str, shared: list[str] | None = None) -> Loop:
@@ -199,7 +198,7 @@ class _Parser:
         value = _identifier(_text(found["value"], "value"), found["value"])
         index = _identifier(_text(found["index"], "index"), found["index"]) if "index" in found else None
         values = self._template(found["in"] if "in" in found else found["range"])
-        with self._surroundings.scope([value, *([index] if index else [])], shared):
+        with self._context.scope([value, *([index] if index else [])], shared):
             block = self._block(found["steps"], f"for of {what}")
         return Loop(value, index, values, "range" in found, block)
 
@@ -217,7 +216,7 @@ class _Parser:
         if policy and _text(policy, "exception_policy") != "continueAll":
             raise SourceError("the only exception_policy is continueAll", policy)
         limit = self._template(parts["concurrency_limit"]) if "concurrency_limit" in parts else None
-        with self._surroundings.branch(node):
+        with self._context.branch(node):
             branches = self._branches(parts["branches"], what, shared) if "branches" in parts else ()
             loop = self._loop(parts["for"], what, shared) if "for" in parts else None
         return Parallel(shared, limit, branches, loop)
@@ -232,7 +231,7 @@ class _Parser:
             if name in (known for known, _ in branches):
                 raise SourceError(f'the branch "{name}" comes twice', key)
             found = _keys(body, f'branch "{name}"', {"steps"}, required={"steps"})
-            with self._surroundings.scope([], shared):
+            with self._context.scope([], shared):
                 branches.append((name, self._block(found["steps"], f'branch "{name}"')))
         return branches
 
@@ -264,21 +263,21 @@ class _Parser:
             raise SourceError(f"except of {what} needs the key as", node)
         name = body.pop("as")
         variable = _identifier(_text(name, "as"), name)
-        with self._surroundings.scope([variable]):
+        with self._context.scope([variable]):
             return Except(variable, *self._action(body, f"except of {what}", node))
 
     def _raise(self, found: Nodes, what: str) -> actions.Raise:
         return actions.Raise(self._template(found["raise"]))
 
     def _return(self, found: Nodes, what: str) -> actions.ReturnValue:
-        self._surroundings.check_return(found["return"])
+        self._context.check_return(found["return"])
         return actions.ReturnValue(self._template(found["return"]))
 
     def _steps(self, found: Nodes, what: str) -> actions.Steps:
         return actions.Steps(self._block(found["steps"], what))
 
     def _next(self, node: yaml.Node) -> Signal:
-        return self._surroundings.signal(_text(node, "next"), node)
+        return self._context.signal(_text(node, "next"), node)
 
     def _target(self, text: str, node: yaml.Node) -> actions.Target:
         expression = self._parsed(parse_expression, text, node)
@@ -288,7 +287,7 @@ class _Parser:
             expression = expression.base
         if not isinstance(expression, Name):
             raise SourceError(f"nothing can be assigned to {text}", node)
-        self._surroundings.check_assignment(expression.name, node)
+        self._context.check_assignment(expression.name, node)
         return actions.Target(expression.name, keys[::-1])
 
     def _template(self, node: yaml.Node) -> Expression:

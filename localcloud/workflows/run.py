@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from localcloud.times import Clock
 from localcloud.workflows.blocks import Program, Walker
 from localcloud.workflows.call_log import CallLog, LoggedCall
 from localcloud.workflows.callbacks import Callbacks
-from localcloud.workflows.clock import Clock
 from localcloud.workflows.errors import limit_error
 from localcloud.workflows.history import Frame, History, OnStep, StepRecord
 from localcloud.workflows.http_client import HttpClient
 from localcloud.workflows.limits import STEPS
-from localcloud.workflows.memory import Memory
 from localcloud.workflows.parallel import Slots
+from localcloud.workflows.scopes import Memory
 
 _LONGEST_WAIT_SECONDS = 86_400.0  # real time, before the clock is read again
 

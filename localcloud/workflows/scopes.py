@@ -1,20 +1,24 @@
-"""Variables, and from where they are seen.
+"""Variables: where each is visible, and how much memory they take.
 
-A routine has a scope of its own; for, except and the branches of parallel have one inside of that around
-them. What is first assigned inside of a scope is gone after it. A branch changes copies, but for the
-variables it shares.
+A routine has a scope of its own; for, except and the branches of parallel have a scope inside the one around
+them. A variable that is first assigned inside a scope is gone after it. A branch changes copies, except for
+the variables it shares.
 """
 
 from __future__ import annotations
 
+import operator
+import threading
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from localcloud.workflows.errors import error
+from localcloud.workflows.errors import error, limit_error
 from localcloud.workflows.expressions import list_index, text_key
-from localcloud.workflows.memory import Memory
+from localcloud.workflows.limits import MEMORY_BYTES
 from localcloud.workflows.values import size_of, type_name
+
+_REMEMBERED = 16  # number of lists and maps whose size is remembered
 
 
 class Scope:
@@ -115,3 +119,54 @@ def _new_part(keys: Sequence[Any], value: Any) -> Any:
     for key in reversed(keys):
         value = {text_key(key): value}
     return value
+
+
+class Memory:
+    """The memory that the variables of an execution take.
+
+    It is counted at each assignment and nothing is counted twice: a list that is passed on, or has one more
+    element than before, is not measured again. That is right because a value is never changed in place.
+    """
+
+    def __init__(self):
+        self.used_bytes = 0
+        self.peak_bytes = 0
+        # By identity; the value is kept so that no other gets the same identity.
+        self._measured: dict[int, tuple[Any, int]] = {}
+        self._lock = threading.Lock()
+
+    def grow(self, size: int) -> None:
+        with self._lock:
+            self.used_bytes += size
+            self.peak_bytes = max(self.peak_bytes, self.used_bytes)
+            is_full = size > 0 and self.used_bytes > MEMORY_BYTES
+        if is_full:
+            raise limit_error(f"the variables take more than {MEMORY_BYTES} bytes")
+
+    def size_of(self, value: Any, before: Any = None) -> int:
+        """Return the size of a value that is assigned where `before` was."""
+        if not isinstance(value, list | dict):
+            return size_of(value)
+        size = self._known(value)
+        if size is None:
+            known = self._known(before) if _has_one_more(value, before) else None
+            size = size_of(value) if known is None else known + size_of(value[-1])
+            self._remember(value, size)
+        return size
+
+    def _known(self, value: Any) -> int | None:
+        with self._lock:
+            return self._measured.get(id(value), (None, None))[1]
+
+    def _remember(self, value: Any, size: int) -> None:
+        with self._lock:
+            self._measured[id(value)] = value, size
+            if len(self._measured) > _REMEMBERED:
+                del self._measured[next(iter(self._measured))]
+
+
+def _has_one_more(value: Any, before: Any) -> bool:
+    """Whether `value` is `before` with one more element, as list.concat returns it."""
+    if not (isinstance(value, list) and isinstance(before, list) and len(value) == len(before) + 1):
+        return False
+    return all(map(operator.is_, before, value))

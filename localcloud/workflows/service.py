@@ -2,7 +2,7 @@
 
 from localcloud.logs import LogService
 from localcloud.routing import Route
-from localcloud.workflows.clock import Clock
+from localcloud.times import Clock
 from localcloud.workflows.deployments import Deployments
 from localcloud.workflows.execution_routes import ExecutionRoutes
 from localcloud.workflows.executions import Executions

@@ -196,5 +196,5 @@ def test_the_definition_comes_back_as_it_was_sent(jobs):
 def test_exit_codes_that_are_tried_again(rule, again):
     looked_at = {0, 1, 50005} | again
 
-    assert {code for code in looked_at if rule.tries_again(code, attempt=0)} == again
-    assert not any(rule.tries_again(code, attempt=rule.max_retry_count) for code in looked_at)
+    assert {code for code in looked_at if rule.allows_retry(code, attempt=0)} == again
+    assert not any(rule.allows_retry(code, attempt=rule.max_retry_count) for code in looked_at)

@@ -300,7 +300,7 @@ def test_what_a_job_is_counted_as_covers_the_attempts_of_its_tasks(attempts):
         for _ in range(count):
             tasks.start_next(time.time())
         for index in range(count):
-            end = tasks.end if attempt == attempts - 1 else tasks.try_again
+            end = tasks.end if attempt == attempts - 1 else tasks.retry
             end(index, time.time(), 50001)
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from localcloud.workflows.errors import LimitExceeded, Stopped, WorkflowError
-from localcloud.workflows.memory import Memory
+from localcloud.workflows.scopes import Memory
 from localcloud.workflows.strand import run_main
 from localcloud.workflows.values import size_of
 from tests.localcloud.workflow_runs import result_of, run_of

@@ -9,8 +9,8 @@ import pytest
 
 from localcloud.logs import LogService
 from localcloud.messages import ApiError
+from localcloud.times import Clock
 from localcloud.workflows import executions
-from localcloud.workflows.clock import Clock
 from localcloud.workflows.deployments import Deployments
 
 ROOT = Path(__file__).parents[2]

@@ -1,7 +1,7 @@
 """Workflows run without a server around them: the interpreter alone, on a fast clock."""
 
+from localcloud.times import Clock
 from localcloud.workflows.call_log import CallLog
-from localcloud.workflows.clock import Clock
 from localcloud.workflows.hosts import local_hosts
 from localcloud.workflows.http_client import HttpClient
 from localcloud.workflows.parser import parse_workflow

@@ -1,4 +1,7 @@
-"""Lifecycle rules of a bucket: kept and told again, never carried out; what no bucket can have is refused."""
+"""What the service refuses: names of buckets and objects, and lifecycle rules.
+
+The documentation of the service states both. Lifecycle rules are stored and returned, but never carried out.
+"""
 
 import re
 from collections.abc import Mapping
@@ -6,11 +9,54 @@ from typing import Any
 
 from localcloud.messages import ApiError
 
-MOST_RULES = 100
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]*[a-z0-9]")
+_IP_ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
+MAX_OBJECT_NAME_BYTES = 1024
+MAX_LIFECYCLE_RULES = 100
 _ACTIONS = {"Delete", "SetStorageClass", "AbortIncompleteMultipartUpload"}
 _DAYS = {"age", "daysSinceCustomTime", "daysSinceNoncurrentTime", "numNewerVersions"}
 _LISTS = {"matchesPrefix", "matchesSuffix", "matchesStorageClass"}
 _DATES = {"createdBefore", "customTimeBefore", "noncurrentTimeBefore"}
+
+
+def check_bucket_name(name: str) -> None:
+    reason = _bucket_name_fault(name)
+    if reason:
+        raise ApiError(400, f"Invalid bucket name '{name}': {reason}.")
+
+
+def check_object_name(name: str) -> None:
+    reason = _object_name_fault(name)
+    if reason:
+        raise ApiError(400, f"Invalid object name {name[:100]!r}: {reason}.")
+
+
+def _bucket_name_fault(name: str) -> str:
+    if not 3 <= len(name) <= (222 if "." in name else 63):
+        return "3 to 63 characters, or 222 with dots"
+    if not _BUCKET.fullmatch(name):
+        return "lower case letters, digits, - _ . only, a letter or digit at both ends"
+    if any(not 1 <= len(part) <= 63 for part in name.split(".")):
+        return "1 to 63 characters between dots"
+    if _IP_ADDRESS.fullmatch(name):
+        return "it looks like an IP address"
+    if name.startswith("goog") or "google" in name:
+        return "it may not begin with goog nor hold google"
+    return ""
+
+
+def _object_name_fault(name: str) -> str:
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return "it is not valid Unicode"
+    if not 1 <= size <= MAX_OBJECT_NAME_BYTES:
+        return f"1 to {MAX_OBJECT_NAME_BYTES} bytes in UTF-8"
+    if "\r" in name or "\n" in name:
+        return "it may not hold a line end"
+    if name in (".", "..") or name.startswith(".well-known/acme-challenge/"):
+        return "it is reserved"
+    return ""
 
 
 def check_lifecycle(bucket: Mapping[str, Any]) -> None:
@@ -18,8 +64,8 @@ def check_lifecycle(bucket: Mapping[str, Any]) -> None:
     lifecycle = bucket.get("lifecycle") or {}
     rules = lifecycle.get("rule") if isinstance(lifecycle, dict) else lifecycle
     rules = [] if rules is None else rules
-    if not isinstance(rules, list) or len(rules) > MOST_RULES:
-        raise ApiError(400, f"A bucket's lifecycle is a list of at most {MOST_RULES} rules.")
+    if not isinstance(rules, list) or len(rules) > MAX_LIFECYCLE_RULES:
+        raise ApiError(400, f"A bucket's lifecycle is a list of at most {MAX_LIFECYCLE_RULES} rules.")
     for rule in rules:
         _check_rule(rule)
 
