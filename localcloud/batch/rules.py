@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from localcloud.compute import MACHINE_TABLE, machine_types
 from localcloud.messages import ApiError
 from localcloud.times import seconds_of
 
@@ -73,6 +74,7 @@ def _problems(definition: Mapping[str, Any], asked: Mapping[str, Any], location:
         yield f"priority must be 0 to {MAX_PRIORITY}"
     yield from _problems_of_labels(definition, groups)
     yield from _problems_of_places(definition.get("allocationPolicy", {}), location)
+    yield from _problems_of_machines(definition.get("allocationPolicy", {}))
     if definition.get("logsPolicy", {}).get("destination") == "PATH" and not definition["logsPolicy"].get(
         "logsPath"
     ):
@@ -185,5 +187,16 @@ def _problems_of_places(policy: Mapping[str, Any], location: str) -> Iterator[st
             yield f"allowed location {place!r} must be in the job's region, {location}"
     if any(place.startswith("regions/") for place in places) and len(places) > 1:
         yield "allowedLocations must be one region, or zones of one region"
-    if len(policy.get("instances", [])) > 1:
+
+
+def _problems_of_machines(policy: Mapping[str, Any]) -> Iterator[str]:
+    instances = policy.get("instances", [])
+    if len(instances) > 1:
         yield "at most one of allocationPolicy.instances is supported"
+    for instance in instances[:1]:
+        machine_type = instance.get("policy", {}).get("machineType", "")
+        if machine_type and machine_type not in machine_types():
+            yield (
+                f"machine type {machine_type!r} does not exist; "
+                f"add it to terraform/{MACHINE_TABLE.name} if Compute Engine has it"
+            )

@@ -85,6 +85,10 @@ def labelled(count, prefix="k"):
             "one region, or zones of one region",
         ),
         (with_policy(instances=[{}, {}]), "at most one of allocationPolicy.instances"),
+        (
+            with_policy(instances=[{"policy": {"machineType": "z9-standard-2"}}]),
+            "machine type 'z9-standard-2' does not exist; add it to terraform/machine_types.json",
+        ),
         (job(null()) | {"logsPolicy": {"destination": "CONSOLE"}}, "CONSOLE"),
         (job(null()) | {"logsPolicy": {"destination": "PATH"}}, "logsPath is required"),
         (job(null()) | {"taskGroups": [[]]}, "at least one runnable"),

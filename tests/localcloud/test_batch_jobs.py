@@ -188,7 +188,7 @@ def test_a_job_too_large_for_its_machine_waits_and_says_why(jobs):
     [
         ("c4d-standard-2", "pd-balanced", "FAILED"),
         ("n4-standard-2", "pd-ssd", "FAILED"),
-        ("n4d-standard-2", "pd-balanced", "FAILED"),
+        ("n4a-standard-2", "pd-balanced", "FAILED"),
         ("e2-standard-2", "hyperdisk-balanced", "FAILED"),
         ("n2d-standard-2", "hyperdisk-balanced", "FAILED"),
         ("c4d-standard-2", "hyperdisk-balanced", "SUCCEEDED"),

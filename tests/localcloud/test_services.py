@@ -104,3 +104,14 @@ def test_quotas_and_subnets_are_those_that_were_set(cloud, run_gcloud):
     assert {"metric": "CPUS_ALL_REGIONS", "limit": 12.0, "usage": 0.0} in project["quotas"]
     assert "runs" in run_gcloud(*subnet, "runs")
     assert "was not found" in run_gcloud(*subnet, "others", fails=True)
+
+
+def test_compute_engine_has_the_machine_types_of_the_table(api):
+    zone = f"/compute/v1/projects/{PROJECT}/zones/us-central1-a/machineTypes"
+
+    known = api("GET", f"{zone}/c4d-standard-2").json()
+    unknown = api("GET", f"{zone}/z9-standard-2")
+
+    assert (known["guestCpus"], known["memoryMb"]) == (2, 7168)
+    assert unknown.status_code == 404
+    assert "machineTypes/z9-standard-2' was not found" in unknown.json()["error"]["message"]
