@@ -1,6 +1,6 @@
 """The emulated cloud put together: its services, and the two ports they answer on.
 
-Storage has a port of its own, for its paths are those of buckets; all other services share one.
+Storage has a port of its own because a bucket's name may begin a path; all other services share one.
 """
 
 import shutil
@@ -33,20 +33,20 @@ from localcloud.workflows.service import WorkflowService
 
 @dataclass(frozen=True)
 class CloudOptions:
-    """How the emulated cloud is to be; a port of 0 takes a free one."""
+    """How to run the emulated cloud; port 0 means any free port."""
 
     storage_port: int = 0
     apis_port: int = 0
-    clock_speed: float = 1.0  # of the services: 60 makes a minute's sleep take a second
+    clock_speed: float = 1.0  # of the services: at 60, a sleep of a minute takes a second
     batch: BatchSettings = field(default_factory=BatchSettings)
     runs_builds: bool = True
-    builders: Mapping[str, Sequence[str]] = field(default_factory=dict)  # commands in place of images
-    shows_steps: bool = False  # of workflows, on standard error
+    builders: Mapping[str, Sequence[str]] = field(default_factory=dict)  # commands that replace images
+    shows_steps: bool = False  # print the steps of workflows to standard error
 
 
 @contextmanager
 def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
-    """Serve until the block ends; yields the address of each port."""
+    """Serve until the block ends; yield the address of each port."""
     addresses: dict[str, str] = {}  # filled once the ports are known
     faults, log = Faults(), RequestLog()
     storage = StorageService(state / "storage")
@@ -64,7 +64,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     on_step = print_step if options.shows_steps else None
     workflows = WorkflowService(logs, hosts, options.clock_speed, on_step)
     batch = BatchService(logs, addresses, state / "batch", options.batch, options.clock_speed)
-    # what uses others is emptied before them
+    # A service is emptied before the services it uses.
     services = [workflows, batch, builds, registry, compute, accounts, usage, projects, secrets, logs]
     resets = [*(each.forget_all for each in services), git.forget_all, storage.forget_all]
     control = [
@@ -105,7 +105,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         workflows.forget_all()
         builds.stop()
         batch.stop()
-        shutil.rmtree(state / "builds", ignore_errors=True)  # of builds that were stopped
+        shutil.rmtree(state / "builds", ignore_errors=True)  # left by builds that were stopped
 
 
 def _listen(port: int, router: Router, faults: Faults, log: RequestLog) -> Server:

@@ -56,7 +56,7 @@ class RequestLog:
 
 
 def control_routes(faults: Faults, log: RequestLog, resets: Sequence[Callable[[], None]]) -> list[Route]:
-    """`resets` empty the services, each its own."""
+    """Return the routes of faults, requests and reset; each function of `resets` empties one service."""
 
     def show_requests(request: Request) -> Response:
         return json_response(log.summary())
@@ -76,7 +76,7 @@ def control_routes(faults: Faults, log: RequestLog, resets: Sequence[Callable[[]
 
 
 class FaultRules(Protocol):
-    """Rules of some kind that a test orders."""
+    """Fault rules of one kind, as a test sets them."""
 
     def add(self, rules: Any) -> None: ...
 
@@ -86,7 +86,7 @@ class FaultRules(Protocol):
 
 
 def fault_routes(path: str, faults: FaultRules) -> list[Route]:
-    """Return the routes by which rules are added, shown and cleared."""
+    """Return the routes that add, show and clear fault rules."""
 
     def add(request: Request) -> Response:
         faults.add(json_value(request.read_all()))

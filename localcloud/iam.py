@@ -25,7 +25,7 @@ _DOMAIN = ".iam.gserviceaccount.com"
 
 
 class AccountService:
-    """The service accounts of every project, by their e-mail."""
+    """The service accounts of all projects, by e-mail."""
 
     def __init__(self):
         self._accounts: dict[str, dict[str, Any]] = {}
@@ -103,7 +103,7 @@ class AccountService:
 
 
 def with_bearer(routes: Sequence[Route]) -> list[Route]:
-    """Return the routes, each refusing a request without `Authorization: Bearer`."""
+    """Return the routes, changed to refuse a request without `Authorization: Bearer`."""
     return [replace(route, handler=_guarded(route.handler)) for route in routes]
 
 
@@ -119,7 +119,7 @@ def _guarded(handler: Handler) -> Handler:
 
 
 def token_routes() -> list[Route]:
-    """The endpoint where a service account's key is exchanged for a token."""
+    """Return the route that exchanges a service account's key for a token."""
 
     def grant(request: Request) -> Response:
         request.read_all()

@@ -24,7 +24,10 @@ def page_of(
     default_size: int,
     max_size: int,
 ) -> dict[str, Any]:
-    """Return an answer that lists under `name`; `found` are what a filter looks at and what is shown."""
+    """Return one page as the API answers it, its elements under `name`.
+
+    Each pair of `found` is the resource that the filter is applied to, and the resource that is shown.
+    """
     start, size = page_start(request.query), page_size(request.query, default_size, max_size)
     matches = parse_filter(request.query.get("filter", ""))
     shown = [resource for looked_at, resource in found if matches(looked_at)]
@@ -46,12 +49,12 @@ def page_size(asked: Mapping[str, Any], default: int, most: int) -> int:
 def whole_number(asked: Mapping[str, Any], name: str) -> int:
     text = str(asked.get(name) or 0)
     if not _NUMBER.fullmatch(text):
-        raise ApiError(400, f"{name} is invalid: {text[:40]} is no whole number")
+        raise ApiError(400, f"{name} is invalid: {text[:40]} is not a whole number")
     return int(text)
 
 
 def page_end(query: Mapping[str, str]) -> str:
-    """Return what the page before ended with; empty for the first page."""
+    """Return the last element of the page before; empty for the first page."""
     token = query.get("pageToken", "")
     try:
         return base64.b64decode(token, altchars=b"-_", validate=True).decode()

@@ -26,7 +26,7 @@ _TASKS = _JOB + "/taskGroups/{group}/tasks"
 _INDEX = re.compile("[0-9]{1,6}")
 _STATE_ONLY = re.compile(r'\s*(?:status\.)?state\s*=\s*"?(\w+)"?\s*', re.IGNORECASE)
 
-# orderBy to what a list is sorted by; how the service sorts by default is not documented
+# orderBy to the sort key and whether it is descending; the service's default order is not documented
 _ORDERS: dict[str, tuple[Callable[[Job], Any], bool]] = {
     "name": (lambda job: job.name, False),
     "name desc": (lambda job: job.name, True),
@@ -112,7 +112,7 @@ class JobRoutes:
         return json_response(self.operations.find(project, location, PREFIX + operation))
 
     def _in_order(self, project: str, location: str, query: Mapping[str, str]) -> list[Job]:
-        """Return the jobs from where the page before ended, in the order asked for."""
+        """Return the jobs after the end of the page before, in the requested order."""
         key, is_descending = _order(query)
         jobs = sorted(self._store.all_of(project, location), key=key, reverse=is_descending)
         end = page_end(query)
@@ -157,7 +157,7 @@ class TaskRoutes:
         return json_response(resource)
 
     def list_tasks(self, request: Request, project: str, location: str, job: str, group: str) -> Response:
-        """A filter of the documented form, State=RUNNING, does not look at the other tasks."""
+        """List tasks; a filter of the documented form State=RUNNING skips all others quickly."""
         found = self._find(project, location, job, group)
         size = page_size(request.query, DEFAULT_PAGE, MAX_PAGE)
         end = page_end(request.query)
@@ -178,15 +178,15 @@ class TaskRoutes:
         return found
 
     def _matching(self, job: Job, start: int, text: str) -> Iterator[tuple[int, dict]]:
-        """Hold the lock for one task at a time: a filter may have to look at all of them, for seconds."""
+        """Yield matching tasks, locking one at a time: a filter may read all of them, which takes seconds."""
         state = None
         state_only = _STATE_ONLY.fullmatch(text)
         if state_only and state_only[1].upper() in STATES:
             state, text = STATES.index(state_only[1].upper()), f"status.state={state_only[1]}"
-        matches = parse_filter(text)  # also of a state: it may have changed since its index was found
+        matches = parse_filter(text)  # for a state, too: it may have changed since the index was found
         for index in job.tasks.indices(start, state):
             with self._store.lock:
                 resource = job.tasks.resource(index, job.group, job.zone)
             named = resource["status"]["state"]
-            if matches({"state": named, "State": named, **resource}):  # the documentation leaves out status.
+            if matches({"state": named, "State": named, **resource}):  # documented without "status."
                 yield index, resource

@@ -1,8 +1,7 @@
-"""What the service refuses in a job that is well-formed: names, counts, labels, places.
+"""What the service refuses in a well-formed job: names, counts, labels, locations, machine types.
 
-Neither gcloud nor the messages of the client library check these. The limits are those of
-https://cloud.google.com/batch/quotas and of the fields' documentation; the patterns of labels are those
-of Compute Engine.
+Neither gcloud nor the client library checks these. The limits come from https://cloud.google.com/batch/quotas
+and the documentation of the fields, the patterns of labels from Compute Engine.
 """
 
 import re
@@ -47,14 +46,14 @@ def check_region(location: str) -> None:
 
 
 def check_definition(definition: Mapping[str, Any], asked: Mapping[str, Any], location: str) -> None:
-    """Refuse a job with all that is wrong in it.
+    """Refuse an invalid job and report all its mistakes.
 
     Parameters
     ----------
     definition : dict
-        The job as the messages of the API write it: without what has its default.
+        The job as the API's message type writes it: without fields that have their default.
     asked : dict
-        The job as it was sent, where a count of 0 can still be told from none.
+        The job as it was sent, in which a count of 0 differs from no count.
     """
     if problems := list(_problems(definition, asked, location)):
         raise ApiError(400, "Invalid job: " + "; ".join(problems))

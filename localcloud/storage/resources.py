@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from localcloud.messages import ApiError
+from localcloud.projects import PROJECT_NUMBER
 from localcloud.storage.objects import ObjectRecord, now_us
 from localcloud.storage.rules import check_lifecycle
 
@@ -36,7 +37,6 @@ _BUCKET_FIXED = {
     "locationType",
     "iamPolicy",
 }
-_PROJECT_NUMBER = "123456789012"
 
 
 def settable_properties(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def new_bucket(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         "kind": "storage#bucket",
         "id": name,
         "name": name,
-        "projectNumber": _PROJECT_NUMBER,
+        "projectNumber": PROJECT_NUMBER,
         "location": str(settings.get("location") or "US").upper(),
         "locationType": "region" if "-" in str(settings.get("location")) else "multi-region",
         "storageClass": "STANDARD",

@@ -157,7 +157,7 @@ def test_rules_show_how_often_they_hit(http, bucket, order):
     ("rules", "named"),
     [
         ({"status": 503}, "list"),
-        ([{"status": 503, "pth": "x"}], "knows no pth; it knows method, path,"),
+        ([{"status": 503, "pth": "x"}], "has no field pth; it has method, path,"),
         ([{"action": "explode"}], "it takes one of reset, reset_after, truncate, duplicate."),
         ([{"path": "x"}], "needs a status (a whole number from 400 to 599), an action (one of reset,"),
         ([{"path": "(", "status": 503}], "path '('; it takes a regular expression."),
