@@ -17,7 +17,7 @@ _NO_LOCK = nullcontext()
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """A step that has only a `next`."""
+    """A step with nothing but a `next`."""
 
     def execute(self, strand: Walker) -> None:
         return None
@@ -25,13 +25,13 @@ class Nothing:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is assigned to: a variable, or what it holds at `keys`."""
+    """The target of an assignment: a variable, or the part of it at `keys`."""
 
     name: str
     keys: Sequence[Expression] = ()
 
     def assign(self, strand: Walker, value: Expression) -> None:
-        """Evaluate and assign as one, where branches share the variable."""
+        """Evaluate and assign, as one atomic operation if branches share the variable."""
         owner = strand.scope.owner(self.name)
         with owner.lock or _NO_LOCK:
             self.set(strand, value.evaluate(strand))
@@ -69,7 +69,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One condition of a switch, and what is done and where the walk goes on if it holds."""
+    """One condition of a switch, with the action and the `next` that follow if it is true."""
 
     condition: Expression
     action: Nothing | Assign | Call | Any
@@ -105,7 +105,7 @@ class Raise:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Steps inside of a step; their variables are those around them."""
+    """Steps inside a step; they share its variables."""
 
     block: Block
 

@@ -21,7 +21,7 @@ DEFAULT_BACKOFF = {"initial_delay": 1, "max_delay": 60, "multiplier": 1.25}
 
 @dataclass(frozen=True, slots=True)
 class Except:
-    name: str  # of the variable that holds the error
+    name: str  # of the error's variable
     action: Action
     next: Signal | None
 
@@ -61,14 +61,14 @@ class Try:
 
 
 class Retry:
-    """A retry policy, and how far it has come."""
+    """A retry policy, with the attempts and the delay that are left."""
 
     def __init__(self, policy: Any):
         if not isinstance(policy, Mapping):
             raise error("TypeError", "retry takes a map or a policy of the library")
         self._predicate = policy.get("predicate")
         if not isinstance(self._predicate, FunctionReference):
-            raise error("TypeError", "the predicate of a retry is a subworkflow or a function of the library")
+            raise error("TypeError", "the predicate of a retry is a subworkflow or a library function")
         self._left = policy.get("max_retries", DEFAULT_RETRIES)
         if not is_integer(self._left):
             raise error("TypeError", "max_retries is an integer")

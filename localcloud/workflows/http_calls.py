@@ -1,7 +1,6 @@
-"""HTTP calls as a workflow makes and sees them: bodies by their type, credentials, errors by their code.
+"""HTTP calls as a workflow sees them: bodies by content type, credentials, errors by code.
 
-A call with `auth` carries a bearer token; without it none, whatever the host, so that a Google API refuses
-it.
+A call carries a bearer token only if it has `auth`; without it, a Google API refuses the call.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ def request(
     auth: dict[str, Any] | None = None,
     timeout_seconds: float = HTTP_TIMEOUT_SECONDS,
 ) -> dict[str, Any]:
-    """Return code, headers and body of an answer.
+    """Return the code, headers and body of an answer.
 
     Raises
     ------
     WorkflowError
-        Also for every code that is not 2xx; redirections are not followed.
+        The call failed, or its code is not 2xx; redirections are not followed.
     """
     if not (is_number(timeout_seconds) and 0 < timeout_seconds <= HTTP_TIMEOUT_SECONDS):
         raise error("ValueError", f"a timeout is above 0 and at most {HTTP_TIMEOUT_SECONDS} seconds")
@@ -51,7 +50,7 @@ def request(
     try:
         reply = strand.run.http.send(method, with_query(url, query or {}), sent, content, timeout_seconds)
     finally:
-        strand.check_stopped()  # a call that a cancellation broke is no error of the workflow
+        strand.check_stopped()  # a call that a cancellation broke is not an error of the workflow
     answer = {"code": reply.code, "headers": reply.headers, "body": _decoded(reply)}
     if not 200 <= reply.code < 300:
         raise http_error(**answer)
@@ -59,7 +58,7 @@ def request(
 
 
 def with_query(url: str, query: dict[str, Any]) -> str:
-    """Return a URL with parameters put behind its own; a list gives one parameter an element."""
+    """Return a URL with parameters added to its own; a list adds one parameter per element."""
     pairs = [
         (name, to_text(each))
         for name, value in query.items()
@@ -72,7 +71,10 @@ def with_query(url: str, query: dict[str, Any]) -> str:
 
 
 def _refuse_anonymous_storage(url: str, headers: dict[str, str]) -> None:
-    """The emulated storage takes anonymous clients, for the real ones of the tests are; a bucket does not."""
+    """Refuse a call to storage without a token, as a bucket does.
+
+    The emulated storage itself accepts it, because the client libraries of the tests send no token.
+    """
     is_anonymous = all(name.lower() != "authorization" for name in headers)
     if is_anonymous and split_url(url).hostname == STORAGE_HOST:
         message = "Anonymous caller does not have storage access to the bucket."
@@ -86,7 +88,7 @@ def _token(auth: Any) -> str:
 
 
 def _encoded(body: Any, headers: dict[str, str]) -> bytes | None:
-    """Return the bytes of a body; sets the type of what is sent as JSON."""
+    """Return the bytes of a body, and set its content type in `headers` if there is none."""
     if body is None or isinstance(body, bytes):
         return body
     name = next((each for each in headers if each.lower() == "content-type"), "Content-Type")

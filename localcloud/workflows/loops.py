@@ -1,4 +1,4 @@
-"""for: its steps once for each value, one after the other."""
+"""for: run steps once for each value, in order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from localcloud.workflows.values import is_integer, is_number, type_name
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """The head of a for; `values` is a list, or the first and the last number of a range."""
+    """The head of a for; `values` is a list, or the first and last number of a range."""
 
     value_name: str
     index_name: str | None
@@ -28,7 +28,7 @@ class Loop:
         return enumerate(_numbers(found) if self.is_range else _list(found))
 
     def run_one(self, strand: Walker, index: int, value: Any) -> Signal | Return | None:
-        """Run the steps with one value, in the scope that the strand has now."""
+        """Run the steps with one value in the strand's current scope."""
         strand.scope.set(self.value_name, value)
         if self.index_name:
             strand.scope.set(self.index_name, index)
@@ -37,7 +37,7 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class For:
-    """What a turn assigns first is not there in the next; the documentation leaves that open."""
+    """A variable that an iteration introduces is gone in the next; the documentation leaves that open."""
 
     loop: Loop
 
@@ -59,7 +59,7 @@ def _list(found: Any) -> list[Any]:
 
 
 def _numbers(found: Any) -> Iterator[int | float]:
-    """Return the numbers from the first to the last, which is one of them."""
+    """Return the numbers from the first to the last, inclusive."""
     if not (isinstance(found, list) and len(found) == 2 and all(map(is_number, found))):
         raise error("TypeError", "a range is a list of two numbers")
     first, last = found

@@ -1,4 +1,4 @@
-"""parallel: branches, or the turns of a for, at the same time; each on a strand of its own.
+"""parallel: run branches, or the iterations of a for, at the same time, each on its own strand.
 
 https://cloud.google.com/workflows/docs/reference/syntax/parallel-steps
 """
@@ -18,13 +18,13 @@ from localcloud.workflows.limits import BRANCH_ERRORS, CONCURRENT_BRANCHES, PARA
 from localcloud.workflows.loops import Loop
 from localcloud.workflows.values import is_integer
 
-# What one branch or turn does, on a strand made for it; and by which name errors tell it.
+# A branch or iteration: its name in errors, and what it does on its own strand.
 Work = tuple[str, Callable[[Walker], Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Parallel:
-    """One of `branches` and `loop` is given."""
+    """A parallel step, with either `branches` or a `loop`."""
 
     shared: Sequence[str]
     concurrency_limit: Expression | None
@@ -63,7 +63,7 @@ def _run_turn(loop: Loop, index: int, value: Any, branch: Walker) -> None:
 
 
 class Group:
-    """The branches of one parallel step; after one that fails the others go on, as its only policy says."""
+    """The branches of one parallel step; the others go on after one has failed (continueAll)."""
 
     def __init__(self, strand: Walker, shared: Sequence[str]):
         self._strand, self._shared = strand, shared
@@ -73,9 +73,9 @@ class Group:
         self.is_stopped = False
 
     def run(self, work: Iterator[Work], width: int) -> None:
-        """Do all the work, `width` parts of it at a time, each on a thread of its own."""
+        """Run all branches, at most `width` at a time, each on its own thread."""
         room = threading.Semaphore(width)
-        # A strand that waits for its branches takes no place, or nested ones could wait for ever.
+        # A strand that waits for its branches gives back its slot, or nested ones could wait forever.
         with self._strand.run.slots.given_back(self._strand.parallel_depth > 0):
             for part in work:
                 room.acquire()
@@ -84,7 +84,7 @@ class Group:
                     break
                 threading.Thread(target=self._do, args=(*part, room), daemon=True).start()
             for _ in range(width):
-                room.acquire()  # once all have left
+                room.acquire()  # succeeds once all branches have ended
 
     def raise_errors(self) -> None:
         if self._fatal:
@@ -108,7 +108,7 @@ class Group:
                 pass
             except WorkflowError as failed:
                 self._note(name, failed)
-            except BaseException as fault:  # of ours: told where the parallel step ends
+            except BaseException as fault:  # a bug of the emulator, raised where the parallel step ends
                 self._stop(fault)
             finally:
                 branch.end()
@@ -131,7 +131,7 @@ class Group:
 
 
 class Slots:
-    """How many branches of an execution may run at once, over all its parallel steps."""
+    """Slots for the branches of an execution that run at once, over all its parallel steps."""
 
     def __init__(self):
         self._free = threading.Semaphore(CONCURRENT_BRANCHES)
@@ -158,9 +158,10 @@ class _GivenBack:
 
 
 class SharedLock:
-    """Held by a branch that assigns to what it shares, and may call a parallel step for the value.
+    """Held by a branch while it assigns to a shared variable, whose value may call a parallel step.
 
-    A branch that waits for it takes no place, or those the holder calls could wait for theirs for ever.
+    A branch that waits for the lock gives back its slot; otherwise the branches that the holder calls could
+    wait for a slot forever.
     """
 
     def __init__(self, slots: Slots):

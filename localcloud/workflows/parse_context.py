@@ -26,21 +26,23 @@ _LOOP, _BRANCH = "for", "branch"
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """The variables assigned to so far; `shared` as in scopes.py."""
+    """The variables assigned so far; `shared` as in scopes.py."""
 
     names: set[str]
     shared: Collection[str] | None
 
 
 class ParseContext:
+    """The blocks, loops, branches and scopes around the step that is parsed."""
+
     def __init__(self):
-        self._visible: list[set[str]] = []  # the steps of the blocks around, outermost first
-        self._around: list[str] = []  # the loops and branches around
-        self._scopes: list[_Scope] = []  # of variables, outermost first
+        self._visible: list[set[str]] = []  # steps of the enclosing blocks, outermost first
+        self._around: list[str] = []  # enclosing loops and branches
+        self._scopes: list[_Scope] = []  # enclosing scopes, outermost first
 
     @contextmanager
     def block(self, names: set[str]) -> Iterator[None]:
-        """Read the steps of a block, which may lead to each other."""
+        """Parse the steps of a block, whose `next` may name each other."""
         self._visible.append(names)
         try:
             yield
@@ -57,7 +59,7 @@ class ParseContext:
 
     @contextmanager
     def branch(self, node: yaml.Node) -> Iterator[None]:
-        """Read what runs in parallel: no step outside of it is seen."""
+        """Parse a branch, from which no step outside it is visible."""
         if self._around.count(_BRANCH) >= PARALLEL_NESTING:
             raise SourceError(f"parallel steps may be {PARALLEL_NESTING} deep", node)
         outer, self._visible = self._visible, []
@@ -70,7 +72,7 @@ class ParseContext:
 
     @contextmanager
     def scope(self, names: Iterable[str], shared: Collection[str] | None = None) -> Iterator[None]:
-        """Read what has variables of its own, at first `names`; a branch has those it shares, too."""
+        """Parse a scope with variables of its own, at first `names`; `shared` are those a branch shares."""
         self._scopes.append(_Scope(set(names), shared))
         try:
             yield
@@ -78,39 +80,41 @@ class ParseContext:
             self._scopes.pop()
 
     def check_assignment(self, name: str, node: yaml.Node) -> None:
-        """Refuse an assignment of a branch to a variable from around it that it does not share."""
+        """Refuse an assignment in a branch to an outer variable that it does not share."""
         is_own = True
         for scope in reversed(self._scopes):
             if name in scope.names:
                 if is_own:
                     return
-                raise SourceError(f'the branch assigns to "{name}", which is not among its shared', node)
+                raise SourceError(f'the branch assigns to "{name}", which is not in its shared list', node)
             is_own = is_own and (scope.shared is None or name in scope.shared)
         self._scopes[-1].names.add(name)
 
     def check_return(self, node: yaml.Node) -> None:
         if _BRANCH in self._around:
-            raise SourceError("a return inside of parallel", node)
+            raise SourceError("return is not allowed inside parallel", node)
 
     def signal(self, target: str, node: yaml.Node) -> Signal:
-        """Return what `next: target` does."""
+        """Return the signal of `next: target`, or refuse a target that cannot be reached."""
         signal = RESERVED.get(target) or Signal(target)
         if signal in (BREAK, CONTINUE) and not self._around:
-            raise SourceError(f"next: {target} is not inside of for", node)
+            raise SourceError(f"next: {target} is not inside a for", node)
         if signal is BREAK and self._around[-1] == _BRANCH:
             raise SourceError("next: break cannot end a parallel step", node)
         if signal is END and _BRANCH in self._around:
-            raise SourceError("next: end inside of parallel", node)
+            raise SourceError("next: end is not allowed inside parallel", node)
         if target not in RESERVED and not any(target in names for names in self._visible):
-            raise SourceError(f'next leads to the step "{target}", which is not there or not around', node)
+            raise SourceError(f'next names the step "{target}", which does not exist or is not visible', node)
         return signal
 
 
-# What a call is given: so many values by position, values by name, or what only its run will show.
+# The arguments of a call: their number, if by position; their names; or None, if only the run will show.
 Given = int | Sequence[str] | None
 
 
 class Calls:
+    """The calls of a source, collected while it is parsed and checked once all routines are known."""
+
     def __init__(self):
         self._calls: list[tuple[str, Given, yaml.Node]] = []
 
@@ -118,13 +122,13 @@ class Calls:
         self._calls.append((name, given, node))
 
     def add_predicate(self, predicate: Expression, node: yaml.Node) -> None:
-        """Add the predicate of a retry: only the first error would tell that it is not there."""
+        """Add the predicate of a retry, which otherwise would be found missing only at the first error."""
         self.check_policy(predicate, library.FUNCTIONS, node)
         if isinstance(predicate, Name):
             self.add(predicate.name, None, node)
 
     def check_policy(self, policy: Expression, known: Collection[str], node: yaml.Node) -> None:
-        """Refuse what is no policy or predicate, or none of the library's."""
+        """Refuse a retry policy or predicate that is not an expression, or that the library does not have."""
         if isinstance(policy, Constant):
             raise SourceError("a retry takes a policy or predicate in ${}", node)
         name = policy.name if isinstance(policy, Name) else getattr(policy, "dotted", "")
@@ -151,7 +155,7 @@ def _parameters(name: str, routines: Program, in_expression: bool, node: yaml.No
         if found:
             return found
     if name in library.FUNCTIONS or name in CONNECTORS:
-        raise SourceError(f"{name} is called by a call step, not in an expression", node)
+        raise SourceError(f"{name} needs a call step; it cannot be called in an expression", node)
     if name.startswith("googleapis."):
-        raise SourceError(f"localcloud has no connector {name}; http.request reaches the API too", node)
+        raise SourceError(f"localcloud has no connector {name}; call the API with http.request", node)
     raise SourceError(f"unknown function {name}", node)

@@ -1,7 +1,7 @@
-"""From a source to a program; what is wrong with it is found here, when it is deployed, with its line.
+"""The parser of a source: it returns a program, or the first mistake with its line, at deployment.
 
-https://cloud.google.com/workflows/docs/reference/syntax. Undefined variables are found when a step is run;
-whether the service finds them at deployment could not be checked.
+https://cloud.google.com/workflows/docs/reference/syntax. An undefined variable is found when its step runs;
+whether the service finds it at deployment could not be checked.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from localcloud.workflows.templates import parse_expression, parse_template
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OWN_WORDS = {*WORDS, *OPERATOR_WORDS}
 
-# The key that says what a step does, and which keys may stand beside it.
+# The key that decides what a step does, and the keys allowed beside it.
 _KINDS: dict[str, set[str]] = {
     "assign": {"next"},
     "call": {"args", "result", "next"},
@@ -72,7 +72,7 @@ def parse_workflow(source: str) -> Program:
 
 
 class _Parser:
-    """One method for each kind of step."""
+    """Has one method for each kind of step."""
 
     def __init__(self):
         self._calls = Calls()
@@ -93,14 +93,14 @@ class _Parser:
 
     def _routine(self, name: str, key: yaml.Node, node: yaml.Node) -> Routine:
         if not _is_identifier(name):
-            raise SourceError(f'"{name}" is no name of a workflow', key)
+            raise SourceError(f'"{name}" is not a valid name of a workflow', key)
         found = _keys(node, f'workflow "{name}"', {"params", "steps"}, required={"steps"})
         parameters = (
             [self._parameter(each) for each in items(found["params"], "params")] if "params" in found else []
         )
         names = [parameter.name for parameter in parameters]
         if len(set(names)) != len(names):
-            raise SourceError("a parameter comes twice", found["params"])
+            raise SourceError("duplicate parameter", found["params"])
         with self._context.scope(names):
             return Routine(name, parameters, self._block(found["steps"], f'workflow "{name}"'))
 
@@ -120,9 +120,9 @@ class _Parser:
         names: set[str] = set()
         for name, key, _ in nodes:
             if name in names:
-                raise SourceError(f'the step name "{name}" comes twice', key)
+                raise SourceError(f'duplicate step name "{name}"', key)
             if name in RESERVED or not name:
-                raise SourceError(f'"{name}" is no name of a step', key)
+                raise SourceError(f'"{name}" is not a valid name of a step', key)
             names.add(name)
         with self._context.block(names):
             return Block([self._step(name, key, body) for name, key, body in nodes])
@@ -130,19 +130,19 @@ class _Parser:
     def _step(self, name: str, key: yaml.Node, node: yaml.Node) -> Step:
         what = f'step "{name}"'
         if isinstance(node, yaml.SequenceNode):
-            raise SourceError(f"{what} must be a map; its steps stand below the key steps", node)
+            raise SourceError(f"{what} must be a map; put its steps below the key steps", node)
         found = {each: value for each, _, value in pairs(node, what)}
         action, signal = self._action(found, what, node)
         return Step(name, line_of(key), action, signal)
 
     def _action(self, found: Nodes, what: str, node: yaml.Node) -> tuple[Action, Signal | None]:
-        """Read what is done, and the `next` beside it: in a step, a condition, a try or an except."""
+        """Return the action and the `next` beside it, of a step, a condition, a try or an except."""
         kind = next((each for each in _KINDS if each in found), None)
         if kind is None:
             unknown = ", ".join(found) or "nothing"
             raise SourceError(f"{what} has {unknown}, but none of {', '.join(_KINDS)}", node)
         if unknown := found.keys() - _KINDS[kind] - {kind}:
-            raise SourceError(f'{what} has "{sorted(unknown)[0]}", which cannot stand beside {kind}', node)
+            raise SourceError(f'{what} has "{sorted(unknown)[0]}", which is not allowed with {kind}', node)
         action = actions.Nothing() if kind == "next" else getattr(self, f"_{kind}")(found, what)
         return action, self._next(found["next"]) if "next" in found else None
 
@@ -181,7 +181,7 @@ class _Parser:
         node_of_condition = found.pop("condition")
         condition = self._template(node_of_condition)
         if isinstance(condition, Constant) and not isinstance(condition.value, bool):
-            raise SourceError(f"a condition of {what} is no boolean; is it in ${{}}?", node_of_condition)
+            raise SourceError(f"a condition of {what} is not a boolean; is it in ${{}}?", node_of_condition)
         if not found:
             return actions.Case(condition, actions.Nothing(), None)
         return actions.Case(condition, *self._action(found, f"a condition of {what}", node))
@@ -194,7 +194,7 @@ class _Parser:
         known = {"value", "index", "in", "range", "steps"}
         found = _keys(node, f"for of {what}", known, required={"value", "steps"})
         if ("in" in found) == ("range" in found):
-            raise SourceError(f"for of {what} has one of in and range", node)
+            raise SourceError(f"for of {what} needs either in or range", node)
         value = _identifier(_text(found["value"], "value"), found["value"])
         index = _identifier(_text(found["index"], "index"), found["index"]) if "index" in found else None
         values = self._template(found["in"] if "in" in found else found["range"])
@@ -207,7 +207,7 @@ class _Parser:
         known = {"shared", "concurrency_limit", "exception_policy", "branches", "for"}
         parts = _keys(node, f"parallel of {what}", known)
         if ("branches" in parts) == ("for" in parts):
-            raise SourceError(f"parallel of {what} has one of branches and for", node)
+            raise SourceError(f"parallel of {what} needs either branches or for", node)
         shared = [
             _identifier(_text(each, "shared"), each)
             for each in (items(parts["shared"], "shared") if "shared" in parts else [])
@@ -229,7 +229,7 @@ class _Parser:
         for each in nodes:
             name, key, body = single_pair(each, "a branch")
             if name in (known for known, _ in branches):
-                raise SourceError(f'the branch "{name}" comes twice', key)
+                raise SourceError(f'duplicate branch "{name}"', key)
             found = _keys(body, f'branch "{name}"', {"steps"}, required={"steps"})
             with self._context.scope([], shared):
                 branches.append((name, self._block(found["steps"], f'branch "{name}"')))
@@ -286,12 +286,12 @@ class _Parser:
             keys.append(expression.key)
             expression = expression.base
         if not isinstance(expression, Name):
-            raise SourceError(f"nothing can be assigned to {text}", node)
+            raise SourceError(f"cannot assign to {text}", node)
         self._context.check_assignment(expression.name, node)
         return actions.Target(expression.name, keys[::-1])
 
     def _template(self, node: yaml.Node) -> Expression:
-        """Read a value that may hold expressions; one that holds none is a constant as a whole."""
+        """Return a value that may contain expressions; without any, it is one constant."""
         if isinstance(node, yaml.ScalarNode):
             value = scalar(node)
             return self._parsed(parse_template, value, node) if isinstance(value, str) else Constant(value)
@@ -319,7 +319,7 @@ def _keys(node: yaml.Node, what: str, known: set[str], required: set[str] = froz
     found = {}
     for name, key, value in pairs(node, what):
         if name not in known:
-            raise SourceError(f'{what} has "{name}"; it knows {", ".join(sorted(known))}', key)
+            raise SourceError(f'{what} has "{name}"; it may have {", ".join(sorted(known))}', key)
         found[name] = value
     if missing := required - found.keys():
         raise SourceError(f"{what} has no {sorted(missing)[0]}", node)
@@ -338,5 +338,5 @@ def _is_identifier(name: str) -> bool:
 
 def _identifier(name: str, node: yaml.Node) -> str:
     if not _is_identifier(name):
-        raise SourceError(f'"{name}" is no name of a variable', node)
+        raise SourceError(f'"{name}" is not a valid name of a variable', node)
     return name

@@ -1,4 +1,4 @@
-"""How a connector waits for what it began: connector_params, their timeout and their polling policy."""
+"""How a connector waits for what it started: the timeout and polling policy of connector_params."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _POLICY = {"initial_delay": 1.0, "multiplier": 1.25, "max_delay": 60.0}
 
 @dataclass(frozen=True)
 class ConnectorParams:
-    """`until` is a time of the execution."""
+    """The parameters of a connector's waiting; `until` is a time of the execution's clock."""
 
     until: float
     skip_polling: bool
@@ -58,7 +58,7 @@ def wait_until(
     params: ConnectorParams,
     name: str,
 ) -> Any:
-    """Ask until it has ended, with growing waits; each question counts as a step."""
+    """Poll with growing delays until it has ended, and return the last answer; each poll counts as a step."""
     delay = params.initial_delay
     while True:
         left = params.until - strand.run.clock.now()

@@ -22,7 +22,10 @@ _REMEMBERED = 16  # number of lists and maps whose size is remembered
 
 
 class Scope:
-    """`shared` names what a branch may change outside of it; None is no branch."""
+    """Variables of a routine, loop or branch; `shared` are those outside that a branch may change.
+
+    It is None for a scope that is not a branch.
+    """
 
     __slots__ = ("_memory", "_parent", "_shared", "_sizes", "_values", "lock")
 
@@ -30,7 +33,7 @@ class Scope:
         self._memory, self._parent, self._shared = memory, parent, shared
         self._values: dict[str, Any] = {}
         self._sizes: dict[str, int] = {}
-        self.lock: AbstractContextManager | None = None  # held while branches assign to what they share
+        self.lock: AbstractContextManager | None = None  # held while branches assign to shared variables
 
     def inner(self, shared: Collection[str] | None = None) -> Scope:
         return Scope(self._memory, self, shared)
@@ -45,7 +48,7 @@ class Scope:
         return holder._values[name]
 
     def owner(self, name: str) -> Scope:
-        """Return the scope an assignment to a variable changes."""
+        """Return the scope that an assignment to a variable changes."""
         scope = self
         while name not in scope._values:
             if scope._parent is None:
@@ -56,12 +59,12 @@ class Scope:
         return scope
 
     def set(self, name: str, value: Any) -> None:
-        """Assign to a variable of this scope itself."""
+        """Assign to a variable of this scope."""
         size = self._memory.size_of(value, self._values.get(name))
         self._keep(name, value, size + len(name))
 
     def set_part(self, name: str, keys: Sequence[Any], value: Any) -> None:
-        """Assign to what a variable of this scope, or one seen from it, holds at `keys`."""
+        """Assign to the part at `keys` of a visible variable; the changed variable belongs to this scope."""
         whole = self.get(name)
         changed, growth = _with_part(whole, keys, value)
         known = self._sizes.get(name)
@@ -70,7 +73,7 @@ class Scope:
         )
 
     def share(self, names: Collection[str], lock: AbstractContextManager) -> None:
-        """Prepare for branches that share variables: each must be there."""
+        """Prepare variables for branches that share them; each must exist."""
         for name in names:
             if not self.has(name):
                 raise error(
@@ -80,7 +83,7 @@ class Scope:
             owner.lock = owner.lock or lock
 
     def release(self) -> None:
-        """Give the memory of this scope back."""
+        """Free the memory of this scope."""
         self._memory.grow(-sum(self._sizes.values()))
 
     def _keep(self, name: str, value: Any, size: int) -> None:
@@ -95,7 +98,7 @@ class Scope:
 
 
 def _with_part(whole: Any, keys: Sequence[Any], value: Any) -> tuple[Any, int]:
-    """Return a value with another part, and by how many bytes it is larger; maps on the way are made."""
+    """Return a value with one part replaced, and its growth in bytes; missing maps are created."""
     key, *deeper = keys
     if isinstance(whole, list):
         index = list_index(whole, key)

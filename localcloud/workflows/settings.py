@@ -1,4 +1,4 @@
-"""What may be set of a workflow and of an execution, checked as the APIs do."""
+"""The settings of a workflow and of an execution, checked as the APIs check them."""
 
 import re
 from typing import Any
@@ -34,7 +34,7 @@ _WORKFLOW_FIELDS = {
     "userEnvVars",
 }
 _TEXTS = ("cryptoKeyName", "description", "serviceAccount", "sourceContents")
-# What the service sets itself; a client may send it back, it is not looked at.
+# Fields that the service sets; if a client sends them back, they are ignored.
 _OUTPUT_FIELDS = {"createTime", "name", "revisionCreateTime", "revisionId", "state", "updateTime"}
 _EXECUTION_FIELDS = {
     "argument",
@@ -56,14 +56,14 @@ def check_workflow_id(workflow_id: str) -> None:
 
 
 def settable(body: dict[str, Any]) -> dict[str, Any]:
-    """Return what a client sets of a workflow; an unknown field is refused."""
+    """Return the settings that a client gives for a workflow; an unknown field is refused."""
     if unknown := body.keys() - _WORKFLOW_FIELDS - _OUTPUT_FIELDS:
         raise _unknown_field(unknown)
     return {name: value for name, value in body.items() if name in _WORKFLOW_FIELDS and value is not None}
 
 
 def masked(body: dict[str, Any], update_mask: str) -> dict[str, Any]:
-    """Return what an update changes: a field of the mask that is not sent becomes None."""
+    """Return the settings that an update changes; a field that is in the mask but not sent becomes None."""
     given = settable(body)
     names = [camel_case(name.strip()) for name in update_mask.split(",") if name.strip()]
     if unknown := set(names) - _WORKFLOW_FIELDS:
@@ -86,7 +86,7 @@ def check_settings(settings: dict[str, Any]) -> None:
 
 
 def execution_settings(asked: dict[str, Any]) -> dict[str, Any]:
-    """Return what a client sets of an execution, checked."""
+    """Return the checked settings that a client gives for an execution."""
     if unknown := asked.keys() - _EXECUTION_FIELDS:
         raise _unknown_field(unknown)
     body = {name: value for name, value in asked.items() if value is not None}
@@ -107,7 +107,7 @@ def execution_settings(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def service_account(given: str, project: str) -> str:
-    """Return an account by its full name: projects/P/serviceAccounts/EMAIL."""
+    """Return the full name of an account: projects/P/serviceAccounts/EMAIL."""
     account = given.rpartition("/")[2] or f"{PROJECT_NUMBER}-compute@developer.gserviceaccount.com"
     return f"projects/{project}/serviceAccounts/{account}"
 

@@ -1,4 +1,4 @@
-"""Text with expressions in it: `${a + 1}` has the expression's value, `run-${a}` is text."""
+"""Text with expressions: `${a + 1}` has the value of the expression, `run-${a}` is text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OPENING = "${"
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Text with the values of expressions put in."""
+    """Text with the values of expressions inserted."""
 
     parts: Sequence[Expression]
 
@@ -25,7 +25,7 @@ class Joined:
 
 
 def parse_template(text: str) -> tuple[Expression, list[tuple[str, int]]]:
-    """Return what a text evaluates to, and the functions it calls with how many arguments.
+    """Return the expression of a text, and each function it calls with the number of arguments.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def _parts(text: str, calls: list[tuple[str, int]]) -> list[Expression]:
 
 
 def parse_expression(text: str) -> tuple[Expression, list[tuple[str, int]]]:
-    """Return what `text`, written without ${}, evaluates to: the target of an assignment is.
+    """Return the expression of a text without ${}, such as the target of an assignment.
 
     Raises
     ------

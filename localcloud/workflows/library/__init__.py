@@ -1,4 +1,4 @@
-"""The standard library: its functions and constants by the names workflows use.
+"""The standard library: functions and constants by the names that workflows use.
 
 https://cloud.google.com/workflows/docs/reference/stdlib/overview
 """

@@ -13,7 +13,7 @@ from localcloud.workflows.library.function import Library
 from localcloud.workflows.values import checked, to_text, type_name
 
 BASICS = Library()
-# Python's own reading takes spaces, underscores and infinity besides.
+# Stricter than Python, which also accepts spaces, underscores and infinity.
 _INTEGER = re.compile(r"[-+]?[0-9]{1,40}")
 _DOUBLE = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 
@@ -25,7 +25,7 @@ def default(value: Any, default_value: Any) -> Any:
 
 @BASICS.function("if")
 def choose(condition: bool, if_true: Any, if_false: Any) -> Any:
-    """Choose between two values; inside of an expression only the chosen one is evaluated."""
+    """Return one of two values; inside an expression, only the chosen one is evaluated."""
     return if_true if condition else if_false
 
 
@@ -52,14 +52,14 @@ def string(value: Any) -> str:
 @BASICS.function("int")
 def integer(value: str | int | float) -> int:
     if isinstance(value, str) and not _INTEGER.fullmatch(value):
-        raise error("ValueError", f"{value!r} is no integer")
+        raise error("ValueError", f"{value!r} is not an integer")
     return checked(int(value))
 
 
 @BASICS.function("double")
 def double(value: str | int | float) -> float:
     if isinstance(value, str) and not _DOUBLE.fullmatch(value):
-        raise error("ValueError", f"{value!r} is no number")
+        raise error("ValueError", f"{value!r} is not a number")
     return checked(float(value))
 
 
@@ -75,7 +75,7 @@ def prepend(objs: list, val: Any) -> list:
 
 @BASICS.function("map.get")
 def get(map: dict | None, keys: str | list) -> Any:
-    """Return what a map holds at a key, or at keys inside of each other; null where there is none."""
+    """Return the value of a map at a key, or at a path of keys; null if there is none."""
     found = map
     for key in keys if isinstance(keys, list) else [keys]:
         if not isinstance(found, dict):
@@ -127,7 +127,7 @@ def minimum(x: int | float, y: int | float) -> int | float:
 
 
 def _of_one_type(x: int | float, y: int | float) -> tuple[int | float, int | float]:
-    """Return two numbers of one type; an integer and a double are refused, as undocumented."""
+    """Return two numbers of one type; an integer and a double are refused, because that is undocumented."""
     if type(x) is not type(y):
         raise error("TypeError", f"{x} and {y} are an integer and a double; write both as one of them")
     return x, y

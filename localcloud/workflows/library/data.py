@@ -1,4 +1,4 @@
-"""json.*, base64.*, hash.* and uuid.*: values as text or bytes and back."""
+"""json.*, base64.*, hash.* and uuid.*: values to text or bytes and back."""
 
 import base64
 import binascii

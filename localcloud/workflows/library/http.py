@@ -1,7 +1,7 @@
-"""http.* and retry.*: calls by HTTP, and which of their errors are worth another attempt.
+"""http.* and retry.*: HTTP calls, and which of their errors are retried.
 
-Connection errors, and 429, 502, 503 and 504, are; 500 is not. Of a call that does not bear to be made twice
-only those after which nothing can have been done.
+Connection errors and the codes 429, 502, 503 and 504 are; 500 is not. A call that is not idempotent is
+retried only after an error that shows that nothing was done.
 https://cloud.google.com/workflows/docs/reference/stdlib/http/default_retry
 """
 
@@ -64,12 +64,12 @@ for _method in _METHODS:
 
 
 @HTTP.function("http.default_retry_predicate")
-def is_worth_another(exception: Any) -> bool:
+def is_retried(exception: Any) -> bool:
     return _code(exception) in _RETRIED_CODES or bool(_RETRIED_TAGS & _tags(exception))
 
 
 @HTTP.function("http.default_retry_predicate_non_idempotent")
-def is_worth_another_though_not_idempotent(exception: Any) -> bool:
+def is_retried_if_not_idempotent(exception: Any) -> bool:
     return _code(exception) in (429, 503) or "ConnectionFailedError" in _tags(exception)
 
 

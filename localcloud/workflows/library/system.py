@@ -1,4 +1,4 @@
-"""sys.*, time.* and events.*: an execution's clock, environment, log and callbacks."""
+"""sys.*, time.* and events.*: the clock, environment, log and callbacks of an execution."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def log(
     json: dict | None = None,
     timeout: int | float = 30,
 ) -> None:
-    """Write one of data, text and json; data of any type, a map of it by its keys."""
+    """Write one of data, text and json to the log; data may have any type, and a map becomes JSON."""
     if severity not in SEVERITIES:
         raise error("ValueError", f"the severity {severity} is none of {', '.join(SEVERITIES)}")
     given = [each for each in (data, text, json) if each is not None]
     if len(given) != 1:
         raise error("ValueError", "sys.log takes one of data, text and json")
     payload = given[0]
-    json_bytes(payload)  # which tells what a log cannot hold
+    json_bytes(payload)  # raises for what a log entry cannot contain
     if isinstance(payload, list):
         payload = {"message": payload}
     strand.run.call_log.write(payload if isinstance(payload, dict) else to_text(payload), severity)
@@ -71,7 +71,7 @@ def format_time(seconds: float, timezone: str = "UTC") -> str:
     try:
         shown = datetime.fromtimestamp(seconds, UTC).astimezone(ZoneInfo(timezone)).isoformat()
     except (ZoneInfoNotFoundError, ValueError, OverflowError, OSError) as wrong:
-        raise error("ValueError", f"{seconds} in {timezone} is no time: {wrong}") from None
+        raise error("ValueError", f"{seconds} in {timezone} is not a time: {wrong}") from None
     return shown.replace("+00:00", "Z")
 
 
