@@ -1,4 +1,4 @@
-"""The routes of objects under /b/{bucket}/o, all but uploads, which are in upload_routes.py."""
+"""The routes of objects under /b/{bucket}/o, except uploads, which are in upload_routes.py."""
 
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.routing import Route
@@ -63,7 +63,7 @@ class ObjectRoutes:
         return Response(204)
 
     def compose(self, request: Request, bucket: str, name: str) -> Response:
-        """Make one object of others, one after the other."""
+        """Concatenate objects into one."""
         check_object_name(name)
         body = request.json()
         sources = [_compose_source(bucket, source) for source in body.get("sourceObjects") or []]
@@ -120,7 +120,7 @@ class ObjectRoutes:
 
 
 def target_of(request: Request, bucket: str, name: str) -> Target:
-    """The object a request is about, on the conditions it sets."""
+    """Return the object that a request names, with its conditions."""
     generation = whole_number(request.query, "generation")
     return Target(bucket, name, generation, Preconditions.from_query(request.query))
 

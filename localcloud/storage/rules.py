@@ -1,6 +1,6 @@
-"""What the service refuses: names of buckets and objects, and lifecycle rules.
+"""What the service refuses, as documented: names of buckets and objects, and lifecycle rules.
 
-The documentation of the service states both. Lifecycle rules are stored and returned, but never carried out.
+Lifecycle rules are stored and returned, but never carried out.
 """
 
 import re
@@ -41,7 +41,7 @@ def _bucket_name_fault(name: str) -> str:
     if _IP_ADDRESS.fullmatch(name):
         return "it looks like an IP address"
     if name.startswith("goog") or "google" in name:
-        return "it may not begin with goog nor hold google"
+        return "it may not begin with goog or contain google"
     return ""
 
 
@@ -53,14 +53,14 @@ def _object_name_fault(name: str) -> str:
     if not 1 <= size <= MAX_OBJECT_NAME_BYTES:
         return f"1 to {MAX_OBJECT_NAME_BYTES} bytes in UTF-8"
     if "\r" in name or "\n" in name:
-        return "it may not hold a line end"
+        return "it may not contain a line end"
     if name in (".", "..") or name.startswith(".well-known/acme-challenge/"):
         return "it is reserved"
     return ""
 
 
 def check_lifecycle(bucket: Mapping[str, Any]) -> None:
-    """Raise ApiError for rules that no bucket can have."""
+    """Refuse lifecycle rules that no bucket can have."""
     lifecycle = bucket.get("lifecycle") or {}
     rules = lifecycle.get("rule") if isinstance(lifecycle, dict) else lifecycle
     rules = [] if rules is None else rules
@@ -77,21 +77,21 @@ def _check_rule(rule: Any) -> None:
     if not isinstance(action, dict) or not isinstance(condition, dict):
         raise ApiError(400, "The action and the condition of a lifecycle rule are maps.")
     if action.get("type") not in _ACTIONS:
-        raise ApiError(400, f"{action.get('type')} is no action of a lifecycle rule.")
+        raise ApiError(400, f"{action.get('type')} is not an action of a lifecycle rule.")
     if action["type"] == "SetStorageClass" and not isinstance(action.get("storageClass"), str):
-        raise ApiError(400, "The action SetStorageClass names a storageClass.")
+        raise ApiError(400, "The action SetStorageClass requires a storageClass.")
     for name, value in condition.items():
         _check_condition(name, value)
 
 
 def _check_condition(name: str, value: Any) -> None:
     if name not in _DAYS | _LISTS | _DATES | {"isLive"}:
-        raise ApiError(400, f"{name} is no condition of a lifecycle rule.")
+        raise ApiError(400, f"{name} is not a condition of a lifecycle rule.")
     if name in _DAYS and (type(value) is not int or value < 0):
-        raise ApiError(400, f"The condition {name} is a whole number from 0.")
+        raise ApiError(400, f"The condition {name} is a whole number of at least 0.")
     if name in _LISTS and not (isinstance(value, list) and value and all(isinstance(t, str) for t in value)):
         raise ApiError(400, f"The condition {name} is a list of text.")
     if name in _DATES and not (isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value)):
-        raise ApiError(400, f"The condition {name} is a date, as 2026-01-31.")
+        raise ApiError(400, f"The condition {name} is a date such as 2026-01-31.")
     if name == "isLive" and not isinstance(value, bool):
         raise ApiError(400, "The condition isLive is true or false.")
