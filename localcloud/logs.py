@@ -121,7 +121,7 @@ def _read_entry(entry: Any, common: dict[str, Any]) -> dict[str, Any]:
     if sum(name in read for name in _PAYLOADS) != 1:
         raise ApiError(400, f"One payload of {', '.join(_PAYLOADS)} is required.")
     if read.get("severity", "DEFAULT") not in SEVERITIES:
-        raise ApiError(400, f"The severity {read['severity']} is none of {', '.join(SEVERITIES)}.")
+        raise ApiError(400, f"The severity {read['severity']} is not one of {', '.join(SEVERITIES)}.")
     if "timestamp" in read:
         read["timestamp"] = _time(read["timestamp"])
     if labels := {**common.get("labels", {}), **entry.get("labels", {})}:

@@ -105,7 +105,7 @@ class Request:
         while piece := self.body.read(READ_BYTES):
             size += len(piece)
             if size > MAX_JSON_BYTES:
-                raise ApiError(413, f"This body may hold {MAX_JSON_BYTES} bytes at most.")
+                raise ApiError(413, f"A body may have at most {MAX_JSON_BYTES} bytes.")
             pieces.append(piece)
         return b"".join(pieces)
 

@@ -126,7 +126,7 @@ def _problems_of_runnable(where: str, runnable: Mapping[str, Any]) -> Iterator[s
         yield f"{where}.script needs a text or a path"
     for kind in ("container", "script"):
         if any("\0" in text for text in _texts(runnable.get(kind, {}))):
-            yield f"{where}.{kind} holds a null character"
+            yield f"{where}.{kind} contains a null character"
     if seconds_of(runnable.get("timeout")) < 0:
         yield f"{where}.timeout must not be negative"
 
@@ -152,7 +152,7 @@ def _problems_of_variables(environment: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name!r} cannot name an environment variable"
     for name, value in environment.get("variables", {}).items():
         if "\0" in value:
-            yield f"variable {name} holds a null character"
+            yield f"variable {name} contains a null character"
     for name, version in secrets.items():
         if not _SECRET.fullmatch(version):
             yield f"secret variable {name} must name projects/*/secrets/*/versions/*, not {version!r}"

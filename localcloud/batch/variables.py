@@ -85,5 +85,5 @@ class VariableSource:
             raise SecretUnavailable(f"{version}: {body['error']['message']}")
         value = base64.b64decode(body["payload"]["data"]).decode(errors="surrogateescape")
         if "\0" in value:
-            raise SecretUnavailable(f"{version}: an environment variable cannot hold a null character")
+            raise SecretUnavailable(f"{version}: an environment variable cannot contain a null character")
         return value

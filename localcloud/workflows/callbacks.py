@@ -55,7 +55,7 @@ class Callbacks:
         """
         found = self._endpoints.get(str(endpoint.get("url", "")).rpartition("/")[2])
         if found is None:
-            raise error("ValueError", "this is no callback of this execution")
+            raise error("ValueError", "not a callback of this execution")
         taken: list[dict[str, Any]] = []
 
         def take() -> bool:

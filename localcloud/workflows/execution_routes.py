@@ -120,7 +120,7 @@ def _shown(executions: list[Execution], view: str) -> Iterator[tuple[dict[str, A
 def _view(request: Request, default: str) -> str:
     view = request.query.get("view", "").replace("EXECUTION_VIEW_UNSPECIFIED", "") or default
     if view not in _MAX_PAGE:
-        raise ApiError(400, f"The view {view} is none of {', '.join(_MAX_PAGE)}.")
+        raise ApiError(400, f"The view {view} is not one of {', '.join(_MAX_PAGE)}.")
     return view
 
 

@@ -92,7 +92,7 @@ def execution_settings(asked: dict[str, Any]) -> dict[str, Any]:
     body = {name: value for name, value in asked.items() if value is not None}
     argument = body.get("argument", "")
     if not isinstance(argument, str):
-        raise ApiError(400, "The argument is text that holds JSON.")
+        raise ApiError(400, "The argument must be JSON text.")
     if len(argument.encode()) > ARGUMENT_BYTES:
         raise ApiError(400, f"The argument has more than {ARGUMENT_BYTES} bytes.")
     try:
@@ -134,7 +134,7 @@ def _check_variables(variables: Any) -> None:
 
 def _check_choice(settings: dict[str, Any], name: str, choices: tuple[Any, ...]) -> None:
     if settings.get(name, choices[0]) not in choices:
-        raise ApiError(400, f"{name} {settings[name]!r} is none of {', '.join(map(str, choices))}.")
+        raise ApiError(400, f"{name} {settings[name]!r} is not one of {', '.join(map(str, choices))}.")
 
 
 def _unknown_field(unknown: set[str]) -> ApiError:

@@ -1,8 +1,9 @@
-"""The emulated Cloud Storage does what the documentation of the real one says."""
+"""The emulated Cloud Storage behaves as the real one is documented."""
 
 import pytest
+import requests
 
-from tests.conformance.storage_checks import CHECKS, LISTING_CHECKS, upload_many
+from tests.conformance.storage_checks import CHECKS, LISTING_CHECKS, MANY, in_threads
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -11,9 +12,18 @@ def test_storage(check, client, bucket):
 
 
 @pytest.fixture(scope="module")
-def bucket_of_many(client):
+def bucket_of_many(client, server):
+    """Return a bucket with what upload_many puts into it, by plain HTTP because that is faster."""
     bucket = client.create_bucket("bucket-of-many")
-    upload_many(bucket)
+
+    def upload(first):
+        with requests.Session() as session:
+            for number in range(first, MANY, 8):
+                query = {"uploadType": "media", "name": f"many/{number:05d}.json"}
+                url = f"{server}/upload/storage/v1/b/{bucket.name}/o"
+                session.post(url, params=query, data=f'{{"i":{number}}}', timeout=10).raise_for_status()
+
+    in_threads(upload, range(8))
     return bucket
 
 

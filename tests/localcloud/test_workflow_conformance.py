@@ -1,4 +1,4 @@
-"""The emulated Cloud Workflows runs the language as its documentation says: 126 small workflows."""
+"""The emulated Cloud Workflows runs the language as documented: 126 small workflows."""
 
 import io
 import json
@@ -25,7 +25,7 @@ def base():
 
 
 def call_back_when_awaited(run):
-    """Call the one callback of a run, once it has one."""
+    """Call the only callback of a run, once it exists."""
     deadline = time.monotonic() + 5
     while not (made := run.callbacks.resources("e")) and time.monotonic() < deadline:
         time.sleep(0.005)

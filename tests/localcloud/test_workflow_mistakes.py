@@ -1,4 +1,4 @@
-"""Mistakes in a workflow are refused when it is deployed, with their line."""
+"""Mistakes in a workflow are refused at deployment, with their line."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def main_with(*steps):
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "message"),
     [
         ("", "empty"),
         ("main:\n  steps:\n  - a:\n      assign: [x: 1\n", "main.yaml:"),
@@ -84,11 +84,11 @@ def main_with(*steps):
         (main_with("a: {parallel: {branches: [{b: {steps: [{s: {next: c}}]}}]}}", "c: {return: 1}"), '"c"'),
     ],
 )
-def test_a_mistake_is_refused(source, told):
+def test_a_mistake_is_refused(source, message):
     with pytest.raises(SourceError) as refused:
         parse_workflow(source)
 
-    assert told in str(refused.value)
+    assert message in str(refused.value)
     assert "parse error" in str(refused.value)
 
 
@@ -104,7 +104,7 @@ def of_length(count, one):
         (10, "a: {parallel: {branches: [%s]}}", BRANCH),
     ],
 )
-def test_a_limit_is_kept_to_the_letter(limit, template, one):
+def test_a_limit_is_exact(limit, template, one):
     parse_workflow(main_with(template % of_length(limit, one)))
 
     with pytest.raises(SourceError, match=str(limit)):
@@ -121,14 +121,14 @@ def test_an_expression_may_have_400_characters_and_a_source_128_kib():
         parse_workflow(longest + "#" * (128 * 1024 - len(longest) + 1))
 
 
-def test_aliases_that_grow_without_end_are_refused():
+def test_aliases_that_expand_without_end_are_refused():
     lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9))]
 
     with pytest.raises(SourceError, match="too large"):
         parse_workflow("\n".join(lines))
 
 
-def test_a_branch_may_assign_to_what_it_shares_or_has_itself():
+def test_a_branch_may_assign_to_its_own_and_shared_variables():
     parse_workflow(
         main_with(
             "a: {assign: [{x: 1}]}",

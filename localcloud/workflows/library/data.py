@@ -69,5 +69,5 @@ def generate_uuid() -> str:
 
 def _algorithm(name: str) -> str:
     if name not in _ALGORITHMS:
-        raise error("ValueError", f"the algorithm {name} is none of {', '.join(_ALGORITHMS)}")
+        raise error("ValueError", f"the algorithm {name} is not one of {', '.join(_ALGORITHMS)}")
     return _ALGORITHMS[name]

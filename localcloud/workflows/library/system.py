@@ -55,7 +55,7 @@ def log(
 ) -> None:
     """Write one of data, text and json to the log; data may have any type, and a map becomes JSON."""
     if severity not in SEVERITIES:
-        raise error("ValueError", f"the severity {severity} is none of {', '.join(SEVERITIES)}")
+        raise error("ValueError", f"the severity {severity} is not one of {', '.join(SEVERITIES)}")
     given = [each for each in (data, text, json) if each is not None]
     if len(given) != 1:
         raise error("ValueError", "sys.log takes one of data, text and json")
