@@ -1,7 +1,8 @@
 """The emulated Cloud Storage behaves as the real one is documented."""
 
+from http.client import HTTPConnection
+
 import pytest
-import requests
 
 from tests.conformance.storage_checks import CHECKS, LISTING_CHECKS, MANY, in_threads
 
@@ -13,15 +14,18 @@ def test_storage(check, client, bucket):
 
 @pytest.fixture(scope="module")
 def bucket_of_many(client, server):
-    """Return a bucket with what upload_many puts into it, by plain HTTP because that is faster."""
+    """Return a bucket with the objects of upload_many, uploaded without the slower client library."""
     bucket = client.create_bucket("bucket-of-many")
 
     def upload(first):
-        with requests.Session() as session:
-            for number in range(first, MANY, 8):
-                query = {"uploadType": "media", "name": f"many/{number:05d}.json"}
-                url = f"{server}/upload/storage/v1/b/{bucket.name}/o"
-                session.post(url, params=query, data=f'{{"i":{number}}}', timeout=10).raise_for_status()
+        connection = HTTPConnection(server.removeprefix("http://"))
+        path = f"/upload/storage/v1/b/{bucket.name}/o?uploadType=media&name=many/"
+        for number in range(first, MANY, 8):
+            connection.request("POST", f"{path}{number:05d}.json", f'{{"i":{number}}}')
+            answer = connection.getresponse()
+            assert answer.status == 200, answer.read()
+            answer.read()
+        connection.close()
 
     in_threads(upload, range(8))
     return bucket
