@@ -1,4 +1,4 @@
-"""Workflows run without a server: the interpreter alone, with a fast clock."""
+"""Workflows run without a server: the interpreter alone, with a fast clock. Four test files use it."""
 
 from localcloud.times import Clock
 from localcloud.workflows.call_log import CallLog
