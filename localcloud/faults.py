@@ -126,10 +126,10 @@ class Faults:
 def rule_list(rules: Any, what: str) -> list[dict[str, Any]]:
     """Return the rules if they are a list of objects, and refuse them otherwise."""
     if not isinstance(rules, list):
-        raise ApiError(400, f"{what} are a JSON list of rules.")
+        raise ApiError(400, f"{what} must be a JSON list of rules.")
     for rule in rules:
         if not isinstance(rule, dict):
-            raise ApiError(400, f"A fault rule is a JSON object, not {rule!r}.")
+            raise ApiError(400, f"A fault rule must be a JSON object, not {rule!r}.")
     return rules
 
 

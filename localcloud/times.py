@@ -42,7 +42,7 @@ class Clock:
 
     def __init__(self, speed: float = 1.0):
         if not 0 < speed <= MAX_SPEED:
-            raise ValueError(f"A clock's speed is above 0 and at most {MAX_SPEED:g}, not {speed}.")
+            raise ValueError(f"A clock's speed must be above 0 and at most {MAX_SPEED:g}, not {speed}.")
         self.speed = speed
         self._begun, self._begun_wall = time.monotonic(), time.time()
 

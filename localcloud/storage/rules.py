@@ -65,17 +65,17 @@ def check_lifecycle(bucket: Mapping[str, Any]) -> None:
     rules = lifecycle.get("rule") if isinstance(lifecycle, dict) else lifecycle
     rules = [] if rules is None else rules
     if not isinstance(rules, list) or len(rules) > MAX_LIFECYCLE_RULES:
-        raise ApiError(400, f"A bucket's lifecycle is a list of at most {MAX_LIFECYCLE_RULES} rules.")
+        raise ApiError(400, f"A bucket's lifecycle must be a list of at most {MAX_LIFECYCLE_RULES} rules.")
     for rule in rules:
         _check_rule(rule)
 
 
 def _check_rule(rule: Any) -> None:
     if not isinstance(rule, dict) or set(rule) != {"action", "condition"} or not rule["condition"]:
-        raise ApiError(400, "A lifecycle rule has an action and at least one condition.")
+        raise ApiError(400, "A lifecycle rule needs an action and at least one condition.")
     action, condition = rule["action"], rule["condition"]
     if not isinstance(action, dict) or not isinstance(condition, dict):
-        raise ApiError(400, "The action and the condition of a lifecycle rule are maps.")
+        raise ApiError(400, "The action and the condition of a lifecycle rule must be maps.")
     if action.get("type") not in _ACTIONS:
         raise ApiError(400, f"{action.get('type')} is not an action of a lifecycle rule.")
     if action["type"] == "SetStorageClass" and not isinstance(action.get("storageClass"), str):
@@ -88,10 +88,10 @@ def _check_condition(name: str, value: Any) -> None:
     if name not in _DAYS | _LISTS | _DATES | {"isLive"}:
         raise ApiError(400, f"{name} is not a condition of a lifecycle rule.")
     if name in _DAYS and (type(value) is not int or value < 0):
-        raise ApiError(400, f"The condition {name} is a whole number of at least 0.")
+        raise ApiError(400, f"The condition {name} must be a whole number of at least 0.")
     if name in _LISTS and not (isinstance(value, list) and value and all(isinstance(t, str) for t in value)):
-        raise ApiError(400, f"The condition {name} is a list of text.")
+        raise ApiError(400, f"The condition {name} must be a list of text.")
     if name in _DATES and not (isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value)):
-        raise ApiError(400, f"The condition {name} is a date such as 2026-01-31.")
+        raise ApiError(400, f"The condition {name} must be a date such as 2026-01-31.")
     if name == "isLive" and not isinstance(value, bool):
-        raise ApiError(400, "The condition isLive is true or false.")
+        raise ApiError(400, "The condition isLive must be true or false.")

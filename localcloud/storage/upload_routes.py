@@ -45,7 +45,7 @@ class UploadRoutes:
             return self._insert_multipart(request, bucket)
         if kind == "media":
             return self._insert_media(request, bucket)
-        raise ApiError(400, f"uploadType is media, multipart or resumable, not {kind}.")
+        raise ApiError(400, f"uploadType must be media, multipart or resumable, not {kind}.")
 
     def _insert_media(self, request: Request, bucket: str) -> Response:
         name = _object_name(request, {})
@@ -143,7 +143,9 @@ class _Chunk:
         if request.headers.get("Content-Length", str(size)) != str(size):
             raise ApiError(400, f"{header} does not agree with Content-Length.")
         if (total is None or start + size < total) and size % CHUNK_BYTES:
-            raise ApiError(400, f"A chunk that is not the last has a multiple of {CHUNK_BYTES} bytes: {size}")
+            raise ApiError(
+                400, f"A chunk that is not the last must have a multiple of {CHUNK_BYTES} bytes: {size}"
+            )
         return cls(start, total, total is not None)
 
 

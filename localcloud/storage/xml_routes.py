@@ -68,7 +68,7 @@ class XmlRoutes:
     def put_part(self, request: Request, bucket: str, name: str) -> Response:
         number = whole_number(request.query, "partNumber") or 0
         if not 1 <= number <= MAX_PARTS:
-            raise ApiError(400, f"partNumber is 1 to {MAX_PARTS}.")
+            raise ApiError(400, f"partNumber must be 1 to {MAX_PARTS}.")
         with self._uploads.use(request.query.get("uploadId", "")) as upload:
             expected = expected_digests(request.headers)
             part = self._uploads.save_part(upload, number, request.body, expected)

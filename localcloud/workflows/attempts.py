@@ -68,16 +68,16 @@ class Retry:
             raise error("TypeError", "retry takes a map or a policy of the library")
         self._predicate = policy.get("predicate")
         if not isinstance(self._predicate, FunctionReference):
-            raise error("TypeError", "the predicate of a retry is a subworkflow or a library function")
+            raise error("TypeError", "the predicate of a retry must be a subworkflow or a library function")
         self._left = policy.get("max_retries", DEFAULT_RETRIES)
         if not is_integer(self._left):
-            raise error("TypeError", "max_retries is an integer")
+            raise error("TypeError", "max_retries must be an integer")
         given = policy.get("backoff") or {}
         if not isinstance(given, Mapping):
-            raise error("TypeError", "backoff is a map")
+            raise error("TypeError", "backoff must be a map")
         backoff = DEFAULT_BACKOFF | given
         if not all(is_number(value) and value >= 0 for value in backoff.values()):
-            raise error("TypeError", "initial_delay, max_delay and multiplier of a backoff are numbers")
+            raise error("TypeError", "initial_delay, max_delay and multiplier of a backoff must be numbers")
         self._delay, self._max_delay = backoff["initial_delay"], backoff["max_delay"]
         self._multiplier = backoff["multiplier"]
 

@@ -37,7 +37,7 @@ class Callbacks:
     def create(self, method: str) -> dict[str, str]:
         """Create an endpoint and return it as the workflow sees it."""
         if method not in METHODS:
-            raise error("ValueError", f"a callback's method is one of {', '.join(METHODS)}")
+            raise error("ValueError", f"a callback's method must be one of {', '.join(METHODS)}")
         callback_id = str(uuid.uuid4())
         with self._lock:
             self._endpoints[callback_id] = Callback(method)

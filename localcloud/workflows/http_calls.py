@@ -41,7 +41,7 @@ def request(
         The call failed, or its code is not 2xx; redirections are not followed.
     """
     if not (is_number(timeout_seconds) and 0 < timeout_seconds <= HTTP_TIMEOUT_SECONDS):
-        raise error("ValueError", f"a timeout is above 0 and at most {HTTP_TIMEOUT_SECONDS} seconds")
+        raise error("ValueError", f"a timeout must be above 0 and at most {HTTP_TIMEOUT_SECONDS} seconds")
     sent = {name: to_text(value) for name, value in (headers or {}).items()}
     content = _encoded(body, sent)
     if auth is not None:
@@ -83,7 +83,7 @@ def _refuse_anonymous_storage(url: str, headers: dict[str, str]) -> None:
 
 def _token(auth: Any) -> str:
     if not isinstance(auth, dict) or auth.get("type") not in _AUTH_TYPES:
-        raise error("ValueError", f"auth is a map with a type of {' or '.join(_AUTH_TYPES)}")
+        raise error("ValueError", f"auth must be a map with a type of {' or '.join(_AUTH_TYPES)}")
     return TOKEN
 
 

@@ -61,7 +61,7 @@ def _list(found: Any) -> list[Any]:
 def _numbers(found: Any) -> Iterator[int | float]:
     """Return the numbers from the first to the last, inclusive."""
     if not (isinstance(found, list) and len(found) == 2 and all(map(is_number, found))):
-        raise error("TypeError", "a range is a list of two numbers")
+        raise error("TypeError", "a range must be a list of two numbers")
     first, last = found
     if all(map(is_integer, found)):
         return iter(range(first, last + 1))

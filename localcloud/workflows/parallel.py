@@ -50,7 +50,7 @@ class Parallel:
             return CONCURRENT_BRANCHES
         limit = self.concurrency_limit.evaluate(strand)
         if not is_integer(limit) or limit < 1:
-            raise error("ValueError", "concurrency_limit is an integer of at least 1")
+            raise error("ValueError", "concurrency_limit must be an integer of at least 1")
         return min(limit, CONCURRENT_BRANCHES)
 
 

@@ -109,7 +109,7 @@ class _Parser:
             name, key, default = single_pair(node, "a parameter with a default")
             value = self._template(default)
             if not isinstance(value, Constant):
-                raise SourceError("a parameter's default is a constant", default)
+                raise SourceError("a parameter's default must be a constant", default)
             return Parameter(_identifier(name, key), False, value.value)
         return Parameter(_identifier(_text(node, "a parameter"), node))
 
@@ -224,7 +224,9 @@ class _Parser:
     def _branches(self, node: yaml.Node, what: str, shared: list[str]) -> list[tuple[str, Block]]:
         nodes = items(node, "branches")
         if not 0 < len(nodes) <= BRANCHES:
-            raise SourceError(f"parallel of {what} has 1 to {BRANCHES} branches, not {len(nodes)}", node)
+            raise SourceError(
+                f"parallel of {what} must have 1 to {BRANCHES} branches, not {len(nodes)}", node
+            )
         branches = []
         for each in nodes:
             name, key, body = single_pair(each, "a branch")

@@ -28,22 +28,22 @@ class ConnectorParams:
     @classmethod
     def of(cls, given: Any, strand: Walker) -> ConnectorParams:
         if not isinstance(given, dict | None):
-            raise error("TypeError", "connector_params are a map")
+            raise error("TypeError", "connector_params must be a map")
         params = given or {}
         policy = params.get("polling_policy") or {}
         if not isinstance(policy, dict):
-            raise error("TypeError", "polling_policy is a map")
+            raise error("TypeError", "polling_policy must be a map")
         if unknown := (params.keys() - _KNOWN) | (policy.keys() - _POLICY.keys()):
             raise error("ValueError", f"unknown in connector_params: {', '.join(sorted(unknown))}")
         timeout = params.get("timeout", CONNECTOR_TIMEOUT_SECONDS)
         values = _POLICY | policy
         if not all(is_number(value) and value >= 0 for value in (timeout, *values.values())):
-            raise error("TypeError", "the times of connector_params are numbers")
+            raise error("TypeError", "the times of connector_params must be numbers")
         if timeout > CONNECTOR_MAX_TIMEOUT_SECONDS:
             raise error("ValueError", f"a connector waits {CONNECTOR_MAX_TIMEOUT_SECONDS} s at most")
         skip = params.get("skip_polling", False)
         if not isinstance(skip, bool):
-            raise error("TypeError", "skip_polling is a boolean")
+            raise error("TypeError", "skip_polling must be a boolean")
         return cls(strand.run.clock.now() + timeout, skip, **values)
 
     def check_time(self, strand: Walker) -> None:

@@ -114,7 +114,7 @@ def service_account(given: str, project: str) -> str:
 
 def _check_labels(labels: Any) -> None:
     if not isinstance(labels, dict) or len(labels) > LABELS:
-        raise ApiError(400, f"Labels are a map of {LABELS} at most.")
+        raise ApiError(400, f"Labels must be a map of {LABELS} at most.")
     for key, value in labels.items():
         if not (_LABEL_KEY.fullmatch(key) and isinstance(value, str) and _LABEL_VALUE.fullmatch(value)):
             raise ApiError(400, f"The label {key}={value} is not of lowercase letters, digits, _ and -.")
@@ -122,7 +122,7 @@ def _check_labels(labels: Any) -> None:
 
 def _check_variables(variables: Any) -> None:
     if not isinstance(variables, dict) or len(variables) > USER_VARIABLES:
-        raise ApiError(400, f"userEnvVars are a map of {USER_VARIABLES} at most.")
+        raise ApiError(400, f"userEnvVars must be a map of {USER_VARIABLES} at most.")
     for key, value in variables.items():
         if not key or key.startswith(_OWN_VARIABLES):
             raise ApiError(

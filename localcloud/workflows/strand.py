@@ -152,7 +152,7 @@ class Strand:
 
     def _call_by_name(self, name: str, arguments: Any) -> Any:
         if not isinstance(arguments, dict):
-            raise error("TypeError", f"the args of {name} are a map")
+            raise error("TypeError", f"the args of {name} must be a map")
         routine = self.run.program.get(name)
         if routine:
             return self._call_routine(routine, arguments)

@@ -116,7 +116,7 @@ def test_a_queue_that_does_not_move_keeps_a_job_queued_and_says_why(jobs, second
         ({"queue": "x", "seconds": -1}, "seconds -1; it takes a number of at least 0, or null for no end."),
         ({"exit_code": 1, "tasks": 3}, "tasks 3; it takes a list of whole numbers of at least 0."),
         ({"exit_code": 1, "after_seconds": math.inf}, "Infinity is not a number"),
-        ("x", "is a JSON object"),
+        ("x", "must be a JSON object"),
     ],
 )
 def test_a_rule_with_a_mistake_is_refused(api, rule, said):

@@ -28,7 +28,7 @@ def json_decode(data: str | bytes) -> Any:
 def json_encode(data: Any, indent: str | dict | None = None) -> bytes:
     space = indent.get("indent") if isinstance(indent, dict) else indent
     if not isinstance(space, str | int | None):
-        raise error("TypeError", "the indent of JSON is a string or an integer")
+        raise error("TypeError", "the indent of JSON must be a string or an integer")
     return json_bytes(data, space)
 
 
