@@ -295,7 +295,7 @@ def test_the_oldest_finished_jobs_are_dropped():
 
 @pytest.mark.parametrize("attempts", [1, 2, 11])
 def test_the_counted_memory_of_a_job_covers_the_attempts_of_its_tasks(attempts):
-    count = 10_000
+    count = 3_000
     tracemalloc.start()
     tasks = TaskTable(count)
     for attempt in range(attempts):
