@@ -1,5 +1,17 @@
-"""Google Cloud on 127.0.0.1: what a rehearsal and the tests run against instead of the real one.
+"""An emulated Google Cloud on 127.0.0.1, which rehearsals and tests run against instead of the real one.
 
-Imports nothing of the rest of this repository. It follows the documentation of each service;
-it has not been compared with the services themselves.
+It follows the documentation of each service and has not been compared with the services themselves. It
+imports nothing else of this repository; it only starts scripts/ and reads terraform/machine_types.json. Its
+own imports run one way:
+
+    __main__, arguments      the command line
+    cloud                    the services put together
+    server, wire             connections
+    batch, build, storage, workflows                                  services with a folder each
+    compute, git, iam, logs, projects, registry, secrets, services    services with a file each
+    control, pages, filters, child                                    what services are built from
+    faults, routing, messages, times                                  ground
+
+The four folders do not import each other. supervisor.py is a program of its own. process.py and
+environment.py serve the programs that use the emulator, and import nothing of it.
 """

@@ -1,7 +1,7 @@
-"""Start an emulated Google Cloud on 127.0.0.1, say where it listens, and run till told.
+"""Start an emulated Google Cloud on 127.0.0.1, print its addresses, and run until it is stopped.
 
-Prints one line of JSON when ready: {"storage": "http://127.0.0.1:PORT", "apis": "http://127.0.0.1:PORT"};
-with --exports what a shell needs instead.
+When it is ready it prints one line of JSON: {"storage": "http://127.0.0.1:PORT", "apis":
+"http://127.0.0.1:PORT"}; with --exports it prints the variables for a shell instead.
 """
 
 import argparse
@@ -35,8 +35,8 @@ def main() -> int:
 
     try:
         with _alone(arguments.state), start_cloud(arguments.state, arguments.options) as addresses:
-            _tell(arguments, addresses)
-            # What storage has answered is on disk; tasks and builds are killed when the block ends.
+            _print_addresses(arguments, addresses)
+            # Whatever storage has confirmed is on disk; tasks and builds are killed when the block ends.
             stop.wait()
     except CannotStart as error:
         print(f"localcloud: {error}", file=sys.stderr)
@@ -49,34 +49,34 @@ def main() -> int:
 
 @contextmanager
 def _alone(state: Path) -> Iterator[None]:
-    """Keep every other emulator from a state folder, which is made if need be."""
+    """Lock a state folder against other emulators; create it if it does not exist."""
     state.mkdir(parents=True, exist_ok=True)
     with open(state / "lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            mend = f"stop it, or use it: source {state / 'exports'}"
-            raise CannotStart(f"{state} is in use by another one; {mend}") from None
+            fix = f"stop it, or use it: source {state / 'exports'}"
+            raise CannotStart(f"{state} is in use by another emulator; {fix}") from None
         try:
             yield
         finally:
-            (state / "exports").unlink(missing_ok=True)  # its ports are closed
+            (state / "exports").unlink(missing_ok=True)  # the ports it names are closed now
 
 
-def _tell(arguments: argparse.Namespace, addresses: dict[str, str]) -> None:
+def _print_addresses(arguments: argparse.Namespace, addresses: dict[str, str]) -> None:
     if not arguments.exports:
         print(json.dumps(addresses), flush=True)
         return
     state = arguments.state.absolute()
     variables = client_environment(**addresses, state=state, project=arguments.exports)
-    variables["PROJECT_ID"] = arguments.exports  # that of `invoke`, which else takes another from .env
+    variables["PROJECT_ID"] = arguments.exports  # for `invoke`, which otherwise reads it from .env
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
     (state / "exports").write_text(exports)
     print(f"{exports}# in another shell: source {shlex.quote(str(state / 'exports'))}", flush=True)
 
 
 def _stop_with_parent(parent: int, stop: threading.Event) -> None:
-    """A parent that is killed says nothing; its orphan is given another parent."""
+    """Stop when the parent is gone: even a parent that is killed leaves its child with another parent."""
 
     def watch():
         while os.getppid() == parent:

@@ -1,4 +1,4 @@
-"""The words of `python -m localcloud`: where it keeps things, its ports, how tasks and builds run."""
+"""The arguments of `python -m localcloud`: state folder, ports, and how tasks and builds run."""
 
 import argparse
 import shlex
@@ -6,26 +6,28 @@ from pathlib import Path
 
 from localcloud.batch.service import MODES, BatchSettings
 from localcloud.cloud import CloudOptions
-from localcloud.workflows.clock import Clock
+from localcloud.times import Clock
 
 LAST_PORT = 65535
 
 
 def parse_arguments(description: str) -> argparse.Namespace:
-    """Return the arguments; `options` of them says how the cloud is to be."""
+    """Return the arguments, with `options` as the CloudOptions they describe."""
     parser = argparse.ArgumentParser("python -m localcloud", description=description)
     parser.add_argument(
-        "--state", type=Path, required=True, help="folder that keeps everything, made if need be"
+        "--state", type=Path, required=True, help="folder for all state; created if it does not exist"
     )
-    parser.add_argument("--storage-port", type=_port, default=0, help="of storage; 0 takes a free one")
-    parser.add_argument("--apis-port", type=_port, default=0, help="of all others; 0 takes a free one")
+    parser.add_argument("--storage-port", type=_port, default=0, help="port of storage; 0: any free port")
     parser.add_argument(
-        "--with-parent", type=int, metavar="PID", help="stop when this parent process is gone"
+        "--apis-port", type=_port, default=0, help="port of all other services; 0: any free port"
+    )
+    parser.add_argument(
+        "--with-parent", type=int, metavar="PID", help="stop when this parent process has ended"
     )
     parser.add_argument(
         "--exports",
         metavar="PROJECT",
-        help="print what a shell needs to use this cloud as a project, instead of a line of JSON",
+        help="print shell variables for this cloud and project instead of a line of JSON",
     )
     parser.add_argument("--show-steps", action="store_true", help="print the steps of workflows as they run")
     parser.add_argument(
@@ -33,8 +35,8 @@ def parse_arguments(description: str) -> argparse.Namespace:
         type=_speed,
         default=1.0,
         metavar="N",
-        help="how much faster time goes for the services: 60 makes a minute's sleep take a second; "
-        "tasks that do work keep our time",
+        help="speed of the services' clock: at 60, a sleep of a minute takes a second; "
+        "tasks that do work run in real time",
     )
     _add_batch(parser.add_argument_group("tasks of Cloud Batch"))
     _add_build(parser.add_argument_group("Cloud Build"))
@@ -45,15 +47,18 @@ def parse_arguments(description: str) -> argparse.Namespace:
 
 def _add_batch(group: argparse._ArgumentGroup) -> None:
     defaults = BatchSettings()
-    group.add_argument("--tasks", choices=MODES, default=defaults.mode, help="what a task is")
+    group.add_argument("--tasks", choices=MODES, default=defaults.mode, help="how a task is run")
     group.add_argument(
-        "--slots", type=_at_least_one, default=defaults.slots, help="tasks at once; default: one a core"
+        "--slots",
+        type=_at_least_one,
+        default=defaults.slots,
+        help="tasks that run at once; default: one per core",
     )
     group.add_argument(
         "--scripts",
         type=Path,
         default=defaults.scripts,
-        help="folder for the image's /scripts, for processes",
+        help="folder that replaces the image's /scripts where tasks are processes",
     )
     group.add_argument(
         "--image",
@@ -61,13 +66,13 @@ def _add_batch(group: argparse._ArgumentGroup) -> None:
         default=[],
         type=_image,
         metavar="NAME=TAG",
-        help="local tag of an image, which NAME calls as its registry does, with or without a tag",
+        help="local tag of an image; NAME is its name in the registry, with or without a tag",
     )
     group.add_argument(
         "--queue-seconds",
         type=_not_negative,
         default=defaults.queue_seconds,
-        help="a job is QUEUED, and then SCHEDULED, for so long by the clock of the services",
+        help="seconds of the services' clock that a job is QUEUED, and again SCHEDULED",
     )
 
 
@@ -76,7 +81,7 @@ def _add_build(group: argparse._ArgumentGroup) -> None:
         "--builds",
         choices=("run", "queue"),
         default="run",
-        help="run the steps of builds through this machine's Docker engine, or leave builds in the queue",
+        help="run the steps of builds with this machine's Docker engine, or leave builds in the queue",
     )
     group.add_argument(
         "--builder",
@@ -84,7 +89,7 @@ def _add_build(group: argparse._ArgumentGroup) -> None:
         action="append",
         default=[],
         metavar=("IMAGE", "COMMAND"),
-        help="a command that does what a builder's image does, e.g. a tool that is installed here",
+        help="command that replaces a builder's image, such as an installed tool",
     )
 
 

@@ -1,4 +1,4 @@
-"""A command of a task or of a build while it runs: its output line by line, its end, its being stopped."""
+"""A running command of a task or build: its output line by line, its exit code, and stopping it."""
 
 import os
 import selectors
@@ -14,15 +14,15 @@ from pathlib import Path
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 STOP = b"."
 READ_BYTES = 64 * 1024
-MAX_LINE_BYTES = 256 * 1024  # what one log entry may hold; a longer line becomes several
+MAX_LINE_BYTES = 256 * 1024  # limit of a log entry; a longer line is split
 
-MOST_WAIT_SECONDS = 3600.0  # at once: a selector does not take the months that a task may have
+MAX_WAIT_SECONDS = 3600.0  # of one select(), which does not accept the months that a task may take
 
-OnLine = Callable[[str, bool], None]  # the line, and whether it came by standard error
+OnLine = Callable[[str, bool], None]  # the line, and whether it came from standard error
 
 
 class CannotStart(Exception):
-    """What is asked for cannot be started here; the message says why."""
+    """A command, a port or a folder cannot be used here; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class Command:
     argv: list[str]
     environment: Mapping[str, str]
     folder: Path
-    cleanup: tuple[str, ...] = ()  # a command that ends what runs elsewhere
+    cleanup: tuple[str, ...] = ()  # a command that stops what it runs elsewhere, such as a container
 
 
 class Child:
-    """A command under its supervisor, which kills it with all it started when told, or when we are gone.
+    """A command under a supervisor, which kills it and all it started on demand or when we are gone.
 
     Raises
     ------
     CannotStart
-        Not that there is no such program, which the command itself ends of, with 127.
+        Its supervisor cannot start. A program that does not exist is exit code 127 instead.
     """
 
     def __init__(self, command: Command):
@@ -52,7 +52,7 @@ class Child:
                 stderr=subprocess.PIPE,
                 cwd=command.folder,
                 env=command.environment,
-                start_new_session=True,  # a Ctrl-C on the emulator's terminal is the emulator's
+                start_new_session=True,  # Ctrl-C on the emulator's terminal is for the emulator only
             )
         except OSError as error:
             raise CannotStart(f"{command.argv[0]}: {error.strerror}") from error
@@ -62,7 +62,7 @@ class Child:
         self.was_late = False
 
     def follow(self, on_line: OnLine, deadline: float | None = None) -> int:
-        """Hand over every line till the end and return the exit code; stop it at the deadline."""
+        """Pass on each line until the command ends, or stop it at the deadline; return the exit code."""
         streams = {self._process.stdout: _Lines(), self._process.stderr: _Lines()}
         with selectors.DefaultSelector() as selector:
             for stream in streams:
@@ -73,7 +73,7 @@ class Child:
                     self.was_late = True
                     self.stop()
                     deadline = left = None
-                for key, _ in selector.select(None if left is None else min(left, MOST_WAIT_SECONDS)):
+                for key, _ in selector.select(None if left is None else min(left, MAX_WAIT_SECONDS)):
                     stream = key.fileobj
                     data = os.read(stream.fileno(), READ_BYTES)
                     for line in streams[stream].cut(data):
@@ -85,7 +85,7 @@ class Child:
         return self._process.wait()
 
     def stop(self) -> None:
-        """Kill it, if it still runs; its folder stays, as it would not if we were gone."""
+        """Kill the command if it still runs; its folder stays."""
         with self._lock:
             if not self._process.stdin.closed:
                 with suppress(BrokenPipeError):
@@ -94,13 +94,13 @@ class Child:
 
 
 class _Lines:
-    """Bytes as they come, cut into lines."""
+    """Splits incoming bytes into lines."""
 
     def __init__(self):
         self._rest = b""
 
     def cut(self, data: bytes) -> Iterator[str]:
-        """Return the lines that are complete; no data is the end of the last."""
+        """Yield the lines that are complete; empty data ends the last line."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > MAX_LINE_BYTES or not data:
             lines, self._rest = [*lines, self._rest], b""

@@ -1,6 +1,6 @@
 """The emulated cloud put together: its services, and the two ports they answer on.
 
-Storage has a port of its own, for its paths are those of buckets; all other services share one.
+Storage has a port of its own because a bucket's name may begin a path; all other services share one.
 """
 
 import shutil
@@ -10,24 +10,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from localcloud.accounts import AccountService
 from localcloud.batch.service import BatchService, BatchSettings
 from localcloud.build.service import BuildService
 from localcloud.child import CannotStart
 from localcloud.compute import ComputeService
-from localcloud.control import control_routes
+from localcloud.control import RequestLog, control_routes
 from localcloud.faults import Faults
 from localcloud.git import GitService
+from localcloud.iam import AccountService, token_routes, with_bearer
 from localcloud.logs import LogService
 from localcloud.projects import Projects
 from localcloud.registry import RegistryService
-from localcloud.request_log import RequestLog
 from localcloud.routing import Router
 from localcloud.secrets import SecretService
 from localcloud.server import Server
 from localcloud.services import ServiceUsage
 from localcloud.storage.service import StorageService
-from localcloud.tokens import token_routes, with_bearer
 from localcloud.workflows.history import print_step
 from localcloud.workflows.hosts import Hosts, local_hosts
 from localcloud.workflows.service import WorkflowService
@@ -35,20 +33,20 @@ from localcloud.workflows.service import WorkflowService
 
 @dataclass(frozen=True)
 class CloudOptions:
-    """How the emulated cloud is to be; a port of 0 takes a free one."""
+    """How to run the emulated cloud; port 0 means any free port."""
 
     storage_port: int = 0
     apis_port: int = 0
-    clock_speed: float = 1.0  # of the services: 60 makes a minute's sleep take a second
+    clock_speed: float = 1.0  # of the services: at 60, a sleep of a minute takes a second
     batch: BatchSettings = field(default_factory=BatchSettings)
     runs_builds: bool = True
-    builders: Mapping[str, Sequence[str]] = field(default_factory=dict)  # commands in place of images
-    shows_steps: bool = False  # of workflows, on standard error
+    builders: Mapping[str, Sequence[str]] = field(default_factory=dict)  # commands that replace images
+    shows_steps: bool = False  # print the steps of workflows to standard error
 
 
 @contextmanager
 def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
-    """Serve until the block ends; yields the address of each port."""
+    """Serve until the block ends; yield the address of each port."""
     addresses: dict[str, str] = {}  # filled once the ports are known
     faults, log = Faults(), RequestLog()
     storage = StorageService(state / "storage")
@@ -66,7 +64,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     on_step = print_step if options.shows_steps else None
     workflows = WorkflowService(logs, hosts, options.clock_speed, on_step)
     batch = BatchService(logs, addresses, state / "batch", options.batch, options.clock_speed)
-    # what uses others is emptied before them
+    # A service is emptied before the services it uses.
     services = [workflows, batch, builds, registry, compute, accounts, usage, projects, secrets, logs]
     resets = [*(each.forget_all for each in services), git.forget_all, storage.forget_all]
     control = [
@@ -107,7 +105,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         workflows.forget_all()
         builds.stop()
         batch.stop()
-        shutil.rmtree(state / "builds", ignore_errors=True)  # of builds that were stopped
+        shutil.rmtree(state / "builds", ignore_errors=True)  # left by builds that were stopped
 
 
 def _listen(port: int, router: Router, faults: Faults, log: RequestLog) -> Server:

@@ -1,18 +1,23 @@
-"""Compute Engine, as far as a project's quotas, subnets and machine types go: there is no machine here.
+"""Compute Engine, limited to quotas, subnets and machine types: there are no machines here.
 
 REST API v1: https://cloud.google.com/compute/docs/reference/rest/v1.
-POST /_emulator/compute sets what there is:
+POST /_emulator/compute changes what exists:
 
     {"quotas": {"CPUS": 24}, "usage": {"CPUS": 8}}
     {"subnetwork": "my-lab-forecasts/us-central1/epymodelingsuite"}
     {"families": {"C4D": 24}}
     {"without": ["us-central1-a/c4d-standard-2", "us-central1-b/c4d-standard-2"]}
 
-A region has three zones, and each of them every machine type that it is not said to be without. How many CPUs
-of a newer family are allowed is told by Cloud Quotas alone, whose one route is here, too.
+A region has three zones. A zone has every machine type of terraform/machine_types.json, the table that
+Terraform and ops/ read, except those listed as "without". The CPU quota of a newer machine family is known to
+Cloud Quotas only; its one route is here, too.
 """
 
+import functools
+import json
 import threading
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from localcloud.control import PREFIX
@@ -43,10 +48,40 @@ QUOTAS = {
 FAMILIES = {"C3D": 2400, "C4": 2400, "C4A": 2400, "C4D": 2400, "N4": 2400}  # of CPUS_PER_VM_FAMILY
 FAMILY_QUOTA = "CPUS-PER-VM-FAMILY-per-project-region"
 ZONES = ("a", "b", "c")
+MACHINE_TABLE = Path(__file__).parents[1] / "terraform" / "machine_types.json"
+
+
+@dataclass(frozen=True)
+class MachineType:
+    """What a machine of a type has."""
+
+    vcpus: int
+    memory_mib: int
+
+
+@functools.cache
+def machine_types() -> dict[str, MachineType]:
+    """Return the machine types by name."""
+    return {name: MachineType(**has) for name, has in _machine_table()["types"].items()}
+
+
+def hyperdisk_only_families() -> list[str]:
+    """Return the machine families that boot from a Hyperdisk only."""
+    return _machine_table()["hyperdisk_only_families"]
+
+
+def no_hyperdisk_families() -> list[str]:
+    """Return the machine families that cannot boot from a Hyperdisk."""
+    return _machine_table()["no_hyperdisk_families"]
+
+
+@functools.cache
+def _machine_table() -> dict[str, Any]:
+    return json.loads(MACHINE_TABLE.read_text(encoding="utf-8"))
 
 
 class ComputeService:
-    """The quotas, which all projects and regions have alike, and the subnets."""
+    """The quotas, which are the same for all projects and regions, and the subnets."""
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -61,7 +96,7 @@ class ComputeService:
         ]
 
     def quota_routes(self) -> list[Route]:
-        """Return those of Cloud Quotas."""
+        """Return the routes of Cloud Quotas."""
         place = "/v1beta/projects/{project}/locations/global/services/{service}/quotaInfos/{quota}"
         return [Route("GET", place, self.get_quota_info)]
 
@@ -107,12 +142,21 @@ class ComputeService:
         return json_response(resource)
 
     def get_machine_type(self, request: Request, project: str, zone: str, machine_type: str) -> Response:
+        found = machine_types().get(machine_type)
         with self._lock:
-            is_there = f"{zone}/{machine_type}" not in self._without
+            is_there = found and f"{zone}/{machine_type}" not in self._without
         if not is_there:
             path = f"projects/{project}/zones/{zone}/machineTypes/{machine_type}"
             raise ApiError(404, f"The resource '{path}' was not found")
-        return json_response({"kind": "compute#machineType", "name": machine_type, "zone": zone})
+        return json_response(
+            {
+                "kind": "compute#machineType",
+                "name": machine_type,
+                "zone": zone,
+                "guestCpus": found.vcpus,
+                "memoryMb": found.memory_mib,
+            }
+        )
 
     def get_quota_info(self, request: Request, project: str, service: str, quota: str) -> Response:
         if (service, quota) != ("compute.googleapis.com", FAMILY_QUOTA):

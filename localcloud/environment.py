@@ -1,12 +1,12 @@
-"""What a program's environment must hold to use the emulator: gcloud, the client libraries, Docker's git.
+"""The environment variables that make gcloud and the client libraries use the emulator.
 
-The user's own gcloud configuration is neither read nor written: gcloud gets one below the state folder.
+The user's own gcloud configuration is neither read nor written: gcloud gets one in the state folder.
 """
 
 import os
 from pathlib import Path
 
-# gcloud's names of the services here; each gets the one address
+# gcloud's names of the services that share the second port
 SERVICES = (
     "batch",
     "workflows",
@@ -24,7 +24,7 @@ SERVICES = (
 
 
 def client_environment(storage: str, apis: str, state: Path, project: str) -> dict[str, str]:
-    """Return the variables, and write the token file they name."""
+    """Return the variables and write the token file that they name."""
     token = state / "token"
     token.write_text("localcloud")
     overrides = {f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name.upper()}": f"{apis}/" for name in SERVICES}
@@ -46,7 +46,7 @@ def client_environment(storage: str, apis: str, state: Path, project: str) -> di
 
 
 def _past_proxies() -> dict[str, str]:
-    """Keep what is meant for 127.0.0.1 from a proxy, which may be elsewhere and knows nothing of it."""
+    """Return the variables that keep requests to 127.0.0.1 away from a proxy."""
     known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
     hosts = ",".join(dict.fromkeys([*filter(None, known.split(",")), "127.0.0.1"]))
     return {"no_proxy": hosts, "NO_PROXY": hosts}

@@ -1,7 +1,7 @@
-"""Faults a test orders: refusals, cut connections, half answers, slowness.
+"""Faults that a test sets: refusals, cut connections, truncated answers, delays.
 
 POST /_emulator/faults (on either port) takes a JSON list of rules, GET shows them with their hits, DELETE
-clears them. A rule says which requests it strikes, and what they meet:
+clears them. A rule says which requests it applies to and what happens to them:
 
     {"method": "GET", "path": "/b/forecasts/o/", "status": 503, "times": 2}
     {"path": "secrets/github-pat/versions/latest:access", "status": 403, "message": "no right"}
@@ -11,10 +11,10 @@ clears them. A rule says which requests it strikes, and what they meet:
     {"method": "GET", "path": "/jobs/runner", "tag": "SystemError"}
 
 `path` is a regular expression, searched in the decoded path with its query as the client sends it, such as
-/storage/v1/b/forecasts/o?prefix=flu/. `skip` is the number of requests to let pass first, `times` how many
-to strike then. The actions stand at ACTIONS below. `body` is answered as JSON, with `status` or 200. `tag`
-ends the call of a workflow with an error of that tag and no code, as the service does with its own faults;
-other clients get a 500. Decides which fault a request meets; server.py carries it out.
+/storage/v1/b/forecasts/o?prefix=flu/. `skip` is the number of matching requests to let pass first, `times`
+the number to hit after that. ACTIONS below explains the actions. `body` is answered as JSON, with `status` or
+200. `tag` ends a workflow's call with an error of that tag and no code, as the service does for its own
+faults; other clients get a 500. This module decides which fault a request gets; server.py carries it out.
 """
 
 import random
@@ -27,11 +27,11 @@ from urllib.parse import unquote
 
 from localcloud.messages import ApiError
 
-# reset: cut before answering, nothing done. reset_after: do the work, then cut, so only the
-# answer is lost. truncate: send half of the answer's body, then cut. duplicate: do the work twice, as
-# when a request was delivered twice, and send the second answer.
+# reset: cut the connection before any work. reset_after: do the work, then cut, so that only the answer is
+# lost. truncate: send half of the answer's body, then cut. duplicate: do the work twice, as if the request
+# was delivered twice, and send the second answer.
 ACTIONS = ("reset", "reset_after", "truncate", "duplicate")
-# Documented tags of errors of a call that are raised by Workflows, not answered by the called service.
+# Documented tags of the errors that Workflows itself raises for a call.
 TAGS = (
     "AuthError",
     "ConnectionError",
@@ -41,13 +41,13 @@ TAGS = (
     "SystemError",
     "TimeoutError",
 )
-TAG_HEADER = "Emulated-Error-Tag"  # of an answer that becomes an error of Workflows
+TAG_HEADER = "Emulated-Error-Tag"  # of an answer that Workflows turns into an error
 MAX_RULES = 1000
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """What a rule may hold under a name: as a refusal tells it, and as a test of a value."""
+    """The values that a field of a rule may have: in words, for a refusal, and as a check."""
 
     words: str
     fits: Callable[[Any], bool]
@@ -55,19 +55,19 @@ class Allowed:
 
 @dataclass
 class Rule:
-    """One kind of fault and the requests it hits."""
+    """One fault and the requests it applies to."""
 
     method: str = ""  # empty: every method
     path: str = ""  # regular expression, searched in the decoded path with its query
-    status: int | None = None  # answer this code without doing the work
+    status: int | None = None  # answer with this code, without any work
     action: str = ""  # one of ACTIONS
-    body: Any = None  # answer this with the status, or 200, without doing the work
-    tag: str = ""  # one of TAGS: the call ends with this error, without doing the work
+    body: Any = None  # answer with this and the status, or 200, without any work
+    tag: str = ""  # one of TAGS: end the call with this error, without any work
     message: str = "injected fault"
     latency_seconds: float = 0.0  # wait before anything else
     skip: int = 0  # let this many matching requests pass first
-    times: int | None = None  # then hit this many; None: all
-    probability: float = 1.0  # of hitting each
+    times: int | None = None  # then hit this many; None: no limit
+    probability: float = 1.0  # of a hit
     seed: int = 0
 
     hits: int = field(default=0, init=False)
@@ -94,14 +94,14 @@ class Rule:
 
 
 class Faults:
-    """The rules in force, in order; the first that strikes decides."""
+    """The rules in force, in order; the first that applies to a request decides."""
 
     def __init__(self):
         self._rules: list[Rule] = []
         self._lock = threading.Lock()
 
     def add(self, rules: Any) -> None:
-        """Take rules as a test sends them; one mistake refuses them all."""
+        """Add rules as a test sends them; one mistake refuses them all."""
         parsed = [_parse_rule(rule) for rule in rule_list(rules, "Faults")]
         with self._lock:
             check_room(len(self._rules) + len(parsed))
@@ -124,12 +124,12 @@ class Faults:
 
 
 def rule_list(rules: Any, what: str) -> list[dict[str, Any]]:
-    """Return rules as they were sent, all of them objects."""
+    """Return the rules if they are a list of objects, and refuse them otherwise."""
     if not isinstance(rules, list):
-        raise ApiError(400, f"{what} are a JSON list of rules.")
+        raise ApiError(400, f"{what} must be a JSON list of rules.")
     for rule in rules:
         if not isinstance(rule, dict):
-            raise ApiError(400, f"A fault rule is a JSON object, not {rule!r}.")
+            raise ApiError(400, f"A fault rule must be a JSON object, not {rule!r}.")
     return rules
 
 
@@ -139,10 +139,10 @@ def check_room(number: int) -> None:
 
 
 def check_fields(values: dict[str, Any], known: dict[str, Allowed]) -> None:
-    """Refuse a rule with a name that is not known, or a value that does not fit."""
+    """Refuse a rule that has an unknown field or a wrong value."""
     if unknown := values.keys() - known.keys():
         raise ApiError(
-            400, f"A fault rule knows no {', '.join(sorted(unknown))}; it knows {', '.join(known)}."
+            400, f"A fault rule has no field {', '.join(sorted(unknown))}; it has {', '.join(known)}."
         )
     for name, value in values.items():
         if not known[name].fits(value):
@@ -166,7 +166,7 @@ def is_whole_number(value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number of at least 0."""
+    """Return whether a value is a number of at least 0."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
 

@@ -1,8 +1,8 @@
-"""The filter language of Logging, which lists of builds and executions take, too, as far as they need it.
+"""The filter language of Cloud Logging, which lists of builds and executions accept, too; a part of it.
 
     severity>=WARNING AND labels.job_uid="u-1" AND NOT (textPayload:"noise" OR textPayload=~"^debug")
 
-OR binds stronger than AND, and AND may be left out. Comparisons of text ignore case, but those with a
+OR binds more tightly than AND, and AND may be omitted. Comparisons of text ignore case, except those with a
 regular expression. https://cloud.google.com/logging/docs/view/logging-query-language
 """
 
@@ -27,8 +27,8 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _KEYWORDS = ("AND", "OR", "NOT")
-MAX_DEPTH = 100  # of brackets and NOT
-# Not all that Python reads as one: the ids 20260131 and 2026_0131 are neither equal numbers nor a day.
+MAX_DEPTH = 100  # of nested brackets and NOT
+# Stricter than Python, which reads the ids 20260131 and 2026_0131 as the same number, and as a day.
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _DURATION = re.compile(r"-?[0-9]+(?:\.[0-9]+)?s")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].*)?")
@@ -36,12 +36,12 @@ _ESCAPED = re.compile(r"\\(.)")
 
 
 def parse_filter(text: str) -> Matcher:
-    """Return a function that tells whether a resource, as JSON, matches.
+    """Return a function that decides whether a resource, as JSON, matches.
 
     Raises
     ------
     ApiError
-        400, where the filter cannot be read.
+        400: the filter cannot be parsed.
     """
     if not text.strip():
         return lambda resource: True
@@ -52,7 +52,7 @@ def parse_filter(text: str) -> Matcher:
 
 
 class _Parser:
-    """Recursive descent, one method a rule of the grammar."""
+    """Recursive descent, with one method for each rule of the grammar."""
 
     def __init__(self, text: str):
         self.text = text
@@ -116,7 +116,7 @@ class _Parser:
         return segments
 
     def _value(self) -> str:
-        """Return a value: quoted, or all that stands together without space, such as -1.5 or a.b-c."""
+        """Return a value: quoted, or everything up to the next space, such as -1.5 or a.b-c."""
         kind, text = self._peek() or ("", "")
         if kind == "quoted":
             self.at += 1
@@ -207,7 +207,7 @@ def _anywhere(text: str) -> Matcher:
 
 
 def _found(resource: Any, path: list[tuple[str, str]]) -> list[Any]:
-    """Return the values at a path, names in snake_case or camelCase; a list stands for its elements."""
+    """Return the values at a path of names in snake_case or camelCase; a list counts as its elements."""
     values = [resource]
     for name, camel in path:
         found = []
@@ -220,7 +220,7 @@ def _found(resource: Any, path: list[tuple[str, str]]) -> list[Any]:
 
 
 def camel_case(name: str) -> str:
-    """Return a field's name as JSON has it, of its name in snake_case."""
+    """Return the JSON name of a field that is given in snake_case."""
     first, *others = name.split("_")
     return first + "".join(word.capitalize() for word in others)
 
@@ -230,9 +230,9 @@ def _equal(found: Any, order: Callable[[Any], int]) -> bool:
 
 
 def _ordering(value: str) -> Callable[[Any], int]:
-    """Return what tells how a value compares with that of the filter: a severity, number, time or text.
+    """Return a function that compares a value with the filter's: as severities, numbers, times or text.
 
-    What the filter's can be read as is found out once: it may be compared with 100,000 entries.
+    The filter's value is parsed only once, because it may be compared with 100,000 entries.
     """
     readable = []
     for shape, read in _READERS:

@@ -1,8 +1,8 @@
-"""Repositories over HTTP with basic authentication, as GitHub serves private ones: /git/OWNER/NAME.git.
+"""Git repositories over HTTP with basic authentication, as GitHub serves private ones: /git/OWNER/NAME.git.
 
-Git's own http-backend answers; what is here is who may read what. Repositories of this machine are
-offered with POST /_emulator/git {"repository": "owner/name", "path": "/folder", "token": "..."};
-one without a token is public. As there, nobody is told which private repositories exist.
+Git's own http-backend answers; this module decides who may read what. A repository of this machine is offered
+with POST /_emulator/git {"repository": "owner/name", "path": "/folder", "token": "..."}; without a token it
+is public. As on GitHub, a refusal does not reveal whether a private repository exists.
 """
 
 import base64
@@ -20,13 +20,13 @@ from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.routing import Route
 
 READ_BYTES = 64 * 1024
-# as GitHub: commits may be asked for by their whole id; and folders may belong to somebody else
+# As on GitHub, a commit may be fetched by its full id. A folder may belong to another user.
 _CONFIG = {"safe.directory": "*", "uploadpack.allowReachableSHA1InWant": "true", "http.receivepack": "false"}
 
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository on disk, and the token that opens it."""
+    """A repository on disk, and the token that gives access to it."""
 
     path: Path
     token: str = ""
@@ -64,7 +64,7 @@ class GitService:
         if not (path / "HEAD").is_file():
             path = path / ".git"
         if not (path / "HEAD").is_file():
-            raise ApiError(400, f"{asked['path']} is no git repository.")
+            raise ApiError(400, f"{asked['path']} is not a git repository.")
         with self._lock:
             self._repositories[name] = Repository(path, token)
         return json_response({"address": f"{request.base_url}/git/{name}.git"})
@@ -75,7 +75,7 @@ class GitService:
         return _backend(request, repository, f"/{service}")
 
     def _opened(self, request: Request, name: str) -> Repository:
-        """Return a repository that the request's token opens, or refuse it in GitHub's way."""
+        """Return a repository if the request's token gives access, or refuse as GitHub does."""
         with self._lock:
             found = self._repositories.get(name)
             tokens = {each.token for each in self._repositories.values() if each.token}
@@ -94,7 +94,7 @@ class GitService:
 
 
 def _password(request: Request) -> str:
-    """Return the password of basic authentication, which is where a token stands."""
+    """Return the password of basic authentication, which carries the token."""
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return ""
@@ -105,12 +105,12 @@ def _password(request: Request) -> str:
 
 
 def _plain(error: ApiError) -> Response:
-    """Git shows what a server says only where it is plain text."""
+    """Return an error as plain text, the only type that git shows to its user."""
     return Response(error.code, {"Content-Type": "text/plain", **error.headers}, error.message.encode())
 
 
 def _backend(request: Request, repository: Repository, service: str) -> Response:
-    """Let git's http-backend answer, and pass its answer on as it comes."""
+    """Run git's http-backend and pass on its answer as it arrives."""
     backend = subprocess.Popen(
         ["git", "http-backend"],
         env=_environment(request, repository, service),
@@ -121,7 +121,7 @@ def _backend(request: Request, repository: Repository, service: str) -> Response
         backend.stdin.write(request.read_all())
         backend.stdin.close()
     except BrokenPipeError:
-        pass  # it has heard enough, and its answer says why
+        pass  # it stopped reading; its answer says why
     headers = {}
     while line := backend.stdout.readline().decode("latin-1").rstrip("\r\n"):
         field, _, value = line.partition(":")
@@ -149,7 +149,7 @@ def _environment(request: Request, repository: Repository, service: str) -> dict
 
 
 class _Output:
-    """What a program writes, in pieces; it is gone when the answer is."""
+    """The output of a program, in pieces; the program ends with the answer."""
 
     def __init__(self, process: subprocess.Popen):
         self._process = process

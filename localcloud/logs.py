@@ -1,4 +1,4 @@
-"""Cloud Logging: entries written by the services here or through the API, and listed by filter.
+"""Cloud Logging: entries that the services here or clients write, listed by filter.
 
 REST API v2: https://cloud.google.com/logging/docs/reference/v2/rest
 """
@@ -15,9 +15,9 @@ from localcloud.pages import page_size, page_start
 from localcloud.routing import Route
 from localcloud.times import now
 
-# the oldest go first, so that memory stays bounded
+# Beyond these limits the oldest entries are dropped.
 MAX_ENTRIES = 500_000
-MAX_BYTES = 256 * 2**20  # of what is logged, besides labels and the like
+MAX_BYTES = 256 * 2**20  # of payloads; labels and other fields are not counted
 DEFAULT_PAGE, MAX_PAGE = 50, 1000
 _PAYLOADS = ("textPayload", "jsonPayload", "protoPayload")
 _KINDS = {
@@ -35,7 +35,7 @@ _KIND_NAMES = {dict: "a JSON object", list: "a list", str: "text"}
 
 
 class LogService:
-    """The entries of every project, in the order they were written."""
+    """The entries of all projects, in the order they were written."""
 
     def __init__(self):
         self._entries: deque[dict[str, Any]] = deque()
@@ -56,7 +56,7 @@ class LogService:
             self._bytes = 0
 
     def write(self, entry: dict[str, Any]) -> None:
-        """Keep an entry; the time and the id are put in where they are missing."""
+        """Store an entry, with a time and an id if it has none."""
         with self._lock:
             received = now()
             kept = {"timestamp": received, "severity": "DEFAULT", **entry, "receiveTimestamp": received}
@@ -112,7 +112,7 @@ def _size(entry: dict[str, Any]) -> int:
 
 
 def _read_entry(entry: Any, common: dict[str, Any]) -> dict[str, Any]:
-    """Return an entry as it is kept: one that is no entry would break every list after it."""
+    """Return an entry as it is stored, or refuse it: an invalid entry would break every later list."""
     for name, kind in _KINDS.items():
         _check_kind(entry, name, kind)
     read = {**common, **entry}
@@ -121,7 +121,7 @@ def _read_entry(entry: Any, common: dict[str, Any]) -> dict[str, Any]:
     if sum(name in read for name in _PAYLOADS) != 1:
         raise ApiError(400, f"One payload of {', '.join(_PAYLOADS)} is required.")
     if read.get("severity", "DEFAULT") not in SEVERITIES:
-        raise ApiError(400, f"The severity {read['severity']} is none of {', '.join(SEVERITIES)}.")
+        raise ApiError(400, f"The severity {read['severity']} is not one of {', '.join(SEVERITIES)}.")
     if "timestamp" in read:
         read["timestamp"] = _time(read["timestamp"])
     if labels := {**common.get("labels", {}), **entry.get("labels", {})}:
@@ -135,8 +135,8 @@ def _check_kind(asked: Any, name: str, kind: type) -> None:
 
 
 def _time(text: str) -> str:
-    """Return a time in the one form in which times can be compared as text."""
+    """Return a time in a form that sorts as text."""
     try:
         return times.at(times.parse(text).timestamp())
     except (ValueError, OverflowError):
-        raise ApiError(400, f"The timestamp {text} is none such as 2026-01-31T12:00:00Z.") from None
+        raise ApiError(400, f"The timestamp {text} is not of the form 2026-01-31T12:00:00Z.") from None

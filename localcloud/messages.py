@@ -1,6 +1,6 @@
-"""What passes between the server and the routes: requests, responses, and errors.
+"""What passes between the server and the routes: requests, responses, errors, and the JSON in them.
 
-Sockets are in server.py; which route answers a request is decided in routing.py.
+Sockets are in server.py; routing.py decides which route answers a request.
 """
 
 import json
@@ -10,12 +10,10 @@ from io import BytesIO
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
-from localcloud.json_text import parse_json
-
 MAX_JSON_BYTES = 16 * 2**20
 READ_BYTES = 2**20
 
-# The words Google's APIs use for a code: (errors[].reason, status).
+# The reason and status that Google's APIs give for a code.
 _REASONS = {
     304: ("notModified", "NOT_MODIFIED"),
     400: ("invalid", "INVALID_ARGUMENT"),
@@ -35,7 +33,7 @@ _REASONS = {
 
 
 class ApiError(Exception):
-    """An answer that is an error; every API of ours reports one in Google's JSON shape."""
+    """An error to answer with, in the JSON form of Google's APIs."""
 
     def __init__(self, code: int, message: str, *, reason="", status="", headers=None, details=()):
         super().__init__(message)
@@ -45,11 +43,11 @@ class ApiError(Exception):
         self.reason = reason or default_reason
         self.status = status or default_status
         self.headers: dict[str, str] = headers or {}
-        self.details: list[dict[str, Any]] = list(details)  # as google.rpc has them
+        self.details: list[dict[str, Any]] = list(details)  # in the form of google.rpc
 
 
 class Headers(Mapping[str, str]):
-    """Headers by name in any case; one that comes twice holds both values, with a comma."""
+    """Headers by name, in any case; a repeated header has its values joined by a comma."""
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()):
         self._values: dict[str, str] = {}
@@ -69,10 +67,10 @@ class Headers(Mapping[str, str]):
 
 
 class Body(Protocol):
-    """The bytes a request carries, read from the connection only as they are needed."""
+    """The body of a request, read from the connection only as needed."""
 
     def read(self, size: int) -> bytes:
-        """Return up to `size` bytes, b"" at the end; ConnectionError if the client is gone."""
+        """Return up to `size` bytes, b"" at the end; raise ConnectionError if the client is gone."""
 
 
 class Request:
@@ -95,11 +93,11 @@ class Request:
 
     @property
     def base_url(self) -> str:
-        """Links in answers start with the address the client used, so they never leave here."""
+        """Return the address that the client used, so that links in answers lead back here."""
         return f"http://{self.host}"
 
     def query_list(self, name: str) -> list[str]:
-        """All values of a parameter that may be given several times."""
+        """Return all values of a parameter that may be repeated."""
         return [value for each, value in self._parameters if each == name]
 
     def read_all(self) -> bytes:
@@ -107,18 +105,18 @@ class Request:
         while piece := self.body.read(READ_BYTES):
             size += len(piece)
             if size > MAX_JSON_BYTES:
-                raise ApiError(413, f"This body may hold {MAX_JSON_BYTES} bytes at most.")
+                raise ApiError(413, f"A body may have at most {MAX_JSON_BYTES} bytes.")
             pieces.append(piece)
         return b"".join(pieces)
 
     def twice(self) -> tuple["Request", "Request"]:
-        """Return the request two times over, each with the body."""
+        """Return two copies of the request, each with the body."""
         data = self.read_all()
         first, second = (Request(self.method, self.target, self.headers, BytesIO(data)) for _ in range(2))
         return first, second
 
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object; no body is an empty one."""
+        """Return the body as a JSON object; no body is an empty object."""
         return json_object(self.read_all())
 
 
@@ -138,7 +136,7 @@ def json_object(text: bytes) -> dict[str, Any]:
 
 @dataclass
 class Response:
-    """An answer; a body given as pieces is streamed, chunked if `length` is not known."""
+    """An answer; a body in pieces is streamed, and chunked if its `length` is unknown."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -150,7 +148,7 @@ class Response:
             self.length = len(self.body)
 
     def close(self) -> None:
-        """Let go of what the body reads from, also when it was sent in part or not at all."""
+        """Close what the body reads from, even if it was sent in part or not at all."""
         close = getattr(self.body, "close", None)
         if close:
             close()
@@ -172,3 +170,46 @@ def error_response(error: ApiError) -> Response:
         **({"details": error.details} if error.details else {}),
     }
     return json_response({"error": body}, error.code, error.headers)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of JSON text, read as strictly as the services read it.
+
+    Raises
+    ------
+    ValueError
+        The text is not JSON, contains NaN or half a surrogate pair, or is nested too deeply. Python's own
+        reader accepts some of this, which would then fail elsewhere.
+    """
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if (b"\\u" if isinstance(text, bytes) else "\\u") in text:
+        json.dumps(value, ensure_ascii=False).encode()  # fails for half a surrogate pair
+    return value
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not a number")
+
+
+def read_as(kind: type, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a resource as the API writes it: names in camelCase, without fields that have their default.
+
+    `kind` is a message class of a client library, such as batch_v1.Job. Callers import it only when the first
+    such resource arrives: the import takes half a second, and most runs of the emulator do not need it.
+
+    Raises
+    ------
+    ApiError
+        400: an unknown field or a wrong value.
+    """
+    from google.protobuf import json_format
+
+    try:
+        message = json_format.ParseDict(dict(asked), kind.pb(kind()))
+    except json_format.ParseError as error:
+        reason = " ".join(str(error).split())
+        raise ApiError(400, f"Invalid JSON payload received. {reason}") from error
+    return json_format.MessageToDict(message)

@@ -1,4 +1,4 @@
-"""The emulator as a child process, for tests and rehearsals. What it runs is in __main__.py."""
+"""The emulator as a child process, for tests and rehearsals. It runs __main__.py."""
 
 import json
 import os
@@ -16,7 +16,7 @@ STOP_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Cloud:
-    """A running emulator: the address of storage, that of all other services, and what it keeps."""
+    """A running emulator: the address of storage, the address of all other services, the state folder."""
 
     storage: str
     apis: str
@@ -25,9 +25,9 @@ class Cloud:
 
 @contextmanager
 def running(state_dir: Path, *arguments: str) -> Iterator[Cloud]:
-    """Run the emulator on a state folder, with more of its arguments if need be.
+    """Run the emulator on a state folder, with further command-line arguments.
 
-    It ends with the block, and also when this process is killed. Its errors go to our stderr.
+    It ends with the block, or when this process is killed. Its errors go to this process's stderr.
     """
     root = Path(__file__).parents[1]
     python_path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))

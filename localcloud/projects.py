@@ -1,6 +1,6 @@
-"""Resource Manager, as far as gcloud asks it about a project: that it is there, and its policy.
+"""Resource Manager, limited to what gcloud asks about a project: whether it exists, and its policy.
 
-Every project is there until POST /_emulator/projects {"only": ["my-lab-forecasts"]} names those that are.
+Every project exists until POST /_emulator/projects {"only": ["my-lab-forecasts"]} lists the ones that do.
 """
 
 import threading
@@ -14,7 +14,7 @@ _EMPTY_POLICY = {"version": 1, "etag": "BwAAAAAAAAA=", "bindings": []}
 
 
 class Projects:
-    """Projects all have one number; policies are kept and told again, not enforced."""
+    """All projects have the same number; policies are stored and returned, but not enforced."""
 
     def __init__(self):
         self._only: set[str] | None = None
@@ -37,14 +37,14 @@ class Projects:
             self._policies.clear()
 
     def exist(self, project: str) -> bool:
-        """Tell whether a project is there; - stands for the one of the resource that is named."""
+        """Return whether a project exists; "-" is the project of the named resource and always does."""
         with self._lock:
             return self._only is None or project in {*self._only, PROJECT_NUMBER, "-"}
 
     def name_existing(self, request: Request) -> Response:
         only = request.json().get("only")
         if not isinstance(only, list):
-            raise ApiError(400, '"only" is needed: a list of the ids of projects that are there')
+            raise ApiError(400, '"only" is required: a list of the ids of the projects that exist')
         with self._lock:
             self._only = set(map(str, only))
         return json_response({"only": sorted(self._only)})

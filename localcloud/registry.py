@@ -1,12 +1,13 @@
-"""Artifact Registry, as far as gcloud asks it for images: repositories, packages, versions, tags. No layers.
+"""Artifact Registry, limited to what gcloud asks about images: repositories, packages, versions, tags.
 
-REST API v1: https://cloud.google.com/artifact-registry/docs/reference/rest. POST /_emulator/images puts there
-what is asked for, without a digest one of its own; images of builds that succeed are put there, too:
+REST API v1: https://cloud.google.com/artifact-registry/docs/reference/rest. There are no layers. A build that
+succeeds adds its images; POST /_emulator/images adds an image, with a digest of its own if none is given, or
+a repository:
 
     {"image": "us-central1-docker.pkg.dev/my-lab/repo/image:latest", "digest": "sha256:..."}
     {"repository": "us-central1-docker.pkg.dev/my-lab/repo"}
 
-Container Analysis, which gcloud asks before it describes an image, has nothing to say of any.
+Container Analysis, which gcloud asks before it describes an image, has no entry for any image.
 """
 
 import hashlib
@@ -34,7 +35,7 @@ Key = tuple[str, str, str]  # project, location, repository
 
 @dataclass
 class Image:
-    """An image by its name: the time of each digest that was pushed, and the digest of each tag."""
+    """An image: the upload time of each digest, and the digest of each tag."""
 
     versions: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
@@ -50,7 +51,7 @@ class Repository:
 
 
 class RegistryService:
-    """The repositories of every project, all of them for Docker images."""
+    """The repositories of all projects, all for Docker images."""
 
     def __init__(self):
         self._repositories: dict[Key, Repository] = {}
@@ -87,7 +88,7 @@ class RegistryService:
         return json_response({"name": name, "digest": digest})
 
     def put(self, name: str, digest: str) -> None:
-        """Keep an image under a tag that may have been another's, or make a repository without one."""
+        """Add an image under a tag, which moves from another image if it has one; or add a repository."""
         place = _PLACE.fullmatch(name)
         if not place or not _DIGEST.fullmatch(digest):
             raise ApiError(
@@ -102,7 +103,7 @@ class RegistryService:
                 pushed.tags |= {tag: digest} if tag else {}
 
     def list_locations(self, request: Request, project: str) -> Response:
-        """Those that have a repository, which gcloud then lists one by one."""
+        """List the locations that have a repository; gcloud then lists each of them."""
         with self._lock:
             places = sorted({location for owner, location, _ in self._repositories if owner == project})
         found = [{"name": f"projects/{project}/locations/{place}", "locationId": place} for place in places]

@@ -1,6 +1,6 @@
-"""Which function answers a request, and what an error becomes.
+"""Routes: which function answers a request, and how an error is answered.
 
-Knows nothing of sockets: a batch request runs its parts through the same router.
+Sockets are in server.py; the parts of a batch request go through the same router.
 """
 
 import re
@@ -20,10 +20,10 @@ NO_ROUTE = "(no route)"
 
 @dataclass(frozen=True)
 class Route:
-    """`pattern` holds {name} for one path segment and {name:path} for the rest of the path.
+    """A method and a path pattern: {name} is one path segment, {name:path} the rest of the path.
 
-    Segments are decoded after the path is taken apart, so a name may hold an encoded slash.
-    The handler is called with the request and the segments, by name.
+    Segments are decoded after the path is split, so a name may contain an encoded slash. The handler is
+    called with the request and the segments, by name.
     """
 
     method: str
@@ -45,7 +45,7 @@ class Match:
 class Router:
     """A service's routes, tried in order.
 
-    `normalise` brings the paths under which a service offers the same thing into one form.
+    `normalise` maps the different paths of one resource to a single path.
     """
 
     def __init__(self, routes: Sequence[Route], normalise: Callable[[str], str] = lambda p: p):
@@ -61,9 +61,9 @@ class Router:
         return None
 
     def answer(self, request: Request, match: Match | None = None) -> Response:
-        """The response to a request; an error is one too, in the form its route gives errors.
+        """Return the response to a request; an error becomes a response in the format of its route.
 
-        Only a broken connection is raised: there is nobody left to answer.
+        Only a broken connection is raised, because nobody is left to answer.
         """
         match = match or self.match(request)
         format_error = match.route.format_error if match else error_response
@@ -93,11 +93,11 @@ def _decode(segment: str) -> str:
     try:
         return unquote(segment, errors="strict")
     except UnicodeDecodeError as error:
-        raise ApiError(400, f"The path holds text that is not UTF-8: {segment}") from error
+        raise ApiError(400, f"The path is not UTF-8: {segment}") from error
 
 
 def _emulator_fault(error: Exception) -> ApiError:
-    """A bug of ours, told as 400: clients repeat a 5xx for minutes and hide where it broke."""
+    """Return a bug of the emulator as a 400: clients retry a 5xx for minutes and hide the cause."""
     traceback.print_exception(error, file=sys.stderr)
     message = f"Fault of the emulator, see its stderr: {type(error).__name__}: {error}"
     return ApiError(400, message, reason="emulatorFault")

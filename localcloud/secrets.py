@@ -1,4 +1,4 @@
-"""Secret Manager: secrets, their versions, and what is in them. In memory only.
+"""Secret Manager: secrets, their versions and payloads, in memory.
 
 REST API v1: https://cloud.google.com/secret-manager/docs/reference/rest
 """
@@ -28,7 +28,7 @@ _VERSION = _SECRET + "/versions/{version}"
 
 @dataclass
 class Version:
-    """What a secret held from some time on."""
+    """One version of a secret."""
 
     number: int
     payload: bytes
@@ -38,7 +38,7 @@ class Version:
 
 @dataclass
 class Secret:
-    """A named secret; `policy` is kept and told again, not enforced."""
+    """A named secret; its `policy` is stored and returned, but not enforced."""
 
     secret_id: str
     settings: dict
@@ -63,7 +63,7 @@ class Secret:
 
 
 class SecretService:
-    """The secrets of every project."""
+    """The secrets of all projects."""
 
     def __init__(self):
         self._secrets: dict[tuple[str, str], Secret] = {}
@@ -90,12 +90,12 @@ class SecretService:
             self._secrets.clear()
 
     def read(self, name: str) -> bytes:
-        """Return what a version holds, for the other services here.
+        """Return the payload of a version, for the other services here.
 
         Raises
         ------
         ApiError
-            It is not there, disabled or destroyed.
+            The version does not exist, or is disabled or destroyed.
         """
         found = _VERSION_NAME.fullmatch(name)
         if not found:
@@ -181,7 +181,7 @@ class SecretService:
     ) -> Response:
         states = {"enable": "ENABLED", "disable": "DISABLED", "destroy": "DESTROYED"}
         if action not in states:
-            raise ApiError(404, f"A secret version knows no :{action}.")
+            raise ApiError(404, f"A secret version has no method :{action}.")
         found = self._secret(project, secret)
         chosen = self._version(found, version)
         if chosen.state == "DESTROYED":
@@ -200,7 +200,7 @@ class SecretService:
         return found
 
     def _version(self, secret: Secret, version: str) -> Version:
-        """Return a version by its number, or the newest as `latest`."""
+        """Return a version by number, or the newest for "latest"."""
         if not secret.versions:
             raise ApiError(404, f"Secret [{secret.name}] not found or has no versions.")
         if version == "latest":

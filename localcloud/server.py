@@ -1,7 +1,7 @@
-"""The server: connections in, answers out, ordered faults carried out on the way.
+"""The server: it reads requests, carries out the faults that a test set, and writes answers.
 
-Listens on 127.0.0.1 and nowhere else: there is no permission check behind it. What is
-answered is the router's business, how it looks on the wire that of wire.py.
+It listens on 127.0.0.1 only, because it checks no permissions. The router decides what to answer; wire.py
+reads and writes HTTP.
 """
 
 import socket
@@ -13,9 +13,9 @@ from contextlib import closing
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 from localcloud.control import PREFIX as CONTROL_PREFIX
+from localcloud.control import RequestLog
 from localcloud.faults import TAG_HEADER, Faults, Rule
 from localcloud.messages import READ_BYTES, ApiError, Request, Response, error_response, json_response
-from localcloud.request_log import RequestLog
 from localcloud.routing import NO_ROUTE, Match, Router
 from localcloud.wire import body_of, read_head, write_response
 
@@ -23,12 +23,12 @@ HOST = "127.0.0.1"
 
 
 class Server(ThreadingTCPServer):
-    """One port; a thread for each connection."""
+    """One port, with a thread for each connection."""
 
     allow_reuse_address = True
     daemon_threads = True
-    block_on_close = False  # otherwise every thread that ever served is remembered
-    request_queue_size = 1024  # connections that may wait to be accepted
+    block_on_close = False  # otherwise all threads that ever served are remembered
+    request_queue_size = 1024  # connections that may wait for accept()
 
     def __init__(self, port: int, router: Router, faults: Faults, log: RequestLog):
         super().__init__((HOST, port), _Connection)
@@ -39,13 +39,13 @@ class Server(ThreadingTCPServer):
         return f"http://{HOST}:{self.server_address[1]}"
 
     def handle_error(self, request, client_address):
-        """A client that left is no news; anything else is a fault of ours."""
+        """Print a traceback, except for a client that left."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             traceback.print_exc()
 
 
 class _Connection(StreamRequestHandler):
-    """Answers one request after the other until one side has enough."""
+    """Answers one request after another until one side closes the connection."""
 
     disable_nagle_algorithm = True
     wbufsize = 64 * 1024  # headers and a small body leave as one packet
@@ -56,7 +56,7 @@ class _Connection(StreamRequestHandler):
             self.wfile.flush()
 
     def _answer_one(self) -> bool:
-        """Answer the next request; True if another may follow."""
+        """Answer the next request; return whether another may follow."""
         try:
             head = read_head(self.rfile)
             if head is None:
@@ -72,15 +72,15 @@ class _Connection(StreamRequestHandler):
         is_whole = self._route(request)
         try:
             while is_whole and body.read(READ_BYTES):
-                pass  # what the route did not want; the next request comes after it
-        except ApiError:  # it has had its answer
+                pass  # unread by the route; the next request starts after it
+        except ApiError:  # the request is answered already
             return False
         return is_whole and head.keeps_alive
 
     def _route(self, request: Request) -> bool:
-        """Answer a request; False if the connection is to be cut."""
+        """Answer a request; return False if the connection must be cut."""
         match = self.server.router.match(request)
-        if request.path.startswith(CONTROL_PREFIX):  # neither counted nor disturbed
+        if request.path.startswith(CONTROL_PREFIX):  # not counted, and without faults
             return self._send(request, self.server.router.answer(request, match))
         with self.server.log.request(match.route.name if match else NO_ROUTE):
             fault = self.server.faults.next_for(request.method, request.target)
@@ -119,7 +119,7 @@ class _Connection(StreamRequestHandler):
         return not only_half
 
     def _reset(self) -> bool:
-        """Have the other side told of a reset when the connection is closed, not of an end."""
+        """Make the connection end with a reset instead of a normal close."""
         at_once = struct.pack("ii", 1, 0)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
         return False

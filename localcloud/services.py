@@ -1,7 +1,7 @@
-"""Service Usage: which APIs a project has enabled, and what the others answer.
+"""Service Usage: which APIs a project has enabled, and how a disabled API refuses.
 
-REST API v1: https://cloud.google.com/service-usage/docs/reference/rest. An API is enabled until it is
-disabled. Storage answers even then: its requests name a bucket, not a project.
+REST API v1: https://cloud.google.com/service-usage/docs/reference/rest. Every API is enabled until it is
+disabled. Storage always answers, because its requests name a bucket and not a project.
 """
 
 import threading
@@ -40,7 +40,7 @@ _OPERATION = "type.googleapis.com/google.api.serviceusage.v1."
 
 
 class ServiceUsage:
-    """The APIs of every project."""
+    """The APIs of all projects."""
 
     def __init__(self, projects: Projects):
         self._projects = projects
@@ -61,7 +61,7 @@ class ServiceUsage:
             self._disabled.clear()
 
     def guarded(self, api: str, routes: Sequence[Route]) -> list[Route]:
-        """Return the routes of an API, each refusing a project that has not enabled it or is not there."""
+        """Return an API's routes, changed to refuse a project that does not exist or has it disabled."""
         return [replace(route, handler=self._guard(api, route.handler)) for route in routes]
 
     def _guard(self, api: str, handler: Handler) -> Handler:

@@ -1,11 +1,12 @@
-"""Runs one command and leaves nothing of it behind. A program of its own: imports nothing of ours.
+"""Run one command and leave no process of it behind. A program of its own, which imports nothing of ours.
 
     python -I -S supervisor.py FOLDER COUNT [CLEANUP ...] ARGV ...
 
-Ends with the command's exit code, 128 and more for a signal. A byte on standard input has it kill the
-command, and so has its end: then the emulator is gone, kill -9 included, and FOLDER is removed, too. However
-it ends, all that the command started is killed, whatever session it fled to: on Linux orphans become children
-of this process. COUNT words of CLEANUP are a command that ends what runs elsewhere, a container.
+The exit code is that of the command, or 128 plus the signal that killed it. A byte on standard input kills
+the command. The end of standard input does, too: the emulator is gone, perhaps by kill -9, and FOLDER is then
+removed. In any case, every process that the command started is killed, even in another session: on Linux,
+orphans become children of this process. The COUNT words of CLEANUP are a command that stops what runs
+elsewhere, such as a container.
 """
 
 import os
@@ -41,7 +42,7 @@ def main(folder: str, count: str, *words: str) -> int:
 
 
 def _wake_on_children() -> int:
-    """Return a file descriptor that can be read when a child has ended."""
+    """Return a file descriptor that becomes readable when a child ends."""
     readable, writable = os.pipe()
     os.set_blocking(readable, False)
     os.set_blocking(writable, False)
@@ -67,7 +68,7 @@ def _start(argv) -> int:
 
 
 def _wait(command: int, children_ended: int) -> tuple[int | None, bool]:
-    """Return how the command ended, None if it is to be killed, and whether the emulator is gone."""
+    """Return the command's exit status, None if it must be killed, and whether the emulator is gone."""
     waiting = select.poll()
     waiting.register(0, select.POLLIN)
     waiting.register(children_ended, select.POLLIN)
@@ -83,7 +84,7 @@ def _wait(command: int, children_ended: int) -> tuple[int | None, bool]:
 
 
 def _reap(command: int) -> int | None:
-    """Collect the children that have ended; return how the command did, if it is one of them."""
+    """Collect the children that have ended; return the command's exit status if it is one of them."""
     found = None
     while True:
         try:
@@ -97,7 +98,7 @@ def _reap(command: int) -> int | None:
 
 
 def _clean_up_until_ended(cleanup, command: int) -> int | None:
-    """Repeat the cleanup till the command ends of it: what it removes may only just be coming up."""
+    """Repeat the cleanup until the command ends: the container it removes may still be starting."""
     until = time.monotonic() + CLEANUP_SECONDS
     while time.monotonic() < until:
         _run_quietly(cleanup)
@@ -123,7 +124,7 @@ def _run_quietly(argv) -> None:
 
 
 def _kill_all(command: int) -> None:
-    """Kill children until none is left: those of a killed one come next, as ours."""
+    """Kill children until none is left: the children of a killed one become ours."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(command, signal.SIGKILL)
     while True:
@@ -143,7 +144,7 @@ def _children():
         if name.isdecimal():
             try:
                 with open(f"/proc/{name}/stat", "rb") as stat:
-                    # the name of the program, in brackets, may hold anything
+                    # the program's name, in brackets, may contain any character
                     parent = int(stat.read().rpartition(b")")[2].split()[1])
             except (OSError, IndexError):
                 continue

@@ -1,7 +1,6 @@
 """HTTP/1.1 as bytes: requests read from a connection, answers written to it.
 
-The library's own server reads headers with its mail parser, which took a third of the time of
-a small upload.
+Python's own server parses headers as mail, which took a third of the time of a small upload.
 """
 
 import re
@@ -30,7 +29,7 @@ class Head:
 
 
 def read_head(stream: BinaryIO) -> Head | None:
-    """The next request's head; None when the client has closed the connection."""
+    """Return the next request's head; None if the client has closed the connection."""
     line = _read_line(stream) or _read_line(stream)  # an empty line may precede a request
     if not line:
         return None
@@ -55,7 +54,7 @@ def body_of(head: Head, stream: BinaryIO) -> Body:
 def write_response(
     stream: BinaryIO, response: Response, *, is_head: bool = False, only_half: bool = False
 ) -> None:
-    """Write an answer; one whose length is not known goes in chunks."""
+    """Write an answer; a body of unknown length is sent in chunks."""
     has_body = response.status not in _NO_BODY
     is_chunked = has_body and response.length is None
     lines = [f"HTTP/1.1 {response.status} {responses.get(response.status, 'Unknown')}"]
@@ -88,7 +87,7 @@ class _SizedBody:
 
 
 class _ChunkedBody:
-    """A body sent in chunks, each with its length before it."""
+    """A body in chunks, each preceded by its length."""
 
     def __init__(self, stream: BinaryIO):
         self._stream, self._left, self._is_done = stream, 0, False
@@ -127,7 +126,7 @@ def _read_headers(stream: BinaryIO) -> Headers:
 def _read_line(stream: BinaryIO) -> str:
     line = stream.readline(MAX_LINE_BYTES)
     if len(line) == MAX_LINE_BYTES:
-        raise ApiError(400, f"A line of more than {MAX_LINE_BYTES} bytes.")
+        raise ApiError(400, f"A line has more than {MAX_LINE_BYTES} bytes.")
     return line.decode("latin-1").rstrip("\r\n")
 
 
@@ -139,7 +138,7 @@ def _read_exactly(stream: BinaryIO, size: int) -> bytes:
 
 
 def _first_half(pieces: Iterable[bytes], length: int | None) -> Iterator[bytes]:
-    """Half of `length` bytes; of what has no known length, half of its first piece."""
+    """Yield the first half of `length` bytes, or half of the first piece if the length is unknown."""
     left = None if length is None else length // 2
     for piece in pieces:
         left = len(piece) // 2 if left is None else left

@@ -1,4 +1,4 @@
-"""One attempt of a task that is a process or a container: its runnables in order, its time, its end."""
+"""One attempt of a task that is a process or a container: its runnables in order, and its time limit."""
 
 import shutil
 import sys
@@ -19,12 +19,12 @@ from localcloud.child import CannotStart, Child, Command, OnLine
 from localcloud.logs import LogService
 from localcloud.times import seconds_of
 
-NOT_STARTED = 125  # as docker says it
-Ended = Callable[[int], None]  # told the exit code
+NOT_STARTED = 125  # as docker reports it
+Ended = Callable[[int], None]  # called with the exit code
 
 
 class Runtime(Protocol):
-    """Makes a command of a runnable: a process or a container."""
+    """Makes the command of a runnable, as a process or a container."""
 
     def command(
         self,
@@ -37,10 +37,10 @@ class Runtime(Protocol):
 
 
 class Workshop:
-    """Starts attempts, each in a folder of its own that is gone when it ends."""
+    """Starts attempts, each in its own folder, which is removed when the attempt ends."""
 
     def __init__(self, folder: Path, logs: LogService, source: VariableSource, runtime: Runtime):
-        shutil.rmtree(folder, ignore_errors=True)  # what an emulator that was killed may have left
+        shutil.rmtree(folder, ignore_errors=True)  # left by an emulator that was killed
         self._folder, self._logs, self._source, self._runtime = folder, logs, source, runtime
 
     def start(self, job: Job, index: int, attempt: int, fault: TaskFault | None, ended: Ended) -> "Attempt":
@@ -68,7 +68,7 @@ class Workshop:
 
 
 class Attempt(threading.Thread):
-    """A task while it runs. A job's definition stays while one of its attempts lives."""
+    """A running attempt. A job keeps its definition as long as one of its attempts runs."""
 
     def __init__(
         self, workshop: Workshop, job: Job, index: int, attempt: int, fault: TaskFault | None, ended: Ended
@@ -95,7 +95,7 @@ class Attempt(threading.Thread):
             known = f" ({RESERVED[exit_code]})" if exit_code in RESERVED else ""
             severity = "ERROR" if exit_code else "INFO"
             agent.agent(f"Task {self._index} ended with exit code {exit_code}{known}.", severity)
-        except Exception as error:  # a bug of ours must not leave the job running for ever
+        except Exception as error:  # a bug of the emulator must not leave the job running forever
             traceback.print_exception(error, file=sys.stderr)
             agent.agent(f"Fault of the emulator, see its stderr: {error!r}", "ERROR")
         finally:
@@ -103,7 +103,7 @@ class Attempt(threading.Thread):
             self._ended(exit_code)
 
     def stop(self) -> None:
-        """Kill all that runs of it, at once."""
+        """Kill all processes of the attempt at once."""
         with self._lock:
             self._is_stopped = True
             children = list(self._children)
@@ -111,7 +111,7 @@ class Attempt(threading.Thread):
             child.stop()
 
     def _limit(self) -> tuple[float | None, int]:
-        """Return when the attempt is ended from outside, and the code it then has."""
+        """Return when the attempt is ended from outside, and the exit code it then has."""
         limits = []
         if self._spec.max_run_seconds is not None:
             limits.append((self._spec.max_run_seconds, OVER_TIME))
@@ -123,7 +123,7 @@ class Attempt(threading.Thread):
         return time.monotonic() + after_seconds, exit_code
 
     def _run_task(self, agent: TaskLog) -> int:
-        """Run the runnables in order; the first failure is the task's, and only alwaysRun follows it."""
+        """Run the runnables in order; after the first failure, which is the task's, only alwaysRun ones."""
         try:
             variables = self._workshop.variables(self._job, self._index)
             for number, runnable in enumerate(self._spec.runnables):
@@ -148,7 +148,7 @@ class Attempt(threading.Thread):
                 self._failure = exit_code
 
     def _run(self, number: int, runnable: Mapping[str, Any], variables: Variables) -> int | None:
-        """Run one of them and return its exit code; None where the task was ended from outside."""
+        """Run one runnable and return its exit code; None if the task was ended from outside."""
         log = self._workshop.log(self._job, self._index, self._attempt, number)
         try:
             command = self._workshop.command(self._job, self._index, self._attempt, runnable, variables)
@@ -166,7 +166,7 @@ class Attempt(threading.Thread):
             return self._follow(child, on_line, deadline)
 
         def follow() -> None:
-            """Have it fail the task like any other, unless it is killed because the others have ended."""
+            """Let it fail the task like any other, unless it is killed because the others have ended."""
             self._note_end(runnable, self._follow(child, on_line, deadline) or 0)
 
         self._background.append(threading.Thread(target=follow, daemon=True))
@@ -184,7 +184,7 @@ class Attempt(threading.Thread):
         return self._deadline is not None and time.monotonic() >= self._deadline
 
     def _start(self, command: Command) -> Child | None:
-        """Start a command, unless the task is to end."""
+        """Start a command, unless the task is being stopped."""
         with self._lock:
             if self._is_stopped or self._is_late:
                 return None
@@ -193,7 +193,7 @@ class Attempt(threading.Thread):
         return child
 
     def _listener(self, log: TaskLog, command: Command) -> OnLine:
-        """Take lines of the task as its own, those of docker itself as the agent's."""
+        """Return what logs a line: as the task's own, or as the agent's if docker itself wrote it."""
         if not command.cleanup:
             return log.line
 

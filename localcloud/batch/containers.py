@@ -1,7 +1,7 @@
-"""Runnables as containers of the Docker engine of this machine, in the image that the cloud would run.
+"""Runnables as containers of this machine's Docker engine, in the image that the cloud would run.
 
-An image is never pulled: what a registry calls an image is looked up in a table of local tags. A script
-runs on the machine itself, as Batch has it.
+An image is never pulled: a table maps its name in the registry to a local tag. A script runs on the machine
+itself, as Batch does it.
 """
 
 import os
@@ -17,16 +17,16 @@ from localcloud.batch.processes import script_argv
 from localcloud.batch.variables import Variables
 from localcloud.child import CannotStart, Command
 
-_OF_THE_CLIENT = ("PATH", "HOME")  # and all that begins with DOCKER_
+_CLIENT_VARIABLES = ("PATH", "HOME")  # and all that begin with DOCKER_
 
 
 class Containers:
-    """Makes commands of runnables."""
+    """Makes the commands of runnables."""
 
     def __init__(self, images: Mapping[str, str]):
         self._docker = shutil.which("docker")
         if self._docker is None:
-            raise CannotStart("tasks are to run in containers, and docker is not installed")
+            raise CannotStart("tasks run in containers here, but docker is not installed")
         self._images = images  # local tag by name in a registry, with or without its tag or digest
 
     def command(
@@ -60,7 +60,7 @@ class Containers:
         return Command(argv, {**client, **handed_over}, folder, cleanup)
 
     def local_image(self, name: str) -> str:
-        """Return the tag that stands for an image: by its whole name, or without tag or digest."""
+        """Return the local tag of an image, looked up by its full name or without tag or digest."""
         without_digest = name.partition("@")[0]
         path, colon, tag = without_digest.rpartition(":")
         without_tag = path if colon and "/" not in tag else without_digest
@@ -78,17 +78,18 @@ def _options(text: str) -> list[str]:
 
 
 def _variable_options(variables: Variables) -> list[str]:
-    """Name each variable; the client takes the values from its environment, where no `ps` shows them.
+    """Return the options that pass variables by name, so that `ps` does not show their values.
 
-    Those that would steer the client itself are given by value.
+    The docker client takes the values from its environment. Variables that would affect the client itself are
+    passed by value.
     """
     options = []
     for name, value in variables.values.items():
         if _is_of_client(name) and name in variables.secret_names:
-            raise CannotStart(f"{name} steers the docker client, and cannot be a secret here")
+            raise CannotStart(f"{name} affects the docker client, so it cannot be a secret here")
         options += ["--env", f"{name}={value}" if _is_of_client(name) else name]
     return options
 
 
 def _is_of_client(name: str) -> bool:
-    return name in _OF_THE_CLIENT or name.startswith("DOCKER_")
+    return name in _CLIENT_VARIABLES or name.startswith("DOCKER_")

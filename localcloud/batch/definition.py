@@ -1,4 +1,4 @@
-"""A job as it is sent: read as a message of the real API, checked, and what of it decides how it runs."""
+"""The definition of a job: read as a message of the real API, checked, and reduced to how the job runs."""
 
 import json
 from collections.abc import Mapping
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from localcloud.api_messages import read_as
 from localcloud.batch.machines import Needs
 from localcloud.batch.retries import RetryRule
 from localcloud.batch.rules import MAX_PARALLELISM, check_definition
+from localcloud.messages import read_as
 from localcloud.times import seconds_of
 
 DEFAULT_CPU_MILLI = 2000
@@ -19,7 +19,7 @@ _SET_BY_THE_SERVICE = ("name", "uid", "status", "createTime", "updateTime")
 
 @dataclass(frozen=True)
 class JobSpec:
-    """What of a job's definition decides how it runs."""
+    """The part of a job's definition that decides how it runs."""
 
     task_count: int
     parallelism: int
@@ -41,12 +41,12 @@ class JobSpec:
 
 
 def read_definition(asked: Mapping[str, Any], job_id: str, location: str) -> dict[str, Any]:
-    """Return a job as the service keeps it, with its defaults; what the service itself sets is left out.
+    """Return a job as the service stores it, with defaults but without the fields that the service sets.
 
     Raises
     ------
     ApiError
-        400: the job is not one of the API, or breaks a rule.
+        400: the job is not a Job of the API, or breaks a rule.
     """
     from google.cloud import batch_v1
 
@@ -113,7 +113,7 @@ def _retry_rule(spec: Mapping[str, Any]) -> RetryRule:
 
 
 def _zone(place: str) -> str:
-    """Return the zone of an allowed location; of a region the first."""
+    """Return the zone of an allowed location; for a region, its first zone."""
     kind, _, name = place.partition("/")
     return f"{name}-a" if kind == "regions" else name
 

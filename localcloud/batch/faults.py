@@ -1,28 +1,28 @@
-"""Faults of Batch that a test orders: lost machines, queues that do not move, tasks that fail.
+"""Faults of Batch that a test sets: lost machines, queues that do not move, tasks that fail.
 
-POST /_emulator/batch/faults takes a JSON list of rules, GET shows them, DELETE clears them, and so does
-a reset. `job` is a regular expression, searched in the job's id. There are four kinds of rule:
+POST /_emulator/batch/faults takes a JSON list of rules, GET shows them, DELETE or a reset clears them. `job`
+is a regular expression, searched in the job's id. There are four kinds of rule:
 
     {"job": "runner", "tasks": [3, 17], "attempts": [0], "exit_code": 50001, "after_seconds": 0.5}
     {"job": "runner", "probability": 0.1, "seed": 7, "exit_code": 50002}
 
-ends those attempts of those tasks (all, where none are named) with the code: 50001 is a preemption, 50002
-a machine that no longer reports, 50006 one that was recreated, 1 to 255 what the task itself could end
-with. A task that runs is killed with all its children; with 0 seconds (the default) it is not even started.
-Where a probability is given, seed, job id, task and attempt decide, so that the same job meets the same.
+ends these attempts of these tasks (all, if none are listed) with the code: 50001 is a preemption, 50002 a
+machine that no longer reports, 50006 a machine that was recreated, 1 to 255 an exit code of the task itself.
+A running task is killed with all its children; after 0 seconds (the default) it is not even started. With a
+probability, the seed, job id, task and attempt decide, so that the same job always has the same faults.
 
     {"job": "builder", "queue": "CODE_GCE_QUOTA_EXCEEDED", "seconds": 30}
 
-keeps a job QUEUED with an event that holds the text, for so many seconds of the emulator's clock, or, without
-`seconds`, until the rule is cleared or the job has waited for as long as the service lets it.
+keeps a job QUEUED, with an event that contains the text, for this many seconds of the emulator's clock, or,
+without `seconds`, until the rule is cleared or the job has waited as long as the service allows.
 
     {"job": "runner", "at_once": 3}
 
-lets no more tasks of a job run at once, whatever its parallelism: there are no more machines.
+lets no more than this many tasks of a job run at once, whatever its parallelism: there are too few machines.
 
     {"job": "runner", "null_seconds": 2.5}
 
-lets tasks that are nothing at all (see null_tasks.py) take so many seconds of the emulator's clock.
+lets null tasks (see null_tasks.py) take this many seconds of the emulator's clock.
 """
 
 import re
@@ -70,7 +70,7 @@ class TaskFault:
 
 @dataclass(frozen=True)
 class QueueFault:
-    queue: str  # what the event says
+    queue: str  # text of the event
     job: str = ""
     seconds: float | None = None
 
@@ -91,7 +91,7 @@ Rule = TaskFault | QueueFault | Shortage | NullDuration
 
 
 class BatchFaults:
-    """The rules in force, in order; the first that strikes decides."""
+    """The rules in force, in order; the first that applies decides."""
 
     def __init__(self):
         self._rules: list[Rule] = []
@@ -99,11 +99,11 @@ class BatchFaults:
         self._lock = threading.Lock()
 
     def add(self, rules: Any) -> None:
-        """Take rules as a test sends them; one mistake refuses them all."""
+        """Add rules as a test sends them; one mistake refuses them all."""
         parsed = [_parse(rule) for rule in rule_list(rules, "Faults of Batch")]
         with self._lock:
             check_room(len(self._rules) + len(parsed))
-            self._rules = [*self._rules, *parsed]  # a new list: others read the old one meanwhile
+            self._rules = [*self._rules, *parsed]  # a new list, because others may be reading the old one
             self._as_sent += rules
 
     def clear(self) -> None:
@@ -123,7 +123,7 @@ class BatchFaults:
         return self._of_job(QueueFault, job_id)
 
     def at_once(self, job_id: str, parallelism: int) -> int:
-        """Return how many tasks of a job may run at once."""
+        """Return the number of tasks of a job that may run at once."""
         found = self._of_job(Shortage, job_id)
         return min(found.at_once, parallelism) if found else parallelism
 
@@ -155,7 +155,7 @@ def _is_exit_code(value: Any) -> bool:
 _WHOLE_NUMBERS = Allowed("a list of whole numbers of at least 0", _are_whole_numbers)
 _SECONDS = Allowed("a number of at least 0", is_number)
 
-# What tells the kind of a rule, and what each kind may have.
+# The field that decides the kind of a rule, and the fields that each kind may have.
 _KINDS = {"exit_code": TaskFault, "queue": QueueFault, "at_once": Shortage, "null_seconds": NullDuration}
 _FIELDS: dict[type, dict[str, Allowed]] = {
     TaskFault: {

@@ -1,4 +1,4 @@
-"""A job: what was asked, the state it is in, and what happened to it so far."""
+"""A job: its definition, its state, and its events so far."""
 
 import json
 import time
@@ -14,22 +14,22 @@ QUEUED, SCHEDULED, JOB_RUNNING = "QUEUED", "SCHEDULED", "RUNNING"
 SUCCEEDED, JOB_FAILED, CANCELLED = "SUCCEEDED", "FAILED", "CANCELLED"
 CANCELLING, DELETING = "CANCELLATION_IN_PROGRESS", "DELETION_IN_PROGRESS"
 OVER = (SUCCEEDED, JOB_FAILED, CANCELLED)
-UID_BYTES_OF_ID = 40  # a uid is the value of a label, of 63 characters at most
-EMPTY_BYTES = 1000  # of a job, besides its definition and tasks
+UID_BYTES_OF_ID = 40  # a uid must fit in a label's value of 63 characters
+EMPTY_BYTES = 1000  # memory of a job besides its definition and tasks
 
 
 class Stoppable(Protocol):
-    """What a running task can be told."""
+    """A running task, which can be stopped."""
 
     def stop(self) -> None: ...
 
 
 class Job:
-    """One job; whoever reads or changes it holds the lock of the job store."""
+    """One job; the lock of the job store must be held to read or change it."""
 
     def __init__(self, project: str, location: str, job_id: str, definition: Mapping[str, Any], number: int):
         self.project, self.location, self.job_id = project, location, job_id
-        self.number = number  # jobs are numbered as they come
+        self.number = number  # in order of creation
         random = uuid.uuid4().hex
         self.uid = f"{job_id[:UID_BYTES_OF_ID]}-{random[:8]}-{random[8:12]}-0"
         self.definition = as_text(definition)
@@ -41,7 +41,7 @@ class Job:
         self.running_since = 0.0
         self.run_seconds = 0.0
         self.running: dict[int, Stoppable] = {}  # tasks that are processes or containers, by index
-        self.stops_as = ""  # the state it goes to once its tasks are gone
+        self.stops_as = ""  # the state it enters once its tasks have stopped
         self._events: list[dict[str, Any]] = []
 
     @property
@@ -58,11 +58,11 @@ class Job:
 
     @property
     def size_bytes(self) -> int:
-        """About what it takes in memory once it is over."""
+        """Return about how much memory it takes once it is over."""
         return EMPTY_BYTES + 2 * len(self.definition) + self.tasks.size_bytes
 
     def move(self, state: str, why: str = "") -> None:
-        """Put it into a state, with the event that tells so."""
+        """Set its state and add the event that reports it."""
         text = f"Job state is set from {self.state} to {state} for job {self.name}."
         now = time.time()
         if state == JOB_RUNNING:
@@ -73,12 +73,12 @@ class Job:
         self._add_event("STATUS_CHANGED", f"{text} {why}".rstrip(), now)
 
     def note(self, text: str) -> None:
-        """Tell something that does not change its state, once."""
+        """Add an event that does not change its state, unless it has the same one already."""
         if all(event["description"] != text for event in self._events):
             self._add_event("OPERATIONAL_INFO", text, time.time())
 
     def end(self, state: str, why: str = "") -> None:
-        """Put it into its last state; what only a job that runs needs is let go."""
+        """Set its final state and free what only a running job needs."""
         failed = next(self.tasks.indices(0, FAILED), None)
         if state == JOB_FAILED and failed is not None and not why:
             event = self.tasks.last_failure(failed, self.group, self.zone)

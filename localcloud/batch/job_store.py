@@ -1,6 +1,6 @@
-"""All jobs of all projects, by name; the oldest finished ones go when there are too many.
+"""The jobs of all projects, by name; when there are too many, the oldest finished ones are dropped.
 
-In memory only: an emulator that starts again knows no job.
+They are kept in memory only: an emulator that restarts has no jobs.
 """
 
 import threading
@@ -13,18 +13,18 @@ from localcloud.messages import ApiError
 
 MAX_JOBS = 5000
 MAX_BYTES = 256 * 2**20  # of finished jobs together
-REQUEST_SECONDS = 3600  # for so long a create that is sent again is known by its requestId
+REQUEST_SECONDS = 3600  # how long a repeated create request is recognised by its requestId
 MAX_REQUESTS = 100_000
 
 JobKey = tuple[str, str, str]  # project, location, job id
 
 
 class JobStore:
-    """The jobs there are. Its lock is that of each job and its tasks."""
+    """All jobs. Its lock protects each job and its tasks."""
 
     def __init__(self):
         self.lock = threading.RLock()
-        self._jobs: dict[JobKey, Job] = {}  # in the order they came
+        self._jobs: dict[JobKey, Job] = {}  # in order of creation
         self._number = 0
         self._finished_bytes = 0
         self._requests: dict[tuple[str, str, str], tuple[float, JobKey]] = {}
@@ -32,12 +32,12 @@ class JobStore:
     def create(
         self, project: str, location: str, job_id: str, definition: Mapping[str, Any], request_id: str = ""
     ) -> tuple[Job, bool]:
-        """Return a job, and whether it is new: of one request there is one job.
+        """Return a job and whether it is new: a repeated request gets the job it created first.
 
         Raises
         ------
         ApiError
-            409: another request has made a job of this name.
+            409: another request has created a job of this name.
         """
         request = (project, location, request_id)
         with self.lock:
@@ -63,12 +63,12 @@ class JobStore:
         return found
 
     def all_of(self, project: str, location: str) -> list[Job]:
-        """Return the jobs of a location, of every one as `-`, in the order they came."""
+        """Return the jobs of a location, or of all locations for "-", in order of creation."""
         with self.lock:
             return [j for (p, at, _), j in self._jobs.items() if p == project and location in (at, "-")]
 
     def keep(self, job: Job) -> None:
-        """Count a job that is over; the oldest such jobs make room where it is too much."""
+        """Count the memory of a job that is over; drop the oldest such jobs if the total is too large."""
         with self.lock:
             self._finished_bytes += job.size_bytes
             self._trim()

@@ -1,28 +1,14 @@
-"""Machine types: what they hold, and which boot disks their families take.
+"""Whether a job's machine type has room for a task and boots from the job's disk.
 
-Memory as the price lists of 2025 have it: a standard-2 of the newest families has 7 GiB, not 8.
-A type that is not in the table is taken to hold everything.
+Batch has the machine types of compute.py. rules.py refuses a job with any other type when it is created; the
+documentation does not say whether the service does that or fails the job later.
 """
 
 from dataclasses import dataclass
 
-MEMORY_MIB = {
-    "c4-standard-2": 7168,
-    "c4-standard-4": 15360,
-    "c4d-standard-2": 7168,
-    "c4d-standard-4": 15360,
-    "c4d-highmem-2": 15360,
-    "c4d-highmem-4": 31744,
-    "e2-standard-2": 8192,
-    "e2-standard-4": 16384,
-    "e2-standard-8": 32768,
-    "n2-standard-2": 8192,
-    "n2-standard-4": 16384,
-    "n2-standard-8": 32768,
-}
+from localcloud.compute import hyperdisk_only_families, machine_types, no_hyperdisk_families
+
 HYPERDISK = "hyperdisk-balanced"
-_ONLY_HYPERDISK = ("c4", "c4a", "c4d", "n4", "n4a", "n4d")
-_NO_HYPERDISK = ("e2", "n1", "n2", "n2d")
 
 
 @dataclass(frozen=True)
@@ -36,30 +22,29 @@ class Needs:
 
 
 def why_not_placed(needs: Needs) -> str:
-    """Return why no machine can take a task of the job; empty where one can."""
+    """Return why a task does not fit the job's machine type; empty if it fits."""
     if not needs.machine_type:
         return ""
-    cpu_milli, memory_mib = _capacity(needs.machine_type)
-    if memory_mib is not None and needs.memory_mib > memory_mib:
-        return f"{needs.machine_type} has {memory_mib} MiB of memory, a task needs {needs.memory_mib} MiB"
-    if cpu_milli is not None and needs.cpu_milli > cpu_milli:
+    machine = machine_types()[needs.machine_type]
+    cpu_milli = machine.vcpus * 1000
+    if needs.memory_mib > machine.memory_mib:
+        return (
+            f"{needs.machine_type} has {machine.memory_mib} MiB of memory, "
+            f"a task needs {needs.memory_mib} MiB"
+        )
+    if needs.cpu_milli > cpu_milli:
         return f"{needs.machine_type} has {cpu_milli} milli-CPU, a task needs {needs.cpu_milli}"
     return ""
 
 
 def why_no_such_disk(needs: Needs) -> str:
-    """Return why the machines cannot start from the boot disk asked for; empty where they can."""
-    family = needs.machine_type.partition("-")[0]
-    is_hyperdisk = needs.boot_disk_type == HYPERDISK
+    """Return why the machines cannot boot from the disk that the job asks for; empty if they can."""
     if not needs.machine_type or not needs.boot_disk_type:
         return ""
-    if (family in _ONLY_HYPERDISK and not is_hyperdisk) or (family in _NO_HYPERDISK and is_hyperdisk):
+    family = needs.machine_type.partition("-")[0]
+    wrong_families = (
+        no_hyperdisk_families() if needs.boot_disk_type == HYPERDISK else hyperdisk_only_families()
+    )
+    if family in wrong_families:
         return f"[{needs.machine_type}, {needs.boot_disk_type}] features are not compatible for an instance"
     return ""
-
-
-def _capacity(machine_type: str) -> tuple[int | None, int | None]:
-    """Return milli-CPU and MiB of a known type; the number at the end of a name is that of its vCPUs."""
-    if machine_type not in MEMORY_MIB:
-        return None, None
-    return int(machine_type.rsplit("-", 1)[1]) * 1000, MEMORY_MIB[machine_type]

@@ -1,7 +1,8 @@
-"""Tasks that are nothing at all, so that a job may have 100,000 of them: they take time and end with a code.
+"""Null tasks, which run nothing, so that a job may have 100,000 of them.
 
-A task is one where its job's image is named `null`, or the emulator runs all tasks as such. How long it takes
-and how it ends is ordered as faults.py says; without an order it succeeds at once. It logs nothing.
+A task is a null task if its job's image is named `null`, or if the emulator runs all tasks as null tasks. The
+rules of faults.py decide how long it takes and its exit code; without a rule it succeeds at once. It logs
+nothing.
 """
 
 from collections.abc import Mapping
@@ -26,17 +27,17 @@ def is_null(spec: JobSpec) -> bool:
 
 
 def is_null_definition(definition: Mapping[str, Any]) -> bool:
-    """Tell it of a job that is not one yet."""
+    """Return whether the tasks of a job that is not created yet would be null tasks."""
     return is_null(spec_of(definition))
 
 
 def outcome_of(spec: JobSpec, faults: BatchFaults, job_id: str, index: int, attempt: int) -> Outcome:
-    """Return what becomes of an attempt: whatever ends it first."""
+    """Return how an attempt ends: success, time limit or fault, whichever is first."""
     ends = [(faults.null_seconds(job_id), 0)]
     if spec.max_run_seconds is not None:
         ends.append((spec.max_run_seconds, OVER_TIME))
     if fault := faults.of_task(job_id, index, attempt):
         ends.append((fault.after_seconds, -fault.exit_code))
-    # of a tie the fault wins over success, and success over the time limit
+    # In a tie, the fault wins over success, and success over the time limit.
     seconds, exit_code = min(ends)
     return Outcome(seconds, abs(exit_code))

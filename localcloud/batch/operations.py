@@ -1,6 +1,6 @@
-"""Long-running operations: what a cancel and a delete answer, and whether they are done.
+"""Long-running operations: the answers to cancel and delete, and whether they are done.
 
-The newest few thousand are remembered.
+The newest 5,000 are kept.
 """
 
 import threading
@@ -21,7 +21,7 @@ _RESPONSES = {"cancel": "google.cloud.batch.v1.CancelJobResponse", "delete": "go
 
 @dataclass(frozen=True)
 class Operation:
-    """Something asked of a job, which may be gone by now."""
+    """A request to cancel or delete a job, which may be gone by now."""
 
     project: str
     location: str
@@ -43,7 +43,7 @@ class Operations:
             self._known.clear()
 
     def begin(self, job: Job, verb: str) -> dict[str, Any]:
-        """Remember what was asked of a job, and return it as a resource."""
+        """Store an operation on a job and return it as a resource."""
         operation = Operation(job.project, job.location, job.job_id, job.uid, verb)
         with self._lock:
             self._known[job.project, job.location, operation.operation_id] = operation

@@ -1,15 +1,15 @@
-"""What a task says and what is said about it, as entries of Cloud Logging.
+"""The output of tasks and the reports of the agent, as entries of Cloud Logging.
 
-Lines of a task go to batch_task_logs, what the agent on its machine reports to batch_agent_logs: that a
-container could not be started is told only there. Nothing is written unless the job asks for it.
+Lines of a task go to batch_task_logs, reports of the agent on its machine to batch_agent_logs; only there is
+it reported that a container could not start. Nothing is written unless the job asks for logs.
 """
 
 from typing import Any
 
 from localcloud.batch.job import Job
 from localcloud.filters import SEVERITIES
-from localcloud.json_text import parse_json
 from localcloud.logs import LogService
+from localcloud.messages import parse_json
 
 
 class TaskLog:
@@ -27,7 +27,7 @@ class TaskLog:
         self._logs = logs
         self._is_kept = job.spec.is_logged
         self._prefix = f"projects/{job.project}/logs/"
-        # one object each for all entries: a task may have written thousands
+        # All entries share these two objects: a task may write thousands.
         self._resource = _resource(job, index)
         self._labels = {
             **job.spec.labels,
@@ -38,7 +38,7 @@ class TaskLog:
         }
 
     def line(self, text: str, is_error: bool) -> None:
-        """Keep a line that the task wrote."""
+        """Write a line of the task's output."""
         payload = _as_object(text) if text.startswith("{") else None
         if payload is None:
             self._write("batch_task_logs", "ERROR" if is_error else "INFO", {"textPayload": text})
@@ -48,7 +48,7 @@ class TaskLog:
             self._write("batch_task_logs", known, {"jsonPayload": payload})
 
     def agent(self, text: str, severity: str = "INFO") -> None:
-        """Keep what the agent has to say."""
+        """Write a report of the agent."""
         self._write("batch_agent_logs", severity, {"textPayload": text})
 
     def _write(self, name: str, severity: str, payload: dict[str, Any]) -> None:
@@ -80,7 +80,7 @@ def _resource(job: Job, index: int) -> dict[str, Any]:
 
 
 def _as_object(text: str) -> dict[str, Any] | None:
-    """Read a line of JSON; None where it is no object."""
+    """Return a line of JSON as an object; None if it is not one."""
     try:
         value = parse_json(text)
     except ValueError:

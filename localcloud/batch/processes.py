@@ -1,6 +1,6 @@
-"""Runnables as processes of this machine: fast, without Docker, with the interpreter in use.
+"""Runnables as processes of this machine: fast, without Docker, with the current Python interpreter.
 
-The image's /scripts/x.sh is this repository's scripts/x.sh. Options and volumes of a container play no part.
+The image's /scripts/x.sh is this repository's scripts/x.sh. Options and volumes of a container are ignored.
 """
 
 import os
@@ -17,11 +17,11 @@ IMAGE_SCRIPTS = "/scripts/"
 
 
 class Processes:
-    """Makes commands of runnables."""
+    """Makes the commands of runnables."""
 
     def __init__(self, scripts: Path, caches: Path):
         self._scripts = scripts
-        self._caches = caches  # what is made once for all tasks, as in the image
+        self._caches = caches  # shared by all tasks, as in the image
 
     def command(
         self,
@@ -31,7 +31,7 @@ class Processes:
         folder: Path,
         needs: Needs,
     ) -> Command:
-        """Return the command of a runnable; a process is not kept to what its job says it needs."""
+        """Return the command of a runnable; a process is not limited to the CPU and memory of its job."""
         argv = self._argv(runnable, folder)
         return Command(argv, {**self._of_machine(folder), **variables.values, **by_batch}, folder)
 
@@ -42,7 +42,7 @@ class Processes:
         entrypoint = [container["entrypoint"]] if container.get("entrypoint") else []
         argv = [*entrypoint, *container.get("commands", [])]
         if not argv:
-            raise CannotStart("a process needs an entrypoint or commands: what the image starts is not known")
+            raise CannotStart("a process needs an entrypoint or commands: the image's own is not known here")
         return [self._on_this_machine(word) for word in argv]
 
     def _on_this_machine(self, word: str) -> str:
@@ -51,7 +51,7 @@ class Processes:
         return word
 
     def _of_machine(self, folder: Path) -> dict[str, str]:
-        """Return what the image sets, and nothing of ours but where programs are."""
+        """Return the variables that the image sets; of this process's own, only the path of programs."""
         programs = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
         return {
             "PATH": os.pathsep.join(programs),
@@ -70,7 +70,7 @@ class Processes:
 
 
 def script_argv(script: Mapping[str, str], folder: Path) -> list[str]:
-    """Return how a script runnable is started; a text without an interpreter is for sh."""
+    """Return the command of a script; text without a #! line is run by sh."""
     if "path" in script:
         return [script["path"]]
     path = folder / "runnable.sh"

@@ -1,8 +1,8 @@
-"""Whether a task that ended is tried again, and the exit codes Batch itself gives.
+"""Whether a task gets another attempt, and the exit codes that Batch itself assigns.
 
-A lifecycle policy decides alone: RETRY_TASK fails what it does not list, FAIL_TASK retries it. The
-documentation contradicts itself on whether a task over its time is retried without being listed; here
-it is not.
+A lifecycle policy decides alone: RETRY_TASK fails the exit codes it does not list, FAIL_TASK retries them.
+The documentation contradicts itself on whether a task that exceeds its time limit is retried without being
+listed; here it is not.
 """
 
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ RESERVED = {
 
 @dataclass(frozen=True)
 class RetryRule:
-    """maxRetryCount, and the one lifecycle policy a job may have."""
+    """maxRetryCount and the lifecycle policy of a job."""
 
     max_retry_count: int = 0
     action: str = ""  # RETRY_TASK, FAIL_TASK; empty: no policy
     exit_codes: frozenset[int] = frozenset()
 
-    def tries_again(self, exit_code: int, attempt: int) -> bool:
-        """Tell whether a task whose attempt (0 is the first) ended with this code is to run again."""
+    def allows_retry(self, exit_code: int, attempt: int) -> bool:
+        """Return whether another attempt follows one (0 is the first) that ended with this exit code."""
         if exit_code == 0 or attempt >= self.max_retry_count:
             return False
         is_listed = exit_code in self.exit_codes

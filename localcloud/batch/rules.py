@@ -1,14 +1,14 @@
-"""What the service refuses in a job that is well-formed: names, counts, labels, places.
+"""What the service refuses in a well-formed job: names, counts, labels, locations, machine types.
 
-Neither gcloud nor the messages of the client library check these. The limits are those of
-https://cloud.google.com/batch/quotas and of the fields' documentation; the patterns of labels are those
-of Compute Engine.
+Neither gcloud nor the client library checks these. The limits come from https://cloud.google.com/batch/quotas
+and the documentation of the fields, the patterns of labels from Compute Engine.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from localcloud.compute import MACHINE_TABLE, machine_types
 from localcloud.messages import ApiError
 from localcloud.times import seconds_of
 
@@ -46,14 +46,14 @@ def check_region(location: str) -> None:
 
 
 def check_definition(definition: Mapping[str, Any], asked: Mapping[str, Any], location: str) -> None:
-    """Refuse a job with all that is wrong in it.
+    """Refuse an invalid job and report all its mistakes.
 
     Parameters
     ----------
     definition : dict
-        The job as the messages of the API write it: without what has its default.
+        The job as the API's message type writes it: without fields that have their default.
     asked : dict
-        The job as it was sent, where a count of 0 can still be told from none.
+        The job as it was sent, in which a count of 0 differs from no count.
     """
     if problems := list(_problems(definition, asked, location)):
         raise ApiError(400, "Invalid job: " + "; ".join(problems))
@@ -73,6 +73,7 @@ def _problems(definition: Mapping[str, Any], asked: Mapping[str, Any], location:
         yield f"priority must be 0 to {MAX_PRIORITY}"
     yield from _problems_of_labels(definition, groups)
     yield from _problems_of_places(definition.get("allocationPolicy", {}), location)
+    yield from _problems_of_machines(definition.get("allocationPolicy", {}))
     if definition.get("logsPolicy", {}).get("destination") == "PATH" and not definition["logsPolicy"].get(
         "logsPath"
     ):
@@ -125,7 +126,7 @@ def _problems_of_runnable(where: str, runnable: Mapping[str, Any]) -> Iterator[s
         yield f"{where}.script needs a text or a path"
     for kind in ("container", "script"):
         if any("\0" in text for text in _texts(runnable.get(kind, {}))):
-            yield f"{where}.{kind} holds a null character"
+            yield f"{where}.{kind} contains a null character"
     if seconds_of(runnable.get("timeout")) < 0:
         yield f"{where}.timeout must not be negative"
 
@@ -151,7 +152,7 @@ def _problems_of_variables(environment: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name!r} cannot name an environment variable"
     for name, value in environment.get("variables", {}).items():
         if "\0" in value:
-            yield f"variable {name} holds a null character"
+            yield f"variable {name} contains a null character"
     for name, version in secrets.items():
         if not _SECRET.fullmatch(version):
             yield f"secret variable {name} must name projects/*/secrets/*/versions/*, not {version!r}"
@@ -185,5 +186,16 @@ def _problems_of_places(policy: Mapping[str, Any], location: str) -> Iterator[st
             yield f"allowed location {place!r} must be in the job's region, {location}"
     if any(place.startswith("regions/") for place in places) and len(places) > 1:
         yield "allowedLocations must be one region, or zones of one region"
-    if len(policy.get("instances", [])) > 1:
+
+
+def _problems_of_machines(policy: Mapping[str, Any]) -> Iterator[str]:
+    instances = policy.get("instances", [])
+    if len(instances) > 1:
         yield "at most one of allocationPolicy.instances is supported"
+    for instance in instances[:1]:
+        machine_type = instance.get("policy", {}).get("machineType", "")
+        if machine_type and machine_type not in machine_types():
+            yield (
+                f"machine type {machine_type!r} does not exist; "
+                f"add it to terraform/{MACHINE_TABLE.name} if Compute Engine has it"
+            )

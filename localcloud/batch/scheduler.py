@@ -1,10 +1,10 @@
-"""Takes jobs from QUEUED to their end: when they start, which task runs next, what follows its end.
+"""The scheduler: it takes jobs from QUEUED to their end, and starts and retries their tasks.
 
-One thread does what is due; whatever changes a job holds the lock of the job store. Tasks that are processes
-or containers are run by attempt.py and take one of the slots of this machine each.
+One thread does what is due; the lock of the job store is held for each change of a job. Tasks that are
+processes or containers are run by attempt.py; each takes one slot of this machine.
 
-Where the documentation says nothing: tasks that have not failed go on when another has; a task that is killed
-with its job FAILS with 50000, one that waits stays UNEXECUTED.
+Where the documentation is silent: other tasks continue after one has failed; a task that is killed with its
+job is FAILED with 50000, and a waiting task stays UNEXECUTED.
 """
 
 import heapq
@@ -38,15 +38,15 @@ from localcloud.batch.tasks import FAILED, RUNNING
 
 MAX_QUEUED_SECONDS = 2 * 86400
 MAX_RUNNING_SECONDS = 14 * 86400
-LOOK_AGAIN_SECONDS = 0.1  # after a queue that did not move, and for jobs over their time
-TURN_SECONDS = 0.02  # for so long the lock is held at once, whatever there is to do
-PAUSE_SECONDS = 0.001  # then others get it
+LOOK_AGAIN_SECONDS = 0.1  # between two looks at a queue that does not move, and at jobs over their time limit
+TURN_SECONDS = 0.02  # the longest time that the lock is held
+PAUSE_SECONDS = 0.001  # between two turns, so that others get the lock
 STOP_SECONDS = 30.0
 GONE = "GONE"  # the last state of a job that is deleted
 
 
 class StartsTasks(Protocol):
-    """Runs tasks that are more than nothing."""
+    """Runs tasks that are not null tasks."""
 
     def start(
         self, job: Job, index: int, attempt: int, fault: TaskFault | None, ended: Ended
@@ -54,23 +54,23 @@ class StartsTasks(Protocol):
 
 
 class _Due(NamedTuple):
-    """What is to be done at a time: admit a job, give it its machines, end a null task."""
+    """An action at a time: admit a job, give it machines, end a null task."""
 
     time: float
-    number: int  # of two at the same time the first comes first
+    number: int  # keeps the order of actions at the same time
     do: Callable[..., None]
     job: Job
     arguments: tuple[int, ...]
 
 
 class Scheduler:
-    """The jobs that are not over, and the thread that moves them on."""
+    """The jobs that are not over, and the thread that advances them."""
 
     def __init__(
         self,
         store: JobStore,
         faults: BatchFaults,
-        tasks: StartsTasks | None,  # none: every task is a null task
+        tasks: StartsTasks | None,  # None: every task is a null task
         slots: int,
         queue_seconds: float,
         clock_speed: float,
@@ -82,8 +82,8 @@ class Scheduler:
         self._changed = threading.Condition(store.lock)
         self._due: list[_Due] = []
         self._numbers = itertools.count()
-        self._active: dict[int, Job] = {}  # all that are not over, by number
-        self._placed: list[Job] = []  # those that have machines, in the order they get slots
+        self._active: dict[int, Job] = {}  # jobs that are not over, by number
+        self._placed: list[Job] = []  # jobs that have machines, in the order they get slots
         self._is_stopping = False
         threading.Thread(target=self._work, daemon=True).start()
 
@@ -96,7 +96,7 @@ class Scheduler:
         self._stop_job(job, CANCELLING, CANCELLED)
 
     def delete(self, job: Job) -> None:
-        """Stop a job if need be, and forget it."""
+        """Stop a job if it is not over, and remove it."""
         with self._changed:
             if job.is_over:
                 self._store.remove(job)
@@ -104,7 +104,7 @@ class Scheduler:
                 self._stop_job(job, DELETING, GONE)
 
     def delete_all(self) -> None:
-        """Delete every job, and wait until nothing of them runs."""
+        """Delete all jobs and wait until none of their tasks runs."""
         until = time.monotonic() + STOP_SECONDS
         with self._changed:
             for job in self._store.all():
@@ -113,7 +113,7 @@ class Scheduler:
                 self._changed.wait(LOOK_AGAIN_SECONDS)
 
     def stop(self) -> None:
-        """End all tasks and this scheduler."""
+        """Stop all tasks and the scheduler's thread."""
         self.delete_all()
         with self._changed:
             self._is_stopping = True
@@ -135,7 +135,7 @@ class Scheduler:
                 time.sleep(PAUSE_SECONDS)
 
     def _take_a_turn_unharmed(self) -> bool:
-        """Keep a bug of ours that one job meets from stopping all the others."""
+        """Take a turn; a bug of the emulator in one job must not stop the others."""
         try:
             return self._take_a_turn()
         except Exception as error:
@@ -143,7 +143,7 @@ class Scheduler:
             return False
 
     def _take_a_turn(self) -> bool:
-        """Do what is due and start tasks, for a while; True if there is more."""
+        """Do what is due and start tasks for TURN_SECONDS; return whether there is more to do."""
         until = time.monotonic() + TURN_SECONDS
         while time.monotonic() < until:
             if not (self._do_what_is_due(until) or self._start_tasks(until)):
@@ -170,7 +170,7 @@ class Scheduler:
         return did_something
 
     def _admit(self, job: Job) -> None:
-        """Schedule a job, unless its queue does not move or no machine is large enough."""
+        """Schedule a job, unless a fault holds its queue or its machine type is too small."""
         waited = (time.time() - job.created) * self._clock_speed
         fault = self._faults.of_queue(job.job_id)
         if fault and (fault.seconds is None or waited < fault.seconds):
@@ -183,7 +183,7 @@ class Scheduler:
             self._later(self._queue_seconds, self._place, job)
 
     def _place(self, job: Job) -> None:
-        """Give a job its machines, from where its tasks may start."""
+        """Give a job its machines, so that its tasks may start."""
         if why := why_no_such_disk(job.spec.needs):
             error = _batch_error("CODE_GCE_INVALID_FIELD_VALUE", why)
             job.note(f"Job gets non-retryable information {error}")
@@ -236,16 +236,16 @@ class Scheduler:
         now = time.time()
         if job.stops_as:
             job.tasks.end(index, now, exit_code and UNKNOWN_CAUSE)
-        elif job.spec.retry.tries_again(exit_code, job.tasks.attempt(index)):
-            job.tasks.try_again(index, now, exit_code)
+        elif job.spec.retry.allows_retry(exit_code, job.tasks.attempt(index)):
+            job.tasks.retry(index, now, exit_code)
         else:
             job.tasks.end(index, now, exit_code)
         self._finish_if_over(job)
 
     def _stop_job(self, job: Job, state: str, stops_as: str) -> None:
-        """Kill the tasks of a job; once nothing of them is left it goes to the state `stops_as`.
+        """Kill the tasks of a job; once they have stopped it enters the state `stops_as`.
 
-        A job may be stopped twice, cancelled and then deleted: the later decides where it ends.
+        A job may be cancelled and then deleted: the later request decides its final state.
         """
         with self._changed:
             if state and state != job.state:

@@ -1,4 +1,4 @@
-"""Cloud Batch put together: what it keeps, what runs its tasks, the routes it answers."""
+"""Cloud Batch put together: its jobs, what runs its tasks, and its routes."""
 
 import os
 from collections.abc import Mapping
@@ -8,11 +8,10 @@ from pathlib import Path
 from localcloud.batch.attempt import Workshop
 from localcloud.batch.containers import Containers
 from localcloud.batch.faults import BatchFaults
-from localcloud.batch.job_routes import JobRoutes
 from localcloud.batch.job_store import JobStore
 from localcloud.batch.processes import Processes
+from localcloud.batch.routes import JobRoutes, TaskRoutes
 from localcloud.batch.scheduler import Scheduler
-from localcloud.batch.task_routes import TaskRoutes
 from localcloud.batch.variables import VariableSource
 from localcloud.control import fault_routes
 from localcloud.logs import LogService
@@ -26,15 +25,15 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 class BatchSettings:
     """How tasks run."""
 
-    mode: str = "processes"  # one of MODES: what a task is
-    slots: int = field(default_factory=lambda: os.cpu_count() or 1)  # tasks at once that are not nothing
-    scripts: Path = SCRIPTS  # what the image has as /scripts
+    mode: str = "processes"  # one of MODES
+    slots: int = field(default_factory=lambda: os.cpu_count() or 1)  # tasks at once, except null tasks
+    scripts: Path = SCRIPTS  # replaces the image's /scripts
     images: Mapping[str, str] = field(default_factory=dict)  # local tag by name in a registry
-    queue_seconds: float = 0.02  # QUEUED, and again SCHEDULED, of the emulator's clock
+    queue_seconds: float = 0.02  # QUEUED, and again SCHEDULED; of the emulator's clock
 
 
 class BatchService:
-    """The jobs of every project."""
+    """The jobs of all projects."""
 
     def __init__(
         self,
@@ -44,7 +43,7 @@ class BatchService:
         settings: BatchSettings,
         clock_speed: float = 1.0,
     ):
-        """`addresses`, of "storage" and "apis", may be empty until the emulator listens."""
+        """Build the service; `addresses` of "storage" and "apis" may be filled when the emulator listens."""
         self._faults = BatchFaults()
         self._store = JobStore()
         self._scheduler = Scheduler(
@@ -61,18 +60,18 @@ class BatchService:
         return [*self._jobs.routes(), *TaskRoutes(self._store).routes()]
 
     def control_routes(self) -> list[Route]:
-        """The emulator's own: faults of Batch, as faults.py describes them."""
+        """Return the emulator's own routes for the faults of Batch; faults.py describes them."""
         return fault_routes("batch/faults", self._faults)
 
     def forget_all(self) -> None:
-        """Kill all tasks and forget all jobs and faults."""
+        """Kill all tasks and remove all jobs and faults."""
         self._faults.clear()
         self._scheduler.delete_all()
         self._store.forget_requests()
         self._jobs.operations.forget_all()
 
     def stop(self) -> None:
-        """Kill all tasks; nothing of them is left when this returns."""
+        """Kill all tasks and wait until they are gone."""
         self._scheduler.stop()
 
 
@@ -81,7 +80,7 @@ def _workshop(
 ) -> Workshop | None:
     if settings.mode == "null":
         return None
-    state = state.absolute()  # tasks have working folders of their own
+    state = state.absolute()  # each task has another working folder
     caches = state / "caches"
     is_docker = settings.mode == "docker"
     runtime = Containers(settings.images) if is_docker else Processes(settings.scripts, caches)

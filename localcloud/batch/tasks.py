@@ -1,6 +1,6 @@
-"""The tasks of one job: states, attempts and times, some thirty bytes a task that is never tried again.
+"""The tasks of one job: states, attempts and times, in about 30 bytes per task that is not retried.
 
-A job may have 100,000 of them, so there is no object for each; the resource of one is made when asked for.
+A job may have 100,000 tasks, so there is no object per task; a task's resource is built when it is requested.
 """
 
 from array import array
@@ -11,16 +11,16 @@ from zlib import crc32
 
 from localcloud.times import at
 
-# A state is kept as its number.
+# A state is stored as its index.
 STATES = ("PENDING", "RUNNING", "FAILED", "SUCCEEDED", "UNEXECUTED")
 PENDING, RUNNING, FAILED, SUCCEEDED, UNEXECUTED = range(len(STATES))
-BYTES_A_TASK = 30
-BYTES_A_TASK_AGAIN = 180  # that is tried again
-BYTES_AN_ATTEMPT = 130  # before the last
+TASK_BYTES = 30
+RETRIED_TASK_BYTES = 180  # more, for a task that is retried
+ATTEMPT_BYTES = 130  # of an attempt before the last
 
 
 class TaskTable:
-    """Tasks by index; whoever uses it holds the lock of the scheduler."""
+    """Tasks by index; the lock of the job store must be held to use it."""
 
     def __init__(self, count: int):
         self.count = count
@@ -33,14 +33,14 @@ class TaskTable:
         # attempts before the last: (started, ended, exit code)
         self._earlier: defaultdict[int, list[tuple[float, float, int]]] = defaultdict(list)
         self._earlier_count = 0
-        self._never_started = 0  # all before this index have been
-        self._again: deque[int] = deque()
+        self._never_started = 0  # the lowest index that has never started
+        self._retried: deque[int] = deque()
 
     @property
     def size_bytes(self) -> int:
-        """About what it takes in memory."""
-        again = BYTES_A_TASK_AGAIN * len(self._earlier) + BYTES_AN_ATTEMPT * self._earlier_count
-        return BYTES_A_TASK * self.count + again
+        """Return about how much memory it takes."""
+        retried = RETRIED_TASK_BYTES * len(self._earlier) + ATTEMPT_BYTES * self._earlier_count
+        return TASK_BYTES * self.count + retried
 
     @property
     def are_over(self) -> bool:
@@ -48,12 +48,12 @@ class TaskTable:
 
     @property
     def has_waiting(self) -> bool:
-        return bool(self._again) or self._never_started < self.count
+        return bool(self._retried) or self._never_started < self.count
 
     def start_next(self, time: float) -> tuple[int, int]:
         """Start the next waiting task and return its index and attempt."""
-        if self._again:
-            index = self._again.popleft()
+        if self._retried:
+            index = self._retried.popleft()
         else:
             index = self._never_started
             self._never_started += 1
@@ -66,18 +66,18 @@ class TaskTable:
         self._exit_codes[index] = exit_code
         self._move(index, FAILED if exit_code else SUCCEEDED)
 
-    def try_again(self, index: int, time: float, exit_code: int) -> None:
-        """End the attempt of a task and have it wait for the next one."""
+    def retry(self, index: int, time: float, exit_code: int) -> None:
+        """End an attempt and let the task wait for the next one."""
         self._earlier[index].append((self._started[index], time, exit_code))
         self._earlier_count += 1
         self._attempts[index] += 1
         self._move(index, PENDING)
-        self._again.append(index)
+        self._retried.append(index)
 
     def give_up_waiting(self) -> None:
-        """Have every task that waits stay unexecuted."""
-        waiting = [*self._again, *range(self._never_started, self.count)]
-        self._again.clear()
+        """Mark all waiting tasks as unexecuted."""
+        waiting = [*self._retried, *range(self._never_started, self.count)]
+        self._retried.clear()
         self._never_started = self.count
         for index in waiting:
             self._move(index, UNEXECUTED)
@@ -89,7 +89,7 @@ class TaskTable:
         return self._exit_codes[index]
 
     def indices(self, start: int, state: int | None = None) -> Iterator[int]:
-        """Indices from `start` on, in order: all, or those in one state."""
+        """Yield the indices from `start` on, in order: all, or those in one state."""
         if state is None:
             yield from range(start, self.count)
             return
@@ -108,7 +108,7 @@ class TaskTable:
         return {"name": f"{group}/tasks/{index}", "status": status}
 
     def last_failure(self, index: int, group: str, zone: str) -> str:
-        """Return what the last event of a task says."""
+        """Return the description of a task's last event."""
         return self._events(index, group, zone)[-1]["description"]
 
     def _move(self, index: int, state: int) -> None:
@@ -137,7 +137,7 @@ class TaskTable:
 
 
 def _event(before: str, after: str, place: str, time: float, exit_code: int = 0) -> dict[str, Any]:
-    """One event; as the service does it, only a failure tells its exit code."""
+    """Return an event; as in the service, only a failure has an exit code."""
     code = f" with exit code {exit_code}" if exit_code else ""
     event = {
         "type": "STATUS_CHANGED",

@@ -1,4 +1,4 @@
-"""The environment variables of a task: the job's own, its secrets, and what Batch itself sets."""
+"""The environment variables of a task: the job's own, its secrets, and those that Batch sets."""
 
 import base64
 import http.client
@@ -19,25 +19,25 @@ class SecretUnavailable(Exception):
 
 @dataclass
 class Variables:
-    """By name; which of the values are secret is known, so that those stay out of arguments."""
+    """Variables by name, and which of them are secret, so that those are kept out of arguments."""
 
     values: dict[str, str] = field(default_factory=dict)
     secret_names: set[str] = field(default_factory=set)
 
     def updated(self, plain: Mapping[str, str], secret: Mapping[str, str]) -> "Variables":
-        """Return these and more; the later ones win."""
+        """Return these variables updated with others, which win."""
         values = {**self.values, **plain, **secret}
         return Variables(values, (self.secret_names - set(plain)) | set(secret))
 
 
 class VariableSource:
-    """Puts the variables of a task together; knows where the emulated services are."""
+    """Collects the variables of a task, among them the addresses of the emulated services."""
 
     def __init__(self, addresses: Mapping[str, str]):
         self._addresses = addresses  # of "storage" and "apis", once the emulator listens
 
     def of_task(self, job: Job, index: int) -> Variables:
-        """Return what the job gives all its runnables.
+        """Return the variables that a job gives to all its runnables.
 
         Raises
         ------
@@ -50,13 +50,13 @@ class VariableSource:
         return found
 
     def with_runnable(self, variables: Variables, environment: Mapping[str, Any]) -> Variables:
-        """Return the variables of one runnable: the task's, and its own over them."""
+        """Return the variables of one runnable: the task's, overridden by its own."""
         secrets = environment.get("secretVariables", {})
         values = {name: self._read_secret(version) for name, version in secrets.items()}
         return variables.updated(environment.get("variables", {}), values)
 
     def set_by_batch(self, job: Job, index: int, attempt: int) -> dict[str, str]:
-        """What no job can override; the services it reaches are those of the emulator."""
+        """Return the variables that no job can override, with the addresses of the emulator."""
         return {
             "BATCH_TASK_INDEX": str(index),
             "BATCH_TASK_COUNT": str(job.tasks.count),
@@ -69,7 +69,7 @@ class VariableSource:
         }
 
     def _read_secret(self, version: str) -> str:
-        """Ask Secret Manager as the agent does, so that faults ordered for it are met here, too."""
+        """Read a secret over HTTP, as the agent does, so that the faults set for Secret Manager apply."""
         connection = http.client.HTTPConnection(
             urlsplit(self._addresses["apis"]).netloc, timeout=SECRET_SECONDS
         )
@@ -85,5 +85,5 @@ class VariableSource:
             raise SecretUnavailable(f"{version}: {body['error']['message']}")
         value = base64.b64decode(body["payload"]["data"]).decode(errors="surrogateescape")
         if "\0" in value:
-            raise SecretUnavailable(f"{version}: an environment variable cannot hold a null character")
+            raise SecretUnavailable(f"{version}: an environment variable cannot contain a null character")
         return value

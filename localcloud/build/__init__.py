@@ -1,1 +1,1 @@
-"""Cloud Build: builds taken as the service takes them, and run through this machine's Docker engine."""
+"""Cloud Build: builds are checked as the service checks them and run with this machine's Docker engine."""

@@ -1,4 +1,4 @@
-"""One build from its source to its images: status, times, log lines, results.
+"""One build, from its source to its images: status, times, log lines, results.
 
 The status goes QUEUED, WORKING, then SUCCESS, FAILURE, TIMEOUT, CANCELLED or INTERNAL_ERROR.
 """
@@ -22,14 +22,15 @@ from localcloud.messages import ApiError
 from localcloud.times import now, seconds_of
 
 FINISHED = ("SUCCESS", "FAILURE", "TIMEOUT", "CANCELLED", "INTERNAL_ERROR", "EXPIRED")
-_BROKEN = (OSError, HTTPException, tarfile.TarError, EOFError, zlib.error)  # an answer, or an archive
+# A broken answer or archive.
+_BROKEN = (OSError, HTTPException, tarfile.TarError, EOFError, zlib.error)
 
-_OF_ARTIFACT_REGISTRY = "-docker.pkg.dev/"
+_ARTIFACT_REGISTRY = "-docker.pkg.dev/"
 _PUSHED = re.compile(r"digest: (sha256:[0-9a-f]{64})")  # docker's last line
 
 
 class BuildRun:
-    """A build that is being worked on; `build` is its resource and `template` what is run."""
+    """A build that runs or has run; `build` is its resource, `template` what is run."""
 
     def __init__(
         self,
@@ -42,14 +43,14 @@ class BuildRun:
         self.build, self.template, self.folder = build, template, folder
         self._write_log = write_log
         self._step = ""
-        self.steps = StepRunner(folder / "workspace", builders, self._tell)
-        self.has_ended = threading.Event()  # and nothing of it is left
-        self._ended_as = ""  # by whom it was stopped: TIMEOUT or CANCELLED
+        self.steps = StepRunner(folder / "workspace", builders, self._write_line)
+        self.has_ended = threading.Event()  # set once all its processes and files are gone
+        self._ended_as = ""  # why it was stopped: TIMEOUT or CANCELLED
 
     def run(
         self, storage: str, read_secret: Callable[[str], bytes], put_image: Callable[[str, str], None]
     ) -> None:
-        """Work through the build; never raises. `put_image` is told of each image that stays here."""
+        """Run the build to its end without raising; `put_image` is called for each image that stays here."""
         self.build |= {"status": "WORKING", "startTime": now()}
         timer = threading.Timer(seconds_of(self.build["timeout"]), self.stop, ["TIMEOUT"])
         timer.daemon = True
@@ -64,7 +65,7 @@ class BuildRun:
         except Stopped:
             self._end(self._ended_as)
         except StepFailed as failure:
-            self._tell(f"ERROR: {failure}")
+            self._write_line(f"ERROR: {failure}")
             self._end("FAILURE", str(failure))
         except Exception as error:
             traceback.print_exception(error, file=sys.stderr)
@@ -81,13 +82,13 @@ class BuildRun:
 
     def _end(self, status: str, detail: str = "") -> None:
         self._step = ""
-        self._tell("DONE" if status == "SUCCESS" else f"ERROR: build ended as {status}")
+        self._write_line("DONE" if status == "SUCCESS" else f"ERROR: build ended as {status}")
         if detail:
             self.build["statusDetail"] = detail
             self.build["failureInfo"] = {"type": "USER_BUILD_STEP", "detail": detail}
         self.build |= {"finishTime": now(), "status": status}
 
-    def _tell(self, line: str) -> None:
+    def _write_line(self, line: str) -> None:
         self._write_log(f"{self._step}: {line}" if self._step else line, self._step.partition(" - ")[0])
 
     def _fetch_source(self, storage: str) -> None:
@@ -98,12 +99,12 @@ class BuildRun:
         if not source:
             return
         name = f"gs://{source['bucket']}/{source['object']}#{source.get('generation', '')}"
-        self._tell(f"FETCHSOURCE {name}")
+        self._write_line(f"FETCHSOURCE {name}")
         object_name = quote(source["object"], safe="")
         generation = f"&generation={source['generation']}" if source.get("generation") else ""
         address = f"{storage}/download/storage/v1/b/{source['bucket']}/o/{object_name}?alt=media{generation}"
         archive = self.folder / "source"
-        direct = build_opener(ProxyHandler({}))  # the user's proxy knows nothing of 127.0.0.1
+        direct = build_opener(ProxyHandler({}))  # the user's proxy cannot reach 127.0.0.1 of this machine
         try:
             with direct.open(address, timeout=60) as answer, open(archive, "wb") as file:
                 shutil.copyfileobj(answer, file)
@@ -128,7 +129,7 @@ class BuildRun:
         self._step = f"Step #{number}" + (f' - "{step["id"]}"' if step.get("id") else "")
         shown = self.build["steps"][number]
         shown |= {"status": "WORKING", "timing": {"startTime": now()}}
-        self._tell(f"Image of this step: {step['name']}")
+        self._write_line(f"Image of this step: {step['name']}")
         try:
             self.steps.run_step(step, secrets)
         except StepFailed as failure:
@@ -148,14 +149,14 @@ class BuildRun:
         pushed = []
         for image in self.template.get("images", []):
             begun = now()
-            if _is_of_this_machine(image):
-                self._tell(f"PUSH {image}")
+            if _is_on_this_machine(image):
+                self._write_line(f"PUSH {image}")
                 said = "\n".join(self.steps.run(["docker", "push", image], {}, self.steps.workspace))
                 digest = _PUSHED.search(said)[1]
             else:
-                self._tell(f"PUSH {image}: not pushed, it stays in the engine of this machine")
+                self._write_line(f"PUSH {image}: not pushed, it stays in this machine's engine")
                 digest = self.steps.read(["docker", "image", "inspect", "--format", "{{.Id}}", image])
-                if _OF_ARTIFACT_REGISTRY in image:
+                if _ARTIFACT_REGISTRY in image:
                     put_image(image, digest.strip())
             timing = {"startTime": begun, "endTime": now()}
             pushed.append({"name": image, "digest": digest, "pushTiming": timing})
@@ -163,6 +164,6 @@ class BuildRun:
             self.build["results"] = {"images": pushed}
 
 
-def _is_of_this_machine(image: str) -> bool:
-    """Tell whether an image's registry is on this machine: nothing is ever pushed to another."""
+def _is_on_this_machine(image: str) -> bool:
+    """Return whether an image's registry is on this machine; nothing is ever pushed to another."""
     return image.partition("/")[0].partition(":")[0] in ("127.0.0.1", "localhost")

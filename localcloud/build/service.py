@@ -1,6 +1,6 @@
 """The API of Cloud Build: create, get, list, cancel.
 
-REST API v1: https://cloud.google.com/build/docs/api/reference/rest. Builds are kept in memory.
+REST API v1: https://cloud.google.com/build/docs/api/reference/rest. Builds are kept in memory only.
 """
 
 import shutil
@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from localcloud.build.emulated import check_is_emulated
+from localcloud.build.not_emulated import check_is_emulated
 from localcloud.build.run import FINISHED, BuildRun
 from localcloud.build.template import parse_build, substituted
 from localcloud.filters import parse_filter
 from localcloud.logs import LogService
 from localcloud.messages import ApiError, Request, Response, json_response
-from localcloud.pages import page_of
+from localcloud.pages import DEFAULT_PAGE, MAX_PAGE, page_of
 from localcloud.projects import PROJECT_NUMBER
 from localcloud.registry import RegistryService
 from localcloud.routing import Route
@@ -29,12 +29,10 @@ _OPERATION, _BUILD = f"{_TYPES}.BuildOperationMetadata", f"{_TYPES}.Build"
 _UNKNOWN, _CODES = 2, {"CANCELLED": 1, "TIMEOUT": 4}  # of google.rpc.Code
 MAX_BUILDS = 1000
 STOP_SECONDS = 5.0
-DEFAULT_PAGE = 100
-MAX_PAGE = 1000
 
 
 class BuildService:
-    """Builds of every project. Each runs in a thread of its own, or stays QUEUED where `runs` is off."""
+    """The builds of all projects. Each runs in its own thread, or stays QUEUED if `runs` is False."""
 
     def __init__(
         self,
@@ -46,7 +44,7 @@ class BuildService:
         builders: Mapping[str, Sequence[str]],
         runs: bool = True,
     ):
-        shutil.rmtree(folder, ignore_errors=True)  # what an emulator that was killed may have left
+        shutil.rmtree(folder, ignore_errors=True)  # left by an emulator that was killed
         self._folder, self._addresses, self._secrets, self._logs = folder, addresses, secrets, logs
         self._registry, self._builders, self._runs = registry, builders, runs
         self._builds: dict[str, BuildRun] = {}
@@ -64,7 +62,7 @@ class BuildService:
         return [*routes, Route("GET", "/v1/operations/build/{project}/{build}", self.get_operation)]
 
     def page_routes(self) -> list[Route]:
-        """What a person opens in a browser, which sends no token."""
+        """Return the routes for a browser, which sends no token."""
         return [Route("GET", "/cloud-build/builds;region={location}/{build}", self.show_log)]
 
     def forget_all(self) -> None:
@@ -73,7 +71,7 @@ class BuildService:
             self._builds.clear()
 
     def stop(self) -> None:
-        """End every build that runs, and wait until nothing of them is left."""
+        """Stop all running builds and wait until they are gone."""
         with self._lock:
             runs = [run for run in self._builds.values() if run.build["status"] not in FINISHED]
         for run in runs:
@@ -131,7 +129,7 @@ class BuildService:
         return json_response(run.build)
 
     def show_log(self, request: Request, location: str, build: str) -> Response:
-        """Answer what `gcloud builds log` prints, as text."""
+        """Answer with the text that `gcloud builds log` prints."""
         project = request.query.get("project", "")
         self._found(project, build)
         wanted = f'logName="projects/{project}/logs/cloudbuild" resource.labels.build_id="{build}"'

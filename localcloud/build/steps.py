@@ -1,7 +1,7 @@
-"""The steps of a build, run on this machine: docker as a process, any other builder as a container of it.
+"""The steps of a build, run on this machine: docker as a process, any other builder as a container.
 
-A step of gcr.io/cloud-builders/docker is this machine's docker client in the build's workspace, so that
-it uses the local engine. Its absolute path is not /workspace: steps name their files relative to it.
+A step of gcr.io/cloud-builders/docker runs this machine's docker client in the build's workspace, so that it
+uses the local engine. The workspace is not at /workspace, so steps must name their files relative to it.
 """
 
 import os
@@ -21,7 +21,7 @@ _KEPT = ("PATH", "LANG", "DOCKER_HOST", "DOCKER_CONTEXT", "XDG_RUNTIME_DIR")
 
 
 class StepFailed(Exception):
-    """A step ended with another exit code than 0."""
+    """A step failed; the message says why."""
 
 
 class Stopped(Exception):
@@ -32,12 +32,12 @@ class Stopped(Exception):
 class StepRunner:
     """Runs programs in a workspace until it is stopped.
 
-    `builders` says which command stands for a builder's image; every line that is printed goes to `tell`.
+    `builders` maps a builder's image to the command that replaces it; `write_line` gets each printed line.
     """
 
     workspace: Path
     builders: Mapping[str, Sequence[str]]
-    tell: Callable[[str], None]
+    write_line: Callable[[str], None]
     _stopped: threading.Event = field(default_factory=threading.Event)
     _running: Child | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -47,7 +47,7 @@ class StepRunner:
         variables |= {name: secrets[name] for name in step.get("secretEnv", [])}
         folder = (self.workspace / step.get("dir", "").lstrip("/")).resolve()
         try:
-            folder.mkdir(parents=True, exist_ok=True)  # as docker does it for a container's
+            folder.mkdir(parents=True, exist_ok=True)  # as docker does for a container
         except OSError as error:
             raise StepFailed(f"dir {step['dir']}: {error.strerror}") from error
         container = f"localcloud-{uuid.uuid4().hex}"
@@ -56,7 +56,7 @@ class StepRunner:
         self.run(argv, variables, folder, cleanup)
 
     def command(self, step: dict[str, Any], variables: list[str], container: str) -> list[str]:
-        """Return what is started for a step; values of variables are no arguments, for some are secrets."""
+        """Return the command of a step; it names variables without values, because some are secrets."""
         image, arguments = step["name"], step.get("args", [])
         entrypoint, folder = step.get("entrypoint", ""), f"/workspace/{step.get('dir', '').lstrip('/')}"
         name = image.split("@")[0]
@@ -74,12 +74,12 @@ class StepRunner:
     def run(
         self, argv: list[str], variables: Mapping[str, str], folder: Path, cleanup: tuple[str, ...] = ()
     ) -> list[str]:
-        """Run a program to its end, and return its last lines; `cleanup` ends what it runs elsewhere."""
+        """Run a program and return its last lines; `cleanup` stops what it runs elsewhere."""
         last: deque[str] = deque(maxlen=20)
 
         def take(line: str, is_error: bool) -> None:
             last.append(line)
-            self.tell(line)
+            self.write_line(line)
 
         command = Command(argv, self._environment() | dict(variables), folder, cleanup)
         with self._lock:
@@ -97,7 +97,7 @@ class StepRunner:
         return list(last)
 
     def read(self, argv: list[str]) -> str:
-        """Return what a short command of docker prints."""
+        """Return the output of a short docker command."""
         done = subprocess.run(
             argv,
             env=self._environment(),
@@ -110,13 +110,16 @@ class StepRunner:
         return done.stdout.strip()
 
     def _environment(self) -> dict[str, str]:
-        """Return what a step has of ours; Docker's plug-ins are below its configuration, not this HOME."""
+        """Return the variables that a step inherits.
+
+        HOME is a folder of the build, so DOCKER_CONFIG is what leads to Docker's plug-ins.
+        """
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
         docker = os.environ.get("DOCKER_CONFIG") or str(Path.home() / ".docker")
         return {**kept, "HOME": str(self.workspace.parent / "home"), "DOCKER_CONFIG": docker}
 
     def stop(self) -> None:
-        """Kill what runs, with all it started."""
+        """Kill the running program and all it started."""
         with self._lock:
             self._stopped.set()
             if self._running:

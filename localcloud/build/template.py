@@ -1,4 +1,4 @@
-"""What is submitted as a build: checked as the service's own message type, substitutions put in.
+"""A submitted build: checked as the service's own message type, and its substitutions.
 
 https://cloud.google.com/build/docs/build-config-file-schema, .../substitute-variable-values
 """
@@ -7,8 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from localcloud.api_messages import read_as
-from localcloud.messages import ApiError
+from localcloud.messages import ApiError, read_as
 from localcloud.projects import PROJECT_NUMBER
 from localcloud.times import seconds_of
 
@@ -16,7 +15,7 @@ MAX_STEPS = 300
 MAX_SECONDS = 24 * 3600
 _KEY = re.compile(r"_[A-Z0-9_]+")
 _USED = re.compile(r"\$\$|\$\{(_?[A-Z][A-Z0-9_]*)\}|\$(_?[A-Z][A-Z0-9_]*)")
-# built in, and empty for a source that was uploaded
+# built-in substitutions that are empty for an uploaded source
 _FROM_REPOSITORY = (
     *("COMMIT_SHA", "SHORT_SHA", "REVISION_ID"),
     *("REPO_NAME", "REPO_FULL_NAME", "BRANCH_NAME", "TAG_NAME"),
@@ -25,12 +24,12 @@ _AS_GIVEN = ("source", "substitutions", "options", "id", "status")
 
 
 def parse_build(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a build as the service would read it, or refuse it.
+    """Return a build as the service reads it.
 
     Raises
     ------
     ApiError
-        400: no valid Build message, or against a rule that the message type does not hold.
+        400: not a valid Build message, or it breaks a rule that the message type does not check.
     """
     from google.cloud.devtools.cloudbuild_v1 import Build
 
@@ -74,7 +73,7 @@ def _check_steps(steps: list[dict[str, Any]]) -> None:
 
 
 def _check_secrets(build: dict[str, Any]) -> None:
-    """Every secret is used, and every one that is used is there."""
+    """Refuse secrets that are used but not available, or available but not used."""
     secrets = build.get("availableSecrets", {}).get("secretManager", [])
     if not all(each.get("env") and each.get("versionName") for each in secrets):
         raise ApiError(400, "invalid secrets: each needs an env and a versionName")
@@ -87,12 +86,12 @@ def _check_secrets(build: dict[str, Any]) -> None:
 
 
 def substituted(build: dict[str, Any], build_id: str, project: str, location: str) -> dict[str, Any]:
-    """Return the build with its substitutions put in.
+    """Return the build with its substitutions applied.
 
     Raises
     ------
     ApiError
-        400: a key is used and has no value, or has one and is not used (unless ALLOW_LOOSE).
+        400: a key is used without a value, or has a value but is not used (unless ALLOW_LOOSE).
     """
     given = build.get("substitutions", {})
     for key in given:

@@ -1,4 +1,4 @@
-"""Cloud Storage: its JSON API, and as much of the XML API as client libraries use.
+"""Cloud Storage: its JSON API, and the part of the XML API that client libraries use.
 
-No object versions, no access control: whoever reaches the port may do everything.
+There are no object versions and no access control: whoever reaches the port may do everything.
 """

@@ -1,4 +1,4 @@
-"""/batch/storage/v1: up to 100 requests in one, answered in one."""
+"""/batch/storage/v1: up to 100 requests sent and answered as one."""
 
 import io
 from contextlib import closing
@@ -14,7 +14,7 @@ _BOUNDARY = "batch_of_localcloud"
 
 
 class BatchRoute:
-    """Its parts go through `router`, which is set once all routes are known, this one too."""
+    """The route of batches; each part goes through `router`, which is set once all routes are known."""
 
     router: Router
 
@@ -27,7 +27,7 @@ class BatchRoute:
     def run(self, request: Request) -> Response:
         parts = split_mixed(request.read_all(), boundary_of(request.headers))
         if len(parts) > MAX_CALLS:
-            raise ApiError(400, f"A batch holds {MAX_CALLS} calls at most, not {len(parts)}.")
+            raise ApiError(400, f"A batch may have {MAX_CALLS} calls, not {len(parts)}.")
         answers = [self._answer(part, request.host) for part in parts]
         text = b"".join(f"--{_BOUNDARY}\r\n".encode() + answer + b"\r\n" for answer in answers)
         headers = {"Content-Type": f"multipart/mixed; boundary={_BOUNDARY}"}
@@ -53,7 +53,7 @@ def _inner_request(part: Part, host: str) -> Request:
 
 
 def _part_text(content_id: str, response: Response) -> bytes:
-    """An answer as a part: its Content-ID is that of the question with response- before it."""
+    """Return an answer as a part; its Content-ID is that of the request, prefixed with response-."""
     reason = responses.get(response.status, "")
     lines = ["Content-Type: application/http"]
     if content_id:

@@ -1,4 +1,4 @@
-"""The routes of buckets: /b and /b/{bucket}, with their policy and layout."""
+"""The routes of buckets, /b and /b/{bucket}, with policy and layout."""
 
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.routing import Route
@@ -76,7 +76,7 @@ class BucketRoutes:
         return Response(204)
 
     def layout(self, request: Request, bucket: str) -> Response:
-        """gcloud asks this to learn whether the bucket has real folders; ours have none."""
+        """Tell gcloud that the bucket has no real folders."""
         resource = self._buckets.get(bucket)
         return json_response(
             {
@@ -89,7 +89,7 @@ class BucketRoutes:
         )
 
     def no_folders(self, request: Request, bucket: str) -> Response:
-        """gcloud looks for folders to remove before it removes a bucket."""
+        """Tell gcloud that there are no folders to remove before it removes a bucket."""
         self._buckets.need(bucket)
         return json_response({"items": []})
 
@@ -99,7 +99,7 @@ class BucketRoutes:
         return json_response({**policy, "resourceId": f"projects/_/buckets/{bucket}"})
 
     def set_policy(self, request: Request, bucket: str) -> Response:
-        """Kept and told again, not enforced; a refusal is ordered as a fault."""
+        """Store a policy, which is returned but not enforced; a test sets a refusal as a fault."""
         policy = _EMPTY_POLICY | request.json()
         self._buckets.change(bucket, lambda old: old | {"iamPolicy": policy})
         return self.get_policy(request, bucket)

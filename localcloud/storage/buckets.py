@@ -1,4 +1,4 @@
-"""Buckets: created, found, changed, deleted. What is in them is in objects.py."""
+"""Buckets: create, find, change, delete. Their objects are in objects.py."""
 
 import json
 from collections.abc import Callable
@@ -6,14 +6,14 @@ from typing import Any
 
 from localcloud.messages import ApiError
 from localcloud.storage.database import Database
-from localcloud.storage.names import check_bucket_name
 from localcloud.storage.preconditions import NO_CONDITIONS, Preconditions
+from localcloud.storage.rules import check_bucket_name
 
 Resource = dict[str, Any]
 
 
 class Buckets:
-    """A bucket is kept as the JSON the API shows, without its links."""
+    """All buckets; each is stored as the JSON that the API shows, without links."""
 
     def __init__(self, database: Database):
         self._database = database
@@ -49,7 +49,7 @@ class Buckets:
         change: Callable[[Resource], Resource],
         conditions: Preconditions = NO_CONDITIONS,
     ) -> Resource:
-        """Save what `change` makes of a bucket."""
+        """Replace a bucket's resource with what `change` returns for it."""
         with self._database.lock:
             found = self.get(name)
             _check(found, conditions)

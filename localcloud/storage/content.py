@@ -1,7 +1,7 @@
-"""The bytes of an object: on their way in, checked, at rest, and on their way out.
+"""The bytes of an object: received, checked, stored, and sent.
 
-Small contents stay in memory and go into the database, large ones only ever pass through in
-pieces. Which object a content belongs to is known in objects.py.
+Small contents stay in memory and are stored in the database; large ones are handled in pieces and stored as
+files. objects.py knows which object a content belongs to.
 """
 
 import base64
@@ -24,11 +24,11 @@ INLINE_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class Content:
-    """Bytes received whole: either `inline` or in the file at `path`."""
+    """A complete content, either `inline` or in the file at `path`."""
 
     size: int
-    crc32c: str  # base64, as the API tells it
-    md5: str | None  # unknown for an object put together from others
+    crc32c: str  # base64, as the API shows it
+    md5: str | None  # unknown for an object composed of others
     inline: bytes | None = None
     path: Path | None = None
 
@@ -37,7 +37,7 @@ class Content:
             self.path.unlink(missing_ok=True)
 
     def check(self, expected: Mapping[str, str]) -> None:
-        """Refuse bytes that are not those the sender had: `expected` by "crc32c", "md5"."""
+        """Refuse bytes that do not match the sender's digests, `expected` by "crc32c" and "md5"."""
         for kind, actual in (("crc32c", self.crc32c), ("md5", self.md5)):
             wanted = expected.get(kind)
             if wanted and actual and wanted != actual:
@@ -49,7 +49,7 @@ class Content:
 
 
 class Draft:
-    """Bytes still arriving; what is not sealed and stored by the end of `with` is gone."""
+    """A content that is being received; it is removed after `with` unless it was sealed and stored."""
 
     def __init__(self, folder: Path):
         self._path = folder / secrets.token_hex(16)
@@ -73,12 +73,12 @@ class Draft:
         self._file.write(piece)
 
     def write_all(self, source) -> None:
-        """Take everything `source.read` has."""
+        """Write everything that `source.read` returns."""
         while piece := source.read(READ_BYTES):
             self.write(piece)
 
     def tail(self, size: int) -> bytes:
-        """The last bytes written, `size` or all."""
+        """Return the last `size` bytes written, or all."""
         end = self.size
         self._file.seek(max(0, end - size))
         return self._file.read()
@@ -102,13 +102,13 @@ class Draft:
 
 
 def sealed_file(path: Path, with_md5: bool = True) -> Content:
-    """A file that is complete, as content; small ones are kept in a file too."""
+    """Return a complete file as content; a small one stays in its file, too."""
     with open(path, "rb") as file:
         return Content(*digests(file, with_md5), path=path)
 
 
 def digests(file: BinaryIO, with_md5: bool = True) -> tuple[int, str, str | None]:
-    """Size, crc32c and md5 of what a file holds from here on."""
+    """Return size, crc32c and md5 of the rest of a file."""
     size, crc32c, md5 = 0, google_crc32c.Checksum(), hashlib.md5(usedforsecurity=False)
     while piece := file.read(READ_BYTES):
         size += len(piece)
@@ -121,7 +121,7 @@ def digests(file: BinaryIO, with_md5: bool = True) -> tuple[int, str, str | None
 def expected_digests(
     headers: Mapping[str, str], properties: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """What the sender says the bytes add up to, in headers or in the object's properties."""
+    """Return the digests that the sender gives, in headers or in the object's properties."""
     expected = {}
     for pair in headers.get("X-Goog-Hash", "").split(","):
         kind, _, value = pair.strip().partition("=")
@@ -133,7 +133,7 @@ def expected_digests(
 
 
 class Reader:
-    """Part of a content as pieces to send; `file` is closed with it."""
+    """Part of a content, as pieces to send; closing it closes the file."""
 
     def __init__(self, file: BinaryIO, start: int, size: int):
         self._file, self._size = file, size
@@ -150,7 +150,7 @@ class Reader:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """A second name for a file that never changes; a copy where links are not to be had."""
+    """Give a file that never changes a second name, or copy it where links are not possible."""
     try:
         os.link(source, target)
     except OSError:

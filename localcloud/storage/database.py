@@ -1,4 +1,4 @@
-"""The sqlite file that holds everything but large contents, and the lock around it.
+"""The SQLite file with everything except large contents, and its lock.
 
 Its tables belong to buckets.py, objects.py and uploads.py.
 """
@@ -40,16 +40,16 @@ CREATE TABLE IF NOT EXISTS uploads (
 
 
 class Database:
-    """One connection for all threads: sqlite writes one at a time anyway.
+    """One connection for all threads; SQLite serialises writes anyway.
 
-    Whoever must look and then act holds `lock` meanwhile.
+    Hold `lock` to read and then act on what was read.
     """
 
     def __init__(self, path: Path):
         self.lock = threading.RLock()
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
-        # A killed process loses nothing, a power cut at most the last moments; never half a row.
+        # A killed process loses nothing, a power failure at most the last moments, and never half a row.
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.executescript(_SCHEMA)

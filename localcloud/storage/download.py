@@ -1,4 +1,4 @@
-"""An object's bytes as an answer: ranges, checksums, gzip undone for those who cannot read it."""
+"""Downloads: an object's bytes with ranges and checksums, unpacked for clients that do not accept gzip."""
 
 import gzip
 import re
@@ -56,7 +56,7 @@ def _headers(record: ObjectRecord) -> dict[str, str]:
     ):
         if name in properties:
             headers[header] = properties[name]
-    # A header line holds Latin-1 without line ends; an object's properties hold any text.
+    # A header is Latin-1 without line ends, but an object's properties may be any text.
     return {name: quote(value, safe=_HEADER_SAFE) for name, value in headers.items()}
 
 
@@ -64,7 +64,7 @@ _HEADER_SAFE = "".join(chr(code) for code in range(32, 127))
 
 
 def _is_to_be_unzipped(request: Request, record: ObjectRecord, file: BinaryIO) -> bool:
-    """Stored compressed, wanted plain, and neither side forbids it."""
+    """Return whether the object is stored compressed, wanted plain, and may be transformed."""
     if record.properties.get("contentEncoding") != "gzip":
         return False
     if "gzip" in request.headers.get("Accept-Encoding", ""):
@@ -77,7 +77,7 @@ def _is_to_be_unzipped(request: Request, record: ObjectRecord, file: BinaryIO) -
 
 
 class _Unzipped:
-    """The pieces of a compressed file, unpacked."""
+    """A compressed file, as unpacked pieces."""
 
     def __init__(self, file: BinaryIO):
         self._file = file
@@ -92,7 +92,7 @@ class _Unzipped:
 
 
 def _range(header: str, size: int) -> tuple[int, int] | None:
-    """Start and length of the one range asked for; None for all, also if it makes no sense."""
+    """Return start and length of the requested range; None for the whole, also for an invalid range."""
     found = re.fullmatch(r"bytes=(\d*)-(\d*)", header.replace(" ", ""))
     if not found or not (found[1] or found[2]):
         return None
@@ -106,7 +106,7 @@ def _range(header: str, size: int) -> tuple[int, int] | None:
     if start >= size:
         raise ApiError(
             416,
-            f"The object has {size} bytes, {header} begins behind them.",
+            f"The object has {size} bytes; {header} begins after its end.",
             headers={"Content-Range": f"bytes */{size}"},
         )
     return start, end - start

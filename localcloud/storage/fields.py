@@ -1,13 +1,13 @@
-"""Partial answers: the `fields` parameter, as in items(name,size),nextPageToken or items/name."""
+"""Partial answers: the `fields` parameter, such as items(name,size),nextPageToken or items/name."""
 
 import re
 from typing import Any
 
-Mask = dict[str, "Mask"]  # names to keep, each with what to keep inside it; empty: everything
+Mask = dict[str, "Mask"]  # names to keep, each with the names to keep inside; empty: everything
 
 
 def select_fields(value: Any, fields: str) -> Any:
-    """The parts of a JSON value that `fields` names; all of it if `fields` makes no sense."""
+    """Return the parts of a JSON value that `fields` names; all of it if `fields` is invalid."""
     tokens = re.findall(r"[,()/]|[^,()/]+", fields)
     try:
         mask = _parse_list(tokens)
@@ -17,7 +17,7 @@ def select_fields(value: Any, fields: str) -> Any:
 
 
 def _parse_list(tokens: list[str]) -> Mask:
-    """path, path, ... up to the end or a closing bracket; takes what it reads from `tokens`."""
+    """Parse path, path, ... up to the end or a closing bracket; remove what was read from `tokens`."""
     mask: Mask = {}
     while True:
         _parse_path(tokens, mask)
@@ -27,7 +27,7 @@ def _parse_list(tokens: list[str]) -> Mask:
 
 
 def _parse_path(tokens: list[str], mask: Mask) -> None:
-    """name, name/path or name(list), added to what `mask` holds already."""
+    """Parse name, name/path or name(list), and add it to `mask`."""
     name = tokens.pop(0)
     if name in ",()/":
         raise ValueError(f"a name was expected, not {name}")

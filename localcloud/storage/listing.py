@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from localcloud.messages import ApiError
-from localcloud.storage.globs import compiled_glob
 from localcloud.storage.objects import ObjectRecord, Objects
 from localcloud.storage.preconditions import whole_number
 
 MAX_PAGE_SIZE = 1000
+_GLOB_TOKEN = re.compile(r"\*\*|\[[!^]?\]?[^\]]*\]|\\?.", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What to list; an empty text asks for no such limit."""
+    """What to list; an empty text means no limit of that kind."""
 
     bucket: str
     prefix: str = ""
@@ -25,7 +25,7 @@ class Listing:
     end_offset: str = ""  # the first name that may not
     glob: re.Pattern | None = None
     page_size: int = MAX_PAGE_SIZE
-    page_start: str = ""  # where the page before this one ended
+    page_start: str = ""  # where the page before ended
 
     @classmethod
     def from_query(cls, bucket: str, query: Mapping[str, str]) -> "Listing":
@@ -63,7 +63,7 @@ def list_page(objects: Objects, listing: Listing) -> Page:
 
 
 def page_size(query: Mapping[str, str]) -> int:
-    """maxResults as the service takes it: more than 1000 a page are never given."""
+    """Return maxResults, which the service limits to 1,000."""
     size = whole_number(query, "maxResults")
     if size is not None and size < 0:
         raise ApiError(400, f"maxResults must not be negative: {size}")
@@ -71,16 +71,16 @@ def page_size(query: Mapping[str, str]) -> int:
 
 
 def _entries(objects: Objects, listing: Listing) -> Iterator[ObjectRecord | str]:
-    """Records and common prefixes from the page's start on, in the order of their names."""
+    """Yield records and common prefixes from the start of the page, in the order of their names."""
     start = max(listing.prefix, listing.start_offset, listing.page_start)
-    # Without a delimiter or a glob, each object looked at is one of the page, or the next one's.
+    # Without a delimiter or a glob, every object that is read belongs to this page or starts the next.
     is_plain = not listing.delimiter and not listing.glob
     batch_size = (listing.page_size if is_plain else MAX_PAGE_SIZE) + 1
     while True:
         batch = objects.in_order(listing.bucket, start, batch_size)
         for record in batch:
             if record.name < start:
-                continue  # under a common prefix already told
+                continue  # under a common prefix that was yielded already
             if not record.name.startswith(listing.prefix):
                 return
             if listing.end_offset and record.name >= listing.end_offset:
@@ -103,7 +103,7 @@ def _common_prefix(name: str, listing: Listing) -> str:
 
 
 def _after_all_with(prefix: str) -> str:
-    """The first text that sorts after everything beginning with `prefix`."""
+    """Return the first text that sorts after everything that begins with `prefix`."""
     following = ord(prefix[-1]) + 1
     if 0xD800 <= following <= 0xDFFF:
         following = 0xE000  # no text holds a surrogate
@@ -121,3 +121,42 @@ def _read_token(token: str) -> str:
         return base64.urlsafe_b64decode(token).decode()
     except (binascii.Error, UnicodeDecodeError, ValueError):
         raise ApiError(400, f"Not a page token of this service: {token}") from None
+
+
+def compiled_glob(glob: str) -> re.Pattern:
+    try:
+        return re.compile(_glob_expression(glob), re.DOTALL)
+    except re.error as error:
+        raise ApiError(400, f"Not a glob: {glob!r}: {error}") from error
+
+
+def _glob_expression(glob: str) -> str:
+    depth, parts = 0, []
+    for token in _GLOB_TOKEN.findall(glob):
+        if token == "{":
+            depth += 1
+            parts.append("(?:")
+        elif token == "}" and depth:
+            depth -= 1
+            parts.append(")")
+        elif token == "," and depth:
+            parts.append("|")
+        else:
+            parts.append(_glob_token(token))
+    if depth:
+        raise re.error("a bracket is open")
+    return "".join(parts)
+
+
+def _glob_token(token: str) -> str:
+    if token == "**":
+        return ".*"
+    if token == "*":
+        return "[^/]*"
+    if token == "?":
+        return "[^/]"
+    if len(token) > 2 and token[0] == "[":
+        negated = token[1] in "!^"
+        inside = re.sub(r"([\\\[\]^&~|])", r"\\\1", token[2:-1] if negated else token[1:-1])
+        return f"[{'^' if negated else ''}{inside}]"
+    return re.escape(token[-1])

@@ -1,6 +1,6 @@
 """Bodies in several parts: an object's metadata with its bytes, and batches of requests.
 
-Taken apart by hand: the library's mail parser alters binary parts and line ends.
+They are split here because Python's mail parser changes binary parts and line ends.
 """
 
 import re
@@ -20,7 +20,7 @@ class Part:
 
 
 def read_related(body: Body, boundary: bytes, draft: Draft) -> tuple[Part, Headers]:
-    """An upload's first part, and the headers of its second, whose bytes go into `draft`."""
+    """Return an upload's first part and the headers of its second, whose bytes are written to `draft`."""
     head = b""
     while (found := _two_heads(head, boundary)) is None:
         piece = body.read(_HEAD_BYTES)
@@ -35,7 +35,7 @@ def read_related(body: Body, boundary: bytes, draft: Draft) -> tuple[Part, Heade
 
 
 def split_mixed(body: bytes, boundary: bytes) -> list[Part]:
-    """The parts of a body that is in memory."""
+    """Return the parts of a body that is in memory."""
     line_end = _line_end_after(body, b"--" + boundary) or b"\r\n"
     pieces = (line_end + body).split(line_end + b"--" + boundary)
     parts = []
@@ -47,7 +47,7 @@ def split_mixed(body: bytes, boundary: bytes) -> list[Part]:
 
 
 def split_part(text: bytes) -> Part:
-    """Headers, an empty line, a body; the headers may be missing."""
+    """Return a part from headers, which may be missing, an empty line, and a body."""
     if text.startswith((b"\r\n", b"\n")):
         return Part(Headers(), text.removeprefix(b"\r").removeprefix(b"\n"))
     head, *body = re.split(rb"\r?\n\r?\n", text, maxsplit=1)
@@ -55,7 +55,7 @@ def split_part(text: bytes) -> Part:
 
 
 def boundary_of(headers: Headers) -> bytes:
-    """What separates the parts; gcloud puts it in single quotes, which no standard knows."""
+    """Return what separates the parts; gcloud puts it in single quotes, which is not standard."""
     content_type = headers.get("Content-Type", "")
     found = re.search(r"boundary=(\"[^\"]+\"|'[^']+'|[^;]+)", content_type, re.IGNORECASE)
     if not found:
@@ -64,9 +64,9 @@ def boundary_of(headers: Headers) -> bytes:
 
 
 def _two_heads(text: bytes, boundary: bytes) -> tuple[Part, Headers, int, bytes] | None:
-    """The first part, the second's headers, where its bytes begin, and how lines end.
+    """Return the first part, the headers of the second, the start of its bytes, and the line end.
 
-    None while `text` does not reach that far.
+    It is None if `text` does not reach that far.
     """
     opening = b"--" + boundary
     line_end = _line_end_after(text, opening)
@@ -91,7 +91,7 @@ def _parse_headers(head: bytes) -> Headers:
 
 
 def _line_end_after(text: bytes, opening: bytes) -> bytes:
-    """Lines end in CRLF or, from some clients, LF; the first line after `opening` tells."""
+    """Return the line end after `opening`: CRLF or, from some clients, LF."""
     end = text.find(opening) + len(opening)
     if opening not in text or len(text) < end + 2:
         return b""

@@ -1,4 +1,4 @@
-"""The routes of objects under /b/{bucket}/o, all but uploads, which are in upload_routes.py."""
+"""The routes of objects under /b/{bucket}/o, except uploads, which are in upload_routes.py."""
 
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.routing import Route
@@ -6,10 +6,10 @@ from localcloud.storage.buckets import Buckets
 from localcloud.storage.download import download
 from localcloud.storage.fields import select_fields
 from localcloud.storage.listing import Listing, list_page
-from localcloud.storage.names import check_object_name
 from localcloud.storage.objects import ObjectRecord, Objects, Target
 from localcloud.storage.preconditions import Preconditions, whole_number
 from localcloud.storage.resources import merge, new_properties, object_resource, settable_properties
+from localcloud.storage.rules import check_object_name
 
 MAX_COMPOSE_SOURCES = 32
 
@@ -63,7 +63,7 @@ class ObjectRoutes:
         return Response(204)
 
     def compose(self, request: Request, bucket: str, name: str) -> Response:
-        """Make one object of others, one after the other."""
+        """Concatenate objects into one."""
         check_object_name(name)
         body = request.json()
         sources = [_compose_source(bucket, source) for source in body.get("sourceObjects") or []]
@@ -120,7 +120,7 @@ class ObjectRoutes:
 
 
 def target_of(request: Request, bucket: str, name: str) -> Target:
-    """The object a request is about, on the conditions it sets."""
+    """Return the object that a request names, with its conditions."""
     generation = whole_number(request.query, "generation")
     return Target(bucket, name, generation, Preconditions.from_query(request.query))
 

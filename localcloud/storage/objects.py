@@ -1,7 +1,7 @@
-"""Objects on disk: stored whole or not at all, and there again after a restart.
+"""Objects on disk: stored whole or not at all, and still there after a restart.
 
-Records and small contents are rows of the database; larger contents are files named by their
-generation. How an object looks in an answer is in resources.py.
+Records and small contents are rows of the database; larger contents are files named by generation.
+resources.py turns an object into an answer.
 """
 
 import io
@@ -18,10 +18,10 @@ from localcloud.messages import ApiError
 from localcloud.storage.buckets import Buckets
 from localcloud.storage.content import Content, Draft, link_or_copy
 from localcloud.storage.database import Database
-from localcloud.storage.names import check_object_name
 from localcloud.storage.preconditions import NO_CONDITIONS, Preconditions
+from localcloud.storage.rules import check_object_name
 
-# All but the content, which a listing must not read.
+# All columns except the content, which a listing must not read.
 _RECORD_COLUMNS = (
     "bucket, name, generation, metageneration, size, crc32c, md5, component_count, "
     "created_us, updated_us, properties"
@@ -30,11 +30,11 @@ _RECORD_COLUMNS = (
 
 @dataclass(frozen=True)
 class ObjectRecord:
-    """What is known of an object; times are microseconds since 1970."""
+    """The record of an object; times are microseconds since 1970."""
 
     bucket: str
     name: str
-    generation: int  # unique in a store, and never given twice
+    generation: int  # unique in a store and never reused
     metageneration: int
     size: int
     crc32c: str
@@ -47,7 +47,7 @@ class ObjectRecord:
 
 @dataclass(frozen=True)
 class Target:
-    """An object a request is about; `generation` None is the one there is."""
+    """The object that a request names; without a `generation`, the current one."""
 
     bucket: str
     name: str
@@ -56,7 +56,7 @@ class Target:
 
 
 class Objects:
-    """The objects of all buckets. One process at a time may use a folder."""
+    """The objects of all buckets. Only one process at a time may use a folder."""
 
     def __init__(self, folder: Path, database: Database, buckets: Buckets):
         self._contents = folder / "contents"
@@ -78,7 +78,7 @@ class Objects:
         properties: dict[str, Any],
         component_count: int | None = None,
     ) -> ObjectRecord:
-        """Make `content` the target, in place of the object there may be."""
+        """Store `content` as the target, replacing any object of that name."""
         check_object_name(target.name)
         with self._database.lock:
             self._buckets.need(target.bucket)
@@ -86,7 +86,7 @@ class Objects:
             target.conditions.check(replaced)
             record = self._new_record(target, content, properties, component_count)
             if content.path:
-                # Before the row, so that no row is ever without its content.
+                # This comes before the row, so that no row is ever without its content.
                 os.replace(content.path, self._content_path(record))
             self._save(record, content.inline)
             self._remove_content(replaced)
@@ -98,7 +98,7 @@ class Objects:
         return record
 
     def open(self, target: Target) -> tuple[ObjectRecord, BinaryIO]:
-        """An object and its content, which stays readable when the object is replaced."""
+        """Return an object and its content, which stays readable when the object is replaced."""
         with self._database.lock:
             record = self.get(target)
             inline = self._inline(record)
@@ -107,7 +107,7 @@ class Objects:
             return record, open(self._content_path(record), "rb")
 
     def duplicate(self, target: Target) -> tuple[ObjectRecord, Content]:
-        """An object and a content of its own, to be stored elsewhere or discarded."""
+        """Return an object and a copy of its content, to be stored elsewhere or discarded."""
         with self._database.lock:
             record = self._need(target)
             target.conditions.check(record)
@@ -120,7 +120,7 @@ class Objects:
             return record, Content(record.size, record.crc32c, record.md5, inline, path)
 
     def change(self, target: Target, change: Callable[[dict[str, Any]], dict[str, Any]]) -> ObjectRecord:
-        """Save what `change` makes of an object's properties, as its next metageneration."""
+        """Replace an object's properties with what `change` returns, as its next metageneration."""
         with self._database.lock:
             found = self._need(target)
             target.conditions.check(found)
@@ -141,7 +141,7 @@ class Objects:
             self._remove_content(found)
 
     def in_order(self, bucket: str, start: str, limit: int) -> list[ObjectRecord]:
-        """Up to `limit` objects in the order of their names, the first not before `start`."""
+        """Return up to `limit` objects in the order of their names, from `start` on."""
         rows = self._database.execute(
             f"SELECT {_RECORD_COLUMNS} FROM objects WHERE bucket = ? AND name >= ? ORDER BY name LIMIT ?",
             (bucket, start, limit),
@@ -153,7 +153,7 @@ class Objects:
             self._database.execute("DELETE FROM objects")
             _remove_files(self._contents.iterdir())
 
-    # -- below, the caller holds the lock --
+    # The lock must be held for all methods below.
 
     def _find(self, target: Target) -> ObjectRecord | None:
         rows = self._database.execute(
@@ -212,7 +212,7 @@ class Objects:
         return rows[0]["highest"] or 0
 
     def _remove_leftovers(self) -> None:
-        """A crash leaves what was arriving, and contents whose row was not yet, or no longer."""
+        """Remove what a crash left: partial uploads, and contents without a row."""
         rows = self._database.execute("SELECT generation FROM objects WHERE inline IS NULL")
         wanted = {str(row["generation"]) for row in rows}
         _remove_files(path for path in self._contents.iterdir() if path.name not in wanted)

@@ -1,6 +1,6 @@
-"""Conditions a request sets on the generation it finds: do this only if nobody came before.
+"""Preconditions: a request is carried out only if the object still has the expected generation.
 
-They are checked where the lock is held, in objects.py and buckets.py.
+They are checked in objects.py and buckets.py, where the lock is held.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ class Preconditions:
     def check(self, found: Any | None, *, is_read: bool = False) -> None:
         """Raise unless `found` (a record, or None for no object) is as required.
 
-        That is 412; but 304 for a reader whose copy is still current (NotMatch).
+        The error is 412, or 304 for a reader whose copy is still current (NotMatch).
         """
         generation = found.generation if found else 0
         if self.generation_match not in (None, generation):

@@ -1,4 +1,4 @@
-"""How buckets and objects look in an answer, and what a client may set of them."""
+"""Buckets and objects as the API shows them, and the properties that a client may set."""
 
 import base64
 from collections.abc import Mapping
@@ -7,8 +7,9 @@ from typing import Any
 from urllib.parse import quote
 
 from localcloud.messages import ApiError
-from localcloud.storage.lifecycle import check_lifecycle
+from localcloud.projects import PROJECT_NUMBER
 from localcloud.storage.objects import ObjectRecord, now_us
+from localcloud.storage.rules import check_lifecycle
 
 _OBJECT_PROPERTIES = (
     "cacheControl",
@@ -36,11 +37,10 @@ _BUCKET_FIXED = {
     "locationType",
     "iamPolicy",
 }
-_PROJECT_NUMBER = "123456789012"
 
 
 def settable_properties(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """What a client may set of an object, out of the metadata it sent."""
+    """Return the properties in an object's metadata that a client may set."""
     custom = metadata.get("metadata") or {}
     if not isinstance(custom, dict) or not all(isinstance(value, str | None) for value in custom.values()):
         raise ApiError(400, "An object's metadata maps names to text.")
@@ -48,7 +48,7 @@ def settable_properties(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def new_properties(metadata: Mapping[str, Any], content_type: str | None = None) -> dict[str, Any]:
-    """The properties of a new object; `content_type` is for metadata that names none."""
+    """Return the properties of a new object; `content_type` is used if the metadata has none."""
     default = {"contentType": content_type or "application/octet-stream"}
     return default | merge({}, settable_properties(metadata))
 
@@ -59,7 +59,7 @@ def settable_bucket_properties(resource: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def merge(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """What a PATCH makes of a resource: null removes, maps merge, all else replaces."""
+    """Return a resource after a PATCH: null removes, maps are merged, anything else replaces."""
     merged = dict(old)
     for name, value in patch.items():
         if value is None:
@@ -79,7 +79,7 @@ def object_resource(record: ObjectRecord, base_url: str) -> dict[str, Any]:
     resource = {
         "kind": "storage#object",
         "id": f"{bucket}/{record.name}/{generation}",
-        # Clients follow both links; a link to the real service would lead them away from here.
+        # Clients follow both links, so they must not lead to the real service.
         "selfLink": f"{base_url}/{path}",
         "mediaLink": f"{base_url}/download/{path}?generation={generation}&alt=media",
         "name": record.name,
@@ -107,13 +107,13 @@ def object_etag(record: ObjectRecord) -> str:
 
 
 def new_bucket(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """A bucket as it is kept: what the client set, over what the service gives."""
+    """Return a bucket as it is stored: the service's defaults, overridden by the client's settings."""
     now = _time_text(now_us())
     return {
         "kind": "storage#bucket",
         "id": name,
         "name": name,
-        "projectNumber": _PROJECT_NUMBER,
+        "projectNumber": PROJECT_NUMBER,
         "location": str(settings.get("location") or "US").upper(),
         "locationType": "region" if "-" in str(settings.get("location")) else "multi-region",
         "storageClass": "STANDARD",
@@ -125,7 +125,7 @@ def new_bucket(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changed_bucket(old: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The next metageneration of a bucket, with what a client may set replaced."""
+    """Return the next metageneration of a bucket, with all its settable properties replaced."""
     fixed = {name: value for name, value in old.items() if name in _BUCKET_FIXED}
     metageneration = str(int(old["metageneration"]) + 1)
     now = _time_text(now_us())

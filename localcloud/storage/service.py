@@ -1,4 +1,4 @@
-"""Cloud Storage put together: its state on disk, its routes, the paths they go by."""
+"""Cloud Storage put together: its state on disk, its routes, and their paths."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ _NOT_BUCKETS = ("_emulator", "b", "batch", "download", "resumable", "storage", "
 
 
 class StorageService:
-    """What is in `folder`, and again there when the service starts on it anew."""
+    """Buckets, objects and uploads in `folder`; all of it is there again after a restart."""
 
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,9 +53,9 @@ class StorageService:
 
 
 def short_path(path: str) -> str:
-    """/b/... for the JSON API, /upload/b/... for its uploads, /xml/BUCKET/OBJECT for the rest.
+    """Return /b/... for the JSON API, /upload/b/... for its uploads, /xml/BUCKET/OBJECT for the rest.
 
-    Clients put storage/v1 and download before /b, or leave both away.
+    Clients may put storage/v1 and download before /b.
     """
     if found := _JSON_API.match(path):
         return (f"/{found[1]}/b" if found[1] else "/b") + path[found.end() :]

@@ -1,4 +1,4 @@
-"""The routes that receive objects, /upload/b/{bucket}/o: in one request or resumable."""
+"""The routes of uploads, /upload/b/{bucket}/o: in one request or resumable."""
 
 import re
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from localcloud.storage.buckets import Buckets
 from localcloud.storage.content import expected_digests
 from localcloud.storage.fields import select_fields
 from localcloud.storage.multipart import boundary_of, read_related
-from localcloud.storage.names import check_object_name
 from localcloud.storage.object_routes import target_of
 from localcloud.storage.objects import ObjectRecord, Objects
 from localcloud.storage.resources import new_properties, object_resource
+from localcloud.storage.rules import check_object_name
 from localcloud.storage.uploads import Upload, Uploads
 
-# All chunks of a resumable upload but the last are a multiple of this.
+# Each chunk of a resumable upload, except the last, is a multiple of this.
 CHUNK_BYTES = 256 * 1024
 _CANCELLED = 499
 
@@ -45,7 +45,7 @@ class UploadRoutes:
             return self._insert_multipart(request, bucket)
         if kind == "media":
             return self._insert_media(request, bucket)
-        raise ApiError(400, f"uploadType is media, multipart or resumable, not {kind}.")
+        raise ApiError(400, f"uploadType must be media, multipart or resumable, not {kind}.")
 
     def _insert_media(self, request: Request, bucket: str) -> Response:
         name = _object_name(request, {})
@@ -71,14 +71,14 @@ class UploadRoutes:
         properties = new_properties(metadata, content_type)
         return _made(request, self._objects.put(target_of(request, bucket, name), content, properties))
 
-    # -- resumable: start, then chunks until all is there --
+    # Resumable: start, then chunks until the upload is complete.
 
     def _start(self, request: Request, bucket: str) -> Response:
         metadata = request.json()
         name = _object_name(request, metadata)
         if content_type := request.headers.get("X-Upload-Content-Type"):
             metadata.setdefault("contentType", content_type)
-        new_properties(metadata)  # refuses what it must before any byte is sent
+        new_properties(metadata)  # refuses invalid metadata before any byte is sent
         upload_id = self._uploads.start(target_of(request, bucket, name), metadata)
         location = (
             f"{request.base_url}/upload/storage/v1/b/{bucket}/o?uploadType=resumable&upload_id={upload_id}"
@@ -86,14 +86,14 @@ class UploadRoutes:
         return Response(200, {"Location": location, "X-GUploader-UploadID": upload_id})
 
     def resume(self, request: Request, bucket: str) -> Response:
-        """Take a chunk, or tell how much has arrived."""
+        """Receive a chunk, or answer how much has arrived."""
         with self._uploads.use(request.query.get("upload_id", "")) as upload:
             if upload.finished:
                 return _made(request, upload.finished)
             chunk = _Chunk.of(request)
             received = self._uploads.received_bytes(upload)
             if chunk.start is not None and chunk.start <= received:
-                # A chunk sent again may overlap what arrived before its answer was lost.
+                # A repeated chunk may overlap what arrived before its answer was lost.
                 self._uploads.append(upload, request.body, skip_bytes=received - chunk.start)
                 received = self._uploads.received_bytes(upload)
             if not chunk.is_last or (chunk.total is not None and received < chunk.total):
@@ -104,7 +104,7 @@ class UploadRoutes:
         try:
             content = self._uploads.received(upload)
             if total not in (None, content.size):
-                raise ApiError(400, f"{content.size} bytes came, of {total} announced.")
+                raise ApiError(400, f"{content.size} bytes arrived of {total} announced.")
             content.check(expected_digests(request.headers, upload.metadata))
             properties = new_properties(upload.metadata)
             record = self._objects.put(upload.target, content, properties)
@@ -122,11 +122,11 @@ class UploadRoutes:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """What a Content-Range says: where the bytes belong, and how many there are in all."""
+    """The Content-Range of a chunk: the position of its bytes and the total size."""
 
-    start: int | None  # None: no bytes, a question how much has arrived
-    total: int | None  # None: not known
-    is_last: bool  # the upload is complete once `total` bytes are there
+    start: int | None  # None: no bytes, the client asks how much has arrived
+    total: int | None  # None: unknown
+    is_last: bool  # the upload is complete once `total` bytes have arrived
 
     @classmethod
     def of(cls, request: Request) -> "_Chunk":
@@ -135,7 +135,7 @@ class _Chunk:
             return cls(0, None, is_last=True)
         found = re.fullmatch(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)", header.strip())
         if not found:
-            raise ApiError(400, f"Content-Range is not that of an upload: {header}")
+            raise ApiError(400, f"Not a Content-Range of an upload: {header}")
         total = None if found[3] == "*" else int(found[3])
         if found[1] is None:
             return cls(None, total, total is not None)
@@ -143,7 +143,9 @@ class _Chunk:
         if request.headers.get("Content-Length", str(size)) != str(size):
             raise ApiError(400, f"{header} does not agree with Content-Length.")
         if (total is None or start + size < total) and size % CHUNK_BYTES:
-            raise ApiError(400, f"A chunk that is not the last has a multiple of {CHUNK_BYTES} bytes: {size}")
+            raise ApiError(
+                400, f"A chunk that is not the last must have a multiple of {CHUNK_BYTES} bytes: {size}"
+            )
         return cls(start, total, total is not None)
 
 

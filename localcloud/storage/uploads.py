@@ -1,7 +1,7 @@
-"""Uploads that take several requests: resumable ones, and the parts of a multipart upload.
+"""Uploads in several requests: resumable ones, and the parts of a multipart upload.
 
-What has arrived is in files, so an upload survives a restart. The routes that receive them
-are in upload_routes.py and xml_routes.py.
+What has arrived is in files, so an upload survives a restart. Their routes are in upload_routes.py and
+xml_routes.py.
 """
 
 import json
@@ -23,9 +23,9 @@ from localcloud.storage.preconditions import Preconditions
 @dataclass(frozen=True)
 class Upload:
     id: str
-    target: Target  # its conditions are checked when the object is made
+    target: Target  # its conditions are checked when the object is created
     metadata: dict[str, Any]  # as the client sent it
-    finished: ObjectRecord | None  # the object made, for a client that missed the answer
+    finished: ObjectRecord | None  # the object it created, for a client that missed the answer
 
 
 class Uploads:
@@ -33,7 +33,7 @@ class Uploads:
         self._folder = folder / "uploads"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._database = database
-        # One upload, one request at a time; ids share locks, so there are never more than these.
+        # One request of an upload at a time; uploads share locks, so that there are never more than these.
         self._locks = [threading.Lock() for _ in range(64)]
 
         self._remove_leftovers()
@@ -54,7 +54,7 @@ class Uploads:
 
     @contextmanager
     def use(self, upload_id: str) -> Iterator[Upload]:
-        """The upload, which nobody else touches meanwhile."""
+        """Yield an upload, locked for this request."""
         with self._locks[hash(upload_id) % len(self._locks)]:
             yield self._find(upload_id)
 
@@ -74,14 +74,14 @@ class Uploads:
         for path in list(self._folder.iterdir()):
             path.unlink(missing_ok=True)
 
-    # -- resumable: one file that grows --
+    # Resumable: one file that grows.
 
     def received_bytes(self, upload: Upload) -> int:
         path = self._path(upload)
         return path.stat().st_size if path.exists() else 0
 
     def append(self, upload: Upload, body: Body, skip_bytes: int = 0) -> None:
-        """Take a body in; what came before its connection broke stays."""
+        """Append a body; what arrived before its connection broke is kept."""
         with open(self._path(upload), "ab") as file:
             while piece := body.read(READ_BYTES):
                 file.write(piece[skip_bytes:])
@@ -91,10 +91,10 @@ class Uploads:
         self._path(upload).touch()
         return sealed_file(self._path(upload))
 
-    # -- multipart: a file for each part --
+    # Multipart: one file for each part.
 
     def save_part(self, upload: Upload, number: int, body: Body, expected: dict[str, str]) -> Content:
-        """Take one part in; sent again, it replaces the earlier one."""
+        """Store a part, which replaces an earlier one of the same number."""
         arriving = self._folder / f"{upload.id}.{number}.{secrets.token_hex(4)}"
         try:
             with open(arriving, "wb") as file:
@@ -115,7 +115,7 @@ class Uploads:
             except FileNotFoundError:
                 raise ApiError(400, f"Part {number} was not uploaded.", reason="InvalidPart") from None
 
-    # -- below: what is in the table and the folder --
+    # The table and the folder.
 
     def _find(self, upload_id: str) -> Upload:
         rows = self._database.execute("SELECT * FROM uploads WHERE id = ?", (upload_id,))
@@ -134,7 +134,7 @@ class Uploads:
         return self._folder / f"{upload.id}.{number}"
 
     def _remove_leftovers(self) -> None:
-        """Finished ones are kept for who missed the answer, which nobody does for days."""
+        """Remove finished uploads, kept only for clients that missed the answer, and files without a row."""
         self._database.execute("DELETE FROM uploads WHERE finished IS NOT NULL")
         rows = self._database.execute("SELECT id FROM uploads")
         known = {row["id"] for row in rows}

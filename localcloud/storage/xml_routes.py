@@ -1,4 +1,4 @@
-"""The XML API as far as clients use it: reading an object, and uploads in parallel parts."""
+"""The part of the XML API that clients use: reading an object, and uploads in parallel parts."""
 
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
@@ -8,10 +8,10 @@ from localcloud.routing import Route
 from localcloud.storage.buckets import Buckets
 from localcloud.storage.content import Content, expected_digests
 from localcloud.storage.download import download
-from localcloud.storage.names import check_object_name
 from localcloud.storage.objects import Objects, Target
 from localcloud.storage.preconditions import Preconditions, whole_number
 from localcloud.storage.resources import new_properties
+from localcloud.storage.rules import check_object_name
 from localcloud.storage.uploads import Uploads
 
 MAX_PARTS = 10_000
@@ -68,7 +68,7 @@ class XmlRoutes:
     def put_part(self, request: Request, bucket: str, name: str) -> Response:
         number = whole_number(request.query, "partNumber") or 0
         if not 1 <= number <= MAX_PARTS:
-            raise ApiError(400, f"partNumber is 1 to {MAX_PARTS}.")
+            raise ApiError(400, f"partNumber must be 1 to {MAX_PARTS}.")
         with self._uploads.use(request.query.get("uploadId", "")) as upload:
             expected = expected_digests(request.headers)
             part = self._uploads.save_part(upload, number, request.body, expected)
@@ -113,14 +113,14 @@ def _xml(root: str, elements: dict[str, str]) -> Response:
 
 
 def _part_numbers(body: bytes) -> list[int]:
-    """The parts to join, in their order."""
+    """Return the numbers of the parts to join, in order."""
     try:
         root = ElementTree.fromstring(body)
         numbers = [int(each.text) for each in root.iter() if each.tag.endswith("PartNumber")]
     except (ElementTree.ParseError, TypeError, ValueError) as error:
         raise ApiError(400, f"Not a list of parts: {error}") from error
     if not numbers or numbers != sorted(set(numbers)):
-        raise ApiError(400, "The parts must be listed in ascending order, each once.")
+        raise ApiError(400, "The parts must be listed once each, in ascending order.")
     return numbers
 
 
@@ -139,7 +139,7 @@ def _metadata(request: Request) -> dict:
 
 
 def _conditions(request: Request) -> Preconditions:
-    """The XML API sets conditions in headers: x-goog-if-generation-match and so on."""
+    """Return the preconditions, which the XML API has in headers such as x-goog-if-generation-match."""
     query = {
         name: request.headers[header]
         for header, name in _CONDITION_HEADERS.items()

@@ -5,42 +5,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from localcloud.workflows import operators
-from localcloud.workflows.blocks import Block, Return, Signal
+from localcloud.workflows.blocks import Block, Return, Signal, Walker
 from localcloud.workflows.errors import WorkflowError
 from localcloud.workflows.expressions import Expression
-
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
-
 
 _NO_LOCK = nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """A step that has only a `next`."""
+    """A step with nothing but a `next`."""
 
-    def execute(self, strand: Strand) -> None:
+    def execute(self, strand: Walker) -> None:
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is assigned to: a variable, or what it holds at `keys`."""
+    """The target of an assignment: a variable, or the part of it at `keys`."""
 
     name: str
     keys: Sequence[Expression] = ()
 
-    def assign(self, strand: Strand, value: Expression) -> None:
-        """Evaluate and assign as one, where branches share the variable."""
+    def assign(self, strand: Walker, value: Expression) -> None:
+        """Evaluate and assign, as one atomic operation if branches share the variable."""
         owner = strand.scope.owner(self.name)
         with owner.lock or _NO_LOCK:
             self.set(strand, value.evaluate(strand))
 
-    def set(self, strand: Strand, value: Any) -> None:
+    def set(self, strand: Walker, value: Any) -> None:
         owner = strand.scope.owner(self.name)
         keys = [key.evaluate(strand) for key in self.keys]
         with owner.lock or _NO_LOCK:
@@ -54,7 +50,7 @@ class Target:
 class Assign:
     assignments: Sequence[tuple[Target, Expression]]
 
-    def execute(self, strand: Strand) -> None:
+    def execute(self, strand: Walker) -> None:
         for target, value in self.assignments:
             target.assign(strand, value)
 
@@ -65,7 +61,7 @@ class Call:
     arguments: Expression
     result: Target | None
 
-    def execute(self, strand: Strand) -> None:
+    def execute(self, strand: Walker) -> None:
         value = strand.call_step(self.callee, self.arguments.evaluate(strand))
         if self.result:
             self.result.set(strand, value)
@@ -73,7 +69,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One condition of a switch, and what is done and where the walk goes on if it holds."""
+    """One condition of a switch, with the action and the `next` that follow if it is true."""
 
     condition: Expression
     action: Nothing | Assign | Call | Any
@@ -84,7 +80,7 @@ class Case:
 class Switch:
     cases: Sequence[Case]
 
-    def execute(self, strand: Strand) -> Signal | Return | None:
+    def execute(self, strand: Walker) -> Signal | Return | None:
         for case in self.cases:
             if operators.truth(case.condition.evaluate(strand)):
                 return case.action.execute(strand) or case.next
@@ -95,7 +91,7 @@ class Switch:
 class ReturnValue:
     value: Expression
 
-    def execute(self, strand: Strand) -> Return:
+    def execute(self, strand: Walker) -> Return:
         return Return(self.value.evaluate(strand))
 
 
@@ -103,15 +99,15 @@ class ReturnValue:
 class Raise:
     value: Expression
 
-    def execute(self, strand: Strand) -> None:
+    def execute(self, strand: Walker) -> None:
         raise WorkflowError(self.value.evaluate(strand))
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Steps inside of a step; their variables are those around them."""
+    """Steps inside a step; they share its variables."""
 
     block: Block
 
-    def execute(self, strand: Strand) -> Signal | Return | None:
+    def execute(self, strand: Walker) -> Signal | Return | None:
         return strand.run_block(self.block)

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from localcloud.workflows import operators
-from localcloud.workflows.blocks import Action, Return, Signal
+from localcloud.workflows.blocks import Action, Return, Signal, Walker
 from localcloud.workflows.errors import WorkflowError, error
 from localcloud.workflows.expressions import Expression, FunctionReference
 from localcloud.workflows.values import is_integer, is_number
-
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
 
 DEFAULT_RETRIES = 5
 DEFAULT_BACKOFF = {"initial_delay": 1, "max_delay": 60, "multiplier": 1.25}
@@ -24,7 +21,7 @@ DEFAULT_BACKOFF = {"initial_delay": 1, "max_delay": 60, "multiplier": 1.25}
 
 @dataclass(frozen=True, slots=True)
 class Except:
-    name: str  # of the variable that holds the error
+    name: str  # of the error's variable
     action: Action
     next: Signal | None
 
@@ -36,7 +33,7 @@ class Try:
     retry: Expression | None
     handler: Except | None
 
-    def execute(self, strand: Strand) -> Signal | Return | None:
+    def execute(self, strand: Walker) -> Signal | Return | None:
         try:
             return self._attempts(strand)
         except WorkflowError as caught:
@@ -47,7 +44,7 @@ class Try:
                 scope.set(self.handler.name, caught.value)
                 return self.handler.action.execute(strand) or self.handler.next
 
-    def _attempts(self, strand: Strand) -> Signal | Return | None:
+    def _attempts(self, strand: Walker) -> Signal | Return | None:
         policy: Retry | None = None
         while True:
             try:
@@ -64,32 +61,32 @@ class Try:
 
 
 class Retry:
-    """A retry policy, and how far it has come."""
+    """A retry policy, with the attempts and the delay that are left."""
 
     def __init__(self, policy: Any):
         if not isinstance(policy, Mapping):
             raise error("TypeError", "retry takes a map or a policy of the library")
         self._predicate = policy.get("predicate")
         if not isinstance(self._predicate, FunctionReference):
-            raise error("TypeError", "the predicate of a retry is a subworkflow or a function of the library")
+            raise error("TypeError", "the predicate of a retry must be a subworkflow or a library function")
         self._left = policy.get("max_retries", DEFAULT_RETRIES)
         if not is_integer(self._left):
-            raise error("TypeError", "max_retries is an integer")
+            raise error("TypeError", "max_retries must be an integer")
         given = policy.get("backoff") or {}
         if not isinstance(given, Mapping):
-            raise error("TypeError", "backoff is a map")
+            raise error("TypeError", "backoff must be a map")
         backoff = DEFAULT_BACKOFF | given
         if not all(is_number(value) and value >= 0 for value in backoff.values()):
-            raise error("TypeError", "initial_delay, max_delay and multiplier of a backoff are numbers")
+            raise error("TypeError", "initial_delay, max_delay and multiplier of a backoff must be numbers")
         self._delay, self._max_delay = backoff["initial_delay"], backoff["max_delay"]
         self._multiplier = backoff["multiplier"]
 
-    def allows_another(self, strand: Strand, caught: WorkflowError) -> bool:
+    def allows_another(self, strand: Walker, caught: WorkflowError) -> bool:
         if self._left <= 0:
             return False
         self._left -= 1
         return operators.truth(strand.call(self._predicate.name, [caught.value]))
 
-    def wait(self, strand: Strand) -> None:
+    def wait(self, strand: Walker) -> None:
         strand.sleep(min(self._delay, self._max_delay))
         self._delay = min(self._delay * self._multiplier, self._max_delay)

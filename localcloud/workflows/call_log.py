@@ -1,6 +1,6 @@
-"""What an execution writes to Cloud Logging: sys.log, its calls as callLogLevel says, and how it ended.
+"""What an execution writes to Cloud Logging: sys.log, its calls according to callLogLevel, and its end.
 
-Names of logs and fields of the last two follow memory of google.cloud.workflows.type and could not be
+The log names and fields of calls and ends follow google.cloud.workflows.type from memory and could not be
 checked.
 """
 
@@ -23,14 +23,14 @@ _EXECUTION_TYPE = "type.googleapis.com/google.cloud.workflows.type.ExecutionsSys
 
 @dataclass
 class LoggedCall:
-    """A call in progress, and its result once there is one."""
+    """A call in progress, and its result once it has one."""
 
     result: Any = None
 
 
 @dataclass(frozen=True)
 class CallLog:
-    """The log of one execution; without `logs` nothing is written."""
+    """The log of one execution; nothing is written without `logs`."""
 
     logs: LogService | None = None
     project: str = ""
@@ -41,7 +41,7 @@ class CallLog:
     level: str = "LOG_NONE"
 
     def write(self, payload: Any, severity: str, log: str = SYS_LOG) -> None:
-        """Write text as it is, and a map by its keys."""
+        """Write an entry: a text payload for text, a JSON payload for a map."""
         if self.logs is None:
             return
         is_map = isinstance(payload, dict)
@@ -65,7 +65,7 @@ class CallLog:
 
     @contextmanager
     def call(self, step: str, callee: str, arguments: Any) -> Iterator[LoggedCall]:
-        """Write that a call begins and how it ends, where that is wanted."""
+        """Log the start and the end of a call, if the level asks for it."""
         logged = LoggedCall()
         if self.level == "LOG_ALL_CALLS":
             self._write_call(step, callee, "BEGUN", {"begun": {"args": arguments}})
@@ -80,7 +80,7 @@ class CallLog:
             self._write_call(step, callee, "SUCCEEDED", {"succeeded": {"response": logged.result}})
 
     def write_end(self, state: str, failed: dict[str, Any] | None) -> None:
-        """Write how the execution ended, a failure with its error: that always, all else with all calls."""
+        """Log a failure with its error; log any other end only if all calls are logged."""
         payload = {"@type": _EXECUTION_TYPE, "state": state}
         if failed:
             payload["failure"] = {"exception": failed["payload"], "source": failed["context"]}
@@ -96,7 +96,7 @@ class CallLog:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value without what JSON cannot hold."""
+    """Return a value with placeholders for what JSON cannot represent."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list):

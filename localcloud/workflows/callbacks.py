@@ -1,13 +1,12 @@
-"""Callbacks: endpoints an execution makes, and the calls of them that its steps wait for."""
-
-from __future__ import annotations
+"""Callbacks: the endpoints that an execution creates, and the calls that its steps wait for."""
 
 import json
 import threading
 import uuid
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl
 
 from localcloud.messages import ApiError, Request, json_value
@@ -15,15 +14,12 @@ from localcloud.times import now
 from localcloud.workflows.errors import error
 from localcloud.workflows.limits import WAITING_CALLBACKS
 
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
-
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH")
 
 
 @dataclass
 class Callback:
-    """One endpoint: the method it takes, and the calls that no step has taken yet."""
+    """One endpoint: the method it accepts, and the calls that no step has taken yet."""
 
     method: str
     calls: deque[dict[str, Any]] = field(default_factory=deque)
@@ -31,7 +27,7 @@ class Callback:
 
 
 class Callbacks:
-    """The endpoints of one execution; `url` is that of the whole of them."""
+    """The endpoints of one execution, all below `url`."""
 
     def __init__(self, url: str):
         self._url = url
@@ -39,19 +35,27 @@ class Callbacks:
         self._lock = threading.Lock()
 
     def create(self, method: str) -> dict[str, str]:
-        """Make an endpoint and return it as a workflow keeps it."""
+        """Create an endpoint and return it as the workflow sees it."""
         if method not in METHODS:
-            raise error("ValueError", f"a callback's method is one of {', '.join(METHODS)}")
+            raise error("ValueError", f"a callback's method must be one of {', '.join(METHODS)}")
         callback_id = str(uuid.uuid4())
         with self._lock:
             self._endpoints[callback_id] = Callback(method)
         return {"url": f"{self._url}/{callback_id}"}
 
-    def wait(self, strand: Strand, endpoint: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """Return the next call of an endpoint, the oldest first."""
+    def wait(
+        self,
+        endpoint: dict[str, Any],
+        seconds: float,
+        wait_for: Callable[[Callable[[], bool], float], bool],
+    ) -> dict[str, Any]:
+        """Return the oldest call of an endpoint that no step has taken.
+
+        `wait_for` waits until a condition holds or the seconds have passed, and returns whether it holds.
+        """
         found = self._endpoints.get(str(endpoint.get("url", "")).rpartition("/")[2])
         if found is None:
-            raise error("ValueError", "this is no callback of this execution")
+            raise error("ValueError", "not a callback of this execution")
         taken: list[dict[str, Any]] = []
 
         def take() -> bool:
@@ -63,7 +67,7 @@ class Callbacks:
         with self._lock:
             found.waiters += 1
         try:
-            if not strand.run.wait_for(strand, take, seconds):
+            if not wait_for(take, seconds):
                 raise error("TimeoutError", f"no callback within {seconds} s")
         finally:
             with self._lock:
@@ -71,7 +75,7 @@ class Callbacks:
         return taken[0]
 
     def receive(self, callback_id: str, request: Request) -> None:
-        """Keep a call for the step that waits for it."""
+        """Store a call for the step that waits for it."""
         found = self._endpoints.get(callback_id)
         if found is None:
             raise ApiError(404, "Callback not found.")

@@ -1,8 +1,8 @@
-"""Connectors: googleapis.* calls as a table, with the retries and the waiting they do by themselves.
+"""Connectors: googleapis.* calls as a table, with their built-in retries and waiting.
 
-https://cloud.google.com/workflows/docs/connectors. What a connector does when a Batch job ends FAILED is not
-documented: here create returns the job, whatever its last state, and so it does with an execution. That a
-storage object's name is to be encoded by the workflow is.
+https://cloud.google.com/workflows/docs/connectors. It is not documented what a connector does when a Batch
+job ends FAILED: here create returns the job in any final state, and so it does with an execution. It is
+documented that the workflow must encode the name of a storage object.
 """
 
 from __future__ import annotations
@@ -11,17 +11,15 @@ import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from string import Formatter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from localcloud.workflows import http_calls
 from localcloud.workflows.attempts import Retry
+from localcloud.workflows.blocks import Walker
 from localcloud.workflows.errors import WorkflowError, error
 from localcloud.workflows.json_text import from_json, json_bytes
 from localcloud.workflows.library.http import HTTP_CONSTANTS
 from localcloud.workflows.polling import ConnectorParams, wait_until
-
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
 
 _AUTH = {"type": "OAuth2"}
 _PARAMS = "connector_params"
@@ -82,9 +80,10 @@ def _secret_text(answer: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Connector:
-    """One call of an API. {parts} of the URL are arguments that must be given, put in as they are.
+    """One call of an API. The {parts} of the URL are required arguments, inserted as they are.
 
-    Where there is `has_ended`, the answer's name is asked for until it holds; `read` makes the result of it.
+    With `has_ended`, the resource that the answer names is polled until that is true. `read` returns the
+    result of the call.
     """
 
     method: str
@@ -92,12 +91,12 @@ class Connector:
     query: tuple[str, ...] = ()
     has_body: bool = False
     defaults: tuple[tuple[str, Any], ...] = ()
-    environment: tuple[tuple[str, str], ...] = ()  # arguments that are as in the workflow's own, if not given
-    helper: tuple[str, ...] = ()  # the arguments by position, of what may be called in an expression
+    environment: tuple[tuple[str, str], ...] = ()  # arguments with a default from the workflow's environment
+    helper: tuple[str, ...] = ()  # arguments by position, if it may be called in an expression
     poll_url: str = ""
     has_ended: Callable[[dict[str, Any]], bool] | None = None
     read: Callable[[Any], Any] = lambda answer: answer
-    read_unended: Callable[[Any], Any] = lambda answer: answer  # where polling is skipped
+    read_unended: Callable[[Any], Any] = lambda answer: answer  # if polling is skipped
     body_of: Callable[[dict[str, Any]], Any] | None = None
     other: tuple[str, ...] = ()  # arguments for body_of
 
@@ -208,13 +207,13 @@ CONNECTORS = {
 }
 
 
-def call_by_position(strand: Strand, name: str, arguments: Sequence[Any]) -> Any:
-    """Call a helper method as expressions do."""
+def call_by_position(strand: Walker, name: str, arguments: Sequence[Any]) -> Any:
+    """Call a helper method by position, as an expression does."""
     return call(strand, name, dict(zip(CONNECTORS[name].helper, arguments, strict=False)))
 
 
-def call(strand: Strand, name: str, arguments: dict[str, Any]) -> Any:
-    """Call an API and wait for what it began, unless connector_params say not to."""
+def call(strand: Walker, name: str, arguments: dict[str, Any]) -> Any:
+    """Call an API and wait for what it started, unless connector_params say not to."""
     connector = CONNECTORS[name]
     own = {each: strand.run.environment[variable] for each, variable in connector.environment}
     given = dict(connector.defaults) | own | arguments
@@ -240,8 +239,8 @@ def call(strand: Strand, name: str, arguments: dict[str, Any]) -> Any:
     return connector.read(answer)
 
 
-def _send(strand: Strand, method: str, url: str, params: ConnectorParams, **more: Any) -> Any:
-    """Make one request, and again where the policy for its kind says so; within the connector's time."""
+def _send(strand: Walker, method: str, url: str, params: ConnectorParams, **more: Any) -> Any:
+    """Make a request and retry it as the policy for its method says, within the connector's timeout."""
     policy = "http.default_retry" if method == "GET" else "http.default_retry_non_idempotent"
     retry = Retry(HTTP_CONSTANTS[policy])
     while True:

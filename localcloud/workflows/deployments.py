@@ -1,4 +1,4 @@
-"""Deployed workflows and their revisions, in memory only: what may be set of them, and what is refused."""
+"""Deployed workflows and their revisions, in memory only."""
 
 import secrets
 import threading
@@ -13,8 +13,8 @@ from localcloud.workflows.parser import parse_workflow
 from localcloud.workflows.settings import check_settings, service_account
 from localcloud.workflows.source import SourceError
 
-MAX_REVISIONS = 100  # kept of a workflow, the newest
-# Of the whole workflow; everything else that can be set belongs to a revision.
+MAX_REVISIONS = 100  # of a workflow; older ones are dropped
+# Settings of the workflow itself; all others belong to a revision.
 _COMMON = ("description", "labels")
 _DEFAULTS = {"callLogLevel": "CALL_LOG_LEVEL_UNSPECIFIED"}
 
@@ -23,7 +23,7 @@ Key = tuple[str, str, str]  # project, location, workflow
 
 @dataclass(frozen=True)
 class Revision:
-    """What an execution runs."""
+    """One version of a workflow, as executions run it."""
 
     revision_id: str
     settings: dict[str, Any]
@@ -70,7 +70,7 @@ class Workflow:
 
 
 class Deployments:
-    """The workflows of every project; a project is known by its number, too."""
+    """The workflows of all projects; a project may be named by its number, too."""
 
     def __init__(self):
         self._workflows: dict[Key, Workflow] = {}
@@ -92,7 +92,7 @@ class Deployments:
         return workflow
 
     def update(self, key: Key, changes: dict[str, Any]) -> Workflow:
-        """Change what `changes` name, to its default by None; a new revision where it belongs to one."""
+        """Apply changes, None meaning the default; add a revision if a setting of the revision changes."""
         check_settings({name: value for name, value in changes.items() if value is not None})
         with self._lock:
             workflow = self.get(key)
@@ -112,7 +112,7 @@ class Deployments:
         return found
 
     def list(self, project: str, location: str) -> list[Workflow]:
-        """Return the workflows of a location, or of all of them for `-`, by their names."""
+        """Return the workflows of a location, or of all locations for "-", in order of their names."""
         with self._lock:
             found = [self._workflows[key] for key in sorted(self._workflows)]
         return [
@@ -128,7 +128,7 @@ class Deployments:
         return found
 
     def _key(self, key: Key) -> Key:
-        """Return under which key a workflow is kept that may be named by its project's number."""
+        """Return the key under which a workflow is stored, for a key that may have the project's number."""
         if key in self._workflows or key[0] != PROJECT_NUMBER:
             return key
         return next((each for each in self._workflows if each[1:] == key[1:]), key)

@@ -1,7 +1,7 @@
-"""What goes wrong inside an execution, as a workflow sees it in `except`: text, or a map with tags.
+"""Errors of an execution, as a workflow sees them in `except`: text, or a map with tags.
 
-What is wrong with a source, and found when it is deployed, is in source.py. The tags are the documented ones;
-that a tag is followed by a second, wider one, and the wording of the messages, could not be checked.
+Errors in a source, which are found when it is deployed, are in source.py. The tags are the documented ones;
+the second, wider tag of some errors and the wording of the messages could not be checked.
 https://cloud.google.com/workflows/docs/reference/syntax/error-types
 """
 
@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-# The wider kinds an error belongs to besides its own.
+# The wider tags that an error has besides its own.
 _WIDER = {
     "KeyError": ["LookupError"],
     "IndexError": ["LookupError"],
@@ -20,7 +20,7 @@ _WIDER = {
 
 @dataclass(frozen=True)
 class TraceElement:
-    """A step that was being run when an error came up."""
+    """A step that was running when an error was raised."""
 
     routine: str
     step: str
@@ -34,7 +34,7 @@ class TraceElement:
 
 
 class WorkflowError(Exception):
-    """An error on its way up through the steps; `trace` begins with the innermost step."""
+    """An error raised by a step; `trace` starts with the innermost step."""
 
     is_catchable = True
 
@@ -50,7 +50,7 @@ class WorkflowError(Exception):
         return f"RuntimeError: {_json(self.value)}"
 
     def resource(self) -> dict[str, Any]:
-        """Return the error as an execution tells it."""
+        """Return the error as the API shows it in an execution."""
         return {
             "payload": _json(self.value),
             "context": "\n".join([self.message, *map(str, self.trace)]),
@@ -59,17 +59,17 @@ class WorkflowError(Exception):
 
 
 class LimitExceeded(WorkflowError):
-    """A limit of the service; no `except` catches it, it ends the execution."""
+    """A limit of the service was exceeded; no `except` catches it, and it ends the execution."""
 
     is_catchable = False
 
 
 class Stopped(Exception):
-    """The execution was cancelled, or a sibling branch has failed; no step may go on."""
+    """The execution was cancelled or a sibling branch failed; no further step may run."""
 
 
 def error(tag: str, message: str, **details: Any) -> WorkflowError:
-    """Make an error of a documented kind."""
+    """Return an error with a documented tag."""
     return WorkflowError({"message": f"{tag}: {message}", "tags": [tag, *_WIDER.get(tag, [])], **details})
 
 

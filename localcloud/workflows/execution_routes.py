@@ -1,4 +1,4 @@
-"""The REST API of executions: start, describe, list, cancel, their callbacks; and the steps they go through.
+"""The REST API of executions: start, describe, list, cancel, callbacks; and the steps of each.
 
 https://cloud.google.com/workflows/docs/reference/executions/rest/v1/projects.locations.workflows.executions
 """
@@ -39,7 +39,7 @@ class ExecutionRoutes:
             *(
                 Route(method, _EXECUTION + "/callbacks/{callback}", self.receive_callback)
                 for method in METHODS
-                if method != "HEAD"  # which the router takes for GET
+                if method != "HEAD"  # the router treats it as GET
             ),
         ]
 
@@ -80,13 +80,13 @@ class ExecutionRoutes:
     ) -> Response:
         run = self._execution((project, location, workflow), execution).run
         if run is None:
-            raise ApiError(404, "The execution does not run: it takes no callbacks.")
+            raise ApiError(404, "The execution is not running: it accepts no callbacks.")
         run.callbacks.receive(callback, request)
         run.wake_all()
         return json_response({})
 
     def steps(self, request: Request, execution: str) -> Response:
-        """The newest thousand steps begun after the number `after`, and the most memory that was taken."""
+        """Show up to 1,000 newest steps after the step number `after`, and the peak of memory."""
         found = self._executions.find(execution)
         if found is None:
             raise ApiError(404, f"There is no execution {execution}.")
@@ -94,8 +94,8 @@ class ExecutionRoutes:
         steps = found.history.resource(after) if found.history else []
         run = found.run
         memory = run.memory.peak_bytes if run else found.peak_memory_bytes
-        told = {"execution": found.name, "state": found.state, "peakMemoryBytes": memory, "steps": steps}
-        return json_response(told)
+        shown = {"execution": found.name, "state": found.state, "peakMemoryBytes": memory, "steps": steps}
+        return json_response(shown)
 
     def _execution(self, key: tuple[str, str, str], execution_id: str) -> Execution:
         workflow: Workflow = self._deployments.get(key)
@@ -103,7 +103,7 @@ class ExecutionRoutes:
 
 
 def _shown(executions: list[Execution], view: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield what a filter looks at, and what is shown."""
+    """Yield each execution twice: as the filter reads it, and as it is shown."""
     for execution in executions:
         whole = execution.resource()
         also = {
@@ -120,13 +120,14 @@ def _shown(executions: list[Execution], view: str) -> Iterator[tuple[dict[str, A
 def _view(request: Request, default: str) -> str:
     view = request.query.get("view", "").replace("EXECUTION_VIEW_UNSPECIFIED", "") or default
     if view not in _MAX_PAGE:
-        raise ApiError(400, f"The view {view} is none of {', '.join(_MAX_PAGE)}.")
+        raise ApiError(400, f"The view {view} is not one of {', '.join(_MAX_PAGE)}.")
     return view
 
 
 def _ordered(executions: list[Execution], order_by: str) -> list[Execution]:
-    """Return the executions by the fields asked for, the last of them sorted by first."""
+    """Return the executions sorted by the fields of `order_by`."""
     ordered = list(executions)
+    # The sort is stable, so the last field comes first.
     for field in reversed([each.split() for each in order_by.split(",") if each.strip()]):
         name, direction = _ALIASES.get(field[0], field[0]), field[1:]
         if name not in _ORDERS or direction not in ([], ["asc"], ["desc"]):

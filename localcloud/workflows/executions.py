@@ -1,7 +1,7 @@
-"""Executions: what is known of each, the thread it runs on, the queue of those that wait for one.
+"""Executions: the record of each, the thread it runs on, and the queue of those that wait for a thread.
 
-A finished execution keeps its argument, its result or error, and where it ended; the steps it went through
-are kept of the last few only.
+A finished execution keeps its argument, its result or error, and its last step; only the newest ones keep the
+history of their steps.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from localcloud import times
 from localcloud.logs import LogService
 from localcloud.messages import ApiError
 from localcloud.projects import PROJECT_NUMBER
-from localcloud.times import now
+from localcloud.times import Clock, now
 from localcloud.workflows.call_log import CallLog
-from localcloud.workflows.clock import Clock
 from localcloud.workflows.deployments import Revision, Workflow
 from localcloud.workflows.errors import Stopped, WorkflowError, error
 from localcloud.workflows.history import History, OnStep
@@ -30,11 +29,12 @@ from localcloud.workflows.http_client import HttpClient
 from localcloud.workflows.json_text import from_json, json_bytes
 from localcloud.workflows.limits import BACKLOG
 from localcloud.workflows.run import Run
+from localcloud.workflows.strand import run_main
 
-MAX_RUNNING = 300  # threads; the service itself runs 10,000 at once, the others wait as QUEUED
+MAX_RUNNING = 300  # threads; the service runs 10,000 at once. Others wait as QUEUED.
 MAX_FINISHED = 3000  # the service keeps them for 90 days
 MAX_HISTORIES = 100  # of finished executions
-RECURSION_LIMIT = 3000  # of Python: calls 20 deep, each inside of deeply nested steps
+RECURSION_LIMIT = 3000  # of Python: 20 nested calls, each inside deeply nested steps
 
 _TOO_DEEP = error("RecursionError", "steps or values are nested too deeply")
 
@@ -43,7 +43,7 @@ FINISHED = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 @dataclass
 class Execution:
-    """`run` is there while it is ACTIVE; `number` grows with each execution."""
+    """One execution; `run` is set while it is ACTIVE, and `number` grows with each execution."""
 
     number: int
     execution_id: str
@@ -60,7 +60,7 @@ class Execution:
     run: Run | None = None
     history: History | None = None
     peak_memory_bytes: int = 0  # of its variables, once it has ended
-    labels: dict[str, str] = field(init=False)  # as they were when it was created
+    labels: dict[str, str] = field(init=False)  # at the time of creation
 
     def __post_init__(self):
         self.labels = {**self.workflow.common.get("labels", {}), **self.settings.get("labels", {})}
@@ -115,7 +115,7 @@ class Execution:
 
 
 class Executions:
-    """All executions, and how they are run."""
+    """All executions; starts them, cancels them and drops the oldest."""
 
     def __init__(self, logs: LogService, hosts: Hosts, clock: Clock, on_step: OnStep | None = None):
         self._logs, self._hosts, self._clock, self._on_step = logs, hosts, clock, on_step
@@ -129,7 +129,7 @@ class Executions:
         sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION_LIMIT))
 
     def create(self, workflow: Workflow, settings: dict[str, Any]) -> Execution:
-        """Start an execution of the newest revision, or put it into the queue."""
+        """Start an execution of the newest revision, or queue it."""
         number = next(self._numbers)
         execution = Execution(number, str(uuid.uuid4()), workflow, workflow.newest, settings)
         with self._lock:
@@ -154,12 +154,12 @@ class Executions:
             return self._executions.get(execution_id)
 
     def list(self, workflow: Workflow) -> list[Execution]:
-        """Return the executions of a workflow, the newest first."""
+        """Return the executions of a workflow, newest first."""
         with self._lock:
             return [each for each in reversed(self._executions.values()) if each.workflow is workflow]
 
     def cancel(self, execution: Execution) -> None:
-        """End an execution now; its thread ends as soon as it can."""
+        """Mark an execution as cancelled now; its thread stops as soon as it can."""
         with self._lock:
             if execution.state in FINISHED:
                 message = f"Execution {execution.name} is already {execution.state}."
@@ -185,7 +185,7 @@ class Executions:
         self._executions.pop(execution.execution_id, None)
 
     def _start_waiting(self) -> None:
-        """Start what waits, as far as there are places; with the lock held."""
+        """Start waiting executions while there are free threads; the lock must be held."""
         while self._waiting and self._running < MAX_RUNNING:
             execution = self._waiting.popleft()
             if execution.state != "QUEUED":
@@ -198,21 +198,21 @@ class Executions:
             threading.Thread(target=self._run, args=(execution, execution.run), daemon=True).start()
 
     def _run(self, execution: Execution, run: Run) -> None:
-        """Run an execution on this thread to its end."""
+        """Run an execution to its end on this thread."""
         state, result, failed = "SUCCEEDED", None, None
         try:
             argument = from_json(execution.settings.get("argument") or "null")
-            result = json_bytes(run.start(argument)).decode()
+            result = json_bytes(run_main(run, argument)).decode()
         except Stopped:
             state = "CANCELLED"
         except WorkflowError as raised:
-            state, failed = "FAILED", _told(raised)
+            state, failed = "FAILED", _error_resource(raised)
         except RecursionError:
             state, failed = "FAILED", _TOO_DEEP.resource()
-        except Exception as fault:  # of the emulator, not of the workflow
+        except Exception as fault:  # a bug of the emulator, not an error of the workflow
             traceback.print_exc()
-            told = error("SystemError", f"localcloud failed, see its stderr: {fault!r}")
-            state, failed = "FAILED", told.resource()
+            raised = error("SystemError", f"localcloud failed, see its stderr: {fault!r}")
+            state, failed = "FAILED", raised.resource()
         with self._lock:
             self._running -= 1
             if execution.state == "ACTIVE":
@@ -226,7 +226,7 @@ class Executions:
         result: str | None = None,
         failed: dict[str, Any] | None = None,
     ) -> None:
-        """Keep how an execution ended, and let go of what it ran with; with the lock held."""
+        """Record the end of an execution and free what it ran with; the lock must be held."""
         run = execution.run
         execution.last_steps = execution.current_steps()
         if run:
@@ -236,7 +236,7 @@ class Executions:
             self._with_history.append(execution)
         execution.result, execution.error, execution.end_time = result, failed, now()
         execution.run = None
-        execution.state = state  # the last: who reads without the lock takes all else for done then
+        execution.state = state  # last: readers without the lock take everything else as done then
         self._finished.append(execution.execution_id)
         while len(self._with_history) > MAX_HISTORIES:
             self._with_history.popleft().history = None
@@ -265,16 +265,19 @@ class Executions:
         )
 
 
-def _told(failed: WorkflowError) -> dict[str, Any]:
-    """Return an error as the API tells it."""
+def _error_resource(failed: WorkflowError) -> dict[str, Any]:
+    """Return an error as the API shows it."""
     try:
         return failed.resource()
-    except RecursionError:  # its value cannot be written as JSON
+    except RecursionError:  # its value is nested too deeply for JSON
         return _TOO_DEEP.resource()
 
 
 def _environment(execution: Execution) -> dict[str, str]:
-    """Return what sys.get_env knows. https://cloud.google.com/workflows/docs/reference/environment-variables"""
+    """Return the variables of sys.get_env.
+
+    https://cloud.google.com/workflows/docs/reference/environment-variables
+    """
     workflow, revision = execution.workflow, execution.revision
     return {
         **revision.settings.get("userEnvVars", {}),

@@ -1,8 +1,8 @@
-"""Expressions: a parser that makes a tree of them, and the evaluation of the tree.
+"""Expressions: a parser that turns them into a tree, and the evaluation of the tree.
 
-Nothing of it is Python's own evaluation. Tokens are in lexer.py, what + and < do with values in operators.py.
-Maps such as `{"a": 1}` are taken; the documentation does not name them, and a transpiler for the service
-keeps them out: a workflow that is to be deployed there had better write its maps in YAML.
+Python's own eval is not used. Tokens are in lexer.py, the effect of + and < on values in operators.py. Maps
+such as `{"a": 1}` are accepted, although the documentation does not mention them: a workflow for the real
+service should write its maps in YAML.
 https://cloud.google.com/workflows/docs/reference/syntax/expressions
 """
 
@@ -10,28 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from localcloud.workflows import operators
+from localcloud.workflows.blocks import Walker
 from localcloud.workflows.errors import error
 from localcloud.workflows.lexer import END, OPERATOR_WORDS, WORDS, ExpressionError, Token
 from localcloud.workflows.values import is_integer, type_name
-
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
 
 Operation = Callable[[Any, Any], Any]
 
 
 class Expression(Protocol):
-    """What has a value once an execution gets to it."""
+    """A node of the tree, which a strand can evaluate."""
 
-    def evaluate(self, strand: Strand) -> Any: ...
+    def evaluate(self, strand: Walker) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionReference:
-    """A subworkflow or library function as a value: a retry's predicate."""
+    """A subworkflow or library function as a value, such as the predicate of a retry."""
 
     name: str
 
@@ -40,29 +38,29 @@ class FunctionReference:
 class Constant:
     value: Any
 
-    def evaluate(self, strand: Strand) -> Any:
+    def evaluate(self, strand: Walker) -> Any:
         return self.value
 
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A variable; or, where none has this name, a function or a constant of the library."""
+    """A variable; if there is none of this name, a function or a constant of the library."""
 
     name: str
 
-    def evaluate(self, strand: Strand) -> Any:
+    def evaluate(self, strand: Walker) -> Any:
         return strand.look_up(self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """`base.key` or `base[key]`; `dotted` is the whole where it could be a name of the library."""
+    """`base.key` or `base[key]`; `dotted` is the full name if it could be one of the library."""
 
     base: Expression
     key: Expression
     dotted: str = ""
 
-    def evaluate(self, strand: Strand) -> Any:
+    def evaluate(self, strand: Walker) -> Any:
         if self.dotted and not strand.scope.has(self.dotted.partition(".")[0]):
             return strand.look_up(self.dotted)
         return member(self.base.evaluate(strand), self.key.evaluate(strand))
@@ -73,13 +71,13 @@ class Call:
     name: str
     arguments: tuple[Expression, ...]
 
-    def evaluate(self, strand: Strand) -> Any:
+    def evaluate(self, strand: Walker) -> Any:
         if self.name == "if":
             return self._choose(strand)
         return strand.call(self.name, [argument.evaluate(strand) for argument in self.arguments])
 
-    def _choose(self, strand: Strand) -> Any:
-        """Evaluate only what was chosen: a guard against a key that is not there must hold."""
+    def _choose(self, strand: Walker) -> Any:
+        """Evaluate only the chosen value, so that `if` can guard against a missing key."""
         condition, then, otherwise = self.arguments
         return (then if operators.truth(condition.evaluate(strand)) else otherwise).evaluate(strand)
 
@@ -90,7 +88,7 @@ class Binary:
     left: Expression
     right: Expression
 
-    def evaluate(self, strand: Strand) -> Any:
+    def evaluate(self, strand: Walker) -> Any:
         return self.operation(self.left.evaluate(strand), self.right.evaluate(strand))
 
 
@@ -99,7 +97,7 @@ class And:
     left: Expression
     right: Expression
 
-    def evaluate(self, strand: Strand) -> bool:
+    def evaluate(self, strand: Walker) -> bool:
         return operators.truth(self.left.evaluate(strand)) and operators.truth(self.right.evaluate(strand))
 
 
@@ -108,7 +106,7 @@ class Or:
     left: Expression
     right: Expression
 
-    def evaluate(self, strand: Strand) -> bool:
+    def evaluate(self, strand: Walker) -> bool:
         return operators.truth(self.left.evaluate(strand)) or operators.truth(self.right.evaluate(strand))
 
 
@@ -116,7 +114,7 @@ class Or:
 class Not:
     operand: Expression
 
-    def evaluate(self, strand: Strand) -> bool:
+    def evaluate(self, strand: Walker) -> bool:
         return not operators.truth(self.operand.evaluate(strand))
 
 
@@ -124,7 +122,7 @@ class Not:
 class Negative:
     operand: Expression
 
-    def evaluate(self, strand: Strand) -> Any:
+    def evaluate(self, strand: Walker) -> Any:
         return operators.negate(self.operand.evaluate(strand))
 
 
@@ -132,22 +130,22 @@ class Negative:
 class ListOf:
     items: tuple[Expression, ...]
 
-    def evaluate(self, strand: Strand) -> list[Any]:
+    def evaluate(self, strand: Walker) -> list[Any]:
         return [item.evaluate(strand) for item in self.items]
 
 
 @dataclass(frozen=True, slots=True)
 class MapOf:
-    """A map; keys of `${{}}` are expressions, those of YAML are text."""
+    """A map; its keys are expressions inside `${}`, and text in YAML."""
 
     items: tuple[tuple[Expression, Expression], ...]
 
-    def evaluate(self, strand: Strand) -> dict[str, Any]:
+    def evaluate(self, strand: Walker) -> dict[str, Any]:
         return {text_key(key.evaluate(strand)): value.evaluate(strand) for key, value in self.items}
 
 
 def member(base: Any, key: Any) -> Any:
-    """Return what a map or a list holds at a key or an index."""
+    """Return the element of a map at a key, or of a list at an index."""
     if isinstance(base, dict):
         if text_key(key) not in base:
             raise error("KeyError", f"key not found: {key}")
@@ -171,7 +169,7 @@ def text_key(key: Any) -> str:
     return key
 
 
-# How strongly the operators bind, and what makes the tree of each.
+# The precedence of each operator, and the node it becomes.
 _OR, _AND, _COMPARISON, _SUM, _PRODUCT, _UNARY = range(1, 7)
 _BINARY: dict[str, tuple[int, Callable[[Expression, Expression], Expression]]] = {
     **dict.fromkeys(("or", "OR"), (_OR, Or)),
@@ -189,7 +187,7 @@ _BINARY: dict[str, tuple[int, Callable[[Expression, Expression], Expression]]] =
 
 
 class ExpressionParser:
-    """Precedence climbing over the tokens of one expression; `calls` are the functions it names."""
+    """Precedence climbing over the tokens of one expression; `calls` lists the functions it calls."""
 
     def __init__(self, tokens: Sequence[Token]):
         self._tokens = tokens
@@ -197,7 +195,7 @@ class ExpressionParser:
         self.calls: list[tuple[str, int]] = []  # the name and the number of arguments
 
     def parse(self) -> Expression:
-        """Return the tree of all tokens.
+        """Return the tree of the expression.
 
         Raises
         ------
@@ -223,9 +221,8 @@ class ExpressionParser:
 
     def _operand(self) -> Expression:
         if self._take("not") or self._take("NOT"):
-            return Not(
-                self._expression(_UNARY)
-            )  # stronger than a comparison: not (a in b) needs its brackets
+            # It binds more tightly than a comparison: not (a in b) needs its brackets.
+            return Not(self._expression(_UNARY))
         if self._take("-"):
             return Negative(self._expression(_UNARY))
         if self._take("+"):
@@ -312,6 +309,6 @@ class ExpressionParser:
 
 
 def _dotted(base: Expression, name: str) -> str:
-    """Return a.b.c where the whole is made of names only."""
+    """Return a.b.c if all its parts are names, or an empty text."""
     before = base.name if isinstance(base, Name) else getattr(base, "dotted", "")
     return f"{before}.{name}" if before else ""

@@ -1,4 +1,4 @@
-"""Where the hosts a workflow calls are on this machine; none other is ever reached."""
+"""The local addresses of the hosts that a workflow calls; no other host is ever reached."""
 
 from urllib.parse import SplitResult, urlsplit
 
@@ -6,7 +6,7 @@ from localcloud.workflows.errors import error
 
 LOCAL = "127.0.0.1"
 STORAGE_HOST = "storage.googleapis.com"
-# Those that the port of all other services answers for.
+# Hosts of the services that share the second port.
 API_HOSTS = (
     "artifactregistry.googleapis.com",
     "batch.googleapis.com",
@@ -22,7 +22,7 @@ API_HOSTS = (
 )
 CALLBACK_HOST = "workflowexecutions.googleapis.com"
 
-# Google's names to addresses: http://127.0.0.1:PORT
+# Google's host names to http://127.0.0.1:PORT
 Hosts = dict[str, str]
 
 
@@ -31,7 +31,7 @@ def local_hosts(storage: str, apis: str) -> Hosts:
 
 
 def split_url(url: str) -> SplitResult:
-    """Return the parts of a URL, or raise an error of the workflow where it is none."""
+    """Return the parts of a URL, or raise an error of the workflow if it is not one."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -42,12 +42,12 @@ def split_url(url: str) -> SplitResult:
 
 
 def local_address(hosts: Hosts, url: SplitResult) -> str:
-    """Return host and port of where a URL leads on this machine.
+    """Return the local host and port for a URL.
 
     Raises
     ------
     WorkflowError
-        A ConnectionFailedError, for every other host.
+        ConnectionFailedError: the host is neither emulated nor 127.0.0.1.
     """
     host = (url.hostname or "").lower()
     if host in hosts:

@@ -1,23 +1,20 @@
-"""HTTP calls as a workflow makes and sees them: bodies by their type, credentials, errors by their code.
+"""HTTP calls as a workflow sees them: bodies by content type, credentials, errors by code.
 
-A call with `auth` carries a bearer token; without it none, whatever the host, so that a Google API refuses
-it.
+A call carries a bearer token only if it has `auth`; without it, a Google API refuses the call.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
+from localcloud.workflows.blocks import Walker
 from localcloud.workflows.errors import error, http_error
 from localcloud.workflows.hosts import STORAGE_HOST, split_url
 from localcloud.workflows.http_client import Reply
 from localcloud.workflows.json_text import from_json, json_bytes
 from localcloud.workflows.limits import HTTP_TIMEOUT_SECONDS
 from localcloud.workflows.values import is_number, to_text
-
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
 
 TOKEN = "localcloud"
 _AUTH_TYPES = ("OAuth2", "OIDC")
@@ -26,7 +23,7 @@ _TEXT_TYPES = ("application/xml", "application/javascript", _FORM)
 
 
 def request(
-    strand: Strand,
+    strand: Walker,
     method: str,
     url: str,
     *,
@@ -36,15 +33,15 @@ def request(
     auth: dict[str, Any] | None = None,
     timeout_seconds: float = HTTP_TIMEOUT_SECONDS,
 ) -> dict[str, Any]:
-    """Return code, headers and body of an answer.
+    """Return the code, headers and body of an answer.
 
     Raises
     ------
     WorkflowError
-        Also for every code that is not 2xx; redirections are not followed.
+        The call failed, or its code is not 2xx; redirections are not followed.
     """
     if not (is_number(timeout_seconds) and 0 < timeout_seconds <= HTTP_TIMEOUT_SECONDS):
-        raise error("ValueError", f"a timeout is above 0 and at most {HTTP_TIMEOUT_SECONDS} seconds")
+        raise error("ValueError", f"a timeout must be above 0 and at most {HTTP_TIMEOUT_SECONDS} seconds")
     sent = {name: to_text(value) for name, value in (headers or {}).items()}
     content = _encoded(body, sent)
     if auth is not None:
@@ -53,7 +50,7 @@ def request(
     try:
         reply = strand.run.http.send(method, with_query(url, query or {}), sent, content, timeout_seconds)
     finally:
-        strand.check_stopped()  # a call that a cancellation broke is no error of the workflow
+        strand.check_stopped()  # a call that a cancellation broke is not an error of the workflow
     answer = {"code": reply.code, "headers": reply.headers, "body": _decoded(reply)}
     if not 200 <= reply.code < 300:
         raise http_error(**answer)
@@ -61,7 +58,7 @@ def request(
 
 
 def with_query(url: str, query: dict[str, Any]) -> str:
-    """Return a URL with parameters put behind its own; a list gives one parameter an element."""
+    """Return a URL with parameters added to its own; a list adds one parameter per element."""
     pairs = [
         (name, to_text(each))
         for name, value in query.items()
@@ -74,7 +71,10 @@ def with_query(url: str, query: dict[str, Any]) -> str:
 
 
 def _refuse_anonymous_storage(url: str, headers: dict[str, str]) -> None:
-    """The emulated storage takes anonymous clients, for the real ones of the tests are; a bucket does not."""
+    """Refuse a call to storage without a token, as a bucket does.
+
+    The emulated storage itself accepts it, because the client libraries of the tests send no token.
+    """
     is_anonymous = all(name.lower() != "authorization" for name in headers)
     if is_anonymous and split_url(url).hostname == STORAGE_HOST:
         message = "Anonymous caller does not have storage access to the bucket."
@@ -83,12 +83,12 @@ def _refuse_anonymous_storage(url: str, headers: dict[str, str]) -> None:
 
 def _token(auth: Any) -> str:
     if not isinstance(auth, dict) or auth.get("type") not in _AUTH_TYPES:
-        raise error("ValueError", f"auth is a map with a type of {' or '.join(_AUTH_TYPES)}")
+        raise error("ValueError", f"auth must be a map with a type of {' or '.join(_AUTH_TYPES)}")
     return TOKEN
 
 
 def _encoded(body: Any, headers: dict[str, str]) -> bytes | None:
-    """Return the bytes of a body; sets the type of what is sent as JSON."""
+    """Return the bytes of a body, and set its content type in `headers` if there is none."""
     if body is None or isinstance(body, bytes):
         return body
     name = next((each for each in headers if each.lower() == "content-type"), "Content-Type")

@@ -1,6 +1,6 @@
-"""HTTP to this machine: bytes out, bytes in, connections kept for the next call.
+"""HTTP to this machine: bytes out, bytes in, with connections that are kept for the next call.
 
-What a workflow sees of a call is made in http_calls.py.
+http_calls.py turns an answer into what a workflow sees.
 """
 
 import select
@@ -17,14 +17,14 @@ from localcloud.workflows.errors import error, limit_error
 from localcloud.workflows.hosts import Hosts, local_address, split_url
 from localcloud.workflows.limits import RESPONSE_BYTES
 
-# What may stand in a path or query as it is; a percent sign belongs to what is encoded already.
+# Characters that are not encoded in a path or query; a percent sign is part of what is encoded already.
 _SAFE = "/%:@!$&'()*+,;=-._~?"
 
 
 @dataclass(frozen=True)
 class Reply:
     code: int
-    headers: dict[str, str]  # by their canonical names: Content-Type
+    headers: dict[str, str]  # by canonical name, such as Content-Type
     body: bytes
 
     @property
@@ -33,7 +33,7 @@ class Reply:
 
 
 class HttpClient:
-    """The connections of one execution; its strands may call at the same time."""
+    """The connections of one execution, whose strands may call at the same time."""
 
     def __init__(self, hosts: Hosts):
         self._hosts = hosts
@@ -44,12 +44,12 @@ class HttpClient:
     def send(
         self, method: str, url: str, headers: dict[str, str], body: bytes | None, timeout_seconds: float
     ) -> Reply:
-        """Return what is answered, whatever its code.
+        """Return the answer, whatever its code.
 
         Raises
         ------
         WorkflowError
-            ConnectionFailedError, ConnectionError, TimeoutError, a limit's, or one that a test ordered.
+            ConnectionFailedError, ConnectionError, TimeoutError, ResourceLimitError, or an injected fault.
         """
         parts = split_url(url)
         address = local_address(self._hosts, parts)
@@ -84,14 +84,14 @@ class HttpClient:
             raise limit_error(f"an HTTP response may have {RESPONSE_BYTES} bytes")
         names = {name: "-".join(word.capitalize() for word in name.split("-")) for name in answer.headers}
         if tag := answer.headers.get(TAG_HEADER):
-            raise error(tag, f"the call of {url} ended with an ordered fault")
+            raise error(tag, f"the call of {url} met an injected fault")
         return Reply(answer.status, {names[name]: value for name, value in answer.headers.items()}, content)
 
     def interrupt(self) -> None:
-        """Break the calls that wait for an answer; a cancelled execution would wait half an hour for it."""
+        """Break calls that wait for an answer; otherwise a cancelled execution might wait half an hour."""
         with self._lock:
             for busy in self._busy:
-                with suppress(OSError):  # closed meanwhile
+                with suppress(OSError):  # it may be closed by now
                     busy.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
@@ -123,5 +123,5 @@ class HttpClient:
 
 
 def _is_alive(connection: HTTPConnection) -> bool:
-    """Whether the other side has left an idle connection open: nothing is there to read."""
+    """Return whether an idle connection is still open: an end of file would be readable."""
     return connection.sock is not None and not select.select([connection.sock], [], [], 0)[0]

@@ -1,4 +1,4 @@
-"""JSON as a workflow reads and writes it, in bodies, arguments, results and by json.*."""
+"""JSON as a workflow reads and writes it: in bodies, arguments and results, and with json.*."""
 
 import json
 import math
@@ -8,28 +8,28 @@ from typing import Any
 from localcloud.workflows.errors import error
 from localcloud.workflows.values import INTEGERS, type_name, whole_characters
 
-_HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # of those that JSON writes as two
-_MAX_DIGITS = 20  # of a whole number of 64 bits, with its sign
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # half of a character that JSON writes as two
+_MAX_DIGITS = 20  # of a 64-bit integer, with its sign
 
 
 def from_json(text: str | bytes) -> Any:
-    """Return the value of a text.
+    """Return the value of JSON text.
 
     Raises
     ------
     ValueError
-        It is not JSON, which knows no NaN and no Infinity.
+        The text is not JSON; NaN and Infinity are not.
     """
     content = text if isinstance(text, str) else text.decode()
     try:
         found = json.loads(content, parse_int=_integer, parse_float=_double, parse_constant=_double)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    return _with_whole_characters(found) if _HALF_CHARACTER.search(content) else found
+    return _with_whole_characters(found) if _SURROGATE.search(content) else found
 
 
 def json_bytes(value: Any, indent: str | int | None = None) -> bytes:
-    """Return a value as JSON, or raise an error of the workflow that tells why it cannot be."""
+    """Return a value as JSON, or raise an error of the workflow if it cannot be encoded."""
     separators = (",", ":") if indent is None else None
     try:
         text = json.dumps(
@@ -46,7 +46,7 @@ def json_bytes(value: Any, indent: str | int | None = None) -> bytes:
 
 
 def _integer(text: str) -> int | float:
-    """Read a whole number; one of more than 64 bits is a double."""
+    """Return an integer, or a double if it has more than 64 bits."""
     if len(text) <= _MAX_DIGITS and (number := int(text)) in INTEGERS:
         return number
     return _double(text)
@@ -55,7 +55,7 @@ def _integer(text: str) -> int | float:
 def _double(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text[:40]} is no number of 64 bits")
+        raise ValueError(f"{text[:40]} is not a number of 64 bits")
     return number
 
 

@@ -1,4 +1,4 @@
-"""The tokens of an expression: what is between `${` and `}`."""
+"""The tokens of an expression, the text between `${` and `}`."""
 
 import re
 from dataclasses import dataclass
@@ -31,12 +31,12 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", '"': '"', "\\
 
 
 class ExpressionError(Exception):
-    """An expression that cannot be read."""
+    """An expression that cannot be parsed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`kind` is string, number, name, mark or end; `value` that of a string or number."""
+    """A token of kind string, number, name, mark or end; a string or number has a value."""
 
     kind: str
     text: str
@@ -47,7 +47,7 @@ END = Token("end", "the end")
 
 
 def tokens_until_brace(text: str, start: int) -> tuple[list[Token], int]:
-    """Read tokens from `start` to the brace that closes the expression; return them and where it is."""
+    """Return the tokens from `start` to the brace that closes the expression, and the brace's position."""
     found: list[Token] = []
     at, depth = start, 0
     while match := _TOKEN.match(text, at):

@@ -1,24 +1,21 @@
-"""for: its steps once for each value, one after the other."""
+"""for: run steps once for each value, in order."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from localcloud.workflows.blocks import BREAK, CONTINUE, Block, Return, Signal
+from localcloud.workflows.blocks import BREAK, CONTINUE, Block, Return, Signal, Walker
 from localcloud.workflows.errors import error
 from localcloud.workflows.expressions import Expression
 from localcloud.workflows.values import is_integer, is_number, type_name
 
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
-
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """The head of a for; `values` is a list, or the first and the last number of a range."""
+    """The head of a for; `values` is a list, or the first and last number of a range."""
 
     value_name: str
     index_name: str | None
@@ -26,12 +23,12 @@ class Loop:
     is_range: bool
     block: Block
 
-    def each(self, strand: Strand) -> Iterator[tuple[int, Any]]:
+    def each(self, strand: Walker) -> Iterator[tuple[int, Any]]:
         found = self.values.evaluate(strand)
         return enumerate(_numbers(found) if self.is_range else _list(found))
 
-    def run_one(self, strand: Strand, index: int, value: Any) -> Signal | Return | None:
-        """Run the steps with one value, in the scope that the strand has now."""
+    def run_one(self, strand: Walker, index: int, value: Any) -> Signal | Return | None:
+        """Run the steps with one value in the strand's current scope."""
         strand.scope.set(self.value_name, value)
         if self.index_name:
             strand.scope.set(self.index_name, index)
@@ -40,11 +37,11 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class For:
-    """What a turn assigns first is not there in the next; the documentation leaves that open."""
+    """A variable that an iteration introduces is gone in the next; the documentation leaves that open."""
 
     loop: Loop
 
-    def execute(self, strand: Strand) -> Signal | Return | None:
+    def execute(self, strand: Walker) -> Signal | Return | None:
         for index, value in self.loop.each(strand):
             with strand.inner_scope():
                 signal = self.loop.run_one(strand, index, value)
@@ -62,9 +59,9 @@ def _list(found: Any) -> list[Any]:
 
 
 def _numbers(found: Any) -> Iterator[int | float]:
-    """Return the numbers from the first to the last, which is one of them."""
+    """Return the numbers from the first to the last, inclusive."""
     if not (isinstance(found, list) and len(found) == 2 and all(map(is_number, found))):
-        raise error("TypeError", "a range is a list of two numbers")
+        raise error("TypeError", "a range must be a list of two numbers")
     first, last = found
     if all(map(is_integer, found)):
         return iter(range(first, last + 1))

@@ -1,7 +1,7 @@
-"""What the operators of expressions do, and with which types they refuse to do it.
+"""The operators of expressions, and the types they accept.
 
-`//` and `%` round towards minus infinity and a whole number divided by another gives a double: so it reads,
-it could not be checked.
+`//` and `%` round towards minus infinity, and an integer divided by an integer is a double. The documentation
+reads that way; it could not be checked.
 """
 
 import operator
@@ -53,7 +53,7 @@ def is_in(left: Any, right: Any) -> bool:
 
 
 def truth(value: Any) -> bool:
-    """Only a boolean is true or false."""
+    """Return a boolean; no other type is true or false."""
     if value is True or value is False:
         return value
     raise error("TypeError", f"a boolean is needed here, not a {type_name(value)}")
@@ -85,7 +85,7 @@ def _wrong_types(sign: str, left: Any, right: Any) -> WorkflowError:
     return error("TypeError", f"{sign} does not take a {type_name(left)} and a {type_name(right)}")
 
 
-# By their signs, the loosest binding first; `and` and `or` are not here, for they may skip their right side.
+# By sign. `and` and `or` are not here because they may skip their right side.
 COMPARISONS = {
     "==": equal,
     "!=": lambda left, right: not equal(left, right),

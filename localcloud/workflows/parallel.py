@@ -1,4 +1,4 @@
-"""parallel: branches, or the turns of a for, at the same time; each on a strand of its own.
+"""parallel: run branches, or the iterations of a for, at the same time, each on its own strand.
 
 https://cloud.google.com/workflows/docs/reference/syntax/parallel-steps
 """
@@ -9,66 +9,63 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from localcloud.workflows.blocks import Block
+from localcloud.workflows.blocks import Block, Walker
 from localcloud.workflows.errors import Stopped, WorkflowError, error
 from localcloud.workflows.expressions import Expression
 from localcloud.workflows.limits import BRANCH_ERRORS, CONCURRENT_BRANCHES, PARALLEL_NESTING
 from localcloud.workflows.loops import Loop
 from localcloud.workflows.values import is_integer
 
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
-
-# What one branch or turn does, on a strand made for it; and by which name errors tell it.
-Work = tuple[str, Callable[["Strand"], Any]]
+# A branch or iteration: its name in errors, and what it does on its own strand.
+Work = tuple[str, Callable[[Walker], Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Parallel:
-    """One of `branches` and `loop` is given."""
+    """A parallel step, with either `branches` or a `loop`."""
 
     shared: Sequence[str]
     concurrency_limit: Expression | None
     branches: Sequence[tuple[str, Block]] = ()
     loop: Loop | None = None
 
-    def execute(self, strand: Strand) -> None:
+    def execute(self, strand: Walker) -> None:
         if strand.parallel_depth >= PARALLEL_NESTING:
             raise error("ParallelNestingError", f"parallel steps may be {PARALLEL_NESTING} deep")
-        strand.scope.share(self.shared, SharedLock(strand.run.places))
+        strand.scope.share(self.shared, SharedLock(strand.run.slots))
         group = Group(strand, self.shared)
         group.run(self._work(strand), self._width(strand))
         group.raise_errors()
 
-    def _work(self, strand: Strand) -> Iterator[Work]:
+    def _work(self, strand: Walker) -> Iterator[Work]:
         if self.loop is None:
             return ((name, partial(_run_block, block)) for name, block in self.branches)
         turns = self.loop.each(strand)
         return ((str(index), partial(_run_turn, self.loop, index, value)) for index, value in turns)
 
-    def _width(self, strand: Strand) -> int:
+    def _width(self, strand: Walker) -> int:
         if self.concurrency_limit is None:
             return CONCURRENT_BRANCHES
         limit = self.concurrency_limit.evaluate(strand)
         if not is_integer(limit) or limit < 1:
-            raise error("ValueError", "concurrency_limit is an integer of at least 1")
+            raise error("ValueError", "concurrency_limit must be an integer of at least 1")
         return min(limit, CONCURRENT_BRANCHES)
 
 
-def _run_block(block: Block, branch: Strand) -> None:
+def _run_block(block: Block, branch: Walker) -> None:
     branch.run_block(block)
 
 
-def _run_turn(loop: Loop, index: int, value: Any, branch: Strand) -> None:
+def _run_turn(loop: Loop, index: int, value: Any, branch: Walker) -> None:
     loop.run_one(branch, index, value)
 
 
 class Group:
-    """The branches of one parallel step; after one that fails the others go on, as its only policy says."""
+    """The branches of one parallel step; the others go on after one has failed (continueAll)."""
 
-    def __init__(self, strand: Strand, shared: Sequence[str]):
+    def __init__(self, strand: Walker, shared: Sequence[str]):
         self._strand, self._shared = strand, shared
         self._errors: list[tuple[str, WorkflowError]] = []
         self._fatal: BaseException | None = None
@@ -76,10 +73,10 @@ class Group:
         self.is_stopped = False
 
     def run(self, work: Iterator[Work], width: int) -> None:
-        """Do all the work, `width` parts of it at a time, each on a thread of its own."""
+        """Run all branches, at most `width` at a time, each on its own thread."""
         room = threading.Semaphore(width)
-        # A strand that waits for its branches takes no place, or nested ones could wait for ever.
-        with self._strand.run.places.given_back(self._strand.parallel_depth > 0):
+        # A strand that waits for its branches gives back its slot, or nested ones could wait forever.
+        with self._strand.run.slots.given_back(self._strand.parallel_depth > 0):
             for part in work:
                 room.acquire()
                 if self.is_stopped or self._strand.is_stopped:
@@ -87,7 +84,7 @@ class Group:
                     break
                 threading.Thread(target=self._do, args=(*part, room), daemon=True).start()
             for _ in range(width):
-                room.acquire()  # once all have left
+                room.acquire()  # succeeds once all branches have ended
 
     def raise_errors(self) -> None:
         if self._fatal:
@@ -102,8 +99,8 @@ class Group:
                 truncated=len(branches) >= BRANCH_ERRORS,
             )
 
-    def _do(self, name: str, do: Callable[[Strand], Any], room: threading.Semaphore) -> None:
-        with self._strand.run.places.taken():
+    def _do(self, name: str, do: Callable[[Walker], Any], room: threading.Semaphore) -> None:
+        with self._strand.run.slots.taken():
             branch = self._strand.branch(self, self._shared)
             try:
                 do(branch)
@@ -111,7 +108,7 @@ class Group:
                 pass
             except WorkflowError as failed:
                 self._note(name, failed)
-            except BaseException as fault:  # of ours: told where the parallel step ends
+            except BaseException as fault:  # a bug of the emulator, raised where the parallel step ends
                 self._stop(fault)
             finally:
                 branch.end()
@@ -133,8 +130,8 @@ class Group:
         self._strand.run.wake_all()
 
 
-class Places:
-    """How many branches of an execution may run at once, over all its parallel steps."""
+class Slots:
+    """Slots for the branches of an execution that run at once, over all its parallel steps."""
 
     def __init__(self):
         self._free = threading.Semaphore(CONCURRENT_BRANCHES)
@@ -161,17 +158,18 @@ class _GivenBack:
 
 
 class SharedLock:
-    """Held by a branch that assigns to what it shares, and may call a parallel step for the value.
+    """Held by a branch while it assigns to a shared variable, whose value may call a parallel step.
 
-    A branch that waits for it takes no place, or those the holder calls could wait for theirs for ever.
+    A branch that waits for the lock gives back its slot; otherwise the branches that the holder calls could
+    wait for a slot forever.
     """
 
-    def __init__(self, places: Places):
-        self._places, self._lock = places, threading.RLock()
+    def __init__(self, slots: Slots):
+        self._slots, self._lock = slots, threading.RLock()
 
     def __enter__(self) -> None:
         if not self._lock.acquire(blocking=False):
-            with self._places.given_back(True):
+            with self._slots.given_back(True):
                 self._lock.acquire()
 
     def __exit__(self, *_: Any) -> None:

@@ -1,7 +1,7 @@
-"""From a source to a program; what is wrong with it is found here, when it is deployed, with its line.
+"""The parser of a source: it returns a program, or the first mistake with its line, at deployment.
 
-https://cloud.google.com/workflows/docs/reference/syntax. Undefined variables are found when a step is run;
-whether the service finds them at deployment could not be checked.
+https://cloud.google.com/workflows/docs/reference/syntax. An undefined variable is found when its step runs;
+whether the service finds it at deployment could not be checked.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from localcloud.workflows.blocks import (
     Signal,
     Step,
 )
-from localcloud.workflows.calls import Calls, Given
 from localcloud.workflows.expressions import Constant, Expression, ListOf, MapOf, Member, Name
 from localcloud.workflows.lexer import OPERATOR_WORDS, WORDS, ExpressionError
 from localcloud.workflows.limits import ASSIGNMENTS, BRANCHES, CONDITIONS
 from localcloud.workflows.loops import For, Loop
 from localcloud.workflows.parallel import Parallel
+from localcloud.workflows.parse_context import Calls, Given, ParseContext
 from localcloud.workflows.source import (
     SourceError,
     is_text,
@@ -40,13 +40,12 @@ from localcloud.workflows.source import (
     scalar,
     single_pair,
 )
-from localcloud.workflows.surroundings import Surroundings
 from localcloud.workflows.templates import parse_expression, parse_template
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OWN_WORDS = {*WORDS, *OPERATOR_WORDS}
 
-# The key that says what a step does, and which keys may stand beside it.
+# The key that decides what a step does, and the keys allowed beside it.
 _KINDS: dict[str, set[str]] = {
     "assign": {"next"},
     "call": {"args", "result", "next"},
@@ -73,15 +72,15 @@ def parse_workflow(source: str) -> Program:
 
 
 class _Parser:
-    """One method for each kind of step."""
+    """Has one method for each kind of step."""
 
     def __init__(self):
         self._calls = Calls()
-        self._surroundings = Surroundings()
+        self._context = ParseContext()
 
     def program(self, root: yaml.Node) -> Program:
         if isinstance(root, yaml.SequenceNode):
-            with self._surroundings.scope([]):
+            with self._context.scope([]):
                 routines = {MAIN: Routine(MAIN, [], self._block(root, "main"))}
         else:
             routines = {name: self._routine(name, key, node) for name, key, node in pairs(root, "a workflow")}
@@ -94,15 +93,15 @@ class _Parser:
 
     def _routine(self, name: str, key: yaml.Node, node: yaml.Node) -> Routine:
         if not _is_identifier(name):
-            raise SourceError(f'"{name}" is no name of a workflow', key)
+            raise SourceError(f'"{name}" is not a valid name of a workflow', key)
         found = _keys(node, f'workflow "{name}"', {"params", "steps"}, required={"steps"})
         parameters = (
             [self._parameter(each) for each in items(found["params"], "params")] if "params" in found else []
         )
         names = [parameter.name for parameter in parameters]
         if len(set(names)) != len(names):
-            raise SourceError("a parameter comes twice", found["params"])
-        with self._surroundings.scope(names):
+            raise SourceError("duplicate parameter", found["params"])
+        with self._context.scope(names):
             return Routine(name, parameters, self._block(found["steps"], f'workflow "{name}"'))
 
     def _parameter(self, node: yaml.Node) -> Parameter:
@@ -110,7 +109,7 @@ class _Parser:
             name, key, default = single_pair(node, "a parameter with a default")
             value = self._template(default)
             if not isinstance(value, Constant):
-                raise SourceError("a parameter's default is a constant", default)
+                raise SourceError("a parameter's default must be a constant", default)
             return Parameter(_identifier(name, key), False, value.value)
         return Parameter(_identifier(_text(node, "a parameter"), node))
 
@@ -121,29 +120,29 @@ class _Parser:
         names: set[str] = set()
         for name, key, _ in nodes:
             if name in names:
-                raise SourceError(f'the step name "{name}" comes twice', key)
+                raise SourceError(f'duplicate step name "{name}"', key)
             if name in RESERVED or not name:
-                raise SourceError(f'"{name}" is no name of a step', key)
+                raise SourceError(f'"{name}" is not a valid name of a step', key)
             names.add(name)
-        with self._surroundings.block(names):
+        with self._context.block(names):
             return Block([self._step(name, key, body) for name, key, body in nodes])
 
     def _step(self, name: str, key: yaml.Node, node: yaml.Node) -> Step:
         what = f'step "{name}"'
         if isinstance(node, yaml.SequenceNode):
-            raise SourceError(f"{what} must be a map; its steps stand below the key steps", node)
+            raise SourceError(f"{what} must be a map; put its steps below the key steps", node)
         found = {each: value for each, _, value in pairs(node, what)}
         action, signal = self._action(found, what, node)
         return Step(name, line_of(key), action, signal)
 
     def _action(self, found: Nodes, what: str, node: yaml.Node) -> tuple[Action, Signal | None]:
-        """Read what is done, and the `next` beside it: in a step, a condition, a try or an except."""
+        """Return the action and the `next` beside it, of a step, a condition, a try or an except."""
         kind = next((each for each in _KINDS if each in found), None)
         if kind is None:
             unknown = ", ".join(found) or "nothing"
             raise SourceError(f"{what} has {unknown}, but none of {', '.join(_KINDS)}", node)
         if unknown := found.keys() - _KINDS[kind] - {kind}:
-            raise SourceError(f'{what} has "{sorted(unknown)[0]}", which cannot stand beside {kind}', node)
+            raise SourceError(f'{what} has "{sorted(unknown)[0]}", which is not allowed with {kind}', node)
         action = actions.Nothing() if kind == "next" else getattr(self, f"_{kind}")(found, what)
         return action, self._next(found["next"]) if "next" in found else None
 
@@ -182,24 +181,24 @@ class _Parser:
         node_of_condition = found.pop("condition")
         condition = self._template(node_of_condition)
         if isinstance(condition, Constant) and not isinstance(condition.value, bool):
-            raise SourceError(f"a condition of {what} is no boolean; is it in ${{}}?", node_of_condition)
+            raise SourceError(f"a condition of {what} is not a boolean; is it in ${{}}?", node_of_condition)
         if not found:
             return actions.Case(condition, actions.Nothing(), None)
         return actions.Case(condition, *self._action(found, f"a condition of {what}", node))
 
     def _for(self, found: Nodes, what: str) -> For:
-        with self._surroundings.loop():
+        with self._context.loop():
             return For(self._loop(found["for"], what))
 
     def _loop(self, node: yaml.Node, what: str, shared: list[str] | None = None) -> Loop:
         known = {"value", "index", "in", "range", "steps"}
         found = _keys(node, f"for of {what}", known, required={"value", "steps"})
         if ("in" in found) == ("range" in found):
-            raise SourceError(f"for of {what} has one of in and range", node)
+            raise SourceError(f"for of {what} needs either in or range", node)
         value = _identifier(_text(found["value"], "value"), found["value"])
         index = _identifier(_text(found["index"], "index"), found["index"]) if "index" in found else None
         values = self._template(found["in"] if "in" in found else found["range"])
-        with self._surroundings.scope([value, *([index] if index else [])], shared):
+        with self._context.scope([value, *([index] if index else [])], shared):
             block = self._block(found["steps"], f"for of {what}")
         return Loop(value, index, values, "range" in found, block)
 
@@ -208,7 +207,7 @@ class _Parser:
         known = {"shared", "concurrency_limit", "exception_policy", "branches", "for"}
         parts = _keys(node, f"parallel of {what}", known)
         if ("branches" in parts) == ("for" in parts):
-            raise SourceError(f"parallel of {what} has one of branches and for", node)
+            raise SourceError(f"parallel of {what} needs either branches or for", node)
         shared = [
             _identifier(_text(each, "shared"), each)
             for each in (items(parts["shared"], "shared") if "shared" in parts else [])
@@ -217,7 +216,7 @@ class _Parser:
         if policy and _text(policy, "exception_policy") != "continueAll":
             raise SourceError("the only exception_policy is continueAll", policy)
         limit = self._template(parts["concurrency_limit"]) if "concurrency_limit" in parts else None
-        with self._surroundings.branch(node):
+        with self._context.branch(node):
             branches = self._branches(parts["branches"], what, shared) if "branches" in parts else ()
             loop = self._loop(parts["for"], what, shared) if "for" in parts else None
         return Parallel(shared, limit, branches, loop)
@@ -225,14 +224,16 @@ class _Parser:
     def _branches(self, node: yaml.Node, what: str, shared: list[str]) -> list[tuple[str, Block]]:
         nodes = items(node, "branches")
         if not 0 < len(nodes) <= BRANCHES:
-            raise SourceError(f"parallel of {what} has 1 to {BRANCHES} branches, not {len(nodes)}", node)
+            raise SourceError(
+                f"parallel of {what} must have 1 to {BRANCHES} branches, not {len(nodes)}", node
+            )
         branches = []
         for each in nodes:
             name, key, body = single_pair(each, "a branch")
             if name in (known for known, _ in branches):
-                raise SourceError(f'the branch "{name}" comes twice', key)
+                raise SourceError(f'duplicate branch "{name}"', key)
             found = _keys(body, f'branch "{name}"', {"steps"}, required={"steps"})
-            with self._surroundings.scope([], shared):
+            with self._context.scope([], shared):
                 branches.append((name, self._block(found["steps"], f'branch "{name}"')))
         return branches
 
@@ -264,21 +265,21 @@ class _Parser:
             raise SourceError(f"except of {what} needs the key as", node)
         name = body.pop("as")
         variable = _identifier(_text(name, "as"), name)
-        with self._surroundings.scope([variable]):
+        with self._context.scope([variable]):
             return Except(variable, *self._action(body, f"except of {what}", node))
 
     def _raise(self, found: Nodes, what: str) -> actions.Raise:
         return actions.Raise(self._template(found["raise"]))
 
     def _return(self, found: Nodes, what: str) -> actions.ReturnValue:
-        self._surroundings.check_return(found["return"])
+        self._context.check_return(found["return"])
         return actions.ReturnValue(self._template(found["return"]))
 
     def _steps(self, found: Nodes, what: str) -> actions.Steps:
         return actions.Steps(self._block(found["steps"], what))
 
     def _next(self, node: yaml.Node) -> Signal:
-        return self._surroundings.signal(_text(node, "next"), node)
+        return self._context.signal(_text(node, "next"), node)
 
     def _target(self, text: str, node: yaml.Node) -> actions.Target:
         expression = self._parsed(parse_expression, text, node)
@@ -287,12 +288,12 @@ class _Parser:
             keys.append(expression.key)
             expression = expression.base
         if not isinstance(expression, Name):
-            raise SourceError(f"nothing can be assigned to {text}", node)
-        self._surroundings.check_assignment(expression.name, node)
+            raise SourceError(f"cannot assign to {text}", node)
+        self._context.check_assignment(expression.name, node)
         return actions.Target(expression.name, keys[::-1])
 
     def _template(self, node: yaml.Node) -> Expression:
-        """Read a value that may hold expressions; one that holds none is a constant as a whole."""
+        """Return a value that may contain expressions; without any, it is one constant."""
         if isinstance(node, yaml.ScalarNode):
             value = scalar(node)
             return self._parsed(parse_template, value, node) if isinstance(value, str) else Constant(value)
@@ -320,7 +321,7 @@ def _keys(node: yaml.Node, what: str, known: set[str], required: set[str] = froz
     found = {}
     for name, key, value in pairs(node, what):
         if name not in known:
-            raise SourceError(f'{what} has "{name}"; it knows {", ".join(sorted(known))}', key)
+            raise SourceError(f'{what} has "{name}"; it may have {", ".join(sorted(known))}', key)
         found[name] = value
     if missing := required - found.keys():
         raise SourceError(f"{what} has no {sorted(missing)[0]}", node)
@@ -339,5 +340,5 @@ def _is_identifier(name: str) -> bool:
 
 def _identifier(name: str, node: yaml.Node) -> str:
     if not _is_identifier(name):
-        raise SourceError(f'"{name}" is no name of a variable', node)
+        raise SourceError(f'"{name}" is not a valid name of a variable', node)
     return name

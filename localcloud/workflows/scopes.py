@@ -1,24 +1,31 @@
-"""Variables, and from where they are seen.
+"""Variables: where each is visible, and how much memory they take.
 
-A routine has a scope of its own; for, except and the branches of parallel have one inside of that around
-them. What is first assigned inside of a scope is gone after it. A branch changes copies, but for the
-variables it shares.
+A routine has a scope of its own; for, except and the branches of parallel have a scope inside the one around
+them. A variable that is first assigned inside a scope is gone after it. A branch changes copies, except for
+the variables it shares.
 """
 
 from __future__ import annotations
 
+import operator
+import threading
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from localcloud.workflows.errors import error
+from localcloud.workflows.errors import error, limit_error
 from localcloud.workflows.expressions import list_index, text_key
-from localcloud.workflows.memory import Memory
+from localcloud.workflows.limits import MEMORY_BYTES
 from localcloud.workflows.values import size_of, type_name
+
+_REMEMBERED = 16  # number of lists and maps whose size is remembered
 
 
 class Scope:
-    """`shared` names what a branch may change outside of it; None is no branch."""
+    """Variables of a routine, loop or branch; `shared` are those outside that a branch may change.
+
+    It is None for a scope that is not a branch.
+    """
 
     __slots__ = ("_memory", "_parent", "_shared", "_sizes", "_values", "lock")
 
@@ -26,7 +33,7 @@ class Scope:
         self._memory, self._parent, self._shared = memory, parent, shared
         self._values: dict[str, Any] = {}
         self._sizes: dict[str, int] = {}
-        self.lock: AbstractContextManager | None = None  # held while branches assign to what they share
+        self.lock: AbstractContextManager | None = None  # held while branches assign to shared variables
 
     def inner(self, shared: Collection[str] | None = None) -> Scope:
         return Scope(self._memory, self, shared)
@@ -41,7 +48,7 @@ class Scope:
         return holder._values[name]
 
     def owner(self, name: str) -> Scope:
-        """Return the scope an assignment to a variable changes."""
+        """Return the scope that an assignment to a variable changes."""
         scope = self
         while name not in scope._values:
             if scope._parent is None:
@@ -52,12 +59,12 @@ class Scope:
         return scope
 
     def set(self, name: str, value: Any) -> None:
-        """Assign to a variable of this scope itself."""
+        """Assign to a variable of this scope."""
         size = self._memory.size_of(value, self._values.get(name))
         self._keep(name, value, size + len(name))
 
     def set_part(self, name: str, keys: Sequence[Any], value: Any) -> None:
-        """Assign to what a variable of this scope, or one seen from it, holds at `keys`."""
+        """Assign to the part at `keys` of a visible variable; the changed variable belongs to this scope."""
         whole = self.get(name)
         changed, growth = _with_part(whole, keys, value)
         known = self._sizes.get(name)
@@ -66,7 +73,7 @@ class Scope:
         )
 
     def share(self, names: Collection[str], lock: AbstractContextManager) -> None:
-        """Prepare for branches that share variables: each must be there."""
+        """Prepare variables for branches that share them; each must exist."""
         for name in names:
             if not self.has(name):
                 raise error(
@@ -76,7 +83,7 @@ class Scope:
             owner.lock = owner.lock or lock
 
     def release(self) -> None:
-        """Give the memory of this scope back."""
+        """Free the memory of this scope."""
         self._memory.grow(-sum(self._sizes.values()))
 
     def _keep(self, name: str, value: Any, size: int) -> None:
@@ -91,7 +98,7 @@ class Scope:
 
 
 def _with_part(whole: Any, keys: Sequence[Any], value: Any) -> tuple[Any, int]:
-    """Return a value with another part, and by how many bytes it is larger; maps on the way are made."""
+    """Return a value with one part replaced, and its growth in bytes; missing maps are created."""
     key, *deeper = keys
     if isinstance(whole, list):
         index = list_index(whole, key)
@@ -115,3 +122,54 @@ def _new_part(keys: Sequence[Any], value: Any) -> Any:
     for key in reversed(keys):
         value = {text_key(key): value}
     return value
+
+
+class Memory:
+    """The memory that the variables of an execution take.
+
+    It is counted at each assignment and nothing is counted twice: a list that is passed on, or has one more
+    element than before, is not measured again. That is right because a value is never changed in place.
+    """
+
+    def __init__(self):
+        self.used_bytes = 0
+        self.peak_bytes = 0
+        # By identity; the value is kept so that no other gets the same identity.
+        self._measured: dict[int, tuple[Any, int]] = {}
+        self._lock = threading.Lock()
+
+    def grow(self, size: int) -> None:
+        with self._lock:
+            self.used_bytes += size
+            self.peak_bytes = max(self.peak_bytes, self.used_bytes)
+            is_full = size > 0 and self.used_bytes > MEMORY_BYTES
+        if is_full:
+            raise limit_error(f"the variables take more than {MEMORY_BYTES} bytes")
+
+    def size_of(self, value: Any, before: Any = None) -> int:
+        """Return the size of a value that is assigned where `before` was."""
+        if not isinstance(value, list | dict):
+            return size_of(value)
+        size = self._known(value)
+        if size is None:
+            known = self._known(before) if _has_one_more(value, before) else None
+            size = size_of(value) if known is None else known + size_of(value[-1])
+            self._remember(value, size)
+        return size
+
+    def _known(self, value: Any) -> int | None:
+        with self._lock:
+            return self._measured.get(id(value), (None, None))[1]
+
+    def _remember(self, value: Any, size: int) -> None:
+        with self._lock:
+            self._measured[id(value)] = value, size
+            if len(self._measured) > _REMEMBERED:
+                del self._measured[next(iter(self._measured))]
+
+
+def _has_one_more(value: Any, before: Any) -> bool:
+    """Whether `value` is `before` with one more element, as list.concat returns it."""
+    if not (isinstance(value, list) and isinstance(before, list) and len(value) == len(before) + 1):
+        return False
+    return all(map(operator.is_, before, value))

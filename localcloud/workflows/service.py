@@ -1,8 +1,8 @@
-"""Cloud Workflows put together: its state, its routes, what it needs of the other services."""
+"""Cloud Workflows put together: its state and its routes."""
 
 from localcloud.logs import LogService
 from localcloud.routing import Route
-from localcloud.workflows.clock import Clock
+from localcloud.times import Clock
 from localcloud.workflows.deployments import Deployments
 from localcloud.workflows.execution_routes import ExecutionRoutes
 from localcloud.workflows.executions import Executions
@@ -12,7 +12,10 @@ from localcloud.workflows.workflow_routes import WorkflowRoutes
 
 
 class WorkflowService:
-    """`hosts` may be filled until the first execution starts; `on_step` is told of each step that begins."""
+    """Workflows and executions; `on_step` is called for each step that starts.
+
+    `hosts` may be filled until the first execution starts.
+    """
 
     def __init__(
         self, logs: LogService, hosts: Hosts, clock_speed: float = 1.0, on_step: OnStep | None = None
@@ -26,7 +29,7 @@ class WorkflowService:
         return self._workflow_routes.routes()
 
     def execution_routes(self) -> list[Route]:
-        """Those of workflowexecutions.googleapis.com."""
+        """Return the routes of workflowexecutions.googleapis.com."""
         return self._execution_routes.routes()
 
     def control_routes(self) -> list[Route]:

@@ -1,4 +1,4 @@
-"""What may be set of a workflow and of an execution, checked as the APIs do."""
+"""The settings of a workflow and of an execution, checked as the APIs check them."""
 
 import re
 from typing import Any
@@ -34,7 +34,7 @@ _WORKFLOW_FIELDS = {
     "userEnvVars",
 }
 _TEXTS = ("cryptoKeyName", "description", "serviceAccount", "sourceContents")
-# What the service sets itself; a client may send it back, it is not looked at.
+# Fields that the service sets; if a client sends them back, they are ignored.
 _OUTPUT_FIELDS = {"createTime", "name", "revisionCreateTime", "revisionId", "state", "updateTime"}
 _EXECUTION_FIELDS = {
     "argument",
@@ -56,14 +56,14 @@ def check_workflow_id(workflow_id: str) -> None:
 
 
 def settable(body: dict[str, Any]) -> dict[str, Any]:
-    """Return what a client sets of a workflow; an unknown field is refused."""
+    """Return the settings that a client gives for a workflow; an unknown field is refused."""
     if unknown := body.keys() - _WORKFLOW_FIELDS - _OUTPUT_FIELDS:
         raise _unknown_field(unknown)
     return {name: value for name, value in body.items() if name in _WORKFLOW_FIELDS and value is not None}
 
 
 def masked(body: dict[str, Any], update_mask: str) -> dict[str, Any]:
-    """Return what an update changes: a field of the mask that is not sent becomes None."""
+    """Return the settings that an update changes; a field that is in the mask but not sent becomes None."""
     given = settable(body)
     names = [camel_case(name.strip()) for name in update_mask.split(",") if name.strip()]
     if unknown := set(names) - _WORKFLOW_FIELDS:
@@ -86,13 +86,13 @@ def check_settings(settings: dict[str, Any]) -> None:
 
 
 def execution_settings(asked: dict[str, Any]) -> dict[str, Any]:
-    """Return what a client sets of an execution, checked."""
+    """Return the checked settings that a client gives for an execution."""
     if unknown := asked.keys() - _EXECUTION_FIELDS:
         raise _unknown_field(unknown)
     body = {name: value for name, value in asked.items() if value is not None}
     argument = body.get("argument", "")
     if not isinstance(argument, str):
-        raise ApiError(400, "The argument is text that holds JSON.")
+        raise ApiError(400, "The argument must be JSON text.")
     if len(argument.encode()) > ARGUMENT_BYTES:
         raise ApiError(400, f"The argument has more than {ARGUMENT_BYTES} bytes.")
     try:
@@ -107,14 +107,14 @@ def execution_settings(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def service_account(given: str, project: str) -> str:
-    """Return an account by its full name: projects/P/serviceAccounts/EMAIL."""
+    """Return the full name of an account: projects/P/serviceAccounts/EMAIL."""
     account = given.rpartition("/")[2] or f"{PROJECT_NUMBER}-compute@developer.gserviceaccount.com"
     return f"projects/{project}/serviceAccounts/{account}"
 
 
 def _check_labels(labels: Any) -> None:
     if not isinstance(labels, dict) or len(labels) > LABELS:
-        raise ApiError(400, f"Labels are a map of {LABELS} at most.")
+        raise ApiError(400, f"Labels must be a map of {LABELS} at most.")
     for key, value in labels.items():
         if not (_LABEL_KEY.fullmatch(key) and isinstance(value, str) and _LABEL_VALUE.fullmatch(value)):
             raise ApiError(400, f"The label {key}={value} is not of lowercase letters, digits, _ and -.")
@@ -122,7 +122,7 @@ def _check_labels(labels: Any) -> None:
 
 def _check_variables(variables: Any) -> None:
     if not isinstance(variables, dict) or len(variables) > USER_VARIABLES:
-        raise ApiError(400, f"userEnvVars are a map of {USER_VARIABLES} at most.")
+        raise ApiError(400, f"userEnvVars must be a map of {USER_VARIABLES} at most.")
     for key, value in variables.items():
         if not key or key.startswith(_OWN_VARIABLES):
             raise ApiError(
@@ -134,7 +134,7 @@ def _check_variables(variables: Any) -> None:
 
 def _check_choice(settings: dict[str, Any], name: str, choices: tuple[Any, ...]) -> None:
     if settings.get(name, choices[0]) not in choices:
-        raise ApiError(400, f"{name} {settings[name]!r} is none of {', '.join(map(str, choices))}.")
+        raise ApiError(400, f"{name} {settings[name]!r} is not one of {', '.join(map(str, choices))}.")
 
 
 def _unknown_field(unknown: set[str]) -> ApiError:

@@ -1,7 +1,7 @@
-"""The source as YAML: read into nodes that know their lines.
+"""The source of a workflow as YAML nodes with line numbers.
 
-Words are read as YAML 1.2 reads them: only true and false are booleans, so a step, key or value `on`, `off`,
-`yes` or `no` is text, as are dates. How the service reads those could not be checked.
+Words are read as in YAML 1.2: only true and false are booleans; `on`, `off`, `yes`, `no` and dates are text.
+How the service reads those could not be checked.
 """
 
 import math
@@ -29,7 +29,7 @@ _NUMBERS = ((_INTEGER, int), (_OTHER_BASE, lambda text: int(text, 0)), (_DOUBLE,
 
 
 class SourceError(Exception):
-    """What is wrong with a source, and where: it cannot be deployed."""
+    """A mistake in a source, with its position; the source cannot be deployed."""
 
     def __init__(self, message: str, at: yaml.Node | yaml.Mark | None = None):
         mark = at.start_mark if isinstance(at, yaml.Node) else at
@@ -38,7 +38,7 @@ class SourceError(Exception):
 
 
 def read_source(text: str) -> yaml.Node:
-    """Return the root of a source.
+    """Return the root node of a source.
 
     Raises
     ------
@@ -65,12 +65,12 @@ def line_of(node: yaml.Node) -> int:
 
 
 def is_text(node: yaml.Node) -> bool:
-    """Whether a node is a scalar that is text, quoted or not."""
+    """Return whether a node is text, quoted or not."""
     return isinstance(node, yaml.ScalarNode) and isinstance(scalar(node), str)
 
 
 def pairs(node: yaml.Node, what: str) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
-    """Yield the keys of a mapping as text, with the nodes of key and value; a key comes once."""
+    """Yield each key of a mapping as text, with the nodes of key and value; refuse duplicate keys."""
     if not isinstance(node, yaml.MappingNode):
         raise SourceError(f"{what} must be a map", node)
     seen = set()
@@ -78,7 +78,7 @@ def pairs(node: yaml.Node, what: str) -> Iterator[tuple[str, yaml.Node, yaml.Nod
         if not isinstance(key, yaml.ScalarNode):
             raise SourceError(f"a key of {what} must be text", key)
         if key.value in seen:
-            raise SourceError(f'"{key.value}" comes twice in {what}', key)
+            raise SourceError(f'duplicate key "{key.value}" in {what}', key)
         seen.add(key.value)
         yield key.value, key, value
 
@@ -90,7 +90,7 @@ def items(node: yaml.Node, what: str) -> list[yaml.Node]:
 
 
 def single_pair(node: yaml.Node, what: str) -> tuple[str, yaml.Node, yaml.Node]:
-    """Return the key of a map of one, and its nodes: a step by its name, an assignment."""
+    """Return the key and the nodes of a map with one key, such as a named step or an assignment."""
     found = list(pairs(node, what))
     if len(found) != 1:
         raise SourceError(f"{what} must be a map of one key, not of {len(found)}; is it indented?", node)
@@ -103,7 +103,7 @@ def scalar(node: yaml.ScalarNode) -> Any:
     Raises
     ------
     SourceError
-        For a number that is too large.
+        A number is too large.
     """
     text = node.value
     if node.style:
@@ -129,7 +129,7 @@ def _number(read: Callable[[str], int | float], node: yaml.ScalarNode) -> int | 
 
 
 def _check_depth(events: Iterator[yaml.Event]) -> None:
-    """Refuse what is nested too deeply before it is composed: libyaml's recursion would end the process."""
+    """Refuse deep nesting before the source is composed: libyaml's recursion would crash the process."""
     depth = 0
     for event in events:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -138,7 +138,7 @@ def _check_depth(events: Iterator[yaml.Event]) -> None:
 
 
 def _check_size(root: yaml.Node) -> None:
-    """Refuse what is nested too deeply or grows too large once its aliases are followed."""
+    """Refuse a source that is nested too deeply or too large once its aliases are followed."""
     left, count = [(root, 1)], 0
     while left:
         node, depth = left.pop()

@@ -1,49 +1,50 @@
-"""One walk through the steps of an execution: main's, or that of a parallel branch.
+"""A strand: one thread of control through the steps, that of main or of a parallel branch.
 
-Knows where it is, which variables it sees, and how a subworkflow or a function of the library is called. What
-all strands of an execution have in common is in run.py.
+It knows its position and its variables, and calls subworkflows and library functions. What all strands of an
+execution share is in run.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from localcloud.workflows import connectors, library
-from localcloud.workflows.blocks import Block, Return, Routine, Signal, Step
-from localcloud.workflows.errors import Stopped, TraceElement, WorkflowError, error
+from localcloud.workflows.blocks import MAIN, Block, Return, Routine, Signal, Step, StopFlag
+from localcloud.workflows.errors import Stopped, WorkflowError, error
 from localcloud.workflows.expressions import FunctionReference
-from localcloud.workflows.history import StepRecord
+from localcloud.workflows.history import Frame, StepRecord
 from localcloud.workflows.limits import CALL_DEPTH
+from localcloud.workflows.run import Run
 from localcloud.workflows.scopes import Scope
 
-if TYPE_CHECKING:
-    from localcloud.workflows.parallel import Group
-    from localcloud.workflows.run import Run
 
+def run_main(run: Run, argument: Any) -> Any:
+    """Run the main workflow to its end and return its value.
 
-class Frame:
-    """A routine that is being walked through; `record` is that of its current step."""
-
-    __slots__ = ("caller", "record", "routine", "step")
-
-    def __init__(self, routine: str, caller: Frame | None):
-        self.routine, self.caller = routine, caller
-        self.step: Step | None = None
-        self.record: StepRecord | None = None
-
-    def trace(self) -> list[TraceElement]:
-        frames = [self]
-        while frames[-1].caller:
-            frames.append(frames[-1].caller)
-        return [TraceElement(each.routine, each.step.name, each.step.line) for each in frames if each.step]
+    Raises
+    ------
+    WorkflowError
+        An error that no step caught.
+    Stopped
+        The run was cancelled.
+    """
+    main = run.program[MAIN]
+    strand = Strand(run, Frame(MAIN, None), Scope(run.memory))
+    names = [parameter.name for parameter in main.parameters]
+    try:
+        value = strand.run_routine(main, dict.fromkeys(names, argument))
+        run.memory.size_of(value)  # refuses a value that no variable could hold
+        return value
+    finally:
+        run.http.close()
 
 
 class Strand:
-    """`groups` are those of the parallel steps it is a branch of, `depth` that of its calls."""
+    """`groups` are the parallel steps it is a branch of; `depth` is the number of nested calls."""
 
-    def __init__(self, run: Run, frame: Frame, scope: Scope, groups: Sequence[Group] = (), depth: int = 0):
+    def __init__(self, run: Run, frame: Frame, scope: Scope, groups: Sequence[StopFlag] = (), depth: int = 0):
         self.run, self.scope, self.groups = run, scope, groups
         self.frame = frame
         self._depth = depth
@@ -57,8 +58,8 @@ class Strand:
     def is_stopped(self) -> bool:
         return self.run.is_cancelled or any(group.is_stopped for group in self.groups)
 
-    def branch(self, group: Group, shared: Sequence[str]) -> Strand:
-        """Make a strand that goes on from this step, with copies of all variables but the shared."""
+    def branch(self, group: StopFlag, shared: Sequence[str]) -> Strand:
+        """Return a strand that starts at this step, with copies of all variables except the shared ones."""
         frame = Frame(self.frame.routine, self.frame.caller)
         frame.step = self.frame.step
         return Strand(self.run, frame, self.scope.inner(shared), [*self.groups, group], self._depth)
@@ -68,7 +69,7 @@ class Strand:
         self.run.remove_strand(self)
 
     def run_block(self, block: Block) -> Signal | Return | None:
-        """Walk through steps; return a signal that leads out of them."""
+        """Run steps in order; return a signal that leads out of the block."""
         steps, at = block.steps, 0
         while at < len(steps):
             signal = self._run_step(steps[at])
@@ -93,12 +94,12 @@ class Strand:
             raise
 
     def count_step(self, record: StepRecord | None = None) -> None:
-        """Count a step, a poll or another attempt; not to be gone on from if all is to stop."""
+        """Count a step, a poll or another attempt; raise Stopped if the strand is to stop."""
         self.check_stopped()
         self.run.count_step(record)
 
     def note_caught(self, caught: WorkflowError) -> None:
-        """Have the step that tried show what it caught."""
+        """Show a caught error in the record of the step that caught it."""
         if self.frame.record:
             self.frame.record.error = caught.message
 
@@ -107,8 +108,12 @@ class Strand:
             raise Stopped
 
     def sleep(self, seconds: float) -> None:
-        """Let time of the execution pass."""
-        self.run.wait_for(self, lambda: False, seconds)
+        """Wait, in seconds of the execution's clock."""
+        self.wait_for(lambda: False, seconds)
+
+    def wait_for(self, is_there: Callable[[], bool], seconds: float) -> bool:
+        """Wait until `is_there` or the seconds have passed; return whether it is."""
+        return self.run.wait_for(self, is_there, seconds)
 
     @contextmanager
     def inner_scope(self) -> Iterator[Scope]:
@@ -121,17 +126,17 @@ class Strand:
             self.scope = outer
 
     def look_up(self, name: str) -> Any:
-        """Return a variable; or else a function, or a constant of the library."""
+        """Return the variable, library constant or function of this name."""
         if self.scope.has(name):
             return self.scope.get(name)
         if name in library.CONSTANTS:
             return library.CONSTANTS[name]
         if name in self.run.program or name in library.FUNCTIONS:
             return FunctionReference(name)
-        return self.scope.get(name.partition(".")[0])  # which tells that it is missing
+        return self.scope.get(name.partition(".")[0])  # raises: no such variable
 
     def call(self, name: str, arguments: Sequence[Any]) -> Any:
-        """Call by position, as expressions do."""
+        """Call by position, as an expression does."""
         routine = self.run.program.get(name)
         if routine:
             return self._call_routine(routine, _by_name(routine, arguments))
@@ -140,14 +145,14 @@ class Strand:
         return connectors.call_by_position(self, name, arguments)
 
     def call_step(self, name: str, arguments: Any) -> Any:
-        """Call by name, as a call step does; such calls are logged."""
+        """Call by name, as a call step does, and log the call."""
         with self.run.logged_call(self.frame, name, arguments) as logged:
             logged.result = self._call_by_name(name, arguments)
         return logged.result
 
     def _call_by_name(self, name: str, arguments: Any) -> Any:
         if not isinstance(arguments, dict):
-            raise error("TypeError", f"the args of {name} are a map")
+            raise error("TypeError", f"the args of {name} must be a map")
         routine = self.run.program.get(name)
         if routine:
             return self._call_routine(routine, arguments)
@@ -169,7 +174,7 @@ class Strand:
             self._depth -= 1
 
     def run_routine(self, routine: Routine, arguments: dict[str, Any]) -> Any:
-        """Walk through a routine, in the frame and scope made for it; return its value."""
+        """Run a routine in its own frame and scope and return its value."""
         for parameter in routine.parameters:
             if parameter.name in arguments:
                 self.scope.set(parameter.name, arguments[parameter.name])

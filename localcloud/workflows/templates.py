@@ -1,34 +1,31 @@
-"""Text with expressions in it: `${a + 1}` has the expression's value, `run-${a}` is text."""
+"""Text with expressions: `${a + 1}` has the value of the expression, `run-${a}` is text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from localcloud.workflows.blocks import Walker
 from localcloud.workflows.expressions import Constant, Expression, ExpressionParser
 from localcloud.workflows.lexer import ExpressionError, tokens_until_brace
 from localcloud.workflows.limits import EXPRESSION_CHARACTERS
 from localcloud.workflows.values import checked, to_text
-
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
 
 _OPENING = "${"
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Text with the values of expressions put in."""
+    """Text with the values of expressions inserted."""
 
     parts: Sequence[Expression]
 
-    def evaluate(self, strand: Strand) -> str:
+    def evaluate(self, strand: Walker) -> str:
         return checked("".join(to_text(part.evaluate(strand)) for part in self.parts))
 
 
 def parse_template(text: str) -> tuple[Expression, list[tuple[str, int]]]:
-    """Return what a text evaluates to, and the functions it calls with how many arguments.
+    """Return the expression of a text, and each function it calls with the number of arguments.
 
     Raises
     ------
@@ -56,7 +53,7 @@ def _parts(text: str, calls: list[tuple[str, int]]) -> list[Expression]:
 
 
 def parse_expression(text: str) -> tuple[Expression, list[tuple[str, int]]]:
-    """Return what `text`, written without ${}, evaluates to: the target of an assignment is.
+    """Return the expression of a text without ${}, such as the target of an assignment.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""The values of the language: their types, when they are equal, how much memory they take.
+"""The values of the language: their types, equality and size.
 
-A value is a Python one and is never changed in place: an assignment to a part of it makes a new one around
-the part. So handing a value on copies nothing, though the language copies.
+A value is a Python value and is never changed in place: an assignment to a part builds a new value around it.
+So passing a value on copies nothing, although the language has copy semantics.
 """
 
 import math
@@ -38,12 +38,12 @@ def is_integer(value: Any) -> bool:
 
 
 def fits(number: int | float) -> bool:
-    """Whether the 64 bits of a number are enough for this one."""
+    """Return whether a number fits in 64 bits."""
     return number in INTEGERS if is_integer(number) else math.isfinite(number)
 
 
 def checked(value: Any) -> Any:
-    """Return a number or text, if it is not too large to be one."""
+    """Return the value, or raise if it is a number or text that is too large."""
     if isinstance(value, str) and len(value) > STRING_BYTES // 4 and text_bytes(value) > STRING_BYTES:
         raise limit_error(f"a string may have {STRING_BYTES} bytes at most")
     if is_number(value) and not fits(value):
@@ -52,7 +52,7 @@ def checked(value: Any) -> Any:
 
 
 def equal(left: Any, right: Any) -> bool:
-    """Numbers are compared as such; values of other types than each other are not equal."""
+    """Return whether two values are equal: numbers by value, all others only within one type."""
     if is_number(left) and is_number(right):
         return left == right
     if type(left) is not type(right):
@@ -69,9 +69,9 @@ def text_bytes(text: str) -> int:
 
 
 def size_of(value: Any) -> int:
-    """Return the bytes a value takes, about those of its JSON; how the service counts is not documented.
+    """Return the size of a value in bytes, about that of its JSON; how the service counts is not documented.
 
-    Gives up beyond the limit, so that no value takes long.
+    It raises as soon as the limit is exceeded, so that no value takes long.
     """
     total, left = 0, [value]
     while left:
@@ -94,12 +94,12 @@ def size_of(value: Any) -> int:
 
 
 def whole_characters(text: str) -> str:
-    """Join the halves of characters that were written as two; a lone half becomes the sign for none."""
+    """Return text with surrogate pairs joined; a lone surrogate becomes the replacement character."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def to_text(value: Any) -> str:
-    """Return a scalar as text, for string() and for ${} inside of text."""
+    """Return a scalar as text, for string() and for ${} inside text."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):

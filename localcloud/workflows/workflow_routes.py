@@ -1,6 +1,6 @@
-"""The REST API of workflows: deploy, describe, list, delete, and the operations of doing so.
+"""The REST API of workflows: deploy, describe, list, delete, and their operations.
 
-https://cloud.google.com/workflows/docs/reference/rest/v1/projects.locations.workflows. A faulty source is
+https://cloud.google.com/workflows/docs/reference/rest/v1/projects.locations.workflows. An invalid source is
 refused at once, not by the operation.
 """
 
@@ -19,7 +19,7 @@ from localcloud.workflows.settings import check_workflow_id, masked, settable
 
 LOCATION = "/v1/projects/{project}/locations/{location}"
 WORKFLOW = LOCATION + "/workflows/{workflow}"
-# Other services have operations on the same port, and in the same place.
+# Other services have operations on the same port and path.
 _OPERATION_PREFIX = "workflows-"
 MAX_OPERATIONS = 1000
 _TYPES = "type.googleapis.com/google.cloud.workflows.v1."
@@ -78,7 +78,7 @@ class WorkflowRoutes:
         return self._done(updated, "update", updated.resource())
 
     def delete(self, request: Request, project: str, location: str, workflow: str) -> Response:
-        """Delete a workflow with its executions; those that run are cancelled."""
+        """Delete a workflow and its executions, and cancel those that run."""
         deleted = self._deployments.delete((project, location, workflow))
         self._executions.forget(deleted)
         return self._done(deleted, "delete", None)
@@ -91,7 +91,7 @@ class WorkflowRoutes:
         return json_response(found)
 
     def _done(self, workflow: Workflow, verb: str, resource: dict[str, Any] | None) -> Response:
-        """Answer with an operation, which is done, and keep it to be asked for."""
+        """Answer with an operation that is done already, and keep it for later requests."""
         operation_id = _OPERATION_PREFIX + str(uuid.uuid4())
         place = workflow.name.partition("/workflows/")[0]
         response = {"@type": _TYPES + "Workflow", **resource} if resource else {"@type": _EMPTY}

@@ -1,4 +1,4 @@
-"""An emulated Google Cloud for the tests of a module, and ways to speak to it."""
+"""An emulated Google Cloud for the tests of a module, and clients of it."""
 
 import itertools
 import os
@@ -11,8 +11,11 @@ from google.cloud import storage
 
 from localcloud.environment import client_environment
 from localcloud.process import running
+from tests.emulated import request
+from tests.experiments import sampled
 from tests.localcloud.jobs import Jobs
 from tests.needs import need_program
+from tests.stage_scripts import Stages
 
 PROJECT = "p"
 _numbers = itertools.count(1)
@@ -20,7 +23,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def connect():
-    """Make a client of the server at a URL."""
+    """Return a function that makes a client of the server at a URL."""
 
     def client_of(url):
         return storage.Client(
@@ -30,15 +33,23 @@ def connect():
     return client_of
 
 
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory):
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory):
+    """One emulator with default settings for all modules: each start takes half a second."""
     with running(tmp_path_factory.mktemp("state")) as cloud:
         yield cloud
 
 
 @pytest.fixture(scope="module")
+def cloud(emulator):
+    """The emulator, emptied before the first test of a module."""
+    request("POST", f"{emulator.apis}/_emulator/reset").raise_for_status()
+    return emulator
+
+
+@pytest.fixture(scope="module")
 def server(cloud):
-    """The address of storage."""
+    """Return the address of storage."""
     return cloud.storage
 
 
@@ -49,20 +60,20 @@ def client(server, connect):
 
 @pytest.fixture
 def bucket(client):
-    """An empty bucket no other test uses."""
+    """Return an empty bucket that no other test uses."""
     return client.create_bucket(f"bucket-{next(_numbers)}")
 
 
 @pytest.fixture
 def http(server):
-    """Plain HTTP to storage: http("GET", "/storage/v1/b")."""
+    """Return a function for plain HTTP to storage: http("GET", "/storage/v1/b")."""
     with requests.Session() as session:
         yield lambda method, path, **more: session.request(method, server + path, **more)
 
 
 @pytest.fixture
 def api(cloud):
-    """Plain HTTP to all other services: api("GET", "/v1/projects/p")."""
+    """Return a function for plain HTTP to all other services: api("GET", "/v1/projects/p")."""
     with requests.Session() as session:
         session.headers["Authorization"] = "Bearer any"
         yield lambda method, path, **more: session.request(method, cloud.apis + path, timeout=30, **more)
@@ -70,15 +81,26 @@ def api(cloud):
 
 @pytest.fixture
 def jobs(cloud):
-    """Jobs of the emulated Batch; no fault that a test orders outlives it."""
+    """Return a client of the emulated Batch; the faults that a test sets are cleared after it."""
     jobs = Jobs(cloud)
     yield jobs
     jobs.clear_faults()
 
 
+@pytest.fixture(scope="session")
+def local_tables(tmp_path_factory):
+    """Return the output tables of the sampled experiment by name, from a local run of the three stages."""
+    stages = Stages(tmp_path_factory.mktemp("local"), sampled(), WORKLOADS_PER_TASK="3", BATCH_TASK_INDEX="0")
+    ended = [stages.run(stage) for stage in ("builder", "runner", "output")]
+    assert [e.exit_code for e in ended] == [0, 0, 0], ended[-1].output
+    tables = {path.name: path.read_bytes() for path in stages.outputs().glob("*.csv.gz")}
+    assert len(tables) >= 4
+    return tables
+
+
 @pytest.fixture(scope="module")
 def run_gcloud(cloud, tmp_path_factory):
-    """Run gcloud: what it prints, or its error; it knows no service but the emulator."""
+    """Return a function that runs gcloud on the emulator only, and returns its output or its error."""
     program = need_program("gcloud")
     environment = {
         "PATH": os.environ["PATH"],

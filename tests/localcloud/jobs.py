@@ -1,4 +1,4 @@
-"""Jobs of Cloud Batch for tests: what to ask for, and a client over plain HTTP that waits for them."""
+"""Jobs of Cloud Batch for tests: their definitions, and a client over plain HTTP that waits for them."""
 
 import itertools
 import time
@@ -19,7 +19,7 @@ _numbers = itertools.count(1)
 
 
 def shell(text: str, **more: Any) -> dict[str, Any]:
-    """Return a runnable that a shell takes."""
+    """Return a runnable that bash runs."""
     return {"container": {"imageUri": "any", "entrypoint": "bash", "commands": ["-c", text]}, **more}
 
 
@@ -28,7 +28,7 @@ def null() -> dict[str, Any]:
 
 
 def job(*runnables: dict[str, Any], count: int = 1, spec: dict | None = None, **group: Any) -> dict[str, Any]:
-    """Return the definition of a job that logs; `spec` goes into its tasks, `group` beside them."""
+    """Return the definition of a job that logs; `spec` is part of its taskSpec, `group` of its task group."""
     tasks = {"runnables": list(runnables), **(spec or {})}
     return {
         "taskGroups": [{"taskCount": count, "taskSpec": tasks, **group}],
@@ -45,7 +45,7 @@ class Jobs:
         self._session.headers["Authorization"] = "Bearer any"
 
     def http(self, method: str, path: str, **more: Any) -> requests.Response:
-        """Ask for a path below the location."""
+        """Send a request for a path below the location."""
         return self._session.request(method, self.cloud.apis + LOCATION + path, timeout=30, **more)
 
     def create(self, definition: Any, job_id: str = "", **query: str) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class Jobs:
         return answer.json()
 
     def refusal(self, definition: Any, job_id: str = "refused", **query: str) -> dict[str, Any]:
-        """Return the error that a job meets."""
+        """Create a job that must be refused, and return the error."""
         answer = self.http("POST", "/jobs", params={"jobId": job_id, **query}, json=definition)
         assert answer.status_code >= 400, answer.text
         return answer.json()["error"]
@@ -69,7 +69,7 @@ class Jobs:
         return self.get(made)["status"]["state"]
 
     def wait(self, made: dict[str, Any], *states: str) -> dict[str, Any]:
-        """Wait for one of the states, or the end, and return the job."""
+        """Wait for one of the states, or for the end, and return the job."""
         until = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < until:
             found = self.get(made)
@@ -82,7 +82,7 @@ class Jobs:
         return self.wait(self.create(definition, job_id))
 
     def tasks(self, made: dict[str, Any], **query: Any) -> list[dict[str, Any]]:
-        """Return the tasks, of all pages."""
+        """Return the tasks of all pages."""
         tasks, token = [], ""
         while True:
             path = f"/jobs/{id_of(made)}/taskGroups/group0/tasks"
@@ -119,7 +119,7 @@ class Jobs:
         self._session.delete(f"{self.cloud.apis}/_emulator/batch/faults", timeout=30)
 
     def work_folders(self) -> list[Path]:
-        """Return what tasks have on disk."""
+        """Return the folders of tasks on disk."""
         return list((self.cloud.state / "batch" / "tasks").glob("*"))
 
 
@@ -128,11 +128,11 @@ def id_of(made: dict[str, Any]) -> str:
 
 
 def exit_codes(task: dict[str, Any]) -> list[int]:
-    """Return the exit codes that a task's events tell, in order."""
+    """Return the exit codes in a task's events, in order."""
     events = task["status"].get("statusEvents", [])
     return [event["taskExecution"]["exitCode"] for event in events if "taskExecution" in event]
 
 
 def says(found: dict[str, Any], text: str) -> bool:
-    """Tell whether an event of a job or task holds a text."""
+    """Return whether an event of a job or task contains a text."""
     return any(text in event["description"] for event in found["status"].get("statusEvents", []))

@@ -1,4 +1,4 @@
-"""The emulated Batch by the real gcloud and the real client library."""
+"""The emulated Batch with the real gcloud and the real client library."""
 
 import json
 import re

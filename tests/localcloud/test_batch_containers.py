@@ -1,4 +1,4 @@
-"""Tasks of the emulated Batch in containers of a real Docker engine; none is left behind."""
+"""Tasks of the emulated Batch in containers of a real Docker engine; no container is left behind."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tests.localcloud.test_batch_tasks import make_secret
 from tests.localcloud.test_process import started
 from tests.needs import need_program
 
-BASE = "python:3.11-slim"  # what the images of this repository are built on
+BASE = "python:3.11-slim"  # the base of this repository's images
 NAME = "us-docker.pkg.dev/p/repo/epymodelingsuite"
 
 
@@ -26,7 +26,7 @@ def docker(*words):
 
 @pytest.fixture(scope="module")
 def engine():
-    """A Docker engine that has the base image."""
+    """Require a Docker engine that has the base image."""
     need_program("docker")
     if subprocess.run(["docker", "image", "inspect", BASE], capture_output=True).returncode:
         message = f'no Docker engine with {BASE} answers; start one, or: eval "$(tests/local-docker up)"'
@@ -50,12 +50,12 @@ def jobs(docker_cloud):
 
 
 def contained(text, **more):
-    """A runnable in the image, as its registry calls it."""
+    """Return a runnable in the image, by its name in the registry."""
     return {"container": {"imageUri": f"{NAME}:v1", "entrypoint": "bash", "commands": ["-c", text], **more}}
 
 
 def containers(mark):
-    """Containers whose command holds a mark."""
+    """Return the containers whose command contains a mark."""
     listed = docker("ps", "--all", "--no-trunc", "--format", "{{.ID}} {{.Command}}")
     return [line.split()[0] for line in listed.splitlines() if mark in line]
 
@@ -86,14 +86,14 @@ def test_a_container_reaches_the_emulator(jobs):
     assert jobs.lines(jobs.run(job(contained(text)))) == ["200"]
 
 
-def test_an_image_that_is_not_there_is_told_by_the_agent(jobs):
+def test_the_agent_reports_an_image_that_does_not_exist(jobs):
     ended = jobs.run(job({"container": {"imageUri": "us-docker.pkg.dev/p/repo/none:1"}}))
 
     assert exit_codes(jobs.tasks(ended)[0]) == [125]
     assert any("us-docker.pkg.dev/p/repo/none:1" in line for line in jobs.lines(ended, "batch_agent_logs"))
 
 
-def test_options_that_cannot_be_read_are_told_by_the_agent(jobs):
+def test_the_agent_reports_options_that_cannot_be_parsed(jobs):
     ended = jobs.run(job(contained("true", options='--label "unended')))
 
     assert exit_codes(jobs.tasks(ended)[0]) == [125]
@@ -131,7 +131,7 @@ def test_a_cancelled_container_is_removed_also_while_it_starts(jobs, ready):
     assert containers(mark) == []
 
 
-def test_a_container_over_its_time_is_removed(jobs):
+def test_a_container_that_exceeds_its_time_limit_is_removed(jobs):
     ended = jobs.run(job(contained("sleep 8004"), spec={"maxRunDuration": "2s"}))
 
     assert exit_codes(jobs.tasks(ended)[0]) == [50005]

@@ -1,4 +1,4 @@
-"""What the emulated Batch refuses in a job, most of which gcloud sends without a word."""
+"""What the emulated Batch refuses in a job; gcloud sends most of it without a warning."""
 
 import copy
 
@@ -11,7 +11,7 @@ POLICY = {"action": "RETRY_TASK", "actionCondition": {"exitCodes": [75]}}
 
 
 def changed(**group):
-    """A valid job with changes to its task group."""
+    """Return a valid job with changes to its task group."""
     return job(null(), **group)
 
 
@@ -52,10 +52,10 @@ def labelled(count, prefix="k"):
         (with_spec(runnables=[{"container": {}}]), "imageUri is required"),
         (with_spec(runnables=[{"container": {"imageUri": "x", "commands": "ls"}}]), "commands"),
         (with_spec(runnables=[{"script": {}}]), "script needs a text or a path"),
-        (with_spec(runnables=[{"script": {"text": "x\0"}}]), "runnables[0].script holds a null character"),
+        (with_spec(runnables=[{"script": {"text": "x\0"}}]), "runnables[0].script contains a null character"),
         (
             with_spec(runnables=[{"container": {"imageUri": "x", "commands": ["a", "b\0"]}}]),
-            "runnables[0].container holds a null character",
+            "runnables[0].container contains a null character",
         ),
         (with_spec(lifecyclePolicies=[POLICY, POLICY]), "at most one lifecycle policy"),
         (with_spec(lifecyclePolicies=[{"actionCondition": {"exitCodes": [1]}}]), "needs an action"),
@@ -85,6 +85,10 @@ def labelled(count, prefix="k"):
             "one region, or zones of one region",
         ),
         (with_policy(instances=[{}, {}]), "at most one of allocationPolicy.instances"),
+        (
+            with_policy(instances=[{"policy": {"machineType": "z9-standard-2"}}]),
+            "machine type 'z9-standard-2' does not exist; add it to terraform/machine_types.json",
+        ),
         (job(null()) | {"logsPolicy": {"destination": "CONSOLE"}}, "CONSOLE"),
         (job(null()) | {"logsPolicy": {"destination": "PATH"}}, "logsPath is required"),
         (job(null()) | {"taskGroups": [[]]}, "at least one runnable"),
@@ -98,7 +102,7 @@ def test_a_mistake_in_a_job_is_refused_and_named(jobs, definition, said):
     assert said in error["message"]
 
 
-def test_all_mistakes_are_told_at_once(jobs):
+def test_all_mistakes_are_reported_at_once(jobs):
     error = jobs.refusal(changed(taskCount=0, parallelism=9999) | {"labels": {"A": ""}})
 
     for said in ("taskCount", "parallelism", "label key"):
@@ -117,14 +121,14 @@ def test_a_request_id_must_be_a_uuid(jobs):
         assert "request_id" in jobs.refusal(job(null()), requestId=request_id)["message"]
 
 
-def test_a_zone_is_no_location_of_jobs(jobs, api):
+def test_a_job_is_not_created_in_a_zone(jobs, api):
     answer = api("POST", "/v1/projects/p/locations/us-central1-a/jobs?jobId=x", json=job(null()))
 
     assert answer.status_code == 400
     assert "not a region" in answer.text
 
 
-def test_a_definition_has_one_megabyte_at_most(jobs):
+def test_a_definition_may_have_one_megabyte(jobs):
     fits, too_large = (
         with_spec(environment={"variables": {"A": "x" * size}}) for size in (2**20 - 1000, 2**20)
     )
@@ -143,7 +147,7 @@ def test_a_definition_has_one_megabyte_at_most(jobs):
         (None, {"environment": {"encryptedVariables": {"keyName": "k", "cipherText": "c"}}}, "encrypted"),
     ],
 )
-def test_what_cannot_be_rehearsed_is_refused_not_left_out(jobs, runnable, spec, said):
+def test_what_is_not_emulated_is_refused_and_not_ignored(jobs, runnable, spec, said):
     definition = job(runnable or {"container": {"imageUri": "x"}}, spec=spec)
 
     assert said in jobs.refusal(definition)["message"]
@@ -155,7 +159,7 @@ def test_a_job_that_needs_a_hosts_file_is_refused(jobs):
     assert "hosts files" in jobs.refusal(definition)["message"]
 
 
-def test_what_is_left_out_gets_the_defaults_of_the_service(jobs):
+def test_missing_fields_get_the_defaults_of_the_service(jobs):
     made = jobs.create({"taskGroups": [{"taskSpec": {"runnables": [null()]}, "task_count": "3"}]}, "defaults")
 
     [group] = made["taskGroups"]
@@ -165,7 +169,7 @@ def test_what_is_left_out_gets_the_defaults_of_the_service(jobs):
     assert made["allocationPolicy"]["labels"] == {"batch-job-id": "defaults"}
 
 
-def test_the_definition_comes_back_as_it_was_sent(jobs):
+def test_a_definition_is_returned_as_it_was_sent(jobs):
     definition = job(null(), spec={"maxRetryCount": 3, "lifecyclePolicies": [POLICY]}) | {
         "labels": {"run_id": "1"}
     }
@@ -183,7 +187,7 @@ def test_the_definition_comes_back_as_it_was_sent(jobs):
 
 
 @pytest.mark.parametrize(
-    ("rule", "again"),
+    ("rule", "retried"),
     [
         (RetryRule(3), {1, 50001, 137}),
         (RetryRule(3, "RETRY_TASK", frozenset({75, 50001})), {75, 50001}),
@@ -193,8 +197,8 @@ def test_the_definition_comes_back_as_it_was_sent(jobs):
         (RetryRule(0, "RETRY_TASK", frozenset({75})), set()),
     ],
 )
-def test_exit_codes_that_are_tried_again(rule, again):
-    looked_at = {0, 1, 50005} | again
+def test_a_retry_rule_allows_the_exit_codes_that_it_covers(rule, retried):
+    codes = {0, 1, 50005} | retried
 
-    assert {code for code in looked_at if rule.tries_again(code, attempt=0)} == again
-    assert not any(rule.tries_again(code, attempt=rule.max_retry_count) for code in looked_at)
+    assert {code for code in codes if rule.allows_retry(code, attempt=0)} == retried
+    assert not any(rule.allows_retry(code, attempt=rule.max_retry_count) for code in codes)

@@ -1,4 +1,4 @@
-"""Faults ordered of the emulated Batch: lost machines, and queues that do not move."""
+"""Faults set for the emulated Batch: lost machines, and queues that do not move."""
 
 import json
 import math
@@ -14,7 +14,7 @@ RETRIED = {
 }
 
 
-def test_chosen_tasks_are_preempted_at_chosen_attempts_and_succeed_then(jobs):
+def test_chosen_attempts_of_chosen_tasks_are_preempted_and_the_next_succeed(jobs):
     jobs.order(
         {"job": "preempted", "tasks": [1, 3], "attempts": [0], "exit_code": 50001},
         {"job": "preempted", "tasks": [3], "attempts": [1], "exit_code": 50006},
@@ -28,7 +28,7 @@ def test_chosen_tasks_are_preempted_at_chosen_attempts_and_succeed_then(jobs):
     assert any("the Spot VM was preempted" in line for line in jobs.lines(ended, "batch_agent_logs"))
 
 
-def test_a_task_that_runs_is_killed_by_its_preemption(jobs):
+def test_a_preemption_kills_a_running_task(jobs):
     jobs.order({"attempts": [0], "exit_code": 50002, "after_seconds": 0.5})
     text = '[ "$BATCH_TASK_RETRY_ATTEMPT" = 1 ] || { echo begun; sleep 600; }'
 
@@ -53,7 +53,7 @@ def test_a_seed_decides_which_tasks_are_preempted(jobs):
     assert 60 < len(first) < 140
 
 
-def test_null_tasks_take_their_time_and_end_as_ordered(jobs):
+def test_null_tasks_take_the_time_and_have_the_exit_codes_of_the_rules(jobs):
     jobs.order({"job": "slow", "null_seconds": 0.4}, {"job": "slow", "tasks": [2], "exit_code": 9})
     begun = time.monotonic()
 
@@ -65,7 +65,7 @@ def test_null_tasks_take_their_time_and_end_as_ordered(jobs):
     assert exit_codes(jobs.tasks(late)[0]) == [50005]
 
 
-def test_a_shortage_of_machines_lets_few_tasks_run_while_the_others_wait(jobs):
+def test_a_shortage_of_machines_limits_the_tasks_that_run_at_once(jobs):
     jobs.order({"job": "short", "null_seconds": 100}, {"job": "short", "at_once": 2})
 
     made = jobs.create(job(null(), count=5, parallelism=5), "short")
@@ -109,14 +109,14 @@ def test_a_queue_that_does_not_move_keeps_a_job_queued_and_says_why(jobs, second
             "exit_code 50007; it takes a whole number from 1 to 255 or from 50000 to 50006.",
         ),
         ({"exit_code": 0}, "exit_code 0"),
-        ({"exit_code": 1, "task": [1]}, "knows no task; it knows job, tasks"),
+        ({"exit_code": 1, "task": [1]}, "has no field task; it has job, tasks"),
         ({"job": "("}, "needs one of exit_code, queue, at_once, null_seconds."),
         ({"exit_code": 1, "job": "("}, "job '('; it takes a regular expression."),
         ({"queue": ""}, "queue ''; it takes the text of an event."),
         ({"queue": "x", "seconds": -1}, "seconds -1; it takes a number of at least 0, or null for no end."),
         ({"exit_code": 1, "tasks": 3}, "tasks 3; it takes a list of whole numbers of at least 0."),
-        ({"exit_code": 1, "after_seconds": math.inf}, "Infinity is no number"),
-        ("x", "is a JSON object"),
+        ({"exit_code": 1, "after_seconds": math.inf}, "Infinity is not a number"),
+        ("x", "must be a JSON object"),
     ],
 )
 def test_a_rule_with_a_mistake_is_refused(api, rule, said):

@@ -13,7 +13,7 @@ from localcloud.process import running
 from tests.localcloud.jobs import Jobs, id_of, job, null, says, shell
 
 
-def test_a_job_passes_through_its_states_and_tells_each(jobs):
+def test_a_job_passes_through_its_states_and_reports_each(jobs):
     made = jobs.create(job(null(), count=2), "states")
 
     ended = jobs.wait(made)
@@ -52,7 +52,7 @@ def test_a_second_job_of_a_name_is_refused(jobs):
     assert (error["code"], error["status"]) == (409, "ALREADY_EXISTS")
 
 
-def test_a_create_that_is_sent_again_makes_no_second_job(jobs):
+def test_a_repeated_create_request_creates_no_second_job(jobs):
     request = str(uuid.uuid4())
     first = jobs.create(job(null()), "once", requestId=request)
     jobs.wait(first)
@@ -64,14 +64,14 @@ def test_a_create_that_is_sent_again_makes_no_second_job(jobs):
     assert error["code"] == 409
 
 
-def test_a_job_without_a_name_is_given_one(jobs):
+def test_a_job_without_a_name_gets_one(jobs):
     answer = jobs.http("POST", "/jobs", json=job(null())).json()
 
     assert answer["name"].rpartition("/")[2].startswith("j-")
     assert jobs.wait(answer)["status"]["state"] == "SUCCEEDED"
 
 
-def test_what_is_not_there_is_not_found(jobs):
+def test_what_does_not_exist_is_not_found(jobs):
     made = jobs.run(job(null()))
 
     for path in (
@@ -109,7 +109,7 @@ def test_jobs_are_listed_by_pages_in_any_order(jobs):
     assert jobs.http("GET", "/jobs", params={"pageToken": "?"}).status_code == 400
 
 
-def test_every_location_can_be_listed_at_once(api):
+def test_all_locations_can_be_listed_at_once(api):
     for region in ("us-east1", "europe-west1"):
         api("POST", f"/v1/projects/everywhere/locations/{region}/jobs?jobId=same", json=job(null()))
 
@@ -145,7 +145,7 @@ def test_a_job_is_cancelled_before_it_starts(jobs):
     assert {task["status"]["state"] for task in jobs.tasks(made)} == {"UNEXECUTED"}
 
 
-def test_what_is_over_cannot_be_cancelled(jobs):
+def test_a_finished_job_cannot_be_cancelled(jobs):
     made = jobs.run(job(null()))
 
     answer = jobs.http("POST", f"/jobs/{id_of(made)}:cancel", json={})
@@ -169,7 +169,7 @@ def test_a_deleted_job_is_gone_and_its_name_free(jobs, is_over):
     assert jobs.create(job(null()), id_of(made))["uid"] != made["uid"]
 
 
-def test_a_job_too_large_for_its_machine_waits_and_says_why(jobs):
+def test_a_job_too_large_for_its_machine_type_stays_queued_and_says_why(jobs):
     machine = {"instances": [{"policy": {"machineType": "c4d-standard-2"}}]}
     spec = {"computeResource": {"memoryMib": 8192}}
     fitting = {"computeResource": {"memoryMib": 7168}}
@@ -188,7 +188,7 @@ def test_a_job_too_large_for_its_machine_waits_and_says_why(jobs):
     [
         ("c4d-standard-2", "pd-balanced", "FAILED"),
         ("n4-standard-2", "pd-ssd", "FAILED"),
-        ("n4d-standard-2", "pd-balanced", "FAILED"),
+        ("n4a-standard-2", "pd-balanced", "FAILED"),
         ("e2-standard-2", "hyperdisk-balanced", "FAILED"),
         ("n2d-standard-2", "hyperdisk-balanced", "FAILED"),
         ("c4d-standard-2", "hyperdisk-balanced", "SUCCEEDED"),
@@ -197,7 +197,7 @@ def test_a_job_too_large_for_its_machine_waits_and_says_why(jobs):
         ("c3-standard-4", "hyperdisk-balanced", "SUCCEEDED"),
     ],
 )
-def test_a_boot_disk_that_the_machine_does_not_take_fails_the_job(jobs, machine, disk, state):
+def test_a_boot_disk_that_the_machine_type_does_not_support_fails_the_job(jobs, machine, disk, state):
     policy = {"machineType": machine, **({"bootDisk": {"type": disk}} if disk else {})}
 
     ended = jobs.run(job(null(), count=2) | {"allocationPolicy": {"instances": [{"policy": policy}]}})
@@ -207,14 +207,18 @@ def test_a_boot_disk_that_the_machine_does_not_take_fails_the_job(jobs, machine,
 
 
 def test_a_job_of_higher_priority_gets_the_slots_first(tmp_path):
-    with running(tmp_path, "--slots", "1", "--queue-seconds", "0.3") as cloud:
+    with running(tmp_path, "--slots", "1", "--queue-seconds", "0.05") as cloud:
         jobs = Jobs(cloud)
-        first = jobs.create(job(shell("sleep 2")))
+        first = jobs.create(job(shell(f"until [ -e {tmp_path}/go ]; do sleep 0.02; done")))
         jobs.wait(first, "RUNNING")
         later = [
             jobs.create(job(shell("true")) | {"priority": priority}, f"priority-{priority}")
             for priority in (1, 50)
         ]
+        for made in later:
+            jobs.wait(made, "SCHEDULED")
+        time.sleep(0.3)  # SCHEDULED for 0.05 s; now both wait for the slot
+        (tmp_path / "go").touch()
 
         [low, high] = [jobs.wait(made) for made in later]
 
@@ -222,7 +226,7 @@ def test_a_job_of_higher_priority_gets_the_slots_first(tmp_path):
         assert high["updateTime"] < low["updateTime"]
 
 
-def test_a_clock_that_goes_faster_shortens_queues_and_their_limits(tmp_path):
+def test_a_faster_clock_shortens_queues_and_time_limits(tmp_path):
     with running(tmp_path, "--queue-seconds", "60", "--clock-speed", "600") as cloud:
         jobs = Jobs(cloud)
         begun = time.monotonic()
@@ -243,7 +247,7 @@ def test_a_clock_that_goes_faster_shortens_queues_and_their_limits(tmp_path):
         assert says(ended, "RUNNING for longer than the 1209600 seconds allowed")
 
 
-def test_a_hundred_clients_at_once_meet_no_error(jobs):
+def test_a_hundred_clients_at_once_get_no_error(jobs):
     jobs.run(job(null()))
 
     def client(number):
@@ -259,21 +263,19 @@ def test_a_hundred_clients_at_once_meet_no_error(jobs):
     assert set(states) == {"SUCCEEDED"}
 
 
-def test_a_reset_forgets_jobs_and_kills_their_tasks(tmp_path):
-    with running(tmp_path) as cloud:
-        jobs = Jobs(cloud)
-        request = str(uuid.uuid4())
-        made = jobs.create(job(shell("sleep 600")), "reset", requestId=request)
-        jobs.wait(made, "RUNNING")
+def test_a_reset_removes_jobs_and_kills_their_tasks(jobs):
+    request = str(uuid.uuid4())
+    made = jobs.create(job(shell("sleep 600")), "reset", requestId=request)
+    jobs.wait(made, "RUNNING")
 
-        jobs._session.post(f"{cloud.apis}/_emulator/reset", timeout=30).raise_for_status()
+    jobs._session.post(f"{jobs.cloud.apis}/_emulator/reset", timeout=30).raise_for_status()
 
-        assert jobs.http("GET", "/jobs").json() == {}
-        assert jobs.work_folders() == []
-        assert jobs.create(job(null()), "reset", requestId=request)["uid"] != made["uid"]
+    assert jobs.http("GET", "/jobs").json() == {}
+    assert jobs.work_folders() == []
+    assert jobs.create(job(null()), "reset", requestId=request)["uid"] != made["uid"]
 
 
-def test_the_oldest_finished_jobs_make_room(tmp_path):
+def test_the_oldest_finished_jobs_are_dropped():
     from localcloud.batch import job_store
     from localcloud.batch.definition import read_definition
 
@@ -292,15 +294,15 @@ def test_the_oldest_finished_jobs_make_room(tmp_path):
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 11])
-def test_what_a_job_is_counted_as_covers_the_attempts_of_its_tasks(attempts):
-    count = 10_000
+def test_the_counted_memory_of_a_job_covers_the_attempts_of_its_tasks(attempts):
+    count = 3_000
     tracemalloc.start()
     tasks = TaskTable(count)
     for attempt in range(attempts):
         for _ in range(count):
             tasks.start_next(time.time())
         for index in range(count):
-            end = tasks.end if attempt == attempts - 1 else tasks.try_again
+            end = tasks.end if attempt == attempts - 1 else tasks.retry
             end(index, time.time(), 50001)
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

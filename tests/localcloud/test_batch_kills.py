@@ -1,4 +1,4 @@
-"""Nothing of a task or a build is left: not after a cancel or a stop, nor after kill -9 of the emulator."""
+"""No process of a task or a build is left after a cancel, a stop, or kill -9 of the emulator."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from localcloud.process import Cloud, running
 from tests.localcloud.jobs import Jobs, job, shell
 from tests.localcloud.test_process import ROOT, started
 
-# A child, one in the background of a shell that has ended, and one that fled into a session of its own.
+# A child, one in the background of a shell that has ended, and one in a session of its own.
 FAMILY = """
     sleep {0} &
     (sleep {0} & exit)
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="pr
 
 
 def sleepers(seconds):
-    """Processes that sleep for a number of seconds no other test uses."""
+    """Return the processes that sleep for a number of seconds that no other test uses."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -51,7 +51,7 @@ def sleepers(seconds):
 
 
 def begin(jobs, seconds, count=1):
-    """Start tasks with a family each, and wait until all of it is there."""
+    """Start tasks with a family of processes each, and wait until all of them run."""
     made = jobs.create(job(shell(FAMILY.format(seconds)), count=count))
     until = time.monotonic() + 30
     while len(sleepers(seconds)) < 3 * count or len(jobs.lines(made)) < count:
@@ -61,7 +61,7 @@ def begin(jobs, seconds, count=1):
 
 
 def are_gone(seconds, folder):
-    """Tell whether all processes and folders of the tasks go away soon."""
+    """Return whether all processes and folders of the tasks are gone within 10 seconds."""
     until = time.monotonic() + 10
     while time.monotonic() < until:
         if not sleepers(seconds) and not list((folder / "batch" / "tasks").glob("*")):
@@ -79,7 +79,7 @@ def test_a_cancel_and_a_delete_kill_the_whole_family(jobs, how, seconds):
     assert are_gone(seconds, jobs.cloud.state)
 
 
-def test_a_task_that_ends_takes_with_it_what_it_left_in_the_background(jobs):
+def test_the_background_processes_of_a_task_end_with_it(jobs):
     ended = jobs.run(job(shell("setsid sleep 7003 & sleep 7003 & echo started")))
 
     assert ended["status"]["state"] == "SUCCEEDED"
@@ -142,7 +142,7 @@ def test_nothing_outlives_the_parent_of_an_emulator(tmp_path):
         assert are_gone(7007, tmp_path)
 
 
-def test_a_supervisor_that_is_killed_takes_its_command_along(tmp_path):
+def test_a_command_ends_with_a_supervisor_that_is_killed(tmp_path):
     supervisor = ROOT / "localcloud" / "supervisor.py"
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", supervisor, tmp_path, "0", "sleep", "7008"], stdin=subprocess.PIPE
@@ -159,7 +159,7 @@ def test_a_supervisor_that_is_killed_takes_its_command_along(tmp_path):
     assert are_gone(7008, tmp_path)
 
 
-def test_what_a_crash_left_on_disk_is_gone_after_the_next_start(tmp_path):
+def test_what_a_crash_left_on_disk_is_removed_by_the_next_start(tmp_path):
     left = tmp_path / "batch" / "tasks" / "job-1-0-0"
     left.mkdir(parents=True)
 

@@ -1,4 +1,4 @@
-"""The emulated Cloud Build: strict as the service, and its steps really run. No engine is needed here."""
+"""The emulated Cloud Build is as strict as the service and runs its steps. No Docker engine is needed."""
 
 import base64
 import io
@@ -26,7 +26,7 @@ def script(text: str, **more) -> dict:
 
 
 def finished(api, build: dict) -> dict:
-    """Submit a build and return it as it ended."""
+    """Submit a build and return it once it has ended."""
     answer = api("POST", BUILDS, json=build)
     assert answer.status_code == 200, answer.text
     build_id = answer.json()["metadata"]["build"]["id"]
@@ -66,7 +66,7 @@ def test_steps_share_a_workspace_and_write_a_log(api):
     assert build["startTime"] <= build["finishTime"]
 
 
-def test_a_step_may_work_in_a_folder_that_is_not_there_yet(api):
+def test_the_folder_of_a_step_is_created_if_it_does_not_exist(api):
     steps = [script("echo hello > file", dir="a/b"), script("cat a/b/file"), script("true", dir="a/b/file")]
 
     build = finished(api, {"steps": steps})
@@ -90,7 +90,7 @@ def test_a_secret_reaches_the_step_that_asks_for_it_and_no_log(api):
     api("POST", "/v1/projects/p/secrets/pat:addVersion", json=payload)
     secret = {"versionName": "projects/$PROJECT_ID/secrets/pat/versions/latest", "env": "PAT"}
     steps = [script("echo ${#PAT}", secretEnv=["PAT"]), script('echo "<$${PAT:-}>"')]
-    # ${#PAT} is no substitution: # is no part of a name
+    # ${#PAT} is not a substitution: # is not part of a name
 
     build = finished(api, {"steps": steps, "availableSecrets": {"secretManager": [secret]}})
 
@@ -100,7 +100,7 @@ def test_a_secret_reaches_the_step_that_asks_for_it_and_no_log(api):
     assert "hidden-word" not in str(build) + "".join(log_of(api, build))
 
 
-def test_a_secret_that_is_not_there_fails_the_build(api):
+def test_a_missing_secret_fails_the_build(api):
     secret = {"versionName": "projects/p/secrets/nothing/versions/latest", "env": "PAT"}
 
     build = finished(
@@ -115,10 +115,10 @@ def test_a_secret_that_is_not_there_fails_the_build(api):
 def test_a_build_that_takes_too_long_is_stopped_with_all_it_started(api, tmp_path):
     alive = tmp_path / "alive"
 
-    build = finished(api, {"steps": [script(f"(sleep 3; touch {alive}) & wait")], "timeout": "1s"})
+    build = finished(api, {"steps": [script(f"(sleep 1.5; touch {alive}) & wait")], "timeout": "0.5s"})
 
     assert build["status"] == "TIMEOUT"
-    time.sleep(2.5)
+    time.sleep(1.5)
     assert not alive.exists()
 
 
@@ -148,7 +148,7 @@ def test_the_newest_are_listed_first_in_pages_and_by_filter(api):
     assert {b["id"] for b in odd["builds"]} == {ids[1], ids[3]}
 
 
-def test_a_source_that_is_not_there_fails_the_build(api):
+def test_a_missing_source_fails_the_build(api):
     source = {"storageSource": {"bucket": "no-such", "object": "o.tgz", "generation": "1"}}
 
     build = finished(api, {"steps": [script("true")], "source": source})
@@ -168,14 +168,14 @@ def archive_of(**files: str) -> bytes:
 
 
 def uploaded(cloud, data: bytes) -> dict:
-    """Put an archive into a bucket, and return it as the source of a build."""
+    """Upload an archive and return it as the source of a build."""
     requests.post(f"{cloud.storage}/storage/v1/b?project=p", json={"name": "sources"}, timeout=10)
     upload = f"{cloud.storage}/upload/storage/v1/b/sources/o?uploadType=media&name=source.tgz"
     requests.post(upload, data=data, timeout=10).raise_for_status()
     return {"storageSource": {"bucket": "sources", "object": "source.tgz"}}
 
 
-def test_a_source_is_fetched_past_the_proxy_of_the_user(tmp_path, monkeypatch):
+def test_a_source_is_fetched_without_the_user_s_proxy(tmp_path, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with running(tmp_path) as cloud, requests.Session() as session:
         session.trust_env = False
@@ -193,7 +193,7 @@ def test_a_source_is_fetched_past_the_proxy_of_the_user(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("data", [b"no archive", archive_of(a="x" * 5000)[:-20]], ids=["none", "cut short"])
-def test_a_source_that_is_no_whole_archive_fails_the_build(api, cloud, data):
+def test_a_source_that_is_not_a_complete_archive_fails_the_build(api, cloud, data):
     build = finished(api, {"steps": [script("true")], "source": uploaded(cloud, data)})
 
     assert build["status"] == "FAILURE"
@@ -210,7 +210,7 @@ def test_a_log_url_is_the_log_as_text_without_a_token(api):
     assert requests.get(build["logUrl"].replace(build["id"], "none"), timeout=10).status_code == 404
 
 
-def test_a_secret_that_no_variable_can_hold_fails_the_step(api):
+def test_a_secret_that_is_not_valid_in_a_variable_fails_the_step(api):
     api("POST", "/v1/projects/p/secrets?secretId=binary", json={"replication": {"automatic": {}}})
     payload = {"payload": {"data": base64.b64encode(b"\xff\0").decode()}}
     api("POST", "/v1/projects/p/secrets/binary:addVersion", json=payload)
@@ -329,8 +329,8 @@ def test_our_build_file_is_a_build_whose_every_substitution_is_used():
     assert not [line for step in done["steps"] for line in step["args"] if "${_" in line]
 
 
-def test_the_images_of_a_build_that_succeeded_stand_in_the_registry(tmp_path, monkeypatch):
-    """Docker is asked for the digest alone, and a script answers; other tests build with the engine."""
+def test_the_images_of_a_build_that_succeeded_are_in_the_registry(tmp_path, monkeypatch):
+    """A script replaces docker, which is asked only for the digest; other tests use the engine."""
     docker = tmp_path / "bin" / "docker"
     docker.parent.mkdir()
     docker.write_text(f"#!/bin/sh\necho sha256:{'c' * 64}\n")

@@ -1,4 +1,4 @@
-"""Faults a test orders are met, and only those; the real client recovers where it can."""
+"""The faults that a test sets occur, and no others; the real client recovers where it can."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from google.api_core.exceptions import Forbidden
 
 @pytest.fixture
 def order(http):
-    """Order fault rules for this test."""
+    """Return a function that sets fault rules for this test."""
 
     def post(*rules):
         answer = http("POST", "/_emulator/faults", json=list(rules))
@@ -28,7 +28,7 @@ def media(bucket, name):
     return f"/storage/v1/b/{bucket.name}/o/{name}?alt=media"
 
 
-def test_a_status_is_answered_as_often_as_ordered(http, bucket, order):
+def test_a_status_is_answered_as_often_as_the_rule_says(http, bucket, order):
     order({"method": "GET", "path": f"/b/{bucket.name}$", "status": 503, "times": 2})
 
     codes = [http("GET", f"/storage/v1/b/{bucket.name}").status_code for _ in range(4)]
@@ -44,7 +44,7 @@ def test_matching_requests_may_pass_before_the_fault(http, bucket, order):
     assert codes == [200, 200, 429, 200]
 
 
-def test_other_methods_and_paths_are_left_alone(http, bucket, order):
+def test_other_methods_and_paths_have_no_fault(http, bucket, order):
     order({"method": "DELETE", "path": "/o/x", "status": 500})
 
     assert http("GET", f"/storage/v1/b/{bucket.name}/o/x").status_code == 404
@@ -59,7 +59,7 @@ def test_a_denied_permission_reaches_the_client(client, bucket, order):
         bucket.blob("x").upload_from_string("1")
 
 
-def test_a_denied_permission_holds_inside_a_batch(client, bucket, order):
+def test_a_denied_permission_applies_inside_a_batch(client, bucket, order):
     bucket.blob("x").upload_from_string("1")
     order({"path": f"/b/{bucket.name}/", "status": 403})
 
@@ -73,7 +73,7 @@ def test_paths_are_compared_decoded(http, bucket, order):
     assert http("GET", f"/storage/v1/b/{bucket.name}/o/a%20b%2Fc").status_code == 418
 
 
-def test_a_reset_cuts_before_anything_is_done(http, bucket, order):
+def test_a_reset_cuts_the_connection_before_any_work(http, bucket, order):
     order({"method": "POST", "action": "reset", "times": 1})
 
     with pytest.raises(requests.ConnectionError):
@@ -82,7 +82,7 @@ def test_a_reset_cuts_before_anything_is_done(http, bucket, order):
     assert http("GET", media(bucket, "x")).status_code == 404
 
 
-def test_a_reset_after_loses_the_answer_only(http, bucket, order):
+def test_a_reset_after_loses_only_the_answer(http, bucket, order):
     order({"method": "POST", "action": "reset_after", "times": 1})
 
     with pytest.raises(requests.ConnectionError):
@@ -108,7 +108,7 @@ def test_a_truncated_answer_ends_in_the_middle(http, bucket, order):
     assert http("GET", media(bucket, "x")).content == b"12345678"
 
 
-def test_the_client_gets_over_every_passing_fault(bucket, order):
+def test_the_client_recovers_from_every_passing_fault(bucket, order):
     order(
         {"method": "POST", "status": 503, "times": 1},
         {"method": "POST", "action": "reset", "times": 1},
@@ -131,7 +131,7 @@ def test_an_answer_may_be_late(http, bucket, order):
     assert time.monotonic() - begun >= 0.3
 
 
-def test_chance_is_the_same_for_the_same_seed_only(http, bucket, order):
+def test_the_seed_decides_which_requests_have_a_fault(http, bucket, order):
     def codes(seed):
         http("DELETE", "/_emulator/faults")
         order({"path": bucket.name, "status": 503, "probability": 0.5, "seed": seed})
@@ -157,7 +157,7 @@ def test_rules_show_how_often_they_hit(http, bucket, order):
     ("rules", "named"),
     [
         ({"status": 503}, "list"),
-        ([{"status": 503, "pth": "x"}], "knows no pth; it knows method, path,"),
+        ([{"status": 503, "pth": "x"}], "has no field pth; it has method, path,"),
         ([{"action": "explode"}], "it takes one of reset, reset_after, truncate, duplicate."),
         ([{"path": "x"}], "needs a status (a whole number from 400 to 599), an action (one of reset,"),
         ([{"path": "(", "status": 503}], "path '('; it takes a regular expression."),
@@ -191,7 +191,7 @@ def test_requests_are_counted_by_route(http, bucket):
     assert seen["by_status"] == {"404": 3}
 
 
-def test_the_most_requests_at_once_are_told(http, server, order):
+def test_the_largest_number_of_requests_at_once_is_reported(http, server, order):
     http("POST", "/_emulator/reset")
     order({"path": "/b", "latency_seconds": 0.5})
     threads = [
@@ -220,7 +220,7 @@ def upload(http, bucket, name):
     return http("POST", path, params={"uploadType": "media", "name": name}, data=b"12345678")
 
 
-def test_a_duplicate_does_the_work_twice_and_answers_the_second(http, bucket, order):
+def test_a_duplicate_does_the_work_twice_and_sends_the_second_answer(http, bucket, order):
     order({"method": "POST", "path": "/upload/", "action": "duplicate", "times": 2})
     upload = f"/upload/storage/v1/b/{bucket.name}/o?uploadType=media&name=x"
 
@@ -229,11 +229,11 @@ def test_a_duplicate_does_the_work_twice_and_answers_the_second(http, bucket, or
 
     assert plain.status_code == 200
     assert bucket.get_blob("x").generation == int(plain.json()["generation"])
-    assert guarded.status_code == 412  # the second time it is there
+    assert guarded.status_code == 412  # it exists the second time
     assert bucket.blob("x-guarded").download_as_bytes() == b"2"
 
 
-def test_a_job_that_is_created_twice_by_a_duplicate_is_one_where_its_request_has_an_id(api, order):
+def test_a_duplicated_create_request_with_an_id_creates_one_job(api, order):
     definition = {"taskGroups": [{"taskSpec": {"runnables": [{"container": {"imageUri": "null"}}]}}]}
     jobs = "/v1/projects/p/locations/us-central1/jobs"
     order({"method": "POST", "path": "/jobs", "action": "duplicate", "times": 2})

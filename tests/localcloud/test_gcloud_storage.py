@@ -1,4 +1,4 @@
-"""The real gcloud storage against the emulated service, on its ordinary commands."""
+"""The common commands of the real gcloud storage against the emulated service."""
 
 import functools
 import os
@@ -8,19 +8,19 @@ import pytest
 
 @pytest.fixture(scope="module")
 def gcloud(run_gcloud):
-    """Run gcloud storage: what it prints, or its error."""
+    """Return a function that runs gcloud storage."""
     return functools.partial(run_gcloud, "storage")
 
 
 @pytest.fixture
 def at(bucket):
-    """gs:// and a name in the bucket of this test."""
+    """Return a function that gives the gs:// address of a name in this test's bucket."""
     return lambda name="": f"gs://{bucket.name}/{name}"
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two files, one in a folder of its own."""
+    """Return a folder with two files, one of them in a subfolder."""
     made = tmp_path / "folder"
     (made / "sub").mkdir(parents=True)
     (made / "1.txt").write_text("one")
@@ -103,7 +103,7 @@ def test_gcloud_removes_a_bucket_with_all_that_is_in_it(gcloud, bucket, at):
     assert not bucket.exists()
 
 
-def test_gcloud_keeps_a_precondition(gcloud, bucket, at, folder):
+def test_gcloud_respects_a_precondition(gcloud, bucket, at, folder):
     bucket.blob("there").upload_from_string("x")
 
     error = gcloud("cp", "--if-generation-match=0", folder / "1.txt", at("there"), fails=True)
@@ -112,5 +112,5 @@ def test_gcloud_keeps_a_precondition(gcloud, bucket, at, folder):
     assert bucket.blob("there").download_as_bytes() == b"x"
 
 
-def test_gcloud_tells_that_a_bucket_is_missing(gcloud):
+def test_gcloud_reports_a_missing_bucket(gcloud):
     assert "gs://missing-bucket not found: 404" in gcloud("ls", "gs://missing-bucket", fails=True)

@@ -1,4 +1,4 @@
-"""The real gcloud deploys, runs, lists and cancels workflows of the emulator."""
+"""The real gcloud deploys, runs, lists and cancels workflows in the emulator."""
 
 import json
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from localcloud import logs
 from localcloud.filters import parse_filter
-from localcloud.logs import MAX_BYTES, LogService
 from localcloud.messages import ApiError
 
 ENTRY = {
@@ -57,7 +57,7 @@ ENTRY = {
         "retrying",
         '"retrying the"',
         "-- a comment\nseverity=WARNING -- and another\n",
-        # OR binds stronger than AND
+        # OR binds more tightly than AND
         "severity=ERROR OR severity=WARNING AND jsonPayload.task_index=3",
         "jsonPayload.task_index=3 AND severity=WARNING OR severity=ERROR",
         "(severity=ERROR AND jsonPayload.task_index=9) OR severity=WARNING",
@@ -65,7 +65,7 @@ ENTRY = {
         "jsonPayload.took>9.5s jsonPayload.took<=10s",
     ],
 )
-def test_a_filter_finds_what_it_describes(text):
+def test_a_filter_matches_what_it_describes(text):
     assert parse_filter(text)(ENTRY)
     if text:
         assert not parse_filter(f"NOT ({text})")(ENTRY)
@@ -88,7 +88,7 @@ def test_a_filter_finds_what_it_describes(text):
         "labels.nan=5",
     ],
 )
-def test_a_filter_leaves_out_what_it_does_not_describe(text):
+def test_a_filter_does_not_match_other_entries(text):
     assert not parse_filter(text)(ENTRY)
 
 
@@ -108,7 +108,7 @@ def test_a_filter_leaves_out_what_it_does_not_describe(text):
         "NOT " * 5000 + "x",
     ],
 )
-def test_a_filter_that_cannot_be_read_is_refused(text):
+def test_a_filter_that_cannot_be_parsed_is_refused(text):
     with pytest.raises(ApiError, match=r"filter|expression"):
         parse_filter(text)
 
@@ -143,7 +143,7 @@ def test_a_long_list_comes_in_pages(api):
     assert token == ""
 
 
-def test_another_project_sees_nothing_of_it(api):
+def test_entries_are_not_visible_in_another_project(api):
     written(api, [{"textPayload": "x"}])
 
     page = api("POST", "/v2/entries:list", json={"resourceNames": ["projects/other"]}).json()
@@ -161,16 +161,17 @@ def test_a_mistake_is_refused_and_nothing_is_written(api):
     assert page.json() == {}
 
 
-def test_the_oldest_entries_make_room_for_long_ones():
-    logs = LogService()
+def test_the_oldest_entries_are_dropped_for_long_ones(monkeypatch):
+    monkeypatch.setattr(logs, "MAX_BYTES", 2**20)
+    service = logs.LogService()
 
     for number in range(1500):
-        payload = {"textPayload": "x" * 250_000} if number % 2 else {"jsonPayload": {"x": ["y" * 250_000]}}
-        logs.write({"logName": "projects/p/logs/long", "number": number, **payload})
+        payload = {"textPayload": "x" * 1000} if number % 2 else {"jsonPayload": {"x": ["y" * 990]}}
+        service.write({"logName": "projects/p/logs/long", "number": number, **payload})
 
-    kept = [entry["number"] for entry in logs.select(lambda entry: True)]
+    kept = [entry["number"] for entry in service.select(lambda entry: True)]
     assert kept == list(range(kept[0], 1500))
-    assert 0.9 * MAX_BYTES < 250_000 * len(kept) <= MAX_BYTES
+    assert 0.9 * 2**20 < 1000 * len(kept) <= 2**20
 
 
 @pytest.mark.parametrize(
@@ -186,7 +187,7 @@ def test_the_oldest_entries_make_room_for_long_ones():
         {"logName": "projects/p/logs/l", "textPayload": "x", "labels": ["a"]},
     ],
 )
-def test_what_is_no_entry_is_refused_and_breaks_no_list(api, entry):
+def test_an_invalid_entry_is_refused_and_breaks_no_list(api, entry):
     refused = api("POST", "/v2/entries:write", json={"entries": [entry]})
 
     assert refused.status_code == 400
@@ -194,7 +195,7 @@ def test_what_is_no_entry_is_refused_and_breaks_no_list(api, entry):
     assert api("POST", "/v2/entries:list", json={"resourceNames": ["projects/p"]}).status_code == 200
 
 
-def test_entries_are_in_the_order_of_their_times_however_those_are_written(api):
+def test_entries_are_sorted_by_time_in_any_notation(api):
     written = ["2026-01-31T12:00:00.5Z", "2026-01-31T12:00:00Z", "2026-01-31T12:00:59+01:00"]
     entries = [
         {"logName": "projects/times/logs/l", "textPayload": each, "timestamp": each} for each in written
@@ -210,7 +211,7 @@ def test_entries_are_in_the_order_of_their_times_however_those_are_written(api):
     "asked",
     [{"pageSize": "many"}, {"pageSize": -1}, {"pageToken": "x"}, {"filter": 5}, {"resourceNames": "p"}],
 )
-def test_a_list_that_cannot_be_is_refused(api, asked):
+def test_an_invalid_list_request_is_refused(api, asked):
     refused = api("POST", "/v2/entries:list", json={"resourceNames": ["projects/p"]} | asked)
 
     assert refused.status_code == 400

@@ -1,4 +1,4 @@
-"""The emulator as a process: ready soon, gone when told or orphaned, frugal, alone on its state."""
+"""The emulator as a process: its start and end, its memory, and the lock on its state folder."""
 
 import json
 import signal
@@ -51,7 +51,7 @@ def started(*argv):
         child.communicate()
 
 
-def test_both_ports_answer_once_it_says_that_it_is_ready(tmp_path):
+def test_both_ports_answer_once_it_reports_ready(tmp_path):
     with running(tmp_path) as cloud:
         assert is_up(cloud.storage)
         assert is_up(cloud.apis)
@@ -66,7 +66,7 @@ def test_it_is_gone_after_its_block(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_it_in_order(tmp_path, number):
+def test_a_signal_stops_it_cleanly(tmp_path, number):
     with started("-m", "localcloud", "--state", str(tmp_path)) as child:
         child.stdout.readline()
 
@@ -110,7 +110,7 @@ def test_two_do_not_share_a_state_folder(tmp_path):
         (["--state", "new", "--tasks", "docker"], "docker is not installed"),
     ],
 )
-def test_what_cannot_be_started_is_told_in_one_line(tmp_path, words, said):
+def test_a_start_that_fails_is_explained_in_one_line(tmp_path, words, said):
     (tmp_path / "file").touch()
 
     ended = subprocess.run(
@@ -141,10 +141,10 @@ def test_it_listens_on_this_machine_only(tmp_path):
     assert addresses == {"0100007F"}
 
 
-def test_large_objects_pass_through_a_small_memory(tmp_path):
+def test_a_large_object_takes_little_memory(tmp_path):
     if not Path("/proc/self/status").exists():
         pytest.skip("memory is read from /proc")
-    size = 200 * MIB
+    size = 128 * MIB
     with started("-m", "localcloud", "--state", str(tmp_path)) as child:
         url = json.loads(child.stdout.readline())["storage"]
         requests.post(f"{url}/storage/v1/b?project=p", json={"name": "bkt"}, timeout=5)

@@ -1,4 +1,4 @@
-"""The emulated Artifact Registry, by the real gcloud."""
+"""The emulated Artifact Registry with the real gcloud."""
 
 import json
 
@@ -12,14 +12,14 @@ DIGEST, OTHER = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 
 @pytest.fixture
 def repository(cloud):
-    """The path of a repository with two images of one name; the older one has its tag still."""
+    """Return the path of a repository with two images of one name; the older one still has a tag."""
     path = f"us-central1-docker.pkg.dev/{PROJECT}/repo-{next(_numbers)}"
     for tag, digest in (("first", DIGEST), ("latest", DIGEST), ("second", OTHER), ("latest", OTHER)):
         post(f"{cloud.apis}/_emulator/images", {"image": f"{path}/suite:{tag}", "digest": digest})
     return path
 
 
-def test_a_tag_stands_for_the_digest_that_was_pushed_last(repository, run_gcloud):
+def test_a_tag_is_the_digest_that_was_pushed_last(repository, run_gcloud):
     described = run_gcloud(
         "artifacts", "docker", "images", "describe", f"{repository}/suite:latest", "--format=json"
     )
@@ -55,7 +55,7 @@ def test_repositories_are_listed_and_described(repository, run_gcloud):
     assert name in run_gcloud("artifacts", "repositories", "list")
 
 
-def test_what_is_not_there_is_not_found(repository, run_gcloud):
+def test_what_does_not_exist_is_not_found(repository, run_gcloud):
     describe = ["artifacts", "docker", "images", "describe"]
 
     assert "Image not found" in run_gcloud(*describe, f"{repository}/suite:nothing", fails=True)
@@ -77,7 +77,7 @@ def test_tags_come_in_pages_and_by_digest(repository, api):
     assert [each["name"].rpartition("/")[2] for each in of_one] == ["first"]
 
 
-def test_a_name_that_is_no_image_is_refused(api):
+def test_a_name_that_is_not_an_image_is_refused(api):
     answer = api("POST", "/_emulator/images", json={"image": "ghcr.io/x/y:z"})
 
     assert answer.status_code == 400

@@ -1,4 +1,4 @@
-"""Routes, and what a bug of the emulator looks like from outside."""
+"""Routes, and how a bug of the emulator is answered."""
 
 import io
 
@@ -10,7 +10,7 @@ def answer(router, method, target):
     return router.answer(Request(method, target, Headers(), io.BytesIO()))
 
 
-def test_segments_are_decoded_after_the_path_is_taken_apart():
+def test_segments_are_decoded_after_the_path_is_split():
     router = Router([Route("GET", "/b/{bucket}/o/{name}", lambda request, **got: json_response(got))])
 
     assert answer(router, "GET", "/b/x/o/a%2Fb%20c").body == b'{"bucket":"x","name":"a/b c"}'
@@ -35,7 +35,7 @@ def test_an_error_is_answered_in_the_format_of_its_route():
     assert answer(router, "GET", "/x").status == 418
 
 
-def test_a_bug_is_told_as_400_and_its_traceback_printed(capsys):
+def test_a_bug_is_answered_as_400_and_its_traceback_printed(capsys):
     def broken(request):
         raise KeyError("gama")
 

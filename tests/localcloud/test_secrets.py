@@ -1,4 +1,4 @@
-"""The emulated Secret Manager, by the real gcloud and the real client library."""
+"""The emulated Secret Manager with the real gcloud and the real client library."""
 
 import pytest
 import requests
@@ -6,6 +6,7 @@ from google.api_core import exceptions
 from google.cloud import secretmanager
 from google.oauth2.credentials import Credentials
 
+from tests.emulated import add_secret
 from tests.localcloud.conftest import PROJECT, _numbers
 
 
@@ -19,19 +20,19 @@ def client(cloud):
 
 
 @pytest.fixture
-def secret(run_gcloud):
-    """The name of a secret with one version, made by gcloud."""
-    name = f"secret-{next(_numbers)}"
-    run_gcloud("secrets", "create", name, "--replication-policy=automatic")
-    run_gcloud("secrets", "versions", "add", name, "--data-file=-", stdin="first")
-    return name
+def secret(cloud):
+    """Return the name of a secret with one version."""
+    return add_secret(cloud, "first", f"secret-{next(_numbers)}")
 
 
 def path(secret, version="latest"):
     return f"projects/{PROJECT}/secrets/{secret}/versions/{version}"
 
 
-def test_gcloud_and_the_client_read_the_same_secret(secret, run_gcloud, client):
+def test_gcloud_and_the_client_read_the_same_secret(run_gcloud, client):
+    secret = f"secret-{next(_numbers)}"
+    run_gcloud("secrets", "create", secret, "--replication-policy=automatic")
+    run_gcloud("secrets", "versions", "add", secret, "--data-file=-", stdin="first")
     run_gcloud("secrets", "versions", "add", secret, "--data-file=-", stdin="second")
 
     newest = client.access_secret_version(name=path(secret)).payload.data
@@ -55,7 +56,7 @@ def test_a_version_that_is_disabled_or_destroyed_is_not_read(secret, run_gcloud,
         client.access_secret_version(name=path(secret))
 
 
-def test_what_is_not_there_is_not_found(secret, client, run_gcloud):
+def test_what_does_not_exist_is_not_found(secret, client, run_gcloud):
     for name in (path("nothing"), path(secret, "7")):
         with pytest.raises(exceptions.NotFound):
             client.access_secret_version(name=name)
@@ -63,7 +64,7 @@ def test_what_is_not_there_is_not_found(secret, client, run_gcloud):
     assert "NOT_FOUND" in run_gcloud("secrets", "describe", "nothing", fails=True)
 
 
-def test_a_secret_is_made_once_and_gone_when_deleted(secret, run_gcloud, client):
+def test_a_secret_is_created_once_and_gone_when_deleted(secret, run_gcloud, client):
     again = run_gcloud("secrets", "create", secret, "--replication-policy=automatic", fails=True)
     run_gcloud("secrets", "delete", secret)
 
@@ -100,7 +101,7 @@ def test_a_request_without_a_token_is_refused(secret, cloud):
     ("verb", "body"),
     [("addVersion", {"payload": "x"}), ("addVersion", {}), ("setIamPolicy", {"policy": ["x"]})],
 )
-def test_what_is_no_payload_or_policy_is_refused(api, verb, body):
+def test_an_invalid_payload_or_policy_is_refused(api, verb, body):
     api("POST", "/v1/projects/p/secrets?secretId=odd", json={"replication": {"automatic": {}}})
 
     answer = api("POST", f"/v1/projects/p/secrets/odd:{verb}", json=body)

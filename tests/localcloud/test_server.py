@@ -1,4 +1,4 @@
-"""What the emulator makes of requests that no client should send: a refusal, and it goes on."""
+"""Requests that no client should send are refused, and the emulator continues."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ POST = b"POST /v1/projects/p/locations/us-central1/jobs HTTP/1.1\r\nAuthorizatio
 
 
 def exchange(cloud, sent: bytes) -> bytes:
-    """Send bytes and return what comes back until the connection is closed."""
+    """Send bytes and return the answer up to the end of the connection."""
     with socket.create_connection(urlsplit(cloud.apis).netloc.split(":"), timeout=5) as connection:
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
@@ -29,7 +29,7 @@ def exchange(cloud, sent: bytes) -> bytes:
         POST + b"Content-Length: -1\r\n\r\n",
     ],
 )
-def test_a_request_that_cannot_be_read_is_refused(cloud, sent, capfd):
+def test_a_request_that_cannot_be_parsed_is_refused(cloud, sent, capfd):
     answer = exchange(cloud, sent)
 
     assert answer.startswith(b"HTTP/1.1 400 ")
@@ -37,14 +37,14 @@ def test_a_request_that_cannot_be_read_is_refused(cloud, sent, capfd):
 
 
 @pytest.mark.parametrize("length", [b"-1", b"-5", b"0x1", b"1_0", b""])
-def test_a_chunk_whose_length_is_no_number_ends_the_connection(cloud, length, capfd):
+def test_a_chunk_whose_length_is_not_a_number_ends_the_connection(cloud, length, capfd):
     answer = exchange(cloud, POST + b"Transfer-Encoding: chunked\r\n\r\n" + length + b"\r\n{}\r\n0\r\n\r\n")
 
     assert answer == b""
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_body_that_nobody_wants_may_end_in_nonsense(cloud, capfd):
+def test_a_body_that_is_not_read_may_end_in_nonsense(cloud, capfd):
     answer = exchange(cloud, b"GET /none HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"0" * 70_000)
 
     assert answer.startswith(b"HTTP/1.1 404 ")
@@ -62,7 +62,7 @@ def test_a_body_that_is_not_json_is_refused(api, body, capfd):
 
 
 @pytest.mark.parametrize("number", ["--5", "-1", "1.5", "x", "9" * 5000, "\u0663"])
-def test_a_number_of_a_list_that_is_none_is_refused(api, jobs, number):
+def test_a_page_size_that_is_not_a_number_is_refused(api, jobs, number):
     made = jobs.run(job(null()))
     lists = (f"{LOCATION}/jobs", f"{LOCATION}/jobs/{id_of(made)}/taskGroups/group0/tasks")
 
@@ -72,7 +72,7 @@ def test_a_number_of_a_list_that_is_none_is_refused(api, jobs, number):
         assert (answer.status_code, answer.json()["error"]["message"][:8]) == (400, "pageSize")
 
 
-def test_a_number_without_end_names_nothing(api, jobs):
+def test_a_number_of_5000_digits_is_not_found(api, jobs):
     made = jobs.run(job(null()))
     secrets = "/v1/projects/p/secrets"
     api("POST", f"{secrets}?secretId=numbered", json={"replication": {"automatic": {}}})

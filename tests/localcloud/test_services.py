@@ -1,4 +1,4 @@
-"""Projects, their APIs, accounts and quotas in the emulated cloud, by the real gcloud."""
+"""Projects, their APIs, accounts and quotas in the emulated cloud, with the real gcloud."""
 
 import json
 
@@ -41,7 +41,7 @@ def test_an_api_that_is_disabled_refuses_until_it_is_enabled(run_gcloud):
         ("iam", "serviceAccounts"),
     ],
 )
-def test_each_api_is_disabled_alone_and_in_its_project_alone(api, api_name, path):
+def test_each_api_is_disabled_separately_for_each_project(api, api_name, path):
     disable = f"/v1/projects/{PROJECT}/services/{api_name}.googleapis.com:disable"
     api("POST", disable, json={}).raise_for_status()
 
@@ -65,7 +65,7 @@ def test_services_come_in_pages(api):
     assert not {s["name"] for s in first["services"]} & {s["name"] for s in rest["services"]}
 
 
-def test_a_project_that_is_not_there_is_refused_as_one_that_is_not_ours(cloud, run_gcloud):
+def test_a_project_that_does_not_exist_is_refused_like_one_without_permission(cloud, run_gcloud):
     post(f"{cloud.apis}/_emulator/projects", {"only": ["other"]})
 
     described = run_gcloud("projects", "describe", PROJECT, fails=True)
@@ -77,7 +77,7 @@ def test_a_project_that_is_not_there_is_refused_as_one_that_is_not_ours(cloud, r
     assert "other" in run_gcloud("projects", "describe", "other")
 
 
-def test_service_accounts_are_made_disabled_and_deleted(run_gcloud):
+def test_service_accounts_are_created_disabled_and_deleted(run_gcloud):
     email = f"runs-of-a-lab@{PROJECT}.iam.gserviceaccount.com"
     run_gcloud("iam", "service-accounts", "create", "runs-of-a-lab", "--display-name=Runs")
     run_gcloud("iam", "service-accounts", "disable", email)
@@ -104,3 +104,14 @@ def test_quotas_and_subnets_are_those_that_were_set(cloud, run_gcloud):
     assert {"metric": "CPUS_ALL_REGIONS", "limit": 12.0, "usage": 0.0} in project["quotas"]
     assert "runs" in run_gcloud(*subnet, "runs")
     assert "was not found" in run_gcloud(*subnet, "others", fails=True)
+
+
+def test_compute_engine_has_the_machine_types_of_the_table(api):
+    zone = f"/compute/v1/projects/{PROJECT}/zones/us-central1-a/machineTypes"
+
+    known = api("GET", f"{zone}/c4d-standard-2").json()
+    unknown = api("GET", f"{zone}/z9-standard-2")
+
+    assert (known["guestCpus"], known["memoryMb"]) == (2, 7168)
+    assert unknown.status_code == 404
+    assert "machineTypes/z9-standard-2' was not found" in unknown.json()["error"]["message"]

@@ -1,4 +1,4 @@
-"""A state folder outlives its server: everything answered is there again after a kill."""
+"""A state folder survives its server: everything that was confirmed is there after a kill."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def test_all_objects_are_there_after_a_restart(tmp_path, connect):
         assert bucket.blob("large").download_as_bytes() == large
 
 
-def test_an_upload_begun_before_a_kill_is_finished_after_it(tmp_path, connect):
+def test_an_upload_started_before_a_kill_is_finished_after_it(tmp_path, connect):
     data = os.urandom(MIB)
     with killed_server(tmp_path) as url:
         connect(url).create_bucket("kept")
@@ -53,8 +53,8 @@ def test_an_upload_begun_before_a_kill_is_finished_after_it(tmp_path, connect):
         assert connect(other_url).bucket("kept").blob("r").download_as_bytes() == data
 
 
-def test_a_kill_leaves_no_object_in_part(tmp_path, connect):
-    """Killed while eight threads write: what is listed is whole, and no file is left over."""
+def test_a_kill_leaves_no_partial_object(tmp_path, connect):
+    """Kill it while eight threads write: listed objects are complete, and no file is left over."""
     with killed_server(tmp_path) as url:
         connect(url).create_bucket("kept")
         writer = subprocess.Popen(
@@ -95,7 +95,7 @@ list(ThreadPoolExecutor(8).map(write, range(8)))
 
 @contextmanager
 def killed_server(state_dir):
-    """A server that ends by SIGKILL at the end of the block."""
+    """Yield the address of a server that is killed at the end of the block."""
     child = subprocess.Popen(
         [sys.executable, "-m", "localcloud", "--state", str(state_dir)],
         cwd=ROOT,

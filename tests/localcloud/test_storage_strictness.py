@@ -1,4 +1,4 @@
-"""What the real service refuses, the emulated one refuses too, in the same shape."""
+"""The emulated service refuses what the real one refuses, in the same form."""
 
 import base64
 import hashlib
@@ -31,7 +31,7 @@ def object_path(bucket, name):
         ("POST", "/upload/storage/v1/b/missing-bucket/o?uploadType=media&name=x"),
     ],
 )
-def test_what_is_not_there_is_a_404_in_json(http, method, path):
+def test_what_does_not_exist_is_a_404_in_json(http, method, path):
     answer = http(method, path)
 
     assert answer.status_code == 404
@@ -43,20 +43,20 @@ def test_what_is_not_there_is_a_404_in_json(http, method, path):
     "name",
     ["ab", "a" * 64, "UPPER", "-ab", "ab-", "a b", "1.2.3.4", "a..b", "goog-a", "my-google-1", ""],
 )
-def test_a_bucket_name_against_the_rules_is_refused(http, name):
+def test_a_bucket_name_that_breaks_the_rules_is_refused(http, name):
     answer = http("POST", "/storage/v1/b?project=p", json={"name": name})
 
     assert answer.status_code == 400
 
 
 @pytest.mark.parametrize("name", ["abc", "a_b-c.d1", "p_cloudbuild", "a" * 63])
-def test_a_bucket_name_within_the_rules_is_taken(http, name):
+def test_a_bucket_name_within_the_rules_is_accepted(http, name):
     assert http("POST", "/storage/v1/b?project=p", json={"name": name}).status_code == 200
     assert http("DELETE", f"/storage/v1/b/{name}").status_code == 204
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\rb", "é" * 513, ".", "..", ".well-known/acme-challenge/x"])
-def test_an_object_name_against_the_rules_is_refused(http, bucket, name):
+def test_an_object_name_that_breaks_the_rules_is_refused(http, bucket, name):
     assert upload(http, bucket, name).status_code == 400
 
 
@@ -64,7 +64,7 @@ def test_an_object_name_may_have_1024_bytes(http, bucket):
     assert upload(http, bucket, "é" * 512).status_code == 200
 
 
-def test_a_bucket_is_made_once(http, bucket):
+def test_a_bucket_is_created_once(http, bucket):
     answer = http("POST", "/storage/v1/b?project=p", json={"name": bucket.name})
 
     assert answer.status_code == 409
@@ -103,7 +103,7 @@ def test_a_resumable_upload_that_does_not_match_its_checksum_is_not_stored(http,
     assert http("GET", object_path(bucket, "x")).status_code == 404
 
 
-def test_a_page_has_1000_objects_at_most(http, bucket):
+def test_a_page_has_at_most_1000_objects(http, bucket):
     for number in range(1001):
         upload(http, bucket, f"{number:04d}")
 
@@ -114,7 +114,7 @@ def test_a_page_has_1000_objects_at_most(http, bucket):
     assert [item["name"] for item in rest["items"]] == ["1000"]
 
 
-def test_compose_takes_32_objects_at_most(http, bucket):
+def test_compose_takes_at_most_32_objects(http, bucket):
     upload(http, bucket, "x")
     path = object_path(bucket, "made") + "/compose"
 
@@ -125,7 +125,7 @@ def test_compose_takes_32_objects_at_most(http, bucket):
     assert refused.status_code == 400
 
 
-def test_a_batch_holds_100_calls_at_most(http, bucket):
+def test_a_batch_has_at_most_100_calls(http, bucket):
     call = f"--b\r\nContent-Type: application/http\r\n\r\nGET {object_path(bucket, 'x')}\r\n\r\n\r\n"
 
     def batch(calls):
@@ -150,7 +150,7 @@ def test_a_chunk_in_the_middle_is_a_multiple_of_256_kib(http, bucket, server):
 
 
 @pytest.mark.parametrize("condition", ["ifGenerationMatch", "ifMetagenerationMatch"])
-def test_reads_and_changes_keep_preconditions(http, bucket, condition):
+def test_reads_and_changes_respect_preconditions(http, bucket, condition):
     upload(http, bucket, "x")
     path = object_path(bucket, "x") + f"?{condition}=7"
 
@@ -161,7 +161,7 @@ def test_reads_and_changes_keep_preconditions(http, bucket, condition):
     assert http("GET", object_path(bucket, "y")).status_code == 404
 
 
-def test_a_copy_keeps_the_preconditions_of_its_source(http, bucket):
+def test_a_copy_respects_the_preconditions_of_its_source(http, bucket):
     upload(http, bucket, "x")
     path = object_path(bucket, "x") + f"/rewriteTo/b/{bucket.name}/o/y"
 
@@ -177,7 +177,7 @@ def test_a_reader_with_the_current_generation_learns_that_nothing_changed(http, 
     assert (answer.status_code, answer.content) == (304, b"")
 
 
-def test_a_condition_that_is_no_number_is_refused(http, bucket):
+def test_a_condition_that_is_not_a_number_is_refused(http, bucket):
     answer = upload(http, bucket, "x", params={"ifGenerationMatch": "first"})
 
     assert answer.status_code == 400

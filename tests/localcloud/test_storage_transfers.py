@@ -1,4 +1,4 @@
-"""How objects travel: ranges, checksums, links, sizes, uploads that are taken up again."""
+"""Uploads and downloads of objects: ranges, checksums, links, sizes, resumed uploads."""
 
 import gzip
 import os
@@ -12,7 +12,7 @@ MIB = 2**20
 
 @pytest.fixture
 def stored(http, bucket):
-    """The resource of an object that holds 0123456789."""
+    """Return the resource of an object with the content 0123456789."""
     return put(http, bucket, "ten", b"0123456789").json()
 
 
@@ -51,14 +51,14 @@ def test_a_range_is_answered_in_part(http, bucket, stored, asked, got):
     assert answer.headers["Content-Range"] == f"bytes {start}-{start + len(got) - 1}/10"
 
 
-def test_a_range_behind_the_end_is_refused(http, bucket, stored):
+def test_a_range_after_the_end_is_refused(http, bucket, stored):
     answer = http("GET", media(bucket, "ten"), headers={"Range": "bytes=10-"})
 
     assert answer.status_code == 416
     assert answer.headers["Content-Range"] == "bytes */10"
 
 
-def test_a_range_that_makes_no_sense_is_passed_over(http, bucket, stored):
+def test_an_invalid_range_is_ignored(http, bucket, stored):
     answer = http("GET", media(bucket, "ten"), headers={"Range": "bytes=5-3"})
 
     assert (answer.status_code, answer.content) == (200, b"0123456789")
@@ -83,7 +83,7 @@ def test_links_lead_to_the_address_the_client_used(http, bucket, stored, server)
     assert resource["selfLink"] == f"http://localhost:{port}{path}"
 
 
-def test_the_xml_api_reads_an_object_and_tells_its_size(http, bucket, stored):
+def test_the_xml_api_reads_an_object_and_its_size(http, bucket, stored):
     read = http("GET", f"/{bucket.name}/ten")
     asked = http("HEAD", f"/{bucket.name}/ten")
     missing = http("GET", f"/{bucket.name}/nope")
@@ -94,7 +94,7 @@ def test_the_xml_api_reads_an_object_and_tells_its_size(http, bucket, stored):
     assert "<Code>NoSuchKey</Code>" in missing.text
 
 
-def test_gzip_is_undone_only_for_who_cannot_read_it(http, bucket):
+def test_gzip_is_unpacked_only_for_clients_that_do_not_accept_it(http, bucket):
     packed = gzip.compress(b"plain" * 1000)
     path = f"/upload/storage/v1/b/{bucket.name}/o?uploadType=media&name=z&contentEncoding=gzip"
     http("POST", path, data=packed)
@@ -107,7 +107,7 @@ def test_gzip_is_undone_only_for_who_cannot_read_it(http, bucket):
     assert raw.raw.read() == packed
 
 
-def test_a_body_sent_in_http_chunks_is_taken(http, bucket):
+def test_a_body_in_http_chunks_is_accepted(http, bucket):
     put(http, bucket, "c", iter([b"one", b"two" * 100_000]))
 
     assert http("GET", media(bucket, "c")).content == b"one" + b"two" * 100_000
@@ -115,7 +115,7 @@ def test_a_body_sent_in_http_chunks_is_taken(http, bucket):
 
 @pytest.mark.parametrize("boundary", ["b", '"b"', "'b'"])
 @pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
-def test_multipart_bodies_come_with_any_quotes_and_line_ends(http, bucket, boundary, line_end):
+def test_multipart_bodies_may_have_any_quotes_and_line_ends(http, bucket, boundary, line_end):
     data = b"\r\n--b\n--c--\r"
     lines = [b"--b", b"Content-Type: application/json", b"", b'{"name": "m"}']
     lines += [b"--b", b"Content-Type: text/x", b"", data, b"--b--"]
@@ -141,7 +141,7 @@ def test_an_upload_cut_in_the_middle_leaves_nothing(http, bucket, server):
     assert http("GET", f"/storage/v1/b/{bucket.name}/o").json() == {"kind": "storage#objects"}
 
 
-def test_a_resumable_upload_is_taken_up_where_it_was_cut(http, bucket, server):
+def test_a_resumable_upload_continues_where_it_was_cut(http, bucket, server):
     data = os.urandom(MIB)
     location = start_resumable(http, bucket, server)
     half = {"Content-Range": f"bytes 0-{MIB // 2 - 1}/{MIB}"}
@@ -168,7 +168,7 @@ def test_a_chunk_sent_twice_counts_once(http, bucket, server):
     assert http("GET", media(bucket, "r")).content == data
 
 
-def test_who_missed_the_last_answer_of_an_upload_is_told_again(http, bucket, server):
+def test_the_last_answer_of_an_upload_can_be_requested_again(http, bucket, server):
     location = start_resumable(http, bucket, server, ifGenerationMatch="0")
     made = http("PUT", location, data=b"all").json()
 
@@ -184,7 +184,7 @@ def test_a_cancelled_upload_is_gone(http, bucket, server):
     assert http("PUT", location, data=b"all").status_code == 404
 
 
-def test_an_object_replaced_during_a_download_is_read_to_its_end(http, bucket):
+def test_a_download_of_a_replaced_object_continues_to_its_end(http, bucket):
     put(http, bucket, "big", b"1" * 8 * MIB)
 
     with http("GET", media(bucket, "big"), stream=True) as answer:

@@ -1,4 +1,4 @@
-"""The REST APIs of the emulated Workflows: deployments, executions, callbacks, what is told meanwhile."""
+"""The REST APIs of the emulated Workflows: deployments, executions, callbacks, logs and steps."""
 
 import json
 import re
@@ -18,14 +18,14 @@ SLEEP = "main: {steps: [{nap: {call: sys.sleep, args: {seconds: 100000000}}}]}"
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory):
-    """An emulator whose workflows' time goes a thousand times as fast."""
+    """Start an emulator whose clock runs a thousand times as fast."""
     with running(tmp_path_factory.mktemp("state"), "--clock-speed", "1000") as cloud:
         yield cloud
 
 
 @pytest.fixture
 def deploy(api):
-    """Deploy a workflow of a name no other test uses; return its path."""
+    """Return a function that deploys a workflow under a new name and returns its path."""
 
     def post(source, **settings):
         workflow_id = f"w-{uuid.uuid4().hex[:12]}"
@@ -39,7 +39,7 @@ def deploy(api):
 
 @pytest.fixture
 def start(api):
-    """Start an execution; return its path."""
+    """Return a function that starts an execution and returns its path."""
 
     def post(workflow, **body):
         answer = api("POST", f"{workflow}/executions", json=body)
@@ -51,7 +51,7 @@ def start(api):
 
 @pytest.fixture
 def ended(api, start):
-    """Run an execution to its end; return it."""
+    """Return a function that runs an execution to its end and returns it."""
 
     def run(workflow, argument=None, **body):
         path = start(workflow, argument=json.dumps(argument), **body)
@@ -75,7 +75,7 @@ def logged(api, log_filter):
     return api("POST", "/v2/entries:list", json=asked).json().get("entries", [])
 
 
-def test_a_deployment_is_an_operation_and_makes_a_revision(api):
+def test_a_deployment_is_an_operation_and_creates_a_revision(api):
     body = {
         "sourceContents": ECHO,
         "labels": {"stage": "runner"},
@@ -100,7 +100,7 @@ def test_a_deployment_is_an_operation_and_makes_a_revision(api):
     assert re.fullmatch(r"000001-[0-9a-f]{3}", workflow["revisionId"])
 
 
-def test_a_change_of_source_makes_another_revision_and_one_of_labels_does_not(api, deploy):
+def test_a_new_source_creates_a_revision_and_new_labels_do_not(api, deploy):
     workflow = deploy(ECHO, description="old")
 
     api("PATCH", f"{workflow}?updateMask=labels,description", json={"labels": {"a": "b"}})
@@ -117,7 +117,7 @@ def test_a_change_of_source_makes_another_revision_and_one_of_labels_does_not(ap
     assert [each["sourceContents"] for each in revisions] == [SLEEP, ECHO]
 
 
-def test_a_faulty_source_is_refused_and_the_old_one_stays(api, deploy, ended):
+def test_an_invalid_source_is_refused_and_the_old_one_stays(api, deploy, ended):
     workflow = deploy(ECHO)
 
     faulty = {"sourceContents": "main:\n  steps:\n  - a:\n      next: nosuch\n"}
@@ -130,7 +130,7 @@ def test_a_faulty_source_is_refused_and_the_old_one_stays(api, deploy, ended):
 
 
 @pytest.mark.parametrize(
-    ("query", "body", "code", "told"),
+    ("query", "body", "code", "message"),
     [
         ("", {}, 400, "workflow id"),
         ("?workflowId=1st", {"sourceContents": ECHO}, 400, "workflow id"),
@@ -155,14 +155,14 @@ def test_a_faulty_source_is_refused_and_the_old_one_stays(api, deploy, ended):
         ("?workflowId=ok", {"sourceContents": ECHO + " " * 131072}, 400, "131072"),
     ],
 )
-def test_a_wrong_setting_is_refused(api, query, body, code, told):
+def test_a_wrong_setting_is_refused(api, query, body, code, message):
     refused = api("POST", f"{LOCATION}/workflows{query}", json=body)
 
     assert refused.status_code == code
-    assert told in refused.json()["error"]["message"]
+    assert message in refused.json()["error"]["message"]
 
 
-def test_a_workflow_is_there_once_is_listed_and_is_gone_after_its_deletion(api, deploy, start):
+def test_a_workflow_exists_once_is_listed_and_is_gone_after_its_deletion(api, deploy, start):
     workflow = deploy(SLEEP, labels={"list": "me"})
     execution = start(workflow)
     taken = api(
@@ -180,7 +180,7 @@ def test_a_workflow_is_there_once_is_listed_and_is_gone_after_its_deletion(api, 
     assert api("GET", execution).status_code == 404
 
 
-def test_an_execution_tells_how_it_went(deploy, ended):
+def test_an_execution_shows_its_result(deploy, ended):
     workflow = deploy(ECHO, labels={"stage": "runner", "run": "old"})
 
     execution = ended(workflow, {"n": [1, "2"]}, labels={"run": "new"})
@@ -196,7 +196,7 @@ def test_an_execution_tells_how_it_went(deploy, ended):
     assert float(execution["duration"].removesuffix("s")) < 5
 
 
-def test_a_failed_execution_tells_its_error(deploy, ended):
+def test_a_failed_execution_shows_its_error(deploy, ended):
     execution = ended(deploy("main: {steps: [{boom: {raise: {code: 3, message: no inputs}}}]}"))
 
     assert execution["state"] == "FAILED"
@@ -230,7 +230,7 @@ def test_an_execution_keeps_the_labels_it_was_started_with(api, deploy, ended):
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ({"argument": "NaN"}, "not JSON"),
         ({"argument": "[" * 20_000}, "not JSON"),
@@ -241,14 +241,14 @@ def test_an_execution_keeps_the_labels_it_was_started_with(api, deploy, ended):
         ({"labels": {"a": 1}}, "a=1"),
     ],
 )
-def test_a_wrong_execution_is_refused(api, deploy, body, told):
+def test_a_wrong_execution_is_refused(api, deploy, body, message):
     refused = api("POST", f"{deploy(ECHO)}/executions", json=body)
 
     assert refused.status_code == 400
-    assert told in refused.json()["error"]["message"]
+    assert message in refused.json()["error"]["message"]
 
 
-def test_null_is_what_is_not_set(api, deploy, ended):
+def test_null_is_the_same_as_not_set(api, deploy, ended):
     workflow = deploy(ECHO, description=None, labels=None, callLogLevel=None)
 
     assert "description" not in api("GET", workflow).json()
@@ -256,7 +256,7 @@ def test_null_is_what_is_not_set(api, deploy, ended):
 
 
 @pytest.mark.parametrize("body", ["[" * 100_000, '{"argument": "\\ud800"}', "{"])
-def test_a_body_that_no_answer_could_hold_is_refused(api, deploy, body):
+def test_a_body_that_cannot_be_returned_as_json_is_refused(api, deploy, body):
     refused = api("POST", f"{deploy(ECHO)}/executions", data=body)
 
     assert refused.status_code == 400
@@ -318,7 +318,7 @@ def test_a_sleeping_execution_is_cancelled_at_once(api, deploy, start):
     assert again.status_code == 400
 
 
-def test_the_environment_holds_the_built_in_variables_and_the_users(deploy, ended):
+def test_the_environment_has_the_built_in_variables_and_the_users_own(deploy, ended):
     names = (
         "GOOGLE_CLOUD_PROJECT_ID",
         "GOOGLE_CLOUD_PROJECT_NUMBER",
@@ -363,7 +363,7 @@ def test_an_execution_runs_the_revision_it_was_started_with(api, deploy, start, 
     assert second["workflowRevisionId"].startswith("000002-")
 
 
-def test_a_callback_takes_the_call_of_its_method_with_a_token(api, cloud, deploy, start):
+def test_a_callback_accepts_its_method_with_a_token(api, cloud, deploy, start):
     workflow = deploy(
         """
 main:
@@ -431,7 +431,9 @@ main:
         ("LOG_ALL_CALLS", "LOG_ERRORS_ONLY", ["EXCEPTION_RAISED"]),
     ],
 )
-def test_calls_are_logged_as_the_call_log_level_says(api, deploy, ended, of_workflow, of_execution, states):
+def test_the_call_log_level_decides_which_calls_are_logged(
+    api, deploy, ended, of_workflow, of_execution, states
+):
     calls = "main: {steps: [{a: {call: uuid.generate}}, {b: {call: json.decode, args: {data: '{'}}}]}"
     more = {"callLogLevel": of_execution} if of_execution else {}
 
@@ -478,7 +480,7 @@ sub:
     assert requests.get(f"{cloud.apis}/_emulator/executions/none/steps", timeout=5).status_code == 404
 
 
-def test_a_reset_cancels_and_forgets_all(api, deploy, start):
+def test_a_reset_cancels_and_removes_all(api, deploy, start):
     workflow = deploy(SLEEP)
     start(workflow)
 

@@ -1,4 +1,4 @@
-"""The emulated Cloud Workflows runs the language as its documentation says: 126 small workflows."""
+"""The emulated Cloud Workflows runs the language as documented: 126 small workflows."""
 
 import io
 import json
@@ -11,6 +11,7 @@ import pytest
 from localcloud.messages import Headers, Request
 from localcloud.workflows.errors import WorkflowError
 from localcloud.workflows.source import SourceError
+from localcloud.workflows.strand import run_main
 from tests.conformance.workflow_server import workflow_server
 from tests.localcloud.workflow_runs import result_of, run_of
 
@@ -24,7 +25,7 @@ def base():
 
 
 def call_back_when_awaited(run):
-    """Call the one callback of a run, once it has one."""
+    """Call the only callback of a run, once it exists."""
     deadline = time.monotonic() + 5
     while not (made := run.callbacks.resources("e")) and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -46,7 +47,7 @@ def test_workflow(case, base):
     if "await_callback" in case["workflow"]:
         threading.Thread(target=call_back_when_awaited, args=(run,), daemon=True).start()
 
-    returned = run.start(argument)
+    returned = run_main(run, argument)
 
     assert returned == case["returns"]
     assert type(returned) is type(case["returns"])

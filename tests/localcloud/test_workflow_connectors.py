@@ -1,4 +1,4 @@
-"""Workflows reach the emulated services: through connectors, by HTTP, and with their errors."""
+"""Workflows call the emulated services through connectors and by HTTP, and see their errors."""
 
 import base64
 import json
@@ -12,6 +12,7 @@ import requests
 from localcloud.workflows.errors import WorkflowError
 from localcloud.workflows.hosts import local_hosts
 from localcloud.workflows.http_client import HttpClient
+from localcloud.workflows.strand import run_main
 from tests.localcloud.workflow_runs import result_of, run_of
 
 BATCH = "googleapis.batch.v1.projects.locations.jobs"
@@ -19,19 +20,19 @@ BATCH = "googleapis.batch.v1.projects.locations.jobs"
 
 @pytest.fixture
 def ran(cloud):
-    """Run a workflow against the emulated cloud; return what it returns."""
+    """Return a function that runs a workflow against the emulated cloud and returns its result."""
 
     def run(source, argument=None):
         started = run_of(source, clock_speed=1000)
         started.http = HttpClient(local_hosts(cloud.storage, cloud.apis))
-        return started.start(argument)
+        return run_main(started, argument)
 
     return run
 
 
 @pytest.fixture
 def order(http, api):
-    """Order faults of the APIs' port for this test."""
+    """Return a function that sets faults of the APIs' port for this test."""
     yield lambda *rules: api("POST", "/_emulator/faults", json=list(rules)).raise_for_status()
     api("DELETE", "/_emulator/faults")
 
@@ -174,7 +175,7 @@ main:
         ran(source % (bucket.name, "large"))
 
 
-def test_a_list_of_many_objects_bursts_the_memory_but_their_names_do_not(ran, bucket):
+def test_a_list_of_many_objects_exceeds_the_memory_but_their_names_do_not(ran, bucket):
     for number in range(700):
         bucket.blob(f"runner-artifacts/result_{number:04d}.pkl").upload_from_string(b"x")
     whole = {"bucket": bucket.name}
@@ -187,7 +188,7 @@ def test_a_list_of_many_objects_bursts_the_memory_but_their_names_do_not(ran, bu
 
 
 class JobServer:
-    """What the Batch connector talks to here: a job's states one after the other, and a slow deletion."""
+    """A server for the Batch connector: a job that passes through states, and a slow deletion."""
 
     def __init__(self, states):
         self.states, self.seen = iter(states), []
@@ -209,7 +210,7 @@ class JobServer:
 
 @pytest.fixture
 def batch():
-    """Serve a JobServer; return its address."""
+    """Serve a JobServer and yield its address."""
     servers = []
 
     def serve(jobs):
@@ -299,7 +300,7 @@ main:
     assert [method for method, _ in jobs.seen] == ["DELETE", "GET", "GET"]
 
 
-def test_this_machine_may_be_called_directly(cloud, ran):
+def test_127_0_0_1_may_be_called_directly(cloud, ran):
     answer = ran(one_call("http.get", {"url": f"{cloud.apis}/_emulator/requests"}))
 
     assert answer["code"] == 200

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from localcloud.workflows.errors import LimitExceeded, Stopped, WorkflowError
-from localcloud.workflows.memory import Memory
+from localcloud.workflows.scopes import Memory
+from localcloud.workflows.strand import run_main
 from localcloud.workflows.values import size_of
 from tests.localcloud.workflow_runs import result_of, run_of
 
@@ -126,7 +127,7 @@ def test_a_wrong_expression_raises_an_error_of_its_kind(expression, tag):
     assert raised.value.value["message"].startswith(f"{tag}: ")
 
 
-def test_an_error_tells_where_it_came_up():
+def test_an_error_shows_where_it_was_raised():
     failed = error_of(
         """
 main:
@@ -144,15 +145,15 @@ sub:
 """
     )
 
-    told = failed.resource()
+    shown = failed.resource()
 
-    assert told["payload"] == '{"code":7,"message":"no"}'
-    assert 'in step "fail", routine "sub", line: 12' in told["context"]
-    assert [each["step"] for each in told["stackTrace"]["elements"]] == ["fail", "ask"]
-    assert told["stackTrace"]["elements"][1]["position"]["line"] == "6"
+    assert shown["payload"] == '{"code":7,"message":"no"}'
+    assert 'in step "fail", routine "sub", line: 12' in shown["context"]
+    assert [each["step"] for each in shown["stackTrace"]["elements"]] == ["fail", "ask"]
+    assert shown["stackTrace"]["elements"][1]["position"]["line"] == "6"
 
 
-def test_what_for_except_and_branches_make_is_gone_after_them():
+def test_variables_of_for_except_and_branches_are_gone_after_them():
     source = """
 main:
   steps:
@@ -179,7 +180,7 @@ main:
         assert f"could not resolve reference: {name}" in error_of(source % name).value["message"]
 
 
-def test_a_branch_changes_what_it_shares_and_has_variables_of_its_own():
+def test_a_branch_changes_shared_variables_and_has_its_own():
     assert result_of(
         """
 main:
@@ -198,7 +199,7 @@ main:
     ) == [1, 24]
 
 
-def test_a_shared_variable_must_be_there_before():
+def test_a_shared_variable_must_exist_before_the_parallel_step():
     source = """
 main:
   steps:
@@ -232,7 +233,7 @@ main:
     assert 0.5 <= seconds("concurrency_limit: 4") < 1.5  # 10 rounds
 
 
-def test_nested_parallel_steps_neither_wait_for_each_other_nor_go_deeper_than_two():
+def test_nested_parallel_steps_do_not_wait_for_each_other_and_are_at_most_two_deep():
     turn = "{value: %s, range: [1, 25], steps: [%s]}"
     inner = "{q: {parallel: {for: %s}}}" % (turn % ("w", "{s: {call: sys.sleep, args: {seconds: 1}}}"))
     source = "main: {steps: [{p: {parallel: {for: %s}}}, {r: {return: done}}]}" % (turn % ("v", inner))
@@ -246,7 +247,7 @@ def test_nested_parallel_steps_neither_wait_for_each_other_nor_go_deeper_than_tw
     assert "ParallelNestingError" in str(failed.value["branches"])
 
 
-def test_the_others_go_on_after_a_branch_that_fails():
+def test_other_branches_continue_after_one_has_failed():
     source = """
 main:
   steps:
@@ -355,14 +356,14 @@ main:
 @pytest.mark.parametrize(
     "assignment", ['{s: "${s + s}"}', '{l: "${list.concat(l, s)}"}', '{"m[string(v)]": "${s}"}']
 )
-def test_too_much_memory_ends_an_execution_and_is_not_caught(assignment):
+def test_exceeding_the_memory_ends_an_execution_and_cannot_be_caught(assignment):
     failed = error_of(GROWING % assignment, "x" * 1024)
 
     assert isinstance(failed, LimitExceeded)
     assert failed.value["tags"] == ["ResourceLimitError"]
 
 
-def test_a_list_that_grows_is_counted_as_one_that_was_there_at_once():
+def test_a_list_that_grows_counts_as_much_as_one_assigned_at_once():
     memory, grown = Memory(), []
 
     for number in range(100):
@@ -371,7 +372,7 @@ def test_a_list_that_grows_is_counted_as_one_that_was_there_at_once():
         grown = longer
 
 
-def test_memory_is_given_back_when_a_variable_shrinks_or_a_routine_ends():
+def test_memory_is_freed_when_a_variable_shrinks_or_a_routine_ends():
     run = run_of(
         """
 main:
@@ -392,7 +393,7 @@ big:
         % ("x" * 60_000)
     )
 
-    assert run.start(None) == "ok"
+    assert run_main(run, None) == "ok"
     assert run.memory.used_bytes == 0
 
 
@@ -427,7 +428,7 @@ def test_a_cancelled_run_ends_in_the_middle_of_a_sleep():
     begun = time.monotonic()
 
     with pytest.raises(Stopped):
-        run.start(None)
+        run_main(run, None)
 
     assert time.monotonic() - begun < 1
 
@@ -442,12 +443,12 @@ def test_a_cancelled_run_ends_in_the_middle_of_a_call():
         begun = time.monotonic()
 
         with pytest.raises(Stopped):
-            run.start(None)
+            run_main(run, None)
 
     assert time.monotonic() - begun < 1
 
 
-def test_each_step_is_told_as_it_begins():
+def test_each_step_is_reported_as_it_starts():
     seen = []
     source = """
 main:
@@ -458,7 +459,7 @@ sub: {steps: [{c: {assign: [{y: 1}]}}]}
 """
 
     run = run_of(source, on_step=lambda execution, record: seen.append((record.routine, record.step)))
-    run.start(None)
+    run_main(run, None)
 
     assert seen == [("main", "a"), ("sub", "c"), ("main", "b")]
     shown = run.history.resource()
@@ -466,7 +467,7 @@ sub: {steps: [{c: {assign: [{y: 1}]}}]}
     assert shown[2]["error"] == 'RuntimeError: "oh"'
 
 
-def test_text_around_an_expression_is_kept_to_the_letter():
+def test_text_around_an_expression_is_kept_exactly():
     source = "main: {steps: [{s: {assign: [{x: 1}]}}, {r: {return: %s}}]}"
 
     assert result_of(source % r'"${x} and ${x + 1}\n"') == "1 and 2\n"
@@ -491,11 +492,11 @@ main:
         " args: {name: j, connector_params: {polling_policy: [1]}}",
     ],
 )
-def test_settings_of_retries_and_connectors_that_are_no_map_are_an_error_of_the_workflow(step):
+def test_settings_of_retries_and_connectors_must_be_maps(step):
     assert "TypeError" in error_of(f"main: {{steps: [{{a: {{{step}}}}}]}}").value["tags"]
 
 
-def test_a_result_takes_no_more_than_the_memory():
+def test_a_result_must_fit_in_the_memory():
     many = ", ".join(['"${s}"'] * 20)
     source = f"main: {{params: [s], steps: [{{r: {{return: [{many}]}}}}]}}"
 
@@ -504,13 +505,13 @@ def test_a_result_takes_no_more_than_the_memory():
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "ftp://127.0.0.1/", "nothing"])
-def test_what_is_no_url_is_an_error_of_the_workflow(url):
+def test_an_invalid_url_is_an_error_of_the_workflow(url):
     failed = error_of(f'main: {{steps: [{{a: {{call: http.get, args: {{url: "{url}"}}}}}}]}}')
 
     assert failed.value["tags"] == ["ValueError"]
 
 
-def test_branches_that_wait_for_a_shared_variable_leave_room_for_those_its_value_needs():
+def test_branches_that_wait_for_a_shared_variable_free_their_slots():
     source = """
 main:
   steps:

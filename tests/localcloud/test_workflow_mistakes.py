@@ -1,4 +1,4 @@
-"""Mistakes in a workflow are refused when it is deployed, with their line."""
+"""Mistakes in a workflow are refused at deployment, with their line."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def main_with(*steps):
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "message"),
     [
         ("", "empty"),
         ("main:\n  steps:\n  - a:\n      assign: [x: 1\n", "main.yaml:"),
@@ -26,12 +26,12 @@ def main_with(*steps):
         (main_with("a: {assign: [{x: 1}], result: y}"), '"result"'),
         (main_with("a: {assign: {x: 1}}"), "assign must be a list"),
         (main_with("a: {assign: [{x: 1, y: 2}]}"), "one key"),
-        (main_with('a: {assign: [{"x + 1": 1}]}'), "nothing can be assigned"),
+        (main_with('a: {assign: [{"x + 1": 1}]}'), "cannot assign to x + 1"),
         (main_with("a: {assign: [{x: 1}], next: nosuch}"), '"nosuch"'),
         (main_with("a: {steps: [{b: {return: 1}}]}", "c: {next: b}"), '"b"'),
-        (main_with("a: {next: break}"), "not inside of for"),
+        (main_with("a: {next: break}"), "not inside a for"),
         (main_with("a: {return: 1}", "a: {return: 2}"), "main.yaml:4:"),
-        (main_with("a: {return: 1, return: 2}"), "comes twice"),
+        (main_with("a: {return: 1, return: 2}"), 'duplicate key "return"'),
         (main_with("end: {return: 1}"), '"end"'),
         (main_with("a: {call: nosuch}"), "unknown function nosuch"),
         (main_with('a: {return: "${nosuch(1)}"}'), "unknown function nosuch"),
@@ -56,8 +56,8 @@ def main_with(*steps):
         (main_with("a: {return: -1e400}"), "64 bits"),
         ("main: " + "[" * 60_000, "nested too deeply"),
         (main_with("a: {switch: [{next: end}]}"), "without a condition"),
-        (main_with('a: {switch: [{condition: "x == 1", next: end}]}'), "no boolean"),
-        (main_with("a: {for: {value: v, steps: [{b: {return: 1}}]}}"), "one of in and range"),
+        (main_with('a: {switch: [{condition: "x == 1", next: end}]}'), "not a boolean"),
+        (main_with("a: {for: {value: v, steps: [{b: {return: 1}}]}}"), "needs either in or range"),
         (main_with("a: {for: {value: v, in: [1], over: 2, steps: [{b: {return: 1}}]}}"), '"over"'),
         (main_with("a: {try: {raise: x}}"), "needs retry or except"),
         (main_with("a: {try: {raise: x}, except: {steps: [{b: {return: 1}}]}}"), "the key as"),
@@ -68,7 +68,7 @@ def main_with(*steps):
             main_with("a: {parallel: {branches: [%s]}}" % (BRANCH % 1), "b: {assign: [{x: 1}], retry: 1}"),
             "retry",
         ),
-        (main_with("a: {parallel: {branches: [{b: {steps: [{s: {return: 1}}]}}]}}"), "inside of parallel"),
+        (main_with("a: {parallel: {branches: [{b: {steps: [{s: {return: 1}}]}}]}}"), "inside parallel"),
         (
             main_with("a: {parallel: {exception_policy: unhandled, branches: [%s]}}" % (BRANCH % 1)),
             "continueAll",
@@ -84,11 +84,11 @@ def main_with(*steps):
         (main_with("a: {parallel: {branches: [{b: {steps: [{s: {next: c}}]}}]}}", "c: {return: 1}"), '"c"'),
     ],
 )
-def test_a_mistake_is_refused(source, told):
+def test_a_mistake_is_refused(source, message):
     with pytest.raises(SourceError) as refused:
         parse_workflow(source)
 
-    assert told in str(refused.value)
+    assert message in str(refused.value)
     assert "parse error" in str(refused.value)
 
 
@@ -104,7 +104,7 @@ def of_length(count, one):
         (10, "a: {parallel: {branches: [%s]}}", BRANCH),
     ],
 )
-def test_a_limit_is_kept_to_the_letter(limit, template, one):
+def test_a_limit_is_exact(limit, template, one):
     parse_workflow(main_with(template % of_length(limit, one)))
 
     with pytest.raises(SourceError, match=str(limit)):
@@ -121,14 +121,14 @@ def test_an_expression_may_have_400_characters_and_a_source_128_kib():
         parse_workflow(longest + "#" * (128 * 1024 - len(longest) + 1))
 
 
-def test_aliases_that_grow_without_end_are_refused():
+def test_aliases_that_expand_without_end_are_refused():
     lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9))]
 
     with pytest.raises(SourceError, match="too large"):
         parse_workflow("\n".join(lines))
 
 
-def test_a_branch_may_assign_to_what_it_shares_or_has_itself():
+def test_a_branch_may_assign_to_its_own_and_shared_variables():
     parse_workflow(
         main_with(
             "a: {assign: [{x: 1}]}",

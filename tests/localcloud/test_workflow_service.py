@@ -1,4 +1,4 @@
-"""The emulated Workflows as a service: what it keeps, how many it runs at once, what it tells as it goes."""
+"""The emulated Workflows as a service: what it keeps, how many executions it runs, and their steps."""
 
 import subprocess
 import sys
@@ -9,8 +9,8 @@ import pytest
 
 from localcloud.logs import LogService
 from localcloud.messages import ApiError
+from localcloud.times import Clock
 from localcloud.workflows import executions
-from localcloud.workflows.clock import Clock
 from localcloud.workflows.deployments import Deployments
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +19,7 @@ SLEEP = "main: {params: [s], steps: [{nap: {call: sys.sleep, args: {seconds: '${
 
 @pytest.fixture
 def running():
-    """Executions without a server around them, and a workflow that sleeps as long as it is told."""
+    """Return executions without a server, and a workflow that sleeps as long as its argument says."""
     deployments = Deployments()
     workflow = deployments.create(("p", "l", "w"), {"sourceContents": SLEEP})
     found = executions.Executions(LogService(), {}, Clock(1000))
@@ -34,7 +34,7 @@ def wait_until(holds):
         time.sleep(0.005)
 
 
-def test_what_does_not_run_yet_is_queued_and_starts_when_there_is_room(running, monkeypatch):
+def test_an_execution_is_queued_and_starts_when_there_is_a_free_thread(running, monkeypatch):
     monkeypatch.setattr(executions, "MAX_RUNNING", 2)
     start, found = running
 
@@ -81,19 +81,19 @@ def test_only_the_newest_finished_executions_are_kept_and_fewer_histories(runnin
     assert found.find(sleeping.execution_id) is sleeping
 
 
-def test_each_step_is_handed_to_whoever_asked_for_it():
+def test_each_step_is_passed_to_the_callback():
     seen = []
     workflow = Deployments().create(("p", "l", "w"), {"sourceContents": SLEEP})
-    found = executions.Executions(LogService(), {}, Clock(), lambda *told: seen.append(told))
+    found = executions.Executions(LogService(), {}, Clock(), lambda *step: seen.append(step))
 
     execution = found.create(workflow, {"argument": "0"})
     wait_until(lambda: execution.state == "SUCCEEDED")
 
-    assert [(told, step.step) for told, step in seen] == [(execution.execution_id, "nap")]
+    assert [(name, step.step) for name, step in seen] == [(execution.execution_id, "nap")]
 
 
 @pytest.mark.parametrize("speed", ["0", "-1", "fast", "1e9"])
-def test_a_clock_speed_that_cannot_be_is_refused(tmp_path, speed):
+def test_an_invalid_clock_speed_is_refused(tmp_path, speed):
     argv = [sys.executable, "-m", "localcloud", "--state", str(tmp_path), "--clock-speed", speed]
 
     ended = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=20)

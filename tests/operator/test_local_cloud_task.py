@@ -105,7 +105,7 @@ def test_two_do_not_share_a_state_and_a_taken_port_is_told(operator):
     process.communicate(timeout=30)
 
     assert again.exit_code == 2
-    assert "is in use by another one" in again.output
+    assert "is in use by another emulator" in again.output
     assert elsewhere.exit_code == 2
     assert "cannot listen" in elsewhere.output
     assert "Traceback" not in again.output + elsewhere.output

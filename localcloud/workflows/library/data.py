@@ -1,4 +1,4 @@
-"""json.*, base64.*, hash.* and uuid.*: values as text or bytes and back."""
+"""json.*, base64.*, hash.* and uuid.*: values to text or bytes and back."""
 
 import base64
 import binascii
@@ -28,7 +28,7 @@ def json_decode(data: str | bytes) -> Any:
 def json_encode(data: Any, indent: str | dict | None = None) -> bytes:
     space = indent.get("indent") if isinstance(indent, dict) else indent
     if not isinstance(space, str | int | None):
-        raise error("TypeError", "the indent of JSON is a string or an integer")
+        raise error("TypeError", "the indent of JSON must be a string or an integer")
     return json_bytes(data, space)
 
 
@@ -69,5 +69,5 @@ def generate_uuid() -> str:
 
 def _algorithm(name: str) -> str:
     if name not in _ALGORITHMS:
-        raise error("ValueError", f"the algorithm {name} is none of {', '.join(_ALGORITHMS)}")
+        raise error("ValueError", f"the algorithm {name} is not one of {', '.join(_ALGORITHMS)}")
     return _ALGORITHMS[name]

@@ -1,4 +1,4 @@
-"""A function of the library, as expressions and call steps call it; annotations say what it takes."""
+"""A library function, called by expressions and call steps; its annotations are the types it accepts."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ _MISSING = object()
 
 
 class Function:
-    """`call` takes the strand first, if its first parameter has that name; `blocks`: it needs a call step."""
+    """A function of the library; with `blocks`, it can be called by a call step only.
+
+    `call` gets the strand as its first argument if its first parameter is named `strand`.
+    """
 
     def __init__(self, name: str, call: Callable[..., Any], *, blocks: bool = False):
         parameters = list(inspect.signature(call).parameters.values())
-        hints = typing.get_type_hints(call, localns={"Strand": Any})
+        hints = typing.get_type_hints(call)
         self.name, self.blocks = name, blocks
         self._call = call
         self._takes_strand = parameters[:1] != [] and parameters[0].name == "strand"
@@ -53,7 +56,7 @@ class Function:
 
 
 def _types(hint: Any) -> tuple[type, ...]:
-    """Return the types a value may have; none is any. A double may be given as an integer."""
+    """Return the types that a value may have, none meaning any; an integer is accepted as a double."""
     if hint is Any:
         return ()
     union = typing.get_origin(hint) in (Union, type(int | str))
@@ -63,7 +66,7 @@ def _types(hint: Any) -> tuple[type, ...]:
 
 
 class Library(dict[str, Function]):
-    """Functions by the names workflows call them by."""
+    """Functions by the names that workflows use."""
 
     def function(
         self, name: str, *, blocks: bool = False

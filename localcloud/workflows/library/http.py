@@ -1,21 +1,19 @@
-"""http.* and retry.*: calls by HTTP, and which of their errors are worth another attempt.
+"""http.* and retry.*: HTTP calls, and which of their errors are retried.
 
-Connection errors, and 429, 502, 503 and 504, are; 500 is not. Of a call that does not bear to be made twice
-only those after which nothing can have been done.
+Connection errors and the codes 429, 502, 503 and 504 are; 500 is not. A call that is not idempotent is
+retried only after an error that shows that nothing was done.
 https://cloud.google.com/workflows/docs/reference/stdlib/http/default_retry
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from localcloud.workflows import http_calls
+from localcloud.workflows.blocks import Walker
 from localcloud.workflows.expressions import FunctionReference
 from localcloud.workflows.library.function import Library
 from localcloud.workflows.limits import HTTP_TIMEOUT_SECONDS
-
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
 
 HTTP = Library()
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -25,7 +23,7 @@ _RETRIED_TAGS = {"ConnectionError", "ConnectionFailedError", "TimeoutError"}
 
 @HTTP.function("http.request", blocks=True)
 def request(
-    strand: Strand,
+    strand: Walker,
     method: str,
     url: str,
     timeout: float = HTTP_TIMEOUT_SECONDS,
@@ -48,7 +46,7 @@ def request(
 
 def _with_method(method: str):
     def call(
-        strand: Strand,
+        strand: Walker,
         url: str,
         timeout: float = HTTP_TIMEOUT_SECONDS,
         headers: dict | None = None,
@@ -66,12 +64,12 @@ for _method in _METHODS:
 
 
 @HTTP.function("http.default_retry_predicate")
-def is_worth_another(exception: Any) -> bool:
+def is_retried(exception: Any) -> bool:
     return _code(exception) in _RETRIED_CODES or bool(_RETRIED_TAGS & _tags(exception))
 
 
 @HTTP.function("http.default_retry_predicate_non_idempotent")
-def is_worth_another_though_not_idempotent(exception: Any) -> bool:
+def is_retried_if_not_idempotent(exception: Any) -> bool:
     return _code(exception) in (429, 503) or "ConnectionFailedError" in _tags(exception)
 
 

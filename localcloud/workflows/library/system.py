@@ -1,45 +1,43 @@
-"""sys.*, time.* and events.*: an execution's clock, environment, log and callbacks."""
+"""sys.*, time.* and events.*: the clock, environment, log and callbacks of an execution."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from localcloud import times
 from localcloud.filters import SEVERITIES
+from localcloud.workflows.blocks import Walker
 from localcloud.workflows.errors import error
 from localcloud.workflows.json_text import json_bytes
 from localcloud.workflows.library.function import Library
 from localcloud.workflows.limits import CALLBACK_TIMEOUT_SECONDS
 from localcloud.workflows.values import to_text
 
-if TYPE_CHECKING:
-    from localcloud.workflows.strand import Strand
-
 SYSTEM = Library()
 _NO_DEFAULT = "\0"
 
 
 @SYSTEM.function("sys.now")
-def now(strand: Strand) -> float:
+def now(strand: Walker) -> float:
     return strand.run.clock.now()
 
 
 @SYSTEM.function("sys.sleep", blocks=True)
-def sleep(strand: Strand, seconds: float) -> None:
+def sleep(strand: Walker, seconds: float) -> None:
     if seconds < 0:
         raise error("ValueError", f"a sleep of {seconds} seconds")
     strand.sleep(seconds)
 
 
 @SYSTEM.function("sys.sleep_until", blocks=True)
-def sleep_until(strand: Strand, time: str) -> None:
+def sleep_until(strand: Walker, time: str) -> None:
     strand.sleep(max(0.0, parse(time) - strand.run.clock.now()))
 
 
 @SYSTEM.function("sys.get_env")
-def get_env(strand: Strand, name: str, default: Any = _NO_DEFAULT) -> Any:
+def get_env(strand: Walker, name: str, default: Any = _NO_DEFAULT) -> Any:
     found = strand.run.environment.get(name, default)
     if found is _NO_DEFAULT:
         raise error("KeyError", f"environment variable not found: {name}")
@@ -48,21 +46,21 @@ def get_env(strand: Strand, name: str, default: Any = _NO_DEFAULT) -> Any:
 
 @SYSTEM.function("sys.log", blocks=True)
 def log(
-    strand: Strand,
+    strand: Walker,
     data: Any = None,
     severity: str = "DEFAULT",
     text: str | None = None,
     json: dict | None = None,
     timeout: int | float = 30,
 ) -> None:
-    """Write one of data, text and json; data of any type, a map of it by its keys."""
+    """Write one of data, text and json to the log; data may have any type, and a map becomes JSON."""
     if severity not in SEVERITIES:
-        raise error("ValueError", f"the severity {severity} is none of {', '.join(SEVERITIES)}")
+        raise error("ValueError", f"the severity {severity} is not one of {', '.join(SEVERITIES)}")
     given = [each for each in (data, text, json) if each is not None]
     if len(given) != 1:
         raise error("ValueError", "sys.log takes one of data, text and json")
     payload = given[0]
-    json_bytes(payload)  # which tells what a log cannot hold
+    json_bytes(payload)  # raises for what a log entry cannot contain
     if isinstance(payload, list):
         payload = {"message": payload}
     strand.run.call_log.write(payload if isinstance(payload, dict) else to_text(payload), severity)
@@ -73,7 +71,7 @@ def format_time(seconds: float, timezone: str = "UTC") -> str:
     try:
         shown = datetime.fromtimestamp(seconds, UTC).astimezone(ZoneInfo(timezone)).isoformat()
     except (ZoneInfoNotFoundError, ValueError, OverflowError, OSError) as wrong:
-        raise error("ValueError", f"{seconds} in {timezone} is no time: {wrong}") from None
+        raise error("ValueError", f"{seconds} in {timezone} is not a time: {wrong}") from None
     return shown.replace("+00:00", "Z")
 
 
@@ -86,10 +84,10 @@ def parse(value: str) -> float:
 
 
 @SYSTEM.function("events.create_callback_endpoint")
-def create_callback_endpoint(strand: Strand, http_callback_method: str) -> dict:
+def create_callback_endpoint(strand: Walker, http_callback_method: str) -> dict:
     return strand.run.callbacks.create(http_callback_method)
 
 
 @SYSTEM.function("events.await_callback", blocks=True)
-def await_callback(strand: Strand, callback: dict, timeout: float = CALLBACK_TIMEOUT_SECONDS) -> dict:
-    return strand.run.callbacks.wait(strand, callback, timeout)
+def await_callback(strand: Walker, callback: dict, timeout: float = CALLBACK_TIMEOUT_SECONDS) -> dict:
+    return strand.run.callbacks.wait(callback, timeout, strand.wait_for)

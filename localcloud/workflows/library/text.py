@@ -1,7 +1,8 @@
 """text.*: https://cloud.google.com/workflows/docs/reference/stdlib/text/find_all
 
-Regular expressions are those of RE2, by the engine itself. What replaces a match is text as it stands: the
-service knows no references to groups. Of matches that begin at one place, the longest is replaced.
+Regular expressions are those of RE2, and its own engine runs them. The replacement of a match is plain text:
+the service has no references to groups. Of several matches that begin at the same place, the longest is
+replaced.
 """
 
 import functools
@@ -98,7 +99,7 @@ def encode(text: str, charset: str = "UTF-8") -> bytes:
 @functools.lru_cache(maxsize=256)
 def _pattern(regexp: str, takes_longest: bool = False):
     options = re2.Options()
-    options.log_errors = False  # it would write to standard error what is raised here
+    options.log_errors = False  # RE2 would also write to standard error what is raised here
     options.longest_match = takes_longest
     try:
         return re2.compile(_utf8(regexp), options)
@@ -108,7 +109,7 @@ def _pattern(regexp: str, takes_longest: bool = False):
 
 
 def _utf8(text: str) -> str:
-    """Return a text that UTF-8 can encode; half a surrogate pair it cannot."""
+    """Return the text, or raise if UTF-8 cannot encode it because of a lone surrogate."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,28 +1,32 @@
-"""The routes of jobs: create, get, list, cancel, delete, and the operations of the last two."""
+"""The routes of Batch: jobs (create, get, list, cancel, delete, and their operations) and their tasks."""
 
+import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from localcloud.batch.definition import read_definition
-from localcloud.batch.emulated import check_is_emulated
 from localcloud.batch.job import DELETING, OVER, Job
 from localcloud.batch.job_store import JobStore
+from localcloud.batch.not_emulated import check_is_emulated
 from localcloud.batch.null_tasks import is_null_definition
 from localcloud.batch.operations import PREFIX, Operations
-from localcloud.batch.pages import DEFAULT_PAGE, MAX_PAGE, page_end, page_token
 from localcloud.batch.rules import MAX_DEFINITION_BYTES, check_job_id, check_region
 from localcloud.batch.scheduler import Scheduler
+from localcloud.batch.tasks import STATES
 from localcloud.filters import parse_filter
 from localcloud.messages import ApiError, Request, Response, json_object, json_response
-from localcloud.pages import page_size
+from localcloud.pages import DEFAULT_PAGE, MAX_PAGE, page_end, page_size, page_token, whole_number
 from localcloud.routing import Route
 
 _PARENT = "/v1/projects/{project}/locations/{location}"
 _JOBS = _PARENT + "/jobs"
 _JOB = _JOBS + "/{job}"
+_TASKS = _JOB + "/taskGroups/{group}/tasks"
+_INDEX = re.compile("[0-9]{1,6}")
+_STATE_ONLY = re.compile(r'\s*(?:status\.)?state\s*=\s*"?(\w+)"?\s*', re.IGNORECASE)
 
-# orderBy to what a list is sorted by; how the service sorts by default is not documented
+# orderBy to the sort key and whether it is descending; the service's default order is not documented
 _ORDERS: dict[str, tuple[Callable[[Job], Any], bool]] = {
     "name": (lambda job: job.name, False),
     "name desc": (lambda job: job.name, True),
@@ -108,7 +112,7 @@ class JobRoutes:
         return json_response(self.operations.find(project, location, PREFIX + operation))
 
     def _in_order(self, project: str, location: str, query: Mapping[str, str]) -> list[Job]:
-        """Return the jobs from where the page before ended, in the order asked for."""
+        """Return the jobs after the end of the page before, in the requested order."""
         key, is_descending = _order(query)
         jobs = sorted(self._store.all_of(project, location), key=key, reverse=is_descending)
         end = page_end(query)
@@ -135,3 +139,54 @@ def _check_request_id(request_id: str) -> None:
         is_good = False
     if not is_good:
         raise ApiError(400, f"request_id {request_id!r} must be a UUID other than zero")
+
+
+class TaskRoutes:
+    def __init__(self, store: JobStore):
+        self._store = store
+
+    def routes(self) -> list[Route]:
+        return [Route("GET", _TASKS, self.list_tasks), Route("GET", _TASKS + "/{task}", self.get)]
+
+    def get(self, request: Request, project: str, location: str, job: str, group: str, task: str) -> Response:
+        found = self._find(project, location, job, group)
+        if not (_INDEX.fullmatch(task) and int(task) < found.tasks.count):
+            raise ApiError(404, f"Resource '{found.group}/tasks/{task}' was not found")
+        with self._store.lock:
+            resource = found.tasks.resource(int(task), found.group, found.zone)
+        return json_response(resource)
+
+    def list_tasks(self, request: Request, project: str, location: str, job: str, group: str) -> Response:
+        """List tasks; a filter of the documented form State=RUNNING skips all others quickly."""
+        found = self._find(project, location, job, group)
+        size = page_size(request.query, DEFAULT_PAGE, MAX_PAGE)
+        end = page_end(request.query)
+        start = whole_number({"pageToken": end}, "pageToken") + 1 if end else 0
+        page = {}
+        for index, resource in self._matching(found, start, request.query.get("filter", "")):
+            if len(page) == size:
+                return json_response(
+                    {"tasks": list(page.values()), "nextPageToken": page_token(str(max(page)))}
+                )
+            page[index] = resource
+        return json_response({"tasks": list(page.values())} if page else {})
+
+    def _find(self, project: str, location: str, job: str, group: str) -> Job:
+        found = self._store.find(project, location, job)
+        if group != "group0":
+            raise ApiError(404, f"Resource '{found.name}/taskGroups/{group}' was not found")
+        return found
+
+    def _matching(self, job: Job, start: int, text: str) -> Iterator[tuple[int, dict]]:
+        """Yield matching tasks, locking one at a time: a filter may read all of them, which takes seconds."""
+        state = None
+        state_only = _STATE_ONLY.fullmatch(text)
+        if state_only and state_only[1].upper() in STATES:
+            state, text = STATES.index(state_only[1].upper()), f"status.state={state_only[1]}"
+        matches = parse_filter(text)  # for a state, too: it may have changed since the index was found
+        for index in job.tasks.indices(start, state):
+            with self._store.lock:
+                resource = job.tasks.resource(index, job.group, job.zone)
+            named = resource["status"]["state"]
+            if matches({"state": named, "State": named, **resource}):  # documented without "status."
+                yield index, resource

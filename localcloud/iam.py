@@ -1,19 +1,23 @@
-"""Identity and Access Management, as far as service accounts go: made, listed, described, disabled, deleted.
+"""Identity and Access Management: access tokens, and the service accounts of a project.
 
-REST API v1: https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts. In memory only; no
-request is ever made as one of them.
+REST API v1: https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts. Accounts are
+kept in memory, and no request is made as one of them. Any access token is accepted; a request without one is
+refused.
 """
 
 import re
 import threading
 import uuid
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import page_of
 from localcloud.projects import PROJECT_NUMBER
-from localcloud.routing import Route
+from localcloud.routing import Handler, Route
 
+TOKEN_SECONDS = 3600  # that an access token is valid
 _ACCOUNTS = "/v1/projects/{project}/serviceAccounts"
 _ACCOUNT = _ACCOUNTS + "/{account}"
 _ACCOUNT_ID = re.compile(r"[a-z]([-a-z0-9]{4,28}[a-z0-9])")
@@ -21,7 +25,7 @@ _DOMAIN = ".iam.gserviceaccount.com"
 
 
 class AccountService:
-    """The service accounts of every project, by their e-mail."""
+    """The service accounts of all projects, by e-mail."""
 
     def __init__(self):
         self._accounts: dict[str, dict[str, Any]] = {}
@@ -96,3 +100,31 @@ class AccountService:
             if account in (each["email"], each["uniqueId"]):
                 return each
         raise ApiError(404, "Unknown service account")
+
+
+def with_bearer(routes: Sequence[Route]) -> list[Route]:
+    """Return the routes, changed to refuse a request without `Authorization: Bearer`."""
+    return [replace(route, handler=_guarded(route.handler)) for route in routes]
+
+
+def _guarded(handler: Handler) -> Handler:
+    def guarded(request: Request, **arguments: str) -> Response:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            message = "Request is missing required authentication credential. Expected OAuth 2 access token."
+            raise ApiError(401, message)
+        return handler(request, **arguments)
+
+    return guarded
+
+
+def token_routes() -> list[Route]:
+    """Return the route that exchanges a service account's key for a token."""
+
+    def grant(request: Request) -> Response:
+        request.read_all()
+        return json_response(
+            {"access_token": "localcloud", "expires_in": TOKEN_SECONDS, "token_type": "Bearer"}
+        )
+
+    return [Route("POST", "/token", grant)]

@@ -1,4 +1,4 @@
-"""What of a valid job cannot be rehearsed here; such a job is refused, not run as if it were another."""
+"""What is not emulated: a valid job that uses it is refused instead of being run differently."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
