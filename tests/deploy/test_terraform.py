@@ -411,5 +411,3 @@ def test_the_table_of_machines_agrees_with_itself_and_with_the_emulated_batch():
     assert {name: table["types"][name]["memory_mib"] for name in machines.MEMORY_MIB} == machines.MEMORY_MIB
     assert set(machines._ONLY_HYPERDISK) <= set(hyperdisk_only_families())
     assert not set(machines._NO_HYPERDISK) & set(hyperdisk_only_families())
-    assert set(machines._NO_HYPERDISK) <= set(table["no_hyperdisk_families"])
-    assert not set(table["no_hyperdisk_families"]) & set(hyperdisk_only_families())
