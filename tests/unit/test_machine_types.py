@@ -1,4 +1,4 @@
-"""The table of machine types: what it lists, and what is refused by it. Terraform's refusals are in tests/deploy/."""
+"""The table of machine types: what it lists and refuses. Terraform's refusals are in tests/deploy/."""
 
 import json
 
