@@ -1,7 +1,6 @@
-"""Names of what is deployed (accounts, network, labels), and the environment of the workflow.
+"""What is deployed is called: accounts, network, labels, and what the workflow is told of all that.
 
-terraform/workflow.tf computes the same for the cloud; a test compares the two. The commands are in
-project/terraform.py.
+terraform/ computes the same for the cloud, and a test holds both to it. The commands are in terraform.py.
 """
 
 import json
@@ -26,18 +25,18 @@ def stage_limits(settings: Settings) -> dict[str, StageLimits]:
 
 
 def check_stages_fit(settings: Settings) -> None:
-    """Refuse a machine type that the table does not list, and a stage that its type cannot hold."""
+    """Refuse a stage that its machine type cannot hold."""
     for stage, limits in stage_limits(settings).items():
         check_stage_fits(stage, limits.cpu_milli, limits.memory_mib, limits.machine_type)
 
 
 def as_label(name: str) -> str:
-    """Return a name as the value of a label: lower case, with - for characters that a label cannot have."""
+    """Return a name as the value of a label: lower case, and - for what a label does not take."""
     return re.sub("[^A-Za-z0-9_-]", "-", name).lower()[:63]
 
 
 def workflow_environment(settings: Settings) -> dict[str, str]:
-    """Return the environment of the workflow as Terraform deploys it, without empty variables."""
+    """Return what the workflow reads with sys.get_env, as Terraform deploys it; what is empty is left out."""
     need(settings, "project_id", "bucket_name")
     project, network = settings.project_id, settings.network_name
     labels = {
@@ -71,7 +70,7 @@ def workflow_environment(settings: Settings) -> dict[str, str]:
 
 
 def workflow_stages(settings: Settings) -> dict[str, dict[str, int | str | bool]]:
-    """Return the limits of each stage for the workflow, by names such as cpuMilli, and installOpsAgent."""
+    """Return what the workflow knows of each stage: limits, by names such as cpuMilli, and the agent."""
     return {
         name: _as_batch_spells(limits) | {"installOpsAgent": settings.install_ops_agent}
         for name, limits in stage_limits(settings).items()
@@ -79,7 +78,7 @@ def workflow_stages(settings: Settings) -> dict[str, dict[str, int | str | bool]
 
 
 def stage_variables(settings: Settings) -> dict[str, str]:
-    """Return the variables of every stage that come from the settings, with empty ones."""
+    """Return the variables that every stage gets as they stand in the settings, empty ones too."""
     return {
         "GCLOUD_PROJECT_ID": settings.project_id,
         "GITHUB_URL": settings.github_url,
@@ -90,7 +89,7 @@ def stage_variables(settings: Settings) -> dict[str, str]:
 
 
 def builder_variables(settings: Settings) -> dict[str, str]:
-    """Return the variables of stage A only, which clones the forecasting repository with the token."""
+    """Return the variables that only stage A gets: it clones the forecasting repository with the token."""
     return {
         "GITHUB_FORECAST_REPO": settings.github_forecast_repo,
         "FORECAST_REPO_REF": settings.forecast_repo_ref,
@@ -99,12 +98,12 @@ def builder_variables(settings: Settings) -> dict[str, str]:
 
 
 def check_token_is_kept_apart(settings: Settings) -> None:
-    """Refuse an account of stages B and C that may read the token.
+    """Refuse to run stages B and C as an account that may read the token.
 
     Raises
     ------
     UserError
-        GITHUB_PAT_SECRET is set, and BATCH_SERVICE_ACCOUNT is also the account of stage A or of builds.
+        BATCH_SERVICE_ACCOUNT is also the builder's or the builds' account, and GITHUB_PAT_SECRET is set.
     """
     if not settings.github_pat_secret:
         return
@@ -129,13 +128,13 @@ def _text(value: bool | int) -> str:
 
 
 def _json(value) -> str:
-    """Return the bytes of JSON that Terraform's jsonencode() writes: < as \\u003c, and so on."""
+    """Return JSON as Terraform's jsonencode() writes it, to the byte: it spells < as \\u003c, and so on."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def repository_path(settings: Settings) -> str:
-    """Return the image without a tag: REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE."""
+    """Return where the image is, without a tag: REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE."""
     need(settings, "project_id")
     host = settings.registry_host or f"{settings.region}-docker.pkg.dev"
     return f"{host}/{settings.project_id}/{settings.repo_name}/{settings.image_name}"
