@@ -17,6 +17,7 @@ from modeling.build.workloads import DataPlaces
 from modeling.failures import UserError
 from modeling.populations import find_location
 from modeling.randomness import CALIBRATION, name_number, stream
+from modeling.result_checks import check_result
 from modeling.vocabulary.experiment import find_sources, load_output
 from modeling.workload import (
     Expected,
@@ -26,7 +27,6 @@ from modeling.workload import (
     Observed,
     Result,
     Trajectories,
-    check_result,
 )
 
 SUITE = "epymodelingsuite"

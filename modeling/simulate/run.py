@@ -6,6 +6,7 @@ from modeling.calendars import reported_dates
 from modeling.failures import UserError
 from modeling.initial import InfeasibleDraw
 from modeling.randomness import TRAJECTORIES, stream
+from modeling.result_checks import check_result
 from modeling.simulate.calibrate import calibrate, project
 from modeling.simulate.engine import Simulator
 from modeling.workload import (
@@ -15,7 +16,6 @@ from modeling.workload import (
     Simulate,
     Trajectories,
     Workload,
-    check_result,
 )
 
 

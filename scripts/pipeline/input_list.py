@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from modeling.failures import UserError
 from modeling.input_names import name_of, set_share, trajectory_share
-from modeling.workload import ForeignWorkload, Result, Simulate, Workload, most_result_bytes
+from modeling.result_checks import most_result_bytes
+from modeling.workload import ForeignWorkload, Result, Simulate, Workload
 
 MOST_FOREIGN_RESULT_BYTES = 4 << 30  # an input of another suite does not show the size of its result
 MOST_NAME_BYTES = 200  # a chart has the name of its population

@@ -10,6 +10,7 @@ import pytest
 from modeling.failures import UserError
 from modeling.outputs.quantiles import quantiles, weighted_quantiles
 from modeling.outputs.tables import Ensemble
+from modeling.result_checks import check_result
 from modeling.workload import (
     Expected,
     Fit,
@@ -17,7 +18,6 @@ from modeling.workload import (
     Observed,
     Result,
     Trajectories,
-    check_result,
 )
 
 DATES = np.arange("2025-01-11", "2025-02-02", 7, dtype="datetime64[D]").astype("datetime64[s]")
