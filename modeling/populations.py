@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from modeling.failures import TemporaryFault, UserError, did_you_mean
-from modeling.vocabulary.model import OLDEST_AGE, age_bounds
+from modeling.vocabulary.age_groups import OLDEST_AGE, age_bounds
 
 LAYERS = ("school", "work", "home", "community")  # the order in which epydemix adds them up
 DATA_VERSION = "v1.1.0"

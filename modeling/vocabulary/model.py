@@ -1,114 +1,35 @@
-"""Top-level key `model`: compartments, transitions, parameters, population, timespan.
+"""Top-level key `model`: compartments and parameters, and how the sections of the file fit together.
 
-Vaccination, seasonality and interventions are in effects.py.
+Transitions, timespan and age groups are in transitions.py, timespan.py and age_groups.py; vaccination,
+seasonality and interventions in time_effects.py.
 """
 
-import ast
 import datetime
 import keyword
-import random
 import re
 from graphlib import CycleError, TopologicalSorter
 from typing import Literal
 
 from pydantic import Field, field_validator
 
-from modeling.bounds import MOST_STEPS, MOST_TRAJECTORIES
-from modeling.calendars import FREQUENCY, MOST_STEP_DAYS, step_count, step_problem
-from modeling.expressions import check_names, evaluate, names_in, parse_expression
+from modeling.bounds import MOST_STEPS
+from modeling.calendars import step_count, step_problem
+from modeling.expressions import check_names, names_in, parse_expression
 from modeling.failures import UserError, did_you_mean, listed
-from modeling.vocabulary.base import Day, Meta, Number, Piece, Problems, Seed
+from modeling.vocabulary.age_groups import PopulationChoice
+from modeling.vocabulary.base import Meta, Number, Piece, Problems, Seed
 from modeling.vocabulary.time_effects import Intervention, Seasonality, Vaccination
-from modeling.workload import EIGENVALUE
+from modeling.vocabulary.timespan import Simulation, Timespan
+from modeling.vocabulary.transitions import Transition, described, with_rate_in_numbers
+from modeling.workload import EIGENVALUE, Flow
 
 NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
-DAY_SECONDS = 86_400
 # columns of the output tables; a parameter has a column of its own name beside them
 COLUMNS = {
     *("primary_id", "sim_id", "seed", "population", "kind", "delta_t", "n_sims", "start_date", "end_date"),
     *("generation", "weight", "distance", "n_simulations", "n_generations", "stopped_by"),
     *("fitting_start", "fitting_end"),
 }
-OLDEST_AGE = 84  # the last age of epydemix-data is 84+
-
-
-class Timespan(Piece):
-    """First and last simulated day, and the time step."""
-
-    start_date: Day | Literal["sampled", "calibrated"]
-    end_date: Day
-    delta_t: float = Field(
-        1.0, gt=1e-6, le=MOST_STEP_DAYS, description="time step [days]: whole days, or an even part of one"
-    )
-
-    @field_validator("delta_t")
-    @classmethod
-    def _fits_into_days(cls, delta_t: float) -> float:
-        """A day's counts are those of its steps, so that no step may belong to two days."""
-        if delta_t >= 1 and delta_t == int(delta_t):
-            return delta_t
-        # the shortest step is a second: 1 / 1e-320 would be infinite, and 1 / 3.5 no part at all
-        parts = max(1, round(1 / max(delta_t, 1 / (2 * DAY_SECONDS))))
-        if DAY_SECONDS % parts or abs(parts * delta_t - 1) > 1e-6:
-            raise ValueError(
-                f"{delta_t:g} days neither divide a day nor are whole ones; "
-                "use 1, 0.5, 0.25, 0.2, 0.125, 0.1 or, for a third, 0.3333333"
-            )
-        return 1 / parts
-
-
-class Simulation(Piece):
-    """How many trajectories, and the dates on which they are reported."""
-
-    n_sims: int | None = Field(None, ge=1, le=MOST_TRAJECTORIES, description="trajectories a parameter set")
-    resample_frequency: str | None = Field(None, description="D, W-SAT, ...; every time step without it")
-
-    @field_validator("resample_frequency")
-    @classmethod
-    def _known_frequency(cls, frequency: str | None) -> str | None:
-        if frequency is not None and not re.fullmatch(FREQUENCY, frequency):
-            raise ValueError(f'"{frequency}" is not a frequency; use D, 7D, W-SAT, MS or ME')
-        return frequency
-
-    @property
-    def trajectories(self) -> int:
-        return self.n_sims or 10
-
-
-class PopulationChoice(Piece):
-    """Which population, in which age groups."""
-
-    name: str | None = Field(None, description="ISO 3166 code, e.g. US-MA; or in the modelset")
-    age_groups: list[str] = Field(min_length=1, description='e.g. ["0-4", "5-17", "18+"]')
-
-    def problems(self) -> Problems:
-        """Age groups must cover every age once, in order."""
-        next_age = 0
-        for index, group in enumerate(self.age_groups):
-            at = ("age_groups", index)
-            try:
-                first, last = age_bounds(group)
-            except ValueError as error:
-                yield at, str(error)
-                return
-            if first != next_age:
-                yield at, f'age group "{group}" must start at {next_age}: groups follow each other'
-                return
-            next_age = last + 1
-        if next_age <= OLDEST_AGE:
-            yield ("age_groups",), f'the last age group must be open, e.g. "{first}+"'
-
-
-def age_bounds(group: str) -> tuple[int, int]:
-    """Return first and last age of "5-17" or "65+"; an open group ends at 84, which means 84+."""
-    match = re.fullmatch(r"([0-9]{1,3})(?:-([0-9]{1,3})|\+)", group)
-    if not match:
-        raise ValueError(f'"{group}" is not an age group; write "5-17" or "65+"')
-    first = int(match[1])
-    last = int(match[2]) if match[2] else OLDEST_AGE
-    if not first <= last <= OLDEST_AGE:
-        raise ValueError(f'age group "{group}" must end between its first age and {OLDEST_AGE}')
-    return first, last
 
 
 class Compartment(Piece):
@@ -130,85 +51,6 @@ class Compartment(Piece):
             if isinstance(value, float) and value > 1 and not value.is_integer():
                 raise ValueError(f"{value:g} is neither a share (below 1) nor a number of people (whole)")
         return init
-
-
-class Mediator(Piece):
-    """One rate of a multi-mediated transition and the compartments it counts."""
-
-    rate: Number | str
-    source: list[str] = Field(min_length=1)
-
-
-class Transition(Piece):
-    """A movement between two compartments."""
-
-    type: Literal["spontaneous", "mediated", "multi_mediated", "vaccination"]
-    source: str
-    target: str
-    rate: Number | str | None = Field(None, description="per day: a number, parameter or expression")
-    mediator: str | None = None
-    mediators: list[Mediator] | None = Field(None, min_length=1)
-
-    def problems(self, compartments: list[str]) -> Problems:
-        """Fields that the type needs or has no use for, and compartments that do not exist."""
-        needed = {
-            "spontaneous": {"rate"},
-            "mediated": {"rate", "mediator"},
-            "multi_mediated": {"mediators"},
-            "vaccination": set(),
-        }[self.type]
-        for name in ("rate", "mediator", "mediators"):
-            if name in needed and getattr(self, name) is None:
-                yield (), f'a {self.type} transition needs "{name}"'
-            if name not in needed and getattr(self, name) is not None:
-                yield (name,), f'a {self.type} transition has no "{name}"'
-        named = [("source", self.source), ("target", self.target)]
-        named += [] if self.mediator is None else [("mediator", self.mediator)]
-        for field, compartment in named:
-            if compartment not in compartments:
-                yield (field,), _no_compartment(compartment, compartments)
-        for index, mediator in enumerate(self.mediators or []):
-            for compartment in mediator.source:
-                if compartment not in compartments:
-                    yield ("mediators", index, "source"), _no_compartment(compartment, compartments)
-        if self.source == self.target:
-            yield (), f'transition from "{self.source}" to itself'
-
-    def flows(self) -> list[tuple[tuple, tuple]]:
-        """Return each flow as (source, target, mediator or None, rate), with its place."""
-        if self.type == "vaccination":
-            return [((), (self.source, self.target, "vaccination", None))]
-        mediators = [m.source for m in self.mediators or []] or [[self.mediator]] * len(self.rates())
-        return [
-            (at, (self.source, self.target, mediator, _normalized_rate(rate)))
-            for (at, rate), sources in zip(self.rates(), mediators, strict=True)
-            for mediator in sources
-        ]
-
-    def rates(self) -> list[tuple[tuple, float | str]]:
-        """Return each rate and where it stands."""
-        if self.mediators:
-            return [(("mediators", i, "rate"), m.rate) for i, m in enumerate(self.mediators)]
-        return [] if self.rate is None else [(("rate",), self.rate)]
-
-
-def _normalized_rate(rate: float | str) -> float | str:
-    """Return a rate in one spelling: 0.25 for "1/4", "a * b" for "a*b"."""
-    try:
-        tree = parse_expression(str(rate), calls=False)
-        return ast.unparse(tree) if names_in(tree) else evaluate(tree, {})
-    except UserError:
-        return str(rate)  # reported elsewhere
-
-
-def _rate_in_numbers(rate: float | str) -> float | str:
-    """Return the value of a rate where each parameter has an odd one, so that "a*b" and "b*a" are equal."""
-    try:
-        tree = parse_expression(str(rate), calls=False)
-        values = {name: random.Random(name).uniform(1, 2) for name in names_in(tree)}
-        return float(f"{evaluate(tree, values):.12g}")
-    except UserError:
-        return str(rate)
 
 
 class Parameter(Piece):
@@ -382,13 +224,12 @@ class Model(Piece):
     def _transition_problems(self) -> Problems:
         ids = self.compartment_ids
         yield from self._series_problems()
-        seen: set[tuple] = set()
+        seen: set[Flow] = set()
         for index, transition in enumerate(self.transitions):
             at = ("transitions", index)
             for where, flow in transition.flows():
-                same = (*flow[:-1], _rate_in_numbers(flow[-1]))
-                if same in seen:
-                    yield (*at, *where), f"duplicate transition {_described(*flow)}; keep one"
+                if (same := with_rate_in_numbers(flow)) in seen:
+                    yield (*at, *where), f"duplicate transition {described(flow)}; keep one"
                 seen.add(same)
             for where, message in transition.problems(ids):
                 yield (*at, *where), message
@@ -448,15 +289,6 @@ def _expression_problems(text: str, known: set[str], at: tuple, *, calls: bool =
         check_names(parse_expression(text, calls=calls), known, text)
     except UserError as error:
         yield at, str(error)
-
-
-def _described(source: str, target: str, mediator: str | None, rate: float | str | None) -> str:
-    by = f" by {mediator}" if mediator else ""
-    return f"{source} -> {target}{by}" + ("" if rate is None else f" with rate {rate}")
-
-
-def _no_compartment(name: str, known) -> str:
-    return f'"{name}" is not a compartment{did_you_mean(name, known)}; there are {listed(known, 30)}'
 
 
 def _no_parameter(name: str, known) -> str:
