@@ -14,7 +14,7 @@ from modeling.failures import listed
 from modeling.outputs.quantiles import quantiles, weighted_quantiles
 
 if TYPE_CHECKING:  # the charts import this module, and should not load the vocabulary with it
-    from modeling.outputs.tables import Ensemble
+    from modeling.outputs.ensemble import Ensemble
     from modeling.vocabulary import Output
     from modeling.workload import Observed, Result
 

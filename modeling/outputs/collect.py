@@ -15,7 +15,8 @@ from modeling.outputs.chart_data import (
     fit_notes,
     simulation_panel,
 )
-from modeling.outputs.tables import Ensemble, OutputTables
+from modeling.outputs.ensemble import Ensemble
+from modeling.outputs.tables import OutputTables
 from modeling.vocabulary import Output
 from modeling.workload import Result
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from modeling.failures import UserError
+from modeling.outputs.ensemble import Ensemble
 from modeling.outputs.quantiles import quantiles, weighted_quantiles
-from modeling.outputs.tables import Ensemble
 from modeling.result_checks import check_result
 from modeling.workload import (
     Expected,
