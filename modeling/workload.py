@@ -270,7 +270,7 @@ class Result:
     fits: list[Fit] = field(default_factory=list)
     projected: np.ndarray | None = None
     simulations: int = 0
-    stopped_by: str = ""  # "" or the limit that ended the calibration early: search.py
+    stopped_by: str = ""  # "" or the limit that ended the calibration early: progress.py
     format: int = RESULT_FORMAT
 
 

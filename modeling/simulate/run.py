@@ -1,4 +1,4 @@
-"""Stage B's work: one workload becomes one checked result."""
+"""Stage B: one workload becomes one checked result."""
 
 import numpy as np
 
@@ -20,12 +20,12 @@ from modeling.workload import (
 
 
 def run_workload(workload: Workload) -> Result:
-    """Simulate, or calibrate and project.
+    """Simulate a workload, or calibrate and project it; return the checked result.
 
     Raises
     ------
     UserError
-        The workload cannot be run, or its result cannot be right.
+        The workload cannot be run, or a check of its result fails.
     """
     if workload.format != WORKLOAD_FORMAT:
         raise UserError(
