@@ -38,10 +38,10 @@ class StoppingSampler(ABCSampler):
         with np.errstate(divide="ignore", invalid="ignore"):  # refused below
             found = super()._run_smc_generation(particles, weights, epsilon, *rest)
         if found is not None and not np.isfinite(found["weights"]).all():
+            at = f"{self._progress.population}: the particles of generation {self._progress.generation}"
             raise UserError(
-                f"{self._progress.population}: the particles of generation {self._progress.generation} "
-                "have no finite weight, because the density of a prior or of its proposals is 0 or infinite there; "
-                "use a wider prior, or one whose density is finite"
+                f"{at} have no finite weight, because the density of a prior or of its proposals is 0 or "
+                "infinite there; use a wider prior, or one whose density is finite"
             )
         return found
 

@@ -18,6 +18,7 @@ from modeling.failures import UserError, did_you_mean, listed
 from modeling.plain_text import one_line
 from modeling.vocabulary import Model, Modelset, Output
 from modeling.vocabulary.base import Piece, Problems
+from modeling.vocabulary.calibration import Calibration
 from modeling.vocabulary.output import DEFAULT_OUTPUT
 from modeling.vocabulary.yaml_source import YamlSource, read_yaml
 
@@ -52,6 +53,18 @@ class Experiment:
         if self.modelset is None:
             return "simulation"
         return "sampling" if self.modelset.sampling else "calibration"
+
+    @property
+    def calibration(self) -> Calibration | None:
+        return self.modelset.calibration if self.modelset else None
+
+    @property
+    def first_day(self) -> datetime.date | None:
+        """First simulated day, the earliest if it is calibrated; None if each parameter set has its own."""
+        start = self.model.timespan.start_date
+        if start == "calibrated" and self.calibration is not None:
+            return self.calibration.start_date.reference_date
+        return start if isinstance(start, datetime.date) else None
 
     def where(self, kind: str, *at: str | int) -> str:
         """Return "file:line" of a key, for messages."""

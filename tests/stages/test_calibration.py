@@ -477,7 +477,7 @@ def test_what_the_fit_leaves_out_is_in_no_table_and_said_in_stage_a_and_the_repo
     report = (stages.outputs() / "report.html").read_text()
     for said in (
         "fitted date 2025-01-11 stands for days from 2025-01-05 on, and the model starts on 2025-01-08",
-        "mape leaves 1 of 3 fitted values of US-VT out, which are 0: 2025-01-18",
+        "mape leaves out 1 of 3 fitted values of US-VT, which are 0: 2025-01-18",
     ):
         assert said in ended[0].output
         assert said in report
