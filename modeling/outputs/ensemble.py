@@ -14,7 +14,7 @@ SPILLED = np.dtype(np.int64)
 class Ensemble:
     """All trajectories of one set of fixed parameters, joined from the parts of a split ensemble.
 
-    Parts go to a temporary file, series by series, so that memory holds one part and one series.
+    Parts are kept in a temporary file, series by series, so that memory holds one part and one series.
 
     Parameters
     ----------
@@ -42,7 +42,13 @@ class Ensemble:
         self.add(first)
 
     def add(self, part: Result) -> None:
-        """Join a part; UserError where it is not on the dates of the others."""
+        """Join a part.
+
+        Raises
+        ------
+        UserError
+            Its dates or series are not those of the other parts.
+        """
         if not np.array_equal(part.trajectories.dates, self.dates):
             raise UserError(f"result {part.index}: its dates are not those of the rest of its ensemble")
         if (part.trajectories.compartments, part.trajectories.transitions) != (
@@ -67,7 +73,7 @@ class Ensemble:
     def since_start(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Return dates and one series from the first simulated day to the last whole interval.
 
-        Unlike `series` it includes the partial interval of the start, which is whole if nobody moves before.
+        Unlike `series` it includes the partial interval of the start, because nobody moves before that.
         """
         if self._whole is None or self._simulated is None:
             return self.dates, self.series(name)

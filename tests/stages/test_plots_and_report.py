@@ -387,7 +387,7 @@ def test_charts_leave_no_figure_in_memory_and_no_other_file(tmp_path):
 
 
 def test_charts_need_no_pyplot():
-    code = "import sys, modeling.plots; print('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, modeling.outputs.charts; print('matplotlib.pyplot' in sys.modules)"
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
 
