@@ -10,13 +10,13 @@ OLDEST_AGE = 84  # the last age of epydemix-data is 84+
 
 
 class PopulationChoice(Piece):
-    """Which population, in which age groups."""
+    """The population and its age groups."""
 
     name: str | None = Field(None, description="ISO 3166 code, e.g. US-MA; or in the modelset")
     age_groups: list[str] = Field(min_length=1, description='e.g. ["0-4", "5-17", "18+"]')
 
     def problems(self) -> Problems:
-        """Age groups must cover every age once, in order."""
+        """Yield the first age group that leaves an age out, or covers one again."""
         next_age = 0
         for index, group in enumerate(self.age_groups):
             at = ("age_groups", index)

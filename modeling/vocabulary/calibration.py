@@ -15,7 +15,7 @@ from modeling.vocabulary.strategy import Strategy
 
 
 class Comparison(Piece):
-    """Which observed column the sum of which transitions is compared with."""
+    """The observed column, and the transitions whose sum is compared with it."""
 
     observed_value_column: str
     observed_date_column: str
@@ -63,7 +63,7 @@ class Calibration(Piece):
     projection: Projection | None = None
 
     def priors(self) -> dict[str, Distribution]:
-        """Return every prior by name: parameters, compartments, then start_date."""
+        """Return every prior by name: of parameters, of compartments, then of start_date."""
         found = {name: p.prior for name, p in (self.parameters or {}).items()}
         found |= {name: p.prior for name, p in (self.compartments or {}).items()}
         if self.start_date is not None and self.start_date.prior is not None:
@@ -162,7 +162,7 @@ class Calibration(Piece):
 
 
 def _compared(comparison: Comparison, model: Model) -> Comparison:
-    """Return what a comparison compares, the same however it is written: all age groups are the total."""
+    """Return a comparison in one spelling: the total instead of all age groups, names in order."""
     names = set(comparison.simulation)
     for transition in model.transition_names:
         groups = {f"{transition}_{g}" for g in model.population.age_groups}
@@ -172,7 +172,7 @@ def _compared(comparison: Comparison, model: Model) -> Comparison:
 
 
 def _summed_twice(names: list[str], model: Model, at: tuple) -> Problems:
-    """Yield a total beside one of its age groups, which would count twice."""
+    """Yield a problem for each total beside one of its age groups, which would count twice."""
     for transition in model.transition_names:
         groups = [g for g in model.population.age_groups if f"{transition}_{g}" in names]
         if groups and f"{transition}_total" in names:
@@ -184,6 +184,6 @@ def _summed_twice(names: list[str], model: Model, at: tuple) -> Problems:
 
 
 def _meant(name: str, transitions: list[str]) -> str:
-    """Return did_you_mean; of a transition without an age group, the total."""
+    """Return the hint of did_you_mean, or the total for a transition without an age group."""
     total = f"{name}_total"
     return f' (did you mean "{total}"?)' if total in transitions else did_you_mean(name, transitions)

@@ -33,7 +33,7 @@ COLUMNS = {
 
 
 class Compartment(Piece):
-    """A state people are in, and who is in it at first."""
+    """A state that people are in, and who is in it on the first day."""
 
     id: str = Field(pattern=NAME)
     label: str | None = None
@@ -54,7 +54,7 @@ class Compartment(Piece):
 
 
 class Parameter(Piece):
-    """A number, an expression, one value an age group, or a word for where the value comes from."""
+    """A number, an expression, one value an age group, or the word "sampled" or "calibrated"."""
 
     type: Literal["scalar", "age_varying", "sampled", "calibrated", "calculated"]
     value: Number | str | None = None
@@ -90,7 +90,7 @@ class Model(Piece):
 
     @property
     def trajectories(self) -> int:
-        """Return how many trajectories a parameter set has."""
+        """Number of trajectories of a parameter set."""
         return (self.simulation or Simulation()).trajectories
 
     @property
@@ -103,11 +103,11 @@ class Model(Piece):
 
     @property
     def transition_names(self) -> list[str]:
-        """Each `source_to_target` once, in the order of the file: epydemix merges equal pairs."""
+        """Each `source_to_target` once, in the order of the file, because epydemix merges equal pairs."""
         return list(dict.fromkeys(f"{t.source}_to_{t.target}" for t in self.transitions))
 
     def marked(self, word: str) -> set[str]:
-        """Return the names whose value is "sampled" or "calibrated"."""
+        """Return the names whose value is a word: "sampled" or "calibrated"."""
         names = {c.id for c in self.compartments if c.init == word}
         names |= {name for name, p in self.parameters.items() if p.type == word}
         return names | ({"start_date"} if self.timespan.start_date == word else set())
@@ -123,7 +123,7 @@ class Model(Piece):
         return list(TopologicalSorter(graph).static_order())
 
     def problems(self) -> Problems:
-        """Everything about this file that types alone do not show."""
+        """Yield everything that is wrong with this file and that types alone do not show."""
         yield from self._timespan_problems()
         for at, message in self.population.problems():
             yield ("population", *at), message
@@ -155,7 +155,7 @@ class Model(Piece):
         return too_many or step_problem(start, end, delta_t, self.resample_frequency)
 
     def step_count_problem(self, start: datetime.date) -> str | None:
-        """Return that a model that starts on this day has too many time steps; None if it has not."""
+        """Return why a model that starts on this day has too many time steps; None if it has not."""
         end, delta_t = self.timespan.end_date, self.timespan.delta_t
         steps = step_count(start, end, delta_t)
         if steps <= MOST_STEPS:
@@ -171,7 +171,7 @@ class Model(Piece):
         shares = [0.0] * len(groups)
         for index, compartment in enumerate(self.compartments):
             if compartment.id in seen:
-                yield ("compartments", index, "id"), f'compartment "{compartment.id}" is defined twice'
+                yield ("compartments", index, "id"), f'duplicate compartment "{compartment.id}"; keep one'
             seen.add(compartment.id)
             init = compartment.init
             if isinstance(init, list) and len(init) != len(groups):
@@ -219,7 +219,7 @@ class Model(Piece):
                 f"parameters need each other: {' -> '.join(error.args[1])}",
             )
         except UserError:
-            pass  # said above
+            pass  # already reported
 
     def _transition_problems(self) -> Problems:
         ids = self.compartment_ids
@@ -243,7 +243,7 @@ class Model(Piece):
                     )
 
     def _series_problems(self) -> Problems:
-        """Yield two flows, or a flow and a compartment, whose series would have the same name."""
+        """Yield transitions and compartments whose series would have the same name, or a table's column."""
         pairs: dict[str, tuple[str, str]] = {}
         for index, t in enumerate(self.transitions):
             name = f"{t.source}_to_{t.target}"

@@ -1,4 +1,4 @@
-"""`model.timespan` and `model.simulation`: which days are simulated, in which steps, and what is reported."""
+"""`model.timespan` and `model.simulation`: the simulated days, their time steps, and the reported dates."""
 
 import re
 from typing import Literal
@@ -24,10 +24,10 @@ class Timespan(Piece):
     @field_validator("delta_t")
     @classmethod
     def _fits_into_days(cls, delta_t: float) -> float:
-        """A day's counts are those of its steps, so that no step may belong to two days."""
+        """Refuse steps that would belong to two days: the counts of a day are those of its steps."""
         if delta_t >= 1 and delta_t == int(delta_t):
             return delta_t
-        # the shortest step is a second: 1 / 1e-320 would be infinite, and 1 / 3.5 no part at all
+        # the shortest step is a second; without bounds, 1 / 1e-320 would be infinite and 1 / 3.5 round to 0
         parts = max(1, round(1 / max(delta_t, 1 / (2 * DAY_SECONDS))))
         if DAY_SECONDS % parts or abs(parts * delta_t - 1) > 1e-6:
             raise ValueError(
@@ -38,7 +38,7 @@ class Timespan(Piece):
 
 
 class Simulation(Piece):
-    """How many trajectories, and the dates on which they are reported."""
+    """Number of trajectories, and the dates on which they are reported."""
 
     n_sims: int | None = Field(None, ge=1, le=MOST_TRAJECTORIES, description="trajectories a parameter set")
     resample_frequency: str | None = Field(None, description="D, W-SAT, ...; every time step without it")

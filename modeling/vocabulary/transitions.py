@@ -1,4 +1,4 @@
-"""`model.transitions`: who moves from one compartment to another, and at which rate."""
+"""`model.transitions`: the flows between compartments, and their rates."""
 
 import ast
 import random
@@ -31,7 +31,7 @@ class Transition(Piece):
     mediators: list[Mediator] | None = Field(None, min_length=1)
 
     def problems(self, compartments: list[str]) -> Problems:
-        """Fields that the type needs or has no use for, and compartments that do not exist."""
+        """Yield fields that are missing or that the type does not have, and unknown compartments."""
         needed = {
             "spontaneous": {"rate"},
             "mediated": {"rate", "mediator"},

@@ -162,7 +162,7 @@ MISTAKES = {
     "another population in the modelset": (
         sampled,
         [put("modelset", "population_names", ["US-MA"])],
-        ["modelset.yaml:3:", "US-MA is not the model's population US-VT; drop one"],
+        ["modelset.yaml:3:", "US-MA is not the model's population US-VT; remove one"],
     ),
     "a population twice": (
         sampled,
@@ -202,7 +202,7 @@ MISTAKES = {
     "compartment twice": (
         simulated,
         [put("model", "compartments", 2, "id", "I")],
-        ["model.yaml:21:", 'compartment "I" is defined twice'],
+        ["model.yaml:21:", 'duplicate compartment "I"; keep one'],
     ),
     "parameter of a rate": (
         simulated,
