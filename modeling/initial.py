@@ -1,4 +1,4 @@
-"""Initial conditions: who is where on the first day, in whole people."""
+"""Initial conditions: the people in each compartment on the first day, in whole numbers."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from modeling.failures import UserError
 
 
 class InfeasibleDraw(Exception):
-    """A draw from the priors that no population can have, e.g. more people than there are."""
+    """A draw that the population cannot have, e.g. more people than there are."""
 
 
 def initial_people(
@@ -19,16 +19,16 @@ def initial_people(
 ) -> dict[str, np.ndarray]:
     """Return the people in each compartment on the first day.
 
-    A number of 1 and more is people, spread over the age groups by their size; one below 1 is a
-    share of every age group; a list has one such value an age group; the default compartments
-    share whoever is left. A compartment has the rounded total of its age groups, which are rounded
-    by largest remainder; where rounding alone would place more people than there are, the largest
-    compartment of the age group has one fewer.
+    A value of 1 and more is a number of people, spread over the age groups by their size; one below 1 is a
+    share of every age group; a list has one such value an age group. The default compartments share the
+    rest. The total of a compartment is rounded, and its age groups are rounded by largest remainder. Where
+    rounding alone would place more people than there are, the largest compartment of the age group has one
+    fewer.
 
     Parameters
     ----------
     initial : dict
-        As in ModelPlan.
+        By compartment, as in ModelPlan.
     sizes : ndarray of int, shape (groups,)
         People.
     draw : dict
@@ -45,7 +45,7 @@ def initial_people(
     InfeasibleDraw
         A drawn value is negative, or more people are placed than there are.
     UserError
-        The same without any drawn value, so no draw can mend it.
+        The same without a draw, so that no other draw can help.
     """
     placed: dict[str, np.ndarray] = {}
     asked = np.zeros(len(sizes))

@@ -28,23 +28,26 @@ _DAY = np.timedelta64(1, "D")
 
 
 def check_result(result: Result) -> None:
-    """Raise where a result cannot be right, before it leaves stage B and again before stage C uses it.
+    """Refuse a result that cannot be right.
 
     Raises
     ------
     UserError
-        Indices outside the run, arrays of a wrong type or shape, wrong number of trajectories, wrong
-        dates, counts that are negative or not finite, people who vanish or appear, weights that are no
-        distribution.
+        Numbers outside their bounds, arrays of a wrong type or shape, a wrong number of trajectories, wrong
+        dates, counts that are negative or not finite, age groups or compartments with a wrong total, weights
+        that are not a distribution.
     """
     where = f"result {result.index} ({result.population})"
     if result.format != RESULT_FORMAT:
         raise UserError(f"{where}: format {result.format} is not {RESULT_FORMAT}")
     _check_facts(result, where)
     if (result.trajectories is None) != (result.expected.trajectories == 0):
-        raise UserError(f"{where}: {result.expected.trajectories} trajectories expected, and none there")
+        found = "none" if result.trajectories is None else "some"
+        raise UserError(
+            f"{where}: {result.expected.trajectories} trajectories expected, but there are {found}"
+        )
     if result.kind == "calibration" and not (result.generations and result.fits):
-        raise UserError(f"{where}: no posterior")
+        raise UserError(f"{where}: a calibration without posterior or fit")
     if result.trajectories is not None:
         _check_trajectories(result.trajectories, result.expected, result.delta_t_days, where)
     if result.kind == "simulation":
@@ -66,7 +69,7 @@ def check_result(result: Result) -> None:
 def _check_facts(result: Result, where: str) -> None:
     """Check the numbers and texts of a result, outside its arrays."""
     if result.kind not in ("simulation", "calibration"):
-        raise UserError(f"{where}: {result.kind[:40]!r} is no kind of result")
+        raise UserError(f"{where}: {result.kind[:40]!r} is not a kind of result")
     expected = result.expected
     counts = {name: getattr(result, name) for name in ("index", "primary_id", "set_index", "simulations")}
     counts |= {"first_trajectory": result.first_trajectory, "ensemble_total": result.ensemble_total}
@@ -79,7 +82,7 @@ def _check_facts(result: Result, where: str) -> None:
     if not 0 < result.delta_t_days < LARGEST_NUMBER:
         raise UserError(f"{where}: time steps of {result.delta_t_days} days")
     if expected.frequency is not None and not re.fullmatch(FREQUENCY, expected.frequency):
-        raise UserError(f"{where}: {expected.frequency[:40]!r} is no frequency")
+        raise UserError(f"{where}: {expected.frequency[:40]!r} is not a frequency")
     for name, value in result.parameters.items():
         if isinstance(value, np.ndarray):
             _check_array(value, "iuf", 1, f"{where}: {name[:80]}")
@@ -116,22 +119,22 @@ def _check_fit(fit: Fit, result: Result, where: str) -> None:
 
 
 def _check_array(array: np.ndarray, kinds: str, dimensions: int, what: str) -> None:
-    """Refuse an array of another kind (a letter of numpy's) or number of dimensions."""
+    """Refuse an array of other kinds (numpy's letters) or another number of dimensions."""
     if array.dtype.kind not in kinds or array.ndim != dimensions:
         raise UserError(f"{what}: an array of {array.dtype} with {array.ndim} dimensions")
 
 
 def _check_dates(dates: np.ndarray, where: str) -> None:
     if len(dates) == 0 or np.isnat(dates).any() or not (np.diff(dates) > np.timedelta64(0, "s")).all():
-        raise UserError(f"{where}: its dates do not go forward")
+        raise UserError(f"{where}: its dates do not increase")
     if dates[0] < np.datetime64(EARLIEST_DAY) or dates[-1] > np.datetime64(LATEST_DAY):
-        raise UserError(f"{where}: dates {dates[0]} to {dates[-1]}, which are not of 1900 to 2200")
+        raise UserError(f"{where}: dates {dates[0]} to {dates[-1]} are not within 1900 to 2200")
 
 
 def _check_names(names: list[str], what: str, where: str) -> None:
     if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UserError(f"{where}: duplicate {twice[:80]!r} among its {what}")
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"{where}: duplicate {duplicate[:80]!r} among its {what}")
 
 
 def _check_trajectories(
@@ -175,7 +178,7 @@ def _check_trajectories(
 
 
 def _check_ends(dates: np.ndarray, expected: Expected, delta_t_days: float, where: str) -> None:
-    """Check the first and the last date where not all are known."""
+    """Check the first and the last date, if the others are not known."""
     # a bin of a resampled series is labelled by its first or its last day, and months differ
     bin_days = 1.2 * np.diff(dates).max() / _DAY if len(dates) > 1 else 366
     days_off = (dates[[0, -1]] - np.array([expected.first_date, expected.last_date], "datetime64[s]")) / _DAY
@@ -187,7 +190,7 @@ def _check_ends(dates: np.ndarray, expected: Expected, delta_t_days: float, wher
 
 
 def _check_kinds(trajectories: Trajectories, expected: Expected, where: str) -> None:
-    """Check types and dimensions of the arrays, and the names."""
+    """Check the types and dimensions of the arrays, and the names."""
     for array in (trajectories.in_compartments, trajectories.by_transition):
         _check_array(array, "iuf", 3, f"{where}: counts")
     for dates in (trajectories.dates, expected.dates):
@@ -213,7 +216,7 @@ def _check_generation(generation: Generation, parameters: int, where: str) -> No
         or (generation.weights < 0).any()
         or not math.isclose(generation.weights.sum(), 1, rel_tol=1e-6)
     ):
-        raise UserError(f"{what} is no distribution")
+        raise UserError(f"{what} is not a distribution")
 
 
 def _check_counts(counts: np.ndarray, where: str) -> None:
@@ -222,14 +225,14 @@ def _check_counts(counts: np.ndarray, where: str) -> None:
     if counts.size and counts.min() < 0:
         raise UserError(f"{where}: negative counts (lowest {counts.min()})")
     if counts.size and counts.max() > LARGEST_NUMBER:
-        raise UserError(f"{where}: counts up to {counts.max():g}, which are none")
+        raise UserError(f"{where}: counts up to {counts.max():g}, above {LARGEST_NUMBER:g}")
 
 
 def most_result_bytes(workload: Workload) -> int:
-    """Return an upper bound of the bytes of an input's result, above which none is unpacked.
+    """Return the most bytes that the result of an input may have unpacked.
 
-    Its large arrays are the trajectories, the particles of all generations and their simulated values, with
-    8 bytes a number at most.
+    The large arrays of a result are trajectories, particles of all generations and their simulated values,
+    with at most 8 bytes a number.
     """
     plan, task = workload.plan, workload.task
     series = len(plan.compartment_series) + len(plan.transition_series)

@@ -1,7 +1,8 @@
-"""What travels between the stages: workloads (A -> B) and results (B -> C), as plain arrays.
+"""The records that pass between the stages: workloads (A -> B) and results (B -> C), as plain arrays.
 
-No library object is inside, so a result loads in milliseconds and outlives an upgrade of
-epydemix or numpy. How records become files is in scripts/pipeline/pickles.py.
+They hold no object of a library but numpy arrays, so a result loads in milliseconds and can be read after an
+upgrade of epydemix. scripts/pipeline/pickles.py writes them to files, under the name of this module:
+modeling.workload must stay its name. result_checks.py checks results.
 """
 
 import datetime
@@ -11,7 +12,7 @@ import numpy as np
 
 WORKLOAD_FORMAT = 1
 RESULT_FORMAT = 2
-EIGENVALUE = "eigenvalue"  # in calculated parameters: that of the contact matrix over all layers
+EIGENVALUE = "eigenvalue"  # in calculated parameters: the largest of the contact matrix over all layers
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,10 @@ class ModelPlan:
     parameters : dict
         Fixed values: a float, or an ndarray of shape (groups,).
     calculated : list of (name, expression)
-        Each after those it uses.
+        Each one after those that it uses.
     initial : dict
-        By compartment: "default", people (1 and more), a share (below 1), a list with one an age
-        group, "sampled" or "calibrated", or None for nobody.
+        By compartment: "default", a number of people (1 and more), a share (below 1), a list with one such
+        value an age group, "sampled" or "calibrated", or None for nobody.
     delta_t_days : float
     resample_frequency : str or None
     """
@@ -131,14 +132,14 @@ class Calibrate:
 
 @dataclass(frozen=True)
 class Workload:
-    """One input of stage B: self-contained, so that a runner needs no network but the bucket."""
+    """One input of stage B; self-contained, so that a runner needs only the bucket."""
 
     index: int
-    primary_id: int  # the ensemble it belongs to; equal for the parts of a split one
+    primary_id: int  # of its ensemble; the same for all parts of a split one
     population: str
     population_name: str
     seed: int
-    entropy: tuple[int, ...]  # of the random streams: differs between workloads, not between splits
+    entropy: tuple[int, ...]  # of the random streams; the same for all parts of a split ensemble
     plan: ModelPlan
     start_date: datetime.date
     end_date: datetime.date
@@ -150,7 +151,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class ForeignWorkload:
-    """One input built by another suite, as its own dill bytes."""
+    """One input of stage B that another suite built, as its own dill bytes."""
 
     index: int
     primary_id: int
@@ -226,10 +227,16 @@ class Fit:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a right result must look like, so that stage C can check it without the input.
+    """Facts that a right result agrees with, so that stage C can check it without the input.
 
-    `dates` are the reported dates of `frequency`, and `groups` the age groups before each total; without
-    them (another suite's result) dates are checked by their ends and totals not at all.
+    Attributes
+    ----------
+    people : int or None
+        People in all compartments together.
+    dates : ndarray of datetime64[s], shape (dates,), or None
+        Reported dates. Without them, as in another suite's result, only the first and last date are checked.
+    groups : int
+        Number of age groups before each total; 0 where totals are not checked.
     """
 
     trajectories: int
@@ -246,8 +253,7 @@ class Result:
     """One output of stage B.
 
     A simulation has `trajectories`; a calibration has `generations`, `fits` and, when it
-    projects, `trajectories` with the `projected` particles behind them, shape (trajectories,
-    parameters).
+    projects, `trajectories` and the `projected` particle of each, shape (trajectories, parameters).
     """
 
     index: int
@@ -262,7 +268,7 @@ class Result:
     parameters: dict[str, float | np.ndarray] = field(default_factory=dict)
     initial: dict[str, int] = field(default_factory=dict)
     ensemble_total: int = 0
-    first_trajectory: int = 0  # its number in the ensemble
+    first_trajectory: int = 0  # number of the first trajectory in the ensemble
     set_index: int = 0
     set_count: int = 1
     parameter_names: list[str] = field(default_factory=list)
@@ -274,7 +280,7 @@ class Result:
     format: int = RESULT_FORMAT
 
 
-# every kind of record that a file of a run may hold
+# the only classes that a file of a run may hold
 RECORDS = (
     Calibrate,
     Expected,

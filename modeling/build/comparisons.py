@@ -113,11 +113,11 @@ def _without_part_interval(series: Observed, simulation: _Simulation) -> Observe
     fitted = series.fitted & ~is_cut
     if not fitted.any():
         raise UserError(
-            f"{where}: the only fitted date, {cut[0]}, stands for days from {first} on, before the earliest "
+            f"{where}: the only fitted date, {cut[0]}, covers days from {first} on, before the earliest "
             f"start {start}; set start_date.reference_date to {first}, or end the fitting window later"
         )
     warn_once(
-        f"{where}: fitted date {cut[0]} stands for days from {first} on, and the model starts on {start} or "
+        f"{where}: fitted date {cut[0]} covers days from {first} on, and the model starts on {start} or "
         f"later; it is left out of the fit; to fit it, set start_date.reference_date to {first}"
     )
     return replace(series, fitted=fitted)
@@ -131,7 +131,7 @@ def _check_simulated_span(series: Observed, simulation: _Simulation) -> None:
         raise UserError(f"{where}: the last fitted date, {last}, is before the start {start}; change either")
     begin = interval_start(first, simulation.frequency)
     if begin < start and not simulation.is_start_calibrated:
-        days = "is" if first < start else f"stands for days from {begin} on,"
+        days = "is" if first < start else f"covers days from {begin} on,"
         raise UserError(
             f"{where}: fitted date {first} {days} before the model's start_date {start}; "
             "begin the fitting window later, or the model earlier"
@@ -139,7 +139,7 @@ def _check_simulated_span(series: Observed, simulation: _Simulation) -> None:
     finish = interval_end(last, simulation.frequency)
     if finish > end:
         raise UserError(
-            f"{where}: fitted date {last} stands for days up to {finish}, after the model's end_date {end}; "
+            f"{where}: fitted date {last} covers days up to {finish}, after the model's end_date {end}; "
             "end the fitting window earlier, or the model later"
         )
     delta_t_days = simulation.model.plan.delta_t_days

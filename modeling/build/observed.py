@@ -251,7 +251,7 @@ def _warn_of_gaps(source: _Source, fitted: list[datetime.date], rows: dict[datet
     gaps = _gaps(fitted, source.request.window, source.request.reporting.spacing_days)
     if without_row := [day for day in gaps if day not in rows]:
         log.warning(
-            "%s: the fitting window has no row of %s for %s; the fit goes without",
+            "%s: the fitting window has no row of %s for %s; these dates are not fitted",
             source.table.name,
             source.iso,
             listed(without_row),

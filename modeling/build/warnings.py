@@ -136,6 +136,6 @@ def _extreme_quantiles(experiment: Experiment) -> Warnings:
         yield (
             "output" if named else "model",
             ("quantiles", "selections") if named else ("simulation",),
-            f"quantiles {listed(f'{q:g}' for q in extreme)} of {count} trajectories say little more than "
-            f"the lowest and highest trajectory; {remedy}",
+            f"quantiles {listed(f'{q:g}' for q in extreme)} of {count} trajectories depend on "
+            f"the lowest or highest trajectory alone; {remedy}",
         )

@@ -90,7 +90,7 @@ class Calibration(Piece):
             elif comparison.observed_value_column in [other.observed_value_column for other in earlier]:
                 yield (
                     ("comparison", index, "observed_value_column"),
-                    f'"{comparison.observed_value_column}" is compared twice, and both series would have '
+                    f'"{comparison.observed_value_column}" is compared twice, so both series would have '
                     "that name in tables and charts; copy the column under another name, or keep one",
                 )
             yield from _summed_twice(comparison.simulation, model, ("comparison", index, "simulation"))
@@ -178,7 +178,7 @@ def _summed_twice(names: list[str], model: Model, at: tuple) -> Problems:
         if groups and f"{transition}_total" in names:
             yield (
                 at,
-                f'"{transition}_total" already holds age group "{groups[0]}", which would count twice; '
+                f'"{transition}_total" already includes age group "{groups[0]}", which would count twice; '
                 "leave out the total or its age groups",
             )
 

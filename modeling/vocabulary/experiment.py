@@ -101,15 +101,17 @@ def find_sources(folder: Path, output_file: Path | None = None) -> dict[str, Yam
             continue
         if kind in sources:
             also = sources[kind].path.name
-            raise UserError(f'{path.name} and {also} both hold "{kind}"; keep one of them in {folder}')
+            raise UserError(
+                f'{path.name} and {also} both have the key "{kind}"; keep one of them in {folder}'
+            )
         sources[kind] = source
     if output_file is not None:
         source = read_yaml(output_file)
         if _kind(source) != "output":
-            raise UserError(f'{output_file.name}: the output configuration must hold "output"')
+            raise UserError(f'{output_file.name}: the output configuration must have the key "output"')
         sources["output"] = source
     if "model" not in sources:
-        raise UserError(f'{folder}: no YAML file holds "model"')
+        raise UserError(f'{folder}: no YAML file has the key "model"')
     return sources
 
 

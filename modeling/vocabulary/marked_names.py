@@ -8,7 +8,7 @@ from modeling.vocabulary.base import Problems
 from modeling.vocabulary.model import Model
 from modeling.vocabulary.priors import DateParameter, Distribution
 
-SHARES_AND_PEOPLE = "goes from shares of the people (below 1) to numbers of people (1 and more); keep to one"
+SHARES_AND_PEOPLE = "mixes shares of the people (below 1) and numbers of people (1 and more); use one of them"
 
 
 def name_problems(

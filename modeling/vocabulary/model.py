@@ -190,7 +190,7 @@ class Model(Piece):
         if given and not any(c.init == "default" for c in self.compartments):
             yield ("compartments",), 'one compartment needs "init: default", for everybody else'
         if not given and not any(t.mediator or t.mediators for t in self.transitions):
-            yield ("compartments",), 'nobody is anywhere: give one compartment "init: default"'
+            yield ("compartments",), 'nobody is in any compartment: give one "init: default"'
 
     def _parameter_problems(self) -> Problems:
         fixed = set(self.parameters) | {EIGENVALUE}
@@ -199,11 +199,9 @@ class Model(Piece):
             if not re.fullmatch(NAME.strip("^$"), name):
                 yield at, f'"{name}" is not a parameter name; use letters, digits and _'
             if keyword.iskeyword(name):
-                yield at, f'"{name}" means something in an expression; choose another name, e.g. {name}_'
-            is_column = name in COLUMNS or re.fullmatch("init_.*_total", name)
-            if is_column or name in (EIGENVALUE, *self.compartment_ids):
-                other = "a column of the output tables" if is_column else "something else"
-                yield at, f'"{name}" already names {other}; choose another parameter name'
+                yield at, f'"{name}" is a keyword of expressions; choose another name, e.g. {name}_'
+            if _is_column(name) or name in (EIGENVALUE, *self.compartment_ids):
+                yield at, f'"{name}" already names {_other_use(name)}; choose another parameter name'
             for where, message in parameter.problems(self.population.age_groups):
                 yield (*at, *where), message
             known = fixed - {name} if parameter.type == "calculated" else set()
@@ -216,7 +214,7 @@ class Model(Piece):
         except CycleError as error:
             yield (
                 ("parameters", error.args[1][0]),
-                f"parameters need each other: {' -> '.join(error.args[1])}",
+                f"parameters depend on each other: {' -> '.join(error.args[1])}",
             )
         except UserError:
             pass  # already reported
@@ -289,6 +287,17 @@ def _expression_problems(text: str, known: set[str], at: tuple, *, calls: bool =
         check_names(parse_expression(text, calls=calls), known, text)
     except UserError as error:
         yield at, str(error)
+
+
+def _is_column(name: str) -> bool:
+    """Return whether an output table has a column of this name."""
+    return name in COLUMNS or re.fullmatch("init_.*_total", name) is not None
+
+
+def _other_use(name: str) -> str:
+    if _is_column(name):
+        return "a column of the output tables"
+    return "the eigenvalue of the contact matrix" if name == EIGENVALUE else "a compartment"
 
 
 def _no_parameter(name: str, known) -> str:

@@ -100,7 +100,10 @@ class TopFractionOptions(Piece):
     @model_validator(mode="after")
     def _keeps_someone(self) -> "TopFractionOptions":
         if self.top_fraction * self.Nsim < 1:
-            raise ValueError(f"top_fraction {self.top_fraction:g} of {self.Nsim} simulations keeps none")
+            raise ValueError(
+                f"top_fraction {self.top_fraction:g} of {self.Nsim} simulations keeps none; "
+                "raise top_fraction or Nsim"
+            )
         return self
 
 

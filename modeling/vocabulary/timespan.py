@@ -31,7 +31,7 @@ class Timespan(Piece):
         parts = max(1, round(1 / max(delta_t, 1 / (2 * DAY_SECONDS))))
         if DAY_SECONDS % parts or abs(parts * delta_t - 1) > 1e-6:
             raise ValueError(
-                f"{delta_t:g} days neither divide a day nor are whole ones; "
+                f"{delta_t:g} days is neither a whole number of days nor an even part of a day; "
                 "use 1, 0.5, 0.25, 0.2, 0.125, 0.1 or, for a third, 0.3333333"
             )
         return 1 / parts

@@ -179,9 +179,9 @@ class _Reader:
 
     def _named(self, anchor: str, line: int) -> Any:
         if anchor not in self.anchors:
-            raise self._error(line, f"*{_shown(anchor)} names no anchor before it")
+            raise self._error(line, f"*{_shown(anchor)} refers to an anchor that is not before it")
         if self.anchors[anchor] is None:
-            raise self._error(line, f"*{_shown(anchor)}: an anchor holds itself")
+            raise self._error(line, f"*{_shown(anchor)}: an anchor contains itself")
         return self.anchors[anchor]
 
     def _collection(self, event: Any, line: int, level: int) -> _List | _Mapping:
