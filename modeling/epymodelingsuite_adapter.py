@@ -124,9 +124,9 @@ def calibration_result(workload: ForeignWorkload, configs: Any, output: Any) -> 
         for number, particles in sorted(found.posterior_distributions.items())
     ]
     # a projection that failed is an empty dictionary
-    tried = found.projections.get("baseline", [])
-    succeeded = [number for number, projection in enumerate(tried) if projection]
-    projections = [tried[number] for number in succeeded]
+    attempted = found.projections.get("baseline", [])
+    succeeded = [number for number, projection in enumerate(attempted) if projection]
+    projections = [attempted[number] for number in succeeded]
     label, trajectories = _projected(projections) if projections else ("observed", None)
     last = found.selected_trajectories[generations[-1].number]
     observed = Observed(
@@ -155,7 +155,7 @@ def _particles(found: Any, names: list[str]) -> np.ndarray:
 
 
 def _projected(projections: list[dict]) -> tuple[str, Trajectories]:
-    """Return the name of the compared quantity, and all series; its sum stands among the transitions."""
+    """Return the name of the compared quantity, and all series; its sum is one of the transitions."""
     names = [name for name in projections[0] if name != "date"]
     transitions = [name for name in names if "_to_" in name]
     # the suite adds the compared sum under the name of the observed column, behind everything else

@@ -47,29 +47,10 @@ def initial_people(
     UserError
         The same without a draw, so that no other draw can help.
     """
-    placed: dict[str, np.ndarray] = {}
-    asked = np.zeros(len(sizes))
-    for compartment, init in initial.items():
-        value = draw.get(compartment, init) if init in ("sampled", "calibrated") else init
-        if value is None or value == "default":
-            placed[compartment] = np.zeros(len(sizes), dtype=np.int64)
-            continue
-        exact = _exact(value, sizes)
-        if not (np.isfinite(exact).all() and (exact >= 0).all()):
-            message = f"{compartment} cannot start with {value} people"
-            raise InfeasibleDraw(message) if draw else UserError(message)
-        asked += exact
-        placed[compartment] = _whole(exact)
-    if (asked > sizes * (1 + 1e-9)).any():
-        group = int(np.argmax(asked - sizes))
-        where = f' in age group "{age_groups[group]}"' if age_groups else ""
-        message = f"initial conditions place {asked[group]:.0f} people where there are {sizes[group]}{where}"
-        raise InfeasibleDraw(message) if draw else UserError(message)
-    left = sizes - sum(placed.values())
-    for group in np.flatnonzero(left < 0):
-        while left[group] < 0:
-            max(placed.values(), key=lambda people: people[group])[group] -= 1
-            left[group] += 1
+    exact = {c: _exact(c, _value(c, init, draw), sizes, draw) for c, init in initial.items()}
+    _check_enough(exact, sizes, draw, age_groups)
+    placed = {compartment: _whole(people) for compartment, people in exact.items()}
+    left = _undo_rounding_up(placed, sizes - sum(placed.values()))
     defaults = [c for c, init in initial.items() if isinstance(init, str) and init == "default"]
     for position, compartment in enumerate(defaults):
         share, extra = np.divmod(left, len(defaults))
@@ -77,7 +58,47 @@ def initial_people(
     return placed
 
 
-def _exact(value: float | list[float], sizes: np.ndarray) -> np.ndarray:
+def _value(compartment: str, init: object, draw: dict[str, float]) -> object:
+    return draw.get(compartment, init) if init in ("sampled", "calibrated") else init
+
+
+def _exact(compartment: str, value: object, sizes: np.ndarray, draw: dict[str, float]) -> np.ndarray:
+    """Return the people of a compartment by age group before rounding; 0 if it gets the rest, or nobody."""
+    if value is None or value == "default":
+        return np.zeros(len(sizes))
+    exact = _spread(value, sizes)
+    if not (np.isfinite(exact).all() and (exact >= 0).all()):
+        raise _infeasible(f"{compartment} cannot start with {value} people", draw)
+    return exact
+
+
+def _check_enough(
+    exact: dict[str, np.ndarray], sizes: np.ndarray, draw: dict[str, float], age_groups: Sequence[str]
+) -> None:
+    asked = sum(exact.values(), np.zeros(len(sizes)))
+    if (asked > sizes * (1 + 1e-9)).any():
+        group = int(np.argmax(asked - sizes))
+        where = f' in age group "{age_groups[group]}"' if age_groups else ""
+        raise _infeasible(
+            f"initial conditions place {asked[group]:.0f} people where there are {sizes[group]}{where}", draw
+        )
+
+
+def _infeasible(message: str, draw: dict[str, float]) -> Exception:
+    return InfeasibleDraw(message) if draw else UserError(message)
+
+
+def _undo_rounding_up(placed: dict[str, np.ndarray], left: np.ndarray) -> np.ndarray:
+    """Take people that only rounding placed out of the largest compartments; return who is left."""
+    left = left.copy()
+    for group in np.flatnonzero(left < 0):
+        while left[group] < 0:
+            max(placed.values(), key=lambda people: people[group])[group] -= 1
+            left[group] += 1
+    return left
+
+
+def _spread(value: float | list[float], sizes: np.ndarray) -> np.ndarray:
     """Return people by age group, before rounding."""
     if isinstance(value, list):
         return np.array([v if v >= 1 else v * size for v, size in zip(value, sizes, strict=True)])

@@ -54,7 +54,7 @@ class PopulationModel:
         start : date
             First simulated day.
         stream : tuple of int
-            What tells its random draws from those of the population's other workloads.
+            Numbers that distinguish its random draws from those of the population's other workloads.
         """
         return Workload(
             index=index,
@@ -113,7 +113,7 @@ def _rate(rate: float | str) -> float | str:
     """Return a rate as epydemix takes it.
 
     An expression of numbers alone becomes a number, because epydemix wants a parameter in each expression.
-    Any other is written anew, because epydemix takes neither spaces around it nor line breaks.
+    Any other is rewritten, because epydemix takes neither spaces around it nor line breaks.
     """
     if not isinstance(rate, str):
         return rate

@@ -62,7 +62,7 @@ def _is_forecast(series: SeriesPanel) -> bool:
 def _next_dates(panel: Panel, series: SeriesPanel, count: int) -> list[Row]:
     fan, note = series.projection, "forecast, 90 % interval"
     chosen = _later(series)[:count]
-    return [_row(panel, series, fan.dates[i], *_interval(fan.curves[:, i]), note) for i in chosen]
+    return [_row(panel, series, fan.dates[i], _interval(fan.curves[:, i]), note) for i in chosen]
 
 
 def _later(series: SeriesPanel) -> np.ndarray:
@@ -74,7 +74,7 @@ def _later(series: SeriesPanel) -> np.ndarray:
 def _peak(panel: Panel, series: SeriesPanel) -> Row:
     peaks = series.peaks
     note = f"{peaks.where}, 90 % interval{_between(peaks.dates[0], peaks.dates[-1])}"
-    return _row(panel, series, peaks.dates[1], *peaks.values, note)
+    return _row(panel, series, peaks.dates[1], peaks.values, note)
 
 
 def _middle_set(panel: Panel, series: SeriesPanel) -> Row:
@@ -84,8 +84,8 @@ def _middle_set(panel: Panel, series: SeriesPanel) -> Row:
     days = sorted(p.dates[1] for p in of_sets)
     count = len(of_sets) if len(of_sets) == panel.sets else f"{len(of_sets)} of {panel.sets:,}"
     note = f"{middle.where}, medians of {count} sets: lowest, middle, highest{_between(days[0], days[-1])}"
-    low, high = of_sets[0].values[1], of_sets[-1].values[1]
-    return _row(panel, series, middle.dates[1], low, middle.values[1], high, note)
+    medians = (of_sets[0].values[1], middle.values[1], of_sets[-1].values[1])
+    return _row(panel, series, middle.dates[1], medians, note)
 
 
 def _between(first: np.datetime64, last: np.datetime64) -> str:
@@ -98,7 +98,10 @@ def _interval(curves: np.ndarray) -> tuple[float, float, float]:
     return tuple(float(curves[LEVELS.index(level)]) for level in (0.05, 0.5, 0.95))
 
 
-def _row(panel: Panel, series: SeriesPanel, date, low: float, median: float, high: float, note: str) -> Row:
+def _row(
+    panel: Panel, series: SeriesPanel, date: np.datetime64, interval: tuple[float, float, float], note: str
+) -> Row:
+    low, median, high = interval
     return {
         "population": panel.population,
         "series": series.label,

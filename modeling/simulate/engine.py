@@ -107,17 +107,8 @@ class Simulator:
         UserError
             The same without a draw.
         """
-        drawn_people = {c: v for c, v in draw.items() if c in self.plan.initial}
-        people = self._initial(drawn_people)
-        try:
-            values = self.values(draw)
-            self._refuse_negative_rates(values)
-        except UserError as error:
-            raise InfeasibleDraw(str(error)) if draw else error from None
-        # one row for all time steps: epydemix takes a one-dimensional array for a time series
-        self._model.parameters = {
-            k: v.reshape(1, -1) if isinstance(v, np.ndarray) else v for k, v in values.items()
-        }
+        people = self._initial({c: v for c, v in draw.items() if c in self.plan.initial})
+        self._set_parameters(draw)
         calendar = self._calendar(start, end)
         trajectory = simulate(
             self._model,
@@ -158,13 +149,25 @@ class Simulator:
             self._calendars[key] = _Calendar(dates, contacts, reported, last_steps.to_numpy(dtype=int))
         return self._calendars[key]
 
+    def _set_parameters(self, draw: dict[str, float]) -> None:
+        """Give epydemix the parameters of a draw."""
+        try:
+            values = self.values(draw)
+            self._refuse_negative_rates(values)
+        except UserError as error:
+            raise InfeasibleDraw(str(error)) if draw else error from None
+        # one row for all time steps: epydemix takes a one-dimensional array for a time series
+        self._model.parameters = {
+            k: v.reshape(1, -1) if isinstance(v, np.ndarray) else v for k, v in values.items()
+        }
+
     def _initial(self, drawn_people: dict[str, float]) -> dict[str, np.ndarray]:
         if all(init is None for init in self.plan.initial.values()):
             return self._epydemix_default()
         return initial_people(self.plan.initial, self.plan.sizes, drawn_people, self.plan.age_groups)
 
     def _epydemix_default(self) -> dict[str, np.ndarray]:
-        """Return epydemix's own start, 0.05 % infectious; whom it rounds away stays in the largest."""
+        """Return epydemix's own start, 0.05 % infectious; people lost by its rounding are in the largest."""
         people = {
             c: np.asarray(n, dtype=np.int64)
             for c, n in self._model.create_default_initial_conditions().items()

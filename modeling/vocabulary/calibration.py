@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from modeling.bounds import LARGEST_COUNT
 from modeling.distributions import MOST_WHOLE_NUMBERS
 from modeling.failures import UserError, did_you_mean
-from modeling.vocabulary.base import Day, Piece, Problems
+from modeling.vocabulary.base import Day, Location, Piece, Problems
 from modeling.vocabulary.marked_names import name_problems, unit_problems
 from modeling.vocabulary.model import Model
 from modeling.vocabulary.priors import DateParameter, Distribution
@@ -71,6 +71,7 @@ class Calibration(Piece):
         return found
 
     def problems(self, model: Model) -> Problems:
+        """Yield what is wrong with the calibration of this model, beyond its types."""
         yield from name_problems(model, "calibrated", self.parameters, self.compartments, self.start_date)
         if not self.priors():
             yield (), "nothing to calibrate: give a prior to a parameter, a compartment or start_date"
@@ -80,40 +81,45 @@ class Calibration(Piece):
         for name, prior in (self.compartments or {}).items():
             yield from unit_problems(prior.prior, ("compartments", name, "prior"))
         yield from self._start_date_problems(model)
-        transitions = [
-            f"{t}_{g}" for t in model.transition_names for g in (*model.population.age_groups, "total")
-        ]
-        for index, comparison in enumerate(self.comparison):
-            earlier = self.comparison[:index]
-            if _compared(comparison, model) in [_compared(other, model) for other in earlier]:
-                yield ("comparison", index), "duplicate comparison, which would count twice; keep one"
-            elif comparison.observed_value_column in [other.observed_value_column for other in earlier]:
+        for index in range(len(self.comparison)):
+            yield from self._comparison_problems(index, model)
+        yield from self._window_problems(model)
+        yield from self._projection_problems()
+
+    def _comparison_problems(self, index: int, model: Model) -> Problems:
+        comparison, earlier = self.comparison[index], self.comparison[:index]
+        at: Location = ("comparison", index)
+        column = comparison.observed_value_column
+        if _compared(comparison, model) in [_compared(other, model) for other in earlier]:
+            yield at, "duplicate comparison, which would count twice; keep one"
+        elif column in [other.observed_value_column for other in earlier]:
+            yield (
+                (*at, "observed_value_column"),
+                f'"{column}" is compared twice, so both series would have that name in tables and charts; '
+                "copy the column under another name, or keep one",
+            )
+        yield from _summed_twice(comparison.simulation, model, (*at, "simulation"))
+        groups = (*model.population.age_groups, "total")
+        transitions = [f"{transition}_{group}" for transition in model.transition_names for group in groups]
+        for position, name in enumerate(comparison.simulation):
+            if name in comparison.simulation[:position]:
+                yield (*at, "simulation"), f'duplicate "{name}"; keep one'
+            if name not in transitions:
                 yield (
-                    ("comparison", index, "observed_value_column"),
-                    f'"{comparison.observed_value_column}" is compared twice, so both series would have '
-                    "that name in tables and charts; copy the column under another name, or keep one",
+                    (*at, "simulation"),
+                    f'"{name}" is not a transition of the model{_meant(name, transitions)}; '
+                    "write source_to_target_total",
                 )
-            yield from _summed_twice(comparison.simulation, model, ("comparison", index, "simulation"))
-            for position, name in enumerate(comparison.simulation):
-                if name in comparison.simulation[:position]:
-                    yield ("comparison", index, "simulation"), f'duplicate "{name}"; keep one'
-                if name not in transitions:
-                    yield (
-                        ("comparison", index, "simulation"),
-                        (
-                            f'"{name}" is not a transition of the model{_meant(name, transitions)}; '
-                            "write source_to_target_total"
-                        ),
-                    )
-        window = self.fitting_window
-        if window.end_date > model.timespan.end_date:
+
+    def _window_problems(self, model: Model) -> Problems:
+        end, model_end = self.fitting_window.end_date, model.timespan.end_date
+        if end > model_end:
             yield (
                 ("fitting_window", "end_date"),
-                (
-                    f"the fitting window ends {window.end_date}, "
-                    f"after the model's end_date {model.timespan.end_date}"
-                ),
+                f"the fitting window ends {end}, after the model's end_date {model_end}",
             )
+
+    def _projection_problems(self) -> Problems:
         generation = self.projection.generation_number if self.projection else None
         generations = getattr(self.strategy.options, "num_generations", 1)
         if generation is not None and generation >= generations:

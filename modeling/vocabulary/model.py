@@ -61,6 +61,7 @@ class Parameter(Piece):
     values: list[Number | str] | None = None
 
     def problems(self, age_groups: list[str]) -> Problems:
+        """Yield fields that are missing or that the type does not have, and a wrong number of values."""
         wanted = {"scalar": "value", "calculated": "value", "age_varying": "values"}.get(self.type)
         for field in ("value", "values"):
             if field == wanted and getattr(self, field) is None:

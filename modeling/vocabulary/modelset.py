@@ -17,6 +17,7 @@ class Modelset(Piece):
     calibration: Calibration | None = None
 
     def problems(self, model: Model) -> Problems:
+        """Yield what is wrong with the modelset of this model, beyond its types."""
         if (self.sampling is None) == (self.calibration is None):
             yield (), 'give either "sampling" or "calibration"'
             return

@@ -95,6 +95,7 @@ class Output(Piece):
     )
 
     def problems(self, model: Model) -> Problems:
+        """Yield what is wrong with the output of this model, beyond its types."""
         groups = (*model.population.age_groups, "total")
         compartments = [f"{c}_{g}" for c in model.compartment_ids for g in groups]
         transitions = [f"{t}_{g}" for t in model.transition_names for g in groups]
