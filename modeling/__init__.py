@@ -1,1 +1,1 @@
-"""Experiment -> workloads -> results -> tables and pictures. Knows no cloud and no storage."""
+"""Experiment -> workloads -> results -> tables and charts. Knows no cloud and no storage."""

@@ -1,7 +1,7 @@
-"""JSON files of a run beside its results, checked for the stages and for the operator's commands.
+"""JSON files of a run beside its results, checked for the stages and the operator's commands.
 
-Summaries, headline.json, files.json and run_metadata.json describe how a run went. No result depends on them,
-so a damaged one is left out with a warning; this module decides what is damaged.
+Summaries, headline.json, files.json and run_metadata.json describe a run. No result depends on them, so a
+damaged one is left out with a warning; this module decides which are damaged.
 """
 
 import json
@@ -24,7 +24,13 @@ Check = Callable[[Any], bool]
 
 
 def parse_json(data: bytes | str, most_bytes: int = MOST_BYTES) -> Any:
-    """Return the value in JSON text; ValueError with a short reason if it is not JSON, or too large."""
+    """Return the value of a JSON text.
+
+    Raises
+    ------
+    ValueError
+        The text is not JSON or too large; the message is a short reason.
+    """
     if len(data) > most_bytes:
         raise ValueError(f"larger than {most_bytes:,} bytes")
     try:
@@ -39,9 +45,12 @@ def parse_json(data: bytes | str, most_bytes: int = MOST_BYTES) -> Any:
 
 
 def check_json(found: Any) -> Any:
-    """Return a JSON value; ValueError if it is nested too deeply, or has an unusable number or text.
+    """Return a JSON value, checked.
 
-    Unusable are numbers too large for arithmetic, and text that cannot be encoded.
+    Raises
+    ------
+    ValueError
+        It is nested too deeply, or has a number too large for arithmetic or text that cannot be encoded.
     """
     level, depth = [found], 0
     while level:
@@ -68,22 +77,22 @@ def _is_usable(value: Any) -> bool:
 
 
 def check_summary(found: Any) -> dict[str, Any]:
-    """Return the summary of a task; ValueError where a field has a wrong type or value."""
+    """Return the summary of a task, checked; ValueError if a field has a wrong type or value."""
     return _checked(found, _SUMMARY, "a summary")
 
 
 def check_headline(found: Any) -> dict[str, Any]:
-    """Return headline.json; ValueError as above."""
-    return _checked(found, _HEADLINE, "the forecast in short")
+    """Return headline.json, checked; ValueError as check_summary."""
+    return _checked(found, _HEADLINE, "a headline")
 
 
 def check_metadata(found: Any) -> dict[str, Any]:
-    """Return run_metadata.json; ValueError as above."""
+    """Return run_metadata.json, checked; ValueError as check_summary."""
     return _checked(found, _METADATA, "the metadata of a run", required=("manifest", "stages"))
 
 
 def check_output_list(found: Any) -> list[dict[str, Any]]:
-    """Return files.json, a list of files with name, bytes and sha256; ValueError as above."""
+    """Return files.json, checked: files with name, bytes and sha256; ValueError as check_summary."""
     if type(found) is not list:
         raise ValueError("not a list of files")
     for each in found:
@@ -136,7 +145,7 @@ def _is_attempt(value: Any) -> bool:
 
 
 def _is_moment(value: Any) -> bool:
-    """Tell whether a value is a time such as 2026-01-31T12:00:00Z."""
+    """Return whether a value is a time such as 2026-01-31T12:00:00Z."""
     if type(value) is not str or not re.fullmatch(r"[12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\dZ", value):
         return False
     try:
@@ -150,7 +159,7 @@ def _is_digest(value: Any) -> bool:
 
 
 def is_file_name(value: Any) -> bool:
-    """Tell whether a value names a file inside its folder."""
+    """Return whether a value is the name of a file inside its folder."""
     if type(value) is not str or not value.isprintable() or "\\" in value or value.startswith("/"):
         return False
     path = PurePosixPath(value)
@@ -166,7 +175,7 @@ def _dict_of(check: Check) -> Check:
 
 
 def _with(shape: dict[str, Check]) -> Check:
-    """Return a check of a mapping, which looks at the fields of the shape that are present."""
+    """Return a check of a mapping: each field of the shape that is present must be right."""
     return lambda value: (
         type(value) is dict
         and all(is_right(value[name]) for name, is_right in shape.items() if name in value)
@@ -231,8 +240,8 @@ _KIND: dict[str, Check] = {
 }
 
 
-def _is_of_machines(value: Any) -> bool:
-    """Check the machines of a stage: a list of kinds, or the mapping that older versions wrote."""
+def _is_machines(value: Any) -> bool:
+    """Return whether a value is the machines of a stage: a list of kinds, or an older version's mapping."""
     return type(value) is dict or _list_of(lambda kind: _dict_of(_is_plain)(kind) and _with(_KIND)(kind))(
         value
     )
@@ -244,7 +253,7 @@ _METADATA: dict[str, Check] = {
     **dict.fromkeys(("image_uri", "python", "outputs"), _is_text),
     **dict.fromkeys(("commits", "packages"), _dict_of(_is_text)),
     **dict.fromkeys(("cpus", "images", "cut_short", "warnings"), _list_of(_is_text)),
-    "machines": _dict_of(_is_of_machines),
+    "machines": _dict_of(_is_machines),
     "stages": _dict_of(_with(_STAGE_USE)),
     "estimated_cost": _with({"total_usd": _is_amount}),
     "num_missing": _is_count,

@@ -1,6 +1,6 @@
-"""Dates and intervals of a simulation: what is reported, and how steps fit, worked out without pandas.
+"""Dates and intervals of a simulation: which are reported, and which time steps fit, without pandas.
 
-The engine reports what epydemix's resampling gives; results are checked against this second way.
+The engine reports the dates of epydemix's resampling; results are checked against these functions.
 """
 
 import datetime
@@ -21,9 +21,14 @@ def reported_dates(
 ) -> np.ndarray | None:
     """Return the reported dates, datetime64[s], shape (dates,); None for weeks taken together (2W-SAT).
 
-    `delta_t_days` divides a day, or is whole days.
-
     Days and months are labelled by their first day (but ME by its last), weeks by their last.
+
+    Parameters
+    ----------
+    delta_t_days : float
+        Time step [days]; divides a day, or is a whole number of days.
+    frequency : str or None
+        resample_frequency; None reports every time step.
     """
     step = np.timedelta64(round(delta_t_days * 86_400), "s")
     count, begin = step_count(start, end, delta_t_days), np.datetime64(start, "s")
@@ -46,15 +51,15 @@ def reported_dates(
 
 
 def step_count(start: datetime.date, end: datetime.date, delta_t_days: float) -> int:
-    """Return how many time steps begin from the start to the last moment of the last day.
+    """Return the number of time steps that begin from the first to the last moment of a model.
 
-    epydemix would stop at midnight before the last day, and leave a half-day model half of it.
+    epydemix would stop at midnight before the last day, so that a model of half days would miss half a day.
     """
     return math.ceil(((end - start).days + 1) / delta_t_days - 1e-9)
 
 
 def interval_end(day: datetime.date, frequency: str | None) -> datetime.date:
-    """Return the last day of the interval that is labelled by a day."""
+    """Return the last day of the interval that a day labels."""
     days = re.fullmatch(r"(\d+)D", frequency or "")
     if days:
         return day + datetime.timedelta(days=int(days[1]) - 1)
@@ -70,7 +75,7 @@ def _week_end(day: np.datetime64, unit: str) -> np.datetime64:
 
 
 def interval_start(day: datetime.date, frequency: str | None) -> datetime.date:
-    """Return the first day of the interval that is labelled by a day."""
+    """Return the first day of the interval that a day labels."""
     weeks = re.fullmatch(r"(\d*)W.*", frequency or "")
     if weeks:
         return day - (7 * int(weeks[1] or 1) - 1) * _ONE_DAY
@@ -80,7 +85,7 @@ def interval_start(day: datetime.date, frequency: str | None) -> datetime.date:
 def intervals(
     first: datetime.date, last: datetime.date, delta_t_days: float, frequency: str
 ) -> list[tuple[datetime.date, datetime.date]]:
-    """Return first and last day of each interval that is reported of a model from `first` to `last`."""
+    """Return the first and last day of each interval that a model from `first` to `last` reports."""
     days = reported_days(first, last, delta_t_days, frequency)
     return [(interval_start(day, frequency), interval_end(day, frequency)) for day in days]
 
@@ -88,7 +93,7 @@ def intervals(
 def reported_days(
     first: datetime.date, last: datetime.date, delta_t_days: float, frequency: str | None
 ) -> list[datetime.date]:
-    """Return the days that label what is reported of a model from `first` to `last`."""
+    """Return the days that label the intervals that a model from `first` to `last` reports."""
     dates = reported_dates(first, last, delta_t_days, frequency)
     if dates is None:  # weeks taken together: from the first week's end on
         number, week = re.fullmatch(r"(\d+)(W.*)", frequency).groups()
@@ -102,9 +107,9 @@ def reported_days(
 def whole_intervals(
     dates: np.ndarray, first: datetime.date, last: datetime.date, frequency: str | None
 ) -> slice:
-    """Return which of the reported dates stand for days that were all simulated.
+    """Return the reported dates whose intervals were simulated whole.
 
-    Only the first and the last interval can be cut, so the others follow each other.
+    Only the first and the last interval can be cut, so the others are a slice.
     """
     if frequency in (None, "D"):
         return slice(0, len(dates))
@@ -117,10 +122,11 @@ def whole_intervals(
 def step_problem(
     first: datetime.date, last: datetime.date, delta_t_days: float, frequency: str | None
 ) -> str | None:
-    """Return what is wrong with a time step that crosses the end of a reported interval; None if it fits.
+    """Return why a time step does not fit the reported intervals; None if it does.
 
-    All its counts would belong to the earlier interval, and totals would zigzag. Steps below a day divide the
-    day, so only longer ones can cross. The text names steps that fit a model from `first` to `last`.
+    A step that crosses the end of an interval would count for the earlier one alone, and totals would zigzag.
+    Steps below a day divide the day, so only longer ones can cross. The text names steps that fit a model
+    from `first` to `last`.
     """
     crossed = _crossed_boundary(first, last, delta_t_days, frequency)
     if crossed is None:
@@ -145,9 +151,9 @@ def step_problem(
 def _crossed_boundary(
     first: datetime.date, last: datetime.date, delta_t_days: float, frequency: str | None
 ) -> datetime.date | None:
-    """Return the first day of an interval that begins within a step; None if there is none.
+    """Return the first day of the first interval that begins within a step; None if there is none.
 
-    An interval cut off by the model's end is not reported, so its end does not matter.
+    An interval that the model's end cuts off is not reported, so its end does not matter.
     """
     if frequency is None or delta_t_days <= 1 or first > last:
         return None

@@ -1,4 +1,4 @@
-"""Probability distributions by their name in scipy.stats; a runner needs them without the vocabulary."""
+"""Probability distributions by their name in scipy.stats; apart from the vocabulary, for the runner."""
 
 import contextlib
 import multiprocessing
@@ -16,12 +16,12 @@ import numpy as np
 from modeling.bounds import LARGEST_NUMBER
 from modeling.failures import UserError, did_you_mean
 
-MOST_WHOLE_NUMBERS = 100_000  # between the lowest and the highest value
-TRIED = 3  # draws
+MOST_WHOLE_NUMBERS = 100_000  # from the lowest to the highest value
+TRIED = 3  # draws of a trial
 MOST_TRIAL_SECONDS = 5
 MOST_TRIAL_BYTES = 8 * 2**30
 SLOW_SECONDS = 1  # of processor time
-# fast for all arguments; the other discrete ones step through their values
+# fast for all arguments; other discrete distributions step through their values
 _QUICK_WHOLE_NUMBERS = ("randint", "binom")
 _QUICK = (
     *(
@@ -45,7 +45,7 @@ _SLOW = ("studentized_range",)  # integrates twice for each draw
 def frozen_distribution(name: str, args: Sequence[float], kwargs: Mapping[str, float]):
     """Return the frozen scipy distribution.
 
-    Whole numbers become integers for a discrete distribution, which can need them: 5 trials, not 5.0.
+    Arguments of a discrete distribution that are whole numbers become integers: 5 trials, not 5.0.
 
     Raises
     ------
@@ -67,17 +67,17 @@ def frozen_distribution(name: str, args: Sequence[float], kwargs: Mapping[str, f
             frozen = distribution(*args, **kwargs)
             low, high = map(float, frozen.support())
     except (TypeError, ValueError, ArithmeticError) as error:
-        said = re.sub(r"^\w+\(\) ", "", str(error))  # scipy names a function of its own
-        raise UserError(f"{shown}: wrong arguments for the distribution ({said})") from None
-    if not low <= high:  # scipy answers nan for parameters outside the domain
+        reason = re.sub(r"^\w+\(\) ", "", str(error))  # scipy names its own function
+        raise UserError(f"{shown}: wrong arguments for the distribution ({reason})") from None
+    if not low <= high:  # scipy returns nan for arguments outside the domain
         raise UserError(f"{shown}: arguments outside the distribution's domain")
     if low == high:
-        raise UserError(f"{shown}: a single value is no distribution; use a scalar parameter")
+        raise UserError(f"{shown}: a single value is not a distribution; use a scalar parameter")
     return frozen
 
 
 def check_draws(name: str, args: Sequence[float], kwargs: Mapping[str, float], *, by_quantile: bool) -> None:
-    """Draw from a distribution as a test, so that a failure shows before a run.
+    """Draw from a distribution as a trial, so that a failure shows before the run.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def check_draws(name: str, args: Sequence[float], kwargs: Mapping[str, float], *
     Raises
     ------
     UserError
-        As frozen_distribution; or the draws take too long, or are not finite.
+        As frozen_distribution; or the draws fail, take too long, or are not finite.
     """
     problem = _draw_problem(name, tuple(args), tuple(kwargs.items()), by_quantile)
     if problem:
@@ -97,7 +97,7 @@ def check_draws(name: str, args: Sequence[float], kwargs: Mapping[str, float], *
 
 @cache
 def _draw_problem(name: str, args: tuple, kwargs: tuple, by_quantile: bool) -> str:
-    """Return why a distribution cannot be drawn from, or an empty string."""
+    """Return why a distribution cannot be drawn from; "" if it can."""
     frozen = frozen_distribution(name, args, dict(kwargs))
     width = np.ptp(np.array(frozen.support(), dtype=float))
     discrete = is_discrete(frozen.dist)
@@ -119,7 +119,7 @@ def _draw_problem(name: str, args: tuple, kwargs: tuple, by_quantile: bool) -> s
 
 @dataclass(frozen=True)
 class _Trial:
-    """Draws and, if needed, the density at each, both of shape (draws,); and the processor time [s]."""
+    """Draws and the density at each, if asked for, both of shape (draws,)."""
 
     seconds: float  # of processor time
     draws: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -138,16 +138,16 @@ def _trial(frozen: Any, by_quantile: bool) -> _Trial:
                 draws = np.array([float(frozen.rvs(random_state=rng)) for _ in range(TRIED)])
                 density = frozen.pmf if is_discrete(frozen.dist) else frozen.pdf
                 densities = np.array([float(density(value)) for value in draws])
-    except Exception as error:  # scipy raises anything for arguments that it did not check
-        said = " ".join(str(error).split()) or type(error).__name__
-        return _Trial(time.process_time() - began, error=said)
+    except Exception as error:  # scipy raises errors of any type for arguments that it did not check
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return _Trial(time.process_time() - began, error=reason)
     return _Trial(time.process_time() - began, draws, densities)
 
 
 def _trial_apart(frozen: Any, by_quantile: bool) -> _Trial | None:
-    """Return a trial made in a child process, because some of scipy's loops never end or crash.
+    """Return the trial of a child process, because some of scipy's loops never end or crash.
 
-    None if it did not end in time.
+    None if the process did not end in time.
     """
     context = multiprocessing.get_context("fork")  # a new process would import scipy for seconds
     receiving, sending = context.Pipe(duplex=False)
@@ -157,7 +157,7 @@ def _trial_apart(frozen: Any, by_quantile: bool) -> _Trial | None:
     try:
         return receiving.recv() if receiving.poll(MOST_TRIAL_SECONDS) else None
     except EOFError:
-        return _Trial(0.0, error="scipy ends the process")
+        return _Trial(0.0, error="scipy crashed")
     finally:
         process.kill()
         process.join()
@@ -165,7 +165,7 @@ def _trial_apart(frozen: Any, by_quantile: bool) -> _Trial | None:
 
 
 def _send_trial(sending: Any, frozen: Any, by_quantile: bool) -> None:
-    with contextlib.suppress(ValueError, OSError):  # a system without such limits
+    with contextlib.suppress(ValueError, OSError):  # a system without this limit
         resource.setrlimit(resource.RLIMIT_AS, (MOST_TRIAL_BYTES, resource.RLIM_INFINITY))
     sending.send(_trial(frozen, by_quantile))
 
@@ -179,7 +179,7 @@ def _known() -> dict[str, Any]:
 
 
 def is_discrete(distribution: Any) -> bool:
-    """Tell whether a distribution of scipy has only whole numbers."""
+    """Return whether a distribution of scipy has only whole numbers."""
     return not hasattr(distribution, "pdf")
 
 

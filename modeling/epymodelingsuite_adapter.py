@@ -1,7 +1,7 @@
 """An installed epymodelingsuite as the suite: its dispatcher builds and runs, and its results become ours.
 
-Tried with which commit and packages: docs/suites.md. Its builder reads paths relative to the
-forecasting repository, so that is the working directory while it builds.
+docs/suites.md has the commit and packages that were tried. The suite reads paths relative to the forecasting
+repository, which is therefore the working directory while it builds.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from modeling.build.workloads import DataPlaces
 from modeling.failures import UserError
 from modeling.populations import find_location
 from modeling.randomness import CALIBRATION, name_number, stream
+from modeling.result_checks import check_result
 from modeling.vocabulary.experiment import find_sources, load_output
 from modeling.workload import (
     Expected,
@@ -26,7 +27,6 @@ from modeling.workload import (
     Observed,
     Result,
     Trajectories,
-    check_result,
 )
 
 SUITE = "epymodelingsuite"
@@ -35,20 +35,20 @@ SUITE = "epymodelingsuite"
 def build(
     config_folder: Path, output_file: Path | None, places: DataPlaces, seed: int | None, count: int | None
 ) -> tuple[str, int, list[ForeignWorkload]]:
-    """Return workflow, seed and one workload for each output of the suite's builder.
+    """Return the workflow, the seed and one workload for each output of the suite's builder.
 
     Raises
     ------
     UserError
-        The suite is not installed, or refuses the experiment: with its own words.
+        The suite is not installed, or refuses the experiment; the message has its own words.
     """
     if count is not None:
         raise UserError(f"COUNT={count} splits a model-only ensemble of the built-in suite; leave it out")
     builder = _import("epymodelingsuite.dispatcher.builder")
-    load_output(config_folder, output_file)  # stage C is ours, so its configuration is checked by ours
+    load_output(config_folder, output_file)  # stage C is ours, and so is the check of its configuration
     import dill
 
-    with _said_by_the_suite(), _working_directory(places.data_roots[0]), _local_populations(places):
+    with _errors_in_one_line(), _working_directory(places.data_roots[0]), _local_populations(places):
         configs = _configs(find_sources(config_folder, output_file))
         model = configs["basemodel_config"].model
         model.random_seed = used = seed if seed is not None else (model.random_seed or 0)
@@ -65,11 +65,17 @@ def build(
 
 
 def run(workload: ForeignWorkload) -> Result:
-    """Run one workload with the suite's runner."""
+    """Run one workload with the suite's runner.
+
+    Raises
+    ------
+    UserError
+        The suite is not installed or fails, or a check of its result fails.
+    """
     import dill
 
     runner = _import("epymodelingsuite.dispatcher.runner")
-    with _said_by_the_suite():
+    with _errors_in_one_line():
         configs = dill.loads(workload.payload)
         output = runner.dispatch_runner(configs)
     calibrated = hasattr(output.results, "posterior_distributions")
@@ -79,7 +85,7 @@ def run(workload: ForeignWorkload) -> Result:
 
 
 def simulation_result(workload: ForeignWorkload, configs: Any, output: Any) -> Result:
-    """Return a SimulationOutput (epydemix SimulationResults inside) as ours."""
+    """Return a SimulationOutput of the suite, which holds epydemix SimulationResults, as our Result."""
     paths = output.results.trajectories
     trajectories = Trajectories(
         dates=_dates(paths[0].dates),
@@ -91,7 +97,7 @@ def simulation_result(workload: ForeignWorkload, configs: Any, output: Any) -> R
     parameters = {
         name: np.ravel(value) if np.ndim(value) else float(value)
         for name, value in output.results.parameters.items()
-        if np.ndim(value) == 0 or np.shape(value)[0] == 1  # a time series is no fact of the table
+        if np.ndim(value) == 0 or np.shape(value)[0] == 1  # the table of metadata has no time series
     }
     return _result(
         workload,
@@ -105,7 +111,7 @@ def simulation_result(workload: ForeignWorkload, configs: Any, output: Any) -> R
 
 
 def calibration_result(workload: ForeignWorkload, configs: Any, output: Any) -> Result:
-    """Return a CalibrationOutput (epydemix CalibrationResults inside) as ours."""
+    """Return a CalibrationOutput of the suite, which holds epydemix CalibrationResults, as our Result."""
     found = output.results
     names = list(found.posterior_distributions[0].columns)
     generations = [
@@ -118,9 +124,9 @@ def calibration_result(workload: ForeignWorkload, configs: Any, output: Any) -> 
         for number, particles in sorted(found.posterior_distributions.items())
     ]
     # a projection that failed is an empty dictionary
-    tried = found.projections.get("baseline", [])
-    succeeded = [number for number, projection in enumerate(tried) if projection]
-    projections = [tried[number] for number in succeeded]
+    attempted = found.projections.get("baseline", [])
+    succeeded = [number for number, projection in enumerate(attempted) if projection]
+    projections = [attempted[number] for number in succeeded]
     label, trajectories = _projected(projections) if projections else ("observed", None)
     last = found.selected_trajectories[generations[-1].number]
     observed = Observed(
@@ -149,7 +155,7 @@ def _particles(found: Any, names: list[str]) -> np.ndarray:
 
 
 def _projected(projections: list[dict]) -> tuple[str, Trajectories]:
-    """Return the name of the compared quantity, and all series; its sum stands among the transitions."""
+    """Return the name of the compared quantity, and all series; its sum is one of the transitions."""
     names = [name for name in projections[0] if name != "date"]
     transitions = [name for name in names if "_to_" in name]
     # the suite adds the compared sum under the name of the observed column, behind everything else
@@ -188,7 +194,7 @@ def _result(
 
 
 def _seeded(sampler: Any, seed: int, population: str) -> Any:
-    """Return the sampler with a generator: without one its proposals come from the operating system."""
+    """Return the sampler with a seeded generator; without one, the operating system seeds it."""
     return type(sampler)(
         simulation_function=sampler.simulation_function,
         priors=sampler.priors,
@@ -222,8 +228,8 @@ def _import(module: str) -> Any:
 
 
 @contextlib.contextmanager
-def _said_by_the_suite() -> Iterator[None]:
-    """The suite raises whatever it met; a person gets its words in one line."""
+def _errors_in_one_line() -> Iterator[None]:
+    """Turn the errors of the suite into a UserError with its own words in one line."""
     try:
         yield
     except (
@@ -250,7 +256,7 @@ def _working_directory(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _local_populations(places: DataPlaces) -> Iterator[None]:
-    """Let the suite load populations from our folder instead of the network, where one has them."""
+    """Let the suite load populations from the first of our folders, if there is one, not from the network."""
     base = _import("epymodelingsuite.builders.base")
     original = base.load_epydemix_population
     folder = next((f for f in places.population_folders if (f / "locations.csv").is_file()), None)

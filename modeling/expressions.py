@@ -1,9 +1,9 @@
 """Arithmetic in YAML: `1/3.5`, `Rt*mu/eigenvalue`, `np.exp(-k)`. Never Python's eval.
 
-The syntax tree is walked by hand, so only what is listed below can happen, on read-only arrays. Each
-function takes a fixed number of arguments, because numpy writes its result into one argument more, and some
-functions of scipy.special corrupt memory. Rates of transitions go to epydemix, whose
-own evaluator knows plain arithmetic only.
+The syntax tree is evaluated here, so that only what is listed below can happen, on read-only arrays. Each
+function takes a fixed number of arguments, because numpy writes its result into an extra argument, and some
+functions of scipy.special corrupt memory. Rates of transitions go to epydemix, whose evaluator knows
+only plain arithmetic.
 """
 
 import ast
@@ -38,7 +38,7 @@ def _named(module: str, arguments: int, names: str) -> dict[str, int]:
     return {f"{module}.{name}": arguments for name in names.split()}
 
 
-# by name, the number of arguments
+# number of arguments by name
 FUNCTIONS: dict[str, int] = {
     **_named("np", 1, "exp exp2 expm1 log log2 log10 log1p sqrt cbrt square reciprocal negative positive"),
     **_named("np", 1, "abs absolute fabs sign floor ceil trunc rint"),
@@ -64,7 +64,7 @@ def parse_expression(text: str, *, calls: bool = True) -> ast.expr:
     text : str
         Numbers, names, lists, ``+ - * / ** %`` and parentheses; with `calls` also FUNCTIONS.
     calls : bool
-        False for rates of transitions.
+        False for rates of transitions: no functions and lists.
 
     Raises
     ------
@@ -73,8 +73,8 @@ def parse_expression(text: str, *, calls: bool = True) -> ast.expr:
     """
     if len(text) > MAX_LENGTH:
         raise UserError(f"expression of {len(text)} characters is longer than {MAX_LENGTH}")
-    text = " ".join(text.split())  # YAML may spread it over lines
-    if "#" in text:  # to Python it starts a comment, which would hide all following lines too
+    text = " ".join(text.split())  # in YAML it may span lines
+    if "#" in text:  # Python would ignore the rest as a comment, also that of following lines
         raise UserError(f'"{text[:60]}": "#" does not start a comment here; remove it and the text after it')
     if _NOT_DECIMAL.search(text):
         raise UserError(f'"{text[:60]}": write numbers in decimal, not as 0x10, 0o10 or 0b10')
@@ -100,7 +100,13 @@ def names_in(tree: ast.expr) -> list[str]:
 
 
 def check_names(tree: ast.expr, known: set[str], text: str) -> None:
-    """Raise a UserError for the first name that is not known, with the nearest one that is."""
+    """Refuse an expression with an unknown name.
+
+    Raises
+    ------
+    UserError
+        Names the first unknown name, and the most similar known one.
+    """
     for name in names_in(tree):
         if name not in known:
             known_names = listed(sorted(known)) or "no parameter"
@@ -137,13 +143,27 @@ def evaluate(tree: ast.expr, values: Mapping[str, float | np.ndarray]) -> float 
 
 
 def check_shape(value: float | np.ndarray, groups: int, what: str) -> None:
-    """Raise a UserError unless the value is one number, or one an age group."""
+    """Refuse a value that is neither one number nor one an age group.
+
+    Parameters
+    ----------
+    groups : int
+        Number of age groups.
+    what : str
+        Name of the value, for the message.
+    """
     if np.shape(value) not in ((), (groups,)):
         raise UserError(f"{what} has values of shape {np.shape(value)} where there are {groups} age groups")
 
 
 def evaluate_text(text: str | float, values: Mapping[str, float | np.ndarray] | None = None):
-    """Return the value of a number, or of an expression over `values`."""
+    """Return the value of a number, or of an expression over `values`.
+
+    Raises
+    ------
+    UserError
+        As parse_expression, check_names and evaluate.
+    """
     if not isinstance(text, str):
         return float(text)
     tree = parse_expression(text)
@@ -160,9 +180,9 @@ def _check(node: ast.expr, text: str, calls: bool, depth: int) -> None:
     if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
         children = [node.left, node.right]
     elif isinstance(node, ast.UnaryOp) and type(node.op) in _UNARY and (calls or type(node.op) is ast.USub):
-        children = [node.operand]  # epydemix knows no unary plus
+        children = [node.operand]  # epydemix has no unary plus
     elif calls and isinstance(node, ast.List):
-        if not node.elts:  # numpy would warn of the mean of nothing
+        if not node.elts:  # numpy would warn of an empty mean
             raise UserError(f'"{text}": an empty list has no value')
         children = node.elts
     elif calls and isinstance(node, ast.Call) and not node.keywords:
@@ -207,14 +227,14 @@ def _function(node: ast.expr) -> Callable:
     module, _, name = ast.unparse(node).rpartition(".")
     if module == "np":
         return getattr(np, name)
-    import scipy.special  # half a second: only for an expression that uses it
+    import scipy.special  # takes half a second, so only for an expression that uses it
 
     return getattr(scipy.special, name)
 
 
 def _value(node: ast.expr, values: Mapping[str, float | np.ndarray]):
     if isinstance(node, ast.Constant):
-        return float(node.value)  # floats overflow to inf where integers would grow for ever
+        return float(node.value)  # floats overflow to inf; integers would grow without limit
     if isinstance(node, ast.Name):
         return _read_only(values[node.id])
     if isinstance(node, ast.UnaryOp):
@@ -222,7 +242,7 @@ def _value(node: ast.expr, values: Mapping[str, float | np.ndarray]):
     if isinstance(node, ast.BinOp):
         left, right = _value(node.left, values), _value(node.right, values)
         result = _BINARY[type(node.op)](left, right)
-        if isinstance(result, complex):  # beside an array it would become its real part
+        if isinstance(result, complex):  # in an array, only its real part would stay
             raise ValueError(f"{left:g} to the power of {right:g} is not a real number")
         return result
     if isinstance(node, ast.List):
@@ -230,7 +250,7 @@ def _value(node: ast.expr, values: Mapping[str, float | np.ndarray]):
     if isinstance(node, ast.Attribute):
         return _CONSTANTS[ast.unparse(node)]
     found = _function(node.func)(*[_value(argument, values) for argument in node.args])
-    return np.asarray(found, dtype=float)  # a comparison is 1 or 0: true and true would add up to true
+    return np.asarray(found, dtype=float)  # a comparison becomes 1 or 0, because True + True is True in numpy
 
 
 def _read_only(value: float | np.ndarray) -> float | np.ndarray:

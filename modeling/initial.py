@@ -1,4 +1,4 @@
-"""Initial conditions: who is where on the first day, in whole people."""
+"""Initial conditions: the people in each compartment on the first day, in whole numbers."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from modeling.failures import UserError
 
 
 class InfeasibleDraw(Exception):
-    """A draw from the priors that no population can have, e.g. more people than there are."""
+    """A draw that the population cannot have, e.g. more people than there are."""
 
 
 def initial_people(
@@ -19,16 +19,16 @@ def initial_people(
 ) -> dict[str, np.ndarray]:
     """Return the people in each compartment on the first day.
 
-    A number of 1 and more is people, spread over the age groups by their size; one below 1 is a
-    share of every age group; a list has one such value an age group; the default compartments
-    share whoever is left. A compartment has the rounded total of its age groups, which are rounded
-    by largest remainder; where rounding alone would place more people than there are, the largest
-    compartment of the age group has one fewer.
+    A value of 1 and more is a number of people, spread over the age groups by their size; one below 1 is a
+    share of every age group; a list has one such value an age group. The default compartments share the
+    rest. The total of a compartment is rounded, and its age groups are rounded by largest remainder. Where
+    rounding alone would place more people than there are, the largest compartment of the age group has one
+    fewer.
 
     Parameters
     ----------
     initial : dict
-        As in ModelPlan.
+        By compartment, as in ModelPlan.
     sizes : ndarray of int, shape (groups,)
         People.
     draw : dict
@@ -45,31 +45,12 @@ def initial_people(
     InfeasibleDraw
         A drawn value is negative, or more people are placed than there are.
     UserError
-        The same without any drawn value, so no draw can mend it.
+        The same without a draw, so that no other draw can help.
     """
-    placed: dict[str, np.ndarray] = {}
-    asked = np.zeros(len(sizes))
-    for compartment, init in initial.items():
-        value = draw.get(compartment, init) if init in ("sampled", "calibrated") else init
-        if value is None or value == "default":
-            placed[compartment] = np.zeros(len(sizes), dtype=np.int64)
-            continue
-        exact = _exact(value, sizes)
-        if not (np.isfinite(exact).all() and (exact >= 0).all()):
-            message = f"{compartment} cannot start with {value} people"
-            raise InfeasibleDraw(message) if draw else UserError(message)
-        asked += exact
-        placed[compartment] = _whole(exact)
-    if (asked > sizes * (1 + 1e-9)).any():
-        group = int(np.argmax(asked - sizes))
-        where = f' in age group "{age_groups[group]}"' if age_groups else ""
-        message = f"initial conditions place {asked[group]:.0f} people where there are {sizes[group]}{where}"
-        raise InfeasibleDraw(message) if draw else UserError(message)
-    left = sizes - sum(placed.values())
-    for group in np.flatnonzero(left < 0):
-        while left[group] < 0:
-            max(placed.values(), key=lambda people: people[group])[group] -= 1
-            left[group] += 1
+    exact = {c: _exact(c, _value(c, init, draw), sizes, draw) for c, init in initial.items()}
+    _check_enough(exact, sizes, draw, age_groups)
+    placed = {compartment: _whole(people) for compartment, people in exact.items()}
+    left = _undo_rounding_up(placed, sizes - sum(placed.values()))
     defaults = [c for c, init in initial.items() if isinstance(init, str) and init == "default"]
     for position, compartment in enumerate(defaults):
         share, extra = np.divmod(left, len(defaults))
@@ -77,7 +58,47 @@ def initial_people(
     return placed
 
 
-def _exact(value: float | list[float], sizes: np.ndarray) -> np.ndarray:
+def _value(compartment: str, init: object, draw: dict[str, float]) -> object:
+    return draw.get(compartment, init) if init in ("sampled", "calibrated") else init
+
+
+def _exact(compartment: str, value: object, sizes: np.ndarray, draw: dict[str, float]) -> np.ndarray:
+    """Return the people of a compartment by age group before rounding; 0 if it gets the rest, or nobody."""
+    if value is None or value == "default":
+        return np.zeros(len(sizes))
+    exact = _spread(value, sizes)
+    if not (np.isfinite(exact).all() and (exact >= 0).all()):
+        raise _infeasible(f"{compartment} cannot start with {value} people", draw)
+    return exact
+
+
+def _check_enough(
+    exact: dict[str, np.ndarray], sizes: np.ndarray, draw: dict[str, float], age_groups: Sequence[str]
+) -> None:
+    asked = sum(exact.values(), np.zeros(len(sizes)))
+    if (asked > sizes * (1 + 1e-9)).any():
+        group = int(np.argmax(asked - sizes))
+        where = f' in age group "{age_groups[group]}"' if age_groups else ""
+        raise _infeasible(
+            f"initial conditions place {asked[group]:.0f} people where there are {sizes[group]}{where}", draw
+        )
+
+
+def _infeasible(message: str, draw: dict[str, float]) -> Exception:
+    return InfeasibleDraw(message) if draw else UserError(message)
+
+
+def _undo_rounding_up(placed: dict[str, np.ndarray], left: np.ndarray) -> np.ndarray:
+    """Take people that only rounding placed out of the largest compartments; return who is left."""
+    left = left.copy()
+    for group in np.flatnonzero(left < 0):
+        while left[group] < 0:
+            max(placed.values(), key=lambda people: people[group])[group] -= 1
+            left[group] += 1
+    return left
+
+
+def _spread(value: float | list[float], sizes: np.ndarray) -> np.ndarray:
     """Return people by age group, before rounding."""
     if isinstance(value, list):
         return np.array([v if v >= 1 else v * size for v, size in zip(value, sizes, strict=True)])

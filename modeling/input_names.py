@@ -1,6 +1,6 @@
-"""The name of an input wherever people read of it: "US-MA, parameter set 3 of 10 (input 17)".
+"""Names of inputs for messages, logs and reports: "US-MA, parameter set 3 of 10 (input 17)".
 
-Sets and trajectories are counted from 0, as inputs are, and as the report and the tables count them.
+Sets and trajectories count from 0, as inputs do, and as in the report and the tables.
 """
 
 from collections.abc import Sequence
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from modeling.plain_text import one_line
 
-if TYPE_CHECKING:  # the operator's tasks import this module, and should not load numpy with it
+if TYPE_CHECKING:  # the operator's tasks import this module, and should not load numpy
     from modeling.workload import ForeignWorkload, Workload
 
 MOST_NAMED = 50  # inputs whose names are looked up; further ones are shown by their index
 MOST_IN_A_LINE = 5
-MOST_CHARACTERS = 60  # of a population, which another suite may call anything
+MOST_CHARACTERS = 60  # of a population, whose name may come from another suite
 
 
 def unknown_input(index: int) -> str:
-    """Return the name of an input if only its index is known."""
+    """Return the name of an input of which only the index is known."""
     return f"input {index}"
 
 
@@ -27,13 +27,13 @@ def input_name(workload: "Workload | ForeignWorkload") -> str:
 
 
 def name_of(population: str, share: str, index: int) -> str:
-    """Return the name of an input; its place and its share may be unknown, and empty."""
+    """Return the name of an input; `population` and `share` are empty if they are unknown."""
     place, number = one_line(" ".join(population.split()), MOST_CHARACTERS), unknown_input(index)
     return f"{place}{share} ({number})" if place else number
 
 
 def _share(workload: "Workload | ForeignWorkload") -> str:
-    """Return which parameter set or trajectories of its population an input has; "" if it has all."""
+    """Return which parameter set or trajectories of its population an input has, or "" for all."""
     from modeling.workload import ForeignWorkload, Simulate
 
     if isinstance(workload, ForeignWorkload):
@@ -45,12 +45,12 @@ def _share(workload: "Workload | ForeignWorkload") -> str:
 
 
 def set_share(index: int, count: int) -> str:
-    """Return which parameter set an input is; nothing where it is the only one."""
+    """Return which parameter set an input is, or "" for the only one."""
     return f", parameter set {index} of {count}" if count > 1 else ""
 
 
 def trajectory_share(first: int, count: int, total: int) -> str:
-    """Return which trajectories of an ensemble an input is; nothing where it is all of them."""
+    """Return which trajectories of an ensemble an input is, or "" for all."""
     if count >= total:
         return ""
     last = first + count - 1
@@ -58,6 +58,12 @@ def trajectory_share(first: int, count: int, total: int) -> str:
 
 
 def in_a_line(names: Sequence[str], number: int | None = None, most: int = MOST_IN_A_LINE) -> str:
-    """Return the first names and how many more there are, out of `number` (default: of all names)."""
+    """Return the first names and the number of the others.
+
+    Parameters
+    ----------
+    number : int, optional
+        Number of all names; that of `names` without it.
+    """
     more = (len(names) if number is None else number) - min(len(names), most)
     return "; ".join(names[:most]) + (f" and {more:,} more" if more else "")

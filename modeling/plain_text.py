@@ -15,14 +15,14 @@ _CUT = " ... "
 
 
 def one_line(text: object, most: int = MOST_CHARACTERS) -> str:
-    """Return a text as one line; of a long one the beginning and the end, which says how to fix it."""
+    """Return a text as one line; a long one is cut in the middle, because the end says how to fix it."""
     shown = _bounded(str(text), 4 * most)
     lines = " | ".join(line.strip() for line in shown.splitlines() if line.strip())
     return _bounded(_plain(lines), most)
 
 
 def plain_lines(text: object, most: int = 25 * MOST_CHARACTERS) -> str:
-    """Return a text of several lines, such as a traceback or a list of mistakes, made safe line by line."""
+    """Return a text of several lines, such as a traceback, made safe line by line."""
     return "\n".join(_plain(line.rstrip()) for line in _bounded(str(text), most).split("\n"))
 
 
@@ -33,14 +33,14 @@ def excerpt(text: str, most: int) -> str:
 
 
 def other_encoding(content: bytes) -> str | None:
-    """Return "UTF-16" or "UTF-32" if a file begins like text in it; None if it may be UTF-8."""
+    """Return "UTF-16" or "UTF-32" if the bytes begin like text in it; None if they may be UTF-8."""
     named = next((name for mark, name in BYTE_ORDER_MARKS.items() if content.startswith(mark)), None)
     # without a mark, every other byte of plain letters is 0
     return named or ("UTF-16" if len(content) > 1 and 0 in content[:2] else None)
 
 
 def is_unicode(text: str) -> bool:
-    """Tell whether a text can be encoded; bytes that are not UTF-8 are read as surrogates, which cannot."""
+    """Return whether a text can be encoded; surrogates, which stand for bytes that are not UTF-8, cannot."""
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 

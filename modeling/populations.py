@@ -1,6 +1,6 @@
 """Populations from epydemix-data: age groups, sizes and contact matrices.
 
-Read here and not through epydemix, so that stage A starts without it; a test holds the two equal.
+Read here and not with epydemix, so that stage A need not import it; a test compares the two.
 Layout: https://github.com/epistorm/epydemix-data
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from modeling.failures import TemporaryFault, UserError, did_you_mean
-from modeling.vocabulary.model import OLDEST_AGE, age_bounds
+from modeling.vocabulary.age_groups import OLDEST_AGE, age_bounds
 
 LAYERS = ("school", "work", "home", "community")  # the order in which epydemix adds them up
 DATA_VERSION = "v1.1.0"
@@ -27,7 +27,7 @@ DOWNLOAD_TIMEOUT_SECONDS = 30
 
 @dataclass(frozen=True)
 class Location:
-    """One row of locations.csv: the names a place goes by."""
+    """One row of locations.csv: a place and its names."""
 
     iso: str
     name: str
@@ -35,7 +35,7 @@ class Location:
     fips: str
 
     def is_called(self, text: str) -> bool:
-        """Tell whether a column of observed data means this place: by ISO, FIPS, name or "MA".
+        """Return whether a text names this place: by ISO code, FIPS code, name or "MA".
 
         Case and blanks do not matter.
         """
@@ -80,7 +80,7 @@ def locations() -> dict[str, Location]:
 
 
 def _plain(name: str) -> str:
-    """Return a name without regard to case and blanks."""
+    """Return a name in lower case, without blanks."""
     return "".join(name.split()).casefold()
 
 
@@ -91,7 +91,13 @@ def _locations_by_plain_name() -> dict[str, Location]:
 
 
 def find_location(code: str) -> Location:
-    """Return the location of an ISO 3166 code, or of a name as epydemix-data spells it, in any case."""
+    """Return the location of an ISO 3166 code, or of a name of epydemix-data; case does not matter.
+
+    Raises
+    ------
+    UserError
+        No location has this code or name.
+    """
     known = locations()
     if location := _locations_by_plain_name().get(_plain(code)):
         return location
@@ -105,7 +111,7 @@ def expand_all(codes: list[str]) -> list[str]:
     expanded: list[str] = []
     for code in codes:
         expanded += united_states if _plain(code) == "all" else [find_location(code).iso]
-    return list(dict.fromkeys(expanded))  # a place may have been named by code and by name
+    return list(dict.fromkeys(expanded))  # a place may occur by code and by name
 
 
 def load_population(code: str, age_groups: list[str], folders: list[Path], cache_folder: Path) -> Population:
@@ -118,14 +124,14 @@ def load_population(code: str, age_groups: list[str], folders: list[Path], cache
     age_groups : list of str
         e.g. ["0-4", "5-17", "18+"].
     folders : list of Path
-        Folders in epydemix-data's layout, searched in order.
+        Folders in the layout of epydemix-data, searched in order.
     cache_folder : Path
-        Where downloaded files are kept, for what no folder has.
+        Where files that no folder has are downloaded to.
 
     Raises
     ------
     UserError
-        Unknown code, files that are missing or wrong, age groups the data cannot give.
+        Unknown code, files that are missing or wrong, or age groups that cut those of the data.
     TemporaryFault
         The download failed.
     """
@@ -160,7 +166,7 @@ def _spans(starts: list[int]) -> list[tuple[int, int]]:
 
 
 def _membership(age_groups: list[str], starts: list[int], location: Location) -> np.ndarray:
-    """Return 1 where a data group (column) belongs to a wanted group (row)."""
+    """Return an array of shape (groups, data groups): 1 where a data group belongs to a group."""
     rows = []
     for group in age_groups:
         first, last = age_bounds(group)
@@ -176,7 +182,7 @@ def _membership(age_groups: list[str], starts: list[int], location: Location) ->
 
 
 class _PopulationFiles:
-    """The CSV files of one location, from the first folder that has it, else downloaded once."""
+    """The CSV files of one location: from the first folder that has it, or downloaded."""
 
     def __init__(self, location: Location, folders: list[Path], cache_folder: Path):
         self.location = location
@@ -186,9 +192,11 @@ class _PopulationFiles:
         self.searched = folders
 
     def describe(self) -> str:
+        """Return location and folder, for messages."""
         return f"{self.location.iso} in {self.folder or self.cache_folder}"
 
     def read(self, relative: str) -> str:
+        """Return the text of a file, downloaded if no folder has the location."""
         if self.folder is not None:
             try:
                 return (self.folder / relative).read_text(encoding="utf-8")
@@ -217,6 +225,7 @@ class _PopulationFiles:
         return ages, people
 
     def contact_source(self) -> str:
+        """Return the name of the folder with the location's contact matrices."""
         rows = csv.DictReader(io.StringIO(self.read("locations.csv")))
         for row in rows:
             if row.get("location") == self.location.epydemix_name and row.get("primary_contact_source"):
@@ -224,6 +233,7 @@ class _PopulationFiles:
         raise UserError(f"{self.describe()}: locations.csv has no primary_contact_source for it")
 
     def contact_matrix(self, source: str, layer: str) -> np.ndarray:
+        """Return contacts of one layer [1/day], shape (data groups, data groups)."""
         relative = f"data/{self.location.epydemix_name}/contact_matrices/{source}/contacts_matrix_{layer}.csv"
         try:
             matrix = np.loadtxt(io.StringIO(self.read(relative)), delimiter=",", ndmin=2)

@@ -1,7 +1,7 @@
-"""Random streams: one for each thing that is drawn, so that no result depends on who ran first.
+"""Random streams: one for each thing that is drawn, so that no result depends on the order of the work.
 
-A stream is named by numbers (numpy's SeedSequence.spawn_key); the same seed and name give the
-same draws in any process, order or split.
+A stream is named by numbers (numpy's SeedSequence.spawn_key). The same seed and name give the same draws in
+any process, order or split.
 """
 
 import hashlib
@@ -17,5 +17,5 @@ def stream(entropy: tuple[int, ...], *name: int) -> np.random.Generator:
 
 
 def name_number(text: str) -> int:
-    """Return a fixed number for a name: a population keeps its draws whatever else is in the run."""
+    """Return a fixed number for a name, so that a population has the same draws in every run."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

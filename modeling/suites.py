@@ -1,6 +1,6 @@
-"""Which suite does the work: the built-in one, or an installed epymodelingsuite.
+"""The modelling suites: the built-in one, and an installed epymodelingsuite.
 
-Both build workloads and run them to the same Result, so that stage C is one.
+Both build workloads and return the same kind of Result, so that one stage C serves both.
 """
 
 import secrets
@@ -37,16 +37,16 @@ def build(
     Parameters
     ----------
     seed : int, optional
-        Overrides the experiment's random_seed; without either, one is drawn and recorded.
+        Replaces the experiment's random_seed; without either, a seed is drawn.
     count : int, optional
-        Split a model-only ensemble into this many workloads.
+        Number of workloads that share the ensemble of a model-only experiment.
 
     Raises
     ------
     UserError
-        Anything wrong with the experiment or its data.
+        The experiment or its data are wrong, or the suite is not installed.
     """
-    # not at the top: a runner would load the vocabulary and YAML, and needs neither
+    # not at the top: a runner would load the vocabulary and YAML, which it does not need
     from modeling.build.workloads import build_workloads
     from modeling.vocabulary.experiment import find_sources, load_experiment
 
@@ -63,7 +63,13 @@ def build(
 
 
 def run(workload: Workload | ForeignWorkload) -> Result:
-    """Run one workload with the suite that built it."""
+    """Run one workload with the suite that built it.
+
+    Raises
+    ------
+    UserError
+        The workload cannot be run, or a check of its result fails.
+    """
     if isinstance(workload, ForeignWorkload):
         from modeling import epymodelingsuite_adapter as adapter
 

@@ -1,25 +1,18 @@
-"""What travels between the stages: workloads (A -> B) and results (B -> C), as plain arrays.
+"""The records that pass between the stages: workloads (A -> B) and results (B -> C), as plain arrays.
 
-No library object is inside, so a result loads in milliseconds and outlives an upgrade of
-epydemix or numpy. How records become files is in scripts/pipeline/pickles.py.
+They hold no object of a library but numpy arrays, so a result loads in milliseconds and can be read after an
+upgrade of epydemix. scripts/pipeline/pickles.py writes them to files, under the name of this module:
+modeling.workload must stay its name. result_checks.py checks results.
 """
 
 import datetime
-import math
-import re
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from modeling.bounds import EARLIEST_DAY, LARGEST_NUMBER, LATEST_DAY
-from modeling.calendars import FREQUENCY, step_count
-from modeling.failures import UserError
-
-MOST_PARTICLE = 1e18  # of a parameter; a perturbed one may be beyond the bounds of the vocabulary
-BYTES_OF_THE_REST = 64 << 20  # of a result, besides its large arrays: names, parameters, data
 WORKLOAD_FORMAT = 1
 RESULT_FORMAT = 2
-EIGENVALUE = "eigenvalue"  # in calculated parameters: that of the contact matrix over all layers
+EIGENVALUE = "eigenvalue"  # in calculated parameters: the largest of the contact matrix over all layers
 
 
 @dataclass(frozen=True)
@@ -49,10 +42,10 @@ class ModelPlan:
     parameters : dict
         Fixed values: a float, or an ndarray of shape (groups,).
     calculated : list of (name, expression)
-        Each after those it uses.
+        Each one after those that it uses.
     initial : dict
-        By compartment: "default", people (1 and more), a share (below 1), a list with one an age
-        group, "sampled" or "calibrated", or None for nobody.
+        By compartment: "default", a number of people (1 and more), a share (below 1), a list with one such
+        value an age group, "sampled" or "calibrated", or None for nobody.
     delta_t_days : float
     resample_frequency : str or None
     """
@@ -139,14 +132,14 @@ class Calibrate:
 
 @dataclass(frozen=True)
 class Workload:
-    """One input of stage B: self-contained, so that a runner needs no network but the bucket."""
+    """One input of stage B; self-contained, so that a runner needs only the bucket."""
 
     index: int
-    primary_id: int  # the ensemble it belongs to; equal for the parts of a split one
+    primary_id: int  # of its ensemble; the same for all parts of a split one
     population: str
     population_name: str
     seed: int
-    entropy: tuple[int, ...]  # of the random streams: differs between workloads, not between splits
+    entropy: tuple[int, ...]  # of the random streams; the same for all parts of a split ensemble
     plan: ModelPlan
     start_date: datetime.date
     end_date: datetime.date
@@ -158,7 +151,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class ForeignWorkload:
-    """One input built by another suite, as its own dill bytes."""
+    """One input of stage B that another suite built, as its own dill bytes."""
 
     index: int
     primary_id: int
@@ -234,10 +227,16 @@ class Fit:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a right result must look like, so that stage C can check it without the input.
+    """Facts that a right result agrees with, so that stage C can check it without the input.
 
-    `dates` are the reported dates of `frequency`, and `groups` the age groups before each total; without
-    them (another suite's result) dates are checked by their ends and totals not at all.
+    Attributes
+    ----------
+    people : int or None
+        People in all compartments together.
+    dates : ndarray of datetime64[s], shape (dates,), or None
+        Reported dates. Without them, as in another suite's result, only the first and last date are checked.
+    groups : int
+        Number of age groups before each total; 0 where totals are not checked.
     """
 
     trajectories: int
@@ -254,8 +253,7 @@ class Result:
     """One output of stage B.
 
     A simulation has `trajectories`; a calibration has `generations`, `fits` and, when it
-    projects, `trajectories` with the `projected` particles behind them, shape (trajectories,
-    parameters).
+    projects, `trajectories` and the `projected` particle of each, shape (trajectories, parameters).
     """
 
     index: int
@@ -270,7 +268,7 @@ class Result:
     parameters: dict[str, float | np.ndarray] = field(default_factory=dict)
     initial: dict[str, int] = field(default_factory=dict)
     ensemble_total: int = 0
-    first_trajectory: int = 0  # its number in the ensemble
+    first_trajectory: int = 0  # number of the first trajectory in the ensemble
     set_index: int = 0
     set_count: int = 1
     parameter_names: list[str] = field(default_factory=list)
@@ -278,11 +276,11 @@ class Result:
     fits: list[Fit] = field(default_factory=list)
     projected: np.ndarray | None = None
     simulations: int = 0
-    stopped_by: str = ""  # "" or the limit that ended the calibration early: search.py
+    stopped_by: str = ""  # "" or the limit that ended the calibration early: progress.py
     format: int = RESULT_FORMAT
 
 
-# every kind of record that a file of a run may hold
+# the only classes that a file of a run may hold
 RECORDS = (
     Calibrate,
     Expected,
@@ -297,225 +295,3 @@ RECORDS = (
     Trajectories,
     Workload,
 )
-
-
-def check_result(result: Result) -> None:
-    """Raise where a result cannot be right, before it leaves stage B and again before stage C uses it.
-
-    Raises
-    ------
-    UserError
-        Indices outside the run, arrays of a wrong type or shape, wrong number of trajectories, wrong
-        dates, counts that are negative or not finite, people who vanish or appear, weights that are no
-        distribution.
-    """
-    where = f"result {result.index} ({result.population})"
-    if result.format != RESULT_FORMAT:
-        raise UserError(f"{where}: format {result.format} is not {RESULT_FORMAT}")
-    _check_facts(result, where)
-    if (result.trajectories is None) != (result.expected.trajectories == 0):
-        raise UserError(f"{where}: {result.expected.trajectories} trajectories expected, and none there")
-    if result.kind == "calibration" and not (result.generations and result.fits):
-        raise UserError(f"{where}: no posterior")
-    if result.trajectories is not None:
-        _check_trajectories(result.trajectories, result.expected, result.delta_t_days, where)
-    if result.kind == "simulation":
-        _check_place_in_ensemble(result, where)
-    _check_names(result.parameter_names, "parameters", where)
-    for generation in result.generations:
-        _check_generation(generation, len(result.parameter_names), where)
-    numbers = [generation.number for generation in result.generations]
-    if numbers != sorted(set(numbers)):
-        raise UserError(f"{where}: generations {numbers[:10]}, which do not increase")
-    for fit in result.fits:
-        _check_fit(fit, result, where)
-    if result.projected is not None:
-        _check_array(result.projected, "iuf", 2, f"{where}: projected particles")
-        if result.projected.shape[1] != len(result.parameter_names):
-            raise UserError(f"{where}: projected particles of shape {result.projected.shape}")
-
-
-_DAY = np.timedelta64(1, "D")
-
-
-def _check_facts(result: Result, where: str) -> None:
-    """Check the numbers and texts of a result, outside its arrays."""
-    if result.kind not in ("simulation", "calibration"):
-        raise UserError(f"{where}: {result.kind[:40]!r} is no kind of result")
-    expected = result.expected
-    counts = {name: getattr(result, name) for name in ("index", "primary_id", "set_index", "simulations")}
-    counts |= {"first_trajectory": result.first_trajectory, "ensemble_total": result.ensemble_total}
-    counts |= {name: getattr(expected, name) for name in ("trajectories", "groups", "people")}
-    for name, value in counts.items():
-        if value is not None and not 0 <= value < LARGEST_NUMBER:
-            raise UserError(f"{where}: {name} is {value}")
-    if not result.set_index < result.set_count < LARGEST_NUMBER:
-        raise UserError(f"{where}: parameter set {result.set_index} of {result.set_count}")
-    if not 0 < result.delta_t_days < LARGEST_NUMBER:
-        raise UserError(f"{where}: time steps of {result.delta_t_days} days")
-    if expected.frequency is not None and not re.fullmatch(FREQUENCY, expected.frequency):
-        raise UserError(f"{where}: {expected.frequency[:40]!r} is no frequency")
-    for name, value in result.parameters.items():
-        if isinstance(value, np.ndarray):
-            _check_array(value, "iuf", 1, f"{where}: {name[:80]}")
-    if expected.first_date > expected.last_date:
-        raise UserError(f"{where}: dates {expected.first_date} to {expected.last_date}")
-
-
-def _check_place_in_ensemble(result: Result, where: str) -> None:
-    if result.trajectories is None:
-        raise UserError(f"{where}: a simulation without trajectories")
-    last = result.first_trajectory + result.trajectories.count
-    if last > result.ensemble_total:
-        raise UserError(f"{where}: trajectories up to {last} of an ensemble of {result.ensemble_total}")
-
-
-def _check_fit(fit: Fit, result: Result, where: str) -> None:
-    observed, what = fit.observed, f"{where}: fit to {fit.observed.label[:80]}"
-    for name, kinds in (("dates", "M"), ("values", "iuf"), ("fitted", "b")):
-        _check_array(getattr(observed, name), kinds, 1, f"{what}: {name}")
-    if not len(observed.dates) == len(observed.values) == len(observed.fitted) or not observed.fitted.any():
-        raise UserError(f"{what}: dates, values and fitted flags have different lengths, or none is fitted")
-    _check_dates(observed.dates, what)
-    _check_array(fit.values, "iuf", 2, what)
-    _check_counts(fit.values, what)
-    wanted = (len(result.generations[-1].weights), int(observed.fitted.sum()))
-    if fit.values.shape != wanted:
-        raise UserError(f"{where}: fit of shape {fit.values.shape} instead of {wanted}")
-    if result.trajectories is not None:
-        known = {*result.trajectories.transitions, *result.trajectories.compartments}
-        unknown = [name for name in observed.series if name not in known]
-        if unknown or not observed.series:
-            name = unknown[0][:80] if unknown else "nothing"
-            raise UserError(f"{what}: it is compared with {name!r}, which is not simulated")
-
-
-def _check_array(array: np.ndarray, kinds: str, dimensions: int, what: str) -> None:
-    """Refuse an array of another kind (a letter of numpy's) or number of dimensions."""
-    if array.dtype.kind not in kinds or array.ndim != dimensions:
-        raise UserError(f"{what}: an array of {array.dtype} with {array.ndim} dimensions")
-
-
-def _check_dates(dates: np.ndarray, where: str) -> None:
-    if len(dates) == 0 or np.isnat(dates).any() or not (np.diff(dates) > np.timedelta64(0, "s")).all():
-        raise UserError(f"{where}: its dates do not go forward")
-    if dates[0] < np.datetime64(EARLIEST_DAY) or dates[-1] > np.datetime64(LATEST_DAY):
-        raise UserError(f"{where}: dates {dates[0]} to {dates[-1]}, which are not of 1900 to 2200")
-
-
-def _check_names(names: list[str], what: str, where: str) -> None:
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UserError(f"{where}: duplicate {twice[:80]!r} among its {what}")
-
-
-def _check_trajectories(
-    trajectories: Trajectories, expected: Expected, delta_t_days: float, where: str
-) -> None:
-    _check_kinds(trajectories, expected, where)
-    if trajectories.count != expected.trajectories:
-        raise UserError(f"{where}: {trajectories.count} trajectories instead of {expected.trajectories}")
-    dates = trajectories.dates
-    _check_dates(dates, where)
-    if expected.dates is not None and not np.array_equal(dates, expected.dates):
-        raise UserError(
-            f"{where}: {len(dates)} dates {dates[0]} to {dates[-1]} instead of "
-            f"{len(expected.dates)} dates {expected.dates[0]} to {expected.dates[-1]}"
-        )
-    if expected.dates is None:
-        _check_ends(dates, expected, delta_t_days, where)
-    for counts, names in (
-        (trajectories.in_compartments, trajectories.compartments),
-        (trajectories.by_transition, trajectories.transitions),
-    ):
-        if counts.shape != (trajectories.count, len(names), len(dates)):
-            raise UserError(
-                f"{where}: counts of shape {counts.shape} for {len(names)} series, {len(dates)} dates"
-            )
-        _check_counts(counts, where)
-        if expected.groups:
-            if len(names) % (expected.groups + 1):
-                raise UserError(
-                    f"{where}: {len(names)} series of {expected.groups} age groups and a total each"
-                )
-            by_group = counts.reshape(len(counts), -1, expected.groups + 1, len(dates))
-            if (by_group[:, :, :-1].sum(axis=2) != by_group[:, :, -1]).any():
-                raise UserError(f"{where}: age groups that do not add up to their total")
-    if expected.people is not None:
-        totals = [i for i, name in enumerate(trajectories.compartments) if name.endswith("_total")]
-        people = trajectories.in_compartments[:, totals].sum(axis=1, dtype=np.int64)
-        if (people != expected.people).any():
-            wrong = int(people[people != expected.people][0])
-            raise UserError(f"{where}: {wrong} people in its compartments instead of {expected.people}")
-
-
-def _check_ends(dates: np.ndarray, expected: Expected, delta_t_days: float, where: str) -> None:
-    """Check the first and the last date where not all are known."""
-    # a bin of a resampled series is labelled by its first or its last day, and months differ
-    bin_days = 1.2 * np.diff(dates).max() / _DAY if len(dates) > 1 else 366
-    days_off = (dates[[0, -1]] - np.array([expected.first_date, expected.last_date], "datetime64[s]")) / _DAY
-    if (np.abs(days_off) > bin_days + delta_t_days).any():
-        raise UserError(
-            f"{where}: dates {dates[0]} to {dates[-1]} "
-            f"instead of {expected.first_date} to {expected.last_date}"
-        )
-
-
-def _check_kinds(trajectories: Trajectories, expected: Expected, where: str) -> None:
-    """Check types and dimensions of the arrays, and the names."""
-    for array in (trajectories.in_compartments, trajectories.by_transition):
-        _check_array(array, "iuf", 3, f"{where}: counts")
-    for dates in (trajectories.dates, expected.dates):
-        if dates is not None:
-            _check_array(dates, "M", 1, f"{where}: dates")
-    if expected.dates is not None:
-        _check_dates(expected.dates, where)
-    _check_names(trajectories.compartments, "compartments", where)
-    _check_names(trajectories.transitions, "transitions", where)
-
-
-def _check_generation(generation: Generation, parameters: int, where: str) -> None:
-    what = f"{where}: posterior of generation {generation.number}"
-    for array, dimensions in ((generation.particles, 2), (generation.weights, 1), (generation.distances, 1)):
-        _check_array(array, "iuf", dimensions, what)
-    count = len(generation.weights)
-    if generation.particles.shape != (count, parameters) or generation.distances.shape != (count,):
-        raise UserError(f"{what} has a wrong shape")
-    finite = np.isfinite(generation.particles).all() and np.isfinite(generation.distances).all()
-    if (
-        not finite
-        or (np.abs(generation.particles) > MOST_PARTICLE).any()
-        or (generation.weights < 0).any()
-        or not math.isclose(generation.weights.sum(), 1, rel_tol=1e-6)
-    ):
-        raise UserError(f"{what} is no distribution")
-
-
-def _check_counts(counts: np.ndarray, where: str) -> None:
-    if not np.isfinite(counts).all():
-        raise UserError(f"{where}: counts that are not finite")
-    if counts.size and counts.min() < 0:
-        raise UserError(f"{where}: negative counts (lowest {counts.min()})")
-    if counts.size and counts.max() > LARGEST_NUMBER:
-        raise UserError(f"{where}: counts up to {counts.max():g}, which are none")
-
-
-def most_result_bytes(workload: Workload) -> int:
-    """Return an upper bound of the bytes of an input's result, above which none is unpacked.
-
-    Its large arrays are the trajectories, the particles of all generations and their simulated values, with
-    8 bytes a number at most.
-    """
-    plan, task = workload.plan, workload.task
-    series = len(plan.compartment_series) + len(plan.transition_series)
-    days = (workload.end_date - workload.start_date).days + 2
-    dates = max(days, step_count(workload.start_date, workload.end_date, plan.delta_t_days))
-    if isinstance(task, Simulate):
-        numbers = task.count * series * dates
-    else:
-        fitted = sum(len(observed.dates) for observed in task.observed)
-        particles = task.options.get("num_particles", task.options.get("Nsim", 0))
-        generations = task.options.get("num_generations", 1) + 1
-        numbers = task.projections * (series * dates + len(task.priors))
-        numbers += particles * (generations * (len(task.priors) + 2) + fitted)
-    return BYTES_OF_THE_REST + 8 * numbers

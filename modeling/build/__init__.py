@@ -1,1 +1,1 @@
-"""Stage A: from a checked experiment to its workloads."""
+"""Stage A: from a validated experiment to its workloads."""

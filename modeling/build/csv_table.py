@@ -1,6 +1,6 @@
 """A CSV file as rows of text with their line numbers; a damaged or ambiguous file is refused.
 
-What the columns mean is in observed.py.
+observed.py knows what the columns mean.
 """
 
 import csv
@@ -23,7 +23,7 @@ DATE = (
     r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"([T ](?P<time>[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?) ?(Z|UTC|GMT|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
 )
-MOST_BYTES = 2 << 30  # of observed data, which are read as a whole
+MOST_BYTES = 2 << 30  # of observed data, which are read at once
 MOST_SHOWN = 40  # characters of a field in a message
 
 
@@ -44,7 +44,18 @@ class Table:
     _kept: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     def column(self, name: str, where: str) -> int:
-        """Return the position of a column."""
+        """Return the position of a column.
+
+        Parameters
+        ----------
+        where : str
+            "file:line" of what names the column, for the message.
+
+        Raises
+        ------
+        UserError
+            The table has no such column.
+        """
         if name not in self.header:
             named = [shown(column) for column in self.header]
             near = did_you_mean(name, named) or f"; it has {listed(named)}"
@@ -52,7 +63,7 @@ class Table:
         return self.header.index(name)
 
     def error(self, row: Row, column: int, problem: object) -> UserError:
-        """Return the error of one field: file, line, what is wrong, column."""
+        """Return the error of one field, with its file, line and column."""
         return UserError(f'{self.name}:{row.line}: {problem} (column "{shown(self.header[column])}")')
 
     def parsed(self, column: int, parse: Callable[[str], Any]) -> dict[int, Any]:
@@ -88,7 +99,7 @@ class Table:
 
 
 def without_line_break(text: str) -> str:
-    """Return a field; ValueError where it holds a line break, because a stray quote swallowed rows."""
+    """Return a field; ValueError if it has a line break, because a stray quote has joined rows."""
     if "\n" in text or "\r" in text:
         raise ValueError(f'a line break inside "{shown(text)}"; remove the stray quote')
     return text
@@ -100,7 +111,7 @@ def date_of(text: str) -> datetime.date:
 
 
 def date_and_time(text: str) -> tuple[datetime.date, str]:
-    """Return a date and the text of the time after it, which sorts; ValueError for any other text."""
+    """Return a date and the text of its time, such that both sort; ValueError for any other text."""
     match = re.fullmatch(DATE, text.strip())
     try:
         day = datetime.date.fromisoformat(match["day"])
@@ -129,7 +140,7 @@ def read_table(path: Path, where: str) -> Table:
     Raises
     ------
     UserError
-        Not readable, not UTF-8, not separated by commas, without rows, a column name twice, a row with
+        Not readable, not UTF-8, not separated by commas, without rows, a duplicate column name, a row with
         another number of fields, or a quote that is not closed.
     """
     try:
@@ -139,7 +150,7 @@ def read_table(path: Path, where: str) -> Table:
         raise UserError(f"{where}: observed data {path} cannot be read ({error.strerror})") from None
 
 
-@lru_cache(maxsize=8)  # a file serves many populations; a changed one is read again
+@lru_cache(maxsize=8)  # a file has many populations; a changed file is read again
 def _read(path: Path, where: str, mtime_ns: int, size: int) -> Table:
     records = _records(_text(path, where), path.name)
     header = next(records, None)
@@ -190,24 +201,24 @@ def _records(text: str, name: str) -> Iterator[Row]:
         except StopIteration:
             return
         except csv.Error as error:
-            raise UserError(f"{name}:{line}: {_in_words(error)}") from None
+            raise UserError(f"{name}:{line}: {_described(error)}") from None
         if any(map(str.strip, fields)):
             yield Row(line, fields)
 
 
-def _in_words(error: csv.Error) -> str:
-    said = str(error)
-    if "unexpected end of data" in said:
+def _described(error: csv.Error) -> str:
+    problem = str(error)
+    if "unexpected end of data" in problem:
         return "a quote that opens in this row is not closed"
-    if "field limit" in said:
+    if "field limit" in problem:
         return f"a field is longer than {csv.field_size_limit():,} characters; is a closing quote missing?"
-    if "expected after" in said:
+    if "expected after" in problem:
         return "text after a closing quote; double a quote that is part of a value"
-    return f"not valid CSV ({said})"
+    return f"not valid CSV ({problem})"
 
 
 def _refuse_duplicates(names: list[str], where: str) -> None:
-    """Refuse duplicate names; columns without a name may be several, because nothing can refer to them."""
+    """Refuse duplicate names; several columns may have none, because nothing can refer to them."""
     for position, name in enumerate(names):
         first = names.index(name)
         if name and first < position:

@@ -1,6 +1,6 @@
 """Observed data: one CSV column of one population, checked, as dates and values.
 
-csv_table.py reads the file, vintages.py chooses among vintages.
+csv_table.py reads the file, vintages.py chooses among vintages, spacing.py compares dates with the model.
 """
 
 import datetime
@@ -18,7 +18,7 @@ from modeling.build.vintages import Vintages
 from modeling.calendars import WEEKDAYS
 from modeling.failures import UserError, listed
 from modeling.populations import Location
-from modeling.vocabulary.calibration import Calibration, Comparison, FittingWindow
+from modeling.vocabulary.calibration import Comparison, FittingWindow
 from modeling.workload import Observed
 
 log = logging.getLogger(__name__)
@@ -30,38 +30,58 @@ FEWEST_DATES = 4  # with fewer, one missing date would make a week look like two
 
 
 @dataclass(frozen=True)
-class _Source:
-    """A table with the columns, location and window to read, and the date of each line."""
+class SeriesRequest:
+    """Which series to read, and what it must fit.
 
-    table: Table
-    date_column: int
-    value_column: int
-    location_column: int
-    dates: dict[int, datetime.date]
-    location: Location
+    Attributes
+    ----------
+    as_of : date or None
+        Day on which the values were known; None for a file without vintages.
+    reporting : Reporting
+        Fitted dates must be among those that the model reports, and as far apart.
+    where : str
+        "file:line" of the comparison, for messages.
+    """
+
+    path: Path
+    comparison: Comparison
     window: FittingWindow
+    as_of: datetime.date | None
+    location: Location
+    reporting: Reporting
     where: str
 
     def is_fitted(self, day: datetime.date) -> bool:
         return self.window.start_date <= day <= self.window.end_date
 
 
-def read_observed(
-    path: Path,
-    calibration: Calibration,
-    comparison: Comparison,
-    location: Location,
-    reporting: Reporting,
-    where: str,
-) -> Observed:
-    """Return the observed series of a location.
+@dataclass(frozen=True)
+class _Source:
+    """The table of a request, with the positions of its columns and the date of each line."""
 
-    Parameters
-    ----------
-    reporting : Reporting
-        Fitted dates must be among those that the model reports, and as far apart.
-    where : str
-        "file:line" of the comparison, for messages.
+    request: SeriesRequest
+    table: Table
+    date_column: int
+    value_column: int
+    location_column: int
+    dates: dict[int, datetime.date]
+
+    @property
+    def iso(self) -> str:
+        return self.request.location.iso
+
+
+@dataclass(frozen=True)
+class _Values:
+    """Counts by date, and what was left out: dates without a value, and problems of other dates."""
+
+    counts: dict[datetime.date, float]
+    num_missing: int
+    problems: list[UserError]
+
+
+def read_observed(request: SeriesRequest) -> Observed:
+    """Return the observed series of a location.
 
     Raises
     ------
@@ -70,61 +90,66 @@ def read_observed(
         date, several vintages; in the fitting window a value that is not a count, a date that the model does
         not report, or dates of another spacing than the reported ones.
     """
-    source = _source(read_table(path, where), calibration, comparison, location, where)
-    of_day = _by_day(source, calibration.observed_data_as_of)
-    values = _values(source, of_day)
-    days = sorted(values)
-    fitted_days = [day for day in days if source.is_fitted(day)]
-    if not fitted_days:
-        span = f"{days[0]} to {days[-1]}" if days else "no values"
-        raise UserError(
-            f"{where}: {path.name} has nothing for {location.iso} in the fitting window "
-            f"{source.window.start_date} to {source.window.end_date}; it has {span}"
-        )
-    _check_spacing(source, sorted(of_day), reporting)
-    for day in fitted_days:
-        if not _is_reported(day, reporting.frequency):
-            raise UserError(
-                f"{path.name}:{of_day[day].line}: {day} ({day:%A}) is not reported with resample_frequency "
-                f"{reporting.frequency}, so {where} cannot compare it; {_agreed(fitted_days, reporting)}"
-            )
-    _warn_of_gaps(source, fitted_days, of_day, reporting)
-    _warn_of_sparse_values(source, fitted_days, reporting)
-    if not any(values[day] for day in fitted_days):
-        log.warning("%s: all %d fitted values of %s are 0", path.name, len(fitted_days), location.iso)
-    return Observed(
-        label=comparison.observed_value_column,
-        series=list(comparison.simulation),
-        dates=np.array(days, dtype="datetime64[D]"),
-        values=np.array([values[day] for day in days]),
-        fitted=np.array([source.is_fitted(day) for day in days], dtype=bool),
-    )
+    source = _source(request)
+    rows = _rows_by_day(source)
+    values = _values(source, rows)
+    _warn_of_left_out(source, values)
+    fitted = _fitted_days(source, values.counts)
+    _check_spacing(source, sorted(rows))
+    _check_reported(source, fitted, rows)
+    _warn_of_gaps(source, fitted, rows)
+    _warn_of_sparse_values(source, fitted)
+    if not any(values.counts[day] for day in fitted):
+        log.warning("%s: all %d fitted values of %s are 0", source.table.name, len(fitted), source.iso)
+    return _observed(request, values.counts)
 
 
-def _source(
-    table: Table, calibration: Calibration, comparison: Comparison, location: Location, where: str
-) -> _Source:
+def _source(request: SeriesRequest) -> _Source:
     """Find the columns; refuse invalid dates and stray quotes in any row."""
-    location_column = table.column(comparison.observed_location_column, where)
-    date_column = table.column(comparison.observed_date_column, where)
-    value_column = table.column(comparison.observed_value_column, where)
+    table = read_table(request.path, request.where)
+    location_column = table.column(request.comparison.observed_location_column, request.where)
+    date_column = table.column(request.comparison.observed_date_column, request.where)
+    value_column = table.column(request.comparison.observed_value_column, request.where)
     dates = table.parsed(date_column, date_of)
     table.parsed(value_column, without_line_break)
     table.parsed(location_column, without_line_break)
-    window = calibration.fitting_window
-    return _Source(table, date_column, value_column, location_column, dates, location, window, where)
+    return _Source(request, table, date_column, value_column, location_column, dates)
 
 
-def _by_day(source: _Source, as_of: datetime.date | None) -> dict[datetime.date, Row]:
-    """Return the row of each date; of a file of vintages, as known on the day `as_of`."""
+def _observed(request: SeriesRequest, counts: dict[datetime.date, float]) -> Observed:
+    days = sorted(counts)
+    return Observed(
+        label=request.comparison.observed_value_column,
+        series=list(request.comparison.simulation),
+        dates=np.array(days, dtype="datetime64[D]"),
+        values=np.array([counts[day] for day in days]),
+        fitted=np.array([request.is_fitted(day) for day in days], dtype=bool),
+    )
+
+
+def _fitted_days(source: _Source, counts: dict[datetime.date, float]) -> list[datetime.date]:
+    """Return the dates with a value in the fitting window, in order; refuse a window without one."""
+    days, window = sorted(counts), source.request.window
+    fitted = [day for day in days if source.request.is_fitted(day)]
+    if not fitted:
+        span = f"{days[0]} to {days[-1]}" if days else "no values"
+        raise UserError(
+            f"{source.request.where}: {source.table.name} has nothing for {source.iso} in the fitting window "
+            f"{window.start_date} to {window.end_date}; it has {span}"
+        )
+    return fitted
+
+
+def _rows_by_day(source: _Source) -> dict[datetime.date, Row]:
+    """Return the row of each date; of a file of vintages, as known on the requested day."""
     used = [source.date_column, source.value_column, source.location_column]
-    vintages = Vintages(source.table, source.dates, used, source.where)
+    vintages = Vintages(source.table, source.dates, used, source.request.where)
     found: dict[datetime.date, Row] = {}
-    for row in vintages.chosen(_rows_of_place(source), as_of, source.location.iso):
+    for row in vintages.chosen(_rows_of_place(source), source.request.as_of, source.iso):
         day = source.dates[row.line]
         if day in found:
             raise UserError(
-                f"{source.table.name}:{row.line}: duplicate date {day} for {source.location.iso} "
+                f"{source.table.name}:{row.line}: duplicate date {day} for {source.iso} "
                 f"(first in line {found[day].line}){vintages.hint}"
             )
         found[day] = row
@@ -132,63 +157,85 @@ def _by_day(source: _Source, as_of: datetime.date | None) -> dict[datetime.date,
 
 
 def _rows_of_place(source: _Source) -> list[Row]:
-    """Return the rows of the place, whatever it is called, in the order of the file."""
-    table, location = source.table, source.location
+    """Return the rows of the place under any of its names, in the order of the file."""
+    table, location = source.table, source.request.location
     groups = table.grouped(source.location_column)
     found = [row for name, rows in groups.items() if location.is_called(name) for row in rows]
     if not found:
         column = shown(table.header[source.location_column])
         raise UserError(
-            f"{source.where}: {table.name} has no rows for {location.iso} in column {column}; "
+            f"{source.request.where}: {table.name} has no rows for {location.iso} in column {column}; "
             f"it has {listed(shown(name) for name in sorted(groups))}"
         )
     return sorted(found, key=lambda row: row.line)
 
 
-def _values(source: _Source, of_day: dict[datetime.date, Row]) -> dict[datetime.date, float]:
-    """Return the counts by date; outside the fitting window, values that are not counts are left out."""
-    values, missing, odd = {}, 0, []
-    name, iso = source.table.name, source.location.iso
-    for day, row in of_day.items():
+def _values(source: _Source, rows: dict[datetime.date, Row]) -> _Values:
+    """Return the counts by date; refuse a value in the fitting window that is not a count."""
+    counts, num_missing, problems = {}, 0, []
+    for day, row in rows.items():
+        text = row.fields[source.value_column]
         try:
-            value = _count(row.fields[source.value_column])
+            value = _count(text)
         except ValueError as error:
             problem = source.table.error(row, source.value_column, error)
-            if source.is_fitted(day):
-                raise UserError(f"{problem}; {_advice(row.fields[source.value_column])}") from None
-            odd.append(problem)
+            if source.request.is_fitted(day):
+                raise UserError(f"{problem}; {_advice(text)}") from None
+            problems.append(problem)
             continue
         if value is None:
-            missing += 1
+            num_missing += 1
         else:
-            values[day] = value
-    if missing:
-        log.warning("%s: %d dates of %s have no value and are left out", name, missing, iso)
-    if odd:
-        more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
-        log.warning("%s%s; outside the fitting window, so it is left out", odd[0], more)
-    return values
+            counts[day] = value
+    return _Values(counts, num_missing, problems)
 
 
-def _check_spacing(source: _Source, days: list[datetime.date], reporting: Reporting) -> None:
-    """Refuse dates of another spacing than those that the model reports."""
-    inside = [i for i, day in enumerate(days) if source.is_fitted(day)]
-    near = days[inside[0] : inside[-1] + 1]
-    if len(near) < FEWEST_DATES:
-        near = days[max(0, inside[0] - NEIGHBOURS) : inside[-1] + NEIGHBOURS + 1]
-    known, subject = [near], f"the dates of {source.location.iso} in"
+def _warn_of_left_out(source: _Source, values: _Values) -> None:
+    name, problems = source.table.name, values.problems
+    if values.num_missing:
+        log.warning("%s: %d dates of %s have no value and are left out", name, values.num_missing, source.iso)
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        log.warning("%s%s; outside the fitting window, so it is left out", problems[0], more)
+
+
+def _check_reported(source: _Source, fitted: list[datetime.date], rows: dict[datetime.date, Row]) -> None:
+    """Refuse fitted dates that the model does not report."""
+    reporting = source.request.reporting
+    for day in fitted:
+        if not _is_reported(day, reporting.frequency):
+            raise UserError(
+                f"{source.table.name}:{rows[day].line}: {day} ({day:%A}) is not reported with "
+                f"resample_frequency {reporting.frequency}, so {source.request.where} cannot compare it; "
+                f"{_how_to_agree(fitted, reporting)}"
+            )
+
+
+def _check_spacing(source: _Source, days: list[datetime.date]) -> None:
+    """Refuse dates of another spacing than those that the model reports; warn of a single date."""
+    near = _days_near_window(source, days)
+    known, subject = [near], f"the dates of {source.iso} in"
     if len(near) < FEWEST_DATES:
         known += _dates_elsewhere(source)
         subject = "the dates in"
-    if problem := spacing_problem(known, reporting):
-        raise UserError(f"{source.where}: {subject} {source.table.name} are {problem}")
+    if problem := spacing_problem(known, source.request.reporting):
+        raise UserError(f"{source.request.where}: {subject} {source.table.name} are {problem}")
     if all(len(days) == 1 for days in known):
         log.warning(
             "%s: a single date for %s does not show whether it is a day or a week; the model reports %s",
             source.table.name,
-            source.location.iso,
-            reporting,
+            source.iso,
+            source.request.reporting,
         )
+
+
+def _days_near_window(source: _Source, days: list[datetime.date]) -> list[datetime.date]:
+    """Return the dates in the fitting window; with few of them, also their neighbours."""
+    inside = [i for i, day in enumerate(days) if source.request.is_fitted(day)]
+    near = days[inside[0] : inside[-1] + 1]
+    if len(near) < FEWEST_DATES:
+        near = days[max(0, inside[0] - NEIGHBOURS) : inside[-1] + NEIGHBOURS + 1]
+    return near
 
 
 def _dates_elsewhere(source: _Source) -> list[list[datetime.date]]:
@@ -196,31 +243,30 @@ def _dates_elsewhere(source: _Source) -> list[list[datetime.date]]:
     return [
         sorted({source.dates[row.line] for row in rows})
         for name, rows in source.table.grouped(source.location_column).items()
-        if not source.location.is_called(name)
+        if not source.request.location.is_called(name)
     ]
 
 
-def _warn_of_gaps(
-    source: _Source, fitted_days: list[datetime.date], of_day: dict, reporting: Reporting
-) -> None:
-    gaps = [day for day in _gaps(fitted_days, source.window, reporting.spacing_days) if day not in of_day]
-    if gaps:
+def _warn_of_gaps(source: _Source, fitted: list[datetime.date], rows: dict[datetime.date, Row]) -> None:
+    gaps = _gaps(fitted, source.request.window, source.request.reporting.spacing_days)
+    if without_row := [day for day in gaps if day not in rows]:
         log.warning(
-            "%s: the fitting window has no row of %s for %s; the fit goes without",
+            "%s: the fitting window has no row of %s for %s; these dates are not fitted",
             source.table.name,
-            source.location.iso,
-            listed(gaps),
+            source.iso,
+            listed(without_row),
         )
 
 
-def _warn_of_sparse_values(source: _Source, fitted_days: list[datetime.date], reporting: Reporting) -> None:
-    """Doubt weekly totals in a column of a daily file, whose other days are empty."""
-    if days := sparse_values(fitted_days, reporting):
+def _warn_of_sparse_values(source: _Source, fitted: list[datetime.date]) -> None:
+    """Warn of what may be weekly totals in a column of a daily file, whose other days are empty."""
+    reporting = source.request.reporting
+    if days := sparse_values(fitted, reporting):
         log.warning(
             "%s: the values of %s (column %s) are %d days apart, with empty ones between, and are fitted as "
             "counts of %s; if each is a total of %d days, change simulation.resample_frequency (%s)",
             source.table.name,
-            source.location.iso,
+            source.iso,
             shown(source.table.header[source.value_column]),
             days,
             reporting.interval,
@@ -230,7 +276,7 @@ def _warn_of_sparse_values(source: _Source, fitted_days: list[datetime.date], re
 
 
 def _is_reported(day: datetime.date, frequency: str | None) -> bool:
-    """Tell whether a simulation can report a day, which would silently count as nothing otherwise."""
+    """Return whether a simulation can report a day; otherwise it would silently count as nothing."""
     if frequency == "MS":
         return day.day == 1
     if frequency == "ME":
@@ -240,8 +286,8 @@ def _is_reported(day: datetime.date, frequency: str | None) -> bool:
     return True
 
 
-def _agreed(days: list[datetime.date], reporting: Reporting) -> str:
-    """Return how to have all days reported: another setting, where they have one weekday, or other dates."""
+def _how_to_agree(days: list[datetime.date], reporting: Reporting) -> str:
+    """Return how to have all days reported: with another setting if they share a weekday, or other dates."""
     weekdays = {WEEKDAYS[day.weekday()] for day in days}
     if (reporting.frequency or "").startswith("W") and len(weekdays) == 1:
         return f"set simulation.resample_frequency ({reporting.where}) to W-{weekdays.pop()}"
@@ -249,7 +295,7 @@ def _agreed(days: list[datetime.date], reporting: Reporting) -> str:
 
 
 def _gaps(days: list[datetime.date], window: FittingWindow, spacing_days: int | None) -> list[datetime.date]:
-    """Return the days that a daily or weekly series has no row of, inside the window and at its ends."""
+    """Return the days without a value of a daily or weekly series, inside the window and at its ends."""
     if spacing_days not in (1, 7):
         return []
     step = spacing_days * _DAY

@@ -11,17 +11,17 @@ from modeling.vocabulary.sampling import Sampling
 
 
 def parameter_sets(sampling: Sampling, seed: int) -> list[dict[str, float]]:
-    """Return the sets in order: the grid's points, and within each the hypercube's samples.
+    """Return the parameter sets in order: the points of the grid, and for each the hypercube's samples.
 
-    The same samples stand at each grid point, so that grid points are compared on equal terms.
-    A sampled start date is its number of days after the reference date.
+    Each grid point has the same samples, so that grid points are compared on equal terms. A sampled start
+    date is a number of days after the reference date.
 
     The hypercube is that of McKay, Beckman and Conover (1979), as scipy.stats.qmc draws it.
 
     Raises
     ------
     UserError
-        A value is drawn that is not finite, or too large.
+        A drawn value is not finite, or too large.
     """
     grid = _grid_points(sampling)
     samples = _hypercube_samples(sampling, seed)

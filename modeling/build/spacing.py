@@ -1,6 +1,6 @@
 """The spacing of the dates of observed data, compared with what a model reports.
 
-Weekly totals that are fitted as daily counts give a forecast that is seven times too high.
+Weekly totals that are fitted as daily counts would make a forecast seven times too high.
 """
 
 import datetime
@@ -12,12 +12,12 @@ from itertools import pairwise
 from modeling.calendars import WEEKDAYS
 
 _DAY = datetime.timedelta(days=1)
-SPARSE_GAPS = 3  # of one length in a row are a spacing of their own; fewer may be missing reports
+SPARSE_GAPS = 3  # of the same length in a row are a spacing; fewer may be missing reports
 
 
 @dataclass(frozen=True)
 class Reporting:
-    """What a model reports: `frequency` is resample_frequency, and `where` its "file:line"."""
+    """The dates that a model reports; `frequency` is resample_frequency, `where` its "file:line"."""
 
     frequency: str | None
     delta_t_days: float
@@ -25,7 +25,7 @@ class Reporting:
 
     @property
     def spacing_days(self) -> int | None:
-        """Days between two reported dates; None for months, which differ, and for parts of a day."""
+        """Days between two reported dates; None for months, whose lengths differ, and for parts of a day."""
         match = re.fullmatch(r"(\d*)(D|W.*)", self.frequency or "")
         if match:
             return int(match[1] or 1) * (1 if match[2] == "D" else 7)
@@ -39,7 +39,7 @@ class Reporting:
 
     @property
     def interval(self) -> str:
-        """What one count stands for: "1 day", "7 days"."""
+        """Time that one count stands for: "1 day", "7 days"."""
         return _span(self.spacing_days) if self.spacing_days else "a month"
 
     def __str__(self) -> str:
@@ -50,12 +50,12 @@ class Reporting:
 
 
 def spacing_problem(dates: list[list[datetime.date]], reporting: Reporting) -> str | None:
-    """Return how the spacing of dates differs from the reported one, and which setting to change; else None.
+    """Return how the spacing of dates differs from the reported one, and how to fix it; None if it agrees.
 
     Parameters
     ----------
     dates : list of list of date
-        The sorted dates of each place, also those without a value; the place that is compared first.
+        Sorted dates of each place, also those without a value; first those of the compared place.
     """
     wanted = 1 if reporting.is_monthly else reporting.spacing_days
     if wanted is None:
@@ -79,9 +79,9 @@ def spacing_problem(dates: list[list[datetime.date]], reporting: Reporting) -> s
 
 
 def sparse_values(days: list[datetime.date], reporting: Reporting) -> int | None:
-    """Return how many days apart dates with a value are, where most dates between them have none.
+    """Return the days between dates with a value, if most dates between them have none; else None.
 
-    Perhaps each value is the total of those days; None where the values are as close as a model reports.
+    Each value may be the total of those days.
     """
     spacing = reporting.spacing_days
     part = _sparse_part(days, spacing, in_months=False) if spacing else []
@@ -89,9 +89,9 @@ def sparse_values(days: list[datetime.date], reporting: Reporting) -> int | None
 
 
 def _sparse_part(days: list[datetime.date], wanted: int, in_months: bool) -> list[datetime.date]:
-    """Return the first dates that follow each other in wider gaps of one length, if there are enough.
+    """Return the first dates with wider gaps of the same length, if there are enough in a row.
 
-    Daily reports may have become weekly ones; a few missing reports leave gaps of several lengths.
+    Daily reports may have become weekly ones, whereas missing reports leave gaps of several lengths.
     """
     gaps = _gaps(days, in_months)
     for begin in range(len(gaps) - SPARSE_GAPS + 1):
@@ -103,7 +103,7 @@ def _sparse_part(days: list[datetime.date], wanted: int, in_months: bool) -> lis
 
 
 def _may_be(gaps: list[int], wanted: int) -> bool:
-    """Return whether dates with these gaps may have the wanted spacing, with some dates missing.
+    """Return whether dates with these gaps may have the wanted spacing, although some dates are missing.
 
     The wanted gap must be the most common one, or a third of all gaps if the others are its multiples.
     """

@@ -1,6 +1,6 @@
 """Files of vintages: the same dates several times, as known on different days.
 
-A column `as_of` marks whole copies of the data; a column `issue`, the day on which a value was published.
+A column `as_of` marks complete copies of the data; a column `issue`, the day on which a value was published.
 """
 
 import datetime
@@ -14,14 +14,14 @@ KEY = "observed_data_as_of"
 
 
 class Vintages:
-    """The column of vintages of a table, and the choice among them.
+    """The vintages of a table, and the choice among them.
 
     Parameters
     ----------
     days : dict of int to date
         The date of each line of the table.
     used : list of int
-        Columns with other uses (date, value, location), whatever they are called.
+        Columns that have another use (date, value, location), under any name.
     where : str
         "file:line" of the comparison, for messages.
     """
@@ -30,21 +30,22 @@ class Vintages:
         self.table, self.days, self.where = table, days, where
         spelled = [name.casefold().replace("-", "_").replace(" ", "_") for name in table.header]
         found = [i for i, name in enumerate(spelled) if name in ("as_of", "asof", "issue") and i not in used]
-        # in a whole copy, the issue of a value says only when that was last changed
+        # in a complete copy, the issue of a value only shows when it last changed
         self.columns = [i for i in found if spelled[i] != "issue"] or found
 
     @property
     def hint(self) -> str:
-        """What to do about a date twice in a file without a column of vintages."""
+        """What to do about a duplicate date in a file without a column of vintages; else empty."""
         return "" if self.columns else "; if the file holds vintages, call their column as_of or issue"
 
     def chosen(self, rows: list[Row], as_of: datetime.date | None, iso: str) -> list[Row]:
-        """Return the rows of one place as known on the day `as_of`; without a day, all of them.
+        """Return the rows of one place as known on the day `as_of`; without a day, all rows.
 
         Raises
         ------
         UserError
-            Several vintages of a date, but no day; a day, but no column of vintages, or none that early.
+            A date has several vintages but there is no day; or there is a day, but no column of vintages,
+            or no vintage that early.
         """
         if as_of is None:
             self._refuse_several(rows, iso)
@@ -75,7 +76,7 @@ class Vintages:
         return [row for row in rows if vintages[row.line] == latest[self.days[row.line]]]
 
     def _warn_of_lost_dates(self, known: list[Row], found: list[Row], iso: str) -> None:
-        """Warn if dates are missing from the newest copy: it may hold only what has changed."""
+        """Warn if dates are missing from the newest copy, which may have only what changed."""
         lost = {self.days[row.line] for row in known} - {self.days[row.line] for row in found}
         if lost:
             log.warning(
@@ -101,7 +102,7 @@ class Vintages:
         return self.columns[0]
 
     def _refuse_several(self, rows: list[Row], iso: str) -> None:
-        """Refuse several vintages of a date, and warn if rows with one vintage each are of different ones."""
+        """Refuse several vintages of a date; warn if each date has one, but not the same."""
         for column in self.columns:
             newest = max((row.fields[column].strip() for row in rows), default="")
             if len({row.fields[column] for row in rows}) < 2:
@@ -128,7 +129,7 @@ class Vintages:
             return
 
     def _not_after(self, rows: list[Row], as_of: datetime.date, iso: str) -> list[Row]:
-        """Leave out dates after the day: their values cannot be complete."""
+        """Leave out dates after the day, because their values cannot be complete."""
         past = [row for row in rows if self.days[row.line] <= as_of]
         if len(past) < len(rows):
             log.warning(

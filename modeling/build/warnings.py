@@ -1,135 +1,46 @@
-"""Warnings of stage A: what an experiment may ask for, but hardly means. What is too large to run is refused.
+"""Warnings of stage A: what an experiment may ask for, but hardly means.
 
-What is wrong for certain is in the `problems` of each piece of the vocabulary.
+What is certainly wrong is in the `problems` of each piece of the vocabulary; what is too large is in size.py.
 """
 
 import datetime
+import logging
 import math
 from collections.abc import Iterator
+from functools import cache
 
-import numpy as np
-
-from modeling.bounds import MOST_TRAJECTORIES, MOST_WORKLOADS
+from modeling.bounds import MOST_TRAJECTORIES
 from modeling.calendars import intervals
-from modeling.failures import UserError, listed
+from modeling.failures import listed
 from modeling.populations import locations
 from modeling.vocabulary.base import Location
-from modeling.vocabulary.model import Model
-from modeling.vocabulary.sampling import Sampling
-from modeling.workload import ModelPlan
+from modeling.vocabulary.experiment import Experiment
+from modeling.vocabulary.timespan import Timespan
 
-Doubts = Iterator[tuple[str, Location, str]]  # kind of file, where in it, and what
+log = logging.getLogger(__name__)
 
-STEP_SECONDS = 1e-4  # of one time step of a small model on one core
-LONG_HOURS = 24  # on one core
-COUNT_BYTES = 4
-STEP_BYTES = 16  # of the trajectory that is being simulated: counts and their sums
-LARGE_GIB = 16  # of the trajectories of one workload
-MOST_GIB = 1024  # more than a machine has
+# kind of file, place in it, message
+Warnings = Iterator[tuple[str, Location, str]]
 
 
-def doubts(experiment, populations: int, parts: int) -> Doubts:
-    """Yield what a person should know about an experiment before it runs.
-
-    Parameters
-    ----------
-    experiment : modeling.vocabulary.experiment.Experiment
-    populations : int
-        How many there are, with "all" counted in full.
-    parts : int
-        Into how many workloads a single ensemble is split.
-    """
+def experiment_warnings(experiment: Experiment) -> Warnings:
+    """Yield a warning for each thing that an experiment asks for, but hardly means."""
     yield from _partial_intervals(experiment)
-    yield from _codes(experiment)
-    yield from _ones(experiment)
+    yield from _ambiguous_codes(experiment)
+    yield from _ambiguous_inits(experiment)
     yield from _extreme_quantiles(experiment)
-    yield from _much_work(experiment, populations, parts)
 
 
-def empty_mediators(plan: ModelPlan, people: dict[str, np.ndarray], inits: dict[str, object]) -> list[str]:
-    """Return warnings of mediators with nobody in them, which infect nobody.
-
-    Parameters
-    ----------
-    plan : ModelPlan
-    people : dict of str to ndarray of int, shape (groups,)
-        Who is where on the first day.
-    inits : dict
-        As in ModelPlan, with drawn values in place of "sampled" and "calibrated".
-    """
-    reached = {compartment for compartment, placed in people.items() if placed.any()}
-    while (
-        added := {
-            flow.target
-            for flow in plan.flows
-            if flow.source in reached and (flow.mediator is None or flow.mediator in reached)
-        }
-        - reached
-    ):
-        reached |= added
-    found = []
-    for mediator in dict.fromkeys(flow.mediator for flow in plan.flows if flow.mediator):
-        if np.any(inits[mediator]) and not people[mediator].any():
-            found.append(
-                f"init {_shown(inits[mediator])} of {mediator} is less than half a person of "
-                f"{plan.sizes.sum():,}, so it starts with nobody; write a number of people (1 and more)"
-            )
-        elif mediator not in reached:
-            infected = listed(dict.fromkeys(f.name for f in plan.flows if f.mediator == mediator))
-            found.append(
-                f"{mediator} starts with nobody and nobody ever enters it, so there is no {infected}; "
-                "give it an init"
-            )
-    return found
+@cache
+def warn_once(message: str) -> None:
+    """Log a warning, unless this process has logged the same one."""
+    log.warning("%s", message)
 
 
-def _shown(init: float | list[float]) -> str:
-    return f"[{', '.join(f'{v:g}' for v in init)}]" if isinstance(init, list) else f"{init:g}"
-
-
-def check_size(experiment, populations: int, parts: int) -> None:
-    """Refuse a run that no machine can hold, before it allocates anything.
-
-    Parameters
-    ----------
-    experiment, populations, parts
-        As those of `doubts`.
-
-    Raises
-    ------
-    UserError
-        Too many time steps, parameter sets or trajectories.
-    """
-    modelset, steps = experiment.modelset, _steps(experiment)
-    if problem := experiment.model.step_count_problem(_first_day(experiment)):
-        raise UserError(f"{experiment.where('model', 'timespan', 'delta_t')}: {problem}")
-    if parts * populations > MOST_WORKLOADS:
-        raise UserError(
-            f"COUNT={parts} for {populations} populations is more than {MOST_WORKLOADS:,} workloads; lower it"
-        )
-    if modelset is not None and modelset.sampling is not None:
-        sets = _set_count(modelset.sampling)
-        if sets * populations > MOST_WORKLOADS:
-            raise UserError(
-                f"{experiment.where('modelset', 'sampling')}: {sets:,} parameter sets for {populations} "
-                f"populations are more than {MOST_WORKLOADS:,} workloads; sample fewer"
-            )
-    gibibytes = _gibibytes(experiment, parts)
-    if gibibytes > MOST_GIB:
-        kind, *at = "model", "simulation", "n_sims"
-        if _calibration(experiment):
-            kind, *at = "modelset", "calibration", "projection"
-        raise UserError(
-            f"{experiment.where(kind, *at)}: {_kept(experiment):,} trajectories of {steps:,.0f} time steps "
-            f"and {_series(experiment.model):,} series need {gibibytes:,.0f} GiB of memory, more than a "
-            "machine has; ask for fewer trajectories, or set simulation.resample_frequency"
-        )
-
-
-def _partial_intervals(experiment) -> Doubts:
+def _partial_intervals(experiment: Experiment) -> Warnings:
     model = experiment.model
     end, frequency = model.timespan.end_date, model.resample_frequency
-    own_start = _start(experiment)
+    own_start = experiment.first_day
     if frequency is None:
         yield from _last_step(model.timespan, own_start)
         return
@@ -148,17 +59,17 @@ def _partial_intervals(experiment) -> Doubts:
     weeks = frequency.partition("W")[0]
     if weeks.isdigit() and int(weeks) > 1:  # the first of several weeks together is always cut
         earlier = f"use resample_frequency {7 * int(weeks)}D"
-    mend = [earlier] * early + [f"end on {cut[-1][1]}"] * late
+    remedy = [earlier] * early + [f"end on {cut[-1][1]}"] * late
     yield (
         "model",
         ("timespan",),
         f"the model runs from {start} to {end} and holds only a part of {spans} "
         f"(resample_frequency {frequency}); tables, charts and headline leave that out; "
-        f"to have it whole, {' and '.join(mend)}",
+        f"to have it whole, {' and '.join(remedy)}",
     )
 
 
-def _last_step(timespan, start: datetime.date | None) -> Doubts:
+def _last_step(timespan: Timespan, start: datetime.date | None) -> Warnings:
     """Warn of steps of several days where the last one runs past the model's end."""
     beyond = -((timespan.end_date - start).days + 1) % timespan.delta_t if start else 0
     if start and start <= timespan.end_date and timespan.delta_t > 1 and beyond:
@@ -171,20 +82,8 @@ def _last_step(timespan, start: datetime.date | None) -> Doubts:
         )
 
 
-def _start(experiment) -> datetime.date | None:
-    """Return the first simulated day; None where each parameter set has its own."""
-    start, calibration = experiment.model.timespan.start_date, _calibration(experiment)
-    if start == "calibrated" and calibration is not None:
-        return calibration.start_date.reference_date
-    return start if isinstance(start, datetime.date) else None
-
-
-def _calibration(experiment):
-    return experiment.modelset.calibration if experiment.modelset else None
-
-
-def _codes(experiment) -> Doubts:
-    """Doubt MA: ISO's code of Morocco, and the post's of Massachusetts."""
+def _ambiguous_codes(experiment: Experiment) -> Warnings:
+    """Warn of codes such as MA: Morocco in ISO 3166, Massachusetts in postal codes."""
     named = [("model", ("population", "name"), experiment.model.population.name)]
     if experiment.modelset:
         names = enumerate(experiment.modelset.population_names)
@@ -196,8 +95,8 @@ def _codes(experiment) -> Doubts:
             yield kind, at, f"{name} is {locations()[name].name}; for {state.name} write US-{name}"
 
 
-def _ones(experiment) -> Doubts:
-    """Doubt 1.0: shares end below it, so that it is one person and not everybody; and a mixture of both."""
+def _ambiguous_inits(experiment: Experiment) -> Warnings:
+    """Warn of 1.0, which is one person and not everybody, and of shares beside numbers of people."""
     for index, compartment in enumerate(experiment.sources["model"].data["model"]["compartments"]):
         init = compartment.get("init")
         values = [v for v in (init if isinstance(init, list) else [init]) if isinstance(v, (int, float))]
@@ -218,8 +117,8 @@ def _ones(experiment) -> Doubts:
             )
 
 
-def _extreme_quantiles(experiment) -> Doubts:
-    wanted, calibration = experiment.output.quantiles, _calibration(experiment)
+def _extreme_quantiles(experiment: Experiment) -> Warnings:
+    wanted, calibration = experiment.output.quantiles, experiment.calibration
     if wanted is None:
         return
     count, source = experiment.model.trajectories, "simulation.n_sims"
@@ -237,73 +136,6 @@ def _extreme_quantiles(experiment) -> Doubts:
         yield (
             "output" if named else "model",
             ("quantiles", "selections") if named else ("simulation",),
-            f"quantiles {listed(f'{q:g}' for q in extreme)} of {count} trajectories say little more than "
-            f"the lowest and highest trajectory; {remedy}",
+            f"quantiles {listed(f'{q:g}' for q in extreme)} of {count} trajectories depend on "
+            f"the lowest or highest trajectory alone; {remedy}",
         )
-
-
-def _much_work(experiment, populations: int, parts: int) -> Doubts:
-    calibration = _calibration(experiment)
-    steps = _steps(experiment)
-    if steps <= 0:
-        return
-    kept = simulations = _kept(experiment)
-    kind, at = "model", ("simulation", "n_sims")
-    if calibration is not None:
-        options = calibration.strategy.options
-        kind, at = "modelset", ("calibration", "strategy")
-        # each particle takes one simulation at least; how many are refused is not known yet
-        simulations = kept + getattr(options, "Nsim", 0)
-        simulations += getattr(options, "num_particles", 0) * getattr(options, "num_generations", 1)
-    elif experiment.modelset is not None:
-        simulations *= _set_count(experiment.modelset.sampling)
-    hours = simulations * populations * steps * STEP_SECONDS / 3600
-    if hours > LONG_HOURS:
-        yield (
-            kind,
-            at,
-            f"{simulations * populations:,} simulations of {steps:,.0f} steps take about {hours:,.0f} hours "
-            "of one core, or more; ask for fewer, or spread them over many machines",
-        )
-    gibibytes = _gibibytes(experiment, parts)
-    if gibibytes > LARGE_GIB:
-        yield kind, at, f"the {kept:,} trajectories of one result need about {gibibytes:,.0f} GiB of memory"
-
-
-def _first_day(experiment) -> datetime.date:
-    return _start(experiment) or experiment.modelset.sampling.start_date.reference_date
-
-
-def _steps(experiment) -> float:
-    """Return the number of time steps of a trajectory; 0 or less if it starts after its end."""
-    timespan = experiment.model.timespan
-    return ((timespan.end_date - _first_day(experiment)).days + 1) / timespan.delta_t
-
-
-def _kept(experiment) -> int:
-    """Return the number of trajectories of a parameter set whose counts are kept."""
-    calibration = _calibration(experiment)
-    if calibration is None:
-        return experiment.model.trajectories
-    return calibration.projection.n_trajectories if calibration.projection else 0
-
-
-def _gibibytes(experiment, parts: int) -> float:
-    """Return the memory of the counts of one workload [GiB]."""
-    model, steps = experiment.model, max(_steps(experiment), 0)
-    frequency, end = model.resample_frequency, model.timespan.end_date
-    dates = ()
-    if frequency and steps:
-        dates = intervals(_first_day(experiment), end, model.timespan.delta_t, frequency)
-    kept = _kept(experiment) / parts * (len(dates) or steps) * COUNT_BYTES
-    return (kept + steps * STEP_BYTES) * _series(model) / 2**30
-
-
-def _set_count(sampling: Sampling) -> int:
-    named = sampling.grid.parameters if sampling.grid else []
-    points = math.prod(len(sampling.parameters[name].values) for name in named)
-    return points * (sampling.hypercube.n_samples if sampling.hypercube else 1)
-
-
-def _series(model: Model) -> int:
-    return (len(model.compartments) + len(model.transition_names)) * (len(model.population.age_groups) + 1)

@@ -1,6 +1,6 @@
-"""What the charts and the report keep of each result: a few curves and numbers.
+"""What charts and report need of each result: a few curves and numbers, as panels.
 
-A result is thrown away once its panel is made, so stage C's memory does not grow with them.
+A result is dropped once its panel is made, so the memory of stage C does not grow with the results.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ import numpy as np
 from modeling.failures import listed
 from modeling.outputs.quantiles import quantiles, weighted_quantiles
 
-if TYPE_CHECKING:  # the charts import this module, and should not load the vocabulary with it
-    from modeling.outputs.tables import Ensemble
+if TYPE_CHECKING:  # the charts import this module, and should not load the vocabulary
+    from modeling.outputs.ensemble import Ensemble
     from modeling.vocabulary import Output
     from modeling.workload import Observed, Result
 
 LEVELS = [0.025, 0.05, 0.25, 0.5, 0.75, 0.95, 0.975]
-MOST_SERIES = 4  # charts a population
-MOST_LINES = 60  # parameter sets drawn a population
-MOST_POOLED = 500  # trajectories behind the fan over parameter sets, of as many sets at most
+MOST_SERIES = 4  # charted, of a population
+MOST_LINES = 60  # parameter sets drawn as lines, of a population
+MOST_POOLED = 500  # trajectories in the fan over parameter sets, and sets that they are taken from
 BINS = 20
 LEAST_WIDTH = 1e-6  # of a histogram, relative to its values; a narrower one is drawn as a single bar
 SMALLEST_VALUE = 1e-300  # smaller numbers have too few digits for distinct bins
 EPOCH = np.datetime64("1970-01-01", "s")
-FEWEST_JUDGED = 4  # fitted dates, below which a miss may be chance
+FEWEST_JUDGED = 4  # fitted dates; with fewer, a miss may be chance
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class Peaks:
 
     values: tuple[float, float, float]
     dates: tuple[np.datetime64, np.datetime64, np.datetime64]
-    where: str  # "peak", or what it is where most do not turn: "still rising at the end", ...
+    where: str  # "peak", or what most trajectories do instead: "still rising at the end", ...
 
 
 @dataclass
 class SeriesPanel:
-    """One chart: a simulated series and, where there is one, its observed counterpart."""
+    """One chart: a simulated series and, if there is one, the observed series it is compared with."""
 
     label: str
     observed: Observed | None = None
@@ -57,12 +57,12 @@ class SeriesPanel:
     lines: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # dates, median of a set
     peaks: Peaks | None = None
     set_peaks: list[Peaks] = field(default_factory=list)  # of the medians in `lines`
-    can_peak: bool = True  # False where people only come, or only go
+    can_peak: bool = True  # False if people only enter, or only leave
 
 
 @dataclass(frozen=True)
 class SetRow:
-    """One parameter set in the report: what distinguishes it. Its peaks are in each series' `set_peaks`."""
+    """What distinguishes one parameter set in the report. Its peaks are in each series' `set_peaks`."""
 
     number: int
     values: dict[str, float | str]
@@ -142,10 +142,14 @@ def simulation_panel(ensemble: Ensemble, output: Output) -> Panel:
 
 @dataclass(frozen=True)
 class _Start:
-    """When a set starts in the fan of one series, and its count before that.
+    """When a parameter set starts in the fan of one series, and its count before that.
 
-    `period` is the time between its dates if these depend on its own start, else None; `count` is None if
-    its initial people are not known.
+    Attributes
+    ----------
+    count : float or None
+        None if the people of its first day are not known.
+    period : timedelta64 or None
+        Time between its dates, if these depend on its own start.
     """
 
     date: np.datetime64
@@ -160,9 +164,9 @@ class _Start:
 
 
 class ParameterSets:
-    """The sets of one population as they stream by: a line each, and a fan over all of them.
+    """Collects the parameter sets of one population: a line each, and a fan over all of them.
 
-    Before its own start a set is constant in the fan: nobody moves, and people are as on its first day.
+    Before its own start a set is constant in the fan: people are as on its first day, and nobody moves.
     """
 
     def __init__(self, first: Ensemble, output: Output):
@@ -175,10 +179,11 @@ class ParameterSets:
         # by series and date, since sets may start on different days
         self._pools: list[dict[np.datetime64, list[np.ndarray]]] = [{} for _ in self._series]
         self._starts: list[list[_Start]] = [[] for _ in self._series]
-        self._dates: set[np.datetime64] = set()  # reported whole by any set of the fan
+        self._dates: set[np.datetime64] = set()  # of whole intervals of any set in the fan
         self._rows: list[SetRow] = []
 
     def add(self, ensemble: Ensemble) -> None:
+        """Take the next parameter set."""
         self.sets += 1
         self.trajectories += ensemble.count
         pooled = MOST_POOLED // min(ensemble.set_count, MOST_POOLED) * _is_nth(ensemble, MOST_POOLED)
@@ -201,9 +206,10 @@ class ParameterSets:
                 starts.append(_start(ensemble, chart.label, dates, len(values[:pooled])))
 
     def panel(self) -> Panel:
+        """Return the panel of the sets so far."""
         for chart, pool, starts in zip(self._series, self._pools, self._starts, strict=True):
             dates = np.array(sorted(self._dates))
-            # none of the sets that are pooled has a result, or sets have different dates
+            # no set of the fan has a result, or the sets are reported on different dates
             if not len(dates) or len({start.grid for start in starts}) > 1:
                 continue
             curves = [quantiles(_counts_on(date, pool, starts), LEVELS) for date in dates]
@@ -223,14 +229,14 @@ class ParameterSets:
 def _counts_on(
     date: np.datetime64, pool: dict[np.datetime64, list[np.ndarray]], starts: list[_Start]
 ) -> np.ndarray:
-    """Return the counts of all sets on a date, started or not; shape (trajectories,)."""
+    """Return the counts of all sets on a date, also of those not yet started; shape (trajectories,)."""
     known = [start for start in starts if start.count is not None]
     waiting = [np.full(start.trajectories, start.count) for start in known if date < start.date]
     return np.concatenate([*pool[date], *waiting])
 
 
 def _start(ensemble: Ensemble, name: str, dates: np.ndarray, trajectories: int) -> _Start:
-    """Return where a set begins in the fan of a series."""
+    """Return when a set starts in the fan of a series, and with which count."""
     count = 0 if name in ensemble.transitions else ensemble.initial.get(name)
     frequency = ensemble.expected.frequency
     follows_start = frequency[0].isdigit() if frequency else ensemble.delta_t_days > 1
@@ -239,7 +245,7 @@ def _start(ensemble: Ensemble, name: str, dates: np.ndarray, trajectories: int) 
 
 
 def _scalars(ensemble: Ensemble) -> dict[str, float | str]:
-    """Return the parameters, initial people and start date of a set, as far as they are one value."""
+    """Return the scalar parameters of a set, the people of its first day and its start date."""
     values: dict[str, float | str] = {
         name: float(value) for name, value in ensemble.parameters.items() if np.ndim(value) == 0
     }
@@ -249,7 +255,7 @@ def _scalars(ensemble: Ensemble) -> dict[str, float | str]:
 
 
 def _distinguished(rows: list[SetRow]) -> list[SetRow]:
-    """Return the rows with those values alone that are not the same in all of them."""
+    """Return the rows with only those values that differ between them."""
     if not rows:
         return []
     differ = [name for name in rows[0].values if len({row.values[name] for row in rows}) > 1]
@@ -257,7 +263,7 @@ def _distinguished(rows: list[SetRow]) -> list[SetRow]:
 
 
 def _is_nth(ensemble: Ensemble, most: int) -> bool:
-    """Tell whether a set is among `most` sets that are spread evenly over all of them."""
+    """Return whether a set is among `most` sets that are spread evenly over all sets."""
     return ensemble.set_index % -(-ensemble.set_count // most) == 0
 
 
@@ -276,20 +282,20 @@ def charted_series(ensemble: Ensemble, output: Output) -> list[str]:
 
 
 def can_peak(name: str, ensemble: Ensemble) -> bool:
-    """Tell whether a series can rise and fall: of a compartment, whether people come and go."""
+    """Return whether a series can rise and fall; a compartment can if people enter and leave it."""
     if name in ensemble.transitions:
         return True
     compartment = name.rpartition("_")[0]
-    go = any(moved.startswith(f"{compartment}_to_") for moved in ensemble.transitions)
-    come = any(moved.rpartition("_")[0].endswith(f"_to_{compartment}") for moved in ensemble.transitions)
-    return go and come
+    leave = any(moved.startswith(f"{compartment}_to_") for moved in ensemble.transitions)
+    enter = any(moved.rpartition("_")[0].endswith(f"_to_{compartment}") for moved in ensemble.transitions)
+    return leave and enter
 
 
 def peaks(dates: np.ndarray, values: np.ndarray) -> Peaks:
     """Return the peaks of trajectories, values of shape (trajectories, dates).
 
-    Quantiles of dates are dates of trajectories: of the sorted ones the nearest, without interpolation.
-    Not the highest point of the median curve, which is lower: trajectories peak on different days.
+    A quantile of the dates is the nearest of the sorted dates, without interpolation. Peaks are higher than
+    the median curve's highest point, because trajectories peak on different days.
     """
     highest, places = values.max(axis=1), np.sort(values.argmax(axis=1))
     levels = [0.05, 0.5, 0.95]
@@ -298,7 +304,7 @@ def peaks(dates: np.ndarray, values: np.ndarray) -> Peaks:
 
 
 def _where(values: np.ndarray) -> str:
-    """Say where most of the trajectories are highest."""
+    """Return where most of the trajectories are highest, in words."""
     places, last = values.argmax(axis=1), values.shape[1] - 1
     if (np.ptp(values, axis=1) == 0).mean() > 0.5:
         return "always the same"
@@ -308,7 +314,7 @@ def _where(values: np.ndarray) -> str:
 
 
 def fit_notes(panels: list[Panel]) -> list[str]:
-    """Return a note on the calibrations whose 90 % band misses more than half of what they fitted."""
+    """Return a note on calibrations whose 90 % band misses more than half of the fitted points."""
     bad = []
     for panel in panels:
         for series in panel.series:
@@ -326,7 +332,7 @@ def fit_notes(panels: list[Panel]) -> list[str]:
 def early_ends(panels: list[Panel]) -> list[str]:
     """Return a note on each calibration that ended because no nearer draw was found.
 
-    Calibrations cut short by time or number of simulations are noted in the record of the run.
+    The record of the run notes calibrations that were cut short by time or number of simulations.
     """
     reasons = {
         "max_consecutive_rejections": "too many draws in a row were rejected (max_consecutive_rejections)",
@@ -341,7 +347,7 @@ def early_ends(panels: list[Panel]) -> list[str]:
 
 
 def _missed(series: SeriesPanel) -> tuple[int, int]:
-    """Return how many fitted points lie outside the 90 % band of the fit, and how many there are."""
+    """Return the number of fitted points outside the 90 % band of the fit, and the number of all."""
     if series.observed is None or series.fit is None:
         return 0, 0
     values = series.observed.values[series.observed.fitted]
@@ -356,7 +362,7 @@ def _posterior(name: str, values: np.ndarray, weights: np.ndarray) -> Posterior:
 
 
 def _histogram(values: np.ndarray, weights: np.ndarray, median: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return edges and density; a single bar if the values have almost no width, or an infinite one."""
+    """Return edges and density: a single bar where the range of values is almost 0, or infinite."""
     lowest, highest = float(values.min()), float(values.max())
     width = highest - lowest  # of floats, for numpy would warn where it is infinite
     if LEAST_WIDTH * max(abs(lowest), abs(highest), SMALLEST_VALUE) < width < np.inf:

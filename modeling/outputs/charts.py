@@ -1,7 +1,7 @@
 """Charts of one panel as PNG files: fans of simulated series, histograms of posteriors.
 
-Drawn through matplotlib's objects, never pyplot: no global figures, and nothing outlives a call.
-What a chart shows is computed in panels.py; stage B must not import this (a third of a second).
+Drawn with matplotlib's objects, never pyplot, so that there are no global figures.
+chart_data.py computes what a chart shows. Stage B must not import this module: it takes a third of a second.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ SERIES, SERIES_HEADER, DATES = 340, 30, 40  # px: a series, its name above, its 
 LEFT, RIGHT = 74, 40  # px, margins
 POSTERIOR, POSTERIOR_HEADER, VALUES = 158, 40, 30  # px: a row of histograms, names, values
 HISTOGRAMS_A_ROW = 4
-MOST_DRAWN = 1e100  # on an axis; matplotlib multiplies what it draws
+MOST_DRAWN = 1e100  # on an axis, because matplotlib multiplies what it draws
 NORMAL, SMALL = 9, 8  # pt; of 900 px the report shows at least 740, where 8 pt are 9 px
 CONTEXT = 0.12  # share of the modelled time that is shown of earlier observations
 
@@ -58,7 +58,7 @@ STYLE = {
 
 
 def fan_chart(panel: Panel, path: Path) -> None:
-    """Write the fan chart of a population: one row a series.
+    """Write the fan chart of a population, one row a series.
 
     Shows the 50, 90 and 95 % bands and the median of the fit (inside the fitting window) and of the
     projection (after it), the observed values of that time (fitted ones filled), the end of the
@@ -89,7 +89,7 @@ def fan_chart(panel: Panel, path: Path) -> None:
 def posterior_chart(panel: Panel, path: Path) -> None:
     """Write the marginal posteriors of a calibration as histograms, four a row.
 
-    The dark part is the 90 % interval, the line the median. Without posteriors nothing is written.
+    The dark part is the 90 % interval, the line the median. Nothing is written without posteriors.
 
     Parameters
     ----------
@@ -118,14 +118,14 @@ def _figure(height: int) -> Figure:
 
 
 def _axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
-    """Return axes at pixels from the top left corner: layout engines cost more than a chart."""
+    """Return axes placed in pixels from the top left corner; a layout engine takes longer than a chart."""
     total = figure.get_figheight() * DPI
     bottom = total - top - height
     return figure.add_axes((left / WIDTH, bottom / total, width / WIDTH, height / total))
 
 
 def _text(figure: Figure, left: float, top: float, words: str, **style) -> float:
-    """Write at pixels from the top left corner; return where the words end."""
+    """Write text at pixels from the top left corner; return the pixel where it ends."""
     height = figure.get_figheight() * DPI
     text = figure.text(left / WIDTH, 1 - top / height, words, va="baseline", **style)
     return left + text.get_window_extent().width
@@ -133,7 +133,7 @@ def _text(figure: Figure, left: float, top: float, words: str, **style) -> float
 
 def _save(figure: Figure, path: Path) -> None:
     partial = path.with_name(path.name + ".partial")
-    # Software would name matplotlib's version: the same picture, other bytes after an upgrade
+    # "Software" would name matplotlib's version: an upgrade would change the bytes of the same picture
     figure.canvas.print_png(partial, metadata={"Software": None})
     partial.replace(path)
     figure.clear()  # figure and axes refer to each other; do not wait for the garbage collector
@@ -236,7 +236,7 @@ def _draw_curves(axes: Axes, series: SeriesPanel) -> list[np.ndarray]:
 
 
 def _after_fit(series: SeriesPanel) -> Fan | None:
-    """Return the projection from the last fitted date on: before it, the fit is what to look at."""
+    """Return the projection from the last fitted date on; before it, the fit is shown."""
     if series.fit is None or series.projection is None or not len(series.fit.dates):
         return series.projection
     after = series.projection.dates >= series.fit.dates[-1]
@@ -266,7 +266,7 @@ def _draw_observed(axes: Axes, series: SeriesPanel) -> list[np.ndarray]:
 
 
 def _observed_points(series: SeriesPanel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return dates (days), values and which are fitted, of what is observed in the time shown."""
+    """Return dates [days], values and fitted flags of the observed points in the time shown."""
     dates = date2num(series.observed.dates)
     first, last = _time_shown(series)
     inside = (dates >= first) & (dates <= last) & (np.abs(series.observed.values) < MOST_DRAWN)
@@ -274,7 +274,7 @@ def _observed_points(series: SeriesPanel) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def _time_shown(series: SeriesPanel) -> tuple[float, float]:
-    """Return first and last day: the modelled time and a little before, else what is observed."""
+    """Return the first and last day [days]: the modelled time and a little before, or the observed time."""
     modelled = [fan.dates for fan in (series.fit, series.projection) if fan is not None]
     modelled += [dates for dates, _ in series.lines]
     modelled = [date2num(dates) for dates in modelled if len(dates)]
@@ -307,7 +307,7 @@ def _millions(value: float, _) -> str:
 
 
 class _DateLabels(Formatter):
-    """Month, day or time of each tick, and below it the year or day where that changes."""
+    """Month, day or time of each tick; below it the year or day, where it changes."""
 
     def __call__(self, value: float, pos: int | None = None) -> str:
         return f"{num2date(value):%d %b %Y}"
@@ -360,7 +360,7 @@ def _draw_posterior(axes: Axes, posterior: Posterior) -> None:
         size=SMALL,
     )
     if not 1 / MOST_DRAWN < np.abs(posterior.edges).max() < MOST_DRAWN:
-        axes.set_xticks([])  # the numbers above are all that can be shown
+        axes.set_xticks([])  # such numbers cannot be drawn; the title shows them
         return
     left, right = posterior.edges[:-1], posterior.edges[1:]
     inside = (right >= posterior.low) & (left <= posterior.high)

@@ -1,4 +1,4 @@
-"""Stage C's work: results stream in, tables grow, and one panel a population stays."""
+"""Stage C: each result is written to the tables, and one panel a population is kept."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,23 +15,36 @@ from modeling.outputs.chart_data import (
     fit_notes,
     simulation_panel,
 )
-from modeling.outputs.tables import Ensemble, OutputTables
+from modeling.outputs.ensemble import Ensemble
+from modeling.outputs.tables import OutputTables
 from modeling.vocabulary import Output
 from modeling.workload import Result
 
 
 @dataclass(frozen=True)
 class Collected:
-    """The files of the tables, and what the charts and the report show."""
+    """What stage C has collected.
+
+    Attributes
+    ----------
+    files : list of Path
+        The tables.
+    panels : list of Panel
+        What charts and report show, one a population.
+    results : int
+        Number of results.
+    notes : list of str
+        What a reader must know before trusting the charts.
+    """
 
     files: list[Path]
     panels: list[Panel]
     results: int
-    notes: list[str]  # what a reader must know before trusting the charts
+    notes: list[str]
 
 
 class Collector:
-    """Takes results in the order of their index; nothing of them is kept but the panels.
+    """Writes results to tables, and keeps their panels.
 
     Parameters
     ----------
@@ -45,18 +58,18 @@ class Collector:
         self._panels: dict[str, Panel] = {}
         self._ensemble: Ensemble | None = None
         self._sets: ParameterSets | None = None
-        self._left_out: set[str] = set()  # reported dates, simulated in part
-        self._whole: set[str] = set()  # those that are whole, if only in another parameter set
-        self._unreached: list[str] = []  # generations of posteriors, by population
+        self._left_out: set[str] = set()  # dates of intervals that were simulated in part
+        self._whole: set[str] = set()  # dates of intervals that are whole in some parameter set
+        self._unreached: list[str] = []  # generations without posteriors, a population each
         self._results = 0
 
     def add(self, result: Result) -> None:
-        """Take one checked result.
+        """Take the next checked result, in the order of their indices.
 
         Raises
         ------
         UserError
-            The result lacks a series that the output asks for.
+            The result has no series of a name that the output asks for.
         """
         self._results += 1
         simulated = result.trajectories
@@ -75,7 +88,7 @@ class Collector:
             self._ensemble = Ensemble(result, simulated)
 
     def finish(self) -> Collected:
-        """Close the tables."""
+        """Close the tables, and return what was collected."""
         self._finish_ensemble()
         self._finish_sets()
         panels = list(self._panels.values())
@@ -85,7 +98,9 @@ class Collector:
             notes.append(f"the table of posteriors is without generations that were not reached: {missing}")
         if never_whole := self._left_out - self._whole:
             dates = listed(sorted(never_whole))
-            notes.append(f"left out of tables and charts, for not all of their days were simulated: {dates}")
+            notes.append(
+                f"left out of tables and charts, because not all of their days were simulated: {dates}"
+            )
         if at_times := self._left_out & self._whole:
             dates = listed(sorted(at_times))
             notes.append(
@@ -99,7 +114,7 @@ class Collector:
         return [f"{listed(missing)} of {result.population}"] if missing else []
 
     def _whole_intervals(self, result: Result) -> Result:
-        """Return the result without a week that was simulated in part: its counts would pass for a week's."""
+        """Return the result without intervals that were simulated in part; their counts would mislead."""
         paths, expected = result.trajectories, result.expected
         if paths is None:
             return result
@@ -132,7 +147,7 @@ class Collector:
         self._sets.add(ensemble)
 
     def _finish_sets(self) -> None:
-        """The sets of a population follow each other, so only one population's are held."""
+        # the sets of a population follow each other, so only those of one population are held
         if self._sets is not None:
             self._panels[self._sets.population] = self._sets.panel()
             self._sets = None

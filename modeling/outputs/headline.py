@@ -1,27 +1,27 @@
-"""The forecast in a few rows, for a terminal and the top of the report."""
+"""The headline: the forecast in a few rows, for the terminal and the top of the report."""
 
 import numpy as np
 
 from modeling.outputs.chart_data import LEVELS, Panel, SeriesPanel
 
 MOST_ROWS = 24
-MOST_DATES = 8  # of one series after the last fitted date
-FEWEST_DATES = 4  # of one series, where there are more series than rows
+MOST_DATES = 8  # of a series, after its last fitted date
+FEWEST_DATES = 4  # of a series, however many series there are
 
 Row = dict[str, object]  # population, series, date, low, median, high, note
 
 
 def headline(panels: list[Panel]) -> list[Row]:
-    """Return the rows: of a calibration the next dates, of simulations the peak.
+    """Return the rows of the headline: the next dates of a calibration, the peaks of simulations.
 
-    `low` and `high` are the 90 % interval; of a sampling experiment, the extremes over its sets.
-    The note of each row says which.
+    `low` and `high` are the 90 % interval, or the extremes over the parameter sets of a sampling experiment;
+    the note of each row says which.
     """
     series_count = sum(_is_forecast(series) for panel in panels for series in panel.series)
     dates = min(MOST_DATES, max(FEWEST_DATES, MOST_ROWS // max(series_count, 1)))
     rows: list[Row] = []
     for panel in panels:
-        for series in _telling(panel):
+        for series in _shown_series(panel):
             if _is_forecast(series):
                 rows += _next_dates(panel, series, dates)
             elif panel.kind == "sampling" and series.set_peaks:
@@ -32,7 +32,7 @@ def headline(panels: list[Panel]) -> list[Row]:
 
 
 def left_out(panels: list[Panel], rows: list[Row]) -> int:
-    """Return how many populations have no row, because there are more than rows."""
+    """Return the number of populations without a row, because there are more of them than rows."""
     return len({panel.population for panel in panels} - {row["population"] for row in rows})
 
 
@@ -42,7 +42,7 @@ def left_out_dates(panels: list[Panel], rows: list[Row]) -> int:
     forecasts = [
         (panel.population, series)
         for panel in panels
-        for series in _telling(panel)
+        for series in _shown_series(panel)
         if panel.population in shown and _is_forecast(series)
     ]
     labels = {(population, series.label) for population, series in forecasts}
@@ -50,8 +50,8 @@ def left_out_dates(panels: list[Panel], rows: list[Row]) -> int:
     return dates - sum((row["population"], row["series"]) in labels for row in rows)
 
 
-def _telling(panel: Panel) -> list[SeriesPanel]:
-    """Return the series that can peak; all, where none can: who is susceptible has no peak to tell."""
+def _shown_series(panel: Panel) -> list[SeriesPanel]:
+    """Return the series that can peak, or all if none can; susceptible people, for one, have no peak."""
     return [series for series in panel.series if series.can_peak] or panel.series
 
 
@@ -62,7 +62,7 @@ def _is_forecast(series: SeriesPanel) -> bool:
 def _next_dates(panel: Panel, series: SeriesPanel, count: int) -> list[Row]:
     fan, note = series.projection, "forecast, 90 % interval"
     chosen = _later(series)[:count]
-    return [_row(panel, series, fan.dates[i], *_interval(fan.curves[:, i]), note) for i in chosen]
+    return [_row(panel, series, fan.dates[i], _interval(fan.curves[:, i]), note) for i in chosen]
 
 
 def _later(series: SeriesPanel) -> np.ndarray:
@@ -74,18 +74,18 @@ def _later(series: SeriesPanel) -> np.ndarray:
 def _peak(panel: Panel, series: SeriesPanel) -> Row:
     peaks = series.peaks
     note = f"{peaks.where}, 90 % interval{_between(peaks.dates[0], peaks.dates[-1])}"
-    return _row(panel, series, peaks.dates[1], *peaks.values, note)
+    return _row(panel, series, peaks.dates[1], peaks.values, note)
 
 
 def _middle_set(panel: Panel, series: SeriesPanel) -> Row:
-    """Return the peak of the middle set's median with its date, between those of the other sets."""
+    """Return the row of the set whose median has the middle peak, between the lowest and the highest."""
     of_sets = sorted(series.set_peaks, key=lambda peak: peak.values[1])
     middle = of_sets[(len(of_sets) - 1) // 2]
     days = sorted(p.dates[1] for p in of_sets)
     count = len(of_sets) if len(of_sets) == panel.sets else f"{len(of_sets)} of {panel.sets:,}"
     note = f"{middle.where}, medians of {count} sets: lowest, middle, highest{_between(days[0], days[-1])}"
-    low, high = of_sets[0].values[1], of_sets[-1].values[1]
-    return _row(panel, series, middle.dates[1], low, middle.values[1], high, note)
+    medians = (of_sets[0].values[1], middle.values[1], of_sets[-1].values[1])
+    return _row(panel, series, middle.dates[1], medians, note)
 
 
 def _between(first: np.datetime64, last: np.datetime64) -> str:
@@ -98,7 +98,10 @@ def _interval(curves: np.ndarray) -> tuple[float, float, float]:
     return tuple(float(curves[LEVELS.index(level)]) for level in (0.05, 0.5, 0.95))
 
 
-def _row(panel: Panel, series: SeriesPanel, date, low: float, median: float, high: float, note: str) -> Row:
+def _row(
+    panel: Panel, series: SeriesPanel, date: np.datetime64, interval: tuple[float, float, float], note: str
+) -> Row:
+    low, median, high = interval
     return {
         "population": panel.population,
         "series": series.label,

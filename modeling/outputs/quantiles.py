@@ -1,4 +1,4 @@
-"""Quantiles of samples: one definition, with weights and without.
+"""Quantiles of samples: one definition for samples with and without weights.
 
 Type 7 of Hyndman and Fan (1996, doi 10.1080/00031305.1996.10473566): linear interpolation between the sorted
 values, the default of numpy and R. With weights, the generalisation of Akinshin (2023, arXiv 2304.07265),
@@ -25,8 +25,8 @@ def quantiles(values: np.ndarray, levels: list[float]) -> np.ndarray:
 def weighted_quantiles(values: np.ndarray, weights: np.ndarray, levels: list[float]) -> np.ndarray:
     """Return quantiles of weighted samples.
 
-    In type 7, the number of samples is replaced by the effective one, n = (sum w)^2 / sum w^2: a quantile is
-    the mean of the sorted values over a share 1 / n of the total weight.
+    The number of samples of type 7 becomes the effective number, n = (sum w)^2 / sum w^2. A quantile is the
+    mean of the sorted values over a share 1 / n of the total weight.
 
     Parameters
     ----------

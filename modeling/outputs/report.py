@@ -1,6 +1,6 @@
 """The report of a run: one self-contained HTML file that opens anywhere, without a network.
 
-Its words and layout are in report.html.j2, its looks in report.css; charts come from plots.py.
+Text and layout are in report.html.j2, styles in report.css; charts.py draws the charts.
 """
 
 import base64
@@ -18,14 +18,14 @@ from modeling.outputs.chart_data import Panel
 MOST_EMBEDDED = 100  # populations whose charts are inside the file; a browser opens about 10 MB
 MOST_MISSING = 50  # missing results listed by name
 REASON_CHARACTERS = 400  # of one of them
-LONGEST_WORD = 24  # characters of a name without a break: "HospitalAdmissionsTotal"
+LONGEST_WORD = 24  # characters of a name before a break: "HospitalAdmissionsTotal"
 TABLE_WIDTH = 900  # px, of a table of parameter sets
 VALUE_WIDTH, PEAK_WIDTH = 110, 220  # px, of its columns: a value, a peak with its date
 
 
 @dataclass(frozen=True)
 class StageTimes:
-    """What the tasks of one stage used: seconds in all of them, peak memory of the largest."""
+    """What the tasks of one stage used: seconds of all together, peak memory of the largest."""
 
     name: str
     tasks: int
@@ -37,7 +37,7 @@ class StageTimes:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What the report says about the run itself.
+    """Facts about the run that the report shows.
 
     Attributes
     ----------
@@ -48,9 +48,9 @@ class RunFacts:
     names : dict of int to str
         Names of these inputs, as far as they are known (input_names.py).
     headline : list of dict
-        The forecast table, as headline.py makes its rows.
+        Rows of the forecast table, from headline.py.
     left_out_dates : int
-        Number of forecast dates of its populations that it leaves out.
+        Number of forecast dates that the table leaves out, of its populations.
     tables : list of (str, int)
         File name and bytes.
     notes : list of str
@@ -83,7 +83,7 @@ def write_report(
     chart_files: dict[str, Path],
     posterior_files: dict[str, Path],
 ) -> None:
-    """Write the report; it appears whole or not at all.
+    """Write the report; the file appears whole or not at all.
 
     Parameters
     ----------
@@ -91,11 +91,10 @@ def write_report(
         The HTML file to write.
     facts : RunFacts
     panels : list of Panel
-        In the order of the report. The first 100 are embedded with their charts, the others named.
+        In the order of the report. The charts of the first 100 are embedded; the others are links.
     chart_files, posterior_files : dict of str to Path
-        PNG by population; one that has none is shown without. Each is read when its place in
-        the report is written, so that memory holds one at a time. Populations that are not embedded
-        point to `charts/<file name>` beside the report.
+        PNG by population, for those that have one. Each file is read when its part of the report is written,
+        so that memory holds one at a time. Links point to `charts/<file name>` beside the report.
     """
     template = _environment().get_template("report.html.j2")
     stream = template.stream(
@@ -153,9 +152,9 @@ def _count(value: float) -> str:
 
 
 def _number(value: float | str | None) -> str:
-    """Return three significant digits, more where whole numbers have them; text as it is.
+    """Return a number with three significant digits, a whole number with all of them, and text unchanged.
 
-    Numbers from a billion on are in millions ("M"), so that a row fits on a phone.
+    From a billion on, numbers are in millions ("M"), so that a row fits on a phone.
     """
     if value is None:
         return "–"
@@ -188,13 +187,13 @@ def _spaced(name: str) -> str:
 
 
 def _breakable(name: str) -> Markup:
-    """Return a name that may break after each underscore, and within a very long word."""
+    """Return a name that may break after each underscore and within very long words."""
     words = re.findall(f"[^_]{{1,{LONGEST_WORD}}}_?|_", name)
     return Markup("<wbr>").join(words)
 
 
 def _is_wide(panel: Panel) -> bool:
-    """Tell whether the table of parameter sets would be wider than the page."""
+    """Return whether the table of parameter sets would be wider than the page."""
     values, series = len(panel.set_rows[0].values), len(panel.series)
     return VALUE_WIDTH * values + PEAK_WIDTH * series > TABLE_WIDTH
 

@@ -1,4 +1,4 @@
-"""Tables on disk: gzipped CSV, and Parquet when asked. Rows are appended, never held."""
+"""Table files: gzipped CSV and, if asked for, Parquet. Rows are appended, not kept in memory."""
 
 import csv
 import gzip
@@ -14,7 +14,16 @@ ROW_GROUP = 100_000  # rows of a Parquet row group, at least
 
 
 def open_table(path: Path, columns: list[str], formats: list[str]) -> "Table":
-    """Open a table for writing; `path` has no ending."""
+    """Open a table for writing.
+
+    Parameters
+    ----------
+    path : Path
+        Without suffix; each format adds its own.
+    columns : list of str
+    formats : list of str
+        "csv", "parquet" or both.
+    """
     writers = [
         {"csv": _CsvWriter, "parquet": _ParquetWriter}[f](path, columns) for f in dict.fromkeys(formats)
     ]
@@ -28,7 +37,17 @@ class Table:
         self.name, self.columns, self._writers = name, columns, writers
 
     def write(self, columns: Columns) -> None:
-        """Append rows, one array a column; UserError where a call brings other columns than the first."""
+        """Append rows.
+
+        Parameters
+        ----------
+        columns : dict of str to ndarray, shape (rows,)
+
+        Raises
+        ------
+        UserError
+            The columns are not those of the table.
+        """
         if list(columns) != self.columns:
             other = sorted(set(columns) ^ set(self.columns)) or columns
             raise UserError(
@@ -39,6 +58,7 @@ class Table:
             writer.write(columns)
 
     def close(self) -> list[Path]:
+        """Close the files and return them."""
         return [writer.close() for writer in self._writers]
 
 
@@ -46,7 +66,7 @@ class _CsvWriter:
     def __init__(self, path: Path, columns: list[str]):
         self.path = path.with_name(path.name + ".csv.gz")
         self._file = open(self.path, "wb")  # noqa: SIM115 - closed in close()
-        # no name and no time in the header: the same run gives the same bytes
+        # no name and no time in the header, so that the same run gives the same bytes
         self._gzip = gzip.GzipFile(filename="", mode="wb", fileobj=self._file, mtime=0, compresslevel=6)
         self._text = io.TextIOWrapper(self._gzip, encoding="utf-8", newline="", write_through=False)
         self._rows = csv.writer(self._text, lineterminator="\n")
@@ -62,7 +82,7 @@ class _CsvWriter:
 
 
 class _ParquetWriter:
-    """Rows are gathered into row groups: each costs memory in the file's footer until it is closed."""
+    """Gathers rows into row groups, because each group takes memory until the file is closed."""
 
     def __init__(self, path: Path, columns: list[str]):
         self.path = path.with_name(path.name + ".parquet")

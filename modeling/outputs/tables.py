@@ -1,137 +1,78 @@
-"""Stage C's tables, written while the results stream by.
+"""The tables of stage C, written while the results stream by.
 
 One row a date and quantile (or trajectory), one column a series: the layout of epymodelingsuite's
 outputs, so that scripts written for those read these.
 """
 
-import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from modeling.failures import UserError, did_you_mean
+from modeling.outputs.ensemble import Ensemble
 from modeling.outputs.quantiles import quantiles, weighted_quantiles
-from modeling.outputs.table_files import Table, open_table
+from modeling.outputs.table_files import Columns, Table, open_table
 from modeling.vocabulary import Output
-from modeling.vocabulary.output import Posteriors
+from modeling.vocabulary.output import Posteriors, Selection
 from modeling.workload import Result, Trajectories
 
-SPILLED = np.dtype(np.int64)
 TRAJECTORIES_AT_ONCE = 200  # in the table of trajectories
 DECIMALS = 6  # of quantiles: without the noise of floating point
 DEFAULT_LEVELS = [0.025, 0.25, 0.5, 0.75, 0.975]  # of fit and projection, without a quantiles section
 
-
-class Ensemble:
-    """All trajectories of one set of fixed parameters, joined from the parts of a split ensemble.
-
-    Parts go to a temporary file, series by series, so that memory holds one part and one series.
-
-    Parameters
-    ----------
-    first : Result
-        Trajectories of whole intervals.
-    simulated : Trajectories, optional
-        The same trajectories with the partial intervals at their start and end.
-    """
-
-    def __init__(self, first: Result, simulated: Trajectories | None = None):
-        self.primary_id, self.seed = first.primary_id, first.seed
-        self.population, self.population_name = first.population, first.population_name
-        self.set_index, self.set_count = first.set_index, first.set_count
-        self.delta_t_days, self.expected = first.delta_t_days, first.expected
-        self.parameters, self.initial = first.parameters, first.initial
-        self.dates = first.trajectories.dates
-        self.compartments = first.trajectories.compartments
-        self.transitions = first.trajectories.transitions
-        self.count = 0
-        self._total = first.ensemble_total
-        self._names = {name: i for i, name in enumerate((*self.compartments, *self.transitions))}
-        self._whole: Trajectories | None = None
-        self._simulated = simulated
-        self._spill: BinaryIO | None = None
-        self.add(first)
-
-    def add(self, part: Result) -> None:
-        """Join a part; UserError where it is not on the dates of the others."""
-        if not np.array_equal(part.trajectories.dates, self.dates):
-            raise UserError(f"result {part.index}: its dates are not those of the rest of its ensemble")
-        if (part.trajectories.compartments, part.trajectories.transitions) != (
-            self.compartments,
-            self.transitions,
-        ):
-            raise UserError(f"result {part.index}: its series are not those of the rest of its ensemble")
-        if part.trajectories.count == self._total:
-            self._whole = part.trajectories
-        else:
-            self._write_part(part.trajectories)
-        self.count += part.trajectories.count
-
-    def series(self, name: str) -> np.ndarray:
-        """Return one series, shape (trajectories, dates)."""
-        if self._whole is not None:
-            return self._whole.series(name)
-        self._spill.seek(self._offset(self._names[name], 0))
-        counts = np.fromfile(self._spill, dtype=SPILLED, count=self.count * len(self.dates))
-        return counts.reshape(self.count, len(self.dates))
-
-    def since_start(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return dates and one series from the first simulated day to the last whole interval.
-
-        Unlike `series` it includes the partial interval of the start, which is whole if nobody moves before.
-        """
-        if self._whole is None or self._simulated is None:
-            return self.dates, self.series(name)
-        dates = self._simulated.dates
-        stop = int(np.searchsorted(dates, self.dates[-1], side="right")) if len(self.dates) else 0
-        return dates[:stop], self._simulated.series(name)[:, :stop]
-
-    def _write_part(self, part: Trajectories) -> None:
-        if self._spill is None:
-            self._spill = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the ensemble
-        for name, row in self._names.items():
-            self._spill.seek(self._offset(row, self.count))
-            self._spill.write(part.series(name).astype(SPILLED).tobytes())
-        self._spill.flush()
-
-    def _offset(self, series: int, trajectory: int) -> int:
-        return (series * self._total + trajectory) * len(self.dates) * SPILLED.itemsize
+Ids = dict[str, object]  # primary_id, seed, population
 
 
 class OutputTables:
-    """The tables of one stage C, opened when their first row comes."""
+    """The tables of a run, each opened when its first row comes.
+
+    Parameters
+    ----------
+    output : Output
+        Which tables, and their contents.
+    folder : Path
+        Where the tables are written.
+    """
 
     def __init__(self, output: Output, folder: Path):
         self.output, self.folder = output, folder
         self._tables: dict[str, Table] = {}
 
     def add_ensemble(self, ensemble: Ensemble) -> None:
-        """Write the quantiles of a simulated ensemble, and its row of metadata."""
+        """Write the quantiles of a simulated ensemble, and its row of metadata.
+
+        Raises
+        ------
+        UserError
+            The output asks for a series that the ensemble does not have.
+        """
         ids = _ids(ensemble)
-        self._write_quantiles(
-            ids, ensemble.dates, ensemble.compartments, ensemble.transitions, ensemble.series
-        )
+        self._write_quantiles(ids, ensemble)
         row = _metadata(ensemble, "simulation", ensemble.count)
         row |= {f"init_{n}": int(value) for n, value in ensemble.initial.items() if n.endswith("_total")}
         self._write_row("model_metadata", row)
 
     def add_result(self, result: Result) -> None:
-        """Write what follows from one result alone: trajectories; of a calibration everything."""
+        """Write what one result decides alone: trajectories; of a calibration everything.
+
+        Raises
+        ------
+        UserError
+            The output asks for a series that the result does not have.
+        """
         ids = _ids(result)
         if result.trajectories is not None:
             self._write_trajectories(ids, result.trajectories, result.first_trajectory)
         if result.kind == "calibration":
             if result.trajectories is not None:
-                t = result.trajectories
-                self._write_quantiles(ids, t.dates, t.compartments, t.transitions, t.series)
+                self._write_quantiles(ids, result.trajectories)
             self._write_posteriors(ids, result)
             self._write_fits(ids, result)
             self._write_calibration_metadata(ids, result)
 
     def close(self) -> list[Path]:
-        """Finish every table and return the files."""
+        """Close every table and return its files."""
         return [path for table in self._tables.values() for path in table.close()]
 
     def _table(self, name: str, columns: list[str]) -> Table:
@@ -139,40 +80,27 @@ class OutputTables:
             self._tables[name] = open_table(self.folder / name, columns, self.output.table_formats)
         return self._tables[name]
 
-    def _write_quantiles(
-        self, ids, dates, compartments, transitions, series: Callable[[str], np.ndarray]
-    ) -> None:
+    def _write_quantiles(self, ids: Ids, source: Trajectories | Ensemble) -> None:
         wanted = self.output.quantiles
         if wanted is None:
             return
-        levels = wanted.selections
-        for kind, chosen, known in (
-            ("compartments", wanted.compartments, compartments),
-            ("transitions", wanted.transitions, transitions),
-        ):
-            names = _chosen(chosen, known, kind)
-            if not names:
-                continue
-            curves = {name: _quantiles(series(name), levels) for name in names}
+        levels, dates = wanted.selections, _dates(source.dates)
+        for kind, names in _chosen_series(wanted, source):
             columns = {
                 **_repeated(ids, len(dates) * len(levels)),
-                "date": np.repeat(_dates(dates), len(levels)),
+                "date": np.repeat(dates, len(levels)),
                 "quantile": np.tile(levels, len(dates)),
-                **curves,
+                **{name: _quantiles(source.series(name), levels) for name in names},
             }
             self._table(f"quantiles_{kind}", list(columns)).write(columns)
 
-    def _write_trajectories(self, ids, trajectories: Trajectories, first: int) -> None:
+    def _write_trajectories(self, ids: Ids, trajectories: Trajectories, first: int) -> None:
         wanted = self.output.trajectories
         if wanted is None:
             return
         dates = _dates(trajectories.dates)
-        for kind, chosen, known in (
-            ("compartments", wanted.compartments, trajectories.compartments),
-            ("transitions", wanted.transitions, trajectories.transitions),
-        ):
-            names = _chosen(chosen, known, kind)
-            for begin in range(0, trajectories.count, TRAJECTORIES_AT_ONCE) if names else ():
+        for kind, names in _chosen_series(wanted, trajectories):
+            for begin in range(0, trajectories.count, TRAJECTORIES_AT_ONCE):
                 numbers = np.arange(begin, min(begin + TRAJECTORIES_AT_ONCE, trajectories.count))
                 rows = len(numbers) * len(dates)
                 columns = {
@@ -185,7 +113,7 @@ class OutputTables:
                 }
                 self._table(f"trajectories_{kind}", list(columns)).write(columns)
 
-    def _write_posteriors(self, ids, result: Result) -> None:
+    def _write_posteriors(self, ids: Ids, result: Result) -> None:
         wanted = self.output.posteriors
         if not wanted:
             return
@@ -205,38 +133,25 @@ class OutputTables:
             }
             self._table("posteriors", list(columns)).write(columns)
 
-    def _write_fits(self, ids, result: Result) -> None:
-        """Write the observed quantities: as fitted (weighted by the posterior), and as projected."""
+    def _write_fits(self, ids: Ids, result: Result) -> None:
+        """Write the observed quantities, as fitted (weighted by the posterior) and as projected."""
         wanted = self.output.quantiles
         levels = wanted.selections if wanted else DEFAULT_LEVELS
         weights = result.generations[-1].weights
         for fit in result.fits:
             observed = fit.observed
-            dates = observed.dates[observed.fitted]
             curves = weighted_quantiles(fit.values, weights, levels)
-            columns = self._observed_columns(ids, observed.label, dates, levels, curves)
+            dates = observed.dates[observed.fitted]
+            columns = _observed_columns(ids, observed.label, dates, levels, curves)
             columns["observed"] = np.repeat(observed.values[observed.fitted], len(levels))
             self._table("quantiles_calibration", list(columns)).write(columns)
             if result.trajectories is not None:
-                values = result.trajectories.summed(observed.series)
-                curves = quantiles(values, levels)
-                columns = self._observed_columns(
-                    ids, observed.label, result.trajectories.dates, levels, curves
-                )
+                curves = quantiles(result.trajectories.summed(observed.series), levels)
+                dates = result.trajectories.dates
+                columns = _observed_columns(ids, observed.label, dates, levels, curves)
                 self._table("quantiles_projection", list(columns)).write(columns)
 
-    @staticmethod
-    def _observed_columns(ids, label: str, dates, levels, curves: np.ndarray) -> dict[str, np.ndarray]:
-        rows = len(dates) * len(levels)
-        return {
-            **_repeated(ids, rows),
-            "date": np.repeat(_dates(dates), len(levels)),
-            "series": _column(label, rows),
-            "quantile": np.tile(levels, len(dates)),
-            "value": np.round(curves.T.ravel(), DECIMALS),
-        }
-
-    def _write_calibration_metadata(self, ids, result: Result) -> None:
+    def _write_calibration_metadata(self, ids: Ids, result: Result) -> None:
         row = _metadata(result, "calibration", result.trajectories.count if result.trajectories else 0)
         window = [f.observed.dates[f.observed.fitted] for f in result.fits]
         row |= {
@@ -261,12 +176,26 @@ class OutputTables:
         self._table(table, list(columns)).write(columns)
 
 
-def _ids(source: Result | Ensemble) -> dict[str, object]:
+def _observed_columns(
+    ids: Ids, label: str, dates: np.ndarray, levels: list[float], curves: np.ndarray
+) -> Columns:
+    """Return the columns of one observed quantity from curves of shape (levels, dates)."""
+    rows = len(dates) * len(levels)
+    return {
+        **_repeated(ids, rows),
+        "date": np.repeat(_dates(dates), len(levels)),
+        "series": _column(label, rows),
+        "quantile": np.tile(levels, len(dates)),
+        "value": np.round(curves.T.ravel(), DECIMALS),
+    }
+
+
+def _ids(source: Result | Ensemble) -> Ids:
     return {"primary_id": source.primary_id, "seed": source.seed, "population": source.population}
 
 
 def _metadata(source: Result | Ensemble, kind: str, trajectories: int) -> dict[str, object]:
-    """Return what the metadata of every kind of ensemble say: window, numbers, fixed parameters."""
+    """Return the metadata that every kind of ensemble has: dates, numbers, fixed parameters."""
     return {
         **_ids(source),
         "kind": kind,
@@ -276,6 +205,16 @@ def _metadata(source: Result | Ensemble, kind: str, trajectories: int) -> dict[s
         "end_date": source.expected.last_date.isoformat(),
         **{name: _text(value) for name, value in source.parameters.items()},
     }
+
+
+def _chosen_series(wanted: Selection, source: Trajectories | Ensemble) -> Iterator[tuple[str, list[str]]]:
+    """Yield the kinds of series that the output asks for, each with its names."""
+    for kind, chosen, known in (
+        ("compartments", wanted.compartments, source.compartments),
+        ("transitions", wanted.transitions, source.transitions),
+    ):
+        if names := _chosen(chosen, known, kind):
+            yield kind, names
 
 
 def _chosen(chosen: list[str] | bool, known: list[str], kind: str) -> list[str]:
@@ -300,7 +239,7 @@ def _column(value: object, count: int) -> np.ndarray:
     )
 
 
-def _repeated(ids: dict[str, object], count: int) -> dict[str, np.ndarray]:
+def _repeated(ids: Ids, count: int) -> Columns:
     return {name: _column(value, count) for name, value in ids.items()}
 
 

@@ -1,6 +1,6 @@
-"""epydemix's ABCSampler that always ends: it stops when no draw can be accepted, and takes any prior.
+"""epydemix's ABCSampler, made to stop when no draw can be accepted, and to take any prior.
 
-When it stops is decided in search.py. Only calibrate() imports this: epydemix.calibration is slow to load.
+progress.py decides when it stops. Only calibrate() imports this module: epydemix.calibration loads slowly.
 """
 
 import numpy as np
@@ -8,18 +8,18 @@ from epydemix.calibration import ABCSampler
 from epydemix.utils.abc_smc_utils import DefaultPerturbationContinuous, DefaultPerturbationDiscrete
 
 from modeling.failures import UserError
-from modeling.simulate.search import Search
+from modeling.simulate.progress import Progress
 
 
-class EndingSampler(ABCSampler):
-    """An ABCSampler that asks a Search whether to go on."""
+class StoppingSampler(ABCSampler):
+    """An ABCSampler that stops when its progress reaches a limit, or can reach no further."""
 
-    def __init__(self, search: Search, **arguments):
+    def __init__(self, progress: Progress, **arguments):
         super().__init__(**arguments)
-        self._search = search
+        self._progress = progress
 
     def perturbations(self) -> dict:
-        """Return epydemix's kernels by parameter, which here also work if all particles are equal."""
+        """Return epydemix's kernels by parameter, changed to allow particles that are all equal."""
         return {
             name: _Continuous(name)
             if name in self.continuous_params
@@ -28,20 +28,20 @@ class EndingSampler(ABCSampler):
         }
 
     def _initialize_particles(self, num_particles, epsilon, *limits):
-        if not self._search.begin_generation(0, epsilon):
+        if not self._progress.begin_generation(0, epsilon):
             return None
         return super()._initialize_particles(num_particles, epsilon, *limits)
 
     def _run_smc_generation(self, particles, weights, epsilon, *rest):
-        if not self._search.begin_generation(self._search.generation + 1, epsilon):
+        if not self._progress.begin_generation(self._progress.generation + 1, epsilon):
             return None
-        with np.errstate(divide="ignore", invalid="ignore"):  # weights that are not finite are refused below
+        with np.errstate(divide="ignore", invalid="ignore"):  # refused below
             found = super()._run_smc_generation(particles, weights, epsilon, *rest)
         if found is not None and not np.isfinite(found["weights"]).all():
+            at = f"{self._progress.population}: the particles of generation {self._progress.generation}"
             raise UserError(
-                f"{self._search.population}: the particles of generation {self._search.generation} have no "
-                "finite weight, because the density of a prior or of its proposals is 0 or infinite there; "
-                "use a wider prior, or one whose density is finite"
+                f"{at} have no finite weight, because the density of a prior or of its proposals is 0 or "
+                "infinite there; use a wider prior, or one whose density is finite"
             )
         return found
 
@@ -51,7 +51,7 @@ class EndingSampler(ABCSampler):
         return self.simulation_function(draw, self.rng)
 
     def _check_stopping_conditions(self, epsilon, *limits, verbose=True):
-        return self._search.must_stop(epsilon)
+        return self._progress.must_stop(epsilon)
 
 
 class _Continuous(DefaultPerturbationContinuous):

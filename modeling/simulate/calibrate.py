@@ -15,21 +15,35 @@ from modeling.failures import UserError
 from modeling.initial import InfeasibleDraw
 from modeling.randomness import CALIBRATION, PROJECTIONS, stream
 from modeling.simulate.engine import Path, Simulator
-from modeling.simulate.search import Search
+from modeling.simulate.progress import Progress
 from modeling.workload import Calibrate, Fit, Generation, Trajectories, Workload
 
 log = logging.getLogger(__name__)
 
 MOST_INFEASIBLE_IN_A_ROW = 2_000
 MOST_ALIKE_IN_A_ROW = 2_000
-MOST_REFUSED_IN_A_ROW = 100_000  # by rejection without a limit of time or simulations
-_OPTIONS_OF_SEARCH = ("minimum_epsilon", "total_simulations_budget", "max_consecutive_rejections")
-FAR_AWAY = 1e150  # of simulated counts: far enough to be told from real ones, and its square is finite
+MOST_REFUSED_IN_A_ROW = 100_000  # of rejection without a limit of time or simulations
+_OPTIONS_OF_PROGRESS = ("minimum_epsilon", "total_simulations_budget", "max_consecutive_rejections")
+FAR_AWAY = 1e150  # count of a draw that cannot be simulated: beyond any real one, with a finite square
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What a calibration found."""
+    """The posterior of a calibration.
+
+    Attributes
+    ----------
+    parameter_names : list of str
+        Names of the columns of each generation's particles.
+    generations : list of Generation
+        Whole generations, in order.
+    fits : list of Fit
+        Simulated values of the last generation, one a comparison.
+    simulations : int
+        Number of simulated draws.
+    stopped_by : str
+        Limit that ended the calibration early; "" if none did.
+    """
 
     parameter_names: list[str]
     generations: list[Generation]
@@ -44,16 +58,16 @@ def calibrate(workload: Workload, simulator: Simulator) -> Calibrated:
     Raises
     ------
     UserError
-        No generation was completed within the limits, or the priors hardly ever give a model that
-        can be simulated.
+        No generation was completed within the limits, or too many draws in a row could not be simulated,
+        were equally far from the data, or were too far.
     """
-    from modeling.simulate.abc_sampler import EndingSampler
+    from modeling.simulate.abc_sampler import StoppingSampler
 
     task: Calibrate = workload.task
     comparison = _Comparison(workload, simulator)
-    search = comparison.search
-    sampler = EndingSampler(
-        search,
+    progress = comparison.progress
+    sampler = StoppingSampler(
+        progress,
         simulation_function=comparison.simulate,
         priors={name: frozen_distribution(*prior) for name, prior in task.priors.items()},
         parameters={},
@@ -61,30 +75,30 @@ def calibrate(workload: Workload, simulator: Simulator) -> Calibrated:
         distance_function=comparison.distance,
         rng=stream(workload.entropy, CALIBRATION),
     )
-    options = {name: value for name, value in task.options.items() if name not in _OPTIONS_OF_SEARCH}
+    options = {name: value for name, value in task.options.items() if name not in _OPTIONS_OF_PROGRESS}
     if task.strategy == "smc":
         options["perturbations"] = sampler.perturbations()
     found = sampler.calibrate(strategy=task.strategy, verbose=False, **options)
     generations, last = _generations(found, sampler.param_names)
     if not generations:
-        raise search.nothing_found()
+        raise progress.nothing_found()
     calibrated = Calibrated(
         parameter_names=list(sampler.param_names),
         generations=generations,
         fits=comparison.split(last),
-        simulations=search.simulations,
-        stopped_by=_stopped_by(task, generations, search),
+        simulations=progress.simulations,
+        stopped_by=_stopped_by(task, generations, progress),
     )
-    _say_end(workload, calibrated)
+    _warn_of_early_end(workload, calibrated)
     return calibrated
 
 
 def _generations(found, names: list[str]) -> tuple[list[Generation], np.ndarray | None]:
-    """Return the whole generations, and the simulated values of the last one, shape (particles, values)."""
+    """Return the whole generations, and the simulated values of the last, shape (particles, values)."""
     generations, last = [], None
     for number, particles in sorted(found.posterior_distributions.items()):
         distances = np.asarray(found.distances[number], dtype=float)
-        kept = distances < FAR_AWAY / 1e50  # the best fraction also keeps what could not be simulated
+        kept = distances < FAR_AWAY / 1e50  # top_fraction keeps draws that cannot be simulated
         if not kept.any():
             break
         weights = np.asarray(found.weights[number], dtype=float)[kept]
@@ -98,15 +112,20 @@ def _generations(found, names: list[str]) -> tuple[list[Generation], np.ndarray 
 def project(
     workload: Workload, simulator: Simulator, calibrated: Calibrated
 ) -> tuple[Trajectories, np.ndarray]:
-    """Simulate particles of the posterior to the model's last day.
+    """Simulate particles drawn from the posterior, to the model's last day.
 
     Returns
     -------
     Trajectories
-        All on the calendar of the earliest start date. Before its own start a trajectory stands
-        still: people as on its first day, nobody moving.
+        All on the calendar of the earliest start date. Before its own start a trajectory is constant:
+        people as on its first day, and nobody moves.
     ndarray, shape (trajectories, parameters)
-        The particle behind each.
+        Particle of each trajectory.
+
+    Raises
+    ------
+    UserError
+        The calibration ended before the generation to project from.
     """
     task: Calibrate = workload.task
     number = calibrated.generations[-1].number if task.generation is None else task.generation
@@ -136,12 +155,12 @@ def project(
 
 
 def start_of(workload: Workload, draw: dict[str, float]) -> datetime.date:
-    """Return the first simulated day of a draw; its start date counts days from the earliest."""
+    """Return the first simulated day of a draw, whose start_date counts days from the earliest start."""
     return workload.start_date + datetime.timedelta(days=int(draw.get("start_date", 0)))
 
 
 class _Comparison:
-    """What the sampler calls: a draw in, counts on the observed dates out, and how far they are off."""
+    """Simulates draws for the sampler, and measures their distance from the observed data."""
 
     def __init__(self, workload: Workload, simulator: Simulator):
         from epydemix.calibration import mae, mape, rmse, wmape
@@ -157,10 +176,13 @@ class _Comparison:
         self._infeasible_in_a_row = self._alike_in_a_row = 0
         self._last_distance = np.nan
         self._all_alike = True
-        self.search = Search(workload.population, self.task, self._smallest_distance())
+        self.progress = Progress(workload.population, self.task, self._smallest_distance())
 
     def simulate(self, draw: dict[str, float], rng: np.random.Generator) -> dict:
-        """Return {"data": counts}, shape (observed values,); what cannot be simulated is never accepted."""
+        """Return {"data": counts}, shape (observed values,).
+
+        The counts of a draw that cannot be simulated are such that it is never accepted.
+        """
         try:
             path = self.simulator.run(draw, start_of(self.workload, draw), self.task.fit_end, rng)
         except InfeasibleDraw as error:
@@ -175,41 +197,47 @@ class _Comparison:
         return {"data": np.concatenate(counts)}
 
     def distance(self, data: dict, simulation: dict) -> float:
-        """Return the distance between observed and simulated values; a search without end stops here."""
-        distance = self._off(simulation["data"])
-        self.search.count(distance if distance < FAR_AWAY / 1e50 else np.nan)
+        """Return the distance between observed and simulated values.
+
+        Raises
+        ------
+        UserError
+            The calibration would never end.
+        """
+        distance = self._distance_of(simulation["data"])
+        self.progress.count(distance if distance < FAR_AWAY / 1e50 else np.nan)
         self._refuse_alike(distance)
         if self.task.strategy == "rejection":
             self._refuse_hopeless()
         return distance
 
     def split(self, data: np.ndarray) -> list[Fit]:
-        """Cut values of shape (particles, observed values) back into one Fit a series."""
+        """Return one Fit a series from values of shape (particles, observed values)."""
         ends = np.cumsum([int(o.fitted.sum()) for o in self.task.observed])[:-1]
         return [
             Fit(o, part) for o, part in zip(self.task.observed, np.split(data, ends, axis=1), strict=True)
         ]
 
     def _smallest_distance(self) -> float:
-        """Return the distance of the nearest possible counts: whole numbers, and 0 before the first day."""
+        """Return the distance of the nearest possible counts: whole numbers, 0 before the first day."""
         nearest = np.where(np.concatenate(self.columns) < 0, 0, np.rint(self.observed))
-        return self._off(nearest)
+        return self._distance_of(nearest)
 
-    def _off(self, simulated: np.ndarray) -> float:
+    def _distance_of(self, simulated: np.ndarray) -> float:
         """Return the distance of simulated values; mape is not defined where the observed value is 0."""
         judged = self.observed != 0 if self.task.distance == "mape" else slice(None)
         return float(self._metric({"data": self.observed[judged]}, {"data": simulated[judged]}))
 
     def _refuse_alike(self, distance: float) -> None:
-        """Refuse draws in a row that are equally far from the data.
+        """Refuse many draws in a row that are equally far from the data.
 
-        In later generations of SMC many epidemics may die out, so all draws so far must be equally far.
+        In later generations of SMC many epidemics may die out; there, all draws so far must be alike.
         """
         is_alike = distance == self._last_distance
         self._alike_in_a_row = self._alike_in_a_row + 1 if is_alike else 0
-        self._all_alike &= is_alike or self.search.simulations == 1
+        self._all_alike &= is_alike or self.progress.simulations == 1
         self._last_distance = distance
-        is_in_smc = self.task.strategy == "smc" and self.search.generation > 0
+        is_in_smc = self.task.strategy == "smc" and self.progress.generation > 0
         if self._alike_in_a_row >= MOST_ALIKE_IN_A_ROW and (self._all_alike or not is_in_smc):
             raise UserError(
                 f"{self.workload.population}: {MOST_ALIKE_IN_A_ROW} draws in a row are equally far from the "
@@ -217,22 +245,22 @@ class _Comparison:
             )
 
     def _refuse_hopeless(self) -> None:
-        """Refuse a rejection without end: no draw can be near enough, or none is and no limit is set."""
-        search, epsilon = self.search, self.task.options["epsilon"]
-        if not search.smallest_distance < epsilon:
+        """Refuse a rejection that would never end, because no draw can be near enough, or none was."""
+        progress, epsilon = self.progress, self.task.options["epsilon"]
+        if not progress.smallest_distance < epsilon:
             raise UserError(
                 f"{self.workload.population}: epsilon {epsilon:g} is not above "
-                f"{search.smallest_distance:.4g}, the smallest possible distance "
-                f"(the nearest distance: {search.nearest:.4g}); raise epsilon"
+                f"{progress.smallest_distance:.4g}, the smallest possible distance "
+                f"(the nearest distance: {progress.nearest:.4g}); raise epsilon"
             )
-        if search.rejected_in_a_row >= MOST_REFUSED_IN_A_ROW and not search.is_limited:
+        if progress.rejected_in_a_row >= MOST_REFUSED_IN_A_ROW and not progress.is_limited:
             raise UserError(
                 f"{self.workload.population}: {MOST_REFUSED_IN_A_ROW} draws in a row are farther off "
-                f"than epsilon {epsilon:g} (the nearest distance: {search.nearest:.4g}); raise epsilon"
+                f"than epsilon {epsilon:g} (the nearest distance: {progress.nearest:.4g}); raise epsilon"
             )
 
     def _columns(self, observed) -> np.ndarray:
-        """Return the place of each fitted date in the calendar; -1 before the first day."""
+        """Return the position of each fitted date in the calendar; -1 for a date before the first day."""
         wanted = observed.dates[observed.fitted].astype("datetime64[s]")
         columns = np.searchsorted(self.calendar, wanted)
         early = wanted < self.calendar[0]
@@ -253,13 +281,13 @@ class _Comparison:
                 f"{self.workload.population}: {MOST_INFEASIBLE_IN_A_ROW} draws in a row cannot be simulated "
                 f"(the last: {error}); narrow the priors"
             )
-        # a distance of nan fails every comparison with epsilon; the best fraction sorts, so it needs a number
+        # nan fails every comparison with epsilon; top_fraction sorts, and needs a number
         worst = FAR_AWAY if self.task.strategy == "top_fraction" else np.nan
         return np.full(len(self.observed), worst)
 
 
 def _steps_before(path: Path, calendar: np.ndarray) -> int:
-    """Return how many dates of the calendar come before the path's first."""
+    """Return the number of dates in the calendar before the path's first."""
     before = len(calendar) - len(path.dates)
     if before < 0 or (calendar[before:] != path.dates).any():
         raise UserError(
@@ -269,16 +297,16 @@ def _steps_before(path: Path, calendar: np.ndarray) -> int:
     return before
 
 
-def _stopped_by(task: Calibrate, generations: list[Generation], search: Search) -> str:
+def _stopped_by(task: Calibrate, generations: list[Generation], progress: Progress) -> str:
     """Return the limit that ended a calibration early, or an empty string."""
     if task.strategy == "top_fraction":
         return ""
     asked = task.options.get("num_generations" if task.strategy == "smc" else "num_particles")
     reached = len(generations) if task.strategy == "smc" else len(generations[-1].weights)
-    return "" if reached >= asked else search.stopped_by
+    return "" if reached >= asked else progress.stopped_by
 
 
-def _say_end(workload: Workload, calibrated: Calibrated) -> None:
+def _warn_of_early_end(workload: Workload, calibrated: Calibrated) -> None:
     if workload.task.strategy == "smc" and calibrated.stopped_by:
         log.warning(
             "%s: calibration ended with generation %d, the last whole one of %d, stopped by %s",

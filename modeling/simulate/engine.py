@@ -1,8 +1,10 @@
-"""Trajectories drawn by epydemix itself, one at a time."""
+"""Trajectories simulated by epydemix, one at a time."""
 
 import datetime
 from ast import unparse
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -36,8 +38,28 @@ class Path:
     initial: np.ndarray
 
 
+class _Calendar(NamedTuple):
+    """The days of a simulation.
+
+    Attributes
+    ----------
+    dates : sequence of timestamps
+        Start of each time step.
+    contacts : list of dict
+        epydemix's contact matrices of each time step.
+    reported : ndarray of datetime64[s], shape (dates,)
+    last_steps : ndarray of int, shape (dates,)
+        Last time step of each reported date.
+    """
+
+    dates: Sequence
+    contacts: list
+    reported: np.ndarray
+    last_steps: np.ndarray
+
+
 class Simulator:
-    """A model plan made ready for many draws."""
+    """A model over one population, made ready for many draws."""
 
     def __init__(self, plan: ModelPlan):
         self.plan = plan
@@ -45,7 +67,7 @@ class Simulator:
         self._calculated = [(name, parse_expression(text)) for name, text in plan.calculated]
         self._rates = [parse_expression(f.rate, calls=False) for f in plan.flows if isinstance(f.rate, str)]
         self._model = _epydemix_model(plan)
-        self._calendars: dict[tuple, tuple] = {}
+        self._calendars: dict[tuple[datetime.date, datetime.date], _Calendar] = {}
 
     def values(self, draw: dict[str, float]) -> dict[str, float | np.ndarray]:
         """Return every parameter's value: a float, or an ndarray of shape (groups,).
@@ -53,7 +75,7 @@ class Simulator:
         Raises
         ------
         UserError
-            A calculated parameter that is not finite.
+            A calculated parameter is not finite, or has another shape.
         """
         values = dict(self.plan.parameters) | {k: v for k, v in draw.items() if k not in self.plan.initial}
         values.pop("start_date", None)
@@ -82,19 +104,12 @@ class Simulator:
         ------
         InfeasibleDraw
             The draw gives a rate that is negative or not finite, or more people than there are.
+        UserError
+            The same without a draw.
         """
-        drawn_people = {c: v for c, v in draw.items() if c in self.plan.initial}
-        people = self._initial(drawn_people)
-        try:
-            values = self.values(draw)
-            self._refuse_negative_rates(values)
-        except UserError as error:
-            raise InfeasibleDraw(str(error)) if draw else error from None
-        # one row for all time steps: epydemix takes a one-dimensional array for a time series
-        self._model.parameters = {
-            k: v.reshape(1, -1) if isinstance(v, np.ndarray) else v for k, v in values.items()
-        }
-        dates, contacts, reported, ends = self._calendar(start, end)
+        people = self._initial({c: v for c, v in draw.items() if c in self.plan.initial})
+        self._set_parameters(draw)
+        calendar = self._calendar(start, end)
         trajectory = simulate(
             self._model,
             start_date=start,
@@ -103,27 +118,25 @@ class Simulator:
             dt=self.plan.delta_t_days,
             resample_frequency=None,
             rng=rng,
-            simulation_dates=dates,
-            contact_matrices=contacts,
+            simulation_dates=calendar.dates,
+            contact_matrices=calendar.contacts,
         )
         # as epydemix resamples, without the pandas frames that take a fifth of a trajectory's time:
         # the last people of each interval, and everybody who moved in it
-        moved = np.cumsum(_counts(trajectory.transitions), axis=1)[:, ends]
+        moved = np.cumsum(_counts(trajectory.transitions), axis=1)[:, calendar.last_steps]
         return Path(
-            dates=reported,
-            in_compartments=_counts(trajectory.compartments)[:, ends],
+            dates=calendar.reported,
+            in_compartments=_counts(trajectory.compartments)[:, calendar.last_steps],
             by_transition=np.diff(moved, axis=1, prepend=0),
             initial=_with_totals(people, self.plan),
         )
 
     def calendar(self, start: datetime.date, end: datetime.date) -> np.ndarray:
         """Return the dates on which a trajectory is reported, datetime64[s], shape (dates,)."""
-        return self._calendar(start, end)[2]
+        return self._calendar(start, end).reported
 
-    def _calendar(self, start: datetime.date, end: datetime.date) -> tuple:
-        """Return what a start date, which comes back often, decides: simulated dates, their contact
-        matrices, reported dates, and the last simulated step of each reported date."""
-        key = (start, end)
+    def _calendar(self, start: datetime.date, end: datetime.date) -> _Calendar:
+        key = (start, end)  # a start date comes back often
         if key not in self._calendars:
             delta_t = self.plan.delta_t_days
             dates = compute_simulation_dates(start, end, step_count(start, end, delta_t) - 1, delta_t)
@@ -133,8 +146,20 @@ class Simulator:
             if self.plan.resample_frequency is not None:
                 last_steps = last_steps.resample(self.plan.resample_frequency).last().ffill()
             reported = np.asarray(last_steps.index, dtype="datetime64[s]")
-            self._calendars[key] = (dates, contacts, reported, last_steps.to_numpy(dtype=int))
+            self._calendars[key] = _Calendar(dates, contacts, reported, last_steps.to_numpy(dtype=int))
         return self._calendars[key]
+
+    def _set_parameters(self, draw: dict[str, float]) -> None:
+        """Give epydemix the parameters of a draw."""
+        try:
+            values = self.values(draw)
+            self._refuse_negative_rates(values)
+        except UserError as error:
+            raise InfeasibleDraw(str(error)) if draw else error from None
+        # one row for all time steps: epydemix takes a one-dimensional array for a time series
+        self._model.parameters = {
+            k: v.reshape(1, -1) if isinstance(v, np.ndarray) else v for k, v in values.items()
+        }
 
     def _initial(self, drawn_people: dict[str, float]) -> dict[str, np.ndarray]:
         if all(init is None for init in self.plan.initial.values()):
@@ -142,7 +167,7 @@ class Simulator:
         return initial_people(self.plan.initial, self.plan.sizes, drawn_people, self.plan.age_groups)
 
     def _epydemix_default(self) -> dict[str, np.ndarray]:
-        """Without any init: epydemix's own, 0.05 % infectious; whom it rounds away stays in the largest."""
+        """Return epydemix's own start, 0.05 % infectious; people lost by its rounding are in the largest."""
         people = {
             c: np.asarray(n, dtype=np.int64)
             for c, n in self._model.create_default_initial_conditions().items()
@@ -174,7 +199,7 @@ def _epydemix_model(plan: ModelPlan) -> EpiModel:
 
 
 def _counts(series: dict[str, np.ndarray]) -> np.ndarray:
-    """Stack the series as integers; 32 bits hold any population but the world's."""
+    """Return the series stacked as integers; 32 bits hold any population but the world's."""
     stacked = np.stack(list(series.values()))
     return stacked.astype(np.int32 if stacked.max(initial=0) < 2**31 else np.int64)
 

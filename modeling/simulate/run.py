@@ -1,4 +1,4 @@
-"""Stage B's work: one workload becomes one checked result."""
+"""Stage B: one workload becomes one checked result."""
 
 import numpy as np
 
@@ -6,6 +6,7 @@ from modeling.calendars import reported_dates
 from modeling.failures import UserError
 from modeling.initial import InfeasibleDraw
 from modeling.randomness import TRAJECTORIES, stream
+from modeling.result_checks import check_result
 from modeling.simulate.calibrate import calibrate, project
 from modeling.simulate.engine import Simulator
 from modeling.workload import (
@@ -15,17 +16,16 @@ from modeling.workload import (
     Simulate,
     Trajectories,
     Workload,
-    check_result,
 )
 
 
 def run_workload(workload: Workload) -> Result:
-    """Simulate, or calibrate and project.
+    """Simulate a workload, or calibrate and project it; return the checked result.
 
     Raises
     ------
     UserError
-        The workload cannot be run, or its result cannot be right.
+        The workload cannot be run, or a check of its result fails.
     """
     if workload.format != WORKLOAD_FORMAT:
         raise UserError(

@@ -1,7 +1,7 @@
-"""The YAML vocabulary of an experiment, that of epymodelingsuite 0.1.0: shapes, types and references.
+"""The YAML vocabulary of an experiment, that of epymodelingsuite 0.1.0: its keys, types and references.
 
-A file a top-level key: model.py, modelset.py, output.py. Files are found and put together in
-modeling/vocabulary/experiment.py; what the built-in suite does not build yet is refused there.
+Each top-level key has a module: model.py, modelset.py, output.py. experiment.py finds the files of an
+experiment, validates them together, and refuses what the built-in suite does not build yet.
 """
 
 from modeling.vocabulary.model import Model

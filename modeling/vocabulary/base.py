@@ -1,4 +1,4 @@
-"""What every piece of the vocabulary shares: no unknown key, and bounds for every number and date."""
+"""Rules for every piece of the vocabulary: no unknown keys, and bounds for numbers and dates."""
 
 import datetime
 import re
@@ -12,11 +12,11 @@ from modeling.bounds import FIRST_DAY, LARGEST_COUNT, LARGEST_NUMBER, LARGEST_SE
 from modeling.failures import did_you_mean, listed
 
 Location = tuple[str | int, ...]
-Problems = Iterator[tuple[Location, str]]  # where below this piece, and what is wrong
+Problems = Iterator[tuple[Location, str]]  # place below this piece, and message
 
 
 def _written_as_date(value: Any) -> Any:
-    """Refuse what pydantic would take for seconds since 1970: 0, 20260101, "0"."""
+    """Refuse what pydantic would read as seconds since 1970: 0, 20260101, "0"."""
     is_text = isinstance(value, str) and re.match("[0-9]{4}-[0-9]{2}-[0-9]{2}", value, re.ASCII)
     if not is_text and not isinstance(value, datetime.date):
         raise PydanticCustomError("date_written", "Input should be a date")
@@ -29,8 +29,8 @@ def _in_calendar(day: datetime.date) -> datetime.date:
     return day
 
 
-# Every number and date of the vocabulary is one of these or has bounds of its own, so that nothing huge
-# reaches arithmetic. A Field beside one of them must not bound it again: the wider bound would win.
+# Every number and date of the vocabulary has one of these types or its own bounds, so that nothing huge
+# reaches arithmetic. A Field beside one of them must not set bounds again: the wider ones would apply.
 Number = Annotated[float, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
 NotNegative = Annotated[float, Field(ge=0, le=LARGEST_NUMBER)]
 Positive = Annotated[float, Field(gt=0, le=LARGEST_NUMBER)]
@@ -58,8 +58,8 @@ class Piece(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_what_would_pass_for_a_number(cls, data: Any) -> Any:
-        """YAML reads yes, no, on and off as true and false, which are 1 and 0; Python reads "1_5" as 15."""
+    def _refuse_text_and_flags_as_numbers(cls, data: Any) -> Any:
+        """Refuse yes, no, on and off, which would be read as 1 and 0, and "1_5", read as 15."""
         for key, value in data.items() if isinstance(data, dict) else ():
             field = cls.model_fields.get(key)
             if field is None:
@@ -68,31 +68,31 @@ class Piece(BaseModel):
             each = [((key, name), v) for name, v in within.items()]
             each += [((key,), v) for v in (value if isinstance(value, list) else [value])]
             for at, given in each:
-                said = ""
+                problem = ""
                 if isinstance(given, bool) and not _takes(bool, field.annotation):
-                    said = f"{at[-1]}: true or false (in YAML also yes, no, on, off) is not allowed here"
+                    problem = f"{at[-1]}: true or false (in YAML also yes, no, on, off) is not allowed here"
                 elif _is_odd_number(given) and not _takes(str, field.annotation):
-                    said = f"{at[-1]}: {given} is not a number; underscores may only separate thousands"
-                if said:
-                    raise PydanticCustomError("no_number", "{message}", {"message": said, "at": at})
+                    problem = f"{at[-1]}: {given} is not a number; underscores may only separate thousands"
+                if problem:
+                    raise PydanticCustomError("no_number", "{message}", {"message": problem, "at": at})
         return data
 
 
 def repeated(names: list) -> list:
-    """Return the duplicate values of a list, in the order of the repetitions."""
+    """Return the values that occur more than once, in the order of their second occurrence."""
     seen: set = set()
     return list(dict.fromkeys(n for n in names if n in seen or seen.add(n)))
 
 
 def _is_odd_number(given: Any) -> bool:
-    """Tell whether a text is a number with underscores elsewhere than between thousands."""
+    """Return whether a text is a number with underscores elsewhere than between thousands."""
     if not isinstance(given, str) or not re.fullmatch(r"\s*[-+]?[0-9.]+_[0-9_.eE+-]*\s*", given):
         return False
     return not re.fullmatch(r"\s*[-+]?[0-9]{1,3}(_[0-9]{3})+(\.[0-9]*)?\s*", given)
 
 
 def _takes(kind: type, annotation: Any) -> bool:
-    """Tell whether a field can hold a bool, a text or a mapping, itself or in a list."""
+    """Return whether a field, or the items of its list, can be of a type: bool, str or dict."""
     if get_origin(annotation) is dict:
         return kind is dict or any(_takes(kind, a) for a in get_args(annotation)[1:])
     return annotation in (kind, Any) or any(_takes(kind, a) for a in get_args(annotation))

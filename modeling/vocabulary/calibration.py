@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from modeling.bounds import LARGEST_COUNT
 from modeling.distributions import MOST_WHOLE_NUMBERS
 from modeling.failures import UserError, did_you_mean
-from modeling.vocabulary.base import Day, Piece, Problems
+from modeling.vocabulary.base import Day, Location, Piece, Problems
 from modeling.vocabulary.marked_names import name_problems, unit_problems
 from modeling.vocabulary.model import Model
 from modeling.vocabulary.priors import DateParameter, Distribution
@@ -15,7 +15,7 @@ from modeling.vocabulary.strategy import Strategy
 
 
 class Comparison(Piece):
-    """Which observed column the sum of which transitions is compared with."""
+    """The observed column, and the transitions whose sum is compared with it."""
 
     observed_value_column: str
     observed_date_column: str
@@ -63,7 +63,7 @@ class Calibration(Piece):
     projection: Projection | None = None
 
     def priors(self) -> dict[str, Distribution]:
-        """Return every prior by name: parameters, compartments, then start_date."""
+        """Return every prior by name: of parameters, of compartments, then of start_date."""
         found = {name: p.prior for name, p in (self.parameters or {}).items()}
         found |= {name: p.prior for name, p in (self.compartments or {}).items()}
         if self.start_date is not None and self.start_date.prior is not None:
@@ -71,6 +71,7 @@ class Calibration(Piece):
         return found
 
     def problems(self, model: Model) -> Problems:
+        """Yield what is wrong with the calibration of this model, beyond its types."""
         yield from name_problems(model, "calibrated", self.parameters, self.compartments, self.start_date)
         if not self.priors():
             yield (), "nothing to calibrate: give a prior to a parameter, a compartment or start_date"
@@ -80,40 +81,45 @@ class Calibration(Piece):
         for name, prior in (self.compartments or {}).items():
             yield from unit_problems(prior.prior, ("compartments", name, "prior"))
         yield from self._start_date_problems(model)
-        transitions = [
-            f"{t}_{g}" for t in model.transition_names for g in (*model.population.age_groups, "total")
-        ]
-        for index, comparison in enumerate(self.comparison):
-            earlier = self.comparison[:index]
-            if _compared(comparison, model) in [_compared(other, model) for other in earlier]:
-                yield ("comparison", index), "duplicate comparison, which would count twice; keep one"
-            elif comparison.observed_value_column in [other.observed_value_column for other in earlier]:
+        for index in range(len(self.comparison)):
+            yield from self._comparison_problems(index, model)
+        yield from self._window_problems(model)
+        yield from self._projection_problems()
+
+    def _comparison_problems(self, index: int, model: Model) -> Problems:
+        comparison, earlier = self.comparison[index], self.comparison[:index]
+        at: Location = ("comparison", index)
+        column = comparison.observed_value_column
+        if _compared(comparison, model) in [_compared(other, model) for other in earlier]:
+            yield at, "duplicate comparison, which would count twice; keep one"
+        elif column in [other.observed_value_column for other in earlier]:
+            yield (
+                (*at, "observed_value_column"),
+                f'"{column}" is compared twice, so both series would have that name in tables and charts; '
+                "copy the column under another name, or keep one",
+            )
+        yield from _summed_twice(comparison.simulation, model, (*at, "simulation"))
+        groups = (*model.population.age_groups, "total")
+        transitions = [f"{transition}_{group}" for transition in model.transition_names for group in groups]
+        for position, name in enumerate(comparison.simulation):
+            if name in comparison.simulation[:position]:
+                yield (*at, "simulation"), f'duplicate "{name}"; keep one'
+            if name not in transitions:
                 yield (
-                    ("comparison", index, "observed_value_column"),
-                    f'"{comparison.observed_value_column}" is compared twice, and both series would have '
-                    "that name in tables and charts; copy the column under another name, or keep one",
+                    (*at, "simulation"),
+                    f'"{name}" is not a transition of the model{_meant(name, transitions)}; '
+                    "write source_to_target_total",
                 )
-            yield from _summed_twice(comparison.simulation, model, ("comparison", index, "simulation"))
-            for position, name in enumerate(comparison.simulation):
-                if name in comparison.simulation[:position]:
-                    yield ("comparison", index, "simulation"), f'duplicate "{name}"; keep one'
-                if name not in transitions:
-                    yield (
-                        ("comparison", index, "simulation"),
-                        (
-                            f'"{name}" is not a transition of the model{_meant(name, transitions)}; '
-                            "write source_to_target_total"
-                        ),
-                    )
-        window = self.fitting_window
-        if window.end_date > model.timespan.end_date:
+
+    def _window_problems(self, model: Model) -> Problems:
+        end, model_end = self.fitting_window.end_date, model.timespan.end_date
+        if end > model_end:
             yield (
                 ("fitting_window", "end_date"),
-                (
-                    f"the fitting window ends {window.end_date}, "
-                    f"after the model's end_date {model.timespan.end_date}"
-                ),
+                f"the fitting window ends {end}, after the model's end_date {model_end}",
             )
+
+    def _projection_problems(self) -> Problems:
         generation = self.projection.generation_number if self.projection else None
         generations = getattr(self.strategy.options, "num_generations", 1)
         if generation is not None and generation >= generations:
@@ -162,7 +168,7 @@ class Calibration(Piece):
 
 
 def _compared(comparison: Comparison, model: Model) -> Comparison:
-    """Return what a comparison compares, the same however it is written: all age groups are the total."""
+    """Return a comparison in one spelling: the total instead of all age groups, names in order."""
     names = set(comparison.simulation)
     for transition in model.transition_names:
         groups = {f"{transition}_{g}" for g in model.population.age_groups}
@@ -172,18 +178,18 @@ def _compared(comparison: Comparison, model: Model) -> Comparison:
 
 
 def _summed_twice(names: list[str], model: Model, at: tuple) -> Problems:
-    """Yield a total beside one of its age groups, which would count twice."""
+    """Yield a problem for each total beside one of its age groups, which would count twice."""
     for transition in model.transition_names:
         groups = [g for g in model.population.age_groups if f"{transition}_{g}" in names]
         if groups and f"{transition}_total" in names:
             yield (
                 at,
-                f'"{transition}_total" already holds age group "{groups[0]}", which would count twice; '
+                f'"{transition}_total" already includes age group "{groups[0]}", which would count twice; '
                 "leave out the total or its age groups",
             )
 
 
 def _meant(name: str, transitions: list[str]) -> str:
-    """Return did_you_mean; of a transition without an age group, the total."""
+    """Return the hint of did_you_mean, or the total for a transition without an age group."""
     total = f"{name}_total"
     return f' (did you mean "{total}"?)' if total in transitions else did_you_mean(name, transitions)

@@ -1,12 +1,13 @@
-"""An experiment folder: its YAML files found by their content and validated together.
+"""An experiment folder: its YAML files, found by their content and validated together.
 
-What the words mean is in vocabulary/; turning them into workloads is in build.py.
+What the keys mean is in the other modules of vocabulary/; build/ turns an experiment into workloads.
 """
 
 import datetime
 import importlib.util
 import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from modeling.bounds import FIRST_DAY, LAST_DAY
 from modeling.failures import UserError, did_you_mean, listed
 from modeling.plain_text import one_line
 from modeling.vocabulary import Model, Modelset, Output
-from modeling.vocabulary.base import Piece, Problems
+from modeling.vocabulary.base import Location, Piece, Problems
+from modeling.vocabulary.calibration import Calibration
 from modeling.vocabulary.output import DEFAULT_OUTPUT
 from modeling.vocabulary.yaml_source import YamlSource, read_yaml
 
@@ -27,10 +29,10 @@ KINDS: dict[str, type[Piece]] = {"model": Model, "modelset": Modelset, "output":
 
 
 class InvalidExperiment(UserError):
-    """One or more mistakes in an experiment; the message is the first and how many more there are."""
+    """One or more mistakes in an experiment; the message has the first, and the number of the others."""
 
     def __init__(self, problems: list[str]):
-        # a text that is quoted may have line breaks
+        # quoted text may have line breaks
         self.problems = [one_line(" ".join(problem.split()), MOST_CHARACTERS) for problem in problems]
         more = len(problems) - 1
         tail = f" (and {more} more; `invoke validate` lists them)" if more else ""
@@ -48,10 +50,22 @@ class Experiment:
 
     @property
     def workflow(self) -> str:
-        """Return "simulation", "sampling" or "calibration"."""
+        """Either "simulation", "sampling" or "calibration"."""
         if self.modelset is None:
             return "simulation"
         return "sampling" if self.modelset.sampling else "calibration"
+
+    @property
+    def calibration(self) -> Calibration | None:
+        return self.modelset.calibration if self.modelset else None
+
+    @property
+    def first_day(self) -> datetime.date | None:
+        """First simulated day, the earliest if it is calibrated; None if each parameter set has its own."""
+        start = self.model.timespan.start_date
+        if start == "calibrated" and self.calibration is not None:
+            return self.calibration.start_date.reference_date
+        return start if isinstance(start, datetime.date) else None
 
     def where(self, kind: str, *at: str | int) -> str:
         """Return "file:line" of a key, for messages."""
@@ -71,11 +85,11 @@ def find_sources(folder: Path, output_file: Path | None = None) -> dict[str, Yam
     Raises
     ------
     UserError
-        No folder, no model, two files of one kind, or a file of no kind.
+        No folder, no model, two files of one kind, or a file of an unknown kind.
     """
     if not folder.is_dir():
         root = next((p for p in folder.parents if p.name == "experiments"), folder.parent.parent)
-        # an id may be of several words, as flu/2026-w05
+        # an id may have several parts, as flu/2026-w05
         known = sorted(p.parent.relative_to(root).as_posix() for p in root.glob("**/config") if p.is_dir())
         near = did_you_mean(folder.parent.relative_to(root).as_posix(), known)
         raise UserError(f"{folder}: no such experiment{near}; there are: {listed(known) or 'none'}")
@@ -87,15 +101,17 @@ def find_sources(folder: Path, output_file: Path | None = None) -> dict[str, Yam
             continue
         if kind in sources:
             also = sources[kind].path.name
-            raise UserError(f'{path.name} and {also} both hold "{kind}"; keep one of them in {folder}')
+            raise UserError(
+                f'{path.name} and {also} both have the key "{kind}"; keep one of them in {folder}'
+            )
         sources[kind] = source
     if output_file is not None:
         source = read_yaml(output_file)
         if _kind(source) != "output":
-            raise UserError(f'{output_file.name}: the output configuration must hold "output"')
+            raise UserError(f'{output_file.name}: the output configuration must have the key "output"')
         sources["output"] = source
     if "model" not in sources:
-        raise UserError(f'{folder}: no YAML file holds "model"')
+        raise UserError(f'{folder}: no YAML file has the key "model"')
     return sources
 
 
@@ -119,9 +135,9 @@ def load_experiment(folder: Path, output_file: Path | None = None) -> Experiment
     Raises
     ------
     InvalidExperiment
-        Anything wrong, each mistake with its file and line.
+        Anything is wrong; each mistake has its file and line.
     UserError
-        The files cannot be told apart or read.
+        The files cannot be read, or their kinds are not clear.
     """
     sources = find_sources(folder, output_file)
     problems: list[str] = []
@@ -151,7 +167,13 @@ def load_experiment(folder: Path, output_file: Path | None = None) -> Experiment
 
 
 def load_output(folder: Path, output_file: Path | None = None) -> Output:
-    """Read the output configuration alone, for stage C; a default one where the folder has none."""
+    """Read the output configuration alone, for stage C; return the default one if the folder has none.
+
+    Raises
+    ------
+    UserError
+        As load_experiment, of the output file.
+    """
     source = find_sources(folder, output_file).get("output")
     if source is None:
         return DEFAULT_OUTPUT
@@ -161,7 +183,7 @@ def load_output(folder: Path, output_file: Path | None = None) -> Output:
         raise InvalidExperiment(_pydantic_problems(error, source, "output")) from None
 
 
-# pydantic's names of errors, as what a person should have written
+# what should have been written, by pydantic's type of error
 _WANTED = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
@@ -178,13 +200,13 @@ _WANTED = {
 
 
 def _pydantic_problems(error: ValidationError, source: YamlSource, kind: str) -> list[str]:
-    """Return pydantic's errors as "file:line: key: what is wrong", one a place."""
+    """Return pydantic's errors as "file:line: key: what is wrong", one for each place."""
     found: dict[str, list[dict]] = {}
     shown: dict[str, str] = {}
     for problem in error.errors(include_url=False)[: 10 * MOST_PROBLEMS]:
         at = problem.get("ctx", {}).get("at", ())
         location = (kind, *problem["loc"], *at)
-        # a union reports every branch; the branch's name is no key of the file
+        # a union reports every branch, whose name is no key of the file
         known = tuple(location[: max(i for i in range(len(location) + 1) if location[:i] in source.lines)])
         missing = [problem["loc"][-1]] if problem["type"] == "missing" else []
         place = f"{source.where(location)}{known}{missing}"
@@ -196,7 +218,7 @@ def _pydantic_problems(error: ValidationError, source: YamlSource, kind: str) ->
 
 
 def _what_is_wrong(problems: list[dict]) -> str:
-    """Put into words what pydantic found at one place; several are the branches of a union."""
+    """Return the message for one place; several problems are the branches of a union."""
     first, value = problems[0], problems[0]["input"]
     wanted = list(dict.fromkeys(filter(None, map(_wanted, problems))))
     if not wanted:
@@ -207,19 +229,19 @@ def _what_is_wrong(problems: list[dict]) -> str:
     near = did_you_mean(value, words) if isinstance(value, str) else ""
     short = isinstance(value, (str, int, float, datetime.date)) and len(str(value)) <= 60
     subject = f'"{value}" should be' if short else "it should be"
-    such = f", such as [{value}]" if short and wanted == ["a list"] else ""
-    return f"{subject} {' or '.join(wanted)}{such}{near}"
+    example = f", such as [{value}]" if short and wanted == ["a list"] else ""
+    return f"{subject} {' or '.join(wanted)}{example}{near}"
 
 
 def _wanted(problem: dict) -> str:
-    """Return what is wanted there, or an empty string if the error says it in full."""
+    """Return what should be there, or "" if the error's own message is complete."""
     if problem["type"] == "date_range":
         return f"a date from {FIRST_DAY} to {LAST_DAY}"
     if problem["type"].startswith("date"):
         return "a date such as 2025-01-31"
     prefix = "Input should be "
-    said = problem["msg"].removeprefix(prefix) if problem["msg"].startswith(prefix) else ""
-    return _WANTED.get(problem["type"], said)
+    wanted = problem["msg"].removeprefix(prefix) if problem["msg"].startswith(prefix) else ""
+    return _WANTED.get(problem["type"], wanted)
 
 
 def _model_problems(model: Model, modelset: Modelset | None) -> Problems:
@@ -233,7 +255,7 @@ def _model_problems(model: Model, modelset: Modelset | None) -> Problems:
 
 
 def _generation_problems(modelset: Modelset, output: Output) -> Problems:
-    """Generations that the output asks for must be generations that the calibration has."""
+    """Yield the generations that the output asks for and the calibration does not have."""
     wanted = getattr(output.posteriors, "generations", None) or []
     if modelset.calibration is not None:
         count = getattr(modelset.calibration.strategy.options, "num_generations", 1)
@@ -242,8 +264,8 @@ def _generation_problems(modelset: Modelset, output: Output) -> Problems:
                 yield ("posteriors", "generations"), f"generation {number} of {count}; they count from 0"
 
 
-def _not_built(experiment: Experiment):
-    """Parts of the vocabulary that this version does not build: refused, never ignored."""
+def _not_built(experiment: Experiment) -> Iterator[tuple[str, Location, str]]:
+    """Yield the parts of the vocabulary that this version does not build: refused, never ignored."""
     model, output = experiment.model, experiment.output
     hint = "is not built into this version; leave it out, or use MODELING_SUITE=epymodelingsuite"
     for section in ("vaccination", "seasonality", "interventions"):

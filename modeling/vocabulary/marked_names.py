@@ -1,16 +1,32 @@
-"""What sampling and calibration have in common: names the model marks, and their distributions."""
+"""Checks that sampling and calibration share: of the names that the model marks, and of distributions."""
+
+from collections.abc import Mapping
 
 from modeling.distributions import is_discrete
 from modeling.failures import UserError, did_you_mean
 from modeling.vocabulary.base import Problems
 from modeling.vocabulary.model import Model
-from modeling.vocabulary.priors import Distribution
+from modeling.vocabulary.priors import DateParameter, Distribution
 
-SHARES_AND_PEOPLE = "goes from shares of the people (below 1) to numbers of people (1 and more); keep to one"
+SHARES_AND_PEOPLE = "mixes shares of the people (below 1) and numbers of people (1 and more); use one of them"
 
 
-def name_problems(model: Model, word: str, parameters, compartments, start_date) -> Problems:
-    """What the model marks as sampled or calibrated must be given here, and nothing else."""
+def name_problems(
+    model: Model,
+    word: str,
+    parameters: Mapping | None,
+    compartments: Mapping | None,
+    start_date: DateParameter | None,
+) -> Problems:
+    """Yield names that are given here but not marked in the model, and the other way round.
+
+    Parameters
+    ----------
+    word : str
+        "sampled" or "calibrated", as the model marks them.
+    parameters, compartments : mapping, optional
+        What is given here, by name.
+    """
     given = {*(parameters or {}), *(compartments or {})} | ({"start_date"} if start_date else set())
     marked = model.marked(word)
     for section, names, known in (
@@ -34,7 +50,7 @@ def name_problems(model: Model, word: str, parameters, compartments, start_date)
 
 
 def distribution_problems(distribution: Distribution, at: tuple) -> Problems:
-    """Yield why a distribution cannot be sampled by a Latin hypercube."""
+    """Yield why a Latin hypercube cannot sample a distribution."""
     try:
         distribution.check(by_quantile=True)
     except UserError as error:
@@ -42,14 +58,15 @@ def distribution_problems(distribution: Distribution, at: tuple) -> Problems:
 
 
 def unit_problems(distribution: Distribution, at: tuple) -> Problems:
-    """A start of 0.99 is nearly everybody and one of 1.01 a single person: no prior may hold both.
+    """Yield why a prior is not one of initial people: it is negative, or has both shares and people.
 
-    A whole number is a number of people; 0 means nobody.
+    An init of 0.99 is nearly everybody, one of 1.01 a single person, so no continuous prior may have both.
+    The values of a discrete prior are numbers of people; 0 means nobody.
     """
     try:
         distribution.check()
     except UserError:
-        return  # said above
+        return  # already reported
     try:
         distribution.check(by_quantile=True)
     except UserError as error:

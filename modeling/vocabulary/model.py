@@ -1,118 +1,39 @@
-"""Top-level key `model`: compartments, transitions, parameters, population, timespan.
+"""Top-level key `model`: compartments and parameters, and how the sections of the file fit together.
 
-Vaccination, seasonality and interventions are in effects.py.
+Transitions, timespan and age groups are in transitions.py, timespan.py and age_groups.py; vaccination,
+seasonality and interventions in time_effects.py.
 """
 
-import ast
 import datetime
 import keyword
-import random
 import re
 from graphlib import CycleError, TopologicalSorter
 from typing import Literal
 
 from pydantic import Field, field_validator
 
-from modeling.bounds import MOST_STEPS, MOST_TRAJECTORIES
-from modeling.calendars import FREQUENCY, MOST_STEP_DAYS, step_count, step_problem
-from modeling.expressions import check_names, evaluate, names_in, parse_expression
+from modeling.bounds import MOST_STEPS
+from modeling.calendars import step_count, step_problem
+from modeling.expressions import check_names, names_in, parse_expression
 from modeling.failures import UserError, did_you_mean, listed
-from modeling.vocabulary.base import Day, Meta, Number, Piece, Problems, Seed
+from modeling.vocabulary.age_groups import PopulationChoice
+from modeling.vocabulary.base import Meta, Number, Piece, Problems, Seed
 from modeling.vocabulary.time_effects import Intervention, Seasonality, Vaccination
-from modeling.workload import EIGENVALUE
+from modeling.vocabulary.timespan import Simulation, Timespan
+from modeling.vocabulary.transitions import Transition, described, with_rate_in_numbers
+from modeling.workload import EIGENVALUE, Flow
 
 NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
-DAY_SECONDS = 86_400
 # columns of the output tables; a parameter has a column of its own name beside them
 COLUMNS = {
     *("primary_id", "sim_id", "seed", "population", "kind", "delta_t", "n_sims", "start_date", "end_date"),
     *("generation", "weight", "distance", "n_simulations", "n_generations", "stopped_by"),
     *("fitting_start", "fitting_end"),
 }
-OLDEST_AGE = 84  # the last age of epydemix-data is 84+
-
-
-class Timespan(Piece):
-    """First and last simulated day, and the time step."""
-
-    start_date: Day | Literal["sampled", "calibrated"]
-    end_date: Day
-    delta_t: float = Field(
-        1.0, gt=1e-6, le=MOST_STEP_DAYS, description="time step [days]: whole days, or an even part of one"
-    )
-
-    @field_validator("delta_t")
-    @classmethod
-    def _fits_into_days(cls, delta_t: float) -> float:
-        """A day's counts are those of its steps, so that no step may belong to two days."""
-        if delta_t >= 1 and delta_t == int(delta_t):
-            return delta_t
-        # the shortest step is a second: 1 / 1e-320 would be infinite, and 1 / 3.5 no part at all
-        parts = max(1, round(1 / max(delta_t, 1 / (2 * DAY_SECONDS))))
-        if DAY_SECONDS % parts or abs(parts * delta_t - 1) > 1e-6:
-            raise ValueError(
-                f"{delta_t:g} days neither divide a day nor are whole ones; "
-                "use 1, 0.5, 0.25, 0.2, 0.125, 0.1 or, for a third, 0.3333333"
-            )
-        return 1 / parts
-
-
-class Simulation(Piece):
-    """How many trajectories, and the dates on which they are reported."""
-
-    n_sims: int | None = Field(None, ge=1, le=MOST_TRAJECTORIES, description="trajectories a parameter set")
-    resample_frequency: str | None = Field(None, description="D, W-SAT, ...; every time step without it")
-
-    @field_validator("resample_frequency")
-    @classmethod
-    def _known_frequency(cls, frequency: str | None) -> str | None:
-        if frequency is not None and not re.fullmatch(FREQUENCY, frequency):
-            raise ValueError(f'"{frequency}" is not a frequency; use D, 7D, W-SAT, MS or ME')
-        return frequency
-
-    @property
-    def trajectories(self) -> int:
-        return self.n_sims or 10
-
-
-class PopulationChoice(Piece):
-    """Which population, in which age groups."""
-
-    name: str | None = Field(None, description="ISO 3166 code, e.g. US-MA; or in the modelset")
-    age_groups: list[str] = Field(min_length=1, description='e.g. ["0-4", "5-17", "18+"]')
-
-    def problems(self) -> Problems:
-        """Age groups must cover every age once, in order."""
-        next_age = 0
-        for index, group in enumerate(self.age_groups):
-            at = ("age_groups", index)
-            try:
-                first, last = age_bounds(group)
-            except ValueError as error:
-                yield at, str(error)
-                return
-            if first != next_age:
-                yield at, f'age group "{group}" must start at {next_age}: groups follow each other'
-                return
-            next_age = last + 1
-        if next_age <= OLDEST_AGE:
-            yield ("age_groups",), f'the last age group must be open, e.g. "{first}+"'
-
-
-def age_bounds(group: str) -> tuple[int, int]:
-    """Return first and last age of "5-17" or "65+"; an open group ends at 84, which means 84+."""
-    match = re.fullmatch(r"([0-9]{1,3})(?:-([0-9]{1,3})|\+)", group)
-    if not match:
-        raise ValueError(f'"{group}" is not an age group; write "5-17" or "65+"')
-    first = int(match[1])
-    last = int(match[2]) if match[2] else OLDEST_AGE
-    if not first <= last <= OLDEST_AGE:
-        raise ValueError(f'age group "{group}" must end between its first age and {OLDEST_AGE}')
-    return first, last
 
 
 class Compartment(Piece):
-    """A state people are in, and who is in it at first."""
+    """A state that people are in, and who is in it on the first day."""
 
     id: str = Field(pattern=NAME)
     label: str | None = None
@@ -132,93 +53,15 @@ class Compartment(Piece):
         return init
 
 
-class Mediator(Piece):
-    """One rate of a multi-mediated transition and the compartments it counts."""
-
-    rate: Number | str
-    source: list[str] = Field(min_length=1)
-
-
-class Transition(Piece):
-    """A movement between two compartments."""
-
-    type: Literal["spontaneous", "mediated", "multi_mediated", "vaccination"]
-    source: str
-    target: str
-    rate: Number | str | None = Field(None, description="per day: a number, parameter or expression")
-    mediator: str | None = None
-    mediators: list[Mediator] | None = Field(None, min_length=1)
-
-    def problems(self, compartments: list[str]) -> Problems:
-        """Fields that the type needs or has no use for, and compartments that do not exist."""
-        needed = {
-            "spontaneous": {"rate"},
-            "mediated": {"rate", "mediator"},
-            "multi_mediated": {"mediators"},
-            "vaccination": set(),
-        }[self.type]
-        for name in ("rate", "mediator", "mediators"):
-            if name in needed and getattr(self, name) is None:
-                yield (), f'a {self.type} transition needs "{name}"'
-            if name not in needed and getattr(self, name) is not None:
-                yield (name,), f'a {self.type} transition has no "{name}"'
-        named = [("source", self.source), ("target", self.target)]
-        named += [] if self.mediator is None else [("mediator", self.mediator)]
-        for field, compartment in named:
-            if compartment not in compartments:
-                yield (field,), _no_compartment(compartment, compartments)
-        for index, mediator in enumerate(self.mediators or []):
-            for compartment in mediator.source:
-                if compartment not in compartments:
-                    yield ("mediators", index, "source"), _no_compartment(compartment, compartments)
-        if self.source == self.target:
-            yield (), f'transition from "{self.source}" to itself'
-
-    def flows(self) -> list[tuple[tuple, tuple]]:
-        """Return each flow as (source, target, mediator or None, rate), with its place."""
-        if self.type == "vaccination":
-            return [((), (self.source, self.target, "vaccination", None))]
-        mediators = [m.source for m in self.mediators or []] or [[self.mediator]] * len(self.rates())
-        return [
-            (at, (self.source, self.target, mediator, _normalized_rate(rate)))
-            for (at, rate), sources in zip(self.rates(), mediators, strict=True)
-            for mediator in sources
-        ]
-
-    def rates(self) -> list[tuple[tuple, float | str]]:
-        """Return each rate and where it stands."""
-        if self.mediators:
-            return [(("mediators", i, "rate"), m.rate) for i, m in enumerate(self.mediators)]
-        return [] if self.rate is None else [(("rate",), self.rate)]
-
-
-def _normalized_rate(rate: float | str) -> float | str:
-    """Return a rate in one spelling: 0.25 for "1/4", "a * b" for "a*b"."""
-    try:
-        tree = parse_expression(str(rate), calls=False)
-        return ast.unparse(tree) if names_in(tree) else evaluate(tree, {})
-    except UserError:
-        return str(rate)  # reported elsewhere
-
-
-def _rate_in_numbers(rate: float | str) -> float | str:
-    """Return the value of a rate where each parameter has an odd one, so that "a*b" and "b*a" are equal."""
-    try:
-        tree = parse_expression(str(rate), calls=False)
-        values = {name: random.Random(name).uniform(1, 2) for name in names_in(tree)}
-        return float(f"{evaluate(tree, values):.12g}")
-    except UserError:
-        return str(rate)
-
-
 class Parameter(Piece):
-    """A number, an expression, one value an age group, or a word for where the value comes from."""
+    """A number, an expression, one value an age group, or the word "sampled" or "calibrated"."""
 
     type: Literal["scalar", "age_varying", "sampled", "calibrated", "calculated"]
     value: Number | str | None = None
     values: list[Number | str] | None = None
 
     def problems(self, age_groups: list[str]) -> Problems:
+        """Yield fields that are missing or that the type does not have, and a wrong number of values."""
         wanted = {"scalar": "value", "calculated": "value", "age_varying": "values"}.get(self.type)
         for field in ("value", "values"):
             if field == wanted and getattr(self, field) is None:
@@ -248,7 +91,7 @@ class Model(Piece):
 
     @property
     def trajectories(self) -> int:
-        """Return how many trajectories a parameter set has."""
+        """Number of trajectories of a parameter set."""
         return (self.simulation or Simulation()).trajectories
 
     @property
@@ -261,11 +104,11 @@ class Model(Piece):
 
     @property
     def transition_names(self) -> list[str]:
-        """Each `source_to_target` once, in the order of the file: epydemix merges equal pairs."""
+        """Each `source_to_target` once, in the order of the file, because epydemix merges equal pairs."""
         return list(dict.fromkeys(f"{t.source}_to_{t.target}" for t in self.transitions))
 
     def marked(self, word: str) -> set[str]:
-        """Return the names whose value is "sampled" or "calibrated"."""
+        """Return the names whose value is a word: "sampled" or "calibrated"."""
         names = {c.id for c in self.compartments if c.init == word}
         names |= {name for name, p in self.parameters.items() if p.type == word}
         return names | ({"start_date"} if self.timespan.start_date == word else set())
@@ -281,7 +124,7 @@ class Model(Piece):
         return list(TopologicalSorter(graph).static_order())
 
     def problems(self) -> Problems:
-        """Everything about this file that types alone do not show."""
+        """Yield everything that is wrong with this file and that types alone do not show."""
         yield from self._timespan_problems()
         for at, message in self.population.problems():
             yield ("population", *at), message
@@ -313,7 +156,7 @@ class Model(Piece):
         return too_many or step_problem(start, end, delta_t, self.resample_frequency)
 
     def step_count_problem(self, start: datetime.date) -> str | None:
-        """Return that a model that starts on this day has too many time steps; None if it has not."""
+        """Return why a model that starts on this day has too many time steps; None if it has not."""
         end, delta_t = self.timespan.end_date, self.timespan.delta_t
         steps = step_count(start, end, delta_t)
         if steps <= MOST_STEPS:
@@ -329,7 +172,7 @@ class Model(Piece):
         shares = [0.0] * len(groups)
         for index, compartment in enumerate(self.compartments):
             if compartment.id in seen:
-                yield ("compartments", index, "id"), f'compartment "{compartment.id}" is defined twice'
+                yield ("compartments", index, "id"), f'duplicate compartment "{compartment.id}"; keep one'
             seen.add(compartment.id)
             init = compartment.init
             if isinstance(init, list) and len(init) != len(groups):
@@ -348,7 +191,7 @@ class Model(Piece):
         if given and not any(c.init == "default" for c in self.compartments):
             yield ("compartments",), 'one compartment needs "init: default", for everybody else'
         if not given and not any(t.mediator or t.mediators for t in self.transitions):
-            yield ("compartments",), 'nobody is anywhere: give one compartment "init: default"'
+            yield ("compartments",), 'nobody is in any compartment: give one "init: default"'
 
     def _parameter_problems(self) -> Problems:
         fixed = set(self.parameters) | {EIGENVALUE}
@@ -357,11 +200,9 @@ class Model(Piece):
             if not re.fullmatch(NAME.strip("^$"), name):
                 yield at, f'"{name}" is not a parameter name; use letters, digits and _'
             if keyword.iskeyword(name):
-                yield at, f'"{name}" means something in an expression; choose another name, e.g. {name}_'
-            is_column = name in COLUMNS or re.fullmatch("init_.*_total", name)
-            if is_column or name in (EIGENVALUE, *self.compartment_ids):
-                other = "a column of the output tables" if is_column else "something else"
-                yield at, f'"{name}" already names {other}; choose another parameter name'
+                yield at, f'"{name}" is a keyword of expressions; choose another name, e.g. {name}_'
+            if _is_column(name) or name in (EIGENVALUE, *self.compartment_ids):
+                yield at, f'"{name}" already names {_other_use(name)}; choose another parameter name'
             for where, message in parameter.problems(self.population.age_groups):
                 yield (*at, *where), message
             known = fixed - {name} if parameter.type == "calculated" else set()
@@ -374,21 +215,20 @@ class Model(Piece):
         except CycleError as error:
             yield (
                 ("parameters", error.args[1][0]),
-                f"parameters need each other: {' -> '.join(error.args[1])}",
+                f"parameters depend on each other: {' -> '.join(error.args[1])}",
             )
         except UserError:
-            pass  # said above
+            pass  # already reported
 
     def _transition_problems(self) -> Problems:
         ids = self.compartment_ids
         yield from self._series_problems()
-        seen: set[tuple] = set()
+        seen: set[Flow] = set()
         for index, transition in enumerate(self.transitions):
             at = ("transitions", index)
             for where, flow in transition.flows():
-                same = (*flow[:-1], _rate_in_numbers(flow[-1]))
-                if same in seen:
-                    yield (*at, *where), f"duplicate transition {_described(*flow)}; keep one"
+                if (same := with_rate_in_numbers(flow)) in seen:
+                    yield (*at, *where), f"duplicate transition {described(flow)}; keep one"
                 seen.add(same)
             for where, message in transition.problems(ids):
                 yield (*at, *where), message
@@ -402,7 +242,7 @@ class Model(Piece):
                     )
 
     def _series_problems(self) -> Problems:
-        """Yield two flows, or a flow and a compartment, whose series would have the same name."""
+        """Yield transitions and compartments whose series would have the same name, or a table's column."""
         pairs: dict[str, tuple[str, str]] = {}
         for index, t in enumerate(self.transitions):
             name = f"{t.source}_to_{t.target}"
@@ -450,13 +290,15 @@ def _expression_problems(text: str, known: set[str], at: tuple, *, calls: bool =
         yield at, str(error)
 
 
-def _described(source: str, target: str, mediator: str | None, rate: float | str | None) -> str:
-    by = f" by {mediator}" if mediator else ""
-    return f"{source} -> {target}{by}" + ("" if rate is None else f" with rate {rate}")
+def _is_column(name: str) -> bool:
+    """Return whether an output table has a column of this name."""
+    return name in COLUMNS or re.fullmatch("init_.*_total", name) is not None
 
 
-def _no_compartment(name: str, known) -> str:
-    return f'"{name}" is not a compartment{did_you_mean(name, known)}; there are {listed(known, 30)}'
+def _other_use(name: str) -> str:
+    if _is_column(name):
+        return "a column of the output tables"
+    return "the eigenvalue of the contact matrix" if name == EIGENVALUE else "a compartment"
 
 
 def _no_parameter(name: str, known) -> str:

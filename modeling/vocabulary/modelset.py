@@ -1,4 +1,4 @@
-"""Top-level key `modelset`: which populations, and either `sampling` or `calibration`."""
+"""Top-level key `modelset`: the populations, and either `sampling` or `calibration`."""
 
 from pydantic import Field
 
@@ -9,7 +9,7 @@ from modeling.vocabulary.sampling import Sampling
 
 
 class Modelset(Piece):
-    """Populations and what varies over them."""
+    """Populations, and how the model's marked values are drawn."""
 
     meta: Meta | None = None
     population_names: list[str] = Field(min_length=1, description='ISO 3166 codes, or "all"')
@@ -17,6 +17,7 @@ class Modelset(Piece):
     calibration: Calibration | None = None
 
     def problems(self, model: Model) -> Problems:
+        """Yield what is wrong with the modelset of this model, beyond its types."""
         if (self.sampling is None) == (self.calibration is None):
             yield (), 'give either "sampling" or "calibration"'
             return
@@ -27,7 +28,7 @@ class Modelset(Piece):
             if model.population.name and _plain(name) not in (_plain(model.population.name), "all"):
                 yield (
                     ("population_names", index),
-                    f"{name} is not the model's population {model.population.name}; drop one",
+                    f"{name} is not the model's population {model.population.name}; remove one",
                 )
             if name in self.population_names[:index]:  # the same place under another name runs once
                 yield ("population_names", index), f"duplicate population {name}; keep one"

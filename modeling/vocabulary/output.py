@@ -1,4 +1,4 @@
-"""Top-level key `output`: which tables stage C writes."""
+"""Top-level key `output`: the tables that stage C writes."""
 
 from typing import Literal
 
@@ -13,7 +13,7 @@ HUB_QUANTILES = [0.01, 0.025, *(round(0.05 * i, 2) for i in range(1, 20)), 0.975
 
 
 class Selection(Piece):
-    """Which series: true for all, or names such as I_total and I_to_R_total."""
+    """Series of a table: true for all, or names such as I_total and I_to_R_total."""
 
     compartments: list[str] | bool = False
     transitions: list[str] | bool = False
@@ -95,6 +95,7 @@ class Output(Piece):
     )
 
     def problems(self, model: Model) -> Problems:
+        """Yield what is wrong with the output of this model, beyond its types."""
         groups = (*model.population.age_groups, "total")
         compartments = [f"{c}_{g}" for c in model.compartment_ids for g in groups]
         transitions = [f"{t}_{g}" for t in model.transition_names for g in groups]
@@ -113,5 +114,5 @@ class Output(Piece):
             yield (hubs[1],), "more than one hub format; keep one"
 
 
-# Without an output file: everything a small experiment is looked at for.
+# used without an output file: the tables that are of use for a small experiment
 DEFAULT_OUTPUT = Output(quantiles=Quantiles(compartments=True, transitions=True), posteriors=True)

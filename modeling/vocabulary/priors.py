@@ -1,4 +1,4 @@
-"""Distributions in an experiment, and dates drawn from them."""
+"""Distributions of an experiment, and dates drawn from them."""
 
 from typing import Literal
 
@@ -18,13 +18,30 @@ class Distribution(Piece):
     kwargs: dict[str, Number] = Field(default_factory=dict, description="keyword arguments")
 
     def frozen(self):
-        """Return scipy's frozen distribution; UserError where there is none."""
+        """Return scipy's frozen distribution.
+
+        Raises
+        ------
+        UserError
+            There is no such distribution.
+        """
         if self.type == "custom":
             raise UserError("distributions of type custom are not built; use one of scipy.stats")
         return frozen_distribution(self.name, self.args, self.kwargs)
 
     def check(self, *, by_quantile: bool = False) -> None:
-        """Raise a UserError if there is no such distribution, or if it cannot be drawn from."""
+        """Refuse a distribution that does not exist or cannot be drawn from.
+
+        Parameters
+        ----------
+        by_quantile : bool
+            Draw as a Latin hypercube does, not at random.
+
+        Raises
+        ------
+        UserError
+            What is wrong.
+        """
         self.frozen()
         check_draws(self.name, self.args, self.kwargs, by_quantile=by_quantile)
 

@@ -76,6 +76,7 @@ class Sampling(Piece):
         return next((s for s in self.samplers if s.strategy == "LHS"), None)
 
     def problems(self, model: Model) -> Problems:
+        """Yield what is wrong with the sampling of this model, beyond its types."""
         yield from name_problems(model, "sampled", self.parameters, self.compartments, self.start_date)
         strategies = [s.strategy for s in self.samplers]
         if len(set(strategies)) < len(strategies):

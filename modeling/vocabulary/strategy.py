@@ -1,4 +1,4 @@
-"""How to calibrate: the methods of epydemix's ABCSampler and their options."""
+"""The calibration methods of epydemix's ABCSampler, and their options."""
 
 import re
 from itertools import pairwise
@@ -20,7 +20,7 @@ def parse_duration_seconds(text: str) -> float:
     Raises
     ------
     ValueError
-        The text is no fixed length of time.
+        The text is not a fixed length of time, or one that is too long.
     """
     if re.search("M(?![iI])", text):  # months, as pandas reads it
         raise ValueError(f'"{text}" is not a duration: months differ; write m for minutes')
@@ -29,7 +29,7 @@ def parse_duration_seconds(text: str) -> float:
         raise ValueError(f'"{text}" is not a duration; write 45s, 30m, 1h30m or 2D')
     seconds = sum(float(number or 1) * _SECONDS[unit] for number, unit in parts)
     if seconds <= 0:
-        raise ValueError(f'"{text}" must be longer than nothing')
+        raise ValueError(f'"{text}" must be longer than 0 seconds')
     if seconds > LONGEST_SECONDS:
         raise ValueError(f'"{text}" is longer than {LONGEST_SECONDS / _SECONDS["d"]:.0f} days; leave it out')
     return seconds
@@ -47,8 +47,8 @@ Duration = Annotated[str | None, BeforeValidator(_duration)]
 class SmcOptions(Piece):
     """ABC with sequential Monte Carlo.
 
-    `max_consecutive_rejections` is an addition to epydemix's options: after that many rejected draws in
-    a row, the calibration ends with its last whole generation.
+    `max_consecutive_rejections` is not an option of epydemix: after this number of rejected draws in a row,
+    the calibration ends with its last whole generation.
     """
 
     num_particles: int = Field(1000, ge=2, le=LARGEST_COUNT)
@@ -91,7 +91,7 @@ class RejectionOptions(Piece):
 
 
 class TopFractionOptions(Piece):
-    """The best share of simulations from the prior."""
+    """ABC that keeps the best share of the simulations from the prior."""
 
     top_fraction: float = Field(0.05, gt=0, le=1)
     Nsim: Count = 100
@@ -100,7 +100,10 @@ class TopFractionOptions(Piece):
     @model_validator(mode="after")
     def _keeps_someone(self) -> "TopFractionOptions":
         if self.top_fraction * self.Nsim < 1:
-            raise ValueError(f"top_fraction {self.top_fraction:g} of {self.Nsim} simulations keeps none")
+            raise ValueError(
+                f"top_fraction {self.top_fraction:g} of {self.Nsim} simulations keeps none; "
+                "raise top_fraction or Nsim"
+            )
         return self
 
 
@@ -108,7 +111,7 @@ _OPTIONS = {"smc": SmcOptions, "rejection": RejectionOptions, "top_fraction": To
 
 
 class Strategy(Piece):
-    """How to calibrate; the options are those of epydemix's ABCSampler.calibrate."""
+    """A calibration method; its options are those of epydemix's ABCSampler.calibrate."""
 
     name: Literal["smc", "rejection", "top_fraction"]
     options: SmcOptions | RejectionOptions | TopFractionOptions = Field({}, validate_default=True)
@@ -125,7 +128,7 @@ class Strategy(Piece):
     @classmethod
     def _options_of_strategy(cls, options: Any, info: ValidationInfo) -> Any:
         if "name" not in info.data:
-            return SmcOptions()  # the name is wrong, which was said
+            return SmcOptions()  # the name is wrong, which is reported
         return _OPTIONS[info.data["name"]].model_validate({} if options is None else options)
 
     @property

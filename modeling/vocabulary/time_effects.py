@@ -1,4 +1,4 @@
-"""What changes a model over time: vaccination, seasonality, interventions."""
+"""Changes of a model over time: vaccination, seasonality, interventions."""
 
 from typing import Literal
 
@@ -46,7 +46,7 @@ class Seasonality(Piece):
 
 
 class Intervention(Piece):
-    """A change of a parameter or of contacts for some time."""
+    """A temporary change of a parameter or of contacts."""
 
     type: Literal["school_closure", "parameter", "contact_matrix"]
     scaling_factor: NotNegative | None = None

@@ -1,7 +1,7 @@
-"""A YAML file read with the line of every key, so that an error can say where it is.
+"""A YAML file as plain data, with the line of every key, so that an error can say where it is.
 
-Mappings, lists, text, decimal numbers and dates; a value that YAML would read differently from how it looks
-(0150 as 104, 1:30 as 90) is refused. What the keys mean is in experiment.py.
+Holds mappings, lists, text, decimal numbers and dates. A value that YAML would read differently from how it
+looks (0150 as 104, 1:30 as 90) is refused. What the keys mean is in the other modules of vocabulary/.
 """
 
 import datetime
@@ -96,7 +96,7 @@ def _unreadable(error: yaml.YAMLError, text: str) -> str:
 
 
 def _text_of(path: Path) -> str:
-    if path.is_fifo():  # it would be waited for
+    if path.is_fifo():  # reading it would wait for a writer
         raise UserError(f"{path}: not a file; put the file itself there")
     try:
         with path.open("rb") as file:
@@ -137,7 +137,7 @@ class _Mapping:
 
 
 class _Reader:
-    """Turns the parser's events into nodes, and nodes into plain data with lines."""
+    """Turns the parser's events into nodes, and nodes into plain data with line numbers."""
 
     def __init__(self, name: str, loader: Any):
         self.name, self.loader = name, loader
@@ -146,7 +146,7 @@ class _Reader:
         self.lines: dict[tuple, int] = {(): 1}
 
     def document(self) -> tuple[Any, dict[tuple, int]]:
-        """Return the only document as plain data, and the lines of its keys."""
+        """Return the file's only document as plain data, and the line of each key."""
         self.loader.get_event()  # the start of the stream
         if self.loader.check_event(yaml.StreamEndEvent):
             return None, self.lines
@@ -167,7 +167,7 @@ class _Reader:
         if isinstance(event, yaml.AliasEvent):
             return self._named(event.anchor, line)
         if event.anchor:
-            self.anchors[event.anchor] = None  # until it is whole
+            self.anchors[event.anchor] = None  # until the node is complete
         node = (
             self._scalar(event, line)
             if isinstance(event, yaml.ScalarEvent)
@@ -179,9 +179,9 @@ class _Reader:
 
     def _named(self, anchor: str, line: int) -> Any:
         if anchor not in self.anchors:
-            raise self._error(line, f"*{_shown(anchor)} names no anchor before it")
+            raise self._error(line, f"*{_shown(anchor)} refers to an anchor that is not before it")
         if self.anchors[anchor] is None:
-            raise self._error(line, f"*{_shown(anchor)}: an anchor holds itself")
+            raise self._error(line, f"*{_shown(anchor)}: an anchor contains itself")
         return self.anchors[anchor]
 
     def _collection(self, event: Any, line: int, level: int) -> _List | _Mapping:
@@ -218,12 +218,12 @@ class _Reader:
         return _Scalar(line, value, kind == "merge")
 
     def _kind(self, text: str, implicit: tuple[bool, bool]) -> str:
-        """Return str, int, date, ...: what YAML 1.1 reads a text as."""
+        """Return the type that YAML 1.1 gives to a text: str, int, timestamp, ..."""
         return self.loader.resolve(yaml.ScalarNode, text, implicit).removeprefix(_TAG)
 
     def _plain(self, node: Any, at: tuple) -> Any:
-        """Return the node as plain data and note the line of everything below it."""
-        if len(self.lines) > MOST_KEYS:  # anchors within anchors grow without end
+        """Return the node as plain data; record the line of everything below it."""
+        if len(self.lines) > MOST_KEYS:  # anchors within anchors grow exponentially
             raise self._too_many()
         if isinstance(node, _Scalar):
             return node.value

@@ -7,7 +7,8 @@ import zlib
 
 from modeling.by_products import parse_json
 from modeling.failures import UserError
-from modeling.workload import ForeignWorkload, Result, Workload, check_result
+from modeling.result_checks import check_result
+from modeling.workload import ForeignWorkload, Result, Workload
 from pipeline.input_list import InputEntry
 from pipeline.plain_pickle import load_record
 

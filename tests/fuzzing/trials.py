@@ -142,11 +142,11 @@ class Workplace:
 
 def ended(work: Callable[[], object]) -> Ended:
     """Do the work of a stage and return how it ends; see check for what is wrong."""
-    from modeling.build.workloads import _warn_once
+    from modeling.build.warnings import warn_once
     from pipeline.failures import exit_code_of
     from pipeline.logs import start_logging
 
-    _warn_once.cache_clear()
+    warn_once.cache_clear()
     said, root, started = io.StringIO(), logging.getLogger(), time.monotonic()
     handlers, level = root.handlers[:], root.level
     with (

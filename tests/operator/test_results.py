@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from modeling.failures import UserError
+from modeling.outputs.ensemble import Ensemble
 from modeling.outputs.quantiles import quantiles, weighted_quantiles
-from modeling.outputs.tables import Ensemble
+from modeling.result_checks import check_result
 from modeling.workload import (
     Expected,
     Fit,
@@ -17,7 +18,6 @@ from modeling.workload import (
     Observed,
     Result,
     Trajectories,
-    check_result,
 )
 
 DATES = np.arange("2025-01-11", "2025-02-02", 7, dtype="datetime64[D]").astype("datetime64[s]")
@@ -114,7 +114,14 @@ whole = trajectories()
 
 WRONG = {
     "another format": (replace(simulation(), format=0), "format 0 is not 2"),
-    "no trajectories": (replace(simulation(), trajectories=None), "2 trajectories expected, and none there"),
+    "no trajectories": (
+        replace(simulation(), trajectories=None),
+        "2 trajectories expected, but there are none",
+    ),
+    "trajectories without a projection": (
+        replace(simulation(), expected=replace(EXACT, trajectories=0)),
+        "0 trajectories expected, but there are some",
+    ),
     "a week missing in the middle": (
         exactly(
             dates=DATES[[0, 1, 3]],
@@ -163,8 +170,8 @@ WRONG = {
         replace(simulation(), expected=replace(EXPECTED, people=101)),
         "100 people in its compartments instead of 101",
     ),
-    "dates backwards": (with_trajectories(dates=DATES[::-1]), "dates do not go forward"),
-    "a date twice": (with_trajectories(dates=DATES[[0, 1, 1, 2]]), "dates do not go forward"),
+    "dates backwards": (with_trajectories(dates=DATES[::-1]), "dates do not increase"),
+    "a date twice": (with_trajectories(dates=DATES[[0, 1, 1, 2]]), "dates do not increase"),
     "dates of another year": (
         with_trajectories(dates=DATES + np.timedelta64(365, "D")),
         "instead of 2025-01-05",
@@ -176,11 +183,14 @@ WRONG = {
     ),
     "a series short": (with_trajectories(compartments=["S_0+", "S_total"]), "for 2 series, 4 dates"),
     "a date short": (with_trajectories(by_transition=whole.by_transition[:, :, :3]), "for 2 series, 4 dates"),
-    "weights that add up to 2": (with_generation(weights=np.array([1.0, 1.0])), "is no distribution"),
-    "a negative weight": (with_generation(weights=np.array([-0.5, 1.5])), "is no distribution"),
-    "a weight that is none": (with_generation(weights=np.array([np.nan, 1.0])), "is no distribution"),
-    "a particle that is none": (with_generation(particles=np.array([[np.nan], [1.0]])), "is no distribution"),
-    "a distance that is none": (with_generation(distances=np.array([np.inf, 1.0])), "is no distribution"),
+    "weights that add up to 2": (with_generation(weights=np.array([1.0, 1.0])), "is not a distribution"),
+    "a negative weight": (with_generation(weights=np.array([-0.5, 1.5])), "is not a distribution"),
+    "a weight that is none": (with_generation(weights=np.array([np.nan, 1.0])), "is not a distribution"),
+    "a particle that is none": (
+        with_generation(particles=np.array([[np.nan], [1.0]])),
+        "is not a distribution",
+    ),
+    "a distance that is none": (with_generation(distances=np.array([np.inf, 1.0])), "is not a distribution"),
     "a particle short": (with_generation(particles=np.array([[1.0]])), "has a wrong shape"),
     "a parameter short": (replace(calibration(), parameter_names=["R0", "gamma"]), "has a wrong shape"),
     "a negative fit": (
@@ -205,7 +215,7 @@ def test_a_wrong_result_is_refused_by_name(name):
 
 
 def test_a_calibration_without_a_posterior_is_refused():
-    with pytest.raises(UserError, match="no posterior"):
+    with pytest.raises(UserError, match="a calibration without posterior or fit"):
         check_result(replace(calibration(), generations=[]))
 
 

@@ -172,11 +172,11 @@ FORGED = {
     "no text": (having(population="US-VT\ud800"), "Result.population is not valid Unicode"),
     "a step that is none": (having(delta_t_days=float("nan")), "time steps of nan days"),
     "an endless step": (having(delta_t_days=float("inf")), "time steps of inf days"),
-    "a kind that is none": (having(kind="../forecast"), "is no kind of result"),
+    "a kind that is none": (having(kind="../forecast"), "is not a kind of result"),
     "a number for a list": (having(fits=3), "Result.fits is a whole number instead of a list"),
     "a text for people": (having_expected(people="100"), "Result.expected.people is a text"),
     "negative people": (having_expected(people=-1), "people is -1"),
-    "a frequency that is none": (having_expected(frequency="W-SAT; rm"), "is no frequency"),
+    "a frequency that is none": (having_expected(frequency="W-SAT; rm"), "is not a frequency"),
     "groups that do not fit": (having_expected(groups=6), "series of 6 age groups and a total"),
     "a date far away": (
         having_expected(last_date=datetime.date(9999, 12, 31)),
@@ -184,13 +184,13 @@ FORGED = {
     ),
     "dates far away": (
         having_paths(dates=lambda t: t.dates + np.timedelta64(400 * 365, "D")),
-        "which are not of 1900 to 2200",
+        "are not within 1900 to 2200",
     ),
     "a date that is none": (
         having_paths(dates=lambda t: np.append(t.dates[:-1], np.datetime64("NaT"))),
-        "its dates do not go forward",
+        "its dates do not increase",
     ),
-    "a date twice": (having_paths(dates=lambda t: np.append(t.dates[:-1], t.dates[-2])), "do not go forward"),
+    "a date twice": (having_paths(dates=lambda t: np.append(t.dates[:-1], t.dates[-2])), "do not increase"),
     "counts in days": (
         having_paths(in_compartments=lambda t: t.in_compartments.astype("datetime64[s]")),
         "counts: an array of datetime64[s]",
@@ -242,7 +242,7 @@ def test_a_forged_result_is_refused_and_nothing_is_written(run, name):
 
 FORGED_FITS = {
     "a generation twice": (lambda r: replace(r, generations=r.generations * 2), "which do not increase"),
-    "no fit": (having(fits=[]), "no posterior"),
+    "no fit": (having(fits=[]), "a calibration without posterior or fit"),
     "particles of another kind": (
         lambda r: replace(r, generations=[replace(r.generations[0], particles=np.array([[True]]))]),
         "posterior of generation 0: an array of bool",
@@ -251,7 +251,7 @@ FORGED_FITS = {
         lambda r: replace(
             r, generations=[replace(r.generations[0], particles=r.generations[0].particles * 1e300)]
         ),
-        "is no distribution",
+        "is not a distribution",
     ),
     "a compared series that is none": (
         lambda r: replace(r, fits=[replace(r.fits[0], observed=replace(r.fits[0].observed, series=["x"]))]),

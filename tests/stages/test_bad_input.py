@@ -162,7 +162,7 @@ MISTAKES = {
     "another population in the modelset": (
         sampled,
         [put("modelset", "population_names", ["US-MA"])],
-        ["modelset.yaml:3:", "US-MA is not the model's population US-VT; drop one"],
+        ["modelset.yaml:3:", "US-MA is not the model's population US-VT; remove one"],
     ),
     "a population twice": (
         sampled,
@@ -202,7 +202,7 @@ MISTAKES = {
     "compartment twice": (
         simulated,
         [put("model", "compartments", 2, "id", "I")],
-        ["model.yaml:21:", 'compartment "I" is defined twice'],
+        ["model.yaml:21:", 'duplicate compartment "I"; keep one'],
     ),
     "parameter of a rate": (
         simulated,
@@ -232,7 +232,7 @@ MISTAKES = {
     "a parameter named as a word of Python": (
         simulated,
         [put("model", "parameters", "lambda", {"type": "scalar", "value": 1}), *rate("lambda")],
-        ["model.yaml:43:", '"lambda" means something in an expression; choose another name'],
+        ["model.yaml:43:", '"lambda" is a keyword of expressions; choose another name'],
     ),
     "distribution": (
         calibrated,
@@ -384,7 +384,7 @@ MISTAKES = {
     "cycle": (
         simulated,
         [put("model", "parameters", "gamma", {"type": "calculated", "value": "beta/2"})],
-        ["model.yaml:37:", "parameters need each other: gamma -> beta -> gamma"],
+        ["model.yaml:37:", "parameters depend on each other: gamma -> beta -> gamma"],
     ),
     "two values for three age groups": (
         simulated,
@@ -527,7 +527,7 @@ MISTAKES = {
                 {"name": "top_fraction", "options": {"top_fraction": 0.01, "Nsim": 10}},
             )
         ],
-        ["modelset.yaml:7:", "top_fraction 0.01 of 10 simulations keeps none"],
+        ["modelset.yaml:7:", "top_fraction 0.01 of 10 simulations keeps none; raise top_fraction or Nsim"],
     ),
     "more people than live there": (
         simulated,
@@ -598,7 +598,7 @@ MISTAKES = {
     "window that begins within an interval": (
         calibrated,
         [put("model", "timespan", "start_date", "2025-01-08")],
-        ["modelset.yaml:13:", "2025-01-11 stands for days from 2025-01-05 on, before the model's start_date"],
+        ["modelset.yaml:13:", "2025-01-11 covers days from 2025-01-05 on, before the model's start_date"],
     ),
     "window that ends within an interval": (
         calibrated,
@@ -607,7 +607,7 @@ MISTAKES = {
             put("model", "timespan", "start_date", "2025-01-04"),
             put("model", "timespan", "end_date", "2025-02-04"),
         ],
-        ["modelset.yaml:13:", "stands for days up to 2025-02-07, after the model's end_date 2025-02-04"],
+        ["modelset.yaml:13:", "covers days up to 2025-02-07, after the model's end_date 2025-02-04"],
     ),
     "people in fractions": (
         simulated,
@@ -617,7 +617,7 @@ MISTAKES = {
     "shares and people in one range": (
         sampled,
         sampled_people(0.5, 20),
-        ["modelset.yaml:", "0.5 to 20 goes from shares of the people"],
+        ["modelset.yaml:", "0.5 to 20 mixes shares of the people"],
     ),
     "the same series twice": (
         calibrated,
@@ -657,7 +657,7 @@ MISTAKES = {
     "time steps that belong to two days": (
         simulated,
         [put("model", "timespan", "delta_t", 0.3)],
-        ["model.yaml:6:", "0.3 days neither divide a day nor are whole ones", "use 1, 0.5, 0.25"],
+        ["model.yaml:6:", "0.3 days is neither a whole number of days nor an even part", "use 1, 0.5, 0.25"],
     ),
     "no interval that is simulated whole": (
         simulated,
@@ -795,7 +795,11 @@ BROKEN_FILES = {
         "model: !!python/name:os.system\n",
         ["model.yaml:1:", "not valid YAML"],
     ),
-    "an anchor in itself": ("model.yaml", "model: &a {x: *a}\n", ["model.yaml:", "an anchor holds itself"]),
+    "an anchor in itself": (
+        "model.yaml",
+        "model: &a {x: *a}\n",
+        ["model.yaml:", "an anchor contains itself"],
+    ),
     "depth": ("model.yaml", f"model: {'[' * 3000}{']' * 3000}\n", ["model.yaml:", "nested too deeply"]),
     "anchors that multiply": (
         "model.yaml",
@@ -806,7 +810,7 @@ BROKEN_FILES = {
     "two files of one kind": (
         "other.yml",
         "model: {}\n",
-        ["other.yml and model.yaml both hold", "keep one of them"],
+        ["other.yml and model.yaml both have the key", "keep one of them"],
     ),
     "a file of no kind": (
         "extra.yaml",
@@ -996,7 +1000,7 @@ BUILDER = {
     ),
     "output configuration of another kind": (
         {"OUTPUT_CONFIG_FILE": "model.yaml"},
-        ["model.yaml:", 'must hold "output"'],
+        ["model.yaml:", 'must have the key "output"'],
     ),
     "several at once": ({"RUN_ID": "today", "EXP_ID": "", "COUNT": "x"}, ["RUN_ID", "EXP_ID", "COUNT"]),
 }
@@ -1378,7 +1382,7 @@ FOREIGN = {
     "module of numpy": (with_names(b"numpy._core", b"numpy.score"), "names numpy.score."),
     "format": (with_changes(format=99), "format 99 is not"),
     "index": (with_changes(index=0), "it holds the result of input 0"),
-    "check": (with_changes(generations=[], kind="calibration"), "no posterior"),
+    "check": (with_changes(generations=[], kind="calibration"), "a calibration without posterior or fit"),
 }
 
 
@@ -1434,7 +1438,10 @@ OUTPUT = {
         {"OUTPUT_CONFIG_FILE": "nope.yaml"},
         ["OUTPUT_CONFIG_FILE=nope.yaml", "no such file"],
     ),
-    "output configuration of another kind": ({"OUTPUT_CONFIG_FILE": "model.yaml"}, ['must hold "output"']),
+    "output configuration of another kind": (
+        {"OUTPUT_CONFIG_FILE": "model.yaml"},
+        ['must have the key "output"'],
+    ),
     "unknown key": (
         {"OUTPUT_CONFIG_FILE": "key.yml"},
         ["key.yml:2:", '"quantile" (did you mean "quantiles"?)'],

@@ -476,8 +476,8 @@ def test_what_the_fit_leaves_out_is_in_no_table_and_said_in_stage_a_and_the_repo
     assert len(fit) == 3
     report = (stages.outputs() / "report.html").read_text()
     for said in (
-        "fitted date 2025-01-11 stands for days from 2025-01-05 on, and the model starts on 2025-01-08",
-        "mape leaves 1 of 3 fitted values of US-VT out, which are 0: 2025-01-18",
+        "fitted date 2025-01-11 covers days from 2025-01-05 on, and the model starts on 2025-01-08",
+        "mape leaves out 1 of 3 fitted values of US-VT, which are 0: 2025-01-18",
     ):
         assert said in ended[0].output
         assert said in report
@@ -511,9 +511,7 @@ def test_a_week_in_which_a_calibrated_start_lies_is_not_fitted(
         calibration["start_date"]["prior"]["args"] = [0, 2]
 
     if fitted is None:
-        with pytest.raises(
-            UserError, match="the only fitted date, 2025-01-11, stands for days from 2025-01-05"
-        ):
+        with pytest.raises(UserError, match="the only fitted date, 2025-01-11, covers days from 2025-01-05"):
             build(tmp_path, experiment, observed)
         return
     [workload] = build(tmp_path, experiment, observed)
@@ -551,7 +549,7 @@ def test_a_draw_of_more_people_than_there_are_is_never_accepted(tmp_path, data, 
 def test_a_prior_of_shares_and_people_is_refused(tmp_path, data):
     experiment = calibrating_people(fitting("SMC"), {"name": "uniform", "args": [0.5, 1.0]})
 
-    with pytest.raises(UserError, match=r"0.5 to 1.5 goes from shares of the people"):
+    with pytest.raises(UserError, match=r"0.5 to 1.5 mixes shares of the people"):
         build(tmp_path, experiment, data)
 
 

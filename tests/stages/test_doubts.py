@@ -163,14 +163,14 @@ def test_a_quantile_that_no_number_of_trajectories_can_tell_is_to_be_left_out(tm
 
     [warning] = warnings_of(tmp_path, experiment)
 
-    assert warning.endswith("say little more than the lowest and highest trajectory; leave them out")
+    assert warning.endswith("depend on the lowest or highest trajectory alone; leave them out")
 
 
 def test_a_week_without_a_row_inside_the_fitting_window_is_told(tmp_path):
     [warning] = warnings_of(tmp_path, plain(calibrated), OBSERVED.replace("2025-01-18,US-VT,950\n", ""))
 
     assert warning == (
-        "observed.csv: the fitting window has no row of US-VT for 2025-01-18; the fit goes without"
+        "observed.csv: the fitting window has no row of US-VT for 2025-01-18; these dates are not fitted"
     )
 
 

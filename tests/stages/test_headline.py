@@ -139,7 +139,7 @@ def test_a_week_that_is_simulated_in_part_is_in_no_table_and_the_report_says_so(
     for name in names + ["quantiles_projection"] * (make is calibrated):
         dates = {row["date"] for row in table(stages, name)}
         assert (min(dates), max(dates)) == ("2025-01-11", "2025-02-15"), name
-    words = "left out of tables and charts, for not all of their days were simulated: 2025-02-22"
+    words = "left out of tables and charts, because not all of their days were simulated: 2025-02-22"
     assert words in ended.output
     assert words in (stages.outputs() / "report.html").read_text()
     dates = {row["date"] for row in rows_of(stages)}

@@ -102,7 +102,7 @@ def test_a_week_in_which_some_sets_begin_is_told_apart_from_one_that_none_has_wh
     first = str(min(starts) + (5 - min(starts).item().weekday()) % 7 * DAY)
     never, at_times = sorted(cut & {first}), sorted(cut - {first})
     assert notes == [
-        f"left out of tables and charts, for not all of their days were simulated: {', '.join(never)}",
+        f"left out of tables and charts, because not all of their days were simulated: {', '.join(never)}",
         f"left out of the tables of the parameter sets that begin or end within them: {', '.join(at_times)}",
     ]
 

@@ -103,12 +103,12 @@ REFUSED = {
     "a total and its group": (
         calibrated,
         compared("I_to_R_total", "I_to_R_65+"),
-        'modelset.yaml:15: "I_to_R_total" already holds age group "65+"',
+        'modelset.yaml:15: "I_to_R_total" already includes age group "65+"',
     ),
     "a group and its total": (
         calibrated,
         compared("S_to_I_total", "I_to_R_18-64", "I_to_R_65+", "I_to_R_total"),
-        'already holds age group "18-64"',
+        'already includes age group "18-64"',
     ),
     "a comparison": (
         calibrated,
@@ -143,7 +143,7 @@ REFUSED = {
     "a name of a compared series": (
         calibrated,
         [put(*CALIBRATION, "comparison", [COMPARISON, COMPARISON | {"simulation": ["S_to_I_total"]}])],
-        'modelset.yaml:17: "cases" is compared twice, and both series would have that name',
+        'modelset.yaml:17: "cases" is compared twice, so both series would have that name',
     ),
     "a grid value": (sampled, [put(*GRID, [1.2, 1, 2, 1.0])], "duplicate grid value 1;"),
     "a grid parameter": (

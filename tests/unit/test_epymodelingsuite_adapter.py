@@ -14,8 +14,9 @@ from scipy.stats import uniform
 from modeling.epymodelingsuite_adapter import calibration_result, simulation_result
 from modeling.failures import UserError
 from modeling.outputs.collect import Collector
+from modeling.result_checks import check_result
 from modeling.vocabulary.output import DEFAULT_OUTPUT
-from modeling.workload import ForeignWorkload, check_result
+from modeling.workload import ForeignWorkload
 from tests.experiments import simulated
 from tests.stage_scripts import Stages
 

@@ -13,14 +13,14 @@ from modeling.workload import Calibrate
 
 log = logging.getLogger(__name__)
 
-MOST_CONSECUTIVE_REJECTIONS = 10_000  # of SMC, for inputs built before this was an option
+MOST_CONSECUTIVE_REJECTIONS = 10_000  # of SMC; for inputs that were built before this became an option
 MOST_OUTSIDE_IN_A_ROW = 1_000_000  # proposals outside a prior, which are not simulated
-FIRST_REPORT = 2_000  # draws, after which a rejection reports its nearest distance
+FIRST_REPORT = 2_000  # draws after which rejection reports the nearest distance
 PROGRESS_SECONDS = 30
 
 
-class Search:
-    """Counts draws and accepted particles, and decides when a calibration stops early.
+class Progress:
+    """Draws and accepted particles of a calibration so far; decides when it stops early.
 
     Parameters
     ----------
@@ -28,17 +28,18 @@ class Search:
         For messages.
     task : Calibrate
     smallest_distance : float
-        No simulation can be nearer to the data, because simulated counts are whole numbers.
+        Lower bound of any simulation's distance from the data: simulated counts are whole numbers.
 
     Attributes
     ----------
     simulations : int
     nearest : float
-        The smallest distance of any draw; inf before the first.
+        Smallest distance of a draw; inf before the first draw.
     generation, accepted, epsilon
-        The current generation, its accepted particles, and the distance they must be below.
+        Number of the current generation, number of its accepted particles, and the distance that they
+        must be below.
     stopped_by : str
-        The limit that ended the calibration early; "" for none.
+        Limit that ended the calibration early; "" if none did.
     """
 
     def __init__(self, population: str, task: Calibrate, smallest_distance: float):
@@ -47,14 +48,14 @@ class Search:
         self.generation, self.accepted = 0, 0
         self.epsilon = task.options.get("epsilon", np.inf)
         self.rejected_in_a_row = self._outside_in_a_row = 0
-        self._started = self._said = time.monotonic()
+        self._started = self._reported = time.monotonic()
 
     @property
     def is_limited(self) -> bool:
         return self.task.max_seconds is not None or "total_simulations_budget" in self.task.options
 
     def begin_generation(self, number: int, epsilon: float) -> bool:
-        """Start an SMC generation; False if no draw can be accepted in it."""
+        """Start an SMC generation; return False if no draw can be accepted in it."""
         self.generation, self.accepted, self.epsilon = number, 0, float(epsilon)
         # epydemix accepts a distance equal to epsilon in generation 0, and smaller ones after it
         possible = self.smallest_distance <= epsilon if number == 0 else self.smallest_distance < epsilon
@@ -74,7 +75,10 @@ class Search:
         self._report()
 
     def must_stop(self, epsilon: float | None) -> bool:
-        """Return whether a limit is reached; before a draw, or after a generation with its epsilon."""
+        """Return whether a limit is reached.
+
+        Called before each draw, and after each generation with its epsilon.
+        """
         options = self.task.options
         self._outside_in_a_row += 1
         rejections = options.get("max_consecutive_rejections", MOST_CONSECUTIVE_REJECTIONS)
@@ -90,7 +94,7 @@ class Search:
         return bool(self.stopped_by)
 
     def nothing_found(self) -> UserError:
-        """Return the error of a calibration that ended without one whole generation."""
+        """Return the error of a calibration that ended before its first generation was whole."""
         asked = self.task.options.get("num_particles", 0)
         found = f"only {self.accepted} of {asked} particles" if self.accepted and asked else "no particle"
         remedy = "raise epsilon, max_time or total_simulations_budget"
@@ -113,16 +117,16 @@ class Search:
 
     def _report(self) -> None:
         is_first = self.task.strategy == "rejection" and self.simulations == FIRST_REPORT
-        if not is_first and time.monotonic() - self._said <= PROGRESS_SECONDS:
+        if not is_first and time.monotonic() - self._reported <= PROGRESS_SECONDS:
             return
-        self._said = time.monotonic()
+        self._reported = time.monotonic()
         level = logging.WARNING if is_first and not self.accepted else logging.INFO
-        log.log(level, "%s: %s", self.population, self._progress())
+        log.log(level, "%s: %s", self.population, self._described())
 
-    def _progress(self) -> str:
-        words = f"{self.simulations:,} simulations"
+    def _described(self) -> str:
+        text = f"{self.simulations:,} simulations"
         if asked := self.task.options.get("num_particles"):
-            words += f", {self.accepted:,} of {asked:,} particles accepted"
-            words += f" in generation {self.generation}" if self.task.strategy == "smc" else ""
+            text += f", {self.accepted:,} of {asked:,} particles accepted"
+            text += f" in generation {self.generation}" if self.task.strategy == "smc" else ""
         below = f", epsilon {self.epsilon:.4g}" if np.isfinite(self.epsilon) else ""
-        return f"{words}; {self._nearest()}{below}"
+        return f"{text}; {self._nearest()}{below}"

@@ -1,0 +1,92 @@
+"""Checks of the rates of a model, as far as they follow from its parameters and a draw."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from modeling.build.plan import PopulationModel
+from modeling.build.warnings import warn_once
+from modeling.expressions import check_shape, evaluate, names_in, parse_expression
+from modeling.failures import UserError
+from modeling.vocabulary.transitions import Transition
+from modeling.workload import EIGENVALUE
+
+Values = Mapping[str, float | np.ndarray]  # of parameters: one number, or an array of shape (groups,)
+
+
+class _Rate(NamedTuple):
+    """A rate whose value is known [1/day]; `where` is its "file:line"."""
+
+    where: str
+    transition: Transition
+    text: float | str
+    value: float | np.ndarray
+
+
+def check_rates(model: PopulationModel, draw: Mapping[str, float]) -> Values:
+    """Return the values of all parameters that are known.
+
+    Parameters
+    ----------
+    draw : mapping
+        Sampled parameters; empty for what is fixed.
+
+    Raises
+    ------
+    UserError
+        A calculated parameter or a rate has no value, or a rate is negative.
+    """
+    values = _known_values(model, draw)
+    for rate in _known_rates(model, values):
+        if (lowest := np.min(rate.value)) < 0:
+            raise UserError(
+                f'{rate.where}: the rate "{rate.text}" of {rate.transition.source} -> '
+                f"{rate.transition.target} is negative ({lowest:g})"
+            )
+    return values
+
+
+def warn_of_durations(model: PopulationModel, values: Values) -> None:
+    """Warn of a rate that empties a compartment within a time step: it may be meant as a duration.
+
+    A rate of up to 1 is hardly a duration; there the step is too long.
+    """
+    step = model.plan.delta_t_days
+    for rate in _known_rates(model, values):
+        fastest = float(np.max(rate.value))
+        if rate.transition.type == "spontaneous" and fastest * step > 1:
+            advice = f"if {fastest:g} is meant in days, write 1/{fastest:g}"
+            if fastest <= 1:
+                advice = f"a step of {step:g} days is longer; lower timespan.delta_t"
+            warn_once(
+                f"{rate.where}: people leave {rate.transition.source} at a rate of {fastest:g} a day, so "
+                f"they stay {1 / fastest:.2g} days; {advice}"
+            )
+
+
+def _known_values(model: PopulationModel, draw: Mapping[str, float]) -> Values:
+    """Return the fixed and drawn parameters, and those that are calculated from them alone."""
+    values = dict(model.plan.parameters) | dict(draw) | {EIGENVALUE: model.population.eigenvalue}
+    for name, text in model.plan.calculated:
+        tree = parse_expression(text)
+        if set(names_in(tree)) <= values.keys():
+            try:
+                values[name] = evaluate(tree, values)
+                check_shape(values[name], len(model.plan.age_groups), f'"{text}"')
+            except UserError as error:
+                raise UserError(f"{model.where('model', 'parameters', name)}: {error}") from None
+    return values
+
+
+def _known_rates(model: PopulationModel, values: Values) -> Iterator[_Rate]:
+    for index, transition in enumerate(model.experiment.model.transitions):
+        for at, text in transition.rates():
+            tree = parse_expression(str(text), calls=False)
+            if set(names_in(tree)) <= values.keys():
+                where = model.where("model", "transitions", index, *at)
+                try:
+                    value = evaluate(tree, values)
+                except UserError as error:
+                    raise UserError(f"{where}: {error}") from None
+                yield _Rate(where, transition, text, value)
