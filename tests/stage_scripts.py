@@ -10,8 +10,8 @@ from pathlib import Path
 from tests.experiments import POPULATIONS, REPOSITORY, write_repository
 
 RUN_ID = "20250201-120000-0a1b2c3d"
-# Variables of a stage that Python itself starts, slower: with hashes in another order than those of the loaded
-# Python, and long enough to be met by a signal.
+# Variables of a stage that Python itself starts instead of tests/warm: slow enough to be met by a signal, and
+# with its sets in another order.
 NEW_PYTHON = {"PYTHONHASHSEED": "random"}
 
 
