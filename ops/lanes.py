@@ -58,9 +58,9 @@ def of_changes(shell: Shell) -> list[str]:
     """Return the tests of what was changed since the last commit, as paths, and print why each."""
     reasons = reasons_for(_changed(shell))
     for path, reason in reasons.items():
-        print(f"{path}: {reason}")
+        print(f"{path}: {reason}", flush=True)  # before what pytest prints
     left = [lane for lane in LANES if f"tests/{lane}" not in reasons]
-    print(f"not run: {', '.join(left)} (`invoke test --lane {ALL}` runs everything)")
+    print(f"not run: {', '.join(left)} (`invoke test --lane {ALL}` runs everything)", flush=True)
     return list(reasons)
 
 

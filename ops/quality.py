@@ -115,7 +115,7 @@ def fuzz(shell: Shell, seed: int, count: int) -> None:
     """Try mutants of experiments, data and artifacts on all cores; each test shows the first that fails."""
     pytest = [sys.executable, "-m", "pytest", "-n", "auto", "--timeout", "0", "-rfEP"]
     chosen = {"FUZZ_SEED": str(seed), "FUZZ_COUNT": str(count)}
-    if shell.stream([*pytest, "tests/stages/test_fuzz.py"], chosen):
+    if shell.stream([*pytest, "tests/long/test_fuzz.py"], chosen):
         raise UserError(
             f"a mutant was neither refused nor valid; again: invoke fuzz --seed {seed} --count {count}", 1
         )
