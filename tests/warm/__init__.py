@@ -7,7 +7,6 @@ What a fork cannot do as a new process would, the real program does: see python.
 """
 
 import os
-import shlex
 import shutil
 import socket
 import subprocess
@@ -18,7 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-_CLIENT = [sys.executable, "-I", "-S", str(_HERE / "client.py")]
 
 
 @contextmanager
@@ -37,7 +35,7 @@ def gcloud_on_path() -> Iterator[str | None]:
     with _folder("gcloud-") as folder:
         server = [str(python), "-S", str(_HERE / "gcloud.py"), str(root)]
         with _served(server, folder / "socket"):
-            _write_program(folder / "gcloud", [*_CLIENT, str(folder / "socket"), program, program])
+            _write_client(folder / "gcloud", folder / "socket", program)
             os.environ["PATH"] = f"{folder}{os.pathsep}{before}"
             try:
                 yield program
@@ -56,10 +54,7 @@ def python() -> Iterator[str]:
         program = _virtual_environment(Path(real), folder)
         server = [real, str(_HERE / "python.py"), str(program)]
         with _served(server, folder / "socket", OMP_NUM_THREADS="1"):
-            client = [*_CLIENT, str(folder / "socket"), real, str(program)]
-            # small programs that import nothing of ours need no detour
-            at_once = f'case $1 in -[IScE]*) exec {shlex.quote(real)} "$@";; esac\n'
-            _write_program(program, client, at_once)
+            _write_client(program, folder / "socket", real)
             sys.executable = str(program)
             try:
                 yield real
@@ -113,6 +108,11 @@ def _served(command: Sequence[str], path: Path, **variables: str) -> Iterator[No
         server.wait()
 
 
-def _write_program(path: Path, command: Sequence[str], first: str = "") -> None:
-    path.write_text(f'#!/bin/sh\n{first}exec {shlex.join(command)} "$@"\n')
+def _write_client(path: Path, socket: Path, program: str) -> None:
+    """Write a client of a server; no shell starts it, for that would change the environment."""
+    call = f"main({str(socket)!r}, {program!r}, {str(path)!r}, *sys.argv[1:])"
+    path.write_text(
+        f"#!{sys.executable} -IS\n"
+        f"import sys\n\nsys.path.insert(0, {str(_HERE)!r})\nfrom client import main\n\nsys.exit({call})\n"
+    )
     path.chmod(0o755)

@@ -1,8 +1,6 @@
-"""A call of a loaded program: hands it to the server, and ends as the process that carries it out.
+"""A call of a loaded program: handed to the server; ends as the process ends that carries it out.
 
-    client.py SOCKET PROGRAM NAME ARGUMENT ...
-
-Where the server does not take the call, PROGRAM carries it out under NAME. Imports little: starts in 10 ms.
+Imports little, and so starts in 10 ms.
 """
 
 import _signal
@@ -15,6 +13,7 @@ PASSED_ON = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
 
 
 def main(path: str, program: str, name: str, *arguments: str) -> int:
+    """Have the server carry a call out, or become the program, under a name, where it does not take it."""
     server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     server.connect(path)
     files = _open_files(but=server.fileno())
@@ -47,7 +46,8 @@ def main(path: str, program: str, name: str, *arguments: str) -> int:
         posix.execv(program, [name, *arguments])
     exit_code = int(answer or 1)
     if exit_code < 0:  # by a signal
-        _signal.signal(-exit_code, _signal.SIG_DFL)
+        if -exit_code in PASSED_ON:
+            _signal.signal(-exit_code, _signal.SIG_DFL)
         posix.kill(posix.getpid(), -exit_code)
     return exit_code
 
@@ -62,7 +62,3 @@ def _open_files(but: int) -> list[int]:
         except OSError:
             pass  # the folder itself, closed by now
     return sorted(found)
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

@@ -166,18 +166,26 @@ def _ended(program: Program, call: dict) -> int:
         exit_code = _exit_code(program.run(call))
     except SystemExit as end:
         exit_code = _exit_code(end.code)
-    except KeyboardInterrupt:
-        traceback.print_exc()
+    except KeyboardInterrupt as error:
+        _print_traceback(error)
         _flushed()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
         exit_code = 130
     except BaseException as error:
-        sys.excepthook(type(error), error, error.__traceback__)
+        _print_traceback(error)
         exit_code = 1
     threading._shutdown()
     atexit._run_exitfuncs()
     return exit_code if _flushed() else 120
+
+
+def _print_traceback(error: BaseException) -> None:
+    """Print what Python prints of an error that nobody caught: without our own frames."""
+    place, here = error.__traceback__, os.path.dirname(__file__)
+    while place and os.path.dirname(place.tb_frame.f_code.co_filename) == here:
+        place = place.tb_next
+    traceback.print_exception(type(error), error, place)
 
 
 def _exit_code(code: object) -> int:

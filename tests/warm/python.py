@@ -68,7 +68,7 @@ class Python(forks.Program):
             return
         if root == REPOSITORY:
             sys.path.append(str(REPOSITORY))  # as pipeline does, where it is not loaded yet
-        _run_script(target)
+        _run_script(os.path.abspath(target))
 
 
 def _target(call: dict) -> tuple[str | None, Path, list[str]]:
