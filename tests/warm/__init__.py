@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _HERE = Path(__file__).parent
+IS_LINUX = sys.platform == "linux"  # elsewhere /proc is missing
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def gcloud_on_path() -> Iterator[str | None]:
     program = shutil.which("gcloud")
     root = Path(program).resolve().parents[1] if program else Path()
     python = root / "platform" / "bundledpythonunix" / "bin" / "python3"
-    if not python.is_file():
+    if not python.is_file() or not IS_LINUX:
         yield program
         return
     before = os.environ["PATH"]
@@ -50,6 +51,9 @@ def python() -> Iterator[str]:
     It is in a virtual environment of its own, with the packages and programs of ours. Yields the real Python.
     """
     real = sys.executable
+    if not IS_LINUX:
+        yield real
+        return
     with _folder("python-") as folder:
         program = _virtual_environment(Path(real), folder)
         server = [real, str(_HERE / "python.py"), str(program)]

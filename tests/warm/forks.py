@@ -1,4 +1,4 @@
-"""The server of a loaded program: for each call, a process that carries it out and one that watches it.
+"""The server of a loaded program: a fork of it for each call, whose end is told to the client.
 
 Runs with the program's own Python, gcloud's for one, and so imports nothing of ours.
 """
@@ -10,7 +10,7 @@ import io
 import marshal
 import os
 import random
-import select
+import selectors
 import signal
 import socket
 import sys
@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 import traceback
+from collections.abc import Callable
 
 MOST_FILES = 64
 
@@ -39,36 +40,93 @@ class Program:
 
 def serve(program: Program, listener: socket.socket) -> None:
     """Serve until standard input ends."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # a Ctrl-C ends what it is meant for, and we end with our parent
-    while select.select([listener, sys.stdin], [], [])[0] == [listener]:
-        connection, _ = listener.accept()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # we end with our parent
+    with selectors.DefaultSelector() as selector:
+        _Server(program, listener, selector).serve()
+
+
+class _Server:
+    """One process, one thread: what is forked of it holds no lock of another."""
+
+    def __init__(self, program: Program, listener: socket.socket, selector: selectors.BaseSelector):
+        self.program, self.listener, self.selector = program, listener, selector
+        self.ends, wake = socket.socketpair()
+        wake.setblocking(False)
+        signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # only then it wakes us
+        self.wake = wake
+        self.running: dict[int, tuple[socket.socket, Callable[[int, int], None]]] = {}
+
+    def serve(self) -> None:
+        self._read(self.listener, self.begin)
+        self._read(self.ends, self.end)
+        self._read(sys.stdin, None)
+        while True:
+            for key, _ in self.selector.select():
+                if key.data is None:
+                    return
+                key.data()
+
+    def _read(self, file, act: Callable[[], None] | None) -> None:
+        self.selector.register(file, selectors.EVENT_READ, act)
+
+    def begin(self) -> None:
+        """Take a call from a client, and fork the process for it."""
+        connection, _ = self.listener.accept()
         call, files = _received(connection)
-        if call is None:
-            connection.close()
-            continue
-        if not program.is_taken(call):
+        is_taken = call is not None and self.program.is_taken(call)
+        if is_taken:
+            self.program.load(call)
+            gc.freeze()  # so that no fork copies it by looking for garbage
+            leads = call["session"] != os.getsid(0)
+            process = os.fork()
+            if process == 0:
+                self.leave(connection)
+                _carry_out(self.program, call, files, leads)
+            self.running[process] = connection, (os.killpg if leads else os.kill)
+            self._read(connection, lambda: self.pass_signals_on(process))
+        elif call is not None:
             with contextlib.suppress(OSError):
                 connection.sendall(b"not taken\n")
-        else:
-            program.load(call)
-            gc.freeze()  # so that no fork copies it by looking for garbage
-            if os.fork() == 0:
-                listener.close()
-                _watch(program, call, files, connection)
         for file in files:
             os.close(file)
-        connection.close()
-        _reap(os.WNOHANG)
-    _reap(0)
+        if not is_taken:
+            connection.close()
 
+    def leave(self, connection: socket.socket) -> None:
+        """Let go, in a fork, of what is the server's."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self.selector.close()
+        for each in (connection, self.listener, self.ends, self.wake, *(c for c, _ in self.running.values())):
+            each.close()
 
-def _reap(options: int) -> None:
-    """Let go of those that watch and have ended, so that their time counts as ours."""
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, options) != (0, 0):
-            pass
+    def end(self) -> None:
+        """Say how those processes ended that have."""
+        self.ends.recv(4096)
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+                process, status = ended
+                connection, _ = self.running.pop(process)
+                if connection.fileno() in self.selector.get_map():
+                    self.selector.unregister(connection)
+                with contextlib.suppress(OSError):
+                    connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+                connection.close()
+
+    def pass_signals_on(self, process: int) -> None:
+        """Send a process what its client was sent, and end it where the client is gone."""
+        if process not in self.running:
+            return  # it has ended in the meantime
+        connection, send = self.running[process]
+        numbers = b""
+        with contextlib.suppress(OSError):
+            numbers = connection.recv(16)
+        if not numbers:
+            self.selector.unregister(connection)
+        with contextlib.suppress(ProcessLookupError):
+            for number in numbers or [signal.SIGKILL]:
+                send(process, number)
 
 
 def _received(connection: socket.socket) -> tuple[dict | None, list[int]]:
@@ -84,32 +142,6 @@ def _received(connection: socket.socket) -> tuple[dict | None, list[int]]:
     call = marshal.loads(text)
     environment = {os.fsdecode(name): os.fsdecode(value) for name, value in call["environment"].items()}
     return call | {"arguments": list(call["arguments"]), "environment": environment}, files
-
-
-def _watch(program: Program, call: dict, files: list[int], connection: socket.socket) -> None:
-    """Have a call carried out, and say how it ended. Does not return."""
-    leads = call["session"] != os.getsid(0)
-    process = os.fork()
-    if process == 0:
-        connection.close()
-        _carry_out(program, call, files, leads)
-    for file in files:
-        os.close(file)
-    end = os.killpg if leads else os.kill
-    threading.Thread(target=_pass_signals_on, args=(connection, process, end), daemon=True).start()
-    _, status = os.waitpid(process, 0)
-    with contextlib.suppress(OSError):
-        connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
-    os._exit(0)
-
-
-def _pass_signals_on(connection: socket.socket, process: int, send) -> None:
-    """Send the process what its client was sent, and end it where the client is gone."""
-    with contextlib.suppress(OSError):
-        while numbers := connection.recv(16):
-            for number in numbers:
-                send(process, number)
-        send(process, signal.SIGKILL)
 
 
 def _carry_out(program: Program, call: dict, files: list[int], leads: bool) -> None:
