@@ -11,26 +11,76 @@ from ops.shell import Shell
 ALL = "all"
 LANES = ("unit", "stages", "operator", "cloud", "deploy", "localcloud", "long")
 
-# What a changed file calls for besides unit: the longest beginning of its path decides.
+_EVERY_STAGE = ("stages/test_stages.py", "stages/test_run_metadata.py")
+_EVERY_TASK = ("operator/test_tasks.py", "operator/test_operator.py")
+
+# What a changed file calls for besides unit: lanes, or the files of a lane that are about it. The longest
+# beginning of its path decides.
 LANES_OF = {
     ".ci/": (),
     ".dockerignore": ("deploy",),
     ".env.example": ("operator",),
     ".gcloudignore": ("deploy",),
-    "Makefile": ("operator",),
-    "README.md": ("operator",),
-    "benchmarks/": ("long",),
+    "Makefile": _EVERY_TASK,
+    "README.md": _EVERY_TASK,
+    "benchmarks/": ("long/test_benchmarks.py",),
     "cloudbuild.yaml": ("deploy",),
     "docker-compose.yml": ("deploy",),
     "docker/": ("deploy",),
-    "docs/": ("operator",),
-    "examples/": ("long",),
-    "jobs/": ("cloud",),
+    "docs/": (*_EVERY_TASK, "cloud/test_runbooks.py"),
+    "examples/": ("long/test_examples.py",),
+    "jobs/": ("cloud/test_job_templates.py", "cloud/test_runbooks.py"),
     "localcloud/": ("localcloud",),
     "modeling/": ("stages",),
+    "modeling/build/": (
+        *_EVERY_STAGE,
+        "stages/test_bad_input.py",
+        "stages/test_doubts.py",
+        "stages/test_input_names.py",
+        "stages/test_observed_data.py",
+    ),
+    "modeling/outputs/": (
+        *_EVERY_STAGE,
+        "stages/test_artifacts.py",
+        "stages/test_headline.py",
+        "stages/test_plots_and_report.py",
+        "stages/test_report_layout.py",
+    ),
+    "modeling/simulate/": (*_EVERY_STAGE, "stages/test_calibration.py", "stages/test_simulation.py"),
+    "modeling/vocabulary/": (
+        *_EVERY_STAGE,
+        "stages/test_bad_input.py",
+        "stages/test_bounds.py",
+        "stages/test_priors.py",
+        "stages/test_vocabulary.py",
+        "stages/test_yaml.py",
+    ),
     "ops/": ("operator", "cloud"),
-    "ops/images/": ("operator", "deploy"),
-    "ops/project/": ("operator", "cloud", "deploy"),
+    "ops/costs/": (*_EVERY_TASK, "operator/test_costs.py", "cloud/test_runbooks.py"),
+    "ops/images/": (*_EVERY_TASK, "deploy"),
+    "ops/jobs/": (*_EVERY_TASK, "cloud/test_job_templates.py", "cloud/test_jobs.py"),
+    "ops/laptop/": ("operator",),
+    "ops/lanes.py": ("operator/test_quality.py",),
+    "ops/project/": (
+        *_EVERY_TASK,
+        "operator/test_doctor.py",
+        "cloud/test_cloud_checks.py",
+        "cloud/test_github_token.py",
+        "cloud/test_lifecycle.py",
+        "deploy/test_terraform_tasks.py",
+    ),
+    "ops/quality.py": ("operator/test_quality.py",),
+    "ops/rehearsal/": (*_EVERY_TASK, "operator/test_local_cloud_task.py"),
+    "ops/runs/": (*_EVERY_TASK, "operator/test_reproduction.py", "cloud/test_cloud_run.py"),
+    "ops/tasks/": ("operator",),
+    "ops/watching/": (
+        *_EVERY_TASK,
+        "operator/test_results.py",
+        "cloud/test_cloud_files.py",
+        "cloud/test_cloud_logs.py",
+        "cloud/test_monitoring.py",
+        "cloud/test_status.py",
+    ),
     "requirements": ("stages", "operator"),
     "scripts/": ("stages",),
     "tasks.py": ("operator",),
@@ -60,7 +110,10 @@ def of_changes(shell: Shell) -> list[str]:
     for path, reason in reasons.items():
         print(f"{path}: {reason}", flush=True)  # before what pytest prints
     left = [lane for lane in LANES if f"tests/{lane}" not in reasons]
-    print(f"not run: {', '.join(left)} (`invoke test --lane {ALL}` runs everything)", flush=True)
+    print(
+        f"not run, or not all of it: {', '.join(left)} (`make test` runs everything)",
+        flush=True,
+    )
     return list(reasons)
 
 
@@ -68,8 +121,8 @@ def reasons_for(changed: Iterable[str]) -> dict[str, str]:
     """Return what to give pytest, and why: tests/unit, the lanes of changed files, and changed tests."""
     because: dict[str, list[str]] = {"tests/unit": []}
     for path in changed:
-        for lane_or_file in _called_for(path):
-            because.setdefault(lane_or_file, []).append(path)
+        for place in _called_for(path):
+            because.setdefault(place, []).append(path)
     return {
         place: f"changed: {_in_short(paths)}" if paths else "always"
         for place, paths in sorted(because.items(), key=lambda item: _order(item[0]))
@@ -82,7 +135,7 @@ def _called_for(path: str) -> list[str]:
     if path.startswith("tests/"):
         return _tests_of(path)
     beginnings = [each for each in LANES_OF if path.startswith(each)]
-    return [f"tests/{lane}" for lane in LANES_OF[max(beginnings, key=len)]] if beginnings else []
+    return [f"tests/{place}" for place in LANES_OF[max(beginnings, key=len)]] if beginnings else []
 
 
 def _tests_of(path: str) -> list[str]:

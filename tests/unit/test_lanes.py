@@ -11,20 +11,33 @@ from tests.experiments import REPOSITORY
     ("changed", "places"),
     [
         ([], ["tests/unit"]),
-        (["modeling/build/plan.py"], ["tests/unit", "tests/stages"]),
+        (["modeling/workload.py"], ["tests/unit", "tests/stages"]),
         (["scripts/main_output.py"], ["tests/unit", "tests/stages"]),
-        (["ops/costs/cost_report.py"], ["tests/unit", "tests/operator", "tests/cloud"]),
-        (["ops/images/build_log.py"], ["tests/unit", "tests/operator", "tests/deploy"]),
+        (["ops/shell.py"], ["tests/unit", "tests/operator", "tests/cloud"]),
+        (["ops/laptop/clean.py"], ["tests/unit", "tests/operator"]),
+        (["ops/quality.py"], ["tests/unit", "tests/operator/test_quality.py"]),
         (["docker/Dockerfile"], ["tests/unit", "tests/deploy"]),
         (["terraform/main.tf"], ["tests/unit", "tests/deploy"]),
         (["terraform/workflow.yaml"], ["tests/unit", "tests/cloud", "tests/deploy"]),
         (["localcloud/routing.py"], ["tests/unit", "tests/localcloud"]),
-        (["benchmarks/soak.py"], ["tests/unit", "tests/long"]),
+        (["benchmarks/soak.py"], ["tests/unit", "tests/long/test_benchmarks.py"]),
         (["LICENSE"], ["tests/unit"]),
     ],
 )
 def test_a_changed_file_calls_for_unit_and_the_lanes_of_its_folder(changed, places):
     assert list(reasons_for(changed)) == places
+
+
+def test_what_has_a_folder_of_its_own_calls_for_the_tests_about_it():
+    places = list(reasons_for(["modeling/simulate/engine.py"]))
+
+    assert places == [
+        "tests/unit",
+        "tests/stages/test_calibration.py",
+        "tests/stages/test_run_metadata.py",
+        "tests/stages/test_simulation.py",
+        "tests/stages/test_stages.py",
+    ]
 
 
 def test_a_changed_test_file_runs_alone_unless_its_lane_runs():
@@ -54,7 +67,7 @@ def test_every_lane_is_a_folder_and_every_folder_of_tests_a_lane():
     folders = {path.parent.name for path in (REPOSITORY / "tests").glob("*/test_*.py")}
 
     assert folders == set(LANES)
-    assert {lane for lanes in LANES_OF.values() for lane in lanes} <= folders
+    assert all((REPOSITORY / "tests" / place).exists() for places in LANES_OF.values() for place in places)
 
 
 @pytest.mark.parametrize("beginning", LANES_OF)
