@@ -124,9 +124,11 @@ class _Server:
             numbers = connection.recv(16)
         if not numbers:
             self.selector.unregister(connection)
-        with contextlib.suppress(ProcessLookupError):
-            for number in numbers or [signal.SIGKILL]:
+        for number in numbers or [signal.SIGKILL]:
+            try:
                 send(process, number)
+            except ProcessLookupError:  # it does not lead its group yet; it is not collected, so still there
+                os.kill(process, number)
 
 
 def _received(connection: socket.socket) -> tuple[dict | None, list[int]]:
