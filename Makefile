@@ -9,11 +9,11 @@ BY_PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check 
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: help setup demo
+.PHONY: help setup demo test
 
 help: setup
 	@echo 'make demo   a forecast on this machine: the example experiment, its table and report'
-	@echo 'make test   the test suite'
+	@echo 'make test   the whole test suite; `invoke test` runs the tests of what you changed'
 	@echo 'make setup  the virtual environment alone; then `source .venv/bin/activate`'
 	@echo
 	@$(INVOKE) --list
@@ -23,6 +23,9 @@ setup: $(STAMP)
 
 demo: setup
 	@$(INVOKE) run --local --exp-id demo $(ARGS)
+
+test: setup
+	@$(INVOKE) test --lane all $(ARGS)
 
 # With uv, which is fetched where it is missing, and otherwise with pip, which takes minutes; either way only what
 # the hashes allow.

@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+from ops import lanes
 from ops.failures import UserError
 from ops.settings import ROOT
 from ops.shell import Shell
@@ -74,11 +75,35 @@ def lock(shell: Shell, upgrade: bool = False) -> None:
             raise UserError(f"{name}.in cannot be locked (uv ended with {code})", exit_code=1)
 
 
-def test(shell: Shell, match: str = "", path: str = "") -> None:
-    """Run pytest on every core: all tests, or those that are named."""
-    chosen = [*(["-k", match] if match else []), *([path] if path else [])]
+def test(shell: Shell, match: str = "", path: str = "", lane: str = "") -> None:
+    """Run pytest on every core.
+
+    Parameters
+    ----------
+    match : str
+        Which tests, as pytest's -k takes it: of the path or lane, or of all.
+    path : str
+        A file or folder.
+    lane : str
+        A folder of tests/, or "all". Without any of the three: unit, and what the changes since the last
+        commit call for.
+
+    Raises
+    ------
+    UserError
+        A test failed, or there is no such lane.
+    """
+    if path and lane not in ("", lanes.ALL):
+        raise UserError("--path and --lane: give one of them")
+    if path:
+        places = [path]
+    elif lane or match:
+        places = lanes.chosen(lane or lanes.ALL)
+    else:
+        places = lanes.of_changes(shell)
     # each worker begins with its half, so that a cloud that tests share is begun once
-    command = [sys.executable, "-m", "pytest", "-n", "auto", "--dist", "worksteal", *chosen]
+    pytest = [sys.executable, "-m", "pytest", "-n", "auto", "--dist", "worksteal"]
+    command = [*pytest, *(["-k", match] if match else []), *places]
     code = shell.stream(
         command, {"PYTHONDONTWRITEBYTECODE": ""} if os.environ.get("PYTHONDONTWRITEBYTECODE") else None
     )
@@ -90,7 +115,7 @@ def fuzz(shell: Shell, seed: int, count: int) -> None:
     """Try mutants of experiments, data and artifacts on all cores; each test shows the first that fails."""
     pytest = [sys.executable, "-m", "pytest", "-n", "auto", "--timeout", "0", "-rfEP"]
     chosen = {"FUZZ_SEED": str(seed), "FUZZ_COUNT": str(count)}
-    if shell.stream([*pytest, "tests/stages/test_fuzz.py"], chosen):
+    if shell.stream([*pytest, "tests/long/test_fuzz.py"], chosen):
         raise UserError(
             f"a mutant was neither refused nor valid; again: invoke fuzz --seed {seed} --count {count}", 1
         )

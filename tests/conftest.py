@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from localcloud.process import running
-from tests import warm_gcloud
+from tests import warm
 from tests.cloud_operators import ready_cloud
 from tests.emulated import request
 from tests.experiments import REPOSITORY
@@ -24,10 +24,23 @@ def ctrl_c():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def gcloud_on_path():
+def gcloud_on_path(ctrl_c):
     """Load the real gcloud once for all calls of the tests; the path of the program that is installed."""
-    with warm_gcloud.on_path() as installed:
+    with warm.gcloud_on_path() as installed:
         yield installed
+
+
+@pytest.fixture(scope="session", autouse=True)
+def real_python(ctrl_c):
+    """Load the stage scripts and invoke once for all calls; the path of the Python that is installed."""
+    with warm.python() as installed:
+        yield installed
+
+
+@pytest.fixture
+def impatient_gcloud(monkeypatch):
+    """Have the loaded gcloud try again as often as ever, but at once: half a minute becomes a second."""
+    monkeypatch.setenv("TEST_GCLOUD_SPEED", "50")
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,21 @@
-"""Functions of ops/ called as a task of invoke calls them, without a process of their own."""
+"""Functions of ops/ called as a task of invoke calls them, and stages, without a process of their own."""
 
 import contextlib
+import importlib
 import io
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 
 from ops.environment import read_settings
 from ops.failures import UserError
 from ops.settings import Settings
 from ops.shell import Shell
+from pipeline.environment import read_stage_context
+from pipeline.failures import exit_code_of
 from tests.operators import Operator
-from tests.stage_scripts import Ended
+from tests.stage_scripts import Ended, Stages
+
+WORK = {"builder": "build_run", "runner": "run_task", "output": "write_outputs"}
 
 
 def called(work: Callable[[], object]) -> Ended:
@@ -31,3 +37,25 @@ def settings_of(operator: Operator, **variables: str) -> Settings:
 
 def shell_of(operator: Operator, dry_run: bool = False) -> Shell:
     return Shell(dry_run, operator.environ)
+
+
+def ended(stages: Stages, stage: str, **variables: object) -> tuple[int, list[str]]:
+    """Run a stage in this process, and return its exit code and what it warned of and failed with."""
+    work = getattr(importlib.import_module(f"main_{stage}"), WORK[stage])
+    environment = stages.environment(**variables)
+    with _said() as lines:
+        code = exit_code_of(lambda: work(read_stage_context(environment)), logging.getLogger("pipeline"))
+    return code, lines
+
+
+@contextlib.contextmanager
+def _said() -> Iterator[list[str]]:
+    lines: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger = logging.getLogger("pipeline")
+    logger.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)

@@ -9,7 +9,10 @@ from pathlib import Path
 from tests.experiments import POPULATIONS, REPOSITORY, write_repository
 from tests.stage_scripts import Ended
 
-INVOKE = [sys.executable, "-m", "invoke", "--search-root"]
+
+def invoke_in(code: Path) -> list[str]:
+    """The command of invoke over the tasks of a checkout."""
+    return [sys.executable, "-m", "invoke", "--search-root", str(code)]
 
 
 class Operator:
@@ -42,7 +45,7 @@ class Operator:
 
     def start(self, *words: str, cwd: Path | None = None, **variables: str) -> subprocess.Popen:
         return subprocess.Popen(
-            [*INVOKE, str(self.code), *words],
+            [*invoke_in(self.code), *words],
             cwd=cwd or self.folder,
             env={**self.environ, **variables},
             stdin=subprocess.DEVNULL,

@@ -10,6 +10,9 @@ from pathlib import Path
 from tests.experiments import POPULATIONS, REPOSITORY, write_repository
 
 RUN_ID = "20250201-120000-0a1b2c3d"
+# Variables of a stage that Python itself starts instead of tests/warm: slow enough to be met by a signal, and
+# with its sets in another order.
+NEW_PYTHON = {"PYTHONHASHSEED": "random"}
 
 
 @dataclass(frozen=True)

@@ -53,12 +53,13 @@ def lock(c, upgrade=False, dry_run=False):
     help={
         "match": "only tests whose name matches, as pytest -k takes it",
         "path": "only this file or folder, e.g. tests/stages/test_storage.py",
+        "lane": "a folder of tests/, e.g. stages, or all; default unit and the lanes of changed files",
         "dry_run": DRY_RUN,
     }
 )
-def test(c, match="", path="", dry_run=False):
-    """Run the test suite."""
-    quality.test(Shell(dry_run), match, path)
+def test(c, match="", path="", lane="", dry_run=False):
+    """Run the tests of what was changed since the last commit, or of a lane; `make test` runs all."""
+    quality.test(Shell(dry_run), match, path, lane)
 
 
 @verb(

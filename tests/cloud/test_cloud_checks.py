@@ -160,8 +160,9 @@ def test_a_token_that_is_refused_is_told_as_credentials(cloud):
     assert problem(checks.check_workflow_deployed, settings()).mend == "gcloud auth login"
 
 
+@pytest.mark.usefixtures("impatient_gcloud")
 def test_a_passing_fault_ends_with_75_and_is_told_in_one_line(cloud):
-    """gcloud tries for half a minute before it says so, so both are asked at once."""
+    """gcloud tries several times before it says so, so both are asked at once."""
     faults = {503: "the backend is busy", 429: "Quota exceeded for reads"}
     for status, said in faults.items():
         order_faults(cloud, {"path": f"/workflows/w{status}", "status": status, "message": said})
@@ -204,6 +205,7 @@ def test_a_fault_of_compute_that_passes_is_no_missing_subnet(tmp_path, said):
     assert finding.detail.endswith("; try again in a minute")
 
 
+@pytest.mark.usefixtures("impatient_gcloud")
 def test_no_connection_is_told_in_one_line_and_passes(cloud, monkeypatch):
     monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_WORKFLOWS", "http://127.0.0.1:1/")
 

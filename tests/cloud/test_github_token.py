@@ -26,7 +26,7 @@ from ops.shell import Shell
 from tests.emulated import add_secret, commit_all, git, offer_repository, order_faults, post, request
 from tests.experiments import REPOSITORY
 from tests.needs import need_program
-from tests.operators import INVOKE
+from tests.operators import invoke_in
 from tests.stage_scripts import Ended
 
 PROJECT, SECRET = "my-lab-forecasts", "github-pat"
@@ -85,7 +85,7 @@ class Desk:
 
     def invoke(self, *words: str, typed: str = "", **variables: str) -> Ended:
         done = subprocess.run(
-            [*INVOKE, str(REPOSITORY), *words],
+            [*invoke_in(REPOSITORY), *words],
             cwd=self.folder,
             env={**self.environ, **variables},
             input=typed,
@@ -278,7 +278,7 @@ def test_there_must_be_a_repository_to_try_a_token_on_before_it_replaces_others(
 
 
 def test_a_token_typed_on_a_terminal_is_not_shown(desk):
-    argv = [*INVOKE, str(REPOSITORY), "secret-set"]
+    argv = [*invoke_in(REPOSITORY), "secret-set"]
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(desk.folder)

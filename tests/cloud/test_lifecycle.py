@@ -8,7 +8,7 @@ from ops.failures import UserError
 from ops.project.lifecycle import set_rules
 from ops.settings import Settings
 from ops.shell import Shell
-from tests.deploy.test_cloud_build import BUCKET, PROJECT, BuildOperator
+from tests.build_operators import BUCKET, PROJECT, BuildOperator
 from tests.emulated import request
 from tests.odd_gcloud import path_with_odd_gcloud
 

@@ -278,7 +278,7 @@ def test_an_alert_is_on_executions_of_this_workflow_that_failed(planned):
 
 
 def test_what_an_alert_advises_can_be_done(planned):
-    known = {name.replace("_", "-") for name in tasks.namespace.tasks}
+    known = {name.replace("_", "-") for name in tasks.namespace.task_names}
 
     for policy in alerts(planned()).values():
         text = policy["documentation"][0]["content"]

@@ -27,7 +27,7 @@ from tests.cloud_runs import RUN_ID
 from tests.emulated import order_faults, request
 from tests.experiments import sampled
 from tests.odd_gcloud import path_with_odd_gcloud
-from tests.operators import INVOKE
+from tests.operators import invoke_in
 
 QUOTA = "CODE_GCE_QUOTA_EXCEEDED"
 LIST = "/workflows/{workflow}/executions"
@@ -175,7 +175,7 @@ def test_status_in_a_pipe_prints_what_changes_through_faults_until_ctrl_c(operat
 def test_status_on_a_terminal_is_renewed_in_place(operator):
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*INVOKE, str(operator.code), "status", "--watch"],
+        [*invoke_in(operator.code), "status", "--watch"],
         cwd=operator.folder,
         env=operator.environ | {"TERM": "xterm", "COLUMNS": "150", "LINES": "40"},
         stdin=subprocess.DEVNULL,

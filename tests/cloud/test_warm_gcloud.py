@@ -1,4 +1,4 @@
-"""What tests call `gcloud` does what the program does that is installed: see tests/warm_gcloud."""
+"""What tests call `gcloud` does what the program does that is installed: see tests/warm."""
 
 import os
 import shutil

@@ -20,7 +20,6 @@ import requests
 import yaml
 
 from localcloud.build.template import substituted
-from localcloud.environment import client_environment
 from localcloud.process import running
 from ops.failures import UserError
 from ops.images import build_log
@@ -28,45 +27,16 @@ from ops.images.build_log import follow
 from ops.laptop.local_cloud import STRUCTURE_TEST, structure_test
 from ops.settings import Settings
 from ops.shell import Shell
-from tests.emulated import commit_all, create_bucket, object_of, order_faults, request
-from tests.experiments import REPOSITORY, sampled
+from tests.build_operators import BUCKET, BUILDS, PROJECT, BuildOperator
+from tests.emulated import commit_all, object_of, order_faults, request
+from tests.experiments import REPOSITORY
 from tests.in_process import called, settings_of, shell_of
 from tests.needs import docker, need_engine, need_program, one_build_at_a_time
 from tests.odd_gcloud import path_with_odd_gcloud
 from tests.operators import Operator
-from tests.stage_scripts import Ended
 
-PROJECT, BUCKET = "my-lab-forecasts", "my-lab-bucket"
-BUILDS = f"/v1/projects/{PROJECT}/locations/global/builds"
 TOKEN = "ghp_marked0token0of0this0image0test0000"
 SUITE = "my-lab/epymodelingsuite"
-
-
-class BuildOperator:
-    """An operator with settings of the cloud, whose gcloud knows the emulated one alone."""
-
-    def __init__(self, cloud, folder: Path, **settings: str):
-        need_program("gcloud")
-        self.cloud = cloud
-        self.operator = Operator(folder, sampled())
-        self.operator.environ |= {
-            **client_environment(cloud.storage, cloud.apis, cloud.state, PROJECT),
-            "PROJECT_ID": PROJECT,
-            "BUCKET_NAME": BUCKET,
-            **settings,
-        }
-        create_bucket(cloud, BUCKET, PROJECT)
-
-    def invoke(self, *words: str, **variables: str) -> Ended:
-        return self.operator.invoke(*words, **variables)
-
-    def builds(self) -> list[dict]:
-        """Return every build, the newest first."""
-        return request("GET", self.cloud.apis + BUILDS).json().get("builds", [])
-
-    def build(self) -> dict:
-        """Return the newest build."""
-        return self.builds()[0]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from localcloud.process import running
 from tests.emulated import create_bucket, names_in, post, request
 from tests.experiments import REPOSITORY, sampled
 from tests.needs import need_program, need_terraform
-from tests.operators import INVOKE, Operator
+from tests.operators import Operator, invoke_in
 from tests.stage_scripts import Ended
 
 PROJECT, BUCKET = "my-lab-forecasts", "my-lab-bucket"
@@ -62,7 +62,7 @@ class Deployer:
         """Start a task whose questions can be answered; what it says is in its stdout."""
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
-            [*INVOKE, str(self.folder), *words],
+            [*invoke_in(self.folder), *words],
             cwd=self.folder,
             env=self.operator.environ,
             stdin=theirs,

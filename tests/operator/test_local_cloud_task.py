@@ -12,7 +12,7 @@ import yaml
 
 from tests.experiments import REPOSITORY, sampled
 from tests.needs import need_program
-from tests.operators import INVOKE, Operator
+from tests.operators import Operator, invoke_in
 
 HELLO = """
 main:
@@ -58,7 +58,7 @@ def test_a_shell_with_the_exports_uses_the_cloud_and_ctrl_c_leaves_nothing(opera
         f"gcloud workflows deploy hello --source hello.yaml {where} --format 'value(state)'",
         f"gcloud workflows run hello {where} --data '{{\"name\": \"you\"}}' --format 'value(result)'",
         f"gcloud batch jobs list {where}",
-        f"alias invoke='{shlex.join([*INVOKE, str(operator.code)])}'; shopt -s expand_aliases",
+        f"alias invoke='{shlex.join([*invoke_in(operator.code)])}'; shopt -s expand_aliases",
         "invoke localcloud --furnish",
         "invoke localcloud --furnish && invoke doctor --cloud",
     ]

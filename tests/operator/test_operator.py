@@ -20,7 +20,7 @@ from ops.laptop.stage_b import StageTasks
 from ops.settings import Settings
 from ops.shell import Shell
 from tests.experiments import REPOSITORY, sampled, simulated
-from tests.operators import INVOKE, Operator
+from tests.operators import Operator, invoke_in
 from tests.stage_scripts import RUN_ID
 
 THIS_RUN = ("--exp-id", "trial", "--run-id", RUN_ID)
@@ -530,7 +530,7 @@ def test_a_python_without_our_packages_is_told_in_one_line(stage):
 
 def test_a_reader_that_has_seen_enough_ends_a_task_quietly(tmp_path):
     operator = Operator(tmp_path, simulated())
-    invoke = shlex.join([*INVOKE, str(operator.code)])
+    invoke = shlex.join([*invoke_in(operator.code)])
 
     ended = subprocess.run(
         ["bash", "-c", f"{invoke} config-show | true; echo ${{PIPESTATUS[0]}}"],

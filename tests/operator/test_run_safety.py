@@ -21,7 +21,7 @@ from pipeline.manifest import Manifest
 from pipeline.summary import Stopwatch
 from tests.experiments import REPOSITORY, sampled, simulated
 from tests.operators import Operator
-from tests.stage_scripts import RUN_ID, Stages
+from tests.stage_scripts import NEW_PYTHON, RUN_ID, Stages
 
 RUN = ("run", "--exp-id", "trial", "--run-id", RUN_ID)
 
@@ -174,7 +174,7 @@ def test_a_terminated_stage_removes_its_temporary_folder(finished):
     temporary.mkdir()
     stages = Stages(finished.folder / "other", sampled(), TMPDIR=str(temporary))
     stages.variables["LOCAL_DATA_PATH"] = str(finished.folder / "local")
-    process = stages.start("output")
+    process = stages.start("output", **NEW_PYTHON)
     wait_until(lambda: list(temporary.glob("outputs-*")))
 
     process.send_signal(signal.SIGTERM)

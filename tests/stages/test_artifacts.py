@@ -1,19 +1,16 @@
 """What lies in a run's folder may be forged, foreign or broken, and is checked before it is used."""
 
-import contextlib
 import csv
 import datetime
 import hashlib
-import importlib
 import json
-import logging
 import os
 import pickle
 import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -32,14 +29,11 @@ from ops.run_request import RunRequest
 from ops.runs.reproduction import reproduce
 from ops.settings import Settings
 from pipeline.environment import read_stage_context
-from pipeline.failures import exit_code_of
 from pipeline.temporary import open_locked, temporary_folder
 from tests.experiments import calibrated, sampled_twice
-from tests.in_process import called, settings_of, shell_of
+from tests.in_process import called, ended, settings_of, shell_of
 from tests.operators import Operator
 from tests.stage_scripts import RUN_ID, Stages
-
-WORK = {"builder": "build_run", "runner": "run_task", "output": "write_outputs"}
 
 
 @pytest.fixture(scope="module")
@@ -72,28 +66,6 @@ def run(finished_run, tmp_path) -> Stages:
 def calibration(finished_calibration, tmp_path) -> Stages:
     shutil.copytree(finished_calibration / "bucket", tmp_path / "bucket")
     return Stages(tmp_path, calibrated())
-
-
-def ended(stages: Stages, stage: str, **variables: object) -> tuple[int, list[str]]:
-    """Run a stage in this process, and return its exit code and what it warned of and failed with."""
-    work = getattr(importlib.import_module(f"main_{stage}"), WORK[stage])
-    environment = stages.environment(**variables)
-    with _said() as lines:
-        code = exit_code_of(lambda: work(read_stage_context(environment)), logging.getLogger("pipeline"))
-    return code, lines
-
-
-@contextlib.contextmanager
-def _said() -> Iterator[list[str]]:
-    lines: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: lines.append(record.getMessage())
-    logger = logging.getLogger("pipeline")
-    logger.addHandler(handler)
-    try:
-        yield lines
-    finally:
-        logger.removeHandler(handler)
 
 
 def refused(stages: Stages, stage: str, **variables: object) -> str:
@@ -458,7 +430,7 @@ MANIFESTS = {
 }
 
 
-@pytest.mark.parametrize("stage", WORK)
+@pytest.mark.parametrize("stage", ["builder", "runner", "output"])
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_a_manifest_that_does_not_belong_to_its_run_is_refused_by_every_stage(run, name, stage):
     changes, fragment = MANIFESTS[name]

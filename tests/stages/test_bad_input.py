@@ -13,9 +13,16 @@ from dataclasses import replace
 
 import pytest
 
-from modeling.build.workloads import DataPlaces, build_workloads
-from modeling.failures import UserError
-from modeling.vocabulary.experiment import load_experiment
+from tests.bending import (
+    CALIBRATION,
+    DELETED,
+    SAMPLING,
+    Bend,
+    calibrated_start,
+    problems_in,
+    problems_of,
+    put,
+)
 from tests.experiments import (
     OBSERVED,
     POPULATIONS,
@@ -26,31 +33,6 @@ from tests.experiments import (
     write_repository,
 )
 from tests.stage_scripts import Ended, Stages
-
-# -- bending an experiment
-
-MODEL = ("model",)
-CALIBRATION = ("modelset", "calibration")
-SAMPLING = ("modelset", "sampling")
-DELETED = object()
-
-Bend = Callable[[dict], None]
-
-
-def put(*path_and_value) -> Bend:
-    """Return a function that sets one value of an experiment; DELETED takes the key away."""
-    *path, last, value = path_and_value
-
-    def bend(experiment: dict) -> None:
-        place = experiment
-        for key in path:
-            place = place[key]
-        if value is DELETED:
-            del place[last]
-        else:
-            place[last] = value
-
-    return bend
 
 
 def rate(text) -> list[Bend]:
@@ -65,11 +47,6 @@ def prior(**content) -> list[Bend]:
     return [put(*CALIBRATION, "parameters", "R0", "prior", content)]
 
 
-def calibrated_start(name: str, args: list) -> list[Bend]:
-    drawn = {"reference_date": "2025-01-05", "prior": {"name": name, "args": args}}
-    return [put("model", "timespan", "start_date", "calibrated"), put(*CALIBRATION, "start_date", drawn)]
-
-
 def sampled_people(least: float, most: float) -> list[Bend]:
     sampler = {"strategy": "LHS", "n_samples": 4, "compartments": ["I"]}
     return [
@@ -82,26 +59,6 @@ def sampled_people(least: float, most: float) -> list[Bend]:
 def mediators(*content: dict) -> list[Bend]:
     transition = {"type": "multi_mediated", "source": "S", "target": "I", "mediators": list(content)}
     return [put("model", "transitions", 0, transition)]
-
-
-def problems_of(
-    tmp_path, experiment: dict, bends: list[Bend], observed: str = OBSERVED, count=None
-) -> list[str]:
-    """Return the lines a user reads: all the mistakes of the files, or the first of the data."""
-    for bend in bends:
-        bend(experiment)
-    config = write_repository(tmp_path, experiment, observed=observed)
-    return problems_in(config, count)
-
-
-def problems_in(config, count=None) -> list[str]:
-    root = config.parents[2]
-    places = DataPlaces([root], [POPULATIONS], root / "cache")
-    with pytest.raises(UserError) as caught:
-        list(build_workloads(load_experiment(config), places, seed=1, count=count))
-    lines = getattr(caught.value, "problems", [str(caught.value)])
-    assert all(line and "\n" not in line for line in lines), lines
-    return lines
 
 
 # -- the YAML files

@@ -14,10 +14,10 @@ from ops.environment import read_settings
 from ops.failures import UserError as OperatorError
 from ops.tasks.verb import NUMBERS, whole_number
 from pipeline.environment import read_stage_context
+from tests.bending import CALIBRATION, SAMPLING, problems_of, put
 from tests.experiments import calibrated, sampled, simulated, write_repository
+from tests.in_process import ended
 from tests.stage_scripts import RUN_ID, Stages
-from tests.stages.test_artifacts import ended
-from tests.stages.test_bad_input import CALIBRATION, SAMPLING, problems_of, put
 
 OPTIONS = (*CALIBRATION, "strategy", "options")
 

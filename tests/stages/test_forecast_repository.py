@@ -311,7 +311,7 @@ def test_a_server_that_redirects_to_another_host_is_given_no_token_for_it(run):
 
     elsewhere, first = (HTTPServer(("127.0.0.1", 0), kind) for kind in (Elsewhere, Redirecting))
     for server in (elsewhere, first):
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
 
     ended = run.stage(
         "builder",

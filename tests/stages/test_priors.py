@@ -7,8 +7,8 @@ import pytest
 from modeling.build.workloads import DataPlaces, build_workloads
 from modeling.simulate.run import run_workload
 from modeling.vocabulary.experiment import load_experiment
+from tests.bending import CALIBRATION, SAMPLING, calibrated_start, problems_of, put
 from tests.experiments import POPULATIONS, calibrated, sampled, write_repository
-from tests.stages.test_bad_input import CALIBRATION, SAMPLING, calibrated_start, problems_of, put
 
 
 def built(folder, experiment: dict) -> list:

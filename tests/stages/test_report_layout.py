@@ -9,7 +9,7 @@ from modeling.outputs.chart_data import Panel, Peaks, SeriesPanel, SetRow
 from modeling.outputs.charts import DPI, SMALL, fan_chart, posterior_chart
 from modeling.outputs.report import RunFacts, StageTimes, write_report
 from tests.browser import measured
-from tests.stages.test_plots_and_report import calibration, posterior, row, run_facts, simulation, weekly_fan
+from tests.panels import calibration, posterior, row, run_facts, simulation, weekly_fan
 
 PHONE, DESK = 390, 1280
 LEAST_PX = 9  # of a letter in a chart that can still be read

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.experiments import calibrated, sampled, simulated
-from tests.stage_scripts import Stages
+from tests.stage_scripts import NEW_PYTHON, Stages
 
 
 def read_table(path):
@@ -62,8 +62,8 @@ def test_a_split_ensemble_gives_the_tables_of_the_whole(tmp_path):
 
 def test_a_calibration_is_the_same_bit_for_bit_with_the_same_seed_and_not_with_another(tmp_path):
     tables = {}
-    for name, seed in (("first", 5), ("second", 5), ("other", 6)):
-        stages = Stages(tmp_path / name, calibrated(), SEED=str(seed))
+    for name, seed, python in (("first", 5, {}), ("second", 5, NEW_PYTHON), ("other", 6, {})):
+        stages = Stages(tmp_path / name, calibrated(), SEED=str(seed), **python)
         assert stages.run("builder").exit_code == 0
         assert stages.run("runner", TASK_INDEX=0).exit_code == 0
         assert stages.run("output").exit_code == 0
@@ -79,7 +79,7 @@ def test_a_calibration_is_the_same_bit_for_bit_with_the_same_seed_and_not_with_a
 
 
 def test_the_order_of_the_tasks_does_not_matter(tmp_path):
-    forward, backward = Stages(tmp_path / "f", sampled()), Stages(tmp_path / "b", sampled())
+    forward, backward = Stages(tmp_path / "f", sampled()), Stages(tmp_path / "b", sampled(), **NEW_PYTHON)
     for stages, order in ((forward, (0, 1, 2)), (backward, (2, 1, 0))):
         assert stages.run("builder").exit_code == 0
         for index in order:

@@ -3,8 +3,8 @@
 import pytest
 
 from modeling.vocabulary.experiment import load_experiment
+from tests.bending import CALIBRATION, SAMPLING, problems_of, put
 from tests.experiments import calibrated, sampled, simulated, write_repository
-from tests.stages.test_bad_input import CALIBRATION, SAMPLING, problems_of, put
 
 INFECTION = {"type": "mediated", "source": "S", "target": "I", "mediator": "I", "rate": "beta"}
 RECOVERY = {"type": "spontaneous", "source": "I", "target": "R", "rate": "gamma"}

@@ -18,6 +18,7 @@ from modeling.result_checks import check_result
 from modeling.vocabulary.output import DEFAULT_OUTPUT
 from modeling.workload import ForeignWorkload
 from tests.experiments import simulated
+from tests.in_process import ended
 from tests.stage_scripts import Stages
 
 WORKLOAD = ForeignWorkload(3, 3, "US-MA", "epymodelingsuite", b"", seed=5)
@@ -82,10 +83,10 @@ def test_calibration_results_become_ours_with_fit_posterior_and_projection(model
 def test_without_the_suite_installed_the_stage_says_how_to_mend_it(tmp_path):
     stages = Stages(tmp_path, simulated(), MODELING_SUITE="epymodelingsuite")
 
-    ended = stages.run("builder")
+    code, [said] = ended(stages, "builder")
 
-    assert ended.exit_code == 2
-    assert "install it (docs/suites.md), or use MODELING_SUITE=built-in" in ended.last_line
+    assert code == 2
+    assert "install it (docs/suites.md), or use MODELING_SUITE=built-in" in said
     assert not stages.run_folder.exists()
 
 

@@ -179,7 +179,7 @@ class Server(http.server.ThreadingHTTPServer):
 @pytest.fixture
 def server(monkeypatch):
     server = Server(POPULATIONS)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setattr(populations, "DOWNLOAD_URL", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("no_proxy", "*")
     yield server

@@ -8,6 +8,7 @@ from modeling.failures import UserError
 from modeling.simulate.run import run_workload
 from modeling.vocabulary.experiment import load_experiment
 from tests.experiments import POPULATIONS, calibrated, sampled, simulated, write_repository
+from tests.in_process import ended
 from tests.stage_scripts import Stages
 
 
@@ -61,11 +62,11 @@ def test_a_step_that_runs_into_the_next_interval_is_refused_with_steps_that_fit(
 
 
 def test_the_stage_refuses_such_a_step_and_writes_nothing(tmp_path):
-    ended = Stages(tmp_path, spanning(simulated, "2025-01-05", 2, "W-SAT")).run("builder")
+    code, [said] = ended(Stages(tmp_path, spanning(simulated, "2025-01-05", 2, "W-SAT")), "builder")
 
-    assert ended.exit_code == 2
-    assert "steps of 2 days from 2025-01-05 do not fit resample_frequency W-SAT" in ended.last_line
-    assert "use 7, 1, 0.5 or 0.25" in ended.last_line
+    assert code == 2
+    assert "steps of 2 days from 2025-01-05 do not fit resample_frequency W-SAT" in said
+    assert "use 7, 1, 0.5 or 0.25" in said
     assert not (tmp_path / "bucket").exists()
 
 

@@ -13,14 +13,14 @@ import yaml
 
 from modeling.outputs.quantiles import weighted_quantiles
 from tests.experiments import EXAMPLES, REPOSITORY
-from tests.operators import INVOKE
+from tests.operators import invoke_in
 
 
 def invoke(folder, *words):
     kept = {n: os.environ[n] for n in ("PATH", "HOME", "LANG") if n in os.environ}
     (folder / "empty.env").touch()
     kept |= {"LOCAL_DATA_PATH": str(folder / "local"), "ENV_FILE": "empty.env"}
-    command = [*INVOKE, str(REPOSITORY), *words]
+    command = [*invoke_in(REPOSITORY), *words]
     done = subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

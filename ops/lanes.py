@@ -1,0 +1,172 @@
+"""The lanes of the test suite, which are the folders of tests/, and those that a change calls for."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from ops.failures import UserError
+from ops.settings import ROOT
+from ops.shell import Shell
+
+ALL = "all"
+LANES = ("unit", "stages", "operator", "cloud", "deploy", "localcloud", "long")
+
+_EVERY_STAGE = ("stages/test_stages.py", "stages/test_run_metadata.py")
+_EVERY_TASK = ("operator/test_tasks.py", "operator/test_operator.py")
+
+# What a changed file calls for besides unit: lanes, or the files of a lane that are about it. The longest
+# beginning of its path decides.
+LANES_OF = {
+    ".ci/": (),
+    ".dockerignore": ("deploy",),
+    ".env.example": ("operator",),
+    ".gcloudignore": ("deploy",),
+    "Makefile": _EVERY_TASK,
+    "README.md": _EVERY_TASK,
+    "benchmarks/": ("long/test_benchmarks.py",),
+    "cloudbuild.yaml": ("deploy",),
+    "docker-compose.yml": ("deploy",),
+    "docker/": ("deploy",),
+    "docs/": (*_EVERY_TASK, "cloud/test_runbooks.py"),
+    "examples/": ("long/test_examples.py",),
+    "jobs/": ("cloud/test_job_templates.py", "cloud/test_runbooks.py"),
+    "localcloud/": ("localcloud",),
+    "modeling/": ("stages",),
+    "modeling/build/": (
+        *_EVERY_STAGE,
+        "stages/test_bad_input.py",
+        "stages/test_doubts.py",
+        "stages/test_input_names.py",
+        "stages/test_observed_data.py",
+    ),
+    "modeling/outputs/": (
+        *_EVERY_STAGE,
+        "stages/test_artifacts.py",
+        "stages/test_headline.py",
+        "stages/test_plots_and_report.py",
+        "stages/test_report_layout.py",
+    ),
+    "modeling/simulate/": (*_EVERY_STAGE, "stages/test_calibration.py", "stages/test_simulation.py"),
+    "modeling/vocabulary/": (
+        *_EVERY_STAGE,
+        "stages/test_bad_input.py",
+        "stages/test_bounds.py",
+        "stages/test_priors.py",
+        "stages/test_vocabulary.py",
+        "stages/test_yaml.py",
+    ),
+    "ops/": ("operator", "cloud"),
+    "ops/costs/": (*_EVERY_TASK, "operator/test_costs.py", "cloud/test_runbooks.py"),
+    "ops/images/": (*_EVERY_TASK, "deploy"),
+    "ops/jobs/": (*_EVERY_TASK, "cloud/test_job_templates.py", "cloud/test_jobs.py"),
+    "ops/laptop/": ("operator",),
+    "ops/lanes.py": ("operator/test_quality.py",),
+    "ops/project/": (
+        *_EVERY_TASK,
+        "operator/test_doctor.py",
+        "cloud/test_cloud_checks.py",
+        "cloud/test_github_token.py",
+        "cloud/test_lifecycle.py",
+        "deploy/test_terraform_tasks.py",
+    ),
+    "ops/quality.py": ("operator/test_quality.py",),
+    "ops/rehearsal/": (*_EVERY_TASK, "operator/test_local_cloud_task.py"),
+    "ops/runs/": (*_EVERY_TASK, "operator/test_reproduction.py", "cloud/test_cloud_run.py"),
+    "ops/tasks/": ("operator",),
+    "ops/watching/": (
+        *_EVERY_TASK,
+        "operator/test_results.py",
+        "cloud/test_cloud_files.py",
+        "cloud/test_cloud_logs.py",
+        "cloud/test_monitoring.py",
+        "cloud/test_status.py",
+    ),
+    "requirements": ("stages", "operator"),
+    "scripts/": ("stages",),
+    "tasks.py": ("operator",),
+    "terraform/": ("deploy",),
+    "terraform/workflow.yaml": ("cloud", "deploy"),
+}
+
+
+def chosen(lane: str) -> list[str]:
+    """Return the folders that pytest is given for a lane; nothing for all of them.
+
+    Raises
+    ------
+    UserError
+        There is no such lane.
+    """
+    if lane == ALL:
+        return []
+    if lane not in LANES:
+        raise UserError(f"--lane {lane}: no such lane; use {', '.join(LANES)} or {ALL}")
+    return [f"tests/{lane}"]
+
+
+def of_changes(shell: Shell) -> list[str]:
+    """Return the tests of what was changed since the last commit, as paths, and print why each."""
+    reasons = reasons_for(_changed(shell))
+    for path, reason in reasons.items():
+        print(f"{path}: {reason}", flush=True)  # before what pytest prints
+    left = [lane for lane in LANES if f"tests/{lane}" not in reasons]
+    print(
+        f"not run, or not all of it: {', '.join(left)} (`make test` runs everything)",
+        flush=True,
+    )
+    return list(reasons)
+
+
+def reasons_for(changed: Iterable[str]) -> dict[str, str]:
+    """Return what to give pytest, and why: tests/unit, the lanes of changed files, and changed tests."""
+    because: dict[str, list[str]] = {"tests/unit": []}
+    for path in changed:
+        for place in _called_for(path):
+            because.setdefault(place, []).append(path)
+    return {
+        place: f"changed: {_in_short(paths)}" if paths else "always"
+        for place, paths in sorted(because.items(), key=lambda item: _order(item[0]))
+        if place.count("/") == 1 or str(Path(place).parent) not in because
+    }
+
+
+def _called_for(path: str) -> list[str]:
+    """Return the lanes, or the test files, that a changed file calls for."""
+    if path.startswith("tests/"):
+        return _tests_of(path)
+    beginnings = [each for each in LANES_OF if path.startswith(each)]
+    return [f"tests/{place}" for place in LANES_OF[max(beginnings, key=len)]] if beginnings else []
+
+
+def _tests_of(path: str) -> list[str]:
+    """Return a changed test file itself; of what tests share, the test files that name it."""
+    _, first, *_ = path.split("/")
+    if Path(path).name.startswith("test_"):
+        return [path] if (ROOT / path).is_file() else []  # else it is deleted
+    if first in LANES:
+        return [f"tests/{first}"]
+    name = re.compile(rf"\btests(\.| import .*\b){re.escape(Path(first).stem)}\b")
+    tests = sorted((ROOT / "tests").glob("*/test_*.py"))
+    return [each.relative_to(ROOT).as_posix() for each in tests if name.search(each.read_text("utf-8"))]
+
+
+def _order(place: str) -> tuple[int, str]:
+    return LANES.index(place.split("/")[1]), place
+
+
+def _in_short(paths: list[str]) -> str:
+    return paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+
+
+def _changed(shell: Shell) -> list[str]:
+    """Return the paths of changed, deleted and new files, without those that git ignores."""
+    paths: set[str] = set()
+    for words in (
+        ["diff", "--name-only", "--no-renames", "HEAD"],
+        ["ls-files", "--others", "--exclude-standard"],
+    ):
+        ended = shell.attempt(["git", "-C", str(ROOT), *words, "-z"], timeout_seconds=60)
+        if ended.exit_code:
+            raise UserError("git does not say what has changed here; choose with --lane, e.g. --lane unit")
+        paths.update(ended.output.split("\0"))
+    return sorted(paths - {""})

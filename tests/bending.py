@@ -1,0 +1,57 @@
+"""Ways to bend an experiment before it is written, and what stage A says about it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from modeling.build.workloads import DataPlaces, build_workloads
+from modeling.failures import UserError
+from modeling.vocabulary.experiment import load_experiment
+from tests.experiments import OBSERVED, POPULATIONS, write_repository
+
+CALIBRATION = ("modelset", "calibration")
+SAMPLING = ("modelset", "sampling")
+DELETED = object()
+
+Bend = Callable[[dict], None]
+
+
+def put(*path_and_value) -> Bend:
+    """Return a function that sets one value of an experiment; DELETED takes the key away."""
+    *path, last, value = path_and_value
+
+    def bend(experiment: dict) -> None:
+        place = experiment
+        for key in path:
+            place = place[key]
+        if value is DELETED:
+            del place[last]
+        else:
+            place[last] = value
+
+    return bend
+
+
+def calibrated_start(name: str, args: list) -> list[Bend]:
+    drawn = {"reference_date": "2025-01-05", "prior": {"name": name, "args": args}}
+    return [put("model", "timespan", "start_date", "calibrated"), put(*CALIBRATION, "start_date", drawn)]
+
+
+def problems_of(
+    tmp_path, experiment: dict, bends: list[Bend], observed: str = OBSERVED, count=None
+) -> list[str]:
+    """Return the lines a user reads: all the mistakes of the files, or the first of the data."""
+    for bend in bends:
+        bend(experiment)
+    config = write_repository(tmp_path, experiment, observed=observed)
+    return problems_in(config, count)
+
+
+def problems_in(config, count=None) -> list[str]:
+    root = config.parents[2]
+    places = DataPlaces([root], [POPULATIONS], root / "cache")
+    with pytest.raises(UserError) as caught:
+        list(build_workloads(load_experiment(config), places, seed=1, count=count))
+    lines = getattr(caught.value, "problems", [str(caught.value)])
+    assert all(line and "\n" not in line for line in lines), lines
+    return lines

@@ -1,0 +1,40 @@
+"""An operator who builds images: settings of the cloud, and a gcloud that knows the emulated one alone."""
+
+from pathlib import Path
+
+from localcloud.environment import client_environment
+from tests.emulated import create_bucket, request
+from tests.experiments import sampled
+from tests.needs import need_program
+from tests.operators import Operator
+from tests.stage_scripts import Ended
+
+PROJECT, BUCKET = "my-lab-forecasts", "my-lab-bucket"
+BUILDS = f"/v1/projects/{PROJECT}/locations/global/builds"
+
+
+class BuildOperator:
+    """An operator with settings of the cloud, whose gcloud knows the emulated one alone."""
+
+    def __init__(self, cloud, folder: Path, **settings: str):
+        need_program("gcloud")
+        self.cloud = cloud
+        self.operator = Operator(folder, sampled())
+        self.operator.environ |= {
+            **client_environment(cloud.storage, cloud.apis, cloud.state, PROJECT),
+            "PROJECT_ID": PROJECT,
+            "BUCKET_NAME": BUCKET,
+            **settings,
+        }
+        create_bucket(cloud, BUCKET, PROJECT)
+
+    def invoke(self, *words: str, **variables: str) -> Ended:
+        return self.operator.invoke(*words, **variables)
+
+    def builds(self) -> list[dict]:
+        """Return every build, the newest first."""
+        return request("GET", self.cloud.apis + BUILDS).json().get("builds", [])
+
+    def build(self) -> dict:
+        """Return the newest build."""
+        return self.builds()[0]

@@ -1,0 +1,62 @@
+"""`invoke test` in a checkout: what was changed since the last commit decides what it runs."""
+
+import pytest
+
+from tests.emulated import commit_all
+from tests.experiments import simulated
+from tests.operators import Operator
+
+
+@pytest.fixture
+def contributor(tmp_path) -> Operator:
+    """Someone with a checkout of their own, without changes."""
+    operator = Operator(tmp_path, simulated()).with_own_code()
+    (tmp_path / ".gitignore").write_text("local/\n__pycache__/\n")
+    commit_all(tmp_path, "Begin")
+    return operator
+
+
+def test_a_test_run_takes_what_was_changed_since_the_last_commit_and_says_why(contributor):
+    model, new = contributor.folder / "modeling" / "bounds.py", contributor.folder / "terraform" / "new.tf"
+    model.write_text(model.read_text() + "\n")
+    new.parent.mkdir()
+    new.touch()
+    (contributor.folder / "local" / "ignored.txt").touch()
+
+    ended = contributor.invoke("test", "--dry-run")
+
+    assert ended.exit_code == 0, ended.output
+    assert ended.lines[:4] == [
+        "tests/unit: always",
+        "tests/stages: changed: modeling/bounds.py",
+        "tests/deploy: changed: terraform/new.tf",
+        "not run, or not all of it: operator, cloud, localcloud, long (`make test` runs everything)",
+    ]
+    assert ended.last_line.endswith("-m pytest -n auto --dist worksteal tests/unit tests/stages tests/deploy")
+
+
+@pytest.mark.parametrize(
+    ("words", "places"),
+    [
+        (("--lane", "unit"), "tests/unit"),
+        (("--lane", "all"), "worksteal"),
+        (("--path", "tests/stages/test_yaml.py"), "tests/stages/test_yaml.py"),
+        (("--lane", "all", "--path", "tests/unit"), "tests/unit"),
+        (("--match", "calendar"), "worksteal -k calendar"),
+        (("--match", "calendar", "--lane", "unit"), "worksteal -k calendar tests/unit"),
+    ],
+)
+def test_a_test_run_takes_what_is_named(contributor, words, places):
+    ended = contributor.invoke("test", "--dry-run", *words)
+
+    assert ended.exit_code == 0, ended.output
+    assert ended.last_line.endswith(places)
+
+
+def test_a_test_run_without_git_asks_for_a_lane(tmp_path):
+    ended = Operator(tmp_path, simulated()).with_own_code().invoke("test", "--dry-run")
+
+    assert ended.exit_code == 2
+    assert ended.last_line == (
+        "error: git does not say what has changed here; choose with --lane, e.g. --lane unit"
+    )
