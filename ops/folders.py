@@ -54,7 +54,7 @@ def check_writable(settings: Settings) -> None:
         with tempfile.TemporaryDirectory(prefix=".probe-", dir=there):
             pass
     except OSError as error:
-        reason = "a file stands where a folder is needed" if there.is_file() else error.strerror
+        reason = "a file has the place of the folder" if there.is_file() else error.strerror
         raise UserError(
             f"LOCAL_DATA_PATH={nearest(path)}: nothing can be written in {there} ({reason}); "
             "name another folder"

@@ -85,7 +85,7 @@ def build_region(text: str) -> str:
 def bucket_name(text: str) -> str:
     """Return a bucket's name without the gs:// that the console shows, or an empty string."""
     name = text.removeprefix("gs://").rstrip("/")
-    wanted = "the name of a bucket, without a path; what stands before a run is DIR_PREFIX"
+    wanted = "the name of a bucket, without a path; the path before a run is DIR_PREFIX"
     return _matching(r"([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])?", name, wanted)
 
 

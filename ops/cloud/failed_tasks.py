@@ -51,7 +51,7 @@ class Failed:
         if self.is_cancelled:
             return f"{self.name}: cancelled"
         why = "no exit code" if self.exit_code is None else described(self.exit_code)
-        after = f", after {self.attempts} tries" if self.attempts > 1 else ""
+        after = f", after {self.attempts} attempts" if self.attempts > 1 else ""
         return f"{self.name}: {why}{after}{f'; {self.hint}' if self.hint else ''}"
 
     @property

@@ -145,7 +145,7 @@ EXIT_CODES = {
     50003: "its machine was restarted",
     50004: "its machine, or the task, no longer answered",
     50005: "it took longer than it may",
-    50006: "its machine was made anew",
+    50006: "its machine was recreated",
 }
 OUT_OF_MEMORY = frozenset((137, 50002, 50004))  # out of memory, a machine kills the task or stops reporting
 _STOPPED = (50000, 130, 143)  # exit codes of a task that is stopped with its job

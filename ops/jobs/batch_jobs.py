@@ -183,7 +183,7 @@ def tell_how_to_follow(cloud: Cloud, job: dict[str, Any], was_there: bool) -> No
     """Print how to follow a job that was just submitted, or was under way already."""
     job_id, tasks = id_of(job), counted(_progress(job).tasks, "task")
     begun = "is under way already" if was_there else "has begun"
-    print(f"job {job_id} {begun}: {tasks}; it goes on whatever becomes of this terminal")
+    print(f"job {job_id} {begun}: {tasks}; it continues if this terminal is closed")
     print(f"console  {_console_link(cloud, job_id)}")
     print(f"follow   invoke job-describe {job_id} --wait")
     print(f"logs     {_logs_command(job)}")

@@ -47,7 +47,7 @@ from ops.settings import RENDERED, Settings
 from ops.stages import LETTERS, STAGES
 from ops.terminal import counted, nearest
 
-NOTHING_TO_RUN = "nothing to do in stage B: every input has a result; --force makes them anew"
+NOTHING_TO_RUN = "nothing to do in stage B: every input has a result; --force runs them again"
 _STAGES_OF = {  # stages of an option; other options are for every stage
     "--only": ("runner",),
     "--max-parallelism": ("runner",),

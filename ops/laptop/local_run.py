@@ -7,7 +7,8 @@ import contextlib
 import json
 import os
 import sys
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modeling.input_names import MOST_IN_A_LINE, in_a_line
@@ -38,8 +39,7 @@ def run(shell: Shell, settings: Settings, request: RunRequest) -> LocalRun:
     KeyboardInterrupt
         After the running tasks were stopped.
     """
-    goes_on = bool(request.run_id)
-    request = request.identified()
+    goes_on, request = bool(request.run_id), request.identified()
     here = local_run(settings, *request.key)
     check_writable(settings)
     if goes_on and not here.folder.is_dir():  # not its manifest: a run that was stopped early has none
@@ -48,23 +48,22 @@ def run(shell: Shell, settings: Settings, request: RunRequest) -> LocalRun:
             f"`invoke runs --local --exp-id {request.exp_id}` lists them, "
             "and without --run-id a new one is started"
         )
-    launcher = _launcher(shell, settings, request)
-    variables = local_variables(settings, request)
-    experiment = Path(variables["FORECAST_REPO_DIR"], "experiments", request.exp_id)
-    run = f"run {request.run_id} of " if goes_on or shell.dry_run else ""  # otherwise there is no run yet
+    work = _prepared(shell, settings, request)
+    is_named = goes_on or shell.dry_run  # otherwise there is no run yet
+    experiment = Path(work.variables["FORECAST_REPO_DIR"], "experiments", request.exp_id)
     print(
-        f"EXECUTION_MODE=local: {run}{request.exp_id} ({experiment}) on this machine, "
-        f"in {nearest(settings.local_data_path)}",
+        f"EXECUTION_MODE=local: {f'run {request.run_id} of ' if is_named else ''}{request.exp_id} "
+        f"({experiment}) on this machine, in {nearest(settings.local_data_path)}",
         flush=True,
     )
     try:
-        with _alone(shell, here), launcher.cleaned_up(shell):
-            _stage(shell, launcher, "builder", variables, is_new=not goes_on)
-            if not run:
+        with work.alone(), work.launcher.cleaned_up(shell):
+            work.run_stage("builder", is_new=not goes_on)
+            if not is_named:
                 print(f"run {request.run_id} of {request.exp_id} is built", flush=True)
-            _run_tasks(shell, launcher, settings, request, here, variables)
+            work.run_tasks()
             if settings.run_output_stage and request.run_output_stage:
-                _stage(shell, launcher, "output", variables)
+                work.run_stage("output")
     except KeyboardInterrupt:
         way_on = f"what is finished is kept. Go on with: {resume_command(request)}"
         print(f"\nstopped; {way_on if here.folder.is_dir() else 'nothing was written'}", file=sys.stderr)
@@ -96,20 +95,18 @@ def run_stage(
     check_writable(settings)
     if stage != "builder" and not shell.dry_run:
         latest_run(settings, *request.key)  # refuses a run that is not built
-    launcher = _launcher(shell, settings, request)
-    variables = local_variables(settings, request)
+    work = _prepared(shell, settings, request)
     if task_index is not None and num_tasks in (None, 1):
-        # without the lock: single inputs may run side by side, as the tasks of a job do
-        with launcher.cleaned_up(shell):
-            _stage(shell, launcher, stage, variables | {"TASK_INDEX": str(task_index)})
+        # not alone: single inputs may run side by side, as the tasks of a job do
+        with work.launcher.cleaned_up(shell):
+            work.run_stage(stage, {"TASK_INDEX": str(task_index)})
         return here
-    with _alone(shell, here), launcher.cleaned_up(shell):
+    with work.alone(), work.launcher.cleaned_up(shell):
         if stage == "runner":
-            only = None if task_index is None else range(task_index, task_index + num_tasks)
-            _run_tasks(shell, launcher, settings, request, here, variables, only)
+            work.run_tasks(None if task_index is None else range(task_index, task_index + num_tasks))
         else:
             extra = {"NUM_TASKS": str(num_tasks)} if num_tasks is not None else {}
-            _stage(shell, launcher, stage, variables | extra, is_new)
+            work.run_stage(stage, extra, is_new)
     return here
 
 
@@ -130,16 +127,75 @@ def _check_stage_options(
         raise UserError("--num-inputs counts from --task-index on; add --task-index 0, or leave both out")
 
 
-def _launcher(shell: Shell, settings: Settings, request: RunRequest) -> Launcher:
-    """Return what starts the stages, once it is known to work."""
+@dataclass(frozen=True)
+class _Work:
+    """A run to work on: its files, what starts its stages, and the environment variables of these."""
+
+    shell: Shell
+    settings: Settings
+    request: RunRequest
+    here: LocalRun
+    launcher: Launcher
+    variables: dict[str, str]
+
+    def alone(self) -> contextlib.AbstractContextManager:
+        """Lock the run while this task works on it; a dry run does not."""
+        return contextlib.nullcontext() if self.shell.dry_run else held(self.here)
+
+    def run_stage(self, stage: str, extra: Mapping[str, str] | None = None, is_new: bool = False) -> None:
+        """Run a stage to its end; the id of a new run is not shown, because stage A may refuse the run."""
+        variables = self.launcher.environment({**self.variables, **(extra or {})})
+        hidden = ("RUN_ID",) if is_new else ()
+        if code := self.shell.stream(self.launcher.command(stage), variables, hidden=hidden):
+            raise UserError(f"stage {stage} ended with exit code {code}", exit_code=exit_code_for(code))
+
+    def run_tasks(self, only: Iterable[int] | None = None) -> None:
+        """Run tasks of stage B, some at a time: those of some inputs, or of all that are pending.
+
+        Raises
+        ------
+        UserError
+            Some tasks failed, and partial results are not allowed.
+        """
+        jobs = self.request.jobs or self.settings.local_jobs or usable_cores()
+        command, variables = self.launcher.command("runner"), self.launcher.environment(self.variables)
+        if self.shell.dry_run:
+            note = f"the first task; set TASK_INDEX for the others, {jobs} at once"
+            self.shell.echo(command, {**variables, "TASK_INDEX": "0"}, note)
+            return
+        indices = list(self.here.pending() if only is None else only)
+        if not indices:
+            print("stage B: every result is there already")
+            return
+        note = f"{counted(len(indices), 'task')}, {min(jobs, len(indices))} at once"
+        self.shell.echo(command, {**variables, "TASK_INDEX": str(indices[0])}, note)
+        inputs = FailedInputs(self.shell, self.here.folder)
+        retries = self.settings.max_retry_count
+        tasks = StageTasks(self.shell, command, variables, self.here.logs, retries, inputs)
+        if failed := tasks.run(indices, jobs):
+            self._judge(failed, inputs)
+
+    def _judge(self, failed: dict[int, int], inputs: FailedInputs) -> None:
+        """Go on without the failed tasks if that is allowed; otherwise refuse with what failed."""
+        names = in_a_line([inputs.name(index) for index in sorted(failed)[:MOST_IN_A_LINE]], len(failed))
+        tasks, logs = counted(len(failed), "task"), nearest(self.here.logs)
+        message = f"{tasks} of stage B failed ({names}); the logs are in {logs}"
+        if self.request.allow_partial or self.settings.allow_partial_results:
+            print(f"{message}; going on without them", file=sys.stderr)
+            return
+        codes = set(failed.values())
+        raise UserError(
+            f"{message}. Fix it, then: {resume_command(self.request)}  (or add --allow-partial)",
+            exit_code=codes.pop() if codes in ({2}, {75}) else 1,
+        )
+
+
+def _prepared(shell: Shell, settings: Settings, request: RunRequest) -> _Work:
+    """Return a run to work on, once what starts its stages is known to work."""
     launcher = Containers(settings) if request.docker else Processes()
     launcher.check(shell)
-    return launcher
-
-
-def _alone(shell: Shell, here: LocalRun) -> contextlib.AbstractContextManager:
-    """Lock a run while this task works on it; a dry run does not."""
-    return contextlib.nullcontext() if shell.dry_run else held(here)
+    variables = local_variables(settings, request)
+    return _Work(shell, settings, request, local_run(settings, *request.key), launcher, variables)
 
 
 def validate(shell: Shell, settings: Settings, request: RunRequest) -> None:
@@ -240,66 +296,6 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _stage(
-    shell: Shell, launcher: Launcher, stage: str, variables: dict[str, str], is_new: bool = False
-) -> None:
-    """Run a stage to its end; the id of a new run is not shown, because stage A may refuse the run."""
-    hidden = ("RUN_ID",) if is_new else ()
-    code = shell.stream(launcher.command(stage), launcher.environment(variables), hidden=hidden)
-    if code:
-        raise UserError(f"stage {stage} ended with exit code {code}", exit_code=exit_code_for(code))
-
-
 def exit_code_for(code: int) -> int:
     """Return the exit code of a task whose script failed: 2, 75 or else 1."""
     return code if code in (2, TEMPORARY_FAULT) else 1
-
-
-def _run_tasks(
-    shell: Shell,
-    launcher: Launcher,
-    settings: Settings,
-    request: RunRequest,
-    here: LocalRun,
-    variables: dict[str, str],
-    only=None,
-) -> None:
-    """Run the tasks of stage B, some at a time; UserError if some failed and that is not allowed."""
-    jobs = request.jobs or settings.local_jobs or usable_cores()
-    command, variables = launcher.command("runner"), launcher.environment(variables)
-    if shell.dry_run:
-        note = f"the first task; set TASK_INDEX for the others, {jobs} at once"
-        shell.echo(command, {**variables, "TASK_INDEX": "0"}, note)
-        return
-    indices = list(here.pending() if only is None else only)
-    if not indices:
-        print("stage B: every result is there already")
-        return
-    shell.echo(
-        command,
-        {**variables, "TASK_INDEX": str(indices[0])},
-        f"{counted(len(indices), 'task')}, {min(jobs, len(indices))} at once",
-    )
-    inputs = FailedInputs(shell, here.folder)
-    tasks = StageTasks(shell, command, variables, here.logs, settings.max_retry_count, inputs)
-    _judge(tasks.run(indices, jobs), settings, request, here, inputs)
-
-
-def _judge(
-    failed: dict[int, int], settings: Settings, request: RunRequest, here: LocalRun, inputs: FailedInputs
-) -> None:
-    """Go on, or end with what failed and how to go on."""
-    if not failed:
-        return
-    allowed = request.allow_partial or settings.allow_partial_results
-    names = in_a_line([inputs.name(index) for index in sorted(failed)[:MOST_IN_A_LINE]], len(failed))
-    tasks, logs = counted(len(failed), "task"), nearest(here.logs)
-    message = f"{tasks} of stage B failed ({names}); the logs are in {logs}"
-    if allowed:
-        print(f"{message}; going on without them", file=sys.stderr)
-        return
-    codes = set(failed.values())
-    raise UserError(
-        f"{message}. Fix it, then: {resume_command(request)}  (or add --allow-partial)",
-        exit_code=codes.pop() if codes in ({2}, {75}) else 1,
-    )

@@ -81,7 +81,7 @@ def refuse(findings: Sequence[Finding], problem: str) -> None:
     if missing:
         raise UserError(f"{problem}: {', '.join(missing)}")
     if unknown:
-        raise UserError(f"cannot be told now: {', '.join(unknown)}{TRY_AGAIN}", exit_code=75)
+        raise UserError(f"not known now: {', '.join(unknown)}{TRY_AGAIN}", exit_code=75)
 
 
 def _ask(question: Question, before: Sequence[Future[Finding]], is_left: threading.Event) -> Finding:

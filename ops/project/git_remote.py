@@ -162,7 +162,7 @@ def _failure(remote: Remote, said: Ended) -> UserError:
         wrong = "expired: GitHub does not take the token (any more); make a new one there, then"
         return UserError(f"{remote.name}: {wrong}", fix="invoke secret-set")
     if re.search(_NO_REPOSITORY, heard):
-        wrong = "no such repository, or none that the token may see (GitHub does not tell which)"
+        wrong = "no such repository, or none that the token may see (GitHub does not say which)"
         return UserError(
             f"{remote.name}: {wrong}; check {remote.setting}, or give the token access on GitHub"
         )
@@ -209,7 +209,7 @@ def try_token(shell: Shell, asked: Sequence[Remote], token: str) -> bool:
     for finding in ask_all(questions):
         print("\n".join(lines_of(finding, max(len(each.what) for each in questions), 0)), flush=True)
         findings.append(finding)
-    refuse(findings, "the token does not do")
+    refuse(findings, "the token does not work")
     return trial.was_needed
 
 

@@ -118,7 +118,7 @@ def _why_not(shell: Shell, asked: Sequence[Remote], token: str, must_be_known: b
         was_needed = git_remote.try_token(shell, asked, token)
     except UserError as error:
         return error
-    public = "the token was tried on nothing, for the repositories are public"
+    public = "the token was not tried, because the repositories are public"
     return UserError(public) if must_be_known and not was_needed else None
 
 
@@ -138,7 +138,7 @@ def _read_token(name: str) -> str:
     except EOFError:
         return ""
     except UnicodeDecodeError:
-        raise UserError("what came by standard input is no text, so it is no token") from None
+        raise UserError("standard input is not text, so it is not a token") from None
 
 
 def _checked(text: str, force: bool) -> str:
@@ -148,10 +148,10 @@ def _checked(text: str, force: bool) -> str:
         raise UserError("no token was given; type it at the prompt, or: invoke secret-set < FILE")
     if any(character.isspace() or not character.isprintable() for character in token) or not token.isascii():
         raise UserError(
-            "this is no token: it holds spaces, line ends or characters that none has; copy it again"
+            "this is not a token: it holds spaces, line ends or characters that none has; copy it again"
         )
     if len(token) > MOST_CHARACTERS:
-        raise UserError("this is no token: it is far too long")
+        raise UserError("this is not a token: it is far too long")
     if not force and not _LIKE_A_TOKEN.fullmatch(token):
         hint = "those begin with github_pat_ or ghp_, and letters, digits and _ follow"
         raise UserError(
@@ -254,7 +254,7 @@ def _newest_version(cloud: Cloud) -> tuple[dict[str, Any], str]:
         fix = f"gcloud secrets get-iam-policy {name} {' '.join(cloud.in_project)}"
         raise UserError(f"{name}: {wrong}; who has it", fix=fix) from None
     if found and (not token or any(map(str.isspace, token))):
-        raise UserError(f"{name}: version {number} holds no token", fix="invoke secret-set")
+        raise UserError(f"{name}: version {number} contains no token", fix="invoke secret-set")
     return found, token
 
 

@@ -82,7 +82,7 @@ def destroy(cloud: Cloud, yes: bool = False) -> None:
     need_terminal_or(yes)
     with _at_work(cloud):
         if not _planned(cloud, "-destroy"):
-            print(f"nothing of ours is in project {cloud.project}")
+            print(f"nothing of ours exists in project {cloud.project}")
             return
         _show_images(cloud)
         if not cloud.shell.dry_run:
@@ -241,11 +241,11 @@ def _show_images(cloud: Cloud) -> None:
     try:
         images = cloud.ask(words)
     except UserError as error:
-        print(f"images: those of {place} go; they cannot be listed ({error})")
+        print(f"images: those of {place} would be deleted; they cannot be listed ({error})")
         return
     if images is None:
         return
-    print(f"images: {counted(len(images), 'image')} of {place} would go")
+    print(f"images: {counted(len(images), 'image')} of {place} would be deleted")
     for image in images:
         tags = image.get("tags") or []
         names = tags if isinstance(tags, str) else ", ".join(tags)
@@ -254,7 +254,7 @@ def _show_images(cloud: Cloud) -> None:
 
 def _show_what_stays(cloud: Cloud) -> None:
     secret = cloud.settings.github_pat_secret
-    print(f"secrets: none would go{f'; {secret} stays' if secret else ''}")
+    print(f"secrets: none would be deleted{f'; {secret} stays' if secret else ''}")
     print(f"what stays: gs://{cloud.bucket} with every run, the state in {_state(cloud)},")
     print("            accounts that are set as whole e-mails, and APIs that are enabled", flush=True)
 

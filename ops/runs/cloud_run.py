@@ -243,7 +243,7 @@ def _execute(cloud: Cloud, plan: _Plan) -> Execution:
 
 
 def tell_how_to_follow(execution: Execution) -> None:
-    print(f"execution {execution.execution_id} has begun, and goes on whatever becomes of this terminal")
+    print(f"execution {execution.execution_id} has begun, and continues if this terminal is closed")
     print(f"console  {execution.console_link}")
     print(f"follow   invoke workflow-describe {execution.execution_id} --wait")
     print(f"cancel   invoke workflow-cancel {execution.execution_id}", flush=True)

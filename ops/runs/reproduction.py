@@ -141,7 +141,7 @@ class _InCloud:
         again = started.path.rstrip("/").rpartition("/")[2]
         cloud_run.tell_how_to_follow(started.execution)
         words = f"--exp-id {request.exp_id} --run-id {request.run_id} --compare-with {again}"
-        print(f"compare  invoke reproduce --cloud {words}  (where this terminal is closed before)")
+        print(f"compare  invoke reproduce --cloud {words}  (if this terminal is closed before)")
         follow(started.execution)
         return again
 

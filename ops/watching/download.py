@@ -181,7 +181,9 @@ def _checked(name: str) -> str:
     """Refuse a name that leads out of the run's folder: anyone who may write to the bucket can choose it."""
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or "\\" in name or parts[0] in (INCOMPLETE, LOCK):
-        raise UserError(f"{name!r}: a file of this name is not fetched; delete it in the bucket", exit_code=1)
+        raise UserError(
+            f"{name!r}: a file with this name is not downloaded; delete it in the bucket", exit_code=1
+        )
     return name
 
 
@@ -207,7 +209,7 @@ def _fetch(
             if not _moved(each, half_way, place):
                 (half_way / each.name).unlink(missing_ok=True)
                 raise UserError(
-                    f"{remote}{each.name}: what was fetched is not what the bucket lists; try again",
+                    f"{remote}{each.name}: the download does not match its digest in the bucket; try again",
                     exit_code=75,
                 )
     shutil.rmtree(half_way, ignore_errors=True)

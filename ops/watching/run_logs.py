@@ -79,8 +79,8 @@ def _print(reader: LogReader, request: LogRequest, run_id: str) -> None:
         reader.follow(lambda entry: tell(LogLine.of(entry)))
     elif not number:
         print(
-            f"nothing of this is logged of run {run_id}; `invoke status --exp-id {request.exp_id}` shows "
-            "what it waits for",
+            f"nothing of this is in the logs of run {run_id}; "
+            f"`invoke status --exp-id {request.exp_id}` shows what it waits for",
             file=sys.stderr,
         )
 
@@ -140,7 +140,7 @@ def since_time(text: str) -> datetime:
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise UserError(
-            f"--since {text}: so long ago, as in 10m, 2h or 3d, or a time such as 2026-01-31T12:00Z"
+            f"--since {text}: an age such as 10m, 2h or 3d, or a time such as 2026-01-31T12:00Z"
         ) from None
 
 

@@ -137,6 +137,20 @@ def test_the_newest_runs_of_all_experiments_are_told_by_lists_of_folders_alone(
     assert sum(of_storage.values()) < 70, of_storage  # however many runs there are
 
 
+def test_a_damaged_claim_shows_its_own_run_as_going_on_and_no_other(null_cloud, operator, pipeline, capsys):
+    for run_id, claim in ((RUN_ID, b'{"execution": "ended"}'), (NEWER_RUN, b"{")):
+        put_run(null_cloud, run_id, inputs=3, results=0)
+        put(null_cloud, f"trial/{run_id}/execution.json", claim)
+    pipeline.order({"job": "builder", "queue": "CODE_GCE_QUOTA_EXCEEDED"})
+    pipeline.start(runId=NEWEST_RUN)
+
+    cloud_tables.show_runs(operator.google_cloud(), "trial")
+
+    rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert f"trial {RUN_ID} 2026-01-31T12:00:00Z 0/3 unfinished" in rows
+    assert f"trial {NEWER_RUN} 2026-01-31T12:00:00Z 0/3 going on" in rows
+
+
 def test_runs_are_found_in_more_folders_than_one_gcloud_is_given_and_what_is_too_deep_is_told(
     null_cloud, operator, capsys, monkeypatch
 ):
@@ -201,7 +215,7 @@ def test_a_download_goes_on_after_one_that_was_cut_off_or_fetched_what_is_not_li
         fetch(operator)
     cut_off = files_of(operator)
     request("DELETE", f"{null_cloud.storage}/_emulator/faults")
-    with pytest.raises(UserError, match="html: what was fetched is not what the bucket lists") as wrong:
+    with pytest.raises(UserError, match="html: the download does not match its digest") as wrong:
         fetch(operator)
     not_as_listed = files_of(operator)
     put(null_cloud, f"trial/{RUN_ID}/{OUTPUTS}/report.html", files["report.html"])

@@ -261,7 +261,7 @@ def test_what_cannot_be_is_one_line(operator):
     [
         (LogRequest(""), "--exp-id is needed"),
         (LogRequest("trial", severity="EROR"), 'did you mean "ERROR"'),
-        (LogRequest("trial", since="yesterday"), "so long ago, as in 10m"),
+        (LogRequest("trial", since="yesterday"), "an age such as 10m"),
         (LogRequest("trial", RUN_ID, stage="D"), '"D" is not a stage'),
         (LogRequest("trial", "x"), "a run id looks like"),
     ],

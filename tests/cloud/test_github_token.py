@@ -216,7 +216,7 @@ def test_a_token_that_does_not_do_is_never_read_by_a_stage(desk, typed, capsys, 
     with pytest.raises(UserError) as refused:
         github_token.store(desk.google_cloud(), force=False, disable_old=disable_old)
 
-    doubt = "the token does not do: GITHUB_FORECAST_REPO"
+    doubt = "the token does not work: GITHUB_FORECAST_REPO"
     assert str(refused.value) == f"{doubt}; nothing was stored (--force stores it)"
     assert refused.value.exit_code == 2
     assert "expired: GitHub does not take the token" in capsys.readouterr().out
@@ -229,7 +229,7 @@ def test_a_token_that_cannot_be_tried_is_stored_by_force_and_replaces_no_other(d
     away = desk.google_cloud(github_url="http://127.0.0.1:1")
 
     typed(TOKEN)
-    with pytest.raises(UserError, match=r"cannot be told now: GITHUB_FORECAST_REPO; .*nothing") as unknown:
+    with pytest.raises(UserError, match=r"not known now: GITHUB_FORECAST_REPO; .*nothing") as unknown:
         github_token.store(away, force=False, disable_old=False)
     assert unknown.value.exit_code == 75
     assert desk.value() == "first"
@@ -247,7 +247,7 @@ def test_a_token_that_no_repository_needs_disables_no_other(desk, typed, origin)
     offer_repository(desk.cloud, FORECAST, origin)
     typed(OTHER_TOKEN)
 
-    with pytest.raises(UserError, match="tried on nothing, for the repositories are public; nothing was"):
+    with pytest.raises(UserError, match="was not tried, because the repositories are public; nothing was"):
         github_token.store(desk.google_cloud(), force=False, disable_old=True)
 
     assert desk.value() == "first"
@@ -404,7 +404,7 @@ def test_a_token_that_is_not_good_any_more_is_told_with_what_mends_it(desk, caps
     line = next(line for line in capsys.readouterr().out.splitlines() if "GITHUB_FORECAST_REPO" in line)
     assert "expired: GitHub does not take the token" in line
     assert line.endswith("-> invoke secret-set")
-    assert str(refused.value) == "the token does not do: GITHUB_FORECAST_REPO"
+    assert str(refused.value) == "the token does not work: GITHUB_FORECAST_REPO"
 
 
 # -- what else can be wrong with a repository

@@ -289,16 +289,20 @@ def test_a_job_that_fails_is_followed_to_what_failed(operator, pipeline, capsys)
         ({0: 75, 1: 75}, 75, "task 0, input 0: exit code 75 (a passing fault)"),
         ({0: 2, 1: 75}, 1, "task 1, input 1: exit code 75"),
         ({1: 137}, 1, "task 1, input 1: exit code 137 (killed, most likely for want of memory)"),
-        ({1: 50001}, 1, "task 1, input 1: exit code 50001 (a Spot machine was taken away), after 4 tries\n"),
+        (
+            {1: 50001},
+            1,
+            "task 1, input 1: exit code 50001 (a Spot machine was taken away), after 4 attempts\n",
+        ),
         (
             {1: 50002},
             1,
-            "in time), after 4 tries; all its attempts ended alike: its memory may be too small",
+            "in time), after 4 attempts; all its attempts ended alike: its memory may be too small",
         ),
         (
             {0: 50004},
             1,
-            "answered), after 4 tries; all its attempts ended alike: its memory may be too small",
+            "answered), after 4 attempts; all its attempts ended alike: its memory may be too small",
         ),
     ],
 )
