@@ -1,6 +1,7 @@
 """Behind the invoke tasks, on the operator's machine. Starts the stage scripts, never imports them.
 
-project/ deploys and checks the Google Cloud project, images/ builds what the stages run in, laptop/ runs
-them here, runs/ and jobs/ run them in the cloud, watching/ shows what goes on and fetches what came of it,
-costs/ says what it takes. What all of these use lies beside this file.
+tasks/ parses the commands. cloud/ reads what exists in the project on Google Cloud, laptop/ runs stages on
+this machine, project/ deploys and checks the project, images/ builds the images of the stages, costs/
+estimates a run, watching/ shows and downloads runs, runs/ and jobs/ start them in the cloud, rehearsal/ runs
+them on an emulated cloud. The modules beside this file are used by all of them.
 """

@@ -1,4 +1,4 @@
-"""Whether what settings name is there and can be used, and runs can be written."""
+"""Checks of the folders and files that settings name, and that runs can be written."""
 
 import importlib.util
 import os
@@ -11,13 +11,13 @@ from ops.terminal import nearest
 
 
 def missing_places(settings: Settings) -> list[str]:
-    """Return a line for each folder, file or suite that a setting names and that cannot be used."""
+    """Return a line for each folder, file or suite of a setting that cannot be used."""
     folders = {
         "FORECAST_REPO_DIR": settings.forecast_repo_dir,
         "EPYDEMIX_DATA_DIR": settings.epydemix_data_dir,
     }
     problems = [
-        f"{name}={nearest(folder)}: no such folder; make it, or mend the setting"
+        f"{name}={nearest(folder)}: no such folder; make it, or fix the setting"
         for name, folder in folders.items()
         if folder is not None and not os.path.isdir(folder)
     ]
@@ -44,9 +44,9 @@ def _is_epydemix_data(folder: Path) -> bool:
 
 
 def check_writable(settings: Settings) -> None:
-    """Refuse a LOCAL_DATA_PATH that cannot be made or written; a probe is made beside it and removed.
+    """Refuse a LOCAL_DATA_PATH that cannot be made or written; a probe is written beside it and removed.
 
-    Permissions alone do not tell: /proc denies nothing, and still takes no folder.
+    Permissions are not enough: /proc denies nothing, but accepts no folder.
     """
     path = settings.local_data_path
     there = next(p for p in (path, *path.parents) if os.path.exists(p))
@@ -54,7 +54,7 @@ def check_writable(settings: Settings) -> None:
         with tempfile.TemporaryDirectory(prefix=".probe-", dir=there):
             pass
     except OSError as error:
-        reason = "a file stands where a folder is needed" if there.is_file() else error.strerror
+        reason = "a file has the place of the folder" if there.is_file() else error.strerror
         raise UserError(
             f"LOCAL_DATA_PATH={nearest(path)}: nothing can be written in {there} ({reason}); "
             "name another folder"

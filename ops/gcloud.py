@@ -1,4 +1,4 @@
-"""gcloud: what it prints, and what its refusals mean. A passing fault of the cloud ends with exit code 75."""
+"""gcloud: what it prints, and what its errors mean. A temporary fault of the cloud ends with exit code 75."""
 
 import json
 import re
@@ -8,48 +8,50 @@ from enum import Enum
 from typing import Any
 
 from ops.failures import TRY_AGAIN, UserError
-from ops.settings import Settings
 from ops.shell import Shell
 
-AT_ONCE = 8  # processes, each half a second of work for a core
-CALL_SECONDS = 120  # gcloud repeats a failed request for half a minute by itself
-DOCTOR = "invoke doctor --cloud"  # asks for all that a run needs, and has a command for each lack
-MOST_CHARACTERS = 400  # of a message: a proxy answers with a whole page
+AT_ONCE = 8  # processes; each takes half a second of a core
+CALL_SECONDS = 120  # gcloud itself repeats a failed request for half a minute
+DOCTOR = "invoke doctor --cloud"  # checks everything that a run needs, and names the fixes
+MOST_CHARACTERS = 400  # of a message: a proxy may answer with a whole page
 
 
 class Refusal(Enum):
-    """What kind of refusal an error of gcloud is, as far as what to do about it goes."""
+    """Kind of an error of gcloud; it decides what to do about it."""
 
-    LOGIN = "no credentials, or none that are good any more"
-    PROJECT = "the project is not there, or not ours"
+    LOGIN = "no credentials, or they have expired"
+    PROJECT = "the project does not exist, or is not ours"
     DISABLED = "the API is not enabled in the project"
-    MISSING = "what was asked about is not there"
-    DENIED = "no right to it, or it is not there: Google does not tell which"
-    QUOTA = "more than the project may have"
-    PASSING = "a fault of the service or the network that passes"
+    MISSING = "the resource does not exist"
+    DENIED = "no permission, or it does not exist: Google does not say which"
+    QUOTA = "a quota of the project is exceeded"
+    PASSING = "a temporary fault of the service or the network"
     OTHER = "anything else"
 
 
 class GcloudError(UserError):
-    """What gcloud refused; `said` is all it said on standard error."""
+    """An error of gcloud; `said` is all that it printed to standard error."""
 
-    def __init__(self, problem: str, refusal: Refusal, said: str, mend: str = ""):
-        mend = mend or (DOCTOR if refusal in (Refusal.MISSING, Refusal.DENIED) else "")
-        super().__init__(problem, exit_code=_EXIT_CODES.get(refusal, 1), mend=mend)
+    def __init__(self, problem: str, refusal: Refusal, said: str, fix: str = ""):
+        fix = fix or (DOCTOR if refusal in (Refusal.MISSING, Refusal.DENIED) else "")
+        super().__init__(problem, exit_code=_EXIT_CODES.get(refusal, 1), fix=fix)
         self.refusal = refusal
         self.said = said
 
 
 _SETTINGS = (Refusal.LOGIN, Refusal.PROJECT, Refusal.DISABLED, Refusal.MISSING, Refusal.DENIED)
-_EXIT_CODES = {Refusal.PASSING: 75, **dict.fromkeys(_SETTINGS, 2)}  # what .env, a login or a right mends
+_EXIT_CODES = {
+    Refusal.PASSING: 75,
+    **dict.fromkeys(_SETTINGS, 2),
+}  # fixed in .env, by a login or a permission
 
-_CODE = r"(?:HTTPError |status': |code=|: )"  # what stands before a status code; a name may hold one, too
-# Compute answers without a code: gcloud prints the message alone
+_CODE = r"(?:HTTPError |status': |code=|: )"  # what precedes a status code: a name may contain a number, too
+# Compute answers without a code: gcloud prints only the message
 _BUSY = r"(?i:service is currently unavailable|internal error\b|bad gateway|backend ?error|temporary error)"
 _ANSWERED_5XX = r"response: <\{[^>]*'status': 5\d\d\b"
 _TOO_MANY = rf"per minute|RATE_LIMIT_EXCEEDED|[rR]ateLimitExceeded|RESOURCE_EXHAUSTED|{_CODE}429\b"
 
-# The first that is found decides, in the message with the reasons of its details.
+# The first match decides; searched in the message and the reasons in its details.
 _KINDS = (
     (
         Refusal.DISABLED,
@@ -73,7 +75,7 @@ _KINDS = (
 )
 
 
-_UNLOGGED = {"CLOUDSDK_CORE_LOG_HTTP": "false"}  # or its log file would hold every request, whatever is in it
+_UNLOGGED = {"CLOUDSDK_CORE_LOG_HTTP": "false"}  # its log file would contain every request, also secrets
 
 
 def read(
@@ -84,24 +86,17 @@ def read(
     echo: bool = True,
     standard_input: str | None = None,
 ) -> str:
-    """Return what gcloud prints for these words; in a dry run the command is printed, and nothing returned.
+    """Return what gcloud prints; a dry run prints the command and returns an empty string.
 
     Raises
     ------
     GcloudError
-        It refused; its exit code is 75 where trying again may help.
+        gcloud failed; exit code 75 if trying again may help.
     UserError
-        It is not there, or took too long (75).
+        gcloud is not installed, or took too long (75).
     """
-    argv = ["gcloud", *words]
-    if echo or shell.dry_run:
-        shell.echo(argv)
-    if shell.dry_run:
-        return ""
-    ended = shell.attempt(argv, _UNLOGGED, timeout_seconds=timeout_seconds, standard_input=standard_input)
-    if ended.exit_code:
-        raise _refused(argv, ended.errors or ended.output)
-    return ended.output
+    said = _ask(shell, words, timeout_seconds, echo, standard_input)
+    return said or ""
 
 
 def read_json(
@@ -113,33 +108,48 @@ def read_json(
     standard_input: str | None = None,
     fields: str = "",
 ) -> Any:
-    """Return what gcloud answers, read as JSON; None in a dry run. Raises as read().
+    """Return what gcloud answers, read as JSON; None only in a dry run. Raises as read().
 
     `fields` chooses fields and names them, as "(name,status.state:label=State)".
     """
-    asked = [*words, "--format", f"json{fields}"]
-    said = read(shell, asked, timeout_seconds=timeout_seconds, echo=echo, standard_input=standard_input)
+    said = _ask(shell, [*words, "--format", f"json{fields}"], timeout_seconds, echo, standard_input)
+    if said is None:
+        return None
     try:
-        return json.loads(said) if said else None
+        return json.loads(said) if said else []
     except ValueError:
         raise UserError(f"gcloud {' '.join(words[:2])}: no JSON in its answer", exit_code=1) from None
 
 
+def _ask(
+    shell: Shell, words: Sequence[str], timeout_seconds: float, echo: bool, standard_input: str | None
+) -> str | None:
+    argv = ["gcloud", *words]
+    ended = shell.ask(
+        argv, _UNLOGGED, timeout_seconds=timeout_seconds, standard_input=standard_input, echo=echo
+    )
+    if ended is None:
+        return None
+    if ended.exit_code:
+        raise _refused(argv, ended.errors or ended.output)
+    return ended.output
+
+
 def at_once(questions: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Ask some questions at a time and return the answers in order; what is told is the first that failed."""
+    """Ask several questions at a time and return the answers in order; the first that failed is raised."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(lambda question: question(), questions))
 
 
 def is_no_match(error: GcloudError) -> bool:
-    """Tell whether gcloud found no object of a name, which it says in words of its own."""
+    """Return whether gcloud found no object of that name."""
     return "matched no objects" in error.said
 
 
 def read_if_there(
     shell: Shell, words: Sequence[str], *, timeout_seconds: float = CALL_SECONDS, echo: bool = False
 ) -> str:
-    """Return what gcloud prints of objects, nothing where there are none of that name. Raises as read()."""
+    """Return what gcloud prints about objects; nothing if none has that name. Raises as read()."""
     try:
         return read(shell, words, timeout_seconds=timeout_seconds, echo=echo)
     except GcloudError as error:
@@ -149,7 +159,7 @@ def read_if_there(
 
 
 def asks_too_often(error: GcloudError) -> bool:
-    """Tell whether it was refused since the project has made too many requests in a minute."""
+    """Return whether the project has made too many requests in a minute."""
     return error.refusal is Refusal.PASSING and bool(re.search(_TOO_MANY, _heard(error.said)))
 
 
@@ -164,7 +174,7 @@ def _refusal(said: str) -> Refusal:
 
 
 def _refused(argv: Sequence[str], said: str) -> GcloudError:
-    """Return the error that a refusal of gcloud is."""
+    """Return the error for what gcloud printed."""
     refusal = _refusal(said)
     project = argv[argv.index("--project") + 1] if "--project" in argv else "PROJECT"
     asked = " ".join(word for word in argv[:4] if re.fullmatch("[a-z-]+", word))
@@ -176,21 +186,21 @@ def _refused(argv: Sequence[str], said: str) -> GcloudError:
     if refusal is Refusal.DISABLED:
         service = re.search(r"(?:apis/api/|service: |API \[)([a-z]+\.googleapis\.com)", said)
         name = service[1] if service else "of this command"
-        mend = f"gcloud services enable {name} --project {project}" if service else ""
-        return GcloudError(f"the API {name} is not enabled in {project}", refusal, said, mend)
+        fix = f"gcloud services enable {name} --project {project}" if service else ""
+        return GcloudError(f"the API {name} is not enabled in {project}", refusal, said, fix)
     again = TRY_AGAIN if refusal is Refusal.PASSING else ""
     return GcloudError(f"{asked}: {_told(said)}{again}", refusal, said)
 
 
 def _told(said: str) -> str:
-    """Return the message of an error in one line: gcloud writes headers, links and details around it."""
+    """Return the message of an error in one line, without the headers, links and details around it."""
     in_answer = re.search(r"content <(\{.*\})>", said, re.DOTALL)
     if in_answer:
         try:
             error = json.loads(in_answer[1])["error"]
             return f"{error.get('status', error.get('code', ''))}: {_one_line(error['message'])}"
         except (ValueError, KeyError, TypeError, AttributeError):
-            pass  # not Google's shape: as any other text
+            pass  # not in Google's format: read as any other text
     if host := re.search(r"\(ConnectionError\).*host='([^']+)'", said):
         reason = re.search(r"\[Errno -?\d+\] ([^'\")]+)", said)
         return f"no connection to {host[1]} ({reason[1] if reason else 'no answer'})"
@@ -198,7 +208,7 @@ def _told(said: str) -> str:
     errors = [number for number, line in enumerate(lines) if line.startswith("ERROR:")]
     first = errors[-1] if errors else len(lines) - 1
     message = re.sub(r"^ERROR: (\(gcloud[^)]*\) )?", "", lines[first])
-    if message.endswith(":"):  # as of Compute: what was refused stands below, behind a dash
+    if message.endswith(":"):  # as Compute does: the reason follows below, behind a dash
         below = (line.removeprefix("- ") for line in lines[first + 1 :] if line.startswith("- "))
         message = next(below, message)
     return _one_line(message)
@@ -212,11 +222,6 @@ def _one_line(message: str) -> str:
 
 
 def _statuses(said: str) -> str:
-    """Return the reasons in an error's details, and what gcloud would have asked on a terminal."""
+    """Return the reasons in an error's details, and the question that gcloud would ask on a terminal."""
     asked = re.findall(r"API \[\S+\] not enabled", said)
     return " ".join([*re.findall(r"(?:reason|status)['\"]?: ['\"]?([A-Za-z_]+|\d{3})", said), *asked])
-
-
-def place_words(settings: Settings) -> list[str]:
-    """Return the words that tell gcloud where executions and jobs are."""
-    return ["--location", settings.region, "--project", settings.project_id]

@@ -2,29 +2,27 @@
 
 The stages record the names of inputs without a result; scripts/name_inputs.py reads other names from the
 inputs, or from the list of inputs beside them. An input whose name cannot be read is called "input 17".
+The names of inputs in the bucket are looked up in cloud/inputs.py.
 """
 
-import contextlib
 import json
 import sys
-import tempfile
 from collections.abc import Container, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from modeling.input_names import MOST_IN_A_LINE, unknown_input
+from modeling.input_names import unknown_input
 from modeling.plain_text import one_line
-from ops import gcloud
 from ops.failures import UserError
-from ops.run_paths import BUILDER
-from ops.settings import ROOT, Settings
+from ops.names import BUILDER
+from ops.settings import ROOT
 from ops.shell import Shell
 
-MOST_NAMED = 20  # inputs whose names are looked up; of further ones only the number is shown
+MOST_NAMED = 20  # inputs whose names are looked up; of the others only the index is shown
 NAME_CHARACTERS, REASON_CHARACTERS = 200, 200
 NAMING_SECONDS = 60
-WIDTHS = range(4, 7)  # digits of an index in a file's name: as many as the last input of a run needs
+WIDTHS = range(4, 7)  # digits of an index in a file name: enough for the last input of the run
 LIST = "inputs.csv"
 
 
@@ -35,7 +33,7 @@ def missing_indices(recorded: dict[str, Any]) -> list[int]:
 
 
 def recorded_names(recorded: dict[str, Any]) -> dict[int, tuple[str, str]]:
-    """Return name and reason of the missing inputs that stage C has named; older runs have none."""
+    """Return the names and reasons of missing inputs that stage C has recorded; older runs have none."""
     listed = recorded.get("missing_inputs")
     found = {}
     for each in listed if isinstance(listed, list) else []:
@@ -64,29 +62,29 @@ def names_in_files(shell: Shell, paths: Sequence[Path]) -> dict[Path, str]:
         return {}
 
 
-def _file_names(index: int) -> list[str]:
+def file_names(index: int) -> list[str]:
     """Return the possible file names of an input."""
     return list(dict.fromkeys(f"input_{index:0{width}d}.pkl" for width in WIDTHS))
 
 
 def input_files(folder: Path, index: int) -> list[Path]:
-    """Return the file of an input of a run on this machine; empty if neither it nor the list is there."""
-    return _known_files(folder / BUILDER, index)
+    """Return the file of an input of a run on this machine; empty if both it and the list are missing."""
+    return known_files(folder / BUILDER, index)
 
 
-def _known_files(folder: Path, index: int) -> list[Path]:
-    """Return the file of an input in a folder, or its possible path where only the list is there."""
-    paths = [folder / name for name in _file_names(index)]
+def known_files(folder: Path, index: int) -> list[Path]:
+    """Return the file of an input in a folder, or its possible path if only the list exists."""
+    paths = [folder / name for name in file_names(index)]
     return [path for path in paths if path.is_file()] or paths[: (folder / LIST).is_file()]
 
 
 def index_in(path: Path) -> int:
-    """Return the index of an input in the name of one of its files."""
+    """Return the index of an input from the name of one of its files."""
     return int(path.stem.rpartition("_")[2])
 
 
 def local_names(shell: Shell, folder: Path, indices: Iterable[int]) -> dict[int, str]:
-    """Return the names of the first MOST_NAMED of some inputs of a run on this machine."""
+    """Return the names of some inputs of a run on this machine, of the first MOST_NAMED."""
     paths = [path for index in islice(indices, MOST_NAMED) for path in input_files(folder, index)]
     return {index_in(path): name for path, name in names_in_files(shell, paths).items()}
 
@@ -106,34 +104,6 @@ class FailedInputs:
         return self.names.get(index) or unknown_input(index)
 
 
-def cloud_names(shell: Shell, settings: Settings, run_path: str, indices: Iterable[int]) -> dict[int, str]:
-    """Return the names of the first MOST_NAMED of some inputs of a run in the bucket.
-
-    Parameters
-    ----------
-    run_path : str
-        gs://.../<run id>/
-    """
-    wanted = list(islice(indices, MOST_NAMED))
-    if not wanted or shell.dry_run:
-        return {}
-    urls = [f"{run_path}{BUILDER}{name}" for index in wanted for name in _file_names(index)]
-    urls.append(f"{run_path}{BUILDER}{LIST}")
-    with tempfile.TemporaryDirectory(prefix="inputs-") as folder:
-        words = ["storage", "cp", "--continue-on-error", *urls, folder, "--project", settings.project_id]
-        with contextlib.suppress(UserError):  # only one of the possible names of a file exists
-            gcloud.read(shell, words, echo=False)
-        paths = [path for index in wanted for path in _known_files(Path(folder), index)]
-        return {index_in(path): name for path, name in names_in_files(shell, paths).items()}
-
-
 def named(indices: Iterable[int], names: dict[int, str]) -> list[str]:
     """Return the names of some inputs, in their order."""
     return [names.get(index) or unknown_input(index) for index in indices]
-
-
-def missing_names(shell: Shell, settings: Settings, run_path: str, recorded: dict[str, Any]) -> list[str]:
-    """Return the names of the first inputs that stage C in the cloud went without, from its record."""
-    first = missing_indices(recorded)[:MOST_IN_A_LINE]
-    names = {index: name for index, (name, _) in recorded_names(recorded).items()}
-    return named(first, names | cloud_names(shell, settings, run_path, unnamed(first, names)))

@@ -6,6 +6,7 @@ The stages check them in scripts/pipeline/manifest.py and artifacts.py, which op
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from modeling.bounds import MOST_WORKLOADS
@@ -14,7 +15,40 @@ from ops.names import RUN_ID, is_exp_id
 
 PENDING_FILE = re.compile(r"pending-([0-9a-f]{8})\.txt")
 DIGEST_BYTES = 65  # of an input, in inputs.sha256
+MOST_TASKS = 100_000  # of one job of Batch
 _SUITES = ("built-in", "epymodelingsuite")
+
+
+@dataclass(frozen=True)
+class Share:
+    """The inputs of stage B, shared out among the tasks of a job."""
+
+    num_tasks: int
+    workloads_per_task: int
+    pending_file: str = ""  # the list of inputs; "": all of them
+
+    @classmethod
+    def of(cls, inputs: int, workloads_per_task: int, pending_file: str = "") -> "Share":
+        """Share out inputs; a task takes more of them if a job could not have enough tasks."""
+        each = max(workloads_per_task, -(-inputs // MOST_TASKS))
+        return cls(-(-inputs // each), each, pending_file)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The fields of a run's manifest that operators' commands use."""
+
+    num_workloads: int
+    num_pending: int = 0
+    workloads_per_task: int = 1
+    pending: str = ""  # name of the list of pending inputs
+    output_config_file: str = ""  # that the run was built with
+    created_at: str = ""
+    seed: Any = None
+
+    @property
+    def share(self) -> Share:
+        return Share.of(self.num_pending, self.workloads_per_task, self.pending)
 
 
 def _is_text(value: Any) -> bool:
@@ -38,8 +72,35 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def checked_manifest(found: Any, path: str, *needed: str) -> dict[str, Any]:
-    """Return a manifest that has num_workloads and the `needed` fields; UserError if it is not one."""
+def parsed_manifest(found: Any, path: str, exp_id: str, run_id: str, *needed: str) -> Manifest:
+    """Return the manifest of a run.
+
+    Parameters
+    ----------
+    found : object
+        The content of the JSON file at `path`.
+    needed : str
+        Fields that must be there, besides num_workloads.
+
+    Raises
+    ------
+    UserError
+        It is not a manifest, or it is the manifest of another run.
+    """
+    _check_fields(found, path, needed)
+    if found.get("num_pending", 0) > found["num_workloads"]:
+        raise UserError(f"{path}: not a manifest (num_pending is above num_workloads); start a new run")
+    its = found.get("exp_id", exp_id), found.get("run_id", run_id)
+    if its != (exp_id, run_id):
+        raise UserError(
+            f"{path} is of run {its[1]} of {its[0]}, not of {run_id} of {exp_id}; "
+            "restore the right file, or start a new run"
+        )
+    names = ("num_pending", "workloads_per_task", "pending", "output_config_file", "created_at", "seed")
+    return Manifest(found["num_workloads"], **{name: found[name] for name in names if name in found})
+
+
+def _check_fields(found: Any, path: str, needed: tuple[str, ...]) -> None:
     if type(found) is not dict:
         raise UserError(f"{path}: not a manifest; the run is damaged, start a new one")
     for name, is_right in _FIELDS.items():
@@ -47,19 +108,6 @@ def checked_manifest(found: Any, path: str, *needed: str) -> dict[str, Any]:
         if (name in found or is_needed) and not is_right(found.get(name)):
             said = ascii(found[name])[:40] if name in found else "missing"
             raise UserError(f"{path}: not a manifest ({name} is {said}); the run is damaged, start a new one")
-    if found.get("num_pending", 0) > found["num_workloads"]:
-        raise UserError(f"{path}: not a manifest (num_pending is above num_workloads); start a new run")
-    return found
-
-
-def check_run(manifest: dict[str, Any], path: str, exp_id: str, run_id: str) -> None:
-    """Refuse a manifest of another run than the run of its folder."""
-    its = manifest.get("exp_id", exp_id), manifest.get("run_id", run_id)
-    if its != (exp_id, run_id):
-        raise UserError(
-            f"{path} is of run {its[1]} of {its[0]}, not of {run_id} of {exp_id}; "
-            "restore the right file, or start a new run"
-        )
 
 
 def pending_inputs(data: bytes, name: str, path: str, most: int | None = None) -> list[int]:

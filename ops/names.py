@@ -1,6 +1,7 @@
-"""What an experiment, a run and a prefix may be called, so that no name leads out of the bucket.
+"""Names: of the files of a run, and which names an experiment, a run and a setting may have.
 
-The stages check the same in scripts/pipeline/environment.py, which ops/ does not import.
+No name leads out of the bucket or the data folder. The stages have the same names and checks in
+scripts/pipeline/, which ops/ does not import.
 """
 
 import re
@@ -14,6 +15,26 @@ MOST_PARALLEL = 5000  # tasks of one Batch job at once
 MOST_SECONDS = 14 * 24 * 3600  # that Batch lets a task run
 COMPONENT = "epymodelingsuite"  # the label of all that is ours and costs money
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
+
+# files of a run, below its folder
+BUILDER = "builder-artifacts/"
+MANIFEST = f"{BUILDER}manifest.json"  # written last by stage A
+DIGESTS = f"{BUILDER}inputs.sha256"
+ARCHIVE = f"{BUILDER}forecast.tar.gz"  # the forecasting repository as used, in the cloud
+RUNNER = "runner-artifacts/"
+RESULTS = f"{RUNNER}result_*.pkl"
+SUMMARIES = "summaries/"
+OUTPUT_CONFIGS = "output-configs/"  # uploaded output YAML files; the stages look here for such a name
+OUTPUTS = "outputs/"
+METADATA = "run_metadata.json"
+CLAIM = "execution.json"  # names the execution that works on the run, or was cancelled while it did
+
+# files of an output folder
+OUTPUT_LIST = "files.json"  # written last: without it the folder is not finished
+HEADLINE = "headline.json"
+REPORT = "report.html"
+NO_TABLES = (REPORT, HEADLINE)  # they name their run, so they differ between equal runs
+CHARTS = "charts/"
 
 
 def check_exp_id(exp_id: str | None) -> None:

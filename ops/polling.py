@@ -1,6 +1,6 @@
-"""Following what goes on in the cloud: asked again and again, the more seldom the longer it lasts.
+"""Polling: asking the cloud again and again, less often the longer it takes.
 
-Through faults that pass, which a laptop that slept, or a night, brings: what was begun goes on meanwhile.
+Temporary faults, e.g. after the laptop has slept, are waited out: what was started goes on meanwhile.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from ops.failures import TEMPORARY_FAULT, TRY_AGAIN, UserError
 
-SHARE = 0.02  # of the time that has gone by is rested between two looks
+SHARE = 0.02  # of the elapsed time is waited between two requests
 LEAST_SECONDS, MOST_SECONDS = 2.0, 60.0
 
 Answer = TypeVar("Answer")
@@ -20,7 +20,7 @@ Answer = TypeVar("Answer")
 def looks(
     ask: Callable[[], Answer], say: Callable[[str], object], least_seconds: float = LEAST_SECONDS
 ) -> Iterator[Answer]:
-    """Yield what is answered, again and again."""
+    """Yield the answers to a question that is asked again and again."""
     begun = time.monotonic()
     while True:
         yield through_faults(ask, say)
@@ -30,12 +30,12 @@ def looks(
 def through_faults(
     ask: Callable[[], Answer], say: Callable[[str], object], patience_seconds: float = math.inf
 ) -> Answer:
-    """Return what is answered; a passing fault is told once, and once that it has passed.
+    """Return the answer to a question; `say` reports the first temporary fault, and its end.
 
     Raises
     ------
     UserError
-        Another fault; or for so long there was nothing but faults that pass.
+        Another fault, or nothing but temporary faults for `patience_seconds`.
     """
     begun, pause, has_told = time.monotonic(), LEAST_SECONDS, False
     while True:
@@ -57,12 +57,12 @@ def through_faults(
 
 
 def tell(line: str) -> None:
-    """Print what has happened, with the time."""
+    """Print a line with the time."""
     print(f"{datetime.now(UTC):%H:%M:%SZ}  {line}", flush=True)
 
 
 def tell_news(told: dict[str, str], what: str, line: str) -> None:
-    """Print a line unless it is what was told of this the last time."""
+    """Print a line about something, unless it was the last line about it."""
     if told.get(what) != line:
         tell(line)
         told[what] = line

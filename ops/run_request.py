@@ -1,7 +1,7 @@
-"""What an operator asks of a run, wherever it runs: which one, of what, and how."""
+"""What an operator asks for: which run of which experiment, and how."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ops.names import check_exp_id, check_run_id
@@ -9,7 +9,7 @@ from ops.names import check_exp_id, check_run_id
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What the operator asks for; None and "" leave a matter to the settings."""
+    """The options of a run; None and "" stand for the value in the settings."""
 
     exp_id: str
     run_id: str = ""
@@ -26,6 +26,14 @@ class RunRequest:
         check_exp_id(self.exp_id)
         if self.run_id:
             check_run_id(self.run_id)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.exp_id, self.run_id
+
+    def identified(self) -> "RunRequest":
+        """Return the request with the id of its run: a new id if none was asked for."""
+        return replace(self, run_id=self.run_id or new_run_id())
 
 
 def new_run_id() -> str:

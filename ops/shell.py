@@ -1,4 +1,8 @@
-"""Starts every program but the operator's editor: echo, --dry-run, timeouts, one-line errors."""
+"""Starts every program except the operator's editor: echo, --dry-run, timeouts, one-line errors.
+
+What a dry run does not do is decided here as far as possible: `ask` and `stream` print a command and skip it,
+`answers` takes a yes for granted, `write` and `report` do nothing, and `end_dry_run` ends the task.
+"""
 
 import contextlib
 import os
@@ -8,17 +12,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import IO
 
-from ops.failures import TRY_AGAIN, UserError
+from ops.failures import TRY_AGAIN, DryRunEnds, UserError
+from ops.terminal import nearest
 
-IDENTIFYING = ("EXP_ID", "RUN_ID", "TASK_INDEX")  # what a command is about, of the many variables it gets
+IDENTIFYING = ("EXP_ID", "RUN_ID", "TASK_INDEX")  # the variables that an echoed command shows
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a program ended, and what it said on both of its outputs."""
+    """Exit code of a program and what it printed."""
 
     exit_code: int
     output: str
@@ -29,15 +35,33 @@ class Ended:
 class Shell:
     """Starts programs with arguments as a list, so that nothing needs quoting.
 
-    `environment` is added to what every program finds in its environment: that of an emulated cloud, say.
+    `environment` is added to the environment of every program, e.g. that of an emulated cloud.
     """
 
     dry_run: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def echo(self, argv: Sequence[str], variables: Mapping[str, str] | None = None, note: str = "") -> None:
-        """Print a command: in a dry run as a line that can be pasted, else short."""
-        shown = {n: v for n, v in (variables or {}).items() if self.dry_run or n in IDENTIFYING}
+    @property
+    def reading(self) -> "Shell":
+        """The same shell, which runs programs also in a dry run; for programs that only read."""
+        return replace(self, dry_run=False)
+
+    def echo(
+        self,
+        argv: Sequence[str],
+        variables: Mapping[str, str] | None = None,
+        note: str = "",
+        hidden: Collection[str] = (),
+    ) -> None:
+        """Print a command: in a dry run with all variables, so that it can be pasted, else short.
+
+        Variables in `hidden` are only shown in a dry run.
+        """
+        shown = {
+            name: value
+            for name, value in (variables or {}).items()
+            if self.dry_run or (name in IDENTIFYING and name not in hidden)
+        }
         words = [f"{name}={shlex.quote(value)}" for name, value in shown.items()]
         print("+", *words, shlex.join(argv), f"  # {note}" if note else "", file=sys.stderr, flush=True)
 
@@ -48,16 +72,13 @@ class Shell:
         *,
         stop_with: signal.Signals = signal.SIGTERM,
         grace_seconds: float = 10,
-        unnamed: Collection[str] = (),
+        hidden: Collection[str] = (),
     ) -> int:
-        """Run a program with its output on the terminal, and return its exit code.
+        """Run a program with its output on the terminal and return its exit code; 0 in a dry run.
 
-        Variables in `unnamed` are left out of the printed line, except in a dry run.
-
-        Ctrl-C sends it `stop_with`, and kills it when it is not done `grace_seconds` later.
+        Ctrl-C sends it `stop_with`, and kills it if it still runs `grace_seconds` later. `hidden` as echo().
         """
-        shown = {n: v for n, v in (variables or {}).items() if self.dry_run or n not in unnamed}
-        self.echo(argv, shown)
+        self.echo(argv, variables, hidden=hidden)
         if self.dry_run:
             return 0
         started: list[subprocess.Popen] = []
@@ -76,9 +97,9 @@ class Shell:
         keep: Callable[[subprocess.Popen], object],
         output: IO | None = None,
     ) -> None:
-        """Start a program in a session of its own: Ctrl-C reaches us first, and we stop it.
+        """Start a program in a session of its own, so that Ctrl-C reaches us first and we stop it.
 
-        `keep` gets the process before Ctrl-C or `kill` can end us, so that none is lost.
+        `keep` receives the process before Ctrl-C or `kill` can end us, so that no process is lost.
         """
         with _interrupts.held_back():
             try:
@@ -105,19 +126,19 @@ class Shell:
         standard_input: str | None = None,
         only_variables: bool = False,
     ) -> Ended:
-        """Run a program to its end and return what it said.
+        """Run a program to its end, also in a dry run, and return its exit code and output.
 
         Parameters
         ----------
         standard_input : str
-            What it reads; never shown, for that is how secrets are given. Without it there is nothing.
+            Text that the program reads; never shown, because secrets are passed this way.
         only_variables : bool
-            Whether `variables` are all that it finds in its environment, and nothing of the operator's.
+            Give the program no other environment than `variables`.
 
         Raises
         ------
         UserError
-            It is not there, or took too long (exit code 75).
+            The program is not installed, or took too long (exit code 75).
         """
         try:
             done = subprocess.run(
@@ -139,37 +160,75 @@ class Shell:
             ) from None
         return Ended(done.returncode, done.stdout, done.stderr)
 
-    def read(
+    def ask(
         self,
         argv: Sequence[str],
         variables: Mapping[str, str] | None = None,
         *,
         timeout_seconds: float,
+        standard_input: str | None = None,
         echo: bool = True,
-    ) -> str:
-        """Return what a program prints; a failure becomes its own words and an exit code of 1.
+    ) -> Ended | None:
+        """Run a program as attempt() does; a dry run prints the command and returns None."""
+        if echo or self.dry_run:
+            self.echo(argv)
+        if self.dry_run:
+            return None
+        return self.attempt(argv, variables, timeout_seconds=timeout_seconds, standard_input=standard_input)
+
+    def read(self, argv: Sequence[str], *, timeout_seconds: float, echo: bool = True) -> str:
+        """Return what a program prints; nothing in a dry run.
 
         Raises
         ------
         UserError
-            As attempt(); or it failed.
+            As attempt(); or the program failed: its own error line, and exit code 1.
         """
-        if echo:
-            self.echo(argv, variables)
-        if self.dry_run:
+        ended = self.ask(argv, timeout_seconds=timeout_seconds, echo=echo)
+        if ended is None:
             return ""
-        ended = self.attempt(argv, variables, timeout_seconds=timeout_seconds)
         if ended.exit_code:
             raise UserError(f"{shlex.join(argv[:3])}: {_reason(ended.errors or ended.output)}", exit_code=1)
         return ended.output
 
     def capture(self, argv: Sequence[str], *, timeout_seconds: float) -> str:
-        """Return what a program prints, or an empty string where it fails or is not there."""
+        """Return what a program prints, also in a dry run; nothing if it fails or is missing."""
         try:
             ended = self.attempt(argv, timeout_seconds=timeout_seconds)
         except UserError:
             return ""
         return ended.output.strip() if ended.exit_code == 0 else ""
+
+    def answers(self, argv: Sequence[str], *, timeout_seconds: float) -> bool:
+        """Return whether a program succeeds and prints something; a dry run does not ask and says yes."""
+        return self.dry_run or bool(self.capture(argv, timeout_seconds=timeout_seconds))
+
+    def write(self, path: Path, text: str, preview: bool = False) -> None:
+        """Write a file that a command reads; a dry run writes nothing, and with `preview` prints the text.
+
+        Raises
+        ------
+        UserError
+            The file cannot be written.
+        """
+        if self.dry_run:
+            print(text if preview else "", end="")
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{nearest(path)}: cannot be written ({error.strerror})") from None
+
+    def report(self, line: str) -> None:
+        """Print what was done or found; a dry run has done and found nothing."""
+        if not self.dry_run:
+            print(line, flush=True)
+
+    def end_dry_run(self) -> None:
+        """End the task here in a dry run: the next step needs an answer that was not asked for."""
+        if self.dry_run:
+            raise DryRunEnds
 
 
 def _reading(standard_input: str | None) -> dict[str, object]:
@@ -177,24 +236,25 @@ def _reading(standard_input: str | None) -> dict[str, object]:
 
 
 def _reason(said: str) -> str:
-    """Return the line of a program's last words that says what went wrong."""
+    """Return the error line of a program's output."""
     lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it said nothing"]
     told = [line for line in lines if re.match(r"(ERROR|error|Error|fatal)\b", line)]
     return re.sub(r"^(ERROR|Error|error|fatal): ", "", (told or lines)[-1])
 
 
 def stop_on_termination() -> None:
-    """Make `kill` and a closed terminal stop us as Ctrl-C does: our children would outlive us."""
+    """Let `kill` and a closed terminal stop us as Ctrl-C does; otherwise our children would outlive us."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         usual = (signal.SIG_DFL, signal.default_int_handler)
-        if signal.getsignal(number) in usual:  # nohup ignores SIGHUP, and so do we then
+        if signal.getsignal(number) in usual:  # under nohup, SIGHUP stays ignored
             signal.signal(number, _interrupts)
 
 
 class _Interrupts:
-    """Follows Ctrl-C and `kill`, but not while a child is half started: nobody would know of it.
+    """Handles Ctrl-C and `kill`, but not while a child is being started: that child would be lost.
 
-    One handler and one flag, so that no signal finds some of the handlers changed and others not.
+    There is one handler and one flag, so that no signal arrives while some handlers are changed and others
+    are not.
     """
 
     def __init__(self) -> None:
@@ -210,7 +270,7 @@ class _Interrupts:
 
     @contextlib.contextmanager
     def held_back(self) -> Iterator[None]:
-        """Follow a signal at the end of the block, also where the block fails."""
+        """Handle a signal at the end of the block, even if the block fails."""
         self.noted, self.waiting = False, True
         try:
             yield
@@ -228,17 +288,17 @@ def stop(
     grace_seconds: float = 10,
     stop_with: signal.Signals = signal.SIGTERM,
 ) -> None:
-    """End processes: ask, wait, then insist. What they had finished is kept by their design."""
+    """Stop processes: signal them, wait, then kill them. Stages keep what they have finished."""
     for process in processes:
         _send(process, stop_with)
     for process in processes:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(grace_seconds)
-        _send(process, signal.SIGKILL)  # also to what has outlived it
+        _send(process, signal.SIGKILL)  # and whatever it started
         process.wait()
 
 
 def _send(process: subprocess.Popen, number: int) -> None:
-    """Signal a program with all it started: docker, for one, hands over to a plug-in of its own."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS denies it for what has ended
+    """Signal a program and everything it started: docker, for example, starts a plug-in."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS denies it for an ended process
         os.killpg(process.pid, number)

@@ -7,7 +7,7 @@ STAGES = tuple(LETTERS)
 
 
 def stage_name(stage: str) -> str:
-    """Return builder, runner or output for a name or for A, B, C.
+    """Return builder, runner or output for a name or a letter A, B, C.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What an operator sees and answers: paths, counts, times, tables, and a question before what is final."""
+"""Output for an operator, and questions to them: paths, counts, times, tables, confirmations."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ MOST_CELL = 500  # characters
 
 
 def nearest(path: Path) -> str:
-    """Return a path as it is shortest to read: relative where it lies below the working directory."""
+    """Return a path as text: relative if it is below the working directory."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
@@ -28,17 +28,17 @@ def counted(number: int, thing: str) -> str:
 
 class _Terminal(Console):
     def on_broken_pipe(self) -> None:
-        raise BrokenPipeError  # as print does, so that a task ends in one way; rich ends it with 1
+        raise BrokenPipeError  # as print does; rich would exit with 1
 
 
 def console() -> Console:
-    """Return the terminal; in a pipe there is no width to fit to, and a cut-off run id helps nobody."""
+    """Return the terminal; in a pipe lines are wide, so that no run id is cut off."""
     terminal = _Terminal()
     return terminal if terminal.is_terminal else _Terminal(width=200)
 
 
 def forget_output() -> None:
-    """Let what is still printed go nowhere, for nobody reads it: Python would end with a traceback."""
+    """Discard further output after the reader of a pipe has gone: Python would end with a traceback."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -53,18 +53,18 @@ def duration(seconds: float) -> str:
 
 
 def warn_left_out(path: str, error: Exception, instead: str = "it is left out") -> None:
-    """Print that a file of a run is damaged, and what happens instead of using it."""
+    """Print that a file of a run is damaged, and what is done instead of using it."""
     reason = str(error).removeprefix(f"{path}: ").removesuffix("; the run is damaged")
     print(f"warning: {path}: {one_line(reason)}; {instead}", file=sys.stderr)
 
 
 def cell(text: object, most: int = MOST_CELL) -> str:
-    """Return text from outside for a table; rich would read [bold] in it as markup."""
+    """Return outside text for a table, escaped: rich would read [bold] as markup."""
     return escape(one_line(text, most))
 
 
 def confirmed(question: str, *answers: str) -> bool:
-    """Tell whether the operator answers with one of these words."""
+    """Return whether the operator answers with one of these words."""
     try:
         return input(question).strip().lower() in answers
     except EOFError:
@@ -72,7 +72,7 @@ def confirmed(question: str, *answers: str) -> bool:
 
 
 def need_terminal_or(yes: bool) -> None:
-    """Refuse early what would have to be asked later, minutes into the work, of nobody."""
+    """Refuse early without a terminal if a later question needs an answer."""
     if not yes and not sys.stdin.isatty():
         raise no_terminal()
 

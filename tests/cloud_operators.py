@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from localcloud.environment import client_environment
+from ops.cloud.cloud import Cloud
 from ops.environment import read_settings
 from ops.settings import Settings
 from ops.shell import Shell
@@ -51,6 +52,10 @@ class CloudOperator(Operator):
     def settings(self, **chosen: str) -> Settings:
         """Return the settings as invoke reads them here."""
         return read_settings(self.environ, chosen)
+
+    def google_cloud(self, shell: Shell | None = None, **chosen: str) -> Cloud:
+        """Return the project as the tasks of invoke see it here."""
+        return Cloud.of(shell or self.shell, self.settings(**chosen))
 
     def files(self, run_id: str, below: str = "") -> list[str]:
         return names_in(self.cloud, BUCKET, f"trial/{run_id}/{below}")

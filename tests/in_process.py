@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 
 from ops.environment import read_settings
-from ops.failures import UserError
+from ops.failures import DryRunEnds, UserError
 from ops.settings import Settings
 from ops.shell import Shell
 from pipeline.environment import read_stage_context
@@ -24,6 +24,8 @@ def called(work: Callable[[], object]) -> Ended:
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         try:
             work()
+        except DryRunEnds:
+            pass
         except UserError as error:
             exit_code = error.exit_code
             print(f"error: {error}")

@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 
-from ops.run_paths import NO_TABLES
+from ops.names import NO_TABLES
 from soaking.disturbances import KILLED, PASSING_FAULT
 from soaking.pipeline_cloud import PipelineCloud
 

@@ -1,6 +1,6 @@
-"""What is deployed is called: accounts, network, labels, and what the workflow is told of all that.
+"""Names of what is deployed: accounts, network, labels, and the environment of the workflow.
 
-terraform/ computes the same for the cloud, and a test holds both to it. The commands are in terraform.py.
+terraform/ computes the same values, and a test compares both. The commands are in project/terraform.py.
 """
 
 import json
@@ -25,19 +25,18 @@ def stage_limits(settings: Settings) -> dict[str, StageLimits]:
 
 
 def check_stages_fit(settings: Settings) -> None:
-    """Refuse a stage that its machine type cannot hold."""
+    """Refuse a stage that needs more than its machine type has."""
     for stage, limits in stage_limits(settings).items():
         check_stage_fits(stage, limits.cpu_milli, limits.memory_mib, limits.machine_type)
 
 
 def as_label(name: str) -> str:
-    """Return a name as the value of a label: lower case, and - for what a label does not take."""
+    """Return a name as the value of a label: lower case, and - for characters that labels do not allow."""
     return re.sub("[^A-Za-z0-9_-]", "-", name).lower()[:63]
 
 
 def workflow_environment(settings: Settings) -> dict[str, str]:
-    """Return what the workflow reads with sys.get_env, as Terraform deploys it; what is empty is left out."""
-    need(settings, "project_id", "bucket_name")
+    """Return the environment of the workflow as Terraform deploys it, without empty values."""
     project, network = settings.project_id, settings.network_name
     labels = {
         "environment": settings.environment,
@@ -70,7 +69,7 @@ def workflow_environment(settings: Settings) -> dict[str, str]:
 
 
 def workflow_stages(settings: Settings) -> dict[str, dict[str, int | str | bool]]:
-    """Return what the workflow knows of each stage: limits, by names such as cpuMilli, and the agent."""
+    """Return the limits of each stage in the workflow's spelling, e.g. cpuMilli, and installOpsAgent."""
     return {
         name: _as_batch_spells(limits) | {"installOpsAgent": settings.install_ops_agent}
         for name, limits in stage_limits(settings).items()
@@ -78,7 +77,7 @@ def workflow_stages(settings: Settings) -> dict[str, dict[str, int | str | bool]
 
 
 def stage_variables(settings: Settings) -> dict[str, str]:
-    """Return the variables that every stage gets as they stand in the settings, empty ones too."""
+    """Return the environment variables of every stage in the cloud, also the empty ones."""
     return {
         "GCLOUD_PROJECT_ID": settings.project_id,
         "GITHUB_URL": settings.github_url,
@@ -89,7 +88,7 @@ def stage_variables(settings: Settings) -> dict[str, str]:
 
 
 def builder_variables(settings: Settings) -> dict[str, str]:
-    """Return the variables that only stage A gets: it clones the forecasting repository with the token."""
+    """Return the variables of stage A alone, which clones the forecasting repository with the token."""
     return {
         "GITHUB_FORECAST_REPO": settings.github_forecast_repo,
         "FORECAST_REPO_REF": settings.forecast_repo_ref,
@@ -113,7 +112,7 @@ def check_token_is_kept_apart(settings: Settings) -> None:
             raise UserError(
                 f"BATCH_SERVICE_ACCOUNT={mine} is also {name.upper()}, which may read the token: "
                 "stages B and C need an account of their own",
-                mend="invoke config-edit",
+                fix="invoke config-edit",
             )
 
 
@@ -128,13 +127,13 @@ def _text(value: bool | int) -> str:
 
 
 def _json(value) -> str:
-    """Return JSON as Terraform's jsonencode() writes it, to the byte: it spells < as \\u003c, and so on."""
+    """Return JSON exactly as Terraform's jsonencode() writes it, which escapes <, > and &, for example."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def repository_path(settings: Settings) -> str:
-    """Return where the image is, without a tag: REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE."""
+    """Return the name of the image without a tag: REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE."""
     need(settings, "project_id")
     host = settings.registry_host or f"{settings.region}-docker.pkg.dev"
     return f"{host}/{settings.project_id}/{settings.repo_name}/{settings.image_name}"

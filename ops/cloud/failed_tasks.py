@@ -1,4 +1,4 @@
-"""Tasks of a job that failed for good: which, why, and the command that does again what they were to do."""
+"""Tasks of a job that failed after all attempts: which, why, and the command that runs them again."""
 
 import shlex
 from collections.abc import Sequence
@@ -7,10 +7,11 @@ from typing import Any
 
 from modeling.input_names import in_a_line
 from modeling.plain_text import one_line
-from ops import gcloud
-from ops.cloud.inputs import inputs_of_tasks
+from ops.cloud.cloud import Cloud
+from ops.cloud.inputs import cloud_names, inputs_of_tasks
 from ops.cloud.jobs import (
     CANCELLED_JOB,
+    attempts,
     described,
     exit_codes,
     experiment_of,
@@ -19,41 +20,38 @@ from ops.cloud.jobs import (
     run_path_of,
     stage_exit_code,
     state_of,
-    tries,
     variables_of,
     was_cancelled,
 )
 from ops.cloud.log_reader import LogLine, quoted
 from ops.failures import UserError
-from ops.gcloud import at_once, place_words
-from ops.input_names import cloud_names, named
-from ops.settings import Settings
-from ops.shell import Shell
+from ops.gcloud import at_once
+from ops.input_names import named
 from ops.terminal import counted
 
-MOST_FAILED = 20  # that are shown, and can be run again by one command
-MOST_ASKED = 100  # whose exit codes are asked for
+MOST_FAILED = 20  # tasks that are shown, and that one command can run again
+MOST_ASKED = 100  # tasks whose exit codes are asked for
 MOST_CHARACTERS = 400  # of an error in a message
-WITHOUT_RESULTS = "results are missing or wrong"  # as stage C says it
+WITHOUT_RESULTS = "results are missing or wrong"  # in the error of stage C
 
 
 @dataclass(frozen=True)
 class Failed:
-    """A task that failed for good."""
+    """A task that failed after all attempts."""
 
     index: int
     exit_code: int | None  # None if the service reports none
     attempts: int
-    hint: str = ""  # what all its attempts together suggest
-    is_cancelled: bool = False  # it was stopped with its job, and had not failed
-    inputs: tuple[int, ...] = ()  # of stage B, where they are known
+    hint: str = ""  # on the cause, from the exit codes of all attempts
+    is_cancelled: bool = False  # stopped with its job, without having failed
+    inputs: tuple[int, ...] = ()  # of stage B, if known
     names: tuple[str, ...] = ()  # of these inputs
 
     def __str__(self) -> str:
         if self.is_cancelled:
             return f"{self.name}: cancelled"
         why = "no exit code" if self.exit_code is None else described(self.exit_code)
-        after = f", after {self.attempts} tries" if self.attempts > 1 else ""
+        after = f", after {self.attempts} attempts" if self.attempts > 1 else ""
         return f"{self.name}: {why}{after}{f'; {self.hint}' if self.hint else ''}"
 
     @property
@@ -62,11 +60,9 @@ class Failed:
         return f"task {self.index}" + (f", {in_a_line(self.names)}" if self.names else "")
 
 
-def tell_failed(shell: Shell, settings: Settings, job: dict[str, Any], number: int) -> str:
-    """Print the tasks that failed and the command that goes on; return the last error of the job's log."""
-    failed, error = at_once(
-        [lambda: failed_tasks(shell, settings, job), lambda: _last_error(shell, settings, job)]
-    )
+def tell_failed(cloud: Cloud, job: dict[str, Any], number: int) -> str:
+    """Print the failed tasks and the command that runs them again; return the last error in the job's log."""
+    failed, error = at_once([lambda: failed_tasks(cloud, job), lambda: _last_error(cloud, job)])
     for task in failed:
         print(f"  {task}")
     if number > len(failed):
@@ -76,82 +72,74 @@ def tell_failed(shell: Shell, settings: Settings, job: dict[str, Any], number: i
     return error
 
 
-def failed_tasks(shell: Shell, settings: Settings, job: dict[str, Any]) -> list[Failed]:
-    """Return the first tasks of a job that failed for good, those of stage B with their inputs."""
-    failed = _failed_tasks(shell, settings, job)
-    return with_inputs(shell, settings, job, failed)
+def failed_tasks(cloud: Cloud, job: dict[str, Any]) -> list[Failed]:
+    """Return the first failed tasks of a job, those of stage B with their inputs."""
+    listed = _list_failed(cloud, id_of(job), MOST_FAILED)
+    return with_inputs(cloud, job, failed_among(listed, state_of(job) in CANCELLED_JOB))
 
 
-def with_inputs(
-    shell: Shell, settings: Settings, job: dict[str, Any], failed: Sequence[Failed]
-) -> list[Failed]:
-    """Return failed tasks with their inputs and the names of these."""
+def with_inputs(cloud: Cloud, job: dict[str, Any], failed: Sequence[Failed]) -> list[Failed]:
+    """Return failed tasks of stage B with their inputs and the names of these; other tasks unchanged."""
     if job.get("labels", {}).get("stage") != "runner" or not failed:
         return list(failed)
     path, tasks = run_path_of(job), [task.index for task in failed]
     try:
-        inputs = inputs_of_tasks(shell, settings, path, variables_of(job), tasks)
-    except (UserError, ValueError):  # the run's files cannot be read, or are gone
+        inputs = inputs_of_tasks(cloud, path, variables_of(job), tasks)
+    except (UserError, ValueError):  # the run's files cannot be read, or were deleted
         return list(failed)
-    names = cloud_names(shell, settings, path, (index for task in tasks for index in inputs[task]))
+    names = cloud_names(cloud, path, (index for task in tasks for index in inputs[task]))
     return [
         replace(task, inputs=tuple(inputs[task.index]), names=tuple(named(inputs[task.index], names)))
         for task in failed
     ]
 
 
-def _failed_tasks(shell: Shell, settings: Settings, job: dict[str, Any]) -> list[Failed]:
-    listed = _list_failed(shell, settings, id_of(job), MOST_FAILED)
-    return failed_among(listed, state_of(job) in CANCELLED_JOB)
-
-
-def job_exit_code(shell: Shell, settings: Settings, job_id: str) -> int:
-    """Return the exit code of a stage whose job failed: that of its tasks where it is one of ours, else 1."""
+def job_exit_code(cloud: Cloud, job_id: str) -> int:
+    """Return the exit code of a stage whose job failed: the one of its tasks if all agree, else 1."""
     try:
-        listed = _list_failed(shell, settings, job_id, MOST_ASKED)
-    except UserError:  # that it failed is known all the same
+        listed = _list_failed(cloud, job_id, MOST_ASKED)
+    except UserError:  # the job has failed in any case
         return 1
     return stage_exit_code((exit_codes(task) or [1])[-1] for task in listed)
 
 
-def _list_failed(shell: Shell, settings: Settings, job_id: str, most: int) -> list[dict[str, Any]]:
-    # The service filters the list, and knows a state only as State; gcloud filters it again, and needs the
-    # label to know what State is.
-    words = ["batch", "tasks", "list", "--job", job_id, *place_words(settings)]
+def _list_failed(cloud: Cloud, job_id: str, most: int) -> list[dict[str, Any]]:
+    # The service filters the list by State. gcloud filters it again, and needs the label to find State.
+    words = ["batch", "tasks", "list", "--job", job_id, *cloud.in_region]
     words += ["--filter", "State=FAILED", "--limit", str(most)]
-    found = gcloud.read_json(shell, words, echo=False, fields="(name,status,status.state:label=State)")
+    found = cloud.ask(words, echo=False, fields="(name,status,status.state:label=State)")
     return found or []
 
 
 def failed_among(tasks: Sequence[dict[str, Any]], is_stopped: bool = False) -> list[Failed]:
-    """Return the first of some tasks, as Batch describes them, that failed or were stopped with their job."""
+    """Return the first tasks, as Batch describes them, that failed or were stopped with their job."""
     failed = []
     for task in tasks:
         if task.get("status", {}).get("state") == "FAILED":
             index, codes = int(task["name"].rpartition("/")[2]), exit_codes(task)
             last, is_cancelled = codes[-1] if codes else None, is_stopped and was_cancelled(task)
-            failed.append(Failed(index, last, tries(task), memory_hint(codes), is_cancelled))
+            failed.append(Failed(index, last, attempts(task), memory_hint(codes), is_cancelled))
     return sorted(failed, key=lambda task: task.index)[:MOST_FAILED]
 
 
-def _last_error(shell: Shell, settings: Settings, job: dict[str, Any]) -> str:
-    """Return the newest error that a task of a job wrote; "" where there is none, or it cannot be read."""
+def _last_error(cloud: Cloud, job: dict[str, Any]) -> str:
+    """Return the newest error in the log of a job; "" if there is none, or the log cannot be read."""
     chosen = [
         f"labels.job_uid={quoted(job.get('uid', ''))}",
-        f"timestamp>={quoted(job['createTime'])}",  # without a bound, Logging looks for long
+        f"timestamp>={quoted(job['createTime'])}",  # without a bound, Logging searches for a long time
         'logName:"batch_task_logs"',
         "severity>=ERROR",
     ]
     words = ["logging", "read", " AND ".join(chosen), "--order", "desc", "--limit", "1"]
     try:
-        found = gcloud.read_json(shell, [*words, "--project", settings.project_id], echo=False)
-    except UserError:  # what is known without it is told all the same
+        found = cloud.ask([*words, *cloud.in_project], echo=False)
+    except UserError:  # the rest is printed in any case
         return ""
     return one_line(LogLine.of(found[0]).message, MOST_CHARACTERS) if found else ""
 
 
 def _ways_on(job: dict[str, Any], failed: list[Failed], number: int, error: str) -> list[str]:
-    """Return the commands that do again what failed, with the options that the job had."""
+    """Return the commands that run again what failed, with the options of the job."""
     stage, variables = job.get("labels", {}).get("stage", ""), variables_of(job)
     run = f"--exp-id {experiment_of(job)} --run-id {variables.get('RUN_ID', '')}"
     options = _options(variables)
@@ -163,14 +151,14 @@ def _ways_on(job: dict[str, Any], failed: list[Failed], number: int, error: str)
     if stage != "runner":
         return [f"  again    invoke job --stage {stage} {run}{options}"]
     inputs = [index for task in failed for index in task.inputs]
-    if number > len(failed) or not inputs:  # too many to name, or unknown: the workflow finds them
+    if number > len(failed) or not inputs:  # too many, or unknown: the workflow finds them
         return [f"  again    invoke run --cloud {run}"]
     only = ",".join(map(str, inputs))
     return [f"  again    invoke job --stage runner {run} --only {only}{options}"]
 
 
 def _options(variables: dict[str, str]) -> str:
-    """Return the options of `invoke job` that gave a job these variables, each after a space."""
+    """Return the options of `invoke job` for a job with these variables, each after a space."""
     given = {
         "--count": variables.get("COUNT"),
         "--seed": variables.get("SEED"),

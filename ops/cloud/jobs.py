@@ -1,25 +1,26 @@
-"""Jobs of Batch and their tasks: which there are, what they were given, and how each attempt ended."""
+"""Jobs of Batch and their tasks: lists of jobs, their variables and progress, and how each attempt ended."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ops import gcloud
-from ops.gcloud import place_words
+from ops.cloud.cloud import Cloud
 from ops.names import COMPONENT
-from ops.settings import Settings
-from ops.shell import Shell
 
-# A job in a state unknown to us counts as running.
+# A job in any other state, also one that is unknown to us, counts as running.
 ENDED_JOB = ("SUCCEEDED", "FAILED", "CANCELLED", "DELETION_IN_PROGRESS")
-ENDING_JOB = (*ENDED_JOB, "CANCELLATION_IN_PROGRESS")  # it has ended, or is about to
+ENDING_JOB = (*ENDED_JOB, "CANCELLATION_IN_PROGRESS")  # has ended, or is about to end
 PAGE = 1000  # jobs a request, the most that Batch gives
-BY_HAND = {"managed-by": "manual"}  # as jobs/*.json have it; those of an execution have another
+CANCELLED_JOB = ("CANCELLED", "CANCELLATION_IN_PROGRESS")
+NOT_BEGUN = "not begun"
+FAILED_OR_CANCELLED = "FAILED OR CANCELLED"  # tasks of a cancelled job: Batch counts them together
+_WHEN_CANCELLED = {"FAILED": FAILED_OR_CANCELLED, "UNEXECUTED": "CANCELLED"}
+BY_HAND = {"managed-by": "manual"}  # label in jobs/*.json; jobs of an execution have another value
 
 
 def newest_jobs(
-    shell: Shell,
-    settings: Settings,
+    cloud: Cloud,
     labels: Mapping[str, str],
     but: Sequence[str] = (),
     since: datetime | None = None,
@@ -29,26 +30,26 @@ def newest_jobs(
 
     With `since`, jobs in these states that have changed since then are included.
 
-    gcloud asks for all jobs of the region, which are kept for 60 days, and filters what it got. A --limit it
-    would count before it sorts, so none is given.
+    gcloud lists all jobs of the region, which are kept for 60 days, and filters them itself. It would apply
+    --limit before sorting, so no limit is given.
     """
     wanted = [f'labels.{name}="{value}"' for name, value in {"component": COMPONENT, **labels}.items()]
-    if but:  # so a job in a state unknown to us is included
+    if but:  # excluded by name, so that a job in a state unknown to us is included
         recent = f' OR updateTime>="{since:%Y-%m-%dT%H:%M:%SZ}"' if since else ""
         wanted.append(f"(NOT status.state=({' '.join(but)}){recent})")
-    words = ["batch", "jobs", "list", *place_words(settings), "--page-size", str(PAGE)]
+    words = ["batch", "jobs", "list", *cloud.in_region, "--page-size", str(PAGE)]
     words += ["--sort-by", "~createTime", "--filter", " AND ".join(wanted)]
-    return gcloud.read_json(shell, words, echo=echo) or []
+    return cloud.ask(words, echo=echo) or []
 
 
-def jobs_of_run(shell: Shell, settings: Settings, run_id: str, stage: str) -> list[dict[str, Any]]:
-    """Return the jobs that there are of a stage of a run."""
-    return newest_jobs(shell, settings, {"run_id": run_id, "stage": stage}, echo=False)
+def jobs_of_run(cloud: Cloud, run_id: str, stage: str) -> list[dict[str, Any]]:
+    """Return the jobs of a stage of a run, newest first."""
+    return newest_jobs(cloud, {"run_id": run_id, "stage": stage}, echo=False)
 
 
-def going_on_by_hand(shell: Shell, settings: Settings, exp_id: str, run_id: str) -> list[dict[str, Any]]:
-    """Return the jobs of a run that were made by hand and have not ended."""
-    found = newest_jobs(shell, settings, {"run_id": run_id, **BY_HAND}, ENDED_JOB, echo=False)
+def going_on_by_hand(cloud: Cloud, exp_id: str, run_id: str) -> list[dict[str, Any]]:
+    """Return the jobs of a run that were submitted by hand and have not ended."""
+    found = newest_jobs(cloud, {"run_id": run_id, **BY_HAND}, ENDED_JOB, echo=False)
     return [job for job in found if experiment_of(job) == exp_id]
 
 
@@ -66,15 +67,72 @@ def variables_of(job: dict[str, Any]) -> dict[str, str]:
 
 
 def experiment_of(job: dict[str, Any]) -> str:
-    """Return the experiment by its name; its label is lower case, and has no / in it."""
+    """Return the name of the experiment; a label would be lower case and without /."""
     return variables_of(job).get("EXP_ID") or job.get("labels", {}).get("exp_id", "")
 
 
 def run_path_of(job: dict[str, Any]) -> str:
-    """Return where the job's run is in the bucket, ending with /."""
+    """Return the path of the job's run in the bucket, ending with /."""
     variables = variables_of(job)
     place_of_run = f"{experiment_of(job)}/{variables.get('RUN_ID', '')}/"
     return f"gs://{variables.get('GCS_BUCKET', '')}/{variables.get('DIR_PREFIX', '')}{place_of_run}"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Progress of a stage: the state of its job and the number of tasks in each state."""
+
+    stage: str
+    state: str  # of its job
+    tasks: int
+    counts: dict[str, int]  # of tasks by state
+    event: str  # the newest of its job
+
+    @classmethod
+    def of(cls, stage: str, job: dict[str, Any]) -> "Progress":
+        status = job.get("status", {})
+        counts = status.get("taskGroups", {}).get("group0", {}).get("counts", {})
+        events = status.get("statusEvents", [])
+        state = status.get("state", NOT_BEGUN)
+        names = _WHEN_CANCELLED if state in CANCELLED_JOB else {}
+        return cls(
+            stage,
+            state,
+            int((job.get("taskGroups") or [{}])[0].get("taskCount", 0)),
+            {names.get(name, name): int(number) for name, number in counts.items()},
+            events[-1].get("description", "") if events else "",
+        )
+
+    @property
+    def has_begun(self) -> bool:
+        return self.state != NOT_BEGUN
+
+    @property
+    def has_ended(self) -> bool:
+        return self.has_begun and self.state in ENDED_JOB
+
+    @property
+    def failed(self) -> int:
+        """Number of failed tasks, including those that were stopped with a cancelled job."""
+        return self.counts.get("FAILED", 0) + self.counts.get(FAILED_OR_CANCELLED, 0)
+
+    @property
+    def may_be_followed(self) -> bool:
+        """Whether a later stage may have begun; stage B is skipped if no input was pending."""
+        if self.stage == "runner":
+            return self.has_ended or not self.has_begun
+        return self.state == "SUCCEEDED"
+
+    @property
+    def counted(self) -> str:
+        """Number of tasks by state, e.g. "1 failed, 39 succeeded"."""
+        return ", ".join(
+            f"{number:,} {name.lower()}" for name, number in sorted(self.counts.items()) if number
+        )
+
+    def __str__(self) -> str:
+        waits = f"; {self.event}" if self.state in ("QUEUED", "SCHEDULED") and self.event else ""
+        return f"{self.stage:8} {self.state:10} {self.counted}{waits}".rstrip()
 
 
 EXIT_CODES = {
@@ -87,21 +145,20 @@ EXIT_CODES = {
     50003: "its machine was restarted",
     50004: "its machine, or the task, no longer answered",
     50005: "it took longer than it may",
-    50006: "its machine was made anew",
+    50006: "its machine was recreated",
 }
-OUT_OF_MEMORY = frozenset((137, 50002, 50004))  # without memory a machine kills the task, or cannot report
-CANCELLED_JOB = ("CANCELLED", "CANCELLATION_IN_PROGRESS")
+OUT_OF_MEMORY = frozenset((137, 50002, 50004))  # out of memory, a machine kills the task or stops reporting
 _STOPPED = (50000, 130, 143)  # exit codes of a task that is stopped with its job
 
 
 def described(exit_code: int) -> str:
-    """Return an exit code with what it means."""
+    """Return an exit code with its meaning."""
     meaning = EXIT_CODES.get(exit_code, "")
     return f"exit code {exit_code}{f' ({meaning})' if meaning else ''}"
 
 
 def memory_hint(codes: Iterable[int]) -> str:
-    """Return a hint if all attempts of a task ended as they do when memory is exhausted; else ""."""
+    """Return a hint if all attempts of a task ended as they do without enough memory; else ""."""
     codes = set(codes)
     if not codes or not codes <= OUT_OF_MEMORY or codes == {137}:  # that code says so itself
         return ""
@@ -121,18 +178,18 @@ def was_cancelled(task: dict[str, Any]) -> bool:
     return failed and (not codes or codes[-1] in _STOPPED)
 
 
-def tries(task: dict[str, Any]) -> int:
-    """Return how often a task has begun."""
+def attempts(task: dict[str, Any]) -> int:
+    """Return the number of attempts that have begun."""
     return sum(event.get("taskState") == "RUNNING" for event in _events(task))
 
 
 def exit_codes(task: dict[str, Any]) -> list[int]:
-    """Return with what each attempt ended of which Batch tells, the first first."""
+    """Exit code of each finished attempt, oldest first."""
     return [event["taskExecution"].get("exitCode", 0) for event in _events(task) if "taskExecution" in event]
 
 
 def seconds_run(task: dict[str, Any], now: datetime) -> float:
-    """Return how long a task has run, all its attempts together."""
+    """Return the run time of a task in seconds, all attempts together."""
     events = _events(task)
     times = [datetime.fromisoformat(event["eventTime"]) for event in events]
     return sum(

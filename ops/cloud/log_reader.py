@@ -1,7 +1,8 @@
-"""Cloud Logging: read the lines of jobs, once or as they come, and print them."""
+"""Cloud Logging: the entries of jobs, read once or followed, and the line that is shown of each."""
 
 import json
 import re
+import shlex
 import sys
 import time
 from collections import deque
@@ -13,33 +14,61 @@ from typing import Any
 from rich.text import Text
 
 from modeling.plain_text import one_line
-from ops import gcloud
+from ops.cloud.cloud import Cloud
 from ops.gcloud import GcloudError, asks_too_often
 from ops.polling import through_faults
-from ops.shell import Shell
 
 PAGE = 1000  # entries a request, the most that Logging gives
-ENTRIES_A_READ = 3 * PAGE  # of one gcloud: more would hold more in memory, fewer would start it more often
+ENTRIES_A_READ = 3 * PAGE  # of one gcloud: more would need more memory, fewer would start it more often
 REQUESTS_A_MINUTE, LEAST_REQUESTS = 50, 10  # of the project's 60
+NEWEST = 1000  # entries that are shown if nothing else is asked for
 READ_SECONDS = 300
-PATIENCE_SECONDS = 75.0  # with nothing but passing faults
-FOLLOW_PATIENCE_SECONDS = 600.0  # of who follows
+PATIENCE_SECONDS = 75.0  # with nothing but temporary faults
+FOLLOW_PATIENCE_SECONDS = 600.0  # the same while following
 FOLLOW_SECONDS = 5.0
-OVERLAP = timedelta(minutes=2)  # so late an entry may come, and still be shown by --follow
+OVERLAP = timedelta(minutes=2)  # an entry that arrives later than this is not shown by --follow
 
 Entry = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class LogRequest:
+    """Entries that the operator asks for."""
+
+    exp_id: str
+    run_id: str = ""
+    stage: str = ""
+    task: int | None = None
+    severity: str = ""
+    since: str = ""
+    limit: int | None = NEWEST  # None: all
+    follow: bool = False
+
+    @property
+    def command(self) -> str:
+        """The command for this request, without its limit."""
+        flags = {
+            "--exp-id": self.exp_id,
+            "--run-id": self.run_id,
+            "--stage": self.stage,
+            "--task": "" if self.task is None else str(self.task),
+            "--severity": self.severity,
+            "--since": self.since,
+        }
+        given = [word for flag, value in flags.items() if value for word in (flag, value)]
+        return shlex.join(["invoke", "logs", *given])
+
+
+@dataclass(frozen=True)
 class LogLine:
-    """What is shown of an entry."""
+    """The line that is shown of an entry."""
 
     time: str
     stage: str
-    task: str  # its index, and which try it is where it is not the first
+    task: str  # its index, and the number of the attempt if it is not the first
     severity: str
     message: str
-    progress_of: str = ""  # the job, if this is a poll of it
+    progress_of: str = ""  # the job, if the entry is the workflow's poll of it
 
     @classmethod
     def of(cls, entry: dict[str, Any]) -> "LogLine":
@@ -67,7 +96,7 @@ class LogLine:
 
 @dataclass
 class Pace:
-    """Keeps the requests of this program below so many in any minute."""
+    """Limits the requests of this program in any minute."""
 
     requests: int = REQUESTS_A_MINUTE
     seconds: float = 60.0
@@ -76,7 +105,7 @@ class Pace:
     _times: deque[float] = field(default_factory=deque)
 
     def wait(self, requests: int) -> None:
-        """Return once so many more requests may be made."""
+        """Wait until this number of requests may be made."""
         room = self.requests - min(requests, self.requests)
         while self._recent() > room:
             self.rest(max(0.0, self._times[0] + self.seconds - self.clock()))
@@ -85,7 +114,7 @@ class Pace:
         self._times.extend([self.clock()] * requests)
 
     def slow_down(self) -> None:
-        """Leave more to others: what the project may ask in a minute was used up."""
+        """Halve the limit, because the project has used up its requests."""
         self.requests = max(min(LEAST_REQUESTS, self.requests), self.requests // 2)
 
     def _recent(self) -> int:
@@ -98,29 +127,23 @@ class Pace:
 class LogReader:
     """Reads the entries that a filter selects, a few thousand at a time."""
 
-    shell: Shell
-    project: str
+    cloud: Cloud
     filter: str
     since: datetime
     pace: Pace = field(default_factory=Pace)
     patience_seconds: float = PATIENCE_SECONDS
     read_size: int = ENTRIES_A_READ
-    _shown: dict[str, datetime] = field(default_factory=dict)  # of what might come again, its time
+    _shown: dict[str, datetime] = field(default_factory=dict)  # time of each entry that might be read again
     _shown_since_look: int = 0
 
-    def show_command(self, limit: int | None) -> None:
-        """Print what would be asked first."""
-        order = "desc" if limit else "asc"
-        self.read(order, _from(self.since), min(limit or self.read_size, self.read_size))
-
     def oldest_first(self) -> Iterator[Entry]:
-        """Yield all entries; no more than one gcloud's are held at once."""
+        """Yield all entries; only those of one gcloud are in memory at a time."""
         for entry in self._run_through("asc", _from(self.since)):
             self._keep_in_mind(entry)
             yield entry
 
     def newest(self, number: int) -> list[LogLine]:
-        """Return the lines of the newest entries, oldest first: lines, for they take less memory."""
+        """Return the lines of the newest entries, oldest first; lines need less memory than entries."""
         lines: list[LogLine] = []
         since = _from(self.since)
         for entry in self._run_through("desc", since, number):
@@ -130,12 +153,12 @@ class LogReader:
                 self._shown[_key(entry)] = _time(entry)
             lines.append(LogLine.of(entry))
             if len(lines) == number:
-                self.since = max(self.since, _time(entry))  # what is older is not wanted later, either
+                self.since = max(self.since, _time(entry))  # older entries are not shown later, either
                 break
         return lines[::-1]
 
     def follow(self, tell: Callable[[Entry], None]) -> None:
-        """Tell of new entries until Ctrl-C; what comes late is met by looking back a little each time."""
+        """Call `tell` with each new entry until Ctrl-C; each read looks back a little for late entries."""
         while True:
             newest = max(self._shown.values(), default=self.since)
             back = max(self.since, newest - OVERLAP)
@@ -146,7 +169,7 @@ class LogReader:
             time.sleep(FOLLOW_SECONDS)
 
     def _keep_in_mind(self, entry: Entry) -> None:
-        """Remember an entry for as long as --follow may meet it again."""
+        """Remember an entry for as long as follow() may read it again."""
         self._shown[_key(entry)] = _time(entry)
         self._shown_since_look += 1
         if self._shown_since_look == self.read_size:
@@ -154,9 +177,9 @@ class LogReader:
             self._shown = {key: at for key, at in self._shown.items() if at >= earliest}
 
     def _run_through(self, order: str, bound: str, most: int | None = None) -> Iterator[Entry]:
-        """Yield entries in order, none twice, beginning each read at the time where the last one ended.
+        """Yield entries in order, without duplicates; each read begins at the time where the last one ended.
 
-        Page tokens end with their gcloud, and one gcloud that reads all would hold all.
+        A page token is lost with its gcloud, and one gcloud that reads everything holds it all in memory.
         """
         sign = ">=" if order == "asc" else "<="
         size = min(self.read_size, most or self.read_size)
@@ -167,24 +190,24 @@ class LogReader:
             if len(found) < size:
                 return
             last = found[-1]["timestamp"]
-            # twice as many where there are more of one instant than are read at once
+            # double the size if more entries have the same time than one read returns
             size = 2 * size if last == reached else self.read_size
             at_reached = {_key(entry) for entry in found if entry["timestamp"] == last}
             reached, conditions = last, f'{bound} AND timestamp{sign}"{last}"'
 
     def read(self, order: str, conditions: str, limit: int) -> list[Entry]:
-        """Return the first entries in an order; until a passing fault is over is waited for."""
+        """Return the first entries in an order; temporary faults are waited out."""
         words = ["logging", "read", f"{self.filter} AND {conditions}"]
-        words += ["--order", order, "--limit", str(limit), "--project", self.project]
-        if self.shell.dry_run:
-            return gcloud.read_json(self.shell, words) or []
-        return through_faults(lambda: self._read_now(words, limit), _say, self.patience_seconds)
+        words += ["--order", order, "--limit", str(limit), *self.cloud.in_project]
+        found = through_faults(lambda: self._read_now(words, limit), _say, self.patience_seconds)
+        self.cloud.shell.end_dry_run()
+        return found
 
     def _read_now(self, words: list[str], limit: int) -> list[Entry]:
         self.pace.wait(-(-limit // PAGE))
         found: list[Entry] = []
         try:
-            found = gcloud.read_json(self.shell, words, timeout_seconds=READ_SECONDS, echo=False) or []
+            found = self.cloud.ask(words, timeout_seconds=READ_SECONDS, echo=False) or []
         except GcloudError as error:
             if asks_too_often(error):
                 self.pace.slow_down()
@@ -203,7 +226,7 @@ def _from(since: datetime) -> str:
 
 
 def _key(entry: Entry) -> str:
-    """Return what tells an entry from all others: an insertId alone is one of its log."""
+    """Return the identity of an entry; an insertId is unique only within its log."""
     return f"{entry.get('insertId', '')} {entry.get('timestamp', '')} {entry.get('logName', '')}"
 
 
@@ -212,11 +235,11 @@ def _time(entry: Entry) -> datetime:
 
 
 def quoted(value: str) -> str:
-    """Return a value as Logging's language quotes it, so that it stays a value whatever is in it."""
+    """Return a value in quotes, escaped for the query language of Logging."""
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-PROGRESS = "stage_progress"  # the event of each poll of a job by the workflow, changed or not
+PROGRESS = "stage_progress"  # event of each poll of a job by the workflow, also without a change
 MOST_CHARACTERS = 2000  # of a message
 _TASK = re.compile(r"group0-(\d+)/(\d+)/")  # of task/<job uid>-group0-<index>/<attempt>/<runnable>
 _COLOURS = {
@@ -237,7 +260,7 @@ def _task(labels: dict[str, Any]) -> str:
 
 
 def _message(entry: dict[str, Any], payload: dict[str, Any]) -> str:
-    """Return what an entry says, with what makes it whole: a fault's last line, the tasks by state."""
+    """Return the message of an entry, with the last line of its traceback and its tasks by state."""
     if "textPayload" in entry:
         return str(entry["textPayload"])
     if "message" not in payload:

@@ -1,6 +1,6 @@
-"""What a machine costs an hour by the dated table prices.json, and which one Batch would choose.
+"""Price of a machine per hour, from the dated table prices.json, and the machine that Batch would choose.
 
-What a run costs is in costs.py.
+The cost of a run is in costs/costs.py.
 """
 
 import functools
@@ -25,31 +25,30 @@ class Machine:
     memory_mib: int
     usd_hour: float
     spot_usd_hour: float
-    doubts: tuple[str, ...] = ()  # whatever makes this price less than the table's own
+    warnings: tuple[str, ...] = ()  # why the price is not exactly that of the table
 
     def usd(self, provisioning_model: str) -> float:
         return self.spot_usd_hour if provisioning_model == "SPOT" else self.usd_hour
 
 
 def priced_machine(limits: StageLimits, tasks_on_it: int, region: str) -> Machine:
-    """Return the machine a stage runs on: the one that is set, else the cheapest that holds its tasks.
+    """Return the machine of a stage: the one that is set, else the cheapest that holds its tasks.
 
-    Batch does not tell beforehand which machine it chooses; of the usual families the cheapest that fits is
-    taken, and said so.
+    Batch does not announce which machine it chooses; the cheapest of the usual families that fits is assumed.
     """
-    doubts = []
+    warnings = []
     name = limits.machine_type
     if name not in machine_types():
         chosen = _cheapest(limits, tasks_on_it)
         if name:
-            doubts.append(f"{name} is not in terraform/machine_types.json: counted as {chosen}")
+            warnings.append(f"{name} is not in terraform/machine_types.json: counted as {chosen}")
         name = chosen
     shape, family = machine_types()[name], name.partition("-")[0]
     priced_as = _priced_family(family)
     if priced_as != family:
-        doubts.append(f"{family} has no price in the table: counted as the nearest family, {priced_as}")
+        warnings.append(f"{family} has no price in the table: counted as the nearest family, {priced_as}")
     if region != prices()["region"]:
-        doubts.append(f"{region} has no prices in the table: those of {prices()['region']} are taken")
+        warnings.append(f"{region} has no prices in the table: those of {prices()['region']} are taken")
     on_demand = _machine_usd(priced_as, shape)
     extras = _disk_usd(family) + prices()["nat_machine_hour"]["usd"]
     return Machine(
@@ -57,13 +56,13 @@ def priced_machine(limits: StageLimits, tasks_on_it: int, region: str) -> Machin
         shape["vcpus"],
         shape["memory_mib"],
         on_demand + extras,
-        on_demand * prices()["spot_factor"] + extras,  # disks and NAT are not cheaper for it
-        tuple(doubts),
+        on_demand * prices()["spot_factor"] + extras,  # Spot does not make disks and NAT cheaper
+        tuple(warnings),
     )
 
 
 def _cheapest(limits: StageLimits, tasks_on_it: int) -> str:
-    """Return the cheapest type of the families that Batch chooses from; the largest where none holds it."""
+    """Return the cheapest type that Batch would choose; the largest one if none holds the tasks."""
     candidates = {
         name: shape
         for name, shape in machine_types().items()
@@ -86,7 +85,7 @@ def _machine_usd(family: str, shape: dict[str, int]) -> float:
 
 
 def _priced_family(family: str) -> str:
-    """Return a family that has a price: itself, its nearest, or the dearest where nothing is known of it."""
+    """Return a family with a price: itself, the nearest one, or the dearest for an unknown family."""
     table = prices()
     if family in table["families"]:
         return family
@@ -101,5 +100,5 @@ def _disk_usd(family: str) -> float:
 
 @functools.cache
 def prices() -> dict[str, Any]:
-    """Return the table as it is in the file."""
+    """Return the content of prices.json."""
     return json.loads(TABLE.read_text(encoding="utf-8"))

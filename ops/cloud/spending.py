@@ -1,8 +1,8 @@
-"""What the machines of a run in the cloud have cost so far, by the time that its tasks took: an estimate.
+"""Estimate of what the machines of a run in the cloud have cost so far, from the times of its tasks.
 
-What a run will cost is in costs.py; what it has cost in the end is in its run_metadata.json
-(scripts/pipeline/machine_costs.py). The formula is the same: Batch's time of a task includes its start, which
-the others add to what tasks report.
+The cost before a run is in costs/costs.py; the cost at its end is in its run_metadata.json
+(scripts/pipeline/machine_costs.py). All use the same formula: Batch's time of a task includes its start,
+which the others add to the time that tasks report.
 """
 
 import math
@@ -19,15 +19,15 @@ from ops.cloud.prices import Machine, priced_machine, prices
 
 @dataclass(frozen=True)
 class Spending:
-    """Hours of machines, and what they cost by the list of prices."""
+    """Hours of machines, and their cost by list prices."""
 
     machine_hours: float = 0.0
     usd: float = 0.0
     spot_usd: float = 0.0  # of that, on Spot machines
     is_at_most: bool = False
 
-    def told(self, so_far: bool) -> str:
-        """Return the cost in a line, with what it rests on."""
+    def in_a_line(self, so_far: bool) -> str:
+        """Return the cost and its basis in a line."""
         usd = f"{'at most' if self.is_at_most else 'about'} ${self.usd:,.2f}{' so far' if so_far else ''}"
         spot = f", Spot at {prices()['spot_factor']:.0%}" if self.spot_usd else ""
         return (
@@ -37,7 +37,7 @@ class Spending:
 
 
 def together(parts: Iterable[Spending]) -> Spending:
-    """Return what the stages of a run have cost."""
+    """Return the cost of all stages of a run."""
     found = list(parts)
     return Spending(
         sum(part.machine_hours for part in found),
@@ -48,13 +48,13 @@ def together(parts: Iterable[Spending]) -> Spending:
 
 
 def spending_of(job: dict[str, Any], region: str, task_seconds: Sequence[float] | None) -> Spending:
-    """Return what a job of Batch has cost so far.
+    """Return the cost of a job of Batch so far.
 
     Parameters
     ----------
     task_seconds : sequence of float
-        How long each task that has begun has run. None where that is not known: then every machine is counted
-        for as long as the job has run.
+        Run time of each task that has begun. None if unknown: then every machine is counted for the run time
+        of the job.
     """
     group = job["taskGroups"][0]
     on_machine = int(group.get("taskCountPerNode", 1))
@@ -75,7 +75,7 @@ def spending_of(job: dict[str, Any], region: str, task_seconds: Sequence[float] 
 
 
 def _seconds_run(status: dict[str, Any]) -> float:
-    """Return for how long a job has run: Batch may tell it only in the end, and its events at once."""
+    """Return the run time of a job; before its end, Batch may report only its events."""
     if ran := float(status.get("runDuration", "0s").removesuffix("s")):
         return ran
     events = status.get("statusEvents", [])
@@ -92,7 +92,7 @@ def _seconds_run(status: dict[str, Any]) -> float:
 
 
 def _machine(job: dict[str, Any], on_machine: int, region: str) -> tuple[Machine, str]:
-    """Return the machine that a job asks for, and how it is provisioned."""
+    """Return the machine of a job, and its provisioning model."""
     policy = job["allocationPolicy"]["instances"][0].get("policy", {})
     asked = job["taskGroups"][0]["taskSpec"].get("computeResource", {})
     cpu_milli, memory_mib = int(asked.get("cpuMilli", 2000)), int(asked.get("memoryMib", 2000))

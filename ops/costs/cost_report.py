@@ -3,12 +3,13 @@
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from rich.table import Table
 
 from modeling.plain_text import one_line
+from ops.cloud.cloud import Cloud
 from ops.cloud.inputs import find_manifest, inputs_with_results
 from ops.cloud.prices import prices
 from ops.costs import task_times
@@ -18,49 +19,47 @@ from ops.failures import UserError
 from ops.gcloud import GcloudError
 from ops.laptop.local_run import check_experiment_is_there, count_workloads
 from ops.laptop.run_files import latest_run, local_run
-from ops.run_paths import run_path
 from ops.run_request import RunRequest
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.stages import LETTERS
 from ops.terminal import console, counted, duration
 
-PATIENCE_SECONDS = 20.0  # from the start of a run's checks, which take about half of it
+PATIENCE_SECONDS = 20.0  # the checks of a run take about half of it
 MOST_CHARACTERS = 300  # of why there is no estimate
 NOT_COUNTED = "builds of images, steps of the workflow, waiting for quota, taxes, discounts and free tiers"
 
 
 @dataclass(frozen=True)
 class InputsLeft:
-    """How many inputs a run has, and how many of them are to run."""
+    """Number of inputs of a run, and number of inputs that are still to run."""
 
     of: int
     number: int
 
 
-def show(
+def show_estimate(
     shell: Shell,
     settings: Settings,
     request: RunRequest,
     num_tasks: int | None = None,
     task_seconds: int | None = None,
 ) -> None:
-    """Print what a run of an experiment in the cloud would cost, or going on with the one that is named.
+    """Print what a run in the cloud would cost: a new run, or going on with the one that is named.
 
     Parameters
     ----------
     num_tasks : int, optional
-        Inputs of stage B; without it those the named run has no results of, or those of the experiment.
+        Inputs of stage B; without it those without a result in the named run, or all of the experiment.
     task_seconds : int, optional
         Seconds of an input; without it those of an earlier run.
 
     Raises
     ------
     UserError
-        Neither is known.
+        Neither `task_seconds` nor an earlier run is known, or the number of inputs is not known.
     """
-    found = _estimated(shell, settings, request, num_tasks, task_seconds)
-    if found:
+    if found := _estimated(shell, settings, request, num_tasks, task_seconds):
         _print(*found, request)
 
 
@@ -71,15 +70,19 @@ def _estimated(
     num_tasks: int | None = None,
     task_seconds: int | None = None,
 ) -> tuple[RunEstimate, Measured, InputsLeft | None] | None:
-    """Return the estimate, the measured times behind it, and what is left of the run. Raises as show()."""
+    """Return the estimate, the measured times behind it, and what is left of the run.
+
+    A dry run returns None if nothing is known without asking. Raises as show_estimate().
+    """
     is_output_wanted = settings.run_output_stage and request.run_output_stage
     settings = settings.model_copy(update={"run_output_stage": is_output_wanted})
+    cloud = Cloud.of(shell, settings) if settings.project_id and settings.bucket_name else None
     left = None
     if request.run_id and num_tasks is None and not shell.dry_run:
-        left = inputs_left(shell, settings, request)
-    measured = _measured(shell, settings, request, left)
+        left = inputs_left(cloud, settings, request)
+    measured = _measured(cloud, settings, request, left)
     if measured is None and None in (num_tasks, task_seconds) and not left and not _is_on_github(settings):
-        check_experiment_is_there(settings, request.exp_id)  # says so where the name is mistyped
+        check_experiment_is_there(settings, request.exp_id)  # a mistyped name is the likelier reason
     if shell.dry_run and measured is None and task_seconds is None:
         return None
     if task_seconds is not None:
@@ -87,20 +90,24 @@ def _estimated(
     if left and not left.number:
         measured = measured or Measured({})
     elif measured is None or "runner" not in measured.stages:
-        raise UserError(
-            f"no run of {request.exp_id} has been measured, and none of an experiment beside it; run it here "
-            f"first (invoke run --local --exp-id {request.exp_id}), or say what an input takes",
-            mend=f"invoke cost --exp-id {request.exp_id} --task-seconds N",
-        )
+        raise _nothing_measured(request)
     workloads = left.number if left else num_tasks or _workloads(settings, request, measured)
     return estimate(settings, workloads, measured), measured, left
+
+
+def _nothing_measured(request: RunRequest) -> UserError:
+    return UserError(
+        f"no run of {request.exp_id} has been measured, and none of an experiment beside it; run it here "
+        f"first (invoke run --local --exp-id {request.exp_id}), or say what an input takes",
+        fix=f"invoke cost --exp-id {request.exp_id} --task-seconds N",
+    )
 
 
 def in_the_meantime(shell: Shell, settings: Settings, request: RunRequest) -> Callable[[], None]:
     """Start to estimate a run; return a function that prints the estimate, or why there is none.
 
-    The estimate is made beside the checks of the run. It can delay the run by PATIENCE_SECONDS at most, and
-    never stops it.
+    The estimate is made while the run is checked. It delays the run by at most PATIENCE_SECONDS, and never
+    stops it.
     """
     lines: list[str] = []
     until = time.monotonic() + PATIENCE_SECONDS
@@ -132,63 +139,61 @@ def _line(shell: Shell, settings: Settings, request: RunRequest) -> str:
 
 
 def show_before(shell: Shell, settings: Settings, request: RunRequest) -> None:
-    """Print the estimate in a dry run of the run itself, or why there is none; it never stands in the way."""
+    """Print the estimate in a dry run of the run itself, or why there is none."""
     try:
-        show(replace(shell, dry_run=False), settings, request)  # reads, starts nothing
+        show_estimate(shell.reading, settings, request)
     except UserError as error:
         print(f"no estimate yet of what it costs: {error}")
 
 
 def _measured(
-    shell: Shell, settings: Settings, request: RunRequest, left: InputsLeft | None
+    cloud: Cloud | None, settings: Settings, request: RunRequest, left: InputsLeft | None
 ) -> Measured | None:
-    """Return what the named run took, else the newest one, else that of an experiment beside this one.
+    """Return the times of the named run, else of the newest run, else of an experiment beside this one.
 
-    Each is looked for in the bucket first, where there is one, then here.
+    Each is searched for in the bucket first, if there is one, then on this machine.
     """
-    is_asked, exp_id = bool(settings.project_id and settings.bucket_name), request.exp_id
-    for in_cloud, here in (
-        *([_named_run(shell, settings, request, left)] if request.run_id else []),
-        (
-            lambda: task_times.measured_in_cloud(shell, settings, exp_id),
-            lambda: task_times.measured_here(settings, exp_id),
-        ),
-        (
-            lambda: task_times.measured_beside_in_cloud(shell, settings, exp_id),
-            lambda: task_times.measured_beside_here(settings, exp_id),
-        ),
-    ):
+    can_ask = cloud is not None
+    for is_in_bucket, search in _searches(cloud, settings, request, left):
+        if is_in_bucket and not can_ask:
+            continue
         try:
-            if is_asked and (found := in_cloud()):
-                return found
+            found = search()
         except UserError as error:
+            if not is_in_bucket:
+                raise
             print(f"earlier runs in the bucket are left out: {error}", file=sys.stderr)
-            is_asked = not isinstance(error, GcloudError)
-        if found := here():
+            can_ask = not isinstance(error, GcloudError)
+            continue
+        if found:
             return found
     return None
 
 
-def _named_run(shell: Shell, settings: Settings, request: RunRequest, left: InputsLeft | None):
-    """Return how to ask the bucket, and this machine, what the run took that is named."""
-    exp_id, run_id = request.exp_id, request.run_id
-    inputs = left.of if left else None
-
-    def here() -> Measured | None:
-        is_here = local_run(settings, exp_id, run_id).is_built
-        return task_times.measured_here(settings, exp_id, run_id) if is_here else None
-
-    return lambda: task_times.measured_in_cloud(shell, settings, exp_id, run_id, inputs), here
+def _searches(
+    cloud: Cloud | None, settings: Settings, request: RunRequest, left: InputsLeft | None
+) -> Iterator[tuple[bool, Callable[[], Measured | None]]]:
+    """Yield the searches for measured times in their order, and whether each asks the bucket."""
+    exp_id, run_id = request.key
+    if run_id:
+        inputs = left.of if left else None
+        yield True, lambda: task_times.measured_in_cloud(cloud, exp_id, run_id, inputs)
+        if local_run(settings, exp_id, run_id).is_built:
+            yield False, lambda: task_times.measured_here(settings, exp_id, run_id)
+    yield True, lambda: task_times.measured_in_cloud(cloud, exp_id)
+    yield False, lambda: task_times.measured_here(settings, exp_id)
+    yield True, lambda: task_times.measured_beside_in_cloud(cloud, exp_id)
+    yield False, lambda: task_times.measured_beside_here(settings, exp_id)
 
 
 def _workloads(settings: Settings, request: RunRequest, measured: Measured) -> int:
-    """Return the inputs of the experiment as it is on this machine, else of the run that was measured."""
+    """Return the number of inputs of the experiment on this machine, else of the measured run."""
     if not _is_on_github(settings):
         return count_workloads(Shell(), settings, request)
     if measured.workloads is None:
         raise UserError(
             "how many inputs the repository on GitHub makes is not known",
-            mend=f"invoke cost --exp-id {request.exp_id} --num-inputs N",
+            fix=f"invoke cost --exp-id {request.exp_id} --num-inputs N",
         )
     return measured.workloads
 
@@ -213,8 +218,8 @@ def _print(found: RunEstimate, measured: Measured, left: InputsLeft | None, requ
     for idea in suggestions(found, measured):
         after = estimate(idea.applied(settings), found.workloads, measured)
         print(f"consider {idea}: {idea.reason} ({_in_short(after)} instead of {_in_short(found)})")
-    for doubt in [*found.doubts(), *_doubt_of_size(found, measured)]:
-        print(f"doubt    {doubt}")
+    for warning in [*found.warnings(), *_size_warning(found, measured)]:
+        print(f"warning  {warning}")
     _print_basis(found)
 
 
@@ -240,8 +245,8 @@ def _print_basis(found: RunEstimate) -> None:
     print(f"left out {left_out}; {NOT_COUNTED}")
 
 
-def _doubt_of_size(found: RunEstimate, measured: Measured) -> list[str]:
-    """Say so where stages A and C were measured on far fewer inputs: they work on all of them."""
+def _size_warning(found: RunEstimate, measured: Measured) -> list[str]:
+    """Return a warning if stages A and C, which work on all inputs, were measured on far fewer."""
     if measured.workloads is None or found.workloads <= 2 * measured.workloads:
         return []
     inputs = counted(measured.workloads, "input")
@@ -282,34 +287,32 @@ def _table(found: RunEstimate, request: RunRequest, left: InputsLeft | None) -> 
     return table
 
 
-def inputs_left(shell: Shell, settings: Settings, request: RunRequest) -> InputsLeft:
-    """Return what is left of a run in the bucket, else of one on this machine.
+def inputs_left(cloud: Cloud | None, settings: Settings, request: RunRequest) -> InputsLeft:
+    """Return what is left of a run in the bucket, else of a run on this machine.
 
     Raises
     ------
     UserError
         There is no such run, or stage A has not built it yet.
     """
-    found = None
-    if settings.project_id and settings.bucket_name:
-        found = _in_cloud(shell, settings, request)
+    found = _in_cloud(cloud, request) if cloud else None
     if found is None and settings.execution_mode == "cloud":
-        path = run_path(settings, request.exp_id, request.run_id)
+        path = cloud.run_path(*request.key) if cloud else f"run {request.run_id}"
         raise UserError(
             f"{path}: no such run, or stage A has not built it yet",
-            mend=f"invoke runs --cloud --exp-id {request.exp_id}",
+            fix=f"invoke runs --cloud --exp-id {request.exp_id}",
         )
     if found is None:
         run = latest_run(settings, request.exp_id, request.run_id)
-        found = run.manifest["num_workloads"], len(run.results())
+        found = run.manifest.num_workloads, len(run.results())
     inputs, results = found
     return InputsLeft(inputs, inputs if request.force else max(0, inputs - results))
 
 
-def _in_cloud(shell: Shell, settings: Settings, request: RunRequest) -> tuple[int, int] | None:
-    """Return how many inputs and how many results a run in the bucket has, None where it is not there."""
-    path = run_path(settings, request.exp_id, request.run_id)
-    manifest = find_manifest(shell, settings, path)
+def _in_cloud(cloud: Cloud, request: RunRequest) -> tuple[int, int] | None:
+    """Return the number of inputs and of results of a run in the bucket; None if it is not there."""
+    path = cloud.run_path(*request.key)
+    manifest = find_manifest(cloud, path)
     if manifest is None:
         return None
-    return manifest.num_workloads, len(inputs_with_results(shell, settings, path))
+    return manifest.num_workloads, len(inputs_with_results(cloud, path))

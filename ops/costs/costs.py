@@ -1,6 +1,6 @@
-"""What a run in the cloud would cost and how long it would take: an estimate, with what it rests on.
+"""Estimates of cost and duration of a run in the cloud.
 
-Nothing here asks anybody: prices come from prices.py, the time of a task from task_times.py. For each stage
+Nothing here asks the cloud: prices come from prices.py, times of tasks from task_times.py. For each stage
 
     machine hours = (tasks x seconds of a task x (1 + share tried again) + machines x seconds to start) / 3600
 
@@ -13,17 +13,17 @@ import math
 from dataclasses import dataclass
 
 from ops.cloud.deployment import StageLimits, stage_limits
-from ops.cloud.inputs import Share
 from ops.cloud.prices import Machine, priced_machine, prices
 from ops.costs.task_times import Measured, TaskTimes
+from ops.manifests import Share
 from ops.settings import Settings
 
 MODELS = ("STANDARD", "SPOT")
 MEMORY_STEP_MIB = 256
 LEAST_MEMORY_MIB = 512
-FULL_MEMORY = 0.9  # of what a task may use: above it the next run may run out
-SPARE_MEMORY = 1.5  # of the most that was measured: another location, another day may need more
-ONE_THREAD = 1.2  # CPU seconds a second of a task that has one thread, and a little beside it
+FULL_MEMORY = 0.9  # of the limit of a task: above it the next run may run out of memory
+SPARE_MEMORY = 1.5  # times the measured peak: another location or day may need more
+ONE_THREAD = 1.2  # CPU seconds per second of a task with one thread, and a little more
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ class StageEstimate:
         return self.task_seconds * (1 + self.retry_shares[self._model(model)])
 
     def _model(self, model: str) -> str:
-        """Return on what kind of machines the stage is: A and C are never on Spot machines."""
+        """Return the provisioning model of the stage: stages A and C never use Spot machines."""
         return model if self.stage == "runner" else "STANDARD"
 
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """All stages of a run of so many inputs."""
+    """The stages of a run with a number of inputs."""
 
     workloads: int
     stages: tuple[StageEstimate, ...]
@@ -79,13 +79,13 @@ class RunEstimate:
     def stage(self, name: str) -> StageEstimate:
         return next(stage for stage in self.stages if stage.stage == name)
 
-    def doubts(self) -> list[str]:
-        """Return what makes the prices less than the table's own, each thing once."""
-        return list(dict.fromkeys(doubt for stage in self.stages for doubt in stage.machine.doubts))
+    def warnings(self) -> list[str]:
+        """Return why prices are not exactly those of the table, without duplicates."""
+        return list(dict.fromkeys(each for stage in self.stages for each in stage.machine.warnings))
 
 
 def estimate(settings: Settings, workloads: int, measured: Measured) -> RunEstimate:
-    """Return what a run of so many inputs would take with these settings; with none left only A and C."""
+    """Return the estimate for a number of inputs; without inputs only stages A and C run."""
     limits = stage_limits(settings)
     stages = [_single("builder", settings, limits["builder"], measured)]
     if workloads:
@@ -146,7 +146,7 @@ class Suggestion:
 
 
 def suggestions(found: RunEstimate, measured: Measured) -> list[Suggestion]:
-    """Return what would make a run cheaper, or keep it from running out of memory."""
+    """Return changes that make a run cheaper, or keep it from running out of memory."""
     if not found.workloads:
         return []
     times = measured.stages["runner"]
@@ -159,7 +159,7 @@ def suggestions(found: RunEstimate, measured: Measured) -> list[Suggestion]:
 
 
 def _longer_tasks(found: RunEstimate, times: TaskTimes) -> Suggestion | None:
-    """Suggest more inputs a task where a task is shorter than the start of its machine."""
+    """Suggest more inputs a task if a task is shorter than the start of its machine."""
     runner, start = found.stage("runner"), _start_seconds()
     per_task = min(math.ceil(start / times.seconds), found.workloads)
     if runner.task_seconds >= start or per_task <= found.settings.workloads_per_task:
@@ -172,7 +172,7 @@ def _longer_tasks(found: RunEstimate, times: TaskTimes) -> Suggestion | None:
 
 
 def _fuller_machines(found: RunEstimate, times: TaskTimes) -> Suggestion | None:
-    """Suggest a task for each vCPU where tasks of one thread leave half of them idle."""
+    """Suggest a task for each vCPU if tasks with one thread leave half of them idle."""
     runner, settings = found.stage("runner"), found.settings
     is_single = times.cpu_seconds is not None and times.cpu_seconds <= ONE_THREAD * times.seconds
     busy = settings.task_count_per_node
@@ -195,7 +195,7 @@ def _fuller_machines(found: RunEstimate, times: TaskTimes) -> Suggestion | None:
 
 
 def _fitting_memory(settings: Settings, times: TaskTimes) -> Suggestion | None:
-    """Suggest the memory that was measured, with some to spare, where the setting is far from it."""
+    """Suggest the measured memory and a reserve, if the setting is far from it."""
     needed, asked, peak = _needed_mib(times), settings.stage_b_memory_mib, times.peak_memory_mib
     if needed is None or (needed > asked / 2 and peak < FULL_MEMORY * asked):
         return None

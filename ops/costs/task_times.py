@@ -1,6 +1,6 @@
-"""How long tasks took and what memory they needed in earlier runs, here or in the bucket, in a few requests.
+"""Time and memory of tasks in earlier runs, on this machine or in the bucket, read in a few requests.
 
-A finished run tells all in run_metadata.json; of one that is not, some of its summaries are read.
+For a finished run they are in run_metadata.json; for an unfinished one, some of its summaries are read.
 """
 
 import sys
@@ -10,46 +10,43 @@ from pathlib import Path
 from typing import Any
 
 from modeling.by_products import check_metadata, check_summary
-from ops import gcloud
-from ops.cloud.bucket import LIST_SECONDS, CloudRun, read_objects, runs_and_folders
+from ops.cloud.bucket import LIST_SECONDS, CloudRun, objects_or_none, runs_and_folders
 from ops.cloud.bucket import by_product as object_or_none
+from ops.cloud.cloud import Cloud
 from ops.cloud.inputs import find_manifest
 from ops.failures import UserError
-from ops.gcloud import GcloudError
 from ops.laptop.run_files import LocalRun, by_product, find_runs, latest_run, read_json
-from ops.names import check_exp_id, check_run_id
-from ops.run_paths import METADATA, SUMMARIES, experiment_path, run_path
+from ops.names import METADATA, SUMMARIES, check_exp_id, check_run_id
 from ops.settings import Settings
-from ops.shell import Shell
 from ops.terminal import nearest
 
 MOST_SUMMARIES = 200
-MOST_UNFINISHED = 10  # of the newest runs, before an older one that ended is not looked for any more
+MOST_UNFINISHED = 10  # newest runs that are searched for one that has ended
 
 
 @dataclass(frozen=True)
 class TaskTimes:
-    """What one input of stage B took, or the one task of another stage, on average."""
+    """Average time of one input of stage B, or of the task of another stage; and its memory."""
 
     seconds: float
     source: str  # "measured", "given" or "assumed"
     cpu_seconds: float | None = None
-    peak_memory_mib: float | None = None  # the most of all
-    retry_shares: dict[str, float] = field(default_factory=dict)  # tries again a task, by provisioning model
+    peak_memory_mib: float | None = None  # highest of all tasks
+    retry_shares: dict[str, float] = field(default_factory=dict)  # retries per task, by provisioning model
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What is known of earlier runs, and of which."""
+    """Measured times, and the run that they are from."""
 
     stages: dict[str, TaskTimes]
     workloads: int | None = None
-    where: str = ""  # the run it is from
-    spent_usd: float | None = None  # what that run was estimated to have cost when it ended
+    where: str = ""  # the measured run
+    spent_usd: float | None = None  # estimated cost of that run
 
 
 def given(seconds: float, measured: Measured | None) -> Measured:
-    """Return what was measured with another time for an input of stage B, as the operator names it."""
+    """Return measured times with a given time for an input of stage B."""
     found = measured or Measured({})
     runner = found.stages.get("runner")
     peak = runner.peak_memory_mib if runner else None
@@ -58,7 +55,7 @@ def given(seconds: float, measured: Measured | None) -> Measured:
 
 
 def measured_here(settings: Settings, exp_id: str, run_id: str = "") -> Measured | None:
-    """Return what a local run took, the newest with results where none is named; None where there is none."""
+    """Return the times of a local run, without a run id of the newest with results; None if there is none."""
     if run_id:
         return _of_local_run(latest_run(settings, exp_id, run_id))
     for run in reversed(find_runs(settings, exp_id)):
@@ -68,20 +65,20 @@ def measured_here(settings: Settings, exp_id: str, run_id: str = "") -> Measured
 
 
 def measured_beside_here(settings: Settings, exp_id: str) -> Measured | None:
-    """Return what the newest local run took of another experiment in the same folder: of an earlier week."""
+    """Return the times of the newest local run of another experiment in the same folder, e.g. last week's."""
     for run in reversed(find_runs(settings)):
         if not (_are_beside(run.exp_id, exp_id) and run.is_built):
             continue
         try:
             if found := _of_local_run(run):
                 return found
-        except UserError as error:  # nobody asked for that run
+        except UserError as error:  # the operator has not named that run
             print(f"left out of the estimate: {error}", file=sys.stderr)
     return None
 
 
 def _are_beside(exp_id: str, other: str) -> bool:
-    """Tell whether experiments are in one folder, as flu/2026-w05 and flu/2026-w06; at the top is none."""
+    """Return whether two experiments are in the same folder, as flu/2026-w05 and flu/2026-w06."""
     folder, other_folder = exp_id.rpartition("/")[0], other.rpartition("/")[0]
     return exp_id != other and "" != folder == other_folder
 
@@ -94,7 +91,7 @@ def _of_local_run(run: LocalRun) -> Measured | None:
         return found
     paths = _some(sorted(run.folder.glob(f"{SUMMARIES}runner_*.json")))
     found = of_summaries(((nearest(path), _read_or_none(path)) for path in paths), where)
-    return found and replace(found, workloads=run.manifest["num_workloads"])
+    return found and replace(found, workloads=run.manifest.num_workloads)
 
 
 def _of_metadata_or_none(metadata: dict[str, Any], where: str) -> Measured | None:
@@ -108,20 +105,27 @@ def _of_metadata_or_none(metadata: dict[str, Any], where: str) -> Measured | Non
 
 def _read_or_none(path: Path) -> Any:
     try:
-        return check_summary(read_json(path))
-    except (UserError, ValueError):
-        return None  # and is said to be damaged with what holds something else
+        return _summary_or_none(read_json(path))
+    except UserError:
+        return None  # of_summaries() warns
+
+
+def _summary_or_none(content: Any) -> Any:
+    try:
+        return check_summary(content)
+    except ValueError:
+        return None  # of_summaries() warns
 
 
 def measured_in_cloud(
-    shell: Shell, settings: Settings, exp_id: str, run_id: str = "", inputs: int | None = None
+    cloud: Cloud, exp_id: str, run_id: str = "", inputs: int | None = None
 ) -> Measured | None:
-    """Return what a run in the bucket took, the newest that ended without a run id; None where there is none.
+    """Return the times of a run in the bucket, without a run id of the newest; None if there is none.
 
     Parameters
     ----------
     inputs : int, optional
-        How many the run has that is named, where that is known already.
+        Number of inputs of the named run, if known.
 
     Raises
     ------
@@ -132,80 +136,63 @@ def measured_in_cloud(
     if run_id:
         check_run_id(run_id)
         run = CloudRun(exp_id, run_id)
-        return _of_ended(shell, settings, run) or _of_unfinished(shell, settings, run, inputs)
-    runs = _runs_below(shell, settings, experiment_path(settings, exp_id))
-    return _of_newest(shell, settings, [run for run in runs if run.exp_id == exp_id])
+        return _of_ended(cloud, run) or _of_unfinished(cloud, run, inputs)
+    runs = _runs_below(cloud, cloud.experiment_path(exp_id))
+    return _of_newest(cloud, [run for run in runs if run.exp_id == exp_id])
 
 
-def measured_beside_in_cloud(shell: Shell, settings: Settings, exp_id: str) -> Measured | None:
-    """Return what the newest run in the bucket took of another experiment in the same folder; as above."""
+def measured_beside_in_cloud(cloud: Cloud, exp_id: str) -> Measured | None:
+    """Return the times of the newest run in the bucket of another experiment in the same folder."""
     folder = exp_id.rpartition("/")[0]
     if not folder:
         return None
-    runs = _runs_below(shell, settings, f"{experiment_path(settings, folder)}*/")
-    return _of_newest(shell, settings, [run for run in runs if _are_beside(run.exp_id, exp_id)])
+    runs = _runs_below(cloud, f"{cloud.experiment_path(folder)}*/")
+    return _of_newest(cloud, [run for run in runs if _are_beside(run.exp_id, exp_id)])
 
 
-def _runs_below(shell: Shell, settings: Settings, pattern: str) -> list[CloudRun]:
-    """Return the runs right below folders of experiments."""
-    top = f"gs://{settings.bucket_name}/{settings.dir_prefix}"
-    return runs_and_folders(_listed(shell, settings, pattern), top)[0]
+def _runs_below(cloud: Cloud, pattern: str) -> list[CloudRun]:
+    """Return the runs directly below folders of experiments."""
+    return runs_and_folders(_listed(cloud, pattern), cloud.top)[0]
 
 
-def _of_newest(shell: Shell, settings: Settings, runs: Sequence[CloudRun]) -> Measured | None:
-    """Return what the newest run took that has ended, else the newest of all."""
+def _of_newest(cloud: Cloud, runs: Sequence[CloudRun]) -> Measured | None:
+    """Return the times of the newest run that has ended, else of the newest run."""
     newest = sorted(runs, key=lambda run: run.run_id, reverse=True)[:MOST_UNFINISHED]
     for run in newest:
-        if found := _of_ended(shell, settings, run):
+        if found := _of_ended(cloud, run):
             return found
-    return _of_unfinished(shell, settings, newest[0]) if newest else None
+    return _of_unfinished(cloud, newest[0]) if newest else None
 
 
-def _of_ended(shell: Shell, settings: Settings, run: CloudRun) -> Measured | None:
-    path = run_path(settings, run.exp_id, run.run_id)
-    held = object_or_none(shell, settings, path + METADATA, check_metadata)
+def _of_ended(cloud: Cloud, run: CloudRun) -> Measured | None:
+    path = cloud.run_path(run.exp_id, run.run_id)
+    held = object_or_none(cloud, path + METADATA, check_metadata)
     return _of_metadata_or_none(held, f"run {run.run_id} of {run.exp_id} in {path}") if held else None
 
 
-def _of_unfinished(
-    shell: Shell, settings: Settings, run: CloudRun, inputs: int | None = None
-) -> Measured | None:
-    """Return what the first tasks of a run took that has not ended; in a few requests, however many."""
-    path = run_path(settings, run.exp_id, run.run_id)
+def _of_unfinished(cloud: Cloud, run: CloudRun, inputs: int | None = None) -> Measured | None:
+    """Return the times of the first tasks of an unfinished run, in a few requests."""
+    path = cloud.run_path(run.exp_id, run.run_id)
     if inputs is None:
-        manifest = find_manifest(shell, settings, path)
+        manifest = find_manifest(cloud, path)
         if manifest is None:
             return None
         inputs = manifest.num_workloads
     zeros = "0" * (max(4, len(str(inputs - 1))) - 1)
-    names = _listed(shell, settings, f"{path}{SUMMARIES}runner_{zeros}*.json")
+    names = _listed(cloud, f"{path}{SUMMARIES}runner_{zeros}*.json")
     where = f"unfinished run {run.run_id} of {run.exp_id} in {path}"
-    found = of_summaries(_read_each(shell, settings, names), where)
+    contents = map(_summary_or_none, objects_or_none(cloud, names))
+    found = of_summaries(zip(names, contents, strict=True), where)
     return found and replace(found, workloads=inputs)
 
 
-def _read_each(shell: Shell, settings: Settings, names: Sequence[str]) -> list[tuple[str, Any]]:
-    """Return objects by name, asked for at once; where one is damaged one by one, with None for it."""
-    if not names:
-        return []
-    try:
-        found = read_objects(shell, settings, names)
-        return [(name, check_summary(one)) for name, one in zip(names, found, strict=True)]
-    except GcloudError:
-        raise
-    except (UserError, ValueError):  # no JSON, not one value for each name, or no summary
-        if len(names) == 1:
-            return [(names[0], None)]
-    return [found for name in names for found in _read_each(shell, settings, [name])]
-
-
 def of_metadata(metadata: dict[str, Any], where: str) -> Measured:
-    """Return what run_metadata.json tells; of stage B what inputs took that ended well."""
+    """Return the times in run_metadata.json; for stage B those of inputs that succeeded."""
     stages = {}
     try:
         models = {each["provisioning_model"] for each in metadata.get("machines", {}).get("runner", [])}
         for name, use in metadata["stages"].items():
-            # older versions did not tell what ended well from what failed
+            # older versions did not count successful attempts separately
             done, done_seconds, done_cpu_seconds = (
                 use.get(f"done{what}", use.get(older))
                 for what, older in (
@@ -217,14 +204,14 @@ def of_metadata(metadata: dict[str, Any], where: str) -> Measured:
             if done == 0:
                 continue
             is_runner = name == "runner"
-            # a run that goes on has stages A and C again, but finds most of their work done
+            # going on with a run repeats stages A and C, with most of their work done
             seconds = done_seconds / done if is_runner else use["longest_seconds"]
             stages[name] = TaskTimes(
                 seconds=max(seconds, 0.001),
                 source="measured",
                 cpu_seconds=done_cpu_seconds / done,
                 peak_memory_mib=use["peak_memory_mib"],
-                # of a run on both kinds of machines nobody knows which of them were taken away
+                # for a run on both kinds of machines it is not known which kind was taken away
                 retry_shares=dict.fromkeys(models, use["retries"] / use["tasks"])
                 if is_runner and len(models) == 1
                 else {},
@@ -239,12 +226,12 @@ def of_metadata(metadata: dict[str, Any], where: str) -> Measured:
 
 
 def of_summaries(summaries: Iterable[tuple[str, Any]], where: str) -> Measured | None:
-    """Return what the tasks of stage B took that were done; None where none was.
+    """Return the times of the successful tasks of stage B; None if there are none.
 
     Parameters
     ----------
     summaries : iterable of (name, contents)
-        What is no summary is left out, and said.
+        Contents other than a summary are left out with a warning.
     """
     done = []
     for name, one in summaries:
@@ -274,11 +261,11 @@ def _mean(summaries: Sequence[dict[str, Any]], name: str) -> float:
 
 
 def _some(things: Sequence) -> Sequence:
-    """Return at most MOST_SUMMARIES of many, evenly spread: tasks of one place are alike."""
+    """Return at most MOST_SUMMARIES items, evenly spread, because tasks of one place are similar."""
     return things[:: -(-len(things) // MOST_SUMMARIES) or 1]
 
 
-def _listed(shell: Shell, settings: Settings, pattern: str) -> list[str]:
-    """Return the names in the bucket that gcloud lists, none where there are none."""
-    words = ["storage", "ls", pattern, "--project", settings.project_id]
-    return gcloud.read_if_there(shell, words, timeout_seconds=LIST_SECONDS).splitlines()
+def _listed(cloud: Cloud, pattern: str) -> list[str]:
+    """Return the names in the bucket that match a pattern."""
+    words = ["storage", "ls", pattern, *cloud.in_project]
+    return cloud.read_if_there(words, timeout_seconds=LIST_SECONDS).splitlines()

@@ -1,28 +1,25 @@
-"""A build of Cloud Build while it runs: its log as it is written, and how it ends."""
+"""A running build of Cloud Build: its log as it is written, and its result."""
 
 import sys
 import time
 from datetime import datetime, timedelta
 from typing import Any
 
+from ops.cloud.cloud import Cloud
 from ops.failures import UserError
-from ops.gcloud import Refusal, read_json
-from ops.settings import Settings
-from ops.shell import Shell
+from ops.gcloud import Refusal
 
 POLL_SECONDS = 5.0
-MOST_FAILURES = 5  # in a row, of asking how the build stands
+MOST_FAILURES = 5  # failed requests in a row for the state of the build
 MOST_SECONDS = 3 * 3600  # a build waits for an hour at most, and runs for one
-LATE_SECONDS = 120  # lines come that much after others that were written later
-LAST_LINES_SECONDS = 15.0  # how long after its end a build's last lines are waited for
+LATE_SECONDS = 120  # lines may arrive this much later than newer lines
+LAST_LINES_SECONDS = 15.0  # wait for the last lines after the end of a build
 EXIT_CODES = {"CANCELLED": 130, "EXPIRED": 75, "INTERNAL_ERROR": 75}  # 1 for all others
 FINISHED = {"SUCCESS", "FAILURE", "INTERNAL_ERROR", "TIMEOUT", "CANCELLED", "EXPIRED"}
 
 
-def follow(
-    shell: Shell, settings: Settings, build: dict[str, Any], poll_seconds: float = POLL_SECONDS
-) -> None:
-    """Print the log of a build as it is written, until it ends; nothing that happens here stops the build.
+def follow(cloud: Cloud, build: dict[str, Any], poll_seconds: float = POLL_SECONDS) -> None:
+    """Print the log of a build as it is written, until the build ends; nothing here stops the build.
 
     Raises
     ------
@@ -32,7 +29,7 @@ def follow(
     KeyboardInterrupt
         The build goes on.
     """
-    log = BuildLog(shell, settings, build)
+    log = BuildLog(cloud, build)
     goes_on = f"build {build['id']} goes on; `invoke build-status` shows it"
     until = time.monotonic() + MOST_SECONDS
     failures = 0
@@ -40,10 +37,10 @@ def follow(
         while build["status"] not in FINISHED:
             time.sleep(poll_seconds)
             try:
-                build = _describe(shell, settings, build["id"])
+                build = _describe(cloud, build["id"])
                 failures = 0
             except UserError as error:
-                failures += 1  # a lost answer is no reason to leave
+                failures += 1  # a lost answer does not end this
                 if failures == MOST_FAILURES:
                     raise UserError(f"{error}; {goes_on}", exit_code=error.exit_code) from None
             log.print_new()
@@ -61,28 +58,28 @@ def follow(
 
 
 def why(build: dict[str, Any]) -> str:
-    """Return ": " and what a build says of its failure, or nothing."""
+    """Return ": " and the reason of a build's failure, or an empty string."""
     said = build.get("failureInfo", {}).get("detail") or build.get("statusDetail", "")
     return f": {said}" if said else ""
 
 
-def _describe(shell: Shell, settings: Settings, build_id: str) -> dict[str, Any]:
-    words = ["builds", "describe", build_id, "--project", settings.project_id]
-    return read_json(shell, [*words, "--region", settings.build_region], echo=False)
+def _describe(cloud: Cloud, build_id: str) -> dict[str, Any]:
+    words = ["builds", "describe", build_id, *cloud.in_project]
+    return cloud.ask([*words, "--region", cloud.settings.build_region], echo=False)
 
 
 class BuildLog:
-    """The lines of one build: `gcloud builds log` has none where they go to Cloud Logging alone."""
+    """The log of a build, from Cloud Logging: `gcloud builds log` does not read it there."""
 
-    def __init__(self, shell: Shell, settings: Settings, build: dict[str, Any]):
-        self.shell, self.settings, self.build_id = shell, settings, build["id"]
+    def __init__(self, cloud: Cloud, build: dict[str, Any]):
+        self.cloud, self.build_id = cloud, build["id"]
         self.newest = build["createTime"]
         self.seen: set[str] = set()
         self.is_complete = False
         self.is_readable = True
 
     def print_new(self) -> None:
-        """Print what has come since, late lines too; where the log may not be read, say so once."""
+        """Print new lines, also late ones; print one note if there is no permission to read the log."""
         if not self.is_readable:
             return
         try:
@@ -114,8 +111,8 @@ class BuildLog:
     def _read(self) -> list[dict[str, Any]]:
         since = datetime.fromisoformat(f"{self.newest[:19]}+00:00") - timedelta(seconds=LATE_SECONDS)
         wanted = (
-            f'logName="projects/{self.settings.project_id}/logs/cloudbuild" '
+            f'logName="projects/{self.cloud.project}/logs/cloudbuild" '
             f'AND resource.labels.build_id="{self.build_id}" AND timestamp>="{since:%Y-%m-%dT%H:%M:%SZ}"'
         )
-        words = ["logging", "read", wanted, "--project", self.settings.project_id]
-        return read_json(self.shell, [*words, "--order", "asc"], echo=False) or []
+        words = ["logging", "read", wanted, *self.cloud.in_project]
+        return self.cloud.ask([*words, "--order", "asc"], echo=False) or []

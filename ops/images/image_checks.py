@@ -32,9 +32,9 @@ CONFIGS = {
 }
 TEST_SECONDS = 120
 
-# the tool puts variables of the image in, which would change a command in silence
+# the tool replaces variables of the image here, which could change a command silently
 _NO_DOLLAR = ("command", "args")
-# what of the tool's format is read here; a key that is not would be passed over in silence
+# keys of the tool's format that are supported here; others are refused, not ignored
 _KEYS = {
     "": {"schemaVersion", "commandTests", "fileExistenceTests", "metadataTest"},
     "commandTests": {
@@ -52,12 +52,12 @@ def check_image(shell: Shell, image: str, configs: list[Path]) -> None:
     Raises
     ------
     UserError
-        A test failed, or the image is not there.
+        A test failed, or there is no such image.
     """
     if shutil.which(TOOL):
         words = [TOOL, "test", f"--image={image}", *(f"--config={nearest(config)}" for config in configs)]
         if shell.stream(words):
-            raise UserError(f"{image} lacks something, see above", exit_code=1)
+            raise UserError(f"{image} does not pass its tests, see above", exit_code=1)
         return
     shell.echo(["docker", "run", "--rm", image], note=f"for each test of {', '.join(map(nearest, configs))}")
     if shell.dry_run:
@@ -91,7 +91,7 @@ def _read(config: Path) -> dict[str, Any]:
 
 
 class Inside:
-    """The tests of one image, each program in a container of its own."""
+    """The tests of one image; each program runs in its own container."""
 
     def __init__(self, shell: Shell, image: str):
         self.shell, self.image = shell, image
@@ -143,13 +143,13 @@ class Inside:
                     yield f"{wanted['key']} is {value!r}, not {wanted['value']!r}"
 
     def _run(self, command: str, words: list[str], options: list[str]) -> Ended:
-        """Run one program in the image; a network is nothing that a test of its structure needs."""
+        """Run one program in the image, without a network."""
         name = f"image-test-{secrets.token_hex(6)}"
         run = ["docker", "run", "--rm", "--name", name, "--network", "none", "--entrypoint", command]
         try:
             return self.shell.attempt([*run, *options, self.image, *words], timeout_seconds=TEST_SECONDS)
         except BaseException as error:
-            # the client has ended, and the container has not
+            # the container outlives the client
             self.shell.capture(["docker", "rm", "--force", name], timeout_seconds=TEST_SECONDS)
             if getattr(error, "exit_code", None) != TEMPORARY_FAULT:
                 raise
@@ -157,7 +157,7 @@ class Inside:
 
 
 def _pattern(text: str) -> re.Pattern:
-    """Return a pattern that reads as the tool's do: there $ is the end of all, not of the last line."""
+    """Return a pattern with the tool's meaning of $: the end of the text, not of the last line."""
     return re.compile(re.sub(r"(?<!\\)\$", r"\\Z", text))
 
 

@@ -1,4 +1,4 @@
-"""The images of the stages on this machine: built, tested, pushed. Cloud Build is in cloud_build.py."""
+"""The images of the stages, built, tested and pushed on this machine. Cloud Build is in cloud_build.py."""
 
 import json
 import os
@@ -27,30 +27,27 @@ def build_dev(shell: Shell, settings: Settings) -> None:
     Raises
     ------
     UserError
-        No engine, or the build failed; what it said stands above.
+        No engine, or the build failed; see its output above.
     """
-    if not shell.dry_run:
-        check_engine(shell)
+    check_engine(shell)
     _build(shell, settings, "local", [LOCAL_IMAGE])
-    if not shell.dry_run:
-        print(f"{LOCAL_IMAGE} is there; `invoke run --docker --exp-id demo` uses it")
+    shell.report(f"{LOCAL_IMAGE} is there; `invoke run --docker --exp-id demo` uses it")
 
 
 def build_local(
     shell: Shell, settings: Settings, push: bool = True, no_cache: bool = False, target: str = "cloud"
 ) -> None:
-    """Build the cloud image, or the local one, on this machine, test it, and push it.
+    """Build the cloud image or the local one on this machine, test it, and push it with commit and tag.
 
     Raises
     ------
     UserError
-        As build_dev; no such target; or a test of its structure failed, and nothing was pushed.
+        As build_dev(); no such target; or a structure test failed, and nothing was pushed.
     """
     if target not in CONFIGS:
         raise UserError(f"--target {target}: use cloud or local")
     names = tagged(settings, source_commit(), target)
-    if not shell.dry_run:
-        check_engine(shell)
+    check_engine(shell)
     _build(shell, settings, target, names, no_cache)
     check_image(shell, names[0], CONFIGS[target])
     for name in names if push else []:
@@ -63,17 +60,15 @@ def build_local(
 
 
 def check(shell: Shell, image: str = "") -> None:
-    """Run the structure tests that belong to an image: those of the cloud for an image of the cloud."""
+    """Run the structure tests of an image, as a cloud image or as a local one."""
     image = image or LOCAL_IMAGE
-    if not shell.dry_run:
-        check_engine(shell)
-    inspect = ["docker", "image", "inspect", image]
-    said = "" if shell.dry_run else shell.capture(inspect, timeout_seconds=20)
-    if not said and not shell.dry_run:
+    check_engine(shell)
+    found = shell.ask(["docker", "image", "inspect", image], timeout_seconds=20, echo=False)
+    if found and found.exit_code:
         raise UserError(
             f"there is no image {image}; `docker image ls` lists them, `invoke build-dev` makes the local one"
         )
-    variables = json.loads(said)[0]["Config"]["Env"] if said else []
+    variables = json.loads(found.output)[0]["Config"]["Env"] if found else []
     check_image(shell, image, CONFIGS["cloud" if "EXECUTION_MODE=cloud" in variables else "local"])
 
 
@@ -86,12 +81,12 @@ def tagged(settings: Settings, commit: str, target: str = "cloud") -> list[str]:
 
 
 def commit_tag(commit: str) -> str:
-    """Return the tag of an image of a commit; a folder without git has none."""
+    """Return the tag for a commit; "no-commit" for a folder without git."""
     return commit or "no-commit"
 
 
 def source_commit() -> str:
-    """Return this repository's commit; -dirty where what goes into an image differs, new files too."""
+    """Return this repository's commit, with -dirty if files of the image differ or are new."""
     commit = commit_of(ROOT)
     status = ["git", "-C", str(ROOT), "status", "--porcelain", "--", "docker", "modeling", "scripts"]
     differs = commit and not commit.endswith("-dirty") and Shell().capture(status, timeout_seconds=20)
@@ -111,7 +106,7 @@ def build_arguments(settings: Settings) -> dict[str, str]:
         "GITHUB_URL": settings.github_url,
         "GITHUB_MODELING_SUITE_REPO": repository,
         "GITHUB_MODELING_SUITE_REF": ref if repository else "",
-        # a layer that was made of a branch is not to be used again when the branch has moved
+        # the layer of a branch must not be used again after the branch has moved
         "GITHUB_MODELING_SUITE_AT": f"{datetime.now(UTC):%Y%m%d-%H%M%S}" if moves else "",
     }
 
@@ -125,6 +120,6 @@ def _build(shell: Shell, settings: Settings, target: str, names: list[str], no_c
             argv += ["--build-arg", f"{name}={value}"] if value else []
     argv += [word for name, value in LABELS.items() for word in ("--label", f"{name}={value}")]
     if settings.github_modeling_suite_repo and os.environ.get(TOKEN):
-        argv += ["--secret", f"id=github_pat,env={TOKEN}"]  # by its name alone
+        argv += ["--secret", f"id=github_pat,env={TOKEN}"]  # the name only, not its value
     if shell.stream([*argv, nearest(Path(ROOT))], {"DOCKER_BUILDKIT": "1"}):
-        raise UserError(f"{names[0]} was not built; what went wrong stands above", exit_code=1)
+        raise UserError(f"{names[0]} was not built; see above", exit_code=1)

@@ -1,6 +1,6 @@
-"""The templates jobs/stage-*.json filled in: a stage of a run as a job of Batch, as the workflow makes it.
+"""The templates jobs/stage-*.json: filled in, they are the jobs that the workflow would submit.
 
-What is submitted, and when, is in job_submission.py.
+job_submission.py submits them.
 """
 
 import json
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ops.cloud.deployment import as_label, stage_limits
-from ops.cloud.inputs import Share
 from ops.cloud.machine_types import hyperdisk_only_families
 from ops.failures import UserError, did_you_mean
+from ops.manifests import Share
 from ops.run_request import RunRequest
 from ops.runs.cloud_run import run_arguments
 from ops.settings import ROOT, Settings
@@ -21,7 +21,7 @@ from ops.stages import LETTERS
 from ops.terminal import nearest
 
 FOLDER = ROOT / "jobs"
-VARIABLES = ".environment.variables"  # where all is text, also what is empty
+VARIABLES = ".environment.variables"  # all values here are text, and empty ones are kept
 _PLACEHOLDER = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}|\$")
 
 Value = str | int | bool
@@ -29,13 +29,13 @@ Value = str | int | bool
 
 @dataclass(frozen=True)
 class Filling:
-    """What is known of a run besides the settings, and asked for."""
+    """What a job needs to know besides the settings."""
 
     request: RunRequest
     image: str  # with its digest
-    is_built: bool  # it goes on: what it was built with is kept
-    share: Share  # of stage B's inputs among its tasks
-    forecast_commit: str = ""  # of the local repository, where that is uploaded
+    is_built: bool  # a run keeps what it was built with
+    share: Share
+    forecast_commit: str = ""  # of the local repository, if it is uploaded
 
 
 def describe_job(settings: Settings, stage: str, filling: Filling, job_id: str = "") -> dict[str, Any]:
@@ -44,7 +44,7 @@ def describe_job(settings: Settings, stage: str, filling: Filling, job_id: str =
     Raises
     ------
     UserError
-        The template cannot be read, or names what there is not.
+        The template cannot be read, or contains an unknown name.
     """
     return fill_in(template(stage), named_values(settings, filling) | {"JOBID": job_id})
 
@@ -54,9 +54,9 @@ def template(stage: str) -> Path:
 
 
 def named_values(settings: Settings, filling: Filling) -> dict[str, Value]:
-    """Return what each ${NAME} of a template stands for: every setting, and what is the run's own."""
+    """Return the value of each ${NAME} of a template: every setting, and the values of the run."""
     asked = run_arguments(settings, filling.request, filling.is_built)
-    tasks = max(1, filling.share.num_tasks)  # a job of none there is not; its file is not written either
+    tasks = max(1, filling.share.num_tasks)  # there is no job without tasks
     return {
         **{name.upper(): _plain(value) for name, value in settings.model_dump().items()},
         **asked["variables"],
@@ -82,14 +82,14 @@ def named_values(settings: Settings, filling: Filling) -> dict[str, Value]:
 
 
 def _machines(settings: Settings) -> dict[str, Value]:
-    """Return what the machines of each stage start from; of what Batch chooses, nothing."""
+    """Return the boot disk and image of each stage's machines; empty if Batch chooses them."""
     only_hyperdisk = hyperdisk_only_families()
     disks = {}
     for stage, limits in stage_limits(settings).items():
         family = limits.machine_type.partition("-")[0]
         disk = "hyperdisk-balanced" if family in only_hyperdisk else "pd-balanced"
         disks[f"STAGE_{LETTERS[stage]}_BOOT_DISK"] = disk if family else ""
-    wants_agent = settings.install_ops_agent  # and so an image that takes it: that for containers does not
+    wants_agent = settings.install_ops_agent  # needs batch-debian: the container image does not support it
     return {
         **disks,
         "BOOT_DISK_IMAGE": "batch-debian" if wants_agent else "",
@@ -104,7 +104,7 @@ def _plain(value: object) -> Value:
 
 
 def fill_in(path: Path, values: Mapping[str, Value]) -> dict[str, Any]:
-    """Return a template with its values: numbers stay numbers, and a field that is empty is left out."""
+    """Return a template with its values filled in; numbers stay numbers, and empty fields are left out."""
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -113,7 +113,7 @@ def fill_in(path: Path, values: Mapping[str, Value]) -> dict[str, Any]:
 
 
 class _Filler:
-    """Fills in one template; what is wrong is told with the place of its field."""
+    """Fills in one template; errors name the place of the field."""
 
     def __init__(self, path: Path, values: Mapping[str, Value]):
         self.path, self.values = path, values
@@ -132,7 +132,7 @@ class _Filler:
         return {name: value for name, value in fields.items() if not _is_empty(value)}
 
     def _text(self, text: str, where: str) -> Value:
-        """Return a text with its values in place; one that is nothing but a name is its value."""
+        """Return a text with its values; a text that is a single name becomes its value."""
         whole = _PLACEHOLDER.fullmatch(text)
         if whole and whole[1]:
             return self._value(whole[1], where)

@@ -1,4 +1,4 @@
-"""Deleting what can be made again, half-written files, and when asked local runs and the emulated cloud."""
+"""Deletes caches and half-written files and, when asked, local runs and the emulated cloud."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ NOT_OURS = {".git", ".venv", ".venv-scan"}
 
 
 def clean(settings: Settings, runs: bool, cloud: bool, exp_id: str, yes: bool, dry_run: bool) -> None:
-    """Delete caches, leftovers, and what is asked for; whatever is refused is refused before all else."""
+    """Delete caches, leftovers, and what is asked for; everything is checked before anything is deleted."""
     if exp_id and not runs:
         raise UserError("--exp-id chooses among runs; add --runs, or leave it out")
     if exp_id:
@@ -36,7 +36,7 @@ def clean(settings: Settings, runs: bool, cloud: bool, exp_id: str, yes: bool, d
 
 
 def _chosen_runs(settings: Settings, exp_id: str, yes: bool, dry_run: bool) -> list[LocalRun]:
-    """Show the runs that are to go, and ask; those that are being worked on are left alone."""
+    """Show the runs to delete, and ask; runs in use are left alone."""
     found = known_runs(settings, exp_id)
     busy = [run for run in found if is_held(run)]
     runs = [run for run in found if run not in busy]
@@ -53,7 +53,7 @@ def _chosen_runs(settings: Settings, exp_id: str, yes: bool, dry_run: bool) -> l
 
 
 def _may_remove_cloud(settings: Settings, yes: bool, dry_run: bool) -> bool:
-    """Show what the emulated cloud keeps, and ask; one that runs is left alone."""
+    """Show the data of the emulated cloud, and ask; a running one is left alone."""
     folder = state_folder(settings)
     if not folder.is_dir():
         print("no emulated cloud")
@@ -74,9 +74,9 @@ def _confirm(what: str) -> None:
 
 
 def _remove_caches(dry_run: bool) -> None:
-    """Delete the caches of Python and its tools below the repository.
+    """Delete the caches of Python and its tools in the repository.
 
-    Another process may delete them, too, or fill them again: what is left of one does no harm.
+    Another process may delete or fill them at the same time; what is left does no harm.
     """
     for parent, folders, _ in os.walk(ROOT):
         for name in sorted(CACHES.intersection(folders)):
@@ -88,7 +88,7 @@ def _remove_caches(dry_run: bool) -> None:
 
 
 def _remove_leftovers(settings: Settings, dry_run: bool) -> None:
-    """Delete what killed writers left half written; a younger file may still be somebody's."""
+    """Delete half-written files of killed writers; a recent file may still be in use."""
     old = time.time() - LEFTOVER_SECONDS
     for parent, _, files in os.walk(settings.local_data_path / "bucket"):
         for path in (Path(parent, name) for name in files if name.startswith(".partial-")):
@@ -97,7 +97,7 @@ def _remove_leftovers(settings: Settings, dry_run: bool) -> None:
                     continue
                 if not dry_run:
                     path.unlink()
-            except FileNotFoundError:  # its writer has finished just now
+            except FileNotFoundError:  # its writer has just finished
                 continue
             except OSError as error:
                 raise _cannot_be_removed(path, error) from None
@@ -105,7 +105,7 @@ def _remove_leftovers(settings: Settings, dry_run: bool) -> None:
 
 
 def _remove_run(settings: Settings, run: LocalRun, dry_run: bool) -> None:
-    """Delete a run and its logs, and the folders above that hold nothing else."""
+    """Delete a run and its logs, and the folders above that are empty then."""
     folders = [folder for folder in (run.folder, run.logs) if folder.is_dir()]
     with contextlib.nullcontext() if dry_run else held(run):
         for folder in folders:
@@ -118,11 +118,11 @@ def _remove_run(settings: Settings, run: LocalRun, dry_run: bool) -> None:
 
 
 def _remove_cloud(settings: Settings, dry_run: bool) -> None:
-    """Delete what the emulated cloud keeps; none starts meanwhile, for its lock is ours."""
+    """Delete the data of the emulated cloud, with its lock held so that none starts meanwhile."""
     folder = state_folder(settings)
     if not dry_run:
         try:
-            lock = open(lock_file(settings), "a")  # noqa: SIM115  what goes wrong below is not told of it
+            lock = open(lock_file(settings), "a")  # noqa: SIM115  errors below are not errors of the lock
         except OSError as error:
             raise _cannot_be_removed(folder, error) from None
         with lock:
@@ -144,12 +144,12 @@ def _cannot_be_removed(path: Path, error: OSError) -> UserError:
 
 
 def _unless_gone(function, path, caught) -> None:
-    if not isinstance(caught[1], FileNotFoundError):  # another `clean` may be at work
+    if not isinstance(caught[1], FileNotFoundError):  # another `clean` may run
         raise caught[1]
 
 
 def _remove_empty_folders(folder: Path, top: Path) -> None:
-    """Delete a folder and those above it as long as they are empty, but never `top`."""
+    """Delete a folder and those above it while they are empty, but never `top`."""
     while folder != top:
         try:
             folder.rmdir()

@@ -20,21 +20,21 @@ class Processes:
     """Stages as processes, with the Python that runs invoke."""
 
     def check(self, shell: Shell) -> None:
-        """Nothing is needed that is not there."""
+        """Processes need nothing that could be missing."""
 
-    def tidied(self, shell: Shell) -> contextlib.AbstractContextManager:
+    def cleaned_up(self, shell: Shell) -> contextlib.AbstractContextManager:
         return contextlib.nullcontext()
 
     def command(self, stage: str) -> list[str]:
         return ["bash", nearest(ROOT / "scripts" / f"run_{stage}.sh")]
 
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
-        """Add what a process on this machine needs: our Python, and one thread a task."""
+        """Return the variables of a stage with our Python and one thread a task."""
         return {"PYTHON": nearest(Path(sys.executable)), "OMP_NUM_THREADS": _threads(), **variables}
 
 
 class Containers:
-    """Stages in containers of the local image, which see the same folders under names of their own."""
+    """Stages in containers of the local image, which have the same folders at other paths."""
 
     def __init__(self, settings: Settings):
         uid = os.getuid() if settings.host_uid is None else settings.host_uid
@@ -43,11 +43,11 @@ class Containers:
         self.label = f"epymodelingsuite.started-by={secrets.token_hex(8)}"
 
     def check(self, shell: Shell) -> None:
-        """Refuse early where there is no engine or no image; Compose would say so for each task."""
-        if not shell.capture(["docker", "compose", "version"], timeout_seconds=20):
+        """Refuse early without an engine or an image; Compose would report that for each task."""
+        if not shell.answers(["docker", "compose", "version"], timeout_seconds=20):
             raise UserError("docker compose does not answer; install Docker, or leave --docker out")
         check_engine(shell)
-        if not shell.capture(["docker", "image", "inspect", "-f", "{{.Id}}", _image()], timeout_seconds=20):
+        if not shell.answers(["docker", "image", "inspect", "-f", "{{.Id}}", _image()], timeout_seconds=20):
             raise UserError(f"there is no image {_image()}; `invoke build-dev` makes it")
 
     def command(self, stage: str) -> list[str]:
@@ -55,8 +55,8 @@ class Containers:
         return [*compose, "run", "--rm", "-T", "--label", self.label, stage]
 
     @contextlib.contextmanager
-    def tidied(self, shell: Shell) -> Iterator[None]:
-        """Remove our containers where the block fails: one that is just being made outlives its client."""
+    def cleaned_up(self, shell: Shell) -> Iterator[None]:
+        """Remove our containers if the block fails: one that is being created outlives its client."""
         try:
             yield
         except BaseException:
@@ -66,7 +66,7 @@ class Containers:
             raise
 
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
-        """Return what docker-compose.yml asks for: folders of this machine, and who owns what is written."""
+        """Return the variables of docker-compose.yml: folders of this machine, and the owner of files."""
         variables = dict(variables)
         for name in ("LOCAL_DATA_PATH", "FORECAST_REPO_DIR", "EPYDEMIX_DATA_DIR"):
             if variables.get(name):
@@ -80,13 +80,13 @@ Launcher = Processes | Containers
 
 
 def check_engine(shell: Shell) -> None:
-    """Refuse to go on where no Docker engine answers."""
-    if not shell.capture(["docker", "info", "--format", "{{.ServerVersion}}"], timeout_seconds=20):
+    """Refuse if no Docker engine answers; a dry run does not ask."""
+    if not shell.answers(["docker", "info", "--format", "{{.ServerVersion}}"], timeout_seconds=20):
         raise UserError("no Docker engine answers; start it, or do without (processes need none)")
 
 
 def _inside(variables: Mapping[str, str]) -> str:
-    """Return where a container sees the output YAML, which must lie in the forecasting repository."""
+    """Return the path of the output YAML in a container; it must be in the forecasting repository."""
     path, repository = Path(variables["OUTPUT_CONFIG_FILE"]).absolute(), Path(variables["FORECAST_REPO_DIR"])
     if not path.is_relative_to(repository):
         raise UserError(f"{nearest(path)}: a container sees only {nearest(repository)}; put it there")

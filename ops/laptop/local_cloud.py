@@ -13,13 +13,13 @@ from ops.settings import ROOT, Settings
 from ops.shell import Shell
 from ops.terminal import nearest
 
-PROJECT = "local-project"  # where PROJECT_ID is not set; any will do
+PROJECT = "local-project"  # if PROJECT_ID is not set; any name works
 STRUCTURE_TEST = "ghcr.io/googlecontainertools/container-structure-test"
 
 
 @dataclass(frozen=True)
 class CloudRequest:
-    """How the operator wants the cloud; a port of 0 takes a free one."""
+    """Options of the emulated cloud; port 0 stands for a free port."""
 
     clock_speed: str = "1"
     docker: bool = False
@@ -27,13 +27,13 @@ class CloudRequest:
     apis_port: int = 0
 
 
-def run(shell: Shell, settings: Settings, request: CloudRequest) -> None:
-    """Run it until Ctrl-C, and print what a shell needs, then the steps of workflows as they run.
+def run_emulator(shell: Shell, settings: Settings, request: CloudRequest) -> None:
+    """Run the emulated cloud until Ctrl-C; print the exports for a shell, then the steps of workflows.
 
     Raises
     ------
     UserError
-        It could not start; what it said stands above.
+        It could not start; see its output above.
     """
     _check(shell, request)
     words = [sys.executable, "-m", "localcloud", "--state", nearest(state_folder(settings))]
@@ -59,20 +59,20 @@ def state_folder(settings: Settings) -> Path:
 
 
 def lock_file(settings: Settings) -> Path:
-    """Return what it holds a lock of while it runs."""
+    """Return the file that the emulated cloud locks while it runs."""
     return state_folder(settings) / "lock"
 
 
 def structure_test() -> str:
-    """Return what stands for the tool's image in a build: the emulator pulls none."""
+    """Return the command that replaces the tool's image in a build: the emulator pulls no images."""
     return shlex.join(["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "ops.images.image_checks"])
 
 
 def _check(shell: Shell, request: CloudRequest) -> None:
-    """Refuse what the emulator would refuse in words of its own."""
+    """Refuse options that the emulator would refuse."""
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", request.clock_speed) or not float(request.clock_speed):
         raise UserError(f"--clock-speed {request.clock_speed}: a number above 0 is needed, such as 60")
     if request.storage_port and request.storage_port == request.apis_port:
         raise UserError("--storage-port and --apis-port are the same; each needs one of its own")
-    if request.docker and not shell.dry_run:
+    if request.docker:
         check_engine(shell)

@@ -1,13 +1,14 @@
-"""A run on this machine: the three stages one after the other, or one of them.
+"""A run on this machine: all three stages, or one of them.
 
-How a stage is started is in launch.py, how those of stage B share the cores in stage_b.py.
+launch.py starts a stage; stage_b.py runs the tasks of stage B at the same time.
 """
 
 import contextlib
 import json
 import os
 import sys
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modeling.input_names import MOST_IN_A_LINE, in_a_line
@@ -34,37 +35,35 @@ def run(shell: Shell, settings: Settings, request: RunRequest) -> LocalRun:
     Raises
     ------
     UserError
-        There is no such run, or a stage failed, with its exit code; what is finished is kept.
+        There is no such run, or a stage failed (with its exit code); what is finished is kept.
     KeyboardInterrupt
         After the running tasks were stopped.
     """
-    goes_on = bool(request.run_id)
-    request = replace(request, run_id=request.run_id or new_run_id())
-    here = local_run(settings, request.exp_id, request.run_id)
+    goes_on, request = bool(request.run_id), request.identified()
+    here = local_run(settings, *request.key)
     check_writable(settings)
-    if goes_on and not here.folder.is_dir():  # one that was stopped early may lack its manifest
+    if goes_on and not here.folder.is_dir():  # not its manifest: a run that was stopped early has none
         raise UserError(
             f"{nearest(here.folder)}: no such run; "
             f"`invoke runs --local --exp-id {request.exp_id}` lists them, "
             "and without --run-id a new one is started"
         )
-    launcher = _launcher(shell, settings, request)
-    variables = stage_variables(settings, request)
-    experiment = Path(variables["FORECAST_REPO_DIR"], "experiments", request.exp_id)
-    run = f"run {request.run_id} of " if goes_on or shell.dry_run else ""  # else there is no run yet
+    work = _prepared(shell, settings, request)
+    is_named = goes_on or shell.dry_run  # otherwise there is no run yet
+    experiment = Path(work.variables["FORECAST_REPO_DIR"], "experiments", request.exp_id)
     print(
-        f"EXECUTION_MODE=local: {run}{request.exp_id} ({experiment}) on this machine, "
-        f"in {nearest(settings.local_data_path)}",
+        f"EXECUTION_MODE=local: {f'run {request.run_id} of ' if is_named else ''}{request.exp_id} "
+        f"({experiment}) on this machine, in {nearest(settings.local_data_path)}",
         flush=True,
     )
     try:
-        with _alone(shell, here), launcher.tidied(shell):
-            _stage(shell, launcher, "builder", variables, is_new=not goes_on)
-            if not run:
+        with work.alone(), work.launcher.cleaned_up(shell):
+            work.run_stage("builder", is_new=not goes_on)
+            if not is_named:
                 print(f"run {request.run_id} of {request.exp_id} is built", flush=True)
-            _run_tasks(shell, launcher, settings, request, here, variables)
+            work.run_tasks()
             if settings.run_output_stage and request.run_output_stage:
-                _stage(shell, launcher, "output", variables)
+                work.run_stage("output")
     except KeyboardInterrupt:
         way_on = f"what is finished is kept. Go on with: {resume_command(request)}"
         print(f"\nstopped; {way_on if here.folder.is_dir() else 'nothing was written'}", file=sys.stderr)
@@ -80,61 +79,129 @@ def run_stage(
     task_index: int | None,
     num_tasks: int | None,
 ) -> LocalRun:
-    """Run one stage alone; the runner runs one input, some from it on, or all that are pending."""
+    """Run one stage alone.
+
+    Parameters
+    ----------
+    task_index : int, optional
+        Stage B: the input to run, or the first of `num_tasks`; without it all that are pending.
+    num_tasks : int, optional
+        Stage B: number of inputs from `task_index` on. Stage C: number of inputs with results.
+    """
     stage = stage_name(stage)
-    is_new = not request.run_id
-    if is_new:
-        if stage != "builder":
-            raise UserError(
-                f"--run-id is needed for stage {stage}; "
-                f"`invoke runs --local --exp-id {request.exp_id}` lists them"
-            )
-        request = replace(request, run_id=new_run_id())
-    here = local_run(settings, request.exp_id, request.run_id)
+    _check_stage_options(stage, request, task_index, num_tasks)
+    is_new, request = not request.run_id, request.identified()
+    here = local_run(settings, *request.key)
     check_writable(settings)
     if stage != "builder" and not shell.dry_run:
-        latest_run(settings, request.exp_id, request.run_id)  # says so where there is none
-    launcher = _launcher(shell, settings, request)
-    variables = stage_variables(settings, request)
-    if stage != "runner":
-        if task_index is not None:
-            raise UserError(f"--task-index belongs to stage runner, not to {stage}")
-        if request.jobs is not None:
-            raise UserError(f"--jobs belongs to stage runner, not to {stage}")
-    elif num_tasks is not None and task_index is None:
-        raise UserError("--num-inputs counts from --task-index on; add --task-index 0, or leave both out")
+        latest_run(settings, *request.key)  # refuses a run that is not built
+    work = _prepared(shell, settings, request)
     if task_index is not None and num_tasks in (None, 1):
         # not alone: single inputs may run side by side, as the tasks of a job do
-        with launcher.tidied(shell):
-            _stage(shell, launcher, stage, variables | {"TASK_INDEX": str(task_index)})
+        with work.launcher.cleaned_up(shell):
+            work.run_stage(stage, {"TASK_INDEX": str(task_index)})
         return here
-    with _alone(shell, here), launcher.tidied(shell):
-        if stage != "runner":
-            extra = {"NUM_TASKS": str(num_tasks)} if num_tasks is not None else {}
-            _stage(shell, launcher, stage, variables | extra, is_new)
+    with work.alone(), work.launcher.cleaned_up(shell):
+        if stage == "runner":
+            work.run_tasks(None if task_index is None else range(task_index, task_index + num_tasks))
         else:
-            only = None if task_index is None else range(task_index, task_index + num_tasks)
-            _run_tasks(shell, launcher, settings, request, here, variables, only)
+            extra = {"NUM_TASKS": str(num_tasks)} if num_tasks is not None else {}
+            work.run_stage(stage, extra, is_new)
     return here
 
 
-def _launcher(shell: Shell, settings: Settings, request: RunRequest) -> Launcher:
-    """Return what starts the stages, after a look whether it can."""
+def _check_stage_options(
+    stage: str, request: RunRequest, task_index: int | None, num_tasks: int | None
+) -> None:
+    """Refuse options that the stage would ignore, and a missing run id."""
+    if stage != "builder" and not request.run_id:
+        raise UserError(
+            f"--run-id is needed for stage {stage}; "
+            f"`invoke runs --local --exp-id {request.exp_id}` lists them"
+        )
+    if stage != "runner" and task_index is not None:
+        raise UserError(f"--task-index belongs to stage runner, not to {stage}")
+    if stage != "runner" and request.jobs is not None:
+        raise UserError(f"--jobs belongs to stage runner, not to {stage}")
+    if stage == "runner" and num_tasks is not None and task_index is None:
+        raise UserError("--num-inputs counts from --task-index on; add --task-index 0, or leave both out")
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A run to work on: its files, what starts its stages, and the environment variables of these."""
+
+    shell: Shell
+    settings: Settings
+    request: RunRequest
+    here: LocalRun
+    launcher: Launcher
+    variables: dict[str, str]
+
+    def alone(self) -> contextlib.AbstractContextManager:
+        """Lock the run while this task works on it; a dry run does not."""
+        return contextlib.nullcontext() if self.shell.dry_run else held(self.here)
+
+    def run_stage(self, stage: str, extra: Mapping[str, str] | None = None, is_new: bool = False) -> None:
+        """Run a stage to its end; the id of a new run is not shown, because stage A may refuse the run."""
+        variables = self.launcher.environment({**self.variables, **(extra or {})})
+        hidden = ("RUN_ID",) if is_new else ()
+        if code := self.shell.stream(self.launcher.command(stage), variables, hidden=hidden):
+            raise UserError(f"stage {stage} ended with exit code {code}", exit_code=exit_code_for(code))
+
+    def run_tasks(self, only: Iterable[int] | None = None) -> None:
+        """Run tasks of stage B, some at a time: those of some inputs, or of all that are pending.
+
+        Raises
+        ------
+        UserError
+            Some tasks failed, and partial results are not allowed.
+        """
+        jobs = self.request.jobs or self.settings.local_jobs or usable_cores()
+        command, variables = self.launcher.command("runner"), self.launcher.environment(self.variables)
+        if self.shell.dry_run:
+            note = f"the first task; set TASK_INDEX for the others, {jobs} at once"
+            self.shell.echo(command, {**variables, "TASK_INDEX": "0"}, note)
+            return
+        indices = list(self.here.pending() if only is None else only)
+        if not indices:
+            print("stage B: every result is there already")
+            return
+        note = f"{counted(len(indices), 'task')}, {min(jobs, len(indices))} at once"
+        self.shell.echo(command, {**variables, "TASK_INDEX": str(indices[0])}, note)
+        inputs = FailedInputs(self.shell, self.here.folder)
+        retries = self.settings.max_retry_count
+        tasks = StageTasks(self.shell, command, variables, self.here.logs, retries, inputs)
+        if failed := tasks.run(indices, jobs):
+            self._judge(failed, inputs)
+
+    def _judge(self, failed: dict[int, int], inputs: FailedInputs) -> None:
+        """Go on without the failed tasks if that is allowed; otherwise refuse with what failed."""
+        names = in_a_line([inputs.name(index) for index in sorted(failed)[:MOST_IN_A_LINE]], len(failed))
+        tasks, logs = counted(len(failed), "task"), nearest(self.here.logs)
+        message = f"{tasks} of stage B failed ({names}); the logs are in {logs}"
+        if self.request.allow_partial or self.settings.allow_partial_results:
+            print(f"{message}; going on without them", file=sys.stderr)
+            return
+        codes = set(failed.values())
+        raise UserError(
+            f"{message}. Fix it, then: {resume_command(self.request)}  (or add --allow-partial)",
+            exit_code=codes.pop() if codes in ({2}, {75}) else 1,
+        )
+
+
+def _prepared(shell: Shell, settings: Settings, request: RunRequest) -> _Work:
+    """Return a run to work on, once what starts its stages is known to work."""
     launcher = Containers(settings) if request.docker else Processes()
-    if not shell.dry_run:
-        launcher.check(shell)
-    return launcher
-
-
-def _alone(shell: Shell, here: LocalRun) -> contextlib.AbstractContextManager:
-    """Keep other tasks from a run while this one works on it; a dry run does not."""
-    return contextlib.nullcontext() if shell.dry_run else held(here)
+    launcher.check(shell)
+    variables = local_variables(settings, request)
+    return _Work(shell, settings, request, local_run(settings, *request.key), launcher, variables)
 
 
 def validate(shell: Shell, settings: Settings, request: RunRequest) -> None:
     """Check an experiment as stage A would, without a run."""
-    variables = stage_variables(settings, replace(request, run_id=new_run_id()))
-    del variables["RUN_ID"]  # there is no such run: its id would mislead
+    variables = local_variables(settings, replace(request, run_id=new_run_id()))
+    del variables["RUN_ID"]  # its id would mislead: there is no run
     command = [sys.executable, nearest(ROOT / "scripts" / "check_experiment.py")]
     if code := shell.stream(command, variables):
         said = "is not valid" if code == 2 else f"could not be checked (exit code {code})"
@@ -142,28 +209,28 @@ def validate(shell: Shell, settings: Settings, request: RunRequest) -> None:
 
 
 def count_workloads(shell: Shell, settings: Settings, request: RunRequest) -> int:
-    """Return how many inputs stage A would make of an experiment as it is here; nothing is written."""
+    """Return the number of inputs that stage A would make of an experiment; nothing is written."""
     launcher = Processes()
-    variables = launcher.environment(stage_variables(settings, replace(request, run_id=new_run_id())))
+    variables = launcher.environment(local_variables(settings, replace(request, run_id=new_run_id())))
     command = [sys.executable, nearest(ROOT / "scripts" / "check_experiment.py"), "--json"]
     ended = shell.attempt(command, variables, timeout_seconds=CHECK_SECONDS)
     if ended.exit_code:
         raise UserError(
             f"{request.exp_id} is not valid, or cannot be checked",
             exit_code=exit_code_for(ended.exit_code),
-            mend=f"invoke validate --exp-id {request.exp_id}",
+            fix=f"invoke validate --exp-id {request.exp_id}",
         )
-    return json.loads(ended.output.splitlines()[-1])["num_workloads"]  # code of the experiment may print, too
+    return json.loads(ended.output.splitlines()[-1])["num_workloads"]  # the experiment may print, too
 
 
-def stage_variables(settings: Settings, request: RunRequest) -> dict[str, str]:
-    """Return the environment of a stage: settings and request in the names the container knows."""
+def local_variables(settings: Settings, request: RunRequest) -> dict[str, str]:
+    """Return the environment variables of every stage on this machine, from settings and request."""
     count, seed, suite = request.count, request.seed, ""
     output = settings.output_config_file and nearest(Path(settings.output_config_file))
     forecast = forecast_repository(settings, request.exp_id)
     if not local_run(settings, request.exp_id, request.run_id).is_built:
         check_experiment_is_there(settings, request.exp_id)
-        # a run keeps what it was built with: only what is asked for on the command line is checked
+        # a run keeps what it was built with; only what is asked for on the command line is checked
         count = settings.run_count if count is None else count
         seed = settings.run_seed if seed is None else seed
         suite = settings.modeling_suite
@@ -186,12 +253,12 @@ def stage_variables(settings: Settings, request: RunRequest) -> dict[str, str]:
         "CODE_COMMIT": commit_of(ROOT),
         "FORECAST_COMMIT": commit_of(forecast),
     }
-    # an empty value still has to be sent where the caller's own environment has one
+    # an empty value has to be passed if the environment of the caller has another one
     return {name: value for name, value in variables.items() if value or os.environ.get(name)}
 
 
 def forecast_repository(settings: Settings, exp_id: str) -> Path:
-    """Return the forecasting repository: the setting, else the first place that has the experiment."""
+    """Return the forecasting repository: the setting, else the first folder with the experiment."""
     if settings.forecast_repo_dir is not None:
         return settings.forecast_repo_dir
     own = settings.local_data_path / "forecast"
@@ -202,7 +269,7 @@ def forecast_repository(settings: Settings, exp_id: str) -> Path:
 
 
 def check_experiment_is_there(settings: Settings, exp_id: str) -> None:
-    """Refuse an experiment that is in none of the places looked in; a named repository says so itself."""
+    """Refuse an experiment that no folder has; with FORECAST_REPO_DIR, stage A checks that."""
     folders = [p / "experiments" for p in (settings.local_data_path / "forecast", EXAMPLES)]
     if settings.forecast_repo_dir is not None or any((f / exp_id).is_dir() for f in folders):
         return
@@ -215,9 +282,9 @@ def check_experiment_is_there(settings: Settings, exp_id: str) -> None:
 
 
 def commit_of(folder: Path) -> str:
-    """Return the commit a folder is at, with -dirty where tracked files differ; "" outside a repository."""
+    """Return the commit of a folder, with -dirty if tracked files differ; "" outside a repository."""
     git = ["git", "-C", str(folder)]
-    # LOCAL_DATA_PATH is ignored by the repository around it, whose commit would say nothing of it
+    # LOCAL_DATA_PATH is ignored by the repository around it, whose commit would be misleading
     if not Shell().capture([*git, "ls-tree", "--name-only", "HEAD"], timeout_seconds=10):
         return ""
     describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
@@ -225,70 +292,10 @@ def commit_of(folder: Path) -> str:
 
 
 def usable_cores() -> int:
-    """Return the cores this process may use; macOS does not tell, so there it is all of them."""
+    """Return the number of cores that this process may use; on macOS, of all cores."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _stage(
-    shell: Shell, launcher: Launcher, stage: str, variables: dict[str, str], is_new: bool = False
-) -> None:
-    """Run a stage to its end; the id of a new run is not shown, because stage A may refuse to make it."""
-    unnamed = ("RUN_ID",) if is_new else ()
-    code = shell.stream(launcher.command(stage), launcher.environment(variables), unnamed=unnamed)
-    if code:
-        raise UserError(f"stage {stage} ended with exit code {code}", exit_code=exit_code_for(code))
-
-
 def exit_code_for(code: int) -> int:
-    """Return the exit code of a task whose script failed: what can be mended or tried again, or 1."""
+    """Return the exit code of a task whose script failed: 2, 75 or else 1."""
     return code if code in (2, TEMPORARY_FAULT) else 1
-
-
-def _run_tasks(
-    shell: Shell,
-    launcher: Launcher,
-    settings: Settings,
-    request: RunRequest,
-    here: LocalRun,
-    variables: dict[str, str],
-    only=None,
-) -> None:
-    """Run the tasks of stage B, some at once; UserError where some failed, and that is not allowed."""
-    jobs = request.jobs or settings.local_jobs or usable_cores()
-    command, variables = launcher.command("runner"), launcher.environment(variables)
-    if shell.dry_run:
-        note = f"the first task; set TASK_INDEX for the others, {jobs} at once"
-        shell.echo(command, {**variables, "TASK_INDEX": "0"}, note)
-        return
-    indices = list(here.pending() if only is None else only)
-    if not indices:
-        print("stage B: every result is there already")
-        return
-    shell.echo(
-        command,
-        {**variables, "TASK_INDEX": str(indices[0])},
-        f"{counted(len(indices), 'task')}, {min(jobs, len(indices))} at once",
-    )
-    inputs = FailedInputs(shell, here.folder)
-    tasks = StageTasks(shell, command, variables, here.logs, settings.max_retry_count, inputs)
-    _judge(tasks.run(indices, jobs), settings, request, here, inputs)
-
-
-def _judge(
-    failed: dict[int, int], settings: Settings, request: RunRequest, here: LocalRun, inputs: FailedInputs
-) -> None:
-    """Go on, or end with what failed and how to go on."""
-    if not failed:
-        return
-    allowed = request.allow_partial or settings.allow_partial_results
-    names = in_a_line([inputs.name(index) for index in sorted(failed)[:MOST_IN_A_LINE]], len(failed))
-    tasks, logs = counted(len(failed), "task"), nearest(here.logs)
-    message = f"{tasks} of stage B failed ({names}); the logs are in {logs}"
-    if allowed:
-        print(f"{message}; going on without them", file=sys.stderr)
-        return
-    codes = set(failed.values())
-    raise UserError(
-        f"{message}. Fix it, then: {resume_command(request)}  (or add --allow-partial)",
-        exit_code=codes.pop() if codes in ({2}, {75}) else 1,
-    )

@@ -1,4 +1,4 @@
-"""The files of local runs as the operator sees them: manifests, results, outputs. Reads JSON only."""
+"""The files of runs on this machine: manifests, results, outputs. Reads JSON only."""
 
 import os
 from collections.abc import Callable
@@ -9,9 +9,20 @@ from typing import Any
 from modeling.by_products import MOST_BYTES, check_headline, parse_json
 from ops.failures import UserError, did_you_mean
 from ops.folders import check_writable
-from ops.manifests import DIGEST_BYTES, check_run, checked_manifest, pending_inputs
-from ops.names import RUN_ID, check_exp_id, check_run_id, is_exp_id
-from ops.run_paths import BUILDER, DIGESTS, HEADLINE, MANIFEST, OUTPUT_LIST, OUTPUTS, RESULTS
+from ops.manifests import DIGEST_BYTES, Manifest, parsed_manifest, pending_inputs
+from ops.names import (
+    BUILDER,
+    DIGESTS,
+    HEADLINE,
+    MANIFEST,
+    OUTPUT_LIST,
+    OUTPUTS,
+    RESULTS,
+    RUN_ID,
+    check_exp_id,
+    check_run_id,
+    is_exp_id,
+)
 from ops.settings import Settings
 from ops.terminal import nearest, warn_left_out
 
@@ -26,57 +37,57 @@ class LocalRun:
     logs: Path
 
     @property
-    def manifest(self) -> dict[str, Any]:
-        """Return the manifest that stage A wrote.
+    def manifest(self) -> Manifest:
+        """The manifest that stage A wrote.
 
         Raises
         ------
         UserError
-            It is not a manifest, is of another run, or names another number of inputs than inputs.sha256.
+            It is not a manifest, is of another run, or does not match inputs.sha256 in the number of inputs.
         """
         path, digests = self.folder / MANIFEST, self.folder / DIGESTS
-        manifest = checked_manifest(read_json(path), nearest(path), "num_pending")
-        check_run(manifest, nearest(path), self.exp_id, self.run_id)
-        number = manifest["num_workloads"]
+        found = read_json(path)
+        manifest = parsed_manifest(found, nearest(path), self.exp_id, self.run_id, "num_pending")
+        number = manifest.num_workloads
         if digests.is_file() and digests.stat().st_size != number * DIGEST_BYTES:
             lines = digests.stat().st_size / DIGEST_BYTES
             raise UserError(f"{nearest(path)} names {number} inputs, {DIGESTS} {lines:g}; start a new run")
-        return {"pending": "", "created_at": "", **manifest}
+        return manifest
 
     @property
     def is_built(self) -> bool:
         return (self.folder / MANIFEST).is_file()
 
     def results(self) -> set[int]:
-        """Return the indices of the inputs that have a result."""
+        """Return the inputs that have a result."""
         digits = (path.stem.removeprefix("result_") for path in self.folder.glob(RESULTS))
         return {int(text) for text in digits if text.isascii() and text.isdecimal()}
 
     def pending(self) -> list[int]:
-        """Return the inputs that stage A found without a result."""
+        """Return the inputs that had no result when stage A ran."""
         manifest = self.manifest
-        if manifest["num_pending"] == manifest["num_workloads"]:
-            return list(range(manifest["num_workloads"]))
-        path = self.folder / BUILDER / manifest["pending"]
+        if manifest.num_pending == manifest.num_workloads:
+            return list(range(manifest.num_workloads))
+        path = self.folder / BUILDER / manifest.pending
         try:
             data = path.read_bytes()
         except OSError as error:
             raise UserError(
                 f"{nearest(path)}: cannot be read ({error}); run stage A (builder) again"
             ) from None
-        inputs = pending_inputs(data, path.name, nearest(path), manifest["num_workloads"])
-        if len(inputs) != manifest["num_pending"]:
+        inputs = pending_inputs(data, path.name, nearest(path), manifest.num_workloads)
+        if len(inputs) != manifest.num_pending:
             raise UserError(f"{nearest(path)} does not match the manifest; run stage A (builder) again")
         return inputs
 
     def outputs(self) -> list[Path]:
-        """Return the finished output folders, oldest first; one without its list is not finished."""
+        """Return the finished output folders, oldest first; a folder without its list is not finished."""
         found = self.folder.glob(f"{OUTPUTS}*/{OUTPUT_LIST}")
         return [path.parent for path in sorted(found, key=lambda p: p.stat().st_mtime_ns)]
 
     @staticmethod
     def headline(outputs: Path) -> dict[str, Any]:
-        """Return the forecast in short of an output folder, and the inputs it goes without."""
+        """Return the headline of an output folder: the forecast in short, and the missing inputs."""
         return by_product(outputs / HEADLINE, check_headline) or {}
 
 
@@ -86,7 +97,7 @@ def local_run(settings: Settings, exp_id: str, run_id: str) -> LocalRun:
     Raises
     ------
     UserError
-        A name that leads elsewhere.
+        A name is wrong.
     """
     check_exp_id(exp_id)
     check_run_id(run_id)
@@ -100,14 +111,14 @@ def _run_called(settings: Settings, exp_id: str, run_id: str) -> LocalRun:
 
 
 def find_runs(settings: Settings, exp_id: str = "") -> list[LocalRun]:
-    """Return every run, built or not, newest last, of one experiment or of all.
+    """Return the runs of one or all experiments, built or not, newest last.
 
-    Of flu those of flu itself, not of flu/2026-w05: what is listed may be deleted.
+    The runs of flu do not include those of flu/2026-w05: listed runs may be deleted.
 
     Raises
     ------
     UserError
-        A name that leads elsewhere, or a LOCAL_DATA_PATH that is not there and cannot be.
+        A name is wrong, or LOCAL_DATA_PATH cannot be made.
     """
     if not os.path.isdir(settings.local_data_path):
         check_writable(settings)
@@ -118,19 +129,19 @@ def find_runs(settings: Settings, exp_id: str = "") -> list[LocalRun]:
     for parent, folders, _ in os.walk(top / exp_id):
         name = Path(parent).relative_to(top).as_posix()
         run_ids = [folder for folder in folders if RUN_ID.fullmatch(folder)]
-        if is_exp_id(name):  # a folder somebody made may be called anything
+        if is_exp_id(name):  # other folders may have any name
             runs += [_run_called(settings, name, run_id) for run_id in run_ids]
         folders[:] = [] if exp_id else [folder for folder in folders if folder not in run_ids]
     return sorted(runs, key=lambda run: run.run_id)
 
 
 def known_runs(settings: Settings, exp_id: str = "") -> list[LocalRun]:
-    """Return what find_runs does, but refuse an experiment that has none.
+    """Return runs as find_runs() does; refuse an experiment without runs.
 
     Raises
     ------
     UserError
-        There is no run of the experiment that was named.
+        As find_runs(); or the experiment has no runs.
     """
     runs = find_runs(settings, exp_id)
     if exp_id and not runs:

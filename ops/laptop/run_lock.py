@@ -1,4 +1,4 @@
-"""One worker a run, and one a folder: a lock on a file, which ends with its process however that ends."""
+"""Locks on files: one task a run, and one process a folder. A lock ends with its process."""
 
 import contextlib
 import fcntl
@@ -15,23 +15,23 @@ NAME = "lock"
 
 
 def held(run: LocalRun) -> contextlib.AbstractContextManager[None]:
-    """Keep every other task from a run; raises as held_file()."""
+    """Lock a run while a task works on it; raises as held_file()."""
     taken = f"run {run.run_id} of {run.exp_id} is being worked on; wait until that has ended"
     return held_file(run.logs / NAME, taken)
 
 
 @contextlib.contextmanager
 def held_file(path: Path, taken: str) -> Iterator[None]:
-    """Hold the lock of a file; it, and a folder of it that stayed empty, are removed after.
+    """Hold the lock of a file; the file, and its folder if empty, are removed afterwards.
 
     Raises
     ------
     UserError
-        Another process holds it, which `taken` tells; or it cannot be made.
+        Another process holds the lock (the message is `taken`), or the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a")  # noqa: SIM115  what goes wrong below is not told of the lock
+        file = open(path, "a")  # noqa: SIM115  errors below are not errors of the lock
     except OSError as error:
         raise UserError(f"{nearest(path)}: cannot be written ({error.strerror})") from None
     with file:
@@ -39,20 +39,22 @@ def held_file(path: Path, taken: str) -> Iterator[None]:
             raise UserError(taken)
         try:
             yield
-        finally:  # first the name goes, then the lock: who waits would hold a file that nobody finds
+        finally:  # remove before unlocking: a waiting process would lock a file without a name
             with contextlib.suppress(OSError):
-                if _is_there(file):  # else the folder was deleted, and the name may be another's by now
+                if _is_there(
+                    file
+                ):  # otherwise the folder was deleted, and the name may belong to another process
                     path.unlink()
                 path.parent.rmdir()
 
 
 def is_held(run: LocalRun) -> bool:
-    """Tell whether a task works on a run."""
+    """Return whether a task works on a run."""
     return is_taken(run.logs / NAME)
 
 
 def is_taken(path: Path) -> bool:
-    """Tell whether a process has the lock of a file; nothing is made to find out."""
+    """Return whether a process holds the lock of a file; no file is made."""
     try:
         with open(path) as file:
             return not take(file)
@@ -63,7 +65,7 @@ def is_taken(path: Path) -> bool:
 
 
 def take(file: IO) -> bool:
-    """Take the lock of a file, unless another has it, or removed the file while we opened it."""
+    """Lock a file; return whether that worked, and the file was not removed meanwhile."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -74,5 +76,5 @@ def take(file: IO) -> bool:
 
 
 def _is_there(file: IO) -> bool:
-    """Tell whether an open file still has a name."""
+    """Return whether an open file still has a name."""
     return os.fstat(file.fileno()).st_nlink > 0

@@ -1,6 +1,6 @@
-"""Tables of the runs of this machine and of their results: what ran, how it ended, and what came out.
+"""Tables of the runs on this machine and of their results.
 
-The same of runs in the cloud are in cloud_tables.py.
+Those of runs in the cloud are in watching/cloud_tables.py.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,36 +25,36 @@ from ops.input_names import (
     unnamed,
 )
 from ops.laptop.run_files import LocalRun, by_product, known_runs, latest_run
-from ops.run_paths import CHARTS, NO_TABLES, OUTPUT_LIST, REPORT, SUMMARIES
+from ops.names import CHARTS, NO_TABLES, OUTPUT_LIST, REPORT, SUMMARIES
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.terminal import cell, console, counted, nearest
 
-NAMED_A_RUN, MOST_LISTED = 3, 20  # missing inputs that a list of runs names, and that one run's results do
-MOST_LOOKED_UP = 60  # inputs that a list of runs reads for their names
+NAMED_A_RUN, MOST_LISTED = 3, 20  # missing inputs that are named in a list of runs, and for a single run
+MOST_LOOKED_UP = 60  # inputs whose names are looked up for a list of runs
 
 
 def show_runs(settings: Settings, exp_id: str = "", limit: int | None = None) -> None:
-    """Print the newest local runs: when each was built, how far it came, and its newest outputs."""
+    """Print the newest local runs: when each was built, its results, state and newest outputs."""
     runs = known_runs(settings, exp_id)
     if not runs:
         print(f"no runs below {nearest(settings.local_data_path)}")
         return
     newest = runs[::-1][:limit]
-    lacking = [_without_result(run) if run.is_built else ([], {}) for run in newest]  # read once
+    missing = [_without_result(run) if run.is_built else ([], {}) for run in newest]  # read once
     nameless = [
-        path for run, each in zip(newest, lacking, strict=True) for path in _unnamed_inputs(run, *each)
+        path for run, each in zip(newest, missing, strict=True) for path in _unnamed_inputs(run, *each)
     ]
     found = names_in_files(Shell(), nameless[:MOST_LOOKED_UP])
     rows = (
         (run.exp_id, run.run_id, *_row_or_damaged(run, without, recorded | _found_names(run, without, found)))
-        for run, (without, recorded) in zip(newest, lacking, strict=True)
+        for run, (without, recorded) in zip(newest, missing, strict=True)
     )
     print_runs(rows, older=len(runs) - len(newest))
 
 
 def print_runs(rows: Iterable[tuple[str, ...]], older: int = 0) -> None:
-    """Print runs: experiment, run id, when it was built, results, state, newest outputs; how many are not."""
+    """Print runs: experiment, run id, time of building, results, state, newest outputs; number of others."""
     table = Table(box=None, header_style="bold")
     for column in ("experiment", "run id", "built", "results", "state", "outputs"):
         table.add_column(column, overflow="fold")
@@ -68,28 +68,28 @@ def print_runs(rows: Iterable[tuple[str, ...]], older: int = 0) -> None:
 def _row_or_damaged(run: LocalRun, without: list[int], names: dict[int, str]) -> tuple[str, str, str, str]:
     try:
         return _row(run, without, names)
-    except UserError:  # its manifest is none
+    except UserError:  # the manifest is damaged
         return "", "", "damaged", ""
 
 
 def _row(run: LocalRun, without: list[int], names: dict[int, str]) -> tuple[str, str, str, str]:
-    """Return when a run was built, its results, how it stands, and its newest outputs."""
+    """Return when a run was built, its results, state, and newest outputs."""
     if not run.is_built:
         return "", "", "not built", ""
     manifest, outputs = run.manifest, run.outputs()
-    done, total = len(run.results()), manifest["num_workloads"]
+    done, total = len(run.results()), manifest.num_workloads
     newest = outputs[-1].name if outputs else ""
-    return manifest["created_at"], f"{done}/{total}", _state(run, done, total, without, names), newest
+    return manifest.created_at, f"{done}/{total}", _state(run, done, total, without, names), newest
 
 
 def _state(run: LocalRun, done: int, total: int, without: list[int], names: dict[int, str]) -> str:
-    """Return how a run stands, for people."""
+    """Return the state of a run."""
     if not run.outputs() and done == total:
         return "no outputs yet"
     which = in_a_line(named(without[:NAMED_A_RUN], names), len(without))
     if run.outputs():
         if "missing" not in run.headline(run.outputs()[-1]):
-            return "done"  # with how many results is not recorded
+            return "done"  # the number of results is not recorded
         gone = set(range(total)) - run.results() - set(without)
         return ", ".join(
             ["done"]
@@ -100,7 +100,7 @@ def _state(run: LocalRun, done: int, total: int, without: list[int], names: dict
 
 
 def _without_result(run: LocalRun) -> tuple[list[int], dict[int, str]]:
-    """Return the inputs missing from the newest outputs, or whose tasks failed; and their recorded names."""
+    """Return the inputs missing in the newest outputs, or whose tasks failed, and their recorded names."""
     if outputs := run.outputs():
         headline = run.headline(outputs[-1])
         return missing_indices(headline), {i: name for i, (name, _) in recorded_names(headline).items()}
@@ -115,13 +115,13 @@ def _without_result(run: LocalRun) -> tuple[list[int], dict[int, str]]:
 
 
 def _unnamed_inputs(run: LocalRun, without: list[int], recorded: dict[int, str]) -> list[Path]:
-    """Return the files of the inputs in a run's row whose names are not recorded."""
+    """Return the files of the inputs in the row of a run whose names are not recorded."""
     nameless = unnamed(without[:NAMED_A_RUN], recorded)
     return [path for index in nameless for path in input_files(run.folder, index)]
 
 
 def _found_names(run: LocalRun, without: list[int], found: dict[Path, str]) -> dict[int, str]:
-    """Return the names of a run's inputs that their files have told."""
+    """Return the names of a run's inputs that were found in their files."""
     paths = (path for index in without[:NAMED_A_RUN] for path in input_files(run.folder, index))
     return {index_in(path): found[path] for path in paths if path in found}
 
@@ -133,14 +133,14 @@ def show_results(settings: Settings, exp_id: str, run_id: str = "") -> None:
     if not outputs:
         raise UserError(
             f"run {run.run_id} of {exp_id} has no outputs yet ({len(run.results())} of "
-            f"{counted(run.manifest['num_workloads'], 'result')}); "
+            f"{counted(run.manifest.num_workloads, 'result')}); "
             f"go on with: invoke run --exp-id {exp_id} --run-id {run.run_id}"
         )
     show_outputs(run, outputs[-1])
 
 
 def show_outputs(run: LocalRun, folder: Path) -> None:
-    """Print what one output folder holds; its own forecast, not that of a later try."""
+    """Print the forecast and the files of one output folder."""
     headline = run.headline(folder)
     nameless = unnamed(missing_indices(headline), recorded_names(headline))
     names = local_names(Shell(), run.folder, nameless[:MOST_LISTED])
@@ -161,7 +161,7 @@ def _files_in(folder: Path) -> list[str]:
 
 
 def print_forecast(exp_id: str, run_id: str, summary: dict[str, Any], names: dict[int, str]) -> None:
-    """Print headline.json of a run's outputs; `names` has the inputs that it does not name."""
+    """Print the headline of a run's outputs; `names` are those of inputs that it does not name."""
     rows = summary.get("headline", [])
     if rows:
         console().print(_headline(rows, f"{exp_id}, run {run_id}"))
@@ -179,7 +179,7 @@ def print_forecast(exp_id: str, run_id: str, summary: dict[str, Any], names: dic
 def _missing_lines(
     missing: list[int], recorded: dict[int, tuple[str, str]], names: dict[int, str]
 ) -> Iterator[str]:
-    """Yield the first missing inputs, with reasons if known, and how many more there are."""
+    """Yield the first missing inputs, with reasons if known, and the number of others."""
     for index in missing[:MOST_LISTED]:
         name, reason = recorded.get(index) or (names.get(index) or unknown_input(index), "")
         yield f"{name}: {reason}" if reason else name

@@ -1,4 +1,4 @@
-"""The tasks of stage B on this machine: some at once, tried again after a passing fault, with progress."""
+"""The tasks of stage B on this machine: several at a time, retried after temporary faults, with progress."""
 
 import functools
 import re
@@ -23,11 +23,11 @@ from ops.terminal import cell, nearest
 
 POLL_SECONDS = 0.02
 LONGEST_WAIT_SECONDS = 30
-MOST_CHARACTERS = 4000  # of what a task ended with
+MOST_CHARACTERS = 4000  # of the error of a task
 
 
 class StageTasks:
-    """The processes of stage B: started, watched and tried again from one loop."""
+    """The processes of stage B, started, watched and retried in one loop."""
 
     def __init__(
         self,
@@ -41,9 +41,9 @@ class StageTasks:
         self.shell, self.command, self.variables = shell, command, variables
         self.logs, self.retries, self.inputs = logs, retries, inputs
         self.running: dict[int, subprocess.Popen] = {}
-        self.tries: dict[int, int] = {}
+        self.attempts: dict[int, int] = {}
         self.failed: dict[int, int] = {}
-        self.resting: dict[int, float] = {}  # when a task is to be tried again, on the monotonic clock
+        self.resting: dict[int, float] = {}  # when to retry a task, on the monotonic clock
 
     def run(self, indices: list[int], jobs: int) -> dict[int, int]:
         try:
@@ -59,8 +59,8 @@ class StageTasks:
                     while waiting and len(self.running) < jobs:
                         self._start(waiting.pop())
                     for index, code in self._ended():
-                        if code == TEMPORARY_FAULT and self.tries[index] <= self.retries:
-                            self.resting[index] = time.monotonic() + retry_seconds(self.tries[index])
+                        if code == TEMPORARY_FAULT and self.attempts[index] <= self.retries:
+                            self.resting[index] = time.monotonic() + retry_seconds(self.attempts[index])
                             continue
                         if code:
                             self.failed[index] = code
@@ -76,7 +76,7 @@ class StageTasks:
         return self.failed
 
     def _rested(self) -> list[int]:
-        """Return the tasks whose wait after a passing fault is over."""
+        """Return the tasks whose wait after a temporary fault is over."""
         now = time.monotonic()
         rested = [index for index, due in self.resting.items() if due <= now]
         for index in rested:
@@ -87,15 +87,15 @@ class StageTasks:
         return self.logs / f"runner_{index:04d}.log"
 
     def _start(self, index: int) -> None:
-        self.tries[index] = self.tries.get(index, 0) + 1
+        self.attempts[index] = self.attempts.get(index, 0) + 1
         variables = {
             **self.variables,
             "TASK_INDEX": str(index),
-            "BATCH_TASK_RETRY_ATTEMPT": str(self.tries[index] - 1),
+            "BATCH_TASK_RETRY_ATTEMPT": str(self.attempts[index] - 1),
         }
         keep = functools.partial(self.running.__setitem__, index)
         try:
-            with open(self.log_of(index), "ab" if self.tries[index] > 1 else "wb") as log:
+            with open(self.log_of(index), "ab" if self.attempts[index] > 1 else "wb") as log:
                 self.shell.start(self.command, variables, keep=keep, output=log)
         except OSError as error:
             raise UserError(f"{nearest(self.log_of(index))}: cannot be written ({error.strerror})") from None
@@ -107,9 +107,9 @@ class StageTasks:
         return ended
 
 
-def retry_seconds(tries: int) -> float:
-    """Return how long to wait after so many tries: 1, 2, 4 ... seconds, 30 at most."""
-    return min(2 ** (tries - 1), LONGEST_WAIT_SECONDS)
+def retry_seconds(attempts: int) -> float:
+    """Return the wait after this number of attempts: 1, 2, 4 ... seconds, at most 30."""
+    return min(2 ** (attempts - 1), LONGEST_WAIT_SECONDS)
 
 
 def _progress_bar() -> Progress:
@@ -125,7 +125,7 @@ def _progress_bar() -> Progress:
 
 
 def last_error(log: Path) -> str:
-    """Return the line of a task's log that says why it ended."""
+    """Return the last error line of a task's log."""
     try:
         lines = log.read_text(errors="replace").strip().splitlines()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Questions that depend on one another, asked side by side, and what was found. What is asked is not here."""
+"""Questions that depend on one another, asked at the same time, and their findings."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -14,24 +14,24 @@ class Level(Enum):
     """How a question was answered."""
 
     OK = "ok"
-    WARNING = "warning"  # goes, but not as well; or not needed for what is asked
+    WARNING = "warning"  # works, but not well; or is not needed
     MISSING = "missing"
-    UNKNOWN = "unknown"  # a passing fault: asking again may tell
-    SKIPPED = "skipped"  # what it depends on is not there
+    UNKNOWN = "unknown"  # a temporary fault: asking again may help
+    SKIPPED = "skipped"  # depends on something that is missing
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What is there, or a doubt about it and the command that mends it."""
+    """What was found; or a warning about it, and the command that fixes it."""
 
     detail: str
-    is_doubt: bool = False
-    mend: str = ""
+    is_warning: bool = False
+    fix: str = ""
 
 
 @dataclass(frozen=True)
 class Question:
-    """`ask` answers, or raises what is wrong; it is not asked while one of `after` is not there."""
+    """`ask` answers, or raises what is wrong; it is skipped if one of `after` is missing."""
 
     what: str
     ask: Callable[[], Answer]
@@ -44,13 +44,13 @@ class Finding:
     what: str
     level: Level
     detail: str
-    mend: str = ""
+    fix: str = ""
 
 
 def ask_all(questions: Sequence[Question]) -> Iterator[Finding]:
-    """Yield what is found in the order of the questions, each as soon as it and those before it are known.
+    """Yield the findings in the order of the questions, each as soon as it and those before it are known.
 
-    A question comes behind those it depends on.
+    A question comes after those that it depends on.
     """
     futures: dict[str, Future[Finding]] = {}
     is_left = threading.Event()
@@ -62,26 +62,26 @@ def ask_all(questions: Sequence[Question]) -> Iterator[Finding]:
         for question in questions:
             yield futures[question.what].result()
     finally:
-        is_left.set()  # after Ctrl-C nothing more is asked
+        is_left.set()  # no more questions after Ctrl-C
         pool.shutdown(cancel_futures=True)
 
 
-def refuse(findings: Sequence[Finding], lack: str) -> None:
-    """Refuse where something is missing, `lack` being what to call that, or cannot be told.
+def refuse(findings: Sequence[Finding], problem: str) -> None:
+    """Refuse where something is missing, or is not known; `problem` begins the message.
 
     Raises
     ------
     UserError
-        With exit code 2, or 75 where nothing is missing as far as is known.
+        With exit code 2, or 75 if nothing is missing as far as is known.
     """
     missing, unknown = (
         [finding.what for finding in findings if finding.level is level]
         for level in (Level.MISSING, Level.UNKNOWN)
     )
     if missing:
-        raise UserError(f"{lack}: {', '.join(missing)}")
+        raise UserError(f"{problem}: {', '.join(missing)}")
     if unknown:
-        raise UserError(f"cannot be told now: {', '.join(unknown)}{TRY_AGAIN}", exit_code=75)
+        raise UserError(f"not known now: {', '.join(unknown)}{TRY_AGAIN}", exit_code=75)
 
 
 def _ask(question: Question, before: Sequence[Future[Finding]], is_left: threading.Event) -> Finding:
@@ -93,9 +93,9 @@ def _ask(question: Question, before: Sequence[Future[Finding]], is_left: threadi
     try:
         answer = question.ask()
     except UserError as error:
-        mend = "" if error.mend == DOCTOR else error.mend  # that is what is asked here
-        return Finding(question.what, _level(question, error), error.problem, mend)
-    return Finding(question.what, Level.WARNING if answer.is_doubt else Level.OK, answer.detail, answer.mend)
+        fix = "" if error.fix == DOCTOR else error.fix  # which is running now
+        return Finding(question.what, _level(question, error), error.problem, fix)
+    return Finding(question.what, Level.WARNING if answer.is_warning else Level.OK, answer.detail, answer.fix)
 
 
 def _level(question: Question, error: UserError) -> Level:

@@ -1,8 +1,8 @@
 """`invoke doctor`: are this machine, this account, this project and its quotas ready for a run?
 
-Families of machines have quotas of their own for CPUs. Older families have a metric each, such as N2_CPUS,
-with limit and usage; newer ones, such as C4, C4D and N4, share CPUS_PER_VM_FAMILY, for which Cloud Quotas
-gives only the limit. Machines whose only disks are Hyperdisks use HDB_TOTAL_GB, all others SSD_TOTAL_GB.
+Each family of machines has its own quota for CPUs. Older families have a metric each, such as N2_CPUS, with
+limit and usage; newer ones, such as C4, C4D and N4, share CPUS_PER_VM_FAMILY, for which Cloud Quotas gives
+only the limit. Machines that support only Hyperdisks use HDB_TOTAL_GB, all others SSD_TOTAL_GB.
 """
 
 import math
@@ -17,10 +17,10 @@ from pathlib import Path
 
 from ops.cloud import checks
 from ops.cloud.checks import family_cpus, project_quotas, region_quotas
+from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import check_token_is_kept_apart, stage_limits
 from ops.cloud.machine_types import hyperdisk_only_families
 from ops.failures import UserError
-from ops.project import doctor
 from ops.project.checkup import Answer, Finding, Question, ask_all, refuse
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
@@ -30,59 +30,58 @@ WORKFLOW = ROOT / "terraform" / "workflow.yaml"
 _IN = "  "
 
 
-def examine(shell: Shell, settings: Settings, cloud: bool, environ: Mapping[str, str] = os.environ) -> None:
-    """Print what is there and what is not; of the cloud only where runs are started there, or if asked to.
+def examine(
+    shell: Shell, settings: Settings, in_cloud: bool, environ: Mapping[str, str] = os.environ
+) -> None:
+    """Print what is ready on this machine and, if runs are started there or if asked to, in the cloud.
 
     Raises
     ------
     UserError
-        Something that is needed is missing (exit code 2), or cannot be told because of a passing fault (75).
+        Something that is needed is missing (exit code 2), or unknown because of a temporary fault (75).
     """
-    cloud = cloud or settings.execution_mode == "cloud"
-    groups = {"this machine": _of_the_machine(shell, cloud)}
-    if cloud:
+    in_cloud = in_cloud or settings.execution_mode == "cloud"
+    groups = {"this machine": _of_the_machine(shell, in_cloud)}
+    if in_cloud:
         where = f"Google Cloud: {settings.project_id or 'no project'}, {settings.region}"
         groups[where] = _of_the_cloud(shell, settings, environ)
     if shell.dry_run:
         _print_commands(groups)
         return
-    refuse(list(_show(groups)), "missing")
-    print(f"ready for runs {'in the cloud' if cloud else 'on this machine'}")
+    refuse(list(_show_findings(groups)), "missing")
+    print(f"ready for runs {'in the cloud' if in_cloud else 'on this machine'}")
 
 
-def _of_the_machine(shell: Shell, cloud: bool) -> list[Question]:
-    """Docker, git and Terraform are for some tasks alone; a run on this machine needs Python and no more."""
+def _of_the_machine(shell: Shell, in_cloud: bool) -> list[Question]:
+    """Return the questions about this machine; a run here needs only Python."""
     return [
-        Question("python", lambda: doctor.python(shell)),
-        Question("git", lambda: doctor.git(shell), is_needed=False),
-        Question("docker", lambda: doctor.docker(shell), is_needed=False),
-        Question("compose", lambda: doctor.compose(shell), is_needed=False),
-        Question("terraform", lambda: doctor.terraform(shell), is_needed=False),
-        Question("gcloud", lambda: doctor.gcloud(shell), is_needed=cloud),
+        Question("python", lambda: python(shell)),
+        Question("git", lambda: git(shell), is_needed=False),
+        Question("docker", lambda: docker(shell), is_needed=False),
+        Question("compose", lambda: compose(shell), is_needed=False),
+        Question("terraform", lambda: terraform(shell), is_needed=False),
+        Question("gcloud", lambda: gcloud(shell), is_needed=in_cloud),
     ]
 
 
 def _of_the_cloud(shell: Shell, settings: Settings, environ: Mapping[str, str]) -> list[Question]:
-    accounts = [
-        settings.batch_service_account,
-        settings.builder_service_account,
-        settings.workflow_service_account,
-        settings.build_service_account,
-    ]
+    def cloud(needs_bucket: bool = False) -> Cloud:  # in a question, so that a missing setting is its answer
+        return Cloud.of(shell, settings, needs_bucket=needs_bucket)
+
     here = ("gcloud", "account", "project")
     return [
         Question("account", lambda: _account(shell), ("gcloud",)),
-        Question("credentials", lambda: doctor.default_credentials(environ), is_needed=False),
-        Question("project", lambda: _project(shell, settings), ("gcloud", "account")),
-        Question("APIs", lambda: _apis(shell, settings), here),
-        Question("bucket", lambda: _bucket(shell, settings), here),
-        *([Question("secret", lambda: _secret(shell, settings), here)] if settings.github_pat_secret else []),
-        Question("service accounts", lambda: _accounts(shell, settings, accounts), here),
-        Question("subnet", lambda: _subnet(shell, settings), here),
-        Question("image", lambda: _image(shell, settings), here),
-        Question("workflow", lambda: _workflow(shell, settings), here),
-        Question("machine types", lambda: _machine_types(shell, settings), here),
-        Question("quotas", lambda: check_quotas(shell, settings), here, is_needed=False),
+        Question("credentials", lambda: default_credentials(environ), is_needed=False),
+        Question("project", lambda: _project(cloud()), ("gcloud", "account")),
+        Question("APIs", lambda: _apis(cloud()), here),
+        Question("bucket", lambda: _bucket(cloud(needs_bucket=True)), here),
+        *([Question("secret", lambda: _secret(cloud()), here)] if settings.github_pat_secret else []),
+        Question("service accounts", lambda: _accounts(cloud()), here),
+        Question("subnet", lambda: _subnet(cloud()), here),
+        Question("image", lambda: _image(cloud()), here),
+        Question("workflow", lambda: _workflow(cloud()), here),
+        Question("machine types", lambda: _machine_types(cloud()), here),
+        Question("quotas", lambda: check_quotas(cloud()), here, is_needed=False),
     ]
 
 
@@ -90,68 +89,76 @@ def _account(shell: Shell) -> Answer:
     return Answer(checks.check_account(shell))
 
 
-def _project(shell: Shell, settings: Settings) -> Answer:
-    found = checks.check_project(shell, settings)
-    return Answer(f"{settings.project_id}, number {found.get('projectNumber', '')}")
+def _project(cloud: Cloud) -> Answer:
+    found = checks.check_project(cloud)
+    return Answer(f"{cloud.project}, number {found.get('projectNumber', '')}")
 
 
-def _apis(shell: Shell, settings: Settings) -> Answer:
-    return Answer(f"all {checks.check_apis(shell, settings)} are enabled")
+def _apis(cloud: Cloud) -> Answer:
+    return Answer(f"all {checks.check_apis(cloud)} are enabled")
 
 
-def _bucket(shell: Shell, settings: Settings) -> Answer:
-    location = checks.check_bucket(shell, settings).get("location", "")
-    name = f"gs://{settings.bucket_name}"
-    if location.lower() != settings.region:
-        return Answer(f"{name} is in {location}, not in {settings.region}: transfers cost", is_doubt=True)
-    return Answer(f"{name} in {settings.region}")
+def _bucket(cloud: Cloud) -> Answer:
+    location = checks.check_bucket(cloud).get("location", "")
+    name = f"gs://{cloud.bucket}"
+    if location.lower() != cloud.region:
+        return Answer(f"{name} is in {location}, not in {cloud.region}: transfers cost", is_warning=True)
+    return Answer(f"{name} in {cloud.region}")
 
 
-def _secret(shell: Shell, settings: Settings) -> Answer:
-    return Answer(f"{settings.github_pat_secret}, version {checks.check_secret(shell, settings)}")
+def _secret(cloud: Cloud) -> Answer:
+    return Answer(f"{cloud.settings.github_pat_secret}, version {checks.check_secret(cloud)}")
 
 
-def _accounts(shell: Shell, settings: Settings, accounts: Sequence[str]) -> Answer:
-    check_token_is_kept_apart(settings)
-    emails = checks.check_accounts(shell, settings, accounts)
+def _accounts(cloud: Cloud) -> Answer:
+    check_token_is_kept_apart(cloud.settings)
+    accounts = [
+        cloud.settings.batch_service_account,
+        cloud.settings.builder_service_account,
+        cloud.settings.workflow_service_account,
+        cloud.settings.build_service_account,
+    ]
+    emails = checks.check_accounts(cloud, accounts)
     return Answer(", ".join(email.partition("@")[0] for email in emails))
 
 
-def _subnet(shell: Shell, settings: Settings) -> Answer:
-    if checks.check_subnet(shell, settings).get("privateIpGoogleAccess") is False:
-        doubt = f"{settings.network_name} has no Private Google Access: machines do not reach the bucket"
-        return Answer(doubt, is_doubt=True, mend=checks.APPLY)
-    return Answer(f"{settings.network_name} in {settings.region}")
+def _subnet(cloud: Cloud) -> Answer:
+    if checks.check_subnet(cloud).get("privateIpGoogleAccess") is False:
+        warning = (
+            f"{cloud.settings.network_name} has no Private Google Access: machines do not reach the bucket"
+        )
+        return Answer(warning, is_warning=True, fix=checks.APPLY)
+    return Answer(f"{cloud.settings.network_name} in {cloud.region}")
 
 
-def _image(shell: Shell, settings: Settings) -> Answer:
-    found = checks.resolve_image(shell, settings)
+def _image(cloud: Cloud) -> Answer:
+    found = checks.resolve_image(cloud)
     digest = found.partition("@sha256:")[2]
     if not digest:
-        return Answer(f"{found}: this registry is not asked", is_doubt=True)
-    return Answer(f"{settings.image_name}:{settings.image_tag} is sha256:{digest[:12]}")
+        return Answer(f"{found}: this registry is not asked", is_warning=True)
+    return Answer(f"{cloud.settings.image_name}:{cloud.settings.image_tag} is sha256:{digest[:12]}")
 
 
-def _machine_types(shell: Shell, settings: Settings) -> Answer:
-    named = [limits.machine_type for limits in stage_limits(settings).values()]
-    found = checks.check_machine_types(shell, settings, named)
+def _machine_types(cloud: Cloud) -> Answer:
+    named = [limits.machine_type for limits in stage_limits(cloud.settings).values()]
+    found = checks.check_machine_types(cloud, named)
     if not found:
         return Answer("none is named: Batch chooses")
-    return Answer(f"{', '.join(found)}: {settings.region} has {'it' if len(found) == 1 else 'them'}")
+    return Answer(f"{', '.join(found)}: {cloud.region} has {'it' if len(found) == 1 else 'them'}")
 
 
-def _workflow(shell: Shell, settings: Settings) -> Answer:
-    found = checks.check_workflow_deployed(shell, settings)
-    name = f"{settings.workflow_name}, revision {found.get('revisionId', '')}"
+def _workflow(cloud: Cloud) -> Answer:
+    found = checks.check_workflow_deployed(cloud)
+    name = f"{cloud.settings.workflow_name}, revision {found.get('revisionId', '')}"
     ours = WORKFLOW.read_text(encoding="utf-8") if WORKFLOW.is_file() else ""
     if ours and found.get("sourceContents", "").split() != ours.split():
-        doubt = f"{name}, differs from terraform/workflow.yaml"
-        return Answer(doubt, is_doubt=True, mend=checks.APPLY)
+        warning = f"{name}, differs from terraform/workflow.yaml"
+        return Answer(warning, is_warning=True, fix=checks.APPLY)
     return Answer(name)
 
 
 def _print_commands(groups: Mapping[str, Sequence[Question]]) -> None:
-    """Let every question print its command, in order; none is asked."""
+    """Let every question print its command, in order, in a dry run."""
     for question in (each for questions in groups.values() for each in questions):
         try:
             question.ask()
@@ -159,8 +166,8 @@ def _print_commands(groups: Mapping[str, Sequence[Question]]) -> None:
             print(f"{question.what}: {error}", file=sys.stderr)
 
 
-def _show(groups: Mapping[str, Sequence[Question]]) -> Iterator[Finding]:
-    """Print and yield what is found, group by group; all is asked at once."""
+def _show_findings(groups: Mapping[str, Sequence[Question]]) -> Iterator[Finding]:
+    """Print and yield the findings, group by group; all questions are asked at once."""
     questions = [each for group in groups.values() for each in group]
     heading = {group[0].what: name for name, group in groups.items()}
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
@@ -173,19 +180,19 @@ def _show(groups: Mapping[str, Sequence[Question]]) -> Iterator[Finding]:
 
 
 def lines_of(finding: Finding, column: int, width: int) -> list[str]:
-    """Return a finding as one line, or as several where a terminal of that width would break it.
+    """Return a finding as one line, or as several lines if it is wider than the terminal.
 
-    The command that mends it is never broken, so that it can be copied.
+    The command that fixes it is never broken, so that it can be copied.
     """
     start = f"{_IN}{finding.level.value:8}{finding.what:{column}}  "
-    mend = f"-> {finding.mend}" if finding.mend else ""
-    line = f"{start}{finding.detail}  {mend}".rstrip()
+    fix = f"-> {finding.fix}" if finding.fix else ""
+    line = f"{start}{finding.detail}  {fix}".rstrip()
     if not width or len(line) <= width:
         return [line]
     indent = " " * len(start)
     told = textwrap.wrap(finding.detail, max(width - len(start), 20), break_on_hyphens=False)
     first, *others = told or [""]
-    return [start + first, *(indent + each for each in others), *([indent + mend] if mend else [])]
+    return [start + first, *(indent + each for each in others), *([indent + fix] if fix else [])]
 
 
 ANSWER_SECONDS = 30
@@ -218,7 +225,7 @@ def docker(shell: Shell) -> Answer:
     said = _said(shell, ["docker", "--version"], "https://docs.docker.com/engine/install")
     client = _new_enough("docker", said, DOCKER, "https://docs.docker.com/engine/install")
     engine = ["docker", "info", "--format", "{{.ServerVersion}}"]
-    if not shell.dry_run and not shell.capture(engine, timeout_seconds=ANSWER_SECONDS):
+    if not shell.answers(engine, timeout_seconds=ANSWER_SECONDS):
         raise UserError(f"{client.detail}, but no engine answers: start it")
     return client
 
@@ -230,37 +237,35 @@ def compose(shell: Shell) -> Answer:
 
 
 def default_credentials(environ: Mapping[str, str]) -> Answer:
-    """Tell whether Terraform and the client libraries find credentials; none is opened."""
+    """Return whether Terraform and the client libraries find credentials; none is opened."""
     if environ.get("STORAGE_EMULATOR_HOST"):
         return Answer("none needed: the cloud is emulated")
     login = "gcloud auth application-default login"
     if named := environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
         if not Path(named).is_file():
-            raise UserError(f"GOOGLE_APPLICATION_CREDENTIALS={named}: no such file", mend=login)
+            raise UserError(f"GOOGLE_APPLICATION_CREDENTIALS={named}: no such file", fix=login)
         return Answer(f"those of GOOGLE_APPLICATION_CREDENTIALS, {named}")
     folder = Path(environ.get("CLOUDSDK_CONFIG") or Path.home() / ".config" / "gcloud")
     if (folder / "application_default_credentials.json").is_file():
         return Answer(f"in {folder}")
-    raise UserError("none; Terraform and Python programs need them", mend=login)
+    raise UserError("none; Terraform and Python programs need them", fix=login)
 
 
 def _said(shell: Shell, argv: Sequence[str], where: str) -> str:
-    if shell.dry_run:
-        shell.echo(argv)
-        return ""
-    said = shell.capture(argv, timeout_seconds=ANSWER_SECONDS)
-    if not said:
-        raise UserError("not installed, or it does not run", mend=where)
-    return said
+    """Return what a program prints; refuse one that is not installed at all."""
+    try:
+        return shell.read(argv, timeout_seconds=ANSWER_SECONDS, echo=False)
+    except UserError:
+        raise UserError("not installed, or it does not run", fix=where) from None
 
 
-def _new_enough(name: str, said: str, least: str, mend: str) -> Answer:
-    """Return the version in what a program says of itself; refuse one that is too old."""
+def _new_enough(name: str, said: str, least: str, fix: str) -> Answer:
+    """Return the version in the output of a program; refuse one that is too old."""
     found = re.search(r"\d+(\.\d+)+", said)
     if not found:
-        return Answer("a version of its own", is_doubt=True)
+        return Answer("a version of its own", is_warning=True)
     if _numbers(found[0]) < _numbers(least):
-        raise UserError(f"{found[0]} is too old; {least} or newer is needed", mend=mend)
+        raise UserError(f"{found[0]} is too old; {least} or newer is needed", fix=fix)
     return Answer(found[0])
 
 
@@ -270,12 +275,12 @@ def _numbers(version: str) -> list[int]:
 
 BOOT_DISK_GB = 30  # of a machine, the default of Batch; pd-balanced counts as SSD
 PER_FAMILY = "CPUS_PER_VM_FAMILY"
-_GENERAL = ("", "e2", "f1", "g1", "n1")  # families that the quota CPUS is for
+_GENERAL = ("", "e2", "f1", "g1", "n1")  # families that use the quota CPUS
 
 
 @dataclass(frozen=True)
 class Need:
-    """What one machine of a stage takes of each quota, and how many of its tasks should run at once."""
+    """What one machine of a stage uses of each quota, and the number of tasks that should run at once."""
 
     stage: str
     wanted: int
@@ -283,7 +288,7 @@ class Need:
     amounts: Mapping[str, float]
 
     def tasks(self, left: Mapping[str, float]) -> dict[str, int]:
-        """Return how many tasks fit at once into each quota that is known."""
+        """Return the number of tasks that fit into each known quota at once."""
         return {
             name: math.floor(left[name] / amount) * self.tasks_on_machine
             for name, amount in self.amounts.items()
@@ -291,25 +296,25 @@ class Need:
         }
 
 
-def check_quotas(shell: Shell, settings: Settings) -> Answer:
-    """Compare MAX_PARALLELISM, and a machine for stages A and C, with what is left.
+def check_quotas(cloud: Cloud) -> Answer:
+    """Compare MAX_PARALLELISM, and a machine for stages A and C, with the unused quotas.
 
-    Too small a quota fails nothing at once: tasks wait for one another, or for two days if none fits.
+    With a small quota nothing fails at once: tasks wait for one another, or for two days if none fits.
     """
-    left = region_quotas(shell, settings) | project_quotas(shell, settings)
-    families = {family for _, family, _ in _cpus(settings) if _has_no_metric(family, left)}
-    unknown = mend = ""
+    left = region_quotas(cloud) | project_quotas(cloud)
+    families = {family for _, family, _ in _cpus(cloud.settings) if _has_no_metric(family, left)}
+    unknown = fix = ""
     try:
-        allowed = family_cpus(shell, settings) if families else {}
+        allowed = family_cpus(cloud) if families else {}
         left |= {_per_family(family): cpus for family, cpus in allowed.items() if family in families}
     except UserError as error:  # the API may not be enabled; the rest is reported anyway
         names = ", ".join(sorted(family.upper() for family in families))
-        unknown, mend = f"how many CPUs of {names} are allowed is not known: {error.problem}", error.mend
-    more = f"https://console.cloud.google.com/iam-admin/quotas?project={settings.project_id}"
-    if short := list(_shortages(settings, left)):
-        return Answer("; ".join([*short, *filter(None, [unknown])]), is_doubt=True, mend=more)
-    enough = f"enough for {settings.max_parallelism} tasks at once (MAX_PARALLELISM)"
-    return Answer(f"{enough}; {unknown}", is_doubt=True, mend=mend) if unknown else Answer(enough)
+        unknown, fix = f"how many CPUs of {names} are allowed is not known: {error.problem}", error.fix
+    more = f"https://console.cloud.google.com/iam-admin/quotas?project={cloud.project}"
+    if short := list(_shortages(cloud.settings, left)):
+        return Answer("; ".join([*short, *filter(None, [unknown])]), is_warning=True, fix=more)
+    enough = f"enough for {cloud.settings.max_parallelism} tasks at once (MAX_PARALLELISM)"
+    return Answer(f"{enough}; {unknown}", is_warning=True, fix=fix) if unknown else Answer(enough)
 
 
 def _shortages(settings: Settings, left: Mapping[str, float]) -> Iterable[str]:
@@ -319,7 +324,7 @@ def _shortages(settings: Settings, left: Mapping[str, float]) -> Iterable[str]:
         scarcest = min(tasks, key=tasks.__getitem__, default="")
         if not scarcest or tasks[scarcest] >= need.wanted:
             continue
-        what = "allowed" if scarcest.startswith(PER_FAMILY) else "left"  # their usage is not known
+        what = "allowed" if scarcest.startswith(PER_FAMILY) else "left"  # its usage is not known
         rest = f"{max(0.0, left[scarcest]):,.0f} of {scarcest} {what}"
         if need.stage == "runner":
             yield f"{rest}: {max(0, tasks[scarcest])} of MAX_PARALLELISM={need.wanted} tasks at once"

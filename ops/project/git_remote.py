@@ -1,7 +1,7 @@
-"""Ask a repository on GitHub, as the stages and the build clone it: may it be read, and does its ref exist?
+"""Ask a repository on GitHub, as stages and builds clone it: may it be read, and does its ref exist?
 
-The token is in git's environment, and a helper that git calls takes it from there: it is in no argument,
-address or file, and goes to no other server. What is fetched is a list of refs, or a commit without files.
+The token is passed in git's environment, from which a credential helper reads it: no argument, address or
+file contains it, and no other server gets it. Only a list of refs, or a commit without files, is fetched.
 """
 
 import os
@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ops.failures import TRY_AGAIN, UserError
-from ops.project import git_remote
 from ops.project.checkup import Answer, Question, ask_all, refuse
 from ops.project.doctor import lines_of
 from ops.settings import Settings
@@ -26,7 +25,7 @@ _SLOW = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=20")  # bytes
 _KEPT = ("PATH", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "SSL_CERT_FILE", "GIT_SSL_CAINFO")
 _COMMIT = re.compile("[0-9a-f]{40}")
 
-# what git says, in the order it is looked for
+# messages of git, in the order in which they are searched for
 _NO_ACCESS = r"error: 403|saml|write access to repository not granted|permission to .* denied"
 _REFUSED = (
     r"authentication failed|could not read (username|password)|invalid username or|bad credentials|error: 401"
@@ -38,7 +37,7 @@ _LASTING = r"certificate|permission denied|unsupported protocol|unable to find r
 
 @dataclass(frozen=True)
 class Remote:
-    """A repository that a setting names, and the ref that another one names."""
+    """A repository and its ref, and the settings that name them."""
 
     setting: str  # GITHUB_FORECAST_REPO
     name: str
@@ -71,7 +70,7 @@ def remotes(settings: Settings) -> list[Remote]:
 
 
 def list_refs(remote: Remote) -> list[str]:
-    """Return the command that lists what a clone would look for, as it may be shown: it holds no token."""
+    """Return the command that lists the refs of a clone; it contains no token, so it may be shown."""
     return ["git", *_SLOW, "ls-remote", "--quiet", remote.address, "HEAD", *_spellings(remote.ref)]
 
 
@@ -81,7 +80,7 @@ def ask(shell: Shell, remote: Remote, token: str) -> tuple[str, bool]:
     Raises
     ------
     UserError
-        It cannot be read, with why and what mends that, or has no such ref; code 75 where no answer comes.
+        It cannot be read, with the reason and the fix, or has no such ref; exit code 75 without an answer.
     """
     with tempfile.TemporaryDirectory(prefix="git-") as home:
         said = _git(shell, remote, home, "", list_refs(remote))
@@ -106,13 +105,13 @@ def ask(shell: Shell, remote: Remote, token: str) -> tuple[str, bool]:
 
 
 def _spellings(ref: str) -> list[str]:
-    """Return what a ref may be called in full; of an annotated tag first the commit that it stands for."""
+    """Return the possible full names of a ref; for an annotated tag its commit comes first."""
     tag = f"refs/tags/{ref}"
     return [f"refs/heads/{ref}", f"{tag}^{{}}", tag, *([ref] if ref.startswith("refs/") else [])]
 
 
 def _find_commit(shell: Shell, remote: Remote, home: str, token: str) -> None:
-    """Fetch a commit that is no tip without its files: a list of refs does not tell whether it is there."""
+    """Fetch a commit without its files: a list of refs contains only tips."""
     for words in (
         ["init", "--quiet", "--bare"],
         ["fetch", "--quiet", "--depth", "1", "--no-tags", "--filter=tree:0"],
@@ -124,7 +123,7 @@ def _find_commit(shell: Shell, remote: Remote, home: str, token: str) -> None:
 
 
 def _git(shell: Shell, remote: Remote, home: str, token: str, argv: Sequence[str]) -> Ended:
-    """Run git with an environment of its own: no prompt, nobody's settings or helpers, English messages."""
+    """Run git in its own environment: no prompt, no settings or helpers of the user, English messages."""
     variables = {name: os.environ[name] for name in _KEPT if os.environ.get(name)} | {
         "HOME": home,
         "XDG_CONFIG_HOME": home,
@@ -151,19 +150,19 @@ def _heard(remote: Remote, said: Ended) -> str:
 
 
 def _failure(remote: Remote, said: Ended) -> UserError:
-    """Return what git's words mean for the reader, in one line."""
+    """Return the error for a message of git, in one line."""
     heard = _heard(remote, said)
     if re.search(_NO_COMMIT, heard):
         return _no_ref(remote)
     if re.search(_NO_ACCESS, heard):
         wrong = "no access: GitHub knows the token, but it may not read this repository"
-        mend = "give it read access to the contents, or authorise it for the organisation, on GitHub"
-        return UserError(f"{remote.name}: {wrong}; {mend}")
+        fix = "give it read access to the contents, or authorise it for the organisation, on GitHub"
+        return UserError(f"{remote.name}: {wrong}; {fix}")
     if re.search(_REFUSED, heard):
         wrong = "expired: GitHub does not take the token (any more); make a new one there, then"
-        return UserError(f"{remote.name}: {wrong}", mend="invoke secret-set")
+        return UserError(f"{remote.name}: {wrong}", fix="invoke secret-set")
     if re.search(_NO_REPOSITORY, heard):
-        wrong = "no such repository, or none that the token may see (GitHub does not tell which)"
+        wrong = "no such repository, or none that the token may see (GitHub does not say which)"
         return UserError(
             f"{remote.name}: {wrong}; check {remote.setting}, or give the token access on GitHub"
         )
@@ -186,36 +185,36 @@ def _no_ref(remote: Remote) -> UserError:
 
 @dataclass
 class _Trial:
-    """A token, and what its questions learn together."""
+    """A token, and whether a repository needed it."""
 
     token: str
-    was_needed: bool = False  # by one of the repositories at least
+    was_needed: bool = False  # by at least one of the repositories
 
 
-def hold(shell: Shell, asked: Sequence[Remote], token: str) -> bool:
-    """Try a token on repositories, print what came of it, and return whether one of them needed it.
+def try_token(shell: Shell, asked: Sequence[Remote], token: str) -> bool:
+    """Try a token on repositories, print the results, and return whether one of them needed it.
 
     Raises
     ------
     UserError
-        The token does not do (exit code 2), or that cannot be told because of a passing fault (75).
+        The token does not work (exit code 2), or a temporary fault prevented the trial (75).
     """
     trial = _Trial(token)
     if shell.dry_run:
         for remote in asked:
-            shell.echo(git_remote.list_refs(remote), note="without the token, then with it")
+            shell.echo(list_refs(remote), note="without the token, then with it")
         return True
     questions = [Question(each.setting, lambda each=each: _ask(shell, each, trial)) for each in asked]
     findings = []
     for finding in ask_all(questions):
         print("\n".join(lines_of(finding, max(len(each.what) for each in questions), 0)), flush=True)
         findings.append(finding)
-    refuse(findings, "the token does not do")
+    refuse(findings, "the token does not work")
     return trial.was_needed
 
 
 def _ask(shell: Shell, remote: Remote, trial: _Trial) -> Answer:
-    commit, needed_token = git_remote.ask(shell, remote, trial.token)
+    commit, needed_token = ask(shell, remote, trial.token)
     trial.was_needed |= needed_token
     public = "" if needed_token else "; it is public, so the token was not tried"
     return Answer(f"{remote.name}: {remote.ref} is {commit[:12]}{public}")

@@ -1,56 +1,54 @@
-"""What Terraform and a build put into a project, put into an emulated cloud, where neither can work."""
+"""Create in an emulated cloud what Terraform and a build create in a project: neither works there."""
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
-from ops import gcloud
+from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import repository_path, workflow_environment
 from ops.failures import UserError
-from ops.settings import ROOT, Settings, need
-from ops.shell import Shell
+from ops.settings import ROOT, Settings
 from ops.terminal import nearest
 
 WORKFLOW = ROOT / "terraform" / "workflow.yaml"
 ANSWER_SECONDS = 10
-THERE_ALREADY = 409
-ANYBODY = {"Authorization": "Bearer anybody"}  # the emulated cloud denies nobody anything
+EXISTS = 409
+ANYBODY = {"Authorization": "Bearer anybody"}  # the emulated cloud grants everyone everything
 
 
-def furnish_this_shell(shell: Shell, settings: Settings) -> None:
-    """Make the emulated cloud of this shell ready for `invoke run --cloud`; what is there is left as it is.
+def populate_this_shell(cloud: Cloud, environ: Mapping[str, str] = os.environ) -> None:
+    """Prepare the emulated cloud of this shell for `invoke run --cloud`; what exists is left as it is.
 
     Raises
     ------
     UserError
-        The shell has no emulated cloud, or PROJECT_ID or BUCKET_NAME is not set.
+        The shell has no emulated cloud.
     """
     import requests  # here: its import takes a fifth of the time that invoke needs to start
 
-    storage, apis = (os.environ.get(f"{name}_EMULATOR_HOST") for name in ("STORAGE", "SECRET_MANAGER"))
+    storage, apis = (environ.get(f"{name}_EMULATOR_HOST") for name in ("STORAGE", "SECRET_MANAGER"))
     if not (storage and apis):
         raise UserError(
             "this shell has no emulated cloud; start `invoke localcloud` in another, and source its exports"
         )
-    need(settings, "project_id", "bucket_name")
-    if not shell.dry_run:
+    if not cloud.shell.dry_run:
         try:
-            furnish(storage, apis, settings)
+            populate(storage, apis, cloud.settings)
         except requests.ConnectionError:
             raise UserError(
                 f"nothing answers at {apis}: the emulated cloud has stopped; "
                 "start it, and source its exports again"
             ) from None
     with tempfile.TemporaryDirectory() as folder:
-        deploy(shell, settings, Path(folder, "environment.yaml"))
-    if not shell.dry_run:
-        print(f"ready: project {settings.project_id}, gs://{settings.bucket_name}, {settings.workflow_name}")
+        deploy(cloud, Path(folder, "environment.yaml"))
+    cloud.shell.report(f"ready: project {cloud.project}, gs://{cloud.bucket}, {cloud.settings.workflow_name}")
 
 
-def furnish(storage: str, apis: str, settings: Settings) -> None:
-    """Put there a bucket, the accounts of machines, workflow and builds, a subnet, and an image's name."""
+def populate(storage: str, apis: str, settings: Settings) -> None:
+    """Create a bucket, the service accounts, a subnet, and an image."""
     import requests
 
     project = settings.project_id
@@ -69,14 +67,12 @@ def furnish(storage: str, apis: str, settings: Settings) -> None:
     ]
     for url, body in wanted:
         answer = requests.post(url, json=body, headers=ANYBODY, timeout=ANSWER_SECONDS)
-        if answer.status_code != THERE_ALREADY:
+        if answer.status_code != EXISTS:
             answer.raise_for_status()
 
 
-def deploy(shell: Shell, settings: Settings, variables: Path) -> None:
-    """Deploy the workflow as it stands, with the variables that Terraform would give it."""
-    if not shell.dry_run:
-        variables.write_text(yaml.safe_dump(workflow_environment(settings)))
-    words = ["workflows", "deploy", settings.workflow_name, "--source", nearest(WORKFLOW)]
-    words += ["--location", settings.region, "--project", settings.project_id]
-    gcloud.read(shell, [*words, "--env-vars-file", nearest(variables)])
+def deploy(cloud: Cloud, variables: Path) -> None:
+    """Deploy the workflow of this checkout, with the variables that Terraform would give it."""
+    cloud.shell.write(variables, yaml.safe_dump(workflow_environment(cloud.settings)))
+    words = ["workflows", "deploy", cloud.settings.workflow_name, "--source", nearest(WORKFLOW)]
+    cloud.read([*words, *cloud.in_region, "--env-vars-file", nearest(variables)])

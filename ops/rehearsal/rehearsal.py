@@ -1,7 +1,7 @@
 """The run in the cloud on the emulated cloud, and the same run on this machine: their tables must be equal.
 
 What is real: the workflow file, gcloud, the stage scripts, the storage client. What a rehearsal proves, and
-what it cannot, stands in docs/rehearsal.md.
+what it cannot, is in docs/rehearsal.md.
 """
 
 import re
@@ -14,8 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from localcloud.environment import client_environment
-from localcloud.process import Cloud, running
-from ops import gcloud
+from localcloud.process import Cloud as Emulator
+from localcloud.process import running
+from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import repository_path
 from ops.cloud.executions import follow
 from ops.failures import UserError
@@ -23,8 +24,8 @@ from ops.images.images import source_commit, tagged
 from ops.laptop import local_run
 from ops.laptop.launch import check_engine
 from ops.laptop.run_files import LocalRun
-from ops.rehearsal.populate import deploy, furnish
-from ops.run_paths import OUTPUT_LIST, OUTPUTS
+from ops.names import OUTPUT_LIST, OUTPUTS
+from ops.rehearsal.populate import deploy, populate
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
 from ops.runs.comparison import differing, digests
@@ -45,30 +46,38 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
         A run failed, or their tables differ (exit code 1); both are then kept to look at.
     """
     here, settings = settings, _rehearsed(settings)
-    if request.docker and not shell.dry_run:
+    plain = replace(request, docker=False)
+    if request.docker:
         check_engine(shell)
     if shell.dry_run:
-        deploy(shell, settings, Path("environment.yaml"))
-        cloud_run.start(shell, settings, replace(request, docker=False))
+        cloud = Cloud.of(shell, settings)
+        deploy(cloud, Path("environment.yaml"))
+        cloud_run.start(cloud, plain)
         return
     with _folder(settings) as folder:
-        done = local_run.run(shell, _in_folder(here, request.exp_id, folder), replace(request, docker=False))
-        request = replace(request, seed=done.manifest["seed"])  # also one that was drawn
-        with _cloud(shell, settings, request, folder) as cloud:
-            there = Shell(
-                environment=client_environment(cloud.storage, cloud.apis, cloud.state, settings.project_id)
-            )
-            with _without_commands():
-                furnish(cloud.storage, cloud.apis, settings)
-                deploy(there, settings, folder / "environment.yaml")
-                started = cloud_run.start(there, settings, replace(request, docker=False))
-                follow(there, started.execution, leads_on=False)
-                in_cloud = _digests_in(there, settings, started.path)
+        done = local_run.run(shell, _in_folder(here, request.exp_id, folder), plain)
+        request = replace(request, seed=done.manifest.seed)  # also one that was drawn
+        with _emulator(shell, settings, request, folder) as emulator:
+            in_cloud = _run_in_cloud(emulator, settings, replace(request, docker=False), folder)
         _compare(in_cloud, _digests_here(done))
 
 
+def _run_in_cloud(
+    emulator: Emulator, settings: Settings, request: RunRequest, folder: Path
+) -> dict[str, str]:
+    """Run an experiment on an emulated cloud to its end; return the digests of its outputs."""
+    environment = client_environment(emulator.storage, emulator.apis, emulator.state, settings.project_id)
+    cloud = Cloud.of(Shell(environment=environment), settings)
+    with _without_commands():
+        populate(emulator.storage, emulator.apis, settings)
+        deploy(cloud, folder / "environment.yaml")
+        started = cloud_run.start(cloud, request)
+        follow(started.execution, leads_on=False)
+        return _digests_in(cloud, started.path)
+
+
 def _rehearsed(settings: Settings) -> Settings:
-    """Return the settings with what the emulated cloud has; a repository on GitHub is none of it."""
+    """Return the settings for the emulated cloud, which has no repository on GitHub."""
     names = {"project_id": settings.project_id or NAME, "bucket_name": NAME, "registry_host": ""}
     return settings.model_copy(
         update=names | {"execution_mode": "cloud", "github_forecast_repo": "", "github_pat_secret": ""}
@@ -86,7 +95,7 @@ def _in_folder(settings: Settings, exp_id: str, folder: Path) -> Settings:
 
 @contextmanager
 def _folder(settings: Settings) -> Iterator[Path]:
-    """Yield a folder that is removed where all went well, and named where it did not."""
+    """Yield a folder that is removed on success, and named on failure."""
     place = settings.local_data_path
     place.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="rehearsal-", dir=place))
@@ -99,21 +108,21 @@ def _folder(settings: Settings) -> Iterator[Path]:
 
 
 @contextmanager
-def _cloud(shell: Shell, settings: Settings, request: RunRequest, folder: Path) -> Iterator[Cloud]:
+def _emulator(shell: Shell, settings: Settings, request: RunRequest, folder: Path) -> Iterator[Emulator]:
     words = ["--clock-speed", CLOCK_SPEED]
     if request.docker:
         path, local = repository_path(settings), tagged(settings, source_commit())[0]
-        if not shell.capture(["docker", "image", "inspect", "-f", "{{.Id}}", local], timeout_seconds=20):
-            mend = f"PROJECT_ID={settings.project_id} invoke build-local --no-push"
-            raise UserError(f"there is no image {local}", mend=mend)
+        if not shell.answers(["docker", "image", "inspect", "-f", "{{.Id}}", local], timeout_seconds=20):
+            fix = f"PROJECT_ID={settings.project_id} invoke build-local --no-push"
+            raise UserError(f"there is no image {local}", fix=fix)
         words += ["--tasks", "docker", "--image", f"{path}={local}"]
-    with running(folder / "cloud", *words) as cloud:
-        yield cloud
+    with running(folder / "cloud", *words) as emulator:
+        yield emulator
 
 
 @contextmanager
 def _without_commands() -> Iterator[None]:
-    """Remove commands from errors: they would ask an emulated cloud that is gone, or the real one."""
+    """Remove commands from errors: they would ask an emulated cloud that has stopped, or the real one."""
     try:
         yield
     except UserError as error:
@@ -121,11 +130,11 @@ def _without_commands() -> Iterator[None]:
         raise UserError(problem, exit_code=error.exit_code) from None
 
 
-def _digests_in(shell: Shell, settings: Settings, path: str) -> dict[str, str]:
-    """Return the digests of the outputs in the bucket; none where stage C was left out."""
-    if not settings.run_output_stage:
+def _digests_in(cloud: Cloud, path: str) -> dict[str, str]:
+    """Return the digests of the outputs in the bucket; none if stage C was left out."""
+    if not cloud.settings.run_output_stage:
         return {}
-    return digests(gcloud.read(shell, ["storage", "cat", f"{path}{OUTPUTS}*/{OUTPUT_LIST}"]))
+    return digests(cloud.read(["storage", "cat", f"{path}{OUTPUTS}*/{OUTPUT_LIST}"]))
 
 
 def _digests_here(run: LocalRun) -> dict[str, str]:

@@ -1,16 +1,16 @@
-"""A run on Google Cloud: checked, its repository uploaded where need be, and started as a workflow execution.
+"""A run on Google Cloud: checked, its repository uploaded if need be, and started as a workflow execution.
 
-Executions that have begun are in executions.py. Nothing here knows what a stage computes.
+Running executions are in cloud/executions.py. Nothing here knows what a stage computes.
 """
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ops import gcloud, run_paths
 from ops.cloud import checks
+from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import (
     as_label,
     check_stages_fit,
@@ -24,18 +24,23 @@ from ops.costs import cost_report
 from ops.failures import UserError
 from ops.gcloud import GcloudError, at_once, is_no_match
 from ops.laptop import local_run
-from ops.names import account_email
-from ops.run_paths import ARCHIVE, OUTPUT_CONFIGS
-from ops.run_request import RunRequest, new_run_id
+from ops.names import ARCHIVE, OUTPUT_CONFIGS, account_email
+from ops.run_request import RunRequest
 from ops.runs import run_setup
-from ops.runs.uploads import check_output_file, copy_file, output_file, upload_forecast, upload_output_file
-from ops.settings import Settings, need
-from ops.shell import Shell
+from ops.runs.uploads import (
+    OutputFile,
+    check_output_file,
+    copy_file,
+    output_file,
+    upload_forecast,
+    upload_output_file,
+)
+from ops.settings import Settings
 
 
 @dataclass(frozen=True)
 class Started:
-    """A run that has begun, and where it is in the bucket: gs://.../<run id>/."""
+    """A started run: its execution, and its path gs://.../<run id>/."""
 
     execution: Execution
     path: str
@@ -43,91 +48,111 @@ class Started:
 
 @dataclass(frozen=True)
 class Origin:
-    """A run that is to be run again: its image, and the forecasting repository it used."""
+    """A run to repeat: its image, and the forecasting repository that it used."""
 
     path: str  # gs://.../<run id>/
     image: str  # with its digest
-    has_archive: bool  # of the repository; else FORECAST_REPO_REF names its commit
+    has_archive: bool  # of the repository; without it FORECAST_REPO_REF is its commit
     commit: str
 
 
-def run(shell: Shell, settings: Settings, request: RunRequest, wait: bool = False) -> None:
-    """Start a run and say how to follow it, or follow it to its end; UserError where it fails."""
+def run(cloud: Cloud, request: RunRequest, wait: bool = False) -> None:
+    """Start a run in the cloud and print how to follow it, or follow it to its end.
+
+    Raises
+    ------
+    UserError
+        The run could not be started, or it failed.
+    """
     for option, value in (("--jobs", request.jobs), ("--docker", request.docker)):
         if value:
             raise UserError(f"{option}: for runs on this machine; leave it out, or add --local")
-    if shell.dry_run:
-        start(shell, settings, request)
-        cost_report.show_before(shell, settings, request)
+    if cloud.shell.dry_run:
+        start(cloud, request)
+        cost_report.show_before(cloud.shell, cloud.settings, request)
         return
-    report_cost = cost_report.in_the_meantime(shell, settings, request)
-    started = start(shell, settings, request, before=report_cost)
+    report_cost = cost_report.in_the_meantime(cloud.shell, cloud.settings, request)
+    started = start(cloud, request, before=report_cost)
     tell_how_to_follow(started.execution)
     if wait:
-        follow(shell, started.execution)
+        follow(started.execution)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A run that was checked: the arguments of its execution, and what is uploaded before it starts."""
+
+    request: RunRequest  # with the id of the run
+    arguments: dict[str, Any]
+    repository: Path | None  # None: the run has its own, or clones one from GitHub
+    output_file: OutputFile
+    origin: Origin | None
 
 
 def start(
-    shell: Shell,
-    settings: Settings,
+    cloud: Cloud,
     request: RunRequest,
     origin: Origin | None = None,
     before: Callable[[], None] = lambda: None,
 ) -> Started:
-    """Check what a run needs, then start it, or go on with one; with an origin, do that once more.
+    """Start a run, go on with one, or repeat the run of an origin.
 
     `before` is called after all checks, before anything is uploaded.
 
     Raises
     ------
     UserError
-        Something is missing or wrong, with the command that mends it; nothing was started.
+        Something is missing or wrong, with the command that fixes it; nothing was started.
     """
-    need(settings, "project_id", "bucket_name", instead="with --local it runs on this machine")
-    check_stages_fit(settings)
-    check_token_is_kept_apart(settings)
-    goes_on = bool(request.run_id)
-    request = replace(request, run_id=request.run_id or new_run_id())
-    print(
-        f"EXECUTION_MODE=cloud: {request.exp_id} in project {settings.project_id}, {settings.region}",
-        flush=True,
-    )
-    arguments = run_arguments(settings, request, goes_on)
-    is_elsewhere = goes_on or settings.github_forecast_repo or origin
-    repository = None if is_elsewhere else _repository(settings, request)
-    image = _check(shell, settings, request, goes_on, repository, origin)
-    another = output_file(settings, request, goes_on)
-    if not repository:
-        check_output_file(shell, settings, request, another)
-    # only now: the id of a refused run would name nothing
-    print(f"run {request.run_id} of {request.exp_id}: {run_path(settings, request)}", flush=True)
+    plan = _plan(cloud, request, origin)
+    path = cloud.run_path(*plan.request.key)
+    # only now: a refused run has no id
+    print(f"run {plan.request.run_id} of {request.exp_id}: {path}", flush=True)
     before()
-    if origin and origin.has_archive:
-        copy_file(shell, settings, ARCHIVE, origin.path, run_path(settings, request))
-        arguments["forecastCommit"] = origin.commit
-    if origin and request.output_config_file.startswith(OUTPUT_CONFIGS):
-        copy_file(shell, settings, request.output_config_file, origin.path, run_path(settings, request))
+    _upload(cloud, plan, path)
+    return Started(_execute(cloud, plan), path)
+
+
+def _plan(cloud: Cloud, request: RunRequest, origin: Origin | None) -> _Plan:
+    """Check everything that a run needs, and return what is to be uploaded and started."""
+    check_stages_fit(cloud.settings)
+    check_token_is_kept_apart(cloud.settings)
+    goes_on, request = bool(request.run_id), request.identified()
+    where = f"{request.exp_id} in project {cloud.project}, {cloud.region}"
+    print(f"EXECUTION_MODE=cloud: {where}", flush=True)
+    arguments = run_arguments(cloud.settings, request, goes_on)
+    is_elsewhere = goes_on or cloud.settings.github_forecast_repo or origin
+    repository = None if is_elsewhere else _repository(cloud.settings, request)
+    arguments["imageUri"] = _checked_image(cloud, request, goes_on, repository, origin)
+    another = output_file(cloud.settings, request, goes_on)
     if repository:
-        upload_forecast(shell, settings, repository, run_path(settings, request))
         arguments["forecastCommit"] = local_run.commit_of(repository)
-    upload_output_file(shell, settings, another, run_path(settings, request))
-    execution = _execute(shell, settings, request, arguments | {"imageUri": image})
-    return Started(execution, run_path(settings, request))
+    else:
+        check_output_file(cloud, request, another)
+    if origin and origin.has_archive:
+        arguments["forecastCommit"] = origin.commit
+    return _Plan(request, arguments, repository, another, origin)
 
 
-def run_path(settings: Settings, request: RunRequest) -> str:
-    """Return where a run is in the bucket, ending with /."""
-    return run_paths.run_path(settings, request.exp_id, request.run_id)
+def _upload(cloud: Cloud, plan: _Plan, path: str) -> None:
+    """Upload the repository and output YAML of a run, or copy them from its origin."""
+    if plan.origin and plan.origin.has_archive:
+        copy_file(cloud, ARCHIVE, plan.origin.path, path)
+    if plan.origin and plan.request.output_config_file.startswith(OUTPUT_CONFIGS):
+        copy_file(cloud, plan.request.output_config_file, plan.origin.path, path)
+    if plan.repository:
+        upload_forecast(cloud, plan.repository, path)
+    upload_output_file(cloud, plan.output_file, path)
 
 
 def run_arguments(settings: Settings, request: RunRequest, goes_on: bool = False) -> dict[str, Any]:
-    """Return the workflow's arguments: settings and request by the names it knows, but for the image.
+    """Return the arguments of the workflow, from settings and request, except the image.
 
-    All that can be chosen is passed on, so that .env is the truth also where it changed since the deployment.
+    Every choice is passed on, so that .env counts even if it has changed since the deployment.
     """
     count, seed = request.count, request.seed
     variables = stage_variables(settings)
-    if goes_on:  # a run keeps what it was built with: only what is asked for now is checked
+    if goes_on:  # a run keeps what it was built with; only what is asked for now is checked
         variables["MODELING_SUITE"] = ""
     else:
         count = settings.run_count if count is None else count
@@ -158,41 +183,36 @@ def run_arguments(settings: Settings, request: RunRequest, goes_on: bool = False
 
 
 def _repository(settings: Settings, request: RunRequest) -> Path:
-    """Return the local forecasting repository; refuse where it has no such experiment."""
+    """Return the local forecasting repository; refuse if it has no such experiment."""
     local_run.check_experiment_is_there(settings, request.exp_id)
     return local_run.forecast_repository(settings, request.exp_id)
 
 
-def _check(
-    shell: Shell,
-    settings: Settings,
-    request: RunRequest,
-    goes_on: bool,
-    repository: Path | None,
-    origin: Origin | None,
+def _checked_image(
+    cloud: Cloud, request: RunRequest, goes_on: bool, repository: Path | None, origin: Origin | None
 ) -> str:
-    """Return the image with its digest. All is asked at once; what is missing first is told."""
+    """Return the image with its digest, after all checks; they are made at once, and the first is raised."""
     questions: list[Callable[[], Any]] = [
-        lambda: checks.check_account(shell),
-        lambda: checks.check_bucket(shell, settings),
-        lambda: checks.check_workflow_takes(shell, settings, "builderSaEmail"),
-        lambda: checks.check_image(shell, origin.image) if origin else checks.resolve_image(shell, settings),
+        lambda: checks.check_account(cloud.shell),
+        lambda: checks.check_bucket(cloud),
+        lambda: checks.check_workflow_takes(cloud, "builderSaEmail"),
+        lambda: checks.check_image(cloud.shell, origin.image) if origin else checks.resolve_image(cloud),
     ]
-    if settings.github_pat_secret:
-        questions.append(lambda: checks.check_secret(shell, settings))
+    if cloud.settings.github_pat_secret:
+        questions.append(lambda: checks.check_secret(cloud))
     if goes_on:
-        questions.append(lambda: _check_run(shell, settings, request))
-        questions.append(lambda: _check_no_job_by_hand(shell, settings, request))
+        questions.append(lambda: _check_run(cloud, request))
+        questions.append(lambda: _check_no_job_by_hand(cloud, request))
     if repository:
-        local_run.validate(shell, settings, request)
+        local_run.validate(cloud.shell, cloud.settings, request)
     return at_once(questions)[3]
 
 
-def _check_run(shell: Shell, settings: Settings, request: RunRequest) -> None:
-    """Refuse to go on with a run of which there is nothing."""
-    path = run_path(settings, request)
+def _check_run(cloud: Cloud, request: RunRequest) -> None:
+    """Refuse to go on with a run that has nothing in the bucket."""
+    path = cloud.run_path(*request.key)
     try:
-        gcloud.read(shell, ["storage", "ls", path, "--project", settings.project_id], echo=False)
+        cloud.read(["storage", "ls", path, *cloud.in_project], echo=False)
     except GcloudError as error:
         if not is_no_match(error):
             raise
@@ -202,28 +222,28 @@ def _check_run(shell: Shell, settings: Settings, request: RunRequest) -> None:
         ) from None
 
 
-def _check_no_job_by_hand(shell: Shell, settings: Settings, request: RunRequest) -> None:
-    """Refuse to go on with a run while a job by hand does: the same tasks would be paid for twice."""
-    for job in going_on_by_hand(shell, settings, request.exp_id, request.run_id):
+def _check_no_job_by_hand(cloud: Cloud, request: RunRequest) -> None:
+    """Refuse to go on with a run while a job by hand works on it: the same tasks would be paid for twice."""
+    for job in going_on_by_hand(cloud, request.exp_id, request.run_id):
         state, stage = state_of(job), job["labels"].get("stage", "")
         wrong = f"job {id_of(job)}, made by hand, is {state} on stage {stage} of this run"
-        raise UserError(f"{wrong}; wait for it, or end it", mend=f"invoke job-cancel {id_of(job)}")
+        raise UserError(f"{wrong}; wait for it, or end it", fix=f"invoke job-cancel {id_of(job)}")
 
 
-def _execute(shell: Shell, settings: Settings, request: RunRequest, arguments: dict[str, Any]) -> Execution:
-    labels = {"exp_id": as_label(request.exp_id), "run_id": request.run_id}
+def _execute(cloud: Cloud, plan: _Plan) -> Execution:
+    labels = {"exp_id": as_label(plan.request.exp_id), "run_id": plan.request.run_id}
     words = [
-        *("workflows", "execute", settings.workflow_name),
-        *("--location", settings.region, "--project", settings.project_id),
+        *("workflows", "execute", cloud.settings.workflow_name),
+        *cloud.in_region,
         *("--labels", ",".join(f"{name}={value}" for name, value in labels.items())),
-        *("--data", json.dumps(arguments, separators=(",", ":"))),
+        *("--data", json.dumps(plan.arguments, separators=(",", ":"))),
     ]
-    answer = gcloud.read_json(shell, words) or {"name": "executions/dry-run"}
-    return Execution(settings, answer["name"].rpartition("/")[2])
+    answer = cloud.ask(words) or {"name": "executions/dry-run"}
+    return Execution(cloud, answer["name"].rpartition("/")[2])
 
 
 def tell_how_to_follow(execution: Execution) -> None:
-    print(f"execution {execution.execution_id} has begun, and goes on whatever becomes of this terminal")
+    print(f"execution {execution.execution_id} has begun, and continues if this terminal is closed")
     print(f"console  {execution.console_link}")
     print(f"follow   invoke workflow-describe {execution.execution_id} --wait")
     print(f"cancel   invoke workflow-cancel {execution.execution_id}", flush=True)

@@ -18,7 +18,7 @@ from typing import Any
 from modeling.by_products import check_output_list, parse_json
 from modeling.plain_text import one_line
 from ops.failures import UserError
-from ops.run_paths import CHARTS, NO_TABLES
+from ops.names import CHARTS, NO_TABLES
 from ops.terminal import counted
 
 LISTED = 10  # names of files in a message
@@ -26,17 +26,17 @@ LISTED = 10  # names of files in a message
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a run left: its metadata, the digests of its outputs, and how a file of them is had."""
+    """The outputs of a run: its metadata, their digests, and a function that provides a file."""
 
     run_id: str
     metadata: dict[str, Any]
     digests: dict[str, str]
-    file: Callable[[str, Path], Path]  # its name and a folder for copies; where it then is
-    write_again: str  # the command that writes them anew by the run's own output YAML
+    file: Callable[[str, Path], Path]  # name of a file, folder for copies -> its path
+    write_again: str  # command that writes them again with the run's own output YAML
 
     @property
     def output_file(self) -> str:
-        """The output YAML that they were written by, as it was named; "" for the run's own."""
+        """The name of the output YAML that they were written with; "" for the run's own."""
         return str(self.metadata.get("arguments", {}).get("output_config_file", ""))
 
     @property
@@ -45,23 +45,23 @@ class Outputs:
 
 
 def digests(listed: str | bytes) -> dict[str, str]:
-    """Return the digests in a files.json of all but what names its run; ValueError where it is damaged."""
+    """Return the digests in a files.json, except of files that name their run; ValueError if damaged."""
     named = check_output_list(parse_json(listed))
     return {each["name"]: each["sha256"] for each in named if each["name"] not in NO_TABLES}
 
 
 def differing(first: dict[str, str], second: dict[str, str]) -> list[str]:
-    """Return the files whose digests differ, or that one of two outputs has not."""
+    """Return the files whose digests differ, or that only one of two outputs has."""
     return sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
 
 
 def compare(first: Outputs, second: Outputs) -> None:
-    """Say that the outputs are equal, or end with what differs.
+    """Print that the outputs are equal, or refuse with what differs.
 
     Raises
     ------
     UserError
-        They differ (exit code 1), or were written by different output YAML: then nothing is said of the runs.
+        They differ (exit code 1), or different output YAML makes a comparison meaningless.
     """
     names = differing(first.digests, second.digests)
     runs = f"{first.run_id} and {second.run_id}"
@@ -88,9 +88,9 @@ def compare(first: Outputs, second: Outputs) -> None:
 
 
 def _refuse_different_files(first: Outputs, second: Outputs, runs: str) -> None:
-    """Refuse to judge runs by outputs that different output YAML asked for, with the way to such as can be.
+    """Refuse outputs that were written with different output YAML, with commands that make them comparable.
 
-    Where a run is run again, what it was built with has become the second one's own.
+    When a run is run again, the output YAML that it was built with becomes the own one of the second run.
     """
     is_same = first.is_by_own_file and not second.output_file
     if is_same or first.output_file == second.output_file:
@@ -101,7 +101,7 @@ def _refuse_different_files(first: Outputs, second: Outputs, runs: str) -> None:
         f"the outputs of {runs} were written by different output YAML ({names[0]}, {names[1]}), so they do "
         "not tell whether the runs differ; "
         + ("write them by the runs' own first" if others else "compare with a new run of the first one"),
-        mend=" && ".join(each.write_again for each in others) or _again(first),
+        fix=" && ".join(each.write_again for each in others) or _again(first),
     )
 
 
@@ -110,7 +110,7 @@ def _again(first: Outputs) -> str:
 
 
 def _differences(first: Outputs, second: Outputs, names: list[str]) -> list[str]:
-    """Return what differs beyond the last digits, of files that differ."""
+    """Return the files that differ beyond the last digits."""
     wrong = []
     with tempfile.TemporaryDirectory(prefix="compared-") as folder:
         for name in names:
@@ -126,7 +126,7 @@ def _differences(first: Outputs, second: Outputs, names: list[str]) -> list[str]
 
 
 def _why_bytes_may_differ(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
-    """Return what of two runs was not the same, and so may change the last digits of numbers."""
+    """Return differences between two runs that may change the last digits of numbers."""
     reasons = []
     cpus, others = first.get("cpus", []), second.get("cpus", [])
     if len(cpus) != 1 or cpus != others:
@@ -141,7 +141,7 @@ def _why_bytes_may_differ(first: dict[str, Any], second: dict[str, Any]) -> list
 
 
 def _cause(first: dict[str, Any], second: dict[str, Any]) -> str:
-    """Return what is known of why outputs differ that should not."""
+    """Return the known reason why outputs differ that should be equal."""
     if first.get("cut_short"):
         return "the first was cut short by a limit of time or budget, and is not the same again"
     if first["manifest"].get("inputs_sha256") != second["manifest"].get("inputs_sha256"):
@@ -164,7 +164,7 @@ TOLERANCE = 1e-9  # relative
 
 @dataclass(frozen=True)
 class Difference:
-    """Where a table is another one, beyond its last digits."""
+    """A difference between two tables, beyond the last digits."""
 
     name: str
     what: str
@@ -174,7 +174,7 @@ class Difference:
 
 
 def compare_table(name: str, first: Path, second: Path) -> Difference | None:
-    """Return the first place where a table differs by more than TOLERANCE; None where none does."""
+    """Return the first difference of more than TOLERANCE between two tables; None if there is none."""
     if name.endswith(".parquet") and importlib.util.find_spec("pyarrow") is None:
         return Difference(name, "Parquet, which needs pyarrow to be compared number by number")
     try:
@@ -201,7 +201,7 @@ def is_table(name: str) -> bool:
 
 
 def _rows(path: Path) -> Iterator[list]:
-    """Yield the rows of a table, the names of its columns first."""
+    """Yield the rows of a table, beginning with the names of its columns."""
     if path.name.endswith(".parquet"):
         import pyarrow.parquet
 

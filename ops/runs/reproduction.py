@@ -2,7 +2,7 @@
 
 The second run is made where the first one is: on this machine, or in the cloud. comparison.py compares the
 outputs. On this machine the forecasting repository is put together as the run used it: its YAML from the
-run's config/, its data from the commit where one is known, and otherwise those of today.
+run's config/, its data from the commit if one is known, and otherwise today's data.
 """
 
 import hashlib
@@ -17,19 +17,19 @@ from typing import Any
 
 from modeling.by_products import check_metadata, check_output_list, parse_json
 from modeling.plain_text import one_line
-from ops import gcloud
+from ops.cloud.cloud import Cloud
 from ops.cloud.executions import follow
 from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
 from ops.laptop import local_run
 from ops.laptop.local_run import commit_of, forecast_repository
 from ops.laptop.run_files import LocalRun, by_product, latest_run, read_json
-from ops.run_paths import ARCHIVE, METADATA, NO_TABLES, OUTPUT_LIST, OUTPUTS
+from ops.names import ARCHIVE, METADATA, NO_TABLES, OUTPUT_LIST, OUTPUTS
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
 from ops.runs.cloud_run import Origin
 from ops.runs.comparison import Outputs, compare, digests
-from ops.settings import ROOT, Settings, limit_settings, need
+from ops.settings import ROOT, Settings, limit_settings
 from ops.shell import Shell
 from ops.stages import LETTERS
 from ops.terminal import counted, nearest
@@ -40,7 +40,7 @@ OF_STAGE_B = {"provisioning_model": "provisioning_model", "tasks_per_machine": "
 
 
 def reproduce(shell: Shell, settings: Settings, exp_id: str, run_id: str, compare_with: str = "") -> None:
-    """Run a run again and compare; with `compare_with` compare with a run that has ended, and start none.
+    """Run a run again and compare the outputs; with `compare_with` start none and compare with that run.
 
     Raises
     ------
@@ -50,13 +50,14 @@ def reproduce(shell: Shell, settings: Settings, exp_id: str, run_id: str, compar
     first = RunRequest(exp_id, run_id)
     if not run_id:
         raise UserError(f"--run-id is needed; `invoke runs --exp-id {exp_id}` lists the runs")
-    place = _InCloud(shell, settings) if settings.execution_mode == "cloud" else _Here(shell, settings)
+    is_in_cloud = settings.execution_mode == "cloud"
+    place = _InCloud(Cloud.of(shell, settings)) if is_in_cloud else _Here(shell, settings)
     original = place.outputs(first)
-    _tell_doubts(original.metadata)
+    _print_warnings(original.metadata)
     if not compare_with:
         compare_with = place.run_again(first, original.metadata)
-    if not shell.dry_run:
-        compare(original, place.outputs(RunRequest(exp_id, compare_with)))
+    shell.end_dry_run()
+    compare(original, place.outputs(RunRequest(exp_id, compare_with)))
 
 
 class _Here:
@@ -100,15 +101,13 @@ class _Here:
 
 
 class _InCloud:
-    """Runs in the bucket, asked by gcloud."""
+    """Runs in the bucket, read with gcloud."""
 
-    def __init__(self, shell: Shell, settings: Settings):
-        need(settings, "project_id", "bucket_name")
-        self.shell, self.settings = shell, settings
-        self.reading = Shell(environment=shell.environment)  # also in a dry run: it starts nothing
+    def __init__(self, cloud: Cloud):
+        self.cloud, self.reading = cloud, cloud.reading
 
     def outputs(self, request: RunRequest) -> Outputs:
-        path = cloud_run.run_path(self.settings, request)
+        path = self.cloud.run_path(*request.key)
         name = f"{path}{METADATA}"
         metadata = _metadata(_parsed(self._read(name, request), name), name, request)
         folder = f"{path}{OUTPUTS}{_outputs_name(metadata, f'{path}{METADATA}')}"
@@ -116,69 +115,71 @@ class _InCloud:
             listed = digests(self._read(f"{folder}/{OUTPUT_LIST}", request))
         except ValueError as error:
             again = f"invoke job --stage output --exp-id {request.exp_id} --run-id {request.run_id} --wait"
-            raise UserError(f"{folder}/{OUTPUT_LIST}: {error}; write the outputs again", mend=again) from None
+            raise UserError(f"{folder}/{OUTPUT_LIST}: {error}; write the outputs again", fix=again) from None
 
         def copied(name: str, work: Path) -> Path:
             copy = work / request.run_id / name
             copy.parent.mkdir(parents=True, exist_ok=True)
-            words = ["storage", "cp", f"{folder}/{name}", str(copy), *self._project]
-            gcloud.read(self.reading, words, timeout_seconds=COPY_SECONDS)
+            words = ["storage", "cp", f"{folder}/{name}", str(copy), *self.cloud.in_project]
+            self.reading.read(words, timeout_seconds=COPY_SECONDS)
             return copy
 
         command = f"invoke job --stage output --exp-id {request.exp_id} --run-id {request.run_id} --wait"
         return Outputs(request.run_id, metadata, listed, copied, command)
 
     def run_again(self, request: RunRequest, metadata: dict[str, Any]) -> str:
-        path = cloud_run.run_path(self.settings, request)
-        settings = _as_then(self.settings, metadata)
+        origin = self._origin(request, metadata)
+        settings = _as_then(self.cloud.settings, metadata)
+        if origin.has_archive:
+            settings = settings.model_copy(update={"github_forecast_repo": "", "github_pat_secret": ""})
+        else:
+            settings = settings.model_copy(update={"forecast_repo_ref": origin.commit})
+        then = Cloud.of(self.cloud.shell, settings)
+        started = cloud_run.start(then, _request(request, metadata), origin)
+        then.shell.end_dry_run()
+        again = started.path.rstrip("/").rpartition("/")[2]
+        cloud_run.tell_how_to_follow(started.execution)
+        words = f"--exp-id {request.exp_id} --run-id {request.run_id} --compare-with {again}"
+        print(f"compare  invoke reproduce --cloud {words}  (if this terminal is closed before)")
+        follow(started.execution)
+        return again
+
+    def _origin(self, request: RunRequest, metadata: dict[str, Any]) -> Origin:
+        """Return the image and the repository of a run; refuse a run without them."""
+        path = self.cloud.run_path(*request.key)
         commit = metadata.get("commits", {}).get("forecast", "")
         has_archive = self._is_there(f"{path}{ARCHIVE}")
-        if has_archive:
-            settings = settings.model_copy(update={"github_forecast_repo": "", "github_pat_secret": ""})
-        elif settings.github_forecast_repo and re.fullmatch("[0-9a-f]{40}", commit):
-            settings = settings.model_copy(update={"forecast_repo_ref": commit})
-        else:
+        is_on_github = self.cloud.settings.github_forecast_repo and re.fullmatch("[0-9a-f]{40}", commit)
+        if not has_archive and not is_on_github:
             raise UserError(
                 f"{path}{ARCHIVE}: no such file; the run's repository is gone, "
                 "and no commit on GitHub is known"
             )
         if not metadata.get("image_uri"):
             raise UserError(f"{path}{METADATA}: names no image; that run cannot be started again")
-        origin = Origin(path, metadata["image_uri"], has_archive, commit)
-        started = cloud_run.start(self.shell, settings, _request(request, metadata), origin)
-        again = started.path.rstrip("/").rpartition("/")[2]
-        if not self.shell.dry_run:
-            cloud_run.tell_how_to_follow(started.execution)
-            words = f"--exp-id {request.exp_id} --run-id {request.run_id} --compare-with {again}"
-            print(f"compare  invoke reproduce --cloud {words}  (where this terminal is closed before)")
-            follow(self.shell, started.execution)
-        return again
-
-    @property
-    def _project(self) -> list[str]:
-        return ["--project", self.settings.project_id]
+        return Origin(path, metadata["image_uri"], has_archive, commit)
 
     def _read(self, name: str, request: RunRequest) -> str:
         try:
-            return gcloud.read(self.reading, ["storage", "cat", name, *self._project], echo=False)
+            return self.reading.read(["storage", "cat", name, *self.cloud.in_project], echo=False)
         except GcloudError as error:
             if not is_no_match(error):
                 raise
             raise _unfinished(name, request) from None
 
     def _is_there(self, name: str) -> bool:
-        return bool(gcloud.read_if_there(self.reading, ["storage", "ls", name, *self._project]))
+        return bool(self.reading.read_if_there(["storage", "ls", name, *self.cloud.in_project]))
 
 
 def _unfinished(name: str, request: RunRequest) -> UserError:
     return UserError(
         f"{name}: no such file; there is no such run, or it has not come to its outputs",
-        mend=f"invoke run --exp-id {request.exp_id} --run-id {request.run_id}",
+        fix=f"invoke run --exp-id {request.exp_id} --run-id {request.run_id}",
     )
 
 
 def _outputs_name(metadata: dict[str, Any], path: str) -> str:
-    """Return the folder of the outputs that the metadata are about: another stage C writes both anew."""
+    """Return the output folder that the metadata belong to; each stage C writes both."""
     if isinstance(metadata, dict) and isinstance(metadata.get("manifest"), dict):
         name = str(metadata.get("outputs")).rstrip("/").rpartition("/")[2]
         if re.fullmatch("[0-9-]+", name):
@@ -221,7 +222,7 @@ def _digests_here(folder: Path, listed: Path) -> dict[str, str]:
 
 
 def _request(request: RunRequest, metadata: dict[str, Any]) -> RunRequest:
-    """Return what was asked for then, as a new run; a seed that was drawn is asked for."""
+    """Return the request of the run for a new run, with the seed that was drawn."""
     asked = metadata.get("arguments", {})
     return RunRequest(
         request.exp_id,
@@ -233,7 +234,7 @@ def _request(request: RunRequest, metadata: dict[str, Any]) -> RunRequest:
 
 
 def _as_then(settings: Settings, metadata: dict[str, Any]) -> Settings:
-    """Return the settings with what made the run what it was; of .env only where, as whom, and how fast."""
+    """Return the settings with the values of the run; .env decides only place, accounts and speed."""
     try:
         machines = _machines_then(metadata)
     except (AttributeError, KeyError, TypeError):
@@ -257,13 +258,13 @@ def _as_then(settings: Settings, metadata: dict[str, Any]) -> Settings:
 
 
 def _machines_then(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of the machines of a run; of several kinds those that most of it was made on."""
+    """Return the settings of the machines of a run; of several kinds those of most tasks."""
     then: dict[str, Any] = {}
     for stage, kinds in metadata.get("machines", {}).items():
         if len(kinds) > 1:
             taken = "the last ones are" if stage == "output" else "those of most tasks are"
             print(f"stage {LETTERS[stage]} ran on {len(kinds)} kinds of machines; {taken} taken", flush=True)
-        # who goes on with a run finds stage A done, but writes the outputs anew
+        # going on with a run skips stage A, but writes the outputs again
         most = kinds[-1] if stage == "output" else max(kinds, key=lambda kind: kind["tasks"])
         limits = limit_settings(LETTERS[stage])
         then[limits["machine_type"]] = most.get("machine_type", "")
@@ -273,8 +274,8 @@ def _machines_then(metadata: dict[str, Any]) -> dict[str, Any]:
     return then
 
 
-def _tell_doubts(metadata: dict[str, Any]) -> None:
-    """Say what speaks against equal outputs before a run is paid for."""
+def _print_warnings(metadata: dict[str, Any]) -> None:
+    """Print reasons why the outputs may differ, before a run is paid for."""
     for cut in map(one_line, metadata.get("cut_short", [])):
         print(f"{cut}: how far it comes depends on the speed of the machine", flush=True)
     if number := metadata.get("num_missing"):
@@ -290,12 +291,12 @@ GIT_SECONDS = 600
 def repository_of(
     shell: Shell, settings: Settings, run: LocalRun, metadata: dict[str, Any]
 ) -> Iterator[Path]:
-    """Yield a folder that is removed afterwards, as a repository with the experiment of the run.
+    """Yield a temporary folder that serves as the repository of the run.
 
     Raises
     ------
     UserError
-        The commit of the run is not in the repository, or its YAML is gone.
+        The commit of the run is not in the repository, or the YAML of the run is missing.
     """
     config = run.folder / "config"
     if not any(config.glob("*.yaml")):
@@ -319,10 +320,10 @@ def repository_of(
 
 
 def _check_out(shell: Shell, repository: Path, commit: str, folder: Path) -> None:
-    """Write the files of a commit, of the part of a repository that is the forecasting one."""
+    """Write the files of a commit of the forecasting repository to a folder."""
     print(f"data are those of commit {commit} of {nearest(repository)}", flush=True)
     archive = folder.with_name("forecast.tar")
-    quiet = Shell(environment=shell.environment)  # also in a dry run, which is about the stages
+    quiet = Shell(environment=shell.environment)  # also in a dry run, which only skips the stages
     packed = quiet.attempt(
         ["git", "-C", str(repository), "archive", "--format=tar", f"--output={archive.absolute()}", commit],
         timeout_seconds=GIT_SECONDS,
@@ -330,13 +331,13 @@ def _check_out(shell: Shell, repository: Path, commit: str, folder: Path) -> Non
     if packed.exit_code:
         raise UserError(
             f"{nearest(repository)}: has no commit {commit}, which the run used",
-            mend=f"git -C {nearest(repository)} fetch --all",
+            fix=f"git -C {nearest(repository)} fetch --all",
         )
     quiet.read(["tar", "-xf", str(archive), "-C", str(folder)], timeout_seconds=GIT_SECONDS, echo=False)
 
 
 def _link(repository: Path, folder: Path, exp_id: str) -> None:
-    """Have a folder stand for a repository, but for the experiment's config/."""
+    """Fill a folder with links to a repository, except the experiment's config/."""
     _link_all(repository, folder, {"experiments", ".git"})
     there, here = repository, folder
     for part in ("experiments", *exp_id.split("/")):

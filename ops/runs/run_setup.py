@@ -1,7 +1,6 @@
-"""What tasks are told of the machines of a run, for summaries and run_metadata.json: types, limits, prices.
+"""The variable RUN_SETUP: types, limits and prices of a run's machines, for summaries and run_metadata.json.
 
-A container cannot know on what it was asked to run, nor what that costs.
-scripts/pipeline/machine_costs.py reads it.
+A container knows neither its machine type nor its price. scripts/pipeline/machine_costs.py reads it.
 """
 
 import json

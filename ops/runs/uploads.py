@@ -1,4 +1,4 @@
-"""Upload an experiment's folder, or an output YAML, for a run in the cloud."""
+"""Uploads for a run in the cloud: the forecasting repository, or an output YAML."""
 
 import hashlib
 import re
@@ -9,26 +9,25 @@ from pathlib import Path
 
 import yaml
 
-from ops import gcloud
+from ops.cloud.cloud import Cloud
 from ops.failures import UserError
 from ops.laptop import local_run
-from ops.run_paths import ARCHIVE, OUTPUT_CONFIGS
+from ops.names import ARCHIVE, OUTPUT_CONFIGS
 from ops.run_request import RunRequest
 from ops.settings import ROOT, Settings
-from ops.shell import Shell
 from ops.terminal import nearest
 
 UPLOAD_SECONDS = 1800
 PACK_SECONDS = 300
 
 
-def upload_forecast(shell: Shell, settings: Settings, repository: Path, run_path: str) -> None:
-    """Pack a repository and copy it to gs://.../<run id>/, for stage A to unpack.
+def upload_forecast(cloud: Cloud, repository: Path, run_path: str) -> None:
+    """Pack a repository and copy it to gs://.../<run id>/, where stage A unpacks it.
 
     Raises
     ------
     UserError
-        It cannot be packed (a link that leads out of it, say), or not be copied.
+        It cannot be packed (e.g. because a link leads out of it), or cannot be copied.
     """
     with tempfile.TemporaryDirectory(prefix="forecast-") as work:
         archive = Path(work, Path(ARCHIVE).name)
@@ -38,20 +37,18 @@ def upload_forecast(shell: Shell, settings: Settings, repository: Path, run_path
             nearest(repository),
             str(archive),
         ]
-        shell.echo(pack)
-        if not shell.dry_run:
-            packed = shell.attempt(pack, timeout_seconds=PACK_SECONDS)
-            if packed.exit_code:
-                said = (packed.errors.strip().splitlines() or ["it said nothing"])[-1]
-                raise UserError(f"{nearest(repository)} cannot be packed: {said}")
-        words = ["storage", "cp", str(archive), f"{run_path}{ARCHIVE}", "--project", settings.project_id]
-        gcloud.read(shell, words, timeout_seconds=UPLOAD_SECONDS)
+        packed = cloud.shell.ask(pack, timeout_seconds=PACK_SECONDS)
+        if packed and packed.exit_code:
+            said = (packed.errors.strip().splitlines() or ["it said nothing"])[-1]
+            raise UserError(f"{nearest(repository)} cannot be packed: {said}")
+        words = ["storage", "cp", str(archive), f"{run_path}{ARCHIVE}", *cloud.in_project]
+        cloud.read(words, timeout_seconds=UPLOAD_SECONDS)
 
 
-def copy_file(shell: Shell, settings: Settings, name: str, run_path: str, to_run_path: str) -> None:
-    """Copy a file of one run to another, within the bucket."""
-    words = ["storage", "cp", f"{run_path}{name}", f"{to_run_path}{name}", "--project", settings.project_id]
-    gcloud.read(shell, words, timeout_seconds=UPLOAD_SECONDS)
+def copy_file(cloud: Cloud, name: str, run_path: str, to_run_path: str) -> None:
+    """Copy a file of one run to another one, within the bucket."""
+    words = ["storage", "cp", f"{run_path}{name}", f"{to_run_path}{name}", *cloud.in_project]
+    cloud.read(words, timeout_seconds=UPLOAD_SECONDS)
 
 
 # errors of PyYAML for values such as `!!timestamp x`, `!!int ""`, or brackets without end
@@ -60,19 +57,22 @@ ODD_VALUES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticErro
 
 @dataclass(frozen=True)
 class OutputFile:
-    """Another output YAML as the stages are told it, and the file of this machine that has to go along."""
+    """Another output YAML: its name for the stages, and the file of this machine to upload, if any."""
 
     name: str = ""
     source: Path | None = None
 
 
+NO_OUTPUT_FILE = OutputFile()
+
+
 def output_file(settings: Settings, request: RunRequest, goes_on: bool) -> OutputFile:
-    """Return the output YAML that is asked for; none where the run's own is wanted.
+    """Return the output YAML that is asked for; an empty name stands for the run's own.
 
     Raises
     ------
     UserError
-        There is no such file, or no output in it.
+        There is no such file, or it has no `output`.
     """
     asked = request.output_config_file or settings.output_config_file
     is_path = "/" in asked
@@ -98,7 +98,7 @@ def _name_of(source: Path) -> str:
 
 
 def _checked(source: Path) -> bytes:
-    """Return what is in an output YAML, once it looks like one; stage C reads it closely."""
+    """Return the content of an output YAML, after a first check; stage C checks it fully."""
     try:
         data = source.read_bytes()
         is_output = "output" in (yaml.safe_load(data) or {})
@@ -110,24 +110,24 @@ def _checked(source: Path) -> bytes:
     return data
 
 
-def check_output_file(shell: Shell, settings: Settings, request: RunRequest, file: OutputFile) -> None:
-    """Check an output YAML of this machine as stage C would, before minutes of the cloud are spent on it."""
+def check_output_file(cloud: Cloud, request: RunRequest, file: OutputFile) -> None:
+    """Check an output YAML of this machine as stage C would, before the cloud spends minutes on it."""
     if not file.source:
         return
     variables = {
         "EXECUTION_MODE": "local",
         "EXP_ID": request.exp_id,
-        "FORECAST_REPO_DIR": nearest(local_run.forecast_repository(settings, request.exp_id)),
+        "FORECAST_REPO_DIR": nearest(local_run.forecast_repository(cloud.settings, request.exp_id)),
         "OUTPUT_CONFIG_FILE": nearest(file.source.absolute()),
     }
     command = [sys.executable, nearest(ROOT / "scripts" / "check_experiment.py"), "--output"]
-    if code := shell.stream(command, variables):
+    if code := cloud.shell.stream(command, variables):
         said = "is not valid" if code == 2 else f"could not be checked (exit code {code})"
         raise UserError(f"{nearest(file.source)} {said}", exit_code=local_run.exit_code_for(code))
 
 
 def refuse_unknown(settings: Settings, request: RunRequest, file: OutputFile, built_with: str) -> None:
-    """Refuse the bare name of an output YAML that nothing here or of the run has; GitHub may have it."""
+    """Refuse the name of an output YAML that neither the run nor this machine has; GitHub may have it."""
     is_told = bool(file.source) or "/" in file.name or file.name in ("", built_with)
     if is_told or settings.github_forecast_repo:
         return
@@ -136,8 +136,8 @@ def refuse_unknown(settings: Settings, request: RunRequest, file: OutputFile, bu
     raise UserError(f"{file.name}: no such file in {nearest(config)}; give the path of an output YAML")
 
 
-def upload_output_file(shell: Shell, settings: Settings, file: OutputFile, run_path: str) -> None:
-    """Copy an output YAML to gs://.../<run id>/output-configs/, where it is not the repository's."""
+def upload_output_file(cloud: Cloud, file: OutputFile, run_path: str) -> None:
+    """Copy an output YAML to gs://.../<run id>/output-configs/, unless the repository contains it."""
     if file.source:
         words = ["storage", "cp", nearest(file.source), f"{run_path}{file.name}"]
-        gcloud.read(shell, [*words, "--project", settings.project_id])
+        cloud.read([*words, *cloud.in_project])

@@ -4,7 +4,7 @@ from ops.environment import read_settings
 from ops.images import cloud_build
 from ops.images import images as local_images
 from ops.shell import Shell
-from ops.tasks.verb import DRY_RUN, verb
+from ops.tasks.verb import DRY_RUN, the_cloud, verb
 
 NO_CACHE = "build every layer anew"
 
@@ -37,13 +37,13 @@ def build_local(c, target="cloud", no_push=False, no_cache=False, dry_run=False)
 )
 def build(c, wait=False, no_cache=False, dry_run=False):
     """Build, test and push the cloud image with Cloud Build."""
-    cloud_build.submit(Shell(dry_run), read_settings(), wait, no_cache)
+    cloud_build.submit(the_cloud(dry_run), wait, no_cache)
 
 
 @verb(help={"ongoing": "only those that are not finished", "dry_run": DRY_RUN})
 def build_status(c, ongoing=False, dry_run=False):
     """Show the newest builds of Cloud Build and what came of them."""
-    cloud_build.show_builds(Shell(dry_run), read_settings(), ongoing)
+    cloud_build.show_builds(the_cloud(dry_run, needs_bucket=False), ongoing)
 
 
 @verb(

@@ -2,9 +2,8 @@
 
 from ops.environment import read_settings
 from ops.jobs import batch_jobs, job_submission
-from ops.shell import Shell
 from ops.stages import LETTERS, stage_name
-from ops.tasks.verb import DRY_RUN, LIMIT, ONE_EXPERIMENT, REQUEST, ROWS, STAGE, WAIT, option, verb
+from ops.tasks.verb import DRY_RUN, LIMIT, ONE_EXPERIMENT, REQUEST, ROWS, STAGE, WAIT, option, the_cloud, verb
 
 JOB = "a job of Batch, as `invoke job` and `invoke job-list` name it"
 MEANING = {name: text for name, (_, text) in REQUEST.items()}
@@ -21,7 +20,7 @@ ASKED = ("exp_id", "run_id", "count", "seed", "output_config_file", "allow_parti
 )
 def jobs_render(c, request, num_tasks=None, dry_run=False):
     """Write a run's stages as jobs to jobs/rendered/, for `gcloud batch jobs submit`."""
-    job_submission.render(Shell(dry_run), read_settings(), request, num_tasks)
+    job_submission.render(the_cloud(dry_run), request, num_tasks)
 
 
 @verb(
@@ -80,7 +79,7 @@ def job(
         "IMAGE_TAG": image_tag,
         "BILLING_PROJECT": billing_project,
     }
-    job_submission.submit(Shell(dry_run), read_settings(chosen=chosen), stage, request, only, wait)
+    job_submission.submit(the_cloud(dry_run, read_settings(chosen=chosen)), stage, request, only, wait)
 
 
 @verb(
@@ -95,19 +94,19 @@ def job(
 def job_list(c, exp_id="", run_id="", stage="", limit=str(ROWS), dry_run=False):
     """List the newest jobs of Batch: of which stage and run, how they and their tasks stand."""
     named = stage_name(stage) if stage else ""
-    batch_jobs.show_jobs(Shell(dry_run), read_settings(), exp_id, run_id, named, limit)
+    batch_jobs.show_jobs(the_cloud(dry_run, needs_bucket=False), exp_id, run_id, named, limit)
 
 
 @verb(positional=["job"], help={"job": JOB, "wait": WAIT, "dry_run": DRY_RUN})
 def job_describe(c, job, wait=False, dry_run=False):
     """Show a job: its tasks by state, what it told last, which tasks failed and how to run them again."""
     if wait:
-        batch_jobs.follow(Shell(dry_run), read_settings(), job)
+        batch_jobs.follow(the_cloud(dry_run, needs_bucket=False), job)
     else:
-        batch_jobs.show_job(Shell(dry_run), read_settings(), job)
+        batch_jobs.show_job(the_cloud(dry_run, needs_bucket=False), job)
 
 
 @verb(positional=["job"], help={"job": JOB, "dry_run": DRY_RUN})
 def job_cancel(c, job, dry_run=False):
     """End a job of Batch; what its tasks have finished is kept."""
-    batch_jobs.cancel(Shell(dry_run), read_settings(), job)
+    batch_jobs.cancel(the_cloud(dry_run, needs_bucket=False), job)

@@ -6,7 +6,7 @@ from ops.environment import read_settings
 from ops.project import doctor as check_up
 from ops.project import github_token, lifecycle, terraform
 from ops.shell import Shell
-from ops.tasks.verb import DRY_RUN, YES, verb
+from ops.tasks.verb import DRY_RUN, YES, the_cloud, verb
 
 
 @verb(help={"force": "replace a .env that is there"})
@@ -36,31 +36,31 @@ def config_validate(c):
 @verb(help={"dry_run": DRY_RUN})
 def tf_init(c, dry_run=False):
     """Fetch Terraform's provider and connect to the state in the bucket."""
-    terraform.init(Shell(dry_run), read_settings())
+    terraform.init(the_cloud(dry_run))
 
 
 @verb(help={"dry_run": DRY_RUN})
 def tf_plan(c, dry_run=False):
     """Show what `invoke tf-apply` would change in the project."""
-    terraform.plan(Shell(dry_run), read_settings())
+    terraform.plan(the_cloud(dry_run))
 
 
 @verb(help={"yes": YES, "dry_run": DRY_RUN})
 def tf_apply(c, yes=False, dry_run=False):
     """Set the project up: APIs, registry, accounts, network, workflow."""
-    terraform.apply(Shell(dry_run), read_settings(), yes)
+    terraform.apply(the_cloud(dry_run), yes or dry_run)
 
 
 @verb(help={"yes": YES, "dry_run": DRY_RUN})
 def tf_destroy(c, yes=False, dry_run=False):
     """Delete what `invoke tf-apply` made, with every image; runs and secrets stay."""
-    terraform.destroy(Shell(dry_run), read_settings(), yes)
+    terraform.destroy(the_cloud(dry_run), yes or dry_run)
 
 
 @verb(help={"json": "as JSON, for scripts", "dry_run": DRY_RUN})
 def tf_output(c, json=False, dry_run=False):
     """Print what was set up: workflow, image, accounts, network."""
-    terraform.output(Shell(dry_run), read_settings(), json)
+    terraform.output(the_cloud(dry_run), json)
 
 
 @verb(
@@ -73,7 +73,7 @@ def tf_output(c, json=False, dry_run=False):
 def bucket_lifecycle(c, days=None, yes=False, dry_run=False):
     """Have the bucket delete what can be made again after some days; forecasts stay."""
     chosen = lifecycle.DEFAULT_DAYS if days is None else days
-    lifecycle.set_rules(Shell(dry_run), read_settings(), chosen, yes)
+    lifecycle.set_rules(the_cloud(dry_run), chosen, yes or dry_run)
 
 
 @verb(
@@ -96,10 +96,10 @@ def doctor(c, cloud=False, dry_run=False):
 )
 def secret_set(c, force=False, disable_old=False, dry_run=False):
     """Try a GitHub token on the repositories, and put it into Secret Manager; from a prompt or a file."""
-    github_token.store(Shell(dry_run), read_settings(), force, disable_old)
+    github_token.store(the_cloud(dry_run, needs_bucket=False), force, disable_old)
 
 
 @verb(help={"dry_run": DRY_RUN})
 def secret_check(c, dry_run=False):
     """Try the GitHub token in Secret Manager on the repositories, and tell its age."""
-    github_token.check(Shell(dry_run), read_settings())
+    github_token.check(the_cloud(dry_run, needs_bucket=False))

@@ -7,7 +7,7 @@ from ops.laptop import clean as cleaning
 from ops.laptop import local_cloud
 from ops.rehearsal import populate
 from ops.shell import Shell
-from ops.tasks.verb import DRY_RUN, YES, verb
+from ops.tasks.verb import DRY_RUN, YES, the_cloud, verb
 
 
 @verb(
@@ -16,7 +16,7 @@ from ops.tasks.verb import DRY_RUN, YES, verb
         "docker": "run tasks of Batch in containers instead of processes",
         "storage_port": "port of Cloud Storage on 127.0.0.1; a free one without it",
         "apis_port": "port of all other services; a free one without it",
-        "furnish": "start none; put into that of this shell's exports what Terraform and a build would",
+        "furnish": "start none; create in this shell's emulated cloud what Terraform and a build would",
         "dry_run": DRY_RUN,
     }
 )
@@ -25,10 +25,10 @@ def localcloud(
 ):
     """Run an emulated Google Cloud on this machine until Ctrl-C, and print the exports for a shell."""
     if furnish:
-        populate.furnish_this_shell(Shell(dry_run), read_settings())
+        populate.populate_this_shell(the_cloud(dry_run))
         return
     request = local_cloud.CloudRequest(clock_speed, docker, storage_port or 0, apis_port or 0)
-    local_cloud.run(Shell(dry_run), read_settings(), request)
+    local_cloud.run_emulator(Shell(dry_run), read_settings(), request)
 
 
 @verb(help={"fix": "rewrite what can be fixed automatically", "dry_run": DRY_RUN})

@@ -10,7 +10,7 @@ from ops.laptop import local_run, run_tables
 from ops.rehearsal import rehearsal
 from ops.runs import cloud_run, reproduction
 from ops.shell import Shell
-from ops.tasks.verb import DRY_RUN, EXP_ID, REQUEST, STAGE, WAIT, WHERE, mode, verb
+from ops.tasks.verb import DRY_RUN, EXP_ID, REQUEST, STAGE, WAIT, WHERE, mode, the_cloud, verb
 from ops.terminal import nearest
 
 COUNT = REQUEST["count"][1]
@@ -75,7 +75,8 @@ def run(
     asked_mode = mode(local, cloud)
     settings = read_settings(chosen=chosen | ({"EXECUTION_MODE": asked_mode} if asked_mode else {}))
     if settings.execution_mode == "cloud":
-        cloud_run.run(Shell(dry_run), settings, request, wait)
+        instead = "with --local it runs on this machine"
+        cloud_run.run(the_cloud(dry_run, settings, instead=instead), request, wait)
         return
     _refuse_cloud_options(chosen, wait)
     done = local_run.run(Shell(dry_run), settings, request)
@@ -126,7 +127,7 @@ def rehearse(c, request, dry_run=False):
 def cost(c, request, num_inputs=None, task_seconds=None, max_parallelism=None, dry_run=False):
     """Estimate what a run in the cloud would cost and how long it would take."""
     settings = read_settings(chosen={"MAX_PARALLELISM": max_parallelism})
-    cost_report.show(Shell(dry_run), settings, request, num_inputs, task_seconds)
+    cost_report.show_estimate(Shell(dry_run), settings, request, num_inputs, task_seconds)
 
 
 @verb(

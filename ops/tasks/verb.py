@@ -10,11 +10,14 @@ from invoke import Exit, task
 
 from modeling.bounds import LARGEST_SEED
 from modeling.plain_text import plain_lines
-from ops.cloud.inputs import MOST_TASKS
-from ops.failures import UserError
+from ops.cloud.cloud import Cloud
+from ops.environment import read_settings
+from ops.failures import DryRunEnds, UserError
+from ops.manifests import MOST_TASKS
 from ops.names import MOST, MOST_SECONDS, without_slash
 from ops.run_request import RunRequest
-from ops.shell import stop_on_termination
+from ops.settings import Settings
+from ops.shell import Shell, stop_on_termination
 from ops.terminal import forget_output
 
 ROWS = 20
@@ -94,6 +97,8 @@ def verb(
                 found = function(*args, **_checked(function.__name__, options, request))
                 sys.stdout.flush()
                 return found
+            except DryRunEnds:
+                return None
             except UserError as error:
                 raise Exit(f"error: {plain_lines(error)}", code=error.exit_code) from None
             except KeyboardInterrupt:
@@ -107,6 +112,13 @@ def verb(
         return task(positional=positional, iterable=iterable, auto_shortflags=False, help=texts)(guarded)
 
     return decorate
+
+
+def the_cloud(
+    dry_run: bool, settings: Settings | None = None, needs_bucket: bool = True, instead: str = ""
+) -> Cloud:
+    """Return the cloud that the settings name; refuse if they do not name one. Options as Cloud.of()."""
+    return Cloud.of(Shell(dry_run), settings or read_settings(), needs_bucket=needs_bucket, instead=instead)
 
 
 def mode(local: bool, cloud: bool) -> str | None:

@@ -1,15 +1,16 @@
 """Tasks that show what runs, what ran, and what came out."""
 
 from ops.cloud import execution_list, executions
+from ops.cloud.log_reader import NEWEST, LogRequest
 from ops.environment import read_settings
 from ops.laptop import run_tables
-from ops.shell import Shell
-from ops.tasks.verb import DRY_RUN, EXP_ID, LIMIT, ONE_EXPERIMENT, ROWS, STAGE, WAIT, mode, verb
+from ops.tasks.verb import DRY_RUN, EXP_ID, LIMIT, ONE_EXPERIMENT, ROWS, STAGE, WAIT, mode, the_cloud, verb
 from ops.watching import cloud_tables, run_logs
 from ops.watching import download as fetcher
 from ops.watching import status as observer
 
 EXECUTION = "an execution of the workflow, as `invoke run --cloud` and `invoke workflow-list` name it"
+HERE = "--local shows what ran on this machine"
 WHERE = {
     "local": "those of this machine, whatever EXECUTION_MODE says",
     "cloud": "those in the bucket, whatever EXECUTION_MODE says",
@@ -19,22 +20,23 @@ WHERE = {
 @verb(help={"exp_id": ONE_EXPERIMENT, "limit": LIMIT, "dry_run": DRY_RUN})
 def workflow_list(c, exp_id="", limit=str(ROWS), dry_run=False):
     """List the newest runs in the cloud: how they stand, how long they took."""
-    execution_list.show_executions(Shell(dry_run), read_settings(), exp_id, limit)
+    execution_list.show_executions(the_cloud(dry_run, needs_bucket=False), exp_id, limit)
 
 
 @verb(positional=["execution"], help={"execution": EXECUTION, "wait": WAIT, "dry_run": DRY_RUN})
 def workflow_describe(c, execution, wait=False, dry_run=False):
     """Show a run in the cloud: its jobs, their tasks by state, and how it ended."""
+    cloud = the_cloud(dry_run, needs_bucket=False)
     if wait:
-        executions.follow(Shell(dry_run), executions.named(read_settings(), execution))
+        executions.follow(executions.named(cloud, execution))
     else:
-        executions.show_execution(Shell(dry_run), read_settings(), execution)
+        executions.show_execution(cloud, execution)
 
 
 @verb(positional=["execution"], help={"execution": EXECUTION, "dry_run": DRY_RUN})
 def workflow_cancel(c, execution, dry_run=False):
     """End a run in the cloud, with the Batch jobs it has begun; what is finished is kept."""
-    executions.cancel(Shell(dry_run), read_settings(), execution)
+    executions.cancel(the_cloud(dry_run, needs_bucket=False), execution)
 
 
 @verb(help={"exp_id": ONE_EXPERIMENT} | WHERE | {"limit": LIMIT, "dry_run": DRY_RUN})
@@ -42,7 +44,7 @@ def runs(c, exp_id="", local=False, cloud=False, limit=str(ROWS), dry_run=False)
     """List what ran, when, and how it ended, the newest first."""
     settings = read_settings(chosen={"EXECUTION_MODE": mode(local, cloud)})
     if settings.execution_mode == "cloud":
-        cloud_tables.show_runs(Shell(dry_run), settings, exp_id, limit)
+        cloud_tables.show_runs(the_cloud(dry_run, settings, instead=HERE), exp_id, limit)
     else:
         run_tables.show_runs(settings, exp_id, limit)
 
@@ -52,7 +54,7 @@ def results(c, exp_id, run_id="", local=False, cloud=False, dry_run=False):
     """Print a run's forecast and where its report, charts and tables are."""
     settings = read_settings(chosen={"EXECUTION_MODE": mode(local, cloud)})
     if settings.execution_mode == "cloud":
-        cloud_tables.show_results(Shell(dry_run), settings, exp_id, run_id)
+        cloud_tables.show_results(the_cloud(dry_run, settings, instead=HERE), exp_id, run_id)
     else:
         run_tables.show_results(settings, exp_id, run_id)
 
@@ -68,7 +70,7 @@ def results(c, exp_id, run_id="", local=False, cloud=False, dry_run=False):
 )
 def download(c, exp_id, run_id="", what="outputs", to="", dry_run=False):
     """Fetch a run's outputs, or all its files, from the cloud, and verify them."""
-    fetcher.download(Shell(dry_run), read_settings(), exp_id, run_id, what, to)
+    fetcher.download(the_cloud(dry_run), exp_id, run_id, what, to)
 
 
 @verb(
@@ -81,7 +83,7 @@ def download(c, exp_id, run_id="", what="outputs", to="", dry_run=False):
 )
 def status(c, exp_id="", hours=None, watch=False, dry_run=False):
     """Show what goes on in the cloud or has just ended: jobs, tasks, retries, shortages, cost so far."""
-    observer.show(Shell(dry_run), read_settings(), exp_id, hours or observer.HOURS, watch)
+    observer.show_status(the_cloud(dry_run, needs_bucket=False), exp_id, hours or observer.HOURS, watch)
 
 
 @verb(
@@ -92,7 +94,7 @@ def status(c, exp_id="", hours=None, watch=False, dry_run=False):
         "task": "only this task of the stage's job of Batch, from 0; its inputs may have other numbers",
         "severity": "least severity shown: DEBUG, INFO, NOTICE, WARNING, ERROR, CRITICAL",
         "since": "not older than 10m, 2h or 3d, or than a time such as 2026-01-31T12:00Z",
-        "limit": LIMIT.replace(str(ROWS), str(run_logs.NEWEST)),
+        "limit": LIMIT.replace(str(ROWS), str(NEWEST)),
         "follow": "go on printing what comes until Ctrl-C, or ten minutes without an answer",
         "dry_run": DRY_RUN,
     }
@@ -105,10 +107,10 @@ def logs(
     task=None,
     severity="",
     since="",
-    limit=str(run_logs.NEWEST),
+    limit=str(NEWEST),
     follow=False,
     dry_run=False,
 ):
     """Print what a run in the cloud logged: its tasks, their machines, the workflow; a line each."""
-    request = run_logs.LogRequest(exp_id, run_id, stage, task, severity, since, limit, follow)
-    run_logs.show(Shell(dry_run), read_settings(), request)
+    request = LogRequest(exp_id, run_id, stage, task, severity, since, limit, follow)
+    run_logs.show_logs(the_cloud(dry_run, needs_bucket=False), request)

@@ -1,70 +1,44 @@
-"""The logs of a run in the cloud: what its tasks wrote, what their machines' agents did, how it came on.
+"""The logs of a run in the cloud: of its tasks, of the agents on their machines, and of the workflow.
 
-How an entry is shown is in log_lines.py, how entries are read in log_reader.py.
+How entries are read and shown is in cloud/log_reader.py.
 """
 
 import re
-import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ops.cloud.bucket import A_RUN_ID
+from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import as_label
-from ops.cloud.log_reader import FOLLOW_PATIENCE_SECONDS, PATIENCE_SECONDS, LogLine, LogReader, quoted
+from ops.cloud.log_reader import (
+    FOLLOW_PATIENCE_SECONDS,
+    PATIENCE_SECONDS,
+    LogLine,
+    LogReader,
+    LogRequest,
+    quoted,
+)
 from ops.failures import UserError, did_you_mean
 from ops.names import check_exp_id, check_run_id
-from ops.settings import Settings, need
-from ops.shell import Shell
 from ops.stages import stage_name
 from ops.terminal import console, forget_output
 from ops.watching.newest_run import newest_run_id
 
 SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 RESOURCES = ("batch.googleapis.com/Job", "generic_task", "workflows.googleapis.com/Workflow")
-NEWEST = 1000
-CLOCK_SKEW = timedelta(minutes=10)  # between the clock that named the run and that of its machines
+CLOCK_SKEW = timedelta(minutes=10)  # between the clock in the run id and those of its machines
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-@dataclass(frozen=True)
-class LogRequest:
-    """Which entries are wanted, in the operator's words."""
-
-    exp_id: str
-    run_id: str = ""
-    stage: str = ""
-    task: int | None = None
-    severity: str = ""
-    since: str = ""
-    limit: int | None = NEWEST  # None for all
-    follow: bool = False
-
-    @property
-    def command(self) -> str:
-        """Return the command that makes this request again, but for how much of it is shown."""
-        flags = {
-            "--exp-id": self.exp_id,
-            "--run-id": self.run_id,
-            "--stage": self.stage,
-            "--task": "" if self.task is None else str(self.task),
-            "--severity": self.severity,
-            "--since": self.since,
-        }
-        given = [word for flag, value in flags.items() if value for word in (flag, value)]
-        return shlex.join(["invoke", "logs", *given])
-
-
-def show(shell: Shell, settings: Settings, request: LogRequest) -> None:
-    """Print the entries of a run, oldest first, a line each; or go on printing them until Ctrl-C.
+def show_logs(cloud: Cloud, request: LogRequest) -> None:
+    """Print the entries of a run, oldest first, one line each; with `follow` until Ctrl-C.
 
     Raises
     ------
     UserError
-        A value that is none, or no run.
+        A value is wrong, or there is no run.
     """
-    need(settings, "project_id")
     check_exp_id(request.exp_id)
     check_severity(request.severity)
     asked_since = since_time(request.since) if request.since else None
@@ -72,15 +46,10 @@ def show(shell: Shell, settings: Settings, request: LogRequest) -> None:
         check_run_id(request.run_id)
         run_id = request.run_id
     else:
-        run_id = newest_run_id(shell, settings, request.exp_id)
+        run_id = newest_run_id(cloud, request.exp_id)
     since = max(filter(None, (asked_since, _begin(run_id))))
     patience = FOLLOW_PATIENCE_SECONDS if request.follow else PATIENCE_SECONDS
-    reader = LogReader(
-        shell, settings.project_id, log_filter(request, run_id), since, patience_seconds=patience
-    )
-    if shell.dry_run:
-        reader.show_command(request.limit)
-        return
+    reader = LogReader(cloud, log_filter(request, run_id), since, patience_seconds=patience)
     print(
         f"run {run_id} of {request.exp_id}, since {since:%Y-%m-%dT%H:%M:%SZ}; times are UTC",
         file=sys.stderr,
@@ -88,12 +57,12 @@ def show(shell: Shell, settings: Settings, request: LogRequest) -> None:
     )
     try:
         _print(reader, request, run_id)
-    except BrokenPipeError:  # `invoke logs | head` has seen enough
+    except BrokenPipeError:  # as of `invoke logs | head`
         forget_output()
 
 
-def _print(reader: "LogReader", request: LogRequest, run_id: str) -> None:
-    tell, number = _teller(), 0
+def _print(reader: LogReader, request: LogRequest, run_id: str) -> None:
+    tell, number = _line_printer(), 0
     if request.limit is None:
         for entry in reader.oldest_first():
             tell(LogLine.of(entry))
@@ -110,16 +79,16 @@ def _print(reader: "LogReader", request: LogRequest, run_id: str) -> None:
         reader.follow(lambda entry: tell(LogLine.of(entry)))
     elif not number:
         print(
-            f"nothing of this is logged of run {run_id}; `invoke status --exp-id {request.exp_id}` shows "
-            "what it waits for",
+            f"nothing of this is in the logs of run {run_id}; "
+            f"`invoke status --exp-id {request.exp_id}` shows what it waits for",
             file=sys.stderr,
         )
 
 
-def _teller() -> Callable[[LogLine], None]:
-    """Return a function that prints a line, except for a poll of a job that found no change.
+def _line_printer() -> Callable[[LogLine], None]:
+    """Return a function that prints a line, except for a poll of a job without a change.
 
-    With colours on a terminal, which may not wrap it at some width.
+    On a terminal the line has colours, and is not wrapped.
     """
     screen, last = console(), {}
 
@@ -136,9 +105,9 @@ def _teller() -> Callable[[LogLine], None]:
 
 
 def log_filter(request: LogRequest, run_id: str) -> str:
-    """Return what selects the entries of a run, in Logging's language.
+    """Return the filter for the entries of a run, in the query language of Logging.
 
-    Entries of jobs have the job's labels; those of the workflow say in their payload what they are about.
+    Entries of jobs have the labels of the job; entries of the workflow name the run in their payload.
     """
     exp_id, run_id = request.exp_id, quoted(run_id)
     parts = [
@@ -163,7 +132,7 @@ def check_severity(severity: str) -> None:
 
 
 def since_time(text: str) -> datetime:
-    """Return the time that --since names: so long ago, or a point of time, in UTC where it names no zone."""
+    """Return the time of --since: an age such as 2h, or a time, in UTC if it has no zone."""
     try:
         if ago := re.fullmatch(r"([0-9]{1,6})([smhd])", text):
             return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
@@ -171,12 +140,12 @@ def since_time(text: str) -> datetime:
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise UserError(
-            f"--since {text}: so long ago, as in 10m, 2h or 3d, or a time such as 2026-01-31T12:00Z"
+            f"--since {text}: an age such as 10m, 2h or 3d, or a time such as 2026-01-31T12:00Z"
         ) from None
 
 
 def _begin(run_id: str) -> datetime:
-    """Return when a run began at the earliest: its id tells. Without a bound, Logging looks for long."""
+    """Return the earliest possible start of a run, from its id: without a bound, Logging is slow."""
     if run_id == A_RUN_ID:
         return datetime.now(UTC) - timedelta(days=1)
     try:

@@ -1,6 +1,6 @@
 """Status of an execution, or of a job without one: stages, tasks by state, retries, what the jobs wait for.
 
-Which executions are looked at, and how often, is in status.py.
+Which executions are shown, and how often, is decided in status.py.
 """
 
 import re
@@ -12,13 +12,11 @@ from typing import Any
 
 from modeling.input_names import in_a_line
 from modeling.plain_text import one_line
-from ops import gcloud
-from ops.cloud.bucket import read_objects
+from ops.cloud.bucket import objects_or_none
+from ops.cloud.cloud import Cloud
 from ops.cloud.executions import (
     ENDED,
-    FAILED_OR_CANCELLED,
     Execution,
-    Progress,
     exp_id_of,
     reason_of,
     result_of,
@@ -27,47 +25,47 @@ from ops.cloud.executions import (
     where_it_is,
 )
 from ops.cloud.failed_tasks import failed_among, failed_tasks, with_inputs
+from ops.cloud.inputs import missing_names
 from ops.cloud.jobs import (
     BY_HAND,
     CANCELLED_JOB,
     ENDED_JOB,
+    FAILED_OR_CANCELLED,
+    Progress,
+    attempts,
     described,
     exit_codes,
     experiment_of,
     id_of,
     memory_hint,
     seconds_run,
-    tries,
     was_cancelled,
 )
+from ops.cloud.log_reader import LogRequest
 from ops.cloud.spending import Spending, spending_of, together
 from ops.failures import UserError
-from ops.gcloud import place_words
-from ops.input_names import missing_indices, missing_names
-from ops.run_paths import METADATA
-from ops.settings import Settings
-from ops.shell import Shell
+from ops.input_names import missing_indices
+from ops.names import METADATA
 from ops.terminal import counted, duration
-from ops.watching.run_logs import LogRequest
 
-COUNTED_TASKS = 1000  # retries stand in the events of each task: of more tasks they are too much to ask for
+COUNTED_TASKS = 1000  # most tasks whose retries are counted: each task has to be read for its events
 EVENTS = 3
 EVENT_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
 class StageStatus:
-    """How a stage of an execution stands."""
+    """Status of a stage of an execution."""
 
     progress: Progress
     queued_seconds: float
     run_id: str
-    retries: int | None  # where they are counted
-    failures: tuple[tuple[int, int], ...]  # exit codes of attempts, and how many ended so
-    events: tuple[str, ...]  # of the job, but for its changes of state
+    retries: int | None  # None: not counted
+    failures: tuple[tuple[int, int], ...]  # exit code, number of attempts
+    events: tuple[str, ...]  # of the job, except changes of its state
     spending: Spending
-    failed_tasks: str = ""  # names of the tasks of stage B that failed for good
-    short_of_memory: int = 0  # tasks whose attempts all ended as without memory
+    failed_tasks: str = ""  # names of the failed tasks of stage B
+    short_of_memory: int = 0  # tasks whose attempts all ended as they do without enough memory
 
     def lines(self) -> Iterator[str]:
         progress = self.progress
@@ -88,20 +86,20 @@ class StageStatus:
             yield f"{'':8} {event}"
 
     def substance(self) -> tuple:
-        """Return what has to change for a change to be worth a line: time that goes by is none."""
+        """Return the parts whose change is printed; passing time is not a change."""
         queued = self.queued_seconds if self.progress.has_ended else None
         return (self.progress, self.retries, self.failures, self.failed_tasks, self.events, queued)
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How an execution stands."""
+    """Status of an execution."""
 
     execution: Execution
     found: dict[str, Any]
     stages: tuple[StageStatus, ...]
-    spent_usd: float | None = None  # as the run itself tells once it has succeeded
-    missing: str = ""  # names of the inputs that its outputs go without
+    spent_usd: float | None = None  # from run_metadata.json, once the run has succeeded
+    missing: str = ""  # names of the inputs without a result in its outputs
 
     @property
     def is_going_on(self) -> bool:
@@ -113,12 +111,12 @@ class RunStatus:
 
     @property
     def has_ended(self) -> bool:
-        """Tell whether nothing of it changes any more: jobs may outlive their execution."""
+        """Whether the execution and all its jobs have ended; jobs may outlive their execution."""
         return not self.is_going_on and all(stage.progress.has_ended for stage in self.stages)
 
     @property
     def writes_outputs(self) -> bool:
-        """Tell whether stage C has run, which also writes what the run cost."""
+        """Whether stage C has run, which also writes the cost of the run."""
         return bool(self.result.get("jobs", {}).get("output"))
 
     @property
@@ -127,12 +125,12 @@ class RunStatus:
 
     @property
     def result(self) -> dict[str, Any]:
-        """Return what the workflow returned, once it has succeeded."""
+        """What the workflow returned; empty before it has succeeded."""
         return result_of(self.found)
 
     @property
     def run_id(self) -> str:
-        """Return the run's id, as far as it is known: where the workflow names the run, its jobs tell."""
+        """The id of the run; "" if neither the execution nor its jobs contain it yet."""
         return run_id_of(self.found) or next((stage.run_id for stage in self.stages), "")
 
     def lines(self) -> Iterator[str]:
@@ -146,7 +144,7 @@ class RunStatus:
         for stage in self.stages:
             yield from (f"  {line}" for line in stage.lines())
         if self.stages:
-            yield f"  {together(stage.spending for stage in self.stages).told(so_far=self.is_going_on)}"
+            yield f"  {together(stage.spending for stage in self.stages).in_a_line(so_far=self.is_going_on)}"
         if self.found["state"] == "SUCCEEDED":
             yield f"  {_outcome(self.result)}"
             if self.missing:
@@ -159,37 +157,34 @@ class RunStatus:
         yield f"  execution {self.name}"
 
     def substance(self) -> tuple:
-        """Return what has to change for a change to be worth a line."""
+        """Return the parts whose change is printed."""
         return (self.found["state"], [stage.substance() for stage in self.stages])
 
 
-def with_spending(shell: Shell, settings: Settings, statuses: Sequence[RunStatus]) -> list[RunStatus]:
-    """Return runs that have succeeded with what they cost; all are asked for at once."""
-    paths = [f"{status.result.get('path', '')}{METADATA}" for status in statuses]
-    if not paths:
-        return []
-    try:
-        held = read_objects(shell, settings, paths)
-        costs = [each.get("estimated_cost", {}).get("total_usd") for each in held]
-    except UserError:  # one of them is gone: what is known is worth showing without
-        costs = []
-    if len(costs) != len(paths):
-        return list(statuses)
+def with_spending(cloud: Cloud, statuses: Sequence[RunStatus]) -> list[RunStatus]:
+    """Return runs that have succeeded with their costs, read in one request; unknown costs are left out."""
+    metadata = objects_or_none(cloud, [f"{status.result.get('path', '')}{METADATA}" for status in statuses])
     return [
-        replace(status, spent_usd=usd, missing=_missing(shell, settings, status, metadata))
-        for status, usd, metadata in zip(statuses, costs, held, strict=True)
+        _with_cost(cloud, status, found) if isinstance(found, dict) else status
+        for status, found in zip(statuses, metadata, strict=True)
     ]
 
 
-def _missing(shell: Shell, settings: Settings, status: RunStatus, metadata: dict[str, Any]) -> str:
-    """Return the names of the first inputs that a run's outputs go without, from its metadata."""
+def _with_cost(cloud: Cloud, status: RunStatus, metadata: dict[str, Any]) -> RunStatus:
+    estimated = metadata.get("estimated_cost")
+    usd = estimated.get("total_usd") if isinstance(estimated, dict) else None
+    return replace(status, spent_usd=usd, missing=_missing(cloud, status, metadata))
+
+
+def _missing(cloud: Cloud, status: RunStatus, metadata: dict[str, Any]) -> str:
+    """Return the names of the first inputs without a result in the outputs of a run, from its metadata."""
     number = metadata.get("num_missing") or len(missing_indices(metadata))
-    names = missing_names(shell, settings, status.result.get("path", ""), metadata) if number else []
+    names = missing_names(cloud, status.result.get("path", ""), metadata) if number else []
     return in_a_line(names, number)
 
 
 def _outcome(result: dict[str, Any]) -> str:
-    """Return what an execution that succeeded returned, in short."""
+    """Return the result of an execution in one line."""
     failed = result.get("num_failed_tasks", 0)
     without = f", {counted(failed, 'task')} of stage B failed" if failed else ""
     return f"{counted(result.get('num_tasks', 0), 'task')} of stage B{without}; {result.get('path', '')}"
@@ -202,7 +197,7 @@ def stage_status(
     tasks: Sequence[dict[str, Any]] | None = None,
     failed_tasks: str = "",
 ) -> StageStatus:
-    """Return how a stage stands whose job Batch has described, with its tasks where they are known."""
+    """Return the status of a stage from its job as Batch describes it, and from its tasks if known."""
     progress = _without_stopped(Progress.of(stage, job), tasks)
     events = job.get("status", {}).get("statusEvents", [])
     told = [event for event in events if not event.get("description", "").startswith("Job state is set")]
@@ -211,7 +206,7 @@ def stage_status(
         for event in told[-EVENTS:]
     ]
     now = datetime.now(UTC)
-    begun = [task for task in tasks or [] if tries(task)]
+    begun = [task for task in tasks or [] if attempts(task)]
     is_cancelled = progress.state in CANCELLED_JOB
     failed = [task for task in begun if not (is_cancelled and was_cancelled(task))]
     codes = Counter(code for task in failed for code in exit_codes(task) if code)
@@ -221,7 +216,7 @@ def stage_status(
         progress,
         queued_seconds=_queued_seconds(job, now),
         run_id=job.get("labels", {}).get("run_id", ""),
-        retries=None if tasks is None else sum(tries(task) - 1 for task in begun),
+        retries=None if tasks is None else sum(attempts(task) - 1 for task in begun),
         failures=tuple(codes.most_common()),
         short_of_memory=hinted,
         events=() if progress.state == "SUCCEEDED" else tuple(shown),
@@ -230,25 +225,23 @@ def stage_status(
     )
 
 
-def named_failures(
-    shell: Shell, settings: Settings, job: dict[str, Any], tasks: Sequence[dict[str, Any]] | None
-) -> str:
-    """Return the names of the tasks of stage B that failed for good; "" if none did."""
+def named_failures(cloud: Cloud, job: dict[str, Any], tasks: Sequence[dict[str, Any]] | None) -> str:
+    """Return the names of the failed tasks of stage B; "" if none failed."""
     number = Progress.of("runner", job).counts.get("FAILED", 0)
     if not number:
         return ""
     try:
-        if tasks is None:  # too many: they were not asked for
-            failed = failed_tasks(shell, settings, job)
+        if tasks is None:  # too many to be read
+            failed = failed_tasks(cloud, job)
         else:
-            failed = with_inputs(shell, settings, job, failed_among(tasks))
+            failed = with_inputs(cloud, job, failed_among(tasks))
     except UserError:  # the rest is shown anyway
         return ""
     return in_a_line([task.name for task in failed], number) if failed else ""
 
 
 def _without_stopped(progress: Progress, tasks: Sequence[dict[str, Any]] | None) -> Progress:
-    """Return the progress of a cancelled job with tasks that failed counted apart from those it stopped."""
+    """Return the progress of a cancelled job with failed and stopped tasks counted separately."""
     if tasks is None or FAILED_OR_CANCELLED not in progress.counts:
         return progress
     counts = dict(progress.counts)
@@ -258,23 +251,21 @@ def _without_stopped(progress: Progress, tasks: Sequence[dict[str, Any]] | None)
     return replace(progress, counts=counts)
 
 
-def tasks_of(
-    shell: Shell, execution: Execution, stage: str, job: dict[str, Any]
-) -> list[dict[str, Any]] | None:
-    """Return a job's tasks with their events; None where they are too many, not yet, or not to be had."""
+def tasks_of(execution: Execution, stage: str, job: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the tasks of a job with their events; None if there are too many, none yet, or on an error."""
     progress = Progress.of(stage, job)
     if progress.state in ("QUEUED", "SCHEDULED") or progress.tasks > COUNTED_TASKS:
         return None
-    words = ["batch", "tasks", "list", "--job", execution.job_id(stage), *place_words(execution.settings)]
+    words = ["batch", "tasks", "list", "--job", execution.job_id(stage), *execution.cloud.in_region]
     words += ["--page-size", str(COUNTED_TASKS)]
     try:
-        return gcloud.read_json(shell, words, echo=False) or []
-    except UserError:  # the job may just be deleted; what is known of it is worth showing without
+        return execution.cloud.ask(words, echo=False) or []
+    except UserError:  # the job may just have been deleted; the rest is shown anyway
         return None
 
 
 def _queued_seconds(job: dict[str, Any], now: datetime) -> float:
-    """Return how long a job waited for its first machine, or has waited so far."""
+    """Return how many seconds a job waited for its first machine, or has waited so far."""
     status = job.get("status", {})
     events = status.get("statusEvents", [])
     ran = [event for event in events if re.search(r"\bto RUNNING\b", event.get("description", ""))]
@@ -285,7 +276,7 @@ def _queued_seconds(job: dict[str, Any], now: datetime) -> float:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """A job that goes on, or a job by hand that ended in the last hours."""
+    """Status of a job that belongs to no running execution."""
 
     job: dict[str, Any]
     region: str
@@ -306,7 +297,7 @@ class JobStatus:
         whose = "by hand" if is_by_hand else "its execution has ended, or is not among the newest"
         yield f"{experiment_of(self.job)}  run {labels.get('run_id', '')}  job {self.name} ({whose})"
         yield from (f"  {line}" for line in stage.lines())
-        yield f"  {stage.spending.told(so_far=not stage.progress.has_ended)}"
+        yield f"  {stage.spending.in_a_line(so_far=not stage.progress.has_ended)}"
         if stage.progress.has_ended and stage.progress.failed:
             yield f"  failed tasks: invoke job-describe {self.name}"
 

@@ -7,6 +7,7 @@ import pytest
 from localcloud.environment import client_environment
 from localcloud.process import running
 from ops.cloud import checks
+from ops.cloud.cloud import Cloud
 from ops.failures import UserError
 from ops.gcloud import GcloudError, Refusal
 from ops.project.checkup import Answer, Level, Question, ask_all
@@ -52,65 +53,69 @@ def settings(**more: object) -> Settings:
     return Settings(**{"project_id": PROJECT, "bucket_name": BUCKET, "github_pat_secret": SECRET, **more})
 
 
-def problem(check, *arguments) -> UserError:
+def at(shell: Shell | None = None, **more: object) -> Cloud:
+    return Cloud.of(shell or Shell(), settings(**more))
+
+
+def problem(check, asked: Cloud | Shell, *arguments) -> UserError:
     with pytest.raises(UserError) as caught:
-        check(Shell(), *arguments)
+        check(asked, *arguments)
     assert "\n" not in str(caught.value)
     return caught.value
 
 
 def test_a_missing_bucket_is_told_with_the_command_that_makes_it(cloud):
-    wrong = problem(checks.check_bucket, settings())
+    wrong = problem(checks.check_bucket, at())
 
     assert wrong.exit_code == 2
-    assert wrong.mend.startswith(f"gcloud storage buckets create gs://{BUCKET} --project {PROJECT}")
+    assert wrong.fix.startswith(f"gcloud storage buckets create gs://{BUCKET} --project {PROJECT}")
 
     create_bucket(cloud, BUCKET, PROJECT)
-    assert checks.check_bucket(Shell(), settings())["location"].startswith("US")
+    assert checks.check_bucket(at())["location"].startswith("US")
 
 
 def test_a_bucket_of_others_is_told_as_such(cloud):
     order_faults(cloud, {"path": f"/b/{BUCKET}", "status": 403, "message": "no storage.buckets.get access"})
 
-    wrong = problem(checks.check_bucket, settings())
+    wrong = problem(checks.check_bucket, at())
 
     assert "another project's, or you have no right to it" in wrong.problem
 
 
 def test_a_tag_is_resolved_to_a_digest(cloud):
-    no_repository = problem(checks.resolve_image, settings())
+    no_repository = problem(checks.resolve_image, at())
     add_image(cloud, f"{PATH}:other", DIGEST)
-    no_tag = problem(checks.resolve_image, settings())
+    no_tag = problem(checks.resolve_image, at())
     add_image(cloud, f"{PATH}-2:latest", DIGEST)
-    no_image = problem(checks.resolve_image, settings(image_name="nothing"))
+    no_image = problem(checks.resolve_image, at(image_name="nothing"))
 
     assert "there is no repository epymodelingsuite-repo" in no_repository.problem
-    assert no_repository.mend == "invoke tf-apply"
+    assert no_repository.fix == "invoke tf-apply"
     assert f"there is no image {PATH}:latest" in no_tag.problem
-    assert no_tag.mend == no_image.mend == "invoke build"
-    assert checks.resolve_image(Shell(), settings(), "other") == f"{PATH}@{DIGEST}"
+    assert no_tag.fix == no_image.fix == "invoke build"
+    assert checks.resolve_image(at(), "other") == f"{PATH}@{DIGEST}"
 
 
 def test_a_workflow_that_is_not_deployed_is_told(cloud):
-    wrong = problem(checks.check_workflow_deployed, settings())
+    wrong = problem(checks.check_workflow_deployed, at())
     deploy_workflow(cloud, "epydemix-pipeline", SOURCE, PROJECT)
 
-    found = checks.check_workflow_deployed(Shell(), settings())
+    found = checks.check_workflow_deployed(at())
 
     assert "epydemix-pipeline is not deployed in us-central1" in wrong.problem
-    assert wrong.mend == "invoke tf-apply"
+    assert wrong.fix == "invoke tf-apply"
     assert found["sourceContents"] == SOURCE
 
 
 def test_a_secret_needs_a_version_that_may_be_read_and_is_not_read_itself(cloud):
-    missing = problem(checks.check_secret, settings())
+    missing = problem(checks.check_secret, at())
     add_secret(cloud, "value", SECRET, PROJECT)
-    version = checks.check_secret(Shell(), settings())
+    version = checks.check_secret(at())
     secret = f"{cloud.apis}/v1/projects/{PROJECT}/secrets/{SECRET}"
     request("POST", f"{secret}/versions/1:disable", json={})
-    disabled = problem(checks.check_secret, settings())
+    disabled = problem(checks.check_secret, at())
 
-    assert missing.mend == disabled.mend == "invoke secret-set"
+    assert missing.fix == disabled.fix == "invoke secret-set"
     assert version == "1"
     assert "its newest version 1 is disabled" in disabled.problem
     asked = request("GET", f"{cloud.apis}/_emulator/requests").json()["by_route"]
@@ -120,13 +125,13 @@ def test_a_secret_needs_a_version_that_may_be_read_and_is_not_read_itself(cloud)
 def test_a_project_that_is_not_ours_is_told(cloud):
     post(f"{cloud.apis}/_emulator/projects", {"only": ["another-project"]})
 
-    wrong = problem(checks.check_project, settings())
-    asked = problem(checks.check_workflow_deployed, settings())
+    wrong = problem(checks.check_project, at())
+    asked = problem(checks.check_workflow_deployed, at())
 
     assert f"there is no project {PROJECT}, or you have no right to it" in asked.problem
-    assert (asked.exit_code, asked.mend) == (2, "gcloud projects list")
+    assert (asked.exit_code, asked.fix) == (2, "gcloud projects list")
     assert f"PROJECT_ID={PROJECT}: there is no such project, or you have no right to it" in wrong.problem
-    assert wrong.mend == "gcloud projects list"
+    assert wrong.fix == "gcloud projects list"
 
 
 def test_an_api_that_is_not_enabled_is_told_by_every_question_to_it(cloud):
@@ -134,30 +139,30 @@ def test_an_api_that_is_not_enabled_is_told_by_every_question_to_it(cloud):
         disable = f"{cloud.apis}/v1/projects/{PROJECT}/services/{name}.googleapis.com:disable"
         assert request("POST", disable, json={}).status_code == 200
 
-    wrong = problem(checks.check_apis, settings())
-    asked = problem(checks.check_workflow_deployed, settings())
+    wrong = problem(checks.check_apis, at())
+    asked = problem(checks.check_workflow_deployed, at())
 
     assert wrong.problem == f"not enabled in {PROJECT}: compute, workflows"
     enable = "gcloud services enable compute.googleapis.com workflows.googleapis.com"
-    assert wrong.mend == f"{enable} --project {PROJECT}"
+    assert wrong.fix == f"{enable} --project {PROJECT}"
     assert asked.problem == f"the API workflows.googleapis.com is not enabled in {PROJECT}"
-    assert asked.mend == f"gcloud services enable workflows.googleapis.com --project {PROJECT}"
+    assert asked.fix == f"gcloud services enable workflows.googleapis.com --project {PROJECT}"
 
 
 def test_without_credentials_each_question_says_how_to_log_in(cloud, monkeypatch):
     monkeypatch.delenv("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE")
 
-    for check, arguments in ((checks.check_account, []), (checks.check_project, [settings()])):
-        wrong = problem(check, *arguments)
+    for check, asked in ((checks.check_account, Shell()), (checks.check_project, at())):
+        wrong = problem(check, asked)
 
         assert wrong.exit_code == 2
-        assert wrong.mend == "gcloud auth login"
+        assert wrong.fix == "gcloud auth login"
 
 
 def test_a_token_that_is_refused_is_told_as_credentials(cloud):
     order_faults(cloud, {"path": "/workflows/", "status": 401, "message": "Request had invalid credentials."})
 
-    assert problem(checks.check_workflow_deployed, settings()).mend == "gcloud auth login"
+    assert problem(checks.check_workflow_deployed, at()).fix == "gcloud auth login"
 
 
 @pytest.mark.usefixtures("impatient_gcloud")
@@ -168,7 +173,7 @@ def test_a_passing_fault_ends_with_75_and_is_told_in_one_line(cloud):
         order_faults(cloud, {"path": f"/workflows/w{status}", "status": status, "message": said})
 
     def ask(status: int) -> UserError:
-        return problem(checks.check_workflow_deployed, settings(workflow_name=f"w{status}"))
+        return problem(checks.check_workflow_deployed, at(workflow_name=f"w{status}"))
 
     with ThreadPoolExecutor() as pool:
         answers = list(pool.map(ask, faults))
@@ -197,7 +202,7 @@ def test_a_fault_of_compute_that_passes_is_no_missing_subnet(tmp_path, said):
     """Compute tells no code: gcloud prints the message of the service alone."""
     refusal = {"compute networks": {"refusal": f"ERROR: (gcloud.compute.networks.subnets.describe) {said}"}}
     shell = Shell(environment={"PATH": path_with_odd_gcloud(tmp_path, refusal)})
-    question = Question("subnet", lambda: Answer(str(checks.check_subnet(shell, settings()))))
+    question = Question("subnet", lambda: Answer(str(checks.check_subnet(at(shell)))))
 
     (finding,) = ask_all([question])
 
@@ -209,7 +214,7 @@ def test_a_fault_of_compute_that_passes_is_no_missing_subnet(tmp_path, said):
 def test_no_connection_is_told_in_one_line_and_passes(cloud, monkeypatch):
     monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_WORKFLOWS", "http://127.0.0.1:1/")
 
-    wrong = problem(checks.check_workflow_deployed, settings())
+    wrong = problem(checks.check_workflow_deployed, at())
 
     assert wrong.exit_code == 75
     assert "no connection to 127.0.0.1 (Connection refused); try again in a minute" in wrong.problem
@@ -219,7 +224,7 @@ def test_a_denial_says_what_is_denied_and_not_who_asked(cloud):
     denied = "Permission 'workflows.workflows.get' denied on resource"
     order_faults(cloud, {"path": "/workflows/", "status": 403, "message": denied})
 
-    wrong = problem(checks.check_workflow_deployed, settings())
+    wrong = problem(checks.check_workflow_deployed, at())
 
     assert wrong.refusal is Refusal.DENIED
     assert wrong.problem.endswith(f"PERMISSION_DENIED: {denied}")
@@ -232,7 +237,7 @@ def test_accounts_that_are_not_there_or_disabled_are_told(cloud):
     post(f"{path}/runs-no-more@{PROJECT}.iam.gserviceaccount.com:disable", {})
     accounts = ["runs-here", "runs-no-more", "not-there", "other@elsewhere.iam.gserviceaccount.com"]
 
-    wrong = problem(checks.check_accounts, settings(), accounts)
+    wrong = problem(checks.check_accounts, at(), accounts)
 
     assert wrong.problem == "not there, or disabled: runs-no-more, not-there"
 
@@ -266,10 +271,10 @@ def test_accounts_that_are_not_there_or_disabled_are_told(cloud):
 def test_quotas_hold_so_many_tasks_at_once(cloud, quotas, variables, said):
     post(f"{cloud.apis}/_emulator/compute", {"quotas": quotas})
 
-    answer = check_quotas(Shell(), settings(**variables))
+    answer = check_quotas(at(**variables))
 
     assert said in answer.detail
-    assert answer.is_doubt == ("enough" not in said)
+    assert answer.is_warning == ("enough" not in said)
 
 
 @pytest.mark.parametrize(
@@ -298,32 +303,32 @@ def test_quotas_hold_so_many_tasks_at_once(cloud, quotas, variables, said):
 def test_newer_families_have_quotas_of_their_own(cloud, families, variables, said):
     post(f"{cloud.apis}/_emulator/compute", {"families": families})
 
-    answer = check_quotas(Shell(), settings(**variables))
+    answer = check_quotas(at(**variables))
 
     assert said in answer.detail
-    assert answer.is_doubt == ("enough" not in said)
+    assert answer.is_warning == ("enough" not in said)
 
 
 def test_where_nobody_tells_what_a_family_may_have_the_rest_is_told(cloud):
     disable = f"{cloud.apis}/v1/projects/{PROJECT}/services/cloudquotas.googleapis.com:disable"
     request("POST", disable, json={}).raise_for_status()
 
-    answer = check_quotas(Shell(), settings())
+    answer = check_quotas(at())
 
     assert answer.detail.startswith(
         "enough for 100 tasks at once (MAX_PARALLELISM); how many CPUs of C4D are"
     )
-    assert answer.is_doubt
-    assert answer.mend == f"gcloud services enable cloudquotas.googleapis.com --project {PROJECT}"
+    assert answer.is_warning
+    assert answer.fix == f"gcloud services enable cloudquotas.googleapis.com --project {PROJECT}"
 
 
 def test_a_machine_type_that_the_region_has_in_no_zone_is_told(cloud):
     everywhere = [f"us-central1-{zone}/c4d-standard-2" for zone in "abc"]
     post(f"{cloud.apis}/_emulator/compute", {"without": [*everywhere, "us-central1-a/c4d-standard-4"]})
 
-    found = checks.check_machine_types(Shell(), settings(), ["", "c4d-standard-4"])
-    wrong = problem(checks.check_machine_types, settings(), ["c4d-standard-2", "c4d-standard-4"])
+    found = checks.check_machine_types(at(), ["", "c4d-standard-4"])
+    wrong = problem(checks.check_machine_types, at(), ["c4d-standard-2", "c4d-standard-4"])
 
     assert found == ["c4d-standard-4"]
     assert wrong.problem.startswith("us-central1 has no c4d-standard-2; set STAGE_X_MACHINE_TYPE to others")
-    assert "--zones us-central1-a,us-central1-b,us-central1-c" in wrong.mend
+    assert "--zones us-central1-a,us-central1-b,us-central1-c" in wrong.fix

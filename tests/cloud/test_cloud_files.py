@@ -7,7 +7,7 @@ import pytest
 
 from ops.cloud import bucket
 from ops.cloud.bucket import runs_and_folders
-from ops.failures import UserError
+from ops.failures import DryRunEnds, UserError
 from ops.laptop.run_lock import held_file
 from ops.shell import Shell
 from ops.watching import cloud_tables
@@ -89,7 +89,7 @@ def files_of(operator) -> dict[str, bytes]:
 
 
 def fetch(operator, run_id: str = RUN_ID, what: str = "outputs") -> None:
-    download(operator.shell, operator.settings(), "trial", run_id, what)
+    download(operator.google_cloud(), "trial", run_id, what)
 
 
 def test_the_newest_runs_of_all_experiments_are_told_by_lists_of_folders_alone(
@@ -137,6 +137,20 @@ def test_the_newest_runs_of_all_experiments_are_told_by_lists_of_folders_alone(
     assert sum(of_storage.values()) < 70, of_storage  # however many runs there are
 
 
+def test_a_damaged_claim_shows_its_own_run_as_going_on_and_no_other(null_cloud, operator, pipeline, capsys):
+    for run_id, claim in ((RUN_ID, b'{"execution": "ended"}'), (NEWER_RUN, b"{")):
+        put_run(null_cloud, run_id, inputs=3, results=0)
+        put(null_cloud, f"trial/{run_id}/execution.json", claim)
+    pipeline.order({"job": "builder", "queue": "CODE_GCE_QUOTA_EXCEEDED"})
+    pipeline.start(runId=NEWEST_RUN)
+
+    cloud_tables.show_runs(operator.google_cloud(), "trial")
+
+    rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert f"trial {RUN_ID} 2026-01-31T12:00:00Z 0/3 unfinished" in rows
+    assert f"trial {NEWER_RUN} 2026-01-31T12:00:00Z 0/3 going on" in rows
+
+
 def test_runs_are_found_in_more_folders_than_one_gcloud_is_given_and_what_is_too_deep_is_told(
     null_cloud, operator, capsys, monkeypatch
 ):
@@ -146,9 +160,9 @@ def test_runs_are_found_in_more_folders_than_one_gcloud_is_given_and_what_is_too
     put(null_cloud, f"a/b/c/d/e/{RUN_ID}/builder-artifacts/manifest.json")
     put(null_cloud, f"flu/0/{RUN_ID}/outputs/two\u2028lines/files.json")
 
-    found, number = bucket.newest_runs(operator.shell, operator.settings())
+    found, number = bucket.newest_runs(operator.google_cloud())
     near_one_that_has_gone = [f"gs://{BUCKET}/{folder}/" for folder in ("flu/0", "gone", "flu/1")]
-    runs, _ = bucket._folders(operator.shell, operator.settings(), near_one_that_has_gone)
+    runs, _ = bucket._folders(operator.google_cloud(), near_one_that_has_gone)
 
     assert sorted(run.exp_id for run in found) == [f"flu/{number}" for number in range(5)]
     assert number == 5
@@ -201,7 +215,7 @@ def test_a_download_goes_on_after_one_that_was_cut_off_or_fetched_what_is_not_li
         fetch(operator)
     cut_off = files_of(operator)
     request("DELETE", f"{null_cloud.storage}/_emulator/faults")
-    with pytest.raises(UserError, match="html: what was fetched is not what the bucket lists") as wrong:
+    with pytest.raises(UserError, match="html: the download does not match its digest") as wrong:
         fetch(operator)
     not_as_listed = files_of(operator)
     put(null_cloud, f"trial/{RUN_ID}/{OUTPUTS}/report.html", files["report.html"])
@@ -278,18 +292,18 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(null_cloud, operator):
 
 
 def test_what_is_not_there_is_one_line(operator):
-    typed, here = operator.invoke("download"), (operator.shell, operator.settings())
+    typed, here = operator.invoke("download"), (operator.google_cloud())
 
     for ask, said in (
         (lambda: fetch(operator, what="output"), 'did you mean "outputs"'),
         (lambda: fetch(operator, run_id=""), "no runs of trial"),
         (lambda: fetch(operator, what="all"), "no such run"),
         (
-            lambda: cloud_tables.show_results(*here, "trial", RUN_ID),
+            lambda: cloud_tables.show_results(here, "trial", RUN_ID),
             "has no outputs",
         ),
         (
-            lambda: cloud_tables.show_runs(*here, "other"),
+            lambda: cloud_tables.show_runs(here, "other"),
             "no runs of other in gs:",
         ),
     ):
@@ -320,12 +334,13 @@ def test_names_of_folders_tell_whose_run_it_is():
 
 def test_a_dry_run_asks_for_nothing_and_prints_what_would_be_asked(null_cloud, operator, capsys):
     before = asked(null_cloud)
-    settings, place = operator.settings(), f"gs://{BUCKET}/trial/RUN_ID/"
+    dry, place = operator.google_cloud(Shell(dry_run=True)), f"gs://{BUCKET}/trial/RUN_ID/"
 
-    cloud_tables.show_runs(Shell(dry_run=True), settings, "trial")
-    cloud_tables.show_results(Shell(dry_run=True), settings, "trial")
+    for show in (cloud_tables.show_runs, cloud_tables.show_results):
+        with pytest.raises(DryRunEnds):
+            show(dry, "trial")
     for what in ("outputs", "all"):
-        download(Shell(dry_run=True), settings, "trial", "", what)
+        download(dry, "trial", "", what)
     ended = operator.invoke("runs", "--dry-run")
 
     said = capsys.readouterr().err

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from localcloud.process import running
-from ops.cloud.log_reader import LogLine, LogReader, Pace
+from ops.cloud.log_reader import LogLine, LogReader, LogRequest, Pace, quoted
 from ops.failures import UserError
 from ops.watching import run_logs
-from ops.watching.run_logs import LogRequest, log_filter, quoted, since_time
+from ops.watching.run_logs import log_filter, since_time
 from tests.cloud_operators import BUCKET, CloudOperator, read_until
 from tests.cloud_runs import PROJECT, RUN_ID, Pipeline
 from tests.emulated import create_bucket, order_faults, post, request
@@ -127,7 +127,7 @@ def test_a_request_selects_by_severity_stage_task_and_run(cloud, operator):
 
 
 def test_where_nothing_is_logged_it_is_said_what_tells_more(operator, capsys):
-    run_logs.show(operator.shell, operator.settings(), LogRequest("trial", RUN_ID, since=at(10)))
+    run_logs.show_logs(operator.google_cloud(), LogRequest("trial", RUN_ID, since=at(10)))
 
     assert "invoke status --exp-id trial" in capsys.readouterr().err
 
@@ -140,10 +140,10 @@ def test_a_hundred_thousand_entries_of_hundreds_of_runs_are_read_in_few_requests
         for n in range(100_000 - len(wanted) - len(same_instant))
     ]
     write(cloud, *other, *wanted, *same_instant)
-    reader = LogReader(operator.shell, PROJECT, log_filter(LogRequest("trial"), RUN_ID), BEGIN, read_size=300)
+    reader = LogReader(operator.google_cloud(), log_filter(LogRequest("trial"), RUN_ID), BEGIN, read_size=300)
 
     before = reads(cloud)
-    run_logs.show(operator.shell, operator.settings(), LogRequest("trial", RUN_ID, limit=100))
+    run_logs.show_logs(operator.google_cloud(), LogRequest("trial", RUN_ID, limit=100))
     for_newest = reads(cloud) - before
     everything = [LogLine.of(each) for each in reader.oldest_first()]
     for_all = reads(cloud) - before - for_newest
@@ -201,7 +201,7 @@ def test_a_reader_slows_down_where_others_read_too(cloud, operator):
     # 429 gcloud would try again for half a minute; it is told by the same words
     used_up = "Quota exceeded for quota metric 'Read requests' and limit 'Read requests per minute'"
     order_faults(cloud, {"path": "entries:list", "status": 409, "message": used_up, "times": 1})
-    reader = LogReader(operator.shell, PROJECT, "severity>=DEBUG", BEGIN)
+    reader = LogReader(operator.google_cloud(), "severity>=DEBUG", BEGIN)
 
     reader.newest(1)
 
@@ -231,7 +231,7 @@ def test_following_goes_on_through_faults_and_prints_what_comes_late_and_nothing
 
 def test_who_reads_logs_is_not_kept_waiting_for_ever(cloud, operator):
     order_faults(cloud, {"path": "entries:list", "status": 409, "message": "ABORTED"})
-    reader = LogReader(operator.shell, PROJECT, "severity>=DEBUG", BEGIN, patience_seconds=1)
+    reader = LogReader(operator.google_cloud(), "severity>=DEBUG", BEGIN, patience_seconds=1)
 
     with pytest.raises(UserError) as raised:
         reader.newest(1)
@@ -261,14 +261,14 @@ def test_what_cannot_be_is_one_line(operator):
     [
         (LogRequest(""), "--exp-id is needed"),
         (LogRequest("trial", severity="EROR"), 'did you mean "ERROR"'),
-        (LogRequest("trial", since="yesterday"), "so long ago, as in 10m"),
+        (LogRequest("trial", since="yesterday"), "an age such as 10m"),
         (LogRequest("trial", RUN_ID, stage="D"), '"D" is not a stage'),
         (LogRequest("trial", "x"), "a run id looks like"),
     ],
 )
 def test_a_request_that_cannot_be_is_refused(operator, wanted, said):
     with pytest.raises(UserError, match=re.escape(said)) as raised:
-        run_logs.show(operator.shell, operator.settings(), wanted)
+        run_logs.show_logs(operator.google_cloud(), wanted)
 
     assert raised.value.exit_code == 2
 

@@ -12,6 +12,7 @@ import select
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import pytest
 
 from localcloud.environment import client_environment
 from localcloud.process import running
+from ops.cloud.cloud import Cloud
 from ops.failures import UserError
 from ops.project import git_remote, github_token
 from ops.settings import Settings
@@ -100,6 +102,11 @@ class Desk:
     def shell(self) -> Shell:
         return Shell(environment=self.environ)
 
+    def google_cloud(self, **chosen: str) -> Cloud:
+        """Return the project as the tasks of invoke see it here, with some settings changed."""
+        settings = self.settings.model_copy(update=chosen)
+        return Cloud.of(self.shell, settings, needs_bucket=False)
+
     def version(self, number: str = "latest") -> dict:
         return request("GET", f"{self.cloud.apis}{VERSIONS}/{number}").json()
 
@@ -178,7 +185,7 @@ def test_a_version_is_added_and_older_ones_stay_with_the_command_that_disables_t
     add_secret(desk.cloud, "first", SECRET, PROJECT)
     typed(TOKEN)
 
-    github_token.store(desk.shell, desk.settings, force=False, disable_old=False)
+    github_token.store(desk.google_cloud(), force=False, disable_old=False)
 
     said = capsys.readouterr().out
     assert desk.value() == TOKEN
@@ -207,9 +214,9 @@ def test_a_token_that_does_not_do_is_never_read_by_a_stage(desk, typed, capsys, 
     typed(OTHER_TOKEN)
 
     with pytest.raises(UserError) as refused:
-        github_token.store(desk.shell, desk.settings, force=False, disable_old=disable_old)
+        github_token.store(desk.google_cloud(), force=False, disable_old=disable_old)
 
-    doubt = "the token does not do: GITHUB_FORECAST_REPO"
+    doubt = "the token does not work: GITHUB_FORECAST_REPO"
     assert str(refused.value) == f"{doubt}; nothing was stored (--force stores it)"
     assert refused.value.exit_code == 2
     assert "expired: GitHub does not take the token" in capsys.readouterr().out
@@ -219,17 +226,17 @@ def test_a_token_that_does_not_do_is_never_read_by_a_stage(desk, typed, capsys, 
 
 def test_a_token_that_cannot_be_tried_is_stored_by_force_and_replaces_no_other(desk, typed):
     add_secret(desk.cloud, "first", SECRET, PROJECT)
-    away = desk.settings.model_copy(update={"github_url": "http://127.0.0.1:1"})
+    away = desk.google_cloud(github_url="http://127.0.0.1:1")
 
     typed(TOKEN)
-    with pytest.raises(UserError, match=r"cannot be told now: GITHUB_FORECAST_REPO; .*nothing") as unknown:
-        github_token.store(desk.shell, away, force=False, disable_old=False)
+    with pytest.raises(UserError, match=r"not known now: GITHUB_FORECAST_REPO; .*nothing") as unknown:
+        github_token.store(away, force=False, disable_old=False)
     assert unknown.value.exit_code == 75
     assert desk.value() == "first"
 
     typed(TOKEN)
     with pytest.raises(UserError, match="it was stored, and older versions stay enabled") as not_disabled:
-        github_token.store(desk.shell, away, force=True, disable_old=True)
+        github_token.store(away, force=True, disable_old=True)
     assert not_disabled.value.exit_code == 75
     assert desk.value() == TOKEN
     assert desk.states("1", "2") == ["ENABLED", "ENABLED"]
@@ -240,8 +247,8 @@ def test_a_token_that_no_repository_needs_disables_no_other(desk, typed, origin)
     offer_repository(desk.cloud, FORECAST, origin)
     typed(OTHER_TOKEN)
 
-    with pytest.raises(UserError, match="tried on nothing, for the repositories are public; nothing was"):
-        github_token.store(desk.shell, desk.settings, force=False, disable_old=True)
+    with pytest.raises(UserError, match="was not tried, because the repositories are public; nothing was"):
+        github_token.store(desk.google_cloud(), force=False, disable_old=True)
 
     assert desk.value() == "first"
 
@@ -260,7 +267,8 @@ def test_a_version_that_somebody_adds_meanwhile_is_not_disabled(desk, typed, cap
     add_secret(desk.cloud, "first", SECRET, PROJECT)
     typed(TOKEN)
 
-    github_token.store(WithColleague(environment=desk.environ), desk.settings, force=False, disable_old=True)
+    cloud = replace(desk.google_cloud(), shell=WithColleague(environment=desk.environ))
+    github_token.store(cloud, force=False, disable_old=True)
 
     assert f"{SECRET}: version 2 is there" in capsys.readouterr().out
     assert desk.states("1", "2", "3") == ["DISABLED", "ENABLED", "ENABLED"]
@@ -270,9 +278,7 @@ def test_there_must_be_a_repository_to_try_a_token_on_before_it_replaces_others(
     typed(TOKEN)
 
     with pytest.raises(UserError, match="neither is set, so there is nothing to try"):
-        github_token.store(
-            desk.shell, desk.settings.model_copy(update={"github_forecast_repo": ""}), False, True
-        )
+        github_token.store(desk.google_cloud(github_forecast_repo=""), False, True)
 
     assert desk.version().get("error", {}).get("code") == 404
 
@@ -323,7 +329,7 @@ def test_what_is_no_token_is_refused_with_a_hint_and_not_shown(desk, typed, text
     typed(text)
 
     with pytest.raises(UserError) as refused:
-        github_token.store(desk.shell, desk.settings, force=False, disable_old=False)
+        github_token.store(desk.google_cloud(), force=False, disable_old=False)
 
     assert refused.value.exit_code == 2
     assert said in str(refused.value)
@@ -334,7 +340,7 @@ def test_what_is_no_token_is_refused_with_a_hint_and_not_shown(desk, typed, text
 def test_force_takes_what_is_not_like_a_token_but_nothing_with_spaces(desk, typed):
     typed("of our own server")
     with pytest.raises(UserError, match="spaces"):
-        github_token.store(desk.shell, desk.settings, force=True, disable_old=False)
+        github_token.store(desk.google_cloud(), force=True, disable_old=False)
 
     forced = desk.invoke("secret-set", "--force", typed="gitea-Token.of%our\\nown$server")
 
@@ -343,10 +349,10 @@ def test_force_takes_what_is_not_like_a_token_but_nothing_with_spaces(desk, type
 
 
 def test_a_secret_that_is_not_named_in_the_settings_is_told_before_anything_is_asked(desk):
-    unnamed = desk.settings.model_copy(update={"github_pat_secret": ""})
+    unnamed = desk.google_cloud(github_pat_secret="")
 
     with pytest.raises(UserError, match="GITHUB_PAT_SECRET=github-pat: invoke config-edit"):
-        github_token.check(desk.shell, unnamed)
+        github_token.check(unnamed)
     ended = desk.invoke("secret-set", typed=TOKEN, GITHUB_PAT_SECRET="")
 
     assert ended.exit_code == 2
@@ -393,12 +399,12 @@ def test_a_token_that_is_not_good_any_more_is_told_with_what_mends_it(desk, caps
     add_secret(desk.cloud, OTHER_TOKEN, SECRET, PROJECT)
 
     with pytest.raises(UserError) as refused:
-        github_token.check(desk.shell, desk.settings)
+        github_token.check(desk.google_cloud())
 
     line = next(line for line in capsys.readouterr().out.splitlines() if "GITHUB_FORECAST_REPO" in line)
     assert "expired: GitHub does not take the token" in line
     assert line.endswith("-> invoke secret-set")
-    assert str(refused.value) == "the token does not do: GITHUB_FORECAST_REPO"
+    assert str(refused.value) == "the token does not work: GITHUB_FORECAST_REPO"
 
 
 # -- what else can be wrong with a repository

@@ -7,9 +7,9 @@ import pytest
 
 from localcloud.process import running
 from ops.cloud.deployment import workflow_environment
-from ops.cloud.inputs import Share
 from ops.failures import UserError
 from ops.jobs.job_templates import FOLDER, Filling, describe_job, fill_in
+from ops.manifests import Share
 from ops.run_request import RunRequest
 from ops.runs.cloud_run import run_arguments
 from ops.settings import Settings

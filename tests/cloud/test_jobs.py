@@ -14,11 +14,12 @@ import yaml
 
 from localcloud.process import running
 from ops.cloud import executions
-from ops.cloud.inputs import Manifest, Share, choose_inputs, chosen_inputs, unfinished_inputs
-from ops.failures import UserError
+from ops.cloud.inputs import choose_inputs, chosen_inputs, unfinished_inputs, upload_pending
+from ops.failures import DryRunEnds, UserError
 from ops.jobs import batch_jobs, job_submission
-from ops.jobs.job_submission import Run, job_id_of, share_of
+from ops.jobs.job_submission import Found, job_id_of, share_of
 from ops.jobs.job_templates import Filling, describe_job
+from ops.manifests import Manifest, Share
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
 from ops.shell import Shell
@@ -44,7 +45,7 @@ def operator(null_cloud, pipeline, tmp_path, monkeypatch):
 def submit(operator, stage, only=None, wait=False, run_id=RUN_ID, asked=(), **chosen) -> None:
     """Do what `invoke job` does."""
     request = RunRequest("trial", run_id, **dict(asked))
-    job_submission.submit(operator.shell, operator.settings(**chosen), stage, request, only, wait)
+    job_submission.submit(operator.google_cloud(**chosen), stage, request, only, wait)
 
 
 def described(operator, stage, job_id="", num_tasks=1, asked=()):
@@ -217,14 +218,14 @@ def test_jobs_are_listed_described_and_cancelled(operator, pipeline, capsys):
     begin(operator, pipeline, "output", "waiting")
     begin(operator, pipeline, "builder", "strange", labels={"component": "another"})
     wait_until(lambda: "QUOTA" in str(pipeline.job("waiting")["status"].get("statusEvents")))
-    here = operator.shell, operator.settings()
+    here = operator.google_cloud()
 
     listed = operator.invoke("job-list", "--limit", "3")
-    batch_jobs.show_jobs(*here, exp_id="trial", stage="runner")
+    batch_jobs.show_jobs(here, exp_id="trial", stage="runner")
     only = capsys.readouterr().out
-    batch_jobs.show_job(*here, f"runner-{execution}")
+    batch_jobs.show_job(here, f"runner-{execution}")
     failed = capsys.readouterr().out
-    batch_jobs.show_job(*here, "waiting")
+    batch_jobs.show_job(here, "waiting")
     queued = capsys.readouterr().out
 
     rows = [line.split()[0] for line in listed.lines if RUN_ID in line]
@@ -242,10 +243,10 @@ def test_jobs_are_listed_described_and_cancelled(operator, pipeline, capsys):
     with pytest.raises(
         UserError, match="has no label component=epymodelingsuite: it is another's"
     ) as refused:
-        batch_jobs.cancel(*here, "strange")
+        batch_jobs.cancel(here, "strange")
     cancelled = operator.invoke("job-cancel", "waiting")
     wait_until(lambda: pipeline.job("waiting")["status"]["state"] == "CANCELLED")
-    batch_jobs.cancel(*here, "waiting")
+    batch_jobs.cancel(here, "waiting")
 
     assert refused.value.exit_code == 2
     assert pipeline.job("strange")["status"]["state"] != "CANCELLED"
@@ -261,7 +262,7 @@ def test_a_list_has_the_newest_jobs_of_ours_and_of_no_namesake(operator, pipelin
     namesake = json.loads(json.dumps(described(operator, "output")).replace('"trial"', '"Trial"'))
     begin(operator, pipeline, "output", "namesake", taskGroups=namesake["taskGroups"])
 
-    batch_jobs.show_jobs(operator.shell, operator.settings(), "trial", limit=2)
+    batch_jobs.show_jobs(operator.google_cloud(), "trial", limit=2)
 
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["ours-2", "ours-1"]
 
@@ -272,7 +273,7 @@ def test_a_job_that_fails_is_followed_to_what_failed(operator, pipeline, capsys)
     pipeline.api("POST", "/jobs?jobId=by-hand", json=described(operator, "runner", "by-hand", 3))
 
     with pytest.raises(UserError, match="job by-hand ended FAILED: 1 of 3 tasks failed") as failed:
-        batch_jobs.follow(operator.shell, operator.settings(), "by-hand")
+        batch_jobs.follow(operator.google_cloud(), "by-hand")
 
     said = capsys.readouterr().out
     assert failed.value.exit_code == 2
@@ -286,16 +287,20 @@ def test_a_job_that_fails_is_followed_to_what_failed(operator, pipeline, capsys)
         ({0: 75, 1: 75}, 75, "task 0, input 0: exit code 75 (a passing fault)"),
         ({0: 2, 1: 75}, 1, "task 1, input 1: exit code 75"),
         ({1: 137}, 1, "task 1, input 1: exit code 137 (killed, most likely for want of memory)"),
-        ({1: 50001}, 1, "task 1, input 1: exit code 50001 (a Spot machine was taken away), after 4 tries\n"),
+        (
+            {1: 50001},
+            1,
+            "task 1, input 1: exit code 50001 (a Spot machine was taken away), after 4 attempts\n",
+        ),
         (
             {1: 50002},
             1,
-            "in time), after 4 tries; all its attempts ended alike: its memory may be too small",
+            "in time), after 4 attempts; all its attempts ended alike: its memory may be too small",
         ),
         (
             {0: 50004},
             1,
-            "answered), after 4 tries; all its attempts ended alike: its memory may be too small",
+            "answered), after 4 attempts; all its attempts ended alike: its memory may be too small",
         ),
     ],
 )
@@ -307,7 +312,7 @@ def test_a_followed_job_ends_with_the_exit_code_of_its_tasks(
     pipeline.api("POST", "/jobs?jobId=by-hand", json=described(operator, "runner", "by-hand", 3))
 
     with pytest.raises(UserError) as failed:
-        batch_jobs.follow(operator.shell, operator.settings(), "by-hand")
+        batch_jobs.follow(operator.google_cloud(), "by-hand")
 
     assert failed.value.exit_code == exit_code
     assert said in capsys.readouterr().out
@@ -325,7 +330,7 @@ def test_a_job_that_is_said_not_to_be_there_is_looked_for_again_before_it_is_lef
     untrue = {"method": "GET", "path": "/jobs/runner", "status": 404, "message": "Resource was not found"}
     order_faults(operator.cloud, {"times": 1, **untrue})
 
-    executions.cancel(operator.shell, operator.settings(), execution)
+    executions.cancel(operator.google_cloud(), execution)
 
     assert f"cancelled runner-{execution}" in capsys.readouterr().out
     wait_until(lambda: pipeline.job(f"runner-{execution}")["status"]["state"] == "CANCELLED")
@@ -344,8 +349,8 @@ def test_an_execution_with_a_result_that_is_no_map_is_done_all_the_same(operator
     answers = {"workflows executions describe": found, "batch jobs describe": refusal}
     shell = Shell(environment={"PATH": path_with_odd_gcloud(tmp_path, answers)})
 
-    executions.follow(shell, executions.named(operator.settings(), "some-execution"))
-    executions.show_execution(shell, operator.settings(), "some-execution")
+    executions.follow(executions.named(operator.google_cloud(shell), "some-execution"))
+    executions.show_execution(operator.google_cloud(shell), "some-execution")
 
     assert "done in 1 h" in capsys.readouterr().out
 
@@ -358,16 +363,16 @@ def test_a_task_that_was_stopped_with_its_job_is_cancelled_and_not_failed(operat
     job = described(operator, "runner", "by-hand", 3)
     job["taskGroups"][0]["parallelism"] = 2
     pipeline.api("POST", "/jobs?jobId=by-hand", json=job)
-    here = operator.shell, operator.settings()
+    here = operator.google_cloud()
     wait_until(lambda: "FAILED" in str(pipeline.job("by-hand")["status"].get("taskGroups")))
-    batch_jobs.cancel(*here, "by-hand")
+    batch_jobs.cancel(here, "by-hand")
     wait_until(lambda: pipeline.job("by-hand")["status"]["state"] == "CANCELLED")
     capsys.readouterr()
 
     with pytest.raises(UserError, match=r"job by-hand was cancelled: .*failed or cancelled") as ended:
-        batch_jobs.follow(*here, "by-hand")
+        batch_jobs.follow(here, "by-hand")
     said = capsys.readouterr().out
-    status.show(*here)
+    status.show_status(here)
 
     assert ended.value.exit_code == 130
     assert "task 0, input 0: exit code 2 (the input or a setting is wrong)" in said
@@ -388,14 +393,14 @@ def test_a_job_in_a_state_that_is_new_to_us_goes_on(operator, pipeline, capsys, 
     strange["status"] = strange["status"] | {"state": "SUSPENDED"}
     answers = {"batch jobs describe": strange, "batch jobs list": [strange]}
     path = path_with_odd_gcloud(operator.folder, answers)
-    here = Shell(environment={**operator.environ, "PATH": path}), operator.settings()
+    here = operator.google_cloud(Shell(environment={**operator.environ, "PATH": path}))
 
-    status.show(*here)
-    batch_jobs.show_job(*here, "by-hand")
-    batch_jobs.cancel(*here, "by-hand")
+    status.show_status(here)
+    batch_jobs.show_job(here, "by-hand")
+    batch_jobs.cancel(here, "by-hand")
     shown = capsys.readouterr().out
     with pytest.raises(UserError, match="job by-hand, made by hand, is SUSPENDED on stage runner"):
-        cloud_run.start(*here, RunRequest("trial", RUN_ID))
+        cloud_run.start(here, RunRequest("trial", RUN_ID))
 
     assert "1 job going on without an execution" in shown
     assert "runner   SUSPENDED" in shown
@@ -412,7 +417,7 @@ def test_a_builder_that_is_refused_names_no_run(operator, pipeline, capfd):
     with pytest.raises(
         UserError, match=r"a new run is not built yet.*: invoke job --stage builder --exp-id trial$"
     ):
-        job_submission.render(operator.shell, operator.settings(), RunRequest("trial"))
+        job_submission.render(operator.google_cloud(), RunRequest("trial"))
 
     said = "".join(capfd.readouterr())
     assert "mistyped" in said
@@ -425,7 +430,7 @@ def test_a_run_is_not_gone_on_with_while_a_job_by_hand_does_its_tasks(operator, 
     begin(operator, pipeline, "runner", "by-hand")
 
     with pytest.raises(UserError, match=r"by-hand, .* this run; .*: invoke job-cancel by-hand$") as refused:
-        cloud_run.start(operator.shell, operator.settings(), RunRequest("trial", RUN_ID))
+        cloud_run.start(operator.google_cloud(), RunRequest("trial", RUN_ID))
 
     assert refused.value.exit_code == 2
     assert pipeline.api("GET", f"/workflows/{pipeline.name}/executions").get("executions", []) == []
@@ -446,10 +451,11 @@ def test_ctrl_c_leaves_the_job_going(operator, pipeline):
 
 def test_a_dry_run_prints_the_job_and_makes_nothing(operator, pipeline, capsys):
     ended = operator.invoke("job", "--stage", "builder", "--exp-id", "trial", "--dry-run")
-    dry = Shell(dry_run=True)
-    job_submission.render(dry, operator.settings(), RunRequest("trial"))
-    batch_jobs.show_jobs(dry, operator.settings(), "trial")
-    batch_jobs.cancel(dry, operator.settings(), "by-hand")
+    dry = operator.google_cloud(Shell(dry_run=True))
+    job_submission.render(dry, RunRequest("trial"))
+    with pytest.raises(DryRunEnds):
+        batch_jobs.show_jobs(dry, "trial")
+    batch_jobs.cancel(dry, "by-hand")
 
     said = capsys.readouterr()
     assert ended.exit_code == 0, ended.output
@@ -470,7 +476,7 @@ def test_nothing_pending_is_no_job(operator, pipeline, capsys):
 
     submit(operator, "runner")
     submitted = capsys.readouterr().out
-    job_submission.render(operator.shell, operator.settings(), RunRequest("trial", RUN_ID))
+    job_submission.render(operator.google_cloud(), RunRequest("trial", RUN_ID))
 
     assert "every input has a result" in submitted.splitlines()[-1]
     assert "every input has a result" in capsys.readouterr().out
@@ -503,15 +509,16 @@ def test_what_has_come_since_the_manifest_is_not_run_again_unless_it_is_forced(o
 
 
 def test_a_result_that_is_gone_again_is_made_although_the_manifest_does_not_name_it(operator, pipeline):
-    here, manifest = (operator.shell, operator.settings()), Manifest(3, 1, 1, "pending-4355a46b.txt")
+    here, manifest = operator.google_cloud(), Manifest(3, 1, 1, "pending-4355a46b.txt")
 
-    share = unfinished_inputs(*here, f"gs://{BUCKET}/trial/{RUN_ID}/", manifest, {0})
-    same = unfinished_inputs(*here, "gs://not-written-to/", manifest, {0, 2})
+    two, same = unfinished_inputs(manifest, {0}), unfinished_inputs(manifest, {0, 2})
+    upload_pending(here, f"gs://{BUCKET}/trial/{RUN_ID}/", two)
+    upload_pending(here, "gs://not-written-to/", same)
 
-    assert share.num_tasks == 2
-    pending = f"trial/{RUN_ID}/builder-artifacts/{share.pending_file}"
+    assert two.share.num_tasks == 2
+    pending = f"trial/{RUN_ID}/builder-artifacts/{two.share.pending_file}"
     assert object_of(operator.cloud, BUCKET, pending) == b"1\n2\n"
-    assert same == manifest.share
+    assert same.share == manifest.share
 
 
 def test_another_output_yaml_is_checked_before_anything_is_submitted(operator, pipeline, capfd):
@@ -569,7 +576,7 @@ def test_a_stage_c_that_failed_tells_its_last_error_and_what_would_mend_it(opera
     assert request("POST", f"{operator.cloud.apis}/v2/entries:write", json={"entries": entries}).ok
 
     with pytest.raises(UserError, match="1 of 1 task failed, the last with: 1 of 3 results are missing"):
-        batch_jobs.follow(operator.shell, operator.settings(), "by-hand")
+        batch_jobs.follow(operator.google_cloud(), "by-hand")
 
     said = capsys.readouterr().out
     options = f"{' '.join(RUN)} --output-config-file {another}"
@@ -582,7 +589,7 @@ def test_outputs_from_a_part_of_the_results_end_with_what_they_are_without(opera
     job = described(operator, "output", "by-hand", asked={"allow_partial": True})
     pipeline.api("POST", "/jobs?jobId=by-hand", json=job)
 
-    batch_jobs.follow(operator.shell, operator.settings(), "by-hand")
+    batch_jobs.follow(operator.google_cloud(), "by-hand")
 
     assert (
         ", without the results of 2 inputs (input 1; input 17); outputs in gs://" in capsys.readouterr().out
@@ -591,8 +598,8 @@ def test_outputs_from_a_part_of_the_results_end_with_what_they_are_without(opera
 
 def test_what_is_wrong_is_one_line_with_what_mends_it(operator, pipeline):
     pipeline.put_manifest(7)
-    here, nowhere = (operator.shell, operator.settings()), "20200101-000000-00000000"
-    built = Run(RunRequest("trial", RUN_ID), DIGEST, Manifest(7, 7, 1, ""))
+    here, nowhere = operator.google_cloud(), "20200101-000000-00000000"
+    built = Found(RunRequest("trial", RUN_ID), DIGEST, Manifest(7, 7, 1, ""))
 
     for ask, said in (
         (lambda: submit(operator, "runner", run_id=""), "--run-id is needed for stage runner"),
@@ -603,26 +610,26 @@ def test_what_is_wrong_is_one_line_with_what_mends_it(operator, pipeline):
         (lambda: submit(operator, "runner", only=""), '--only "": inputs are needed'),
         (lambda: chosen_inputs("9-3"), "--only 9-3: inputs are needed"),
         (
-            lambda: choose_inputs(*here, "gs://b/", built.manifest, [2, 7]),
+            lambda: choose_inputs(built.manifest, [2, 7]),
             "--only 7: the inputs of this run are 0 to 6",
         ),
-        (lambda: share_of(here[1], built, 8), "--num-tasks 8: this run has 7 tasks to run"),
+        (lambda: share_of(here.settings, built, 8), "--num-tasks 8: this run has 7 tasks to run"),
         (
-            lambda: job_submission.render(*here, RunRequest("trial")),
+            lambda: job_submission.render(here, RunRequest("trial")),
             "add --num-tasks N, or build it first: invoke job --stage builder",
         ),
         (
-            lambda: job_submission.render(*here, RunRequest("trial", nowhere)),
+            lambda: job_submission.render(here, RunRequest("trial", nowhere)),
             f"trial/{nowhere}/: no such run: invoke runs --cloud --exp-id trial",
         ),
-        (lambda: job_submission.render(*here, RunRequest("trail", RUN_ID)), "no runs of trail in gs://"),
+        (lambda: job_submission.render(here, RunRequest("trail", RUN_ID)), "no runs of trail in gs://"),
         (
-            lambda: batch_jobs.show_job(*here, "nothing-there"),
+            lambda: batch_jobs.show_job(here, "nothing-there"),
             "there is no job nothing-there in us-central1: invoke job-list",
         ),
-        (lambda: batch_jobs.cancel(*here, "nothing-there"), "there is no job nothing-there"),
-        (lambda: batch_jobs.show_jobs(*here, run_id="yesterday"), "a run id looks like"),
-        (lambda: batch_jobs.cancel(*here, "Not A Job"), "is not the id of a job: invoke job-list"),
+        (lambda: batch_jobs.cancel(here, "nothing-there"), "there is no job nothing-there"),
+        (lambda: batch_jobs.show_jobs(here, run_id="yesterday"), "a run id looks like"),
+        (lambda: batch_jobs.cancel(here, "Not A Job"), "is not the id of a job: invoke job-list"),
     ):
         with pytest.raises(UserError, match=re.escape(said)) as refused:
             ask()

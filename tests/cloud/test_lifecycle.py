@@ -4,6 +4,7 @@ import pytest
 import requests
 
 from localcloud.process import running
+from ops.cloud.cloud import Cloud
 from ops.failures import UserError
 from ops.project.lifecycle import set_rules
 from ops.settings import Settings
@@ -153,7 +154,7 @@ def test_a_rule_that_cannot_be_read_is_shown_as_it_is_and_stays(
     described = {"name": BUCKET, "lifecycle": lifecycle}
     monkeypatch.setenv("PATH", path_with_odd_gcloud(tmp_path, {"storage buckets describe": described}))
 
-    set_rules(Shell(dry_run=True), Settings(project_id=PROJECT, bucket_name=BUCKET))
+    set_rules(dry_cloud(), yes=True)
 
     output = capsys.readouterr().out
     assert shown in output
@@ -165,4 +166,8 @@ def test_a_lifecycle_that_is_no_list_of_rules_is_one_line(tmp_path, monkeypatch)
     monkeypatch.setenv("PATH", path_with_odd_gcloud(tmp_path, {"storage buckets describe": described}))
 
     with pytest.raises(UserError, match="my-lab-bucket: its lifecycle is not a list of rules"):
-        set_rules(Shell(dry_run=True), Settings(project_id=PROJECT, bucket_name=BUCKET))
+        set_rules(dry_cloud(), yes=True)
+
+
+def dry_cloud() -> Cloud:
+    return Cloud.of(Shell(dry_run=True), Settings(project_id=PROJECT, bucket_name=BUCKET))

@@ -15,13 +15,13 @@ from itertools import pairwise
 import pytest
 
 from ops.cloud.executions import show_execution
-from ops.cloud.inputs import Share
+from ops.cloud.log_reader import LogRequest
 from ops.cloud.spending import spending_of
 from ops.jobs.job_templates import Filling, describe_job
+from ops.manifests import Share
 from ops.run_request import RunRequest
 from ops.shell import Shell
 from ops.watching import run_logs, status
-from ops.watching.run_logs import LogRequest
 from tests.cloud_operators import IMAGE, CloudOperator, read_until, wait_until
 from tests.cloud_runs import RUN_ID
 from tests.emulated import order_faults, request
@@ -116,7 +116,7 @@ def test_status_tells_of_tasks_retries_and_shortages_among_hundreds_of_execution
 
 def test_logs_are_of_the_newest_run_also_where_nothing_of_it_is_in_the_bucket(operator, pipeline, capsys):
     def newest():
-        run_logs.show(operator.shell, operator.settings(), LogRequest("trial"))
+        run_logs.show_logs(operator.google_cloud(), LogRequest("trial"))
         return re.search(r"^run (\S+) of trial", capsys.readouterr().err, re.MULTILINE)[1]
 
     older, failed_early, never_begun = (f"20260131-12000{n}-0a1b2c3d" for n in range(3))
@@ -270,10 +270,10 @@ def test_an_execution_and_tasks_in_states_that_are_new_to_us_go_on(operator, pip
         f"batch jobs describe runner-{name}": job,
     }
     path = path_with_odd_gcloud(operator.folder, answers)
-    here = Shell(environment={**operator.environ, "PATH": path}), operator.settings()
+    here = operator.google_cloud(Shell(environment={**operator.environ, "PATH": path}))
 
-    status.show(*here)
-    show_execution(*here, name)
+    status.show_status(here)
+    show_execution(here, name)
 
     told = capsys.readouterr().out
     assert "1 execution going on, 0 ended" in told

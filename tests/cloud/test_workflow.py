@@ -14,7 +14,8 @@ import pytest
 
 from localcloud.faults import TAGS
 from localcloud.process import running
-from ops.watching.run_logs import LogRequest, log_filter
+from ops.cloud.log_reader import LogRequest
+from ops.watching.run_logs import log_filter
 from tests.cloud_runs import PROJECT, RUN_ID, WORKFLOW, Pipeline
 from tests.emulated import create_bucket, order_faults, request
 

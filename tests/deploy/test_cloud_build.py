@@ -21,6 +21,7 @@ import yaml
 
 from localcloud.build.template import substituted
 from localcloud.process import running
+from ops.cloud.cloud import Cloud
 from ops.failures import UserError
 from ops.images import build_log
 from ops.images.build_log import follow
@@ -461,8 +462,9 @@ def test_a_followed_build_ends_with_a_code_that_says_what_to_do(tmp_path, status
         "logging read": {"refusal": "PERMISSION_DENIED"},
     }
     shell = Shell(environment={"PATH": path_with_odd_gcloud(tmp_path, answers)})
+    cloud = Cloud.of(shell, Settings(project_id=PROJECT), needs_bucket=False)
 
     with pytest.raises(UserError, match=f"build b-1 ended as {status}") as ended:
-        build_log.follow(shell, Settings(project_id=PROJECT), build, poll_seconds=0.0)
+        build_log.follow(cloud, build, poll_seconds=0.0)
 
     assert ended.value.exit_code == exit_code

@@ -128,7 +128,7 @@ def test_a_project_is_planned_set_up_shown_and_taken_down(deployer):
     assert destroyed.exit_code == 0, destroyed.output
     assert "images: 2 images of" in destroyed.output
     assert re.search(r"sha256:[0-9a-f]{12} .*v1.0", destroyed.output)
-    assert "secrets: none would go; github-pat stays" in destroyed.output
+    assert "secrets: none would be deleted; github-pat stays" in destroyed.output
     assert "in 5 s; Ctrl-C stops" in destroyed.output
     assert deployer.made() == []
     assert not list((deployer.folder / "terraform" / ".terraform").glob("*.tfplan"))
@@ -254,7 +254,7 @@ def test_a_refusal_in_the_middle_is_said_with_what_terraform_said(deployer):
 
     assert ended.exit_code == 1
     assert "no_such_thing" in ended.output
-    assert "failed; what went wrong stands above" in ended.last_line or "no_such_thing" in ended.last_line
+    assert "failed; see above" in ended.last_line or "no_such_thing" in ended.last_line
 
 
 def test_ctrl_c_lets_a_program_finish_what_it_writes(tmp_path):

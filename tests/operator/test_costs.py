@@ -61,7 +61,7 @@ def test_a_machine_costs_what_the_list_says_and_its_disk(machine_type, listed):
 
     assert machine.usd_hour == pytest.approx(listed + extras, abs=1e-6)
     assert machine.spot_usd_hour == pytest.approx(0.4 * listed + extras, abs=1e-6)
-    assert not machine.doubts
+    assert not machine.warnings
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_where_batch_chooses_the_cheapest_machine_that_holds_the_tasks_is_taken(
 def test_what_has_no_price_is_said_and_counted_as_the_nearest(machine_type, region, said):
     machine = priced_machine(limits(machine_type), 1, region)
 
-    assert any(said in doubt for doubt in machine.doubts)
+    assert any(said in warning for warning in machine.warnings)
     assert machine.usd_hour > 0
 
 
@@ -326,7 +326,9 @@ def run_copy(run_here, tmp_path):
 def cost(operator: Operator, task_seconds=None, num_tasks=None, settings=(), exp_id="trial", **asked):
     """Estimate as `invoke cost` does."""
     request, settings = RunRequest(exp_id, **asked), settings_of(operator, **dict(settings))
-    return called(lambda: cost_report.show(shell_of(operator), settings, request, num_tasks, task_seconds))
+    return called(
+        lambda: cost_report.show_estimate(shell_of(operator), settings, request, num_tasks, task_seconds)
+    )
 
 
 def test_a_run_here_tells_what_one_in_the_cloud_would_cost(run_here):
@@ -349,7 +351,7 @@ def test_a_run_here_tells_what_one_in_the_cloud_would_cost(run_here):
     assert "consider WORKLOADS_PER_TASK=" in ended.output
 
 
-def test_more_inputs_elsewhere_are_estimated_with_doubts(run_here):
+def test_more_inputs_elsewhere_are_estimated_with_warnings(run_here):
     operator, _ = run_here
 
     ended = cost(operator, num_tasks=5000, settings={"REGION": "europe-west1"})
@@ -420,7 +422,7 @@ def test_what_cannot_be_estimated_is_one_line(tmp_path):
     mistyped = RunRequest("trail")
 
     unmeasured, unknown = cost(operator), cost(operator, run_id=RUN_ID)
-    no_such = called(lambda: cost_report.show(shell_of(operator), settings_of(operator), mistyped))
+    no_such = called(lambda: cost_report.show_estimate(shell_of(operator), settings_of(operator), mistyped))
 
     assert [each.exit_code for each in (unmeasured, unknown, no_such)] == [2] * 3
     assert "no run of trial has been measured" in unmeasured.last_line

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from localcloud.process import running
+from ops.cloud.cloud import Cloud
 from ops.costs import cost_report
 from ops.laptop.run_files import local_run
 from ops.run_request import RunRequest
@@ -323,7 +324,9 @@ class CountingShell(Shell):
 def cost(operator: CloudOperator, task_seconds=None, settings=(), exp_id="trial", **asked):
     """Estimate as `invoke cost` does."""
     chosen, asked_for = settings_of(operator, **dict(settings)), RunRequest(exp_id, **asked)
-    return called(lambda: cost_report.show(shell_of(operator), chosen, asked_for, None, task_seconds))
+    return called(
+        lambda: cost_report.show_estimate(shell_of(operator), chosen, asked_for, None, task_seconds)
+    )
 
 
 def test_a_run_in_the_cloud_tells_its_image_its_machines_and_what_they_cost(in_cloud):
@@ -372,7 +375,7 @@ def test_a_run_in_the_bucket_that_has_not_ended_is_measured_by_its_first_tasks(i
     going_on = RunRequest("trial", unfinished, run_output_stage=False)
     shell = CountingShell(True, operator.environ)
 
-    ended = called(lambda: cloud_run.run(shell, settings_of(operator), going_on))
+    ended = called(lambda: cloud_run.run(Cloud.of(shell, settings_of(operator)), going_on))
 
     assert ended.exit_code == 0, ended.output
     assert (

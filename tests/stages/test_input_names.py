@@ -223,16 +223,16 @@ CLOUD_NAME = "US-VT, parameter set 1 of 3 (input 1)"
 def test_a_task_that_failed_in_the_cloud_is_named_wherever_its_job_is_shown(operator, pipeline, capsys):
     execution = pipeline.start(runId=CLOUD_RUN_ID)
     pipeline.wait(execution)
-    here = operator.shell, operator.settings()
+    here = operator.google_cloud()
 
-    batch_jobs.show_job(*here, f"runner-{execution}")
+    batch_jobs.show_job(here, f"runner-{execution}")
     job = capsys.readouterr().out
-    executions.show_execution(*here, execution)
+    executions.show_execution(here, execution)
     described = capsys.readouterr().out
     with pytest.raises(UserError, match="ended FAILED"):
-        executions.follow(here[0], executions.named(here[1], execution))
+        executions.follow(executions.named(here, execution))
     followed = capsys.readouterr().out
-    status.show(*here)
+    status.show_status(here)
     page = capsys.readouterr().out
 
     assert f"task 1, {CLOUD_NAME}: exit code 2" in job
@@ -250,15 +250,15 @@ def test_a_run_in_the_cloud_that_succeeds_without_a_result_names_it(operator, pi
         pipeline.put(f"trial/{CLOUD_RUN_ID}/{name}", told)
     pipeline.put(f"trial/{CLOUD_RUN_ID}/outputs/20260131-130000/files.json", [])
     result = pipeline.run(runId=CLOUD_RUN_ID, allowPartial=True)
-    here = operator.shell, operator.settings()
+    here = operator.google_cloud()
 
-    executions.follow(here[0], executions.named(here[1], result["jobs"]["runner"].partition("-")[2]))
+    executions.follow(executions.named(here, result["jobs"]["runner"].partition("-")[2]))
     followed = capsys.readouterr().out
-    batch_jobs.follow(*here, result["jobs"]["output"])
+    batch_jobs.follow(here, result["jobs"]["output"])
     job = capsys.readouterr().out
-    status.show(*here)
+    status.show_status(here)
     page = capsys.readouterr().out
-    cloud_tables.show_results(*here, "trial", CLOUD_RUN_ID)
+    cloud_tables.show_results(here, "trial", CLOUD_RUN_ID)
     results = capsys.readouterr().out
 
     assert f"without the results of 1 task ({CLOUD_NAME})" in followed

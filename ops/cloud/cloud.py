@@ -1,0 +1,86 @@
+"""The project on Google Cloud that a task works in: where everything is, and the gcloud that asks there.
+
+The task builds a Cloud once, from its settings. Whoever is given one need not check that they are set.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ops import gcloud
+from ops.settings import Settings, need
+from ops.shell import Shell
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Project, region, bucket and prefix of the runs, and the shell whose gcloud asks there."""
+
+    shell: Shell
+    project: str
+    region: str
+    bucket: str  # without gs://
+    prefix: str  # path in the bucket above the experiments: "", or ending with /
+    settings: Settings  # for what else a command names: workflow, image, accounts, limits
+
+    @classmethod
+    def of(cls, shell: Shell, settings: Settings, *, needs_bucket: bool = True, instead: str = "") -> "Cloud":
+        """Return the cloud that the settings name.
+
+        Parameters
+        ----------
+        needs_bucket : bool
+            Whether the task always needs BUCKET_NAME. If not, only the use of a path refuses without it.
+        instead : str
+            What the operator can do without a project, for the message.
+
+        Raises
+        ------
+        UserError
+            PROJECT_ID, or BUCKET_NAME, is not set.
+        """
+        need(settings, "project_id", *(["bucket_name"] if needs_bucket else []), instead=instead)
+        return cls(
+            shell, settings.project_id, settings.region, settings.bucket_name, settings.dir_prefix, settings
+        )
+
+    @property
+    def in_project(self) -> list[str]:
+        """The words that tell gcloud the project."""
+        return ["--project", self.project]
+
+    @property
+    def in_region(self) -> list[str]:
+        """The words that tell gcloud where executions and jobs are."""
+        return ["--location", self.region, *self.in_project]
+
+    @property
+    def top(self) -> str:
+        """Path above all experiments, ending with /: gs://BUCKET/PREFIX."""
+        need(self.settings, "bucket_name")
+        return f"gs://{self.bucket}/{self.prefix}"
+
+    def experiment_path(self, exp_id: str) -> str:
+        """Return the path of an experiment's runs, ending with /."""
+        return f"{self.top}{exp_id}/"
+
+    def run_path(self, exp_id: str, run_id: str) -> str:
+        """Return the path of a run, ending with /."""
+        return f"{self.experiment_path(exp_id)}{run_id}/"
+
+    @property
+    def reading(self) -> "Cloud":
+        """The same cloud, which answers also in a dry run; for reading alone."""
+        return replace(self, shell=self.shell.reading)
+
+    def read(self, words: Sequence[str], **options: Any) -> str:
+        """Return what gcloud prints; options and errors as gcloud.read()."""
+        return gcloud.read(self.shell, words, **options)
+
+    def read_if_there(self, words: Sequence[str], **options: Any) -> str:
+        """Return what gcloud prints about objects, nothing if there are none."""
+        return gcloud.read_if_there(self.shell, words, **options)
+
+    def ask(self, words: Sequence[str], **options: Any) -> Any:
+        """Return what gcloud answers in JSON, None in a dry run; options and errors as gcloud.read_json()."""
+        return gcloud.read_json(self.shell, words, **options)
