@@ -55,12 +55,7 @@ FOREIGN = {
 }
 
 MOST_LINES, LEAST_LINES = 400, 30
-LONG: dict[str, str] = {  # coordinator: empty when these are split
-    "modeling/build/workloads.py": "to be split",
-    "modeling/vocabulary/model.py": "to be split",
-    "modeling/workload.py": "to be split",
-    "scripts/pipeline/artifacts.py": "to be split",
-}
+LONG: dict[str, str] = {}  # and why, where a longer one reads better
 SHORT = {
     "tasks.py": "invoke looks for it here; the tasks are in ops/tasks/",
     "ops/failures.py": "the error that every module of ops raises",
@@ -68,10 +63,6 @@ SHORT = {
     "modeling/bounds.py": "the bounds of numbers, for modeling, ops and scripts alike",
     "modeling/randomness.py": "the one place that makes a random generator",
     "scripts/pack_forecast.py": "a door: run_builder.sh starts it",
-    "localcloud/workflows/clock.py": "the one place that knows how fast time goes",
-    "localcloud/api_messages.py": "coordinator: merged or given its reason by the localcloud branch",
-    "localcloud/batch/pages.py": "coordinator: merged or given its reason by the localcloud branch",
-    "localcloud/json_text.py": "coordinator: merged or given its reason by the localcloud branch",
 }
 MOST_PARAMETERS = 15  # of a task
 
@@ -173,10 +164,7 @@ def circle(imports: dict[str, Iterable[str]]) -> list[str]:
         "ops",
         "modeling",
         "scripts",
-        pytest.param(
-            "localcloud",
-            marks=pytest.mark.xfail(strict=True, reason="coordinator: workflows/ gets its Protocol"),
-        ),
+        "localcloud",
         "tests",
         "benchmarks",
     ],
@@ -209,7 +197,6 @@ def test_a_file_of_a_few_lines_has_a_reason():
     )
 
 
-@pytest.mark.xfail(strict=True, reason="coordinator: ops/ gets its Cloud")
 def test_what_belongs_together_travels_together_in_ops():
     nodes = [
         n for name in house().paths if house().folder(name) == "ops" for n in ast.walk(house().trees[name])
@@ -245,16 +232,7 @@ def test_a_task_has_few_parameters():
     )
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        "docs/architecture.md",
-        pytest.param(
-            "CONTRIBUTING.md",
-            marks=pytest.mark.xfail(strict=True, reason="coordinator: docs/outputs.md comes with the pages"),
-        ),
-    ],
-)
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
 def test_the_pages_on_the_house_name_what_is_there(page):
     text = (REPOSITORY / page).read_text(encoding="utf-8")
     code = re.findall("`([^`\n]+)`", text)
