@@ -419,7 +419,7 @@ def submitted(submitting: BuildOperator) -> dict:
 def follow_often(submitting: BuildOperator, build: dict) -> None:
     """Follow a build as `invoke build --wait` does, without its pauses."""
     operator = submitting.operator
-    follow(shell_of(operator), settings_of(operator), build, poll_seconds=0.1)
+    follow(Cloud.of(shell_of(operator), settings_of(operator)), build, poll_seconds=0.1)
 
 
 def hits(cloud) -> list[int]:

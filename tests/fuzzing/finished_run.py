@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ops.costs.task_times import measured_here
 from ops.environment import read_settings
+from ops.failures import DryRunEnds
 from ops.failures import UserError as OperatorError
 from ops.laptop.run_tables import show_results, show_runs
 from ops.runs.reproduction import reproduce
@@ -142,7 +143,7 @@ class FinishedRun:
 
         def act() -> None:
             try:
-                with contextlib.redirect_stdout(io.StringIO()):
+                with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(DryRunEnds):
                     work(read_settings(environ))
             except OperatorError as error:
                 raise UserError(str(error)) if error.exit_code == 2 else error from None

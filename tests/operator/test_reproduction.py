@@ -459,9 +459,8 @@ def test_a_run_whose_image_is_gone_is_not_started_again(in_cloud):
     gone, before = f"{IMAGE}@sha256:{'0' * 64}", names_in(operator.cloud, BUCKET)
     origin = Origin(path, gone, True, "")
 
-    ended = called(
-        lambda: cloud_run.start(shell_of(operator), settings_of(operator), RunRequest("trial"), origin)
-    )
+    cloud = Cloud.of(shell_of(operator), settings_of(operator))
+    ended = called(lambda: cloud_run.start(cloud, RunRequest("trial"), origin))
 
     assert ended.exit_code == 2, ended.output
     assert f"the image {gone} is no longer there: invoke build" in ended.last_line

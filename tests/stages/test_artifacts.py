@@ -583,7 +583,7 @@ def test_results_runs_and_cost_go_on_without_a_damaged_by_product(operator, name
 
     results = called(lambda: show_results(settings, "trial"))
     runs = called(lambda: show_runs(settings, "trial"))
-    cost = called(lambda: cost_report.show(shell_of(operator), settings, RunRequest("trial")))
+    cost = called(lambda: cost_report.show_estimate(shell_of(operator), settings, RunRequest("trial")))
 
     assert (results.exit_code, runs.exit_code, cost.exit_code) == (0, 0, 0), cost.output
     assert "headline.json: " in results.output or name == "stages of another kind"

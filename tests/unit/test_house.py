@@ -198,12 +198,14 @@ def test_a_file_of_a_few_lines_has_a_reason():
 
 
 def test_what_belongs_together_travels_together_in_ops():
-    nodes = [
-        n for name in house().paths if house().folder(name) == "ops" for n in ast.walk(house().trees[name])
+    modules = [name for name in house().paths if house().folder(name) == "ops"]
+    nodes = [node for name in modules for node in ast.walk(house().trees[name])]
+    others = [  # Shell itself decides what a dry run skips
+        node for name in modules if name != "ops.shell" for node in ast.walk(house().trees[name])
     ]
 
     by_hand = [node.name for node in nodes if _parameters(node)[:2] == ["shell", "settings"]]
-    dry_runs = [node.lineno for node in nodes if isinstance(node, ast.Attribute) and node.attr == "dry_run"]
+    dry_runs = [node.lineno for node in others if isinstance(node, ast.Attribute) and node.attr == "dry_run"]
     needs = [node.lineno for node in nodes if isinstance(node, ast.Call) and _called(node) == "need"]
 
     counts = {"(shell, settings": len(by_hand), ".dry_run": len(dry_runs), "need(": len(needs)}
