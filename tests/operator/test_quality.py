@@ -19,7 +19,7 @@ def contributor(tmp_path) -> Operator:
 def test_a_test_run_takes_what_was_changed_since_the_last_commit_and_says_why(contributor):
     model, new = contributor.folder / "modeling" / "bounds.py", contributor.folder / "terraform" / "new.tf"
     model.write_text(model.read_text() + "\n")
-    new.parent.mkdir()
+    new.parent.mkdir(exist_ok=True)
     new.touch()
     (contributor.folder / "local" / "ignored.txt").touch()
 
