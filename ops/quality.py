@@ -19,7 +19,7 @@ LOCKED = [  # in this order: the later ones keep to the versions of the earlier
     "requirements-scan",
 ]
 SCANNERS = ROOT / ".venv-scan"
-QUIETLY = ("--skip-download", "--quiet", "--compact")  # asks nobody, and tells of failures alone
+QUIETLY = ("--skip-download", "--quiet", "--compact")  # asks no server, and shows only failures
 
 
 def lint(shell: Shell, fix: bool = False) -> None:
@@ -27,28 +27,35 @@ def lint(shell: Shell, fix: bool = False) -> None:
     ruff = [sys.executable, "-m", "ruff"]
     scripts = sorted(p for folder in ("scripts", "docker") for p in (ROOT / folder).glob("*.sh"))
     shellcheck, hadolint = (str(Path(sys.executable).with_name(name)) for name in ("shellcheck", "hadolint"))
-    commands = [
-        [*ruff, "check", *(["--fix"] if fix else []), "."],
-        [*ruff, "format", *([] if fix else ["--check"]), "."],
-        [shellcheck, *map(nearest, scripts), ".ci/run", "tests/local-docker", "tests/local-chromium"],
-        [hadolint, "docker/Dockerfile"],
-        [_checkov(shell), "--directory", "terraform", "--framework", "terraform", *QUIETLY],
+    if fix:  # before the checks: ruff's formatter also fixes some of what its linter finds
+        shell.stream([*ruff, "check", "--fix-only", "."])
+        shell.stream([*ruff, "format", "."])
+    passed = [
+        not shell.stream([*ruff, "check", "."]),
+        not shell.stream([*ruff, "format", "--check", "."]),
+        not shell.stream(
+            [shellcheck, *map(nearest, scripts), ".ci/run", "tests/local-docker", "tests/local-chromium"]
+        ),
+        not shell.stream([hadolint, "docker/Dockerfile"]),
+        _scan_passes(shell),
     ]
-    failed = [command for command in commands if shell.stream(command)]
-    if failed:
-        raise UserError(
-            f"{len(failed)} of {len(commands)} checks failed; `invoke lint --fix` mends what it can", 1
-        )
+    if not all(passed):
+        hint = "" if fix else "; `invoke lint --fix` fixes what it can"
+        raise UserError(f"{passed.count(False)} of {len(passed)} checks failed{hint}", exit_code=1)
 
 
-def _checkov(shell: Shell) -> str:
-    """Return the scanner of terraform/, in an environment of its own that is made or brought up to date."""
+def _scan_passes(shell: Shell) -> bool:
+    """Scan terraform/, in an environment of its own that is made or brought up to date."""
     uv, python = str(Path(sys.executable).with_name("uv")), SCANNERS / "bin" / "python"
     make = [uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, nearest(SCANNERS)]
     fill = [uv, "pip", "install", "--quiet", "--require-hashes", "--python", nearest(python)]
     if shell.stream(make) or shell.stream([*fill, "-r", "requirements-scan.txt"]):
-        raise UserError("requirements-scan.txt cannot be installed; what went wrong stands above", 1)
-    return nearest(SCANNERS / "bin" / "checkov")
+        print(
+            "terraform/ is not scanned: requirements-scan.txt cannot be installed, see above", file=sys.stderr
+        )
+        return False
+    checkov = nearest(SCANNERS / "bin" / "checkov")
+    return not shell.stream([checkov, "--directory", "terraform", "--framework", "terraform", *QUIETLY])
 
 
 def lock(shell: Shell, upgrade: bool = False) -> None:

@@ -74,6 +74,8 @@ class Ensemble:
         """Return dates and one series from the first simulated day to the last whole interval.
 
         Unlike `series` it includes the partial interval of the start, because nobody moves before that.
+        The parts of a split ensemble do not keep that interval: there it is the same as `series`. So it is
+        not for tables, which are the same for whole and split ensembles.
         """
         if self._whole is None or self._simulated is None:
             return self.dates, self.series(name)

@@ -69,7 +69,7 @@ def test(c, match="", path="", lane="", dry_run=False):
         "dry_run": DRY_RUN,
     }
 )
-def fuzz(c, seed="1", count="2000", dry_run=False):
+def fuzz(c, seed=1, count=2000, dry_run=False):
     """Try random changes of experiments, data and artifacts: each is refused in a line or valid."""
     quality.fuzz(Shell(dry_run), seed, count)
 

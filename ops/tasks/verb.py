@@ -50,7 +50,8 @@ REQUEST: dict[str, tuple[object, str]] = {
     "docker": (False, "in containers of the local image instead of processes"),
 }
 
-# every option that takes a whole number: least, most. A task's own bounds are below its name.
+# Every option that takes a whole number: least, most. `fuzz.count` is --count of `invoke fuzz` alone. The
+# default of such an option is a number or None. An option that is not here arrives as text.
 NUMBERS: dict[str, tuple[int, int]] = {
     "apis_port": (1, 65535),
     "count": (1, MOST),
@@ -156,8 +157,29 @@ def _value(task_name: str, name: str, value: object) -> object:
         return without_slash(value)
     if name == "limit" and value == "all":
         return None
-    bounds = NUMBERS.get(f"{task_name}.{name}") or NUMBERS.get(name)
+    bounds = _bounds(task_name, name)
     return whole_number(option(name), value, *bounds) if bounds else value
+
+
+def _bounds(task_name: str, name: str) -> tuple[int, int] | None:
+    return NUMBERS.get(f"{task_name}.{name}") or NUMBERS.get(name)
+
+
+def _with_text_default(task_name: str, each: inspect.Parameter) -> inspect.Parameter:
+    """Return an option whose default is text, so that invoke does not convert a number itself.
+
+    Raises
+    ------
+    TypeError
+        Its default is a number, and it has no bounds.
+    """
+    if type(each.default) is not int:
+        return each
+    if not _bounds(task_name, each.name):
+        raise TypeError(
+            f"{task_name}: {option(each.name)} has a number as default; add its bounds to NUMBERS of verb.py"
+        )
+    return each.replace(default=str(each.default))
 
 
 def _signature(function: Callable, request: Sequence[str]) -> inspect.Signature:
@@ -167,7 +189,7 @@ def _signature(function: Callable, request: Sequence[str]) -> inspect.Signature:
         for name in request
     }
     own = [each for each in inspect.signature(function).parameters.values() if each.name != "request"]
-    context, *rest = own
+    context, *rest = (_with_text_default(function.__name__, each) for each in own)
     required = [each for each in rest if each.default is inspect.Parameter.empty]
     others = [each for each in rest if each.default is not inspect.Parameter.empty]
     listed = [*required, *options.values(), *others]

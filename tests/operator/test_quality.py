@@ -1,9 +1,11 @@
-"""`invoke test` in a checkout: what was changed since the last commit decides what it runs."""
+"""`invoke test` and `invoke lint` in a checkout of a contributor."""
+
+import shutil
 
 import pytest
 
 from tests.emulated import commit_all
-from tests.experiments import simulated
+from tests.experiments import REPOSITORY, simulated
 from tests.operators import Operator
 
 
@@ -60,3 +62,26 @@ def test_a_test_run_without_git_asks_for_a_lane(tmp_path):
     assert ended.last_line == (
         "error: git does not say what has changed here; choose with --lane, e.g. --lane unit"
     )
+
+
+def test_lint_does_not_complain_about_what_it_fixes(contributor):
+    shutil.copy(REPOSITORY / "pyproject.toml", contributor.folder)
+    long = contributor.folder / "long.py"
+    long.write_text(f"NAMES = [{', '.join(['1123456789'] * 12)}]\n")
+
+    fixed = contributor.invoke("lint", "--fix")
+
+    assert "E501" not in fixed.output
+    assert len(long.read_text().splitlines()) > 1
+
+
+def test_lint_checks_the_rest_where_the_scanner_cannot_be_installed(contributor):
+    (contributor.folder / "unused.py").write_text("import os\n")
+    assert not (contributor.folder / "requirements-scan.txt").exists()
+
+    ended = contributor.invoke("lint")
+
+    assert ended.exit_code == 1
+    assert "of 5 checks failed" in ended.last_line
+    assert "`os` imported but unused" in ended.output
+    assert "terraform/ is not scanned: requirements-scan.txt cannot be installed, see above" in ended.output

@@ -9,6 +9,7 @@ import pytest
 from invoke import Collection
 from invoke.loader import FilesystemLoader
 
+from ops.tasks.verb import verb
 from tests.experiments import REPOSITORY, calibrated, sampled, simulated
 from tests.operators import Operator
 from tests.stage_scripts import RUN_ID
@@ -30,12 +31,20 @@ def test_every_task_has_a_flat_name_and_help_for_every_option(tasks):
         assert not [a for a in one.get_arguments() if len(a.names) > 1], f"{name}: options of one letter"
 
 
+def test_a_task_whose_option_has_a_number_as_default_needs_bounds():
+    def tidy_up(c, largest=3):
+        """Tidy up."""
+
+    with pytest.raises(TypeError, match="tidy_up: --largest has a number as default; add its bounds to NUM"):
+        verb(help={"largest": "how many"})(tidy_up)
+
+
 def test_the_readme_names_every_task(tasks):
     readme = (REPOSITORY / "README.md").read_text()
 
     missing = [n for n in tasks.task_names if f"`invoke {n.replace('_', '-')}" not in readme]
 
-    assert not missing
+    assert not missing, "run `invoke docs`"
 
 
 def test_env_example_shows_every_setting_with_its_default():
@@ -194,6 +203,7 @@ def test_runs_and_results_tell_what_happened(tmp_path):
         (["run", "--exp-id", "trial", "--seed", "9" * 5000], "a whole number is needed"),
         (["run", "--exp-id", "trial", "--count", "0"], "from 1 to 999999999999999999"),
         (["run", "--exp-id", "trial", "--count", "two"], "--count two: a whole number is needed"),
+        (["fuzz", "--seed", "two", "--dry-run"], "--seed two: a whole number is needed, from 0"),
         (["run", "--exp-id", "trial", "--run-id", "yesterday"], "a run id looks like"),
         (["stage", "D", "--exp-id", "trial"], '"D" is not a stage'),
         (["stage", "runner", "--exp-id", "trial"], "--run-id is needed"),

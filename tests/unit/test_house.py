@@ -248,6 +248,10 @@ def test_the_pages_on_the_house_name_what_is_there(page):
         each for each in named if not any(f"/{path}".endswith(f"/{each.rstrip('/')}") for path in there)
     }
     missing |= {f"{each}()" for each in re.findall(r"(\w+)\(\)`", text) if each not in defined}
+    for function, path in re.findall(r"`(\w+)\(\)`\s(?:in|of)\s`([\w/]+/\w+\.py)`", text):
+        texts = [each.read_text("utf-8") for each in there if f"/{each}".endswith(f"/{path}")]
+        if not any(re.search(rf"^ *def {function}\(", each, re.MULTILINE) for each in texts):
+            missing.add(f"{function}() of {path}")
     links = [link for link in re.findall(r"\]\(([^)#:]+)[^):]*\)", text) if link]
     missing |= {link for link in links if not ((REPOSITORY / page).parent / link).exists()}
 
