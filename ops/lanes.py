@@ -12,6 +12,17 @@ ALL = "all"
 LANES = ("unit", "stages", "operator", "cloud", "deploy", "localcloud", "long")
 
 _EVERY_STAGE = ("stages/test_stages.py", "stages/test_run_metadata.py")
+_EVERY_REFUSAL = (
+    "stages/test_broken_files.py",
+    "stages/test_builder_refusals.py",
+    "stages/test_mistyped_names.py",
+    "stages/test_not_built.py",
+    "stages/test_touched_runs.py",
+    "stages/test_unusable_observed_data.py",
+    "stages/test_wrong_dates.py",
+    "stages/test_wrong_expressions.py",
+    "stages/test_wrong_numbers.py",
+)
 _EVERY_TASK = ("operator/test_tasks.py", "operator/test_operator.py")
 
 # What a changed file calls for besides unit: lanes, or the files of a lane that are about it. The longest
@@ -34,7 +45,7 @@ LANES_OF = {
     "modeling/": ("stages",),
     "modeling/build/": (
         *_EVERY_STAGE,
-        "stages/test_bad_input.py",
+        *_EVERY_REFUSAL,
         "stages/test_doubts.py",
         "stages/test_input_names.py",
         "stages/test_observed_data.py",
@@ -49,7 +60,7 @@ LANES_OF = {
     "modeling/simulate/": (*_EVERY_STAGE, "stages/test_calibration.py", "stages/test_simulation.py"),
     "modeling/vocabulary/": (
         *_EVERY_STAGE,
-        "stages/test_bad_input.py",
+        *_EVERY_REFUSAL,
         "stages/test_bounds.py",
         "stages/test_priors.py",
         "stages/test_vocabulary.py",

@@ -78,3 +78,13 @@ class Stages:
         """Return the newest finished output folder."""
         found = sorted((self.run_folder / "outputs").glob("*/files.json"))
         return found[-1].parent
+
+
+def refused(ended: Ended) -> str:
+    """Return the one line of a stage that ended because of a user's mistake."""
+    assert ended.exit_code == 2, ended.output
+    assert "Traceback" not in ended.output
+    errors = [line for line in ended.lines if "error" in line]
+    assert len(errors) == 1, ended.output
+    assert ended.last_line == errors[0]
+    return errors[0]
