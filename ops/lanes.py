@@ -52,7 +52,10 @@ LANES_OF = {
     ),
     "modeling/outputs/": (
         *_EVERY_STAGE,
-        "stages/test_artifacts.py",
+        "stages/test_damaged_by_products.py",
+        "stages/test_foreign_manifests.py",
+        "stages/test_forged_results.py",
+        "stages/test_odd_files.py",
         "stages/test_headline.py",
         "stages/test_plots_and_report.py",
         "stages/test_report_layout.py",

@@ -1,10 +1,16 @@
 """What several files of this lane start from: a storage, a finished run, data that a calibration can find."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from localcloud.process import running
 from pipeline.bucket import BucketStorage
 from pipeline.storage import FolderStorage
+from tests.experiments import calibrated, sampled_twice
+from tests.in_process import ended
+from tests.stage_scripts import Stages
 from tests.storages import IMPATIENCE, PATIENCE, Emulator
 
 
@@ -46,3 +52,35 @@ def path(tmp_path):
     path = tmp_path / "file.csv"
     path.write_bytes(b"from disk")
     return path
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory) -> Path:
+    """A run of two parameter sets, built and simulated; tests work on copies."""
+    return _finished(tmp_path_factory.mktemp("finished"), sampled_twice(), 2)
+
+
+@pytest.fixture(scope="module")
+def finished_calibration(tmp_path_factory) -> Path:
+    return _finished(tmp_path_factory.mktemp("calibrated"), calibrated(), 1)
+
+
+def _finished(folder: Path, experiment: dict, inputs: int) -> Path:
+    stages = Stages(folder, experiment)
+    assert ended(stages, "builder")[0] == 0
+    for index in range(inputs):
+        code, said = ended(stages, "runner", TASK_INDEX=index)
+        assert code == 0, said
+    return folder
+
+
+@pytest.fixture
+def run(finished_run, tmp_path) -> Stages:
+    shutil.copytree(finished_run / "bucket", tmp_path / "bucket")
+    return Stages(tmp_path, sampled_twice())
+
+
+@pytest.fixture
+def calibration(finished_calibration, tmp_path) -> Stages:
+    shutil.copytree(finished_calibration / "bucket", tmp_path / "bucket")
+    return Stages(tmp_path, calibrated())
