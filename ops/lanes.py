@@ -60,7 +60,13 @@ LANES_OF = {
         "stages/test_plots_and_report.py",
         "stages/test_report_layout.py",
     ),
-    "modeling/simulate/": (*_EVERY_STAGE, "stages/test_calibration.py", "stages/test_simulation.py"),
+    "modeling/simulate/": (
+        *_EVERY_STAGE,
+        "stages/test_calibrated_values.py",
+        "stages/test_calibration.py",
+        "stages/test_calibration_ends.py",
+        "stages/test_simulation.py",
+    ),
     "modeling/vocabulary/": (
         *_EVERY_STAGE,
         *_EVERY_REFUSAL,

@@ -8,6 +8,7 @@ import pytest
 from localcloud.process import running
 from pipeline.bucket import BucketStorage
 from pipeline.storage import FolderStorage
+from tests.calibrations import truth
 from tests.experiments import calibrated, sampled_twice
 from tests.in_process import ended
 from tests.stage_scripts import Stages
@@ -84,3 +85,8 @@ def run(finished_run, tmp_path) -> Stages:
 def calibration(finished_calibration, tmp_path) -> Stages:
     shutil.copytree(finished_calibration / "bucket", tmp_path / "bucket")
     return Stages(tmp_path, calibrated())
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> str:
+    return truth(tmp_path_factory.mktemp("data"))

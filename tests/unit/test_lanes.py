@@ -33,7 +33,9 @@ def test_what_has_a_folder_of_its_own_calls_for_the_tests_about_it():
 
     assert places == [
         "tests/unit",
+        "tests/stages/test_calibrated_values.py",
         "tests/stages/test_calibration.py",
+        "tests/stages/test_calibration_ends.py",
         "tests/stages/test_run_metadata.py",
         "tests/stages/test_simulation.py",
         "tests/stages/test_stages.py",
