@@ -57,7 +57,8 @@ LANES_OF = {
         "stages/test_forged_results.py",
         "stages/test_odd_files.py",
         "stages/test_headline.py",
-        "stages/test_plots_and_report.py",
+        "stages/test_charts.py",
+        "stages/test_report.py",
         "stages/test_report_layout.py",
     ),
     "modeling/simulate/": (

@@ -54,7 +54,8 @@ def test_what_test_files_share_calls_for_those_that_use_it():
 
     assert places == [
         "tests/unit",
-        "tests/stages/test_plots_and_report.py",
+        "tests/stages/test_charts.py",
+        "tests/stages/test_report.py",
         "tests/stages/test_report_layout.py",
     ]
 
