@@ -13,6 +13,8 @@ from modeling.outputs.chart_data import Posterior
 from modeling.outputs.report import MOST_EMBEDDED, StageTimes, write_report
 from tests.panels import calibration, posterior, row, run_facts, sampling, simulation
 
+pytestmark = pytest.mark.filterwarnings("error")
+
 
 def report_of(tmp_path, panels=(), facts=None, charts=None, posteriors=None):
     path = tmp_path / "report.html"
