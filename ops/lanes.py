@@ -49,6 +49,8 @@ LANES_OF = {
         "stages/test_doubts.py",
         "stages/test_input_names.py",
         "stages/test_observed_data.py",
+        "stages/test_observed_spacing.py",
+        "stages/test_vintages.py",
     ),
     "modeling/outputs/": (
         *_EVERY_STAGE,
