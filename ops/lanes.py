@@ -68,7 +68,9 @@ LANES_OF = {
         "stages/test_calibrated_values.py",
         "stages/test_calibration.py",
         "stages/test_calibration_ends.py",
+        "stages/test_ensembles.py",
         "stages/test_simulation.py",
+        "stages/test_simulation_compared.py",
     ),
     "modeling/vocabulary/": (
         *_EVERY_STAGE,
