@@ -23,7 +23,12 @@ _EVERY_REFUSAL = (
     "stages/test_wrong_expressions.py",
     "stages/test_wrong_numbers.py",
 )
-_EVERY_TASK = ("operator/test_tasks.py", "operator/test_operator.py")
+_EVERY_TASK = (
+    "operator/test_tasks.py",
+    "operator/test_clean.py",
+    "operator/test_local_runs.py",
+    "operator/test_places.py",
+)
 
 # What a changed file calls for besides unit: lanes, or the files of a lane that are about it. The longest
 # beginning of its path decides.

@@ -12,6 +12,8 @@ from modeling.workload import Result
 from tests.in_process import ended
 from tests.stage_scripts import Stages
 
+NESTED = "[" * 100_000 + "]" * 100_000
+
 
 def refused(stages: Stages, stage: str, **variables: object) -> str:
     """Return the one line that a stage ended with, for what the user can fix."""
@@ -56,6 +58,3 @@ def having(**changes) -> Callable[[Result], Result]:
 
 def text(content: str) -> bytes:
     return b"\x8c" + bytes([len(content)]) + content.encode()
-
-
-NESTED = "[" * 100_000 + "]" * 100_000

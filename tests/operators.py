@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 from tests.experiments import POPULATIONS, REPOSITORY, write_repository
-from tests.stage_scripts import Ended
+from tests.stage_scripts import RUN_ID, Ended
+
+THIS_RUN = ("--exp-id", "trial", "--run-id", RUN_ID)
 
 
 def invoke_in(code: Path) -> list[str]:
@@ -64,3 +66,9 @@ class Operator:
 
     def outputs(self) -> list[Path]:
         return sorted((self.folder / "local" / "bucket").glob("**/outputs/*/files.json"))
+
+
+def build_and_run(operator: Operator, **variables: str) -> None:
+    for stage in ("builder", "runner"):
+        ended = operator.invoke("stage", stage, *THIS_RUN, **variables)
+        assert ended.exit_code == 0, ended.output
