@@ -9,6 +9,8 @@ from pathlib import Path
 from tests.experiments import POPULATIONS, REPOSITORY, write_repository
 from tests.stage_scripts import RUN_ID, Ended
 
+RUN = ("run", "--exp-id", "trial", "--run-id", RUN_ID)
+
 THIS_RUN = ("--exp-id", "trial", "--run-id", RUN_ID)
 
 
@@ -72,3 +74,7 @@ def build_and_run(operator: Operator, **variables: str) -> None:
     for stage in ("builder", "runner"):
         ended = operator.invoke("stage", stage, *THIS_RUN, **variables)
         assert ended.exit_code == 0, ended.output
+
+
+def run_folder(operator: Operator) -> Path:
+    return operator.folder / "local" / "bucket" / "trial" / RUN_ID

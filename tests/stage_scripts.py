@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.experiments import POPULATIONS, REPOSITORY, write_repository
+from tests.experiments import POPULATIONS, REPOSITORY, sampled, write_repository
 
 RUN_ID = "20250201-120000-0a1b2c3d"
 # Variables of a stage that Python itself starts instead of tests/warm: slow enough to be met by a signal, and
@@ -88,3 +88,9 @@ def refused(ended: Ended) -> str:
     assert len(errors) == 1, ended.output
     assert ended.last_line == errors[0]
     return errors[0]
+
+
+def built(folder: Path, **variables: str) -> Stages:
+    stages = Stages(folder, sampled(), **variables)
+    assert stages.run("builder").exit_code == 0
+    return stages
