@@ -86,7 +86,12 @@ LANES_OF = {
         "stages/test_yaml.py",
     ),
     "ops/": ("operator", "cloud"),
-    "ops/costs/": (*_EVERY_TASK, "operator/test_costs.py", "cloud/test_runbooks.py"),
+    "ops/costs/": (
+        *_EVERY_TASK,
+        "operator/test_cost_task.py",
+        "operator/test_costs.py",
+        "cloud/test_runbooks.py",
+    ),
     "ops/images/": (*_EVERY_TASK, "deploy"),
     "ops/jobs/": (*_EVERY_TASK, "cloud/test_job_templates.py", "cloud/test_jobs.py"),
     "ops/laptop/": ("operator",),
