@@ -106,7 +106,12 @@ LANES_OF = {
     ),
     "ops/quality.py": ("operator/test_quality.py",),
     "ops/rehearsal/": (*_EVERY_TASK, "operator/test_local_cloud_task.py"),
-    "ops/runs/": (*_EVERY_TASK, "operator/test_reproduction.py", "cloud/test_cloud_run.py"),
+    "ops/runs/": (
+        *_EVERY_TASK,
+        "operator/test_reproduction.py",
+        "operator/test_runs_in_the_bucket.py",
+        "cloud/test_cloud_run.py",
+    ),
     "ops/tasks/": ("operator",),
     "ops/watching/": (
         *_EVERY_TASK,

@@ -9,6 +9,8 @@ from pathlib import Path
 from tests.experiments import POPULATIONS, REPOSITORY, write_repository
 from tests.stage_scripts import RUN_ID, Ended
 
+TABLE = "quantiles_compartments.csv.gz"
+
 RUN = ("run", "--exp-id", "trial", "--run-id", RUN_ID)
 
 THIS_RUN = ("--exp-id", "trial", "--run-id", RUN_ID)
