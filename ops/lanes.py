@@ -12,7 +12,23 @@ ALL = "all"
 LANES = ("unit", "stages", "operator", "cloud", "deploy", "localcloud", "long")
 
 _EVERY_STAGE = ("stages/test_stages.py", "stages/test_run_metadata.py")
-_EVERY_TASK = ("operator/test_tasks.py", "operator/test_operator.py")
+_EVERY_REFUSAL = (
+    "stages/test_broken_files.py",
+    "stages/test_builder_refusals.py",
+    "stages/test_mistyped_names.py",
+    "stages/test_not_built.py",
+    "stages/test_touched_runs.py",
+    "stages/test_unusable_observed_data.py",
+    "stages/test_wrong_dates.py",
+    "stages/test_wrong_expressions.py",
+    "stages/test_wrong_numbers.py",
+)
+_EVERY_TASK = (
+    "operator/test_tasks.py",
+    "operator/test_clean.py",
+    "operator/test_local_runs.py",
+    "operator/test_places.py",
+)
 
 # What a changed file calls for besides unit: lanes, or the files of a lane that are about it. The longest
 # beginning of its path decides.
@@ -34,29 +50,48 @@ LANES_OF = {
     "modeling/": ("stages",),
     "modeling/build/": (
         *_EVERY_STAGE,
-        "stages/test_bad_input.py",
+        *_EVERY_REFUSAL,
         "stages/test_doubts.py",
         "stages/test_input_names.py",
         "stages/test_observed_data.py",
+        "stages/test_observed_spacing.py",
+        "stages/test_vintages.py",
     ),
     "modeling/outputs/": (
         *_EVERY_STAGE,
-        "stages/test_artifacts.py",
+        "stages/test_damaged_by_products.py",
+        "stages/test_foreign_manifests.py",
+        "stages/test_forged_results.py",
+        "stages/test_odd_files.py",
         "stages/test_headline.py",
-        "stages/test_plots_and_report.py",
+        "stages/test_charts.py",
+        "stages/test_report.py",
         "stages/test_report_layout.py",
     ),
-    "modeling/simulate/": (*_EVERY_STAGE, "stages/test_calibration.py", "stages/test_simulation.py"),
+    "modeling/simulate/": (
+        *_EVERY_STAGE,
+        "stages/test_calibrated_values.py",
+        "stages/test_calibration.py",
+        "stages/test_calibration_ends.py",
+        "stages/test_ensembles.py",
+        "stages/test_simulation.py",
+        "stages/test_simulation_compared.py",
+    ),
     "modeling/vocabulary/": (
         *_EVERY_STAGE,
-        "stages/test_bad_input.py",
+        *_EVERY_REFUSAL,
         "stages/test_bounds.py",
         "stages/test_priors.py",
         "stages/test_vocabulary.py",
         "stages/test_yaml.py",
     ),
     "ops/": ("operator", "cloud"),
-    "ops/costs/": (*_EVERY_TASK, "operator/test_costs.py", "cloud/test_runbooks.py"),
+    "ops/costs/": (
+        *_EVERY_TASK,
+        "operator/test_cost_task.py",
+        "operator/test_costs.py",
+        "cloud/test_runbooks.py",
+    ),
     "ops/images/": (*_EVERY_TASK, "deploy"),
     "ops/jobs/": (*_EVERY_TASK, "cloud/test_job_templates.py", "cloud/test_jobs.py"),
     "ops/laptop/": ("operator",),
@@ -71,7 +106,12 @@ LANES_OF = {
     ),
     "ops/quality.py": ("operator/test_quality.py",),
     "ops/rehearsal/": (*_EVERY_TASK, "operator/test_local_cloud_task.py"),
-    "ops/runs/": (*_EVERY_TASK, "operator/test_reproduction.py", "cloud/test_cloud_run.py"),
+    "ops/runs/": (
+        *_EVERY_TASK,
+        "operator/test_reproduction.py",
+        "operator/test_runs_in_the_bucket.py",
+        "cloud/test_cloud_run.py",
+    ),
     "ops/tasks/": ("operator",),
     "ops/watching/": (
         *_EVERY_TASK,

@@ -55,3 +55,29 @@ def problems_in(config, count=None) -> list[str]:
     lines = getattr(caught.value, "problems", [str(caught.value)])
     assert all(line and "\n" not in line for line in lines), lines
     return lines
+
+
+def rate(text) -> list[Bend]:
+    return [put("model", "transitions", 1, "rate", text)]
+
+
+def calculated(text) -> list[Bend]:
+    return [put("model", "parameters", "beta", "value", text)]
+
+
+def prior(**content) -> list[Bend]:
+    return [put(*CALIBRATION, "parameters", "R0", "prior", content)]
+
+
+def sampled_people(least: float, most: float) -> list[Bend]:
+    sampler = {"strategy": "LHS", "n_samples": 4, "compartments": ["I"]}
+    return [
+        put("model", "compartments", 1, "init", "sampled"),
+        put(*SAMPLING, "compartments", {"I": {"min": least, "max": most}}),
+        put(*SAMPLING, "samplers", [{"strategy": "grid", "parameters": ["R0"]}, sampler]),
+    ]
+
+
+def mediators(*content: dict) -> list[Bend]:
+    transition = {"type": "multi_mediated", "source": "S", "target": "I", "mediators": list(content)}
+    return [put("model", "transitions", 0, transition)]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from ops.environment import read_settings
 from ops.failures import DryRunEnds, UserError
+from ops.runs.reproduction import reproduce
 from ops.settings import Settings
 from ops.shell import Shell
 from pipeline.environment import read_stage_context
@@ -61,3 +62,9 @@ def _said() -> Iterator[list[str]]:
         yield lines
     finally:
         logger.removeHandler(handler)
+
+
+def again(operator: Operator, run_id: str, compare_with: str = "", dry_run: bool = False, **variables: str):
+    """Run a run again as `invoke reproduce` does."""
+    settings = settings_of(operator, **variables)
+    return called(lambda: reproduce(shell_of(operator, dry_run), settings, "trial", run_id, compare_with))

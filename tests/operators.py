@@ -7,7 +7,13 @@ import sys
 from pathlib import Path
 
 from tests.experiments import POPULATIONS, REPOSITORY, write_repository
-from tests.stage_scripts import Ended
+from tests.stage_scripts import RUN_ID, Ended
+
+TABLE = "quantiles_compartments.csv.gz"
+
+RUN = ("run", "--exp-id", "trial", "--run-id", RUN_ID)
+
+THIS_RUN = ("--exp-id", "trial", "--run-id", RUN_ID)
 
 
 def invoke_in(code: Path) -> list[str]:
@@ -64,3 +70,13 @@ class Operator:
 
     def outputs(self) -> list[Path]:
         return sorted((self.folder / "local" / "bucket").glob("**/outputs/*/files.json"))
+
+
+def build_and_run(operator: Operator, **variables: str) -> None:
+    for stage in ("builder", "runner"):
+        ended = operator.invoke("stage", stage, *THIS_RUN, **variables)
+        assert ended.exit_code == 0, ended.output
+
+
+def run_folder(operator: Operator) -> Path:
+    return operator.folder / "local" / "bucket" / "trial" / RUN_ID

@@ -64,3 +64,11 @@ def run_facts(**changes):
         "num_results": 3,
     }
     return RunFacts(**(facts | changes))
+
+
+def sampling(lines=60):
+    panel = simulation("US-NY", "United_States_New_York")
+    panel.kind, panel.sets = "sampling", lines
+    fan = panel.series[0].projection
+    panel.series[0].lines = [(fan.dates, fan.curves[3] * (0.5 + i / 60)) for i in range(lines)]
+    return panel

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.experiments import POPULATIONS, REPOSITORY, write_repository
+from tests.experiments import POPULATIONS, REPOSITORY, sampled, write_repository
 
 RUN_ID = "20250201-120000-0a1b2c3d"
 # Variables of a stage that Python itself starts instead of tests/warm: slow enough to be met by a signal, and
@@ -78,3 +78,19 @@ class Stages:
         """Return the newest finished output folder."""
         found = sorted((self.run_folder / "outputs").glob("*/files.json"))
         return found[-1].parent
+
+
+def refused(ended: Ended) -> str:
+    """Return the one line of a stage that ended because of a user's mistake."""
+    assert ended.exit_code == 2, ended.output
+    assert "Traceback" not in ended.output
+    errors = [line for line in ended.lines if "error" in line]
+    assert len(errors) == 1, ended.output
+    assert ended.last_line == errors[0]
+    return errors[0]
+
+
+def built(folder: Path, **variables: str) -> Stages:
+    stages = Stages(folder, sampled(), **variables)
+    assert stages.run("builder").exit_code == 0
+    return stages

@@ -1,19 +1,13 @@
-"""The cloud image by Cloud Build as an operator submits it, and on this machine.
+"""Builds as an operator submits them: the real gcloud against the emulated Cloud Build and its queue."""
 
-The real gcloud against the emulated service, whose steps run in a real engine and push to a real registry.
-"""
-
-import copy
 import json
 import re
 import signal
-import socket
 import subprocess
 import tarfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
-from pathlib import Path
 
 import pytest
 import requests
@@ -25,16 +19,23 @@ from ops.cloud.cloud import Cloud
 from ops.failures import UserError
 from ops.images import build_log
 from ops.images.build_log import follow
-from ops.laptop.local_cloud import STRUCTURE_TEST, structure_test
 from ops.settings import Settings
 from ops.shell import Shell
-from tests.build_operators import BUCKET, BUILDS, PROJECT, BuildOperator
+from tests.build_operators import (
+    BUCKET,
+    BUILDS,
+    PROJECT,
+    BuildOperator,
+    commit,
+    copy_of_the_code,
+    operator_at,
+    wait_until,
+)
 from tests.emulated import commit_all, object_of, order_faults, request
 from tests.experiments import REPOSITORY
 from tests.in_process import called, settings_of, shell_of
-from tests.needs import docker, need_engine, need_program, one_build_at_a_time
+from tests.needs import need_engine
 from tests.odd_gcloud import path_with_odd_gcloud
-from tests.operators import Operator
 
 TOKEN = "ghp_marked0token0of0this0image0test0000"
 SUITE = "my-lab/epymodelingsuite"
@@ -51,169 +52,6 @@ def queue(tmp_path_factory):
 def submitting(queue, tmp_path):
     yield BuildOperator(queue, tmp_path)
     requests.post(f"{queue.apis}/_emulator/reset", timeout=10)
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory):
-    """The address of a registry on this machine, with the images' base in it."""
-    need_engine()
-    program = need_program("docker-registry")
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    config = {
-        "version": 0.1,
-        "log": {"level": "error"},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
-        "http": {"addr": address},
-    }
-    (folder / "config.yml").write_text(yaml.safe_dump(config))
-    process = subprocess.Popen([program, "serve", str(folder / "config.yml")], stderr=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: answers(f"http://{address}/v2/"), seconds=20)
-        docker("tag", "python:3.11-slim", f"{address}/python:3.11-slim")
-        docker("push", "--quiet", f"{address}/python:3.11-slim")
-        yield address
-        ours = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").splitlines()
-        docker("rmi", *(n for n in ours if n.startswith(f"{address}/") and "<none>" not in n))
-    finally:
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture(scope="module")
-def building(registry, tmp_path_factory):
-    """A cloud whose builds run in the engine, with the structure tests in place of their tool's image."""
-    builder = ("--builder", STRUCTURE_TEST, structure_test())
-    with running(tmp_path_factory.mktemp("building"), *builder) as cloud:
-        yield BuildOperator(
-            cloud,
-            tmp_path_factory.mktemp("operator"),
-            REGISTRY_HOST=registry,
-            BASE_IMAGE=f"{registry}/python:3.11-slim",
-        )
-
-
-def answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=2).ok
-    except requests.ConnectionError:
-        return False
-
-
-def wait_until(is_true, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < until
-        time.sleep(0.1)
-
-
-def commit() -> str:
-    described = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    return subprocess.run(
-        described, cwd=REPOSITORY, capture_output=True, text=True, check=True
-    ).stdout.strip()
-
-
-def manifest(registry: str, tag: str) -> dict:
-    """Return what a registry has of the image: the digest, and its configuration."""
-    repository = f"http://{registry}/v2/{PROJECT}/epymodelingsuite-repo/epymodelingsuite"
-    accept = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
-    answer = requests.get(f"{repository}/manifests/{tag}", headers=accept, timeout=10)
-    assert answer.status_code == 200, answer.text
-    config = requests.get(f"{repository}/blobs/{answer.json()['config']['digest']}", timeout=10).json()
-    return {"digest": answer.headers["Docker-Content-Digest"], "config": config["config"]}
-
-
-@pytest.mark.timeout(900)
-def test_a_build_is_made_tested_and_pushed_under_commit_and_tag(building, registry):
-    with one_build_at_a_time():
-        ended = building.invoke("build", "--wait")
-
-    assert ended.exit_code == 0, ended.output
-    build = building.build()
-    assert [step["status"] for step in build["steps"]] == ["SUCCESS"] * 3
-    newest, by_commit = manifest(registry, "latest"), manifest(registry, commit())
-    assert newest["digest"] == by_commit["digest"]
-    assert f"@{newest['digest']}" in ended.lines[-1]
-    labels = newest["config"]["Labels"]
-    assert labels["org.opencontainers.image.revision"] == commit()
-    assert re.fullmatch(
-        rf"{registry}/python@sha256:[0-9a-f]{{64}}", labels["org.opencontainers.image.base.name"]
-    )
-    assert (labels["component"], labels["stage"]) == ("epymodelingsuite", "imagebuild")
-    assert (labels["managed-by"], labels["build_id"]) == ("cloudbuild", build["id"])
-    assert "EXECUTION_MODE=cloud" in newest["config"]["Env"]
-    assert re.search(r"[0-9]{2} tests passed", ended.output)
-
-
-@pytest.mark.timeout(900)
-def test_a_build_begins_with_the_layers_of_the_newest_image_and_build_status_shows_its_digest(
-    building, registry
-):
-    with one_build_at_a_time():
-        assert building.invoke("build", "--wait").exit_code == 0
-        again = building.invoke("build", "--wait")
-
-    assert again.exit_code == 0, again.output
-    assert f"importing cache manifest from {name_of(registry, 'latest')}" in again.output
-
-    status = building.invoke("build-status")
-    ongoing = building.invoke("build-status", "--ongoing")
-
-    assert building.build()["id"] in status.output
-    assert "SUCCESS" in status.output
-    assert manifest(registry, "latest")["digest"] in status.output
-    assert "no build is going on" in ongoing.output
-
-
-@pytest.mark.timeout(900)
-def test_an_image_that_lacks_something_is_not_pushed(building, registry, tmp_path):
-    source = tmp_path / "code"
-    copy_of_the_code(source)
-    (source / "scripts" / "main_output.py").unlink()
-    with one_build_at_a_time():
-        ended = operator_at(building, source).invoke("build", "--wait", IMAGE_TAG="broken")
-
-    assert ended.exit_code == 1
-    assert "ended as FAILURE: build step 2" in ended.last_line
-    assert "/scripts/main_output.py is missing" in ended.output
-    tags = f"http://{registry}/v2/{PROJECT}/epymodelingsuite-repo/epymodelingsuite/tags/list"
-    assert "broken" not in (requests.get(tags, timeout=10).json().get("tags") or [])
-
-
-def copy_of_the_code(target: Path) -> None:
-    """Copy what a build needs of this repository."""
-    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    files = subprocess.run(listing, cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    for name in files.stdout.splitlines():
-        if (REPOSITORY / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            (target / name).write_bytes((REPOSITORY / name).read_bytes())
-
-
-def operator_at(building: BuildOperator, code: Path) -> Operator:
-    """Return the same operator with another checkout."""
-    operator = copy.copy(building.operator)
-    operator.folder = operator.code = code
-    return operator
-
-
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize(("target", "tag"), [("cloud", "from-here"), ("local", "local")])
-def test_build_local_pushes_the_same_image_from_this_machine(building, registry, target, tag):
-    with one_build_at_a_time():
-        ended = building.invoke("build-local", "--target", target, IMAGE_TAG="from-here")
-
-    assert ended.exit_code == 0, ended.output
-    assert manifest(registry, tag)["config"]["Labels"]["managed-by"] == "manual"
-    assert f"EXECUTION_MODE={target}" in manifest(registry, tag)["config"]["Env"]
-    assert building.invoke("image-test", "--image", name_of(registry, tag)).exit_code == 0
-
-
-def name_of(registry: str, tag: str) -> str:
-    return f"{registry}/{PROJECT}/epymodelingsuite-repo/epymodelingsuite:{tag}"
 
 
 def test_only_what_the_image_needs_is_uploaded(submitting, tmp_path):

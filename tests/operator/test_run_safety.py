@@ -1,4 +1,4 @@
-"""What a run keeps to when it is stopped, tampered with, resumed, or handed over between prefixes."""
+"""What a run keeps to when it is stopped or tampered with, what it records, and what operators see."""
 
 import json
 import os
@@ -20,41 +20,12 @@ from pipeline.environment import read_stage_context
 from pipeline.manifest import Manifest
 from pipeline.summary import Stopwatch
 from tests.experiments import REPOSITORY, sampled, simulated
-from tests.operators import Operator
-from tests.stage_scripts import NEW_PYTHON, RUN_ID, Stages
-
-RUN = ("run", "--exp-id", "trial", "--run-id", RUN_ID)
-
-
-@pytest.fixture(scope="module")
-def untouched(tmp_path_factory):
-    """A folder with a finished run of three inputs; tests work on copies."""
-    operator = Operator(tmp_path_factory.mktemp("untouched"), sampled())
-    operator.invoke("stage", "builder", *RUN[1:])
-    ended = operator.invoke(*RUN)
-    assert ended.exit_code == 0, ended.output
-    return operator
-
-
-@pytest.fixture
-def finished(untouched, tmp_path):
-    """A copy of the finished run: an operator in its folder."""
-    shutil.copytree(untouched.folder / "local", tmp_path / "local")
-    return Operator(tmp_path, sampled())
-
-
-def run_folder(operator: Operator) -> Path:
-    return operator.folder / "local" / "bucket" / "trial" / RUN_ID
+from tests.operators import RUN, Operator, run_folder
+from tests.stage_scripts import NEW_PYTHON, RUN_ID, Stages, built
 
 
 def tables(files_json: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in files_json.parent.glob("*.csv.gz")}
-
-
-def built(folder: Path, **variables: str) -> Stages:
-    stages = Stages(folder, sampled(), **variables)
-    assert stages.run("builder").exit_code == 0
-    return stages
 
 
 @pytest.mark.parametrize("damage", ["cut short", "of another input"])
@@ -150,9 +121,6 @@ def test_a_manifest_with_an_impossible_count_is_refused(untouched, field, count)
         Manifest.from_json(json.dumps(manifest).encode(), "manifest.json")
 
 
-# -- stopped from outside
-
-
 def test_a_terminated_run_stops_its_runners(tmp_path):
     experiment = simulated()
     experiment["model"]["simulation"]["n_sims"] = 200_000
@@ -204,126 +172,6 @@ def runners_of(folder: Path) -> list[str]:
     return found
 
 
-# -- going on with a run
-
-
-@pytest.mark.parametrize(
-    ("variables", "said"),
-    [
-        (
-            {"SEED": 99},
-            f"{RUN_ID} was built with SEED=11, not 99; start a new run, or leave SEED out (invoke: --seed)",
-        ),
-        ({"COUNT": 2}, "was built without COUNT, not 2"),
-        ({"MODELING_SUITE": "epymodelingsuite"}, "was built with MODELING_SUITE=built-in"),
-    ],
-)
-def test_a_run_does_not_go_on_under_settings_it_was_not_built_with(tmp_path, variables, said):
-    stages = built(tmp_path)
-
-    refused = stages.run("builder", **variables)
-    same = stages.run("builder", SEED=11, MODELING_SUITE="built-in")
-
-    assert refused.exit_code == 2
-    assert said in refused.last_line
-    assert same.exit_code == 0, same.output
-
-
-def test_settings_for_new_runs_do_not_stop_one_that_goes_on(finished):
-    ended = finished.invoke(*RUN, "--skip-output", RUN_SEED="99", RUN_COUNT="7")
-    refused = finished.invoke(*RUN, "--skip-output", "--seed", "99")
-
-    assert ended.exit_code == 0, ended.output
-    assert refused.exit_code == 2
-    assert "was built with SEED=11" in refused.output
-
-
-def test_configuration_is_kept_by_kind_whatever_the_files_are_called(tmp_path):
-    stages = Stages(tmp_path, sampled())
-    (stages.config / "model.yaml").rename(stages.config / "b.yml")
-    other = stages.folder / "model.yaml"
-    (stages.config / "output.yaml").rename(other)
-    leftover = stages.run_folder / "config" / "output.yaml"
-    leftover.parent.mkdir(parents=True)
-    leftover.write_text("output: of a builder that was killed")
-
-    plain = stages.run("builder")
-    names = sorted(p.name for p in leftover.parent.iterdir())
-    shutil.rmtree(stages.run_folder)
-    with_output = stages.run("builder", OUTPUT_CONFIG_FILE=other)
-
-    assert plain.exit_code == with_output.exit_code == 0, with_output.output
-    assert names == ["model.yaml", "modelset.yaml"]
-    assert leftover.read_bytes() == other.read_bytes()
-    assert b"compartments" in (leftover.parent / "model.yaml").read_bytes()
-
-
-def test_a_changed_an_added_and_a_removed_configuration_are_noticed(tmp_path):
-    stages = built(tmp_path)
-    output = stages.config / "output.yaml"
-    text = output.read_text()
-
-    same = stages.run("builder")
-    output.unlink()
-    removed = stages.run("builder")
-    (stages.config / "renamed.yaml").write_text(text)
-    renamed = stages.run("builder")
-
-    assert "have changed" not in same.output
-    assert "have changed" in removed.output
-    assert "have changed" not in renamed.output
-
-
-def test_a_message_about_the_kept_configuration_names_no_temporary_folder(finished):
-    config = run_folder(finished) / "config" / "output.yaml"
-    config.write_bytes(b"\xff\xfe")
-
-    ended = finished.invoke("stage", "C", "--exp-id", "trial", "--run-id", RUN_ID)
-
-    assert ended.exit_code == 2
-    assert "output.yaml: the text is UTF-16; save the file as UTF-8" in ended.output
-    assert "/outputs-" not in ended.output
-
-
-def test_stages_read_below_one_prefix_and_write_below_another(tmp_path):
-    stages = built(tmp_path)
-    home = f"trial/{RUN_ID}/"
-    bucket = tmp_path / "bucket"
-
-    for index in range(3):
-        assert stages.run("runner", TASK_INDEX=index, IN_PREFIX=home, OUT_PREFIX="ran").exit_code == 0
-    again = stages.run("runner", TASK_INDEX=0, IN_PREFIX=home, OUT_PREFIX="ran/")
-    results = sorted(p.name for p in (bucket / "ran").rglob("*.pkl"))
-    shutil.copytree(bucket / "ran", stages.run_folder, dirs_exist_ok=True)
-    output = stages.run("output", IN_PREFIX=home, OUT_PREFIX="out")
-
-    assert "exists already" in again.output
-    assert results == [f"result_{index:04d}.pkl" for index in range(3)]
-    assert output.exit_code == 0, output.output
-    assert sorted(p.name for p in (bucket / "out").iterdir()) == ["outputs", "run_metadata.json", "summaries"]
-    assert not (stages.run_folder / "outputs").exists()
-
-
-def test_a_running_job_keeps_its_inputs_when_stage_a_is_run_again(tmp_path):
-    stages = built(tmp_path, WORKLOADS_PER_TASK="2")
-    of_the_job = stages.manifest()["pending"]
-    stages.run("runner", BATCH_TASK_INDEX=0, PENDING_FILE=of_the_job)
-    stages.run("builder")
-
-    second = stages.run("runner", BATCH_TASK_INDEX=1, PENDING_FILE=of_the_job)
-    beyond = stages.run("runner", BATCH_TASK_INDEX=2, PENDING_FILE=of_the_job)
-
-    assert stages.manifest()["pending"] != of_the_job
-    assert stages.manifest()["task_count"] == 1
-    assert second.exit_code == 0, second.output
-    assert len(list((stages.run_folder / "runner-artifacts").iterdir())) == 3
-    assert beyond.exit_code == 2
-    assert f"{of_the_job} names 2 tasks" in beyond.last_line
-
-
-# -- what is recorded
-
-
 def test_cpu_seconds_are_those_of_one_input_after_the_first(monkeypatch):
     monkeypatch.setattr(Stopwatch, "_begun", False)
     first = Stopwatch()
@@ -365,9 +213,6 @@ def test_reaching_the_smallest_tolerance_is_not_called_cut_short(finished):
     record = read_run_record(files, files.read_manifest())
 
     assert record.cut_short == ["P1: calibration was cut short by max_time"]
-
-
-# -- the operator's side
 
 
 def test_cleaning_an_experiment_leaves_those_below_it_alone(finished):

@@ -3,11 +3,9 @@
 A real git, a local server with basic authentication, the emulated Secret Manager and Cloud Storage.
 """
 
-import gzip
 import json
 import os
 import subprocess
-import sys
 import tarfile
 import threading
 import time
@@ -19,27 +17,10 @@ import pytest
 import requests
 
 from localcloud.process import running
-from modeling.failures import UserError
-from pipeline import forecast_pack
-from pipeline.artifacts import RunFiles
-from pipeline.forecast_pack import unpack_forecast
-from pipeline.storage import FolderStorage
-from tests.emulated import (
-    add_secret,
-    commit_all,
-    create_bucket,
-    git,
-    names_in,
-    object_of,
-    offer_repository,
-    order_faults,
-)
-from tests.experiments import EXAMPLES, REPOSITORY, sampled, write_repository
-from tests.stage_scripts import RUN_ID, Ended
-
-TOKEN = "ghp_marked0token0of0this0test"
-PRIVATE = "my-lab/flu-forecasts"
-PREFIX = f"trial/{RUN_ID}/"
+from tests.archives import tar_entry
+from tests.emulated import add_secret, commit_all, git, offer_repository, order_faults
+from tests.experiments import REPOSITORY, sampled, write_repository
+from tests.forecast_runs import PREFIX, PRIVATE, TOKEN, Run, message_of
 
 
 @pytest.fixture(scope="module")
@@ -66,70 +47,11 @@ def origin(tmp_path_factory) -> Path:
     return folder
 
 
-class Run:
-    """One run in the cloud: a bucket of its own, and stages as containers start them."""
-
-    def __init__(self, cloud, folder: Path):
-        self.cloud, self.folder, self.bucket = cloud, folder, create_bucket(cloud)
-
-    def environment(self, **variables: str) -> dict[str, str]:
-        kept = {n: os.environ[n] for n in ("PATH", "LANG", "TMPDIR") if n in os.environ}
-        return {
-            **kept,
-            "PYTHON": sys.executable,
-            "HOME": str(self.folder),
-            "EXECUTION_MODE": "cloud",
-            "GCS_BUCKET": self.bucket,
-            "EXP_ID": "trial",
-            "RUN_ID": RUN_ID,
-            "LOCAL_DATA_PATH": str(self.folder / "data"),
-            "EPYDEMIX_DATA_DIR": str(EXAMPLES / "data" / "epydemix-data"),
-            "GITHUB_URL": f"{self.cloud.apis}/git",
-            "GITHUB_FORECAST_REPO": PRIVATE,
-            "GCLOUD_PROJECT_ID": "p",
-            "STORAGE_EMULATOR_HOST": self.cloud.storage,
-            "SECRET_MANAGER_EMULATOR_HOST": self.cloud.apis,
-            "OMP_NUM_THREADS": "1",
-            **variables,
-        }
-
-    def stage(self, stage: str, **variables: str) -> Ended:
-        done = subprocess.run(
-            ["bash", str(REPOSITORY / "scripts" / f"run_{stage}.sh")],
-            cwd=self.folder,
-            env=self.environment(**variables),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=240,
-        )
-        return Ended(done.returncode, done.stdout, done.stdout.strip().splitlines())
-
-    def object(self, name: str) -> bytes:
-        return object_of(self.cloud, self.bucket, name)
-
-    def names(self) -> list[str]:
-        return names_in(self.cloud, self.bucket)
-
-    def manifest(self) -> dict:
-        return json.loads(self.object(f"{PREFIX}builder-artifacts/manifest.json"))
-
-
 @pytest.fixture
 def run(cloud, tmp_path, origin):
     offer_repository(cloud, PRIVATE, origin, TOKEN)
     yield Run(cloud, tmp_path)
     requests.post(f"{cloud.apis}/_emulator/reset", timeout=10)
-
-
-def message_of(ended: Ended) -> str:
-    """The only line, which is an error."""
-    assert "Traceback" not in ended.output
-    (line,) = [json.loads(line) for line in ended.lines]
-    assert line["severity"] == "ERROR"
-    assert line["stage"] == "builder"
-    return line["message"]
 
 
 def test_a_private_repository_is_cloned_built_and_packed_without_its_history(run, origin):
@@ -362,158 +284,10 @@ def test_a_repository_that_was_put_into_the_bucket_needs_no_server(run, origin):
     assert run.object(f"{PREFIX}builder-artifacts/forecast.tar.gz") == archive.read_bytes()
 
 
-def test_packing_is_the_same_bytes_for_the_same_files_and_leaves_secrets_out(tmp_path):
-    from pipeline.forecast_pack import pack
-
-    first, second = tmp_path / "first", tmp_path / "second"
-    for folder in (first, second):
-        write_repository(folder, sampled())
-        (folder / ".env").write_text("GITHUB_PAT=x\n")
-        (folder / ".git").mkdir()
-        (folder / ".git" / "config").write_text(folder.name)
-        time.sleep(0.01)
-    os.utime(second / "data" / "observed.csv", (1, 1))
-
-    pack(first, tmp_path / "1.tar.gz")
-    pack(second, tmp_path / "2.tar.gz")
-
-    assert (tmp_path / "1.tar.gz").read_bytes() == (tmp_path / "2.tar.gz").read_bytes()
-    with tarfile.open(tmp_path / "1.tar.gz") as tar:
-        assert not [n for n in tar.getnames() if n.startswith((".env", ".git"))]
-
-
-@pytest.mark.parametrize("kind", ["outside", "absolute", "loop"])
-def test_a_link_that_leads_nowhere_elsewhere_is_refused(tmp_path, kind):
-    from pipeline.failures import UserError
-    from pipeline.forecast_pack import pack
-
-    folder = tmp_path / "with-link"
-    write_repository(folder, sampled())
-    target = {"outside": "../../x", "absolute": folder / "data", "loop": "link"}[kind]
-    (folder / "data" / "link").symlink_to(target)
-
-    with pytest.raises(UserError, match="leads out of the repository"):
-        pack(folder, tmp_path / "x.tar.gz")
-
-
-def _entry(name: str, link: str = "", **more) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(name)
-    if link:
-        entry.type, entry.linkname = tarfile.SYMTYPE, link
-    for field, value in more.items():
-        setattr(entry, field, value)
-    return entry
-
-
-def _sparse(name: str) -> tarfile.TarInfo:
-    headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9000000000000"}
-    return _entry(name, pax_headers=headers | {"GNU.sparse.name": name})
-
-
-EVIL = {
-    "a name that climbs": [_entry("../out")],
-    "an absolute name": [_entry("/out")],
-    "a link that climbs": [_entry("in", "../out")],
-    "an absolute link": [_entry("in", "/out")],
-    "a file behind a link": [_entry("in", "."), _entry("in/out")],
-    "a file behind a link of a link": [
-        _entry("a/b/l", "../.."),
-        _entry("a/b/l/m", "../.."),
-        _entry("m/out"),
-    ],
-    "a link through a link": [_entry("a/b/l", "../.."), _entry("m", "a/b/l/../..")],
-    "a link and a file of one name": [_entry("in", "."), _entry("in")],
-    "a circle of links": [_entry("a", "b"), _entry("b", "a")],
-    "a device": [_entry("tape", type=tarfile.CHRTYPE, devmajor=1, devminor=5)],
-    "a pipe": [_entry("pipe", type=tarfile.FIFOTYPE)],
-    "a hard link": [_entry("hard", type=tarfile.LNKTYPE, linkname="../out")],
-    "a name with a zero byte": [_entry("a", pax_headers={"path": "a\0b"})],
-    "a file in a file": [_entry("a"), _entry("a/b")],
-    "a name without end": [_entry("a" * 5000)],
-    "a sparse file": [_sparse("sparse")],
-    "a file without end": [_entry("large", size=1 << 50)],
-    "a size below nothing": [_entry("small", size=-512)],
-}
-
-
-@pytest.mark.parametrize("name", EVIL)
-def test_an_archive_that_pack_does_not_write_is_refused_in_one_line(tmp_path, name):
-    folder = tmp_path / "a" / "b" / "c" / "folder"
-    folder.mkdir(parents=True)
-    packed = BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        for entry in EVIL[name]:
-            tar.addfile(entry)
-
-    with pytest.raises(UserError, match=r"forecast.tar.gz: ") as refused:
-        unpack_forecast(_stored(tmp_path, packed.getvalue()), folder)
-
-    assert "\n" not in str(refused.value)
-    assert not [path for path in tmp_path.rglob("out") if folder not in path.parents]
-
-
-@pytest.mark.parametrize("kind", ["files", "bytes", "a header"])
-def test_an_archive_that_unpacks_to_more_than_a_repository_has_is_not_unpacked(tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(forecast_pack, "MOST_ENTRIES", 50)
-    monkeypatch.setattr(forecast_pack, "MOST_BYTES", 1 << 20)
-    monkeypatch.setattr(forecast_pack, "MOST_TAR_BYTES", 4 << 20)
-    folder, packed = tmp_path / "folder", BytesIO()
-    folder.mkdir()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        if kind == "files":
-            for number in range(60):
-                tar.addfile(_entry(f"{number}"))
-        if kind == "bytes":
-            tar.addfile(_entry("zeros", size=2 << 20), BytesIO(bytes(2 << 20)))
-        if kind == "a header":
-            tar.addfile(_entry("a", pax_headers={"comment": "0" * (8 << 20)}))
-
-    with pytest.raises(UserError, match=r"has more; keep|unpacks to more than"):
-        unpack_forecast(_stored(tmp_path, packed.getvalue()), folder)
-
-    assert list(folder.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"no archive", gzip.compress(b"no tar"), b"\x1f\x8b\x08\x00" + bytes(99)]
-)
-def test_what_is_no_archive_is_refused_in_one_line(tmp_path, data):
-    with pytest.raises(UserError, match=r"forecast.tar.gz: cannot be unpacked \("):
-        unpack_forecast(_stored(tmp_path, data), tmp_path)
-
-
-def test_a_repository_that_is_too_large_to_be_unpacked_is_not_packed(tmp_path, monkeypatch):
-    monkeypatch.setattr(forecast_pack, "MOST_BYTES", 100)
-    write_repository(tmp_path / "large", sampled())
-
-    with pytest.raises(UserError, match="large: a forecasting repository has at most"):
-        forecast_pack.pack(tmp_path / "large", tmp_path / "x.tar.gz")
-
-
-def test_what_was_packed_is_unpacked_with_its_links(tmp_path):
-    write_repository(tmp_path / "origin", sampled())
-    (tmp_path / "origin" / "data" / "newest.csv").symlink_to("observed.csv")
-    (tmp_path / "origin" / "also").symlink_to("experiments/trial")
-    forecast_pack.pack(tmp_path / "origin", tmp_path / "x.tar.gz")
-    (tmp_path / "unpacked").mkdir()
-
-    unpack_forecast(_stored(tmp_path, (tmp_path / "x.tar.gz").read_bytes()), tmp_path / "unpacked")
-
-    for name in ("data/newest.csv", "also/config/model.yaml"):
-        assert (tmp_path / "unpacked" / name).read_bytes() == (tmp_path / "origin" / name).read_bytes()
-
-
-def _stored(folder: Path, archive: bytes) -> RunFiles:
-    """Return the files of a run whose repository is this archive."""
-    storage = FolderStorage(folder / "bucket")
-    storage.save_bytes("trial/builder-artifacts/forecast.tar.gz", archive)
-    return RunFiles(storage, "trial/", "trial/")
-
-
 def test_an_archive_in_the_bucket_that_writes_outside_its_folder_is_refused(run):
     archive = run.folder / "evil.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
-        tar.addfile(_entry("../out"))
+        tar.addfile(tar_entry("../out"))
     place = f"{run.cloud.storage}/upload/storage/v1/b/{run.bucket}/o?uploadType=media"
     quoted = requests.utils.quote(f"{PREFIX}builder-artifacts/forecast.tar.gz", safe="")
     requests.post(f"{place}&name={quoted}", data=archive.read_bytes(), timeout=10).raise_for_status()

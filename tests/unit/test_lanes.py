@@ -33,9 +33,13 @@ def test_what_has_a_folder_of_its_own_calls_for_the_tests_about_it():
 
     assert places == [
         "tests/unit",
+        "tests/stages/test_calibrated_values.py",
         "tests/stages/test_calibration.py",
+        "tests/stages/test_calibration_ends.py",
+        "tests/stages/test_ensembles.py",
         "tests/stages/test_run_metadata.py",
         "tests/stages/test_simulation.py",
+        "tests/stages/test_simulation_compared.py",
         "tests/stages/test_stages.py",
     ]
 
@@ -52,7 +56,8 @@ def test_what_test_files_share_calls_for_those_that_use_it():
 
     assert places == [
         "tests/unit",
-        "tests/stages/test_plots_and_report.py",
+        "tests/stages/test_charts.py",
+        "tests/stages/test_report.py",
         "tests/stages/test_report_layout.py",
     ]
 
