@@ -53,12 +53,22 @@ def test_the_guide_says_what_every_command_of_epycloud_is_called(rows, command, 
 def test_every_task_and_option_of_the_table_is_there(rows):
     parser = Parser(contexts=Collection.from_module(all_tasks).to_contexts())
     typed = [code for _, here in rows for code in re.findall("`([^`]*invoke [^`]+)`", here)]
+    typed += [f"{_task(here)} {_options(there)}" for there, here in rows if "same options" in here]
 
     for command in typed:
         words = re.sub(r"[\[\]]", "", command.partition("invoke ")[2]).split()
         assert len(parser.parse_argv(words)) == 1, command
 
     assert len(typed) > 30
+
+
+def _task(here: str) -> str:
+    return re.search("`(invoke [^`]+)`", here)[1]
+
+
+def _options(there: str) -> str:
+    """The options of a command of epycloud that its task does not repeat."""
+    return " ".join(re.findall(r"\[(--[^\]]+)\]", there)).replace(" N", " 5")
 
 
 def made(operator: Operator, *words: str, **variables: str) -> subprocess.CompletedProcess:
