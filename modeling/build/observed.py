@@ -13,7 +13,7 @@ import numpy as np
 
 from modeling.bounds import LARGEST_NUMBER
 from modeling.build.csv_table import Row, Table, date_of, read_table, shown, without_line_break
-from modeling.build.spacing import Reporting, spacing_problem, sparse_values
+from modeling.build.spacing import Reporting, frequency_of, spacing_problem, sparse_values
 from modeling.build.vintages import Vintages
 from modeling.calendars import WEEKDAYS
 from modeling.failures import UserError, listed
@@ -290,7 +290,7 @@ def _how_to_agree(days: list[datetime.date], reporting: Reporting) -> str:
     """Return how to have all days reported: with another setting if they share a weekday, or other dates."""
     weekdays = {WEEKDAYS[day.weekday()] for day in days}
     if (reporting.frequency or "").startswith("W") and len(weekdays) == 1:
-        return f"set simulation.resample_frequency ({reporting.where}) to W-{weekdays.pop()}"
+        return f"set simulation.resample_frequency ({reporting.where}) to {frequency_of(7, days)}"
     return "correct the date"
 
 

@@ -74,7 +74,7 @@ def spacing_problem(dates: list[list[datetime.date]], reporting: Reporting) -> s
         add_rows = "; if reports are missing, add their dates with an empty value"
     return (
         f"{_span(found)} apart{part}, but the model reports {reporting}; set simulation.resample_frequency "
-        f"({reporting.where}) to {_setting(found, dates[0])}{add_rows}"
+        f"({reporting.where}) to {frequency_of(found, dates[0])}{add_rows}"
     )
 
 
@@ -122,7 +122,7 @@ def _span(days: float) -> str:
     return "1 day" if days == 1 else f"{days:g} days"
 
 
-def _setting(found: int, days: list[datetime.date]) -> str:
+def frequency_of(found: int, days: list[datetime.date]) -> str:
     """Return the resample_frequency of dates that are mostly `found` days apart."""
     if found == 1:
         return "D"

@@ -32,6 +32,16 @@ _THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}(_[0-9]{3})+")  # 1_000 is a thousand, 
 # control characters but tab and line break, line separators, halves of a surrogate pair
 _NO_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
+_INDENTATION = "check the indentation and the quotes of this line and the one before"
+# what to do, by the words of the parser, which do not say it
+_HINTS = {
+    "did not find expected key": _INDENTATION,
+    "did not find expected '-' indicator": _INDENTATION,
+    "mapping values are not allowed in this context": (
+        'check the indentation, and the ":" of the line before; text that contains ": " needs quotes'
+    ),
+}
+
 
 @dataclass(frozen=True)
 class YamlSource:
@@ -83,6 +93,8 @@ def _problem(error: yaml.MarkedYAMLError, text: str) -> str:
         found = repr(line[mark.column : mark.column + 1])
         hint = "; indent with spaces" if "\\t" in found else "; put the text in quotes"
         problem = f"{found} is not allowed here{hint}"
+    elif problem in _HINTS:
+        problem = f"{problem}; {_HINTS[problem]}"
     return f":{mark.line + 1}: not valid YAML: {problem}"
 
 

@@ -80,7 +80,11 @@ OBSERVED_MISTAKES = {
     "wrong weekday of the model": (
         [put("model", "simulation", "resample_frequency", "W-SUN")],
         OBSERVED,
-        ["(Saturday) is not reported with", "set simulation.resample_frequency (model.yaml:9) to W-SAT"],
+        [
+            "(Saturday) is not reported with",
+            "set simulation.resample_frequency (model.yaml:9) to W-SAT if a date ends its interval, "
+            "7D if it starts it",
+        ],
     ),
     "semicolons": (
         [],

@@ -55,6 +55,16 @@ REFUSED = {
     "a line separator": ('a: "x\\Ly"', "U+2028"),
     "a NUL": ("a: 1\nb: \0", "model.yaml:2: not valid YAML: control character U+0000"),
     "a tab": ("a:\n\tb: 1", "model.yaml:2: not valid YAML: '\\t' is not allowed here; indent with spaces"),
+    "a key too far left": (
+        "a:\n   b: 1\n  c: 2",
+        "model.yaml:3: not valid YAML: did not find expected key; check the indentation",
+    ),
+    "a key too far right": (
+        "a:\n  b: 1\n   c: 2",
+        "model.yaml:3: not valid YAML: mapping values are not allowed",
+    ),
+    "a colon in text": ("a: b: c", 'text that contains ": " needs quotes'),
+    "an item too far left": ("a:\n  - b: 1\n  c: 3", "expected '-' indicator; check the indentation"),
     "UTF-16": ("a: 1".encode("utf-16"), "model.yaml: the text is UTF-16; save the file as UTF-8"),
     "UTF-16 without a mark": ("a: 1".encode("utf-16-le"), "is UTF-16"),
     "UTF-32": ("a: 1".encode("utf-32"), "the text is UTF-32"),
