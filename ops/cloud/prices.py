@@ -32,17 +32,14 @@ class Machine:
 
 
 def priced_machine(limits: StageLimits, tasks_on_it: int, region: str) -> Machine:
-    """Return the machine of a stage: the one that is set, else the cheapest that holds its tasks.
+    """Return the machine of a stage: its machine type if one is set, else the cheapest that fits its tasks.
 
-    Batch does not announce which machine it chooses; the cheapest of the usual families that fits is assumed.
+    Batch does not say in advance which type it will choose; the cheapest of the usual families is assumed.
+    The same is assumed for a type that is not in the table: only jobs submitted elsewhere have one.
     """
     warnings = []
-    name = limits.machine_type
-    if name not in machine_types():
-        chosen = _cheapest(limits, tasks_on_it)
-        if name:
-            warnings.append(f"{name} is not in terraform/machine_types.json: counted as {chosen}")
-        name = chosen
+    is_listed = limits.machine_type in machine_types()
+    name = limits.machine_type if is_listed else _cheapest(limits, tasks_on_it)
     shape, family = machine_types()[name], name.partition("-")[0]
     priced_as = _priced_family(family)
     if priced_as != family:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from modeling.plain_text import one_line
 from ops.cloud.cloud import Cloud
+from ops.cloud.deployment import check_stages_fit
 from ops.cloud.inputs import find_manifest, inputs_with_results
 from ops.cloud.prices import prices
 from ops.costs import task_times
@@ -57,7 +58,8 @@ def show_estimate(
     Raises
     ------
     UserError
-        Neither `task_seconds` nor an earlier run is known, or the number of inputs is not known.
+        Neither `task_seconds` nor an earlier run is known, the number of inputs is not known, or a stage
+        does not fit its machine type.
     """
     if found := _estimated(shell, settings, request, num_tasks, task_seconds):
         _print(*found, request)
@@ -74,6 +76,7 @@ def _estimated(
 
     A dry run returns None if nothing is known without asking. Raises as show_estimate().
     """
+    check_stages_fit(settings)
     is_output_wanted = settings.run_output_stage and request.run_output_stage
     settings = settings.model_copy(update={"run_output_stage": is_output_wanted})
     cloud = Cloud.of(shell, settings) if settings.project_id and settings.bucket_name else None

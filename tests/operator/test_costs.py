@@ -87,7 +87,6 @@ def test_where_batch_chooses_the_cheapest_machine_that_holds_the_tasks_is_taken(
     [
         ("n2d-standard-2", REGION, "n2d has no price in the table: counted as the nearest family, n2"),
         ("c4d-standard-2", "europe-west1", "europe-west1 has no prices in the table: those of us-central1"),
-        ("z9-standard-2", REGION, "z9-standard-2 is not in terraform/machine_types.json: counted as e2-"),
     ],
 )
 def test_what_has_no_price_is_said_and_counted_as_the_nearest(machine_type, region, said):
@@ -429,6 +428,18 @@ def test_what_cannot_be_estimated_is_one_line(tmp_path):
     assert unmeasured.last_line.endswith("invoke cost --exp-id trial --task-seconds N")
     assert "no such run" in unknown.last_line
     assert 'did you mean "trial"' in no_such.last_line
+
+
+def test_a_run_on_a_machine_type_that_is_not_in_the_table_is_not_estimated(tmp_path):
+    operator = Operator(tmp_path, simulated())
+
+    ended = cost(operator, num_tasks=2, task_seconds=60, settings={"STAGE_B_MACHINE_TYPE": "c4d-standard-3"})
+
+    assert ended.exit_code == 2
+    assert (
+        "stage B (runner): c4d-standard-3 is not in terraform/machine_types.json (did you mean"
+        in ended.last_line
+    )
 
 
 def test_a_new_week_is_estimated_by_the_newest_run_of_the_week_before(run_copy):
