@@ -1,4 +1,4 @@
-"""Price of a machine per hour, from the dated table prices.json, and the machine that Batch would choose.
+"""Price of a machine per hour, from the dated table prices.json, and the machine type Batch would choose.
 
 The cost of a run is in costs/costs.py.
 """
@@ -25,7 +25,7 @@ class Machine:
     memory_mib: int
     usd_hour: float
     spot_usd_hour: float
-    warnings: tuple[str, ...] = ()  # why the price is not exactly that of the table
+    warnings: tuple[str, ...] = ()  # why the price is only close to that of the table
 
     def usd(self, provisioning_model: str) -> float:
         return self.spot_usd_hour if provisioning_model == "SPOT" else self.usd_hour
@@ -43,9 +43,9 @@ def priced_machine(limits: StageLimits, tasks_on_it: int, region: str) -> Machin
     shape, family = machine_types()[name], name.partition("-")[0]
     priced_as = _priced_family(family)
     if priced_as != family:
-        warnings.append(f"{family} has no price in the table: counted as the nearest family, {priced_as}")
+        warnings.append(f"{family} has no price in the table: priced as the nearest family, {priced_as}")
     if region != prices()["region"]:
-        warnings.append(f"{region} has no prices in the table: those of {prices()['region']} are taken")
+        warnings.append(f"{region} has no prices in the table: those of {prices()['region']} are used")
     on_demand = _machine_usd(priced_as, shape)
     extras = _disk_usd(family) + prices()["nat_machine_hour"]["usd"]
     return Machine(

@@ -177,7 +177,7 @@ def test_the_readme_has_every_name_of_the_templates_that_is_no_setting():
     ("text", "told"),
     [
         ("${EXP_IDD}", 'a.json: b[0].c: ${EXP_IDD} is not set (did you mean "EXP_ID"?)'),
-        ("x-$EXP_ID", "a.json: b[0].c: after $ a name such as ${EXP_ID} is needed"),
+        ("x-$EXP_ID", "a.json: b[0].c: expected a name such as ${EXP_ID} after $"),
         ("$$", "after $ a name"),
         ("${exp_id}", "after $ a name"),
     ],

@@ -212,7 +212,7 @@ def test_a_line_that_a_terminal_would_break_is_broken_between_words_but_for_the_
     mend = (
         "gcloud storage buckets create gs://my-lab-bucket --project my-lab-forecasts --location us-central1"
     )
-    detail = "BUCKET_NAME=my-lab-bucket: there is no such bucket; check the setting, or"
+    detail = "BUCKET_NAME=my-lab-bucket: no such bucket; check the setting, or create it"
     finding = Finding("bucket", Level.MISSING, detail, mend)
 
     in_a_pipe, on_a_terminal = lines_of(finding, 16, 0), lines_of(finding, 16, 80)

@@ -118,7 +118,7 @@ def test_on_the_same_cpu_a_digit_is_a_difference(runs):
     ended = again(operator, first, second)
 
     assert ended.exit_code == 1
-    assert f"differ in {TABLE}: on the same packages and kind of CPU they must be equal" in ended.last_line
+    assert f"differ in {TABLE}: with the same packages and kind of CPU they must be equal" in ended.last_line
 
 
 def test_another_version_of_a_package_is_named(runs):
@@ -151,9 +151,9 @@ def test_a_run_has_the_data_of_its_commit_and_without_one_those_of_today(tmp_pat
 
     assert manifest["forecast_commit"] == commit
     assert "1200" in data({"forecast": commit})
-    assert f"data are those of commit {commit}" in capsys.readouterr().out
+    assert f"using the data of commit {commit}" in capsys.readouterr().out
     assert "1300" in data({})
-    assert "no commit holds those of the run" in capsys.readouterr().out
+    assert "the commit of the run's data is unknown" in capsys.readouterr().out
 
 
 def test_other_inputs_are_named_as_what_makes_outputs_differ(runs):
@@ -181,9 +181,10 @@ def test_outputs_by_another_output_yaml_are_not_taken_for_another_run(runs):
     assert equal.last_line.startswith("equal: ")
     assert [other.exit_code, turned.exit_code] == [2, 2]
     assert (
-        "were written by different output YAML (local/other.yaml, the run's own), so they" in other.last_line
+        "were written with different output YAML (local/other.yaml, the run's own), so they"
+        in other.last_line
     )
-    command = f"write them by the runs' own first: invoke stage output --exp-id trial --run-id {first}"
+    command = f"write them with the runs' own first: invoke stage output --exp-id trial --run-id {first}"
     assert other.last_line.endswith(command)
     assert turned.last_line.endswith(command)
 
@@ -225,7 +226,7 @@ def test_what_cannot_be_reproduced_is_one_line(runs):
 
     ended = [unknown, none, unfinished, without_yaml]
     assert [each.exit_code for each in ended] == [2] * 4
-    said = ["no such run", "--run-id is needed", "has not come to its outputs", "no YAML in it"]
+    said = ["no such run", "--run-id is needed", "has no outputs yet", "no YAML in it"]
     assert all(text in each.last_line for text, each in zip(said, ended, strict=True))
 
 
@@ -240,11 +241,11 @@ def test_what_a_run_was_made_on_is_taken_and_said_where_it_is_set_otherwise(runs
     ended = again(operator, first, dry_run=True, STAGE_B_MACHINE_TYPE="e2-standard-8")
 
     assert ended.exit_code == 0, ended.output
-    assert "stage B ran on 2 kinds of machines; those of most tasks are taken\n" in ended.output
-    assert "stage C ran on 2 kinds of machines; the last ones are taken\n" in ended.output
-    assert "the run was made with 2 images; its last one is taken\n" in ended.output
+    assert "stage B ran on 2 kinds of machines; using that of most tasks\n" in ended.output
+    assert "stage C ran on 2 kinds of machines; using the last one\n" in ended.output
+    assert "the run used 2 images; using the last one\n" in ended.output
     assert (
-        "as the run was, not as it is set now: STAGE_B_MACHINE_TYPE=none (e2-standard-8 now), "
+        "using the settings of the run: STAGE_B_MACHINE_TYPE=none (e2-standard-8 now), "
         "STAGE_B_MAX_RUN_DURATION=600 (36000 now), PROVISIONING_MODEL=SPOT (STANDARD now), "
         "STAGE_C_MACHINE_TYPE=n2-standard-4 (c4d-standard-4 now)\n"
     ) in ended.output
@@ -257,7 +258,7 @@ def test_machines_that_another_version_told_are_one_line(runs):
     ended = again(operator, first, dry_run=True)
 
     assert ended.exit_code == 2, ended.output
-    assert "run_metadata.json: what it says of machines cannot be read" in ended.last_line
+    assert "run_metadata.json: its machines cannot be read" in ended.last_line
 
 
 def test_a_dry_run_starts_nothing(runs):
@@ -429,7 +430,7 @@ def test_a_run_in_the_cloud_is_run_again_with_its_image_machines_and_repository(
     assert ended.exit_code == 0, ended.output
     assert re.fullmatch(rf"equal: \d+ files of the runs {first} and \S+, byte for byte", ended.last_line)
     assert (
-        "as the run was, not as it is set now: STAGE_A_MACHINE_TYPE=c4d-standard-2 (n2-standard-4 now), "
+        "using the settings of the run: STAGE_A_MACHINE_TYPE=c4d-standard-2 (n2-standard-4 now), "
         "PROVISIONING_MODEL=SPOT (STANDARD now)\n"
     ) in ended.output
     second = run_id_in(ended.output)
@@ -463,7 +464,7 @@ def test_a_run_whose_image_is_gone_is_not_started_again(in_cloud):
     ended = called(lambda: cloud_run.start(cloud, RunRequest("trial"), origin))
 
     assert ended.exit_code == 2, ended.output
-    assert f"the image {gone} is no longer there: invoke build" in ended.last_line
+    assert f"image {gone} not found; it may have been deleted: invoke build" in ended.last_line
     assert names_in(operator.cloud, BUCKET) == before
 
 
@@ -473,7 +474,7 @@ def test_a_run_that_is_not_in_the_bucket_is_one_line(in_cloud):
     ended = again(operator, "20200103-120000-0a1b2c3d")
 
     assert ended.exit_code == 2
-    assert "has not come to its outputs" in ended.last_line
+    assert "has no outputs yet" in ended.last_line
 
 
 def test_a_dry_run_in_the_cloud_prints_the_copy_and_starts_nothing(in_cloud):
