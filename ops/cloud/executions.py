@@ -84,7 +84,7 @@ class Execution:
         return {stage: job for stage, job in zip(STAGES, found, strict=True) if job}
 
 
-def named(cloud: Cloud, execution: str) -> Execution:
+def execution_named(cloud: Cloud, execution: str) -> Execution:
     """Return an execution by its id or its full name; refuse anything else."""
     execution_id = (execution or "").rpartition("/")[2]
     if not EXECUTION_ID.fullmatch(execution_id):
@@ -272,7 +272,7 @@ def step_or_error(found: dict[str, Any]) -> str:
 
 def show_execution(cloud: Cloud, execution_id: str) -> None:
     """Print what an execution runs, the progress of its jobs, and how it ended."""
-    execution = named(cloud, execution_id)
+    execution = execution_named(cloud, execution_id)
     found = execution.describe()
     cloud.shell.end_dry_run()
     jobs = execution.jobs()
@@ -291,7 +291,7 @@ def show_execution(cloud: Cloud, execution_id: str) -> None:
 
 def cancel(cloud: Cloud, execution_id: str) -> None:
     """Cancel an execution and its Batch jobs, which would otherwise continue."""
-    execution = named(cloud, execution_id)
+    execution = execution_named(cloud, execution_id)
     words = ["workflows", "executions", "cancel", execution.execution_id, *execution.in_workflow, "--quiet"]
     if cloud.shell.dry_run:
         cloud.read(words)

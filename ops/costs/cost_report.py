@@ -19,7 +19,7 @@ from ops.costs.task_times import Measured
 from ops.failures import UserError
 from ops.gcloud import GcloudError
 from ops.laptop.local_run import check_experiment_is_there, count_workloads
-from ops.laptop.run_files import latest_run, local_run
+from ops.laptop.run_files import latest_run, run_named
 from ops.run_request import RunRequest
 from ops.settings import Settings
 from ops.shell import Shell
@@ -181,7 +181,7 @@ def _searches(
     if run_id:
         inputs = left.of if left else None
         yield True, lambda: task_times.measured_in_cloud(cloud, exp_id, run_id, inputs)
-        if local_run(settings, exp_id, run_id).is_built:
+        if run_named(settings, exp_id, run_id).is_built:
             yield False, lambda: task_times.measured_here(settings, exp_id, run_id)
     yield True, lambda: task_times.measured_in_cloud(cloud, exp_id)
     yield False, lambda: task_times.measured_here(settings, exp_id)

@@ -30,7 +30,7 @@ from ops.cloud.jobs import ENDING_JOB, id_of, jobs_of_run, state_of
 from ops.failures import UserError
 from ops.gcloud import GcloudError, at_once
 from ops.jobs import batch_jobs
-from ops.jobs.job_templates import Filling, describe_job
+from ops.jobs.job_templates import Filling, render_job
 from ops.laptop import local_run
 from ops.manifests import Manifest, Share
 from ops.run_request import RunRequest
@@ -130,7 +130,7 @@ def _render_stage(cloud: Cloud, stage: str, filling: Filling) -> None:
         path.unlink(missing_ok=True)
         print(f"  {NOTHING_TO_RUN}")
         return
-    cloud.shell.write(path, _as_json(describe_job(cloud.settings, stage, filling)))
+    cloud.shell.write(path, _as_json(render_job(cloud.settings, stage, filling)))
     words = _submit_words(cloud, f"{name}-$(date +%s)", path)
     print(f"  gcloud {' '.join(word if '$' in word else shlex.quote(word) for word in words)}")
 
@@ -237,7 +237,7 @@ def create(cloud: Cloud, plan: Plan) -> dict[str, Any] | None:
     upload_output_file(cloud, plan.output_file, path)
     if plan.repository:
         upload_forecast(cloud, plan.repository, path)
-    body = _as_json(describe_job(cloud.settings, plan.stage, plan.filling, plan.job_id))
+    body = _as_json(render_job(cloud.settings, plan.stage, plan.filling, plan.job_id))
     rendered = RENDERED / f"{plan.job_id}.json"
     cloud.shell.write(rendered, body, preview=True)
     try:
@@ -340,7 +340,7 @@ def job_id_of(
     UserError
         Another job of the stage is running, unless this job is for chosen inputs.
     """
-    described = json.dumps(describe_job(settings, stage, filling), sort_keys=True)
+    described = json.dumps(render_job(settings, stage, filling), sort_keys=True)
     base = f"{stage}-{filling.request.run_id}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"
     ended = 0
     for job in jobs:

@@ -35,7 +35,7 @@ class Filling:
     forecast_commit: str = ""  # of the local repository, if it is uploaded
 
 
-def describe_job(settings: Settings, stage: str, filling: Filling, job_id: str = "") -> dict[str, Any]:
+def render_job(settings: Settings, stage: str, filling: Filling, job_id: str = "") -> dict[str, Any]:
     """Return a stage as a job of Batch.
 
     Raises

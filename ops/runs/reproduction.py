@@ -23,7 +23,7 @@ from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
 from ops.laptop import local_run
 from ops.laptop.local_run import commit_of, forecast_repository
-from ops.laptop.run_files import LocalRun, by_product, latest_run, read_json
+from ops.laptop.run_files import LocalRun, by_product, latest_run, read_json, run_named
 from ops.names import ARCHIVE, METADATA, NO_TABLES, OUTPUT_LIST, OUTPUTS
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
@@ -85,7 +85,7 @@ class _Here:
         )
 
     def run_again(self, request: RunRequest, metadata: dict[str, Any]) -> str:
-        run: LocalRun = local_run.local_run(self.settings, request.exp_id, request.run_id)
+        run = run_named(self.settings, request.exp_id, request.run_id)
         code, was = local_run.commit_of(ROOT), metadata.get("commits", {}).get("code", "")
         if code != was:
             commits = f"commit {code or 'unknown'} now, {was or 'unknown'} then"

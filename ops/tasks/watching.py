@@ -28,7 +28,7 @@ def workflow_describe(c, execution, wait=False, dry_run=False):
     """Show a run in the cloud: its jobs, their tasks by state, and how it ended."""
     cloud = the_cloud(dry_run, needs_bucket=False)
     if wait:
-        executions.follow(executions.named(cloud, execution))
+        executions.follow(executions.execution_named(cloud, execution))
     else:
         executions.show_execution(cloud, execution)
 

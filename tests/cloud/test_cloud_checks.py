@@ -79,7 +79,7 @@ def test_a_bucket_of_others_is_told_as_such(cloud):
 
     wrong = problem(checks.check_bucket, at())
 
-    assert "another project's, or you have no right to it" in wrong.problem
+    assert "it belongs to another project, or you have no access to it" in wrong.problem
 
 
 def test_a_tag_is_resolved_to_a_digest(cloud):

@@ -150,10 +150,10 @@ def test_executions_are_listed_and_described(null_operator, pipeline):
     assert [line.split()[0] for line in only.lines[-1:]] == [done]
     assert re.search(r"runner +SUCCEEDED +7 succeeded", described.output)
     assert f"outputs in gs://{BUCKET}/trial/{RUN_ID}/outputs/" in described.output
-    assert "left no manifest.json" in why.output
+    assert "left no readable manifest.json" in why.output
     assert re.search(rf"FAILED, run \d{{8}}-\d{{6}}-{failed[:8]} of other", why.output)
     assert followed.exit_code == 1
-    assert "left no manifest.json" in followed.last_line
+    assert "left no readable manifest.json" in followed.last_line
 
 
 OLDER_CLAIM = """
@@ -389,7 +389,7 @@ def test_names_that_are_none_are_refused_before_anything_is_asked(null_operator,
     ("words", "said"),
     [
         (["--run-id", "20200101-000000-00000000"], "no such run"),
-        (["--jobs", "2"], "--jobs: for runs on this machine"),
+        (["--jobs", "2"], "--jobs: only for runs on this machine"),
         (["--local", "--spot"], "--spot: for runs in the cloud"),
         (["--local", "--cloud"], "choose one"),
         (["--output-config-file", "./other.yaml"], "./other.yaml: no such file"),

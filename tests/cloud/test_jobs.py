@@ -18,7 +18,7 @@ from ops.cloud.inputs import choose_inputs, chosen_inputs, unfinished_inputs, up
 from ops.failures import DryRunEnds, UserError
 from ops.jobs import batch_jobs, job_submission
 from ops.jobs.job_submission import Found, job_id_of, share_of
-from ops.jobs.job_templates import Filling, describe_job
+from ops.jobs.job_templates import Filling, render_job
 from ops.manifests import Manifest, Share
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
@@ -50,7 +50,7 @@ def submit(operator, stage, only=None, wait=False, run_id=RUN_ID, asked=(), **ch
 
 def described(operator, stage, job_id="", num_tasks=1, asked=()):
     filling = Filling(RunRequest("trial", RUN_ID, **dict(asked)), DIGEST, True, Share(num_tasks, 1))
-    return describe_job(operator.settings(), stage, filling, job_id)
+    return render_job(operator.settings(), stage, filling, job_id)
 
 
 def begin(operator, pipeline, stage, job_id, **more) -> None:
@@ -349,7 +349,7 @@ def test_an_execution_with_a_result_that_is_no_map_is_done_all_the_same(operator
     answers = {"workflows executions describe": found, "batch jobs describe": refusal}
     shell = Shell(environment={"PATH": path_with_odd_gcloud(tmp_path, answers)})
 
-    executions.follow(executions.named(operator.google_cloud(shell), "some-execution"))
+    executions.follow(executions.execution_named(operator.google_cloud(shell), "some-execution"))
     executions.show_execution(operator.google_cloud(shell), "some-execution")
 
     assert "done in 1 h" in capsys.readouterr().out

@@ -15,7 +15,7 @@ import yaml
 from localcloud.process import running
 from ops.cloud.cloud import Cloud
 from ops.costs import cost_report
-from ops.laptop.run_files import local_run
+from ops.laptop.run_files import run_named
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
 from ops.runs.cloud_run import Origin
@@ -142,7 +142,7 @@ def test_a_run_has_the_data_of_its_commit_and_without_one_those_of_today(tmp_pat
     observed.write_text(observed.read_text().replace("1200", "1300"))
     commit_all(repository, "revised")
     settings = settings_of(operator)
-    run = local_run(settings, "trial", RUN_ID)
+    run = run_named(settings, "trial", RUN_ID)
     manifest = json.loads((run.folder / "builder-artifacts" / "manifest.json").read_text())
 
     def data(commits: dict) -> str:
