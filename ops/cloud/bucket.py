@@ -1,7 +1,7 @@
-"""The files of runs in the bucket, as gcloud lists them: which runs there are, how far they came, outputs.
+"""Runs in the bucket as gcloud lists them: their files, manifests, headlines and outputs.
 
-The files of runs on this machine are in laptop/run_files.py. Folders are listed, never everything below them:
-a bucket may hold thousands of runs, and a run 100,000 results.
+Runs on this machine are in laptop/run_files.py. Folders are listed level by level, never everything below
+them: a bucket may hold thousands of runs, and a run 100,000 results.
 """
 
 import json
@@ -30,11 +30,11 @@ from ops.names import (
 )
 from ops.terminal import counted, warn_left_out
 
-LIST_SECONDS = 900  # 1000 names a request
-MOST_DEPTH = 4  # levels of folders searched for experiments, as flu/2026/w05: a bucket may hold other things
-FOLDERS_A_CALL = 500  # of one gcloud: a name has up to 1024 bytes, all arguments together 2 MiB
-RUNS_A_CALL = 100  # of one gcloud, which is given a few paths of each
-MOST_WITHOUT_OUTPUTS = 10  # newest runs that are searched for outputs; then the operator has to name one
+LIST_SECONDS = 900  # 1000 names per request
+MOST_DEPTH = 4  # levels of folders searched for experiments (flu/2026/w05); a bucket may hold other things
+FOLDERS_A_CALL = 500  # per gcloud call: a name has up to 1024 bytes, all arguments together 2 MiB
+RUNS_A_CALL = 100  # per gcloud call, with a few paths each
+MOST_WITHOUT_OUTPUTS = 10  # newest runs searched for outputs; then the operator has to name one
 AN_EXP_ID, A_RUN_ID, A_TIME = "EXP_ID", "RUN_ID", "TIME"  # placeholders in a dry run, which asks nothing
 _PROGRESS_FILES = (CLAIM, MANIFEST, f"{OUTPUTS}*/{OUTPUT_LIST}", f"{OUTPUTS}*/{HEADLINE}")
 _RUN_FILE = re.compile(rf"(?P<exp_id>.+?)/(?P<run_id>{RUN_ID.pattern})/(?P<name>.+)")
@@ -67,12 +67,12 @@ class CloudRun:
 
     @property
     def outputs(self) -> str:
-        """Name of the newest finished output folder; "" if there is none."""
+        """Name of the newest finished output folder; "" without one."""
         finished = [name.split("/")[1] for name in self.files if name.endswith(f"/{OUTPUT_LIST}")]
         return max(finished, default="")
 
     @property
-    def may_have_results_alone(self) -> bool:
+    def needs_results_listed(self) -> bool:
         return (self.is_built and not self.outputs) or self.run_id == A_RUN_ID
 
     @property
@@ -114,7 +114,7 @@ def _experiment_runs(cloud: Cloud, exp_id: str) -> list[CloudRun]:
 
 
 def _placeholder(cloud: Cloud, exp_id: str) -> list[CloudRun]:
-    """Return one run in place of those that a dry run has not asked for; else none."""
+    """Return a placeholder in a dry run, which lists no runs; else an empty list."""
     return [CloudRun(exp_id, A_RUN_ID)] if cloud.shell.dry_run else []
 
 
@@ -127,7 +127,7 @@ def _all_runs(cloud: Cloud) -> list[CloudRun]:
         if not above:
             return runs or _placeholder(cloud, AN_EXP_ID)
     where = f"{counted(len(above), 'folder')} more than {MOST_DEPTH} levels deep, such as {above[0]}"
-    print(f"not searched for runs: {where}; --exp-id finds those of one", file=sys.stderr)
+    print(f"not searched for runs: {where}; --exp-id finds the runs of one experiment", file=sys.stderr)
     return runs
 
 
@@ -138,17 +138,17 @@ def _folders(cloud: Cloud, above: Sequence[str]) -> tuple[list[CloudRun], list[s
 
 
 def _below(cloud: Cloud, folders: Sequence[str]) -> list[str]:
-    """Return what is directly below some folders; one of them may have just been removed."""
+    """Return the paths directly below some folders; none below a folder that was just removed."""
     words = ["storage", "ls", *folders, *cloud.in_project]
     try:
-        said = cloud.read(words, timeout_seconds=LIST_SECONDS, echo=len(folders) == 1)
+        listed = cloud.read(words, timeout_seconds=LIST_SECONDS, echo=len(folders) == 1)
     except GcloudError as error:
         if not is_no_match(error):
             raise
         half = len(folders) // 2
         parts = (folders[:half], folders[half:]) if half else ()
         return [line for part in parts for line in _below(cloud, part)]
-    return said.splitlines()
+    return listed.splitlines()
 
 
 def runs_and_folders(listed: Iterable[str], top: str) -> tuple[list[CloudRun], list[str]]:
@@ -166,9 +166,9 @@ def runs_and_folders(listed: Iterable[str], top: str) -> tuple[list[CloudRun], l
 
 
 def _described(cloud: Cloud, runs: Sequence[CloudRun]) -> list[CloudRun]:
-    """Return runs with their files and what is in them; results are only listed for runs without outputs."""
+    """Return runs with files, manifests and headlines; results are only listed for runs without outputs."""
     runs = _with_files(cloud, runs, _PROGRESS_FILES)
-    unfinished = [run for run in runs if run.may_have_results_alone]
+    unfinished = [run for run in runs if run.needs_results_listed]
     if unfinished:
         with_results = {run.key: run for run in _with_files(cloud, unfinished, (f"{RUNNER}*.pkl",))}
         runs = [with_results.get(run.key, run) for run in runs]
@@ -176,7 +176,7 @@ def _described(cloud: Cloud, runs: Sequence[CloudRun]) -> list[CloudRun]:
 
 
 def _with_files(cloud: Cloud, runs: Sequence[CloudRun], patterns: Sequence[str]) -> list[CloudRun]:
-    """Return runs with the names of their files that match the patterns, added to those they have."""
+    """Return runs with the names of files that match the patterns added."""
     paths = [f"{cloud.run_path(*run.key)}{pattern}" for run in runs for pattern in patterns]
     words = ["storage", "objects", "list", *paths, "--format", "value(name)", *cloud.in_project]
     names: dict[tuple[str, str], set[str]] = {run.key: set() for run in runs}
@@ -188,7 +188,7 @@ def _with_files(cloud: Cloud, runs: Sequence[CloudRun], patterns: Sequence[str])
 
 
 def _with_contents(cloud: Cloud, runs: Sequence[CloudRun]) -> list[CloudRun]:
-    """Return runs with their manifests and newest headlines, all of them read at once."""
+    """Return runs with their manifests and newest headlines, read in one request."""
     paths = [
         f"{cloud.run_path(*run.key)}{name}"
         for run in runs
@@ -207,7 +207,7 @@ def _with_contents(cloud: Cloud, runs: Sequence[CloudRun]) -> list[CloudRun]:
 
 
 def _manifest(run: CloudRun, path: str, contents: Mapping[str, Any]) -> Manifest | None:
-    """Return the manifest of a run; None if there is none or, with a warning, if it is damaged."""
+    """Return the manifest of a run; None if it is missing or, with a warning, damaged."""
     if path not in contents:
         return None
     try:
@@ -218,7 +218,7 @@ def _manifest(run: CloudRun, path: str, contents: Mapping[str, Any]) -> Manifest
 
 
 def _headline(path: str, contents: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the headline of a run; empty if there is none or, with a warning, if it is damaged."""
+    """Return the headline of a run; empty if it is missing or, with a warning, damaged."""
     if path not in contents:
         return {}
     try:
@@ -234,7 +234,7 @@ def run_ids(cloud: Cloud, exp_id: str) -> list[str]:
     Raises
     ------
     UserError
-        There is none.
+        The experiment has no runs.
     """
     found = runs_in_bucket(cloud, exp_id)
     if not found:
@@ -243,7 +243,7 @@ def run_ids(cloud: Cloud, exp_id: str) -> list[str]:
 
 
 def runs_in_bucket(cloud: Cloud, exp_id: str) -> list[str]:
-    """Return the ids of an experiment's runs, newest last; there may be none."""
+    """Return the ids of an experiment's runs, newest last; an empty list without any."""
     check_exp_id(exp_id)
     return sorted(run.run_id for run in _experiment_runs(cloud, exp_id))
 
@@ -253,12 +253,12 @@ def no_runs(cloud: Cloud, exp_id: str) -> UserError:
 
 
 def newest_outputs(cloud: Cloud, exp_id: str, run_id: str = "") -> tuple[str, str]:
-    """Return a run and the name of its newest outputs; without `run_id` the newest run that has outputs.
+    """Return a run and the name of its newest outputs; without `run_id`, of the newest run that has any.
 
     Raises
     ------
     UserError
-        There are no outputs.
+        No outputs were found.
     """
     if run_id:
         check_exp_id(exp_id)
@@ -271,7 +271,7 @@ def newest_outputs(cloud: Cloud, exp_id: str, run_id: str = "") -> tuple[str, st
         if cloud.shell.dry_run:
             return each, A_TIME
         if not run_id:
-            print(f"run {each} has no outputs yet; looking at the one before", flush=True)
+            print(f"run {each} has no outputs yet; looking at the previous run", flush=True)
     which = f"run {run_id} of {exp_id} has" if run_id else f"the newest runs of {exp_id} have"
     raise UserError(f"{which} no outputs in the bucket", fix=f"invoke runs --cloud --exp-id {exp_id}")
 
@@ -286,15 +286,15 @@ def read_objects(cloud: Cloud, paths: Sequence[str]) -> list[Any]:
     """
     values = _values(cloud.read(_cat(cloud, paths), echo=False), paths)
     if len(values) != len(paths) and not cloud.shell.dry_run:
-        where = paths[0] if len(paths) == 1 else f"one of {len(paths)} objects, the first of them {paths[0]}"
+        where = paths[0] if len(paths) == 1 else f"one of {len(paths)} objects, the first is {paths[0]}"
         raise UserError(f"{where}: not a single JSON value; it is damaged", exit_code=1)
     return values
 
 
 def objects_or_none(cloud: Cloud, paths: Sequence[str]) -> list[Any]:
-    """Return the contents of JSON objects as read_objects(); None for one that is damaged or missing.
+    """Return the contents of JSON objects as read_objects(); None for a damaged or missing one.
 
-    They are read in one request, and one by one only if that fails.
+    They are read in one request, or one by one if that fails.
     """
     try:
         return read_objects(cloud, paths) if paths else []
@@ -323,7 +323,7 @@ def by_product(cloud: Cloud, path: str, check: Callable[[Any], Any]) -> Any:
 
 
 def find_object(cloud: Cloud, path: str) -> list[Any]:
-    """Return the content of a JSON object as a list of one; an empty list if there is no such object."""
+    """Return the content of a JSON object as a list of one; an empty list if it does not exist."""
     return _values(cloud.read_if_there(_cat(cloud, [path])), [path])
 
 
@@ -331,14 +331,14 @@ def _cat(cloud: Cloud, paths: Sequence[str]) -> list[str]:
     return ["storage", "cat", *paths, *cloud.in_project]
 
 
-def _values(said: str, paths: Sequence[str]) -> list[Any]:
-    """Return the JSON values in a text, which holds one after the other."""
+def _values(text: str, paths: Sequence[str]) -> list[Any]:
+    """Return the JSON values that follow one another in a text."""
     decoder, values, at = json.JSONDecoder(), [], 0
     try:
-        while at < len(said.rstrip()):
-            value, at = decoder.raw_decode(said, at)
+        while at < len(text.rstrip()):
+            value, at = decoder.raw_decode(text, at)
             values.append(check_json(value))
-            at += len(said[at:]) - len(said[at:].lstrip())
+            at += len(text[at:]) - len(text[at:].lstrip())
     except (ValueError, RecursionError):
         path = paths[min(len(values), len(paths) - 1)]
         raise UserError(f"{path}: not JSON; it is damaged", exit_code=1) from None

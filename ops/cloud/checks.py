@@ -1,6 +1,6 @@
-"""Checks that what a run in the cloud needs exists: one question to gcloud each, and the fix if it does not.
+"""Checks that everything a run in the cloud needs exists; each names the fix if it does not.
 
-Nothing here changes anything. A dry run prints the commands; its answers are None, and nothing is refused.
+The checks change nothing. In a dry run they print their gcloud commands and refuse nothing.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from ops.names import account_email
 from ops.settings import need
 from ops.shell import Shell
 
-CHECK_SECONDS = 60  # longer than gcloud repeats a failed request
+CHECK_SECONDS = 60  # longer than gcloud retries a failed request
 APIS = (
     "artifactregistry",
     "batch",
@@ -34,7 +34,7 @@ APPLY = "invoke tf-apply"
 
 
 def check_account(shell: Shell) -> str:
-    """Return the account of gcloud; whether its login has expired shows in the first request to the cloud."""
+    """Return the account of gcloud; an expired login is only noticed by the first request to the cloud."""
     config = _ask(shell, "config", "list")
     if config is None:
         return ""
@@ -42,16 +42,16 @@ def check_account(shell: Shell) -> str:
     if auth.get("impersonate_service_account"):
         return auth["impersonate_service_account"]
     if auth.get("access_token_file") or auth.get("credential_file_override"):
-        return "credentials of a file"
+        return "credentials from a file"
     if not core.get("account"):
         raise UserError("gcloud is not logged in", fix="gcloud auth login")
     return core["account"]
 
 
 def check_project(cloud: Cloud) -> dict[str, Any]:
-    """Return the project; refuse one that does not exist, is not ours, or is being deleted."""
+    """Return the project; refuse one that does not exist, is not accessible, or is being deleted."""
     project = cloud.project
-    wrong = f"PROJECT_ID={project}: there is no such project, or you have no right to it"
+    wrong = f"PROJECT_ID={project}: no such project, or you have no access to it"
     try:
         found = _ask(cloud.shell, "projects", "describe", project) or {}
     except GcloudError as error:
@@ -66,7 +66,7 @@ def check_project(cloud: Cloud) -> dict[str, Any]:
 
 
 def check_apis(cloud: Cloud) -> int:
-    """Return the number of APIs that a run needs; refuse if one of them is not enabled."""
+    """Return the number of APIs that a run needs; refuse if any is not enabled."""
     listed = _ask(cloud.shell, "services", "list", "--enabled", *cloud.in_project)
     needed = [*APIS, *(["billingbudgets"] if cloud.settings.monthly_budget_usd else [])]
     if listed is None:
@@ -85,7 +85,7 @@ def check_bucket(cloud: Cloud) -> dict[str, Any]:
     bucket, project = f"gs://{cloud.bucket}", cloud.project
     create = f"gcloud storage buckets create {bucket} --project {project} --location {cloud.region}"
     missing = (
-        f"BUCKET_NAME={cloud.bucket}: there is no such bucket; check the setting, or",
+        f"BUCKET_NAME={cloud.bucket}: no such bucket; check the setting, or create it",
         f"{create} --uniform-bucket-level-access --public-access-prevention",
     )
     try:
@@ -95,7 +95,7 @@ def check_bucket(cloud: Cloud) -> dict[str, Any]:
     except GcloudError as error:
         if error.refusal is not Refusal.DENIED:
             raise
-        wrong = f"BUCKET_NAME={cloud.bucket}: it is another project's, or you have no right to it"
+        wrong = f"BUCKET_NAME={cloud.bucket}: it belongs to another project, or you have no access to it"
         raise UserError(wrong, fix=f"gcloud storage buckets list --project {project}") from None
 
 
@@ -115,7 +115,9 @@ def check_workflow_takes(cloud: Cloud, argument: str) -> None:
     found = check_workflow_deployed(cloud)
     if argument not in found.get("sourceContents", argument):
         name = cloud.settings.workflow_name
-        raise UserError(f"the workflow {name} is older than this checkout: it takes no {argument}", fix=APPLY)
+        raise UserError(
+            f"the workflow {name} is older than this checkout: it does not accept {argument}", fix=APPLY
+        )
 
 
 def resolve_image(cloud: Cloud, tag: str = "") -> str:
@@ -126,7 +128,7 @@ def resolve_image(cloud: Cloud, tag: str = "") -> str:
     tag, path = tag or cloud.settings.image_tag, repository_path(cloud.settings)
     if cloud.settings.registry_host and not cloud.settings.registry_host.endswith("docker.pkg.dev"):
         return f"{path}:{tag}"
-    missing = f"there is no image {path}:{tag}", "invoke build"
+    missing = f"image {path}:{tag} not found", "invoke build"
     try:
         listed = _ask(cloud.shell, "artifacts", "docker", "tags", "list", path)
     except GcloudError as error:
@@ -135,7 +137,7 @@ def resolve_image(cloud: Cloud, tag: str = "") -> str:
         if "Listing items" not in error.said:  # gcloud says so once it has found the repository
             place = f"{cloud.region} of {cloud.project}"
             raise UserError(
-                f"there is no repository {cloud.settings.repo_name} in {place}", fix=APPLY
+                f"repository {cloud.settings.repo_name} not found in {place}", fix=APPLY
             ) from None
         listed = []
     if listed is None:
@@ -153,7 +155,7 @@ def check_image(shell: Shell, image: str) -> str:
     """
     if "docker.pkg.dev/" not in image or "@" not in image:
         return image
-    missing = f"the image {image} is no longer there", "invoke build"
+    missing = f"image {image} not found; it may have been deleted", "invoke build"
     _describe(shell, ["artifacts", "docker", "images", "describe", image], missing)
     return image
 
@@ -167,7 +169,7 @@ def secret_version(cloud: Cloud) -> dict[str, Any]:
     """Return the newest version of the secret without its value; refuse if it cannot be read."""
     need(cloud.settings, "github_pat_secret")
     name, project = cloud.settings.github_pat_secret, cloud.project
-    missing = f"GITHUB_PAT_SECRET={name}: there is no such secret, or it has no version", "invoke secret-set"
+    missing = f"GITHUB_PAT_SECRET={name}: no such secret, or it has no version", "invoke secret-set"
     words = ["secrets", "versions", "describe", "latest", "--secret", name, "--project", project]
     found = _describe(cloud.shell, words, missing)
     if found.get("state", "ENABLED") != "ENABLED":
@@ -178,7 +180,7 @@ def secret_version(cloud: Cloud) -> dict[str, Any]:
 
 
 def check_accounts(cloud: Cloud, accounts: Iterable[str]) -> list[str]:
-    """Return the e-mails of service accounts; refuse one of ours that is missing or disabled."""
+    """Return the e-mails of service accounts; refuse one of this project that is missing or disabled."""
     project = cloud.project
     emails = [account_email(project, account) for account in accounts]
     listed = _ask(cloud.shell, "iam", "service-accounts", "list", "--project", project)
@@ -189,7 +191,7 @@ def check_accounts(cloud: Cloud, accounts: Iterable[str]) -> list[str]:
     absent = [email for email in ours if email not in usable]
     if absent:
         names = ", ".join(email.partition("@")[0] for email in absent)
-        raise UserError(f"not there, or disabled: {names}", fix=APPLY)
+        raise UserError(f"not found or disabled: {names}", fix=APPLY)
     return emails
 
 
@@ -197,7 +199,7 @@ def check_subnet(cloud: Cloud) -> dict[str, Any]:
     """Return the subnet of the machines in the region."""
     name, project, region = cloud.settings.network_name, cloud.project, cloud.region
     words = ["compute", "networks", "subnets", "describe", name, "--region", region, "--project", project]
-    return _describe(cloud.shell, words, (f"there is no subnet {name} in {region}", APPLY))
+    return _describe(cloud.shell, words, (f"subnet {name} not found in {region}", APPLY))
 
 
 def region_quotas(cloud: Cloud) -> dict[str, float]:
@@ -234,8 +236,8 @@ def check_machine_types(cloud: Cloud, machine_types: Iterable[str]) -> list[str]
     if absent:
         families = ", ".join(sorted({each.partition("-")[0] for each in absent}))
         raise UserError(
-            f"{cloud.region} has no {', '.join(absent)}; set STAGE_X_MACHINE_TYPE to others "
-            f"(empty: Batch chooses), or a REGION that has machines of {families}",
+            f"{cloud.region} does not offer {', '.join(absent)}; set STAGE_X_MACHINE_TYPE to others "
+            f"(empty: Batch chooses), or REGION to one that offers {families}",
             fix=f"gcloud compute machine-types list --zones {','.join(zones)}",
         )
     return named
@@ -259,12 +261,12 @@ def _has_type(cloud: Cloud, zone: str, machine_type: str) -> bool:
 
 
 def _left(described: dict[str, Any] | None) -> dict[str, float]:
-    quotas = (described or {}).get("quotas", [])  # a metric unknown to this gcloud has no name
+    quotas = (described or {}).get("quotas", [])  # a metric that this gcloud does not know has no name
     return {quota["metric"]: quota["limit"] - quota.get("usage", 0) for quota in quotas if "metric" in quota}
 
 
 def _describe(shell: Shell, words: list[str], missing: tuple[str, str]) -> dict[str, Any]:
-    """Return what gcloud describes; `missing` is the problem and its fix if that does not exist."""
+    """Return what gcloud describes; `missing` is the problem and its fix if it does not exist."""
     try:
         return _ask(shell, *words) or {}
     except GcloudError as error:

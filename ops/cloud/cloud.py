@@ -1,6 +1,6 @@
-"""The project on Google Cloud that a task works in: where everything is, and the gcloud that asks there.
+"""The project on Google Cloud that a task works in, and gcloud with its options.
 
-The task builds a Cloud once, from its settings. Whoever is given one need not check that they are set.
+A task builds a Cloud once, from its settings; functions that take one need not check that they are set.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from ops.shell import Shell
 
 @dataclass(frozen=True)
 class Cloud:
-    """Project, region, bucket and prefix of the runs, and the shell whose gcloud asks there."""
+    """Project, region, bucket and prefix of the runs, and the shell that runs gcloud."""
 
     shell: Shell
     project: str
     region: str
     bucket: str  # without gs://
     prefix: str  # path in the bucket above the experiments: "", or ending with /
-    settings: Settings  # for what else a command names: workflow, image, accounts, limits
+    settings: Settings  # for other names: workflow, image, accounts, limits
 
     @classmethod
     def of(cls, shell: Shell, settings: Settings, *, needs_bucket: bool = True, instead: str = "") -> "Cloud":
@@ -30,7 +30,7 @@ class Cloud:
         Parameters
         ----------
         needs_bucket : bool
-            Whether the task always needs BUCKET_NAME. If not, only the use of a path refuses without it.
+            Whether BUCKET_NAME must be set. If not, only paths in the bucket need it.
         instead : str
             What the operator can do without a project, for the message.
 
@@ -46,12 +46,12 @@ class Cloud:
 
     @property
     def in_project(self) -> list[str]:
-        """The words that tell gcloud the project."""
+        """Options of gcloud for the project."""
         return ["--project", self.project]
 
     @property
     def in_region(self) -> list[str]:
-        """The words that tell gcloud where executions and jobs are."""
+        """Options of gcloud for the region and the project, where executions and jobs are."""
         return ["--location", self.region, *self.in_project]
 
     @property
@@ -70,7 +70,7 @@ class Cloud:
 
     @property
     def reading(self) -> "Cloud":
-        """The same cloud, which answers also in a dry run; for reading alone."""
+        """The same cloud, whose commands also run in a dry run; only for reading."""
         return replace(self, shell=self.shell.reading)
 
     def read(self, words: Sequence[str], **options: Any) -> str:
@@ -78,9 +78,9 @@ class Cloud:
         return gcloud.read(self.shell, words, **options)
 
     def read_if_there(self, words: Sequence[str], **options: Any) -> str:
-        """Return what gcloud prints about objects, nothing if there are none."""
+        """Return what gcloud prints about objects; an empty string if none exists."""
         return gcloud.read_if_there(self.shell, words, **options)
 
     def ask(self, words: Sequence[str], **options: Any) -> Any:
-        """Return what gcloud answers in JSON, None in a dry run; options and errors as gcloud.read_json()."""
+        """Return gcloud's JSON answer, None in a dry run; options and errors as gcloud.read_json()."""
         return gcloud.read_json(self.shell, words, **options)

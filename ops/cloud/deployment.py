@@ -1,6 +1,6 @@
-"""Names of what is deployed: accounts, network, labels, and the environment of the workflow.
+"""Values that Terraform deploys: limits and variables of the stages, and the environment of the workflow.
 
-terraform/ computes the same values, and a test compares both. The commands are in project/terraform.py.
+terraform/ computes the same values, and a test compares both. Tasks tf-... are in project/terraform.py.
 """
 
 import json
@@ -77,7 +77,7 @@ def workflow_stages(settings: Settings) -> dict[str, dict[str, int | str | bool]
 
 
 def stage_variables(settings: Settings) -> dict[str, str]:
-    """Return the environment variables of every stage in the cloud, also the empty ones."""
+    """Return the environment variables of every stage in the cloud, including empty ones."""
     return {
         "GCLOUD_PROJECT_ID": settings.project_id,
         "GITHUB_URL": settings.github_url,
@@ -88,7 +88,7 @@ def stage_variables(settings: Settings) -> dict[str, str]:
 
 
 def builder_variables(settings: Settings) -> dict[str, str]:
-    """Return the variables of stage A alone, which clones the forecasting repository with the token."""
+    """Return the variables of stage A only, which clones the forecasting repository with the token."""
     return {
         "GITHUB_FORECAST_REPO": settings.github_forecast_repo,
         "FORECAST_REPO_REF": settings.forecast_repo_ref,

@@ -10,13 +10,13 @@ from typing import Any
 from rich.table import Table
 
 from ops.cloud.cloud import Cloud
-from ops.cloud.executions import Execution, exp_id_of, run_id_of, seconds_taken, where_it_is
+from ops.cloud.executions import Execution, exp_id_of, run_id_of, seconds_taken, step_or_error
 from ops.gcloud import AT_ONCE, at_once
 from ops.names import check_exp_id
 from ops.terminal import console, counted, duration
 
-MOST_LISTED = 1000  # a page of executions
-MOST_ASKED = 100  # executions that are described one by one to learn what they run
+MOST_LISTED = 1000  # one page of executions
+MOST_ASKED = 100  # executions that are described one by one to find their experiment
 
 Row = tuple[Execution, dict[str, Any]]  # with its description
 
@@ -34,12 +34,14 @@ def show_executions(cloud: Cloud, exp_id: str = "", limit: int | None = None) ->
     else:
         rows, unseen = _described(executions), 0
     if unseen:
-        print(f"of {counted(unseen, 'older execution')} it is not known what they ran", file=sys.stderr)
+        print(
+            f"{counted(unseen, 'older execution')} not examined: their experiment is unknown", file=sys.stderr
+        )
     if not rows:
         print(f"no executions of {cloud.settings.workflow_name}{f' for {exp_id}' if exp_id else ''} yet")
         return
     table = Table(box=None, header_style="bold")
-    for column in ("execution", "experiment", "run id", "state", "began", "took", "at or why"):
+    for column in ("execution", "experiment", "run id", "state", "started", "duration", "step or error"):
         table.add_column(column, overflow="fold")
     for execution, one in rows:
         table.add_row(
@@ -49,13 +51,13 @@ def show_executions(cloud: Cloud, exp_id: str = "", limit: int | None = None) ->
             one["state"],
             f"{one['startTime'][:19]}Z",
             duration(seconds_taken(one)),
-            where_it_is(one),
+            step_or_error(one),
         )
     console().print(table)
 
 
 def list_executions(cloud: Cloud, limit: int, echo: bool = False) -> list[dict[str, Any]]:
-    """Return the newest executions, newest first; a list does not contain what they run."""
+    """Return the newest executions, newest first, without their arguments."""
     words = ["workflows", "executions", "list", cloud.settings.workflow_name, *cloud.in_region]
     words += ["--limit", str(limit), "--page-size", str(limit)]
     return cloud.ask(words, echo=echo) or []
@@ -66,7 +68,7 @@ def id_of_execution(listed: dict[str, Any]) -> str:
 
 
 def runs_of_jobs(cloud: Cloud) -> dict[str, tuple[str, str]]:
-    """Return experiment and run by execution id, learnt from the names of all jobs in one request.
+    """Return experiment and run by execution id, from the names of all jobs in one request.
 
     The name of a job that was submitted by hand contains no execution; its key is the rest of its name.
     """

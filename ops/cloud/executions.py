@@ -1,7 +1,7 @@
-"""Executions of the workflow: followed, described, cancelled with their jobs.
+"""Executions of the workflow: describe them, follow them, cancel them with their jobs.
 
 runs/cloud_run.py starts them, execution_list.py lists them. The id of a job is its stage and its execution,
-so that no job has to be searched for.
+so jobs need not be searched for.
 """
 
 import json
@@ -27,7 +27,7 @@ from ops.polling import looks, tell, tell_news
 from ops.stages import STAGES
 from ops.terminal import counted, duration
 
-ENDED = ("SUCCEEDED", "FAILED", "CANCELLED", "UNAVAILABLE")  # the last: its data cannot be read
+ENDED = ("SUCCEEDED", "FAILED", "CANCELLED", "UNAVAILABLE")  # UNAVAILABLE: its data cannot be read
 STOPPED = 130  # exit code
 EXECUTION_ID = re.compile("[a-z0-9][a-z0-9-]{0,62}")
 # When an execution is cancelled, its request for a job may be on its way, and a new job may not be found yet.
@@ -51,7 +51,7 @@ class Execution:
 
     @property
     def in_workflow(self) -> list[str]:
-        """The words that tell gcloud the workflow and where it is."""
+        """Options of gcloud for the workflow, its region and its project."""
         return ["--workflow", self.cloud.settings.workflow_name, *self.cloud.in_region]
 
     def describe(self) -> dict[str, Any]:
@@ -64,12 +64,12 @@ class Execution:
             if error.refusal is not Refusal.MISSING:
                 raise
             raise UserError(
-                f"there is no execution {self.execution_id} of {self.cloud.settings.workflow_name}",
+                f"execution {self.execution_id} of {self.cloud.settings.workflow_name} not found",
                 fix="invoke workflow-list",
             ) from None
 
     def job(self, stage: str) -> dict[str, Any]:
-        """Return the job of a stage; empty if it has not begun or was deleted."""
+        """Return the job of a stage; empty if it has not started or was deleted."""
         words = ["batch", "jobs", "describe", self.job_id(stage), *self.cloud.in_region]
         try:
             return self.cloud.ask(words, echo=False) or {}
@@ -84,48 +84,48 @@ class Execution:
         return {stage: job for stage, job in zip(STAGES, found, strict=True) if job}
 
 
-def named(cloud: Cloud, execution: str) -> Execution:
-    """Return an execution by its id or its full name; refuse what can be neither."""
+def execution_named(cloud: Cloud, execution: str) -> Execution:
+    """Return an execution by its id or its full name; refuse anything else."""
     execution_id = (execution or "").rpartition("/")[2]
     if not EXECUTION_ID.fullmatch(execution_id):
-        raise UserError(f'"{execution:.80}" is not the id of an execution', fix="invoke workflow-list")
+        raise UserError(f'"{execution:.80}" is not an execution id', fix="invoke workflow-list")
     return Execution(cloud, execution_id)
 
 
-def follow(execution: Execution, leads_on: bool = True) -> None:
+def follow(execution: Execution, with_commands: bool = True) -> None:
     """Print the progress of the stages until the execution has ended; temporary faults are waited out.
 
-    Without `leads_on` no further command is printed: an emulated cloud ends with its task.
+    With `with_commands` commands for the next step are printed; an emulated cloud has none, as it ends first.
 
     Raises
     ------
     UserError
         It did not succeed: its error, and the exit code of the stage that failed.
     KeyboardInterrupt
-        After a line on how to cancel; the execution goes on.
+        After printing how to cancel; the execution continues.
     """
-    told: dict[str, str] = {}
+    printed: dict[str, str] = {}
     ended: dict[str, Progress] = {}
     try:
         for found, stages in looks(lambda: _look(execution, ended), tell):
             for progress in stages:
-                tell_news(told, progress.stage, str(progress))
+                tell_news(printed, progress.stage, str(progress))
             if found["state"] in ENDED:
                 break
     except KeyboardInterrupt:
-        if not leads_on:
+        if not with_commands:
             raise
         print(
-            f"\nthe run goes on. Follow it: invoke workflow-describe {execution.execution_id} --wait; "
+            f"\nthe run continues. Follow it: invoke workflow-describe {execution.execution_id} --wait; "
             f"cancel it: invoke workflow-cancel {execution.execution_id}",
             file=sys.stderr,
         )
         raise
-    _tell_end(execution, found, leads_on)
+    _print_end(execution, found, with_commands)
 
 
 def _look(execution: Execution, ended: dict[str, Progress]) -> tuple[dict[str, Any], list[Progress]]:
-    """Return an execution and the progress of its stages; stages that have ended are not asked again."""
+    """Return an execution and the progress of its stages; ended stages are not asked about again."""
     found, stages = execution.describe(), []
     execution.cloud.shell.end_dry_run()
     for stage in STAGES:
@@ -134,14 +134,14 @@ def _look(execution: Execution, ended: dict[str, Progress]) -> tuple[dict[str, A
             ended[stage] = progress
         if progress.has_begun:
             stages.append(progress)
-        if not progress.may_be_followed:
+        if not progress.next_may_have_begun:
             break
     return found, stages
 
 
-def _tell_end(execution: Execution, found: dict[str, Any], leads_on: bool) -> None:
+def _print_end(execution: Execution, found: dict[str, Any], with_commands: bool) -> None:
     if found["state"] != "SUCCEEDED":
-        _tell_failed_inputs(execution, execution.job("runner"))
+        _print_failed_inputs(execution, execution.job("runner"))
         code = _exit_code(execution, found)
         raise UserError(f"execution {execution.execution_id}: {reason_of(found)}", exit_code=code)
     result = result_of(found)
@@ -150,7 +150,7 @@ def _tell_end(execution: Execution, found: dict[str, Any], leads_on: bool) -> No
     if failed and (names := names_of_missing(execution.cloud, result.get("path", ""))):
         without += f" ({names})"
     print(f"done in {duration(seconds_taken(found))}{without}")
-    if not leads_on:
+    if not with_commands:
         return
     print(f"outputs  {result.get('path', '')}outputs/")
     print(f"fetch    invoke download --exp-id {exp_id_of(found)} --run-id {run_id_of(found)}")
@@ -160,12 +160,12 @@ def _exit_code(execution: Execution, found: dict[str, Any]) -> int:
     """Return the exit code of the stage whose failure ended an execution; 1 if no stage failed."""
     if found["state"] == "CANCELLED":
         return STOPPED
-    said = _said(found)
-    job = said.get("job") if isinstance(said, dict) else None
+    error = _error_of(found)
+    job = error.get("job") if isinstance(error, dict) else None
     return job_exit_code(execution.cloud, str(job)) if job else 1
 
 
-def _tell_failed_inputs(execution: Execution, job: dict[str, Any]) -> None:
+def _print_failed_inputs(execution: Execution, job: dict[str, Any]) -> None:
     """Print the tasks of stage B that failed after all attempts, with the names of their inputs."""
     number = Progress.of("runner", job).counts.get("FAILED", 0)
     if not number:
@@ -193,27 +193,27 @@ def names_of_missing(cloud: Cloud, run_path: str) -> str:
 
 
 def reason_of(found: dict[str, Any]) -> str:
-    """Return why an execution did not succeed: its message, and that of the service that failed."""
-    said = _said(found)
+    """Return why an execution did not succeed: its state, its message, and that of the failed service."""
+    error = _error_of(found)
     unavailable = found.get("stateError", {}).get("details", "")  # if its data cannot be read
-    message = "; ".join(_words_of(said)) if isinstance(said, dict) else str(said or unavailable)
+    message = "; ".join(_messages_of(error)) if isinstance(error, dict) else str(error or unavailable)
     message = message or found.get("error", {}).get("payload", "")
     return f"{found['state']}{f': {message}' if message else ''}"
 
 
-def _words_of(fault: dict[str, Any]) -> list[str]:
-    """Return the messages of an error, of the service, and of its cause, without duplicates."""
-    body = fault.get("body")
+def _messages_of(error: dict[str, Any]) -> list[str]:
+    """Return the messages of an error, of the failed service, and of the cause, without duplicates."""
+    body = error.get("body")
     answer = body.get("error") if isinstance(body, dict) else body
     answered = answer.get("message") if isinstance(answer, dict) else answer
-    words = [str(word) for word in (fault.get("message"), answered) if word]
-    cause = fault.get("cause")
-    causes = _words_of(cause) if isinstance(cause, dict) else []
-    return words + [word for word in causes if not any(word in known for known in words)]
+    messages = [str(message) for message in (error.get("message"), answered) if message]
+    cause = error.get("cause")
+    causes = _messages_of(cause) if isinstance(cause, dict) else []
+    return messages + [each for each in causes if not any(each in known for known in messages)]
 
 
-def _said(found: dict[str, Any]) -> Any:
-    """Return the error of an execution: a map if the workflow raised it, else text."""
+def _error_of(found: dict[str, Any]) -> Any:
+    """Return the error of an execution: a dict if the workflow raised it, else text."""
     payload = found.get("error", {}).get("payload", "")
     try:
         return json.loads(payload)
@@ -222,7 +222,7 @@ def _said(found: dict[str, Any]) -> Any:
 
 
 def seconds_taken(found: dict[str, Any]) -> float:
-    """Return how long an execution took, or has taken so far."""
+    """Return the duration of an execution, so far or in all."""
     end = found.get("endTime") or datetime.now(UTC).isoformat()
     times = [datetime.fromisoformat(found["startTime"]), datetime.fromisoformat(end)]
     return (times[1] - times[0]).total_seconds()
@@ -235,18 +235,18 @@ def exp_id_of(found: dict[str, Any]) -> str:
 def run_id_of(found: dict[str, Any], jobs: Iterable[dict[str, Any]] = ()) -> str:
     """Return the id of the run; "" if it is not known yet.
 
-    A workflow that was started without `invoke run` may choose the id itself; it is then in its jobs, its
+    A workflow that was not started by `invoke run` may choose the id itself; the id is then in its jobs, its
     result or its error.
     """
-    said = _said(found)
-    told = [
+    error = _error_of(found)
+    candidates = [
         _map_in(found.get("argument")).get("runId"),
         found.get("labels", {}).get("run_id"),
         result_of(found).get("run_id"),
-        said.get("run_id") if isinstance(said, dict) else None,
+        error.get("run_id") if isinstance(error, dict) else None,
         *(job.get("labels", {}).get("run_id") for job in jobs),
     ]
-    return str(next(filter(None, told), ""))
+    return str(next(filter(None, candidates), ""))
 
 
 def result_of(found: dict[str, Any]) -> dict[str, Any]:
@@ -262,8 +262,8 @@ def _map_in(text: str | None) -> dict[str, Any]:
     return read if isinstance(read, dict) else {}
 
 
-def where_it_is(found: dict[str, Any]) -> str:
-    """Return the current step of an execution, or why it ended."""
+def step_or_error(found: dict[str, Any]) -> str:
+    """Return the current step of an execution, or its error."""
     if found["state"] not in ENDED:
         steps = found.get("status", {}).get("currentSteps", [])
         return steps[-1]["step"] if steps else ""
@@ -272,7 +272,7 @@ def where_it_is(found: dict[str, Any]) -> str:
 
 def show_execution(cloud: Cloud, execution_id: str) -> None:
     """Print what an execution runs, the progress of its jobs, and how it ended."""
-    execution = named(cloud, execution_id)
+    execution = execution_named(cloud, execution_id)
     found = execution.describe()
     cloud.shell.end_dry_run()
     jobs = execution.jobs()
@@ -281,7 +281,7 @@ def show_execution(cloud: Cloud, execution_id: str) -> None:
     for stage, job in jobs.items():
         print(f"  {Progress.of(stage, job)}  ({execution.job_id(stage)})")
         if stage == "runner":
-            _tell_failed_inputs(execution, job)
+            _print_failed_inputs(execution, job)
     if found["state"] in ENDED and found["state"] != "SUCCEEDED":
         print(f"  {reason_of(found)}")
     if found["state"] == "SUCCEEDED":
@@ -290,8 +290,8 @@ def show_execution(cloud: Cloud, execution_id: str) -> None:
 
 
 def cancel(cloud: Cloud, execution_id: str) -> None:
-    """Cancel an execution and its Batch jobs, which would otherwise go on."""
-    execution = named(cloud, execution_id)
+    """Cancel an execution and its Batch jobs, which would otherwise continue."""
+    execution = execution_named(cloud, execution_id)
     words = ["workflows", "executions", "cancel", execution.execution_id, *execution.in_workflow, "--quiet"]
     if cloud.shell.dry_run:
         cloud.read(words)
@@ -299,17 +299,17 @@ def cancel(cloud: Cloud, execution_id: str) -> None:
         return
     state = execution.describe()["state"]
     if state in ENDED:
-        print(f"execution {execution.execution_id} has ended already: {state}")
+        print(f"execution {execution.execution_id} has already ended: {state}")
     else:
         cloud.read(words)
-        print(f"execution {execution.execution_id} is cancelled")
+        print(f"execution {execution.execution_id} was cancelled")
     stages = _running_stages(execution)
     if not stages and state != "SUCCEEDED":
         time.sleep(SECOND_LOOK_SECONDS)
         stages = _running_stages(execution)
     _cancel_jobs(execution, stages)
     stopped = ", ".join(map(execution.job_id, stages))
-    print(f"cancelled {stopped}" if stopped else "none of its jobs was running")
+    print(f"cancelled {stopped}" if stopped else "none of its jobs were running")
 
 
 def _running_stages(execution: Execution) -> list[str]:

@@ -1,4 +1,4 @@
-"""Tasks of a job that failed after all attempts: which, why, and the command that runs them again."""
+"""Tasks that failed after all attempts: their inputs, why they failed, and the command to rerun them."""
 
 import shlex
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ from ops.gcloud import at_once
 from ops.input_names import named
 from ops.terminal import counted
 
-MOST_FAILED = 20  # tasks that are shown, and that one command can run again
-MOST_ASKED = 100  # tasks whose exit codes are asked for
+MOST_FAILED = 20  # tasks that are shown, and that one command reruns
+MOST_ASKED = 100  # tasks whose exit codes are read
 MOST_CHARACTERS = 400  # of an error in a message
 WITHOUT_RESULTS = "results are missing or wrong"  # in the error of stage C
 
@@ -40,7 +40,7 @@ class Failed:
     """A task that failed after all attempts."""
 
     index: int
-    exit_code: int | None  # None if the service reports none
+    exit_code: int | None  # None if Batch reports none
     attempts: int
     hint: str = ""  # on the cause, from the exit codes of all attempts
     is_cancelled: bool = False  # stopped with its job, without having failed
@@ -60,14 +60,14 @@ class Failed:
         return f"task {self.index}" + (f", {in_a_line(self.names)}" if self.names else "")
 
 
-def tell_failed(cloud: Cloud, job: dict[str, Any], number: int) -> str:
-    """Print the failed tasks and the command that runs them again; return the last error in the job's log."""
+def print_failed(cloud: Cloud, job: dict[str, Any], number: int) -> str:
+    """Print the failed tasks and the command to rerun them; return the last error in the job's log."""
     failed, error = at_once([lambda: failed_tasks(cloud, job), lambda: _last_error(cloud, job)])
     for task in failed:
         print(f"  {task}")
     if number > len(failed):
         print(f"  and {counted(number - len(failed), 'more task')}")
-    for line in _ways_on(job, failed, number, error):
+    for line in _commands(job, failed, number, error):
         print(line, flush=True)
     return error
 
@@ -79,7 +79,7 @@ def failed_tasks(cloud: Cloud, job: dict[str, Any]) -> list[Failed]:
 
 
 def with_inputs(cloud: Cloud, job: dict[str, Any], failed: Sequence[Failed]) -> list[Failed]:
-    """Return failed tasks of stage B with their inputs and the names of these; other tasks unchanged."""
+    """Return failed tasks of stage B with their inputs and these inputs' names; others unchanged."""
     if job.get("labels", {}).get("stage") != "runner" or not failed:
         return list(failed)
     path, tasks = run_path_of(job), [task.index for task in failed]
@@ -95,10 +95,10 @@ def with_inputs(cloud: Cloud, job: dict[str, Any], failed: Sequence[Failed]) -> 
 
 
 def job_exit_code(cloud: Cloud, job_id: str) -> int:
-    """Return the exit code of a stage whose job failed: the one of its tasks if all agree, else 1."""
+    """Return the exit code of a stage whose job failed: that of its tasks if all agree, else 1."""
     try:
         listed = _list_failed(cloud, job_id, MOST_ASKED)
-    except UserError:  # the job has failed in any case
+    except UserError:  # the job failed in any case
         return 1
     return stage_exit_code((exit_codes(task) or [1])[-1] for task in listed)
 
@@ -123,7 +123,7 @@ def failed_among(tasks: Sequence[dict[str, Any]], is_stopped: bool = False) -> l
 
 
 def _last_error(cloud: Cloud, job: dict[str, Any]) -> str:
-    """Return the newest error in the log of a job; "" if there is none, or the log cannot be read."""
+    """Return the newest error in the log of a job; "" without one, or if the log cannot be read."""
     chosen = [
         f"labels.job_uid={quoted(job.get('uid', ''))}",
         f"timestamp>={quoted(job['createTime'])}",  # without a bound, Logging searches for a long time
@@ -138,8 +138,8 @@ def _last_error(cloud: Cloud, job: dict[str, Any]) -> str:
     return one_line(LogLine.of(found[0]).message, MOST_CHARACTERS) if found else ""
 
 
-def _ways_on(job: dict[str, Any], failed: list[Failed], number: int, error: str) -> list[str]:
-    """Return the commands that run again what failed, with the options of the job."""
+def _commands(job: dict[str, Any], failed: list[Failed], number: int, error: str) -> list[str]:
+    """Return the commands that rerun what failed, with the options of the job."""
     stage, variables = job.get("labels", {}).get("stage", ""), variables_of(job)
     run = f"--exp-id {experiment_of(job)} --run-id {variables.get('RUN_ID', '')}"
     options = _options(variables)

@@ -1,6 +1,6 @@
-"""Inputs of a run in the bucket: those that a job of stage B runs, and their names.
+"""Inputs of a run in the bucket: which ones a job of stage B runs, and their names.
 
-The stages read the same files in scripts/pipeline/artifacts.py, which ops/ does not import.
+The stages read the same files with scripts/pipeline/artifacts.py, which ops/ does not import.
 """
 
 import contextlib
@@ -72,8 +72,8 @@ def chosen_inputs(text: str) -> list[int]:
         parsed = re.fullmatch(rf"([0-9]{{1,{MOST_DIGITS}}})(?:-([0-9]{{1,{MOST_DIGITS}}}))?", part)
         first, last = (int(parsed[1]), int(parsed[2] or parsed[1])) if parsed else (1, 0)
         if not 0 <= last - first < MOST_TASKS:
-            shown = text[:40] if text.strip() else '""'  # a shell variable may not be set
-            raise UserError(f"--only {shown}: inputs are needed, counted from 0, such as 3,17,40 or 3-9")
+            shown = text[:40] if text.strip() else '""'  # e.g. a shell variable that is not set
+            raise UserError(f"--only {shown}: expected inputs counted from 0, such as 3,17,40 or 3-9")
         chosen |= set(range(first, last + 1))
     return sorted(chosen)
 
@@ -90,14 +90,14 @@ class Selection:
     """Inputs for a job of stage B, and the content of the pending file that names them."""
 
     share: Share
-    content: bytes = b""  # empty: there is no pending file, or stage A has written it
+    content: bytes = b""  # empty: no pending file is needed, or stage A has written it
 
 
 def unfinished_inputs(manifest: Manifest, finished: Collection[int]) -> Selection:
     """Return all inputs without a result.
 
-    They may differ from the pending inputs in the manifest, which the last stage A wrote: results may have
-    been added and removed since.
+    They may differ from the pending inputs in the manifest, which stage A wrote last: results may have been
+    added or removed since.
     """
     left = [index for index in range(manifest.num_workloads) if index not in finished]
     if len(left) == manifest.num_workloads == manifest.num_pending:
@@ -106,7 +106,7 @@ def unfinished_inputs(manifest: Manifest, finished: Collection[int]) -> Selectio
 
 
 def choose_inputs(manifest: Manifest, inputs: Iterable[int]) -> Selection:
-    """Return some inputs of a run; their pending file is named by its content, so that others stay.
+    """Return some inputs of a run; their pending file is named by its content, so no other is overwritten.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def choose_inputs(manifest: Manifest, inputs: Iterable[int]) -> Selection:
 
 
 def upload_pending(cloud: Cloud, run_path: str, selection: Selection) -> None:
-    """Upload the pending file of a selection to its run, unless it is there."""
+    """Upload the pending file of a selection to its run, unless stage A has written it."""
     if not selection.content:
         return
     name = selection.share.pending_file
@@ -138,7 +138,7 @@ def upload_pending(cloud: Cloud, run_path: str, selection: Selection) -> None:
 def inputs_of_tasks(
     cloud: Cloud, run_path: str, variables: dict[str, str], tasks: Iterable[int]
 ) -> dict[int, list[int]]:
-    """Return the inputs of each of some tasks of a job, from the variables of the job.
+    """Return the inputs of tasks of a job, from the variables of the job.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def inputs_of_tasks(
 
 
 def cloud_names(cloud: Cloud, run_path: str, indices: Iterable[int]) -> dict[int, str]:
-    """Return the names of some inputs of a run in the bucket, of the first MOST_NAMED.
+    """Return the names of inputs of a run in the bucket, at most of the first MOST_NAMED.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def cloud_names(cloud: Cloud, run_path: str, indices: Iterable[int]) -> dict[int
 
 
 def missing_names(cloud: Cloud, run_path: str, recorded: dict[str, Any]) -> list[str]:
-    """Return the names of the first inputs that were missing in stage C, from its record."""
+    """Return the names of the first inputs that were missing, from the record of stage C."""
     first = missing_indices(recorded)[:MOST_IN_A_LINE]
     names = {index: name for index, (name, _) in recorded_names(recorded).items()}
     return named(first, names | cloud_names(cloud, run_path, unnamed(first, names)))

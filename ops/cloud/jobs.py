@@ -1,4 +1,4 @@
-"""Jobs of Batch and their tasks: lists of jobs, their variables and progress, and how each attempt ended."""
+"""Batch jobs and their tasks: lists of jobs, their variables and progress, and exit codes of attempts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from typing import Any
 from ops.cloud.cloud import Cloud
 from ops.names import COMPONENT
 
-# A job in any other state, also one that is unknown to us, counts as running.
+# A job in any other state, including one unknown to us, counts as running.
 ENDED_JOB = ("SUCCEEDED", "FAILED", "CANCELLED", "DELETION_IN_PROGRESS")
-ENDING_JOB = (*ENDED_JOB, "CANCELLATION_IN_PROGRESS")  # has ended, or is about to end
-PAGE = 1000  # jobs a request, the most that Batch gives
+ENDING_JOB = (*ENDED_JOB, "CANCELLATION_IN_PROGRESS")  # has ended or is about to
+PAGE = 1000  # jobs per request, the most that Batch allows
 CANCELLED_JOB = ("CANCELLED", "CANCELLATION_IN_PROGRESS")
 NOT_BEGUN = "not begun"
 FAILED_OR_CANCELLED = "FAILED OR CANCELLED"  # tasks of a cancelled job: Batch counts them together
@@ -22,21 +22,21 @@ BY_HAND = {"managed-by": "manual"}  # label in jobs/*.json; jobs of an execution
 def newest_jobs(
     cloud: Cloud,
     labels: Mapping[str, str],
-    but: Sequence[str] = (),
+    without_states: Sequence[str] = (),
     since: datetime | None = None,
     echo: bool = True,
 ) -> list[dict[str, Any]]:
-    """Return our jobs with these labels, newest first, without those in the states `but`.
+    """Return our jobs with these labels, newest first, without those in some states.
 
-    With `since`, jobs in these states that have changed since then are included.
+    With `since`, jobs in `without_states` that have changed since then are included.
 
-    gcloud lists all jobs of the region, which are kept for 60 days, and filters them itself. It would apply
+    gcloud lists all jobs of the region, which Batch keeps for 60 days, and filters them itself. It applies
     --limit before sorting, so no limit is given.
     """
     wanted = [f'labels.{name}="{value}"' for name, value in {"component": COMPONENT, **labels}.items()]
-    if but:  # excluded by name, so that a job in a state unknown to us is included
+    if without_states:  # by name, so that a job in a state unknown to us is included
         recent = f' OR updateTime>="{since:%Y-%m-%dT%H:%M:%SZ}"' if since else ""
-        wanted.append(f"(NOT status.state=({' '.join(but)}){recent})")
+        wanted.append(f"(NOT status.state=({' '.join(without_states)}){recent})")
     words = ["batch", "jobs", "list", *cloud.in_region, "--page-size", str(PAGE)]
     words += ["--sort-by", "~createTime", "--filter", " AND ".join(wanted)]
     return cloud.ask(words, echo=echo) or []
@@ -47,7 +47,7 @@ def jobs_of_run(cloud: Cloud, run_id: str, stage: str) -> list[dict[str, Any]]:
     return newest_jobs(cloud, {"run_id": run_id, "stage": stage}, echo=False)
 
 
-def going_on_by_hand(cloud: Cloud, exp_id: str, run_id: str) -> list[dict[str, Any]]:
+def running_by_hand(cloud: Cloud, exp_id: str, run_id: str) -> list[dict[str, Any]]:
     """Return the jobs of a run that were submitted by hand and have not ended."""
     found = newest_jobs(cloud, {"run_id": run_id, **BY_HAND}, ENDED_JOB, echo=False)
     return [job for job in found if experiment_of(job) == exp_id]
@@ -62,7 +62,7 @@ def state_of(job: dict[str, Any]) -> str:
 
 
 def variables_of(job: dict[str, Any]) -> dict[str, str]:
-    """Return the environment variables that a job gives to its tasks."""
+    """Return the environment variables of the tasks of a job."""
     return job["taskGroups"][0]["taskSpec"].get("environment", {}).get("variables", {})
 
 
@@ -117,8 +117,8 @@ class Progress:
         return self.counts.get("FAILED", 0) + self.counts.get(FAILED_OR_CANCELLED, 0)
 
     @property
-    def may_be_followed(self) -> bool:
-        """Whether a later stage may have begun; stage B is skipped if no input was pending."""
+    def next_may_have_begun(self) -> bool:
+        """Whether the next stage may have begun; stage B is skipped if no input is pending."""
         if self.stage == "runner":
             return self.has_ended or not self.has_begun
         return self.state == "SUCCEEDED"
@@ -137,14 +137,14 @@ class Progress:
 
 EXIT_CODES = {
     2: "the input or a setting is wrong",
-    75: "a passing fault",
-    137: "killed, most likely for want of memory",
-    50000: "no cause that Batch knows; see its log",
+    75: "a temporary fault",
+    137: "killed, most likely out of memory",
+    50000: "cause unknown to Batch; see its log",
     50001: "a Spot machine was taken away",
-    50002: "its machine stopped reporting in time",
+    50002: "its machine stopped reporting",
     50003: "its machine was restarted",
-    50004: "its machine, or the task, no longer answered",
-    50005: "it took longer than it may",
+    50004: "its machine or the task stopped responding",
+    50005: "it exceeded its time limit",
     50006: "its machine was recreated",
 }
 OUT_OF_MEMORY = frozenset((137, 50002, 50004))  # out of memory, a machine kills the task or stops reporting
@@ -158,11 +158,11 @@ def described(exit_code: int) -> str:
 
 
 def memory_hint(codes: Iterable[int]) -> str:
-    """Return a hint if all attempts of a task ended as they do without enough memory; else ""."""
+    """Return a hint if all attempts of a task ended in ways typical of too little memory; else ""."""
     codes = set(codes)
-    if not codes or not codes <= OUT_OF_MEMORY or codes == {137}:  # that code says so itself
+    if not codes or not codes <= OUT_OF_MEMORY or codes == {137}:  # its meaning says so already
         return ""
-    return "all its attempts ended alike: its memory may be too small"
+    return "all attempts ended in ways typical of too little memory"
 
 
 def stage_exit_code(codes: Iterable[int]) -> int:
@@ -172,7 +172,7 @@ def stage_exit_code(codes: Iterable[int]) -> int:
 
 
 def was_cancelled(task: dict[str, Any]) -> bool:
-    """Return whether a task of a cancelled job was stopped with it, not failed before."""
+    """Return whether a task of a cancelled job was stopped with it, and had not failed before."""
     codes = exit_codes(task)
     failed = task.get("status", {}).get("state") == "FAILED"
     return failed and (not codes or codes[-1] in _STOPPED)
@@ -184,12 +184,12 @@ def attempts(task: dict[str, Any]) -> int:
 
 
 def exit_codes(task: dict[str, Any]) -> list[int]:
-    """Exit code of each finished attempt, oldest first."""
+    """Return the exit code of each finished attempt, oldest first."""
     return [event["taskExecution"].get("exitCode", 0) for event in _events(task) if "taskExecution" in event]
 
 
 def seconds_run(task: dict[str, Any], now: datetime) -> float:
-    """Return the run time of a task in seconds, all attempts together."""
+    """Return the run time of a task in seconds, over all attempts."""
     events = _events(task)
     times = [datetime.fromisoformat(event["eventTime"]) for event in events]
     return sum(

@@ -1,4 +1,4 @@
-"""Cloud Logging: the entries of jobs, read once or followed, and the line that is shown of each."""
+"""Entries of Cloud Logging, read once or followed, and the line that shows an entry."""
 
 import json
 import re
@@ -18,12 +18,12 @@ from ops.cloud.cloud import Cloud
 from ops.gcloud import GcloudError, asks_too_often
 from ops.polling import through_faults
 
-PAGE = 1000  # entries a request, the most that Logging gives
-ENTRIES_A_READ = 3 * PAGE  # of one gcloud: more would need more memory, fewer would start it more often
-REQUESTS_A_MINUTE, LEAST_REQUESTS = 50, 10  # of the project's 60
-NEWEST = 1000  # entries that are shown if nothing else is asked for
+PAGE = 1000  # entries per request, the most that Logging allows
+ENTRIES_A_READ = 3 * PAGE  # per gcloud call: more need more memory, fewer start it more often
+REQUESTS_A_MINUTE, LEAST_REQUESTS = 50, 10  # of the 60 that a project may make
+NEWEST = 1000  # entries shown by default
 READ_SECONDS = 300
-PATIENCE_SECONDS = 75.0  # with nothing but temporary faults
+PATIENCE_SECONDS = 75.0  # of nothing but temporary faults
 FOLLOW_PATIENCE_SECONDS = 600.0  # the same while following
 FOLLOW_SECONDS = 5.0
 OVERLAP = timedelta(minutes=2)  # an entry that arrives later than this is not shown by --follow
@@ -61,11 +61,11 @@ class LogRequest:
 
 @dataclass(frozen=True)
 class LogLine:
-    """The line that is shown of an entry."""
+    """The line that shows an entry."""
 
     time: str
     stage: str
-    task: str  # its index, and the number of the attempt if it is not the first
+    task: str  # its index, and the attempt if it is not the first
     severity: str
     message: str
     progress_of: str = ""  # the job, if the entry is the workflow's poll of it
@@ -96,7 +96,7 @@ class LogLine:
 
 @dataclass
 class Pace:
-    """Limits the requests of this program in any minute."""
+    """Limits the requests that this program makes in any minute."""
 
     requests: int = REQUESTS_A_MINUTE
     seconds: float = 60.0
@@ -114,7 +114,7 @@ class Pace:
         self._times.extend([self.clock()] * requests)
 
     def slow_down(self) -> None:
-        """Halve the limit, because the project has used up its requests."""
+        """Halve the limit, after the project has made too many requests."""
         self.requests = max(min(LEAST_REQUESTS, self.requests), self.requests // 2)
 
     def _recent(self) -> int:
@@ -133,42 +133,42 @@ class LogReader:
     pace: Pace = field(default_factory=Pace)
     patience_seconds: float = PATIENCE_SECONDS
     read_size: int = ENTRIES_A_READ
-    _shown: dict[str, datetime] = field(default_factory=dict)  # time of each entry that might be read again
+    _shown: dict[str, datetime] = field(default_factory=dict)  # time of each entry that may be read again
     _shown_since_look: int = 0
 
     def oldest_first(self) -> Iterator[Entry]:
-        """Yield all entries; only those of one gcloud are in memory at a time."""
-        for entry in self._run_through("asc", _from(self.since)):
-            self._keep_in_mind(entry)
+        """Yield all entries; only those of one gcloud call are in memory at a time."""
+        for entry in self._entries("asc", _from(self.since)):
+            self._remember(entry)
             yield entry
 
     def newest(self, number: int) -> list[LogLine]:
         """Return the lines of the newest entries, oldest first; lines need less memory than entries."""
         lines: list[LogLine] = []
         since = _from(self.since)
-        for entry in self._run_through("desc", since, number):
+        for entry in self._entries("desc", since, number):
             if not lines:
                 newest = _time(entry)
             if newest - _time(entry) <= OVERLAP:
                 self._shown[_key(entry)] = _time(entry)
             lines.append(LogLine.of(entry))
             if len(lines) == number:
-                self.since = max(self.since, _time(entry))  # older entries are not shown later, either
+                self.since = max(self.since, _time(entry))  # follow() shows no older entries
                 break
         return lines[::-1]
 
-    def follow(self, tell: Callable[[Entry], None]) -> None:
-        """Call `tell` with each new entry until Ctrl-C; each read looks back a little for late entries."""
+    def follow(self, show: Callable[[Entry], None]) -> None:
+        """Call `show` with each new entry until Ctrl-C; each read looks back a little for late entries."""
         while True:
             newest = max(self._shown.values(), default=self.since)
             back = max(self.since, newest - OVERLAP)
-            for entry in self._run_through("asc", _from(back)):
+            for entry in self._entries("asc", _from(back)):
                 if _key(entry) not in self._shown:
-                    tell(entry)
-                self._keep_in_mind(entry)
+                    show(entry)
+                self._remember(entry)
             time.sleep(FOLLOW_SECONDS)
 
-    def _keep_in_mind(self, entry: Entry) -> None:
+    def _remember(self, entry: Entry) -> None:
         """Remember an entry for as long as follow() may read it again."""
         self._shown[_key(entry)] = _time(entry)
         self._shown_since_look += 1
@@ -176,10 +176,10 @@ class LogReader:
             self._shown_since_look, earliest = 0, _time(entry) - 2 * OVERLAP
             self._shown = {key: at for key, at in self._shown.items() if at >= earliest}
 
-    def _run_through(self, order: str, bound: str, most: int | None = None) -> Iterator[Entry]:
-        """Yield entries in order, without duplicates; each read begins at the time where the last one ended.
+    def _entries(self, order: str, bound: str, most: int | None = None) -> Iterator[Entry]:
+        """Yield entries in order, without duplicates; each read begins at the time of the last entry.
 
-        A page token is lost with its gcloud, and one gcloud that reads everything holds it all in memory.
+        A page token is lost when gcloud ends, and a gcloud that reads everything keeps it all in memory.
         """
         sign = ">=" if order == "asc" else "<="
         size = min(self.read_size, most or self.read_size)
@@ -196,10 +196,10 @@ class LogReader:
             reached, conditions = last, f'{bound} AND timestamp{sign}"{last}"'
 
     def read(self, order: str, conditions: str, limit: int) -> list[Entry]:
-        """Return the first entries in an order; temporary faults are waited out."""
+        """Return the first entries in an order, after waiting out temporary faults."""
         words = ["logging", "read", f"{self.filter} AND {conditions}"]
         words += ["--order", order, "--limit", str(limit), *self.cloud.in_project]
-        found = through_faults(lambda: self._read_now(words, limit), _say, self.patience_seconds)
+        found = through_faults(lambda: self._read_now(words, limit), _print_fault, self.patience_seconds)
         self.cloud.shell.end_dry_run()
         return found
 
@@ -217,7 +217,7 @@ class LogReader:
         return found
 
 
-def _say(line: str) -> None:
+def _print_fault(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
@@ -256,11 +256,11 @@ def _task(labels: dict[str, Any]) -> str:
     found = _TASK.search(labels.get("task_id", ""))
     if not found:
         return ""
-    return found[1] if found[2] == "0" else f"{found[1]} try {int(found[2]) + 1}"
+    return found[1] if found[2] == "0" else f"{found[1]} attempt {int(found[2]) + 1}"
 
 
 def _message(entry: dict[str, Any], payload: dict[str, Any]) -> str:
-    """Return the message of an entry, with the last line of its traceback and its tasks by state."""
+    """Return the message of an entry, with the last line of a traceback and the number of tasks by state."""
     if "textPayload" in entry:
         return str(entry["textPayload"])
     if "message" not in payload:
@@ -269,6 +269,6 @@ def _message(entry: dict[str, Any], payload: dict[str, Any]) -> str:
     if trace := str(payload.get("exc_info") or "").strip():
         message += f" ({trace.splitlines()[-1]})"
     if isinstance(counts := payload.get("tasks"), dict):
-        told = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
-        message += f": {told}" if told else ""
+        by_state = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
+        message += f": {by_state}" if by_state else ""
     return message

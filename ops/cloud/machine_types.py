@@ -1,6 +1,6 @@
-"""terraform/machine_types.json: what machine types hold, and which families boot from which disk.
+"""The table terraform/machine_types.json: vCPUs and memory of machine types, and disks of their families.
 
-Terraform and the emulated Batch read the same table, so a type that is not in it is refused everywhere.
+Terraform and the emulated Batch read the same table; all refuse a type that is not in it.
 """
 
 import functools
@@ -14,7 +14,7 @@ TABLE = ROOT / "terraform" / "machine_types.json"
 
 
 def check_stage_fits(stage: str, cpu_milli: int, memory_mib: int, machine_type: str) -> None:
-    """Refuse a machine type that the table does not list, and a stage that asks for more than its type has.
+    """Refuse a machine type that is not in the table, and a stage that needs more than its type has.
 
     Without a machine type Batch chooses one that fits.
 

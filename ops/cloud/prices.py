@@ -1,4 +1,4 @@
-"""Price of a machine per hour, from the dated table prices.json, and the machine that Batch would choose.
+"""Price of a machine per hour, from the dated table prices.json, and the machine type Batch would choose.
 
 The cost of a run is in costs/costs.py.
 """
@@ -25,30 +25,27 @@ class Machine:
     memory_mib: int
     usd_hour: float
     spot_usd_hour: float
-    warnings: tuple[str, ...] = ()  # why the price is not exactly that of the table
+    warnings: tuple[str, ...] = ()  # why the price is only close to that of the table
 
     def usd(self, provisioning_model: str) -> float:
         return self.spot_usd_hour if provisioning_model == "SPOT" else self.usd_hour
 
 
 def priced_machine(limits: StageLimits, tasks_on_it: int, region: str) -> Machine:
-    """Return the machine of a stage: the one that is set, else the cheapest that holds its tasks.
+    """Return the machine of a stage: its machine type if one is set, else the cheapest that fits its tasks.
 
-    Batch does not announce which machine it chooses; the cheapest of the usual families that fits is assumed.
+    Batch does not say in advance which type it will choose; the cheapest of the usual families is assumed.
+    The same is assumed for a type that is not in the table: only jobs submitted elsewhere have one.
     """
     warnings = []
-    name = limits.machine_type
-    if name not in machine_types():
-        chosen = _cheapest(limits, tasks_on_it)
-        if name:
-            warnings.append(f"{name} is not in terraform/machine_types.json: counted as {chosen}")
-        name = chosen
+    is_listed = limits.machine_type in machine_types()
+    name = limits.machine_type if is_listed else _cheapest(limits, tasks_on_it)
     shape, family = machine_types()[name], name.partition("-")[0]
     priced_as = _priced_family(family)
     if priced_as != family:
-        warnings.append(f"{family} has no price in the table: counted as the nearest family, {priced_as}")
+        warnings.append(f"{family} has no price in the table: priced as the nearest family, {priced_as}")
     if region != prices()["region"]:
-        warnings.append(f"{region} has no prices in the table: those of {prices()['region']} are taken")
+        warnings.append(f"{region} has no prices in the table: those of {prices()['region']} are used")
     on_demand = _machine_usd(priced_as, shape)
     extras = _disk_usd(family) + prices()["nat_machine_hour"]["usd"]
     return Machine(

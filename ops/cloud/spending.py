@@ -1,4 +1,4 @@
-"""Estimate of what the machines of a run in the cloud have cost so far, from the times of its tasks.
+"""Estimated cost of the machines of a run in the cloud so far, from the times of its tasks.
 
 The cost before a run is in costs/costs.py; the cost at its end is in its run_metadata.json
 (scripts/pipeline/machine_costs.py). All use the same formula: Batch's time of a task includes its start,
@@ -19,15 +19,15 @@ from ops.cloud.prices import Machine, priced_machine, prices
 
 @dataclass(frozen=True)
 class Spending:
-    """Hours of machines, and their cost by list prices."""
+    """Machine hours and their cost at list prices."""
 
     machine_hours: float = 0.0
     usd: float = 0.0
-    spot_usd: float = 0.0  # of that, on Spot machines
+    spot_usd: float = 0.0  # part of usd on Spot machines
     is_at_most: bool = False
 
     def in_a_line(self, so_far: bool) -> str:
-        """Return the cost and its basis in a line."""
+        """Return the cost and its basis on one line."""
         usd = f"{'at most' if self.is_at_most else 'about'} ${self.usd:,.2f}{' so far' if so_far else ''}"
         spot = f", Spot at {prices()['spot_factor']:.0%}" if self.spot_usd else ""
         return (
@@ -53,8 +53,8 @@ def spending_of(job: dict[str, Any], region: str, task_seconds: Sequence[float] 
     Parameters
     ----------
     task_seconds : sequence of float
-        Run time of each task that has begun. None if unknown: then every machine is counted for the run time
-        of the job.
+        Run time of each task that has begun. None if unknown: then every machine counts for the run time of
+        the job.
     """
     group = job["taskGroups"][0]
     on_machine = int(group.get("taskCountPerNode", 1))

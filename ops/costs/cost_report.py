@@ -10,6 +10,7 @@ from rich.table import Table
 
 from modeling.plain_text import one_line
 from ops.cloud.cloud import Cloud
+from ops.cloud.deployment import check_stages_fit
 from ops.cloud.inputs import find_manifest, inputs_with_results
 from ops.cloud.prices import prices
 from ops.costs import task_times
@@ -18,7 +19,7 @@ from ops.costs.task_times import Measured
 from ops.failures import UserError
 from ops.gcloud import GcloudError
 from ops.laptop.local_run import check_experiment_is_there, count_workloads
-from ops.laptop.run_files import latest_run, local_run
+from ops.laptop.run_files import latest_run, run_named
 from ops.run_request import RunRequest
 from ops.settings import Settings
 from ops.shell import Shell
@@ -57,7 +58,8 @@ def show_estimate(
     Raises
     ------
     UserError
-        Neither `task_seconds` nor an earlier run is known, or the number of inputs is not known.
+        Neither `task_seconds` nor an earlier run is known, the number of inputs is not known, or a stage
+        does not fit its machine type.
     """
     if found := _estimated(shell, settings, request, num_tasks, task_seconds):
         _print(*found, request)
@@ -74,6 +76,7 @@ def _estimated(
 
     A dry run returns None if nothing is known without asking. Raises as show_estimate().
     """
+    check_stages_fit(settings)
     is_output_wanted = settings.run_output_stage and request.run_output_stage
     settings = settings.model_copy(update={"run_output_stage": is_output_wanted})
     cloud = Cloud.of(shell, settings) if settings.project_id and settings.bucket_name else None
@@ -178,7 +181,7 @@ def _searches(
     if run_id:
         inputs = left.of if left else None
         yield True, lambda: task_times.measured_in_cloud(cloud, exp_id, run_id, inputs)
-        if local_run(settings, exp_id, run_id).is_built:
+        if run_named(settings, exp_id, run_id).is_built:
             yield False, lambda: task_times.measured_here(settings, exp_id, run_id)
     yield True, lambda: task_times.measured_in_cloud(cloud, exp_id)
     yield False, lambda: task_times.measured_here(settings, exp_id)

@@ -1,1 +1,1 @@
-"""Jobs of Batch by hand: a stage rendered from its template, submitted, listed, cancelled."""
+"""Batch jobs submitted by hand: render a stage from its template, submit, list, cancel."""

@@ -1,6 +1,6 @@
-"""Jobs of Batch, whoever submitted them: listed, described, followed, cancelled.
+"""List, describe, follow and cancel Batch jobs.
 
-The workflow submits them, or job_submission.py by hand. They are read in cloud/jobs.py.
+The workflow or job_submission.py submits them; cloud/jobs.py reads their fields.
 """
 
 import re
@@ -15,11 +15,12 @@ from ops.cloud.bucket import read_objects
 from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import as_label
 from ops.cloud.executions import STOPPED
-from ops.cloud.failed_tasks import job_exit_code, tell_failed
+from ops.cloud.failed_tasks import job_exit_code, print_failed
 from ops.cloud.inputs import missing_names
 from ops.cloud.jobs import (
     ENDED_JOB,
     ENDING_JOB,
+    NOT_BEGUN,
     Progress,
     experiment_of,
     id_of,
@@ -48,7 +49,7 @@ def show_jobs(
     stage: str = "",
     limit: int | None = None,
 ) -> None:
-    """Print the newest jobs: stage, run, state and tasks."""
+    """Print the newest jobs with stage, run, state and tasks."""
     if exp_id:
         check_exp_id(exp_id)
     if run_id:
@@ -60,7 +61,7 @@ def show_jobs(
     jobs = [job for job in found if exp_id in ("", experiment_of(job))][:limit]
     cloud.shell.end_dry_run()
     if not jobs:
-        print(f"no such jobs in {cloud.region} of {cloud.project}")
+        print(f"no jobs found in {cloud.region} of {cloud.project}")
         return
     table = Table(box=None, header_style="bold")
     for column in ("job", "stage", "experiment", "run id", "state", "created", "tasks"):
@@ -81,22 +82,22 @@ def describe(cloud: Cloud, job_id: str) -> dict[str, Any]:
     except GcloudError as error:
         if error.refusal is not Refusal.MISSING:
             raise
-        raise UserError(f"there is no job {job_id} in {cloud.region}", fix="invoke job-list") from None
+        raise UserError(f"job {job_id} not found in {cloud.region}", fix="invoke job-list") from None
 
 
 def show_job(cloud: Cloud, job: str) -> None:
-    """Print what a job runs, its tasks by state, its newest events, and the failed tasks."""
+    """Print the stage and run of a job, its tasks by state, its newest events, and its failed tasks."""
     job_id = _job_id(job)
     found = describe(cloud, job_id)
     cloud.shell.end_dry_run()
     labels, progress = found.get("labels", {}), _progress(found)
     run = f"run {labels.get('run_id', '')} of {experiment_of(found)}"
     print(f"job {job_id}: {progress.state}, stage {progress.stage}, {run}, {duration(_seconds(found))}")
-    print(f"  {counted(progress.tasks, 'task')}: {progress.counted or 'not begun'}")
+    print(f"  {counted(progress.tasks, 'task')}: {progress.counted or NOT_BEGUN}")
     for event in found.get("status", {}).get("statusEvents", [])[-MOST_EVENTS:]:
         print(f"  {event.get('eventTime', '')[:19]}Z  {event.get('description', '')}")
     failed = progress.failed
-    if failed and (error := tell_failed(cloud, found, failed)):
+    if failed and (error := print_failed(cloud, found, failed)):
         print(f"  error    {error}")
     print(f"  logs     {_logs_command(found)}")
     print(f"  console  {_console_link(cloud, job_id)}")
@@ -110,10 +111,10 @@ def follow(cloud: Cloud, job: str) -> None:
     UserError
         It did not succeed: what failed, and the exit code of its tasks.
     KeyboardInterrupt
-        After a line on how to cancel; the job goes on.
+        After printing how to cancel; the job continues.
     """
     job_id = _job_id(job)
-    told: dict[str, str] = {}
+    printed: dict[str, str] = {}
 
     def look() -> dict[str, Any]:
         found = describe(cloud, job_id)
@@ -123,32 +124,32 @@ def follow(cloud: Cloud, job: str) -> None:
     try:
         for found in looks(look, tell):
             progress = _progress(found)
-            tell_news(told, job_id, str(progress))
+            tell_news(printed, job_id, str(progress))
             if progress.state in ENDED_JOB:
                 break
     except KeyboardInterrupt:
         print(
-            f"\nthe job goes on. Follow it: invoke job-describe {job_id} --wait; "
+            f"\nthe job continues. Follow it: invoke job-describe {job_id} --wait; "
             f"cancel it: invoke job-cancel {job_id}",
             file=sys.stderr,
         )
         raise
-    _tell_end(cloud, found)
+    _print_end(cloud, found)
 
 
-def _tell_end(cloud: Cloud, job: dict[str, Any]) -> None:
+def _print_end(cloud: Cloud, job: dict[str, Any]) -> None:
     progress, job_id = _progress(job), id_of(job)
     if progress.state == "SUCCEEDED":
-        print(f"done in {duration(_seconds(job))}{_way_on(cloud, job)}")
+        print(f"done in {duration(_seconds(job))}{_next_step(cloud, job)}")
         return
     failed, error = progress.failed, ""
     if failed:
-        error = tell_failed(cloud, job, failed)
+        error = print_failed(cloud, job, failed)
     if progress.state == "CANCELLED":
-        what = f"job {job_id} was cancelled: {progress.counted or 'it had not begun'}; its logs"
+        what = f"job {job_id} was cancelled: {progress.counted or 'it had not started'}; its logs"
         raise UserError(what, exit_code=STOPPED, fix=_logs_command(job))
     why = f"{failed} of {counted(progress.tasks, 'task')} failed" if failed else progress.event
-    why += f", the last with: {error}" if error else ""
+    why += f", last error: {error}" if error else ""
     raise UserError(
         f"job {job_id} ended {progress.state}: {why}; its logs",
         exit_code=job_exit_code(cloud, job_id) if failed else 1,
@@ -156,8 +157,8 @@ def _tell_end(cloud: Cloud, job: dict[str, Any]) -> None:
     )
 
 
-def _way_on(cloud: Cloud, job: dict[str, Any]) -> str:
-    """Return the next step after a stage that succeeded, and which inputs were missing."""
+def _next_step(cloud: Cloud, job: dict[str, Any]) -> str:
+    """Return the next command after a stage that succeeded, or the outputs and the missing inputs."""
     variables, stage = variables_of(job), job.get("labels", {}).get("stage", "")
     run = f"--exp-id {experiment_of(job)} --run-id {variables.get('RUN_ID', '')}"
     after = {"builder": "runner", "runner": "output"}.get(stage)
@@ -168,7 +169,7 @@ def _way_on(cloud: Cloud, job: dict[str, Any]) -> str:
 
 
 def _missing(cloud: Cloud, job: dict[str, Any]) -> str:
-    """Return the inputs that were missing in the outputs, from the summary of stage C; "" without one."""
+    """Return the inputs that are missing in the outputs, from the summary of stage C; "" without one."""
     try:
         (summary,) = read_objects(cloud, [f"{run_path_of(job)}{SUMMARIES}output.json"])
     except (UserError, ValueError):  # the outputs exist in any case
@@ -179,11 +180,11 @@ def _missing(cloud: Cloud, job: dict[str, Any]) -> str:
     return f", without the results of {counted(len(missing), 'input')} ({named})"
 
 
-def tell_how_to_follow(cloud: Cloud, job: dict[str, Any], was_there: bool) -> None:
-    """Print how to follow a job that was just submitted, or was under way already."""
+def print_how_to_follow(cloud: Cloud, job: dict[str, Any], is_new: bool) -> None:
+    """Print how to follow a job that was just submitted, or is already running."""
     job_id, tasks = id_of(job), counted(_progress(job).tasks, "task")
-    begun = "is under way already" if was_there else "has begun"
-    print(f"job {job_id} {begun}: {tasks}; it continues if this terminal is closed")
+    state = "has started" if is_new else "is already running"
+    print(f"job {job_id} {state}: {tasks}; it continues if this terminal is closed")
     print(f"console  {_console_link(cloud, job_id)}")
     print(f"follow   invoke job-describe {job_id} --wait")
     print(f"logs     {_logs_command(job)}")
@@ -191,31 +192,31 @@ def tell_how_to_follow(cloud: Cloud, job: dict[str, Any], was_there: bool) -> No
 
 
 def cancel(cloud: Cloud, job: str) -> None:
-    """Cancel a job of this pipeline; what its tasks have finished is kept.
+    """Cancel a job of this pipeline; results of finished tasks are kept.
 
     Raises
     ------
     UserError
-        There is no such job, or it does not belong to this pipeline.
+        The job does not exist, or does not belong to this pipeline.
     """
     job_id = _job_id(job)
     found = describe(cloud, job_id)  # empty in a dry run
     if found and found.get("labels", {}).get("component") != COMPONENT:
-        wrong = f"job {job_id} has no label component={COMPONENT}: it is another's, and is left alone"
+        wrong = f"job {job_id} has no label component={COMPONENT}: it is not a job of this pipeline"
         raise UserError(wrong, fix="invoke job-list")
     state = state_of(found)
     if state in ENDING_JOB:
-        print(f"job {job_id} has ended already, or is about to: {state}")
+        print(f"job {job_id} has already ended, or is about to: {state}")
         return
     cloud.read(["batch", "jobs", "cancel", job_id, *cloud.in_region, "--quiet"])
-    cloud.shell.report(f"job {job_id} is being cancelled; what it has finished is kept")
+    cloud.shell.report(f"job {job_id} is being cancelled; results of finished tasks are kept")
 
 
 def _job_id(job: str) -> str:
-    """Return the id of a job from its id or its full name; refuse what can be neither."""
+    """Return the id of a job from its id or its full name; refuse anything else."""
     job_id = (job or "").rpartition("/")[2]
     if not JOB_ID.fullmatch(job_id):
-        raise UserError(f'"{job:.80}" is not the id of a job', fix="invoke job-list")
+        raise UserError(f'"{job:.80}" is not a job id', fix="invoke job-list")
     return job_id
 
 

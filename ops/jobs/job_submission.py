@@ -1,6 +1,6 @@
-"""One stage of a run as a job of Batch, submitted by hand: rendered from its template, never twice.
+"""Submit one stage of a run as a Batch job, never twice, or write the jobs of a run to files.
 
-Existing jobs are in batch_jobs.py; what a job contains is in job_templates.py.
+Existing jobs are in batch_jobs.py; job_templates.py makes the content of a job.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from ops.cloud.jobs import ENDING_JOB, id_of, jobs_of_run, state_of
 from ops.failures import UserError
 from ops.gcloud import GcloudError, at_once
 from ops.jobs import batch_jobs
-from ops.jobs.job_templates import Filling, describe_job
+from ops.jobs.job_templates import Filling, render_job
 from ops.laptop import local_run
 from ops.manifests import Manifest, Share
 from ops.run_request import RunRequest
@@ -48,7 +48,7 @@ from ops.stages import LETTERS, STAGES
 from ops.terminal import counted, nearest
 
 NOTHING_TO_RUN = "nothing to do in stage B: every input has a result; --force runs them again"
-_STAGES_OF = {  # stages of an option; other options are for every stage
+_STAGES_OF = {  # stages of an option; all other options are for every stage
     "--only": ("runner",),
     "--max-parallelism": ("runner",),
     "--spot": ("runner",),
@@ -62,20 +62,20 @@ _STAGES_OF = {  # stages of an option; other options are for every stage
 
 @dataclass(frozen=True)
 class Found:
-    """A run as it was found in the cloud, and the image for its next job."""
+    """A run as found in the cloud, and the image for its next job."""
 
     request: RunRequest  # with the id of the run
     image: str
-    manifest: Manifest | None = None  # None: not built, or a dry run, which does not know
+    manifest: Manifest | None = None  # None: not built, or a dry run
     is_new: bool = False
-    is_built: bool = False  # also if a dry run takes it for built
+    is_built: bool = False  # a dry run assumes so
     jobs: list[dict[str, Any]] = field(default_factory=list)  # of one stage
     results: set[int] = field(default_factory=set)  # inputs that have one
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A job to submit with its uploads, or the same job if it is under way already."""
+    """A job to submit with its uploads, or the same job if it is already running."""
 
     stage: str
     job_id: str
@@ -83,11 +83,11 @@ class Plan:
     selection: Selection
     repository: Path | None = None  # for stage A
     output_file: OutputFile = NO_OUTPUT_FILE
-    under_way: dict[str, Any] | None = None
+    running: dict[str, Any] | None = None
 
     @property
     def has_nothing_to_run(self) -> bool:
-        return self.stage == "runner" and not self.under_way and not self.selection.share.num_tasks
+        return self.stage == "runner" and not self.running and not self.selection.share.num_tasks
 
 
 def check_options(stage: str, given: Mapping[str, object]) -> None:
@@ -117,7 +117,7 @@ def render(cloud: Cloud, request: RunRequest, num_tasks: int | None = None) -> N
         upload_forecast(cloud, repository, path)
     filling = _filling(found, share, repository)
     upload_output_file(cloud, _checked_output_file(cloud, found), path)
-    print("submit them one after the other, each once the one before has succeeded:")
+    print("submit them in order, each after the previous one has succeeded:")
     for stage in STAGES:
         _render_stage(cloud, stage, filling)
 
@@ -130,7 +130,7 @@ def _render_stage(cloud: Cloud, stage: str, filling: Filling) -> None:
         path.unlink(missing_ok=True)
         print(f"  {NOTHING_TO_RUN}")
         return
-    cloud.shell.write(path, _as_json(describe_job(cloud.settings, stage, filling)))
+    cloud.shell.write(path, _as_json(render_job(cloud.settings, stage, filling)))
     words = _submit_words(cloud, f"{name}-$(date +%s)", path)
     print(f"  gcloud {' '.join(word if '$' in word else shlex.quote(word) for word in words)}")
 
@@ -138,32 +138,33 @@ def _render_stage(cloud: Cloud, stage: str, filling: Filling) -> None:
 def submit(
     cloud: Cloud, stage: str, request: RunRequest, only: str | None = None, wait: bool = False
 ) -> None:
-    """Submit one stage of a run as a job, and follow it to its end if asked to.
+    """Submit one stage of a run as a job; with `wait`, follow it to its end.
 
     Parameters
     ----------
     only : str
-        Inputs of stage B, such as 3,17,40; without it all inputs without a result, with `force` all inputs.
+        Inputs of stage B, such as 3,17,40; by default all without a result, or all with `force`.
 
     Raises
     ------
     UserError
-        Something is missing or wrong, or the stage is under way; nothing was submitted. Or the job failed.
+        Something is missing or wrong, or another job of the stage is running: nothing was submitted. Or the
+        job failed.
     """
     inputs = [] if only is None else chosen_inputs(only)
     if stage != "builder" and not request.run_id:
         raise UserError(
-            f"--run-id is needed for stage {stage}; `invoke job-list --exp-id {request.exp_id}` shows some"
+            f"--run-id is needed for stage {stage}; `invoke job-list --exp-id {request.exp_id}` lists runs"
         )
     found = look(cloud, request, stage, wants_results=only is None and not request.force)
     plan = plan_job(cloud, found, stage, inputs)
     if plan.has_nothing_to_run:
         print(NOTHING_TO_RUN)
         return
-    created = None if plan.under_way else create(cloud, plan)
+    created = None if plan.running else create(cloud, plan)
     cloud.shell.end_dry_run()
-    job = created or plan.under_way or batch_jobs.describe(cloud, plan.job_id)
-    batch_jobs.tell_how_to_follow(cloud, job, was_there=not created)
+    job = created or plan.running or batch_jobs.describe(cloud, plan.job_id)
+    batch_jobs.print_how_to_follow(cloud, job, is_new=bool(created))
     if wait:
         batch_jobs.follow(cloud, plan.job_id)
 
@@ -171,7 +172,7 @@ def submit(
 def look(cloud: Cloud, request: RunRequest, stage: str = "", wants_results: bool = False) -> Found:
     """Return the run with its image and manifest, the jobs of a stage, and the inputs that have results.
 
-    Everything is asked at once; the first that is missing, in this order, is refused.
+    All questions are asked at once; the first answer that is missing, in their order, is refused.
     """
     check_stages_fit(cloud.settings)
     check_token_is_kept_apart(cloud.settings)
@@ -197,12 +198,12 @@ def look(cloud: Cloud, request: RunRequest, stage: str = "", wants_results: bool
 
 
 def plan_job(cloud: Cloud, found: Found, stage: str, inputs: Sequence[int]) -> Plan:
-    """Return the job for a stage of a run, or the one that is under way.
+    """Return the job for a stage of a run, or the same job if it is running.
 
     Raises
     ------
     UserError
-        The run is not built, the experiment or its output YAML is not valid, or another job is under way.
+        The run is not built, the experiment or its output YAML is not valid, or another job is running.
     """
     repository = _repository(cloud, found) if stage == "builder" else None
     if stage != "builder" and not found.is_built:
@@ -211,18 +212,18 @@ def plan_job(cloud: Cloud, found: Found, stage: str, inputs: Sequence[int]) -> P
         raise UserError(f"{path}: not built yet", fix=_command("builder", found.request))
     _print_run(cloud, found.request, f"stage {LETTERS[stage]} ({stage})")
     if stage == "runner" and not found.manifest:
-        note = "no manifest is read in a dry run; taskCount and PENDING_FILE will be its own"
+        note = "a dry run reads no manifest; taskCount and PENDING_FILE will have other values"
         print(f"note: {note}", file=sys.stderr)
     selection = Selection(share_of(cloud.settings, found))
     if inputs and found.manifest:
         selection = choose_inputs(found.manifest, inputs)
     filling = _filling(found, selection.share, repository)
-    job_id, under_way = job_id_of(cloud.settings, stage, filling, found.jobs, bool(inputs))
-    plan = Plan(stage, job_id, filling, selection, repository, under_way=under_way)
-    if under_way:
+    job_id, running = job_id_of(cloud.settings, stage, filling, found.jobs, bool(inputs))
+    plan = Plan(stage, job_id, filling, selection, repository, running=running)
+    if running:
         return plan
     if stage == "runner" and not inputs and found.manifest:
-        # The id is made from all pending inputs: given again while the job runs, the command finds it.
+        # The id is made from all pending inputs, so the same command finds the job while it runs.
         plan = _narrowed(plan, _unfinished(found))
     if plan.has_nothing_to_run:
         return plan
@@ -230,13 +231,13 @@ def plan_job(cloud: Cloud, found: Found, stage: str, inputs: Sequence[int]) -> P
 
 
 def create(cloud: Cloud, plan: Plan) -> dict[str, Any] | None:
-    """Upload what a job needs and submit it; None if it exists already, because an answer was lost."""
+    """Upload what a job needs and submit it; None if an earlier request has done so."""
     path = cloud.run_path(*plan.filling.request.key)
     upload_pending(cloud, path, plan.selection)
     upload_output_file(cloud, plan.output_file, path)
     if plan.repository:
         upload_forecast(cloud, plan.repository, path)
-    body = _as_json(describe_job(cloud.settings, plan.stage, plan.filling, plan.job_id))
+    body = _as_json(render_job(cloud.settings, plan.stage, plan.filling, plan.job_id))
     rendered = RENDERED / f"{plan.job_id}.json"
     cloud.shell.write(rendered, body, preview=True)
     try:
@@ -252,10 +253,10 @@ def _narrowed(plan: Plan, selection: Selection) -> Plan:
 
 
 def _unfinished(found: Found) -> Selection:
-    """Return the inputs without a result of a run that is built; print how many have one."""
+    """Return the inputs of a built run that have no result; print how many have one."""
     number, done = found.manifest.num_workloads, len(found.results)
     if 0 < done < number:
-        print(f"{done:,} of {counted(number, 'input')} have a result, and are left alone", flush=True)
+        print(f"{done:,} of {counted(number, 'input')} have a result and are skipped", flush=True)
     return unfinished_inputs(found.manifest, found.results)
 
 
@@ -265,7 +266,7 @@ def _filling(found: Found, share: Share, repository: Path | None) -> Filling:
 
 
 def _checked_output_file(cloud: Cloud, found: Found) -> OutputFile:
-    """Return the output YAML that is asked for, once it is found valid."""
+    """Return the output YAML that was asked for, after checking it."""
     file = output_file(cloud.settings, found.request, found.is_built)
     if found.manifest:
         refuse_unknown(cloud.settings, found.request, file, found.manifest.output_config_file)
@@ -289,13 +290,13 @@ def _number_of_tasks_unknown(cloud: Cloud, found: Found) -> UserError:
     which = "a new run" if found.is_new else f"run {request.run_id}"
     build = _command("builder", replace(request, run_id="") if found.is_new else request)
     return UserError(
-        f"{which} is not built yet, and how many tasks stage B has is not known: "
+        f"{which} is not built yet, so the number of tasks of stage B is unknown: "
         f"add --num-tasks N, or build it first: {build}"
     )
 
 
 def _check_there(cloud: Cloud, request: RunRequest) -> None:
-    """Refuse a run, or an experiment, that has nothing in the bucket: its name may be mistyped."""
+    """Refuse a run that is not in the bucket: its name may be mistyped."""
     if request.run_id not in run_ids(cloud, request.exp_id):
         raise UserError(
             f"{cloud.run_path(*request.key)}: no such run",
@@ -304,9 +305,9 @@ def _check_there(cloud: Cloud, request: RunRequest) -> None:
 
 
 def _repository(cloud: Cloud, found: Found) -> Path | None:
-    """Return this machine's forecasting repository if stage A is to use it, once it is found valid.
+    """Return this machine's forecasting repository if stage A will use it, after checking the experiment.
 
-    A run that is built has its own repository; so has one whose settings name a repository on GitHub.
+    A built run has its own repository; with GITHUB_FORECAST_REPO, stage A clones one.
     """
     if found.manifest or cloud.settings.github_forecast_repo:
         return None
@@ -316,7 +317,7 @@ def _repository(cloud: Cloud, found: Found) -> Path | None:
 
 
 def share_of(settings: Settings, found: Found, num_tasks: int | None = None) -> Share:
-    """Return how the pending inputs are shared out; with `num_tasks` only its first tasks."""
+    """Return how the pending inputs are divided into tasks; with `num_tasks` only the first tasks."""
     manifest = found.manifest
     share = manifest.share if manifest else Share(num_tasks or 1, settings.workloads_per_task)
     if num_tasks is None:
@@ -329,17 +330,17 @@ def share_of(settings: Settings, found: Found, num_tasks: int | None = None) -> 
 def job_id_of(
     settings: Settings, stage: str, filling: Filling, jobs: Iterable[dict[str, Any]], is_chosen: bool
 ) -> tuple[str, dict[str, Any] | None]:
-    """Return the id of a job, and that job if it is under way.
+    """Return the id of a job, and the job itself if it is running.
 
-    The id is made from the content of the job, and a number if such jobs have ended: a command that is given
-    twice, and a request that gcloud sends twice, name the same job.
+    The id is made from the content of the job, and a number if such jobs have ended: the same command, and a
+    request that gcloud sends twice, result in the same id.
 
     Raises
     ------
     UserError
-        Another job of the stage is under way, unless the job is for chosen inputs.
+        Another job of the stage is running, unless this job is for chosen inputs.
     """
-    described = json.dumps(describe_job(settings, stage, filling), sort_keys=True)
+    described = json.dumps(render_job(settings, stage, filling), sort_keys=True)
     base = f"{stage}-{filling.request.run_id}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"
     ended = 0
     for job in jobs:
@@ -351,7 +352,7 @@ def job_id_of(
             ended = max(ended, int(same[1] or 1))
         elif state not in ENDING_JOB and not is_chosen:
             raise UserError(
-                f"job {job_id} is {state} on stage {stage} of this run; wait for it, or end it",
+                f"job {job_id} is {state} on stage {stage} of this run; wait for it, or cancel it",
                 fix=f"invoke job-cancel {job_id}",
             )
     return f"{base}-{ended + 1}" if ended else base, None

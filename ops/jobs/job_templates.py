@@ -1,7 +1,4 @@
-"""The templates jobs/stage-*.json: filled in, they are the jobs that the workflow would submit.
-
-job_submission.py submits them.
-"""
+"""Fill in the templates jobs/stage-*.json: the results are the jobs that the workflow would submit."""
 
 import json
 import re
@@ -21,7 +18,7 @@ from ops.stages import LETTERS
 from ops.terminal import nearest
 
 FOLDER = ROOT / "jobs"
-VARIABLES = ".environment.variables"  # all values here are text, and empty ones are kept
+VARIABLES = ".environment.variables"  # all values here are text, and empty ones stay
 _PLACEHOLDER = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}|\$")
 
 Value = str | int | bool
@@ -29,7 +26,7 @@ Value = str | int | bool
 
 @dataclass(frozen=True)
 class Filling:
-    """What a job needs to know besides the settings."""
+    """Values of a job that are not settings."""
 
     request: RunRequest
     image: str  # with its digest
@@ -38,7 +35,7 @@ class Filling:
     forecast_commit: str = ""  # of the local repository, if it is uploaded
 
 
-def describe_job(settings: Settings, stage: str, filling: Filling, job_id: str = "") -> dict[str, Any]:
+def render_job(settings: Settings, stage: str, filling: Filling, job_id: str = "") -> dict[str, Any]:
     """Return a stage as a job of Batch.
 
     Raises
@@ -56,7 +53,7 @@ def template(stage: str) -> Path:
 def named_values(settings: Settings, filling: Filling) -> dict[str, Value]:
     """Return the value of each ${NAME} of a template: every setting, and the values of the run."""
     asked = run_arguments(settings, filling.request, filling.is_built)
-    tasks = max(1, filling.share.num_tasks)  # there is no job without tasks
+    tasks = max(1, filling.share.num_tasks)  # a job needs a task
     return {
         **{name.upper(): _plain(value) for name, value in settings.model_dump().items()},
         **asked["variables"],
@@ -104,7 +101,7 @@ def _plain(value: object) -> Value:
 
 
 def fill_in(path: Path, values: Mapping[str, Value]) -> dict[str, Any]:
-    """Return a template with its values filled in; numbers stay numbers, and empty fields are left out."""
+    """Return a template with its values filled in; numbers stay numbers, and empty fields are removed."""
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -113,7 +110,7 @@ def fill_in(path: Path, values: Mapping[str, Value]) -> dict[str, Any]:
 
 
 class _Filler:
-    """Fills in one template; errors name the place of the field."""
+    """Fills in one template; errors name the field."""
 
     def __init__(self, path: Path, values: Mapping[str, Value]):
         self.path, self.values = path, values
@@ -132,7 +129,7 @@ class _Filler:
         return {name: value for name, value in fields.items() if not _is_empty(value)}
 
     def _text(self, text: str, where: str) -> Value:
-        """Return a text with its values; a text that is a single name becomes its value."""
+        """Return a text with its values filled in; a single name becomes its value, which may be a number."""
         whole = _PLACEHOLDER.fullmatch(text)
         if whole and whole[1]:
             return self._value(whole[1], where)
@@ -141,7 +138,7 @@ class _Filler:
     def _value(self, name: str | None, where: str) -> Value:
         place = f"{nearest(self.path)}: {where.lstrip('.')}"
         if name is None:
-            raise UserError(f"{place}: after $ a name such as ${{EXP_ID}} is needed")
+            raise UserError(f"{place}: expected a name such as ${{EXP_ID}} after $")
         if name not in self.values:
             near = did_you_mean(name, self.values)
             raise UserError(f"{place}: ${{{name}}} is not set{near}; jobs/README.md has the names")

@@ -16,7 +16,7 @@ from ops.failures import TEMPORARY_FAULT, UserError, did_you_mean
 from ops.folders import check_writable
 from ops.input_names import FailedInputs
 from ops.laptop.launch import Containers, Launcher, Processes
-from ops.laptop.run_files import LocalRun, latest_run, local_run
+from ops.laptop.run_files import LocalRun, latest_run, run_named
 from ops.laptop.run_lock import held
 from ops.laptop.stage_b import StageTasks
 from ops.run_request import RunRequest, new_run_id, resume_command
@@ -40,7 +40,7 @@ def run(shell: Shell, settings: Settings, request: RunRequest) -> LocalRun:
         After the running tasks were stopped.
     """
     goes_on, request = bool(request.run_id), request.identified()
-    here = local_run(settings, *request.key)
+    here = run_named(settings, *request.key)
     check_writable(settings)
     if goes_on and not here.folder.is_dir():  # not its manifest: a run that was stopped early has none
         raise UserError(
@@ -91,7 +91,7 @@ def run_stage(
     stage = stage_name(stage)
     _check_stage_options(stage, request, task_index, num_tasks)
     is_new, request = not request.run_id, request.identified()
-    here = local_run(settings, *request.key)
+    here = run_named(settings, *request.key)
     check_writable(settings)
     if stage != "builder" and not shell.dry_run:
         latest_run(settings, *request.key)  # refuses a run that is not built
@@ -195,7 +195,7 @@ def _prepared(shell: Shell, settings: Settings, request: RunRequest) -> _Work:
     launcher = Containers(settings) if request.docker else Processes()
     launcher.check(shell)
     variables = local_variables(settings, request)
-    return _Work(shell, settings, request, local_run(settings, *request.key), launcher, variables)
+    return _Work(shell, settings, request, run_named(settings, *request.key), launcher, variables)
 
 
 def validate(shell: Shell, settings: Settings, request: RunRequest) -> None:
@@ -228,7 +228,7 @@ def local_variables(settings: Settings, request: RunRequest) -> dict[str, str]:
     count, seed, suite = request.count, request.seed, ""
     output = settings.output_config_file and nearest(Path(settings.output_config_file))
     forecast = forecast_repository(settings, request.exp_id)
-    if not local_run(settings, request.exp_id, request.run_id).is_built:
+    if not run_named(settings, request.exp_id, request.run_id).is_built:
         check_experiment_is_there(settings, request.exp_id)
         # a run keeps what it was built with; only what is asked for on the command line is checked
         count = settings.run_count if count is None else count

@@ -91,7 +91,7 @@ class LocalRun:
         return by_product(outputs / HEADLINE, check_headline) or {}
 
 
-def local_run(settings: Settings, exp_id: str, run_id: str) -> LocalRun:
+def run_named(settings: Settings, exp_id: str, run_id: str) -> LocalRun:
     """Return the files of a run, built or not.
 
     Raises
@@ -159,7 +159,7 @@ def latest_run(settings: Settings, exp_id: str, run_id: str = "") -> LocalRun:
         There is none.
     """
     if run_id:
-        run = local_run(settings, exp_id, run_id)
+        run = run_named(settings, exp_id, run_id)
         if run.is_built:
             return run
         raise UserError(

@@ -18,8 +18,8 @@ from pathlib import Path
 from ops.cloud import checks
 from ops.cloud.checks import family_cpus, project_quotas, region_quotas
 from ops.cloud.cloud import Cloud
-from ops.cloud.deployment import check_token_is_kept_apart, stage_limits
-from ops.cloud.machine_types import hyperdisk_only_families
+from ops.cloud.deployment import check_stages_fit, check_token_is_kept_apart, stage_limits
+from ops.cloud.machine_types import hyperdisk_only_families, machine_types
 from ops.failures import UserError
 from ops.project.checkup import Answer, Finding, Question, ask_all, refuse
 from ops.settings import ROOT, Settings
@@ -140,6 +140,7 @@ def _image(cloud: Cloud) -> Answer:
 
 
 def _machine_types(cloud: Cloud) -> Answer:
+    check_stages_fit(cloud.settings)
     named = [limits.machine_type for limits in stage_limits(cloud.settings).values()]
     found = checks.check_machine_types(cloud, named)
     if not found:
@@ -353,8 +354,8 @@ def _cpus(settings: Settings) -> Iterable[tuple[str, str, int]]:
         if stage == "output" and not settings.run_output_stage:
             continue
         tasks = settings.task_count_per_node if stage == "runner" else 1
-        named = re.search(r"-(\d+)\b", limits.machine_type)
-        vcpus = int(named[1]) if named else math.ceil(tasks * limits.cpu_milli / 1000)
+        listed = machine_types().get(limits.machine_type)
+        vcpus = listed["vcpus"] if listed else math.ceil(tasks * limits.cpu_milli / 1000)
         yield stage, limits.machine_type.partition("-")[0], vcpus
 
 

@@ -1,1 +1,1 @@
-"""A run on an emulated cloud beside one on this machine, to compare them."""
+"""A run on an emulated cloud, compared with the same run on this machine."""

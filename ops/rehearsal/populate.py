@@ -1,4 +1,4 @@
-"""Create in an emulated cloud what Terraform and a build create in a project: neither works there."""
+"""Create in an emulated cloud what Terraform and a build create in a project; neither works there."""
 
 import os
 import tempfile
@@ -25,9 +25,9 @@ def populate_this_shell(cloud: Cloud, environ: Mapping[str, str] = os.environ) -
     Raises
     ------
     UserError
-        The shell has no emulated cloud.
+        The shell has no emulated cloud, or it has stopped.
     """
-    import requests  # here: its import takes a fifth of the time that invoke needs to start
+    import requests  # here, because its import takes a fifth of invoke's start
 
     storage, apis = (environ.get(f"{name}_EMULATOR_HOST") for name in ("STORAGE", "SECRET_MANAGER"))
     if not (storage and apis):
@@ -39,7 +39,7 @@ def populate_this_shell(cloud: Cloud, environ: Mapping[str, str] = os.environ) -
             populate(storage, apis, cloud.settings)
         except requests.ConnectionError:
             raise UserError(
-                f"nothing answers at {apis}: the emulated cloud has stopped; "
+                f"no answer from {apis}: the emulated cloud has stopped; "
                 "start it, and source its exports again"
             ) from None
     with tempfile.TemporaryDirectory() as folder:
@@ -72,7 +72,7 @@ def populate(storage: str, apis: str, settings: Settings) -> None:
 
 
 def deploy(cloud: Cloud, variables: Path) -> None:
-    """Deploy the workflow of this checkout, with the variables that Terraform would give it."""
+    """Deploy the workflow of this checkout with the variables that Terraform would set."""
     cloud.shell.write(variables, yaml.safe_dump(workflow_environment(cloud.settings)))
     words = ["workflows", "deploy", cloud.settings.workflow_name, "--source", nearest(WORKFLOW)]
     cloud.read([*words, *cloud.in_region, "--env-vars-file", nearest(variables)])

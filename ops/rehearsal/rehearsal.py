@@ -1,7 +1,7 @@
-"""The run in the cloud on the emulated cloud, and the same run on this machine: their tables must be equal.
+"""Run an experiment on the emulated cloud and on this machine; their tables must be equal.
 
-What is real: the workflow file, gcloud, the stage scripts, the storage client. What a rehearsal proves, and
-what it cannot, is in docs/rehearsal.md.
+The workflow file, gcloud, the stage scripts and the storage client are real. docs/rehearsal.md says what a
+rehearsal proves, and what it cannot.
 """
 
 import re
@@ -34,7 +34,7 @@ from ops.shell import Shell
 from ops.terminal import counted, nearest
 
 NAME = "rehearsal"  # of the bucket, and of the project where PROJECT_ID is not set
-CLOCK_SPEED = "20"  # a pause of the workflow's two seconds takes a tenth
+CLOCK_SPEED = "20"  # the workflow's pause of two seconds takes a tenth of a second
 
 
 def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
@@ -43,9 +43,9 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
     Raises
     ------
     UserError
-        A run failed, or their tables differ (exit code 1); both are then kept to look at.
+        A run failed, or the tables differ (exit code 1); the files of both are then kept.
     """
-    here, settings = settings, _rehearsed(settings)
+    here, settings = settings, _for_emulator(settings)
     plain = replace(request, docker=False)
     if request.docker:
         check_engine(shell)
@@ -56,7 +56,7 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
         return
     with _folder(settings) as folder:
         done = local_run.run(shell, _in_folder(here, request.exp_id, folder), plain)
-        request = replace(request, seed=done.manifest.seed)  # also one that was drawn
+        request = replace(request, seed=done.manifest.seed)  # which may have been drawn
         with _emulator(shell, settings, request, folder) as emulator:
             in_cloud = _run_in_cloud(emulator, settings, replace(request, docker=False), folder)
         _compare(in_cloud, _digests_here(done))
@@ -72,11 +72,11 @@ def _run_in_cloud(
         populate(emulator.storage, emulator.apis, settings)
         deploy(cloud, folder / "environment.yaml")
         started = cloud_run.start(cloud, request)
-        follow(started.execution, leads_on=False)
+        follow(started.execution, with_commands=False)
         return _digests_in(cloud, started.path)
 
 
-def _rehearsed(settings: Settings) -> Settings:
+def _for_emulator(settings: Settings) -> Settings:
     """Return the settings for the emulated cloud, which has no repository on GitHub."""
     names = {"project_id": settings.project_id or NAME, "bucket_name": NAME, "registry_host": ""}
     return settings.model_copy(
@@ -85,7 +85,7 @@ def _rehearsed(settings: Settings) -> Settings:
 
 
 def _in_folder(settings: Settings, exp_id: str, folder: Path) -> Settings:
-    """Return the settings of the run to compare with, whose files go into a folder of their own."""
+    """Return the settings of the run to compare with, with a folder of their own for its files."""
     places = {
         "local_data_path": folder / "here",
         "forecast_repo_dir": local_run.forecast_repository(settings, exp_id),
@@ -95,14 +95,14 @@ def _in_folder(settings: Settings, exp_id: str, folder: Path) -> Settings:
 
 @contextmanager
 def _folder(settings: Settings) -> Iterator[Path]:
-    """Yield a folder that is removed on success, and named on failure."""
+    """Yield a folder that is removed on success; on failure its path is printed."""
     place = settings.local_data_path
     place.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="rehearsal-", dir=place))
     try:
         yield folder
     except BaseException:
-        print(f"what was written is kept in {nearest(folder)}", file=sys.stderr)
+        print(f"the files are kept in {nearest(folder)}", file=sys.stderr)
         raise
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -114,7 +114,7 @@ def _emulator(shell: Shell, settings: Settings, request: RunRequest, folder: Pat
         path, local = repository_path(settings), tagged(settings, source_commit())[0]
         if not shell.answers(["docker", "image", "inspect", "-f", "{{.Id}}", local], timeout_seconds=20):
             fix = f"PROJECT_ID={settings.project_id} invoke build-local --no-push"
-            raise UserError(f"there is no image {local}", fix=fix)
+            raise UserError(f"image {local} not found", fix=fix)
         words += ["--tasks", "docker", "--image", f"{path}={local}"]
     with running(folder / "cloud", *words) as emulator:
         yield emulator
@@ -122,7 +122,7 @@ def _emulator(shell: Shell, settings: Settings, request: RunRequest, folder: Pat
 
 @contextmanager
 def _without_commands() -> Iterator[None]:
-    """Remove commands from errors: they would ask an emulated cloud that has stopped, or the real one."""
+    """Remove commands from errors: they would run on a stopped emulated cloud, or on the real one."""
     try:
         yield
     except UserError as error:
@@ -131,7 +131,7 @@ def _without_commands() -> Iterator[None]:
 
 
 def _digests_in(cloud: Cloud, path: str) -> dict[str, str]:
-    """Return the digests of the outputs in the bucket; none if stage C was left out."""
+    """Return the digests of the outputs in the bucket; none if stage C was skipped."""
     if not cloud.settings.run_output_stage:
         return {}
     return digests(cloud.read(["storage", "cat", f"{path}{OUTPUTS}*/{OUTPUT_LIST}"]))
@@ -145,7 +145,7 @@ def _digests_here(run: LocalRun) -> dict[str, str]:
 def _compare(in_cloud: dict[str, str], here: dict[str, str]) -> None:
     if names := differing(in_cloud, here):
         raise UserError(
-            f"the runs differ in {', '.join(names)}: in the cloud and here they must be equal",
+            f"the runs in the cloud and here differ in {', '.join(names)}; they must be equal",
             exit_code=1,
         )
     print(f"equal: {counted(len(here), 'file')} of the run in the cloud and of the run here, byte for byte")

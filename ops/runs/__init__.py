@@ -1,1 +1,1 @@
-"""Runs in the cloud: started, followed, rehearsed, started once more and compared."""
+"""Runs in the cloud: start and upload them, repeat them, compare their outputs."""

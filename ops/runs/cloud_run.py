@@ -1,6 +1,6 @@
-"""A run on Google Cloud: checked, its repository uploaded if need be, and started as a workflow execution.
+"""Start a run on Google Cloud: check it, upload its repository if needed, execute the workflow.
 
-Running executions are in cloud/executions.py. Nothing here knows what a stage computes.
+Running executions are in cloud/executions.py.
 """
 
 import json
@@ -19,7 +19,7 @@ from ops.cloud.deployment import (
     workflow_stages,
 )
 from ops.cloud.executions import Execution, follow
-from ops.cloud.jobs import going_on_by_hand, id_of, state_of
+from ops.cloud.jobs import id_of, running_by_hand, state_of
 from ops.costs import cost_report
 from ops.failures import UserError
 from ops.gcloud import GcloudError, at_once, is_no_match
@@ -52,7 +52,7 @@ class Origin:
 
     path: str  # gs://.../<run id>/
     image: str  # with its digest
-    has_archive: bool  # of the repository; without it FORECAST_REPO_REF is its commit
+    has_archive: bool  # of its repository; without one FORECAST_REPO_REF is its commit
     commit: str
 
 
@@ -66,25 +66,25 @@ def run(cloud: Cloud, request: RunRequest, wait: bool = False) -> None:
     """
     for option, value in (("--jobs", request.jobs), ("--docker", request.docker)):
         if value:
-            raise UserError(f"{option}: for runs on this machine; leave it out, or add --local")
+            raise UserError(f"{option}: only for runs on this machine; leave it out, or add --local")
     if cloud.shell.dry_run:
         start(cloud, request)
         cost_report.show_before(cloud.shell, cloud.settings, request)
         return
     report_cost = cost_report.in_the_meantime(cloud.shell, cloud.settings, request)
     started = start(cloud, request, before=report_cost)
-    tell_how_to_follow(started.execution)
+    print_how_to_follow(started.execution)
     if wait:
         follow(started.execution)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """A run that was checked: the arguments of its execution, and what is uploaded before it starts."""
+    """A checked run: the arguments of its execution, and the files to upload before it starts."""
 
     request: RunRequest  # with the id of the run
     arguments: dict[str, Any]
-    repository: Path | None  # None: the run has its own, or clones one from GitHub
+    repository: Path | None  # None: the run has its own, or clones it from GitHub
     output_file: OutputFile
     origin: Origin | None
 
@@ -95,9 +95,9 @@ def start(
     origin: Origin | None = None,
     before: Callable[[], None] = lambda: None,
 ) -> Started:
-    """Start a run, go on with one, or repeat the run of an origin.
+    """Start a new run, resume a run, or repeat the run of an origin.
 
-    `before` is called after all checks, before anything is uploaded.
+    `before` is called after all checks and before any upload.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def start(
     """
     plan = _plan(cloud, request, origin)
     path = cloud.run_path(*plan.request.key)
-    # only now: a refused run has no id
+    # after all checks: a refused run has no id
     print(f"run {plan.request.run_id} of {request.exp_id}: {path}", flush=True)
     before()
     _upload(cloud, plan, path)
@@ -114,28 +114,28 @@ def start(
 
 
 def _plan(cloud: Cloud, request: RunRequest, origin: Origin | None) -> _Plan:
-    """Check everything that a run needs, and return what is to be uploaded and started."""
+    """Check everything that a run needs, and return what to upload and start."""
     check_stages_fit(cloud.settings)
     check_token_is_kept_apart(cloud.settings)
-    goes_on, request = bool(request.run_id), request.identified()
+    is_resumed, request = bool(request.run_id), request.identified()
     where = f"{request.exp_id} in project {cloud.project}, {cloud.region}"
     print(f"EXECUTION_MODE=cloud: {where}", flush=True)
-    arguments = run_arguments(cloud.settings, request, goes_on)
-    is_elsewhere = goes_on or cloud.settings.github_forecast_repo or origin
-    repository = None if is_elsewhere else _repository(cloud.settings, request)
-    arguments["imageUri"] = _checked_image(cloud, request, goes_on, repository, origin)
-    another = output_file(cloud.settings, request, goes_on)
+    arguments = run_arguments(cloud.settings, request, is_resumed)
+    has_repository = is_resumed or cloud.settings.github_forecast_repo or origin
+    repository = None if has_repository else _repository(cloud.settings, request)
+    arguments["imageUri"] = _checked_image(cloud, request, is_resumed, repository, origin)
+    output_yaml = output_file(cloud.settings, request, is_resumed)
     if repository:
         arguments["forecastCommit"] = local_run.commit_of(repository)
     else:
-        check_output_file(cloud, request, another)
+        check_output_file(cloud, request, output_yaml)
     if origin and origin.has_archive:
         arguments["forecastCommit"] = origin.commit
-    return _Plan(request, arguments, repository, another, origin)
+    return _Plan(request, arguments, repository, output_yaml, origin)
 
 
 def _upload(cloud: Cloud, plan: _Plan, path: str) -> None:
-    """Upload the repository and output YAML of a run, or copy them from its origin."""
+    """Upload the repository and the output YAML of a run, or copy them from its origin."""
     if plan.origin and plan.origin.has_archive:
         copy_file(cloud, ARCHIVE, plan.origin.path, path)
     if plan.origin and plan.request.output_config_file.startswith(OUTPUT_CONFIGS):
@@ -145,14 +145,14 @@ def _upload(cloud: Cloud, plan: _Plan, path: str) -> None:
     upload_output_file(cloud, plan.output_file, path)
 
 
-def run_arguments(settings: Settings, request: RunRequest, goes_on: bool = False) -> dict[str, Any]:
-    """Return the arguments of the workflow, from settings and request, except the image.
+def run_arguments(settings: Settings, request: RunRequest, is_resumed: bool = False) -> dict[str, Any]:
+    """Return the arguments of the workflow, except the image, from settings and request.
 
-    Every choice is passed on, so that .env counts even if it has changed since the deployment.
+    Every setting is passed, so that .env counts even if it has changed since the deployment.
     """
     count, seed = request.count, request.seed
     variables = stage_variables(settings)
-    if goes_on:  # a run keeps what it was built with; only what is asked for now is checked
+    if is_resumed:  # a run keeps what it was built with; only options of this command are checked
         variables["MODELING_SUITE"] = ""
     else:
         count = settings.run_count if count is None else count
@@ -174,7 +174,7 @@ def run_arguments(settings: Settings, request: RunRequest, goes_on: bool = False
         "provisioningModel": settings.provisioning_model,
         "stages": workflow_stages(settings),
         "billingProject": settings.billing_project,
-        "outputConfigFile": output_file(settings, request, goes_on).name,
+        "outputConfigFile": output_file(settings, request, is_resumed).name,
         "allowPartial": request.allow_partial or settings.allow_partial_results,
         "runOutputStage": request.run_output_stage and settings.run_output_stage,
         "force": request.force,
@@ -183,15 +183,15 @@ def run_arguments(settings: Settings, request: RunRequest, goes_on: bool = False
 
 
 def _repository(settings: Settings, request: RunRequest) -> Path:
-    """Return the local forecasting repository; refuse if it has no such experiment."""
+    """Return the forecasting repository on this machine; refuse if it does not have the experiment."""
     local_run.check_experiment_is_there(settings, request.exp_id)
     return local_run.forecast_repository(settings, request.exp_id)
 
 
 def _checked_image(
-    cloud: Cloud, request: RunRequest, goes_on: bool, repository: Path | None, origin: Origin | None
+    cloud: Cloud, request: RunRequest, is_resumed: bool, repository: Path | None, origin: Origin | None
 ) -> str:
-    """Return the image with its digest, after all checks; they are made at once, and the first is raised."""
+    """Return the image with its digest, after all checks at once; the first that fails is raised."""
     questions: list[Callable[[], Any]] = [
         lambda: checks.check_account(cloud.shell),
         lambda: checks.check_bucket(cloud),
@@ -200,7 +200,7 @@ def _checked_image(
     ]
     if cloud.settings.github_pat_secret:
         questions.append(lambda: checks.check_secret(cloud))
-    if goes_on:
+    if is_resumed:
         questions.append(lambda: _check_run(cloud, request))
         questions.append(lambda: _check_no_job_by_hand(cloud, request))
     if repository:
@@ -209,7 +209,7 @@ def _checked_image(
 
 
 def _check_run(cloud: Cloud, request: RunRequest) -> None:
-    """Refuse to go on with a run that has nothing in the bucket."""
+    """Refuse to resume a run that has no files in the bucket."""
     path = cloud.run_path(*request.key)
     try:
         cloud.read(["storage", "ls", path, *cloud.in_project], echo=False)
@@ -223,11 +223,11 @@ def _check_run(cloud: Cloud, request: RunRequest) -> None:
 
 
 def _check_no_job_by_hand(cloud: Cloud, request: RunRequest) -> None:
-    """Refuse to go on with a run while a job by hand works on it: the same tasks would be paid for twice."""
-    for job in going_on_by_hand(cloud, request.exp_id, request.run_id):
+    """Refuse to resume a run while a job submitted by hand runs on it: its tasks would be paid for twice."""
+    for job in running_by_hand(cloud, request.exp_id, request.run_id):
         state, stage = state_of(job), job["labels"].get("stage", "")
-        wrong = f"job {id_of(job)}, made by hand, is {state} on stage {stage} of this run"
-        raise UserError(f"{wrong}; wait for it, or end it", fix=f"invoke job-cancel {id_of(job)}")
+        wrong = f"job {id_of(job)}, submitted by hand, is {state} on stage {stage} of this run"
+        raise UserError(f"{wrong}; wait for it, or cancel it", fix=f"invoke job-cancel {id_of(job)}")
 
 
 def _execute(cloud: Cloud, plan: _Plan) -> Execution:
@@ -242,8 +242,8 @@ def _execute(cloud: Cloud, plan: _Plan) -> Execution:
     return Execution(cloud, answer["name"].rpartition("/")[2])
 
 
-def tell_how_to_follow(execution: Execution) -> None:
-    print(f"execution {execution.execution_id} has begun, and continues if this terminal is closed")
+def print_how_to_follow(execution: Execution) -> None:
+    print(f"execution {execution.execution_id} has started; it continues if this terminal is closed")
     print(f"console  {execution.console_link}")
     print(f"follow   invoke workflow-describe {execution.execution_id} --wait")
     print(f"cancel   invoke workflow-cancel {execution.execution_id}", flush=True)

@@ -1,6 +1,6 @@
-"""Compare two runs: equal byte for byte, equal in their numbers, or different, and what may explain it.
+"""Compare two runs: equal byte for byte, equal in their numbers, or different, with possible causes.
 
-On other packages or another CPU the last digits of a number may differ.
+With other packages or another CPU the last digits of a number may differ.
 """
 
 import csv
@@ -32,11 +32,11 @@ class Outputs:
     metadata: dict[str, Any]
     digests: dict[str, str]
     file: Callable[[str, Path], Path]  # name of a file, folder for copies -> its path
-    write_again: str  # command that writes them again with the run's own output YAML
+    write_again: str  # the command that writes them with the run's own output YAML
 
     @property
     def output_file(self) -> str:
-        """The name of the output YAML that they were written with; "" for the run's own."""
+        """Name of the output YAML that they were written with; "" for the run's own."""
         return str(self.metadata.get("arguments", {}).get("output_config_file", ""))
 
     @property
@@ -45,13 +45,13 @@ class Outputs:
 
 
 def digests(listed: str | bytes) -> dict[str, str]:
-    """Return the digests in a files.json, except of files that name their run; ValueError if damaged."""
+    """Return the digests in a files.json, without files that contain the run id; ValueError if damaged."""
     named = check_output_list(parse_json(listed))
     return {each["name"]: each["sha256"] for each in named if each["name"] not in NO_TABLES}
 
 
 def differing(first: dict[str, str], second: dict[str, str]) -> list[str]:
-    """Return the files whose digests differ, or that only one of two outputs has."""
+    """Return the files whose digests differ, or that only one of the outputs has."""
     return sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
 
 
@@ -71,26 +71,26 @@ def compare(first: Outputs, second: Outputs) -> None:
     _refuse_different_files(first, second, runs)
     reasons = _why_bytes_may_differ(first.metadata, second.metadata)
     if not reasons or first.metadata.get("cut_short"):
-        said = _cause(first.metadata, second.metadata)
-        raise UserError(f"the runs {runs} differ in {_some(names)}: {said}", exit_code=1)
+        cause = _cause(first.metadata, second.metadata)
+        raise UserError(f"the runs {runs} differ in {_some(names)}: {cause}", exit_code=1)
     charts = [name for name in names if name.startswith(CHARTS)]
     wrong = _differences(first, second, [name for name in names if name not in charts])
     because = "; ".join(reasons)
     if wrong:
         raise UserError(
-            f"the runs {runs} differ in {_some(wrong)}: more than {TOLERANCE:g}, "
+            f"the runs {runs} differ in {_some(wrong)} by more than {TOLERANCE:g}, "
             f"which {because} does not explain",
             exit_code=1,
         )
     print(f"equal within {TOLERANCE:g}: {counted(len(first.digests), 'file')} of the runs {runs}")
     without = ", and charts were not compared" if charts else ""
-    print(f"not byte for byte in {_some(names)}, which is not to be expected: {because}{without}")
+    print(f"not byte for byte in {_some(names)}, which {because} explains{without}")
 
 
 def _refuse_different_files(first: Outputs, second: Outputs, runs: str) -> None:
     """Refuse outputs that were written with different output YAML, with commands that make them comparable.
 
-    When a run is run again, the output YAML that it was built with becomes the own one of the second run.
+    When a run is repeated, the output YAML that it was built with becomes the second run's own.
     """
     is_same = first.is_by_own_file and not second.output_file
     if is_same or first.output_file == second.output_file:
@@ -98,9 +98,9 @@ def _refuse_different_files(first: Outputs, second: Outputs, runs: str) -> None:
     names = [each.output_file or "the run's own" for each in (first, second)]
     others = [each for each in (first, second) if not each.is_by_own_file]
     raise UserError(
-        f"the outputs of {runs} were written by different output YAML ({names[0]}, {names[1]}), so they do "
-        "not tell whether the runs differ; "
-        + ("write them by the runs' own first" if others else "compare with a new run of the first one"),
+        f"the outputs of {runs} were written with different output YAML ({names[0]}, {names[1]}), so they "
+        "cannot show whether the runs differ; "
+        + ("write them with the runs' own first" if others else "compare the first with a new run of it"),
         fix=" && ".join(each.write_again for each in others) or _again(first),
     )
 
@@ -110,7 +110,7 @@ def _again(first: Outputs) -> str:
 
 
 def _differences(first: Outputs, second: Outputs, names: list[str]) -> list[str]:
-    """Return the files that differ beyond the last digits."""
+    """Return the files that differ in more than the last digits."""
     wrong = []
     with tempfile.TemporaryDirectory(prefix="compared-") as folder:
         for name in names:
@@ -141,16 +141,16 @@ def _why_bytes_may_differ(first: dict[str, Any], second: dict[str, Any]) -> list
 
 
 def _cause(first: dict[str, Any], second: dict[str, Any]) -> str:
-    """Return the known reason why outputs differ that should be equal."""
+    """Return why outputs that should be equal differ, if it is known."""
     if first.get("cut_short"):
-        return "the first was cut short by a limit of time or budget, and is not the same again"
+        return "the first was cut short by a limit of time or budget, and cannot be repeated exactly"
     if first["manifest"].get("inputs_sha256") != second["manifest"].get("inputs_sha256"):
         commits = [each.get("commits", {}).get("code", "unknown") for each in (first, second)]
         code = f" (code {commits[0]} then, {commits[1]} now)" if commits[0] != commits[1] else ""
         return f"their inputs differ, so data, YAML or code have changed{code}"
     if first.get("num_missing") != second.get("num_missing"):
-        return "not the same results are missing"
-    return "on the same packages and kind of CPU they must be equal"
+        return "different results are missing"
+    return "with the same packages and kind of CPU they must be equal"
 
 
 def _some(names: list[str]) -> str:
@@ -164,7 +164,7 @@ TOLERANCE = 1e-9  # relative
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference between two tables, beyond the last digits."""
+    """A difference between two tables, in more than the last digits."""
 
     name: str
     what: str
@@ -174,7 +174,7 @@ class Difference:
 
 
 def compare_table(name: str, first: Path, second: Path) -> Difference | None:
-    """Return the first difference of more than TOLERANCE between two tables; None if there is none."""
+    """Return the first difference of more than TOLERANCE between two tables; None if they are equal."""
     if name.endswith(".parquet") and importlib.util.find_spec("pyarrow") is None:
         return Difference(name, "Parquet, which needs pyarrow to be compared number by number")
     try:
@@ -187,7 +187,7 @@ def _first_difference(name: str, first: Path, second: Path) -> Difference | None
     pairs = itertools.zip_longest(_rows(first), _rows(second))
     for number, (row, other) in enumerate(pairs):
         if row is None or other is None or len(row) != len(other):
-            return Difference(name, f"not as many rows or columns, from row {number} on")
+            return Difference(name, f"different numbers of rows or columns from row {number} on")
         for column, (value, its) in enumerate(zip(row, other, strict=True)):
             if not _same(value, its):
                 return Difference(
@@ -201,7 +201,7 @@ def is_table(name: str) -> bool:
 
 
 def _rows(path: Path) -> Iterator[list]:
-    """Yield the rows of a table, beginning with the names of its columns."""
+    """Yield the rows of a table, first the names of its columns."""
     if path.name.endswith(".parquet"):
         import pyarrow.parquet
 

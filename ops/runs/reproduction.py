@@ -1,8 +1,8 @@
-"""Run a finished run again from its run_metadata.json and compare the outputs with the first ones.
+"""Repeat a finished run from its run_metadata.json and compare the outputs of both.
 
 The second run is made where the first one is: on this machine, or in the cloud. comparison.py compares the
-outputs. On this machine the forecasting repository is put together as the run used it: its YAML from the
-run's config/, its data from the commit if one is known, and otherwise today's data.
+outputs. On this machine the forecasting repository is assembled as the first run used it: YAML from the run's
+config/, data from the run's commit if it is known, otherwise today's data.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from ops.failures import UserError
 from ops.gcloud import GcloudError, is_no_match
 from ops.laptop import local_run
 from ops.laptop.local_run import commit_of, forecast_repository
-from ops.laptop.run_files import LocalRun, by_product, latest_run, read_json
+from ops.laptop.run_files import LocalRun, by_product, latest_run, read_json, run_named
 from ops.names import ARCHIVE, METADATA, NO_TABLES, OUTPUT_LIST, OUTPUTS
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
@@ -35,17 +35,17 @@ from ops.stages import LETTERS
 from ops.terminal import counted, nearest
 
 COPY_SECONDS = 1800
-# settings by what run_metadata.json calls them
+# settings by their names in run_metadata.json
 OF_STAGE_B = {"provisioning_model": "provisioning_model", "tasks_per_machine": "task_count_per_node"}
 
 
 def reproduce(shell: Shell, settings: Settings, exp_id: str, run_id: str, compare_with: str = "") -> None:
-    """Run a run again and compare the outputs; with `compare_with` start none and compare with that run.
+    """Repeat a run and compare the outputs; with `compare_with` start none and compare with that run.
 
     Raises
     ------
     UserError
-        There is no such run, the second one failed, or its outputs differ (exit code 1).
+        The run does not exist, the second one failed, or its outputs differ (exit code 1).
     """
     first = RunRequest(exp_id, run_id)
     if not run_id:
@@ -75,7 +75,7 @@ class _Here:
         folder = run.folder / OUTPUTS / _outputs_name(metadata, nearest(path))
         listed = folder / OUTPUT_LIST
         if not listed.is_file():
-            raise UserError(f"{nearest(listed)}: no such file; the outputs of that run are gone")
+            raise UserError(f"{nearest(listed)}: no such file; the outputs of that run were deleted")
         return Outputs(
             run.run_id,
             metadata,
@@ -85,15 +85,15 @@ class _Here:
         )
 
     def run_again(self, request: RunRequest, metadata: dict[str, Any]) -> str:
-        run: LocalRun = local_run.local_run(self.settings, request.exp_id, request.run_id)
+        run = run_named(self.settings, request.exp_id, request.run_id)
         code, was = local_run.commit_of(ROOT), metadata.get("commits", {}).get("code", "")
         if code != was:
-            commits = f"commit {code or 'unknown'}, then {was or 'unknown'}"
-            print(f"the code is not that of the run: {commits}", flush=True)
+            commits = f"commit {code or 'unknown'} now, {was or 'unknown'} then"
+            print(f"the code differs from that of the run: {commits}", flush=True)
         with repository_of(self.shell, self.settings, run, metadata) as repository:
             settings = _as_then(self.settings, metadata)
             asked = _request(request, metadata)
-            # what it was built with is among its own YAML files; another one was chosen for stage C alone
+            # the one that it was built with is its own now; another one was chosen for stage C only
             if asked.output_config_file == metadata["manifest"].get("output_config_file", ""):
                 asked = replace(asked, output_config_file="")
             settings = settings.model_copy(update={"forecast_repo_dir": repository})
@@ -138,25 +138,25 @@ class _InCloud:
         started = cloud_run.start(then, _request(request, metadata), origin)
         then.shell.end_dry_run()
         again = started.path.rstrip("/").rpartition("/")[2]
-        cloud_run.tell_how_to_follow(started.execution)
+        cloud_run.print_how_to_follow(started.execution)
         words = f"--exp-id {request.exp_id} --run-id {request.run_id} --compare-with {again}"
-        print(f"compare  invoke reproduce --cloud {words}  (if this terminal is closed before)")
+        print(f"compare  invoke reproduce --cloud {words}  (if this terminal is closed first)")
         follow(started.execution)
         return again
 
     def _origin(self, request: RunRequest, metadata: dict[str, Any]) -> Origin:
-        """Return the image and the repository of a run; refuse a run without them."""
+        """Return the image and repository of a run; refuse a run without them."""
         path = self.cloud.run_path(*request.key)
         commit = metadata.get("commits", {}).get("forecast", "")
         has_archive = self._is_there(f"{path}{ARCHIVE}")
         is_on_github = self.cloud.settings.github_forecast_repo and re.fullmatch("[0-9a-f]{40}", commit)
         if not has_archive and not is_on_github:
             raise UserError(
-                f"{path}{ARCHIVE}: no such file; the run's repository is gone, "
+                f"{path}{ARCHIVE}: no such file; the run's repository was deleted, "
                 "and no commit on GitHub is known"
             )
         if not metadata.get("image_uri"):
-            raise UserError(f"{path}{METADATA}: names no image; that run cannot be started again")
+            raise UserError(f"{path}{METADATA}: no image in it; that run cannot be repeated")
         return Origin(path, metadata["image_uri"], has_archive, commit)
 
     def _read(self, name: str, request: RunRequest) -> str:
@@ -173,7 +173,7 @@ class _InCloud:
 
 def _unfinished(name: str, request: RunRequest) -> UserError:
     return UserError(
-        f"{name}: no such file; there is no such run, or it has not come to its outputs",
+        f"{name}: no such file; the run does not exist, or has no outputs yet",
         fix=f"invoke run --exp-id {request.exp_id} --run-id {request.run_id}",
     )
 
@@ -184,31 +184,31 @@ def _outputs_name(metadata: dict[str, Any], path: str) -> str:
         name = str(metadata.get("outputs")).rstrip("/").rpartition("/")[2]
         if re.fullmatch("[0-9-]+", name):
             return name
-    raise UserError(f"{path}: names no outputs; it is damaged, and that run cannot be started again")
+    raise UserError(f"{path}: no outputs in it; it is damaged, and that run cannot be repeated")
 
 
 def _parsed(text: str, path: str) -> Any:
     try:
         return parse_json(text)
     except ValueError as error:
-        raise UserError(f"{path}: {error}; it is damaged, and that run cannot be started again") from None
+        raise UserError(f"{path}: {error}; it is damaged, and that run cannot be repeated") from None
 
 
 def _metadata(found: Any, path: str, request: RunRequest) -> dict[str, Any]:
-    """Return the metadata of a run; UserError if they are damaged, or of another run."""
+    """Return the metadata of a run; UserError if they are damaged, or belong to another run."""
     try:
         metadata = check_metadata(found)
     except ValueError as error:
-        raise UserError(f"{path}: {error}; it is damaged, and that run cannot be started again") from None
+        raise UserError(f"{path}: {error}; it is damaged, and that run cannot be repeated") from None
     manifest = metadata["manifest"]
     its = manifest.get("exp_id", request.exp_id), manifest.get("run_id", request.run_id)
     if its != (request.exp_id, request.run_id):
-        raise UserError(f"{path} is of run {its[1]} of {its[0]}; restore the right file")
+        raise UserError(f"{path} belongs to run {its[1]} of {its[0]}; restore the right file")
     return metadata
 
 
 def _digests_here(folder: Path, listed: Path) -> dict[str, str]:
-    """Return the digests of outputs on this machine: as listed, or of the files if the list is damaged."""
+    """Return the digests of outputs on this machine: as listed, or computed if the list is damaged."""
     named = by_product(listed, check_output_list)
     if named is not None:
         return {each["name"]: each["sha256"] for each in named if each["name"] not in NO_TABLES}
@@ -222,7 +222,7 @@ def _digests_here(folder: Path, listed: Path) -> dict[str, str]:
 
 
 def _request(request: RunRequest, metadata: dict[str, Any]) -> RunRequest:
-    """Return the request of the run for a new run, with the seed that was drawn."""
+    """Return the request that repeats a run, with the seed that was drawn."""
     asked = metadata.get("arguments", {})
     return RunRequest(
         request.exp_id,
@@ -234,54 +234,54 @@ def _request(request: RunRequest, metadata: dict[str, Any]) -> RunRequest:
 
 
 def _as_then(settings: Settings, metadata: dict[str, Any]) -> Settings:
-    """Return the settings with the values of the run; .env decides only place, accounts and speed."""
+    """Return the settings with the values of the run; only place, accounts and speed come from .env."""
     try:
         machines = _machines_then(metadata)
     except (AttributeError, KeyError, TypeError):
         raise UserError(
-            f"{METADATA}: what it says of machines cannot be read; another version of this pipeline wrote it"
+            f"{METADATA}: its machines cannot be read; another version of this pipeline wrote it"
         ) from None
     others = [name for name in machines if machines[name] != getattr(settings, name)]
     if others:
         now = {name: getattr(settings, name) or "none" for name in others}
-        said = (f"{name.upper()}={machines[name] or 'none'} ({now[name]} now)" for name in others)
-        print(f"as the run was, not as it is set now: {', '.join(said)}", flush=True)
+        changed = (f"{name.upper()}={machines[name] or 'none'} ({now[name]} now)" for name in others)
+        print(f"using the settings of the run: {', '.join(changed)}", flush=True)
     then = {
         "run_count": None,
         "run_seed": None,
         "run_output_stage": True,
         "output_config_file": "",
-        "allow_partial_results": False,  # the request says whether it was
+        "allow_partial_results": False,  # the request decides
         "modeling_suite": metadata["manifest"].get("suite", settings.modeling_suite),
     }
     return settings.model_copy(update=then | machines)
 
 
 def _machines_then(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of the machines of a run; of several kinds those of most tasks."""
+    """Return the settings for the machines of a run; of several kinds those of most tasks."""
     then: dict[str, Any] = {}
     for stage, kinds in metadata.get("machines", {}).items():
         if len(kinds) > 1:
-            taken = "the last ones are" if stage == "output" else "those of most tasks are"
-            print(f"stage {LETTERS[stage]} ran on {len(kinds)} kinds of machines; {taken} taken", flush=True)
-        # going on with a run skips stage A, but writes the outputs again
+            used = "the last one" if stage == "output" else "that of most tasks"
+            print(f"stage {LETTERS[stage]} ran on {len(kinds)} kinds of machines; using {used}", flush=True)
+        # a resumed run skips stage A, but writes the outputs again
         most = kinds[-1] if stage == "output" else max(kinds, key=lambda kind: kind["tasks"])
         limits = limit_settings(LETTERS[stage])
         then[limits["machine_type"]] = most.get("machine_type", "")
         then |= {name: most[limit] for limit, name in limits.items() if limit in most}
         if stage == "runner":
-            then |= {name: most[told] for told, name in OF_STAGE_B.items() if told in most}
+            then |= {name: most[recorded] for recorded, name in OF_STAGE_B.items() if recorded in most}
     return then
 
 
 def _print_warnings(metadata: dict[str, Any]) -> None:
-    """Print reasons why the outputs may differ, before a run is paid for."""
+    """Print why the outputs may differ, before a run is paid for."""
     for cut in map(one_line, metadata.get("cut_short", [])):
-        print(f"{cut}: how far it comes depends on the speed of the machine", flush=True)
+        print(f"{cut}: its outcome depends on the speed of the machine", flush=True)
     if number := metadata.get("num_missing"):
-        print(f"the run went without {counted(number, 'result')}; a new one may have them", flush=True)
+        print(f"{counted(number, 'result')} of the run were missing; a new run may have them", flush=True)
     if images := metadata.get("images"):
-        print(f"the run was made with {counted(len(images), 'image')}; its last one is taken", flush=True)
+        print(f"the run used {counted(len(images), 'image')}; using the last one", flush=True)
 
 
 GIT_SECONDS = 600
@@ -300,7 +300,7 @@ def repository_of(
     """
     config = run.folder / "config"
     if not any(config.glob("*.yaml")):
-        raise UserError(f"{nearest(config)}: no YAML in it; that run cannot be started again")
+        raise UserError(f"{nearest(config)}: no YAML in it; that run cannot be repeated")
     repository = forecast_repository(settings, run.exp_id)
     commit = metadata.get("commits", {}).get("forecast", "")
     with tempfile.TemporaryDirectory(prefix="reproduce-", dir=settings.local_data_path) as work:
@@ -311,7 +311,7 @@ def repository_of(
         else:
             if not re.fullmatch("[0-9a-f]{40}", commit):
                 place = nearest(repository)
-                print(f"data are those of {place} as it is now: no commit holds those of the run", flush=True)
+                print(f"using today's data in {place}: the commit of the run's data is unknown", flush=True)
             _link(repository, folder, run.exp_id)
         own = folder / "experiments" / run.exp_id / "config"
         shutil.rmtree(own, ignore_errors=True)
@@ -321,9 +321,9 @@ def repository_of(
 
 def _check_out(shell: Shell, repository: Path, commit: str, folder: Path) -> None:
     """Write the files of a commit of the forecasting repository to a folder."""
-    print(f"data are those of commit {commit} of {nearest(repository)}", flush=True)
+    print(f"using the data of commit {commit} of {nearest(repository)}", flush=True)
     archive = folder.with_name("forecast.tar")
-    quiet = Shell(environment=shell.environment)  # also in a dry run, which only skips the stages
+    quiet = Shell(environment=shell.environment)  # also runs in a dry run, which only skips the stages
     packed = quiet.attempt(
         ["git", "-C", str(repository), "archive", "--format=tar", f"--output={archive.absolute()}", commit],
         timeout_seconds=GIT_SECONDS,

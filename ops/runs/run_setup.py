@@ -1,4 +1,4 @@
-"""The variable RUN_SETUP: types, limits and prices of a run's machines, for summaries and run_metadata.json.
+"""The variable RUN_SETUP: types, limits and prices of the machines of a run, for its run_metadata.json.
 
 A container knows neither its machine type nor its price. scripts/pipeline/machine_costs.py reads it.
 """

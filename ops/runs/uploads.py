@@ -27,7 +27,7 @@ def upload_forecast(cloud: Cloud, repository: Path, run_path: str) -> None:
     Raises
     ------
     UserError
-        It cannot be packed (e.g. because a link leads out of it), or cannot be copied.
+        It cannot be packed (e.g. because a link points outside it), or cannot be copied.
     """
     with tempfile.TemporaryDirectory(prefix="forecast-") as work:
         archive = Path(work, Path(ARCHIVE).name)
@@ -39,14 +39,14 @@ def upload_forecast(cloud: Cloud, repository: Path, run_path: str) -> None:
         ]
         packed = cloud.shell.ask(pack, timeout_seconds=PACK_SECONDS)
         if packed and packed.exit_code:
-            said = (packed.errors.strip().splitlines() or ["it said nothing"])[-1]
+            said = (packed.errors.strip().splitlines() or ["no error message"])[-1]
             raise UserError(f"{nearest(repository)} cannot be packed: {said}")
         words = ["storage", "cp", str(archive), f"{run_path}{ARCHIVE}", *cloud.in_project]
         cloud.read(words, timeout_seconds=UPLOAD_SECONDS)
 
 
 def copy_file(cloud: Cloud, name: str, run_path: str, to_run_path: str) -> None:
-    """Copy a file of one run to another one, within the bucket."""
+    """Copy a file of a run to another run in the bucket."""
     words = ["storage", "cp", f"{run_path}{name}", f"{to_run_path}{name}", *cloud.in_project]
     cloud.read(words, timeout_seconds=UPLOAD_SECONDS)
 
@@ -57,7 +57,7 @@ ODD_VALUES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticErro
 
 @dataclass(frozen=True)
 class OutputFile:
-    """Another output YAML: its name for the stages, and the file of this machine to upload, if any."""
+    """Another output YAML: its name for the stages, and the file on this machine to upload, if any."""
 
     name: str = ""
     source: Path | None = None
@@ -66,13 +66,13 @@ class OutputFile:
 NO_OUTPUT_FILE = OutputFile()
 
 
-def output_file(settings: Settings, request: RunRequest, goes_on: bool) -> OutputFile:
-    """Return the output YAML that is asked for; an empty name stands for the run's own.
+def output_file(settings: Settings, request: RunRequest, is_resumed: bool) -> OutputFile:
+    """Return the output YAML that was asked for; an empty name means the run's own.
 
     Raises
     ------
     UserError
-        There is no such file, or it has no `output`.
+        The file does not exist, or has no `output`.
     """
     asked = request.output_config_file or settings.output_config_file
     is_path = "/" in asked
@@ -84,9 +84,9 @@ def output_file(settings: Settings, request: RunRequest, goes_on: bool) -> Outpu
     if not source.is_file():
         if is_path:
             raise UserError(f"{asked}: no such file; name another output YAML")
-        return OutputFile(asked)  # in the run's own copy of the repository, or the stages will say so
-    is_taken_along = not goes_on and not settings.github_forecast_repo
-    if is_taken_along and source.absolute().parent == config.absolute():
+        return OutputFile(asked)  # may be in the run's copy of the repository; the stages refuse it if not
+    is_uploaded = not is_resumed and not settings.github_forecast_repo
+    if is_uploaded and source.absolute().parent == config.absolute():
         return OutputFile(source.name)
     return OutputFile(_name_of(source), source)
 
@@ -98,20 +98,20 @@ def _name_of(source: Path) -> str:
 
 
 def _checked(source: Path) -> bytes:
-    """Return the content of an output YAML, after a first check; stage C checks it fully."""
+    """Return the content of an output YAML, after a first check; stage C checks the rest."""
     try:
         data = source.read_bytes()
         is_output = "output" in (yaml.safe_load(data) or {})
     except (OSError, yaml.YAMLError, *ODD_VALUES) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{nearest(source)}: no YAML file that can be read ({reason})") from None
+        raise UserError(f"{nearest(source)}: cannot be read as YAML ({reason})") from None
     if not is_output:
         raise UserError(f"{nearest(source)}: it has no `output`; name an output YAML")
     return data
 
 
 def check_output_file(cloud: Cloud, request: RunRequest, file: OutputFile) -> None:
-    """Check an output YAML of this machine as stage C would, before the cloud spends minutes on it."""
+    """Check an output YAML on this machine as stage C would, before a run spends minutes on it."""
     if not file.source:
         return
     variables = {
@@ -127,9 +127,9 @@ def check_output_file(cloud: Cloud, request: RunRequest, file: OutputFile) -> No
 
 
 def refuse_unknown(settings: Settings, request: RunRequest, file: OutputFile, built_with: str) -> None:
-    """Refuse the name of an output YAML that neither the run nor this machine has; GitHub may have it."""
-    is_told = bool(file.source) or "/" in file.name or file.name in ("", built_with)
-    if is_told or settings.github_forecast_repo:
+    """Refuse an output YAML that neither the run nor this machine has, unless GitHub may have it."""
+    is_known = bool(file.source) or "/" in file.name or file.name in ("", built_with)
+    if is_known or settings.github_forecast_repo:
         return
     repository = local_run.forecast_repository(settings, request.exp_id)
     config = repository / "experiments" / request.exp_id / "config"

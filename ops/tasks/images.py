@@ -1,4 +1,4 @@
-"""Tasks about the images of the stages: build here or with Cloud Build, test."""
+"""Tasks for the images of the stages: build here or with Cloud Build, test."""
 
 from ops.environment import read_settings
 from ops.images import cloud_build
@@ -6,7 +6,7 @@ from ops.images import images as local_images
 from ops.shell import Shell
 from ops.tasks.verb import DRY_RUN, the_cloud, verb
 
-NO_CACHE = "build every layer anew"
+NO_CACHE = "build every layer again"
 
 
 @verb(help={"dry_run": DRY_RUN})
@@ -18,7 +18,7 @@ def build_dev(c, dry_run=False):
 @verb(
     help={
         "target": "cloud, or local for an image of `invoke run --docker`, with the tag local",
-        "no_push": "build and test it only",
+        "no_push": "build and test it, do not push it",
         "no_cache": NO_CACHE,
         "dry_run": DRY_RUN,
     }
@@ -40,15 +40,15 @@ def build(c, wait=False, no_cache=False, dry_run=False):
     cloud_build.submit(the_cloud(dry_run), wait, no_cache)
 
 
-@verb(help={"ongoing": "only those that are not finished", "dry_run": DRY_RUN})
+@verb(help={"ongoing": "only unfinished builds", "dry_run": DRY_RUN})
 def build_status(c, ongoing=False, dry_run=False):
-    """Show the newest builds of Cloud Build and what came of them."""
+    """Show the newest builds of Cloud Build and their results."""
     cloud_build.show_builds(the_cloud(dry_run, needs_bucket=False), ongoing)
 
 
 @verb(
-    help={"image": "another image than the local one, e.g. one of `invoke build-local`", "dry_run": DRY_RUN}
+    help={"image": "an image instead of the local one, e.g. one of `invoke build-local`", "dry_run": DRY_RUN}
 )
 def image_test(c, image="", dry_run=False):
-    """Check what an image holds: packages, entry points, user, no token."""
+    """Check the contents of an image: packages, entry points, user, no token."""
     local_images.check(Shell(dry_run), image)

@@ -1,11 +1,11 @@
-"""Tasks about jobs of Batch: render, submit one by hand, list, describe, cancel."""
+"""Tasks for Batch jobs: render, submit, list, describe, cancel."""
 
 from ops.environment import read_settings
 from ops.jobs import batch_jobs, job_submission
 from ops.stages import LETTERS, stage_name
 from ops.tasks.verb import DRY_RUN, LIMIT, ONE_EXPERIMENT, REQUEST, ROWS, STAGE, WAIT, option, the_cloud, verb
 
-JOB = "a job of Batch, as `invoke job` and `invoke job-list` name it"
+JOB = "id of a Batch job, as `invoke job` and `invoke job-list` print it"
 MEANING = {name: text for name, (_, text) in REQUEST.items()}
 ASKED = ("exp_id", "run_id", "count", "seed", "output_config_file", "allow_partial", "force")
 
@@ -13,13 +13,13 @@ ASKED = ("exp_id", "run_id", "count", "seed", "output_config_file", "allow_parti
 @verb(
     request=ASKED,
     help={
-        "run_id": "the run; a new one without it",
-        "num_tasks": "tasks of stage B's job, where the run is not built yet; or only its first ones",
+        "run_id": "the run; without it a new one",
+        "num_tasks": "tasks of stage B, for a run that is not built yet; or only its first tasks",
         "dry_run": DRY_RUN,
     },
 )
 def jobs_render(c, request, num_tasks=None, dry_run=False):
-    """Write a run's stages as jobs to jobs/rendered/, for `gcloud batch jobs submit`."""
+    """Write the stages of a run as jobs to jobs/rendered/, for `gcloud batch jobs submit`."""
     job_submission.render(the_cloud(dry_run), request, num_tasks)
 
 
@@ -27,8 +27,8 @@ def jobs_render(c, request, num_tasks=None, dry_run=False):
     request=ASKED,
     help={
         "stage": STAGE,
-        "run_id": "the run; a new one for the builder when left out",
-        "only": "runner: these inputs alone, counted from 0, e.g. 3,17,40 or 3-9",
+        "run_id": "the run; without it the builder starts a new one",
+        "only": "runner: only these inputs, counted from 0, e.g. 3,17,40 or 3-9",
         "count": f"builder: {MEANING['count']}",
         "seed": f"builder: {MEANING['seed']}",
         "output_config_file": f"builder, output: {MEANING['output_config_file']}",
@@ -37,13 +37,13 @@ def jobs_render(c, request, num_tasks=None, dry_run=False):
         "max_parallelism": "runner: tasks at once",
         "spot": "runner: cheaper machines, which may be taken away",
         "machine_type": "machines of this job, e.g. c4d-standard-4",
-        "cpu_milli": "thousandths of a vCPU a task",
-        "memory_mib": "MiB of memory a task",
+        "cpu_milli": "thousandths of a vCPU per task",
+        "memory_mib": "MiB of memory per task",
         "max_run_duration": "seconds until a task is stopped",
         "image_tag": "a tag of the image, e.g. a commit, instead of IMAGE_TAG",
-        "billing_project": "label of what it costs: whom it is for",
+        "billing_project": "label of its costs: the project they are for",
         "wait": WAIT,
-        "dry_run": "print the job and the commands, start nothing",
+        "dry_run": "print the job and the commands, and submit nothing",
     },
 )
 def job(
@@ -62,7 +62,7 @@ def job(
     wait=False,
     dry_run=False,
 ):
-    """Submit one stage of a run in the cloud as a job of Batch, or single inputs of stage B again."""
+    """Submit one stage of a run in the cloud as a Batch job, or rerun single inputs of stage B."""
     stage = stage_name(stage or "")
     of_one_stage = {name: getattr(request, name) for name in ASKED[2:]}
     of_one_stage |= {"only": only, "max_parallelism": max_parallelism, "spot": spot}
@@ -85,21 +85,21 @@ def job(
 @verb(
     help={
         "exp_id": ONE_EXPERIMENT,
-        "run_id": "only this run's",
+        "run_id": "only this run",
         "stage": f"only {STAGE}",
         "limit": LIMIT,
         "dry_run": DRY_RUN,
     }
 )
 def job_list(c, exp_id="", run_id="", stage="", limit=str(ROWS), dry_run=False):
-    """List the newest jobs of Batch: of which stage and run, how they and their tasks stand."""
+    """List the newest Batch jobs: stage, run, state and tasks."""
     named = stage_name(stage) if stage else ""
     batch_jobs.show_jobs(the_cloud(dry_run, needs_bucket=False), exp_id, run_id, named, limit)
 
 
 @verb(positional=["job"], help={"job": JOB, "wait": WAIT, "dry_run": DRY_RUN})
 def job_describe(c, job, wait=False, dry_run=False):
-    """Show a job: its tasks by state, what it told last, which tasks failed and how to run them again."""
+    """Show a Batch job: its tasks by state, newest events, failed tasks and how to rerun them."""
     if wait:
         batch_jobs.follow(the_cloud(dry_run, needs_bucket=False), job)
     else:
@@ -108,5 +108,5 @@ def job_describe(c, job, wait=False, dry_run=False):
 
 @verb(positional=["job"], help={"job": JOB, "dry_run": DRY_RUN})
 def job_cancel(c, job, dry_run=False):
-    """End a job of Batch; what its tasks have finished is kept."""
+    """Cancel a Batch job; results of finished tasks are kept."""
     batch_jobs.cancel(the_cloud(dry_run, needs_bucket=False), job)

@@ -1,4 +1,4 @@
-"""Tasks about the settings and the project on Google Cloud: configure, set up, check, remove."""
+"""Tasks for the settings and the project on Google Cloud: configure, set up, check, remove."""
 
 from ops import config
 from ops.cloud.deployment import check_stages_fit
@@ -9,9 +9,9 @@ from ops.shell import Shell
 from ops.tasks.verb import DRY_RUN, YES, the_cloud, verb
 
 
-@verb(help={"force": "replace a .env that is there"})
+@verb(help={"force": "replace an existing .env"})
 def config_init(c, force=False):
-    """Make a .env file from .env.example."""
+    """Create .env from .env.example."""
     config.create(force)
 
 
@@ -23,19 +23,19 @@ def config_edit(c):
 
 @verb(help={"brief": "only the mode, the project, the region, the bucket and the image"})
 def config_show(c, brief=False):
-    """Show every setting, its value and where it came from."""
+    """Show every setting, its value and its source."""
     config.show_current() if brief else config.show()
 
 
 @verb()
 def config_validate(c):
-    """Check every setting, and that what it names is there."""
+    """Check every setting and that the files and folders it names exist."""
     config.validate(check_stages_fit)
 
 
 @verb(help={"dry_run": DRY_RUN})
 def tf_init(c, dry_run=False):
-    """Fetch Terraform's provider and connect to the state in the bucket."""
+    """Download Terraform's provider and connect to the state in the bucket."""
     terraform.init(the_cloud(dry_run))
 
 
@@ -47,19 +47,19 @@ def tf_plan(c, dry_run=False):
 
 @verb(help={"yes": YES, "dry_run": DRY_RUN})
 def tf_apply(c, yes=False, dry_run=False):
-    """Set the project up: APIs, registry, accounts, network, workflow."""
+    """Set up the project: APIs, registry, accounts, network, workflow."""
     terraform.apply(the_cloud(dry_run), yes or dry_run)
 
 
 @verb(help={"yes": YES, "dry_run": DRY_RUN})
 def tf_destroy(c, yes=False, dry_run=False):
-    """Delete what `invoke tf-apply` made, with every image; runs and secrets stay."""
+    """Delete everything that `invoke tf-apply` created, and every image; runs and secrets stay."""
     terraform.destroy(the_cloud(dry_run), yes or dry_run)
 
 
 @verb(help={"json": "as JSON, for scripts", "dry_run": DRY_RUN})
 def tf_output(c, json=False, dry_run=False):
-    """Print what was set up: workflow, image, accounts, network."""
+    """Print the resources that were set up: workflow, image, accounts, network."""
     terraform.output(the_cloud(dry_run), json)
 
 
@@ -71,35 +71,35 @@ def tf_output(c, json=False, dry_run=False):
     }
 )
 def bucket_lifecycle(c, days=None, yes=False, dry_run=False):
-    """Have the bucket delete what can be made again after some days; forecasts stay."""
+    """Set rules by which the bucket deletes inputs and results after some days; forecasts stay."""
     chosen = lifecycle.DEFAULT_DAYS if days is None else days
     lifecycle.set_rules(the_cloud(dry_run), chosen, yes or dry_run)
 
 
 @verb(
     help={
-        "cloud": "also account, project, bucket, image and the like, whatever EXECUTION_MODE says",
+        "cloud": "also check account, project, bucket, image etc.; the default if EXECUTION_MODE=cloud",
         "dry_run": DRY_RUN,
     }
 )
 def doctor(c, cloud=False, dry_run=False):
-    """Check that this machine, and for the cloud the project, are ready; say how to fix what is missing."""
+    """Check that this machine and, for the cloud, the project are ready; print how to fix what is missing."""
     check_up.examine(Shell(dry_run), read_settings(), cloud)
 
 
 @verb(
     help={
-        "force": "store what is not like a token of GitHub, too, and what could not read the repositories",
-        "disable_old": "then disable the versions there were before",
+        "force": "store the token even if it does not look like one or cannot read the repositories",
+        "disable_old": "then disable the earlier versions",
         "dry_run": DRY_RUN,
     }
 )
 def secret_set(c, force=False, disable_old=False, dry_run=False):
-    """Try a GitHub token on the repositories, and put it into Secret Manager; from a prompt or a file."""
+    """Test a GitHub token on the repositories and store it in Secret Manager; from a prompt or a file."""
     github_token.store(the_cloud(dry_run, needs_bucket=False), force, disable_old)
 
 
 @verb(help={"dry_run": DRY_RUN})
 def secret_check(c, dry_run=False):
-    """Try the GitHub token in Secret Manager on the repositories, and tell its age."""
+    """Test the GitHub token in Secret Manager on the repositories, and print its age."""
     github_token.check(the_cloud(dry_run, needs_bucket=False))

@@ -1,4 +1,4 @@
-"""Tasks about this checkout: an emulated cloud, style, packages, tests, what can be removed."""
+"""Tasks for this checkout: an emulated cloud, style, packages, tests, cleaning up."""
 
 from ops import docs as generated
 from ops import quality
@@ -12,11 +12,11 @@ from ops.tasks.verb import DRY_RUN, YES, the_cloud, verb
 
 @verb(
     help={
-        "clock_speed": "how much faster time goes for its services, e.g. 60; tasks that do work keep ours",
+        "clock_speed": "how much faster its services' clock runs, e.g. 60; running tasks keep real time",
         "docker": "run tasks of Batch in containers instead of processes",
-        "storage_port": "port of Cloud Storage on 127.0.0.1; a free one without it",
-        "apis_port": "port of all other services; a free one without it",
-        "furnish": "start none; create in this shell's emulated cloud what Terraform and a build would",
+        "storage_port": "port of Cloud Storage on 127.0.0.1; default a free one",
+        "apis_port": "port of all other services; default a free one",
+        "furnish": "create what Terraform and a build would in this shell's emulated cloud; start none",
         "dry_run": DRY_RUN,
     }
 )
@@ -37,13 +37,13 @@ def lint(c, fix=False, dry_run=False):
     quality.lint(Shell(dry_run), fix)
 
 
-@verb(help={"check": "write nothing; fail if a file is stale, and name it"})
+@verb(help={"check": "write nothing; fail and name the files if any is stale"})
 def docs(c, check=False):
     """Generate .env.example, Terraform's variables, job templates, and the tables of settings and tasks."""
     generated.write(check)
 
 
-@verb(help={"upgrade": "take the newest versions instead of keeping what is locked", "dry_run": DRY_RUN})
+@verb(help={"upgrade": "use the newest versions instead of the locked ones", "dry_run": DRY_RUN})
 def lock(c, upgrade=False, dry_run=False):
     """Lock the packages of every requirements file, with hashes."""
     quality.lock(Shell(dry_run), upgrade)
@@ -51,26 +51,26 @@ def lock(c, upgrade=False, dry_run=False):
 
 @verb(
     help={
-        "match": "only tests whose name matches, as pytest -k takes it",
+        "match": "only tests whose name matches, as for pytest -k",
         "path": "only this file or folder, e.g. tests/stages/test_storage.py",
         "lane": "a folder of tests/, e.g. stages, or all; default unit and the lanes of changed files",
         "dry_run": DRY_RUN,
     }
 )
 def test(c, match="", path="", lane="", dry_run=False):
-    """Run the tests of what was changed since the last commit, or of a lane; `make test` runs all."""
+    """Run the tests of files changed since the last commit, or of a lane; `make test` runs all."""
     quality.test(Shell(dry_run), match, path, lane)
 
 
 @verb(
     help={
-        "seed": "root of every random draw; another one tries other mutants",
-        "count": "number of mutants, about 25 a second and core",
+        "seed": "seed of every random draw; another seed tries other mutants",
+        "count": "number of mutants; about 25 per second and core",
         "dry_run": DRY_RUN,
     }
 )
 def fuzz(c, seed=1, count=2000, dry_run=False):
-    """Try random changes of experiments, data and artifacts: each is refused in a line or valid."""
+    """Try random changes of experiments, data and artifacts: each must be refused in one line or be valid."""
     quality.fuzz(Shell(dry_run), seed, count)
 
 
@@ -78,9 +78,9 @@ def fuzz(c, seed=1, count=2000, dry_run=False):
     help={
         "runs": "also delete local runs with their results",
         "buckets": "also delete the buckets of `invoke localcloud`",
-        "exp_id": "with --runs: only this experiment's",
+        "exp_id": "with --runs: only this experiment",
         "yes": YES,
-        "dry_run": "print what would be removed, remove nothing",
+        "dry_run": "print what would be removed, and remove nothing",
     }
 )
 def clean(c, runs=False, buckets=False, exp_id="", yes=False, dry_run=False):

@@ -1,4 +1,4 @@
-"""Tasks that run an experiment, here or in the cloud, and that say what a run would do or cost."""
+"""Tasks that run an experiment here or in the cloud, check it, or estimate its cost."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -38,13 +38,13 @@ RUNNING = (
     request=RUNNING,
     help=WHERE
     | {
-        "skip_output": "leave stage C out",
+        "skip_output": "skip stage C",
         "wait": f"cloud: {WAIT}",
         "max_parallelism": "cloud: tasks of stage B at once",
         "image_tag": "cloud: a tag of the image, e.g. a commit, instead of IMAGE_TAG",
-        "billing_project": "cloud: label of what it costs: whom it is for",
+        "billing_project": "cloud: label of its costs: the project they are for",
         "spot": "cloud: cheaper machines for stage B, which may be taken away",
-        "set": "a setting for this run alone, as in --set STAGE_B_MEMORY_MIB=8192; may be repeated",
+        "set": "a setting for this run only, as in --set STAGE_B_MEMORY_MIB=8192; may be repeated",
         "dry_run": DRY_RUN,
     },
     iterable=["set"],
@@ -63,7 +63,7 @@ def run(
     set=None,
     dry_run=False,
 ):
-    """Run an experiment here or in the cloud, or go on with a run, and print its forecast."""
+    """Run an experiment here or in the cloud, or resume a run, and print its forecast."""
     request = replace(request, run_output_stage=not skip_output)
     options = {
         "MAX_PARALLELISM": max_parallelism,
@@ -89,10 +89,10 @@ def run(
     request=RUNNING,
     help={
         "stage": STAGE,
-        "run_id": "the run; a new one for the builder when left out",
-        "task_index": "runner: the input to run, counted from 0; all that are pending without it",
+        "run_id": "the run; without it the builder starts a new one",
+        "task_index": "runner: the input to run, counted from 0; without it all that are pending",
         "num_inputs": "runner: number of inputs, from --task-index on; output: number of inputs with results",
-        "jobs": "runner: tasks at once; default one a core",
+        "jobs": "runner: tasks at once; default one per core",
         "dry_run": DRY_RUN,
     },
 )
@@ -105,27 +105,27 @@ def stage(c, stage, request, task_index=None, num_inputs=None, dry_run=False):
 @verb(
     request=(*BUILDING, "docker"),
     help={
-        "docker": "tasks in containers of the cloud image, as `invoke build-local` makes it",
+        "docker": "run tasks in containers of the cloud image that `invoke build-local` builds",
         "dry_run": DRY_RUN,
     },
 )
 def rehearse(c, request, dry_run=False):
-    """Run an experiment on an emulated cloud and on this machine, and compare what comes out."""
+    """Run an experiment on an emulated cloud and on this machine, and compare the outputs."""
     rehearsal.rehearse(Shell(dry_run), read_settings(), request)
 
 
 @verb(
     request=("exp_id", "run_id", "count"),
     help={
-        "run_id": "a run to go on with: what has no result yet, by its own times; without it a new run",
-        "num_inputs": "number of inputs of stage B, instead of those the experiment makes",
-        "task_seconds": "seconds one input takes, instead of what an earlier run took",
+        "run_id": "a run to resume: its inputs without a result, by its own times; without it a new run",
+        "num_inputs": "number of inputs of stage B, instead of the experiment's",
+        "task_seconds": "seconds per input, instead of those of an earlier run",
         "max_parallelism": "tasks of stage B at once, instead of MAX_PARALLELISM",
-        "dry_run": "print the commands that would ask the bucket, and what is known without",
+        "dry_run": "print the commands that would read the bucket, and what is known without them",
     },
 )
 def cost(c, request, num_inputs=None, task_seconds=None, max_parallelism=None, dry_run=False):
-    """Estimate what a run in the cloud would cost and how long it would take."""
+    """Estimate the cost and duration of a run in the cloud."""
     settings = read_settings(chosen={"MAX_PARALLELISM": max_parallelism})
     cost_report.show_estimate(Shell(dry_run), settings, request, num_inputs, task_seconds)
 
@@ -133,15 +133,15 @@ def cost(c, request, num_inputs=None, task_seconds=None, max_parallelism=None, d
 @verb(
     help={
         "exp_id": EXP_ID,
-        "run_id": "the run to run again; it must have come to its outputs",
-        "local": "a run of this machine, whatever EXECUTION_MODE says",
-        "cloud": "a run on Google Cloud, whatever EXECUTION_MODE says",
-        "compare_with": "a run that has ended, to compare with; none is started",
+        "run_id": "the run to repeat; it must have outputs",
+        "local": "a run on this machine; overrides EXECUTION_MODE",
+        "cloud": "a run on Google Cloud; overrides EXECUTION_MODE",
+        "compare_with": "compare with this finished run instead of starting one",
         "dry_run": DRY_RUN,
     }
 )
 def reproduce(c, exp_id, run_id="", local=False, cloud=False, compare_with="", dry_run=False):
-    """Run a run again from its run_metadata.json and compare the outputs, byte for byte."""
+    """Repeat a run from its run_metadata.json and compare the outputs, byte for byte."""
     settings = read_settings(chosen={"EXECUTION_MODE": mode(local, cloud)})
     reproduction.reproduce(Shell(dry_run), settings, exp_id, run_id, compare_with)
 

@@ -1,4 +1,4 @@
-"""What makes a function an invoke task: its options, their help and bounds, and how its errors end."""
+"""Make functions invoke tasks: their options with help and bounds, and exit codes for errors."""
 
 import functools
 import inspect
@@ -22,16 +22,16 @@ from ops.terminal import forget_output
 
 ROWS = 20
 EXP_ID = "experiment folder below experiments/, e.g. demo or flu/2026-w05"
-RUN_ID = "a run to go on with, e.g. 20260131-120000-0a1b2c3d"
-ONE_EXPERIMENT = "only this experiment's; all without it"
+RUN_ID = "a run to resume, e.g. 20260131-120000-0a1b2c3d"
+ONE_EXPERIMENT = "only this experiment; default all"
 LIMIT = f"number of newest rows, or all; default {ROWS}"
-STAGE = "builder, runner or output; A, B or C"
+STAGE = "builder, runner or output (or A, B, C)"
 WAIT = "show progress until it ends, and fail if it fails"
-YES = "do not ask"
-DRY_RUN = "print what would be started, start nothing"
+YES = "do not ask for confirmation"
+DRY_RUN = "print the commands that would run, and run none"
 WHERE = {
-    "local": "on this machine, whatever EXECUTION_MODE says",
-    "cloud": "on Google Cloud, whatever EXECUTION_MODE says",
+    "local": "run on this machine; overrides EXECUTION_MODE",
+    "cloud": "run on Google Cloud; overrides EXECUTION_MODE",
 }
 
 # the options that become a RunRequest: default, help
@@ -39,15 +39,15 @@ REQUEST: dict[str, tuple[object, str]] = {
     "exp_id": (inspect.Parameter.empty, EXP_ID),
     "run_id": ("", RUN_ID),
     "count": (None, "split a model-only ensemble into this many workloads"),
-    "seed": (None, "root of every random draw; overrides the experiment's random_seed"),
-    "jobs": (None, "tasks of stage B at once; default one a core"),
+    "seed": (None, "seed of every random draw; overrides the experiment's random_seed"),
+    "jobs": (None, "tasks of stage B at once; default one per core"),
     "output_config_file": (
         "",
         "another output YAML: a path, or the name of a file in the experiment's config/",
     ),
-    "allow_partial": (False, "write outputs although results are missing"),
-    "force": (False, "make results again that exist already"),
-    "docker": (False, "in containers of the local image instead of processes"),
+    "allow_partial": (False, "write outputs even if results are missing"),
+    "force": (False, "compute existing results again"),
+    "docker": (False, "run in containers of the local image instead of processes"),
 }
 
 # Every option that takes a whole number: least, most. `fuzz.count` is --count of `invoke fuzz` alone. The
@@ -56,7 +56,7 @@ NUMBERS: dict[str, tuple[int, int]] = {
     "apis_port": (1, 65535),
     "count": (1, MOST),
     "days": (0, 36_500),
-    "fuzz.count": (2_000, MOST),  # one mutant a place at least
+    "fuzz.count": (2_000, MOST),  # at least one mutant for each kind of place
     "fuzz.seed": (0, 2**31 - 1),
     "hours": (1, 24 * 365),
     "jobs": (0, MOST),
@@ -79,8 +79,8 @@ def verb(
 ) -> Callable:
     """Make a function an invoke task; an error that the operator can fix becomes one line and an exit code.
 
-    Whole numbers arrive as numbers. Invoke must not choose letters such as -e, which would mean another
-    option in each task, and must not look for --exp-id itself: it would end with exit code 1 without it.
+    Whole numbers arrive as numbers. Invoke chooses no short flags such as -e, which would mean another option
+    in each task.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def verb(
                 raise Exit(f"error: {plain_lines(error)}", code=error.exit_code) from None
             except KeyboardInterrupt:
                 raise Exit(code=130) from None
-            except BrokenPipeError:  # `invoke status | head -3` has seen enough
+            except BrokenPipeError:  # e.g. `invoke status | head -3`
                 forget_output()
                 raise Exit(code=128 + signal.SIGPIPE) from None
 
@@ -118,29 +118,29 @@ def verb(
 def the_cloud(
     dry_run: bool, settings: Settings | None = None, needs_bucket: bool = True, instead: str = ""
 ) -> Cloud:
-    """Return the cloud that the settings name; refuse if they do not name one. Options as Cloud.of()."""
+    """Return the cloud that the settings name; options and errors as Cloud.of()."""
     return Cloud.of(Shell(dry_run), settings or read_settings(), needs_bucket=needs_bucket, instead=instead)
 
 
 def mode(local: bool, cloud: bool) -> str | None:
-    """Return the execution mode that was asked for; None leaves it to the settings."""
+    """Return the execution mode chosen by --local or --cloud; None without either."""
     if local and cloud:
         raise UserError("--local and --cloud: choose one")
     return "local" if local else "cloud" if cloud else None
 
 
 def option(name: str) -> str:
-    """Return how an option is written: --task-index."""
+    """Return an option as it is typed, e.g. --task-index."""
     return f"--{name.replace('_', '-')}"
 
 
 def whole_number(option: str, text: object, least: int, most: int) -> int | None:
-    """Return the number of an option; invoke hands over text, and would end in a traceback itself."""
+    """Return the number of an option, which invoke passes as text."""
     if text is None:
         return None
     digits = str(text)
-    known = digits.isascii() and digits.isdecimal() and len(digits) <= len(str(most))
-    if not known or not least <= int(digits) <= most:
+    is_whole = digits.isascii() and digits.isdecimal() and len(digits) <= len(str(most))
+    if not is_whole or not least <= int(digits) <= most:
         raise UserError(f"{option} {digits:.40}: a whole number is needed, from {least} to {most}")
     return int(digits)
 
@@ -183,7 +183,7 @@ def _with_text_default(task_name: str, each: inspect.Parameter) -> inspect.Param
 
 
 def _signature(function: Callable, request: Sequence[str]) -> inspect.Signature:
-    """Return the options of a task for invoke: those of the request where the function takes `request`."""
+    """Return the options of a task for invoke: those of the request in place of `request`."""
     options = {
         name: inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=REQUEST[name][0])
         for name in request

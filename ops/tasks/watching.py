@@ -1,4 +1,4 @@
-"""Tasks that show what runs, what ran, and what came out."""
+"""Tasks that show runs: list, status, logs, results, download."""
 
 from ops.cloud import execution_list, executions
 from ops.cloud.log_reader import NEWEST, LogRequest
@@ -9,17 +9,17 @@ from ops.watching import cloud_tables, run_logs
 from ops.watching import download as fetcher
 from ops.watching import status as observer
 
-EXECUTION = "an execution of the workflow, as `invoke run --cloud` and `invoke workflow-list` name it"
-HERE = "--local shows what ran on this machine"
+EXECUTION = "id of an execution of the workflow, as `invoke run --cloud` and `invoke workflow-list` print it"
+HERE = "--local shows runs on this machine"
 WHERE = {
-    "local": "those of this machine, whatever EXECUTION_MODE says",
-    "cloud": "those in the bucket, whatever EXECUTION_MODE says",
+    "local": "runs on this machine; overrides EXECUTION_MODE",
+    "cloud": "runs in the bucket; overrides EXECUTION_MODE",
 }
 
 
 @verb(help={"exp_id": ONE_EXPERIMENT, "limit": LIMIT, "dry_run": DRY_RUN})
 def workflow_list(c, exp_id="", limit=str(ROWS), dry_run=False):
-    """List the newest runs in the cloud: how they stand, how long they took."""
+    """List the newest runs in the cloud, with their state and duration."""
     execution_list.show_executions(the_cloud(dry_run, needs_bucket=False), exp_id, limit)
 
 
@@ -28,20 +28,20 @@ def workflow_describe(c, execution, wait=False, dry_run=False):
     """Show a run in the cloud: its jobs, their tasks by state, and how it ended."""
     cloud = the_cloud(dry_run, needs_bucket=False)
     if wait:
-        executions.follow(executions.named(cloud, execution))
+        executions.follow(executions.execution_named(cloud, execution))
     else:
         executions.show_execution(cloud, execution)
 
 
 @verb(positional=["execution"], help={"execution": EXECUTION, "dry_run": DRY_RUN})
 def workflow_cancel(c, execution, dry_run=False):
-    """End a run in the cloud, with the Batch jobs it has begun; what is finished is kept."""
+    """Cancel a run in the cloud and its Batch jobs; finished results are kept."""
     executions.cancel(the_cloud(dry_run, needs_bucket=False), execution)
 
 
 @verb(help={"exp_id": ONE_EXPERIMENT} | WHERE | {"limit": LIMIT, "dry_run": DRY_RUN})
 def runs(c, exp_id="", local=False, cloud=False, limit=str(ROWS), dry_run=False):
-    """List what ran, when, and how it ended, the newest first."""
+    """List runs with their start and state, newest first."""
     settings = read_settings(chosen={"EXECUTION_MODE": mode(local, cloud)})
     if settings.execution_mode == "cloud":
         cloud_tables.show_runs(the_cloud(dry_run, settings, instead=HERE), exp_id, limit)
@@ -49,9 +49,9 @@ def runs(c, exp_id="", local=False, cloud=False, limit=str(ROWS), dry_run=False)
         run_tables.show_runs(settings, exp_id, limit)
 
 
-@verb(help={"exp_id": EXP_ID, "run_id": "the run; the newest without it"} | WHERE | {"dry_run": DRY_RUN})
+@verb(help={"exp_id": EXP_ID, "run_id": "the run; default the newest"} | WHERE | {"dry_run": DRY_RUN})
 def results(c, exp_id, run_id="", local=False, cloud=False, dry_run=False):
-    """Print a run's forecast and where its report, charts and tables are."""
+    """Print the forecast of a run and the paths of its report, charts and tables."""
     settings = read_settings(chosen={"EXECUTION_MODE": mode(local, cloud)})
     if settings.execution_mode == "cloud":
         cloud_tables.show_results(the_cloud(dry_run, settings, instead=HERE), exp_id, run_id)
@@ -62,40 +62,40 @@ def results(c, exp_id, run_id="", local=False, cloud=False, dry_run=False):
 @verb(
     help={
         "exp_id": EXP_ID,
-        "run_id": "the run; the newest that has outputs without it, with --what all the newest",
-        "what": "outputs, the newest of the run, which is the default; or all its files",
-        "to": "a folder; local/downloads without it",
+        "run_id": "the run; default the newest that has outputs, with --what all the newest",
+        "what": "outputs, the newest of the run, or all for every file; default outputs",
+        "to": "a folder; default local/downloads",
         "dry_run": DRY_RUN,
     }
 )
 def download(c, exp_id, run_id="", what="outputs", to="", dry_run=False):
-    """Fetch a run's outputs, or all its files, from the cloud, and verify them."""
+    """Download the outputs of a run, or all its files, from the cloud, and verify them."""
     fetcher.download(the_cloud(dry_run), exp_id, run_id, what, to)
 
 
 @verb(
     help={
         "exp_id": ONE_EXPERIMENT,
-        "hours": f"also those that ended in the last hours; default {observer.HOURS}",
-        "watch": "go on showing what changes until Ctrl-C",
+        "hours": f"include runs that ended in the last hours; default {observer.HOURS}",
+        "watch": "show changes until Ctrl-C",
         "dry_run": DRY_RUN,
     }
 )
 def status(c, exp_id="", hours=None, watch=False, dry_run=False):
-    """Show what goes on in the cloud or has just ended: jobs, tasks, retries, shortages, cost so far."""
+    """Show running and recently ended runs in the cloud: tasks, retries, shortages, cost so far."""
     observer.show_status(the_cloud(dry_run, needs_bucket=False), exp_id, hours or observer.HOURS, watch)
 
 
 @verb(
     help={
         "exp_id": EXP_ID,
-        "run_id": "the run; the newest in the bucket without it",
+        "run_id": "the run; default the newest in the bucket",
         "stage": f"only {STAGE}",
-        "task": "only this task of the stage's job of Batch, from 0; its inputs may have other numbers",
+        "task": "only this task of the Batch job, counted from 0; its inputs may have other numbers",
         "severity": "least severity shown: DEBUG, INFO, NOTICE, WARNING, ERROR, CRITICAL",
-        "since": "not older than 10m, 2h or 3d, or than a time such as 2026-01-31T12:00Z",
+        "since": "only entries newer than 10m, 2h or 3d, or than a time such as 2026-01-31T12:00Z",
         "limit": LIMIT.replace(str(ROWS), str(NEWEST)),
-        "follow": "go on printing what comes until Ctrl-C, or ten minutes without an answer",
+        "follow": "print new entries until Ctrl-C, or ten minutes without an answer",
         "dry_run": DRY_RUN,
     }
 )
@@ -111,6 +111,6 @@ def logs(
     follow=False,
     dry_run=False,
 ):
-    """Print what a run in the cloud logged: its tasks, their machines, the workflow; a line each."""
+    """Print the logs of a run in the cloud: its tasks, their machines and the workflow."""
     request = LogRequest(exp_id, run_id, stage, task, severity, since, limit, follow)
     run_logs.show_logs(the_cloud(dry_run, needs_bucket=False), request)

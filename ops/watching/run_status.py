@@ -22,7 +22,7 @@ from ops.cloud.executions import (
     result_of,
     run_id_of,
     seconds_taken,
-    where_it_is,
+    step_or_error,
 )
 from ops.cloud.failed_tasks import failed_among, failed_tasks, with_inputs
 from ops.cloud.inputs import missing_names
@@ -135,7 +135,7 @@ class RunStatus:
 
     def lines(self) -> Iterator[str]:
         run = f"run {self.run_id}" if self.run_id else "a run without an id yet"
-        where = where_it_is(self.found) if self.is_going_on and not self.stages else ""
+        where = step_or_error(self.found) if self.is_going_on and not self.stages else ""
         when = "for" if self.is_going_on else "after"
         yield (
             f"{self.exp_id}  {run}  {self.found['state']} {when} "

@@ -162,7 +162,7 @@ class Observer:
             if status:
                 yield status
             progress = status.progress if status else Progress.of(stage, {})
-            if not progress.may_be_followed:
+            if not progress.next_may_have_begun:
                 return
 
     def _stage(self, execution: Execution, stage: str) -> StageStatus | None:

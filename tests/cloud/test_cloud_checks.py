@@ -79,7 +79,7 @@ def test_a_bucket_of_others_is_told_as_such(cloud):
 
     wrong = problem(checks.check_bucket, at())
 
-    assert "another project's, or you have no right to it" in wrong.problem
+    assert "it belongs to another project, or you have no access to it" in wrong.problem
 
 
 def test_a_tag_is_resolved_to_a_digest(cloud):
@@ -89,9 +89,9 @@ def test_a_tag_is_resolved_to_a_digest(cloud):
     add_image(cloud, f"{PATH}-2:latest", DIGEST)
     no_image = problem(checks.resolve_image, at(image_name="nothing"))
 
-    assert "there is no repository epymodelingsuite-repo" in no_repository.problem
+    assert "repository epymodelingsuite-repo not found" in no_repository.problem
     assert no_repository.fix == "invoke tf-apply"
-    assert f"there is no image {PATH}:latest" in no_tag.problem
+    assert f"image {PATH}:latest not found" in no_tag.problem
     assert no_tag.fix == no_image.fix == "invoke build"
     assert checks.resolve_image(at(), "other") == f"{PATH}@{DIGEST}"
 
@@ -130,7 +130,7 @@ def test_a_project_that_is_not_ours_is_told(cloud):
 
     assert f"there is no project {PROJECT}, or you have no right to it" in asked.problem
     assert (asked.exit_code, asked.fix) == (2, "gcloud projects list")
-    assert f"PROJECT_ID={PROJECT}: there is no such project, or you have no right to it" in wrong.problem
+    assert f"PROJECT_ID={PROJECT}: no such project, or you have no access to it" in wrong.problem
     assert wrong.fix == "gcloud projects list"
 
 
@@ -239,7 +239,7 @@ def test_accounts_that_are_not_there_or_disabled_are_told(cloud):
 
     wrong = problem(checks.check_accounts, at(), accounts)
 
-    assert wrong.problem == "not there, or disabled: runs-no-more, not-there"
+    assert wrong.problem == "not found or disabled: runs-no-more, not-there"
 
 
 @pytest.mark.parametrize(
@@ -330,5 +330,5 @@ def test_a_machine_type_that_the_region_has_in_no_zone_is_told(cloud):
     wrong = problem(checks.check_machine_types, at(), ["c4d-standard-2", "c4d-standard-4"])
 
     assert found == ["c4d-standard-4"]
-    assert wrong.problem.startswith("us-central1 has no c4d-standard-2; set STAGE_X_MACHINE_TYPE to others")
+    assert wrong.problem.startswith("us-central1 does not offer c4d-standard-2; set STAGE_X_MACHINE_TYPE")
     assert "--zones us-central1-a,us-central1-b,us-central1-c" in wrong.fix

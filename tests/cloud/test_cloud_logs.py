@@ -97,7 +97,7 @@ def test_an_entry_is_one_readable_line_whatever_is_in_it(cloud, operator):
     assert ended.exit_code == 0, ended.output
     assert [line.rstrip() for line in shown(ended)] == [
         "2026-01-31T12:00:01Z  runner       0  ERROR    agent: cannot pull image  [31mx",
-        "2026-01-31T12:00:02Z  runner   17 try 3  WARNING  two | lines",
+        "2026-01-31T12:00:02Z  runner   17 attempt 3  WARNING  two | lines",
         "2026-01-31T12:00:03Z  runner       0  ERROR    no good (ValueError: 3)",
         '2026-01-31T12:00:05Z  output       0  INFO     {"other": ["field"]}',
         "2026-01-31T12:00:06Z  runner                   runner is RUNNING: 2 running",

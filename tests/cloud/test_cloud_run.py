@@ -200,7 +200,7 @@ def test_an_execution_is_followed_by_its_id_alone_and_in_a_dry_run_only_asked_fo
 
     assert (nowhere.exit_code, unlike.exit_code, dry.exit_code) == (2, 2, 0)
     assert "PROJECT_ID: not set" in nowhere.last_line
-    assert unlike.last_line == 'error: "not an id" is not the id of an execution: invoke workflow-list'
+    assert unlike.last_line == 'error: "not an id" is not an execution id: invoke workflow-list'
     assert f"+ gcloud workflows executions describe b9d3-1 --workflow {WORKFLOW}" in dry.output
 
 
@@ -299,8 +299,8 @@ def _no_experiment(cloud, pipeline):
 @pytest.mark.parametrize(
     ("bend", "said"),
     [
-        (_no_image, [f"there is no image {IMAGE}:v9", "invoke build"]),
-        (_no_bucket, ["there is no such bucket", "gcloud storage buckets create gs://nowhere-at-all"]),
+        (_no_image, [f"image {IMAGE}:v9 not found", "invoke build"]),
+        (_no_bucket, ["no such bucket", "gcloud storage buckets create gs://nowhere-at-all"]),
         (_no_workflow, ["the workflow not-deployed is not deployed", "invoke tf-apply"]),
         (_no_project, ["PROJECT_ID: not set"]),
         (_no_credentials, ["not logged in", "gcloud auth login"]),
@@ -389,7 +389,7 @@ def test_names_that_are_none_are_refused_before_anything_is_asked(null_operator,
     ("words", "said"),
     [
         (["--run-id", "20200101-000000-00000000"], "no such run"),
-        (["--jobs", "2"], "--jobs: for runs on this machine"),
+        (["--jobs", "2"], "--jobs: only for runs on this machine"),
         (["--local", "--spot"], "--spot: for runs in the cloud"),
         (["--local", "--cloud"], "choose one"),
         (["--output-config-file", "./other.yaml"], "./other.yaml: no such file"),

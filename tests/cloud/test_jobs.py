@@ -18,7 +18,7 @@ from ops.cloud.inputs import choose_inputs, chosen_inputs, unfinished_inputs, up
 from ops.failures import DryRunEnds, UserError
 from ops.jobs import batch_jobs, job_submission
 from ops.jobs.job_submission import Found, job_id_of, share_of
-from ops.jobs.job_templates import Filling, describe_job
+from ops.jobs.job_templates import Filling, render_job
 from ops.manifests import Manifest, Share
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
@@ -50,7 +50,7 @@ def submit(operator, stage, only=None, wait=False, run_id=RUN_ID, asked=(), **ch
 
 def described(operator, stage, job_id="", num_tasks=1, asked=()):
     filling = Filling(RunRequest("trial", RUN_ID, **dict(asked)), DIGEST, True, Share(num_tasks, 1))
-    return describe_job(operator.settings(), stage, filling, job_id)
+    return render_job(operator.settings(), stage, filling, job_id)
 
 
 def begin(operator, pipeline, stage, job_id, **more) -> None:
@@ -179,7 +179,7 @@ def test_a_command_given_twice_and_an_answer_that_is_lost_make_one_job(operator,
     job = job_in(capsys.readouterr().out)
     submit(operator, "runner")
 
-    assert f"job {job} is under way already: 7 tasks" in capsys.readouterr().out
+    assert f"job {job} is already running: 7 tasks" in capsys.readouterr().out
     assert list(pipeline.jobs()) == [job]
     assert re.fullmatch(rf"runner-{RUN_ID}-[0-9a-f]{{8}}", job)
 
@@ -234,14 +234,14 @@ def test_jobs_are_listed_described_and_cancelled(operator, pipeline, capsys):
     assert re.search(r"runner +trial .* FAILED .* 2 failed, 18 succeeded", only)
     assert "waiting" not in only
     assert "20 tasks: 2 failed, 18 succeeded" in failed
-    assert "task 17, input 5; input 4: exit code 50005 (it took longer than it may)" in failed
+    assert "task 17, input 5; input 4: exit code 50005 (it exceeded its time limit)" in failed
     assert f"invoke job --stage runner {' '.join(RUN)} --only 33,32,5,4" in failed
     assert f"invoke logs {' '.join(RUN)} --stage runner" in failed
     assert "CODE_GCE_QUOTA_EXCEEDED" in queued
     assert f"/jobs/waiting/details?project={PROJECT}" in queued
 
     with pytest.raises(
-        UserError, match="has no label component=epymodelingsuite: it is another's"
+        UserError, match="has no label component=epymodelingsuite: it is not a job of this pipeline"
     ) as refused:
         batch_jobs.cancel(here, "strange")
     cancelled = operator.invoke("job-cancel", "waiting")
@@ -251,7 +251,7 @@ def test_jobs_are_listed_described_and_cancelled(operator, pipeline, capsys):
     assert refused.value.exit_code == 2
     assert pipeline.job("strange")["status"]["state"] != "CANCELLED"
     assert (cancelled.exit_code, "is being cancelled" in cancelled.last_line) == (0, True)
-    assert "has ended already" in capsys.readouterr().out
+    assert "has already ended" in capsys.readouterr().out
 
 
 def test_a_list_has_the_newest_jobs_of_ours_and_of_no_namesake(operator, pipeline, capsys):
@@ -284,9 +284,9 @@ def test_a_job_that_fails_is_followed_to_what_failed(operator, pipeline, capsys)
 @pytest.mark.parametrize(
     ("codes", "exit_code", "said"),
     [
-        ({0: 75, 1: 75}, 75, "task 0, input 0: exit code 75 (a passing fault)"),
+        ({0: 75, 1: 75}, 75, "task 0, input 0: exit code 75 (a temporary fault)"),
         ({0: 2, 1: 75}, 1, "task 1, input 1: exit code 75"),
-        ({1: 137}, 1, "task 1, input 1: exit code 137 (killed, most likely for want of memory)"),
+        ({1: 137}, 1, "task 1, input 1: exit code 137 (killed, most likely out of memory)"),
         (
             {1: 50001},
             1,
@@ -295,12 +295,12 @@ def test_a_job_that_fails_is_followed_to_what_failed(operator, pipeline, capsys)
         (
             {1: 50002},
             1,
-            "in time), after 4 attempts; all its attempts ended alike: its memory may be too small",
+            "reporting), after 4 attempts; all attempts ended in ways typical of too little memory",
         ),
         (
             {0: 50004},
             1,
-            "answered), after 4 attempts; all its attempts ended alike: its memory may be too small",
+            "responding), after 4 attempts; all attempts ended in ways typical of too little memory",
         ),
     ],
 )
@@ -349,7 +349,7 @@ def test_an_execution_with_a_result_that_is_no_map_is_done_all_the_same(operator
     answers = {"workflows executions describe": found, "batch jobs describe": refusal}
     shell = Shell(environment={"PATH": path_with_odd_gcloud(tmp_path, answers)})
 
-    executions.follow(executions.named(operator.google_cloud(shell), "some-execution"))
+    executions.follow(executions.execution_named(operator.google_cloud(shell), "some-execution"))
     executions.show_execution(operator.google_cloud(shell), "some-execution")
 
     assert "done in 1 h" in capsys.readouterr().out
@@ -399,7 +399,7 @@ def test_a_job_in_a_state_that_is_new_to_us_goes_on(operator, pipeline, capsys, 
     batch_jobs.show_job(here, "by-hand")
     batch_jobs.cancel(here, "by-hand")
     shown = capsys.readouterr().out
-    with pytest.raises(UserError, match="job by-hand, made by hand, is SUSPENDED on stage runner"):
+    with pytest.raises(UserError, match="job by-hand, submitted by hand, is SUSPENDED on stage runner"):
         cloud_run.start(here, RunRequest("trial", RUN_ID))
 
     assert "1 job going on without an execution" in shown
@@ -501,7 +501,7 @@ def test_what_has_come_since_the_manifest_is_not_run_again_unless_it_is_forced(o
     assert tasks == 1
     pending = f"trial/{RUN_ID}/builder-artifacts/{variables['PENDING_FILE']}"
     assert object_of(operator.cloud, BUCKET, pending) == b"11\n"
-    assert "11 of 12 inputs have a result, and are left alone" in said
+    assert "11 of 12 inputs have a result and are skipped" in said
     assert nothing.splitlines()[-1].startswith("nothing to do in stage B: every input has a result; --force")
     tasks, variables = group_of(pipeline.job(job_in(forced)))
     assert (tasks, variables["PENDING_FILE"], variables["FORCE"]) == (12, "pending-1a2b3c4d.txt", "1")
@@ -575,7 +575,7 @@ def test_a_stage_c_that_failed_tells_its_last_error_and_what_would_mend_it(opera
     ]
     assert request("POST", f"{operator.cloud.apis}/v2/entries:write", json={"entries": entries}).ok
 
-    with pytest.raises(UserError, match="1 of 1 task failed, the last with: 1 of 3 results are missing"):
+    with pytest.raises(UserError, match="1 of 1 task failed, last error: 1 of 3 results are missing"):
         batch_jobs.follow(operator.google_cloud(), "by-hand")
 
     said = capsys.readouterr().out
@@ -604,11 +604,11 @@ def test_what_is_wrong_is_one_line_with_what_mends_it(operator, pipeline):
     for ask, said in (
         (lambda: submit(operator, "runner", run_id=""), "--run-id is needed for stage runner"),
         (lambda: submit(operator, "runner", run_id=nowhere), "no such run"),
-        (lambda: submit(operator, "runner", only="3,x"), "--only 3,x: inputs are needed"),
+        (lambda: submit(operator, "runner", only="3,x"), "--only 3,x: expected inputs"),
         (lambda: submit(operator, "runner", run_id=nowhere, IMAGE_TAG="v9"), "invoke build"),
         (lambda: submit(operator, "runner", STAGE_B_MEMORY_MIB="9"), "STAGE_B_MEMORY_MIB"),
-        (lambda: submit(operator, "runner", only=""), '--only "": inputs are needed'),
-        (lambda: chosen_inputs("9-3"), "--only 9-3: inputs are needed"),
+        (lambda: submit(operator, "runner", only=""), '--only "": expected inputs'),
+        (lambda: chosen_inputs("9-3"), "--only 9-3: expected inputs"),
         (
             lambda: choose_inputs(built.manifest, [2, 7]),
             "--only 7: the inputs of this run are 0 to 6",
@@ -625,11 +625,11 @@ def test_what_is_wrong_is_one_line_with_what_mends_it(operator, pipeline):
         (lambda: job_submission.render(here, RunRequest("trail", RUN_ID)), "no runs of trail in gs://"),
         (
             lambda: batch_jobs.show_job(here, "nothing-there"),
-            "there is no job nothing-there in us-central1: invoke job-list",
+            "job nothing-there not found in us-central1: invoke job-list",
         ),
-        (lambda: batch_jobs.cancel(here, "nothing-there"), "there is no job nothing-there"),
+        (lambda: batch_jobs.cancel(here, "nothing-there"), "job nothing-there not found"),
         (lambda: batch_jobs.show_jobs(here, run_id="yesterday"), "a run id looks like"),
-        (lambda: batch_jobs.cancel(here, "Not A Job"), "is not the id of a job: invoke job-list"),
+        (lambda: batch_jobs.cancel(here, "Not A Job"), "is not a job id: invoke job-list"),
     ):
         with pytest.raises(UserError, match=re.escape(said)) as refused:
             ask()
@@ -644,7 +644,7 @@ def test_what_is_wrong_is_one_line_with_what_mends_it(operator, pipeline):
     [
         (["--stage", "D", "--exp-id", "trial"], '"D" is not a stage'),
         (["--exp-id", "trial"], "is not a stage"),
-        (["--stage", "runner", *RUN, "--only", ""], '--only "": inputs are needed'),
+        (["--stage", "runner", *RUN, "--only", ""], '--only "": expected inputs'),
         (["--stage", "runner", *RUN, "--count", "2"], "--count is for stage builder, not for runner"),
         (["--stage", "output", *RUN, "--only", "2"], "--only is for stage runner, not for output"),
     ],

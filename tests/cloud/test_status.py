@@ -17,7 +17,7 @@ import pytest
 from ops.cloud.executions import show_execution
 from ops.cloud.log_reader import LogRequest
 from ops.cloud.spending import spending_of
-from ops.jobs.job_templates import Filling, describe_job
+from ops.jobs.job_templates import Filling, render_job
 from ops.manifests import Share
 from ops.run_request import RunRequest
 from ops.shell import Shell
@@ -57,7 +57,7 @@ def wait_for_event(pipeline, job: str, text: str) -> None:
 def make_job(operator, pipeline, job_id: str, exp_id: str = "trial", **labels: str) -> None:
     """Make a job of stage B as `gcloud batch jobs submit` does."""
     filling = Filling(RunRequest(exp_id, RUN_ID), f"{IMAGE}:latest", True, Share(3, 1))
-    job = describe_job(operator.settings(), "runner", filling, job_id)
+    job = render_job(operator.settings(), "runner", filling, job_id)
     pipeline.api("POST", f"/jobs?jobId={job_id}", json=job | {"labels": job["labels"] | labels})
 
 

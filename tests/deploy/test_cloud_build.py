@@ -182,7 +182,7 @@ def test_ongoing_builds_are_listed_and_ctrl_c_leaves_one_alone(submitting):
         (["build"], {"BASE_IMAGE": "x,_NO_CACHE=true"}, "an image such as python:3.11-slim"),
         (["build"], {"REGISTRY_HOST": "a b"}, "a host such as"),
         (["build"], {"BUILD_SERVICE_ACCOUNT": "a,b"}, "a service account of the project"),
-        (["build"], {"BUCKET_NAME": "my-typo-bucket"}, "BUCKET_NAME=my-typo-bucket: there is no such bucket"),
+        (["build"], {"BUCKET_NAME": "my-typo-bucket"}, "BUCKET_NAME=my-typo-bucket: no such bucket"),
         (["build-status"], {"PROJECT_ID": ""}, "PROJECT_ID: not set"),
         (["build-local"], {"PROJECT_ID": ""}, "PROJECT_ID: not set"),
         (["build-local"], {"DOCKER_HOST": "unix:///nowhere.sock"}, "no Docker engine answers"),

@@ -190,7 +190,7 @@ def test_a_dry_run_prints_commands_that_work_when_pasted_and_starts_nothing(depl
         (["tf-destroy"], {}, "no terminal to ask on; add --yes"),
         (["tf-init"], {"PROJECT_ID": "", "BUCKET_NAME": ""}, "PROJECT_ID and BUCKET_NAME: not set"),
         (["tf-output"], {"BUCKET_NAME": ""}, "BUCKET_NAME: not set"),
-        (["tf-plan"], {"BUCKET_NAME": "my-typo-bucket"}, "my-typo-bucket: there is no such bucket"),
+        (["tf-plan"], {"BUCKET_NAME": "my-typo-bucket"}, "my-typo-bucket: no such bucket"),
         (
             ["tf-init"],
             {"TF_STATE_BUCKET": "my-typo-state"},

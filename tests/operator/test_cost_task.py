@@ -141,6 +141,18 @@ def test_what_cannot_be_estimated_is_one_line(tmp_path):
     assert 'did you mean "trial"' in no_such.last_line
 
 
+def test_a_run_on_a_machine_type_that_is_not_in_the_table_is_not_estimated(tmp_path):
+    operator = Operator(tmp_path, simulated())
+
+    ended = cost(operator, num_tasks=2, task_seconds=60, settings={"STAGE_B_MACHINE_TYPE": "c4d-standard-3"})
+
+    assert ended.exit_code == 2
+    assert (
+        "stage B (runner): c4d-standard-3 is not in terraform/machine_types.json (did you mean"
+        in ended.last_line
+    )
+
+
 def test_a_new_week_is_estimated_by_the_newest_run_of_the_week_before(run_copy):
     operator, run_id, folder = run_copy
     experiments = operator.folder / "local" / "forecast" / "experiments"

@@ -89,7 +89,7 @@ def test_all_that_is_missing_is_said_with_what_mends_it_and_ends_with_2(cloud, o
     disable = f"{cloud.apis}/v1/projects/{PROJECT}/services/batch.googleapis.com:disable"
     request("POST", disable, json={}).raise_for_status()
 
-    ended = operator.invoke("doctor")
+    ended = operator.invoke("doctor", STAGE_B_MACHINE_TYPE="c4d-standard-3")
 
     assert ended.exit_code == 2
     assert f"-> gcloud services enable batch.googleapis.com --project {PROJECT}" in line(
@@ -99,9 +99,9 @@ def test_all_that_is_missing_is_said_with_what_mends_it_and_ends_with_2(cloud, o
     assert "-> invoke secret-set" in line(ended, "missing", "secret")
     for what in ("service accounts", "subnet", "image", "workflow"):
         assert line(ended, "missing", what).endswith("-> invoke tf-apply")
-    assert (
-        ended.last_line == "error: missing: APIs, bucket, secret, service accounts, subnet, image, workflow"
-    )
+    assert "c4d-standard-3 is not in terraform/machine_types.json" in line(ended, "missing", "machine types")
+    missing = "APIs, bucket, secret, service accounts, subnet, image, workflow, machine types"
+    assert ended.last_line == f"error: missing: {missing}"
     assert "Traceback" not in ended.output
 
 
@@ -212,7 +212,7 @@ def test_a_line_that_a_terminal_would_break_is_broken_between_words_but_for_the_
     mend = (
         "gcloud storage buckets create gs://my-lab-bucket --project my-lab-forecasts --location us-central1"
     )
-    detail = "BUCKET_NAME=my-lab-bucket: there is no such bucket; check the setting, or"
+    detail = "BUCKET_NAME=my-lab-bucket: no such bucket; check the setting, or create it"
     finding = Finding("bucket", Level.MISSING, detail, mend)
 
     in_a_pipe, on_a_terminal = lines_of(finding, 16, 0), lines_of(finding, 16, 80)

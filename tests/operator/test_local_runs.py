@@ -11,7 +11,7 @@ import pytest
 
 from ops.failures import UserError
 from ops.input_names import FailedInputs
-from ops.laptop.run_files import local_run
+from ops.laptop.run_files import run_named
 from ops.laptop.run_lock import held
 from ops.laptop.stage_b import StageTasks
 from ops.settings import Settings
@@ -148,7 +148,7 @@ def test_a_run_in_progress_is_left_alone_by_clean_and_by_another_run(tmp_path):
     operator = Operator(tmp_path, sampled()).with_own_code()
     operator.invoke("stage", "builder", *THIS_RUN)
     settings = Settings(local_data_path=tmp_path / "local")
-    run = local_run(settings, "trial", RUN_ID)
+    run = run_named(settings, "trial", RUN_ID)
 
     with held(run):
         again = operator.invoke("run", *THIS_RUN)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.laptop.run_files import local_run
+from ops.laptop.run_files import run_named
 from ops.runs.comparison import compare_table
 from ops.runs.reproduction import repository_of
 from tests.cloud_operators import run_id_in
@@ -94,7 +94,7 @@ def test_on_the_same_cpu_a_digit_is_a_difference(runs):
     ended = again(operator, first, second)
 
     assert ended.exit_code == 1
-    assert f"differ in {TABLE}: on the same packages and kind of CPU they must be equal" in ended.last_line
+    assert f"differ in {TABLE}: with the same packages and kind of CPU they must be equal" in ended.last_line
 
 
 def test_another_version_of_a_package_is_named(runs):
@@ -118,7 +118,7 @@ def test_a_run_has_the_data_of_its_commit_and_without_one_those_of_today(tmp_pat
     observed.write_text(observed.read_text().replace("1200", "1300"))
     commit_all(repository, "revised")
     settings = settings_of(operator)
-    run = local_run(settings, "trial", RUN_ID)
+    run = run_named(settings, "trial", RUN_ID)
     manifest = json.loads((run.folder / "builder-artifacts" / "manifest.json").read_text())
 
     def data(commits: dict) -> str:
@@ -127,9 +127,9 @@ def test_a_run_has_the_data_of_its_commit_and_without_one_those_of_today(tmp_pat
 
     assert manifest["forecast_commit"] == commit
     assert "1200" in data({"forecast": commit})
-    assert f"data are those of commit {commit}" in capsys.readouterr().out
+    assert f"using the data of commit {commit}" in capsys.readouterr().out
     assert "1300" in data({})
-    assert "no commit holds those of the run" in capsys.readouterr().out
+    assert "the commit of the run's data is unknown" in capsys.readouterr().out
 
 
 def test_other_inputs_are_named_as_what_makes_outputs_differ(runs):
@@ -157,9 +157,10 @@ def test_outputs_by_another_output_yaml_are_not_taken_for_another_run(runs):
     assert equal.last_line.startswith("equal: ")
     assert [other.exit_code, turned.exit_code] == [2, 2]
     assert (
-        "were written by different output YAML (local/other.yaml, the run's own), so they" in other.last_line
+        "were written with different output YAML (local/other.yaml, the run's own), so they"
+        in other.last_line
     )
-    command = f"write them by the runs' own first: invoke stage output --exp-id trial --run-id {first}"
+    command = f"write them with the runs' own first: invoke stage output --exp-id trial --run-id {first}"
     assert other.last_line.endswith(command)
     assert turned.last_line.endswith(command)
 
@@ -201,7 +202,7 @@ def test_what_cannot_be_reproduced_is_one_line(runs):
 
     ended = [unknown, none, unfinished, without_yaml]
     assert [each.exit_code for each in ended] == [2] * 4
-    said = ["no such run", "--run-id is needed", "has not come to its outputs", "no YAML in it"]
+    said = ["no such run", "--run-id is needed", "has no outputs yet", "no YAML in it"]
     assert all(text in each.last_line for text, each in zip(said, ended, strict=True))
 
 
@@ -216,11 +217,11 @@ def test_what_a_run_was_made_on_is_taken_and_said_where_it_is_set_otherwise(runs
     ended = again(operator, first, dry_run=True, STAGE_B_MACHINE_TYPE="e2-standard-8")
 
     assert ended.exit_code == 0, ended.output
-    assert "stage B ran on 2 kinds of machines; those of most tasks are taken\n" in ended.output
-    assert "stage C ran on 2 kinds of machines; the last ones are taken\n" in ended.output
-    assert "the run was made with 2 images; its last one is taken\n" in ended.output
+    assert "stage B ran on 2 kinds of machines; using that of most tasks\n" in ended.output
+    assert "stage C ran on 2 kinds of machines; using the last one\n" in ended.output
+    assert "the run used 2 images; using the last one\n" in ended.output
     assert (
-        "as the run was, not as it is set now: STAGE_B_MACHINE_TYPE=none (e2-standard-8 now), "
+        "using the settings of the run: STAGE_B_MACHINE_TYPE=none (e2-standard-8 now), "
         "STAGE_B_MAX_RUN_DURATION=600 (36000 now), PROVISIONING_MODEL=SPOT (STANDARD now), "
         "STAGE_C_MACHINE_TYPE=n2-standard-4 (c4d-standard-4 now)\n"
     ) in ended.output
@@ -233,7 +234,7 @@ def test_machines_that_another_version_told_are_one_line(runs):
     ended = again(operator, first, dry_run=True)
 
     assert ended.exit_code == 2, ended.output
-    assert "run_metadata.json: what it says of machines cannot be read" in ended.last_line
+    assert "run_metadata.json: its machines cannot be read" in ended.last_line
 
 
 def test_a_dry_run_starts_nothing(runs):

@@ -183,7 +183,7 @@ def test_a_run_in_the_cloud_is_run_again_with_its_image_machines_and_repository(
     assert ended.exit_code == 0, ended.output
     assert re.fullmatch(rf"equal: \d+ files of the runs {first} and \S+, byte for byte", ended.last_line)
     assert (
-        "as the run was, not as it is set now: STAGE_A_MACHINE_TYPE=c4d-standard-2 (n2-standard-4 now), "
+        "using the settings of the run: STAGE_A_MACHINE_TYPE=c4d-standard-2 (n2-standard-4 now), "
         "PROVISIONING_MODEL=SPOT (STANDARD now)\n"
     ) in ended.output
     second = run_id_in(ended.output)
@@ -217,7 +217,7 @@ def test_a_run_whose_image_is_gone_is_not_started_again(in_cloud):
     ended = called(lambda: cloud_run.start(cloud, RunRequest("trial"), origin))
 
     assert ended.exit_code == 2, ended.output
-    assert f"the image {gone} is no longer there: invoke build" in ended.last_line
+    assert f"image {gone} not found; it may have been deleted: invoke build" in ended.last_line
     assert names_in(operator.cloud, BUCKET) == before
 
 
@@ -227,7 +227,7 @@ def test_a_run_that_is_not_in_the_bucket_is_one_line(in_cloud):
     ended = again(operator, "20200103-120000-0a1b2c3d")
 
     assert ended.exit_code == 2
-    assert "has not come to its outputs" in ended.last_line
+    assert "has no outputs yet" in ended.last_line
 
 
 def test_a_dry_run_in_the_cloud_prints_the_copy_and_starts_nothing(in_cloud):

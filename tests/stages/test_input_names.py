@@ -230,7 +230,7 @@ def test_a_task_that_failed_in_the_cloud_is_named_wherever_its_job_is_shown(oper
     executions.show_execution(here, execution)
     described = capsys.readouterr().out
     with pytest.raises(UserError, match="ended FAILED"):
-        executions.follow(executions.named(here, execution))
+        executions.follow(executions.execution_named(here, execution))
     followed = capsys.readouterr().out
     status.show_status(here)
     page = capsys.readouterr().out
@@ -252,7 +252,7 @@ def test_a_run_in_the_cloud_that_succeeds_without_a_result_names_it(operator, pi
     result = pipeline.run(runId=CLOUD_RUN_ID, allowPartial=True)
     here = operator.google_cloud()
 
-    executions.follow(executions.named(here, result["jobs"]["runner"].partition("-")[2]))
+    executions.follow(executions.execution_named(here, result["jobs"]["runner"].partition("-")[2]))
     followed = capsys.readouterr().out
     batch_jobs.follow(here, result["jobs"]["output"])
     job = capsys.readouterr().out

@@ -196,5 +196,5 @@ def test_an_output_yaml_for_the_cloud_that_cannot_be_read_is_refused(tmp_path, v
     file.write_text(f"output: {value}\n")
     request = RunRequest(exp_id="trial", output_config_file=str(file))
 
-    with pytest.raises(OperatorError, match=r"other.yaml: no YAML file that can be read \(.+\)"):
-        output_file(read_settings({}), request, goes_on=True)
+    with pytest.raises(OperatorError, match=r"other.yaml: cannot be read as YAML \(.+\)"):
+        output_file(read_settings({}), request, is_resumed=True)

@@ -52,7 +52,7 @@ def test_a_readme_without_a_place_for_the_table_is_refused(tmp_path, monkeypatch
 def test_the_table_of_tasks_shows_what_each_requires():
     rows = task_table().splitlines()
 
-    assert "| `invoke config-init` | Make a .env file from .env.example. |" in rows
+    assert "| `invoke config-init` | Create .env from .env.example. |" in rows
     usages = set(re.findall(r"`invoke ([^`]+)` \|", task_table()))
     assert {"stage STAGE --exp-id EXP_ID", "job --stage STAGE --exp-id EXP_ID", "job-cancel JOB"} <= usages
 
