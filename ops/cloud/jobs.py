@@ -137,7 +137,7 @@ class Progress:
 
 EXIT_CODES = {
     2: "the input or a setting is wrong",
-    75: "a passing fault",
+    75: "a temporary fault",
     137: "killed, most likely for want of memory",
     50000: "no cause that Batch knows; see its log",
     50001: "a Spot machine was taken away",

@@ -39,7 +39,7 @@ def upload_forecast(cloud: Cloud, repository: Path, run_path: str) -> None:
         ]
         packed = cloud.shell.ask(pack, timeout_seconds=PACK_SECONDS)
         if packed and packed.exit_code:
-            said = (packed.errors.strip().splitlines() or ["it said nothing"])[-1]
+            said = (packed.errors.strip().splitlines() or ["it printed nothing"])[-1]
             raise UserError(f"{nearest(repository)} cannot be packed: {said}")
         words = ["storage", "cp", str(archive), f"{run_path}{ARCHIVE}", *cloud.in_project]
         cloud.read(words, timeout_seconds=UPLOAD_SECONDS)

@@ -45,7 +45,7 @@ REQUEST: dict[str, tuple[object, str]] = {
         "",
         "another output YAML: a path, or the name of a file in the experiment's config/",
     ),
-    "allow_partial": (False, "write outputs although results are missing"),
+    "allow_partial": (False, "write outputs even if results are missing"),
     "force": (False, "make results again that exist already"),
     "docker": (False, "in containers of the local image instead of processes"),
 }

@@ -128,7 +128,7 @@ def test_a_project_that_is_not_ours_is_told(cloud):
     wrong = problem(checks.check_project, at())
     asked = problem(checks.check_workflow_deployed, at())
 
-    assert f"there is no project {PROJECT}, or you have no right to it" in asked.problem
+    assert f"project {PROJECT} does not exist, or you have no access to it" in asked.problem
     assert (asked.exit_code, asked.fix) == (2, "gcloud projects list")
     assert f"PROJECT_ID={PROJECT}: there is no such project, or you have no right to it" in wrong.problem
     assert wrong.fix == "gcloud projects list"

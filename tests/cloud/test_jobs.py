@@ -284,7 +284,7 @@ def test_a_job_that_fails_is_followed_to_what_failed(operator, pipeline, capsys)
 @pytest.mark.parametrize(
     ("codes", "exit_code", "said"),
     [
-        ({0: 75, 1: 75}, 75, "task 0, input 0: exit code 75 (a passing fault)"),
+        ({0: 75, 1: 75}, 75, "task 0, input 0: exit code 75 (a temporary fault)"),
         ({0: 2, 1: 75}, 1, "task 1, input 1: exit code 75"),
         ({1: 137}, 1, "task 1, input 1: exit code 137 (killed, most likely for want of memory)"),
         (
@@ -379,7 +379,7 @@ def test_a_task_that_was_stopped_with_its_job_is_cancelled_and_not_failed(operat
     assert "task 1, input 1: cancelled" in said
     assert "50000" not in said
     shown = capsys.readouterr().out
-    assert "0 jobs going on without an execution, 1 by hand ended" in shown
+    assert "0 jobs running without an execution, 1 by hand ended" in shown
     assert re.search(rf"^trial  run {RUN_ID}  job by-hand \(by hand\)$", shown, re.MULTILINE)
     assert "failed tasks: invoke job-describe by-hand" in shown
     assert "so far" not in shown
@@ -402,7 +402,7 @@ def test_a_job_in_a_state_that_is_new_to_us_goes_on(operator, pipeline, capsys, 
     with pytest.raises(UserError, match="job by-hand, made by hand, is SUSPENDED on stage runner"):
         cloud_run.start(here, RunRequest("trial", RUN_ID))
 
-    assert "1 job going on without an execution" in shown
+    assert "1 job running without an execution" in shown
     assert "runner   SUSPENDED" in shown
     assert "job by-hand: SUSPENDED, stage runner" in shown
     assert "job by-hand is being cancelled" in shown

@@ -19,7 +19,7 @@ def contributor(tmp_path) -> Operator:
 def test_a_test_run_takes_what_was_changed_since_the_last_commit_and_says_why(contributor):
     model, new = contributor.folder / "modeling" / "bounds.py", contributor.folder / "terraform" / "new.tf"
     model.write_text(model.read_text() + "\n")
-    new.parent.mkdir()
+    new.parent.mkdir(exist_ok=True)
     new.touch()
     (contributor.folder / "local" / "ignored.txt").touch()
 
@@ -57,6 +57,4 @@ def test_a_test_run_without_git_asks_for_a_lane(tmp_path):
     ended = Operator(tmp_path, simulated()).with_own_code().invoke("test", "--dry-run")
 
     assert ended.exit_code == 2
-    assert ended.last_line == (
-        "error: git does not say what has changed here; choose with --lane, e.g. --lane unit"
-    )
+    assert ended.last_line == "error: git cannot list the changes here; choose a lane, e.g. --lane unit"
