@@ -247,7 +247,7 @@ def test_a_token_that_no_repository_needs_disables_no_other(desk, typed, origin)
     offer_repository(desk.cloud, FORECAST, origin)
     typed(OTHER_TOKEN)
 
-    with pytest.raises(UserError, match="was not tried, because the repositories are public; nothing was"):
+    with pytest.raises(UserError, match="was not checked, because the repositories are public; nothing was"):
         github_token.store(desk.google_cloud(), force=False, disable_old=True)
 
     assert desk.value() == "first"
@@ -322,7 +322,7 @@ def read_until(terminal: int, end: bytes | None) -> bytes:
         (" \n", "no token was given"),
         ("hunter2hunter2hunter2", "does not look like a GitHub token"),
         ("ghp_short", "does not look like a GitHub token"),
-        ("ghp_two0lines0of0a0token00\nand0another0one", "spaces, line ends"),
+        ("ghp_two0lines0of0a0token00\nand0another0one", "spaces, line breaks"),
     ],
 )
 def test_what_is_no_token_is_refused_with_a_hint_and_not_shown(desk, typed, text, said):
