@@ -316,7 +316,7 @@ def test_where_nobody_tells_what_a_family_may_have_the_rest_is_told(cloud):
     answer = check_quotas(at())
 
     assert answer.detail.startswith(
-        "enough for 100 tasks at once (MAX_PARALLELISM); how many CPUs of C4D are"
+        "enough for 100 tasks at once (MAX_PARALLELISM); the quota for CPUs of C4D is"
     )
     assert answer.is_warning
     assert answer.fix == f"gcloud services enable cloudquotas.googleapis.com --project {PROJECT}"

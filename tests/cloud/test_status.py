@@ -219,7 +219,7 @@ def test_what_a_job_has_cost_is_told_by_the_time_of_its_tasks_and_the_list_of_pr
         "status": {"runDuration": "0s" if task_seconds == [] else "3600s"},
     }
 
-    line = spending_of(job, "us-central1", task_seconds).told(so_far=True)
+    line = spending_of(job, "us-central1", task_seconds).in_a_line(so_far=True)
 
     assert line.startswith(told)
     assert ("Spot at 40%" in line) == (task_seconds != [])
@@ -250,7 +250,7 @@ def test_where_batch_does_not_tell_how_long_a_job_has_run_its_events_do(changes,
         "status": {"state": re.search(r"to (\w+)", changes[-1])[1], "statusEvents": events, **told},
     }
 
-    line = spending_of(job, "us-central1", None).told(so_far=True)
+    line = spending_of(job, "us-central1", None).in_a_line(so_far=True)
 
     assert f"({hours} machine hours" in line
     assert ("$0.00" in line) == (hours == "0.0")
