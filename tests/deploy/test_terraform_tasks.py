@@ -194,7 +194,7 @@ def test_a_dry_run_prints_commands_that_work_when_pasted_and_starts_nothing(depl
         (
             ["tf-init"],
             {"TF_STATE_BUCKET": "my-typo-state"},
-            "TF_STATE_BUCKET=my-typo-state: there is no such",
+            "TF_STATE_BUCKET=my-typo-state: the bucket for the state does not exist",
         ),
         (["tf-plan"], {"STAGE_A_MEMORY_MIB": "8192"}, "stage A (builder): c4d-standard-2 has 7168 MiB"),
         (["tf-plan"], {"BATCH_SERVICE_ACCOUNT": "a,b"}, "a service account of the project"),
