@@ -15,7 +15,7 @@ from pathlib import Path
 
 from experiments import simulation, write_repository
 from measuring import SEED, print_machine, print_table
-from soaking.disturbances import KILLED, LOST_MACHINES, PASSING_FAULT
+from soaking.disturbances import KILLED, LOST_MACHINES, TEMPORARY_FAULT
 from soaking.outcome import Outcome, check
 from soaking.run import SoakRun
 
@@ -78,7 +78,7 @@ def _rows(peer: Outcome, soak: Outcome) -> list[list[str]]:
         ),
         row("processes of stage B", lambda outcome: outcome.endings.total()),
         row("  machine lost", ended(*LOST_MACHINES)),
-        row("  passing fault", ended(PASSING_FAULT)),
+        row("  temporary fault", ended(TEMPORARY_FAULT)),
         row("  killed for good", ended(KILLED)),
         row("duplicate tasks beside them", lambda outcome: outcome.duplicates.total()),
         row("attempts after the first, all stages", lambda outcome: outcome.retries),

@@ -1,7 +1,7 @@
-"""Behind the invoke tasks, on the operator's machine. Starts the stage scripts, never imports them.
+"""What the invoke tasks do, on the operator's machine. Starts the stage scripts, never imports them.
 
-tasks/ parses the commands. cloud/ reads what exists in the project on Google Cloud, laptop/ runs stages on
+tasks/ defines the commands. cloud/ reads what exists in the project on Google Cloud, laptop/ runs stages on
 this machine, project/ deploys and checks the project, images/ builds the images of the stages, costs/
 estimates a run, watching/ shows and downloads runs, runs/ and jobs/ start them in the cloud, rehearsal/ runs
-them on an emulated cloud. The modules beside this file are used by all of them.
+them on an emulated cloud. The modules in this folder are used by all of them.
 """

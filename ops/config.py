@@ -18,11 +18,11 @@ EXAMPLE = ROOT / ".env.example"
 
 
 def create(force: bool = False) -> None:
-    """Copy .env.example to .env, readable by its owner alone."""
+    """Copy .env.example to .env, readable only by its owner."""
     path = Path(os.environ.get("ENV_FILE") or ROOT / ".env")
     if path.exists() and not force:
         raise UserError(
-            f"{nearest(path)} exists already; edit it with `invoke config-edit`, or add --force to replace it"
+            f"{nearest(path)} already exists; edit it with `invoke config-edit`, or add --force to replace it"
         )
     try:
         text = EXAMPLE.read_text(encoding="utf-8")
@@ -60,7 +60,7 @@ def _editor() -> list[str]:
 
 
 def show_current() -> None:
-    """Print where runs are started, and the project, region, bucket and image of those in the cloud."""
+    """Print where runs are started, and the project, region, bucket and image of cloud runs."""
     settings = read_sourced_settings().settings
     current = {
         "EXECUTION_MODE": settings.execution_mode,
@@ -75,7 +75,7 @@ def show_current() -> None:
 
 
 def show() -> None:
-    """Print every setting, its value and where that came from."""
+    """Print every setting, its value and where it comes from."""
     sourced = read_sourced_settings()
     table = Table(box=None, header_style="bold")
     for column in ("setting", "value", "from", "meaning"):
@@ -98,9 +98,9 @@ def show() -> None:
 
 
 def validate(check: Callable[[Settings], None]) -> None:
-    """Check every setting and the places it names; refuse an unknown name only where it looks mistyped.
+    """Check every setting and the paths it names; an unknown name is an error only if it looks mistyped.
 
-    `check` raises UserError where settings that are right by themselves do not fit together.
+    `check` raises UserError if settings that are valid alone conflict with each other.
     """
     sourced = read_sourced_settings()
     hints = {name: unknown_hint(name) for name in sourced.unknown if name not in SECRETS}

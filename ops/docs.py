@@ -22,7 +22,7 @@ from ops.terminal import nearest
 from ops.terraform_settings import settings_tf
 
 COMMENT_WIDTH = 110  # columns of .env.example
-LARGE = 10**6  # a greater bound is there to catch mistakes, and says nothing to a reader
+LARGE = 10**6  # a larger bound only catches mistakes, so it is not shown
 JOB = ROOT / "jobs" / "stage.json.j2"
 README = ROOT / "README.md"
 TASKS = re.compile(r"(?s)(?<=<!-- tasks -->\n).*(?=<!-- /tasks -->)")
@@ -44,8 +44,8 @@ def write(check: bool = False) -> None:
     Raises
     ------
     UserError
-        With `check`, files are stale; without, one cannot be written. Or README.md has no place for the
-        table.
+        With `check`, a file is stale; without it, a file cannot be written; or README.md has no markers for
+        the table.
     """
     stale = stale_files()
     names = ", ".join(nearest(path) for path in stale)
@@ -60,7 +60,7 @@ def write(check: bool = False) -> None:
 
 
 def stale_files() -> dict[Path, str]:
-    """Return the generated files whose text is another on the disk, and what it should be."""
+    """Return the new text of each generated file that differs from the one on disk."""
     return {path: text for path, text in generated_files().items() if _text_of(path) != text}
 
 
@@ -98,14 +98,14 @@ def settings_page() -> str:
 
 
 def task_table() -> str:
-    """Return README.md's table of tasks, by family, with what each requires on its command line."""
+    """Return README.md's table of tasks, by family, with the arguments that each requires."""
     rows = [f"| `invoke {_usage(task)}` | {_summary(task)} |" for task in _tasks()]
     return "\n".join(["| task | what it does |", "|---|---|", *rows]) + "\n"
 
 
 def job(stage: str) -> str:
-    """Return the template of a stage as a job of Batch."""
-    import jinja2  # here, because every task imports this file
+    """Return the template of a stage as a Batch job."""
+    import jinja2  # slow to import, and every task imports this file
 
     environment = jinja2.Environment(keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(JOB.read_text(encoding="utf-8"))
@@ -118,7 +118,7 @@ def _comment(text: str) -> str:
 
 
 def _meaning(setting: FieldInfo) -> str:
-    """Return what a setting means, with the bounds of a number that are narrower than it looks."""
+    """Return the meaning of a setting, with the bounds of a number that has narrow ones."""
     least, most = bounds(setting)
     return setting.description + (f" ({least} to {most})" if most and most < LARGE else "")
 
@@ -148,7 +148,9 @@ def _summary(task: Task) -> str:
 
 def _with_tasks(readme: str) -> str:
     if not TASKS.search(readme):
-        raise UserError(f"{nearest(README)}: no lines <!-- tasks --> and <!-- /tasks --> for the table")
+        raise UserError(
+            f"{nearest(README)}: the lines <!-- tasks --> and <!-- /tasks --> around the table are missing"
+        )
     return TASKS.sub(lambda _: task_table(), readme)
 
 

@@ -41,8 +41,8 @@ def read_settings(
     Parameters
     ----------
     chosen : Mapping
-        Settings that win over every other source, such as the options of a command; None leaves one to the
-        other sources, "" chooses its default.
+        Settings that override every other source, such as the options of a command; None leaves a setting
+        to the other sources, "" chooses its default.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def read_settings(
     """
     found = read_sourced_settings(environ, chosen)
     for name in found.unknown:
-        if "did you mean" in (hint := unknown_hint(name)):  # others are for other programs
+        if "did you mean" in (hint := unknown_hint(name)):  # other unknown names may belong to other programs
             print(f"note: {nearest(env_file(environ))}: {hint}", file=sys.stderr)
     return found.settings
 
@@ -93,7 +93,7 @@ def chosen_settings(pairs: Iterable[str], options: Mapping[str, str | None]) -> 
     pairs : iterable of str
         NAME=VALUE; an empty value means the default.
     options : Mapping
-        Values of the settings with an option of their own; None where the option is not given.
+        Values of the settings that have their own option; None if the option is not given.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def env_file(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """Return the variables of a .env file; lines `export X=...` count too."""
+    """Return the variables of a .env file; lines `export X=...` are read, too."""
     values: dict[str, str] = {}
     try:
         with open(path, encoding="utf-8") as file:
@@ -154,13 +154,13 @@ def _mistake(error: dict, sources: dict[str, str]) -> str:
 
 
 def _allowed(name: str, error: dict) -> str:
-    """Return what a setting accepts, in plain words; those of pydantic are for programmers."""
+    """Return what a setting accepts, in plain words; pydantic's messages are for programmers."""
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     return allowed(Settings.model_fields[name])
 
 
 def unknown_hint(name: str) -> str:
-    """Return the message about a name that is not a setting, with the nearest one."""
+    """Return the message about a name that is not a setting, with the most similar setting."""
     known = [field.upper() for field in Settings.model_fields]
     return f"{name} is not a setting{did_you_mean(name, known)}"

@@ -1,4 +1,4 @@
-"""Checks of the folders and files that settings name, and that runs can be written."""
+"""Checks that the folders and files named by settings exist, and that runs can be written."""
 
 import importlib.util
 import os
@@ -17,7 +17,7 @@ def missing_places(settings: Settings) -> list[str]:
         "EPYDEMIX_DATA_DIR": settings.epydemix_data_dir,
     }
     problems = [
-        f"{name}={nearest(folder)}: no such folder; make it, or fix the setting"
+        f"{name}={nearest(folder)}: no such folder; create it, or fix the setting"
         for name, folder in folders.items()
         if folder is not None and not os.path.isdir(folder)
     ]
@@ -44,18 +44,18 @@ def _is_epydemix_data(folder: Path) -> bool:
 
 
 def check_writable(settings: Settings) -> None:
-    """Refuse a LOCAL_DATA_PATH that cannot be made or written; a probe is written beside it and removed.
+    """Refuse a LOCAL_DATA_PATH that cannot be created or written, by creating a temporary folder.
 
-    Permissions are not enough: /proc denies nothing, but accepts no folder.
+    Checking permissions is not enough: /proc denies nothing, but no folder can be created in it.
     """
     path = settings.local_data_path
-    there = next(p for p in (path, *path.parents) if os.path.exists(p))
+    parent = next(p for p in (path, *path.parents) if os.path.exists(p))
     try:
-        with tempfile.TemporaryDirectory(prefix=".probe-", dir=there):
+        with tempfile.TemporaryDirectory(prefix=".probe-", dir=parent):
             pass
     except OSError as error:
-        reason = "a file has the place of the folder" if there.is_file() else error.strerror
+        reason = "a file is where a folder is needed" if parent.is_file() else error.strerror
         raise UserError(
-            f"LOCAL_DATA_PATH={nearest(path)}: nothing can be written in {there} ({reason}); "
+            f"LOCAL_DATA_PATH={nearest(path)}: nothing can be written in {parent} ({reason}); "
             "name another folder"
         ) from None

@@ -1,4 +1,4 @@
-"""gcloud: what it prints, and what its errors mean. A temporary fault of the cloud ends with exit code 75."""
+"""Runs gcloud and explains its errors. A temporary fault of the cloud ends with exit code 75."""
 
 import json
 import re
@@ -20,7 +20,7 @@ class Refusal(Enum):
     """Kind of an error of gcloud; it decides what to do about it."""
 
     LOGIN = "no credentials, or they have expired"
-    PROJECT = "the project does not exist, or is not ours"
+    PROJECT = "the project does not exist, or is not accessible"
     DISABLED = "the API is not enabled in the project"
     MISSING = "the resource does not exist"
     DENIED = "no permission, or it does not exist: Google does not say which"
@@ -45,7 +45,7 @@ _EXIT_CODES = {
     **dict.fromkeys(_SETTINGS, 2),
 }  # fixed in .env, by a login or a permission
 
-_CODE = r"(?:HTTPError |status': |code=|: )"  # what precedes a status code: a name may contain a number, too
+_CODE = r"(?:HTTPError |status': |code=|: )"  # text before a status code: a name may contain a number, too
 # Compute answers without a code: gcloud prints only the message
 _BUSY = r"(?i:service is currently unavailable|internal error\b|bad gateway|backend ?error|temporary error)"
 _ANSWERED_5XX = r"response: <\{[^>]*'status': 5\d\d\b"
@@ -108,7 +108,7 @@ def read_json(
     standard_input: str | None = None,
     fields: str = "",
 ) -> Any:
-    """Return what gcloud answers, read as JSON; None only in a dry run. Raises as read().
+    """Return gcloud's answer, read as JSON; None only in a dry run. Raises as read().
 
     `fields` chooses fields and names them, as "(name,status.state:label=State)".
     """
@@ -135,10 +135,10 @@ def _ask(
     return ended.output
 
 
-def at_once(questions: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Ask several questions at a time and return the answers in order; the first that failed is raised."""
+def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Call functions at the same time and return their results in order; the first error is raised."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(lambda question: question(), questions))
+        return list(pool.map(lambda call: call(), calls))
 
 
 def is_no_match(error: GcloudError) -> bool:
@@ -149,7 +149,7 @@ def is_no_match(error: GcloudError) -> bool:
 def read_if_there(
     shell: Shell, words: Sequence[str], *, timeout_seconds: float = CALL_SECONDS, echo: bool = False
 ) -> str:
-    """Return what gcloud prints about objects; nothing if none has that name. Raises as read()."""
+    """Return what gcloud prints about objects; "" if no object has that name. Raises as read()."""
     try:
         return read(shell, words, timeout_seconds=timeout_seconds, echo=echo)
     except GcloudError as error:
@@ -160,17 +160,18 @@ def read_if_there(
 
 def asks_too_often(error: GcloudError) -> bool:
     """Return whether the project has made too many requests in a minute."""
-    return error.refusal is Refusal.PASSING and bool(re.search(_TOO_MANY, _heard(error.said)))
+    return error.refusal is Refusal.PASSING and bool(re.search(_TOO_MANY, _searched(error.said)))
 
 
-def _heard(said: str) -> str:
-    return f"{_told(said)} {_statuses(said)}"
+def _searched(said: str) -> str:
+    """Return the parts of an error in which its kind is searched for."""
+    return f"{_message(said)} {_statuses(said)}"
 
 
 def _refusal(said: str) -> Refusal:
-    if re.search(_ANSWERED_5XX, said):  # whatever its message says is not found
+    if re.search(_ANSWERED_5XX, said):  # even if its message says that something is not found
         return Refusal.PASSING
-    return next((kind for kind, pattern in _KINDS if re.search(pattern, _heard(said))), Refusal.OTHER)
+    return next((kind for kind, pattern in _KINDS if re.search(pattern, _searched(said))), Refusal.OTHER)
 
 
 def _refused(argv: Sequence[str], said: str) -> GcloudError:
@@ -179,9 +180,11 @@ def _refused(argv: Sequence[str], said: str) -> GcloudError:
     project = argv[argv.index("--project") + 1] if "--project" in argv else "PROJECT"
     asked = " ".join(word for word in argv[:4] if re.fullmatch("[a-z-]+", word))
     if refusal is Refusal.LOGIN:
-        return GcloudError(f"{asked}: not logged in, or no longer", refusal, said, "gcloud auth login")
+        return GcloudError(
+            f"{asked}: not logged in, or the login has expired", refusal, said, "gcloud auth login"
+        )
     if refusal is Refusal.PROJECT:
-        wrong = f"{asked}: there is no project {project}, or you have no right to it"
+        wrong = f"{asked}: project {project} does not exist, or you have no access to it"
         return GcloudError(wrong, refusal, said, "gcloud projects list")
     if refusal is Refusal.DISABLED:
         service = re.search(r"(?:apis/api/|service: |API \[)([a-z]+\.googleapis\.com)", said)
@@ -189,11 +192,11 @@ def _refused(argv: Sequence[str], said: str) -> GcloudError:
         fix = f"gcloud services enable {name} --project {project}" if service else ""
         return GcloudError(f"the API {name} is not enabled in {project}", refusal, said, fix)
     again = TRY_AGAIN if refusal is Refusal.PASSING else ""
-    return GcloudError(f"{asked}: {_told(said)}{again}", refusal, said)
+    return GcloudError(f"{asked}: {_message(said)}{again}", refusal, said)
 
 
-def _told(said: str) -> str:
-    """Return the message of an error in one line, without the headers, links and details around it."""
+def _message(said: str) -> str:
+    """Return the message of an error in one line, without headers, links and details."""
     in_answer = re.search(r"content <(\{.*\})>", said, re.DOTALL)
     if in_answer:
         try:
@@ -204,24 +207,24 @@ def _told(said: str) -> str:
     if host := re.search(r"\(ConnectionError\).*host='([^']+)'", said):
         reason = re.search(r"\[Errno -?\d+\] ([^'\")]+)", said)
         return f"no connection to {host[1]} ({reason[1] if reason else 'no answer'})"
-    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it said nothing"]
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it printed nothing"]
     errors = [number for number, line in enumerate(lines) if line.startswith("ERROR:")]
     first = errors[-1] if errors else len(lines) - 1
     message = re.sub(r"^ERROR: (\(gcloud[^)]*\) )?", "", lines[first])
-    if message.endswith(":"):  # as Compute does: the reason follows below, behind a dash
+    if message.endswith(":"):  # as Compute does: the reason is on a line below, after a dash
         below = (line.removeprefix("- ") for line in lines[first + 1 :] if line.startswith("- "))
         message = next(below, message)
     return _one_line(message)
 
 
 def _one_line(message: str) -> str:
-    """Return a message without line ends, and without how gcloud was logged in."""
+    """Return a message in one line, without gcloud's note on the login."""
     return re.sub(r" ?This command is authenticated .*", "", " ".join(message.split())).rstrip(" .")[
         :MOST_CHARACTERS
     ]
 
 
 def _statuses(said: str) -> str:
-    """Return the reasons in an error's details, and the question that gcloud would ask on a terminal."""
+    """Return the reasons in an error's details, and the question that gcloud asks on a terminal."""
     asked = re.findall(r"API \[\S+\] not enabled", said)
     return " ".join([*re.findall(r"(?:reason|status)['\"]?: ['\"]?([A-Za-z_]+|\d{3})", said), *asked])

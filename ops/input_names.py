@@ -1,8 +1,8 @@
 """Names of inputs for people: "US-MA, parameter set 3 of 10 (input 17)".
 
 The stages record the names of inputs without a result; scripts/name_inputs.py reads other names from the
-inputs, or from the list of inputs beside them. An input whose name cannot be read is called "input 17".
-The names of inputs in the bucket are looked up in cloud/inputs.py.
+inputs, or from the list of inputs in the same folder. An input whose name cannot be read is called
+"input 17". The names of inputs in the bucket are looked up in cloud/inputs.py.
 """
 
 import json

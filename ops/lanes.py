@@ -1,4 +1,4 @@
-"""The lanes of the test suite, which are the folders of tests/, and those that a change calls for."""
+"""The lanes of the test suite, which are the folders of tests/, and which of them a change needs."""
 
 import re
 from collections.abc import Iterable
@@ -30,8 +30,8 @@ _EVERY_TASK = (
     "operator/test_places.py",
 )
 
-# What a changed file calls for besides unit: lanes, or the files of a lane that are about it. The longest
-# beginning of its path decides.
+# The tests that run with unit when a file changes: whole lanes, or files of a lane. Of the entries that begin
+# the file's path, the longest counts.
 LANES_OF = {
     ".ci/": (),
     ".dockerignore": ("deploy",),
@@ -51,7 +51,7 @@ LANES_OF = {
     "modeling/build/": (
         *_EVERY_STAGE,
         *_EVERY_REFUSAL,
-        "stages/test_doubts.py",
+        "stages/test_warnings.py",
         "stages/test_input_names.py",
         "stages/test_observed_data.py",
         "stages/test_observed_spacing.py",
@@ -130,12 +130,12 @@ LANES_OF = {
 
 
 def chosen(lane: str) -> list[str]:
-    """Return the folders that pytest is given for a lane; nothing for all of them.
+    """Return the folders to pass to pytest for a lane; an empty list for all lanes.
 
     Raises
     ------
     UserError
-        There is no such lane.
+        No lane has this name.
     """
     if lane == ALL:
         return []
@@ -145,7 +145,7 @@ def chosen(lane: str) -> list[str]:
 
 
 def of_changes(shell: Shell) -> list[str]:
-    """Return the tests of what was changed since the last commit, as paths, and print why each."""
+    """Return the paths of the tests for what changed since the last commit; print the reason for each."""
     reasons = reasons_for(_changed(shell))
     for path, reason in reasons.items():
         print(f"{path}: {reason}", flush=True)  # before what pytest prints
@@ -158,10 +158,10 @@ def of_changes(shell: Shell) -> list[str]:
 
 
 def reasons_for(changed: Iterable[str]) -> dict[str, str]:
-    """Return what to give pytest, and why: tests/unit, the lanes of changed files, and changed tests."""
+    """Return the paths for pytest and the reasons: tests/unit, the lanes of changed files, changed tests."""
     because: dict[str, list[str]] = {"tests/unit": []}
     for path in changed:
-        for place in _called_for(path):
+        for place in _places_for(path):
             because.setdefault(place, []).append(path)
     return {
         place: f"changed: {_in_short(paths)}" if paths else "always"
@@ -170,16 +170,16 @@ def reasons_for(changed: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _called_for(path: str) -> list[str]:
-    """Return the lanes, or the test files, that a changed file calls for."""
+def _places_for(path: str) -> list[str]:
+    """Return the lanes, or the test files, to run for a changed file."""
     if path.startswith("tests/"):
         return _tests_of(path)
-    beginnings = [each for each in LANES_OF if path.startswith(each)]
-    return [f"tests/{place}" for place in LANES_OF[max(beginnings, key=len)]] if beginnings else []
+    prefixes = [each for each in LANES_OF if path.startswith(each)]
+    return [f"tests/{place}" for place in LANES_OF[max(prefixes, key=len)]] if prefixes else []
 
 
 def _tests_of(path: str) -> list[str]:
-    """Return a changed test file itself; of what tests share, the test files that name it."""
+    """Return a changed test file itself; for a module shared by tests, the test files that import it."""
     _, first, *_ = path.split("/")
     if Path(path).name.startswith("test_"):
         return [path] if (ROOT / path).is_file() else []  # else it is deleted
@@ -207,6 +207,6 @@ def _changed(shell: Shell) -> list[str]:
     ):
         ended = shell.attempt(["git", "-C", str(ROOT), *words, "-z"], timeout_seconds=60)
         if ended.exit_code:
-            raise UserError("git does not say what has changed here; choose with --lane, e.g. --lane unit")
+            raise UserError("git cannot list the changes here; choose a lane, e.g. --lane unit")
         paths.update(ended.output.split("\0"))
     return sorted(paths - {""})

@@ -21,7 +21,7 @@ _SUITES = ("built-in", "epymodelingsuite")
 
 @dataclass(frozen=True)
 class Share:
-    """The inputs of stage B, shared out among the tasks of a job."""
+    """The inputs of stage B, divided among the tasks of a job."""
 
     num_tasks: int
     workloads_per_task: int
@@ -29,7 +29,7 @@ class Share:
 
     @classmethod
     def of(cls, inputs: int, workloads_per_task: int, pending_file: str = "") -> "Share":
-        """Share out inputs; a task takes more of them if a job could not have enough tasks."""
+        """Divide inputs; a task takes more of them if the job would have more than MOST_TASKS tasks."""
         each = max(workloads_per_task, -(-inputs // MOST_TASKS))
         return cls(-(-inputs // each), each, pending_file)
 
@@ -42,7 +42,7 @@ class Manifest:
     num_pending: int = 0
     workloads_per_task: int = 1
     pending: str = ""  # name of the list of pending inputs
-    output_config_file: str = ""  # that the run was built with
+    output_config_file: str = ""  # the output YAML that the run was built with
     created_at: str = ""
     seed: Any = None
 
@@ -80,7 +80,7 @@ def parsed_manifest(found: Any, path: str, exp_id: str, run_id: str, *needed: st
     found : object
         The content of the JSON file at `path`.
     needed : str
-        Fields that must be there, besides num_workloads.
+        Fields that are required, in addition to num_workloads.
 
     Raises
     ------
@@ -90,10 +90,10 @@ def parsed_manifest(found: Any, path: str, exp_id: str, run_id: str, *needed: st
     _check_fields(found, path, needed)
     if found.get("num_pending", 0) > found["num_workloads"]:
         raise UserError(f"{path}: not a manifest (num_pending is above num_workloads); start a new run")
-    its = found.get("exp_id", exp_id), found.get("run_id", run_id)
-    if its != (exp_id, run_id):
+    key = found.get("exp_id", exp_id), found.get("run_id", run_id)
+    if key != (exp_id, run_id):
         raise UserError(
-            f"{path} is of run {its[1]} of {its[0]}, not of {run_id} of {exp_id}; "
+            f"{path} is of run {key[1]} of {key[0]}, not of {run_id} of {exp_id}; "
             "restore the right file, or start a new run"
         )
     names = ("num_pending", "workloads_per_task", "pending", "output_config_file", "created_at", "seed")
@@ -106,8 +106,10 @@ def _check_fields(found: Any, path: str, needed: tuple[str, ...]) -> None:
     for name, is_right in _FIELDS.items():
         is_needed = name == "num_workloads" or name in needed
         if (name in found or is_needed) and not is_right(found.get(name)):
-            said = ascii(found[name])[:40] if name in found else "missing"
-            raise UserError(f"{path}: not a manifest ({name} is {said}); the run is damaged, start a new one")
+            shown = ascii(found[name])[:40] if name in found else "missing"
+            raise UserError(
+                f"{path}: not a manifest ({name} is {shown}); the run is damaged, start a new one"
+            )
 
 
 def pending_inputs(data: bytes, name: str, path: str, most: int | None = None) -> list[int]:

@@ -10,10 +10,10 @@ from ops.failures import UserError
 
 EXP_ID = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 EXP_ID_LENGTH = 128
-MOST = 10**18 - 1  # of a whole number
+MOST = 10**18 - 1  # largest whole number
 MOST_PARALLEL = 5000  # tasks of one Batch job at once
 MOST_SECONDS = 14 * 24 * 3600  # that Batch lets a task run
-COMPONENT = "epymodelingsuite"  # the label of all that is ours and costs money
+COMPONENT = "epymodelingsuite"  # label of everything of this pipeline that costs money
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 
 # files of a run, below its folder
@@ -27,7 +27,7 @@ SUMMARIES = "summaries/"
 OUTPUT_CONFIGS = "output-configs/"  # uploaded output YAML files; the stages look here for such a name
 OUTPUTS = "outputs/"
 METADATA = "run_metadata.json"
-CLAIM = "execution.json"  # names the execution that works on the run, or was cancelled while it did
+CLAIM = "execution.json"  # names the execution that is running the run, or was cancelled while it did
 
 # files of an output folder
 OUTPUT_LIST = "files.json"  # written last: without it the folder is not finished
@@ -38,7 +38,7 @@ CHARTS = "charts/"
 
 
 def check_exp_id(exp_id: str | None) -> None:
-    """Refuse what is no experiment's folder below experiments/."""
+    """Refuse a text that is not the path of an experiment below experiments/."""
     if not exp_id:
         raise UserError("--exp-id is needed: the experiment's folder below experiments/, e.g. --exp-id demo")
     if len(exp_id) > EXP_ID_LENGTH:
@@ -51,7 +51,7 @@ def check_exp_id(exp_id: str | None) -> None:
 
 
 def is_exp_id(text: str) -> bool:
-    """Tell whether a path below the bucket may be an experiment's."""
+    """Return whether a text is a valid experiment id."""
     dots = any(set(part) == {"."} for part in text.split("/")) or ".." in text
     return bool(EXP_ID.fullmatch(text)) and not dots and len(text) <= EXP_ID_LENGTH
 
@@ -62,18 +62,18 @@ def without_slash(exp_id: str | None) -> str:
 
 
 def check_run_id(run_id: str) -> None:
-    """Refuse what is no run id."""
+    """Refuse a text that is not a run id."""
     if not RUN_ID.fullmatch(run_id):
         raise UserError(f'--run-id "{run_id}": a run id looks like 20260131-120000-0a1b2c3d')
 
 
 def account_email(project: str, account: str) -> str:
-    """Return the e-mail of a service account that is named by what stands before the @ or by all of it."""
+    """Return the e-mail address of a service account, given as that address or as its part before the @."""
     return account if "@" in account else f"{account}@{project}.iam.gserviceaccount.com"
 
 
 def masked(text: str) -> str:
-    """Return a text without the tokens in it: one may have been pasted where its secret's name belongs."""
+    """Return a text without the tokens in it: one may have been pasted in place of its secret's name."""
     return re.sub(r"(?i)(gh[a-z]_|github_pat_)\w+|\b[0-9a-f]{40}\b|(?<=//)[^/@]+(?=@)", "***", text)
 
 

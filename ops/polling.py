@@ -1,6 +1,6 @@
 """Polling: asking the cloud again and again, less often the longer it takes.
 
-Temporary faults, e.g. after the laptop has slept, are waited out: what was started goes on meanwhile.
+Polling continues after temporary faults, e.g. after the laptop has slept: what was started keeps running.
 """
 
 import math
@@ -20,7 +20,7 @@ Answer = TypeVar("Answer")
 def looks(
     ask: Callable[[], Answer], say: Callable[[str], object], least_seconds: float = LEAST_SECONDS
 ) -> Iterator[Answer]:
-    """Yield the answers to a question that is asked again and again."""
+    """Yield the results of `ask`, called again and again."""
     begun = time.monotonic()
     while True:
         yield through_faults(ask, say)
@@ -30,39 +30,39 @@ def looks(
 def through_faults(
     ask: Callable[[], Answer], say: Callable[[str], object], patience_seconds: float = math.inf
 ) -> Answer:
-    """Return the answer to a question; `say` reports the first temporary fault, and its end.
+    """Return the result of `ask`; `say` reports the first temporary fault, and its end.
 
     Raises
     ------
     UserError
-        Another fault, or nothing but temporary faults for `patience_seconds`.
+        Another fault, or only temporary faults for `patience_seconds`.
     """
-    begun, pause, has_told = time.monotonic(), LEAST_SECONDS, False
+    begun, pause, is_reported = time.monotonic(), LEAST_SECONDS, False
     while True:
         try:
             found = ask()
         except UserError as error:
             if error.exit_code != TEMPORARY_FAULT or time.monotonic() - begun >= patience_seconds:
                 raise
-            if not has_told:
+            if not is_reported:
                 reason = error.problem.removesuffix(TRY_AGAIN)
-                say(f"the cloud cannot be asked just now, and is asked again: {reason}")
-            has_told = True
+                say(f"a request to the cloud failed; asking again: {reason}")
+            is_reported = True
             time.sleep(pause)
             pause = min(MOST_SECONDS, 2 * pause)
             continue
-        if has_told:
-            say("the cloud can be asked again")
+        if is_reported:
+            say("the cloud answers again")
         return found
 
 
-def tell(line: str) -> None:
+def print_timed(line: str) -> None:
     """Print a line with the time."""
     print(f"{datetime.now(UTC):%H:%M:%SZ}  {line}", flush=True)
 
 
-def tell_news(told: dict[str, str], what: str, line: str) -> None:
+def print_if_changed(printed: dict[str, str], what: str, line: str) -> None:
     """Print a line about something, unless it was the last line about it."""
-    if told.get(what) != line:
-        tell(line)
-        told[what] = line
+    if printed.get(what) != line:
+        print_timed(line)
+        printed[what] = line

@@ -10,7 +10,7 @@ from ops.settings import ROOT
 from ops.shell import Shell
 from ops.terminal import nearest
 
-LOCKED = [  # in this order: the later ones keep to the versions of the earlier
+LOCKED = [  # in this order: later files use the versions of earlier ones
     "docker/requirements",
     "docker/requirements-cloud",
     "docker/requirements-parquet",
@@ -50,9 +50,8 @@ def _scan_passes(shell: Shell) -> bool:
     make = [uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, nearest(SCANNERS)]
     fill = [uv, "pip", "install", "--quiet", "--require-hashes", "--python", nearest(python)]
     if shell.stream(make) or shell.stream([*fill, "-r", "requirements-scan.txt"]):
-        print(
-            "terraform/ is not scanned: requirements-scan.txt cannot be installed, see above", file=sys.stderr
-        )
+        why = "requirements-scan.txt cannot be installed; see the output above"
+        print(f"terraform/ is not scanned: {why}", file=sys.stderr)
         return False
     checkov = nearest(SCANNERS / "bin" / "checkov")
     return not shell.stream([checkov, "--directory", "terraform", "--framework", "terraform", *QUIETLY])
@@ -88,17 +87,17 @@ def test(shell: Shell, match: str = "", path: str = "", lane: str = "") -> None:
     Parameters
     ----------
     match : str
-        Which tests, as pytest's -k takes it: of the path or lane, or of all.
+        Expression for pytest's -k; it selects from the path or lane, or from all tests.
     path : str
         A file or folder.
     lane : str
-        A folder of tests/, or "all". Without any of the three: unit, and what the changes since the last
-        commit call for.
+        A folder of tests/, or "all". Without any of the three: unit, and the tests for what changed since
+        the last commit.
 
     Raises
     ------
     UserError
-        A test failed, or there is no such lane.
+        A test failed, or no lane has this name.
     """
     if path and lane not in ("", lanes.ALL):
         raise UserError("--path and --lane: give one of them")
@@ -108,7 +107,7 @@ def test(shell: Shell, match: str = "", path: str = "", lane: str = "") -> None:
         places = lanes.chosen(lane or lanes.ALL)
     else:
         places = lanes.of_changes(shell)
-    # each worker begins with its half, so that a cloud that tests share is begun once
+    # each worker starts with its own share, so that a cloud shared by tests is started once
     pytest = [sys.executable, "-m", "pytest", "-n", "auto", "--dist", "worksteal"]
     command = [*pytest, *(["-k", match] if match else []), *places]
     code = shell.stream(
@@ -119,10 +118,10 @@ def test(shell: Shell, match: str = "", path: str = "", lane: str = "") -> None:
 
 
 def fuzz(shell: Shell, seed: int, count: int) -> None:
-    """Try mutants of experiments, data and artifacts on all cores; each test shows the first that fails."""
+    """Run mutants of experiments, data and artifacts on all cores; each test shows the first failure."""
     pytest = [sys.executable, "-m", "pytest", "-n", "auto", "--timeout", "0", "-rfEP"]
     chosen = {"FUZZ_SEED": str(seed), "FUZZ_COUNT": str(count)}
     if shell.stream([*pytest, "tests/long/test_fuzz.py"], chosen):
         raise UserError(
-            f"a mutant was neither refused nor valid; again: invoke fuzz --seed {seed} --count {count}", 1
+            f"a mutant was neither refused nor valid; to repeat: invoke fuzz --seed {seed} --count {count}", 1
         )

@@ -1,4 +1,4 @@
-"""What an operator asks for: which run of which experiment, and how."""
+"""A run that an operator asks for: its experiment, run id and options."""
 
 import secrets
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from ops.names import check_exp_id, check_run_id
 
 @dataclass(frozen=True)
 class RunRequest:
-    """The options of a run; None and "" stand for the value in the settings."""
+    """The options of a run; None and "" mean the value in the settings."""
 
     exp_id: str
     run_id: str = ""
@@ -32,7 +32,7 @@ class RunRequest:
         return self.exp_id, self.run_id
 
     def identified(self) -> "RunRequest":
-        """Return the request with the id of its run: a new id if none was asked for."""
+        """Return the request with a run id: a new one if none was given."""
         return replace(self, run_id=self.run_id or new_run_id())
 
 

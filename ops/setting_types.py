@@ -1,4 +1,4 @@
-"""Types of settings: the pattern a text must match, the bounds of a number, and what a refusal says.
+"""Types of settings: the pattern a text must match, the bounds of a number, and the text of an error.
 
 terraform/settings.tf is generated from the same patterns and bounds, so patterns use only what Python's re
 and Terraform's RE2 share. Other spellings, such as gs://BUCKET, are normalized before they are checked.
@@ -26,7 +26,7 @@ class Form:
     """Accepts a text that matches all of `pattern` and contains nothing that matches `never`."""
 
     pattern: str
-    wanted: str  # in a refusal: what to write instead
+    wanted: str  # in an error: what to write instead
     never: str = ""
 
     def __call__(self, text: str) -> str:
@@ -195,7 +195,7 @@ def bounds(setting: FieldInfo) -> tuple[int | None, int | None]:
 
 
 def allowed(setting: FieldInfo) -> str:
-    """Return what a setting accepts, in the words that end a refusal."""
+    """Return what a setting accepts, for the end of an error message."""
     if get_origin(setting.annotation) is Literal:
         *others, last = get_args(setting.annotation)
         return f"use {', '.join(others)} or {last}"

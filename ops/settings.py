@@ -1,6 +1,6 @@
 """Every setting: its type, default and meaning, and the comment above it in .env.example.
 
-This is the only place where they are written. `invoke docs` generates .env.example, terraform/settings.tf and
+They are defined only here. `invoke docs` generates .env.example, terraform/settings.tf and
 docs/settings.md from it. environment.py reads the values; setting_types.py has the types.
 
 A new setting is one entry below. A new setting of every stage (STAGE_A_..., STAGE_B_..., STAGE_C_...) is one
@@ -26,16 +26,16 @@ from ops.names import MOST
 from ops.setting_types import deployed, expanded, setting
 
 ROOT = Path(__file__).resolve().parents[1]
-RENDERED = ROOT / "jobs" / "rendered"  # kept, so that the commands that name it can be pasted
+RENDERED = ROOT / "jobs" / "rendered"  # kept, so that commands that name its files can be pasted
 SECRETS = ("GITHUB_PAT",)  # not settings; masked wherever they appear
 EXAMPLE_HEAD = """\
 Settings of epymodelingsuite-cloud. Copy this file with `invoke config-init`; every line is optional.
-The environment wins over this file, and this file over the defaults: the values below, except the first.
+The environment overrides this file, and this file the defaults: the values below, except the first.
 An empty value means the default: `GITHUB_FORECAST_REPO= invoke run` overrides this file.
 `invoke config-show` prints the values in use and where each comes from.
-A relative path is below the repository, wherever invoke is started; ~ and $HOME or ${VAR} work.
-Keep no secret here: a GitHub token belongs in Secret Manager or in a file that only you can read."""
-IN_EXAMPLE = {"execution_mode": "cloud"}  # a value there that is not the default
+A relative path is relative to the repository; ~ and $HOME or ${VAR} work.
+Do not put a secret here: a GitHub token belongs in Secret Manager or in a file that only you can read."""
+IN_EXAMPLE = {"execution_mode": "cloud"}  # values in .env.example that are not the default
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,14 @@ def _stage_fields() -> dict[str, Any]:
 
 
 class _RunSettings(BaseModel, frozen=True, validate_default=True):
-    """What a run does, where its files are, and what the cloud is called."""
+    """Settings of a run, of its files, and of the cloud."""
 
     execution_mode: Literal["local", "cloud"] = setting(
         "local",
         "where runs are started: local or cloud",
         "Where runs are started: local, or cloud (Google Cloud, after `invoke tf-apply` and `invoke "
         "build`).\n"
-        "--local and --cloud win over it; without this file it is local.",
+        "--local and --cloud override it; without this file it is local.",
     )
     local_data_path: Path = setting(
         Path("local"), "folder of local runs: bucket/ (inputs, results, outputs) and logs/", ""
@@ -122,7 +122,7 @@ class _RunSettings(BaseModel, frozen=True, validate_default=True):
     run_seed: int | None = setting(
         None,
         "overrides the experiment's random_seed",
-        "Root of every random draw; overrides the experiment's random_seed. Without either, one is drawn and "
+        "Seed of every random draw; overrides the experiment's random_seed. Without either, one is drawn and "
         "recorded in the run's manifest.",
         ge=0,
         le=LARGEST_SEED,
@@ -138,16 +138,16 @@ class _RunSettings(BaseModel, frozen=True, validate_default=True):
     )
     allow_partial_results: bool = deployed(
         False,
-        "write outputs although results are missing: true or false",
-        "Write outputs although results are missing, which the report lists: true or false.",
+        "write outputs even if results are missing: true or false",
+        "Write outputs even if results are missing, which the report lists: true or false.",
     )
     local_jobs: int = setting(
         0, "tasks of stage B on this machine at the same time; 0: one per core", "", ge=0
     )
     max_retry_count: int = deployed(
         3,
-        "retries of a task after a passing fault (exit code 75)",
-        "How often a task is retried after a passing fault (exit code 75); 0 to 10.",
+        "retries of a task after a temporary fault (exit code 75)",
+        "How often a task is retried after a temporary fault (exit code 75); 0 to 10.",
         ge=0,
         le=10,
     )
@@ -160,7 +160,7 @@ class _RunSettings(BaseModel, frozen=True, validate_default=True):
     region: types.Region = deployed("us-central1", "region of images, machines and the workflow")
     bucket_name: types.BucketName = deployed(
         "",
-        "the bucket of runs and of the sources of builds; Terraform reads it and never makes or deletes it",
+        "the bucket of runs and of the sources of builds; Terraform reads it and never creates or deletes it",
         required=True,
     )
     repo_name: types.CloudName = deployed(
@@ -171,7 +171,7 @@ class _RunSettings(BaseModel, frozen=True, validate_default=True):
     )
     image_name: types.CloudName = deployed("epymodelingsuite", "name of the image")
     image_tag: types.CloudName = deployed(
-        "latest", "tag of the image besides the commit; an image with it is never cleaned up"
+        "latest", "tag of the image, in addition to the commit; an image with it is never cleaned up"
     )
     registry_host: types.Image = deployed("", "host of another registry; default REGION-docker.pkg.dev")
     build_region: types.BuildRegion = setting(
@@ -232,7 +232,7 @@ class Settings(_StageSettings):
         "account of stages B and C: a service account of the project, or a whole e-mail address",
         "Accounts of stages B and C, of stage A (the only stage that may read the token), and of the "
         "workflow: service accounts of the project, or whole e-mail addresses. And the network of the "
-        "machines, with a subnet of that name in the region. `invoke tf-apply` makes them.",
+        "machines, with a subnet of that name in the region. `invoke tf-apply` creates them.",
     )
     builder_service_account: types.Account = deployed(
         "epymodelingsuite-builder",
@@ -264,13 +264,13 @@ class Settings(_StageSettings):
         False,
         "install the Ops Agent on the machines, which measures memory: true or false",
         "Install the Ops Agent on the machines, which measures their memory for the dashboards. It takes a "
-        "minute or two of each machine and is charged by what it measures (docs/monitoring.md). true or "
+        "minute or two to install and is billed by what it measures (docs/monitoring.md). true or "
         "false.",
     )
     tf_state_bucket: types.BucketName = setting(
         "",
         "bucket of Terraform's state; empty: BUCKET_NAME",
-        "Where Terraform keeps its state; without a bucket of its own in BUCKET_NAME.",
+        "Where Terraform keeps its state: a bucket (without one, BUCKET_NAME) and a path in it.",
         terraform="state_bucket",
     )
     tf_state_prefix: types.StatePrefix = setting(
@@ -305,11 +305,11 @@ class Settings(_StageSettings):
     )
     host_uid: int | None = setting(
         None,
-        "user that owns the files containers write; default you",
+        "user id of the owner of files that containers write; default yours",
         "Owner of the files that containers write; `invoke config-init` fills these in.",
         ge=0,
     )
-    host_gid: int | None = setting(None, "group that owns the files containers write; default yours", ge=0)
+    host_gid: int | None = setting(None, "group id of the files that containers write; default yours", ge=0)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = deployed(
         "INFO", "level of the stages' logs: DEBUG, INFO, WARNING or ERROR", ""
     )
@@ -318,13 +318,13 @@ class Settings(_StageSettings):
     @field_validator("local_data_path", "forecast_repo_dir", "epydemix_data_dir", mode="before")
     @classmethod
     def _below_the_repository(cls, path):
-        """A relative folder is below the repository, wherever invoke is started."""
+        """A relative folder is relative to the repository, not to the working directory."""
         return path if path is None else ROOT / expanded(str(path))
 
     @field_validator("output_config_file", mode="before")
     @classmethod
     def _path_or_name(cls, text):
-        """A relative path is below the repository, too; a name without / is left to the stages."""
+        """A relative path is relative to the repository, too; a name without / is left to the stages."""
         return str(ROOT / expanded(text)) if "/" in text else text
 
     @field_validator("execution_mode", "modeling_suite", "log_level", "provisioning_model", mode="before")
@@ -335,17 +335,17 @@ class Settings(_StageSettings):
 
 
 def need(settings: Settings, *fields: str, instead: str = "") -> None:
-    """Refuse to go on without settings that have no default.
+    """Refuse settings that have no default and are not set.
 
     Parameters
     ----------
     instead : str
-        What goes without them: who has just made a .env from .env.example may want no cloud yet.
+        What works without them: an operator who has just created .env may not want the cloud yet.
 
     Raises
     ------
     UserError
-        With all that is missing.
+        Lists all that are missing.
     """
     missing = [name.upper() for name in fields if getattr(settings, name) in ("", None)]
     if missing:

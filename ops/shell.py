@@ -1,7 +1,7 @@
 """Starts every program except the operator's editor: echo, --dry-run, timeouts, one-line errors.
 
-What a dry run does not do is decided here as far as possible: `ask` and `stream` print a command and skip it,
-`answers` takes a yes for granted, `write` and `report` do nothing, and `end_dry_run` ends the task.
+Most of what a dry run skips is decided here: `ask` and `stream` print a command and skip it, `answers`
+assumes a yes, `write` and `report` do nothing, and `end_dry_run` ends the task.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ class Shell:
 
     @property
     def reading(self) -> "Shell":
-        """The same shell, which runs programs also in a dry run; for programs that only read."""
+        """The same shell, but it runs programs even in a dry run; for programs that only read."""
         return replace(self, dry_run=False)
 
     def echo(
@@ -126,7 +126,7 @@ class Shell:
         standard_input: str | None = None,
         only_variables: bool = False,
     ) -> Ended:
-        """Run a program to its end, also in a dry run, and return its exit code and output.
+        """Run a program to its end, even in a dry run, and return its exit code and output.
 
         Parameters
         ----------
@@ -192,7 +192,7 @@ class Shell:
         return ended.output
 
     def capture(self, argv: Sequence[str], *, timeout_seconds: float) -> str:
-        """Return what a program prints, also in a dry run; nothing if it fails or is missing."""
+        """Return what a program prints, even in a dry run; nothing if it fails or is missing."""
         try:
             ended = self.attempt(argv, timeout_seconds=timeout_seconds)
         except UserError:
@@ -200,7 +200,7 @@ class Shell:
         return ended.output.strip() if ended.exit_code == 0 else ""
 
     def answers(self, argv: Sequence[str], *, timeout_seconds: float) -> bool:
-        """Return whether a program succeeds and prints something; a dry run does not ask and says yes."""
+        """Return whether a program succeeds and prints something; True in a dry run, without running it."""
         return self.dry_run or bool(self.capture(argv, timeout_seconds=timeout_seconds))
 
     def write(self, path: Path, text: str, preview: bool = False) -> None:
@@ -221,7 +221,7 @@ class Shell:
             raise UserError(f"{nearest(path)}: cannot be written ({error.strerror})") from None
 
     def report(self, line: str) -> None:
-        """Print what was done or found; a dry run has done and found nothing."""
+        """Print what was done or found; a dry run prints nothing."""
         if not self.dry_run:
             print(line, flush=True)
 
@@ -235,11 +235,11 @@ def _reading(standard_input: str | None) -> dict[str, object]:
     return {"stdin": subprocess.DEVNULL} if standard_input is None else {"input": standard_input}
 
 
-def _reason(said: str) -> str:
+def _reason(output: str) -> str:
     """Return the error line of a program's output."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it said nothing"]
-    told = [line for line in lines if re.match(r"(ERROR|error|Error|fatal)\b", line)]
-    return re.sub(r"^(ERROR|Error|error|fatal): ", "", (told or lines)[-1])
+    lines = [line.strip() for line in output.splitlines() if line.strip()] or ["it printed nothing"]
+    errors = [line for line in lines if re.match(r"(ERROR|error|Error|fatal)\b", line)]
+    return re.sub(r"^(ERROR|Error|error|fatal): ", "", (errors or lines)[-1])
 
 
 def stop_on_termination() -> None:

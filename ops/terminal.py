@@ -1,4 +1,4 @@
-"""Output for an operator, and questions to them: paths, counts, times, tables, confirmations."""
+"""Output for an operator and questions to the operator: paths, counts, times, tables, confirmations."""
 
 import os
 import sys
@@ -53,7 +53,7 @@ def duration(seconds: float) -> str:
 
 
 def warn_left_out(path: str, error: Exception, instead: str = "it is left out") -> None:
-    """Print that a file of a run is damaged, and what is done instead of using it."""
+    """Print that a file of a run is damaged, and what happens instead of using it."""
     reason = str(error).removeprefix(f"{path}: ").removesuffix("; the run is damaged")
     print(f"warning: {path}: {one_line(reason)}; {instead}", file=sys.stderr)
 

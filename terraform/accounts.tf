@@ -155,7 +155,7 @@ resource "google_storage_bucket_iam_member" "batch_uses_runs" {
 }
 
 # Names of objects, not their contents. Without the right to list, a missing object is answered with 403, not 404, and a
-# runner could not see whether its result is missing. The bucket is what is listed, so no condition on names applies.
+# runner could not see whether its result is missing. Listing is a right on the bucket: no condition on names applies.
 resource "google_storage_bucket_iam_member" "batch_lists_runs" {
   for_each = local.stage_accounts
 

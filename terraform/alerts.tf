@@ -1,5 +1,5 @@
 # Alerts on failed executions, failed tasks and waiting jobs, and the budget.
-# Without ALERT_EMAIL no mail is sent; the console shows the alerts all the same.
+# Without ALERT_EMAIL no mail is sent; the console still shows the alerts.
 
 locals {
   channels = google_monitoring_notification_channel.email[*].name
@@ -18,7 +18,7 @@ locals {
       title    = "tasks wait for machines for more than ${var.alert_waiting_seconds} s"
       severity = "WARNING"
       filter   = "jsonPayload.waiting_seconds>${var.alert_waiting_seconds}"
-      advice   = "Fewer than half of the tasks that may run at the same time are running: quota is used up, or the machine type or Spot machines are not available. The job's last events say which. Batch gives up a job that has not started after two days."
+      advice   = "Fewer than half of the tasks that may run at the same time are running: quota is used up, or the machine type or Spot machines are not available. The job's last events show which. Batch gives up a job that has not started after two days."
       command  = "invoke job-describe $${log.extracted_label.job}"
     }
   }

@@ -119,7 +119,7 @@ locals {
     }] : [],
     [
       {
-        title = "Tasks of jobs that go on, by state"
+        title = "Tasks of running jobs, by state"
         plot  = "STACKED_AREA"
         unit  = "1"
         limit = null

@@ -19,7 +19,7 @@ locals {
     for name, s in local.placed : name => coalescelist(
       [for type in keys(local.machines.types) : type if split("-", type)[0] == s.family],
       [for type in keys(local.machines.types) : type if endswith(type, s.shape)],
-      ["none like it"],
+      ["none that is similar"],
     )
   }
   misfits = flatten([
@@ -84,7 +84,7 @@ resource "google_workflows_workflow" "pipeline" {
   source_contents     = file("${path.module}/workflow.yaml")
   user_env_vars       = { for name, value in local.workflow_environment : name => value if value != "" }
   call_log_level      = "LOG_ERRORS_ONLY"
-  deletion_protection = false # it holds no data and is made again in seconds
+  deletion_protection = false # it holds no data and is created again in seconds
   labels              = local.labels
 
   lifecycle {

@@ -1,4 +1,4 @@
-"""The faults of a soak: drawn at random from a seed, and ordered from the emulated cloud.
+"""The faults of a soak, drawn at random from a seed and requested from the emulated cloud.
 
 The same seed gives the same faults to the same tasks. Which request meets a fault also depends on the order
 of the requests, and so on the machine.
@@ -13,13 +13,15 @@ Rules = list[dict[str, Any]]
 
 # exit codes of Batch for machines: preempted, silent, rebooted, not answering, recreated; and our "try again"
 LOST_MACHINES = (50001, 50002, 50003, 50004, 50006)
-PASSING_FAULT = 75
+TEMPORARY_FAULT = 75
 KILLED = 137  # by SIGKILL, as without memory; Batch does not retry it
 LOST_SHARE, LOST_TWICE_SHARE, KILLED_SHARE = 0.12, 0.25, 0.015
 FATAL_EXECUTIONS = 2  # no task is killed in later ones, so that the soak ends
-LATEST_SECONDS = 3.0  # about the length of a task: some are hit before they begin, some after they wrote
+LATEST_SECONDS = (
+    3.0  # about the length of a task: some are hit before they start, some after they have written
+)
 STEPS = 12
-EARLY_SECONDS = 0.5  # no stage is done so soon: loading the simulator, or pandas, takes as long
+EARLY_SECONDS = 0.5  # no stage ends earlier: loading the simulator, or pandas, takes as long
 DUPLICATE_SHARE, LEAST_DUPLICATES = 0.02, 2  # of the tasks, run a second time
 REQUESTS_A_TASK = 7  # least number of reads of stage B from storage, each of which may meet a fault
 CERTAIN_HITS = 20  # expected by chance; then none at all occurs once in 10^8 runs
@@ -39,7 +41,7 @@ def of_tasks(tasks: Sequence[int], execution: int, seed: int) -> Rules:
         elif execution < FATAL_EXECUTIONS and draw.random() < KILLED_SHARE:
             struck[KILLED, 0, _moment(draw)].append(index)
         elif draw.random() < LOST_SHARE:
-            struck[draw.choice((*LOST_MACHINES, PASSING_FAULT)), 0, _moment(draw)].append(index)
+            struck[draw.choice((*LOST_MACHINES, TEMPORARY_FAULT)), 0, _moment(draw)].append(index)
             if draw.random() < LOST_TWICE_SHARE:
                 struck[draw.choice(LOST_MACHINES), 1, _moment(draw)].append(index)
     rules = [
@@ -80,7 +82,7 @@ def _moment(draw: random.Random) -> float:
 def of_requests(bucket: str, seed: int) -> Rules:
     """Return the faults for requests to storage, Batch and Workflows.
 
-    The first requests to create a job or an execution always meet one: they are too few to leave to chance.
+    The first requests that create a job or an execution always get a fault: they are too few for chance.
     """
     objects = f"/b/{bucket}/o"
     jobs, executions = r"/locations/[^/]+/jobs", r"/workflows/[^/]+/executions"
@@ -118,7 +120,7 @@ def of_requests(bucket: str, seed: int) -> Rules:
 def unstruck(rules: Rules, tasks: int) -> list[str]:
     """Return the request faults that were certain in a run of this many tasks and did not occur.
 
-    Each service must have met a random fault, and storage every one that is certain for so large a run.
+    Each service must have had a random fault, and storage every fault that is certain in a run of this size.
 
     Parameters
     ----------
@@ -134,7 +136,7 @@ def unstruck(rules: Rules, tasks: int) -> list[str]:
         least = rule["times"] or int(expected >= CERTAIN_HITS)
         if rule["hits"] < least:
             missed.append(f"{kind_of(rule)}, {rule['hits']} of {least} ({rule['path']})")
-    return missed + [f"{service}: nothing by chance" for service in SERVICES if not met[service]]
+    return missed + [f"{service}: no random fault" for service in SERVICES if not met[service]]
 
 
 def kind_of(rule: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Tasks run a second time while they run, as on a machine that Batch takes for lost and that works on."""
+"""Tasks run a second time while they run, as on a machine that Batch calls lost but that keeps running."""
 
 import random
 import subprocess
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from measuring import ROOT, environment
 
-from soaking.disturbances import LEAST_DUPLICATES, PASSING_FAULT
+from soaking.disturbances import LEAST_DUPLICATES, TEMPORARY_FAULT
 from soaking.outcome import Outcome
 from soaking.pipeline_cloud import PipelineCloud, stage_of
 
@@ -35,7 +35,7 @@ def duplicate_tasks(pipeline: PipelineCloud, outcome: Outcome, seed: int) -> Ite
 def _run_duplicates(
     pipeline: PipelineCloud, outcome: Outcome, draw: random.Random, is_over: threading.Event
 ) -> None:
-    # in parallel, since a small run is over before one could follow another
+    # in parallel: a small run ends before a second one could start
     with ThreadPoolExecutor(LEAST_DUPLICATES) as pool:
         while (left := outcome.duplicates_wanted - outcome.duplicates.total()) and not is_over.wait(
             LOOK_SECONDS
@@ -44,7 +44,7 @@ def _run_duplicates(
             chosen = draw.sample(running, min(left, LEAST_DUPLICATES, len(running)))
             for exit_code, output in pool.map(lambda task: _run(pipeline, *task), chosen):
                 outcome.duplicates[exit_code] += 1
-                if exit_code not in (0, PASSING_FAULT):
+                if exit_code not in (0, TEMPORARY_FAULT):
                     outcome.wrong.append(f"a task that was run twice ended with {exit_code}: {output}")
 
 

@@ -1,4 +1,4 @@
-"""What a run left and used, and the checks of a run with faults against one without."""
+"""Files and resources of a run, and the checks of a run with faults against one without."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ops.names import NO_TABLES
-from soaking.disturbances import KILLED, PASSING_FAULT
+from soaking.disturbances import KILLED, TEMPORARY_FAULT
 from soaking.pipeline_cloud import PipelineCloud
 
 Digests = dict[str, str]  # sha256 by name
@@ -18,7 +18,7 @@ class Outcome:
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
-    executions: Counter[str] = field(default_factory=Counter)  # by how they ended
+    executions: Counter[str] = field(default_factory=Counter)  # by outcome
     endings: Counter[int] = field(default_factory=Counter)  # processes of stage B, by exit code
     ordered: Counter[int] = field(default_factory=Counter)  # those that were certain, by exit code
     output_endings: Counter[int] = field(default_factory=Counter)  # processes of stage C, by exit code
@@ -52,12 +52,12 @@ def _digest(content: bytes) -> str:
 
 
 def check(peer: Outcome, soak: Outcome, tasks: int) -> dict[str, str]:
-    """Return each check with what is wrong; with an empty string where nothing is."""
+    """Return the problem of each check; an empty string if it passed."""
     results, expected = soak.below("runner-artifacts/"), peer.below("runner-artifacts/")
     inputs = "builder-artifacts/input"  # and the list of their digests
     succeeded = soak.executions["succeeded"]
     return {
-        f"{tasks:,} results, none lost, none too many": (
+        f"{tasks:,} results, none lost, none extra": (
             ""
             if len(results) == len(expected) == tasks
             else f"{len(results)}, and {len(expected)} of the peer"
@@ -102,17 +102,17 @@ def _outputs(peer: Outcome, soak: Outcome) -> str:
 def _too_few_or_many(outcome: Outcome) -> str:
     """Return what is wrong with the number of finished folders, given the processes of stage C.
 
-    A process that succeeded leaves one. One that ended with a passing fault may have met it after writing its
-    outputs, and leaves at most one. One whose machine was lost leaves none, since that happens early.
+    A process that succeeded leaves one. One that ended with a temporary fault leaves at most one: the fault
+    may come after its outputs. One whose machine was lost leaves none, because that happens early.
     """
     least = outcome.output_endings[0]
-    most = least + outcome.output_endings[PASSING_FAULT]
+    most = least + outcome.output_endings[TEMPORARY_FAULT]
     folders = len(outcome.outputs)
     return "" if 1 <= least <= folders <= most else f"{folders} finished folders instead of {least} to {most}"
 
 
 def _not_ended(soak: Outcome) -> str:
-    """Return the exit codes with which too few tasks ended; every soak kills at least one task."""
+    """Return the exit codes that too few tasks ended with; every soak kills at least one task."""
     wanted = soak.ordered | Counter({KILLED: 1})
     short = {code: number for code, number in wanted.items() if soak.endings[code] < number}
     return "; ".join(f"exit code {code}: {soak.endings[code]} of {number}" for code, number in short.items())

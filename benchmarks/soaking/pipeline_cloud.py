@@ -1,7 +1,7 @@
 """The pipeline's own workflow on an emulated cloud, deployed as Terraform does and started as invoke does.
 
-It sends plain requests and repeats them where the connection breaks or the service refuses, since the faults
-hit these requests, too. A repeated request may create something twice, as with the real services.
+It sends plain requests and repeats them if the connection breaks or the service refuses, because the faults
+affect these requests, too. A repeated request may create something twice, as with the real services.
 """
 
 import json
@@ -66,7 +66,7 @@ class PipelineCloud:
             self.ask("POST", f"{place}?uploadType=media&name={name}", data=archive.read_bytes())
 
     def start(self, request: RunRequest, is_resumed: bool = False) -> None:
-        """Start an execution. Where an answer is lost there may be two; executions() returns them all."""
+        """Start an execution. If an answer is lost there may be two; executions() returns them all."""
         arguments = run_arguments(self.settings, request, is_resumed)
         arguments["variables"] |= VARIABLES
         self.ask("POST", self._executions, json={"argument": json.dumps(arguments)})
@@ -111,13 +111,13 @@ class PipelineCloud:
         return self.ask("GET", f"{place}/{quote(name, safe='')}?alt=media").content
 
     def emulator(self, method: str, path: str, body: Any = None) -> Any:
-        """Send a request to the emulator itself, which meets no fault: faults, requests, steps."""
+        """Send a request to the emulator's own API, which has no faults: faults, requests, steps."""
         answer = requests.request(method, f"{self.cloud.apis}/_emulator/{path}", json=body, timeout=60)
         answer.raise_for_status()
         return answer.json()
 
     def ask(self, method: str, url: str, **more: Any) -> requests.Response:
-        """Return an answer, repeating the request where answers are lost.
+        """Return an answer; repeat the request if an answer is lost.
 
         Raises
         ------

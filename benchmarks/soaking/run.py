@@ -1,4 +1,4 @@
-"""One run of a soak, on its own cloud: started, resumed where a task was killed, and inspected."""
+"""One run of a soak, on its own cloud: started, resumed if a task was killed, and inspected."""
 
 import os
 import time
@@ -22,9 +22,9 @@ CLOCK_SPEED = "20"  # the workflow's pause of two seconds takes a tenth of one
 SLOTS = 2 * (os.cpu_count() or 1)  # tasks at once: while one waits for storage another computes
 LOOK_SECONDS = 0.5
 MOST_SECONDS = 3 * 3600  # of one execution
-MOST_EXECUTIONS = 8  # within which a run must succeed
-REFUSED = "which is still going on"  # in the error of an execution whose run belongs to another one
-EXPECTED_ENDS = {disturbances.KILLED, disturbances.PASSING_FAULT, *disturbances.LOST_MACHINES}
+MOST_EXECUTIONS = 8  # a run must succeed within these
+REFUSED = "which is still running"  # in the error of an execution whose run belongs to another one
+EXPECTED_ENDS = {disturbances.KILLED, disturbances.TEMPORARY_FAULT, *disturbances.LOST_MACHINES}
 
 
 class SoakRun:
@@ -36,7 +36,7 @@ class SoakRun:
         self.outcome = Outcome()
 
     def run(self, state: Path, repository: Path) -> Outcome:
-        """Run it until it succeeds, resuming as needed; return what it left."""
+        """Run it until it succeeds, resuming as needed; return its outcome."""
         before = _cpu_seconds_of_children()
         with running(state, "--clock-speed", CLOCK_SPEED, "--slots", str(SLOTS)) as cloud:
             pipeline = PipelineCloud(cloud, SETTINGS if self.with_faults else PEER_SETTINGS)
@@ -111,13 +111,13 @@ class SoakRun:
             return "succeeded"
         error = execution.get("error", {}).get("payload", "")
         if self.with_faults and REFUSED in error:
-            return "refused, since another had the run"
+            return "refused: another had the run"
         job = f"runner-{execution['name'].rpartition('/')[2]}"
         failed = pipeline.tasks(job, "FAILED") if job in pipeline.jobs() else []
         codes = {_exit_codes(task)[-1] for task in failed}
         if not (self.with_faults and codes and codes <= EXPECTED_ENDS):
             self.outcome.wrong.append(f"an execution ended {execution['state']}: {error[:600]}")
-        return "failed, since a task was killed"
+        return "failed: a task was killed"
 
     def _count_attempts(self, pipeline: PipelineCloud) -> None:
         """Count the processes of stages B and C by exit code, and the attempts after the first."""

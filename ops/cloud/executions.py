@@ -23,7 +23,7 @@ from ops.failures import UserError
 from ops.gcloud import GcloudError, Refusal, at_once
 from ops.input_names import missing_indices
 from ops.names import METADATA
-from ops.polling import looks, tell, tell_news
+from ops.polling import looks, print_if_changed, print_timed
 from ops.stages import STAGES
 from ops.terminal import counted, duration
 
@@ -107,9 +107,9 @@ def follow(execution: Execution, with_commands: bool = True) -> None:
     printed: dict[str, str] = {}
     ended: dict[str, Progress] = {}
     try:
-        for found, stages in looks(lambda: _look(execution, ended), tell):
+        for found, stages in looks(lambda: _look(execution, ended), print_timed):
             for progress in stages:
-                tell_news(printed, progress.stage, str(progress))
+                print_if_changed(printed, progress.stage, str(progress))
             if found["state"] in ENDED:
                 break
     except KeyboardInterrupt:

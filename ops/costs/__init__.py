@@ -1,1 +1,1 @@
-"""What a run costs before it is started, and what earlier ones took."""
+"""Estimates of the cost and duration of a run, from the times of earlier runs."""

@@ -18,7 +18,7 @@ from ops.costs.costs import MODELS, RunEstimate, estimate, suggestions
 from ops.costs.task_times import Measured
 from ops.failures import UserError
 from ops.gcloud import GcloudError
-from ops.laptop.local_run import check_experiment_is_there, count_workloads
+from ops.laptop.local_run import check_experiment_exists, count_workloads
 from ops.laptop.run_files import latest_run, run_named
 from ops.run_request import RunRequest
 from ops.settings import Settings
@@ -27,7 +27,7 @@ from ops.stages import LETTERS
 from ops.terminal import console, counted, duration
 
 PATIENCE_SECONDS = 20.0  # the checks of a run take about half of it
-MOST_CHARACTERS = 300  # of why there is no estimate
+MOST_CHARACTERS = 300  # of the reason why there is no estimate
 NOT_COUNTED = "builds of images, steps of the workflow, waiting for quota, taxes, discounts and free tiers"
 
 
@@ -46,14 +46,14 @@ def show_estimate(
     num_tasks: int | None = None,
     task_seconds: int | None = None,
 ) -> None:
-    """Print what a run in the cloud would cost: a new run, or going on with the one that is named.
+    """Print what a run in the cloud would cost: a new run, or resuming the named one.
 
     Parameters
     ----------
     num_tasks : int, optional
-        Inputs of stage B; without it those without a result in the named run, or all of the experiment.
+        Inputs of stage B; default: those without a result in the named run, or all of the experiment.
     task_seconds : int, optional
-        Seconds of an input; without it those of an earlier run.
+        Seconds of an input; default: those of an earlier run.
 
     Raises
     ------
@@ -72,9 +72,9 @@ def _estimated(
     num_tasks: int | None = None,
     task_seconds: int | None = None,
 ) -> tuple[RunEstimate, Measured, InputsLeft | None] | None:
-    """Return the estimate, the measured times behind it, and what is left of the run.
+    """Return the estimate, its measured times, and the inputs left of the run.
 
-    A dry run returns None if nothing is known without asking. Raises as show_estimate().
+    A dry run returns None if nothing is known without a request. Raises as show_estimate().
     """
     check_stages_fit(settings)
     is_output_wanted = settings.run_output_stage and request.run_output_stage
@@ -85,7 +85,7 @@ def _estimated(
         left = inputs_left(cloud, settings, request)
     measured = _measured(cloud, settings, request, left)
     if measured is None and None in (num_tasks, task_seconds) and not left and not _is_on_github(settings):
-        check_experiment_is_there(settings, request.exp_id)  # a mistyped name is the likelier reason
+        check_experiment_exists(settings, request.exp_id)  # a mistyped name is the likelier reason
     if shell.dry_run and measured is None and task_seconds is None:
         return None
     if task_seconds is not None:
@@ -100,14 +100,14 @@ def _estimated(
 
 def _nothing_measured(request: RunRequest) -> UserError:
     return UserError(
-        f"no run of {request.exp_id} has been measured, and none of an experiment beside it; run it here "
-        f"first (invoke run --local --exp-id {request.exp_id}), or say what an input takes",
+        f"no run of {request.exp_id} has been measured, nor of another experiment in its folder; run it here "
+        f"first (invoke run --local --exp-id {request.exp_id}), or give the seconds of an input",
         fix=f"invoke cost --exp-id {request.exp_id} --task-seconds N",
     )
 
 
-def in_the_meantime(shell: Shell, settings: Settings, request: RunRequest) -> Callable[[], None]:
-    """Start to estimate a run; return a function that prints the estimate, or why there is none.
+def estimate_in_background(shell: Shell, settings: Settings, request: RunRequest) -> Callable[[], None]:
+    """Start to estimate a run; return a function that prints the estimate, or the reason why there is none.
 
     The estimate is made while the run is checked. It delays the run by at most PATIENCE_SECONDS, and never
     stops it.
@@ -126,7 +126,7 @@ def in_the_meantime(shell: Shell, settings: Settings, request: RunRequest) -> Ca
 
 
 def _line(shell: Shell, settings: Settings, request: RunRequest) -> str:
-    """Return the estimate in a line, or why there is none."""
+    """Return the estimate in one line, or the reason why there is none."""
     try:
         found, measured, _ = _estimated(shell, settings, request)
         inputs = counted(found.workloads, "input")
@@ -142,17 +142,17 @@ def _line(shell: Shell, settings: Settings, request: RunRequest) -> str:
 
 
 def show_before(shell: Shell, settings: Settings, request: RunRequest) -> None:
-    """Print the estimate in a dry run of the run itself, or why there is none."""
+    """Print the estimate in a dry run of `invoke run`, or the reason why there is none."""
     try:
         show_estimate(shell.reading, settings, request)
     except UserError as error:
-        print(f"no estimate yet of what it costs: {error}")
+        print(f"no cost estimate yet: {error}")
 
 
 def _measured(
     cloud: Cloud | None, settings: Settings, request: RunRequest, left: InputsLeft | None
 ) -> Measured | None:
-    """Return the times of the named run, else of the newest run, else of an experiment beside this one.
+    """Return the times of the named run, else of the newest run, else of another experiment in its folder.
 
     Each is searched for in the bucket first, if there is one, then on this machine.
     """
@@ -176,7 +176,7 @@ def _measured(
 def _searches(
     cloud: Cloud | None, settings: Settings, request: RunRequest, left: InputsLeft | None
 ) -> Iterator[tuple[bool, Callable[[], Measured | None]]]:
-    """Yield the searches for measured times in their order, and whether each asks the bucket."""
+    """Yield the searches for measured times in their order, and whether each reads the bucket."""
     exp_id, run_id = request.key
     if run_id:
         inputs = left.of if left else None
@@ -185,8 +185,8 @@ def _searches(
             yield False, lambda: task_times.measured_here(settings, exp_id, run_id)
     yield True, lambda: task_times.measured_in_cloud(cloud, exp_id)
     yield False, lambda: task_times.measured_here(settings, exp_id)
-    yield True, lambda: task_times.measured_beside_in_cloud(cloud, exp_id)
-    yield False, lambda: task_times.measured_beside_here(settings, exp_id)
+    yield True, lambda: task_times.measured_neighbour_in_cloud(cloud, exp_id)
+    yield False, lambda: task_times.measured_neighbour_here(settings, exp_id)
 
 
 def _workloads(settings: Settings, request: RunRequest, measured: Measured) -> int:
@@ -195,7 +195,7 @@ def _workloads(settings: Settings, request: RunRequest, measured: Measured) -> i
         return count_workloads(Shell(), settings, request)
     if measured.workloads is None:
         raise UserError(
-            "how many inputs the repository on GitHub makes is not known",
+            "the number of inputs in the repository on GitHub is not known",
             fix=f"invoke cost --exp-id {request.exp_id} --num-inputs N",
         )
     return measured.workloads
@@ -231,12 +231,12 @@ def _in_short(found: RunEstimate) -> str:
 
 
 def _print_basis(found: RunEstimate) -> None:
-    """Print the date of the prices, what is assumed, and what is left out."""
+    """Print the date of the prices, the assumptions, and what is not included."""
     table, again = prices(), ""
     for stage in found.stages:
         if stage.stage == "runner":
             shares = (f"{stage.retry_shares[model]:.0%} on {name}" for model, name in _MODEL_NAMES.items())
-            again = f", tried again {' and '.join(shares)}"
+            again = f", retried {' and '.join(shares)}"
     print(
         f"prices   of {table['as_of']} for {table['region']}, Spot machines at {table['spot_factor']:.0%} of "
         f"the list; {table['assumed']['machine_start_seconds']} s to start a machine, "
@@ -291,12 +291,12 @@ def _table(found: RunEstimate, request: RunRequest, left: InputsLeft | None) -> 
 
 
 def inputs_left(cloud: Cloud | None, settings: Settings, request: RunRequest) -> InputsLeft:
-    """Return what is left of a run in the bucket, else of a run on this machine.
+    """Return the inputs left of a run in the bucket, else of a run on this machine.
 
     Raises
     ------
     UserError
-        There is no such run, or stage A has not built it yet.
+        The run does not exist, or stage A has not built it yet.
     """
     found = _in_cloud(cloud, request) if cloud else None
     if found is None and settings.execution_mode == "cloud":
@@ -313,7 +313,7 @@ def inputs_left(cloud: Cloud | None, settings: Settings, request: RunRequest) ->
 
 
 def _in_cloud(cloud: Cloud, request: RunRequest) -> tuple[int, int] | None:
-    """Return the number of inputs and of results of a run in the bucket; None if it is not there."""
+    """Return the number of inputs and of results of a run in the bucket; None if it is not in the bucket."""
     path = cloud.run_path(*request.key)
     manifest = find_manifest(cloud, path)
     if manifest is None:

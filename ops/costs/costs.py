@@ -2,11 +2,11 @@
 
 Nothing here asks the cloud: prices come from prices.py, times of tasks from task_times.py. For each stage
 
-    machine hours = (tasks x seconds of a task x (1 + share tried again) + machines x seconds to start) / 3600
+    machine hours = (tasks x seconds of a task x (1 + share of retries) + machines x seconds to start) / 3600
 
 and a machine works on `tasks_per_machine` tasks at once. The seconds of a task are those of its inputs and
-those it takes to start. What a run has cost is counted in the same way: while it goes on in spending.py, in
-the end in scripts/pipeline/machine_costs.py.
+of its start. The cost of a running run is computed in the same way in spending.py, that of a finished run in
+scripts/pipeline/machine_costs.py.
 """
 
 import math
@@ -80,7 +80,7 @@ class RunEstimate:
         return next(stage for stage in self.stages if stage.stage == name)
 
     def warnings(self) -> list[str]:
-        """Return why prices are not exactly those of the table, without duplicates."""
+        """Return the reasons why prices differ from those of the table, without duplicates."""
         return list(dict.fromkeys(each for stage in self.stages for each in stage.machine.warnings))
 
 
@@ -189,7 +189,7 @@ def _fuller_machines(found: RunEstimate, times: TaskTimes) -> Suggestion | None:
         change["stage_b_memory_mib"] = needed
     reason = (
         f"tasks have one thread, so {runner.machine.vcpus - busy} of {runner.machine.vcpus} vCPUs idle; "
-        "two vCPUs are often one core, so that tasks side by side take longer: measure it"
+        "two vCPUs are often one core, so tasks that run at the same time take longer: measure it"
     )
     return Suggestion(change, reason)
 

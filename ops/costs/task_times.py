@@ -1,6 +1,6 @@
 """Time and memory of tasks in earlier runs, on this machine or in the bucket, read in a few requests.
 
-For a finished run they are in run_metadata.json; for an unfinished one, some of its summaries are read.
+They are in run_metadata.json of a finished run; of an unfinished run, some summaries are read.
 """
 
 import sys
@@ -55,7 +55,7 @@ def given(seconds: float, measured: Measured | None) -> Measured:
 
 
 def measured_here(settings: Settings, exp_id: str, run_id: str = "") -> Measured | None:
-    """Return the times of a local run, without a run id of the newest with results; None if there is none."""
+    """Return the times of a local run (default: the newest with results); None if there is none."""
     if run_id:
         return _of_local_run(latest_run(settings, exp_id, run_id))
     for run in reversed(find_runs(settings, exp_id)):
@@ -64,10 +64,10 @@ def measured_here(settings: Settings, exp_id: str, run_id: str = "") -> Measured
     return None
 
 
-def measured_beside_here(settings: Settings, exp_id: str) -> Measured | None:
+def measured_neighbour_here(settings: Settings, exp_id: str) -> Measured | None:
     """Return the times of the newest local run of another experiment in the same folder, e.g. last week's."""
     for run in reversed(find_runs(settings)):
-        if not (_are_beside(run.exp_id, exp_id) and run.is_built):
+        if not (_are_neighbours(run.exp_id, exp_id) and run.is_built):
             continue
         try:
             if found := _of_local_run(run):
@@ -77,7 +77,7 @@ def measured_beside_here(settings: Settings, exp_id: str) -> Measured | None:
     return None
 
 
-def _are_beside(exp_id: str, other: str) -> bool:
+def _are_neighbours(exp_id: str, other: str) -> bool:
     """Return whether two experiments are in the same folder, as flu/2026-w05 and flu/2026-w06."""
     folder, other_folder = exp_id.rpartition("/")[0], other.rpartition("/")[0]
     return exp_id != other and "" != folder == other_folder
@@ -120,7 +120,7 @@ def _summary_or_none(content: Any) -> Any:
 def measured_in_cloud(
     cloud: Cloud, exp_id: str, run_id: str = "", inputs: int | None = None
 ) -> Measured | None:
-    """Return the times of a run in the bucket, without a run id of the newest; None if there is none.
+    """Return the times of a run in the bucket (default: the newest); None if there is none.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def measured_in_cloud(
     Raises
     ------
     UserError
-        The bucket cannot be asked.
+        The bucket cannot be read.
     """
     check_exp_id(exp_id)
     if run_id:
@@ -141,13 +141,13 @@ def measured_in_cloud(
     return _of_newest(cloud, [run for run in runs if run.exp_id == exp_id])
 
 
-def measured_beside_in_cloud(cloud: Cloud, exp_id: str) -> Measured | None:
+def measured_neighbour_in_cloud(cloud: Cloud, exp_id: str) -> Measured | None:
     """Return the times of the newest run in the bucket of another experiment in the same folder."""
     folder = exp_id.rpartition("/")[0]
     if not folder:
         return None
     runs = _runs_below(cloud, f"{cloud.experiment_path(folder)}*/")
-    return _of_newest(cloud, [run for run in runs if _are_beside(run.exp_id, exp_id)])
+    return _of_newest(cloud, [run for run in runs if _are_neighbours(run.exp_id, exp_id)])
 
 
 def _runs_below(cloud: Cloud, pattern: str) -> list[CloudRun]:
@@ -204,14 +204,14 @@ def of_metadata(metadata: dict[str, Any], where: str) -> Measured:
             if done == 0:
                 continue
             is_runner = name == "runner"
-            # going on with a run repeats stages A and C, with most of their work done
+            # resuming a run repeats stages A and C, when most of their work is done
             seconds = done_seconds / done if is_runner else use["longest_seconds"]
             stages[name] = TaskTimes(
                 seconds=max(seconds, 0.001),
                 source="measured",
                 cpu_seconds=done_cpu_seconds / done,
                 peak_memory_mib=use["peak_memory_mib"],
-                # for a run on both kinds of machines it is not known which kind was taken away
+                # for a run on both kinds of machines it is not known which kind was preempted
                 retry_shares=dict.fromkeys(models, use["retries"] / use["tasks"])
                 if is_runner and len(models) == 1
                 else {},
@@ -220,7 +220,7 @@ def of_metadata(metadata: dict[str, Any], where: str) -> Measured:
         spent = metadata.get("estimated_cost", {}).get("total_usd")
     except (KeyError, TypeError, AttributeError, ZeroDivisionError):
         raise UserError(
-            f"{where}: its {METADATA} is damaged; invoke cost --task-seconds N goes without it"
+            f"{where}: its {METADATA} is damaged; invoke cost --task-seconds N works without it"
         ) from None
     return Measured(stages, workloads, where, spent)
 

@@ -25,12 +25,12 @@ def follow(cloud: Cloud, build: dict[str, Any], poll_seconds: float = POLL_SECON
     ------
     UserError
         The build failed (exit code 1), was cancelled (130), or expired or failed inside Cloud Build (75); or
-        its state cannot be read, and it goes on.
+        its state cannot be read, and it is still running.
     KeyboardInterrupt
-        The build goes on.
+        The build is still running.
     """
     log = BuildLog(cloud, build)
-    goes_on = f"build {build['id']} goes on; `invoke build-status` shows it"
+    still_running = f"build {build['id']} is still running; `invoke build-status` shows it"
     until = time.monotonic() + MOST_SECONDS
     failures = 0
     try:
@@ -40,15 +40,17 @@ def follow(cloud: Cloud, build: dict[str, Any], poll_seconds: float = POLL_SECON
                 build = _describe(cloud, build["id"])
                 failures = 0
             except UserError as error:
-                failures += 1  # a lost answer does not end this
+                failures += 1  # a lost answer does not stop the loop
                 if failures == MOST_FAILURES:
-                    raise UserError(f"{error}; {goes_on}", exit_code=error.exit_code) from None
+                    raise UserError(f"{error}; {still_running}", exit_code=error.exit_code) from None
             log.print_new()
             if time.monotonic() > until:
-                raise UserError(f"not finished after {MOST_SECONDS // 3600} hours; {goes_on}", exit_code=1)
+                raise UserError(
+                    f"not finished after {MOST_SECONDS // 3600} hours; {still_running}", exit_code=1
+                )
         log.print_last()
     except KeyboardInterrupt:
-        print(f"\n{goes_on}", file=sys.stderr)
+        print(f"\n{still_running}", file=sys.stderr)
         raise
     if build["status"] != "SUCCESS":
         code = EXIT_CODES.get(build["status"], 1)
@@ -79,7 +81,7 @@ class BuildLog:
         self.is_readable = True
 
     def print_new(self) -> None:
-        """Print new lines, also late ones; print one note if there is no permission to read the log."""
+        """Print new lines, even late ones; print one note without permission to read the log."""
         if not self.is_readable:
             return
         try:

@@ -114,7 +114,7 @@ def show_builds(cloud: Cloud, ongoing: bool = False) -> None:
     if ongoing:  # gcloud's --ongoing leaves out a status that it does not know
         builds = [build for build in builds if build["status"] not in FINISHED][:MOST_SHOWN]
     if not builds:
-        print("no build is going on" if ongoing else f"no builds in {cloud.project} yet")
+        print("no build is running" if ongoing else f"no builds in {cloud.project} yet")
         return
     table = Table(box=None, header_style="bold")
     for column in ("build", "status", "submitted", "took", "commit", "digest"):

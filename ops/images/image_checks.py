@@ -52,7 +52,7 @@ def check_image(shell: Shell, image: str, configs: list[Path]) -> None:
     Raises
     ------
     UserError
-        A test failed, or there is no such image.
+        A test failed, or the image does not exist.
     """
     if shutil.which(TOOL):
         words = [TOOL, "test", f"--image={image}", *(f"--config={nearest(config)}" for config in configs)]
@@ -83,10 +83,12 @@ def _read(config: Path) -> dict[str, Any]:
         for entry in found if isinstance(found, list) else [found]:
             if unknown := sorted(set(entry) - known):
                 raise UserError(
-                    f'{nearest(config)}: "{unknown[0]}" needs {TOOL} itself; install it, or leave the key out'
+                    f'{nearest(config)}: "{unknown[0]}" is only read by {TOOL}; install it, or remove the key'
                 )
             if any("$" in str(entry.get(key, "")) for key in _NO_DOLLAR):
-                raise UserError(f'{nearest(config)}: "{entry["name"]}" has a $, which {TOOL} reads itself')
+                raise UserError(
+                    f'{nearest(config)}: "{entry["name"]}" contains a $, which {TOOL} would replace'
+                )
     return tests
 
 
@@ -97,13 +99,13 @@ class Inside:
         self.shell, self.image = shell, image
 
     def results(self, tests: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
-        """Yield each test's name and what is wrong."""
+        """Yield each test's name and its problems."""
         for test in tests.get("commandTests", []):
             yield test["name"], list(self._command_problems(test))
         for test in tests.get("fileExistenceTests", []):
             yield test["name"], list(self._file_problems(test))
         if "metadataTest" in tests:
-            yield "what the image says of itself", list(self._metadata_problems(tests["metadataTest"]))
+            yield "metadata of the image", list(self._metadata_problems(tests["metadataTest"]))
 
     def _command_problems(self, test: Mapping[str, Any]) -> Iterator[str]:
         pairs = [f"{each['key']}={each['value']}" for each in test.get("envVars", [])]
@@ -111,18 +113,18 @@ class Inside:
         done = self._run(test["command"], [str(word) for word in test.get("args", [])], options)
         if done.exit_code != test.get("exitCode", 0):
             yield f"exit code {done.exit_code}, not {test.get('exitCode', 0)}: {done.errors.strip()[-300:]}"
-        for key, said in (("Output", done.output), ("Error", done.errors)):
+        for key, text in (("Output", done.output), ("Error", done.errors)):
             for pattern in test.get(f"expected{key}", []):
-                if not _pattern(pattern).search(said):
-                    yield f'"{pattern}" is not in what it said: {said.strip()[-300:]!r}'
+                if not _pattern(pattern).search(text):
+                    yield f'"{pattern}" is not in the {key.lower()}: {text.strip()[-300:]!r}'
             for pattern in test.get(f"excluded{key}", []):
-                if found := _pattern(pattern).search(said):
-                    yield f'"{pattern}" is in what it said: {found[0]!r}'
+                if found := _pattern(pattern).search(text):
+                    yield f'"{pattern}" is in the {key.lower()}: {found[0]!r}'
 
     def _file_problems(self, test: Mapping[str, Any]) -> Iterator[str]:
         permissions = self._run("stat", ["-L", "-c", "%A", test["path"]], []).output.strip()
         if bool(permissions) != test.get("shouldExist", True):
-            yield f"{test['path']} is {'there' if permissions else 'missing'}"
+            yield f"{test['path']} {'exists' if permissions else 'is missing'}"
         elif permissions and test.get("permissions", permissions) != permissions:
             yield f"{test['path']} has {permissions}, not {test['permissions']}"
         elif test.get("isExecutableBy") and "x" not in permissions:
@@ -135,9 +137,9 @@ class Inside:
             if key in test and config.get(name) != test[key]:
                 yield f"{name} is {config.get(name)!r}, not {test[key]!r}"
         variables = dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
-        for kind, there in (("envVars", variables), ("labels", config.get("Labels") or {})):
+        for kind, present in (("envVars", variables), ("labels", config.get("Labels") or {})):
             for wanted in test.get(kind, []):
-                value = there.get(wanted["key"])
+                value = present.get(wanted["key"])
                 pattern = wanted["value"] if wanted.get("isRegex") else re.escape(wanted["value"])
                 if value is None or not re.fullmatch(pattern, value):
                     yield f"{wanted['key']} is {value!r}, not {wanted['value']!r}"

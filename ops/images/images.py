@@ -31,7 +31,7 @@ def build_dev(shell: Shell, settings: Settings) -> None:
     """
     check_engine(shell)
     _build(shell, settings, "local", [LOCAL_IMAGE])
-    shell.report(f"{LOCAL_IMAGE} is there; `invoke run --docker --exp-id demo` uses it")
+    shell.report(f"built {LOCAL_IMAGE}; `invoke run --docker --exp-id demo` uses it")
 
 
 def build_local(
@@ -42,7 +42,7 @@ def build_local(
     Raises
     ------
     UserError
-        As build_dev(); no such target; or a structure test failed, and nothing was pushed.
+        As build_dev(); the target does not exist; or a structure test failed, and nothing was pushed.
     """
     if target not in CONFIGS:
         raise UserError(f"--target {target}: use cloud or local")
@@ -54,7 +54,7 @@ def build_local(
         if shell.stream(["docker", "push", name]):
             host = name.partition("/")[0]
             raise UserError(
-                f"{name} was not pushed; if that was about credentials: gcloud auth configure-docker {host}",
+                f"{name} was not pushed; if credentials are missing: gcloud auth configure-docker {host}",
                 exit_code=1,
             )
 
@@ -66,7 +66,7 @@ def check(shell: Shell, image: str = "") -> None:
     found = shell.ask(["docker", "image", "inspect", image], timeout_seconds=20, echo=False)
     if found and found.exit_code:
         raise UserError(
-            f"there is no image {image}; `docker image ls` lists them, `invoke build-dev` makes the local one"
+            f"image {image} not found; `docker image ls` lists them, `invoke build-dev` builds the local one"
         )
     variables = json.loads(found.output)[0]["Config"]["Env"] if found else []
     check_image(shell, image, CONFIGS["cloud" if "EXECUTION_MODE=cloud" in variables else "local"])
@@ -106,7 +106,7 @@ def build_arguments(settings: Settings) -> dict[str, str]:
         "GITHUB_URL": settings.github_url,
         "GITHUB_MODELING_SUITE_REPO": repository,
         "GITHUB_MODELING_SUITE_REF": ref if repository else "",
-        # the layer of a branch must not be used again after the branch has moved
+        # the layer of a branch must not be reused after the branch has moved
         "GITHUB_MODELING_SUITE_AT": f"{datetime.now(UTC):%Y%m%d-%H%M%S}" if moves else "",
     }
 

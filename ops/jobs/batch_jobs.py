@@ -34,7 +34,7 @@ from ops.failures import UserError
 from ops.gcloud import GcloudError, Refusal
 from ops.input_names import missing_indices
 from ops.names import COMPONENT, SUMMARIES, check_exp_id, check_run_id
-from ops.polling import looks, tell, tell_news
+from ops.polling import looks, print_if_changed, print_timed
 from ops.terminal import console, counted, duration
 
 JOB_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -122,9 +122,9 @@ def follow(cloud: Cloud, job: str) -> None:
         return found
 
     try:
-        for found in looks(look, tell):
+        for found in looks(look, print_timed):
             progress = _progress(found)
-            tell_news(printed, job_id, str(progress))
+            print_if_changed(printed, job_id, str(progress))
             if progress.state in ENDED_JOB:
                 break
     except KeyboardInterrupt:

@@ -311,7 +311,7 @@ def _repository(cloud: Cloud, found: Found) -> Path | None:
     """
     if found.manifest or cloud.settings.github_forecast_repo:
         return None
-    local_run.check_experiment_is_there(cloud.settings, found.request.exp_id)
+    local_run.check_experiment_exists(cloud.settings, found.request.exp_id)
     local_run.validate(cloud.shell, cloud.settings, found.request)
     return local_run.forecast_repository(cloud.settings, found.request.exp_id)
 

@@ -1,1 +1,1 @@
-"""Runs on this machine: the three stages as processes or in containers, and what they left."""
+"""Runs on this machine: the three stages as processes or in containers, and their files."""

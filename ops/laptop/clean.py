@@ -36,30 +36,30 @@ def clean(settings: Settings, runs: bool, cloud: bool, exp_id: str, yes: bool, d
 
 
 def _chosen_runs(settings: Settings, exp_id: str, yes: bool, dry_run: bool) -> list[LocalRun]:
-    """Show the runs to delete, and ask; runs in use are left alone."""
+    """Show the runs to delete, and ask; runs in use are kept."""
     found = known_runs(settings, exp_id)
     busy = [run for run in found if is_held(run)]
     runs = [run for run in found if run not in busy]
     for run in busy:
-        print(f"{run.exp_id}  {run.run_id}  is being worked on, and stays")
+        print(f"{run.exp_id}  {run.run_id}  is in use by another task, and is kept")
     if not found:
         print("no local runs")
     for run in runs:
-        holds = f"{counted(len(run.results()), 'result')}, {counted(len(run.outputs()), 'output')}"
-        print(f"{run.exp_id}  {run.run_id}  {holds}")
+        contents = f"{counted(len(run.results()), 'result')}, {counted(len(run.outputs()), 'output')}"
+        print(f"{run.exp_id}  {run.run_id}  {contents}")
     if runs and not dry_run and not yes:
         _confirm(counted(len(runs), "run"))
     return runs
 
 
 def _may_remove_cloud(settings: Settings, yes: bool, dry_run: bool) -> bool:
-    """Show the data of the emulated cloud, and ask; a running one is left alone."""
+    """Show the data of the emulated cloud, and ask; that of a running one is kept."""
     folder = state_folder(settings)
     if not folder.is_dir():
         print("no emulated cloud")
         return False
     if is_taken(lock_file(settings)):
-        print(f"{nearest(folder)}  is in use by `invoke localcloud`, and stays")
+        print(f"{nearest(folder)}  is in use by `invoke localcloud`, and is kept")
         return False
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(f"{nearest(folder)}  the buckets of the emulated cloud, {size / 1e6:,.1f} MB")
@@ -83,7 +83,7 @@ def _remove_caches(dry_run: bool) -> None:
             if not dry_run:
                 shutil.rmtree(Path(parent, name), ignore_errors=True)
             if dry_run or not Path(parent, name).exists():
-                _tell(Path(parent, name), dry_run)
+                _print_removed(Path(parent, name), dry_run)
         folders[:] = [name for name in folders if name not in CACHES | NOT_OURS]
 
 
@@ -101,24 +101,24 @@ def _remove_leftovers(settings: Settings, dry_run: bool) -> None:
                 continue
             except OSError as error:
                 raise _cannot_be_removed(path, error) from None
-            _tell(path, dry_run)
+            _print_removed(path, dry_run)
 
 
 def _remove_run(settings: Settings, run: LocalRun, dry_run: bool) -> None:
-    """Delete a run and its logs, and the folders above that are empty then."""
+    """Delete a run and its logs, and the parent folders that become empty."""
     folders = [folder for folder in (run.folder, run.logs) if folder.is_dir()]
     with contextlib.nullcontext() if dry_run else held(run):
         for folder in folders:
             if not dry_run:
                 _remove_folder(folder)
-            _tell(folder, dry_run)
+            _print_removed(folder, dry_run)
     if not dry_run:
         _remove_empty_folders(run.folder.parent, settings.local_data_path / "bucket")
         _remove_empty_folders(run.logs.parent, settings.local_data_path / "logs")
 
 
 def _remove_cloud(settings: Settings, dry_run: bool) -> None:
-    """Delete the data of the emulated cloud, with its lock held so that none starts meanwhile."""
+    """Delete the data of the emulated cloud, with its lock held, so that no emulator starts meanwhile."""
     folder = state_folder(settings)
     if not dry_run:
         try:
@@ -129,7 +129,7 @@ def _remove_cloud(settings: Settings, dry_run: bool) -> None:
             if not take(lock):
                 raise UserError(f"{nearest(folder)} is in use; stop `invoke localcloud`", exit_code=1)
             _remove_folder(folder)
-    _tell(folder, dry_run)
+    _print_removed(folder, dry_run)
 
 
 def _remove_folder(folder: Path) -> None:
@@ -158,5 +158,5 @@ def _remove_empty_folders(folder: Path, top: Path) -> None:
         folder = folder.parent
 
 
-def _tell(path: Path, dry_run: bool) -> None:
+def _print_removed(path: Path, dry_run: bool) -> None:
     print(f"{'would remove' if dry_run else 'removed'} {nearest(path)}")

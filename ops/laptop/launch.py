@@ -1,4 +1,4 @@
-"""How a stage is started on this machine: as a process, or in a container of docker-compose.yml."""
+"""Starts a stage on this machine: as a process, or in a container of docker-compose.yml."""
 
 import contextlib
 import os
@@ -45,10 +45,10 @@ class Containers:
     def check(self, shell: Shell) -> None:
         """Refuse early without an engine or an image; Compose would report that for each task."""
         if not shell.answers(["docker", "compose", "version"], timeout_seconds=20):
-            raise UserError("docker compose does not answer; install Docker, or leave --docker out")
+            raise UserError("docker compose does not answer; install Docker, or omit --docker")
         check_engine(shell)
         if not shell.answers(["docker", "image", "inspect", "-f", "{{.Id}}", _image()], timeout_seconds=20):
-            raise UserError(f"there is no image {_image()}; `invoke build-dev` makes it")
+            raise UserError(f"image {_image()} not found; `invoke build-dev` builds it")
 
     def command(self, stage: str) -> list[str]:
         compose = ["docker", "compose", "-f", nearest(COMPOSE_FILE)]
@@ -82,7 +82,7 @@ Launcher = Processes | Containers
 def check_engine(shell: Shell) -> None:
     """Refuse if no Docker engine answers; a dry run does not ask."""
     if not shell.answers(["docker", "info", "--format", "{{.ServerVersion}}"], timeout_seconds=20):
-        raise UserError("no Docker engine answers; start it, or do without (processes need none)")
+        raise UserError("no Docker engine answers; start it (a run without --docker needs none)")
 
 
 def _inside(variables: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""The emulated Google Cloud in the foreground, for a shell beside it. What it emulates is in localcloud/."""
+"""Runs the emulated Google Cloud in the foreground, for another shell. The emulator is in localcloud/."""
 
 import os
 import re
@@ -19,7 +19,7 @@ STRUCTURE_TEST = "ghcr.io/googlecontainertools/container-structure-test"
 
 @dataclass(frozen=True)
 class CloudRequest:
-    """Options of the emulated cloud; port 0 stands for a free port."""
+    """Options of the emulated cloud; port 0 means any free port."""
 
     clock_speed: str = "1"
     docker: bool = False
@@ -47,7 +47,7 @@ def run_emulator(shell: Shell, settings: Settings, request: CloudRequest) -> Non
     try:
         code = shell.stream(words, {"PYTHONPATH": str(ROOT)})
     except KeyboardInterrupt:
-        print("\nthe emulated cloud has stopped; what is in its buckets is kept", file=sys.stderr)
+        print("\nthe emulated cloud has stopped; its buckets are kept", file=sys.stderr)
         raise
     if code:
         raise UserError(f"the emulated cloud ended with exit code {code}", exit_code=2 if code == 2 else 1)
@@ -71,8 +71,8 @@ def structure_test() -> str:
 def _check(shell: Shell, request: CloudRequest) -> None:
     """Refuse options that the emulator would refuse."""
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", request.clock_speed) or not float(request.clock_speed):
-        raise UserError(f"--clock-speed {request.clock_speed}: a number above 0 is needed, such as 60")
+        raise UserError(f"--clock-speed {request.clock_speed}: use a number above 0, such as 60")
     if request.storage_port and request.storage_port == request.apis_port:
-        raise UserError("--storage-port and --apis-port are the same; each needs one of its own")
+        raise UserError("--storage-port and --apis-port are the same; use two ports")
     if request.docker:
         check_engine(shell)

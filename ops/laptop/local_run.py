@@ -30,26 +30,26 @@ CHECK_SECONDS = 600
 
 
 def run(shell: Shell, settings: Settings, request: RunRequest) -> LocalRun:
-    """Run the three stages, or what is left of them.
+    """Run the three stages, or what is left of a run.
 
     Raises
     ------
     UserError
-        There is no such run, or a stage failed (with its exit code); what is finished is kept.
+        The run does not exist, or a stage failed (with its exit code); what is finished is kept.
     KeyboardInterrupt
         After the running tasks were stopped.
     """
-    goes_on, request = bool(request.run_id), request.identified()
+    is_resumed, request = bool(request.run_id), request.identified()
     here = run_named(settings, *request.key)
     check_writable(settings)
-    if goes_on and not here.folder.is_dir():  # not its manifest: a run that was stopped early has none
+    if is_resumed and not here.folder.is_dir():  # not its manifest: a run that was stopped early has none
         raise UserError(
             f"{nearest(here.folder)}: no such run; "
             f"`invoke runs --local --exp-id {request.exp_id}` lists them, "
             "and without --run-id a new one is started"
         )
     work = _prepared(shell, settings, request)
-    is_named = goes_on or shell.dry_run  # otherwise there is no run yet
+    is_named = is_resumed or shell.dry_run  # otherwise there is no run yet
     experiment = Path(work.variables["FORECAST_REPO_DIR"], "experiments", request.exp_id)
     print(
         f"EXECUTION_MODE=local: {f'run {request.run_id} of ' if is_named else ''}{request.exp_id} "
@@ -58,15 +58,15 @@ def run(shell: Shell, settings: Settings, request: RunRequest) -> LocalRun:
     )
     try:
         with work.alone(), work.launcher.cleaned_up(shell):
-            work.run_stage("builder", is_new=not goes_on)
+            work.run_stage("builder", is_new=not is_resumed)
             if not is_named:
                 print(f"run {request.run_id} of {request.exp_id} is built", flush=True)
             work.run_tasks()
             if settings.run_output_stage and request.run_output_stage:
                 work.run_stage("output")
     except KeyboardInterrupt:
-        way_on = f"what is finished is kept. Go on with: {resume_command(request)}"
-        print(f"\nstopped; {way_on if here.folder.is_dir() else 'nothing was written'}", file=sys.stderr)
+        rest = f"what is finished is kept. Resume with: {resume_command(request)}"
+        print(f"\nstopped; {rest if here.folder.is_dir() else 'nothing was written'}", file=sys.stderr)
         raise
     return here
 
@@ -129,7 +129,7 @@ def _check_stage_options(
 
 @dataclass(frozen=True)
 class _Work:
-    """A run to work on: its files, what starts its stages, and the environment variables of these."""
+    """A run to work on: its files, the launcher of its stages, and their environment variables."""
 
     shell: Shell
     settings: Settings
@@ -139,11 +139,11 @@ class _Work:
     variables: dict[str, str]
 
     def alone(self) -> contextlib.AbstractContextManager:
-        """Lock the run while this task works on it; a dry run does not."""
+        """Lock the run while this task uses it; a dry run does not."""
         return contextlib.nullcontext() if self.shell.dry_run else held(self.here)
 
     def run_stage(self, stage: str, extra: Mapping[str, str] | None = None, is_new: bool = False) -> None:
-        """Run a stage to its end; the id of a new run is not shown, because stage A may refuse the run."""
+        """Run a stage; the id of a new run is not shown, because stage A may refuse the run."""
         variables = self.launcher.environment({**self.variables, **(extra or {})})
         hidden = ("RUN_ID",) if is_new else ()
         if code := self.shell.stream(self.launcher.command(stage), variables, hidden=hidden):
@@ -165,7 +165,7 @@ class _Work:
             return
         indices = list(self.here.pending() if only is None else only)
         if not indices:
-            print("stage B: every result is there already")
+            print("stage B: every result already exists")
             return
         note = f"{counted(len(indices), 'task')}, {min(jobs, len(indices))} at once"
         self.shell.echo(command, {**variables, "TASK_INDEX": str(indices[0])}, note)
@@ -176,12 +176,12 @@ class _Work:
             self._judge(failed, inputs)
 
     def _judge(self, failed: dict[int, int], inputs: FailedInputs) -> None:
-        """Go on without the failed tasks if that is allowed; otherwise refuse with what failed."""
+        """Continue without the failed tasks if that is allowed; otherwise refuse with their names."""
         names = in_a_line([inputs.name(index) for index in sorted(failed)[:MOST_IN_A_LINE]], len(failed))
         tasks, logs = counted(len(failed), "task"), nearest(self.here.logs)
         message = f"{tasks} of stage B failed ({names}); the logs are in {logs}"
         if self.request.allow_partial or self.settings.allow_partial_results:
-            print(f"{message}; going on without them", file=sys.stderr)
+            print(f"{message}; continuing without them", file=sys.stderr)
             return
         codes = set(failed.values())
         raise UserError(
@@ -191,7 +191,7 @@ class _Work:
 
 
 def _prepared(shell: Shell, settings: Settings, request: RunRequest) -> _Work:
-    """Return a run to work on, once what starts its stages is known to work."""
+    """Return a run to work on, after checking its launcher."""
     launcher = Containers(settings) if request.docker else Processes()
     launcher.check(shell)
     variables = local_variables(settings, request)
@@ -229,7 +229,7 @@ def local_variables(settings: Settings, request: RunRequest) -> dict[str, str]:
     output = settings.output_config_file and nearest(Path(settings.output_config_file))
     forecast = forecast_repository(settings, request.exp_id)
     if not run_named(settings, request.exp_id, request.run_id).is_built:
-        check_experiment_is_there(settings, request.exp_id)
+        check_experiment_exists(settings, request.exp_id)
         # a run keeps what it was built with; only what is asked for on the command line is checked
         count = settings.run_count if count is None else count
         seed = settings.run_seed if seed is None else seed
@@ -268,8 +268,8 @@ def forecast_repository(settings: Settings, exp_id: str) -> Path:
     )
 
 
-def check_experiment_is_there(settings: Settings, exp_id: str) -> None:
-    """Refuse an experiment that no folder has; with FORECAST_REPO_DIR, stage A checks that."""
+def check_experiment_exists(settings: Settings, exp_id: str) -> None:
+    """Refuse an experiment that is in no folder; with FORECAST_REPO_DIR, stage A checks that."""
     folders = [p / "experiments" for p in (settings.local_data_path / "forecast", EXAMPLES)]
     if settings.forecast_repo_dir is not None or any((f / exp_id).is_dir() for f in folders):
         return

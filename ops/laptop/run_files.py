@@ -51,7 +51,9 @@ class LocalRun:
         number = manifest.num_workloads
         if digests.is_file() and digests.stat().st_size != number * DIGEST_BYTES:
             lines = digests.stat().st_size / DIGEST_BYTES
-            raise UserError(f"{nearest(path)} names {number} inputs, {DIGESTS} {lines:g}; start a new run")
+            raise UserError(
+                f"{nearest(path)} lists {number} inputs, but {DIGESTS} {lines:g}; start a new run"
+            )
         return manifest
 
     @property
@@ -87,7 +89,7 @@ class LocalRun:
 
     @staticmethod
     def headline(outputs: Path) -> dict[str, Any]:
-        """Return the headline of an output folder: the forecast in short, and the missing inputs."""
+        """Return the headline of an output folder: the forecast in brief, and the missing inputs."""
         return by_product(outputs / HEADLINE, check_headline) or {}
 
 
@@ -156,7 +158,7 @@ def latest_run(settings: Settings, exp_id: str, run_id: str = "") -> LocalRun:
     Raises
     ------
     UserError
-        There is none.
+        The run does not exist, or the experiment has no run.
     """
     if run_id:
         run = run_named(settings, exp_id, run_id)

@@ -15,8 +15,8 @@ NAME = "lock"
 
 
 def held(run: LocalRun) -> contextlib.AbstractContextManager[None]:
-    """Lock a run while a task works on it; raises as held_file()."""
-    taken = f"run {run.run_id} of {run.exp_id} is being worked on; wait until that has ended"
+    """Lock a run while a task uses it; raises as held_file()."""
+    taken = f"run {run.run_id} of {run.exp_id} is in use by another task; wait until it has ended"
     return held_file(run.logs / NAME, taken)
 
 
@@ -41,20 +41,19 @@ def held_file(path: Path, taken: str) -> Iterator[None]:
             yield
         finally:  # remove before unlocking: a waiting process would lock a file without a name
             with contextlib.suppress(OSError):
-                if _is_there(
-                    file
-                ):  # otherwise the folder was deleted, and the name may belong to another process
+                # otherwise the folder was deleted, and the name may belong to another process
+                if _has_name(file):
                     path.unlink()
                 path.parent.rmdir()
 
 
 def is_held(run: LocalRun) -> bool:
-    """Return whether a task works on a run."""
+    """Return whether a task uses a run."""
     return is_taken(run.logs / NAME)
 
 
 def is_taken(path: Path) -> bool:
-    """Return whether a process holds the lock of a file; no file is made."""
+    """Return whether a process holds the lock of a file; no file is created."""
     try:
         with open(path) as file:
             return not take(file)
@@ -65,16 +64,16 @@ def is_taken(path: Path) -> bool:
 
 
 def take(file: IO) -> bool:
-    """Lock a file; return whether that worked, and the file was not removed meanwhile."""
+    """Lock a file; return whether that succeeded and the file was not removed meanwhile."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
         raise UserError(f"{nearest(Path(file.name))}: cannot be locked ({error.strerror})") from None
-    return _is_there(file)
+    return _has_name(file)
 
 
-def _is_there(file: IO) -> bool:
+def _has_name(file: IO) -> bool:
     """Return whether an open file still has a name."""
     return os.fstat(file.fileno()).st_nlink > 0

@@ -134,7 +134,7 @@ def show_results(settings: Settings, exp_id: str, run_id: str = "") -> None:
         raise UserError(
             f"run {run.run_id} of {exp_id} has no outputs yet ({len(run.results())} of "
             f"{counted(run.manifest.num_workloads, 'result')}); "
-            f"go on with: invoke run --exp-id {exp_id} --run-id {run.run_id}"
+            f"resume with: invoke run --exp-id {exp_id} --run-id {run.run_id}"
         )
     show_outputs(run, outputs[-1])
 

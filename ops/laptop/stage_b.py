@@ -130,6 +130,6 @@ def last_error(log: Path) -> str:
         lines = log.read_text(errors="replace").strip().splitlines()
     except OSError as error:
         return f"{nearest(log)}: cannot be read ({error.strerror})"
-    told = [line for line in lines if re.search(r": (error|critical): ", line)]
-    line = (told or lines or ["it said nothing"])[-1]
+    errors = [line for line in lines if re.search(r": (error|critical): ", line)]
+    line = (errors or lines or ["it printed nothing"])[-1]
     return re.sub(r"^\S+ runner( \d+)?: (error|critical): ", "", line)

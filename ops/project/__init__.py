@@ -1,1 +1,1 @@
-"""The Google Cloud project: deployed, checked, and what it holds of limits, secrets and rules."""
+"""Deployment and checks of the Google Cloud project: Terraform, quotas, the token, rules of the bucket."""

@@ -1,4 +1,4 @@
-"""Questions that depend on one another, asked at the same time, and their findings."""
+"""Questions that may depend on one another, asked at the same time, and their findings."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -11,10 +11,10 @@ from ops.gcloud import AT_ONCE, DOCTOR, GcloudError, Refusal
 
 
 class Level(Enum):
-    """How a question was answered."""
+    """Result of a question."""
 
     OK = "ok"
-    WARNING = "warning"  # works, but not well; or is not needed
+    WARNING = "warning"  # works, with a drawback; or is not needed
     MISSING = "missing"
     UNKNOWN = "unknown"  # a temporary fault: asking again may help
     SKIPPED = "skipped"  # depends on something that is missing
@@ -22,7 +22,7 @@ class Level(Enum):
 
 @dataclass(frozen=True)
 class Answer:
-    """What was found; or a warning about it, and the command that fixes it."""
+    """What was found, whether that is a warning, and the command that fixes it."""
 
     detail: str
     is_warning: bool = False
@@ -31,7 +31,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Question:
-    """`ask` answers, or raises what is wrong; it is skipped if one of `after` is missing."""
+    """A question; `ask` raises UserError if something is wrong. Skipped if one of `after` is missing."""
 
     what: str
     ask: Callable[[], Answer]
@@ -53,26 +53,26 @@ def ask_all(questions: Sequence[Question]) -> Iterator[Finding]:
     A question comes after those that it depends on.
     """
     futures: dict[str, Future[Finding]] = {}
-    is_left = threading.Event()
+    is_stopped = threading.Event()
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
         for question in questions:
             before = [futures[name] for name in question.after if name in futures]
-            futures[question.what] = pool.submit(_ask, question, before, is_left)
+            futures[question.what] = pool.submit(_ask, question, before, is_stopped)
         for question in questions:
             yield futures[question.what].result()
     finally:
-        is_left.set()  # no more questions after Ctrl-C
+        is_stopped.set()  # no more questions after Ctrl-C
         pool.shutdown(cancel_futures=True)
 
 
 def refuse(findings: Sequence[Finding], problem: str) -> None:
-    """Refuse where something is missing, or is not known; `problem` begins the message.
+    """Refuse if something is missing or not known; `problem` begins the message.
 
     Raises
     ------
     UserError
-        With exit code 2, or 75 if nothing is missing as far as is known.
+        Exit code 2 if something is missing, 75 if something is only unknown.
     """
     missing, unknown = (
         [finding.what for finding in findings if finding.level is level]
@@ -81,15 +81,15 @@ def refuse(findings: Sequence[Finding], problem: str) -> None:
     if missing:
         raise UserError(f"{problem}: {', '.join(missing)}")
     if unknown:
-        raise UserError(f"not known now: {', '.join(unknown)}{TRY_AGAIN}", exit_code=75)
+        raise UserError(f"not checked: {', '.join(unknown)}{TRY_AGAIN}", exit_code=75)
 
 
-def _ask(question: Question, before: Sequence[Future[Finding]], is_left: threading.Event) -> Finding:
+def _ask(question: Question, before: Sequence[Future[Finding]], is_stopped: threading.Event) -> Finding:
     for finding in (future.result() for future in before):
         if finding.level not in (Level.OK, Level.WARNING):
-            return Finding(question.what, Level.SKIPPED, f"{finding.what} comes first")
-    if is_left.is_set():
-        return Finding(question.what, Level.SKIPPED, "not asked")
+            return Finding(question.what, Level.SKIPPED, f"needs {finding.what}")
+    if is_stopped.is_set():
+        return Finding(question.what, Level.SKIPPED, "stopped")
     try:
         answer = question.ask()
     except UserError as error:

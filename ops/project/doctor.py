@@ -33,7 +33,7 @@ _IN = "  "
 def examine(
     shell: Shell, settings: Settings, in_cloud: bool, environ: Mapping[str, str] = os.environ
 ) -> None:
-    """Print what is ready on this machine and, if runs are started there or if asked to, in the cloud.
+    """Print what is ready on this machine and, with `in_cloud` or if runs are started there, in the cloud.
 
     Raises
     ------
@@ -65,7 +65,9 @@ def _of_the_machine(shell: Shell, in_cloud: bool) -> list[Question]:
 
 
 def _of_the_cloud(shell: Shell, settings: Settings, environ: Mapping[str, str]) -> list[Question]:
-    def cloud(needs_bucket: bool = False) -> Cloud:  # in a question, so that a missing setting is its answer
+    def cloud(
+        needs_bucket: bool = False,
+    ) -> Cloud:  # called in a question, so that a missing setting is a finding
         return Cloud.of(shell, settings, needs_bucket=needs_bucket)
 
     here = ("gcloud", "account", "project")
@@ -102,7 +104,9 @@ def _bucket(cloud: Cloud) -> Answer:
     location = checks.check_bucket(cloud).get("location", "")
     name = f"gs://{cloud.bucket}"
     if location.lower() != cloud.region:
-        return Answer(f"{name} is in {location}, not in {cloud.region}: transfers cost", is_warning=True)
+        return Answer(
+            f"{name} is in {location}, not in {cloud.region}: transfers cost money", is_warning=True
+        )
     return Answer(f"{name} in {cloud.region}")
 
 
@@ -125,7 +129,7 @@ def _accounts(cloud: Cloud) -> Answer:
 def _subnet(cloud: Cloud) -> Answer:
     if checks.check_subnet(cloud).get("privateIpGoogleAccess") is False:
         warning = (
-            f"{cloud.settings.network_name} has no Private Google Access: machines do not reach the bucket"
+            f"{cloud.settings.network_name} has no Private Google Access: machines cannot reach the bucket"
         )
         return Answer(warning, is_warning=True, fix=checks.APPLY)
     return Answer(f"{cloud.settings.network_name} in {cloud.region}")
@@ -135,7 +139,7 @@ def _image(cloud: Cloud) -> Answer:
     found = checks.resolve_image(cloud)
     digest = found.partition("@sha256:")[2]
     if not digest:
-        return Answer(f"{found}: this registry is not asked", is_warning=True)
+        return Answer(f"{found}: this registry is not checked", is_warning=True)
     return Answer(f"{cloud.settings.image_name}:{cloud.settings.image_tag} is sha256:{digest[:12]}")
 
 
@@ -144,8 +148,8 @@ def _machine_types(cloud: Cloud) -> Answer:
     named = [limits.machine_type for limits in stage_limits(cloud.settings).values()]
     found = checks.check_machine_types(cloud, named)
     if not found:
-        return Answer("none is named: Batch chooses")
-    return Answer(f"{', '.join(found)}: {cloud.region} has {'it' if len(found) == 1 else 'them'}")
+        return Answer("none is set: Batch chooses")
+    return Answer(f"{', '.join(found)}: available in {cloud.region}")
 
 
 def _workflow(cloud: Cloud) -> Answer:
@@ -191,8 +195,8 @@ def lines_of(finding: Finding, column: int, width: int) -> list[str]:
     if not width or len(line) <= width:
         return [line]
     indent = " " * len(start)
-    told = textwrap.wrap(finding.detail, max(width - len(start), 20), break_on_hyphens=False)
-    first, *others = told or [""]
+    wrapped = textwrap.wrap(finding.detail, max(width - len(start), 20), break_on_hyphens=False)
+    first, *others = wrapped or [""]
     return [start + first, *(indent + each for each in others), *([indent + fix] if fix else [])]
 
 
@@ -238,14 +242,14 @@ def compose(shell: Shell) -> Answer:
 
 
 def default_credentials(environ: Mapping[str, str]) -> Answer:
-    """Return whether Terraform and the client libraries find credentials; none is opened."""
+    """Return where Terraform and the client libraries find credentials; no file is opened."""
     if environ.get("STORAGE_EMULATOR_HOST"):
         return Answer("none needed: the cloud is emulated")
     login = "gcloud auth application-default login"
     if named := environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
         if not Path(named).is_file():
             raise UserError(f"GOOGLE_APPLICATION_CREDENTIALS={named}: no such file", fix=login)
-        return Answer(f"those of GOOGLE_APPLICATION_CREDENTIALS, {named}")
+        return Answer(f"in {named} (GOOGLE_APPLICATION_CREDENTIALS)")
     folder = Path(environ.get("CLOUDSDK_CONFIG") or Path.home() / ".config" / "gcloud")
     if (folder / "application_default_credentials.json").is_file():
         return Answer(f"in {folder}")
@@ -264,7 +268,7 @@ def _new_enough(name: str, said: str, least: str, fix: str) -> Answer:
     """Return the version in the output of a program; refuse one that is too old."""
     found = re.search(r"\d+(\.\d+)+", said)
     if not found:
-        return Answer("a version of its own", is_warning=True)
+        return Answer("unknown version", is_warning=True)
     if _numbers(found[0]) < _numbers(least):
         raise UserError(f"{found[0]} is too old; {least} or newer is needed", fix=fix)
     return Answer(found[0])
@@ -308,9 +312,9 @@ def check_quotas(cloud: Cloud) -> Answer:
     try:
         allowed = family_cpus(cloud) if families else {}
         left |= {_per_family(family): cpus for family, cpus in allowed.items() if family in families}
-    except UserError as error:  # the API may not be enabled; the rest is reported anyway
+    except UserError as error:  # the API may not be enabled; other quotas are still reported
         names = ", ".join(sorted(family.upper() for family in families))
-        unknown, fix = f"how many CPUs of {names} are allowed is not known: {error.problem}", error.fix
+        unknown, fix = f"the quota for CPUs of {names} is not known: {error.problem}", error.fix
     more = f"https://console.cloud.google.com/iam-admin/quotas?project={cloud.project}"
     if short := list(_shortages(cloud.settings, left)):
         return Answer("; ".join([*short, *filter(None, [unknown])]), is_warning=True, fix=more)

@@ -1,4 +1,4 @@
-"""Ask a repository on GitHub, as stages and builds clone it: may it be read, and does its ref exist?
+"""Checks of a repository on GitHub, as stages and builds clone it: can it be read, and does its ref exist?
 
 The token is passed in git's environment, from which a credential helper reads it: no argument, address or
 file contains it, and no other server gets it. Only a list of refs, or a commit without files, is fetched.
@@ -75,21 +75,19 @@ def list_refs(remote: Remote) -> list[str]:
 
 
 def ask(shell: Shell, remote: Remote, token: str) -> tuple[str, bool]:
-    """Return the commit of the ref, and whether the token was needed to learn it.
+    """Return the commit of the ref, and whether the token was needed to read it.
 
     Raises
     ------
     UserError
-        It cannot be read, with the reason and the fix, or has no such ref; exit code 75 without an answer.
+        The repository cannot be read, or has no such ref; exit code 75 if the server did not answer.
     """
     with tempfile.TemporaryDirectory(prefix="git-") as home:
         said = _git(shell, remote, home, "", list_refs(remote))
         is_public = said.exit_code == 0
         if not is_public:
-            if not re.search(f"{_REFUSED}|{_NO_REPOSITORY}|{_NO_ACCESS}", _heard(remote, said)):
-                raise _failure(
-                    remote, said
-                )  # the server was not reached: with a token it would not be, either
+            if not re.search(f"{_REFUSED}|{_NO_REPOSITORY}|{_NO_ACCESS}", _searched(remote, said)):
+                raise _failure(remote, said)  # the server cannot be reached, with or without a token
             said = _git(shell, remote, home, token, list_refs(remote))
             if said.exit_code:
                 raise _failure(remote, said)
@@ -145,32 +143,33 @@ def _git(shell: Shell, remote: Remote, home: str, token: str, argv: Sequence[str
         ) from None
 
 
-def _heard(remote: Remote, said: Ended) -> str:
+def _searched(remote: Remote, said: Ended) -> str:
+    """Return git's errors in one line and lower case, without names that could match a pattern."""
     return " ".join(said.errors.split()).replace(remote.address, "").replace(remote.name, "").lower()
 
 
 def _failure(remote: Remote, said: Ended) -> UserError:
     """Return the error for a message of git, in one line."""
-    heard = _heard(remote, said)
-    if re.search(_NO_COMMIT, heard):
+    errors = _searched(remote, said)
+    if re.search(_NO_COMMIT, errors):
         return _no_ref(remote)
-    if re.search(_NO_ACCESS, heard):
-        wrong = "no access: GitHub knows the token, but it may not read this repository"
+    if re.search(_NO_ACCESS, errors):
+        wrong = "no access: the token is valid, but may not read this repository"
         fix = "give it read access to the contents, or authorise it for the organisation, on GitHub"
         return UserError(f"{remote.name}: {wrong}; {fix}")
-    if re.search(_REFUSED, heard):
-        wrong = "expired: GitHub does not take the token (any more); make a new one there, then"
+    if re.search(_REFUSED, errors):
+        wrong = "expired: GitHub refuses the token; create a new one there, then"
         return UserError(f"{remote.name}: {wrong}", fix="invoke secret-set")
-    if re.search(_NO_REPOSITORY, heard):
-        wrong = "no such repository, or none that the token may see (GitHub does not say which)"
+    if re.search(_NO_REPOSITORY, errors):
+        wrong = "no such repository, or the token has no access to it (GitHub does not say which)"
         return UserError(
             f"{remote.name}: {wrong}; check {remote.setting}, or give the token access on GitHub"
         )
-    lines = [line for line in said.errors.splitlines() if line.strip()] or ["git said nothing"]
+    lines = [line for line in said.errors.splitlines() if line.strip()] or ["git printed nothing"]
     reason = next((line for line in lines if re.match("fatal: |error: ", line)), lines[-1])
     reason = re.sub("^(fatal|error): ", "", reason.strip())
-    if re.search(_LASTING, heard):
-        return UserError(f"{remote.address}: cannot be asked ({reason}); check GITHUB_URL")
+    if re.search(_LASTING, errors):
+        return UserError(f"{remote.address}: cannot be reached ({reason}); check GITHUB_URL")
     return UserError(
         f"{remote.address}: network: {reason}; try again in a minute, or check GITHUB_URL", exit_code=75
     )
@@ -184,7 +183,7 @@ def _no_ref(remote: Remote) -> UserError:
 
 
 @dataclass
-class _Trial:
+class _TokenUse:
     """A token, and whether a repository needed it."""
 
     token: str
@@ -192,29 +191,29 @@ class _Trial:
 
 
 def try_token(shell: Shell, asked: Sequence[Remote], token: str) -> bool:
-    """Try a token on repositories, print the results, and return whether one of them needed it.
+    """Check a token on repositories, print the results, and return whether one of them needed it.
 
     Raises
     ------
     UserError
-        The token does not work (exit code 2), or a temporary fault prevented the trial (75).
+        The token does not work (exit code 2), or a temporary fault prevented the check (75).
     """
-    trial = _Trial(token)
+    use = _TokenUse(token)
     if shell.dry_run:
         for remote in asked:
             shell.echo(list_refs(remote), note="without the token, then with it")
         return True
-    questions = [Question(each.setting, lambda each=each: _ask(shell, each, trial)) for each in asked]
+    questions = [Question(each.setting, lambda each=each: _ask(shell, each, use)) for each in asked]
     findings = []
     for finding in ask_all(questions):
         print("\n".join(lines_of(finding, max(len(each.what) for each in questions), 0)), flush=True)
         findings.append(finding)
     refuse(findings, "the token does not work")
-    return trial.was_needed
+    return use.was_needed
 
 
-def _ask(shell: Shell, remote: Remote, trial: _Trial) -> Answer:
-    commit, needed_token = ask(shell, remote, trial.token)
-    trial.was_needed |= needed_token
-    public = "" if needed_token else "; it is public, so the token was not tried"
+def _ask(shell: Shell, remote: Remote, use: _TokenUse) -> Answer:
+    commit, needed_token = ask(shell, remote, use.token)
+    use.was_needed |= needed_token
+    public = "" if needed_token else "; it is public, so the token was not checked"
     return Answer(f"{remote.name}: {remote.ref} is {commit[:12]}{public}")

@@ -1,4 +1,4 @@
-"""The GitHub token in Secret Manager: stored and checked. It is tried on repositories in git_remote.py.
+"""Stores and checks the GitHub token in Secret Manager. git_remote.py checks it on repositories.
 
 Its value is read from a hidden prompt or from standard input, and passed to gcloud by standard input: no
 argument, file, log or printed line contains it.
@@ -30,27 +30,26 @@ _LIKE_A_TOKEN = re.compile(r"gh[pousr]_[A-Za-z0-9_]{20,250}|github_pat_[A-Za-z0-
 
 
 def store(cloud: Cloud, force: bool, disable_old: bool) -> None:
-    """Try a token on the repositories, then store it as the newest version of the secret, or its first.
+    """Check a token on the repositories, then store it as the newest version of the secret, or its first.
 
     From then on everything that reads the secret uses this version, so a bad token must not be stored.
 
     Parameters
     ----------
     force : bool
-        Store the token whatever it looks like, and even if the trial fails.
+        Store the token even if it does not look like one, or the check fails.
     disable_old : bool
         Disable the older versions, but only if the token is known to work.
 
     Raises
     ------
     UserError
-        There is no token, it does not look like one of GitHub's, or gcloud failed; or the trial failed (exit
+        There is no token, it does not look like one of GitHub's, or gcloud failed; or the check failed (exit
         code 2) or had no result (75): nothing was stored, or with `force` no version was disabled.
     """
     name = _secret_name(cloud.settings)
-    asked = (
-        _to_try(cloud.settings) if disable_old else git_remote.remotes(cloud.settings)
-    )  # before anything is typed
+    # before the token is typed
+    asked = _to_check(cloud.settings) if disable_old else git_remote.remotes(cloud.settings)
     if cloud.shell.dry_run:
         _print_commands(cloud, asked, disable_old)
         return
@@ -62,7 +61,7 @@ def store(cloud: Cloud, force: bool, disable_old: bool) -> None:
         raise UserError(stays, exit_code=warning.exit_code) from None
     number = _number(_add_version(cloud, token, is_first=older is None))
     replaced = f", in place of version {_number(older[0])}, {_age(older[0])} old" if older else ""
-    print(f"{name}: version {number} is there{replaced}; stages and builds take it from now on", flush=True)
+    print(f"{name}: stored version {number}{replaced}; stages and builds use it from now on", flush=True)
     if older is None:
         print("rights   invoke tf-apply lets the stages and the build read it")
     if not disable_old:
@@ -76,15 +75,15 @@ def store(cloud: Cloud, force: bool, disable_old: bool) -> None:
 
 
 def check(cloud: Cloud) -> None:
-    """Try the newest version of the secret on the repositories that are set, and print the results.
+    """Check the newest version of the secret on the repositories that are set, and print the results.
 
     Raises
     ------
     UserError
-        The token does not work (exit code 2), or a temporary fault prevented the trial (75).
+        The token does not work (exit code 2), or a temporary fault prevented the check (75).
     """
     name = _secret_name(cloud.settings)
-    asked = _to_try(cloud.settings)
+    asked = _to_check(cloud.settings)
     version, token = _newest_version(cloud)
     if version:
         print(f"{name}: version {_number(version)}, {_age(version)} old", flush=True)
@@ -98,27 +97,26 @@ def _secret_name(settings: Settings) -> str:
     return settings.github_pat_secret
 
 
-def _to_try(settings: Settings) -> list[Remote]:
-    """Return the repositories that are set; refuse if there is none."""
+def _to_check(settings: Settings) -> list[Remote]:
+    """Return the repositories that are set; refuse if none is set."""
     asked = git_remote.remotes(settings)
     if not asked:
-        wrong = (
-            "GITHUB_FORECAST_REPO and GITHUB_MODELING_SUITE_REPO: neither is set, so there is nothing to try"
-        )
+        settings_of_both = "GITHUB_FORECAST_REPO and GITHUB_MODELING_SUITE_REPO"
+        wrong = f"{settings_of_both}: neither is set, so there is nothing to check"
         raise UserError(wrong, fix="invoke config-edit")
     return asked
 
 
 def _why_not(shell: Shell, asked: Sequence[Remote], token: str, must_be_known: bool) -> UserError | None:
-    """Try a token, and return why it is not known to work; None if it works, or need not be tried."""
+    """Check a token; return why it is not known to work, or None if it works or need not be checked."""
     if not asked:
-        print("the token is not tried: no repository on GitHub is set", flush=True)
+        print("the token is not checked: no repository on GitHub is set", flush=True)
         return None
     try:
         was_needed = git_remote.try_token(shell, asked, token)
     except UserError as error:
         return error
-    public = "the token was not tried, because the repositories are public"
+    public = "the token was not checked, because the repositories are public"
     return UserError(public) if must_be_known and not was_needed else None
 
 
@@ -148,14 +146,15 @@ def _checked(text: str, force: bool) -> str:
         raise UserError("no token was given; type it at the prompt, or: invoke secret-set < FILE")
     if any(character.isspace() or not character.isprintable() for character in token) or not token.isascii():
         raise UserError(
-            "this is not a token: it holds spaces, line ends or characters that none has; copy it again"
+            "this is not a token: it contains spaces, line breaks or characters that no token has; "
+            "copy it again"
         )
     if len(token) > MOST_CHARACTERS:
         raise UserError("this is not a token: it is far too long")
     if not force and not _LIKE_A_TOKEN.fullmatch(token):
-        hint = "those begin with github_pat_ or ghp_, and letters, digits and _ follow"
+        hint = "a token begins with github_pat_ or ghp_, followed by letters, digits and _"
         raise UserError(
-            f"this is not like a token of GitHub: {hint}; was all of it copied? --force takes it anyway"
+            f"this does not look like a GitHub token: {hint}; was all of it copied? --force stores it anyway"
         )
     return token
 
@@ -170,9 +169,9 @@ def _create(cloud: Cloud) -> list[str]:
         "environment": cloud.settings.environment,
         "billing_project": as_label(cloud.settings.billing_project),
     }
-    told = ",".join(f"{name}={value}" for name, value in labels.items() if value)
+    pairs = ",".join(f"{name}={value}" for name, value in labels.items() if value)
     words = ["secrets", "create", cloud.settings.github_pat_secret, *cloud.in_project]
-    return [*words, "--replication-policy=automatic", f"--labels={told}", "--data-file=-"]
+    return [*words, "--replication-policy=automatic", f"--labels={pairs}", "--data-file=-"]
 
 
 def _add(cloud: Cloud) -> list[str]:
@@ -199,17 +198,17 @@ def _print_commands(cloud: Cloud, asked: Sequence[Remote], disable_old: bool) ->
     cloud.ask(_list(cloud))
     git_remote.try_token(cloud.shell, asked, "")
     cloud.shell.echo(
-        ["gcloud", *_create(cloud)], note="where there is none; reads the token from standard input"
+        ["gcloud", *_create(cloud)], note="if the secret does not exist; reads the token from standard input"
     )
-    cloud.shell.echo(["gcloud", *_add(cloud)], note="where there is one; reads the token from standard input")
+    cloud.shell.echo(
+        ["gcloud", *_add(cloud)], note="if the secret exists; reads the token from standard input"
+    )
     if disable_old:
-        cloud.shell.echo(
-            ["gcloud", *_of_version(cloud, "disable", "OLDER")], note="each that was there before"
-        )
+        cloud.shell.echo(["gcloud", *_of_version(cloud, "disable", "OLDER")], note="each older version")
 
 
 def _enabled_versions(cloud: Cloud) -> list[dict[str, Any]] | None:
-    """Return the enabled versions, newest first; None if there is no such secret."""
+    """Return the enabled versions, newest first; None if the secret does not exist."""
     try:
         listed = cloud.ask(_list(cloud), echo=False)
     except GcloudError as error:

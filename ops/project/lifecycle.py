@@ -1,4 +1,4 @@
-"""Rules by which the bucket deletes what can be made again after some days, but never forecasts.
+"""Rules of the bucket that delete files after some days if they can be made again; never forecasts.
 
 A rule matches the beginning and the end of a name. Files that stages pass on are matched by their end, .pkl,
 and sources of builds by their beginning. The rules of others are kept.
@@ -25,7 +25,7 @@ Rule = dict[str, Any]
 
 
 def set_rules(cloud: Cloud, days: int = DEFAULT_DAYS, yes: bool = False) -> None:
-    """Show the present and the new rules, ask, and set them; 0 days removes ours.
+    """Show the current and the new rules, ask, and set them; 0 days removes ours.
 
     A dry run reads the rules, too: without the rules of others its command would delete these. It asks
     nothing: pass `yes`.
@@ -33,11 +33,12 @@ def set_rules(cloud: Cloud, days: int = DEFAULT_DAYS, yes: bool = False) -> None
     Raises
     ------
     UserError
-        The number of days is too low, or there is no such bucket.
+        The number of days is too low, or the bucket does not exist.
     """
     if 0 < days < LEAST_DAYS:
         raise UserError(
-            f"--days {days}: {LEAST_DAYS} at least, for a job may wait for 2 days and run for 14; 0 for never"
+            f"--days {days}: at least {LEAST_DAYS}, because a job may wait for 2 days and run for 14; "
+            "0 removes the rules"
         )
     need_terminal_or(yes)
     check_bucket(cloud.reading)
@@ -90,18 +91,18 @@ def _show_rules(cloud: Cloud, now: list[Rule], new: list[Rule]) -> None:
     for column in ("rule", "what", "after", "names"):
         table.add_column(column, overflow="fold")
     for rule in [*now, *(rule for rule in new if rule not in now)]:
-        change = "stays" if rule in now and rule in new else "new" if rule in new else "goes"
-        table.add_row(change, *_told(rule))
+        change = "kept" if rule in now and rule in new else "new" if rule in new else "removed"
+        table.add_row(change, *_described(rule))
     console().print(f"rules of gs://{cloud.bucket}:")
     console().print(table)
     if not cloud.prefix and any(rule in new for rule in our_rules(cloud.prefix, DEFAULT_DAYS)):
         print(
-            "note: without DIR_PREFIX the first holds for every .pkl in the bucket, also of others",
+            "note: without DIR_PREFIX the first rule deletes every .pkl in the bucket, also those of others",
             flush=True,
         )
 
 
-def _told(rule: Rule) -> tuple[str, str, str]:
+def _described(rule: Rule) -> tuple[str, str, str]:
     """Return what a rule does, after how many days, and to which names; an unknown rule as JSON."""
     try:
         condition = dict(rule.get("condition") or {})
@@ -116,7 +117,7 @@ def _told(rule: Rule) -> tuple[str, str, str]:
 
 
 def _set(cloud: Cloud, rules: list[Rule], yes: bool) -> None:
-    if not yes and not confirmed(f'set them in {cloud.project}? Only "yes" does: ', "yes"):
+    if not yes and not confirmed(f'set them in {cloud.project}? Type "yes" to confirm: ', "yes"):
         raise UserError("nothing was changed", exit_code=1)
     words = ["storage", "buckets", "update", f"gs://{cloud.bucket}", *cloud.in_project]
     if not rules:

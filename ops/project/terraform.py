@@ -1,4 +1,4 @@
-"""The cloud as terraform/ describes it: planned, applied, destroyed. Settings are passed as TF_VAR_*.
+"""Plans, applies and destroys what terraform/ describes. Settings are passed as TF_VAR_*.
 
 The operator is asked before anything changes, and the plan that was shown is the plan that is applied.
 """
@@ -27,7 +27,7 @@ OLDEST = (1, 5, 7)
 PLAN = ".terraform/invoke.tfplan"
 INIT_SECONDS = 900  # with the provider's download
 CALL_SECONDS = 120
-FINISH_SECONDS = 1200  # Terraform finishes what it has begun; killed, it would lose track of it
+FINISH_SECONDS = 1200  # Terraform finishes what it has begun; if killed, it would lose track of it
 REFLECTION_SECONDS = 5
 NO_CHANGES, CHANGES = 0, 2  # exit codes of plan -detailed-exitcode
 
@@ -40,14 +40,14 @@ def init(cloud: Cloud) -> None:
     UserError
         As all functions here: a setting is wrong, Terraform is missing or too old, or it failed.
     """
-    with _at_work(cloud):
+    with _connected(cloud):
         print(f"the state is in {_state(cloud)}")
 
 
 def plan(cloud: Cloud) -> None:
     """Show what an apply would change."""
     _check(cloud)
-    with _at_work(cloud):
+    with _connected(cloud):
         if _run(cloud, "plan"):
             raise _failed("plan")
 
@@ -56,33 +56,33 @@ def apply(cloud: Cloud, yes: bool = False) -> None:
     """Show what would change, ask, and change it. A dry run asks nothing: pass `yes`."""
     _check(cloud)
     need_terminal_or(yes)
-    with _at_work(cloud):
+    with _connected(cloud):
         if not _planned(cloud):
             print(f"nothing to change in project {cloud.project}")
             return
-        _ask(yes, f'apply this to project {cloud.project}? Only "yes" does: ')
+        _ask(yes, f'apply this to project {cloud.project}? Type "yes" to confirm: ')
         _carry_out(cloud)
-        cloud.shell.report(f"project {cloud.project} is ready; next, `invoke build` makes the image")
+        cloud.shell.report(f"project {cloud.project} is ready; next, `invoke build` builds the image")
 
 
 def destroy(cloud: Cloud, yes: bool = False) -> None:
-    """Show what would be deleted and what stays, ask, wait a little, and delete it; `yes` as apply()."""
+    """Show what would be deleted and what is kept, ask, count down, and delete it; `yes` as apply()."""
     need_terminal_or(yes)
-    with _at_work(cloud):
+    with _connected(cloud):
         if not _planned(cloud, "-destroy"):
-            print(f"nothing of ours exists in project {cloud.project}")
+            print(f"nothing to delete in project {cloud.project}")
             return
         _show_images(cloud)
         if not cloud.shell.dry_run:
             _show_what_stays(cloud)
-            _ask(yes, f'delete all this in project {cloud.project} for good? Only "yes" does: ')
+            _ask(yes, f'delete all this in project {cloud.project} for good? Type "yes" to confirm: ')
             _count_down(cloud)
         _carry_out(cloud)
 
 
 def output(cloud: Cloud, as_json: bool = False) -> None:
     """Print what was set up: names, accounts, and the paths of the image and the runs."""
-    with _at_work(cloud):
+    with _connected(cloud):
         if _run(cloud, "output", *(["-json"] if as_json else [])):
             raise _failed("output")
 
@@ -98,7 +98,7 @@ def variables(settings: Settings) -> dict[str, str]:
 
 
 def _check(cloud: Cloud) -> None:
-    """Refuse early what a plan would refuse after minutes, or an apply half-way."""
+    """Refuse early what a plan would refuse after minutes, or an apply halfway."""
     check_stages_fit(cloud.settings)
     check_token_is_kept_apart(cloud.settings)
     bucket = check_bucket(cloud)  # empty in a dry run
@@ -110,8 +110,8 @@ def _check(cloud: Cloud) -> None:
 
 
 @contextlib.contextmanager
-def _at_work(cloud: Cloud) -> Iterator[None]:
-    """Connect to the state, and keep other tasks away: the folder is connected to one state at a time."""
+def _connected(cloud: Cloud) -> Iterator[None]:
+    """Lock the folder and connect it to the state: it can be connected to only one at a time."""
     if cloud.shell.dry_run:
         _init(cloud)
         yield
@@ -122,7 +122,9 @@ def _at_work(cloud: Cloud) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise UserError("another `invoke tf-...` is at work in this folder; let it end first") from None
+            raise UserError(
+                "another `invoke tf-...` is running in this folder; wait until it has ended"
+            ) from None
         _init(cloud)
         try:
             yield
@@ -141,7 +143,7 @@ def _check_version(shell: Shell) -> None:
 
 
 def _init(cloud: Cloud) -> None:
-    """Connect to the state that the settings name, whatever the folder was connected to before.
+    """Connect to the state that the settings name, even if the folder was connected to another one.
 
     Nothing is moved from one state to another: -reconfigure, never -migrate-state.
     """
@@ -166,8 +168,8 @@ def _refused(ended: Ended, cloud: Cloud) -> UserError:
         bucket = _state_bucket(cloud)
         fix = f"gcloud storage buckets create gs://{bucket} --project {cloud.project} "
         fix += f"--location {cloud.region} --uniform-bucket-level-access --public-access-prevention"
-        return UserError(f"{name}={bucket}: there is no such bucket for the state; check it, or", fix=fix)
-    return UserError(f"terraform init: {reason[:400] or 'it said nothing'}", exit_code=1)
+        return UserError(f"{name}={bucket}: the bucket for the state does not exist; check it, or", fix=fix)
+    return UserError(f"terraform init: {reason[:400] or 'it printed nothing'}", exit_code=1)
 
 
 def _planned(cloud: Cloud, *options: str) -> bool:
@@ -239,12 +241,12 @@ def _show_images(cloud: Cloud) -> None:
 def _show_what_stays(cloud: Cloud) -> None:
     secret = cloud.settings.github_pat_secret
     print(f"secrets: none would be deleted{f'; {secret} stays' if secret else ''}")
-    print(f"what stays: gs://{cloud.bucket} with every run, the state in {_state(cloud)},")
-    print("            accounts that are set as whole e-mails, and APIs that are enabled", flush=True)
+    print(f"kept:    gs://{cloud.bucket} with every run, the state in {_state(cloud)},")
+    print("         accounts given as e-mail addresses, and APIs that are enabled", flush=True)
 
 
 def _count_down(cloud: Cloud) -> None:
-    """Leave some seconds to stop."""
+    """Count down, so that Ctrl-C can stop the deletion."""
     for second in range(REFLECTION_SECONDS, 0, -1):
         print(f"deleting in project {cloud.project} in {second} s; Ctrl-C stops", flush=True)
         time.sleep(1)

@@ -71,7 +71,7 @@ def run(cloud: Cloud, request: RunRequest, wait: bool = False) -> None:
         start(cloud, request)
         cost_report.show_before(cloud.shell, cloud.settings, request)
         return
-    report_cost = cost_report.in_the_meantime(cloud.shell, cloud.settings, request)
+    report_cost = cost_report.estimate_in_background(cloud.shell, cloud.settings, request)
     started = start(cloud, request, before=report_cost)
     print_how_to_follow(started.execution)
     if wait:
@@ -183,8 +183,8 @@ def run_arguments(settings: Settings, request: RunRequest, is_resumed: bool = Fa
 
 
 def _repository(settings: Settings, request: RunRequest) -> Path:
-    """Return the forecasting repository on this machine; refuse if it does not have the experiment."""
-    local_run.check_experiment_is_there(settings, request.exp_id)
+    """Return the local forecasting repository; refuse if it has no such experiment."""
+    local_run.check_experiment_exists(settings, request.exp_id)
     return local_run.forecast_repository(settings, request.exp_id)
 
 

@@ -1,1 +1,1 @@
-"""What goes on and what came of it: status, logs, the runs in the bucket, and their files fetched."""
+"""Status, logs, results and downloads of runs in the cloud."""

@@ -1,6 +1,6 @@
 """Tables of the runs in the bucket and of their results.
 
-Those of runs on this machine are in laptop/run_tables.py. What goes on just now, job by job, is in status.py.
+Those of runs on this machine are in laptop/run_tables.py. The jobs of running executions are in status.py.
 """
 
 from modeling.by_products import check_headline
@@ -15,7 +15,7 @@ from ops.input_names import missing_indices, named, recorded_names, unnamed
 from ops.laptop.run_tables import NAMED_A_RUN, print_forecast, print_runs
 from ops.names import CLAIM, HEADLINE, OUTPUTS
 
-MOST_EXECUTIONS = 1000  # newest executions that are searched for those that go on
+MOST_EXECUTIONS = 1000  # newest executions that are searched for running ones
 
 
 def show_runs(cloud: Cloud, exp_id: str = "", limit: int | None = None) -> None:
@@ -27,21 +27,21 @@ def show_runs(cloud: Cloud, exp_id: str = "", limit: int | None = None) -> None:
             raise UserError(f"no runs of {exp_id} in {cloud.top}", fix="invoke runs --cloud")
         print(f"no runs in {cloud.top}")
         return
-    going_on = _going_on(cloud, [run for run in runs if run.is_claimed])
-    rows = (_row(run, run.key in going_on) for run in runs)
+    running = _running(cloud, [run for run in runs if run.is_claimed])
+    rows = (_row(run, run.key in running) for run in runs)
     print_runs(rows, older=number - len(runs))
 
 
-def _row(run: CloudRun, is_going_on: bool) -> tuple[str, ...]:
+def _row(run: CloudRun, is_running: bool) -> tuple[str, ...]:
     results = f"{run.results}/{run.inputs}" if run.inputs else ""
     built_at = run.manifest.created_at if run.manifest else ""
-    return run.exp_id, run.run_id, built_at, results, _state(run, is_going_on), run.outputs
+    return run.exp_id, run.run_id, built_at, results, _state(run, is_running), run.outputs
 
 
-def _state(run: CloudRun, is_going_on: bool) -> str:
+def _state(run: CloudRun, is_running: bool) -> str:
     """Return the state of a run, in the words used for runs on this machine."""
-    if is_going_on:
-        return "going on"
+    if is_running:
+        return "running"
     if run.is_built and not run.inputs:
         return "damaged"
     if run.outputs:
@@ -54,8 +54,8 @@ def _state(run: CloudRun, is_going_on: bool) -> str:
     return "no outputs yet" if run.results >= run.inputs else "unfinished"
 
 
-def _going_on(cloud: Cloud, claimed: list[CloudRun]) -> set[tuple[str, str]]:
-    """Return the claimed runs that an execution works on; a cancelled execution leaves its claim behind."""
+def _running(cloud: Cloud, claimed: list[CloudRun]) -> set[tuple[str, str]]:
+    """Return the claimed runs with an active execution; a cancelled execution does not remove its claim."""
     if not claimed:
         return set()
     listed = list_executions(cloud, MOST_EXECUTIONS)
@@ -66,7 +66,7 @@ def _going_on(cloud: Cloud, claimed: list[CloudRun]) -> set[tuple[str, str]]:
     return {
         run.key
         for run, claim in zip(claimed, claims, strict=True)
-        # a claim that cannot be read is damaged, or was just removed: the run may go on
+        # a claim that cannot be read is damaged, or was just removed: the run may be running
         if not isinstance(claim, dict) or claim.get("execution") in active
     }
 

@@ -1,7 +1,7 @@
 """Runs of the cloud downloaded to this machine: many files at once, each verified, none downloaded twice.
 
-A file is downloaded to a folder beside its place, and moved to its place once its digest is right. What a
-stopped download has fetched is used by the next one.
+A file is downloaded to a temporary folder, and moved to its place once its digest is right. Files that a
+stopped download has fetched are used by the next one.
 """
 
 import base64
@@ -64,8 +64,8 @@ def download(cloud: Cloud, exp_id: str, run_id: str = "", what: str = "outputs",
     Raises
     ------
     UserError
-        There is no such run; its folder cannot be written, has no room, or is in use; or a file does not have
-        the digest that the bucket lists (exit code 75).
+        The run does not exist; its folder cannot be written, has no room, or is in use; or a file does not
+        have the digest that the bucket lists (exit code 75).
     """
     check_exp_id(exp_id)
     if what not in CHOICES:
@@ -83,14 +83,17 @@ def download(cloud: Cloud, exp_id: str, run_id: str = "", what: str = "outputs",
         _print_commands(cloud, remote, place, what)
         return
     _check_writable(place)
-    taken = f"{nearest(place)}: another download puts this run there; wait until it has ended, or choose --to"
+    taken = (
+        f"{nearest(place)}: another download of this run is writing there; "
+        "wait until it has ended, or choose --to"
+    )
     with held_file(place / LOCK, taken):
         if what == "outputs":
             files = _listed_outputs(cloud, remote, outputs)
         else:
             files = _all_files(cloud, remote)
-        fetched, there = _fetch(cloud, remote, files, place)
-    _tell(place, files, fetched, there)
+        fetched, present = _fetch(cloud, remote, files, place)
+    _print_summary(place, files, fetched, present)
 
 
 def _print_commands(cloud: Cloud, remote: str, place: Path, what: str) -> None:
@@ -102,7 +105,7 @@ def _print_commands(cloud: Cloud, remote: str, place: Path, what: str) -> None:
         cloud.shell.echo(["gcloud", *_list(cloud, remote)])
         folder = "FOLDER"
     copy = _copy(cloud, [f"{remote}{folder}/FILE"], place / INCOMPLETE / folder)
-    cloud.shell.echo(["gcloud", *copy], note="of each folder, what is not there yet; moved once verified")
+    cloud.shell.echo(["gcloud", *copy], note="for each folder, only the missing files; moved once verified")
 
 
 def _cat(cloud: Cloud, path: str) -> list[str]:
@@ -190,10 +193,10 @@ def _checked(name: str) -> str:
 def _fetch(
     cloud: Cloud, remote: str, files: Sequence[RemoteFile], place: Path
 ) -> tuple[list[RemoteFile], int]:
-    """Download the missing files; return these, and the number of files that were there before."""
+    """Download the missing files; return these, and the number of files already present."""
     half_way = place / INCOMPLETE
     missing = [each for each in files if not each.is_whole(place / each.name)]
-    # a list of outputs means that all its files are there, so it is moved after them
+    # a list of outputs means that all its files exist, so it is moved after them
     waiting = [
         each for each in missing if each.name.endswith(f"/{OUTPUT_LIST}") or not _moved(each, half_way, place)
     ]
@@ -248,15 +251,17 @@ def _check_room(place: Path, size: int) -> None:
     free = shutil.disk_usage(place).free
     if free < size:
         raise UserError(
-            f"{nearest(place)}: {size / 2**20:,.0f} MiB are to be fetched, {free / 2**20:,.0f} MiB are free; "
+            f"{nearest(place)}: {size / 2**20:,.0f} MiB are needed, {free / 2**20:,.0f} MiB are free; "
             "choose another place with --to"
         )
 
 
-def _tell(place: Path, files: Sequence[RemoteFile], fetched: Sequence[RemoteFile], there: int) -> None:
+def _print_summary(
+    place: Path, files: Sequence[RemoteFile], fetched: Sequence[RemoteFile], present: int
+) -> None:
     """Print what was downloaded and where the report is, in one line."""
     reports = sorted(each.name for each in files if each.name.endswith(f"/{REPORT}"))
     where = nearest(place / reports[-1]) if reports else nearest(place)
     size = sum(each.size for each in fetched) / 2**20
-    before = f", {counted(there, 'file')} {'was' if there == 1 else 'were'} there" if there else ""
+    before = f", {counted(present, 'file')} already present" if present else ""
     print(f"fetched {counted(len(fetched), 'file')} ({size:,.1f} MiB){before}: {where}")

@@ -1,7 +1,7 @@
-"""The newest run of an experiment, also one that has written nothing to the bucket.
+"""The newest run of an experiment, even one that has written nothing to the bucket.
 
-If stage A could not begin, or could not read its repository, only its job shows the run; if it has no job,
-only its execution does.
+If stage A did not start, or could not read its repository, only its job shows the run; without a job, only
+its execution does.
 """
 
 import re
@@ -18,7 +18,7 @@ MOST_ASKED = 4  # of these are described; each is a gcloud
 
 
 def newest_run_id(cloud: Cloud, exp_id: str) -> str:
-    """Return the newest run in the bucket, in jobs or in executions; refuse if there is none."""
+    """Return the newest run in the bucket, in jobs or in executions; refuse an experiment without runs."""
     in_bucket, jobs, executions = at_once(
         [
             lambda: runs_in_bucket(cloud, exp_id),
@@ -50,7 +50,7 @@ def _began(listed: dict[str, Any]) -> str:
 
 
 def _runs_of(cloud: Cloud, exp_id: str, executions: list[dict[str, Any]]) -> list[str]:
-    """Return the ids of the experiment's runs among some executions, as far as these contain them."""
+    """Return the run ids in those of some executions that belong to the experiment."""
     asked = [Execution(cloud, id_of_execution(each)) for each in executions]
     found = at_once([lambda each=each: each.describe() for each in asked])
     return [run_id_of(each) for each in found if exp_id_of(each) == exp_id]

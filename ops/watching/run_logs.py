@@ -37,7 +37,7 @@ def show_logs(cloud: Cloud, request: LogRequest) -> None:
     Raises
     ------
     UserError
-        A value is wrong, or there is no run.
+        A value is wrong, or the experiment has no run.
     """
     check_exp_id(request.exp_id)
     check_severity(request.severity)
@@ -57,15 +57,15 @@ def show_logs(cloud: Cloud, request: LogRequest) -> None:
     )
     try:
         _print(reader, request, run_id)
-    except BrokenPipeError:  # as of `invoke logs | head`
+    except BrokenPipeError:  # as with `invoke logs | head`
         forget_output()
 
 
 def _print(reader: LogReader, request: LogRequest, run_id: str) -> None:
-    tell, number = _line_printer(), 0
+    show, number = _line_printer(), 0
     if request.limit is None:
         for entry in reader.oldest_first():
-            tell(LogLine.of(entry))
+            show(LogLine.of(entry))
             number += 1
     else:
         newest = reader.newest(request.limit)
@@ -74,12 +74,12 @@ def _print(reader: LogReader, request: LogRequest, run_id: str) -> None:
             note = f"the newest {number:,} entries; --limit all shows all"
             print(note, file=sys.stderr, flush=True)
         for line in newest:
-            tell(line)
+            show(line)
     if request.follow:
-        reader.follow(lambda entry: tell(LogLine.of(entry)))
+        reader.follow(lambda entry: show(LogLine.of(entry)))
     elif not number:
         print(
-            f"nothing of this is in the logs of run {run_id}; "
+            f"no matching entries in the logs of run {run_id}; "
             f"`invoke status --exp-id {request.exp_id}` shows what it waits for",
             file=sys.stderr,
         )
@@ -92,7 +92,7 @@ def _line_printer() -> Callable[[LogLine], None]:
     """
     screen, last = console(), {}
 
-    def tell(line: LogLine) -> None:
+    def show(line: LogLine) -> None:
         if line.progress_of and last.get(line.progress_of) == line.message:
             return
         last[line.progress_of] = line.message
@@ -101,7 +101,7 @@ def _line_printer() -> Callable[[LogLine], None]:
         else:
             print(line, flush=True)
 
-    return tell
+    return show
 
 
 def log_filter(request: LogRequest, run_id: str) -> str:
@@ -145,10 +145,10 @@ def since_time(text: str) -> datetime:
 
 
 def _begin(run_id: str) -> datetime:
-    """Return the earliest possible start of a run, from its id: without a bound, Logging is slow."""
+    """Return the earliest possible start of a run, from its id: without a limit, Logging is slow."""
     if run_id == A_RUN_ID:
         return datetime.now(UTC) - timedelta(days=1)
     try:
         return datetime.strptime(run_id[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC) - CLOCK_SKEW
     except ValueError:
-        raise UserError(f"--run-id {run_id}: it names no time") from None
+        raise UserError(f"--run-id {run_id}: it contains no valid time") from None

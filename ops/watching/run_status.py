@@ -65,15 +65,15 @@ class StageStatus:
     events: tuple[str, ...]  # of the job, except changes of its state
     spending: Spending
     failed_tasks: str = ""  # names of the failed tasks of stage B
-    short_of_memory: int = 0  # tasks whose attempts all ended as they do without enough memory
+    short_of_memory: int = 0  # tasks whose attempts all ended as if memory were too small
 
     def lines(self) -> Iterator[str]:
         progress = self.progress
-        told = [progress.counted] if progress.counted else []
+        parts = [progress.counted] if progress.counted else []
         if self.retries:
-            told.append(counted(self.retries, "retry").replace("retrys", "retries"))
-        told.append(f"queued {duration(self.queued_seconds)}")
-        yield f"{progress.stage:8} {progress.state:10} {'; '.join(told)}"
+            parts.append(counted(self.retries, "retry").replace("retrys", "retries"))
+        parts.append(f"queued {duration(self.queued_seconds)}")
+        yield f"{progress.stage:8} {progress.state:10} {'; '.join(parts)}"
         if self.failures:
             codes = ", ".join(f"{number:,} with {described(code)}" for code, number in self.failures)
             yield f"{'':8} attempts that failed: {codes}"
@@ -102,7 +102,7 @@ class RunStatus:
     missing: str = ""  # names of the inputs without a result in its outputs
 
     @property
-    def is_going_on(self) -> bool:
+    def is_running(self) -> bool:
         return self.found["state"] not in ENDED
 
     @property
@@ -112,7 +112,7 @@ class RunStatus:
     @property
     def has_ended(self) -> bool:
         """Whether the execution and all its jobs have ended; jobs may outlive their execution."""
-        return not self.is_going_on and all(stage.progress.has_ended for stage in self.stages)
+        return not self.is_running and all(stage.progress.has_ended for stage in self.stages)
 
     @property
     def writes_outputs(self) -> bool:
@@ -125,7 +125,7 @@ class RunStatus:
 
     @property
     def result(self) -> dict[str, Any]:
-        """What the workflow returned; empty before it has succeeded."""
+        """The value that the workflow returned; empty before it has succeeded."""
         return result_of(self.found)
 
     @property
@@ -135,8 +135,8 @@ class RunStatus:
 
     def lines(self) -> Iterator[str]:
         run = f"run {self.run_id}" if self.run_id else "a run without an id yet"
-        where = step_or_error(self.found) if self.is_going_on and not self.stages else ""
-        when = "for" if self.is_going_on else "after"
+        where = step_or_error(self.found) if self.is_running and not self.stages else ""
+        when = "for" if self.is_running else "after"
         yield (
             f"{self.exp_id}  {run}  {self.found['state']} {when} "
             f"{duration(seconds_taken(self.found))}{f', at {where}' if where else ''}"
@@ -144,14 +144,14 @@ class RunStatus:
         for stage in self.stages:
             yield from (f"  {line}" for line in stage.lines())
         if self.stages:
-            yield f"  {together(stage.spending for stage in self.stages).in_a_line(so_far=self.is_going_on)}"
+            yield f"  {together(stage.spending for stage in self.stages).in_a_line(so_far=self.is_running)}"
         if self.found["state"] == "SUCCEEDED":
             yield f"  {_outcome(self.result)}"
             if self.missing:
                 yield f"  without the results of {self.missing}"
             if self.spent_usd is not None:
-                yield f"  about ${self.spent_usd:,.2f} in all, by its {METADATA}"
-        elif not self.is_going_on:
+                yield f"  about ${self.spent_usd:,.2f} in all, according to its {METADATA}"
+        elif not self.is_running:
             yield f"  {one_line(reason_of(self.found))}"
             yield f"  logs: {LogRequest(self.exp_id, self.run_id, severity='WARNING').command}"
         yield f"  execution {self.name}"
@@ -200,10 +200,10 @@ def stage_status(
     """Return the status of a stage from its job as Batch describes it, and from its tasks if known."""
     progress = _without_stopped(Progress.of(stage, job), tasks)
     events = job.get("status", {}).get("statusEvents", [])
-    told = [event for event in events if not event.get("description", "").startswith("Job state is set")]
+    kept = [event for event in events if not event.get("description", "").startswith("Job state is set")]
     shown = [
         f"{event.get('eventTime', '')[:19]}Z {one_line(event.get('description', ''), EVENT_CHARACTERS)}"
-        for event in told[-EVENTS:]
+        for event in kept[-EVENTS:]
     ]
     now = datetime.now(UTC)
     begun = [task for task in tasks or [] if attempts(task)]

@@ -1,6 +1,6 @@
-"""What goes on in the cloud and what has just ended, shown once or until Ctrl-C.
+"""Running and recently ended executions and jobs in the cloud, shown once or until Ctrl-C.
 
-What is shown of one execution is in run_status.py; logs are in run_logs.py.
+The status of one execution is in run_status.py; logs are in run_logs.py.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from ops.cloud.executions import ENDED, Execution, exp_id_of
 from ops.cloud.jobs import BY_HAND, ENDED_JOB, Progress, experiment_of, id_of, newest_jobs, state_of
 from ops.gcloud import at_once
 from ops.names import check_exp_id
-from ops.polling import looks, tell
+from ops.polling import looks, print_timed
 from ops.stages import STAGES
 from ops.terminal import console, counted
 from ops.watching.run_status import (
@@ -31,15 +31,15 @@ from ops.watching.run_status import (
 )
 
 HOURS = 12  # executions that ended earlier are in `invoke workflow-list`
-MOST_GOING_ON, MOST_ENDED = 20, 10  # executions that are described; each takes several gclouds
+MOST_RUNNING, MOST_ENDED = 20, 10  # executions that are described; each takes several gclouds
 MOST_JOBS = 20  # jobs without an execution that are shown
-FEW = 4  # executions a look that are described to learn their experiment, if no job shows it
+FEW = 4  # executions described in each look to find their experiment, if no job shows it
 PAUSE_SECONDS = 5.0  # between two looks of --watch, at first
 
 
 @dataclass(frozen=True)
 class Look:
-    """What one look shows: executions, those going on first, jobs, and a line on what is left out."""
+    """The content of one look: executions, running ones first; jobs; and a line on what is left out."""
 
     executions: list[RunStatus]
     jobs: list[JobStatus]  # that belong to no running execution
@@ -58,7 +58,7 @@ class Observer:
     _ended_jobs: dict[str, StageStatus] = field(default_factory=dict)
     _failures: dict[tuple[str, int], str] = field(default_factory=dict)  # by job and number of failed tasks
     _own: set[str] = field(default_factory=set)  # executions of the experiment
-    _strangers: set[str] = field(default_factory=set)  # executions of other experiments
+    _others: set[str] = field(default_factory=set)  # executions of other experiments
     _knows_jobs: bool = False  # whether the experiment of each job is known
 
     def look(self) -> Look:
@@ -66,11 +66,11 @@ class Observer:
         jobs = self._jobs()  # first: the execution of a later job would not be listed
         recent = list(self._listed())
         self.cloud.shell.end_dry_run()
-        listed = [each for each in recent if id_of_execution(each) not in self._strangers]
+        listed = [each for each in recent if id_of_execution(each) not in self._others]
         found: list[RunStatus] = []
         left_out = 0
-        for is_going_on, most in ((True, MOST_GOING_ON), (False, MOST_ENDED)):
-            some = [each for each in listed if (each["state"] not in ENDED) == is_going_on]
+        for is_running, most in ((True, MOST_RUNNING), (False, MOST_ENDED)):
+            some = [each for each in listed if (each["state"] not in ENDED) == is_running]
             chosen = self._chosen(some, most)
             left_out += len(some) - len(chosen)
             asked = self._with_spending(at_once([lambda each=each: self._ask(each) for each in chosen]))
@@ -82,15 +82,15 @@ class Observer:
     def _jobs(self) -> list[dict[str, Any]]:
         """Return our jobs that have not ended, and those that ended in the last hours.
 
-        With an experiment, the first call also learns from all jobs which executions are of it: a list of
-        executions does not show that, but a list of jobs does.
+        With an experiment, the first call also finds its executions, from all jobs: a list of executions
+        does not show the experiment, but a list of jobs does.
         """
         learns = bool(self.exp_id) and not self._knows_jobs
         but, since = () if learns else ENDED_JOB, self._earliest()
         jobs = newest_jobs(self.cloud, {}, but, since, echo=False)
         for job in jobs if self.exp_id else ():
             is_own = experiment_of(job) == self.exp_id
-            (self._own if is_own else self._strangers).add(_execution_of(job))
+            (self._own if is_own else self._others).add(_execution_of(job))
         self._knows_jobs = True
         return jobs
 
@@ -137,7 +137,7 @@ class Observer:
         return [each for each in listed if each in chosen]
 
     def _listed(self) -> Iterator[dict[str, Any]]:
-        """Yield the listed executions that go on or have just ended, newest first."""
+        """Yield the listed executions that are running or have just ended, newest first."""
         earliest = self._earliest()
         for each in list_executions(self.cloud, MOST_LISTED):
             ended = each.get("endTime")
@@ -152,7 +152,7 @@ class Observer:
         is_ours = self.exp_id in ("", exp_id_of(found))
         stages = self._stages(execution) if is_ours and found["state"] != "SUCCEEDED" else []
         status = RunStatus(execution, found, tuple(stages))
-        (self._own if is_ours else self._strangers).add(execution.execution_id)
+        (self._own if is_ours else self._others).add(execution.execution_id)
         return status
 
     def _stages(self, execution: Execution) -> Iterator[StageStatus]:
@@ -190,7 +190,7 @@ class Observer:
 
 
 def show_status(cloud: Cloud, exp_id: str = "", hours: int = HOURS, watch: bool = False) -> None:
-    """Print the executions that go on or ended in the last hours, once or until Ctrl-C."""
+    """Print the executions that are running or ended in the last hours, once or until Ctrl-C."""
     if exp_id:
         check_exp_id(exp_id)
     observer = Observer(cloud, exp_id, hours)
@@ -200,11 +200,11 @@ def show_status(cloud: Cloud, exp_id: str = "", hours: int = HOURS, watch: bool 
     screen = console()
     if screen.is_terminal:
         with Live(console=screen, auto_refresh=False) as live:
-            for look in looks(observer.look, tell, PAUSE_SECONDS):  # faults are printed above the page
+            for look in looks(observer.look, print_timed, PAUSE_SECONDS):  # faults are printed above the page
                 live.update(Text("\n".join(_page(observer, look))), refresh=True)
     else:
         shown: dict[str, tuple] = {}
-        for look in looks(observer.look, tell, PAUSE_SECONDS):
+        for look in looks(observer.look, print_timed, PAUSE_SECONDS):
             _print_changes(look, shown)
 
 
@@ -214,13 +214,13 @@ def _execution_of(job: dict[str, Any]) -> str:
 
 
 def _page(observer: Observer, look: Look) -> Iterator[str]:
-    going_on = sum(each.is_going_on for each in look.executions)
+    running = sum(each.is_running for each in look.executions)
     cloud = observer.cloud
     of = f" of {observer.exp_id}" if observer.exp_id else ""
     yield (
         f"{cloud.project}, {cloud.region}, {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}: "
-        f"{counted(going_on, 'execution')}{of} going on, {len(look.executions) - going_on} ended in the last "
-        f"{counted(observer.hours, 'hour')}; {counted(len(look.jobs), 'job')} going on without an execution"
+        f"{counted(running, 'execution')}{of} running, {len(look.executions) - running} ended in the last "
+        f"{counted(observer.hours, 'hour')}; {counted(len(look.jobs), 'job')} running without an execution"
         f", {len(look.ended_jobs)} by hand ended"
     )
     for each in [*look.executions, *look.jobs[:MOST_JOBS], *look.ended_jobs[:MOST_ENDED]]:
@@ -237,4 +237,4 @@ def _print_changes(look: Look, shown: dict[str, tuple]) -> None:
     for each in [*look.executions, *look.jobs, *look.ended_jobs]:
         if shown.get(each.name) != each.substance():
             shown[each.name] = each.substance()
-            tell("\n".join(each.lines()))
+            print_timed("\n".join(each.lines()))

@@ -233,7 +233,7 @@ def _bucket(text: str) -> str:
     """Return a bucket's name; gs://name/, as the console shows it, is accepted."""
     name = text.removeprefix("gs://").rstrip("/")
     if not name or "/" in name:
-        raise ValueError("the name of a bucket, without a path; the path to the run goes into DIR_PREFIX")
+        raise ValueError("the name of a bucket, without a path; the path before the runs is DIR_PREFIX")
     return name
 
 

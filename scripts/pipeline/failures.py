@@ -1,4 +1,4 @@
-"""Exit codes of a stage: 0 done, 2 the input or a setting is wrong, 75 a passing fault, 1 our bug.
+"""Exit codes of a stage: 0 done, 2 the input or a setting is wrong, 75 a temporary fault, 1 our bug.
 
 Batch retries 75 and its own codes for lost machines, never 2.
 """

@@ -64,7 +64,7 @@ def read_secret(secret: str, project: str) -> str:
         raise TemporaryFault(f"{shown}: damaged in transit (its checksum differs); try again")
     token = data.decode(errors="replace").strip()
     if not token or any(character.isspace() for character in token):
-        raise UserError(f"{shown}: holds no token (it is empty, or has spaces in it); add a new version")
+        raise UserError(f"{shown}: contains no token (it is empty, or has spaces in it); add a new version")
     return token
 
 

@@ -27,7 +27,7 @@ run "each_stage_has_a_dashboard_and_there_is_one_over_all" {
   }
 }
 
-run "an_address_hears_of_the_budget_too" {
+run "the_alert_address_gets_mail_about_the_budget" {
   command = plan
   variables {
     alert_email           = "forecasts@example.org"

@@ -11,7 +11,7 @@ variables {
   bucket_name = "my-lab-bucket"
 }
 
-run "roles_are_few_and_nobody_may_be_everybody" {
+run "roles_are_few_and_accounts_are_separate" {
   command = plan
 
   assert {
@@ -44,7 +44,7 @@ run "roles_are_few_and_nobody_may_be_everybody" {
   }
 }
 
-run "accounts_that_are_there_are_not_made_again" {
+run "existing_accounts_are_not_created_again" {
   command = plan
   variables {
     batch_service_account = "stages@another-project.iam.gserviceaccount.com"
@@ -52,7 +52,7 @@ run "accounts_that_are_there_are_not_made_again" {
 
   assert {
     condition     = length(google_service_account.batch_runtime_sa) == 0 && length(google_service_account.workflows_runner_sa) == 1
-    error_message = "An account given by its e-mail address must exist and is not made."
+    error_message = "An account given by its e-mail address must exist and is not created."
   }
   assert {
     condition     = google_project_iam_member.batch["roles/batch.agentReporter"].member == "serviceAccount:stages@another-project.iam.gserviceaccount.com"
@@ -60,7 +60,7 @@ run "accounts_that_are_there_are_not_made_again" {
   }
 }
 
-run "machines_reach_out_through_nat_and_nobody_reaches_them" {
+run "machines_use_nat_and_accept_no_connections" {
   command = plan
 
   assert {
@@ -77,7 +77,7 @@ run "machines_reach_out_through_nat_and_nobody_reaches_them" {
   }
 }
 
-run "the_workflow_is_told_of_the_deployment" {
+run "the_workflow_gets_the_values_of_the_deployment" {
   command = plan
 
   assert {
@@ -118,7 +118,7 @@ run "each_stage_has_its_defaults" {
   }
 }
 
-run "without_a_token_nothing_speaks_of_one" {
+run "without_a_token_no_account_may_read_a_secret" {
   command = plan
 
   assert {

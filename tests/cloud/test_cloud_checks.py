@@ -128,7 +128,7 @@ def test_a_project_that_is_not_ours_is_told(cloud):
     wrong = problem(checks.check_project, at())
     asked = problem(checks.check_workflow_deployed, at())
 
-    assert f"there is no project {PROJECT}, or you have no right to it" in asked.problem
+    assert f"project {PROJECT} does not exist, or you have no access to it" in asked.problem
     assert (asked.exit_code, asked.fix) == (2, "gcloud projects list")
     assert f"PROJECT_ID={PROJECT}: no such project, or you have no access to it" in wrong.problem
     assert wrong.fix == "gcloud projects list"
@@ -316,7 +316,7 @@ def test_where_nobody_tells_what_a_family_may_have_the_rest_is_told(cloud):
     answer = check_quotas(at())
 
     assert answer.detail.startswith(
-        "enough for 100 tasks at once (MAX_PARALLELISM); how many CPUs of C4D are"
+        "enough for 100 tasks at once (MAX_PARALLELISM); the quota for CPUs of C4D is"
     )
     assert answer.is_warning
     assert answer.fix == f"gcloud services enable cloudquotas.googleapis.com --project {PROJECT}"

@@ -126,7 +126,7 @@ def test_the_newest_runs_of_all_experiments_are_told_by_lists_of_folders_alone(
     start = next(number for number, row in enumerate(rows) if row.startswith("experiment run id"))
     assert [row.removeprefix("trial ") for row in rows[start + 1 : -1]] == [
         f"flu/w05 {NEWEST_RUN} damaged",
-        "20260203-120000-00000004 going on",
+        "20260203-120000-00000004 running",
         "20260202-120000-00000003 not built",
         f"{NEWER_RUN} 2026-01-31T12:00:00Z 30/30 no outputs yet",
         f"{RUN_ID} 2026-01-31T12:00:00Z 7/30 unfinished",
@@ -137,7 +137,7 @@ def test_the_newest_runs_of_all_experiments_are_told_by_lists_of_folders_alone(
     assert sum(of_storage.values()) < 70, of_storage  # however many runs there are
 
 
-def test_a_damaged_claim_shows_its_own_run_as_going_on_and_no_other(null_cloud, operator, pipeline, capsys):
+def test_a_damaged_claim_shows_only_its_own_run_as_running(null_cloud, operator, pipeline, capsys):
     for run_id, claim in ((RUN_ID, b'{"execution": "ended"}'), (NEWER_RUN, b"{")):
         put_run(null_cloud, run_id, inputs=3, results=0)
         put(null_cloud, f"trial/{run_id}/execution.json", claim)
@@ -148,7 +148,7 @@ def test_a_damaged_claim_shows_its_own_run_as_going_on_and_no_other(null_cloud, 
 
     rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert f"trial {RUN_ID} 2026-01-31T12:00:00Z 0/3 unfinished" in rows
-    assert f"trial {NEWER_RUN} 2026-01-31T12:00:00Z 0/3 going on" in rows
+    assert f"trial {NEWER_RUN} 2026-01-31T12:00:00Z 0/3 running" in rows
 
 
 def test_runs_are_found_in_more_folders_than_one_gcloud_is_given_and_what_is_too_deep_is_told(
@@ -196,7 +196,8 @@ def test_outputs_are_fetched_but_for_those_that_are_there_and_whole(null_cloud, 
 
     assert ended.exit_code == 0, ended.output
     assert ended.last_line == (
-        f"fetched 4 files (0.0 MiB), 1 file was there: local/downloads/trial/{RUN_ID}/{OUTPUTS}/report.html"
+        f"fetched 4 files (0.0 MiB), 1 file already present: "
+        f"local/downloads/trial/{RUN_ID}/{OUTPUTS}/report.html"
     )
     assert reads < 20
     got = files_of(operator)  # and neither a lock nor a folder of what was being fetched
@@ -242,7 +243,7 @@ def test_all_files_of_a_run_come_with_their_folders(null_cloud, operator, capsys
     fetch(operator, what="all")
 
     said = capsys.readouterr().out.splitlines()[-1]
-    assert said.startswith("fetched 6 files (0.0 MiB), 1 file was there")
+    assert said.startswith("fetched 6 files (0.0 MiB), 1 file already present")
     assert said.endswith("report.html")
     assert {path.read_bytes() for path in results.iterdir()} == {b"result"}
 
@@ -274,7 +275,7 @@ def test_two_downloads_of_a_run_do_not_meet_in_one_place(operator):
         fetch(operator, what="all")
 
     assert str(refused.value) == (
-        f"local/downloads/trial/{RUN_ID}: another download puts this run there; "
+        f"local/downloads/trial/{RUN_ID}: another download of this run is writing there; "
         "wait until it has ended, or choose --to"
     )
     assert refused.value.exit_code == 2

@@ -173,7 +173,7 @@ def test_a_token_from_standard_input_makes_the_secret_and_then_versions_and_is_s
         "managed-by": "manual",
         "environment": "production",
     }
-    assert f"{SECRET}: version 1 is there" in made.output
+    assert f"{SECRET}: stored version 1" in made.output
     assert "invoke tf-apply" in made.output
     assert "--data-file=-" in str(arguments)
     assert TOKEN not in str(arguments)
@@ -189,8 +189,8 @@ def test_a_version_is_added_and_older_ones_stay_with_the_command_that_disables_t
 
     said = capsys.readouterr().out
     assert desk.value() == TOKEN
-    assert re.search(f"{FORECAST}: main is .*version 2 is there", said, re.DOTALL)
-    assert f"{SECRET}: version 2 is there, in place of version 1, less than a day old; stages " in said
+    assert re.search(f"{FORECAST}: main is .*stored version 2", said, re.DOTALL)
+    assert f"{SECRET}: stored version 2, in place of version 1, less than a day old; stages " in said
     assert "version 1, less than a day old, is still enabled" in said
     assert f"gcloud secrets versions disable 1 --secret {SECRET} --project {PROJECT}" in said
     assert "tf-apply" not in said
@@ -203,7 +203,7 @@ def test_older_versions_are_disabled_once_the_new_one_was_tried(desk):
     ended = desk.invoke("secret-set", "--disable-old", typed=TOKEN)
 
     assert ended.exit_code == 0, ended.output
-    tried_stored_disabled = f"{FORECAST}: main is .*{SECRET}: version 2 is there.*disabled version 1"
+    tried_stored_disabled = f"{FORECAST}: main is .*{SECRET}: stored version 2.*disabled version 1"
     assert re.search(tried_stored_disabled, ended.output, re.DOTALL)
     assert desk.states("1", "2") == ["DISABLED", "ENABLED"]
 
@@ -216,10 +216,10 @@ def test_a_token_that_does_not_do_is_never_read_by_a_stage(desk, typed, capsys, 
     with pytest.raises(UserError) as refused:
         github_token.store(desk.google_cloud(), force=False, disable_old=disable_old)
 
-    doubt = "the token does not work: GITHUB_FORECAST_REPO"
-    assert str(refused.value) == f"{doubt}; nothing was stored (--force stores it)"
+    problem = "the token does not work: GITHUB_FORECAST_REPO"
+    assert str(refused.value) == f"{problem}; nothing was stored (--force stores it)"
     assert refused.value.exit_code == 2
-    assert "expired: GitHub does not take the token" in capsys.readouterr().out
+    assert "expired: GitHub refuses the token" in capsys.readouterr().out
     assert desk.version()["name"].endswith("/1")
     assert desk.states("1") == ["ENABLED"]
 
@@ -229,7 +229,7 @@ def test_a_token_that_cannot_be_tried_is_stored_by_force_and_replaces_no_other(d
     away = desk.google_cloud(github_url="http://127.0.0.1:1")
 
     typed(TOKEN)
-    with pytest.raises(UserError, match=r"not known now: GITHUB_FORECAST_REPO; .*nothing") as unknown:
+    with pytest.raises(UserError, match=r"not checked: GITHUB_FORECAST_REPO; .*nothing") as unknown:
         github_token.store(away, force=False, disable_old=False)
     assert unknown.value.exit_code == 75
     assert desk.value() == "first"
@@ -247,7 +247,7 @@ def test_a_token_that_no_repository_needs_disables_no_other(desk, typed, origin)
     offer_repository(desk.cloud, FORECAST, origin)
     typed(OTHER_TOKEN)
 
-    with pytest.raises(UserError, match="was not tried, because the repositories are public; nothing was"):
+    with pytest.raises(UserError, match="was not checked, because the repositories are public; nothing was"):
         github_token.store(desk.google_cloud(), force=False, disable_old=True)
 
     assert desk.value() == "first"
@@ -270,14 +270,14 @@ def test_a_version_that_somebody_adds_meanwhile_is_not_disabled(desk, typed, cap
     cloud = replace(desk.google_cloud(), shell=WithColleague(environment=desk.environ))
     github_token.store(cloud, force=False, disable_old=True)
 
-    assert f"{SECRET}: version 2 is there" in capsys.readouterr().out
+    assert f"{SECRET}: stored version 2" in capsys.readouterr().out
     assert desk.states("1", "2", "3") == ["DISABLED", "ENABLED", "ENABLED"]
 
 
 def test_there_must_be_a_repository_to_try_a_token_on_before_it_replaces_others(desk, typed):
     typed(TOKEN)
 
-    with pytest.raises(UserError, match="neither is set, so there is nothing to try"):
+    with pytest.raises(UserError, match="neither is set, so there is nothing to check"):
         github_token.store(desk.google_cloud(github_forecast_repo=""), False, True)
 
     assert desk.version().get("error", {}).get("code") == 404
@@ -320,9 +320,9 @@ def read_until(terminal: int, end: bytes | None) -> bytes:
     [
         ("", "no token was given"),
         (" \n", "no token was given"),
-        ("hunter2hunter2hunter2", "not like a token of GitHub"),
-        ("ghp_short", "not like a token of GitHub"),
-        ("ghp_two0lines0of0a0token00\nand0another0one", "spaces, line ends"),
+        ("hunter2hunter2hunter2", "does not look like a GitHub token"),
+        ("ghp_short", "does not look like a GitHub token"),
+        ("ghp_two0lines0of0a0token00\nand0another0one", "spaces, line breaks"),
     ],
 )
 def test_what_is_no_token_is_refused_with_a_hint_and_not_shown(desk, typed, text, said):
@@ -402,7 +402,7 @@ def test_a_token_that_is_not_good_any_more_is_told_with_what_mends_it(desk, caps
         github_token.check(desk.google_cloud())
 
     line = next(line for line in capsys.readouterr().out.splitlines() if "GITHUB_FORECAST_REPO" in line)
-    assert "expired: GitHub does not take the token" in line
+    assert "expired: GitHub refuses the token" in line
     assert line.endswith("-> invoke secret-set")
     assert str(refused.value) == "the token does not work: GITHUB_FORECAST_REPO"
 
@@ -432,7 +432,7 @@ def test_a_repository_that_is_not_there_or_may_not_be_seen_is_told_as_such(desk,
     for name in ("my-lab/nothing", SUITE):
         wrong = why_not(remote(desk, name))
 
-        assert wrong.problem.startswith(f"{name}: no such repository, or none that the token may see")
+        assert wrong.problem.startswith(f"{name}: no such repository, or the token has no access to it")
         assert "check GITHUB_FORECAST_REPO" in wrong.problem
 
 

@@ -379,7 +379,7 @@ def test_a_task_that_was_stopped_with_its_job_is_cancelled_and_not_failed(operat
     assert "task 1, input 1: cancelled" in said
     assert "50000" not in said
     shown = capsys.readouterr().out
-    assert "0 jobs going on without an execution, 1 by hand ended" in shown
+    assert "0 jobs running without an execution, 1 by hand ended" in shown
     assert re.search(rf"^trial  run {RUN_ID}  job by-hand \(by hand\)$", shown, re.MULTILINE)
     assert "failed tasks: invoke job-describe by-hand" in shown
     assert "so far" not in shown
@@ -402,7 +402,7 @@ def test_a_job_in_a_state_that_is_new_to_us_goes_on(operator, pipeline, capsys, 
     with pytest.raises(UserError, match="job by-hand, submitted by hand, is SUSPENDED on stage runner"):
         cloud_run.start(here, RunRequest("trial", RUN_ID))
 
-    assert "1 job going on without an execution" in shown
+    assert "1 job running without an execution" in shown
     assert "runner   SUSPENDED" in shown
     assert "job by-hand: SUSPENDED, stage runner" in shown
     assert "job by-hand is being cancelled" in shown

@@ -134,7 +134,7 @@ def test_each_dashboard_shows_tasks_machines_cpu_and_memory(planned):
     for board in boards(planned()).values():
         titles = " / ".join(tiles(board))
 
-        for word in ("Tasks of jobs that go on, by state", "Active VMs", "CPU", "Memory", "errors"):
+        for word in ("Tasks of running jobs, by state", "Active VMs", "CPU", "Memory", "errors"):
             assert word in titles
 
 

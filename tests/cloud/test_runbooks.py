@@ -70,8 +70,8 @@ CONFIRMED = {
     "resume": r"trial +\S+ .*2/3",
     "roll-back-image": rf" {COMMIT}\b",
     "another-output": r"trial +\S+ .*3/3",
-    "costs": "0 executions going on",
-    "tear-down": "0 executions going on",
+    "costs": "0 executions running",
+    "tear-down": "0 executions running",
     "token": r"my-lab/epymodelingsuite",
 }
 

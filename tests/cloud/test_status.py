@@ -91,7 +91,7 @@ def test_status_tells_of_tasks_retries_and_shortages_among_hundreds_of_execution
     asked = requests_of(operator.cloud) - before
 
     assert ended.exit_code == 0, ended.output
-    assert "1 execution of trial going on, 1 ended in the last 12 hours; 2 jobs going on" in ended.lines[0]
+    assert "1 execution of trial running, 1 ended in the last 12 hours; 2 jobs running" in ended.lines[0]
     blocks = ended.output.split("\n\n")
     assert len(blocks) == 6, ended.output
     assert blocks[3].startswith(f"trial  run {RUN_ID}  job {abandoned} (its execution has ended")
@@ -150,12 +150,12 @@ def test_status_in_a_pipe_prints_what_changes_through_faults_until_ctrl_c(operat
         output = read_until(QUOTA, process)
         fault = {"path": "/executions\\?", "status": 409, "message": "ABORTED", "times": 1}
         order_faults(operator.cloud, fault)
-        output += read_until("the cloud can be asked again", process)
+        output += read_until("the cloud answers again", process)
         looks = requests_of(operator.cloud)[LIST]
         wait_until(lambda: requests_of(operator.cloud)[LIST] > looks, 60)  # a look told nothing new
         pipeline.clear_faults()
         pipeline.wait(execution)
-        output += read_until("about $1.23 in all, by its run_metadata.json", process)
+        output += read_until("about $1.23 in all, according to its run_metadata.json", process)
     finally:
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=60)
@@ -165,8 +165,8 @@ def test_status_in_a_pipe_prints_what_changes_through_faults_until_ctrl_c(operat
     assert re.search(rf"trial  run {run_id}  ACTIVE for ", output)
     assert "runner " not in output
     assert re.search(r"about \$0\.\d\d so far \(0\.\d machine hours with their start", output)
-    assert output.count("the cloud cannot be asked just now") == 1
-    assert output.count("the cloud can be asked again") == 1
+    assert output.count("a request to the cloud failed; asking again") == 1
+    assert output.count("the cloud answers again") == 1
     told = [as_if_no_time_went_by(block) for block in re.split(r"^[\d:]{8}Z  ", output, flags=re.MULTILINE)]
     assert all(block != before for before, block in pairwise(told)), output
     assert f"0 tasks of stage B; gs://{pipeline.bucket}/trial/{run_id}/" in output
@@ -189,7 +189,7 @@ def test_status_on_a_terminal_is_renewed_in_place(operator):
     with contextlib.suppress(OSError):  # so Linux tells that the program, and with it its terminal, has ended
         while more := os.read(ours, 65536):
             output += more.decode(errors="replace")
-            if not is_interrupted and output.count("0 executions going on") >= 2:
+            if not is_interrupted and output.count("0 executions running") >= 2:
                 process.send_signal(signal.SIGINT)
                 is_interrupted = True
     timer.cancel()
@@ -276,7 +276,7 @@ def test_an_execution_and_tasks_in_states_that_are_new_to_us_go_on(operator, pip
     show_execution(here, name)
 
     told = capsys.readouterr().out
-    assert "1 execution going on, 0 ended" in told
+    assert "1 execution running, 0 ended" in told
     assert f"trial  run {RUN_ID}  PAUSED for " in told
     assert re.search(r"runner   RUNNING    3 suspended; queued", told)
     assert f"execution {name}: PAUSED, run {RUN_ID} of trial" in told

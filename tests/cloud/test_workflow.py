@@ -529,7 +529,7 @@ def test_a_second_execution_of_a_run_ends_at_once_and_names_the_first(pipeline):
 
     error = pipeline.error(second)
     assert error["execution"] == first
-    assert f"run {RUN_ID} belongs to execution {first}, which is still going on" in error["message"]
+    assert f"run {RUN_ID} belongs to execution {first}, which is still running" in error["message"]
     assert not [job for job in pipeline.jobs() if job.endswith(second)]
     assert pipeline.is_claimed()
 
@@ -625,7 +625,7 @@ def test_an_odd_answer_does_not_take_a_run_from_an_execution_that_goes_on(pipeli
     second = pipeline.start(runId=RUN_ID)
     error = pipeline.error(second)
 
-    assert f"run {RUN_ID} belongs to execution {first}, which is still going on" in error["message"]
+    assert f"run {RUN_ID} belongs to execution {first}, which is still running" in error["message"]
 
 
 def test_an_execution_removes_no_claim_but_its_own(pipeline):

@@ -112,7 +112,7 @@ def test_a_build_begins_with_the_layers_of_the_newest_image_and_build_status_sho
     assert building.build()["id"] in status.output
     assert "SUCCESS" in status.output
     assert manifest(registry, "latest")["digest"] in status.output
-    assert "no build is going on" in ongoing.output
+    assert "no build is running" in ongoing.output
 
 
 @pytest.mark.timeout(900)

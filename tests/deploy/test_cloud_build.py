@@ -162,7 +162,7 @@ def test_ongoing_builds_are_listed_and_ctrl_c_leaves_one_alone(submitting):
     assert f"{build['id']}  SUSPENDED" in unknown.output
     assert process.returncode == 130, output
     assert build["id"] in said
-    assert f"build {build['id']} goes on" in output
+    assert f"build {build['id']} is still running" in output
     assert "Traceback" not in output
     assert build["status"] == "QUEUED"
     assert build["id"] in listed.output
@@ -187,7 +187,7 @@ def test_ongoing_builds_are_listed_and_ctrl_c_leaves_one_alone(submitting):
         (["build-local"], {"PROJECT_ID": ""}, "PROJECT_ID: not set"),
         (["build-local"], {"DOCKER_HOST": "unix:///nowhere.sock"}, "no Docker engine answers"),
         (["image-test"], {"DOCKER_HOST": "unix:///nowhere.sock"}, "no Docker engine answers"),
-        (["image-test", "--image", "no-such:1"], {}, "there is no image no-such:1"),
+        (["image-test", "--image", "no-such:1"], {}, "image no-such:1 not found"),
     ],
 )
 def test_a_wrong_setting_is_one_line(submitting, words, variables, said):
@@ -272,7 +272,7 @@ def test_a_build_whose_state_cannot_be_asked_goes_on(submitting):
     ended = called(lambda: follow_often(submitting, build))
 
     assert ended.exit_code == 1
-    assert "goes on; `invoke build-status` shows it" in ended.last_line
+    assert "is still running; `invoke build-status` shows it" in ended.last_line
 
 
 def test_a_dry_run_submits_nothing_and_prints_a_command_that_works(submitting):

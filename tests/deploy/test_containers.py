@@ -144,7 +144,7 @@ def test_ctrl_c_leaves_no_container_behind(image, tmp_path):
         ({"DOCKER_HOST": "unix:///nowhere.sock"}, "no Docker engine answers"),
         (
             {"LOCAL_IMAGE": "no-such-image:1"},
-            "there is no image no-such-image:1; `invoke build-dev` makes it",
+            "image no-such-image:1 not found; `invoke build-dev` builds it",
         ),
     ],
 )

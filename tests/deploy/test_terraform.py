@@ -373,7 +373,7 @@ def test_a_budget_is_a_whole_number_of_dollars(configuration, usd):
     ("typed", "ours", "terraforms"),
     [
         ("c4d-standrd-4", '(did you mean "c4d-standard-4"?)', "(it lists c4d-highcpu-"),
-        ("z9-odd-type", "", "(it lists none like it)"),
+        ("z9-odd-type", "", "(it lists none that is similar)"),
     ],
 )
 def test_a_machine_type_that_the_table_does_not_list_is_refused_in_the_same_words(

@@ -120,7 +120,7 @@ def test_a_project_is_planned_set_up_shown_and_taken_down(deployer):
     assert (refused.exit_code, before) == (1, [])
     assert "nothing was changed" in refused.last_line
     assert applied.exit_code == 0, applied.output
-    assert f'apply this to project {PROJECT}? Only "yes" does' in applied.output
+    assert f'apply this to project {PROJECT}? Type "yes" to confirm' in applied.output
     assert {"google_workflows_workflow.pipeline", "google_compute_router_nat.nat"} <= set(after)
     assert "nothing to change in project my-lab-forecasts" in again.last_line
     outputs = json.loads(shown.output[shown.output.index("{") :])
@@ -194,7 +194,7 @@ def test_a_dry_run_prints_commands_that_work_when_pasted_and_starts_nothing(depl
         (
             ["tf-init"],
             {"TF_STATE_BUCKET": "my-typo-state"},
-            "TF_STATE_BUCKET=my-typo-state: there is no such",
+            "TF_STATE_BUCKET=my-typo-state: the bucket for the state does not exist",
         ),
         (["tf-plan"], {"STAGE_A_MEMORY_MIB": "8192"}, "stage A (builder): c4d-standard-2 has 7168 MiB"),
         (["tf-plan"], {"BATCH_SERVICE_ACCOUNT": "a,b"}, "a service account of the project"),
@@ -244,7 +244,7 @@ def test_two_at_once_in_one_checkout_are_refused(deployer):
     os.close(terminal)
 
     assert second.exit_code == 2, second.output
-    assert "another `invoke tf-...` is at work" in second.last_line
+    assert "another `invoke tf-...` is running" in second.last_line
 
 
 def test_a_refusal_in_the_middle_is_said_with_what_terraform_said(deployer):

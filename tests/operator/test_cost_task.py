@@ -181,7 +181,7 @@ def test_a_dry_run_of_a_run_says_in_a_line_that_nothing_was_measured_yet(tmp_pat
 
     assert ended.exit_code == 0
     [line] = ended.output.splitlines()
-    assert line.startswith("no estimate yet of what it costs: no run of trial has been measured")
+    assert line.startswith("no cost estimate yet: no run of trial has been measured")
     assert line.endswith("invoke cost --exp-id trial --task-seconds N")
 
 
@@ -189,13 +189,13 @@ def test_beside_the_checks_of_a_run_the_estimate_is_one_line_and_stops_nothing(r
     operator, run_id = run_here
     shell, settings = shell_of(operator), settings_of(operator)
 
-    cost_report.in_the_meantime(shell, settings, RunRequest("trial"))()
-    cost_report.in_the_meantime(shell, settings, RunRequest("trial", run_id))()
-    cost_report.in_the_meantime(shell, settings, RunRequest("nowhere"))()
+    cost_report.estimate_in_background(shell, settings, RunRequest("trial"))()
+    cost_report.estimate_in_background(shell, settings, RunRequest("trial", run_id))()
+    cost_report.estimate_in_background(shell, settings, RunRequest("nowhere"))()
     monkeypatch.setattr(cost_report, "estimate", lambda *_: 1 / 0)
-    cost_report.in_the_meantime(shell, settings, RunRequest("trial"))()
+    cost_report.estimate_in_background(shell, settings, RunRequest("trial"))()
     monkeypatch.setattr(cost_report, "PATIENCE_SECONDS", 0.0)
-    cost_report.in_the_meantime(shell, settings, RunRequest("trial"))()
+    cost_report.estimate_in_background(shell, settings, RunRequest("trial"))()
 
     whole, left, mistyped, broken, late = capsys.readouterr().out.splitlines()
     assert re.match(

@@ -127,10 +127,10 @@ def test_what_depends_on_a_lack_is_not_asked(cloud, operator):
     no_account = operator.invoke("doctor", CLOUDSDK_AUTH_ACCESS_TOKEN_FILE="")
 
     assert line(wrong_project, "missing", "project").endswith("-> gcloud projects list")
-    assert "project comes first" in line(wrong_project, "skipped", "bucket")
+    assert "needs project" in line(wrong_project, "skipped", "bucket")
     assert line(no_account, "missing", "account").endswith("-> gcloud auth login")
-    assert "account comes first" in line(no_account, "skipped", "project")
-    assert "account comes first" in line(no_account, "skipped", "image")
+    assert "needs account" in line(no_account, "skipped", "project")
+    assert "needs account" in line(no_account, "skipped", "image")
     assert no_account.last_line == "error: missing: account"
 
 
@@ -161,7 +161,7 @@ def test_without_gcloud_the_machine_is_told_and_the_cloud_is_not_asked(operator,
     local = operator.invoke("doctor", PATH=path, EXECUTION_MODE="local")
 
     assert "-> https://cloud.google.com/sdk/docs/install" in line(cloud, "missing", "gcloud")
-    assert "gcloud comes first" in line(cloud, "skipped", "workflow")
+    assert "needs gcloud" in line(cloud, "skipped", "workflow")
     assert cloud.exit_code == 2
     line(local, "warning", "gcloud")
     line(local, "ok", "git")

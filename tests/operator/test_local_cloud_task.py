@@ -154,7 +154,7 @@ def test_clean_removes_the_buckets_when_asked_and_told_yes_but_not_of_a_cloud_th
     gone = operator.invoke("clean", "--buckets", "--yes")
 
     assert "no emulated cloud" in none.output
-    assert "local/cloud  is in use by `invoke localcloud`, and stays" in busy.output
+    assert "local/cloud  is in use by `invoke localcloud`, and is kept" in busy.output
     assert still_there
     assert plain.exit_code == busy.exit_code == would.exit_code == 0
     assert asked.exit_code == 2

@@ -159,9 +159,11 @@ def test_a_run_in_progress_is_left_alone_by_clean_and_by_another_run(tmp_path):
     removed = operator.invoke("clean", "--runs", "--yes")
 
     assert again.exit_code == 2
-    assert again.last_line == f"error: run {RUN_ID} of trial is being worked on; wait until that has ended"
+    assert (
+        again.last_line == f"error: run {RUN_ID} of trial is in use by another task; wait until it has ended"
+    )
     assert shown.exit_code == 0, shown.output
-    assert f"trial  {RUN_ID}  is being worked on, and stays" in cleaned.output
+    assert f"trial  {RUN_ID}  is in use by another task, and is kept" in cleaned.output
     assert still_there
     assert after.exit_code == 0, after.output
     assert removed.exit_code == 0, removed.output

@@ -59,9 +59,7 @@ def test_a_test_run_without_git_asks_for_a_lane(tmp_path):
     ended = Operator(tmp_path, simulated()).with_own_code().invoke("test", "--dry-run")
 
     assert ended.exit_code == 2
-    assert ended.last_line == (
-        "error: git does not say what has changed here; choose with --lane, e.g. --lane unit"
-    )
+    assert ended.last_line == "error: git cannot list the changes here; choose a lane, e.g. --lane unit"
 
 
 def test_lint_does_not_complain_about_what_it_fixes(contributor):

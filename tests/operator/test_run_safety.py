@@ -133,7 +133,7 @@ def test_a_terminated_run_stops_its_runners(tmp_path):
     output, _ = process.communicate(timeout=60)
 
     assert process.returncode == 130
-    assert "Go on with: invoke run" in output
+    assert "Resume with: invoke run" in output
     assert not runners_of(tmp_path)
 
 

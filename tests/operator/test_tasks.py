@@ -147,7 +147,7 @@ def test_failed_tasks_are_named_with_their_reason_and_the_way_on(tmp_path):
     assert "US-VT, parameter set 1 of 3 (input 1) failed: " in ended.output
     assert "1 task of stage B failed (US-VT, parameter set 1 of 3 (input 1))" in ended.last_line
     assert "input_0001.pkl does not match" in ended.output
-    assert "Go on with" in ended.last_line or "Fix it" in ended.last_line
+    assert "Resume with" in ended.last_line or "Fix it" in ended.last_line
     assert partial.exit_code == 0, partial.output
     assert "1 result missing:\n  US-VT, parameter set 1 of 3 (input 1): " in partial.output
 
@@ -246,7 +246,7 @@ def test_config_init_makes_a_private_env_file_once(tmp_path):
     assert first.exit_code == 0
     assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
     assert second.exit_code == 2
-    assert "exists already" in second.last_line
+    assert "already exists" in second.last_line
     assert valid.exit_code == 0
 
 

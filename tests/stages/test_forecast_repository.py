@@ -165,7 +165,7 @@ def test_a_public_repository_needs_no_token(run, origin):
             2,
             "check GITHUB_PAT_SECRET, or: gcloud secrets create",
         ),
-        ("two words", {}, 2, "holds no token"),
+        ("two words", {}, 2, "contains no token"),
         (TOKEN, {"GITHUB_PAT_SECRET": TOKEN}, 2, 'GITHUB_PAT_SECRET="***"'),
         (TOKEN, {"GITHUB_FORECAST_REPO": f"{TOKEN}@github.com/a/b"}, 2, 'GITHUB_FORECAST_REPO="***@github'),
         (TOKEN, {"GITHUB_URL": "http://git.example.org"}, 2, "an address such as https://github.com"),

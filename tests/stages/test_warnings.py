@@ -26,7 +26,7 @@ def plain(make=simulated, start="2025-01-05", end="2025-02-15", frequency="W-SAT
 
 
 @pytest.mark.parametrize("make", [simulated, sampled, calibrated])
-def test_a_usual_experiment_is_not_doubted(tmp_path, make):
+def test_a_usual_experiment_gets_no_warning(tmp_path, make):
     assert warnings_of(tmp_path, plain(make)) == []
 
 
@@ -63,7 +63,7 @@ def seeded_by_a_prior(width: float):
         (seeded_by_a_prior(5e-7), "the highest share of I, 5e-07, is less than half a person of 647,464"),
     ],
 )
-def test_a_mediator_that_starts_with_nobody_is_doubted_once(tmp_path, experiment, said):
+def test_a_mediator_that_starts_with_nobody_gets_one_warning(tmp_path, experiment, said):
     warnings = warnings_of(tmp_path, experiment)
 
     assert [said in warning and "US-VT: " in warning for warning in warnings] == [True], warnings
@@ -83,12 +83,12 @@ def latent():
 @pytest.mark.parametrize(
     "experiment", [latent(), seeded(), seeded(S="default", I=8e-7), seeded_by_a_prior(0.001)]
 )
-def test_a_mediator_that_somebody_will_be_in_is_not_doubted(tmp_path, experiment):
+def test_a_mediator_that_somebody_will_enter_gets_no_warning(tmp_path, experiment):
     assert warnings_of(tmp_path, experiment) == []
 
 
 @pytest.mark.parametrize("exp_id", ["demo", "scenarios"])
-def test_the_examples_are_not_doubted(tmp_path, exp_id):
+def test_the_examples_get_no_warning(tmp_path, exp_id):
     variables = {"FORECAST_REPO_DIR": str(EXAMPLES), "EPYDEMIX_DATA_DIR": str(POPULATIONS)}
 
     ended = Stages(tmp_path, simulated(), exp_id, **variables).run("builder")
@@ -204,14 +204,14 @@ def test_an_init_of_one_point_nought_is_told_to_be_one_person(tmp_path, init):
     assert "init 1.0 of I means one person, not everybody" in warning
 
 
-def test_an_init_of_one_is_not_doubted(tmp_path):
+def test_an_init_of_one_gets_no_warning(tmp_path):
     experiment = plain()
     experiment["model"]["compartments"][1]["init"] = 1
 
     assert warnings_of(tmp_path, experiment) == []
 
 
-def test_a_fit_to_nothing_but_zeros_is_doubted(tmp_path):
+def test_a_fit_to_nothing_but_zeros_gets_a_warning(tmp_path):
     zeros = re.sub(r"[0-9]+$", "0", OBSERVED, flags=re.MULTILINE)
 
     [warning] = warnings_of(tmp_path, plain(calibrated), zeros)
@@ -219,7 +219,7 @@ def test_a_fit_to_nothing_but_zeros_is_doubted(tmp_path):
     assert warning == "observed.csv: all 4 fitted values of US-VT are 0"
 
 
-def test_a_list_of_shares_and_people_is_doubted(tmp_path):
+def test_a_list_of_shares_and_people_gets_a_warning(tmp_path):
     experiment = plain()
     experiment["model"]["compartments"][1]["init"] = [0.15, 0, 45]
 
@@ -229,7 +229,7 @@ def test_a_list_of_shares_and_people_is_doubted(tmp_path):
     assert "init of I has shares (0.15) and people (45)" in warning
 
 
-def test_a_step_longer_than_a_stay_is_doubted(tmp_path):
+def test_a_step_longer_than_a_stay_gets_a_warning(tmp_path):
     experiment = plain()
     experiment["model"]["timespan"]["delta_t"] = 7
     experiment["model"]["parameters"]["gamma"]["value"] = 0.5
@@ -239,7 +239,7 @@ def test_a_step_longer_than_a_stay_is_doubted(tmp_path):
     assert warning.endswith("so they stay 2 days; a step of 7 days is longer; lower timespan.delta_t")
 
 
-def test_a_duration_in_place_of_a_rate_is_doubted(tmp_path):
+def test_a_duration_in_place_of_a_rate_gets_a_warning(tmp_path):
     experiment = plain()
     experiment["model"]["parameters"]["gamma"]["value"] = 4.0
 
@@ -249,7 +249,7 @@ def test_a_duration_in_place_of_a_rate_is_doubted(tmp_path):
     assert warning.endswith("write 1/4")
 
 
-def test_a_country_by_the_letters_of_a_state_is_doubted(tmp_path):
+def test_a_country_by_the_letters_of_a_state_gets_a_warning(tmp_path):
     shutil.copytree(POPULATIONS, tmp_path / "world")
     shutil.copytree(
         tmp_path / "world" / "data" / "United_States_Vermont", tmp_path / "world" / "data" / "Morocco"
@@ -264,7 +264,7 @@ def test_a_country_by_the_letters_of_a_state_is_doubted(tmp_path):
     assert warning.endswith("MA is Morocco; for Massachusetts write US-MA")
 
 
-def test_what_stage_a_doubts_stands_in_the_report_and_in_the_metadata(tmp_path):
+def test_warnings_of_stage_a_are_in_the_report_and_in_the_metadata(tmp_path):
     experiment = plain(end="2025-02-19")
     stages = Stages(tmp_path, experiment)
     for stage in ("builder", "builder", "runner", "output"):  # the second builder resumes
