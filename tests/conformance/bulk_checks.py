@@ -1,6 +1,7 @@
-"""What Cloud Storage does with large files and many objects, as documented: checks with the real client library.
+"""What Cloud Storage does with large files and many objects, as documented: checks with its client library.
 
-Each check gets a client and an empty bucket; those of LISTING_CHECKS share one that holds MANY small objects.
+Each check gets a client and an empty bucket of its own; those of LISTING_CHECKS share one that holds MANY
+small objects.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""What Cloud Storage does with single objects, as documented: checks with the real client library.
+"""What Cloud Storage does with single objects, as documented: checks with its client library.
 
 Each check gets a client and an empty bucket of its own. They say nothing of how the service is made, so they
 may be run against any: the emulator, or a real bucket.
