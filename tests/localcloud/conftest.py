@@ -1,6 +1,5 @@
 """An emulated Google Cloud for the tests of a module, and clients of it."""
 
-import itertools
 import json
 import os
 import subprocess
@@ -16,13 +15,10 @@ from localcloud.environment import client_environment
 from localcloud.process import running
 from tests.emulated import request
 from tests.experiments import sampled
-from tests.localcloud.jobs import Jobs
+from tests.localcloud.jobs import PROJECT, Jobs, numbers
 from tests.localcloud.workflow_api import LOCATION
 from tests.needs import need_program
 from tests.stage_scripts import Stages
-
-PROJECT = "p"
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +61,7 @@ def client(server, connect):
 @pytest.fixture
 def bucket(client):
     """Return an empty bucket that no other test uses."""
-    return client.create_bucket(f"bucket-{next(_numbers)}")
+    return client.create_bucket(f"bucket-{next(numbers)}")
 
 
 @pytest.fixture
