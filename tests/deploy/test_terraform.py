@@ -7,7 +7,6 @@ test_terraform_tasks.py.
 import copy
 import json
 import re
-from typing import Any
 
 import pytest
 
@@ -19,41 +18,20 @@ from ops.failures import UserError
 from ops.project import terraform as verbs
 from ops.settings import Settings
 from tests.experiments import REPOSITORY
-from tests.terraform_plans import NEEDED, configured, plans, resources
-
-BATCH, BUILDER, WORKFLOW, BUILD = (
-    f"serviceAccount:epymodelingsuite-{name}@my-lab-forecasts.iam.gserviceaccount.com"
-    for name in ("batch", "builder", "workflow", "build")
+from tests.terraform_plans import (
+    ALL_ELSE,
+    BATCH,
+    BUILD,
+    BUILDER,
+    NEEDED,
+    WORKFLOW,
+    allows,
+    condition_of,
+    configured,
+    grants,
+    plans,
+    resources,
 )
-ALL_ELSE = {
-    "region": "europe-west4",
-    "dir_prefix": "flu/a&b <c>/",
-    "tf_state_bucket": "my-lab-state",
-    "image_tag": "v1.2",
-    "registry_host": "registry.example.org",
-    "network_name": "forecasts",
-    "batch_service_account": "stages@another-lab.iam.gserviceaccount.com",
-    "github_url": "https://github.example.org/a&b<c>",
-    "github_pat_secret": "github-pat",
-    "github_forecast_repo": "my-lab/flu-forecasts",
-    "stage_b_machine_type": "n2-highmem-4",
-    "stage_b_memory_mib": 30000,
-    "task_count_per_node": 2,
-    "workloads_per_task": 25,
-    "max_parallelism": 5000,
-    "max_retry_count": 0,
-    "provisioning_model": "SPOT",
-    "billing_project": "Département of Health & Flu 2026/27",
-    "environment": "test",
-    "log_level": "DEBUG",
-    "storage_verbose": True,
-    "run_output_stage": False,
-    "allow_partial_results": True,
-    "monthly_budget_usd": 200,
-    "billing_account": "012345-6789AB-CDEF01",
-    "alert_email": "forecasts@example.org",
-    "install_ops_agent": True,
-}
 
 
 @pytest.fixture(scope="module")
@@ -65,40 +43,6 @@ def configuration(tmp_path_factory):
 @pytest.fixture(scope="module")
 def planned(configuration):
     return plans(configuration)
-
-
-def grants(plan: dict[str, Any]) -> set[tuple[str, str, str]]:
-    """Return who is given which role on what."""
-    return {
-        (after["member"], after["role"].removeprefix("roles/"), scope_of(address, after))
-        for address, after in resources(plan).items()
-        if "_iam_" in address
-    }
-
-
-def scope_of(address: str, after: dict[str, Any]) -> str:
-    kind = address.partition("_iam_")[0]
-    name = {
-        "google_storage_bucket": "bucket",
-        "google_artifact_registry_repository": "repository",
-        "google_service_account": "service_account_id",
-        "google_secret_manager_secret": "secret_id",
-        "google_project": "project",
-    }[kind]
-    condition = " if" if after.get("condition") else ""
-    return f"{name.removesuffix('_id')} {after[name].rpartition('/')[2]}{condition}"
-
-
-def allows(condition: str, name: str) -> bool:
-    """Tell whether a condition on resource.name holds for an object, by reading it as Python."""
-    words = condition.replace("startsWith", "startswith").replace("endsWith", "endswith")
-    words = words.replace("&&", "and").replace("||", "or").replace("!", "not ")
-    words = words.replace("resource.name", repr(f"projects/_/buckets/my-lab-bucket/objects/{name}"))
-    return eval(words, {"__builtins__": {}})
-
-
-def condition_of(plan: dict[str, Any], grant: str) -> str:
-    return resources(plan)[f"google_storage_bucket_iam_member.{grant}"]["condition"][0]["expression"]
 
 
 def test_the_files_are_formatted_and_valid(configuration):

@@ -1,8 +1,10 @@
 """An emulated Google Cloud for the tests of a module, and clients of it."""
 
-import itertools
+import json
 import os
 import subprocess
+import time
+import uuid
 
 import pytest
 import requests
@@ -13,12 +15,10 @@ from localcloud.environment import client_environment
 from localcloud.process import running
 from tests.emulated import request
 from tests.experiments import sampled
-from tests.localcloud.jobs import Jobs
+from tests.localcloud.jobs import PROJECT, Jobs, numbers
+from tests.localcloud.workflow_api import LOCATION
 from tests.needs import need_program
 from tests.stage_scripts import Stages
-
-PROJECT = "p"
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +61,7 @@ def client(server, connect):
 @pytest.fixture
 def bucket(client):
     """Return an empty bucket that no other test uses."""
-    return client.create_bucket(f"bucket-{next(_numbers)}")
+    return client.create_bucket(f"bucket-{next(numbers)}")
 
 
 @pytest.fixture
@@ -120,5 +120,45 @@ def run_gcloud(cloud, tmp_path_factory):
         )
         assert (done.returncode != 0) == fails, done.stderr
         return done.stderr if fails else done.stdout
+
+    return run
+
+
+@pytest.fixture
+def deploy(api):
+    """Return a function that deploys a workflow under a new name and returns its path."""
+
+    def post(source, **settings):
+        workflow_id = f"w-{uuid.uuid4().hex[:12]}"
+        body = {"sourceContents": source, **settings}
+        answer = api("POST", f"{LOCATION}/workflows?workflowId={workflow_id}", json=body)
+        assert answer.status_code == 200, answer.text
+        return f"{LOCATION}/workflows/{workflow_id}"
+
+    return post
+
+
+@pytest.fixture
+def start(api):
+    """Return a function that starts an execution and returns its path."""
+
+    def post(workflow, **body):
+        answer = api("POST", f"{workflow}/executions", json=body)
+        assert answer.status_code == 200, answer.text
+        return "/v1/" + answer.json()["name"]
+
+    return post
+
+
+@pytest.fixture
+def ended(api, start):
+    """Return a function that runs an execution to its end and returns it."""
+
+    def run(workflow, argument=None, **body):
+        path = start(workflow, argument=json.dumps(argument), **body)
+        deadline = time.monotonic() + 20
+        while (execution := api("GET", path).json())["state"] == "ACTIVE" and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return execution
 
     return run

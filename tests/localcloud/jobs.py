@@ -1,5 +1,6 @@
 """Jobs of Cloud Batch for tests: their definitions, and a client over plain HTTP that waits for them."""
 
+import base64
 import itertools
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ LOCATION = f"/v1/projects/{PROJECT}/locations/{REGION}"
 OVER = ("SUCCEEDED", "FAILED", "CANCELLED")
 WAIT_SECONDS = 60
 
-_numbers = itertools.count(1)
+numbers = itertools.count(1)  # for names that no other test of this worker uses
 
 
 def shell(text: str, **more: Any) -> dict[str, Any]:
@@ -49,7 +50,7 @@ class Jobs:
         return self._session.request(method, self.cloud.apis + LOCATION + path, timeout=30, **more)
 
     def create(self, definition: Any, job_id: str = "", **query: str) -> dict[str, Any]:
-        job_id = job_id or f"job-{next(_numbers)}"
+        job_id = job_id or f"job-{next(numbers)}"
         answer = self.http("POST", "/jobs", params={"jobId": job_id, **query}, json=definition)
         assert answer.status_code == 200, answer.text
         return answer.json()
@@ -136,3 +137,11 @@ def exit_codes(task: dict[str, Any]) -> list[int]:
 def says(found: dict[str, Any], text: str) -> bool:
     """Return whether an event of a job or task contains a text."""
     return any(text in event["description"] for event in found["status"].get("statusEvents", []))
+
+
+def make_secret(jobs, name, value):
+    secrets = f"{jobs.cloud.apis}/v1/projects/{PROJECT}/secrets"
+    jobs._session.post(f"{secrets}?secretId={name}", json={"replication": {"automatic": {}}}, timeout=10)
+    payload = {"payload": {"data": base64.b64encode(value.encode()).decode()}}
+    jobs._session.post(f"{secrets}/{name}:addVersion", json=payload, timeout=10).raise_for_status()
+    return f"projects/{PROJECT}/secrets/{name}/versions/latest"

@@ -9,9 +9,8 @@ import time
 import pytest
 
 from localcloud.process import Cloud, running
-from tests.localcloud.jobs import Jobs, exit_codes, job
-from tests.localcloud.test_batch_tasks import make_secret
-from tests.localcloud.test_process import started
+from tests.localcloud.jobs import Jobs, exit_codes, job, make_secret
+from tests.localcloud.processes import started
 from tests.needs import need_program
 
 BASE = "python:3.11-slim"  # the base of this repository's images

@@ -13,7 +13,7 @@ import requests
 
 from localcloud.process import Cloud, running
 from tests.localcloud.jobs import Jobs, job, shell
-from tests.localcloud.test_process import ROOT, started
+from tests.localcloud.processes import ROOT, started
 
 # A child, one in the background of a shell that has ended, and one in a session of its own.
 FAMILY = """

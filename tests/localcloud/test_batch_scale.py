@@ -9,7 +9,7 @@ import pytest
 
 from localcloud.process import Cloud, running
 from tests.localcloud.jobs import Jobs, id_of, job, null
-from tests.localcloud.test_process import peak_mib, started
+from tests.localcloud.processes import peak_mib, started
 
 MAX_SECONDS = 60
 MAX_MIB = 200

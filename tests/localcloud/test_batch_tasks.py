@@ -1,6 +1,5 @@
 """Tasks of the emulated Batch as processes: environment, runnables, exit codes, retries, logs."""
 
-import base64
 import json
 import sys
 import time
@@ -8,7 +7,7 @@ import time
 import pytest
 
 from localcloud.process import running
-from tests.localcloud.jobs import PROJECT, Jobs, exit_codes, id_of, job, says, shell
+from tests.localcloud.jobs import PROJECT, Jobs, exit_codes, id_of, job, make_secret, says, shell
 
 LOGGED = ("jsonPayload", "textPayload")
 
@@ -18,14 +17,6 @@ def variables_of(jobs, made, index=0):
     task = f"{made['uid']}-group0-{index}/"
     lines = [e["textPayload"] for e in jobs.logs(made) if task in e["labels"]["task_id"]]
     return dict(line.split("=", 1) for line in lines if "=" in line)
-
-
-def make_secret(jobs, name, value):
-    secrets = f"{jobs.cloud.apis}/v1/projects/{PROJECT}/secrets"
-    jobs._session.post(f"{secrets}?secretId={name}", json={"replication": {"automatic": {}}}, timeout=10)
-    payload = {"payload": {"data": base64.b64encode(value.encode()).decode()}}
-    jobs._session.post(f"{secrets}/{name}:addVersion", json=payload, timeout=10).raise_for_status()
-    return f"projects/{PROJECT}/secrets/{name}/versions/latest"
 
 
 def test_a_task_has_the_variables_of_batch_its_job_and_the_emulator_and_no_other(jobs, monkeypatch):

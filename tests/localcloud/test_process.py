@@ -5,15 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import requests
 
 from localcloud.process import running
+from tests.localcloud.processes import ROOT, peak_mib, started
 
-ROOT = Path(__file__).parents[2]
 MIB = 2**20
 
 PARENT = """
@@ -37,18 +36,6 @@ def wait_until_down(url, seconds):
     while is_up(url) and time.monotonic() < deadline:
         time.sleep(0.05)
     return not is_up(url)
-
-
-@contextmanager
-def started(*argv):
-    child = subprocess.Popen(
-        [sys.executable, *argv], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.communicate()
 
 
 def test_both_ports_answer_once_it_reports_ready(tmp_path):
@@ -159,8 +146,3 @@ def test_a_large_object_takes_little_memory(tmp_path):
 
         assert read == size
         assert peak_mib(child.pid) < 100
-
-
-def peak_mib(pid):
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.emulated import post
-from tests.localcloud.conftest import PROJECT, _numbers
+from tests.localcloud.jobs import PROJECT, numbers
 
 DIGEST, OTHER = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 
@@ -13,7 +13,7 @@ DIGEST, OTHER = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 @pytest.fixture
 def repository(cloud):
     """Return the path of a repository with two images of one name; the older one still has a tag."""
-    path = f"us-central1-docker.pkg.dev/{PROJECT}/repo-{next(_numbers)}"
+    path = f"us-central1-docker.pkg.dev/{PROJECT}/repo-{next(numbers)}"
     for tag, digest in (("first", DIGEST), ("latest", DIGEST), ("second", OTHER), ("latest", OTHER)):
         post(f"{cloud.apis}/_emulator/images", {"image": f"{path}/suite:{tag}", "digest": digest})
     return path

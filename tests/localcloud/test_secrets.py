@@ -7,7 +7,7 @@ from google.cloud import secretmanager
 from google.oauth2.credentials import Credentials
 
 from tests.emulated import add_secret
-from tests.localcloud.conftest import PROJECT, _numbers
+from tests.localcloud.jobs import PROJECT, numbers
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def client(cloud):
 @pytest.fixture
 def secret(cloud):
     """Return the name of a secret with one version."""
-    return add_secret(cloud, "first", f"secret-{next(_numbers)}")
+    return add_secret(cloud, "first", f"secret-{next(numbers)}")
 
 
 def path(secret, version="latest"):
@@ -30,7 +30,7 @@ def path(secret, version="latest"):
 
 
 def test_gcloud_and_the_client_read_the_same_secret(run_gcloud, client):
-    secret = f"secret-{next(_numbers)}"
+    secret = f"secret-{next(numbers)}"
     run_gcloud("secrets", "create", secret, "--replication-policy=automatic")
     run_gcloud("secrets", "versions", "add", secret, "--data-file=-", stdin="first")
     run_gcloud("secrets", "versions", "add", secret, "--data-file=-", stdin="second")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.emulated import post
-from tests.localcloud.conftest import PROJECT
+from tests.localcloud.jobs import PROJECT
 
 WHERE = "--location=us-central1"
 

@@ -4,10 +4,14 @@ from http.client import HTTPConnection
 
 import pytest
 
-from tests.conformance.storage_checks import CHECKS, LISTING_CHECKS, MANY, in_threads
+from tests.conformance import bulk_checks, storage_checks
+from tests.conformance.bulk_checks import LISTING_CHECKS, MANY
+from tests.conformance.checks import in_threads
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize(
+    "check", [*storage_checks.CHECKS, *bulk_checks.CHECKS], ids=lambda check: check.__name__
+)
 def test_storage(check, client, bucket):
     check(client, bucket)
 

@@ -1,19 +1,13 @@
-"""The REST APIs of the emulated Workflows: deployments, executions, callbacks, logs and steps."""
+"""The REST APIs of the emulated Workflows: executions, callbacks, logs and steps."""
 
 import json
-import re
-import time
 import uuid
 
 import pytest
 import requests
 
 from localcloud.process import running
-
-NUMBER = "123456789012"
-LOCATION = "/v1/projects/p/locations/us-central1"
-ECHO = "main: {params: [args], steps: [{r: {return: '${args}'}}]}"
-SLEEP = "main: {steps: [{nap: {call: sys.sleep, args: {seconds: 100000000}}}]}"
+from tests.localcloud.workflow_api import ECHO, LOCATION, NUMBER, SLEEP, logged, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -21,163 +15,6 @@ def cloud(tmp_path_factory):
     """Start an emulator whose clock runs a thousand times as fast."""
     with running(tmp_path_factory.mktemp("state"), "--clock-speed", "1000") as cloud:
         yield cloud
-
-
-@pytest.fixture
-def deploy(api):
-    """Return a function that deploys a workflow under a new name and returns its path."""
-
-    def post(source, **settings):
-        workflow_id = f"w-{uuid.uuid4().hex[:12]}"
-        body = {"sourceContents": source, **settings}
-        answer = api("POST", f"{LOCATION}/workflows?workflowId={workflow_id}", json=body)
-        assert answer.status_code == 200, answer.text
-        return f"{LOCATION}/workflows/{workflow_id}"
-
-    return post
-
-
-@pytest.fixture
-def start(api):
-    """Return a function that starts an execution and returns its path."""
-
-    def post(workflow, **body):
-        answer = api("POST", f"{workflow}/executions", json=body)
-        assert answer.status_code == 200, answer.text
-        return "/v1/" + answer.json()["name"]
-
-    return post
-
-
-@pytest.fixture
-def ended(api, start):
-    """Return a function that runs an execution to its end and returns it."""
-
-    def run(workflow, argument=None, **body):
-        path = start(workflow, argument=json.dumps(argument), **body)
-        deadline = time.monotonic() + 20
-        while (execution := api("GET", path).json())["state"] == "ACTIVE" and time.monotonic() < deadline:
-            time.sleep(0.01)
-        return execution
-
-    return run
-
-
-def wait_until(holds, seconds=5):
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def logged(api, log_filter):
-    asked = {"resourceNames": ["projects/p"], "filter": log_filter, "pageSize": 100}
-    return api("POST", "/v2/entries:list", json=asked).json().get("entries", [])
-
-
-def test_a_deployment_is_an_operation_and_creates_a_revision(api):
-    body = {
-        "sourceContents": ECHO,
-        "labels": {"stage": "runner"},
-        "serviceAccount": "projects/-/serviceAccounts/a@b",
-    }
-
-    operation = api("POST", f"{LOCATION}/workflows?workflowId=first", json=body).json()
-    again = api("GET", f"/v1/{operation['name']}").json()
-    workflow = api("GET", f"{LOCATION}/workflows/first").json()
-
-    assert operation["done"]
-    assert again == operation
-    assert (
-        operation["response"]["name"]
-        == workflow["name"]
-        == "projects/p/locations/us-central1/workflows/first"
-    )
-    assert workflow["state"] == "ACTIVE"
-    assert workflow["sourceContents"] == ECHO
-    assert workflow["labels"] == {"stage": "runner"}
-    assert workflow["serviceAccount"] == "projects/p/serviceAccounts/a@b"
-    assert re.fullmatch(r"000001-[0-9a-f]{3}", workflow["revisionId"])
-
-
-def test_a_new_source_creates_a_revision_and_new_labels_do_not(api, deploy):
-    workflow = deploy(ECHO, description="old")
-
-    api("PATCH", f"{workflow}?updateMask=labels,description", json={"labels": {"a": "b"}})
-    same = api("GET", workflow).json()
-    api("PATCH", f"{workflow}?updateMask=source_contents", json={"sourceContents": SLEEP, "labels": {}})
-    other = api("GET", workflow).json()
-
-    assert same["revisionId"].startswith("000001-")
-    assert same["labels"] == other["labels"] == {"a": "b"}
-    assert "description" not in same
-    assert other["revisionId"].startswith("000002-")
-    assert other["sourceContents"] == SLEEP
-    revisions = api("GET", f"{workflow}:listRevisions").json()["workflows"]
-    assert [each["sourceContents"] for each in revisions] == [SLEEP, ECHO]
-
-
-def test_an_invalid_source_is_refused_and_the_old_one_stays(api, deploy, ended):
-    workflow = deploy(ECHO)
-
-    faulty = {"sourceContents": "main:\n  steps:\n  - a:\n      next: nosuch\n"}
-    refused = api("PATCH", f"{workflow}?updateMask=sourceContents", json=faulty)
-
-    assert refused.status_code == 400
-    assert refused.json()["error"]["status"] == "INVALID_ARGUMENT"
-    assert "main.yaml:4:13: parse error:" in refused.json()["error"]["message"]
-    assert ended(workflow, 5)["result"] == "5"
-
-
-@pytest.mark.parametrize(
-    ("query", "body", "code", "message"),
-    [
-        ("", {}, 400, "workflow id"),
-        ("?workflowId=1st", {"sourceContents": ECHO}, 400, "workflow id"),
-        ("?workflowId=ok", {"sourceContents": ECHO, "sourceContent": "x"}, 400, "sourceContent"),
-        ("?workflowId=ok", {"sourceContents": ECHO, "labels": {"A": "b"}}, 400, "A=b"),
-        ("?workflowId=ok", {"sourceContents": ECHO, "description": 5}, 400, "description must be text"),
-        (
-            "?workflowId=ok",
-            {"sourceContents": ECHO, "serviceAccount": [1]},
-            400,
-            "serviceAccount must be text",
-        ),
-        ("?workflowId=ok", {"sourceContents": ECHO, "callLogLevel": "ALL"}, 400, "callLogLevel"),
-        ("?workflowId=ok", {"sourceContents": ECHO, "userEnvVars": {"GOOGLE_X": "1"}}, 400, "GOOGLE_X"),
-        ("?workflowId=ok", {"sourceContents": ECHO, "userEnvVars": {"A": "x" * 4097}}, 400, "4096"),
-        (
-            "?workflowId=ok",
-            {"sourceContents": ECHO, "userEnvVars": dict.fromkeys(map(str, range(21)), "")},
-            400,
-            "20",
-        ),
-        ("?workflowId=ok", {"sourceContents": ECHO + " " * 131072}, 400, "131072"),
-    ],
-)
-def test_a_wrong_setting_is_refused(api, query, body, code, message):
-    refused = api("POST", f"{LOCATION}/workflows{query}", json=body)
-
-    assert refused.status_code == code
-    assert message in refused.json()["error"]["message"]
-
-
-def test_a_workflow_exists_once_is_listed_and_is_gone_after_its_deletion(api, deploy, start):
-    workflow = deploy(SLEEP, labels={"list": "me"})
-    execution = start(workflow)
-    taken = api(
-        "POST",
-        f"{LOCATION}/workflows?workflowId={workflow.rpartition('/')[2]}",
-        json={"sourceContents": ECHO},
-    )
-
-    listed = api("GET", f"{LOCATION}/workflows?filter=labels.list%3Dme").json()["workflows"]
-    api("DELETE", workflow)
-
-    assert taken.status_code == 409
-    assert [each["name"] for each in listed] == [workflow.removeprefix("/v1/")]
-    assert api("GET", workflow).status_code == 404
-    assert api("GET", execution).status_code == 404
 
 
 def test_an_execution_shows_its_result(deploy, ended):

@@ -1,28 +1,13 @@
-"""The emulated Cloud Workflows beyond the conformance cases: scopes, errors, limits, parallel steps."""
+"""The emulated Cloud Workflows beyond the conformance cases: expressions, scopes, errors, retries."""
 
 import itertools
-import socket
-import threading
 import time
 
 import pytest
 
-from localcloud.workflows.errors import LimitExceeded, Stopped, WorkflowError
-from localcloud.workflows.scopes import Memory
+from localcloud.workflows.errors import WorkflowError
 from localcloud.workflows.strand import run_main
-from localcloud.workflows.values import size_of
-from tests.localcloud.workflow_runs import result_of, run_of
-
-
-def value_of(expression, argument=None):
-    source = "main:\n  params: [args]\n  steps:\n  - r:\n      return: |\n        ${" + expression + "}\n"
-    return result_of(source, argument)
-
-
-def error_of(source, argument=None, **more):
-    with pytest.raises(WorkflowError) as raised:
-        result_of(source, argument, **more)
-    return raised.value
+from tests.localcloud.workflow_runs import error_of, result_of, run_of, value_of
 
 
 @pytest.mark.parametrize(
@@ -180,97 +165,6 @@ main:
         assert f"could not resolve reference: {name}" in error_of(source % name).value["message"]
 
 
-def test_a_branch_changes_shared_variables_and_has_its_own():
-    assert result_of(
-        """
-main:
-  steps:
-  - init: {assign: [{read: {n: 1}}, {shared: 1}]}
-  - p:
-      parallel:
-        shared: [shared]
-        for:
-          value: v
-          in: [1, 2, 3]
-          steps:
-          - change: {assign: [{own: "${read.n + v}"}, {own: "${own}"}, {shared: "${shared * own}"}]}
-  - r: {return: ["${read.n}", "${shared}"]}
-"""
-    ) == [1, 24]
-
-
-def test_a_shared_variable_must_exist_before_the_parallel_step():
-    source = """
-main:
-  steps:
-  - p:
-      parallel:
-        shared: [nosuch]
-        for: {value: v, in: [1], steps: [{a: {assign: [{nosuch: 1}]}}]}
-"""
-    assert "nosuch" in error_of(source).value["message"]
-
-
-def test_branches_run_at_the_same_time_but_no_more_than_the_limit():
-    source = """
-main:
-  steps:
-  - p:
-      parallel:
-        %s
-        for:
-          value: v
-          range: [1, 40]
-          steps: [{wait: {call: sys.sleep, args: {seconds: 50}}}]
-"""
-
-    def seconds(line):
-        begun = time.monotonic()
-        result_of(source % line, clock_speed=1000)
-        return time.monotonic() - begun
-
-    assert 0.1 <= seconds("exception_policy: continueAll") < 0.5  # 2 rounds of 20
-    assert 0.5 <= seconds("concurrency_limit: 4") < 1.5  # 10 rounds
-
-
-def test_nested_parallel_steps_do_not_wait_for_each_other_and_are_at_most_two_deep():
-    turn = "{value: %s, range: [1, 25], steps: [%s]}"
-    inner = "{q: {parallel: {for: %s}}}" % (turn % ("w", "{s: {call: sys.sleep, args: {seconds: 1}}}"))
-    source = "main: {steps: [{p: {parallel: {for: %s}}}, {r: {return: done}}]}" % (turn % ("v", inner))
-    assert result_of(source, clock_speed=100_000) == "done"
-
-    third = "{t: {parallel: {for: {value: w, in: [1], steps: [{n: {assign: [{x: 1}]}}]}}}}"
-    calling = turn % ("v", "{q: {parallel: {for: {value: w, in: [1], steps: [{c: {call: sub}}]}}}}")
-    failed = error_of(
-        f"main: {{steps: [{{p: {{parallel: {{for: {calling}}}}}}}]}}\nsub: {{steps: [{third}]}}"
-    )
-    assert "ParallelNestingError" in str(failed.value["branches"])
-
-
-def test_other_branches_continue_after_one_has_failed():
-    source = """
-main:
-  steps:
-  - init: {assign: [{done: 0}]}
-  - p:
-      try:
-        parallel:
-          shared: [done]
-          for:
-            value: v
-            in: [1, 2, 3]
-            steps:
-            - fail: {switch: [{condition: "${v == 1}", raise: "no ${v}"}]}
-            - wait: {call: sys.sleep, args: {seconds: 200}}
-            - count: {assign: [{done: "${done + 1}"}]}
-      except:
-        as: e
-        steps:
-        - r: {return: ["${done}", "${len(e.branches)}", "${e.branches[0].error.payload}"]}
-"""
-    assert result_of(source) == [2, 1, "no 1"]
-
-
 def test_retries_wait_longer_each_time_and_end():
     source = """
 main:
@@ -338,116 +232,6 @@ main:
         assert time.monotonic() - begun < 0.1
 
 
-GROWING = """
-main:
-  params: [kib]
-  steps:
-  - init: {assign: [{s: "${kib}"}, {l: []}, {m: {}}]}
-  - grow:
-      try:
-        for:
-          value: v
-          range: [1, 1000]
-          steps: [{a: {assign: [%s]}}]
-      except: {as: e, steps: [{r: {return: "caught"}}]}
-"""
-
-
-@pytest.mark.parametrize(
-    "assignment", ['{s: "${s + s}"}', '{l: "${list.concat(l, s)}"}', '{"m[string(v)]": "${s}"}']
-)
-def test_exceeding_the_memory_ends_an_execution_and_cannot_be_caught(assignment):
-    failed = error_of(GROWING % assignment, "x" * 1024)
-
-    assert isinstance(failed, LimitExceeded)
-    assert failed.value["tags"] == ["ResourceLimitError"]
-
-
-def test_a_list_that_grows_counts_as_much_as_one_assigned_at_once():
-    memory, grown = Memory(), []
-
-    for number in range(100):
-        longer = [*grown, {"n": number, "name": "é" * number}]
-        assert memory.size_of(longer, before=grown) == size_of(longer)
-        grown = longer
-
-
-def test_memory_is_freed_when_a_variable_shrinks_or_a_routine_ends():
-    run = run_of(
-        """
-main:
-  steps:
-  - a:
-      for:
-        value: v
-        range: [1, 50]
-        steps:
-        - b: {call: big, result: s}
-        - c: {assign: [{s: ""}]}
-  - r: {return: ok}
-big:
-  steps:
-  - s: {assign: [{s: "%s"}]}
-  - r: {return: "${s + s}"}
-"""
-        % ("x" * 60_000)
-    )
-
-    assert run_main(run, None) == "ok"
-    assert run.memory.used_bytes == 0
-
-
-def test_an_execution_ends_at_its_100_000th_step():
-    begun = time.monotonic()
-
-    failed = error_of("main: {steps: [{a: {assign: [{x: 1}]}}, {b: {next: a}}]}")
-
-    assert failed.value["tags"] == ["ResourceLimitError"]
-    assert "100000" in failed.value["message"]
-    assert failed.trace[0].routine == "main"
-    assert time.monotonic() - begun < 30
-
-
-def test_calls_may_be_20_deep():
-    source = """
-main: {params: [n], steps: [{c: {call: down, args: {n: "${n}"}, result: r}}, {r: {return: "${r}"}}]}
-down:
-  params: [n]
-  steps:
-  - s: {switch: [{condition: "${n == 1}", return: bottom}]}
-  - c: {call: down, args: {n: "${n - 1}"}, result: r}
-  - r: {return: "${r}"}
-"""
-    assert result_of(source, 20) == "bottom"
-    assert "RecursionError" in error_of(source, 21).value["tags"]
-
-
-def test_a_cancelled_run_ends_in_the_middle_of_a_sleep():
-    run = run_of("main: {steps: [{s: {call: sys.sleep, args: {seconds: 3600}}}]}", clock_speed=1)
-    threading.Timer(0.1, run.cancel).start()
-    begun = time.monotonic()
-
-    with pytest.raises(Stopped):
-        run_main(run, None)
-
-    assert time.monotonic() - begun < 1
-
-
-def test_a_cancelled_run_ends_in_the_middle_of_a_call():
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        run = run_of(
-            f"main: {{steps: [{{s: {{call: http.get, args: {{url: '{url}'}}}}}}, {{t: {{return: 1}}}}]}}"
-        )
-        threading.Timer(0.1, run.cancel).start()
-        begun = time.monotonic()
-
-        with pytest.raises(Stopped):
-            run_main(run, None)
-
-    assert time.monotonic() - begun < 1
-
-
 def test_each_step_is_reported_as_it_starts():
     seen = []
     source = """
@@ -496,50 +280,8 @@ def test_settings_of_retries_and_connectors_must_be_maps(step):
     assert "TypeError" in error_of(f"main: {{steps: [{{a: {{{step}}}}}]}}").value["tags"]
 
 
-def test_a_result_must_fit_in_the_memory():
-    many = ", ".join(['"${s}"'] * 20)
-    source = f"main: {{params: [s], steps: [{{r: {{return: [{many}]}}}}]}}"
-
-    assert len(result_of(source, "x" * 20_000)) == 20
-    assert isinstance(error_of(source, "x" * 30_000), LimitExceeded)
-
-
 @pytest.mark.parametrize("url", ["http://[::1", "ftp://127.0.0.1/", "nothing"])
 def test_an_invalid_url_is_an_error_of_the_workflow(url):
     failed = error_of(f'main: {{steps: [{{a: {{call: http.get, args: {{url: "{url}"}}}}}}]}}')
 
     assert failed.value["tags"] == ["ValueError"]
-
-
-def test_branches_that_wait_for_a_shared_variable_free_their_slots():
-    source = """
-main:
-  steps:
-  - init: {assign: [{total: 0}]}
-  - both:
-      parallel:
-        shared: [total]
-        branches:
-        - slow: {steps: [{s: {assign: [{total: "${total + inner()}"}]}}]}
-        - many:
-            steps:
-            - later: {call: sys.sleep, args: {seconds: 50}}
-            - each:
-                parallel:
-                  shared: [total]
-                  for: {value: v, range: [1, 30], steps: [{a: {assign: [{total: "${total + 1}"}]}}]}
-  - done: {return: "${total}"}
-inner:
-  steps:
-  - nap: {call: sys.sleep, args: {seconds: 200}}
-  - inner: {parallel: {for: {value: v, range: [1, 3], steps: [{a: {assign: [{x: 1}]}}]}}}
-  - done: {return: 100}
-"""
-    ended = []
-    threading.Thread(target=lambda: ended.append(result_of(source)), daemon=True).start()
-    deadline = time.monotonic() + 5
-
-    while not ended and time.monotonic() < deadline:
-        time.sleep(0.01)
-
-    assert ended == [130]

@@ -1,7 +1,10 @@
-"""Workflows run without a server: the interpreter alone, with a fast clock. Four test files use it."""
+"""Workflows run without a server: the interpreter alone, with a fast clock."""
+
+import pytest
 
 from localcloud.times import Clock
 from localcloud.workflows.call_log import CallLog
+from localcloud.workflows.errors import WorkflowError
 from localcloud.workflows.hosts import local_hosts
 from localcloud.workflows.http_client import HttpClient
 from localcloud.workflows.parser import parse_workflow
@@ -20,3 +23,14 @@ def run_of(source, address="http://127.0.0.1:9", clock_speed=1000, on_step=None)
 def result_of(source, argument=None, **more):
     """Return the result of a workflow, or raise the error that it does not catch."""
     return run_main(run_of(source, **more), argument)
+
+
+def value_of(expression, argument=None):
+    source = "main:\n  params: [args]\n  steps:\n  - r:\n      return: |\n        ${" + expression + "}\n"
+    return result_of(source, argument)
+
+
+def error_of(source, argument=None, **more):
+    with pytest.raises(WorkflowError) as raised:
+        result_of(source, argument, **more)
+    return raised.value
