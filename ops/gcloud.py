@@ -125,7 +125,7 @@ def _ask(
     shell: Shell, words: Sequence[str], timeout_seconds: float, echo: bool, standard_input: str | None
 ) -> str | None:
     argv = ["gcloud", *words]
-    ended = shell.ask(
+    ended = shell.run(
         argv, _UNLOGGED, timeout_seconds=timeout_seconds, standard_input=standard_input, echo=echo
     )
     if ended is None:
@@ -135,8 +135,8 @@ def _ask(
     return ended.output
 
 
-def at_once(questions: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Ask several questions at a time and return the answers in order; the first that failed is raised."""
+def in_parallel(questions: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Return the answers to several questions, asked in parallel, in order. The first failure is raised."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(lambda question: question(), questions))
 

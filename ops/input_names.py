@@ -55,7 +55,9 @@ def names_in_files(shell: Shell, paths: Sequence[Path]) -> dict[Path, str]:
     if not paths:
         return {}
     try:
-        ended = shell.attempt([sys.executable, str(script), *map(str, paths)], timeout_seconds=NAMING_SECONDS)
+        ended = shell.run_always(
+            [sys.executable, str(script), *map(str, paths)], timeout_seconds=NAMING_SECONDS
+        )
         names = json.loads(ended.output) if ended.exit_code == 0 else []
         return {path: name for path, name in zip(paths, names, strict=True) if name}
     except (UserError, ValueError):

@@ -69,9 +69,9 @@ class Cloud:
         return f"{self.experiment_path(exp_id)}{run_id}/"
 
     @property
-    def reading(self) -> "Cloud":
-        """The same cloud, which answers also in a dry run; for reading alone."""
-        return replace(self, shell=self.shell.reading)
+    def without_dry_run(self) -> "Cloud":
+        """The same cloud, but a dry run does not skip its commands; for those that only read."""
+        return replace(self, shell=self.shell.without_dry_run)
 
     def read(self, words: Sequence[str], **options: Any) -> str:
         """Return what gcloud prints; options and errors as gcloud.read()."""
@@ -81,6 +81,6 @@ class Cloud:
         """Return what gcloud prints about objects, nothing if there are none."""
         return gcloud.read_if_there(self.shell, words, **options)
 
-    def ask(self, words: Sequence[str], **options: Any) -> Any:
+    def read_json(self, words: Sequence[str], **options: Any) -> Any:
         """Return what gcloud answers in JSON, None in a dry run; options and errors as gcloud.read_json()."""
         return gcloud.read_json(self.shell, words, **options)

@@ -141,7 +141,7 @@ def _line(shell: Shell, settings: Settings, request: RunRequest) -> str:
 def show_before(shell: Shell, settings: Settings, request: RunRequest) -> None:
     """Print the estimate in a dry run of the run itself, or why there is none."""
     try:
-        show_estimate(shell.reading, settings, request)
+        show_estimate(shell.without_dry_run, settings, request)
     except UserError as error:
         print(f"no estimate yet of what it costs: {error}")
 

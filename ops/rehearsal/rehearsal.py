@@ -112,7 +112,7 @@ def _emulator(shell: Shell, settings: Settings, request: RunRequest, folder: Pat
     words = ["--clock-speed", CLOCK_SPEED]
     if request.docker:
         path, local = repository_path(settings), tagged(settings, source_commit())[0]
-        if not shell.answers(["docker", "image", "inspect", "-f", "{{.Id}}", local], timeout_seconds=20):
+        if not shell.succeeds(["docker", "image", "inspect", "-f", "{{.Id}}", local], timeout_seconds=20):
             fix = f"PROJECT_ID={settings.project_id} invoke build-local --no-push"
             raise UserError(f"there is no image {local}", fix=fix)
         words += ["--tasks", "docker", "--image", f"{path}={local}"]

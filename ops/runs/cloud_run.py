@@ -22,7 +22,7 @@ from ops.cloud.executions import Execution, follow
 from ops.cloud.jobs import going_on_by_hand, id_of, state_of
 from ops.costs import cost_report
 from ops.failures import UserError
-from ops.gcloud import GcloudError, at_once, is_no_match
+from ops.gcloud import GcloudError, in_parallel, is_no_match
 from ops.laptop import local_run
 from ops.names import ARCHIVE, OUTPUT_CONFIGS, account_email
 from ops.run_request import RunRequest
@@ -205,7 +205,7 @@ def _checked_image(
         questions.append(lambda: _check_no_job_by_hand(cloud, request))
     if repository:
         local_run.validate(cloud.shell, cloud.settings, request)
-    return at_once(questions)[3]
+    return in_parallel(questions)[3]
 
 
 def _check_run(cloud: Cloud, request: RunRequest) -> None:
@@ -238,7 +238,7 @@ def _execute(cloud: Cloud, plan: _Plan) -> Execution:
         *("--labels", ",".join(f"{name}={value}" for name, value in labels.items())),
         *("--data", json.dumps(plan.arguments, separators=(",", ":"))),
     ]
-    answer = cloud.ask(words) or {"name": "executions/dry-run"}
+    answer = cloud.read_json(words) or {"name": "executions/dry-run"}
     return Execution(cloud, answer["name"].rpartition("/")[2])
 
 

@@ -37,7 +37,7 @@ def upload_forecast(cloud: Cloud, repository: Path, run_path: str) -> None:
             nearest(repository),
             str(archive),
         ]
-        packed = cloud.shell.ask(pack, timeout_seconds=PACK_SECONDS)
+        packed = cloud.shell.run(pack, timeout_seconds=PACK_SECONDS)
         if packed and packed.exit_code:
             said = (packed.errors.strip().splitlines() or ["it said nothing"])[-1]
             raise UserError(f"{nearest(repository)} cannot be packed: {said}")

@@ -18,7 +18,7 @@ from typing import Any
 import google_crc32c
 
 from modeling.by_products import check_output_list, parse_json
-from ops.cloud.bucket import A_TIME, newest_outputs, objects_or_none, run_ids
+from ops.cloud.bucket import A_TIME, newest_outputs, read_objects_or_none, run_ids
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError, did_you_mean
 from ops.laptop.run_lock import held_file
@@ -150,7 +150,7 @@ def _all_files(cloud: Cloud, remote: str) -> list[RemoteFile]:
         raise UserError(f"{remote}: no such run", fix="invoke runs --cloud")
     lists = [name for name in files if name.startswith(OUTPUTS) and name.endswith(f"/{OUTPUT_LIST}")]
     if lists:
-        found = objects_or_none(cloud, [remote + name for name in lists])
+        found = read_objects_or_none(cloud, [remote + name for name in lists])
         for path, named in zip(lists, found, strict=True):
             try:
                 files |= {each.name: each for each in _named_by(named, path)}

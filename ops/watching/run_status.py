@@ -12,7 +12,7 @@ from typing import Any
 
 from modeling.input_names import in_a_line
 from modeling.plain_text import one_line
-from ops.cloud.bucket import objects_or_none
+from ops.cloud.bucket import read_objects_or_none
 from ops.cloud.cloud import Cloud
 from ops.cloud.executions import (
     ENDED,
@@ -163,7 +163,9 @@ class RunStatus:
 
 def with_spending(cloud: Cloud, statuses: Sequence[RunStatus]) -> list[RunStatus]:
     """Return runs that have succeeded with their costs, read in one request; unknown costs are left out."""
-    metadata = objects_or_none(cloud, [f"{status.result.get('path', '')}{METADATA}" for status in statuses])
+    metadata = read_objects_or_none(
+        cloud, [f"{status.result.get('path', '')}{METADATA}" for status in statuses]
+    )
     return [
         _with_cost(cloud, status, found) if isinstance(found, dict) else status
         for status, found in zip(statuses, metadata, strict=True)
@@ -259,7 +261,7 @@ def tasks_of(execution: Execution, stage: str, job: dict[str, Any]) -> list[dict
     words = ["batch", "tasks", "list", "--job", execution.job_id(stage), *execution.cloud.in_region]
     words += ["--page-size", str(COUNTED_TASKS)]
     try:
-        return execution.cloud.ask(words, echo=False) or []
+        return execution.cloud.read_json(words, echo=False) or []
     except UserError:  # the job may just have been deleted; the rest is shown anyway
         return None
 
