@@ -12,11 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from modeling.by_products import check_headline, check_json
-from ops.cloud.cloud import Cloud
-from ops.failures import UserError
-from ops.gcloud import GcloudError, in_parallel, is_no_match
-from ops.manifests import Manifest, parsed_manifest
-from ops.names import (
+from modeling.run_names import (
     CLAIM,
     HEADLINE,
     MANIFEST,
@@ -24,10 +20,14 @@ from ops.names import (
     OUTPUTS,
     RUN_ID,
     RUNNER,
-    check_exp_id,
-    check_run_id,
     is_exp_id,
+    is_run_id,
 )
+from ops.cloud.cloud import Cloud
+from ops.failures import UserError
+from ops.gcloud import GcloudError, in_parallel, is_no_match
+from ops.manifests import Manifest, parsed_manifest
+from ops.names import check_exp_id, check_run_id
 from ops.terminal import counted, warn_left_out
 
 LIST_SECONDS = 900  # 1000 names a request
@@ -160,7 +160,7 @@ def runs_and_folders(listed: Iterable[str], top: str) -> tuple[list[CloudRun], l
         if not line.endswith("/"):
             continue
         exp_id, _, name = line.removeprefix(top).rstrip("/").rpartition("/")
-        if RUN_ID.fullmatch(name):
+        if is_run_id(name):
             runs += [CloudRun(exp_id, name)] if is_exp_id(exp_id) else []
         elif is_exp_id(line.removeprefix(top).rstrip("/")):
             others.append(line)

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from modeling.input_names import in_a_line
+from modeling.run_names import METADATA
 from ops.cloud.bucket import read_objects
 from ops.cloud.cloud import Cloud
 from ops.cloud.failed_tasks import failed_tasks, job_exit_code
@@ -22,7 +23,6 @@ from ops.cloud.jobs import ENDING_JOB, Progress
 from ops.failures import UserError
 from ops.gcloud import GcloudError, Refusal, in_parallel
 from ops.input_names import missing_indices
-from ops.names import METADATA
 from ops.polling import poll, tell, tell_news
 from ops.stages import STAGES
 from ops.terminal import counted, duration

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from modeling.by_products import check_metadata, check_summary
+from modeling.run_names import METADATA, SUMMARIES
 from ops.cloud.bucket import LIST_SECONDS, CloudRun, read_objects_or_none, runs_and_folders
 from ops.cloud.bucket import by_product as object_or_none
 from ops.cloud.cloud import Cloud
 from ops.cloud.inputs import find_manifest
 from ops.failures import UserError
 from ops.laptop.run_files import LocalRun, by_product, find_runs, latest_run, read_json
-from ops.names import METADATA, SUMMARIES, check_exp_id, check_run_id
+from ops.names import check_exp_id, check_run_id
 from ops.settings import Settings
 from ops.terminal import nearest
 

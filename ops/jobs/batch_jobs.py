@@ -11,6 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from modeling.input_names import in_a_line
+from modeling.run_names import SUMMARIES
 from ops.cloud.bucket import read_objects
 from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import as_label
@@ -32,7 +33,7 @@ from ops.cloud.log_reader import LogRequest
 from ops.failures import UserError
 from ops.gcloud import GcloudError, Refusal
 from ops.input_names import missing_indices
-from ops.names import COMPONENT, SUMMARIES, check_exp_id, check_run_id
+from ops.names import COMPONENT, check_exp_id, check_run_id
 from ops.polling import poll, tell, tell_news
 from ops.terminal import console, counted, duration
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modeling.run_names import ARCHIVE, OUTPUT_CONFIGS
 from ops.cloud import checks
 from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import (
@@ -24,7 +25,7 @@ from ops.costs import cost_report
 from ops.failures import UserError
 from ops.gcloud import GcloudError, in_parallel, is_no_match
 from ops.laptop import local_run
-from ops.names import ARCHIVE, OUTPUT_CONFIGS, account_email
+from ops.names import account_email
 from ops.run_request import RunRequest
 from ops.runs import run_setup
 from ops.runs.uploads import (

@@ -17,6 +17,7 @@ from typing import Any
 
 from modeling.by_products import check_metadata, check_output_list, parse_json
 from modeling.plain_text import one_line
+from modeling.run_names import ARCHIVE, METADATA, OUTPUT_LIST, OUTPUTS
 from ops.cloud.cloud import Cloud
 from ops.cloud.executions import follow
 from ops.failures import UserError
@@ -24,7 +25,7 @@ from ops.gcloud import GcloudError, is_no_match
 from ops.laptop import local_run
 from ops.laptop.local_run import commit_of, forecast_repository
 from ops.laptop.run_files import LocalRun, by_product, latest_run, read_json
-from ops.names import ARCHIVE, METADATA, NO_TABLES, OUTPUT_LIST, OUTPUTS
+from ops.names import NO_TABLES
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
 from ops.runs.cloud_run import Origin

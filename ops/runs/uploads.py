@@ -9,10 +9,10 @@ from pathlib import Path
 
 import yaml
 
+from modeling.run_names import ARCHIVE, OUTPUT_CONFIGS
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError
 from ops.laptop import local_run
-from ops.names import ARCHIVE, OUTPUT_CONFIGS
 from ops.run_request import RunRequest
 from ops.settings import ROOT, Settings
 from ops.terminal import nearest

@@ -5,6 +5,7 @@ Those of runs on this machine are in laptop/run_tables.py. What goes on just now
 
 from modeling.by_products import check_headline
 from modeling.input_names import in_a_line
+from modeling.run_names import CLAIM, HEADLINE, OUTPUTS
 from ops.cloud.bucket import CloudRun, by_product, newest_outputs, newest_runs, read_objects_or_none
 from ops.cloud.cloud import Cloud
 from ops.cloud.execution_list import id_of_execution, list_executions
@@ -13,7 +14,6 @@ from ops.cloud.inputs import cloud_names
 from ops.failures import UserError
 from ops.input_names import missing_indices, named, recorded_names, unnamed
 from ops.laptop.run_tables import NAMED_A_RUN, print_forecast, print_runs
-from ops.names import CLAIM, HEADLINE, OUTPUTS
 
 MOST_EXECUTIONS = 1000  # newest executions that are searched for those that go on
 

@@ -18,11 +18,12 @@ from typing import Any
 import google_crc32c
 
 from modeling.by_products import check_output_list, parse_json
+from modeling.run_names import OUTPUT_LIST, OUTPUTS, REPORT
 from ops.cloud.bucket import A_TIME, newest_outputs, read_objects_or_none, run_ids
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError, did_you_mean
 from ops.laptop.run_lock import held_file
-from ops.names import OUTPUT_LIST, OUTPUTS, REPORT, check_exp_id, check_run_id
+from ops.names import check_exp_id, check_run_id
 from ops.terminal import counted, nearest, warn_left_out
 
 CHOICES = ("outputs", "all")

@@ -12,6 +12,7 @@ from typing import Any
 
 from modeling.input_names import in_a_line
 from modeling.plain_text import one_line
+from modeling.run_names import METADATA
 from ops.cloud.bucket import read_objects_or_none
 from ops.cloud.cloud import Cloud
 from ops.cloud.executions import (
@@ -45,7 +46,6 @@ from ops.cloud.log_reader import LogRequest
 from ops.cloud.spending import Spending, spending_of, together
 from ops.failures import UserError
 from ops.input_names import missing_indices
-from ops.names import METADATA
 from ops.terminal import counted, duration
 
 COUNTED_TASKS = 1000  # most tasks whose retries are counted: each task has to be read for its events

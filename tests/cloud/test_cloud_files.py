@@ -284,7 +284,7 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(null_cloud, operator):
     evil = {"name": "../../../../evil", "bytes": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
     put_outputs(null_cloud, files={}, more=(evil,))
 
-    with pytest.raises(UserError, match="is not fetched") as refused:
+    with pytest.raises(UserError, match="is not downloaded") as refused:
         fetch(operator)
 
     assert refused.value.exit_code == 1
