@@ -13,7 +13,7 @@ from ops.cloud.cloud import Cloud
 from ops.cloud.inputs import find_manifest, inputs_with_results
 from ops.cloud.prices import prices
 from ops.costs import task_times
-from ops.costs.costs import MODELS, RunEstimate, estimate, suggestions
+from ops.costs.estimates import MODELS, RunEstimate, estimate, suggestions
 from ops.costs.task_times import Measured
 from ops.failures import UserError
 from ops.gcloud import GcloudError
