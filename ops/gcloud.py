@@ -125,7 +125,7 @@ def _ask(
     shell: Shell, words: Sequence[str], timeout_seconds: float, echo: bool, standard_input: str | None
 ) -> str | None:
     argv = ["gcloud", *words]
-    ended = shell.ask(
+    ended = shell.run(
         argv, _UNLOGGED, timeout_seconds=timeout_seconds, standard_input=standard_input, echo=echo
     )
     if ended is None:
@@ -135,7 +135,7 @@ def _ask(
     return ended.output
 
 
-def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+def in_parallel(calls: Sequence[Callable[[], Any]]) -> list[Any]:
     """Call functions at the same time and return their results in order; the first error is raised."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(lambda call: call(), calls))

@@ -14,8 +14,8 @@ from typing import Any
 
 from modeling.input_names import unknown_input
 from modeling.plain_text import one_line
+from modeling.run_names import BUILDER, INPUT_LIST
 from ops.failures import UserError
-from ops.names import BUILDER
 from ops.settings import ROOT
 from ops.shell import Shell
 
@@ -23,7 +23,7 @@ MOST_NAMED = 20  # inputs whose names are looked up; of the others only the inde
 NAME_CHARACTERS, REASON_CHARACTERS = 200, 200
 NAMING_SECONDS = 60
 WIDTHS = range(4, 7)  # digits of an index in a file name: enough for the last input of the run
-LIST = "inputs.csv"
+LIST = Path(INPUT_LIST).name
 
 
 def missing_indices(recorded: dict[str, Any]) -> list[int]:
@@ -55,7 +55,9 @@ def names_in_files(shell: Shell, paths: Sequence[Path]) -> dict[Path, str]:
     if not paths:
         return {}
     try:
-        ended = shell.attempt([sys.executable, str(script), *map(str, paths)], timeout_seconds=NAMING_SECONDS)
+        ended = shell.run_always(
+            [sys.executable, str(script), *map(str, paths)], timeout_seconds=NAMING_SECONDS
+        )
         names = json.loads(ended.output) if ended.exit_code == 0 else []
         return {path: name for path, name in zip(paths, names, strict=True) if name}
     except (UserError, ValueError):

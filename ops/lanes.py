@@ -205,7 +205,7 @@ def _changed(shell: Shell) -> list[str]:
         ["diff", "--name-only", "--no-renames", "HEAD"],
         ["ls-files", "--others", "--exclude-standard"],
     ):
-        ended = shell.attempt(["git", "-C", str(ROOT), *words, "-z"], timeout_seconds=60)
+        ended = shell.run_always(["git", "-C", str(ROOT), *words, "-z"], timeout_seconds=60)
         if ended.exit_code:
             raise UserError("git cannot list the changes here; choose a lane, e.g. --lane unit")
         paths.update(ended.output.split("\0"))

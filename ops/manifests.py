@@ -1,22 +1,19 @@
-"""The manifest of a run and its list of pending inputs, checked for the operator's commands.
+"""The manifest of a run and its list of pending inputs, as the operator's commands read them.
 
-The stages check them in scripts/pipeline/manifest.py and artifacts.py, which ops/ does not import.
+modeling/manifest.py checks the fields, for the stages, too.
 """
 
 import hashlib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from modeling.bounds import MOST_WORKLOADS
+from modeling.manifest import check_manifest
+from modeling.run_names import PENDING_FILE
 from ops.failures import UserError
-from ops.names import RUN_ID, is_exp_id
 
-PENDING_FILE = re.compile(r"pending-([0-9a-f]{8})\.txt")
 DIGEST_BYTES = 65  # of an input, in inputs.sha256
 MOST_TASKS = 100_000  # of one job of Batch
-_SUITES = ("built-in", "epymodelingsuite")
 
 
 @dataclass(frozen=True)
@@ -51,27 +48,6 @@ class Manifest:
         return Share.of(self.num_pending, self.workloads_per_task, self.pending)
 
 
-def _is_text(value: Any) -> bool:
-    return type(value) is str and len(value) <= 1000
-
-
-def _whole(least: int) -> Callable[[Any], bool]:
-    return lambda value: type(value) is int and least <= value <= MOST_WORKLOADS
-
-
-_FIELDS: dict[str, Callable[[Any], bool]] = {
-    "exp_id": lambda value: type(value) is str and is_exp_id(value),
-    "run_id": lambda value: type(value) is str and RUN_ID.fullmatch(value) is not None,
-    "num_workloads": _whole(1),
-    "num_pending": _whole(0),
-    "workloads_per_task": lambda value: type(value) is int and 1 <= value <= 2**64,
-    "pending": lambda value: value == "" or (type(value) is str and bool(PENDING_FILE.fullmatch(value))),
-    "created_at": _is_text,
-    "suite": lambda value: value in _SUITES,
-    "output_config_file": _is_text,
-}
-
-
 def parsed_manifest(found: Any, path: str, exp_id: str, run_id: str, *needed: str) -> Manifest:
     """Return the manifest of a run.
 
@@ -87,29 +63,19 @@ def parsed_manifest(found: Any, path: str, exp_id: str, run_id: str, *needed: st
     UserError
         It is not a manifest, or it is the manifest of another run.
     """
-    _check_fields(found, path, needed)
-    if found.get("num_pending", 0) > found["num_workloads"]:
-        raise UserError(f"{path}: not a manifest (num_pending is above num_workloads); start a new run")
-    key = found.get("exp_id", exp_id), found.get("run_id", run_id)
-    if key != (exp_id, run_id):
+    try:
+        check_manifest(found, "num_workloads", *needed)
+    except ValueError as error:
+        reason = f" ({error})" if str(error) else ""
+        raise UserError(f"{path}: not a manifest{reason}; the run is damaged, start a new one") from None
+    its = found.get("exp_id", exp_id), found.get("run_id", run_id)
+    if its != (exp_id, run_id):
         raise UserError(
-            f"{path} is of run {key[1]} of {key[0]}, not of {run_id} of {exp_id}; "
+            f"{path} is of run {its[1]} of {its[0]}, not of {run_id} of {exp_id}; "
             "restore the right file, or start a new run"
         )
     names = ("num_pending", "workloads_per_task", "pending", "output_config_file", "created_at", "seed")
     return Manifest(found["num_workloads"], **{name: found[name] for name in names if name in found})
-
-
-def _check_fields(found: Any, path: str, needed: tuple[str, ...]) -> None:
-    if type(found) is not dict:
-        raise UserError(f"{path}: not a manifest; the run is damaged, start a new one")
-    for name, is_right in _FIELDS.items():
-        is_needed = name == "num_workloads" or name in needed
-        if (name in found or is_needed) and not is_right(found.get(name)):
-            shown = ascii(found[name])[:40] if name in found else "missing"
-            raise UserError(
-                f"{path}: not a manifest ({name} is {shown}); the run is damaged, start a new one"
-            )
 
 
 def pending_inputs(data: bytes, name: str, path: str, most: int | None = None) -> list[int]:

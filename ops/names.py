@@ -1,40 +1,19 @@
-"""Names: of the files of a run, and which names an experiment, a run and a setting may have.
+"""Names that an operator gives, checked: experiments, runs, accounts; and tokens in them, masked.
 
-No name leads out of the bucket or the data folder. The stages have the same names and checks in
-scripts/pipeline/, which ops/ does not import.
+The names of a run and its files, which the stages share, are in modeling/run_names.py.
 """
 
 import re
 
+from modeling.run_names import EXP_ID_FORM, EXP_ID_LENGTH, HEADLINE, REPORT, RUN_ID_FORM, is_exp_id, is_run_id
 from ops.failures import UserError
 
-EXP_ID = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
-EXP_ID_LENGTH = 128
-MOST = 10**18 - 1  # largest whole number
+MOST = 10**18 - 1  # of a whole number
 MOST_PARALLEL = 5000  # tasks of one Batch job at once
 MOST_SECONDS = 14 * 24 * 3600  # that Batch lets a task run
-COMPONENT = "epymodelingsuite"  # label of everything of this pipeline that costs money
-RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
+COMPONENT = "epymodelingsuite"  # the label of all that is ours and costs money
 
-# files of a run, below its folder
-BUILDER = "builder-artifacts/"
-MANIFEST = f"{BUILDER}manifest.json"  # written last by stage A
-DIGESTS = f"{BUILDER}inputs.sha256"
-ARCHIVE = f"{BUILDER}forecast.tar.gz"  # the forecasting repository as used, in the cloud
-RUNNER = "runner-artifacts/"
-RESULTS = f"{RUNNER}result_*.pkl"
-SUMMARIES = "summaries/"
-OUTPUT_CONFIGS = "output-configs/"  # uploaded output YAML files; the stages look here for such a name
-OUTPUTS = "outputs/"
-METADATA = "run_metadata.json"
-CLAIM = "execution.json"  # names the execution that is running the run, or was cancelled while it did
-
-# files of an output folder
-OUTPUT_LIST = "files.json"  # written last: without it the folder is not finished
-HEADLINE = "headline.json"
-REPORT = "report.html"
 NO_TABLES = (REPORT, HEADLINE)  # they name their run, so they differ between equal runs
-CHARTS = "charts/"
 
 
 def check_exp_id(exp_id: str | None) -> None:
@@ -44,16 +23,10 @@ def check_exp_id(exp_id: str | None) -> None:
     if len(exp_id) > EXP_ID_LENGTH:
         raise UserError(f"--exp-id: {len(exp_id)} characters; {EXP_ID_LENGTH} at most")
     if not is_exp_id(exp_id):
-        raise UserError(f'--exp-id "{exp_id}": letters, digits, . _ - with / for grouping, and no ..')
+        raise UserError(f'--exp-id "{exp_id}": {EXP_ID_FORM}')
     _, path, name = f"/{exp_id}".rpartition("/experiments/")
     if path:
         raise UserError(f'--exp-id "{exp_id}": write {name}, the folder below experiments/')
-
-
-def is_exp_id(text: str) -> bool:
-    """Return whether a text is a valid experiment id."""
-    dots = any(set(part) == {"."} for part in text.split("/")) or ".." in text
-    return bool(EXP_ID.fullmatch(text)) and not dots and len(text) <= EXP_ID_LENGTH
 
 
 def without_slash(exp_id: str | None) -> str:
@@ -62,9 +35,9 @@ def without_slash(exp_id: str | None) -> str:
 
 
 def check_run_id(run_id: str) -> None:
-    """Refuse a text that is not a run id."""
-    if not RUN_ID.fullmatch(run_id):
-        raise UserError(f'--run-id "{run_id}": a run id looks like 20260131-120000-0a1b2c3d')
+    """Refuse what is no run id."""
+    if not is_run_id(run_id):
+        raise UserError(f'--run-id "{run_id}": {RUN_ID_FORM}')
 
 
 def account_email(project: str, account: str) -> str:

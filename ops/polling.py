@@ -17,7 +17,7 @@ LEAST_SECONDS, MOST_SECONDS = 2.0, 60.0
 Answer = TypeVar("Answer")
 
 
-def looks(
+def poll(
     ask: Callable[[], Answer], say: Callable[[str], object], least_seconds: float = LEAST_SECONDS
 ) -> Iterator[Answer]:
     """Yield the results of `ask`, called again and again."""

@@ -1,7 +1,7 @@
 """Starts every program except the operator's editor: echo, --dry-run, timeouts, one-line errors.
 
 Most of what a dry run skips is decided here: `ask` and `stream` print a command and skip it, `answers`
-assumes a yes, `write` and `report` do nothing, and `end_dry_run` ends the task.
+assumes a yes, `write` and `report` do nothing, and `end_if_dry_run` ends the task.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ class Shell:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def reading(self) -> "Shell":
+    def without_dry_run(self) -> "Shell":
         """The same shell, but it runs programs even in a dry run; for programs that only read."""
         return replace(self, dry_run=False)
 
@@ -117,7 +117,7 @@ class Shell:
                 raise UserError(f"{argv[0]}: cannot be started ({error.strerror})") from None
             keep(process)
 
-    def attempt(
+    def run_always(
         self,
         argv: Sequence[str],
         variables: Mapping[str, str] | None = None,
@@ -160,7 +160,7 @@ class Shell:
             ) from None
         return Ended(done.returncode, done.stdout, done.stderr)
 
-    def ask(
+    def run(
         self,
         argv: Sequence[str],
         variables: Mapping[str, str] | None = None,
@@ -169,12 +169,14 @@ class Shell:
         standard_input: str | None = None,
         echo: bool = True,
     ) -> Ended | None:
-        """Run a program as attempt() does; a dry run prints the command and returns None."""
+        """Run a program as run_always() does; a dry run prints the command and returns None."""
         if echo or self.dry_run:
             self.echo(argv)
         if self.dry_run:
             return None
-        return self.attempt(argv, variables, timeout_seconds=timeout_seconds, standard_input=standard_input)
+        return self.run_always(
+            argv, variables, timeout_seconds=timeout_seconds, standard_input=standard_input
+        )
 
     def read(self, argv: Sequence[str], *, timeout_seconds: float, echo: bool = True) -> str:
         """Return what a program prints; nothing in a dry run.
@@ -182,9 +184,9 @@ class Shell:
         Raises
         ------
         UserError
-            As attempt(); or the program failed: its own error line, and exit code 1.
+            As run_always(); or the program failed: its own error line, and exit code 1.
         """
-        ended = self.ask(argv, timeout_seconds=timeout_seconds, echo=echo)
+        ended = self.run(argv, timeout_seconds=timeout_seconds, echo=echo)
         if ended is None:
             return ""
         if ended.exit_code:
@@ -194,16 +196,16 @@ class Shell:
     def capture(self, argv: Sequence[str], *, timeout_seconds: float) -> str:
         """Return what a program prints, even in a dry run; nothing if it fails or is missing."""
         try:
-            ended = self.attempt(argv, timeout_seconds=timeout_seconds)
+            ended = self.run_always(argv, timeout_seconds=timeout_seconds)
         except UserError:
             return ""
         return ended.output.strip() if ended.exit_code == 0 else ""
 
-    def answers(self, argv: Sequence[str], *, timeout_seconds: float) -> bool:
+    def succeeds(self, argv: Sequence[str], *, timeout_seconds: float) -> bool:
         """Return whether a program succeeds and prints something; True in a dry run, without running it."""
         return self.dry_run or bool(self.capture(argv, timeout_seconds=timeout_seconds))
 
-    def write(self, path: Path, text: str, preview: bool = False) -> None:
+    def write_file(self, path: Path, text: str, preview: bool = False) -> None:
         """Write a file that a command reads; a dry run writes nothing, and with `preview` prints the text.
 
         Raises
@@ -225,8 +227,8 @@ class Shell:
         if not self.dry_run:
             print(line, flush=True)
 
-    def end_dry_run(self) -> None:
-        """End the task here in a dry run: the next step needs an answer that was not asked for."""
+    def end_if_dry_run(self) -> None:
+        """End the task if this is a dry run: the next step needs an answer that was not asked for."""
         if self.dry_run:
             raise DryRunEnds
 

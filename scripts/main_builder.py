@@ -11,7 +11,7 @@ import sys
 from dataclasses import replace
 
 from pipeline.artifacts import RunFiles
-from pipeline.environment import SUITES, StageContext
+from pipeline.environment import StageContext
 from pipeline.experiment_files import build_experiment, uploaded_output_file
 from pipeline.failures import UserError
 from pipeline.forecast_pack import save_forecast, uploaded_repository
@@ -73,7 +73,7 @@ def _build(context: StageContext, files: RunFiles) -> Manifest:
     manifest = Manifest(
         exp_id=context.exp_id,
         run_id=context.run_id,
-        suite=context.suite or SUITES[0],
+        suite=context.suite_to_build,
         workflow=built.workflow,
         created_at=utc_now(),
         seed=built.seed,

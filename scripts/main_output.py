@@ -13,7 +13,7 @@ import logging
 import sys
 from pathlib import Path
 
-from pipeline.artifacts import HEADLINE, RunFiles
+from pipeline.artifacts import RunFiles
 from pipeline.environment import StageContext
 from pipeline.experiment_files import uploaded_output_file
 from pipeline.failures import UserError
@@ -160,6 +160,7 @@ def _refuse_missing(context: StageContext, record: RunRecord, missing: dict[int,
 def _write_report(folder: Path, collected, missing: dict[int, str], record: RunRecord) -> list:
     """Write charts, report and headline beside the tables; return the headline."""
     from modeling.outputs.headline import headline, left_out, left_out_dates
+    from modeling.run_names import HEADLINE
 
     for note in collected.notes:
         log.warning("%s", note)
@@ -180,19 +181,20 @@ def _draw(folder: Path, collected, missing: dict[int, str], rows: list, record: 
     """Draw a chart for each population and write the report."""
     from modeling.outputs.charts import fan_chart, posterior_chart
     from modeling.outputs.report import write_report
+    from modeling.run_names import CHARTS, REPORT
 
     charts, posteriors = {}, {}
-    (folder / "charts").mkdir()
+    (folder / CHARTS).mkdir()
     gc.freeze()  # what exists now is kept, so that each collection below takes no time
     for panel in collected.panels:
-        charts[panel.population] = folder / "charts" / f"{panel.population}.png"
+        charts[panel.population] = folder / CHARTS / f"{panel.population}.png"
         fan_chart(panel, charts[panel.population])
         if panel.posteriors:
-            posteriors[panel.population] = folder / "charts" / f"{panel.population}-posterior.png"
+            posteriors[panel.population] = folder / CHARTS / f"{panel.population}-posterior.png"
             posterior_chart(panel, posteriors[panel.population])
         gc.collect()  # figures refer to themselves, and a dozen of them are as large as all the rest
     facts = record.facts(collected, missing, rows)
-    write_report(folder / "report.html", facts, collected.panels, charts, posteriors)
+    write_report(folder / REPORT, facts, collected.panels, charts, posteriors)
 
 
 if __name__ == "__main__":

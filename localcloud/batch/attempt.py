@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from localcloud.batch.faults import TaskFault
-from localcloud.batch.job import Job
+from localcloud.batch.jobs import Job
 from localcloud.batch.machines import Needs
 from localcloud.batch.output import TaskLog
 from localcloud.batch.retries import OVER_TIME, RESERVED, UNKNOWN_CAUSE

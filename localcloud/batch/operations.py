@@ -8,8 +8,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from localcloud.batch.job import Job
-from localcloud.batch.job_store import JobStore
+from localcloud.batch.jobs import Job, JobStore
 from localcloud.messages import ApiError
 from localcloud.times import now
 

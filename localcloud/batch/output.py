@@ -6,7 +6,7 @@ it reported that a container could not start. Nothing is written unless the job 
 
 from typing import Any
 
-from localcloud.batch.job import Job
+from localcloud.batch.jobs import Job
 from localcloud.filters import SEVERITIES
 from localcloud.logs import LogService
 from localcloud.messages import parse_json

@@ -6,12 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from localcloud.batch.definition import read_definition
-from localcloud.batch.job import DELETING, OVER, Job
-from localcloud.batch.job_store import JobStore
-from localcloud.batch.not_emulated import check_is_emulated
+from localcloud.batch.jobs import DELETING, OVER, Job, JobStore
 from localcloud.batch.null_tasks import is_null_definition
 from localcloud.batch.operations import PREFIX, Operations
-from localcloud.batch.rules import MAX_DEFINITION_BYTES, check_job_id, check_region
+from localcloud.batch.rules import MAX_DEFINITION_BYTES, check_is_emulated, check_job_id, check_region
 from localcloud.batch.scheduler import Scheduler
 from localcloud.batch.tasks import STATES
 from localcloud.filters import parse_filter

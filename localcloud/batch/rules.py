@@ -1,7 +1,8 @@
-"""What the service refuses in a well-formed job: names, counts, labels, locations, machine types.
+"""What is refused in a well-formed job: by the service, and here alone because it is not emulated.
 
-Neither gcloud nor the client library checks these. The limits come from https://cloud.google.com/batch/quotas
-and the documentation of the fields, the patterns of labels from Compute Engine.
+Neither gcloud nor the client library checks names, counts, labels, locations and machine types. The limits
+come from https://cloud.google.com/batch/quotas and the documentation of the fields, the patterns of labels
+from Compute Engine.
 """
 
 import re
@@ -199,3 +200,31 @@ def _problems_of_machines(policy: Mapping[str, Any]) -> Iterator[str]:
                 f"machine type {machine_type!r} does not exist; "
                 f"add it to terraform/{MACHINE_TABLE.name} if Compute Engine has it"
             )
+
+
+def check_is_emulated(definition: Mapping[str, Any], has_containers: bool) -> None:
+    """Refuse a valid job that uses what is not emulated, instead of running it differently."""
+    if missing := list(_not_emulated(definition, has_containers)):
+        raise ApiError(400, f"localcloud does not emulate {', '.join(missing)}.")
+
+
+def _not_emulated(definition: Mapping[str, Any], has_containers: bool) -> Iterator[str]:
+    group = definition["taskGroups"][0]
+    spec = group["taskSpec"]
+    if spec.get("volumes"):
+        yield "volumes of tasks"
+    runnables = spec["runnables"]
+    if any("barrier" in each for each in runnables):
+        yield "barriers"
+    if group.get("requireHostsFile"):
+        yield "hosts files"
+    if any(each.get("container", {}).get("blockExternalNetwork") for each in runnables):
+        yield "containers without a network"
+    if not has_containers and any(each.get("container", {}).get("volumes") for each in runnables):
+        yield "volumes of a container where tasks are processes"
+    environments = [spec, *runnables]
+    encrypted = [each.get("environment", {}) for each in environments] + group.get("taskEnvironments", [])
+    if any("encryptedVariables" in each for each in encrypted):
+        yield "encrypted variables"
+    if "instanceTemplate" in next(iter(definition["allocationPolicy"].get("instances", [])), {}):
+        yield "instance templates"

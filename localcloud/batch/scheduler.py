@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 
 from localcloud.batch.attempt import Ended
 from localcloud.batch.faults import BatchFaults, TaskFault
-from localcloud.batch.job import (
+from localcloud.batch.jobs import (
     CANCELLED,
     CANCELLING,
     DELETING,
@@ -28,9 +28,9 @@ from localcloud.batch.job import (
     SCHEDULED,
     SUCCEEDED,
     Job,
+    JobStore,
     Stoppable,
 )
-from localcloud.batch.job_store import JobStore
 from localcloud.batch.machines import why_no_such_disk, why_not_placed
 from localcloud.batch.null_tasks import is_null, outcome_of
 from localcloud.batch.retries import UNKNOWN_CAUSE

@@ -8,7 +8,7 @@ from pathlib import Path
 from localcloud.batch.attempt import Workshop
 from localcloud.batch.containers import Containers
 from localcloud.batch.faults import BatchFaults
-from localcloud.batch.job_store import JobStore
+from localcloud.batch.jobs import JobStore
 from localcloud.batch.processes import Processes
 from localcloud.batch.routes import JobRoutes, TaskRoutes
 from localcloud.batch.scheduler import Scheduler

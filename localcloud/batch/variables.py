@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from localcloud.batch.job import Job
+from localcloud.batch.jobs import Job
 
 SECRET_SECONDS = 60.0
 

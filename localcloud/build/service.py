@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from localcloud.build.not_emulated import check_is_emulated
 from localcloud.build.run import FINISHED, BuildRun
-from localcloud.build.template import parse_build, substituted
+from localcloud.build.template import check_is_emulated, parse_build, substituted
 from localcloud.filters import parse_filter
 from localcloud.logs import LogService
 from localcloud.messages import ApiError, Request, Response, json_response

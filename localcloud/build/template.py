@@ -1,10 +1,10 @@
-"""A submitted build: checked as the service's own message type, and its substitutions.
+"""A submitted build: read as the service's own message type, checked, its substitutions filled in.
 
 https://cloud.google.com/build/docs/build-config-file-schema, .../substitute-variable-values
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from localcloud.messages import ApiError, read_as
@@ -20,6 +20,15 @@ _FROM_REPOSITORY = (
     *("COMMIT_SHA", "SHORT_SHA", "REVISION_ID"),
     *("REPO_NAME", "REPO_FULL_NAME", "BRANCH_NAME", "TAG_NAME"),
 )
+# fields of a valid build that are not emulated
+_OF_BUILD = ("artifacts", "secrets", "gitConfig", "dependencies")
+_OF_SOURCE = ("repoSource", "gitSource", "storageSourceManifest", "connectedRepository")
+_OF_SECRETS = ("inline",)
+_OF_OPTIONS = (
+    *("env", "secretEnv", "volumes", "workerPool", "pool"),
+    *("dynamicSubstitutions", "automapSubstitutions"),
+)
+_OF_STEP = ("script", "volumes", "timeout", "allowExitCodes", "automapSubstitutions")
 _AS_GIVEN = ("source", "substitutions", "options", "id", "status")
 
 
@@ -133,3 +142,21 @@ def substituted(build: dict[str, Any], build_id: str, project: str, location: st
 
 def _invalid(message: str) -> ApiError:
     return ApiError(400, f"generic::invalid_argument: {message}")
+
+
+def check_is_emulated(build: Mapping[str, Any]) -> None:
+    """Refuse a valid build that uses what is not emulated, instead of running it differently."""
+    if missing := list(_not_emulated(build)):
+        raise ApiError(400, f"localcloud does not emulate {', '.join(missing)}.")
+
+
+def _not_emulated(build: Mapping[str, Any]) -> Iterator[str]:
+    places = [
+        ("", build, _OF_BUILD),
+        ("source.", build.get("source", {}), _OF_SOURCE),
+        ("availableSecrets.", build.get("availableSecrets", {}), _OF_SECRETS),
+        ("options.", build.get("options", {}), _OF_OPTIONS),
+        *((f"steps[{number}].", step, _OF_STEP) for number, step in enumerate(build["steps"])),
+    ]
+    for where, place, names in places:
+        yield from (where + name for name in names if name in place)

@@ -6,12 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modeling.build.comparisons import last_fitted_day, observed_series
-from modeling.build.first_day import check_drawn_people, check_first_day, warn_of_empty_priors
+from modeling.build.first_day import (
+    calibrated_start,
+    check_drawn_people,
+    check_first_people,
+    check_reported,
+    check_steps,
+    sampled_start,
+    warn_of_empty_priors,
+)
 from modeling.build.parameter_sets import parameter_sets
 from modeling.build.plan import PopulationModel, build_plan
 from modeling.build.rates import check_rates, warn_of_durations
 from modeling.build.size import RunSize, check_size, size_warnings
-from modeling.build.start_dates import calibrated_start, check_reported, check_steps, sampled_start
 from modeling.build.warnings import experiment_warnings
 from modeling.failures import UserError
 from modeling.populations import expand_all, find_location, load_population
@@ -115,7 +122,7 @@ def _population_model(
     model = PopulationModel(experiment, population, build_plan(experiment, population), seed, order)
     values = check_rates(model, draw={})
     warn_of_durations(model, values)
-    check_first_day(model)
+    check_first_people(model)
     return model
 
 

@@ -8,9 +8,9 @@ from modeling.bounds import LARGEST_COUNT
 from modeling.distributions import MOST_WHOLE_NUMBERS
 from modeling.failures import UserError, did_you_mean
 from modeling.vocabulary.base import Day, Location, Piece, Problems
-from modeling.vocabulary.marked_names import name_problems, unit_problems
+from modeling.vocabulary.marked_names import name_problems
 from modeling.vocabulary.model import Model
-from modeling.vocabulary.priors import DateParameter, Distribution
+from modeling.vocabulary.priors import DateParameter, Distribution, unit_problems
 from modeling.vocabulary.strategy import Strategy
 
 

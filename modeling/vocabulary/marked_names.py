@@ -1,14 +1,11 @@
-"""Checks that sampling and calibration share: of the names that the model marks, and of distributions."""
+"""Checks that sampling and calibration give values for exactly the names that the model marks."""
 
 from collections.abc import Mapping
 
-from modeling.distributions import is_discrete
-from modeling.failures import UserError, did_you_mean
+from modeling.failures import did_you_mean
 from modeling.vocabulary.base import Problems
 from modeling.vocabulary.model import Model
-from modeling.vocabulary.priors import DateParameter, Distribution
-
-SHARES_AND_PEOPLE = "mixes shares of the people (below 1) and numbers of people (1 and more); use one of them"
+from modeling.vocabulary.priors import DateParameter
 
 
 def name_problems(
@@ -47,34 +44,3 @@ def name_problems(
         )
     for name in sorted(marked - given):
         yield (), f'the model says that "{name}" is {word}, but it is not given here'
-
-
-def distribution_problems(distribution: Distribution, at: tuple) -> Problems:
-    """Yield why a Latin hypercube cannot sample a distribution."""
-    try:
-        distribution.check(by_quantile=True)
-    except UserError as error:
-        yield at, str(error)
-
-
-def unit_problems(distribution: Distribution, at: tuple) -> Problems:
-    """Yield why a prior is not one of initial people: it is negative, or has both shares and people.
-
-    An init of 0.99 is nearly everybody, one of 1.01 a single person, so no continuous prior may have both.
-    The values of a discrete prior are numbers of people; 0 means nobody.
-    """
-    try:
-        distribution.check()
-    except UserError:
-        return  # already reported
-    try:
-        distribution.check(by_quantile=True)
-    except UserError as error:
-        yield at, str(error)
-        return
-    frozen = distribution.frozen()
-    low, high = frozen.ppf([1e-6, 1 - 1e-6])
-    if high < 0:
-        yield at, f"{low:.3g} to {high:.3g}: neither a share nor a number of people can be below 0"
-    elif low < 1 < high and not is_discrete(frozen.dist):
-        yield at, f"{low:.3g} to {high:.3g} {SHARES_AND_PEOPLE}"

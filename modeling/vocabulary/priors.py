@@ -1,12 +1,14 @@
-"""Distributions of an experiment, and dates drawn from them."""
+"""Distributions of an experiment, the dates drawn from them; their checks."""
 
 from typing import Literal
 
 from pydantic import Field
 
-from modeling.distributions import check_draws, frozen_distribution
+from modeling.distributions import check_draws, frozen_distribution, is_discrete
 from modeling.failures import UserError
-from modeling.vocabulary.base import Day, Number, Piece
+from modeling.vocabulary.base import Day, Number, Piece, Problems
+
+SHARES_AND_PEOPLE = "mixes shares of the people (below 1) and numbers of people (1 and more); use one of them"
 
 
 class Distribution(Piece):
@@ -52,3 +54,34 @@ class DateParameter(Piece):
     reference_date: Day
     distribution: Distribution | None = Field(None, description="days to add, when sampled")
     prior: Distribution | None = Field(None, description="days to add, when calibrated")
+
+
+def distribution_problems(distribution: Distribution, at: tuple) -> Problems:
+    """Yield why a Latin hypercube cannot sample a distribution."""
+    try:
+        distribution.check(by_quantile=True)
+    except UserError as error:
+        yield at, str(error)
+
+
+def unit_problems(distribution: Distribution, at: tuple) -> Problems:
+    """Yield why a prior is not one of initial people: it is negative, or has both shares and people.
+
+    An init of 0.99 is nearly everybody, one of 1.01 a single person, so no continuous prior may have both.
+    The values of a discrete prior are numbers of people; 0 means nobody.
+    """
+    try:
+        distribution.check()
+    except UserError:
+        return  # already reported
+    try:
+        distribution.check(by_quantile=True)
+    except UserError as error:
+        yield at, str(error)
+        return
+    frozen = distribution.frozen()
+    low, high = frozen.ppf([1e-6, 1 - 1e-6])
+    if high < 0:
+        yield at, f"{low:.3g} to {high:.3g}: neither a share nor a number of people can be below 0"
+    elif low < 1 < high and not is_discrete(frozen.dist):
+        yield at, f"{low:.3g} to {high:.3g} {SHARES_AND_PEOPLE}"

@@ -6,9 +6,9 @@ from pydantic import Field, field_validator, model_validator
 
 from modeling.failures import did_you_mean
 from modeling.vocabulary.base import Count, NotNegative, Number, Piece, Problems, repeated
-from modeling.vocabulary.marked_names import SHARES_AND_PEOPLE, distribution_problems, name_problems
+from modeling.vocabulary.marked_names import name_problems
 from modeling.vocabulary.model import Model
-from modeling.vocabulary.priors import DateParameter, Distribution
+from modeling.vocabulary.priors import SHARES_AND_PEOPLE, DateParameter, Distribution, distribution_problems
 
 
 class Range(Piece):

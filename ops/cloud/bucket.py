@@ -12,11 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from modeling.by_products import check_headline, check_json
-from ops.cloud.cloud import Cloud
-from ops.failures import UserError
-from ops.gcloud import GcloudError, at_once, is_no_match
-from ops.manifests import Manifest, parsed_manifest
-from ops.names import (
+from modeling.run_names import (
     CLAIM,
     HEADLINE,
     MANIFEST,
@@ -24,10 +20,14 @@ from ops.names import (
     OUTPUTS,
     RUN_ID,
     RUNNER,
-    check_exp_id,
-    check_run_id,
     is_exp_id,
+    is_run_id,
 )
+from ops.cloud.cloud import Cloud
+from ops.failures import UserError
+from ops.gcloud import GcloudError, in_parallel, is_no_match
+from ops.manifests import Manifest, parsed_manifest
+from ops.names import check_exp_id, check_run_id
 from ops.terminal import counted, warn_left_out
 
 LIST_SECONDS = 900  # 1000 names per request
@@ -133,7 +133,9 @@ def _all_runs(cloud: Cloud) -> list[CloudRun]:
 
 def _folders(cloud: Cloud, above: Sequence[str]) -> tuple[list[CloudRun], list[str]]:
     """Return the runs directly below some folders, and the other folders there that may hold runs."""
-    listed = at_once([lambda batch=batch: _below(cloud, batch) for batch in _batches(above, FOLDERS_A_CALL)])
+    listed = in_parallel(
+        [lambda batch=batch: _below(cloud, batch) for batch in _batches(above, FOLDERS_A_CALL)]
+    )
     return runs_and_folders([line for lines in listed for line in lines], cloud.top)
 
 
@@ -158,7 +160,7 @@ def runs_and_folders(listed: Iterable[str], top: str) -> tuple[list[CloudRun], l
         if not line.endswith("/"):
             continue
         exp_id, _, name = line.removeprefix(top).rstrip("/").rpartition("/")
-        if RUN_ID.fullmatch(name):
+        if is_run_id(name):
             runs += [CloudRun(exp_id, name)] if is_exp_id(exp_id) else []
         elif is_exp_id(line.removeprefix(top).rstrip("/")):
             others.append(line)
@@ -195,7 +197,7 @@ def _with_contents(cloud: Cloud, runs: Sequence[CloudRun]) -> list[CloudRun]:
         for name in (MANIFEST, run.headline_file)
         if name in run.files
     ]
-    contents = dict(zip(paths, objects_or_none(cloud, paths), strict=True))
+    contents = dict(zip(paths, read_objects_or_none(cloud, paths), strict=True))
     return [
         replace(
             run,
@@ -291,7 +293,7 @@ def read_objects(cloud: Cloud, paths: Sequence[str]) -> list[Any]:
     return values
 
 
-def objects_or_none(cloud: Cloud, paths: Sequence[str]) -> list[Any]:
+def read_objects_or_none(cloud: Cloud, paths: Sequence[str]) -> list[Any]:
     """Return the contents of JSON objects as read_objects(); None for a damaged or missing one.
 
     They are read in one request, or one by one if that fails.
@@ -303,7 +305,7 @@ def objects_or_none(cloud: Cloud, paths: Sequence[str]) -> list[Any]:
             raise
         if len(paths) == 1:
             return [None]
-    each_alone = at_once([lambda path=path: objects_or_none(cloud, [path]) for path in paths])
+    each_alone = in_parallel([lambda path=path: read_objects_or_none(cloud, [path]) for path in paths])
     return [content for (content,) in each_alone]
 
 

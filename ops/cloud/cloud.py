@@ -69,9 +69,9 @@ class Cloud:
         return f"{self.experiment_path(exp_id)}{run_id}/"
 
     @property
-    def reading(self) -> "Cloud":
+    def without_dry_run(self) -> "Cloud":
         """The same cloud, whose commands also run in a dry run; only for reading."""
-        return replace(self, shell=self.shell.reading)
+        return replace(self, shell=self.shell.without_dry_run)
 
     def read(self, words: Sequence[str], **options: Any) -> str:
         """Return what gcloud prints; options and errors as gcloud.read()."""
@@ -81,6 +81,6 @@ class Cloud:
         """Return what gcloud prints about objects; an empty string if none exists."""
         return gcloud.read_if_there(self.shell, words, **options)
 
-    def ask(self, words: Sequence[str], **options: Any) -> Any:
+    def read_json(self, words: Sequence[str], **options: Any) -> Any:
         """Return gcloud's JSON answer, None in a dry run; options and errors as gcloud.read_json()."""
         return gcloud.read_json(self.shell, words, **options)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ops.cloud.cloud import Cloud
 from ops.cloud.executions import Execution, exp_id_of, run_id_of, seconds_taken, step_or_error
-from ops.gcloud import AT_ONCE, at_once
+from ops.gcloud import AT_ONCE, in_parallel
 from ops.names import check_exp_id
 from ops.terminal import console, counted, duration
 
@@ -27,7 +27,7 @@ def show_executions(cloud: Cloud, exp_id: str = "", limit: int | None = None) ->
     if exp_id:
         check_exp_id(exp_id)
     listed = list_executions(cloud, MOST_LISTED if exp_id else limit, echo=True)
-    cloud.shell.end_dry_run()
+    cloud.shell.end_if_dry_run()
     executions = [Execution(cloud, id_of_execution(each)) for each in listed]
     if exp_id:
         rows, unseen = _of_experiment(cloud, executions, exp_id, limit)
@@ -60,7 +60,7 @@ def list_executions(cloud: Cloud, limit: int, echo: bool = False) -> list[dict[s
     """Return the newest executions, newest first, without their arguments."""
     words = ["workflows", "executions", "list", cloud.settings.workflow_name, *cloud.in_region]
     words += ["--limit", str(limit), "--page-size", str(limit)]
-    return cloud.ask(words, echo=echo) or []
+    return cloud.read_json(words, echo=echo) or []
 
 
 def id_of_execution(listed: dict[str, Any]) -> str:
@@ -82,7 +82,7 @@ def runs_of_jobs(cloud: Cloud) -> dict[str, tuple[str, str]]:
 
 
 def _described(executions: Sequence[Execution]) -> list[Row]:
-    found = at_once([lambda each=each: each.describe() for each in executions])
+    found = in_parallel([lambda each=each: each.describe() for each in executions])
     return list(zip(executions, found, strict=True))
 
 

@@ -14,16 +14,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from modeling.input_names import in_a_line
+from modeling.run_names import METADATA
 from ops.cloud.bucket import read_objects
 from ops.cloud.cloud import Cloud
 from ops.cloud.failed_tasks import failed_tasks, job_exit_code
 from ops.cloud.inputs import missing_names
 from ops.cloud.jobs import ENDING_JOB, Progress
 from ops.failures import UserError
-from ops.gcloud import GcloudError, Refusal, at_once
+from ops.gcloud import GcloudError, Refusal, in_parallel
 from ops.input_names import missing_indices
-from ops.names import METADATA
-from ops.polling import looks, print_if_changed, print_timed
+from ops.polling import poll, print_if_changed, print_timed
 from ops.stages import STAGES
 from ops.terminal import counted, duration
 
@@ -58,7 +58,7 @@ class Execution:
         """Return the execution as Workflows describes it; refuse an id that does not exist."""
         words = ["workflows", "executions", "describe", self.execution_id, *self.in_workflow]
         try:
-            found = self.cloud.ask(words, echo=False) or {}
+            found = self.cloud.read_json(words, echo=False) or {}
             return {"startTime": found.get("createTime"), **found}  # a queued execution has not started
         except GcloudError as error:
             if error.refusal is not Refusal.MISSING:
@@ -72,7 +72,7 @@ class Execution:
         """Return the job of a stage; empty if it has not started or was deleted."""
         words = ["batch", "jobs", "describe", self.job_id(stage), *self.cloud.in_region]
         try:
-            return self.cloud.ask(words, echo=False) or {}
+            return self.cloud.read_json(words, echo=False) or {}
         except GcloudError as error:
             if error.refusal is not Refusal.MISSING:
                 raise
@@ -80,7 +80,7 @@ class Execution:
 
     def jobs(self) -> dict[str, dict[str, Any]]:
         """Return the jobs of the execution by stage."""
-        found = at_once([lambda stage=stage: self.job(stage) for stage in STAGES])
+        found = in_parallel([lambda stage=stage: self.job(stage) for stage in STAGES])
         return {stage: job for stage, job in zip(STAGES, found, strict=True) if job}
 
 
@@ -107,7 +107,7 @@ def follow(execution: Execution, with_commands: bool = True) -> None:
     printed: dict[str, str] = {}
     ended: dict[str, Progress] = {}
     try:
-        for found, stages in looks(lambda: _look(execution, ended), print_timed):
+        for found, stages in poll(lambda: _look(execution, ended), print_timed):
             for progress in stages:
                 print_if_changed(printed, progress.stage, str(progress))
             if found["state"] in ENDED:
@@ -127,7 +127,7 @@ def follow(execution: Execution, with_commands: bool = True) -> None:
 def _look(execution: Execution, ended: dict[str, Progress]) -> tuple[dict[str, Any], list[Progress]]:
     """Return an execution and the progress of its stages; ended stages are not asked about again."""
     found, stages = execution.describe(), []
-    execution.cloud.shell.end_dry_run()
+    execution.cloud.shell.end_if_dry_run()
     for stage in STAGES:
         progress = ended.get(stage) or Progress.of(stage, execution.job(stage))
         if progress.has_ended:
@@ -274,7 +274,7 @@ def show_execution(cloud: Cloud, execution_id: str) -> None:
     """Print what an execution runs, the progress of its jobs, and how it ended."""
     execution = execution_named(cloud, execution_id)
     found = execution.describe()
-    cloud.shell.end_dry_run()
+    cloud.shell.end_if_dry_run()
     jobs = execution.jobs()
     run = f"run {run_id_of(found, jobs.values())} of {exp_id_of(found)}"
     print(f"execution {execution.execution_id}: {found['state']}, {run}, {duration(seconds_taken(found))}")

@@ -25,7 +25,7 @@ from ops.cloud.jobs import (
 )
 from ops.cloud.log_reader import LogLine, quoted
 from ops.failures import UserError
-from ops.gcloud import at_once
+from ops.gcloud import in_parallel
 from ops.input_names import named
 from ops.terminal import counted
 
@@ -62,7 +62,7 @@ class Failed:
 
 def print_failed(cloud: Cloud, job: dict[str, Any], number: int) -> str:
     """Print the failed tasks and the command to rerun them; return the last error in the job's log."""
-    failed, error = at_once([lambda: failed_tasks(cloud, job), lambda: _last_error(cloud, job)])
+    failed, error = in_parallel([lambda: failed_tasks(cloud, job), lambda: _last_error(cloud, job)])
     for task in failed:
         print(f"  {task}")
     if number > len(failed):
@@ -107,7 +107,7 @@ def _list_failed(cloud: Cloud, job_id: str, most: int) -> list[dict[str, Any]]:
     # The service filters the list by State. gcloud filters it again, and needs the label to find State.
     words = ["batch", "tasks", "list", "--job", job_id, *cloud.in_region]
     words += ["--filter", "State=FAILED", "--limit", str(most)]
-    found = cloud.ask(words, echo=False, fields="(name,status,status.state:label=State)")
+    found = cloud.read_json(words, echo=False, fields="(name,status,status.state:label=State)")
     return found or []
 
 
@@ -132,7 +132,7 @@ def _last_error(cloud: Cloud, job: dict[str, Any]) -> str:
     ]
     words = ["logging", "read", " AND ".join(chosen), "--order", "desc", "--limit", "1"]
     try:
-        found = cloud.ask([*words, *cloud.in_project], echo=False)
+        found = cloud.read_json([*words, *cloud.in_project], echo=False)
     except UserError:  # the rest is printed in any case
         return ""
     return one_line(LogLine.of(found[0]).message, MOST_CHARACTERS) if found else ""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from modeling.input_names import MOST_IN_A_LINE
+from modeling.run_names import BUILDER, MANIFEST, RESULTS
 from ops.cloud.bucket import LIST_SECONDS, read_objects
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError
@@ -31,7 +32,6 @@ from ops.input_names import (
     unnamed,
 )
 from ops.manifests import MOST_TASKS, Manifest, Share, parsed_manifest, pending_inputs
-from ops.names import BUILDER, MANIFEST, RESULTS
 
 MOST_DIGITS = 18
 _RESULT = re.compile(r"/result_([0-9]{1,18})\.pkl$", re.MULTILINE)

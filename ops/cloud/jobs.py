@@ -39,7 +39,7 @@ def newest_jobs(
         wanted.append(f"(NOT status.state=({' '.join(without_states)}){recent})")
     words = ["batch", "jobs", "list", *cloud.in_region, "--page-size", str(PAGE)]
     words += ["--sort-by", "~createTime", "--filter", " AND ".join(wanted)]
-    return cloud.ask(words, echo=echo) or []
+    return cloud.read_json(words, echo=echo) or []
 
 
 def jobs_of_run(cloud: Cloud, run_id: str, stage: str) -> list[dict[str, Any]]:

@@ -200,14 +200,14 @@ class LogReader:
         words = ["logging", "read", f"{self.filter} AND {conditions}"]
         words += ["--order", order, "--limit", str(limit), *self.cloud.in_project]
         found = through_faults(lambda: self._read_now(words, limit), _print_fault, self.patience_seconds)
-        self.cloud.shell.end_dry_run()
+        self.cloud.shell.end_if_dry_run()
         return found
 
     def _read_now(self, words: list[str], limit: int) -> list[Entry]:
         self.pace.wait(-(-limit // PAGE))
         found: list[Entry] = []
         try:
-            found = self.cloud.ask(words, timeout_seconds=READ_SECONDS, echo=False) or []
+            found = self.cloud.read_json(words, timeout_seconds=READ_SECONDS, echo=False) or []
         except GcloudError as error:
             if asks_too_often(error):
                 self.pace.slow_down()

@@ -1,6 +1,6 @@
 """Price of a machine per hour, from the dated table prices.json, and the machine type Batch would choose.
 
-The cost of a run is in costs/costs.py.
+The cost of a run is in costs/estimates.py.
 """
 
 import functools

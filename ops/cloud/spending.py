@@ -1,6 +1,6 @@
 """Estimated cost of the machines of a run in the cloud so far, from the times of its tasks.
 
-The cost before a run is in costs/costs.py; the cost at its end is in its run_metadata.json
+The cost before a run is in costs/estimates.py; the cost at its end is in its run_metadata.json
 (scripts/pipeline/machine_costs.py). All use the same formula: Batch's time of a task includes its start,
 which the others add to the time that tasks report.
 """

@@ -14,7 +14,7 @@ from ops.cloud.deployment import check_stages_fit
 from ops.cloud.inputs import find_manifest, inputs_with_results
 from ops.cloud.prices import prices
 from ops.costs import task_times
-from ops.costs.costs import MODELS, RunEstimate, estimate, suggestions
+from ops.costs.estimates import MODELS, RunEstimate, estimate, suggestions
 from ops.costs.task_times import Measured
 from ops.failures import UserError
 from ops.gcloud import GcloudError
@@ -144,7 +144,7 @@ def _line(shell: Shell, settings: Settings, request: RunRequest) -> str:
 def show_before(shell: Shell, settings: Settings, request: RunRequest) -> None:
     """Print the estimate in a dry run of `invoke run`, or the reason why there is none."""
     try:
-        show_estimate(shell.reading, settings, request)
+        show_estimate(shell.without_dry_run, settings, request)
     except UserError as error:
         print(f"no cost estimate yet: {error}")
 

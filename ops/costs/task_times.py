@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from modeling.by_products import check_metadata, check_summary
-from ops.cloud.bucket import LIST_SECONDS, CloudRun, objects_or_none, runs_and_folders
+from modeling.run_names import METADATA, SUMMARIES
+from ops.cloud.bucket import LIST_SECONDS, CloudRun, read_objects_or_none, runs_and_folders
 from ops.cloud.bucket import by_product as object_or_none
 from ops.cloud.cloud import Cloud
 from ops.cloud.inputs import find_manifest
 from ops.failures import UserError
 from ops.laptop.run_files import LocalRun, by_product, find_runs, latest_run, read_json
-from ops.names import METADATA, SUMMARIES, check_exp_id, check_run_id
+from ops.names import check_exp_id, check_run_id
 from ops.settings import Settings
 from ops.terminal import nearest
 
@@ -181,7 +182,7 @@ def _of_unfinished(cloud: Cloud, run: CloudRun, inputs: int | None = None) -> Me
     zeros = "0" * (max(4, len(str(inputs - 1))) - 1)
     names = _listed(cloud, f"{path}{SUMMARIES}runner_{zeros}*.json")
     where = f"unfinished run {run.run_id} of {run.exp_id} in {path}"
-    contents = map(_summary_or_none, objects_or_none(cloud, names))
+    contents = map(_summary_or_none, read_objects_or_none(cloud, names))
     found = of_summaries(zip(names, contents, strict=True), where)
     return found and replace(found, workloads=inputs)
 

@@ -67,7 +67,7 @@ def why(build: dict[str, Any]) -> str:
 
 def _describe(cloud: Cloud, build_id: str) -> dict[str, Any]:
     words = ["builds", "describe", build_id, *cloud.in_project]
-    return cloud.ask([*words, "--region", cloud.settings.build_region], echo=False)
+    return cloud.read_json([*words, "--region", cloud.settings.build_region], echo=False)
 
 
 class BuildLog:
@@ -117,4 +117,4 @@ class BuildLog:
             f'AND resource.labels.build_id="{self.build_id}" AND timestamp>="{since:%Y-%m-%dT%H:%M:%SZ}"'
         )
         words = ["logging", "read", wanted, *self.cloud.in_project]
-        return self.cloud.ask([*words, "--order", "asc"], echo=False) or []
+        return self.cloud.read_json([*words, "--order", "asc"], echo=False) or []

@@ -40,8 +40,8 @@ def submit(cloud: Cloud, wait: bool = False, no_cache: bool = False) -> None:
         print("note: files differ from the commit; the image is tagged -dirty", file=sys.stderr)
     check_bucket(cloud)
     command = _submit_command(cloud, _config(cloud.settings), arguments, no_cache)
-    build = cloud.ask(command, timeout_seconds=SUBMIT_SECONDS)
-    cloud.shell.end_dry_run()
+    build = cloud.read_json(command, timeout_seconds=SUBMIT_SECONDS)
+    cloud.shell.end_if_dry_run()
     print(
         f"build {build['id']} of {repository_path(cloud.settings)}:{cloud.settings.image_tag} is submitted",
         flush=True,
@@ -109,8 +109,8 @@ def show_builds(cloud: Cloud, ongoing: bool = False) -> None:
     """Print the newest builds, or those that are not finished."""
     words = ["builds", "list", *cloud.in_project, "--region", cloud.settings.build_region]
     words += ["--filter", f"tags={TAG}", "--limit", str(MOST_LOOKED_AT if ongoing else MOST_SHOWN)]
-    builds = cloud.ask(words) or []
-    cloud.shell.end_dry_run()
+    builds = cloud.read_json(words) or []
+    cloud.shell.end_if_dry_run()
     if ongoing:  # gcloud's --ongoing leaves out a status that it does not know
         builds = [build for build in builds if build["status"] not in FINISHED][:MOST_SHOWN]
     if not builds:

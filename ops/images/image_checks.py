@@ -149,7 +149,7 @@ class Inside:
         name = f"image-test-{secrets.token_hex(6)}"
         run = ["docker", "run", "--rm", "--name", name, "--network", "none", "--entrypoint", command]
         try:
-            return self.shell.attempt([*run, *options, self.image, *words], timeout_seconds=TEST_SECONDS)
+            return self.shell.run_always([*run, *options, self.image, *words], timeout_seconds=TEST_SECONDS)
         except BaseException as error:
             # the container outlives the client
             self.shell.capture(["docker", "rm", "--force", name], timeout_seconds=TEST_SECONDS)

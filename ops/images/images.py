@@ -63,7 +63,7 @@ def check(shell: Shell, image: str = "") -> None:
     """Run the structure tests of an image, as a cloud image or as a local one."""
     image = image or LOCAL_IMAGE
     check_engine(shell)
-    found = shell.ask(["docker", "image", "inspect", image], timeout_seconds=20, echo=False)
+    found = shell.run(["docker", "image", "inspect", image], timeout_seconds=20, echo=False)
     if found and found.exit_code:
         raise UserError(
             f"image {image} not found; `docker image ls` lists them, `invoke build-dev` builds the local one"

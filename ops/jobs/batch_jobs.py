@@ -11,6 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from modeling.input_names import in_a_line
+from modeling.run_names import SUMMARIES
 from ops.cloud.bucket import read_objects
 from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import as_label
@@ -33,8 +34,8 @@ from ops.cloud.log_reader import LogRequest
 from ops.failures import UserError
 from ops.gcloud import GcloudError, Refusal
 from ops.input_names import missing_indices
-from ops.names import COMPONENT, SUMMARIES, check_exp_id, check_run_id
-from ops.polling import looks, print_if_changed, print_timed
+from ops.names import COMPONENT, check_exp_id, check_run_id
+from ops.polling import poll, print_if_changed, print_timed
 from ops.terminal import console, counted, duration
 
 JOB_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -59,7 +60,7 @@ def show_jobs(
     found = newest_jobs(cloud, labels)
     # a label is lower case and has no /, so another experiment may have the same one
     jobs = [job for job in found if exp_id in ("", experiment_of(job))][:limit]
-    cloud.shell.end_dry_run()
+    cloud.shell.end_if_dry_run()
     if not jobs:
         print(f"no jobs found in {cloud.region} of {cloud.project}")
         return
@@ -78,7 +79,7 @@ def describe(cloud: Cloud, job_id: str) -> dict[str, Any]:
     """Return a job as Batch describes it; refuse an id that does not exist."""
     words = ["batch", "jobs", "describe", job_id, *cloud.in_region]
     try:
-        return cloud.ask(words, echo=False) or {}
+        return cloud.read_json(words, echo=False) or {}
     except GcloudError as error:
         if error.refusal is not Refusal.MISSING:
             raise
@@ -89,7 +90,7 @@ def show_job(cloud: Cloud, job: str) -> None:
     """Print the stage and run of a job, its tasks by state, its newest events, and its failed tasks."""
     job_id = _job_id(job)
     found = describe(cloud, job_id)
-    cloud.shell.end_dry_run()
+    cloud.shell.end_if_dry_run()
     labels, progress = found.get("labels", {}), _progress(found)
     run = f"run {labels.get('run_id', '')} of {experiment_of(found)}"
     print(f"job {job_id}: {progress.state}, stage {progress.stage}, {run}, {duration(_seconds(found))}")
@@ -118,11 +119,11 @@ def follow(cloud: Cloud, job: str) -> None:
 
     def look() -> dict[str, Any]:
         found = describe(cloud, job_id)
-        cloud.shell.end_dry_run()
+        cloud.shell.end_if_dry_run()
         return found
 
     try:
-        for found in looks(look, print_timed):
+        for found in poll(look, print_timed):
             progress = _progress(found)
             print_if_changed(printed, job_id, str(progress))
             if progress.state in ENDED_JOB:

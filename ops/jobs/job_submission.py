@@ -28,7 +28,7 @@ from ops.cloud.inputs import (
 )
 from ops.cloud.jobs import ENDING_JOB, id_of, jobs_of_run, state_of
 from ops.failures import UserError
-from ops.gcloud import GcloudError, at_once
+from ops.gcloud import GcloudError, in_parallel
 from ops.jobs import batch_jobs
 from ops.jobs.job_templates import Filling, render_job
 from ops.laptop import local_run
@@ -130,7 +130,7 @@ def _render_stage(cloud: Cloud, stage: str, filling: Filling) -> None:
         path.unlink(missing_ok=True)
         print(f"  {NOTHING_TO_RUN}")
         return
-    cloud.shell.write(path, _as_json(render_job(cloud.settings, stage, filling)))
+    cloud.shell.write_file(path, _as_json(render_job(cloud.settings, stage, filling)))
     words = _submit_words(cloud, f"{name}-$(date +%s)", path)
     print(f"  gcloud {' '.join(word if '$' in word else shlex.quote(word) for word in words)}")
 
@@ -162,7 +162,7 @@ def submit(
         print(NOTHING_TO_RUN)
         return
     created = None if plan.running else create(cloud, plan)
-    cloud.shell.end_dry_run()
+    cloud.shell.end_if_dry_run()
     job = created or plan.running or batch_jobs.describe(cloud, plan.job_id)
     batch_jobs.print_how_to_follow(cloud, job, is_new=bool(created))
     if wait:
@@ -190,7 +190,7 @@ def look(cloud: Cloud, request: RunRequest, stage: str = "", wants_results: bool
         questions["jobs"] = lambda: jobs_of_run(cloud, request.run_id, stage)
     if not is_new and stage == "runner" and wants_results:
         questions["results"] = lambda: inputs_with_results(cloud, path)
-    found = dict(zip(questions, at_once(list(questions.values())), strict=True))
+    found = dict(zip(questions, in_parallel(list(questions.values())), strict=True))
     manifest = found.get("manifest")
     is_built = bool(manifest) or (cloud.shell.dry_run and not is_new)
     jobs, results = found.get("jobs", []), found.get("results", set())
@@ -239,9 +239,9 @@ def create(cloud: Cloud, plan: Plan) -> dict[str, Any] | None:
         upload_forecast(cloud, plan.repository, path)
     body = _as_json(render_job(cloud.settings, plan.stage, plan.filling, plan.job_id))
     rendered = RENDERED / f"{plan.job_id}.json"
-    cloud.shell.write(rendered, body, preview=True)
+    cloud.shell.write_file(rendered, body, preview=True)
     try:
-        return cloud.ask(_submit_words(cloud, plan.job_id, rendered))
+        return cloud.read_json(_submit_words(cloud, plan.job_id, rendered))
     except GcloudError as error:
         if "ALREADY_EXISTS" not in error.said:
             raise

@@ -44,10 +44,10 @@ class Containers:
 
     def check(self, shell: Shell) -> None:
         """Refuse early without an engine or an image; Compose would report that for each task."""
-        if not shell.answers(["docker", "compose", "version"], timeout_seconds=20):
+        if not shell.succeeds(["docker", "compose", "version"], timeout_seconds=20):
             raise UserError("docker compose does not answer; install Docker, or omit --docker")
         check_engine(shell)
-        if not shell.answers(["docker", "image", "inspect", "-f", "{{.Id}}", _image()], timeout_seconds=20):
+        if not shell.succeeds(["docker", "image", "inspect", "-f", "{{.Id}}", _image()], timeout_seconds=20):
             raise UserError(f"image {_image()} not found; `invoke build-dev` builds it")
 
     def command(self, stage: str) -> list[str]:
@@ -81,7 +81,7 @@ Launcher = Processes | Containers
 
 def check_engine(shell: Shell) -> None:
     """Refuse if no Docker engine answers; a dry run does not ask."""
-    if not shell.answers(["docker", "info", "--format", "{{.ServerVersion}}"], timeout_seconds=20):
+    if not shell.succeeds(["docker", "info", "--format", "{{.ServerVersion}}"], timeout_seconds=20):
         raise UserError("no Docker engine answers; start it (a run without --docker needs none)")
 
 

@@ -213,7 +213,7 @@ def count_workloads(shell: Shell, settings: Settings, request: RunRequest) -> in
     launcher = Processes()
     variables = launcher.environment(local_variables(settings, replace(request, run_id=new_run_id())))
     command = [sys.executable, nearest(ROOT / "scripts" / "check_experiment.py"), "--json"]
-    ended = shell.attempt(command, variables, timeout_seconds=CHECK_SECONDS)
+    ended = shell.run_always(command, variables, timeout_seconds=CHECK_SECONDS)
     if ended.exit_code:
         raise UserError(
             f"{request.exp_id} is not valid, or cannot be checked",

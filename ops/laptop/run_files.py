@@ -7,10 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modeling.by_products import MOST_BYTES, check_headline, parse_json
-from ops.failures import UserError, did_you_mean
-from ops.folders import check_writable
-from ops.manifests import DIGEST_BYTES, Manifest, parsed_manifest, pending_inputs
-from ops.names import (
+from modeling.run_names import (
     BUILDER,
     DIGESTS,
     HEADLINE,
@@ -18,11 +15,13 @@ from ops.names import (
     OUTPUT_LIST,
     OUTPUTS,
     RESULTS,
-    RUN_ID,
-    check_exp_id,
-    check_run_id,
     is_exp_id,
+    is_run_id,
 )
+from ops.failures import UserError, did_you_mean
+from ops.folders import check_writable
+from ops.manifests import DIGEST_BYTES, Manifest, parsed_manifest, pending_inputs
+from ops.names import check_exp_id, check_run_id
 from ops.settings import Settings
 from ops.terminal import nearest, warn_left_out
 
@@ -130,7 +129,7 @@ def find_runs(settings: Settings, exp_id: str = "") -> list[LocalRun]:
     runs = []
     for parent, folders, _ in os.walk(top / exp_id):
         name = Path(parent).relative_to(top).as_posix()
-        run_ids = [folder for folder in folders if RUN_ID.fullmatch(folder)]
+        run_ids = [folder for folder in folders if is_run_id(folder)]
         if is_exp_id(name):  # other folders may have any name
             runs += [_run_called(settings, name, run_id) for run_id in run_ids]
         folders[:] = [] if exp_id else [folder for folder in folders if folder not in run_ids]

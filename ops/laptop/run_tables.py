@@ -12,6 +12,7 @@ from rich.table import Table
 from modeling.by_products import check_output_list, check_summary
 from modeling.input_names import in_a_line, unknown_input
 from modeling.plain_text import one_line
+from modeling.run_names import CHARTS, OUTPUT_LIST, REPORT, SUMMARIES
 from ops.failures import UserError
 from ops.input_names import (
     NAME_CHARACTERS,
@@ -25,7 +26,7 @@ from ops.input_names import (
     unnamed,
 )
 from ops.laptop.run_files import LocalRun, by_product, known_runs, latest_run
-from ops.names import CHARTS, NO_TABLES, OUTPUT_LIST, REPORT, SUMMARIES
+from ops.names import NO_TABLES
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.terminal import cell, console, counted, nearest

@@ -230,7 +230,7 @@ def docker(shell: Shell) -> Answer:
     said = _said(shell, ["docker", "--version"], "https://docs.docker.com/engine/install")
     client = _new_enough("docker", said, DOCKER, "https://docs.docker.com/engine/install")
     engine = ["docker", "info", "--format", "{{.ServerVersion}}"]
-    if not shell.answers(engine, timeout_seconds=ANSWER_SECONDS):
+    if not shell.succeeds(engine, timeout_seconds=ANSWER_SECONDS):
         raise UserError(f"{client.detail}, but no engine answers: start it")
     return client
 

@@ -134,7 +134,7 @@ def _git(shell: Shell, remote: Remote, home: str, token: str, argv: Sequence[str
         argv = [argv[0], "-c", f"credential.{server}.helper={_HELPER}", *argv[1:]]
         variables[_TOKEN] = token
     try:
-        return shell.attempt(argv, variables, timeout_seconds=MOST_SECONDS, only_variables=True)
+        return shell.run_always(argv, variables, timeout_seconds=MOST_SECONDS, only_variables=True)
     except UserError as error:
         if error.exit_code != 75:
             raise

@@ -195,7 +195,7 @@ def _of_version(cloud: Cloud, verb: str, number: str) -> list[str]:
 
 
 def _print_commands(cloud: Cloud, asked: Sequence[Remote], disable_old: bool) -> None:
-    cloud.ask(_list(cloud))
+    cloud.read_json(_list(cloud))
     git_remote.try_token(cloud.shell, asked, "")
     cloud.shell.echo(
         ["gcloud", *_create(cloud)], note="if the secret does not exist; reads the token from standard input"
@@ -210,7 +210,7 @@ def _print_commands(cloud: Cloud, asked: Sequence[Remote], disable_old: bool) ->
 def _enabled_versions(cloud: Cloud) -> list[dict[str, Any]] | None:
     """Return the enabled versions, newest first; None if the secret does not exist."""
     try:
-        listed = cloud.ask(_list(cloud), echo=False)
+        listed = cloud.read_json(_list(cloud), echo=False)
     except GcloudError as error:
         if error.refusal is not Refusal.MISSING:
             raise
@@ -222,7 +222,7 @@ def _enabled_versions(cloud: Cloud) -> list[dict[str, Any]] | None:
 def _add_version(cloud: Cloud, token: str, is_first: bool) -> dict[str, Any]:
     """Store a token and return its version."""
     if not is_first:
-        return cloud.ask(_add(cloud), standard_input=token)
+        return cloud.read_json(_add(cloud), standard_input=token)
     cloud.read(_create(cloud), standard_input=token)
     return {"name": "versions/1"}
 

@@ -41,8 +41,8 @@ def set_rules(cloud: Cloud, days: int = DEFAULT_DAYS, yes: bool = False) -> None
             "0 removes the rules"
         )
     need_terminal_or(yes)
-    check_bucket(cloud.reading)
-    now = _rules_now(cloud.reading)
+    check_bucket(cloud.without_dry_run)
+    now = _rules_now(cloud.without_dry_run)
     ours = our_rules(cloud.prefix, days) if days else []
     new = [rule for rule in now if not _is_ours(cloud.prefix, rule)] + ours
     if now == new:
@@ -78,7 +78,7 @@ def _is_ours(prefix: str, rule: Rule) -> bool:
 
 def _rules_now(cloud: Cloud) -> list[Rule]:
     words = ["storage", "buckets", "describe", f"gs://{cloud.bucket}", "--raw"]
-    found = cloud.ask([*words, *cloud.in_project], echo=False)
+    found = cloud.read_json([*words, *cloud.in_project], echo=False)
     lifecycle = (found.get("lifecycle") if isinstance(found, dict) else found) or {}
     rules = (lifecycle.get("rule") if isinstance(lifecycle, dict) else lifecycle) or []
     if not isinstance(rules, list):

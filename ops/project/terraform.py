@@ -133,7 +133,7 @@ def _connected(cloud: Cloud) -> Iterator[None]:
 
 
 def _check_version(shell: Shell) -> None:
-    said = shell.attempt(["terraform", "version", "-json"], timeout_seconds=CALL_SECONDS).output
+    said = shell.run_always(["terraform", "version", "-json"], timeout_seconds=CALL_SECONDS).output
     version = re.search(r'"terraform_version": *"(\d+)\.(\d+)\.(\d+)', said)
     if version and tuple(map(int, version.groups())) < OLDEST:
         raise UserError(
@@ -150,7 +150,7 @@ def _init(cloud: Cloud) -> None:
     argv = [*_terraform(), "init", "-reconfigure", "-input=false", "-no-color"]
     argv += [f"-backend-config=bucket={_state_bucket(cloud)}"]
     argv += [f"-backend-config=prefix={cloud.settings.tf_state_prefix.rstrip('/')}"]
-    ended = cloud.shell.ask(argv, {"TF_IN_AUTOMATION": "1"}, timeout_seconds=INIT_SECONDS)
+    ended = cloud.shell.run(argv, {"TF_IN_AUTOMATION": "1"}, timeout_seconds=INIT_SECONDS)
     if ended and ended.exit_code:
         raise _refused(ended, cloud)
 
@@ -225,7 +225,7 @@ def _show_images(cloud: Cloud) -> None:
     words = ["artifacts", "docker", "images", "list", place, "--include-tags"]
     words += ["--sort-by", "~CREATE_TIME", *cloud.in_project]
     try:
-        images = cloud.ask(words)
+        images = cloud.read_json(words)
     except UserError as error:
         print(f"images: those of {place} would be deleted; they cannot be listed ({error})")
         return

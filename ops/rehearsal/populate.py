@@ -73,6 +73,6 @@ def populate(storage: str, apis: str, settings: Settings) -> None:
 
 def deploy(cloud: Cloud, variables: Path) -> None:
     """Deploy the workflow of this checkout with the variables that Terraform would set."""
-    cloud.shell.write(variables, yaml.safe_dump(workflow_environment(cloud.settings)))
+    cloud.shell.write_file(variables, yaml.safe_dump(workflow_environment(cloud.settings)))
     words = ["workflows", "deploy", cloud.settings.workflow_name, "--source", nearest(WORKFLOW)]
     cloud.read([*words, *cloud.in_region, "--env-vars-file", nearest(variables)])

@@ -16,6 +16,7 @@ from pathlib import Path
 from localcloud.environment import client_environment
 from localcloud.process import Cloud as Emulator
 from localcloud.process import running
+from modeling.run_names import OUTPUT_LIST, OUTPUTS
 from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import repository_path
 from ops.cloud.executions import follow
@@ -24,7 +25,6 @@ from ops.images.images import source_commit, tagged
 from ops.laptop import local_run
 from ops.laptop.launch import check_engine
 from ops.laptop.run_files import LocalRun
-from ops.names import OUTPUT_LIST, OUTPUTS
 from ops.rehearsal.populate import deploy, populate
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
@@ -112,7 +112,7 @@ def _emulator(shell: Shell, settings: Settings, request: RunRequest, folder: Pat
     words = ["--clock-speed", CLOCK_SPEED]
     if request.docker:
         path, local = repository_path(settings), tagged(settings, source_commit())[0]
-        if not shell.answers(["docker", "image", "inspect", "-f", "{{.Id}}", local], timeout_seconds=20):
+        if not shell.succeeds(["docker", "image", "inspect", "-f", "{{.Id}}", local], timeout_seconds=20):
             fix = f"PROJECT_ID={settings.project_id} invoke build-local --no-push"
             raise UserError(f"image {local} not found", fix=fix)
         words += ["--tasks", "docker", "--image", f"{path}={local}"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modeling.run_names import ARCHIVE, OUTPUT_CONFIGS
 from ops.cloud import checks
 from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import (
@@ -22,9 +23,9 @@ from ops.cloud.executions import Execution, follow
 from ops.cloud.jobs import id_of, running_by_hand, state_of
 from ops.costs import cost_report
 from ops.failures import UserError
-from ops.gcloud import GcloudError, at_once, is_no_match
+from ops.gcloud import GcloudError, in_parallel, is_no_match
 from ops.laptop import local_run
-from ops.names import ARCHIVE, OUTPUT_CONFIGS, account_email
+from ops.names import account_email
 from ops.run_request import RunRequest
 from ops.runs import run_setup
 from ops.runs.uploads import (
@@ -205,7 +206,7 @@ def _checked_image(
         questions.append(lambda: _check_no_job_by_hand(cloud, request))
     if repository:
         local_run.validate(cloud.shell, cloud.settings, request)
-    return at_once(questions)[3]
+    return in_parallel(questions)[3]
 
 
 def _check_run(cloud: Cloud, request: RunRequest) -> None:
@@ -238,7 +239,7 @@ def _execute(cloud: Cloud, plan: _Plan) -> Execution:
         *("--labels", ",".join(f"{name}={value}" for name, value in labels.items())),
         *("--data", json.dumps(plan.arguments, separators=(",", ":"))),
     ]
-    answer = cloud.ask(words) or {"name": "executions/dry-run"}
+    answer = cloud.read_json(words) or {"name": "executions/dry-run"}
     return Execution(cloud, answer["name"].rpartition("/")[2])
 
 

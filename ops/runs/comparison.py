@@ -17,8 +17,9 @@ from typing import Any
 
 from modeling.by_products import check_output_list, parse_json
 from modeling.plain_text import one_line
+from modeling.run_names import CHARTS
 from ops.failures import UserError
-from ops.names import CHARTS, NO_TABLES
+from ops.names import NO_TABLES
 from ops.terminal import counted
 
 LISTED = 10  # names of files in a message

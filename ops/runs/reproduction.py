@@ -17,6 +17,7 @@ from typing import Any
 
 from modeling.by_products import check_metadata, check_output_list, parse_json
 from modeling.plain_text import one_line
+from modeling.run_names import ARCHIVE, METADATA, OUTPUT_LIST, OUTPUTS
 from ops.cloud.cloud import Cloud
 from ops.cloud.executions import follow
 from ops.failures import UserError
@@ -24,7 +25,7 @@ from ops.gcloud import GcloudError, is_no_match
 from ops.laptop import local_run
 from ops.laptop.local_run import commit_of, forecast_repository
 from ops.laptop.run_files import LocalRun, by_product, latest_run, read_json, run_named
-from ops.names import ARCHIVE, METADATA, NO_TABLES, OUTPUT_LIST, OUTPUTS
+from ops.names import NO_TABLES
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
 from ops.runs.cloud_run import Origin
@@ -56,7 +57,7 @@ def reproduce(shell: Shell, settings: Settings, exp_id: str, run_id: str, compar
     _print_warnings(original.metadata)
     if not compare_with:
         compare_with = place.run_again(first, original.metadata)
-    shell.end_dry_run()
+    shell.end_if_dry_run()
     compare(original, place.outputs(RunRequest(exp_id, compare_with)))
 
 
@@ -104,7 +105,7 @@ class _InCloud:
     """Runs in the bucket, read with gcloud."""
 
     def __init__(self, cloud: Cloud):
-        self.cloud, self.reading = cloud, cloud.reading
+        self.cloud, self.reader = cloud, cloud.without_dry_run
 
     def outputs(self, request: RunRequest) -> Outputs:
         path = self.cloud.run_path(*request.key)
@@ -121,7 +122,7 @@ class _InCloud:
             copy = work / request.run_id / name
             copy.parent.mkdir(parents=True, exist_ok=True)
             words = ["storage", "cp", f"{folder}/{name}", str(copy), *self.cloud.in_project]
-            self.reading.read(words, timeout_seconds=COPY_SECONDS)
+            self.reader.read(words, timeout_seconds=COPY_SECONDS)
             return copy
 
         command = f"invoke job --stage output --exp-id {request.exp_id} --run-id {request.run_id} --wait"
@@ -136,7 +137,7 @@ class _InCloud:
             settings = settings.model_copy(update={"forecast_repo_ref": origin.commit})
         then = Cloud.of(self.cloud.shell, settings)
         started = cloud_run.start(then, _request(request, metadata), origin)
-        then.shell.end_dry_run()
+        then.shell.end_if_dry_run()
         again = started.path.rstrip("/").rpartition("/")[2]
         cloud_run.print_how_to_follow(started.execution)
         words = f"--exp-id {request.exp_id} --run-id {request.run_id} --compare-with {again}"
@@ -161,14 +162,14 @@ class _InCloud:
 
     def _read(self, name: str, request: RunRequest) -> str:
         try:
-            return self.reading.read(["storage", "cat", name, *self.cloud.in_project], echo=False)
+            return self.reader.read(["storage", "cat", name, *self.cloud.in_project], echo=False)
         except GcloudError as error:
             if not is_no_match(error):
                 raise
             raise _unfinished(name, request) from None
 
     def _is_there(self, name: str) -> bool:
-        return bool(self.reading.read_if_there(["storage", "ls", name, *self.cloud.in_project]))
+        return bool(self.reader.read_if_there(["storage", "ls", name, *self.cloud.in_project]))
 
 
 def _unfinished(name: str, request: RunRequest) -> UserError:
@@ -323,8 +324,8 @@ def _check_out(shell: Shell, repository: Path, commit: str, folder: Path) -> Non
     """Write the files of a commit of the forecasting repository to a folder."""
     print(f"using the data of commit {commit} of {nearest(repository)}", flush=True)
     archive = folder.with_name("forecast.tar")
-    quiet = Shell(environment=shell.environment)  # also runs in a dry run, which only skips the stages
-    packed = quiet.attempt(
+    shell = shell.without_dry_run  # a dry run only skips the stages
+    packed = shell.run_always(
         ["git", "-C", str(repository), "archive", "--format=tar", f"--output={archive.absolute()}", commit],
         timeout_seconds=GIT_SECONDS,
     )
@@ -333,7 +334,7 @@ def _check_out(shell: Shell, repository: Path, commit: str, folder: Path) -> Non
             f"{nearest(repository)}: has no commit {commit}, which the run used",
             fix=f"git -C {nearest(repository)} fetch --all",
         )
-    quiet.read(["tar", "-xf", str(archive), "-C", str(folder)], timeout_seconds=GIT_SECONDS, echo=False)
+    shell.read(["tar", "-xf", str(archive), "-C", str(folder)], timeout_seconds=GIT_SECONDS, echo=False)
 
 
 def _link(repository: Path, folder: Path, exp_id: str) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import yaml
 
+from modeling.run_names import ARCHIVE, OUTPUT_CONFIGS
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError
 from ops.laptop import local_run
-from ops.names import ARCHIVE, OUTPUT_CONFIGS
 from ops.run_request import RunRequest
 from ops.settings import ROOT, Settings
 from ops.terminal import nearest
@@ -37,7 +37,7 @@ def upload_forecast(cloud: Cloud, repository: Path, run_path: str) -> None:
             nearest(repository),
             str(archive),
         ]
-        packed = cloud.shell.ask(pack, timeout_seconds=PACK_SECONDS)
+        packed = cloud.shell.run(pack, timeout_seconds=PACK_SECONDS)
         if packed and packed.exit_code:
             said = (packed.errors.strip().splitlines() or ["no error message"])[-1]
             raise UserError(f"{nearest(repository)} cannot be packed: {said}")

@@ -5,7 +5,8 @@ Those of runs on this machine are in laptop/run_tables.py. The jobs of running e
 
 from modeling.by_products import check_headline
 from modeling.input_names import in_a_line
-from ops.cloud.bucket import CloudRun, by_product, newest_outputs, newest_runs, objects_or_none
+from modeling.run_names import CLAIM, HEADLINE, OUTPUTS
+from ops.cloud.bucket import CloudRun, by_product, newest_outputs, newest_runs, read_objects_or_none
 from ops.cloud.cloud import Cloud
 from ops.cloud.execution_list import id_of_execution, list_executions
 from ops.cloud.executions import ENDED
@@ -13,7 +14,6 @@ from ops.cloud.inputs import cloud_names
 from ops.failures import UserError
 from ops.input_names import missing_indices, named, recorded_names, unnamed
 from ops.laptop.run_tables import NAMED_A_RUN, print_forecast, print_runs
-from ops.names import CLAIM, HEADLINE, OUTPUTS
 
 MOST_EXECUTIONS = 1000  # newest executions that are searched for running ones
 
@@ -21,7 +21,7 @@ MOST_EXECUTIONS = 1000  # newest executions that are searched for running ones
 def show_runs(cloud: Cloud, exp_id: str = "", limit: int | None = None) -> None:
     """Print the newest runs in the bucket: when each was built, its results, state and newest outputs."""
     runs, number = newest_runs(cloud, exp_id, limit)
-    cloud.shell.end_dry_run()
+    cloud.shell.end_if_dry_run()
     if not runs:
         if exp_id:
             raise UserError(f"no runs of {exp_id} in {cloud.top}", fix="invoke runs --cloud")
@@ -62,7 +62,7 @@ def _running(cloud: Cloud, claimed: list[CloudRun]) -> set[tuple[str, str]]:
     active = {id_of_execution(each) for each in listed if each["state"] not in ENDED}
     if not active:
         return set()
-    claims = objects_or_none(cloud, [f"{cloud.run_path(*run.key)}{CLAIM}" for run in claimed])
+    claims = read_objects_or_none(cloud, [f"{cloud.run_path(*run.key)}{CLAIM}" for run in claimed])
     return {
         run.key
         for run, claim in zip(claimed, claims, strict=True)
@@ -76,7 +76,7 @@ def show_results(cloud: Cloud, exp_id: str, run_id: str = "") -> None:
     run_id, name = newest_outputs(cloud, exp_id, run_id)
     path = f"{cloud.run_path(exp_id, run_id)}{OUTPUTS}{name}/"
     found = by_product(cloud, path + HEADLINE, check_headline)
-    cloud.shell.end_dry_run()
+    cloud.shell.end_if_dry_run()
     headline = found or {}
     nameless = unnamed(missing_indices(headline), recorded_names(headline))
     names = cloud_names(cloud, cloud.run_path(exp_id, run_id), nameless)

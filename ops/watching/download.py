@@ -18,11 +18,12 @@ from typing import Any
 import google_crc32c
 
 from modeling.by_products import check_output_list, parse_json
-from ops.cloud.bucket import A_TIME, newest_outputs, objects_or_none, run_ids
+from modeling.run_names import OUTPUT_LIST, OUTPUTS, REPORT
+from ops.cloud.bucket import A_TIME, newest_outputs, read_objects_or_none, run_ids
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError, did_you_mean
 from ops.laptop.run_lock import held_file
-from ops.names import OUTPUT_LIST, OUTPUTS, REPORT, check_exp_id, check_run_id
+from ops.names import check_exp_id, check_run_id
 from ops.terminal import counted, nearest, warn_left_out
 
 CHOICES = ("outputs", "all")
@@ -153,7 +154,7 @@ def _all_files(cloud: Cloud, remote: str) -> list[RemoteFile]:
         raise UserError(f"{remote}: no such run", fix="invoke runs --cloud")
     lists = [name for name in files if name.startswith(OUTPUTS) and name.endswith(f"/{OUTPUT_LIST}")]
     if lists:
-        found = objects_or_none(cloud, [remote + name for name in lists])
+        found = read_objects_or_none(cloud, [remote + name for name in lists])
         for path, named in zip(lists, found, strict=True):
             try:
                 files |= {each.name: each for each in _named_by(named, path)}

@@ -11,7 +11,7 @@ from ops.cloud.bucket import no_runs, runs_in_bucket
 from ops.cloud.cloud import Cloud
 from ops.cloud.execution_list import id_of_execution, list_executions, runs_of_jobs
 from ops.cloud.executions import Execution, exp_id_of, run_id_of
-from ops.gcloud import GcloudError, Refusal, at_once
+from ops.gcloud import GcloudError, Refusal, in_parallel
 
 NEWEST_EXECUTIONS = 100  # searched for executions without a job
 MOST_ASKED = 4  # of these are described; each is a gcloud
@@ -19,7 +19,7 @@ MOST_ASKED = 4  # of these are described; each is a gcloud
 
 def newest_run_id(cloud: Cloud, exp_id: str) -> str:
     """Return the newest run in the bucket, in jobs or in executions; refuse an experiment without runs."""
-    in_bucket, jobs, executions = at_once(
+    in_bucket, jobs, executions = in_parallel(
         [
             lambda: runs_in_bucket(cloud, exp_id),
             lambda: runs_of_jobs(cloud),
@@ -52,5 +52,5 @@ def _began(listed: dict[str, Any]) -> str:
 def _runs_of(cloud: Cloud, exp_id: str, executions: list[dict[str, Any]]) -> list[str]:
     """Return the run ids in those of some executions that belong to the experiment."""
     asked = [Execution(cloud, id_of_execution(each)) for each in executions]
-    found = at_once([lambda each=each: each.describe() for each in asked])
+    found = in_parallel([lambda each=each: each.describe() for each in asked])
     return [run_id_of(each) for each in found if exp_id_of(each) == exp_id]

@@ -12,7 +12,8 @@ from typing import Any
 
 from modeling.input_names import in_a_line
 from modeling.plain_text import one_line
-from ops.cloud.bucket import objects_or_none
+from modeling.run_names import METADATA
+from ops.cloud.bucket import read_objects_or_none
 from ops.cloud.cloud import Cloud
 from ops.cloud.executions import (
     ENDED,
@@ -45,7 +46,6 @@ from ops.cloud.log_reader import LogRequest
 from ops.cloud.spending import Spending, spending_of, together
 from ops.failures import UserError
 from ops.input_names import missing_indices
-from ops.names import METADATA
 from ops.terminal import counted, duration
 
 COUNTED_TASKS = 1000  # most tasks whose retries are counted: each task has to be read for its events
@@ -163,7 +163,9 @@ class RunStatus:
 
 def with_spending(cloud: Cloud, statuses: Sequence[RunStatus]) -> list[RunStatus]:
     """Return runs that have succeeded with their costs, read in one request; unknown costs are left out."""
-    metadata = objects_or_none(cloud, [f"{status.result.get('path', '')}{METADATA}" for status in statuses])
+    metadata = read_objects_or_none(
+        cloud, [f"{status.result.get('path', '')}{METADATA}" for status in statuses]
+    )
     return [
         _with_cost(cloud, status, found) if isinstance(found, dict) else status
         for status, found in zip(statuses, metadata, strict=True)
@@ -259,7 +261,7 @@ def tasks_of(execution: Execution, stage: str, job: dict[str, Any]) -> list[dict
     words = ["batch", "tasks", "list", "--job", execution.job_id(stage), *execution.cloud.in_region]
     words += ["--page-size", str(COUNTED_TASKS)]
     try:
-        return execution.cloud.ask(words, echo=False) or []
+        return execution.cloud.read_json(words, echo=False) or []
     except UserError:  # the job may just have been deleted; the rest is shown anyway
         return None
 

@@ -15,9 +15,9 @@ from ops.cloud.cloud import Cloud
 from ops.cloud.execution_list import MOST_LISTED, id_of_execution, list_executions
 from ops.cloud.executions import ENDED, Execution, exp_id_of
 from ops.cloud.jobs import BY_HAND, ENDED_JOB, Progress, experiment_of, id_of, newest_jobs, state_of
-from ops.gcloud import at_once
+from ops.gcloud import in_parallel
 from ops.names import check_exp_id
-from ops.polling import looks, print_timed
+from ops.polling import poll, print_timed
 from ops.stages import STAGES
 from ops.terminal import console, counted
 from ops.watching.run_status import (
@@ -65,7 +65,7 @@ class Observer:
         """Return the status of the executions and the jobs."""
         jobs = self._jobs()  # first: the execution of a later job would not be listed
         recent = list(self._listed())
-        self.cloud.shell.end_dry_run()
+        self.cloud.shell.end_if_dry_run()
         listed = [each for each in recent if id_of_execution(each) not in self._others]
         found: list[RunStatus] = []
         left_out = 0
@@ -73,7 +73,7 @@ class Observer:
             some = [each for each in listed if (each["state"] not in ENDED) == is_running]
             chosen = self._chosen(some, most)
             left_out += len(some) - len(chosen)
-            asked = self._with_spending(at_once([lambda each=each: self._ask(each) for each in chosen]))
+            asked = self._with_spending(in_parallel([lambda each=each: self._ask(each) for each in chosen]))
             found += [each for each in asked if not self.exp_id or each.exp_id == self.exp_id]
         rest = f"and {counted(left_out, 'more execution')}: invoke workflow-list" if left_out else ""
         unfinished = [job for job in jobs if state_of(job) not in ENDED_JOB]
@@ -200,11 +200,11 @@ def show_status(cloud: Cloud, exp_id: str = "", hours: int = HOURS, watch: bool 
     screen = console()
     if screen.is_terminal:
         with Live(console=screen, auto_refresh=False) as live:
-            for look in looks(observer.look, print_timed, PAUSE_SECONDS):  # faults are printed above the page
+            for look in poll(observer.look, print_timed, PAUSE_SECONDS):  # faults are printed above the page
                 live.update(Text("\n".join(_page(observer, look))), refresh=True)
     else:
         shown: dict[str, tuple] = {}
-        for look in looks(observer.look, print_timed, PAUSE_SECONDS):
+        for look in poll(observer.look, print_timed, PAUSE_SECONDS):
             _print_changes(look, shown)
 
 

@@ -26,6 +26,7 @@ from typing import Any
 
 from modeling.by_products import MOST_SUMMARY_BYTES, check_summary, parse_json
 from modeling.failures import UserError
+from modeling.run_names import MANIFEST, METADATA, OUTPUT_LIST, SUMMARIES
 from pipeline.environment import StageContext
 from pipeline.manifest import Manifest
 from pipeline.storage import FolderStorage, MissingFile, Storage, UnusableFile
@@ -33,10 +34,6 @@ from pipeline.summary import with_earlier
 
 log = logging.getLogger("pipeline")
 
-MANIFEST = "builder-artifacts/manifest.json"
-RUN_METADATA = "run_metadata.json"
-HEADLINE = "headline.json"  # of an output folder, for the terminal
-OUTPUT_LIST = "files.json"  # of an output folder, written last
 CONFIG_KINDS = ("model", "modelset", "output")
 MOST_DAMAGED_SHOWN = 10
 _STAGE = re.compile("builder|output|runner_[0-9]{4,18}")
@@ -137,12 +134,12 @@ class RunFiles:
         """Write the summary of a task; return it with what earlier attempts of the same task used."""
         summary = with_earlier(summary, self.read_summary(stage))
         data = json.dumps(summary, indent=1, sort_keys=True).encode()
-        self.storage.save_bytes(f"{self.out_prefix}summaries/{stage}.json", data)
+        self.storage.save_bytes(f"{self.out_prefix}{SUMMARIES}{stage}.json", data)
         return summary
 
     def read_summary(self, stage: str) -> dict[str, Any]:
         """Return one summary; empty if it is missing, or, with a warning, if it is damaged."""
-        name = f"{self.out_prefix}summaries/{stage}.json"
+        name = f"{self.out_prefix}{SUMMARIES}{stage}.json"
         try:
             return check_summary(parse_json(self.storage.load_bytes(name), MOST_SUMMARY_BYTES))
         except UnusableFile as unusable:
@@ -156,7 +153,7 @@ class RunFiles:
 
     def read_summaries(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield every summary as (stage, contents); a damaged one is left out with a warning."""
-        prefix, damaged = f"{self.in_prefix}summaries/", 0
+        prefix, damaged = f"{self.in_prefix}{SUMMARIES}", 0
         for name, data in self.storage.load_many(self.storage.list_files(prefix)):
             stage = name.removeprefix(prefix).removesuffix(".json")
             is_gone = isinstance(data, MissingFile) and not isinstance(data, UnusableFile)
@@ -204,7 +201,7 @@ class RunFiles:
         return [(entry["name"], entry["bytes"]) for entry in listed]
 
     def write_metadata(self, metadata: dict[str, Any]) -> None:
-        self.storage.save_bytes(self.out_prefix + RUN_METADATA, json.dumps(metadata, indent=1).encode())
+        self.storage.save_bytes(self.out_prefix + METADATA, json.dumps(metadata, indent=1).encode())
 
 
 def _is_below(prefix: str, run: tuple[str, str]) -> bool:

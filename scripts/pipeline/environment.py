@@ -12,21 +12,26 @@ from typing import Any
 from modeling.bounds import LARGEST_SEED
 from modeling.failures import UserError, listed
 from modeling.plain_text import is_unicode, one_line
+from modeling.run_names import (
+    BUILT_IN,
+    EXP_ID_FORM,
+    EXP_ID_LENGTH,
+    PENDING_FILE,
+    RUN_ID_FORM,
+    SUITES,
+    is_exp_id,
+    is_run_id,
+)
 from pipeline.machine_costs import parse_run_setup, setup_of_task
 
-EXP_ID = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
-EXP_ID_LENGTH = 128
 MOST_SHOWN = 300  # characters of a value
 MOST = 10**18 - 1  # of a whole number
-RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
-PENDING_FILE = re.compile(r"pending-[0-9a-f]{8}\.txt")
 REPOSITORY = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
 REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+#@-]*")
 SECRET = re.compile(r"(projects/[^/]+/secrets/)?[A-Za-z0-9_-]{1,255}(/versions/[0-9]+|/versions/latest)?")
 # what looks like a GitHub token, or is in the place of one in an address: pasted into the wrong setting
 TOKEN = re.compile(r"(?i)(gh[a-z]_|github_pat_)\w+|(?<=//)[^/@\s]+(?=@)")
 GITHUB = "https://github.com"
-SUITES = ("built-in", "epymodelingsuite")
 _REQUIRED = object()
 
 
@@ -68,6 +73,11 @@ class StageContext:
     forecast_commit: str
     suite_commit: str  # of an installed epymodelingsuite, whether it is used or not
     run_setup: dict[str, Any] | None  # the machines of the run; None where unknown
+
+    @property
+    def suite_to_build(self) -> str:
+        """The suite that stage A builds with: as set, or the built-in one."""
+        return self.suite or BUILT_IN
 
     @property
     def config_folder(self) -> Path:
@@ -203,16 +213,16 @@ class _Reader:
 
 
 def _experiment_id(text: str) -> str:
-    if not EXP_ID.fullmatch(text) or any(set(part) == {"."} for part in text.split("/")) or ".." in text:
-        raise ValueError("letters, digits, . _ - with / for grouping, and no ..")
     if len(text) > EXP_ID_LENGTH:
         raise ValueError(f"{len(text)} characters; {EXP_ID_LENGTH} at most")
+    if not is_exp_id(text):
+        raise ValueError(EXP_ID_FORM)
     return text
 
 
 def _run_id(text: str) -> str:
-    if not RUN_ID.fullmatch(text):
-        raise ValueError("a run id looks like 20260131-120000-0a1b2c3d")
+    if not is_run_id(text):
+        raise ValueError(RUN_ID_FORM)
     return text
 
 

@@ -5,13 +5,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from modeling.run_names import OUTPUT_CONFIGS
 from pipeline.artifacts import RunFiles
-from pipeline.environment import SUITES, StageContext
+from pipeline.environment import StageContext
 from pipeline.failures import UserError
 from pipeline.storage import MissingFile
 from pipeline.temporary import temporary_folder
-
-UPLOADED = "output-configs/"
 
 
 def build_experiment(context: StageContext):
@@ -33,7 +32,7 @@ def build_experiment(context: StageContext):
         cache_folder=context.cache_folder,
     )
     return build(
-        suite=context.suite or SUITES[0],
+        suite=context.suite_to_build,
         config_folder=context.config_folder,
         output_file=context.output_config_path(),
         places=places,
@@ -52,7 +51,7 @@ def uploaded_output_file(context: StageContext, files: RunFiles) -> Iterator[Sta
         The file is not in the bucket. A UserError of the block names the file in the bucket, too.
     """
     name = context.output_config_file
-    if not name.startswith(UPLOADED):
+    if not name.startswith(OUTPUT_CONFIGS):
         yield context
         return
     with temporary_folder("output-config") as folder:

@@ -18,14 +18,14 @@ from pathlib import Path, PurePath
 
 from modeling.failures import UserError
 from modeling.plain_text import one_line
+from modeling.run_names import ARCHIVE, BUILT_IN
 from pipeline.artifacts import RunFiles
-from pipeline.environment import SUITES, StageContext
+from pipeline.environment import StageContext
 from pipeline.failures import disk_failure
 from pipeline.manifest import Manifest
 from pipeline.storage import MissingFile
 from pipeline.temporary import temporary_folder
 
-FORECAST = "builder-artifacts/forecast.tar.gz"
 _NOT_PACKED = {
     ".git",
     "__pycache__",
@@ -46,7 +46,7 @@ def save_forecast(folder: Path, files: RunFiles) -> str:
         pack(folder, archive)
         with open(archive, "rb") as packed:
             digest = hashlib.file_digest(packed, "sha256").hexdigest()
-        files.storage.save_file(files.out_prefix + FORECAST, archive)
+        files.storage.save_file(files.out_prefix + ARCHIVE, archive)
     return digest
 
 
@@ -126,7 +126,7 @@ def unpack_forecast(files: RunFiles, folder: Path, sha256: str = "") -> None:
     UserError
         The archive is missing, does not match the manifest, or is not one that pack() writes.
     """
-    name = files.in_prefix + FORECAST
+    name = files.in_prefix + ARCHIVE
     data = files.storage.load_bytes(name)
     if sha256 and hashlib.sha256(data).hexdigest() != sha256:
         path = files.storage.get_path(name)
@@ -204,7 +204,7 @@ def uploaded_repository(context: StageContext, files: RunFiles) -> Iterator[Stag
 @contextmanager
 def custom_code(context: StageContext, files: RunFiles, manifest: Manifest) -> Iterator[None]:
     """Put the run's repository on the import path, where another suite built the workloads."""
-    if not manifest.forecast_sha256 or manifest.suite == SUITES[0] or context.forecast_repo_dir.is_dir():
+    if not manifest.forecast_sha256 or manifest.suite == BUILT_IN or context.forecast_repo_dir.is_dir():
         yield  # not needed, or already on the path because of run_runner.sh
         return
     with _unpacked(files, manifest.forecast_sha256) as folder:

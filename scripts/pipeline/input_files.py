@@ -11,23 +11,20 @@ from dataclasses import dataclass, replace
 
 from modeling.bounds import MOST_WORKLOADS
 from modeling.failures import UserError
+from modeling.run_names import BUILDER, BUILT_IN, DIGESTS, INPUT_LIST, MANIFEST
 from modeling.workload import ForeignWorkload, Workload
-from pipeline.artifacts import MANIFEST, RunFiles
-from pipeline.environment import SUITES
+from pipeline.artifacts import RunFiles
 from pipeline.input_list import InputEntry, entry_of, parse_entries, write_entries
 from pipeline.manifest import Manifest, index_width
 from pipeline.pickles import decode_workload, encode_workload
 from pipeline.storage import MissingFile, UnusableFile
 
-BUILDER = "builder-artifacts/"
-DIGESTS = f"{BUILDER}inputs.sha256"
-INPUT_LIST = f"{BUILDER}inputs.csv"
 _DIGEST = re.compile("[0-9a-f]{64}")
 _BUILD_AGAIN = "build the run again under a new RUN_ID (invoke: without --run-id)"
 _STAGE_A_AGAIN = "run stage A (builder) again"
 
 
-def input_name(index: int, width: int) -> str:
+def input_file(index: int, width: int) -> str:
     return f"{BUILDER}input_{index:0{width}d}.pkl"
 
 
@@ -54,7 +51,7 @@ def write_inputs(files: RunFiles, workloads: list[Workload | ForeignWorkload]) -
         for workload in workloads:
             data = encode_workload(workload)
             digests.append(hashlib.sha256(data).hexdigest())
-            yield files.out_prefix + input_name(workload.index, width), data
+            yield files.out_prefix + input_file(workload.index, width), data
 
     files.storage.save_many(encoded())
     lines = "".join(f"{digest}\n" for digest in digests).encode()
@@ -127,7 +124,7 @@ class Inputs:
             raise UserError(f"{path}: not a list of the inputs ({error}); {_BUILD_AGAIN}") from None
 
     def _name(self, index: int) -> str:
-        return self._prefix + input_name(index, self.manifest.width)
+        return self._prefix + input_file(index, self.manifest.width)
 
     def _read_digests(self) -> list[str]:
         name = self._prefix + DIGESTS
@@ -164,7 +161,7 @@ class Inputs:
         if hashlib.sha256(data).hexdigest() != self.digests[index]:
             raise UserError(f"{path} does not match {DIGESTS} (changed or cut short); {_BUILD_AGAIN}")
         workload = decode_workload(data, path)
-        suite = workload.suite if isinstance(workload, ForeignWorkload) else SUITES[0]
+        suite = workload.suite if isinstance(workload, ForeignWorkload) else BUILT_IN
         if (workload.index, suite) != (index, self.manifest.suite):
             raise UserError(
                 f"{path}: input {workload.index} of suite {suite}, where {MANIFEST} has input {index} "

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from modeling.failures import UserError
+from modeling.run_names import RUNNER
 from modeling.workload import Result
 from pipeline.artifacts import RunFiles
 from pipeline.input_files import Inputs
@@ -12,12 +13,12 @@ from pipeline.storage import MissingFile
 
 
 def result_name(index: int, width: int) -> str:
-    return f"runner-artifacts/result_{index:0{width}d}.pkl"
+    return f"{RUNNER}result_{index:0{width}d}.pkl"
 
 
 def finished_inputs(files: RunFiles, manifest: Manifest, prefix: str) -> set[int]:
     """Return the inputs that have a result below a run's prefix, by one listing."""
-    prefix = f"{prefix}runner-artifacts/result_"
+    prefix = f"{prefix}{RUNNER}result_"
     found = set()
     for name in files.storage.list_files(prefix):
         digits = name.removeprefix(prefix).removesuffix(".pkl")

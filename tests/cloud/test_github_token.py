@@ -257,8 +257,8 @@ def test_a_version_that_somebody_adds_meanwhile_is_not_disabled(desk, typed, cap
     class WithColleague(Shell):
         """Somebody else sets a token right after each of ours."""
 
-        def attempt(self, argv, *rest, **more):
-            ended = super().attempt(argv, *rest, **more)
+        def run_always(self, argv, *rest, **more):
+            ended = super().run_always(argv, *rest, **more)
             if argv[1:4] == ["secrets", "versions", "add"]:
                 theirs = {"payload": {"data": base64.b64encode(OTHER_TOKEN.encode()).decode()}}
                 post(f"{desk.cloud.apis}{VERSIONS.removesuffix('/versions')}:addVersion", theirs)

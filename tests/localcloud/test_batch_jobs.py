@@ -276,10 +276,10 @@ def test_a_reset_removes_jobs_and_kills_their_tasks(jobs):
 
 
 def test_the_oldest_finished_jobs_are_dropped():
-    from localcloud.batch import job_store
     from localcloud.batch.definition import read_definition
+    from localcloud.batch.jobs import MAX_BYTES, JobStore
 
-    store = job_store.JobStore()
+    store = JobStore()
     definition = read_definition(json.loads(json.dumps(job(null(), count=100_000))), "x", "us-central1")
     for number in range(200):
         made, _ = store.create("p", "us-central1", f"job-{number}", definition)
@@ -288,7 +288,7 @@ def test_the_oldest_finished_jobs_are_dropped():
 
     kept = store.all_of("p", "-")
 
-    assert sum(each.size_bytes for each in kept) <= job_store.MAX_BYTES
+    assert sum(each.size_bytes for each in kept) <= MAX_BYTES
     assert kept[-1].job_id == "job-199"
     assert 50 < len(kept) < 200
 

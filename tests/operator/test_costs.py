@@ -7,7 +7,7 @@ import pytest
 from ops.cloud.deployment import StageLimits
 from ops.cloud.prices import priced_machine, prices
 from ops.cloud.spending import spending_of
-from ops.costs.costs import estimate, suggestions
+from ops.costs.estimates import estimate, suggestions
 from ops.costs.task_times import Measured, TaskTimes, of_metadata, of_summaries
 from ops.failures import UserError
 from ops.runs.run_setup import run_setup

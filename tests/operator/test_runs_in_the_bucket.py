@@ -70,9 +70,9 @@ class CountingShell(Shell):
 
     started: list = field(default_factory=list)
 
-    def attempt(self, argv, *others, **options):
+    def run_always(self, argv, *others, **options):
         self.started.append(argv)
-        return super().attempt(argv, *others, **options)
+        return super().run_always(argv, *others, **options)
 
 
 def cost(operator: CloudOperator, task_seconds=None, settings=(), exp_id="trial", **asked):

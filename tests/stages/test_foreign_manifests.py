@@ -107,7 +107,7 @@ MANIFESTS = {
         "is of run 20250101-120000-ffffffff of trial, not of",
     ),
     "another experiment": ({"exp_id": "flu"}, "is of run 20250201-120000-0a1b2c3d of flu, not of"),
-    "an experiment that climbs": ({"exp_id": "../../evil"}, "of ../../evil, not of"),
+    "an experiment that climbs": ({"exp_id": "../../evil"}, "not a manifest: exp_id is"),
     "no run": ({"run_id": None}, "not a manifest: run_id is None"),
     "fewer inputs": ({"num_workloads": 1, "num_pending": 1}, "has 2 lines, but"),
     "more inputs": ({"num_workloads": 3}, "(num_workloads); build the run again"),

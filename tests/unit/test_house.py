@@ -18,7 +18,7 @@ EXPLAINED = "docs/architecture.md explains the rule"
 FOLDERS = ("ops", "modeling", "scripts", "localcloud", "tests", "benchmarks", "examples")
 
 # Rooms from the ground up. A room imports itself and the rows before its own, so rooms of one row do not know
-# each other. A module that is named in no room belongs to the room "...".
+# each other. A file that is named in no room belongs to the room "..."; a folder must be named.
 OPS = [
     {"ground": {"failures", "terminal", "polling", "shell", "names", "stages"}},
     {"settings": {"..."}},
@@ -106,6 +106,15 @@ class House:
         own = [(row, room) for row, room, names in rooms if inside in names]
         return own[0] if own else next((row, room) for row, room, names in rooms if "..." in names)
 
+    def folders_without_room(self) -> list[str]:
+        """Return the folders, one level down, that no room of their order names."""
+        inner = {path.parts[:2] for path in self.paths.values() if len(path.parts) > 2}
+        named = {
+            top: {name for row in rows for names in row.values() for name in names}
+            for top, rows in ORDERS.items()
+        }
+        return sorted("/".join(each) for each in inner if each[0] in named and each[1] not in named[each[0]])
+
     def broken_imports(self) -> list[str]:
         """One line for each import against the order."""
         pairs = [(a, b) for a in sorted(self.imports) for b in sorted(self.imports[a])]
@@ -181,6 +190,23 @@ def test_imports_run_one_way():
     broken = house().broken_imports()
 
     assert not broken, "\n".join([*broken, EXPLAINED])
+
+
+def test_every_folder_has_a_room():
+    found = house().folders_without_room()
+
+    assert not found, f"{found}: name a room in ORDERS; {EXPLAINED}"
+
+
+def test_every_python_file_is_in_a_folder_that_is_checked():
+    skipped = {"local", "terraform"}  # runs, and what terraform downloads
+    folders = {path.name for path in REPOSITORY.iterdir() if path.is_dir() and path.name[0] not in "._"}
+
+    unchecked = [
+        each for each in sorted(folders - {*FOLDERS, *skipped}) if any((REPOSITORY / each).rglob("*.py"))
+    ]
+
+    assert not unchecked, f"{unchecked}: add them to FOLDERS; {EXPLAINED}"
 
 
 def test_no_file_holds_more_than_one_concept():
@@ -334,6 +360,13 @@ def test_an_import_against_the_order_is_found_wherever_it_is(tmp_path, files, re
     found = House(tmp_path).broken_imports()
 
     assert (reason in found[0]) if reason else not found
+
+
+def test_a_new_folder_without_a_room_is_found(tmp_path):
+    (tmp_path / "ops" / "gpu").mkdir(parents=True)
+    (tmp_path / "ops" / "gpu" / "machines.py").write_text("")
+
+    assert House(tmp_path).folders_without_room() == ["ops/gpu"]
 
 
 def test_a_circle_through_a_function_is_found(tmp_path):
