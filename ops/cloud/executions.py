@@ -95,7 +95,7 @@ def execution_named(cloud: Cloud, execution: str) -> Execution:
 def follow(execution: Execution, with_commands: bool = True) -> None:
     """Print the progress of the stages until the execution has ended; temporary faults are waited out.
 
-    With `with_commands` commands for the next step are printed; an emulated cloud has none, as it ends first.
+    With `with_commands`, also print the next commands; an emulated cloud ends before they could run.
 
     Raises
     ------

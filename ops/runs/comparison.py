@@ -84,8 +84,8 @@ def compare(first: Outputs, second: Outputs) -> None:
             exit_code=1,
         )
     print(f"equal within {TOLERANCE:g}: {counted(len(first.digests), 'file')} of the runs {runs}")
-    without = ", and charts were not compared" if charts else ""
-    print(f"not byte for byte in {_some(names)}, which {because} explains{without}")
+    without = "; charts were not compared" if charts else ""
+    print(f"not byte for byte in {_some(names)}; possible causes: {because}{without}")
 
 
 def _refuse_different_files(first: Outputs, second: Outputs, runs: str) -> None:

@@ -280,7 +280,7 @@ def _print_warnings(metadata: dict[str, Any]) -> None:
     for cut in map(one_line, metadata.get("cut_short", [])):
         print(f"{cut}: its outcome depends on the speed of the machine", flush=True)
     if number := metadata.get("num_missing"):
-        print(f"{counted(number, 'result')} of the run were missing; a new run may have them", flush=True)
+        print(f"the run was missing {counted(number, 'result')}; a new run may have them", flush=True)
     if images := metadata.get("images"):
         print(f"the run used {counted(len(images), 'image')}; using the last one", flush=True)
 
