@@ -45,7 +45,9 @@ def test_a_readme_without_a_place_for_the_table_is_refused(tmp_path, monkeypatch
     (tmp_path / "README.md").write_text("# Nothing\n")
     monkeypatch.setattr(docs, "README", tmp_path / "README.md")
 
-    with pytest.raises(UserError, match="no lines <!-- tasks --> and <!-- /tasks -->"):
+    with pytest.raises(
+        UserError, match="the lines <!-- tasks --> and <!-- /tasks --> around the table are missing"
+    ):
         docs.write()
 
 

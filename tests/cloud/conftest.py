@@ -1,0 +1,33 @@
+"""Clouds whose tasks are nothing, by how fast their clock goes."""
+
+import pytest
+
+from tests.null_clouds import cloud_of_null_tasks
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory):
+    """A cloud on which an hour takes two seconds, and whose tasks are nothing."""
+    with cloud_of_null_tasks(tmp_path_factory, 2000) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def fast_cloud(tmp_path_factory):
+    """A day takes four seconds."""
+    with cloud_of_null_tasks(tmp_path_factory, 20_000) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def calm_cloud(tmp_path_factory):
+    """Ten minutes take three seconds, so that a test that is held up for a moment does not miss them."""
+    with cloud_of_null_tasks(tmp_path_factory, 200) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def slow_cloud(tmp_path_factory):
+    """A minute takes two seconds, so that what programs take of it does not count."""
+    with cloud_of_null_tasks(tmp_path_factory, 30) as cloud:
+        yield cloud
