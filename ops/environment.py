@@ -104,6 +104,8 @@ def chosen_settings(pairs: Iterable[str], options: Mapping[str, str | None]) -> 
     for pair in pairs:
         name, equals, value = pair.partition("=")
         name = name.strip().upper()
+        if not name:
+            raise UserError("--set: a name is missing; write --set NAME=VALUE")
         if name.lower() not in Settings.model_fields:
             raise UserError(f"--set: {unknown_hint(one_line(names.shown(name), MOST_SHOWN))}")
         if not equals:

@@ -18,6 +18,7 @@ from modeling.plain_text import is_unicode
 from ops.names import MOST, MOST_PARALLEL, MOST_SECONDS
 
 _REGION = "[a-z]+-[a-z]+[0-9]{1,2}"
+_DOTS = r"(^|/)\.{1,2}/"  # part of a path: . or ..
 _TOKEN = "gh[a-z]_|github_pat_"
 
 
@@ -95,7 +96,10 @@ CloudName = _text(  # of a repository in Artifact Registry, an image, or a tag
 )
 Email = _text(r'([^\s@"\\]+@[^\s@"\\]+\.[^\s@"\\]+)?', "an e-mail address such as forecasts@example.org")
 FolderPrefix = _text(
-    r"([^/\\]+/)*", "a path inside the bucket that ends with /, such as flu/2026/", normalize=folder_prefix
+    r"([^/\\]+/)*",
+    "a path inside the bucket without . and .., which ends with /, such as flu/2026/",
+    never=_DOTS,
+    normalize=folder_prefix,
 )
 GitRef = _text(
     r"[A-Za-z0-9_][A-Za-z0-9._/+#@-]*",
@@ -106,7 +110,7 @@ Image = _text(
     r"([A-Za-z0-9][A-Za-z0-9._/:-]*(@sha256:[0-9a-f]{64})?)?",
     "an image such as python:3.11-slim, or a host such as europe-docker.pkg.dev",
 )
-LabelValue = _text(r"[a-z0-9_-]{0,63}", "lower-case letters, digits, _ and -, at most 63 characters")
+LabelValue = _text(r"[a-z0-9_-]{1,63}", "lower-case letters, digits, _ and -, at most 63 characters")
 MachineType = _text(r"([a-z][a-z0-9]*(-[a-z0-9]+)+)?", "a machine type such as c4d-standard-4")
 NetworkName = _text(
     r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?",
@@ -129,7 +133,8 @@ SecretName = _text(
 )
 StatePrefix = _text(  # never empty: the state is kept apart from the runs
     r"([^/\\]+/)+",
-    "a path inside the bucket that ends with /, such as terraform/flu/",
+    "a path inside the bucket without . and .., which ends with /, such as terraform/flu/",
+    never=_DOTS,
     normalize=folder_prefix,
 )
 WebAddress = _text(

@@ -222,10 +222,10 @@ class Shell:
         except OSError as error:
             raise UserError(f"{nearest(path)}: cannot be written ({error.strerror})") from None
 
-    def report(self, line: str) -> None:
+    def report(self, line: str, file: IO[str] | None = None) -> None:
         """Print what was done or found; a dry run prints nothing."""
         if not self.dry_run:
-            print(line, flush=True)
+            print(line, file=file, flush=True)
 
     def end_if_dry_run(self) -> None:
         """End the task if this is a dry run: the next step needs an answer that was not asked for."""

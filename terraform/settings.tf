@@ -6,8 +6,8 @@ variable "dir_prefix" {
   type        = string
   default     = ""
   validation {
-    condition     = can(regex("^(?:([^/\\\\]+/)*)$", var.dir_prefix))
-    error_message = "dir_prefix: a path inside the bucket that ends with /, such as flu/2026/."
+    condition     = can(regex("^(?:([^/\\\\]+/)*)$", var.dir_prefix)) && !can(regex("(^|/)\\.{1,2}/", var.dir_prefix))
+    error_message = "dir_prefix: a path inside the bucket without . and .., which ends with /, such as flu/2026/."
   }
 }
 
@@ -256,7 +256,7 @@ variable "environment" {
   type        = string
   default     = "production"
   validation {
-    condition     = can(regex("^(?:[a-z0-9_-]{0,63})$", var.environment))
+    condition     = can(regex("^(?:[a-z0-9_-]{1,63})$", var.environment))
     error_message = "environment: lower-case letters, digits, _ and -, at most 63 characters."
   }
 }
@@ -318,8 +318,8 @@ variable "state_prefix" {
   type        = string
   default     = "terraform/epymodelingsuite-cloud/"
   validation {
-    condition     = can(regex("^(?:([^/\\\\]+/)+)$", var.state_prefix))
-    error_message = "state_prefix: a path inside the bucket that ends with /, such as terraform/flu/."
+    condition     = can(regex("^(?:([^/\\\\]+/)+)$", var.state_prefix)) && !can(regex("(^|/)\\.{1,2}/", var.state_prefix))
+    error_message = "state_prefix: a path inside the bucket without . and .., which ends with /, such as terraform/flu/."
   }
 }
 

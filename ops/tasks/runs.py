@@ -1,6 +1,6 @@
 """Tasks that run an experiment here or in the cloud, check it, or estimate its cost."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 
 from ops.costs import cost_report
@@ -8,6 +8,7 @@ from ops.environment import chosen_settings, read_settings
 from ops.failures import UserError
 from ops.laptop import local_run, run_tables
 from ops.rehearsal import rehearsal
+from ops.run_request import RunRequest
 from ops.runs import cloud_run, reproduction
 from ops.shell import Shell
 from ops.tasks.verb import DRY_RUN, EXP_ID, REQUEST, STAGE, WAIT, WHERE, mode, the_cloud, verb
@@ -20,6 +21,24 @@ CLOUD_OPTIONS = {
     "BILLING_PROJECT": "--billing-project",
     "PROVISIONING_MODEL": "--spot",
 }
+ONLY_HERE = ("LOCAL_JOBS", "HOST_UID", "HOST_GID")  # settings that only a run on this machine uses
+HERE = (  # every setting that a run on this machine uses
+    *ONLY_HERE,
+    "EXECUTION_MODE",
+    "LOCAL_DATA_PATH",
+    "FORECAST_REPO_DIR",
+    "DIR_PREFIX",
+    "EPYDEMIX_DATA_DIR",
+    "MODELING_SUITE",
+    "RUN_COUNT",
+    "RUN_SEED",
+    "RUN_OUTPUT_STAGE",
+    "OUTPUT_CONFIG_FILE",
+    "ALLOW_PARTIAL_RESULTS",
+    "MAX_RETRY_COUNT",
+    "LOG_LEVEL",
+    "STORAGE_VERBOSE",
+)
 BUILDING = ("exp_id", "count", "seed", "output_config_file")
 RUNNING = (
     "exp_id",
@@ -66,19 +85,21 @@ def run(
     """Run an experiment here or in the cloud, or resume a run, and print its forecast."""
     request = replace(request, run_output_stage=not skip_output)
     options = {
+        "EXECUTION_MODE": mode(local, cloud),
         "MAX_PARALLELISM": max_parallelism,
         "IMAGE_TAG": image_tag,
         "BILLING_PROJECT": billing_project,
         "PROVISIONING_MODEL": "SPOT" if spot else None,
     }
     chosen = chosen_settings(set or [], options)
-    asked_mode = mode(local, cloud)
-    settings = read_settings(chosen=chosen | ({"EXECUTION_MODE": asked_mode} if asked_mode else {}))
+    _refuse_second_values(chosen, request)
+    settings = read_settings(chosen=chosen)
     if settings.execution_mode == "cloud":
+        _refuse_local_settings(chosen)
         instead = "with --local it runs on this machine"
         cloud_run.run(the_cloud(dry_run, settings, instead=instead), request, wait)
         return
-    _refuse_cloud_options(chosen, wait)
+    _refuse_cloud_options(chosen, options, wait)
     done = local_run.run(Shell(dry_run), settings, request)
     if not dry_run and not skip_output and settings.run_output_stage:
         run_tables.show_results(settings, request.exp_id, done.run_id)
@@ -155,12 +176,33 @@ def validate(c, request, dry_run=False):
     local_run.validate(Shell(dry_run), read_settings(), request)
 
 
-def _refuse_cloud_options(chosen: Iterable[str], wait: bool) -> None:
+def _refuse_second_values(chosen: Container[str], request: RunRequest) -> None:
+    """Refuse a setting chosen by --set whose own option is given, too."""
+    own = {
+        "RUN_COUNT": request.count is not None,
+        "RUN_SEED": request.seed is not None,
+        "LOCAL_JOBS": request.jobs is not None,
+        "OUTPUT_CONFIG_FILE": bool(request.output_config_file),
+        "ALLOW_PARTIAL_RESULTS": request.allow_partial,
+        "RUN_OUTPUT_STAGE": not request.run_output_stage,
+    }
+    for name, is_given in own.items():
+        if is_given and name in chosen:
+            raise UserError(f"--set {name}: {name} is given twice; leave one out")
+
+
+def _refuse_local_settings(chosen: Container[str]) -> None:
+    """Refuse what a run in the cloud would ignore."""
+    if given := [f"--set {name}" for name in ONLY_HERE if name in chosen]:
+        raise UserError(f"{' and '.join(given)}: for runs on this machine; leave it out, or add --local")
+
+
+def _refuse_cloud_options(chosen: Iterable[str], options: Mapping[str, object], wait: bool) -> None:
     """Refuse what a run on this machine would ignore."""
     given = [
-        CLOUD_OPTIONS.get(name, f"--set {name}")
+        f"--set {name}" if options.get(name) is None else CLOUD_OPTIONS[name]
         for name in chosen
-        if name in CLOUD_OPTIONS or name.startswith("STAGE_")
+        if name not in HERE
     ]
     given += ["--wait"] if wait else []
     if given:

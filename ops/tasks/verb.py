@@ -95,6 +95,7 @@ def verb(
         def guarded(*args, **options):
             stop_on_termination()
             try:
+                _refuse_missing_value(iterable)
                 found = function(*args, **_checked(function.__name__, options, request))
                 sys.stdout.flush()
                 return found
@@ -143,6 +144,12 @@ def whole_number(option: str, text: object, least: int, most: int) -> int | None
     if not is_whole or not least <= int(digits) <= most:
         raise UserError(f"{option} {digits:.40}: a whole number is needed, from {least} to {most}")
     return int(digits)
+
+
+def _refuse_missing_value(repeatable: Sequence[str]) -> None:
+    """Refuse a last option without a value, which invoke would ignore if the option may be repeated."""
+    if sys.argv[-1] in map(option, repeatable):
+        raise UserError(f"{sys.argv[-1]}: a value is missing")
 
 
 def _checked(task_name: str, options: dict[str, object], request: Sequence[str]) -> dict[str, object]:

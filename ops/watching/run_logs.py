@@ -50,11 +50,8 @@ def show_logs(cloud: Cloud, request: LogRequest) -> None:
     since = max(filter(None, (asked_since, _begin(run_id))))
     patience = FOLLOW_PATIENCE_SECONDS if request.follow else PATIENCE_SECONDS
     reader = LogReader(cloud, log_filter(request, run_id), since, patience_seconds=patience)
-    print(
-        f"run {run_id} of {request.exp_id}, since {since:%Y-%m-%dT%H:%M:%SZ}; times are UTC",
-        file=sys.stderr,
-        flush=True,
-    )
+    head = f"run {run_id} of {request.exp_id}, since {since:%Y-%m-%dT%H:%M:%SZ}; times are UTC"
+    cloud.shell.report(head, file=sys.stderr)
     try:
         _print(reader, request, run_id)
     except BrokenPipeError:  # as with `invoke logs | head`

@@ -249,6 +249,13 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(cloud, operator):
     assert process.wait(120) == 0
 
 
+def test_a_dry_run_prints_the_command_alone(operator):
+    ended = operator.invoke("logs", "--exp-id", "trial", "--run-id", RUN_ID, "--dry-run")
+
+    assert ended.exit_code == 0, ended.output
+    assert [line.split("'")[0] for line in ended.output.splitlines()] == ["+ gcloud logging read "]
+
+
 def test_what_cannot_be_is_one_line(operator):
     ended = operator.invoke("logs", "--exp-id", "trial", "--limit", "0")
 

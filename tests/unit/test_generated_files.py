@@ -1,5 +1,6 @@
 """Files that `invoke docs` generates: fresh, and complete."""
 
+import json
 import re
 
 import pytest
@@ -78,6 +79,15 @@ def test_the_patterns_mean_the_same_to_python_and_to_terraform():
             is_never = bool(shape.never) and bool(re2.search(shape.never, text))
             terraform_accepts = bool(re2.fullmatch(shape.pattern, text)) and not is_never
             assert terraform_accepts == _accepts(shape, text), (name, text)
+
+
+@pytest.mark.parametrize("setting", ["dir_prefix", "tf_state_prefix"])
+def test_a_prefix_with_dots_is_refused_by_the_patterns_that_terraform_gets(setting):
+    shape = form(Settings.model_fields[setting])
+
+    assert [text for text in ("./", "../flu/", "flu/../", "flu/./a/") if _accepts(shape, text)] == []
+    assert _accepts(shape, "flu..2/.hidden/...a/")
+    assert json.dumps(shape.never) in settings_tf()
 
 
 def _accepts(shape: Form, text: str) -> bool:

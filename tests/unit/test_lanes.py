@@ -2,6 +2,7 @@
 
 import pytest
 
+from ops import lanes
 from ops.failures import UserError
 from ops.lanes import LANES, LANES_OF, chosen, reasons_for
 from tests.experiments import REPOSITORY
@@ -49,6 +50,16 @@ def test_a_changed_test_file_runs_alone_unless_its_lane_runs():
 
     assert list(reasons_for(changed)) == ["tests/unit", "tests/stages/test_yaml.py"]
     assert list(reasons_for([*changed, "modeling/bounds.py"])) == ["tests/unit", "tests/stages"]
+
+
+def test_a_new_test_file_outside_every_lane_runs_too(tmp_path, monkeypatch):
+    new = ["tests/test_new.py", "tests/gpu/test_new.py"]
+    for path in new:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    monkeypatch.setattr(lanes, "ROOT", tmp_path)
+
+    assert list(reasons_for(new)) == ["tests/unit", *sorted(new)]
 
 
 def test_what_test_files_share_calls_for_those_that_use_it():
