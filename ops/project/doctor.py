@@ -18,7 +18,7 @@ from pathlib import Path
 from ops.cloud import checks
 from ops.cloud.checks import family_cpus, project_quotas, region_quotas
 from ops.cloud.cloud import Cloud
-from ops.cloud.deployment import check_token_is_kept_apart, stage_limits
+from ops.cloud.deployment import check_stages_fit, check_token_is_kept_apart, stage_limits
 from ops.cloud.machine_types import hyperdisk_only_families
 from ops.failures import UserError
 from ops.project.checkup import Answer, Finding, Question, ask_all, refuse
@@ -142,6 +142,7 @@ def _image(cloud: Cloud) -> Answer:
 def _machine_types(cloud: Cloud) -> Answer:
     named = [limits.machine_type for limits in stage_limits(cloud.settings).values()]
     found = checks.check_machine_types(cloud, named)
+    check_stages_fit(cloud.settings)  # as every run does
     if not found:
         return Answer("none is named: Batch chooses")
     return Answer(f"{', '.join(found)}: {cloud.region} has {'it' if len(found) == 1 else 'them'}")
