@@ -1,7 +1,8 @@
-"""Types of settings: the pattern a text must match, the bounds of a number, and the text of an error.
+r"""Types of settings: the pattern a text must match, the bounds of a number, and the text of an error.
 
 terraform/settings.tf is generated from the same patterns and bounds, so patterns use only what Python's re
-and Terraform's RE2 share. Other spellings, such as gs://BUCKET, are normalized before they are checked.
+and Terraform's RE2 share, and \s in brackets, which is translated. Other spellings, such as
+gs://BUCKET, are normalized before they are checked.
 """
 
 import os

@@ -126,7 +126,7 @@ variable "github_url" {
   type        = string
   default     = "https://github.com"
   validation {
-    condition     = can(regex("^(?:(https://|http://(127\\.0\\.0\\.1|localhost)\\b)[^\\s@?#,]+)$", var.github_url))
+    condition     = can(regex("^(?:(https://|http://(127\\.0\\.0\\.1|localhost)\\b)[^\\t-\\r\\x1c-\\x20\\x{85}\\pZ@?#,]+)$", var.github_url))
     error_message = "github_url: an address such as https://github.com, without a user name or token."
   }
 }
@@ -292,7 +292,7 @@ variable "alert_email" {
   type        = string
   default     = ""
   validation {
-    condition     = can(regex("^(?:([^\\s@\"\\\\]+@[^\\s@\"\\\\]+\\.[^\\s@\"\\\\]+)?)$", var.alert_email))
+    condition     = can(regex("^(?:([^\\t-\\r\\x1c-\\x20\\x{85}\\pZ@\"\\\\]+@[^\\t-\\r\\x1c-\\x20\\x{85}\\pZ@\"\\\\]+\\.[^\\t-\\r\\x1c-\\x20\\x{85}\\pZ@\"\\\\]+)?)$", var.alert_email))
     error_message = "alert_email: an e-mail address such as forecasts@example.org."
   }
 }

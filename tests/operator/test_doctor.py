@@ -92,6 +92,7 @@ def test_all_that_is_missing_is_said_with_what_mends_it_and_ends_with_2(cloud, o
     ended = operator.invoke("doctor", STAGE_B_MACHINE_TYPE="c4d-standard-3")
 
     assert ended.exit_code == 2
+    assert "c4d-standard-4 has 15360 MiB of memory, 99999 are" in line(ended, "missing", "machine types")
     assert f"-> gcloud services enable batch.googleapis.com --project {PROJECT}" in line(
         ended, "missing", "APIs"
     )

@@ -10,7 +10,7 @@ from ops.docs import env_example, generated_files, stale_files, task_table
 from ops.failures import UserError
 from ops.setting_types import Form, form
 from ops.settings import STAGE_DEFAULTS, Settings, terraform_variables
-from ops.terraform_settings import settings_tf
+from ops.terraform_settings import as_re2, settings_tf
 from tests.experiments import REPOSITORY
 
 
@@ -70,14 +70,26 @@ def test_every_setting_of_a_stage_is_one_of_terraforms_stages():
 
 def test_the_patterns_mean_the_same_to_python_and_to_terraform():
     re2 = pytest.importorskip("re2")  # the syntax of Terraform's regex()
-    texts = ("", "flu/", "my-lab", "us-central1", "a@b.c", "ghp_0123456789", "https://github.com", "a b", "é")
+    texts = (
+        "",
+        "flu/",
+        "my-lab",
+        "us-central1",
+        "a@b.c",
+        "ghp_0123456789",
+        "https://github.com",
+        "a b",
+        "é",
+        "a\u00a0b@c.d",
+        "a\vb@c.d",
+    )
 
     shapes = {name: form(Settings.model_fields[name]) for name in terraform_variables()}
     assert sum(shape is not None for shape in shapes.values()) > 20
     for name, shape in shapes.items():
         for text in texts if shape else ():
             is_never = bool(shape.never) and bool(re2.search(shape.never, text))
-            terraform_accepts = bool(re2.fullmatch(shape.pattern, text)) and not is_never
+            terraform_accepts = bool(re2.fullmatch(as_re2(shape.pattern), text)) and not is_never
             assert terraform_accepts == _accepts(shape, text), (name, text)
 
 
