@@ -111,6 +111,7 @@ LANES_OF = {
         "operator/test_reproduction.py",
         "operator/test_runs_in_the_bucket.py",
         "cloud/test_cloud_run.py",
+        "cloud/test_executions.py",
     ),
     "ops/tasks/": ("operator",),
     "ops/watching/": (
