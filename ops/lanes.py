@@ -93,7 +93,13 @@ LANES_OF = {
         "cloud/test_runbooks.py",
     ),
     "ops/images/": (*_EVERY_TASK, "deploy"),
-    "ops/jobs/": (*_EVERY_TASK, "cloud/test_job_templates.py", "cloud/test_jobs.py"),
+    "ops/jobs/": (
+        *_EVERY_TASK,
+        "cloud/test_job_templates.py",
+        "cloud/test_job_watching.py",
+        "cloud/test_jobs.py",
+        "cloud/test_jobs_of_the_readme.py",
+    ),
     "ops/laptop/": ("operator",),
     "ops/lanes.py": ("operator/test_quality.py",),
     "ops/project/": (
