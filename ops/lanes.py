@@ -93,7 +93,13 @@ LANES_OF = {
         "cloud/test_runbooks.py",
     ),
     "ops/images/": (*_EVERY_TASK, "deploy"),
-    "ops/jobs/": (*_EVERY_TASK, "cloud/test_job_templates.py", "cloud/test_jobs.py"),
+    "ops/jobs/": (
+        *_EVERY_TASK,
+        "cloud/test_job_templates.py",
+        "cloud/test_job_watching.py",
+        "cloud/test_jobs.py",
+        "cloud/test_jobs_of_the_readme.py",
+    ),
     "ops/laptop/": ("operator",),
     "ops/lanes.py": ("operator/test_quality.py",),
     "ops/project/": (
@@ -111,6 +117,7 @@ LANES_OF = {
         "operator/test_reproduction.py",
         "operator/test_runs_in_the_bucket.py",
         "cloud/test_cloud_run.py",
+        "cloud/test_executions.py",
     ),
     "ops/tasks/": ("operator",),
     "ops/watching/": (

@@ -209,14 +209,30 @@ def test_every_python_file_is_in_a_folder_that_is_checked():
     assert not unchecked, f"{unchecked}: add them to FOLDERS; {EXPLAINED}"
 
 
+def test_no_test_file_imports_a_test_file_or_a_conftest():
+    def is_of_pytest(name: str) -> bool:
+        return re.fullmatch(r"test_.*|conftest", name.rpartition(".")[2]) is not None
+
+    tests = [name for name in sorted(house().paths) if house().folder(name) == "tests"]
+
+    found = [f"{house().paths[a]} imports {b}" for a in tests for b in house().imports[a] if is_of_pytest(b)]
+
+    assert tests
+    assert not found, f"{found}; move what they share into a module of tests/ that is named by what it holds"
+
+
 def test_no_file_holds_more_than_one_concept():
-    long = {str(house().paths[name]) for name, lines in _lines().items() if lines > MOST_LINES}
+    sizes = {name: len(text.splitlines()) for name, text in house().texts.items()}
+    long = {str(house().paths[name]) for name, lines in sizes.items() if lines > MOST_LINES}
 
     assert long == set(LONG), f"over {MOST_LINES} lines, or no longer over: {long ^ set(LONG)}; {EXPLAINED}"
 
 
 def test_a_file_of_a_few_lines_has_a_reason():
-    short = {str(house().paths[name]) for name, lines in _lines().items() if lines < LEAST_LINES}
+    skipped = {name for name in house().paths if house().folder(name) == "tests"}
+    skipped |= {name for name, path in house().paths.items() if path.name == "__init__.py"}
+    sizes = {name: len(text.splitlines()) for name, text in house().texts.items() if name not in skipped}
+    short = {str(house().paths[name]) for name, lines in sizes.items() if lines < LEAST_LINES}
 
     assert short == set(SHORT), (
         f"under {LEAST_LINES} lines, or no longer: {short ^ set(SHORT)}; merge, or give a reason in SHORT"
@@ -283,13 +299,6 @@ def test_the_pages_on_the_house_name_what_is_there(page):
 
     assert named
     assert not missing
-
-
-def _lines() -> dict[str, int]:
-    """Lines of each file that is neither a test nor the __init__.py of a package."""
-    skipped = [name for name, path in house().paths.items() if path.name == "__init__.py"]
-    chosen = [name for name in house().paths if house().folder(name) != "tests" and name not in skipped]
-    return {name: len(house().texts[name].splitlines()) for name in chosen}
 
 
 def _parameters(node: ast.AST) -> list[str]:
