@@ -25,9 +25,15 @@ def stage_limits(settings: Settings) -> dict[str, StageLimits]:
 
 
 def check_stages_fit(settings: Settings) -> None:
-    """Refuse a stage that needs more than its machine type has."""
+    """Refuse stages whose machine type is unknown or too small, all of them in one message."""
+    misfits = []
     for stage, limits in stage_limits(settings).items():
-        check_stage_fits(stage, limits.cpu_milli, limits.memory_mib, limits.machine_type)
+        try:
+            check_stage_fits(stage, limits.cpu_milli, limits.memory_mib, limits.machine_type)
+        except UserError as error:
+            misfits.append(str(error))
+    if misfits:
+        raise UserError("; ".join(misfits))
 
 
 def as_label(name: str) -> str:

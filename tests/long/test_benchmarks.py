@@ -17,7 +17,7 @@ TABLES = {
     "localcloud": ["started, and has answered", "a job of 1,000 null tasks", "100 clients", "2,000"],
     "parallel": ["invoke, 1 at once", "xargs, 1 at once", "invoke's efficiency / that of xargs"],
     "soak": [
-        "failed, since a task was killed",
+        "failed: a task was killed",
         "answer lost",
         "results equal, byte by byte",
         "tasks killed and lost as ordered",

@@ -154,7 +154,7 @@ def test_text_of_a_forecast_reaches_the_terminal_as_plain_text(operator):
     [
         ({"exp_id": "flu"}, "is of run 20250201-120000-0a1b2c3d of flu, not of"),
         ({"num_workloads": 10**15}, "num_workloads is 1000000000000000"),
-        ({"num_workloads": 3}, "names 3 inputs"),
+        ({"num_workloads": 3}, "lists 3 inputs"),
         ({"pending": "../../evil"}, "pending is"),
     ],
 )
