@@ -174,7 +174,7 @@ def test_ongoing_builds_are_listed_and_ctrl_c_leaves_one_alone(submitting):
         (["build"], {"PROJECT_ID": "", "BUCKET_NAME": ""}, "PROJECT_ID and BUCKET_NAME: not set"),
         (["build"], {"PROJECT_ID": "My Lab"}, "a project's id, such as my-lab-forecasts"),
         (["build"], {"REGION": "us-central1-a"}, "a region such as us-central1, not a zone"),
-        (["build"], {"IMAGE_TAG": "a,b"}, "letters, digits, . _ -"),
+        (["build"], {"IMAGE_TAG": "a,b"}, "letters, digits, . _ and -"),
         (["build"], {"GITHUB_MODELING_SUITE_REF": "a,b"}, "a branch, a tag or a whole commit"),
         (["build"], {"GITHUB_MODELING_SUITE_REPO": "suite"}, "owner/name of a repository"),
         (["build"], {"GITHUB_PAT_SECRET": TOKEN}, "never the token itself"),
