@@ -47,6 +47,14 @@ def problems_of(
     return problems_in(config, count)
 
 
+def check_mistake(tmp_path, make: Callable[[], dict], bends: list[Bend], fragments: list[str]) -> None:
+    """Check that the first line about a bent experiment has every fragment."""
+    first = problems_of(tmp_path, make(), bends)[0]
+
+    for fragment in fragments:
+        assert fragment in first, f"not in the first line: {fragment}\n{first}"
+
+
 def problems_in(config, count=None) -> list[str]:
     root = config.parents[2]
     places = DataPlaces([root], [POPULATIONS], root / "cache")

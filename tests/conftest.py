@@ -56,6 +56,13 @@ def reference_data() -> Path:
 
 
 @pytest.fixture(scope="module")
+def emulator(tmp_path_factory):
+    """An emulated cloud for the tests of one module."""
+    with running(tmp_path_factory.mktemp("state")) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="module")
 def null_cloud(tmp_path_factory):
     """A cloud whose tasks are nothing and whose clock goes fast, for tests that bend it: see pipeline."""
     state = tmp_path_factory.mktemp("null")

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from localcloud.environment import client_environment
-from localcloud.process import running
 from ops.cloud import checks
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError
@@ -30,12 +29,6 @@ PROJECT, BUCKET, SECRET = "my-lab-forecasts", "my-lab-bucket", "github-pat"
 PATH = f"us-central1-docker.pkg.dev/{PROJECT}/epymodelingsuite-repo/epymodelingsuite"
 DIGEST = f"sha256:{'a' * 64}"
 SOURCE = "main:\n  steps:\n    - done:\n        return: 1\n"
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("state")) as cloud:
-        yield cloud
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.process import running
 from ops.failures import UserError
 from ops.project import git_remote, github_token
 from ops.settings import Settings
@@ -26,12 +25,6 @@ from tests.experiments import REPOSITORY
 from tests.needs import need_program
 from tests.operators import invoke_in
 from tests.token_desks import FORECAST, OTHER_TOKEN, PROJECT, SECRET, SUITE, TOKEN, VERSIONS, Arguments, Desk
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("state")) as cloud:
-        yield cloud
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from localcloud.environment import client_environment
-from localcloud.process import running
 from ops.project.checkup import Finding, Level
 from ops.project.doctor import WORKFLOW, lines_of
 from tests.emulated import add_image, add_secret, deploy_workflow, order_faults, post, request
@@ -21,12 +20,6 @@ PROJECT, BUCKET, SECRET = "my-lab-forecasts", "my-lab-bucket", "github-pat"
 IMAGE = f"us-central1-docker.pkg.dev/{PROJECT}/epymodelingsuite-repo/epymodelingsuite:latest"
 OTHER_SOURCE = "main:\n  steps:\n    - done:\n        return: 1\n"
 TOKEN = "the value of the secret"
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("state")) as cloud:
-        yield cloud
 
 
 @pytest.fixture

@@ -2,7 +2,18 @@
 
 import pytest
 
-from tests.bending import CALIBRATION, DELETED, SAMPLING, calculated, mediators, prior, problems_of, put, rate
+from tests.bending import (
+    CALIBRATION,
+    DELETED,
+    SAMPLING,
+    calculated,
+    check_mistake,
+    mediators,
+    prior,
+    problems_of,
+    put,
+    rate,
+)
 from tests.experiments import calibrated, sampled, simulated
 
 UNKNOWN_KEYS = [
@@ -210,9 +221,4 @@ MISTAKES = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_told_with_its_place_and_its_remedy(tmp_path, name):
-    make, bends, fragments = MISTAKES[name]
-
-    problems = problems_of(tmp_path, make(), bends)
-
-    for fragment in fragments:
-        assert fragment in problems[0]
+    check_mistake(tmp_path, *MISTAKES[name])

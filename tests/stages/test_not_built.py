@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bending import DELETED, prior, problems_of, put
+from tests.bending import DELETED, check_mistake, prior, put
 from tests.experiments import calibrated, simulated
 
 # what is wrong: the experiment, how it is bent, and what the first line must say
@@ -62,9 +62,4 @@ MISTAKES = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_told_with_its_place_and_its_remedy(tmp_path, name):
-    make, bends, fragments = MISTAKES[name]
-
-    problems = problems_of(tmp_path, make(), bends)
-
-    for fragment in fragments:
-        assert fragment in problems[0]
+    check_mistake(tmp_path, *MISTAKES[name])

@@ -74,7 +74,7 @@ TOGETHER = {
     "months by their end": ("ME", series("2025-01-31", 28, 31, 30)),
     "months with one missing": ("MS", series("2025-01-01", 31, 59)),
     "weeks after days": ("W-SAT", series("2024-08-03", *[1] * 154, 7, 7, 7, 7, 7, 7)),
-    "weeks of which some have no value": (
+    "weeks, some without a value": (
         "W-SAT",
         WEEKS.replace("2025-01-25,US-VT,100", "2025-01-25,US-VT,"),
     ),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bending import calculated, problems_of, put, rate
+from tests.bending import calculated, check_mistake, put, rate
 from tests.experiments import simulated
 
 # what is wrong: the experiment, how it is bent, and what the first line must say
@@ -105,9 +105,4 @@ MISTAKES = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_told_with_its_place_and_its_remedy(tmp_path, name):
-    make, bends, fragments = MISTAKES[name]
-
-    problems = problems_of(tmp_path, make(), bends)
-
-    for fragment in fragments:
-        assert fragment in problems[0]
+    check_mistake(tmp_path, *MISTAKES[name])

@@ -8,6 +8,7 @@ from tests.bending import (
     CALIBRATION,
     SAMPLING,
     calculated,
+    check_mistake,
     problems_in,
     problems_of,
     put,
@@ -186,12 +187,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_told_with_its_place_and_its_remedy(tmp_path, name):
-    make, bends, fragments = MISTAKES[name]
-
-    problems = problems_of(tmp_path, make(), bends)
-
-    for fragment in fragments:
-        assert fragment in problems[0]
+    check_mistake(tmp_path, *MISTAKES[name])
 
 
 @pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])
