@@ -11,10 +11,9 @@ from ops.rehearsal import rehearsal
 from ops.run_request import RunRequest
 from ops.runs import cloud_run, reproduction
 from ops.shell import Shell
-from ops.tasks.verb import DRY_RUN, EXP_ID, REQUEST, STAGE, WAIT, WHERE, mode, the_cloud, verb
+from ops.tasks.verb import DRY_RUN, EXP_ID, STAGE, WAIT, WHERE, mode, the_cloud, verb
 from ops.terminal import nearest
 
-COUNT = REQUEST["count"][1]
 CLOUD_OPTIONS = {
     "MAX_PARALLELISM": "--max-parallelism",
     "IMAGE_TAG": "--image-tag",

@@ -197,8 +197,7 @@ def _signature(function: Callable, request: Sequence[str]) -> inspect.Signature:
     }
     own = [each for each in inspect.signature(function).parameters.values() if each.name != "request"]
     context, *rest = (_with_text_default(function.__name__, each) for each in own)
-    required = [each for each in rest if each.default is inspect.Parameter.empty]
-    others = [each for each in rest if each.default is not inspect.Parameter.empty]
-    listed = [*required, *options.values(), *others]
-    listed.sort(key=lambda each: each.default is not inspect.Parameter.empty)
-    return inspect.Signature([context, *listed])
+    required_first = sorted(
+        [*rest, *options.values()], key=lambda each: each.default is not inspect.Parameter.empty
+    )
+    return inspect.Signature([context, *required_first])
