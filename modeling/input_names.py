@@ -17,7 +17,7 @@ MOST_CHARACTERS = 60  # of a population, whose name may come from another suite
 
 
 def unknown_input(index: int) -> str:
-    """Return the name of an input of which only the index is known."""
+    """Return the name of an input that is known only by its index."""
     return f"input {index}"
 
 

@@ -23,7 +23,7 @@ LATEST_SECONDS = (
 STEPS = 12
 EARLY_SECONDS = 0.5  # no stage ends earlier: loading the simulator, or pandas, takes as long
 DUPLICATE_SHARE, LEAST_DUPLICATES = 0.02, 2  # of the tasks, run a second time
-REQUESTS_A_TASK = 7  # least number of reads of stage B from storage, each of which may meet a fault
+REQUESTS_A_TASK = 7  # stage B reads storage at least this often; a fault may hit each read
 CERTAIN_HITS = 20  # expected by chance; then none at all occurs once in 10^8 runs
 
 

@@ -13,7 +13,7 @@ from modeling.input_names import name_of, set_share, trajectory_share
 from modeling.result_checks import most_result_bytes
 from modeling.workload import ForeignWorkload, Result, Simulate, Workload
 
-MOST_FOREIGN_RESULT_BYTES = 4 << 30  # the size of another suite's result cannot be told from its input
+MOST_FOREIGN_RESULT_BYTES = 4 << 30  # another suite's input does not show how large its result is
 MOST_NAME_BYTES = 200  # charts are named after their population
 
 

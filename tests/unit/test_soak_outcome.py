@@ -19,7 +19,7 @@ def soaking(monkeypatch):
 
 
 def outcome_of(soaking, **changes):
-    """Return what a run of two tasks leaves, one of which was killed and one run twice, and all is right."""
+    """Return the files and exit codes of a correct run of two tasks: one was killed, one ran twice."""
     tasks = [f"{name}_{i:04d}" for i in range(2) for name in ("runner-artifacts/result", "summaries/runner")]
     files = {f"{task}.{'pkl' if 'result' in task else 'json'}": "a" for task in tasks}
     found = {

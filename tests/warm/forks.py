@@ -18,24 +18,26 @@ import tempfile
 import threading
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 MOST_FILES = 64
 
 
-class Program:
+class Program(ABC):
     """What is served; a subclass says how."""
 
     def is_taken(self, call: dict) -> bool:
         """Tell whether a fork carries out a call as a new process would."""
         return True
 
+    @abstractmethod
     def load(self, call: dict) -> None:
         """Import what the call needs, in the server; done again, it costs nothing."""
 
+    @abstractmethod
     def run(self, call: dict) -> object:
         """Carry the call out, in a process of its own. Returns what sys.exit() would be given."""
-        raise NotImplementedError
 
 
 def serve(program: Program, listener: socket.socket) -> None:
