@@ -10,23 +10,91 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-WORKLOAD_FORMAT = 1
+WORKLOAD_FORMAT = 2
+READABLE_WORKLOADS = (1, 2)
+NEW = {"since": 2}  # of a field that a record of format 1 does not have
 RESULT_FORMAT = 2
 EIGENVALUE = "eigenvalue"  # in calculated parameters: the largest of the contact matrix over all layers
 
 
 @dataclass(frozen=True)
 class Flow:
-    """One rate of a transition. `mediator` is None for a spontaneous one."""
+    """One rate of a transition, or a vaccination.
+
+    Attributes
+    ----------
+    rate : float or str
+        A number [1/day] or an expression of parameters; "" for a vaccination.
+    mediator : str or None
+        Compartment of the people who cause a mediated transition.
+    eligible : list of str or None
+        Compartments whose people share the doses of the schedule; None for any other transition.
+    """
 
     source: str
     target: str
     rate: float | str
     mediator: str | None = None
+    eligible: list[str] | None = field(default=None, metadata=NEW)
 
     @property
     def name(self) -> str:
         return f"{self.source}_to_{self.target}"
+
+
+@dataclass(frozen=True)
+class Wave:
+    """A factor of a parameter that moves between a minimum and a maximum over the season.
+
+    The factor at a time point is minimum + (maximum - minimum) * shape.
+
+    Attributes
+    ----------
+    shape : ndarray of float, shape (points,)
+        0 at the minimum, 1 at the maximum.
+    minimum : float or str
+        A number, or the parameter that holds it, which may be drawn.
+    """
+
+    parameter: str
+    shape: np.ndarray
+    minimum: float | str
+    maximum: float
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What changes over time in a model, on one axis of time points.
+
+    A time point is a time step where steps are shorter than a day, else a day. Step i of a trajectory that
+    starts n days after `first_day` is at point n * points_per_day + i * max(1, delta_t_days).
+
+    Attributes
+    ----------
+    first_day : date
+        Earliest first day of a trajectory.
+    wave : Wave or None
+        Seasonality.
+    factors : dict of str to ndarray of float, shape (points,)
+        By parameter; they multiply its value, also one that is calculated.
+    overrides : dict of str to ndarray of float, shape (points,)
+        By parameter; they replace its value, whatever its factors. nan where it keeps it.
+    contact_factors : dict of str to ndarray of float, shape (points,)
+        By layer of contacts.
+    doses : ndarray of float, shape (days, groups), or None
+        Vaccine doses on each day from `first_day` on.
+    doses_before : ndarray of float, shape (groups,), or None
+        Doses of all days before `first_day` together.
+    """
+
+    first_day: datetime.date
+    points_per_day: int
+    wave: Wave | None
+    factors: dict[str, np.ndarray]
+    overrides: dict[str, np.ndarray]
+    contact_factors: dict[str, np.ndarray]
+    doses: np.ndarray | None
+    doses_before: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -48,6 +116,8 @@ class ModelPlan:
         value an age group, "sampled" or "calibrated", or None for nobody.
     delta_t_days : float
     resample_frequency : str or None
+    schedule : Schedule or None
+        None for a model that does not change over time.
     """
 
     name: str
@@ -61,6 +131,7 @@ class ModelPlan:
     initial: dict[str, object]
     delta_t_days: float
     resample_frequency: str | None
+    schedule: Schedule | None = field(default=None, metadata=NEW)
 
     @property
     def transitions(self) -> list[str]:
@@ -291,7 +362,9 @@ RECORDS = (
     ModelPlan,
     Observed,
     Result,
+    Schedule,
     Simulate,
     Trajectories,
+    Wave,
     Workload,
 )

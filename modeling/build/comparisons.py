@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from modeling.build.csv_table import find_file
 from modeling.build.observed import SeriesRequest, read_observed
 from modeling.build.plan import PopulationModel
 from modeling.build.spacing import Reporting
@@ -14,7 +15,6 @@ from modeling.build.warnings import warn_once
 from modeling.calendars import interval_end, interval_start, reported_days
 from modeling.failures import UserError, listed
 from modeling.populations import find_location
-from modeling.vocabulary.experiment import Experiment
 from modeling.workload import Observed
 
 log = logging.getLogger(__name__)
@@ -64,8 +64,10 @@ def observed_series(model: PopulationModel, data_roots: list[Path], start: datet
     UserError
         The file or a series is unusable (read_observed), or a fitted date is not simulated or reported.
     """
-    path = _data_file(model.experiment, data_roots)
-    comparisons = model.experiment.calibration.comparison
+    calibration = model.experiment.calibration
+    where = model.where("modelset", "calibration", "observed_data_path")
+    path = find_file(calibration.observed_data_path, data_roots, where)
+    comparisons = calibration.comparison
     return [_checked_series(model, path, start, index) for index in range(len(comparisons))]
 
 
@@ -182,15 +184,3 @@ def _check_metric(series: Observed, simulation: _Simulation) -> None:
             simulation.model.population.iso,
             listed(zeros),
         )
-
-
-def _data_file(experiment: Experiment, roots: list[Path]) -> Path:
-    relative = experiment.calibration.observed_data_path
-    where = experiment.where("modelset", "calibration", "observed_data_path")
-    for root in roots:
-        try:
-            if (root / relative).is_file():
-                return root / relative
-        except OSError as error:  # a name too long for a file
-            raise UserError(f"{where}: {relative[:60]}...: {error.strerror}") from None
-    raise UserError(f"{where}: no file {relative} in {listed(roots)}")

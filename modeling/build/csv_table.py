@@ -1,6 +1,6 @@
 """A CSV file as rows of text with their line numbers; a damaged or ambiguous file is refused.
 
-observed.py knows what the columns mean.
+Whoever reads a table knows what its columns mean: observed.py, changes/.
 """
 
 import csv
@@ -129,13 +129,37 @@ def shown(text: str) -> str:
     return excerpt(text, MOST_SHOWN)
 
 
-def read_table(path: Path, where: str) -> Table:
+def find_file(relative: str, roots: list[Path], where: str) -> Path:
+    """Return a file of the forecasting repository: the first below one of the folders.
+
+    Parameters
+    ----------
+    where : str
+        "file:line" of what names the file, for messages.
+
+    Raises
+    ------
+    UserError
+        There is no such file.
+    """
+    for root in roots:
+        try:
+            if (root / relative).is_file():
+                return root / relative
+        except (OSError, ValueError) as error:  # a name too long for a file, or with a NUL
+            raise UserError(f"{where}: {shown(relative)}: {getattr(error, 'strerror', error)}") from None
+    raise UserError(f"{where}: no file {relative} in {listed(roots)}")
+
+
+def read_table(path: Path, where: str, what: str = "observed data") -> Table:
     """Read a CSV file.
 
     Parameters
     ----------
     where : str
         "file:line" of what names the file, for messages about the file as a whole.
+    what : str
+        What the file holds, in the plural, for the same messages.
 
     Raises
     ------
@@ -145,17 +169,17 @@ def read_table(path: Path, where: str) -> Table:
     """
     try:
         stamp = path.stat()
-        return _read(path, where, stamp.st_mtime_ns, stamp.st_size)
+        return _read(path, where, what, stamp.st_mtime_ns, stamp.st_size)
     except OSError as error:
-        raise UserError(f"{where}: observed data {path} cannot be read ({error.strerror})") from None
+        raise UserError(f"{where}: {what} {path} cannot be read ({error.strerror})") from None
 
 
 @lru_cache(maxsize=8)  # a file has many populations; a changed file is read again
-def _read(path: Path, where: str, mtime_ns: int, size: int) -> Table:
-    records = _records(_text(path, where), path.name)
+def _read(path: Path, where: str, what: str, mtime_ns: int, size: int) -> Table:
+    records = _records(_text(path, where, what), path.name)
     header = next(records, None)
     if header is None:
-        raise UserError(f"{where}: observed data {path} are empty; a header and rows are needed")
+        raise UserError(f"{where}: {what} {path} are empty; a header and rows are needed")
     names = [name.strip() for name in header.fields]
     for mark, name in SEPARATORS.items():
         if len(names) == 1 and mark in header.fields[0]:
@@ -167,17 +191,17 @@ def _read(path: Path, where: str, mtime_ns: int, size: int) -> Table:
             raise UserError(f"{path.name}:{row.line}: {_field_count(row.fields, names)}")
         rows.append(row)
     if not rows:
-        raise UserError(f"{where}: observed data {path} have no rows below the header")
+        raise UserError(f"{where}: {what} {path} have no rows below the header")
     return Table(path.name, names, rows)
 
 
-def _text(path: Path, where: str) -> str:
+def _text(path: Path, where: str, what: str) -> str:
     if path.stat().st_size > MOST_BYTES:
         most = MOST_BYTES >> 30
-        raise UserError(f"{where}: observed data {path} are larger than {most} GiB; keep what is fitted")
+        raise UserError(f"{where}: {what} {path} are larger than {most} GiB; keep what is needed")
     content = path.read_bytes()
     if encoding := other_encoding(content):
-        raise UserError(f"{where}: observed data {path} are {encoding}; save them as UTF-8")
+        raise UserError(f"{where}: {what} {path} are {encoding}; save them as UTF-8")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

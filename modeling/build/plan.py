@@ -11,7 +11,7 @@ from modeling.failures import UserError
 from modeling.populations import Population
 from modeling.randomness import name_number
 from modeling.vocabulary.experiment import Experiment
-from modeling.workload import Calibrate, Flow, ModelPlan, Simulate, Workload
+from modeling.workload import Calibrate, Flow, ModelPlan, Schedule, Simulate, Workload
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,13 @@ class PopulationModel:
         )
 
 
-def build_plan(experiment: Experiment, population: Population) -> ModelPlan:
+def build_plan(experiment: Experiment, population: Population, schedule: Schedule | None) -> ModelPlan:
     """Return the plan of the experiment's model over a population.
+
+    Parameters
+    ----------
+    schedule : Schedule or None
+        What changes over time (build_schedule).
 
     Raises
     ------
@@ -93,12 +98,17 @@ def build_plan(experiment: Experiment, population: Population) -> ModelPlan:
         initial={c.id: c.init for c in model.compartments},
         delta_t_days=model.timespan.delta_t,
         resample_frequency=model.resample_frequency,
+        schedule=schedule,
     )
 
 
 def _flows(experiment: Experiment) -> list[Flow]:
     flows = []
     for index, t in enumerate(experiment.model.transitions):
+        if t.type == "vaccination":
+            eligible = list(experiment.model.vaccination.eligible_compartments)
+            flows.append(Flow(t.source, t.target, "", eligible=eligible))
+            continue
         mediators = [m.source for m in t.mediators or []] or [[t.mediator]]
         for (at, rate), compartments in zip(t.rates(), mediators, strict=True):
             try:

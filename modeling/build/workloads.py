@@ -1,10 +1,12 @@
 """Stage A: a validated experiment and its data become self-contained workloads."""
 
+import datetime
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from modeling.build.changes.schedule import build_schedule
 from modeling.build.comparisons import last_fitted_day, observed_series
 from modeling.build.first_day import (
     calibrated_start,
@@ -72,12 +74,14 @@ def build_workloads(
     check_size(size)
     for kind, at, message in (*experiment_warnings(experiment), *size_warnings(size)):
         log.warning("%s: %s", experiment.where(kind, *at), message)
+    sets = _parameter_sets(experiment, seed)
+    first_day = _earliest_day(experiment, sets)
     for order, code in enumerate(codes):
-        model = _population_model(experiment, places, code, seed, order)
+        model = _population_model(experiment, places, code, first_day, seed, order)
         if experiment.workflow == "simulation":
             yield from _simulations(model, count or 1)
         elif experiment.workflow == "sampling":
-            yield from _samples(model)
+            yield from _samples(model, sets)
         else:
             yield _calibration(model, places.data_roots)
 
@@ -112,14 +116,37 @@ def _population_codes(experiment: Experiment) -> list[str]:
     return [model.population.name] if model.population.name else names
 
 
+def _parameter_sets(experiment: Experiment, seed: int) -> list[dict[str, float]]:
+    """Return the parameter sets of a sampling experiment; none of any other."""
+    if experiment.workflow != "sampling":
+        return []
+    try:
+        return parameter_sets(experiment.modelset.sampling, seed)
+    except UserError as error:
+        raise UserError(f"{experiment.where('modelset', 'sampling')}: {error}") from None
+
+
+def _earliest_day(experiment: Experiment, sets: list[dict[str, float]]) -> datetime.date:
+    """Return the first day of the trajectory that starts first."""
+    drawn = [sampled_start(experiment, draw["start_date"]) for draw in sets if "start_date" in draw]
+    return min(drawn) if drawn else experiment.first_day
+
+
 def _population_model(
-    experiment: Experiment, places: DataPlaces, code: str, seed: int, order: int
+    experiment: Experiment,
+    places: DataPlaces,
+    code: str,
+    first_day: datetime.date,
+    seed: int,
+    order: int,
 ) -> PopulationModel:
     """Return the model over one population; refuse now what no draw can make right."""
     population = load_population(
         code, experiment.model.population.age_groups, places.population_folders, places.cache_folder
     )
-    model = PopulationModel(experiment, population, build_plan(experiment, population), seed, order)
+    schedule = build_schedule(experiment, population, places.data_roots, first_day)
+    plan = build_plan(experiment, population, schedule)
+    model = PopulationModel(experiment, population, plan, seed, order)
     values = check_rates(model, draw={})
     warn_of_durations(model, values)
     check_first_people(model)
@@ -137,13 +164,9 @@ def _simulations(model: PopulationModel, parts: int) -> Iterator[Workload]:
         yield model.workload(part, task, start, primary_id=0)
 
 
-def _samples(model: PopulationModel) -> Iterator[Workload]:
+def _samples(model: PopulationModel, sets: list[dict[str, float]]) -> Iterator[Workload]:
     """Yield one workload a parameter set."""
     experiment = model.experiment
-    try:
-        sets = parameter_sets(experiment.modelset.sampling, model.seed)
-    except UserError as error:
-        raise UserError(f"{experiment.where('modelset', 'sampling')}: {error}") from None
     total, is_warned = experiment.model.trajectories, False
     for position, draw in enumerate(sets):
         start = experiment.model.timespan.start_date

@@ -10,6 +10,7 @@ from modeling.result_checks import check_result
 from modeling.simulate.calibrate import calibrate, project
 from modeling.simulate.engine import Simulator
 from modeling.workload import (
+    READABLE_WORKLOADS,
     WORKLOAD_FORMAT,
     Expected,
     Result,
@@ -27,7 +28,7 @@ def run_workload(workload: Workload) -> Result:
     UserError
         The workload cannot be run, or a check of its result fails.
     """
-    if workload.format != WORKLOAD_FORMAT:
+    if workload.format not in READABLE_WORKLOADS:
         raise UserError(
             f"input {workload.index}: format {workload.format} is not {WORKLOAD_FORMAT}; build the run again"
         )

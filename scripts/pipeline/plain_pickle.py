@@ -225,7 +225,9 @@ class _Reader:
         hints = _hints(kind)
         if not isinstance(value, _Record) or value.kind is not kind:
             raise UserError(f"{where} is not a {kind.__name__}")
-        if type(state) is not dict or state.keys() != {field.name for field in fields(kind)}:
+        names = {field.name for field in fields(kind)}
+        required = {field.name for field in fields(kind) if "since" not in field.metadata}
+        if type(state) is not dict or not required <= state.keys() <= names:
             raise UserError("it contains another kind of record")
         made = object.__new__(kind)
         for name, content in state.items():

@@ -157,7 +157,7 @@ def test_a_machine_without_a_place_for_temporary_files_is_told_so(run, monkeypat
             "a pipe",
             "model.yaml: not a file; put the file itself there",
         ),
-        ("data/observed.csv", "more zeros than memory", "are larger than 2 GiB; keep what is fitted"),
+        ("data/observed.csv", "more zeros than memory", "are larger than 2 GiB; keep what is needed"),
     ],
 )
 def test_stage_a_waits_for_no_pipe_and_reads_no_terabyte(tmp_path, name, make, said):

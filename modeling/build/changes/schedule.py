@@ -1,0 +1,34 @@
+"""The schedule of a model over one population: everything that changes over time, from all sections."""
+
+import datetime
+from pathlib import Path
+
+from modeling.build.changes.axis import TimeAxis
+from modeling.populations import Population
+from modeling.vocabulary.experiment import Experiment
+from modeling.workload import Schedule
+
+
+def build_schedule(
+    experiment: Experiment, population: Population, data_roots: list[Path], first_day: datetime.date
+) -> Schedule | None:
+    """Return what changes over time in the model of a population; None if nothing does.
+
+    Parameters
+    ----------
+    data_roots : list of Path
+        Folders that paths in the YAML are relative to; the first that has the file counts.
+    first_day : date
+        First day of the trajectory that starts first.
+
+    Raises
+    ------
+    UserError
+        A file is unusable, or a section does not fit the model, the population or its contact layers.
+    """
+    model = experiment.model
+    if not (model.seasonality or model.interventions or model.vaccination):
+        return None
+    timespan = model.timespan
+    axis = TimeAxis.of_model(first_day, timespan.end_date, timespan.delta_t)
+    return axis.steady()
