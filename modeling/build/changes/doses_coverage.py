@@ -40,7 +40,7 @@ def doses_of_coverage(file: DosesFile) -> DailyDoses:
     if 0 < coverage.max() <= 1:
         warn_once(
             f"{file.where}: no coverage in column {shown(file.table.header[column])} of {file.table.name} is "
-            f"above {coverage.max():g} %; if these are shares, multiply them by 100"
+            "above 1 %; if these are shares, multiply them by 100"
         )
     people = np.array([file.population.people_aged(span.first_month, span.end_month) for span in spans])
     rises = np.diff(coverage / 100, axis=0, prepend=0)
