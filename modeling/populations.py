@@ -57,6 +57,10 @@ class Population:
         People.
     contacts : dict of str to ndarray, shape (groups, groups)
         By layer: contacts a person of the row's group has with the column's group [1/day].
+    ages : ndarray of int, shape (ages,)
+        First age [years] of each row of the age distribution: 0, 1, ...; the last row is open.
+    people_by_age : ndarray of int, shape (ages,)
+        People.
     """
 
     iso: str
@@ -65,11 +69,33 @@ class Population:
     age_groups: list[str]
     sizes: np.ndarray
     contacts: dict[str, np.ndarray]
+    ages: np.ndarray
+    people_by_age: np.ndarray
 
     @property
     def eigenvalue(self) -> float:
         """Largest eigenvalue of the contact matrix over all layers [1/day]."""
         return float(np.linalg.eigvals(sum(self.contacts.values())).real.max())
+
+    def people_aged(self, first_month: float, end_month: float) -> np.ndarray:
+        """Return the people of each age group whose age is in a span, shape (groups,).
+
+        A year of age that the span cuts counts in proportion: half of age 0 is six months old or more.
+        The last, open row counts whole or not at all.
+
+        Parameters
+        ----------
+        first_month, end_month : float
+            First age of the span, and the first age after it [months].
+        """
+        starts = 12.0 * self.ages
+        ends = np.append(starts[1:], starts[-1] + 1)
+        shares = np.clip(
+            (np.minimum(ends, end_month) - np.maximum(starts, first_month)) / (ends - starts), 0, 1
+        )
+        bounds = [age_bounds(group) for group in self.age_groups]
+        membership = np.array([(first <= self.ages) & (self.ages <= last) for first, last in bounds])
+        return membership @ (shares * self.people_by_age)
 
 
 @cache
@@ -137,15 +163,15 @@ def load_population(code: str, age_groups: list[str], folders: list[Path], cache
     """
     location = find_location(code)
     files = _PopulationFiles(location, folders, cache_folder)
-    ages, people = files.age_distribution()
+    ages, people_by_age = files.age_distribution()
     source = files.contact_source()
     matrices = {layer: files.contact_matrix(source, layer) for layer in LAYERS}
     size = len(matrices[LAYERS[0]])
     if size == 16:  # five-year groups to 75+, as in Prem et al. (2017, 2021)
         starts = [5 * i for i in range(16)]
-        people = np.array([people[(ages >= a) & (ages < b)].sum() for a, b in _spans(starts)])
+        people = np.array([people_by_age[(ages >= a) & (ages < b)].sum() for a, b in _spans(starts)])
     elif size == len(ages):
-        starts = list(ages)
+        starts, people = list(ages), people_by_age
     else:
         raise UserError(
             f"{files.describe()}: contact matrices of {size} groups fit no age distribution of {len(ages)}"
@@ -158,7 +184,16 @@ def load_population(code: str, age_groups: list[str], folders: list[Path], cache
         layer: (membership @ (matrix * people[:, None]) @ membership.T) / sizes[:, None]
         for layer, matrix in matrices.items()
     }
-    return Population(location.iso, location.name, location.epydemix_name, list(age_groups), sizes, contacts)
+    return Population(
+        location.iso,
+        location.name,
+        location.epydemix_name,
+        list(age_groups),
+        sizes,
+        contacts,
+        ages,
+        people_by_age,
+    )
 
 
 def _spans(starts: list[int]) -> list[tuple[int, int]]:

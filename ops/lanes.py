@@ -19,6 +19,7 @@ _EVERY_REFUSAL = (
     "stages/test_not_built.py",
     "stages/test_touched_runs.py",
     "stages/test_unusable_observed_data.py",
+    "stages/test_unusable_vaccination_data.py",
     "stages/test_wrong_dates.py",
     "stages/test_wrong_expressions.py",
     "stages/test_wrong_numbers.py",
@@ -55,6 +56,7 @@ LANES_OF = {
         "stages/test_input_names.py",
         "stages/test_observed_data.py",
         "stages/test_observed_spacing.py",
+        "stages/test_vaccination.py",
         "stages/test_vintages.py",
     ),
     "modeling/outputs/": (

@@ -17,12 +17,14 @@ from typing import Any, NamedTuple
 from modeling.bounds import FIRST_DAY, LAST_DAY
 from modeling.failures import UserError, did_you_mean, listed
 from modeling.plain_text import excerpt, other_encoding
+from modeling.populations import Location
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 DATE = (
     r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"([T ](?P<time>[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?) ?(Z|UTC|GMT|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
 )
+NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?|[+-]?(inf|infinity)"
 MOST_BYTES = 2 << 30  # of observed data, which are read at once
 MOST_SHOWN = 40  # characters of a field in a message
 
@@ -97,12 +99,42 @@ class Table:
             self._kept[column] = groups
         return self._kept[column]
 
+    def rows_of_place(self, column: int, location: Location, where: str) -> list[Row]:
+        """Return the rows of a place under any of its names, in the order of the file.
+
+        Parameters
+        ----------
+        where : str
+            "file:line" of what asks for them, for the message.
+
+        Raises
+        ------
+        UserError
+            There are none.
+        """
+        groups = self.grouped(column)
+        found = [row for name, rows in groups.items() if location.is_called(name) for row in rows]
+        if not found:
+            name = shown(self.header[column])
+            raise UserError(
+                f"{where}: {self.name} has no rows for {location.iso} in column {name}; "
+                f"it has {listed(shown(name) for name in sorted(groups))}"
+            )
+        return sorted(found, key=lambda row: row.line)
+
 
 def without_line_break(text: str) -> str:
     """Return a field; ValueError if it has a line break, because a stray quote has joined rows."""
     if "\n" in text or "\r" in text:
         raise ValueError(f'a line break inside "{shown(text)}"; remove the stray quote')
     return text
+
+
+def number_of(text: str) -> float:
+    """Return the number of a text, which may be infinite; ValueError for any other text."""
+    if not re.fullmatch(NUMBER, text.strip(), re.IGNORECASE | re.ASCII):
+        raise ValueError(f'"{shown(text.strip())}" is not a number')
+    return float(text)
 
 
 def date_of(text: str) -> datetime.date:

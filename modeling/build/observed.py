@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from modeling.bounds import LARGEST_NUMBER
-from modeling.build.csv_table import Row, Table, date_of, read_table, shown, without_line_break
+from modeling.build.csv_table import Row, Table, date_of, number_of, read_table, shown, without_line_break
 from modeling.build.spacing import Reporting, frequency_of, spacing_problem, sparse_values
 from modeling.build.vintages import Vintages
 from modeling.calendars import WEEKDAYS
@@ -24,7 +24,6 @@ from modeling.workload import Observed
 log = logging.getLogger(__name__)
 _DAY = datetime.timedelta(days=1)
 MISSING = ("", "na", "n/a", "nan", "null", ".")
-NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?|[+-]?(inf|infinity)"
 NEIGHBOURS = 3  # dates on either side of a short fitting window that also show the spacing
 FEWEST_DATES = 4  # with fewer, one missing date would make a week look like two
 
@@ -145,7 +144,8 @@ def _rows_by_day(source: _Source) -> dict[datetime.date, Row]:
     used = [source.date_column, source.value_column, source.location_column]
     vintages = Vintages(source.table, source.dates, used, source.request.where)
     found: dict[datetime.date, Row] = {}
-    for row in vintages.chosen(_rows_of_place(source), source.request.as_of, source.iso):
+    place = source.table.rows_of_place(source.location_column, source.request.location, source.request.where)
+    for row in vintages.chosen(place, source.request.as_of, source.iso):
         day = source.dates[row.line]
         if day in found:
             raise UserError(
@@ -154,20 +154,6 @@ def _rows_by_day(source: _Source) -> dict[datetime.date, Row]:
             )
         found[day] = row
     return found
-
-
-def _rows_of_place(source: _Source) -> list[Row]:
-    """Return the rows of the place under any of its names, in the order of the file."""
-    table, location = source.table, source.request.location
-    groups = table.grouped(source.location_column)
-    found = [row for name, rows in groups.items() if location.is_called(name) for row in rows]
-    if not found:
-        column = shown(table.header[source.location_column])
-        raise UserError(
-            f"{source.request.where}: {table.name} has no rows for {location.iso} in column {column}; "
-            f"it has {listed(shown(name) for name in sorted(groups))}"
-        )
-    return sorted(found, key=lambda row: row.line)
 
 
 def _values(source: _Source, rows: dict[datetime.date, Row]) -> _Values:
@@ -316,9 +302,7 @@ def _count(text: str) -> float | None:
     text = text.strip()
     if text.lower() in MISSING:
         return None
-    if not re.fullmatch(NUMBER, text, re.IGNORECASE | re.ASCII):
-        raise ValueError(f'"{shown(text)}" is not a number')
-    value = float(text)
+    value = number_of(text)
     if not 0 <= value <= LARGEST_NUMBER:
         raise ValueError(f"{shown(text)} is not a count; it must be from 0 to {LARGEST_NUMBER:g}")
     return value

@@ -268,7 +268,7 @@ def _not_built(experiment: Experiment) -> Iterator[tuple[str, Location, str]]:
     """Yield the parts of the vocabulary that this version does not build: refused, never ignored."""
     model, output = experiment.model, experiment.output
     hint = "is not built into this version; leave it out, or use MODELING_SUITE=epymodelingsuite"
-    for section in ("vaccination", "seasonality", "interventions"):
+    for section in ("seasonality", "interventions"):
         if getattr(model, section):
             yield "model", (section,), f"{section} {hint}"
     if "output" in experiment.sources:

@@ -268,11 +268,13 @@ class Model(Piece):
                 )
 
     def _effect_problems(self) -> Problems:
-        vaccinating = [i for i, t in enumerate(self.transitions) if t.type == "vaccination"]
-        if vaccinating and self.vaccination is None:
-            yield ("transitions", vaccinating[0]), 'a vaccination transition needs the section "vaccination"'
-        if self.vaccination is not None and not vaccinating:
-            yield ("vaccination",), "a vaccination section needs a transition of type vaccination"
+        if self.vaccination is not None:
+            for at, message in self.vaccination.problems(self.compartment_ids):
+                yield ("vaccination", *at), message
+            yield from self.vaccination.transition_problems(self.transitions)
+        elif any(vaccinating := [t.type == "vaccination" for t in self.transitions]):
+            at = ("transitions", vaccinating.index(True))
+            yield at, 'a vaccination transition needs the section "vaccination"'
         if self.seasonality is not None:
             target = self.seasonality.target_parameter
             if target not in self.parameters:

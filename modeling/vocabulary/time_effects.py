@@ -4,26 +4,80 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from modeling.vocabulary.base import Day, NotNegative, Number, Piece, Positive
+from modeling.failures import listed
+from modeling.vocabulary.base import Day, NotNegative, Number, Piece, Positive, Problems
+from modeling.vocabulary.transitions import Transition, no_compartment
 
 
 class Vaccination(Piece):
-    """Doses by date and age group, and who can get them."""
+    """Doses by day and age group, and who shares them."""
 
-    scenario_data_path: str | None = Field(None, description="CSV in Scenario Modeling Hub format")
-    preprocessed_vaccination_data_path: str | None = Field(None, description="CSV of daily doses")
-    scenario: str | None = Field(None, description="scenario of the data file")
-    origin_compartment: str
-    eligible_compartments: list[str] = Field(min_length=1)
+    scenario_data_path: str | None = Field(
+        None,
+        description="CSV of cumulative coverage [% of an age group] by week, in the layout of the Scenario "
+        "Modeling Hub; path in the forecasting repository",
+    )
+    preprocessed_vaccination_data_path: str | None = Field(
+        None,
+        description="instead of scenario_data_path: CSV of daily doses [people], with a column for each age "
+        "group of the model; path in the forecasting repository",
+    )
+    scenario: str | None = Field(
+        None,
+        description="scenario of the file, e.g. A_B for column flu.coverage.rd2425.sc_A_B; required where "
+        "the file has several",
+    )
+    origin_compartment: str = Field(
+        description="compartment that people are vaccinated from: the source of the vaccination transition"
+    )
+    eligible_compartments: list[str] = Field(
+        min_length=1,
+        description="compartments whose people share the doses in proportion to their number; a dose moves "
+        "only people of origin_compartment",
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> "Vaccination":
         paths = [self.scenario_data_path, self.preprocessed_vaccination_data_path]
         if sum(p is not None for p in paths) != 1:
             raise ValueError("give either scenario_data_path or preprocessed_vaccination_data_path")
-        if self.origin_compartment not in self.eligible_compartments:
-            raise ValueError("origin_compartment must be one of eligible_compartments")
         return self
+
+    def problems(self, compartments: list[str]) -> Problems:
+        """Yield compartments that are unknown or listed twice, and an origin that is not eligible."""
+        eligible = self.eligible_compartments
+        if self.origin_compartment not in compartments:
+            yield ("origin_compartment",), no_compartment(self.origin_compartment, compartments)
+        elif self.origin_compartment not in eligible:
+            yield (
+                ("origin_compartment",),
+                f"origin_compartment {self.origin_compartment} must be one of eligible_compartments "
+                f"({listed(eligible)})",
+            )
+        for index, compartment in enumerate(eligible):
+            at = ("eligible_compartments", index)
+            if compartment not in compartments:
+                yield at, no_compartment(compartment, compartments)
+            if compartment in eligible[:index]:
+                yield at, f'duplicate eligible compartment "{compartment}"; keep one'
+
+    def transition_problems(self, transitions: list[Transition]) -> Problems:
+        """Yield what is wrong with the vaccination transitions: none, several, or another source."""
+        own = [index for index, t in enumerate(transitions) if t.type == "vaccination"]
+        if not own:
+            yield ("vaccination",), "a vaccination section needs a transition of type vaccination"
+        for index in own[1:]:
+            yield (
+                ("transitions", index),
+                "a second transition of type vaccination; keep one, for there is one schedule of doses",
+            )
+        for index in own:
+            if (source := transitions[index].source) != self.origin_compartment:
+                yield (
+                    ("transitions", index, "source"),
+                    f"the vaccination transition leaves {source}, but origin_compartment is "
+                    f"{self.origin_compartment}; make them equal",
+                )
 
 
 class Seasonality(Piece):

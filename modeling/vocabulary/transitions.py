@@ -47,11 +47,11 @@ class Transition(Piece):
         named += [] if self.mediator is None else [("mediator", self.mediator)]
         for field, compartment in named:
             if compartment not in compartments:
-                yield (field,), _no_compartment(compartment, compartments)
+                yield (field,), no_compartment(compartment, compartments)
         for index, mediator in enumerate(self.mediators or []):
             for compartment in mediator.source:
                 if compartment not in compartments:
-                    yield ("mediators", index, "source"), _no_compartment(compartment, compartments)
+                    yield ("mediators", index, "source"), no_compartment(compartment, compartments)
         if self.source == self.target:
             yield (), f'transition from "{self.source}" to itself'
 
@@ -102,5 +102,6 @@ def described(flow: Flow) -> str:
     return f"{flow.source} -> {flow.target}{by}{at_rate}"
 
 
-def _no_compartment(name: str, known) -> str:
+def no_compartment(name: str, known: list[str]) -> str:
+    """Return the message about a name that is no compartment."""
     return f'"{name}" is not a compartment{did_you_mean(name, known)}; there are {listed(known, 30)}'

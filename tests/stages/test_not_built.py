@@ -2,29 +2,11 @@
 
 import pytest
 
-from tests.bending import DELETED, check_mistake, prior, put
+from tests.bending import check_mistake, prior, put
 from tests.experiments import calibrated, simulated
 
 # what is wrong: the experiment, how it is bent, and what the first line must say
 MISTAKES = {
-    "vaccination": (
-        simulated,
-        [
-            put("model", "transitions", 1, {"type": "vaccination", "source": "S", "target": "R"}),
-            put("output", DELETED),
-            put(
-                "model",
-                "vaccination",
-                {
-                    "scenario_data_path": "doses.csv",
-                    "scenario": "A_B",
-                    "origin_compartment": "S",
-                    "eligible_compartments": ["S"],
-                },
-            ),
-        ],
-        ["model.yaml:", "vaccination is not built into this version; leave it out, or use MODELING_SUITE"],
-    ),
     "seasonality": (
         simulated,
         [

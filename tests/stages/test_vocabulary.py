@@ -13,7 +13,7 @@ from modeling.vocabulary.strategy import parse_duration_seconds
 from modeling.vocabulary.yaml_source import read_yaml
 from tests.experiments import calibrated, sampled, simulated, write_repository
 
-# two strains of people, with everything a respiratory model is written with; vaccination is not built yet
+# two strains of people, with everything a respiratory model is written with
 SEASON = """
 model:
   meta: {description: a season, author: somebody, version: 1.0.0, date: 2038-01-19}
@@ -144,14 +144,9 @@ modelset:
     assert experiment.output.posteriors is True  # the default output, for a folder without one
 
 
-VACCINATION = {"origin_compartment": "S", "eligible_compartments": ["S", "R"]}
-
-
 @pytest.mark.parametrize(
     "content",
     [
-        {"vaccination": VACCINATION | {"scenario_data_path": "data/doses.csv", "scenario": "A_B"}},
-        {"vaccination": VACCINATION | {"preprocessed_vaccination_data_path": "data/doses.csv"}},
         {
             "seasonality": {
                 "target_parameter": "R0",
@@ -186,8 +181,6 @@ VACCINATION = {"origin_compartment": "S", "eligible_compartments": ["S", "R"]}
 def test_what_is_not_built_yet_is_still_known_and_checked(tmp_path, content):
     experiment = simulated()
     experiment["model"] |= content
-    if "vaccination" in content:
-        experiment["model"]["transitions"].append({"type": "vaccination", "source": "S", "target": "R"})
 
     model = Model.model_validate(experiment["model"])
 

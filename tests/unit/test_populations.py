@@ -97,6 +97,19 @@ def test_contacts_are_reciprocal_after_groups_are_joined():
     assert coarse.sizes.sum() == fine.sizes.sum()
 
 
+@pytest.mark.parametrize("age_groups", GROUPINGS, ids=" ".join)
+def test_people_of_a_span_of_ages_are_counted_by_age_group(age_groups):
+    population = load_population("US-VT", age_groups, [POPULATIONS], POPULATIONS)
+
+    everybody, infants, half = (population.people_aged(*months) for months in ((0, np.inf), (0, 12), (6, 12)))
+    parts = [population.people_aged(*months) for months in ((0, 6), (6, 780), (780, 1008), (1008, np.inf))]
+
+    assert everybody.tolist() == population.sizes.tolist()
+    assert infants.tolist() == [5112] + [0] * (len(age_groups) - 1)
+    assert half[0] == 2556
+    assert sum(parts).tolist() == population.sizes.tolist()
+
+
 def test_all_is_the_united_states_its_states_and_two_territories(reference_data):
     everywhere = expand_all(["all"])
 

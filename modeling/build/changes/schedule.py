@@ -1,9 +1,11 @@
 """The schedule of a model over one population: everything that changes over time, from all sections."""
 
 import datetime
+from dataclasses import replace
 from pathlib import Path
 
 from modeling.build.changes.axis import TimeAxis
+from modeling.build.changes.doses import build_doses
 from modeling.populations import Population
 from modeling.vocabulary.experiment import Experiment
 from modeling.workload import Schedule
@@ -31,4 +33,8 @@ def build_schedule(
         return None
     timespan = model.timespan
     axis = TimeAxis.of_model(first_day, timespan.end_date, timespan.delta_t)
-    return axis.steady()
+    schedule = axis.steady()
+    if model.vaccination:
+        doses, doses_before = build_doses(experiment, population, data_roots, axis)
+        schedule = replace(schedule, doses=doses, doses_before=doses_before)
+    return schedule
