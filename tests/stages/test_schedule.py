@@ -303,24 +303,30 @@ def test_a_vaccination_keeps_its_place_among_the_transitions():
 # -- a calibrated start, and files
 
 
-def test_a_calibrated_start_gives_every_dose_in_each_projection():
-    of = scheduled(vaccinating(resample_frequency="D"), doses=DOSES, doses_before=EARLIER)
-    observed = observed_days()
+def calibrating(of, name: str, prior: tuple, simulations: int) -> Workload:
+    """Return a calibration that keeps every draw that can be simulated, and projects as many."""
+    last = next(reversed(of.transition_series))
+    dates = np.array([day(d) for d in range(16, 21)], dtype="datetime64[D]")
     task = Calibrate(
         strategy="top_fraction",
-        options={"Nsim": 8, "top_fraction": 1.0},
+        options={"Nsim": simulations, "top_fraction": 1.0},
         max_seconds=None,
         distance="rmse",
-        priors={"start_date": ("randint", [0, 15], {})},
-        observed=[observed],
+        priors={name: prior},
+        observed=[Observed("people", [last], dates, np.full(5, 50_000.0), np.ones(5, dtype=bool))],
         fit_end=day(20),
-        projections=8,
+        projections=simulations,
         generation=None,
     )
+    return workload_of(replace(of, resample_frequency="D"), task)
 
-    result = run_workload(workload_of(of, task))
 
-    starts = result.projected[:, result.parameter_names.index("start_date")].astype(int)
+def test_a_calibrated_start_gives_every_dose_in_each_projection():
+    of = scheduled(vaccinating(), doses=DOSES, doses_before=EARLIER)
+
+    result = run_workload(calibrating(of, "start_date", ("randint", [0, 15], {}), simulations=8))
+
+    starts = result.projected[:, 0].astype(int)
     given = result.trajectories.series("S_to_V_total")
     assert len(set(starts)) > 3
     for first, by_day in zip(starts, given, strict=True):
@@ -328,9 +334,16 @@ def test_a_calibrated_start_gives_every_dose_in_each_projection():
         assert sigmas(by_day.sum(), DOSES.sum() + EARLIER.sum()) < 4
 
 
-def observed_days() -> Observed:
-    dates = np.array([day(d) for d in range(16, 21)], dtype="datetime64[D]")
-    return Observed("doses", ["S_to_V_total"], dates, np.full(5, 50_000.0), np.ones(5, dtype=bool))
+def test_a_calibration_never_accepts_a_minimum_above_the_maximum():
+    of = leaving(parameters={"r": 0.001})
+    of = scheduled(of, wave=wave(of, lowest="seasonality_min", highest=0.5))
+
+    result = run_workload(calibrating(of, "seasonality_min", ("uniform", [0, 1], {}), simulations=20))
+
+    accepted = result.generations[-1].particles[:, 0]
+    assert 0 < len(accepted) < 20
+    assert accepted.max() <= 0.5
+    assert result.simulations == 20
 
 
 def test_a_plan_with_a_schedule_passes_through_its_file():
