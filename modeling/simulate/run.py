@@ -1,5 +1,7 @@
 """Stage B: one workload becomes one checked result."""
 
+import logging
+
 import numpy as np
 
 from modeling.calendars import reported_dates
@@ -19,6 +21,8 @@ from modeling.workload import (
     Workload,
 )
 
+log = logging.getLogger(__name__)
+
 
 def run_workload(workload: Workload) -> Result:
     """Simulate a workload, or calibrate and project it; return the checked result.
@@ -35,8 +39,23 @@ def run_workload(workload: Workload) -> Result:
     simulator = Simulator(workload.plan)
     simulating = isinstance(workload.task, Simulate)
     result = _simulated(workload, simulator) if simulating else _calibrated(workload, simulator)
+    _warn_of_unused_doses(workload, simulator)
     check_result(result)
     return result
+
+
+def _warn_of_unused_doses(workload: Workload, simulator: Simulator) -> None:
+    unused = simulator.unused
+    if unused.doses >= 1:
+        log.warning(
+            "%s: %s vaccine doses a trajectory are not given, because fewer people are eligible than doses "
+            "are due (mean of %s of %s simulated trajectories, first on %s)",
+            workload.population,
+            f"{unused.doses / unused.trajectories:,.1f}",
+            f"{unused.trajectories:,}",
+            f"{unused.simulated:,}",
+            unused.first.astype("datetime64[D]"),
+        )
 
 
 def _simulated(workload: Workload, simulator: Simulator) -> Result:
