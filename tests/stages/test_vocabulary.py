@@ -152,35 +152,6 @@ VACCINATION = {"origin_compartment": "S", "eligible_compartments": ["S", "R"]}
     [
         {"vaccination": VACCINATION | {"scenario_data_path": "data/doses.csv", "scenario": "A_B"}},
         {"vaccination": VACCINATION | {"preprocessed_vaccination_data_path": "data/doses.csv"}},
-        {
-            "seasonality": {
-                "target_parameter": "R0",
-                "method": "balcan",
-                "seasonality_max_date": "2024-10-01",
-                "seasonality_min_date": "2025-04-01",
-                "max_value": 1.0,
-                "min_value": 0.5,
-            }
-        },
-        {"interventions": [{"type": "school_closure", "scaling_factor": 0.344}]},
-        {
-            "interventions": [
-                {
-                    "type": "contact_matrix",
-                    "scaling_factor": 1.6,
-                    "contact_matrix_layer": "home",
-                    "start_date": "2024-11-25",
-                    "end_date": "2025-01-01",
-                },
-                {
-                    "type": "parameter",
-                    "override_value": 0.25,
-                    "target_parameter": "R0",
-                    "start_date": "2024-10-01",
-                    "end_date": "2024-10-01",
-                },
-            ]
-        },
     ],
 )
 def test_what_is_not_built_yet_is_still_known_and_checked(tmp_path, content):

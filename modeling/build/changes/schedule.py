@@ -1,9 +1,12 @@
 """The schedule of a model over one population: everything that changes over time, from all sections."""
 
 import datetime
+from dataclasses import replace
 from pathlib import Path
 
 from modeling.build.changes.axis import TimeAxis
+from modeling.build.changes.interventions import check_interventions, contact_factors, parameter_changes
+from modeling.build.changes.seasonality import balcan_wave, factors_from_file
 from modeling.populations import Population
 from modeling.vocabulary.experiment import Experiment
 from modeling.workload import Schedule
@@ -31,4 +34,16 @@ def build_schedule(
         return None
     timespan = model.timespan
     axis = TimeAxis.of_model(first_day, timespan.end_date, timespan.delta_t)
-    return axis.steady()
+    check_interventions(experiment, axis)
+    factors, overrides = parameter_changes(experiment, axis)
+    seasonal = factors_from_file(experiment, population, data_roots, axis)
+    if seasonal is not None:
+        target = model.seasonality.target_parameter
+        factors[target] = factors.get(target, 1) * seasonal
+    return replace(
+        axis.steady(),
+        wave=balcan_wave(experiment, axis),
+        factors=factors,
+        overrides=overrides,
+        contact_factors=contact_factors(experiment, population, data_roots, axis),
+    )
