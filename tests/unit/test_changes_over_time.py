@@ -5,10 +5,11 @@ import logging
 
 import numpy as np
 import pytest
+import yaml
 
 from modeling.build.warnings import warn_once
 from tests.changes import CLOSURE, FROM_FILE, WAVE, changing, contacts, override, scaling, schedule_of
-from tests.experiments import calibrated, sampled
+from tests.experiments import REPOSITORY, calibrated, sampled
 
 FIRST = datetime.date(2025, 1, 5)
 DAYS = 42  # to 2025-02-15
@@ -178,6 +179,20 @@ def test_the_axis_begins_with_the_trajectory_that_starts_first(tmp_path):
     assert np.flatnonzero(schedule.factors["beta"] == 0.5).tolist() == [5, 6, 7]
 
 
+def test_the_example_of_the_docs_gives_the_rate_that_they_say(tmp_path):
+    page = (REPOSITORY / "docs" / "changes-over-time.md").read_text()
+    example = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])["model"]
+    experiment = changing(start_date="2024-11-03", end_date="2025-03-01")
+    experiment["model"] |= example
+
+    schedule = schedule_of(tmp_path, experiment)
+
+    day = (datetime.date(2025, 1, 20) - schedule.first_day).days
+    assert schedule.wave.parameter == "beta"
+    assert f"{0.08 * (wave_factors(schedule) * schedule.factors['beta'])[day]:.4f} per day" in page
+    assert schedule.contact_factors["school"][day] == 0.25
+
+
 # -- warnings
 
 
@@ -205,6 +220,12 @@ def a_prior_above_the_highest_factor() -> dict:
     experiment["model"]["parameters"]["seasonality_min"] = {"type": "calibrated"}
     prior = {"prior": {"name": "uniform", "args": [0.5, 2]}}
     experiment["modelset"]["calibration"]["parameters"]["seasonality_min"] = prior
+    return experiment
+
+
+def a_lowest_factor_beside_a_file() -> dict:
+    experiment = changing(season=FROM_FILE)
+    experiment["model"]["parameters"]["seasonality_min"] = {"type": "scalar", "value": 0.6}
     return experiment
 
 
@@ -236,6 +257,10 @@ def a_calendar_of_other_places() -> dict:
             ["modelset.yaml:", "can be from 0.5 to 2.5, but factors are from 0 to max_value 2"],
         ),
         (
+            a_lowest_factor_beside_a_file,
+            ["model.yaml:", "seasonality_min does not change a seasonality of method data_driven"],
+        ),
+        (
             a_closure_without_a_closed_day,
             ["model.yaml:", "no school of US-VT is closed from 2025-01-26 to 2025-02-15"],
         ),
@@ -248,9 +273,10 @@ def a_calendar_of_other_places() -> dict:
 def test_what_is_hardly_meant_is_warned_of(tmp_path, caplog, make, said):
     warn_once.cache_clear()
     closed = "location,start_date,end_date\nUS-MA,2025-01-13,2025-01-17\n"
+    factors = "date,value\n2025-01-01,1\n2025-03-01,2\n"
 
     with caplog.at_level(logging.WARNING):
-        schedule_of(tmp_path, make(), closed=closed)
+        schedule_of(tmp_path, make(), closed=closed, factors=factors)
 
     warnings = [r.getMessage() for r in caplog.records if "simulated" not in r.getMessage()]
     about = [w for w in warnings if said[-1] in w]

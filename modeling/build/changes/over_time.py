@@ -24,10 +24,10 @@ def values_over_time(schedule: Schedule, values: Values, names: set[str]) -> dic
         The lowest factor of the season is drawn outside 0 to the highest.
     """
     found = {}
-    wave = wave_factors(schedule.wave, values) if schedule.wave else None
     for name in names & values.keys():
         factor = schedule.factors.get(name)
-        if wave is not None and schedule.wave.parameter == name:
+        is_seasonal = schedule.wave is not None and schedule.wave.parameter == name
+        if is_seasonal and (wave := wave_factors(schedule.wave, values)) is not None:
             factor = wave if factor is None else wave * factor
         override = schedule.overrides.get(name)
         if factor is None and override is None:

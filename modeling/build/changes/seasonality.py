@@ -80,6 +80,9 @@ def factors_from_file(
     if season is None or season.method != "data_driven":
         return None
     where = experiment.where("model", "seasonality", "data_path")
+    if SEASONALITY_MIN in experiment.model.parameters:
+        at = experiment.where("model", "parameters", SEASONALITY_MIN)
+        warn_once(f"{at}: {SEASONALITY_MIN} does not change a seasonality of method data_driven")
     table = read_table(find_file(season.data_path, data_roots, where), where, "seasonal factors")
     dates = table.parsed(table.column(season.date_column, where), date_of)
     factors = table.parsed(table.column(season.value_column, where), _factor)
