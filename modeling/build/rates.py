@@ -1,14 +1,16 @@
 """Checks of the rates of a model, as far as they follow from its parameters and a draw."""
 
+import datetime
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
+from modeling.build.changes.over_time import values_over_time
 from modeling.build.plan import PopulationModel
 from modeling.build.warnings import warn_once
 from modeling.expressions import check_shape, evaluate, names_in, parse_expression
-from modeling.failures import UserError
+from modeling.failures import UserError, listed
 from modeling.vocabulary.transitions import Transition
 from modeling.workload import EIGENVALUE
 
@@ -44,7 +46,34 @@ def check_rates(model: PopulationModel, draw: Mapping[str, float]) -> Values:
                 f'{rate.where}: the rate "{rate.text}" of {rate.transition.source} -> '
                 f"{rate.transition.target} is negative ({lowest:g})"
             )
+        _check_over_time(model, rate, values)
     return values
+
+
+def _check_over_time(model: PopulationModel, rate: _Rate, values: Values) -> None:
+    """Refuse a rate that seasonality or an intervention makes negative, or leaves without a value."""
+    schedule = model.plan.schedule
+    if schedule is None:
+        return
+    tree = parse_expression(str(rate.text), calls=False)
+    try:
+        changed = values_over_time(schedule, values, set(names_in(tree)))
+    except UserError as error:
+        raise UserError(f"{model.where('model', 'seasonality')}: {error}") from None
+    if not changed:
+        return
+    try:
+        over_time = evaluate(tree, {**values, **changed})
+    except UserError as error:
+        raise UserError(f"{rate.where}: with what changes over time, the rate {error}") from None
+    by_point = over_time.min(axis=1, initial=0)  # shape (points,)
+    if by_point.min(initial=0) < 0:
+        day = schedule.first_day + datetime.timedelta(days=int(by_point.argmin()) // schedule.points_per_day)
+        raise UserError(
+            f'{rate.where}: on {day} the rate "{rate.text}" of {rate.transition.source} -> '
+            f"{rate.transition.target} is negative ({by_point.min():g}), because {listed(changed)} changes "
+            "over time (seasonality, interventions)"
+        )
 
 
 def warn_of_durations(model: PopulationModel, values: Values) -> None:

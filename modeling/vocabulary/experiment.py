@@ -266,11 +266,8 @@ def _generation_problems(modelset: Modelset, output: Output) -> Problems:
 
 def _not_built(experiment: Experiment) -> Iterator[tuple[str, Location, str]]:
     """Yield the parts of the vocabulary that this version does not build: refused, never ignored."""
-    model, output = experiment.model, experiment.output
+    output = experiment.output
     hint = "is not built into this version; leave it out, or use MODELING_SUITE=epymodelingsuite"
-    for section in ("seasonality", "interventions"):
-        if getattr(model, section):
-            yield "model", (section,), f"{section} {hint}"
     if "output" in experiment.sources:
         for section in ("flusight_format", "covid19_format", "flusmh_format"):
             if getattr(output, section):

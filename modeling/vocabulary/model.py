@@ -15,9 +15,10 @@ from pydantic import Field, field_validator
 from modeling.bounds import MOST_STEPS
 from modeling.calendars import step_count, step_problem
 from modeling.expressions import check_names, names_in, parse_expression
-from modeling.failures import UserError, did_you_mean, listed
+from modeling.failures import UserError, listed
 from modeling.vocabulary.age_groups import PopulationChoice
 from modeling.vocabulary.base import Meta, Number, Piece, Problems, Seed
+from modeling.vocabulary.change_problems import change_problems
 from modeling.vocabulary.time_effects import Intervention, Seasonality, Vaccination
 from modeling.vocabulary.timespan import Simulation, Timespan
 from modeling.vocabulary.transitions import Transition, described, with_rate_in_numbers
@@ -275,14 +276,7 @@ class Model(Piece):
         elif any(vaccinating := [t.type == "vaccination" for t in self.transitions]):
             at = ("transitions", vaccinating.index(True))
             yield at, 'a vaccination transition needs the section "vaccination"'
-        if self.seasonality is not None:
-            target = self.seasonality.target_parameter
-            if target not in self.parameters:
-                yield ("seasonality", "target_parameter"), _no_parameter(target, self.parameters)
-        for index, intervention in enumerate(self.interventions or []):
-            target = intervention.target_parameter
-            if target and target not in self.parameters:
-                yield ("interventions", index, "target_parameter"), _no_parameter(target, self.parameters)
+        yield from change_problems(self)
 
 
 def _expression_problems(text: str, known: set[str], at: tuple, *, calls: bool = True) -> Problems:
@@ -301,7 +295,3 @@ def _other_use(name: str) -> str:
     if _is_column(name):
         return "a column of the output tables"
     return "the eigenvalue of the contact matrix" if name == EIGENVALUE else "a compartment"
-
-
-def _no_parameter(name: str, known) -> str:
-    return f'"{name}" is not a parameter{did_you_mean(name, known)}; there are {listed(known, 30)}'

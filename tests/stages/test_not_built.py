@@ -3,32 +3,10 @@
 import pytest
 
 from tests.bending import check_mistake, prior, put
-from tests.experiments import calibrated, simulated
+from tests.experiments import calibrated
 
 # what is wrong: the experiment, how it is bent, and what the first line must say
 MISTAKES = {
-    "seasonality": (
-        simulated,
-        [
-            put(
-                "model",
-                "seasonality",
-                {
-                    "target_parameter": "R0",
-                    "method": "balcan",
-                    "max_value": 1,
-                    "min_value": 0.5,
-                    "seasonality_max_date": "2024-10-01",
-                },
-            )
-        ],
-        ["model.yaml:43:", "seasonality is not built into this version"],
-    ),
-    "interventions": (
-        simulated,
-        [put("model", "interventions", [{"type": "school_closure", "scaling_factor": 0.3}])],
-        ["model.yaml:43:", "interventions is not built into this version"],
-    ),
     "hub file": (
         calibrated,
         [put("output", "flusight_format", {"reference_date": "2025-02-01"})],

@@ -144,51 +144,6 @@ modelset:
     assert experiment.output.posteriors is True  # the default output, for a folder without one
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        {
-            "seasonality": {
-                "target_parameter": "R0",
-                "method": "balcan",
-                "seasonality_max_date": "2024-10-01",
-                "seasonality_min_date": "2025-04-01",
-                "max_value": 1.0,
-                "min_value": 0.5,
-            }
-        },
-        {"interventions": [{"type": "school_closure", "scaling_factor": 0.344}]},
-        {
-            "interventions": [
-                {
-                    "type": "contact_matrix",
-                    "scaling_factor": 1.6,
-                    "contact_matrix_layer": "home",
-                    "start_date": "2024-11-25",
-                    "end_date": "2025-01-01",
-                },
-                {
-                    "type": "parameter",
-                    "override_value": 0.25,
-                    "target_parameter": "R0",
-                    "start_date": "2024-10-01",
-                    "end_date": "2024-10-01",
-                },
-            ]
-        },
-    ],
-)
-def test_what_is_not_built_yet_is_still_known_and_checked(tmp_path, content):
-    experiment = simulated()
-    experiment["model"] |= content
-
-    model = Model.model_validate(experiment["model"])
-
-    assert list(model.problems()) == []
-    with pytest.raises(UserError, match=f"{next(iter(content))} is not built into this version"):
-        load_experiment(write_repository(tmp_path, experiment))
-
-
 @pytest.mark.parametrize("name", ["SMC", "smc", "Smc", "Rejection", "TOP_FRACTION"])
 def test_a_strategy_is_known_in_any_case_with_the_defaults_of_epydemix(name):
     content = calibrated()["modelset"]

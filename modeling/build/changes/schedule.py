@@ -6,6 +6,8 @@ from pathlib import Path
 
 from modeling.build.changes.axis import TimeAxis
 from modeling.build.changes.doses import build_doses
+from modeling.build.changes.interventions import check_interventions, contact_factors, parameter_changes
+from modeling.build.changes.seasonality import balcan_wave, factors_from_file
 from modeling.populations import Population
 from modeling.vocabulary.experiment import Experiment
 from modeling.workload import Schedule
@@ -33,8 +35,21 @@ def build_schedule(
         return None
     timespan = model.timespan
     axis = TimeAxis.of_model(first_day, timespan.end_date, timespan.delta_t)
-    schedule = axis.steady()
+    check_interventions(experiment, axis)
+    factors, overrides = parameter_changes(experiment, axis)
+    seasonal = factors_from_file(experiment, population, data_roots, axis)
+    if seasonal is not None:
+        target = model.seasonality.target_parameter
+        factors[target] = factors.get(target, 1) * seasonal
+    doses = doses_before = None
     if model.vaccination:
         doses, doses_before = build_doses(experiment, population, data_roots, axis)
-        schedule = replace(schedule, doses=doses, doses_before=doses_before)
-    return schedule
+    return replace(
+        axis.steady(),
+        wave=balcan_wave(experiment, axis),
+        factors=factors,
+        overrides=overrides,
+        contact_factors=contact_factors(experiment, population, data_roots, axis),
+        doses=doses,
+        doses_before=doses_before,
+    )

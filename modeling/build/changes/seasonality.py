@@ -1,0 +1,131 @@
+"""Seasonality: a factor of one parameter by time point, as a wave or from a file."""
+
+import datetime
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+
+from modeling.bounds import LARGEST_NUMBER
+from modeling.build.changes.axis import TimeAxis
+from modeling.build.csv_table import Row, Table, date_of, find_file, read_table, shown
+from modeling.build.warnings import warn_once
+from modeling.expressions import evaluate_text
+from modeling.failures import UserError, listed
+from modeling.populations import Population, locations
+from modeling.vocabulary.experiment import Experiment
+from modeling.vocabulary.time_effects import SEASONALITY_MIN
+from modeling.workload import Wave
+
+PERIOD_DAYS = 365  # without a date of the minimum
+FACTOR = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?"
+
+
+def balcan_wave(experiment: Experiment, axis: TimeAxis) -> Wave | None:
+    """Return the wave of a seasonality of method balcan; None for any other model.
+
+    It is the sine of Balcan et al. (2010), "Modeling the spatial spread of infectious diseases: the GLobal
+    Epidemic and Mobility computational model", eq. 25, evaluated at each time point: the factor is
+    `max_value` at 0:00 of the maximum's date and `min_value` half a period later.
+    """
+    season = experiment.model.seasonality
+    if season is None or season.method != "balcan":
+        return None
+    period = PERIOD_DAYS
+    if season.seasonality_min_date:
+        period = 2 * (season.seasonality_min_date - season.seasonality_max_date).days
+    phase = 2 * math.pi / period * axis.days_after(season.seasonality_max_date)
+    minimum = SEASONALITY_MIN if SEASONALITY_MIN in experiment.model.parameters else season.min_value
+    _warn_of_lowest_factor(experiment)
+    return Wave(season.target_parameter, (1 + np.cos(phase)) / 2, minimum, season.max_value)
+
+
+def _warn_of_lowest_factor(experiment: Experiment) -> None:
+    """Warn of a parameter seasonality_min that replaces another min_value, or may exceed max_value."""
+    season, parameter = experiment.model.seasonality, experiment.model.parameters.get(SEASONALITY_MIN)
+    where = experiment.where("model", "parameters", SEASONALITY_MIN)
+    if parameter is not None and parameter.type == "scalar":
+        value = evaluate_text(parameter.value)
+        if value != season.min_value:
+            warn_once(
+                f"{where}: {SEASONALITY_MIN} ({value:g}) replaces min_value of the seasonality "
+                f"({season.min_value:g}); remove the parameter to use min_value"
+            )
+    priors = experiment.calibration.parameters if experiment.calibration else None
+    if prior := (priors or {}).get(SEASONALITY_MIN):
+        lowest, highest = (float(prior.prior.frozen().ppf(share)) for share in (1e-6, 1 - 1e-6))
+        if lowest < 0 or highest > season.max_value:
+            at = experiment.where("modelset", "calibration", "parameters", SEASONALITY_MIN)
+            warn_once(
+                f"{at}: {SEASONALITY_MIN} can be from {lowest:.3g} to {highest:.3g}, but factors are from 0 "
+                f"to max_value {season.max_value:g}; narrow the prior"
+            )
+
+
+def factors_from_file(
+    experiment: Experiment, population: Population, data_roots: list[Path], axis: TimeAxis
+) -> np.ndarray | None:
+    """Return the factor of a seasonality of method data_driven, shape (points,); None for any other model.
+
+    Between two dates of the file it is interpolated linearly; a date means its 0:00.
+
+    Raises
+    ------
+    UserError
+        No file, column or row for the population; a damaged or duplicate date, a factor that is negative or
+        no number, or a simulated day outside the dates of the file.
+    """
+    season = experiment.model.seasonality
+    if season is None or season.method != "data_driven":
+        return None
+    where = experiment.where("model", "seasonality", "data_path")
+    if SEASONALITY_MIN in experiment.model.parameters:
+        at = experiment.where("model", "parameters", SEASONALITY_MIN)
+        warn_once(f"{at}: {SEASONALITY_MIN} does not change a seasonality of method data_driven")
+    table = read_table(find_file(season.data_path, data_roots, where), where, "seasonal factors")
+    dates = table.parsed(table.column(season.date_column, where), date_of)
+    factors = table.parsed(table.column(season.value_column, where), _factor)
+    found: dict[datetime.date, Row] = {}
+    for row in _rows_of_place(table, season.location_column, population, where):
+        day = dates[row.line]
+        if day in found:
+            raise UserError(
+                f"{table.name}:{row.line}: duplicate date {day} (first in line {found[day].line}); keep one, "
+                "or name the populations' column as location_column"
+            )
+        found[day] = row
+    days = sorted(found)
+    end = experiment.model.timespan.end_date
+    if axis.num_points and not days[0] <= axis.first_day <= end <= days[-1]:
+        raise UserError(
+            f"{where}: {table.name} has factors of {population.iso} from {days[0]} to {days[-1]}, but the "
+            f"model runs from {axis.first_day} to {end}; add the missing dates"
+        )
+    at = [(day - axis.first_day).days for day in days]
+    return np.interp(axis.days_after(axis.first_day), at, [factors[found[day].line] for day in days])
+
+
+def _rows_of_place(table: Table, column: str | None, population: Population, where: str) -> list[Row]:
+    """Return the rows of a population; all rows if no column tells populations apart."""
+    if column is None:
+        return table.rows
+    groups = table.grouped(table.column(column, where))
+    place = locations()[population.iso]
+    found = [row for name, rows in groups.items() if place.is_called(name) for row in rows]
+    if not found:
+        raise UserError(
+            f"{where}: {table.name} has no rows for {population.iso} in column {shown(column)}; it has "
+            f"{listed(shown(name) for name in sorted(groups))}"
+        )
+    return found
+
+
+def _factor(text: str) -> float:
+    """Return a factor; ValueError if it is negative or not a number."""
+    if not re.fullmatch(FACTOR, text.strip()):
+        raise ValueError(f'"{shown(text)}" is not a number')
+    value = float(text)
+    if not 0 <= value <= LARGEST_NUMBER:
+        raise ValueError(f"a factor of {value:g} is not from 0 to {LARGEST_NUMBER:g}")
+    return value
