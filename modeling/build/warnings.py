@@ -12,6 +12,7 @@ from functools import cache
 from modeling.bounds import MOST_TRAJECTORIES
 from modeling.calendars import intervals
 from modeling.failures import listed
+from modeling.hubs import FLUSMH_NOTE
 from modeling.populations import locations
 from modeling.vocabulary.base import Location
 from modeling.vocabulary.experiment import Experiment
@@ -29,6 +30,7 @@ def experiment_warnings(experiment: Experiment) -> Warnings:
     yield from _ambiguous_codes(experiment)
     yield from _ambiguous_inits(experiment)
     yield from _extreme_quantiles(experiment)
+    yield from _ignored_outputs(experiment)
 
 
 @cache
@@ -138,4 +140,26 @@ def _extreme_quantiles(experiment: Experiment) -> Warnings:
             ("quantiles", "selections") if named else ("simulation",),
             f"quantiles {listed(f'{q:g}' for q in extreme)} of {count} trajectories depend on "
             f"the lowest or highest trajectory alone; {remedy}",
+        )
+
+
+def _ignored_outputs(experiment: Experiment) -> Warnings:
+    """Warn of tables that nothing is written for."""
+    output, workflow = experiment.output, experiment.workflow
+    if output.hub_format is not None and workflow != "calibration":
+        section = output.hub_format.hub.section
+        yield (
+            "output",
+            (section,),
+            f"{section} takes the projections of a calibration; this is a {workflow}, so its table is not "
+            "written",
+        )
+    if output.flusmh_format is not None:
+        yield "output", ("flusmh_format",), FLUSMH_NOTE
+    projection = experiment.calibration.projection if experiment.calibration is not None else None
+    if output.model_meta.projection_parameters and projection is None:
+        yield (
+            "output",
+            ("model_meta", "projection_parameters"),
+            "there is no projection, so the table projection_parameters is not written",
         )

@@ -153,10 +153,12 @@ def load_experiment(folder: Path, output_file: Path | None = None) -> Experiment
     model, modelset = parsed["model"], parsed.get("modelset")
     output = parsed.get("output", DEFAULT_OUTPUT)
     experiment = Experiment(sources, model, modelset, output)
-    found = {"model": _model_problems(model, modelset), "output": output.problems(model)}
+    found = {
+        "model": _model_problems(model, modelset),
+        "output": output.problems(model, experiment.calibration, experiment.first_day),
+    }
     if modelset is not None:
         found["modelset"] = modelset.problems(model)
-        found["output"] = [*output.problems(model), *_generation_problems(modelset, output)]
     for kind, at_and_message in found.items():
         first = itertools.islice(at_and_message, MOST_PROBLEMS)
         problems += [f"{experiment.where(kind, *at)}: {message}" for at, message in first]
@@ -254,16 +256,6 @@ def _model_problems(model: Model, modelset: Modelset | None) -> Problems:
                 yield (), f"{listed(marked)}: {word} values need a modelset file"
 
 
-def _generation_problems(modelset: Modelset, output: Output) -> Problems:
-    """Yield the generations that the output asks for and the calibration does not have."""
-    wanted = getattr(output.posteriors, "generations", None) or []
-    if modelset.calibration is not None:
-        count = getattr(modelset.calibration.strategy.options, "num_generations", 1)
-        for number in wanted:
-            if not 0 <= number < count:
-                yield ("posteriors", "generations"), f"generation {number} of {count}; they count from 0"
-
-
 def _not_built(experiment: Experiment) -> Iterator[tuple[str, Location, str]]:
     """Yield the parts of the vocabulary that this version does not build: refused, never ignored."""
     model, output = experiment.model, experiment.output
@@ -271,13 +263,5 @@ def _not_built(experiment: Experiment) -> Iterator[tuple[str, Location, str]]:
     for section in ("vaccination", "seasonality", "interventions"):
         if getattr(model, section):
             yield "model", (section,), f"{section} {hint}"
-    if "output" in experiment.sources:
-        for section in ("flusight_format", "covid19_format", "flusmh_format"):
-            if getattr(output, section):
-                yield "output", (section,), f"{section} {hint}"
-        if "parquet" in output.table_formats and not importlib.util.find_spec("pyarrow"):
-            yield (
-                "output",
-                ("table_formats",),
-                "Parquet tables need the package pyarrow; install it, or use csv",
-            )
+    if "parquet" in output.table_formats and not importlib.util.find_spec("pyarrow"):
+        yield "output", ("table_formats",), "Parquet tables need the package pyarrow; install it, or use csv"

@@ -47,11 +47,6 @@ MISTAKES = {
         [put("model", "interventions", [{"type": "school_closure", "scaling_factor": 0.3}])],
         ["model.yaml:43:", "interventions is not built into this version"],
     ),
-    "hub file": (
-        calibrated,
-        [put("output", "flusight_format", {"reference_date": "2025-02-01"})],
-        ["output.yaml:16:", "flusight_format is not built into this version"],
-    ),
     "distribution of one's own": (
         calibrated,
         prior(type="custom", name="mine"),
