@@ -156,10 +156,21 @@ def _ignored_outputs(experiment: Experiment) -> Warnings:
         )
     if output.flusmh_format is not None:
         yield "output", ("flusmh_format",), FLUSMH_NOTE
-    projection = experiment.calibration.projection if experiment.calibration is not None else None
-    if output.model_meta.projection_parameters and projection is None:
-        yield (
-            "output",
-            ("model_meta", "projection_parameters"),
-            "there is no projection, so the table projection_parameters is not written",
-        )
+    yield from _without_projection(experiment)
+
+
+def _without_projection(experiment: Experiment) -> Warnings:
+    """Warn of tables that only a projection has; a simulation has quantiles and trajectories of its own."""
+    output, calibration = experiment.output, experiment.calibration
+    if "output" not in experiment.sources or (calibration is not None and calibration.projection is not None):
+        return
+    asked: list[Location] = []
+    for section in ("quantiles", "trajectories") if calibration is not None else ():
+        selection = getattr(output, section)
+        if selection is not None and (selection.compartments or selection.transitions):
+            asked.append((section,))
+    if output.model_meta.projection_parameters:
+        asked.append(("model_meta", "projection_parameters"))
+    if asked:
+        names = " and ".join(at[-1] for at in asked)
+        yield "output", asked[0], f"there is no projection, so no table of {names} is written"

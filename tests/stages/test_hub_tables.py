@@ -264,7 +264,7 @@ def test_the_scenario_hub_gets_nothing_and_says_so(tmp_path):
 
     assert warnings_of(stages) == [
         "output.yaml:2: flusmh_format: nothing is written for the Flu Scenario Modeling Hub",
-        "output.yaml:4: there is no projection, so the table projection_parameters is not written",
+        "output.yaml:4: there is no projection, so no table of projection_parameters is written",
     ]
 
 
