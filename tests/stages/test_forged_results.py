@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from modeling.workload import HubCounts, Result
-from tests.forgeries import forge, having, put_record, refused, result_path, text
+from tests.forgeries import forge, having, having_expected, put_record, refused, result_path, text
 
 
 def having_paths(**changes) -> Callable[[Result], Result]:
@@ -16,10 +16,6 @@ def having_paths(**changes) -> Callable[[Result], Result]:
         r,
         trajectories=replace(r.trajectories, **{n: change(r.trajectories) for n, change in changes.items()}),
     )
-
-
-def having_expected(**changes) -> Callable[[Result], Result]:
-    return lambda result: replace(result, expected=replace(result.expected, **changes))
 
 
 def having_hub_counts(dates: np.ndarray, values: np.ndarray) -> Callable[[Result], Result]:

@@ -14,7 +14,7 @@ import yaml
 from modeling.hubs import hub_populations, saturday_after
 from modeling.workload import Result
 from tests.experiments import calibrated, sampled, simulated
-from tests.forgeries import forge
+from tests.forgeries import forge, having_expected
 from tests.in_process import ended
 from tests.stage_scripts import Stages
 
@@ -52,6 +52,15 @@ def with_known_counts(result: Result) -> Result:
     for name in ("I_to_R_0-17", "I_to_R_total"):
         moved[:, paths.transitions.index(name)] = weeks + 2 * np.arange(101)[:, None]
     return replace(result, trajectories=replace(paths, by_transition=moved))
+
+
+def shortened(result: Result, count: int) -> Result:
+    """Return a result with its first trajectories alone."""
+    paths = result.trajectories
+    kept = replace(
+        paths, in_compartments=paths.in_compartments[:count], by_transition=paths.by_transition[:count]
+    )
+    return having_expected(trajectories=count)(replace(result, trajectories=kept))
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +232,36 @@ def test_what_a_result_cannot_give_ends_stage_c_with_one_line(forecast, change, 
     assert said[-1].startswith("flusight_format: ")
     assert line in said[-1]
     assert not (forecast.run_folder / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (having_expected(frequency="D"), "dates of US-VT are not weeks that end on Saturday"),
+        (
+            lambda r: having_expected(frequency=None)(replace(r, delta_t_days=7.0)),
+            "are not weeks that end on",
+        ),
+        (lambda r: shortened(r, 99), "US-VT has 99 projected trajectories, and the hub's quantiles need 100"),
+        (lambda r: replace(shortened(r, 0), trajectories=None, projected=None), "US-VT has no projection"),
+    ],
+    ids=["days", "steps of a week", "few trajectories", "no projection"],
+)
+def test_results_that_were_built_for_no_hub_end_stage_c_with_one_line(forecast, change, line):
+    forge(forecast, change)
+
+    code, said = ended(forecast, "output")
+
+    assert code == 2
+    assert line in said[-1]
+
+
+def test_weeks_of_another_suite_are_taken_by_their_dates(forecast):
+    forge(forecast, having_expected(frequency=None, dates=None))
+
+    assert ended(forecast, "output")[0] == 0
+
+    assert len(rows_of(forecast)) == 5 * 23 + 4 * 5
 
 
 def test_parquet_holds_the_same_table(forecast):

@@ -76,6 +76,10 @@ MISTAKES = {
         [reference("2024-12-14")],
         ["output.yaml:3:", "no week from 2024-12-07 to 2025-01-04", "runs from 2025-01-05"],
     ),
+    "no calibrated start": (
+        [put("model", "timespan", "start_date", "calibrated")],
+        ["start_date", "calibrated"],
+    ),
     "several series": (
         [put(*CALIBRATION, "comparison", [calibrated()["modelset"]["calibration"]["comparison"][0], SECOND])],
         ["output.yaml:2:", "which of cases, deaths is forecast? Call its column hospitalizations"],
