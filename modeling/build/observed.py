@@ -166,6 +166,11 @@ def _fitted_days(
     return fitted
 
 
+def _vintages(source: _Source) -> Vintages:
+    used = [source.date_column, source.value_column, source.location_column]
+    return Vintages(source.table, source.dates, used, source.request.where)
+
+
 def _rows_by_day(source: _Source) -> dict[datetime.date, Row]:
     """Return the row of each date; of a file of vintages, as known on the requested day."""
     vintages = _vintages(source)
@@ -179,11 +184,6 @@ def _rows_by_day(source: _Source) -> dict[datetime.date, Row]:
             )
         found[day] = row
     return found
-
-
-def _vintages(source: _Source) -> Vintages:
-    used = [source.date_column, source.value_column, source.location_column]
-    return Vintages(source.table, source.dates, used, source.request.where)
 
 
 def _rows_of_place(source: _Source) -> list[Row]:
