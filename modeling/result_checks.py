@@ -16,6 +16,7 @@ from modeling.workload import (
     Expected,
     Fit,
     Generation,
+    HubCounts,
     Result,
     Simulate,
     Trajectories,
@@ -105,6 +106,8 @@ def _check_fit(fit: Fit, result: Result, where: str) -> None:
     if not len(observed.dates) == len(observed.values) == len(observed.fitted) or not observed.fitted.any():
         raise UserError(f"{what}: dates, values and fitted flags have different lengths, or none is fitted")
     _check_dates(observed.dates, what)
+    if observed.hub_counts is not None:
+        _check_hub_counts(observed.hub_counts, f"{what}: counts of the hub")
     _check_array(fit.values, "iuf", 2, what)
     _check_counts(fit.values, what)
     wanted = (len(result.generations[-1].weights), int(observed.fitted.sum()))
@@ -116,6 +119,15 @@ def _check_fit(fit: Fit, result: Result, where: str) -> None:
         if unknown or not observed.series:
             name = unknown[0][:80] if unknown else "nothing"
             raise UserError(f"{what}: it is compared with {name!r}, which is not simulated")
+
+
+def _check_hub_counts(counts: HubCounts, what: str) -> None:
+    _check_array(counts.dates, "M", 1, what)
+    _check_array(counts.values, "iuf", 1, what)
+    if len(counts.dates) != len(counts.values):
+        raise UserError(f"{what}: {len(counts.values)} values for {len(counts.dates)} dates")
+    _check_dates(counts.dates, what)
+    _check_counts(counts.values, what)
 
 
 def _check_array(array: np.ndarray, kinds: str, dimensions: int, what: str) -> None:

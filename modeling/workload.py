@@ -147,6 +147,23 @@ class ModelPlan:
 
 
 @dataclass(frozen=True)
+class HubCounts:
+    """Observed counts from which a forecast hub's rate changes are measured.
+
+    Attributes
+    ----------
+    source : str
+        File and columns that they come from.
+    dates : ndarray of datetime64[D], shape (dates,)
+    values : ndarray of float, shape (dates,)
+    """
+
+    source: str
+    dates: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
 class Observed:
     """One observed series of one population.
 
@@ -160,6 +177,8 @@ class Observed:
     values : ndarray of float, shape (dates,)
     fitted : ndarray of bool, shape (dates,)
         Inside the fitting window.
+    hub_counts : HubCounts or None
+        Of the series that a hub's table forecasts, where the output asks for rate changes.
     """
 
     label: str
@@ -167,6 +186,7 @@ class Observed:
     dates: np.ndarray
     values: np.ndarray
     fitted: np.ndarray
+    hub_counts: HubCounts | None = field(default=None, metadata=NEW)
 
     @property
     def last_fitted(self) -> datetime.date:
@@ -359,6 +379,7 @@ RECORDS = (
     Flow,
     ForeignWorkload,
     Generation,
+    HubCounts,
     ModelPlan,
     Observed,
     Result,

@@ -56,5 +56,9 @@ def having(**changes) -> Callable[[Result], Result]:
     return lambda result: replace(result, **changes)
 
 
+def having_expected(**changes) -> Callable[[Result], Result]:
+    return lambda result: replace(result, expected=replace(result.expected, **changes))
+
+
 def text(content: str) -> bytes:
     return b"\x8c" + bytes([len(content)]) + content.encode()

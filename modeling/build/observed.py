@@ -6,7 +6,7 @@ csv_table.py reads the file, vintages.py chooses among vintages, spacing.py comp
 import datetime
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +103,26 @@ def read_observed(request: SeriesRequest) -> Observed:
     return _observed(request, values.counts)
 
 
+def read_counts(request: SeriesRequest) -> Observed:
+    """Return every count of a location, of which those in the window are needed; nothing is fitted to them.
+
+    A file without vintages is read whole, whatever `as_of` says.
+
+    Raises
+    ------
+    UserError
+        As read_observed, but the dates need not be among the reported ones.
+    """
+    source = _source(request)
+    if not _vintages(source).columns:
+        source = replace(source, request=replace(request, as_of=None))
+    rows = _rows_by_day(source)
+    values = _values(source, rows)
+    _fitted_days(source, values.counts, f"in the week to {request.window.start_date}")
+    _check_spacing(source, sorted(rows))
+    return _observed(request, values.counts)
+
+
 def _source(request: SeriesRequest) -> _Source:
     """Find the columns; refuse invalid dates and stray quotes in any row."""
     table = read_table(request.path, request.where)
@@ -126,23 +146,33 @@ def _observed(request: SeriesRequest, counts: dict[datetime.date, float]) -> Obs
     )
 
 
-def _fitted_days(source: _Source, counts: dict[datetime.date, float]) -> list[datetime.date]:
-    """Return the dates with a value in the fitting window, in order; refuse a window without one."""
-    days, window = sorted(counts), source.request.window
+def _fitted_days(
+    source: _Source, counts: dict[datetime.date, float], window: str = ""
+) -> list[datetime.date]:
+    """Return the dates with a value in the window, in order; refuse a window without one.
+
+    `window` says in words which one it is, if not the fitting window.
+    """
+    days, fitting = sorted(counts), source.request.window
+    window = window or f"in the fitting window {fitting.start_date} to {fitting.end_date}"
     fitted = [day for day in days if source.request.is_fitted(day)]
     if not fitted:
         span = f"{days[0]} to {days[-1]}" if days else "no values"
         raise UserError(
-            f"{source.request.where}: {source.table.name} has nothing for {source.iso} in the fitting window "
-            f"{window.start_date} to {window.end_date}; it has {span}"
+            f"{source.request.where}: {source.table.name} has nothing for {source.iso} {window}; "
+            f"it has {span}"
         )
     return fitted
 
 
+def _vintages(source: _Source) -> Vintages:
+    used = [source.date_column, source.value_column, source.location_column]
+    return Vintages(source.table, source.dates, used, source.request.where)
+
+
 def _rows_by_day(source: _Source) -> dict[datetime.date, Row]:
     """Return the row of each date; of a file of vintages, as known on the requested day."""
-    used = [source.date_column, source.value_column, source.location_column]
-    vintages = Vintages(source.table, source.dates, used, source.request.where)
+    vintages = _vintages(source)
     found: dict[datetime.date, Row] = {}
     place = source.table.rows_of_place(source.location_column, source.request.location, source.request.where)
     for row in vintages.chosen(place, source.request.as_of, source.iso):

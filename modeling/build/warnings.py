@@ -12,6 +12,7 @@ from functools import cache
 from modeling.bounds import MOST_TRAJECTORIES
 from modeling.calendars import intervals
 from modeling.failures import listed
+from modeling.hubs import FLUSMH_NOTE
 from modeling.populations import locations
 from modeling.vocabulary.base import Location
 from modeling.vocabulary.experiment import Experiment
@@ -29,6 +30,7 @@ def experiment_warnings(experiment: Experiment) -> Warnings:
     yield from _ambiguous_codes(experiment)
     yield from _ambiguous_inits(experiment)
     yield from _extreme_quantiles(experiment)
+    yield from _ignored_outputs(experiment)
 
 
 @cache
@@ -139,3 +141,36 @@ def _extreme_quantiles(experiment: Experiment) -> Warnings:
             f"quantiles {listed(f'{q:g}' for q in extreme)} of {count} trajectories depend on "
             f"the lowest or highest trajectory alone; {remedy}",
         )
+
+
+def _ignored_outputs(experiment: Experiment) -> Warnings:
+    """Warn of tables that nothing is written for."""
+    output, workflow = experiment.output, experiment.workflow
+    if output.hub_format is not None and workflow != "calibration":
+        section = output.hub_format.hub.section
+        yield (
+            "output",
+            (section,),
+            f"{section} takes the projections of a calibration; this is a {workflow}, so its table is not "
+            "written",
+        )
+    if output.flusmh_format is not None:
+        yield "output", ("flusmh_format",), FLUSMH_NOTE
+    yield from _without_projection(experiment)
+
+
+def _without_projection(experiment: Experiment) -> Warnings:
+    """Warn of tables that only a projection has; a simulation has quantiles and trajectories of its own."""
+    output, calibration = experiment.output, experiment.calibration
+    if "output" not in experiment.sources or (calibration is not None and calibration.projection is not None):
+        return
+    asked: list[Location] = []
+    for section in ("quantiles", "trajectories") if calibration is not None else ():
+        selection = getattr(output, section)
+        if selection is not None and (selection.compartments or selection.transitions):
+            asked.append((section,))
+    if output.model_meta.projection_parameters:
+        asked.append(("model_meta", "projection_parameters"))
+    if asked:
+        names = " and ".join(at[-1] for at in asked)
+        yield "output", asked[0], f"there is no projection, so no table of {names} is written"

@@ -17,6 +17,7 @@ from modeling.build.first_day import (
     sampled_start,
     warn_of_empty_priors,
 )
+from modeling.build.hub_counts import HubInputs
 from modeling.build.parameter_sets import parameter_sets
 from modeling.build.plan import PopulationModel, build_plan
 from modeling.build.rates import check_rates, warn_of_durations
@@ -76,6 +77,7 @@ def build_workloads(
         log.warning("%s: %s", experiment.where(kind, *at), message)
     sets = _parameter_sets(experiment, seed)
     first_day = _earliest_day(experiment, sets)
+    hub = HubInputs(experiment, places.data_roots)
     for order, code in enumerate(codes):
         model = _population_model(experiment, places, code, first_day, seed, order)
         if experiment.workflow == "simulation":
@@ -83,7 +85,7 @@ def build_workloads(
         elif experiment.workflow == "sampling":
             yield from _samples(model, sets)
         else:
-            yield _calibration(model, places.data_roots)
+            yield _calibration(model, places.data_roots, hub)
 
 
 def _check_count(experiment: Experiment, count: int | None) -> None:
@@ -188,10 +190,10 @@ def _samples(model: PopulationModel, sets: list[dict[str, float]]) -> Iterator[W
         )
 
 
-def _calibration(model: PopulationModel, data_roots: list[Path]) -> Workload:
+def _calibration(model: PopulationModel, data_roots: list[Path], hub: HubInputs) -> Workload:
     calibration = model.experiment.calibration
     start = calibrated_start(model) or model.experiment.model.timespan.start_date
-    observed = observed_series(model, data_roots, start)
+    observed = hub.added_to(observed_series(model, data_roots, start), model)
     warn_of_empty_priors(model)
     task = Calibrate(
         strategy=calibration.strategy.name,

@@ -92,7 +92,7 @@ class Collector:
         self._finish_ensemble()
         self._finish_sets()
         panels = list(self._panels.values())
-        notes = [*early_ends(panels), *fit_notes(panels)]
+        notes = [*early_ends(panels), *fit_notes(panels), *self._tables.notes]
         if self._unreached:
             missing = listed(self._unreached)
             notes.append(f"the table of posteriors is without generations that were not reached: {missing}")

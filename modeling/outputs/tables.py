@@ -11,6 +11,7 @@ import numpy as np
 
 from modeling.failures import UserError, did_you_mean
 from modeling.outputs.ensemble import Ensemble
+from modeling.outputs.hub_table import HubTable
 from modeling.outputs.quantiles import quantiles, weighted_quantiles
 from modeling.outputs.table_files import Columns, Table, open_table
 from modeling.vocabulary import Output
@@ -38,6 +39,7 @@ class OutputTables:
     def __init__(self, output: Output, folder: Path):
         self.output, self.folder = output, folder
         self._tables: dict[str, Table] = {}
+        self._hub = HubTable(output)
 
     def add_ensemble(self, ensemble: Ensemble) -> None:
         """Write the quantiles of a simulated ensemble, and its row of metadata.
@@ -49,6 +51,7 @@ class OutputTables:
         """
         ids = _ids(ensemble)
         self._write_quantiles(ids, ensemble)
+        self._hub.skip()
         row = _metadata(ensemble, "simulation", ensemble.count)
         row |= {f"init_{n}": int(value) for n, value in ensemble.initial.items() if n.endswith("_total")}
         self._write_row("model_metadata", row)
@@ -59,7 +62,7 @@ class OutputTables:
         Raises
         ------
         UserError
-            The output asks for a series that the result does not have.
+            The output asks for a series, or a hub's forecast, that the result does not have.
         """
         ids = _ids(result)
         if result.trajectories is not None:
@@ -70,6 +73,14 @@ class OutputTables:
             self._write_posteriors(ids, result)
             self._write_fits(ids, result)
             self._write_calibration_metadata(ids, result)
+            if self.output.hub_format is not None:
+                columns = self._hub.columns(result)
+                self._table(self._hub.name, list(columns)).write(columns)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know about the tables so far."""
+        return self._hub.notes
 
     def close(self) -> list[Path]:
         """Close every table and return its files."""

@@ -7,7 +7,6 @@ import datetime
 import importlib.util
 import itertools
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,10 @@ from modeling.bounds import FIRST_DAY, LAST_DAY
 from modeling.failures import UserError, did_you_mean, listed
 from modeling.plain_text import one_line
 from modeling.vocabulary import Model, Modelset, Output
-from modeling.vocabulary.base import Location, Piece, Problems
+from modeling.vocabulary.base import Piece, Problems
 from modeling.vocabulary.calibration import Calibration
 from modeling.vocabulary.output import DEFAULT_OUTPUT
+from modeling.vocabulary.priors import DateParameter
 from modeling.vocabulary.yaml_source import YamlSource, read_yaml
 
 MOST_CHARACTERS = 800  # of a message
@@ -63,9 +63,17 @@ class Experiment:
     def first_day(self) -> datetime.date | None:
         """First simulated day, the earliest if it is calibrated; None if each parameter set has its own."""
         start = self.model.timespan.start_date
-        if start == "calibrated" and self.calibration is not None:
-            return self.calibration.start_date.reference_date
+        drawn = self.drawn_start
+        if drawn is not None:
+            return drawn.reference_date if self.calibration else None
         return start if isinstance(start, datetime.date) else None
+
+    @property
+    def drawn_start(self) -> DateParameter | None:
+        """The calibrated or sampled start date, which replaces a fixed one; None without."""
+        modelset = self.modelset
+        drawn = (modelset.calibration or modelset.sampling) if modelset else None
+        return drawn.start_date if drawn else None
 
     def where(self, kind: str, *at: str | int) -> str:
         """Return "file:line" of a key, for messages."""
@@ -153,14 +161,18 @@ def load_experiment(folder: Path, output_file: Path | None = None) -> Experiment
     model, modelset = parsed["model"], parsed.get("modelset")
     output = parsed.get("output", DEFAULT_OUTPUT)
     experiment = Experiment(sources, model, modelset, output)
-    found = {"model": _model_problems(model, modelset), "output": output.problems(model)}
+    found = {
+        "model": _model_problems(model, modelset),
+        "output": [
+            *output.problems(model, experiment.calibration, experiment.first_day),
+            *_missing_packages(output),
+        ],
+    }
     if modelset is not None:
         found["modelset"] = modelset.problems(model)
-        found["output"] = [*output.problems(model), *_generation_problems(modelset, output)]
     for kind, at_and_message in found.items():
         first = itertools.islice(at_and_message, MOST_PROBLEMS)
         problems += [f"{experiment.where(kind, *at)}: {message}" for at, message in first]
-    problems += [f"{experiment.where(kind, *at)}: {message}" for kind, at, message in _not_built(experiment)]
     if problems:
         raise InvalidExperiment(problems)
     return experiment
@@ -254,27 +266,7 @@ def _model_problems(model: Model, modelset: Modelset | None) -> Problems:
                 yield (), f"{listed(marked)}: {word} values need a modelset file"
 
 
-def _generation_problems(modelset: Modelset, output: Output) -> Problems:
-    """Yield the generations that the output asks for and the calibration does not have."""
-    wanted = getattr(output.posteriors, "generations", None) or []
-    if modelset.calibration is not None:
-        count = getattr(modelset.calibration.strategy.options, "num_generations", 1)
-        for number in wanted:
-            if not 0 <= number < count:
-                yield ("posteriors", "generations"), f"generation {number} of {count}; they count from 0"
-
-
-def _not_built(experiment: Experiment) -> Iterator[tuple[str, Location, str]]:
-    """Yield the parts of the vocabulary that this version does not build: refused, never ignored."""
-    output = experiment.output
-    hint = "is not built into this version; leave it out, or use MODELING_SUITE=epymodelingsuite"
-    if "output" in experiment.sources:
-        for section in ("flusight_format", "covid19_format", "flusmh_format"):
-            if getattr(output, section):
-                yield "output", (section,), f"{section} {hint}"
-        if "parquet" in output.table_formats and not importlib.util.find_spec("pyarrow"):
-            yield (
-                "output",
-                ("table_formats",),
-                "Parquet tables need the package pyarrow; install it, or use csv",
-            )
+def _missing_packages(output: Output) -> Problems:
+    """Yield the table formats whose package is not installed."""
+    if "parquet" in output.table_formats and not importlib.util.find_spec("pyarrow"):
+        yield ("table_formats",), "Parquet tables need the package pyarrow; install it, or use csv"

@@ -1,22 +1,30 @@
 """Top-level key `output`: the tables that stage C writes."""
 
-from typing import Literal
+import datetime
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from modeling.failures import did_you_mean
+from modeling import hubs
+from modeling.failures import UserError, did_you_mean
 from modeling.vocabulary.base import CountFrom0, Day, Meta, Number, Piece, Problems, repeated
+from modeling.vocabulary.calibration import Calibration
 from modeling.vocabulary.model import Model
 
-# The 23 levels of the forecast hubs (FluSight-forecast-hub, model-output README).
-HUB_QUANTILES = [0.01, 0.025, *(round(0.05 * i, 2) for i in range(1, 20)), 0.975, 0.99]
+HUB_SECTIONS = ("flusight_format", "covid19_format", "flusmh_format")
 
 
 class Selection(Piece):
     """Series of a table: true for all, or names such as I_total and I_to_R_total."""
 
-    compartments: list[str] | bool = False
-    transitions: list[str] | bool = False
+    compartments: list[str] | bool = Field(
+        False, description="people in compartments: true for all series, or names such as I_total, I_0-4"
+    )
+    transitions: list[str] | bool = Field(
+        False,
+        description="people who moved since the date before: true for all series, or names such as "
+        "I_to_R_total",
+    )
 
     def problems(self, compartments: list[str], transitions: list[str]) -> Problems:
         for field, known in (("compartments", compartments), ("transitions", transitions)):
@@ -29,12 +37,18 @@ class Selection(Piece):
 
 
 class Quantiles(Selection):
-    selections: list[Number] = Field(default_factory=lambda: list(HUB_QUANTILES), min_length=1)
+    """Quantiles over the trajectories, date by date."""
+
+    selections: list[Number] = Field(
+        default_factory=lambda: list(hubs.QUANTILES),
+        min_length=1,
+        description="levels between 0 and 1; without it, or null, the 23 of the forecast hubs",
+    )
 
     @field_validator("selections", mode="before")
     @classmethod
     def _default(cls, levels):
-        return list(HUB_QUANTILES) if levels is None else levels
+        return list(hubs.QUANTILES) if levels is None else levels
 
     @field_validator("selections")
     @classmethod
@@ -48,54 +62,125 @@ class Quantiles(Selection):
 
 
 class Trajectories(Selection):
-    pass
+    """Every trajectory, date by date."""
 
 
 class Posteriors(Piece):
-    generations: list[CountFrom0] | None = Field(None, description="SMC generations; the last without it")
+    """Particles of a calibration."""
+
+    generations: list[CountFrom0] | None = Field(
+        None, description="SMC generations, counted from 0; the last one without it"
+    )
 
 
 class RateTrends(Piece):
-    observed_data_path: str
-    observed_value_column: str
-    observed_date_column: str
-    observed_location_column: str
+    """Observed admissions, from which the changes of FluSight's rate-change target are measured."""
+
+    observed_data_path: str = Field(
+        description="CSV file of weekly admissions, relative to the forecasting repository; needs the week "
+        "before the reference date"
+    )
+    observed_value_column: str = Field(description="column of the weekly admissions (people)")
+    observed_date_column: str = Field(description="column of the Saturdays that end the weeks")
+    observed_location_column: str = Field(description="column of the places: ISO or FIPS codes, or names")
+
+    @property
+    def source(self) -> str:
+        """File and columns in words, the same for the same series."""
+        columns = (self.observed_value_column, self.observed_date_column, self.observed_location_column)
+        return f"{self.observed_data_path} ({', '.join(columns)})"
 
 
-class FlusightFormat(Piece):
-    reference_date: Day
-    rate_trends: RateTrends | None = None
+class HubFormat(Piece):
+    """A table for a forecast hub, from the projections of a calibration."""
+
+    hub: ClassVar[hubs.Hub]
+    reference_date: Day | None = None
+
+    @field_validator("reference_date")
+    @classmethod
+    def _on_saturday(cls, day: datetime.date | None) -> datetime.date | None:
+        if day is not None and day.weekday() != hubs.SATURDAY:
+            after = hubs.saturday_after(day)
+            raise ValueError(f"{day} is a {day:%A}; a reference date is a Saturday, such as {after}")
+        return day
 
 
-class Covid19Format(Piece):
-    pass
+class FlusightFormat(HubFormat):
+    """Quantiles of weekly admissions for the FluSight forecast hub, and the categories of their change."""
+
+    hub: ClassVar[hubs.Hub] = hubs.FLUSIGHT
+    reference_date: Day = Field(description="Saturday of the week in which the forecast is submitted")
+    rate_trends: RateTrends | None = Field(
+        None, description="with it, also the probabilities of the hub's rate-change categories"
+    )
+
+
+class Covid19Format(HubFormat):
+    """Quantiles of weekly admissions for the COVID-19 Forecast Hub."""
+
+    hub: ClassVar[hubs.Hub] = hubs.COVID19
+    reference_date: Day | None = Field(
+        None,
+        description="Saturday of the week in which the forecast is submitted; without it the Saturday after "
+        "the last fitted date; our addition to the vocabulary",
+    )
 
 
 class FlusmhFormat(Piece):
-    pass
+    """Accepted, but nothing is written for it, as in epymodelingsuite."""
 
 
 class ModelMeta(Piece):
-    projection_parameters: bool = Field(False, description="the parameters of every projection")
+    """What to add to the table of metadata, which is always written."""
+
+    projection_parameters: bool = Field(False, description="the particle behind every projection")
 
 
 class Output(Piece):
     """Tables and their contents."""
 
-    meta: Meta | None = None
-    quantiles: Quantiles | None = None
-    trajectories: Trajectories | None = None
-    posteriors: Posteriors | bool = False
-    flusight_format: FlusightFormat | None = None
-    covid19_format: Covid19Format | None = None
-    flusmh_format: FlusmhFormat | None = None
-    model_meta: ModelMeta = Field(default_factory=ModelMeta)
+    meta: Meta | None = Field(None, description="free text; nothing reads it")
+    quantiles: Quantiles | None = Field(None, description="quantiles over the trajectories")
+    trajectories: Trajectories | None = Field(None, description="every trajectory")
+    posteriors: Posteriors | bool = Field(
+        False, description="particles of a calibration: true for the last generation, or a choice"
+    )
+    flusight_format: FlusightFormat | None = Field(None, description="table for the FluSight forecast hub")
+    covid19_format: Covid19Format | None = Field(None, description="table for the COVID-19 Forecast Hub")
+    flusmh_format: FlusmhFormat | None = Field(
+        None, description="Flu Scenario Modeling Hub: accepted, but nothing is written"
+    )
+    model_meta: ModelMeta = Field(default_factory=ModelMeta, description="additions to the metadata")
     table_formats: list[Literal["csv", "parquet"]] = Field(
-        default_factory=lambda: ["csv"], min_length=1, description="our addition to the vocabulary"
+        default_factory=lambda: ["csv"],
+        min_length=1,
+        description="formats of all tables; our addition to the vocabulary",
     )
 
-    def problems(self, model: Model) -> Problems:
-        """Yield what is wrong with the output of this model, beyond its types."""
+    @property
+    def hub_format(self) -> HubFormat | None:
+        """The section of the hub that a table is written for."""
+        return self.flusight_format if self.flusight_format is not None else self.covid19_format
+
+    @property
+    def rate_trends(self) -> RateTrends | None:
+        """What the probabilities of a hub's rate-change categories are measured from."""
+        return self.flusight_format.rate_trends if self.flusight_format is not None else None
+
+    def problems(
+        self,
+        model: Model,
+        calibration: Calibration | None = None,
+        first_day: datetime.date | None = None,
+    ) -> Problems:
+        """Yield what is wrong with the output of this model, beyond its types.
+
+        Parameters
+        ----------
+        first_day : date, optional
+            First simulated day of a calibration, the earliest if it is calibrated.
+        """
         groups = (*model.population.age_groups, "total")
         compartments = [f"{c}_{g}" for c in model.compartment_ids for g in groups]
         transitions = [f"{t}_{g}" for t in model.transition_names for g in groups]
@@ -106,12 +191,52 @@ class Output(Piece):
                     yield (section, *at), message
         for name in repeated(self.table_formats):
             yield ("table_formats",), f'duplicate "{name}"; keep one'
+        yield from self._generation_problems(calibration)
+        asked = [section for section in HUB_SECTIONS if getattr(self, section) is not None]
+        if len(asked) > 1:
+            yield (asked[1],), "more than one hub format; keep one"
+        elif self.hub_format is not None and calibration is not None:
+            for at, message in _hub_problems(self.hub_format, model, calibration, first_day):
+                yield (self.hub_format.hub.section, *at), message
+
+    def _generation_problems(self, calibration: Calibration | None) -> Problems:
         generations = getattr(self.posteriors, "generations", None) or []
         for number in repeated(generations):
             yield ("posteriors", "generations"), f"duplicate generation {number}; keep one"
-        hubs = [h for h in ("flusight_format", "covid19_format", "flusmh_format") if getattr(self, h)]
-        if len(hubs) > 1:
-            yield (hubs[1],), "more than one hub format; keep one"
+        if calibration is not None:
+            count = getattr(calibration.strategy.options, "num_generations", 1)
+            for number in generations:
+                if not 0 <= number < count:
+                    yield ("posteriors", "generations"), f"generation {number} of {count}; they count from 0"
+
+
+def _hub_problems(
+    wanted: HubFormat, model: Model, calibration: Calibration, first_day: datetime.date | None
+) -> Problems:
+    """Yield why a calibration cannot give the table of a hub."""
+    try:
+        hubs.forecast_series([each.observed_value_column for each in calibration.comparison])
+    except UserError as error:
+        yield (), str(error)
+    count = calibration.projection.n_trajectories if calibration.projection is not None else 0
+    fewest, frequency = hubs.FEWEST_TRAJECTORIES, model.resample_frequency
+    if not count:
+        yield (), f"the calibration has no projection; add projection: {{n_trajectories: {fewest}}}"
+    elif count < fewest:
+        problem = f"{count} trajectories are too few for the hub's quantiles 0.01 and 0.99"
+        yield (), f"{problem}; set projection.n_trajectories to {fewest} or more"
+    if frequency not in hubs.WEEKS:
+        problem = (
+            f"the hub has weeks from Sunday to Saturday, but the model reports {frequency or 'each step'}"
+        )
+        yield (), f"{problem}; set simulation.resample_frequency to W-SAT"
+    day, end = wanted.reference_date, model.timespan.end_date
+    if day is not None and first_day is not None and not hubs.horizons_within(day, first_day, end):
+        yield (
+            ("reference_date",),
+            f"no week from {hubs.target_dates(day)[-1]} to {hubs.target_dates(day)[3]} (horizons -1 to 3) is "
+            f"simulated whole: the model runs from {first_day} to {end}; change either",
+        )
 
 
 # used without an output file: the tables that are of use for a small experiment

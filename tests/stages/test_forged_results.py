@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from modeling.workload import Result
-from tests.forgeries import forge, having, put_record, refused, result_path, text
+from modeling.workload import HubCounts, Result
+from tests.forgeries import forge, having, having_expected, put_record, refused, result_path, text
 
 
 def having_paths(**changes) -> Callable[[Result], Result]:
@@ -18,8 +18,12 @@ def having_paths(**changes) -> Callable[[Result], Result]:
     )
 
 
-def having_expected(**changes) -> Callable[[Result], Result]:
-    return lambda result: replace(result, expected=replace(result.expected, **changes))
+def having_hub_counts(dates: np.ndarray, values: np.ndarray) -> Callable[[Result], Result]:
+    def change(result: Result) -> Result:
+        observed = replace(result.fits[0].observed, hub_counts=HubCounts("data/x.csv", dates, values))
+        return replace(result, fits=[replace(result.fits[0], observed=observed)])
+
+    return change
 
 
 FORGED = {
@@ -127,6 +131,14 @@ FORGED_FITS = {
     "a compared series that is none": (
         lambda r: replace(r, fits=[replace(r.fits[0], observed=replace(r.fits[0].observed, series=["x"]))]),
         "it is compared with 'x', which is not simulated",
+    ),
+    "a hub's counts of other dates": (
+        having_hub_counts(np.array(["2025-01-11"], "datetime64[D]"), np.array([1.0, 2.0])),
+        "counts of the hub: 2 values for 1 dates",
+    ),
+    "a hub's counts below nothing": (
+        having_hub_counts(np.array(["2025-01-11"], "datetime64[D]"), np.array([-1.0])),
+        "counts of the hub: negative counts",
     ),
     "nothing that is fitted": (
         lambda r: replace(

@@ -77,6 +77,7 @@ WRONG = {
     "a name that is a number": ({"name": "uniform", "kwargs": {3: 1}}, '"3" should be text'),
     "one of its own": ({"name": "uniform", "kwargs": {"size": 3}}, "unexpected keyword argument 'size'"),
     "an argument twice": ({"name": "norm", "args": [1], "kwargs": {"loc": 2}}, "multiple values"),
+    "of type custom": ({"type": "custom", "name": "mine"}, "custom are not built; use one of scipy"),
     "several variables": ({"name": "multivariate_normal"}, '"multivariate_normal" is not a distribution'),
     "a class": ({"name": "rv_continuous"}, '"rv_continuous" is not a distribution'),
     "an attribute": ({"name": "norm.__init__"}, '"norm.__init__" is not a distribution'),

@@ -210,6 +210,18 @@ def test_null_stands_for_what_is_left_out(tmp_path):
     assert len(loaded.output.quantiles.selections) == 23
 
 
+def test_an_output_names_the_series_of_a_vaccination():
+    model = simulated()["model"]
+    model["compartments"].append({"id": "S_vax"})
+    model["transitions"].append({"type": "vaccination", "source": "S", "target": "S_vax"})
+    names = ["S_to_S_vax_total", "S_to_S_vax_65+"]
+    output = Output.model_validate(
+        {"quantiles": {"transitions": names}, "trajectories": {"transitions": True}}
+    )
+
+    assert list(output.problems(Model.model_validate(model))) == []
+
+
 def test_the_default_quantiles_are_the_23_of_the_forecast_hubs_to_the_digit():
     output = Output.model_validate({"quantiles": {"compartments": True}})
 

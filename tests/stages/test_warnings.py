@@ -264,6 +264,16 @@ def test_a_country_by_the_letters_of_a_state_gets_a_warning(tmp_path):
     assert warning.endswith("MA is Morocco; for Massachusetts write US-MA")
 
 
+def test_a_calibration_without_a_projection_names_the_tables_that_it_does_not_write(tmp_path):
+    experiment = plain(calibrated)
+    del experiment["modelset"]["calibration"]["projection"]
+
+    [warning] = warnings_of(tmp_path, experiment)
+
+    words = "there is no projection, so no table of quantiles and trajectories is written"
+    assert warning == f"output.yaml:2: {words}"
+
+
 def test_warnings_of_stage_a_are_in_the_report_and_in_the_metadata(tmp_path):
     experiment = plain(end="2025-02-19")
     stages = Stages(tmp_path, experiment)

@@ -1,0 +1,215 @@
+"""The table for a forecast hub: quantiles of the weekly forecast, and probabilities of its change.
+
+One row a place, horizon and quantile or category, with the columns of a submission (modeling/hubs.py).
+"""
+
+import datetime
+
+import numpy as np
+
+from modeling import hubs
+from modeling.failures import UserError
+from modeling.outputs.quantiles import quantiles
+from modeling.populations import locations
+from modeling.vocabulary.output import Output, RateTrends
+from modeling.workload import Fit, Observed, Result
+
+COLUMNS = [
+    "reference_date",
+    "target",
+    "horizon",
+    "target_end_date",
+    "location",
+    "output_type",
+    "output_type_id",
+    "value",
+]
+RATE_CHANGE = "wk flu hosp rate change"
+CATEGORIES = ["large_decrease", "decrease", "stable", "increase", "large_increase"]
+# From which change on a week is not stable, and is a large change: tenths of a person per 100,000, by horizon
+# (FluSight 2025-26). Whole numbers, so that a change that equals a threshold is told exactly.
+THRESHOLDS = {0: (3, 17), 1: (5, 30), 2: (7, 40), 3: (10, 50)}
+FEWEST_PEOPLE = 10  # a smaller change is stable, whatever its rate
+_ONE_WEEK = np.timedelta64(7, "D")
+
+
+class HubTable:
+    """Makes the rows of each calibration, and notes what a reader must know about them."""
+
+    def __init__(self, output: Output):
+        self.wanted, self.rate_trends = output.hub_format, output.rate_trends
+        self._reference = hubs.ReferenceDate(self.wanted.reference_date if self.wanted else None)
+        self._notes: dict[str, None] = {}
+        if output.flusmh_format is not None:
+            self._note(hubs.FLUSMH_NOTE)
+
+    @property
+    def name(self) -> str:
+        return self.wanted.hub.table
+
+    @property
+    def notes(self) -> list[str]:
+        return list(self._notes)
+
+    def skip(self) -> None:
+        """Note that a simulation gives no table."""
+        if self.wanted is not None:
+            section = self.wanted.hub.section
+            self._note(f"{section} takes the projections of a calibration; its table is not written")
+
+    def columns(self, result: Result) -> dict[str, np.ndarray]:
+        """Return the rows of one calibration.
+
+        Parameters
+        ----------
+        result : Result
+            With trajectories of whole intervals.
+
+        Raises
+        ------
+        UserError
+            The hub does not have the place, or the projection has too few trajectories, is not weekly, or
+            has none of the weeks; or the count before the reference date is not known.
+        """
+        fit = self._fit(result)
+        reference = self._reference_date(fit.observed, result.population)
+        location = self._location(result)
+        counts = self._counts_by_horizon(result, fit, reference)
+        quantile_rows = [
+            (self.wanted.hub.target, horizon, "quantile", f"{level:g}", int(np.rint(value)))
+            for horizon, each in counts.items()
+            for level, value in zip(hubs.QUANTILES, quantiles(each, hubs.QUANTILES), strict=True)
+        ]
+        change_rows = []
+        if self.rate_trends is not None:
+            before = self._count_before(fit.observed, self.rate_trends, reference, result.population)
+            people = hubs.hub_populations()[location]
+            change_rows = [
+                (RATE_CHANGE, horizon, "pmf", category, share)
+                for horizon, each in counts.items()
+                if horizon in THRESHOLDS
+                for category, share in category_probabilities(each - before, people, horizon).items()
+            ]
+        dates = hubs.target_dates(reference)
+        rows = [
+            (str(reference), target, horizon, str(dates[horizon]), location, kind, kind_id, value)
+            for target, horizon, kind, kind_id, value in quantile_rows + change_rows
+        ]
+        return {name: _column(values) for name, values in zip(COLUMNS, zip(*rows, strict=True), strict=True)}
+
+    def _fit(self, result: Result) -> Fit:
+        try:
+            return result.fits[hubs.forecast_series([fit.observed.label for fit in result.fits])]
+        except UserError as error:
+            raise self._error(str(error)) from None
+
+    def _reference_date(self, observed: Observed, population: str) -> datetime.date:
+        try:
+            reference = self._reference.for_place(observed.last_fitted, population)
+        except UserError as error:
+            raise self._error(str(error)) from None
+        if self.wanted.reference_date is None:
+            self._note(f"{self.name}: reference_date is {reference}, the Saturday after the last fitted date")
+        return reference
+
+    def _location(self, result: Result) -> str:
+        place = locations().get(result.population)
+        if place is None or place.fips not in hubs.hub_populations():
+            raise self._error(f"{result.population} is not a place of the hub")
+        return place.fips
+
+    def _counts_by_horizon(self, result: Result, fit: Fit, reference: datetime.date) -> dict[int, np.ndarray]:
+        """Return the projected counts of each forecast week, shape (trajectories,), that is simulated."""
+        paths, place = result.trajectories, result.population
+        if paths is None:
+            raise self._error(f"{place} has no projection; start a run with projection.n_trajectories")
+        if paths.count < hubs.FEWEST_TRAJECTORIES:
+            raise self._error(
+                f"{place} has {paths.count} projected trajectories, and the hub's quantiles need "
+                f"{hubs.FEWEST_TRAJECTORIES}; start a run with as many (projection.n_trajectories)"
+            )
+        if not _is_weekly(result):
+            raise self._error(
+                f"the dates of {place} are not weeks that end on Saturday; start a run with "
+                "resample_frequency W-SAT"
+            )
+        days = paths.dates.astype("datetime64[D]").tolist()
+        counts = paths.summed(fit.observed.series)
+        ends = hubs.target_dates(reference)
+        found = {h: counts[:, days.index(end)] for h, end in ends.items() if end in days}
+        span = f"the projection has whole weeks from {days[0]} to {days[-1]}" if days else "it has no week"
+        missing = hubs.named_horizons(reference, [h for h in ends if h not in found])
+        if not found:
+            raise self._error(f"{place} has no week of horizons {missing}: {span}; change reference_date")
+        if missing:
+            self._note(f"{self.name} is without horizon {missing}: {span}")
+        return found
+
+    def _count_before(
+        self, observed: Observed, wanted: RateTrends, reference: datetime.date, population: str
+    ) -> float:
+        """Return the observed count of the week before the reference date."""
+        week, counts = hubs.week_before(reference), observed.hub_counts
+        if counts is None or counts.source != wanted.source:
+            self._note(
+                f"{self.name}: rate changes are measured from {observed.label} as calibrated, because the "
+                f"run was built without {wanted.source} of rate_trends"
+            )
+            counts = observed
+        at = np.flatnonzero(counts.dates.astype("datetime64[D]") == np.datetime64(week))
+        if not len(at):
+            raise self._error(
+                f"no observed count of {population} for {week}, the week before the reference date, which "
+                "rate_trends needs; start a run with data that have it, or change reference_date"
+            )
+        return float(counts.values[at[0]])
+
+    def _error(self, problem: str) -> UserError:
+        return UserError(f"{self.wanted.hub.section}: {problem}")
+
+    def _note(self, note: str) -> None:
+        self._notes[note] = None
+
+
+def category_probabilities(changes: np.ndarray, people: int, horizon: int) -> dict[str, float]:
+    """Return the probability of each rate-change category: its share of the trajectories.
+
+    A change is stable if it is below the threshold of its horizon, or below 10 people.
+
+    Parameters
+    ----------
+    changes : ndarray, shape (trajectories,)
+        Count of the forecast week minus the observed count of the week before the reference date.
+    people : int
+        In the place, as the hub counts them.
+    """
+    small, large = THRESHOLDS[horizon]
+    size = np.abs(changes)
+    tenths = size * 1_000_000  # of a person per 100,000, times people
+    is_stable = (tenths < small * people) | (size < FEWEST_PEOPLE)
+    is_large = ~is_stable & (tenths >= large * people)
+    is_moderate = ~is_stable & ~is_large
+    chosen = [
+        is_large & (changes < 0),
+        is_moderate & (changes < 0),
+        is_stable,
+        is_moderate & (changes > 0),
+        is_large & (changes > 0),
+    ]
+    return {name: float(which.mean()) for name, which in zip(CATEGORIES, chosen, strict=True)}
+
+
+def _is_weekly(result: Result) -> bool:
+    """Return whether each date stands for a week from Sunday to Saturday."""
+    if result.expected.frequency is not None:
+        return result.expected.frequency in hubs.WEEKS
+    # another suite does not say how its results were resampled; a week-long step would begin on its date
+    days = result.trajectories.dates.astype("datetime64[D]")
+    on_saturday = all(day.weekday() == hubs.SATURDAY for day in days.tolist())
+    return len(days) > 1 and on_saturday and (np.diff(days) == _ONE_WEEK).all() and result.delta_t_days < 7
+
+
+def _column(values: tuple) -> np.ndarray:
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
