@@ -31,7 +31,7 @@ class Selection(Piece):
 class Quantiles(Selection):
     selections: list[Number] = Field(default_factory=lambda: list(HUB_QUANTILES), min_length=1)
 
-    @field_validator("selections", mode="before")
+    @field_validator("selections", mode="before", json_schema_input_type=list[Number] | None)
     @classmethod
     def _default(cls, levels):
         return list(HUB_QUANTILES) if levels is None else levels
