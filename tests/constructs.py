@@ -14,7 +14,12 @@ from tests.experiments import POPULATION, calibrated, sampled, simulated, write_
 
 Experiment = dict[str, Any]
 # what stage A says of a construct that this version does not build
-NOT_BUILT = ("is not built into this version", 'give either "sampling" or "calibration"')
+NOT_BUILT = (
+    "is not built into this version",
+    'give either "sampling" or "calibration"',
+    'unknown key "data_path"',
+    'unknown key "post_hoc_transformation"',
+)
 
 FIRST_WEEK = datetime.date(2025, 1, 11)
 WEEKS = 6
@@ -46,6 +51,19 @@ WAVE = {
     "max_value": 1.1,
     "min_value": 0.6,
 }
+SEASON_FILE = {"target_parameter": "beta", "method": "data_driven", "data_path": "data/season.csv"}
+SEASON = "date,value\n2025-01-01,1.1\n2025-01-20,0.9\n2025-03-01,0.7\n"
+FUNCTIONS = """import numpy as np
+
+
+def log_distance(data, simulation):
+    return np.abs(np.log1p(data["data"]) - np.log1p(simulation["data"])).mean()
+
+
+def reporting(trajectory, context=None):
+    trajectory.transitions["reported"] = 0.5 * trajectory.transitions["I_to_R_total"]
+    return trajectory
+"""
 INTERVENTIONS: dict[str, dict[str, Any]] = {
     "school closures": {"type": "school_closure", "scaling_factor": 0.3},
     "scaled parameter": {
@@ -86,10 +104,10 @@ def vaccinated(section: dict[str, Any]) -> Experiment:
     return experiment
 
 
-def seasonal() -> Experiment:
-    """Return a simulation with a wave of one parameter."""
+def seasonal(section: dict[str, Any]) -> Experiment:
+    """Return a simulation with a factor of one parameter over the year."""
     experiment = simulated()
-    experiment["model"]["seasonality"] = dict(WAVE)
+    experiment["model"]["seasonality"] = dict(section)
     return experiment
 
 
@@ -148,6 +166,16 @@ def calibrated_by(strategy: dict[str, Any]) -> Experiment:
     return experiment
 
 
+def with_own_functions() -> Experiment:
+    """Return a calibration of a series that a function adds, by a distance of one's own."""
+    experiment = calibrated()
+    calibration = experiment["modelset"]["calibration"]
+    calibration["comparison"][0]["simulation"] = ["reported"]
+    for key, name in (("distance_function", "log_distance"), ("post_hoc_transformation", "reporting")):
+        calibration[key] = {"user_script_path": "data/functions.py", "user_function_name": name}
+    return experiment
+
+
 def populations_alone() -> Experiment:
     """Return a simulation whose modelset only names populations."""
     experiment = simulated()
@@ -180,7 +208,8 @@ def with_every_table() -> Experiment:
 CONSTRUCTS: dict[str, Callable[[], Experiment]] = {
     "coverage": lambda: vaccinated(SCENARIO),
     "daily doses": lambda: vaccinated(DAILY_DOSES),
-    "seasonality": seasonal,
+    "seasonality": lambda: seasonal(WAVE),
+    "seasonality from a file": lambda: seasonal(SEASON_FILE),
     **{name: lambda name=name: with_interventions(name) for name in INTERVENTIONS},
     "all changes": with_all_changes,
     "sampled start": started_by_sampling,
@@ -191,6 +220,7 @@ CONSTRUCTS: dict[str, Callable[[], Experiment]] = {
     "top fraction": lambda: calibrated_by(
         {"name": "top_fraction", "options": {"Nsim": 20, "top_fraction": 0.5}}
     ),
+    "own functions": with_own_functions,
     "populations alone": populations_alone,
     "every table": with_every_table,
 }
@@ -225,6 +255,8 @@ def write_data(folder: Path) -> None:
     """Write the data of every construct into a forecasting repository."""
     (folder / "data" / "coverage.csv").write_text(coverage_csv())
     (folder / "data" / "doses.csv").write_text(doses_csv())
+    (folder / "data" / "season.csv").write_text(SEASON)
+    (folder / "data" / "functions.py").write_text(FUNCTIONS)
 
 
 def skip_if_not_built(name: str, lines: list[str]) -> None:

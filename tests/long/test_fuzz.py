@@ -26,8 +26,8 @@ from tests.fuzzing.trials import (
 COUNT = int(os.environ.get("FUZZ_COUNT", 2_000))
 SEED = int(os.environ.get("FUZZ_SEED", 1))
 EXAMPLES = {"demo": 0.25, "scenarios": 0.2}  # shares of all mutants
-CONSTRUCTS = {"all changes": 0.1, "sampled start": 0.04, "calibrated start": 0.04, "every table": 0.04}
-CONSTRUCTS |= {"populations alone": 0.03}
+CONSTRUCTS = {"all changes": 0.08, "seasonality from a file": 0.02, "populations alone": 0.03}
+CONSTRUCTS |= dict.fromkeys(["sampled start", "calibrated start", "own functions", "every table"], 0.03)
 DATA = {
     ("demo", "data/demo_admissions.csv"): 0.06,
     ("coverage", "data/coverage.csv"): 0.02,

@@ -101,7 +101,11 @@ def pieces(above: type[Piece] = Piece) -> Iterator[type[Piece]]:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_that_stage_a_takes_has_no_marks_in_an_editor(name):
-    found = [line for each in documents(EXPERIMENTS[name]()) for line in refusals(each, SCHEMA)]
+    files = documents(EXPERIMENTS[name]())
+    if not all(map(is_taken, files)):
+        pytest.skip(f"{name}: this version does not have its keys")
+
+    found = [line for each in files for line in refusals(each, SCHEMA)]
 
     assert found == []
 
