@@ -21,6 +21,7 @@ NOT_BUILT = (
     'unknown key "post_hoc_transformation"',
 )
 
+HUB_TRAJECTORIES = 100  # the fewest that have the hub's quantiles
 FIRST_WEEK = datetime.date(2025, 1, 11)
 WEEKS = 6
 # Coverage in the first week and its weekly rise [%], by age group as the Scenario Modeling Hub writes them.
@@ -186,6 +187,7 @@ def populations_alone() -> Experiment:
 def with_every_table() -> Experiment:
     """Return a calibration with every section of the output."""
     experiment = calibrated()
+    experiment["modelset"]["calibration"]["projection"]["n_trajectories"] = HUB_TRAJECTORIES
     experiment["output"] |= {
         "meta": {"description": "every table", "date": "2025-02-08"},
         "trajectories": {"compartments": True, "transitions": ["I_to_R_65+"]},

@@ -51,6 +51,9 @@ class _Generator(GenerateJsonSchema):
             return found
         return {"anyOf": [found, {"type": "string", "pattern": _in_any_case(found["enum"])}]}
 
+    def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
+        return {"anyOf": super().tagged_union_schema(schema)["oneOf"]}
+
     def get_default_value(self, schema: core_schema.WithDefaultSchema) -> Any:
         factory = schema.get("default_factory")
         if factory is None or schema.get("default_factory_takes_data"):

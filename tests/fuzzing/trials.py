@@ -23,7 +23,7 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.constructs import CONSTRUCTS, write_construct
+from tests.constructs import CONSTRUCTS, HUB_TRAJECTORIES, write_construct
 from tests.experiments import EXAMPLES, POPULATIONS, REPOSITORY
 from tests.fuzzing.mutants import as_yaml, changed, changes, leaves, table_changes
 from tests.stage_scripts import RUN_ID
@@ -246,7 +246,8 @@ def _made_small(place: Workplace, files: dict[str, bytes]) -> dict[str, bytes] |
         strategy = calibration["strategy"]
         strategy["options"] = SMALL_OPTIONS[strategy["name"].lower()]
         if calibration.get("projection"):
-            calibration["projection"] = {"n_trajectories": 2}
+            is_for_hub = (parts.get("output") or {}).get("flusight_format")
+            calibration["projection"] = {"n_trajectories": HUB_TRAJECTORIES if is_for_hub else 2}
     days = _days(model, calibration or modelset.get("sampling"))
     if days is None or days / model["timespan"].get("delta_t", 1) > MOST_STEPS:
         return None
