@@ -1,11 +1,14 @@
-"""Files generated from the settings and the tasks: `invoke docs` writes them, and checks them with --check.
+"""Generated files: `invoke docs` writes them, and checks them with --check.
 
 .env.example, terraform/settings.tf and docs/settings.md come from ops/settings.py, the table of tasks in
-README.md from the tasks, and the templates of jobs from jobs/stage.json.j2.
+README.md from the tasks, the templates of jobs from jobs/stage.json.j2, and docs/experiment-keys.md and the
+JSON schema for editors from modeling/vocabulary/.
 """
 
 import inspect
+import json
 import re
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +20,7 @@ from pydantic.fields import FieldInfo
 from ops.failures import UserError
 from ops.setting_types import bounds
 from ops.settings import EXAMPLE_HEAD, IN_EXAMPLE, ROOT, Settings, as_written
+from ops.shell import Shell
 from ops.stages import LETTERS
 from ops.terminal import nearest
 from ops.terraform_settings import settings_tf
@@ -25,6 +29,8 @@ COMMENT_WIDTH = 110  # columns of .env.example
 LARGE = 10**6  # a larger bound only catches mistakes, so it is not shown
 JOB = ROOT / "jobs" / "stage.json.j2"
 README = ROOT / "README.md"
+VOCABULARY = ROOT / "scripts" / "describe_vocabulary.py"
+VOCABULARY_SECONDS = 60
 TASKS = re.compile(r"(?s)(?<=<!-- tasks -->\n).*(?=<!-- /tasks -->)")
 SETTINGS_PAGE = """\
 # Settings
@@ -72,6 +78,7 @@ def generated_files() -> dict[Path, str]:
         ROOT / "docs" / "settings.md": settings_page(),
         README: _with_tasks(_text_of(README)),
         **{JOB.with_name(f"stage-{letter.lower()}.json"): job(stage) for stage, letter in LETTERS.items()},
+        **vocabulary_files(),
     }
 
 
@@ -110,6 +117,22 @@ def job(stage: str) -> str:
     environment = jinja2.Environment(keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(JOB.read_text(encoding="utf-8"))
     return template.render(stage=stage, letter=LETTERS[stage])
+
+
+def vocabulary_files() -> dict[Path, str]:
+    """Return the page and the JSON schema of an experiment's keys.
+
+    A process makes them, because ops/ imports only the ground of modeling/.
+
+    Raises
+    ------
+    UserError
+        The process failed.
+    """
+    printed = Shell().read(
+        [sys.executable, nearest(VOCABULARY)], timeout_seconds=VOCABULARY_SECONDS, echo=False
+    )
+    return {ROOT / path: text for path, text in json.loads(printed).items()}
 
 
 def _comment(text: str) -> str:

@@ -11,7 +11,7 @@ from ops.shell import Shell
 ALL = "all"
 LANES = ("unit", "stages", "operator", "cloud", "deploy", "localcloud", "long")
 
-_EVERY_STAGE = ("stages/test_stages.py", "stages/test_run_metadata.py")
+_EVERY_STAGE = ("stages/test_constructs.py", "stages/test_run_metadata.py", "stages/test_stages.py")
 _EVERY_REFUSAL = (
     "stages/test_broken_files.py",
     "stages/test_builder_refusals.py",

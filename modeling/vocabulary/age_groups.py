@@ -10,10 +10,14 @@ OLDEST_AGE = 84  # the last age of epydemix-data is 84+
 
 
 class PopulationChoice(Piece):
-    """The population and its age groups."""
+    """The population, and its age groups."""
 
-    name: str | None = Field(None, description="ISO 3166 code, e.g. US-MA; or in the modelset")
-    age_groups: list[str] = Field(min_length=1, description='e.g. ["0-4", "5-17", "18+"]')
+    name: str | None = Field(
+        None, description="ISO 3166 code, such as US-MA; without it the modelset names the populations"
+    )
+    age_groups: list[str] = Field(
+        min_length=1, description='every age [years] once, in order, such as ["0-4", "5-17", "18+"]'
+    )
 
     def problems(self) -> Problems:
         """Yield the first age group that leaves an age out, or covers one again."""

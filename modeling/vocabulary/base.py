@@ -99,6 +99,6 @@ def _takes(kind: type, annotation: Any) -> bool:
 
 
 class Meta(Piece):
-    """Free text about a file; nothing reads it."""
+    """Notes about the file, under any keys; nothing reads them."""
 
     model_config = ConfigDict(extra="allow", frozen=True)

@@ -36,10 +36,12 @@ COLUMNS = {
 class Compartment(Piece):
     """A state that people are in, and who is in it on the first day."""
 
-    id: str = Field(pattern=NAME)
-    label: str | None = None
+    id: str = Field(pattern=NAME, description="name: a letter, then letters, digits and _")
+    label: str | None = Field(None, description="name for readers; nothing uses it")
     init: Literal["default", "sampled", "calibrated"] | Number | list[Number] | None = Field(
-        None, description="people (1 and more), a share (below 1), one an age group, or a word"
+        None,
+        description="on the first day: people (1 and more), a share of the people (below 1), one of them per "
+        "age group, or a word; default is everybody who is not elsewhere; nobody without it",
     )
 
     @field_validator("init")
@@ -57,9 +59,16 @@ class Compartment(Piece):
 class Parameter(Piece):
     """A number, an expression, one value an age group, or the word "sampled" or "calibrated"."""
 
-    type: Literal["scalar", "age_varying", "sampled", "calibrated", "calculated"]
-    value: Number | str | None = None
-    values: list[Number | str] | None = None
+    type: Literal["scalar", "age_varying", "sampled", "calibrated", "calculated"] = Field(
+        description="scalar and calculated have a value, age_varying has values; the modelset has the others"
+    )
+    value: Number | str | None = Field(
+        None,
+        description="a number, or an expression such as 1/3; if calculated, of parameters and eigenvalue",
+    )
+    values: list[Number | str] | None = Field(
+        None, description="a number, or arithmetic of numbers, per age group"
+    )
 
     def problems(self, age_groups: list[str]) -> Problems:
         """Yield fields that are missing or that the type does not have, and a wrong number of values."""
@@ -77,18 +86,22 @@ class Parameter(Piece):
 class Model(Piece):
     """The compartmental model."""
 
-    meta: Meta | None = None
-    name: str | None = None
-    random_seed: Seed | None = None
-    timespan: Timespan
-    simulation: Simulation | None = None
-    population: PopulationChoice
-    compartments: list[Compartment] = Field(min_length=1)
-    transitions: list[Transition] = Field(min_length=1)
-    parameters: dict[str, Parameter]
-    vaccination: Vaccination | None = None
-    seasonality: Seasonality | None = None
-    interventions: list[Intervention] | None = None
+    meta: Meta | None = Field(None, description="notes about the file; nothing reads them")
+    name: str | None = Field(None, description="name of the model, for readers; nothing uses it")
+    random_seed: Seed | None = Field(
+        None, description="root of every random draw; --seed overrides it, and without either one is drawn"
+    )
+    timespan: Timespan = Field(description="simulated days, and the time step")
+    simulation: Simulation | None = Field(None, description="number of trajectories, and reported dates")
+    population: PopulationChoice = Field(description="population, and its age groups")
+    compartments: list[Compartment] = Field(min_length=1, description="states that people are in")
+    transitions: list[Transition] = Field(min_length=1, description="flows between compartments")
+    parameters: dict[str, Parameter] = Field(description="parameters by name: letters, digits and _")
+    vaccination: Vaccination | None = Field(None, description="doses for the transition of type vaccination")
+    seasonality: Seasonality | None = Field(None, description="wave of one parameter over the year")
+    interventions: list[Intervention] | None = Field(
+        None, description="changes of parameters and contacts for a time"
+    )
 
     @property
     def trajectories(self) -> int:

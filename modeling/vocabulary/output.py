@@ -45,7 +45,7 @@ class Quantiles(Selection):
         description="levels between 0 and 1; without it, or null, the 23 of the forecast hubs",
     )
 
-    @field_validator("selections", mode="before")
+    @field_validator("selections", mode="before", json_schema_input_type=list[Number] | None)
     @classmethod
     def _default(cls, levels):
         return list(hubs.QUANTILES) if levels is None else levels

@@ -15,10 +15,15 @@ DAY_SECONDS = 86_400
 class Timespan(Piece):
     """First and last simulated day, and the time step."""
 
-    start_date: Day | Literal["sampled", "calibrated"]
-    end_date: Day
+    start_date: Day | Literal["sampled", "calibrated"] = Field(
+        description="first simulated day, or a word: the modelset has its distribution"
+    )
+    end_date: Day = Field(description="last simulated day")
     delta_t: float = Field(
-        1.0, gt=1e-6, le=MOST_STEP_DAYS, description="time step [days]: whole days, or an even part of one"
+        1.0,
+        gt=1e-6,
+        le=MOST_STEP_DAYS,
+        description="time step [days]: whole days, or an even part of one such as 0.5",
     )
 
     @field_validator("delta_t")
@@ -40,8 +45,12 @@ class Timespan(Piece):
 class Simulation(Piece):
     """Number of trajectories, and the dates on which they are reported."""
 
-    n_sims: int | None = Field(None, ge=1, le=MOST_TRAJECTORIES, description="trajectories a parameter set")
-    resample_frequency: str | None = Field(None, description="D, W-SAT, ...; every time step without it")
+    n_sims: int | None = Field(
+        None, ge=1, le=MOST_TRAJECTORIES, description="trajectories for each parameter set; 10 without it"
+    )
+    resample_frequency: str | None = Field(
+        None, description="reported dates: D, 7D, W-SAT, 2W-SAT, MS or ME; every time step without it"
+    )
 
     @field_validator("resample_frequency")
     @classmethod

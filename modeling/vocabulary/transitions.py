@@ -16,19 +16,27 @@ from modeling.workload import Flow
 class Mediator(Piece):
     """One rate of a multi-mediated transition and the compartments it counts."""
 
-    rate: Number | str
-    source: list[str] = Field(min_length=1)
+    rate: Number | str = Field(description="rate [1/day]: a number, a parameter, or arithmetic of parameters")
+    source: list[str] = Field(min_length=1, description="compartments whose people are contacted")
 
 
 class Transition(Piece):
     """A movement between two compartments."""
 
-    type: Literal["spontaneous", "mediated", "multi_mediated", "vaccination"]
-    source: str
-    target: str
-    rate: Number | str | None = Field(None, description="per day: a number, parameter or expression")
-    mediator: str | None = None
-    mediators: list[Mediator] | None = Field(None, min_length=1)
+    type: Literal["spontaneous", "mediated", "multi_mediated", "vaccination"] = Field(
+        description="which keys follow: rate; rate and mediator; mediators; or none"
+    )
+    source: str = Field(description="compartment that people leave")
+    target: str = Field(description="compartment that they enter")
+    rate: Number | str | None = Field(
+        None, description="rate [1/day]: a number, a parameter, or arithmetic of parameters"
+    )
+    mediator: str | None = Field(
+        None, description="compartment whose people are contacted, such as the infectious"
+    )
+    mediators: list[Mediator] | None = Field(
+        None, min_length=1, description="rates and mediators, which add up"
+    )
 
     def problems(self, compartments: list[str]) -> Problems:
         """Yield fields that are missing or that the type does not have, and unknown compartments."""

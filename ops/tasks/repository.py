@@ -39,7 +39,7 @@ def lint(c, fix=False, dry_run=False):
 
 @verb(help={"check": "write nothing; fail and name the files if any is stale"})
 def docs(c, check=False):
-    """Generate .env.example, Terraform's variables, job templates, and the tables of settings and tasks."""
+    """Generate .env.example, Terraform's variables, job templates, the JSON schema, and tables in pages."""
     generated.write(check)
 
 

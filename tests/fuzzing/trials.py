@@ -23,6 +23,7 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.constructs import CONSTRUCTS, HUB_TRAJECTORIES, write_construct
 from tests.experiments import EXAMPLES, POPULATIONS, REPOSITORY
 from tests.fuzzing.mutants import as_yaml, changed, changes, leaves, table_changes
 from tests.stage_scripts import RUN_ID
@@ -85,14 +86,20 @@ class TookTooLong(BaseException):
 
 
 class Workplace:
-    """A folder with a forecasting repository, in which one mutant after the other is tried."""
+    """A folder with a forecasting repository, in which one mutant after the other is tried.
 
-    def __init__(self, folder: Path, exp_id: str):
-        self.folder, self.exp_id = folder, exp_id
+    Its experiment is an example, or one of CONSTRUCTS.
+    """
+
+    def __init__(self, folder: Path, name: str):
+        self.folder, self.exp_id = folder, name
         self.forecast = folder / "forecast"
-        shutil.copytree(EXAMPLES / "experiments" / exp_id, self.forecast / "experiments" / exp_id)
-        (self.forecast / "data").mkdir()
-        shutil.copy(EXAMPLES / "data" / "demo_admissions.csv", self.forecast / "data")
+        if name in CONSTRUCTS:
+            self.exp_id = write_construct(self.forecast, name).parent.name
+        else:
+            shutil.copytree(EXAMPLES / "experiments" / name, self.forecast / "experiments" / name)
+            (self.forecast / "data").mkdir()
+            shutil.copy(EXAMPLES / "data" / "demo_admissions.csv", self.forecast / "data")
         self.documents = {
             path.relative_to(self.forecast).as_posix(): yaml.safe_load(path.read_text())
             for path in sorted(self.forecast.glob("experiments/**/*.yaml"))
@@ -232,26 +239,28 @@ def _made_small(place: Workplace, files: dict[str, bytes]) -> dict[str, bytes] |
     written = {name: files.get(name, as_yaml(document)) for name, document in place.documents.items()}
     documents = {name: yaml.load(content, _Loader) for name, content in written.items()}
     parts = {kind: part for document in documents.values() for kind, part in document.items()}
-    model, calibration = parts["model"], (parts.get("modelset") or {}).get("calibration")
+    model, modelset = parts["model"], parts.get("modelset") or {}
+    calibration = modelset.get("calibration")
     model["simulation"] = {**(model.get("simulation") or {}), "n_sims": 2}
     if calibration:
         strategy = calibration["strategy"]
         strategy["options"] = SMALL_OPTIONS[strategy["name"].lower()]
         if calibration.get("projection"):
-            calibration["projection"] = {"n_trajectories": 2}
-    days = _days(model, calibration)
+            is_for_hub = (parts.get("output") or {}).get("flusight_format")
+            calibration["projection"] = {"n_trajectories": HUB_TRAJECTORIES if is_for_hub else 2}
+    days = _days(model, calibration or modelset.get("sampling"))
     if days is None or days / model["timespan"].get("delta_t", 1) > MOST_STEPS:
         return None
     changed_data = {name: content for name, content in files.items() if name.endswith(".csv")}
     return changed_data | {name: as_yaml(document) for name, document in documents.items()}
 
 
-def _days(model: dict, calibration: dict | None) -> int | None:
+def _days(model: dict, drawn: dict | None) -> int | None:
     """Return the days of a model, as far as its dates are written plainly."""
     span = model["timespan"]
     start = span.get("start_date")
-    if start == "calibrated" and calibration:
-        start = calibration["start_date"]["reference_date"]
+    if start in ("calibrated", "sampled") and drawn:
+        start = drawn["start_date"]["reference_date"]
     try:
         ends = [datetime.date.fromisoformat(str(day)[:10]) for day in (start, span["end_date"])]
     except ValueError:
@@ -273,9 +282,8 @@ def experiment_mutants(place: Workplace) -> list[st.SearchStrategy[dict[str, byt
     return found
 
 
-def data_mutants(place: Workplace) -> list[st.SearchStrategy[dict[str, bytes]]]:
-    """Return a strategy a cell of the observed data."""
-    name = "data/demo_admissions.csv"
+def data_mutants(place: Workplace, name: str) -> list[st.SearchStrategy[dict[str, bytes]]]:
+    """Return a strategy a cell of a CSV file."""
     with (place.forecast / name).open(newline="") as file:
         rows = list(csv.reader(file))
     cells = [(row, column) for row in range(len(rows)) for column in range(len(rows[row]))]
