@@ -60,7 +60,7 @@ def build_workloads(
     seed : int
         Root of every random draw of the run.
     count : int, optional
-        Number of workloads that share the one ensemble of a model-only experiment.
+        Number of workloads that share the one ensemble of a model-only experiment with one population.
 
     Raises
     ------
@@ -68,8 +68,8 @@ def build_workloads(
         Unknown populations, unusable data, a count that the experiment cannot have, or a run that is too
         large.
     """
-    _check_count(experiment, count)
     codes = expand_all(_population_codes(experiment))
+    _check_count(experiment, len(codes), count)
     size = RunSize(experiment, len(codes), count or 1)
     check_size(size)
     for kind, at, message in (*experiment_warnings(experiment), *size_warnings(size)):
@@ -86,13 +86,18 @@ def build_workloads(
             yield _calibration(model, places.data_roots)
 
 
-def _check_count(experiment: Experiment, count: int | None) -> None:
+def _check_count(experiment: Experiment, populations: int, count: int | None) -> None:
     if count is None:
         return
     if experiment.workflow != "simulation":
         raise UserError(
             f"COUNT={count} splits a model-only experiment; this one has a modelset with "
             f"{experiment.workflow}, whose number of workloads follows from it: leave COUNT out"
+        )
+    if populations > 1:
+        raise UserError(
+            f"{experiment.where('modelset', 'population_names')}: COUNT={count} splits the trajectories of "
+            f"one population; this experiment has {populations}, one workload each: leave COUNT out"
         )
     trajectories = experiment.model.trajectories
     if not 1 <= count <= trajectories:
@@ -154,14 +159,14 @@ def _population_model(
 
 
 def _simulations(model: PopulationModel, parts: int) -> Iterator[Workload]:
-    """Yield the parts of one ensemble."""
+    """Yield the parts of a population's ensemble."""
     start = model.experiment.model.timespan.start_date
     check_reported(model.experiment, start)
     total = model.experiment.model.trajectories
     bounds = [total * part // parts for part in range(parts + 1)]
     for part in range(parts):
         task = Simulate(bounds[part], bounds[part + 1] - bounds[part], total, {})
-        yield model.workload(part, task, start, primary_id=0)
+        yield model.workload(model.order * parts + part, task, start, primary_id=model.order)
 
 
 def _samples(model: PopulationModel, sets: list[dict[str, float]]) -> Iterator[Workload]:

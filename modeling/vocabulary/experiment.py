@@ -21,6 +21,7 @@ from modeling.vocabulary import Model, Modelset, Output
 from modeling.vocabulary.base import Location, Piece, Problems
 from modeling.vocabulary.calibration import Calibration
 from modeling.vocabulary.output import DEFAULT_OUTPUT
+from modeling.vocabulary.priors import DateParameter
 from modeling.vocabulary.yaml_source import YamlSource, read_yaml
 
 MOST_CHARACTERS = 800  # of a message
@@ -51,7 +52,7 @@ class Experiment:
     @property
     def workflow(self) -> str:
         """Either "simulation", "sampling" or "calibration"."""
-        if self.modelset is None:
+        if self.modelset is None or self.modelset.is_populations_alone:
             return "simulation"
         return "sampling" if self.modelset.sampling else "calibration"
 
@@ -63,9 +64,17 @@ class Experiment:
     def first_day(self) -> datetime.date | None:
         """First simulated day, the earliest if it is calibrated; None if each parameter set has its own."""
         start = self.model.timespan.start_date
-        if start == "calibrated" and self.calibration is not None:
-            return self.calibration.start_date.reference_date
+        drawn = self.drawn_start
+        if drawn is not None:
+            return drawn.reference_date if self.calibration else None
         return start if isinstance(start, datetime.date) else None
+
+    @property
+    def drawn_start(self) -> DateParameter | None:
+        """The calibrated or sampled start date, which replaces a fixed one; None without."""
+        modelset = self.modelset
+        drawn = (modelset.calibration or modelset.sampling) if modelset else None
+        return drawn.start_date if drawn else None
 
     def where(self, kind: str, *at: str | int) -> str:
         """Return "file:line" of a key, for messages."""
