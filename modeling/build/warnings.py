@@ -25,6 +25,7 @@ Warnings = Iterator[tuple[str, Location, str]]
 
 def experiment_warnings(experiment: Experiment) -> Warnings:
     """Yield a warning for each thing that an experiment asks for, but hardly means."""
+    yield from _unused_start(experiment)
     yield from _partial_intervals(experiment)
     yield from _ambiguous_codes(experiment)
     yield from _ambiguous_inits(experiment)
@@ -37,6 +38,19 @@ def warn_once(message: str) -> None:
     log.warning("%s", message)
 
 
+def _unused_start(experiment: Experiment) -> Warnings:
+    """Warn of a fixed start date beside one that is calibrated or sampled."""
+    fixed, drawn = experiment.model.timespan.start_date, experiment.drawn_start
+    if drawn is not None and isinstance(fixed, datetime.date):
+        word = "calibrated" if experiment.calibration else "sampled"
+        yield (
+            "model",
+            ("timespan", "start_date"),
+            f"start_date {fixed} is not used, because the modelset draws the start from "
+            f'{drawn.reference_date} on; write "start_date: {word}"',
+        )
+
+
 def _partial_intervals(experiment: Experiment) -> Warnings:
     model = experiment.model
     end, frequency = model.timespan.end_date, model.resample_frequency
@@ -46,7 +60,7 @@ def _partial_intervals(experiment: Experiment) -> Warnings:
         return
     if own_start is None and frequency[0].isdigit():
         return  # each parameter set has intervals of its own
-    start = own_start or experiment.modelset.sampling.start_date.reference_date
+    start = own_start or experiment.drawn_start.reference_date
     if start > end:
         return
     reported = intervals(start, end, model.timespan.delta_t, frequency)
