@@ -26,6 +26,7 @@ Warnings = Iterator[tuple[str, Location, str]]
 def experiment_warnings(experiment: Experiment) -> Warnings:
     """Yield a warning for each thing that an experiment asks for, but hardly means."""
     yield from _unused_start(experiment)
+    yield from _unknown_keywords(experiment)
     yield from _partial_intervals(experiment)
     yield from _ambiguous_codes(experiment)
     yield from _ambiguous_inits(experiment)
@@ -34,7 +35,7 @@ def experiment_warnings(experiment: Experiment) -> Warnings:
 
 @cache
 def warn_once(message: str) -> None:
-    """Log a warning, unless this process has logged the same one."""
+    """Log a warning, unless this build has logged the same one."""
     log.warning("%s", message)
 
 
@@ -49,6 +50,21 @@ def _unused_start(experiment: Experiment) -> Warnings:
             f"start_date {fixed} is not used, because the modelset draws the start from "
             f'{drawn.reference_date} on; write "start_date: {word}"',
         )
+
+
+def _unknown_keywords(experiment: Experiment) -> Warnings:
+    """Warn of keyword arguments that a sampled distribution does not have, and that are ignored."""
+    sampling = experiment.modelset.sampling if experiment.modelset else None
+    sampled = {("parameters", n): p.distribution for n, p in sampling.parameters.items()} if sampling else {}
+    if sampling and sampling.start_date:
+        sampled[("start_date",)] = sampling.start_date.distribution
+    for at, distribution in sampled.items():
+        if unknown := distribution.unknown_keywords if distribution else []:
+            yield (
+                "modelset",
+                ("sampling", *at, "distribution", "kwargs"),
+                f"{distribution.name} has no {listed(unknown)}, which is ignored; leave it out",
+            )
 
 
 def _partial_intervals(experiment: Experiment) -> Warnings:

@@ -21,7 +21,7 @@ from modeling.build.parameter_sets import parameter_sets
 from modeling.build.plan import PopulationModel, build_plan
 from modeling.build.rates import check_rates, warn_of_durations
 from modeling.build.size import RunSize, check_size, size_warnings
-from modeling.build.warnings import experiment_warnings
+from modeling.build.warnings import experiment_warnings, warn_once
 from modeling.failures import UserError
 from modeling.populations import expand_all, find_location, load_population
 from modeling.vocabulary.experiment import Experiment
@@ -68,6 +68,7 @@ def build_workloads(
         Unknown populations, unusable data, a count that the experiment cannot have, or a run that is too
         large.
     """
+    warn_once.cache_clear()  # each build warns anew
     codes = expand_all(_population_codes(experiment))
     _check_count(experiment, len(codes), count)
     size = RunSize(experiment, len(codes), count or 1)
