@@ -1,10 +1,11 @@
 """Distributions of an experiment, the dates drawn from them; their checks."""
 
+import contextlib
 from typing import Literal
 
 from pydantic import Field
 
-from modeling.distributions import check_draws, frozen_distribution, is_discrete
+from modeling.distributions import check_draws, frozen_distribution, is_discrete, unknown_keywords
 from modeling.failures import UserError
 from modeling.vocabulary.base import Day, Number, Piece, Problems
 
@@ -30,6 +31,19 @@ class Distribution(Piece):
         if self.type == "custom":
             raise UserError("distributions of type custom are not built; use one of scipy.stats")
         return frozen_distribution(self.name, self.args, self.kwargs)
+
+    @property
+    def unknown_keywords(self) -> list[str]:
+        """Names of the keyword arguments that the distribution does not have; for other faults, none."""
+        with contextlib.suppress(UserError):
+            return unknown_keywords(self.name, self.kwargs)
+        return []
+
+    def without_unknown_keywords(self) -> "Distribution":
+        """Return the distribution as a Latin hypercube draws it: upstream's ignores unknown keywords."""
+        unknown = self.unknown_keywords
+        kept = {key: value for key, value in self.kwargs.items() if key not in unknown}
+        return self.model_copy(update={"kwargs": kept})
 
     def check(self, *, by_quantile: bool = False) -> None:
         """Refuse a distribution that does not exist or cannot be drawn from.
@@ -59,7 +73,7 @@ class DateParameter(Piece):
 def distribution_problems(distribution: Distribution, at: tuple) -> Problems:
     """Yield why a Latin hypercube cannot sample a distribution."""
     try:
-        distribution.check(by_quantile=True)
+        distribution.without_unknown_keywords().check(by_quantile=True)
     except UserError as error:
         yield at, str(error)
 
