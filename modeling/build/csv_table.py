@@ -27,6 +27,10 @@ MOST_BYTES = 2 << 30  # of observed data, which are read at once
 MOST_SHOWN = 40  # characters of a field in a message
 
 
+class NoRows(UserError):
+    """A table has no rows for a place."""
+
+
 class Row(NamedTuple):
     """One record; `line` counts from 1, with blank lines and line breaks inside quotes."""
 

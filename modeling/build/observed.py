@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from modeling.bounds import LARGEST_NUMBER
-from modeling.build.csv_table import Row, Table, date_of, read_table, shown, without_line_break
+from modeling.build.csv_table import NoRows, Row, Table, date_of, read_table, shown, without_line_break
 from modeling.build.spacing import Reporting, frequency_of, spacing_problem, sparse_values
 from modeling.build.vintages import Vintages
 from modeling.calendars import WEEKDAYS
@@ -86,8 +86,8 @@ def read_observed(request: SeriesRequest) -> Observed:
     Raises
     ------
     UserError
-        No file, column, row for the location or row in the window; a damaged row, an invalid or duplicate
-        date, several vintages; in the fitting window a value that is not a count, a date that the model does
+        No file, column, row for the location (NoRows) or row in the window; a damaged row, an invalid or
+        duplicate date; in the fitting window a value that is not a count, a date that the model does
         not report, or dates of another spacing than the reported ones.
     """
     source = _source(request)
@@ -163,7 +163,7 @@ def _rows_of_place(source: _Source) -> list[Row]:
     found = [row for name, rows in groups.items() if location.is_called(name) for row in rows]
     if not found:
         column = shown(table.header[source.location_column])
-        raise UserError(
+        raise NoRows(
             f"{source.request.where}: {table.name} has no rows for {location.iso} in column {column}; "
             f"it has {listed(shown(name) for name in sorted(groups))}"
         )

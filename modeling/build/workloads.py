@@ -8,6 +8,8 @@ from pathlib import Path
 
 from modeling.build.changes.schedule import build_schedule
 from modeling.build.comparisons import last_fitted_day, observed_series
+from modeling.build.csv_table import NoRows
+from modeling.build.data_frequency import with_frequency_of_data
 from modeling.build.first_day import (
     calibrated_start,
     check_drawn_people,
@@ -22,8 +24,8 @@ from modeling.build.plan import PopulationModel, build_plan
 from modeling.build.rates import check_rates, warn_of_durations
 from modeling.build.size import RunSize, check_size, size_warnings
 from modeling.build.warnings import experiment_warnings, warn_once
-from modeling.failures import UserError
-from modeling.populations import expand_all, find_location, load_population
+from modeling.failures import UserError, listed
+from modeling.populations import expand_all, find_location, is_all, load_population
 from modeling.vocabulary.experiment import Experiment
 from modeling.vocabulary.strategy import Strategy
 from modeling.workload import Calibrate, Simulate, Workload
@@ -55,6 +57,8 @@ def build_workloads(
 ) -> Iterator[Workload]:
     """Yield the workloads of an experiment, in order.
 
+    A population of "all" that a table of data does not have is left out, with a warning.
+
     Parameters
     ----------
     seed : int
@@ -69,22 +73,59 @@ def build_workloads(
         large.
     """
     warn_once.cache_clear()  # each build warns anew
-    codes = expand_all(_population_codes(experiment))
+    names = _population_codes(experiment)
+    codes = expand_all(names)
     _check_count(experiment, len(codes), count)
+    experiment = with_frequency_of_data(experiment, codes, places.data_roots)
     size = RunSize(experiment, len(codes), count or 1)
     check_size(size)
     for kind, at, message in (*experiment_warnings(experiment), *size_warnings(size)):
         log.warning("%s: %s", experiment.where(kind, *at), message)
     sets = _parameter_sets(experiment, seed)
-    first_day = _earliest_day(experiment, sets)
-    for order, code in enumerate(codes):
-        model = _population_model(experiment, places, code, first_day, seed, order)
-        if experiment.workflow == "simulation":
-            yield from _simulations(model, count or 1)
-        elif experiment.workflow == "sampling":
-            yield from _samples(model, sets)
-        else:
-            yield _calibration(model, places.data_roots)
+    build = _Build(experiment, places, seed, count or 1, sets, _earliest_day(experiment, sets))
+    named = set(expand_all([name for name in names if not is_all(name)]))
+    left_out: dict[str, NoRows] = {}
+    for position, code in enumerate(codes):
+        try:
+            yield from _of_population(build, code, order=position - len(left_out))
+        except NoRows as error:
+            if code in named:
+                raise
+            left_out[code] = error
+    _report_left_out(experiment, left_out, len(codes))
+
+
+@dataclass(frozen=True)
+class _Build:
+    """What all populations of a run share: as build_workloads has it, the parameter sets, the first day."""
+
+    experiment: Experiment
+    places: DataPlaces
+    seed: int
+    parts: int
+    sets: list[dict[str, float]]
+    first_day: datetime.date
+
+
+def _of_population(build: _Build, code: str, order: int) -> Iterator[Workload]:
+    """Yield the workloads of one population; NoRows comes before the first."""
+    model = _population_model(build, code, order)
+    if build.experiment.workflow == "simulation":
+        yield from _simulations(model, build.parts)
+    elif build.experiment.workflow == "sampling":
+        yield from _samples(model, build.sets)
+    else:
+        yield _calibration(model, build.places.data_roots)
+
+
+def _report_left_out(experiment: Experiment, left_out: dict[str, NoRows], populations: int) -> None:
+    """Warn of the populations of "all" without data; refuse an experiment without any other."""
+    reasons = list(left_out.values())
+    if len(reasons) == populations:
+        raise reasons[0]
+    if reasons:
+        where = experiment.where("modelset", "population_names")
+        log.warning("%s: left out of all: %s; the first: %s", where, listed(left_out), reasons[0])
 
 
 def _check_count(experiment: Experiment, populations: int, count: int | None) -> None:
@@ -112,7 +153,7 @@ def _population_codes(experiment: Experiment) -> list[str]:
     names = modelset.population_names if modelset else [model.population.name]
     kind = ("modelset", "population_names") if modelset else ("model", "population", "name")
     for index, name in enumerate(names):
-        if name.strip().casefold() != "all":
+        if not is_all(name):
             try:
                 find_location(name)
             except UserError as error:
@@ -138,21 +179,15 @@ def _earliest_day(experiment: Experiment, sets: list[dict[str, float]]) -> datet
     return min(drawn) if drawn else experiment.first_day
 
 
-def _population_model(
-    experiment: Experiment,
-    places: DataPlaces,
-    code: str,
-    first_day: datetime.date,
-    seed: int,
-    order: int,
-) -> PopulationModel:
+def _population_model(build: _Build, code: str, order: int) -> PopulationModel:
     """Return the model over one population; refuse now what no draw can make right."""
+    experiment, places = build.experiment, build.places
     population = load_population(
         code, experiment.model.population.age_groups, places.population_folders, places.cache_folder
     )
-    schedule = build_schedule(experiment, population, places.data_roots, first_day)
+    schedule = build_schedule(experiment, population, places.data_roots, build.first_day)
     plan = build_plan(experiment, population, schedule)
-    model = PopulationModel(experiment, population, plan, seed, order)
+    model = PopulationModel(experiment, population, plan, build.seed, order)
     values = check_rates(model, draw={})
     warn_of_durations(model, values)
     check_first_people(model)
