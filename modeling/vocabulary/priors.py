@@ -15,10 +15,16 @@ SHARES_AND_PEOPLE = "mixes shares of the people (below 1) and numbers of people 
 class Distribution(Piece):
     """A distribution of scipy.stats, e.g. name: uniform, args: [loc, scale]."""
 
-    type: Literal["scipy", "custom"] = "scipy"
+    type: Literal["scipy", "custom"] = Field(
+        "scipy", description="where the distribution comes from; custom is refused"
+    )
     name: str = Field(description="name in scipy.stats: uniform, norm, randint, ...")
-    args: list[Number] = Field(default_factory=list, description="positional arguments")
-    kwargs: dict[str, Number] = Field(default_factory=dict, description="keyword arguments")
+    args: list[Number] = Field(
+        default_factory=list, description="positional arguments, e.g. lowest value and width of uniform"
+    )
+    kwargs: dict[str, Number] = Field(
+        default_factory=dict, description="keyword arguments, e.g. {loc: 1.4, scale: 0.8}"
+    )
 
     def frozen(self):
         """Return scipy's frozen distribution.
@@ -65,9 +71,9 @@ class Distribution(Piece):
 class DateParameter(Piece):
     """A date: a reference date plus days drawn from a distribution."""
 
-    reference_date: Day
-    distribution: Distribution | None = Field(None, description="days to add, when sampled")
-    prior: Distribution | None = Field(None, description="days to add, when calibrated")
+    reference_date: Day = Field(description="date that the drawn days are added to")
+    distribution: Distribution | None = Field(None, description="of the days to add, when sampled [days]")
+    prior: Distribution | None = Field(None, description="of the days to add, when calibrated [days]")
 
 
 def distribution_problems(distribution: Distribution, at: tuple) -> Problems:
