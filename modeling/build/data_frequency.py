@@ -55,7 +55,7 @@ def with_frequency_of_data(experiment: Experiment, codes: list[str], data_roots:
         return experiment
     warn_once(
         f"{experiment.where('model', 'simulation', 'resample_frequency')}: no simulation.resample_frequency, "
-        f"so the model reports {_in_words(frequency)}, as the dates in {path.name}; set it to report other dates"
+        f"so the model reports {_in_words(frequency)}, as the dates in {path.name}; set it for others"
     )
     return reporting
 
