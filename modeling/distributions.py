@@ -52,11 +52,8 @@ def frozen_distribution(name: str, args: Sequence[float], kwargs: Mapping[str, f
     UserError
         Unknown name, wrong number of arguments, or arguments outside the distribution's domain.
     """
-    known = _known()
-    if name not in known:
-        raise UserError(f'"{name}" is not a distribution of scipy.stats{did_you_mean(name, known)}')
+    distribution = _distribution(name)
     shown = _shown(name, args, kwargs)
-    distribution = known[name]
     if is_discrete(distribution):
         args = [_whole(value) for value in args]
         kwargs = {key: _whole(value) for key, value in kwargs.items()}
@@ -74,6 +71,22 @@ def frozen_distribution(name: str, args: Sequence[float], kwargs: Mapping[str, f
     if low == high:
         raise UserError(f"{shown}: a single value is not a distribution; use a scalar parameter")
     return frozen
+
+
+def unknown_keywords(name: str, kwargs: Mapping[str, float]) -> list[str]:
+    """Return the keyword arguments that a distribution does not have, and that are no misspelling of one.
+
+    Raises
+    ------
+    UserError
+        There is no such distribution.
+    """
+    if not kwargs:
+        return []
+    distribution = _distribution(name)
+    own = (distribution.shapes or "").replace(",", " ").split()
+    own += ["loc"] if is_discrete(distribution) else ["loc", "scale"]
+    return [key for key in kwargs if key not in own and not did_you_mean(key, own)]
 
 
 def check_draws(name: str, args: Sequence[float], kwargs: Mapping[str, float], *, by_quantile: bool) -> None:
@@ -168,6 +181,13 @@ def _send_trial(sending: Any, frozen: Any, by_quantile: bool) -> None:
     with contextlib.suppress(ValueError, OSError):  # a system without this limit
         resource.setrlimit(resource.RLIMIT_AS, (MOST_TRIAL_BYTES, resource.RLIM_INFINITY))
     sending.send(_trial(frozen, by_quantile))
+
+
+def _distribution(name: str) -> Any:
+    known = _known()
+    if name not in known:
+        raise UserError(f'"{name}" is not a distribution of scipy.stats{did_you_mean(name, known)}')
+    return known[name]
 
 
 @cache

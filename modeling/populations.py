@@ -131,12 +131,17 @@ def find_location(code: str) -> Location:
     raise UserError(f'"{code}" is not a known population{near}; use an ISO 3166 code such as US-MA')
 
 
+def is_all(name: str) -> bool:
+    """Return whether a name is the word for many populations instead of one."""
+    return _plain(name) == "all"
+
+
 def expand_all(codes: list[str]) -> list[str]:
     """Return the codes, with "all" as the United States, its states, DC and Puerto Rico."""
     united_states = [iso for iso in locations() if iso == "US" or iso.startswith("US-")]
     expanded: list[str] = []
     for code in codes:
-        expanded += united_states if _plain(code) == "all" else [find_location(code).iso]
+        expanded += united_states if is_all(code) else [find_location(code).iso]
     return list(dict.fromkeys(expanded))  # a place may occur by code and by name
 
 

@@ -160,6 +160,7 @@ def _usage(task: Task) -> str:
     words = [task.name.replace("_", "-")]
     for name, parameter in list(inspect.signature(task.body).parameters.items())[1:]:
         if parameter.default is inspect.Parameter.empty:
+            name = name.rstrip("_")  # of a word of Python, such as from_
             option = "" if name in task.positional else f"--{name.replace('_', '-')} "
             words.append(f"{option}{name.upper()}")
     return " ".join(words)

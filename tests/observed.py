@@ -20,14 +20,27 @@ def experiment_on(frequency="W-SAT", start="2025-01-05", end="2025-02-15", delta
     return experiment
 
 
+def in_both_populations(experiment: dict) -> dict:
+    """Return a calibration in both populations of the tests."""
+    del experiment["model"]["population"]["name"]
+    experiment["modelset"]["population_names"] = ["US-VT", "US-MA"]
+    return experiment
+
+
 def observed_in(tmp_path, content: str | bytes, experiment=None):
     """Return the observed series that stage A packs into its input."""
+    [observed] = all_observed_in(tmp_path, content, experiment)
+    return observed
+
+
+def all_observed_in(tmp_path, content: str | bytes, experiment=None) -> list:
+    """Return the observed series that stage A packs into each input."""
     config = write_repository(tmp_path, experiment or calibrated())
     data = content if isinstance(content, bytes) else content.encode()
     (tmp_path / "data" / "observed.csv").write_bytes(data)
     places = DataPlaces([tmp_path], [POPULATIONS], tmp_path / "cache")
-    [workload] = build_workloads(load_experiment(config), places, seed=1)
-    return workload.task.observed[0]
+    workloads = build_workloads(load_experiment(config), places, seed=1)
+    return [workload.task.observed[0] for workload in workloads]
 
 
 def problem_of(tmp_path, content: str | bytes, experiment=None) -> str:

@@ -29,6 +29,10 @@ MOST_BYTES = 2 << 30  # of observed data, which are read at once
 MOST_SHOWN = 40  # characters of a field in a message
 
 
+class NoRows(UserError):
+    """A table has no rows for a place."""
+
+
 class Row(NamedTuple):
     """One record; `line` counts from 1, with blank lines and line breaks inside quotes."""
 
@@ -109,14 +113,14 @@ class Table:
 
         Raises
         ------
-        UserError
+        NoRows
             There are none.
         """
         groups = self.grouped(column)
         found = [row for name, rows in groups.items() if location.is_called(name) for row in rows]
         if not found:
             name = shown(self.header[column])
-            raise UserError(
+            raise NoRows(
                 f"{where}: {self.name} has no rows for {location.iso} in column {name}; "
                 f"it has {listed(shown(name) for name in sorted(groups))}"
             )

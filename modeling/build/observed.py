@@ -85,8 +85,8 @@ def read_observed(request: SeriesRequest) -> Observed:
     Raises
     ------
     UserError
-        No file, column, row for the location or row in the window; a damaged row, an invalid or duplicate
-        date, several vintages; in the fitting window a value that is not a count, a date that the model does
+        No file, column, row for the location (NoRows) or row in the window; a damaged row, an invalid or
+        duplicate date; in the fitting window a value that is not a count, a date that the model does
         not report, or dates of another spacing than the reported ones.
     """
     source = _source(request)

@@ -7,6 +7,7 @@ import numpy as np
 from modeling.bounds import LARGEST_NUMBER
 from modeling.failures import UserError
 from modeling.randomness import SAMPLING, stream
+from modeling.vocabulary.priors import Distribution
 from modeling.vocabulary.sampling import Sampling
 
 
@@ -58,8 +59,12 @@ def _hypercube_samples(sampling: Sampling, seed: int) -> list[dict[str, float]]:
 def _scaled(sampling: Sampling, name: str, unit: np.ndarray) -> np.ndarray:
     """Map numbers in (0, 1) to the range or the distribution of a name."""
     if name == "start_date":
-        return np.floor(sampling.start_date.distribution.frozen().ppf(unit))
+        return np.floor(_frozen(sampling.start_date.distribution).ppf(unit))
     if name in sampling.parameters:
-        return sampling.parameters[name].distribution.frozen().ppf(unit)
+        return _frozen(sampling.parameters[name].distribution).ppf(unit)
     bounds = sampling.compartments[name]
     return bounds.min + unit * (bounds.max - bounds.min)
+
+
+def _frozen(distribution: Distribution):
+    return distribution.without_unknown_keywords().frozen()

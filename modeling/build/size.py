@@ -37,7 +37,7 @@ class RunSize:
     @property
     def first_day(self) -> datetime.date:
         """First simulated day, the earliest where it is drawn."""
-        return self.experiment.first_day or self.experiment.modelset.sampling.start_date.reference_date
+        return self.experiment.first_day or self.experiment.drawn_start.reference_date
 
     @property
     def steps(self) -> float:

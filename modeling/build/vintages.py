@@ -7,6 +7,7 @@ import datetime
 import logging
 
 from modeling.build.csv_table import Row, Table, date_and_time, shown
+from modeling.build.warnings import warn_once
 from modeling.failures import UserError, listed
 
 log = logging.getLogger(__name__)
@@ -39,17 +40,17 @@ class Vintages:
         return "" if self.columns else "; if the file holds vintages, call their column as_of or issue"
 
     def chosen(self, rows: list[Row], as_of: datetime.date | None, iso: str) -> list[Row]:
-        """Return the rows of one place as known on the day `as_of`; without a day, all rows.
+        """Return the rows of one place as known on the day `as_of`; without a day, the newest.
 
         Raises
         ------
         UserError
-            A date has several vintages but there is no day; or there is a day, but no column of vintages,
-            or no vintage that early.
+            There is a day, but no column of vintages, or no vintage that early; or several such columns.
         """
         if as_of is None:
-            self._refuse_several(rows, iso)
-            return rows
+            if not self._are_several(rows, iso):
+                return rows
+            as_of = self._newest_day(rows)
         column = self._column()
         vintages = self.table.parsed(column, date_and_time)
         known = [row for row in rows if vintages[row.line][0] <= as_of]
@@ -101,23 +102,14 @@ class Vintages:
             )
         return self.columns[0]
 
-    def _refuse_several(self, rows: list[Row], iso: str) -> None:
-        """Refuse several vintages of a date; warn if each date has one, but not the same."""
+    def _are_several(self, rows: list[Row], iso: str) -> bool:
+        """Return whether a date has several vintages; warn if each date has one, but not the same."""
+        days = [self.days[row.line] for row in rows]
         for column in self.columns:
-            newest = max((row.fields[column].strip() for row in rows), default="")
             if len({row.fields[column] for row in rows}) < 2:
                 continue
-            first: dict[datetime.date, int] = {}
-            for row in rows:
-                day = self.days[row.line]
-                if day in first:
-                    raise UserError(
-                        f"{self.where}: {self.table.name} has several vintages of {iso} "
-                        f'(column "{shown(self.table.header[column])}"): {day} is in lines {first[day]} and '
-                        f'{row.line}; choose with the key "{KEY}" of calibration, '
-                        f"e.g. {KEY}: {shown(newest)[:10]}"
-                    )
-                first[day] = row.line
+            if len(set(days)) < len(days):
+                return True
             log.warning(
                 "%s: the rows of %s are of several vintages (column %s), and all are used; "
                 "set %s to use those known on a day",
@@ -126,7 +118,20 @@ class Vintages:
                 shown(self.table.header[column]),
                 KEY,
             )
-            return
+            break
+        return False
+
+    def _newest_day(self, rows: list[Row]) -> datetime.date:
+        """Return the day of the newest vintage, and warn that it is used."""
+        column = self._column()
+        vintages = self.table.parsed(column, date_and_time)
+        newest = max(vintages[row.line] for row in rows)[0]
+        warn_once(
+            f"{self.where}: {self.table.name} has several vintages (column "
+            f"{shown(self.table.header[column])}), and the newest, of {newest}, is used; a retrospective "
+            f"forecast must set {KEY} of calibration to the day that it forecasts from, e.g. {KEY}: {newest}"
+        )
+        return newest
 
     def _not_after(self, rows: list[Row], as_of: datetime.date, iso: str) -> list[Row]:
         """Leave out dates after the day, because their values cannot be complete."""

@@ -26,6 +26,8 @@ Warnings = Iterator[tuple[str, Location, str]]
 
 def experiment_warnings(experiment: Experiment) -> Warnings:
     """Yield a warning for each thing that an experiment asks for, but hardly means."""
+    yield from _unused_start(experiment)
+    yield from _unknown_keywords(experiment)
     yield from _partial_intervals(experiment)
     yield from _ambiguous_codes(experiment)
     yield from _ambiguous_inits(experiment)
@@ -35,8 +37,36 @@ def experiment_warnings(experiment: Experiment) -> Warnings:
 
 @cache
 def warn_once(message: str) -> None:
-    """Log a warning, unless this process has logged the same one."""
+    """Log a warning, unless this build has logged the same one."""
     log.warning("%s", message)
+
+
+def _unused_start(experiment: Experiment) -> Warnings:
+    """Warn of a fixed start date beside one that is calibrated or sampled."""
+    fixed, drawn = experiment.model.timespan.start_date, experiment.drawn_start
+    if drawn is not None and isinstance(fixed, datetime.date):
+        word = "calibrated" if experiment.calibration else "sampled"
+        yield (
+            "model",
+            ("timespan", "start_date"),
+            f"start_date {fixed} is not used, because the modelset draws the start from "
+            f'{drawn.reference_date} on; write "start_date: {word}"',
+        )
+
+
+def _unknown_keywords(experiment: Experiment) -> Warnings:
+    """Warn of keyword arguments that a sampled distribution does not have, and that are ignored."""
+    sampling = experiment.modelset.sampling if experiment.modelset else None
+    sampled = {("parameters", n): p.distribution for n, p in sampling.parameters.items()} if sampling else {}
+    if sampling and sampling.start_date:
+        sampled[("start_date",)] = sampling.start_date.distribution
+    for at, distribution in sampled.items():
+        if unknown := distribution.unknown_keywords if distribution else []:
+            yield (
+                "modelset",
+                ("sampling", *at, "distribution", "kwargs"),
+                f"{distribution.name} has no {listed(unknown)}, which is ignored; leave it out",
+            )
 
 
 def _partial_intervals(experiment: Experiment) -> Warnings:
@@ -48,7 +78,7 @@ def _partial_intervals(experiment: Experiment) -> Warnings:
         return
     if own_start is None and frequency[0].isdigit():
         return  # each parameter set has intervals of its own
-    start = own_start or experiment.modelset.sampling.start_date.reference_date
+    start = own_start or experiment.drawn_start.reference_date
     if start > end:
         return
     reported = intervals(start, end, model.timespan.delta_t, frequency)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from modeling.build.changes.schedule import build_schedule
 from modeling.build.comparisons import last_fitted_day, observed_series
+from modeling.build.csv_table import NoRows
+from modeling.build.data_frequency import with_frequency_of_data
 from modeling.build.first_day import (
     calibrated_start,
     check_drawn_people,
@@ -22,9 +24,9 @@ from modeling.build.parameter_sets import parameter_sets
 from modeling.build.plan import PopulationModel, build_plan
 from modeling.build.rates import check_rates, warn_of_durations
 from modeling.build.size import RunSize, check_size, size_warnings
-from modeling.build.warnings import experiment_warnings
-from modeling.failures import UserError
-from modeling.populations import expand_all, find_location, load_population
+from modeling.build.warnings import experiment_warnings, warn_once
+from modeling.failures import UserError, listed
+from modeling.populations import expand_all, find_location, is_all, load_population
 from modeling.vocabulary.experiment import Experiment
 from modeling.vocabulary.strategy import Strategy
 from modeling.workload import Calibrate, Simulate, Workload
@@ -56,12 +58,14 @@ def build_workloads(
 ) -> Iterator[Workload]:
     """Yield the workloads of an experiment, in order.
 
+    A population of "all" that a table of data does not have is left out, with a warning.
+
     Parameters
     ----------
     seed : int
         Root of every random draw of the run.
     count : int, optional
-        Number of workloads that share the one ensemble of a model-only experiment.
+        Number of workloads that share the one ensemble of a model-only experiment with one population.
 
     Raises
     ------
@@ -69,32 +73,76 @@ def build_workloads(
         Unknown populations, unusable data, a count that the experiment cannot have, or a run that is too
         large.
     """
-    _check_count(experiment, count)
-    codes = expand_all(_population_codes(experiment))
+    warn_once.cache_clear()  # each build warns anew
+    names = _population_codes(experiment)
+    codes = expand_all(names)
+    _check_count(experiment, len(codes), count)
+    experiment = with_frequency_of_data(experiment, codes, places.data_roots)
     size = RunSize(experiment, len(codes), count or 1)
     check_size(size)
     for kind, at, message in (*experiment_warnings(experiment), *size_warnings(size)):
         log.warning("%s: %s", experiment.where(kind, *at), message)
     sets = _parameter_sets(experiment, seed)
-    first_day = _earliest_day(experiment, sets)
     hub = HubInputs(experiment, places.data_roots)
-    for order, code in enumerate(codes):
-        model = _population_model(experiment, places, code, first_day, seed, order)
-        if experiment.workflow == "simulation":
-            yield from _simulations(model, count or 1)
-        elif experiment.workflow == "sampling":
-            yield from _samples(model, sets)
-        else:
-            yield _calibration(model, places.data_roots, hub)
+    build = _Build(experiment, places, seed, count or 1, sets, _earliest_day(experiment, sets), hub)
+    named = set(expand_all([name for name in names if not is_all(name)]))
+    left_out: dict[str, NoRows] = {}
+    for position, code in enumerate(codes):
+        try:
+            yield from _of_population(build, code, order=position - len(left_out))
+        except NoRows as error:
+            if code in named:
+                raise
+            left_out[code] = error
+    _report_left_out(experiment, left_out, len(codes))
 
 
-def _check_count(experiment: Experiment, count: int | None) -> None:
+@dataclass(frozen=True)
+class _Build:
+    """What all populations of a run share: as build_workloads has it, the parameter sets, the first day."""
+
+    experiment: Experiment
+    places: DataPlaces
+    seed: int
+    parts: int
+    sets: list[dict[str, float]]
+    first_day: datetime.date
+    hub: HubInputs
+
+
+def _of_population(build: _Build, code: str, order: int) -> Iterator[Workload]:
+    """Yield the workloads of one population; NoRows comes before the first."""
+    model = _population_model(build, code, order)
+    if build.experiment.workflow == "simulation":
+        yield from _simulations(model, build.parts)
+    elif build.experiment.workflow == "sampling":
+        yield from _samples(model, build.sets)
+    else:
+        yield _calibration(model, build.places.data_roots, build.hub)
+
+
+def _report_left_out(experiment: Experiment, left_out: dict[str, NoRows], populations: int) -> None:
+    """Warn of the populations of "all" without data; refuse an experiment without any other."""
+    reasons = list(left_out.values())
+    if len(reasons) == populations:
+        raise reasons[0]
+    if reasons:
+        where = experiment.where("modelset", "population_names")
+        log.warning("%s: left out of all: %s; the first: %s", where, listed(left_out), reasons[0])
+
+
+def _check_count(experiment: Experiment, populations: int, count: int | None) -> None:
     if count is None:
         return
     if experiment.workflow != "simulation":
         raise UserError(
             f"COUNT={count} splits a model-only experiment; this one has a modelset with "
             f"{experiment.workflow}, whose number of workloads follows from it: leave COUNT out"
+        )
+    if populations > 1:
+        raise UserError(
+            f"{experiment.where('modelset', 'population_names')}: COUNT={count} splits the trajectories of "
+            f"one population; this experiment has {populations}, one workload each: leave COUNT out"
         )
     trajectories = experiment.model.trajectories
     if not 1 <= count <= trajectories:
@@ -108,7 +156,7 @@ def _population_codes(experiment: Experiment) -> list[str]:
     names = modelset.population_names if modelset else [model.population.name]
     kind = ("modelset", "population_names") if modelset else ("model", "population", "name")
     for index, name in enumerate(names):
-        if name.strip().casefold() != "all":
+        if not is_all(name):
             try:
                 find_location(name)
             except UserError as error:
@@ -134,21 +182,15 @@ def _earliest_day(experiment: Experiment, sets: list[dict[str, float]]) -> datet
     return min(drawn) if drawn else experiment.first_day
 
 
-def _population_model(
-    experiment: Experiment,
-    places: DataPlaces,
-    code: str,
-    first_day: datetime.date,
-    seed: int,
-    order: int,
-) -> PopulationModel:
+def _population_model(build: _Build, code: str, order: int) -> PopulationModel:
     """Return the model over one population; refuse now what no draw can make right."""
+    experiment, places = build.experiment, build.places
     population = load_population(
         code, experiment.model.population.age_groups, places.population_folders, places.cache_folder
     )
-    schedule = build_schedule(experiment, population, places.data_roots, first_day)
+    schedule = build_schedule(experiment, population, places.data_roots, build.first_day)
     plan = build_plan(experiment, population, schedule)
-    model = PopulationModel(experiment, population, plan, seed, order)
+    model = PopulationModel(experiment, population, plan, build.seed, order)
     values = check_rates(model, draw={})
     warn_of_durations(model, values)
     check_first_people(model)
@@ -156,14 +198,14 @@ def _population_model(
 
 
 def _simulations(model: PopulationModel, parts: int) -> Iterator[Workload]:
-    """Yield the parts of one ensemble."""
+    """Yield the parts of a population's ensemble."""
     start = model.experiment.model.timespan.start_date
     check_reported(model.experiment, start)
     total = model.experiment.model.trajectories
     bounds = [total * part // parts for part in range(parts + 1)]
     for part in range(parts):
         task = Simulate(bounds[part], bounds[part + 1] - bounds[part], total, {})
-        yield model.workload(part, task, start, primary_id=0)
+        yield model.workload(model.order * parts + part, task, start, primary_id=model.order)
 
 
 def _samples(model: PopulationModel, sets: list[dict[str, float]]) -> Iterator[Workload]:

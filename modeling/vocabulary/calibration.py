@@ -17,15 +17,21 @@ from modeling.vocabulary.strategy import Strategy
 class Comparison(Piece):
     """The observed column, and the transitions whose sum is compared with it."""
 
-    observed_value_column: str
-    observed_date_column: str
-    observed_location_column: str = "geo_value"
-    simulation: list[str] = Field(min_length=1, description="e.g. [I_to_R_total]")
+    observed_value_column: str = Field(description="column of the counts [people in a reported interval]")
+    observed_date_column: str = Field(description="column of the dates, written as 2025-01-04")
+    observed_location_column: str = Field(
+        "geo_value", description="column of the places: ISO, FIPS or postal codes, or names"
+    )
+    simulation: list[str] = Field(
+        min_length=1, description="transitions to add up, e.g. [I_to_R_total] or [I_to_R_65+]"
+    )
 
 
 class FittingWindow(Piece):
-    start_date: Day
-    end_date: Day
+    """The observed dates that are compared."""
+
+    start_date: Day = Field(description="first date that is compared")
+    end_date: Day = Field(description="last date that is compared")
 
     @model_validator(mode="after")
     def _ordered(self) -> "FittingWindow":
@@ -35,32 +41,48 @@ class FittingWindow(Piece):
 
 
 class Prior(Piece):
-    prior: Distribution
+    """The distribution of a value before it is calibrated."""
+
+    prior: Distribution = Field(description="what is known of the value before it meets data")
 
 
 class Projection(Piece):
+    """Trajectories from the posterior to the model's last day."""
+
     n_trajectories: int = Field(ge=1, le=1_000_000, description="trajectories drawn from the posterior")
     generation_number: int | None = Field(
-        None, ge=0, le=LARGEST_COUNT, description="SMC generation; the last without it"
+        None,
+        ge=0,
+        le=LARGEST_COUNT,
+        description="SMC generation to draw from, counted from 0; the last without it",
     )
 
 
 class Calibration(Piece):
     """Priors, observed data, strategy and projection."""
 
-    strategy: Strategy
-    distance_function: Literal["rmse", "wmape", "mae", "mape"] = "rmse"
-    observed_data_path: str
+    strategy: Strategy = Field(description="calibration method and its options")
+    distance_function: Literal["rmse", "wmape", "mae", "mape"] = Field(
+        "rmse", description="distance between simulated and observed values, over all comparisons"
+    )
+    observed_data_path: str = Field(
+        description="CSV file, relative to the forecasting repository or the experiment's folder"
+    )
     observed_data_as_of: Day | None = Field(
         None,
-        description="for a file of vintages (column as_of or issue): the newest at or before this date",
+        description="for a file of vintages (column as_of or issue): the newest at or before this date; "
+        "without it the newest of all",
     )
-    comparison: list[Comparison] = Field(min_length=1)
-    start_date: DateParameter | None = None
-    parameters: dict[str, Prior] | None = None
-    compartments: dict[str, Prior] | None = None
-    fitting_window: FittingWindow
-    projection: Projection | None = None
+    comparison: list[Comparison] = Field(min_length=1, description="observed series, each of another column")
+    start_date: DateParameter | None = Field(
+        None, description="prior of the first simulated day; replaces a date in the model"
+    )
+    parameters: dict[str, Prior] | None = Field(None, description="priors of calibrated parameters, by name")
+    compartments: dict[str, Prior] | None = Field(
+        None, description="priors of who is in a compartment at first [share below 1, or people]"
+    )
+    fitting_window: FittingWindow = Field(description="dates that are compared")
+    projection: Projection | None = Field(None, description="trajectories after the fit; none without it")
 
     def priors(self) -> dict[str, Distribution]:
         """Return every prior by name: of parameters, of compartments, then of start_date."""

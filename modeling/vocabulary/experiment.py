@@ -51,7 +51,7 @@ class Experiment:
     @property
     def workflow(self) -> str:
         """Either "simulation", "sampling" or "calibration"."""
-        if self.modelset is None:
+        if self.modelset is None or self.modelset.is_populations_alone:
             return "simulation"
         return "sampling" if self.modelset.sampling else "calibration"
 

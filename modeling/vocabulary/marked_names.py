@@ -1,5 +1,6 @@
 """Checks that sampling and calibration give values for exactly the names that the model marks."""
 
+import datetime
 from collections.abc import Mapping
 
 from modeling.failures import did_you_mean
@@ -37,7 +38,9 @@ def name_problems(
             elif name not in marked:
                 key = "type" if section == "parameters" else "init"
                 yield (section, name), f'"{name}" is given here, so the model must say "{key}: {word}"'
-    if start_date and "start_date" not in marked:
+    # a drawn start date replaces a fixed one, as upstream; stage A warns
+    is_fixed = isinstance(model.timespan.start_date, datetime.date)
+    if start_date and not is_fixed and "start_date" not in marked:
         yield (
             ("start_date",),
             f'start_date is given here, so the model\'s timespan must say "start_date: {word}"',

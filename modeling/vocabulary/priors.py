@@ -1,10 +1,11 @@
 """Distributions of an experiment, the dates drawn from them; their checks."""
 
+import contextlib
 from typing import Literal
 
 from pydantic import Field
 
-from modeling.distributions import check_draws, frozen_distribution, is_discrete
+from modeling.distributions import check_draws, frozen_distribution, is_discrete, unknown_keywords
 from modeling.failures import UserError
 from modeling.vocabulary.base import Day, Number, Piece, Problems
 
@@ -14,10 +15,16 @@ SHARES_AND_PEOPLE = "mixes shares of the people (below 1) and numbers of people 
 class Distribution(Piece):
     """A distribution of scipy.stats, e.g. name: uniform, args: [loc, scale]."""
 
-    type: Literal["scipy", "custom"] = "scipy"
+    type: Literal["scipy", "custom"] = Field(
+        "scipy", description="where the distribution comes from; custom is refused"
+    )
     name: str = Field(description="name in scipy.stats: uniform, norm, randint, ...")
-    args: list[Number] = Field(default_factory=list, description="positional arguments")
-    kwargs: dict[str, Number] = Field(default_factory=dict, description="keyword arguments")
+    args: list[Number] = Field(
+        default_factory=list, description="positional arguments, e.g. lowest value and width of uniform"
+    )
+    kwargs: dict[str, Number] = Field(
+        default_factory=dict, description="keyword arguments, e.g. {loc: 1.4, scale: 0.8}"
+    )
 
     def frozen(self):
         """Return scipy's frozen distribution.
@@ -30,6 +37,19 @@ class Distribution(Piece):
         if self.type == "custom":
             raise UserError("distributions of type custom are not built; use one of scipy.stats")
         return frozen_distribution(self.name, self.args, self.kwargs)
+
+    @property
+    def unknown_keywords(self) -> list[str]:
+        """Names of the keyword arguments that the distribution does not have; for other faults, none."""
+        with contextlib.suppress(UserError):
+            return unknown_keywords(self.name, self.kwargs)
+        return []
+
+    def without_unknown_keywords(self) -> "Distribution":
+        """Return the distribution as a Latin hypercube draws it: upstream's ignores unknown keywords."""
+        unknown = self.unknown_keywords
+        kept = {key: value for key, value in self.kwargs.items() if key not in unknown}
+        return self.model_copy(update={"kwargs": kept})
 
     def check(self, *, by_quantile: bool = False) -> None:
         """Refuse a distribution that does not exist or cannot be drawn from.
@@ -51,15 +71,15 @@ class Distribution(Piece):
 class DateParameter(Piece):
     """A date: a reference date plus days drawn from a distribution."""
 
-    reference_date: Day
-    distribution: Distribution | None = Field(None, description="days to add, when sampled")
-    prior: Distribution | None = Field(None, description="days to add, when calibrated")
+    reference_date: Day = Field(description="date that the drawn days are added to")
+    distribution: Distribution | None = Field(None, description="of the days to add, when sampled [days]")
+    prior: Distribution | None = Field(None, description="of the days to add, when calibrated [days]")
 
 
 def distribution_problems(distribution: Distribution, at: tuple) -> Problems:
     """Yield why a Latin hypercube cannot sample a distribution."""
     try:
-        distribution.check(by_quantile=True)
+        distribution.without_unknown_keywords().check(by_quantile=True)
     except UserError as error:
         yield at, str(error)
 

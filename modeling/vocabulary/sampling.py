@@ -12,8 +12,10 @@ from modeling.vocabulary.priors import SHARES_AND_PEOPLE, DateParameter, Distrib
 
 
 class Range(Piece):
-    min: NotNegative
-    max: Number
+    """Who is in a compartment on the first day: from a lowest to a highest value."""
+
+    min: NotNegative = Field(description="lowest value [share up to 1, or people from 1]")
+    max: Number = Field(description="highest value, in the unit of min")
 
     @model_validator(mode="after")
     def _ordered(self) -> "Range":
@@ -27,8 +29,8 @@ class Range(Piece):
 class SampledParameter(Piece):
     """A distribution (Latin hypercube) or a list of values (grid)."""
 
-    distribution: Distribution | None = None
-    values: list[Number] | None = Field(None, min_length=1)
+    distribution: Distribution | None = Field(None, description="for an LHS sampler")
+    values: list[Number] | None = Field(None, min_length=1, description="for a grid sampler")
 
     @model_validator(mode="after")
     def _one_kind(self) -> "SampledParameter":
@@ -40,10 +42,16 @@ class SampledParameter(Piece):
 
 
 class Sampler(Piece):
-    strategy: Literal["grid", "LHS"]
-    n_samples: Count | None = None
-    parameters: list[str] = Field(default_factory=list)
-    compartments: list[str] | None = None
+    """A way to choose values, and what it chooses."""
+
+    strategy: Literal["grid", "LHS"] = Field(
+        description="grid: every combination of values; LHS: a Latin hypercube"
+    )
+    n_samples: Count | None = Field(None, description="number of samples of an LHS sampler")
+    parameters: list[str] = Field(
+        default_factory=list, description="names of parameters, and start_date for an LHS sampler"
+    )
+    compartments: list[str] | None = Field(None, description="names of compartments, for an LHS sampler")
 
     @field_validator("strategy", mode="before")
     @classmethod
@@ -62,10 +70,16 @@ class Sampler(Piece):
 class Sampling(Piece):
     """A grid, a Latin hypercube, or both: every grid point with every sample."""
 
-    samplers: list[Sampler] = Field(min_length=1, max_length=2)
-    compartments: dict[str, Range] | None = None
-    parameters: dict[str, SampledParameter] = Field(default_factory=dict)
-    start_date: DateParameter | None = None
+    samplers: list[Sampler] = Field(
+        min_length=1, max_length=2, description="at most one grid and one Latin hypercube"
+    )
+    compartments: dict[str, Range] | None = Field(None, description="ranges of sampled compartments, by name")
+    parameters: dict[str, SampledParameter] = Field(
+        default_factory=dict, description="values or distributions of sampled parameters, by name"
+    )
+    start_date: DateParameter | None = Field(
+        None, description="distribution of the first simulated day; replaces a date in the model"
+    )
 
     @property
     def grid(self) -> Sampler | None:

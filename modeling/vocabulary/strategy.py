@@ -42,6 +42,8 @@ def _duration(text: Any) -> str | None:
 
 
 Duration = Annotated[str | None, BeforeValidator(_duration)]
+TIME_LIMIT = "ends the calibration after this time: 45s, 30m, 1h30m, 2D"
+BUDGET = "ends the calibration after this number of simulations"
 
 
 class SmcOptions(Piece):
@@ -51,15 +53,23 @@ class SmcOptions(Piece):
     the calibration ends with its last whole generation.
     """
 
-    num_particles: int = Field(1000, ge=2, le=LARGEST_COUNT)
-    num_generations: Count = 10
-    epsilon_schedule: list[NotNegative] | None = Field(None, min_length=1)
-    epsilon_quantile_level: float = Field(0.5, gt=0, lt=1)
-    minimum_epsilon: Positive | None = None
-    max_time: Duration = None
-    total_simulations_budget: Count | None = None
-    max_consecutive_rejections: Count = 10_000
-    verbose: bool = True
+    num_particles: int = Field(1000, ge=2, le=LARGEST_COUNT, description="accepted draws of a generation")
+    num_generations: Count = Field(10, description="number of generations")
+    epsilon_schedule: list[NotNegative] | None = Field(
+        None, min_length=1, description="largest accepted distance of each generation; never rises"
+    )
+    epsilon_quantile_level: float = Field(
+        0.5, gt=0, lt=1, description="quantile of a generation's distances that the next one accepts"
+    )
+    minimum_epsilon: Positive | None = Field(
+        None, description="ends the calibration when the largest accepted distance is below it"
+    )
+    max_time: Duration = Field(None, description=TIME_LIMIT)
+    total_simulations_budget: Count | None = Field(None, description=BUDGET)
+    max_consecutive_rejections: Count = Field(
+        10_000, description="ends the calibration after this number of rejected draws in a row; our addition"
+    )
+    verbose: bool = Field(True, description="no effect")
 
     @field_validator("epsilon_schedule")
     @classmethod
@@ -82,20 +92,20 @@ class SmcOptions(Piece):
 class RejectionOptions(Piece):
     """ABC by rejection."""
 
-    epsilon: Positive = 0.1
-    num_particles: Count = 1000
-    max_time: Duration = None
-    total_simulations_budget: Count | None = None
-    verbose: bool = True
+    epsilon: Positive = Field(0.1, description="largest accepted distance")
+    num_particles: Count = Field(1000, description="number of accepted draws")
+    max_time: Duration = Field(None, description=TIME_LIMIT)
+    total_simulations_budget: Count | None = Field(None, description=BUDGET)
+    verbose: bool = Field(True, description="no effect")
     progress_update_interval: Count = Field(1000, description="no effect: progress is logged by time")
 
 
 class TopFractionOptions(Piece):
     """ABC that keeps the best share of the simulations from the prior."""
 
-    top_fraction: float = Field(0.05, gt=0, le=1)
-    Nsim: Count = 100
-    verbose: bool = True
+    top_fraction: float = Field(0.05, gt=0, le=1, description="share of the simulations that is kept")
+    Nsim: Count = Field(100, description="number of simulations")
+    verbose: bool = Field(True, description="no effect")
 
     @model_validator(mode="after")
     def _keeps_someone(self) -> "TopFractionOptions":
@@ -113,8 +123,10 @@ _OPTIONS = {"smc": SmcOptions, "rejection": RejectionOptions, "top_fraction": To
 class Strategy(Piece):
     """A calibration method; its options are those of epydemix's ABCSampler.calibrate."""
 
-    name: Literal["smc", "rejection", "top_fraction"]
-    options: SmcOptions | RejectionOptions | TopFractionOptions = Field({}, validate_default=True)
+    name: Literal["smc", "rejection", "top_fraction"] = Field(description="calibration method, in any case")
+    options: SmcOptions | RejectionOptions | TopFractionOptions = Field(
+        {}, validate_default=True, description="options of the method"
+    )
 
     @field_validator("name", mode="before")
     @classmethod

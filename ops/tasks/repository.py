@@ -1,9 +1,12 @@
 """Tasks for this checkout: an emulated cloud, style, packages, tests, cleaning up."""
 
+from pathlib import Path
+
 from ops import docs as generated
 from ops import quality
 from ops.environment import read_settings
 from ops.laptop import clean as cleaning
+from ops.laptop import compat as compatibility
 from ops.laptop import local_cloud
 from ops.rehearsal import populate
 from ops.shell import Shell
@@ -72,6 +75,17 @@ def test(c, match="", path="", lane="", dry_run=False):
 def fuzz(c, seed=1, count=2000, dry_run=False):
     """Try random changes of experiments, data and artifacts: each must be refused in one line or be valid."""
     quality.fuzz(Shell(dry_run), seed, count)
+
+
+@verb(
+    help={
+        "from_": "a checkout of epymodelingsuite, or a folder with its YAML files",
+        "full": "as many particles, generations, samples and trajectories as published, which may take hours",
+    }
+)
+def compat(c, from_, full=False):
+    """Run every experiment of a checkout of epymodelingsuite here, and print which of them run."""
+    compatibility.check_published(Shell(), read_settings(), Path(from_), full)
 
 
 @verb(

@@ -25,7 +25,7 @@ TEXTS = [
     "D", "W-SAT", "W-MON", "7D", "2W-SAT", "MS", "ME", "Q", "0D", "30m", "2M", "smc", "LHS", "grid", "%s",
     "../../../../tmp/evil", "/etc/passwd", "a/b", ".", "lambda: 1", "__import__('os')", "np.exp(1, [1])",
     "R0 # x", "{{ 7*7 }}", "<b>", "\x00", "\x1b[31mred", "line\nline", "\u202eabc", "é", "\ufeff", "😀",
-    "x" * 5_000,
+    "populations", "x" * 5_000,
 ]
 RAW = [  # written as they are, without quotes
     "0150", "0x10", "0b11", "1_000", "1:30", "1e3", ".inf", "~", "yes", "=", "2025-12-06", "2025-13-45",

@@ -7,7 +7,11 @@ from tests.observed import DAYS, HEADER, MONTHS, WEEKS, experiment_on, observed_
 APART = {
     "weeks and days": ("D", WEEKS, "7 days apart, but the model reports each day (resample_frequency D)"),
     "weeks and days: the setting": ("D", WEEKS, "set simulation.resample_frequency (model.yaml:9) to W-SAT"),
-    "weeks and steps": (None, WEEKS, "the model reports each step of 1 day (no resample_frequency)"),
+    "fortnights and steps": (
+        None,
+        series("2025-01-11", 14, 14, 14, 14),
+        "14 days apart, but the model reports each step of 1 day (no resample_frequency)",
+    ),
     "weeks and fortnights": ("2W-SAT", WEEKS, "7 days apart, but the model reports each 14 days"),
     "weeks and intervals": ("14D", WEEKS, "7 days apart, but the model reports each 14 days"),
     "weeks and months": ("MS", WEEKS, "7 days apart, but the model reports months (resample_frequency MS)"),

@@ -1,9 +1,16 @@
-"""Of observed data in several vintages, the one that was asked for is used."""
+"""Of observed data in several vintages, the one that was asked for is used, else the newest."""
 
 import pytest
 
 from tests.experiments import OBSERVED, calibrated
-from tests.observed import VALUES, experiment_on, observed_in, problem_of
+from tests.observed import (
+    VALUES,
+    all_observed_in,
+    experiment_on,
+    in_both_populations,
+    observed_in,
+    problem_of,
+)
 
 VINTAGES = """as_of,date,geo_value,cases
 2025-01-22,2025-01-11,US-VT,700
@@ -86,12 +93,10 @@ def test_dates_after_the_day_of_the_vintage_are_left_out(tmp_path, caplog):
     ("content", "as_of", "said"),
     [
         (
-            VINTAGES,
+            VINTAGES.replace("\n", ",1\n").replace("cases,1", "cases,asof"),
             None,
-            'observed.csv has several vintages of US-VT (column "as_of"): 2025-01-11 is in lines 2 and 4; '
-            'choose with the key "observed_data_as_of" of calibration, e.g. observed_data_as_of: 2025-02-12',
+            "several columns of vintages, as_of and asof",
         ),
-        (VINTAGES.replace("as_of", "issue"), None, '(column "issue")'),
         (
             VINTAGES,
             "2025-01-21",
@@ -118,12 +123,29 @@ def test_dates_after_the_day_of_the_vintage_are_left_out(tmp_path, caplog):
             "observed.csv:14: duplicate date 2025-02-08",
         ),
     ],
-    ids=["no choice", "no choice of issues", "too early", "no column", "two columns", "no date", "twice"],
+    ids=["no choice, two columns", "too early", "no column", "two columns", "no date", "twice"],
 )
 def test_vintages_without_a_choice_and_choices_without_a_vintage_are_refused(tmp_path, content, as_of, said):
     chosen = experiment_on(observed_data_as_of=as_of) if as_of else calibrated()
 
     assert said in problem_of(tmp_path, content, chosen)
+
+
+@pytest.mark.parametrize("column", ["as_of", "issue"])
+def test_without_a_choice_the_newest_vintage_is_used_with_one_warning(tmp_path, caplog, column):
+    experiment = in_both_populations(calibrated())
+    content = VINTAGES.replace("as_of", column).replace("2025-01-29,", "2025-02-12,")
+    content += "2025-02-05,2025-01-11,US-MA,7000\n2025-02-12,2025-01-18,US-MA,8100\n"
+
+    vermont, massachusetts = all_observed_in(tmp_path, content, experiment)
+
+    assert vermont.values.tolist() == [800, 950, 1200, 1500, 1900]
+    assert massachusetts.values.tolist() == [8000, 8100]
+    assert [r.getMessage() for r in caplog.records if "vintage" in r.getMessage()] == [
+        f"modelset.yaml:14: observed.csv has several vintages (column {column}), and the newest, of "
+        "2025-02-12, is used; a retrospective forecast must set observed_data_as_of of calibration to the "
+        "day that it forecasts from, e.g. observed_data_as_of: 2025-02-12"
+    ]
 
 
 def test_rows_of_several_vintages_without_a_date_twice_are_used_with_a_warning(tmp_path, caplog):

@@ -109,9 +109,10 @@ MISTAKES = {
         ],
         ["model.yaml:", "no interval of W-SAT is simulated whole from 2025-01-06 to 2025-01-09"],
     ),
-    "observed days beside half days": (
+    "too few observed days to tell their spacing, beside half days": (
         calibrated,
         [
+            put(*CALIBRATION, "fitting_window", "end_date", "2025-01-25"),
             put("model", "timespan", "delta_t", 0.5),
             put("model", "simulation", "resample_frequency", None),
         ],

@@ -189,3 +189,43 @@ def test_a_draw_that_cannot_be_is_refused_before_anything_is_run(tmp_path, secti
 
     with pytest.raises(UserError, match=message):
         build(tmp_path, experiment)
+
+
+def hypercube(kwargs: dict, name: str = "uniform", args=(1.2, 0.8)) -> dict:
+    """Return an experiment that samples R0 and its start date, with these keyword arguments in both."""
+    experiment = sampled()
+    experiment["model"]["timespan"]["start_date"] = "sampled"
+    days = {"name": "randint", "args": [0, 5], "kwargs": kwargs}
+    experiment["modelset"]["sampling"] = {
+        "samplers": [{"strategy": "LHS", "n_samples": 3, "parameters": ["R0", "start_date"]}],
+        "parameters": {"R0": {"distribution": {"name": name, "args": list(args), "kwargs": kwargs}}},
+        "start_date": {"reference_date": "2025-01-01", "distribution": days},
+    }
+    return experiment
+
+
+def test_a_keyword_that_a_distribution_does_not_have_is_ignored_with_one_warning(tmp_path, caplog):
+    with_it = build(tmp_path / "with", hypercube({"some_other_param": 100}))
+    said = [record.getMessage() for record in caplog.records]
+
+    without = build(tmp_path / "without", hypercube({}))
+
+    assert [w.task.draw for w in with_it] == [w.task.draw for w in without]
+    assert [line.partition(": ")[2] for line in said] == [
+        "uniform has no some_other_param, which is ignored; leave it out",
+        "randint has no some_other_param, which is ignored; leave it out",
+    ]
+    assert all(line.startswith("modelset.yaml:") for line in said)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"kwargs": {"scael": 2}}, "unexpected keyword argument 'scael'"),
+        ({"name": "unifrom"}, "did you mean"),
+    ],
+    ids=["a misspelled argument", "a misspelled distribution"],
+)
+def test_a_misspelling_in_a_sampled_distribution_is_refused(tmp_path, given, said):
+    with pytest.raises(UserError, match=said):
+        build(tmp_path, hypercube(**{"kwargs": {}, **given}))

@@ -13,9 +13,8 @@ import numpy as np
 
 from modeling.build.changes.axis import TimeAxis
 from modeling.build.changes.school_calendar import closed_days, people_by_state
-from modeling.build.csv_table import Table, date_of, find_file, read_table, shown
+from modeling.build.csv_table import NoRows, Table, date_of, find_file, read_table, shown
 from modeling.build.warnings import warn_once
-from modeling.failures import UserError
 from modeling.populations import locations
 from modeling.vocabulary.experiment import Experiment
 
@@ -41,8 +40,10 @@ def closed_share(
 
     Raises
     ------
+    NoRows
+        The population has no calendar.
     UserError
-        The population has no calendar, or the file of calendars is unusable.
+        The file of calendars is unusable.
     """
     at = ("model", "interventions", index)
     given: dict[str, Days] = {}
@@ -68,7 +69,7 @@ def _is_closed(iso: str, given: dict[str, Days], axis: TimeAxis, where: str) -> 
     elif iso in people_by_state():
         closed = closed_days(iso, axis.first_day, axis.last_day)
     else:
-        raise UserError(
+        raise NoRows(
             f"{where}: there is no school calendar for {iso}; write its closed days to a CSV with the "
             "columns location, start_date and end_date, and name the file as calendar_path"
         )
