@@ -184,21 +184,46 @@ class Simulate:
 
 
 @dataclass(frozen=True)
+class UserFunction:
+    """A function of the experiment's author; only modeling/simulate/user_functions.py runs it.
+
+    Attributes
+    ----------
+    script : str
+        Path of the script, relative to the forecasting repository.
+    name : str
+        The function's name.
+    source : str
+        The whole text of the script.
+    """
+
+    script: str
+    name: str
+    source: str
+
+
+@dataclass(frozen=True)
 class Calibrate:
     """Approximate Bayesian computation, then projections from its posterior.
 
     `priors` hold (scipy name, args, kwargs). A calibrated start date counts days from the workload's.
+    `distance` is the name of one of epydemix's metrics, or a function. `post_hoc` changes trajectories.
     """
 
     strategy: str
     options: dict
     max_seconds: float | None
-    distance: str
+    distance: str | UserFunction
     priors: dict[str, tuple[str, list, dict]]
     observed: list[Observed]
     fit_end: datetime.date
     projections: int
     generation: int | None
+    post_hoc: UserFunction | None = field(default=None, metadata=NEW)
+
+    @property
+    def functions(self) -> list[UserFunction]:
+        return [each for each in (self.distance, self.post_hoc) if isinstance(each, UserFunction)]
 
 
 @dataclass(frozen=True)
@@ -365,6 +390,7 @@ RECORDS = (
     Schedule,
     Simulate,
     Trajectories,
+    UserFunction,
     Wave,
     Workload,
 )

@@ -21,12 +21,13 @@ from modeling.build.parameter_sets import parameter_sets
 from modeling.build.plan import PopulationModel, build_plan
 from modeling.build.rates import check_rates, warn_of_durations
 from modeling.build.size import RunSize, check_size, size_warnings
+from modeling.build.user_functions import DISTANCE, read_distance, refuse_functions
 from modeling.build.warnings import experiment_warnings
 from modeling.failures import UserError
 from modeling.populations import expand_all, find_location, load_population
 from modeling.vocabulary.experiment import Experiment
 from modeling.vocabulary.strategy import Strategy
-from modeling.workload import Calibrate, Simulate, Workload
+from modeling.workload import Calibrate, Simulate, UserFunction, Workload
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +44,14 @@ class DataPlaces:
         Folders in the layout of epydemix-data, searched in order.
     cache_folder : Path
         Where downloaded populations are kept.
+    functions_allowed : bool
+        Whether functions in scripts of these folders may run.
     """
 
     data_roots: list[Path]
     population_folders: list[Path]
     cache_folder: Path
+    functions_allowed: bool = True
 
 
 def build_workloads(
@@ -65,10 +69,12 @@ def build_workloads(
     Raises
     ------
     UserError
-        Unknown populations, unusable data, a count that the experiment cannot have, or a run that is too
-        large.
+        Unknown populations, unusable data, a count that the experiment cannot have, a run that is too
+        large, or a function that may not run.
     """
     _check_count(experiment, count)
+    if not places.functions_allowed:
+        refuse_functions(experiment)
     codes = expand_all(_population_codes(experiment))
     size = RunSize(experiment, len(codes), count or 1)
     check_size(size)
@@ -197,7 +203,7 @@ def _calibration(model: PopulationModel, data_roots: list[Path]) -> Workload:
         strategy=calibration.strategy.name,
         options=_strategy_options(calibration.strategy),
         max_seconds=calibration.strategy.max_seconds,
-        distance=calibration.distance_function,
+        distance=_distance(model, data_roots),
         priors={n: (d.name, list(d.args), dict(d.kwargs)) for n, d in calibration.priors().items()},
         observed=observed,
         fit_end=last_fitted_day(observed, model.plan.resample_frequency),
@@ -205,6 +211,14 @@ def _calibration(model: PopulationModel, data_roots: list[Path]) -> Workload:
         generation=calibration.projection.generation_number if calibration.projection else None,
     )
     return model.workload(model.order, task, start, primary_id=model.order)
+
+
+def _distance(model: PopulationModel, data_roots: list[Path]) -> str | UserFunction:
+    """Return the name of a metric, or the function of a script."""
+    chosen = model.experiment.calibration.distance_function
+    if isinstance(chosen, str):
+        return chosen
+    return read_distance(chosen, data_roots, model.where(*DISTANCE))
 
 
 def _strategy_options(strategy: Strategy) -> dict:

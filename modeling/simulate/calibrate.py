@@ -16,7 +16,8 @@ from modeling.initial import InfeasibleDraw
 from modeling.randomness import CALIBRATION, PROJECTIONS, stream
 from modeling.simulate.engine import Path, Simulator
 from modeling.simulate.progress import Progress
-from modeling.workload import Calibrate, Fit, Generation, Trajectories, Workload
+from modeling.simulate.user_functions import LoadedFunction
+from modeling.workload import Calibrate, Fit, Generation, Trajectories, UserFunction, Workload
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +173,11 @@ class _Comparison:
         self.rows = [[names.index(name) for name in o.series] for o in self.task.observed]
         self.columns = [self._columns(o) for o in self.task.observed]
         self.observed = np.concatenate([o.values[o.fitted] for o in self.task.observed])
-        self._metric = {"rmse": rmse, "mae": mae, "mape": mape, "wmape": wmape}[self.task.distance]
+        self._function = self._metric = None
+        if isinstance(self.task.distance, UserFunction):
+            self._function = LoadedFunction(self.task.distance)
+        else:
+            self._metric = {"rmse": rmse, "mae": mae, "mape": mape, "wmape": wmape}[self.task.distance]
         self._infeasible_in_a_row = self._alike_in_a_row = 0
         self._last_distance = np.nan
         self._all_alike = True
@@ -219,12 +224,20 @@ class _Comparison:
         ]
 
     def _smallest_distance(self) -> float:
-        """Return the distance of the nearest possible counts: whole numbers, 0 before the first day."""
+        """Return the distance of the nearest possible counts: whole numbers, 0 before the first day.
+
+        Nobody knows which counts are nearest by a function of the author's: 0, the lowest that it may return.
+        """
+        if self._function:
+            return 0.0
         nearest = np.where(np.concatenate(self.columns) < 0, 0, np.rint(self.observed))
         return self._distance_of(nearest)
 
     def _distance_of(self, simulated: np.ndarray) -> float:
         """Return the distance of simulated values; mape is not defined where the observed value is 0."""
+        if self._function:
+            is_simulated = simulated[0] < FAR_AWAY  # else nan, or FAR_AWAY
+            return self._function.distance(self.observed, simulated) if is_simulated else simulated[0]
         judged = self.observed != 0 if self.task.distance == "mape" else slice(None)
         return float(self._metric({"data": self.observed[judged]}, {"data": simulated[judged]}))
 

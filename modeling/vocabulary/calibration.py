@@ -1,8 +1,8 @@
 """`modelset.calibration`: priors, observed data, strategy and projection."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from modeling.bounds import LARGEST_COUNT
 from modeling.distributions import MOST_WHOLE_NUMBERS
@@ -12,6 +12,14 @@ from modeling.vocabulary.marked_names import name_problems
 from modeling.vocabulary.model import Model
 from modeling.vocabulary.priors import DateParameter, Distribution, unit_problems
 from modeling.vocabulary.strategy import Strategy
+from modeling.vocabulary.user_function import UserFunction
+
+Metric = Literal["rmse", "wmape", "mae", "mape"]
+# a mistake in a mapping is told as such, not as a metric that is unknown
+MetricOrFunction = Annotated[
+    Annotated[Metric, Tag("metric")] | Annotated[UserFunction, Tag("function")],
+    Discriminator(lambda given: "function" if isinstance(given, (dict, UserFunction)) else "metric"),
+]
 
 
 class Comparison(Piece):
@@ -49,7 +57,9 @@ class Calibration(Piece):
     """Priors, observed data, strategy and projection."""
 
     strategy: Strategy
-    distance_function: Literal["rmse", "wmape", "mae", "mape"] = "rmse"
+    distance_function: MetricOrFunction = Field(
+        "rmse", description="distance of simulated from observed values: a metric, or a function of your own"
+    )
     observed_data_path: str
     observed_data_as_of: Day | None = Field(
         None,

@@ -15,7 +15,7 @@ from localcloud.process import running
 from tests.cloud_operators import BUCKET, IMAGE, WORKFLOW, CloudOperator, execution_in, ready_cloud, run_id_in
 from tests.cloud_runs import PROJECT, REGION, Pipeline
 from tests.emulated import object_of
-from tests.experiments import POPULATIONS, sampled, simulated
+from tests.experiments import POPULATIONS, calibrated, sampled, simulated
 from tests.needs import need_engine, need_program, one_build_at_a_time
 from tests.operators import Operator
 
@@ -115,6 +115,25 @@ def test_options_win_over_settings_and_reach_the_jobs(null_cloud, pipeline, tmp_
     )
     assert re.fullmatch(rf"{IMAGE}@sha256:[0-9a-f]{{64}}", asked["imageUri"])
     assert execution["labels"] == {"exp_id": "trial", "run_id": asked["runId"]}
+
+
+def test_functions_of_an_uploaded_experiment_run_if_the_setting_allows_them(null_cloud, pipeline, tmp_path):
+    experiment = calibrated()
+    function = {"user_script_path": "data/own.py", "user_function_name": "f"}
+    experiment["modelset"]["calibration"]["distance_function"] = function
+    operator = CloudOperator(null_cloud, tmp_path, experiment)
+    (tmp_path / "local" / "forecast" / "data" / "own.py").write_text(
+        "def f(data, simulation):\n    return 1\n"
+    )
+    run = ("run", "--exp-id", "trial")
+
+    refused = operator.invoke(*run)
+    allowed = operator.invoke(*run, "--set", "ALLOW_USER_FUNCTIONS=true")
+
+    assert refused.exit_code == 2
+    assert "modelset.yaml:10: functions of your own do not run" in refused.output
+    execution = pipeline.execution(execution_in(allowed.output))
+    assert json.loads(execution["argument"])["variables"]["ALLOW_USER_FUNCTIONS"] == "true"
 
 
 def test_outputs_are_written_by_a_file_of_this_machine_as_it_is_now(operator):
