@@ -6,13 +6,13 @@ modeling.workload must stay its name. result_checks.py checks results.
 """
 
 import datetime
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 
 import numpy as np
 
 WORKLOAD_FORMAT = 2
 READABLE_WORKLOADS = (1, 2)
-NEW = {"since": 2}  # of a field that a record of format 1 does not have
+NEW = {"since": 2}  # of a field that an older record does not have
 RESULT_FORMAT = 2
 EIGENVALUE = "eigenvalue"  # in calculated parameters: the largest of the contact matrix over all layers
 
@@ -185,19 +185,9 @@ class Simulate:
 
 @dataclass(frozen=True)
 class UserFunction:
-    """A function of the experiment's author; only modeling/simulate/user_functions.py runs it.
+    """A function of the experiment's author, with the whole text of its script."""
 
-    Attributes
-    ----------
-    script : str
-        Path of the script, relative to the forecasting repository.
-    name : str
-        The function's name.
-    source : str
-        The whole text of the script.
-    """
-
-    script: str
+    script: str  # its path in the forecasting repository
     name: str
     source: str
 
@@ -270,7 +260,7 @@ class Trajectories:
     in_compartments : ndarray of int, shape (trajectories, compartments, dates)
         People.
     by_transition : ndarray of int, shape (trajectories, transitions, dates)
-        People who moved since the date before.
+        People who moved since the date before. A user function may turn both into arrays of float.
     """
 
     dates: np.ndarray
@@ -291,7 +281,8 @@ class Trajectories:
 
     def summed(self, names: list[str]) -> np.ndarray:
         """Return the sum of several series, shape (trajectories, dates)."""
-        return sum(self.series(name).astype(np.int64) for name in names)
+        wide = [self.series(name) for name in names]
+        return sum(each if each.dtype.kind == "f" else each.astype(np.int64) for each in wide)
 
 
 @dataclass(frozen=True)
@@ -342,6 +333,8 @@ class Expected:
     dates: np.ndarray | None = None
     frequency: str | None = None
     groups: int = 0
+    added_compartments: int = field(default=0, metadata=NEW)  # series, the last, by a user function
+    added_transitions: int = field(default=0, metadata=NEW)
 
 
 @dataclass(frozen=True)
@@ -373,24 +366,11 @@ class Result:
     projected: np.ndarray | None = None
     simulations: int = 0
     stopped_by: str = ""  # "" or the limit that ended the calibration early: progress.py
+    transformed_by: str = field(default="", metadata=NEW)  # the user function that changed the trajectories
     format: int = RESULT_FORMAT
 
 
-# the only classes that a file of a run may hold
-RECORDS = (
-    Calibrate,
-    Expected,
-    Fit,
-    Flow,
-    ForeignWorkload,
-    Generation,
-    ModelPlan,
-    Observed,
-    Result,
-    Schedule,
-    Simulate,
-    Trajectories,
-    UserFunction,
-    Wave,
-    Workload,
+# the only classes that a file of a run may hold: those of this module
+RECORDS = tuple(
+    kind for kind in list(globals().values()) if is_dataclass(kind) and kind.__module__ == __name__
 )

@@ -3,59 +3,123 @@
 import ast
 import importlib.util
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from modeling.build.csv_table import find_file
+from modeling.build.warnings import warn_once
 from modeling.failures import UserError, did_you_mean
 from modeling.plain_text import excerpt
 from modeling.vocabulary import user_function as vocabulary
+from modeling.vocabulary.base import Location
 from modeling.vocabulary.experiment import Experiment
 from modeling.workload import UserFunction
 
 MOST_CHARACTERS = 100_000  # of a script, which every input carries
 DISTANCE = ("modelset", "calibration", "distance_function")
-
-Function = ast.FunctionDef
+TRANSFORMATION = ("modelset", "calibration", "post_hoc_transformation")
 
 
 def refuse_functions(experiment: Experiment) -> None:
     """Refuse an experiment with functions of its author, where they may not run."""
-    calibration = experiment.calibration
-    if calibration is not None and isinstance(calibration.distance_function, vocabulary.UserFunction):
-        raise UserError(
-            f"{experiment.where(*DISTANCE)}: functions of your own do not run where the experiment is only "
-            "uploaded; name its repository in GITHUB_FORECAST_REPO, or set ALLOW_USER_FUNCTIONS=true"
-        )
+    for at in (DISTANCE, TRANSFORMATION):
+        if isinstance(getattr(experiment.calibration, at[-1], None), vocabulary.UserFunction):
+            raise UserError(
+                f"{experiment.where(*at)}: functions of your own do not run where the experiment is only "
+                "uploaded; name its repository in GITHUB_FORECAST_REPO, or set ALLOW_USER_FUNCTIONS=true"
+            )
 
 
-def read_distance(given: vocabulary.UserFunction, roots: list[Path], where: str) -> UserFunction:
-    """Return a distance function, which takes `data` and `simulation` by name, as epydemix calls it.
+def read_distance(experiment: Experiment, roots: list[Path]) -> str | UserFunction:
+    """Return the distance of a calibration: the name of a metric, or a function.
+
+    A function takes `data` and `simulation` by name, as epydemix calls it.
 
     Parameters
     ----------
     roots : list of Path
         Folders of the forecasting repository that the path is relative to; the first holds the others.
-    where : str
-        "file:line" of what names the function.
 
     Raises
     ------
     UserError
         The script cannot be read, is not Python, imports what a runner lacks, or has no such function.
     """
-    found, function = _read(given, roots, where)
-    arguments = function.args
-    names = {each.arg for each in (*arguments.args, *arguments.kwonlyargs)}
-    left_out = {"data", "simulation"} - (names if not arguments.kwarg else {"data", "simulation"})
-    if left_out or _required(function) - {"data", "simulation"}:
+    given = experiment.calibration.distance_function
+    if isinstance(given, str):
+        return given
+    script = _read(given, roots, experiment.where(*DISTANCE))
+    names = _by_name(script.definition)
+    if not {"data", "simulation"} <= names.taken or names.required - {"data", "simulation"}:
         raise UserError(
-            f"{_place(given, function)}: {function.name}({ast.unparse(arguments)}) is called with the "
-            f"arguments data and simulation; write def {function.name}(data, simulation)"
+            f"{script.signature} is called with the arguments data and simulation; "
+            f"write def {given.user_function_name}(data, simulation)"
         )
-    return found
+    return script.function
 
 
-def _read(given: vocabulary.UserFunction, roots: list[Path], where: str) -> tuple[UserFunction, Function]:
+def read_transformation(experiment: Experiment, roots: list[Path]) -> UserFunction | None:
+    """Return the function that changes trajectories, which takes one, and may take `context` by name.
+
+    Raises
+    ------
+    UserError
+        As read_distance.
+    """
+    given = experiment.calibration.post_hoc_transformation
+    if given is None:
+        return None
+    script = _read(given, roots, experiment.where(*TRANSFORMATION))
+    arguments = script.definition.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    first = {positional[0].arg} if positional else set()
+    if not (first or arguments.vararg) or _by_name(script.definition).required - first - {"context"}:
+        raise UserError(
+            f"{script.signature} is called with a trajectory, and context if it takes that; "
+            f"write def {given.user_function_name}(trajectory, context=None)"
+        )
+    for kind, at, name in _other_names(experiment):
+        if name not in script.function.source:
+            warn_once(
+                f'{experiment.where(kind, *at)}: "{name}" is no series of the model, and '
+                f"{given.user_script_path} does not mention it"
+            )
+    return script.function
+
+
+def _other_names(experiment: Experiment) -> Iterator[tuple[str, Location, str]]:
+    """Yield names of series that the model does not have, which a function may add, and their places."""
+    model, output = experiment.model, experiment.output
+    names = (*model.compartment_ids, *model.transition_names)
+    known = {f"{name}_{group}" for name in names for group in (*model.population.age_groups, "total")}
+    used = [
+        ("modelset", ("calibration", "comparison", index, "simulation"), comparison.simulation)
+        for index, comparison in enumerate(experiment.calibration.comparison)
+    ]
+    for section in ("quantiles", "trajectories"):
+        for field in ("compartments", "transitions"):
+            used.append(("output", (section, field), getattr(getattr(output, section), field, None)))
+    for kind, at, chosen in used:
+        names = chosen if isinstance(chosen, list) else []
+        yield from ((kind, at, name) for name in names if name not in known)
+
+
+@dataclass(frozen=True)
+class _Script:
+    """A function with its definition, parsed."""
+
+    function: UserFunction
+    definition: ast.FunctionDef
+
+    @property
+    def signature(self) -> str:
+        """Place, name and arguments of the function, for messages."""
+        arguments = ast.unparse(self.definition.args)
+        return f"{self.function.script}:{self.definition.lineno}: {self.function.name}({arguments})"
+
+
+def _read(given: vocabulary.UserFunction, roots: list[Path], where: str) -> _Script:
     path = find_file(given.user_script_path, roots, where)
     if not path.resolve().is_relative_to(roots[0].resolve()):
         raise UserError(
@@ -69,9 +133,8 @@ def _read(given: vocabulary.UserFunction, roots: list[Path], where: str) -> tupl
             f'{given.user_script_path}:{line}: imports "{name}", which is not an installed package; other '
             "files of the repository do not travel with a script, so put what you need into it"
         )
-    return UserFunction(given.user_script_path, given.user_function_name, source), _function(
-        tree, given, where
-    )
+    found = UserFunction(given.user_script_path, given.user_function_name, source)
+    return _Script(found, _definition(tree, given, where))
 
 
 def _source(path: Path, where: str) -> str:
@@ -125,7 +188,7 @@ def _is_installed(module: str, repository: Path) -> bool:
     return spec.origin is not None and not Path(spec.origin).is_relative_to(repository.resolve())
 
 
-def _function(tree: ast.Module, given: vocabulary.UserFunction, where: str) -> Function:
+def _definition(tree: ast.Module, given: vocabulary.UserFunction, where: str) -> ast.FunctionDef:
     """Return the definition of the named function; the last counts, as in Python."""
     defined = {each.name: each for each in tree.body if isinstance(each, ast.FunctionDef)}
     name = given.user_function_name
@@ -137,14 +200,20 @@ def _function(tree: ast.Module, given: vocabulary.UserFunction, where: str) -> F
     return defined[name]
 
 
-def _required(function: Function) -> set[str]:
-    """Return the names of the arguments without a default."""
+class _Names(NamedTuple):
+    """Arguments of a function: those that can be given by name, and those without a default."""
+
+    taken: set[str]
+    required: set[str]
+
+
+def _by_name(function: ast.FunctionDef) -> _Names:
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
     required = positional[: len(positional) - len(arguments.defaults)]
     keywords = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    return {each.arg for each in required} | {each.arg for each, default in keywords if default is None}
-
-
-def _place(given: vocabulary.UserFunction, function: Function) -> str:
-    return f"{given.user_script_path}:{function.lineno}"
+    required += [each for each, default in keywords if default is None]
+    taken = {each.arg for each in (*arguments.args, *arguments.kwonlyargs)}
+    if arguments.kwarg:
+        taken |= {"data", "simulation"} - {each.arg for each in arguments.posonlyargs}
+    return _Names(taken, {each.arg for each in required})

@@ -21,13 +21,13 @@ from modeling.build.parameter_sets import parameter_sets
 from modeling.build.plan import PopulationModel, build_plan
 from modeling.build.rates import check_rates, warn_of_durations
 from modeling.build.size import RunSize, check_size, size_warnings
-from modeling.build.user_functions import DISTANCE, read_distance, refuse_functions
+from modeling.build.user_functions import read_distance, read_transformation, refuse_functions
 from modeling.build.warnings import experiment_warnings
 from modeling.failures import UserError
 from modeling.populations import expand_all, find_location, load_population
 from modeling.vocabulary.experiment import Experiment
 from modeling.vocabulary.strategy import Strategy
-from modeling.workload import Calibrate, Simulate, UserFunction, Workload
+from modeling.workload import Calibrate, Simulate, Workload
 
 log = logging.getLogger(__name__)
 
@@ -203,22 +203,15 @@ def _calibration(model: PopulationModel, data_roots: list[Path]) -> Workload:
         strategy=calibration.strategy.name,
         options=_strategy_options(calibration.strategy),
         max_seconds=calibration.strategy.max_seconds,
-        distance=_distance(model, data_roots),
+        distance=read_distance(model.experiment, data_roots),
         priors={n: (d.name, list(d.args), dict(d.kwargs)) for n, d in calibration.priors().items()},
         observed=observed,
         fit_end=last_fitted_day(observed, model.plan.resample_frequency),
         projections=calibration.projection.n_trajectories if calibration.projection else 0,
         generation=calibration.projection.generation_number if calibration.projection else None,
+        post_hoc=read_transformation(model.experiment, data_roots),
     )
     return model.workload(model.order, task, start, primary_id=model.order)
-
-
-def _distance(model: PopulationModel, data_roots: list[Path]) -> str | UserFunction:
-    """Return the name of a metric, or the function of a script."""
-    chosen = model.experiment.calibration.distance_function
-    if isinstance(chosen, str):
-        return chosen
-    return read_distance(chosen, data_roots, model.where(*DISTANCE))
 
 
 def _strategy_options(strategy: Strategy) -> dict:

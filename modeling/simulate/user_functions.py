@@ -3,6 +3,7 @@
 A function that fails, or returns what cannot be used, ends the input with one line.
 """
 
+import inspect
 import itertools
 import linecache
 import numbers
@@ -52,6 +53,11 @@ class LoadedFunction:
             The function raised an exception; the message has the line of the script.
         """
         return self._guarded(lambda: self._function(*arguments, **named))
+
+    def takes(self, name: str) -> bool:
+        """Return whether the function takes an argument by name, besides its first."""
+        others = list(inspect.signature(self._function).parameters.values())[1:]
+        return any(each.name == name or each.kind is each.VAR_KEYWORD for each in others)
 
     def distance(self, observed: np.ndarray, simulated: np.ndarray) -> float:
         """Return the distance of two arrays of one shape, called as epydemix calls a metric.

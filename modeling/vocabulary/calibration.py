@@ -60,6 +60,9 @@ class Calibration(Piece):
     distance_function: MetricOrFunction = Field(
         "rmse", description="distance of simulated from observed values: a metric, or a function of your own"
     )
+    post_hoc_transformation: UserFunction | None = Field(
+        None, description="a function of your own that changes each trajectory before it is compared or shown"
+    )
     observed_data_path: str
     observed_data_as_of: Day | None = Field(
         None,
@@ -114,7 +117,7 @@ class Calibration(Piece):
         for position, name in enumerate(comparison.simulation):
             if name in comparison.simulation[:position]:
                 yield (*at, "simulation"), f'duplicate "{name}"; keep one'
-            if name not in transitions:
+            if name not in transitions and self.post_hoc_transformation is None:
                 yield (
                     (*at, "simulation"),
                     f'"{name}" is not a transition of the model{_meant(name, transitions)}; '

@@ -156,7 +156,10 @@ def load_experiment(folder: Path, output_file: Path | None = None) -> Experiment
     found = {"model": _model_problems(model, modelset), "output": output.problems(model)}
     if modelset is not None:
         found["modelset"] = modelset.problems(model)
-        found["output"] = [*output.problems(model), *_generation_problems(modelset, output)]
+        found["output"] = [
+            *output.problems(model, modelset.calibration),
+            *_generation_problems(modelset, output),
+        ]
     for kind, at_and_message in found.items():
         first = itertools.islice(at_and_message, MOST_PROBLEMS)
         problems += [f"{experiment.where(kind, *at)}: {message}" for at, message in first]
