@@ -160,12 +160,19 @@ def test_outputs_are_written_by_a_file_of_this_machine_as_it_is_now(operator):
 
 
 def test_a_rehearsal_of_one_task_compares_the_run_in_the_cloud_with_the_run_here(tmp_path):
-    operator = Operator(tmp_path, simulated())
+    experiment = calibrated()
+    function = {"user_script_path": "data/own.py", "user_function_name": "f"}
+    experiment["modelset"]["calibration"]["post_hoc_transformation"] = function
+    operator = Operator(tmp_path, experiment)
+    (tmp_path / "local" / "forecast" / "data" / "own.py").write_text(
+        "def f(trajectory):\n    return trajectory\n"
+    )
     need_program("gcloud")
     shutil.copytree(POPULATIONS, tmp_path / "local" / "forecast" / "data" / "epydemix-data")
     del operator.environ["EPYDEMIX_DATA_DIR"]
 
-    ended = operator.invoke("rehearse", "--exp-id", "trial")
+    # with a repository on GitHub, functions run in the cloud
+    ended = operator.invoke("rehearse", "--exp-id", "trial", GITHUB_FORECAST_REPO="lab/flu")
 
     assert ended.exit_code == 0, ended.output
     assert re.fullmatch(

@@ -143,6 +143,39 @@ def test_a_script_is_a_module_of_its_own_for_each_input(tmp_path):
     np.testing.assert_array_equal(second.generations[-1].distances, np.arange(1, 13))
 
 
+@pytest.mark.parametrize(
+    ("strategy", "options"),
+    [
+        ("SMC", {"num_particles": 8, "num_generations": 2}),
+        ("rejection", {"num_particles": 8, "epsilon": 1e9}),
+        ("top_fraction", {"Nsim": 30, "top_fraction": 0.2}),
+    ],
+)
+def test_draws_that_cannot_be_simulated_never_reach_a_function(tmp_path, strategy, options):
+    source = (
+        "def f(data, simulation):\n"
+        "    assert 0 <= simulation['data'].max() < 700_000  # people in Vermont\n"
+        "    return float(abs(data['data'] - simulation['data']).sum())\n"
+    )
+    write_script(tmp_path, source)
+    experiment = with_distance("f", fitting(strategy, **options))
+    prior = {"name": "uniform", "args": [-2, 4]}  # a negative R0 is a negative rate
+    experiment["modelset"]["calibration"]["parameters"]["R0"]["prior"] = prior
+
+    result = run_workload(build(tmp_path, experiment)[0])
+
+    assert (result.generations[-1].particles >= 0).all()
+
+
+def test_an_input_from_before_there_were_functions_is_read(tmp_path):
+    workload = build(tmp_path, calibrated())[0]
+    del vars(workload.task)["post_hoc"]
+
+    read = decode_workload(encode_workload(workload), "input")
+
+    assert (read.task.functions, read.task.distance) == ([], "rmse")
+
+
 FAILING = {
     "failing": "data/own.py:31: failing: ZeroDivisionError: division by zero",
     "leaving": "data/own.py:36: leaving: SystemExit: 0",
