@@ -23,6 +23,7 @@ from modeling.workload import (
     Workload,
 )
 
+MOST_ADDED_SERIES = 100  # by a user function
 MOST_PARTICLE = 1e18  # of a parameter; a perturbed one may be beyond the bounds of the vocabulary
 BYTES_OF_THE_REST = 64 << 20  # of a result, besides its large arrays: names, parameters, data
 _DAY = np.timedelta64(1, "D")
@@ -35,8 +36,8 @@ def check_result(result: Result) -> None:
     ------
     UserError
         Numbers outside their bounds, arrays of a wrong type or shape, a wrong number of trajectories, wrong
-        dates, counts that are negative or not finite, age groups or compartments with a wrong total, weights
-        that are not a distribution.
+        dates, counts that are negative, not finite or not whole, age groups or compartments with a wrong
+        total, weights that are not a distribution.
     """
     where = f"result {result.index} ({result.population})"
     if result.format != RESULT_FORMAT:
@@ -51,6 +52,7 @@ def check_result(result: Result) -> None:
         raise UserError(f"{where}: a calibration without posterior or fit")
     if result.trajectories is not None:
         _check_trajectories(result.trajectories, result.expected, result.delta_t_days, where)
+        _check_whole(result, where)
     if result.kind == "simulation":
         _check_place_in_ensemble(result, where)
     _check_names(result.parameter_names, "parameters", where)
@@ -75,6 +77,7 @@ def _check_facts(result: Result, where: str) -> None:
     counts = {name: getattr(result, name) for name in ("index", "primary_id", "set_index", "simulations")}
     counts |= {"first_trajectory": result.first_trajectory, "ensemble_total": result.ensemble_total}
     counts |= {name: getattr(expected, name) for name in ("trajectories", "groups", "people")}
+    counts |= {name: getattr(expected, name) for name in ("added_compartments", "added_transitions")}
     for name, value in counts.items():
         if value is not None and not 0 <= value < LARGEST_NUMBER:
             raise UserError(f"{where}: {name} is {value}")
@@ -164,9 +167,9 @@ def _check_trajectories(
         )
     if expected.dates is None:
         _check_ends(dates, expected, delta_t_days, where)
-    for counts, names in (
-        (trajectories.in_compartments, trajectories.compartments),
-        (trajectories.by_transition, trajectories.transitions),
+    for counts, names, added in (
+        (trajectories.in_compartments, trajectories.compartments, expected.added_compartments),
+        (trajectories.by_transition, trajectories.transitions, expected.added_transitions),
     ):
         if counts.shape != (trajectories.count, len(names), len(dates)):
             raise UserError(
@@ -174,19 +177,33 @@ def _check_trajectories(
             )
         _check_counts(counts, where)
         if expected.groups:
-            if len(names) % (expected.groups + 1):
-                raise UserError(
-                    f"{where}: {len(names)} series of {expected.groups} age groups and a total each"
-                )
-            by_group = counts.reshape(len(counts), -1, expected.groups + 1, len(dates))
+            own = len(names) - added
+            if own % (expected.groups + 1):
+                raise UserError(f"{where}: {own} series of {expected.groups} age groups and a total each")
+            by_group = counts[:, :own].reshape(len(counts), -1, expected.groups + 1, len(dates))
             if (by_group[:, :, :-1].sum(axis=2) != by_group[:, :, -1]).any():
                 raise UserError(f"{where}: age groups that do not add up to their total")
     if expected.people is not None:
-        totals = [i for i, name in enumerate(trajectories.compartments) if name.endswith("_total")]
+        own = trajectories.compartments[: len(trajectories.compartments) - expected.added_compartments]
+        totals = [i for i, name in enumerate(own) if name.endswith("_total")]
         people = trajectories.in_compartments[:, totals].sum(axis=1, dtype=np.int64)
         if (people != expected.people).any():
             wrong = int(people[people != expected.people][0])
             raise UserError(f"{where}: {wrong} people in its compartments instead of {expected.people}")
+
+
+def _check_whole(result: Result, where: str) -> None:
+    """Refuse parts of people, but in what a user function has added or changed."""
+    paths, expected = result.trajectories, result.expected
+    if result.transformed_by and expected.people is None:
+        return
+    for counts, added in (
+        (paths.in_compartments, expected.added_compartments),
+        (paths.by_transition, expected.added_transitions),
+    ):
+        own = counts[:, : counts.shape[1] - added]
+        if own.dtype.kind == "f" and (own != np.rint(own)).any():
+            raise UserError(f"{where}: numbers of people that are not whole")
 
 
 def _check_ends(dates: np.ndarray, expected: Expected, delta_t_days: float, where: str) -> None:
@@ -256,6 +273,7 @@ def most_result_bytes(workload: Workload) -> int:
         fitted = sum(len(observed.dates) for observed in task.observed)
         particles = task.options.get("num_particles", task.options.get("Nsim", 0))
         generations = task.options.get("num_generations", 1) + 1
+        series += MOST_ADDED_SERIES if task.post_hoc else 0
         numbers = task.projections * (series * dates + len(task.priors))
         numbers += particles * (generations * (len(task.priors) + 2) + fitted)
     return BYTES_OF_THE_REST + 8 * numbers

@@ -6,13 +6,13 @@ modeling.workload must stay its name. result_checks.py checks results.
 """
 
 import datetime
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 
 import numpy as np
 
 WORKLOAD_FORMAT = 2
 READABLE_WORKLOADS = (1, 2)
-NEW = {"since": 2}  # of a field that a record of format 1 does not have
+NEW = {"since": 2}  # of a field that an older record does not have
 RESULT_FORMAT = 2
 EIGENVALUE = "eigenvalue"  # in calculated parameters: the largest of the contact matrix over all layers
 
@@ -204,21 +204,36 @@ class Simulate:
 
 
 @dataclass(frozen=True)
+class UserFunction:
+    """A function of the experiment's author, with the whole text of its script."""
+
+    script: str  # its path in the forecasting repository
+    name: str
+    source: str
+
+
+@dataclass(frozen=True)
 class Calibrate:
     """Approximate Bayesian computation, then projections from its posterior.
 
     `priors` hold (scipy name, args, kwargs). A calibrated start date counts days from the workload's.
+    `distance` is the name of one of epydemix's metrics, or a function. `post_hoc` changes trajectories.
     """
 
     strategy: str
     options: dict
     max_seconds: float | None
-    distance: str
+    distance: str | UserFunction
     priors: dict[str, tuple[str, list, dict]]
     observed: list[Observed]
     fit_end: datetime.date
     projections: int
     generation: int | None
+    post_hoc: UserFunction | None = field(default=None, metadata=NEW)
+
+    @property
+    def functions(self) -> list[UserFunction]:
+        return [each for each in (self.distance, self.post_hoc) if isinstance(each, UserFunction)]
 
 
 @dataclass(frozen=True)
@@ -265,7 +280,7 @@ class Trajectories:
     in_compartments : ndarray of int, shape (trajectories, compartments, dates)
         People.
     by_transition : ndarray of int, shape (trajectories, transitions, dates)
-        People who moved since the date before.
+        People who moved since the date before. A user function may turn both into arrays of float.
     """
 
     dates: np.ndarray
@@ -286,7 +301,8 @@ class Trajectories:
 
     def summed(self, names: list[str]) -> np.ndarray:
         """Return the sum of several series, shape (trajectories, dates)."""
-        return sum(self.series(name).astype(np.int64) for name in names)
+        wide = [self.series(name) for name in names]
+        return sum(each if each.dtype.kind == "f" else each.astype(np.int64) for each in wide)
 
 
 @dataclass(frozen=True)
@@ -337,6 +353,8 @@ class Expected:
     dates: np.ndarray | None = None
     frequency: str | None = None
     groups: int = 0
+    added_compartments: int = field(default=0, metadata=NEW)  # series, the last, by a user function
+    added_transitions: int = field(default=0, metadata=NEW)
 
 
 @dataclass(frozen=True)
@@ -368,24 +386,11 @@ class Result:
     projected: np.ndarray | None = None
     simulations: int = 0
     stopped_by: str = ""  # "" or the limit that ended the calibration early: progress.py
+    transformed_by: str = field(default="", metadata=NEW)  # the user function that changed the trajectories
     format: int = RESULT_FORMAT
 
 
-# the only classes that a file of a run may hold
-RECORDS = (
-    Calibrate,
-    Expected,
-    Fit,
-    Flow,
-    ForeignWorkload,
-    Generation,
-    HubCounts,
-    ModelPlan,
-    Observed,
-    Result,
-    Schedule,
-    Simulate,
-    Trajectories,
-    Wave,
-    Workload,
+# the only classes that a file of a run may hold: those of this module
+RECORDS = tuple(
+    kind for kind in list(globals().values()) if is_dataclass(kind) and kind.__module__ == __name__
 )

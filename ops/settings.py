@@ -144,6 +144,12 @@ class _RunSettings(BaseModel, frozen=True, validate_default=True):
     local_jobs: int = setting(
         0, "tasks of stage B on this machine at the same time; 0: one per core", "", ge=0
     )
+    allow_user_functions: bool = deployed(
+        False,
+        "run functions of an experiment that is only uploaded to the cloud: true or false",
+        "Run Python functions of an experiment (docs/user-functions.md) in the cloud although it is only "
+        "uploaded, without GITHUB_FORECAST_REPO: true or false. Elsewhere they always run.",
+    )
     max_retry_count: int = deployed(
         3,
         "retries of a task after a temporary fault (exit code 75)",

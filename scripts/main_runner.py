@@ -90,6 +90,7 @@ def _run_input(index: int, context: StageContext, inputs: Inputs) -> None:
         workload = inputs.read(index)
         called = input_name(workload)
         log.info("%s", called)
+        _refuse_functions(workload, context)
         from modeling.suites import run  # after the cheap checks: it loads the simulator
 
         result = run(workload)
@@ -107,6 +108,17 @@ def _run_input(index: int, context: StageContext, inputs: Inputs) -> None:
         _summary_name(index, inputs.manifest), stopwatch.summary(**_facts(index, result), **made)
     )
     log.info("wrote %s", path)
+
+
+def _refuse_functions(workload: Any, context: StageContext) -> None:
+    """Refuse source text in an input where it may not run; who may write to the bucket may forge an input."""
+    functions = getattr(getattr(workload, "task", None), "functions", [])
+    if functions and not context.allow_user_functions:
+        raise UserError(
+            f"the input has a function of its own ({functions[0].name} of {functions[0].script}), and such "
+            "functions do not run where the experiment is only uploaded; name its repository in "
+            "GITHUB_FORECAST_REPO, or set ALLOW_USER_FUNCTIONS=true"
+        )
 
 
 def _made_with(context: StageContext) -> dict[str, Any]:

@@ -33,6 +33,12 @@ variable "allow_partial_results" {
   default     = false
 }
 
+variable "allow_user_functions" {
+  description = "Run functions of an experiment that is only uploaded to the cloud: true or false."
+  type        = bool
+  default     = false
+}
+
 variable "max_retry_count" {
   description = "Retries of a task after a temporary fault (exit code 75)."
   type        = number

@@ -48,6 +48,7 @@ ALL_ELSE = {
     "storage_verbose": True,
     "run_output_stage": False,
     "allow_partial_results": True,
+    "allow_user_functions": True,
     "monthly_budget_usd": 200,
     "billing_account": "012345-6789AB-CDEF01",
     "alert_email": "forecasts@example.org",

@@ -24,6 +24,7 @@ from modeling.build.parameter_sets import parameter_sets
 from modeling.build.plan import PopulationModel, build_plan
 from modeling.build.rates import check_rates, warn_of_durations
 from modeling.build.size import RunSize, check_size, size_warnings
+from modeling.build.user_functions import read_distance, read_transformation, refuse_functions
 from modeling.build.warnings import experiment_warnings, warn_once
 from modeling.failures import UserError, listed
 from modeling.populations import expand_all, find_location, is_all, load_population
@@ -46,11 +47,14 @@ class DataPlaces:
         Folders in the layout of epydemix-data, searched in order.
     cache_folder : Path
         Where downloaded populations are kept.
+    functions_allowed : bool
+        Whether functions in scripts of these folders may run.
     """
 
     data_roots: list[Path]
     population_folders: list[Path]
     cache_folder: Path
+    functions_allowed: bool = True
 
 
 def build_workloads(
@@ -70,13 +74,15 @@ def build_workloads(
     Raises
     ------
     UserError
-        Unknown populations, unusable data, a count that the experiment cannot have, or a run that is too
-        large.
+        Unknown populations, unusable data, a count that the experiment cannot have, a run that is too
+        large, or a function that may not run.
     """
     warn_once.cache_clear()  # each build warns anew
     names = _population_codes(experiment)
     codes = expand_all(names)
     _check_count(experiment, len(codes), count)
+    if not places.functions_allowed:
+        refuse_functions(experiment)
     experiment = with_frequency_of_data(experiment, codes, places.data_roots)
     size = RunSize(experiment, len(codes), count or 1)
     check_size(size)
@@ -241,12 +247,13 @@ def _calibration(model: PopulationModel, data_roots: list[Path], hub: HubInputs)
         strategy=calibration.strategy.name,
         options=_strategy_options(calibration.strategy),
         max_seconds=calibration.strategy.max_seconds,
-        distance=calibration.distance_function,
+        distance=read_distance(model.experiment, data_roots),
         priors={n: (d.name, list(d.args), dict(d.kwargs)) for n, d in calibration.priors().items()},
         observed=observed,
         fit_end=last_fitted_day(observed, model.plan.resample_frequency),
         projections=calibration.projection.n_trajectories if calibration.projection else 0,
         generation=calibration.projection.generation_number if calibration.projection else None,
+        post_hoc=read_transformation(model.experiment, data_roots),
     )
     return model.workload(model.order, task, start, primary_id=model.order)
 

@@ -60,6 +60,7 @@ class Collector:
         self._sets: ParameterSets | None = None
         self._left_out: set[str] = set()  # dates of intervals that were simulated in part
         self._whole: set[str] = set()  # dates of intervals that are whole in some parameter set
+        self._transformed: dict[str, None] = {}  # what functions have done to trajectories
         self._unreached: list[str] = []  # generations without posteriors, a population each
         self._results = 0
 
@@ -78,6 +79,7 @@ class Collector:
             self._tables.add_result(result)
             self._panels[result.population] = calibration_panel(result)
             self._unreached += self._unreached_generations(result)
+            self._transformed |= dict.fromkeys(_transformations(result))
             return
         if self._ensemble is not None and self._ensemble.primary_id == result.primary_id:
             self._tables.add_result(result)
@@ -92,7 +94,7 @@ class Collector:
         self._finish_ensemble()
         self._finish_sets()
         panels = list(self._panels.values())
-        notes = [*early_ends(panels), *fit_notes(panels), *self._tables.notes]
+        notes = [*early_ends(panels), *fit_notes(panels), *self._tables.notes, *self._transformed]
         if self._unreached:
             missing = listed(self._unreached)
             notes.append(f"the table of posteriors is without generations that were not reached: {missing}")
@@ -151,6 +153,18 @@ class Collector:
         if self._sets is not None:
             self._panels[self._sets.population] = self._sets.panel()
             self._sets = None
+
+
+def _transformations(result: Result) -> list[str]:
+    """Return a note on the function that transformed the trajectories of a result; none without one."""
+    expected = result.expected
+    if result.transformed_by and expected.people is None:
+        return [
+            f"trajectories are as {result.transformed_by} has changed them: their counts need be neither "
+            "whole numbers nor add up to the population"
+        ]
+    added = expected.added_compartments + expected.added_transitions
+    return [f"series added by {result.transformed_by}: {added}"] if added else []
 
 
 def _days(dates: np.ndarray) -> list[str]:

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from modeling.distributions import frozen_distribution
-from modeling.failures import UserError
+from modeling.failures import UserError, did_you_mean
 from modeling.initial import InfeasibleDraw
 from modeling.randomness import CALIBRATION, PROJECTIONS, stream
 from modeling.simulate.engine import Path, Simulator
 from modeling.simulate.progress import Progress
-from modeling.workload import Calibrate, Fit, Generation, Trajectories, Workload
+from modeling.simulate.transformation import Transformation
+from modeling.simulate.user_functions import LoadedFunction
+from modeling.workload import Calibrate, Fit, Generation, Observed, Trajectories, UserFunction, Workload
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +54,15 @@ class Calibrated:
     stopped_by: str
 
 
-def calibrate(workload: Workload, simulator: Simulator) -> Calibrated:
+def calibrate(
+    workload: Workload, simulator: Simulator, transformation: Transformation | None = None
+) -> Calibrated:
     """Find the parameters that reproduce the observed data.
+
+    Parameters
+    ----------
+    transformation : Transformation, optional
+        Of every trajectory before it is compared; default the workload's.
 
     Raises
     ------
@@ -64,7 +73,7 @@ def calibrate(workload: Workload, simulator: Simulator) -> Calibrated:
     from modeling.simulate.abc_sampler import StoppingSampler
 
     task: Calibrate = workload.task
-    comparison = _Comparison(workload, simulator)
+    comparison = _Comparison(workload, simulator, transformation or Transformation(workload, simulator))
     progress = comparison.progress
     sampler = StoppingSampler(
         progress,
@@ -110,9 +119,14 @@ def _generations(found, names: list[str]) -> tuple[list[Generation], np.ndarray 
 
 
 def project(
-    workload: Workload, simulator: Simulator, calibrated: Calibrated
+    workload: Workload, simulator: Simulator, calibrated: Calibrated, transformation: Transformation
 ) -> tuple[Trajectories, np.ndarray]:
     """Simulate particles drawn from the posterior, to the model's last day.
+
+    Parameters
+    ----------
+    transformation : Transformation
+        Of every trajectory; the one that the calibration used, so that its series are known.
 
     Returns
     -------
@@ -137,21 +151,30 @@ def project(
             "leave generation_number out to project from the last"
         )
     calendar = simulator.calendar(workload.start_date, workload.end_date)
-    plan = simulator.plan
-    people = np.zeros((task.projections, len(plan.compartment_series), len(calendar)), dtype=np.int32)
-    moved = np.zeros((task.projections, len(plan.transition_series), len(calendar)), dtype=np.int32)
+    compartments, transitions = transformation.compartments, transformation.transitions
+    kind = np.float64 if transformation.is_used else np.int32
+    people = np.zeros((task.projections, len(compartments), len(calendar)), dtype=kind)
+    moved = np.zeros((task.projections, len(transitions), len(calendar)), dtype=kind)
     particles = np.zeros((task.projections, len(calibrated.parameter_names)))
     for index in range(task.projections):
         rng = stream(workload.entropy, PROJECTIONS, index)
         particles[index] = chosen[0].particles[rng.choice(len(chosen[0].weights), p=chosen[0].weights)]
         draw = dict(zip(calibrated.parameter_names, particles[index].tolist(), strict=True))
-        path = simulator.run(draw, start_of(workload, draw), workload.end_date, rng)
+        start = start_of(workload, draw)
+        path = simulator.run(draw, start, workload.end_date, rng)
+        path = transformation.apply(path, draw, start, projection=True)
         before = _steps_before(path, calendar)
         people[index, :, :before] = path.initial[:, None]
         people[index, :, before:] = path.in_compartments
         moved[index, :, before:] = path.by_transition
-    trajectories = Trajectories(calendar, plan.compartment_series, plan.transition_series, people, moved)
-    return trajectories, particles
+    if transformation.is_used:
+        people, moved = _whole_numbers(people), _whole_numbers(moved)
+    return Trajectories(calendar, compartments, transitions, people, moved), particles
+
+
+def _whole_numbers(counts: np.ndarray) -> np.ndarray:
+    """Return counts as integers if all of them are whole."""
+    return counts.astype(np.int64) if (counts == np.rint(counts)).all() else counts
 
 
 def start_of(workload: Workload, draw: dict[str, float]) -> datetime.date:
@@ -162,17 +185,20 @@ def start_of(workload: Workload, draw: dict[str, float]) -> datetime.date:
 class _Comparison:
     """Simulates draws for the sampler, and measures their distance from the observed data."""
 
-    def __init__(self, workload: Workload, simulator: Simulator):
+    def __init__(self, workload: Workload, simulator: Simulator, transformation: Transformation):
         from epydemix.calibration import mae, mape, rmse, wmape
 
-        self.workload, self.simulator = workload, simulator
+        self.workload, self.simulator, self.transformation = workload, simulator, transformation
         self.task: Calibrate = workload.task
         self.calendar = simulator.calendar(workload.start_date, self.task.fit_end)
-        names = simulator.plan.transition_series
-        self.rows = [[names.index(name) for name in o.series] for o in self.task.observed]
+        self.rows: list[list[int]] | None = None  # of each observed series, once all series are known
         self.columns = [self._columns(o) for o in self.task.observed]
         self.observed = np.concatenate([o.values[o.fitted] for o in self.task.observed])
-        self._metric = {"rmse": rmse, "mae": mae, "mape": mape, "wmape": wmape}[self.task.distance]
+        self._function = self._metric = None
+        if isinstance(self.task.distance, UserFunction):
+            self._function = LoadedFunction(self.task.distance)
+        else:
+            self._metric = {"rmse": rmse, "mae": mae, "mape": mape, "wmape": wmape}[self.task.distance]
         self._infeasible_in_a_row = self._alike_in_a_row = 0
         self._last_distance = np.nan
         self._all_alike = True
@@ -183,11 +209,14 @@ class _Comparison:
 
         The counts of a draw that cannot be simulated are such that it is never accepted.
         """
+        start = start_of(self.workload, draw)
         try:
-            path = self.simulator.run(draw, start_of(self.workload, draw), self.task.fit_end, rng)
+            path = self.simulator.run(draw, start, self.task.fit_end, rng)
         except InfeasibleDraw as error:
             return {"data": self._never_accepted(error)}
         self._infeasible_in_a_row = 0
+        path = self.transformation.apply(path, draw, start, projection=False)
+        self.rows = self.rows or [self._rows(observed) for observed in self.task.observed]
         moved = np.zeros((len(path.by_transition), len(self.calendar)))
         moved[:, _steps_before(path, self.calendar) :] = path.by_transition
         counts = [
@@ -218,13 +247,32 @@ class _Comparison:
             Fit(o, part) for o, part in zip(self.task.observed, np.split(data, ends, axis=1), strict=True)
         ]
 
+    def _rows(self, observed: Observed) -> list[int]:
+        """Return the rows of the transitions that an observed series is compared with."""
+        names = self.transformation.transitions
+        for name in observed.series:
+            if name not in names:
+                raise UserError(
+                    f'{self.workload.population}: {observed.label} is compared with "{name}", which is no '
+                    f"transition of the model and was not added{did_you_mean(name, names)}"
+                )
+        return [names.index(name) for name in observed.series]
+
     def _smallest_distance(self) -> float:
-        """Return the distance of the nearest possible counts: whole numbers, 0 before the first day."""
+        """Return the distance of the nearest possible counts: whole numbers, 0 before the first day.
+
+        With a function of the author nobody knows which are nearest; the distance may be 0.
+        """
+        if self._function or self.transformation.is_used:
+            return 0.0
         nearest = np.where(np.concatenate(self.columns) < 0, 0, np.rint(self.observed))
         return self._distance_of(nearest)
 
     def _distance_of(self, simulated: np.ndarray) -> float:
         """Return the distance of simulated values; mape is not defined where the observed value is 0."""
+        if self._function:
+            is_simulated = simulated[0] < FAR_AWAY  # else nan, or FAR_AWAY
+            return self._function.distance(self.observed, simulated) if is_simulated else simulated[0]
         judged = self.observed != 0 if self.task.distance == "mape" else slice(None)
         return float(self._metric({"data": self.observed[judged]}, {"data": simulated[judged]}))
 
@@ -259,7 +307,7 @@ class _Comparison:
                 f"than epsilon {epsilon:g} (the nearest distance: {progress.nearest:.4g}); raise epsilon"
             )
 
-    def _columns(self, observed) -> np.ndarray:
+    def _columns(self, observed: Observed) -> np.ndarray:
         """Return the position of each fitted date in the calendar; -1 for a date before the first day."""
         wanted = observed.dates[observed.fitted].astype("datetime64[s]")
         columns = np.searchsorted(self.calendar, wanted)

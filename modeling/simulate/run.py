@@ -11,6 +11,7 @@ from modeling.randomness import TRAJECTORIES, stream
 from modeling.result_checks import check_result
 from modeling.simulate.calibrate import calibrate, project
 from modeling.simulate.engine import Simulator
+from modeling.simulate.transformation import Transformation
 from modeling.workload import (
     READABLE_WORKLOADS,
     WORKLOAD_FORMAT,
@@ -86,10 +87,11 @@ def _simulated(workload: Workload, simulator: Simulator) -> Result:
 
 
 def _calibrated(workload: Workload, simulator: Simulator) -> Result:
-    calibrated = calibrate(workload, simulator)
+    transformation = Transformation(workload, simulator)
+    calibrated = calibrate(workload, simulator, transformation)
     trajectories, projected = None, None
     if workload.task.projections:
-        trajectories, projected = project(workload, simulator, calibrated)
+        trajectories, projected = project(workload, simulator, calibrated, transformation)
     return _result(
         workload,
         kind="calibration",
@@ -102,10 +104,19 @@ def _calibrated(workload: Workload, simulator: Simulator) -> Result:
         projected=projected,
         simulations=calibrated.simulations,
         stopped_by=calibrated.stopped_by,
+        transformation=transformation,
     )
 
 
-def _result(workload: Workload, *, expected_trajectories: int, **contents) -> Result:
+def _result(
+    workload: Workload,
+    *,
+    expected_trajectories: int,
+    transformation: Transformation | None = None,
+    **contents,
+) -> Result:
+    # people and age groups need not add up where a function has changed them
+    is_changed = transformation is not None and transformation.changed
     return Result(
         index=workload.index,
         primary_id=workload.primary_id,
@@ -117,7 +128,7 @@ def _result(workload: Workload, *, expected_trajectories: int, **contents) -> Re
             trajectories=expected_trajectories,
             first_date=workload.start_date,
             last_date=workload.end_date,
-            people=int(workload.plan.sizes.sum()),
+            people=None if is_changed else int(workload.plan.sizes.sum()),
             dates=reported_dates(
                 workload.start_date,
                 workload.end_date,
@@ -125,8 +136,11 @@ def _result(workload: Workload, *, expected_trajectories: int, **contents) -> Re
                 workload.plan.resample_frequency,
             ),
             frequency=workload.plan.resample_frequency,
-            groups=len(workload.plan.age_groups),
+            groups=0 if is_changed else len(workload.plan.age_groups),
+            added_compartments=len(transformation.added("compartments")) if transformation else 0,
+            added_transitions=len(transformation.added("transitions")) if transformation else 0,
         ),
+        transformed_by=transformation.name if transformation else "",
         set_index=workload.set_index,
         set_count=workload.set_count,
         **contents,

@@ -1,8 +1,8 @@
 """`modelset.calibration`: priors, observed data, strategy and projection."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from modeling.bounds import LARGEST_COUNT
 from modeling.distributions import MOST_WHOLE_NUMBERS
@@ -12,6 +12,14 @@ from modeling.vocabulary.marked_names import name_problems
 from modeling.vocabulary.model import Model
 from modeling.vocabulary.priors import DateParameter, Distribution, unit_problems
 from modeling.vocabulary.strategy import Strategy
+from modeling.vocabulary.user_function import UserFunction
+
+Metric = Literal["rmse", "wmape", "mae", "mape"]
+# a mistake in a mapping is told as such, not as a metric that is unknown
+MetricOrFunction = Annotated[
+    Annotated[Metric, Tag("metric")] | Annotated[UserFunction, Tag("function")],
+    Discriminator(lambda given: "function" if isinstance(given, (dict, UserFunction)) else "metric"),
+]
 
 
 class Comparison(Piece):
@@ -62,8 +70,13 @@ class Calibration(Piece):
     """Priors, observed data, strategy and projection."""
 
     strategy: Strategy = Field(description="calibration method and its options")
-    distance_function: Literal["rmse", "wmape", "mae", "mape"] = Field(
-        "rmse", description="distance between simulated and observed values, over all comparisons"
+    distance_function: MetricOrFunction = Field(
+        "rmse",
+        description="distance of simulated from observed values, over all comparisons: a metric, or a "
+        "function of your own",
+    )
+    post_hoc_transformation: UserFunction | None = Field(
+        None, description="a function of your own that changes each trajectory before it is compared or shown"
     )
     observed_data_path: str = Field(
         description="CSV file, relative to the forecasting repository or the experiment's folder"
@@ -126,7 +139,7 @@ class Calibration(Piece):
         for position, name in enumerate(comparison.simulation):
             if name in comparison.simulation[:position]:
                 yield (*at, "simulation"), f'duplicate "{name}"; keep one'
-            if name not in transitions:
+            if name not in transitions and self.post_hoc_transformation is None:
                 yield (
                     (*at, "simulation"),
                     f'"{name}" is not a transition of the model{_meant(name, transitions)}; '

@@ -17,7 +17,7 @@ from modeling.bounds import FIRST_DAY, LAST_DAY
 from modeling.failures import UserError, did_you_mean, listed
 from modeling.plain_text import one_line
 from modeling.vocabulary import Model, Modelset, Output
-from modeling.vocabulary.base import Piece, Problems
+from modeling.vocabulary.base import Location, Piece, Problems
 from modeling.vocabulary.calibration import Calibration
 from modeling.vocabulary.output import DEFAULT_OUTPUT
 from modeling.vocabulary.priors import DateParameter
@@ -218,8 +218,9 @@ def _pydantic_problems(error: ValidationError, source: YamlSource, kind: str) ->
     for problem in error.errors(include_url=False)[: 10 * MOST_PROBLEMS]:
         at = problem.get("ctx", {}).get("at", ())
         location = (kind, *problem["loc"], *at)
-        # a union reports every branch, whose name is no key of the file
-        known = tuple(location[: max(i for i in range(len(location) + 1) if location[:i] in source.lines)])
+        known: Location = ()
+        for part in location:  # a union reports the name of each branch, which is no key of the file
+            known = (*known, part) if (*known, part) in source.lines else known
         missing = [problem["loc"][-1]] if problem["type"] == "missing" else []
         place = f"{source.where(location)}{known}{missing}"
         found.setdefault(place, []).append(problem)

@@ -26,13 +26,14 @@ class Selection(Piece):
         "I_to_R_total",
     )
 
-    def problems(self, compartments: list[str], transitions: list[str]) -> Problems:
+    def problems(self, compartments: list[str], transitions: list[str], may_add: bool = False) -> Problems:
+        """Yield names that are unknown, unless a function may add series, or that are repeated."""
         for field, known in (("compartments", compartments), ("transitions", transitions)):
             chosen = getattr(self, field)
             for name in repeated(chosen) if isinstance(chosen, list) else []:
                 yield (field,), f'duplicate "{name}"; keep one'
             for name in chosen if isinstance(chosen, list) else []:
-                if name not in known:
+                if name not in known and not may_add:
                     yield (field,), f'"{name}" is not among the {field}{did_you_mean(name, known)}'
 
 
@@ -181,13 +182,14 @@ class Output(Piece):
         first_day : date, optional
             First simulated day of a calibration, the earliest if it is calibrated.
         """
+        may_add = calibration is not None and calibration.post_hoc_transformation is not None
         groups = (*model.population.age_groups, "total")
         compartments = [f"{c}_{g}" for c in model.compartment_ids for g in groups]
         transitions = [f"{t}_{g}" for t in model.transition_names for g in groups]
         for section in ("quantiles", "trajectories"):
             selection = getattr(self, section)
             if selection is not None:
-                for at, message in selection.problems(compartments, transitions):
+                for at, message in selection.problems(compartments, transitions, may_add):
                     yield (section, *at), message
         for name in repeated(self.table_formats):
             yield ("table_formats",), f'duplicate "{name}"; keep one'

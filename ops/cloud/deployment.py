@@ -88,9 +88,15 @@ def stage_variables(settings: Settings) -> dict[str, str]:
         "GCLOUD_PROJECT_ID": settings.project_id,
         "GITHUB_URL": settings.github_url,
         "MODELING_SUITE": settings.modeling_suite,
+        "ALLOW_USER_FUNCTIONS": _text(user_functions_run(settings)),
         "LOG_LEVEL": settings.log_level,
         "STORAGE_VERBOSE": _text(settings.storage_verbose),
     }
+
+
+def user_functions_run(settings: Settings) -> bool:
+    """Return whether functions of an experiment run in the cloud: it is cloned, or they are allowed."""
+    return settings.allow_user_functions or bool(settings.github_forecast_repo)
 
 
 def builder_variables(settings: Settings) -> dict[str, str]:

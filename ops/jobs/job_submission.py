@@ -312,7 +312,7 @@ def _repository(cloud: Cloud, found: Found) -> Path | None:
     if found.manifest or cloud.settings.github_forecast_repo:
         return None
     local_run.check_experiment_exists(cloud.settings, found.request.exp_id)
-    local_run.validate(cloud.shell, cloud.settings, found.request)
+    local_run.validate(cloud.shell, cloud.settings, found.request, in_cloud=True)
     return local_run.forecast_repository(cloud.settings, found.request.exp_id)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modeling.input_names import MOST_IN_A_LINE, in_a_line
+from ops.cloud.deployment import user_functions_run
 from ops.failures import TEMPORARY_FAULT, UserError, did_you_mean
 from ops.folders import check_writable
 from ops.input_names import FailedInputs
@@ -198,9 +199,18 @@ def _prepared(shell: Shell, settings: Settings, request: RunRequest) -> _Work:
     return _Work(shell, settings, request, run_named(settings, *request.key), launcher, variables)
 
 
-def validate(shell: Shell, settings: Settings, request: RunRequest) -> None:
-    """Check an experiment as stage A would, without a run."""
+def validate(shell: Shell, settings: Settings, request: RunRequest, in_cloud: bool | None = None) -> None:
+    """Check an experiment as stage A would, without a run.
+
+    Parameters
+    ----------
+    in_cloud : bool, optional
+        Whether the stage will run in the cloud, where less may run; default EXECUTION_MODE.
+    """
     variables = local_variables(settings, replace(request, run_id=new_run_id()))
+    in_cloud = settings.execution_mode == "cloud" if in_cloud is None else in_cloud
+    if in_cloud and not user_functions_run(settings):
+        variables["ALLOW_USER_FUNCTIONS"] = "false"
     del variables["RUN_ID"]  # its id would mislead: there is no run
     command = [sys.executable, nearest(ROOT / "scripts" / "check_experiment.py")]
     if code := shell.stream(command, variables):
@@ -248,6 +258,7 @@ def local_variables(settings: Settings, request: RunRequest) -> dict[str, str]:
         "FORCE": "1" if request.force else "",
         "OUTPUT_CONFIG_FILE": request.output_config_file or output,
         "ALLOW_PARTIAL_RESULTS": "1" if request.allow_partial or settings.allow_partial_results else "",
+        "ALLOW_USER_FUNCTIONS": "",  # always here; the setting is for experiments that are only uploaded
         "LOG_LEVEL": settings.log_level,
         "STORAGE_VERBOSE": "1" if settings.storage_verbose else "",
         "CODE_COMMIT": commit_of(ROOT),

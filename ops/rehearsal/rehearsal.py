@@ -18,7 +18,7 @@ from localcloud.process import Cloud as Emulator
 from localcloud.process import running
 from modeling.run_names import OUTPUT_LIST, OUTPUTS
 from ops.cloud.cloud import Cloud
-from ops.cloud.deployment import repository_path
+from ops.cloud.deployment import repository_path, user_functions_run
 from ops.cloud.executions import follow
 from ops.failures import UserError
 from ops.images.images import source_commit, tagged
@@ -79,6 +79,8 @@ def _run_in_cloud(
 def _for_emulator(settings: Settings) -> Settings:
     """Return the settings for the emulated cloud, which has no repository on GitHub."""
     names = {"project_id": settings.project_id or NAME, "bucket_name": NAME, "registry_host": ""}
+    # what would run in the cloud runs here, too
+    names["allow_user_functions"] = user_functions_run(settings)
     return settings.model_copy(
         update=names | {"execution_mode": "cloud", "github_forecast_repo": "", "github_pat_secret": ""}
     )

@@ -205,7 +205,7 @@ def _checked_image(
         questions.append(lambda: _check_run(cloud, request))
         questions.append(lambda: _check_no_job_by_hand(cloud, request))
     if repository:
-        local_run.validate(cloud.shell, cloud.settings, request)
+        local_run.validate(cloud.shell, cloud.settings, request, in_cloud=True)
     return in_parallel(questions)[3]
 
 

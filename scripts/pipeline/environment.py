@@ -54,6 +54,7 @@ class StageContext:
     force: bool
     workloads_per_task: int | None
     allow_partial: bool
+    allow_user_functions: bool  # may Python functions of the experiment run; unset: yes, on a laptop
     local_data_path: Path
     forecast_repo_dir: Path
     epydemix_data_dir: Path | None
@@ -156,6 +157,7 @@ def read_stage_context(environ: Mapping[str, str]) -> StageContext:
         force=read("FORCE", False, _flag),
         workloads_per_task=read("WORKLOADS_PER_TASK", None, _whole(1)),
         allow_partial=read("ALLOW_PARTIAL_RESULTS", False, _flag),
+        allow_user_functions=read("ALLOW_USER_FUNCTIONS", mode == "local", _flag),
         local_data_path=local_data_path,
         forecast_repo_dir=read("FORECAST_REPO_DIR", Path(local_data_path or ".") / "forecast", Path),
         epydemix_data_dir=read("EPYDEMIX_DATA_DIR", None, _folder),

@@ -30,6 +30,7 @@ def build_experiment(context: StageContext):
         # a folder that is set is the only one, so that no other silently fills its gaps
         population_folders=[context.epydemix_data_dir or own_populations],
         cache_folder=context.cache_folder,
+        functions_allowed=context.allow_user_functions,
     )
     return build(
         suite=context.suite_to_build,

@@ -15,7 +15,7 @@ from localcloud.process import running
 from tests.cloud_operators import BUCKET, IMAGE, WORKFLOW, CloudOperator, execution_in, ready_cloud, run_id_in
 from tests.cloud_runs import PROJECT, REGION, Pipeline
 from tests.emulated import object_of
-from tests.experiments import POPULATIONS, sampled, simulated
+from tests.experiments import POPULATIONS, calibrated, sampled, simulated
 from tests.needs import need_engine, need_program, one_build_at_a_time
 from tests.operators import Operator
 
@@ -117,6 +117,25 @@ def test_options_win_over_settings_and_reach_the_jobs(null_cloud, pipeline, tmp_
     assert execution["labels"] == {"exp_id": "trial", "run_id": asked["runId"]}
 
 
+def test_functions_of_an_uploaded_experiment_run_if_the_setting_allows_them(null_cloud, pipeline, tmp_path):
+    experiment = calibrated()
+    function = {"user_script_path": "data/own.py", "user_function_name": "f"}
+    experiment["modelset"]["calibration"]["distance_function"] = function
+    operator = CloudOperator(null_cloud, tmp_path, experiment)
+    (tmp_path / "local" / "forecast" / "data" / "own.py").write_text(
+        "def f(data, simulation):\n    return 1\n"
+    )
+    run = ("run", "--exp-id", "trial")
+
+    refused = operator.invoke(*run)
+    allowed = operator.invoke(*run, "--set", "ALLOW_USER_FUNCTIONS=true")
+
+    assert refused.exit_code == 2
+    assert "modelset.yaml:10: functions of your own do not run" in refused.output
+    execution = pipeline.execution(execution_in(allowed.output))
+    assert json.loads(execution["argument"])["variables"]["ALLOW_USER_FUNCTIONS"] == "true"
+
+
 def test_outputs_are_written_by_a_file_of_this_machine_as_it_is_now(operator):
     def quantiles(run_id: str) -> list[list[float]]:
         names = [n for n in operator.files(run_id, "outputs/") if "quantiles_compartments" in n]
@@ -141,12 +160,19 @@ def test_outputs_are_written_by_a_file_of_this_machine_as_it_is_now(operator):
 
 
 def test_a_rehearsal_of_one_task_compares_the_run_in_the_cloud_with_the_run_here(tmp_path):
-    operator = Operator(tmp_path, simulated())
+    experiment = calibrated()
+    function = {"user_script_path": "data/own.py", "user_function_name": "f"}
+    experiment["modelset"]["calibration"]["post_hoc_transformation"] = function
+    operator = Operator(tmp_path, experiment)
+    (tmp_path / "local" / "forecast" / "data" / "own.py").write_text(
+        "def f(trajectory):\n    return trajectory\n"
+    )
     need_program("gcloud")
     shutil.copytree(POPULATIONS, tmp_path / "local" / "forecast" / "data" / "epydemix-data")
     del operator.environ["EPYDEMIX_DATA_DIR"]
 
-    ended = operator.invoke("rehearse", "--exp-id", "trial")
+    # with a repository on GitHub, functions run in the cloud
+    ended = operator.invoke("rehearse", "--exp-id", "trial", GITHUB_FORECAST_REPO="lab/flu")
 
     assert ended.exit_code == 0, ended.output
     assert re.fullmatch(

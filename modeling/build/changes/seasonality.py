@@ -9,11 +9,11 @@ import numpy as np
 
 from modeling.bounds import LARGEST_NUMBER
 from modeling.build.changes.axis import TimeAxis
-from modeling.build.csv_table import Row, Table, date_of, find_file, read_table, shown
+from modeling.build.csv_table import Row, date_of, find_file, read_table, shown
 from modeling.build.warnings import warn_once
 from modeling.expressions import evaluate_text
-from modeling.failures import UserError, listed
-from modeling.populations import Population, locations
+from modeling.failures import UserError
+from modeling.populations import Population, find_location
 from modeling.vocabulary.experiment import Experiment
 from modeling.vocabulary.time_effects import SEASONALITY_MIN
 from modeling.workload import Wave
@@ -87,7 +87,11 @@ def factors_from_file(
     dates = table.parsed(table.column(season.date_column, where), date_of)
     factors = table.parsed(table.column(season.value_column, where), _factor)
     found: dict[datetime.date, Row] = {}
-    for row in _rows_of_place(table, season.location_column, population, where):
+    rows = table.rows
+    if season.location_column is not None:
+        column = table.column(season.location_column, where)
+        rows = table.rows_of_place(column, find_location(population.iso), where)
+    for row in rows:
         day = dates[row.line]
         if day in found:
             raise UserError(
@@ -104,21 +108,6 @@ def factors_from_file(
         )
     at = [(day - axis.first_day).days for day in days]
     return np.interp(axis.days_after(axis.first_day), at, [factors[found[day].line] for day in days])
-
-
-def _rows_of_place(table: Table, column: str | None, population: Population, where: str) -> list[Row]:
-    """Return the rows of a population; all rows if no column tells populations apart."""
-    if column is None:
-        return table.rows
-    groups = table.grouped(table.column(column, where))
-    place = locations()[population.iso]
-    found = [row for name, rows in groups.items() if place.is_called(name) for row in rows]
-    if not found:
-        raise UserError(
-            f"{where}: {table.name} has no rows for {population.iso} in column {shown(column)}; it has "
-            f"{listed(shown(name) for name in sorted(groups))}"
-        )
-    return found
 
 
 def _factor(text: str) -> float:
