@@ -8,18 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.experiments import POPULATION, calibrated, sampled, simulated, write_repository
 
 Experiment = dict[str, Any]
-# what stage A says of a construct that this version does not build
-NOT_BUILT = (
-    "is not built into this version",
-    'give either "sampling" or "calibration"',
-    'unknown key "data_path"',
-    'unknown key "post_hoc_transformation"',
-)
 
 HUB_TRAJECTORIES = 100  # the fewest that have the hub's quantiles
 FIRST_WEEK = datetime.date(2025, 1, 11)
@@ -259,9 +250,3 @@ def write_data(folder: Path) -> None:
     (folder / "data" / "doses.csv").write_text(doses_csv())
     (folder / "data" / "season.csv").write_text(SEASON)
     (folder / "data" / "functions.py").write_text(FUNCTIONS)
-
-
-def skip_if_not_built(name: str, lines: list[str]) -> None:
-    """Skip a test whose construct stage A refuses because this version does not build it."""
-    if any(reason in line for line in lines for reason in NOT_BUILT):
-        pytest.skip(f"{name}: {lines[-1]}")

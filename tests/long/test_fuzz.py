@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import strategies as st
 
-from tests.constructs import skip_if_not_built
 from tests.fuzzing.finished_run import FinishedRun
 from tests.fuzzing.trials import (
     Tally,
@@ -58,8 +57,6 @@ def test_a_mutant_of_an_experiment_is_refused_or_runs(tmp_path, exp_id, part):
 @pytest.mark.parametrize("name", CONSTRUCTS)
 def test_a_mutant_of_a_construct_is_refused_or_runs(tmp_path, name):
     place, tally, wanted = Workplace(tmp_path, name), Tally(), round(COUNT * CONSTRUCTS[name])
-    skip_if_not_built(name, place.run("builder").lines)
-
     mutants = gathered(experiment_mutants(place))
     try_all(mutants, wanted, SEED, lambda files: build(place, files, tally))
     ran = run_some(place, tally.accepted, RUN_THROUGH_CONSTRUCT)
@@ -73,7 +70,6 @@ def test_a_mutant_of_a_construct_is_refused_or_runs(tmp_path, name):
 @pytest.mark.parametrize(("name", "path"), DATA)
 def test_a_mutant_of_the_data_is_refused_or_builds(tmp_path, name, path):
     place, tally, wanted = Workplace(tmp_path, name), Tally(), round(COUNT * DATA[name, path])
-    skip_if_not_built(name, place.run("builder").lines)
     mutants = data_mutants(place, path)
     if 2 * len(mutants) > wanted:
         mutants = gathered(mutants)
