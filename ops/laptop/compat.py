@@ -31,7 +31,7 @@ SIZES = {
     "num_particles": 10,
     "num_generations": 2,
     "Nsim": 40,
-    "n_trajectories": 20,
+    "n_trajectories": 100,  # the fewest that give a table of a forecast hub
     "n_samples": 2,
     "n_sims": 5,
 }
