@@ -213,21 +213,30 @@ _WANTED = {
 
 def _pydantic_problems(error: ValidationError, source: YamlSource, kind: str) -> list[str]:
     """Return pydantic's errors as "file:line: key: what is wrong", one for each place."""
+    problems = error.errors(include_url=False)[: 10 * MOST_PROBLEMS]
+    located = [(_place(problem, source, kind), problem) for problem in problems]
+    ends = {place for place, problem in located if problem["type"] != "missing"}
     found: dict[str, list[dict]] = {}
     shown: dict[str, str] = {}
-    for problem in error.errors(include_url=False)[: 10 * MOST_PROBLEMS]:
+    for place, problem in located:
+        # a union reports every branch: those that look inside the value belong to what is wrong with it
+        known = next((place[:end] for end in range(1, len(place)) if place[:end] in ends), place)
         at = problem.get("ctx", {}).get("at", ())
-        location = (kind, *problem["loc"], *at)
-        known: Location = ()
-        for part in location:  # a union reports the name of each branch, which is no key of the file
-            known = (*known, part) if (*known, part) in source.lines else known
         missing = [problem["loc"][-1]] if problem["type"] == "missing" else []
-        place = f"{source.where(location)}{known}{missing}"
-        found.setdefault(place, []).append(problem)
+        key = f"{source.where(known)}{known}{missing}"
+        found.setdefault(key, []).append(problem)
         name = "" if at else ".".join(str(k) for k in known[1:])
-        shown[place] = f"{source.where(location)}: {name}{': ' if name else ''}"
+        shown[key] = f"{source.where(known)}: {name}{': ' if name else ''}"
     first = itertools.islice(found.items(), MOST_PROBLEMS)
-    return [shown[place] + _what_is_wrong(problems) for place, problems in first]
+    return [shown[key] + _what_is_wrong(group) for key, group in first]
+
+
+def _place(problem: dict, source: YamlSource, kind: str) -> Location:
+    """Return the keys of an error that are in the file; a union adds the name of a branch, which is none."""
+    known: Location = (kind,)
+    for part in (*problem["loc"], *problem.get("ctx", {}).get("at", ())):
+        known = (*known, part) if (*known, part) in source.lines else known
+    return known
 
 
 def _what_is_wrong(problems: list[dict]) -> str:

@@ -259,6 +259,20 @@ def test_several_mistakes_are_told_at_once_each_with_its_own_line(tmp_path):
     assert "(and 3 more" in str(caught.value)
 
 
+def test_a_missing_key_does_not_hide_the_place_of_a_mistake_beside_it(tmp_path):
+    experiment = simulated()
+    del experiment["model"]["timespan"]["end_date"]
+    experiment["model"]["timespan"]["delta_t"] = "often"
+    config = write_repository(tmp_path, experiment)
+
+    with pytest.raises(UserError) as caught:
+        load_experiment(config)
+
+    first, second = sorted(caught.value.problems)
+    assert first.endswith('timespan: "end_date" is missing')
+    assert second.endswith('timespan.delta_t: "often" should be a number')
+
+
 def test_every_key_knows_its_line(tmp_path):
     path = tmp_path / "model.yaml"
     path.write_text("# a comment\nmodel:\n  a: 1\n\n  b:\n    - x: {y: 2}\n    - z\n  <<: &c\n    d: 3\n")
