@@ -1,4 +1,4 @@
-"""How seasonality and interventions fit the model and each other; each alone is in time_effects.py."""
+"""How seasonality and interventions fit the model and each other; each alone is in changes.py."""
 
 from collections.abc import Iterable
 from graphlib import CycleError
@@ -9,7 +9,7 @@ import numpy as np
 from modeling.expressions import evaluate_text, names_in, parse_expression
 from modeling.failures import UserError, did_you_mean, listed
 from modeling.vocabulary.base import Location, Problems
-from modeling.vocabulary.time_effects import SEASONALITY_MIN, Intervention
+from modeling.vocabulary.changes import SEASONALITY_MIN, Intervention
 
 
 def change_problems(model) -> Problems:

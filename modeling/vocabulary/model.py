@@ -1,7 +1,7 @@
 """Top-level key `model`: compartments and parameters, and how the sections of the file fit together.
 
 Transitions, timespan and age groups are in transitions.py, timespan.py and age_groups.py; vaccination,
-seasonality and interventions in time_effects.py.
+seasonality and interventions in changes.py.
 """
 
 import datetime
@@ -19,7 +19,7 @@ from modeling.failures import UserError, listed
 from modeling.vocabulary.age_groups import PopulationChoice
 from modeling.vocabulary.base import Meta, Number, Piece, Problems, Seed
 from modeling.vocabulary.change_problems import change_problems
-from modeling.vocabulary.time_effects import Intervention, Seasonality, Vaccination
+from modeling.vocabulary.changes import Intervention, Seasonality, Vaccination
 from modeling.vocabulary.timespan import Simulation, Timespan
 from modeling.vocabulary.transitions import Transition, described, with_rate_in_numbers
 from modeling.workload import EIGENVALUE, Flow

@@ -12,8 +12,8 @@ from modeling.build.changes.school_closures import closed_share
 from modeling.build.warnings import warn_once
 from modeling.failures import UserError, did_you_mean, listed
 from modeling.populations import Population
+from modeling.vocabulary.changes import Intervention
 from modeling.vocabulary.experiment import Experiment
-from modeling.vocabulary.time_effects import Intervention
 
 SCHOOL = "school"
 ByName = dict[str, np.ndarray]  # arrays of shape (points,)

@@ -14,8 +14,8 @@ from modeling.build.warnings import warn_once
 from modeling.expressions import evaluate_text
 from modeling.failures import UserError
 from modeling.populations import Population, find_location
+from modeling.vocabulary.changes import SEASONALITY_MIN
 from modeling.vocabulary.experiment import Experiment
-from modeling.vocabulary.time_effects import SEASONALITY_MIN
 from modeling.workload import Wave
 
 PERIOD_DAYS = 365  # without a date of the minimum
