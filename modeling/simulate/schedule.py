@@ -1,15 +1,13 @@
 """The schedule of a plan over the time steps of a trajectory, as arrays.
 
-They follow from the first day and, for parameters, from the draw. engine.py simulates them.
+They follow from the first day. engine.py simulates them, with the values of over_time.py for each draw.
 """
 
 import datetime
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from modeling.failures import UserError
 from modeling.workload import ModelPlan, Schedule, Wave
 
 _WEEK, _SATURDAY = 7, 5
@@ -40,36 +38,6 @@ class StepSchedule:
     contacts: np.ndarray
     matrix_of_step: np.ndarray
     doses: np.ndarray
-
-    def changed(self, values: Mapping[str, float | np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the parameters that change over time, each of shape (steps, 1) or (steps, groups).
-
-        Parameters
-        ----------
-        values : mapping
-            Unchanged value of each parameter: a float, or an ndarray of shape (groups,).
-
-        Raises
-        ------
-        UserError
-            The drawn minimum of the wave is negative, or above the maximum.
-        """
-        waving = [self.wave.parameter] if self.wave else []
-        return {
-            name: self._changed(name, values)
-            for name in dict.fromkeys([*waving, *self.factors, *self.overrides])
-        }
-
-    def _changed(self, name: str, values: Mapping[str, float | np.ndarray]) -> np.ndarray:
-        value = np.reshape(values[name], (1, -1))
-        if self.wave and self.wave.parameter == name:
-            value = value * _wave_factor(self.wave, values)
-        if name in self.factors:
-            value = value * self.factors[name][:, None]
-        if name in self.overrides:
-            override = self.overrides[name][:, None]
-            value = np.where(np.isnan(override), value, override)
-        return value
 
 
 def schedule_from(plan: ModelPlan, start: datetime.date, num_steps: int) -> StepSchedule:
@@ -146,19 +114,6 @@ class UnusedDoses:
             self.first = first if self.first is None else min(self.first, first)
             self.trajectories += 1
             self.doses += float(unused.sum())
-
-
-def _wave_factor(wave: Wave, values: Mapping[str, float | np.ndarray]) -> np.ndarray:
-    """Return the factor of a wave, shape (steps, 1), or (steps, groups) if its minimum is by age."""
-    minimum = np.reshape(values[wave.minimum] if isinstance(wave.minimum, str) else wave.minimum, (1, -1))
-    if not ((minimum >= 0) & (minimum <= wave.maximum)).all():
-        worst = minimum.min() if minimum.min() < 0 else minimum.max()
-        raise UserError(
-            f"{wave.minimum} is {worst:g}; the minimum of the seasonality of {wave.parameter} must be from 0 "
-            f"to its maximum, {wave.maximum:g}"
-        )
-    shape = wave.shape[:, None]
-    return minimum * (1 - shape) + wave.maximum * shape  # exact at both ends
 
 
 def _contacts(
