@@ -1,6 +1,6 @@
 """Trajectories simulated by epydemix, one at a time.
 
-schedule.py has what changes over time as arrays; only here is epydemix called.
+schedule.py and doses.py have what changes over time as arrays; only here is epydemix called.
 """
 
 import datetime
@@ -20,7 +20,8 @@ from modeling.expressions import check_shape, evaluate, names_in, parse_expressi
 from modeling.failures import UserError
 from modeling.initial import InfeasibleDraw, initial_people
 from modeling.over_time import values_over_time
-from modeling.simulate.schedule import StepSchedule, UnusedDoses, schedule_from, vaccination_hazard
+from modeling.simulate.doses import UnusedDoses, vaccination_hazard
+from modeling.simulate.schedule import StepSchedule, schedule_from
 from modeling.workload import EIGENVALUE, ModelPlan
 
 _DOSES = "doses"  # among epydemix's parameters, which are otherwise the rates by step

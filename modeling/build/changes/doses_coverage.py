@@ -11,10 +11,11 @@ from modeling.build.changes.doses_ages import AgeSpan, age_span, first_overlap, 
 from modeling.build.changes.doses_file import DailyDoses, DosesFile
 from modeling.build.csv_table import Row, date_of, shown
 from modeling.build.warnings import warn_once
+from modeling.calendars import SATURDAY
 from modeling.failures import UserError, listed
 
 PLACE, AGE, WEEK, COVERAGE = "Geography", "Age", "Week_Ending_Sat", "Coverage"
-SATURDAY, WEEK_DAYS = 5, 7
+WEEK_DAYS = 7
 MOST_FALL = 0.1  # [percentage points]; the published files fall by up to 0.04
 YOUNGEST_MONTH = 6  # vaccines against influenza are licensed from this age
 RowsByWeek = dict[datetime.date, Row]
