@@ -76,17 +76,14 @@ def _rows_by_age(file: DosesFile) -> dict[AgeSpan, RowsByWeek]:
     table = file.table
     spans = table.parsed(table.column(AGE, file.where), age_span)
     weeks = table.parsed(table.column(WEEK, file.where), _saturday)
-    found: dict[AgeSpan, RowsByWeek] = {}
+    by_age: dict[AgeSpan, list[Row]] = {}
     for row in file.rows(PLACE):
-        span, week = spans[row.line], weeks[row.line]
-        by_week = found.setdefault(span, {})
-        if week in by_week:
-            raise UserError(
-                f"{table.name}:{row.line}: duplicate week {week} of {span.label} for {file.population.iso} "
-                f"(first in line {by_week[week].line}); keep one"
-            )
-        by_week[week] = row
-    return found
+        by_age.setdefault(spans[row.line], []).append(row)
+    iso = file.population.iso
+    return {
+        span: table.row_of_each(rows, weeks, "week", f" of {span.label} for {iso}", "; keep one")
+        for span, rows in by_age.items()
+    }
 
 
 def _spans(file: DosesFile, known: list[AgeSpan]) -> list[AgeSpan]:
