@@ -120,6 +120,15 @@ def test_a_distance_is_what_the_function_returns_for_the_values_of_the_fit(tmp_p
     np.testing.assert_allclose(last.distances, expected, rtol=1e-12)
 
 
+def test_the_largest_allowed_distance_is_one_of_a_simulated_draw(tmp_path):
+    write_script(tmp_path, "def f(data, simulation):\n    return 1e100\n")
+    experiment = with_distance("f", fitting("top_fraction", Nsim=20, top_fraction=0.5))
+
+    result = run_workload(build(tmp_path, experiment)[0])
+
+    assert set(result.generations[-1].distances) == {1e100}
+
+
 def test_a_function_cannot_change_the_data(tmp_path):
     result = run_workload(calibration_of(tmp_path, "spoiling"))
 
