@@ -19,7 +19,7 @@ from modeling.build.first_day import (
     sampled_start,
     warn_of_empty_priors,
 )
-from modeling.build.hub_counts import HubInputs
+from modeling.build.hub_inputs import HubInputs
 from modeling.build.parameter_sets import parameter_sets
 from modeling.build.plan import PopulationModel, build_plan
 from modeling.build.rates import check_rates, warn_of_durations
