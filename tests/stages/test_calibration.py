@@ -12,9 +12,9 @@ from modeling.failures import UserError
 from modeling.simulate import calibrate
 from modeling.simulate.engine import Simulator
 from modeling.simulate.run import run_workload
+from tests.builds import build, workloads_in
 from tests.calibrations import (
     TRUE_R0,
-    build,
     by_day,
     calibrating_people,
     calibrating_start,
@@ -22,7 +22,7 @@ from tests.calibrations import (
     posterior,
     truth,
 )
-from tests.experiments import OBSERVED, calibrated
+from tests.experiments import OBSERVED, calibrated, write_repository
 from tests.stage_scripts import Stages
 
 
@@ -281,7 +281,8 @@ def test_a_calibration_on_real_admissions_fits_better_than_its_prior_and_project
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / source.name).symlink_to(source)
 
-    workload = build(tmp_path, experiment, population_folder=reference_data / "epydemix-data")[0]
+    config = write_repository(tmp_path, experiment)
+    workload = workloads_in(config, populations=reference_data / "epydemix-data")[0]
     result = run_workload(workload)
 
     with open(source, newline="") as file:

@@ -12,7 +12,8 @@ from modeling.workload import UserFunction
 from pipeline.environment import read_stage_context
 from pipeline.pickles import decode_workload, encode_workload
 from tests.bending import problems_in
-from tests.calibrations import build, fitting
+from tests.builds import build
+from tests.calibrations import fitting
 from tests.experiments import calibrated, write_repository
 from tests.forgeries import builder_file, change_manifest
 from tests.in_process import ended
