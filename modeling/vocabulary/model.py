@@ -98,7 +98,7 @@ class Model(Piece):
     transitions: list[Transition] = Field(min_length=1, description="flows between compartments")
     parameters: dict[str, Parameter] = Field(description="parameters by name: letters, digits and _")
     vaccination: Vaccination | None = Field(None, description="doses for the transition of type vaccination")
-    seasonality: Seasonality | None = Field(None, description="wave of one parameter over the year")
+    seasonality: Seasonality | None = Field(None, description="factor of one parameter over the year")
     interventions: list[Intervention] | None = Field(
         None, description="changes of parameters and contacts for a time"
     )
@@ -145,7 +145,7 @@ class Model(Piece):
         yield from self._compartment_problems()
         yield from self._parameter_problems()
         yield from self._transition_problems()
-        yield from self._effect_problems()
+        yield from change_problems(self)
         sampled, calibrated = self.marked("sampled"), self.marked("calibrated")
         if sampled and calibrated:
             yield (
@@ -280,16 +280,6 @@ class Model(Piece):
                     ("compartments", index, "id"),
                     f'"{compartment.id}" already names a column of the output tables; rename the compartment',
                 )
-
-    def _effect_problems(self) -> Problems:
-        if self.vaccination is not None:
-            for at, message in self.vaccination.problems(self.compartment_ids):
-                yield ("vaccination", *at), message
-            yield from self.vaccination.transition_problems(self.transitions)
-        elif any(vaccinating := [t.type == "vaccination" for t in self.transitions]):
-            at = ("transitions", vaccinating.index(True))
-            yield at, 'a vaccination transition needs the section "vaccination"'
-        yield from change_problems(self)
 
 
 def _expression_problems(text: str, known: set[str], at: tuple, *, calls: bool = True) -> Problems:

@@ -142,7 +142,7 @@ class ModelMeta(Piece):
 class Output(Piece):
     """Tables and their contents."""
 
-    meta: Meta | None = Field(None, description="free text; nothing reads it")
+    meta: Meta | None = Field(None, description="notes about the file; nothing reads them")
     quantiles: Quantiles | None = Field(None, description="quantiles over the trajectories")
     trajectories: Trajectories | None = Field(None, description="every trajectory")
     posteriors: Posteriors | bool = Field(
