@@ -241,7 +241,7 @@ def _samples(model: PopulationModel, sets: list[dict[str, float]]) -> Iterator[W
 def _calibration(model: PopulationModel, data_roots: list[Path], hub: HubInputs) -> Workload:
     calibration = model.experiment.calibration
     start = calibrated_start(model) or model.experiment.model.timespan.start_date
-    observed = hub.added_to(observed_series(model, data_roots, start), model)
+    observed = hub.with_counts(observed_series(model, data_roots, start), model)
     warn_of_empty_priors(model)
     task = Calibrate(
         strategy=calibration.strategy.name,

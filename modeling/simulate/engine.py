@@ -1,6 +1,6 @@
 """Trajectories simulated by epydemix, one at a time.
 
-schedule.py and doses.py have what changes over time as arrays; only here is epydemix called.
+schedule.py and doses.py have what changes over time as arrays; only here does epydemix simulate.
 """
 
 import datetime
