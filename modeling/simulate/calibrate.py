@@ -55,15 +55,13 @@ class Calibrated:
     stopped_by: str
 
 
-def calibrate(
-    workload: Workload, simulator: Simulator, transformation: Transformation | None = None
-) -> Calibrated:
+def calibrate(workload: Workload, simulator: Simulator, transformation: Transformation) -> Calibrated:
     """Find the parameters that reproduce the observed data.
 
     Parameters
     ----------
-    transformation : Transformation, optional
-        Of every trajectory before it is compared; default the workload's.
+    transformation : Transformation
+        Of every trajectory before it is compared.
 
     Raises
     ------
@@ -74,7 +72,7 @@ def calibrate(
     from modeling.simulate.abc_sampler import StoppingSampler
 
     task: Calibrate = workload.task
-    comparison = _Comparison(workload, simulator, transformation or Transformation(workload, simulator))
+    comparison = _Comparison(workload, simulator, transformation)
     progress = comparison.progress
     sampler = StoppingSampler(
         progress,

@@ -12,6 +12,7 @@ from modeling.failures import UserError
 from modeling.simulate import calibrate
 from modeling.simulate.engine import Simulator
 from modeling.simulate.run import run_workload
+from modeling.simulate.transformation import Transformation
 from tests.builds import build, workloads_in
 from tests.calibrations import (
     TRUE_R0,
@@ -109,7 +110,8 @@ def test_the_last_fitted_date_counts_its_whole_interval(tmp_path, frequency, sta
     workload = build(tmp_path, experiment, observed)[0]
     simulator = Simulator(workload.plan)
 
-    fitted = calibrate.calibrate(workload, simulator).fits[0].values[:, 0]
+    transformation = Transformation(workload, simulator)
+    fitted = calibrate.calibrate(workload, simulator, transformation).fits[0].values[:, 0]
     draw, rng = {"R0": 1.5}, np.random.default_rng(1)
     whole = simulator.run(draw, workload.start_date, workload.end_date, rng)
     column = np.flatnonzero(whole.dates == np.datetime64(days[frequency], "s"))[0]
