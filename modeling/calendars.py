@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 
 WEEKDAYS = ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]
+SATURDAY = WEEKDAYS.index("SAT")  # as date.weekday() counts
 MOST_STEP_DAYS = 7
 FREQUENCY = r"([1-9][0-9]{0,2})?(D|W|W-(MON|TUE|WED|THU|FRI|SAT|SUN))|MS|ME"
 _DAY, _ONE_DAY = np.timedelta64(1, "D"), datetime.timedelta(days=1)
@@ -160,3 +161,8 @@ def _crossed_boundary(
     ends = [end for _, end in intervals(first, last, delta_t_days, frequency) if end <= last]
     after = [end + _ONE_DAY for end in ends]
     return next((day for day in after if (day - first).days % int(delta_t_days)), None)
+
+
+def saturday_after(day: datetime.date) -> datetime.date:
+    """Return the next Saturday after a day; a week later if it is one."""
+    return day + datetime.timedelta(days=(SATURDAY - 1 - day.weekday()) % 7 + 1)

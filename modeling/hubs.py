@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from modeling.calendars import saturday_after
 from modeling.failures import UserError, listed
 
 QUANTILES = [0.01, 0.025, *(round(0.05 * i, 2) for i in range(1, 20)), 0.975, 0.99]
@@ -20,7 +21,6 @@ HORIZONS = range(-1, 4)  # weeks from the reference date to the end of the forec
 FEWEST_TRAJECTORIES = 100  # with fewer, the outer quantiles are a guess: 0.01 is one trajectory of 100
 WEEKS = ("W-SAT", "1W-SAT")  # resample frequencies of the hubs' weeks, Sunday to Saturday
 SERIES = "hospitalizations"  # the compared column that is forecast, as in epymodelingsuite
-SATURDAY = 5  # as date.weekday() counts
 _WEEK = datetime.timedelta(days=7)
 FLUSMH_NOTE = "flusmh_format: nothing is written for the Flu Scenario Modeling Hub"
 
@@ -54,11 +54,6 @@ def target_dates(reference: datetime.date) -> dict[int, datetime.date]:
 def week_before(reference: datetime.date) -> datetime.date:
     """Return the last day of the last week that is observed when the forecast is made."""
     return reference - _WEEK
-
-
-def saturday_after(day: datetime.date) -> datetime.date:
-    """Return the next Saturday after a day; a week later if it is one."""
-    return day + datetime.timedelta(days=(4 - day.weekday()) % 7 + 1)
 
 
 def horizons_within(reference: datetime.date, first: datetime.date, last: datetime.date) -> list[int]:

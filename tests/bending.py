@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from modeling.build.workloads import DataPlaces, build_workloads
 from modeling.failures import UserError
-from modeling.vocabulary.experiment import load_experiment
-from tests.experiments import OBSERVED, POPULATIONS, write_repository
+from tests.builds import workloads_in
+from tests.experiments import OBSERVED, write_repository
 
 CALIBRATION = ("modelset", "calibration")
 SAMPLING = ("modelset", "sampling")
@@ -56,10 +55,8 @@ def check_mistake(tmp_path, make: Callable[[], dict], bends: list[Bend], fragmen
 
 
 def problems_in(config, count=None) -> list[str]:
-    root = config.parents[2]
-    places = DataPlaces([root], [POPULATIONS], root / "cache")
     with pytest.raises(UserError) as caught:
-        list(build_workloads(load_experiment(config), places, seed=1, count=count))
+        workloads_in(config, count=count)
     lines = getattr(caught.value, "problems", [str(caught.value)])
     assert all(line and "\n" not in line for line in lines), lines
     return lines

@@ -2,22 +2,15 @@
 
 import numpy as np
 
-from modeling.build.workloads import DataPlaces, build_workloads
 from modeling.outputs.quantiles import weighted_quantiles
 from modeling.simulate.run import run_workload
-from modeling.vocabulary.experiment import load_experiment
-from tests.experiments import POPULATIONS, calibrated, simulated, write_repository
+from tests.builds import build
+from tests.experiments import calibrated, simulated
 
 TRUE_R0 = 1.8
 PEOPLE = 647_464  # in Vermont
 WHOLE_PEOPLE = {"name": "randint", "args": [0, 5]}
 NINE_WEEKS = {"start_date": "2025-01-05", "end_date": "2025-03-08", "delta_t": 1}
-
-
-def build(folder, experiment, observed=None, seed=5, population_folder=POPULATIONS):
-    config = write_repository(folder, experiment, **({"observed": observed} if observed else {}))
-    places = DataPlaces([folder], [population_folder], folder / "cache")
-    return list(build_workloads(load_experiment(config), places, seed))
 
 
 def truth(folder, start="2025-01-05", infectious: float = 500, seed: int = 3) -> str:

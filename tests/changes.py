@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from modeling.build.workloads import DataPlaces, build_workloads
-from modeling.vocabulary.experiment import load_experiment
 from modeling.workload import Schedule
-from tests.experiments import POPULATIONS, simulated, write_repository
+from tests.builds import workloads_in
+from tests.experiments import simulated, write_repository
 
 WAVE = {
     "target_parameter": "beta",
@@ -51,5 +50,4 @@ def schedule_of(tmp_path: Path, experiment: dict, **files: str) -> Schedule:
     config = write_repository(tmp_path, experiment)
     for name, content in files.items():
         (tmp_path / "data" / f"{name}.csv").write_text(content)
-    places = DataPlaces([tmp_path], [POPULATIONS], tmp_path / "cache")
-    return next(iter(build_workloads(load_experiment(config), places, seed=1))).plan.schedule
+    return workloads_in(config)[0].plan.schedule

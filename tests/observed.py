@@ -4,10 +4,9 @@ import datetime
 
 import pytest
 
-from modeling.build.workloads import DataPlaces, build_workloads
 from modeling.failures import UserError
-from modeling.vocabulary.experiment import load_experiment
-from tests.experiments import OBSERVED, POPULATIONS, calibrated, write_repository
+from tests.builds import workloads_in
+from tests.experiments import OBSERVED, calibrated, write_repository
 
 VALUES = [800, 950, 1200, 1500, 1900]  # of US-VT in OBSERVED, from 11 January 2025 on
 
@@ -38,9 +37,7 @@ def all_observed_in(tmp_path, content: str | bytes, experiment=None) -> list:
     config = write_repository(tmp_path, experiment or calibrated())
     data = content if isinstance(content, bytes) else content.encode()
     (tmp_path / "data" / "observed.csv").write_bytes(data)
-    places = DataPlaces([tmp_path], [POPULATIONS], tmp_path / "cache")
-    workloads = build_workloads(load_experiment(config), places, seed=1)
-    return [workload.task.observed[0] for workload in workloads]
+    return [workload.task.observed[0] for workload in workloads_in(config)]
 
 
 def problem_of(tmp_path, content: str | bytes, experiment=None) -> str:

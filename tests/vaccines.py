@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from modeling.build.warnings import warn_once
-from modeling.build.workloads import DataPlaces, build_workloads
-from modeling.vocabulary.experiment import load_experiment
 from modeling.workload import Schedule, Workload
-from tests.experiments import POPULATIONS, simulated, write_repository
+from tests.builds import workloads_in
+from tests.experiments import simulated, write_repository
 
 WEEK = datetime.timedelta(weeks=1)
 COLUMNS = "Geography,Age,Week_Ending_Sat,Coverage\n"
@@ -75,9 +74,7 @@ def write_vaccinated(folder: Path, experiment: dict[str, Any], data: str) -> Pat
 
 def built(folder: Path, experiment: dict[str, Any], data: str) -> list[Workload]:
     """Return the workloads of an experiment with data/doses.csv."""
-    config = write_vaccinated(folder, experiment, data)
-    places = DataPlaces([folder], [POPULATIONS], folder / "cache")
-    return list(build_workloads(load_experiment(config), places, seed=1))
+    return workloads_in(write_vaccinated(folder, experiment, data))
 
 
 def schedule_of(folder: Path, experiment: dict[str, Any], data: str) -> Schedule:

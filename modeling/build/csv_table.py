@@ -103,6 +103,33 @@ class Table:
             self._kept[column] = groups
         return self._kept[column]
 
+    def row_of_each(
+        self, rows: list[Row], days: dict[int, datetime.date], unit: str, of: str, remedy: str
+    ) -> dict[datetime.date, Row]:
+        """Return the row of each day, in the order of the file.
+
+        Parameters
+        ----------
+        days : dict of int to date
+            By line number, as parsed() returns them.
+        unit, of, remedy : str
+            For the message: "date", " for US-VT", "; keep one".
+
+        Raises
+        ------
+        UserError
+            A day has two rows.
+        """
+        found: dict[datetime.date, Row] = {}
+        for row in rows:
+            first = found.setdefault(days[row.line], row)
+            if first is not row:
+                raise UserError(
+                    f"{self.name}:{row.line}: duplicate {unit} {days[row.line]}{of} "
+                    f"(first in line {first.line}){remedy}"
+                )
+        return found
+
     def rows_of_place(self, column: int, location: Location, where: str) -> list[Row]:
         """Return the rows of a place under any of its names, in the order of the file.
 

@@ -173,17 +173,9 @@ def _vintages(source: _Source) -> Vintages:
 def _rows_by_day(source: _Source) -> dict[datetime.date, Row]:
     """Return the row of each date; of a file of vintages, as known on the requested day."""
     vintages = _vintages(source)
-    found: dict[datetime.date, Row] = {}
     place = source.table.rows_of_place(source.location_column, source.request.location, source.request.where)
-    for row in vintages.chosen(place, source.request.as_of, source.iso):
-        day = source.dates[row.line]
-        if day in found:
-            raise UserError(
-                f"{source.table.name}:{row.line}: duplicate date {day} for {source.iso} "
-                f"(first in line {found[day].line}){vintages.hint}"
-            )
-        found[day] = row
-    return found
+    rows = vintages.chosen(place, source.request.as_of, source.iso)
+    return source.table.row_of_each(rows, source.dates, "date", f" for {source.iso}", vintages.hint)
 
 
 def _values(source: _Source, rows: dict[datetime.date, Row]) -> _Values:

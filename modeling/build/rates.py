@@ -2,19 +2,18 @@
 
 import datetime
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from modeling.build.changes.over_time import values_over_time
 from modeling.build.plan import PopulationModel
 from modeling.build.warnings import warn_once
 from modeling.expressions import check_shape, evaluate, names_in, parse_expression
 from modeling.failures import UserError, listed
+from modeling.over_time import Values, values_over_time
 from modeling.vocabulary.transitions import Transition
-from modeling.workload import EIGENVALUE
-
-Values = Mapping[str, float | np.ndarray]  # of parameters: one number, or an array of shape (groups,)
+from modeling.workload import EIGENVALUE, Schedule
 
 
 class _Rate(NamedTuple):
@@ -52,12 +51,12 @@ def check_rates(model: PopulationModel, draw: Mapping[str, float]) -> Values:
 
 def _check_over_time(model: PopulationModel, rate: _Rate, values: Values) -> None:
     """Refuse a rate that seasonality or an intervention makes negative, or leaves without a value."""
-    schedule = model.plan.schedule
-    if schedule is None:
+    if model.plan.schedule is None:
         return
+    schedule = _known_changes(model.plan.schedule, values)
     tree = parse_expression(str(rate.text), calls=False)
     try:
-        changed = values_over_time(schedule, values, set(names_in(tree)))
+        changed = values_over_time(schedule, values, names_in(tree))
     except UserError as error:
         raise UserError(f"{model.where('model', 'seasonality')}: {error}") from None
     if not changed:
@@ -74,6 +73,14 @@ def _check_over_time(model: PopulationModel, rate: _Rate, values: Values) -> Non
             f"{rate.transition.target} is negative ({by_point.min():g}), because {listed(changed)} changes "
             "over time (seasonality, interventions)"
         )
+
+
+def _known_changes(schedule: Schedule, values: Values) -> Schedule:
+    """Return a schedule without a wave whose minimum is not drawn yet: no draw makes it negative."""
+    wave = schedule.wave
+    if wave is None or not isinstance(wave.minimum, str) or wave.minimum in values:
+        return schedule
+    return replace(schedule, wave=None)
 
 
 def warn_of_durations(model: PopulationModel, values: Values) -> None:

@@ -19,7 +19,7 @@ from modeling.build.first_day import (
     sampled_start,
     warn_of_empty_priors,
 )
-from modeling.build.hub_counts import HubInputs
+from modeling.build.hub_inputs import HubInputs
 from modeling.build.parameter_sets import parameter_sets
 from modeling.build.plan import PopulationModel, build_plan
 from modeling.build.rates import check_rates, warn_of_durations
@@ -241,7 +241,7 @@ def _samples(model: PopulationModel, sets: list[dict[str, float]]) -> Iterator[W
 def _calibration(model: PopulationModel, data_roots: list[Path], hub: HubInputs) -> Workload:
     calibration = model.experiment.calibration
     start = calibrated_start(model) or model.experiment.model.timespan.start_date
-    observed = hub.added_to(observed_series(model, data_roots, start), model)
+    observed = hub.with_counts(observed_series(model, data_roots, start), model)
     warn_of_empty_priors(model)
     task = Calibrate(
         strategy=calibration.strategy.name,

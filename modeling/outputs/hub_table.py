@@ -8,6 +8,7 @@ import datetime
 import numpy as np
 
 from modeling import hubs
+from modeling.calendars import SATURDAY
 from modeling.failures import UserError
 from modeling.outputs.quantiles import quantiles
 from modeling.populations import locations
@@ -205,7 +206,7 @@ def _is_weekly(result: Result) -> bool:
         return result.expected.frequency in hubs.WEEKS
     # another suite does not say how its results were resampled; a week-long step would begin on its date
     days = result.trajectories.dates.astype("datetime64[D]")
-    on_saturday = all(day.weekday() == hubs.SATURDAY for day in days.tolist())
+    on_saturday = all(day.weekday() == SATURDAY for day in days.tolist())
     return len(days) > 1 and on_saturday and (np.diff(days) == _ONE_WEEK).all() and result.delta_t_days < 7
 
 

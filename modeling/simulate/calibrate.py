@@ -17,7 +17,7 @@ from modeling.randomness import CALIBRATION, PROJECTIONS, stream
 from modeling.simulate.engine import Path, Simulator
 from modeling.simulate.progress import Progress
 from modeling.simulate.transformation import Transformation
-from modeling.simulate.user_functions import LoadedFunction
+from modeling.simulate.user_functions import LARGEST_DISTANCE, LoadedFunction
 from modeling.workload import Calibrate, Fit, Generation, Observed, Trajectories, UserFunction, Workload
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,8 @@ MOST_INFEASIBLE_IN_A_ROW = 2_000
 MOST_ALIKE_IN_A_ROW = 2_000
 MOST_REFUSED_IN_A_ROW = 100_000  # of rejection without a limit of time or simulations
 _OPTIONS_OF_PROGRESS = ("minimum_epsilon", "total_simulations_budget", "max_consecutive_rejections")
-FAR_AWAY = 1e150  # count of a draw that cannot be simulated: beyond any real one, with a finite square
+# count of a draw that cannot be simulated: its square is finite, and its distance above LARGEST_DISTANCE
+FAR_AWAY = 1e150
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,13 @@ class Calibrated:
     stopped_by: str
 
 
-def calibrate(
-    workload: Workload, simulator: Simulator, transformation: Transformation | None = None
-) -> Calibrated:
+def calibrate(workload: Workload, simulator: Simulator, transformation: Transformation) -> Calibrated:
     """Find the parameters that reproduce the observed data.
 
     Parameters
     ----------
-    transformation : Transformation, optional
-        Of every trajectory before it is compared; default the workload's.
+    transformation : Transformation
+        Of every trajectory before it is compared.
 
     Raises
     ------
@@ -73,7 +72,7 @@ def calibrate(
     from modeling.simulate.abc_sampler import StoppingSampler
 
     task: Calibrate = workload.task
-    comparison = _Comparison(workload, simulator, transformation or Transformation(workload, simulator))
+    comparison = _Comparison(workload, simulator, transformation)
     progress = comparison.progress
     sampler = StoppingSampler(
         progress,
@@ -107,7 +106,7 @@ def _generations(found, names: list[str]) -> tuple[list[Generation], np.ndarray 
     generations, last = [], None
     for number, particles in sorted(found.posterior_distributions.items()):
         distances = np.asarray(found.distances[number], dtype=float)
-        kept = distances < FAR_AWAY / 1e50  # top_fraction keeps draws that cannot be simulated
+        kept = distances <= LARGEST_DISTANCE  # top_fraction keeps draws that cannot be simulated
         if not kept.any():
             break
         weights = np.asarray(found.weights[number], dtype=float)[kept]
@@ -234,7 +233,7 @@ class _Comparison:
             The calibration would never end.
         """
         distance = self._distance_of(simulation["data"])
-        self.progress.count(distance if distance < FAR_AWAY / 1e50 else np.nan)
+        self.progress.count(distance if distance <= LARGEST_DISTANCE else np.nan)
         self._refuse_alike(distance)
         if self.task.strategy == "rejection":
             self._refuse_hopeless()

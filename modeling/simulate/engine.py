@@ -1,6 +1,6 @@
 """Trajectories simulated by epydemix, one at a time.
 
-schedule.py has what changes over time as arrays; only here is epydemix called.
+schedule.py and doses.py have what changes over time as arrays; only here does epydemix simulate.
 """
 
 import datetime
@@ -19,7 +19,9 @@ from modeling.calendars import step_count
 from modeling.expressions import check_shape, evaluate, names_in, parse_expression
 from modeling.failures import UserError
 from modeling.initial import InfeasibleDraw, initial_people
-from modeling.simulate.schedule import StepSchedule, UnusedDoses, schedule_from, vaccination_hazard
+from modeling.over_time import values_over_time
+from modeling.simulate.doses import UnusedDoses, vaccination_hazard
+from modeling.simulate.schedule import StepSchedule, schedule_from
 from modeling.workload import EIGENVALUE, ModelPlan
 
 _DOSES = "doses"  # among epydemix's parameters, which are otherwise the rates by step
@@ -186,8 +188,8 @@ class Simulator:
     def _rates_by_step(self, values: dict, calendar: _Calendar) -> dict[str, np.ndarray]:
         """Return each rate that is an expression, by its name in epydemix's model, shape (steps, groups)."""
         shape = len(calendar.dates), len(self.plan.age_groups)
-        changed = calendar.schedule.changed(values)
         names = dict.fromkeys(name for tree in self._rates.values() for name in names_in(tree))
+        changed = values_over_time(calendar.schedule, values, names)
         by_step = {name: np.full(shape, changed.get(name, values[name]), dtype=float) for name in names}
         rates = {name: evaluate(tree, by_step) for name, tree in self._rates.items()}
         for name, rate in rates.items():

@@ -1,19 +1,15 @@
 """The schedule of a plan over the time steps of a trajectory, as arrays.
 
-They follow from the first day and, for parameters, from the draw. engine.py simulates them.
+They follow from the first day. engine.py simulates them, with the values of over_time.py for each draw.
 """
 
 import datetime
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from modeling.failures import UserError
-from modeling.workload import ModelPlan, Schedule, Wave
-
-_WEEK, _SATURDAY = 7, 5
-_ALMOST_ALL = 1 - np.finfo(float).eps  # a chance of 1 would be an infinite hazard
+from modeling.simulate.doses import doses_by_step
+from modeling.workload import ModelPlan, Wave
 
 
 @dataclass(frozen=True)
@@ -41,36 +37,6 @@ class StepSchedule:
     matrix_of_step: np.ndarray
     doses: np.ndarray
 
-    def changed(self, values: Mapping[str, float | np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the parameters that change over time, each of shape (steps, 1) or (steps, groups).
-
-        Parameters
-        ----------
-        values : mapping
-            Unchanged value of each parameter: a float, or an ndarray of shape (groups,).
-
-        Raises
-        ------
-        UserError
-            The drawn minimum of the wave is negative, or above the maximum.
-        """
-        waving = [self.wave.parameter] if self.wave else []
-        return {
-            name: self._changed(name, values)
-            for name in dict.fromkeys([*waving, *self.factors, *self.overrides])
-        }
-
-    def _changed(self, name: str, values: Mapping[str, float | np.ndarray]) -> np.ndarray:
-        value = np.reshape(values[name], (1, -1))
-        if self.wave and self.wave.parameter == name:
-            value = value * _wave_factor(self.wave, values)
-        if name in self.factors:
-            value = value * self.factors[name][:, None]
-        if name in self.overrides:
-            override = self.overrides[name][:, None]
-            value = np.where(np.isnan(override), value, override)
-        return value
-
 
 def schedule_from(plan: ModelPlan, start: datetime.date, num_steps: int) -> StepSchedule:
     """Return the schedule of the trajectories of a plan that start on one day."""
@@ -92,73 +58,8 @@ def schedule_from(plan: ModelPlan, start: datetime.date, num_steps: int) -> Step
         overrides={name: each[points] for name, each in schedule.overrides.items()},
         contacts=contacts,
         matrix_of_step=matrix_of_step,
-        doses=_doses(plan, start, num_steps),
+        doses=doses_by_step(plan, start, num_steps),
     )
-
-
-def vaccination_hazard(doses: np.ndarray, eligible: np.ndarray, delta_t_days: float) -> np.ndarray:
-    """Return the hazard at which each eligible person is vaccinated in a time step [1/day], shape (groups,).
-
-    Its chance over the step is doses / eligible, so that the expected number of vaccinated people is the
-    number of doses: the hazard doses / eligible / delta_t_days would lose half of doses / eligible of them.
-
-    Parameters
-    ----------
-    doses, eligible : ndarray, shape (groups,)
-        Doses of the step, and people who share them.
-    """
-    chance = np.divide(doses, eligible, out=np.zeros(len(doses)), where=eligible > 0)
-    return -np.log1p(-np.minimum(chance, _ALMOST_ALL)) / delta_t_days
-
-
-@dataclass
-class UnusedDoses:
-    """Doses of many trajectories that are due when fewer people are eligible.
-
-    Attributes
-    ----------
-    simulated, trajectories : int
-        Number of all trajectories, and of those with such doses.
-    doses : float
-        In all trajectories together.
-    first : datetime64 or None
-        Earliest time step with such doses.
-    """
-
-    simulated: int = 0
-    trajectories: int = 0
-    doses: float = 0.0
-    first: np.datetime64 | None = None
-
-    def count(self, due: np.ndarray, eligible: np.ndarray, dates: np.ndarray) -> None:
-        """Count those of one trajectory.
-
-        Parameters
-        ----------
-        due, eligible : ndarray, shape (steps, groups)
-            Doses, and people at the beginning of each step.
-        dates : ndarray of datetime64, shape (steps,)
-        """
-        unused = np.maximum(due - eligible, 0).sum(axis=1)
-        self.simulated += 1
-        if unused.any():
-            first = dates[np.argmax(unused > 0)]
-            self.first = first if self.first is None else min(self.first, first)
-            self.trajectories += 1
-            self.doses += float(unused.sum())
-
-
-def _wave_factor(wave: Wave, values: Mapping[str, float | np.ndarray]) -> np.ndarray:
-    """Return the factor of a wave, shape (steps, 1), or (steps, groups) if its minimum is by age."""
-    minimum = np.reshape(values[wave.minimum] if isinstance(wave.minimum, str) else wave.minimum, (1, -1))
-    if not ((minimum >= 0) & (minimum <= wave.maximum)).all():
-        worst = minimum.min() if minimum.min() < 0 else minimum.max()
-        raise UserError(
-            f"{wave.minimum} is {worst:g}; the minimum of the seasonality of {wave.parameter} must be from 0 "
-            f"to its maximum, {wave.maximum:g}"
-        )
-    shape = wave.shape[:, None]
-    return minimum * (1 - shape) + wave.maximum * shape  # exact at both ends
 
 
 def _contacts(
@@ -173,33 +74,3 @@ def _contacts(
         for each in distinct
     ]
     return np.array(matrices), positions.reshape(-1)
-
-
-def _doses(plan: ModelPlan, start: datetime.date, num_steps: int) -> np.ndarray:
-    """Return the doses of each step, shape (steps, groups): of all its days, or a part of its day's."""
-    if plan.schedule.doses is None:
-        return np.zeros((num_steps, len(plan.sizes)))
-    if plan.delta_t_days < 1:
-        steps_a_day = round(1 / plan.delta_t_days)
-        by_day = _doses_from(plan.schedule, start, -(-num_steps // steps_a_day))
-        return np.repeat(by_day / steps_a_day, steps_a_day, axis=0)[:num_steps]
-    days_a_step = round(plan.delta_t_days)
-    by_day = _doses_from(plan.schedule, start, num_steps * days_a_step)
-    return by_day.reshape(num_steps, days_a_step, -1).sum(axis=1)
-
-
-def _doses_from(schedule: Schedule, start: datetime.date, num_days: int) -> np.ndarray:
-    """Return the doses of each day from a first day on, shape (days, groups).
-
-    The doses of all days before it are given evenly from it to the next Saturday.
-    """
-    days_after = (start - schedule.first_day).days
-    from_start = schedule.doses[days_after : days_after + num_days]
-    doses = np.zeros((num_days, schedule.doses.shape[1]))
-    doses[: len(from_start)] = from_start
-    late = schedule.doses[:days_after].sum(axis=0)
-    if schedule.doses_before is not None:
-        late = late + schedule.doses_before
-    days_to_saturday = (_SATURDAY - start.weekday() - 1) % _WEEK + 1  # a week for a Saturday
-    doses[: days_to_saturday + 1] += late / (days_to_saturday + 1)
-    return doses

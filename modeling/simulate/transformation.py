@@ -4,6 +4,7 @@ It gets each trajectory on its reported dates, before comparison and projection,
 may change series and add others.
 """
 
+import datetime
 import re
 from dataclasses import replace
 from types import SimpleNamespace
@@ -74,7 +75,7 @@ class Transformation:
         """Return the names of the added series of a kind, "compartments" or "transitions"."""
         return self._added[kind] if self._added else []
 
-    def apply(self, path: Path, draw: dict[str, float], start: Any, projection: bool) -> Path:
+    def apply(self, path: Path, draw: dict[str, float], start: datetime.date, projection: bool) -> Path:
         """Return a transformed trajectory, with a row for each series in `compartments` and `transitions`.
 
         Parameters
@@ -123,7 +124,9 @@ class Transformation:
             parameters={**self._simulator.values(draw), **draw},
         )
 
-    def _context(self, given: Trajectory, draw: dict[str, float], start: Any, projection: bool) -> dict:
+    def _context(
+        self, given: Trajectory, draw: dict[str, float], start: datetime.date, projection: bool
+    ) -> dict:
         workload = self._workload
         end = workload.end_date if projection else workload.task.fit_end
         return {

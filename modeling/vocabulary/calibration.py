@@ -15,7 +15,7 @@ from modeling.vocabulary.strategy import Strategy
 from modeling.vocabulary.user_function import UserFunction
 
 Metric = Literal["rmse", "wmape", "mae", "mape"]
-# a mistake in a mapping is told as such, not as a metric that is unknown
+# by the type of the value, so that a mistake in a mapping is not reported as an unknown metric
 MetricOrFunction = Annotated[
     Annotated[Metric, Tag("metric")] | Annotated[UserFunction, Tag("function")],
     Discriminator(lambda given: "function" if isinstance(given, (dict, UserFunction)) else "metric"),
@@ -51,7 +51,7 @@ class FittingWindow(Piece):
 class Prior(Piece):
     """The distribution of a value before it is calibrated."""
 
-    prior: Distribution = Field(description="what is known of the value before it meets data")
+    prior: Distribution = Field(description="distribution that draws of the value come from")
 
 
 class Projection(Piece):

@@ -1,4 +1,4 @@
-"""How seasonality and interventions fit the model and each other; each alone is in time_effects.py."""
+"""How what changes over time fits the model, and each change the others; each alone is in changes.py."""
 
 from collections.abc import Iterable
 from graphlib import CycleError
@@ -9,16 +9,17 @@ import numpy as np
 from modeling.expressions import evaluate_text, names_in, parse_expression
 from modeling.failures import UserError, did_you_mean, listed
 from modeling.vocabulary.base import Location, Problems
-from modeling.vocabulary.time_effects import SEASONALITY_MIN, Intervention
+from modeling.vocabulary.changes import SEASONALITY_MIN, Intervention
 
 
 def change_problems(model) -> Problems:
-    """Yield what is wrong with the seasonality and the interventions of a model.
+    """Yield what is wrong with the vaccination, the seasonality and the interventions of a model.
 
     Parameters
     ----------
     model : Model
     """
+    yield from _vaccination_problems(model)
     if model.seasonality is not None:
         at: Location = ("seasonality",)
         yield from _below(at, model.seasonality.problems())
@@ -36,6 +37,16 @@ def change_problems(model) -> Problems:
                 f"the intervention starts on {intervention.start_date}, after the model's end_date {end}",
             )
     yield from _below(("interventions",), _contradictions(model.interventions or []))
+
+
+def _vaccination_problems(model) -> Problems:
+    """Yield why the section and the transition of a vaccination do not go together."""
+    if model.vaccination is not None:
+        yield from _below(("vaccination",), model.vaccination.problems(model.compartment_ids))
+        yield from model.vaccination.transition_problems(model.transitions)
+    elif any(vaccinating := [t.type == "vaccination" for t in model.transitions]):
+        at = ("transitions", vaccinating.index(True))
+        yield at, 'a vaccination transition needs the section "vaccination"'
 
 
 def _target_problems(model, target: str) -> Problems:

@@ -1,7 +1,7 @@
 """Top-level key `model`: compartments and parameters, and how the sections of the file fit together.
 
 Transitions, timespan and age groups are in transitions.py, timespan.py and age_groups.py; vaccination,
-seasonality and interventions in time_effects.py.
+seasonality and interventions in changes.py.
 """
 
 import datetime
@@ -19,7 +19,7 @@ from modeling.failures import UserError, listed
 from modeling.vocabulary.age_groups import PopulationChoice
 from modeling.vocabulary.base import Meta, Number, Piece, Problems, Seed
 from modeling.vocabulary.change_problems import change_problems
-from modeling.vocabulary.time_effects import Intervention, Seasonality, Vaccination
+from modeling.vocabulary.changes import Intervention, Seasonality, Vaccination
 from modeling.vocabulary.timespan import Simulation, Timespan
 from modeling.vocabulary.transitions import Transition, described, with_rate_in_numbers
 from modeling.workload import EIGENVALUE, Flow
@@ -98,7 +98,7 @@ class Model(Piece):
     transitions: list[Transition] = Field(min_length=1, description="flows between compartments")
     parameters: dict[str, Parameter] = Field(description="parameters by name: letters, digits and _")
     vaccination: Vaccination | None = Field(None, description="doses for the transition of type vaccination")
-    seasonality: Seasonality | None = Field(None, description="wave of one parameter over the year")
+    seasonality: Seasonality | None = Field(None, description="factor of one parameter over the year")
     interventions: list[Intervention] | None = Field(
         None, description="changes of parameters and contacts for a time"
     )
@@ -145,7 +145,7 @@ class Model(Piece):
         yield from self._compartment_problems()
         yield from self._parameter_problems()
         yield from self._transition_problems()
-        yield from self._effect_problems()
+        yield from change_problems(self)
         sampled, calibrated = self.marked("sampled"), self.marked("calibrated")
         if sampled and calibrated:
             yield (
@@ -280,16 +280,6 @@ class Model(Piece):
                     ("compartments", index, "id"),
                     f'"{compartment.id}" already names a column of the output tables; rename the compartment',
                 )
-
-    def _effect_problems(self) -> Problems:
-        if self.vaccination is not None:
-            for at, message in self.vaccination.problems(self.compartment_ids):
-                yield ("vaccination", *at), message
-            yield from self.vaccination.transition_problems(self.transitions)
-        elif any(vaccinating := [t.type == "vaccination" for t in self.transitions]):
-            at = ("transitions", vaccinating.index(True))
-            yield at, 'a vaccination transition needs the section "vaccination"'
-        yield from change_problems(self)
 
 
 def _expression_problems(text: str, known: set[str], at: tuple, *, calls: bool = True) -> Problems:

@@ -29,7 +29,7 @@ class Modelset(Piece):
     Without `sampling` and `calibration` the model runs as it is, once in each population.
     """
 
-    meta: Meta | None = Field(None, description="free text about the file; nothing reads it")
+    meta: Meta | None = Field(None, description="notes about the file; nothing reads them")
     population_names: list[str] = Field(
         min_length=1,
         description='ISO 3166 codes, e.g. US-MA; "all" is the United States, its states, DC and Puerto Rico',

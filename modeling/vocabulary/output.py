@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator
 
 from modeling import hubs
+from modeling.calendars import SATURDAY, saturday_after
 from modeling.failures import UserError, did_you_mean
 from modeling.vocabulary.base import CountFrom0, Day, Meta, Number, Piece, Problems, repeated
 from modeling.vocabulary.calibration import Calibration
@@ -101,8 +102,8 @@ class HubFormat(Piece):
     @field_validator("reference_date")
     @classmethod
     def _on_saturday(cls, day: datetime.date | None) -> datetime.date | None:
-        if day is not None and day.weekday() != hubs.SATURDAY:
-            after = hubs.saturday_after(day)
+        if day is not None and day.weekday() != SATURDAY:
+            after = saturday_after(day)
             raise ValueError(f"{day} is a {day:%A}; a reference date is a Saturday, such as {after}")
         return day
 
@@ -141,7 +142,7 @@ class ModelMeta(Piece):
 class Output(Piece):
     """Tables and their contents."""
 
-    meta: Meta | None = Field(None, description="free text; nothing reads it")
+    meta: Meta | None = Field(None, description="notes about the file; nothing reads them")
     quantiles: Quantiles | None = Field(None, description="quantiles over the trajectories")
     trajectories: Trajectories | None = Field(None, description="every trajectory")
     posteriors: Posteriors | bool = Field(

@@ -162,9 +162,8 @@ def _models_of(modelset: Published, models: list[Published]) -> list[Published]:
     if same_name := [m for m in same_purpose if m.subject == modelset.subject]:
         return same_name
     family = [m for m in same_purpose if m.family == modelset.family]
-    family.sort(
-        key=lambda m: "name" in m.section("population")
-    )  # those whose populations come from elsewhere
+    # a modelset names populations, so a model that names none comes first
+    family.sort(key=lambda m: "name" in m.section("population"))
     return [m for m in family if m.purpose and m.given == modelset.given] or family[:1]
 
 

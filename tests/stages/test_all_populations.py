@@ -4,10 +4,9 @@ import shutil
 
 import pytest
 
-from modeling.build.workloads import DataPlaces, build_workloads
 from modeling.failures import UserError
 from modeling.populations import expand_all, locations
-from modeling.vocabulary.experiment import load_experiment
+from tests.builds import workloads_in
 from tests.experiments import OBSERVED, POPULATIONS, calibrated, sampled, simulated, write_repository
 
 EVERYWHERE = expand_all(["all"])
@@ -33,8 +32,7 @@ def build(folder, everywhere, experiment, names, observed=OBSERVED) -> list:
     del experiment["model"]["population"]["name"]
     experiment["modelset"]["population_names"] = names
     config = write_repository(folder, experiment, observed=observed)
-    places = DataPlaces([folder], [everywhere], folder / "cache")
-    return list(build_workloads(load_experiment(config), places, seed=1))
+    return workloads_in(config, populations=everywhere)
 
 
 def test_a_calibration_everywhere_is_one_of_each_place_with_data(tmp_path, everywhere, caplog):

@@ -5,7 +5,8 @@ import pytest
 
 from modeling.failures import UserError
 from modeling.simulate.run import run_workload
-from tests.calibrations import PEOPLE, WHOLE_PEOPLE, build, calibrating_people, calibrating_start, fitting
+from tests.builds import build
+from tests.calibrations import PEOPLE, WHOLE_PEOPLE, calibrating_people, calibrating_start, fitting
 from tests.experiments import OBSERVED, calibrated
 
 

@@ -12,9 +12,10 @@ from modeling.failures import UserError
 from modeling.simulate import calibrate
 from modeling.simulate.engine import Simulator
 from modeling.simulate.run import run_workload
+from modeling.simulate.transformation import Transformation
+from tests.builds import build, workloads_in
 from tests.calibrations import (
     TRUE_R0,
-    build,
     by_day,
     calibrating_people,
     calibrating_start,
@@ -22,7 +23,7 @@ from tests.calibrations import (
     posterior,
     truth,
 )
-from tests.experiments import OBSERVED, calibrated
+from tests.experiments import OBSERVED, calibrated, write_repository
 from tests.stage_scripts import Stages
 
 
@@ -109,7 +110,8 @@ def test_the_last_fitted_date_counts_its_whole_interval(tmp_path, frequency, sta
     workload = build(tmp_path, experiment, observed)[0]
     simulator = Simulator(workload.plan)
 
-    fitted = calibrate.calibrate(workload, simulator).fits[0].values[:, 0]
+    transformation = Transformation(workload, simulator)
+    fitted = calibrate.calibrate(workload, simulator, transformation).fits[0].values[:, 0]
     draw, rng = {"R0": 1.5}, np.random.default_rng(1)
     whole = simulator.run(draw, workload.start_date, workload.end_date, rng)
     column = np.flatnonzero(whole.dates == np.datetime64(days[frequency], "s"))[0]
@@ -281,7 +283,8 @@ def test_a_calibration_on_real_admissions_fits_better_than_its_prior_and_project
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / source.name).symlink_to(source)
 
-    workload = build(tmp_path, experiment, population_folder=reference_data / "epydemix-data")[0]
+    config = write_repository(tmp_path, experiment)
+    workload = workloads_in(config, populations=reference_data / "epydemix-data")[0]
     result = run_workload(workload)
 
     with open(source, newline="") as file:

@@ -10,7 +10,8 @@ import pytest
 from modeling.failures import UserError
 from modeling.simulate import calibrate
 from modeling.simulate.run import run_workload
-from tests.calibrations import HALF_A_CASE, NOTHING_HAPPENS, build, fitting, quiet
+from tests.builds import build
+from tests.calibrations import HALF_A_CASE, NOTHING_HAPPENS, fitting, quiet
 from tests.stage_scripts import Stages
 
 

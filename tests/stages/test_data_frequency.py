@@ -4,9 +4,8 @@ import pickle
 
 import pytest
 
-from modeling.build.workloads import DataPlaces, build_workloads
-from modeling.vocabulary.experiment import load_experiment
-from tests.experiments import POPULATIONS, write_repository
+from tests.builds import workloads_in
+from tests.experiments import write_repository
 from tests.observed import (
     DAYS,
     HEADER,
@@ -32,8 +31,7 @@ def unspecified(delta_t=0.5, section=True, **changes) -> dict:
 
 def build(folder, experiment, rows) -> list:
     config = write_repository(folder, experiment, observed=HEADER + rows)
-    places = DataPlaces([folder], [POPULATIONS], folder / "cache")
-    return list(build_workloads(load_experiment(config), places, seed=1))
+    return workloads_in(config)
 
 
 FOUND = {

@@ -4,10 +4,9 @@ import pickle
 
 import pytest
 
-from modeling.build.workloads import DataPlaces, build_workloads
-from modeling.vocabulary.experiment import load_experiment
 from tests.bending import CALIBRATION, SAMPLING, check_mistake, put
-from tests.experiments import POPULATIONS, calibrated, sampled, write_repository
+from tests.builds import build
+from tests.experiments import calibrated, sampled
 
 OFFSET = {"name": "randint", "args": [0, 10]}
 NO_PRIOR = {"reference_date": "2024-12-29"}
@@ -28,12 +27,6 @@ def sampled_start(start) -> dict:
     sampling["start_date"] = {"reference_date": "2024-12-29", "distribution": OFFSET}
     sampling["samplers"].append({"strategy": "LHS", "n_samples": 3, "parameters": ["start_date"]})
     return experiment
-
-
-def build(folder, experiment) -> list:
-    config = write_repository(folder, experiment)
-    places = DataPlaces([folder], [POPULATIONS], folder / "cache")
-    return list(build_workloads(load_experiment(config), places, seed=5))
 
 
 @pytest.mark.parametrize(("make", "word"), [(calibrated_start, "calibrated"), (sampled_start, "sampled")])

@@ -5,22 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from modeling.build.workloads import DataPlaces, build_workloads
 from modeling.failures import UserError
 from modeling.simulate.run import run_workload
-from modeling.vocabulary.experiment import load_experiment
 from modeling.workload import Simulate
-from tests.experiments import POPULATIONS, simulated, write_repository
-
-
-def build(tmp_path, experiment, seed=5, count=None):
-    config = write_repository(tmp_path, experiment)
-    places = DataPlaces([tmp_path], [POPULATIONS], tmp_path / "cache")
-    return list(build_workloads(load_experiment(config), places, seed, count))
+from tests.builds import build
+from tests.experiments import simulated
 
 
 def test_the_same_seed_gives_the_same_trajectories_and_another_seed_others(tmp_path):
-    first, again, other = (build(tmp_path / str(i), simulated(), seed)[0] for i, seed in enumerate((5, 5, 6)))
+    seeds = (5, 5, 6)
+    first, again, other = (build(tmp_path / str(i), simulated(), seed=s)[0] for i, s in enumerate(seeds))
 
     results = [run_workload(workload).trajectories for workload in (first, again, other)]
 

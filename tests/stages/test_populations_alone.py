@@ -5,11 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from modeling.build.workloads import DataPlaces, build_workloads
 from modeling.simulate.run import run_workload
-from modeling.vocabulary.experiment import load_experiment
 from tests.bending import DELETED, check_mistake, problems_of, put
-from tests.experiments import CALIBRATION, POPULATIONS, calibrated, sampled, simulated, write_repository
+from tests.builds import build
+from tests.experiments import CALIBRATION, calibrated, sampled, simulated
 from tests.in_process import ended
 from tests.stage_scripts import Stages
 
@@ -26,12 +25,6 @@ def in_one(name: str) -> dict:
     experiment = simulated()
     experiment["model"]["population"]["name"] = name
     return experiment
-
-
-def build(folder, experiment, count=None) -> list:
-    config = write_repository(folder, experiment)
-    places = DataPlaces([folder], [POPULATIONS], folder / "cache")
-    return list(build_workloads(load_experiment(config), places, 5, count))
 
 
 @pytest.mark.parametrize("modelset", [{}, {"sampling": "populations"}, {"sampling": None}], ids=str)

@@ -4,17 +4,10 @@ from datetime import date
 
 import pytest
 
-from modeling.build.workloads import DataPlaces, build_workloads
 from modeling.simulate.run import run_workload
-from modeling.vocabulary.experiment import load_experiment
 from tests.bending import CALIBRATION, SAMPLING, calibrated_start, problems_of, put
-from tests.experiments import POPULATIONS, calibrated, sampled, write_repository
-
-
-def built(folder, experiment: dict) -> list:
-    config = write_repository(folder, experiment)
-    return list(build_workloads(load_experiment(config), DataPlaces([folder], [POPULATIONS], folder), seed=1))
-
+from tests.builds import build
+from tests.experiments import calibrated, sampled
 
 DISCRETE = {
     "binom": {"args": [5, 0.3]},
@@ -44,7 +37,7 @@ def test_a_discrete_prior_with_whole_numbers_is_calibrated(tmp_path, name):
         bend(experiment)
     put(*CALIBRATION, "start_date", "prior", drawn)(experiment)
 
-    [workload] = built(tmp_path, experiment)
+    [workload] = build(tmp_path, experiment)
     result = run_workload(workload)
 
     days = result.generations[-1].particles[:, result.parameter_names.index("start_date")]
@@ -60,7 +53,7 @@ def test_whole_numbers_without_end_are_calibrated_by_rejection(tmp_path, name):
     )
     put(*CALIBRATION, "parameters", "R0", "prior", {"name": name, **ENDLESS[name]})(experiment)
 
-    [workload] = built(tmp_path, experiment)
+    [workload] = build(tmp_path, experiment)
     result = run_workload(workload)
 
     assert len(result.generations[-1].particles) == 5

@@ -139,9 +139,9 @@ WRONG = {
     "minimum above the maximum": (
         lambda of: {"wave": wave(of, lowest="low")},
         {"low": 1.5},
-        "low is 1.5; the minimum of the seasonality of r must be from 0 to its maximum, 1.25",
+        "low replaces min_value of the seasonality and must be one number from 0 to max_value 1.25, not 1.5",
     ),
-    "negative minimum": (lambda of: {"wave": wave(of, lowest="low")}, {"low": -0.1}, "low is -0.1"),
+    "negative minimum": (lambda of: {"wave": wave(of, lowest="low")}, {"low": -0.1}, "not -0.1"),
     "negative on some days": (
         lambda of: {"overrides": {"r": in_span(of, 9, 10, -0.5, otherwise=np.nan)}},
         {},

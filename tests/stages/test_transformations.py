@@ -13,7 +13,8 @@ from modeling.failures import UserError
 from modeling.result_checks import check_result
 from modeling.simulate.run import run_workload
 from tests.bending import problems_in
-from tests.calibrations import build, calibrating_start, fitting
+from tests.builds import build
+from tests.calibrations import calibrating_start, fitting
 from tests.experiments import REPOSITORY, calibrated, write_repository
 from tests.in_process import ended
 from tests.stage_scripts import Stages

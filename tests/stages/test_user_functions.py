@@ -12,7 +12,8 @@ from modeling.workload import UserFunction
 from pipeline.environment import read_stage_context
 from pipeline.pickles import decode_workload, encode_workload
 from tests.bending import problems_in
-from tests.calibrations import build, fitting
+from tests.builds import build
+from tests.calibrations import fitting
 from tests.experiments import calibrated, write_repository
 from tests.forgeries import builder_file, change_manifest
 from tests.in_process import ended
@@ -118,6 +119,15 @@ def test_a_distance_is_what_the_function_returns_for_the_values_of_the_fit(tmp_p
     observed = fit.observed.values[fit.observed.fitted]
     expected = np.abs(np.log1p(observed) - np.log1p(fit.values)).mean(axis=1)
     np.testing.assert_allclose(last.distances, expected, rtol=1e-12)
+
+
+def test_the_largest_allowed_distance_is_one_of_a_simulated_draw(tmp_path):
+    write_script(tmp_path, "def f(data, simulation):\n    return 1e100\n")
+    experiment = with_distance("f", fitting("top_fraction", Nsim=20, top_fraction=0.5))
+
+    result = run_workload(build(tmp_path, experiment)[0])
+
+    assert set(result.generations[-1].distances) == {1e100}
 
 
 def test_a_function_cannot_change_the_data(tmp_path):

@@ -5,11 +5,9 @@ import shutil
 import pytest
 
 from modeling.build.warnings import warn_once
-from modeling.build.workloads import DataPlaces, build_workloads
 from modeling.failures import UserError
-from modeling.vocabulary.experiment import load_experiment
-from modeling.workload import Workload
 from tests.bending import CALIBRATION, DELETED, check_mistake, problems_in, put
+from tests.builds import workloads_in
 from tests.experiments import OBSERVED, POPULATIONS, calibrated, write_repository
 
 TRENDS = {
@@ -159,7 +157,7 @@ def test_a_place_that_the_hub_does_not_have_is_refused(tmp_path):
     listing.write_text(listing.read_text().replace("United_States_Vermont", "France"))
 
     with pytest.raises(UserError, match=r"output.yaml:2: FR is not a place of the hub, which has the United"):
-        build(config, populations)
+        workloads_in(config, populations=populations)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +178,7 @@ def test_what_a_forecast_lacks_or_should_not_know_is_told(tmp_path, caplog, day,
     reference(day)(experiment)
     warn_once.cache_clear()
 
-    build(write_repository(tmp_path, experiment))
+    workloads_in(write_repository(tmp_path, experiment))
 
     assert any(line in message for message in caplog.messages)
 
@@ -195,14 +193,14 @@ def test_the_vintage_of_the_calibration_is_that_of_the_rate_changes_where_the_fi
     config = write_repository(tmp_path, experiment, observed="\n".join(both) + "\n")
     (tmp_path / "data" / "trends.csv").write_text("\n".join(both) + "\n")
 
-    counts = build(config)[0].task.observed[0].hub_counts
+    counts = workloads_in(config)[0].task.observed[0].hub_counts
 
     assert counts.source == "data/trends.csv (cases, date, geo_value)"
     assert counts.dates.astype(str).tolist() == ["2025-01-11", "2025-01-18"]
     assert counts.values.tolist() == [800, 940]
 
     (tmp_path / "data" / "trends.csv").write_text(OBSERVED)
-    assert build(config)[0].task.observed[0].hub_counts.values.tolist() == [800, 950, 1200, 1500, 1900]
+    assert workloads_in(config)[0].task.observed[0].hub_counts.values.tolist() == [800, 950, 1200, 1500, 1900]
 
 
 def test_the_series_called_hospitalizations_is_forecast(tmp_path):
@@ -214,12 +212,6 @@ def test_the_series_called_hospitalizations_is_forecast(tmp_path):
     rows = OBSERVED.strip().splitlines()
     observed = "\n".join([rows[0] + ",hospitalizations", *[f"{row},7" for row in rows[1:]]]) + "\n"
 
-    series = build(write_repository(tmp_path, experiment, observed=observed))[0].task.observed
+    series = workloads_in(write_repository(tmp_path, experiment, observed=observed))[0].task.observed
 
     assert [each.hub_counts is None for each in series] == [True, False]
-
-
-def build(config, populations=POPULATIONS) -> list[Workload]:
-    root = config.parents[2]
-    places = DataPlaces([root], [populations], root / "cache")
-    return list(build_workloads(load_experiment(config), places, seed=1))

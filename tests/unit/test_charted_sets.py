@@ -3,20 +3,18 @@
 import numpy as np
 import pytest
 
-from modeling.build.workloads import DataPlaces, build_workloads
 from modeling.outputs.collect import Collector
 from modeling.outputs.report import RunFacts, write_report
 from modeling.simulate.run import run_workload
 from modeling.vocabulary.experiment import load_experiment
-from tests.experiments import POPULATIONS, sampled, sampled_twice, write_repository
+from tests.builds import build
+from tests.experiments import sampled, sampled_twice, write_repository
 
 DAY = np.timedelta64(1, "D")
 
 
 def results_of(folder, experiment) -> list:
-    places = DataPlaces([folder], [POPULATIONS], folder / "cache")
-    experiment = load_experiment(write_repository(folder, experiment))
-    return [run_workload(workload) for workload in build_workloads(experiment, places, seed=4)]
+    return [run_workload(workload) for workload in build(folder, experiment, seed=4)]
 
 
 def collected(folder, experiment, results):

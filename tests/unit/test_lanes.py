@@ -46,6 +46,8 @@ def test_what_has_a_folder_of_its_own_calls_for_the_tests_about_it():
         "tests/stages/test_simulation.py",
         "tests/stages/test_simulation_compared.py",
         "tests/stages/test_stages.py",
+        "tests/stages/test_transformations.py",
+        "tests/stages/test_user_functions.py",
     ]
 
 

@@ -8,11 +8,10 @@ import pytest
 from scipy.stats import norm
 
 from modeling.build.parameter_sets import parameter_sets
-from modeling.build.workloads import DataPlaces, build_workloads
 from modeling.failures import UserError
-from modeling.vocabulary.experiment import load_experiment
 from modeling.vocabulary.sampling import Sampling
-from tests.experiments import POPULATIONS, sampled, write_repository
+from tests.builds import build
+from tests.experiments import sampled
 
 SAMPLES = 40
 
@@ -42,12 +41,6 @@ def sampling(**changes) -> Sampling:
         },
     }
     return Sampling.model_validate(content | changes)
-
-
-def build(tmp_path, experiment, seed=5):
-    config = write_repository(tmp_path, experiment)
-    places = DataPlaces([tmp_path], [POPULATIONS], tmp_path / "cache")
-    return list(build_workloads(load_experiment(config), places, seed))
 
 
 def hypercube_experiment(n_samples=8) -> dict:

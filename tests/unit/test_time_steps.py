@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from modeling.build.workloads import DataPlaces, build_workloads
 from modeling.failures import UserError
 from modeling.simulate.run import run_workload
-from modeling.vocabulary.experiment import load_experiment
-from tests.experiments import POPULATIONS, calibrated, sampled, simulated, write_repository
+from tests.builds import build
+from tests.experiments import calibrated, sampled, simulated
 from tests.in_process import ended
 from tests.stage_scripts import Stages
 
@@ -27,12 +26,6 @@ def starting_sampled(first: int, after_last: int, delta_t, frequency) -> dict:
     drawn = {"name": "uniform", "args": [first, after_last - first - 0.01]}  # whole days of it
     sampling["start_date"] = {"reference_date": "2025-01-05", "distribution": drawn}
     return experiment
-
-
-def built(tmp_path, experiment) -> list:
-    config = write_repository(tmp_path, experiment)
-    places = DataPlaces([tmp_path], [POPULATIONS], tmp_path / "cache")
-    return list(build_workloads(load_experiment(config), places, seed=1))
 
 
 REFUSED = {
@@ -55,7 +48,7 @@ def test_a_step_that_runs_into_the_next_interval_is_refused_with_steps_that_fit(
     start, delta_t, frequency, said = REFUSED[name]
 
     with pytest.raises(UserError) as caught:
-        built(tmp_path, spanning(simulated, start, delta_t, frequency))
+        build(tmp_path, spanning(simulated, start, delta_t, frequency))
 
     assert f"model.yaml:6: steps of {delta_t} days from {start} do not fit" in str(caught.value)
     assert said in str(caught.value)
@@ -90,7 +83,7 @@ def test_every_interval_of_a_step_that_fits_has_the_same_number_of_days(tmp_path
     experiment["model"]["transitions"] = [{"type": "spontaneous", "source": "S", "target": "R", "rate": 0.02}]
     experiment["model"]["parameters"] = {}
     del experiment["output"]
-    workload = built(tmp_path, experiment)[0]
+    workload = build(tmp_path, experiment)[0]
 
     paths = run_workload(workload).trajectories
 
@@ -104,7 +97,7 @@ def test_every_interval_of_a_step_that_fits_has_the_same_number_of_days(tmp_path
 
 @pytest.mark.parametrize("parts", [3, 4, 24])
 def test_parts_of_a_day_are_reported_as_they_are_without_a_frequency(tmp_path, parts):
-    workload = built(tmp_path, spanning(simulated, "2025-01-05", 1 / parts, None, end="2025-01-08"))[0]
+    workload = build(tmp_path, spanning(simulated, "2025-01-05", 1 / parts, None, end="2025-01-08"))[0]
 
     dates = run_workload(workload).trajectories.dates
 
@@ -114,14 +107,14 @@ def test_parts_of_a_day_are_reported_as_they_are_without_a_frequency(tmp_path, p
 
 @pytest.mark.parametrize("sunday", [0, 7])
 def test_each_sampled_start_date_has_to_be_in_phase(tmp_path, sunday):
-    assert len(built(tmp_path / "in", starting_sampled(sunday, sunday + 1, 7, "W-SAT"))) == 12
+    assert len(build(tmp_path / "in", starting_sampled(sunday, sunday + 1, 7, "W-SAT"))) == 12
 
     with pytest.raises(UserError, match=r"model.yaml:6: steps of 7 days from .* do not fit .*W-SAT"):
-        built(tmp_path / "out", starting_sampled(sunday, sunday + 4, 7, "W-SAT"))
+        build(tmp_path / "out", starting_sampled(sunday, sunday + 4, 7, "W-SAT"))
 
 
 def test_intervals_of_days_begin_with_any_sampled_start(tmp_path):
-    assert len(built(tmp_path, starting_sampled(0, 4, 2, "14D"))) == 12
+    assert len(build(tmp_path, starting_sampled(0, 4, 2, "14D"))) == 12
 
 
 def test_a_calibrated_start_takes_no_step_of_several_days(tmp_path):
@@ -130,25 +123,25 @@ def test_a_calibrated_start_takes_no_step_of_several_days(tmp_path):
     experiment["modelset"]["calibration"]["start_date"] = drawn
 
     with pytest.raises(UserError, match="steps of 7 days depend on the start date"):
-        built(tmp_path, experiment)
+        build(tmp_path, experiment)
 
 
 @pytest.mark.parametrize("delta_t", [1e-320, 1e-9, 1 / 172_800, 1.5, 3.5, 8, 0.7])
 def test_a_step_that_neither_divides_a_day_nor_is_whole_days_is_refused(tmp_path, delta_t):
     with pytest.raises(UserError, match=r"model.yaml:6: .*delta_t"):
-        built(tmp_path, spanning(simulated, "2025-01-05", delta_t, "W-SAT"))
+        build(tmp_path, spanning(simulated, "2025-01-05", delta_t, "W-SAT"))
 
 
 def test_more_steps_than_can_be_simulated_are_refused(tmp_path):
     experiment = spanning(simulated, "1900-01-01", 1 / 86_400, "MS", end="2200-01-01")
 
     with pytest.raises(UserError, match=r"model.yaml:6: 9,467,193,600 time steps .*are more than 1,000,000"):
-        built(tmp_path, experiment)
+        build(tmp_path, experiment)
 
 
 @pytest.mark.parametrize(("end", "warned"), [("2025-01-18", False), ("2025-01-17", True)])
 def test_a_last_step_past_the_end_is_warned_about(tmp_path, caplog, end, warned):
-    built(tmp_path, spanning(simulated, "2025-01-05", 2, None, end))
+    build(tmp_path, spanning(simulated, "2025-01-05", 2, None, end))
 
     assert ("is simulated to 2025-01-18, past end_date 2025-01-17" in caplog.text) == warned
 
@@ -163,4 +156,4 @@ def test_a_drawn_start_date_has_no_more_steps_than_a_fixed_one(tmp_path, first_d
     )
 
     with pytest.raises(UserError, match=r"model.yaml:6: .* time steps .* are more than 1,000,000"):
-        built(tmp_path, experiment)
+        build(tmp_path, experiment)

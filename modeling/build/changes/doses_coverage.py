@@ -11,10 +11,11 @@ from modeling.build.changes.doses_ages import AgeSpan, age_span, first_overlap, 
 from modeling.build.changes.doses_file import DailyDoses, DosesFile
 from modeling.build.csv_table import Row, date_of, shown
 from modeling.build.warnings import warn_once
+from modeling.calendars import SATURDAY
 from modeling.failures import UserError, listed
 
 PLACE, AGE, WEEK, COVERAGE = "Geography", "Age", "Week_Ending_Sat", "Coverage"
-SATURDAY, WEEK_DAYS = 5, 7
+WEEK_DAYS = 7
 MOST_FALL = 0.1  # [percentage points]; the published files fall by up to 0.04
 YOUNGEST_MONTH = 6  # vaccines against influenza are licensed from this age
 RowsByWeek = dict[datetime.date, Row]
@@ -75,17 +76,14 @@ def _rows_by_age(file: DosesFile) -> dict[AgeSpan, RowsByWeek]:
     table = file.table
     spans = table.parsed(table.column(AGE, file.where), age_span)
     weeks = table.parsed(table.column(WEEK, file.where), _saturday)
-    found: dict[AgeSpan, RowsByWeek] = {}
+    by_age: dict[AgeSpan, list[Row]] = {}
     for row in file.rows(PLACE):
-        span, week = spans[row.line], weeks[row.line]
-        by_week = found.setdefault(span, {})
-        if week in by_week:
-            raise UserError(
-                f"{table.name}:{row.line}: duplicate week {week} of {span.label} for {file.population.iso} "
-                f"(first in line {by_week[week].line}); keep one"
-            )
-        by_week[week] = row
-    return found
+        by_age.setdefault(spans[row.line], []).append(row)
+    iso = file.population.iso
+    return {
+        span: table.row_of_each(rows, weeks, "week", f" of {span.label} for {iso}", "; keep one")
+        for span, rows in by_age.items()
+    }
 
 
 def _spans(file: DosesFile, known: list[AgeSpan]) -> list[AgeSpan]:

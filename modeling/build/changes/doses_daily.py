@@ -59,18 +59,10 @@ def _is_age_group(name: str) -> bool:
 
 
 def _rows_by_day(file: DosesFile) -> dict[datetime.date, Row]:
-    table = file.table
-    days = table.parsed(table.column(DAY, file.where), date_of)
-    found: dict[datetime.date, Row] = {}
-    for row in _rows_of_scenario(file, file.rows(PLACE)):
-        day = days[row.line]
-        if day in found:
-            raise UserError(
-                f"{table.name}:{row.line}: duplicate date {day} for {file.population.iso} "
-                f"(first in line {found[day].line}); give one row a day"
-            )
-        found[day] = row
-    return found
+    days = file.table.parsed(file.table.column(DAY, file.where), date_of)
+    rows = _rows_of_scenario(file, file.rows(PLACE))
+    of, remedy = f" for {file.population.iso}", "; give one row a day"
+    return file.table.row_of_each(rows, days, "date", of, remedy)
 
 
 def _rows_of_scenario(file: DosesFile, rows: list[Row]) -> list[Row]:

@@ -1,6 +1,5 @@
 """Interventions: factors and overrides of parameters, and factors of contacts, by time point."""
 
-import datetime
 from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
@@ -12,8 +11,8 @@ from modeling.build.changes.school_closures import closed_share
 from modeling.build.warnings import warn_once
 from modeling.failures import UserError, did_you_mean, listed
 from modeling.populations import Population
+from modeling.vocabulary.changes import Intervention
 from modeling.vocabulary.experiment import Experiment
-from modeling.vocabulary.time_effects import Intervention
 
 SCHOOL = "school"
 ByName = dict[str, np.ndarray]  # arrays of shape (points,)
@@ -33,7 +32,7 @@ def check_interventions(experiment: Experiment, axis: TimeAxis) -> None:
                 f"{experiment.where('model', 'interventions', index, 'end_date')}: the intervention ends on "
                 f"{intervention.end_date}, before the model's {{}} {axis.first_day}, and would change nothing"
             )
-            if _starts_on_one_day(experiment):
+            if experiment.drawn_start is None:
                 raise UserError(message.format("first day") + "; change its dates, or remove it")
             warn_once(message.format("earliest first day"))
     for (over, a), (scale, b) in permutations(_of_type(experiment, "parameter"), 2):
@@ -94,12 +93,3 @@ def _of_type(experiment: Experiment, *types: str) -> Iterator[tuple[int, Interve
     for index, intervention in enumerate(experiment.model.interventions or []):
         if intervention.type in types:
             yield index, intervention
-
-
-def _starts_on_one_day(experiment: Experiment) -> bool:
-    """Return whether every trajectory starts on the day in the timespan."""
-    modelset = experiment.modelset
-    drawn = (
-        [part.start_date for part in (modelset.sampling, modelset.calibration) if part] if modelset else []
-    )
-    return isinstance(experiment.model.timespan.start_date, datetime.date) and not any(drawn)

@@ -2,24 +2,22 @@
 
 import datetime
 import math
-import re
 from pathlib import Path
 
 import numpy as np
 
 from modeling.bounds import LARGEST_NUMBER
 from modeling.build.changes.axis import TimeAxis
-from modeling.build.csv_table import Row, date_of, find_file, read_table, shown
+from modeling.build.csv_table import Table, date_of, find_file, number_of, read_table
 from modeling.build.warnings import warn_once
 from modeling.expressions import evaluate_text
 from modeling.failures import UserError
 from modeling.populations import Population, find_location
+from modeling.vocabulary.changes import SEASONALITY_MIN, Seasonality
 from modeling.vocabulary.experiment import Experiment
-from modeling.vocabulary.time_effects import SEASONALITY_MIN
 from modeling.workload import Wave
 
 PERIOD_DAYS = 365  # without a date of the minimum
-FACTOR = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?"
 
 
 def balcan_wave(experiment: Experiment, axis: TimeAxis) -> Wave | None:
@@ -84,22 +82,8 @@ def factors_from_file(
         at = experiment.where("model", "parameters", SEASONALITY_MIN)
         warn_once(f"{at}: {SEASONALITY_MIN} does not change a seasonality of method data_driven")
     table = read_table(find_file(season.data_path, data_roots, where), where, "seasonal factors")
-    dates = table.parsed(table.column(season.date_column, where), date_of)
-    factors = table.parsed(table.column(season.value_column, where), _factor)
-    found: dict[datetime.date, Row] = {}
-    rows = table.rows
-    if season.location_column is not None:
-        column = table.column(season.location_column, where)
-        rows = table.rows_of_place(column, find_location(population.iso), where)
-    for row in rows:
-        day = dates[row.line]
-        if day in found:
-            raise UserError(
-                f"{table.name}:{row.line}: duplicate date {day} (first in line {found[day].line}); keep one, "
-                "or name the populations' column as location_column"
-            )
-        found[day] = row
-    days = sorted(found)
+    by_day = _factors_by_day(table, season, population, where)
+    days = sorted(by_day)
     end = experiment.model.timespan.end_date
     if axis.num_points and not days[0] <= axis.first_day <= end <= days[-1]:
         raise UserError(
@@ -107,14 +91,25 @@ def factors_from_file(
             f"model runs from {axis.first_day} to {end}; add the missing dates"
         )
     at = [(day - axis.first_day).days for day in days]
-    return np.interp(axis.days_after(axis.first_day), at, [factors[found[day].line] for day in days])
+    return np.interp(axis.days_after(axis.first_day), at, [by_day[day] for day in days])
+
+
+def _factors_by_day(
+    table: Table, season: Seasonality, population: Population, where: str
+) -> dict[datetime.date, float]:
+    days = table.parsed(table.column(season.date_column, where), date_of)
+    factors = table.parsed(table.column(season.value_column, where), _factor)
+    rows = table.rows
+    if season.location_column is not None:
+        column = table.column(season.location_column, where)
+        rows = table.rows_of_place(column, find_location(population.iso), where)
+    remedy = "; keep one, or name the populations' column as location_column"
+    return {day: factors[row.line] for day, row in table.row_of_each(rows, days, "date", "", remedy).items()}
 
 
 def _factor(text: str) -> float:
     """Return a factor; ValueError if it is negative or not a number."""
-    if not re.fullmatch(FACTOR, text.strip()):
-        raise ValueError(f'"{shown(text)}" is not a number')
-    value = float(text)
+    value = number_of(text)
     if not 0 <= value <= LARGEST_NUMBER:
         raise ValueError(f"a factor of {value:g} is not from 0 to {LARGEST_NUMBER:g}")
     return value

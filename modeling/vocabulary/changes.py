@@ -1,4 +1,4 @@
-"""Changes of a model over time: vaccination, seasonality, interventions."""
+"""What changes over time in a model: vaccination, seasonality, interventions; each by itself."""
 
 from typing import Literal
 

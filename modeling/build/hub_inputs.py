@@ -38,7 +38,7 @@ class HubInputs:
         self.wanted = experiment.output.hub_format
         self._reference = hubs.ReferenceDate(self.wanted.reference_date if self.wanted else None)
 
-    def added_to(self, observed: list[Observed], model: PopulationModel) -> list[Observed]:
+    def with_counts(self, observed: list[Observed], model: PopulationModel) -> list[Observed]:
         """Return the compared series of a population, the forecast one with the counts of rate_trends.
 
         Raises
@@ -58,6 +58,15 @@ class HubInputs:
             )
         index = hubs.forecast_series([each.label for each in observed])
         series = observed[index]
+        reference = self._reference_date(series, iso, where)
+        self._warn_of_missing_horizons(reference, where)
+        if self.experiment.output.rate_trends is None:
+            return observed
+        counts = self._rate_trends(self.experiment.output.rate_trends, series, reference, model)
+        return [*observed[:index], replace(series, hub_counts=counts), *observed[index + 1 :]]
+
+    def _reference_date(self, series: Observed, iso: str, where: str) -> datetime.date:
+        """Return the reference date; warn if the series is fitted to a date on or after it."""
         try:
             reference = self._reference.for_place(series.last_fitted, iso)
         except UserError as error:
@@ -67,11 +76,7 @@ class HubInputs:
                 f"{where}: the last fitted date, {series.last_fitted}, is not before the reference date "
                 f"{reference}: the forecast knows a part of what it forecasts; end the fitting window earlier"
             )
-        self._warn_of_missing_horizons(reference, where)
-        if self.experiment.output.rate_trends is None:
-            return observed
-        counts = self._rate_trends(self.experiment.output.rate_trends, series, reference, model)
-        return [*observed[:index], replace(series, hub_counts=counts), *observed[index + 1 :]]
+        return reference
 
     def _warn_of_missing_horizons(self, reference: datetime.date, where: str) -> None:
         first, last = self.experiment.first_day, self.experiment.model.timespan.end_date
