@@ -41,6 +41,12 @@ def warn_once(message: str) -> None:
     log.warning("%s", message)
 
 
+@cache
+def tell_once(message: str) -> None:
+    """Log a line, unless this build has logged the same one."""
+    log.info("%s", message)
+
+
 def _unused_start(experiment: Experiment) -> Warnings:
     """Warn of a fixed start date beside one that is calibrated or sampled."""
     fixed, drawn = experiment.model.timespan.start_date, experiment.drawn_start
