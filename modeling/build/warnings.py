@@ -11,11 +11,13 @@ from functools import cache
 
 from modeling.bounds import MOST_TRAJECTORIES
 from modeling.calendars import intervals
+from modeling.expressions import names_in, parse_expression
 from modeling.failures import listed
 from modeling.hubs import FLUSMH_NOTE
 from modeling.populations import locations
 from modeling.vocabulary.base import Location
 from modeling.vocabulary.experiment import Experiment
+from modeling.vocabulary.time_effects import SEASONALITY_MIN
 from modeling.vocabulary.timespan import Timespan
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ Warnings = Iterator[tuple[str, Location, str]]
 def experiment_warnings(experiment: Experiment) -> Warnings:
     """Yield a warning for each thing that an experiment asks for, but hardly means."""
     yield from _unused_start(experiment)
+    yield from _unused_parameters(experiment)
     yield from _unknown_keywords(experiment)
     yield from _partial_intervals(experiment)
     yield from _ambiguous_codes(experiment)
@@ -58,6 +61,31 @@ def _unused_start(experiment: Experiment) -> Warnings:
             f"start_date {fixed} is not used, because the modelset draws the start from "
             f'{drawn.reference_date} on; write "start_date: {word}"',
         )
+
+
+def _unused_parameters(experiment: Experiment) -> Warnings:
+    """Warn of parameters that no rate depends on, unless a function of the user's may read them."""
+    model, calibration = experiment.model, experiment.calibration
+    if calibration is not None and calibration.post_hoc_transformation is not None:
+        return
+    rates = [rate for transition in model.transitions for _, rate in transition.rates()]
+    used = {name for rate in rates for name in _names(rate)}
+    if model.seasonality is not None:
+        used.add(SEASONALITY_MIN)
+    for name in reversed(model.calculation_order()):
+        if name in used:
+            used.update(_names(model.parameters[name].value))
+    if unused := [name for name in model.parameters if name not in used]:
+        they, them = ("it changes", "it") if len(unused) == 1 else ("they change", "them")
+        yield (
+            "model",
+            ("parameters", unused[0]),
+            f"no rate depends on {listed(unused)}, so {they} nothing; use {them} in a rate, or remove {them}",
+        )
+
+
+def _names(expression: str | float) -> list[str]:
+    return names_in(parse_expression(str(expression)))
 
 
 def _unknown_keywords(experiment: Experiment) -> Warnings:
