@@ -30,6 +30,7 @@ def experiment_warnings(experiment: Experiment) -> Warnings:
     """Yield a warning for each thing that an experiment asks for, but hardly means."""
     yield from _unused_start(experiment)
     yield from _unused_parameters(experiment)
+    yield from _doses_of_the_vaccinated(experiment)
     yield from _unknown_keywords(experiment)
     yield from _partial_intervals(experiment)
     yield from _ambiguous_codes(experiment)
@@ -86,6 +87,20 @@ def _unused_parameters(experiment: Experiment) -> Warnings:
 
 def _names(expression: str | float) -> list[str]:
     return names_in(parse_expression(str(expression)))
+
+
+def _doses_of_the_vaccinated(experiment: Experiment) -> Warnings:
+    """Warn if people whom the vaccination has moved share its doses again."""
+    vaccination = experiment.model.vaccination
+    for transition in experiment.model.transitions if vaccination is not None else ():
+        if transition.type == "vaccination" and transition.target in vaccination.eligible_compartments:
+            at = vaccination.eligible_compartments.index(transition.target)
+            yield (
+                "model",
+                ("vaccination", "eligible_compartments", at),
+                f"{transition.target} holds the vaccinated: their share of the doses moves nobody, so fewer "
+                "people are vaccinated than the file says; leave it out",
+            )
 
 
 def _unknown_keywords(experiment: Experiment) -> Warnings:
