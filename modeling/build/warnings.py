@@ -137,6 +137,8 @@ def _partial_intervals(experiment: Experiment) -> Warnings:
     cut = [reported[0]] * early + [reported[-1]] * late
     spans = " and ".join(f"{a} to {b}" for a, b in cut)
     earlier = f"start on {cut[0][0]}"
+    if experiment.drawn_start is not None:
+        earlier = f"set reference_date of the calibrated start_date to {cut[0][0]}"
     weeks = frequency.partition("W")[0]
     if weeks.isdigit() and int(weeks) > 1:  # the first of several weeks together is always cut
         earlier = f"use resample_frequency {7 * int(weeks)}D"
