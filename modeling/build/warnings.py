@@ -14,7 +14,7 @@ from modeling.calendars import intervals
 from modeling.expressions import names_in, parse_expression
 from modeling.failures import listed
 from modeling.hubs import FLUSMH_NOTE
-from modeling.populations import locations
+from modeling.populations import is_all, locations
 from modeling.vocabulary.base import Location
 from modeling.vocabulary.experiment import Experiment
 from modeling.vocabulary.time_effects import SEASONALITY_MIN
@@ -29,6 +29,7 @@ Warnings = Iterator[tuple[str, Location, str]]
 def experiment_warnings(experiment: Experiment) -> Warnings:
     """Yield a warning for each thing that an experiment asks for, but hardly means."""
     yield from _unused_start(experiment)
+    yield from _all_beside_a_name(experiment)
     yield from _unused_parameters(experiment)
     yield from _doses_of_the_vaccinated(experiment)
     yield from _unknown_keywords(experiment)
@@ -62,6 +63,19 @@ def _unused_start(experiment: Experiment) -> Warnings:
             f"start_date {fixed} is not used, because the modelset draws the start from "
             f'{drawn.reference_date} on; write "start_date: {word}"',
         )
+
+
+def _all_beside_a_name(experiment: Experiment) -> Warnings:
+    """Warn of "all" in the modelset of a model that names its population, and so runs in that one alone."""
+    name, modelset = experiment.model.population.name, experiment.modelset
+    for index, given in enumerate(modelset.population_names if modelset and name else ()):
+        if is_all(given):
+            yield (
+                "modelset",
+                ("population_names", index),
+                f"the model names its population, so it runs in {name} alone; for all, leave population.name "
+                "out of the model",
+            )
 
 
 def _unused_parameters(experiment: Experiment) -> Warnings:

@@ -345,3 +345,12 @@ def test_the_first_interval_of_a_calibrated_start_is_mended_at_its_reference_dat
     warning = next(w for w in warnings_of(tmp_path, experiment) if "to have it whole" in w)
 
     assert warning.endswith("set reference_date of the calibrated start_date to 2025-01-05")
+
+
+def test_all_beside_a_model_that_names_its_population_is_told_to_be_that_one(tmp_path):
+    experiment = plain(sampled)
+    experiment["modelset"]["population_names"] = ["US-VT", "all"]
+
+    [warning] = warnings_of(tmp_path, experiment)
+
+    assert re.match(r"modelset.yaml:4: the model names its population, so it runs in US-VT alone", warning)
