@@ -100,6 +100,7 @@ def _request(model: PopulationModel, path: Path, index: int, where: str) -> Seri
         location=find_location(model.population.iso),
         reporting=Reporting(model.plan.resample_frequency, model.plan.delta_t_days, setting),
         where=where,
+        where_data=model.where("modelset", "calibration", "observed_data_path"),
     )
 
 

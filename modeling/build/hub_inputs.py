@@ -110,6 +110,7 @@ class HubInputs:
             location=find_location(model.population.iso),
             reporting=Reporting(model.plan.resample_frequency, model.plan.delta_t_days, setting),
             where=where,
+            where_data=model.where("modelset", "calibration", "observed_data_path"),
         )
         counts = read_counts(request)
         if week not in counts.dates.tolist():

@@ -40,6 +40,8 @@ class SeriesRequest:
         Fitted dates must be among those that the model reports, and as far apart.
     where : str
         "file:line" of the comparison, for messages.
+    where_data : str
+        "file:line" of the calibration's observed_data_path, beside which a vintage is chosen.
     """
 
     path: Path
@@ -49,6 +51,7 @@ class SeriesRequest:
     location: Location
     reporting: Reporting
     where: str
+    where_data: str
 
     def is_fitted(self, day: datetime.date) -> bool:
         return self.window.start_date <= day <= self.window.end_date
@@ -167,7 +170,7 @@ def _fitted_days(
 
 def _vintages(source: _Source) -> Vintages:
     used = [source.date_column, source.value_column, source.location_column]
-    return Vintages(source.table, source.dates, used, source.request.where)
+    return Vintages(source.table, source.dates, used, source.request.where, source.request.where_data)
 
 
 def _rows_by_day(source: _Source) -> dict[datetime.date, Row]:

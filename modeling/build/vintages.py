@@ -7,7 +7,7 @@ import datetime
 import logging
 
 from modeling.build.csv_table import Row, Table, date_and_time, shown
-from modeling.build.warnings import warn_once
+from modeling.build.warnings import tell_once, warn_once
 from modeling.failures import UserError, listed
 
 log = logging.getLogger(__name__)
@@ -25,10 +25,14 @@ class Vintages:
         Columns that have another use (date, value, location), under any name.
     where : str
         "file:line" of the comparison, for messages.
+    where_data : str
+        "file:line" of the calibration's observed_data_path, beside which a vintage is chosen.
     """
 
-    def __init__(self, table: Table, days: dict[int, datetime.date], used: list[int], where: str):
-        self.table, self.days, self.where = table, days, where
+    def __init__(
+        self, table: Table, days: dict[int, datetime.date], used: list[int], where: str, where_data: str
+    ):
+        self.table, self.days, self.where, self.where_data = table, days, where, where_data
         spelled = [name.casefold().replace("-", "_").replace(" ", "_") for name in table.header]
         found = [i for i, name in enumerate(spelled) if name in ("as_of", "asof", "issue") and i not in used]
         # in a complete copy, the issue of a value only shows when it last changed
@@ -61,7 +65,7 @@ class Vintages:
                 f"the first is of {first}"
             )
         newest = max(vintages[row.line] for row in known)
-        log.info("%s: %s as known on %s", self.table.name, iso, newest[0])
+        tell_once(f"{self.table.name}: {iso} as known on {newest[0]}")
         if self.table.header[column].casefold() == "issue":
             found = self._latest_of_each_date(known, vintages)
         else:
@@ -127,7 +131,7 @@ class Vintages:
         vintages = self.table.parsed(column, date_and_time)
         newest = max(vintages[row.line] for row in rows)[0]
         warn_once(
-            f"{self.where}: {self.table.name} has several vintages (column "
+            f"{self.where_data}: {self.table.name} has several vintages (column "
             f"{shown(self.table.header[column])}), and the newest, of {newest}, is used; a retrospective "
             f"forecast must set {KEY} of calibration to the day that it forecasts from, e.g. {KEY}: {newest}"
         )

@@ -11,11 +11,13 @@ from functools import cache
 
 from modeling.bounds import MOST_TRAJECTORIES
 from modeling.calendars import intervals
+from modeling.expressions import names_in, parse_expression
 from modeling.failures import listed
 from modeling.hubs import FLUSMH_NOTE
-from modeling.populations import locations
+from modeling.populations import is_all, locations
 from modeling.vocabulary.base import Location
 from modeling.vocabulary.experiment import Experiment
+from modeling.vocabulary.time_effects import SEASONALITY_MIN
 from modeling.vocabulary.timespan import Timespan
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,9 @@ Warnings = Iterator[tuple[str, Location, str]]
 def experiment_warnings(experiment: Experiment) -> Warnings:
     """Yield a warning for each thing that an experiment asks for, but hardly means."""
     yield from _unused_start(experiment)
+    yield from _all_beside_a_name(experiment)
+    yield from _unused_parameters(experiment)
+    yield from _doses_of_the_vaccinated(experiment)
     yield from _unknown_keywords(experiment)
     yield from _partial_intervals(experiment)
     yield from _ambiguous_codes(experiment)
@@ -41,6 +46,12 @@ def warn_once(message: str) -> None:
     log.warning("%s", message)
 
 
+@cache
+def tell_once(message: str) -> None:
+    """Log a line, unless this build has logged the same one."""
+    log.info("%s", message)
+
+
 def _unused_start(experiment: Experiment) -> Warnings:
     """Warn of a fixed start date beside one that is calibrated or sampled."""
     fixed, drawn = experiment.model.timespan.start_date, experiment.drawn_start
@@ -52,6 +63,58 @@ def _unused_start(experiment: Experiment) -> Warnings:
             f"start_date {fixed} is not used, because the modelset draws the start from "
             f'{drawn.reference_date} on; write "start_date: {word}"',
         )
+
+
+def _all_beside_a_name(experiment: Experiment) -> Warnings:
+    """Warn of "all" in the modelset of a model that names its population, and so runs in that one alone."""
+    name, modelset = experiment.model.population.name, experiment.modelset
+    for index, given in enumerate(modelset.population_names if modelset and name else ()):
+        if is_all(given):
+            yield (
+                "modelset",
+                ("population_names", index),
+                f"the model names its population, so it runs in {name} alone; for all, leave population.name "
+                "out of the model",
+            )
+
+
+def _unused_parameters(experiment: Experiment) -> Warnings:
+    """Warn of parameters that no rate depends on, unless a function of the user's may read them."""
+    model, calibration = experiment.model, experiment.calibration
+    if calibration is not None and calibration.post_hoc_transformation is not None:
+        return
+    rates = [rate for transition in model.transitions for _, rate in transition.rates()]
+    used = {name for rate in rates for name in _names(rate)}
+    if model.seasonality is not None:
+        used.add(SEASONALITY_MIN)
+    for name in reversed(model.calculation_order()):
+        if name in used:
+            used.update(_names(model.parameters[name].value))
+    if unused := [name for name in model.parameters if name not in used]:
+        they, them = ("it changes", "it") if len(unused) == 1 else ("they change", "them")
+        yield (
+            "model",
+            ("parameters", unused[0]),
+            f"no rate depends on {listed(unused)}, so {they} nothing; use {them} in a rate, or remove {them}",
+        )
+
+
+def _names(expression: str | float) -> list[str]:
+    return names_in(parse_expression(str(expression)))
+
+
+def _doses_of_the_vaccinated(experiment: Experiment) -> Warnings:
+    """Warn if people whom the vaccination has moved share its doses again."""
+    vaccination = experiment.model.vaccination
+    for transition in experiment.model.transitions if vaccination is not None else ():
+        if transition.type == "vaccination" and transition.target in vaccination.eligible_compartments:
+            at = vaccination.eligible_compartments.index(transition.target)
+            yield (
+                "model",
+                ("vaccination", "eligible_compartments", at),
+                f"{transition.target} holds the vaccinated: their share of the doses moves nobody, so fewer "
+                "people are vaccinated than the file says; leave it out",
+            )
 
 
 def _unknown_keywords(experiment: Experiment) -> Warnings:
@@ -88,6 +151,8 @@ def _partial_intervals(experiment: Experiment) -> Warnings:
     cut = [reported[0]] * early + [reported[-1]] * late
     spans = " and ".join(f"{a} to {b}" for a, b in cut)
     earlier = f"start on {cut[0][0]}"
+    if experiment.drawn_start is not None:
+        earlier = f"set reference_date of the calibrated start_date to {cut[0][0]}"
     weeks = frequency.partition("W")[0]
     if weeks.isdigit() and int(weeks) > 1:  # the first of several weeks together is always cut
         earlier = f"use resample_frequency {7 * int(weeks)}D"

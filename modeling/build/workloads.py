@@ -25,7 +25,7 @@ from modeling.build.plan import PopulationModel, build_plan
 from modeling.build.rates import check_rates, warn_of_durations
 from modeling.build.size import RunSize, check_size, size_warnings
 from modeling.build.user_functions import read_distance, read_transformation, refuse_functions
-from modeling.build.warnings import experiment_warnings, warn_once
+from modeling.build.warnings import experiment_warnings, tell_once, warn_once
 from modeling.failures import UserError, listed
 from modeling.populations import expand_all, find_location, is_all, load_population
 from modeling.vocabulary.experiment import Experiment
@@ -78,6 +78,7 @@ def build_workloads(
         large, or a function that may not run.
     """
     warn_once.cache_clear()  # each build warns anew
+    tell_once.cache_clear()
     names = _population_codes(experiment)
     codes = expand_all(names)
     _check_count(experiment, len(codes), count)

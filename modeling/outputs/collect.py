@@ -164,7 +164,8 @@ def _transformations(result: Result) -> list[str]:
             "whole numbers nor add up to the population"
         ]
     added = expected.added_compartments + expected.added_transitions
-    return [f"series added by {result.transformed_by}: {added}"] if added else []
+    subject = "1 series is" if added == 1 else f"{added} series are"
+    return [f"{subject} computed by {result.transformed_by}"] if added else []
 
 
 def _days(dates: np.ndarray) -> list[str]:

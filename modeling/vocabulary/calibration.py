@@ -192,12 +192,12 @@ class Calibration(Piece):
             return
         days_left = (self.fitting_window.end_date - self.start_date.reference_date).days
         if high > days_left:
+            remedy = f"lower the prior's upper bound to {days_left}" if days_left > low else "change either"
             yield (
                 ("start_date", "prior"),
                 (
                     f"the start date can be {high:g} days after {self.start_date.reference_date}, "
-                    f"past the end of the fitting window {self.fitting_window.end_date}; "
-                    f"lower the prior's upper bound to {days_left}"
+                    f"past the end of the fitting window {self.fitting_window.end_date}; {remedy}"
                 ),
             )
 

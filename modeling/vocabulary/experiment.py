@@ -261,6 +261,10 @@ def _wanted(problem: dict) -> str:
         return f"a date from {FIRST_DAY} to {LAST_DAY}"
     if problem["type"].startswith("date"):
         return "a date such as 2025-01-31"
+    if problem["type"] == "too_short":
+        return f"a list with at least {problem['ctx']['min_length']} entry"
+    if problem["type"] == "too_long":
+        return f"a list with at most {problem['ctx']['max_length']} entries"
     prefix = "Input should be "
     wanted = problem["msg"].removeprefix(prefix) if problem["msg"].startswith(prefix) else ""
     return _WANTED.get(problem["type"], wanted)

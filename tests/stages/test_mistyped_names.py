@@ -78,6 +78,11 @@ MISTAKES = {
         [put("modelset", "population_names", ["US-VT", "US-VT"])],
         ["modelset.yaml:4:", "duplicate population US-VT"],
     ),
+    "an empty list of populations": (
+        sampled,
+        [put("modelset", "population_names", [])],
+        ["modelset.yaml:2:", "population_names: it should be a list with at least 1 entry"],
+    ),
     "no population": (
         simulated,
         [put("model", "population", "name", DELETED)],

@@ -299,7 +299,7 @@ def test_tables_have_the_added_series(tmp_path):
     np.testing.assert_allclose(quantiles["reported"], quantiles["I_to_R_total"] / 4)
     assert list(table(stages, "trajectories_transitions"))[-1] == "reported"
     report = (stages.outputs() / "report.html").read_text()
-    assert "series added by reporting of data/own.py: 2" in report
+    assert "2 series are computed by reporting of data/own.py" in report
     assert "whole numbers" not in report
 
 

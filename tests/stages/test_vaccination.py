@@ -1,6 +1,7 @@
 """Vaccination data become doses by day and age group: as many as coverage times people, none lost."""
 
 import datetime
+import re
 
 import numpy as np
 import pytest
@@ -226,6 +227,13 @@ WARNINGS = {
         "doses.csv has no coverage of ages 0.5-4, 13-64, 75+, who get no doses",
     ),
 }
+
+
+def test_doses_for_those_who_are_vaccinated_already_are_warned_of(tmp_path, caplog):
+    built(tmp_path, vaccinated(eligible_compartments=["S", "V", "R"]), DATA)
+
+    [message] = [r.getMessage() for r in caplog.records if "vaccinated" in r.getMessage()]
+    assert re.match(r"model.yaml:\d+: V holds the vaccinated: their share of the doses moves nobody", message)
 
 
 @pytest.mark.parametrize("case", WARNINGS)

@@ -142,7 +142,7 @@ def test_without_a_choice_the_newest_vintage_is_used_with_one_warning(tmp_path, 
     assert vermont.values.tolist() == [800, 950, 1200, 1500, 1900]
     assert massachusetts.values.tolist() == [8000, 8100]
     assert [r.getMessage() for r in caplog.records if "vintage" in r.getMessage()] == [
-        f"modelset.yaml:14: observed.csv has several vintages (column {column}), and the newest, of "
+        f"modelset.yaml:12: observed.csv has several vintages (column {column}), and the newest, of "
         "2025-02-12, is used; a retrospective forecast must set observed_data_as_of of calibration to the "
         "day that it forecasts from, e.g. observed_data_as_of: 2025-02-12"
     ]

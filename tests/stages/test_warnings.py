@@ -285,3 +285,72 @@ def test_warnings_of_stage_a_are_in_the_report_and_in_the_metadata(tmp_path):
     assert words in (stages.outputs() / "report.html").read_text()
     [warning] = json.loads((stages.run_folder / "run_metadata.json").read_text())["warnings"]
     assert words in warning
+
+
+def with_parameters(**unused):
+    experiment = plain()
+    experiment["model"]["parameters"] |= unused
+    return experiment
+
+
+VE = {"type": "age_varying", "values": [0.4, 0.4, 0.3]}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        (
+            {"VE": VE},
+            "no rate depends on VE, so it changes nothing; use it in a rate, or remove it",
+        ),
+        (
+            {"VE": VE, "r_vax": {"type": "calculated", "value": "1-VE"}},
+            "no rate depends on VE, r_vax, so they change nothing",
+        ),
+        ({"seasonality_min": {"type": "scalar", "value": 0.5}}, "no rate depends on seasonality_min, so"),
+    ],
+)
+def test_parameters_that_no_rate_depends_on_are_told(tmp_path, parameters, said):
+    [warning] = warnings_of(tmp_path, with_parameters(**parameters))
+
+    assert re.match(r"model.yaml:\d+: ", warning)
+    assert said in warning
+
+
+def test_a_calibrated_parameter_that_no_rate_depends_on_is_told(tmp_path):
+    experiment = plain(calibrated)
+    [name] = experiment["modelset"]["calibration"]["parameters"]
+    experiment["model"]["parameters"]["beta"] = {"type": "scalar", "value": 0.05}
+
+    [warning] = warnings_of(tmp_path, experiment)
+
+    assert f"no rate depends on {name}, so" in warning
+
+
+def test_a_parameter_of_a_parameter_of_a_rate_gets_no_warning(tmp_path):
+    experiment = with_parameters(
+        stay={"type": "scalar", "value": 4}, days={"type": "calculated", "value": "stay*1"}
+    )
+    experiment["model"]["parameters"]["gamma"] = {"type": "calculated", "value": "1/days"}
+
+    assert warnings_of(tmp_path, experiment) == []
+
+
+def test_the_first_interval_of_a_calibrated_start_is_mended_at_its_reference_date(tmp_path):
+    experiment = plain(calibrated)
+    experiment["model"]["timespan"]["start_date"] = "calibrated"
+    prior = {"reference_date": "2025-01-06", "prior": {"name": "randint", "args": [0, 3]}}
+    experiment["modelset"]["calibration"]["start_date"] = prior
+
+    warning = next(w for w in warnings_of(tmp_path, experiment) if "to have it whole" in w)
+
+    assert warning.endswith("set reference_date of the calibrated start_date to 2025-01-05")
+
+
+def test_all_beside_a_model_that_names_its_population_is_told_to_be_that_one(tmp_path):
+    experiment = plain(sampled)
+    experiment["modelset"]["population_names"] = ["US-VT", "all"]
+
+    [warning] = warnings_of(tmp_path, experiment)
+
+    assert re.match(r"modelset.yaml:4: the model names its population, so it runs in US-VT alone", warning)

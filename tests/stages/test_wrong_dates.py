@@ -81,6 +81,14 @@ MISTAKES = {
             "to 27",
         ],
     ),
+    "calibrated start whose reference is beyond the window": (
+        calibrated,
+        [
+            *calibrated_start("randint", [0, 60]),
+            put(*CALIBRATION, "start_date", "reference_date", "2025-06-05"),
+        ],
+        ["modelset.yaml:31:", "past the end of the fitting window 2025-02-01; change either"],
+    ),
     "calibrated start without end": (
         calibrated,
         calibrated_start("expon", [0]),

@@ -203,6 +203,20 @@ def test_the_vintage_of_the_calibration_is_that_of_the_rate_changes_where_the_fi
     assert workloads_in(config)[0].task.observed[0].hub_counts.values.tolist() == [800, 950, 1200, 1500, 1900]
 
 
+def test_a_file_that_is_read_for_fit_and_rate_changes_is_told_of_once(tmp_path, caplog):
+    experiment = forecasting()
+    trends()(experiment)
+    rows = ["as_of,date,geo_value,cases"]
+    for day in ("2025-01-22", "2025-01-29"):
+        rows += [f"{day},2025-01-11,US-VT,800", f"{day},2025-01-18,US-VT,940"]
+
+    with caplog.at_level("INFO"):
+        build(write_repository(tmp_path, experiment, observed="\n".join(rows) + "\n"))
+
+    assert sum("has several vintages" in message for message in caplog.messages) == 1
+    assert caplog.messages.count("observed.csv: US-VT as known on 2025-01-29") == 1
+
+
 def test_the_series_called_hospitalizations_is_forecast(tmp_path):
     experiment = forecasting()
     trends()(experiment)

@@ -197,7 +197,9 @@ def test_the_example_of_the_docs_gives_the_rate_that_they_say(tmp_path):
 
 
 def a_scaled_day_that_an_override_replaces() -> dict:
-    return changing(interventions=[scaling(0.5), override(0.25, "2025-01-12", "2025-01-14")])
+    return changing(
+        interventions=[scaling(0.5, "2025-01-10", "2025-01-13"), override(0.25, "2025-01-12", "2025-01-14")]
+    )
 
 
 def an_intervention_before_the_earliest_start() -> dict:
@@ -242,7 +244,10 @@ def a_calendar_of_other_places() -> dict:
     [
         (
             a_scaled_day_that_an_override_replaces,
-            ["model.yaml:", "on 2025-01-12 intervention 2 sets beta to 0.25, whatever this scaling_factor"],
+            [
+                "model.yaml:",
+                "from 2025-01-12 to 2025-01-13 intervention 2 sets beta to 0.25",
+            ],
         ),
         (
             an_intervention_before_the_earliest_start,

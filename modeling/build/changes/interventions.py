@@ -37,9 +37,10 @@ def check_interventions(experiment: Experiment, axis: TimeAxis) -> None:
             warn_once(message.format("earliest first day"))
     for (over, a), (scale, b) in permutations(_of_type(experiment, "parameter"), 2):
         if a.meets(b) and a.override_value is not None and b.scaling_factor is not None:
-            day = max(a.start_date, b.start_date)
+            first, last = max(a.start_date, b.start_date), min(a.end_date, b.end_date)
+            days = f"on {first}" if first == last else f"from {first} to {last}"
             warn_once(
-                f"{experiment.where('model', 'interventions', scale)}: on {day} intervention {over + 1} sets "
+                f"{experiment.where('model', 'interventions', scale)}: {days} intervention {over + 1} sets "
                 f"{b.target_parameter} to {a.override_value:g}, whatever this scaling_factor"
             )
 
