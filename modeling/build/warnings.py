@@ -16,8 +16,8 @@ from modeling.failures import listed
 from modeling.hubs import FLUSMH_NOTE
 from modeling.populations import is_all, locations
 from modeling.vocabulary.base import Location
+from modeling.vocabulary.changes import SEASONALITY_MIN
 from modeling.vocabulary.experiment import Experiment
-from modeling.vocabulary.time_effects import SEASONALITY_MIN
 from modeling.vocabulary.timespan import Timespan
 
 log = logging.getLogger(__name__)

@@ -211,7 +211,7 @@ def test_a_file_that_is_read_for_fit_and_rate_changes_is_told_of_once(tmp_path, 
         rows += [f"{day},2025-01-11,US-VT,800", f"{day},2025-01-18,US-VT,940"]
 
     with caplog.at_level("INFO"):
-        build(write_repository(tmp_path, experiment, observed="\n".join(rows) + "\n"))
+        workloads_in(write_repository(tmp_path, experiment, observed="\n".join(rows) + "\n"))
 
     assert sum("has several vintages" in message for message in caplog.messages) == 1
     assert caplog.messages.count("observed.csv: US-VT as known on 2025-01-29") == 1
