@@ -159,7 +159,8 @@ def _tree(source: str, script: str, where: str) -> ast.Module:
     except SyntaxError as error:
         raise UserError(f"{script}:{error.lineno or 1}: not valid Python: {error.msg}") from None
     except (ValueError, RecursionError, MemoryError) as error:  # a NUL, or expressions without end
-        raise UserError(f"{where}: {script} is not valid Python: {excerpt(str(error), 80)}") from None
+        reason = str(error) or "it is nested too deeply"  # a MemoryError has no text
+        raise UserError(f"{where}: {script} is not valid Python: {excerpt(reason, 80)}") from None
 
 
 def _foreign_imports(tree: ast.Module, repository: Path) -> Iterator[tuple[int, str]]:

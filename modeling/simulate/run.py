@@ -11,6 +11,7 @@ from modeling.randomness import TRAJECTORIES, stream
 from modeling.result_checks import check_result
 from modeling.simulate.calibrate import calibrate, project
 from modeling.simulate.engine import Simulator
+from modeling.simulate.schedule_checks import check_schedule
 from modeling.simulate.transformation import Transformation
 from modeling.workload import (
     READABLE_WORKLOADS,
@@ -37,6 +38,7 @@ def run_workload(workload: Workload) -> Result:
         raise UserError(
             f"input {workload.index}: format {workload.format} is not {WORKLOAD_FORMAT}; build the run again"
         )
+    check_schedule(workload)
     simulator = Simulator(workload.plan)
     simulating = isinstance(workload.task, Simulate)
     result = _simulated(workload, simulator) if simulating else _calibrated(workload, simulator)

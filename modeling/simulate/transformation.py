@@ -172,7 +172,7 @@ class Transformation:
     def _values(self, given: Any, name: str, dates: int) -> np.ndarray:
         try:
             values = np.asarray(given, dtype=float)
-        except (TypeError, ValueError):
+        except Exception:  # of any kind, from a class of the script
             raise self._error(f'"{name}" does not hold numbers') from None
         if values.shape != (dates,):
             raise self._error(

@@ -69,13 +69,13 @@ class LoadedFunction:
         """
         # copies, because a function may change what it gets
         returned = self(data={"data": observed.copy()}, simulation={"data": simulated.copy()})
-        value = returned.item() if isinstance(returned, np.ndarray) and returned.ndim == 0 else returned
-        if not isinstance(value, numbers.Real) or not 0 <= value <= LARGEST_DISTANCE:
+        value = self._guarded(lambda: _number(returned))  # a class of the script may do anything here
+        if value is None or not 0 <= value <= LARGEST_DISTANCE:
             raise UserError(
-                f"{self.script}: {self.name} returned {one_line(repr(value), 60)}; "
+                f"{self.script}: {self.name} returned {one_line(self._guarded(lambda: repr(returned)), 60)}; "
                 f"a distance is a number from 0 to {LARGEST_DISTANCE:g}"
             )
-        return float(value)
+        return value
 
     def _compiled(self, source: str) -> types.CodeType:
         lines = source.splitlines(keepends=True)
@@ -100,6 +100,12 @@ class LoadedFunction:
         if not lines and isinstance(error, SyntaxError):
             lines = [error.lineno]
         return f"{self.script}:{lines[-1]}" if lines else self.script
+
+
+def _number(returned: Any) -> float | None:
+    """Return a number as it is, also from an array without dimensions; None for anything else."""
+    value = returned.item() if isinstance(returned, np.ndarray) and returned.ndim == 0 else returned
+    return float(value) if isinstance(value, numbers.Real) else None
 
 
 def _described(error: BaseException) -> str:

@@ -28,7 +28,7 @@ def change_problems(model) -> Problems:
     for index, intervention in enumerate(model.interventions or []):
         at = ("interventions", index)
         yield from _below(at, intervention.problems())
-        if intervention.type == "parameter" and intervention.target_parameter:
+        if intervention.type == "parameter" and intervention.target_parameter is not None:
             yield from _below(at, _target_problems(model, intervention.target_parameter))
         end = model.timespan.end_date
         if intervention.start_date and intervention.start_date > end:

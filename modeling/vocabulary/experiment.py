@@ -164,6 +164,7 @@ def load_experiment(folder: Path, output_file: Path | None = None) -> Experiment
     found = {
         "model": _model_problems(model, modelset),
         "output": [
+            *output.own_problems(),
             *output.problems(model, experiment.calibration, experiment.first_day),
             *_missing_packages(output),
         ],
@@ -190,9 +191,13 @@ def load_output(folder: Path, output_file: Path | None = None) -> Output:
     if source is None:
         return DEFAULT_OUTPUT
     try:
-        return Output.model_validate(source.data["output"])
+        output = Output.model_validate(source.data["output"])
     except ValidationError as error:
         raise InvalidExperiment(_pydantic_problems(error, source, "output")) from None
+    found = [f"{source.where(('output', *at))}: {message}" for at, message in output.own_problems()]
+    if found:
+        raise InvalidExperiment(found)
+    return output
 
 
 # what should have been written, by pydantic's type of error

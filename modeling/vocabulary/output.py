@@ -28,14 +28,19 @@ class Selection(Piece):
     )
 
     def problems(self, compartments: list[str], transitions: list[str], may_add: bool = False) -> Problems:
-        """Yield names that are unknown, unless a function may add series, or that are repeated."""
+        """Yield names that are unknown, unless a function may add series."""
         for field, known in (("compartments", compartments), ("transitions", transitions)):
             chosen = getattr(self, field)
-            for name in repeated(chosen) if isinstance(chosen, list) else []:
-                yield (field,), f'duplicate "{name}"; keep one'
             for name in chosen if isinstance(chosen, list) else []:
                 if name not in known and not may_add:
                     yield (field,), f'"{name}" is not among the {field}{did_you_mean(name, known)}'
+
+    def repeated_names(self) -> Problems:
+        """Yield names that are repeated."""
+        for field in ("compartments", "transitions"):
+            chosen = getattr(self, field)
+            for name in repeated(chosen) if isinstance(chosen, list) else []:
+                yield (field,), f'duplicate "{name}"; keep one'
 
 
 class Quantiles(Selection):
@@ -170,13 +175,30 @@ class Output(Piece):
         """What the probabilities of a hub's rate-change categories are measured from."""
         return self.flusight_format.rate_trends if self.flusight_format is not None else None
 
+    @property
+    def _hubs_asked(self) -> list[str]:
+        return [section for section in HUB_SECTIONS if getattr(self, section) is not None]
+
+    def own_problems(self) -> Problems:
+        """Yield what is wrong with the output of any model, beyond its types: what is there twice."""
+        for section in ("quantiles", "trajectories"):
+            selection = getattr(self, section)
+            for at, message in selection.repeated_names() if selection is not None else ():
+                yield (section, *at), message
+        for name in repeated(self.table_formats):
+            yield ("table_formats",), f'duplicate "{name}"; keep one'
+        for number in repeated(getattr(self.posteriors, "generations", None) or []):
+            yield ("posteriors", "generations"), f"duplicate generation {number}; keep one"
+        for section in self._hubs_asked[1:2]:
+            yield (section,), "more than one hub format; keep one"
+
     def problems(
         self,
         model: Model,
         calibration: Calibration | None = None,
         first_day: datetime.date | None = None,
     ) -> Problems:
-        """Yield what is wrong with the output of this model, beyond its types.
+        """Yield what is wrong with the output of this model, beyond its types and own_problems.
 
         Parameters
         ----------
@@ -192,20 +214,13 @@ class Output(Piece):
             if selection is not None:
                 for at, message in selection.problems(compartments, transitions, may_add):
                     yield (section, *at), message
-        for name in repeated(self.table_formats):
-            yield ("table_formats",), f'duplicate "{name}"; keep one'
         yield from self._generation_problems(calibration)
-        asked = [section for section in HUB_SECTIONS if getattr(self, section) is not None]
-        if len(asked) > 1:
-            yield (asked[1],), "more than one hub format; keep one"
-        elif self.hub_format is not None and calibration is not None:
+        if self.hub_format is not None and calibration is not None and len(self._hubs_asked) == 1:
             for at, message in _hub_problems(self.hub_format, model, calibration, first_day):
                 yield (self.hub_format.hub.section, *at), message
 
     def _generation_problems(self, calibration: Calibration | None) -> Problems:
         generations = getattr(self.posteriors, "generations", None) or []
-        for number in repeated(generations):
-            yield ("posteriors", "generations"), f"duplicate generation {number}; keep one"
         if calibration is not None:
             count = getattr(calibration.strategy.options, "num_generations", 1)
             for number in generations:

@@ -59,16 +59,16 @@ class Published:
     def marked(self, word: str) -> set[str]:
         """Return the names that a model marks with a word: "sampled" or "calibrated"."""
         names = {n for n, p in self.section("parameters").items() if _mapping(p).get("type") == word}
-        compartments = [_mapping(c) for c in self.content.get("compartments") or []]
+        compartments = [_mapping(c) for c in _list(self.content.get("compartments"))]
         names |= {str(c.get("id")) for c in compartments if c.get("init") == word}
         return names | ({"start_date"} if self.section("timespan").get("start_date") == word else set())
 
     def has_series_of(self, output: "Published") -> bool:
         """Return whether the model has every series that an output names."""
-        flows = [_mapping(t) for t in self.content.get("transitions") or []]
+        flows = [_mapping(t) for t in _list(self.content.get("transitions"))]
         known = {
             "transitions": {f"{t.get('source')}_to_{t.get('target')}" for t in flows},
-            "compartments": {str(_mapping(c).get("id")) for c in self.content.get("compartments") or []},
+            "compartments": {str(_mapping(c).get("id")) for c in _list(self.content.get("compartments"))},
         }
         for table in ("quantiles", "trajectories"):
             for kind, names in known.items():
@@ -135,6 +135,8 @@ def _files(folder: Path) -> Iterator[Published]:
 
 def _read(path: Path) -> Published | None:
     """Return a YAML file with the key of an experiment; None for any other."""
+    if not path.is_file():  # a pipe would be waited for
+        return None
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -182,12 +184,16 @@ def _with_output(
 
 def _named_paths(content: Any) -> Iterator[str]:
     """Yield the files that a YAML file names: the values of keys that end with "path"."""
-    for key, value in _mapping(content).items():
-        if isinstance(value, str) and str(key).endswith("path"):
-            yield value
-        yield from _named_paths(value)
-    for value in content if isinstance(content, list) else []:
-        yield from _named_paths(value)
+    waiting, seen = [content], set()
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen:  # an alias, which may lie within what it names
+            continue
+        seen.add(id(each))
+        for key, value in _mapping(each).items():
+            if isinstance(value, str) and str(key).endswith("path"):
+                yield value
+        waiting += [*_mapping(each).values(), *_list(each)]
 
 
 def _mapping(value: Any) -> dict:

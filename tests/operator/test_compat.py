@@ -1,5 +1,6 @@
 """`invoke compat` finds the experiments in a checkout of upstream, runs each, and prints which run."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -84,18 +85,23 @@ def test_one_that_does_not_run_is_listed_with_its_reason_and_exit_code_1(tmp_pat
     checkout.write("a_basemodel.yml", "model", mistaken)
     checkout.write("b_basemodel.yml", "model", simulated()["model"])
     checkout.write("c_basemodel.yml", "model", starting)
+    checkout.write("e_basemodel.yml", "model", {"compartments": 3, "transitions": 4, "parameters": [5]})
+    (checkout.data / "f_basemodel.yml").write_text("model: {a: &a [*a]}\n")
+    os.mkfifo(checkout.data / "g_basemodel.yml")
     (checkout.data / "d_basemodel.yml").write_text("model: [\n")
 
     ended = Operator(tmp_path, simulated()).invoke("compat", "--from", str(checkout.folder), "--full")
 
     assert ended.exit_code == 1
-    assert ended.last_line == "error: 3 of 4 experiments do not run"
+    assert ended.last_line == "error: 5 of 6 experiments do not run"
     rows = {line.split()[0]: line for line in ended.lines if "_basemodel.yml  " in line}
     assert "refused  a_basemodel.yml:32: " in rows["a_basemodel.yml"]
     assert '"gama", which is not a parameter (did you mean "gamma"?)' in rows["a_basemodel.yml"]
     assert rows["b_basemodel.yml"].split()[1] == "runs"
     assert "no interval of W-SAT is simulated whole" in rows["c_basemodel.yml"]
     assert "d_basemodel.yml:2: " in rows["d_basemodel.yml"]
+    assert "e_basemodel.yml:1: " in rows["e_basemodel.yml"]
+    assert "an anchor contains itself" in rows["f_basemodel.yml"]
     assert "sizes as published" in ended.output
 
 

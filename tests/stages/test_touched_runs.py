@@ -325,6 +325,14 @@ OUTPUT = {
         {"OUTPUT_CONFIG_FILE": "key.yml"},
         ["key.yml:2:", '"quantile" (did you mean "quantiles"?)'],
     ),
+    "two hubs": (
+        {"OUTPUT_CONFIG_FILE": "hubs.yml"},
+        ["hubs.yml:3:", "more than one hub format; keep one"],
+    ),
+    "duplicate series": (
+        {"OUTPUT_CONFIG_FILE": "twice.yml"},
+        ["twice.yml:3:", 'duplicate "S_total"; keep one'],
+    ),
     "unknown series": (
         {"OUTPUT_CONFIG_FILE": "series.yml"},
         ['"S_to_E_total"', "not among the transitions", 'did you mean "S_to_I_total"'],
@@ -337,6 +345,10 @@ def test_an_output_stage_with_a_wrong_setting_publishes_nothing(run, name):
     variables, fragments = OUTPUT[name]
     (run.config / "key.yml").write_text("output:\n  quantile: true\n")
     (run.config / "series.yml").write_text("output:\n  quantiles:\n    transitions: [S_to_E_total]\n")
+
+    hubs = "output:\n  flusight_format: {reference_date: 2025-02-08}\n  covid19_format: {}\n"
+    (run.config / "hubs.yml").write_text(hubs)
+    (run.config / "twice.yml").write_text("output:\n  quantiles:\n    compartments: [S_total, S_total]\n")
 
     line = refused(run.run("output", FORECAST_REPO_DIR=run.folder / "forecast", **variables))
 

@@ -120,6 +120,16 @@ def failing(trajectory):
 
 def one_more(trajectory, context, scale):
     return trajectory
+
+
+class Odd:
+    def __array__(self, *_, **__):
+        raise LookupError("no array")
+
+
+def no_array(trajectory):
+    trajectory.compartments["x"] = Odd()
+    return trajectory
 '''
 
 
@@ -222,6 +232,7 @@ FAILING = {
     "unknown": '"I_total" holds nan; counts are numbers from 0',
     "shorter": '"x" has shape (3,); one number for each of 4 dates is needed',
     "words": '"x" does not hold numbers',
+    "no_array": '"x" does not hold numbers',
     "no_dictionary": "replaced the dictionary compartments; change its series instead",
     "a_column": 'added the series "seed", whose name is taken',
     "odd_name": "added the series 'a, b'; use letters, digits",

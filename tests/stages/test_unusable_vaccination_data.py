@@ -61,6 +61,10 @@ MISTAKES = {
         [put(*VACCINATION, "preprocessed_vaccination_data_path", "data/doses.csv")],
         ["model.yaml:", "give either scenario_data_path or preprocessed_vaccination_data_path"],
     ),
+    "file without a name": (
+        [put(*VACCINATION, "scenario_data_path", "")],
+        ["model.yaml:48:", "no file"],
+    ),
     "missing file": (
         [put(*VACCINATION, "scenario_data_path", "data/vaccines.csv")],
         ["model.yaml:48:", "no file data/vaccines.csv in"],

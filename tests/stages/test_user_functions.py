@@ -76,6 +76,24 @@ def silent(data, simulation):
 
 def a_text(data, simulation):
     return "1.5"
+
+
+class Odd(float):
+    def __float__(self):
+        raise LookupError("no number")
+
+
+def an_odd_number(data, simulation):
+    return Odd(1)
+
+
+class Shy:
+    def __repr__(self):
+        raise LookupError("no text")
+
+
+def a_shy_object(data, simulation):
+    return Shy()
 '''
 
 
@@ -194,6 +212,8 @@ FAILING = {
     "endless": "endless returned inf",
     "silent": "silent returned None",
     "a_text": "a_text returned '1.5'",
+    "an_odd_number": "an_odd_number: LookupError: no number",
+    "a_shy_object": "a_shy_object: LookupError: no text",
 }
 
 
@@ -241,6 +261,7 @@ REFUSED = {
         ["data/own.py:26:", "def one_more(data, simulation)"],
     ),
     "no Python": ({}, "x = 1\ndef f(data simulation):\n", ["data/own.py:2: not valid Python: "]),
+    "nested too deeply": ({}, "x = " + "-" * 20_000 + "1\n", ["not valid Python: it is nested too deeply"]),
     "a NUL": ({}, "x = 1\0\n", ["data/own.py", "not valid Python"]),
     "a missing package": ({}, "import no_such_package.x\n", ['data/own.py:1: imports "no_such_package.x"']),
     "a file beside it": ({}, "from .helpers import f\n", ['data/own.py:1: imports ".helpers"']),

@@ -226,6 +226,11 @@ WARNINGS = {
         COLUMNS + coverage("2025-02-01", Y5_12=[5], Y65_74=[20]),
         "doses.csv has no coverage of ages 0.5-4, 13-64, 75+, who get no doses",
     ),
+    "months without coverage": (
+        vaccinated(),
+        COLUMNS + coverage("2025-02-01", children=[5], adults=[5], old=[20]).replace("6 Mon", "9 Mon"),
+        "doses.csv has no coverage of ages 6-8 months, who get no doses",
+    ),
 }
 
 

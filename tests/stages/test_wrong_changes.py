@@ -168,6 +168,30 @@ MISTAKES = {
         interventions(contacts(0.5, "2025-01-10", "2025-01-12", "all")),
         ['"all" is not a layer of contacts; write one intervention for each of school, work, home'],
     ),
+    "layer without a name": (
+        interventions(contacts(0.5, "2025-01-10", "2025-01-12", "")),
+        ["model.yaml:47:", '"" is not a layer of contacts; there are school, work, home, community'],
+    ),
+    "target without a name": (
+        interventions(scaling(0.5, target="")),
+        ["model.yaml:47:", '"" is not a parameter; there are R0, gamma, beta'],
+    ),
+    "calendar without a name": (
+        interventions(CLOSURE | {"calendar_path": ""}),
+        ["model.yaml:46:", "no file"],
+    ),
+    "factors of contacts beyond any bound": (
+        interventions(*(contacts(1e15, "2025-01-10", f"2025-01-{day}") for day in range(12, 14))),
+        ["model.yaml:", "factors of the same target multiply to 1e+30; 1e+15 at most"],
+    ),
+    "factors of a parameter beyond any bound": (
+        interventions(*(scaling(1e15, last=f"2025-01-{day}") for day in range(12, 14))),
+        ["model.yaml:", "factors of the same target multiply to 1e+30; 1e+15 at most"],
+    ),
+    "seasonality_min without a value": (
+        lowest(type="scalar", value="1/0"),
+        ["model.yaml:43:", '"1 / 0" has no value: float division by zero'],
+    ),
     "override to a negative rate": (
         interventions(override(-0.5)),
         [

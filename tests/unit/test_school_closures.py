@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import time
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,17 @@ Massachusetts,2024-09-30,2024-10-01,
     people = people_by_state()
     country = share_of(tmp_path, "US", calendar)[(datetime.date(2024, 9, 30) - YEAR.first_day).days]
     assert country == pytest.approx(people["US-MA"] / sum(people.values()))
+
+
+def test_a_calendar_of_many_long_spans_is_read_in_seconds(tmp_path):
+    axis = TimeAxis.of_model(datetime.date(1900, 1, 1), datetime.date(2199, 12, 31), 1)
+    calendar = "location,start_date,end_date\n" + "US-VT,1900-01-01,2199-12-30\n" * 2_000
+
+    began = time.process_time()
+    share = share_of(tmp_path, "US-VT", calendar, axis)
+
+    assert time.process_time() - began < 5  # day by day it would be 2,000 times 110,000 dates
+    assert share.sum() == axis.num_days - 1
 
 
 @pytest.mark.parametrize("iso", ["US-PR", "FR"])

@@ -50,7 +50,8 @@ def build_doses(
 
 def _doses_file(experiment: Experiment, population: Population, data_roots: list[Path]) -> DosesFile:
     vaccination = experiment.model.vaccination
-    key = "scenario_data_path" if vaccination.scenario_data_path else "preprocessed_vaccination_data_path"
+    is_coverage = vaccination.scenario_data_path is not None
+    key = "scenario_data_path" if is_coverage else "preprocessed_vaccination_data_path"
     where = experiment.where("model", "vaccination", key)
     table = read_table(find_file(getattr(vaccination, key), data_roots, where), where, "vaccination data")
     where_scenario = experiment.where("model", "vaccination", "scenario")

@@ -58,11 +58,14 @@ def first_overlap(spans: list[AgeSpan]) -> tuple[AgeSpan, AgeSpan] | None:
 
 
 def gaps(spans: list[AgeSpan], first_month: float) -> list[str]:
-    """Return the ages, from a first one [months] on, that none of the sorted spans has: "13-17", "65+"."""
+    """Return ages, from a first one [months] on, that no sorted span has: "13-17", "65+", "6-8 months"."""
     found, reached = [], first_month
     for span in spans:
         if span.first_month > reached:
-            found.append(f"{reached / 12:g}-{span.first_month / 12 - 1:g}")
+            last_year = span.first_month / 12 - 1
+            is_whole = last_year.is_integer() and reached / 12 <= last_year
+            years, months = f"{reached / 12:g}-{last_year:g}", f"{reached}-{span.first_month - 1} months"
+            found.append(years if is_whole else months)
         reached = max(reached, span.end_month)
     return found if math.isinf(reached) else [*found, f"{reached / 12:g}+"]
 

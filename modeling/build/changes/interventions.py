@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from modeling.bounds import LARGEST_NUMBER
 from modeling.build.changes.axis import TimeAxis
 from modeling.build.changes.school_closures import closed_share
 from modeling.build.warnings import warn_once
@@ -46,17 +47,24 @@ def check_interventions(experiment: Experiment, axis: TimeAxis) -> None:
 
 
 def parameter_changes(experiment: Experiment, axis: TimeAxis) -> tuple[ByName, ByName]:
-    """Return the factors and the overrides of parameters; where nothing overrides, nan."""
+    """Return the factors and the overrides of parameters; where nothing overrides, nan.
+
+    Raises
+    ------
+    UserError
+        The factors of a parameter multiply to more than LARGEST_NUMBER.
+    """
     factors: ByName = {}
     overrides: ByName = {}
-    for _, intervention in _of_type(experiment, "parameter"):
+    for index, intervention in _of_type(experiment, "parameter"):
         name = intervention.target_parameter
         days = axis.between(intervention.start_date, intervention.end_date)
         if intervention.override_value is not None:
             values = overrides.setdefault(name, np.full(axis.num_points, np.nan))
             values[days] = intervention.override_value
         else:
-            factors.setdefault(name, np.ones(axis.num_points))[days] *= intervention.scaling_factor
+            factor = np.where(days, intervention.scaling_factor, 1.0)
+            factors[name] = _product(experiment, index, factors.get(name), factor)
     return factors, overrides
 
 
@@ -68,11 +76,12 @@ def contact_factors(
     Raises
     ------
     UserError
-        The population has no such layer, or there is no school calendar for it.
+        The population has no such layer, there is no school calendar for it, or the factors of a layer
+        multiply to more than LARGEST_NUMBER.
     """
     factors: ByName = {}
     for index, intervention in _of_type(experiment, "contact_matrix", "school_closure"):
-        layer = intervention.contact_matrix_layer or SCHOOL
+        layer = SCHOOL if intervention.type == "school_closure" else intervention.contact_matrix_layer
         if layer not in population.contacts:
             where = experiment.where("model", "interventions", index, "contact_matrix_layer")
             known = population.contacts
@@ -85,8 +94,19 @@ def contact_factors(
         else:
             share = axis.between(intervention.start_date, intervention.end_date)
         factor = 1 - (1 - intervention.scaling_factor) * share
-        factors[layer] = factors.get(layer, 1) * factor
+        factors[layer] = _product(experiment, index, factors.get(layer), factor)
     return factors
+
+
+def _product(experiment: Experiment, index: int, others: np.ndarray | None, factor: np.ndarray) -> np.ndarray:
+    """Return the factors of an intervention times those of earlier ones, shape (points,)."""
+    product = factor if others is None else others * factor
+    if (product > LARGEST_NUMBER).any():
+        raise UserError(
+            f"{experiment.where('model', 'interventions', index, 'scaling_factor')}: with this one, factors "
+            f"of the same target multiply to {product.max():.3g}; {LARGEST_NUMBER:g} at most"
+        )
+    return product
 
 
 def _of_type(experiment: Experiment, *types: str) -> Iterator[tuple[int, Intervention]]:

@@ -20,7 +20,7 @@ from modeling.vocabulary.experiment import Experiment
 
 _DAY = datetime.timedelta(days=1)
 COUNTRY = "US"  # its schools are those of the states
-Days = set[datetime.date]
+Closed = np.ndarray  # of bool, shape (days,): the days of an axis on which schools are closed
 
 
 def closed_share(
@@ -46,11 +46,12 @@ def closed_share(
         The file of calendars is unusable.
     """
     at = ("model", "interventions", index)
-    given: dict[str, Days] = {}
-    if path := experiment.model.interventions[index].calendar_path:
+    given: dict[str, Closed] = {}
+    path = experiment.model.interventions[index].calendar_path
+    if path is not None:
         place = experiment.where(*at, "calendar_path")
         table = read_table(find_file(path, data_roots, place), place, "closed days")
-        given = _days_in(table, place, axis.first_day, axis.last_day)
+        given = _closed_in(table, place, axis)
     states = dict.fromkeys([iso], 1)
     if iso == COUNTRY and iso not in given:
         states = people_by_state()
@@ -62,22 +63,21 @@ def closed_share(
     return np.repeat(share, axis.points_per_day)
 
 
-def _is_closed(iso: str, given: dict[str, Days], axis: TimeAxis, where: str) -> np.ndarray:
-    """Return 1 for each day on which the schools of a place are closed, else 0, shape (days,)."""
+def _is_closed(iso: str, given: dict[str, Closed], axis: TimeAxis, where: str) -> Closed:
+    """Return whether the schools of a place are closed on each day."""
     if iso in given:
-        closed = given[iso]
-    elif iso in people_by_state():
-        closed = closed_days(iso, axis.first_day, axis.last_day)
-    else:
+        return given[iso]
+    if iso not in people_by_state():
         raise NoRows(
             f"{where}: there is no school calendar for {iso}; write its closed days to a CSV with the "
             "columns location, start_date and end_date, and name the file as calendar_path"
         )
-    return np.array([float(axis.first_day + day * _DAY in closed) for day in range(axis.num_days)])
+    closed = closed_days(iso, axis.first_day, axis.last_day)
+    return np.array([axis.first_day + day * _DAY in closed for day in range(axis.num_days)], dtype=bool)
 
 
 def _warn(
-    share: np.ndarray, iso: str, given: dict[str, Days], states: Iterable[str], axis: TimeAxis, where: str
+    share: np.ndarray, iso: str, given: dict[str, Closed], states: Iterable[str], axis: TimeAxis, where: str
 ) -> None:
     """Warn of a file without the population, and of a run without a closed day."""
     if given and not given.keys() & set(states):
@@ -90,21 +90,21 @@ def _warn(
 
 
 @lru_cache(maxsize=2)  # a file serves many populations
-def _days_in(table: Table, where: str, first: datetime.date, last: datetime.date) -> dict[str, Days]:
-    """Return the closed days from `first` to `last` of each place in a file, by ISO code."""
+def _closed_in(table: Table, where: str, axis: TimeAxis) -> dict[str, Closed]:
+    """Return whether the schools of each place in a file are closed on each day, by ISO code."""
     place, start, end = (table.column(name, where) for name in ("location", "start_date", "end_date"))
     starts, ends = table.parsed(start, date_of), table.parsed(end, date_of)
-    found: dict[str, set[datetime.date]] = defaultdict(set)
+    found: dict[str, Closed] = defaultdict(lambda: np.zeros(axis.num_days, dtype=bool))
     for name, rows in table.grouped(place).items():
-        days: set[datetime.date] = set()
-        for row in rows:
-            if ends[row.line] < starts[row.line]:
-                raise table.error(row, end, f"{ends[row.line]} is before the start_date {starts[row.line]}")
-            begin, stop = max(starts[row.line], first), min(ends[row.line], last)
-            days.update(begin + day * _DAY for day in range((stop - begin).days + 1))
         codes = [location.iso for location in locations().values() if location.is_called(name)]
         if not codes:
             raise table.error(rows[0], place, f'"{shown(name)}" is not a known population, such as US-MA')
+        closed = np.zeros(axis.num_days, dtype=bool)
+        for row in rows:
+            if ends[row.line] < starts[row.line]:
+                raise table.error(row, end, f"{ends[row.line]} is before the start_date {starts[row.line]}")
+            first, last = ((day - axis.first_day).days for day in (starts[row.line], ends[row.line]))
+            closed[max(0, first) : max(0, last + 1)] = True
         for iso in codes:
-            found[iso] |= days
+            found[iso] |= closed
     return dict(found)

@@ -44,7 +44,10 @@ def _warn_of_lowest_factor(experiment: Experiment) -> None:
     season, parameter = experiment.model.seasonality, experiment.model.parameters.get(SEASONALITY_MIN)
     where = experiment.where("model", "parameters", SEASONALITY_MIN)
     if parameter is not None and parameter.type == "scalar":
-        value = evaluate_text(parameter.value)
+        try:
+            value = evaluate_text(parameter.value)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
         if value != season.min_value:
             warn_once(
                 f"{where}: {SEASONALITY_MIN} ({value:g}) replaces min_value of the seasonality "
