@@ -69,7 +69,7 @@ def frozen_distribution(name: str, args: Sequence[float], kwargs: Mapping[str, f
     if not low <= high:  # scipy returns nan for arguments outside the domain
         raise UserError(f"{shown}: arguments outside the distribution's domain")
     if low == high:
-        raise UserError(f"{shown}: a single value is not a distribution; use a scalar parameter")
+        raise UserError(f"{shown}: a single value is not a distribution; write the value into the model")
     return frozen
 
 

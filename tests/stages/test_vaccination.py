@@ -241,6 +241,16 @@ def test_doses_for_those_who_are_vaccinated_already_are_warned_of(tmp_path, capl
     assert re.match(r"model.yaml:\d+: V holds the vaccinated: their share of the doses moves nobody", message)
 
 
+def test_a_drawn_first_day_after_the_last_dose_is_warned_of(tmp_path, caplog):
+    data = COLUMNS + coverage("2025-01-04", children=[1], adults=[2], old=[3])
+
+    built(tmp_path, vaccinated(calibrated_start), data)
+
+    about = [message for message in caplog.messages if "first day after 2025-01-04" in message]
+    assert len(about) == 1
+    assert "all doses are then given in the first week" in about[0]
+
+
 @pytest.mark.parametrize("case", WARNINGS)
 def test_what_is_probably_not_meant_is_warned_of_once(tmp_path, caplog, case):
     experiment, data, said = WARNINGS[case]

@@ -239,9 +239,17 @@ def a_calendar_of_other_places() -> dict:
     return changing(interventions=[CLOSURE | {"calendar_path": "data/closed.csv"}])
 
 
+def an_intervention_within_a_step_of_a_week() -> dict:
+    return changing(interventions=[scaling(0.5, "2025-01-13", "2025-01-15")], delta_t=7)
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
+        (
+            an_intervention_within_a_step_of_a_week,
+            ["model.yaml:", "3 days of the intervention become 0, because a step of 7 days has the values"],
+        ),
         (
             a_scaled_day_that_an_override_replaces,
             [

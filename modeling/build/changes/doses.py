@@ -43,6 +43,7 @@ def build_doses(
     is_coverage = experiment.model.vaccination.scenario_data_path is not None
     daily = doses_of_coverage(file) if is_coverage else read_daily_doses(file)
     _check_days(file, daily, axis.first_day, experiment.model.timespan.end_date)
+    _warn_of_late_starts(experiment, file, daily)
     doses, doses_before = _on_axis(daily, axis)
     _check_people(file, doses_before + doses.sum(axis=0), axis.last_day)
     return doses, doses_before
@@ -75,6 +76,19 @@ def _check_days(file: DosesFile, daily: DailyDoses, first: datetime.date, last: 
         warn_once(
             f"{file.where}: {name} ends on {daily.last_day}; nobody is vaccinated after it, "
             f"until the model ends on {last}"
+        )
+
+
+def _warn_of_late_starts(experiment: Experiment, file: DosesFile, daily: DailyDoses) -> None:
+    """Warn of drawn first days after all doses, which are then given in the first week."""
+    drawn = experiment.drawn_start
+    if drawn is None:
+        return
+    latest = float((drawn.prior or drawn.distribution).frozen().ppf(1 - 1e-6))
+    if latest > (daily.last_day - drawn.reference_date).days:
+        warn_once(
+            f"{file.where}: a first day after {daily.last_day}, the last of {file.table.name}, can be drawn: "
+            "all doses are then given in the first week; use the file of that season"
         )
 
 

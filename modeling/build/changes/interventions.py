@@ -59,6 +59,7 @@ def parameter_changes(experiment: Experiment, axis: TimeAxis) -> tuple[ByName, B
     for index, intervention in _of_type(experiment, "parameter"):
         name = intervention.target_parameter
         days = axis.between(intervention.start_date, intervention.end_date)
+        _warn_of_long_steps(experiment, index, days, axis)
         if intervention.override_value is not None:
             values = overrides.setdefault(name, np.full(axis.num_points, np.nan))
             values[days] = intervention.override_value
@@ -93,9 +94,31 @@ def contact_factors(
             share = closed_share(experiment, index, population.iso, data_roots, axis)
         else:
             share = axis.between(intervention.start_date, intervention.end_date)
+        _warn_of_long_steps(experiment, index, share, axis)
         factor = 1 - (1 - intervention.scaling_factor) * share
         factors[layer] = _product(experiment, index, factors.get(layer), factor)
     return factors
+
+
+def _warn_of_long_steps(experiment: Experiment, index: int, share: np.ndarray, axis: TimeAxis) -> None:
+    """Warn of an intervention that lasts longer or shorter in steps of several days than on its own days.
+
+    Parameters
+    ----------
+    share : ndarray, shape (points,)
+        Which part of the intervention holds on each day, from 0 to 1.
+    """
+    days = round(experiment.model.timespan.delta_t)
+    if days <= 1 or experiment.drawn_start is not None:
+        return
+    in_model = share[: (experiment.model.timespan.end_date - axis.first_day).days + 1]
+    own, simulated = float(in_model.sum()), float(in_model[::days].sum()) * days
+    if abs(own - simulated) > 1e-9:
+        warn_once(
+            f"{experiment.where('model', 'interventions', index)}: {own:g} days of the intervention "
+            f"become {simulated:g}, because a step of {days} days has the values of its first day; "
+            "use a shorter step"
+        )
 
 
 def _product(experiment: Experiment, index: int, others: np.ndarray | None, factor: np.ndarray) -> np.ndarray:
