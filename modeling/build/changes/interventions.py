@@ -62,8 +62,10 @@ def parameter_changes(experiment: Experiment, axis: TimeAxis) -> tuple[ByName, B
 
 def contact_factors(
     experiment: Experiment, population: Population, data_roots: list[Path], axis: TimeAxis
-) -> ByName:
-    """Return the factors of contacts by layer; those of one layer on one day multiply.
+) -> tuple[ByName, np.ndarray | None]:
+    """Return the factors of contacts by layer, and which part of the schools is closed, shape (points,).
+
+    Factors of one layer on one day multiply. Without a school closure the second is None.
 
     Raises
     ------
@@ -71,6 +73,7 @@ def contact_factors(
         The population has no such layer, or there is no school calendar for it.
     """
     factors: ByName = {}
+    closed: np.ndarray | None = None
     for index, intervention in _of_type(experiment, "contact_matrix", "school_closure"):
         layer = intervention.contact_matrix_layer or SCHOOL
         if layer not in population.contacts:
@@ -82,11 +85,12 @@ def contact_factors(
             raise UserError(f'{where}: "{layer}" is not a layer of contacts{hint}')
         if intervention.type == "school_closure":
             share = closed_share(experiment, index, population.iso, data_roots, axis)
+            closed = share if closed is None else np.maximum(closed, share)
         else:
             share = axis.between(intervention.start_date, intervention.end_date)
         factor = 1 - (1 - intervention.scaling_factor) * share
         factors[layer] = factors.get(layer, 1) * factor
-    return factors
+    return factors, closed
 
 
 def _of_type(experiment: Experiment, *types: str) -> Iterator[tuple[int, Intervention]]:
