@@ -1,15 +1,17 @@
-"""Values of parameters that change over time: the one place that says in which order changes apply.
+"""Values of parameters that change over time, in the order of their changes, and doses from a first day on.
 
-Stage A refuses with it what no draw can make right, and stage B simulates with it.
+Stage A refuses with it what no draw can make right and says what changes, and stage B simulates with it.
 """
 
+import datetime
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
 
+from modeling.calendars import saturday_after
 from modeling.failures import UserError
-from modeling.workload import Wave
+from modeling.workload import Schedule, Wave
 
 Values = Mapping[str, float | np.ndarray]  # of parameters: one number, or an array of shape (groups,)
 
@@ -68,3 +70,20 @@ def _wave_factor(wave: Wave, values: Values) -> np.ndarray:
             f"max_value {wave.maximum:g}, not {minimum}"
         )
     return minimum * (1 - wave.shape) + wave.maximum * wave.shape  # exact at both ends
+
+
+def doses_from(schedule: Schedule, start: datetime.date, num_days: int) -> np.ndarray:
+    """Return the doses of each day from a first day on, shape (days, groups).
+
+    The doses of all days before it are given evenly from it to the next Saturday.
+    """
+    days_after = (start - schedule.first_day).days
+    from_start = schedule.doses[days_after : days_after + num_days]
+    doses = np.zeros((num_days, schedule.doses.shape[1]))
+    doses[: len(from_start)] = from_start
+    late = schedule.doses[:days_after].sum(axis=0)
+    if schedule.doses_before is not None:
+        late = late + schedule.doses_before
+    catch_up_days = (saturday_after(start) - start).days + 1
+    doses[:catch_up_days] += late / catch_up_days
+    return doses

@@ -10,6 +10,7 @@ import numpy as np
 
 from modeling.bounds import EARLIEST_DAY, LARGEST_NUMBER, LATEST_DAY
 from modeling.calendars import FREQUENCY, step_count
+from modeling.change_sentences import MOST_CHARACTERS, MOST_SENTENCES
 from modeling.failures import UserError
 from modeling.workload import (
     RESULT_FORMAT,
@@ -87,11 +88,21 @@ def _check_facts(result: Result, where: str) -> None:
         raise UserError(f"{where}: time steps of {result.delta_t_days} days")
     if expected.frequency is not None and not re.fullmatch(FREQUENCY, expected.frequency):
         raise UserError(f"{where}: {expected.frequency[:40]!r} is not a frequency")
+    _check_changes(result.changes, where)
     for name, value in result.parameters.items():
         if isinstance(value, np.ndarray):
             _check_array(value, "iuf", 1, f"{where}: {name[:80]}")
     if expected.first_date > expected.last_date:
         raise UserError(f"{where}: dates {expected.first_date} to {expected.last_date}")
+
+
+def _check_changes(changes: tuple[str, ...], where: str) -> None:
+    """Refuse sentences that stage B does not write: too many, too long, or with control characters."""
+    if len(changes) > MOST_SENTENCES:
+        raise UserError(f"{where}: {len(changes):,} changes over time, more than {MOST_SENTENCES}")
+    for sentence in changes:
+        if not (0 < len(sentence) <= MOST_CHARACTERS and sentence.isprintable()):
+            raise UserError(f"{where}: {sentence[:40]!a} is not a change over time")
 
 
 def _check_place_in_ensemble(result: Result, where: str) -> None:

@@ -85,6 +85,8 @@ class Schedule:
         Vaccine doses on each day from `first_day` on.
     doses_before : ndarray of float, shape (groups,), or None
         Doses of all days before `first_day` together.
+    closed_schools : ndarray of float, shape (points,), or None
+        Which part of the schools is closed, by people: 0 to 1.
     """
 
     first_day: datetime.date
@@ -95,6 +97,7 @@ class Schedule:
     contact_factors: dict[str, np.ndarray]
     doses: np.ndarray | None
     doses_before: np.ndarray | None
+    closed_schools: np.ndarray | None = field(default=None, metadata=NEW)
 
 
 @dataclass(frozen=True)
@@ -387,6 +390,7 @@ class Result:
     simulations: int = 0
     stopped_by: str = ""  # "" or the limit that ended the calibration early: progress.py
     transformed_by: str = field(default="", metadata=NEW)  # the user function that changed the trajectories
+    changes: tuple[str, ...] = field(default=(), metadata=NEW)  # over time: change_sentences.py
     format: int = RESULT_FORMAT
 
 

@@ -26,6 +26,7 @@ from modeling.build.rates import check_rates, warn_of_durations
 from modeling.build.size import RunSize, check_size, size_warnings
 from modeling.build.user_functions import read_distance, read_transformation, refuse_functions
 from modeling.build.warnings import experiment_warnings, tell_once, warn_once
+from modeling.change_sentences import change_sentences
 from modeling.failures import UserError, listed
 from modeling.populations import expand_all, find_location, is_all, load_population
 from modeling.vocabulary.experiment import Experiment
@@ -201,6 +202,8 @@ def _population_model(build: _Build, code: str, order: int) -> PopulationModel:
     values = check_rates(model, draw={})
     warn_of_durations(model, values)
     check_first_people(model)
+    if changes := change_sentences(plan, experiment.model.timespan.end_date):
+        log.info("%s changes over time: %s", population.iso, "; ".join(changes))
     return model
 
 

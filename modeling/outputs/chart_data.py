@@ -96,6 +96,7 @@ class Panel:
     generations: list[tuple[int, float, float]] = field(default_factory=list)  # number, largest distance, ESS
     simulations: int = 0
     stopped_by: str = ""
+    changes: tuple[str, ...] = ()  # over time
 
 
 def calibration_panel(result: Result) -> Panel:

@@ -60,6 +60,7 @@ class Collector:
         self._sets: ParameterSets | None = None
         self._left_out: set[str] = set()  # dates of intervals that were simulated in part
         self._whole: set[str] = set()  # dates of intervals that are whole in some parameter set
+        self._changes: dict[str, tuple[str, ...]] = {}  # over time, by population
         self._transformed: dict[str, None] = {}  # what functions have done to trajectories
         self._unreached: list[str] = []  # generations without posteriors, a population each
         self._results = 0
@@ -73,6 +74,7 @@ class Collector:
             The result has no series of a name that the output asks for.
         """
         self._results += 1
+        self._changes.setdefault(result.population, result.changes)
         simulated = result.trajectories
         result = self._whole_intervals(result)
         if result.kind == "calibration":
@@ -94,6 +96,8 @@ class Collector:
         self._finish_ensemble()
         self._finish_sets()
         panels = list(self._panels.values())
+        for panel in panels:
+            panel.changes = self._changes[panel.population]
         notes = [*early_ends(panels), *fit_notes(panels), *self._tables.notes, *self._transformed]
         if self._unreached:
             missing = listed(self._unreached)

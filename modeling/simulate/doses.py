@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modeling.calendars import saturday_after
-from modeling.workload import ModelPlan, Schedule
+from modeling.over_time import doses_from
+from modeling.workload import ModelPlan
 
 _ALMOST_ALL = 1 - np.finfo(float).eps  # a chance of 1 would be an infinite hazard
 
@@ -17,28 +17,11 @@ def doses_by_step(plan: ModelPlan, start: datetime.date, num_steps: int) -> np.n
         return np.zeros((num_steps, len(plan.sizes)))
     if plan.delta_t_days < 1:
         steps_a_day = round(1 / plan.delta_t_days)
-        by_day = _doses_from(plan.schedule, start, -(-num_steps // steps_a_day))
+        by_day = doses_from(plan.schedule, start, -(-num_steps // steps_a_day))
         return np.repeat(by_day / steps_a_day, steps_a_day, axis=0)[:num_steps]
     days_a_step = round(plan.delta_t_days)
-    by_day = _doses_from(plan.schedule, start, num_steps * days_a_step)
+    by_day = doses_from(plan.schedule, start, num_steps * days_a_step)
     return by_day.reshape(num_steps, days_a_step, -1).sum(axis=1)
-
-
-def _doses_from(schedule: Schedule, start: datetime.date, num_days: int) -> np.ndarray:
-    """Return the doses of each day from a first day on, shape (days, groups).
-
-    The doses of all days before it are given evenly from it to the next Saturday.
-    """
-    days_after = (start - schedule.first_day).days
-    from_start = schedule.doses[days_after : days_after + num_days]
-    doses = np.zeros((num_days, schedule.doses.shape[1]))
-    doses[: len(from_start)] = from_start
-    late = schedule.doses[:days_after].sum(axis=0)
-    if schedule.doses_before is not None:
-        late = late + schedule.doses_before
-    catch_up_days = (saturday_after(start) - start).days + 1
-    doses[:catch_up_days] += late / catch_up_days
-    return doses
 
 
 def vaccination_hazard(doses: np.ndarray, eligible: np.ndarray, delta_t_days: float) -> np.ndarray:

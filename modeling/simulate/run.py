@@ -5,6 +5,7 @@ import logging
 import numpy as np
 
 from modeling.calendars import reported_dates
+from modeling.change_sentences import change_sentences
 from modeling.failures import UserError
 from modeling.initial import InfeasibleDraw
 from modeling.randomness import TRAJECTORIES, stream
@@ -145,5 +146,6 @@ def _result(
         transformed_by=transformation.name if transformation else "",
         set_index=workload.set_index,
         set_count=workload.set_count,
+        changes=change_sentences(workload.plan, workload.end_date),
         **contents,
     )

@@ -71,8 +71,10 @@ def parameter_changes(experiment: Experiment, axis: TimeAxis) -> tuple[ByName, B
 
 def contact_factors(
     experiment: Experiment, population: Population, data_roots: list[Path], axis: TimeAxis
-) -> ByName:
-    """Return the factors of contacts by layer; those of one layer on one day multiply.
+) -> tuple[ByName, np.ndarray | None]:
+    """Return the factors of contacts by layer, and which part of the schools is closed, shape (points,).
+
+    Factors of one layer on one day multiply. Without a school closure the second is None.
 
     Raises
     ------
@@ -81,6 +83,7 @@ def contact_factors(
         multiply to more than LARGEST_NUMBER.
     """
     factors: ByName = {}
+    closed: np.ndarray | None = None
     for index, intervention in _of_type(experiment, "contact_matrix", "school_closure"):
         layer = SCHOOL if intervention.type == "school_closure" else intervention.contact_matrix_layer
         if layer not in population.contacts:
@@ -91,13 +94,13 @@ def contact_factors(
                 hint = f"; write one intervention for each of {listed(known)}"
             raise UserError(f'{where}: "{layer}" is not a layer of contacts{hint}')
         if intervention.type == "school_closure":
-            share = closed_share(experiment, index, population.iso, data_roots, axis)
+            share = closed = closed_share(experiment, index, population.iso, data_roots, axis)
         else:
             share = axis.between(intervention.start_date, intervention.end_date)
         _warn_of_long_steps(experiment, index, share, axis)
         factor = 1 - (1 - intervention.scaling_factor) * share
         factors[layer] = _product(experiment, index, factors.get(layer), factor)
-    return factors
+    return factors, closed
 
 
 def _warn_of_long_steps(experiment: Experiment, index: int, share: np.ndarray, axis: TimeAxis) -> None:

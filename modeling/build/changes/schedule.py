@@ -41,6 +41,7 @@ def build_schedule(
     if seasonal is not None:
         target = model.seasonality.target_parameter
         factors[target] = factors.get(target, 1) * seasonal
+    contacts, closed_schools = contact_factors(experiment, population, data_roots, axis)
     doses = doses_before = None
     if model.vaccination:
         doses, doses_before = build_doses(experiment, population, data_roots, axis)
@@ -49,7 +50,8 @@ def build_schedule(
         wave=balcan_wave(experiment, axis),
         factors=factors,
         overrides=overrides,
-        contact_factors=contact_factors(experiment, population, data_roots, axis),
+        contact_factors=contacts,
         doses=doses,
         doses_before=doses_before,
+        closed_schools=closed_schools,
     )
