@@ -35,6 +35,8 @@ from modeling.workload import Calibrate, Simulate, Workload
 
 log = logging.getLogger(__name__)
 
+MOST_DESCRIBED = 3  # populations whose changes over time are logged; the report has those of each
+
 
 @dataclass(frozen=True)
 class DataPlaces:
@@ -202,9 +204,19 @@ def _population_model(build: _Build, code: str, order: int) -> PopulationModel:
     values = check_rates(model, draw={})
     warn_of_durations(model, values)
     check_first_people(model)
-    if changes := change_sentences(plan, experiment.model.timespan.end_date):
-        log.info("%s changes over time: %s", population.iso, "; ".join(changes))
+    _log_changes(model)
     return model
+
+
+def _log_changes(model: PopulationModel) -> None:
+    """Log what changes over time, a line for each of the first populations."""
+    if model.plan.schedule is None or model.order > MOST_DESCRIBED:
+        return
+    if model.order == MOST_DESCRIBED:
+        log.info("the report says what changes over time in the other populations")
+        return
+    changes = change_sentences(model.plan, model.experiment.model.timespan.end_date)
+    log.info("%s changes over time: %s", model.population.iso, "; ".join(changes))
 
 
 def _simulations(model: PopulationModel, parts: int) -> Iterator[Workload]:

@@ -7,6 +7,7 @@ import pytest
 from modeling.failures import UserError
 from modeling.populations import expand_all, locations
 from tests.builds import workloads_in
+from tests.changes import contacts
 from tests.experiments import OBSERVED, POPULATIONS, calibrated, sampled, simulated, write_repository
 
 EVERYWHERE = expand_all(["all"])
@@ -70,3 +71,18 @@ def test_an_ensemble_and_a_sampling_everywhere_have_every_place(tmp_path, everyw
     assert [w.primary_id for w in ensembles] == list(range(53))
     assert [w.population for w in sets[::3]] == EVERYWHERE
     assert [w.index for w in sets] == list(range(3 * 53))
+
+
+def test_changes_over_time_are_logged_of_the_first_places_only(tmp_path, everywhere, caplog):
+    experiment = sampled()
+    experiment["model"]["interventions"] = [contacts(0.5, "2025-01-10", "2025-01-12")]
+
+    with caplog.at_level("INFO"):
+        build(tmp_path, everywhere, experiment, ["US-VT", "US-MA", "US-WY", "US-AK", "US-AL"])
+
+    about = [line for line in caplog.messages if "over time" in line]
+    said = "changes over time: contacts of layer home × 0.5 on 3 of 42 days: 2025-01-10 to 2025-01-12"
+    assert about == [
+        *(f"{place} {said}" for place in ("US-VT", "US-MA", "US-WY")),
+        "the report says what changes over time in the other populations",
+    ]
