@@ -192,9 +192,10 @@ def test_closed_schools_have_no_contacts_on_exactly_their_days(delta_t, days):
     assert (np.flatnonzero(infected[:, 0] == 0) * max(1, round(delta_t))).tolist() == days
 
 
-def test_a_factor_of_a_layer_leaves_the_others():
+def test_a_factor_of_a_layer_leaves_the_others_and_the_eigenvalue():
     of = plan(initial={"S": "default", "I": [40_000_000, 0], "R": None}, sizes=np.array([80_000_000] * 2))
-    of = replace(of, flows=[Flow("S", "I", "beta", "I")])
+    fixed = {"c": 0.1 * (8.5 + np.sqrt(18.25)) / 2}  # 0.1 x the eigenvalue of [[6, 1.5], [1, 2.5]]
+    of = replace(of, flows=[Flow("S", "I", "b", "I")], parameters=fixed, calculated=[("b", "c/eigenvalue")])
 
     s = path_of(scheduled(of, contact_factors={"school": in_span(of, 0, 41, 0.25)}))
 
@@ -306,13 +307,14 @@ def test_everybody_is_vaccinated_where_there_are_more_doses_than_people():
 def test_doses_that_nobody_is_eligible_for_are_warned_of_once_a_workload(caplog, doses, warned):
     amount = np.zeros((SIX_WEEKS, 2))
     amount[3:5] = doses
-    of = scheduled(vaccinating(sizes=np.array([400, 10_000])), doses=amount)
+    some = {"S": "default", "R": [100, 0], "V": None}
+    of = scheduled(vaccinating(["S", "R"], sizes=np.array([400, 10_000]), initial=some), doses=amount)
 
     run_workload(workload_of(of, Simulate(0, 3, 3, {})))
 
     said = [record.getMessage() for record in caplog.records]
     expected = (
-        "600.0 vaccine doses a trajectory are not given, because fewer people are eligible than doses are due"
+        "500.0 vaccine doses a trajectory are not given, because fewer people are eligible than doses are due"
     )
     where = "(mean of 3 of 3 simulated trajectories, first on 2025-01-08)"
     assert said == ([f"US-VT: {expected} {where}"] if warned else [])
