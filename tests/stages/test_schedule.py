@@ -12,7 +12,7 @@ from modeling.simulate.engine import Simulator
 from modeling.simulate.run import run_workload
 from modeling.workload import Calibrate, Flow, Observed, Simulate, Wave, Workload
 from pipeline.pickles import decode_workload, encode_workload
-from tests.schedules import SIX_WEEKS, axis, day, in_span, leaving, path_of, scheduled, vaccinating
+from tests.schedules import MANY, SIX_WEEKS, axis, day, in_span, leaving, path_of, scheduled, vaccinating
 from tests.small_models import SCHOOL, START, plan
 
 
@@ -192,14 +192,47 @@ def test_closed_schools_have_no_contacts_on_exactly_their_days(delta_t, days):
     assert (np.flatnonzero(infected[:, 0] == 0) * max(1, round(delta_t))).tolist() == days
 
 
-def test_a_factor_of_a_layer_leaves_the_others():
+def test_a_factor_of_a_layer_leaves_the_others_and_the_eigenvalue():
     of = plan(initial={"S": "default", "I": [40_000_000, 0], "R": None}, sizes=np.array([80_000_000] * 2))
-    of = replace(of, flows=[Flow("S", "I", "beta", "I")])
+    fixed = {"c": 0.1 * (8.5 + np.sqrt(18.25)) / 2}  # 0.1 x the eigenvalue of [[6, 1.5], [1, 2.5]]
+    of = replace(of, flows=[Flow("S", "I", "b", "I")], parameters=fixed, calculated=[("b", "c/eigenvalue")])
 
     s = path_of(scheduled(of, contact_factors={"school": in_span(of, 0, 41, 0.25)}))
 
     hazard = 0.1 * (4.0 * 0.25 + 2.0) * 0.5  # beta, contacts of children at school and at home, infectious
     assert s["S_to_I_0-17"][0] == pytest.approx(4e7 * -np.expm1(-hazard), rel=0.005)
+
+
+# -- a later first day
+
+
+@pytest.mark.parametrize("delta_t", [1.0, 0.5])
+@pytest.mark.parametrize("first", [0, 17, 25])
+def test_every_change_keeps_its_days_when_a_trajectory_starts_later(first, delta_t):
+    of = plan(
+        sizes=MANY,
+        contacts={"school": SCHOOL},
+        flows=[Flow("S", "I", "beta", "I"), Flow("I", "R", "a"), Flow("S", "R", "b"), Flow("R", "S", "c")],
+        parameters={"beta": 0.02, "a": 0.02, "b": 0.02, "c": 0.02},
+        initial={"S": "default", "I": 0.2, "R": 0.2},
+        delta_t_days=delta_t,
+    )
+    of = scheduled(
+        of,
+        contact_factors={"school": in_span(of, 20, 22, 0.0)},
+        overrides={"a": in_span(of, 24, 26, 0.0, otherwise=np.nan)},
+        factors={"b": in_span(of, 28, 28, 0.0)},
+        wave=Wave("c", in_span(of, 30, 33, 0.0), 0.0, 1.0),
+    )
+
+    s = path_of(of, first)
+
+    names = ("S_to_I_total", "I_to_R_total", "S_to_R_total", "R_to_S_total")
+    still = [(first + np.flatnonzero(s[name] == 0) * delta_t).astype(int).tolist() for name in names]
+    assert still == [
+        [d for d in days if d >= first for _ in range(round(1 / delta_t))]
+        for days in ([20, 21, 22], [24, 25, 26], [28], [30, 31, 32, 33])
+    ]
 
 
 # -- doses
@@ -274,13 +307,14 @@ def test_everybody_is_vaccinated_where_there_are_more_doses_than_people():
 def test_doses_that_nobody_is_eligible_for_are_warned_of_once_a_workload(caplog, doses, warned):
     amount = np.zeros((SIX_WEEKS, 2))
     amount[3:5] = doses
-    of = scheduled(vaccinating(sizes=np.array([400, 10_000])), doses=amount)
+    some = {"S": "default", "R": [100, 0], "V": None}
+    of = scheduled(vaccinating(["S", "R"], sizes=np.array([400, 10_000]), initial=some), doses=amount)
 
     run_workload(workload_of(of, Simulate(0, 3, 3, {})))
 
     said = [record.getMessage() for record in caplog.records]
     expected = (
-        "600.0 vaccine doses a trajectory are not given, because fewer people are eligible than doses are due"
+        "500.0 vaccine doses a trajectory are not given, because fewer people are eligible than doses are due"
     )
     where = "(mean of 3 of 3 simulated trajectories, first on 2025-01-08)"
     assert said == ([f"US-VT: {expected} {where}"] if warned else [])

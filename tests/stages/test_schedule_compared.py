@@ -239,14 +239,32 @@ def vaccination(*eligible: str) -> Construct:
 
 
 def late_start() -> Construct:
-    """Return a trajectory that starts on Wednesday, day 17; earlier doses are due until Saturday, day 20."""
+    """Return every construct together, in a trajectory that starts on Wednesday, day 17.
+
+    Earlier doses are due until Saturday, day 20.
+    """
     due = [doses_on(d) for d in range(SIX_WEEKS)]
-    of = scheduled(vaccinated("S"), doses=np.array(due), doses_before=np.array(EARLIER))
+    of = vaccinated("S")
+    of = scheduled(
+        of,
+        wave=wave(of, 0.6, 1.4),
+        factors={"beta": in_span(of, 20, 27, 0.8)},
+        overrides={"gamma": in_span(of, 10, 23, 0.4, otherwise=np.nan)},
+        contact_factors={"school": in_span(of, 22, 33, 0.3)},
+        doses=np.array(due),
+        doses_before=np.array(EARLIER),
+    )
+
+    def change(model: EpiModel) -> None:
+        model.override_parameter("2025-01-15", "2025-01-28", "gamma", 0.4)
+        model.add_intervention("school", "2025-01-27", "2025-02-07", reduction_factor=0.3)
+
+    beta = [0.07 * balcan(d, 0.6, 1.4) * (0.8 if 20 <= d <= 27 else 1) for d in range(17, SIX_WEEKS)]
     doses = []
     for d in range(17, SIX_WEEKS):
         late = [EARLIER[age] + sum(due[before][age] for before in range(17)) for age in (0, 1)]
         doses.append([due[d][age] + (late[age] / 4 if d <= 20 else 0) for age in (0, 1)])
-    reference = Reference(doses=doses, eligible=("S",))
+    reference = Reference(beta=beta, doses=doses, eligible=("S",), change=change)
     return Construct(of, reference, first=17, draw={"start_date": 17.0})
 
 
@@ -323,7 +341,7 @@ CONSTRUCTS = {
     "closures": closures,
     "vaccination of S": lambda: vaccination("S"),
     "vaccination of S and R": lambda: vaccination("S", "R"),
-    "vaccination from a later start": late_start,
+    "later start": late_start,
     "one age group": one_age_group,
     "half days": half_days,
     "weeks": weeks,

@@ -6,8 +6,10 @@ import re
 import numpy as np
 import pytest
 
+from modeling.simulate.schedule import UnusedDoses
 from modeling.workload import Flow
 from tests.experiments import calibrated, sampled, simulated
+from tests.schedules import SIX_WEEKS, path_of, scheduled, vaccinating
 from tests.vaccines import COLUMNS, PUBLISHED, built, coverage, doses_given, schedule_of, vaccinated
 
 # people of Vermont in epydemix-data, by age
@@ -130,6 +132,29 @@ def test_doses_stay_daily_whatever_the_time_step(tmp_path):
 
         assert len(schedule.doses) == num_days
         np.testing.assert_array_equal(schedule.doses[:42], daily.doses)
+
+
+@pytest.mark.parametrize("delta_t", [0.25, 1.0, 7.0])
+def test_parts_of_a_dose_add_up_whatever_the_time_step(delta_t):
+    """A small state has less than a dose a step: rounded to whole doses, nobody would be vaccinated."""
+    of = scheduled(vaccinating(delta_t_days=delta_t), doses=np.full((SIX_WEEKS, 2), 0.27))
+
+    given = sum(path_of(of, seed=seed)["S_to_V_total"].sum() for seed in range(50))
+
+    due = 50 * SIX_WEEKS * 2 * 0.27
+    assert abs(given - due) < 4 * np.sqrt(due)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_unused_doses_are_dated_by_the_earliest_trajectory_that_has_them(order):
+    due, nobody = np.array([[0.0, 0.0], [5.0, 1.0]]), np.zeros((2, 2))
+    days = np.array(["2025-01-05", "2025-01-06"], dtype="datetime64[D]")
+    unused = UnusedDoses()
+
+    for weeks_later in order:
+        unused.count(due, nobody, days + 7 * weeks_later)
+
+    assert unused == UnusedDoses(simulated=2, trajectories=2, doses=12.0, first=days[1])
 
 
 def test_a_model_may_end_before_the_data(tmp_path):

@@ -76,6 +76,12 @@ def test_the_thanksgiving_break_moves_with_thanksgiving(year, day):
     assert sorted(closed) == [monday + days * DAY for days in range(5)]
 
 
+def test_a_break_that_began_in_december_closes_schools_of_a_model_that_starts_in_january():
+    closed = closed_days("US-MA", datetime.date(2025, 1, 2), datetime.date(2025, 1, 19))
+
+    assert sorted(map(str, closed)) == days_of("2025-01-02..2025-01-04")
+
+
 def test_every_state_has_a_plausible_calendar():
     states = [iso for iso in locations() if iso.startswith("US-") and iso != "US-PR"]
 
