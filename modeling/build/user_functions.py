@@ -44,7 +44,7 @@ def read_distance(experiment: Experiment, roots: list[Path]) -> str | UserFuncti
     Raises
     ------
     UserError
-        The script cannot be read, is not Python, imports what a runner lacks, or has no such function.
+        The script cannot be read, is not Python, imports what no runner has, or has no such function.
     """
     given = experiment.calibration.distance_function
     if isinstance(given, str):

@@ -1,4 +1,4 @@
-"""A table that a forecast hub would not take is refused in stage A, and what it lacks is named."""
+"""A table that a forecast hub would not take is refused in stage A, and what is missing is named."""
 
 import shutil
 
