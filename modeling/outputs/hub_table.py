@@ -28,7 +28,7 @@ COLUMNS = [
 RATE_CHANGE = "wk flu hosp rate change"
 CATEGORIES = ["large_decrease", "decrease", "stable", "increase", "large_increase"]
 # From which change on a week is not stable, and is a large change: tenths of a person per 100,000, by horizon
-# (FluSight 2025-26). Whole numbers, so that a change that equals a threshold is told exactly.
+# (FluSight 2025-26). Whole numbers, so that a change that equals a threshold is classed exactly.
 THRESHOLDS = {0: (3, 17), 1: (5, 30), 2: (7, 40), 3: (10, 50)}
 FEWEST_PEOPLE = 10  # a smaller change is stable, whatever its rate
 _ONE_WEEK = np.timedelta64(7, "D")
