@@ -143,14 +143,19 @@ class Table:
         NoRows
             There are none.
         """
-        groups = self.grouped(column)
-        found = [row for name, rows in groups.items() if location.is_called(name) for row in rows]
+        found = self.rows_called(column, location)
         if not found:
-            name = shown(self.header[column])
+            name, known = shown(self.header[column]), sorted(self.grouped(column))
             raise NoRows(
                 f"{where}: {self.name} has no rows for {location.iso} in column {name}; "
-                f"it has {listed(shown(name) for name in sorted(groups))}"
+                f"it has {listed(map(shown, known))}"
             )
+        return found
+
+    def rows_called(self, column: int, location: Location) -> list[Row]:
+        """Return the rows of a place under any of its names, in the order of the file; it may have none."""
+        groups = self.grouped(column)
+        found = [row for name, rows in groups.items() if location.is_called(name) for row in rows]
         return sorted(found, key=lambda row: row.line)
 
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from modeling.build.csv_table import date_of, find_file, read_table
+from modeling.build.observed import FEWEST_DATES
 from modeling.build.spacing import Reporting
 from modeling.build.warnings import warn_once
 from modeling.calendars import WEEKDAYS
@@ -17,7 +18,6 @@ from modeling.populations import find_location
 from modeling.vocabulary.experiment import Experiment
 from modeling.vocabulary.timespan import Simulation
 
-FEWEST_DATES = 4  # of a place in the fitting window; fewer do not show a spacing
 DAY_NAMES = dict(zip(WEEKDAYS, ("Mon", "Tues", "Wednes", "Thurs", "Fri", "Satur", "Sun"), strict=True))
 
 
@@ -92,11 +92,10 @@ def _days_of_places(experiment: Experiment, codes: list[str], path: Path) -> lis
         where = experiment.where("modelset", "calibration", "comparison", index)
         table = read_table(path, where)
         days = table.parsed(table.column(comparison.observed_date_column, where), date_of)
-        groups = table.grouped(table.column(comparison.observed_location_column, where))
+        column = table.column(comparison.observed_location_column, where)
         for location in map(find_location, codes):
-            lines = [row.line for name, rows in groups.items() if location.is_called(name) for row in rows]
-            fitted = {days[line] for line in lines if window.start_date <= days[line] <= window.end_date}
-            found.append(sorted(fitted))
+            known = {days[row.line] for row in table.rows_called(column, location)}
+            found.append(sorted(day for day in known if window.start_date <= day <= window.end_date))
     return found
 
 

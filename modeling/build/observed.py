@@ -107,7 +107,7 @@ def read_observed(request: SeriesRequest) -> Observed:
 
 
 def read_counts(request: SeriesRequest) -> Observed:
-    """Return every count of a location, of which those in the window are needed; nothing is fitted to them.
+    """Return every count of a location; nothing is fitted to them, but the window needs one.
 
     A file without vintages is read whole, whatever `as_of` says.
 

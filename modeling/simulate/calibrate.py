@@ -260,7 +260,7 @@ class _Comparison:
     def _smallest_distance(self) -> float:
         """Return the distance of the nearest possible counts: whole numbers, 0 before the first day.
 
-        With a function of the author nobody knows which are nearest; the distance may be 0.
+        With a function of the user nothing is known of them, so the distance may be 0.
         """
         if self._function or self.transformation.is_used:
             return 0.0

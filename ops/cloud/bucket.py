@@ -110,11 +110,11 @@ def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
 
 def _experiment_runs(cloud: Cloud, exp_id: str) -> list[CloudRun]:
     runs, _ = _folders(cloud, [cloud.experiment_path(exp_id)])
-    return [run for run in runs if run.exp_id == exp_id] or _placeholder(cloud, exp_id)
+    return [run for run in runs if run.exp_id == exp_id] or _example_run(cloud, exp_id)
 
 
-def _placeholder(cloud: Cloud, exp_id: str) -> list[CloudRun]:
-    """Return a placeholder in a dry run, which lists no runs; else an empty list."""
+def _example_run(cloud: Cloud, exp_id: str) -> list[CloudRun]:
+    """Return the run that a dry run, which lists none, shows as an example; else an empty list."""
     return [CloudRun(exp_id, A_RUN_ID)] if cloud.shell.dry_run else []
 
 
@@ -125,7 +125,7 @@ def _all_runs(cloud: Cloud) -> list[CloudRun]:
         found, above = _folders(cloud, above)
         runs += found
         if not above:
-            return runs or _placeholder(cloud, AN_EXP_ID)
+            return runs or _example_run(cloud, AN_EXP_ID)
     where = f"{counted(len(above), 'folder')} more than {MOST_DEPTH} levels deep, such as {above[0]}"
     print(f"not searched for runs: {where}; --exp-id finds the runs of one experiment", file=sys.stderr)
     return runs

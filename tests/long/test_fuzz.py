@@ -95,12 +95,12 @@ def test_a_mutant_of_an_artifact_is_refused_or_read(tmp_path, part):
 
 
 def gathered(mutants: Sequence[st.SearchStrategy]) -> list[st.SearchStrategy]:
-    """Return few strategies for many: the first draw of each is the simplest, so many would vary little."""
+    """Return GROUPS strategies in place of many, whose first draws, the simplest, would vary little."""
     return [st.one_of(*mutants[start::GROUPS]) for start in range(GROUPS)]
 
 
 def run_some(place: Workplace, accepted: Sequence[dict[str, bytes]], number: int) -> int:
-    """Run accepted mutants through all stages, one after the other, until so many ran."""
+    """Run accepted mutants through all stages, one after the other, until `number` of them ran."""
     ran = 0
     for files in accepted:
         ran += run_through(place, files)

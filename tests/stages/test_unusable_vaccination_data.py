@@ -115,7 +115,7 @@ WEEKLY_MISTAKES = {
         WEEKLY + coverage(Y65_120=[1, 2, 3]).replace("65-120 Years", "65 + years"),
         ["65 + years and 65+ Years of doses.csv overlap"],
     ),
-    "a sum of which a part is missing": (
+    "a sum without one of its parts": (
         WEEKLY + coverage(Y5_12=[1, 2, 3]),
         ["6 Months - 17 Years and 5-12 Years of doses.csv overlap", "give all parts of the larger"],
     ),
