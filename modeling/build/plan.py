@@ -2,7 +2,7 @@
 
 import ast
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -104,15 +104,14 @@ def build_plan(experiment: Experiment, population: Population, schedule: Schedul
 
 def _flows(experiment: Experiment) -> list[Flow]:
     flows = []
-    for index, t in enumerate(experiment.model.transitions):
-        if t.type == "vaccination":
-            eligible = list(experiment.model.vaccination.eligible_compartments)
-            flows.append(Flow(t.source, t.target, "", eligible=eligible))
-            continue
-        mediators = [m.source for m in t.mediators or []] or [[t.mediator]]
-        for (at, rate), compartments in zip(t.rates(), mediators, strict=True):
+    for index, transition in enumerate(experiment.model.transitions):
+        for at, flow in transition.flows():
+            if transition.type == "vaccination":
+                eligible = list(experiment.model.vaccination.eligible_compartments)
+                flows.append(replace(flow, eligible=eligible))
+                continue
             try:
-                flows += [Flow(t.source, t.target, _rate(rate), c) for c in compartments]
+                flows.append(replace(flow, rate=_rate(flow.rate)))
             except UserError as error:
                 where = experiment.where("model", "transitions", index, *at)
                 raise UserError(f"{where}: {error}") from None

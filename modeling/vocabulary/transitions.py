@@ -66,13 +66,13 @@ class Transition(Piece):
     def flows(self) -> list[tuple[Location, Flow]]:
         """Return one flow a rate and mediator, each with the place of its rate below the transition.
 
-        Rates have one spelling; a vaccination has none.
+        Rates are as written; that of a vaccination is "".
         """
         if self.type == "vaccination":
-            return [((), Flow(self.source, self.target, "", "vaccination"))]
+            return [((), Flow(self.source, self.target, ""))]
         mediators = [m.source for m in self.mediators or []] or [[self.mediator]] * len(self.rates())
         return [
-            (at, Flow(self.source, self.target, _normalized_rate(rate), mediator))
+            (at, Flow(self.source, self.target, rate, mediator))
             for (at, rate), sources in zip(self.rates(), mediators, strict=True)
             for mediator in sources
         ]
@@ -100,14 +100,15 @@ def with_rate_in_numbers(flow: Flow) -> Flow:
         values = {name: random.Random(name).uniform(1, 2) for name in names_in(tree)}
         return replace(flow, rate=float(f"{evaluate(tree, values):.12g}"))
     except UserError:
-        return flow
+        return replace(flow, rate=_normalized_rate(flow.rate))
 
 
 def described(flow: Flow) -> str:
     """Return a flow for a message: "S -> I by I with rate beta"."""
+    if flow.rate == "":
+        return f"{flow.source} -> {flow.target} by vaccination"
     by = f" by {flow.mediator}" if flow.mediator else ""
-    at_rate = f" with rate {flow.rate}" if flow.rate != "" else ""
-    return f"{flow.source} -> {flow.target}{by}{at_rate}"
+    return f"{flow.source} -> {flow.target}{by} with rate {_normalized_rate(flow.rate)}"
 
 
 def no_compartment(name: str, known: list[str]) -> str:
