@@ -77,6 +77,14 @@ LANES_OF = {
         "stages/test_report.py",
         "stages/test_report_layout.py",
     ),
+    "modeling/engine/": (
+        "unit/test_initial_conditions.py",
+        "stages/test_ensembles.py",
+        "stages/test_schedule.py",
+        "stages/test_schedule_compared.py",
+        "stages/test_simulation.py",
+        "stages/test_simulation_compared.py",
+    ),
     "modeling/simulate/": (
         *_EVERY_STAGE,
         "stages/test_calibrated_values.py",

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from modeling.build.changes.axis import TimeAxis
-from modeling.simulate.engine import Simulator
+from modeling.simulate.with_epydemix.simulator import Simulator
 from modeling.workload import Flow, ModelPlan
 from tests.small_models import START, plan, series
 

@@ -4,7 +4,7 @@ import datetime
 
 import numpy as np
 
-from modeling.simulate.engine import Simulator
+from modeling.simulate.with_epydemix.simulator import Simulator
 from modeling.workload import Flow, ModelPlan
 
 START = datetime.date(2025, 1, 5)  # a Sunday

@@ -10,10 +10,10 @@ from modeling.failures import UserError
 from modeling.initial import InfeasibleDraw
 from modeling.randomness import TRAJECTORIES, stream
 from modeling.result_checks import check_result
-from modeling.simulate.calibrate import calibrate, project
-from modeling.simulate.engine import Simulator
 from modeling.simulate.schedule_checks import check_schedule
-from modeling.simulate.transformation import Transformation
+from modeling.simulate.with_epydemix.calibrate import calibrate, project
+from modeling.simulate.with_epydemix.simulator import Simulator
+from modeling.simulate.with_epydemix.transformation import Transformation
 from modeling.workload import (
     READABLE_WORKLOADS,
     WORKLOAD_FORMAT,

@@ -10,9 +10,9 @@ import pytest
 
 from modeling.failures import UserError
 from modeling.simulate import calibrate
-from modeling.simulate.engine import Simulator
 from modeling.simulate.run import run_workload
-from modeling.simulate.transformation import Transformation
+from modeling.simulate.with_epydemix.simulator import Simulator
+from modeling.simulate.with_epydemix.transformation import Transformation
 from tests.builds import build, workloads_in
 from tests.calibrations import (
     TRUE_R0,

@@ -8,8 +8,8 @@ import pytest
 
 from modeling.failures import UserError
 from modeling.initial import InfeasibleDraw
-from modeling.simulate.engine import Simulator
 from modeling.simulate.run import run_workload
+from modeling.simulate.with_epydemix.simulator import Simulator
 from modeling.workload import Calibrate, Flow, Observed, Simulate, Wave, Workload
 from pipeline.pickles import decode_workload, encode_workload
 from tests.schedules import MANY, SIX_WEEKS, axis, day, in_span, leaving, path_of, scheduled, vaccinating

@@ -15,7 +15,7 @@ from epydemix import EpiModel
 from epydemix.model import simulate
 from epydemix.population import Population
 
-from modeling.simulate.engine import Simulator
+from modeling.simulate.with_epydemix.simulator import Simulator
 from modeling.workload import Flow, ModelPlan, Schedule, Wave
 from tests.ensembles import MOST_SIGMAS, difference, ensemble
 from tests.schedules import SIX_WEEKS, axis, day, in_span, scheduled

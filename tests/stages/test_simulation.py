@@ -9,7 +9,7 @@ import pytest
 
 from modeling.failures import UserError
 from modeling.initial import InfeasibleDraw
-from modeling.simulate.engine import Simulator
+from modeling.simulate.with_epydemix.simulator import Simulator
 from modeling.workload import Flow
 from tests.small_models import HOME, SCHOOL, START, STRAINS, days, plan, run, series
 

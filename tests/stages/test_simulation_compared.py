@@ -12,7 +12,7 @@ from epydemix.model import simulate
 from epydemix.population import Population
 from scipy.stats import ks_2samp
 
-from modeling.simulate.engine import Simulator
+from modeling.simulate.with_epydemix.simulator import Simulator
 from tests.small_models import HOME, SCHOOL, SIZES, START, STRAINS, run, series
 
 # -- epydemix itself

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from modeling.simulate.doses import UnusedDoses
+from modeling.engine.doses import UnusedDoses
 from modeling.workload import Flow
 from tests.experiments import calibrated, sampled, simulated
 from tests.schedules import SIX_WEEKS, path_of, scheduled, vaccinating

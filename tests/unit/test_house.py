@@ -33,13 +33,17 @@ MODELING = [
     {"ground": {"..."}},
     {"vocabulary": {"vocabulary"}},
     {"populations": {"populations"}},
-    {"build": {"build"}, "simulate": {"simulate"}, "outputs": {"outputs"}},
+    {"build": {"build"}, "engine": {"engine"}, "outputs": {"outputs"}},
+    {"simulate": {"simulate"}},
     {"suites": {"suites", "epymodelingsuite_adapter"}},
 ]
 SCRIPTS = [{"pipeline": {"pipeline"}}, {"scripts": {"..."}}]
 ORDERS = {"ops": OPS, "modeling": MODELING, "scripts": SCRIPTS}
 # A runner needs neither the YAML schema nor the population data: its input holds everything.
-NEVER = {("simulate", "vocabulary"), ("simulate", "populations")}
+NEVER = {
+    *(("simulate", room) for room in ("vocabulary", "populations", "build", "outputs")),
+    *(("engine", room) for room in ("vocabulary", "populations")),
+}
 
 # What a folder may import of the other folders: whole folders, or rooms of them.
 FOREIGN = {

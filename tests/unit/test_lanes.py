@@ -30,7 +30,7 @@ def test_a_changed_file_calls_for_unit_and_the_lanes_of_its_folder(changed, plac
 
 
 def test_what_has_a_folder_of_its_own_calls_for_the_tests_about_it():
-    places = list(reasons_for(["modeling/simulate/engine.py"]))
+    places = list(reasons_for(["modeling/simulate/with_epydemix/simulator.py"]))
 
     assert places == [
         "tests/unit",

@@ -19,7 +19,7 @@ FORECAST = DATA.parent
 sys.path.insert(0, str(FORECAST.parents[1]))  # the repository that holds modeling/
 
 from modeling.build.workloads import DataPlaces, build_workloads  # noqa: E402
-from modeling.simulate.engine import Simulator  # noqa: E402
+from modeling.simulate.with_epydemix.simulator import Simulator  # noqa: E402
 from modeling.vocabulary.experiment import load_experiment  # noqa: E402
 from modeling.workload import Workload  # noqa: E402
 

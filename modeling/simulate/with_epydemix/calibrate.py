@@ -14,10 +14,10 @@ from modeling.distributions import frozen_distribution
 from modeling.failures import UserError, did_you_mean
 from modeling.initial import InfeasibleDraw
 from modeling.randomness import CALIBRATION, PROJECTIONS, stream
-from modeling.simulate.engine import Path, Simulator
-from modeling.simulate.progress import Progress
-from modeling.simulate.transformation import Transformation
-from modeling.simulate.user_functions import LARGEST_DISTANCE, LoadedFunction
+from modeling.simulate.with_epydemix.progress import Progress
+from modeling.simulate.with_epydemix.simulator import Path, Simulator
+from modeling.simulate.with_epydemix.transformation import Transformation
+from modeling.simulate.with_epydemix.user_functions import LARGEST_DISTANCE, LoadedFunction
 from modeling.workload import Calibrate, Fit, Generation, Observed, Trajectories, UserFunction, Workload
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def calibrate(workload: Workload, simulator: Simulator, transformation: Transfor
         No generation was completed within the limits, or too many draws in a row could not be simulated,
         were equally far from the data, or were too far.
     """
-    from modeling.simulate.abc_sampler import StoppingSampler
+    from modeling.simulate.with_epydemix.abc_sampler import StoppingSampler
 
     task: Calibrate = workload.task
     comparison = _Comparison(workload, simulator, transformation)

@@ -16,12 +16,12 @@ from epydemix.population import Population
 from epydemix.utils import compute_simulation_dates
 
 from modeling.calendars import step_count
+from modeling.engine.doses import UnusedDoses, vaccination_hazard
+from modeling.engine.schedule import StepSchedule, schedule_from
 from modeling.expressions import check_shape, evaluate, names_in, parse_expression
 from modeling.failures import UserError
 from modeling.initial import InfeasibleDraw, initial_people
 from modeling.over_time import values_over_time
-from modeling.simulate.doses import UnusedDoses, vaccination_hazard
-from modeling.simulate.schedule import StepSchedule, schedule_from
 from modeling.workload import EIGENVALUE, ModelPlan
 
 _DOSES = "doses"  # among epydemix's parameters, which are otherwise the rates by step

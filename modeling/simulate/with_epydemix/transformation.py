@@ -18,8 +18,8 @@ from modeling.bounds import LARGEST_NUMBER
 from modeling.failures import UserError, listed
 from modeling.plain_text import excerpt
 from modeling.result_checks import MOST_ADDED_SERIES
-from modeling.simulate.engine import Path, Simulator
-from modeling.simulate.user_functions import LoadedFunction
+from modeling.simulate.with_epydemix.simulator import Path, Simulator
+from modeling.simulate.with_epydemix.user_functions import LoadedFunction
 from modeling.workload import Calibrate, Observed, Workload
 
 COLUMNS = ("primary_id", "sim_id", "seed", "population", "date", "quantile")  # of the tables, beside series

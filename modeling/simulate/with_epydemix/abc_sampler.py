@@ -8,7 +8,7 @@ from epydemix.calibration import ABCSampler
 from epydemix.utils.abc_smc_utils import DefaultPerturbationContinuous, DefaultPerturbationDiscrete
 
 from modeling.failures import UserError
-from modeling.simulate.progress import Progress
+from modeling.simulate.with_epydemix.progress import Progress
 
 
 class StoppingSampler(ABCSampler):

@@ -1,6 +1,6 @@
 """The schedule of a plan over the time steps of a trajectory, as arrays.
 
-They follow from the first day. engine.py simulates them, with the values of over_time.py for each draw.
+They follow from the first day. Both engines simulate them, with the values of over_time.py for each draw.
 """
 
 import datetime
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from modeling.simulate.doses import doses_by_step
+from modeling.engine.doses import doses_by_step
 from modeling.workload import ModelPlan, Wave
 
 

@@ -1,0 +1,1 @@
+"""Stage B with epydemix, one trajectory at a time: for user functions, and ENGINE=epydemix."""
