@@ -19,3 +19,8 @@ def stream(entropy: tuple[int, ...], *name: int) -> np.random.Generator:
 def name_number(text: str) -> int:
     """Return a fixed number for a name, so that a population has the same draws in every run."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def stream_key(entropy: tuple[int, ...], *name: int) -> int:
+    """Return the 64-bit key of a named stream, for the counter-based draws of the engine."""
+    return int(np.random.SeedSequence(entropy, spawn_key=name).generate_state(1, np.uint64)[0])

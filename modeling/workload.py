@@ -316,12 +316,40 @@ class Generation:
     ----------
     particles : ndarray, shape (particles, parameters)
     weights, distances : ndarray, shape (particles,)
+    epsilon : float or None
+        What the distances are below; None where nothing limits them, and in results of epydemix.
+    simulations : int
+        Simulated draws of this generation; 0 where they were not counted.
     """
 
     number: int
     particles: np.ndarray
     weights: np.ndarray
     distances: np.ndarray
+    epsilon: float | None = field(default=None, metadata=NEW)
+    simulations: int = field(default=0, metadata=NEW)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A calibration after a whole generation, from which another attempt goes on.
+
+    Attributes
+    ----------
+    generations : list of Generation
+        All so far, in order.
+    values : ndarray, shape (particles, observed values)
+        Simulated values of the last generation.
+    simulations : int
+        Of all generations.
+    seconds : float
+        Time spent, of all attempts together.
+    """
+
+    generations: list[Generation]
+    values: np.ndarray
+    simulations: int
+    seconds: float
 
 
 @dataclass(frozen=True)
