@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from modeling.expressions import BINARY, function
+from modeling.expressions import BINARY, FUNCTIONS, function
 
 _C_FUNCTIONS: dict[str, Callable] = {
     **{f"np.{f.__name__}": f for f in (math.exp, math.exp2, math.expm1, math.cbrt)},
@@ -121,11 +121,11 @@ def _power(base: np.ndarray, exponent: np.ndarray) -> np.ndarray:
         return base * base
     if exponent.ndim == 0 and exponent == 0.5:
         return np.sqrt(base)
-    return np.asarray(_by_c("np.power")(base, exponent), dtype=float)
+    return _by_c("np.power")(base, exponent)
 
 
 @functools.cache
-def _by_c(name: str) -> np.ufunc:
+def _by_c(name: str) -> Callable[..., np.ndarray]:
     """Return a function of the C library for arrays; where it refuses a number, its value is numpy's."""
     of_c, of_numpy = _C_FUNCTIONS[name], function(name)
 
@@ -135,4 +135,12 @@ def _by_c(name: str) -> np.ufunc:
         except (ValueError, OverflowError):
             return float(of_numpy(*arguments))
 
-    return np.frompyfunc(of_one, 2 if of_c in (math.pow, math.atan2) else 1, 1)
+    fast, careful = (np.frompyfunc(each, FUNCTIONS[name], 1) for each in (of_c, of_one))
+
+    def of_all(*arguments: np.ndarray) -> np.ndarray:
+        try:
+            return np.asarray(fast(*arguments), dtype=float)
+        except (ValueError, OverflowError):
+            return np.asarray(careful(*arguments), dtype=float)
+
+    return of_all

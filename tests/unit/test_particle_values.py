@@ -1,7 +1,11 @@
 """Parameters and rates of many particles at once: those of each particle alone, and those known on paper."""
 
 import datetime
+import os
+import pickle
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +20,7 @@ from modeling.simulate.with_epydemix.simulator import Simulator
 from modeling.workload import Calibrate, Flow, ModelPlan, Wave, Workload
 from tests.builds import workloads_in
 from tests.constructs import CONSTRUCTS, write_construct
+from tests.experiments import REPOSITORY
 from tests.schedules import SIX_WEEKS, axis, day, in_span, leaving, scheduled
 from tests.small_models import START, STRAINS, plan
 
@@ -290,6 +295,38 @@ def test_particles_do_not_change_each_other_by_a_bit(monkeypatch, block):
             assert rate.tobytes() == rows.tobytes()
         of_part = enumerate(range(150)[part])
         assert found.infeasible == {k: whole.infeasible[p] for k, p in of_part if p in whole.infeasible}
+
+
+OTHER_CPU = {"NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR", "OPENBLAS_CORETYPE": "Haswell"}
+PRINT_BYTES = """
+import pickle, sys
+from modeling.engine.values import rate_values
+found = rate_values(*pickle.load(sys.stdin.buffer))
+sys.stdout.buffer.write(b"".join(rate.tobytes() for rate in found.rates.values()))
+"""
+
+
+def test_a_cpu_without_avx_512_gives_the_same_bytes():
+    contacts = {"all": np.random.default_rng(3).uniform(0, 9, (2, 2))}
+    of = scheduled(STRAINS, wave=Wave("beta", wave(STRAINS).shape, "low", 3.0))
+    of = replace(
+        of, contacts=contacts, calculated=[("beta", "R0 ** p / eigenvalue * np.exp(-mu) + np.log1p(p)")]
+    )
+    of = replace(of, flows=[*of.flows, Flow("R", "S", "(beta * severe) ** mu")])
+    draws = {name: np.random.default_rng(1).uniform(0.1, 0.9, 500) for name in ("R0", "p", "low")}
+    arguments = (of, draws, START, np.zeros(500, dtype=int), SIX_WEEKS)
+    here = b"".join(rate.tobytes() for rate in rate_values(*arguments).rates.values())
+
+    there = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PRINT_BYTES],
+        input=pickle.dumps(arguments),
+        env=os.environ | OTHER_CPU,
+        cwd=REPOSITORY,
+        capture_output=True,
+        check=True,
+    )
+
+    assert there.stdout == here
 
 
 # -- what cannot be simulated
