@@ -1,7 +1,6 @@
 """The environment variables of a stage as one checked value; no other module reads settings from them."""
 
 import json
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modeling.bounds import LARGEST_SEED
+from modeling.cache_folder import cache_folder
 from modeling.failures import UserError, listed
 from modeling.plain_text import is_unicode, one_line
 from modeling.run_names import (
@@ -122,9 +122,7 @@ class StageContext:
     @property
     def cache_folder(self) -> Path:
         """The folder for downloaded population data."""
-        home = os.path.expanduser("~")
-        root = Path(home) / ".cache" if home != "/" and os.access(home, os.W_OK) else Path("/tmp")
-        return root / "epymodelingsuite-cloud"
+        return cache_folder()
 
 
 def read_stage_context(environ: Mapping[str, str]) -> StageContext:
