@@ -2,7 +2,7 @@
 
     @inlined      a helper of scalars; becomes part of each function that calls it
     @part         a function that compiled functions call
-    @compiled("void(float64[:, ::1], uint64)")      a function that Python calls; its code is kept in a folder
+    @compiled     a function that Python calls, with annotated types; its code is kept in a folder
 
 There is no fastmath and LLVM contracts nothing, so that code for any CPU gives the same bits.
 """
@@ -12,11 +12,11 @@ import functools
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import numba
 import numpy as np
-from numba.core import caching
+from numba.core import caching, sigutils, types
 
 from modeling.engine.code_folder import code_folder, open_for_writing
 from modeling.engine.target import TARGET
@@ -38,28 +38,21 @@ def part(function: Callable) -> Callable:
     return numba.njit(**_OPTIONS)(function)
 
 
-def compiled(signature: str, **options: Any) -> Callable[[Callable], "Compiled"]:
-    """Compile a function that Python calls, when it is first called, with these types and no others.
-
-    The signature is in numba's words, such as "void(float64[:, ::1], uint64)". Other types would be compiled
-    in the middle of a run, so they raise a TypeError.
-    """
-    if not isinstance(signature, str):
-        raise TypeError('write @compiled("void(float64[::1])"), with the types of the arguments')
-
-    def decorate(function: Callable) -> Compiled:
-        return Compiled(function, signature, _OPTIONS | options)
-
-    return decorate
+def array(dtype: str, dimensions: int = 1) -> Any:
+    """Return the annotation of a contiguous array that may be written: an argument of a compiled function."""
+    return Annotated[np.ndarray, f"{dtype}[{':, ' * (dimensions - 1)}::1]"]
 
 
 class Compiled:
-    """A compiled function that Python calls."""
+    """A compiled function that Python calls, with the types of its annotations and no others.
 
-    def __init__(self, function: Callable, signature: str, options: dict[str, Any]):
+    An argument is an array(), int, float, bool, np.uint64, or a NamedTuple of these. Other types would be
+    compiled in the middle of a run, so they raise a TypeError.
+    """
+
+    def __init__(self, function: Callable):
         functools.update_wrapper(self, function)
-        self.signature = signature
-        self.dispatcher = numba.njit(**options)(function)
+        self.dispatcher = numba.njit(**_OPTIONS)(function)
         self.dispatcher._cache = _Cache(function)  # what numba's option `cache` does, with our folder
         self._lock = threading.Lock()
         self._is_ready = False
@@ -78,8 +71,26 @@ class Compiled:
         """Load the code, or compile it and keep it."""
         with self._lock:
             if not self.dispatcher.signatures:
-                self.dispatcher.compile(self.signature)
+                self.dispatcher.compile(_types_of(self.__wrapped__))
                 self.dispatcher.disable_compile()
+
+
+compiled = Compiled  # as a decorator
+
+
+def _types_of(annotated: Callable) -> tuple[types.Type, ...]:
+    """Return numba's types of the arguments of a function, or of the fields of a NamedTuple."""
+    hints = get_type_hints(annotated, include_extras=True)
+    hints.pop("return", None)
+    return tuple(_type_of(hint) for hint in hints.values())
+
+
+def _type_of(hint: Any) -> types.Type:
+    if get_origin(hint) is Annotated:
+        return sigutils.normalize_signature(f"void({get_args(hint)[1]})")[0][0]
+    if hasattr(hint, "_fields"):
+        return types.NamedTuple(_types_of(hint), hint)
+    return {int: types.int64, float: types.float64, bool: types.boolean, np.uint64: types.uint64}[hint]
 
 
 class _Locator(caching._CacheLocator):

@@ -15,7 +15,7 @@ import time
 
 from modeling.engine.code_folder import ENGINE, code_folder
 
-_DECORATED = re.compile(r"^@compiled\(", re.MULTILINE)
+_DECORATED = re.compile(r"^@compiled$", re.MULTILINE)
 
 
 def compile_all() -> str:

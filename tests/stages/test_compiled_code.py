@@ -13,7 +13,9 @@ from tests.experiments import REPOSITORY
 
 KERNEL = '''"""A kernel as small as can be."""
 
-from modeling.engine.compiled import compiled, inlined, part
+from typing import NamedTuple
+
+from modeling.engine.compiled import array, compiled, inlined, part
 
 RISE = 1.0
 
@@ -29,18 +31,24 @@ def rise(values):
         values[i] = risen(values[i])
 
 
-@compiled("void(float64[::1])")
-def rise_all(values):
-    rise(values)
+class Rows(NamedTuple):
+    values: array("float64", 2)
+    first: int
+
+
+@compiled
+def rise_all(rows: Rows, times: float, is_on: bool):
+    if is_on:
+        rise(rows.values[rows.first])
 '''
 CALL = """
 import logging
 logging.basicConfig(level="INFO", format="%(message)s")
 import numpy as np
 from modeling.engine import kernel
-values = np.arange(16.0)
-kernel.rise_all(values)
-print(values[3], sum(kernel.rise_all.dispatcher.stats.cache_hits.values()))
+values = np.arange(32.0).reshape(2, 16)
+kernel.rise_all(kernel.Rows(values, 0), 1.0, True)
+print(values[0, 3], sum(kernel.rise_all.dispatcher.stats.cache_hits.values()))
 """
 ZNVER2 = """
 import llvmlite.binding as llvm
@@ -208,9 +216,9 @@ def test_a_damaged_file_is_compiled_again(code):
 
 
 def test_other_types_are_refused_instead_of_compiled(code):
-    done = code.run("-c", CALL.replace("np.arange(16.0)", "np.arange(16)"))
+    done = code.run("-c", CALL.replace("np.arange(32.0)", "np.arange(32)"))
 
-    assert "TypeError: No matching definition for argument type(s) array(int64" in done.stderr
+    assert "TypeError: No matching definition for argument type(s) Rows(array(int64" in done.stderr
 
 
 def test_a_target_that_does_not_exist_is_named(code):
