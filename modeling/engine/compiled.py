@@ -89,7 +89,10 @@ def _type_of(hint: Any) -> types.Type:
     if get_origin(hint) is Annotated:
         return sigutils.normalize_signature(f"void({get_args(hint)[1]})")[0][0]
     if hasattr(hint, "_fields"):
-        return types.NamedTuple(_types_of(hint), hint)
+        fields = _types_of(hint)
+        if len(set(fields)) == 1:
+            return types.NamedUniTuple(fields[0], len(fields), hint)
+        return types.NamedTuple(fields, hint)
     return {int: types.int64, float: types.float64, bool: types.boolean, np.uint64: types.uint64}[hint]
 
 
@@ -140,10 +143,10 @@ def _say_that_it_compiles() -> None:
     """Write one line a process: that it takes a while, and whether it will again."""
     folder = code_folder(TARGET.name)
     if open_for_writing(folder):
-        log.info("compiling the engine for this machine (%s), about 10 s; once per version", TARGET.name)
+        log.info("compiling the engine for this machine (%s), about half a minute; once per version", TARGET.name)
     else:
         log.warning(
-            "compiling the engine for this process alone, about 10 s each time, because %s cannot be "
+            "compiling the engine for this process alone, about half a minute each time, because %s cannot be "
             "written; set NUMBA_CACHE_DIR to a folder that can",
             folder.parent,
         )
