@@ -91,6 +91,7 @@ LANES_OF = {
         "stages/test_calibrated_values.py",
         "stages/test_calibration.py",
         "stages/test_calibration_ends.py",
+        "stages/test_engines.py",
         "stages/test_ensembles.py",
         "stages/test_old_inputs.py",
         "stages/test_schedule.py",

@@ -38,6 +38,7 @@ def test_what_has_a_folder_of_its_own_calls_for_the_tests_about_it():
         "tests/stages/test_calibration.py",
         "tests/stages/test_calibration_ends.py",
         "tests/stages/test_constructs.py",
+        "tests/stages/test_engines.py",
         "tests/stages/test_ensembles.py",
         "tests/stages/test_old_inputs.py",
         "tests/stages/test_run_metadata.py",
