@@ -37,6 +37,7 @@ def test_what_has_a_folder_of_its_own_calls_for_the_tests_about_it():
         "tests/stages/test_calibrated_values.py",
         "tests/stages/test_calibration.py",
         "tests/stages/test_calibration_ends.py",
+        "tests/stages/test_cold_start.py",
         "tests/stages/test_constructs.py",
         "tests/stages/test_engines.py",
         "tests/stages/test_ensembles.py",
