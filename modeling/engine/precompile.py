@@ -1,8 +1,8 @@
 """Compile the engine ahead, so that no task does: for the image, or a machine without a writable home.
 
-    python -m modeling.engine.precompile x86-64-v3 x86-64-v4
+    python -m modeling.engine.precompile [x86-64-v3 x86-64-v4]
 
-Without a target it is this machine's. The code goes where the engine looks for it: NUMBA_CACHE_DIR, or the
+Without a target it is all of them. The code goes where the engine looks for it: NUMBA_CACHE_DIR, or the
 person's cache. A target that this CPU cannot run is only compiled.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from modeling.engine.code_folder import ENGINE, code_folder, open_for_writing
 from modeling.engine.machine_code import ENTRY, NEVER_CALLED, Kernel, compile_all, fields_of
-from modeling.engine.target import TARGET
+from modeling.engine.target import shipped_targets
 
 _KERNEL = re.compile(r"^\w+ = Kernel\(", re.MULTILINE)
 
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["--into"]:
         _compile_here(Path(arguments[1]))
         return 0
-    for target in arguments or [TARGET.name]:
+    for target in arguments or shipped_targets():
         folder, started = code_folder(target), time.perf_counter()
         if not open_for_writing(folder):
             print(f"{folder} cannot be written; set NUMBA_CACHE_DIR to a folder that can", file=sys.stderr)
@@ -45,6 +45,8 @@ def _compile_here(folder: Path) -> None:
         if _KERNEL.search(path.read_text(encoding="utf-8")):
             module = importlib.import_module(f"modeling.engine.{path.stem}")
             kernels += [each for each in vars(module).values() if isinstance(each, Kernel)]
+    if not kernels:
+        raise RuntimeError(f"no file in {ENGINE} has a kernel")
     for kernel in dict.fromkeys(kernels):
         code = _object_of(kernel)
         temporary = folder / f".{kernel.file_name}.{time.time_ns()}"

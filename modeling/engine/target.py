@@ -1,17 +1,17 @@
-"""The CPU that the engine's code is for: one of three fixed targets of x86-64, or the very CPU elsewhere.
+"""The CPU that the engine's code is for: one of three fixed targets of x86-64; elsewhere this machine's.
 
 numba compiles for the CPU it runs on. Code for a fixed target can be shipped, and is the same everywhere.
 """
 
 import os
 import platform
+import re
 from dataclasses import dataclass
 
 import llvmlite.binding as llvm
 
 from modeling.failures import UserError, listed
 
-HOST = "host"
 _NEEDED = {  # by target, best first: LLVM's names of what its CPU must have
     "x86-64-v4": "avx512f avx512bw avx512cd avx512dq avx512vl avx2 fma bmi bmi2 f16c lzcnt movbe popcnt",
     "x86-64-v3": "avx2 fma bmi bmi2 f16c lzcnt movbe popcnt",
@@ -28,7 +28,7 @@ class Target:
     Attributes
     ----------
     name : str
-        "x86-64-v4", "x86-64-v3", "x86-64", or "host" for exactly this CPU.
+        "x86-64-v4", "x86-64-v3", "x86-64", or LLVM's name of this CPU.
     cpu, features : str or None
         As LLVM takes them; None for this CPU.
     has_avx512 : bool
@@ -44,17 +44,22 @@ class Target:
     can_run: bool
 
 
+def shipped_targets() -> tuple[str, ...]:
+    """Return the targets of an image: all of them, or that of this machine."""
+    return tuple(_NEEDED) if TARGET.name in _NEEDED else (TARGET.name,)
+
+
 def _choose_target() -> Target:
     """Return the best target of this CPU, or the one of ENGINE_TARGET."""
     has = {name for name, is_there in _host_features().items() if is_there}
     is_x86 = platform.machine().lower() in ("x86_64", "amd64")
-    known = tuple(_NEEDED) if is_x86 else (HOST,)
+    known = tuple(_NEEDED) if is_x86 else (re.sub("[^a-z0-9-]", "-", llvm.get_host_cpu_name().lower()),)
     runs = [name for name in known if set(_NEEDED.get(name, "").split()) <= has]
     name = os.environ.get("ENGINE_TARGET", "") or runs[0]
     if name not in known:
         raise UserError(f'ENGINE_TARGET="{name}": this machine can compile for {listed(known)}')
-    if name == HOST:
-        return Target(HOST, None, None, False, True)
+    if not is_x86:
+        return Target(name, None, None, False, True)
     return Target(name, name, _ADDED.get(name, ""), name == "x86-64-v4", name in runs)
 
 
