@@ -79,6 +79,7 @@ LANES_OF = {
     ),
     "modeling/engine/": (
         "unit/test_initial_conditions.py",
+        "stages/test_cold_start.py",
         "stages/test_compiled_code.py",
         "stages/test_ensembles.py",
         "stages/test_schedule.py",
@@ -91,6 +92,8 @@ LANES_OF = {
         "stages/test_calibrated_values.py",
         "stages/test_calibration.py",
         "stages/test_calibration_ends.py",
+        "stages/test_cold_start.py",
+        "stages/test_engines.py",
         "stages/test_ensembles.py",
         "stages/test_old_inputs.py",
         "stages/test_schedule.py",

@@ -74,3 +74,11 @@ class UnusedDoses:
             self.first = first if self.first is None else min(self.first, first)
             self.trajectories += 1
             self.doses += float(unused.sum())
+
+    def add(self, other: "UnusedDoses") -> None:
+        """Count those of another ensemble, too."""
+        firsts = [first for first in (self.first, other.first) if first is not None]
+        self.simulated += other.simulated
+        self.trajectories += other.trajectories
+        self.doses += other.doses
+        self.first = min(firsts, default=None)
