@@ -80,6 +80,7 @@ LANES_OF = {
     "modeling/engine/": (
         "unit/test_initial_conditions.py",
         "stages/test_ensembles.py",
+        "stages/test_from_epydemix.py",
         "stages/test_schedule.py",
         "stages/test_schedule_compared.py",
         "stages/test_simulation.py",
