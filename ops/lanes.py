@@ -80,6 +80,8 @@ LANES_OF = {
     "modeling/engine/": (
         "unit/test_initial_conditions.py",
         "stages/test_compiled_code.py",
+        "stages/test_engine_bits.py",
+        "stages/test_engine_compared.py",
         "stages/test_ensembles.py",
         "stages/test_from_epydemix.py",
         "stages/test_schedule.py",
