@@ -124,7 +124,7 @@ def _check_array(value: Any, dtype: np.dtype, dimensions: int, where: str) -> No
 
 @contextlib.contextmanager
 def machine_code(name: str) -> Iterator[Path]:
-    """Yield a file of the engine's folder; all are compiled where it is missing."""
+    """Yield a file of the engine's folder; one that is missing is compiled."""
     folder = code_folder(TARGET.name)
     if (folder / name).is_file():
         yield folder / name
@@ -132,7 +132,7 @@ def machine_code(name: str) -> Iterator[Path]:
         with _alone(folder):
             if not (folder / name).is_file():
                 log.info("compiling the engine for this machine, about half a minute; once per version")
-                compile_all(folder)
+                compile_into(folder, name)
         yield folder / name
     else:
         log.warning(
@@ -141,7 +141,7 @@ def machine_code(name: str) -> Iterator[Path]:
             folder.parent,
         )
         with tempfile.TemporaryDirectory() as work:
-            compile_all(Path(work))
+            compile_into(Path(work), name)
             yield Path(work, name)
 
 
@@ -154,12 +154,12 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def compile_all(folder: Path, target: str = TARGET.name) -> None:
-    """Compile all kernels into a folder, by a process whose numba has compiled nothing for another CPU."""
+def compile_into(folder: Path, name: str = "", target: str = TARGET.name) -> None:
+    """Compile a kernel, or all, into a folder, by a process whose numba has compiled for no other CPU."""
     path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
     known = {"ENGINE_TARGET": target, "PYTHONPATH": path}
     done = subprocess.run(
-        [sys.executable, "-m", "modeling.engine.precompile", "--into", str(folder)],
+        [sys.executable, "-m", "modeling.engine.precompile", "--into", str(folder), name],
         env={**{n: v for n, v in os.environ.items() if not n.startswith("NUMBA_")}, **known},
         capture_output=True,
         text=True,

@@ -9,7 +9,6 @@ doses of doses.py and the changes over time of over_time.py.
 """
 
 import datetime
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -39,8 +38,12 @@ from modeling.engine.starts import Starts, StartTable
 from modeling.engine.structure import structure_of
 from modeling.engine.values import rate_values
 from modeling.initial import people_of_plan
+from modeling.threads import usable_threads
 from modeling.workload import ModelPlan
 
+run_lanes = Kernel(
+    "modeling.engine.steps", "run_lanes", Model, Batch, Look, Lanes, Out, WHOLES, np.uint64, bool
+)
 MOST_LANES = 256
 LEAST_LANES = 8
 _run_lanes = Kernel(
@@ -207,7 +210,7 @@ class CompiledPlan:
         out = ready.new_out(len(self.dates))
         if not number:
             return out
-        threads = min(threads or usable_cores(), -(-number // LEAST_LANES))
+        threads = min(threads or usable_threads(), -(-number // LEAST_LANES))
         shift = (lanes or _lanes_for(number, threads)).bit_length() - 1
         counter = np.zeros(1, dtype=np.int64)
 
@@ -290,7 +293,3 @@ def _lanes_for(number: int, threads: int) -> int:
     """Return the number of lanes: enough for vectors, and few enough that no thread is idle."""
     share = max(LEAST_LANES, number // threads)
     return min(MOST_LANES, 1 << (share.bit_length() - 1))
-
-
-def usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

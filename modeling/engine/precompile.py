@@ -16,7 +16,7 @@ from typing import Annotated, Any, get_args, get_origin
 import numpy as np
 
 from modeling.engine.code_folder import ENGINE, code_folder, open_for_writing
-from modeling.engine.machine_code import ENTRY, NEVER_CALLED, Kernel, compile_all, fields_of
+from modeling.engine.machine_code import ENTRY, NEVER_CALLED, Kernel, compile_into, fields_of
 from modeling.engine.target import shipped_targets
 
 _KERNEL = re.compile(r"^\w+ = Kernel\(", re.MULTILINE)
@@ -24,22 +24,22 @@ _KERNEL = re.compile(r"^\w+ = Kernel\(", re.MULTILINE)
 
 def main(arguments: list[str]) -> int:
     if arguments[:1] == ["--into"]:
-        _compile_here(Path(arguments[1]))
+        _compile_here(Path(arguments[1]), arguments[2])
         return 0
     for target in arguments or shipped_targets():
         folder, started = code_folder(target), time.perf_counter()
         if not open_for_writing(folder):
             print(f"{folder} cannot be written; set NUMBA_CACHE_DIR to a folder that can", file=sys.stderr)
             return 2
-        compile_all(folder, target)
+        compile_into(folder, target=target)
         sizes = [path.stat().st_size for path in folder.glob("*.o")]
         seconds = time.perf_counter() - started
         print(f"{folder}: {sum(sizes) / 1e6:.1f} MB, {seconds:.1f} s", flush=True)
     return 0
 
 
-def _compile_here(folder: Path) -> None:
-    """Compile every kernel of the engine by this process."""
+def _compile_here(folder: Path, name: str) -> None:
+    """Compile a kernel of the engine by its file's name, or all, by this process."""
     kernels = []
     for path in sorted(ENGINE.glob("*.py")):
         if _KERNEL.search(path.read_text(encoding="utf-8")):
@@ -47,7 +47,7 @@ def _compile_here(folder: Path) -> None:
             kernels += [each for each in vars(module).values() if isinstance(each, Kernel)]
     if not kernels:
         raise RuntimeError(f"no file in {ENGINE} has a kernel")
-    for kernel in dict.fromkeys(kernels):
+    for kernel in dict.fromkeys(each for each in kernels if name in ("", each.file_name)):
         code = _object_of(kernel)
         temporary = folder / f".{kernel.file_name}.{time.time_ns()}"
         temporary.write_bytes(code)
