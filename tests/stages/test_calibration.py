@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from modeling.failures import UserError
-from modeling.simulate import calibrate
 from modeling.simulate.run import run_workload
+from modeling.simulate.with_epydemix import calibrate
 from modeling.simulate.with_epydemix.simulator import Simulator
 from modeling.simulate.with_epydemix.transformation import Transformation
 from tests.builds import build, workloads_in

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from modeling.failures import UserError
-from modeling.simulate import calibrate
+from modeling.simulate import progress
 from modeling.simulate.run import run_workload
 from tests.builds import build
 from tests.calibrations import HALF_A_CASE, NOTHING_HAPPENS, fitting, quiet
@@ -160,7 +160,7 @@ def test_a_time_that_is_over_at_once_is_an_error_without_a_distance(tmp_path, da
 
 
 def test_early_deaths_of_an_epidemic_do_not_stop_a_calibration_as_if_nothing_mattered(tmp_path, monkeypatch):
-    monkeypatch.setattr(calibrate, "MOST_ALIKE_IN_A_ROW", 20)
+    monkeypatch.setattr(progress, "MOST_ALIKE_IN_A_ROW", 20)
     experiment = quiet(num_particles=12, num_generations=100, max_consecutive_rejections=40)
     observed = NOTHING_HAPPENS.replace("11,US-VT,0", "11,US-VT,3")
 
@@ -212,7 +212,7 @@ def test_the_summary_the_tables_and_the_report_say_why_a_calibration_ended_early
 
 
 def test_data_that_do_not_depend_on_what_is_calibrated_end_with_a_remedy(tmp_path, data, monkeypatch):
-    monkeypatch.setattr(calibrate, "MOST_ALIKE_IN_A_ROW", 40)
+    monkeypatch.setattr(progress, "MOST_ALIKE_IN_A_ROW", 40)
     experiment = fitting("SMC", num_particles=10, num_generations=3)
     experiment["model"]["compartments"][1]["init"] = 0  # nobody is infectious
 
@@ -221,7 +221,7 @@ def test_data_that_do_not_depend_on_what_is_calibrated_end_with_a_remedy(tmp_pat
 
 
 def test_an_epsilon_out_of_reach_ends_with_the_nearest_distance(tmp_path, data, monkeypatch):
-    monkeypatch.setattr(calibrate, "MOST_REFUSED_IN_A_ROW", 40)
+    monkeypatch.setattr(progress, "MOST_REFUSED_IN_A_ROW", 40)
     experiment = fitting("rejection", num_particles=10, epsilon=1e-6)
 
     with pytest.raises(UserError, match=r"farther off than epsilon 1e-06 \(the nearest distance: \d+"):
