@@ -87,8 +87,7 @@ class Progress:
         """Start an SMC generation; return False if no draw can be accepted in it."""
         self.generation, self.accepted, self.epsilon = number, 0, float(epsilon)
         self.simulations_before, self._began = self.simulations, time.monotonic()
-        # epydemix accepts a distance equal to epsilon in generation 0, and smaller ones after it
-        possible = self.smallest_distance <= epsilon if number == 0 else self.smallest_distance < epsilon
+        possible = bool(self.accepts(np.array([self.smallest_distance]))[0])
         if not possible:
             self.stopped_by = "smallest_distance"
         return possible
@@ -105,6 +104,11 @@ class Progress:
         # a rejected draw is not as far from the data as an accepted one
         self._all_alike = bool(simulations == len(accepted) and (accepted == accepted[0]).all())
         self._alike_in_a_row = simulations - 1 if self._all_alike else 0
+
+    def accepts(self, distances: np.ndarray) -> np.ndarray:
+        """Return which distances are near enough: in generation 0 of SMC also one equal to epsilon."""
+        first_of_smc = self.task.strategy == "smc" and self.generation == 0
+        return distances <= self.epsilon if first_of_smc else distances < self.epsilon
 
     def count(self, distances: np.ndarray, infeasible: Mapping[int, str] | None = None) -> np.ndarray:
         """Count draws in their order; return the positions of those that are accepted.
@@ -126,8 +130,7 @@ class Progress:
             The calibration would never end.
         """
         self.outside_in_a_row = 0
-        first_of_smc = self.task.strategy == "smc" and self.generation == 0
-        is_accepted = distances <= self.epsilon if first_of_smc else distances < self.epsilon
+        is_accepted = self.accepts(distances)
         rejected = _in_a_row(~is_accepted, self.rejected_in_a_row)
         count = self._counted(is_accepted, rejected)
         distances, is_accepted, rejected = distances[:count], is_accepted[:count], rejected[:count]
@@ -267,7 +270,7 @@ class Progress:
         number = f"generation {self.generation} of {asked}, " if self.task.strategy == "smc" else ""
         epsilon = f"epsilon {self.epsilon:.4g}, " if np.isfinite(self.epsilon) else ""
         log.info(
-            "%s: %s%s%s of %s simulations accepted (%.2g %%), effective sample size %s, "
+            "%s: %s%s%s of %s simulations accepted (%.3g %%), effective sample size %s, "
             "%s simulations a second",
             self.population,
             number,
