@@ -24,7 +24,7 @@ from measuring import (
     wall,
 )
 
-from ops.laptop.local_run import usable_cores
+from modeling.threads import usable_cores
 
 RUN = RUN_ID.format(0)
 

@@ -204,6 +204,8 @@ _SUMMARY: dict[str, Check] = _ATTEMPT | {
     "trajectories": _is_count,
     "error": _is_text,
     "stopped_by": _is_text,
+    "engine": _is_text,
+    "threads": _is_count,
     "population": _is_text,
     "input": _is_text,
     "cpu": _is_text,
@@ -226,6 +228,7 @@ _ARGUMENTS: dict[str, Check] = {
     "count": _is_count_or_none,
     "seed": _is_count_or_none,
     "suite": _is_text,
+    "engine": _is_text,
     "output_config_file": _is_text,
     "allow_partial": _is_flag,
 }

@@ -10,6 +10,7 @@ import ast
 import operator
 import re
 from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from modeling.failures import UserError, did_you_mean, listed
 MAX_LENGTH = 2_000
 MAX_DEPTH = 60
 
-_BINARY: dict[type, Callable] = {
+BINARY: dict[type, Callable] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
@@ -27,7 +28,7 @@ _BINARY: dict[type, Callable] = {
     ast.Pow: operator.pow,
     ast.Mod: operator.mod,
 }
-_UNARY: dict[type, Callable] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
+UNARY: dict[type, Callable] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 _CONSTANTS = {"np.pi": np.pi, "np.e": np.e}
 _NOT_DECIMAL = re.compile(r"(?<![\w.])0[xob]", re.IGNORECASE)
 _UNDERSCORED = re.compile(r"(?<![\w.])[0-9.]+(?:e[+-]?[0-9]+)?_[\w.]*", re.IGNORECASE)
@@ -54,6 +55,16 @@ FUNCTIONS: dict[str, int] = {
     **_named("scipy.special", 2, "beta betaln binom gammainc gammaincc xlogy xlog1py boxcox inv_boxcox"),
     **_named("scipy.special", 3, "betainc"),
 }
+
+
+class Arithmetic(Protocol):
+    """What numbers, names, operations, lists and functions of FUNCTIONS make of the values of names."""
+
+    def number(self, value: float) -> Any: ...
+    def named(self, value: Any) -> Any: ...
+    def binary(self, operation: type, left: Any, right: Any) -> Any: ...
+    def listed(self, items: list) -> Any: ...
+    def called(self, name: str, arguments: list) -> Any: ...
 
 
 def parse_expression(text: str, *, calls: bool = True) -> ast.expr:
@@ -132,7 +143,7 @@ def evaluate(tree: ast.expr, values: Mapping[str, float | np.ndarray]) -> float 
     """
     try:
         with np.errstate(all="ignore"):
-            array = np.array(_value(tree, values), dtype=float)  # a copy: no alias of a parameter
+            array = np.array(walk(tree, values, _OfOne()), dtype=float)  # a copy: no alias of a parameter
     except (ArithmeticError, ValueError, TypeError) as error:
         raise UserError(f'"{ast.unparse(tree)}" has no value: {error}') from None
     if not np.all(np.isfinite(array)):
@@ -177,9 +188,9 @@ def _check(node: ast.expr, text: str, calls: bool, depth: int) -> None:
     if isinstance(node, (ast.Constant, ast.Name)):
         _check_leaf(node, text)
         return
-    if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
+    if isinstance(node, ast.BinOp) and type(node.op) in BINARY:
         children = [node.left, node.right]
-    elif isinstance(node, ast.UnaryOp) and type(node.op) in _UNARY and (calls or type(node.op) is ast.USub):
+    elif isinstance(node, ast.UnaryOp) and type(node.op) in UNARY and (calls or type(node.op) is ast.USub):
         children = [node.operand]  # epydemix has no unary plus
     elif calls and isinstance(node, ast.List):
         if not node.elts:  # numpy would warn of an empty mean
@@ -222,9 +233,9 @@ def _check_call(node: ast.Call, text: str) -> None:
         raise UserError(f'"{text}": {name} takes {FUNCTIONS[name]} argument{plural}, not {len(node.args)}')
 
 
-def _function(node: ast.expr) -> Callable:
+def function(name: str) -> Callable:
     """Return the function behind a name of FUNCTIONS."""
-    module, _, name = ast.unparse(node).rpartition(".")
+    module, _, name = name.rpartition(".")
     if module == "np":
         return getattr(np, name)
     import scipy.special  # takes half a second, so only for an expression that uses it
@@ -232,30 +243,47 @@ def _function(node: ast.expr) -> Callable:
     return getattr(scipy.special, name)
 
 
-def _value(node: ast.expr, values: Mapping[str, float | np.ndarray]):
+def walk(node: ast.expr, values: Mapping[str, Any], arithmetic: Arithmetic) -> Any:
+    """Return what a checked expression is worth in an arithmetic."""
     if isinstance(node, ast.Constant):
-        return float(node.value)  # floats overflow to inf; integers would grow without limit
+        return arithmetic.number(float(node.value))  # integers would grow without limit
+    if isinstance(node, ast.Attribute):
+        return arithmetic.number(_CONSTANTS[ast.unparse(node)])
     if isinstance(node, ast.Name):
-        return _read_only(values[node.id])
+        return arithmetic.named(values[node.id])
     if isinstance(node, ast.UnaryOp):
-        return _UNARY[type(node.op)](_value(node.operand, values))
+        return UNARY[type(node.op)](walk(node.operand, values, arithmetic))
     if isinstance(node, ast.BinOp):
-        left, right = _value(node.left, values), _value(node.right, values)
-        result = _BINARY[type(node.op)](left, right)
+        left, right = walk(node.left, values, arithmetic), walk(node.right, values, arithmetic)
+        return arithmetic.binary(type(node.op), left, right)
+    if isinstance(node, ast.List):
+        return arithmetic.listed([walk(item, values, arithmetic) for item in node.elts])
+    arguments = [walk(argument, values, arithmetic) for argument in node.args]
+    return arithmetic.called(ast.unparse(node.func), arguments)
+
+
+class _OfOne:
+    """The arithmetic of one draw: floats, and arrays of shape (groups,)."""
+
+    def number(self, value: float) -> float:
+        return value
+
+    def named(self, value: float | np.ndarray) -> float | np.ndarray:
+        if not isinstance(value, np.ndarray):
+            return value
+        view = value.view()
+        view.flags.writeable = False
+        return view
+
+    def binary(self, operation: type, left, right):
+        result = BINARY[operation](left, right)
         if isinstance(result, complex):  # in an array, only its real part would stay
             raise ValueError(f"{left:g} to the power of {right:g} is not a real number")
         return result
-    if isinstance(node, ast.List):
-        return np.array([_value(item, values) for item in node.elts], dtype=float)
-    if isinstance(node, ast.Attribute):
-        return _CONSTANTS[ast.unparse(node)]
-    found = _function(node.func)(*[_value(argument, values) for argument in node.args])
-    return np.asarray(found, dtype=float)  # a comparison becomes 1 or 0, because True + True is True in numpy
 
+    def listed(self, items: list) -> np.ndarray:
+        return np.array(items, dtype=float)
 
-def _read_only(value: float | np.ndarray) -> float | np.ndarray:
-    if not isinstance(value, np.ndarray):
-        return value
-    view = value.view()
-    view.flags.writeable = False
-    return view
+    def called(self, name: str, arguments: list) -> np.ndarray:
+        # a comparison becomes 1 or 0, because True + True is True in numpy
+        return np.asarray(function(name)(*arguments), dtype=float)

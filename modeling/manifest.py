@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modeling.bounds import MOST_WORKLOADS
-from modeling.run_names import PENDING_FILE, SUITES, is_exp_id, is_run_id
+from modeling.run_names import ENGINES, PENDING_FILE, SUITES, is_exp_id, is_run_id
 
 
 def _matching(pattern: str) -> Callable[[Any], bool]:
@@ -34,6 +34,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "exp_id": _named(is_exp_id),
     "run_id": _named(is_run_id),
     "suite": lambda value: value in SUITES,
+    "engine": lambda value: value in ENGINES,
     **dict.fromkeys(("workflow", "created_at", "output_config_file", "forecast_commit"), _TEXT),
     "seed": _or_none(_whole(0)),
     "num_workloads": _whole(1, MOST_WORKLOADS),

@@ -13,6 +13,8 @@ RUN_ID_FORM = "a run id looks like 20260131-120000-0a1b2c3d"
 PENDING_FILE = re.compile(r"pending-([0-9a-f]{8})\.txt")  # with the start of its content's SHA-256
 BUILT_IN = "built-in"
 SUITES = (BUILT_IN, "epymodelingsuite")
+CPU, EPYDEMIX = ENGINES = ("cpu", "epydemix")  # what simulates the models of the built-in suite
+DEFAULT_ENGINE = EPYDEMIX  # of a new run; `invoke docs` writes it to .env.example and the pages
 
 # files below the folder of a run
 BUILDER = "builder-artifacts/"

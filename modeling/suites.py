@@ -62,8 +62,8 @@ def build(
     return Build(experiment.workflow, used, workloads, config_files)
 
 
-def run(workload: Workload | ForeignWorkload) -> Result:
-    """Run one workload with the suite that built it.
+def run(workload: Workload | ForeignWorkload, engine: str) -> Result:
+    """Run one workload with the suite that built it; an engine simulates those of the built-in one.
 
     Raises
     ------
@@ -76,4 +76,4 @@ def run(workload: Workload | ForeignWorkload) -> Result:
         return adapter.run(workload)
     from modeling.simulate.run import run_workload
 
-    return run_workload(workload)
+    return run_workload(workload, engine)

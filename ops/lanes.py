@@ -79,6 +79,7 @@ LANES_OF = {
     ),
     "modeling/engine/": (
         "unit/test_initial_conditions.py",
+        "stages/test_compiled_code.py",
         "stages/test_ensembles.py",
         "stages/test_schedule.py",
         "stages/test_schedule_compared.py",

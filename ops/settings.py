@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ValidationInfo, create_model, field_validator
 
 from modeling.bounds import LARGEST_SEED
+from modeling.run_names import DEFAULT_ENGINE
 from ops import setting_types as types
 from ops.failures import UserError
 from ops.names import MOST
@@ -115,6 +116,12 @@ class _RunSettings(BaseModel, frozen=True, validate_default=True):
         "built-in",
         "which suite builds and runs the models: built-in, or an installed epymodelingsuite",
         "",
+    )
+    engine: Literal["cpu", "epydemix"] = deployed(
+        DEFAULT_ENGINE,
+        "what simulates the models of the built-in suite: cpu (this project's engine), or epydemix",
+        "What simulates the models of the built-in suite: cpu, this project's engine, or epydemix, which is "
+        "several hundred times slower. A run keeps the engine it was built with.",
     )
     run_count: int | None = setting(
         None, "split a model-only ensemble into this many workloads; default one", "", ge=1, le=MOST
@@ -333,7 +340,9 @@ class Settings(_StageSettings):
         """A relative path is relative to the repository, too; a name without / is left to the stages."""
         return str(ROOT / expanded(text)) if "/" in text else text
 
-    @field_validator("execution_mode", "modeling_suite", "log_level", "provisioning_model", mode="before")
+    @field_validator(
+        "execution_mode", "modeling_suite", "engine", "log_level", "provisioning_model", mode="before"
+    )
     @classmethod
     def _in_any_case(cls, text, info: ValidationInfo):
         choices = get_args(cls.model_fields[info.field_name].annotation)

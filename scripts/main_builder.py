@@ -47,6 +47,7 @@ def build_run(context: StageContext) -> None:
             seed=manifest.seed,
             count=manifest.count,
             suite=manifest.suite,
+            engine=manifest.engine,
             warnings=warnings[:MOST_WARNINGS],
             retry_attempt=context.retry_attempt,
             **context.made_with("builder"),
@@ -74,6 +75,7 @@ def _build(context: StageContext, files: RunFiles) -> Manifest:
         exp_id=context.exp_id,
         run_id=context.run_id,
         suite=context.suite_to_build,
+        engine=context.engine_to_build,
         workflow=built.workflow,
         created_at=utc_now(),
         seed=built.seed,
@@ -104,8 +106,10 @@ def _resume(context: StageContext, files: RunFiles, manifest: Manifest) -> Manif
 
 def _refuse_another_build(context: StageContext, manifest: Manifest) -> None:
     """Refuse to resume a run with settings that would have built another one."""
-    asked = {"SEED": context.seed, "COUNT": context.count, "MODELING_SUITE": context.suite}
-    built = {"SEED": manifest.seed, "COUNT": manifest.count, "MODELING_SUITE": manifest.suite}
+    asked = {"SEED": context.seed, "COUNT": context.count}
+    asked |= {"MODELING_SUITE": context.suite, "ENGINE": context.engine}
+    built = {"SEED": manifest.seed, "COUNT": manifest.count}
+    built |= {"MODELING_SUITE": manifest.suite, "ENGINE": manifest.engine}
     for name, value in asked.items():
         if value is not None and value != built[name]:
             had = f"without {name}" if built[name] is None else f"with {name}={built[name]}"

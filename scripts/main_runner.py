@@ -91,9 +91,14 @@ def _run_input(index: int, context: StageContext, inputs: Inputs) -> None:
         called = input_name(workload)
         log.info("%s", called)
         _refuse_functions(workload, context)
-        from modeling.suites import run  # after the cheap checks: it loads the simulator
+        # after the cheap checks: they load the simulator
+        from modeling.simulate.run import engine_for
+        from modeling.suites import run
+        from modeling.threads import set_usable_threads
 
-        result = run(workload)
+        set_usable_threads(context.threads)
+        made |= {"engine": engine_for(workload, inputs.manifest.engine), "threads": context.threads}
+        result = run(workload, inputs.manifest.engine)
         path = results.write(result)
     except Exception as error:
         called = called or name_in_list(inputs, index) or unknown_input(index)

@@ -21,6 +21,16 @@ variable "modeling_suite" {
   }
 }
 
+variable "engine" {
+  description = "What simulates the models of the built-in suite: cpu (this project's engine), or epydemix."
+  type        = string
+  default     = "epydemix"
+  validation {
+    condition     = contains(["cpu", "epydemix"], var.engine)
+    error_message = "engine: use cpu or epydemix."
+  }
+}
+
 variable "run_output_stage" {
   description = "Run stage C (tables, charts, report) after stage B: true or false."
   type        = bool

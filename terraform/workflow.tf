@@ -67,6 +67,7 @@ locals {
         GCLOUD_PROJECT_ID = var.project_id
         GITHUB_URL        = var.github_url
         MODELING_SUITE    = var.modeling_suite
+        ENGINE            = var.engine
         # functions of an experiment that is only uploaded run if the setting allows them
         ALLOW_USER_FUNCTIONS = tostring(var.allow_user_functions || var.github_forecast_repo != "")
         LOG_LEVEL            = var.log_level

@@ -1,34 +1,33 @@
-"""Stage B: one workload becomes one checked result."""
+"""Stage B: one workload becomes one checked result, by one of the two engines."""
 
 import logging
-
-import numpy as np
+from typing import Any
 
 from modeling.calendars import reported_dates
 from modeling.change_sentences import change_sentences
 from modeling.failures import UserError
-from modeling.initial import InfeasibleDraw
-from modeling.randomness import TRAJECTORIES, stream
 from modeling.result_checks import check_result
+from modeling.run_names import CPU, DEFAULT_ENGINE, EPYDEMIX
 from modeling.simulate.schedule_checks import check_schedule
-from modeling.simulate.with_epydemix.calibrate import calibrate, project
-from modeling.simulate.with_epydemix.simulator import Simulator
-from modeling.simulate.with_epydemix.transformation import Transformation
 from modeling.workload import (
     READABLE_WORKLOADS,
     WORKLOAD_FORMAT,
     Expected,
     Result,
     Simulate,
-    Trajectories,
     Workload,
 )
 
 log = logging.getLogger(__name__)
 
 
-def run_workload(workload: Workload) -> Result:
+def run_workload(workload: Workload, engine: str = DEFAULT_ENGINE) -> Result:
     """Simulate a workload, or calibrate and project it; return the checked result.
+
+    Parameters
+    ----------
+    engine : str
+        "cpu" or "epydemix": that of the run.
 
     Raises
     ------
@@ -40,16 +39,47 @@ def run_workload(workload: Workload) -> Result:
             f"input {workload.index}: format {workload.format} is not {WORKLOAD_FORMAT}; build the run again"
         )
     check_schedule(workload)
-    simulator = Simulator(workload.plan)
-    simulating = isinstance(workload.task, Simulate)
-    result = _simulated(workload, simulator) if simulating else _calibrated(workload, simulator)
-    _warn_of_unused_doses(workload, simulator)
+    _warn_of_a_slow_engine(workload, engine)
+    contents = _contents(workload, engine_for(workload, engine))
+    _warn_of_unused_doses(workload, contents.pop("unused"))
+    result = _result(workload, **contents)
     check_result(result)
     return result
 
 
-def _warn_of_unused_doses(workload: Workload, simulator: Simulator) -> None:
-    unused = simulator.unused
+def engine_for(workload: Workload, engine: str) -> str:
+    """Return the engine of a workload: that of its run, but epydemix for functions in Python."""
+    return EPYDEMIX if getattr(workload.task, "functions", []) else engine
+
+
+def _contents(workload: Workload, engine: str) -> dict[str, Any]:
+    """Return what an engine makes of a workload: fields of Result, unused doses, perhaps a transformation.
+
+    An engine is imported where it is used: the other one takes a second to load.
+    """
+    if engine == EPYDEMIX:
+        from modeling.simulate.with_epydemix.run import contents_of_result
+    elif isinstance(workload.task, Simulate):
+        from modeling.simulate.ensemble import contents_of_result
+    else:
+        from modeling.simulate.abc.run import contents_of_result
+    return contents_of_result(workload)
+
+
+def _warn_of_a_slow_engine(workload: Workload, engine: str) -> None:
+    """Say why a workload of a fast run is slow."""
+    if engine == CPU and engine_for(workload, engine) == EPYDEMIX:
+        function = workload.task.functions[0]
+        log.warning(
+            "%s runs through epydemix, several hundred times slower than the engine, because %s of %s is a "
+            "Python function",
+            workload.population,
+            function.name,
+            function.script,
+        )
+
+
+def _warn_of_unused_doses(workload: Workload, unused: Any) -> None:
     if unused.doses >= 1:
         log.warning(
             "%s: %s vaccine doses a trajectory are not given, because fewer people are eligible than doses "
@@ -62,62 +92,8 @@ def _warn_of_unused_doses(workload: Workload, simulator: Simulator) -> None:
         )
 
 
-def _simulated(workload: Workload, simulator: Simulator) -> Result:
-    task: Simulate = workload.task
-    plan = simulator.plan
-    calendar = simulator.calendar(workload.start_date, workload.end_date)
-    people = np.zeros((task.count, len(plan.compartment_series), len(calendar)), dtype=np.int32)
-    moved = np.zeros((task.count, len(plan.transition_series), len(calendar)), dtype=np.int32)
-    for index in range(task.count):
-        # named by its number in the ensemble, so that a split draws what the whole would
-        rng = stream(workload.entropy, TRAJECTORIES, task.first + index)
-        try:
-            path = simulator.run(task.draw, workload.start_date, workload.end_date, rng)
-        except InfeasibleDraw as error:
-            raise UserError(f"{workload.population}, parameter set {workload.set_index}: {error}") from None
-        people[index], moved[index] = path.in_compartments, path.by_transition
-    trajectories = Trajectories(calendar, plan.compartment_series, plan.transition_series, people, moved)
-    return _result(
-        workload,
-        kind="simulation",
-        trajectories=trajectories,
-        expected_trajectories=task.count,
-        parameters=simulator.values(task.draw),
-        initial=dict(zip(plan.compartment_series, path.initial, strict=True)),
-        ensemble_total=task.total,
-        first_trajectory=task.first,
-    )
-
-
-def _calibrated(workload: Workload, simulator: Simulator) -> Result:
-    transformation = Transformation(workload, simulator)
-    calibrated = calibrate(workload, simulator, transformation)
-    trajectories, projected = None, None
-    if workload.task.projections:
-        trajectories, projected = project(workload, simulator, calibrated, transformation)
-    return _result(
-        workload,
-        kind="calibration",
-        trajectories=trajectories,
-        expected_trajectories=workload.task.projections,
-        parameters=dict(workload.plan.parameters),
-        parameter_names=calibrated.parameter_names,
-        generations=calibrated.generations,
-        fits=calibrated.fits,
-        projected=projected,
-        simulations=calibrated.simulations,
-        stopped_by=calibrated.stopped_by,
-        transformation=transformation,
-    )
-
-
-def _result(
-    workload: Workload,
-    *,
-    expected_trajectories: int,
-    transformation: Transformation | None = None,
-    **contents,
-) -> Result:
+def _result(workload: Workload, *, transformation: Any = None, **contents: Any) -> Result:
+    task = workload.task
     # people and age groups need not add up where a function has changed them
     is_changed = transformation is not None and transformation.changed
     return Result(
@@ -128,7 +104,7 @@ def _result(
         seed=workload.seed,
         delta_t_days=workload.plan.delta_t_days,
         expected=Expected(
-            trajectories=expected_trajectories,
+            trajectories=task.count if isinstance(task, Simulate) else task.projections,
             first_date=workload.start_date,
             last_date=workload.end_date,
             people=None if is_changed else int(workload.plan.sizes.sum()),

@@ -88,6 +88,7 @@ def stage_variables(settings: Settings) -> dict[str, str]:
         "GCLOUD_PROJECT_ID": settings.project_id,
         "GITHUB_URL": settings.github_url,
         "MODELING_SUITE": settings.modeling_suite,
+        "ENGINE": settings.engine,
         "ALLOW_USER_FUNCTIONS": _text(user_functions_run(settings)),
         "LOG_LEVEL": settings.log_level,
         "STORAGE_VERBOSE": _text(settings.storage_verbose),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from modeling.plain_text import one_line
+from modeling.run_names import EPYDEMIX
 from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import check_stages_fit
 from ops.cloud.inputs import find_manifest, inputs_with_results
@@ -133,7 +134,8 @@ def _line(shell: Shell, settings: Settings, request: RunRequest) -> str:
         named = f" --run-id {request.run_id}" if request.run_id else ""
         return (
             f"estimate {_in_short(found)} for {inputs}, {found.settings.provisioning_model}; "
-            f"measured: {measured.where}; more: invoke cost --exp-id {request.exp_id}{named}"
+            f"measured: {measured.where}{_other_engine(settings, measured, request)}; "
+            f"more: invoke cost --exp-id {request.exp_id}{named}"
         )
     except UserError as error:
         return f"no cost estimate: {one_line(error.problem, MOST_CHARACTERS)}"
@@ -217,7 +219,7 @@ def _print(found: RunEstimate, measured: Measured, left: InputsLeft | None, requ
     )
     if measured.where:
         spent = f", which cost about ${measured.spent_usd:.4f}" if measured.spent_usd is not None else ""
-        print(f"measured: {measured.where}{spent}")
+        print(f"measured: {measured.where}{spent}{_other_engine(settings, measured, request)}")
     for idea in suggestions(found, measured):
         after = estimate(idea.applied(settings), found.workloads, measured)
         print(f"consider {idea}: {idea.reason} ({_in_short(after)} instead of {_in_short(found)})")
@@ -254,6 +256,14 @@ def _size_warning(found: RunEstimate, measured: Measured) -> list[str]:
         return []
     inputs = counted(measured.workloads, "input")
     return [f"the run that was measured had {inputs}: stages A and C will take longer with more"]
+
+
+def _other_engine(settings: Settings, measured: Measured, request: RunRequest) -> str:
+    """Return what is wrong with times of another engine; a run that goes on keeps its own."""
+    if request.run_id or measured.engine in ("", settings.engine):
+        return ""
+    speed = "several hundred times " + ("slower" if measured.engine == EPYDEMIX else "faster")
+    return f" with ENGINE={measured.engine}, {speed} in stage B than {settings.engine}"
 
 
 _MODEL_NAMES = {"STANDARD": "standard", "SPOT": "Spot machines"}

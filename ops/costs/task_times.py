@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modeling.by_products import check_metadata, check_summary
-from modeling.run_names import METADATA, SUMMARIES
+from modeling.run_names import EPYDEMIX, METADATA, SUMMARIES
 from ops.cloud.bucket import LIST_SECONDS, CloudRun, read_objects_or_none, runs_and_folders
 from ops.cloud.bucket import by_product as object_or_none
 from ops.cloud.cloud import Cloud
@@ -44,6 +44,7 @@ class Measured:
     workloads: int | None = None
     where: str = ""  # the measured run
     spent_usd: float | None = None  # estimated cost of that run
+    engine: str = ""  # of that run; "": unknown
 
 
 def given(seconds: float, measured: Measured | None) -> Measured:
@@ -52,7 +53,7 @@ def given(seconds: float, measured: Measured | None) -> Measured:
     runner = found.stages.get("runner")
     peak = runner.peak_memory_mib if runner else None
     stages = found.stages | {"runner": TaskTimes(seconds, "given", peak_memory_mib=peak)}
-    return Measured(stages, found.workloads, found.where, found.spent_usd)
+    return replace(found, stages=stages, engine="")
 
 
 def measured_here(settings: Settings, exp_id: str, run_id: str = "") -> Measured | None:
@@ -218,12 +219,13 @@ def of_metadata(metadata: dict[str, Any], where: str) -> Measured:
                 else {},
             )
         workloads = metadata["manifest"]["num_workloads"]
+        engine = metadata["manifest"].get("engine", EPYDEMIX)
         spent = metadata.get("estimated_cost", {}).get("total_usd")
     except (KeyError, TypeError, AttributeError, ZeroDivisionError):
         raise UserError(
             f"{where}: its {METADATA} is damaged; invoke cost --task-seconds N works without it"
         ) from None
-    return Measured(stages, workloads, where, spent)
+    return Measured(stages, workloads, where, spent, engine)
 
 
 def of_summaries(summaries: Iterable[tuple[str, Any]], where: str) -> Measured | None:
@@ -248,7 +250,7 @@ def of_summaries(summaries: Iterable[tuple[str, Any]], where: str) -> Measured |
         cpu_seconds=_mean(done, "cpu_seconds"),
         peak_memory_mib=max(one["peak_memory_mib"] for one in done),
     )
-    return Measured({"runner": runner}, where=where)
+    return Measured({"runner": runner}, where=where, engine=done[0].get("engine", EPYDEMIX))
 
 
 def _is_summary(one: Any) -> bool:

@@ -14,10 +14,11 @@ from pathlib import Path
 import yaml
 from rich.table import Table
 
+from modeling.threads import usable_cores
 from ops.failures import UserError
 from ops.input_names import FailedInputs
 from ops.laptop.launch import Processes
-from ops.laptop.local_run import local_variables, usable_cores
+from ops.laptop.local_run import local_variables
 from ops.laptop.published import DATA, Published, PublishedExperiment, data_root, find_experiments
 from ops.laptop.run_files import run_named
 from ops.laptop.stage_b import StageTasks, last_error

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modeling.input_names import MOST_IN_A_LINE, in_a_line
+from modeling.threads import fair_share, usable_cores
 from ops.cloud.deployment import user_functions_run
 from ops.failures import TEMPORARY_FAULT, UserError, did_you_mean
 from ops.folders import check_writable
@@ -168,6 +169,9 @@ class _Work:
         if not indices:
             print("stage B: every result already exists")
             return
+        # cores that no task is left for; those that --jobs keeps free stay free
+        threads = fair_share(min(jobs, usable_cores()), len(indices))
+        variables["ENGINE_THREADS"] = os.environ.get("ENGINE_THREADS") or str(threads)
         note = f"{counted(len(indices), 'task')}, {min(jobs, len(indices))} at once"
         self.shell.echo(command, {**variables, "TASK_INDEX": str(indices[0])}, note)
         inputs = FailedInputs(self.shell, self.here.folder)
@@ -235,7 +239,7 @@ def count_workloads(shell: Shell, settings: Settings, request: RunRequest) -> in
 
 def local_variables(settings: Settings, request: RunRequest) -> dict[str, str]:
     """Return the environment variables of every stage on this machine, from settings and request."""
-    count, seed, suite = request.count, request.seed, ""
+    count, seed, suite, engine = request.count, request.seed, "", ""
     output = settings.output_config_file and nearest(Path(settings.output_config_file))
     forecast = forecast_repository(settings, request.exp_id)
     if not run_named(settings, request.exp_id, request.run_id).is_built:
@@ -243,7 +247,7 @@ def local_variables(settings: Settings, request: RunRequest) -> dict[str, str]:
         # a run keeps what it was built with; only what is asked for on the command line is checked
         count = settings.run_count if count is None else count
         seed = settings.run_seed if seed is None else seed
-        suite = settings.modeling_suite
+        suite, engine = settings.modeling_suite, settings.engine
     variables = {
         "EXECUTION_MODE": "local",
         "LOCAL_DATA_PATH": nearest(settings.local_data_path),
@@ -253,6 +257,7 @@ def local_variables(settings: Settings, request: RunRequest) -> dict[str, str]:
         "FORECAST_REPO_DIR": nearest(forecast),
         "EPYDEMIX_DATA_DIR": nearest(settings.epydemix_data_dir) if settings.epydemix_data_dir else "",
         "MODELING_SUITE": suite,
+        "ENGINE": engine,
         "COUNT": "" if count is None else str(count),
         "SEED": "" if seed is None else str(seed),
         "FORCE": "1" if request.force else "",
@@ -300,11 +305,6 @@ def commit_of(folder: Path) -> str:
         return ""
     describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     return Shell().capture([*git, *describe], timeout_seconds=10)
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use; on macOS, of all cores."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def exit_code_for(code: int) -> int:

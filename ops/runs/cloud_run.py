@@ -154,7 +154,7 @@ def run_arguments(settings: Settings, request: RunRequest, is_resumed: bool = Fa
     count, seed = request.count, request.seed
     variables = stage_variables(settings)
     if is_resumed:  # a run keeps what it was built with; only options of this command are checked
-        variables["MODELING_SUITE"] = ""
+        variables |= {"MODELING_SUITE": "", "ENGINE": ""}
     else:
         count = settings.run_count if count is None else count
         seed = settings.run_seed if seed is None else seed

@@ -17,7 +17,7 @@ from typing import Any
 
 from modeling.by_products import check_metadata, check_output_list, parse_json
 from modeling.plain_text import one_line
-from modeling.run_names import ARCHIVE, METADATA, OUTPUT_LIST, OUTPUTS
+from modeling.run_names import ARCHIVE, EPYDEMIX, METADATA, OUTPUT_LIST, OUTPUTS
 from ops.cloud.cloud import Cloud
 from ops.cloud.executions import follow
 from ops.failures import UserError
@@ -254,6 +254,7 @@ def _as_then(settings: Settings, metadata: dict[str, Any]) -> Settings:
         "output_config_file": "",
         "allow_partial_results": False,  # the request decides
         "modeling_suite": metadata["manifest"].get("suite", settings.modeling_suite),
+        "engine": metadata["manifest"].get("engine", EPYDEMIX),  # of runs before there was another
     }
     return settings.model_copy(update=then | machines)
 

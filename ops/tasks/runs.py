@@ -29,6 +29,7 @@ HERE = (  # every setting that a run on this machine uses
     "DIR_PREFIX",
     "EPYDEMIX_DATA_DIR",
     "MODELING_SUITE",
+    "ENGINE",
     "RUN_COUNT",
     "RUN_SEED",
     "RUN_OUTPUT_STAGE",

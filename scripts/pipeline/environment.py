@@ -1,7 +1,6 @@
 """The environment variables of a stage as one checked value; no other module reads settings from them."""
 
 import json
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from modeling.bounds import LARGEST_SEED
+from modeling.cache_folder import cache_folder
 from modeling.failures import UserError, listed
 from modeling.plain_text import is_unicode, one_line
 from modeling.run_names import (
     BUILT_IN,
+    DEFAULT_ENGINE,
+    ENGINES,
+    EPYDEMIX,
     EXP_ID_FORM,
     EXP_ID_LENGTH,
     PENDING_FILE,
@@ -22,10 +25,12 @@ from modeling.run_names import (
     is_exp_id,
     is_run_id,
 )
+from modeling.threads import fair_share, usable_cores
 from pipeline.machine_costs import parse_run_setup, setup_of_task
 
 MOST_SHOWN = 300  # characters of a value
 MOST = 10**18 - 1  # of a whole number
+MOST_THREADS = 1024
 REPOSITORY = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
 REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+#@-]*")
 SECRET = re.compile(r"(projects/[^/]+/secrets/)?[A-Za-z0-9_-]{1,255}(/versions/[0-9]+|/versions/latest)?")
@@ -65,6 +70,8 @@ class StageContext:
     pat_secret: str
     project: str
     suite: str | None  # as set; None means that of the run, or the built-in one
+    engine: str | None  # as set; None means that of the run, or the default
+    engine_threads: int | None  # that the engine may use; None: the task's share of the machine
     log_level: str
     storage_verbose: bool
     job_id: str
@@ -79,6 +86,11 @@ class StageContext:
     def suite_to_build(self) -> str:
         """The suite that stage A builds with: as set, or the built-in one."""
         return self.suite or BUILT_IN
+
+    @property
+    def engine_to_build(self) -> str:
+        """The engine of a new run: as set, or the default; another suite simulates by epydemix alone."""
+        return (self.engine or DEFAULT_ENGINE) if self.suite_to_build == BUILT_IN else EPYDEMIX
 
     @property
     def config_folder(self) -> Path:
@@ -110,6 +122,12 @@ class StageContext:
         return {name: value for name, value in known.items() if value}
 
     @property
+    def threads(self) -> int:
+        """Threads that a task may use: as set, or its share of a machine that has several tasks at once."""
+        at_once = (self.run_setup or {}).get("stages", {}).get("runner", {}).get("tasks_per_machine", 1)
+        return self.engine_threads or fair_share(usable_cores(), int(at_once))
+
+    @property
     def commits(self) -> dict[str, str]:
         """Commits of the code and the suite; empty where unknown."""
         return {"code": self.code_commit, "suite": self.suite_commit}
@@ -122,9 +140,7 @@ class StageContext:
     @property
     def cache_folder(self) -> Path:
         """The folder for downloaded population data."""
-        home = os.path.expanduser("~")
-        root = Path(home) / ".cache" if home != "/" and os.access(home, os.W_OK) else Path("/tmp")
-        return root / "epymodelingsuite-cloud"
+        return cache_folder()
 
 
 def read_stage_context(environ: Mapping[str, str]) -> StageContext:
@@ -168,6 +184,8 @@ def read_stage_context(environ: Mapping[str, str]) -> StageContext:
         pat_secret=read("GITHUB_PAT_SECRET", "", _secret),
         project=read("GCLOUD_PROJECT_ID", "", str),
         suite=read("MODELING_SUITE", None, _one_of(*SUITES)),
+        engine=read("ENGINE", None, _one_of(*ENGINES)),
+        engine_threads=read("ENGINE_THREADS", None, _whole(1, MOST_THREADS)),
         log_level=read("LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR")),
         storage_verbose=read("STORAGE_VERBOSE", False, _flag),
         job_id=read("JOBID", read("BATCH_JOB_UID", "", str), str),

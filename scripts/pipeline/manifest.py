@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from modeling.by_products import parse_json
 from modeling.failures import UserError
 from modeling.manifest import check_manifest
+from modeling.run_names import EPYDEMIX
 
 _FORMAT = 1
 _MOST_BYTES = 100_000
@@ -34,6 +35,7 @@ class Manifest:
     forecast_commit: str = ""
     forecast_sha256: str = ""  # of the packed forecasting repository, in the cloud
     input_list_sha256: str = ""  # of inputs.csv; "" in runs built before that existed
+    engine: str = EPYDEMIX  # of runs built before there was another
     pending: str = ""  # the file that lists the inputs to run; "" for all inputs
     format: int = _FORMAT
 

@@ -157,6 +157,7 @@ class RunRecord:
                     "count": manifest.count,
                     "seed": manifest.seed,
                     "suite": manifest.suite,
+                    "engine": manifest.engine,
                     "output_config_file": context.output_config_file or manifest.output_config_file,
                     "allow_partial": context.allow_partial,
                 }

@@ -61,6 +61,19 @@ def test_a_run_here_tells_what_one_in_the_cloud_would_cost(run_here):
     assert "consider WORKLOADS_PER_TASK=" in ended.output
 
 
+def test_times_of_another_engine_are_marked_and_those_of_a_run_that_goes_on_are_not(run_copy):
+    operator, run_id, folder = run_copy
+    metadata = json.loads((folder / "run_metadata.json").read_text())
+    metadata["manifest"] = {name: each for name, each in metadata["manifest"].items() if name != "engine"}
+    (folder / "run_metadata.json").write_text(json.dumps(metadata))
+
+    other, same = (cost(operator, settings={"ENGINE": engine}) for engine in ("cpu", "epydemix"))
+    goes_on = cost(operator, settings={"ENGINE": "cpu"}, run_id=run_id)
+
+    assert "with ENGINE=epydemix, several hundred times slower in stage B than cpu" in other.output
+    assert "ENGINE" not in same.output + goes_on.output
+
+
 def test_more_inputs_elsewhere_are_estimated_with_warnings(run_here):
     operator, _ = run_here
 

@@ -18,10 +18,12 @@ from tests.stage_scripts import RUN_ID, Stages, built
         ),
         ({"COUNT": 2}, "was built without COUNT, not 2"),
         ({"MODELING_SUITE": "epymodelingsuite"}, "was built with MODELING_SUITE=built-in"),
+        ({"ENGINE": "cpu"}, "was built with ENGINE=epydemix, not cpu; start a new run, or leave ENGINE out"),
     ],
 )
 def test_a_run_does_not_go_on_under_settings_it_was_not_built_with(tmp_path, variables, said):
-    stages = built(tmp_path)
+    stages = built(tmp_path, ENGINE="epydemix")
+    del stages.variables["ENGINE"]
 
     refused = stages.run("builder", **variables)
     same = stages.run("builder", SEED=11, MODELING_SUITE="built-in")

@@ -6,6 +6,7 @@ import tracemalloc
 
 import pytest
 
+from modeling.run_names import DEFAULT_ENGINE
 from pipeline.environment import read_stage_context
 from pipeline.machine_costs import setup_of_task
 from pipeline.metadata import StageUse
@@ -74,7 +75,8 @@ def test_a_run_tells_image_commit_machines_and_what_each_stage_took(in_cloud):
     assert metadata["image_uri"] == IMAGE
     assert metadata["image_digest"] == f"sha256:{'5' * 64}"
     assert metadata["commits"] == {"code": "0123456789abcdef", "suite": "fedcba9876543210"}
-    assert metadata["arguments"] == {"seed": 11, "suite": "built-in", "allow_partial": False}
+    asked = {"seed": 11, "suite": "built-in", "engine": DEFAULT_ENGINE, "allow_partial": False}
+    assert metadata["arguments"] == asked
     [output], [runner] = metadata["machines"]["output"], metadata["machines"]["runner"]
     assert output["machine_type"] == "c4d-standard-4"
     assert "machine_type" not in runner  # Batch chose it, and did not tell

@@ -66,7 +66,9 @@ SHORT = {
     "tasks.py": "invoke looks for it here; the tasks are in ops/tasks/",
     "ops/failures.py": "the error that every module of ops raises",
     "ops/stages.py": "the names and letters of the stages, which the ground may not take from settings",
+    "modeling/cache_folder.py": "the one place that says where a person's cache is",
     "modeling/bounds.py": "the bounds of numbers, for modeling, ops and scripts alike",
+    "modeling/threads.py": "how many threads, for modeling, ops and scripts alike",
     "modeling/randomness.py": "the one place that makes a random generator",
     "scripts/pack_forecast.py": "a door: run_builder.sh starts it",
 }

@@ -1,10 +1,17 @@
 """Everybody is somewhere on the first day, in whole people, and nobody is twice."""
 
+import re
+
 import numpy as np
 import pytest
+from epydemix.model import EpiModel
+from epydemix.population import Population
 
+from modeling.default_start import default_start
 from modeling.failures import UserError
-from modeling.initial import InfeasibleDraw, initial_people
+from modeling.initial import InfeasibleDraw, initial_people, initial_people_of, people_of_plan
+from modeling.workload import Flow, ModelPlan
+from tests.small_models import plan
 
 SIZES = np.array([10, 30, 60])
 
@@ -119,3 +126,161 @@ def test_a_draw_that_no_population_can_have_is_infeasible_not_a_mistake(value):
 def test_a_negative_draw_is_told_as_what_it_is():
     with pytest.raises(InfeasibleDraw, match="I cannot start with -5 people"):
         initial_people({"S": "default", "I": "calibrated"}, SIZES, {"I": -5})
+
+
+# -- many particles at once
+
+MANY = 200
+AGES = ["0-17", "18-64", "65+"]
+DRAWN = {"S": "default", "V": "default", "A": 0.1, "I": "calibrated", "R": "sampled", "H": [2, 0.05, 0]}
+
+
+def random_draws(seed: int = 2) -> dict[str, np.ndarray]:
+    """Return shares and counts, some of which no population can have."""
+    rng = np.random.default_rng(seed)
+    counts, shares = rng.uniform(1, 60, MANY), rng.uniform(-0.05, 0.8, MANY)
+    return {"I": np.where(rng.random(MANY) < 0.5, counts, shares), "R": rng.uniform(0, 0.5, MANY)}
+
+
+def test_each_of_many_particles_starts_as_if_it_were_alone():
+    draws = random_draws()
+
+    people, infeasible = initial_people_of(DRAWN, SIZES, draws, MANY, AGES)
+
+    assert people.shape == (MANY, len(DRAWN), len(SIZES))
+    assert 10 < len(infeasible) < MANY - 50
+    for particle in range(MANY):
+        draw = {name: float(values[particle]) for name, values in draws.items()}
+        if particle in infeasible:
+            with pytest.raises(InfeasibleDraw, match=re.escape(infeasible[particle])):
+                initial_people(DRAWN, SIZES, draw, AGES)
+        else:
+            alone = initial_people(DRAWN, SIZES, draw, AGES)
+            assert people[particle].tolist() == [each.tolist() for each in alone.values()]
+
+
+def test_many_particles_are_placed_by_largest_remainder():
+    sizes = np.array([3, 7, 101, 31, 643])
+    shares = np.random.default_rng(3).uniform(0, 0.99, MANY)
+
+    people, infeasible = initial_people_of({"S": "default", "I": "sampled"}, sizes, {"I": shares}, MANY)
+
+    assert not infeasible
+    assert (people.sum(axis=1) == sizes).all()
+    for placed, share in zip(people[:, 1], shares, strict=True):
+        exact = share * sizes
+        order = sorted(range(5), key=lambda group: np.floor(exact[group]) - exact[group])
+        up = order[: round(exact.sum()) - int(np.floor(exact).sum())]
+        assert placed.tolist() == [int(np.floor(e)) + (g in up) for g, e in enumerate(exact)]
+
+
+def test_particles_that_cannot_start_are_named_with_the_value_or_the_age_group():
+    draws = {"I": np.array([-5.0, 20.0, 5_000.0, np.nan]), "R": np.array([0.1, 0.1, 0.1, 0.1])}
+
+    _, infeasible = initial_people_of(
+        {"S": "default", "I": "calibrated", "R": "sampled"}, SIZES, draws, 4, AGES
+    )
+
+    assert infeasible == {
+        0: "I cannot start with -5.0 people",
+        2: 'initial conditions place 3006 people where there are 60 in age group "65+"',
+        3: "I cannot start with nan people",
+    }
+
+
+def test_one_row_is_enough_where_no_compartment_is_drawn():
+    people, infeasible = initial_people_of({"S": "default", "I": 20}, SIZES, {"R0": np.ones(9)}, 9)
+
+    assert people.tolist() == [[[8, 24, 48], [2, 6, 12]]]
+    assert not infeasible
+
+
+def test_a_start_does_not_depend_on_the_other_particles():
+    draws = random_draws(seed=4)
+    whole, infeasible = initial_people_of(DRAWN, SIZES, draws, MANY, AGES)
+
+    for first, last in ((0, 1), (1, 90), (90, MANY)):
+        part = {name: values[first:last] for name, values in draws.items()}
+        people, not_these = initial_people_of(DRAWN, SIZES, part, last - first, AGES)
+        assert people.tobytes() == whole[first:last].tobytes()
+        assert not_these == {p - first: why for p, why in infeasible.items() if first <= p < last}
+
+
+# -- a model without any init
+
+
+def epydemix_default(of: ModelPlan) -> dict[str, np.ndarray]:
+    """Return epydemix's start for the transitions of a plan; people that it loses are in the largest."""
+    model = EpiModel(compartments=of.compartments)
+    population = Population(name="small")
+    population.add_population(Nk=of.sizes, Nk_names=of.age_groups)
+    model.set_population(population)
+    for flow in of.flows:
+        kind = "spontaneous" if flow.mediator is None else "mediated"
+        params = 0.1 if flow.mediator is None else (0.1, flow.mediator)
+        model.add_transition(flow.source, flow.target, kind=kind, params=params)
+    people = model.create_default_initial_conditions()
+    people[max(people, key=lambda name: people[name].sum())] += of.sizes - sum(people.values())
+    return people
+
+
+def without_init(*flows: Flow, sizes=(1_234_567, 7_654_321)) -> ModelPlan:
+    names = list(dict.fromkeys(name for flow in flows for name in (flow.source, flow.target)))
+    initial = dict.fromkeys(names)
+    return plan(compartments=names, flows=list(flows), initial=initial, sizes=np.array(sizes))
+
+
+INFECTION, RECOVERY, WANING = Flow("S", "I", 0.1, "I"), Flow("I", "R", 0.1), Flow("R", "S", 0.1)
+WITHOUT_INIT = {
+    "SIR": without_init(INFECTION, RECOVERY),
+    "SIS": without_init(INFECTION, Flow("I", "S", 0.1)),
+    "SIRS": without_init(INFECTION, RECOVERY, WANING),
+    "two kinds of infectious": without_init(
+        Flow("S", "L", 0.1, "I"), Flow("S", "L", 0.1, "A"), Flow("L", "I", 0.1), Flow("L", "A", 0.1), RECOVERY
+    ),
+    "two strains": without_init(INFECTION, Flow("S", "J", 0.1, "J"), RECOVERY, Flow("J", "R", 0.1), WANING),
+    "vaccination": without_init(INFECTION, RECOVERY, Flow("S", "V", 0.1), Flow("V", "I", 0.1, "I")),
+    "vaccination that wanes": without_init(
+        INFECTION, RECOVERY, Flow("S", "V", 0.1), Flow("V", "S", 0.1), Flow("V", "I", 0.1, "I")
+    ),
+    "two groups of susceptible": without_init(INFECTION, Flow("T", "I", 0.1, "I"), RECOVERY),
+    "a mediator that is infected": without_init(INFECTION, Flow("I", "R", 0.1, "S"), RECOVERY),
+    "few people": without_init(INFECTION, RECOVERY, sizes=(10, 2_001)),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_INIT)
+def test_a_model_without_any_init_starts_as_in_epydemix(name):
+    of = WITHOUT_INIT[name]
+    expected = epydemix_default(of)
+
+    people, infeasible = people_of_plan(of, {}, 5)
+
+    assert people.shape == (1, len(of.compartments), 2)
+    assert not infeasible
+    assert (people.sum(axis=1) == of.sizes).all()
+    assert people[0].tolist() == [expected[compartment].tolist() for compartment in of.compartments]
+
+
+def test_random_models_without_any_init_start_as_in_epydemix():
+    rng = np.random.default_rng(5)
+    for _ in range(300):
+        names = np.array(list("ABCDE")[: rng.integers(2, 6)])
+        flows = []
+        for _ in range(rng.integers(1, 9)):
+            source, target = rng.choice(names, 2, replace=False)
+            mediator = str(rng.choice(names)) if rng.random() < 0.5 else None
+            flows.append(Flow(str(source), str(target), 0.1, mediator))
+        flows.append(Flow("A", "B", 0.1, str(rng.choice(names))))
+        of = without_init(*flows, Flow("A", "E", 0.1), sizes=rng.integers(1, 10**6, size=2))
+
+        expected = epydemix_default(of)
+
+        people = default_start(of)
+
+        assert people.tolist() == [expected[name].tolist() for name in of.compartments], of.flows
+
+
+def test_a_model_without_init_and_without_infection_is_refused():
+    with pytest.raises(UserError, match="no compartment has an init, and no mediated transition"):
+        default_start(without_init(RECOVERY))

@@ -16,6 +16,7 @@ from epydemix.population import Population
 from epydemix.utils import compute_simulation_dates
 
 from modeling.calendars import step_count
+from modeling.default_start import default_start
 from modeling.engine.doses import UnusedDoses, vaccination_hazard
 from modeling.engine.schedule import StepSchedule, schedule_from
 from modeling.expressions import check_shape, evaluate, names_in, parse_expression
@@ -218,18 +219,8 @@ class Simulator:
 
     def _initial(self, drawn_people: dict[str, float]) -> dict[str, np.ndarray]:
         if all(init is None for init in self.plan.initial.values()):
-            return self._epydemix_default()
+            return dict(zip(self.plan.compartments, default_start(self.plan), strict=True))
         return initial_people(self.plan.initial, self.plan.sizes, drawn_people, self.plan.age_groups)
-
-    def _epydemix_default(self) -> dict[str, np.ndarray]:
-        """Return epydemix's own start, 0.05 % infectious; people lost by its rounding are in the largest."""
-        people = {
-            c: np.asarray(n, dtype=np.int64)
-            for c, n in self._model.create_default_initial_conditions().items()
-        }
-        largest = max(people, key=lambda c: people[c].sum())
-        people[largest] = people[largest] + self.plan.sizes - sum(people.values())
-        return people
 
 
 def _epydemix_model(plan: ModelPlan) -> EpiModel:

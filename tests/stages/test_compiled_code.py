@@ -1,0 +1,245 @@
+"""Where the engine's machine code is kept, for which CPU it is made, and when it is made again."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.experiments import REPOSITORY
+
+KERNEL = '''"""A kernel as small as can be."""
+
+from typing import NamedTuple
+
+from modeling.engine.compiled import array, compiled, inlined, part
+
+RISE = 1.0
+
+
+@inlined
+def risen(x):
+    return x * x + RISE
+
+
+@part
+def rise(values):
+    for i in range(values.size):
+        values[i] = risen(values[i])
+
+
+class Rows(NamedTuple):
+    values: array("float64", 2)
+    first: int
+
+
+@compiled
+def rise_all(rows: Rows, times: float, is_on: bool):
+    if is_on:
+        rise(rows.values[rows.first])
+'''
+CALL = """
+import logging
+logging.basicConfig(level="INFO", format="%(message)s")
+import numpy as np
+from modeling.engine import kernel
+values = np.arange(32.0).reshape(2, 16)
+kernel.rise_all(kernel.Rows(values, 0), 1.0, True)
+print(values[0, 3], sum(kernel.rise_all.dispatcher.stats.cache_hits.values()))
+"""
+ZNVER2 = """
+import llvmlite.binding as llvm
+known = {name: is_there and "avx512" not in name for name, is_there in llvm.get_host_cpu_features().items()}
+llvm.get_host_cpu_name, llvm.get_host_cpu_features = lambda: "znver2", lambda: known
+"""
+COMPILING = "compiling the engine for this machine"
+
+
+class Code:
+    """A copy of the engine with a small kernel, and a folder for its machine code."""
+
+    def __init__(self, root: Path):
+        self.root, self.kept = root, root / "kept"
+        for name in ("__init__.py", "failures.py", "cache_folder.py"):
+            self.write(name, (REPOSITORY / "modeling" / name).read_text())
+        for name in ("__init__.py", "target.py", "compiled.py", "code_folder.py", "precompile.py"):
+            self.write(f"engine/{name}", (REPOSITORY / "modeling" / "engine" / name).read_text())
+        self.write("engine/kernel.py", KERNEL)
+
+    def write(self, name: str, text: str) -> None:
+        path = self.root / "modeling" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
+        known = {name: str(self.root) for name in ("PYTHONPATH", "HOME")} | {"PATH": os.environ["PATH"]}
+        known["PYTHONDONTWRITEBYTECODE"] = "1"  # its files take two edits in one second for one
+        return subprocess.run(
+            [sys.executable, *arguments],
+            env=known | {"NUMBA_CACHE_DIR": str(self.kept)} | variables,
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+        )
+
+    def call(self, before: str = "", **variables: str) -> tuple[str, str]:
+        """Return what a process that calls the kernel prints, and its log."""
+        done = self.run("-c", before + CALL, **variables)
+        assert not done.returncode, done.stderr
+        return done.stdout.strip(), done.stderr.strip()
+
+    def precompile(self, *targets: str) -> str:
+        done = self.run("-m", "modeling.engine.precompile", *targets)
+        assert not done.returncode, done.stderr
+        return done.stdout
+
+    def folders(self, target: str = "") -> set[str]:
+        return {path.name for path in self.kept.iterdir() if path.name.startswith(target)}
+
+
+@pytest.fixture
+def code(tmp_path):
+    made = Code(tmp_path)
+    yield made
+    if made.kept.is_dir():
+        made.kept.chmod(0o755)  # pytest removes it
+
+
+needs_x86 = pytest.mark.skipif(
+    not re.search("x86_64|amd64", os.uname().machine, re.I), reason="the three targets are those of x86-64"
+)
+
+
+def test_code_is_compiled_once_with_one_line(code):
+    first, second = code.call(), code.call()
+
+    assert first[0] == "10.0 0"
+    assert first[1].startswith(COMPILING)
+    assert len(first[1].splitlines()) == 1
+    assert second == ("10.0 1", "")
+
+
+@pytest.mark.parametrize("name", ["engine/kernel.py", "engine/compiled.py", "engine/another.py"])
+def test_a_change_of_any_source_compiles_again(code, name):
+    code.call()
+    changed = KERNEL.replace("RISE = 1.0", "RISE = 2.0") if name == "engine/kernel.py" else ""
+    path = code.root / "modeling" / name
+    code.write(name, changed or (path.read_text() if path.exists() else "") + "# changed\n")
+
+    printed, logged = code.call()
+
+    assert printed == ("11.0 0" if changed else "10.0 0")
+    assert logged.startswith(COMPILING)
+    assert len(code.folders()) == 2
+
+
+def test_another_time_of_the_files_compiles_nothing(code):
+    code.call()
+    for path in (code.root / "modeling").rglob("*.py"):
+        os.utime(path, (1e9, 1e9))
+
+    assert code.call() == ("10.0 1", "")
+
+
+@needs_x86
+def test_code_for_two_targets_serves_a_cpu_of_another_name_and_is_only_read(code):
+    printed = code.precompile("x86-64-v3", "x86-64-v4")
+    code.kept.chmod(0o555)
+    before = sorted(code.kept.rglob("*"))
+
+    called = code.call(ZNVER2)
+
+    assert called == ("10.0 1", "")
+    assert sorted(code.kept.rglob("*")) == before
+    assert len(printed.splitlines()) == len(code.folders()) == 2
+
+
+@needs_x86
+def test_code_of_a_better_cpu_can_be_compiled_but_not_run(code):
+    compile_it = "from modeling.engine.kernel import rise_all; rise_all.compile()"
+
+    compiled = code.run("-c", ZNVER2 + compile_it, ENGINE_TARGET="x86-64-v4")
+    called = code.run("-c", ZNVER2 + CALL, ENGINE_TARGET="x86-64-v4")
+
+    assert compiled.returncode == 0
+    assert len(code.folders("x86-64-v4-")) == 1
+    assert "this CPU cannot run code for ENGINE_TARGET=x86-64-v4" in called.stderr.splitlines()[-1]
+
+
+@needs_x86
+@pytest.mark.parametrize(
+    ("target", "widest"), [("x86-64-v4", "zmm"), ("x86-64-v3", "ymm"), ("x86-64", "xmm")]
+)
+def test_loops_use_the_widest_registers_of_their_target(code, target, widest):
+    show = """
+from modeling.engine.kernel import rise_all
+rise_all.compile()
+print(*rise_all.dispatcher.inspect_asm().values())
+"""
+
+    assembly = code.run("-c", show, ENGINE_TARGET=target).stdout
+
+    assert max(set(re.findall("[xyz]mm", assembly))) == widest
+    assert "vfmadd" not in assembly  # a contracted product has other bits than on a CPU without it
+
+
+@needs_x86
+def test_code_keeps_its_target_apart_where_another_library_has_compiled_first(code):
+    code.precompile("x86-64-v3", "x86-64-v4")
+    before = "import numba\nnumba.njit(lambda x: x)(1)\n"
+
+    assert code.call(before)[1].startswith(COMPILING)
+    assert code.call(before) == ("10.0 1", "")
+    assert len(code.folders("host-")) == 1
+
+
+def test_a_folder_that_cannot_be_written_costs_one_line_and_the_time(code):
+    code.kept.write_text("not a folder")
+
+    printed, logged = code.call()
+
+    assert printed == "10.0 0"
+    assert len(logged.splitlines()) == 1
+    assert f"each time, because {code.kept} cannot be written; set NUMBA_CACHE_DIR" in logged
+
+
+def test_a_damaged_file_is_compiled_again(code):
+    code.call()
+    for path in code.kept.rglob("*.nb?"):
+        path.write_bytes(path.read_bytes()[:40])
+
+    assert code.call()[1].startswith(COMPILING)
+    assert code.call() == ("10.0 1", "")
+
+
+def test_other_types_are_refused_instead_of_compiled(code):
+    done = code.run("-c", CALL.replace("np.arange(32.0)", "np.arange(32)"))
+
+    assert "TypeError: No matching definition for argument type(s) Rows(array(int64" in done.stderr
+
+
+def test_a_target_that_does_not_exist_is_named(code):
+    done = code.run("-c", CALL, ENGINE_TARGET="x86-64-v5")
+
+    assert (
+        'ENGINE_TARGET="x86-64-v5": this process can compile for x86-64-v4, x86-64-v3'
+        in done.stderr.splitlines()[-1]
+    )
+
+
+def test_old_versions_are_removed_and_other_folders_are_not(code):
+    code.call()
+    (newest,) = code.folders()
+    target = newest.rpartition("-")[0]
+    shutil.rmtree(code.kept)
+    old = [f"{target}-{i:016x}" for i in range(9)]
+    for i, name in enumerate([*old, "other-0000000000000000", "mine"]):
+        (code.kept / name).mkdir(parents=True)
+        os.utime(code.kept / name, (1e9 + i, 1e9 + i))
+
+    code.call()
+
+    assert code.folders() == {newest, *old[4:], "other-0000000000000000", "mine"}
