@@ -290,6 +290,9 @@ def _check_generation(generation: Generation, parameters: int, where: str) -> No
         or not math.isclose(generation.weights.sum(), 1, rel_tol=1e-6)
     ):
         raise UserError(f"{what} is not a distribution")
+    epsilon, simulations = generation.epsilon, generation.simulations
+    if not (0 <= (epsilon or 0) < math.inf and 0 <= simulations < LARGEST_NUMBER):
+        raise UserError(f"{what}: epsilon {epsilon} after {simulations} simulations")
 
 
 def _check_counts(counts: np.ndarray, where: str) -> None:

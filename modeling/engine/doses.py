@@ -74,3 +74,11 @@ class UnusedDoses:
             self.first = first if self.first is None else min(self.first, first)
             self.trajectories += 1
             self.doses += float(unused.sum())
+
+    def add(self, others: "UnusedDoses") -> None:
+        """Add those of other trajectories."""
+        self.simulated += others.simulated
+        self.trajectories += others.trajectories
+        self.doses += others.doses
+        days = [day for day in (self.first, others.first) if day is not None]
+        self.first = min(days) if days else None
