@@ -1,7 +1,9 @@
 """Posteriors that are known on paper, and what they may not depend on: see tests/discrete_models.py."""
 
-import copy
+import os
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +20,7 @@ from modeling.simulate.abc.distances import METRICS
 from modeling.simulate.abc.proposals import Perturbed, Priors, Proposals
 from modeling.workload import Observed
 from tests.discrete_models import BASES, PEOPLE, SLOPES, BinomialModel, exact_posterior, observing
+from tests.experiments import REPOSITORY
 
 REJECTION = ("rejection", {"epsilon": 0.1, "num_particles": 3000})
 SCHEDULE = ("smc", {"num_particles": 3000, "num_generations": 4, "epsilon_schedule": [9, 1.5, 0.8, 0.1]})
@@ -286,6 +289,34 @@ def test_weights_are_those_of_epydemix():
     np.testing.assert_allclose(found, np.array(expected) / sum(expected), rtol=1e-12)
 
 
+OTHER_CPU = {"NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR"}
+PRINT_WEIGHTS = """
+import numpy as np
+from modeling.simulate.abc.proposals import Perturbed, Priors, Queue
+priors = Priors({"a": ("uniform", [0, 3], {}), "b": ("randint", [0, 9], {}), "c": ("beta", [2, 30], {})})
+first = Queue(priors, priors, np.random.default_rng).take(500).particles
+moved = Perturbed(priors, first, np.full(500, 1 / 500))
+proposals = Queue(moved, priors, np.random.default_rng).take(700).particles
+print(proposals.tobytes().hex(), moved.weights_of(proposals).tobytes().hex())
+"""
+
+
+def test_a_cpu_without_avx_512_proposes_and_weighs_to_the_bit_as_one_with_it():
+    here, there = (
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", PRINT_WEIGHTS],
+            env=os.environ | cpu,
+            cwd=REPOSITORY,
+            capture_output=True,
+            check=True,
+        ).stdout
+        for cpu in ({}, OTHER_CPU)
+    )
+
+    assert len(here) > 20_000
+    assert there == here
+
+
 def test_proposals_outside_a_prior_are_left_out_and_not_counted_as_simulations():
     workload = observing("smc", priors=MANY_OUTSIDE, num_particles=50, num_generations=2)
     comparison = Comparison(workload, BinomialModel())
@@ -297,5 +328,5 @@ def test_proposals_outside_a_prior_are_left_out_and_not_counted_as_simulations()
     found = calibrate(workload, BinomialModel())
 
     assert draws.values[4].tolist() == alone.values[0].tolist()
-    assert copy.copy(found.simulations) == sum(g.simulations for g in found.generations)
+    assert found.simulations == sum(g.simulations for g in found.generations)
     assert (found.generations[1].particles[:, 0] > 0).all()

@@ -14,7 +14,9 @@ TOGETHER = 256  # trajectories; what the engine holds of them besides the result
 ANCESTORS = 0  # name of the stream that chooses particles
 
 
-def project(workload: Workload, plan: Simulates, found: Calibrated) -> tuple[Trajectories, np.ndarray, UnusedDoses]:
+def project(
+    workload: Workload, plan: Simulates, found: Calibrated
+) -> tuple[Trajectories, np.ndarray, UnusedDoses]:
     """Simulate particles drawn from the posterior.
 
     Trajectory number i has the same particle and draws whatever the number of trajectories.

@@ -8,6 +8,7 @@ numbered; how many are simulated together changes none of them.
 Shapes: particles (particles, parameters), one column a prior, in their order.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,8 @@ from modeling.simulate.progress import MOST_OUTSIDE_IN_A_ROW
 
 BLOCK = 1024
 JUMP = 0.3  # chance of another whole number
-_PAIRS = 1 << 18  # of particles, whose densities are held at once: 2 MB an array
+_PAIRS = 1 << 15  # of particles, whose densities are held at once: 256 KB an array stay near the processor
+_LOG_2 = (6.93147180369123816490e-01, 1.90821492927058770002e-10)  # its high and low bits (FreeBSD's msun)
 
 
 class Priors:
@@ -137,7 +139,22 @@ class Perturbed:
         factor = np.ones_like(exponent)
         for index, kernel in enumerate(self._kernels):
             kernel.add_density(exponent, factor, new[:, index], self.particles[:, index])
-        return np.exp(exponent) * factor
+        return _exp(exponent) * factor
+
+
+def _exp(x: np.ndarray) -> np.ndarray:
+    """Return the exponential function of numbers up to 0, to a part in 4e15.
+
+    It is the same to the bit on every processor: numpy's own depends on the vector instructions there are.
+    """
+    x = np.maximum(x, -800)  # from here on it is 0
+    twos = np.rint(x * (1 / math.log(2)))
+    rest = x - twos * _LOG_2[0] - twos * _LOG_2[1]
+    series = np.full_like(rest, 1 / math.factorial(13))
+    for power in range(12, -1, -1):
+        series *= rest
+        series += 1 / math.factorial(power)
+    return np.ldexp(series, twos.astype(np.int32))
 
 
 class Source(Protocol):

@@ -24,7 +24,8 @@ from modeling.workload import Checkpoint, Generation
 LEAST_TOGETHER, FIRST_TOGETHER, MOST_TOGETHER = 64, 1024, 16_384
 BATCH_SECONDS = 1.0  # so that max_time ends a calibration in time
 USUAL_ACCEPTANCE = 0.5  # of a generation, as a part of the one before
-MARGIN = 1.1  # of proposals over those that are expected to be needed
+FIRST_PART = 0.5  # of the proposals that are expected to be needed, while the acceptance is a guess
+MARGIN = 1.02  # of proposals over those that are expected to be needed
 FAR_AWAY = 1e150  # distance of a draw that cannot be simulated, for the quantile of the top fraction
 
 
@@ -91,7 +92,8 @@ class BatchSize:
             Proposals after which a limit ends the calibration.
         """
         acceptance = (self._accepted + 1) / (self._tried + 1 / self._acceptance)
-        wanted = min(MARGIN * missing / acceptance, BATCH_SECONDS / self._seconds_each, MOST_TOGETHER)
+        part = MARGIN if self._tried else FIRST_PART
+        wanted = min(part * missing / acceptance, BATCH_SECONDS / self._seconds_each, MOST_TOGETHER)
         return int(max(1, min(max(wanted, LEAST_TOGETHER), most)))
 
 
