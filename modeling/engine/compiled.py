@@ -89,7 +89,13 @@ def _type_of(hint: Any) -> types.Type:
     if get_origin(hint) is Annotated:
         return sigutils.normalize_signature(f"void({get_args(hint)[1]})")[0][0]
     if hasattr(hint, "_fields"):
-        return types.NamedTuple(_types_of(hint), hint)
+        fields = _types_of(hint)
+        is_uniform = len(set(fields)) == 1  # numba has a type of its own for these
+        return (
+            types.NamedUniTuple(fields[0], len(fields), hint)
+            if is_uniform
+            else types.NamedTuple(fields, hint)
+        )
     return {int: types.int64, float: types.float64, bool: types.boolean, np.uint64: types.uint64}[hint]
 
 

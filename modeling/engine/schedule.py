@@ -42,14 +42,14 @@ def schedule_from(plan: ModelPlan, start: datetime.date, num_steps: int) -> Step
     """Return the schedule of the trajectories of a plan that start on one day."""
     schedule = plan.schedule
     if schedule is None:
-        contacts, matrix_of_step = _contacts(plan.contacts, {}, num_steps)
+        contacts, matrix_of_step = different_contacts(plan.contacts, {}, num_steps)
         return StepSchedule(None, {}, {}, contacts, matrix_of_step, np.zeros((num_steps, len(plan.sizes))))
     days_after = (start - schedule.first_day).days
     if days_after < 0:
         raise ValueError(f"a start on {start}, before the first day of the schedule, {schedule.first_day}")
     points_a_step = max(1, round(plan.delta_t_days))
     points = days_after * schedule.points_per_day + np.arange(num_steps) * points_a_step
-    contacts, matrix_of_step = _contacts(
+    contacts, matrix_of_step = different_contacts(
         plan.contacts, {layer: each[points] for layer, each in schedule.contact_factors.items()}, num_steps
     )
     return StepSchedule(
@@ -62,7 +62,7 @@ def schedule_from(plan: ModelPlan, start: datetime.date, num_steps: int) -> Step
     )
 
 
-def _contacts(
+def different_contacts(
     layers: dict[str, np.ndarray], factors: dict[str, np.ndarray], num_steps: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the different contact matrices over all layers, and the position of each step's."""

@@ -71,4 +71,3 @@ def _host_features() -> dict[str, bool]:
 
 
 TARGET = _choose_target()
-HAS_COMPRESS = TARGET.has_avx512

@@ -1,0 +1,117 @@
+"""Elementary functions that LLVM turns into vector code: plain arithmetic, without a mathematical library.
+
+A call inside a loop stops its vectorisation, so all of these are inlined, and floor, square root and bit
+casts are single LLVM operations. Every operation is one of IEEE 754 and nothing is reordered, so the same
+bits come out of each processor and each vector width. Errors are below 1 ulp in tests
+(tests/unit/test_arithmetic.py). The coefficients of log are those of fdlibm (Sun Microsystems, 1993).
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from modeling.engine.compiled import U64, inlined
+
+_F64, _I64 = ir.DoubleType(), ir.IntType(64)
+LOG2_E = 1.4426950408889634
+LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
+_ROUND = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to a whole number, which the low bits hold
+_ONE_BITS = U64(0x3FF0000000000000)
+_SQRT_HALF_BITS = U64(0x3FE6A09E667F3BCD)
+_MANTISSA = U64(0x000FFFFFFFFFFFFF)
+_TWO_52_BITS = U64(0x4330000000000000)
+
+
+def _operation(returned, argument, emit):
+    """Return a numba function of one argument that is one LLVM operation."""
+
+    @intrinsic
+    def function(typing_context, x):
+        return returned(argument), lambda context, builder, signature, arguments: emit(builder, arguments[0])
+
+    return function
+
+
+def _llvm(name: str):
+    def emit(builder, x):
+        return builder.call(builder.module.declare_intrinsic(name, [_F64]), [x])
+
+    return emit
+
+
+as_bits = _operation(types.uint64, types.float64, lambda builder, x: builder.bitcast(x, _I64))
+as_float = _operation(types.float64, types.uint64, lambda builder, x: builder.bitcast(x, _F64))
+floor = _operation(types.float64, types.float64, _llvm("llvm.floor"))
+sqrt = _operation(types.float64, types.float64, _llvm("llvm.sqrt"))
+fabs = _operation(types.float64, types.float64, _llvm("llvm.fabs"))
+
+
+@intrinsic
+def fma(typing_context, a, b, c):
+    """Return a * b + c, rounded once."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.fma(*arguments)
+
+    return types.float64(types.float64, types.float64, types.float64), generate
+
+
+@inlined
+def _exp_parts(x):
+    """Return s and q with e**x = s * (1 + q), for |x| < 700; Taylor's series on |r| <= log(2) / 2."""
+    t = fma(x, LOG2_E, _ROUND)
+    k = t - _ROUND
+    r = fma(-k, LN2_LOW, fma(-k, LN2_HIGH, x))
+    h = fma(r, 1 / 6227020800.0, 1 / 479001600.0)
+    h = fma(h, r, 1 / 39916800.0)
+    h = fma(h, r, 1 / 3628800.0)
+    h = fma(h, r, 1 / 362880.0)
+    h = fma(h, r, 1 / 40320.0)
+    h = fma(h, r, 1 / 5040.0)
+    h = fma(h, r, 1 / 720.0)
+    h = fma(h, r, 1 / 120.0)
+    h = fma(h, r, 1 / 24.0)
+    h = fma(h, r, 1 / 6.0)
+    h = fma(h, r, 0.5)
+    s = as_float((as_bits(t) << U64(52)) + _ONE_BITS)
+    return s, fma(h, r * r, r)
+
+
+@inlined
+def exp(x):
+    """Return e**x, for |x| < 700."""
+    s, q = _exp_parts(x)
+    return fma(s, q, s)
+
+
+@inlined
+def expm1(x):
+    """Return e**x - 1, for |x| < 700, accurate near 0."""
+    s, q = _exp_parts(x)
+    return fma(s, q, s - 1.0)
+
+
+@inlined
+def log(x):
+    """Return the natural logarithm of a positive normal number, by the series of atanh."""
+    bits = as_bits(x) + (_ONE_BITS - _SQRT_HALF_BITS)
+    k = as_float((bits >> U64(52)) | _TWO_52_BITS) - (4503599627370496.0 + 1023.0)
+    f = as_float((bits & _MANTISSA) + _SQRT_HALF_BITS) - 1.0
+    s = f / (2.0 + f)
+    z = s * s
+    half = 0.5 * f * f
+    r = fma(z, 1.479819860511658591e-01, 1.531383769920937332e-01)
+    r = fma(r, z, 1.818357216161805012e-01)
+    r = fma(r, z, 2.222219843214978396e-01)
+    r = fma(r, z, 2.857142874366239149e-01)
+    r = fma(r, z, 3.999999999940941908e-01)
+    r = fma(r, z, 6.666666666666735130e-01)
+    return fma(k, LN2_HIGH, f - (half - fma(s, fma(r, z, half), k * LN2_LOW)))
+
+
+@inlined
+def log1p(x):
+    """Return log(1 + x) for -1 < x, accurate near 0 (Kahan's correction of the rounded sum)."""
+    u = 1.0 + x
+    d = u - 1.0
+    return x if d == 0.0 else log(u) * (x / d)

@@ -1,0 +1,215 @@
+"""The chances of a step: rates times forces become hazards, and hazards become chances.
+
+The loops run over the lanes of rows, as in steps.py; arrays.py explains the arrays.
+"""
+
+import numpy as np
+
+from modeling.engine.arithmetic import exp, expm1, log1p
+from modeling.engine.arrays import (
+    BASE,
+    COEFFICIENT,
+    FIRST_EDGE,
+    FIRST_TERM,
+    GROUP_STRIDE,
+    KIND,
+    MATRIX,
+    MEDIATOR,
+    NUM_ROWS,
+    OVER_TIME,
+    POINT,
+    POINT_STRIDE,
+    POSITION,
+    ROW,
+    SHORT_SINCE,
+    SPLIT_ROW,
+    SPONTANEOUS,
+    START,
+    TERM,
+    VACCINATION,
+)
+from modeling.engine.compiled import U64, inlined, part
+
+_LARGEST_HAZARD = 690.0  # exp(-690) is about the smallest chance that a float holds with full precision
+_LOG_2 = 0.6931471805599453
+_ALMOST_ALL = 1 - np.finfo(float).eps  # a chance of 1 would be an infinite hazard
+
+
+@part
+def read_coefficients(groups, batch, lanes):
+    """Read the coefficients that change over time."""
+    values, point = batch.values, lanes.wholes[POINT]
+    for c in range(batch.coefficients.shape[0]):
+        own = batch.coefficients[c]
+        if own[KIND] != OVER_TIME:
+            continue
+        base, stride = lanes.wholes[BASE + c], own[POINT_STRIDE]
+        for g in range(own[NUM_ROWS]):
+            row, offset = lanes.reals[lanes.rows.coefficient + own[ROW] + g], g * own[GROUP_STRIDE]
+            for w in range(lanes.width):
+                row[w] = values[U64(base[w] + point[w] * stride + offset)]
+
+
+@part
+def find_forces(model, batch, lanes):
+    """Find the people met per day by one of group a: sum_b C[a, b] I[b] / N[b], of each mediator."""
+    has_one = _find_matrices(batch, lanes)
+    matrix = lanes.wholes[MATRIX]
+    for m in range(model.mediators.size):
+        for a in range(model.groups):
+            force = lanes.reals[lanes.rows.force + m * model.groups + a]
+            for w in range(lanes.width):
+                force[w] = 0.0
+            for b in range(model.groups):
+                people = lanes.reals[lanes.rows.people + model.mediators[m] * model.groups + b]
+                if has_one:
+                    contacts = model.contacts[matrix[0], a, b]
+                    for w in range(lanes.width):
+                        force[w] += contacts * people[w]
+                else:
+                    for w in range(lanes.width):
+                        force[w] += model.contacts[U64(matrix[w]), a, b] * people[w]
+
+
+@part
+def _find_matrices(batch, lanes):
+    """Look up the contact matrix of each lane; return whether all have the same."""
+    if batch.matrix_of_point.size == 1:
+        return True
+    matrix, point, position = lanes.wholes[MATRIX], lanes.wholes[POINT], lanes.wholes[POSITION]
+    different, first = 0, -1
+    for w in range(lanes.width):
+        if position[w] >= 0:
+            matrix[w] = batch.matrix_of_point[point[w]]
+            first = matrix[w] if first < 0 else first
+            different += matrix[w] != first
+    for w in range(lanes.width):
+        if position[w] < 0:
+            matrix[w] = first
+    return different == 0
+
+
+@part
+def find_vaccination(model, batch, lanes):
+    """Find the hazard of a vaccination in a step, whose chance is doses / eligible people."""
+    if model.eligible.size == 0:
+        return
+    reals, rows, wholes = lanes.reals, lanes.rows, lanes.wholes
+    eligible, unused = reals[rows.eligible], reals[rows.unused]
+    for g in range(model.groups):
+        hazard = reals[rows.vaccination + g]
+        for w in range(lanes.width):
+            eligible[w] = 0.0
+        for j in range(model.eligible.size):
+            people = reals[rows.people + model.eligible[j] * model.groups + g]
+            for w in range(lanes.width):
+                eligible[w] += people[w]
+        short = 0
+        for w in range(lanes.width):
+            doses = batch.doses[wholes[START, w], np.int64(lanes.step[w]), g]
+            hazard[w] = doses if wholes[POSITION, w] >= 0 else 0.0
+            short += hazard[w] > eligible[w]
+        if short:
+            for w in range(lanes.width):
+                if hazard[w] > eligible[w]:
+                    unused[w] += hazard[w] - eligible[w]
+                    if wholes[SHORT_SINCE, w] < 0:
+                        wholes[SHORT_SINCE, w] = np.int64(lanes.step[w])
+        for w in range(lanes.width):
+            chance = hazard[w] / eligible[w] if eligible[w] > 0.0 else 0.0
+            hazard[w] = -log1p(-(chance if chance < _ALMOST_ALL else _ALMOST_ALL))
+
+
+@part
+def find_chances(kind, low, high, model, batch, lanes):
+    """Find the chances to leave the sources of a kind, and to take each edge, in lanes low to high - 1."""
+    reals, rows = lanes.reals, lanes.rows
+    hazard, rest = reals[rows.hazard], reals[rows.rest]
+    for s in range(model.sources.shape[0] - 1):
+        if model.sources[s, KIND] != kind:
+            continue
+        first, last = model.sources[s, FIRST_EDGE], model.sources[s + 1, FIRST_EDGE]
+        for g in range(model.groups):
+            for w in range(low, high):
+                rest[w] = 0.0
+            for back in range(last - first):
+                e = last - 1 - back
+                _add_hazards(e, g, low, high, model, batch.coefficients, reals, rows)
+                if model.edges[e, SPLIT_ROW] >= 0:
+                    row = model.edges[e, SPLIT_ROW] + g
+                    chance, log_rest, flip = _chance_rows(row, reals, rows)
+                    lanes.has_flips[row] |= _set_split(chance, log_rest, flip, hazard, rest, low, high)
+                for w in range(low, high):
+                    rest[w] += hazard[w]
+            row = s * model.groups + g
+            chance, log_rest, flip = _chance_rows(row, reals, rows)
+            lanes.has_flips[row] |= _set_leaving(chance, log_rest, flip, rest, low, high)
+
+
+@inlined
+def _chance_rows(row, reals, rows):
+    return reals[rows.chance + row], reals[rows.log_rest + row], reals[rows.flip + row]
+
+
+@part
+def _add_hazards(e, g, low, high, model, coefficients, reals, rows):
+    """Add up the terms of an edge to its hazard in a step."""
+    hazard = reals[rows.hazard]
+    for w in range(low, high):
+        hazard[w] = 0.0
+    for t in range(model.edges[e, FIRST_TERM], model.edges[e + 1, FIRST_TERM]):
+        kind, c = model.terms[t, TERM], model.terms[t, COEFFICIENT]
+        if kind == VACCINATION:
+            vaccination = reals[rows.vaccination + g]
+            for w in range(low, high):
+                hazard[w] += vaccination[w]
+            continue
+        of_group = g if coefficients[c, NUM_ROWS] > 1 else 0
+        coefficient = reals[rows.coefficient + coefficients[c, ROW] + of_group]
+        if kind == SPONTANEOUS:
+            for w in range(low, high):
+                hazard[w] += coefficient[w]
+        else:
+            force = reals[rows.force + model.terms[t, MEDIATOR] * model.groups + g]
+            for w in range(low, high):
+                hazard[w] += coefficient[w] * force[w]
+
+
+@part
+def _set_leaving(chance, log_rest, flip, hazard, low, high):
+    """Set the chance 1 - exp(-H) to leave, or to stay if that is smaller; return whether it ever is."""
+    large = 0
+    for w in range(low, high):
+        h = hazard[w] if hazard[w] < _LARGEST_HAZARD else _LARGEST_HAZARD
+        large += h > _LOG_2
+        chance[w] = -expm1(-h)
+        log_rest[w] = h
+        flip[w] = 0.0
+    if large:
+        for w in range(low, high):
+            h = log_rest[w]
+            stay = exp(-h)
+            is_flipped = h > _LOG_2
+            chance[w] = stay if is_flipped else chance[w]
+            log_rest[w] = -log1p(-stay) if is_flipped else h
+            flip[w] = 1.0 if is_flipped else 0.0
+    return np.int64(large > 0)
+
+
+@part
+def _set_split(chance, log_rest, flip, hazard, rest, low, high):
+    """Set the chance of an edge among itself and those after it, or of those where it is the smaller one.
+
+    Return whether it ever is.
+    """
+    flips = 0
+    for w in range(low, high):
+        total = hazard[w] + rest[w]
+        is_flipped = hazard[w] > rest[w]
+        smaller = rest[w] if is_flipped else hazard[w]
+        p = smaller / total if total > 0.0 else 0.0
+        chance[w] = p
+        log_rest[w] = -log1p(-p)
+        flip[w] = 1.0 if is_flipped else 0.0
+        flips += is_flipped
+    return np.int64(flips > 0)

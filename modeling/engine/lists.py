@@ -1,0 +1,69 @@
+"""Lists of the entries that go to another pass, compacted without branches."""
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from modeling.engine.compiled import U64, inlined
+from modeling.engine.target import TARGET
+
+_BYTE, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+_EIGHT = ir.VectorType(_I64, 8)
+_EIGHT_BITS = ir.VectorType(ir.IntType(1), 8)
+
+
+@intrinsic
+def _compress_eight(typing_context, q, codes, code, index, out, left):
+    """Store those of the indices index .. index + 7 whose code matches at q[out ...]; return how many."""
+
+    def generate(context, builder, signature, arguments):
+        q, codes, code, index, out, left = arguments
+        data = context.make_array(signature.args[0])(context, builder, q).data
+        undefined = ir.Constant(_EIGHT, ir.Undefined)
+        zeros = ir.Constant(ir.VectorType(_I32, 8), [0] * 8)
+
+        def all_eight(x):
+            return builder.shuffle_vector(
+                builder.insert_element(undefined, x, ir.Constant(_I32, 0)), undefined, zeros
+            )
+
+        def at(position):
+            return builder.bitcast(builder.gep(data, [position]), _EIGHT.as_pointer())
+
+        iota = ir.Constant(_EIGHT, list(range(8)))
+        matches = builder.icmp_unsigned("==", builder.load(at(codes), align=8), all_eight(code))
+        mask = builder.and_(matches, builder.icmp_signed("<", iota, all_eight(left)))
+        kind = ir.FunctionType(_EIGHT, [_EIGHT, _EIGHT_BITS, _EIGHT])
+        # llvmlite's declare_intrinsic takes no vector types, so it is declared by its name
+        compress = cgutils.get_or_insert_function(
+            builder.module, kind, "llvm.experimental.vector.compress.v8i64"
+        )
+        packed = builder.call(compress, [builder.add(iota, all_eight(index)), mask, undefined])
+        builder.store(packed, at(out), align=8)
+        count = builder.module.declare_intrinsic("llvm.ctpop", [_BYTE])
+        return builder.zext(builder.call(count, [builder.bitcast(mask, _BYTE)]), _I64)
+
+    return types.int64(q, types.int64, types.uint64, types.int64, types.int64, types.int64), generate
+
+
+@inlined
+def _pick_eight(q, codes, code, m, out, length):
+    """Append each i < m with q[codes + i] == code to the list at `out`, `length` long; eight at a time."""
+    for i in range(0, m, 8):
+        length += _compress_eight(q, codes + i, code, i, out + length, min(8, m - i))
+    return length
+
+
+@inlined
+def _pick_one(q, codes, code, m, out, length):
+    """The same, one at a time: without the compress instruction of AVX-512 it is faster than eight."""
+    end = U64(out + length)
+    for i in range(m):
+        q[end] = U64(i)
+        end += U64(q[codes + i] == code)
+    return np.int64(end) - out
+
+
+PICK = _pick_eight if TARGET.has_avx512 else _pick_one

@@ -1,0 +1,289 @@
+"""A compiled plan: a model whose trajectories are simulated many at a time.
+
+    plan = compile_plan(model, first_day, last_day)
+    observables = Observables(["I_total"], [["S_to_I_total"]])
+    done = plan.simulate({"beta": betas}, Keys(stream, particles), starts, observables)
+
+steps.py has the kernel, binomial.py the draws. What a model means is what epydemix makes of it, with the
+doses of doses.py and the changes over time of over_time.py.
+"""
+
+import datetime
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from modeling.engine.arrays import (
+    FIRST_UNUSED,
+    STATUS,
+    STEPS,
+    STOPPED,
+    WHOLE,
+    Batch,
+    Look,
+    Model,
+    Out,
+    new_lanes,
+)
+from modeling.engine.batches import batch_arrays, look_arrays, model_arrays
+from modeling.engine.doses import UnusedDoses
+from modeling.engine.observables import DistanceBound, Observables
+from modeling.engine.starts import Starts, StartTable
+from modeling.engine.steps import run_lanes
+from modeling.engine.structure import structure_of
+from modeling.engine.values import rate_values
+from modeling.initial import people_of_plan
+from modeling.workload import ModelPlan
+
+MOST_LANES = 256
+LEAST_LANES = 8
+MOST_PARTICLES = 2**32  # numbers of a stream
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What the draws of a batch depend on, besides the model.
+
+    Attributes
+    ----------
+    stream : int
+        64 bits, from modeling.randomness.stream_key.
+    particles : ndarray of int, shape (particles,)
+        Number of each particle in the stream, from 0 to 2**32 - 1.
+    """
+
+    stream: int
+    particles: np.ndarray
+
+
+class Simulated(NamedTuple):
+    """The outcome of a batch; integers, or floats in deterministic mode.
+
+    Attributes
+    ----------
+    in_compartments : ndarray, shape (particles, rows, dates)
+        People at the end of each reported date's last step. Before a particle's first day, those on it.
+    by_transition : ndarray, shape (particles, rows, dates)
+        People who moved since the date before.
+    initial : ndarray, shape (particles, rows)
+        People on the first day.
+    stopped : ndarray of bool, shape (particles,)
+        Stopped early by the bound, so that its counts are not whole.
+    steps : ndarray of int, shape (particles,)
+        Simulated time steps.
+    infeasible : dict of int to str
+        Why particles cannot be simulated, by position; their counts are 0.
+    unused : UnusedDoses
+        Of the particles that were simulated to the end.
+    """
+
+    in_compartments: np.ndarray
+    by_transition: np.ndarray
+    initial: np.ndarray
+    stopped: np.ndarray
+    steps: np.ndarray
+    infeasible: dict[int, str]
+    unused: UnusedDoses
+
+
+def compile_plan(model: ModelPlan, first_day: datetime.date, last_day: datetime.date) -> "CompiledPlan":
+    """Return a model ready to be simulated from `first_day`, or later days, to `last_day`.
+
+    Raises
+    ------
+    UserError
+        The model cannot be compiled; the message says what and where.
+    """
+    return CompiledPlan(model, first_day, last_day)
+
+
+class CompiledPlan:
+    """A model over one population and period, ready to be simulated; see compile_plan.
+
+    Attributes
+    ----------
+    dates : ndarray of datetime64[s], shape (dates,)
+        Reported dates of a trajectory from the first day.
+    """
+
+    def __init__(self, model: ModelPlan, first_day: datetime.date, last_day: datetime.date):
+        self.model = model
+        self.starts = Starts(model, first_day, last_day)
+        self.dates = self.starts.dates
+        self._structure = structure_of(model)
+
+    def simulate(
+        self,
+        parameters: Mapping[str, np.ndarray],
+        keys: Keys,
+        starts: np.ndarray | None,
+        observables: Observables,
+        *,
+        bound: DistanceBound | None = None,
+        threads: int | None = None,
+        lanes: int | None = None,
+        deterministic: bool = False,
+    ) -> Simulated:
+        """Simulate a batch of particles.
+
+        The counts of a particle depend on the model, its parameters, its first day and its key alone.
+
+        Parameters
+        ----------
+        parameters : mapping of str to ndarray of float, shape (particles,)
+            Drawn parameters, and people of drawn compartments.
+        starts : ndarray of int, shape (particles,), or None
+            First simulated day, in days after the plan's.
+        threads : int, optional
+            By default, the cores of this process.
+        lanes : int, optional
+            Particles that a thread simulates at a time: a power of two from 8 to 256.
+        deterministic : bool
+            Whether each draw returns its mean.
+
+        Raises
+        ------
+        UserError
+            Unknown series, or a fixed parameter that cannot be right.
+        """
+        ready = self._ready(parameters, keys, starts, observables, bound)
+        out = self._run(ready, keys.stream, threads, lanes, deterministic)
+        return self._simulated(ready, out, deterministic)
+
+    def _ready(
+        self,
+        parameters: Mapping[str, np.ndarray],
+        keys: Keys,
+        starts: np.ndarray | None,
+        observables: Observables,
+        bound: DistanceBound | None,
+    ) -> "_Ready":
+        particles = np.asarray(keys.particles)
+        number = len(particles)
+        if number and not 0 <= particles.min() <= particles.max() < MOST_PARTICLES:
+            raise ValueError(f"a particle's number is outside 0 to {MOST_PARTICLES - 1}")
+        days = np.zeros(number, dtype=np.int64) if starts is None else np.asarray(starts, dtype=np.int64)
+        table = self.starts.table(days)
+        found = rate_values(
+            self.model,
+            parameters,
+            self.starts.first_day,
+            table.first_point[table.start],
+            self.starts.num_points,
+        )
+        initial, missing = people_of_plan(self.model, parameters, number)
+        infeasible = missing | found.infeasible
+        rates = [_coefficient(each, found.rates) for each in self._structure.coefficients]
+        batch = batch_arrays(self.starts, table, particles, rates, initial, infeasible)
+        return _Ready(
+            model=model_arrays(self._structure, self.starts, batch.coefficients),
+            batch=batch,
+            look=look_arrays(
+                self._structure,
+                table,
+                len(self.dates),
+                observables.compartments,
+                observables.transitions,
+                bound,
+            ),
+            table=table,
+            infeasible=infeasible,
+        )
+
+    def _run(
+        self, ready: "_Ready", stream: int, threads: int | None, lanes: int | None, is_mean: bool
+    ) -> Out:
+        """Simulate with as many threads as there is work for; each takes the next particle of the batch."""
+        number = len(ready.batch.particles)
+        out = ready.new_out(len(self.dates))
+        if not number:
+            return out
+        threads = min(threads or usable_cores(), -(-number // LEAST_LANES))
+        shift = (lanes or _lanes_for(number, threads)).bit_length() - 1
+        counter = np.zeros(1, dtype=np.int64)
+
+        def work(_: int) -> None:
+            own = new_lanes(shift, ready.model, ready.batch, ready.look)
+            run_lanes(ready.model, ready.batch, ready.look, own, out, counter, np.uint64(stream), is_mean)
+
+        if threads == 1:
+            work(0)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(work, range(threads)))
+        return out
+
+    def _simulated(self, ready: "_Ready", out: Out, is_mean: bool) -> Simulated:
+        table, is_simulated = ready.table, ready.batch.start >= 0
+        initial = ready.initial()
+        for start, column in enumerate(table.first_column):
+            chosen = (table.start == start) & is_simulated
+            out.people[chosen, :, :column] = initial[chosen, :, None]
+        for start, column, earlier in table.repeated:
+            chosen = table.start == start
+            out.people[chosen, :, column] = out.people[chosen, :, earlier]
+        counts = (out.people, out.moved, initial)
+        if not is_mean:
+            kind = np.int32 if self.model.sizes.sum() < 2**31 else np.int64
+            counts = tuple(each.astype(kind) for each in counts)
+        return Simulated(
+            *counts,
+            stopped=out.ends[:, STATUS] == STOPPED,
+            steps=out.ends[:, STEPS],
+            infeasible=ready.infeasible,
+            unused=self._unused(table, out),
+        )
+
+    def _unused(self, table: StartTable, out: Out) -> UnusedDoses:
+        """Return the doses that are due when fewer people are eligible, of the particles that ended."""
+        is_whole, first = out.ends[:, STATUS] == WHOLE, out.ends[:, FIRST_UNUSED]
+        short = np.flatnonzero(is_whole & (first >= 0))
+        begins = {(int(table.days[table.start[p]]), int(first[p])) for p in short}
+        earliest = min((self.starts.date_of_step(*begin) for begin in begins), default=None)
+        return UnusedDoses(int(is_whole.sum()), len(short), float(out.unused[short].sum()), earliest)
+
+
+class _Ready(NamedTuple):
+    """A batch, ready for the kernel."""
+
+    model: Model
+    batch: Batch
+    look: Look
+    table: StartTable
+    infeasible: dict[int, str]
+
+    def new_out(self, num_dates: int) -> Out:
+        number = len(self.batch.particles)
+        return Out(
+            people=np.zeros((number, len(self.look.first_of_people) - 1, num_dates)),
+            moved=np.zeros((number, len(self.look.first_of_moved) - 1, num_dates)),
+            ends=np.full((number, 3), (0, 0, -1), dtype=np.int64),
+            unused=np.zeros(number),
+        )
+
+    def initial(self) -> np.ndarray:
+        """Return the people of the observed compartments on the first day, shape (particles, observables)."""
+        first, people = self.look.first_of_people, self.look.people
+        sums = np.zeros((len(self.batch.initial), len(first) - 1))
+        for observable in range(len(first) - 1):
+            rows = people[first[observable] : first[observable + 1]]
+            sums[:, observable] = self.batch.initial[:, rows].sum(axis=1)
+        return np.broadcast_to(sums, (len(self.batch.particles), len(first) - 1))
+
+
+def _coefficient(rate: float | str, rates: Mapping[str, np.ndarray]) -> np.ndarray:
+    return rates[rate] if isinstance(rate, str) else np.full((1, 1, 1), float(rate))
+
+
+def _lanes_for(number: int, threads: int) -> int:
+    """Return the number of lanes: enough for vectors, and few enough that no thread is idle."""
+    share = max(LEAST_LANES, number // threads)
+    return min(MOST_LANES, 1 << (share.bit_length() - 1))
+
+
+def usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
