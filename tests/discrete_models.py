@@ -9,6 +9,7 @@ import datetime
 import numpy as np
 from scipy import stats
 
+from modeling.engine.doses import UnusedDoses
 from modeling.engine.plan import Simulated
 from modeling.workload import Calibrate, Observed, Workload
 from tests.small_models import START, plan
@@ -33,7 +34,7 @@ class BinomialModel:
         self.dates = np.datetime64(START, "s") + np.arange(days) * np.timedelta64(1, "D")
         self.batches: list[int] = []
 
-    def simulate(self, parameters, keys, starts, observables, bound=None) -> Simulated:
+    def simulate(self, parameters, keys, starts, observables, *, bound=None) -> Simulated:
         count = len(keys.particles)
         self.batches.append(count)
         chances = chance(
@@ -48,7 +49,9 @@ class BinomialModel:
         shown = np.where(stopped[:, None], -1, counts)  # its arrays are not whole
         rows = np.repeat(shown[:, None], len(observables.transitions), axis=1)
         people = np.zeros((count, len(observables.compartments), len(self.dates)), dtype=np.int64)
-        return Simulated(people, rows, people[:, :, 0], stopped, np.full(count, len(self.dates)), {})
+        return Simulated(
+            people, rows, people[:, :, 0], stopped, np.full(count, len(self.dates)), {}, UnusedDoses()
+        )
 
 
 def chance(base, slope, date) -> np.ndarray:

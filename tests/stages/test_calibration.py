@@ -55,7 +55,7 @@ def test_each_strategy_finds_the_truth_and_narrows_the_prior(tmp_path, data, str
 
 def test_a_start_date_and_initial_conditions_are_found_with_it(tmp_path, engine):
     observed = truth(tmp_path, start="2025-01-16", infectious=3000)
-    experiment = fitting("SMC", num_particles=50, num_generations=4)
+    experiment = fitting("SMC", num_particles=50, num_generations=5)
     calibrating_start(calibrating_people(experiment, {"name": "uniform", "args": [500, 9500]}), 28)
 
     result = run_workload(build(tmp_path, experiment, observed)[0], engine)

@@ -16,7 +16,9 @@ from tests.stage_scripts import Stages
 
 
 def test_max_time_ends_a_calibration_and_the_result_says_so(tmp_path, data, engine):
-    experiment = fitting("SMC", num_particles=8, num_generations=500, max_time="1s")
+    # so many rejections that the time is over first, also on a fast engine
+    limits = {"max_time": "1s", "max_consecutive_rejections": 10_000_000}
+    experiment = fitting("SMC", num_particles=8, num_generations=500, **limits)
 
     result = run_workload(build(tmp_path, experiment, data)[0], engine)
 

@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from modeling.calendars import reported_dates
-from modeling.engine.plan import DistanceBound, Keys, Observables, Simulated
+from modeling.engine.observables import DistanceBound, Observables
+from modeling.engine.plan import Keys, Simulated
 from modeling.failures import UserError
 from modeling.randomness import CALIBRATION, stream_key
 from modeling.result_checks import check_checkpoint
@@ -44,6 +45,7 @@ class Simulates(Protocol):
         keys: Keys,
         starts: np.ndarray | None,
         observables: Observables,
+        *,
         bound: DistanceBound | None = None,
     ) -> Simulated: ...
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from modeling.engine.doses import UnusedDoses
-from modeling.engine.plan import Keys, Observables
+from modeling.engine.observables import Observables
+from modeling.engine.plan import Keys
 from modeling.failures import UserError
 from modeling.randomness import PROJECTIONS, stream, stream_key
 from modeling.simulate.abc.calibrate import Simulates, parameters_of, starts_of
