@@ -62,11 +62,6 @@ class Trial:
         self.builds += 1
         return self.run("builder")
 
-    def run_without_cache(self, **variables: str) -> Used:
-        """Run one day with an empty numba cache, as in a new image or where the cache is not writable."""
-        with tempfile.TemporaryDirectory() as empty:
-            return self.run("runner", FORCE="1", NUMBA_CACHE_DIR=empty, **variables)
-
     def environment(self, **variables: str) -> dict[str, str]:
         return {**self.variables, "RUN_ID": RUN_ID.format(self.builds), **variables}
 
@@ -79,9 +74,10 @@ def main() -> None:
     arguments = read_arguments(__doc__, repeats=9)
     with tempfile.TemporaryDirectory() as folder, _emulated_bucket(Path(folder)) as cloud:
         small = Trial(Path(folder) / "small", one_day())
+        slow = Trial(Path(folder) / "slow", one_day(), ENGINE="epydemix")
         fitted = Trial(Path(folder) / "fitted", calibration(10, 2))
         remote = Trial(Path(folder) / "remote", one_day(), **cloud)
-        for trial in (small,) if arguments.quick else (small, remote):
+        for trial in (small,) if arguments.quick else (small, slow, remote):
             trial.build()
             trial.run("runner")
         remote_run, small_run = RUN_ID.format(remote.builds), RUN_ID.format(small.builds)
@@ -96,7 +92,7 @@ def main() -> None:
         if not arguments.quick:
             cases |= {
                 "import epydemix, without numba": lambda: run_process(WITHOUT_NUMBA, environment()),
-                "runner, first day, numba's cache empty": lambda: small.run_without_cache(RUN_ID=small_run),
+                "runner, first day, ENGINE=epydemix": lambda: slow.run("runner", FORCE="1"),
                 "builder, a calibration": fitted.build,
                 "runner, bucket, result exists": lambda: remote.run("runner", RUN_ID=remote_run),
                 "runner, bucket, to the first day": lambda: remote.run(

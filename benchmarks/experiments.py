@@ -51,7 +51,7 @@ def write_repository(folder: Path, experiment: dict[str, dict]) -> Path:
     config.mkdir(parents=True)
     for kind, content in experiment.items():
         (config / f"{kind}.yaml").write_text(yaml.safe_dump({kind: content}, sort_keys=False))
-    shutil.copytree(EXAMPLES / "data", folder / "data")
+    shutil.copytree(EXAMPLES / "data", folder / "data", dirs_exist_ok=True)
     return config
 
 

@@ -35,13 +35,18 @@ class Used:
     peak_mib: float = 0.0
 
 
-def read_arguments(description: str, repeats: int) -> argparse.Namespace:
-    """Return --repeats and --quick, the options of every benchmark."""
+def read_arguments(
+    description: str,
+    repeats: int,
+    add_options: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
+) -> argparse.Namespace:
+    """Return --repeats and --quick, the options of every benchmark, and those that one adds."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=repeats, help=f"number of rounds (default: {repeats})")
     parser.add_argument("--quick", action="store_true", help="tiny sizes and one round, to see that it runs")
+    add_options(parser)
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.repeats = 1

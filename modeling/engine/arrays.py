@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from modeling.engine.binomial import FLOATS, INTEGERS, TILE
-from modeling.engine.compiled import array
+from modeling.engine.machine_code import array
 
 # columns of Model.sources: kind, first edge; the last row only ends the edges of the one before
 KIND, FIRST_EDGE = range(2)
@@ -33,6 +32,9 @@ POSITION, START, POINT, MATRIX, DUE, SHORT_SINCE, BASE = range(7)
 
 WHOLES, WHOLES_2, UNSIGNED = array("int64"), array("int64", 2), array("uint64")
 REALS, REALS_2, REALS_3 = array("float64"), array("float64", 2), array("float64", 3)
+TILE = 5120  # entries of the sampler; its scratch is about 1 MB, the second-level cache of a core
+TILE_ROW = TILE + 64  # with room for whole vectors
+FLOATS, INTEGERS = 27 * TILE_ROW, 9 * TILE_ROW  # rows of scratch: binomial.py
 _CACHE_LINE = 64  # bytes; a vector that crosses two lines takes twice as long to read
 
 

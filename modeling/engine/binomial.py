@@ -19,12 +19,12 @@ one array of scratch with constant rows; no division checks. tests/unit/test_vec
 import numpy as np
 
 from modeling.engine.arithmetic import exp, fabs, floor, fma, log, sqrt
-from modeling.engine.compiled import U64, inlined, part
+from modeling.engine.arrays import INTEGERS
+from modeling.engine.arrays import TILE_ROW as ROW
+from modeling.engine.compiled import U64, compiled, inlined, part
 from modeling.engine.lists import PICK
 from modeling.engine.philox import uniforms
 
-TILE = 5120  # entries; the scratch of a tile is about 1 MB, the second-level cache of a core
-ROW = TILE + 64  # with room for whole vectors
 SMALL_MEAN = 10.0  # n p below which a draw is inverted
 _CHUNK = 64  # inverted draws that are iterated together
 _MOST_TERMS = 112  # with a mean below 10, more has a chance below 1e-75
@@ -35,10 +35,8 @@ _MOST_TERMS = 112  # with a mean below 10, more has a chance below 1e-75
     j * ROW for j in range(6, 21)
 ]
 (_SG, _SR, _SX, _SU, _SC, _SK) = [j * ROW for j in range(21, 27)]
-FLOATS = 27 * ROW
 # rows of integers: codes, then lists of indices
 (_CODE, _SMALL, _UNDECIDED, _RETRY, _VERDICT, _OPEN, _WHO, _WHEN, _WHERE) = [j * ROW for j in range(9)]
-INTEGERS = 9 * ROW
 _ACCEPTED, _IS_SMALL, _REJECTED = U64(0), U64(1), U64(2)  # codes; in a verdict 1 is open
 _STIRLING = np.array(
     [
@@ -346,3 +344,22 @@ def _retry(f, q, retried, shift, key, particles, steps, sites, attempt):
         f[U64(_QK) + end] = k
         end += U64(q[_CODE + j] == _REJECTED)
     return np.int64(end)
+
+
+@compiled
+def fill_tile(f, q, found, n, p, log_rest, key, particles, steps):
+    """Draw a whole tile of one law; for draws.py."""
+    cells = found.size // particles.size
+    shift = 0
+    while (1 << shift) < particles.size:
+        shift += 1
+    for i in range(found.size):
+        f[N + i] = n
+        f[P + i] = p
+        f[L + i] = log_rest
+    sites = q[INTEGERS - cells :]
+    for c in range(cells):
+        sites[c] = U64(c)
+    draw_tile(f, q, cells, shift, key, particles, steps, sites)
+    for i in range(found.size):
+        found[i] = f[K + i]

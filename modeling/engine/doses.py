@@ -75,10 +75,10 @@ class UnusedDoses:
             self.trajectories += 1
             self.doses += float(unused.sum())
 
-    def add(self, others: "UnusedDoses") -> None:
-        """Add those of other trajectories."""
-        self.simulated += others.simulated
-        self.trajectories += others.trajectories
-        self.doses += others.doses
-        days = [day for day in (self.first, others.first) if day is not None]
-        self.first = min(days) if days else None
+    def add(self, other: "UnusedDoses") -> None:
+        """Count those of another ensemble, too."""
+        firsts = [first for first in (self.first, other.first) if first is not None]
+        self.simulated += other.simulated
+        self.trajectories += other.trajectories
+        self.doses += other.doses
+        self.first = min(firsts, default=None)

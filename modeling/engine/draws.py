@@ -4,11 +4,23 @@ import math
 
 import numpy as np
 
-from modeling.engine.arrays import REALS, UNSIGNED
-from modeling.engine.binomial import FLOATS, INTEGERS, TILE, K, L, N, P, draw_tile
-from modeling.engine.compiled import U64, compiled
+from modeling.engine.arrays import FLOATS, INTEGERS, REALS, TILE, UNSIGNED
+from modeling.engine.machine_code import Kernel
 
 _SHIFT = 8
+_fill_tile = Kernel(
+    "modeling.engine.binomial",
+    "fill_tile",
+    REALS,
+    UNSIGNED,
+    REALS,
+    float,
+    float,
+    float,
+    np.uint64,
+    UNSIGNED,
+    UNSIGNED,
+)
 
 
 def draws(n: int, p: float, count: int, key: int) -> np.ndarray:
@@ -21,30 +33,12 @@ def draws(n: int, p: float, count: int, key: int) -> np.ndarray:
     """
     is_flipped = p > 0.5
     smaller = 1.0 - p if is_flipped else p
-    padded = -(-count // TILE) * TILE
-    found = np.zeros(padded)
-    floats, integers = np.zeros(FLOATS), np.zeros(INTEGERS, dtype=np.uint64)
-    _fill(floats, integers, found, float(n), smaller, -math.log1p(-smaller), np.uint64(key))
-    counts = found[:count].astype(np.int64)
-    return n - counts if is_flipped else counts
-
-
-@compiled
-def _fill(
-    floats: REALS, integers: UNSIGNED, found: REALS, n: float, p: float, log_rest: float, key: np.uint64
-):
-    lanes = 1 << _SHIFT
-    particles, steps = np.zeros(lanes, np.uint64), np.zeros(lanes, np.uint64)
-    sites = np.zeros(TILE >> _SHIFT, np.uint64)
-    for i in range(TILE):
-        floats[N + i] = n
-        floats[P + i] = p
-        floats[L + i] = log_rest
-    for first in range(0, found.size, TILE):
-        for w in range(lanes):
-            particles[w] = U64(first + w)
-        for c in range(sites.size):
-            sites[c] = U64(c)
-        draw_tile(floats, integers, sites.size, _SHIFT, key, particles, steps, sites)
-        for i in range(TILE):
-            found[first + i] = floats[K + i]
+    floats, integers, found = np.zeros(FLOATS), np.zeros(INTEGERS, dtype=np.uint64), np.zeros(TILE)
+    steps = np.zeros(1 << _SHIFT, dtype=np.uint64)
+    counts = np.empty(-(-count // TILE) * TILE, dtype=np.int64)
+    for first in range(0, count, TILE):
+        particles = np.arange(first, first + (1 << _SHIFT), dtype=np.uint64)
+        log_rest = -math.log1p(-smaller)
+        _fill_tile(floats, integers, found, float(n), smaller, log_rest, np.uint64(key), particles, steps)
+        counts[first : first + TILE] = found
+    return n - counts[:count] if is_flipped else counts[:count]

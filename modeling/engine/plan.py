@@ -23,7 +23,9 @@ from modeling.engine.arrays import (
     STEPS,
     STOPPED,
     WHOLE,
+    WHOLES,
     Batch,
+    Lanes,
     Look,
     Model,
     Out,
@@ -31,9 +33,9 @@ from modeling.engine.arrays import (
 )
 from modeling.engine.batches import batch_arrays, look_arrays, model_arrays
 from modeling.engine.doses import UnusedDoses
+from modeling.engine.machine_code import Kernel
 from modeling.engine.observables import DistanceBound, Observables
 from modeling.engine.starts import Starts, StartTable
-from modeling.engine.steps import run_lanes
 from modeling.engine.structure import structure_of
 from modeling.engine.values import rate_values
 from modeling.initial import people_of_plan
@@ -41,6 +43,9 @@ from modeling.workload import ModelPlan
 
 MOST_LANES = 256
 LEAST_LANES = 8
+_run_lanes = Kernel(
+    "modeling.engine.steps", "run_lanes", Model, Batch, Look, Lanes, Out, WHOLES, np.uint64, bool
+)
 MOST_PARTICLES = 2**32  # numbers of a stream
 
 
@@ -208,7 +213,7 @@ class CompiledPlan:
 
         def work(_: int) -> None:
             own = new_lanes(shift, ready.model, ready.batch, ready.look)
-            run_lanes(ready.model, ready.batch, ready.look, own, out, counter, np.uint64(stream), is_mean)
+            _run_lanes(ready.model, ready.batch, ready.look, own, out, counter, np.uint64(stream), is_mean)
 
         if threads == 1:
             work(0)
@@ -240,6 +245,8 @@ class CompiledPlan:
 
     def _unused(self, table: StartTable, out: Out) -> UnusedDoses:
         """Return the doses that are due when fewer people are eligible, of the particles that ended."""
+        if not self._structure.eligible:
+            return UnusedDoses()
         is_whole, first = out.ends[:, STATUS] == WHOLE, out.ends[:, FIRST_UNUSED]
         short = np.flatnonzero(is_whole & (first >= 0))
         begins = {(int(table.days[table.start[p]]), int(first[p])) for p in short}

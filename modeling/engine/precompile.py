@@ -1,59 +1,121 @@
 """Compile the engine ahead, so that no task does: for the image, or a machine without a writable home.
 
-    python -m modeling.engine.precompile x86-64-v3 x86-64-v4
+    python -m modeling.engine.precompile [x86-64-v3 x86-64-v4]
 
-Without a target it is this machine's. The code goes where the engine looks for it: NUMBA_CACHE_DIR, or the
+Without a target it is all of them. The code goes where the engine looks for it: NUMBA_CACHE_DIR, or the
 person's cache. A target that this CPU cannot run is only compiled.
 """
 
 import importlib
-import os
 import re
-import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
 
-from modeling.engine.code_folder import ENGINE, code_folder
+import numpy as np
 
-_DECORATED = re.compile(r"^@compiled$", re.MULTILINE)
+from modeling.engine.code_folder import ENGINE, code_folder, open_for_writing
+from modeling.engine.machine_code import ENTRY, NEVER_CALLED, Kernel, compile_all, fields_of
+from modeling.engine.target import shipped_targets
 
-
-def compile_all() -> str:
-    """Compile the engine for the target of this process; return one line about it.
-
-    Raises
-    ------
-    RuntimeError
-        There is nothing to compile, or its code was not kept.
-    """
-    from modeling.engine.compiled import TARGET, Compiled
-
-    started, found = time.perf_counter(), []
-    for path in sorted(ENGINE.glob("*.py")):
-        if _DECORATED.search(path.read_text(encoding="utf-8")):
-            module = importlib.import_module(f"modeling.engine.{path.stem}")
-            found += [each for each in vars(module).values() if isinstance(each, Compiled)]
-    for each in found:
-        each.compile()
-    folder = code_folder(TARGET.name)
-    kept = [path.stat().st_size for path in folder.glob("*.nbc")]
-    if not 0 < len(set(found)) <= len(kept):
-        raise RuntimeError(f"{len(kept)} of {len(set(found))} compiled functions are in {folder}")
-    seconds = time.perf_counter() - started
-    return f"{folder}: {len(kept)} functions, {sum(kept) / 1e6:.1f} MB, {seconds:.1f} s"
+_KERNEL = re.compile(r"^\w+ = Kernel\(", re.MULTILINE)
 
 
-def main(targets: list[str]) -> int:
-    if not targets:
-        print(compile_all(), flush=True)
+def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["--into"]:
+        _compile_here(Path(arguments[1]))
         return 0
-    for target in targets:  # numba has one target for a process
-        done = subprocess.run(
-            [sys.executable, "-m", __spec__.name], env={**os.environ, "ENGINE_TARGET": target}
-        )
-        if done.returncode:
-            return done.returncode
+    for target in arguments or shipped_targets():
+        folder, started = code_folder(target), time.perf_counter()
+        if not open_for_writing(folder):
+            print(f"{folder} cannot be written; set NUMBA_CACHE_DIR to a folder that can", file=sys.stderr)
+            return 2
+        compile_all(folder, target)
+        sizes = [path.stat().st_size for path in folder.glob("*.o")]
+        seconds = time.perf_counter() - started
+        print(f"{folder}: {sum(sizes) / 1e6:.1f} MB, {seconds:.1f} s", flush=True)
     return 0
+
+
+def _compile_here(folder: Path) -> None:
+    """Compile every kernel of the engine by this process."""
+    kernels = []
+    for path in sorted(ENGINE.glob("*.py")):
+        if _KERNEL.search(path.read_text(encoding="utf-8")):
+            module = importlib.import_module(f"modeling.engine.{path.stem}")
+            kernels += [each for each in vars(module).values() if isinstance(each, Kernel)]
+    if not kernels:
+        raise RuntimeError(f"no file in {ENGINE} has a kernel")
+    for kernel in dict.fromkeys(kernels):
+        code = _object_of(kernel)
+        temporary = folder / f".{kernel.file_name}.{time.time_ns()}"
+        temporary.write_bytes(code)
+        temporary.replace(folder / kernel.file_name)
+
+
+def _object_of(kernel: Kernel) -> bytes:
+    """Return the object file of a kernel: its function, and one that calls it with words in memory."""
+    import llvmlite.binding as llvm
+    from numba import njit
+
+    from modeling.engine.compiled import OPTIONS
+
+    function = getattr(importlib.import_module(kernel.module), kernel.function).py_func
+    dispatcher = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)
+    types = tuple(_numba_type(kind) for kind in kernel.types)
+    dispatcher.compile(types)
+    made = dispatcher.overloads[types]
+    module = made.library._final_module.clone()
+    unknown = [
+        each.name
+        for each in module.functions
+        if each.is_declaration and not each.name.startswith("llvm.") and each.name not in NEVER_CALLED
+    ]
+    if unknown:
+        raise RuntimeError(
+            f"{kernel.function} calls {', '.join(unknown)} of numba, which a stage does not load: it "
+            "allocates an array, or uses a function of numpy that does; write a loop"
+        )
+    inner = module.get_function(made.fndesc.llvm_func_name)
+    module.link_in(llvm.parse_assembly(_entry_of(inner, module.triple)))
+    return made.library.codegen._tm.emit_object(module)
+
+
+def _entry_of(function: Any, triple: str) -> str:
+    """Return LLVM's text of a function that loads all arguments from memory, 8 bytes each."""
+    kinds = [str(each.type) for each in function.arguments]
+    loads = [
+        f"%p{i} = getelementptr i64, ptr %words, i64 {i}\n%a{i} = load {kind}, ptr %p{i}"
+        for i, kind in enumerate(kinds[2:])
+    ]
+    passed = ", ".join(f"{kind} %a{i}" for i, kind in enumerate(kinds[2:]))
+    lines = [
+        f'target triple = "{triple}"',
+        f'declare i32 @"{function.name}"({", ".join(kinds)})',
+        f"define i32 @{ENTRY}(ptr %words) {{",
+        "%value = alloca ptr",
+        "%error = alloca ptr",
+        *loads,
+        f'%status = call i32 @"{function.name}"(ptr %value, ptr %error, {passed})',
+        "ret i32 %status",
+        "}",
+    ]
+    return "\n".join(lines)
+
+
+def _numba_type(kind: Any) -> Any:
+    from numba import from_dtype, types
+
+    if get_origin(kind) is Annotated:
+        _, dtype, dimensions = get_args(kind)
+        return types.Array(from_dtype(dtype), dimensions, "C")
+    if hasattr(kind, "_fields"):
+        fields = [_numba_type(each) for each in fields_of(kind)]
+        if len(set(fields)) == 1:
+            return types.NamedUniTuple(fields[0], len(fields), kind)
+        return types.NamedTuple(fields, kind)
+    return {int: types.int64, float: types.float64, bool: types.boolean, np.uint64: types.uint64}[kind]
 
 
 if __name__ == "__main__":

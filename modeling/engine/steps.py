@@ -38,16 +38,11 @@ from modeling.engine.arrays import (
     STEPS,
     STOPPED,
     TARGET,
+    TILE,
     TO,
     WHOLE,
-    WHOLES,
-    Batch,
-    Lanes,
-    Look,
-    Model,
-    Out,
 )
-from modeling.engine.binomial import TILE, K, L, N, P, draw_tile
+from modeling.engine.binomial import K, L, N, P, draw_tile
 from modeling.engine.chances import find_chances, find_forces, find_vaccination, read_coefficients
 from modeling.engine.compiled import U64, compiled, part
 
@@ -68,16 +63,7 @@ def _take_next(typing_context, counter):
 
 
 @compiled
-def run_lanes(
-    model: Model,
-    batch: Batch,
-    look: Look,
-    lanes: Lanes,
-    out: Out,
-    counter: WHOLES,
-    key: np.uint64,
-    is_mean: bool,
-):
+def run_lanes(model, batch, look, lanes, out, counter, key, is_mean):
     """Simulate the particles of a batch until none is left.
 
     Parameters

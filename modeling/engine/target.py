@@ -1,38 +1,36 @@
-"""The CPU that the engine is compiled for: one of three fixed targets of x86-64, or the very CPU elsewhere.
+"""The CPU that the engine's code is for: one of three fixed targets of x86-64; elsewhere this machine's.
 
-numba compiles for the CPU it runs on. Code for a fixed target can be shipped, and is the same on each
-machine. Importing this module sets the target of the process, so import it before numba compiles anything.
+numba compiles for the CPU it runs on. Code for a fixed target can be shipped, and is the same everywhere.
 """
 
 import os
 import platform
+import re
 from dataclasses import dataclass
 
 import llvmlite.binding as llvm
-import numba
-from numba.core.registry import cpu_target
 
 from modeling.failures import UserError, listed
 
-HOST = "host"
 _NEEDED = {  # by target, best first: LLVM's names of what its CPU must have
     "x86-64-v4": "avx512f avx512bw avx512cd avx512dq avx512vl avx2 fma bmi bmi2 f16c lzcnt movbe popcnt",
     "x86-64-v3": "avx2 fma bmi bmi2 f16c lzcnt movbe popcnt",
     "x86-64": "",
 }
-TARGETS = tuple(_NEEDED)
 # without it LLVM uses half of the width of AVX-512
 _ADDED = {"x86-64-v4": "-prefer-256-bit"}
 
 
 @dataclass(frozen=True)
 class Target:
-    """The CPU that this process compiles for.
+    """A CPU to compile for.
 
     Attributes
     ----------
     name : str
-        One of TARGETS, or "host" for exactly this CPU.
+        "x86-64-v4", "x86-64-v3", "x86-64", or LLVM's name of this CPU.
+    cpu, features : str or None
+        As LLVM takes them; None for this CPU.
     has_avx512 : bool
         Whether the code may use 512-bit vectors and their compress instruction.
     can_run : bool
@@ -40,27 +38,29 @@ class Target:
     """
 
     name: str
+    cpu: str | None
+    features: str | None
     has_avx512: bool
     can_run: bool
 
 
+def shipped_targets() -> tuple[str, ...]:
+    """Return the targets of an image: all of them, or that of this machine."""
+    return tuple(_NEEDED) if TARGET.name in _NEEDED else (TARGET.name,)
+
+
 def _choose_target() -> Target:
-    """Return the best target of this CPU, or the one of ENGINE_TARGET, and set it for numba."""
-    if numba.config.DISABLE_JIT:
-        raise UserError("NUMBA_DISABLE_JIT is set, and the engine is compiled by numba; unset it")
+    """Return the best target of this CPU, or the one of ENGINE_TARGET."""
     has = {name for name, is_there in _host_features().items() if is_there}
-    runs = [name for name in TARGETS if set(_NEEDED[name].split()) <= has]
-    # numba has one target for a process. Another library has compiled before, for this very CPU
-    is_late = "_toplevel_target_context" in vars(cpu_target)
-    is_fixed = platform.machine().lower() in ("x86_64", "amd64") and not is_late
-    name = os.environ.get("ENGINE_TARGET", "") or (runs[0] if is_fixed else HOST)
-    known = TARGETS if is_fixed else (HOST,)
+    is_x86 = platform.machine().lower() in ("x86_64", "amd64")
+    known = tuple(_NEEDED) if is_x86 else (re.sub("[^a-z0-9-]", "-", llvm.get_host_cpu_name().lower()),)
+    runs = [name for name in known if set(_NEEDED.get(name, "").split()) <= has]
+    name = os.environ.get("ENGINE_TARGET", "") or runs[0]
     if name not in known:
-        raise UserError(f'ENGINE_TARGET="{name}": this process can compile for {listed(known)}')
-    if name == HOST:
-        return Target(HOST, "avx512f" in has, True)
-    numba.config.CPU_NAME, numba.config.CPU_FEATURES = name, _ADDED.get(name, "")
-    return Target(name, name == "x86-64-v4", name in runs)
+        raise UserError(f'ENGINE_TARGET="{name}": this machine can compile for {listed(known)}')
+    if not is_x86:
+        return Target(name, None, None, False, True)
+    return Target(name, name, _ADDED.get(name, ""), name == "x86-64-v4", name in runs)
 
 
 def _host_features() -> dict[str, bool]:

@@ -14,6 +14,7 @@ TABLES = {
         "runner imports matplotlib    no",
         "runner imports jinja2        no",
     ],
+    "engine": ["SEIRH: same law: yes", "Flu: same law: yes", "Flu on two threads", "numpy, arrays over"],
     "localcloud": ["started, and has answered", "a job of 1,000 null tasks", "100 clients", "2,000"],
     "parallel": ["invoke, 1 at once", "xargs, 1 at once", "invoke's efficiency / that of xargs"],
     "soak": [

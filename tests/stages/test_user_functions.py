@@ -148,19 +148,6 @@ def test_the_largest_allowed_distance_is_one_of_a_simulated_draw(tmp_path):
     assert set(result.generations[-1].distances) == {1e100}
 
 
-def test_a_function_is_run_through_epydemix_with_a_line_that_says_why_that_is_slow(tmp_path, caplog):
-    workload = calibration_of(tmp_path, "of_logs", num_generations=1)
-
-    result = run_workload(workload, "cpu")
-    told = [record.getMessage() for record in caplog.records if "epydemix" in record.getMessage()]
-    again = run_workload(workload, "epydemix")
-
-    [line] = told
-    assert "runs through epydemix, several hundred times slower than the engine, because of_logs of" in line
-    assert line.endswith("is a Python function")
-    np.testing.assert_array_equal(result.generations[-1].distances, again.generations[-1].distances)
-
-
 def test_a_function_cannot_change_the_data(tmp_path):
     result = run_workload(calibration_of(tmp_path, "spoiling"))
 
