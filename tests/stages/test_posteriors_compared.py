@@ -1,9 +1,12 @@
 """Both engines find the same posterior: ours in batches, and epydemix's sampler one draw at a time."""
 
+import pickle
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from modeling.engine.plan import CompiledPlan
 from modeling.simulate.run import run_workload
 from tests.builds import build
 from tests.calibrations import calibrating_people, calibrating_start, fitting
@@ -76,3 +79,23 @@ def test_the_posterior_is_that_of_epydemix(tmp_path, data, experiment):
     assert stats.ks_2samp(*left).pvalue > 0.001
     acceptance = [len(each.generations[-1].weights) / each.simulations for each in (ours, theirs)]
     assert 0.6 < acceptance[0] / acceptance[1] < 1.6, acceptance
+
+
+@pytest.mark.parametrize("distance", ["rmse", "mae", "wmape", "mape"])
+def test_stopping_what_is_too_far_changes_no_byte_of_the_result(tmp_path, data, distance, monkeypatch):
+    experiment = start_and_people("SMC", num_particles=60, num_generations=4)
+    experiment["modelset"]["calibration"]["distance_function"] = distance
+    workload = build(tmp_path, experiment, data, SEED)[0]
+    simulate, stopped = CompiledPlan.simulate, []
+
+    def to_the_end(self, *arguments, bound=None):
+        done = simulate(self, *arguments, bound=bound)
+        stopped.append(int(done.stopped.sum()))
+        return simulate(self, *arguments)
+
+    early = run_workload(workload, "cpu")
+    monkeypatch.setattr(CompiledPlan, "simulate", to_the_end)
+    late = run_workload(workload, "cpu")
+
+    assert sum(stopped) > 50
+    assert pickle.dumps(early) == pickle.dumps(late)
