@@ -14,6 +14,7 @@ from modeling.change_sentences import MOST_CHARACTERS, MOST_SENTENCES
 from modeling.failures import UserError
 from modeling.workload import (
     RESULT_FORMAT,
+    Checkpoint,
     Expected,
     Fit,
     Generation,
@@ -68,6 +69,38 @@ def check_result(result: Result) -> None:
         _check_array(result.projected, "iuf", 2, f"{where}: projected particles")
         if result.projected.shape[1] != len(result.parameter_names):
             raise UserError(f"{where}: projected particles of shape {result.projected.shape}")
+
+
+def check_checkpoint(checkpoint: Checkpoint, workload: Workload, values: int) -> None:
+    """Refuse a checkpoint that a calibration of the workload cannot have left.
+
+    Parameters
+    ----------
+    values : int
+        Number of observed values that are compared.
+
+    Raises
+    ------
+    UserError
+        Too few or too many generations, arrays of a wrong type or shape, or weights that are not a
+        distribution.
+    """
+    where = f"checkpoint of input {workload.index}"
+    options, generations = workload.task.options, checkpoint.generations
+    if [each.number for each in generations] != list(range(len(generations))) or not generations:
+        raise UserError(f"{where}: its generations are not 0, 1, 2 and so on")
+    if len(generations) > options.get("num_generations", 0):
+        raise UserError(f"{where}: more generations than the calibration has")
+    for generation in generations:
+        _check_generation(generation, len(workload.task.priors), where)
+        if len(generation.weights) != options.get("num_particles"):
+            raise UserError(f"{where}: {len(generation.weights)} particles in a generation")
+    _check_array(checkpoint.values, "f", 2, where)
+    _check_counts(checkpoint.values, where)
+    if checkpoint.values.shape != (options["num_particles"], values):
+        raise UserError(f"{where}: simulated values of shape {checkpoint.values.shape}")
+    if not (checkpoint.simulations >= 1 and 0 <= checkpoint.seconds < LARGEST_NUMBER):
+        raise UserError(f"{where}: {checkpoint.simulations} simulations in {checkpoint.seconds} seconds")
 
 
 def _check_facts(result: Result, where: str) -> None:
@@ -257,6 +290,9 @@ def _check_generation(generation: Generation, parameters: int, where: str) -> No
         or not math.isclose(generation.weights.sum(), 1, rel_tol=1e-6)
     ):
         raise UserError(f"{what} is not a distribution")
+    epsilon, simulations = generation.epsilon, generation.simulations
+    if not (0 <= (epsilon or 0) < math.inf and 0 <= simulations < LARGEST_NUMBER):
+        raise UserError(f"{what}: epsilon {epsilon} after {simulations} simulations")
 
 
 def _check_counts(counts: np.ndarray, where: str) -> None:

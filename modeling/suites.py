@@ -6,7 +6,7 @@ Both build workloads and return the same kind of Result, so that one stage C ser
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modeling.workload import ForeignWorkload, Result, Workload
 
@@ -62,8 +62,10 @@ def build(
     return Build(experiment.workflow, used, workloads, config_files)
 
 
-def run(workload: Workload | ForeignWorkload, engine: str) -> Result:
+def run(workload: Workload | ForeignWorkload, engine: str, checkpoints: Any = None) -> Result:
     """Run one workload with the suite that built it; an engine simulates those of the built-in one.
+
+    A calibration of the built-in suite goes on from its checkpoints.
 
     Raises
     ------
@@ -76,4 +78,4 @@ def run(workload: Workload | ForeignWorkload, engine: str) -> Result:
         return adapter.run(workload)
     from modeling.simulate.run import run_workload
 
-    return run_workload(workload, engine)
+    return run_workload(workload, engine, checkpoints)

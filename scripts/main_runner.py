@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import MANIFEST, RunFiles
+from pipeline.checkpoint_files import CheckpointFile
 from pipeline.environment import StageContext
 from pipeline.failures import TemporaryFault, UserError
 from pipeline.forecast_pack import custom_code
@@ -80,9 +81,12 @@ def _chosen_inputs(context: StageContext, files: RunFiles, manifest: Manifest) -
 
 def _run_input(index: int, context: StageContext, inputs: Inputs) -> None:
     """Write the result of one input and its summary; an input that has a result is left alone."""
-    results, made = Results(inputs), _made_with(context)
+    results, made, checkpoint = Results(inputs), _made_with(context), CheckpointFile(inputs, index)
+    if context.force and not context.retry_attempt:
+        checkpoint.remove()
     if not context.force and results.has(index):
         log.info("result %d exists already; FORCE=1 (invoke: --force) computes it again", index)
+        checkpoint.remove()  # of a task that ended between its result and this
         _complete_summary(index, results, made)
         return
     files, stopwatch, called = inputs.files, Stopwatch(), ""
@@ -98,8 +102,9 @@ def _run_input(index: int, context: StageContext, inputs: Inputs) -> None:
 
         set_usable_threads(context.threads)
         made |= {"engine": engine_for(workload, inputs.manifest.engine), "threads": context.threads}
-        result = run(workload, inputs.manifest.engine)
+        result = run(workload, inputs.manifest.engine, checkpoint)
         path = results.write(result)
+        checkpoint.remove()
     except Exception as error:
         called = called or name_in_list(inputs, index) or unknown_input(index)
         failure = {"status": "failed", "error": _reason(error), "task_index": index, "input": called}

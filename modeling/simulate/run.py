@@ -21,13 +21,15 @@ from modeling.workload import (
 log = logging.getLogger(__name__)
 
 
-def run_workload(workload: Workload, engine: str = DEFAULT_ENGINE) -> Result:
+def run_workload(workload: Workload, engine: str = DEFAULT_ENGINE, checkpoints: Any = None) -> Result:
     """Simulate a workload, or calibrate and project it; return the checked result.
 
     Parameters
     ----------
     engine : str
         "cpu" or "epydemix": that of the run.
+    checkpoints : abc.strategies.Checkpoints or None
+        Where a calibration on the engine leaves its whole generations, and goes on from.
 
     Raises
     ------
@@ -40,7 +42,7 @@ def run_workload(workload: Workload, engine: str = DEFAULT_ENGINE) -> Result:
         )
     check_schedule(workload)
     _warn_of_a_slow_engine(workload, engine)
-    contents = _contents(workload, engine_for(workload, engine))
+    contents = _contents(workload, engine_for(workload, engine), checkpoints)
     _warn_of_unused_doses(workload, contents.pop("unused"))
     result = _result(workload, **contents)
     check_result(result)
@@ -52,7 +54,7 @@ def engine_for(workload: Workload, engine: str) -> str:
     return EPYDEMIX if getattr(workload.task, "functions", []) else engine
 
 
-def _contents(workload: Workload, engine: str) -> dict[str, Any]:
+def _contents(workload: Workload, engine: str, checkpoints: Any) -> dict[str, Any]:
     """Return what an engine makes of a workload: fields of Result, unused doses, perhaps a transformation.
 
     An engine is imported where it is used: the other one takes a second to load.
@@ -63,6 +65,8 @@ def _contents(workload: Workload, engine: str) -> dict[str, Any]:
         from modeling.simulate.ensemble import contents_of_result
     else:
         from modeling.simulate.abc.run import contents_of_result
+
+        return contents_of_result(workload, checkpoints)
     return contents_of_result(workload)
 
 

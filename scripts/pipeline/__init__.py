@@ -8,7 +8,7 @@ They are started as `python scripts/main_*.py`, in the repository or at / in the
     manifest pickles bucket forecast_clone stage
     artifacts                       (bucket only when it is needed, since the client loads slowly)
     input_files experiment_files forecast_pack
-    result_files input_names
+    result_files checkpoint_files input_names
     metadata
     main_builder main_runner main_output, and the other scripts
 """

@@ -8,12 +8,13 @@ builder-artifacts/pending-1a2b3c4d.txt  inputs to run; named by digest, so that 
 builder-artifacts/forecast.tar.gz    the forecasting repository as used, in the cloud (forecast_pack.py)
 builder-artifacts/manifest.json      written last by stage A; the other stages start from it (manifest.py)
 runner-artifacts/result_0000.pkl     one result
+runner-artifacts/checkpoint_0000.pkl  a calibration under way (checkpoint_files.py)
 summaries/*.json                     one a task
 outputs/<UTC time>/*                 tables, charts and report; files.json is written last
 run_metadata.json                    how the run was made (metadata.py)
 
 RunFiles reads and writes what has no module of its own: manifest, configuration, summaries and outputs.
-Inputs are in input_files.py, results in result_files.py.
+Inputs are in input_files.py, results in result_files.py, checkpoints in checkpoint_files.py.
 """
 
 import hashlib

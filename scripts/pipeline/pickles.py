@@ -1,4 +1,4 @@
-"""Workloads and results as bytes; loading them runs no code from the file."""
+"""Workloads, results and checkpoints as bytes; loading them runs no code from the file."""
 
 import hashlib
 import json
@@ -8,11 +8,12 @@ import zlib
 from modeling.by_products import parse_json
 from modeling.failures import UserError
 from modeling.result_checks import check_result
-from modeling.workload import ForeignWorkload, Result, Workload
+from modeling.workload import Checkpoint, ForeignWorkload, Result, Workload
 from pipeline.input_list import InputEntry
 from pipeline.plain_pickle import load_record
 
 _RESULT_MAGIC = b"epymodelingsuite-cloud result 1\n"
+_CHECKPOINT_MAGIC = b"epymodelingsuite-cloud checkpoint 1\n"
 MOST_INPUT_BYTES = 512 << 20  # unpacked; real ones have about 100 KB
 MOST_HEADER_BYTES = 10_000
 
@@ -48,17 +49,40 @@ def encode_result(result: Result, input_digest: str) -> bytes:
 
     Level 1 of zlib is half as long as level 6 and within 10 % of its size on trajectories.
     """
-    packed = zlib.compress(pickle.dumps(result, protocol=5), level=1)
+    return _encoded(_RESULT_MAGIC, result, result.index, input_digest)
+
+
+def encode_checkpoint(checkpoint: Checkpoint, index: int, input_digest: str) -> bytes:
+    """Return the file of the checkpoint of an input, in the form of a result's."""
+    return _encoded(_CHECKPOINT_MAGIC, checkpoint, index, input_digest)
+
+
+def _encoded(magic: bytes, record: Result | Checkpoint, index: int, input_digest: str) -> bytes:
+    packed = zlib.compress(pickle.dumps(record, protocol=5), level=1)
     header = {
-        "index": result.index,
+        "index": index,
         "input_sha256": input_digest,
         "packed_bytes": len(packed),
         "packed_sha256": hashlib.sha256(packed).hexdigest(),
     }
-    return _RESULT_MAGIC + json.dumps(header).encode() + b"\n" + packed
+    return magic + json.dumps(header).encode() + b"\n" + packed
 
 
-def check_result_file(data: bytes, input_digest: str, path: str) -> memoryview:
+def decode_checkpoint(data: bytes, input_digest: str, most_bytes: int, path: str) -> Checkpoint:
+    """Return the checkpoint in the bytes of its file; whether it fits its calibration is checked there.
+
+    Raises
+    ------
+    DamagedResult, ForeignResult
+        As check_result_file.
+    UserError
+        Its record is not a checkpoint.
+    """
+    packed = check_result_file(data, input_digest, path, _CHECKPOINT_MAGIC)
+    return load_record(_unpacked(packed, most_bytes), Checkpoint)
+
+
+def check_result_file(data: bytes, input_digest: str, path: str, magic: bytes = _RESULT_MAGIC) -> memoryview:
     """Return the packed record of a result file that is whole and belongs to the input.
 
     Raises
@@ -69,11 +93,11 @@ def check_result_file(data: bytes, input_digest: str, path: str) -> memoryview:
     ForeignResult
         Its header is not that of this version, so that it cannot be checked here.
     """
-    if _RESULT_MAGIC.startswith(data):
+    if magic.startswith(data):
         raise DamagedResult(f"{path}: cut short, before its header")
-    if not data.startswith(_RESULT_MAGIC):
+    if not data.startswith(magic):
         raise ForeignResult(path, "its first line differs")
-    line, _, packed = data[len(_RESULT_MAGIC) :].partition(b"\n")
+    line, _, packed = data[len(magic) :].partition(b"\n")
     try:
         header = parse_json(line, MOST_HEADER_BYTES)
     except ValueError:

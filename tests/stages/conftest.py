@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from localcloud.process import running
+from modeling.run_names import ENGINES
 from pipeline.bucket import BucketStorage
 from pipeline.storage import FolderStorage
 from tests.calibrations import truth
@@ -90,3 +91,9 @@ def calibration(finished_calibration, tmp_path) -> Stages:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> str:
     return truth(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request) -> str:
+    """Each engine, for what holds for both."""
+    return request.param

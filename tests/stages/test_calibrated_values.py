@@ -13,12 +13,12 @@ from tests.experiments import OBSERVED, calibrated
 @pytest.mark.parametrize(
     "prior", [("uniform", [1.8, 1e-15]), ("norm", [1.8, 1e-30]), ("norm", [1.8, 1e-200])]
 )
-def test_a_prior_of_hardly_any_width_has_a_posterior(tmp_path, data, prior):
+def test_a_prior_of_hardly_any_width_has_a_posterior(tmp_path, data, prior, engine):
     experiment = fitting("SMC", num_particles=6, num_generations=3)
     name, args = prior
     experiment["modelset"]["calibration"]["parameters"]["R0"]["prior"] = {"name": name, "args": args}
 
-    result = run_workload(build(tmp_path, experiment, data)[0])
+    result = run_workload(build(tmp_path, experiment, data)[0], engine)
 
     assert result.stopped_by == ""
     assert result.generations[-1].weights.sum() == pytest.approx(1)
@@ -26,14 +26,14 @@ def test_a_prior_of_hardly_any_width_has_a_posterior(tmp_path, data, prior):
 
 
 @pytest.mark.parametrize("name", ["rng", "data", "distance_of"])
-def test_a_parameter_may_have_any_name_that_no_table_uses(tmp_path, data, name):
+def test_a_parameter_may_have_any_name_that_no_table_uses(tmp_path, data, name, engine):
     experiment = fitting("SMC", num_particles=4, num_generations=2)
     experiment["model"]["parameters"] |= {"R0": {"type": "calculated", "value": name}}
     experiment["model"]["parameters"][name] = {"type": "calibrated"}
     priors = experiment["modelset"]["calibration"]["parameters"]
     priors[name] = priors.pop("R0")
 
-    result = run_workload(build(tmp_path, experiment, data)[0])
+    result = run_workload(build(tmp_path, experiment, data)[0], engine)
 
     assert result.parameter_names == [name]
     assert ((result.generations[-1].particles >= 1) & (result.generations[-1].particles <= 2.5)).all()
@@ -83,11 +83,11 @@ def test_a_week_in_which_a_calibrated_start_lies_is_not_fitted(
         ("top_fraction", {"Nsim": 60, "top_fraction": 0.9}),
     ],
 )
-def test_a_draw_of_more_people_than_there_are_is_never_accepted(tmp_path, data, strategy, options):
+def test_a_draw_of_more_people_than_there_are_is_never_accepted(tmp_path, data, strategy, options, engine):
     everybody_and_more = {"name": "uniform", "args": [100, 2_000_000]}
     experiment = calibrating_people(fitting(strategy, **options), everybody_and_more)
 
-    result = run_workload(build(tmp_path, experiment, data)[0])
+    result = run_workload(build(tmp_path, experiment, data)[0], engine)
 
     assert len(result.generations[-1].weights) >= 3
     for generation in result.generations:
@@ -105,10 +105,10 @@ def test_a_prior_of_shares_and_people_is_refused(tmp_path, data):
         build(tmp_path, experiment, data)
 
 
-def test_a_prior_of_whole_people_may_hold_nobody(tmp_path, data):
+def test_a_prior_of_whole_people_may_hold_nobody(tmp_path, data, engine):
     experiment = calibrating_people(fitting("SMC", num_particles=6, num_generations=2), WHOLE_PEOPLE)
 
-    result = run_workload(build(tmp_path, experiment, data)[0])
+    result = run_workload(build(tmp_path, experiment, data)[0], engine)
 
     people = result.generations[-1].particles[:, result.parameter_names.index("I")]
     assert set(people) <= set(range(5))
@@ -122,28 +122,28 @@ def test_a_prior_of_fewer_than_no_people_is_refused(tmp_path, data):
 
 
 @pytest.mark.parametrize("strategy", ["SMC", "rejection"])
-def test_a_prior_that_is_hardly_ever_possible_ends_with_a_remedy(tmp_path, data, strategy):
+def test_a_prior_that_is_hardly_ever_possible_ends_with_a_remedy(tmp_path, data, strategy, engine):
     experiment = calibrating_people(fitting(strategy), {"name": "uniform", "args": [1e7, 1e7]})
 
     with pytest.raises(
         UserError, match=r"US-VT: 2000 draws in a row cannot be simulated .*narrow the priors"
     ):
-        run_workload(build(tmp_path, experiment, data)[0])
+        run_workload(build(tmp_path, experiment, data)[0], engine)
 
 
-def test_a_top_fraction_of_nothing_possible_ends_with_a_remedy(tmp_path, data):
+def test_a_top_fraction_of_nothing_possible_ends_with_a_remedy(tmp_path, data, engine):
     experiment = fitting("top_fraction", Nsim=40, top_fraction=0.5)
     calibrating_people(experiment, {"name": "uniform", "args": [1e7, 1e7]})
 
     with pytest.raises(UserError, match="no particle accepted in 40 simulations"):
-        run_workload(build(tmp_path, experiment, data)[0])
+        run_workload(build(tmp_path, experiment, data)[0], engine)
 
 
-def test_a_negative_or_endless_rate_is_never_accepted(tmp_path, data):
+def test_a_negative_or_endless_rate_is_never_accepted(tmp_path, data, engine):
     experiment = fitting("SMC", num_particles=10, num_generations=2)
     experiment["modelset"]["calibration"]["parameters"]["R0"]["prior"] = {"name": "uniform", "args": [-2, 5]}
     experiment["model"]["parameters"]["beta"]["value"] = "np.sqrt(R0) * gamma / eigenvalue"
 
-    result = run_workload(build(tmp_path, experiment, data)[0])
+    result = run_workload(build(tmp_path, experiment, data)[0], engine)
 
     assert all((generation.particles >= 0).all() for generation in result.generations)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from modeling.failures import UserError
-from modeling.simulate import calibrate
 from modeling.simulate.run import run_workload
+from modeling.simulate.with_epydemix import calibrate
 from modeling.simulate.with_epydemix.simulator import Simulator
 from modeling.simulate.with_epydemix.transformation import Transformation
 from tests.builds import build, workloads_in
@@ -37,8 +37,8 @@ from tests.stage_scripts import Stages
     ],
     ids=["smc", "smc with a schedule", "rejection", "top fraction"],
 )
-def test_each_strategy_finds_the_truth_and_narrows_the_prior(tmp_path, data, strategy, options):
-    result = run_workload(build(tmp_path, fitting(strategy, **options), data)[0])
+def test_each_strategy_finds_the_truth_and_narrows_the_prior(tmp_path, data, strategy, options, engine):
+    result = run_workload(build(tmp_path, fitting(strategy, **options), data)[0], engine)
 
     low, median, high = posterior(result, "R0")
     assert low <= TRUE_R0 <= high
@@ -53,12 +53,12 @@ def test_each_strategy_finds_the_truth_and_narrows_the_prior(tmp_path, data, str
     assert last.distances.max() < limit
 
 
-def test_a_start_date_and_initial_conditions_are_found_with_it(tmp_path):
+def test_a_start_date_and_initial_conditions_are_found_with_it(tmp_path, engine):
     observed = truth(tmp_path, start="2025-01-16", infectious=3000)
-    experiment = fitting("SMC", num_particles=50, num_generations=4)
+    experiment = fitting("SMC", num_particles=50, num_generations=5)
     calibrating_start(calibrating_people(experiment, {"name": "uniform", "args": [500, 9500]}), 28)
 
-    result = run_workload(build(tmp_path, experiment, observed)[0])
+    result = run_workload(build(tmp_path, experiment, observed)[0], engine)
 
     assert result.parameter_names == ["R0", "I", "start_date"]
     for name, true in (("R0", TRUE_R0), ("I", 3000), ("start_date", 11)):
@@ -71,7 +71,7 @@ def test_a_start_date_and_initial_conditions_are_found_with_it(tmp_path):
 
 
 @pytest.mark.parametrize("distance", ["rmse", "mae", "wmape", "mape"])
-def test_a_distance_is_the_one_on_paper_over_all_comparisons(tmp_path, data, distance):
+def test_a_distance_is_the_one_on_paper_over_all_comparisons(tmp_path, data, distance, engine):
     experiment = fitting("SMC", num_particles=10, num_generations=2)
     calibration = experiment["modelset"]["calibration"]
     calibration["distance_function"] = distance
@@ -79,7 +79,7 @@ def test_a_distance_is_the_one_on_paper_over_all_comparisons(tmp_path, data, dis
     calibration["comparison"].append(second | {"simulation": ["S_to_I_0-17", "S_to_I_18-64", "S_to_I_65+"]})
     calibration["fitting_window"]["start_date"] = "2025-01-12"
 
-    result = run_workload(build(tmp_path, experiment, data)[0])
+    result = run_workload(build(tmp_path, experiment, data)[0], engine)
 
     rows = [line.split(",") for line in data.splitlines()[2:]]  # without the week before the window
     assert [fit.observed.label for fit in result.fits] == ["cases", "infections"]
@@ -122,12 +122,13 @@ def test_the_last_fitted_date_counts_its_whole_interval(tmp_path, frequency, sta
     assert (fitted > 0).all()
 
 
-def test_a_calibration_is_the_same_bit_for_bit_and_another_seed_differs(tmp_path, data):
+def test_a_calibration_is_the_same_bit_for_bit_and_another_seed_differs(tmp_path, data, engine):
     experiment = fitting("SMC", num_particles=10, num_generations=3)
     calibrating_start(calibrating_people(experiment, {"name": "randint", "args": [100, 2000]}), 10)
 
     first, again, other = (
-        run_workload(build(tmp_path / str(i), experiment, data, seed)[0]) for i, seed in enumerate((1, 1, 2))
+        run_workload(build(tmp_path / str(i), experiment, data, seed)[0], engine)
+        for i, seed in enumerate((1, 1, 2))
     )
 
     assert pickle.dumps(first) == pickle.dumps(again)
@@ -135,15 +136,15 @@ def test_a_calibration_is_the_same_bit_for_bit_and_another_seed_differs(tmp_path
     assert first.trajectories.by_transition.tolist() != other.trajectories.by_transition.tolist()
 
 
-def test_populations_have_draws_of_their_own(tmp_path, data):
+def test_populations_have_draws_of_their_own(tmp_path, data, engine):
     experiment = fitting("SMC", num_particles=6, num_generations=1)
     del experiment["model"]["population"]["name"]
     experiment["modelset"]["population_names"] = ["US-VT", "US-MA"]
     observed = data + data.split("\n", 1)[1].replace("US-VT", "US-MA")
     alone = fitting("SMC", num_particles=6, num_generations=1)
 
-    both = [run_workload(workload) for workload in build(tmp_path / "both", experiment, observed)]
-    only = run_workload(build(tmp_path / "only", alone, data)[0])
+    both = [run_workload(workload, engine) for workload in build(tmp_path / "both", experiment, observed)]
+    only = run_workload(build(tmp_path / "only", alone, data)[0], engine)
 
     assert [result.population for result in both] == ["US-VT", "US-MA"]
     assert both[0].generations[0].particles.tolist() != both[1].generations[0].particles.tolist()
@@ -177,13 +178,13 @@ def test_what_the_fit_leaves_out_is_in_no_table_and_said_in_stage_a_and_the_repo
     assert "UserWarning" not in ended[1].output
 
 
-def test_a_projection_stands_still_before_its_own_start(tmp_path, data):
+def test_a_projection_stands_still_before_its_own_start(tmp_path, data, engine):
     experiment = fitting("SMC", num_particles=12, num_generations=1)
     experiment["model"]["simulation"]["resample_frequency"] = "D"
     experiment["modelset"]["calibration"]["projection"]["n_trajectories"] = 20
     calibrating_start(experiment, 28)
 
-    result = run_workload(build(tmp_path, experiment, by_day(data))[0])
+    result = run_workload(build(tmp_path, experiment, by_day(data))[0], engine)
 
     trajectories, starts = result.trajectories, result.projected[:, 1].astype(int)
     assert trajectories.dates[0] == np.datetime64("2025-01-05")
@@ -198,14 +199,14 @@ def test_a_projection_stands_still_before_its_own_start(tmp_path, data):
         assert trajectories.series("S_to_I_total")[number][start] > 0
 
 
-def test_projections_are_drawn_from_the_chosen_generation(tmp_path, data):
+def test_projections_are_drawn_from_the_chosen_generation(tmp_path, data, engine):
     experiment = fitting("SMC", num_particles=8, num_generations=3)
     projections = {}
     for number in (0, 1, None):
         projection = {"n_trajectories": 25} | ({} if number is None else {"generation_number": number})
         experiment["modelset"]["calibration"]["projection"] = projection
 
-        result = run_workload(build(tmp_path, experiment, data)[0])
+        result = run_workload(build(tmp_path, experiment, data)[0], engine)
 
         chosen = result.generations[-1 if number is None else number].particles.ravel()
         assert set(result.projected.ravel()) <= set(chosen)
@@ -214,20 +215,20 @@ def test_projections_are_drawn_from_the_chosen_generation(tmp_path, data):
     assert projections[None] < projections[0]
 
 
-def test_a_generation_that_was_not_reached_is_told(tmp_path, data):
+def test_a_generation_that_was_not_reached_is_told(tmp_path, data, engine):
     experiment = fitting("SMC", num_particles=10, num_generations=20, total_simulations_budget=40)
     projection = {"n_trajectories": 5, "generation_number": 19}
     experiment["modelset"]["calibration"]["projection"] = projection
 
     with pytest.raises(UserError, match=r"generation 19.*stopped by total_simulations_budget"):
-        run_workload(build(tmp_path, experiment, data)[0])
+        run_workload(build(tmp_path, experiment, data)[0], engine)
 
 
-def test_without_a_projection_there_is_a_posterior_and_no_trajectory(tmp_path, data):
+def test_without_a_projection_there_is_a_posterior_and_no_trajectory(tmp_path, data, engine):
     experiment = fitting("SMC", num_particles=8, num_generations=1)
     del experiment["modelset"]["calibration"]["projection"]
 
-    result = run_workload(build(tmp_path, experiment, data)[0])
+    result = run_workload(build(tmp_path, experiment, data)[0], engine)
 
     assert result.trajectories is None
     assert result.projected is None
@@ -235,7 +236,7 @@ def test_without_a_projection_there_is_a_posterior_and_no_trajectory(tmp_path, d
 
 
 def test_a_calibration_on_real_admissions_fits_better_than_its_prior_and_projects_sanely(
-    tmp_path, reference_data
+    tmp_path, reference_data, engine
 ):
     experiment = calibrated()
     experiment["model"] |= {
@@ -285,7 +286,7 @@ def test_a_calibration_on_real_admissions_fits_better_than_its_prior_and_project
 
     config = write_repository(tmp_path, experiment)
     workload = workloads_in(config, populations=reference_data / "epydemix-data")[0]
-    result = run_workload(workload)
+    result = run_workload(workload, engine)
 
     with open(source, newline="") as file:
         admissions = {row["date"]: row["value"] for row in csv.DictReader(file) if row["location"] == "25"}

@@ -8,56 +8,58 @@ import re
 import pytest
 
 from modeling.failures import UserError
-from modeling.simulate import calibrate
+from modeling.simulate import progress
 from modeling.simulate.run import run_workload
 from tests.builds import build
 from tests.calibrations import HALF_A_CASE, NOTHING_HAPPENS, fitting, quiet
 from tests.stage_scripts import Stages
 
 
-def test_max_time_ends_a_calibration_and_the_result_says_so(tmp_path, data):
-    experiment = fitting("SMC", num_particles=8, num_generations=500, max_time="1s")
+def test_max_time_ends_a_calibration_and_the_result_says_so(tmp_path, data, engine):
+    # so many rejections that the time is over first, also on a fast engine
+    limits = {"max_time": "1s", "max_consecutive_rejections": 10_000_000}
+    experiment = fitting("SMC", num_particles=8, num_generations=500, **limits)
 
-    result = run_workload(build(tmp_path, experiment, data)[0])
+    result = run_workload(build(tmp_path, experiment, data)[0], engine)
 
     assert result.stopped_by == "max_time"
     assert 1 <= len(result.generations) < 500
     assert result.trajectories.count == 8
 
 
-def test_a_budget_of_simulations_ends_a_calibration_and_the_result_says_so(tmp_path, data):
+def test_a_budget_of_simulations_ends_a_calibration_and_the_result_says_so(tmp_path, data, engine):
     experiment = fitting("SMC", num_particles=10, num_generations=50, total_simulations_budget=60)
 
-    result = run_workload(build(tmp_path, experiment, data)[0])
+    result = run_workload(build(tmp_path, experiment, data)[0], engine)
 
     assert result.stopped_by == "total_simulations_budget"
     assert 10 < result.simulations <= 61
     assert all(len(generation.weights) == 10 for generation in result.generations)
 
 
-def test_a_rejection_keeps_what_it_accepted_within_its_budget(tmp_path, data):
+def test_a_rejection_keeps_what_it_accepted_within_its_budget(tmp_path, data, engine):
     experiment = fitting("rejection", num_particles=500, epsilon=4000, total_simulations_budget=60)
 
-    result = run_workload(build(tmp_path, experiment, data)[0])
+    result = run_workload(build(tmp_path, experiment, data)[0], engine)
 
     assert result.stopped_by == "total_simulations_budget"
     assert 0 < len(result.generations[-1].weights) < 60
 
 
-def test_the_least_epsilon_ends_a_calibration_and_the_result_says_so(tmp_path, data):
+def test_the_least_epsilon_ends_a_calibration_and_the_result_says_so(tmp_path, data, engine):
     experiment = fitting("SMC", num_particles=10, num_generations=30, minimum_epsilon=4000)
 
-    result = run_workload(build(tmp_path, experiment, data)[0])
+    result = run_workload(build(tmp_path, experiment, data)[0], engine)
 
     assert result.stopped_by == "minimum_epsilon"
     assert len(result.generations) < 30
 
 
-def test_a_budget_too_small_for_anything_ends_with_a_remedy(tmp_path, data):
+def test_a_budget_too_small_for_anything_ends_with_a_remedy(tmp_path, data, engine):
     experiment = fitting("rejection", num_particles=10, epsilon=1e-6, total_simulations_budget=20)
 
     with pytest.raises(UserError) as caught:
-        run_workload(build(tmp_path, experiment, data)[0])
+        run_workload(build(tmp_path, experiment, data)[0], engine)
 
     assert "US-VT: no particle accepted in 21 simulations" in str(caught.value)
     assert "nearest distance" in str(caught.value)
@@ -106,11 +108,11 @@ def test_a_budget_too_small_for_anything_ends_with_a_remedy(tmp_path, data):
     ],
 )
 def test_an_smc_that_cannot_come_nearer_ends_with_its_last_whole_generation(
-    tmp_path, observed, options, stopped_by, generations, most_simulations
+    tmp_path, observed, options, stopped_by, generations, most_simulations, engine
 ):
     experiment = quiet(**{"num_particles": 12, "num_generations": 3, **options})
 
-    result = run_workload(build(tmp_path, experiment, observed)[0])
+    result = run_workload(build(tmp_path, experiment, observed)[0], engine)
 
     assert result.stopped_by == stopped_by
     assert [g.number for g in result.generations] == list(range(generations or len(result.generations)))
@@ -136,14 +138,14 @@ def test_10000_draws_in_a_row_may_be_rejected_unless_the_strategy_says_otherwise
     [(1e-6, 60, "no particle"), (560, 5, r"only [1-9]\d* of 500 particles")],
 )
 def test_a_first_generation_that_cannot_be_completed_ends_with_the_nearest_distance(
-    tmp_path, first, rejections, found
+    tmp_path, first, rejections, found, engine
 ):
     limits = {"epsilon_schedule": [first], "max_consecutive_rejections": rejections}
     experiment = quiet(infectious=3000, num_particles=500, num_generations=1, **limits)
     observed = NOTHING_HAPPENS.replace(",0\n", ",700\n")
 
     with pytest.raises(UserError) as caught:
-        run_workload(build(tmp_path, experiment, observed)[0])
+        run_workload(build(tmp_path, experiment, observed)[0], engine)
 
     assert re.fullmatch(
         rf"US-VT: {found} accepted in \d+ simulations \(the nearest distance: [1-9][\d.]*\); "
@@ -152,24 +154,26 @@ def test_a_first_generation_that_cannot_be_completed_ends_with_the_nearest_dista
     )
 
 
-def test_a_time_that_is_over_at_once_is_an_error_without_a_distance(tmp_path, data):
+def test_a_time_that_is_over_at_once_is_an_error_without_a_distance(tmp_path, data, engine):
     experiment = fitting("SMC", num_particles=4, max_time="0.000001s")
 
     with pytest.raises(UserError, match=r"no particle accepted in 0 simulations \(the time ended before"):
-        run_workload(build(tmp_path, experiment, data)[0])
+        run_workload(build(tmp_path, experiment, data)[0], engine)
 
 
-def test_early_deaths_of_an_epidemic_do_not_stop_a_calibration_as_if_nothing_mattered(tmp_path, monkeypatch):
-    monkeypatch.setattr(calibrate, "MOST_ALIKE_IN_A_ROW", 20)
+def test_early_deaths_of_an_epidemic_do_not_stop_a_calibration_as_if_nothing_mattered(
+    tmp_path, monkeypatch, engine
+):
+    monkeypatch.setattr(progress, "MOST_ALIKE_IN_A_ROW", 20)
     experiment = quiet(num_particles=12, num_generations=100, max_consecutive_rejections=40)
     observed = NOTHING_HAPPENS.replace("11,US-VT,0", "11,US-VT,3")
 
-    result = run_workload(build(tmp_path, experiment, observed)[0])
+    result = run_workload(build(tmp_path, experiment, observed)[0], engine)
 
     assert result.stopped_by == "max_consecutive_rejections"
 
 
-def test_a_rejection_reports_its_nearest_distance_after_2000_draws(tmp_path, caplog):
+def test_a_rejection_reports_its_nearest_distance_after_2000_draws(tmp_path, caplog, engine):
     experiment = quiet("rejection", num_particles=5, epsilon=1e-3, total_simulations_budget=2_000)
     experiment["model"]["population"]["age_groups"] = ["0+"]
     week = {"start_date": "2025-01-05", "end_date": "2025-01-11"}
@@ -178,7 +182,7 @@ def test_a_rejection_reports_its_nearest_distance_after_2000_draws(tmp_path, cap
     observed = NOTHING_HAPPENS.replace(",0\n", ",700\n")
 
     with pytest.raises(UserError, match="no particle accepted in 2001 simulations"):
-        run_workload(build(tmp_path, experiment, observed)[0])
+        run_workload(build(tmp_path, experiment, observed)[0], engine)
 
     [line] = [record for record in caplog.records if "2,000 simulations" in record.getMessage()]
     assert line.levelname == "WARNING"
@@ -186,11 +190,11 @@ def test_a_rejection_reports_its_nearest_distance_after_2000_draws(tmp_path, cap
     assert re.fullmatch(found, line.getMessage())
 
 
-def test_a_rejection_below_the_smallest_distance_ends_at_once(tmp_path):
+def test_a_rejection_below_the_smallest_distance_ends_at_once(tmp_path, engine):
     experiment = quiet("rejection", num_particles=5, epsilon=0.5)
 
     with pytest.raises(UserError, match=r"epsilon 0.5 is not above 0.5, the smallest possible distance"):
-        run_workload(build(tmp_path, experiment, HALF_A_CASE)[0])
+        run_workload(build(tmp_path, experiment, HALF_A_CASE)[0], engine)
 
 
 def test_the_summary_the_tables_and_the_report_say_why_a_calibration_ended_early(tmp_path):
@@ -211,18 +215,18 @@ def test_the_summary_the_tables_and_the_report_say_why_a_calibration_ended_early
     assert (stages.outputs() / "report.html").read_text().count(said) == 2
 
 
-def test_data_that_do_not_depend_on_what_is_calibrated_end_with_a_remedy(tmp_path, data, monkeypatch):
-    monkeypatch.setattr(calibrate, "MOST_ALIKE_IN_A_ROW", 40)
+def test_data_that_do_not_depend_on_what_is_calibrated_end_with_a_remedy(tmp_path, data, monkeypatch, engine):
+    monkeypatch.setattr(progress, "MOST_ALIKE_IN_A_ROW", 40)
     experiment = fitting("SMC", num_particles=10, num_generations=3)
     experiment["model"]["compartments"][1]["init"] = 0  # nobody is infectious
 
     with pytest.raises(UserError, match="40 draws in a row are equally far from the data"):
-        run_workload(build(tmp_path, experiment, data)[0])
+        run_workload(build(tmp_path, experiment, data)[0], engine)
 
 
-def test_an_epsilon_out_of_reach_ends_with_the_nearest_distance(tmp_path, data, monkeypatch):
-    monkeypatch.setattr(calibrate, "MOST_REFUSED_IN_A_ROW", 40)
+def test_an_epsilon_out_of_reach_ends_with_the_nearest_distance(tmp_path, data, monkeypatch, engine):
+    monkeypatch.setattr(progress, "MOST_REFUSED_IN_A_ROW", 40)
     experiment = fitting("rejection", num_particles=10, epsilon=1e-6)
 
     with pytest.raises(UserError, match=r"farther off than epsilon 1e-06 \(the nearest distance: \d+"):
-        run_workload(build(tmp_path, experiment, data)[0])
+        run_workload(build(tmp_path, experiment, data)[0], engine)

@@ -7,8 +7,7 @@ import numpy as np
 from epydemix.calibration import ABCSampler
 from epydemix.utils.abc_smc_utils import DefaultPerturbationContinuous, DefaultPerturbationDiscrete
 
-from modeling.failures import UserError
-from modeling.simulate.with_epydemix.progress import Progress
+from modeling.simulate.progress import Progress, check_weights
 
 
 class StoppingSampler(ABCSampler):
@@ -30,19 +29,20 @@ class StoppingSampler(ABCSampler):
     def _initialize_particles(self, num_particles, epsilon, *limits):
         if not self._progress.begin_generation(0, epsilon):
             return None
-        return super()._initialize_particles(num_particles, epsilon, *limits)
+        return self._logged(super()._initialize_particles(num_particles, epsilon, *limits))
 
     def _run_smc_generation(self, particles, weights, epsilon, *rest):
         if not self._progress.begin_generation(self._progress.generation + 1, epsilon):
             return None
         with np.errstate(divide="ignore", invalid="ignore"):  # refused below
             found = super()._run_smc_generation(particles, weights, epsilon, *rest)
-        if found is not None and not np.isfinite(found["weights"]).all():
-            at = f"{self._progress.population}: the particles of generation {self._progress.generation}"
-            raise UserError(
-                f"{at} have no finite weight, because the density of a prior or of its proposals is 0 or "
-                "infinite there; use a wider prior, or one whose density is finite"
-            )
+        if found is not None:
+            check_weights(self._progress, found["weights"])
+        return self._logged(found)
+
+    def _logged(self, found):
+        if found is not None:
+            self._progress.end_generation(found["weights"])
         return found
 
     def _run_simulation(self, params):
@@ -51,7 +51,9 @@ class StoppingSampler(ABCSampler):
         return self.simulation_function(draw, self.rng)
 
     def _check_stopping_conditions(self, epsilon, *limits, verbose=True):
-        return self._progress.must_stop(epsilon)
+        stops = self._progress.must_stop(epsilon)
+        self._progress.outside_in_a_row += 1  # until the next draw is counted
+        return stops
 
 
 class _Continuous(DefaultPerturbationContinuous):

@@ -1,0 +1,1 @@
+"""Approximate Bayesian computation in batches, on the engine."""
