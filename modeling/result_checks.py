@@ -260,7 +260,7 @@ def _check_generation(generation: Generation, parameters: int, where: str) -> No
 
 
 def _check_counts(counts: np.ndarray, where: str) -> None:
-    if not np.isfinite(counts).all():
+    if counts.dtype.kind == "f" and not np.isfinite(counts).all():
         raise UserError(f"{where}: counts that are not finite")
     if counts.size and counts.min() < 0:
         raise UserError(f"{where}: negative counts (lowest {counts.min()})")

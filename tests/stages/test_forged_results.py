@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from modeling.workload import HubCounts, Result
-from tests.forgeries import forge, having, having_expected, put_record, refused, result_path, text
+from tests.forgeries import (
+    forge,
+    having,
+    having_expected,
+    put_record,
+    put_without_arrays,
+    refused,
+    result_path,
+    text,
+)
 
 
 def having_paths(**changes) -> Callable[[Result], Result]:
@@ -198,16 +207,18 @@ RAW = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("put", [put_record, put_without_arrays], ids=["older version", "this version"])
 @pytest.mark.parametrize("name", RAW)
-def test_a_record_takes_no_more_memory_than_it_has_bytes(run, name):
+def test_a_record_takes_no_more_memory_than_it_has_bytes(run, name, put):
     record, fragment = RAW[name]
-    put_record(run, record)
+    put(run, record)
 
     assert fragment in refused(run, "output")
 
 
-def test_a_result_is_not_unpacked_beyond_what_its_input_can_give(run):
-    put_record(run, b"\x80\x05\x8e" + (10**9).to_bytes(8, "little") + bytes(100 << 20))
+@pytest.mark.parametrize("put", [put_record, put_without_arrays], ids=["older version", "this version"])
+def test_a_result_is_not_unpacked_beyond_what_its_input_can_give(run, put):
+    put(run, b"\x80\x05\x8e" + (10**9).to_bytes(8, "little") + bytes(100 << 20))
 
     line = refused(run, "output")
 
