@@ -249,6 +249,7 @@ def _check_generation(generation: Generation, parameters: int, where: str) -> No
     count = len(generation.weights)
     if generation.particles.shape != (count, parameters) or generation.distances.shape != (count,):
         raise UserError(f"{what} has a wrong shape")
+    _check_acceptance(generation, what)
     finite = np.isfinite(generation.particles).all() and np.isfinite(generation.distances).all()
     if (
         not finite
@@ -257,6 +258,15 @@ def _check_generation(generation: Generation, parameters: int, where: str) -> No
         or not math.isclose(generation.weights.sum(), 1, rel_tol=1e-6)
     ):
         raise UserError(f"{what} is not a distribution")
+
+
+def _check_acceptance(generation: Generation, what: str) -> None:
+    """Check epsilon, and the number of simulations, which is 0 where they were not counted."""
+    epsilon, simulations, accepted = generation.epsilon, generation.simulations, len(generation.weights)
+    if epsilon is not None and not 0 <= epsilon < math.inf:
+        raise UserError(f"{what}: epsilon is {epsilon}")
+    if simulations and not accepted <= simulations < LARGEST_NUMBER:
+        raise UserError(f"{what}: {accepted} accepted of {simulations} simulations")
 
 
 def _check_counts(counts: np.ndarray, where: str) -> None:

@@ -27,6 +27,10 @@ def having_paths(**changes) -> Callable[[Result], Result]:
     )
 
 
+def having_generation(**changes) -> Callable[[Result], Result]:
+    return lambda r: replace(r, generations=[replace(r.generations[0], **changes), *r.generations[1:]])
+
+
 def having_hub_counts(dates: np.ndarray, values: np.ndarray) -> Callable[[Result], Result]:
     def change(result: Result) -> Result:
         observed = replace(result.fits[0].observed, hub_counts=HubCounts("data/x.csv", dates, values))
@@ -131,6 +135,13 @@ FORGED_FITS = {
         lambda r: replace(r, generations=[replace(r.generations[0], particles=np.array([[True]]))]),
         "posterior of generation 0: an array of bool",
     ),
+    "an epsilon below nothing": (having_generation(epsilon=-1.0), "generation 0: epsilon is -1.0"),
+    "an epsilon that is none": (having_generation(epsilon=float("nan")), "generation 0: epsilon is nan"),
+    "an epsilon without end": (having_generation(epsilon=float("inf")), "generation 0: epsilon is inf"),
+    "more accepted than simulated": (having_generation(simulations=1), "accepted of 1 simulations"),
+    "simulations below nothing": (having_generation(simulations=-5), "accepted of -5 simulations"),
+    "simulations beyond number": (having_generation(simulations=10**20), f"accepted of {10**20} simulations"),
+    "a word for epsilon": (having_generation(epsilon="small"), "epsilon is a text"),
     "endless particles": (
         lambda r: replace(
             r, generations=[replace(r.generations[0], particles=r.generations[0].particles * 1e300)]
