@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, Formatter, FuncFormatter, MaxNLocator
 
-from modeling.outputs.chart_data import LEVELS, Fan, Panel, Posterior, SeriesPanel
+from modeling.outputs.panels import LEVELS, Fan, Panel, Posterior, SeriesPanel
 
 DPI = 100
 WIDTH = 900  # px, of every chart

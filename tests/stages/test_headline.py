@@ -8,8 +8,8 @@ import re
 import numpy as np
 import pytest
 
-from modeling.outputs.chart_data import LEVELS, Fan, Panel, SeriesPanel
 from modeling.outputs.headline import MOST_ROWS, headline, left_out, left_out_dates
+from modeling.outputs.panels import LEVELS, Fan, Panel, SeriesPanel
 from modeling.workload import Observed
 from tests.experiments import OBSERVED, calibrated, sampled, simulated
 from tests.stage_scripts import Ended, Stages

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modeling.outputs.chart_data import Panel, Peaks, SeriesPanel, SetRow
 from modeling.outputs.charts import DPI, SMALL, fan_chart, posterior_chart
+from modeling.outputs.panels import Panel, Peaks, SeriesPanel, SetRow
 from modeling.outputs.report import RunFacts, StageTimes, write_report
 from tests.browser import measured
-from tests.panels import calibration, posterior, row, run_facts, simulation, weekly_fan
+from tests.panels import calibration, generation, posterior, row, run_facts, simulation, weekly_fan
 
 PHONE, DESK = 390, 1280
 LEAST_PX = 9  # of a letter in a chart that can still be read
@@ -91,7 +91,7 @@ def full_report(folder: Path) -> Path:
     panels = [
         calibration(
             posteriors=posteriors,
-            generations=[(n, 1.2e9 / (n + 1), 400.0) for n in range(4)],
+            generations=[generation(n, 1.2e9 / (n + 1), 1_234_567, 400.0) for n in range(4)],
             stopped_by="max_time",
         ),
         sampled("US-NY", parameters=2, series=1),
