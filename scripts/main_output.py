@@ -179,7 +179,8 @@ def _write_report(folder: Path, collected, missing: dict[int, str], record: RunR
 
 def _draw(folder: Path, collected, missing: dict[int, str], rows: list, record: RunRecord) -> None:
     """Draw a chart for each population and write the report."""
-    from modeling.outputs.charts import fan_chart, posterior_chart
+    from modeling.outputs.charts import fan_chart
+    from modeling.outputs.posterior_charts import posterior_chart
     from modeling.outputs.report import write_report
     from modeling.run_names import CHARTS, REPORT
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modeling.outputs.charts import DPI, SMALL, fan_chart, posterior_chart
+from modeling.outputs.charts import DPI, SMALL, fan_chart
 from modeling.outputs.panels import Panel, Peaks, SeriesPanel, SetRow
+from modeling.outputs.posterior_charts import posterior_chart
 from modeling.outputs.report import RunFacts, StageTimes, write_report
 from tests.browser import measured
 from tests.panels import calibration, generation, posterior, row, run_facts, simulation, weekly_fan
