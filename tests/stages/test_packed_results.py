@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from modeling.workload import Generation, Result
+from modeling.workload import Checkpoint, Generation, Result
 from pipeline.packing import pack, pickled, unpack
 from pipeline.plain_pickle import load_record
 from tests.forgeries import OLD_MAGIC, put_packed, put_record, refused, result_in, result_path
@@ -61,6 +61,17 @@ def test_the_bytes_of_a_result_do_not_depend_on_the_order_of_its_arrays_in_memor
     assert pack(of_generation(same)) == pack(of_generation(COUNTS))
     assert np.array_equal(read(pack(of_generation(same))).particles, COUNTS)
     assert np.array_equal(load_record(pickled(of_generation(same)), Generation).particles, COUNTS)
+
+
+def test_a_checkpoint_of_a_calibration_can_be_packed_too():
+    checkpoint = Checkpoint([of_generation(COUNTS)], values=COUNTS[0] / 3, simulations=700, seconds=2.5)
+    record, arrays = unpack(memoryview(pack(checkpoint)), 1 << 20)
+
+    found = load_record(record, Checkpoint, arrays=arrays)
+
+    assert np.array_equal(found.generations[0].particles, COUNTS)
+    assert np.array_equal(found.values, checkpoint.values)
+    assert (found.simulations, found.seconds) == (700, 2.5)
 
 
 def test_packed_counts_take_fewer_bytes_than_a_compressed_pickle():
