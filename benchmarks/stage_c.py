@@ -1,22 +1,29 @@
-"""Time and peak memory of stage C as the number of results grows; memory should stay constant.
+"""Results written and read, the time of stage C for a location, and its peak memory as results grow.
 
-Peer: the same results loaded into a list, as a stage C without streaming would start.
+Peers: a result as a compressed pickle, read without any check; the quantiles of a location from one pandas
+frame a trajectory; the results of a run loaded into a list, as a stage C without streaming would start.
 """
 
 import hashlib
+import pickle
 import statistics
 import sys
 import tempfile
+import zlib
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
-from experiments import EXP_ID, RUN_ID, build_one, calibration, simulation
+from experiments import EXP_ID, RUN_ID, build_one, calibration, simulation, write_repository
+from locations import COMPARTMENT, LARGE, TRANSITION, Size, location
 from measuring import (
     Used,
+    cpu,
     environment,
     in_turn,
+    measured,
     print_machine,
     print_table,
     ratio,
@@ -48,17 +55,19 @@ assert len(results) == manifest.num_workloads
 class Case:
     """Kind and number of results, and their distribution over populations."""
 
-    kind: str  # sampling, calibration, or ensemble (one simulation in parts)
+    kind: str  # sampling, calibration, ensemble (one simulation in parts), or location (large calibrations)
     results: int
     sets: int = 1  # parameter sets a population
     trajectories: int = 100
     formats: tuple[str, ...] = ("csv",)
+    size: Size = LARGE  # of a location
 
     @property
     def name(self) -> str:
         written = ", Parquet too" if "parquet" in self.formats else ""
         places = -(-self.results // self.sets)
         return {
+            "location": f"{self.results:,} large calibrations",
             "calibration": f"{self.results:,} calibrations",
             "ensemble": f"{self.results:,} parts of an ensemble",
             "sampling": f"{self.results:,} sets of {places} place{'s' * (places > 1)}",
@@ -66,52 +75,173 @@ class Case:
 
 
 FULL = [
-    Case("sampling", 50, 50),
-    Case("sampling", 500, 100),
-    Case("sampling", 5_000, 100),
-    Case("sampling", 5_000, 5_000),
-    Case("sampling", 500, 100, formats=("csv", "parquet")),
-    Case("ensemble", 50),
-    Case("ensemble", 500),
-    Case("calibration", 50),
-    Case("calibration", 500),
+    Case("location", 52),
+    Case("calibration", 52),
+    Case("calibration", 1_000),
+    Case("calibration", 10_000),
+    Case("sampling", 1_000, 100),
+    Case("sampling", 10_000, 100),
+    Case("sampling", 10_000, 10_000),
+    Case("sampling", 1_000, 100, formats=("csv", "parquet")),
+    Case("ensemble", 1_000),
 ]
+TINY = Size(projections=20, particles=10, generations=2, weeks=6, compartments=5)
 QUICK = [
+    Case("location", 2, size=TINY),
     Case("sampling", 4, 2, trajectories=2, formats=("csv", "parquet")),
     Case("calibration", 2, trajectories=2),
     Case("ensemble", 2, trajectories=2),
 ]
+FEW, MORE = 2, 12  # locations of two runs, whose difference is the time of the further ones
+MOST_LOADED = 1_000  # results at once, of the peer; more would not fit into memory
 
 
 def main() -> None:
     arguments = read_arguments(__doc__, repeats=3)
+    size = TINY if arguments.quick else LARGE
+    result_table(size, arguments.repeats)
+    location_table(size, arguments.repeats)
+    memory_table(QUICK if arguments.quick else FULL, arguments.repeats)
+    print_machine(arguments.repeats)
+
+
+def apart(function: Callable, *arguments: object):
+    """Call a function in a process of its own: the one that starts stage C must stay small.
+
+    Otherwise its size would be measured as that of stage C.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other:
+        return other.submit(function, *arguments).result()
+
+
+# -- a result, written and read
+
+
+def result_table(size: Size, repeats: int) -> None:
+    taken, mib = apart(write_and_read, size, repeats)
+    peer = taken["pickle"]
     rows = []
-    for case in QUICK if arguments.quick else FULL:
-        with tempfile.TemporaryDirectory() as folder:
-            # in its own process: the one that starts stage C must stay small, or its size would be measured
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other:
-                mib_a_result, mib_on_disk = other.submit(write_run, Path(folder), case).result()
-            taken = in_turn(
-                {"stage C": lambda: stage_c(Path(folder)), "load all": lambda: load_all(Path(folder))},
-                arguments.repeats,
+    for name, used in taken.items():
+        ratios = (f"{ratio(cpu(used), cpu(peer)):.2f}", f"{ratio(wall(used), wall(peer)):.2f}")
+        rows.append([RESULT_FILES[name], f"{mib[name]:.1f}", *ratios, spread(cpu(used)), spread(wall(used))])
+    columns = ["MiB", "CPU / peer", "wall / peer", "CPU seconds", "wall seconds"]
+    print_table("A result of a location, written and read", ["file", *columns], rows)
+
+
+RESULT_FILES = {"pickle": "pickle, zlib level 1 (peer)", "result": "result, checked twice"}
+
+
+def write_and_read(size: Size, repeats: int) -> tuple[dict[str, list[Used]], dict[str, float]]:
+    """Return what both ways take for the same result, and the MiB of their files."""
+    from modeling.result_checks import check_result
+    from pipeline.input_list import InputEntry
+    from pipeline.pickles import decode_result, encode_result
+    from pipeline.storage import FolderStorage
+
+    result, digest = location(size), "0" * 64
+    fields = {name: getattr(result, name) for name in InputEntry._fields[:-1]}
+    entry = InputEntry(**fields, most_result_bytes=1 << 30)
+    with tempfile.TemporaryDirectory() as folder:
+        storage = FolderStorage(Path(folder))
+
+        def by_hand() -> None:
+            storage.save_bytes("pickle", zlib.compress(pickle.dumps(result, protocol=5), level=1))
+            pickle.loads(zlib.decompress(storage.load_bytes("pickle")))
+
+        def ours() -> None:
+            check_result(result)
+            storage.save_bytes("result", encode_result(result, digest))
+            decode_result(storage.load_bytes("result"), 0, digest, entry, "result")
+
+        cases = {"pickle": lambda: measured(by_hand), "result": lambda: measured(ours)}
+        taken = in_turn(cases, repeats)
+        return taken, {name: Path(folder, name).stat().st_size / 2**20 for name in taken}
+
+
+# -- stage C: the time of a location
+
+
+def location_table(size: Size, repeats: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        runs = {count: Path(folder, str(count)) for count in (FEW, MORE)}
+        for count, path in runs.items():
+            apart(write_run, path, Case("location", count, size=size))
+        taken = in_turn(
+            {
+                "few": lambda: stage_c(runs[FEW]),
+                "more": lambda: stage_c(runs[MORE]),
+                "pandas": lambda: apart(pandas_quantiles, size),
+            },
+            repeats,
+        )
+    further = [
+        Used(
+            *(
+                (getattr(b, part) - getattr(a, part)) / (MORE - FEW)
+                for part in ("wall_seconds", "cpu_seconds")
             )
+        )
+        for a, b in zip(taken["few"], taken["more"], strict=True)
+    ]
+    rows = [["one location alone, without its share of the start", *_compared(further, taken["pandas"])]]
+    rows.append(["quantiles of two series by pandas (peer)", *_compared(taken["pandas"], taken["pandas"])])
+    columns = ["CPU / peer", "CPU seconds", "wall seconds"]
+    print_table("Stage C, a location: read, tables, charts, report", ["work", *columns], rows)
+
+
+def _compared(used: list[Used], peer: list[Used]) -> list[str]:
+    return [f"{ratio(cpu(used), cpu(peer)):.2f}", spread(cpu(used)), spread(wall(used))]
+
+
+def pandas_quantiles(size: Size) -> Used:
+    """Return what quantiles take with one data frame a trajectory, as in epymodelingsuite."""
+    import pandas
+
+    from modeling.vocabulary.output import Quantiles
+
+    paths, levels = location(size).trajectories, Quantiles().selections
+
+    def work() -> None:
+        names = [*paths.compartments, *paths.transitions]
+        frames = []
+        for number in range(paths.count):
+            counts = [*paths.in_compartments[number], *paths.by_transition[number]]
+            frame = pandas.DataFrame(dict(zip(names, counts, strict=True)))
+            frames.append(frame.assign(date=paths.dates, sim_id=number))
+        pandas.concat(frames).groupby("date")[[COMPARTMENT, TRANSITION]].quantile(levels)
+
+    return measured(work)
+
+
+# -- stage C: peak memory
+
+
+def memory_table(cases: list[Case], repeats: int) -> None:
+    rows = []
+    for case in cases:
+        rounds = repeats if case.results <= MOST_LOADED else 1
+        with tempfile.TemporaryDirectory() as folder:
+            mib_a_result, mib_on_disk = apart(write_run, Path(folder), case)
+            work = {"stage C": lambda: stage_c(Path(folder))}
+            if case.results * mib_a_result <= MOST_LOADED:
+                work["load all"] = lambda: load_all(Path(folder))
+            taken = in_turn(work, rounds)
         peaks = {name: [u.peak_mib for u in used] for name, used in taken.items()}
+        has_peer = "load all" in taken
         rows.append(
             [
                 case.name,
                 f"{mib_a_result:.2f} / {mib_on_disk:.2f}",
                 spread(peaks["stage C"], 0),
-                spread(peaks["load all"], 0),
-                f"{ratio(peaks['stage C'], peaks['load all']):.2f}",
+                spread(peaks["load all"], 0) if has_peer else "-",
+                f"{ratio(peaks['stage C'], peaks['load all']):.2f}" if has_peer else "-",
                 spread(wall(taken["stage C"]), 1),
-                spread(wall(taken["load all"]), 1),
-                f"{1000 * statistics.median(wall(taken['stage C'])) / case.results:.0f}",
+                f"{1000 * statistics.median(cpu(taken['stage C'])) / case.results:.0f}",
             ]
         )
         print(f"{case.name}: done", file=sys.stderr)
-    columns = ["MiB / file", "C: peak MiB", "L: peak MiB", "C / L", "C: seconds", "L: seconds", "C: ms each"]
+    columns = ["MiB / file", "C: peak MiB", "L: peak MiB", "C / L", "C: seconds", "C: CPU ms each"]
     print_table("Stage C (C) against loading all results (L)", ["results", *columns], rows)
-    print_machine(arguments.repeats)
 
 
 def stage_c(folder: Path) -> Used:
@@ -134,7 +264,6 @@ def write_run(folder: Path, case: Case) -> tuple[float, float]:
     tuple of float
         MiB of a result in memory, and of its file.
     """
-    from modeling.simulate.run import run_workload
     from pipeline.artifacts import RunFiles
     from pipeline.input_files import DIGESTS, INPUT_LIST
     from pipeline.input_list import InputEntry, write_entries
@@ -143,13 +272,7 @@ def write_run(folder: Path, case: Case) -> tuple[float, float]:
     from pipeline.result_files import result_name
     from pipeline.storage import FolderStorage
 
-    if case.kind in ("sampling", "ensemble"):
-        experiment = simulation(case.trajectories)
-    else:
-        experiment = calibration(case.trajectories, 2)
-        experiment["modelset"]["calibration"]["projection"] = {"n_trajectories": case.trajectories}
-    experiment["output"]["table_formats"] = list(case.formats)
-    result = run_workload(build_one(folder / "forecast", experiment))
+    result = _result(folder, case)
     prefix = f"{EXP_ID}/{RUN}/"
     files = RunFiles(FolderStorage(folder / "bucket"), prefix, prefix)
     digests = [hashlib.sha256(b"%d" % index).hexdigest() for index in range(case.results)]
@@ -158,7 +281,7 @@ def write_run(folder: Path, case: Case) -> tuple[float, float]:
         exp_id=EXP_ID,
         run_id=RUN,
         suite="built-in",
-        workflow="simulation" if case.kind == "ensemble" else case.kind,
+        workflow={"ensemble": "simulation", "location": "calibration"}.get(case.kind, case.kind),
         created_at=CREATED_AT,
         seed=result.seed,
         num_workloads=case.results,
@@ -194,6 +317,23 @@ def write_run(folder: Path, case: Case) -> tuple[float, float]:
     arrays = (result.trajectories.in_compartments, result.trajectories.by_transition)
     size = len(files.storage.load_bytes(prefix + result_name(0, manifest.width)))
     return sum(a.nbytes for a in arrays) / 2**20, size / 2**20
+
+
+def _result(folder: Path, case: Case):
+    """Return the result that is copied, and write the experiment that it is of."""
+    from modeling.simulate.run import run_workload
+
+    if case.kind in ("sampling", "ensemble"):
+        experiment = simulation(case.trajectories)
+    else:
+        experiment = calibration(case.trajectories, 2)
+        experiment["modelset"]["calibration"]["projection"] = {"n_trajectories": case.trajectories}
+    experiment["output"]["table_formats"] = list(case.formats)
+    if case.kind == "location":
+        experiment["output"]["quantiles"] = {"compartments": [COMPARTMENT], "transitions": [TRANSITION]}
+        write_repository(folder / "forecast", experiment)
+        return location(case.size)
+    return run_workload(build_one(folder / "forecast", experiment))
 
 
 def _place(case: Case, index: int) -> dict:

@@ -282,6 +282,7 @@ def _check_generation(generation: Generation, parameters: int, where: str) -> No
     count = len(generation.weights)
     if generation.particles.shape != (count, parameters) or generation.distances.shape != (count,):
         raise UserError(f"{what} has a wrong shape")
+    _check_acceptance(generation, what)
     finite = np.isfinite(generation.particles).all() and np.isfinite(generation.distances).all()
     if (
         not finite
@@ -295,8 +296,17 @@ def _check_generation(generation: Generation, parameters: int, where: str) -> No
         raise UserError(f"{what}: epsilon {epsilon} after {simulations} simulations")
 
 
+def _check_acceptance(generation: Generation, what: str) -> None:
+    """Check epsilon, and the number of simulations, which is 0 where they were not counted."""
+    epsilon, simulations, accepted = generation.epsilon, generation.simulations, len(generation.weights)
+    if epsilon is not None and not 0 <= epsilon < math.inf:
+        raise UserError(f"{what}: epsilon is {epsilon}")
+    if simulations and not accepted <= simulations < LARGEST_NUMBER:
+        raise UserError(f"{what}: {accepted} accepted of {simulations} simulations")
+
+
 def _check_counts(counts: np.ndarray, where: str) -> None:
-    if not np.isfinite(counts).all():
+    if counts.dtype.kind == "f" and not np.isfinite(counts).all():
         raise UserError(f"{where}: counts that are not finite")
     if counts.size and counts.min() < 0:
         raise UserError(f"{where}: negative counts (lowest {counts.min()})")

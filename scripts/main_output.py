@@ -132,6 +132,7 @@ def _feed(collector, results: Results, finished: list[int], allow_partial: bool)
             damaged += [index] if isinstance(result, DamagedResult) else []
         elif allow_partial or not unusable:
             collector.add(result)  # else the stage will fail, and only looks for what else is wrong
+        result = None  # before the next one is loaded: each may be as large as all the rest
     for index in damaged:  # only now: a foreign result ends the stage, and must find everything untouched
         results.delete(index)
         unusable[index] += f"; it was removed, and `{_run_again(results.manifest)}` computes it again"
@@ -179,7 +180,8 @@ def _write_report(folder: Path, collected, missing: dict[int, str], record: RunR
 
 def _draw(folder: Path, collected, missing: dict[int, str], rows: list, record: RunRecord) -> None:
     """Draw a chart for each population and write the report."""
-    from modeling.outputs.charts import fan_chart, posterior_chart
+    from modeling.outputs.charts import fan_chart
+    from modeling.outputs.posterior_charts import posterior_chart
     from modeling.outputs.report import write_report
     from modeling.run_names import CHARTS, REPORT
 

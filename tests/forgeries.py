@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from modeling.workload import Result
+from pipeline.packing import pack, unpack
 from tests.in_process import ended
 from tests.stage_scripts import Stages
 
+MAGIC, OLD_MAGIC = (b"epymodelingsuite-cloud result %d\n" % number for number in (2, 1))
 NESTED = "[" * 100_000 + "]" * 100_000
 
 
@@ -38,18 +40,36 @@ def change_manifest(stages: Stages, **changes: object) -> None:
 
 def forge(stages: Stages, change: Callable[[Result], object]) -> None:
     """Replace the first result by a changed one, as whole as any."""
-    magic, _, packed = result_path(stages).read_bytes().split(b"\n", 2)
-    put_record(stages, pickle.dumps(change(pickle.loads(zlib.decompress(packed))), protocol=5), magic)
+    put_packed(stages, pack(change(result_in(result_path(stages).read_bytes()))))
 
 
-def put_record(stages: Stages, record: bytes, magic: bytes = b"epymodelingsuite-cloud result 1") -> None:
+def result_in(data: bytes) -> Result:
+    """Return the result in the bytes of its file, unchecked."""
+    _, _, packed = data.split(b"\n", 2)
+    record, arrays = unpack(memoryview(packed), 1 << 30)
+    return pickle.loads(record, buffers=arrays)
+
+
+def put_record(stages: Stages, record: bytes) -> None:
+    """Replace the first result by a pickle in the format of older versions, as whole as any."""
+    put_packed(stages, zlib.compress(record, 1), OLD_MAGIC)
+
+
+def put_without_arrays(stages: Stages, record: bytes) -> None:
+    """Replace the first result by a pickle in today's format."""
     packed = zlib.compress(record, 1)
+    table = json.dumps({"record": len(packed), "arrays": []}).encode()
+    put_packed(stages, table + b"\n" + packed)
+
+
+def put_packed(stages: Stages, packed: bytes, magic: bytes = MAGIC) -> None:
+    """Replace the first result by packed bytes with a right header."""
     header = {
         "index": 0,
         "input_sha256": builder_file(stages, "inputs.sha256").read_text().split()[0],
         "packed_sha256": hashlib.sha256(packed).hexdigest(),
     }
-    result_path(stages).write_bytes(magic + b"\n" + json.dumps(header).encode() + b"\n" + packed)
+    result_path(stages).write_bytes(magic + json.dumps(header).encode() + b"\n" + packed)
 
 
 def having(**changes) -> Callable[[Result], Result]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from modeling.outputs.chart_data import LEVELS, Fan, Panel, Posterior, SeriesPanel
+from modeling.outputs.panels import LEVELS, Fan, GenerationRow, Panel, Posterior, SeriesPanel
 from modeling.outputs.report import RunFacts
 from modeling.workload import Observed
 
@@ -19,6 +19,10 @@ def posterior(name="beta", values=None):
     density, edges = np.histogram(values, bins=20, density=bool(np.ptp(values)))
     low, median, high = np.quantile(values, [0.05, 0.5, 0.95])
     return Posterior(name, low, median, high, edges, density)
+
+
+def generation(number, epsilon, simulations, effective):
+    return GenerationRow(number, epsilon, 4419.9, 400, simulations, effective)
 
 
 def row(population, series, date, low=1, median=2, high=3, note="forecast"):
@@ -43,7 +47,10 @@ def calibration(population="US-MA", **changes):
         [SeriesPanel("admissions", observed, fit, whole)],
         trajectories=200,
         posteriors=[posterior("beta"), posterior("gamma")],
-        generations=[(0, 4419.9, 400.0), (1, 1179.1, 88.25)],
+        generations=[
+            GenerationRow(0, None, 4419.9, 400, 400, 400.0),
+            GenerationRow(1, 1180.0, 1179.1, 400, 4810, 88.25),
+        ],
         simulations=5210,
     )
     for field, value in changes.items():

@@ -1,24 +1,31 @@
-"""What charts and report need of each result: a few curves and numbers, as panels.
-
-A result is dropped once its panel is made, so the memory of stage C does not grow with the results.
-"""
+"""Makes the panels of charts and report from results; a result is dropped once its panel is made."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from modeling.failures import listed
+from modeling.outputs.panels import (
+    LEVELS,
+    Fan,
+    GenerationRow,
+    Panel,
+    Peaks,
+    Posterior,
+    SeriesPanel,
+    SetRow,
+)
 from modeling.outputs.quantiles import quantiles, weighted_quantiles
 
 if TYPE_CHECKING:  # the charts import this module, and should not load the vocabulary
     from modeling.outputs.ensemble import Ensemble
     from modeling.vocabulary import Output
-    from modeling.workload import Observed, Result
+    from modeling.workload import Generation, Result
 
-LEVELS = [0.025, 0.05, 0.25, 0.5, 0.75, 0.95, 0.975]
 MOST_SERIES = 4  # charted, of a population
 MOST_LINES = 60  # parameter sets drawn as lines, of a population
 MOST_POOLED = 500  # trajectories in the fan over parameter sets, and sets that they are taken from
@@ -27,76 +34,6 @@ LEAST_WIDTH = 1e-6  # of a histogram, relative to its values; a narrower one is 
 SMALLEST_VALUE = 1e-300  # smaller numbers have too few digits for distinct bins
 EPOCH = np.datetime64("1970-01-01", "s")
 FEWEST_JUDGED = 4  # fitted dates; with fewer, a miss may be chance
-
-
-@dataclass(frozen=True)
-class Fan:
-    """Quantile curves. `curves` has shape (LEVELS, dates)."""
-
-    dates: np.ndarray
-    curves: np.ndarray
-
-
-@dataclass(frozen=True)
-class Peaks:
-    """The highest value of each trajectory, and its date: quantiles at 0.05, 0.5 and 0.95 of each."""
-
-    values: tuple[float, float, float]
-    dates: tuple[np.datetime64, np.datetime64, np.datetime64]
-    where: str  # "peak", or what most trajectories do instead: "still rising at the end", ...
-
-
-@dataclass
-class SeriesPanel:
-    """One chart: a simulated series and, if there is one, the observed series it is compared with."""
-
-    label: str
-    observed: Observed | None = None
-    fit: Fan | None = None
-    projection: Fan | None = None
-    lines: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # dates, median of a set
-    peaks: Peaks | None = None
-    set_peaks: list[Peaks] = field(default_factory=list)  # of the medians in `lines`
-    can_peak: bool = True  # False if people only enter, or only leave
-
-
-@dataclass(frozen=True)
-class SetRow:
-    """What distinguishes one parameter set in the report. Its peaks are in each series' `set_peaks`."""
-
-    number: int
-    values: dict[str, float | str]
-
-
-@dataclass(frozen=True)
-class Posterior:
-    """One parameter's marginal posterior: weighted quantiles at 0.05, 0.5, 0.95 and a histogram."""
-
-    name: str
-    low: float
-    median: float
-    high: float
-    edges: np.ndarray
-    density: np.ndarray
-
-
-@dataclass
-class Panel:
-    """One population in the charts and the report."""
-
-    population: str
-    population_name: str
-    kind: str  # simulation, sampling or calibration
-    series: list[SeriesPanel]
-    trajectories: int = 0
-    sets: int = 1  # in the report
-    missing_sets: int = 0
-    set_rows: list[SetRow] = field(default_factory=list)
-    posteriors: list[Posterior] = field(default_factory=list)
-    generations: list[tuple[int, float, float]] = field(default_factory=list)  # number, largest distance, ESS
-    simulations: int = 0
-    stopped_by: str = ""
-    changes: tuple[str, ...] = ()  # over time
 
 
 def calibration_panel(result: Result) -> Panel:
@@ -121,11 +58,21 @@ def calibration_panel(result: Result) -> Panel:
             _posterior(name, last.particles[:, i], last.weights)
             for i, name in enumerate(result.parameter_names)
         ],
-        generations=[
-            (g.number, float(g.distances.max()), float(1 / np.sum(g.weights**2))) for g in result.generations
-        ],
+        generations=[_generation_row(generation) for generation in result.generations],
         simulations=result.simulations,
         stopped_by=result.stopped_by,
+        changes=result.changes,
+    )
+
+
+def _generation_row(generation: Generation) -> GenerationRow:
+    return GenerationRow(
+        generation.number,
+        generation.epsilon,
+        float(generation.distances.max()),
+        len(generation.weights),
+        generation.simulations,
+        float(1 / np.sum(generation.weights**2)),
     )
 
 
@@ -138,7 +85,8 @@ def simulation_panel(ensemble: Ensemble, output: Output) -> Panel:
         chart.projection = Fan(ensemble.dates, quantiles(values, LEVELS))
         chart.peaks = peaks(ensemble.dates, values)
         series.append(chart)
-    return Panel(ensemble.population, ensemble.population_name, "simulation", series, ensemble.count)
+    place = (ensemble.population, ensemble.population_name)
+    return Panel(*place, "simulation", series, ensemble.count, changes=ensemble.changes)
 
 
 @dataclass(frozen=True)
@@ -173,6 +121,7 @@ class ParameterSets:
     def __init__(self, first: Ensemble, output: Output):
         self.population, self.population_name = first.population, first.population_name
         self.planned, self.sets = first.set_count, 0
+        self._changes = first.changes
         self.trajectories = 0
         self._series = [
             SeriesPanel(name, can_peak=can_peak(name, first)) for name in charted_series(first, output)
@@ -224,6 +173,7 @@ class ParameterSets:
             self.sets,
             self.planned - self.sets,
             _distinguished(self._rows),
+            changes=self._changes,
         )
 
 
@@ -314,7 +264,7 @@ def _where(values: np.ndarray) -> str:
     return "highest at the start" if (places == 0).mean() > 0.5 else "peak"
 
 
-def fit_notes(panels: list[Panel]) -> list[str]:
+def fit_notes(panels: Iterable[Panel]) -> list[str]:
     """Return a note on calibrations whose 90 % band misses more than half of the fitted points."""
     bad = []
     for panel in panels:
@@ -330,7 +280,7 @@ def fit_notes(panels: list[Panel]) -> list[str]:
     ]
 
 
-def early_ends(panels: list[Panel]) -> list[str]:
+def early_ends(panels: Iterable[Panel]) -> list[str]:
     """Return a note on each calibration that ended because no nearer draw was found.
 
     The record of the run notes calibrations that were cut short by time or number of simulations.
@@ -340,7 +290,7 @@ def early_ends(panels: list[Panel]) -> list[str]:
         "smallest_distance": "epsilon was not above the smallest possible distance",
     }
     return [
-        f"{panel.population}: calibration ended early with generation {panel.generations[-1][0]}, "
+        f"{panel.population}: calibration ended early with generation {panel.generations[-1].number}, "
         f"because {reasons[panel.stopped_by]}"
         for panel in panels
         if panel.stopped_by in reasons

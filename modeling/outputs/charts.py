@@ -1,4 +1,4 @@
-"""Charts of one panel as PNG files: fans of simulated series, histograms of posteriors.
+"""The fan chart of one panel as a PNG file, and what it shares with the chart of its posteriors.
 
 Drawn with matplotlib's objects, never pyplot, so that there are no global figures.
 chart_data.py computes what a chart shows. Stage B must not import this module: it takes a third of a second.
@@ -16,20 +16,18 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, Formatter, FuncFormatter, MaxNLocator
 
-from modeling.outputs.chart_data import LEVELS, Fan, Panel, Posterior, SeriesPanel
+from modeling.outputs.panels import LEVELS, Fan, Panel, SeriesPanel
 
 DPI = 100
 WIDTH = 900  # px, of every chart
 TITLE, LEGEND = 40, 26  # px, rows above the charts
 SERIES, SERIES_HEADER, DATES = 340, 30, 40  # px: a series, its name above, its dates below
 LEFT, RIGHT = 74, 40  # px, margins
-POSTERIOR, POSTERIOR_HEADER, VALUES = 158, 40, 30  # px: a row of histograms, names, values
-HISTOGRAMS_A_ROW = 4
 MOST_DRAWN = 1e100  # on an axis, because matplotlib multiplies what it draws
 NORMAL, SMALL = 9, 8  # pt; of 900 px the report shows at least 740, where 8 pt are 9 px
 CONTEXT = 0.12  # share of the modelled time that is shown of earlier observations
 
-INK, MUTED, RULE = "#1c2733", "#5b6875", "#dfe4e8"
+INK, MUTED, RULE, LINE = "#1c2733", "#5b6875", "#dfe4e8", "#aab4bd"
 PROJECTION, FIT, SETS = "#1f6fb2", "#d1731a", "#3f5568"  # blue and orange: safe for colour-blind
 BANDS = [(0.025, 0.975, 0.13), (0.05, 0.95, 0.13), (0.25, 0.75, 0.26)]  # ends, opacity
 
@@ -38,7 +36,7 @@ STYLE = {
     "font.size": NORMAL,
     "text.color": INK,
     "text.parse_math": False,  # a "$" in a name is a "$"
-    "axes.edgecolor": "#aab4bd",
+    "axes.edgecolor": LINE,
     "axes.linewidth": 0.8,
     "axes.spines.left": False,
     "axes.spines.right": False,
@@ -48,7 +46,7 @@ STYLE = {
     "axes.grid.axis": "y",
     "grid.color": RULE,
     "grid.linewidth": 0.7,
-    "xtick.color": "#aab4bd",
+    "xtick.color": LINE,
     "xtick.labelcolor": MUTED,
     "ytick.labelcolor": MUTED,
     "ytick.major.size": 0,
@@ -72,7 +70,7 @@ def fan_chart(panel: Panel, path: Path) -> None:
         bytes.
     """
     with matplotlib.rc_context(STYLE):
-        figure = _figure(TITLE + LEGEND + SERIES * max(len(panel.series), 1))
+        figure = new_figure(TITLE + LEGEND + SERIES * max(len(panel.series), 1))
         _draw_title(figure, panel)
         if panel.series:
             _draw_legend(figure, panel)
@@ -83,35 +81,11 @@ def fan_chart(panel: Panel, path: Path) -> None:
             height = SERIES - SERIES_HEADER - DATES
             axes = _axes(figure, LEFT, top, WIDTH - LEFT - RIGHT, height)
             _draw_series(axes, series)
-        _save(figure, path)
+        save(figure, path)
 
 
-def posterior_chart(panel: Panel, path: Path) -> None:
-    """Write the marginal posteriors of a calibration as histograms, four a row.
-
-    The dark part is the 90 % interval, the line the median. Nothing is written without posteriors.
-
-    Parameters
-    ----------
-    panel : Panel
-    path : Path
-        The PNG to write: 900 px wide, 158 px a row high.
-    """
-    if not panel.posteriors:
-        return
-    rows = -(-len(panel.posteriors) // HISTOGRAMS_A_ROW)
-    with matplotlib.rc_context(STYLE):
-        figure = _figure(POSTERIOR * rows)
-        width = WIDTH / HISTOGRAMS_A_ROW
-        for number, posterior in enumerate(panel.posteriors):
-            row, column = divmod(number, HISTOGRAMS_A_ROW)
-            top = POSTERIOR * row + POSTERIOR_HEADER
-            height = POSTERIOR - POSTERIOR_HEADER - VALUES
-            _draw_posterior(_axes(figure, width * column + 18, top, width - 36, height), posterior)
-        _save(figure, path)
-
-
-def _figure(height: int) -> Figure:
+def new_figure(height: int) -> Figure:
+    """Return an empty figure of the width of every chart; its height is in pixels."""
     figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)  # becomes figure.canvas
     return figure
@@ -131,19 +105,19 @@ def _text(figure: Figure, left: float, top: float, words: str, **style) -> float
     return left + text.get_window_extent().width
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG file, whole or not at all."""
     partial = path.with_name(path.name + ".partial")
     # "Software" would name matplotlib's version: an upgrade would change the bytes of the same picture
     figure.canvas.print_png(partial, metadata={"Software": None})
     partial.replace(path)
-    figure.clear()  # figure and axes refer to each other; do not wait for the garbage collector
 
 
 def _draw_title(figure: Figure, panel: Panel) -> None:
-    end = _text(figure, LEFT, 30, _short(panel.population, 40), size=13, weight="bold")
+    end = _text(figure, LEFT, 30, shortened(panel.population, 40), size=13, weight="bold")
     name = panel.population_name.replace("_", " ")
     if name and name != panel.population:
-        _text(figure, end + 12, 30, _short(name, 60), size=10, color=MUTED)
+        _text(figure, end + 12, 30, shortened(name, 60), size=10, color=MUTED)
 
 
 def _draw_legend(figure: Figure, panel: Panel) -> None:
@@ -216,8 +190,8 @@ def _draw_series(axes: Axes, series: SeriesPanel) -> None:
 
 def _series_title(series: SeriesPanel) -> str:
     if series.observed is None or series.observed.series == [series.label]:
-        return _short(series.label, 100)
-    return _short(f"{series.label}  ({' + '.join(series.observed.series)})", 100)
+        return shortened(series.label, 100)
+    return shortened(f"{series.label}  ({' + '.join(series.observed.series)})", 100)
 
 
 def _draw_curves(axes: Axes, series: SeriesPanel) -> list[np.ndarray]:
@@ -345,49 +319,7 @@ def _mark_end_of_fit(axes: Axes, day: float) -> None:
     )
 
 
-def _draw_posterior(axes: Axes, posterior: Posterior) -> None:
-    axes.grid(False)
-    axes.set_yticks([])
-    axes.set_title(_short(posterior.name, 26), loc="left", size=9, weight="bold", pad=18)
-    low, median, high = map(_compact, (posterior.low, posterior.median, posterior.high))
-    axes.annotate(
-        f"{median}  ({low} to {high})",
-        (0, 1),
-        xycoords="axes fraction",
-        xytext=(0, 6),
-        textcoords="offset points",
-        color=MUTED,
-        size=SMALL,
-    )
-    if not 1 / MOST_DRAWN < np.abs(posterior.edges).max() < MOST_DRAWN:
-        axes.set_xticks([])  # such numbers cannot be drawn; the title shows them
-        return
-    left, right = posterior.edges[:-1], posterior.edges[1:]
-    inside = (right >= posterior.low) & (left <= posterior.high)
-    for chosen, opacity in ((inside, 0.55), (~inside, 0.2)):
-        axes.bar(
-            left[chosen],
-            posterior.density[chosen],
-            (right - left)[chosen],
-            align="edge",
-            color=PROJECTION,
-            alpha=opacity,
-            linewidth=0,
-        )
-    highest = float(np.nanmax(posterior.density, initial=0.0))
-    axes.set_ylim(0, 1.08 * highest if highest > 0 else 1)
-    axes.set_xlim(posterior.edges[0], posterior.edges[-1])
-    axes.axvline(posterior.median, color=INK, linewidth=1.4)
-    axes.xaxis.set_major_locator(MaxNLocator(3))
-    digits = 6 if np.ptp(posterior.edges) > 1e-4 * np.abs(posterior.edges).max() else 8
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.{digits}g}"))
-
-
-def _compact(value: float) -> str:
-    whole = float(value).is_integer() or abs(value) >= 100
-    return f"{value:,.0f}" if whole and abs(value) < 1e6 else f"{value:#.3g}"
-
-
-def _short(words: str, most: int) -> str:
+def shortened(words: str, most: int) -> str:
+    """Return words in one line of at most so many characters."""
     words = " ".join(words.split())
     return words if len(words) <= most else words[: most - 1] + "…"

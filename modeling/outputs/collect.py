@@ -8,7 +8,6 @@ import numpy as np
 from modeling.calendars import whole_intervals
 from modeling.failures import listed
 from modeling.outputs.chart_data import (
-    Panel,
     ParameterSets,
     calibration_panel,
     early_ends,
@@ -16,6 +15,7 @@ from modeling.outputs.chart_data import (
     simulation_panel,
 )
 from modeling.outputs.ensemble import Ensemble
+from modeling.outputs.panels import Panels
 from modeling.outputs.tables import OutputTables
 from modeling.vocabulary import Output
 from modeling.workload import Result
@@ -29,7 +29,7 @@ class Collected:
     ----------
     files : list of Path
         The tables.
-    panels : list of Panel
+    panels : Panels
         What charts and report show, one a population.
     results : int
         Number of results.
@@ -38,7 +38,7 @@ class Collected:
     """
 
     files: list[Path]
-    panels: list[Panel]
+    panels: Panels
     results: int
     notes: list[str]
 
@@ -55,12 +55,11 @@ class Collector:
     def __init__(self, output: Output, folder: Path):
         self.output = output
         self._tables = OutputTables(output, folder)
-        self._panels: dict[str, Panel] = {}
+        self._panels = Panels()
         self._ensemble: Ensemble | None = None
         self._sets: ParameterSets | None = None
         self._left_out: set[str] = set()  # dates of intervals that were simulated in part
         self._whole: set[str] = set()  # dates of intervals that are whole in some parameter set
-        self._changes: dict[str, tuple[str, ...]] = {}  # over time, by population
         self._transformed: dict[str, None] = {}  # what functions have done to trajectories
         self._unreached: list[str] = []  # generations without posteriors, a population each
         self._results = 0
@@ -74,12 +73,11 @@ class Collector:
             The result has no series of a name that the output asks for.
         """
         self._results += 1
-        self._changes.setdefault(result.population, result.changes)
         simulated = result.trajectories
         result = self._whole_intervals(result)
         if result.kind == "calibration":
             self._tables.add_result(result)
-            self._panels[result.population] = calibration_panel(result)
+            self._panels.put(calibration_panel(result))
             self._unreached += self._unreached_generations(result)
             self._transformed |= dict.fromkeys(_transformations(result))
             return
@@ -95,9 +93,7 @@ class Collector:
         """Close the tables, and return what was collected."""
         self._finish_ensemble()
         self._finish_sets()
-        panels = list(self._panels.values())
-        for panel in panels:
-            panel.changes = self._changes[panel.population]
+        panels = self._panels
         notes = [*early_ends(panels), *fit_notes(panels), *self._tables.notes, *self._transformed]
         if self._unreached:
             missing = listed(self._unreached)
@@ -144,7 +140,7 @@ class Collector:
             return
         self._tables.add_ensemble(ensemble)
         if ensemble.set_count == 1:
-            self._panels[ensemble.population] = simulation_panel(ensemble, self.output)
+            self._panels.put(simulation_panel(ensemble, self.output))
             return
         if self._sets is not None and self._sets.population != ensemble.population:
             self._finish_sets()
@@ -155,7 +151,7 @@ class Collector:
     def _finish_sets(self) -> None:
         # the sets of a population follow each other, so only those of one population are held
         if self._sets is not None:
-            self._panels[self._sets.population] = self._sets.panel()
+            self._panels.put(self._sets.panel())
             self._sets = None
 
 

@@ -30,6 +30,7 @@ class Ensemble:
         self.set_index, self.set_count = first.set_index, first.set_count
         self.delta_t_days, self.expected = first.delta_t_days, first.expected
         self.parameters, self.initial = first.parameters, first.initial
+        self.changes = first.changes
         self.dates = first.trajectories.dates
         self.compartments = first.trajectories.compartments
         self.transitions = first.trajectories.transitions

@@ -1,8 +1,10 @@
 """The headline: the forecast in a few rows, for the terminal and the top of the report."""
 
+from collections.abc import Collection
+
 import numpy as np
 
-from modeling.outputs.chart_data import LEVELS, Panel, SeriesPanel
+from modeling.outputs.panels import LEVELS, Panel, SeriesPanel
 
 MOST_ROWS = 24
 MOST_DATES = 8  # of a series, after its last fitted date
@@ -11,7 +13,7 @@ FEWEST_DATES = 4  # of a series, however many series there are
 Row = dict[str, object]  # population, series, date, low, median, high, note
 
 
-def headline(panels: list[Panel]) -> list[Row]:
+def headline(panels: Collection[Panel]) -> list[Row]:
     """Return the rows of the headline: the next dates of a calibration, the peaks of simulations.
 
     `low` and `high` are the 90 % interval, or the extremes over the parameter sets of a sampling experiment;
@@ -21,6 +23,8 @@ def headline(panels: list[Panel]) -> list[Row]:
     dates = min(MOST_DATES, max(FEWEST_DATES, MOST_ROWS // max(series_count, 1)))
     rows: list[Row] = []
     for panel in panels:
+        if len(rows) >= MOST_ROWS:
+            break
         for series in _shown_series(panel):
             if _is_forecast(series):
                 rows += _next_dates(panel, series, dates)
@@ -31,12 +35,12 @@ def headline(panels: list[Panel]) -> list[Row]:
     return rows[:MOST_ROWS]
 
 
-def left_out(panels: list[Panel], rows: list[Row]) -> int:
+def left_out(panels: Collection[Panel], rows: list[Row]) -> int:
     """Return the number of populations without a row, because there are more of them than rows."""
     return len({panel.population for panel in panels} - {row["population"] for row in rows})
 
 
-def left_out_dates(panels: list[Panel], rows: list[Row]) -> int:
+def left_out_dates(panels: Collection[Panel], rows: list[Row]) -> int:
     """Return the number of forecast dates without a row, among the populations that have rows."""
     shown = {row["population"] for row in rows}
     forecasts = [

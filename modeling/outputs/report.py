@@ -5,7 +5,9 @@ Text and layout are in report.html.j2, styles in report.css; charts.py draws the
 
 import base64
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from modeling.input_names import unknown_input
-from modeling.outputs.chart_data import Panel
+from modeling.outputs.panels import Panel
 
 MOST_EMBEDDED = 100  # populations whose charts are inside the file; a browser opens about 10 MB
 MOST_MISSING = 50  # missing results listed by name
@@ -79,7 +81,7 @@ class RunFacts:
 def write_report(
     path: Path,
     facts: RunFacts,
-    panels: list[Panel],
+    panels: Collection[Panel],
     chart_files: dict[str, Path],
     posterior_files: dict[str, Path],
 ) -> None:
@@ -90,7 +92,7 @@ def write_report(
     path : Path
         The HTML file to write.
     facts : RunFacts
-    panels : list of Panel
+    panels : collection of Panel
         In the order of the report. The charts of the first 100 are embedded; the others are links.
     chart_files, posterior_files : dict of str to Path
         PNG by population, for those that have one. Each file is read when its part of the report is written,
@@ -103,8 +105,8 @@ def write_report(
             (facts.names.get(index) or unknown_input(index), _cut(reason, REASON_CHARACTERS))
             for index, reason in facts.missing[:MOST_MISSING]
         ],
-        sections=[(f"population-{number}", panel) for number, panel in enumerate(panels, start=1)],
-        most_embedded=MOST_EMBEDDED,
+        sections=[(f"population-{n}", panel) for n, panel in enumerate(islice(panels, MOST_EMBEDDED), 1)],
+        others=[panel.population for panel in islice(panels, MOST_EMBEDDED, None)],
         chart_files=chart_files,
         posterior_files=posterior_files,
     )

@@ -1,8 +1,7 @@
-"""Workloads, results and checkpoints as bytes; loading them runs no code from the file."""
+"""Workloads and results as bytes; loading them runs no code from the file."""
 
 import hashlib
 import json
-import pickle
 import zlib
 
 from modeling.by_products import parse_json
@@ -10,10 +9,13 @@ from modeling.failures import UserError
 from modeling.result_checks import check_result
 from modeling.workload import Checkpoint, ForeignWorkload, Result, Workload
 from pipeline.input_list import InputEntry
+from pipeline.packing import pack, pickled, unpack, unpacked
 from pipeline.plain_pickle import load_record
 
-_RESULT_MAGIC = b"epymodelingsuite-cloud result 1\n"
-_CHECKPOINT_MAGIC = b"epymodelingsuite-cloud checkpoint 1\n"
+_RESULT_MAGIC = b"epymodelingsuite-cloud result 2\n"
+_MAGIC_OF_A_PICKLE = b"epymodelingsuite-cloud result 1\n"  # of older results: compressed as a whole
+_RESULT_MAGICS = (_RESULT_MAGIC, _MAGIC_OF_A_PICKLE)
+_CHECKPOINT_MAGIC = b"epymodelingsuite-cloud checkpoint\n"
 MOST_INPUT_BYTES = 512 << 20  # unpacked; real ones have about 100 KB
 MOST_HEADER_BYTES = 10_000
 
@@ -33,22 +35,19 @@ class ForeignResult(UserError):
 
 
 def encode_workload(workload: Workload | ForeignWorkload) -> bytes:
-    return zlib.compress(pickle.dumps(workload, protocol=5), level=1)
+    return zlib.compress(pickled(workload), level=1)
 
 
 def decode_workload(data: bytes, path: str) -> Workload | ForeignWorkload:
     """Return the workload in bytes whose digest was checked before."""
     try:
-        return load_record(_unpacked(data, MOST_INPUT_BYTES), Workload, ForeignWorkload)
+        return load_record(unpacked(data, MOST_INPUT_BYTES), Workload, ForeignWorkload)
     except UserError as error:
         raise UserError(f"{path}: {error}; build the run again under a new RUN_ID") from None
 
 
 def encode_result(result: Result, input_digest: str) -> bytes:
-    """Return the file of a result: a magic line, a header line in JSON, and the packed record.
-
-    Level 1 of zlib is half as long as level 6 and within 10 % of its size on trajectories.
-    """
+    """Return the file of a result: a magic line, a header line in JSON, and the packed record."""
     return _encoded(_RESULT_MAGIC, result, result.index, input_digest)
 
 
@@ -58,7 +57,7 @@ def encode_checkpoint(checkpoint: Checkpoint, index: int, input_digest: str) -> 
 
 
 def _encoded(magic: bytes, record: Result | Checkpoint, index: int, input_digest: str) -> bytes:
-    packed = zlib.compress(pickle.dumps(record, protocol=5), level=1)
+    packed = pack(record)
     header = {
         "index": index,
         "input_sha256": input_digest,
@@ -78,11 +77,14 @@ def decode_checkpoint(data: bytes, input_digest: str, most_bytes: int, path: str
     UserError
         Its record is not a checkpoint.
     """
-    packed = check_result_file(data, input_digest, path, _CHECKPOINT_MAGIC)
-    return load_record(_unpacked(packed, most_bytes), Checkpoint)
+    packed = check_result_file(data, input_digest, path, (_CHECKPOINT_MAGIC,))
+    record, arrays = unpack(packed, most_bytes)
+    return load_record(record, Checkpoint, arrays=arrays)
 
 
-def check_result_file(data: bytes, input_digest: str, path: str, magic: bytes = _RESULT_MAGIC) -> memoryview:
+def check_result_file(
+    data: bytes, input_digest: str, path: str, magics: tuple[bytes, ...] = _RESULT_MAGICS
+) -> memoryview:
     """Return the packed record of a result file that is whole and belongs to the input.
 
     Raises
@@ -93,11 +95,13 @@ def check_result_file(data: bytes, input_digest: str, path: str, magic: bytes = 
     ForeignResult
         Its header is not that of this version, so that it cannot be checked here.
     """
-    if magic.startswith(data):
-        raise DamagedResult(f"{path}: cut short, before its header")
-    if not data.startswith(magic):
+    begin = len(magics[0])  # all of one kind are as long
+    if not any(magic.startswith(data[:begin]) for magic in magics):
         raise ForeignResult(path, "its first line differs")
-    line, _, packed = data[len(magic) :].partition(b"\n")
+    if len(data) <= begin:
+        raise DamagedResult(f"{path}: cut short, before its header")
+    end = data.find(b"\n", begin, begin + MOST_HEADER_BYTES)
+    line, packed = data[begin : max(end, 0)], memoryview(data)[end + 1 :]
     try:
         header = parse_json(line, MOST_HEADER_BYTES)
     except ValueError:
@@ -110,7 +114,7 @@ def check_result_file(data: bytes, input_digest: str, path: str, magic: bytes = 
         raise DamagedResult(f"{path}: cut short or changed")
     if made_from != input_digest:
         raise DamagedResult(f"{path}: made from another input")
-    return memoryview(packed)
+    return packed
 
 
 def decode_result(data: bytes, index: int, input_digest: str, entry: InputEntry, path: str) -> Result:
@@ -124,7 +128,11 @@ def decode_result(data: bytes, index: int, input_digest: str, entry: InputEntry,
     """
     packed = check_result_file(data, input_digest, path)
     try:
-        result = load_record(_unpacked(packed, entry.most_result_bytes), Result)
+        if data.startswith(_MAGIC_OF_A_PICKLE):
+            result = load_record(unpacked(packed, entry.most_result_bytes), Result)
+        else:
+            record, arrays = unpack(packed, entry.most_result_bytes)
+            result = load_record(record, Result, arrays=arrays)
         if result.index != index:
             raise UserError(f"it holds the result of input {result.index}")
         entry.check(result)
@@ -132,17 +140,3 @@ def decode_result(data: bytes, index: int, input_digest: str, entry: InputEntry,
     except UserError as error:
         raise ForeignResult(path, error) from None
     return result
-
-
-def _unpacked(packed: bytes | memoryview, most_bytes: int) -> bytes:
-    """Return the pickle in packed bytes; unpacking stops at `most_bytes`."""
-    unpacking = zlib.decompressobj()
-    try:
-        data = unpacking.decompress(packed, most_bytes + 1)
-    except zlib.error as error:
-        raise UserError(f"not a record: {error}") from None
-    if len(data) > most_bytes:
-        raise UserError(f"it unpacks to more than {most_bytes / 2**20:,.0f} MiB, the most that is possible")
-    if not unpacking.eof or unpacking.unused_data:
-        raise UserError("not a record: its compressed data are cut short, or followed by other bytes")
-    return data

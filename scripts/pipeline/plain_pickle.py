@@ -10,7 +10,7 @@ import io
 import pickle
 import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from math import prod
@@ -52,6 +52,7 @@ _COUNTED = {
     0x8E: 8,
     0x96: 8,  # bytearray
 }
+_OUTSIDE = {0x97, 0x98}  # an array outside the pickle, and a read-only one
 _TUPLES = frozenset(b"t\x85\x86\x87")
 _DTYPE = re.compile("b1|[iuf][1248]|M8")
 _UNITS = {b"D", b"s"}
@@ -61,27 +62,35 @@ class NotOurs(UserError):
     """A record refers to a class or function that is not ours."""
 
 
-def load_record(data: bytes, *kinds: type) -> Any:
+def load_record(data: bytes, *kinds: type, arrays: Sequence[bytearray] = ()) -> Any:
     """Return the record of one of these kinds in a pickle.
+
+    Parameters
+    ----------
+    arrays : sequence of bytearray
+        The contents of the arrays outside the pickle, in its order.
 
     Raises
     ------
     UserError
         It is not such a record, refers to code that is not ours, or has a field of a wrong type or size.
     """
+    outside = iter(arrays)
     try:
-        _check_opcodes(data)
-        loaded = _PlainUnpickler(io.BytesIO(data)).load()
+        _check_opcodes(data, len(arrays))
+        loaded = _PlainUnpickler(io.BytesIO(data), buffers=outside).load()
     except UserError:
         raise
     except Exception as error:  # pickle raises anything, depending on the bytes
         raise UserError(f"not a record: {error}") from None
     if not isinstance(loaded, _Record) or loaded.kind not in kinds:
         raise UserError("it contains another kind of record")
-    return _Reader(len(data)).record(loaded, loaded.kind, loaded.kind.__name__)
+    if next(outside, None) is not None:
+        raise UserError("not a record: it does not use all of its arrays")
+    return _Reader(len(data) + sum(map(len, arrays))).record(loaded, loaded.kind, loaded.kind.__name__)
 
 
-def _check_opcodes(data: bytes) -> None:
+def _check_opcodes(data: bytes, arrays: int) -> None:
     """Refuse opcodes that ours do not use, and lengths beyond the end, which pickle would allocate."""
     at, count, tuples, end = 0, 0, 0, len(data)
     while at < end:
@@ -93,7 +102,7 @@ def _check_opcodes(data: bytes) -> None:
         elif code in _COUNTED:
             size = _COUNTED[code]
             at += size + int.from_bytes(data[at : at + size], "little")
-        else:
+        elif code not in _OUTSIDE or not arrays:
             raise UserError(f"not a record: opcode {code:#x}")
         if at > end or count > MOST_OPCODES or tuples > MOST_TUPLES:
             raise UserError("not a record: cut short, or with too many parts")
@@ -176,8 +185,8 @@ _RECORDS = {kind.__name__: kind for kind in RECORDS}
 class _PlainUnpickler(pickle.Unpickler):
     """Loads stand-ins for our records and numpy's arrays, and nothing that could run code."""
 
-    def __init__(self, file: io.BytesIO):
-        super().__init__(file)
+    def __init__(self, file: io.BytesIO, buffers: Iterator[bytearray]):
+        super().__init__(file, buffers=buffers)
         self._classes: dict[tuple[str, str], Any] = {}
 
     def find_class(self, module: str, name: str) -> Any:

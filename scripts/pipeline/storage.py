@@ -25,7 +25,7 @@ from pipeline.temporary import open_locked, remove_if_left
 log = logging.getLogger(__name__)
 
 THREADS = 16
-READ_AHEAD_BYTES = 256 << 20
+READ_AHEAD_BYTES = 64 << 20  # so that large results need hardly more memory than small ones
 MOST_FILE_BYTES = 5 << 30  # the largest result of another suite has 4 GiB
 COPIED_BYTES = 1 << 20  # at once
 _PARTIAL = ".partial-"

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modeling.outputs.chart_data import Panel, SeriesPanel, calibration_panel
-from modeling.outputs.charts import fan_chart, posterior_chart
+from modeling.outputs.chart_data import calibration_panel
+from modeling.outputs.charts import fan_chart
+from modeling.outputs.panels import Panel, SeriesPanel
+from modeling.outputs.posterior_charts import posterior_chart
 from modeling.workload import Expected, Fit, Generation, Observed, Result
 from tests.panels import calibration, posterior, sampling, simulation, weekly_fan
 

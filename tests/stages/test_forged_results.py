@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from modeling.workload import HubCounts, Result
-from tests.forgeries import forge, having, having_expected, put_record, refused, result_path, text
+from tests.forgeries import (
+    forge,
+    having,
+    having_expected,
+    put_record,
+    put_without_arrays,
+    refused,
+    result_path,
+    text,
+)
 
 
 def having_paths(**changes) -> Callable[[Result], Result]:
@@ -16,6 +25,10 @@ def having_paths(**changes) -> Callable[[Result], Result]:
         r,
         trajectories=replace(r.trajectories, **{n: change(r.trajectories) for n, change in changes.items()}),
     )
+
+
+def having_generation(**changes) -> Callable[[Result], Result]:
+    return lambda r: replace(r, generations=[replace(r.generations[0], **changes), *r.generations[1:]])
 
 
 def having_hub_counts(dates: np.ndarray, values: np.ndarray) -> Callable[[Result], Result]:
@@ -122,6 +135,13 @@ FORGED_FITS = {
         lambda r: replace(r, generations=[replace(r.generations[0], particles=np.array([[True]]))]),
         "posterior of generation 0: an array of bool",
     ),
+    "an epsilon below nothing": (having_generation(epsilon=-1.0), "generation 0: epsilon is -1.0"),
+    "an epsilon that is none": (having_generation(epsilon=float("nan")), "generation 0: epsilon is nan"),
+    "an epsilon without end": (having_generation(epsilon=float("inf")), "generation 0: epsilon is inf"),
+    "more accepted than simulated": (having_generation(simulations=1), "accepted of 1 simulations"),
+    "simulations below nothing": (having_generation(simulations=-5), "accepted of -5 simulations"),
+    "simulations beyond number": (having_generation(simulations=10**20), f"accepted of {10**20} simulations"),
+    "a word for epsilon": (having_generation(epsilon="small"), "epsilon is a text"),
     "endless particles": (
         lambda r: replace(
             r, generations=[replace(r.generations[0], particles=r.generations[0].particles * 1e300)]
@@ -198,16 +218,18 @@ RAW = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("put", [put_record, put_without_arrays], ids=["older version", "this version"])
 @pytest.mark.parametrize("name", RAW)
-def test_a_record_takes_no_more_memory_than_it_has_bytes(run, name):
+def test_a_record_takes_no_more_memory_than_it_has_bytes(run, name, put):
     record, fragment = RAW[name]
-    put_record(run, record)
+    put(run, record)
 
     assert fragment in refused(run, "output")
 
 
-def test_a_result_is_not_unpacked_beyond_what_its_input_can_give(run):
-    put_record(run, b"\x80\x05\x8e" + (10**9).to_bytes(8, "little") + bytes(100 << 20))
+@pytest.mark.parametrize("put", [put_record, put_without_arrays], ids=["older version", "this version"])
+def test_a_result_is_not_unpacked_beyond_what_its_input_can_give(run, put):
+    put(run, b"\x80\x05\x8e" + (10**9).to_bytes(8, "little") + bytes(100 << 20))
 
     line = refused(run, "output")
 

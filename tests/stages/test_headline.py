@@ -4,14 +4,17 @@ import csv
 import gzip
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from modeling.outputs.chart_data import LEVELS, Fan, Panel, SeriesPanel
 from modeling.outputs.headline import MOST_ROWS, headline, left_out, left_out_dates
+from modeling.outputs.panels import LEVELS, Fan, Panel, SeriesPanel
 from modeling.workload import Observed
 from tests.experiments import OBSERVED, calibrated, sampled, simulated
+from tests.forgeries import forge
+from tests.in_process import ended
 from tests.stage_scripts import Ended, Stages
 
 
@@ -185,3 +188,19 @@ def test_the_report_tells_the_parameter_sets_apart(tmp_path):
     assert rows == [("0", "1.20"), ("1", "1.60"), ("2", "2")]
     assert '<th class="n">R0</th>' in report
     assert '<th class="n">gamma</th>' not in report  # the same in all sets
+
+
+def test_the_report_shows_epsilon_and_acceptance_of_the_generations_of_a_result(calibration):
+    def counted(result):
+        first = replace(
+            result.generations[0], epsilon=12.5, simulations=4 * len(result.generations[0].weights)
+        )
+        return replace(result, generations=[first, *result.generations[1:]])
+
+    forge(calibration, counted)
+    code, said = ended(calibration, "output")
+
+    assert code == 0, said
+    (report,) = calibration.run_folder.glob("outputs/*/report.html")
+    assert '<td class="n" data-of="epsilon">12.5</td>' in report.read_text()
+    assert "(25 %)" in report.read_text()

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modeling.outputs.chart_data import Posterior
+from modeling.outputs.panels import Posterior
 from modeling.outputs.report import MOST_EMBEDDED, StageTimes, write_report
-from tests.panels import calibration, posterior, row, run_facts, sampling, simulation
+from tests.panels import calibration, generation, posterior, row, run_facts, sampling, simulation
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -180,8 +180,31 @@ def test_a_calibration_is_told_in_numbers(tmp_path):
 
     assert "Calibrated with 5,210 simulations; 200 projections" in text
     assert "beta 0.250 0.300 1,234" in text
-    assert "1 1,179 88.2" in text
+    assert "generation epsilon simulations accepted effective sample size" in text
+    assert "0 – 400 400 (100 %) 400" in text
+    assert "1 1,180 4,810 400 (8.32 %) 88.2" in text
+    assert "do not record" not in text
     assert "cut short" not in text
+
+
+def test_a_calibration_without_epsilon_and_acceptance_shows_the_largest_distance_and_says_why(tmp_path):
+    panel = calibration(generations=[generation(0, None, 0, 400.0), generation(1, None, 0, 88.25)])
+
+    text = Page(report_of(tmp_path, [panel])).text
+
+    assert (
+        "generation largest distance effective sample size 0 4,420 400 1 4,420 88.2 Without epsilon" in text
+    )
+    assert "acceptance, which epydemix and older versions do not record" in text
+
+
+def test_a_calibration_without_a_threshold_shows_its_acceptance(tmp_path):
+    panel = calibration(generations=[generation(0, None, 4_000, 400.0)])
+
+    text = Page(report_of(tmp_path, [panel])).text
+
+    assert "generation largest distance simulations accepted effective sample size" in text
+    assert "0 4,420 4,000 400 (10 %) 400" in text
 
 
 def test_a_calibration_that_was_cut_short_says_so(tmp_path):

@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modeling.outputs.chart_data import Panel, Peaks, SeriesPanel, SetRow
-from modeling.outputs.charts import DPI, SMALL, fan_chart, posterior_chart
+from modeling.outputs.charts import DPI, SMALL, fan_chart
+from modeling.outputs.panels import Panel, Peaks, SeriesPanel, SetRow
+from modeling.outputs.posterior_charts import posterior_chart
 from modeling.outputs.report import RunFacts, StageTimes, write_report
 from tests.browser import measured
-from tests.panels import calibration, posterior, row, run_facts, simulation, weekly_fan
+from tests.panels import calibration, generation, posterior, row, run_facts, simulation, weekly_fan
 
-PHONE, DESK = 390, 1280
+PHONE, TABLET, DESK = 390, 1000, 1280
 LEAST_PX = 9  # of a letter in a chart that can still be read
 LONG = "Hospital_admissions_of_people_with_laboratory_confirmed_influenza_total"
 NOTE = (
@@ -91,7 +92,7 @@ def full_report(folder: Path) -> Path:
     panels = [
         calibration(
             posteriors=posteriors,
-            generations=[(n, 1.2e9 / (n + 1), 400.0) for n in range(4)],
+            generations=[generation(n, 1.2e9 / (n + 1), 1_234_567, 400.0) for n in range(4)],
             stopped_by="max_time",
         ),
         sampled("US-NY", parameters=2, series=1),
@@ -110,10 +111,10 @@ def full_report(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def laid_out(tmp_path_factory):
     """What Chromium measures of a report with everything in it, by width."""
-    return measured(full_report(tmp_path_factory.mktemp("report")), [PHONE, DESK])
+    return measured(full_report(tmp_path_factory.mktemp("report")), [PHONE, TABLET, DESK])
 
 
-@pytest.mark.parametrize("width", [PHONE, DESK])
+@pytest.mark.parametrize("width", [PHONE, TABLET, DESK])
 def test_nothing_of_the_report_is_cut_off_or_to_be_scrolled_to(laid_out, width):
     found = laid_out[width]
 

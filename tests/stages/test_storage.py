@@ -225,8 +225,9 @@ class TestAnyStorage:
         assert (loaded["a"], loaded["c"]) == (b"x", b"x")
         assert isinstance(loaded["b"], MissingFile)
 
-    def test_names_are_read_ahead_a_few_at_a_time(self, storage):
-        storage.save_bytes("a", b"x")
+    @pytest.mark.parametrize(("mib", "most"), [(0, THREADS), (16, 4)], ids=["small files", "large files"])
+    def test_names_are_read_ahead_a_few_at_a_time(self, storage, mib, most):
+        storage.save_bytes("a", bytes(mib << 20) + b"x")
         asked = []
 
         def names():
@@ -239,7 +240,7 @@ class TestAnyStorage:
             next(loaded)
         loaded.close()
 
-        assert 10 <= len(asked) <= 10 + THREADS
+        assert 10 <= len(asked) <= 10 + most
 
     def test_files_to_save_are_made_a_few_at_a_time(self, storage):
         ahead = []

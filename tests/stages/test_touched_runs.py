@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.packing import pack
 from tests.bending import (
     SAMPLING,
     put,
@@ -17,6 +18,7 @@ from tests.bending import (
 from tests.experiments import (
     sampled,
 )
+from tests.forgeries import MAGIC, OLD_MAGIC, put_packed, result_in
 from tests.hostile_pickles import Touch, packed, touch_through_ours
 from tests.stage_scripts import Stages, refused
 
@@ -216,22 +218,17 @@ def test_an_output_stage_removes_a_damaged_result_and_publishes_nothing(run, nam
     assert not (run.run_folder / "run_metadata.json").exists()
 
 
-def record_of(data: bytes) -> bytes:
-    """Return the pickled record in a result file."""
-    return zlib.decompress(data.split(b"\n", 2)[2])
-
-
 def without_a_field(data: bytes, run: Stages) -> bytes:
-    result = pickle.loads(record_of(data))
+    result = result_in(data)
     vars(result.trajectories).pop("transitions")
-    return result_file(packed(result), run, 1)
+    return result_file(pack(result), run, 1)
 
 
 def with_changes(**changes) -> Callable[[bytes, Stages], bytes]:
     """Return a function that changes a result and packs it as whole as any."""
 
     def change(data: bytes, run: Stages) -> bytes:
-        return result_file(packed(replace(pickle.loads(record_of(data)), **changes)), run, 1)
+        return result_file(pack(replace(result_in(data), **changes)), run, 1)
 
     return change
 
@@ -240,22 +237,26 @@ def with_names(old: bytes, new: bytes) -> Callable[[bytes, Stages], bytes]:
     """Return a function that gives a module or class another name, as long as its own, in a result."""
 
     def change(data: bytes, run: Stages) -> bytes:
-        record = record_of(data)
+        table, rest = data.split(b"\n", 3)[2:]
+        length = json.loads(table)["record"]
+        record = zlib.decompress(rest[:length])
         assert len(old) == len(new)
         assert old in record
-        return result_file(zlib.compress(record.replace(old, new)), run, 1)
+        changed = zlib.compress(record.replace(old, new), 1)
+        table = json.dumps(json.loads(table) | {"record": len(changed)}).encode()
+        return result_file(table + b"\n" + changed + rest[length:], run, 1)
 
     return change
 
 
 FOREIGN = {
     "first line": (
-        lambda data, run: data.replace(b"result 1\n", b"result 2\n", 1),
+        lambda data, run: data.replace(b"result 2\n", b"result 3\n", 1),
         "its first line differs",
     ),
     "header": (lambda data, run: data.replace(b"packed_sha256", b"packed_sha512", 1), "has other entries"),
     "packing": (lambda data, run: result_file(b"hello", run, 1), "not a record"),
-    "record": (lambda data, run: result_file(packed({"a": 1}), run, 1), "it contains another kind of record"),
+    "record": (lambda data, run: result_file(pack({"a": 1}), run, 1), "it contains another kind of record"),
     "field": (without_a_field, "it contains another kind of record"),
     "class": (with_names(b"Trajectories", b"Trajectorien"), "names modeling.workload.Trajectorien"),
     "module of numpy": (with_names(b"numpy._core", b"numpy.score"), "names numpy.score."),
@@ -286,7 +287,7 @@ def test_a_whole_result_of_another_version_of_the_code_ends_the_output_stage_and
 def test_a_result_of_another_version_of_the_code_stays_until_it_is_made_anew_by_force(run):
     path = run.run_folder / "runner-artifacts" / "result_0000.pkl"
     ours = path.read_bytes()
-    theirs = ours.replace(b"result 1\n", b"result 2\n", 1)
+    theirs = ours.replace(b"result 2\n", b"result 3\n", 1)
     path.write_bytes(theirs)
 
     gone_on = run.run("runner", TASK_INDEX=0)
@@ -298,12 +299,14 @@ def test_a_result_of_another_version_of_the_code_stays_until_it_is_made_anew_by_
     assert path.read_bytes() == ours
 
 
+@pytest.mark.parametrize("magic", [OLD_MAGIC, MAGIC], ids=["of an older version", "of this version"])
 @pytest.mark.parametrize(
     "make", [lambda path: packed(Touch(path)), touch_through_ours], ids=["a builtin", "our module"]
 )
-def test_a_result_runs_no_code(run, tmp_path, make):
-    path = run.run_folder / "runner-artifacts" / "result_0000.pkl"
-    path.write_bytes(result_file(make(tmp_path / "touched"), run))
+def test_a_result_runs_no_code(run, tmp_path, make, magic):
+    record = make(tmp_path / "touched")
+    table = json.dumps({"record": len(record), "arrays": []}).encode() + b"\n"
+    put_packed(run, record if magic == OLD_MAGIC else table + record, magic)
 
     line = refused(run.run("output"))
 

@@ -51,7 +51,7 @@ def test_the_fan_counts_a_set_that_has_not_begun_as_one_in_which_nobody_moves(tm
     experiment = starting_when(frequency)
     by_day = results_of(tmp_path / "days", starting_when("D"))
 
-    shown = collected(tmp_path, experiment, results_of(tmp_path / "run", experiment)).panels[0]
+    [shown] = collected(tmp_path, experiment, results_of(tmp_path / "run", experiment)).panels
 
     starts = [result.expected.first_date for result in by_day]
     assert len(set(starts)) == 4

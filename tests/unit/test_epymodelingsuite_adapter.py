@@ -77,7 +77,8 @@ def test_calibration_results_become_ours_with_fit_posterior_and_projection(model
     assert ours.fits[0].observed.label == "admissions"
     assert np.array_equal(ours.trajectories.series("admissions"), ours.trajectories.series("S_to_I_total"))
     assert len(ours.generations) == 2
-    assert collector.finish().panels[0].posteriors[0].name == "beta"
+    [panel] = collector.finish().panels
+    assert panel.posteriors[0].name == "beta"
 
 
 def test_without_the_suite_installed_the_stage_says_how_to_mend_it(tmp_path):
