@@ -14,7 +14,7 @@ PENDING_FILE = re.compile(r"pending-([0-9a-f]{8})\.txt")  # with the start of it
 BUILT_IN = "built-in"
 SUITES = (BUILT_IN, "epymodelingsuite")
 CPU, EPYDEMIX = ENGINES = ("cpu", "epydemix")  # what simulates the models of the built-in suite
-DEFAULT_ENGINE = EPYDEMIX  # of a new run; `invoke docs` writes it to .env.example and the pages
+DEFAULT_ENGINE = CPU  # of a new run; `invoke docs` writes it to .env.example and the pages
 
 # files below the folder of a run
 BUILDER = "builder-artifacts/"

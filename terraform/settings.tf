@@ -24,7 +24,7 @@ variable "modeling_suite" {
 variable "engine" {
   description = "What simulates the models of the built-in suite: cpu (this project's engine), or epydemix."
   type        = string
-  default     = "epydemix"
+  default     = "cpu"
   validation {
     condition     = contains(["cpu", "epydemix"], var.engine)
     error_message = "engine: use cpu or epydemix."
