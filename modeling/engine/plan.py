@@ -41,9 +41,6 @@ from modeling.initial import people_of_plan
 from modeling.threads import usable_threads
 from modeling.workload import ModelPlan
 
-run_lanes = Kernel(
-    "modeling.engine.steps", "run_lanes", Model, Batch, Look, Lanes, Out, WHOLES, np.uint64, bool
-)
 MOST_LANES = 256
 LEAST_LANES = 8
 _run_lanes = Kernel(
