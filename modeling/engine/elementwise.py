@@ -98,7 +98,7 @@ def _spectral_radius(entries: bytes, groups: int) -> float:
 
 
 def _aligned(*values: np.ndarray) -> list[np.ndarray]:
-    """Return values of which each particle's broadcasts with the others', as without the leading axis."""
+    """Return the values in shapes that broadcast for each particle as they would without the leading axis."""
     most = max(value.ndim for value in values)
     return [
         value.reshape(len(value), *(1,) * (most - value.ndim), *value.shape[1:])
