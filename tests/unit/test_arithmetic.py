@@ -1,6 +1,9 @@
 """The engine's elementary functions, beside 80-bit ones of the C library and exact fractions."""
 
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -9,9 +12,17 @@ import pytest
 
 from modeling.engine import arithmetic
 from modeling.engine.compiled import compiled
+from tests.experiments import REPOSITORY
 
 COUNT = 100_000
 WIDE = np.longdouble
+WITHOUT_FMA = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-FMA4,-AVX2_Usable,-FMA_Usable"}
+PRINT_EIGENVALUES = """
+import numpy as np
+from modeling.engine.elementwise import largest_eigenvalue
+matrices = np.random.default_rng(1).gamma(0.3, size=(300, 5, 5))
+print(*(largest_eigenvalue(matrix).hex() for matrix in matrices))
+"""
 needs_80_bits = pytest.mark.skipif(np.finfo(WIDE).nmant < 63, reason="long double has no more bits here")
 
 
@@ -142,3 +153,19 @@ def test_a_function_that_is_one_operation_is_rounded_once(name):
     x = np.abs(x) if name == "sqrt" else x
 
     assert np.array_equal(of_arrays(getattr(arithmetic, name))(x), getattr(np, name)(x))
+
+
+def test_a_cpu_without_fma_finds_the_same_eigenvalues():
+    here, there = (
+        subprocess.run(
+            [sys.executable, "-c", PRINT_EIGENVALUES],
+            env=os.environ | cpu,
+            cwd=REPOSITORY,
+            capture_output=True,
+            check=True,
+        ).stdout
+        for cpu in ({}, WITHOUT_FMA)
+    )
+
+    assert len(set(here.split())) == 300
+    assert there == here
