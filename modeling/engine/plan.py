@@ -205,6 +205,11 @@ class CompiledPlan:
             infeasible=infeasible,
         )
 
+    @property
+    def count_type(self) -> type:
+        """Integers that hold all people of the model: half of the memory, if possible."""
+        return np.int32 if self.model.sizes.sum() < 2**31 else np.int64
+
     def _take_memory(self) -> np.ndarray:
         """Return the memory of an earlier batch, if no other thread has taken it: pop() is one step."""
         try:
@@ -246,7 +251,7 @@ class CompiledPlan:
             out.people[chosen, :, column] = out.people[chosen, :, earlier]
         counts = (out.people, out.moved, initial)
         if not is_mean:
-            kind = np.int32 if self.model.sizes.sum() < 2**31 else np.int64
+            kind = self.count_type
             if out.moved.max(initial=0) > np.iinfo(kind).max:  # each of them may move many times
                 raise UserError(
                     f"{self.model.name}: more than {np.iinfo(kind).max:,} people take a transition from one "
