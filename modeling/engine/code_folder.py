@@ -40,10 +40,20 @@ def code_folder(target: str) -> Path:
     return base / f"{target}-{sources_digest()}"
 
 
+def is_trusted() -> bool:
+    """Return whether nobody else can have put code into the cache, which without a home is in /tmp."""
+    try:
+        return bool(os.environ.get("NUMBA_CACHE_DIR")) or cache_folder().stat().st_uid in (0, os.geteuid())
+    except FileNotFoundError:
+        return True
+
+
 def open_for_writing(folder: Path) -> bool:
     """Make the folder and remove those of old versions; return whether code can be kept there."""
     is_new = not folder.exists()
     try:
+        if not is_trusted():
+            return False
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()  # access rights do not show a read-only file system
     except OSError:

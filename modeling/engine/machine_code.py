@@ -24,7 +24,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import llvmlite.binding as llvm
 import numpy as np
 
-from modeling.engine.code_folder import code_folder, open_for_writing
+from modeling.engine.code_folder import code_folder, is_trusted, open_for_writing
 from modeling.engine.target import TARGET
 from modeling.failures import UserError
 
@@ -132,7 +132,7 @@ def _check_array(value: Any, dtype: np.dtype, dimensions: int, where: str) -> No
 def machine_code(name: str) -> bytes:
     """Return the code in a file of the engine's folder; what is missing or damaged is compiled."""
     folder = code_folder(TARGET.name)
-    if code := read_code(folder / name):
+    if is_trusted() and (code := read_code(folder / name)):
         return code
     if open_for_writing(folder):
         with _alone(folder):
@@ -142,7 +142,7 @@ def machine_code(name: str) -> bytes:
             return _compiled_in(folder, name)
     log.warning(
         "compiling the engine for this process alone, about half a minute each time, because %s cannot "
-        "be written; set NUMBA_CACHE_DIR to a folder that can",
+        "be written, or is another user's; set NUMBA_CACHE_DIR to a folder of your own",
         folder.parent,
     )
     with tempfile.TemporaryDirectory() as work:

@@ -35,7 +35,8 @@ def main(arguments: list[str]) -> int:
     for target in arguments or shipped_targets():
         folder, started = code_folder(target), time.perf_counter()
         if not open_for_writing(folder):
-            print(f"{folder} cannot be written; set NUMBA_CACHE_DIR to a folder that can", file=sys.stderr)
+            reason = "cannot be written, or is another user's"
+            print(f"{folder} {reason}; set NUMBA_CACHE_DIR to a folder of your own", file=sys.stderr)
             return 2
         compile_into(folder, target=target)
         sizes = [path.stat().st_size for path in folder.glob("*.o")]
