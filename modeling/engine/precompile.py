@@ -2,8 +2,8 @@
 
     python -m modeling.engine.precompile [x86-64-v3 x86-64-v4]
 
-Without a target it is all of them. The code goes where the engine looks for it: NUMBA_CACHE_DIR, or the
-person's cache. A target that this CPU cannot run is only compiled.
+Without a target, it compiles for all. The code goes where the engine looks for it: NUMBA_CACHE_DIR, or the
+user's cache. A target that this CPU cannot run is only compiled.
 """
 
 import importlib
@@ -15,8 +15,8 @@ from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
 
-from modeling.engine.code_folder import ENGINE, code_folder, open_for_writing
-from modeling.engine.machine_code import ENTRY, Kernel, compile_into, fields_of, number_of_words, write_code
+from modeling.engine.code_folder import ENGINE, code_folder, compile_into, open_for_writing, write_code
+from modeling.engine.machine_code import ENTRY, Kernel, fields_of, number_of_words
 from modeling.engine.target import known_targets, shipped_targets
 from modeling.failures import listed
 
