@@ -6,12 +6,13 @@ Both build workloads and return the same kind of Result, so that one stage C ser
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modeling.workload import ForeignWorkload, Result, Workload
 
 if TYPE_CHECKING:
     from modeling.build.workloads import DataPlaces
+    from modeling.simulate.abc.strategies import Checkpoints
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,9 @@ def build(
     return Build(experiment.workflow, used, workloads, config_files)
 
 
-def run(workload: Workload | ForeignWorkload, engine: str, checkpoints: Any = None) -> Result:
+def run(
+    workload: Workload | ForeignWorkload, engine: str, checkpoints: "Checkpoints | None" = None
+) -> Result:
     """Run one workload with the suite that built it; an engine simulates those of the built-in one.
 
     A calibration of the built-in suite goes on from its checkpoints.

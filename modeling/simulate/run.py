@@ -1,7 +1,9 @@
 """Stage B: one workload becomes one checked result, by one of the two engines."""
 
+from __future__ import annotations
+
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modeling.calendars import reported_dates
 from modeling.change_sentences import change_sentences
@@ -18,17 +20,22 @@ from modeling.workload import (
     Workload,
 )
 
+if TYPE_CHECKING:
+    from modeling.simulate.abc.strategies import Checkpoints
+
 log = logging.getLogger(__name__)
 
 
-def run_workload(workload: Workload, engine: str = DEFAULT_ENGINE, checkpoints: Any = None) -> Result:
+def run_workload(
+    workload: Workload, engine: str = DEFAULT_ENGINE, checkpoints: Checkpoints | None = None
+) -> Result:
     """Simulate a workload, or calibrate and project it; return the checked result.
 
     Parameters
     ----------
     engine : str
         "cpu" or "epydemix": that of the run.
-    checkpoints : abc.strategies.Checkpoints or None
+    checkpoints : Checkpoints or None
         Where a calibration on the engine leaves its whole generations, and goes on from.
 
     Raises
@@ -54,7 +61,7 @@ def engine_for(workload: Workload, engine: str) -> str:
     return EPYDEMIX if getattr(workload.task, "functions", []) else engine
 
 
-def _contents(workload: Workload, engine: str, checkpoints: Any) -> dict[str, Any]:
+def _contents(workload: Workload, engine: str, checkpoints: Checkpoints | None) -> dict[str, Any]:
     """Return what an engine makes of a workload: fields of Result, unused doses, perhaps a transformation.
 
     An engine is imported where it is used: the other one takes a second to load.
