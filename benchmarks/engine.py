@@ -40,8 +40,8 @@ from measuring import (
 from modeling.workload import Workload
 
 MOST_SIGMAS = 4.5
-AVX512, AVX2 = "x86-64-v4", "x86-64-v3"
-COLUMNS = {AVX512: "engine, AVX-512", AVX2: "engine, AVX2"}
+AVX512, AVX2, OTHER = "x86-64-v4", "x86-64-v3", ""  # the last: that of this machine
+COLUMNS = {AVX512: "engine, AVX-512", AVX2: "engine, AVX2", OTHER: "engine, this CPU"}
 EPYDEMIX, NUMPY, MONTY = "epydemix", "numpy, arrays over particles", "monty, C++"
 PLACES = {"US-MA": "Massachusetts", "US-VT": "Vermont"}
 
@@ -148,7 +148,7 @@ def _targets() -> list[str]:
     found = [target for target, flag in ((AVX512, "avx512vl"), (AVX2, "avx2")) if flag in flags]
     if AVX512 not in found:
         print("no AVX-512 here, so its column is missing")
-    return found
+    return found or [OTHER]
 
 
 def _workloads(folder: Path, population: str, data: Path, sizes: Sizes) -> dict:
