@@ -13,7 +13,7 @@ BTRS is Hörmann's transformed rejection (1993, doi 10.1080/00949659308811496); 
 (philox.py), so the order of a queue changes nothing.
 
 What keeps the loops vectorised: inlined helpers; unsigned indices where a bound is not known to be positive;
-one array of scratch with constant rows; no division checks. tests/unit/test_vectorised_loops.py counts them.
+one array of scratch with constant rows; no division checks. tests/long/test_vectorised_loops.py counts them.
 """
 
 import numpy as np
@@ -97,7 +97,7 @@ def stirling(k):
 
 @inlined
 def log_ratio(n, p, k):
-    """Return log(f(k) / f(mode)) of Binomial(n, p), but for the corrections of tails of numbers below 16."""
+    """Return log(f(k) / f(mode)) of Binomial(n, p), without the corrections for tails of numbers below 16."""
     odds = p / (1.0 - p)
     mode = floor(fma(n, p, p))
     nm, nk = n - mode, n - k
@@ -113,10 +113,8 @@ def _first(f, q, cells, shift, key, particles, steps, sites):
     """Make the first attempt of every entry; each cell has 2**shift of them, one a lane."""
     lanes = 1 << shift
     for c in range(cells):
-        site, o = (
-            sites[c],
-            U64(c << shift),
-        )  # unsigned: LLVM cannot know that the shift gives no negative index
+        # unsigned: LLVM cannot know that the shift gives no negative index
+        site, o = sites[c], U64(c << shift)
         for w in range(lanes):
             u, v = uniforms(key, particles[w], steps[w], site, U64(0))
             i = o + U64(w)

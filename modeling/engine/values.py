@@ -14,8 +14,8 @@ import numpy as np
 
 from modeling.bounds import LARGEST_NUMBER
 from modeling.engine.elementwise import Elementwise, largest_eigenvalue
-from modeling.expressions import check_shape, evaluate, names_in, parse_expression, walk
-from modeling.failures import UserError, did_you_mean
+from modeling.expressions import check_names, check_shape, evaluate, names_in, parse_expression, walk
+from modeling.failures import UserError
 from modeling.over_time import particles_over_time, wave_problems
 from modeling.workload import EIGENVALUE, ModelPlan, Schedule
 
@@ -102,7 +102,7 @@ class _Known:
     def calculate(self, name: str, tree: expr) -> None:
         """Add a parameter. Particles whose arithmetic is in doubt are calculated alone, as one draw is."""
         used = names_in(tree)
-        _check_known(tree, self.values)
+        check_names(tree, set(self.values), unparse(tree))
         is_drawn = not self.drawn.isdisjoint(used)
         value, suspect = self._of_all(tree, max((len(self.values[each]) for each in used), default=1))
         for row in np.flatnonzero(suspect).tolist():
@@ -172,7 +172,7 @@ def rate_values(
     rates = [flow.rate for flow in plan.flows if isinstance(flow.rate, str) and flow.eligible is None]
     trees = {rate: _parse(rate, calls=False) for rate in rates}
     for tree in trees.values():
-        _check_known(tree, known.values)
+        check_names(tree, set(known.values), unparse(tree))
     over_time = _OverTime(plan, known, trees, first_day, num_points)
     over_time.check_wave(infeasible)
     over_time.fill()
@@ -290,13 +290,6 @@ _PROBLEMS = [
     (lambda rate: rate > LARGEST_NUMBER, f"larger than {LARGEST_NUMBER:g}"),
     (lambda rate: rate < 0, "negative"),
 ]
-
-
-def _check_known(tree: expr, values: Mapping[str, np.ndarray]) -> None:
-    """Refuse an expression that uses a parameter without a value."""
-    for name in names_in(tree):
-        if name not in values:
-            raise UserError(f'"{unparse(tree)}" uses {name}, which has no value{did_you_mean(name, values)}')
 
 
 def _cut(schedule: Schedule, first_day: datetime.date, num_points: int) -> Schedule:
