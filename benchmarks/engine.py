@@ -247,7 +247,7 @@ def _fit(folder: Path, population: str, data: Path, sizes: Sizes, flu_season: Wo
     admissions = dict(zip(calendar.astype("datetime64[D]"), path[1].astype(int), strict=True))
     first = min(admissions)
     earlier = {first - np.timedelta64(7 * weeks, "D"): 0 for weeks in (2, 1)}  # before anybody was infected
-    flu.write_admissions(folder, population, earlier | admissions)
+    flu.write_admissions(folder, {population: earlier | admissions})
     return models.built(folder, flu.calibrated(population, *sizes.smc), data, PLACES[population])
 
 

@@ -89,6 +89,7 @@ LANES_OF = {
         "stages/test_schedule_compared.py",
         "stages/test_simulation.py",
         "stages/test_simulation_compared.py",
+        "long/test_vectorised_loops.py",
     ),
     "modeling/simulate/": (
         *_EVERY_STAGE,

@@ -2,8 +2,9 @@
 
 A call inside a loop stops its vectorisation, so all of these are inlined, and floor, square root and bit
 casts are single LLVM operations. Every operation is one of IEEE 754 and nothing is reordered, so the same
-bits come out of each processor and each vector width. Errors are below 1 ulp in tests
-(tests/unit/test_arithmetic.py). The coefficients of log are those of fdlibm (Sun Microsystems, 1993).
+bits come out of each processor and each vector width. The largest errors found are 0.98 units in the last
+place for exp, 0.81 for log, 1.8 for expm1 and 2.2 for log1p (tests/unit/test_arithmetic.py). The coefficients
+of log are those of fdlibm (Sun Microsystems, 1993).
 """
 
 from llvmlite import ir

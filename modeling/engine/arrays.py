@@ -1,4 +1,4 @@
-"""The arrays that the kernel works on: few named tuples of few arrays, as numba passes each array apart.
+"""The arrays that the kernel works on, in named tuples; few, as a call passes 7 numbers or more for each.
 
 Tables of whole numbers are int64; their columns have names below. Rows of people are numbered
 compartment * groups + group, rows of moved people edge * groups + group.
@@ -185,7 +185,7 @@ class Lanes(NamedTuple):
     rows : Rows
     reals : float64, shape (rows, lanes + a cache line)
     wholes : int64, shape (BASE + coefficients, lanes + a cache line)
-        POSITION is -1 for an idle lane. DUE is the step after which there is something to do.
+        POSITION is -1 for an idle lane. DUE is the next step that ends a reported date, or is the last.
     particle, step : uint64, shape (lanes,)
     due : shape (lanes,)
         Lanes whose step has ended a date, or was the last.

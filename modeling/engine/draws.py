@@ -1,4 +1,4 @@
-"""Draws of one law through the passes of the kernel, to hold them against the exact law."""
+"""Draws of one law through the passes of the kernel, to compare them with the exact law."""
 
 import math
 

@@ -1,8 +1,9 @@
-"""The arithmetic of expressions over many particles at once, with the same bytes for any batch and CPU.
+"""The arithmetic of expressions over many particles at once, with the same bytes for any batch.
 
 Values are arrays with a leading axis of particles, (particles or 1, *shape), where `shape` is that of one
 particle's value. Functions that numpy computes by vector code of the CPU come from the C library, one value
-at a time, and sums over age groups are taken in order.
+at a time, and sums over age groups are taken in order. So the bytes do not depend on the CPU either, except
+that glibc's exp, log and the like have other last bits on one without FMA (before 2013).
 """
 
 import ast
@@ -86,19 +87,22 @@ def largest_eigenvalue(matrix: np.ndarray) -> float:
 
 @functools.lru_cache
 def _spectral_radius(entries: bytes, groups: int) -> float:
-    matrix, logarithm = np.frombuffer(entries).reshape(groups, groups), 0.0
-    for doubling in range(60):
+    matrix, scales = np.frombuffer(entries).reshape(groups, groups), []
+    for _ in range(60):
         scale = float(matrix.max())
         if scale == 0:
             return 0.0
-        logarithm += math.log(scale) / 2**doubling
+        scales.append(scale)
         scaled = matrix / scale
         matrix = functools.reduce(np.add, scaled.T[:, :, None] * scaled[:, None, :])
-    return math.exp(logarithm)
+    radius = 1.0
+    for scale in reversed(scales):  # the k-th scale to the power of 1 / 2**k
+        radius = scale * math.sqrt(radius)
+    return radius
 
 
 def _aligned(*values: np.ndarray) -> list[np.ndarray]:
-    """Return values of which each particle's broadcasts with the others', as without the leading axis."""
+    """Return the values in shapes that broadcast for each particle as they would without the leading axis."""
     most = max(value.ndim for value in values)
     return [
         value.reshape(len(value), *(1,) * (most - value.ndim), *value.shape[1:])

@@ -1,8 +1,8 @@
-"""Compiled functions that Python calls, loaded as machine code from the engine's folder; numba stays out.
+"""Compiled functions that Python calls: machine code from the engine's folder, loaded without numba.
 
     run = Kernel("modeling.engine.steps", "run_lanes", Model, array("float64", 2), float)
 
-Code that is not in the folder is compiled once, by a process of its own (precompile.py).
+What is not in the folder is compiled once, by a separate process (precompile.py).
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from modeling.failures import UserError
 log = logging.getLogger(__name__)
 
 ENTRY = "call_with_words"  # the function in each file: it takes a pointer to the words of all arguments
-# functions of numba that stay in the code of arrays that are never allocated, and are never called
+# numba leaves calls of these in the code; they free arrays that were allocated, so they never happen
 NEVER_CALLED = ("NRT_MemInfo_call_dtor",)
 
 
@@ -147,7 +147,7 @@ def machine_code(name: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Let the tasks that start together wait for one that compiles."""
+    """Hold the folder's lock, so that of tasks that start together one compiles and the others wait."""
     with open(folder / ".lock", "ab") as file:
         with contextlib.suppress(OSError):  # a network drive without locks: each task compiles
             fcntl.flock(file, fcntl.LOCK_EX)

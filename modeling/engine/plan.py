@@ -4,8 +4,8 @@
     observables = Observables(["I_total"], [["S_to_I_total"]])
     done = plan.simulate({"beta": betas}, Keys(stream, particles), starts, observables)
 
-steps.py has the kernel, binomial.py the draws. What a model means is what epydemix makes of it, with the
-doses of doses.py and the changes over time of over_time.py.
+steps.py has the kernel, binomial.py the draws. A model means what it means to epydemix, but for doses
+(doses.py) and changes over time (over_time.py).
 """
 
 import datetime
@@ -41,9 +41,6 @@ from modeling.initial import people_of_plan
 from modeling.threads import usable_threads
 from modeling.workload import ModelPlan
 
-run_lanes = Kernel(
-    "modeling.engine.steps", "run_lanes", Model, Batch, Look, Lanes, Out, WHOLES, np.uint64, bool
-)
 MOST_LANES = 256
 LEAST_LANES = 8
 _run_lanes = Kernel(
@@ -54,7 +51,7 @@ MOST_PARTICLES = 2**32  # numbers of a stream
 
 @dataclass(frozen=True)
 class Keys:
-    """What the draws of a batch depend on, besides the model.
+    """What the random numbers of a batch depend on.
 
     Attributes
     ----------
@@ -123,6 +120,7 @@ class CompiledPlan:
         self.starts = Starts(model, first_day, last_day)
         self.dates = self.starts.dates
         self._structure = structure_of(model)
+        self._memory = np.empty(0)
 
     def simulate(
         self,
@@ -160,6 +158,7 @@ class CompiledPlan:
         """
         ready = self._ready(parameters, keys, starts, observables, bound)
         out = self._run(ready, keys.stream, threads, lanes, deterministic)
+        self._memory = ready.batch.values
         return self._simulated(ready, out, deterministic)
 
     def _ready(
@@ -186,7 +185,8 @@ class CompiledPlan:
         initial, missing = people_of_plan(self.model, parameters, number)
         infeasible = missing | found.infeasible
         rates = [_coefficient(each, found.rates) for each in self._structure.coefficients]
-        batch = batch_arrays(self.starts, table, particles, rates, initial, infeasible)
+        memory, self._memory = self._memory, np.empty(0)  # another thread's batch has its own
+        batch = batch_arrays(self.starts, table, particles, rates, initial, infeasible, memory)
         return _Ready(
             model=model_arrays(self._structure, self.starts, batch.coefficients),
             batch=batch,

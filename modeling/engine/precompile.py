@@ -45,9 +45,13 @@ def _compile_here(folder: Path, name: str) -> None:
         if _KERNEL.search(path.read_text(encoding="utf-8")):
             module = importlib.import_module(f"modeling.engine.{path.stem}")
             kernels += [each for each in vars(module).values() if isinstance(each, Kernel)]
+    kernels = list(dict.fromkeys(kernels))
     if not kernels:
         raise RuntimeError(f"no file in {ENGINE} has a kernel")
-    for kernel in dict.fromkeys(each for each in kernels if name in ("", each.file_name)):
+    names = [kernel.file_name for kernel in kernels]
+    if twice := {each for each in names if names.count(each) > 1}:
+        raise RuntimeError(f"two kernels would be compiled into {', '.join(sorted(twice))}; use one")
+    for kernel in (each for each in kernels if name in ("", each.file_name)):
         code = _object_of(kernel)
         temporary = folder / f".{kernel.file_name}.{time.time_ns()}"
         temporary.write_bytes(code)

@@ -1,4 +1,4 @@
-"""The structure of a plan: its transitions as edges, terms and rows, which the kernel reads as numbers."""
+"""The structure of a plan: its transitions as the edges, terms and rows of tables that the kernel reads."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Parameters and rates of a plan for many particles: unchanged, and by time point.
+"""Parameters and rates of a plan for many particles: before changes over time ("unchanged"), and by point.
 
 All of it is elementwise over particles, so the bytes of a particle do not depend on the others. A particle
 that cannot be simulated is named with the reason; what is wrong without a draw is a UserError.

@@ -250,6 +250,15 @@ def test_a_kernel_that_allocates_is_refused_as_it_is_compiled(code):
     assert done.returncode == 1
 
 
+def test_a_kernel_that_would_be_compiled_twice_is_refused(code):
+    code.write("engine/caller.py", CALLER + CALLER.splitlines()[-1].replace("rise_all =", "again ="))
+
+    done = code.run("-m", "modeling.engine.precompile")
+
+    assert "two kernels would be compiled into kernel.rise_all.o; use one" in done.stderr
+    assert done.returncode == 1
+
+
 def test_a_target_that_does_not_exist_is_named(code):
     done = code.run("-c", CALL, ENGINE_TARGET="x86-64-v5")
 

@@ -142,7 +142,7 @@ class Comparison:
             self.observables,
             bound=self.bound(within) if np.isfinite(within) else None,
         )
-        # whatever is before the first reported day is 0
+        # what is observed before the first reported date is compared with 0
         values = np.where(self._columns < 0, 0, done.by_transition[:, self._rows, self._columns])
         values = np.ascontiguousarray(values, dtype=float)
         distances = self._metric.distance(self.observed, values)

@@ -3,20 +3,19 @@
 import numpy as np
 
 from modeling.engine.doses import UnusedDoses
-from modeling.engine.observables import Observables
-from modeling.engine.plan import Keys
+from modeling.engine.plan import CompiledPlan, Keys
 from modeling.failures import UserError
 from modeling.randomness import PROJECTIONS, stream, stream_key
-from modeling.simulate.abc.calibrate import Simulates, parameters_of, starts_of
+from modeling.simulate.abc.calibrate import parameters_of, starts_of
+from modeling.simulate.ensemble import batches, empty_trajectories, simulate_all_series
 from modeling.simulate.posterior import Calibrated, generation_to_project
 from modeling.workload import Calibrate, Trajectories, Workload
 
-TOGETHER = 256  # trajectories; what the engine holds of them besides the result stays small
 ANCESTORS = 0  # name of the stream that chooses particles
 
 
 def project(
-    workload: Workload, plan: Simulates, found: Calibrated
+    workload: Workload, plan: CompiledPlan, found: Calibrated
 ) -> tuple[Trajectories, np.ndarray, UnusedDoses]:
     """Simulate particles drawn from the posterior.
 
@@ -24,7 +23,7 @@ def project(
 
     Parameters
     ----------
-    plan : Simulates
+    plan : CompiledPlan
         Of the workload's model, from its start date to its last day.
 
     Returns
@@ -49,28 +48,19 @@ def project(
     ancestors = rng.choice(
         len(chosen.weights), size=task.projections, p=chosen.weights / chosen.weights.sum()
     )
-    particles = chosen.particles[ancestors]
-    compartments, transitions = workload.plan.compartment_series, workload.plan.transition_series
-    observables = Observables(compartments, [[name] for name in transitions])
-    key = stream_key(workload.entropy, PROJECTIONS)
-    kind = np.int32 if workload.plan.sizes.sum() < 2**31 else np.int64
-    people = np.zeros((task.projections, len(compartments), len(plan.dates)), dtype=kind)
-    moved = np.zeros((task.projections, len(transitions), len(plan.dates)), dtype=kind)
-    unused = UnusedDoses()
-    for first in range(0, task.projections, TOGETHER):
-        some = slice(first, min(first + TOGETHER, task.projections))
-        numbers = np.arange(some.start, some.stop, dtype=np.uint32)
-        done = plan.simulate(
-            parameters_of(particles[some], found.parameter_names),
-            Keys(key, numbers),
-            starts_of(particles[some], found.parameter_names),
-            observables,
-        )
+    particles, names = chosen.particles[ancestors], found.parameter_names
+    trajectories = empty_trajectories(workload.plan, plan.dates, task.projections)
+    key, unused = stream_key(workload.entropy, PROJECTIONS), UnusedDoses()
+    for batch in batches(task.projections, workload.plan, len(plan.dates)):
+        some = particles[batch]
+        keys = Keys(key, np.arange(batch.start, batch.stop))
+        done = simulate_all_series(plan, parameters_of(some, names), keys, starts_of(some, names))
         for position, reason in sorted(done.infeasible.items())[:1]:
             raise UserError(
-                f"{workload.population}: projection {first + position} cannot be simulated to "
+                f"{workload.population}: projection {batch.start + position} cannot be simulated to "
                 f"{workload.end_date}, after the fit: {reason}; narrow the priors, or end the model earlier"
             )
-        people[some], moved[some] = done.in_compartments, done.by_transition
+        trajectories.in_compartments[batch] = done.in_compartments
+        trajectories.by_transition[batch] = done.by_transition
         unused.add(done.unused)
-    return Trajectories(plan.dates, compartments, transitions, people, moved), particles, unused
+    return trajectories, particles, unused

@@ -1,9 +1,9 @@
 """Proposed particles: from the priors, or from the particles of a generation by its perturbation kernels.
 
-The kernels are epydemix's: of each parameter for itself, normal with twice the variance of the particles
-(Beaumont et al. 2009, doi 10.1093/biomet/asp052), or, of whole numbers, a jump to any other value with a
-chance of 0.3. Proposals are made in blocks of one size, each with a random stream of its own, and are
-numbered; how many are simulated together changes none of them.
+The kernels are epydemix's, one a parameter: normal with twice the variance of the particles (Beaumont et al.
+2009, doi 10.1093/biomet/asp052), or, for whole numbers, a jump to any other value with a chance of 0.3.
+Proposals are made in blocks of one size, each with a random stream of its own, and are numbered; how many are
+simulated together changes none of them.
 
 Shapes: particles (particles, parameters), one column a prior, in their order.
 """

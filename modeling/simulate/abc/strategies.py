@@ -20,7 +20,7 @@ from modeling.simulate.abc.proposals import Perturbed, Priors, Proposals, Queue,
 from modeling.simulate.progress import MOST_OUTSIDE_IN_A_ROW, Progress, check_weights
 from modeling.workload import Checkpoint, Generation
 
-# proposals that are simulated together, unless fewer are needed
+# numbers of proposals that are simulated together, unless fewer are needed
 LEAST_TOGETHER, FIRST_TOGETHER, MOST_TOGETHER = 64, 1024, 16_384
 BATCH_SECONDS = 1.0  # so that max_time ends a calibration in time
 USUAL_ACCEPTANCE = 0.5  # of a generation, as a part of the one before
@@ -175,7 +175,7 @@ def accept_more(state: Accepted, setting: Setting, count: int) -> Accepted:
 
 
 def accept_all(setting: Setting, source: Source) -> tuple[Accepted, bool]:
-    """Accept num_particles proposals, or as many as the limits allow; return them, and if these are all."""
+    """Accept num_particles proposals, or as many as the limits allow; return them, and whether all were."""
     progress, asked = setting.progress, setting.options["num_particles"]
     state = none_accepted(setting, source)
     while progress.accepted < asked and not progress.must_stop(None):
@@ -203,8 +203,8 @@ def rejection(setting: Setting) -> tuple[list[Generation], np.ndarray]:
 def top_fraction(setting: Setting) -> tuple[list[Generation], np.ndarray]:
     """Draw Nsim times from the priors, and keep those whose distance is at most a quantile of all.
 
-    State, first state and step are those of rejection, with an epsilon that accepts all but those that cannot
-    be simulated; they are farther off than any other. Returns the same, too.
+    State, first state and step are those of rejection, with an epsilon that accepts all draws that can be
+    simulated; the others count as farther off than any. It returns what rejection returns.
     """
     progress, total = setting.progress, setting.options["Nsim"]
     state = none_accepted(setting, setting.priors)
