@@ -193,7 +193,7 @@ def _compared(title: str, cases: Mapping[str, Case], arguments) -> bool:
             [
                 name,
                 f"{cases[name].particles:,}",
-                *(f"{ratio(cpu(taken[peer]), cpu(used)):,.1f}" for peer in peers),
+                *(_times(ratio(cpu(taken[peer]), cpu(used))) for peer in peers),
                 spread([1e6 * seconds for seconds in cpu(used)], 1),
             ]
             for name, used in taken.items()
@@ -202,6 +202,11 @@ def _compared(title: str, cases: Mapping[str, Case], arguments) -> bool:
         print_table(title, columns, rows)
     print(f"{title.partition(':')[0]}: same law: {'NO, ' + '; '.join(problems) if problems else 'yes'}")
     return not problems
+
+
+def _times(value: float) -> str:
+    """Return a ratio in two or three digits."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2g}"
 
 
 def _disagreements(cases: Mapping[str, Case]) -> list[str]:
@@ -227,7 +232,7 @@ def _threads(workers: Mapping[str, Worker], sizes: Sizes, arguments) -> None:
     in_turn(cases, 1)
     taken = in_turn(cases, arguments.repeats)
     print_table(
-        "Flu on two threads: wall time of a trajectory",
+        "Flu on two threads: wall time",
         ["threads", "x one", "wall µs"],
         [
             [threads, f"{ratio(wall(taken['1']), wall(used)):.2f}", spread([1e6 * s for s in wall(used)], 1)]
@@ -242,7 +247,7 @@ def _fit(folder: Path, population: str, data: Path, sizes: Sizes, flu_season: Wo
     admissions = dict(zip(calendar.astype("datetime64[D]"), path[1].astype(int), strict=True))
     first = min(admissions)
     earlier = {first - np.timedelta64(7 * weeks, "D"): 0 for weeks in (2, 1)}  # before anybody was infected
-    flu.write_admissions(folder, population, earlier | admissions)
+    flu.write_admissions(folder, {population: earlier | admissions})
     return models.built(folder, flu.calibrated(population, *sizes.smc), data, PLACES[population])
 
 
@@ -260,7 +265,7 @@ def _smc(workers: Mapping[str, Worker], sizes: Sizes, arguments) -> None:
                 [name, f"{simulations[-1]:,.0f}", f"{ratio(theirs, cpu(used)):,.0f}", spread(cpu(used))]
             )
     print_table(
-        "ABC-SMC of flu, 1,000 particles in 10 generations, against epydemix's time for its simulations",
+        "ABC-SMC of flu, against as many simulations of epydemix: CPU time",
         ["engine", "simulations", "x epydemix", "CPU seconds"],
         rows,
     )

@@ -1,5 +1,5 @@
-"""What does stage B cost beyond epydemix? modeling.simulate.run.run_workload against the same model, seeds
-and number of simulations written by hand on epydemix alone: a loop of `simulate`, and ABCSampler.
+"""What does stage B with ENGINE=epydemix cost beyond epydemix? modeling.simulate.run.run_workload against the
+same model, seeds and number of simulations by hand on epydemix alone: a loop of `simulate`, and ABCSampler.
 
 The exit code is 1 where the two do not give the same numbers.
 """
@@ -14,6 +14,7 @@ from experiments import build_one, calibration, simulation
 from measuring import cpu, in_turn, measured, print_machine, print_table, ratio, read_arguments, spread, wall
 
 from modeling.randomness import CALIBRATION, TRAJECTORIES, stream
+from modeling.run_names import EPYDEMIX
 from modeling.simulate.run import run_workload
 from modeling.workload import Result, Workload
 
@@ -25,8 +26,8 @@ def main() -> int:
         season = simulation(trajectories, last_day="2026-03-21")
         simulated = build_one(Path(folder) / "simulated", season)
         fitted = build_one(Path(folder) / "fitted", calibration(particles, generations))
-    stage_b, bare = Kept(run_workload, simulated), Kept(simulate_by_hand, simulated)
-    stage_b_fit, bare_fit = Kept(run_workload, fitted), Kept(calibrate_by_hand, fitted)
+    stage_b, bare = Kept(by_stage_b, simulated), Kept(simulate_by_hand, simulated)
+    stage_b_fit, bare_fit = Kept(by_stage_b, fitted), Kept(calibrate_by_hand, fitted)
     cases = {
         "simulation, epydemix by hand": bare.measure,
         "simulation, stage B": stage_b.measure,
@@ -64,6 +65,10 @@ def main() -> int:
         print(f"same {what}, number by number: {'yes' if equal else 'NO'}")
     print_machine(arguments.repeats)
     return 0 if all(same.values()) else 1
+
+
+def by_stage_b(workload: Workload) -> Result:
+    return run_workload(workload, EPYDEMIX)
 
 
 class Kept:

@@ -7,7 +7,7 @@ import numpy as np
 
 from modeling.build.changes.axis import TimeAxis
 from modeling.simulate.with_epydemix.simulator import Simulator
-from modeling.workload import Flow, ModelPlan
+from modeling.workload import Flow, ModelPlan, Wave
 from tests.small_models import START, plan, series
 
 SIX_WEEKS = 42
@@ -33,6 +33,11 @@ def scheduled(of: ModelPlan, num_days: int = SIX_WEEKS, **changes) -> ModelPlan:
 def in_span(of: ModelPlan, first: int, last: int, value: float, otherwise: float = 1.0) -> np.ndarray:
     """Return an array of a schedule: a value on the days `first` to `last` after START."""
     return np.where(axis(of).between(day(first), day(last)), value, otherwise)
+
+
+def wave(of: ModelPlan, lowest: float | str = "low") -> Wave:
+    """Return a wave of r that is highest on day 10 and lowest on day 30."""
+    return Wave("r", (1 + np.cos(np.pi / 20 * axis(of).days_after(day(10)))) / 2, lowest, 1.25)
 
 
 def leaving(rate: float | str = "r", **changes) -> ModelPlan:

@@ -69,19 +69,25 @@ def in_three_ages(experiment: Experiment) -> Experiment:
     return changed
 
 
-def write_coverage(folder: Path, place: str) -> None:
-    """Write data/coverage.csv of a forecasting repository; `place` is a name, such as Massachusetts."""
+def write_coverage(folder: Path, *places: str) -> None:
+    """Write data/coverage.csv of a forecasting repository; places are names, such as Massachusetts."""
     rows = ["Geography,Age,Week_Ending_Sat,Coverage"]
     for week in range(WEEKS):
         day = FIRST_WEEK + datetime.timedelta(weeks=week)
         given = 1 / (1 + np.exp(-(week - _HALF_WEEK) / _WIDTH_WEEKS))
-        rows += [f"{place},{age},{day},{most * given:.4f}" for age, most in COVERAGE.items()]
+        rows += [
+            f"{place},{age},{day},{most * given:.4f}" for place in places for age, most in COVERAGE.items()
+        ]
     (folder / "data").mkdir(parents=True, exist_ok=True)
     (folder / "data" / "coverage.csv").write_text("\n".join(rows) + "\n")
 
 
-def write_admissions(folder: Path, population: str, admissions: dict[np.datetime64, int]) -> None:
-    """Write data/admissions.csv, which the calibration is fitted to; admissions by Saturday."""
-    rows = [f"{day},{population},{count}" for day, count in sorted(admissions.items())]
+def write_admissions(folder: Path, admissions: dict[str, dict[datetime.date, int]]) -> None:
+    """Write data/admissions.csv, which a calibration is fitted to; by population and Saturday."""
+    rows = [
+        f"{day},{population},{count}"
+        for population, by_day in admissions.items()
+        for day, count in sorted(by_day.items())
+    ]
     (folder / "data").mkdir(parents=True, exist_ok=True)
     (folder / "data" / "admissions.csv").write_text("\n".join(["date,geo_value,admissions", *rows]) + "\n")

@@ -113,10 +113,11 @@ def numbers_of_seirh(workload: Workload) -> dict:
 
 def calibrated(workload: Workload) -> Simulate:
     """Return a calibration by stage B; the outcome is its number of simulations."""
+    from modeling.run_names import CPU
     from modeling.simulate.run import run_workload
 
     def simulate(particles: int, seed: int, threads: int) -> np.ndarray:
-        return np.full((1, 2, 1), run_workload(workload).simulations)
+        return np.full((1, 2, 1), run_workload(workload, CPU).simulations)
 
     return simulate
 

@@ -189,6 +189,10 @@ class Lanes(NamedTuple):
     particle, step : uint64, shape (lanes,)
     due : shape (lanes,)
         Lanes whose step has ended a date, or was the last.
+    present : shape (lanes,)
+        Contact matrices of the lanes, each once.
+    is_moving : shape (rows of moved people,)
+        0 where nobody moves in this step.
     has_flips : shape (rows of chances,)
     sites : uint64, shape (cells of a tile,)
         Rows of chances that are drawn together.
@@ -204,6 +208,8 @@ class Lanes(NamedTuple):
     particle: UNSIGNED
     step: UNSIGNED
     due: WHOLES
+    present: WHOLES
+    is_moving: WHOLES
     has_flips: WHOLES
     sites: UNSIGNED
     floats: REALS
@@ -236,6 +242,8 @@ def new_lanes(shift: int, model: Model, batch: Batch, look: Look) -> Lanes:
         particle=_aligned((width,), np.uint64),
         step=_aligned((width,), np.uint64),
         due=np.zeros(width, dtype=np.int64),
+        present=np.zeros(width, dtype=np.int64),
+        is_moving=np.zeros(sizes["moved"], dtype=np.int64),
         has_flips=np.zeros(chances, dtype=np.int64),
         sites=np.zeros(TILE >> shift, dtype=np.uint64),
         floats=_aligned((FLOATS,), np.float64),

@@ -64,6 +64,7 @@ def batch_arrays(
     rates: Sequence[np.ndarray],
     initial: np.ndarray,
     infeasible: Mapping[int, str],
+    memory: np.ndarray,
 ) -> Batch:
     """Return the particles of a batch.
 
@@ -73,17 +74,22 @@ def batch_arrays(
         Coefficients [1/day], in the order of the structure.
     initial, infeasible
         As people_of_plan returns them.
+    memory : ndarray of float
+        Of an earlier batch, used again for the coefficients: the system hands out fresh memory slowly.
     """
     start = table.start.copy()
     start[list(infeasible)] = -1
-    values = [rate.reshape(-1) * starts.model.delta_t_days for rate in rates]
+    ends = np.cumsum([0, *(rate.size for rate in rates)])
+    values = memory if memory.size >= ends[-1] else np.empty(ends[-1])
+    for begin, end, rate in zip(ends[:-1], ends[1:], rates, strict=True):
+        np.multiply(rate.reshape(-1), starts.model.delta_t_days, out=values[begin:end])
     return Batch(
         points_a_step=starts.points_a_step,
         particles=np.ascontiguousarray(particles, dtype=np.uint64),
         start=_whole(start),
         initial=np.ascontiguousarray(initial.reshape(len(initial), -1), dtype=np.float64),
         coefficients=coefficient_table(rates),
-        values=np.concatenate([np.zeros(0), *values]),
+        values=values,
         starts=_table(table.first_point, table.num_steps),
         column=_whole(table.column),
         due=_whole(table.due),

@@ -123,11 +123,12 @@ def _first(f, q, cells, shift, key, particles, steps, sites):
             n = f[U64(N) + i]
             p = f[U64(P) + i]
             k, is_accepted = candidate(n, p, u, v)
+            mean = n * p
             f[U64(U) + i] = u
             f[U64(V) + i] = v
-            f[U64(K) + i] = k
-            code = _ACCEPTED if is_accepted else _REJECTED
-            q[U64(_CODE) + i] = _IS_SMALL if n * p < SMALL_MEAN else code
+            f[U64(K) + i] = k if mean > 0.0 else 0.0
+            code = _ACCEPTED if is_accepted | (mean == 0.0) else _REJECTED
+            q[U64(_CODE) + i] = _IS_SMALL if (mean > 0.0) & (mean < SMALL_MEAN) else code
 
 
 @part

@@ -53,40 +53,44 @@ def read_coefficients(groups, batch, lanes):
 @part
 def find_forces(model, batch, lanes):
     """Find the people met per day by one of group a: sum_b C[a, b] I[b] / N[b], of each mediator."""
-    has_one = _find_matrices(batch, lanes)
-    matrix = lanes.wholes[MATRIX]
+    reals, rows, matrix, groups = lanes.reals, lanes.rows, lanes.wholes[MATRIX], model.groups
+    num_present = _find_matrices(batch, lanes)
     for m in range(model.mediators.size):
-        for a in range(model.groups):
-            force = lanes.reals[lanes.rows.force + m * model.groups + a]
+        for a in range(groups):
+            force = reals[rows.force + m * groups + a]
             for w in range(lanes.width):
                 force[w] = 0.0
-            for b in range(model.groups):
-                people = lanes.reals[lanes.rows.people + model.mediators[m] * model.groups + b]
-                if has_one:
-                    contacts = model.contacts[matrix[0], a, b]
+            for present in range(num_present):
+                contacts = model.contacts[lanes.present[present], a]
+                for b in range(groups):
+                    people = reals[rows.people + model.mediators[m] * groups + b]
+                    if num_present == 1:
+                        for w in range(lanes.width):
+                            force[w] += contacts[b] * people[w]
+                        continue
                     for w in range(lanes.width):
-                        force[w] += contacts * people[w]
-                else:
-                    for w in range(lanes.width):
-                        force[w] += model.contacts[U64(matrix[w]), a, b] * people[w]
+                        force[w] += contacts[b] * people[w] if matrix[w] == lanes.present[present] else 0.0
 
 
 @part
 def _find_matrices(batch, lanes):
-    """Look up the contact matrix of each lane; return whether all have the same."""
+    """Look up the contact matrix of each lane, and list those that are present; return their number."""
+    lanes.present[0] = 0
     if batch.matrix_of_point.size == 1:
-        return True
+        return 1
     matrix, point, position = lanes.wholes[MATRIX], lanes.wholes[POINT], lanes.wholes[POSITION]
-    different, first = 0, -1
-    for w in range(lanes.width):
-        if position[w] >= 0:
-            matrix[w] = batch.matrix_of_point[point[w]]
-            first = matrix[w] if first < 0 else first
-            different += matrix[w] != first
+    num_present = 0
     for w in range(lanes.width):
         if position[w] < 0:
-            matrix[w] = first
-    return different == 0
+            continue
+        matrix[w] = batch.matrix_of_point[U64(point[w])]
+        is_listed = False
+        for present in range(num_present):
+            is_listed |= lanes.present[present] == matrix[w]
+        if not is_listed:
+            lanes.present[num_present] = matrix[w]
+            num_present += 1
+    return num_present
 
 
 @part
@@ -94,7 +98,8 @@ def find_vaccination(model, batch, lanes):
     """Find the hazard of a vaccination in a step, whose chance is doses / eligible people."""
     if model.eligible.size == 0:
         return
-    reals, rows, wholes = lanes.reals, lanes.rows, lanes.wholes
+    reals, rows, step = lanes.reals, lanes.rows, lanes.step
+    position, start, short_since = lanes.wholes[POSITION], lanes.wholes[START], lanes.wholes[SHORT_SINCE]
     eligible, unused = reals[rows.eligible], reals[rows.unused]
     for g in range(model.groups):
         hazard = reals[rows.vaccination + g]
@@ -106,15 +111,15 @@ def find_vaccination(model, batch, lanes):
                 eligible[w] += people[w]
         short = 0
         for w in range(lanes.width):
-            doses = batch.doses[wholes[START, w], np.int64(lanes.step[w]), g]
-            hazard[w] = doses if wholes[POSITION, w] >= 0 else 0.0
+            doses = batch.doses[U64(start[w]), step[w], U64(g)]
+            hazard[w] = doses if position[w] >= 0 else 0.0
             short += hazard[w] > eligible[w]
         if short:
             for w in range(lanes.width):
                 if hazard[w] > eligible[w]:
                     unused[w] += hazard[w] - eligible[w]
-                    if wholes[SHORT_SINCE, w] < 0:
-                        wholes[SHORT_SINCE, w] = np.int64(lanes.step[w])
+                    if short_since[w] < 0:
+                        short_since[w] = np.int64(step[w])
         for w in range(lanes.width):
             chance = hazard[w] / eligible[w] if eligible[w] > 0.0 else 0.0
             hazard[w] = -log1p(-(chance if chance < _ALMOST_ALL else _ALMOST_ALL))

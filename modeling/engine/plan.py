@@ -120,6 +120,7 @@ class CompiledPlan:
         self.starts = Starts(model, first_day, last_day)
         self.dates = self.starts.dates
         self._structure = structure_of(model)
+        self._memory = np.empty(0)
 
     def simulate(
         self,
@@ -157,6 +158,7 @@ class CompiledPlan:
         """
         ready = self._ready(parameters, keys, starts, observables, bound)
         out = self._run(ready, keys.stream, threads, lanes, deterministic)
+        self._memory = ready.batch.values
         return self._simulated(ready, out, deterministic)
 
     def _ready(
@@ -183,7 +185,8 @@ class CompiledPlan:
         initial, missing = people_of_plan(self.model, parameters, number)
         infeasible = missing | found.infeasible
         rates = [_coefficient(each, found.rates) for each in self._structure.coefficients]
-        batch = batch_arrays(self.starts, table, particles, rates, initial, infeasible)
+        memory, self._memory = self._memory, np.empty(0)  # another thread's batch has its own
+        batch = batch_arrays(self.starts, table, particles, rates, initial, infeasible, memory)
         return _Ready(
             model=model_arrays(self._structure, self.starts, batch.coefficients),
             batch=batch,

@@ -236,6 +236,7 @@ def _draw(level, model, lanes, key, is_mean):
         for w in range(lanes.width):
             tile[U64(N) + o + U64(w)] = people[w]
             occupied += people[w] > 0.0
+        lanes.is_moving[model.draws[row, TO]] = occupied
         if not occupied:
             nobody = reals[lanes.rows.moved + model.draws[row, TO]]
             for w in range(lanes.width):
@@ -283,6 +284,8 @@ def _move(model, lanes):
     reals, rows, groups = lanes.reals, lanes.rows, model.groups
     for e in range(model.edges.shape[0] - 1):
         for g in range(groups):
+            if not lanes.is_moving[e * groups + g]:
+                continue
             moved = reals[rows.moved + e * groups + g]
             source = reals[rows.people + model.edges[e, SOURCE] * groups + g]
             target = reals[rows.people + model.edges[e, TARGET] * groups + g]

@@ -32,6 +32,7 @@ TABLES = {
         "2 calibrations",
     ],
     "storage": ["folder, save", "bucket, load"],
+    "weekly": ["1 locations", "simulations"],
 }
 
 
