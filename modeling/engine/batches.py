@@ -112,6 +112,8 @@ def look_arrays(
     ------
     UserError
         A series is unknown.
+    ValueError
+        The bound is of other observables or dates.
     """
     names, groups = structure.plan.compartments, structure.plan.age_groups
     edges = [f"{names[source]}_to_{names[target]}" for source, target in structure.edges]
@@ -120,6 +122,8 @@ def look_arrays(
     if bound is None:
         nothing = np.zeros((len(transitions), num_dates))
         bound = DistanceBound(nothing, nothing, 0, np.inf)
+    else:
+        _check_bound(bound, (len(transitions), num_dates))
     observed = np.where(bound.weights == 0, 0.0, bound.observed)
     costs = (bound.weights * np.abs(observed) ** bound.power).sum(axis=0)  # of dates on which nobody moves
     before = np.array([costs[:column].sum() for column in table.first_column])
@@ -136,6 +140,14 @@ def look_arrays(
         weights=np.ascontiguousarray(bound.weights, dtype=np.float64),
         cost_before=before,
     )
+
+
+def _check_bound(bound: DistanceBound, shape: tuple[int, int]) -> None:
+    if bound.power not in (1, 2):
+        raise ValueError(f"a bound of power {bound.power}, which is neither 1 nor 2")
+    for name, each in (("observed", bound.observed), ("weights", bound.weights)):
+        if np.shape(each) != shape:
+            raise ValueError(f"{name} of the bound has shape {np.shape(each)}, not {shape}")
 
 
 def _rows_of_series(names: Sequence[str], groups: Sequence[str]) -> dict[str, list[int]]:

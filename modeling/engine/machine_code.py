@@ -9,12 +9,14 @@ import contextlib
 import ctypes
 import fcntl
 import functools
+import hashlib
 import logging
 import os
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -29,8 +31,7 @@ from modeling.failures import UserError
 log = logging.getLogger(__name__)
 
 ENTRY = "call_with_words"  # the function in each file: it takes a pointer to the words of all arguments
-# numba leaves calls of these in the code; they free arrays that were allocated, so they never happen
-NEVER_CALLED = ("NRT_MemInfo_call_dtor",)
+_DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 def array(dtype: str, dimensions: int = 1) -> Any:
@@ -89,8 +90,7 @@ class Kernel:
                     raise UserError(
                         f"this CPU cannot run code for ENGINE_TARGET={TARGET.name}; set a lower one, or none"
                     )
-                with machine_code(self.file_name) as path:
-                    self._entry = _load(path)
+                self._entry = _load(machine_code(self.file_name))
         return self._entry
 
 
@@ -112,6 +112,13 @@ def _append_words(words: list[int], kind: Any, value: Any, where: str) -> None:
         words.append(int(np.uint64(value).view(np.int64)) if kind is np.uint64 else int(value))
 
 
+def number_of_words(kind: Any) -> int:
+    """Return how many words a value of a type is passed as."""
+    if get_origin(kind) is Annotated:
+        return 5 + 2 * get_args(kind)[2]
+    return sum(map(number_of_words, fields_of(kind))) if hasattr(kind, "_fields") else 1
+
+
 def _check_array(value: Any, dtype: np.dtype, dimensions: int, where: str) -> None:
     is_right = isinstance(value, np.ndarray) and (value.dtype, value.ndim) == (dtype, dimensions)
     if not (is_right and value.flags.carray):
@@ -122,27 +129,48 @@ def _check_array(value: Any, dtype: np.dtype, dimensions: int, where: str) -> No
 # -- files
 
 
-@contextlib.contextmanager
-def machine_code(name: str) -> Iterator[Path]:
-    """Yield a file of the engine's folder; one that is missing is compiled."""
+def machine_code(name: str) -> bytes:
+    """Return the code in a file of the engine's folder; what is missing or damaged is compiled."""
     folder = code_folder(TARGET.name)
-    if (folder / name).is_file():
-        yield folder / name
-    elif open_for_writing(folder):
+    if code := read_code(folder / name):
+        return code
+    if open_for_writing(folder):
         with _alone(folder):
-            if not (folder / name).is_file():
-                log.info("compiling the engine for this machine, about half a minute; once per version")
-                compile_into(folder, name)
-        yield folder / name
-    else:
-        log.warning(
-            "compiling the engine for this process alone, about half a minute each time, because %s cannot "
-            "be written; set NUMBA_CACHE_DIR to a folder that can",
-            folder.parent,
-        )
-        with tempfile.TemporaryDirectory() as work:
-            compile_into(Path(work), name)
-            yield Path(work, name)
+            if code := read_code(folder / name):
+                return code
+            log.info("compiling the engine for this machine, about half a minute; once per version")
+            return _compiled_in(folder, name)
+    log.warning(
+        "compiling the engine for this process alone, about half a minute each time, because %s cannot "
+        "be written; set NUMBA_CACHE_DIR to a folder that can",
+        folder.parent,
+    )
+    with tempfile.TemporaryDirectory() as work:
+        return _compiled_in(Path(work), name)
+
+
+def write_code(path: Path, code: bytes) -> None:
+    """Write an object file, with a digest after its end, in one step."""
+    temporary = path.with_name(f".{path.name}.{time.time_ns()}")
+    temporary.write_bytes(code + hashlib.sha256(code).digest())
+    temporary.replace(path)
+
+
+def read_code(path: Path) -> bytes:
+    """Return the code in a file; nothing if it is missing or damaged: loading such code ends the process."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return b""
+    code, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
+    return code if hashlib.sha256(code).digest() == digest else b""
+
+
+def _compiled_in(folder: Path, name: str) -> bytes:
+    compile_into(folder, name)
+    if code := read_code(folder / name):
+        return code
+    raise RuntimeError(f"{folder / name} was compiled, and cannot be read")
 
 
 @contextlib.contextmanager
@@ -159,28 +187,26 @@ def compile_into(folder: Path, name: str = "", target: str = TARGET.name) -> Non
     path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
     known = {"ENGINE_TARGET": target, "PYTHONPATH": path}
     done = subprocess.run(
-        [sys.executable, "-m", "modeling.engine.precompile", "--into", str(folder), name],
+        # -P: a folder "modeling" where a task runs is not this one
+        [sys.executable, "-P", "-m", "modeling.engine.precompile", "--into", str(folder.absolute()), name],
         env={**{n: v for n, v in os.environ.items() if not n.startswith("NUMBA_")}, **known},
         capture_output=True,
         text=True,
     )
     if done.returncode:
-        raise RuntimeError(f"the engine cannot be compiled:\n{done.stderr}")
+        raise RuntimeError(f"the engine cannot be compiled (exit code {done.returncode}):\n{done.stderr}")
 
 
 _engines = []  # the code lives as long as they do
 
 
-def _load(path: Path) -> Any:
-    """Return the function in a file of machine code."""
+def _load(code: bytes) -> Any:
+    """Return the function in an object file."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    never = ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value
-    for name in NEVER_CALLED:
-        llvm.add_symbol(name, never)
     machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-    engine.add_object_file(llvm.ObjectFileRef.from_data(path.read_bytes()))
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     _engines.append(engine)
     return ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(engine.get_function_address(ENTRY))

@@ -9,6 +9,7 @@ steps.py has the kernel, binomial.py the draws. A model means what it means to e
 """
 
 import datetime
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from modeling.engine.observables import DistanceBound, Observables
 from modeling.engine.starts import Starts, StartTable
 from modeling.engine.structure import structure_of
 from modeling.engine.values import rate_values
+from modeling.failures import UserError
 from modeling.initial import people_of_plan
 from modeling.threads import usable_threads
 from modeling.workload import ModelPlan
@@ -120,7 +122,7 @@ class CompiledPlan:
         self.starts = Starts(model, first_day, last_day)
         self.dates = self.starts.dates
         self._structure = structure_of(model)
-        self._memory: list[np.ndarray] = []  # of the last batch
+        self._memory: deque[np.ndarray] = deque(maxlen=1)
 
     def simulate(
         self,
@@ -154,11 +156,14 @@ class CompiledPlan:
         Raises
         ------
         UserError
-            Unknown series, or a fixed parameter that cannot be right.
+            Unknown series, a parameter without a value, a fixed one that cannot be right, or a count that is
+            too large for its integers.
+        ValueError
+            An array has not one value a particle, or `lanes` is not possible.
         """
         ready = self._ready(parameters, keys, starts, observables, bound)
         out = self._run(ready, keys.stream, threads, lanes, deterministic)
-        self._memory[:] = [ready.batch.values]
+        self._memory.append(ready.batch.values)
         return self._simulated(ready, out, deterministic)
 
     def _ready(
@@ -171,8 +176,7 @@ class CompiledPlan:
     ) -> "_Ready":
         particles = np.asarray(keys.particles)
         number = len(particles)
-        if number and not 0 <= particles.min() <= particles.max() < MOST_PARTICLES:
-            raise ValueError(f"a particle's number is outside 0 to {MOST_PARTICLES - 1}")
+        _check_particles(particles, parameters, starts)
         days = np.zeros(number, dtype=np.int64) if starts is None else np.asarray(starts, dtype=np.int64)
         table = self.starts.table(days)
         found = rate_values(
@@ -185,11 +189,7 @@ class CompiledPlan:
         initial, missing = people_of_plan(self.model, parameters, number)
         infeasible = missing | found.infeasible
         rates = [_coefficient(each, found.rates) for each in self._structure.coefficients]
-        try:
-            memory = self._memory.pop()
-        except IndexError:  # the first batch, or another thread's is under way
-            memory = np.empty(0)
-        batch = batch_arrays(self.starts, table, particles, rates, initial, infeasible, memory)
+        batch = batch_arrays(self.starts, table, particles, rates, initial, infeasible, self._take_memory())
         return _Ready(
             model=model_arrays(self._structure, self.starts, batch.coefficients),
             batch=batch,
@@ -205,6 +205,18 @@ class CompiledPlan:
             infeasible=infeasible,
         )
 
+    @property
+    def count_type(self) -> type:
+        """Integers that hold all people of the model: half of the memory, if possible."""
+        return np.int32 if self.model.sizes.sum() < 2**31 else np.int64
+
+    def _take_memory(self) -> np.ndarray:
+        """Return the memory of an earlier batch, if no other thread has taken it: pop() is one step."""
+        try:
+            return self._memory.pop()
+        except IndexError:
+            return np.empty(0)
+
     def _run(
         self, ready: "_Ready", stream: int, threads: int | None, lanes: int | None, is_mean: bool
     ) -> Out:
@@ -214,10 +226,7 @@ class CompiledPlan:
         if not number:
             return out
         threads = min(threads or usable_threads(), -(-number // LEAST_LANES))
-        width = lanes or _lanes_for(number, threads)
-        if width not in (8, 16, 32, 64, 128, 256):
-            raise ValueError(f"{width} lanes are not a power of two from {LEAST_LANES} to {MOST_LANES}")
-        shift = width.bit_length() - 1
+        shift = _shift(lanes or _lanes_for(number, threads))
         counter = np.zeros(1, dtype=np.int64)
 
         def work(_: int) -> None:
@@ -242,7 +251,12 @@ class CompiledPlan:
             out.people[chosen, :, column] = out.people[chosen, :, earlier]
         counts = (out.people, out.moved, initial)
         if not is_mean:
-            kind = np.int32 if self.model.sizes.sum() < 2**31 else np.int64
+            kind = self.count_type
+            if out.moved.max(initial=0) > np.iinfo(kind).max:  # each of them may move many times
+                raise UserError(
+                    f"{self.model.name}: more than {np.iinfo(kind).max:,} people take a transition from one "
+                    "reported date to the next; report more dates"
+                )
             counts = tuple(each.astype(kind) for each in counts)
         return Simulated(
             *counts,
@@ -293,6 +307,25 @@ class _Ready(NamedTuple):
 
 def _coefficient(rate: float | str, rates: Mapping[str, np.ndarray]) -> np.ndarray:
     return rates[rate] if isinstance(rate, str) else np.full((1, 1, 1), float(rate))
+
+
+def _check_particles(
+    particles: np.ndarray, parameters: Mapping[str, np.ndarray], starts: np.ndarray | None
+) -> None:
+    """Refuse what the kernel would read beyond its end, or as the value of another particle."""
+    if particles.size and not 0 <= particles.min() <= particles.max() < MOST_PARTICLES:
+        raise ValueError(f"a particle's number is outside 0 to {MOST_PARTICLES - 1}")
+    for name, values in {**parameters, "starts": particles if starts is None else starts}.items():
+        if np.shape(values) != (len(particles),):
+            raise ValueError(f"{name} has shape {np.shape(values)} for {len(particles)} particles")
+
+
+def _shift(lanes: int) -> int:
+    """Return the binary logarithm of a number of lanes."""
+    shift = lanes.bit_length() - 1
+    if not LEAST_LANES <= lanes <= MOST_LANES or lanes != 1 << shift:
+        raise ValueError(f"{lanes} lanes: not a power of two from {LEAST_LANES} to {MOST_LANES}")
+    return shift
 
 
 def _lanes_for(number: int, threads: int) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from modeling.bounds import LARGEST_NUMBER
 from modeling.engine.elementwise import Elementwise, largest_eigenvalue
 from modeling.expressions import check_shape, evaluate, names_in, parse_expression, walk
-from modeling.failures import UserError
+from modeling.failures import UserError, did_you_mean
 from modeling.over_time import particles_over_time, wave_problems
 from modeling.workload import EIGENVALUE, ModelPlan, Schedule
 
@@ -70,7 +70,8 @@ def parameter_values(plan: ModelPlan, parameters: Mapping[str, np.ndarray]) -> P
     Raises
     ------
     UserError
-        A calculated parameter that uses no drawn value is not finite, or has another shape.
+        A parameter has no value; or a calculated one that uses no drawn value is not finite, or has another
+        shape.
     """
     drawn = {n: v for n, v in parameters.items() if n not in plan.initial and n != "start_date"}
     fixed = {name: np.asarray(value, dtype=float)[None] for name, value in plan.parameters.items()}
@@ -101,6 +102,7 @@ class _Known:
     def calculate(self, name: str, tree: expr) -> None:
         """Add a parameter. Particles whose arithmetic is in doubt are calculated alone, as one draw is."""
         used = names_in(tree)
+        _check_known(tree, self.values)
         is_drawn = not self.drawn.isdisjoint(used)
         value, suspect = self._of_all(tree, max((len(self.values[each]) for each in used), default=1))
         for row in np.flatnonzero(suspect).tolist():
@@ -162,12 +164,15 @@ def rate_values(
     Raises
     ------
     UserError
-        A rate, a wave or a calculated parameter that uses no drawn value is not possible.
+        A parameter has no value; or a rate, a wave or a calculated parameter that uses no drawn value is not
+        possible.
     """
     known = parameter_values(plan, parameters)
     infeasible = dict(known.infeasible)
     rates = [flow.rate for flow in plan.flows if isinstance(flow.rate, str) and flow.eligible is None]
     trees = {rate: _parse(rate, calls=False) for rate in rates}
+    for tree in trees.values():
+        _check_known(tree, known.values)
     over_time = _OverTime(plan, known, trees, first_day, num_points)
     over_time.check_wave(infeasible)
     over_time.fill()
@@ -285,6 +290,13 @@ _PROBLEMS = [
     (lambda rate: rate > LARGEST_NUMBER, f"larger than {LARGEST_NUMBER:g}"),
     (lambda rate: rate < 0, "negative"),
 ]
+
+
+def _check_known(tree: expr, values: Mapping[str, np.ndarray]) -> None:
+    """Refuse an expression that uses a parameter without a value."""
+    for name in names_in(tree):
+        if name not in values:
+            raise UserError(f'"{unparse(tree)}" uses {name}, which has no value{did_you_mean(name, values)}')
 
 
 def _cut(schedule: Schedule, first_day: datetime.date, num_points: int) -> Schedule:

@@ -119,14 +119,6 @@ def columns_of(population: str, observed: Observed, calendar: np.ndarray) -> np.
     return np.where(early, -1, columns)
 
 
-def dates_depend_on_start() -> UserError:
-    """Return the error of a trajectory whose dates are not those of the others."""
-    return UserError(
-        "a calibrated start date needs dates that do not depend on it; "
-        "set simulation.resample_frequency to D or W-SAT"
-    )
-
-
 def _fits(task: Calibrate, values: np.ndarray) -> list[Fit]:
     """Return one Fit a series."""
     ends = np.cumsum([int(observed.fitted.sum()) for observed in task.observed])[:-1]
