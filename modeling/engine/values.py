@@ -14,7 +14,7 @@ import numpy as np
 
 from modeling.bounds import LARGEST_NUMBER
 from modeling.engine.elementwise import Elementwise, largest_eigenvalue
-from modeling.expressions import check_shape, evaluate, names_in, parse_expression, walk
+from modeling.expressions import check_names, check_shape, evaluate, names_in, parse_expression, walk
 from modeling.failures import UserError
 from modeling.over_time import particles_over_time, wave_problems
 from modeling.workload import EIGENVALUE, ModelPlan, Schedule
@@ -83,6 +83,7 @@ def parameter_values(plan: ModelPlan, parameters: Mapping[str, np.ndarray]) -> P
     if any(EIGENVALUE in names_in(tree) for tree in trees.values()):
         known.values[EIGENVALUE] = np.array([largest_eigenvalue(sum(plan.contacts.values()))])
     for name, tree in trees.items():
+        check_names(tree, {*known.values}, unparse(tree))
         known.calculate(name, tree)
     known.values.pop(EIGENVALUE, None)
     by_group = {name: value.reshape(len(value), -1) for name, value in known.values.items()}
@@ -168,6 +169,8 @@ def rate_values(
     infeasible = dict(known.infeasible)
     rates = [flow.rate for flow in plan.flows if isinstance(flow.rate, str) and flow.eligible is None]
     trees = {rate: _parse(rate, calls=False) for rate in rates}
+    for rate, tree in trees.items():
+        check_names(tree, {*known.values}, rate)
     over_time = _OverTime(plan, known, trees, first_day, num_points)
     over_time.check_wave(infeasible)
     over_time.fill()
