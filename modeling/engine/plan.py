@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from modeling.engine.arrays import (
+    END_NOW,
     FIRST_UNUSED,
     STATUS,
     STEPS,
@@ -38,6 +39,7 @@ from modeling.engine.starts import Starts, StartTable
 from modeling.engine.structure import structure_of
 from modeling.engine.values import rate_values
 from modeling.initial import people_of_plan
+from modeling.plan_checks import check_plan
 from modeling.threads import usable_threads
 from modeling.workload import ModelPlan
 
@@ -116,6 +118,7 @@ class CompiledPlan:
     """
 
     def __init__(self, model: ModelPlan, first_day: datetime.date, last_day: datetime.date):
+        check_plan(model)
         self.model = model
         self.starts = Starts(model, first_day, last_day)
         self.dates = self.starts.dates
@@ -156,6 +159,8 @@ class CompiledPlan:
         UserError
             Unknown series, or a fixed parameter that cannot be right.
         """
+        if lanes not in (None, *(1 << shift for shift in range(3, 9))) or (threads or 1) < 1:
+            raise ValueError(f"{threads} threads of {lanes} lanes")
         ready = self._ready(parameters, keys, starts, observables, bound)
         out = self._run(ready, keys.stream, threads, lanes, deterministic)
         self._memory = ready.batch.values
@@ -174,6 +179,10 @@ class CompiledPlan:
         if number and not 0 <= particles.min() <= particles.max() < MOST_PARTICLES:
             raise ValueError(f"a particle's number is outside 0 to {MOST_PARTICLES - 1}")
         days = np.zeros(number, dtype=np.int64) if starts is None else np.asarray(starts, dtype=np.int64)
+        parameters = {name: np.asarray(values, dtype=float) for name, values in parameters.items()}
+        for what, values in (("particles", particles), ("starts", days), *parameters.items()):
+            if values.shape != (number,):
+                raise ValueError(f"{what} of shape {values.shape} for {number} particles")
         table = self.starts.table(days)
         found = rate_values(
             self.model,
@@ -218,11 +227,13 @@ class CompiledPlan:
             own = new_lanes(shift, ready.model, ready.batch, ready.look)
             _run_lanes(ready.model, ready.batch, ready.look, own, out, counter, np.uint64(stream), is_mean)
 
-        if threads == 1:
-            work(0)
-        else:
-            with ThreadPoolExecutor(threads) as pool:
+        # even one thread beside the main one: that alone answers Ctrl-C, and not from within the kernel
+        with ThreadPoolExecutor(threads) as pool:
+            try:
                 list(pool.map(work, range(threads)))
+            except BaseException:
+                counter[0] = END_NOW
+                raise
         return out
 
     def _simulated(self, ready: "_Ready", out: Out, is_mean: bool) -> Simulated:
@@ -236,8 +247,7 @@ class CompiledPlan:
             out.people[chosen, :, column] = out.people[chosen, :, earlier]
         counts = (out.people, out.moved, initial)
         if not is_mean:
-            kind = np.int32 if self.model.sizes.sum() < 2**31 else np.int64
-            counts = tuple(each.astype(kind) for each in counts)
+            counts = tuple(_whole_numbers(each) for each in counts)
         return Simulated(
             *counts,
             stopped=out.ends[:, STATUS] == STOPPED,
@@ -287,6 +297,11 @@ class _Ready(NamedTuple):
 
 def _coefficient(rate: float | str, rates: Mapping[str, np.ndarray]) -> np.ndarray:
     return rates[rate] if isinstance(rate, str) else np.full((1, 1, 1), float(rate))
+
+
+def _whole_numbers(counts: np.ndarray) -> np.ndarray:
+    """Return counts as integers of 32 bits where they fit: one may move several times between two dates."""
+    return counts.astype(np.int32 if counts.max(initial=0) < 2**31 else np.int64)
 
 
 def _lanes_for(number: int, threads: int) -> int:

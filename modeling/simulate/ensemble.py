@@ -1,5 +1,6 @@
 """An ensemble on the engine: trajectories with fixed parameters, all series of the model."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,7 @@ def contents_of_result(workload: Workload) -> dict[str, Any]:
         if done.infeasible:
             reason = next(iter(done.infeasible.values()))
             raise UserError(f"{workload.population}, parameter set {workload.set_index}: {reason}")
-        trajectories.in_compartments[batch] = done.in_compartments
-        trajectories.by_transition[batch] = done.by_transition
+        trajectories = with_counts(trajectories, batch, done)
         unused.add(done.unused)
     return {
         "kind": "simulation",
@@ -62,15 +62,24 @@ def simulate_all_series(
 
 def empty_trajectories(model: ModelPlan, dates: np.ndarray, count: int) -> Trajectories:
     """Return trajectories of a model on its dates, all zero."""
-    kind = np.int32 if model.sizes.sum() < 2**31 else np.int64
     compartments, transitions = model.compartment_series, model.transition_series
     return Trajectories(
         dates=dates,
         compartments=compartments,
         transitions=transitions,
-        in_compartments=np.zeros((count, len(compartments), len(dates)), dtype=kind),
-        by_transition=np.zeros((count, len(transitions), len(dates)), dtype=kind),
+        in_compartments=np.zeros((count, len(compartments), len(dates)), dtype=np.int32),
+        by_transition=np.zeros((count, len(transitions), len(dates)), dtype=np.int32),
     )
+
+
+def with_counts(trajectories: Trajectories, batch: slice, done: Simulated) -> Trajectories:
+    """Return trajectories with the counts of a batch; arrays grow to 64 bits where these need them."""
+    wider = {}
+    for name in ("in_compartments", "by_transition"):
+        counts, found = getattr(trajectories, name), getattr(done, name)
+        wider[name] = counts.astype(np.promote_types(counts.dtype, found.dtype), copy=False)
+        wider[name][batch] = found
+    return replace(trajectories, **wider)
 
 
 def batches(count: int, model: ModelPlan, num_dates: int) -> list[slice]:

@@ -7,7 +7,7 @@ from modeling.engine.plan import CompiledPlan, Keys
 from modeling.failures import UserError
 from modeling.randomness import PROJECTIONS, stream, stream_key
 from modeling.simulate.abc.calibrate import parameters_of, starts_of
-from modeling.simulate.ensemble import batches, empty_trajectories, simulate_all_series
+from modeling.simulate.ensemble import batches, empty_trajectories, simulate_all_series, with_counts
 from modeling.simulate.posterior import Calibrated, generation_to_project
 from modeling.workload import Calibrate, Trajectories, Workload
 
@@ -60,7 +60,6 @@ def project(
                 f"{workload.population}: projection {batch.start + position} cannot be simulated to "
                 f"{workload.end_date}, after the fit: {reason}; narrow the priors, or end the model earlier"
             )
-        trajectories.in_compartments[batch] = done.in_compartments
-        trajectories.by_transition[batch] = done.by_transition
+        trajectories = with_counts(trajectories, batch, done)
         unused.add(done.unused)
     return trajectories, particles, unused
