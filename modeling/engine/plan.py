@@ -123,7 +123,7 @@ class CompiledPlan:
         self.starts = Starts(model, first_day, last_day)
         self.dates = self.starts.dates
         self._structure = structure_of(model)
-        self._memory = np.empty(0)
+        self._memory: list[np.ndarray] = []  # of the last batch
 
     def simulate(
         self,
@@ -163,7 +163,7 @@ class CompiledPlan:
             raise ValueError(f"{threads} threads of {lanes} lanes")
         ready = self._ready(parameters, keys, starts, observables, bound)
         out = self._run(ready, keys.stream, threads, lanes, deterministic)
-        self._memory = ready.batch.values
+        self._memory[:] = [ready.batch.values]
         return self._simulated(ready, out, deterministic)
 
     def _ready(
@@ -194,7 +194,10 @@ class CompiledPlan:
         initial, missing = people_of_plan(self.model, parameters, number)
         infeasible = missing | found.infeasible
         rates = [_coefficient(each, found.rates) for each in self._structure.coefficients]
-        memory, self._memory = self._memory, np.empty(0)  # another thread's batch has its own
+        try:
+            memory = self._memory.pop()
+        except IndexError:  # the first batch, or another thread's is under way
+            memory = np.empty(0)
         batch = batch_arrays(self.starts, table, particles, rates, initial, infeasible, memory)
         return _Ready(
             model=model_arrays(self._structure, self.starts, batch.coefficients),
@@ -220,7 +223,10 @@ class CompiledPlan:
         if not number:
             return out
         threads = min(threads or usable_threads(), -(-number // LEAST_LANES))
-        shift = (lanes or _lanes_for(number, threads)).bit_length() - 1
+        width = lanes or _lanes_for(number, threads)
+        if width not in (8, 16, 32, 64, 128, 256):
+            raise ValueError(f"{width} lanes are not a power of two from {LEAST_LANES} to {MOST_LANES}")
+        shift = width.bit_length() - 1
         counter = np.zeros(1, dtype=np.int64)
 
         def work(_: int) -> None:

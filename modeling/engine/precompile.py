@@ -1,9 +1,9 @@
 """Compile the engine ahead, so that no task does: for the image, or a machine without a writable home.
 
-    python -m modeling.engine.precompile [x86-64-v3 x86-64-v4]
+    python -m modeling.engine.precompile [--here | x86-64-v3 x86-64-v4]
 
-Without a target it is all of them. The code goes where the engine looks for it: NUMBA_CACHE_DIR, or the
-person's cache. A target that this CPU cannot run is only compiled.
+Without a target it is all of them, with --here the one that this CPU takes. The code goes where the engine
+looks for it: NUMBA_CACHE_DIR, or the person's cache. A target that this CPU cannot run is only compiled.
 """
 
 import importlib
@@ -17,7 +17,7 @@ import numpy as np
 
 from modeling.engine.code_folder import ENGINE, code_folder, open_for_writing
 from modeling.engine.machine_code import ENTRY, NEVER_CALLED, Kernel, compile_into, fields_of
-from modeling.engine.target import shipped_targets
+from modeling.engine.target import TARGET, shipped_targets
 
 _KERNEL = re.compile(r"^\w+ = Kernel\(", re.MULTILINE)
 
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["--into"]:
         _compile_here(Path(arguments[1]), arguments[2])
         return 0
-    for target in arguments or shipped_targets():
+    for target in [TARGET.name] if arguments == ["--here"] else arguments or shipped_targets():
         folder, started = code_folder(target), time.perf_counter()
         if not open_for_writing(folder):
             print(f"{folder} cannot be written; set NUMBA_CACHE_DIR to a folder that can", file=sys.stderr)

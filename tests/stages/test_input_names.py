@@ -76,9 +76,9 @@ def with_too_many_people(built: Workload) -> Workload:
     return dataclasses.replace(built, plan=dataclasses.replace(built.plan, initial=initial))
 
 
-def without_compartments(built: Workload) -> Workload:
+def with_ages_in_columns(built: Workload) -> Workload:
     """Return an input that stage A cannot build, so that stage B takes it for a bug."""
-    return dataclasses.replace(built, plan=dataclasses.replace(built.plan, compartments=[]))
+    return dataclasses.replace(built, plan=dataclasses.replace(built.plan, sizes=built.plan.sizes[:, None]))
 
 
 def change_input(run_folder: Path, index: int, change) -> None:
@@ -102,7 +102,7 @@ def test_a_task_that_fails_names_its_input_in_its_log_and_its_summary(tmp_path):
 
     mistake = stages.run("runner", TASK_INDEX=1)
     summary = json.loads((stages.run_folder / "summaries" / "runner_0001.json").read_text())
-    change_input(stages.run_folder, 1, without_compartments)
+    change_input(stages.run_folder, 1, with_ages_in_columns)
     bug = stages.run("runner", TASK_INDEX=1)
 
     name = "US-VT, parameter set 1 of 3 (input 1)"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from modeling.failures import UserError
+from modeling.run_names import EPYDEMIX
 from modeling.simulate.run import run_workload
 from modeling.workload import UserFunction
 from pipeline.environment import read_stage_context
@@ -122,7 +123,7 @@ def test_a_function_that_is_a_metric_of_epydemix_gives_the_posterior_of_that_met
     own = run_workload(calibration_of(tmp_path / "own", "of_epydemix"))
     experiment = fitting("SMC", num_particles=12, num_generations=3)
     experiment["modelset"]["calibration"]["fitting_window"]["end_date"] = "2025-02-01"
-    metric = run_workload(build(tmp_path / "metric", experiment)[0])
+    metric = run_workload(build(tmp_path / "metric", experiment)[0], EPYDEMIX)
 
     assert len(own.generations) == len(metric.generations) == 3
     np.testing.assert_array_equal(own.generations[-1].particles, metric.generations[-1].particles)
