@@ -159,8 +159,8 @@ class CompiledPlan:
         UserError
             Unknown series, or a fixed parameter that cannot be right.
         """
-        if lanes not in (None, *(1 << shift for shift in range(3, 9))) or (threads or 1) < 1:
-            raise ValueError(f"{threads} threads of {lanes} lanes")
+        if threads is not None and threads < 1:
+            raise ValueError(f"{threads} threads are outside 1 and more")
         ready = self._ready(parameters, keys, starts, observables, bound)
         out = self._run(ready, keys.stream, threads, lanes, deterministic)
         self._memory[:] = [ready.batch.values]
