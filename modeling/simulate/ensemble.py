@@ -10,6 +10,7 @@ from modeling.engine.plan import CompiledPlan, Keys, Observables, Simulated, com
 from modeling.engine.values import parameter_values
 from modeling.failures import UserError
 from modeling.randomness import TRAJECTORIES, stream_key
+from modeling.simulate.counts import put, reason_of_draw
 from modeling.workload import ModelPlan, Simulate, Trajectories, Workload
 
 MOST_BATCH_BYTES = 64 << 20  # of a batch's counts, which the engine holds in float64
@@ -33,7 +34,7 @@ def contents_of_result(workload: Workload) -> dict[str, Any]:
     for batch in batches(task.count, workload.plan, len(plan.dates)):
         done = simulate_all_series(plan, task.draw, Keys(keys, numbers[batch]), None)
         if done.infeasible:
-            reason = next(iter(done.infeasible.values()))
+            reason = reason_of_draw(next(iter(done.infeasible.values())), task.draw)
             raise UserError(f"{workload.population}, parameter set {workload.set_index}: {reason}")
         trajectories = with_counts(trajectories, batch, done)
         unused.add(done.unused)
@@ -74,12 +75,10 @@ def empty_trajectories(model: ModelPlan, dates: np.ndarray, count: int) -> Traje
 
 def with_counts(trajectories: Trajectories, batch: slice, done: Simulated) -> Trajectories:
     """Return trajectories with the counts of a batch; arrays grow to 64 bits where these need them."""
-    wider = {}
-    for name in ("in_compartments", "by_transition"):
-        counts, found = getattr(trajectories, name), getattr(done, name)
-        wider[name] = counts.astype(np.promote_types(counts.dtype, found.dtype), copy=False)
-        wider[name][batch] = found
-    return replace(trajectories, **wider)
+    names = ("in_compartments", "by_transition")
+    return replace(
+        trajectories, **{name: put(getattr(trajectories, name), batch, getattr(done, name)) for name in names}
+    )
 
 
 def batches(count: int, model: ModelPlan, num_dates: int) -> list[slice]:

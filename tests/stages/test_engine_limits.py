@@ -14,8 +14,7 @@ from modeling.engine.observables import DistanceBound, Observables
 from modeling.engine.plan import Keys, Simulated, compile_plan
 from modeling.simulate.ensemble import contents_of_result
 from modeling.workload import Flow, ModelPlan, Simulate
-from tests.small_models import START, plan
-from tests.stages.test_forged_plans import workload_of
+from tests.small_models import START, plan, workload_of
 
 TO_AND_FRO = [Flow("S", "I", 1e15), Flow("I", "S", 1e15)]  # everybody leaves in every step
 TOTALS = Observables(["S_total"], [["S_to_I_total"]])

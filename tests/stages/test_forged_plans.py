@@ -9,10 +9,10 @@ import pytest
 from modeling.failures import UserError
 from modeling.run_names import CPU, EPYDEMIX
 from modeling.simulate.run import run_workload
-from modeling.workload import Flow, Simulate, Workload
+from modeling.workload import Flow, Simulate
 from pipeline.pickles import decode_workload, encode_workload
 from tests.forgeries import put_input, refused
-from tests.small_models import HOME, SIZES, START, plan
+from tests.small_models import HOME, SIZES, START, plan, workload_of
 from tests.stage_scripts import built
 
 INFECTION, RECOVERY = Flow("S", "I", "beta", "I"), Flow("I", "R", "gamma")
@@ -95,22 +95,6 @@ OF_WORKLOAD = {
         'rate "gamma" is not a finite',
     ),
 }
-
-
-def workload_of(of, **changes) -> Workload:
-    fields = {
-        "index": 0,
-        "primary_id": 0,
-        "population": "US-VT",
-        "population_name": "Vermont",
-        "seed": 1,
-        "entropy": (1, 2),
-        "plan": of,
-        "start_date": START,
-        "end_date": START.replace(month=3),
-        "task": Simulate(0, 2, 2, {}),
-    }
-    return Workload(**fields | changes)
 
 
 @pytest.mark.parametrize("engine", [CPU, EPYDEMIX])
