@@ -14,8 +14,8 @@ import numpy as np
 
 from modeling.bounds import LARGEST_NUMBER
 from modeling.engine.elementwise import Elementwise, largest_eigenvalue
-from modeling.expressions import check_shape, evaluate, names_in, parse_expression, walk
-from modeling.failures import UserError, did_you_mean
+from modeling.expressions import check_names, check_shape, evaluate, names_in, parse_expression, walk
+from modeling.failures import UserError
 from modeling.over_time import particles_over_time, wave_problems
 from modeling.workload import EIGENVALUE, ModelPlan, Schedule
 
@@ -84,6 +84,7 @@ def parameter_values(plan: ModelPlan, parameters: Mapping[str, np.ndarray]) -> P
     if any(EIGENVALUE in names_in(tree) for tree in trees.values()):
         known.values[EIGENVALUE] = np.array([largest_eigenvalue(sum(plan.contacts.values()))])
     for name, tree in trees.items():
+        check_names(tree, {*known.values}, unparse(tree))
         known.calculate(name, tree)
     known.values.pop(EIGENVALUE, None)
     by_group = {name: value.reshape(len(value), -1) for name, value in known.values.items()}
@@ -102,7 +103,7 @@ class _Known:
     def calculate(self, name: str, tree: expr) -> None:
         """Add a parameter. Particles whose arithmetic is in doubt are calculated alone, as one draw is."""
         used = names_in(tree)
-        _check_known(tree, self.values)
+        check_names(tree, {*self.values}, unparse(tree))
         is_drawn = not self.drawn.isdisjoint(used)
         value, suspect = self._of_all(tree, max((len(self.values[each]) for each in used), default=1))
         for row in np.flatnonzero(suspect).tolist():
@@ -171,8 +172,8 @@ def rate_values(
     infeasible = dict(known.infeasible)
     rates = [flow.rate for flow in plan.flows if isinstance(flow.rate, str) and flow.eligible is None]
     trees = {rate: _parse(rate, calls=False) for rate in rates}
-    for tree in trees.values():
-        _check_known(tree, known.values)
+    for rate, tree in trees.items():
+        check_names(tree, {*known.values}, rate)
     over_time = _OverTime(plan, known, trees, first_day, num_points)
     over_time.check_wave(infeasible)
     over_time.fill()
@@ -290,13 +291,6 @@ _PROBLEMS = [
     (lambda rate: rate > LARGEST_NUMBER, f"larger than {LARGEST_NUMBER:g}"),
     (lambda rate: rate < 0, "negative"),
 ]
-
-
-def _check_known(tree: expr, values: Mapping[str, np.ndarray]) -> None:
-    """Refuse an expression that uses a parameter without a value."""
-    for name in names_in(tree):
-        if name not in values:
-            raise UserError(f'"{unparse(tree)}" uses {name}, which has no value{did_you_mean(name, values)}')
 
 
 def _cut(schedule: Schedule, first_day: datetime.date, num_points: int) -> Schedule:
