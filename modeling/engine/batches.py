@@ -44,6 +44,7 @@ def model_arrays(structure: Structure, starts: Starts, coefficients: np.ndarray)
     """Return the structure of a model; the kinds of its sources follow from those of the coefficients."""
     kinds = np.append(structure.source_kinds(coefficients[:, KIND]), -1)
     edges = np.array([*structure.edges, (-1, -1)])
+    people = np.maximum(structure.plan.sizes, 1)  # an age group of nobody infects nobody; 0 / 0 is no number
     return Model(
         groups=len(structure.plan.age_groups),
         sources=_table(kinds, structure.first_edge),
@@ -53,7 +54,7 @@ def model_arrays(structure: Structure, starts: Starts, coefficients: np.ndarray)
         levels=_whole(structure.levels),
         mediators=_whole(structure.mediators),
         eligible=_whole(structure.eligible),
-        contacts=np.ascontiguousarray(starts.contacts / structure.plan.sizes),
+        contacts=np.ascontiguousarray(starts.contacts / people),
     )
 
 
