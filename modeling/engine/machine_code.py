@@ -1,37 +1,23 @@
-"""Compiled functions that Python calls: machine code from the engine's folder, loaded without numba.
+"""Compiled functions that Python calls, without numba: loaded machine code, and the words it is called with.
 
     run = Kernel("modeling.engine.steps", "run_lanes", Model, array("float64", 2), float)
 
-What is not in the folder is compiled once, by a separate process (precompile.py).
+code_folder.py keeps the machine code; precompile.py makes it, and the function ENTRY that takes the words.
 """
 
-import contextlib
 import ctypes
-import fcntl
 import functools
-import hashlib
-import logging
-import os
-import subprocess
-import sys
-import tempfile
 import threading
-import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import llvmlite.binding as llvm
 import numpy as np
 
-from modeling.engine.code_folder import code_folder, open_for_writing
+from modeling.engine.code_folder import code_of
 from modeling.engine.target import TARGET
 from modeling.failures import UserError
 
-log = logging.getLogger(__name__)
-
 ENTRY = "call_with_words"  # the function in each file: it takes a pointer to the words of all arguments
-_DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 def array(dtype: str, dimensions: int = 1) -> Any:
@@ -90,7 +76,7 @@ class Kernel:
                     raise UserError(
                         f"this CPU cannot run code for ENGINE_TARGET={TARGET.name}; set a lower one, or none"
                     )
-                self._entry = _load(machine_code(self.file_name))
+                self._entry = _load(code_of(self.file_name))
         return self._entry
 
 
@@ -124,77 +110,6 @@ def _check_array(value: Any, dtype: np.dtype, dimensions: int, where: str) -> No
     if not (is_right and value.flags.carray):
         found = f"{value.dtype}, {value.ndim} dimensions" if isinstance(value, np.ndarray) else type(value)
         raise TypeError(f"{where}: {found} is not a contiguous array of {dtype}, {dimensions} dimensions")
-
-
-# -- files
-
-
-def machine_code(name: str) -> bytes:
-    """Return the code in a file of the engine's folder; what is missing or damaged is compiled."""
-    folder = code_folder(TARGET.name)
-    if code := read_code(folder / name):
-        return code
-    if open_for_writing(folder):
-        with _alone(folder):
-            if code := read_code(folder / name):
-                return code
-            log.info("compiling the engine for this machine, about half a minute; once per version")
-            return _compiled_in(folder, name)
-    log.warning(
-        "compiling the engine for this process alone, about half a minute each time, because %s cannot "
-        "be written; set NUMBA_CACHE_DIR to a folder that can",
-        folder.parent,
-    )
-    with tempfile.TemporaryDirectory() as work:
-        return _compiled_in(Path(work), name)
-
-
-def write_code(path: Path, code: bytes) -> None:
-    """Write an object file, with a digest after its end, in one step."""
-    temporary = path.with_name(f".{path.name}.{time.time_ns()}")
-    temporary.write_bytes(code + hashlib.sha256(code).digest())
-    temporary.replace(path)
-
-
-def read_code(path: Path) -> bytes:
-    """Return the code in a file; nothing if it is missing or damaged: loading such code ends the process."""
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return b""
-    code, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
-    return code if hashlib.sha256(code).digest() == digest else b""
-
-
-def _compiled_in(folder: Path, name: str) -> bytes:
-    compile_into(folder, name)
-    if code := read_code(folder / name):
-        return code
-    raise RuntimeError(f"{folder / name} was compiled, and cannot be read")
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, so that of tasks that start together one compiles and the others wait."""
-    with open(folder / ".lock", "ab") as file:
-        with contextlib.suppress(OSError):  # a network drive without locks: each task compiles
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def compile_into(folder: Path, name: str = "", target: str = TARGET.name) -> None:
-    """Compile a kernel, or all, into a folder, by a process whose numba has compiled for no other CPU."""
-    path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    known = {"ENGINE_TARGET": target, "PYTHONPATH": path}
-    done = subprocess.run(
-        # -P: a folder "modeling" where a task runs is not this one
-        [sys.executable, "-P", "-m", "modeling.engine.precompile", "--into", str(folder.absolute()), name],
-        env={**{n: v for n, v in os.environ.items() if not n.startswith("NUMBA_")}, **known},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise RuntimeError(f"the engine cannot be compiled (exit code {done.returncode}):\n{done.stderr}")
 
 
 _engines = []  # the code lives as long as they do

@@ -4,8 +4,8 @@
     observables = Observables(["I_total"], [["S_to_I_total"]])
     done = plan.simulate({"beta": betas}, Keys(stream, particles), starts, observables)
 
-steps.py has the kernel, binomial.py the draws. A model means what it means to epydemix, but for doses
-(doses.py) and changes over time (over_time.py).
+steps.py has the kernel, binomial.py the draws. A model means what it means to epydemix, except for
+doses (doses.py) and changes over time (over_time.py).
 """
 
 import datetime
@@ -149,7 +149,7 @@ class CompiledPlan:
         starts : ndarray of int, shape (particles,), or None
             First simulated day, in days after the plan's.
         threads : int, optional
-            By default, the cores of this process.
+            By default as many as the process may use (modeling/threads.py).
         lanes : int, optional
             Particles that a thread simulates at a time: a power of two from 8 to 256.
         deterministic : bool

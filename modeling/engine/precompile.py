@@ -2,8 +2,8 @@
 
     python -m modeling.engine.precompile [--here | x86-64-v3 x86-64-v4]
 
-Without a target it is all of them, with --here the one that this CPU takes. The code goes where the engine
-looks for it: NUMBA_CACHE_DIR, or the person's cache. A target that this CPU cannot run is only compiled.
+Without a target, it compiles for all; with --here, for the one that this CPU takes. The code goes where the
+engine looks for it: NUMBA_CACHE_DIR, or the user's cache. A target that this CPU cannot run is only compiled.
 """
 
 import importlib
@@ -15,8 +15,8 @@ from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
 
-from modeling.engine.code_folder import ENGINE, code_folder, open_for_writing
-from modeling.engine.machine_code import ENTRY, Kernel, compile_into, fields_of, number_of_words, write_code
+from modeling.engine.code_folder import ENGINE, code_folder, compile_into, open_for_writing, write_code
+from modeling.engine.machine_code import ENTRY, Kernel, fields_of, number_of_words
 from modeling.engine.target import TARGET, known_targets, shipped_targets
 from modeling.failures import listed
 
@@ -37,7 +37,8 @@ def main(arguments: list[str]) -> int:
     for target in arguments or shipped_targets():
         folder, started = code_folder(target), time.perf_counter()
         if not open_for_writing(folder):
-            print(f"{folder} cannot be written; set NUMBA_CACHE_DIR to a folder that can", file=sys.stderr)
+            reason = "cannot be written, or is another user's"
+            print(f"{folder} {reason}; set NUMBA_CACHE_DIR to a folder of your own", file=sys.stderr)
             return 2
         compile_into(folder, target=target)
         sizes = [path.stat().st_size for path in folder.glob("*.o")]

@@ -97,7 +97,7 @@ def generation_to_project(workload: Workload, found: Calibrated) -> Generation:
 
 
 def check_series(population: str, observed: Observed, names: list[str]) -> None:
-    """Refuse an observed series that is compared with a transition that there is not."""
+    """Refuse an observed series that is compared with an unknown transition."""
     for name in observed.series:
         if name not in names:
             raise UserError(

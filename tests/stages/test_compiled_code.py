@@ -251,7 +251,25 @@ def test_a_folder_that_cannot_be_written_costs_one_line_and_the_time(code):
 
     assert printed == RISEN
     assert len(logged.splitlines()) == 1
-    assert f"each time, because {code.kept} cannot be written; set NUMBA_CACHE_DIR" in logged
+    assert (
+        f"each time, because {code.kept} cannot be written, or is another user's; set NUMBA_CACHE_DIR"
+        in logged
+    )
+
+
+def test_code_in_the_cache_of_another_user_is_neither_run_nor_changed(code):
+    cache = code.root / ".cache" / "epymodelingsuite-cloud"
+    code.call(NUMBA_CACHE_DIR="")
+    (path,) = cache.rglob("*.o")
+    written = path.stat().st_mtime_ns
+    code.write("../sitecustomize.py", "import os\nos.geteuid = lambda: 4321\n")
+    if os.geteuid() == 0:  # root is trusted
+        os.chown(cache, 4322, -1)
+
+    printed, logged = code.call(NUMBA_CACHE_DIR="")
+
+    assert (printed, path.stat().st_mtime_ns) == (RISEN, written)
+    assert f"because {cache / 'compiled'} cannot be written, or is another user's; set" in logged
 
 
 def test_tasks_that_start_together_compile_once(code):

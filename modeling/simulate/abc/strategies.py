@@ -5,7 +5,7 @@ epydemix implements them. Each has the same four parts: a state, its first value
 function that takes the steps until the strategy ends.
 
 A generation is the first accepted proposals in the order of their numbers, and a decision depends on the
-proposal alone. So nothing depends on how many are simulated together, but the time that it takes.
+proposal alone. So how many are simulated together changes the time that it takes, and nothing else.
 """
 
 import time
