@@ -108,7 +108,7 @@ def _changed(data: bytes) -> bytes:
 
 
 def _of_another_version(data: bytes) -> bytes:
-    return data.replace(b"checkpoint\n", b"checkpoint 9\n", 1)
+    return data.replace(b"checkpoint 1\n", b"checkpoint 9\n", 1)
 
 
 @pytest.mark.parametrize(
