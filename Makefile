@@ -41,6 +41,8 @@ $(STAMP): requirements-dev.txt
 	  { $(BY_PIP) -r docker/requirements-uv.txt && $(VENV)/bin/uv $(BY_UV) -r requirements-dev.txt || \
 	    { echo 'note: uv cannot install the packages, see above; pip does' >&2; $(BY_PIP) -r requirements-dev.txt; }; }; \
 	fi
+	@echo 'compiling the engine for this machine, about half a minute'
+	@$(VENV)/bin/python -m modeling.engine.precompile --here || true  # then the first run compiles, or says why not
 	@touch $(STAMP)
 
 # The name in older documents: make run-workflow EXP_ID=demo. Settings may be given in the same way.

@@ -62,11 +62,19 @@ class Processes:
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
             "MPLCONFIGDIR": str(self._caches / "matplotlib"),
-            "NUMBA_CACHE_DIR": str(self._caches / "numba"),
+            "NUMBA_CACHE_DIR": str(machine_code()),
             "OMP_NUM_THREADS": "1",
             "EXECUTION_MODE": "cloud",
             "LOCAL_DATA_PATH": str(folder),
         }
+
+
+def machine_code() -> Path:
+    """Return the folder of machine code that runs on this machine share; an image has its own."""
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    root = Path(cache) if os.path.isabs(cache) else Path.home() / ".cache"
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    return Path(chosen) if chosen else root / "epymodelingsuite-cloud" / "compiled"
 
 
 def script_argv(script: Mapping[str, str], folder: Path) -> list[str]:

@@ -27,7 +27,7 @@ from modeling.engine.philox import uniforms
 
 SMALL_MEAN = 10.0  # n p below which a draw is inverted
 _CHUNK = 64  # inverted draws that are iterated together
-_MOST_TERMS = 112  # with a mean below 10, more has a chance below 1e-75
+_MOST_TERMS = 64  # with a mean below 10, more has a chance below 1e-27
 
 # rows of floats: entries of the tile, then queues of the undecided, the open, the retried and the small
 (N, P, L, K, U, V) = [j * ROW for j in range(6)]
@@ -97,7 +97,7 @@ def stirling(k):
 
 @inlined
 def log_ratio(n, p, k):
-    """Return log(f(k) / f(mode)) of Binomial(n, p), without the corrections for tails of numbers below 16."""
+    """Return log(f(k) / f(mode)) of Binomial(n, p), but for the corrections of tails of numbers below 16."""
     odds = p / (1.0 - p)
     mode = floor(fma(n, p, p))
     nm, nk = n - mode, n - k
@@ -113,8 +113,8 @@ def _first(f, q, cells, shift, key, particles, steps, sites):
     """Make the first attempt of every entry; each cell has 2**shift of them, one a lane."""
     lanes = 1 << shift
     for c in range(cells):
-        # unsigned: LLVM cannot know that the shift gives no negative index
-        site, o = sites[c], U64(c << shift)
+        site = sites[c]
+        o = U64(c << shift)  # unsigned: LLVM cannot know that the shift gives no negative index
         for w in range(lanes):
             u, v = uniforms(key, particles[w], steps[w], site, U64(0))
             i = o + U64(w)
@@ -206,6 +206,7 @@ def _sum_four(f, low, count, term):
 
 @part
 def _squeeze(f, q, m):
+    """Judge the m queued candidates by the squeeze; verdicts as in squeezed()."""
     for j in range(m):
         n = f[_QN + j]
         p = f[_QP + j]
@@ -245,6 +246,7 @@ def _again(f, q, m, key, attempt):
 
 @inlined
 def _pad_queue(f, m, padded):
+    """Fill the queue up to whole vectors with a law that does no harm."""
     for j in range(m, padded):
         f[_QN + j] = 100.0
         f[_QP + j] = 0.3

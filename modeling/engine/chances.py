@@ -30,7 +30,7 @@ from modeling.engine.arrays import (
 )
 from modeling.engine.compiled import U64, inlined, part
 
-_LARGEST_HAZARD = 690.0  # exp(-690) is about the smallest chance that a float holds with full precision
+_LARGEST_HAZARD = 690.0  # exp() of arithmetic.py is right up to 700, and exp(-690) is below any 1 / people
 _LOG_2 = 0.6931471805599453
 _ALMOST_ALL = 1 - np.finfo(float).eps  # a chance of 1 would be an infinite hazard
 
@@ -52,7 +52,7 @@ def read_coefficients(groups, batch, lanes):
 
 @part
 def find_forces(model, batch, lanes):
-    """Find the people met per day by one of group a: sum_b C[a, b] I[b] / N[b], of each mediator."""
+    """Find the infectious contacts per day of one person of group a: sum_b C[a, b] I[b] / N[b]."""
     reals, rows, matrix, groups = lanes.reals, lanes.rows, lanes.wholes[MATRIX], model.groups
     num_present = _find_matrices(batch, lanes)
     for m in range(model.mediators.size):
@@ -61,15 +61,17 @@ def find_forces(model, batch, lanes):
             for w in range(lanes.width):
                 force[w] = 0.0
             for present in range(num_present):
-                contacts = model.contacts[lanes.present[present], a]
+                number = lanes.present[present]
+                contacts = model.contacts[number, a]
                 for b in range(groups):
                     people = reals[rows.people + model.mediators[m] * groups + b]
+                    met = contacts[b]
                     if num_present == 1:
                         for w in range(lanes.width):
-                            force[w] += contacts[b] * people[w]
+                            force[w] += met * people[w]
                         continue
                     for w in range(lanes.width):
-                        force[w] += contacts[b] * people[w] if matrix[w] == lanes.present[present] else 0.0
+                        force[w] += met * people[w] if matrix[w] == number else 0.0
 
 
 @part

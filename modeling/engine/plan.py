@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from modeling.engine.arrays import (
+    END_NOW,
     FIRST_UNUSED,
     STATUS,
     STEPS,
@@ -38,8 +39,8 @@ from modeling.engine.observables import DistanceBound, Observables
 from modeling.engine.starts import Starts, StartTable
 from modeling.engine.structure import structure_of
 from modeling.engine.values import rate_values
-from modeling.failures import UserError
 from modeling.initial import people_of_plan
+from modeling.plan_checks import check_plan
 from modeling.threads import usable_threads
 from modeling.workload import ModelPlan
 
@@ -118,6 +119,7 @@ class CompiledPlan:
     """
 
     def __init__(self, model: ModelPlan, first_day: datetime.date, last_day: datetime.date):
+        check_plan(model)
         self.model = model
         self.starts = Starts(model, first_day, last_day)
         self.dates = self.starts.dates
@@ -156,11 +158,12 @@ class CompiledPlan:
         Raises
         ------
         UserError
-            Unknown series, a parameter without a value, a fixed one that cannot be right, or a count that is
-            too large for its integers.
+            Unknown series, a parameter without a value, or a fixed one that cannot be right.
         ValueError
-            There are no particles, an array has not one value for each, or `lanes` is not possible.
+            There are no particles, an array has not one value for each, or lanes or threads are impossible.
         """
+        if threads is not None and threads < 1:
+            raise ValueError(f"{threads} threads: give 1 or more")
         ready = self._ready(parameters, keys, starts, observables, bound)
         out = self._run(ready, keys.stream, threads, lanes, deterministic)
         self._memory.append(ready.batch.values)
@@ -178,6 +181,7 @@ class CompiledPlan:
         number = len(particles)
         _check_particles(particles, parameters, starts)
         days = np.zeros(number, dtype=np.int64) if starts is None else np.asarray(starts, dtype=np.int64)
+        parameters = {name: np.asarray(values, dtype=float) for name, values in parameters.items()}
         table = self.starts.table(days)
         found = rate_values(
             self.model,
@@ -205,11 +209,6 @@ class CompiledPlan:
             infeasible=infeasible,
         )
 
-    @property
-    def count_type(self) -> type:
-        """Integers that hold all people of the model: half of the memory, if possible."""
-        return np.int32 if self.model.sizes.sum() < 2**31 else np.int64
-
     def _take_memory(self) -> np.ndarray:
         """Return the memory of an earlier batch, if no other thread has taken it: pop() is one step."""
         try:
@@ -231,11 +230,13 @@ class CompiledPlan:
             own = new_lanes(shift, ready.model, ready.batch, ready.look)
             _run_lanes(ready.model, ready.batch, ready.look, own, out, counter, np.uint64(stream), is_mean)
 
-        if threads == 1:
-            work(0)
-        else:
-            with ThreadPoolExecutor(threads) as pool:
+        # even one thread beside the main one: that alone answers Ctrl-C, and not from within the kernel
+        with ThreadPoolExecutor(threads) as pool:
+            try:
                 list(pool.map(work, range(threads)))
+            except BaseException:
+                counter[0] = END_NOW
+                raise
         return out
 
     def _simulated(self, ready: "_Ready", out: Out, is_mean: bool) -> Simulated:
@@ -249,13 +250,7 @@ class CompiledPlan:
             out.people[chosen, :, column] = out.people[chosen, :, earlier]
         counts = (out.people, out.moved, initial)
         if not is_mean:
-            kind = self.count_type
-            if out.moved.max(initial=0) > np.iinfo(kind).max:  # each of them may move many times
-                raise UserError(
-                    f"{self.model.name}: more than {np.iinfo(kind).max:,} people take a transition from one "
-                    "reported date to the next; report more dates"
-                )
-            counts = tuple(each.astype(kind) for each in counts)
+            counts = tuple(_whole_numbers(each) for each in counts)
         return Simulated(
             *counts,
             stopped=out.ends[:, STATUS] == STOPPED,
@@ -326,6 +321,11 @@ def _shift(lanes: int) -> int:
     if not LEAST_LANES <= lanes <= MOST_LANES or lanes != 1 << shift:
         raise ValueError(f"{lanes} lanes: not a power of two from {LEAST_LANES} to {MOST_LANES}")
     return shift
+
+
+def _whole_numbers(counts: np.ndarray) -> np.ndarray:
+    """Return counts as integers of 32 bits where they fit: one may move several times between two dates."""
+    return counts.astype(np.int32 if counts.max(initial=0) < 2**31 else np.int64)
 
 
 def _lanes_for(number: int, threads: int) -> int:

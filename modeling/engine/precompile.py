@@ -1,9 +1,9 @@
 """Compile the engine ahead, so that no task does: for the image, or a machine without a writable home.
 
-    python -m modeling.engine.precompile [x86-64-v3 x86-64-v4]
+    python -m modeling.engine.precompile [--here | x86-64-v3 x86-64-v4]
 
-Without a target, it compiles for all. The code goes where the engine looks for it: NUMBA_CACHE_DIR, or the
-user's cache. A target that this CPU cannot run is only compiled.
+Without a target, it compiles for all; with --here, for the one that this CPU takes. The code goes where the
+engine looks for it: NUMBA_CACHE_DIR, or the user's cache. A target that this CPU cannot run is only compiled.
 """
 
 import importlib
@@ -17,7 +17,7 @@ import numpy as np
 
 from modeling.engine.code_folder import ENGINE, code_folder, compile_into, open_for_writing, write_code
 from modeling.engine.machine_code import ENTRY, Kernel, fields_of, number_of_words
-from modeling.engine.target import known_targets, shipped_targets
+from modeling.engine.target import TARGET, known_targets, shipped_targets
 from modeling.failures import listed
 
 _KERNEL = re.compile(r"^\w+ = Kernel\(", re.MULTILINE)
@@ -29,6 +29,8 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["--into"]:
         _compile_here(Path(arguments[1]), arguments[2])
         return 0
+    if arguments == ["--here"]:
+        arguments = [TARGET.name]
     for unknown in (each for each in arguments if each not in known_targets()):
         print(f'"{unknown}": this machine can compile for {listed(known_targets())}', file=sys.stderr)
         return 2

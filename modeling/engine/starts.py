@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from modeling.bounds import MOST_STEPS
 from modeling.calendars import step_count
 from modeling.engine.reporting import reported_steps
 from modeling.engine.schedule import StepSchedule, different_contacts, schedule_from
@@ -68,6 +69,7 @@ class Starts:
     def __init__(self, model: ModelPlan, first_day: datetime.date, last_day: datetime.date):
         self.model, self.first_day, self.last_day = model, first_day, last_day
         delta_t = model.delta_t_days
+        _check_days(first_day, last_day, delta_t)
         self.points_per_day = max(1, round(1 / delta_t))
         self.points_a_step = max(1, round(delta_t))
         self.dates, _ = reported_steps(first_day, last_day, delta_t, model.resample_frequency)
@@ -85,7 +87,7 @@ class Starts:
         """
         different, start = np.unique(days, return_inverse=True)
         each = [self._start(int(day)) for day in different]
-        most = max(one.num_steps for one in each)
+        most = max((one.num_steps for one in each), default=0)
         column, due = np.full((len(each), most), -1), np.zeros((len(each), most), dtype=np.int64)
         doses = np.zeros((len(each), most, len(self.model.sizes)))
         for row, one in enumerate(each):
@@ -116,9 +118,11 @@ class Starts:
         return self._found[day]
 
     def _new_start(self, day: int) -> _Start:
+        if not 0 <= day <= (self.last_day - self.first_day).days:
+            raise UserError(
+                f"a first day {day} days after {self.first_day}, outside the model's days to {self.last_day}"
+            )
         start = self.first_day + datetime.timedelta(days=day)
-        if not self.first_day <= start <= self.last_day:
-            raise UserError(f"a first day on {start}, outside {self.first_day} to {self.last_day}")
         delta_t = self.model.delta_t_days
         num_steps = step_count(start, self.last_day, delta_t)
         dates, last_steps = reported_steps(start, self.last_day, delta_t, self.model.resample_frequency)
@@ -158,3 +162,9 @@ def dates_depend_on_start() -> UserError:
         "a calibrated start date needs dates that do not depend on it; "
         "set simulation.resample_frequency to D or W-SAT"
     )
+
+
+def _check_days(first_day: datetime.date, last_day: datetime.date, delta_t: float) -> None:
+    steps = step_count(first_day, last_day, delta_t)
+    if not 0 < steps <= MOST_STEPS:
+        raise UserError(f"{steps:,} time steps from {first_day} to {last_day}, outside 1 to {MOST_STEPS:,}")

@@ -84,6 +84,7 @@ def parameter_values(plan: ModelPlan, parameters: Mapping[str, np.ndarray]) -> P
     if any(EIGENVALUE in names_in(tree) for tree in trees.values()):
         known.values[EIGENVALUE] = np.array([largest_eigenvalue(sum(plan.contacts.values()))])
     for name, tree in trees.items():
+        check_names(tree, {*known.values}, unparse(tree))
         known.calculate(name, tree)
     known.values.pop(EIGENVALUE, None)
     by_group = {name: value.reshape(len(value), -1) for name, value in known.values.items()}
@@ -102,7 +103,7 @@ class _Known:
     def calculate(self, name: str, tree: expr) -> None:
         """Add a parameter. Particles whose arithmetic is in doubt are calculated alone, as one draw is."""
         used = names_in(tree)
-        check_names(tree, set(self.values), unparse(tree))
+        check_names(tree, {*self.values}, unparse(tree))
         is_drawn = not self.drawn.isdisjoint(used)
         value, suspect = self._of_all(tree, max((len(self.values[each]) for each in used), default=1))
         for row in np.flatnonzero(suspect).tolist():
@@ -171,8 +172,8 @@ def rate_values(
     infeasible = dict(known.infeasible)
     rates = [flow.rate for flow in plan.flows if isinstance(flow.rate, str) and flow.eligible is None]
     trees = {rate: _parse(rate, calls=False) for rate in rates}
-    for tree in trees.values():
-        check_names(tree, set(known.values), unparse(tree))
+    for rate, tree in trees.items():
+        check_names(tree, {*known.values}, rate)
     over_time = _OverTime(plan, known, trees, first_day, num_points)
     over_time.check_wave(infeasible)
     over_time.fill()

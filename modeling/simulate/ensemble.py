@@ -1,5 +1,6 @@
 """An ensemble on the engine: trajectories with fixed parameters, all series of the model."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from modeling.engine.plan import CompiledPlan, Keys, Observables, Simulated, com
 from modeling.engine.values import parameter_values
 from modeling.failures import UserError
 from modeling.randomness import TRAJECTORIES, stream_key
+from modeling.simulate.counts import put, reason_of_draw
 from modeling.workload import ModelPlan, Simulate, Trajectories, Workload
 
 MOST_BATCH_BYTES = 64 << 20  # of a batch's counts, which the engine holds in float64
@@ -32,10 +34,9 @@ def contents_of_result(workload: Workload) -> dict[str, Any]:
     for batch in batches(plan, task.count):
         done = simulate_all_series(plan, task.draw, Keys(keys, numbers[batch]), None)
         if done.infeasible:
-            reason = next(iter(done.infeasible.values()))
+            reason = reason_of_draw(next(iter(done.infeasible.values())), task.draw)
             raise UserError(f"{workload.population}, parameter set {workload.set_index}: {reason}")
-        trajectories.in_compartments[batch] = done.in_compartments
-        trajectories.by_transition[batch] = done.by_transition
+        trajectories = with_counts(trajectories, batch, done)
         unused.add(done.unused)
     return {
         "kind": "simulation",
@@ -67,8 +68,16 @@ def empty_trajectories(plan: CompiledPlan, count: int) -> Trajectories:
         dates=plan.dates,
         compartments=compartments,
         transitions=transitions,
-        in_compartments=np.zeros((count, len(compartments), len(plan.dates)), dtype=plan.count_type),
-        by_transition=np.zeros((count, len(transitions), len(plan.dates)), dtype=plan.count_type),
+        in_compartments=np.zeros((count, len(compartments), len(plan.dates)), dtype=np.int32),
+        by_transition=np.zeros((count, len(transitions), len(plan.dates)), dtype=np.int32),
+    )
+
+
+def with_counts(trajectories: Trajectories, batch: slice, done: Simulated) -> Trajectories:
+    """Return trajectories with the counts of a batch; arrays grow to 64 bits where these need them."""
+    names = ("in_compartments", "by_transition")
+    return replace(
+        trajectories, **{name: put(getattr(trajectories, name), batch, getattr(done, name)) for name in names}
     )
 
 

@@ -57,6 +57,15 @@ def calibrated(
         simulations=progress.simulations,
         stopped_by=_stopped_by(workload.task, generations, progress),
     )
+    if progress.infeasible:
+        log.warning(
+            "%s: %s of %s draws cannot be simulated, so the posterior has none like them (the first: %s); "
+            "narrow the priors if that is not meant",
+            workload.population,
+            f"{progress.infeasible:,}",
+            f"{progress.simulations:,}",
+            progress.first_infeasible,
+        )
     if workload.task.strategy == "smc" and found.stopped_by:
         log.warning(
             "%s: calibration ended with generation %d, the last whole one of %d, stopped by %s",

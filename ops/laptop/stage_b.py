@@ -1,5 +1,6 @@
 """The tasks of stage B on this machine: several at a time, retried after temporary faults, with progress."""
 
+import contextlib
 import functools
 import re
 import subprocess
@@ -24,6 +25,7 @@ from ops.terminal import cell, nearest
 POLL_SECONDS = 0.02
 LONGEST_WAIT_SECONDS = 30
 MOST_CHARACTERS = 4000  # of the error of a task
+COMPILES = re.compile("compiling the engine .*")  # of modeling/engine/machine_code.py
 
 
 class StageTasks:
@@ -44,6 +46,7 @@ class StageTasks:
         self.attempts: dict[int, int] = {}
         self.failed: dict[int, int] = {}
         self.resting: dict[int, float] = {}  # when to retry a task, on the monotonic clock
+        self.is_first = True  # whether no task has ended yet, and none has said that it compiles
 
     def run(self, indices: list[int], jobs: int) -> dict[int, int]:
         try:
@@ -58,7 +61,11 @@ class StageTasks:
                     waiting += self._rested()
                     while waiting and len(self.running) < jobs:
                         self._start(waiting.pop())
+                    if self.is_first and (line := self._compiles()):
+                        progress.console.print(line, soft_wrap=True)
+                        self.is_first = False
                     for index, code in self._ended():
+                        self.is_first = False
                         if code == TEMPORARY_FAULT and self.attempts[index] <= self.retries:
                             self.resting[index] = time.monotonic() + retry_seconds(self.attempts[index])
                             continue
@@ -99,6 +106,14 @@ class StageTasks:
                 self.shell.start(self.command, variables, keep=keep, output=log)
         except OSError as error:
             raise UserError(f"{nearest(self.log_of(index))}: cannot be written ({error.strerror})") from None
+
+    def _compiles(self) -> str:
+        """Return what the log of a running task says of the half a minute in which it compiles the engine."""
+        for index in self.running:
+            with contextlib.suppress(OSError):
+                if said := COMPILES.search(self.log_of(index).read_text(errors="replace")):
+                    return said[0]
+        return ""
 
     def _ended(self) -> list[tuple[int, int]]:
         ended = [(index, p.returncode) for index, p in self.running.items() if p.poll() is not None]

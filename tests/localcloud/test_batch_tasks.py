@@ -3,10 +3,13 @@
 import json
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from localcloud.process import running
+from modeling.engine.code_folder import code_folder
+from modeling.engine.target import TARGET
 from tests.localcloud.jobs import PROJECT, Jobs, exit_codes, id_of, job, make_secret, says, shell
 
 LOGGED = ("jsonPayload", "textPayload")
@@ -42,6 +45,7 @@ def test_a_task_has_the_variables_of_batch_its_job_and_the_emulator_and_no_other
             "PYTHON": sys.executable,
         }.items()
     )
+    assert Path(found["NUMBA_CACHE_DIR"]) == code_folder(TARGET.name).parent
     assert found["HOME"] == found["LOCAL_DATA_PATH"] != variables_of(jobs, ended, index=0)["HOME"]
     assert set(found) <= {
         *("EXP_ID", "BATCH_TASK_INDEX", "BATCH_TASK_COUNT", "BATCH_TASK_RETRY_ATTEMPT", "BATCH_JOB_UID"),

@@ -178,6 +178,18 @@ def test_a_log_folder_that_goes_while_a_run_works_is_one_line(tmp_path):
         tasks._start(0)
 
 
+def test_a_task_that_compiles_the_engine_says_so_on_the_terminal_and_the_others_do_not_repeat_it(
+    tmp_path, capfd
+):
+    said = "compiling the engine for this machine, about half a minute; once per version"
+    task = ["bash", "-c", f"echo '12:00:00 runner 0: {said}'; sleep 0.3"]
+    tasks = StageTasks(Shell(), task, {}, tmp_path / "logs", 0, FailedInputs(Shell(), tmp_path))
+
+    assert tasks.run([0, 1, 2], jobs=2) == {}
+
+    assert [line for line in capfd.readouterr().err.splitlines() if "compiling" in line] == [said]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_a_child_is_started_is_followed_once_the_child_is_known(number):
     script = f"""

@@ -168,6 +168,13 @@ def test_code_for_two_targets_serves_a_cpu_of_another_name_and_is_only_read(code
     assert len(printed.splitlines()) == len(code.folders()) == 2
 
 
+def test_code_for_this_cpu_can_be_compiled_before_it_is_needed(code):
+    (printed,) = code.precompile("--here").splitlines()
+
+    assert code.call() == (RISEN, "")
+    assert code.folders() == {Path(printed.partition(":")[0]).name}
+
+
 @needs_x86
 def test_code_of_a_better_cpu_can_be_compiled_but_not_run(code):
     code.precompile("x86-64-v4")

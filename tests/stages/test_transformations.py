@@ -11,6 +11,7 @@ import yaml
 
 from modeling.failures import UserError
 from modeling.result_checks import check_result
+from modeling.run_names import EPYDEMIX
 from modeling.simulate.run import run_workload
 from tests.bending import problems_in
 from tests.builds import build
@@ -160,7 +161,7 @@ def test_a_transformation_that_changes_nothing_gives_the_result_without_it(tmp_p
     experiment = fitting("SMC", num_particles=12, num_generations=2)
     experiment["modelset"]["calibration"]["fitting_window"]["end_date"] = "2025-02-01"
 
-    plain = run_workload(build(tmp_path / "plain", experiment)[0])
+    plain = run_workload(build(tmp_path / "plain", experiment)[0], EPYDEMIX)
     same = result_of(tmp_path / "same", "same")
 
     np.testing.assert_array_equal(same.generations[-1].particles, plain.generations[-1].particles)

@@ -284,7 +284,7 @@ def test_a_task_has_few_parameters():
     )
 
 
-@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md", "docs/engine.md"])
 def test_the_pages_on_the_house_name_what_is_there(page):
     text = (REPOSITORY / page).read_text(encoding="utf-8")
     code = re.findall("`([^`\n]+)`", text)

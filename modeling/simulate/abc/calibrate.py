@@ -14,6 +14,7 @@ from modeling.result_checks import check_checkpoint
 from modeling.simulate.abc.distances import METRICS
 from modeling.simulate.abc.proposals import Priors, Proposals
 from modeling.simulate.abc.strategies import Checkpoints, Draws, Setting, rejection, smc, top_fraction
+from modeling.simulate.counts import reason_of_draw
 from modeling.simulate.posterior import (
     Calibrated,
     calibrated,
@@ -141,7 +142,11 @@ class Comparison:
         distances = self._metric.distance(self.observed, values)
         distances[done.stopped] = np.nan
         distances[list(done.infeasible)] = np.nan
-        return Draws(values, distances, dict(done.infeasible))
+        infeasible = {
+            position: reason_of_draw(reason, dict(zip(names, proposals.particles[position], strict=True)))
+            for position, reason in done.infeasible.items()
+        }
+        return Draws(values, distances, infeasible)
 
     def bound(self, within: float) -> DistanceBound:
         """Return the bound of particles whose distance is at most `within`."""
