@@ -160,10 +160,10 @@ class CompiledPlan:
         UserError
             Unknown series, a parameter without a value, or a fixed one that cannot be right.
         ValueError
-            There are no particles, an array has not one value for each, or lanes or threads are impossible.
+            An array has not one value a particle, or lanes or threads are not possible.
         """
         if threads is not None and threads < 1:
-            raise ValueError(f"{threads} threads: give 1 or more")
+            raise ValueError(f"{threads} threads are outside 1 and more")
         ready = self._ready(parameters, keys, starts, observables, bound)
         out = self._run(ready, keys.stream, threads, lanes, deterministic)
         self._memory.append(ready.batch.values)
@@ -222,6 +222,8 @@ class CompiledPlan:
         """Simulate with as many threads as there is work for; each takes the next particle of the batch."""
         number = len(ready.batch.particles)
         out = ready.new_out(len(self.dates))
+        if not number:
+            return out
         threads = min(threads or usable_threads(), -(-number // LEAST_LANES))
         shift = _shift(lanes or _lanes_for(number, threads))
         counter = np.zeros(1, dtype=np.int64)
@@ -306,9 +308,7 @@ def _check_particles(
     particles: np.ndarray, parameters: Mapping[str, np.ndarray], starts: np.ndarray | None
 ) -> None:
     """Refuse what the kernel would read beyond its end, or as the value of another particle."""
-    if not particles.size:
-        raise ValueError("no particles")
-    if not 0 <= particles.min() <= particles.max() < MOST_PARTICLES:
+    if particles.size and not 0 <= particles.min() <= particles.max() < MOST_PARTICLES:
         raise ValueError(f"a particle's number is outside 0 to {MOST_PARTICLES - 1}")
     for name, values in {**parameters, "starts": particles if starts is None else starts}.items():
         if np.shape(values) != (len(particles),):
