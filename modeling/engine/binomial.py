@@ -27,7 +27,7 @@ from modeling.engine.philox import uniforms
 
 SMALL_MEAN = 10.0  # n p below which a draw is inverted
 _CHUNK = 64  # inverted draws that are iterated together
-_MOST_TERMS = 64  # with a mean below 10, more has a chance below 1e-27
+_MOST_TERMS = 64  # more has a chance below 1e-27; rounded sums that end below u give 64, once in 1e15 draws
 
 # rows of floats: entries of the tile, then queues of the undecided, the open, the retried and the small
 (N, P, L, K, U, V) = [j * ROW for j in range(6)]

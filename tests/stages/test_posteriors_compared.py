@@ -1,6 +1,7 @@
 """Both engines find the same posterior: ours in batches, and epydemix's sampler one draw at a time."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tests.builds import build
 from tests.calibrations import calibrating_people, calibrating_start, fitting
 
 SEED = 5
+OURS = 2000  # particles and projections of the engine, which are cheap, beside 100 and 120 of epydemix
 
 
 def hospitalized(experiment: dict) -> dict:
@@ -53,6 +55,16 @@ def weighted_ks(one: np.ndarray, its_weights: np.ndarray, other: np.ndarray, oth
     return stats.kstwobign.sf(np.sqrt(size) * np.abs(shares[0] - shares[1]).max())
 
 
+def same_mean(one: np.ndarray, its_weights: np.ndarray, other: np.ndarray, others: np.ndarray) -> float:
+    """Return the two-sided p-value of the difference of two weighted means."""
+    off, squares = 0.0, 0.0
+    for sign, values, weights in ((1, one, its_weights), (-1, other, others)):
+        mean = weights @ values
+        off += sign * mean
+        squares += weights**2 @ (values - mean) ** 2
+    return 2 * stats.norm.sf(abs(off) / np.sqrt(squares))
+
+
 @pytest.mark.parametrize(
     "experiment",
     [
@@ -66,14 +78,19 @@ def weighted_ks(one: np.ndarray, its_weights: np.ndarray, other: np.ndarray, oth
 def test_the_posterior_is_that_of_epydemix(tmp_path, data, experiment):
     experiment["modelset"]["calibration"]["projection"]["n_trajectories"] = 120
     workload = build(tmp_path, experiment, data, SEED)[0]
+    task = replace(workload.task, options=workload.task.options | {"num_particles": OURS}, projections=OURS)
 
-    ours, theirs = (run_workload(workload, engine) for engine in ("cpu", "epydemix"))
+    ours, theirs = run_workload(replace(workload, task=task), "cpu"), run_workload(workload, "epydemix")
 
     last, its = ours.generations[-1], theirs.generations[-1]
-    assert len(last.weights) == len(its.weights) == 100
+    assert (len(last.weights), len(its.weights)) == (OURS, 100)
     columns = [*zip(ours.parameter_names, last.particles.T, its.particles.T, strict=True)]
     columns += [("distance", last.distances, its.distances)]
-    p_values = {name: weighted_ks(a, last.weights, b, its.weights) for name, a, b in columns}
+    p_values = {
+        (name, test.__name__): test(a, last.weights, b, its.weights)
+        for name, a, b in columns
+        for test in (weighted_ks, same_mean)
+    }
     assert min(p_values.values()) > 0.001, p_values
     left = [result.trajectories.series("S_total")[:, -1] for result in (ours, theirs)]
     assert stats.ks_2samp(*left).pvalue > 0.001

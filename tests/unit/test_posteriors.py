@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from epydemix.calibration import mae, mape, rmse, wmape
 from epydemix.utils.abc_smc_utils import DefaultPerturbationContinuous, DefaultPerturbationDiscrete
 from scipy import stats
 
+from modeling.distributions import frozen_distribution
 from modeling.failures import UserError
 from modeling.simulate import progress
 from modeling.simulate.abc import strategies
@@ -25,7 +27,6 @@ from tests.experiments import REPOSITORY
 REJECTION = ("rejection", {"epsilon": 0.1, "num_particles": 3000})
 SCHEDULE = ("smc", {"num_particles": 3000, "num_generations": 4, "epsilon_schedule": [9, 1.5, 0.8, 0.1]})
 QUANTILES = ("smc", {"num_particles": 3000, "num_generations": 3})  # to 0.71, which accepts only 0
-CONTINUOUS = {"base": ("uniform", [0, 10], {})}
 
 
 def chi_square_of_weighted(cells: np.ndarray, weights: np.ndarray, chances: np.ndarray) -> float:
@@ -81,27 +82,40 @@ def test_a_posterior_of_a_real_number_is_the_exact_one(a, b):
     assert chi_square_of_weighted(cells, last.weights, chances) > 0.001
 
 
-@pytest.mark.parametrize(
-    ("strategy", "options"),
-    [
-        ("rejection", {"epsilon": 0.1, "num_particles": 100}),
-        ("smc", {"num_particles": 100, "num_generations": 3, "epsilon_schedule": [9, 1.5, 0.1]}),
-    ],
-    ids=["rejection", "smc"],
-)
-def test_the_true_value_has_any_rank_among_the_particles_equally_often(strategy, options):
+# ranks by weight, and of the same particles without weights, whose ranks are uniform only in rejection
+FLAT = ("uniform", [0, 10], {})
+NARROW = ("beta", [300, 300], {"scale": 10})  # much narrower than the proposals, so that weights matter
+BY_RANK = {
+    "rejection": ("rejection", {"epsilon": 0.1, "num_particles": 100}, FLAT),
+    "smc": ("smc", {"num_particles": 100, "num_generations": 3, "epsilon_schedule": [9, 1.5, 0.1]}, FLAT),
+    "smc of a narrow prior": (
+        "smc",
+        {"num_particles": 100, "num_generations": 3, "epsilon_schedule": [9, 0.1, 0.1]},
+        NARROW,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BY_RANK)
+def test_the_true_value_has_any_rank_among_the_particles_equally_often(name):
+    strategy, options, prior = BY_RANK[name]
     rng = np.random.default_rng(8)
-    ranks = []
+    ranks, unweighted = [], []
     for seed in range(200):
-        base = rng.uniform(0, 10)
+        base = frozen_distribution(*prior).rvs(random_state=rng)
         observed = rng.binomial(PEOPLE, base / 10, size=1).tolist()
-        workload = observing(strategy, observed, CONTINUOUS, seed, **options)
+        workload = observing(strategy, observed, {"base": prior}, seed, **options)
 
         last = calibrate(workload, BinomialModel(days=1)).generations[-1]
 
-        ranks.append(last.weights[last.particles[:, 0] < base].sum())
-    counts, _ = np.histogram(ranks, bins=10, range=(0, 1))
-    assert stats.chisquare(counts).pvalue > 0.001
+        is_below = last.particles[:, 0] < base
+        ranks.append(last.weights[is_below].sum())
+        unweighted.append(is_below.mean())
+    p_values = [
+        stats.chisquare(np.histogram(r, bins=10, range=(0, 1))[0]).pvalue for r in (ranks, unweighted)
+    ]
+    assert p_values[0] > 0.001
+    assert prior != NARROW or p_values[1] < 1e-6  # the test sees weights that are left out
 
 
 # -- what a calibration may not depend on
@@ -287,6 +301,54 @@ def test_weights_are_those_of_epydemix():
         for new in after
     ]
     np.testing.assert_allclose(found, np.array(expected) / sum(expected), rtol=1e-12)
+
+
+def test_proposals_have_the_law_by_which_they_are_weighed():
+    """Real numbers follow normal laws of twice the variance, and whole ones jump with a chance of 0.3."""
+    priors = Priors({"a": ("norm", [0, 2], {}), "b": ("randint", [2, 8], {})})
+    rng = np.random.default_rng(6)
+    particles = priors.sample(rng, 40)
+    particles[:, 1] = 4
+    weights = rng.random(40) ** 3
+    weights /= weights.sum()
+
+    a, b = Perturbed(priors, particles, weights).sample(rng, 100_000).T
+
+    def law(x: np.ndarray, factor: float) -> np.ndarray:
+        std = factor * np.sqrt(2) * np.std(particles[:, 0])
+        return sum(w * stats.norm.cdf(x, at, std) for w, at in zip(weights, particles[:, 0], strict=True))
+
+    counts = np.bincount(b.astype(int), minlength=8)[2:]
+    for off, is_seen in ((1.0, False), (1.05, True)):
+        jump = 0.3 * off
+        expected = np.where(np.arange(2, 8) == 4, 1 - jump, jump / 5) * len(b)
+        p_values = stats.kstest(a, law, args=(off,)).pvalue, stats.chisquare(counts, expected).pvalue
+        assert max(p_values) < 1e-6 if is_seen else min(p_values) > 0.001
+
+
+@pytest.mark.parametrize("level", [0.3, 0.5])
+def test_a_generation_has_the_epsilon_and_the_weights_that_follow_from_the_one_before(level):
+    prior = ("beta", [8, 8], {"scale": 10})
+    workload = observing(
+        "smc",
+        [20, 30, 25],
+        {"base": prior},
+        num_particles=80,
+        num_generations=3,
+        epsilon_quantile_level=level,
+    )
+
+    generations = calibrate(workload, BinomialModel(days=3)).generations
+
+    assert generations[0].epsilon is None
+    assert (generations[0].weights == 1 / 80).all()
+    for before, last in pairwise(generations):
+        assert last.epsilon == np.quantile(before.distances, level)
+        assert last.distances.max() < last.epsilon
+        new, old = last.particles[:, 0], before.particles[:, 0]
+        proposed = stats.norm.pdf(new[:, None], old, np.sqrt(2) * np.std(old)) @ before.weights
+        weights = stats.beta.pdf(new, 8, 8, scale=10) / proposed
+        np.testing.assert_allclose(last.weights, weights / weights.sum(), rtol=1e-10)
 
 
 OTHER_CPU = {"NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR"}
