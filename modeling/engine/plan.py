@@ -176,6 +176,8 @@ class CompiledPlan:
     ) -> "_Ready":
         particles = np.asarray(keys.particles)
         number = len(particles)
+        if particles.dtype.kind not in "iu":
+            raise ValueError(f"numbers of particles of {particles.dtype} are outside the whole numbers")
         if number and not 0 <= particles.min() <= particles.max() < MOST_PARTICLES:
             raise ValueError(f"a particle's number is outside 0 to {MOST_PARTICLES - 1}")
         days = np.zeros(number, dtype=np.int64) if starts is None else np.asarray(starts, dtype=np.int64)
@@ -228,6 +230,7 @@ class CompiledPlan:
             raise ValueError(f"{width} lanes are not a power of two from {LEAST_LANES} to {MOST_LANES}")
         shift = width.bit_length() - 1
         counter = np.zeros(1, dtype=np.int64)
+        _run_lanes.load()
 
         def work(_: int) -> None:
             own = new_lanes(shift, ready.model, ready.batch, ready.look)
