@@ -117,6 +117,8 @@ def look_arrays(
     ------
     UserError
         A series is unknown.
+    ValueError
+        The bound is of other observables or dates.
     """
     names, groups = structure.plan.compartments, structure.plan.age_groups
     edges = [f"{names[source]}_to_{names[target]}" for source, target in structure.edges]
@@ -147,8 +149,9 @@ def look_arrays(
 
 def _check_bound(bound: DistanceBound, shape: tuple[int, int]) -> None:
     observed, weights = np.asarray(bound.observed), np.asarray(bound.weights)
-    if (observed.shape, weights.shape) != (shape, shape):
-        raise ValueError(f"a bound of shapes {observed.shape} and {weights.shape} instead of {shape}")
+    for name, each in (("observed", observed), ("weights", weights)):
+        if each.shape != shape:
+            raise ValueError(f"{name} of the bound has shape {each.shape}, not {shape}")
     compared = np.where(weights > 0, observed, 0)
     if not ((weights >= 0) & np.isfinite(weights) & np.isfinite(compared)).all():
         raise ValueError("a bound whose weights are negative or not finite, or compare with such numbers")

@@ -4,11 +4,12 @@
     observables = Observables(["I_total"], [["S_to_I_total"]])
     done = plan.simulate({"beta": betas}, Keys(stream, particles), starts, observables)
 
-steps.py has the kernel, binomial.py the draws. A model means what it means to epydemix, but for doses
-(doses.py) and changes over time (over_time.py).
+steps.py has the kernel, binomial.py the draws. A model means what it means to epydemix, except for
+doses (doses.py) and changes over time (over_time.py).
 """
 
 import datetime
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ class CompiledPlan:
         self.starts = Starts(model, first_day, last_day)
         self.dates = self.starts.dates
         self._structure = structure_of(model)
-        self._memory: list[np.ndarray] = []  # of the last batch
+        self._memory: deque[np.ndarray] = deque(maxlen=1)
 
     def simulate(
         self,
@@ -148,7 +149,7 @@ class CompiledPlan:
         starts : ndarray of int, shape (particles,), or None
             First simulated day, in days after the plan's.
         threads : int, optional
-            By default, the cores of this process.
+            By default as many as the process may use (modeling/threads.py).
         lanes : int, optional
             Particles that a thread simulates at a time: a power of two from 8 to 256.
         deterministic : bool
@@ -157,13 +158,16 @@ class CompiledPlan:
         Raises
         ------
         UserError
-            Unknown series, or a fixed parameter that cannot be right.
+            Unknown series, a parameter without a value, a fixed one that cannot be right, or a count that is
+            too large for its integers.
+        ValueError
+            An array has not one value a particle, or `lanes` is not possible.
         """
         if threads is not None and threads < 1:
             raise ValueError(f"{threads} threads are outside 1 and more")
         ready = self._ready(parameters, keys, starts, observables, bound)
         out = self._run(ready, keys.stream, threads, lanes, deterministic)
-        self._memory[:] = [ready.batch.values]
+        self._memory.append(ready.batch.values)
         return self._simulated(ready, out, deterministic)
 
     def _ready(
@@ -176,15 +180,9 @@ class CompiledPlan:
     ) -> "_Ready":
         particles = np.asarray(keys.particles)
         number = len(particles)
-        if particles.dtype.kind not in "iu":
-            raise ValueError(f"numbers of particles of {particles.dtype} are outside the whole numbers")
-        if number and not 0 <= particles.min() <= particles.max() < MOST_PARTICLES:
-            raise ValueError(f"a particle's number is outside 0 to {MOST_PARTICLES - 1}")
+        _check_particles(particles, parameters, starts)
         days = np.zeros(number, dtype=np.int64) if starts is None else np.asarray(starts, dtype=np.int64)
         parameters = {name: np.asarray(values, dtype=float) for name, values in parameters.items()}
-        for what, values in (("particles", particles), ("starts", days), *parameters.items()):
-            if values.shape != (number,):
-                raise ValueError(f"{what} of shape {values.shape} for {number} particles")
         table = self.starts.table(days)
         found = rate_values(
             self.model,
@@ -196,11 +194,7 @@ class CompiledPlan:
         initial, missing = people_of_plan(self.model, parameters, number)
         infeasible = missing | found.infeasible
         rates = [_coefficient(each, found.rates) for each in self._structure.coefficients]
-        try:
-            memory = self._memory.pop()
-        except IndexError:  # the first batch, or another thread's is under way
-            memory = np.empty(0)
-        batch = batch_arrays(self.starts, table, particles, rates, initial, infeasible, memory)
+        batch = batch_arrays(self.starts, table, particles, rates, initial, infeasible, self._take_memory())
         return _Ready(
             model=model_arrays(self._structure, self.starts, batch.coefficients),
             batch=batch,
@@ -216,6 +210,13 @@ class CompiledPlan:
             infeasible=infeasible,
         )
 
+    def _take_memory(self) -> np.ndarray:
+        """Return the memory of an earlier batch, if no other thread has taken it: pop() is one step."""
+        try:
+            return self._memory.pop()
+        except IndexError:
+            return np.empty(0)
+
     def _run(
         self, ready: "_Ready", stream: int, threads: int | None, lanes: int | None, is_mean: bool
     ) -> Out:
@@ -225,10 +226,7 @@ class CompiledPlan:
         if not number:
             return out
         threads = min(threads or usable_threads(), -(-number // LEAST_LANES))
-        width = lanes or _lanes_for(number, threads)
-        if width not in (8, 16, 32, 64, 128, 256):
-            raise ValueError(f"{width} lanes are not a power of two from {LEAST_LANES} to {MOST_LANES}")
-        shift = width.bit_length() - 1
+        shift = _shift(lanes or _lanes_for(number, threads))
         counter = np.zeros(1, dtype=np.int64)
         _run_lanes.load()
 
@@ -306,6 +304,26 @@ class _Ready(NamedTuple):
 
 def _coefficient(rate: float | str, rates: Mapping[str, np.ndarray]) -> np.ndarray:
     return rates[rate] if isinstance(rate, str) else np.full((1, 1, 1), float(rate))
+
+
+def _check_particles(
+    particles: np.ndarray, parameters: Mapping[str, np.ndarray], starts: np.ndarray | None
+) -> None:
+    """Refuse what the kernel would read beyond its end, or as the value of another particle."""
+    is_whole = particles.dtype.kind in "iu"
+    if particles.size and not (is_whole and 0 <= particles.min() <= particles.max() < MOST_PARTICLES):
+        raise ValueError(f"a particle's number is outside 0 to {MOST_PARTICLES - 1}, or not a whole one")
+    for name, values in {**parameters, "starts": particles if starts is None else starts}.items():
+        if np.shape(values) != (len(particles),):
+            raise ValueError(f"{name} has shape {np.shape(values)} for {len(particles)} particles")
+
+
+def _shift(lanes: int) -> int:
+    """Return the binary logarithm of a number of lanes."""
+    shift = lanes.bit_length() - 1
+    if not LEAST_LANES <= lanes <= MOST_LANES or lanes != 1 << shift:
+        raise ValueError(f"{lanes} lanes: not a power of two from {LEAST_LANES} to {MOST_LANES}")
+    return shift
 
 
 def _whole_numbers(counts: np.ndarray) -> np.ndarray:

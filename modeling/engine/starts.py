@@ -128,10 +128,7 @@ class Starts:
         dates, last_steps = reported_steps(start, self.last_day, delta_t, self.model.resample_frequency)
         first_column = len(self.dates) - len(dates)
         if first_column < 0 or (self.dates[first_column:] != dates).any():
-            raise UserError(
-                "a calibrated start date needs dates that do not depend on it; "
-                "set simulation.resample_frequency to D or W-SAT"
-            )
+            raise dates_depend_on_start()
         column = np.full(num_steps, -1)
         ended = np.flatnonzero(np.diff(last_steps, prepend=-1))  # dates that a step of their own ends
         column[last_steps[ended]] = first_column + ended
@@ -157,6 +154,14 @@ class Starts:
         points = slice(begin, begin + self.num_points)
         factors = {layer: each[points] for layer, each in schedule.contact_factors.items()}
         return different_contacts(contacts, factors, self.num_points)
+
+
+def dates_depend_on_start() -> UserError:
+    """Return the error of a trajectory whose dates are not those of the others."""
+    return UserError(
+        "a calibrated start date needs dates that do not depend on it; "
+        "set simulation.resample_frequency to D or W-SAT"
+    )
 
 
 def _check_days(first_day: datetime.date, last_day: datetime.date, delta_t: float) -> None:

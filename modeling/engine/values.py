@@ -70,7 +70,8 @@ def parameter_values(plan: ModelPlan, parameters: Mapping[str, np.ndarray]) -> P
     Raises
     ------
     UserError
-        A calculated parameter that uses no drawn value is not finite, or has another shape.
+        A parameter has no value; or a calculated one that uses no drawn value is not finite, or has another
+        shape.
     """
     drawn = {n: v for n, v in parameters.items() if n not in plan.initial and n != "start_date"}
     fixed = {name: np.asarray(value, dtype=float)[None] for name, value in plan.parameters.items()}
@@ -102,6 +103,7 @@ class _Known:
     def calculate(self, name: str, tree: expr) -> None:
         """Add a parameter. Particles whose arithmetic is in doubt are calculated alone, as one draw is."""
         used = names_in(tree)
+        check_names(tree, {*self.values}, unparse(tree))
         is_drawn = not self.drawn.isdisjoint(used)
         value, suspect = self._of_all(tree, max((len(self.values[each]) for each in used), default=1))
         for row in np.flatnonzero(suspect).tolist():
@@ -163,7 +165,8 @@ def rate_values(
     Raises
     ------
     UserError
-        A rate, a wave or a calculated parameter that uses no drawn value is not possible.
+        A parameter has no value; or a rate, a wave or a calculated parameter that uses no drawn value is not
+        possible.
     """
     known = parameter_values(plan, parameters)
     infeasible = dict(known.infeasible)

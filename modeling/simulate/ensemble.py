@@ -28,10 +28,10 @@ def contents_of_result(workload: Workload) -> dict[str, Any]:
     plan = compile_plan(workload.plan, workload.start_date, workload.end_date)
     # named by its number in the ensemble, so that a split draws what the whole would
     numbers = np.arange(task.first, task.first + task.count)
-    trajectories = empty_trajectories(workload.plan, plan.dates, task.count)
+    trajectories = empty_trajectories(plan, task.count)
     keys = stream_key(workload.entropy, TRAJECTORIES)
     unused = UnusedDoses()
-    for batch in batches(task.count, workload.plan, len(plan.dates)):
+    for batch in batches(plan, task.count):
         done = simulate_all_series(plan, task.draw, Keys(keys, numbers[batch]), None)
         if done.infeasible:
             reason = reason_of_draw(next(iter(done.infeasible.values())), task.draw)
@@ -61,15 +61,15 @@ def simulate_all_series(
     return plan.simulate(values, keys, starts, every_series)
 
 
-def empty_trajectories(model: ModelPlan, dates: np.ndarray, count: int) -> Trajectories:
-    """Return trajectories of a model on its dates, all zero."""
-    compartments, transitions = model.compartment_series, model.transition_series
+def empty_trajectories(plan: CompiledPlan, count: int) -> Trajectories:
+    """Return trajectories of a plan on its dates, all zero."""
+    compartments, transitions = plan.model.compartment_series, plan.model.transition_series
     return Trajectories(
-        dates=dates,
+        dates=plan.dates,
         compartments=compartments,
         transitions=transitions,
-        in_compartments=np.zeros((count, len(compartments), len(dates)), dtype=np.int32),
-        by_transition=np.zeros((count, len(transitions), len(dates)), dtype=np.int32),
+        in_compartments=np.zeros((count, len(compartments), len(plan.dates)), dtype=np.int32),
+        by_transition=np.zeros((count, len(transitions), len(plan.dates)), dtype=np.int32),
     )
 
 
@@ -81,10 +81,10 @@ def with_counts(trajectories: Trajectories, batch: slice, done: Simulated) -> Tr
     )
 
 
-def batches(count: int, model: ModelPlan, num_dates: int) -> list[slice]:
+def batches(plan: CompiledPlan, count: int) -> list[slice]:
     """Return slices of trajectories whose counts fit into the memory of a batch."""
-    series = len(model.compartment_series) + len(model.transition_series)
-    most = max(1, MOST_BATCH_BYTES // (8 * series * num_dates))
+    series = len(plan.model.compartment_series) + len(plan.model.transition_series)
+    most = max(1, MOST_BATCH_BYTES // (8 * series * len(plan.dates)))
     return [slice(first, min(first + most, count)) for first in range(0, count, most)]
 
 

@@ -108,7 +108,7 @@ def _changed(data: bytes) -> bytes:
 
 
 def _of_another_version(data: bytes) -> bytes:
-    return data.replace(b"checkpoint\n", b"checkpoint 9\n", 1)
+    return data.replace(b"checkpoint 1\n", b"checkpoint 9\n", 1)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_checkpoint_of_another_input_or_of_another_kind_is_ignored(built, monk
     of_another = file.read()
     assert ended(stages, "runner", TASK_INDEX=0)[0] == 0
     result = path.with_name("result_0000.pkl").read_bytes()
-    path.write_bytes(result.replace(b"result 2\n", b"checkpoint\n", 1))
+    path.write_bytes(result.replace(b"result 2\n", b"checkpoint 1\n", 1))
     of_another_kind = file.read()
 
     assert (of_another, of_another_kind) == (None, None)

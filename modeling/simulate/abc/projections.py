@@ -50,9 +50,9 @@ def project(
         len(chosen.weights), size=task.projections, p=chosen.weights / chosen.weights.sum()
     )
     particles, names = chosen.particles[ancestors], found.parameter_names
-    trajectories = empty_trajectories(workload.plan, plan.dates, task.projections)
+    trajectories = empty_trajectories(plan, task.projections)
     key, unused = stream_key(workload.entropy, PROJECTIONS), UnusedDoses()
-    for batch in batches(task.projections, workload.plan, len(plan.dates)):
+    for batch in batches(plan, task.projections):
         some = particles[batch]
         keys = Keys(key, np.arange(batch.start, batch.stop))
         done = simulate_all_series(plan, parameters_of(some, names), keys, starts_of(some, names))

@@ -9,6 +9,7 @@ import datetime
 import numpy as np
 
 from modeling.distributions import frozen_distribution
+from modeling.engine.starts import dates_depend_on_start
 from modeling.initial import InfeasibleDraw
 from modeling.randomness import CALIBRATION, PROJECTIONS, stream
 from modeling.simulate.counts import put, reason_of_draw
@@ -17,7 +18,6 @@ from modeling.simulate.posterior import (
     calibrated,
     check_series,
     columns_of,
-    dates_depend_on_start,
     generation_to_project,
 )
 from modeling.simulate.progress import Progress
