@@ -66,10 +66,11 @@ class Kernel:
         for kind, value in zip(self.types, arguments, strict=True):
             _append_words(words, kind, value, self.function)
         passed = (ctypes.c_int64 * len(words))(*words)
-        if status := self._loaded()(ctypes.addressof(passed)):
+        if status := self.load()(ctypes.addressof(passed)):
             raise RuntimeError(f"{self.function} ended with status {status}")
 
-    def _loaded(self) -> Any:
+    def load(self) -> Any:
+        """Return the machine code. The main thread loads it first: compiling it can then be interrupted."""
         with self._lock:
             if self._entry is None:
                 if not TARGET.can_run:

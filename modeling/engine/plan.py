@@ -227,6 +227,7 @@ class CompiledPlan:
         threads = min(threads or usable_threads(), -(-number // LEAST_LANES))
         shift = _shift(lanes or _lanes_for(number, threads))
         counter = np.zeros(1, dtype=np.int64)
+        _run_lanes.load()
 
         def work(_: int) -> None:
             own = new_lanes(shift, ready.model, ready.batch, ready.look)
@@ -308,8 +309,9 @@ def _check_particles(
     particles: np.ndarray, parameters: Mapping[str, np.ndarray], starts: np.ndarray | None
 ) -> None:
     """Refuse what the kernel would read beyond its end, or as the value of another particle."""
-    if particles.size and not 0 <= particles.min() <= particles.max() < MOST_PARTICLES:
-        raise ValueError(f"a particle's number is outside 0 to {MOST_PARTICLES - 1}")
+    is_whole = particles.dtype.kind in "iu"
+    if particles.size and not (is_whole and 0 <= particles.min() <= particles.max() < MOST_PARTICLES):
+        raise ValueError(f"a particle's number is outside 0 to {MOST_PARTICLES - 1}, or not a whole one")
     for name, values in {**parameters, "starts": particles if starts is None else starts}.items():
         if np.shape(values) != (len(particles),):
             raise ValueError(f"{name} has shape {np.shape(values)} for {len(particles)} particles")

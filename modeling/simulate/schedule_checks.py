@@ -56,6 +56,9 @@ def _check_points(schedule: Schedule, plan: ModelPlan, known: set[str], points: 
     """Check the arrays on time points."""
     if schedule.wave is not None:
         _check_wave(schedule.wave, known, points)
+    if schedule.closed_schools is not None:
+        _check_array(schedule.closed_schools, (points,), "closed schools")
+        _check_numbers(schedule.closed_schools, "closed schools", 0, 1 + 1e-9)
     for what, arrays, names in (
         ("factors", schedule.factors, known),
         ("overrides", schedule.overrides, known),

@@ -8,6 +8,7 @@ from modeling.bounds import LARGEST_COUNT, LARGEST_NUMBER, MOST_STEPS, MOST_TRAJ
 from modeling.calendars import step_count
 from modeling.expressions import check_names, parse_expression
 from modeling.failures import UserError
+from modeling.initial import DRAWN
 from modeling.workload import EIGENVALUE, Calibrate, Observed, Simulate, UserFunction, Workload
 
 METRICS = ("rmse", "mae", "wmape", "mape")
@@ -49,6 +50,9 @@ def _check_names(workload: Workload) -> None:
         known.add(name)
     for rate in {flow.rate for flow in plan.flows if flow.eligible is None and isinstance(flow.rate, str)}:
         check_names(parse_expression(rate, calls=False), known, rate)
+    for name, init in plan.initial.items():
+        if isinstance(init, str) and init in DRAWN and name not in drawn:
+            raise UserError(f"the people of {name[:80]} are {init}, but the input has no value for them")
 
 
 def _problems(workload: Workload) -> Iterator[str]:

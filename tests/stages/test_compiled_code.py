@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.experiments import REPOSITORY
+from tests.experiments import REPOSITORY, simulated
+from tests.in_process import ended
+from tests.stage_scripts import NEW_PYTHON, Stages
 
 KERNEL = '''"""A kernel as small as can be."""
 
@@ -354,3 +357,17 @@ def test_old_versions_are_removed_and_other_folders_are_not(code):
     code.call()
 
     assert code.folders() == {newest, *old[4:], "other-0000000000000000", "mine"}
+
+
+def test_ctrl_c_ends_a_runner_that_compiles(tmp_path):
+    stages = Stages(tmp_path, simulated(), NUMBA_CACHE_DIR=str(tmp_path / "cache"), **NEW_PYTHON)
+    assert ended(stages, "builder")[0] == 0
+    runner = stages.start("runner", TASK_INDEX=0)
+    said = iter(runner.stdout.readline, "")
+    assert any("compiling the engine" in line for line in said)
+
+    runner.send_signal(signal.SIGINT)
+    runner.communicate(timeout=10)  # to compile takes longer
+
+    assert runner.returncode == 130
+    assert not list((tmp_path / "cache").rglob("*.o"))

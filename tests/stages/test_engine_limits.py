@@ -115,6 +115,7 @@ MISUSED = {
     "parameters of another number": {"parameters": {"beta": np.ones(3)}},
     "a negative number": {"particles": np.array([-1, 0])},
     "a number of 33 bits": {"particles": np.array([0, 2**32])},
+    "half a number": {"particles": np.array([0.5, 1.5])},
     "particles in two dimensions": {"particles": np.zeros((2, 2), dtype=int)},
 }
 

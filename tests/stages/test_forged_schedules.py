@@ -60,6 +60,8 @@ FORGED = {
     "minimum of nothing": (wave(minimum="q"), "a wave of 'q', which the model does not have"),
     "minimum above the maximum": (wave(minimum=1.5), "the minimum of the wave: 1.5 is not a number from 0"),
     "maximum that is nan": (wave(maximum=np.nan), "the maximum of the wave: nan is not"),
+    "short closures": ({"closed_schools": without_one(EVERY_POINT)}, "closed schools: an array of float64"),
+    "closures of 200 %": ({"closed_schools": EVERY_POINT * 2}, "closed schools: 2 is not a number from 0"),
     "other points": ({"points_per_day": 2}, "2 time points a day instead of 1"),
     "later first day": ({"first_day": day(1)}, "after the input's first day 2025-01-05"),
 }
