@@ -36,7 +36,8 @@ from modeling.engine.machine_code import Kernel
 from modeling.engine.observables import DistanceBound, Observables
 from modeling.engine.starts import Starts, StartTable
 from modeling.engine.structure import structure_of
-from modeling.engine.values import rate_values
+from modeling.engine.values import drawn_names, rate_values
+from modeling.failures import UserError, did_you_mean
 from modeling.initial import people_of_plan
 from modeling.threads import usable_threads
 from modeling.workload import ModelPlan
@@ -120,6 +121,7 @@ class CompiledPlan:
         self.starts = Starts(model, first_day, last_day)
         self.dates = self.starts.dates
         self._structure = structure_of(model)
+        self._drawn = drawn_names(model)
         self._memory: list[np.ndarray] = []  # of the last batch
 
     def simulate(
@@ -141,7 +143,7 @@ class CompiledPlan:
         Parameters
         ----------
         parameters : mapping of str to ndarray of float, shape (particles,)
-            Drawn parameters, and people of drawn compartments.
+            Drawn parameters, and people of drawn compartments. Names that no rate depends on have no effect.
         starts : ndarray of int, shape (particles,), or None
             First simulated day, in days after the plan's.
         threads : int, optional
@@ -154,7 +156,7 @@ class CompiledPlan:
         Raises
         ------
         UserError
-            Unknown series, or a fixed parameter that cannot be right.
+            Unknown series; a parameter without a value for each particle; a fixed one that cannot be right.
         """
         ready = self._ready(parameters, keys, starts, observables, bound)
         out = self._run(ready, keys.stream, threads, lanes, deterministic)
@@ -174,6 +176,7 @@ class CompiledPlan:
         if number and not 0 <= particles.min() <= particles.max() < MOST_PARTICLES:
             raise ValueError(f"a particle's number is outside 0 to {MOST_PARTICLES - 1}")
         days = np.zeros(number, dtype=np.int64) if starts is None else np.asarray(starts, dtype=np.int64)
+        self._check_values({**parameters, "starts": days}, number)
         table = self.starts.table(days)
         found = rate_values(
             self.model,
@@ -204,6 +207,18 @@ class CompiledPlan:
             table=table,
             infeasible=infeasible,
         )
+
+    def _check_values(self, values: Mapping[str, np.ndarray], number: int) -> None:
+        """Refuse a drawn name without values, and values that are not one a particle."""
+        for name in self._drawn:
+            if name not in values:
+                raise UserError(
+                    f'parameters has no values of "{name}", which the model takes from its particles'
+                    f"{did_you_mean(name, values)}"
+                )
+        for name, each in values.items():
+            if np.shape(each) != (number,):
+                raise UserError(f"{name} has shape {np.shape(each)}; {number} particles need ({number},)")
 
     def _run(
         self, ready: "_Ready", stream: int, threads: int | None, lanes: int | None, is_mean: bool
