@@ -102,7 +102,7 @@ def compile_plan(model: ModelPlan, first_day: datetime.date, last_day: datetime.
     Raises
     ------
     UserError
-        The model cannot be compiled; the message says what and where.
+        The model cannot be compiled, or not over this period; the message says what and where.
     """
     return CompiledPlan(model, first_day, last_day)
 

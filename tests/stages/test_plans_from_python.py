@@ -8,6 +8,7 @@ import pytest
 
 from modeling.engine.plan import Keys, Observables, compile_plan
 from modeling.failures import UserError
+from modeling.workload import Schedule
 from tests.experiments import REPOSITORY
 from tests.small_models import START, plan
 
@@ -48,6 +49,22 @@ def test_values_that_are_not_one_a_particle_are_refused(changes, starts, said):
 
     with pytest.raises(UserError, match=said):
         simulated(parameters, starts)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (1, 0, "from 2025-01-04 to 2025-02-04 is not within .* from 2025-01-05 to 2025-02-04"),
+        (0, 1, "from 2025-01-05 to 2025-02-05 is not within .* from 2025-01-05 to 2025-02-04"),
+        (0, -31, "the last day, 2025-01-04, is before the first, 2025-01-05"),
+    ],
+)
+def test_a_period_that_the_changes_of_a_plan_do_not_cover_is_refused(before, after, said):
+    changing = plan(schedule=Schedule(START, 1, None, {"beta": np.full(31, 0.5)}, {}, {}, None, None))
+    first, last = START - datetime.timedelta(days=before), START + datetime.timedelta(days=30 + after)
+
+    with pytest.raises(UserError, match=said):
+        compile_plan(changing, first, last)
 
 
 @pytest.mark.parametrize("lists", [{"sums": ["S_to_I_total"]}, {"series": "I_total"}])
