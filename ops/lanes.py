@@ -90,6 +90,7 @@ LANES_OF = {
         "stages/test_ensembles.py",
         "stages/test_posteriors_compared.py",
         "stages/test_from_epydemix.py",
+        "stages/test_plans_from_python.py",
         "stages/test_schedule.py",
         "stages/test_schedule_compared.py",
         "stages/test_simulation.py",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modeling.manifest import check_manifest
-from modeling.run_names import PENDING_FILE
+from modeling.run_names import BUILT_IN, EPYDEMIX, PENDING_FILE
 from ops.failures import UserError
 
 DIGEST_BYTES = 65  # of an input, in inputs.sha256
@@ -42,6 +42,8 @@ class Manifest:
     output_config_file: str = ""  # the output YAML that the run was built with
     created_at: str = ""
     seed: Any = None
+    suite: str = BUILT_IN
+    engine: str = EPYDEMIX  # that of runs before there was another
 
     @property
     def share(self) -> Share:
@@ -75,6 +77,7 @@ def parsed_manifest(found: Any, path: str, exp_id: str, run_id: str, *needed: st
             "restore the right file, or start a new run"
         )
     names = ("num_pending", "workloads_per_task", "pending", "output_config_file", "created_at", "seed")
+    names += ("suite", "engine")
     return Manifest(found["num_workloads"], **{name: found[name] for name in names if name in found})
 
 

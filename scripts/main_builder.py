@@ -113,10 +113,10 @@ def _refuse_another_build(context: StageContext, manifest: Manifest) -> None:
     for name, value in asked.items():
         if value is not None and value != built[name]:
             had = f"without {name}" if built[name] is None else f"with {name}={built[name]}"
-            raise UserError(
-                f"run {manifest.run_id} was built {had}, not {value}; start a new run, or leave {name} out"
-                + (f" (invoke: --{name.lower()})" if name in ("SEED", "COUNT") else "")
-            )
+            same = f"set {name}={built[name]}"  # in the cloud, settings reach every run
+            if name in ("SEED", "COUNT"):
+                same = f"leave {name} out (invoke: --{name.lower()})"
+            raise UserError(f"run {manifest.run_id} was built {had}, not {value}; start a new run, or {same}")
 
 
 def _same_config(context: StageContext, files: RunFiles, manifest: Manifest) -> bool:

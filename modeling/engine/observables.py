@@ -4,10 +4,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from modeling.failures import UserError
+
 
 @dataclass(frozen=True)
 class Observables:
     """What a simulation returns.
+
+    Raises UserError for a name where a list of names belongs.
 
     Attributes
     ----------
@@ -19,6 +23,11 @@ class Observables:
 
     compartments: list[str] = field(default_factory=list)
     transitions: list[list[str]] = field(default_factory=list)
+
+    def __post_init__(self):
+        for name in [self.compartments, *self.transitions]:
+            if isinstance(name, str):
+                raise UserError(f'observables: write ["{name}"]; each of transitions is a list, too')
 
 
 @dataclass(frozen=True)

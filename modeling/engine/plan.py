@@ -38,7 +38,8 @@ from modeling.engine.machine_code import Kernel
 from modeling.engine.observables import DistanceBound, Observables
 from modeling.engine.starts import Starts, StartTable
 from modeling.engine.structure import structure_of
-from modeling.engine.values import rate_values
+from modeling.engine.values import drawn_names, rate_values
+from modeling.failures import UserError, did_you_mean
 from modeling.initial import people_of_plan
 from modeling.plan_checks import check_plan
 from modeling.threads import usable_threads
@@ -104,7 +105,7 @@ def compile_plan(model: ModelPlan, first_day: datetime.date, last_day: datetime.
     Raises
     ------
     UserError
-        The model cannot be compiled; the message says what and where.
+        The model cannot be compiled, or not over this period; the message says what and where.
     """
     return CompiledPlan(model, first_day, last_day)
 
@@ -124,6 +125,7 @@ class CompiledPlan:
         self.starts = Starts(model, first_day, last_day)
         self.dates = self.starts.dates
         self._structure = structure_of(model)
+        self._drawn = drawn_names(model)
         self._memory: deque[np.ndarray] = deque(maxlen=1)
 
     def simulate(
@@ -145,7 +147,7 @@ class CompiledPlan:
         Parameters
         ----------
         parameters : mapping of str to ndarray of float, shape (particles,)
-            Drawn parameters, and people of drawn compartments.
+            Drawn parameters, and people of drawn compartments. Names that no rate depends on have no effect.
         starts : ndarray of int, shape (particles,), or None
             First simulated day, in days after the plan's.
         threads : int, optional
@@ -182,6 +184,7 @@ class CompiledPlan:
         _check_particles(particles, parameters, starts)
         days = np.zeros(number, dtype=np.int64) if starts is None else np.asarray(starts, dtype=np.int64)
         parameters = {name: np.asarray(values, dtype=float) for name, values in parameters.items()}
+        self._check_drawn(parameters)
         table = self.starts.table(days)
         found = rate_values(
             self.model,
@@ -215,6 +218,15 @@ class CompiledPlan:
             return self._memory.pop()
         except IndexError:
             return np.empty(0)
+
+    def _check_drawn(self, parameters: Mapping[str, np.ndarray]) -> None:
+        """Refuse a batch without the values of a name that the model takes from its particles."""
+        for name in self._drawn:
+            if name not in parameters:
+                raise UserError(
+                    f'parameters has no values of "{name}", which the model takes from its particles'
+                    f"{did_you_mean(name, parameters)}"
+                )
 
     def _run(
         self, ready: "_Ready", stream: int, threads: int | None, lanes: int | None, is_mean: bool

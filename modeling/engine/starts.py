@@ -10,7 +10,7 @@ from modeling.calendars import step_count
 from modeling.engine.reporting import reported_steps
 from modeling.engine.schedule import StepSchedule, different_contacts, schedule_from
 from modeling.failures import UserError
-from modeling.workload import ModelPlan
+from modeling.workload import ModelPlan, Schedule
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ class Starts:
     """
 
     def __init__(self, model: ModelPlan, first_day: datetime.date, last_day: datetime.date):
+        if not first_day <= last_day:
+            raise UserError(f"the last day, {last_day}, is before the first, {first_day}")
         self.model, self.first_day, self.last_day = model, first_day, last_day
         delta_t = model.delta_t_days
         _check_days(first_day, last_day, delta_t)
@@ -74,6 +76,8 @@ class Starts:
         self.points_a_step = max(1, round(delta_t))
         self.dates, _ = reported_steps(first_day, last_day, delta_t, model.resample_frequency)
         self.num_points = ((last_day - first_day).days + 1) * self.points_per_day
+        if model.schedule is not None:
+            _check_schedule(model.schedule, first_day, last_day, self.num_points)
         self._found: dict[int, _Start] = {}
         self.contacts, self.matrix_of_point = self._contacts()
 
@@ -168,3 +172,19 @@ def _check_days(first_day: datetime.date, last_day: datetime.date, delta_t: floa
     steps = step_count(first_day, last_day, delta_t)
     if not 0 < steps <= MOST_STEPS:
         raise UserError(f"{steps:,} time steps from {first_day} to {last_day}, outside 1 to {MOST_STEPS:,}")
+
+
+def _check_schedule(
+    schedule: Schedule, first_day: datetime.date, last_day: datetime.date, num_points: int
+) -> None:
+    """Refuse a period that the changes of a plan do not cover."""
+    begin = (first_day - schedule.first_day).days * schedule.points_per_day
+    changes = [*schedule.factors.values(), *schedule.overrides.values(), *schedule.contact_factors.values()]
+    changes += [schedule.wave.shape] if schedule.wave else []
+    end = min(map(len, changes), default=begin + num_points)
+    if begin < 0 or begin + num_points > end:
+        days = datetime.timedelta(days=end // schedule.points_per_day - 1)
+        raise UserError(
+            f"the period from {first_day} to {last_day} is not within that of the plan, which has changes "
+            f"over time from {schedule.first_day} to {schedule.first_day + days}"
+        )

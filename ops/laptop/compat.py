@@ -114,7 +114,7 @@ def _run(shell: Shell, settings: Settings) -> tuple[str, str]:
     tasks = StageTasks(shell, launcher.command("runner"), variables, run.logs, retries, inputs)
     if failed := tasks.run(list(run.pending()), jobs):
         first = min(failed)
-        return _verdict(failed[first]), f"stage B: {last_error(tasks.log_of(first))}"
+        return _verdict(failed[first]), f"stage B: {last_error(tasks.log_of(first), failed[first])}"
     return _stage(shell, launcher, "output", variables) or ("runs", "")
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modeling.input_names import MOST_IN_A_LINE, in_a_line
+from modeling.run_names import BUILT_IN
 from modeling.threads import fair_share, usable_cores
 from ops.cloud.deployment import user_functions_run
 from ops.failures import TEMPORARY_FAULT, UserError, did_you_mean
@@ -200,7 +201,12 @@ def _prepared(shell: Shell, settings: Settings, request: RunRequest) -> _Work:
     launcher = Containers(settings) if request.docker else Processes()
     launcher.check(shell)
     variables = local_variables(settings, request)
-    return _Work(shell, settings, request, run_named(settings, *request.key), launcher, variables)
+    here = run_named(settings, *request.key)
+    if here.is_built and here.manifest.suite == BUILT_IN and here.manifest.engine != settings.engine:
+        print(
+            f"run {request.run_id} keeps ENGINE={here.manifest.engine}, with which it was built", flush=True
+        )
+    return _Work(shell, settings, request, here, launcher, variables)
 
 
 def validate(shell: Shell, settings: Settings, request: RunRequest, in_cloud: bool | None = None) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import re
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -25,7 +26,8 @@ from ops.terminal import cell, nearest
 POLL_SECONDS = 0.02
 LONGEST_WAIT_SECONDS = 30
 MOST_CHARACTERS = 4000  # of the error of a task
-COMPILES = re.compile("compiling the engine .*")  # of modeling/engine/machine_code.py
+# lines of modeling/engine/machine_code.py and modeling/simulate/run.py
+SLOW = re.compile(r"compiling the engine .*|\S+ runs through epydemix, .*")
 
 
 class StageTasks:
@@ -46,7 +48,7 @@ class StageTasks:
         self.attempts: dict[int, int] = {}
         self.failed: dict[int, int] = {}
         self.resting: dict[int, float] = {}  # when to retry a task, on the monotonic clock
-        self.is_first = True  # whether no task has ended yet, and none has said that it compiles
+        self.is_first = True  # whether no task has ended yet, and none has said why it is slow
 
     def run(self, indices: list[int], jobs: int) -> dict[int, int]:
         try:
@@ -61,7 +63,7 @@ class StageTasks:
                     waiting += self._rested()
                     while waiting and len(self.running) < jobs:
                         self._start(waiting.pop())
-                    if self.is_first and (line := self._compiles()):
+                    if self.is_first and (line := self._why_slow()):
                         progress.console.print(line, soft_wrap=True)
                         self.is_first = False
                     for index, code in self._ended():
@@ -71,7 +73,7 @@ class StageTasks:
                             continue
                         if code:
                             self.failed[index] = code
-                            name, reason = self.inputs.name(index), last_error(self.log_of(index))
+                            name, reason = self.inputs.name(index), last_error(self.log_of(index), code)
                             reason = reason.removeprefix(f"{name}: ")  # the task has named it, too
                             line = f"[red]{cell(name)} failed[/]: {cell(reason, MOST_CHARACTERS)}"
                             progress.console.print(line, soft_wrap=True)
@@ -107,11 +109,11 @@ class StageTasks:
         except OSError as error:
             raise UserError(f"{nearest(self.log_of(index))}: cannot be written ({error.strerror})") from None
 
-    def _compiles(self) -> str:
-        """Return what the log of a running task says of the half a minute in which it compiles the engine."""
+    def _why_slow(self) -> str:
+        """Return the line of a running task's log that says that it compiles the engine, or cannot use it."""
         for index in self.running:
             with contextlib.suppress(OSError):
-                if said := COMPILES.search(self.log_of(index).read_text(errors="replace")):
+                if said := SLOW.search(self.log_of(index).read_text(errors="replace")):
                     return said[0]
         return ""
 
@@ -139,12 +141,16 @@ def _progress_bar() -> Progress:
     )
 
 
-def last_error(log: Path) -> str:
-    """Return the last error line of a task's log."""
+def last_error(log: Path, code: int) -> str:
+    """Return the last error line of a task's log, or the signal that killed the task and its last line."""
     try:
         lines = log.read_text(errors="replace").strip().splitlines()
     except OSError as error:
         return f"{nearest(log)}: cannot be read ({error.strerror})"
     errors = [line for line in lines if re.search(r": (error|critical): ", line)]
     line = (errors or lines or ["it printed nothing"])[-1]
+    number = -code if code < 0 else code - 128  # the second one is a container's
+    if not errors and number in set(signal.Signals):
+        memory = ", perhaps for lack of memory" if number == signal.SIGKILL else ""
+        return f"killed by {signal.Signals(number).name}{memory}; its last line: {line}"
     return re.sub(r"^\S+ runner( \d+)?: (error|critical): ", "", line)

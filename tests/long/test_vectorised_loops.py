@@ -20,7 +20,7 @@ LOOPS = {
     "find_chances": (1, 1),
     "_start": (3, 1),
     "_find_matrices": (1, 1),
-    "find_forces": (2, 1),
+    "find_forces": (2, 2),
     "find_vaccination": (2, 2),
     "_first": (1, 1),
     "_sum_four": (1, 1),

@@ -53,8 +53,11 @@ def test_settings_for_new_runs_do_not_change_the_engine_of_one_that_goes_on(tmp_
     operator.invoke("stage", "builder", *THIS_RUN, ENGINE="epydemix")
 
     ended = operator.invoke(*RUN, "--skip-output", ENGINE="cpu")
+    again = operator.invoke(*RUN, "--skip-output", ENGINE="epydemix")
 
     assert ended.exit_code == 0, ended.output
+    assert f"run {RUN_ID} keeps ENGINE=epydemix, with which it was built\n" in ended.output
+    assert "ENGINE" not in again.output
     assert summary(operator, "runner_0000")["engine"] == "epydemix"
 
 

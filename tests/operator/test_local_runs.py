@@ -178,16 +178,46 @@ def test_a_log_folder_that_goes_while_a_run_works_is_one_line(tmp_path):
         tasks._start(0)
 
 
-def test_a_task_that_compiles_the_engine_says_so_on_the_terminal_and_the_others_do_not_repeat_it(
-    tmp_path, capfd
-):
-    said = "compiling the engine for this machine, about half a minute; once per version"
-    task = ["bash", "-c", f"echo '12:00:00 runner 0: {said}'; sleep 0.3"]
-    tasks = StageTasks(Shell(), task, {}, tmp_path / "logs", 0, FailedInputs(Shell(), tmp_path))
+def tasks_of(tmp_path, script: str) -> StageTasks:
+    """Return tasks that run a script of bash."""
+    inputs = FailedInputs(Shell(), tmp_path)
+    return StageTasks(Shell(), ["bash", "-c", script], {}, tmp_path / "logs", 0, inputs)
+
+
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [
+        ("", "compiling the engine for this machine, about half a minute; once per version"),
+        ("warning: ", "US-VT runs through epydemix, several hundred times slower than the engine"),
+    ],
+)
+def test_a_slow_task_says_why_on_the_terminal_and_the_others_do_not_repeat_it(tmp_path, capfd, level, said):
+    tasks = tasks_of(tmp_path, f"echo '12:00:00 runner 0: {level}{said}, because'; sleep 0.3")
 
     assert tasks.run([0, 1, 2], jobs=2) == {}
 
-    assert [line for line in capfd.readouterr().err.splitlines() if "compiling" in line] == [said]
+    lines = [line for line in capfd.readouterr().err.splitlines() if "engine" in line]
+    assert lines == [f"{said}, because"]
+
+
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [
+        (
+            "kill -9 $$",
+            "killed by SIGKILL, perhaps for lack of memory; its last line: 12:00:00 runner 0: US-VT: at",
+        ),
+        ("exit 137", "killed by SIGKILL, perhaps for lack of memory; its last line: "),  # in a container
+        ("kill -15 $$", "killed by SIGTERM; its last line: "),
+        ("exit 1", "12:00:00 runner 0: US-VT: at work"),
+    ],
+)
+def test_a_killed_task_is_not_explained_by_the_progress_it_logged(tmp_path, capfd, ending, said):
+    tasks = tasks_of(tmp_path, f"echo '12:00:00 runner 0: US-VT: at work'; {ending}")
+
+    assert list(tasks.run([0], jobs=1)) == [0]
+
+    assert f"failed: {said}" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

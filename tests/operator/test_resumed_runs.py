@@ -18,7 +18,7 @@ from tests.stage_scripts import RUN_ID, Stages, built
         ),
         ({"COUNT": 2}, "was built without COUNT, not 2"),
         ({"MODELING_SUITE": "epymodelingsuite"}, "was built with MODELING_SUITE=built-in"),
-        ({"ENGINE": "cpu"}, "was built with ENGINE=epydemix, not cpu; start a new run, or leave ENGINE out"),
+        ({"ENGINE": "cpu"}, "built with ENGINE=epydemix, not cpu; start a new run, or set ENGINE=epydemix"),
     ],
 )
 def test_a_run_does_not_go_on_under_settings_it_was_not_built_with(tmp_path, variables, said):
