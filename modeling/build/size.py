@@ -5,12 +5,14 @@ import math
 from dataclasses import dataclass
 
 from modeling.bounds import MOST_WORKLOADS
+from modeling.build.user_functions import has_functions
 from modeling.build.warnings import Warnings
 from modeling.calendars import intervals
 from modeling.failures import UserError
 from modeling.vocabulary.experiment import Experiment
 
-STEP_SECONDS = 1e-4  # of one time step of a small model on one core
+STEP_SECONDS = 1e-7  # of one time step of a small model on one core
+SLOW_STEP_SECONDS = 1e-4  # the same through epydemix, where functions of the author run
 LONG_HOURS = 24  # on one core
 COUNT_BYTES = 4
 STEP_BYTES = 16  # of the trajectory that is being simulated: counts and their sums
@@ -133,7 +135,8 @@ def size_warnings(size: RunSize) -> Warnings:
     kind, at = "model", ("simulation", "n_sims")
     if size.experiment.calibration:
         kind, at = "modelset", ("calibration", "strategy")
-    hours = size.simulations * size.steps * STEP_SECONDS / 3600
+    step_seconds = SLOW_STEP_SECONDS if has_functions(size.experiment) else STEP_SECONDS
+    hours = size.simulations * size.steps * step_seconds / 3600
     if hours > LONG_HOURS:
         yield (
             kind,

@@ -23,12 +23,25 @@ TRANSFORMATION = ("modelset", "calibration", "post_hoc_transformation")
 
 def refuse_functions(experiment: Experiment) -> None:
     """Refuse an experiment with functions of its author, where they may not run."""
-    for at in (DISTANCE, TRANSFORMATION):
-        if isinstance(getattr(experiment.calibration, at[-1], None), vocabulary.UserFunction):
-            raise UserError(
-                f"{experiment.where(*at)}: functions of your own do not run where the experiment is only "
-                "uploaded; name its repository in GITHUB_FORECAST_REPO, or set ALLOW_USER_FUNCTIONS=true"
-            )
+    for at in _places(experiment):
+        raise UserError(
+            f"{experiment.where(*at)}: functions of your own do not run where the experiment is only "
+            "uploaded; name its repository in GITHUB_FORECAST_REPO, or set ALLOW_USER_FUNCTIONS=true"
+        )
+
+
+def has_functions(experiment: Experiment) -> bool:
+    """Return whether an experiment has functions of its author."""
+    return bool(_places(experiment))
+
+
+def _places(experiment: Experiment) -> list[tuple[str, ...]]:
+    """Return the keys that hold functions of the author."""
+    return [
+        at
+        for at in (DISTANCE, TRANSFORMATION)
+        if isinstance(getattr(experiment.calibration, at[-1], None), vocabulary.UserFunction)
+    ]
 
 
 def read_distance(experiment: Experiment, roots: list[Path]) -> str | UserFunction:

@@ -185,11 +185,13 @@ def test_data_that_end_before_the_fitting_window_are_told(tmp_path):
 def test_work_for_weeks_and_results_beyond_any_memory_are_told_before_they_are_tried(tmp_path):
     experiment = plain(sampled, frequency="D")
     experiment["model"]["simulation"]["n_sims"] = 10_000_000
+    experiment["model"]["timespan"]["delta_t"] = 0.01
+    experiment["modelset"]["sampling"]["parameters"]["R0"]["values"] = [1 + i / 100 for i in range(30)]
 
     hours, memory = warnings_of(tmp_path, experiment)
 
     assert hours.startswith("model.yaml:")
-    assert "30,000,000 simulations of 42 steps take about 35 hours of one core" in hours
+    assert "300,000,000 simulations of 4,200 steps take about 35 hours of one core" in hours
     assert "10,000,000 trajectories of one result need about 31 GiB of memory" in memory
 
 
