@@ -1,6 +1,7 @@
 """Values of parameters that change over time, in the order of their changes, and doses from a first day on.
 
-Stage A refuses with it what no draw can make right and says what changes, and stage B simulates with it.
+Stage A uses it to describe the changes, and to refuse those that are wrong for every draw; stage B simulates
+them.
 """
 
 import datetime

@@ -1,7 +1,4 @@
-"""How many threads a task may use: its share of the machine's cores, which the tasks beside it use as well.
-
-The engine's results do not depend on it.
-"""
+"""How many threads a task may use: its share of the machine's cores. No result depends on it."""
 
 import os
 

@@ -38,6 +38,16 @@ def change_manifest(stages: Stages, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def put_input(stages: Stages, data: bytes) -> None:
+    """Replace the first input by the bytes of another one, with right digests."""
+    listed = builder_file(stages, "inputs.sha256")
+    _, *others = listed.read_text().splitlines()
+    digests = "".join(f"{digest}\n" for digest in (hashlib.sha256(data).hexdigest(), *others)).encode()
+    builder_file(stages, "input_0000.pkl").write_bytes(data)
+    listed.write_bytes(digests)
+    change_manifest(stages, inputs_sha256=hashlib.sha256(digests).hexdigest())
+
+
 def forge(stages: Stages, change: Callable[[Result], object]) -> None:
     """Replace the first result by a changed one, as whole as any."""
     put_packed(stages, pack(change(result_in(result_path(stages).read_bytes()))))

@@ -5,7 +5,7 @@ import datetime
 import numpy as np
 
 from modeling.simulate.with_epydemix.simulator import Simulator
-from modeling.workload import Flow, ModelPlan
+from modeling.workload import Flow, ModelPlan, Simulate, Workload
 
 START = datetime.date(2025, 1, 5)  # a Sunday
 SIZES = np.array([400, 600])
@@ -48,6 +48,23 @@ STRAINS = plan(
     calculated=[("beta", "R0 * mu / (eigenvalue * (1 - p + p * r))")],
     initial={"S": "default", "L": None, "I": [15, 0], "A": None, "H": None, "R": [0, 50]},
 )
+
+
+def workload_of(of: ModelPlan, **changes) -> Workload:
+    """Return an input of two trajectories, to the first week of March; changes replace its fields."""
+    fields = {
+        "index": 0,
+        "primary_id": 0,
+        "population": "US-VT",
+        "population_name": "Vermont",
+        "seed": 1,
+        "entropy": (1, 2),
+        "plan": of,
+        "start_date": START,
+        "end_date": START.replace(month=3),
+        "task": Simulate(0, 2, 2, {}),
+    }
+    return Workload(**fields | changes)
 
 
 def run(of: ModelPlan, days: int = 60, seed: int = 1, draw: dict | None = None):

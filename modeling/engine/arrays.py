@@ -26,6 +26,7 @@ ROW, NUM_ROWS, OFFSET, PARTICLE_STRIDE, POINT_STRIDE, GROUP_STRIDE = range(1, 7)
 FIRST_POINT, NUM_STEPS = range(2)
 # columns of Out.ends
 STATUS, STEPS, FIRST_UNUSED = range(3)
+END_NOW = 2**62  # position of the next particle, of a simulation that is interrupted
 WHOLE, STOPPED = 1, 2  # status of a particle; 0 for one that was not simulated
 # rows of Lanes.wholes; the first number of each coefficient follows
 POSITION, START, POINT, MATRIX, DUE, SHORT_SINCE, BASE = range(7)

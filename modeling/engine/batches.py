@@ -44,6 +44,7 @@ def model_arrays(structure: Structure, starts: Starts, coefficients: np.ndarray)
     """Return the structure of a model; the kinds of its sources follow from those of the coefficients."""
     kinds = np.append(structure.source_kinds(coefficients[:, KIND]), -1)
     edges = np.array([*structure.edges, (-1, -1)])
+    someone = np.maximum(structure.plan.sizes, 1)  # where nobody is, nobody is met; 0 / 0 would be nan
     return Model(
         groups=len(structure.plan.age_groups),
         sources=_table(kinds, structure.first_edge),
@@ -53,7 +54,7 @@ def model_arrays(structure: Structure, starts: Starts, coefficients: np.ndarray)
         levels=_whole(structure.levels),
         mediators=_whole(structure.mediators),
         eligible=_whole(structure.eligible),
-        contacts=np.ascontiguousarray(starts.contacts / structure.plan.sizes),
+        contacts=np.ascontiguousarray(starts.contacts / someone, dtype=np.float64),
     )
 
 
@@ -77,6 +78,10 @@ def batch_arrays(
     memory : ndarray of float
         Of an earlier batch, used again for the coefficients: the system hands out fresh memory slowly.
     """
+    most = len(particles), starts.num_points, len(starts.model.sizes)
+    for rate in rates:  # the kernel would read beyond its values
+        if not all(size in (1, whole) for size, whole in zip(rate.shape, most, strict=True)):
+            raise ValueError(f"a rate of shape {rate.shape} where 1 or {most} is possible")
     start = table.start.copy()
     start[list(infeasible)] = -1
     ends = np.cumsum([0, *(rate.size for rate in rates)])
@@ -112,14 +117,18 @@ def look_arrays(
     ------
     UserError
         A series is unknown.
+    ValueError
+        The bound is of other observables or dates.
     """
     names, groups = structure.plan.compartments, structure.plan.age_groups
     edges = [f"{names[source]}_to_{names[target]}" for source, target in structure.edges]
     first_of_people, people = _summands([[name] for name in compartments], _rows_of_series(names, groups))
     first_of_moved, moved = _summands(transitions, _rows_of_series(edges, groups))
+    shape = len(transitions), num_dates
     if bound is None:
-        nothing = np.zeros((len(transitions), num_dates))
-        bound = DistanceBound(nothing, nothing, 0, np.inf)
+        bound = DistanceBound(np.zeros(shape), np.zeros(shape), 0, np.inf)
+    else:
+        _check_bound(bound, shape)
     observed = np.where(bound.weights == 0, 0.0, bound.observed)
     costs = (bound.weights * np.abs(observed) ** bound.power).sum(axis=0)  # of dates on which nobody moves
     before = np.array([costs[:column].sum() for column in table.first_column])
@@ -136,6 +145,18 @@ def look_arrays(
         weights=np.ascontiguousarray(bound.weights, dtype=np.float64),
         cost_before=before,
     )
+
+
+def _check_bound(bound: DistanceBound, shape: tuple[int, int]) -> None:
+    observed, weights = np.asarray(bound.observed), np.asarray(bound.weights)
+    for name, each in (("observed", observed), ("weights", weights)):
+        if each.shape != shape:
+            raise ValueError(f"{name} of the bound has shape {each.shape}, not {shape}")
+    compared = np.where(weights > 0, observed, 0)
+    if not ((weights >= 0) & np.isfinite(weights) & np.isfinite(compared)).all():
+        raise ValueError("a bound whose weights are negative or not finite, or compare with such numbers")
+    if bound.power not in (1, 2) or np.isnan(bound.most):
+        raise ValueError(f"a bound of power {bound.power}, at most {bound.most}")
 
 
 def _rows_of_series(names: Sequence[str], groups: Sequence[str]) -> dict[str, list[int]]:

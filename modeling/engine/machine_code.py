@@ -1,36 +1,23 @@
-"""Compiled functions that Python calls: machine code from the engine's folder, loaded without numba.
+"""Compiled functions that Python calls, without numba: loaded machine code, and the words it is called with.
 
     run = Kernel("modeling.engine.steps", "run_lanes", Model, array("float64", 2), float)
 
-What is not in the folder is compiled once, by a separate process (precompile.py).
+code_folder.py keeps the machine code; precompile.py makes it, and the function ENTRY that takes the words.
 """
 
-import contextlib
 import ctypes
-import fcntl
 import functools
-import logging
-import os
-import subprocess
-import sys
-import tempfile
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import llvmlite.binding as llvm
 import numpy as np
 
-from modeling.engine.code_folder import code_folder, open_for_writing
+from modeling.engine.code_folder import code_of
 from modeling.engine.target import TARGET
 from modeling.failures import UserError
 
-log = logging.getLogger(__name__)
-
 ENTRY = "call_with_words"  # the function in each file: it takes a pointer to the words of all arguments
-# numba leaves calls of these in the code; they free arrays that were allocated, so they never happen
-NEVER_CALLED = ("NRT_MemInfo_call_dtor",)
 
 
 def array(dtype: str, dimensions: int = 1) -> Any:
@@ -89,8 +76,7 @@ class Kernel:
                     raise UserError(
                         f"this CPU cannot run code for ENGINE_TARGET={TARGET.name}; set a lower one, or none"
                     )
-                with machine_code(self.file_name) as path:
-                    self._entry = _load(path)
+                self._entry = _load(code_of(self.file_name))
         return self._entry
 
 
@@ -112,6 +98,13 @@ def _append_words(words: list[int], kind: Any, value: Any, where: str) -> None:
         words.append(int(np.uint64(value).view(np.int64)) if kind is np.uint64 else int(value))
 
 
+def number_of_words(kind: Any) -> int:
+    """Return how many words a value of a type is passed as."""
+    if get_origin(kind) is Annotated:
+        return 5 + 2 * get_args(kind)[2]
+    return sum(map(number_of_words, fields_of(kind))) if hasattr(kind, "_fields") else 1
+
+
 def _check_array(value: Any, dtype: np.dtype, dimensions: int, where: str) -> None:
     is_right = isinstance(value, np.ndarray) and (value.dtype, value.ndim) == (dtype, dimensions)
     if not (is_right and value.flags.carray):
@@ -119,68 +112,16 @@ def _check_array(value: Any, dtype: np.dtype, dimensions: int, where: str) -> No
         raise TypeError(f"{where}: {found} is not a contiguous array of {dtype}, {dimensions} dimensions")
 
 
-# -- files
-
-
-@contextlib.contextmanager
-def machine_code(name: str) -> Iterator[Path]:
-    """Yield a file of the engine's folder; one that is missing is compiled."""
-    folder = code_folder(TARGET.name)
-    if (folder / name).is_file():
-        yield folder / name
-    elif open_for_writing(folder):
-        with _alone(folder):
-            if not (folder / name).is_file():
-                log.info("compiling the engine for this machine, about half a minute; once per version")
-                compile_into(folder, name)
-        yield folder / name
-    else:
-        log.warning(
-            "compiling the engine for this process alone, about half a minute each time, because %s cannot "
-            "be written; set NUMBA_CACHE_DIR to a folder that can",
-            folder.parent,
-        )
-        with tempfile.TemporaryDirectory() as work:
-            compile_into(Path(work), name)
-            yield Path(work, name)
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, so that of tasks that start together one compiles and the others wait."""
-    with open(folder / ".lock", "ab") as file:
-        with contextlib.suppress(OSError):  # a network drive without locks: each task compiles
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def compile_into(folder: Path, name: str = "", target: str = TARGET.name) -> None:
-    """Compile a kernel, or all, into a folder, by a process whose numba has compiled for no other CPU."""
-    path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    known = {"ENGINE_TARGET": target, "PYTHONPATH": path}
-    done = subprocess.run(
-        [sys.executable, "-m", "modeling.engine.precompile", "--into", str(folder), name],
-        env={**{n: v for n, v in os.environ.items() if not n.startswith("NUMBA_")}, **known},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise RuntimeError(f"the engine cannot be compiled:\n{done.stderr}")
-
-
 _engines = []  # the code lives as long as they do
 
 
-def _load(path: Path) -> Any:
-    """Return the function in a file of machine code."""
+def _load(code: bytes) -> Any:
+    """Return the function in an object file."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    never = ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value
-    for name in NEVER_CALLED:
-        llvm.add_symbol(name, never)
     machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-    engine.add_object_file(llvm.ObjectFileRef.from_data(path.read_bytes()))
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     _engines.append(engine)
     return ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(engine.get_function_address(ENTRY))

@@ -4,11 +4,12 @@
     observables = Observables(["I_total"], [["S_to_I_total"]])
     done = plan.simulate({"beta": betas}, Keys(stream, particles), starts, observables)
 
-steps.py has the kernel, binomial.py the draws. A model means what it means to epydemix, but for doses
-(doses.py) and changes over time (over_time.py).
+steps.py has the kernel, binomial.py the draws. A model means what it means to epydemix, except for
+doses (doses.py) and changes over time (over_time.py).
 """
 
 import datetime
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from modeling.engine.arrays import (
+    END_NOW,
     FIRST_UNUSED,
     STATUS,
     STEPS,
@@ -36,9 +38,9 @@ from modeling.engine.machine_code import Kernel
 from modeling.engine.observables import DistanceBound, Observables
 from modeling.engine.starts import Starts, StartTable
 from modeling.engine.structure import structure_of
-from modeling.engine.values import drawn_names, rate_values
-from modeling.failures import UserError, did_you_mean
+from modeling.engine.values import rate_values
 from modeling.initial import people_of_plan
+from modeling.plan_checks import check_plan
 from modeling.threads import usable_threads
 from modeling.workload import ModelPlan
 
@@ -102,7 +104,7 @@ def compile_plan(model: ModelPlan, first_day: datetime.date, last_day: datetime.
     Raises
     ------
     UserError
-        The model cannot be compiled, or not over this period; the message says what and where.
+        The model cannot be compiled; the message says what and where.
     """
     return CompiledPlan(model, first_day, last_day)
 
@@ -117,12 +119,12 @@ class CompiledPlan:
     """
 
     def __init__(self, model: ModelPlan, first_day: datetime.date, last_day: datetime.date):
+        check_plan(model)
         self.model = model
         self.starts = Starts(model, first_day, last_day)
         self.dates = self.starts.dates
         self._structure = structure_of(model)
-        self._drawn = drawn_names(model)
-        self._memory: list[np.ndarray] = []  # of the last batch
+        self._memory: deque[np.ndarray] = deque(maxlen=1)
 
     def simulate(
         self,
@@ -143,11 +145,11 @@ class CompiledPlan:
         Parameters
         ----------
         parameters : mapping of str to ndarray of float, shape (particles,)
-            Drawn parameters, and people of drawn compartments. Names that no rate depends on have no effect.
+            Drawn parameters, and people of drawn compartments.
         starts : ndarray of int, shape (particles,), or None
             First simulated day, in days after the plan's.
         threads : int, optional
-            By default, the cores of this process.
+            By default as many as the process may use (modeling/threads.py).
         lanes : int, optional
             Particles that a thread simulates at a time: a power of two from 8 to 256.
         deterministic : bool
@@ -156,11 +158,16 @@ class CompiledPlan:
         Raises
         ------
         UserError
-            Unknown series; a parameter without a value for each particle; a fixed one that cannot be right.
+            Unknown series, a parameter without a value, a fixed one that cannot be right, or a count that is
+            too large for its integers.
+        ValueError
+            An array has not one value a particle, or `lanes` is not possible.
         """
+        if threads is not None and threads < 1:
+            raise ValueError(f"{threads} threads are outside 1 and more")
         ready = self._ready(parameters, keys, starts, observables, bound)
         out = self._run(ready, keys.stream, threads, lanes, deterministic)
-        self._memory[:] = [ready.batch.values]
+        self._memory.append(ready.batch.values)
         return self._simulated(ready, out, deterministic)
 
     def _ready(
@@ -173,10 +180,9 @@ class CompiledPlan:
     ) -> "_Ready":
         particles = np.asarray(keys.particles)
         number = len(particles)
-        if number and not 0 <= particles.min() <= particles.max() < MOST_PARTICLES:
-            raise ValueError(f"a particle's number is outside 0 to {MOST_PARTICLES - 1}")
+        _check_particles(particles, parameters, starts)
         days = np.zeros(number, dtype=np.int64) if starts is None else np.asarray(starts, dtype=np.int64)
-        self._check_values({**parameters, "starts": days}, number)
+        parameters = {name: np.asarray(values, dtype=float) for name, values in parameters.items()}
         table = self.starts.table(days)
         found = rate_values(
             self.model,
@@ -188,11 +194,7 @@ class CompiledPlan:
         initial, missing = people_of_plan(self.model, parameters, number)
         infeasible = missing | found.infeasible
         rates = [_coefficient(each, found.rates) for each in self._structure.coefficients]
-        try:
-            memory = self._memory.pop()
-        except IndexError:  # the first batch, or another thread's is under way
-            memory = np.empty(0)
-        batch = batch_arrays(self.starts, table, particles, rates, initial, infeasible, memory)
+        batch = batch_arrays(self.starts, table, particles, rates, initial, infeasible, self._take_memory())
         return _Ready(
             model=model_arrays(self._structure, self.starts, batch.coefficients),
             batch=batch,
@@ -208,17 +210,12 @@ class CompiledPlan:
             infeasible=infeasible,
         )
 
-    def _check_values(self, values: Mapping[str, np.ndarray], number: int) -> None:
-        """Refuse a drawn name without values, and values that are not one a particle."""
-        for name in self._drawn:
-            if name not in values:
-                raise UserError(
-                    f'parameters has no values of "{name}", which the model takes from its particles'
-                    f"{did_you_mean(name, values)}"
-                )
-        for name, each in values.items():
-            if np.shape(each) != (number,):
-                raise UserError(f"{name} has shape {np.shape(each)}; {number} particles need ({number},)")
+    def _take_memory(self) -> np.ndarray:
+        """Return the memory of an earlier batch, if no other thread has taken it: pop() is one step."""
+        try:
+            return self._memory.pop()
+        except IndexError:
+            return np.empty(0)
 
     def _run(
         self, ready: "_Ready", stream: int, threads: int | None, lanes: int | None, is_mean: bool
@@ -229,21 +226,20 @@ class CompiledPlan:
         if not number:
             return out
         threads = min(threads or usable_threads(), -(-number // LEAST_LANES))
-        width = lanes or _lanes_for(number, threads)
-        if width not in (8, 16, 32, 64, 128, 256):
-            raise ValueError(f"{width} lanes are not a power of two from {LEAST_LANES} to {MOST_LANES}")
-        shift = width.bit_length() - 1
+        shift = _shift(lanes or _lanes_for(number, threads))
         counter = np.zeros(1, dtype=np.int64)
 
         def work(_: int) -> None:
             own = new_lanes(shift, ready.model, ready.batch, ready.look)
             _run_lanes(ready.model, ready.batch, ready.look, own, out, counter, np.uint64(stream), is_mean)
 
-        if threads == 1:
-            work(0)
-        else:
-            with ThreadPoolExecutor(threads) as pool:
+        # even one thread beside the main one: that alone answers Ctrl-C, and not from within the kernel
+        with ThreadPoolExecutor(threads) as pool:
+            try:
                 list(pool.map(work, range(threads)))
+            except BaseException:
+                counter[0] = END_NOW
+                raise
         return out
 
     def _simulated(self, ready: "_Ready", out: Out, is_mean: bool) -> Simulated:
@@ -257,8 +253,7 @@ class CompiledPlan:
             out.people[chosen, :, column] = out.people[chosen, :, earlier]
         counts = (out.people, out.moved, initial)
         if not is_mean:
-            kind = np.int32 if self.model.sizes.sum() < 2**31 else np.int64
-            counts = tuple(each.astype(kind) for each in counts)
+            counts = tuple(_whole_numbers(each) for each in counts)
         return Simulated(
             *counts,
             stopped=out.ends[:, STATUS] == STOPPED,
@@ -308,6 +303,30 @@ class _Ready(NamedTuple):
 
 def _coefficient(rate: float | str, rates: Mapping[str, np.ndarray]) -> np.ndarray:
     return rates[rate] if isinstance(rate, str) else np.full((1, 1, 1), float(rate))
+
+
+def _check_particles(
+    particles: np.ndarray, parameters: Mapping[str, np.ndarray], starts: np.ndarray | None
+) -> None:
+    """Refuse what the kernel would read beyond its end, or as the value of another particle."""
+    if particles.size and not 0 <= particles.min() <= particles.max() < MOST_PARTICLES:
+        raise ValueError(f"a particle's number is outside 0 to {MOST_PARTICLES - 1}")
+    for name, values in {**parameters, "starts": particles if starts is None else starts}.items():
+        if np.shape(values) != (len(particles),):
+            raise ValueError(f"{name} has shape {np.shape(values)} for {len(particles)} particles")
+
+
+def _shift(lanes: int) -> int:
+    """Return the binary logarithm of a number of lanes."""
+    shift = lanes.bit_length() - 1
+    if not LEAST_LANES <= lanes <= MOST_LANES or lanes != 1 << shift:
+        raise ValueError(f"{lanes} lanes: not a power of two from {LEAST_LANES} to {MOST_LANES}")
+    return shift
+
+
+def _whole_numbers(counts: np.ndarray) -> np.ndarray:
+    """Return counts as integers of 32 bits where they fit: one may move several times between two dates."""
+    return counts.astype(np.int32 if counts.max(initial=0) < 2**31 else np.int64)
 
 
 def _lanes_for(number: int, threads: int) -> int:

@@ -2,8 +2,8 @@
 
     python -m modeling.engine.precompile [--here | x86-64-v3 x86-64-v4]
 
-Without a target it is all of them, with --here the one that this CPU takes. The code goes where the engine
-looks for it: NUMBA_CACHE_DIR, or the person's cache. A target that this CPU cannot run is only compiled.
+Without a target, it compiles for all; with --here, for the one that this CPU takes. The code goes where the
+engine looks for it: NUMBA_CACHE_DIR, or the user's cache. A target that this CPU cannot run is only compiled.
 """
 
 import importlib
@@ -15,21 +15,30 @@ from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
 
-from modeling.engine.code_folder import ENGINE, code_folder, open_for_writing
-from modeling.engine.machine_code import ENTRY, NEVER_CALLED, Kernel, compile_into, fields_of
-from modeling.engine.target import TARGET, shipped_targets
+from modeling.engine.code_folder import ENGINE, code_folder, compile_into, open_for_writing, write_code
+from modeling.engine.machine_code import ENTRY, Kernel, fields_of, number_of_words
+from modeling.engine.target import TARGET, known_targets, shipped_targets
+from modeling.failures import listed
 
 _KERNEL = re.compile(r"^\w+ = Kernel\(", re.MULTILINE)
+# numba leaves calls of it in the code; it frees arrays that were allocated, so it is never called
+_NEVER_CALLED = "NRT_MemInfo_call_dtor"
 
 
 def main(arguments: list[str]) -> int:
     if arguments[:1] == ["--into"]:
         _compile_here(Path(arguments[1]), arguments[2])
         return 0
-    for target in [TARGET.name] if arguments == ["--here"] else arguments or shipped_targets():
+    if arguments == ["--here"]:
+        arguments = [TARGET.name]
+    for unknown in (each for each in arguments if each not in known_targets()):
+        print(f'"{unknown}": this machine can compile for {listed(known_targets())}', file=sys.stderr)
+        return 2
+    for target in arguments or shipped_targets():
         folder, started = code_folder(target), time.perf_counter()
         if not open_for_writing(folder):
-            print(f"{folder} cannot be written; set NUMBA_CACHE_DIR to a folder that can", file=sys.stderr)
+            reason = "cannot be written, or is another user's"
+            print(f"{folder} {reason}; set NUMBA_CACHE_DIR to a folder of your own", file=sys.stderr)
             return 2
         compile_into(folder, target=target)
         sizes = [path.stat().st_size for path in folder.glob("*.o")]
@@ -52,10 +61,7 @@ def _compile_here(folder: Path, name: str) -> None:
     if twice := {each for each in names if names.count(each) > 1}:
         raise RuntimeError(f"two kernels would be compiled into {', '.join(sorted(twice))}; use one")
     for kernel in (each for each in kernels if name in ("", each.file_name)):
-        code = _object_of(kernel)
-        temporary = folder / f".{kernel.file_name}.{time.time_ns()}"
-        temporary.write_bytes(code)
-        temporary.replace(folder / kernel.file_name)
+        write_code(folder / kernel.file_name, _object_of(kernel))
 
 
 def _object_of(kernel: Kernel) -> bytes:
@@ -74,7 +80,7 @@ def _object_of(kernel: Kernel) -> bytes:
     unknown = [
         each.name
         for each in module.functions
-        if each.is_declaration and not each.name.startswith("llvm.") and each.name not in NEVER_CALLED
+        if each.is_declaration and not each.name.startswith("llvm.") and each.name != _NEVER_CALLED
     ]
     if unknown:
         raise RuntimeError(
@@ -82,8 +88,21 @@ def _object_of(kernel: Kernel) -> bytes:
             "allocates an array, or uses a function of numpy that does; write a loop"
         )
     inner = module.get_function(made.fndesc.llvm_func_name)
+    _check_call(kernel, made.signature.return_type, list(inner.arguments))
     module.link_in(llvm.parse_assembly(_entry_of(inner, module.triple)))
     return made.library.codegen._tm.emit_object(module)
+
+
+def _check_call(kernel: Kernel, returned: Any, arguments: list[Any]) -> None:
+    """Refuse a function that is called in another way than Kernel does; numba does not document how it is."""
+    from numba import types
+
+    number = 2 + sum(number_of_words(kind) for kind in kernel.types)
+    if returned != types.none or len(arguments) != number or str(arguments[1].type) != "ptr":
+        raise RuntimeError(
+            f"{kernel.function} returns {returned} and takes {len(arguments)} words, but a Kernel returns "
+            f"nothing and passes {number}, the first two for numba"
+        )
 
 
 def _entry_of(function: Any, triple: str) -> str:
@@ -103,6 +122,11 @@ def _entry_of(function: Any, triple: str) -> str:
         *loads,
         f'%status = call i32 @"{function.name}"(ptr %value, ptr %error, {passed})',
         "ret i32 %status",
+        "}",
+        "declare void @llvm.trap()",
+        f"define void @{_NEVER_CALLED}(ptr %0) {{",
+        "call void @llvm.trap()",
+        "unreachable",
         "}",
     ]
     return "\n".join(lines)

@@ -1,12 +1,13 @@
 """The dates that a trajectory reports, and the last time step of each, as pandas resamples."""
 
 import datetime
+import re
 
 import numpy as np
 
 from modeling.calendars import reported_days, step_count
 
-_LABELLED_BY_FIRST_DAY = ("D", "MS")
+_LABELLED_BY_FIRST_DAY = re.compile(r"\d*D|MS")  # not W-WED
 
 
 def reported_steps(
@@ -29,7 +30,7 @@ def reported_steps(
         return begins, np.arange(len(begins))
     dates = np.array(reported_days(start, end, delta_t_days, frequency), dtype="datetime64[D]")
     days = begins.astype("datetime64[D]")
-    if frequency.endswith(_LABELLED_BY_FIRST_DAY):
+    if _LABELLED_BY_FIRST_DAY.fullmatch(frequency):
         interval = np.searchsorted(dates, days, side="right") - 1
     else:
         interval = np.searchsorted(dates, days, side="left")

@@ -1,6 +1,6 @@
 """The schedule of a plan over the time steps of a trajectory, as arrays.
 
-They follow from the first day. Both engines simulate them, with the values of over_time.py for each draw.
+They follow from the first day. Both engines use them, with the values of over_time.py for each draw.
 """
 
 import datetime

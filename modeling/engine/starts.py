@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from modeling.bounds import MOST_STEPS
 from modeling.calendars import step_count
 from modeling.engine.reporting import reported_steps
 from modeling.engine.schedule import StepSchedule, different_contacts, schedule_from
@@ -66,17 +67,16 @@ class Starts:
     """
 
     def __init__(self, model: ModelPlan, first_day: datetime.date, last_day: datetime.date):
-        if not first_day <= last_day:
-            raise UserError(f"the last day, {last_day}, is before the first, {first_day}")
         self.model, self.first_day, self.last_day = model, first_day, last_day
         delta_t = model.delta_t_days
+        _check_days(first_day, last_day, delta_t)
         self.points_per_day = max(1, round(1 / delta_t))
         self.points_a_step = max(1, round(delta_t))
         self.dates, _ = reported_steps(first_day, last_day, delta_t, model.resample_frequency)
         self.num_points = ((last_day - first_day).days + 1) * self.points_per_day
+        self._found: dict[int, _Start] = {}
         if model.schedule is not None:
             _check_schedule(model.schedule, first_day, last_day, self.num_points)
-        self._found: dict[int, _Start] = {}
         self.contacts, self.matrix_of_point = self._contacts()
 
     def table(self, days: np.ndarray) -> StartTable:
@@ -89,7 +89,7 @@ class Starts:
         """
         different, start = np.unique(days, return_inverse=True)
         each = [self._start(int(day)) for day in different]
-        most = max(one.num_steps for one in each)
+        most = max((one.num_steps for one in each), default=0)
         column, due = np.full((len(each), most), -1), np.zeros((len(each), most), dtype=np.int64)
         doses = np.zeros((len(each), most, len(self.model.sizes)))
         for row, one in enumerate(each):
@@ -120,18 +120,17 @@ class Starts:
         return self._found[day]
 
     def _new_start(self, day: int) -> _Start:
+        if not 0 <= day <= (self.last_day - self.first_day).days:
+            raise UserError(
+                f"a first day {day} days after {self.first_day}, outside the model's days to {self.last_day}"
+            )
         start = self.first_day + datetime.timedelta(days=day)
-        if not self.first_day <= start <= self.last_day:
-            raise UserError(f"a first day on {start}, outside {self.first_day} to {self.last_day}")
         delta_t = self.model.delta_t_days
         num_steps = step_count(start, self.last_day, delta_t)
         dates, last_steps = reported_steps(start, self.last_day, delta_t, self.model.resample_frequency)
         first_column = len(self.dates) - len(dates)
         if first_column < 0 or (self.dates[first_column:] != dates).any():
-            raise UserError(
-                "a calibrated start date needs dates that do not depend on it; "
-                "set simulation.resample_frequency to D or W-SAT"
-            )
+            raise dates_depend_on_start()
         column = np.full(num_steps, -1)
         ended = np.flatnonzero(np.diff(last_steps, prepend=-1))  # dates that a step of their own ends
         column[last_steps[ended]] = first_column + ended
@@ -157,6 +156,20 @@ class Starts:
         points = slice(begin, begin + self.num_points)
         factors = {layer: each[points] for layer, each in schedule.contact_factors.items()}
         return different_contacts(contacts, factors, self.num_points)
+
+
+def dates_depend_on_start() -> UserError:
+    """Return the error of a trajectory whose dates are not those of the others."""
+    return UserError(
+        "a calibrated start date needs dates that do not depend on it; "
+        "set simulation.resample_frequency to D or W-SAT"
+    )
+
+
+def _check_days(first_day: datetime.date, last_day: datetime.date, delta_t: float) -> None:
+    steps = step_count(first_day, last_day, delta_t)
+    if not 0 < steps <= MOST_STEPS:
+        raise UserError(f"{steps:,} time steps from {first_day} to {last_day}, outside 1 to {MOST_STEPS:,}")
 
 
 def _check_schedule(

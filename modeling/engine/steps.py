@@ -17,6 +17,7 @@ from modeling.engine.arrays import (
     BASE,
     BY_PARTICLE,
     DUE,
+    END_NOW,
     FIRST_POINT,
     FIRST_UNUSED,
     FIXED,
@@ -48,7 +49,7 @@ from modeling.engine.compiled import U64, compiled, part
 
 # a literal would make numba compile a function again for each of its values
 _FIXED, _BY_PARTICLE, _OVER_TIME = np.int64(FIXED), np.int64(BY_PARTICLE), np.int64(OVER_TIME)
-_FIRST_LANE, _NONE = U64(0), np.int64(0)
+_FIRST_LANE, _NONE, _END = U64(0), np.int64(0), np.int64(END_NOW)
 
 
 @intrinsic
@@ -74,7 +75,7 @@ def run_lanes(model, batch, look, lanes, out, counter, key, is_mean):
     out : Out
         Shared by all threads; each particle has its own part.
     counter : ndarray of int64, shape (1,)
-        Position of the next particle; shared by all threads.
+        Position of the next particle; shared by all threads. END_NOW and more ends them all at once.
     key : uint64
         Of the random stream.
     is_mean : bool
@@ -84,7 +85,7 @@ def run_lanes(model, batch, look, lanes, out, counter, key, is_mean):
     running = 0
     for w in range(lanes.width):
         running += _start(w, model, batch, look, lanes, counter)
-    while running:
+    while running and counter[0] < _END:
         read_coefficients(model.groups, batch, lanes)
         find_forces(model, batch, lanes)
         find_vaccination(model, batch, lanes)

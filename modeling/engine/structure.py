@@ -43,55 +43,42 @@ class Structure:
 
 
 def structure_of(plan: ModelPlan) -> Structure:
-    """Return the structure of a plan.
+    """Return the structure of a plan that check_plan has accepted.
 
     Raises
     ------
     UserError
-        The plan has no transition, or one that leads to its own source or to an unknown compartment.
+        The plan has several vaccinations.
     """
-    flows = sorted(enumerate(plan.flows), key=lambda each: _order(each[1], plan))
-    edges = list(dict.fromkeys(_edge(flow, plan) for _, flow in flows))
-    by_edge = {edge: [flow for _, flow in flows if _edge(flow, plan) == edge] for edge in edges}
-    terms = [(edge, flow) for edge in edges for flow in by_edge[edge]]
-    coefficients = list(dict.fromkeys(flow.rate for _, flow in terms if flow.eligible is None))
-    mediators = sorted({plan.compartments.index(flow.mediator) for _, flow in terms if flow.mediator})
-    sources = sorted({source for source, _ in edges})
-    first_edge = [next(e for e, (s, _) in enumerate(edges) if s == source) for source in sources]
-    first_edge.append(len(edges))
-    rows = _rows(np.array(first_edge), edges, len(plan.age_groups))
+    position = {compartment: number for number, compartment in enumerate(plan.compartments)}
+    by_edge: dict[tuple[int, int], list[Flow]] = {}
+    for flow in plan.flows:
+        by_edge.setdefault((position[flow.source], position[flow.target]), []).append(flow)
+    edges = sorted(by_edge)
+    terms = [flow for edge in edges for flow in by_edge[edge]]
+    rates = dict.fromkeys(flow.rate for flow in terms if flow.eligible is None)
+    row_of_rate = {rate: row for row, rate in enumerate(rates)}
+    mediators = sorted({position[flow.mediator] for flow in terms if flow.mediator is not None})
+    row_of_mediator = {mediator: row for row, mediator in enumerate(mediators)}
+    first_edge = np.append(np.flatnonzero(np.diff([source for source, _ in edges], prepend=-1)), len(edges))
+    rows = _rows(first_edge, edges, len(plan.age_groups))
     return Structure(
         plan=plan,
         edges=edges,
-        first_edge=np.array(first_edge),
+        first_edge=first_edge,
         first_term=np.cumsum([0, *(len(by_edge[edge]) for edge in edges)]),
-        term_kind=np.array([_kind(flow) for _, flow in terms]),
+        term_kind=np.array([_kind(flow) for flow in terms]),
         term_coefficient=np.array(
-            [-1 if flow.eligible is not None else coefficients.index(flow.rate) for _, flow in terms]
+            [-1 if flow.eligible is not None else row_of_rate[flow.rate] for flow in terms]
         ),
         term_mediator=np.array(
-            [mediators.index(plan.compartments.index(f.mediator)) if f.mediator else -1 for _, f in terms]
+            [-1 if flow.mediator is None else row_of_mediator[position[flow.mediator]] for flow in terms]
         ),
-        coefficients=coefficients,
+        coefficients=list(rates),
         mediators=mediators,
         eligible=_eligible(plan),
         **rows,
     )
-
-
-def _order(flow: Flow, plan: ModelPlan) -> tuple[int, int]:
-    for name in (flow.source, flow.target, flow.mediator):
-        if name is not None and name not in plan.compartments:
-            raise UserError(
-                f'the transition {flow.name} uses "{name}", which is not a compartment of the model'
-            )
-    if flow.source == flow.target:
-        raise UserError(f"the transition {flow.name} leads to its own source")
-    return _edge(flow, plan)
-
-
-def _edge(flow: Flow, plan: ModelPlan) -> tuple[int, int]:
-    return plan.compartments.index(flow.source), plan.compartments.index(flow.target)
 
 
 def _kind(flow: Flow) -> int:

@@ -49,16 +49,22 @@ def shipped_targets() -> tuple[str, ...]:
     return tuple(_NEEDED) if TARGET.name in _NEEDED else (TARGET.name,)
 
 
+def known_targets() -> tuple[str, ...]:
+    """Return the targets that this machine can compile for."""
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        return tuple(_NEEDED)
+    return (re.sub("[^a-z0-9-]", "-", llvm.get_host_cpu_name().lower()),)
+
+
 def _choose_target() -> Target:
     """Return the best target of this CPU, or the one of ENGINE_TARGET."""
     has = {name for name, is_there in _host_features().items() if is_there}
-    is_x86 = platform.machine().lower() in ("x86_64", "amd64")
-    known = tuple(_NEEDED) if is_x86 else (re.sub("[^a-z0-9-]", "-", llvm.get_host_cpu_name().lower()),)
+    known = known_targets()
     runs = [name for name in known if set(_NEEDED.get(name, "").split()) <= has]
     name = os.environ.get("ENGINE_TARGET", "") or runs[0]
     if name not in known:
         raise UserError(f'ENGINE_TARGET="{name}": this machine can compile for {listed(known)}')
-    if not is_x86:
+    if name not in _NEEDED:
         return Target(name, None, None, False, True)
     return Target(name, name, _ADDED.get(name, ""), name == "x86-64-v4", name in runs)
 

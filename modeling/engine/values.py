@@ -14,9 +14,8 @@ import numpy as np
 
 from modeling.bounds import LARGEST_NUMBER
 from modeling.engine.elementwise import Elementwise, largest_eigenvalue
-from modeling.expressions import check_shape, evaluate, names_in, parse_expression, walk
+from modeling.expressions import check_names, check_shape, evaluate, names_in, parse_expression, walk
 from modeling.failures import UserError
-from modeling.initial import DRAWN
 from modeling.over_time import particles_over_time, wave_problems
 from modeling.workload import EIGENVALUE, ModelPlan, Schedule
 
@@ -60,17 +59,6 @@ class RateValues:
     infeasible: dict[int, str]
 
 
-def drawn_names(plan: ModelPlan) -> list[str]:
-    """Return the parameters and compartments that a simulation needs and the plan has no value of."""
-    trees = [_parse(text) for _, text in plan.calculated]
-    rates = [flow.rate for flow in plan.flows if flow.eligible is None]
-    trees += [_parse(rate, calls=False) for rate in rates if isinstance(rate, str)]
-    known = {*plan.parameters, *(name for name, _ in plan.calculated), EIGENVALUE}
-    used = [name for tree in trees for name in names_in(tree) if name not in known]
-    people = [name for name, init in plan.initial.items() if isinstance(init, str) and init in DRAWN]
-    return list(dict.fromkeys(used + people))
-
-
 def parameter_values(plan: ModelPlan, parameters: Mapping[str, np.ndarray]) -> ParameterValues:
     """Return every parameter's unchanged value by particle.
 
@@ -82,7 +70,8 @@ def parameter_values(plan: ModelPlan, parameters: Mapping[str, np.ndarray]) -> P
     Raises
     ------
     UserError
-        A calculated parameter that uses no drawn value is not finite, or has another shape.
+        A parameter has no value; or a calculated one that uses no drawn value is not finite, or has another
+        shape.
     """
     drawn = {n: v for n, v in parameters.items() if n not in plan.initial and n != "start_date"}
     fixed = {name: np.asarray(value, dtype=float)[None] for name, value in plan.parameters.items()}
@@ -95,6 +84,7 @@ def parameter_values(plan: ModelPlan, parameters: Mapping[str, np.ndarray]) -> P
     if any(EIGENVALUE in names_in(tree) for tree in trees.values()):
         known.values[EIGENVALUE] = np.array([largest_eigenvalue(sum(plan.contacts.values()))])
     for name, tree in trees.items():
+        check_names(tree, {*known.values}, unparse(tree))
         known.calculate(name, tree)
     known.values.pop(EIGENVALUE, None)
     by_group = {name: value.reshape(len(value), -1) for name, value in known.values.items()}
@@ -113,6 +103,7 @@ class _Known:
     def calculate(self, name: str, tree: expr) -> None:
         """Add a parameter. Particles whose arithmetic is in doubt are calculated alone, as one draw is."""
         used = names_in(tree)
+        check_names(tree, {*self.values}, unparse(tree))
         is_drawn = not self.drawn.isdisjoint(used)
         value, suspect = self._of_all(tree, max((len(self.values[each]) for each in used), default=1))
         for row in np.flatnonzero(suspect).tolist():
@@ -174,12 +165,15 @@ def rate_values(
     Raises
     ------
     UserError
-        A rate, a wave or a calculated parameter that uses no drawn value is not possible.
+        A parameter has no value; or a rate, a wave or a calculated parameter that uses no drawn value is not
+        possible.
     """
     known = parameter_values(plan, parameters)
     infeasible = dict(known.infeasible)
     rates = [flow.rate for flow in plan.flows if isinstance(flow.rate, str) and flow.eligible is None]
     trees = {rate: _parse(rate, calls=False) for rate in rates}
+    for rate, tree in trees.items():
+        check_names(tree, {*known.values}, rate)
     over_time = _OverTime(plan, known, trees, first_day, num_points)
     over_time.check_wave(infeasible)
     over_time.fill()

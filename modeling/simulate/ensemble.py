@@ -1,5 +1,6 @@
 """An ensemble on the engine: trajectories with fixed parameters, all series of the model."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from modeling.engine.plan import CompiledPlan, Keys, Observables, Simulated, com
 from modeling.engine.values import parameter_values
 from modeling.failures import UserError
 from modeling.randomness import TRAJECTORIES, stream_key
+from modeling.simulate.counts import put, reason_of_draw
 from modeling.workload import ModelPlan, Simulate, Trajectories, Workload
 
 MOST_BATCH_BYTES = 64 << 20  # of a batch's counts, which the engine holds in float64
@@ -26,16 +28,15 @@ def contents_of_result(workload: Workload) -> dict[str, Any]:
     plan = compile_plan(workload.plan, workload.start_date, workload.end_date)
     # named by its number in the ensemble, so that a split draws what the whole would
     numbers = np.arange(task.first, task.first + task.count)
-    trajectories = empty_trajectories(workload.plan, plan.dates, task.count)
+    trajectories = empty_trajectories(plan, task.count)
     keys = stream_key(workload.entropy, TRAJECTORIES)
     unused = UnusedDoses()
-    for batch in batches(task.count, workload.plan, len(plan.dates)):
+    for batch in batches(plan, task.count):
         done = simulate_all_series(plan, task.draw, Keys(keys, numbers[batch]), None)
         if done.infeasible:
-            reason = next(iter(done.infeasible.values()))
+            reason = reason_of_draw(next(iter(done.infeasible.values())), task.draw)
             raise UserError(f"{workload.population}, parameter set {workload.set_index}: {reason}")
-        trajectories.in_compartments[batch] = done.in_compartments
-        trajectories.by_transition[batch] = done.by_transition
+        trajectories = with_counts(trajectories, batch, done)
         unused.add(done.unused)
     return {
         "kind": "simulation",
@@ -60,23 +61,30 @@ def simulate_all_series(
     return plan.simulate(values, keys, starts, every_series)
 
 
-def empty_trajectories(model: ModelPlan, dates: np.ndarray, count: int) -> Trajectories:
-    """Return trajectories of a model on its dates, all zero."""
-    kind = np.int32 if model.sizes.sum() < 2**31 else np.int64
-    compartments, transitions = model.compartment_series, model.transition_series
+def empty_trajectories(plan: CompiledPlan, count: int) -> Trajectories:
+    """Return trajectories of a plan on its dates, all zero."""
+    compartments, transitions = plan.model.compartment_series, plan.model.transition_series
     return Trajectories(
-        dates=dates,
+        dates=plan.dates,
         compartments=compartments,
         transitions=transitions,
-        in_compartments=np.zeros((count, len(compartments), len(dates)), dtype=kind),
-        by_transition=np.zeros((count, len(transitions), len(dates)), dtype=kind),
+        in_compartments=np.zeros((count, len(compartments), len(plan.dates)), dtype=np.int32),
+        by_transition=np.zeros((count, len(transitions), len(plan.dates)), dtype=np.int32),
     )
 
 
-def batches(count: int, model: ModelPlan, num_dates: int) -> list[slice]:
+def with_counts(trajectories: Trajectories, batch: slice, done: Simulated) -> Trajectories:
+    """Return trajectories with the counts of a batch; arrays grow to 64 bits where these need them."""
+    names = ("in_compartments", "by_transition")
+    return replace(
+        trajectories, **{name: put(getattr(trajectories, name), batch, getattr(done, name)) for name in names}
+    )
+
+
+def batches(plan: CompiledPlan, count: int) -> list[slice]:
     """Return slices of trajectories whose counts fit into the memory of a batch."""
-    series = len(model.compartment_series) + len(model.transition_series)
-    most = max(1, MOST_BATCH_BYTES // (8 * series * num_dates))
+    series = len(plan.model.compartment_series) + len(plan.model.transition_series)
+    most = max(1, MOST_BATCH_BYTES // (8 * series * len(plan.dates)))
     return [slice(first, min(first + most, count)) for first in range(0, count, most)]
 
 

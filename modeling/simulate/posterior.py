@@ -57,6 +57,15 @@ def calibrated(
         simulations=progress.simulations,
         stopped_by=_stopped_by(workload.task, generations, progress),
     )
+    if progress.infeasible:
+        log.warning(
+            "%s: %s of %s draws cannot be simulated, so the posterior has none like them (the first: %s); "
+            "narrow the priors if that is not meant",
+            workload.population,
+            f"{progress.infeasible:,}",
+            f"{progress.simulations:,}",
+            progress.first_infeasible,
+        )
     if workload.task.strategy == "smc" and found.stopped_by:
         log.warning(
             "%s: calibration ended with generation %d, the last whole one of %d, stopped by %s",
@@ -88,7 +97,7 @@ def generation_to_project(workload: Workload, found: Calibrated) -> Generation:
 
 
 def check_series(population: str, observed: Observed, names: list[str]) -> None:
-    """Refuse an observed series that is compared with a transition that there is not."""
+    """Refuse an observed series that is compared with an unknown transition."""
     for name in observed.series:
         if name not in names:
             raise UserError(
@@ -117,14 +126,6 @@ def columns_of(population: str, observed: Observed, calendar: np.ndarray) -> np.
             "set simulation.resample_frequency to the dates of the data"
         )
     return np.where(early, -1, columns)
-
-
-def dates_depend_on_start() -> UserError:
-    """Return the error of a trajectory whose dates are not those of the others."""
-    return UserError(
-        "a calibrated start date needs dates that do not depend on it; "
-        "set simulation.resample_frequency to D or W-SAT"
-    )
 
 
 def _fits(task: Calibrate, values: np.ndarray) -> list[Fit]:

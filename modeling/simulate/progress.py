@@ -47,6 +47,8 @@ class Progress:
     generation, accepted, epsilon
         Number of the current generation, number of its accepted particles, and the distance that they
         must be below.
+    infeasible, first_infeasible
+        Number of draws of this attempt that cannot be simulated, and why the first cannot.
     simulations_before : int
         Of the generations before the current one.
     stopped_by : str
@@ -57,6 +59,7 @@ class Progress:
         self.population, self.task, self.smallest_distance = population, task, smallest_distance
         self.simulations, self.nearest, self.stopped_by = 0, np.inf, ""
         self.generation, self.accepted, self.simulations_before = 0, 0, 0
+        self.infeasible, self.first_infeasible = 0, ""
         self.epsilon = task.options.get("epsilon", np.inf)
         self.rejected_in_a_row = self.outside_in_a_row = 0
         self._infeasible_in_a_row = self._alike_in_a_row = 0
@@ -168,6 +171,9 @@ class Progress:
     def _infeasible(self, count: int, infeasible: Mapping[int, str]) -> _Problems:
         """Find too many draws in a row that cannot be simulated."""
         cannot = np.isin(np.arange(count), list(infeasible))
+        if cannot.any() and not self.infeasible:
+            self.first_infeasible = infeasible[int(np.argmax(cannot))]
+        self.infeasible += int(cannot.sum())
         in_a_row = _in_a_row(cannot, self._infeasible_in_a_row)
         self._infeasible_in_a_row = int(in_a_row[-1])
         for at in np.flatnonzero(in_a_row >= MOST_INFEASIBLE_IN_A_ROW)[:1]:
@@ -285,7 +291,9 @@ class Progress:
     def _nearest(self) -> str:
         if np.isfinite(self.nearest):
             return f"the nearest distance: {self.nearest:.4g}"
-        return "none could be simulated" if self.simulations else "the time ended before the first"
+        if self.simulations:
+            return f"none could be simulated, the first because {self.first_infeasible}"
+        return "the time ended before the first"
 
     def _report(self, is_first: bool) -> None:
         if not is_first and time.monotonic() - self._reported <= PROGRESS_SECONDS:

@@ -6,9 +6,11 @@ from typing import Any
 from modeling.calendars import reported_dates
 from modeling.change_sentences import change_sentences
 from modeling.failures import UserError
+from modeling.plan_checks import check_plan
 from modeling.result_checks import check_result
 from modeling.run_names import CPU, DEFAULT_ENGINE, EPYDEMIX
 from modeling.simulate.schedule_checks import check_schedule
+from modeling.simulate.task_checks import check_task
 from modeling.workload import (
     READABLE_WORKLOADS,
     WORKLOAD_FORMAT,
@@ -40,6 +42,8 @@ def run_workload(workload: Workload, engine: str = DEFAULT_ENGINE, checkpoints: 
         raise UserError(
             f"input {workload.index}: format {workload.format} is not {WORKLOAD_FORMAT}; build the run again"
         )
+    check_plan(workload.plan)
+    check_task(workload)
     check_schedule(workload)
     _warn_of_a_slow_engine(workload, engine)
     contents = _contents(workload, engine_for(workload, engine), checkpoints)

@@ -7,6 +7,8 @@ import numpy as np
 from modeling.failures import UserError
 from modeling.workload import ModelPlan, Schedule, Simulate, Wave, Workload
 
+_HIGHEST = 1e60  # of a factor; products of it stay finite
+
 
 def check_schedule(workload: Workload) -> None:
     """Refuse an input whose schedule does not fit its plan and its days.
@@ -46,8 +48,8 @@ def _check_vaccination(plan: ModelPlan) -> None:
     if plan.schedule is None or plan.schedule.doses is None:
         raise _error("a vaccination without doses")
     [flow] = vaccinations
-    if flow.source not in flow.eligible or not {*flow.eligible, flow.target} <= {*plan.compartments}:
-        raise _error("a vaccination whose compartments are not those of the model")
+    if flow.source not in flow.eligible:
+        raise _error("a vaccination of people who are not eligible")
 
 
 def _check_points(schedule: Schedule, plan: ModelPlan, known: set[str], points: int) -> None:
@@ -65,7 +67,7 @@ def _check_points(schedule: Schedule, plan: ModelPlan, known: set[str], points: 
             _check_array(array, (points,), f"{what} of {name[:80]}")
             kept = np.isnan(array) if what == "overrides" else np.zeros(points, dtype=bool)
             lowest = -np.inf if what == "overrides" else 0
-            _check_numbers(array[~kept], f"{what} of {name[:80]}", lowest)
+            _check_numbers(array[~kept], f"{what} of {name[:80]}", lowest, _HIGHEST)
 
 
 def _check_wave(wave: Wave, known: set[str], points: int) -> None:

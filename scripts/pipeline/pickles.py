@@ -15,7 +15,7 @@ from pipeline.plain_pickle import load_record
 _RESULT_MAGIC = b"epymodelingsuite-cloud result 2\n"
 _MAGIC_OF_A_PICKLE = b"epymodelingsuite-cloud result 1\n"  # of older results: compressed as a whole
 _RESULT_MAGICS = (_RESULT_MAGIC, _MAGIC_OF_A_PICKLE)
-_CHECKPOINT_MAGIC = b"epymodelingsuite-cloud checkpoint\n"
+_CHECKPOINT_MAGIC = b"epymodelingsuite-cloud checkpoint 1\n"
 MOST_INPUT_BYTES = 512 << 20  # unpacked; real ones have about 100 KB
 MOST_HEADER_BYTES = 10_000
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import resource
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,7 @@ def _changed(data: bytes) -> bytes:
 
 
 def _of_another_version(data: bytes) -> bytes:
-    return data.replace(b"checkpoint\n", b"checkpoint 9\n", 1)
+    return data.replace(b"checkpoint 1\n", b"checkpoint 9\n", 1)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ def test_a_checkpoint_of_another_input_or_of_another_kind_is_ignored(built, monk
     of_another = file.read()
     assert ended(stages, "runner", TASK_INDEX=0)[0] == 0
     result = path.with_name("result_0000.pkl").read_bytes()
-    path.write_bytes(result.replace(b"result 2\n", b"checkpoint\n", 1))
+    path.write_bytes(result.replace(b"result 2\n", b"checkpoint 1\n", 1))
     of_another_kind = file.read()
 
     assert (of_another, of_another_kind) == (None, None)
@@ -186,3 +187,43 @@ def test_a_checkpoint_beside_a_finished_result_is_removed_and_stage_c_does_not_s
 
     assert (tables, again) == (0, 0)
     assert run_folder_files(stages) == ["result_0000.pkl"]
+
+
+def test_a_checkpoint_that_does_not_fit_on_the_disk_costs_a_warning_and_leaves_nothing(built, monkeypatch):
+    stages, write = built("run"), CheckpointFile.write
+
+    def write_on_a_full_disk(self, checkpoint):
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # bytes of a file
+        try:
+            write(self, checkpoint)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert run_folder_files(stages) == []
+
+    monkeypatch.setattr(CheckpointFile, "write", write_on_a_full_disk)
+    code, said = ended(stages, "runner", TASK_INDEX=0)
+
+    assert code == 0
+    lines = [line for line in said if "another attempt would start from an earlier generation than" in line]
+    assert [line[-1] for line in lines] == [str(number) for number in range(GENERATIONS)]
+    assert run_folder_files(stages) == ["result_0000.pkl"]
+
+
+def test_two_attempts_at_once_end_with_one_result_that_either_would_have(built, monkeypatch):
+    alone, twice = built("alone"), built("twice")
+    assert ended(alone, "runner", TASK_INDEX=0)[0] == 0
+    write, others = CheckpointFile.write, []
+
+    def write_and_run_another(self, checkpoint):
+        write(self, checkpoint)
+        if checkpoint.generations[-1].number == 1 and not others:
+            others.append(True)
+            others.append(ended(twice, "runner", TASK_INDEX=0))  # goes on from here, and ends first
+
+    monkeypatch.setattr(CheckpointFile, "write", write_and_run_another)
+    code, _ = ended(twice, "runner", TASK_INDEX=0)
+
+    assert (code, others[1][0]) == (0, 0)
+    assert run_folder_files(twice) == ["result_0000.pkl"]
+    assert result_of(twice).read_bytes() == result_of(alone).read_bytes()

@@ -72,7 +72,7 @@ class Code:
     """A copy of the engine with a small kernel, and a folder for its machine code."""
 
     def __init__(self, root: Path):
-        self.root, self.kept = root, root / "kept"
+        self.root, self.kept, self.cwd = root, root / "kept", root
         for name in ("__init__.py", "failures.py", "cache_folder.py"):
             self.write(name, (REPOSITORY / "modeling" / name).read_text())
         for name in ("__init__", "target", "compiled", "code_folder", "machine_code", "precompile"):
@@ -91,7 +91,7 @@ class Code:
         return subprocess.run(
             [sys.executable, *arguments],
             env=known | {"NUMBA_CACHE_DIR": str(self.kept)} | variables,
-            cwd=self.root,
+            cwd=self.cwd,
             capture_output=True,
             text=True,
         )
@@ -210,6 +210,40 @@ def test_code_is_that_of_the_target_although_another_library_has_compiled_before
     assert called == (RISEN.replace("False", "True"), "")
 
 
+@pytest.mark.parametrize("left", [0, 200, 0.5])
+def test_a_damaged_file_is_compiled_again(code, left):
+    code.call()
+    (path,) = code.kept.rglob("*.o")
+    data = path.read_bytes()
+    whole = int(left * len(data)) if left < 1 else left
+    path.write_bytes(data[:whole])
+
+    printed, logged = code.call()
+
+    assert (printed, path.read_bytes()) == (RISEN, data)
+    assert logged.startswith(COMPILING)
+
+
+def test_code_is_compiled_where_a_folder_has_the_name_of_ours(code):
+    code.write("../elsewhere/modeling/__init__.py", "")
+    code.cwd = code.root / "elsewhere"
+
+    done = code.run("-P", "-c", CALL)  # as a stage, whose script is in another folder
+
+    assert done.stdout.strip() == RISEN, done.stderr
+
+
+@needs_x86
+def test_another_processor_gets_code_for_itself(code):
+    code.write("../sitecustomize.py", "import platform\nplatform.machine = lambda: 'riscv64'\n")
+
+    called = code.call()
+
+    assert called[0] == RISEN
+    (folder,) = code.folders()
+    assert not folder.startswith("x86-64")
+
+
 def test_a_folder_that_cannot_be_written_costs_one_line_and_the_time(code):
     code.kept.write_text("not a folder")
 
@@ -217,7 +251,25 @@ def test_a_folder_that_cannot_be_written_costs_one_line_and_the_time(code):
 
     assert printed == RISEN
     assert len(logged.splitlines()) == 1
-    assert f"each time, because {code.kept} cannot be written; set NUMBA_CACHE_DIR" in logged
+    assert (
+        f"each time, because {code.kept} cannot be written, or is another user's; set NUMBA_CACHE_DIR"
+        in logged
+    )
+
+
+def test_code_in_the_cache_of_another_user_is_neither_run_nor_changed(code):
+    cache = code.root / ".cache" / "epymodelingsuite-cloud"
+    code.call(NUMBA_CACHE_DIR="")
+    (path,) = cache.rglob("*.o")
+    written = path.stat().st_mtime_ns
+    code.write("../sitecustomize.py", "import os\nos.geteuid = lambda: 4321\n")
+    if os.geteuid() == 0:  # root is trusted
+        os.chown(cache, 4322, -1)
+
+    printed, logged = code.call(NUMBA_CACHE_DIR="")
+
+    assert (printed, path.stat().st_mtime_ns) == (RISEN, written)
+    assert f"because {cache / 'compiled'} cannot be written, or is another user's; set" in logged
 
 
 def test_tasks_that_start_together_compile_once(code):
@@ -257,6 +309,15 @@ def test_a_kernel_that_allocates_is_refused_as_it_is_compiled(code):
     assert done.returncode == 1
 
 
+def test_a_kernel_that_returns_something_is_refused_as_it_is_compiled(code):
+    code.write("engine/kernel.py", KERNEL + "    return rows.first\n")
+
+    done = code.run("-m", "modeling.engine.precompile")
+
+    assert "rise_all returns int64 and takes 14 words, but a Kernel returns nothing" in done.stderr
+    assert done.returncode == 1
+
+
 def test_a_kernel_that_would_be_compiled_twice_is_refused(code):
     code.write("engine/caller.py", CALLER + CALLER.splitlines()[-1].replace("rise_all =", "again ="))
 
@@ -264,6 +325,14 @@ def test_a_kernel_that_would_be_compiled_twice_is_refused(code):
 
     assert "two kernels would be compiled into kernel.rise_all.o; use one" in done.stderr
     assert done.returncode == 1
+
+
+def test_an_unknown_target_to_compile_for_is_refused_with_one_line(code):
+    done = code.run("-m", "modeling.engine.precompile", "x86-64-v5")
+
+    assert done.stderr.startswith('"x86-64-v5": this machine can compile for ')
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert not code.kept.exists()
 
 
 def test_a_target_that_does_not_exist_is_named(code):

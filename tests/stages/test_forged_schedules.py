@@ -95,8 +95,8 @@ def test_a_schedule_that_cannot_be_right_is_refused_with_one_line(case):
 @pytest.mark.parametrize(
     ("flows", "said"),
     [
-        ([Flow("S", "V", "", eligible=["R"])], "compartments are not those of the model"),
-        ([Flow("S", "V", "", eligible=["S", "Q"])], "compartments are not those of the model"),
+        ([Flow("S", "V", "", eligible=["R"])], "a vaccination of people who are not eligible"),
+        ([Flow("S", "V", "", eligible=["S", "Q"])], 'uses "Q", which is not a compartment of the model'),
         ([*VACCINATED, *VACCINATED], "2 vaccinations share one schedule of doses"),
     ],
 )

@@ -12,6 +12,7 @@ from epydemix.model import simulate
 from epydemix.population import Population
 
 from modeling.engine.from_epydemix import plan_of
+from modeling.engine.plan import Keys, Observables, compile_plan
 from modeling.failures import UserError
 from modeling.simulate.with_epydemix.simulator import Simulator
 from tests.small_models import HOME, SCHOOL, SIZES, START, series
@@ -216,6 +217,21 @@ def test_people_without_contacts_move_on_their_own():
 
     path = Simulator(plan).run({}, START, END, np.random.default_rng(1))
     assert 180 < series(plan, path)["A_to_B_total"].sum() <= 200
+
+
+def test_an_age_group_of_nobody_infects_nobody():
+    model, people = seir(), {"Susceptible": [0, 600], "Infected": [0, 20]}
+    counts = []
+    for sizes in ([0, 620], [1, 620]):  # epydemix divides by the people of each age group
+        in_two_groups(model, np.array(sizes))
+        plan = plan_of(model, START, END, initial_conditions=people)
+        observables = Observables(["Susceptible_18+"], [["Susceptible_to_Exposed_0-17"]])
+        done = compile_plan(plan, START, END).simulate({}, Keys(1, np.arange(9)), None, observables)
+        counts.append((done.in_compartments, done.by_transition))
+
+    assert np.array_equal(counts[0][0], counts[1][0])
+    assert 100 < counts[0][0][:, 0, -1].mean() < 590
+    assert not counts[0][1].any()
 
 
 # -- what has no plan

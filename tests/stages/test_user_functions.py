@@ -1,6 +1,5 @@
 """Functions of the experiment's author: a distance, read by stage A and run by stage B."""
 
-import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +15,7 @@ from tests.bending import problems_in
 from tests.builds import build
 from tests.calibrations import fitting
 from tests.experiments import calibrated, write_repository
-from tests.forgeries import builder_file, change_manifest
+from tests.forgeries import builder_file, put_input
 from tests.in_process import ended
 from tests.operators import Operator
 from tests.stage_scripts import RUN_ID, Stages
@@ -364,10 +363,7 @@ def test_a_forged_input_runs_none_of_its_source_text(tmp_path, stages):
     workload = decode_workload(path.read_bytes(), str(path))
     evil = UserFunction("data/own.py", "of_logs", MARK.format(path=str(stages.mark)))
     data = encode_workload(replace(workload, task=replace(workload.task, distance=evil)))
-    digests = f"{hashlib.sha256(data).hexdigest()}\n".encode()
-    path.write_bytes(data)
-    builder_file(plain, "inputs.sha256").write_bytes(digests)
-    change_manifest(plain, inputs_sha256=hashlib.sha256(digests).hexdigest())
+    put_input(plain, data)
 
     code, [line] = ended(plain, "runner", TASK_INDEX=0, ALLOW_USER_FUNCTIONS="false")
 

@@ -1,14 +1,11 @@
 """Calibration of a workload on the engine: what is simulated, and how it is compared with the data."""
 
-import datetime
 import logging
-import re
 from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
 
-from modeling.calendars import reported_dates
 from modeling.engine.observables import DistanceBound, Observables
 from modeling.engine.plan import Keys, Simulated
 from modeling.failures import UserError
@@ -17,12 +14,12 @@ from modeling.result_checks import check_checkpoint
 from modeling.simulate.abc.distances import METRICS
 from modeling.simulate.abc.proposals import Priors, Proposals
 from modeling.simulate.abc.strategies import Checkpoints, Draws, Setting, rejection, smc, top_fraction
+from modeling.simulate.counts import reason_of_draw
 from modeling.simulate.posterior import (
     Calibrated,
     calibrated,
     check_series,
     columns_of,
-    dates_depend_on_start,
 )
 from modeling.simulate.progress import Progress
 from modeling.workload import Calibrate, Checkpoint, Workload
@@ -124,7 +121,6 @@ class Comparison:
         self._metric = METRICS[self.task.distance]
         self._rows = np.repeat(np.arange(len(columns)), [len(each) for each in columns])
         self._columns = np.concatenate(columns)
-        self._starts: set[int] = set()  # that are known to have the dates of the calendar
 
     def simulated(self, proposals: Proposals, generation: int, within: float) -> Draws:
         """Return the simulated values of proposals, and their distances from the data."""
@@ -133,12 +129,10 @@ class Comparison:
             raise UserError(
                 f"{self.workload.population}: {MOST_NUMBER:,} draws are too many for a generation"
             )
-        starts = starts_of(proposals.particles, names)
-        self._check_starts(starts)
         done = self.plan.simulate(
             parameters_of(proposals.particles, names),
             Keys(stream_key(self.workload.entropy, CALIBRATION, generation), numbers.astype(np.uint32)),
-            starts,
+            starts_of(proposals.particles, names),
             self.observables,
             bound=self.bound(within) if np.isfinite(within) else None,
         )
@@ -148,7 +142,11 @@ class Comparison:
         distances = self._metric.distance(self.observed, values)
         distances[done.stopped] = np.nan
         distances[list(done.infeasible)] = np.nan
-        return Draws(values, distances, dict(done.infeasible))
+        infeasible = {
+            position: reason_of_draw(reason, dict(zip(names, proposals.particles[position], strict=True)))
+            for position, reason in done.infeasible.items()
+        }
+        return Draws(values, distances, infeasible)
 
     def bound(self, within: float) -> DistanceBound:
         """Return the bound of particles whose distance is at most `within`."""
@@ -165,29 +163,6 @@ class Comparison:
         """Return the distance of the nearest possible counts: whole numbers, 0 before the first day."""
         nearest = np.where(self._columns < 0, 0, np.rint(self.observed))
         return float(self._metric.distance(self.observed, nearest[None])[0])
-
-    def _check_starts(self, starts: np.ndarray | None) -> None:
-        """Refuse a start whose reported dates are not the last ones of the calendar."""
-        for days in set() if starts is None else set(starts.tolist()) - self._starts:
-            start = self.workload.start_date + datetime.timedelta(days=days)
-            if not _has_last_dates(self.workload, start, self.task.fit_end):
-                raise dates_depend_on_start()
-            self._starts.add(days)
-
-
-def _has_last_dates(workload: Workload, start: datetime.date, last: datetime.date) -> bool:
-    """Return whether a trajectory that starts later has the last reported dates of one that does not."""
-    plan = workload.plan
-
-    def dates(first: datetime.date, end: datetime.date, frequency: str | None) -> np.ndarray | None:
-        return reported_dates(first, end, plan.delta_t_days, frequency)
-
-    every, own = (dates(day, last, plan.resample_frequency) for day in (workload.start_date, start))
-    if own is not None:
-        return np.array_equal(every[len(every) - len(own) :], own)
-    weeks, unit = re.fullmatch(r"(\d+)(W.*)", plan.resample_frequency).groups()  # taken together
-    ends = [dates(day, day, unit)[0] for day in (workload.start_date, start)]
-    return (ends[1] - ends[0]) % np.timedelta64(7 * int(weeks), "D") == np.timedelta64(0, "D")
 
 
 def _found(checkpoints: Checkpoints | None, workload: Workload, comparison: Comparison) -> Checkpoint | None:

@@ -42,7 +42,7 @@ def _wmape(observed: np.ndarray, simulated: np.ndarray) -> np.ndarray:
 
 
 def _mape(observed: np.ndarray, simulated: np.ndarray) -> np.ndarray:
-    """Return the distances over the values that are observed as other than 0, where alone it is defined."""
+    """Return the distances over the observed values that are not 0; at 0 it is not defined."""
     judged = np.flatnonzero(observed)
     # take() keeps rows together in memory, so that numpy adds up a row alike whatever the number of rows
     return np.mean(np.abs((observed[judged] - simulated.take(judged, axis=1)) / observed[judged]), axis=1)

@@ -7,7 +7,8 @@ from modeling.engine.plan import CompiledPlan, Keys
 from modeling.failures import UserError
 from modeling.randomness import PROJECTIONS, stream, stream_key
 from modeling.simulate.abc.calibrate import parameters_of, starts_of
-from modeling.simulate.ensemble import batches, empty_trajectories, simulate_all_series
+from modeling.simulate.counts import reason_of_draw
+from modeling.simulate.ensemble import batches, empty_trajectories, simulate_all_series, with_counts
 from modeling.simulate.posterior import Calibrated, generation_to_project
 from modeling.workload import Calibrate, Trajectories, Workload
 
@@ -49,18 +50,18 @@ def project(
         len(chosen.weights), size=task.projections, p=chosen.weights / chosen.weights.sum()
     )
     particles, names = chosen.particles[ancestors], found.parameter_names
-    trajectories = empty_trajectories(workload.plan, plan.dates, task.projections)
+    trajectories = empty_trajectories(plan, task.projections)
     key, unused = stream_key(workload.entropy, PROJECTIONS), UnusedDoses()
-    for batch in batches(task.projections, workload.plan, len(plan.dates)):
+    for batch in batches(plan, task.projections):
         some = particles[batch]
         keys = Keys(key, np.arange(batch.start, batch.stop))
         done = simulate_all_series(plan, parameters_of(some, names), keys, starts_of(some, names))
-        for position, reason in sorted(done.infeasible.items())[:1]:
+        for position, why in sorted(done.infeasible.items())[:1]:
+            reason = reason_of_draw(why, dict(zip(names, some[position], strict=True)))
             raise UserError(
                 f"{workload.population}: projection {batch.start + position} cannot be simulated to "
                 f"{workload.end_date}, after the fit: {reason}; narrow the priors, or end the model earlier"
             )
-        trajectories.in_compartments[batch] = done.in_compartments
-        trajectories.by_transition[batch] = done.by_transition
+        trajectories = with_counts(trajectories, batch, done)
         unused.add(done.unused)
     return trajectories, particles, unused

@@ -184,21 +184,15 @@ class Queue:
     ----------
     rng_of : function of int
         Returns the generator of a block.
-
-    Attributes
-    ----------
-    is_over : bool
-        Whether nearly all proposals are outside a prior, so that no more are made.
     """
 
     def __init__(self, source: Source, priors: Priors, rng_of: Callable[[int], np.random.Generator]):
         self._source, self._priors, self._rng_of = source, priors, rng_of
         self._blocks = self._inside()
         self._waiting = Proposals(np.zeros(0, dtype=np.int64), np.zeros((0, len(priors.names))))
-        self.is_over = False
 
     def take(self, count: int) -> Proposals:
-        """Return the next proposals; fewer where no more are made."""
+        """Return the next proposals; fewer once nearly all are outside a prior, and no more are made."""
         parts, held = [self._waiting], len(self._waiting.numbers)
         while held < count and (block := next(self._blocks, None)) is not None:
             parts.append(block)
@@ -218,4 +212,3 @@ class Queue:
                 numbers, particles = numbers[inside], particles[inside]
             yield Proposals(numbers, particles)
             block, empty = block + 1, 0 if len(numbers) else empty + 1
-        self.is_over = True

@@ -15,8 +15,8 @@ def contents_of_result(workload: Workload, checkpoints: Checkpoints | None = Non
     task: Calibrate = workload.task
     fitted = compile_plan(workload.plan, workload.start_date, task.fit_end)
     found = calibrate(workload, fitted, checkpoints)
-    # unused doses of projections alone: how many draws are simulated after the last that counts, and how far,
-    # depends on the size of batches, and a warning may not
+    # unused doses of projections alone: which draws are simulated after the last that counts, and how far,
+    # depends on the size of batches, and a warning must not
     trajectories, projected, unused = None, None, UnusedDoses()
     if task.projections:
         whole = compile_plan(workload.plan, workload.start_date, workload.end_date)

@@ -5,7 +5,7 @@ epydemix implements them. Each has the same four parts: a state, its first value
 function that takes the steps until the strategy ends.
 
 A generation is the first accepted proposals in the order of their numbers, and a decision depends on the
-proposal alone. So nothing depends on how many are simulated together, but the time that it takes.
+proposal alone. So how many are simulated together changes the time that it takes, and nothing else.
 """
 
 import time
@@ -47,10 +47,10 @@ class Draws(NamedTuple):
     infeasible: dict[int, str]
 
 
-class Simulated(Protocol):
-    """Simulates proposals of a generation.
+class SimulateProposals(Protocol):
+    """A function that simulates proposals of a generation.
 
-    One whose distance is above `within` may be stopped early.
+    It may stop one early whose distance is above `within`.
     """
 
     def __call__(self, proposals: Proposals, generation: int, within: float) -> Draws: ...
@@ -110,7 +110,7 @@ class Setting:
     entropy: tuple[int, ...]
     options: dict
     priors: Priors
-    simulated: Simulated
+    simulated: SimulateProposals
     progress: Progress
     values: int
     batch: BatchSize = field(default_factory=BatchSize)

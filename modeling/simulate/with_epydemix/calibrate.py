@@ -9,14 +9,15 @@ import datetime
 import numpy as np
 
 from modeling.distributions import frozen_distribution
+from modeling.engine.starts import dates_depend_on_start
 from modeling.initial import InfeasibleDraw
 from modeling.randomness import CALIBRATION, PROJECTIONS, stream
+from modeling.simulate.counts import put, reason_of_draw
 from modeling.simulate.posterior import (
     Calibrated,
     calibrated,
     check_series,
     columns_of,
-    dates_depend_on_start,
     generation_to_project,
 )
 from modeling.simulate.progress import Progress
@@ -125,9 +126,9 @@ def project(
         path = simulator.run(draw, start, workload.end_date, rng)
         path = transformation.apply(path, draw, start, projection=True)
         before = _steps_before(path, calendar)
-        people[index, :, :before] = path.initial[:, None]
-        people[index, :, before:] = path.in_compartments
-        moved[index, :, before:] = path.by_transition
+        people = put(people, np.s_[index, :, :before], path.initial[:, None])
+        people = put(people, np.s_[index, :, before:], path.in_compartments)
+        moved = put(moved, np.s_[index, :, before:], path.by_transition)
     if transformation.is_used:
         people, moved = _whole_numbers(people), _whole_numbers(moved)
     return Trajectories(calendar, compartments, transitions, people, moved), particles
@@ -172,7 +173,7 @@ class _Comparison:
         try:
             path = self.simulator.run(draw, start, self.task.fit_end, rng)
         except InfeasibleDraw as error:
-            return {"data": self._never_accepted(error)}
+            return {"data": self._never_accepted(reason_of_draw(str(error), draw))}
         self._infeasible = None
         path = self.transformation.apply(path, draw, start, projection=False)
         self.rows = self.rows or [self._rows(observed) for observed in self.task.observed]
@@ -221,8 +222,8 @@ class _Comparison:
         judged = self.observed != 0 if self.task.distance == "mape" else slice(None)
         return float(self._metric({"data": self.observed[judged]}, {"data": simulated[judged]}))
 
-    def _never_accepted(self, error: InfeasibleDraw) -> np.ndarray:
-        self._infeasible = str(error)
+    def _never_accepted(self, reason: str) -> np.ndarray:
+        self._infeasible = reason
         # nan fails every comparison with epsilon; top_fraction sorts, and needs a number
         worst = FAR_AWAY if self.task.strategy == "top_fraction" else np.nan
         return np.full(len(self.observed), worst)

@@ -7,6 +7,7 @@ import numpy as np
 from modeling.failures import UserError
 from modeling.initial import InfeasibleDraw
 from modeling.randomness import TRAJECTORIES, stream
+from modeling.simulate.counts import put, reason_of_draw
 from modeling.simulate.with_epydemix.calibrate import calibrate, project
 from modeling.simulate.with_epydemix.simulator import Simulator
 from modeling.simulate.with_epydemix.transformation import Transformation
@@ -33,8 +34,9 @@ def _simulated(workload: Workload, simulator: Simulator) -> dict[str, Any]:
         try:
             path = simulator.run(task.draw, workload.start_date, workload.end_date, rng)
         except InfeasibleDraw as error:
-            raise UserError(f"{workload.population}, parameter set {workload.set_index}: {error}") from None
-        people[index], moved[index] = path.in_compartments, path.by_transition
+            reason = reason_of_draw(str(error), task.draw)
+            raise UserError(f"{workload.population}, parameter set {workload.set_index}: {reason}") from None
+        people, moved = put(people, index, path.in_compartments), put(moved, index, path.by_transition)
     return {
         "kind": "simulation",
         "trajectories": Trajectories(
