@@ -38,8 +38,7 @@ from modeling.engine.machine_code import Kernel
 from modeling.engine.observables import DistanceBound, Observables
 from modeling.engine.starts import Starts, StartTable
 from modeling.engine.structure import structure_of
-from modeling.engine.values import drawn_names, rate_values
-from modeling.failures import UserError, did_you_mean
+from modeling.engine.values import rate_values
 from modeling.initial import people_of_plan
 from modeling.plan_checks import check_plan
 from modeling.threads import usable_threads
@@ -105,7 +104,7 @@ def compile_plan(model: ModelPlan, first_day: datetime.date, last_day: datetime.
     Raises
     ------
     UserError
-        The model cannot be compiled, or not over this period; the message says what and where.
+        The model cannot be compiled; the message says what and where.
     """
     return CompiledPlan(model, first_day, last_day)
 
@@ -147,7 +146,7 @@ class CompiledPlan:
         Parameters
         ----------
         parameters : mapping of str to ndarray of float, shape (particles,)
-            Drawn parameters, and people of drawn compartments. Names that no rate depends on have no effect.
+            Drawn parameters, and people of drawn compartments.
         starts : ndarray of int, shape (particles,), or None
             First simulated day, in days after the plan's.
         threads : int, optional

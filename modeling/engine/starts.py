@@ -67,8 +67,6 @@ class Starts:
     """
 
     def __init__(self, model: ModelPlan, first_day: datetime.date, last_day: datetime.date):
-        if not first_day <= last_day:
-            raise UserError(f"the last day, {last_day}, is before the first, {first_day}")
         self.model, self.first_day, self.last_day = model, first_day, last_day
         delta_t = model.delta_t_days
         _check_days(first_day, last_day, delta_t)
@@ -76,9 +74,9 @@ class Starts:
         self.points_a_step = max(1, round(delta_t))
         self.dates, _ = reported_steps(first_day, last_day, delta_t, model.resample_frequency)
         self.num_points = ((last_day - first_day).days + 1) * self.points_per_day
+        self._found: dict[int, _Start] = {}
         if model.schedule is not None:
             _check_schedule(model.schedule, first_day, last_day, self.num_points)
-        self._found: dict[int, _Start] = {}
         self.contacts, self.matrix_of_point = self._contacts()
 
     def table(self, days: np.ndarray) -> StartTable:

@@ -16,7 +16,6 @@ from modeling.bounds import LARGEST_NUMBER
 from modeling.engine.elementwise import Elementwise, largest_eigenvalue
 from modeling.expressions import check_names, check_shape, evaluate, names_in, parse_expression, walk
 from modeling.failures import UserError
-from modeling.initial import DRAWN
 from modeling.over_time import particles_over_time, wave_problems
 from modeling.workload import EIGENVALUE, ModelPlan, Schedule
 
@@ -58,17 +57,6 @@ class RateValues:
 
     rates: dict[str, np.ndarray]
     infeasible: dict[int, str]
-
-
-def drawn_names(plan: ModelPlan) -> list[str]:
-    """Return the parameters and compartments that a simulation needs and the plan has no value of."""
-    trees = [_parse(text) for _, text in plan.calculated]
-    rates = [flow.rate for flow in plan.flows if flow.eligible is None]
-    trees += [_parse(rate, calls=False) for rate in rates if isinstance(rate, str)]
-    known = {*plan.parameters, *(name for name, _ in plan.calculated), EIGENVALUE}
-    used = [name for tree in trees for name in names_in(tree) if name not in known]
-    people = [name for name, init in plan.initial.items() if isinstance(init, str) and init in DRAWN]
-    return list(dict.fromkeys(used + people))
 
 
 def parameter_values(plan: ModelPlan, parameters: Mapping[str, np.ndarray]) -> ParameterValues:
