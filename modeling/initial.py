@@ -102,7 +102,10 @@ def initial_people_of(
     UserError
         The same where nothing is drawn, so that no other draw can help.
     """
-    values = {c: draws[c] if _is_drawn(init) and c in draws else init for c, init in initial.items()}
+    for compartment, init in initial.items():
+        if _is_drawn(init) and compartment not in draws:
+            raise UserError(f"{compartment} has no number of people, and its init is {init}")
+    values = {c: draws[c] if _is_drawn(init) else init for c, init in initial.items()}
     is_drawn = any(isinstance(value, np.ndarray) for value in values.values())
     num_rows = num_particles if is_drawn else 1
     infeasible: dict[int, str] = {}

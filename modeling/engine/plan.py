@@ -124,7 +124,6 @@ class CompiledPlan:
         self.starts = Starts(model, first_day, last_day)
         self.dates = self.starts.dates
         self._structure = structure_of(model)
-        self._drawn = drawn_names(model)
         self._memory: deque[np.ndarray] = deque(maxlen=1)
 
     def simulate(
@@ -183,7 +182,6 @@ class CompiledPlan:
         _check_particles(particles, parameters, starts)
         days = np.zeros(number, dtype=np.int64) if starts is None else np.asarray(starts, dtype=np.int64)
         parameters = {name: np.asarray(values, dtype=float) for name, values in parameters.items()}
-        self._check_drawn(parameters)
         table = self.starts.table(days)
         found = rate_values(
             self.model,
@@ -217,15 +215,6 @@ class CompiledPlan:
             return self._memory.pop()
         except IndexError:
             return np.empty(0)
-
-    def _check_drawn(self, parameters: Mapping[str, np.ndarray]) -> None:
-        """Refuse a batch without the values of a name that the model takes from its particles."""
-        for name in self._drawn:
-            if name not in parameters:
-                raise UserError(
-                    f'parameters has no values of "{name}", which the model takes from its particles'
-                    f"{did_you_mean(name, parameters)}"
-                )
 
     def _run(
         self, ready: "_Ready", stream: int, threads: int | None, lanes: int | None, is_mean: bool

@@ -52,7 +52,18 @@ def test_arrays_that_do_not_fit_together_are_refused(changes, said):
 @pytest.mark.parametrize("calculated", [[], [("r", "2 * beta")]])
 def test_a_parameter_without_a_value_is_named(calculated):
     of = plan(flows=[Flow("S", "R", "r")], parameters={}, calculated=calculated, **LEAVING)
-    missing = "beta" if calculated else "r"
+    wanted = '"2 \\* beta" uses "beta"' if calculated else '"r" uses "r"'
 
-    with pytest.raises(UserError, match=f'^parameters has no values of "{missing}"'):
+    with pytest.raises(UserError, match=f"^{wanted}, which is not a parameter"):
+        simulate(of, parameters={})
+
+
+def test_a_compartment_without_a_number_of_people_is_named():
+    of = plan(
+        flows=[Flow("S", "R", 0.1)],
+        parameters={},
+        **LEAVING | {"initial": {"S": "default", "R": "calibrated"}},
+    )
+
+    with pytest.raises(UserError, match=r"^R has no number of people, and its init is calibrated$"):
         simulate(of, parameters={})
