@@ -35,7 +35,7 @@ WHOLES, WHOLES_2, UNSIGNED = array("int64"), array("int64", 2), array("uint64")
 REALS, REALS_2, REALS_3 = array("float64"), array("float64", 2), array("float64", 3)
 TILE = 5120  # entries of the sampler; its scratch is about 1 MB, the second-level cache of a core
 TILE_ROW = TILE + 64  # with room for whole vectors
-FLOATS, INTEGERS = 27 * TILE_ROW, 9 * TILE_ROW  # rows of scratch: binomial.py
+FLOATS, INTEGERS = 25 * TILE_ROW, 9 * TILE_ROW  # rows of scratch: binomial.py
 _CACHE_LINE = 64  # bytes; a vector that crosses two lines takes twice as long to read
 
 
@@ -177,6 +177,24 @@ class Rows(NamedTuple):
     end: int
 
 
+class Law(NamedTuple):
+    """The laws of the cells of a tile, Binomial(n, p), as rows over lanes.
+
+    Attributes
+    ----------
+    reals : float64, shape (rows, lanes or more)
+    people, chance : shape (cells of a tile,)
+        Rows of n, and of p, which is at most 1/2.
+    to_log_rest : int
+        From a row of p to that of -log(1 - p).
+    """
+
+    reals: REALS_2
+    people: WHOLES
+    chance: WHOLES
+    to_log_rest: int
+
+
 class Lanes(NamedTuple):
     """The state of one thread: particles in lanes, 2**shift of them.
 
@@ -195,8 +213,10 @@ class Lanes(NamedTuple):
     is_moving : shape (rows of moved people,)
         0 where nobody moves in this step.
     has_flips : shape (rows of chances,)
+    law : Law
+        Of the rows that are drawn together.
     sites : uint64, shape (cells of a tile,)
-        Rows of chances that are drawn together.
+        Their numbers among the rows of chances.
     floats, integers : float64 and uint64
         Scratch of the sampler.
     """
@@ -212,6 +232,7 @@ class Lanes(NamedTuple):
     present: WHOLES
     is_moving: WHOLES
     has_flips: WHOLES
+    law: Law
     sites: UNSIGNED
     floats: REALS
     integers: UNSIGNED
@@ -234,11 +255,13 @@ def new_lanes(shift: int, model: Model, batch: Batch, look: Look) -> Lanes:
         "flip": chances,
     }
     first = np.cumsum([0, *sizes.values(), 1, 1, 1, 1, 1]).tolist()
+    reals, cells = _aligned((first[-1], padded), np.float64), TILE >> shift
+    nothing = np.zeros(cells, dtype=np.int64)
     return Lanes(
         shift=shift,
         width=width,
         rows=Rows(*first),
-        reals=_aligned((first[-1], padded), np.float64),
+        reals=reals,
         wholes=_aligned((BASE + len(batch.coefficients), padded), np.int64),
         particle=_aligned((width,), np.uint64),
         step=_aligned((width,), np.uint64),
@@ -246,7 +269,8 @@ def new_lanes(shift: int, model: Model, batch: Batch, look: Look) -> Lanes:
         present=np.zeros(width, dtype=np.int64),
         is_moving=np.zeros(sizes["moved"], dtype=np.int64),
         has_flips=np.zeros(chances, dtype=np.int64),
-        sites=np.zeros(TILE >> shift, dtype=np.uint64),
+        law=Law(reals, nothing, nothing.copy(), chances),
+        sites=np.zeros(cells, dtype=np.uint64),
         floats=_aligned((FLOATS,), np.float64),
         integers=_aligned((INTEGERS,), np.uint64),
     )

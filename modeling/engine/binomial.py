@@ -30,11 +30,11 @@ _CHUNK = 64  # inverted draws that are iterated together
 _MOST_TERMS = 64  # more has a chance below 1e-27; rounded sums that end below u give 64, once in 1e15 draws
 
 # rows of floats: entries of the tile, then queues of the undecided, the open, the retried and the small
-(N, P, L, K, U, V) = [j * ROW for j in range(6)]
+(N, K, U, V) = [j * ROW for j in range(4)]
 (_QN, _QP, _QU, _QV, _QK, _ON, _OP, _OV, _OK, _OTAIL, _TN, _TP, _TU, _TV, _TK) = [
     j * ROW for j in range(6, 21)
 ]
-(_SG, _SR, _SX, _SU, _SC, _SK) = [j * ROW for j in range(21, 27)]
+(_SG, _SR, _SX, _SU, _SC, _SK) = [j * ROW for j in range(19, 25)]
 # rows of integers: codes, then lists of indices
 (_CODE, _SMALL, _UNDECIDED, _RETRY, _VERDICT, _OPEN, _WHO, _WHEN, _WHERE) = [j * ROW for j in range(9)]
 _ACCEPTED, _IS_SMALL, _REJECTED = U64(0), U64(1), U64(2)  # codes; in a verdict 1 is open
@@ -109,19 +109,20 @@ def log_ratio(n, p, k):
 
 
 @part
-def _first(f, q, cells, shift, key, particles, steps, sites):
+def _first(f, q, law, cells, shift, key, particles, steps, sites):
     """Make the first attempt of every entry; each cell has 2**shift of them, one a lane."""
     lanes = 1 << shift
     for c in range(cells):
-        site = sites[c]
+        people, chance, site = law.reals[law.people[c]], law.reals[law.chance[c]], sites[c]
         o = U64(c << shift)  # unsigned: LLVM cannot know that the shift gives no negative index
         for w in range(lanes):
             u, v = uniforms(key, particles[w], steps[w], site, U64(0))
             i = o + U64(w)
-            n = f[U64(N) + i]
-            p = f[U64(P) + i]
+            n = people[w]
+            p = chance[w]
             k, is_accepted = candidate(n, p, u, v)
             mean = n * p
+            f[U64(N) + i] = n
             f[U64(U) + i] = u
             f[U64(V) + i] = v
             f[U64(K) + i] = k if mean > 0.0 else 0.0
@@ -130,14 +131,16 @@ def _first(f, q, cells, shift, key, particles, steps, sites):
 
 
 @part
-def _invert(f, q, m):
+def _invert(f, q, m, law, shift):
     """Draw the m small entries by inversion: k = number of partial sums of the law that are <= u."""
+    lane_mask, cell_shift = U64((1 << shift) - 1), U64(shift)
     for j in range(m):
         i = q[_SMALL + j]
+        row, w = law.chance[i >> cell_shift], i & lane_mask
         f[_SU + j] = f[U64(U) + i]
         f[_SG + j] = f[U64(N) + i]
-        f[_SR + j] = f[U64(P) + i]
-        f[_SX + j] = f[U64(L) + i]
+        f[_SR + j] = law.reals[U64(row), w]
+        f[_SX + j] = law.reals[U64(row + law.to_log_rest), w]
     padded = (m + 7) & ~7
     for j in range(m, padded):
         f[_SU + j] = 0.0
@@ -256,13 +259,15 @@ def _pad_queue(f, m, padded):
 
 
 @part
-def draw_tile(f, q, cells, shift, key, particles, steps, sites):
+def draw_tile(f, q, law, cells, shift, key, particles, steps, sites):
     """Draw Binomial(n, p) for every entry of a tile into row K.
 
     Parameters
     ----------
     f, q : ndarray of float64, shape (FLOATS,), and of uint64, shape (INTEGERS,)
-        Scratch. Rows N, P and L of `f` hold n, p <= 1/2 and -log(1 - p) of entry cell * lanes + lane.
+        Scratch. Rows N and K of `f` get n and the draw of entry cell * lanes + lane.
+    law : Law
+        Where n, p <= 1/2 and -log(1 - p) of each cell are.
     cells, shift : int
         Number of cells, and the logarithm to base 2 of the number of lanes.
     key : uint64
@@ -270,16 +275,17 @@ def draw_tile(f, q, cells, shift, key, particles, steps, sites):
     particles, steps : ndarray of uint64, shape (lanes,)
     sites : ndarray of uint64, shape (cells,)
     """
-    _first(f, q, cells, shift, key, particles, steps, sites)
+    _first(f, q, law, cells, shift, key, particles, steps, sites)
     m = cells << shift
     small = PICK(q, _CODE, _IS_SMALL, m, _SMALL, 0)
     undecided = PICK(q, _CODE, _REJECTED, m, _UNDECIDED, 0)
     if small:
-        _invert(f, q, small)
+        _invert(f, q, small, law, shift)
+    lane_mask, cell_shift = U64((1 << shift) - 1), U64(shift)
     for j in range(undecided):
         i = q[_UNDECIDED + j]
         f[_QN + j] = f[U64(N) + i]
-        f[_QP + j] = f[U64(P) + i]
+        f[_QP + j] = law.reals[U64(law.chance[i >> cell_shift]), i & lane_mask]
         f[_QU + j] = f[U64(U) + i]
         f[_QV + j] = f[U64(V) + i]
         f[_QK + j] = f[U64(K) + i]
@@ -348,19 +354,15 @@ def _retry(f, q, retried, shift, key, particles, steps, sites, attempt):
 
 
 @compiled
-def fill_tile(f, q, found, n, p, log_rest, key, particles, steps):
+def fill_tile(f, q, law, found, key, particles, steps):
     """Draw a whole tile of one law; for draws.py."""
     cells = found.size // particles.size
     shift = 0
     while (1 << shift) < particles.size:
         shift += 1
-    for i in range(found.size):
-        f[N + i] = n
-        f[P + i] = p
-        f[L + i] = log_rest
     sites = q[INTEGERS - cells :]
     for c in range(cells):
         sites[c] = U64(c)
-    draw_tile(f, q, cells, shift, key, particles, steps, sites)
+    draw_tile(f, q, law, cells, shift, key, particles, steps, sites)
     for i in range(found.size):
         found[i] = f[K + i]

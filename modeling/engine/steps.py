@@ -43,7 +43,7 @@ from modeling.engine.arrays import (
     TO,
     WHOLE,
 )
-from modeling.engine.binomial import K, L, N, P, draw_tile
+from modeling.engine.binomial import K, N, draw_tile
 from modeling.engine.chances import find_chances, find_forces, find_vaccination, read_coefficients
 from modeling.engine.compiled import U64, compiled, part
 
@@ -228,25 +228,19 @@ def _report(num_due, batch, look, lanes, out):
 @part
 def _draw(level, model, lanes, key, is_mean):
     """Draw who leaves (level 0), or who of them takes an edge; cells without people are left out."""
-    reals, tile = lanes.reals, lanes.floats
-    first = lanes.rows.moved if level else lanes.rows.people
+    reals, rows, law = lanes.reals, lanes.rows, lanes.law
+    first = rows.moved if level else rows.people
     cells = _NONE
     for row in range(model.levels[level], model.levels[level + 1]):
-        people, o = reals[first + model.draws[row, FROM]], U64(cells << lanes.shift)
-        occupied = 0
-        for w in range(lanes.width):
-            tile[U64(N) + o + U64(w)] = people[w]
-            occupied += people[w] > 0.0
-        lanes.is_moving[model.draws[row, TO]] = occupied
-        if not occupied:
-            nobody = reals[lanes.rows.moved + model.draws[row, TO]]
+        from_row, to_row = first + model.draws[row, FROM], rows.moved + model.draws[row, TO]
+        is_moving = _has_anybody(reals[from_row], lanes.width)
+        lanes.is_moving[model.draws[row, TO]] = is_moving
+        if not is_moving:
             for w in range(lanes.width):
-                nobody[w] = 0.0
+                reals[to_row, w] = 0.0
             continue
-        chance, log_rest = reals[lanes.rows.chance + row], reals[lanes.rows.log_rest + row]
-        for w in range(lanes.width):
-            tile[U64(P) + o + U64(w)] = chance[w]
-            tile[U64(L) + o + U64(w)] = log_rest[w]
+        law.people[cells] = from_row
+        law.chance[cells] = rows.chance + row
         lanes.sites[cells] = U64(row)
         cells += 1
         if cells << lanes.shift == TILE:
@@ -256,14 +250,25 @@ def _draw(level, model, lanes, key, is_mean):
 
 
 @part
+def _has_anybody(people, width):
+    for w in range(width):  # mostly the first lane has
+        if people[w] > 0.0:
+            return 1
+    return 0
+
+
+@part
 def _finish_tile(cells, level, model, lanes, key, is_mean):
     """Draw a tile, and write the people who move to the rows of their edges."""
-    reals, tile = lanes.reals, lanes.floats
+    reals, tile, law = lanes.reals, lanes.floats, lanes.law
     if is_mean:
-        for i in range(cells << lanes.shift):
-            tile[U64(K) + U64(i)] = tile[U64(N) + U64(i)] * tile[U64(P) + U64(i)]
+        for c in range(cells):
+            people, chance, o = reals[law.people[c]], reals[law.chance[c]], U64(c << lanes.shift)
+            for w in range(lanes.width):
+                tile[U64(N) + o + U64(w)] = people[w]
+                tile[U64(K) + o + U64(w)] = people[w] * chance[w]
     elif cells:
-        draw_tile(tile, lanes.integers, cells, lanes.shift, key, lanes.particle, lanes.step, lanes.sites)
+        draw_tile(tile, lanes.integers, law, cells, lanes.shift, key, lanes.particle, lanes.step, lanes.sites)
     for c in range(cells):
         row, o = np.int64(lanes.sites[c]), U64(c << lanes.shift)
         to = reals[lanes.rows.moved + model.draws[row, TO]]
@@ -274,7 +279,7 @@ def _finish_tile(cells, level, model, lanes, key, is_mean):
             for w in range(lanes.width):
                 to[w] += flip[w] * (tile[U64(N) + o + U64(w)] - 2.0 * to[w])
         if level:
-            rest = reals[lanes.rows.moved + model.draws[row, FROM]]
+            rest = reals[law.people[c]]
             for w in range(lanes.width):
                 rest[w] -= to[w]
 
