@@ -29,7 +29,6 @@ LOOPS = {
     "_full": (2, 1),
     "_again": (1, 1),
     "_finish_tile": (4, 4),
-    "_draw": (2, 2),
     "_move": (2, 2),
     "_count": (1, 1),
     "_advance": (1, 1),
