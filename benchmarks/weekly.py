@@ -1,4 +1,4 @@
-"""How long does the weekly run of all states take? Stages A, B and C of the flu experiment on all cores.
+"""How long does a weekly run take? Stages A, B and C of the flu experiment for the nation, the states and DC.
 
 Each location is calibrated with 1,000 particles in 10 generations to its admissions of 2024-25, and has 1,000
 projections. --admissions names the target file of the FluSight hub, target-hospital-admissions.csv;
@@ -83,8 +83,11 @@ def _write(folder: Path, arguments: argparse.Namespace) -> list[str]:
 
 
 def _observed(path: Path) -> dict[str, dict[datetime.date, int]]:
-    """Return the weekly admissions of each state, DC and Puerto Rico by date."""
-    codes = {location.name: code for code, location in locations().items() if code.startswith("US-")}
+    """Return the weekly admissions of the nation, each state and DC by date."""
+    # Puerto Rico has no calendar of school holidays
+    own = {location.name: code for code, location in locations().items() if code.startswith("US-")}
+    codes = {**own, "US": "US"}
+    codes.pop("Puerto Rico")
     found: dict[str, dict[datetime.date, int]] = {}
     with open(path, newline="") as file:
         for row in csv.DictReader(file):
