@@ -10,6 +10,8 @@ from functools import cache
 
 import numpy as np
 
+from modeling.bounds import MOST_STEPS
+
 WEEKDAYS = ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]
 SATURDAY = WEEKDAYS.index("SAT")  # as date.weekday() counts
 MOST_STEP_DAYS = 7
@@ -57,6 +59,13 @@ def step_count(start: datetime.date, end: datetime.date, delta_t_days: float) ->
     epydemix would stop at midnight before the last day, so that a model of half days would miss half a day.
     """
     return math.ceil(((end - start).days + 1) / delta_t_days - 1e-9)
+
+
+def period_problem(start: datetime.date, end: datetime.date, delta_t_days: float) -> str | None:
+    """Return why a period has no possible number of time steps; None if it has one."""
+    steps = step_count(start, end, delta_t_days)
+    is_possible = 0 < steps <= MOST_STEPS
+    return None if is_possible else f"{steps:,} time steps from {start} to {end}, outside 1 to {MOST_STEPS:,}"
 
 
 def interval_end(day: datetime.date, frequency: str | None) -> datetime.date:

@@ -49,13 +49,19 @@ _STIRLING = np.array(
 
 
 @inlined
-def candidate(n, p, u, v):
-    """Return the candidate of an attempt, and whether the quick test accepts it."""
-    mean = n * p
+def _hat(mean, p, u):
+    """Return the standard deviation, the constants a and b of BTRS, and its us = 1/2 - |u - 1/2|."""
     sd = sqrt(fma(-mean, p, mean))
     b = fma(2.53, sd, 1.15)
     a = fma(0.01, p, fma(0.0248, b, -0.0873))
-    us = 0.5 - fabs(u - 0.5)
+    return sd, a, b, 0.5 - fabs(u - 0.5)
+
+
+@inlined
+def candidate(n, p, u, v):
+    """Return the candidate of an attempt, and whether the quick test accepts it."""
+    mean = n * p
+    _, a, b, us = _hat(mean, p, u)
     k = floor(fma((a + a) / us + b, u - 0.5, mean + 0.5))
     return k, (us >= 0.07) & (v * b <= fma(0.92, b, -4.2))
 
@@ -63,11 +69,7 @@ def candidate(n, p, u, v):
 @inlined
 def log_height(n, p, u, v):
     """Return the logarithm of a candidate's height, which is compared with log(f(k) / f(mode))."""
-    mean = n * p
-    sd = sqrt(fma(-mean, p, mean))
-    b = fma(2.53, sd, 1.15)
-    a = fma(0.01, p, fma(0.0248, b, -0.0873))
-    us = 0.5 - fabs(u - 0.5)
+    sd, a, b, us = _hat(n * p, p, u)
     us2 = us * us
     return log((v * fma(2.83, b, 5.1)) * (sd * us2) / (b * fma(b, us2, a)))
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modeling.bounds import MOST_STEPS
-from modeling.calendars import step_count
+from modeling.calendars import period_problem, step_count
 from modeling.engine.reporting import reported_steps
 from modeling.engine.schedule import StepSchedule, different_contacts, schedule_from
 from modeling.failures import UserError
@@ -69,7 +68,8 @@ class Starts:
     def __init__(self, model: ModelPlan, first_day: datetime.date, last_day: datetime.date):
         self.model, self.first_day, self.last_day = model, first_day, last_day
         delta_t = model.delta_t_days
-        _check_days(first_day, last_day, delta_t)
+        if problem := period_problem(first_day, last_day, delta_t):
+            raise UserError(problem)
         self.points_per_day = max(1, round(1 / delta_t))
         self.points_a_step = max(1, round(delta_t))
         self.dates, _ = reported_steps(first_day, last_day, delta_t, model.resample_frequency)
@@ -164,12 +164,6 @@ def dates_depend_on_start() -> UserError:
         "a calibrated start date needs dates that do not depend on it; "
         "set simulation.resample_frequency to D or W-SAT"
     )
-
-
-def _check_days(first_day: datetime.date, last_day: datetime.date, delta_t: float) -> None:
-    steps = step_count(first_day, last_day, delta_t)
-    if not 0 < steps <= MOST_STEPS:
-        raise UserError(f"{steps:,} time steps from {first_day} to {last_day}, outside 1 to {MOST_STEPS:,}")
 
 
 def _check_schedule(

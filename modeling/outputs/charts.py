@@ -320,6 +320,6 @@ def _mark_end_of_fit(axes: Axes, day: float) -> None:
 
 
 def shortened(words: str, most: int) -> str:
-    """Return words in one line of at most so many characters."""
+    """Return words in one line, cut after `most` characters."""
     words = " ".join(words.split())
     return words if len(words) <= most else words[: most - 1] + "…"

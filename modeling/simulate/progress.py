@@ -322,6 +322,6 @@ def check_weights(progress: Progress, weights: np.ndarray) -> None:
 
 
 def _in_a_row(flags: np.ndarray, before: int) -> np.ndarray:
-    """Return how many flags in a row are true up to each position, of which `before` come earlier."""
+    """Return the length of the run of true flags that ends at each position; `before` came earlier."""
     positions = np.arange(len(flags))
     return positions - np.maximum.accumulate(np.where(flags, -1 - before, positions))

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from modeling.bounds import LARGEST_COUNT, LARGEST_NUMBER, MOST_STEPS, MOST_TRAJECTORIES
-from modeling.calendars import step_count
+from modeling.bounds import LARGEST_COUNT, LARGEST_NUMBER, MOST_TRAJECTORIES
+from modeling.calendars import period_problem
 from modeling.expressions import check_names, parse_expression
 from modeling.failures import UserError
 from modeling.initial import DRAWN
+from modeling.simulate.abc.distances import METRICS
 from modeling.workload import EIGENVALUE, Calibrate, Observed, Simulate, UserFunction, Workload
 
-METRICS = ("rmse", "mae", "wmape", "mape")
 _COUNTS = (
     "num_particles",
     "num_generations",
@@ -57,9 +57,8 @@ def _check_names(workload: Workload) -> None:
 
 def _problems(workload: Workload) -> Iterator[str]:
     task, first, last = workload.task, workload.start_date, workload.end_date
-    steps = step_count(first, last, workload.plan.delta_t_days)
-    if not 0 < steps <= MOST_STEPS:
-        yield f"{steps:,} time steps from {first} to {last}, outside 1 to {MOST_STEPS:,}"
+    if problem := period_problem(first, last, workload.plan.delta_t_days):
+        yield problem
     if not workload.entropy or min(workload.entropy) < 0:
         yield "random streams without a seed"
     if isinstance(task, Simulate):

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from modeling.engine.observables import DistanceBound, Observables
-from modeling.engine.plan import Keys, Simulated
+from modeling.engine.plan import MOST_PARTICLES, Keys, Simulated
 from modeling.failures import UserError
 from modeling.randomness import CALIBRATION, stream_key
 from modeling.result_checks import check_checkpoint
@@ -27,7 +27,6 @@ from modeling.workload import Calibrate, Checkpoint, Workload
 log = logging.getLogger(__name__)
 
 START = "start_date"  # among the priors: days from the workload's start date
-MOST_NUMBER = 2**32  # of proposals in a generation: the engine's draws have 32 bits for it
 ROUNDING = 1e-9  # how much an upper bound of a sum is raised
 
 
@@ -125,9 +124,9 @@ class Comparison:
     def simulated(self, proposals: Proposals, generation: int, within: float) -> Draws:
         """Return the simulated values of proposals, and their distances from the data."""
         names, numbers = self.priors.names, proposals.numbers
-        if numbers[-1] >= MOST_NUMBER:
+        if numbers[-1] >= MOST_PARTICLES:
             raise UserError(
-                f"{self.workload.population}: {MOST_NUMBER:,} draws are too many for a generation"
+                f"{self.workload.population}: {MOST_PARTICLES:,} draws are too many for a generation"
             )
         done = self.plan.simulate(
             parameters_of(proposals.particles, names),
