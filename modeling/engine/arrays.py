@@ -35,7 +35,7 @@ WHOLES, WHOLES_2, UNSIGNED = array("int64"), array("int64", 2), array("uint64")
 REALS, REALS_2, REALS_3 = array("float64"), array("float64", 2), array("float64", 3)
 TILE = 5120  # entries of the sampler; its scratch is about 1 MB, the second-level cache of a core
 TILE_ROW = TILE + 64  # with room for whole vectors
-FLOATS, INTEGERS = 25 * TILE_ROW, 9 * TILE_ROW  # rows of scratch: binomial.py
+FLOATS, INTEGERS = 14 * TILE_ROW, 10 * TILE_ROW  # rows of scratch: binomial.py
 _CACHE_LINE = 64  # bytes; a vector that crosses two lines takes twice as long to read
 
 
@@ -169,6 +169,7 @@ class Rows(NamedTuple):
     chance: int  # at most 1/2
     log_rest: int  # -log(1 - chance)
     flip: int  # 1 where the chance is that of the rest
+    zero: int  # remains 0
     hazard: int  # of an edge in a step
     rest: int  # hazard of the edges after it
     eligible: int
@@ -254,7 +255,7 @@ def new_lanes(shift: int, model: Model, batch: Batch, look: Look) -> Lanes:
         "log_rest": chances,
         "flip": chances,
     }
-    first = np.cumsum([0, *sizes.values(), 1, 1, 1, 1, 1]).tolist()
+    first = np.cumsum([0, *sizes.values(), 1, 1, 1, 1, 1, 1]).tolist()
     reals, cells = _aligned((first[-1], padded), np.float64), TILE >> shift
     nothing = np.zeros(cells, dtype=np.int64)
     return Lanes(

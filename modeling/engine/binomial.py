@@ -4,13 +4,12 @@ All draws of a tile go through each pass together; between passes only lists of 
 
   first    for every entry: two uniforms, a candidate of BTRS and its quick test
   invert   entries with n p < 10: inversion, k = number of partial sums of the law that are <= u
-  squeeze  undecided candidates: a bound of the law near its mode accepts, rejects or leaves open
-  full     open ones: the exact test
-  again    rejected ones: the next attempt, then squeeze and full, until none is left
+  judge    undecided candidates: the exact test
+  again    rejected ones: the next attempt and its quick test, then judge, until none is left
 
-BTRS is Hörmann's transformed rejection (1993, doi 10.1080/00949659308811496); the squeeze is that of BTPE
-(Kachitvichyanukul and Schmeiser 1988, doi 10.1145/42372.42381). A draw's numbers follow from its place
-(philox.py), so the order of a queue changes nothing.
+BTRS is Hörmann's transformed rejection (1993, doi 10.1080/00949659308811496). A draw's numbers follow from
+its place (philox.py), so the order of a queue changes nothing. There is no squeeze between the quick and the
+exact test: in vector code it costs as much as it saves.
 
 What keeps the loops vectorised: inlined helpers; unsigned indices where a bound is not known to be positive;
 one array of scratch with constant rows; no division checks. tests/long/test_vectorised_loops.py counts them.
@@ -18,34 +17,24 @@ one array of scratch with constant rows; no division checks. tests/long/test_vec
 
 import numpy as np
 
-from modeling.engine.arithmetic import exp, fabs, floor, fma, log, sqrt
+from modeling.engine.arithmetic import exp, fabs, floor, fma, log_quotient, sqrt
 from modeling.engine.arrays import INTEGERS
 from modeling.engine.arrays import TILE_ROW as ROW
 from modeling.engine.compiled import U64, compiled, inlined, part
 from modeling.engine.lists import PICK
-from modeling.engine.philox import uniforms
+from modeling.engine.philox import first_uniforms, shared_words, uniforms
 
 SMALL_MEAN = 10.0  # n p below which a draw is inverted
 _CHUNK = 64  # inverted draws that are iterated together
 _MOST_TERMS = 64  # more has a chance below 1e-27; rounded sums that end below u give 64, once in 1e15 draws
 
-# rows of floats: entries of the tile, then queues of the undecided, the open, the retried and the small
-(N, K, U, V) = [j * ROW for j in range(4)]
-(_QN, _QP, _QU, _QV, _QK, _ON, _OP, _OV, _OK, _OTAIL, _TN, _TP, _TU, _TV, _TK) = [
-    j * ROW for j in range(6, 21)
-]
-(_SG, _SR, _SX, _SU, _SC, _SK) = [j * ROW for j in range(19, 25)]
-# rows of integers: codes, then lists of indices
-(_CODE, _SMALL, _UNDECIDED, _RETRY, _VERDICT, _OPEN, _WHO, _WHEN, _WHERE) = [j * ROW for j in range(9)]
-_ACCEPTED, _IS_SMALL, _REJECTED = U64(0), U64(1), U64(2)  # codes; in a verdict 1 is open
-_STIRLING = np.array(
-    [
-        0.08106146679532726, 0.04134069595540929, 0.02767792568499834, 0.02079067210376509,
-        0.01664469118982119, 0.01387612882307075, 0.01189670994589177, 0.01041126526197209,
-        0.009255462182712733, 0.008330563433362871, 0.00757367548795184, 0.00694284010720953,
-        0.00640899418800421, 0.00595137011275885, 0.00555473355196280, 0.00520765591960964, 0.0,
-    ]
-)  # fmt: skip
+# rows of floats: entries of the tile, then the queue of the undecided and that of the retried
+(N, K, U, V, _QN, _QP, _QU, _QV, _QK, _TN, _TP, _TU, _TV, _TK) = [j * ROW for j in range(14)]
+# the small: before anything is queued
+(_SG, _SR, _SX, _SU, _SC, _SK) = [j * ROW for j in range(4, 10)]
+# rows of integers: codes, lists of entries, their places, and words of Philox by lane
+(_CODE, _SMALL, _UNDECIDED, _RETRY, _WHO, _WHEN, _WHERE, _A, _B, _C) = [j * ROW for j in range(10)]
+_ACCEPTED, _IS_SMALL, _REJECTED = U64(0), U64(1), U64(2)  # codes
 
 
 @inlined
@@ -71,55 +60,59 @@ def log_height(n, p, u, v):
     """Return the logarithm of a candidate's height, which is compared with log(f(k) / f(mode))."""
     sd, a, b, us = _hat(n * p, p, u)
     us2 = us * us
-    return log((v * fma(2.83, b, 5.1)) * (sd * us2) / (b * fma(b, us2, a)))
+    return log_quotient(v * fma(2.83, b, 5.1) * (sd * us2), b * fma(b, us2, a))
 
 
 @inlined
-def squeezed(n, p, k, height):
-    """Return the verdict of the squeeze: 0 accepted, 1 open, 2 rejected (also outside 0 .. n)."""
-    mean = n * p
-    variance = fma(-mean, p, mean)
-    d = fabs(k - floor(mean + p))
-    inverse = 1.0 / variance
-    t = -0.5 * inverse * (d * d)
-    rho = (d * inverse) * fma(fma(fma(d, 1.0 / 3.0, 0.625), d, 1.0 / 6.0), inverse, 0.5)
-    is_near = d < fma(0.5, variance, -1.0)
-    accepted = is_near & (height < t - rho)
-    rejected = (is_near & (height > t + rho)) | (k < 0.0) | (k > n)
-    return U64(2) if rejected else (U64(0) if accepted else U64(1))
+def stirling_rest(r):
+    """Return what Stirling's formula leaves of log k!, given r = 1 / (k + 1).
 
-
-@inlined
-def stirling(k):
-    """Return the tail of Stirling's series of log k!, for k >= 16."""
-    r = 1.0 / (k + 1.0)
+    That is log k! - (k + 1/2) log(k + 1) + (k + 1) - log(2 pi) / 2. The coefficients are fitted to whole
+    numbers k >= 0 with the smallest largest error, 7e-15.
+    """
     r2 = r * r
-    return r * fma(-r2, fma(-r2, fma(-r2, 1 / 1680.0, 1 / 1260.0), 1 / 360.0), 1 / 12.0)
+    t = fma(r2, 0.0010859120410170763, -0.0020364688393011851)
+    t = fma(r2, t, 0.0014582455872087818)
+    t = fma(r2, t, -0.00081434722524145400)
+    t = fma(r2, t, 0.00059438566578315995)
+    t = fma(r2, t, -0.00079363840636456291)
+    t = fma(r2, t, 0.0027777777149109556)
+    return r * fma(-r2, t, 1 / 12.0)
 
 
 @inlined
 def log_ratio(n, p, k):
-    """Return log(f(k) / f(mode)) of Binomial(n, p), but for the corrections of tails of numbers below 16."""
-    odds = p / (1.0 - p)
+    """Return log(f(k) / f(mode)) of Binomial(n, p), for n p >= 10, p <= 1/2 and 0 <= k <= n.
+
+    With Stirling's formula it is a sum of logarithms of quotients near 1, whose numerators and denominators
+    are exact, so that no digits cancel in large numbers. `s` is at most 1 / (2 mode + 1).
+    """
     mode = floor(fma(n, p, p))
-    nm, nk = n - mode, n - k
-    l1 = log((mode + 1.0) / (odds * (nm + 1.0)))
-    l2 = log((nm + 1.0) / (nk + 1.0))
-    l3 = log(odds * (nk + 1.0) / (k + 1.0))
-    tails = (stirling(mode) + stirling(nm)) - (stirling(k) + stirling(nk))
-    return fma(mode + 0.5, l1, fma(n + 1.0, l2, fma(k + 0.5, l3, tails)))
+    m, k1 = mode + 1.0, k + 1.0
+    nm, nk = n - mode + 1.0, n - k + 1.0
+    x, y = p * nm, (1.0 - p) * m
+    s = (x - y) / (x + y)
+    z = s * s
+    series = fma(z, fma(z, fma(z, fma(z, 1 / 9.0, 1 / 7.0), 1 / 5.0), 1 / 3.0), 1.0)
+    a, b = 1.0 / (m * k1), 1.0 / (nm * nk)
+    rests = stirling_rest(k1 * a) + stirling_rest(nk * b) - stirling_rest(m * a) - stirling_rest(nm * b)
+    below = fma(k + 0.5, log_quotient(m, k1), rests)
+    return fma(k - mode, (s + s) * series, fma(n - k + 0.5, log_quotient(nm, nk), below))
 
 
 @part
 def _first(f, q, law, cells, shift, key, particles, steps, sites):
     """Make the first attempt of every entry; each cell has 2**shift of them, one a lane."""
     lanes = 1 << shift
+    for w in range(lanes):
+        q[_A + w], q[_B + w], q[_C + w] = shared_words(key, particles[w])
     for c in range(cells):
         people, chance, site = law.reals[law.people[c]], law.reals[law.chance[c]], sites[c]
         o = U64(c << shift)  # unsigned: LLVM cannot know that the shift gives no negative index
-        for w in range(lanes):
-            u, v = uniforms(key, particles[w], steps[w], site, U64(0))
-            i = o + U64(w)
+        for ww in range(lanes):
+            w = U64(ww)
+            u, v = first_uniforms(key, q[U64(_A) + w], q[U64(_B) + w], q[U64(_C) + w], steps[w], site)
+            i = o + w
             n = people[w]
             p = chance[w]
             k, is_accepted = candidate(n, p, u, v)
@@ -128,8 +121,8 @@ def _first(f, q, law, cells, shift, key, particles, steps, sites):
             f[U64(U) + i] = u
             f[U64(V) + i] = v
             f[U64(K) + i] = k if mean > 0.0 else 0.0
-            code = _ACCEPTED if is_accepted | (mean == 0.0) else _REJECTED
-            q[U64(_CODE) + i] = _IS_SMALL if (mean > 0.0) & (mean < SMALL_MEAN) else code
+            code = _IS_SMALL if mean < SMALL_MEAN else (_ACCEPTED if is_accepted else _REJECTED)
+            q[U64(_CODE) + i] = code if mean > 0.0 else _ACCEPTED
 
 
 @part
@@ -210,31 +203,13 @@ def _sum_four(f, low, count, term):
 
 
 @part
-def _squeeze(f, q, m):
-    """Judge the m queued candidates by the squeeze; verdicts as in squeezed()."""
+def _judge(f, q, m):
+    """Decide the m queued candidates by the exact test."""
     for j in range(m):
-        n = f[_QN + j]
-        p = f[_QP + j]
+        n, p, k = f[_QN + j], f[_QP + j], f[_QK + j]
         height = log_height(n, p, f[_QU + j], f[_QV + j])
-        f[_SX + j] = height
-        q[_VERDICT + j] = squeezed(n, p, f[_QK + j], height)
-
-
-@part
-def _full(f, q, m):
-    """Decide the m open candidates by the exact test: verdict 0 accepted, 1 rejected."""
-    for j in range(m):
-        n = f[_ON + j]
-        k = f[_OK + j]
-        mode = floor(fma(n, f[_OP + j], f[_OP + j]))
-        tail = 0.0
-        for x, sign in ((mode, 1.0), (n - mode, 1.0), (k, -1.0), (n - k, -1.0)):
-            if x < 15.5:
-                tail += sign * (_STIRLING[int(x)] - stirling(x))
-        f[_OTAIL + j] = tail
-    for j in range(m):
-        most = log_ratio(f[_ON + j], f[_OP + j], f[_OK + j]) + f[_OTAIL + j]
-        q[_VERDICT + j] = U64(0) if f[_OV + j] <= most else U64(1)
+        is_accepted = (k >= 0.0) & (k <= n) & (height <= log_ratio(n, p, k))
+        q[_CODE + j] = _ACCEPTED if is_accepted else _REJECTED
 
 
 @part
@@ -247,17 +222,6 @@ def _again(f, q, m, key, attempt):
         f[_TV + j] = v
         f[_TK + j] = k
         q[_CODE + j] = _ACCEPTED if is_accepted else _REJECTED
-
-
-@inlined
-def _pad_queue(f, m, padded):
-    """Fill the queue up to whole vectors with a law that does no harm."""
-    for j in range(m, padded):
-        f[_QN + j] = 100.0
-        f[_QP + j] = 0.3
-        f[_QU + j] = 0.5
-        f[_QV + j] = 0.5
-        f[_QK + j] = 30.0
 
 
 @part
@@ -279,8 +243,8 @@ def draw_tile(f, q, law, cells, shift, key, particles, steps, sites):
     """
     _first(f, q, law, cells, shift, key, particles, steps, sites)
     m = cells << shift
-    small = PICK(q, _CODE, _IS_SMALL, m, _SMALL, 0)
-    undecided = PICK(q, _CODE, _REJECTED, m, _UNDECIDED, 0)
+    small = PICK(q, _CODE, _IS_SMALL, m, _SMALL)
+    undecided = PICK(q, _CODE, _REJECTED, m, _UNDECIDED)
     if small:
         _invert(f, q, small, law, shift)
     lane_mask, cell_shift = U64((1 << shift) - 1), U64(shift)
@@ -294,28 +258,10 @@ def draw_tile(f, q, law, cells, shift, key, particles, steps, sites):
     attempt = np.int64(1)  # a literal 1 would make numba compile twice
     while undecided:
         padded = (undecided + 7) & ~7
-        _pad_queue(f, undecided, padded)
-        _squeeze(f, q, padded)
-        retried = PICK(q, _VERDICT, U64(2), undecided, _RETRY, 0)
-        still_open = PICK(q, _VERDICT, U64(1), undecided, _OPEN, 0)
-        for h in range(still_open):
-            j = q[_OPEN + h]
-            f[_ON + h] = f[U64(_QN) + j]
-            f[_OP + h] = f[U64(_QP) + j]
-            f[_OK + h] = f[U64(_QK) + j]
-            f[_OV + h] = f[U64(_SX) + j]
-        padded = (still_open + 7) & ~7
-        for h in range(still_open, padded):
-            f[_ON + h] = 100.0
-            f[_OP + h] = 0.3
-            f[_OK + h] = 30.0
-            f[_OV + h] = 0.0
-        _full(f, q, padded)
-        end = U64(_RETRY + retried)
-        for h in range(still_open):
-            q[end] = q[_OPEN + h]
-            end += q[_VERDICT + h]
-        retried = np.int64(end) - _RETRY
+        for j in range(undecided, padded):  # whole vectors, with a candidate that does no harm
+            f[_QN + j], f[_QP + j], f[_QU + j], f[_QV + j], f[_QK + j] = 100.0, 0.3, 0.5, 0.5, 30.0
+        _judge(f, q, padded)
+        retried = PICK(q, _CODE, _REJECTED, undecided, _RETRY)
         if retried == 0:
             break
         undecided = _retry(f, q, retried, shift, key, particles, steps, sites, attempt)
@@ -340,19 +286,18 @@ def _retry(f, q, retried, shift, key, particles, steps, sites, attempt):
         f[_TN + j] = 100.0
         f[_TP + j] = 0.3
     _again(f, q, padded, key, attempt)
-    end = U64(0)
     for j in range(retried):  # a candidate is written before it is accepted: a later attempt overwrites it
-        i = q[_RETRY + j]
-        k = f[_TK + j]
-        f[U64(K) + i] = k
-        q[U64(_UNDECIDED) + end] = i
-        f[U64(_QN) + end] = f[_TN + j]
-        f[U64(_QP) + end] = f[_TP + j]
-        f[U64(_QU) + end] = f[_TU + j]
-        f[U64(_QV) + end] = f[_TV + j]
-        f[U64(_QK) + end] = k
-        end += U64(q[_CODE + j] == _REJECTED)
-    return np.int64(end)
+        f[U64(K) + q[_RETRY + j]] = f[_TK + j]
+    undecided = PICK(q, _CODE, _REJECTED, retried, _UNDECIDED)
+    for h in range(undecided):
+        j = q[_UNDECIDED + h]
+        q[_UNDECIDED + h] = q[U64(_RETRY) + j]
+        f[_QN + h] = f[U64(_TN) + j]
+        f[_QP + h] = f[U64(_TP) + j]
+        f[_QU + h] = f[U64(_TU) + j]
+        f[_QV + h] = f[U64(_TV) + j]
+        f[_QK + h] = f[U64(_TK) + j]
+    return undecided
 
 
 @compiled

@@ -137,15 +137,12 @@ def find_chances(kind, low, high, model, batch, lanes):
             continue
         first, last = model.sources[s, FIRST_EDGE], model.sources[s + 1, FIRST_EDGE]
         for g in range(model.groups):
-            for w in range(low, high):
-                rest[w] = 0.0
-            for back in range(last - first):
-                e = last - 1 - back
-                _add_hazards(e, g, low, high, model, batch.coefficients, reals, rows)
-                if model.edges[e, SPLIT_ROW] >= 0:
-                    row = model.edges[e, SPLIT_ROW] + g
-                    chance, log_rest, flip = _chance_rows(row, reals, rows)
-                    lanes.has_flips[row] |= _set_split(chance, log_rest, flip, hazard, rest, low, high)
+            _add_hazards(last - 1, g, rest, low, high, model, batch.coefficients, reals, rows)
+            for e in range(last - 2, first - 1, -1):
+                _add_hazards(e, g, hazard, low, high, model, batch.coefficients, reals, rows)
+                row = model.edges[e, SPLIT_ROW] + g
+                chance, log_rest, flip = _chance_rows(row, reals, rows)
+                lanes.has_flips[row] |= _set_split(chance, log_rest, flip, hazard, rest, low, high)
                 for w in range(low, high):
                     rest[w] += hazard[w]
             row = s * model.groups + g
@@ -159,27 +156,26 @@ def _chance_rows(row, reals, rows):
 
 
 @part
-def _add_hazards(e, g, low, high, model, coefficients, reals, rows):
+def _add_hazards(e, g, hazard, low, high, model, coefficients, reals, rows):
     """Add up the terms of an edge to its hazard in a step."""
-    hazard = reals[rows.hazard]
-    for w in range(low, high):
-        hazard[w] = 0.0
-    for t in range(model.edges[e, FIRST_TERM], model.edges[e + 1, FIRST_TERM]):
+    first = model.edges[e, FIRST_TERM]
+    for t in range(first, model.edges[e + 1, FIRST_TERM]):
+        before = hazard if t > first else reals[rows.zero]
         kind, c = model.terms[t, TERM], model.terms[t, COEFFICIENT]
         if kind == VACCINATION:
             vaccination = reals[rows.vaccination + g]
             for w in range(low, high):
-                hazard[w] += vaccination[w]
+                hazard[w] = before[w] + vaccination[w]
             continue
         of_group = g if coefficients[c, NUM_ROWS] > 1 else 0
         coefficient = reals[rows.coefficient + coefficients[c, ROW] + of_group]
         if kind == SPONTANEOUS:
             for w in range(low, high):
-                hazard[w] += coefficient[w]
+                hazard[w] = before[w] + coefficient[w]
         else:
             force = reals[rows.force + model.terms[t, MEDIATOR] * model.groups + g]
             for w in range(low, high):
-                hazard[w] += coefficient[w] * force[w]
+                hazard[w] = before[w] + coefficient[w] * force[w]
 
 
 @part

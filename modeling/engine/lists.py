@@ -49,17 +49,20 @@ def _compress_eight(typing_context, q, codes, code, index, out, left):
 
 
 @inlined
-def _pick_eight(q, codes, code, m, out, length):
-    """Append each i < m with q[codes + i] == code to the list at `out`, `length` long; eight at a time."""
-    for i in range(0, m, 8):
-        length += _compress_eight(q, codes + i, code, i, out + length, min(8, m - i))
+def _pick_eight(q, codes, code, m, out):
+    """List each i < m with q[codes + i] == code at `out`, eight at a time; return how many there are."""
+    length, whole = 0, m & ~7
+    for i in range(0, whole, 8):
+        length += _compress_eight(q, codes + i, code, i, out + length, 8)
+    if whole < m:
+        length += _compress_eight(q, codes + whole, code, whole, out + length, m - whole)
     return length
 
 
 @inlined
-def _pick_one(q, codes, code, m, out, length):
-    """Append the same entries one at a time: faster than eight without AVX-512's compress instruction."""
-    end = U64(out + length)
+def _pick_one(q, codes, code, m, out):
+    """List the same entries one at a time: faster than eight without AVX-512's compress instruction."""
+    end = U64(out)
     for i in range(m):
         q[end] = U64(i)
         end += U64(q[codes + i] == code)

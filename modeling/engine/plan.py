@@ -44,7 +44,7 @@ from modeling.plan_checks import check_plan
 from modeling.threads import usable_threads
 from modeling.workload import ModelPlan
 
-MOST_LANES = 256
+MOST_LANES = 512
 LEAST_LANES = 8
 _run_lanes = Kernel(
     "modeling.engine.steps", "run_lanes", Model, Batch, Look, Lanes, Out, WHOLES, np.uint64, bool
@@ -151,7 +151,7 @@ class CompiledPlan:
         threads : int, optional
             By default as many as the process may use (modeling/threads.py).
         lanes : int, optional
-            Particles that a thread simulates at a time: a power of two from 8 to 256.
+            Particles that a thread simulates at a time: a power of two from 8 to 512.
         deterministic : bool
             Whether each draw returns its mean.
 

@@ -1,8 +1,7 @@
 """The engine's draws follow the exact law, over many more draws than in tests/unit/test_exact_draws.py.
 
-By hand, faults were planted in binomial.py. The short test sees a squeeze that accepts too much, and
-candidates in doubt that are drawn anew. Only this one sees a bound of the squeeze that is half as wide, a
-quick test with 3.0 instead of 4.2 in it, and Stirling's series without its corrections.
+By hand, faults were planted in binomial.py. The short test sees candidates in doubt that are drawn anew. Only
+this one sees a quick test with 3.0 instead of 4.2 in it.
 """
 
 from tests.engine_draws import p_values, p_values_of_splits

@@ -18,7 +18,7 @@ def reference() -> Ensemble:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("lanes", [8, 64, 256])
+@pytest.mark.parametrize("lanes", [8, 64, 512])
 def test_threads_and_lanes_change_no_bit(threads, lanes):
     assert simulated(threads=threads, lanes=lanes).digest == reference().digest
 

@@ -103,7 +103,7 @@ def test_ctrl_c_ends_a_long_batch_within_a_second(threads):
 ONE_DATE = np.ones((1, 14))
 MISUSED = {
     "three lanes": {"lanes": 3},
-    "too many lanes": {"lanes": 512},
+    "too many lanes": {"lanes": 1024},
     "fewer than no threads": {"threads": -1},
     "a bound of other dates": {"bound": DistanceBound(ONE_DATE[:, :3], ONE_DATE[:, :3], 1, 5.0)},
     "a bound of other rows": {"bound": DistanceBound(np.ones((2, 14)), np.ones((2, 14)), 1, 5.0)},

@@ -118,6 +118,32 @@ def test_a_function_errs_by_at_most_a_few_units_in_the_last_place(name, points, 
     assert errors[worst] < most, f"{name}({float(x[worst])!r}): {float(errors[worst]):.3f} ulp"
 
 
+@needs_80_bits
+def test_the_logarithm_of_a_quotient_errs_as_little_where_the_quotient_is_near_1():
+    rng = np.random.default_rng(8)
+    a = 2.0 ** rng.uniform(-500, 500, COUNT)
+    whole = rng.integers(1, 10**8, COUNT).astype(float)
+    near = a * around(1.0, 0.75, 1.0, math.sqrt(0.5), math.sqrt(2), 1.5)[rng.integers(0, 200, COUNT)]
+    far = 2.0 ** rng.uniform(-500, 500, COUNT)
+    a = np.concatenate([a, a, whole, whole, 1 + whole[:9] / 2**52])
+    b = np.concatenate([near, far, whole + rng.integers(0, 99, COUNT), rng.permutation(whole), np.ones(9)])
+    found = np.empty_like(a)
+
+    @compiled
+    def fill(a, b, found):
+        for i in range(a.size):
+            found[i] = arithmetic.log_quotient(a[i], b[i])
+
+    fill(a, b, found)
+
+    right = np.log(a.astype(WIDE) / b)
+    is_near = abs(a - b) < b / 2
+    right[is_near] = np.log1p((a[is_near].astype(WIDE) - b[is_near]) / b[is_near])
+    errors = np.abs(found - right) / np.spacing(np.abs(right.astype(float)))
+    assert (found[a == b] == 0).all()
+    assert errors.max() < 2.5
+
+
 @pytest.mark.parametrize(
     ("name", "x", "right"),
     [("exp", 0.0, 1.0), ("expm1", 0.0, 0.0), ("log", 1.0, 0.0), ("log1p", 0.0, 0.0)]

@@ -34,7 +34,7 @@ def simulate(of=None, **changes):
         ({"parameters": {"r": 0.1}}, r"r has shape \(\) for 5 particles"),
         ({"starts": np.zeros(6, dtype=int)}, r"starts has shape \(6,\) for 5 particles"),
         ({"keys": Keys(1, np.arange(-1, 4))}, "a particle's number is outside 0 to 4294967295"),
-        ({"lanes": 4}, "4 lanes: not a power of two from 8 to 256"),
+        ({"lanes": 4}, "4 lanes: not a power of two from 8 to 512"),
         ({"lanes": 100}, "100 lanes: not"),
         ({"lanes": 8192}, "8192 lanes: not"),
         (

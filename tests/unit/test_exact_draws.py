@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from modeling.engine.draws import draws
-from modeling.engine.philox import philox4x32, uniforms
+from modeling.engine.philox import first_uniforms, philox4x32, shared_words, uniforms
 from tests.engine_draws import leaving_alone, p_values, p_values_of_splits, simulated_moves
 from tests.exact_laws import FALSE_ALARM, doubt, points
 
@@ -51,6 +51,16 @@ def test_a_draw_has_numbers_of_its_own_by_stream_particle_step_site_and_attempt(
     assert all(0 < number < 1 for pair in found for number in pair)
     first = [philox4x32(*place, np.uint64(5), np.uint64(0))[0] for place in places]
     assert [int(u * 2**32) for u, _ in found[: len(places)]] == [int(word) for word in first]
+
+
+def test_a_first_attempt_has_the_same_numbers_when_the_rounds_that_sites_share_are_done_once():
+    words = [np.uint64(word) for word in (0, 1, 255, 2**31, 2**32 - 1)]
+    keys = [np.uint64(word) for word in (0, 5, 2**32 - 1, 2**63 + 2**31, 2**64 - 1)]
+    for key, particle, step, site in itertools.product(keys, words, words, words):
+        shared = (np.uint64(word) for word in shared_words(key, particle))
+        found = first_uniforms(key, *shared, step, site)
+
+        assert found == uniforms(key, particle, step, site, np.uint64(0))
 
 
 @pytest.mark.parametrize("n", [0, 1, 29, 2**24 + 1, 10**8])
