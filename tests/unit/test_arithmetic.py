@@ -4,7 +4,6 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -12,10 +11,10 @@ import pytest
 
 from modeling.engine import arithmetic
 from modeling.engine.compiled import compiled
+from tests.engine_functions import WIDE, needs_80_bits, of_arrays
 from tests.experiments import REPOSITORY
 
 COUNT = 100_000
-WIDE = np.longdouble
 WITHOUT_FMA = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-FMA4,-AVX2_Usable,-FMA_Usable"}
 PRINT_EIGENVALUES = """
 import numpy as np
@@ -23,23 +22,6 @@ from modeling.engine.elementwise import largest_eigenvalue
 matrices = np.random.default_rng(1).gamma(0.3, size=(300, 5, 5))
 print(*(largest_eigenvalue(matrix).hex() for matrix in matrices))
 """
-needs_80_bits = pytest.mark.skipif(np.finfo(WIDE).nmant < 63, reason="long double has no more bits here")
-
-
-def of_arrays(function: Callable) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function of the engine for arrays."""
-
-    @compiled
-    def fill(x, found):
-        for i in range(x.size):
-            found[i] = function(x[i])
-
-    def called(x: np.ndarray) -> np.ndarray:
-        found = np.empty_like(x)
-        fill(x, found)
-        return found
-
-    return called
 
 
 def sizes(rng: np.random.Generator, low: float, high: float) -> np.ndarray:

@@ -8,13 +8,12 @@ import pytest
 
 from modeling.engine.binomial import SMALL_MEAN, log_ratio, stirling_rest
 from modeling.engine.compiled import compiled
-from tests.unit.test_arithmetic import needs_80_bits, of_arrays
+from tests.engine_functions import WIDE, needs_80_bits, of_arrays
 
 NUMBERS = (20, 21, 25, 40, 100, 999, 10**4, 10**5, 10**6, 2**24 + 1, 10**8)
 MEANS = (SMALL_MEAN, 10.5, 12.3, 20.0, 50.0)  # below, draws are inverted
 CHANCES = (0.01, 0.1, 0.25, 0.3, 0.4999, 0.5)  # never above 1/2
 MOST_SUMMANDS = 200_000
-WIDE = np.longdouble
 
 
 @compiled
