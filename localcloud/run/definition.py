@@ -1,4 +1,4 @@
-"""What a revision of a service runs, and how it is reached: the part of a Knative Service that instances use."""
+"""What a revision of a service runs, and how it is reached: the part of a Knative Service used by instances."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
