@@ -1,4 +1,4 @@
-"""What a revision of a service runs, and how it is reached: the part of a Knative Service used by instances."""
+"""What a revision of a service runs, and how it is reached: what instances use of a Knative Service."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
