@@ -81,6 +81,7 @@ LANES_OF = {
         "unit/test_arithmetic.py",
         "unit/test_exact_draws.py",
         "unit/test_initial_conditions.py",
+        "unit/test_hat.py",
         "unit/test_log_ratio.py",
         "stages/test_cold_start.py",
         "stages/test_compiled_code.py",

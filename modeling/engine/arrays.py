@@ -169,7 +169,6 @@ class Rows(NamedTuple):
     chance: int  # at most 1/2
     log_rest: int  # -log(1 - chance)
     flip: int  # 1 where the chance is that of the rest
-    zero: int  # remains 0
     hazard: int  # of an edge in a step
     rest: int  # hazard of the edges after it
     eligible: int
@@ -242,7 +241,7 @@ class Lanes(NamedTuple):
 def new_lanes(shift: int, model: Model, batch: Batch, look: Look) -> Lanes:
     """Return the lanes of a thread, all zero."""
     width, groups, chances = 1 << shift, model.groups, len(model.draws)
-    # rows of 2 KB without padding: a store to one would look like one to the next but one (pages of 4 KB)
+    # rows of 4 KB without padding: a store to one would look like one to the next (pages of 4 KB)
     padded = width + _CACHE_LINE // 8
     sizes = {
         "people": batch.initial.shape[1],
@@ -255,7 +254,7 @@ def new_lanes(shift: int, model: Model, batch: Batch, look: Look) -> Lanes:
         "log_rest": chances,
         "flip": chances,
     }
-    first = np.cumsum([0, *sizes.values(), 1, 1, 1, 1, 1, 1]).tolist()
+    first = np.cumsum([0, *sizes.values(), 1, 1, 1, 1, 1]).tolist()
     reals, cells = _aligned((first[-1], padded), np.float64), TILE >> shift
     nothing = np.zeros(cells, dtype=np.int64)
     return Lanes(

@@ -82,10 +82,10 @@ def stirling_rest(r):
 
 @inlined
 def log_ratio(n, p, k):
-    """Return log(f(k) / f(mode)) of Binomial(n, p), for n p >= 10, p <= 1/2 and 0 <= k <= n.
+    """Return log(f(k) / f(mode)) of Binomial(n, p), for n p >= 10, n < 2**53, p <= 1/2 and 0 <= k <= n.
 
-    With Stirling's formula it is a sum of logarithms of quotients near 1, whose numerators and denominators
-    are exact, so that no digits cancel in large numbers. `s` is at most 1 / (2 mode + 1).
+    With Stirling's formula it is a sum of logarithms of quotients of whole numbers, so that no digits cancel
+    in large ones, and of the step at the mode, whose s is at most 1 / (2 mode + 1) but for rounding.
     """
     mode = floor(fma(n, p, p))
     m, k1 = mode + 1.0, k + 1.0
@@ -96,8 +96,8 @@ def log_ratio(n, p, k):
     series = fma(z, fma(z, fma(z, fma(z, 1 / 9.0, 1 / 7.0), 1 / 5.0), 1 / 3.0), 1.0)
     a, b = 1.0 / (m * k1), 1.0 / (nm * nk)
     rests = stirling_rest(k1 * a) + stirling_rest(nk * b) - stirling_rest(m * a) - stirling_rest(nm * b)
-    below = fma(k + 0.5, log_quotient(m, k1), rests)
-    return fma(k - mode, (s + s) * series, fma(n - k + 0.5, log_quotient(nm, nk), below))
+    others = fma(k + 0.5, log_quotient(m, k1), rests)
+    return fma(k - mode, (s + s) * series, fma(n - k + 0.5, log_quotient(nm, nk), others))
 
 
 @part

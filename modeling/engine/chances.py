@@ -158,24 +158,24 @@ def _chance_rows(row, reals, rows):
 @part
 def _add_hazards(e, g, hazard, low, high, model, coefficients, reals, rows):
     """Add up the terms of an edge to its hazard in a step."""
-    first = model.edges[e, FIRST_TERM]
-    for t in range(first, model.edges[e + 1, FIRST_TERM]):
-        before = hazard if t > first else reals[rows.zero]
+    for w in range(low, high):
+        hazard[w] = 0.0
+    for t in range(model.edges[e, FIRST_TERM], model.edges[e + 1, FIRST_TERM]):
         kind, c = model.terms[t, TERM], model.terms[t, COEFFICIENT]
         if kind == VACCINATION:
             vaccination = reals[rows.vaccination + g]
             for w in range(low, high):
-                hazard[w] = before[w] + vaccination[w]
+                hazard[w] += vaccination[w]
             continue
         of_group = g if coefficients[c, NUM_ROWS] > 1 else 0
         coefficient = reals[rows.coefficient + coefficients[c, ROW] + of_group]
         if kind == SPONTANEOUS:
             for w in range(low, high):
-                hazard[w] = before[w] + coefficient[w]
+                hazard[w] += coefficient[w]
         else:
             force = reals[rows.force + model.terms[t, MEDIATOR] * model.groups + g]
             for w in range(low, high):
-                hazard[w] = before[w] + coefficient[w] * force[w]
+                hazard[w] += coefficient[w] * force[w]
 
 
 @part

@@ -5,7 +5,7 @@ room for the next particle, so no lane idles. All draws of a step go through the
 (binomial.py); every other loop runs over the lanes of a row and becomes vector code. A particle's draws
 depend on its own number alone, so its result does not depend on its lane, its neighbours or the threads.
 
-arrays.py explains the arrays. Numbers of people are whole numbers in float64, exact up to 2**53.
+arrays.py explains the arrays. Numbers of people are whole numbers in float64, exact below 2**53.
 """
 
 import numpy as np

@@ -59,6 +59,8 @@ def positive_numbers(rng: np.random.Generator) -> np.ndarray:
         [
             2.0 ** rng.uniform(-1022, 1023, COUNT),
             rng.uniform(0.3, 3, COUNT),
+            rng.uniform(0.70, 0.71, COUNT),
+            rng.uniform(1.39, 1.42, COUNT),
             1 + sizes(rng, -53, -1.01),
             around(0.5, math.sqrt(0.5), 1.0, math.sqrt(2), 2.0),
             [limits.tiny, limits.max],
