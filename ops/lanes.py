@@ -130,6 +130,7 @@ LANES_OF = {
         "operator/test_costs.py",
         "cloud/test_runbooks.py",
     ),
+    "ops/gpu/": ("operator/test_gpu_rehearsal.py", "cloud/test_gpu_lane.py"),
     "ops/images/": (*_EVERY_TASK, "deploy"),
     "ops/jobs/": (
         *_EVERY_TASK,
@@ -149,7 +150,12 @@ LANES_OF = {
         "deploy/test_terraform_tasks.py",
     ),
     "ops/quality.py": ("operator/test_quality.py",),
-    "ops/rehearsal/": (*_EVERY_TASK, "operator/test_local_cloud_task.py"),
+    "ops/rehearsal/": (
+        *_EVERY_TASK,
+        "operator/test_gpu_rehearsal.py",
+        "operator/test_local_cloud_task.py",
+        "cloud/test_gpu_rehearsal.py",
+    ),
     "ops/runs/": (
         *_EVERY_TASK,
         "operator/test_reproduction.py",
