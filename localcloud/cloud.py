@@ -18,6 +18,7 @@ from localcloud.control import RequestLog, control_routes
 from localcloud.faults import Faults
 from localcloud.git import GitService
 from localcloud.iam import AccountService, token_routes, with_bearer
+from localcloud.identity import Identity
 from localcloud.logs import LogService
 from localcloud.projects import Projects
 from localcloud.registry import RegistryService
@@ -61,11 +62,13 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         state / "builds", addresses, secrets, logs, registry, options.builders, runs=options.runs_builds
     )
     hosts: Hosts = {}
+    identity = Identity()
     on_step = print_step if options.shows_steps else None
-    workflows = WorkflowService(logs, hosts, options.clock_speed, on_step)
+    workflows = WorkflowService(logs, hosts, options.clock_speed, on_step, identity)
     batch = BatchService(logs, addresses, state / "batch", options.batch, options.clock_speed)
     # A service is emptied before the services it uses.
-    services = [workflows, batch, builds, registry, compute, accounts, usage, projects, secrets, logs]
+    services = [workflows, batch, builds, registry, compute]
+    services += [accounts, usage, projects, secrets, logs]
     resets = [*(each.forget_all for each in services), git.forget_all, storage.forget_all]
     control = [
         *(

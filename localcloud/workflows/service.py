@@ -1,5 +1,6 @@
 """Cloud Workflows put together: its state and its routes."""
 
+from localcloud.identity import Identity
 from localcloud.logs import LogService
 from localcloud.routing import Route
 from localcloud.times import Clock
@@ -18,10 +19,15 @@ class WorkflowService:
     """
 
     def __init__(
-        self, logs: LogService, hosts: Hosts, clock_speed: float = 1.0, on_step: OnStep | None = None
+        self,
+        logs: LogService,
+        hosts: Hosts,
+        clock_speed: float = 1.0,
+        on_step: OnStep | None = None,
+        identity: Identity | None = None,
     ):
         self._deployments = Deployments()
-        self._executions = Executions(logs, hosts, Clock(clock_speed), on_step)
+        self._executions = Executions(logs, hosts, Clock(clock_speed), on_step, identity)
         self._workflow_routes = WorkflowRoutes(self._deployments, self._executions)
         self._execution_routes = ExecutionRoutes(self._deployments, self._executions)
 
