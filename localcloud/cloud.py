@@ -15,9 +15,11 @@ from localcloud.build.service import BuildService
 from localcloud.child import CannotStart
 from localcloud.compute import ComputeService
 from localcloud.control import RequestLog, control_routes
+from localcloud.eventarc.service import EventarcService
 from localcloud.faults import Faults
 from localcloud.git import GitService
 from localcloud.iam import AccountService, token_routes, with_bearer
+from localcloud.identity import Identity
 from localcloud.logs import LogService
 from localcloud.projects import Projects
 from localcloud.registry import RegistryService
@@ -61,16 +63,20 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         state / "builds", addresses, secrets, logs, registry, options.builders, runs=options.runs_builds
     )
     hosts: Hosts = {}
+    identity = Identity()
     on_step = print_step if options.shows_steps else None
-    workflows = WorkflowService(logs, hosts, options.clock_speed, on_step)
+    workflows = WorkflowService(logs, hosts, options.clock_speed, on_step, identity)
     batch = BatchService(logs, addresses, state / "batch", options.batch, options.clock_speed)
+    eventarc = EventarcService(storage.buckets, workflows, accounts, options.clock_speed)
+    storage.objects.observers.append(eventarc.observe)
     # A service is emptied before the services it uses.
-    services = [workflows, batch, builds, registry, compute, accounts, usage, projects, secrets, logs]
+    services = [eventarc, workflows, batch, builds, registry, compute]
+    services += [accounts, usage, projects, secrets, logs]
     resets = [*(each.forget_all for each in services), git.forget_all, storage.forget_all]
     control = [
         *(
             route
-            for each in (git, workflows, batch, projects, registry, compute)
+            for each in (git, eventarc, workflows, batch, projects, registry, compute)
             for route in each.control_routes()
         ),
         *control_routes(faults, log, resets),
@@ -83,6 +89,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         "artifactregistry": registry.routes(),
         "compute": compute.routes(),
         "cloudquotas": compute.quota_routes(),
+        "eventarc": eventarc.routes(),
         "iam": accounts.routes(),
         "cloudresourcemanager": projects.routes(),
         "secretmanager": secrets.routes(),

@@ -13,6 +13,7 @@ SERVICES = (
     "workflowexecutions",
     "cloudbuild",
     "cloudquotas",
+    "eventarc",
     "logging",
     "secretmanager",
     "cloudresourcemanager",

@@ -14,7 +14,7 @@ from typing import Any
 
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import page_of
-from localcloud.projects import PROJECT_NUMBER
+from localcloud.projects import EMPTY_POLICY, PROJECT_NUMBER
 from localcloud.routing import Handler, Route
 
 TOKEN_SECONDS = 3600  # that an access token is valid
@@ -22,6 +22,7 @@ _ACCOUNTS = "/v1/projects/{project}/serviceAccounts"
 _ACCOUNT = _ACCOUNTS + "/{account}"
 _ACCOUNT_ID = re.compile(r"[a-z]([-a-z0-9]{4,28}[a-z0-9])")
 _DOMAIN = ".iam.gserviceaccount.com"
+DEFAULT_ACCOUNT = f"{PROJECT_NUMBER}-compute@developer.gserviceaccount.com"
 
 
 class AccountService:
@@ -29,6 +30,7 @@ class AccountService:
 
     def __init__(self):
         self._accounts: dict[str, dict[str, Any]] = {}
+        self._policies: dict[str, dict[str, Any]] = {}  # who may act as an account
         self._lock = threading.Lock()
 
     def routes(self) -> list[Route]:
@@ -37,6 +39,8 @@ class AccountService:
             Route("GET", _ACCOUNTS, self.list),
             Route("POST", _ACCOUNT + ":disable", self.disable),
             Route("POST", _ACCOUNT + ":enable", self.enable),
+            Route("POST", _ACCOUNT + ":getIamPolicy", self.get_policy),
+            Route("POST", _ACCOUNT + ":setIamPolicy", self.set_policy),
             Route("GET", _ACCOUNT, self.get),
             Route("DELETE", _ACCOUNT, self.delete),
         ]
@@ -44,6 +48,7 @@ class AccountService:
     def forget_all(self) -> None:
         with self._lock:
             self._accounts.clear()
+            self._policies.clear()
 
     def create(self, request: Request, project: str) -> Response:
         asked = request.json()
@@ -91,15 +96,39 @@ class AccountService:
 
     def delete(self, request: Request, project: str, account: str) -> Response:
         with self._lock:
-            del self._accounts[self._found(account)["email"]]
+            email = self._found(account)["email"]
+            del self._accounts[email]
+            self._policies.pop(email, None)
         return json_response({})
+
+    def get_policy(self, request: Request, project: str, account: str) -> Response:
+        """Return who may act as an account."""
+        with self._lock:
+            email = self._found(account)["email"]
+            return json_response(self._policies.get(email, EMPTY_POLICY))
+
+    def set_policy(self, request: Request, project: str, account: str) -> Response:
+        """Store a policy, which is returned but not enforced."""
+        policy = request.json().get("policy")
+        if not isinstance(policy, dict):
+            raise ApiError(400, "A policy is required.")
+        with self._lock:
+            email = self._found(account)["email"]
+            self._policies[email] = EMPTY_POLICY | policy
+            return json_response(self._policies[email])
+
+    def need(self, account: str) -> None:
+        """Raise unless the account exists; that of Compute Engine is there from the start."""
+        with self._lock:
+            if account != DEFAULT_ACCOUNT:
+                self._found(account)
 
     def _found(self, account: str) -> dict[str, Any]:
         """Return an account by its e-mail or its number."""
         for each in self._accounts.values():
             if account in (each["email"], each["uniqueId"]):
                 return each
-        raise ApiError(404, "Unknown service account")
+        raise ApiError(404, f"Unknown service account: {account}")
 
 
 def with_bearer(routes: Sequence[Route]) -> list[Route]:

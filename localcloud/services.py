@@ -23,6 +23,8 @@ TITLES = {
     "cloudquotas": "Cloud Quotas API",
     "cloudresourcemanager": "Cloud Resource Manager API",
     "compute": "Compute Engine API",
+    "eventarc": "Eventarc API",
+    "eventarcpublishing": "Eventarc Publishing API",
     "iam": "Identity and Access Management (IAM) API",
     "logging": "Cloud Logging API",
     "monitoring": "Cloud Monitoring API",

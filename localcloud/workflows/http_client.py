@@ -14,11 +14,12 @@ from urllib.parse import quote
 
 from localcloud.faults import TAG_HEADER
 from localcloud.workflows.errors import error, limit_error
-from localcloud.workflows.hosts import Hosts, local_address, split_url
+from localcloud.workflows.hosts import Hosts, is_run_host, local_address, split_url
 from localcloud.workflows.limits import RESPONSE_BYTES
 
 # Characters that are not encoded in a path or query; a percent sign is part of what is encoded already.
 _SAFE = "/%:@!$&'()*+,;=-._~?"
+INTERNAL_HEADER = "X-Localcloud-Internal"  # Cloud Run counts a call of Workflows as internal
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class HttpClient:
         parts = split_url(url)
         address = local_address(self._hosts, parts)
         target = quote(parts.path or "/", _SAFE) + (f"?{quote(parts.query, _SAFE)}" if parts.query else "")
+        if is_run_host(parts):
+            headers = {**headers, "Host": parts.netloc, INTERNAL_HEADER: "1"}
         connection = self._connect(address, timeout_seconds)
         busy = connection.sock
         with self._lock:

@@ -32,7 +32,7 @@ def test_a_test_run_takes_what_was_changed_since_the_last_commit_and_says_why(co
         "tests/unit: always",
         "tests/stages: changed: modeling/bounds.py",
         "tests/deploy: changed: terraform/new.tf",
-        "not run, or not all of it: operator, cloud, localcloud, long (`make test` runs everything)",
+        "not run, or not all of it: operator, cloud, localcloud, services, long (`make test` runs everything)",
     ]
     assert ended.last_line.endswith("-m pytest -n auto --dist worksteal tests/unit tests/stages tests/deploy")
 

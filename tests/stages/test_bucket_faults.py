@@ -32,7 +32,7 @@ ACTS = {
 EXPECTED = {
     "save": True,
     "save large": True,
-    "save_file": None,
+    "save_file": True,
     "load": b"content",
     "load range": b"nte",
     "list": ["there"],
