@@ -35,8 +35,8 @@ AGENT_NOT_READY, AGENT_SECONDS = "Eventarc Service Agent", 300
 # CPU, memory, requests of an instance at the same time, most instances; of inference from the settings.
 SIZES = {"preprocess": ("1", "2Gi", 4, 10), "postprocess": ("1", "1Gi", 4, 10)}
 GPU_SIZES = {"nvidia-l4": ("4", "16Gi"), "nvidia-rtx-pro-6000": ("20", "80Gi"), "none": ("4", "16Gi")}
-# 24 times 10 seconds: the four minutes that Cloud Run allows for a start
-PROBE = "httpGet.path=/health,periodSeconds=10,timeoutSeconds=5,failureThreshold=24"
+# 120 times 2 seconds: the four minutes that Cloud Run allows for a start
+PROBE = "httpGet.path=/health,periodSeconds=2,timeoutSeconds=2,failureThreshold=120"
 PUBLISHER = "roles/pubsub.publisher"
 OBJECTS = "projects/_/buckets/{bucket}/objects/"
 

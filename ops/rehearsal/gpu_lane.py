@@ -217,10 +217,10 @@ class _Rehearsal:
         """Return the instances that run."""
         import requests
 
-        url = f"{self.emulator.apis}/_emulator/instances"
+        url = f"{self.emulator.apis}/_emulator/run"
         answer = requests.get(url, headers=ANYBODY, timeout=ANSWER_SECONDS)
         answer.raise_for_status()
-        return answer.json()["instances"]
+        return answer.json()
 
     def wait_for_stop(self) -> str:
         """Wait until no instance is left."""
