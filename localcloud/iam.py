@@ -45,6 +45,10 @@ class AccountService:
         with self._lock:
             self._accounts.clear()
 
+    def has(self, email: str) -> bool:
+        with self._lock:
+            return email in self._accounts
+
     def create(self, request: Request, project: str) -> Response:
         asked = request.json()
         account_id = str(asked.get("accountId", ""))
