@@ -24,10 +24,13 @@ from localcloud.logs import LogService
 from localcloud.projects import Projects
 from localcloud.registry import RegistryService
 from localcloud.routing import Router
+from localcloud.run.gateway import Gateway
+from localcloud.run.instances import IDLE_SECONDS, Instances
 from localcloud.secrets import SecretService
 from localcloud.server import Server
 from localcloud.services import ServiceUsage
 from localcloud.storage.service import StorageService
+from localcloud.times import Clock
 from localcloud.workflows.history import print_step
 from localcloud.workflows.hosts import Hosts, local_hosts
 from localcloud.workflows.service import WorkflowService
@@ -43,6 +46,7 @@ class CloudOptions:
     batch: BatchSettings = field(default_factory=BatchSettings)
     runs_builds: bool = True
     builders: Mapping[str, Sequence[str]] = field(default_factory=dict)  # commands that replace images
+    idle_seconds: float = IDLE_SECONDS  # of the services' clock, until an instance of Cloud Run is stopped
     shows_steps: bool = False  # print the steps of workflows to standard error
 
 
@@ -69,14 +73,15 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     batch = BatchService(logs, addresses, state / "batch", options.batch, options.clock_speed)
     eventarc = EventarcService(storage.buckets, workflows, accounts, options.clock_speed)
     storage.objects.observers.append(eventarc.observe)
+    instances = Instances(logs, addresses, state / "run", Clock(options.clock_speed), options.idle_seconds)
     # A service is emptied before the services it uses.
     services = [eventarc, workflows, batch, builds, registry, compute]
-    services += [accounts, usage, projects, secrets, logs]
+    services += [accounts, usage, projects, secrets, instances, logs]
     resets = [*(each.forget_all for each in services), git.forget_all, storage.forget_all]
     control = [
         *(
             route
-            for each in (git, eventarc, workflows, batch, projects, registry, compute)
+            for each in (git, eventarc, workflows, batch, projects, registry, compute, instances)
             for route in each.control_routes()
         ),
         *control_routes(faults, log, resets),
@@ -97,7 +102,8 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     }
     enabled = [route for api, routes in by_api.items() for route in usage.guarded(api, routes)]
     guarded = with_bearer([*enabled, *usage.routes()])
-    apis = Router([*control, *token_routes(), *git.routes(), *builds.page_routes(), *guarded])
+    routes = [*control, *token_routes(), *git.routes(), *builds.page_routes(), *guarded]
+    apis = Router(routes, by_host=Gateway(instances, identity).match)
     servers = {
         "storage": _listen(options.storage_port, storage.router(faults, control), faults, log),
         "apis": _listen(options.apis_port, apis, faults, log),
@@ -112,6 +118,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         workflows.forget_all()
         builds.stop()
         batch.stop()
+        instances.close()
         shutil.rmtree(state / "builds", ignore_errors=True)  # left by builds that were stopped
 
 

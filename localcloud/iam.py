@@ -50,6 +50,10 @@ class AccountService:
             self._accounts.clear()
             self._policies.clear()
 
+    def has(self, email: str) -> bool:
+        with self._lock:
+            return email in self._accounts
+
     def create(self, request: Request, project: str) -> Response:
         asked = request.json()
         account_id = str(asked.get("accountId", ""))
