@@ -19,12 +19,13 @@ from ops.gpu.names import SERVICES, Names
 from ops.shell import Shell
 from tests.cloud_runs import PROJECT, REGION
 from tests.emulated import add_image, names_in, object_of, order_faults, request
+from tests.experiments import REPOSITORY
 from tests.needs import need_program
 
 LOCATION = f"/v1/projects/{PROJECT}/locations/{REGION}"
 SENTENCE = b"This product is amazing! I love it."
 SENTIMENT = "services.models.sentiment:Sentiment"
-PATIENT = "tests.gpu_models:Patient"
+PATIENT = "gpu_models:Patient"  # of tests/
 WAIT_SECONDS = 60
 
 
@@ -35,7 +36,7 @@ class GpuLane:
         self.emulator, self.cloud, self.names = emulator, cloud, Names.of(cloud.settings)
 
     @classmethod
-    def deployed(cls, emulator: Emulator, models: Mapping[str, Path] | None = None) -> "GpuLane":
+    def deployed(cls, emulator: Emulator, variables: Mapping[str, str] | None = None) -> "GpuLane":
         """Deploy the lane as an operator does, with images of this checkout."""
         need_program("gcloud")
         environment = client_environment(emulator.storage, emulator.apis, emulator.state, PROJECT)
@@ -44,12 +45,12 @@ class GpuLane:
         lane = cls(emulator, cloud)
         for name in SERVICES:
             add_image(emulator, lane.names.image(name, settings.image_tag), f"sha256:{'0' * 64}")
-        deploy(cloud, models or {}, "auto", lambda title, seconds: None)
+        deploy(cloud, {}, "auto", variables or {"MODELS": SENTIMENT}, lambda title, seconds: None)
         return lane
 
     def use_models(self, *models: str, **variables: str) -> None:
         """Deploy every service with other models, and with further variables."""
-        values = {"MODELS": ",".join(models), **variables}
+        values = {"MODELS": ",".join(models), "PYTHONPATH": str(REPOSITORY / "tests"), **variables}
         text = "^|^" + "|".join(f"{name}={value}" for name, value in values.items())
         for name in SERVICES:
             words = ["run", "services", "update", self.names.service(name), "--update-env-vars", text]

@@ -4,12 +4,22 @@ What exists is left as it is, or brought up to date, so a deployment that was st
 """
 
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from ops.cloud.cloud import Cloud
+from ops.gcloud import AT_ONCE, in_parallel
 from ops.gpu.found import Found, look
 from ops.gpu.names import ACCOUNTS, BUCKETS, SERVICES, Names
+from ops.gpu.rights import (
+    PUBLISHER,
+    bucket_bindings,
+    has_bindings,
+    project_roles,
+    storage_agent,
+    with_bindings,
+)
 from ops.gpu.steps import Command, Step, Tell, one_by_one, run_all
 from ops.settings import ROOT, Settings
 from ops.terminal import nearest
@@ -37,11 +47,15 @@ SIZES = {"preprocess": ("1", "2Gi", 4, 10), "postprocess": ("1", "1Gi", 4, 10)}
 GPU_SIZES = {"nvidia-l4": ("4", "16Gi"), "nvidia-rtx-pro-6000": ("20", "80Gi"), "none": ("4", "16Gi")}
 # 120 times 2 seconds: the four minutes that Cloud Run allows for a start
 PROBE = "httpGet.path=/health,periodSeconds=2,timeoutSeconds=2,failureThreshold=120"
-PUBLISHER = "roles/pubsub.publisher"
-OBJECTS = "projects/_/buckets/{bucket}/objects/"
 
 
-def deploy(cloud: Cloud, models: Mapping[str, Path], device: str = "cuda", tell: Tell | None = None) -> Names:
+def deploy(
+    cloud: Cloud,
+    models: Mapping[str, Path],
+    device: str = "cuda",
+    variables: Mapping[str, str] | None = None,
+    tell: Tell | None = None,
+) -> Names:
     """Deploy the lane, and return its names.
 
     Parameters
@@ -50,18 +64,28 @@ def deploy(cloud: Cloud, models: Mapping[str, Path], device: str = "cuda", tell:
         Files for the models bucket, by their names there.
     device : str
         DEVICE of the inference service where it has a GPU.
+    variables : mapping
+        Further environment variables of every service.
     tell : callable
         Gets the title of each step and its seconds, instead of the commands on the terminal.
     """
     names = Names.of(cloud.settings)
     enable = ["services", "enable", *(f"{api}.googleapis.com" for api in APIS), *cloud.in_project]
     run_all(cloud, [Step("enable APIs", [[enable]])], tell)
-    run_all(cloud, planned(cloud, names, look(cloud, names), models, device), tell)
+    found = look(cloud, names)
+    run_all(cloud, _what_is_referred_to(cloud, names, found, models), tell)
+    with tempfile.TemporaryDirectory(prefix="policies-") as folder:
+        grants = [
+            _project_grants(cloud, names, found),
+            *one_by_one(_bucket_grants(cloud, names, Path(folder))),
+        ]
+        run_all(cloud, [Step("grant rights", grants)], tell)
+    run_all(cloud, _what_runs(cloud, names, found, device, variables or {}), tell)
     return names
 
 
-def planned(cloud: Cloud, names: Names, found: Found, models: Mapping[str, Path], device: str) -> list[Step]:
-    """Return the steps of a deployment, in their order."""
+def _what_is_referred_to(cloud: Cloud, names: Names, found: Found, models: Mapping[str, Path]) -> list[Step]:
+    """Return the steps that create accounts and buckets."""
     uploads = [
         ["storage", "cp", nearest(path), f"gs://{names.bucket('models')}/{name}", *cloud.in_project]
         for name, path in models.items()
@@ -70,12 +94,16 @@ def planned(cloud: Cloud, names: Names, found: Found, models: Mapping[str, Path]
         Step("create accounts", one_by_one(_accounts(cloud, names, found))),
         Step("create buckets", one_by_one(_buckets(cloud, names, found))),
         Step("upload models", one_by_one(uploads), UPLOAD_SECONDS),
-        Step("grant rights", [_project_grants(cloud, names, found), *_bucket_grants(cloud, names)]),
-        Step(
-            "deploy services",
-            one_by_one([_service(cloud, names, name, device) for name in SERVICES]),
-            DEPLOY_SECONDS,
-        ),
+    ]
+
+
+def _what_runs(
+    cloud: Cloud, names: Names, found: Found, device: str, variables: Mapping[str, str]
+) -> list[Step]:
+    """Return the steps from the services to the trigger; the trigger is last, since uploads wait for it."""
+    services = [_service(cloud, names, name, device, variables) for name in SERVICES]
+    return [
+        Step("deploy services", one_by_one(services), DEPLOY_SECONDS),
         Step("let the workflow call them", one_by_one(_invokers(cloud, names))),
         Step("deploy the workflow", [[_workflow(cloud, names, service_urls(names, found))]]),
         Step(
@@ -114,64 +142,39 @@ def _buckets(cloud: Cloud, names: Names, found: Found) -> list[Command]:
 
 
 def _project_grants(cloud: Cloud, names: Names, found: Found) -> list[Command]:
-    wanted = [
-        ("roles/logging.logWriter", names.member("workflow")),
-        ("roles/workflows.viewer", names.member("workflow")),  # whether the holder of a claim is alive
-        ("roles/eventarc.eventReceiver", names.member("trigger")),
-        ("roles/workflows.invoker", names.member("trigger")),
-        (PUBLISHER, _storage_agent(found)),
-    ]
-    missing = [each for each in wanted if each not in (*found.grants, *found.others_grants)]
+    missing = project_roles(names, found)
     agent = [["storage", "service-agent", *cloud.in_project]]  # which makes it, where it is not there yet
+    options = ["--condition", "None"]
     return [
-        *(agent if (PUBLISHER, _storage_agent(found)) in missing else []),
+        *(agent if (PUBLISHER, storage_agent(found)) in missing else []),
         *(
-            ["projects", "add-iam-policy-binding", cloud.project, *_binding(role, member)]
+            [
+                *("projects", "add-iam-policy-binding", cloud.project),
+                *("--role", role, "--member", member, *options),
+            ]
             for role, member in missing
         ),
     ]
 
 
-def _storage_agent(found: Found) -> str:
-    """Return the account of Cloud Storage that sends a bucket's events."""
-    return f"serviceAccount:service-{found.project_number}@gs-project-accounts.iam.gserviceaccount.com"
+def _bucket_grants(cloud: Cloud, names: Names, folder: Path) -> list[Command]:
+    """Return the commands for the buckets whose policies do not have all bindings, with files for them."""
+    places = {bucket: f"gs://{names.bucket(bucket)}" for bucket in BUCKETS}
+    asked = [["storage", "buckets", "get-iam-policy", place] for place in places.values()]
+    calls = [lambda words=words: cloud.read_json(words, echo=False) or {} for words in asked]
+    policies = in_parallel(calls, cloud.shell.most_at_once(AT_ONCE))
+    commands = []
+    for (bucket, place), policy in zip(places.items(), policies, strict=True):
+        wanted = bucket_bindings(names, bucket)
+        if not has_bindings(policy, wanted):
+            path = folder / f"{bucket}.json"
+            text = json.dumps(with_bindings(policy, wanted), indent=1)
+            cloud.shell.write_file(path, f"{text}\n", preview=True)
+            commands.append(["storage", "buckets", "set-iam-policy", place, str(path)])
+    return commands
 
 
-def _bucket_grants(cloud: Cloud, names: Names) -> list[list[Command]]:
-    """Return the commands for each bucket; an account reaches only the folders that it needs."""
-    read, write, see = (
-        f"roles/storage.{role}" for role in ("objectViewer", "objectUser", "legacyBucketReader")
-    )
-    output = OBJECTS.format(bucket=names.bucket("output"))
-    below = 'resource.name.startsWith("{}{}")'.format
-    work, results = below(output, "work/"), below(output, "results/")
-    wanted = {
-        "input": [("preprocess", read, "")],
-        "models": [("preprocess", read, ""), ("inference", read, "")],
-        "output": [
-            *((name, write, work) for name in SERVICES),
-            *((name, see, "") for name in SERVICES),  # else an object that is not there is a 403
-            ("preprocess", read, results),  # is the result there already?
-            ("postprocess", write, results),
-            ("workflow", write, f'{work} && resource.name.endsWith("/claim.json")'),
-        ],
-    }
-    add = ["storage", "buckets", "add-iam-policy-binding"]
-    return [
-        [
-            [*add, f"gs://{names.bucket(bucket)}", *_binding(role, names.member(account), condition)]
-            for account, role, condition in rights
-        ]
-        for bucket, rights in wanted.items()
-    ]
-
-
-def _binding(role: str, member: str, condition: str = "") -> list[str]:
-    where = f"^;^expression={condition};title=folders" if condition else "None"
-    return ["--member", member, "--role", role, "--condition", where]
-
-
-def _service(cloud: Cloud, names: Names, name: str, device: str) -> Command:
+def _service(cloud: Cloud, names: Names, name: str, device: str, more: Mapping[str, str]) -> Command:
     settings = cloud.settings
     size = _size(settings, name)
     variables = {
@@ -180,6 +183,7 @@ def _service(cloud: Cloud, names: Names, name: str, device: str) -> Command:
         "VERSION": settings.image_tag,
         "TIMEOUT_SECONDS": str(settings.timeout_seconds),
         **({"DEVICE": "cpu" if settings.gpu_type == "none" else device} if name == "inference" else {}),
+        **more,
     }
     return [
         *("run", "deploy", names.service(name), "--image", names.image(name, settings.image_tag)),
@@ -188,7 +192,7 @@ def _service(cloud: Cloud, names: Names, name: str, device: str) -> Command:
         *size,
         *("--min-instances", "0", "--timeout", str(settings.timeout_seconds), "--cpu-boost"),
         *("--startup-probe", PROBE, "--labels", _labels(settings)),
-        *("--set-env-vars", ",".join(f"{key}={value}" for key, value in variables.items())),
+        *("--set-env-vars", "^|^" + "|".join(f"{key}={value}" for key, value in variables.items())),
     ]
 
 

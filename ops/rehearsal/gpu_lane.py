@@ -109,7 +109,7 @@ class _Rehearsal:
 
     def run(self, archive: Path, settings: Settings, request: RunRequest) -> None:
         self.add_images()
-        deploy(self.cloud, {MODEL: archive}, "auto", _print_step)
+        deploy(self.cloud, {MODEL: archive}, "auto", tell=_print_step)
         self.check_health("health")
         with _timed(f"forecast of {request.exp_id}") as line:
             result, place = self.upload(archive, archive.name)
