@@ -158,9 +158,19 @@ class GpuLane:
             "orderBy": "timestamp asc",
             "pageSize": 1000,
         }
-        answer = request("POST", f"{self.emulator.apis}/v2/entries:list", json=asked)
-        assert answer.status_code == 200, answer.text
-        return answer.json().get("entries", [])
+        found: list[dict[str, Any]] = []
+        while True:
+            answer = request("POST", f"{self.emulator.apis}/v2/entries:list", json=asked)
+            assert answer.status_code == 200, answer.text
+            found += answer.json().get("entries", [])
+            asked["pageToken"] = answer.json().get("nextPageToken", "")
+            if not asked["pageToken"]:
+                return found
+
+    def predictions(self, text: str = "") -> list[dict[str, Any]]:
+        """Return the log entries of predictions that were made, not found; oldest first."""
+        entries = self.log("inference", text)
+        return [each for each in entries if each.get("jsonPayload", {}).get("skipped") is False]
 
     def deliver(self, name: str, times: int) -> None:
         """Have the event of an object delivered several times."""
