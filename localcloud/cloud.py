@@ -25,6 +25,7 @@ from localcloud.registry import RegistryService
 from localcloud.routing import Router
 from localcloud.run.gateway import Gateway
 from localcloud.run.instances import IDLE_SECONDS, Instances
+from localcloud.run.service import RunService
 from localcloud.secrets import SecretService
 from localcloud.server import Server
 from localcloud.services import ServiceUsage
@@ -71,13 +72,14 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     batch = BatchService(logs, addresses, state / "batch", options.batch, options.clock_speed)
     identity = Identity()
     instances = Instances(logs, addresses, state / "run", Clock(options.clock_speed), options.idle_seconds)
+    run = RunService(accounts, registry, instances)
     # A service is emptied before the services it uses.
-    services = [workflows, batch, builds, registry, compute, accounts, usage, projects, secrets]
+    services = [workflows, batch, builds, run, registry, compute, accounts, usage, projects, secrets]
     resets = [*(each.forget_all for each in (*services, instances, logs)), git.forget_all, storage.forget_all]
     control = [
         *(
             route
-            for each in (git, workflows, batch, projects, registry, compute, instances)
+            for each in (git, workflows, batch, projects, registry, compute, run, instances)
             for route in each.control_routes()
         ),
         *control_routes(faults, log, resets),
@@ -89,9 +91,10 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         "cloudbuild": builds.routes(),
         "artifactregistry": registry.routes(),
         "compute": compute.routes(),
-        "cloudquotas": compute.quota_routes(),
+        "cloudquotas": [*run.quota_routes(), *compute.quota_routes()],
         "iam": accounts.routes(),
         "cloudresourcemanager": projects.routes(),
+        "run": run.routes(),
         "secretmanager": secrets.routes(),
         "logging": logs.routes(),
     }

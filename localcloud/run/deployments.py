@@ -15,6 +15,7 @@ from localcloud.projects import PROJECT_NUMBER
 from localcloud.registry import RegistryService
 from localcloud.run import policies
 from localcloud.run.definition import Access, Definition
+from localcloud.run.instance import StartFailed
 from localcloud.run.quotas import Quotas
 from localcloud.run.resources import (
     API_VERSION,
@@ -39,10 +40,6 @@ from localcloud.run.violations import Violation, refuse
 
 _LATEST = [{"percent": 100, "latestRevision": True}]
 _SET_HERE = (URLS, INGRESS_STATUS)  # annotations that come back with a service that was read
-
-
-class StartFailed(Exception):
-    """A revision has not become ready; the message is Cloud Run's."""
 
 
 class Instances(Protocol):

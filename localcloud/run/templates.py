@@ -54,10 +54,9 @@ def _fill_container(container: dict[str, Any], labels: dict[str, str]) -> None:
     port = container["ports"][0].setdefault("containerPort", _PORT)
     resources = container.setdefault("resources", {})
     resources["limits"] = _LIMITS | resources.get("limits", {})
-    if (
-        labels.get(PROBE_TYPE) == "Default"
-    ):  # of a template that the service filled before; the port may differ
-        container.pop("startupProbe", None)
+    default = _default_probe(port)
+    if labels.get(PROBE_TYPE) == "Default" and _is_like(container.get("startupProbe"), default):
+        del container["startupProbe"]  # the service filled it in; the port may have changed since
     if probe := container.get("startupProbe"):
         labels[PROBE_TYPE] = "Custom"
         container["startupProbe"] = _PROBE_DEFAULTS | probe
@@ -66,12 +65,16 @@ def _fill_container(container: dict[str, Any], labels: dict[str, str]) -> None:
                 container["startupProbe"][action] = {"port": port} | probe[action]
         return
     labels[PROBE_TYPE] = "Default"
-    container["startupProbe"] = {
-        "timeoutSeconds": 240,
-        "periodSeconds": 240,
-        "failureThreshold": 1,
-        "tcpSocket": {"port": port},
-    }
+    container["startupProbe"] = default
+
+
+def _default_probe(port: int) -> dict[str, Any]:
+    return {"timeoutSeconds": 240, "periodSeconds": 240, "failureThreshold": 1, "tcpSocket": {"port": port}}
+
+
+def _is_like(probe: Mapping[str, Any] | None, other: Mapping[str, Any]) -> bool:
+    """Return whether two probes are the same, whatever their port."""
+    return {**(probe or {}), "tcpSocket": {}} == {**other, "tcpSocket": {}}
 
 
 def quantity(text: str) -> float | None:
