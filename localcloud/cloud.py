@@ -100,7 +100,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     }
     enabled = [route for api, routes in by_api.items() for route in usage.guarded(api, routes)]
     guarded = with_bearer([*enabled, *usage.routes()])
-    routes = [*control, *token_routes(), *git.routes(), *builds.page_routes(), *guarded]
+    routes = [*control, *token_routes(accounts, identity), *git.routes(), *builds.page_routes(), *guarded]
     apis = Router(routes, by_host=Gateway(instances, identity).match)
     servers = {
         "storage": _listen(options.storage_port, storage.router(faults, control), faults, log),
