@@ -28,6 +28,7 @@ from localcloud.run.resources import (
     ServiceRevision,
 )
 from localcloud.run.rules import (
+    INGRESS,
     not_emulated,
     problems_of_metadata,
     problems_of_name,
@@ -256,6 +257,7 @@ def _read(body: Mapping[str, Any]) -> dict[str, Any]:
         raise ApiError(400, f"apiVersion and kind must be {API_VERSION} and Service.")
     metadata = {**asked.get("metadata", {})}
     annotations = {k: v for k, v in metadata.get("annotations", {}).items() if k not in _SET_HERE}
+    annotations.setdefault(INGRESS, "all")
     labels = {k: v for k, v in metadata.get("labels", {}).items() if k != LOCATION_LABEL}
     kept = {name: metadata[name] for name in ("name", "resourceVersion") if name in metadata}
     spec = {**asked.get("spec", {})}
