@@ -22,6 +22,9 @@ SERVICES = (
     "artifactregistry",
     "containeranalysis",
 )
+# gcloud puts the region in front of the host of Cloud Run, so that cannot be an address. Only the second port
+# knows this name; it is the proxy for plain http.
+RUN_HOST = "run.emulated"
 
 
 def client_environment(storage: str, apis: str, state: Path, project: str) -> dict[str, str]:
@@ -38,6 +41,8 @@ def client_environment(storage: str, apis: str, state: Path, project: str) -> di
         "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1",
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{storage}/",
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"{apis}/compute/v1/",
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN": f"http://{RUN_HOST}/",
+        "http_proxy": apis,
         **overrides,
         "GOOGLE_CLOUD_PROJECT": project,
         "STORAGE_EMULATOR_HOST": storage,
