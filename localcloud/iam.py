@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from localcloud.identity import Identity, InvalidToken, unverified_claims
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import page_of
-from localcloud.projects import EMPTY_POLICY, PROJECT_NUMBER
+from localcloud.projects import DEFAULT_ACCOUNT, EMPTY_POLICY, PROJECT_NUMBER
 from localcloud.routing import Handler, Route
 
 TOKEN_SECONDS = 3600  # that an access token is valid
@@ -24,7 +24,6 @@ _ACCOUNTS = "/v1/projects/{project}/serviceAccounts"
 _ACCOUNT = _ACCOUNTS + "/{account}"
 _ACCOUNT_ID = re.compile(r"[a-z]([-a-z0-9]{4,28}[a-z0-9])")
 _DOMAIN = ".iam.gserviceaccount.com"
-DEFAULT_ACCOUNT = f"{PROJECT_NUMBER}-compute@developer.gserviceaccount.com"
 
 
 class AccountService:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from localcloud.projects import PROJECT_NUMBER
+from localcloud.projects import DEFAULT_ACCOUNT
 from localcloud.run.definition import Definition, Probe
 
 GPU = "nvidia.com/gpu"
@@ -17,7 +17,6 @@ CPU_THROTTLING = "run.googleapis.com/cpu-throttling"
 ENVIRONMENT = "run.googleapis.com/execution-environment"
 NO_REDUNDANCY = "run.googleapis.com/gpu-zonal-redundancy-disabled"
 PROBE_TYPE = "run.googleapis.com/startupProbeType"  # label: "Default" where the service made the probe
-DEFAULT_ACCOUNT = f"{PROJECT_NUMBER}-compute@developer.gserviceaccount.com"
 # The service's documentation says 100. Newer projects were seen with 20, and with a GPU perhaps the quota.
 DEFAULT_MAX_INSTANCES = 100
 _LIMITS = {"cpu": "1000m", "memory": "512Mi"}  # with a GPU perhaps more; the emulator then wants them named
