@@ -26,6 +26,7 @@ from localcloud.registry import RegistryService
 from localcloud.routing import Router
 from localcloud.run.gateway import Gateway
 from localcloud.run.instances import IDLE_SECONDS, Instances
+from localcloud.run.service import RunService
 from localcloud.secrets import SecretService
 from localcloud.server import Server
 from localcloud.services import ServiceUsage
@@ -71,17 +72,29 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     on_step = print_step if options.shows_steps else None
     workflows = WorkflowService(logs, hosts, options.clock_speed, on_step, identity)
     batch = BatchService(logs, addresses, state / "batch", options.batch, options.clock_speed)
+    instances = Instances(logs, addresses, state / "run", Clock(options.clock_speed), options.idle_seconds)
+    run = RunService(accounts, registry, instances)
     eventarc = EventarcService(storage.buckets, workflows, accounts, options.clock_speed)
     storage.objects.observers.append(eventarc.observe)
-    instances = Instances(logs, addresses, state / "run", Clock(options.clock_speed), options.idle_seconds)
     # A service is emptied before the services it uses.
-    services = [eventarc, workflows, batch, builds, registry, compute]
-    services += [accounts, usage, projects, secrets, instances, logs]
-    resets = [*(each.forget_all for each in services), git.forget_all, storage.forget_all]
+    services = [
+        eventarc,
+        workflows,
+        batch,
+        builds,
+        run,
+        registry,
+        compute,
+        accounts,
+        usage,
+        projects,
+        secrets,
+    ]
+    resets = [*(each.forget_all for each in (*services, instances, logs)), git.forget_all, storage.forget_all]
     control = [
         *(
             route
-            for each in (git, eventarc, workflows, batch, projects, registry, compute, instances)
+            for each in (git, eventarc, workflows, batch, projects, registry, compute, run, instances)
             for route in each.control_routes()
         ),
         *control_routes(faults, log, resets),
@@ -93,16 +106,17 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         "cloudbuild": builds.routes(),
         "artifactregistry": registry.routes(),
         "compute": compute.routes(),
-        "cloudquotas": compute.quota_routes(),
+        "cloudquotas": [*run.quota_routes(), *compute.quota_routes()],
         "eventarc": eventarc.routes(),
         "iam": accounts.routes(),
         "cloudresourcemanager": projects.routes(),
+        "run": run.routes(),
         "secretmanager": secrets.routes(),
         "logging": logs.routes(),
     }
     enabled = [route for api, routes in by_api.items() for route in usage.guarded(api, routes)]
     guarded = with_bearer([*enabled, *usage.routes()])
-    routes = [*control, *token_routes(), *git.routes(), *builds.page_routes(), *guarded]
+    routes = [*control, *token_routes(accounts, identity), *git.routes(), *builds.page_routes(), *guarded]
     apis = Router(routes, by_host=Gateway(instances, identity).match)
     servers = {
         "storage": _listen(options.storage_port, storage.router(faults, control), faults, log),

@@ -1,8 +1,8 @@
 """Identity and Access Management: access tokens, and the service accounts of a project.
 
 REST API v1: https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts. Accounts are
-kept in memory, and no request is made as one of them. Any access token is accepted; a request without one is
-refused.
+kept in memory, and no request of a Google API is made as one of them: any access token is accepted; a request
+without one is refused. Only services of Cloud Run look at who calls, by its identity token.
 """
 
 import re
@@ -11,10 +11,12 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qsl
 
+from localcloud.identity import Identity, InvalidToken, unverified_claims
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import page_of
-from localcloud.projects import EMPTY_POLICY, PROJECT_NUMBER
+from localcloud.projects import DEFAULT_ACCOUNT, EMPTY_POLICY, PROJECT_NUMBER
 from localcloud.routing import Handler, Route
 
 TOKEN_SECONDS = 3600  # that an access token is valid
@@ -22,7 +24,6 @@ _ACCOUNTS = "/v1/projects/{project}/serviceAccounts"
 _ACCOUNT = _ACCOUNTS + "/{account}"
 _ACCOUNT_ID = re.compile(r"[a-z]([-a-z0-9]{4,28}[a-z0-9])")
 _DOMAIN = ".iam.gserviceaccount.com"
-DEFAULT_ACCOUNT = f"{PROJECT_NUMBER}-compute@developer.gserviceaccount.com"
 
 
 class AccountService:
@@ -127,6 +128,11 @@ class AccountService:
             if account != DEFAULT_ACCOUNT:
                 self._found(account)
 
+    def is_enabled(self, email: str) -> bool:
+        """Return whether an account exists and is not disabled."""
+        with self._lock:
+            return not self._accounts.get(email, {"disabled": True}).get("disabled")
+
     def _found(self, account: str) -> dict[str, Any]:
         """Return an account by its e-mail or its number."""
         for each in self._accounts.values():
@@ -151,13 +157,31 @@ def _guarded(handler: Handler) -> Handler:
     return guarded
 
 
-def token_routes() -> list[Route]:
-    """Return the route that exchanges a service account's key for a token."""
+def token_routes(accounts: AccountService, identity: Identity) -> list[Route]:
+    """Return the route that exchanges a service account's key for a token.
+
+    The key itself is not checked. A client that names an audience asks for an identity token:
+    https://developers.google.com/identity/protocols/oauth2/service-account#httprest
+    """
 
     def grant(request: Request) -> Response:
-        request.read_all()
-        return json_response(
-            {"access_token": "localcloud", "expires_in": TOKEN_SECONDS, "token_type": "Bearer"}
-        )
+        asked = dict(parse_qsl(request.read_all().decode(errors="replace")))
+        try:
+            claims = unverified_claims(asked["assertion"]) if "assertion" in asked else {}
+        except InvalidToken as error:
+            return _no_grant(f"Invalid JWT: {error}.")
+        audience = claims.get("target_audience")
+        if audience is None:
+            return json_response(
+                {"access_token": "localcloud", "expires_in": TOKEN_SECONDS, "token_type": "Bearer"}
+            )
+        email = str(claims.get("iss"))
+        if not accounts.is_enabled(email):
+            return _no_grant("Invalid grant: account not found")
+        return json_response({"id_token": identity.token(email, str(audience))})
 
     return [Route("POST", "/token", grant)]
+
+
+def _no_grant(reason: str) -> Response:
+    return json_response({"error": "invalid_grant", "error_description": reason}, 400)

@@ -10,6 +10,7 @@ from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.routing import Route
 
 PROJECT_NUMBER = "123456789012"
+DEFAULT_ACCOUNT = f"{PROJECT_NUMBER}-compute@developer.gserviceaccount.com"  # there from the start
 EMPTY_POLICY = {"version": 1, "etag": "BwAAAAAAAAA=", "bindings": []}
 
 

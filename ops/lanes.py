@@ -178,6 +178,7 @@ LANES_OF = {
     "services/": ("services",),
     "tasks.py": ("operator",),
     "terraform/": ("deploy",),
+    "terraform/gpu/workflow.yaml": ("cloud/test_upload_workflow.py", "cloud/test_upload_claims.py"),
     "terraform/workflow.yaml": ("cloud", "deploy"),
 }
 

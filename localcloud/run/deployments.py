@@ -15,6 +15,7 @@ from localcloud.projects import PROJECT_NUMBER
 from localcloud.registry import RegistryService
 from localcloud.run import policies
 from localcloud.run.definition import Access, Definition
+from localcloud.run.instance import StartFailed
 from localcloud.run.quotas import Quotas
 from localcloud.run.resources import (
     API_VERSION,
@@ -27,6 +28,7 @@ from localcloud.run.resources import (
     ServiceRevision,
 )
 from localcloud.run.rules import (
+    INGRESS,
     not_emulated,
     problems_of_metadata,
     problems_of_name,
@@ -39,10 +41,6 @@ from localcloud.run.violations import Violation, refuse
 
 _LATEST = [{"percent": 100, "latestRevision": True}]
 _SET_HERE = (URLS, INGRESS_STATUS)  # annotations that come back with a service that was read
-
-
-class StartFailed(Exception):
-    """A revision has not become ready; the message is Cloud Run's."""
 
 
 class Instances(Protocol):
@@ -259,6 +257,7 @@ def _read(body: Mapping[str, Any]) -> dict[str, Any]:
         raise ApiError(400, f"apiVersion and kind must be {API_VERSION} and Service.")
     metadata = {**asked.get("metadata", {})}
     annotations = {k: v for k, v in metadata.get("annotations", {}).items() if k not in _SET_HERE}
+    annotations.setdefault(INGRESS, "all")
     labels = {k: v for k, v in metadata.get("labels", {}).items() if k != LOCATION_LABEL}
     kept = {name: metadata[name] for name in ("name", "resourceVersion") if name in metadata}
     spec = {**asked.get("spec", {})}

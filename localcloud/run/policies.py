@@ -40,7 +40,10 @@ def changed(old: Mapping[str, Any], asked: Any, has_account: Callable[[str], boo
         raise ApiError(400, "A policy is required.")
     check_shape(asked, _POLICY, "policy")
     # Without an etag the service overwrites whatever is there.
-    if asked.get("etag") and asked["etag"] != shown(old)["etag"]:
+    etag = (
+        asked.get("etag", "").replace("-", "+").replace("_", "/")
+    )  # gcloud sends the other alphabet of base64
+    if etag and etag != shown(old)["etag"]:
         message = (
             "There were concurrent policy changes. Please retry the whole read-modify-write with exponential "
             "backoff. The request's ETag did not match the current policy's."

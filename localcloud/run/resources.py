@@ -136,7 +136,7 @@ class Service:
 
     @property
     def ingress(self) -> str:
-        return self.metadata["annotations"].get(INGRESS, "all")
+        return self.metadata["annotations"][INGRESS]
 
     @property
     def access(self) -> Access:
@@ -164,7 +164,6 @@ class Service:
         _, region, name = self.key
         ours = {
             URLS: json.dumps([self.url, self.hashed_url]),
-            INGRESS: self.ingress,
             INGRESS_STATUS: self.ingress,
         }
         return {

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from localcloud.projects import PROJECT_NUMBER
+from localcloud.projects import DEFAULT_ACCOUNT
 from localcloud.run.definition import Definition, Probe
 
 GPU = "nvidia.com/gpu"
@@ -17,7 +17,6 @@ CPU_THROTTLING = "run.googleapis.com/cpu-throttling"
 ENVIRONMENT = "run.googleapis.com/execution-environment"
 NO_REDUNDANCY = "run.googleapis.com/gpu-zonal-redundancy-disabled"
 PROBE_TYPE = "run.googleapis.com/startupProbeType"  # label: "Default" where the service made the probe
-DEFAULT_ACCOUNT = f"{PROJECT_NUMBER}-compute@developer.gserviceaccount.com"
 # The service's documentation says 100. Newer projects were seen with 20, and with a GPU perhaps the quota.
 DEFAULT_MAX_INSTANCES = 100
 _LIMITS = {"cpu": "1000m", "memory": "512Mi"}  # with a GPU perhaps more; the emulator then wants them named
@@ -54,10 +53,9 @@ def _fill_container(container: dict[str, Any], labels: dict[str, str]) -> None:
     port = container["ports"][0].setdefault("containerPort", _PORT)
     resources = container.setdefault("resources", {})
     resources["limits"] = _LIMITS | resources.get("limits", {})
-    if (
-        labels.get(PROBE_TYPE) == "Default"
-    ):  # of a template that the service filled before; the port may differ
-        container.pop("startupProbe", None)
+    default = _default_probe(port)
+    if labels.get(PROBE_TYPE) == "Default" and _is_like(container.get("startupProbe"), default):
+        del container["startupProbe"]  # the service filled it in; the port may have changed since
     if probe := container.get("startupProbe"):
         labels[PROBE_TYPE] = "Custom"
         container["startupProbe"] = _PROBE_DEFAULTS | probe
@@ -66,12 +64,16 @@ def _fill_container(container: dict[str, Any], labels: dict[str, str]) -> None:
                 container["startupProbe"][action] = {"port": port} | probe[action]
         return
     labels[PROBE_TYPE] = "Default"
-    container["startupProbe"] = {
-        "timeoutSeconds": 240,
-        "periodSeconds": 240,
-        "failureThreshold": 1,
-        "tcpSocket": {"port": port},
-    }
+    container["startupProbe"] = default
+
+
+def _default_probe(port: int) -> dict[str, Any]:
+    return {"timeoutSeconds": 240, "periodSeconds": 240, "failureThreshold": 1, "tcpSocket": {"port": port}}
+
+
+def _is_like(probe: Mapping[str, Any] | None, other: Mapping[str, Any]) -> bool:
+    """Return whether two probes are the same, whatever their port."""
+    return {**(probe or {}), "tcpSocket": {}} == {**other, "tcpSocket": {}}
 
 
 def quantity(text: str) -> float | None:

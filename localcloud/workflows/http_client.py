@@ -13,13 +13,13 @@ from http.client import HTTPConnection, HTTPException, IncompleteRead
 from urllib.parse import quote
 
 from localcloud.faults import TAG_HEADER
+from localcloud.run.access import INTERNAL_HEADER
 from localcloud.workflows.errors import error, limit_error
 from localcloud.workflows.hosts import Hosts, is_run_host, local_address, split_url
 from localcloud.workflows.limits import RESPONSE_BYTES
 
 # Characters that are not encoded in a path or query; a percent sign is part of what is encoded already.
 _SAFE = "/%:@!$&'()*+,;=-._~?"
-INTERNAL_HEADER = "X-Localcloud-Internal"  # Cloud Run counts a call of Workflows as internal
 
 
 @dataclass(frozen=True)

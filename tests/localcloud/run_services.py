@@ -13,6 +13,7 @@ import requests
 from localcloud.control import RequestLog
 from localcloud.faults import Faults
 from localcloud.filters import parse_filter
+from localcloud.iam import AccountService, token_routes
 from localcloud.identity import Identity
 from localcloud.logs import LogService
 from localcloud.routing import Router
@@ -38,7 +39,20 @@ def answer(request):
 app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])
 uvicorn.run(app, port=int(os.environ["PORT"]), access_log=False, log_level="error")
 """
+PUBLIC = Access("all", frozenset({"allUsers"}), frozenset())
 _numbers = count(1)
+
+
+def only(*emails, ingress="all"):
+    """Return access for some service accounts."""
+    return Access(ingress, frozenset(f"serviceAccount:{each}" for each in emails), frozenset())
+
+
+def create_account(services, email):
+    body = {"accountId": email.partition("@")[0]}
+    url = f"{services.server.url}/v1/projects/{PROJECT}/serviceAccounts"
+    answer = requests.post(url, json=body, timeout=5)
+    assert answer.ok, answer.text
 
 
 class Services:
@@ -50,9 +64,12 @@ class Services:
         addresses = {"storage": "http://127.0.0.1:1", "apis": "http://127.0.0.1:1"}
         self.state = state
         self.instances = Instances(self.logs, addresses, state, Clock(clock_speed), idle_seconds)
-        router = Router(self.instances.control_routes(), by_host=Gateway(self.instances, self.identity).match)
-        self._server = Server(0, router, Faults(), RequestLog())
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.accounts = AccountService()
+        routes = [*self.instances.control_routes(), *token_routes(self.accounts, self.identity)]
+        gateway = Gateway(self.instances, self.identity)
+        router = Router([*routes, *self.accounts.routes()], by_host=gateway.match)
+        self.server = Server(0, router, Faults(), RequestLog())
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self._calls = ThreadPoolExecutor(64)
 
     def deploy(self, app, access=None, name="", revision="", **more):
@@ -90,7 +107,7 @@ class Services:
         host, slash, path = url.removeprefix("https://").partition("/")
         return requests.request(
             method,
-            f"{self._server.url}{slash}{path}",
+            f"{self.server.url}{slash}{path}",
             headers={"Host": host, **dict(headers)},
             timeout=30,
             **more,
@@ -101,7 +118,7 @@ class Services:
 
     def status(self, **wanted):
         """Return the processes with some facts, as the emulator's own route tells them."""
-        lines = requests.get(f"{self._server.url}/_emulator/run", timeout=5).json()
+        lines = requests.get(f"{self.server.url}/_emulator/run", timeout=5).json()
         return [each for each in lines if wanted.items() <= each.items()]
 
     def logged(self, text):
@@ -109,8 +126,8 @@ class Services:
 
     def close(self):
         self.instances.close()
-        self._server.shutdown()
-        self._server.server_close()
+        self.server.shutdown()
+        self.server.server_close()
 
 
 @contextmanager

@@ -6,13 +6,13 @@ import time
 import pytest
 
 from tests.emulated import post
+from tests.upload_lane import WORKFLOW, SmallServices, result_of
 
 ACCOUNT = "events@p.iam.gserviceaccount.com"
 WHERE = "--location=us-central1"
-ECHO = "main: {params: [event], steps: [{r: {return: '${event.data.name}'}}]}"
 FINALIZED = "google.cloud.storage.object.v1.finalized"
 FILTERS = [f"--event-filters=type={FINALIZED}", "--event-filters=bucket=uploads-p"]
-TO_ECHO = ["--destination-workflow=echo", "--destination-workflow-location=us-central1"]
+TO_WORKFLOW = ["--destination-workflow=uploads", "--destination-workflow-location=us-central1"]
 
 
 @pytest.fixture(autouse=True)
@@ -22,11 +22,24 @@ def emptied(cloud):
 
 
 @pytest.fixture
-def furnished(run_gcloud, tmp_path):
-    (tmp_path / "echo.yaml").write_text(ECHO)
+def furnished(run_gcloud):
+    """Have the workflow of uploads, deployed with the real gcloud, with services that a test steers."""
+    services = SmallServices()
+    variables = {
+        "SERVICE_URLS": json.dumps(services.urls),
+        "OUTPUT_BUCKET": "results-p",
+        "MAX_SHARDS_AT_ONCE": "2",
+        "TIMEOUT_SECONDS": "30",
+    }
+    listed = "|".join(f"{name}={value}" for name, value in variables.items())
     run_gcloud("iam", "service-accounts", "create", "events")
-    run_gcloud("workflows", "deploy", "echo", WHERE, f"--source={tmp_path / 'echo.yaml'}")
-    run_gcloud("storage", "buckets", "create", "gs://uploads-p", WHERE)
+    run_gcloud(
+        *("workflows", "deploy", "uploads", WHERE, f"--source={WORKFLOW}", f"--set-env-vars=^|^{listed}"),
+        *(f"--service-account={ACCOUNT}", "--call-log-level=log-errors-only"),
+    )
+    run_gcloud("storage", "buckets", "create", "gs://uploads-p", "gs://results-p", WHERE)
+    yield
+    services.close()
 
 
 def test_a_trigger_from_its_creation_to_its_deletion(run_gcloud, furnished, tmp_path):
@@ -36,7 +49,7 @@ def test_a_trigger_from_its_creation_to_its_deletion(run_gcloud, furnished, tmp_
     upload = tmp_path / "sentence.txt"
     upload.write_text("fine")
 
-    triggers("create", "uploads", *TO_ECHO, *FILTERS, f"--service-account={ACCOUNT}")
+    triggers("create", "uploads", *TO_WORKFLOW, *FILTERS, f"--service-account={ACCOUNT}")
     listed = triggers("list")
     described = json.loads(triggers("describe", "uploads", "--format=json"))
     run_gcloud("storage", "cp", upload, "gs://uploads-p/in/sentence.txt")
@@ -45,16 +58,18 @@ def test_a_trigger_from_its_creation_to_its_deletion(run_gcloud, furnished, tmp_
     gone = triggers("describe", "uploads", fails=True)
 
     assert listed.split()[:5] == ["NAME", "TYPE", "DESTINATION", "ACTIVE", "LOCATION"]
-    assert "Workflows: echo" in listed
-    assert described["destination"] == {"workflow": "projects/p/locations/us-central1/workflows/echo"}
+    assert "Workflows: uploads" in listed
+    assert described["destination"] == {"workflow": "projects/p/locations/us-central1/workflows/uploads"}
     assert described["serviceAccount"] == ACCOUNT
-    assert json.loads(execution["result"]) == "in/sentence.txt"
+    result = result_of(execution)
+    assert (result["status"], result["units"]) == ("done", 6)
+    assert result["result"].startswith("gs://results-p/results/in/sentence.txt/")
     assert "NOT_FOUND" in gone
 
 
 def test_a_trigger_elsewhere_than_its_bucket_is_refused_with_the_place(run_gcloud, furnished):
     refused = run_gcloud(
-        *("eventarc", "triggers", "create", "uploads", "--location=europe-west4", *TO_ECHO, *FILTERS),
+        *("eventarc", "triggers", "create", "uploads", "--location=europe-west4", *TO_WORKFLOW, *FILTERS),
         *(f"--service-account={ACCOUNT}",),
         fails=True,
     )
@@ -89,7 +104,9 @@ def _executions(run_gcloud, number):
     """Wait until so many executions have ended, and return them."""
     deadline = time.monotonic() + 20
     while True:
-        names = run_gcloud("workflows", "executions", "list", "echo", WHERE, "--format=value(name)").split()
+        names = run_gcloud(
+            "workflows", "executions", "list", "uploads", WHERE, "--format=value(name)"
+        ).split()
         if len(names) >= number or time.monotonic() > deadline:
             break
     waited = [run_gcloud("workflows", "executions", "wait", name, "--format=json") for name in names]

@@ -9,9 +9,11 @@ import pytest
 
 from localcloud.identity import Claims, Identity
 from localcloud.workflows.strand import run_main
+from tests.emulated import post
+from tests.localcloud.run_api import RunApi
 from tests.localcloud.workflow_runs import error_of, result_of, run_of
 
-ACCOUNT = "flow@p.iam.gserviceaccount.com"
+ACCOUNT = "caller@p.iam.gserviceaccount.com"
 SERVICE = "https://predict-123456789012.us-central1.run.app"
 
 
@@ -38,9 +40,9 @@ def echo():
     server.server_close()
 
 
-def get(url, auth=""):
+def get(url, auth="", part="body"):
     call = f"call: http.get, args: {{url: '{url}'{auth and f', auth: {auth}'}}}, result: a"
-    return f"main: {{steps: [{{c: {{{call}}}}}, {{r: {{return: '${{a.body}}'}}}}]}}"
+    return f"main: {{steps: [{{c: {{{call}}}}}, {{r: {{return: '${{a.{part}}}'}}}}]}}"
 
 
 def test_a_service_is_called_by_its_host_name_and_as_an_internal_caller(echo):
@@ -98,6 +100,37 @@ def test_an_execution_calls_as_the_account_of_its_workflow(echo, deploy, ended):
 
     payload = result["authorization"].split(".")[1]
     assert ACCOUNT.encode() in _decoded(payload)
+
+
+@pytest.fixture
+def deployed(cloud, api, tmp_path):
+    """A service that only the workflow's account may call, from within the project; its URL."""
+    api("POST", "/v1/projects/p/serviceAccounts", json={"accountId": "caller"}).raise_for_status()
+    run = RunApi(cloud, api, tmp_path)
+    made = run.deploy(run.program(ingress="internal"))
+    policy = {"bindings": [{"role": "roles/run.invoker", "members": [f"serviceAccount:{ACCOUNT}"]}]}
+    path = "/v1/projects/p/locations/us-central1/services/app:setIamPolicy"
+    run.http("POST", path, json={"policy": policy}).raise_for_status()
+    yield made["status"]["url"]
+    post(f"{cloud.apis}/_emulator/reset", {})
+
+
+def test_a_service_of_cloud_run_lets_only_its_invoker_in(deployed, api, deploy, ended):
+    def called(auth, account=ACCOUNT):
+        workflow = deploy(get(f"{deployed}/x", auth, part="code"), serviceAccount=account)
+        execution = ended(workflow)
+        error = json.loads(execution.get("error", {}).get("payload", "{}"))
+        return error.get("code") or int(execution["result"])
+
+    outside = api("GET", "/x", headers={"Host": deployed.removeprefix("https://")})
+
+    assert outside.status_code == 404
+    assert called("{type: OIDC}") == 200
+    assert called(f'{{type: OIDC, audience: "{deployed}"}}') == 200
+    assert called(f'{{type: OIDC, audience: "{deployed}/x"}}') == 401
+    assert called("{type: OAuth2}") == 401
+    assert called("") == 401
+    assert called("{type: OIDC}", "other@p.iam.gserviceaccount.com") == 403
 
 
 def _decoded(part):
