@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
+from urllib.parse import urlsplit, urlunsplit
 
 import requests
 
@@ -103,14 +104,14 @@ class Services:
         self.instances.deploy(Definition(**settings | more), access)
         return url
 
+    def allow(self, name, access, url):
+        self.instances.allow(PROJECT, REGION, name, replace(access, audiences=frozenset({url})))
+
     def call(self, url, method="GET", headers=(), **more):
-        host, slash, path = url.removeprefix("https://").partition("/")
+        at = urlsplit(url)
+        target = f"{self.server.url}{urlunsplit(at._replace(scheme='', netloc=''))}"
         return requests.request(
-            method,
-            f"{self.server.url}{slash}{path}",
-            headers={"Host": host, **dict(headers)},
-            timeout=30,
-            **more,
+            method, target, headers={"Host": at.netloc, **dict(headers)}, timeout=30, **more
         )
 
     def call_later(self, url, **more):
