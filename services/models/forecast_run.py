@@ -65,7 +65,9 @@ class BuiltRun:
 
 def warm_up() -> None:
     """Load what calibrating needs, and simulate one day of a population of a hundred."""
-    from modeling.simulate.abc import run  # noqa: F401 - loaded here, and not by the first request
+    import scipy.stats  # noqa: F401 - of the priors; the first request would wait a second for it
+
+    from modeling.simulate.abc import run  # noqa: F401
     from modeling.simulate.run import run_workload
 
     day = datetime.date(2025, 1, 1)
