@@ -11,7 +11,7 @@ from modeling.build.size import STEP_SECONDS, RunSize
 from modeling.build.user_functions import has_functions
 from modeling.build.workloads import DataPlaces, build_workloads
 from modeling.failures import UserError, did_you_mean, listed
-from modeling.populations import expand_all
+from modeling.populations import expand_all, is_all
 from modeling.run_names import BUILT_IN, DEFAULT_ENGINE
 from modeling.workload import Calibrate, Workload
 from pipeline.artifacts import RunFiles
@@ -30,6 +30,7 @@ MOST_RESULT_GIB = 4  # of the trajectories of one input, which an instance holds
 MOST_WARNINGS = 100  # in the report
 DRAWS_A_PARTICLE = 3  # simulated in a calibration, roughly: the others are refused
 LEAST_UNIT_SECONDS = 0.1
+MOST_UNIT_SECONDS = 4 * 3600  # on one core; a request has half an hour at most, on several
 OPTIONS = ("seed",)
 _ELSEWHERE = "run it with `invoke run`"
 
@@ -64,6 +65,8 @@ def build(source: Source, options: Mapping[str, Any], seed: int) -> Prepared:
     _refuse_functions(source)
     size = RunSize(experiment, 1, 1)
     _check_size(source, size)
+    unit_seconds = _unit_seconds(size)
+    _check_time(source, unit_seconds)
     check_observed_data(source)
     refused: dict[str, UserError] = {}
     with _one_at_a_time, kept_warnings() as warnings:
@@ -74,7 +77,7 @@ def build(source: Source, options: Mapping[str, Any], seed: int) -> Prepared:
     ]
     warnings = [source.names.shown(text) for text in warnings][:MOST_WARNINGS]
     content = _content(source, workloads, used, units, warnings)
-    return Prepared([unit.name for unit in units], content, _unit_seconds(size))
+    return Prepared([unit.name for unit in units], content, unit_seconds)
 
 
 def _refuse_functions(source: Source) -> None:
@@ -91,7 +94,7 @@ def _check_size(source: Source, size: RunSize) -> None:
     """Refuse what is too large for the instances of a service, though not for the stages."""
     experiment = source.experiment
     names = experiment.modelset.population_names if experiment.modelset else ["one"]
-    populations = len(expand_all(names)) if len(names) == 1 and experiment.modelset else len(names)
+    populations = sum(len(expand_all([name])) if is_all(name) else 1 for name in names)
     if size.sets * populations > MOST_INPUTS:
         raise UserError(
             f"{experiment.where('modelset', 'sampling')}: {size.sets:,} parameter sets for each of "
@@ -105,6 +108,20 @@ def _check_size(source: Source, size: RunSize) -> None:
         raise UserError(
             f"{experiment.where(kind, *at)}: {size.kept:,} trajectories need {size.gibibytes:,.0f} GiB of "
             f"memory, and an upload may need {MOST_RESULT_GIB}; ask for fewer, or {_ELSEWHERE}"
+        )
+
+
+def _check_time(source: Source, unit_seconds: float) -> None:
+    """Refuse a population that no request has time for."""
+    experiment = source.experiment
+    limit = experiment.calibration.strategy.max_seconds if experiment.calibration else None
+    if min(unit_seconds, limit or unit_seconds) > MOST_UNIT_SECONDS:
+        kind, at = ("modelset", ("calibration", "strategy")) if experiment.calibration else ("model", ())
+        hours = f"{unit_seconds / 3600:,.0f}"
+        raise UserError(
+            f"{experiment.where(kind, *at)}: a population takes about {hours} hours of one "
+            f"core, and an upload may take {MOST_UNIT_SECONDS // 3600}; ask for fewer simulations, or "
+            f"{_ELSEWHERE}"
         )
 
 
