@@ -21,7 +21,7 @@ class LineCounts:
         return Prepared([f"line {n}" for n, _ in enumerate(lines, 1)], json.dumps(lines).encode(), 1.0)
 
     def load(self, models, device):
-        self.device = device
+        return device
 
     def predict(self, content, first, count, seed):
         lines = json.loads(content)[first : first + count]

@@ -8,8 +8,13 @@ import pytest
 import requests
 
 from modeling.failures import UserError
+from services.device import Device
+from services.inference import Inference
+from services.messages import PredictRequest
+from services.objects import Objects
 from services.plugins import load_plugins
-from services.settings import read_settings
+from services.settings import Settings, read_settings
+from tests.experiments import REPOSITORY
 from tests.web_services import MODELS, PATHS, SENTIMENT, Service, started
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -95,6 +100,21 @@ def test_the_device_is_on_the_log_line_of_a_prediction(lane):
     line = lane.services["inference"].lines()[-1]
 
     assert (line["device"], line["event"], line["skipped"]) == ("cpu", "done", False)
+
+
+def test_a_result_names_the_device_that_a_model_used_not_the_one_it_was_offered(lane, tmp_path, monkeypatch):
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", lane.cloud.storage)
+    monkeypatch.syspath_prepend(REPOSITORY / "tests" / "services")
+    gpu = Device("cuda", "cuda: NVIDIA L4")
+    handler = Inference(Settings("inference"), load_plugins(MODELS), Objects(), tmp_path, gpu)
+    handler.load()
+
+    devices = []
+    for name in ("a.lines", "day.txt"):
+        body = lane.predict_body(lane.prepare(name, b"a good day")[0])
+        devices.append(handler.handle(PredictRequest(**body)).device)
+
+    assert devices == ["cuda: NVIDIA L4", "cpu"]
 
 
 @pytest.mark.parametrize("service", PATHS)
