@@ -4,6 +4,7 @@ The work is done in a thread, so that /health answers meanwhile. Each request fo
 with `event`: "done", "refused" (4xx, or busy) or "failed".
 """
 
+import asyncio
 import logging
 import re
 import time
@@ -18,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from modeling.failures import TemporaryFault
 from modeling.plain_text import one_line
 from services.failures import RETRY_AFTER_SECONDS, Busy, Failure, NotTheContract, failure_of
 from services.logs import ids_of, request_fields
@@ -99,7 +101,7 @@ class _Work:
         try:
             if isinstance(message, Exception):
                 raise message
-            answer = await run_in_threadpool(self._handler.handle, message)
+            answer = await self._in_thread(message)
             return _json(200, answer), {"event": "done", **_facts(answer)}
         except Exception as error:
             failure = failure_of(error, self._handler.path)
@@ -110,6 +112,12 @@ class _Work:
             return _failed(failure), outcome
         finally:
             self._under_way -= 1
+
+    async def _in_thread(self, message: BaseModel) -> BaseModel:
+        try:
+            return await run_in_threadpool(self._handler.handle, message)
+        except asyncio.CancelledError:  # by uvicorn, a little before Cloud Run kills
+            raise TemporaryFault("this instance was stopped before the end of the work; ask again") from None
 
 
 async def _body(request: Request) -> bytes:

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from pipeline.storage import MissingFile
-from services.device import Device
+from services.device import CPU, Device
 from services.failures import Conflict, NotTheContract
 from services.messages import FailedUnit, PredictAnswer, PredictRequest
 from services.objects import Objects
@@ -22,12 +22,14 @@ class Inference:
     def __init__(self, settings: Settings, plugins: Plugins, objects: Objects, folder: Path, device: Device):
         self._settings, self._plugins, self._objects = settings, plugins, objects
         self._folder, self._device = folder, device
+        self._device_names: dict[str, str] = {}  # by model
 
     def load(self) -> None:
         """Load every model for the device."""
         for model in self._plugins.models:
             files = model_files(self._settings, self._objects, self._folder, model.name)
-            model.load(files, self._device.kind)
+            kind = model.load(files, self._device.kind)
+            self._device_names[model.name] = CPU.name if kind == CPU.kind else self._device.name
 
     def handle(self, request: PredictRequest) -> PredictAnswer:
         """Return what became of a shard."""
@@ -50,7 +52,7 @@ class Inference:
             seed=request.seed,
             failed=dict(predicted.failed),
             seconds=round(time.monotonic() - begun, 3),
-            device=self._device.name,
+            device=self._device_names[model.name],
             versions=versions_of(self._settings),
         )
         try:

@@ -43,7 +43,7 @@ class Sentiment:
             raise UserError(f"{upload.name}: there is no word in it; write a sentence")
         return Prepared(units=["text"], content=text.encode())
 
-    def load(self, models: Path, device: str) -> None:
+    def load(self, models: Path, device: str) -> str:
         path = models / "weights.json"
         path = path if path.exists() else OWN_WEIGHTS
         try:
@@ -52,6 +52,7 @@ class Sentiment:
             self._negations = frozenset(read["negations"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path.name} of sentiment is damaged ({error!r}); upload it again") from None
+        return "cpu"
 
     def predict(self, content: bytes, first: int, count: int, seed: int) -> Predicted:
         words = _words(content.decode())
