@@ -115,7 +115,7 @@ class _Rehearsal:
             result, place = self.upload(archive, archive.name)
             line.note = f"{counted(result['units'], 'unit')}, {result['device']}"
         with _timed("the same run here"):
-            here = self.run_here(settings, replace(request, seed=result["seed"]))
+            here = self.run_here(settings, replace(request, seed=result["summary"]["seed"]))
         with _timed("compare") as line:
             line.note = self.compare(place, here)
         self.check_health("health again")

@@ -25,7 +25,7 @@ def test_a_dry_run_prints_the_commands_of_the_deployment_in_their_order(operator
             "iam service-accounts create",
             "storage buckets create",
             "storage cp",
-            "storage buckets add-iam-policy-binding",
+            "storage buckets set-iam-policy",
             "run deploy",
             "run services add-iam-policy-binding",
             "workflows deploy",
