@@ -24,8 +24,10 @@ from tests.needs import need_program
 
 LOCATION = f"/v1/projects/{PROJECT}/locations/{REGION}"
 SENTENCE = b"This product is amazing! I love it."
+FORECAST = "services.models.forecast:Forecast"
 SENTIMENT = "services.models.sentiment:Sentiment"
-PATIENT = "gpu_models:Patient"  # of tests/
+# A model of tests/, which an instance finds by PYTHONPATH; a shard has one unit.
+PATIENT = {"MODELS": "gpu_models:Patient", "PYTHONPATH": str(REPOSITORY / "tests"), "SHARD_UNITS": "1"}
 WAIT_SECONDS = 60
 
 
@@ -36,7 +38,9 @@ class GpuLane:
         self.emulator, self.cloud, self.names = emulator, cloud, Names.of(cloud.settings)
 
     @classmethod
-    def deployed(cls, emulator: Emulator, variables: Mapping[str, str] | None = None) -> "GpuLane":
+    def deployed(
+        cls, emulator: Emulator, variables: Mapping[str, str], models: Mapping[str, Path] | None = None
+    ) -> "GpuLane":
         """Deploy the lane as an operator does, with images of this checkout."""
         need_program("gcloud")
         environment = client_environment(emulator.storage, emulator.apis, emulator.state, PROJECT)
@@ -45,16 +49,8 @@ class GpuLane:
         lane = cls(emulator, cloud)
         for name in SERVICES:
             add_image(emulator, lane.names.image(name, settings.image_tag), f"sha256:{'0' * 64}")
-        deploy(cloud, {}, "auto", variables or {"MODELS": SENTIMENT}, lambda title, seconds: None)
+        deploy(cloud, models or {}, "auto", variables, lambda title, seconds: None)
         return lane
-
-    def use_models(self, *models: str, **variables: str) -> None:
-        """Deploy every service with other models, and with further variables."""
-        values = {"MODELS": ",".join(models), "PYTHONPATH": str(REPOSITORY / "tests"), **variables}
-        text = "^|^" + "|".join(f"{name}={value}" for name, value in values.items())
-        for name in SERVICES:
-            words = ["run", "services", "update", self.names.service(name), "--update-env-vars", text]
-            self.cloud.read([*words, "--region", REGION, *self.cloud.in_project], echo=False)
 
     def upload(self, name: str, content: bytes) -> str:
         """Upload a file and return its generation."""
@@ -194,10 +190,12 @@ class GpuLane:
 
 
 @contextmanager
-def gpu_lane(state: Path, *arguments: str, **more: Any) -> Iterator[GpuLane]:
-    """Yield a lane on an emulated cloud of its own."""
+def gpu_lane(
+    state: Path, *arguments: str, models: Mapping[str, Path] | None = None, **variables: str
+) -> Iterator[GpuLane]:
+    """Yield a lane on an emulated cloud of its own; `variables` are of every service, `models` are files."""
     with running(state, *arguments) as emulator:
-        yield GpuLane.deployed(emulator, **more)
+        yield GpuLane.deployed(emulator, {"MODELS": SENTIMENT, **variables}, models)
 
 
 def until(seconds: float, pause_seconds: float = 0.1) -> Iterator[None]:

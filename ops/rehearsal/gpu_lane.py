@@ -9,7 +9,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 from localcloud.environment import client_environment
 from localcloud.process import Cloud as Emulator
 from localcloud.process import running
+from modeling.run_names import BUILT_IN
 from ops.cloud.cloud import Cloud
 from ops.cloud.executions import ENDED, reason_of, result_of
 from ops.failures import UserError
@@ -115,7 +116,7 @@ class _Rehearsal:
             result, place = self.upload(archive, archive.name)
             line.note = f"{counted(result['units'], 'unit')}, {result['device']}"
         with _timed("the same run here"):
-            here = self.run_here(settings, replace(request, seed=result["summary"]["seed"]))
+            here = self.run_here(settings, request, result["summary"])
         with _timed("compare") as line:
             line.note = self.compare(place, here)
         self.check_health("health again")
@@ -196,10 +197,11 @@ class _Rehearsal:
             raise UserError(f"execution {execution}: {reason_of(found)}", exit_code=1)
         return result_of(found)
 
-    def run_here(self, settings: Settings, request: RunRequest) -> dict[str, str]:
-        """Run the experiment's stages on this machine; return the digests of the outputs."""
+    def run_here(self, settings: Settings, request: RunRequest, summary: Mapping[str, Any]) -> dict[str, str]:
+        """Run the experiment's stages with the same seed and engine; return the digests of the outputs."""
         here = here_in(settings, request.exp_id, self.folder)
-        return digests_here(local_run.run(Shell(), here, request))
+        here = here.model_copy(update={"engine": summary["engine"], "modeling_suite": BUILT_IN})
+        return digests_here(local_run.run(Shell(), here, replace(request, seed=summary["seed"])))
 
     def compare(self, place: str, here: dict[str, str]) -> str:
         """Compare the files of a result with those of the run here, byte for byte."""

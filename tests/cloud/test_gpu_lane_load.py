@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.emulated import names_in
-from tests.gpu_lanes import PATIENT, SENTIMENT, gpu_lane
+from tests.gpu_lanes import PATIENT, gpu_lane
 from tests.gpu_models import patient_file, units_of
 
 NUM_FAULTS, UNITS = 1000, 30
@@ -16,10 +16,8 @@ NUM_FAULTS, UNITS = 1000, 30
 @pytest.fixture(scope="module")
 def lane(tmp_path_factory):
     """A lane with a model that takes its time; each shard has one unit."""
-    with gpu_lane(
-        tmp_path_factory.mktemp("state"), "--clock-speed", "200", "--idle-seconds", "100000"
-    ) as lane:
-        lane.use_models(PATIENT, SENTIMENT, SHARD_UNITS="1")
+    arguments = ("--clock-speed", "200", "--idle-seconds", "100000")
+    with gpu_lane(tmp_path_factory.mktemp("state"), *arguments, **PATIENT) as lane:
         yield lane
 
 
