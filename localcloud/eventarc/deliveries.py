@@ -15,6 +15,7 @@ import json
 import random
 import sys
 import threading
+import traceback
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -141,6 +142,9 @@ class Deliveries:
             self._workflows.start(delivery.trigger.workflow, delivery.argument)
         except ApiError as refused:
             self._repeat(delivery, refused)
+            return
+        except Exception:  # a bug of the emulator, which the next deliveries survive
+            traceback.print_exc()
             return
         with self._changed:
             self._delivered += 1
