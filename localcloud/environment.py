@@ -52,7 +52,7 @@ def client_environment(storage: str, apis: str, state: Path, project: str) -> di
 
 
 def _past_proxies() -> dict[str, str]:
-    """Return the variables that keep requests to 127.0.0.1 away from a proxy."""
+    """Return the variables that keep requests to this machine away from a proxy."""
     known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
-    hosts = ",".join(dict.fromkeys([*filter(None, known.split(",")), "127.0.0.1"]))
+    hosts = ",".join(dict.fromkeys([*filter(None, known.split(",")), "127.0.0.1", "localhost"]))
     return {"no_proxy": hosts, "NO_PROXY": hosts}

@@ -5,7 +5,9 @@ started, and sets them to True or False. Changes of one service are deployed one
 """
 
 import copy
+import sys
 import threading
+import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
@@ -76,7 +78,7 @@ class Deployments:
             self._instances.remove(*key)
 
     def create(self, project: str, region: str, body: Mapping[str, Any], dry_run: bool) -> dict[str, Any]:
-        asked = _read(body)
+        asked = _read(body, project)
         key = (project, region, asked["metadata"].get("name", ""))
         refuse(problems_of_name(key[2]))
         with self._lock:
@@ -90,7 +92,7 @@ class Deployments:
             return service.resource()
 
     def replace(self, key: Key, body: Mapping[str, Any], dry_run: bool) -> dict[str, Any]:
-        asked = _read(body)
+        asked = _read(body, key[0])
         if asked["metadata"].get("name", key[2]) != key[2]:
             refuse([Violation("metadata.name", f"must be {key[2]}, the name in the address.")])
         with self._lock:
@@ -246,16 +248,21 @@ class Deployments:
             self._instances.deploy(service.definition(revision), access)
         except StartFailed as failure:
             return Outcome("False", str(failure))
+        except Exception as error:  # without an outcome, gcloud would wait for ever
+            traceback.print_exception(error, file=sys.stderr)
+            return Outcome("False", f"Fault of the emulator, see its stderr: {type(error).__name__}: {error}")
         return Outcome("True")
 
 
-def _read(body: Mapping[str, Any]) -> dict[str, Any]:
+def _read(body: Mapping[str, Any], project: str) -> dict[str, Any]:
     """Return a service as it was asked for, with defaults, without what the service itself sets."""
     asked = without_nulls(body)
     check_shape(asked)
     if (asked.get("apiVersion"), asked.get("kind")) != (API_VERSION, "Service"):
         raise ApiError(400, f"apiVersion and kind must be {API_VERSION} and Service.")
     metadata = {**asked.get("metadata", {})}
+    if metadata.get("namespace", project) not in (project, PROJECT_NUMBER):
+        refuse([Violation("metadata.namespace", f"must be {project}, the project in the address.")])
     annotations = {k: v for k, v in metadata.get("annotations", {}).items() if k not in _SET_HERE}
     annotations.setdefault(INGRESS, "all")
     labels = {k: v for k, v in metadata.get("labels", {}).items() if k != LOCATION_LABEL}

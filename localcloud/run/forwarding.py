@@ -13,6 +13,10 @@ _HOP_BY_HOP = {"connection", "expect", "keep-alive", "te", "trailer", "transfer-
 _TARGET_CHARACTERS = "".join(map(chr, range(0x21, 0x7F)))
 
 
+class NotTaken(Exception):
+    """The instance does not listen any more; it has seen nothing of the request."""
+
+
 class Late(Exception):
     """The instance did not answer before the request's timeout."""
 
@@ -30,9 +34,15 @@ def forward(
 
     Raises
     ------
-    Late, Broken
+    NotTaken, Late, Broken
     """
     connection = HTTPConnection(HOST, port, timeout=max(0.001, deadline - time.monotonic()))
+    try:
+        connection.connect()
+    except ConnectionRefusedError as error:
+        raise NotTaken from error
+    except OSError as error:
+        raise Broken(repr(error)) from error
     try:
         connection.putrequest(request.method, _target(request), skip_host=True, skip_accept_encoding=True)
         for name, value in headers.items():

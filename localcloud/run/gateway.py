@@ -14,7 +14,7 @@ from localcloud.identity import Identity
 from localcloud.messages import READ_BYTES, Request, Response
 from localcloud.routing import Match, Route
 from localcloud.run.access import Refused, check_access, without_signature
-from localcloud.run.forwarding import Broken, Late, Pieces, forward
+from localcloud.run.forwarding import Broken, Late, NotTaken, Pieces, forward
 from localcloud.run.instance import Instance, StartFailed
 from localcloud.run.instances import Instances, Serving
 from localcloud.run.output import RevisionLog
@@ -22,6 +22,7 @@ from localcloud.run.revision import NoInstance, Retired, Revision
 
 DOMAIN = ".run.app"
 MOST_BYTES = 32 * 2**20  # of a request, and of an answer that is not in chunks
+DYING_SECONDS = 0.1  # real seconds between the end of a process and the news of it
 CALLER = "127.0.0.1"
 RESERVED = re.compile(r"/eventlog|/healthz|/_ah/.*")  # https://cloud.google.com/run/docs/known-issues
 
@@ -84,15 +85,17 @@ class Gateway:
             return call.refuse(_page(refused.status, request, refused.challenge), str(refused))
         if RESERVED.fullmatch(request.path):
             return call.refuse(_page(404, request), "The path is reserved by Cloud Run.")
-        try:
-            instance = self._acquire(call)
-        except NoInstance:
-            return call.refuse(_text(429, "Rate exceeded."), NO_INSTANCE)
-        except StartFailed:
-            return call.refuse(_text(503, "Service Unavailable"), NOT_STARTED)
-        except Refused:
-            return _page(404, request)
-        return call.pass_to(instance, body)
+        while True:
+            try:
+                return call.pass_to(self._acquire(call), body)
+            except NotTaken:
+                continue  # another instance takes it
+            except NoInstance:
+                return call.refuse(_text(429, "Rate exceeded."), NO_INSTANCE)
+            except StartFailed:
+                return call.refuse(_text(503, "Service Unavailable"), NOT_STARTED)
+            except Refused:
+                return _page(404, request)
 
     def _acquire(self, call: "_Call") -> Instance:
         """Return an instance of the serving revision, also if that changes while the request waits."""
@@ -115,15 +118,24 @@ class _Call:
         self._begun = time.monotonic()
 
     def pass_to(self, instance: Instance, body: bytes) -> Response:
-        """Return the answer of an instance; it is free again when the answer is closed."""
+        """Return the answer of an instance; it is free again when the answer is closed.
+
+        Raises
+        ------
+        NotTaken
+        """
         revision = self.serving.revision
         deadline = time.monotonic() + revision.definition.timeout_seconds
         failure = None
         try:
             response, pieces = forward(instance.port, self.request, self._headers(), body, deadline)
+        except NotTaken:
+            revision.lose(instance)
+            raise
         except Late:
             failure = self.refuse(_text(504, "upstream request timeout"), TIMED_OUT)
         except Broken:
+            instance.wait_for_end(DYING_SECONDS)  # so that it does not get the caller's next request
             said = "upstream connect error or disconnect/reset before headers. reset reason: "
             failure = self.refuse(_text(503, said + "connection termination"), BROKEN)
         if failure:

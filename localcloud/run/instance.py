@@ -124,13 +124,17 @@ class Instance:
             self._child.stop()
             self._gone.wait()
 
+    def wait_for_end(self, seconds: float) -> bool:
+        """Return whether the process ends within some real seconds."""
+        return self._gone.wait(seconds)
+
     def _kill_later(self) -> None:
-        if not self._gone.wait(GRACE_SECONDS):
+        if not self.wait_for_end(GRACE_SECONDS):
             self._child.stop()
 
     def _follow(self, folder: Path) -> None:
         exit_code = self._child.follow(self.log.line)
-        if not self.is_stopping and not self._is_killed:
+        if not self.is_stopping:
             said = f"Container called exit({exit_code})." if exit_code < 128 else _signal(exit_code - 128)
             self.log.system(said, "WARNING")
         self._end(folder)

@@ -16,10 +16,11 @@ from localcloud.control import PREFIX
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import page_of
 from localcloud.routing import Route
+from localcloud.run.regions import GPU_REGIONS, L4, REGIONS, RTX
 from localcloud.run.violations import Violation
 
 CPU, MEMORY = "CpuAllocPerProjectRegion", "MemAllocPerProjectRegion"  # thousandths of a CPU; bytes
-_GPUS = {"nvidia-l4": "NvidiaL4GpuAlloc", "nvidia-rtx-pro-6000": "NvidiaRtxPro6000GpuAlloc"}
+_GPUS = {L4: "NvidiaL4GpuAlloc", RTX: "NvidiaRtxPro6000GpuAlloc"}
 # Projects differ. Several users saw 3 L4, 200 CPUs and no GPU with zonal redundancy; users with a new project
 # saw 20 CPUs and 40 GiB.
 LIMITS = {
@@ -30,7 +31,6 @@ LIMITS = {
     CPU: 200_000,
     MEMORY: 400 * 2**30,
 }
-_REGIONS = ("us-central1", "europe-west4")
 _SERVICE = "run.googleapis.com"
 _INFOS = "/v1beta/projects/{project}/locations/global/services/" + _SERVICE + "/quotaInfos"
 MAX_SCALE = "spec.template.metadata.annotations[autoscaling.knative.dev/maxScale]"
@@ -123,6 +123,7 @@ class Quotas:
 
     def _info(self, project: str, quota: str) -> dict[str, Any]:
         value = str(self._limit(quota))
+        accelerator = next((gpu for gpu, start in _GPUS.items() if quota.startswith(start)), "")
         return {
             "name": f"projects/{project}/locations/global/services/{_SERVICE}/quotaInfos/{quota}",
             "quotaId": quota,
@@ -134,6 +135,6 @@ class Quotas:
                     "details": {"value": value},
                     "applicableLocations": [region],
                 }
-                for region in _REGIONS
+                for region in GPU_REGIONS.get(accelerator, REGIONS)
             ],
         }

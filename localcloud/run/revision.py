@@ -84,6 +84,13 @@ class Revision:
                 self._stop(instance)
             self._changed.notify_all()
 
+    def lose(self, instance: Instance) -> None:
+        """Note that an instance did not take its request: it is gone, or listens no more."""
+        with self._changed:
+            instance.busy -= 1
+            instance.is_ready = False
+        instance.kill()
+
     def tend(self) -> None:
         """Stop what has been idle for too long, and keep the minimum of instances."""
         with self._changed:

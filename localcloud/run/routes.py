@@ -11,6 +11,7 @@ from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import page_of, whole_number
 from localcloud.routing import Route
 from localcloud.run.deployments import Deployments, not_there
+from localcloud.run.regions import REGIONS
 from localcloud.run.resources import API_VERSION, Key
 
 _NAMESPACE = "/apis/serving.knative.dev/v1/namespaces/{project}"
@@ -19,47 +20,6 @@ _SERVICE = _LOCATIONS + "/{region}/services/{service}"
 _HOST = re.compile(r"([a-z]+-[a-z]+[0-9]+)-run\.[a-z.]+(?::\d+)?")
 _LABEL = re.compile(r"\s*([\w./-]+)\s*==?\s*([\w.-]*)\s*")
 _DELETED = {"apiVersion": "v1", "kind": "Status", "status": "Success"}
-REGIONS = (
-    "africa-south1",
-    "asia-east1",
-    "asia-east2",
-    "asia-northeast1",
-    "asia-northeast2",
-    "asia-northeast3",
-    "asia-south1",
-    "asia-south2",
-    "asia-southeast1",
-    "asia-southeast2",
-    "australia-southeast1",
-    "australia-southeast2",
-    "europe-central2",
-    "europe-north1",
-    "europe-southwest1",
-    "europe-west1",
-    "europe-west10",
-    "europe-west12",
-    "europe-west2",
-    "europe-west3",
-    "europe-west4",
-    "europe-west6",
-    "europe-west8",
-    "europe-west9",
-    "me-central1",
-    "me-west1",
-    "northamerica-northeast1",
-    "northamerica-northeast2",
-    "southamerica-east1",
-    "southamerica-west1",
-    "us-central1",
-    "us-east1",
-    "us-east4",
-    "us-east5",
-    "us-south1",
-    "us-west1",
-    "us-west2",
-    "us-west3",
-    "us-west4",
-)
 
 
 class RunRoutes:

@@ -16,7 +16,7 @@ from localcloud.run.violations import Violation
 # The first API takes 63 characters, the second, which Terraform speaks, 49.
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,47}[a-z0-9])?")
 _REVISION = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
-_LABEL_VALUE = re.compile(r"[A-Za-z0-9_.-]{0,63}")
+_LABEL_KEY, _LABEL_VALUE = re.compile(r"[a-z][a-z0-9_-]{0,62}"), re.compile(r"[a-z0-9_-]{0,63}")
 _IMAGE = re.compile(
     r"(?:(?:[a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev|docker\.io)/[a-z0-9._/-]+"
     r"(?::[\w][\w.-]*)?(?:@sha256:[0-9a-f]{64})?"
@@ -60,8 +60,11 @@ def problems_of_metadata(metadata: Mapping[str, Any]) -> Iterator[Violation]:
             f"metadata.annotations[{SERVICE_MIN_SCALE}]", "must be greater than or equal to zero."
         )
     for key, value in metadata.get("labels", {}).items():
-        if not _LABEL_VALUE.fullmatch(value) or len(key.rpartition("/")[2]) > 63:
-            yield Violation(f"metadata.labels[{key}]", f"{value!r} must have 63 fitting characters at most.")
+        if "/" not in key and not (_LABEL_KEY.fullmatch(key) and _LABEL_VALUE.fullmatch(value)):
+            yield Violation(
+                f"metadata.labels[{key}]",
+                f"key and value, {value!r}, must have at most 63 lowercase letters, digits, '_' and '-'.",
+            )
 
 
 def problems_of_template(template: Mapping[str, Any], service: str, region: str) -> Iterator[Violation]:

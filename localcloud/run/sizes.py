@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from localcloud.run.quotas import Quotas
+from localcloud.run.regions import GPU_REGIONS, RTX
 from localcloud.run.templates import (
     ACCELERATOR,
     CPU_THROTTLING,
@@ -37,11 +38,6 @@ _MEMORY = {
 }  # GiB
 _CPUS = ("[.08-1], 1.0, 2.0, 4.0, 6.0, 8.0", (1, 2, 4, 6, 8))
 _RTX_CPUS = ("20.0, 22.0", (20, 22))
-_RTX = "nvidia-rtx-pro-6000"
-# asia-south1 is by invitation: the service was seen to refuse it, although the quota lists it.
-_L4_REGIONS = ("asia-southeast1", "europe-west4", "europe-west1", "us-central1", "us-east4")
-_RTX_REGIONS = ("asia-southeast1", "europe-west4", "us-central1")  # seen in use; there may be more
-GPU_REGIONS = {"nvidia-l4": _L4_REGIONS, _RTX: _RTX_REGIONS}
 
 
 def problems_of_size(template: Mapping[str, Any], region: str) -> Iterator[Violation]:
@@ -60,10 +56,10 @@ def problems_of_size(template: Mapping[str, Any], region: str) -> Iterator[Viola
 
 
 def _problems_of_cpu(template: Mapping[str, Any], size: Size) -> Iterator[Violation]:
-    listed, allowed = _RTX_CPUS if size.accelerator == _RTX else _CPUS
+    listed, allowed = _RTX_CPUS if size.accelerator == RTX else _CPUS
     where = f"{CONTAINER}.resources.limits"
     cpu = size.cpu
-    if cpu not in allowed and not (0.08 <= cpu < 1 and size.accelerator != _RTX):
+    if cpu not in allowed and not (0.08 <= cpu < 1 and size.accelerator != RTX):
         yield Violation(
             f"{where}.cpu", f"Invalid value specified for container cpu. Must be equal to one of {listed}"
         )
@@ -121,7 +117,7 @@ def _problems_of_gpu(
 
 
 def _problems_beside_gpu(template: Mapping[str, Any], size: Size) -> Iterator[Violation]:
-    least_cpu, least_gib = (20, 80) if size.accelerator == _RTX else (4, 16)
+    least_cpu, least_gib = (20, 80) if size.accelerator == RTX else (4, 16)
     if (size.cpu or 0) < least_cpu or (size.memory_bytes or 0) < least_gib * _GIB:
         yield Violation(
             f"{CONTAINER}.resources.limits",

@@ -39,7 +39,16 @@ http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Answers).serve_fo
 
 
 def service(
-    name="app", annotations=(), spec=(), ingress="", nonce="", variables=(), limits=None, **container
+    name="app",
+    annotations=(),
+    spec=(),
+    ingress="",
+    nonce="",
+    variables=(),
+    limits=None,
+    labels=(),
+    namespace=PROJECT,
+    **container,
 ):
     """Return a service; `annotations` and `spec` are of its template, `container` is of its container."""
     resources = {"limits": limits} if limits else {}
@@ -50,7 +59,8 @@ def service(
         "kind": "Service",
         "metadata": {
             "name": name,
-            "namespace": PROJECT,
+            "namespace": namespace,
+            "labels": dict(labels),
             "annotations": {"run.googleapis.com/ingress": ingress} if ingress else {},
         },
         "spec": {

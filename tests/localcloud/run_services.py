@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
+from urllib.parse import urlsplit, urlunsplit
 
 import requests
 
@@ -55,6 +56,33 @@ def create_account(services, email):
     assert answer.ok, answer.text
 
 
+def definition(folder, app, name="", **settings):
+    """Return a revision of a service whose program is written to a folder."""
+    number = next(_numbers)
+    name = name or f"app-{number}"
+    program = folder / f"app-{number}.py"
+    program.write_text(app)
+    usual = {
+        "project": PROJECT,
+        "region": REGION,
+        "service": name,
+        "revision": f"{name}-{number:05d}-abc",
+        "image": "any",
+        "command": (sys.executable, str(program)),
+        "env": {},
+        "account": f"{name}@p.iam.gserviceaccount.com",
+        "concurrency": 80,
+        "max_instances": 100,
+        "min_instances": 0,
+        "timeout_seconds": 300,
+        "probe": Probe(),
+        "has_gpu": False,
+        "cpu": 1,
+        "memory_mib": 512,
+    }
+    return Definition(**usual | settings)
+
+
 class Services:
     """Services of one region, called as their callers do it: over HTTP, by host name."""
 
@@ -72,45 +100,21 @@ class Services:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self._calls = ThreadPoolExecutor(64)
 
-    def deploy(self, app, access=None, name="", revision="", **more):
+    def deploy(self, app, access=None, name="", **settings):
         """Deploy an app, the text of a Python program, and return the service's URL."""
-        number = next(_numbers)
-        name = name or f"app-{number}"
-        url = f"https://{name}-123456789012.{REGION}.run.app"
-        program = self.state / f"app-{number}.py"
-        program.write_text(app)
-        settings = {
-            "project": PROJECT,
-            "region": REGION,
-            "service": name,
-            "revision": revision or f"{name}-{number:05d}-abc",
-            "image": "any",
-            "command": (sys.executable, str(program)),
-            "env": {},
-            "account": f"{name}@p.iam.gserviceaccount.com",
-            "concurrency": 80,
-            "max_instances": 100,
-            "min_instances": 0,
-            "timeout_seconds": 300,
-            "probe": Probe(),
-            "has_gpu": False,
-            "cpu": 1,
-            "memory_mib": 512,
-        }
-        access = replace(
-            access or Access("all", frozenset({"allUsers"}), frozenset()), audiences=frozenset({url})
-        )
-        self.instances.deploy(Definition(**settings | more), access)
+        defined = definition(self.state, app, name, **settings)
+        url = f"https://{defined.service}-123456789012.{REGION}.run.app"
+        self.instances.deploy(defined, replace(access or PUBLIC, audiences=frozenset({url})))
         return url
 
+    def allow(self, name, access, url):
+        self.instances.allow(PROJECT, REGION, name, replace(access, audiences=frozenset({url})))
+
     def call(self, url, method="GET", headers=(), **more):
-        host, slash, path = url.removeprefix("https://").partition("/")
+        at = urlsplit(url)
+        target = f"{self.server.url}{urlunsplit(at._replace(scheme='', netloc=''))}"
         return requests.request(
-            method,
-            f"{self.server.url}{slash}{path}",
-            headers={"Host": host, **dict(headers)},
-            timeout=30,
-            **more,
+            method, target, headers={"Host": at.netloc, **dict(headers)}, timeout=30, **more
         )
 
     def call_later(self, url, **more):

@@ -54,6 +54,8 @@ def of_size(cpu, memory, **more):
             "names were provided: PORT.",
         ),
         (service(variables=[{"name": "A"}, {"name": "A"}]), f"{CONTAINER}.env[1]", "A is there twice"),
+        (service(labels={"version": "0.1"}), "metadata.labels[version]", "at most 63 lowercase letters"),
+        (service(namespace="other"), "metadata.namespace", "must be p, the project in the address"),
         (
             service(ingress="private"),
             "metadata.annotations[run.googleapis.com/ingress]",
