@@ -21,7 +21,7 @@ from typing import Any
 
 from localcloud.eventarc.events import event_of
 from localcloud.eventarc.triggers import Trigger, Triggers
-from localcloud.faults import PROBABILITY, Allowed, is_number, is_whole_number
+from localcloud.faults import PROBABILITY, WHOLE_NUMBER, Allowed, is_number, is_whole_number
 from localcloud.messages import ApiError
 from localcloud.storage.objects import ObjectRecord
 from localcloud.times import Clock
@@ -50,8 +50,10 @@ def _are_deliveries(value: Any) -> bool:
 
 _FIELDS = {
     "duplicate": PROBABILITY,
-    "delay_seconds": Allowed("a number of at least 0", is_number),
-    "seed": Allowed("a whole number of at least 0", is_whole_number),
+    "delay_seconds": Allowed(
+        f"a number from 0 to {KEPT_SECONDS:.0f}", lambda value: is_number(value) and value <= KEPT_SECONDS
+    ),
+    "seed": WHOLE_NUMBER,
     "deliveries": Allowed(f"numbers up to {MOST_DELIVERIES} by object name", _are_deliveries),
 }
 
