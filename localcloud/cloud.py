@@ -129,6 +129,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     try:
         yield addresses
     finally:
+        eventarc.forget_all()
         workflows.forget_all()
         builds.stop()
         batch.stop()

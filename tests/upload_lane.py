@@ -189,12 +189,12 @@ class UploadLane:
             "TIMEOUT_SECONDS": "30",
             **variables,
         }
-        deployed = {
+        self._deployed = {
             "sourceContents": WORKFLOW.read_text(encoding="utf-8"),
             "userEnvVars": variables,
             "serviceAccount": ACCOUNT.format("workflow"),
         }
-        post(f"{cloud.apis}{PLACE}/workflows?workflowId=uploads-{number}", deployed)
+        self.deploy()
         finalized = "google.cloud.storage.object.v1.finalized"
         filters = [
             {"attribute": "type", "value": finalized},
@@ -206,6 +206,14 @@ class UploadLane:
             "serviceAccount": ACCOUNT.format("trigger"),
         }
         post(f"{cloud.apis}{PLACE}/triggers?triggerId=uploads-{number}", trigger)
+
+    def deploy(self) -> None:
+        """Deploy the workflow, which is not there yet or was deleted."""
+        workflows, _, identifier = self.workflow.rpartition("/")
+        post(f"{self.cloud.apis}{workflows}?workflowId={identifier}", self._deployed)
+
+    def delete(self) -> None:
+        request("DELETE", f"{self.cloud.apis}{self.workflow}").raise_for_status()
 
     def upload(self, name: str, content: bytes = b"x") -> str:
         """Store an object in the input bucket, and return its generation."""

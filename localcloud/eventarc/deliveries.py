@@ -15,12 +15,13 @@ import json
 import random
 import sys
 import threading
+import traceback
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from localcloud.eventarc.events import event_of
 from localcloud.eventarc.triggers import Trigger, Triggers
-from localcloud.faults import PROBABILITY, Allowed, is_number, is_whole_number
+from localcloud.faults import PROBABILITY, WHOLE_NUMBER, Allowed, is_number, is_whole_number
 from localcloud.messages import ApiError
 from localcloud.storage.objects import ObjectRecord
 from localcloud.times import Clock
@@ -49,8 +50,10 @@ def _are_deliveries(value: Any) -> bool:
 
 _FIELDS = {
     "duplicate": PROBABILITY,
-    "delay_seconds": Allowed("a number of at least 0", is_number),
-    "seed": Allowed("a whole number of at least 0", is_whole_number),
+    "delay_seconds": Allowed(
+        f"a number from 0 to {KEPT_SECONDS:.0f}", lambda value: is_number(value) and value <= KEPT_SECONDS
+    ),
+    "seed": WHOLE_NUMBER,
     "deliveries": Allowed(f"numbers up to {MOST_DELIVERIES} by object name", _are_deliveries),
 }
 
@@ -141,6 +144,9 @@ class Deliveries:
             self._workflows.start(delivery.trigger.workflow, delivery.argument)
         except ApiError as refused:
             self._repeat(delivery, refused)
+            return
+        except Exception:  # a bug of the emulator, which the next deliveries survive
+            traceback.print_exc()
             return
         with self._changed:
             self._delivered += 1

@@ -85,6 +85,16 @@ def test_an_upload_becomes_a_result(lane, services):
     ]
 
 
+def test_an_upload_while_the_workflow_is_deployed_anew_is_not_lost(lane, services):
+    lane.delete()
+    lane.upload("a.txt")
+    lane.deploy()
+
+    [execution] = lane.all_ended(1)
+
+    assert result_of(execution)["units"] == 6
+
+
 def test_services_are_called_as_the_workflows_account_and_by_the_step(lane, services):
     lane.upload("a.txt")
     lane.all_ended(1)

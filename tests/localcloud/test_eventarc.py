@@ -263,7 +263,15 @@ def test_a_late_event_comes_after_its_delay(create, cloud, bucket, echo, argumen
 
 
 @pytest.mark.parametrize(
-    "wish", [{"duplicate": 2}, {"delay_seconds": -1}, {"deliveries": {"a": 1.5}}, {"deliveries": 3}, {"x": 1}]
+    "wish",
+    [
+        {"duplicate": 2},
+        {"delay_seconds": -1},
+        {"delay_seconds": 1e300},
+        {"deliveries": {"a": 1.5}},
+        {"deliveries": 3},
+        {"x": 1},
+    ],
 )
 def test_an_order_that_makes_no_sense_is_refused(cloud, wish):
     refused = request("POST", f"{cloud.apis}/_emulator/eventarc", json=wish)
