@@ -1,6 +1,8 @@
 """The front end of Cloud Run: it finds a service by its host name, and passes requests to its instances.
 
-Texts are those that users quote in public; they are not from the service itself.
+Texts are those that users quote in public; they are not from the service itself. Not certain: users see 503
+when an instance dies during a request, and some have seen 500; what a request is answered whose instance does
+not start (here 503). Cloud Run takes a body in chunks of more than 32 MiB, which is refused here.
 """
 
 import html
@@ -67,7 +69,7 @@ class Gateway:
         host = _host(request)
         if not host.endswith(DOMAIN):
             return None
-        return Match(Route(request.method, f"https://{host}{request.path}", self._answer), {})
+        return Match(Route(request.method, f"https://{host}", self._answer), {})
 
     def answer(self, request: Request) -> Response | None:
         """Return the answer of a service; None if the request's host is not of *.run.app."""
