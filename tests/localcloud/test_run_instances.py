@@ -129,6 +129,18 @@ def test_an_idle_service_has_no_instance_and_its_next_request_starts_one(service
     ]
 
 
+def test_an_idle_time_of_nothing_still_lets_an_instance_answer(tmp_path):
+    with serving(tmp_path, idle_seconds=0) as services:
+        url = services.deploy(app())
+
+        pids = []
+        for _ in range(2):
+            wait_until(lambda: not services.status())
+            pids.append(services.call(url).json()["pid"])
+
+    assert len(set(pids)) == 2
+
+
 def test_the_minimum_of_instances_is_kept_while_idle_and_after_a_crash(services):
     url = services.deploy(app(), name="kept", min_instances=2)
     wait_until(lambda: len(services.status(service="kept", state="ready")) == 2)

@@ -302,3 +302,18 @@ def test_the_emulator_answers_for_hosts_of_services_on_the_port_of_all_apis(clou
     assert (by_header.status_code, by_target.status_code) == (404, 404)
     assert api("GET", "/v1/projects/p").status_code == 200
     assert api("GET", "/_emulator/run").json() == []
+
+
+@pytest.mark.parametrize("action", ["reset", "reset_after", "truncate", "duplicate"])
+def test_an_injected_fault_leaves_the_instance_free(services, answerer, action):
+    services.faults.add([{"method": "GET", "path": "/faulty", "action": action, "times": 1}])
+
+    if action == "duplicate":
+        assert services.call(f"{answerer}/faulty").status_code == 200
+    else:
+        with pytest.raises(requests.RequestException):
+            services.call(f"{answerer}/faulty")
+
+    name = answerer.removeprefix("https://").partition("-1234")[0]
+    wait_until(lambda: [line["busy"] for line in services.status(service=name)] == [0])
+    assert services.call(f"{answerer}/faulty").status_code == 200
