@@ -7,6 +7,7 @@ import requests
 
 from localcloud.identity import TOKEN_SECONDS, Identity
 from localcloud.run.access import UNSIGNED
+from localcloud.run.definition import Access
 from tests.localcloud.run_services import CALLER, PUBLIC, SLEEPER, only, serving
 from tests.localcloud.workflow_api import wait_until
 
@@ -165,6 +166,24 @@ def test_a_policy_that_changes_counts_for_the_next_request(services):
     assert services.call(url).status_code == 200
 
 
+def test_any_account_may_call_a_service_that_all_authenticated_users_may_invoke(services):
+    url = services.deploy(SLEEPER, access=Access("all", frozenset({"allAuthenticatedUsers"}), frozenset()))
+    token = services.identity.token(STRANGER, url)
+
+    assert services.call(url).status_code == 401
+    assert services.call(url, headers=bearer(token)).status_code == 200
+
+
+def test_the_header_of_serverless_services_goes_before_the_usual_one(services):
+    url = services.deploy(SLEEPER, access=only(CALLER))
+    token = services.identity.token(CALLER, url)
+
+    answer = services.call(url, headers=bearer("own") | {"X-Serverless-Authorization": f"Bearer {token}"})
+
+    assert answer.json()["headers"]["authorization"] == "Bearer own"
+    assert answer.json()["headers"]["x-serverless-authorization"].endswith(UNSIGNED)
+
+
 @pytest.mark.parametrize("host", ["none-123456789012.us-central1.run.app", "x.run.app:443"])
 def test_a_host_that_is_no_service_is_not_found(services, host):
     answer = services.call(f"https://{host}/")
@@ -272,3 +291,29 @@ def test_a_request_whose_instance_gives_no_answer_is_answered_503(services, answ
     assert answer.text.startswith("upstream connect error")
     assert "connection to the instance had an error" in reasons(services, 503)[-1]
     assert services.call(answerer).status_code == 200
+
+
+def test_the_emulator_answers_for_hosts_of_services_on_the_port_of_all_apis(cloud, api):
+    address = "none-123456789012.us-central1.run.app"
+
+    by_header = api("GET", "/v1/projects/p", headers={"Host": address})
+    by_target = requests.get(f"http://{address}/v1/projects/p", proxies={"http": cloud.apis}, timeout=5)
+
+    assert (by_header.status_code, by_target.status_code) == (404, 404)
+    assert api("GET", "/v1/projects/p").status_code == 200
+    assert api("GET", "/_emulator/run").json() == []
+
+
+@pytest.mark.parametrize("action", ["reset", "reset_after", "truncate", "duplicate"])
+def test_an_injected_fault_leaves_the_instance_free(services, answerer, action):
+    services.faults.add([{"method": "GET", "path": "/faulty", "action": action, "times": 1}])
+
+    if action == "duplicate":
+        assert services.call(f"{answerer}/faulty").status_code == 200
+    else:
+        with pytest.raises(requests.RequestException):
+            services.call(f"{answerer}/faulty")
+
+    name = answerer.removeprefix("https://").partition("-1234")[0]
+    wait_until(lambda: [line["busy"] for line in services.status(service=name)] == [0])
+    assert services.call(f"{answerer}/faulty").status_code == 200
