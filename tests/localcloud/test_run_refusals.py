@@ -244,6 +244,7 @@ def test_a_field_of_the_wrong_name_or_type_is_refused(run, change, words):
         (service(ports=[{"name": "h2c"}]), "HTTP/2"),
         (service(spec={"containers": [{"image": IMAGE}, {"image": IMAGE}]}), "several containers"),
         (service(startupProbe={"grpc": {"port": 1}}), "gRPC probes"),
+        (service(startupProbe={"tcpSocket": {"port": 1}}), "probes of another port than the container's"),
     ],
 )
 def test_what_is_not_emulated_is_refused_instead_of_ignored(run, asked, words):
