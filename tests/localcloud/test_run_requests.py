@@ -119,8 +119,6 @@ def test_a_request_is_answered_by_the_process_of_its_service(services):
 
 def test_a_caller_needs_a_token_for_the_service_and_the_right_to_invoke_it(services, private):
     identity = services.identity
-    old = Identity(lambda: time.time() - TOKEN_SECONDS)
-    old._secret = identity._secret
     tokens = {
         "none": {},
         "no bearer": {"Authorization": identity.token(CALLER, private)},
@@ -129,7 +127,6 @@ def test_a_caller_needs_a_token_for_the_service_and_the_right_to_invoke_it(servi
         "of another emulator": bearer(Identity().token(CALLER, private)),
         "for another service": bearer(identity.token(CALLER, "https://other-1.us-central1.run.app")),
         "for a path": bearer(identity.token(CALLER, f"{private}/predict")),
-        "expired": bearer(old.token(CALLER, private)),
         "of a stranger": bearer(identity.token(STRANGER, private)),
         "right": bearer(identity.token(CALLER, private)),
     }
@@ -139,11 +136,24 @@ def test_a_caller_needs_a_token_for_the_service_and_the_right_to_invoke_it(servi
     codes = {name: answer.status_code for name, answer in answers.items()}
     assert codes == dict.fromkeys(tokens, 401) | {"of a stranger": 403, "right": 200}
     assert answers["none"].headers["WWW-Authenticate"] == "Bearer"
-    assert "invalid_token" in answers["expired"].headers["WWW-Authenticate"]
-    assert any("expired" in reason for reason in reasons(services, 401))
+    assert "invalid_token" in answers["nonsense"].headers["WWW-Authenticate"]
+    assert any("the audience of the token is" in reason for reason in reasons(services, 401))
     assert reasons(services, 403) == [
         f"The request was not authorized to invoke this service: {STRANGER} does not have roles/run.invoker."
     ]
+
+
+def test_a_token_that_has_expired_is_refused(tmp_path):
+    times = [time.time()]
+    with serving(tmp_path, now=lambda: times[0]) as services:
+        url = services.deploy(SLEEPER, access=only(CALLER))
+        token = bearer(services.identity.token(CALLER, url))
+        in_time = services.call(url, headers=token)
+        times[0] += TOKEN_SECONDS
+        late = services.call(url, headers=token)
+
+    assert (in_time.status_code, late.status_code) == (200, 401)
+    assert reasons(services, 401) == ["The request was not authenticated: it has expired."]
 
 
 def test_an_internal_service_does_not_exist_for_a_caller_outside(services, private):
