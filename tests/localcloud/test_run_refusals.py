@@ -1,9 +1,13 @@
 """What Cloud Run refuses when a service is deployed, and in which words."""
 
+import copy
+import random
+
 import pytest
 
+from localcloud.messages import ApiError
 from tests.emulated import post
-from tests.localcloud.run_api import IMAGE, REPOSITORY, RunApi, gpu_service, service
+from tests.localcloud.run_api import IMAGE, REPOSITORY, HeldRun, RunApi, gpu_service, service
 
 MAX_SCALE = "autoscaling.knative.dev/maxScale"
 MIN_SCALE = "autoscaling.knative.dev/minScale"
@@ -262,3 +266,33 @@ def test_an_image_that_is_not_in_the_registry_fails_the_deployment(run):
         f"Revision '{name}' is not ready and cannot serve traffic. Image '{REPOSITORY}/app:v9' not found."
     }
     assert "url" not in failed["status"]
+
+
+def test_a_service_with_anything_in_any_place_is_taken_or_refused_in_words():
+    anything = (None, 0, -1, 10**12, 1.5, True, "", "-1", "x", "\u00b2", [], ["a"], {}, {"a": "b"})
+    traffic = [{"percent": 100, "latestRevision": True}]
+    plain = service(variables=[{"name": "A", "value": "b"}], startupProbe=http(), livenessProbe=http())
+    plain["spec"]["traffic"] = traffic
+    rng, held = random.Random(1), HeldRun()
+
+    answers = []
+    for _ in range(3000):
+        asked = copy.deepcopy(rng.choice((plain, gpu_service())))
+        holder, name = rng.choice(list(places(asked)))
+        holder[name] = rng.choice(anything)
+        try:
+            held.deployments.create("p", "us-central1", asked, True)
+            answers.append("taken")
+        except ApiError as error:
+            answers.append(str(error))
+
+    assert "" not in answers
+    assert 100 < answers.count("taken") < 2000
+
+
+def places(value):
+    """Yield every field and element below a JSON value, as what holds it and its name there."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, each in inner:
+        yield value, name
+        yield from places(each)
