@@ -5,6 +5,7 @@ started, and sets them to True or False. Changes of one service are deployed one
 """
 
 import copy
+import secrets
 import sys
 import threading
 import traceback
@@ -136,7 +137,7 @@ class Deployments:
         with self._lock:
             service = self._found(key)
             del self._services[service.key]
-        self._instances.remove(*service.key)
+            self._instances.remove(*service.key)  # before another service of this name can start
 
     def delete_revision(self, project: str, region: str, name: str) -> None:
         with self._lock:
@@ -193,10 +194,9 @@ class Deployments:
         is_new = service.template != template
         service.metadata, service.template, service.traffic = metadata, template, traffic
         service.generation += 1
-        service.touch()
+        service.version = secrets.token_urlsafe(8)
         if is_new:
-            image = template["spec"]["containers"][0]["image"]
-            digest = self._registry.digest_of(image)
+            digest = self._registry.digest_of(template["spec"]["containers"][0]["image"])
             revision = ServiceRevision(service.new_revision_name(), template, service.generation, digest)
             service.revisions.append(revision)
 
@@ -233,15 +233,15 @@ class Deployments:
                     service.serving = revision
                 if service.target is revision:
                     service.outcome = outcome
-                service.touch()
                 if is_there and service.access != access:  # changed meanwhile
                     self._instances.allow(*service.key, service.access)
             if not is_there:  # deleted meanwhile
                 self._instances.remove(*service.key)
 
     def _outcome(self, service: Service, revision: ServiceRevision, access: Access) -> Outcome:
+        image = revision.template["spec"]["containers"][0]["image"]
+        revision.digest = revision.digest or self._registry.digest_of(image)
         if not revision.digest:
-            image = revision.template["spec"]["containers"][0]["image"]
             start = f"Revision '{revision.name}' is not ready and cannot serve traffic."
             return Outcome("False", f"{start} Image '{image}' not found.")
         try:

@@ -1,6 +1,8 @@
 """The front end of Cloud Run: it finds a service by its host name, and passes requests to its instances.
 
-Texts are those that users quote in public; they are not from the service itself.
+Texts are those that users quote in public; they are not from the service itself. Not certain: users see 503
+when an instance dies during a request, and some have seen 500; what a request is answered whose instance does
+not start (here 503). Cloud Run takes a body in chunks of more than 32 MiB, which is refused here.
 """
 
 import html
@@ -22,6 +24,7 @@ from localcloud.run.revision import NoInstance, Retired, Revision
 
 DOMAIN = ".run.app"
 MOST_BYTES = 32 * 2**20  # of a request, and of an answer that is not in chunks
+MOST_INSTANCES = 3  # that are gone when they get a request, before it is given up
 DYING_SECONDS = 0.1  # real seconds between the end of a process and the news of it
 CALLER = "127.0.0.1"
 RESERVED = re.compile(r"/eventlog|/healthz|/_ah/.*")  # https://cloud.google.com/run/docs/known-issues
@@ -31,6 +34,9 @@ TIMED_OUT = "The request has been terminated because it has reached the maximum 
 BROKEN = (
     "The request failed because either the HTTP response was malformed or connection to the instance had an "
     "error."
+)
+DISCONNECTED = (
+    "upstream connect error or disconnect/reset before headers. reset reason: connection termination"
 )
 NOT_STARTED = "The request failed because the instance could not start successfully."
 TOO_LARGE = "The request is larger than 32 MiB."
@@ -67,7 +73,7 @@ class Gateway:
         host = _host(request)
         if not host.endswith(DOMAIN):
             return None
-        return Match(Route(request.method, f"https://{host}{request.path}", self._answer), {})
+        return Match(Route(request.method, f"https://{host}", self._answer), {})
 
     def answer(self, request: Request) -> Response | None:
         """Return the answer of a service; None if the request's host is not of *.run.app."""
@@ -78,14 +84,17 @@ class Gateway:
         if serving is None:
             return _page(404, request)
         call = _Call(request, serving)
+        if RESERVED.fullmatch(request.path):
+            return call.refuse(_page(404, request), "The path is reserved by Cloud Run.")
         try:
             check_access(request.headers, serving.access, self._identity)
             body = _body(request)
         except Refused as refused:
             return call.refuse(_page(refused.status, request, refused.challenge), str(refused))
-        if RESERVED.fullmatch(request.path):
-            return call.refuse(_page(404, request), "The path is reserved by Cloud Run.")
-        while True:
+        return self._pass_on(call, body)
+
+    def _pass_on(self, call: "_Call", body: bytes) -> Response:
+        for _ in range(MOST_INSTANCES):
             try:
                 return call.pass_to(self._acquire(call), body)
             except NotTaken:
@@ -95,7 +104,8 @@ class Gateway:
             except StartFailed:
                 return call.refuse(_text(503, "Service Unavailable"), NOT_STARTED)
             except Refused:
-                return _page(404, request)
+                return _page(404, call.request)
+        return call.refuse(_text(503, "Service Unavailable"), BROKEN)
 
     def _acquire(self, call: "_Call") -> Instance:
         """Return an instance of the serving revision, also if that changes while the request waits."""
@@ -133,11 +143,10 @@ class _Call:
             revision.lose(instance)
             raise
         except Late:
-            failure = self.refuse(_text(504, "upstream request timeout"), TIMED_OUT)
+            failure = self.refuse(_text(504, "upstream request timeout"), TIMED_OUT, instance.log)
         except Broken:
             instance.wait_for_end(DYING_SECONDS)  # so that it does not get the caller's next request
-            said = "upstream connect error or disconnect/reset before headers. reset reason: "
-            failure = self.refuse(_text(503, said + "connection termination"), BROKEN)
+            failure = self.refuse(_text(503, DISCONNECTED), BROKEN, instance.log)
         if failure:
             revision.release(instance)
             return failure
@@ -147,7 +156,8 @@ class _Call:
         if (response.length or 0) > MOST_BYTES and self.request.method != "HEAD":
             pieces.close()
             revision.release(instance)
-            return self.refuse(_text(500, "Response size was too large."), ANSWER_TOO_LARGE)
+            answer = _text(500, "Response size was too large.")
+            return self.refuse(answer, ANSWER_TOO_LARGE, instance.log)
 
         def close(size: int) -> None:
             revision.release(instance)
@@ -160,10 +170,10 @@ class _Call:
         response.headers = kept | by_us
         return response
 
-    def refuse(self, response: Response, reason: str) -> Response:
+    def refuse(self, response: Response, reason: str, log: RevisionLog | None = None) -> Response:
         """Return an answer of Cloud Run itself, after writing why into the log."""
         revision = self.serving.revision
-        log = RevisionLog(revision.logs, revision.definition)
+        log = log or RevisionLog(revision.logs, revision.definition)
         self._note(response.status, response.length or 0, log, reason)
         return response
 
@@ -226,7 +236,6 @@ def _trace(request: Request) -> Trace:
     return Trace(secrets.token_hex(16), span, is_sampled=False)
 
 
-_NO_PERMISSION = "Your client does not have permission to"
 _TITLES = {
     401: ("Unauthorized", "Your client does not have permission to the requested URL <code>{path}</code>."),
     403: (

@@ -52,7 +52,7 @@ class Outcome:
         return shown | ({"message": self.message} if self.message else {})
 
 
-@dataclass
+@dataclass(eq=False)
 class ServiceRevision:
     """A revision: a template that does not change any more."""
 
@@ -105,7 +105,7 @@ class ServiceRevision:
         }
 
 
-@dataclass
+@dataclass(eq=False)
 class Service:
     """A service: what was asked for, its revisions, oldest first, and which of them serves."""
 
@@ -117,7 +117,7 @@ class Service:
     serving: ServiceRevision | None = None
     policy: dict[str, Any] = field(default_factory=lambda: dict(policies.EMPTY))
     generation: int = 0
-    version: str = ""  # changes with every change
+    version: str = ""  # another one after every change that was asked for
     uid: str = field(default_factory=lambda: str(uuid.uuid4()))
     create_time: str = field(default_factory=now)
     outcome: Outcome = field(default_factory=Outcome)
@@ -146,8 +146,12 @@ class Service:
     @property
     def target(self) -> ServiceRevision:
         """The revision that the traffic is meant for."""
-        wanted = next((each.get("revisionName") for each in self.traffic if each.get("percent")), None)
-        return next((each for each in self.revisions if each.name == wanted), self.revisions[-1])
+        return next((each for each in self.revisions if each.name == self._pinned), self.revisions[-1])
+
+    @property
+    def _pinned(self) -> str:
+        """The name of the revision that has the traffic; empty if it is the latest one, whichever that is."""
+        return next((each.get("revisionName", "") for each in self.traffic if each.get("percent")), "")
 
     def definition(self, revision: ServiceRevision) -> Definition:
         least = int(self.metadata["annotations"].get(SERVICE_MIN_SCALE, "0"))
@@ -156,9 +160,6 @@ class Service:
     def new_revision_name(self) -> str:
         ending = "".join(secrets.choice(_SUFFIX) for _ in range(3))
         return self.template["metadata"].get("name") or f"{self.key[2]}-{self.generation:05d}-{ending}"
-
-    def touch(self) -> None:
-        self.version = secrets.token_urlsafe(8)
 
     def resource(self) -> dict[str, Any]:
         _, region, name = self.key
@@ -196,8 +197,7 @@ class Service:
         if ready:
             status["latestReadyRevisionName"] = ready[-1]
         if self.serving:
-            is_latest = self.target is self.revisions[-1] and "revisionName" not in self.traffic[0]
-            latest = {"latestRevision": True} if is_latest else {}
+            latest = {} if self._pinned else {"latestRevision": True}
             status["traffic"] = [{"revisionName": self.serving.name, "percent": 100, **latest}]
             status |= {"url": self.hashed_url, "address": {"url": self.hashed_url}}
         return status

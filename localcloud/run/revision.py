@@ -52,6 +52,8 @@ class Revision:
         StartFailed
         """
         with self._changed:
+            if self._is_retired:
+                raise StartFailed("The service was removed.")
             first = self._new_instance()
         failure = self._bring_up(first, "DEPLOYMENT_ROLLOUT - Instance started due to traffic shifting.")
         if failure:
@@ -97,9 +99,9 @@ class Revision:
             if self._is_retired:
                 return
             ready = [each for each in self._living if each.is_ready]
-            spare = len(ready) - self.definition.min_instances
-            longest_first = sorted(ready, key=lambda each: each.idle_since)
-            for instance in [each for each in longest_first if self._is_idle(each)][: max(0, spare)]:
+            spare = 0 if self._waiting else max(0, len(ready) - self.definition.min_instances)
+            longest_first = sorted(filter(self._is_idle, ready), key=lambda each: each.idle_since)
+            for instance in longest_first[:spare]:
                 self._stop(instance)
             self._start_missing()
 

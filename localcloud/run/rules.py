@@ -206,8 +206,11 @@ def not_emulated(service: Mapping[str, Any]) -> Iterator[str]:
         yield "variables from secrets"
     if container["ports"][0].get("name") == "h2c":
         yield "HTTP/2"
-    if "grpc" in container["startupProbe"]:
+    probe = container["startupProbe"]
+    if "grpc" in probe:
         yield "gRPC probes"
+    elif (probe.get("httpGet") or probe["tcpSocket"])["port"] != container["ports"][0]["containerPort"]:
+        yield "probes of another port than the container's"
     traffic = service["spec"].get("traffic", [])
     if any(each.get("tag") for each in traffic):
         yield "tagged revisions"

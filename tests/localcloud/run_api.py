@@ -170,10 +170,10 @@ class HeldRun:
     """Cloud Run in this process, with instances that start when a test lets them."""
 
     def __init__(self):
-        registry = RegistryService()
-        registry.put(IMAGE, DIGEST)
+        self.registry = RegistryService()
+        self.registry.put(IMAGE, DIGEST)
         self.instances = HeldInstances()
-        self.deployments = Deployments(AccountService(), registry, Quotas(), self.instances)
+        self.deployments = Deployments(AccountService(), self.registry, Quotas(), self.instances)
 
     def create(self, asked):
         return self.deployments.create(PROJECT, REGION, asked, False)

@@ -96,7 +96,8 @@ class Services:
         routes = [*self.instances.control_routes(), *token_routes(self.accounts, self.identity)]
         gateway = Gateway(self.instances, self.identity)
         router = Router([*routes, *self.accounts.routes()], by_host=gateway.match)
-        self.server = Server(0, router, Faults(), RequestLog())
+        self.faults = Faults()
+        self.server = Server(0, router, self.faults, RequestLog())
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self._calls = ThreadPoolExecutor(64)
 

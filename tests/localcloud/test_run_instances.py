@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from localcloud import times
 from localcloud.run import instance
 from localcloud.run.definition import Probe
 from localcloud.run.instances import StartFailed
@@ -69,14 +70,7 @@ def test_twelve_requests_at_once_are_served_by_three_processes_at_most(slow_cloc
 
 
 def test_an_instance_takes_as_many_requests_at_a_time_as_it_may(slow_clock):
-    url = slow_clock.deploy(
-        SLEEPER.replace("def answer", "async def answer")
-        .replace("time.sleep", "await sleep")
-        .replace("import os, time", "import os\nfrom asyncio import sleep"),
-        name="shared",
-        concurrency=4,
-        max_instances=3,
-    )
+    url = slow_clock.deploy(SLEEPER, name="shared", concurrency=4, max_instances=3)
     calls = [slow_clock.call_later(f"{url}?seconds=0.8") for _ in range(4)]
     wait_until(lambda: slow_clock.status(service="shared")[0]["busy"] == 4)
 
@@ -89,13 +83,15 @@ def test_a_request_that_finds_no_instance_in_time_is_answered_429(services):
     url = services.deploy(SLEEPER, name="full", concurrency=1, max_instances=1)
     call = services.call_later(f"{url}?seconds=8")
     wait_until(lambda: services.status(service="full", busy=1))
-    startup = services.instances._serving["p", "us-central1", "full"][1]._startup_seconds[0] / SPEED
+    system = services.logged('resource.labels.service_name="full" logName:system')
+    started_at, ready_at = (times.parse(entry["timestamp"]) for entry in system)
+    startup = (ready_at - started_at).total_seconds()
     begun = time.monotonic()
 
     refused = services.call(url)
 
     assert (refused.status_code, refused.text) == (429, "Rate exceeded.")
-    assert 3.5 * startup <= time.monotonic() - begun < 3.5 * startup + 0.5
+    assert abs(time.monotonic() - begun - 3.5 * startup) < 0.5
     (entry,) = services.logged('resource.labels.service_name="full" httpRequest.status=429')
     assert entry["textPayload"] == "The request was aborted because there was no available instance."
     os.kill(services.status(service="full")[0]["pid"], signal.SIGKILL)
@@ -134,6 +130,18 @@ def test_an_idle_service_has_no_instance_and_its_next_request_starts_one(service
         "DEPLOYMENT_ROLLOUT",
         "AUTOSCALING",
     ]
+
+
+def test_an_idle_time_of_nothing_still_lets_an_instance_answer(tmp_path):
+    with serving(tmp_path, idle_seconds=0) as services:
+        url = services.deploy(app())
+
+        pids = []
+        for _ in range(2):
+            wait_until(lambda: not services.status())
+            pids.append(services.call(url).json()["pid"])
+
+    assert len(set(pids)) == 2
 
 
 def test_the_minimum_of_instances_is_kept_while_idle_and_after_a_crash(services):
@@ -363,7 +371,7 @@ else:
 
 @pytest.mark.parametrize("closes", [True, False])
 def test_no_process_survives_the_emulator(tmp_path, closes):
-    stubborn = app(start="signal.signal(signal.SIGTERM, signal.SIG_IGN); os.fork()")
+    stubborn = app(start="signal.signal(signal.SIGTERM, signal.SIG_IGN); os.fork() or time.sleep(60)")
     told = {"state": str(tmp_path), "definition": definition(tmp_path, stubborn), "closes": closes}
     with started("-c", EMULATOR.format(**told)) as emulator:
         pid = int(emulator.stdout.readline())

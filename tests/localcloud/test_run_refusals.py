@@ -1,9 +1,13 @@
 """What Cloud Run refuses when a service is deployed, and in which words."""
 
+import copy
+import random
+
 import pytest
 
+from localcloud.messages import ApiError
 from tests.emulated import post
-from tests.localcloud.run_api import IMAGE, REPOSITORY, RunApi, gpu_service, service
+from tests.localcloud.run_api import IMAGE, REPOSITORY, HeldRun, RunApi, gpu_service, service
 
 MAX_SCALE = "autoscaling.knative.dev/maxScale"
 MIN_SCALE = "autoscaling.knative.dev/minScale"
@@ -244,6 +248,7 @@ def test_a_field_of_the_wrong_name_or_type_is_refused(run, change, words):
         (service(ports=[{"name": "h2c"}]), "HTTP/2"),
         (service(spec={"containers": [{"image": IMAGE}, {"image": IMAGE}]}), "several containers"),
         (service(startupProbe={"grpc": {"port": 1}}), "gRPC probes"),
+        (service(startupProbe={"tcpSocket": {"port": 1}}), "probes of another port than the container's"),
     ],
 )
 def test_what_is_not_emulated_is_refused_instead_of_ignored(run, asked, words):
@@ -261,3 +266,33 @@ def test_an_image_that_is_not_in_the_registry_fails_the_deployment(run):
         f"Revision '{name}' is not ready and cannot serve traffic. Image '{REPOSITORY}/app:v9' not found."
     }
     assert "url" not in failed["status"]
+
+
+def test_a_service_with_anything_in_any_place_is_taken_or_refused_in_words():
+    anything = (None, 0, -1, 10**12, 1.5, True, "", "-1", "x", "\u00b2", [], ["a"], {}, {"a": "b"})
+    traffic = [{"percent": 100, "latestRevision": True}]
+    plain = service(variables=[{"name": "A", "value": "b"}], startupProbe=http(), livenessProbe=http())
+    plain["spec"]["traffic"] = traffic
+    rng, held = random.Random(1), HeldRun()
+
+    answers = []
+    for _ in range(3000):
+        asked = copy.deepcopy(rng.choice((plain, gpu_service())))
+        holder, name = rng.choice(list(places(asked)))
+        holder[name] = rng.choice(anything)
+        try:
+            held.deployments.create("p", "us-central1", asked, True)
+            answers.append("taken")
+        except ApiError as error:
+            answers.append(str(error))
+
+    assert "" not in answers
+    assert 100 < answers.count("taken") < 2000
+
+
+def places(value):
+    """Yield every field and element below a JSON value, as what holds it and its name there."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, each in inner:
+        yield value, name
+        yield from places(each)

@@ -7,6 +7,7 @@ import requests
 
 from localcloud.identity import TOKEN_SECONDS, Identity
 from localcloud.run.access import UNSIGNED
+from localcloud.run.definition import Access
 from tests.localcloud.run_services import CALLER, PUBLIC, SLEEPER, only, serving
 from tests.localcloud.workflow_api import wait_until
 
@@ -118,8 +119,6 @@ def test_a_request_is_answered_by_the_process_of_its_service(services):
 
 def test_a_caller_needs_a_token_for_the_service_and_the_right_to_invoke_it(services, private):
     identity = services.identity
-    old = Identity(lambda: time.time() - TOKEN_SECONDS)
-    old._secret = identity._secret
     tokens = {
         "none": {},
         "no bearer": {"Authorization": identity.token(CALLER, private)},
@@ -128,7 +127,6 @@ def test_a_caller_needs_a_token_for_the_service_and_the_right_to_invoke_it(servi
         "of another emulator": bearer(Identity().token(CALLER, private)),
         "for another service": bearer(identity.token(CALLER, "https://other-1.us-central1.run.app")),
         "for a path": bearer(identity.token(CALLER, f"{private}/predict")),
-        "expired": bearer(old.token(CALLER, private)),
         "of a stranger": bearer(identity.token(STRANGER, private)),
         "right": bearer(identity.token(CALLER, private)),
     }
@@ -138,11 +136,24 @@ def test_a_caller_needs_a_token_for_the_service_and_the_right_to_invoke_it(servi
     codes = {name: answer.status_code for name, answer in answers.items()}
     assert codes == dict.fromkeys(tokens, 401) | {"of a stranger": 403, "right": 200}
     assert answers["none"].headers["WWW-Authenticate"] == "Bearer"
-    assert "invalid_token" in answers["expired"].headers["WWW-Authenticate"]
-    assert any("expired" in reason for reason in reasons(services, 401))
+    assert "invalid_token" in answers["nonsense"].headers["WWW-Authenticate"]
+    assert any("the audience of the token is" in reason for reason in reasons(services, 401))
     assert reasons(services, 403) == [
         f"The request was not authorized to invoke this service: {STRANGER} does not have roles/run.invoker."
     ]
+
+
+def test_a_token_that_has_expired_is_refused(tmp_path):
+    times = [time.time()]
+    with serving(tmp_path, now=lambda: times[0]) as services:
+        url = services.deploy(SLEEPER, access=only(CALLER))
+        token = bearer(services.identity.token(CALLER, url))
+        in_time = services.call(url, headers=token)
+        times[0] += TOKEN_SECONDS
+        late = services.call(url, headers=token)
+
+    assert (in_time.status_code, late.status_code) == (200, 401)
+    assert reasons(services, 401) == ["The request was not authenticated: it has expired."]
 
 
 def test_an_internal_service_does_not_exist_for_a_caller_outside(services, private):
@@ -163,6 +174,24 @@ def test_a_policy_that_changes_counts_for_the_next_request(services):
     assert services.call(url, headers=right).status_code == 200
     services.allow("shared", PUBLIC, url)
     assert services.call(url).status_code == 200
+
+
+def test_any_account_may_call_a_service_that_all_authenticated_users_may_invoke(services):
+    url = services.deploy(SLEEPER, access=Access("all", frozenset({"allAuthenticatedUsers"}), frozenset()))
+    token = services.identity.token(STRANGER, url)
+
+    assert services.call(url).status_code == 401
+    assert services.call(url, headers=bearer(token)).status_code == 200
+
+
+def test_the_header_of_serverless_services_goes_before_the_usual_one(services):
+    url = services.deploy(SLEEPER, access=only(CALLER))
+    token = services.identity.token(CALLER, url)
+
+    answer = services.call(url, headers=bearer("own") | {"X-Serverless-Authorization": f"Bearer {token}"})
+
+    assert answer.json()["headers"]["authorization"] == "Bearer own"
+    assert answer.json()["headers"]["x-serverless-authorization"].endswith(UNSIGNED)
 
 
 @pytest.mark.parametrize("host", ["none-123456789012.us-central1.run.app", "x.run.app:443"])
@@ -272,3 +301,29 @@ def test_a_request_whose_instance_gives_no_answer_is_answered_503(services, answ
     assert answer.text.startswith("upstream connect error")
     assert "connection to the instance had an error" in reasons(services, 503)[-1]
     assert services.call(answerer).status_code == 200
+
+
+def test_the_emulator_answers_for_hosts_of_services_on_the_port_of_all_apis(cloud, api):
+    address = "none-123456789012.us-central1.run.app"
+
+    by_header = api("GET", "/v1/projects/p", headers={"Host": address})
+    by_target = requests.get(f"http://{address}/v1/projects/p", proxies={"http": cloud.apis}, timeout=5)
+
+    assert (by_header.status_code, by_target.status_code) == (404, 404)
+    assert api("GET", "/v1/projects/p").status_code == 200
+    assert api("GET", "/_emulator/run").json() == []
+
+
+@pytest.mark.parametrize("action", ["reset", "reset_after", "truncate", "duplicate"])
+def test_an_injected_fault_leaves_the_instance_free(services, answerer, action):
+    services.faults.add([{"method": "GET", "path": "/faulty", "action": action, "times": 1}])
+
+    if action == "duplicate":
+        assert services.call(f"{answerer}/faulty").status_code == 200
+    else:
+        with pytest.raises(requests.RequestException):
+            services.call(f"{answerer}/faulty")
+
+    name = answerer.removeprefix("https://").partition("-1234")[0]
+    wait_until(lambda: [line["busy"] for line in services.status(service=name)] == [0])
+    assert services.call(f"{answerer}/faulty").status_code == 200

@@ -317,6 +317,31 @@ def test_what_failed_to_start_is_started_again_when_it_is_put_again(held):
     assert len(held.instances.named("deploy")) == 2
 
 
+def test_an_image_that_was_pushed_since_is_found_when_the_service_is_put_again(held):
+    held.instances.go.set()
+    pushed = IMAGE.replace("v1", "v2")
+    held.create(service(image=pushed))
+    wait_until(lambda: held.status() == "False")
+
+    held.registry.put(pushed, DIGEST)
+    held.replace(service(image=pushed))
+    wait_until(lambda: held.status() == "True")
+
+    [revision] = held.deployments.revisions("p", "us-central1")
+    assert revision["status"]["imageDigest"].endswith(DIGEST)
+
+
+def test_the_end_of_a_start_does_not_make_what_was_read_before_stale(held):
+    read = held.create(service())["metadata"]["resourceVersion"]
+    held.instances.go.set()
+    wait_until(lambda: held.status() == "True")
+
+    changed = service(spec={"timeoutSeconds": 60})
+    changed["metadata"]["resourceVersion"] = read
+
+    assert held.replace(changed)["metadata"]["generation"] == 2
+
+
 def test_a_service_is_found_by_the_number_of_its_project(held):
     held.create(service())
     by_number = held.deployments.resource(("123456789012", "us-central1", "app"))
