@@ -1,10 +1,13 @@
 """The forecast of an upload: the files of the stages for the same experiment, whatever the shards."""
 
 import json
+import logging
 import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from services.models.forecast import Forecast
 from tests.experiments import REPOSITORY, calibrated, sampled
 from tests.forecasts import (
     PLACES,
+    SEED,
     finished,
     five_places,
     hub_table,
@@ -132,23 +136,45 @@ def test_an_archive_may_be_a_folder_with_config_and_take_the_populations_of_the_
     assert list(given.units) == list(PLACES)
 
 
-def test_the_seed_is_that_of_the_experiment_unless_an_option_says_otherwise(models, tmp_path):
-    def seed(**options: object) -> int:
-        given = prepared("week.csv", own_table(), models, **options)
-        return finished(given, predicted(given), tmp_path / f"files{len(options)}")[0].summary["seed"]
+def test_the_seed_is_that_of_the_experiment_unless_an_option_says_otherwise(models, files, tmp_path):
+    own = prepared("week.csv", own_table(), models)
+    asked = prepared("week.csv", own_table(), models, seed=SEED)
 
-    assert seed() == five_places()["model"]["random_seed"]
-    assert seed(seed=7) == 7
+    assert (own.seed, asked.seed) == (five_places()["model"]["random_seed"], SEED)
+    done, found = finished(asked, predicted(asked), tmp_path / "files")
+    assert done.summary["seed"] == SEED
+    assert set(found) == set(files)
+    assert found["posteriors.csv.gz"] != files["posteriors.csv.gz"]
+
+
+def test_an_option_that_there_is_not_is_refused(models):
     with pytest.raises(UserError, match=r'there is no option "sed" \(did you mean "seed"\?\)'):
-        prepared("week.csv", own_table(), models, sed=7)
+        prepared("week.csv", own_table(), models, sed=SEED)
 
 
 def test_an_experiment_without_a_seed_takes_that_of_the_request(models, tmp_path):
     experiment = calibrated()
     del experiment["model"]["random_seed"]
-    given = prepared("mine.tar.gz", packed(write_upload(tmp_path / "mine", experiment)), models)
 
-    assert finished(given, predicted(given), tmp_path / "files")[0].summary["seed"] == 7
+    assert prepared("mine.tar.gz", packed(write_upload(tmp_path / "mine", experiment)), models).seed == SEED
+
+
+def test_what_another_request_is_warned_of_is_no_warning_of_this_one(models):
+    alone = prepared("week.csv", own_table(), models)
+    ended = threading.Event()
+
+    def warn() -> None:
+        while not ended.is_set():
+            logging.getLogger("services").warning("/preprocess: refused")
+            time.sleep(0.001)
+
+    other = threading.Thread(target=warn)
+    other.start()
+    try:
+        assert prepared("week.csv", own_table(), models) == alone
+    finally:
+        ended.set()
+        other.join()
 
 
 def test_weeks_after_the_fitting_window_are_warned_of(models, tmp_path):
