@@ -9,7 +9,7 @@ from ops.settings import ROOT
 from ops.shell import Shell
 
 ALL = "all"
-LANES = ("unit", "stages", "operator", "cloud", "deploy", "localcloud", "long")
+LANES = ("unit", "stages", "operator", "cloud", "deploy", "localcloud", "services", "long")
 
 _EVERY_STAGE = ("stages/test_constructs.py", "stages/test_run_metadata.py", "stages/test_stages.py")
 _EVERY_REFUSAL = (
@@ -168,6 +168,8 @@ LANES_OF = {
     ),
     "requirements": ("stages", "operator"),
     "scripts/": ("stages",),
+    "scripts/pipeline/bucket.py": ("stages", "services"),
+    "services/": ("services",),
     "tasks.py": ("operator",),
     "terraform/": ("deploy",),
     "terraform/workflow.yaml": ("cloud", "deploy"),

@@ -72,8 +72,14 @@ class Model(Protocol):
     def prepare(self, upload: Upload, models: Path, seed: int) -> Prepared:
         """Check an upload and split it into units; `models` has the model's files of the models bucket."""
 
-    def load(self, models: Path, device: str) -> None:
-        """Get ready to predict on "cpu" or "cuda", once in a process: read weights, warm up."""
+    def load(self, models: Path, device: str) -> str | None:
+        """Get ready to predict on "cpu" or "cuda", once in a process: read weights, warm up.
+
+        Returns
+        -------
+        str or None
+            "cpu" where the model cannot use the GPU it was offered, so that results tell the truth.
+        """
 
     def predict(self, content: bytes, first: int, count: int, seed: int) -> Predicted:
         """Predict units `first` to `first + count - 1`; a unit that fails is named, the others go on."""

@@ -28,15 +28,17 @@ ACTS = {
     "load range": lambda s, path: s.load_bytes("there", 2, 3),
     "list": lambda s, path: list(s.list_files("")),
     "exists": lambda s, path: s.exists("there"),
+    "load generation": lambda s, path: s.load_generation("there", s.list_generations("")["there"], 7)[0],
 }
 EXPECTED = {
     "save": True,
     "save large": True,
-    "save_file": None,
+    "save_file": True,
     "load": b"content",
     "load range": b"nte",
     "list": ["there"],
     "exists": True,
+    "load generation": b"content",
 }
 FAULTS = [
     {"status": 429},
