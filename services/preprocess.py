@@ -86,7 +86,7 @@ class Preprocess:
             options=request.options,
             units=list(prepared.units),
             unit_seconds=prepared.unit_seconds,
-            seed=seed,
+            seed=seed if prepared.seed is None else prepared.seed,
         )
         return head, pack(head, prepared.content)
 

@@ -33,11 +33,14 @@ class Prepared:
         What `predict` and `finish` read. The same upload and seed give the same bytes.
     unit_seconds : float
         About how long one unit takes on one device; 0 where all together take seconds.
+    seed : int or None
+        That of the upload, which replaces the one of the request; None where it has none.
     """
 
     units: Sequence[str]
     content: bytes
     unit_seconds: float = 0.0
+    seed: int | None = None
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,11 @@ Uploads are in forecast_upload.py, the build in forecast_build.py, what follows 
 files that pass between them in forecast_files.py.
 """
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from services.models import Finished, Predicted, Prepared, Upload
 from services.models.forecast_run import finish, predict, warm_up
-
-log = logging.getLogger(__name__)
 
 
 class Forecast:
@@ -49,11 +46,16 @@ class Forecast:
         with opened(upload, models) as source:
             return build(source, upload.options, seed)
 
-    def load(self, models: Path, device: str) -> None:
-        """Simulate once, so that the engine is loaded, and compiled where its machine code is missing."""
-        if device != "cpu":
-            log.warning("the engine of forecasts runs on the CPU alone, also where DEVICE is %s", device)
+    def load(self, models: Path, device: str) -> str:
+        """Simulate once, so that the engine is loaded, and compiled where its machine code is missing.
+
+        Returns
+        -------
+        str
+            "cpu", whatever the device: the engine does not use a GPU.
+        """
         warm_up()
+        return "cpu"
 
     def predict(self, content: bytes, first: int, count: int, seed: int) -> Predicted:
         """Calibrate and project units `first` to `first + count - 1`; their seed is in the inputs.

@@ -69,7 +69,7 @@ def build(source: Source, options: Mapping[str, Any], seed: int) -> Prepared:
     _check_time(source, unit_seconds)
     check_observed_data(source)
     refused: dict[str, UserError] = {}
-    with _one_at_a_time, kept_warnings() as warnings:
+    with _one_at_a_time, kept_warnings(threading.get_ident()) as warnings:
         workloads = _build_workloads(source, used, refused)
         _warn_of_newer_data(source, workloads)
     units = _units(workloads) + [
@@ -77,7 +77,7 @@ def build(source: Source, options: Mapping[str, Any], seed: int) -> Prepared:
     ]
     warnings = [source.names.shown(text) for text in warnings][:MOST_WARNINGS]
     content = _content(source, workloads, used, units, warnings)
-    return Prepared([unit.name for unit in units], content, unit_seconds)
+    return Prepared([unit.name for unit in units], content, unit_seconds, used)
 
 
 def _refuse_functions(source: Source) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modeling.build.csv_table import find_file, read_table
+from modeling.build.csv_table import date_of, find_file, forget_tables, read_table
 from modeling.failures import UserError, listed
 from modeling.plain_text import excerpt
 from modeling.run_names import is_exp_id
@@ -23,6 +23,7 @@ from pipeline.temporary import temporary_folder
 from services.models import Upload
 
 DEFAULT = "experiment.tar.gz"  # in the models folder
+MOST_TABLE_BYTES = 16 << 20  # the rows take 20 times as much memory
 LIMITS = Limits("an upload", 20_000, 512 << 20)
 POPULATIONS = Path("data", "epydemix-data")
 HUB_COLUMNS = ("date", "location", "value")  # of a hub's target-hospital-admissions
@@ -91,6 +92,7 @@ def opened(upload: Upload, models: Path) -> Iterator[Source]:
         names = Names({work / "upload": own, work / "default": DEFAULT})
         try:
             if is_table(upload.name):
+                _check_table_size(upload.content, own)
                 default = _unpacked(models / DEFAULT, work / "default")
                 source = _load(default, [default], names)
                 names = Names(names.folders, (Path(_observed_data(source)).name, own))
@@ -103,6 +105,8 @@ def opened(upload: Upload, models: Path) -> Iterator[Source]:
                 yield _load(folder, [folder, default], names)
         except UserError as error:
             raise UserError(names.shown(error)) from None
+        finally:
+            forget_tables()
 
 
 def is_table(name: str) -> bool:
@@ -204,6 +208,14 @@ def _leads_inside(root: Path, relative: str, folder: Path) -> bool:
 # -- tables
 
 
+def _check_table_size(content: bytes, name: str) -> None:
+    if len(content) > MOST_TABLE_BYTES:
+        raise UserError(
+            f"{name}: {len(content):,} bytes, and a table has at most {MOST_TABLE_BYTES >> 20} MiB; leave "
+            "out what the fitting window does not need"
+        )
+
+
 def _observed_data(source: Source) -> str:
     """Return the path of the observed data that a table replaces."""
     calibration = source.experiment.calibration
@@ -272,12 +284,12 @@ def _missing_column(
 
 def _renamed(content: bytes, names: dict[str, str]) -> bytes:
     """Return a CSV file with other names of columns; its lines keep their numbers."""
-    lines = content.decode("utf-8-sig").split("\n")
-    at = next(number for number, line in enumerate(lines) if line.strip(' \r\t,"'))
-    header = [name.strip() for name in next(csv.reader([lines[at]]))]
+    parts = re.split("(\r\n|\r|\n)", content.decode("utf-8-sig"))  # every second one ends a line
+    at = next(number for number, line in enumerate(parts) if line.strip(' \r\n\t,"'))
+    header = [name.strip() for name in next(csv.reader([parts[at]]))]
     renamed = [names.get(name, "" if name in names.values() else name) for name in header]
-    lines[at] = ",".join(f'"{name}"' for name in (n.replace('"', '""') for n in renamed))
-    return "\n".join(lines).encode()
+    parts[at] = ",".join(f'"{name}"' for name in (n.replace('"', '""') for n in renamed))
+    return "".join(parts).encode()
 
 
 def check_observed_data(source: Source) -> None:
@@ -288,8 +300,6 @@ def check_observed_data(source: Source) -> None:
     UserError
         No file, a damaged one, a missing column, a date that is none.
     """
-    from modeling.build.csv_table import date_of
-
     calibration = source.experiment.calibration
     if calibration is None:
         return

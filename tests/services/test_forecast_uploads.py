@@ -133,6 +133,19 @@ def test_a_column_of_a_hub_beside_one_of_that_name_is_no_mistake(models):
     assert prepared("week.csv", table, models) == prepared("week.csv", hub_table(), models)
 
 
+@pytest.mark.parametrize("end", ["\r", "\r\n"])
+def test_a_table_may_have_other_line_ends_and_blank_lines_before_its_header(models, end):
+    table = f"\ufeff\n,,\n{hub_table()}".replace("\n", end)
+
+    assert prepared("week.csv", table, models) == prepared("week.csv", hub_table(), models)
+
+
+def test_a_table_larger_than_an_instance_can_read_is_refused(models, monkeypatch):
+    monkeypatch.setattr(forecast_upload, "MOST_TABLE_BYTES", 1 << 8)
+
+    assert "bytes, and a table has at most" in refused("week.csv", own_table(), models)
+
+
 def test_a_table_needs_the_experiment_of_the_models_and_a_calibration_in_it(tmp_path):
     (tmp_path / "models").mkdir()
 

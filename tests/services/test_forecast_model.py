@@ -1,10 +1,16 @@
 """The forecast of an upload: the files of the stages for the same experiment, whatever the shards."""
 
+import hashlib
 import json
+import logging
 import os
 import re
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,9 +18,11 @@ import pytest
 from modeling.failures import UserError
 from modeling.threads import set_usable_threads, usable_threads
 from services.models.forecast import Forecast
+from tests.emulated import create_bucket
 from tests.experiments import REPOSITORY, calibrated, sampled
 from tests.forecasts import (
     PLACES,
+    SEED,
     finished,
     five_places,
     hub_table,
@@ -27,6 +35,7 @@ from tests.forecasts import (
 )
 from tests.in_process import ended
 from tests.stage_scripts import Stages
+from tests.web_services import PATHS, Lane, Service, started
 
 REPORT = "report.html"  # the one file with the run's id, times and use of machines
 
@@ -132,23 +141,45 @@ def test_an_archive_may_be_a_folder_with_config_and_take_the_populations_of_the_
     assert list(given.units) == list(PLACES)
 
 
-def test_the_seed_is_that_of_the_experiment_unless_an_option_says_otherwise(models, tmp_path):
-    def seed(**options: object) -> int:
-        given = prepared("week.csv", own_table(), models, **options)
-        return finished(given, predicted(given), tmp_path / f"files{len(options)}")[0].summary["seed"]
+def test_the_seed_is_that_of_the_experiment_unless_an_option_says_otherwise(models, files, tmp_path):
+    own = prepared("week.csv", own_table(), models)
+    asked = prepared("week.csv", own_table(), models, seed=SEED)
 
-    assert seed() == five_places()["model"]["random_seed"]
-    assert seed(seed=7) == 7
+    assert (own.seed, asked.seed) == (five_places()["model"]["random_seed"], SEED)
+    done, found = finished(asked, predicted(asked), tmp_path / "files")
+    assert done.summary["seed"] == SEED
+    assert set(found) == set(files)
+    assert found["posteriors.csv.gz"] != files["posteriors.csv.gz"]
+
+
+def test_an_option_that_there_is_not_is_refused(models):
     with pytest.raises(UserError, match=r'there is no option "sed" \(did you mean "seed"\?\)'):
-        prepared("week.csv", own_table(), models, sed=7)
+        prepared("week.csv", own_table(), models, sed=SEED)
 
 
 def test_an_experiment_without_a_seed_takes_that_of_the_request(models, tmp_path):
     experiment = calibrated()
     del experiment["model"]["random_seed"]
-    given = prepared("mine.tar.gz", packed(write_upload(tmp_path / "mine", experiment)), models)
 
-    assert finished(given, predicted(given), tmp_path / "files")[0].summary["seed"] == 7
+    assert prepared("mine.tar.gz", packed(write_upload(tmp_path / "mine", experiment)), models).seed == SEED
+
+
+def test_what_another_request_is_warned_of_is_no_warning_of_this_one(models):
+    alone = prepared("week.csv", own_table(), models)
+    ended = threading.Event()
+
+    def warn() -> None:
+        while not ended.is_set():
+            logging.getLogger("services").warning("/preprocess: refused")
+            time.sleep(0.001)
+
+    other = threading.Thread(target=warn)
+    other.start()
+    try:
+        assert prepared("week.csv", own_table(), models) == alone
+    finally:
+        ended.set()
+        other.join()
 
 
 def test_weeks_after_the_fitting_window_are_warned_of(models, tmp_path):
@@ -230,6 +261,53 @@ def test_a_forecast_of_no_jurisdiction_is_refused_with_the_first_reason(half, mo
         finished(given, [shard], tmp_path / "files")
 
     assert not list((tmp_path / "files").iterdir())
+
+
+# -- the services
+
+FORECAST = "services.models.forecast:Forecast"
+
+
+@pytest.fixture(scope="module")
+def forecast_services(cloud, models, tmp_path_factory) -> Iterator[dict[str, Service]]:
+    """The three services with this model, and its files in a bucket."""
+    bucket, folder = create_bucket(cloud), tmp_path_factory.mktemp("forecast")
+    Lane(cloud, {}).upload("forecast/experiment.tar.gz", (models / "experiment.tar.gz").read_bytes(), bucket)
+    variables = {"MODELS": FORECAST, "MODELS_BUCKET": bucket}
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(started(name, cloud.storage, folder, **variables)) for name in PATHS}
+
+
+def test_the_services_make_the_same_files_and_name_the_seed_and_what_failed(cloud, forecast_services, files):
+    lane = Lane(cloud, forecast_services)
+
+    result = lane.run("2025/week.csv", own_table().encode(), shards=2)
+    lacking = "\n".join(line for line in own_table().splitlines() if "US-RI" not in line)
+    partial = lane.run("2025/partial.csv", lacking.encode(), shards=5)
+
+    assert result["files"] == {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    assert (result["seed"], result["units"], result["failed"]) == (
+        five_places()["model"]["random_seed"],
+        5,
+        [],
+    )
+    assert result["summary"]["results"] == 5
+    (failed,) = partial["failed"]
+    assert failed["unit"] == "US-RI"
+    assert "partial.csv has no rows for US-RI" in failed["reason"]
+    assert partial["summary"]["results"] == 4
+
+
+def test_the_services_refuse_a_table_with_the_models_own_line(cloud, forecast_services):
+    lane = Lane(cloud, forecast_services)
+    generation = lane.upload("week.csv", own_table().replace("cases", "number").encode())
+
+    answer = forecast_services["preprocess"].ask(lane.preprocess_body("week.csv", generation))
+
+    assert answer.status_code == 422
+    assert answer.json()["error"]["message"].startswith("week.csv:1: no column cases; it has date, geo_value")
+    assert answer.json()["error"]["retry"] is False
+    assert lane.names() == []
 
 
 # -- inference
