@@ -230,6 +230,8 @@ def test_a_result_without_each_unit_once_is_not_made(lane):
     beyond = lane.predict_body(prepared, 2, 2)
 
     refused(lane.services["inference"].ask(beyond), 400, "units 2 to 3", "3 of line-counts@1")
+    of_another_seed = lane.predict_body(prepared, 2, 1, seed=7)
+    refused(lane.services["inference"].ask(of_another_seed), 400, "seed: 7")
     assert lane.names("results/") == []
 
 
