@@ -130,7 +130,11 @@ LANES_OF = {
         "operator/test_costs.py",
         "cloud/test_runbooks.py",
     ),
-    "ops/gpu/": ("operator/test_gpu_rehearsal.py", "cloud/test_gpu_lane.py"),
+    "ops/gpu/": (
+        "operator/test_gpu_rehearsal.py",
+        "cloud/test_gpu_lane.py",
+        "cloud/test_gpu_rehearsal.py",
+    ),
     "ops/images/": (*_EVERY_TASK, "deploy"),
     "ops/jobs/": (
         *_EVERY_TASK,
@@ -175,10 +179,15 @@ LANES_OF = {
     "requirements": ("stages", "operator"),
     "scripts/": ("stages",),
     "scripts/pipeline/bucket.py": ("stages", "services"),
-    "services/": ("services",),
+    "services/": ("services", "cloud/test_gpu_forecast.py", "cloud/test_gpu_lane.py"),
     "tasks.py": ("operator",),
     "terraform/": ("deploy",),
-    "terraform/gpu/workflow.yaml": ("cloud/test_upload_workflow.py", "cloud/test_upload_claims.py"),
+    "terraform/gpu/workflow.yaml": (
+        "cloud/test_gpu_lane.py",
+        "cloud/test_gpu_lane_load.py",
+        "cloud/test_upload_workflow.py",
+        "cloud/test_upload_claims.py",
+    ),
     "terraform/workflow.yaml": ("cloud", "deploy"),
 }
 

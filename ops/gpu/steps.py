@@ -9,7 +9,7 @@ from ops.gcloud import AT_ONCE, CALL_SECONDS, GcloudError, in_parallel
 
 Command = Sequence[str]  # without gcloud itself
 Tell = Callable[[str, float], object]
-PAUSE_SECONDS = 10
+PAUSE_SECONDS = 5
 
 
 @dataclass(frozen=True)

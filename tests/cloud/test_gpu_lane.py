@@ -5,7 +5,10 @@ import json
 import pytest
 import requests
 
-from tests.gpu_lanes import SENTENCE, gpu_lane, until
+from ops.gpu.deploy import deploy
+from ops.gpu.found import look
+from ops.gpu.remove import remove
+from tests.gpu_lanes import SENTENCE, SENTIMENT, gpu_lane, until
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +113,39 @@ def test_an_idle_service_has_no_instance_and_the_next_upload_starts_one(lane):
     assert len(starts(lane)) == started + 1
     stops = lane.log("inference", 'textPayload = "Shutting down the instance."')
     assert len(stops) == started
+
+
+def test_a_repeated_deployment_makes_only_what_is_missing_and_waits_for_the_agent_of_eventarc(lane):
+    trigger = ["eventarc", "triggers", "delete", lane.names.trigger, *lane.cloud.in_region]
+    lane.cloud.read(trigger, echo=False)
+    not_yet = {"message": "Permission denied while using the Eventarc Service Agent", "status": 403}
+    titles: list[str] = []
+
+    with lane.faults({"method": "POST", "path": r"/triggers\?", "times": 1, **not_yet}):
+        deploy(lane.cloud, {}, "auto", {"MODELS": SENTIMENT}, lambda title, seconds: titles.append(title))
+
+    assert titles == [
+        "enable APIs",
+        "deploy services",
+        "let the workflow call them",
+        "deploy the workflow",
+        "create the trigger",
+    ]
+    assert lane.done("repeated.txt", lane.upload("repeated.txt", SENTENCE))["status"] == "done"
+
+
+def test_a_removal_leaves_nothing_in_the_project(lane):
+    before = look(lane.cloud, lane.names)
+
+    remove(lane.cloud, lambda title, seconds: None)
+
+    assert [len(each) for each in parts(before)] == [5, 3, 3, 1, 1, 4]
+    assert [len(each) for each in parts(look(lane.cloud, lane.names))] == [0] * 6
+    assert lane.instances() == []
+
+
+def parts(found) -> tuple:
+    return found.accounts, found.buckets, found.services, found.workflows, found.triggers, found.grants
 
 
 def starts(lane) -> list:
