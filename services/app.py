@@ -95,7 +95,8 @@ class _Work:
 
     async def _outcome(self, message: BaseModel | Exception) -> tuple[Response, dict[str, Any]]:
         """Return the response to a message, and the fields of its log line."""
-        if self._at_once and self._under_way >= self._at_once:
+        is_message = not isinstance(message, Exception)
+        if is_message and self._at_once and self._under_way >= self._at_once:
             message = Busy(f"this instance works on {self._under_way} already; ask again")
         self._under_way += 1
         try:

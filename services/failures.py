@@ -4,6 +4,7 @@
 422 the user's data       503 it passes           500 a bug of ours, with its traceback in the log
 """
 
+import re
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -38,15 +39,13 @@ class Failure:
 
 
 def failure_of(error: Exception, service: str) -> Failure:
-    """Return the answer for an exception of a handler.
-
-    A UserError may have an attribute `where`, such as "input row 14".
-    """
+    """Return the answer for an exception of a handler; `where` is the file and line a message begins with."""
     if isinstance(error, ValidationError):
         return _of_contract(error)
     if isinstance(error, UserError | TemporaryFault):
-        passes = isinstance(error, TemporaryFault)
-        text = ErrorText(message=one_line(error), retry=passes, where=one_line(getattr(error, "where", "")))
+        message, passes = one_line(error), isinstance(error, TemporaryFault)
+        place = re.match(r"(\S+:\d+): ", message)
+        text = ErrorText(message=message, retry=passes, where=place[1] if place else "")
         return Failure(_status(error), text)
     message = f"{service} failed with {type(error).__name__}, which is a bug; its log has the traceback"
     return Failure(500, ErrorText(message=message, retry=False), is_bug=True)

@@ -42,6 +42,8 @@ class Inference:
                 f"the request asks for units {request.first} to {request.first + request.count - 1}"
                 f" of {request.model}; the inputs have {len(inputs.units)} of {inputs.model}, counted from 0"
             )
+        if request.seed != inputs.seed:
+            raise NotTheContract(f"seed: {request.seed}; the inputs have {inputs.seed}")
         begun = time.monotonic()
         predicted = model.predict(content, request.first, request.count, request.seed)
         head = ShardHead(

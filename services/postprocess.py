@@ -109,7 +109,7 @@ class Postprocess:
         """Return the shards in the order of their units, each unit in one of them."""
         read = [unpack(each, self._objects.read(each), ShardHead) for each in request.shards]
         shards = sorted(read, key=lambda shard: shard[0].first)
-        if any(head.inputs != request.sha256 for head, _ in shards):
+        if any((head.inputs, head.model) != (request.sha256, request.model) for head, _ in shards):
             raise Conflict("a shard was made from other inputs; upload the file again")
         following = 0
         for head, _ in shards:

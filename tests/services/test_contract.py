@@ -9,7 +9,9 @@ from collections.abc import Callable
 import pytest
 import requests
 
+from modeling.failures import UserError
 from services.app import create_app
+from services.failures import failure_of
 from services.objects import Objects
 from services.plugins import load_plugins
 from services.preprocess import Preprocess
@@ -228,6 +230,8 @@ def test_a_result_without_each_unit_once_is_not_made(lane):
     beyond = lane.predict_body(prepared, 2, 2)
 
     refused(lane.services["inference"].ask(beyond), 400, "units 2 to 3", "3 of line-counts@1")
+    of_another_seed = lane.predict_body(prepared, 2, 1, seed=7)
+    refused(lane.services["inference"].ask(of_another_seed), 400, "seed: 7")
     assert lane.names("results/") == []
 
 
@@ -275,6 +279,12 @@ def test_a_bug_of_a_model_is_one_line_and_its_traceback_is_in_the_log_alone(lane
     assert (line["severity"], line["event"], line["status"]) == ("ERROR", "failed", 500)
     assert f"secret of {method}" in line["stack_trace"]
     assert lane.names("results/") == []
+
+
+def test_the_line_of_a_file_that_a_message_begins_with_is_told_apart():
+    failure = failure_of(UserError("week.csv:14: admissions is empty; leave the row out"), "/preprocess")
+
+    assert (failure.status, failure.text.where) == (422, "week.csv:14")
 
 
 def test_a_storage_that_does_not_answer_may_be_asked_again(lane, cloud, tmp_path, monkeypatch):

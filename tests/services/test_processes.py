@@ -1,5 +1,6 @@
 """How a service starts, what it logs and tells meanwhile, and how it ends."""
 
+import ctypes
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,7 @@ import pytest
 import requests
 
 from modeling.failures import UserError
-from services.device import Device
+from services.device import Device, choose_device
 from services.inference import Inference
 from services.messages import PredictRequest
 from services.objects import Objects
@@ -115,6 +116,37 @@ def test_a_result_names_the_device_that_a_model_used_not_the_one_it_was_offered(
         devices.append(handler.handle(PredictRequest(**body)).device)
 
     assert devices == ["cuda: NVIDIA L4", "cpu"]
+
+
+class Driver:
+    """NVIDIA's driver, as far as it is asked; `refuses` is a function that fails with code 100, no device."""
+
+    def __init__(self, refuses=""):
+        self._refuses = refuses
+
+    def __getattr__(self, function):
+        def answer(*arguments):
+            if function == "cuDeviceGetName":
+                arguments[0].value = b"NVIDIA L4"
+            return 100 if function == self._refuses else 0
+
+        return answer
+
+
+def test_the_device_is_the_gpu_that_the_driver_names(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Driver())
+
+    assert choose_device("auto") == choose_device("cuda") == Device("cuda", "cuda: NVIDIA L4")
+    assert choose_device("cpu") == Device("cpu", "cpu")
+
+
+def test_a_driver_without_a_device_is_no_gpu(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Driver("cuInit"))
+
+    with pytest.raises(UserError, match="no GPU: cuInit of the NVIDIA driver answers with error 100"):
+        choose_device("cuda")
+
+    assert choose_device("auto") == Device("cpu", "cpu")
 
 
 @pytest.mark.parametrize("service", PATHS)

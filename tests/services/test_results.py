@@ -74,6 +74,17 @@ def test_whatever_is_asked_again_is_answered_again_and_nothing_is_made_twice(lan
     assert (done["status"], done["result"]) == ("done", finished["result"])
 
 
+def test_a_result_that_a_lost_instance_left_half_written_is_finished(lane):
+    prepared, generation = lane.prepare("a.lines", b"one")
+    shard = lane.ask("inference", lane.predict_body(prepared))["out"]
+    lane.upload(f"results/a.lines/{generation}/a.txt", b"text", bucket=lane.output)
+
+    finished = lane.ask("postprocess", lane.postprocess_body(prepared, "a.lines", generation, [shard]))
+
+    assert sorted(finished["files"]) == ["a.txt", "tables/counts.json"]
+    assert f"results/a.lines/{generation}/result.json" in lane.names()
+
+
 def test_a_newer_upload_of_the_same_name_has_a_result_of_its_own(lane):
     first = lane.run("a.lines", b"one")
 
