@@ -12,7 +12,7 @@ import pytest
 
 from modeling.failures import UserError
 from pipeline.forecast_pack import Limits
-from services.models import forecast_build, forecast_upload
+from services.models import forecast_build, forecast_table, forecast_upload
 from services.models.forecast import Forecast
 from tests.archives import tar_entry
 from tests.bending import put
@@ -141,7 +141,7 @@ def test_a_table_may_have_other_line_ends_and_blank_lines_before_its_header(mode
 
 
 def test_a_table_larger_than_an_instance_can_read_is_refused(models, monkeypatch):
-    monkeypatch.setattr(forecast_upload, "MOST_TABLE_BYTES", 1 << 8)
+    monkeypatch.setattr(forecast_table, "MOST_BYTES", 1 << 8)
 
     assert "bytes, and a table has at most" in refused("week.csv", own_table(), models)
 
