@@ -52,6 +52,7 @@ LANES_OF = {
     "modeling/": ("stages",),
     "modeling/build/": (
         *_EVERY_STAGE,
+        "services/test_forecast_model.py",
         *_EVERY_REFUSAL,
         "stages/test_warnings.py",
         "stages/test_all_populations.py",
@@ -67,6 +68,7 @@ LANES_OF = {
     ),
     "modeling/outputs/": (
         *_EVERY_STAGE,
+        "services/test_forecast_model.py",
         "stages/test_damaged_by_products.py",
         "stages/test_foreign_manifests.py",
         "stages/test_forged_results.py",
@@ -178,6 +180,7 @@ LANES_OF = {
     ),
     "requirements": ("stages", "operator"),
     "scripts/": ("stages",),
+    "scripts/pipeline/": ("stages", "services/test_forecast_model.py"),
     "scripts/pipeline/bucket.py": ("stages", "services"),
     "services/": ("services", "cloud/test_gpu_forecast.py", "cloud/test_gpu_lane.py"),
     "tasks.py": ("operator",),

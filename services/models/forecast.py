@@ -4,8 +4,8 @@ A `.csv` replaces the observed data of the experiment in the models folder (expe
 brings an experiment of its own. A unit is a population. Building is stage A, predicting stage B and finishing
 stage C of the pipeline, so the files are those of a run of the same experiment, seed and engine.
 
-Uploads are in forecast_upload.py, the build in forecast_build.py, what follows in forecast_run.py, and the
-files that pass between them in forecast_files.py.
+Archives are in forecast_upload.py, tables in forecast_table.py, the build in forecast_build.py, what follows
+in forecast_run.py, and the files that pass between them in forecast_files.py.
 """
 
 from collections.abc import Sequence

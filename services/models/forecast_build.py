@@ -21,7 +21,8 @@ from pipeline.manifest import Manifest
 from services.models import Prepared
 from services.models.forecast_files import PackedFiles
 from services.models.forecast_run import UNITS, Unit, write_units
-from services.models.forecast_upload import Source, check_observed_data
+from services.models.forecast_table import check_observed_data
+from services.models.forecast_upload import Source
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ def build(source: Source, options: Mapping[str, Any], seed: int) -> Prepared:
     _check_size(source, size)
     unit_seconds = _unit_seconds(size)
     _check_time(source, unit_seconds)
-    check_observed_data(source)
+    check_observed_data(experiment, source.data_roots)
     refused: dict[str, UserError] = {}
     with _one_at_a_time, kept_warnings(threading.get_ident()) as warnings:
         workloads = _build_workloads(source, used, refused)

@@ -1,18 +1,17 @@
 """An upload as the files of an experiment in a temporary folder.
 
 An archive brings its own experiment: a forecasting repository with one experiment, or a folder with `config/`
-and the data. A table of admissions replaces the observed data of the experiment in the models folder.
+and the data. A table of admissions (forecast_table.py) goes into the experiment of the models folder.
 """
 
-import csv
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from modeling.build.csv_table import date_of, find_file, forget_tables, read_table
+from modeling.build.csv_table import forget_tables
 from modeling.failures import UserError, listed
 from modeling.plain_text import excerpt
 from modeling.run_names import is_exp_id
@@ -21,12 +20,11 @@ from modeling.vocabulary.yaml_source import YamlSource
 from pipeline.forecast_pack import Limits, unpack_archive
 from pipeline.temporary import temporary_folder
 from services.models import Upload
+from services.models.forecast_table import put_table, replaced_data
 
 DEFAULT = "experiment.tar.gz"  # in the models folder
-MOST_TABLE_BYTES = 16 << 20  # the rows take 20 times as much memory
 LIMITS = Limits("an upload", 20_000, 512 << 20)
 POPULATIONS = Path("data", "epydemix-data")
-HUB_COLUMNS = ("date", "location", "value")  # of a hub's target-hospital-admissions
 MOST_NAME_CHARACTERS = 100
 _HIDDEN = "._*"  # what macOS puts beside a file in an archive
 
@@ -91,12 +89,12 @@ def opened(upload: Upload, models: Path) -> Iterator[Source]:
     with temporary_folder("upload") as work:
         names = Names({work / "upload": own, work / "default": DEFAULT})
         try:
-            if is_table(upload.name):
-                _check_table_size(upload.content, own)
+            if upload.name.lower().endswith(".csv"):
                 default = _unpacked(models / DEFAULT, work / "default")
                 source = _load(default, [default], names)
-                names = Names(names.folders, (Path(_observed_data(source)).name, own))
-                yield _with_table(source, upload.content, names)
+                names = Names(names.folders, (Path(replaced_data(source.experiment)).name, own))
+                put_table(source.experiment, source.data_roots, upload.content, own)
+                yield replace(source, names=names, table=own)
             else:
                 folder = _unpack(upload.content, work / "upload", own)
                 default = work / "default"
@@ -107,11 +105,6 @@ def opened(upload: Upload, models: Path) -> Iterator[Source]:
             raise UserError(names.shown(error)) from None
         finally:
             forget_tables()
-
-
-def is_table(name: str) -> bool:
-    """Tell whether a file is a table by its name; else it is an archive."""
-    return name.lower().endswith(".csv")
 
 
 # -- archives
@@ -203,111 +196,3 @@ def _leads_inside(root: Path, relative: str, folder: Path) -> bool:
         return (root / relative).resolve().is_relative_to(folder.resolve())
     except (OSError, ValueError, RuntimeError):  # a NUL, a name too long, a loop of links
         return False
-
-
-# -- tables
-
-
-def _check_table_size(content: bytes, name: str) -> None:
-    if len(content) > MOST_TABLE_BYTES:
-        raise UserError(
-            f"{name}: {len(content):,} bytes, and a table has at most {MOST_TABLE_BYTES >> 20} MiB; leave "
-            "out what the fitting window does not need"
-        )
-
-
-def _observed_data(source: Source) -> str:
-    """Return the path of the observed data that a table replaces."""
-    calibration = source.experiment.calibration
-    if calibration is None:
-        raise UserError(
-            f"the experiment in {DEFAULT} calibrates nothing, so a .csv has nothing to replace; upload a "
-            ".tar.gz with an experiment"
-        )
-    return calibration.observed_data_path
-
-
-def _with_table(source: Source, content: bytes, names: Names) -> Source:
-    """Put a table in the place of the observed data; its columns may be those of a hub."""
-    where = source.experiment.where("modelset", "calibration", "observed_data_path")
-    relative = _observed_data(source)
-    path = next((r / relative for r in source.data_roots if (r / relative).is_file()), None)
-    path = path or source.data_roots[0] / relative
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # it may be a link to a file with another use
-    path.write_bytes(content)
-    header = read_table(path, where).header
-    wanted = _wanted_columns(source, relative)
-    if missing := sorted({name for columns in wanted for name in columns} - set(header)):
-        if len(set(wanted)) > 1 or not set(HUB_COLUMNS) <= set(header):
-            raise _missing_column(missing, header, wanted, names)
-        path.write_bytes(_renamed(content, dict(zip(HUB_COLUMNS, wanted[0], strict=True))))
-        read_table(path, where)
-    return Source(
-        source.exp_id,
-        source.experiment,
-        source.data_roots,
-        source.populations,
-        names,
-        names.observed[1],
-    )
-
-
-def _wanted_columns(source: Source, relative: str) -> list[tuple[str, str, str]]:
-    """Return date, location and value column of each use of the observed data."""
-    experiment = source.experiment
-    users = list(experiment.calibration.comparison)
-    trends = experiment.output.rate_trends
-    users += [trends] if trends is not None and trends.observed_data_path == relative else []
-    return [
-        (each.observed_date_column, each.observed_location_column, each.observed_value_column)
-        for each in users
-    ]
-
-
-def _missing_column(
-    missing: list[str], header: list[str], wanted: list[tuple[str, str, str]], names: Names
-) -> UserError:
-    """Return the error of a table that has neither the experiment's columns nor all of a hub's."""
-    own = list(dict.fromkeys(name for columns in wanted for name in columns))
-    of_hub = [name for name in HUB_COLUMNS if name not in header]
-    is_of_hub = len(set(wanted)) == 1 and len(of_hub) < len(missing)
-    lacking = of_hub if is_of_hub else [name for name in own if name not in header]
-    columns = f"column {lacking[0]}" if len(lacking) == 1 else f"columns {listed(lacking)}"
-    shown = listed(excerpt(name, 40) for name in header)
-    hub = f", or those of a hub's target-hospital-admissions: {', '.join(HUB_COLUMNS)}"
-    return UserError(
-        f"{names.observed[1]}:1: no {columns}; it has {shown}; needed are {', '.join(own)}"
-        f"{hub if len(set(wanted)) == 1 else ''}"
-    )
-
-
-def _renamed(content: bytes, names: dict[str, str]) -> bytes:
-    """Return a CSV file with other names of columns; its lines keep their numbers."""
-    parts = re.split("(\r\n|\r|\n)", content.decode("utf-8-sig"))  # every second one ends a line
-    at = next(number for number, line in enumerate(parts) if line.strip(' \r\n\t,"'))
-    header = [name.strip() for name in next(csv.reader([parts[at]]))]
-    renamed = [names.get(name, "" if name in names.values() else name) for name in header]
-    parts[at] = ",".join(f'"{name}"' for name in (n.replace('"', '""') for n in renamed))
-    return "".join(parts).encode()
-
-
-def check_observed_data(source: Source) -> None:
-    """Refuse observed data that no population could use, before each of them is tried.
-
-    Raises
-    ------
-    UserError
-        No file, a damaged one, a missing column, a date that is none.
-    """
-    calibration = source.experiment.calibration
-    if calibration is None:
-        return
-    where = source.experiment.where("modelset", "calibration", "observed_data_path")
-    path = find_file(calibration.observed_data_path, source.data_roots, where)
-    for index, comparison in enumerate(calibration.comparison):
-        at = source.experiment.where("modelset", "calibration", "comparison", index)
-        table = read_table(path, at)
-        for name in (comparison.observed_value_column, comparison.observed_location_column):
-            table.column(name, at)
-        table.parsed(table.column(comparison.observed_date_column, at), date_of)

@@ -12,14 +12,14 @@ import pytest
 
 from modeling.failures import UserError
 from pipeline.forecast_pack import Limits
-from services.models import forecast_build, forecast_upload
+from services.models import forecast_build, forecast_table, forecast_upload
 from services.models.forecast import Forecast
 from tests.archives import tar_entry
 from tests.bending import put
 from tests.experiments import simulated
 from tests.forecasts import archive_of, five_places, hub_table, own_table, packed, prepared, write_upload
 
-MOST_SECONDS = 10
+MOST_SECONDS = 10  # of processor time, which does not depend on what else runs
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def temporary(tmp_path, monkeypatch):
 
 def refused(name: str, content: bytes | str, models: Path) -> str:
     """Return the one line with which an upload is refused, in time."""
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(UserError) as caught:
         prepared(name, content, models)
     message = str(caught.value)
@@ -55,7 +55,7 @@ def refused(name: str, content: bytes | str, models: Path) -> str:
     assert "\n" not in message
     assert "/upload" not in message
     assert "/default" not in message
-    assert time.monotonic() - began < MOST_SECONDS
+    assert time.process_time() - began < MOST_SECONDS
     return message
 
 
@@ -141,7 +141,7 @@ def test_a_table_may_have_other_line_ends_and_blank_lines_before_its_header(mode
 
 
 def test_a_table_larger_than_an_instance_can_read_is_refused(models, monkeypatch):
-    monkeypatch.setattr(forecast_upload, "MOST_TABLE_BYTES", 1 << 8)
+    monkeypatch.setattr(forecast_table, "MOST_BYTES", 1 << 8)
 
     assert "bytes, and a table has at most" in refused("week.csv", own_table(), models)
 
@@ -323,13 +323,13 @@ def test_fifty_randomly_damaged_uploads_are_prepared_or_refused(models, reposito
             files = {f"config/{p.name}": p.read_bytes() for p in repository.rglob("config/*.yaml")}
             chosen = rng.choice(sorted(files))
             content = archive_of(files | {chosen: damaged(files[chosen], rng)})
-        began = time.monotonic()
+        began = time.process_time()
         try:
             outcomes.append(len(prepared(name, content, models).units))
         except UserError as error:
             lines.add(str(error).count("\n"))
             outcomes.append(0)
-        assert time.monotonic() - began < MOST_SECONDS
+        assert time.process_time() - began < MOST_SECONDS
 
     assert 0 in outcomes
     assert lines == {0}
