@@ -6,6 +6,7 @@ from pathlib import Path
 
 from localcloud.batch.service import MODES, BatchSettings
 from localcloud.cloud import CloudOptions
+from localcloud.run.instances import IDLE_SECONDS
 from localcloud.times import Clock
 
 LAST_PORT = 65535
@@ -37,6 +38,13 @@ def parse_arguments(description: str) -> argparse.Namespace:
         metavar="N",
         help="speed of the services' clock: at 60, a sleep of a minute takes a second; "
         "tasks that do work run in real time",
+    )
+    parser.add_argument(
+        "--idle-seconds",
+        type=_not_negative,
+        default=IDLE_SECONDS,
+        metavar="S",
+        help="seconds of the services' clock after which an idle instance of Cloud Run is stopped",
     )
     _add_batch(parser.add_argument_group("tasks of Cloud Batch"))
     _add_build(parser.add_argument_group("Cloud Build"))
@@ -107,6 +115,7 @@ def _options(arguments: argparse.Namespace) -> CloudOptions:
         ),
         runs_builds=arguments.builds == "run",
         builders={image: shlex.split(command) for image, command in arguments.builder},
+        idle_seconds=arguments.idle_seconds,
         shows_steps=arguments.show_steps,
     )
 

@@ -2,6 +2,7 @@
 
 import os
 import selectors
+import socket
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
-STOP = b"."
+STOP, TERMINATE = b".", b"t"
 READ_BYTES = 64 * 1024
 MAX_LINE_BYTES = 256 * 1024  # limit of a log entry; a longer line is split
 
@@ -29,8 +30,9 @@ class CannotStart(Exception):
 class Command:
     argv: list[str]
     environment: Mapping[str, str]
-    folder: Path
+    folder: Path  # of the command alone: it is removed when the emulator is gone
     cleanup: tuple[str, ...] = ()  # a command that stops what it runs elsewhere, such as a container
+    start_in: Path | None = None  # where the command starts, if not in its folder
 
 
 class Child:
@@ -44,20 +46,22 @@ class Child:
 
     def __init__(self, command: Command):
         cleanup = [str(len(command.cleanup)), *command.cleanup]
+        self._control, theirs = socket.socketpair()
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", SUPERVISOR, command.folder, *cleanup, *command.argv],
-                stdin=subprocess.PIPE,
+                stdin=theirs,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                cwd=command.folder,
+                cwd=command.start_in or command.folder,
                 env=command.environment,
                 start_new_session=True,  # Ctrl-C on the emulator's terminal is for the emulator only
             )
-        except OSError as error:
-            raise CannotStart(f"{command.argv[0]}: {error.strerror}") from error
-        except ValueError as error:  # a null character
-            raise CannotStart(f"{command.argv[0]}: {error}") from error
+        except (OSError, ValueError) as error:  # ValueError: a null character
+            self._control.close()
+            raise CannotStart(f"{command.argv[0]}: {getattr(error, 'strerror', None) or error}") from error
+        finally:
+            theirs.close()
         self._lock = threading.Lock()
         self.was_late = False
 
@@ -84,13 +88,23 @@ class Child:
         self.stop()
         return self._process.wait()
 
+    def read_pid(self) -> int:
+        """Return the process id of the command, once; 0 if its supervisor was killed before it started it."""
+        with self._control.makefile("rb", buffering=0) as line, suppress(ConnectionError):
+            return int(line.readline() or 0)
+        return 0
+
+    def terminate(self) -> None:
+        """Ask the command to end, by SIGTERM."""
+        with self._lock, suppress(OSError):
+            self._control.send(TERMINATE)
+
     def stop(self) -> None:
         """Kill the command if it still runs; its folder stays."""
         with self._lock:
-            if not self._process.stdin.closed:
-                with suppress(BrokenPipeError):
-                    os.write(self._process.stdin.fileno(), STOP)
-                self._process.stdin.close()
+            with suppress(OSError):  # it was stopped before, or its supervisor is gone
+                self._control.send(STOP)
+            self._control.close()
 
 
 class _Lines:

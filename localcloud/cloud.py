@@ -15,17 +15,23 @@ from localcloud.build.service import BuildService
 from localcloud.child import CannotStart
 from localcloud.compute import ComputeService
 from localcloud.control import RequestLog, control_routes
+from localcloud.eventarc.service import EventarcService
 from localcloud.faults import Faults
 from localcloud.git import GitService
 from localcloud.iam import AccountService, token_routes, with_bearer
+from localcloud.identity import Identity
 from localcloud.logs import LogService
 from localcloud.projects import Projects
 from localcloud.registry import RegistryService
 from localcloud.routing import Router
+from localcloud.run.gateway import Gateway
+from localcloud.run.instances import IDLE_SECONDS, Instances
+from localcloud.run.service import RunService
 from localcloud.secrets import SecretService
 from localcloud.server import Server
 from localcloud.services import ServiceUsage
 from localcloud.storage.service import StorageService
+from localcloud.times import Clock
 from localcloud.workflows.history import print_step
 from localcloud.workflows.hosts import Hosts, local_hosts
 from localcloud.workflows.service import WorkflowService
@@ -41,6 +47,7 @@ class CloudOptions:
     batch: BatchSettings = field(default_factory=BatchSettings)
     runs_builds: bool = True
     builders: Mapping[str, Sequence[str]] = field(default_factory=dict)  # commands that replace images
+    idle_seconds: float = IDLE_SECONDS  # of the services' clock, until an instance of Cloud Run is stopped
     shows_steps: bool = False  # print the steps of workflows to standard error
 
 
@@ -61,16 +68,33 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         state / "builds", addresses, secrets, logs, registry, options.builders, runs=options.runs_builds
     )
     hosts: Hosts = {}
+    identity = Identity()
     on_step = print_step if options.shows_steps else None
-    workflows = WorkflowService(logs, hosts, options.clock_speed, on_step)
+    workflows = WorkflowService(logs, hosts, options.clock_speed, on_step, identity)
     batch = BatchService(logs, addresses, state / "batch", options.batch, options.clock_speed)
+    instances = Instances(logs, addresses, state / "run", Clock(options.clock_speed), options.idle_seconds)
+    run = RunService(accounts, registry, instances)
+    eventarc = EventarcService(storage.buckets, workflows, accounts, options.clock_speed)
+    storage.objects.observers.append(eventarc.observe)
     # A service is emptied before the services it uses.
-    services = [workflows, batch, builds, registry, compute, accounts, usage, projects, secrets, logs]
-    resets = [*(each.forget_all for each in services), git.forget_all, storage.forget_all]
+    services = [
+        eventarc,
+        workflows,
+        batch,
+        builds,
+        run,
+        registry,
+        compute,
+        accounts,
+        usage,
+        projects,
+        secrets,
+    ]
+    resets = [*(each.forget_all for each in (*services, instances, logs)), git.forget_all, storage.forget_all]
     control = [
         *(
             route
-            for each in (git, workflows, batch, projects, registry, compute)
+            for each in (git, eventarc, workflows, batch, projects, registry, compute, run, instances)
             for route in each.control_routes()
         ),
         *control_routes(faults, log, resets),
@@ -82,15 +106,18 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         "cloudbuild": builds.routes(),
         "artifactregistry": registry.routes(),
         "compute": compute.routes(),
-        "cloudquotas": compute.quota_routes(),
+        "cloudquotas": [*run.quota_routes(), *compute.quota_routes()],
+        "eventarc": eventarc.routes(),
         "iam": accounts.routes(),
         "cloudresourcemanager": projects.routes(),
+        "run": run.routes(),
         "secretmanager": secrets.routes(),
         "logging": logs.routes(),
     }
     enabled = [route for api, routes in by_api.items() for route in usage.guarded(api, routes)]
     guarded = with_bearer([*enabled, *usage.routes()])
-    apis = Router([*control, *token_routes(), *git.routes(), *builds.page_routes(), *guarded])
+    routes = [*control, *token_routes(accounts, identity), *git.routes(), *builds.page_routes(), *guarded]
+    apis = Router(routes, by_host=Gateway(instances, identity).match)
     servers = {
         "storage": _listen(options.storage_port, storage.router(faults, control), faults, log),
         "apis": _listen(options.apis_port, apis, faults, log),
@@ -102,9 +129,11 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     try:
         yield addresses
     finally:
+        eventarc.forget_all()
         workflows.forget_all()
         builds.stop()
         batch.stop()
+        instances.close()
         shutil.rmtree(state / "builds", ignore_errors=True)  # left by builds that were stopped
 
 

@@ -13,6 +13,7 @@ SERVICES = (
     "workflowexecutions",
     "cloudbuild",
     "cloudquotas",
+    "eventarc",
     "logging",
     "secretmanager",
     "cloudresourcemanager",
@@ -21,6 +22,9 @@ SERVICES = (
     "artifactregistry",
     "containeranalysis",
 )
+# gcloud puts the region in front of the host of Cloud Run, so that cannot be an address. Only the second port
+# knows this name; it is the proxy for plain http.
+RUN_HOST = "run.emulated"
 
 
 def client_environment(storage: str, apis: str, state: Path, project: str) -> dict[str, str]:
@@ -37,6 +41,8 @@ def client_environment(storage: str, apis: str, state: Path, project: str) -> di
         "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1",
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{storage}/",
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"{apis}/compute/v1/",
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN": f"http://{RUN_HOST}/",
+        "http_proxy": apis,
         **overrides,
         "GOOGLE_CLOUD_PROJECT": project,
         "STORAGE_EMULATOR_HOST": storage,
@@ -46,7 +52,7 @@ def client_environment(storage: str, apis: str, state: Path, project: str) -> di
 
 
 def _past_proxies() -> dict[str, str]:
-    """Return the variables that keep requests to 127.0.0.1 away from a proxy."""
+    """Return the variables that keep requests to this machine away from a proxy."""
     known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
-    hosts = ",".join(dict.fromkeys([*filter(None, known.split(",")), "127.0.0.1"]))
+    hosts = ",".join(dict.fromkeys([*filter(None, known.split(",")), "127.0.0.1", "localhost"]))
     return {"no_proxy": hosts, "NO_PROXY": hosts}

@@ -1,8 +1,8 @@
 """Identity and Access Management: access tokens, and the service accounts of a project.
 
 REST API v1: https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts. Accounts are
-kept in memory, and no request is made as one of them. Any access token is accepted; a request without one is
-refused.
+kept in memory, and no request of a Google API is made as one of them: any access token is accepted; a request
+without one is refused. Only services of Cloud Run look at who calls, by its identity token.
 """
 
 import re
@@ -11,10 +11,12 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qsl
 
+from localcloud.identity import Identity, InvalidToken, unverified_claims
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import page_of
-from localcloud.projects import PROJECT_NUMBER
+from localcloud.projects import DEFAULT_ACCOUNT, EMPTY_POLICY, PROJECT_NUMBER
 from localcloud.routing import Handler, Route
 
 TOKEN_SECONDS = 3600  # that an access token is valid
@@ -29,6 +31,7 @@ class AccountService:
 
     def __init__(self):
         self._accounts: dict[str, dict[str, Any]] = {}
+        self._policies: dict[str, dict[str, Any]] = {}  # who may act as an account
         self._lock = threading.Lock()
 
     def routes(self) -> list[Route]:
@@ -37,6 +40,8 @@ class AccountService:
             Route("GET", _ACCOUNTS, self.list),
             Route("POST", _ACCOUNT + ":disable", self.disable),
             Route("POST", _ACCOUNT + ":enable", self.enable),
+            Route("POST", _ACCOUNT + ":getIamPolicy", self.get_policy),
+            Route("POST", _ACCOUNT + ":setIamPolicy", self.set_policy),
             Route("GET", _ACCOUNT, self.get),
             Route("DELETE", _ACCOUNT, self.delete),
         ]
@@ -44,6 +49,11 @@ class AccountService:
     def forget_all(self) -> None:
         with self._lock:
             self._accounts.clear()
+            self._policies.clear()
+
+    def has(self, email: str) -> bool:
+        with self._lock:
+            return email in self._accounts
 
     def create(self, request: Request, project: str) -> Response:
         asked = request.json()
@@ -91,15 +101,44 @@ class AccountService:
 
     def delete(self, request: Request, project: str, account: str) -> Response:
         with self._lock:
-            del self._accounts[self._found(account)["email"]]
+            email = self._found(account)["email"]
+            del self._accounts[email]
+            self._policies.pop(email, None)
         return json_response({})
+
+    def get_policy(self, request: Request, project: str, account: str) -> Response:
+        """Return who may act as an account."""
+        with self._lock:
+            email = self._found(account)["email"]
+            return json_response(self._policies.get(email, EMPTY_POLICY))
+
+    def set_policy(self, request: Request, project: str, account: str) -> Response:
+        """Store a policy, which is returned but not enforced."""
+        policy = request.json().get("policy")
+        if not isinstance(policy, dict):
+            raise ApiError(400, "A policy is required.")
+        with self._lock:
+            email = self._found(account)["email"]
+            self._policies[email] = EMPTY_POLICY | policy
+            return json_response(self._policies[email])
+
+    def need(self, account: str) -> None:
+        """Raise unless the account exists; that of Compute Engine is there from the start."""
+        with self._lock:
+            if account != DEFAULT_ACCOUNT:
+                self._found(account)
+
+    def is_enabled(self, email: str) -> bool:
+        """Return whether an account exists and is not disabled."""
+        with self._lock:
+            return not self._accounts.get(email, {"disabled": True}).get("disabled")
 
     def _found(self, account: str) -> dict[str, Any]:
         """Return an account by its e-mail or its number."""
         for each in self._accounts.values():
             if account in (each["email"], each["uniqueId"]):
                 return each
-        raise ApiError(404, "Unknown service account")
+        raise ApiError(404, f"Unknown service account: {account}")
 
 
 def with_bearer(routes: Sequence[Route]) -> list[Route]:
@@ -118,13 +157,31 @@ def _guarded(handler: Handler) -> Handler:
     return guarded
 
 
-def token_routes() -> list[Route]:
-    """Return the route that exchanges a service account's key for a token."""
+def token_routes(accounts: AccountService, identity: Identity) -> list[Route]:
+    """Return the route that exchanges a service account's key for a token.
+
+    The key itself is not checked. A client that names an audience asks for an identity token:
+    https://developers.google.com/identity/protocols/oauth2/service-account#httprest
+    """
 
     def grant(request: Request) -> Response:
-        request.read_all()
-        return json_response(
-            {"access_token": "localcloud", "expires_in": TOKEN_SECONDS, "token_type": "Bearer"}
-        )
+        asked = dict(parse_qsl(request.read_all().decode(errors="replace")))
+        try:
+            claims = unverified_claims(asked["assertion"]) if "assertion" in asked else {}
+        except InvalidToken as error:
+            return _no_grant(f"Invalid JWT: {error}.")
+        audience = claims.get("target_audience")
+        if audience is None:
+            return json_response(
+                {"access_token": "localcloud", "expires_in": TOKEN_SECONDS, "token_type": "Bearer"}
+            )
+        email = str(claims.get("iss"))
+        if not accounts.is_enabled(email):
+            return _no_grant("Invalid grant: account not found")
+        return json_response({"id_token": identity.token(email, str(audience))})
 
     return [Route("POST", "/token", grant)]
+
+
+def _no_grant(reason: str) -> Response:
+    return json_response({"error": "invalid_grant", "error_description": reason}, 400)

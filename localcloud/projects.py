@@ -10,7 +10,8 @@ from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.routing import Route
 
 PROJECT_NUMBER = "123456789012"
-_EMPTY_POLICY = {"version": 1, "etag": "BwAAAAAAAAA=", "bindings": []}
+DEFAULT_ACCOUNT = f"{PROJECT_NUMBER}-compute@developer.gserviceaccount.com"  # there from the start
+EMPTY_POLICY = {"version": 1, "etag": "BwAAAAAAAAA=", "bindings": []}
 
 
 class Projects:
@@ -61,11 +62,11 @@ class Projects:
         )
 
     def get_policy(self, request: Request, project: str) -> Response:
-        return json_response(self._policies.get(project, _EMPTY_POLICY))
+        return json_response(self._policies.get(project, EMPTY_POLICY))
 
     def set_policy(self, request: Request, project: str) -> Response:
         policy = request.json().get("policy")
         if not isinstance(policy, dict):
             raise ApiError(400, "A policy is required.")
-        self._policies[project] = _EMPTY_POLICY | policy
+        self._policies[project] = EMPTY_POLICY | policy
         return json_response(self._policies[project])

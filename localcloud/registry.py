@@ -102,6 +102,19 @@ class RegistryService:
                 pushed.versions.setdefault(digest, now())
                 pushed.tags |= {tag: digest} if tag else {}
 
+    def digest_of(self, name: str) -> str:
+        """Return the digest of an image by its full name, with tag or digest; empty if it is not there."""
+        path, _, digest = name.partition("@")
+        place = _PLACE.fullmatch(path)
+        if not place or not place[4]:
+            return ""
+        location, project, repository, image, tag = place.groups()
+        with self._lock:
+            there = self._repositories.get((project, location, repository), Repository())
+            found = there.images.get(image, Image())
+            digest = digest or found.tags.get(tag or "latest", "")
+            return digest if digest in found.versions else ""
+
     def list_locations(self, request: Request, project: str) -> Response:
         """List the locations that have a repository; gcloud then lists each of them."""
         with self._lock:

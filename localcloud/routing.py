@@ -45,14 +45,22 @@ class Match:
 class Router:
     """A service's routes, tried in order.
 
-    `normalise` maps the different paths of one resource to a single path.
+    `normalise` maps the different paths of one resource to a single path. `by_host` is asked first, and
+    matches a request by its host name.
     """
 
-    def __init__(self, routes: Sequence[Route], normalise: Callable[[str], str] = lambda p: p):
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        normalise: Callable[[str], str] = lambda path: path,
+        by_host: Callable[[Request], Match | None] = lambda request: None,
+    ):
         self._routes = [(route, _expression(route.pattern)) for route in routes]
-        self._normalise = normalise
+        self._normalise, self._by_host = normalise, by_host
 
     def match(self, request: Request) -> Match | None:
+        if found := self._by_host(request):
+            return found
         path = self._normalise(request.path)
         method = "GET" if request.method == "HEAD" else request.method
         for route, expression in self._routes:

@@ -16,6 +16,7 @@ from localcloud.projects import PROJECT_NUMBER, Projects
 from localcloud.routing import Handler, Route
 
 TITLES = {
+    "aiplatform": "Vertex AI API",
     "artifactregistry": "Artifact Registry API",
     "batch": "Batch API",
     "billingbudgets": "Cloud Billing Budget API",
@@ -23,9 +24,14 @@ TITLES = {
     "cloudquotas": "Cloud Quotas API",
     "cloudresourcemanager": "Cloud Resource Manager API",
     "compute": "Compute Engine API",
+    "config": "Infrastructure Manager API",
+    "eventarc": "Eventarc API",
+    "eventarcpublishing": "Eventarc Publishing API",
     "iam": "Identity and Access Management (IAM) API",
     "logging": "Cloud Logging API",
     "monitoring": "Cloud Monitoring API",
+    "pubsub": "Cloud Pub/Sub API",
+    "run": "Cloud Run Admin API",
     "secretmanager": "Secret Manager API",
     "serviceusage": "Service Usage API",
     "storage": "Cloud Storage API",

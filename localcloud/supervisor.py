@@ -2,11 +2,12 @@
 
     python -I -S supervisor.py FOLDER COUNT [CLEANUP ...] ARGV ...
 
-The exit code is that of the command, or 128 plus the signal that killed it. A byte on standard input kills
-the command. The end of standard input does, too: the emulator is gone, perhaps by kill -9, and FOLDER is then
-removed. In any case, every process that the command started is killed, even in another session: on Linux,
-orphans become children of this process. The COUNT words of CLEANUP are a command that stops what runs
-elsewhere, such as a container.
+Standard input is a socket, to which the process id of the command is written, as a line. The byte "t" on it
+asks the command to end (SIGTERM), any other byte kills it, and so does the end of the input: the emulator is
+gone, perhaps by kill -9, and FOLDER is then removed. The exit code is that of the command, or 128 plus the
+signal that killed it. In any case, every process that the command started is killed, even in another session:
+on Linux, orphans become children of this process. The COUNT words of CLEANUP are a command that stops what
+runs elsewhere, such as a container.
 """
 
 import os
@@ -17,6 +18,7 @@ import time
 from contextlib import suppress
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+TERMINATE = b"t"
 NOT_FOUND = 127
 POLL_SECONDS = 0.005
 CLEANUP_SECONDS = 20.0
@@ -28,6 +30,8 @@ def main(folder: str, count: str, *words: str) -> int:
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     children_ended = _wake_on_children()
     command = _start(argv)
+    with suppress(OSError):  # the emulator is gone: _wait finds the end of the input
+        os.write(0, b"%d\n" % command)
     status, is_emulator_gone = _wait(command, children_ended)
     if status is None and cleanup:
         status = _clean_up_until_ended(cleanup, command)
@@ -80,7 +84,18 @@ def _wait(command: int, children_ended: int) -> tuple[int | None, bool]:
         if status is not None:
             return status, False
         if 0 in ready:
-            return None, not os.read(0, 1)
+            asked = _read_byte()
+            if asked != TERMINATE:
+                return None, not asked
+            with suppress(ProcessLookupError):
+                os.kill(command, signal.SIGTERM)
+
+
+def _read_byte() -> bytes:
+    """Return the next byte of the emulator, none if it is gone."""
+    with suppress(ConnectionError):
+        return os.read(0, 1)
+    return b""
 
 
 def _reap(command: int) -> int | None:

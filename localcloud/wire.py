@@ -69,6 +69,8 @@ def write_response(
     pieces = [response.body] if isinstance(response.body, bytes) else response.body
     for piece in _first_half(pieces, response.length) if only_half else pieces:
         stream.write(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece)
+        if is_chunked:
+            stream.flush()  # more may come much later
     if is_chunked and not only_half:
         stream.write(b"0\r\n\r\n")
 

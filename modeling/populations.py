@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modeling.failures import TemporaryFault, UserError, did_you_mean
+from modeling.failures import TemporaryFault, UserError, did_you_mean, listed
 from modeling.vocabulary.age_groups import OLDEST_AGE, age_bounds
 
 LAYERS = ("school", "work", "home", "community")  # the order in which epydemix adds them up
@@ -145,7 +145,9 @@ def expand_all(codes: list[str]) -> list[str]:
     return list(dict.fromkeys(expanded))  # a place may occur by code and by name
 
 
-def load_population(code: str, age_groups: list[str], folders: list[Path], cache_folder: Path) -> Population:
+def load_population(
+    code: str, age_groups: list[str], folders: list[Path], cache_folder: Path | None
+) -> Population:
     """Load one population.
 
     Parameters
@@ -156,8 +158,8 @@ def load_population(code: str, age_groups: list[str], folders: list[Path], cache
         e.g. ["0-4", "5-17", "18+"].
     folders : list of Path
         Folders in the layout of epydemix-data, searched in order.
-    cache_folder : Path
-        Where files that no folder has are downloaded to.
+    cache_folder : Path or None
+        Where files that no folder has are downloaded to; None downloads none.
 
     Raises
     ------
@@ -224,11 +226,11 @@ def _membership(age_groups: list[str], starts: list[int], location: Location) ->
 class _PopulationFiles:
     """The CSV files of one location: from the first folder that has it, or downloaded."""
 
-    def __init__(self, location: Location, folders: list[Path], cache_folder: Path):
+    def __init__(self, location: Location, folders: list[Path], cache_folder: Path | None):
         self.location = location
         place = f"data/{location.epydemix_name}"
         self.folder = next((f for f in folders if (f / place).is_dir()), None)
-        self.cache_folder = cache_folder / f"epydemix-data-{DATA_VERSION}"
+        self.cache_folder = cache_folder and cache_folder / f"epydemix-data-{DATA_VERSION}"
         self.searched = folders
 
     def describe(self) -> str:
@@ -244,6 +246,11 @@ class _PopulationFiles:
                 raise UserError(
                     f"{self.folder / relative}: {error.strerror}; the population data are incomplete"
                 ) from None
+        if self.cache_folder is None:
+            raise UserError(
+                f"population {self.location.iso} has no data in {listed(self.searched)}; add its folder "
+                f"data/{self.location.epydemix_name} of epydemix-data there"
+            )
         cached = self.cache_folder / relative
         if not cached.is_file():
             _download(f"{DOWNLOAD_URL}/{relative}", cached, self.location.iso, self.searched)

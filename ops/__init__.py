@@ -2,6 +2,7 @@
 
 tasks/ defines the commands. cloud/ reads what exists in the project on Google Cloud, laptop/ runs stages on
 this machine, project/ deploys and checks the project, images/ builds the images of the stages, costs/
-estimates a run, watching/ shows and downloads runs, runs/ and jobs/ start them in the cloud, rehearsal/ runs
-them on an emulated cloud. The modules in this folder are used by all of them.
+estimates a run, watching/ shows and downloads runs, runs/ and jobs/ start them in the cloud, gpu/ deploys
+the GPU lane, rehearsal/ runs both lanes on an emulated cloud. All of them use the modules in
+this folder.
 """

@@ -135,9 +135,9 @@ def _ask(
     return ended.output
 
 
-def in_parallel(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+def in_parallel(calls: Sequence[Callable[[], Any]], at_once: int = AT_ONCE) -> list[Any]:
     """Call functions at the same time and return their results in order; the first error is raised."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(lambda call: call(), calls))
 
 

@@ -9,7 +9,7 @@ from ops.settings import ROOT
 from ops.shell import Shell
 
 ALL = "all"
-LANES = ("unit", "stages", "operator", "cloud", "deploy", "localcloud", "long")
+LANES = ("unit", "stages", "operator", "cloud", "deploy", "localcloud", "services", "long")
 
 _EVERY_STAGE = ("stages/test_constructs.py", "stages/test_run_metadata.py", "stages/test_stages.py")
 _EVERY_REFUSAL = (
@@ -52,6 +52,7 @@ LANES_OF = {
     "modeling/": ("stages",),
     "modeling/build/": (
         *_EVERY_STAGE,
+        "services/test_forecast_model.py",
         *_EVERY_REFUSAL,
         "stages/test_warnings.py",
         "stages/test_all_populations.py",
@@ -67,6 +68,7 @@ LANES_OF = {
     ),
     "modeling/outputs/": (
         *_EVERY_STAGE,
+        "services/test_forecast_model.py",
         "stages/test_damaged_by_products.py",
         "stages/test_foreign_manifests.py",
         "stages/test_forged_results.py",
@@ -131,6 +133,11 @@ LANES_OF = {
         "operator/test_costs.py",
         "cloud/test_runbooks.py",
     ),
+    "ops/gpu/": (
+        "operator/test_gpu_rehearsal.py",
+        "cloud/test_gpu_lane.py",
+        "cloud/test_gpu_rehearsal.py",
+    ),
     "ops/images/": (*_EVERY_TASK, "deploy"),
     "ops/jobs/": (
         *_EVERY_TASK,
@@ -150,7 +157,12 @@ LANES_OF = {
         "deploy/test_terraform_tasks.py",
     ),
     "ops/quality.py": ("operator/test_quality.py",),
-    "ops/rehearsal/": (*_EVERY_TASK, "operator/test_local_cloud_task.py"),
+    "ops/rehearsal/": (
+        *_EVERY_TASK,
+        "operator/test_gpu_rehearsal.py",
+        "operator/test_local_cloud_task.py",
+        "cloud/test_gpu_rehearsal.py",
+    ),
     "ops/runs/": (
         *_EVERY_TASK,
         "operator/test_reproduction.py",
@@ -169,8 +181,17 @@ LANES_OF = {
     ),
     "requirements": ("stages", "operator"),
     "scripts/": ("stages",),
+    "scripts/pipeline/": ("stages", "services/test_forecast_model.py"),
+    "scripts/pipeline/bucket.py": ("stages", "services"),
+    "services/": ("services", "cloud/test_gpu_forecast.py", "cloud/test_gpu_lane.py"),
     "tasks.py": ("operator",),
     "terraform/": ("deploy",),
+    "terraform/gpu/workflow.yaml": (
+        "cloud/test_gpu_lane.py",
+        "cloud/test_gpu_lane_load.py",
+        "cloud/test_upload_workflow.py",
+        "cloud/test_upload_claims.py",
+    ),
     "terraform/workflow.yaml": ("cloud", "deploy"),
 }
 

@@ -14,6 +14,7 @@ LOCKED = [  # in this order: later files use the versions of earlier ones
     "docker/requirements",
     "docker/requirements-cloud",
     "docker/requirements-parquet",
+    "docker/requirements-services",
     "docker/requirements-uv",
     "requirements-dev",
     "requirements-scan",

@@ -132,6 +132,11 @@ SecretName = _text(
     "the name of a secret in Secret Manager, such as github-pat; never the token itself",
     never=rf"(?i)({_TOKEN})\w|\b[0-9a-f]{{40}}\b",
 )
+ServicePrefix = _text(
+    r"[a-z][a-z0-9-]{1,16}[a-z0-9]",
+    "3 to 18 characters: a lower-case letter, then lower-case letters, digits and -, without google in it",
+    never="^goog|google",  # which Cloud Storage refuses in a bucket's name
+)
 StatePrefix = _text(  # never empty: the state is kept apart from the runs
     r"([^/\\]+/)+",
     "a path inside the bucket without . and .., which ends with /, such as terraform/flu/",

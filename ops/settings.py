@@ -280,6 +280,17 @@ class Settings(_StageSettings):
         "minute or two to install and is billed by what it measures (docs/monitoring.md). true or "
         "false.",
     )
+    service_prefix: types.ServicePrefix = setting(
+        "ml-pipeline",
+        "begins every name of the GPU lane: services, buckets, accounts, workflow, trigger",
+        "The GPU lane: the beginning of its names, the GPU of an instance, the most instances that have one "
+        "at the same time (see the project's quota), and the seconds that a request may take.",
+    )
+    gpu_type: Literal["nvidia-l4", "nvidia-rtx-pro-6000", "none"] = setting(
+        "nvidia-l4", "GPU of an instance of the GPU lane: nvidia-l4, nvidia-rtx-pro-6000, or none"
+    )
+    gpu_max_instances: int = setting(3, "instances with a GPU at the same time", ge=1, le=100)
+    timeout_seconds: int = setting(300, "seconds that a request to a service may take", ge=10, le=1790)
     tf_state_bucket: types.BucketName = setting(
         "",
         "bucket of Terraform's state; empty: BUCKET_NAME",
@@ -341,7 +352,13 @@ class Settings(_StageSettings):
         return str(ROOT / expanded(text)) if "/" in text else text
 
     @field_validator(
-        "execution_mode", "modeling_suite", "engine", "log_level", "provisioning_model", mode="before"
+        "execution_mode",
+        "modeling_suite",
+        "engine",
+        "log_level",
+        "provisioning_model",
+        "gpu_type",
+        mode="before",
     )
     @classmethod
     def _in_any_case(cls, text, info: ValidationInfo):

@@ -227,10 +227,19 @@ class Shell:
         if not self.dry_run:
             print(line, file=file, flush=True)
 
-    def end_if_dry_run(self) -> None:
-        """End the task if this is a dry run: the next step needs an answer that was not asked for."""
+    def end_if_dry_run(self, show: Callable[[], object] | None = None) -> None:
+        """End the task if this is a dry run: the next step needs an answer that was not asked for.
+
+        `show` is called first, e.g. to print the commands of later steps.
+        """
         if self.dry_run:
+            if show:
+                show()
             raise DryRunEnds
+
+    def most_at_once(self, number: int) -> int:
+        """Return how many programs to start at the same time; 1 in a dry run, to print them in order."""
+        return 1 if self.dry_run else number
 
 
 def _reading(standard_input: str | None) -> dict[str, object]:

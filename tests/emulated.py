@@ -1,6 +1,7 @@
 """What tests put into an emulated cloud before they begin: a bucket, a secret, a repository, faults."""
 
 import base64
+import json
 import subprocess
 from itertools import count
 from pathlib import Path
@@ -46,6 +47,26 @@ def add_image(cloud: Cloud, name: str, digest: str) -> None:
 def deploy_workflow(cloud: Cloud, name: str, source: str, project: str = "p") -> None:
     place = f"{cloud.apis}/v1/projects/{project}/locations/us-central1"
     post(f"{place}/workflows?workflowId={name}", {"sourceContents": source})
+
+
+def write_service_account_key(path: Path, token_uri: str, email: str = "a@p.iam.gserviceaccount.com") -> Path:
+    """Write a key that only an emulator accepts, and return its path."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    private_key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    key = {
+        "type": "service_account",
+        "project_id": "p",
+        "private_key_id": "1",
+        "private_key": private_key.decode(),
+        "client_email": email,
+        "token_uri": token_uri,
+    }
+    path.write_text(json.dumps(key))
+    return path
 
 
 def offer_repository(cloud: Cloud, name: str, path: Path, token: str = "") -> None:

@@ -3,8 +3,6 @@
 The image's /scripts/x.sh is this repository's scripts/x.sh. Options and volumes of a container are ignored.
 """
 
-import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 from localcloud.batch.machines import Needs
 from localcloud.batch.variables import Variables
 from localcloud.child import CannotStart, Command
+from localcloud.machine import machine_variables
 
 IMAGE_SCRIPTS = "/scripts/"
 
@@ -33,7 +32,8 @@ class Processes:
     ) -> Command:
         """Return the command of a runnable; a process is not limited to the CPU and memory of its job."""
         argv = self._argv(runnable, folder)
-        return Command(argv, {**self._of_machine(folder), **variables.values, **by_batch}, folder)
+        by_machine = machine_variables(folder, self._caches)
+        return Command(argv, {**by_machine, **variables.values, **by_batch}, folder)
 
     def _argv(self, runnable: Mapping[str, Any], folder: Path) -> list[str]:
         if "script" in runnable:
@@ -49,32 +49,6 @@ class Processes:
         if word.startswith(IMAGE_SCRIPTS):
             return str(self._scripts / word.removeprefix(IMAGE_SCRIPTS))
         return word
-
-    def _of_machine(self, folder: Path) -> dict[str, str]:
-        """Return the variables that the image sets; of this process's own, only the path of programs."""
-        programs = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-        return {
-            "PATH": os.pathsep.join(programs),
-            "HOME": str(folder),
-            "TMPDIR": str(folder),
-            "LANG": "C.UTF-8",
-            "PYTHON": sys.executable,
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "MPLCONFIGDIR": str(self._caches / "matplotlib"),
-            "NUMBA_CACHE_DIR": str(machine_code()),
-            "OMP_NUM_THREADS": "1",
-            "EXECUTION_MODE": "cloud",
-            "LOCAL_DATA_PATH": str(folder),
-        }
-
-
-def machine_code() -> Path:
-    """Return the folder of machine code that runs on this machine share; an image has its own."""
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(cache) if os.path.isabs(cache) else Path.home() / ".cache"
-    chosen = os.environ.get("NUMBA_CACHE_DIR")
-    return Path(chosen) if chosen else root / "epymodelingsuite-cloud" / "compiled"
 
 
 def script_argv(script: Mapping[str, str], folder: Path) -> list[str]:

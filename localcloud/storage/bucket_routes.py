@@ -1,6 +1,7 @@
-"""The routes of buckets, /b and /b/{bucket}, with policy and layout."""
+"""The routes of buckets, /b and /b/{bucket}, with policy and layout, and the service's own account."""
 
 from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.projects import PROJECT_NUMBER
 from localcloud.routing import Route
 from localcloud.storage.buckets import Buckets
 from localcloud.storage.fields import select_fields
@@ -35,6 +36,7 @@ class BucketRoutes:
             Route("GET", "/b/{bucket}/iam", self.get_policy),
             Route("PUT", "/b/{bucket}/iam", self.set_policy),
             Route("GET", "/b/{bucket}/iam/testPermissions", self.test_permissions),
+            Route("GET", "/storage/v1/projects/{project}/serviceAccount", self.service_agent),
         ]
 
     def insert(self, request: Request) -> Response:
@@ -108,6 +110,11 @@ class BucketRoutes:
         self._buckets.need(bucket)
         asked = request.query_list("permissions")
         return json_response({"kind": "storage#testIamPermissionsResponse", "permissions": asked})
+
+    def service_agent(self, request: Request, project: str) -> Response:
+        """Return the account as which Cloud Storage publishes the events of a project's buckets."""
+        email = f"service-{PROJECT_NUMBER}@gs-project-accounts.iam.gserviceaccount.com"
+        return json_response({"kind": "storage#serviceAccount", "email_address": email})
 
     def _change(self, request: Request, bucket: str, change) -> Response:
         conditions = Preconditions.from_query(request.query)

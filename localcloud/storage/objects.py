@@ -63,6 +63,7 @@ class Objects:
         self._incoming = folder / "incoming"
         for each in (self._contents, self._incoming):
             each.mkdir(parents=True, exist_ok=True)
+        self.observers: list[Callable[[ObjectRecord], None]] = []  # called with each object that is finalized
         self._database = database
         self._buckets = buckets
         self._last_generation = self._highest_generation()
@@ -90,6 +91,8 @@ class Objects:
                 os.replace(content.path, self._content_path(record))
             self._save(record, content.inline)
             self._remove_content(replaced)
+        for observe in self.observers:
+            observe(record)
         return record
 
     def get(self, target: Target) -> ObjectRecord:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from localcloud.identity import Identity
     from localcloud.times import Clock
     from localcloud.workflows.call_log import CallLog
     from localcloud.workflows.callbacks import Callbacks
@@ -117,6 +118,7 @@ class SharedState(Protocol):
     clock: Clock
     http: HttpClient
     call_log: CallLog
+    identity: Identity
     callbacks: Callbacks
     slots: BranchSlots
 

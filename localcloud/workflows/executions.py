@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localcloud import times
+from localcloud.identity import Identity
 from localcloud.logs import LogService
 from localcloud.messages import ApiError
 from localcloud.projects import PROJECT_NUMBER
@@ -117,8 +118,16 @@ class Execution:
 class Executions:
     """All executions; starts them, cancels them and drops the oldest."""
 
-    def __init__(self, logs: LogService, hosts: Hosts, clock: Clock, on_step: OnStep | None = None):
+    def __init__(
+        self,
+        logs: LogService,
+        hosts: Hosts,
+        clock: Clock,
+        on_step: OnStep | None = None,
+        identity: Identity | None = None,
+    ):
         self._logs, self._hosts, self._clock, self._on_step = logs, hosts, clock, on_step
+        self._identity = identity or Identity()
         self._executions: OrderedDict[str, Execution] = OrderedDict()
         self._finished: deque[str] = deque()
         self._with_history: deque[Execution] = deque()
@@ -262,6 +271,7 @@ class Executions:
             ),
             f"{self._hosts.get(CALLBACK_HOST, '')}/v1/{execution.name}/callbacks",
             self._on_step,
+            self._identity,
         )
 
 

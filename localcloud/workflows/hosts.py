@@ -1,4 +1,7 @@
-"""The local addresses of the hosts that a workflow calls; no other host is ever reached."""
+"""The local addresses of the hosts that a workflow calls; no other host is ever reached.
+
+The hosts of Cloud Run's services share the port of the APIs, where the Host header chooses the service.
+"""
 
 from urllib.parse import SplitResult, urlsplit
 
@@ -20,6 +23,7 @@ API_HOSTS = (
     "workflowexecutions.googleapis.com",
     "workflows.googleapis.com",
 )
+RUN_DOMAIN = ".run.app"
 CALLBACK_HOST = "workflowexecutions.googleapis.com"
 
 # Google's host names to http://127.0.0.1:PORT
@@ -27,7 +31,12 @@ Hosts = dict[str, str]
 
 
 def local_hosts(storage: str, apis: str) -> Hosts:
-    return {STORAGE_HOST: storage, **dict.fromkeys(API_HOSTS, apis)}
+    return {STORAGE_HOST: storage, **dict.fromkeys((*API_HOSTS, RUN_DOMAIN), apis)}
+
+
+def is_run_host(url: SplitResult) -> bool:
+    """Return whether a URL is that of a service of Cloud Run."""
+    return (url.hostname or "").lower().endswith(RUN_DOMAIN)
 
 
 def split_url(url: str) -> SplitResult:
@@ -50,9 +59,13 @@ def local_address(hosts: Hosts, url: SplitResult) -> str:
         ConnectionFailedError: the host is neither emulated nor 127.0.0.1.
     """
     host = (url.hostname or "").lower()
+    if is_run_host(url) and url.scheme == "https":
+        host = RUN_DOMAIN
     if host in hosts:
         return hosts[host].removeprefix("http://")
     if host == LOCAL and url.scheme == "http":
         return url.netloc.rpartition("@")[2]
-    known = ", ".join([*sorted(hosts), f"http://{LOCAL}"])
+    known = ", ".join(
+        [*sorted(each.replace(RUN_DOMAIN, f"*{RUN_DOMAIN}") for each in hosts), f"http://{LOCAL}"]
+    )
     raise error("ConnectionFailedError", f"localcloud reaches no {url.scheme}://{host}; it knows {known}")

@@ -1,6 +1,7 @@
 """HTTP calls as a workflow sees them: bodies by content type, credentials, errors by code.
 
-A call carries a bearer token only if it has `auth`; without it, a Google API refuses the call.
+A call carries a bearer token only if it has `auth`; without it, a Google API refuses the call. APIs take an
+access token (OAuth2), services of Cloud Run an identity token (OIDC).
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def request(
     sent = {name: to_text(value) for name, value in (headers or {}).items()}
     content = _encoded(body, sent)
     if auth is not None:
-        sent["Authorization"] = f"Bearer {_token(auth)}"
+        sent["Authorization"] = f"Bearer {_token(strand, url, auth)}"
     _refuse_anonymous_storage(url, sent)
     try:
         reply = strand.run.http.send(method, with_query(url, query or {}), sent, content, timeout_seconds)
@@ -81,10 +82,18 @@ def _refuse_anonymous_storage(url: str, headers: dict[str, str]) -> None:
         raise http_error(401, {}, {"error": {"code": 401, "message": message}})
 
 
-def _token(auth: Any) -> str:
+def _token(strand: Walker, url: str, auth: Any) -> str:
+    """Return an access token, or an identity token of the workflow's account for the audience."""
     if not isinstance(auth, dict) or auth.get("type") not in _AUTH_TYPES:
         raise error("ValueError", f"auth must be a map with a type of {' or '.join(_AUTH_TYPES)}")
-    return TOKEN
+    if auth["type"] == "OAuth2":
+        return TOKEN
+    parts = split_url(url)
+    audience = auth.get("audience", f"{parts.scheme}://{parts.netloc}")
+    if not isinstance(audience, str):
+        raise error("ValueError", "the audience of an identity token must be text, such as the service's URL")
+    account = strand.run.environment.get("GOOGLE_CLOUD_SERVICE_ACCOUNT_NAME", "")
+    return strand.run.identity.token(account, audience)
 
 
 def _encoded(body: Any, headers: dict[str, str]) -> bytes | None:

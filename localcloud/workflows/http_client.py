@@ -13,8 +13,9 @@ from http.client import HTTPConnection, HTTPException, IncompleteRead
 from urllib.parse import quote
 
 from localcloud.faults import TAG_HEADER
+from localcloud.run.access import INTERNAL_HEADER
 from localcloud.workflows.errors import error, limit_error
-from localcloud.workflows.hosts import Hosts, local_address, split_url
+from localcloud.workflows.hosts import Hosts, is_run_host, local_address, split_url
 from localcloud.workflows.limits import RESPONSE_BYTES
 
 # Characters that are not encoded in a path or query; a percent sign is part of what is encoded already.
@@ -54,6 +55,8 @@ class HttpClient:
         parts = split_url(url)
         address = local_address(self._hosts, parts)
         target = quote(parts.path or "/", _SAFE) + (f"?{quote(parts.query, _SAFE)}" if parts.query else "")
+        if is_run_host(parts):
+            headers = {**headers, "Host": parts.netloc, INTERNAL_HEADER: "1"}
         connection = self._connect(address, timeout_seconds)
         busy = connection.sock
         with self._lock:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from localcloud.identity import Identity
 from localcloud.times import Clock
 from localcloud.workflows.blocks import Program, Walker
 from localcloud.workflows.call_log import CallLog, LoggedCall
@@ -44,10 +45,11 @@ class Run:
         call_log: CallLog,
         callbacks_url: str = "",
         on_step: OnStep | None = None,
+        identity: Identity | None = None,
     ):
         self.execution_id = execution_id
         self.program, self.environment, self.clock, self.http = program, environment, clock, http
-        self.call_log = call_log
+        self.call_log, self.identity = call_log, identity or Identity()
         self.callbacks = Callbacks(callbacks_url)
         self.memory, self.slots, self.history = Memory(), Slots(), History()
         self.is_cancelled = False

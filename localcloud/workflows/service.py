@@ -1,13 +1,15 @@
 """Cloud Workflows put together: its state and its routes."""
 
+from localcloud.identity import Identity
 from localcloud.logs import LogService
 from localcloud.routing import Route
 from localcloud.times import Clock
-from localcloud.workflows.deployments import Deployments
+from localcloud.workflows.deployments import Deployments, Key
 from localcloud.workflows.execution_routes import ExecutionRoutes
 from localcloud.workflows.executions import Executions
 from localcloud.workflows.history import OnStep
 from localcloud.workflows.hosts import Hosts
+from localcloud.workflows.settings import execution_settings
 from localcloud.workflows.workflow_routes import WorkflowRoutes
 
 
@@ -18,10 +20,15 @@ class WorkflowService:
     """
 
     def __init__(
-        self, logs: LogService, hosts: Hosts, clock_speed: float = 1.0, on_step: OnStep | None = None
+        self,
+        logs: LogService,
+        hosts: Hosts,
+        clock_speed: float = 1.0,
+        on_step: OnStep | None = None,
+        identity: Identity | None = None,
     ):
         self._deployments = Deployments()
-        self._executions = Executions(logs, hosts, Clock(clock_speed), on_step)
+        self._executions = Executions(logs, hosts, Clock(clock_speed), on_step, identity)
         self._workflow_routes = WorkflowRoutes(self._deployments, self._executions)
         self._execution_routes = ExecutionRoutes(self._deployments, self._executions)
 
@@ -34,6 +41,21 @@ class WorkflowService:
 
     def control_routes(self) -> list[Route]:
         return self._execution_routes.control_routes()
+
+    def need(self, workflow: Key) -> None:
+        """Raise unless the workflow is deployed."""
+        self._deployments.get(workflow)
+
+    def start(self, workflow: Key, argument: str) -> None:
+        """Start an execution with an argument in JSON, for a service that passes an event on.
+
+        Raises
+        ------
+        ApiError
+            There is no such workflow, the argument is too large, or too many executions run.
+        """
+        settings = execution_settings({"argument": argument})
+        self._executions.create(self._deployments.get(workflow), settings)
 
     def forget_all(self) -> None:
         self._executions.forget_all()

@@ -5,7 +5,7 @@ from typing import Any
 
 from localcloud.filters import camel_case
 from localcloud.messages import ApiError
-from localcloud.projects import PROJECT_NUMBER
+from localcloud.projects import DEFAULT_ACCOUNT
 from localcloud.workflows.json_text import from_json
 from localcloud.workflows.limits import (
     ARGUMENT_BYTES,
@@ -108,7 +108,7 @@ def execution_settings(asked: dict[str, Any]) -> dict[str, Any]:
 
 def service_account(given: str, project: str) -> str:
     """Return the full name of an account: projects/P/serviceAccounts/EMAIL."""
-    account = given.rpartition("/")[2] or f"{PROJECT_NUMBER}-compute@developer.gserviceaccount.com"
+    account = given.rpartition("/")[2] or DEFAULT_ACCOUNT
     return f"projects/{project}/serviceAccounts/{account}"
 
 

@@ -242,6 +242,11 @@ def read_table(path: Path, where: str, what: str = "observed data") -> Table:
         raise UserError(f"{where}: {what} {path} cannot be read ({error.strerror})") from None
 
 
+def forget_tables() -> None:
+    """Free the memory of the files that were read, where a process goes on to another experiment."""
+    _read.cache_clear()
+
+
 @lru_cache(maxsize=8)  # a file has many populations; a changed file is read again
 def _read(path: Path, where: str, what: str, mtime_ns: int, size: int) -> Table:
     records = _records(_text(path, where, what), path.name)

@@ -48,20 +48,24 @@ class DataPlaces:
         Folders that paths in the YAML are relative to, searched in order.
     population_folders : list of Path
         Folders in the layout of epydemix-data, searched in order.
-    cache_folder : Path
-        Where downloaded populations are kept.
+    cache_folder : Path or None
+        Where downloaded populations are kept; None downloads none.
     functions_allowed : bool
         Whether functions in scripts of these folders may run.
     """
 
     data_roots: list[Path]
     population_folders: list[Path]
-    cache_folder: Path
+    cache_folder: Path | None
     functions_allowed: bool = True
 
 
 def build_workloads(
-    experiment: Experiment, places: DataPlaces, seed: int, count: int | None = None
+    experiment: Experiment,
+    places: DataPlaces,
+    seed: int,
+    count: int | None = None,
+    refused: dict[str, UserError] | None = None,
 ) -> Iterator[Workload]:
     """Yield the workloads of an experiment, in order.
 
@@ -73,6 +77,9 @@ def build_workloads(
         Root of every random draw of the run.
     count : int, optional
         Number of workloads that share the one ensemble of a model-only experiment with one population.
+    refused : dict of str to UserError, optional
+        Takes the mistake in each other population that cannot be built, by its code, while the others are
+        built; without it the first one ends the build.
 
     Raises
     ------
@@ -96,15 +103,23 @@ def build_workloads(
     hub = HubInputs(experiment, places.data_roots)
     build = _Build(experiment, places, seed, count or 1, sets, _earliest_day(experiment, sets), hub)
     named = set(expand_all([name for name in names if not is_all(name)]))
-    left_out: dict[str, NoRows] = {}
+    left_out: dict[str, UserError] = {}
+    refused, keeps_on = ({}, False) if refused is None else (refused, True)
     for position, code in enumerate(codes):
+        order = position - len(left_out) - len(refused)
         try:
-            yield from _of_population(build, code, order=position - len(left_out))
-        except NoRows as error:
-            if code in named:
+            # all of a population or none, so that the indices have no gaps
+            yield from list(_of_population(build, code, order))
+        except UserError as error:
+            if isinstance(error, NoRows) and code not in named:
+                left_out[code] = error
+            elif keeps_on:
+                refused[code] = error
+            else:
                 raise
-            left_out[code] = error
-    _report_left_out(experiment, left_out, len(codes))
+    if len(refused) + len(left_out) == len(codes):
+        raise [*refused.values(), *left_out.values()][0]
+    _warn_of_left_out(experiment, left_out)
 
 
 @dataclass(frozen=True)
@@ -121,7 +136,7 @@ class _Build:
 
 
 def _of_population(build: _Build, code: str, order: int) -> Iterator[Workload]:
-    """Yield the workloads of one population; NoRows comes before the first."""
+    """Yield the workloads of one population."""
     model = _population_model(build, code, order)
     if build.experiment.workflow == "simulation":
         yield from _simulations(model, build.parts)
@@ -131,14 +146,11 @@ def _of_population(build: _Build, code: str, order: int) -> Iterator[Workload]:
         yield _calibration(model, build.places.data_roots, build.hub)
 
 
-def _report_left_out(experiment: Experiment, left_out: dict[str, NoRows], populations: int) -> None:
-    """Warn of the populations of "all" without data; refuse an experiment without any other."""
-    reasons = list(left_out.values())
-    if len(reasons) == populations:
-        raise reasons[0]
-    if reasons:
-        where = experiment.where("modelset", "population_names")
-        log.warning("%s: left out of all: %s; the first: %s", where, listed(left_out), reasons[0])
+def _warn_of_left_out(experiment: Experiment, left_out: dict[str, UserError]) -> None:
+    """Warn of the populations of "all" without data."""
+    if left_out:
+        where, first = experiment.where("modelset", "population_names"), next(iter(left_out.values()))
+        log.warning("%s: left out of all: %s; the first: %s", where, listed(left_out), first)
 
 
 def _check_count(experiment: Experiment, populations: int, count: int | None) -> None:

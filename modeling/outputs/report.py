@@ -44,7 +44,7 @@ class RunFacts:
     Attributes
     ----------
     created_at, finished_at : str
-        UTC, e.g. "2026-01-31T12:00:00Z".
+        UTC, e.g. "2026-01-31T12:00:00Z"; not shown where the second is "".
     missing : list of (int, str)
         Index and reason of every input without a result.
     names : dict of int to str

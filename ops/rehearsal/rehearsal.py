@@ -25,6 +25,8 @@ from ops.images.images import source_commit, tagged
 from ops.laptop import local_run
 from ops.laptop.launch import check_engine
 from ops.laptop.run_files import LocalRun
+from ops.rehearsal.five_states import EXP_ID as FIVE_STATES
+from ops.rehearsal.five_states import write_five_states
 from ops.rehearsal.populate import deploy, populate
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
@@ -45,21 +47,25 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
     UserError
         A run failed, or the tables differ (exit code 1); the files of both are then kept.
     """
-    here, settings = settings, _for_emulator(settings)
     plain = replace(request, docker=False)
     if request.docker:
         check_engine(shell)
-    if shell.dry_run:
-        cloud = Cloud.of(shell, settings)
-        deploy(cloud, Path("environment.yaml"))
-        cloud_run.start(cloud, plain)
-        return
-    with _folder(settings) as folder:
-        done = local_run.run(shell, _in_folder(here, request.exp_id, folder), plain)
+    shell.end_if_dry_run(lambda: _print_commands(shell, settings, plain))
+    with kept_folder(settings) as folder:
+        settings = with_experiment(settings, request.exp_id, folder)
+        done = local_run.run(shell, here_in(settings, request.exp_id, folder), plain)
+        settings = for_emulator(settings)
         request = replace(request, seed=done.manifest.seed)  # which may have been drawn
         with _emulator(shell, settings, request, folder) as emulator:
             in_cloud = _run_in_cloud(emulator, settings, replace(request, docker=False), folder)
-        _compare(in_cloud, _digests_here(done))
+        _compare(in_cloud, digests_here(done))
+
+
+def _print_commands(shell: Shell, settings: Settings, request: RunRequest) -> None:
+    settings = for_emulator(with_experiment(settings, request.exp_id, Path("rehearsal")))
+    cloud = Cloud.of(shell, settings)
+    deploy(cloud, Path("environment.yaml"))
+    cloud_run.start(cloud, request)
 
 
 def _run_in_cloud(
@@ -68,7 +74,7 @@ def _run_in_cloud(
     """Run an experiment on an emulated cloud to its end; return the digests of its outputs."""
     environment = client_environment(emulator.storage, emulator.apis, emulator.state, settings.project_id)
     cloud = Cloud.of(Shell(environment=environment), settings)
-    with _without_commands():
+    with without_commands():
         populate(emulator.storage, emulator.apis, settings)
         deploy(cloud, folder / "environment.yaml")
         started = cloud_run.start(cloud, request)
@@ -76,7 +82,18 @@ def _run_in_cloud(
         return _digests_in(cloud, started.path)
 
 
-def _for_emulator(settings: Settings) -> Settings:
+def with_experiment(settings: Settings, exp_id: str, folder: Path) -> Settings:
+    """Return settings that find the experiment; five-states is written below `folder` if nobody has one."""
+    repository = local_run.forecast_repository(settings, exp_id)
+    if exp_id != FIVE_STATES or (repository / "experiments" / exp_id).is_dir():
+        return settings
+    repository = folder / "forecast"
+    if folder.is_dir():  # not in a dry run
+        write_five_states(repository)
+    return settings.model_copy(update={"forecast_repo_dir": repository})
+
+
+def for_emulator(settings: Settings) -> Settings:
     """Return the settings for the emulated cloud, which has no repository on GitHub."""
     names = {"project_id": settings.project_id or NAME, "bucket_name": NAME, "registry_host": ""}
     # what would run in the cloud runs here, too
@@ -86,7 +103,7 @@ def _for_emulator(settings: Settings) -> Settings:
     )
 
 
-def _in_folder(settings: Settings, exp_id: str, folder: Path) -> Settings:
+def here_in(settings: Settings, exp_id: str, folder: Path) -> Settings:
     """Return the settings of the run to compare with, with a folder of their own for its files."""
     places = {
         "local_data_path": folder / "here",
@@ -96,7 +113,7 @@ def _in_folder(settings: Settings, exp_id: str, folder: Path) -> Settings:
 
 
 @contextmanager
-def _folder(settings: Settings) -> Iterator[Path]:
+def kept_folder(settings: Settings) -> Iterator[Path]:
     """Yield a folder that is removed on success; on failure its path is printed."""
     place = settings.local_data_path
     place.mkdir(parents=True, exist_ok=True)
@@ -123,7 +140,7 @@ def _emulator(shell: Shell, settings: Settings, request: RunRequest, folder: Pat
 
 
 @contextmanager
-def _without_commands() -> Iterator[None]:
+def without_commands() -> Iterator[None]:
     """Remove commands from errors: they would run on a stopped emulated cloud, or on the real one."""
     try:
         yield
@@ -139,7 +156,7 @@ def _digests_in(cloud: Cloud, path: str) -> dict[str, str]:
     return digests(cloud.read(["storage", "cat", f"{path}{OUTPUTS}*/{OUTPUT_LIST}"]))
 
 
-def _digests_here(run: LocalRun) -> dict[str, str]:
+def digests_here(run: LocalRun) -> dict[str, str]:
     outputs = run.outputs()
     return digests(outputs[-1].joinpath(OUTPUT_LIST).read_text()) if outputs else {}
 

@@ -7,7 +7,8 @@ from ops.costs import cost_report
 from ops.environment import chosen_settings, read_settings
 from ops.failures import UserError
 from ops.laptop import local_run, run_tables
-from ops.rehearsal import rehearsal
+from ops.rehearsal import gpu_lane, rehearsal
+from ops.rehearsal.five_states import EXP_ID as FIVE_STATES
 from ops.run_request import RunRequest
 from ops.runs import cloud_run, reproduction
 from ops.shell import Shell
@@ -39,6 +40,7 @@ HERE = (  # every setting that a run on this machine uses
     "LOG_LEVEL",
     "STORAGE_VERBOSE",
 )
+REHEARSALS = {"batch": rehearsal.rehearse, "gpu": gpu_lane.rehearse}
 BUILDING = ("exp_id", "count", "seed", "output_config_file")
 RUNNING = (
     "exp_id",
@@ -125,14 +127,19 @@ def stage(c, stage, request, task_index=None, num_inputs=None, dry_run=False):
 
 @verb(
     request=(*BUILDING, "docker"),
+    defaults={"exp_id": FIVE_STATES},
     help={
-        "docker": "run tasks in containers of the cloud image that `invoke build-local` builds",
+        "exp_id": f"{EXP_ID}; default the demo for five states",
+        "lane": "batch: stages as Batch jobs; gpu: services of Cloud Run, started by an upload",
+        "docker": "batch: run tasks in containers of the cloud image that `invoke build-local` builds",
         "dry_run": DRY_RUN,
     },
 )
-def rehearse(c, request, dry_run=False):
+def rehearse(c, request, lane="batch", dry_run=False):
     """Run an experiment on an emulated cloud and on this machine, and compare the outputs."""
-    rehearsal.rehearse(Shell(dry_run), read_settings(), request)
+    if lane not in REHEARSALS:
+        raise UserError(f"--lane {lane}: use {' or '.join(REHEARSALS)}")
+    REHEARSALS[lane](Shell(dry_run), read_settings(), request)
 
 
 @verb(

@@ -4,7 +4,7 @@ import functools
 import inspect
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from invoke import Exit, task
 
@@ -76,6 +76,7 @@ def verb(
     request: Sequence[str] = (),
     help: dict[str, str] | None = None,
     iterable: Sequence[str] = (),
+    defaults: Mapping[str, str] | None = None,
 ) -> Callable:
     """Make a function an invoke task; an error that the operator can fix becomes one line and an exit code.
 
@@ -88,6 +89,8 @@ def verb(
         Names in REQUEST. The task takes these options, and the function a `request` instead of them.
     iterable : sequence of str
         Options that may be repeated; the function takes a list.
+    defaults : mapping
+        Defaults of options of the request, where they are not those of REQUEST.
     """
 
     def decorate(function: Callable) -> Callable:
@@ -109,7 +112,7 @@ def verb(
                 forget_output()
                 raise Exit(code=128 + signal.SIGPIPE) from None
 
-        guarded.__signature__ = _signature(function, request)
+        guarded.__signature__ = _signature(function, request, defaults or {})
         texts = {name: REQUEST[name][1] for name in request} | (help or {})
         return task(positional=positional, iterable=iterable, auto_shortflags=False, help=texts)(guarded)
 
@@ -189,10 +192,12 @@ def _with_text_default(task_name: str, each: inspect.Parameter) -> inspect.Param
     return each.replace(default=str(each.default))
 
 
-def _signature(function: Callable, request: Sequence[str]) -> inspect.Signature:
+def _signature(function: Callable, request: Sequence[str], defaults: Mapping[str, str]) -> inspect.Signature:
     """Return the options of a task for invoke: those of the request in place of `request`."""
     options = {
-        name: inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=REQUEST[name][0])
+        name: inspect.Parameter(
+            name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=defaults.get(name, REQUEST[name][0])
+        )
         for name in request
     }
     own = [each for each in inspect.signature(function).parameters.values() if each.name != "request"]

@@ -10,6 +10,7 @@ They are started as `python scripts/main_*.py`, in the repository or at / in the
     input_files experiment_files forecast_pack
     result_files checkpoint_files input_names
     metadata
+    outputs
     main_builder main_runner main_output, and the other scripts
 """
 

@@ -67,7 +67,7 @@ class BucketStorage(Storage):
 
         return self._publish(name, upload, (_crc32c(data), len(data)), overwrite)
 
-    def save_file(self, name: str, path: Path) -> None:
+    def save_file(self, name: str, path: Path, *, overwrite: bool = True) -> bool:
         checksum = google_crc32c.Checksum()
         with open(path, "rb") as file:
             while block := file.read(1 << 20):
@@ -79,7 +79,7 @@ class BucketStorage(Storage):
             )
 
         content = (_base64(checksum.digest()), path.stat().st_size)
-        self._publish(name, upload, content, overwrite=True)
+        return self._publish(name, upload, content, overwrite)
 
     def load_bytes(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         whole = start == 0 and length is None
@@ -96,6 +96,32 @@ class BucketStorage(Storage):
                 )
             except api.RequestRangeNotSatisfiable:  # it starts at or after the end
                 return b""
+
+    def load_generation(self, name: str, generation: int, most_bytes: int) -> tuple[bytes, str]:
+        """Read one generation of an object as it is stored, with its content encoding, "" or "gzip".
+
+        Raises
+        ------
+        MissingFile
+            The object was deleted or overwritten.
+        UserError
+            It is larger than `most_bytes`; nothing was downloaded.
+        """
+        path = f"{self.get_path()}{name}#{generation}"
+        with _translated(path):
+            blob = self._bucket.blob(name, generation=generation)
+            blob.reload(**self._common)
+            if blob.size > most_bytes:
+                raise UserError(f"{path}: {blob.size:,} bytes; a file has at most {most_bytes:,}")
+            data = blob.download_as_bytes(raw_download=True, checksum="crc32c", **self._common)
+            return data, blob.content_encoding or ""
+
+    def list_generations(self, prefix: str) -> dict[str, int]:
+        """Return the generation of each object whose name starts with a prefix."""
+        with _translated(self.get_path(prefix)):
+            fields = "items(name,generation),nextPageToken"
+            listed = self._bucket.list_blobs(prefix=prefix, fields=fields, **self._common)
+            return {blob.name: blob.generation for blob in listed}
 
     def delete_file(self, name: str) -> None:
         try:

@@ -13,7 +13,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from modeling.failures import UserError
@@ -33,10 +33,23 @@ _NOT_PACKED = {
     ".ipynb_checkpoints",
 }  # history, and files that are created again
 _ENV = ".env"  # may hold secrets
-# limits of a repository; more is not a forecasting repository, or an archive made to fill a disk
-MOST_BYTES = 8 << 30
-MOST_ENTRIES = 200_000
-MOST_TAR_BYTES = MOST_BYTES + MOST_ENTRIES * 8192  # with headers, including long names
+HEADER_BYTES = 8192  # of an entry of a tar, with a long name
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that an archive may hold; one with more is something else, or made to fill a disk."""
+
+    subject: str  # for the message
+    entries: int
+    bytes: int
+
+    @property
+    def tar_bytes(self) -> int:
+        return self.bytes + self.entries * HEADER_BYTES
+
+
+REPOSITORY = Limits("a forecasting repository", 200_000, 8 << 30)
 
 
 def save_forecast(folder: Path, files: RunFiles) -> str:
@@ -58,7 +71,7 @@ def pack(folder: Path, archive: Path) -> None:
     UserError
         A link leads out of the folder, an entry is no file, folder or link, or the folder is too large.
     """
-    size = _Size(str(folder))
+    size = _Size(str(folder), REPOSITORY)
     with (
         open(archive, "wb") as raw,
         gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as zipped,
@@ -72,15 +85,17 @@ def pack(folder: Path, archive: Path) -> None:
 class _Size:
     """Size of a repository or its archive so far; UserError where it is too large."""
 
-    def __init__(self, name: str):
-        self.name, self.entries, self.bytes = name, 0, 0
+    def __init__(self, name: str, limits: Limits):
+        self.name, self.limits, self.entries, self.bytes = name, limits, 0, 0
 
     def add(self, size_bytes: int) -> None:
         self.entries, self.bytes = self.entries + 1, self.bytes + size_bytes
-        if self.entries > MOST_ENTRIES or self.bytes > MOST_BYTES:
+        if self.entries > self.limits.entries or self.bytes > self.limits.bytes:
+            most = self.limits.bytes
+            size = f"{most >> 30} GiB" if most >> 30 else f"{most >> 20} MiB"
             raise UserError(
-                f"{self.name}: a forecasting repository has at most {MOST_ENTRIES:,} files and "
-                f"{MOST_BYTES >> 30} GiB, and this one has more; keep large data out of it"
+                f"{self.name}: {self.limits.subject} has at most {self.limits.entries:,} files and {size}, "
+                "and this one has more; keep large data out of it"
             )
 
 
@@ -131,11 +146,27 @@ def unpack_forecast(files: RunFiles, folder: Path, sha256: str = "") -> None:
     if sha256 and hashlib.sha256(data).hexdigest() != sha256:
         path = files.storage.get_path(name)
         raise UserError(f"{path} does not match the manifest; build the run again under a new RUN_ID")
+    unpack_archive(data, folder, files.storage.get_path(name), REPOSITORY)
+
+
+def unpack_archive(data: bytes, folder: Path, name: str, limits: Limits) -> None:
+    """Unpack a gzipped tar into an empty folder.
+
+    Parameters
+    ----------
+    name : str
+        What the archive is called in messages.
+
+    Raises
+    ------
+    UserError
+        It is damaged, leads out of the folder, or holds more than the limits, or what pack() does not write.
+    """
     try:
-        _unpack(data, folder, _Size(files.storage.get_path(name)))
+        _unpack(data, folder, _Size(name, limits))
     except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, RecursionError) as error:
         reason = disk_failure(error) or one_line(error, 200)
-        raise UserError(f"{files.storage.get_path(name)}: cannot be unpacked ({reason})") from None
+        raise UserError(f"{name}: cannot be unpacked ({reason})") from None
 
 
 def _unpack(data: bytes, folder: Path, size: _Size) -> None:
@@ -144,7 +175,10 @@ def _unpack(data: bytes, folder: Path, size: _Size) -> None:
     The filter of tarfile that does part of this is missing in early versions of Python 3.11.
     """
     entries, links = {}, {}
-    with gzip.GzipFile(fileobj=io.BytesIO(data)) as zipped, tarfile.open("", "r:", _Bounded(zipped)) as tar:
+    with (
+        gzip.GzipFile(fileobj=io.BytesIO(data)) as zipped,
+        tarfile.open("", "r:", _Bounded(zipped, size.limits.tar_bytes)) as tar,
+    ):
         for entry in tar:
             _check_entry(entry)
             size.add(entry.size)
@@ -173,8 +207,8 @@ def _check_entry(entry: tarfile.TarInfo) -> None:
 class _Bounded:
     """The tar in an archive, up to the largest size allowed: a few MB may unpack to terabytes."""
 
-    def __init__(self, zipped: gzip.GzipFile):
-        self._zipped = zipped
+    def __init__(self, zipped: gzip.GzipFile, most_bytes: int):
+        self._zipped, self._most_bytes = zipped, most_bytes
         self.tell = zipped.tell
 
     def read(self, size: int) -> bytes:
@@ -185,10 +219,9 @@ class _Bounded:
         self._check(place)
         return self._zipped.seek(place)
 
-    @staticmethod
-    def _check(place: int) -> None:
-        if place > MOST_TAR_BYTES:
-            raise tarfile.ReadError(f"it unpacks to more than {MOST_TAR_BYTES:,} bytes")
+    def _check(self, place: int) -> None:
+        if place > self._most_bytes:
+            raise tarfile.ReadError(f"it unpacks to more than {self._most_bytes:,} bytes")
 
 
 @contextmanager

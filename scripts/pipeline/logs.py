@@ -29,11 +29,16 @@ def start_logging(mode: str, level: str, fields: dict[str, object]) -> None:
 
 
 @contextmanager
-def kept_warnings() -> Iterator[list[str]]:
-    """Yield a list that collects every warning of the block."""
+def kept_warnings(thread: int | None = None) -> Iterator[list[str]]:
+    """Yield a list that collects every warning of the block; with a thread's number, of that thread alone."""
     kept: list[str] = []
+
+    def keep(record: logging.LogRecord) -> None:
+        if thread in (None, record.thread):
+            kept.append(one_line(record.getMessage()))
+
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: kept.append(one_line(record.getMessage()))
+    handler.emit = keep
     logging.getLogger().addHandler(handler)
     try:
         yield kept

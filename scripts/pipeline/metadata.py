@@ -93,6 +93,7 @@ class RunRecord:
     packages: dict[str, str] = field(default_factory=package_versions)
     cpus: set[str] = field(default_factory=set)  # kinds of CPU of all tasks
     images: set[str] = field(default_factory=set)
+    is_dated: bool = True  # the report says when the run ended; without, it is the same bytes each time
 
     def add(self, stage: str, summary: dict[str, Any]) -> None:
         """Add what a task used, and the CPU and image it ran on."""
@@ -133,7 +134,7 @@ class RunRecord:
             suite=self.manifest.suite,
             seed=self.manifest.seed,
             created_at=self.manifest.created_at,
-            finished_at=utc_now(),
+            finished_at=utc_now() if self.is_dated else "",
             num_workloads=self.manifest.num_workloads,
             num_results=collected.results,
             missing=sorted(missing.items()),

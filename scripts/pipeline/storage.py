@@ -56,8 +56,8 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def save_file(self, name: str, path: Path) -> None:
-        """Write a file from disk, without holding it in memory."""
+    def save_file(self, name: str, path: Path, *, overwrite: bool = True) -> bool:
+        """Write a file from disk, without holding it in memory; as save_bytes does."""
 
     @abstractmethod
     def load_bytes(self, name: str, start: int = 0, length: int | None = None) -> bytes:
@@ -183,12 +183,12 @@ class FolderStorage(Storage):
 
         return self._publish(name, write, overwrite)
 
-    def save_file(self, name: str, path: Path) -> None:
+    def save_file(self, name: str, path: Path, *, overwrite: bool = True) -> bool:
         def write(partial: BinaryIO) -> None:
             with open(path, "rb") as file:
                 shutil.copyfileobj(file, partial, COPIED_BYTES)
 
-        self._publish(name, write, overwrite=True)
+        return self._publish(name, write, overwrite)
 
     def load_bytes(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         path = self.get_path(name)

@@ -33,11 +33,14 @@ class Prepared:
         What `predict` and `finish` read. The same upload and seed give the same bytes.
     unit_seconds : float
         About how long one unit takes on one device; 0 where all together take seconds.
+    seed : int or None
+        That of the upload, which replaces the one of the request; None where it has none.
     """
 
     units: Sequence[str]
     content: bytes
     unit_seconds: float = 0.0
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,14 @@ class Model(Protocol):
     def prepare(self, upload: Upload, models: Path, seed: int) -> Prepared:
         """Check an upload and split it into units; `models` has the model's files of the models bucket."""
 
-    def load(self, models: Path, device: str) -> None:
-        """Get ready to predict on "cpu" or "cuda", once in a process: read weights, warm up."""
+    def load(self, models: Path, device: str) -> str | None:
+        """Get ready to predict on "cpu" or "cuda", once in a process: read weights, warm up.
+
+        Returns
+        -------
+        str or None
+            "cpu" where the model cannot use the GPU it was offered, so that results tell the truth.
+        """
 
     def predict(self, content: bytes, first: int, count: int, seed: int) -> Predicted:
         """Predict units `first` to `first + count - 1`; a unit that fails is named, the others go on."""

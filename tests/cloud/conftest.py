@@ -1,8 +1,10 @@
-"""Clouds whose tasks are nothing, by how fast their clock goes."""
+"""Clouds whose tasks are nothing, by how fast their clock goes, and the workflow of uploads on one."""
 
 import pytest
 
+from tests.emulated import request
 from tests.null_clouds import cloud_of_null_tasks
+from tests.upload_lane import SmallServices, UploadLane, numbers
 
 
 @pytest.fixture(scope="module")
@@ -31,3 +33,18 @@ def slow_cloud(tmp_path_factory):
     """A minute takes two seconds, so that what programs take of it does not count."""
     with cloud_of_null_tasks(tmp_path_factory, 30) as cloud:
         yield cloud
+
+
+@pytest.fixture
+def services():
+    """The three services of uploads, which a test steers."""
+    services = SmallServices()
+    yield services
+    services.close()
+
+
+@pytest.fixture
+def lane(cloud, services):
+    """The workflow of uploads with its buckets and trigger; the cloud is emptied after a test."""
+    yield UploadLane(cloud, services, next(numbers))
+    request("POST", f"{cloud.apis}/_emulator/reset")

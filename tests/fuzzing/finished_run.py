@@ -113,12 +113,11 @@ class FinishedRun:
 
     def _collected(self) -> Ended:
         """Read the run as stage C does, without drawing."""
-        import main_output
-
         from modeling.outputs.collect import Collector
         from modeling.vocabulary.output import DEFAULT_OUTPUT
         from pipeline.artifacts import RunFiles, open_storage
         from pipeline.metadata import read_run_record
+        from pipeline.outputs import collect as collect_results
 
         context = self.place.context(ALLOW_PARTIAL_RESULTS=1)
         folder = self.place.folder / "collected"
@@ -130,7 +129,7 @@ class FinishedRun:
             manifest = files.read_manifest()
             record = read_run_record(files, manifest)
             collector = Collector(DEFAULT_OUTPUT, folder)
-            missing = main_output._collect(context, files, manifest, collector, record)
+            missing = collect_results(files, collector, record, allow_partial=True)
             record.facts(collector.finish(), missing, [])
 
         return ended(collect)

@@ -39,6 +39,7 @@ def test_an_api_that_is_disabled_refuses_until_it_is_enabled(run_gcloud):
         ("artifactregistry", "locations/us-central1/repositories"),
         ("secretmanager", "secrets"),
         ("iam", "serviceAccounts"),
+        ("run", "locations/-/services"),
     ],
 )
 def test_each_api_is_disabled_separately_for_each_project(api, api_name, path):

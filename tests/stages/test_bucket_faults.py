@@ -15,6 +15,7 @@ import pytest
 from modeling.failures import TemporaryFault, UserError
 from pipeline.bucket import UPLOAD_SESSIONS, BucketStorage
 from pipeline.storage import MissingFile
+from tests.emulated import write_service_account_key
 from tests.experiments import REPOSITORY
 from tests.storages import IMPATIENCE, LARGE, PATIENCE
 
@@ -28,15 +29,17 @@ ACTS = {
     "load range": lambda s, path: s.load_bytes("there", 2, 3),
     "list": lambda s, path: list(s.list_files("")),
     "exists": lambda s, path: s.exists("there"),
+    "load generation": lambda s, path: s.load_generation("there", s.list_generations("")["there"], 7)[0],
 }
 EXPECTED = {
     "save": True,
     "save large": True,
-    "save_file": None,
+    "save_file": True,
     "load": b"content",
     "load range": b"nte",
     "list": ["there"],
     "exists": True,
+    "load generation": b"content",
 }
 FAULTS = [
     {"status": 429},
@@ -311,25 +314,6 @@ def test_credentials_that_have_expired_ask_for_the_login(tmp_path):
     assert exit_code == 2
     assert "no valid Google Cloud credentials (" in message
     assert "run `gcloud auth application-default login`" in message
-
-
-def write_service_account_key(path: Path, token_uri: str) -> Path:
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    private_key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    key = {
-        "type": "service_account",
-        "project_id": "p",
-        "private_key_id": "1",
-        "private_key": private_key.decode(),
-        "client_email": "a@p.iam.gserviceaccount.com",
-        "token_uri": token_uri,
-    }
-    path.write_text(json.dumps(key))
-    return path
 
 
 @contextmanager

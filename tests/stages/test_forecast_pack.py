@@ -93,9 +93,7 @@ def test_an_archive_that_pack_does_not_write_is_refused_in_one_line(tmp_path, na
 
 @pytest.mark.parametrize("kind", ["files", "bytes", "a header"])
 def test_an_archive_that_unpacks_to_more_than_a_repository_has_is_not_unpacked(tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(forecast_pack, "MOST_ENTRIES", 50)
-    monkeypatch.setattr(forecast_pack, "MOST_BYTES", 1 << 20)
-    monkeypatch.setattr(forecast_pack, "MOST_TAR_BYTES", 4 << 20)
+    monkeypatch.setattr(forecast_pack, "REPOSITORY", forecast_pack.Limits("a repository", 50, 1 << 20))
     folder, packed = tmp_path / "folder", BytesIO()
     folder.mkdir()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
@@ -122,7 +120,9 @@ def test_what_is_no_archive_is_refused_in_one_line(tmp_path, data):
 
 
 def test_a_repository_that_is_too_large_to_be_unpacked_is_not_packed(tmp_path, monkeypatch):
-    monkeypatch.setattr(forecast_pack, "MOST_BYTES", 100)
+    monkeypatch.setattr(
+        forecast_pack, "REPOSITORY", forecast_pack.Limits("a forecasting repository", 50, 100)
+    )
     write_repository(tmp_path / "large", sampled())
 
     with pytest.raises(UserError, match="large: a forecasting repository has at most"):

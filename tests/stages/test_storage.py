@@ -200,6 +200,17 @@ class TestAnyStorage:
 
         assert storage.load_bytes("a") == b"after"
 
+    def test_without_overwrite_a_file_from_disk_keeps_what_is_there(self, storage, tmp_path):
+        path = tmp_path / "second"
+        path.write_bytes(b"second")
+
+        first, again = [storage.save_file("a", path, overwrite=False) for _ in range(2)]
+        path.write_bytes(b"other")
+        other = storage.save_file("a", path, overwrite=False)
+
+        assert (first, again, other) == (True, True, False)
+        assert storage.load_bytes("a") == b"second"
+
     def test_a_file_that_is_not_on_disk_leaves_nothing(self, storage, tmp_path):
         with pytest.raises(FileNotFoundError):
             storage.save_file("a", tmp_path / "nowhere")

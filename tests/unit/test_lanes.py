@@ -21,6 +21,14 @@ from tests.experiments import REPOSITORY
         (["terraform/main.tf"], ["tests/unit", "tests/deploy"]),
         (["terraform/workflow.yaml"], ["tests/unit", "tests/cloud", "tests/deploy"]),
         (["localcloud/routing.py"], ["tests/unit", "tests/localcloud"]),
+        (
+            ["services/app.py"],
+            [
+                "tests/unit",
+                *(f"tests/cloud/test_gpu_{name}.py" for name in ("forecast", "lane")),
+                "tests/services",
+            ],
+        ),
         (["benchmarks/soak.py"], ["tests/unit", "tests/long/test_benchmarks.py"]),
         (["LICENSE"], ["tests/unit"]),
     ],

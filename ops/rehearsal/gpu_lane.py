@@ -1,0 +1,269 @@
+"""Rehearse the GPU lane on an emulated cloud: deployed, used twice and removed, with one line for each step.
+
+The workflow file, gcloud and the services are real; there is no GPU. The tables must be those of a run of the
+Batch lane's stages on this machine, with the same experiment, seed and engine.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from localcloud.environment import client_environment
+from localcloud.process import Cloud as Emulator
+from localcloud.process import running
+from modeling.run_names import BUILT_IN
+from ops.cloud.cloud import Cloud
+from ops.cloud.executions import ENDED, reason_of, result_of
+from ops.failures import UserError
+from ops.gpu.deploy import deploy
+from ops.gpu.names import SERVICES, Names
+from ops.gpu.remove import remove
+from ops.laptop import local_run
+from ops.rehearsal.populate import ANSWER_SECONDS, ANYBODY
+from ops.rehearsal.rehearsal import (
+    digests_here,
+    for_emulator,
+    here_in,
+    kept_folder,
+    with_experiment,
+    without_commands,
+)
+from ops.run_request import RunRequest
+from ops.settings import ROOT, Settings
+from ops.shell import Shell
+from ops.terminal import counted, nearest
+
+CLOCK_SPEED = 60  # the quarter of an hour after which an idle instance stops takes 15 seconds
+MODEL = "forecast/experiment.tar.gz"  # the experiment that an upload without one uses
+SENTENCE_NAME, SENTENCE = "test-input.txt", "This product is amazing! I love it."
+WAIT_SECONDS = 240  # for an execution, or for instances to stop
+PACK_SECONDS = 120
+
+
+def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
+    """Deploy the lane to an emulated cloud, use it, remove it, and compare its tables with a run here.
+
+    Raises
+    ------
+    UserError
+        A step failed, the tables differ, or something is left (exit code 1); the files are then kept.
+    """
+    _refuse_options(request)
+    shell.end_if_dry_run(lambda: _print_commands(shell, settings))
+    begun = time.monotonic()
+    with kept_folder(settings) as folder:
+        settings = with_experiment(settings, request.exp_id, folder)
+        archive = _packed(shell, settings, request.exp_id, folder)
+        with running(folder / "cloud", "--clock-speed", str(CLOCK_SPEED)) as emulator, without_commands():
+            _Rehearsal.on(emulator, for_emulator(settings), folder).run(archive, settings, request)
+    print(f"rehearsed in {time.monotonic() - begun:.0f} s")
+
+
+def _print_commands(shell: Shell, settings: Settings) -> None:
+    cloud = Cloud.of(shell, for_emulator(settings))
+    deploy(cloud, {MODEL: Path("experiment.tar.gz")}, "auto")
+    remove(cloud)
+
+
+def _refuse_options(request: RunRequest) -> None:
+    """Refuse options that this lane does not have: an upload brings its experiment, seed included."""
+    given = {
+        "--docker": request.docker,
+        "--count": request.count is not None,
+        "--seed": request.seed is not None,
+        "--output-config-file": bool(request.output_config_file),
+    }
+    if names := [name for name, is_given in given.items() if is_given]:
+        raise UserError(f"{' and '.join(names)}: for --lane batch; leave it out")
+
+
+@dataclass
+class Line:
+    """The line of a step, whose note says what was found."""
+
+    title: str
+    note: str = ""
+
+
+@dataclass
+class _Rehearsal:
+    """A lane on an emulated cloud."""
+
+    cloud: Cloud
+    names: Names
+    emulator: Emulator
+    folder: Path
+    done: set[str] = field(default_factory=set)  # executions that were looked at
+
+    @classmethod
+    def on(cls, emulator: Emulator, settings: Settings, folder: Path) -> "_Rehearsal":
+        environment = client_environment(emulator.storage, emulator.apis, emulator.state, settings.project_id)
+        cloud = Cloud.of(Shell(environment=environment), settings)
+        return cls(cloud, Names.of(settings), emulator, folder)
+
+    def run(self, archive: Path, settings: Settings, request: RunRequest) -> None:
+        self.add_images()
+        deploy(self.cloud, {MODEL: archive}, "auto", tell=_print_step)
+        self.check_health("health")
+        with _timed(f"forecast of {request.exp_id}") as line:
+            result, place = self.upload(archive, archive.name)
+            line.note = f"{counted(result['units'], 'unit')}, {result['device']}"
+        with _timed("the same run here"):
+            here = self.run_here(settings, request, result["summary"])
+        with _timed("compare") as line:
+            line.note = self.compare(place, here)
+        self.check_health("health again")
+        with _timed("idle stop") as line:
+            line.note = self.wait_for_stop()
+        with _timed("sentence, cold start") as line:
+            line.note = self.upload_sentence()
+        remove(self.cloud, _print_step)
+        with _timed("nothing left"):
+            if left := self.instances():
+                raise UserError(f"{counted(len(left), 'instance')} left after the removal", exit_code=1)
+
+    def add_images(self) -> None:
+        """Put the images into the registry that a build would; their code is this checkout's."""
+        import requests  # here, because its import takes a fifth of invoke's start
+
+        for name in SERVICES:
+            image = self.names.image(name, self.cloud.settings.image_tag)
+            url = f"{self.emulator.apis}/_emulator/images"
+            answer = requests.post(url, json={"image": image}, headers=ANYBODY, timeout=ANSWER_SECONDS)
+            answer.raise_for_status()
+
+    def check_health(self, title: str) -> None:
+        """Have the workflow ask each service for its health: from outside they are not reachable."""
+        with _timed(title) as line:
+            words = ["workflows", "execute", self.names.workflow, "--data", '{"check": true}']
+            started = self.cloud.read_json([*words, *self.cloud.in_region], echo=False)
+            health = self.ended(started["name"].rpartition("/")[2])
+            for name in SERVICES:
+                answer = health.get(name, {})
+                if answer.get("status") != "ok":
+                    raise UserError(f"{name} is not healthy: {json.dumps(answer)}", exit_code=1)
+            line.note = f"{counted(len(health), 'service')}, {health['inference']['device']}"
+
+    def upload(self, file: Path, name: str) -> tuple[dict[str, Any], str]:
+        """Upload a file; return result.json, and the folder of the results, ending with /."""
+        self.done |= set(self.executions())
+        words = ["storage", "cp", str(file), f"gs://{self.names.bucket('input')}/{name}"]
+        self.cloud.read([*words, *self.cloud.in_project], echo=False)
+        ended = self.ended(self.next_execution())
+        if ended.get("status") != "done":
+            raise UserError(f"{name}: the execution returned {json.dumps(ended)}", exit_code=1)
+        result = json.loads(self.cloud.read(["storage", "cat", ended["result"]], echo=False))
+        return result, ended["result"].rpartition("/")[0] + "/"
+
+    def upload_sentence(self) -> str:
+        """Upload a sentence; return what the answer says and how many instances were started for it."""
+        file = self.folder / SENTENCE_NAME
+        file.write_text(SENTENCE, encoding="utf-8")
+        result, _ = self.upload(file, SENTENCE_NAME)
+        label = result["summary"].get("label")
+        if label != "positive":
+            raise UserError(f'"{SENTENCE}" is {label}; it must be positive', exit_code=1)
+        return f"{label}, {counted(len(self.instances()), 'instance')} started"
+
+    def executions(self) -> list[str]:
+        """Return the ids of all executions of the workflow."""
+        words = ["workflows", "executions", "list", self.names.workflow, *self.cloud.in_region]
+        return [each["name"].rpartition("/")[2] for each in self.cloud.read_json(words, echo=False)]
+
+    def next_execution(self) -> str:
+        """Return the execution that an upload starts."""
+        for _ in _until(WAIT_SECONDS, "no execution was started by the upload"):
+            if new := [each for each in self.executions() if each not in self.done]:
+                return new[0]
+        raise AssertionError
+
+    def ended(self, execution: str) -> dict[str, Any]:
+        """Return the result of an execution once it has ended; refuse one that did not succeed."""
+        self.done.add(execution)
+        where = ["--workflow", self.names.workflow, *self.cloud.in_region]
+        words = ["workflows", "executions", "describe", execution, *where]
+        for _ in _until(WAIT_SECONDS, f"execution {execution} did not end"):
+            found = self.cloud.read_json(words, echo=False)
+            if found["state"] in ENDED:
+                break
+        if found["state"] != "SUCCEEDED":
+            raise UserError(f"execution {execution}: {reason_of(found)}", exit_code=1)
+        return result_of(found)
+
+    def run_here(self, settings: Settings, request: RunRequest, summary: Mapping[str, Any]) -> dict[str, str]:
+        """Run the experiment's stages with the same seed and engine; return the digests of the outputs."""
+        here = here_in(settings, request.exp_id, self.folder)
+        here = here.model_copy(update={"engine": summary["engine"], "modeling_suite": BUILT_IN})
+        return digests_here(local_run.run(Shell(), here, replace(request, seed=summary["seed"])))
+
+    def compare(self, place: str, here: dict[str, str]) -> str:
+        """Compare the files of a result with those of the run here, byte for byte."""
+        copies = self.folder / "results"
+        copies.mkdir()
+        words = ["storage", "cp", "--recursive", f"{place}*", str(copies), *self.cloud.in_project]
+        self.cloud.read(words, echo=False)
+        differing = [name for name, digest in here.items() if _digest(copies / name) != digest]
+        if differing or not here:
+            names = ", ".join(differing) or "everything: the run here has no outputs"
+            raise UserError(f"the GPU lane and the run here differ in {names}", exit_code=1)
+        return f"{counted(len(here), 'file')} equal, byte for byte"
+
+    def instances(self) -> list[dict[str, Any]]:
+        """Return the instances that run."""
+        import requests
+
+        url = f"{self.emulator.apis}/_emulator/run"
+        answer = requests.get(url, headers=ANYBODY, timeout=ANSWER_SECONDS)
+        answer.raise_for_status()
+        return answer.json()
+
+    def wait_for_stop(self) -> str:
+        """Wait until no instance is left."""
+        before = len(self.instances())
+        for _ in _until(WAIT_SECONDS, "instances did not stop when they were idle"):
+            if not self.instances():
+                break
+        return f"{counted(before, 'instance')}, then 0"
+
+
+def _packed(shell: Shell, settings: Settings, exp_id: str, folder: Path) -> Path:
+    """Pack the forecasting repository with this experiment, as an upload brings it."""
+    repository, only = local_run.forecast_repository(settings, exp_id), folder / "packed"
+    shutil.copytree(repository / "experiments" / exp_id, only / "experiments" / exp_id)
+    shutil.copytree(repository / "data", only / "data")
+    archive = folder / f"{exp_id.rpartition('/')[2]}.tar.gz"
+    pack = [sys.executable, nearest(ROOT / "scripts" / "pack_forecast.py"), str(only), str(archive)]
+    shell.read(pack, timeout_seconds=PACK_SECONDS, echo=False)
+    return archive
+
+
+def _print_step(title: str, seconds: float) -> None:
+    print(f"{title:<28}{seconds:7.1f} s", flush=True)
+
+
+@contextmanager
+def _timed(title: str) -> Iterator[Line]:
+    """Print a line with the seconds of a step that ended well."""
+    line, begun = Line(title), time.monotonic()
+    yield line
+    print(f"{line.title:<28}{time.monotonic() - begun:7.1f} s  {line.note}".rstrip(), flush=True)
+
+
+def _until(seconds: float, problem: str) -> Iterator[None]:
+    """Yield about twice a second; refuse with the problem when the time is over."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        yield
+        time.sleep(0.5)
+    raise UserError(f"{problem} within {seconds:.0f} s", exit_code=1)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""

@@ -1,0 +1,149 @@
+"""POST /postprocess: make the files for people from all shards; result.json is the last of them."""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from modeling.failures import UserError
+from pipeline.storage import MissingFile
+from services.failures import Conflict, NotTheContract
+from services.messages import FailedUnit, PostprocessAnswer, PostprocessRequest
+from services.models import Finished, Predicted
+from services.objects import Objects, sha256_of
+from services.packets import InputsHead, ShardHead, read_inputs, unpack
+from services.plugins import Plugins
+from services.preprocess import RESULT
+from services.settings import Settings, versions_of
+
+
+class Result(BaseModel):
+    """What result.json says; a result without it is not complete."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Literal["done"] = "done"
+    model: str  # name@version
+    input: str
+    generation: str
+    inputs_sha256: str
+    seed: int
+    units: int
+    failed: list[FailedUnit]
+    summary: dict[str, Any]
+    files: dict[str, str]  # SHA-256 by name below the result's folder
+    device: str
+    seconds: dict[str, float]  # of predicting, all shards together, and of postprocess
+    versions: dict[str, dict[str, str]]  # by service
+
+
+class Postprocess:
+    """Finishes results; one that is complete is returned again."""
+
+    path, request = "/postprocess", PostprocessRequest
+
+    def __init__(self, settings: Settings, plugins: Plugins, objects: Objects, folder: Path):
+        self._settings, self._plugins, self._objects, self._folder = settings, plugins, objects, folder
+
+    def load(self) -> None:
+        """Do nothing: finishing needs no files of a model."""
+
+    def handle(self, request: PostprocessRequest) -> PostprocessAnswer:
+        """Return the files of a result, written now or before."""
+        if there := self._there(request):
+            return _answer(request, there)
+        begun = time.monotonic()
+        model = self._plugins.named(request.model)
+        inputs, content = read_inputs(self._objects, request.inputs, request.sha256)
+        if (inputs.model, inputs.input, inputs.generation) != (
+            request.model,
+            request.input,
+            request.generation,
+        ):
+            raise NotTheContract(f"{request.inputs} was made from another upload, or by another model")
+        shards = self._shards(request, inputs)
+        failed = _failed(inputs, shards)
+        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            predicted = [Predicted(data, head.failed) for head, data in shards]
+            finished = model.finish(content, predicted, Path(folder))
+            files = self._write(request, finished)
+        result = Result(
+            model=request.model,
+            input=request.input,
+            generation=request.generation,
+            inputs_sha256=request.sha256,
+            seed=inputs.seed,
+            units=len(inputs.units),
+            failed=failed,
+            summary=dict(finished.summary),
+            files=files,
+            device=", ".join(sorted({head.device for head, _ in shards})),
+            seconds={
+                "predict": round(sum(head.seconds for head, _ in shards), 3),
+                "postprocess": round(time.monotonic() - begun, 3),
+            },
+            versions={"inference": shards[0][0].versions, "postprocess": versions_of(self._settings)},
+        )
+        try:
+            self._objects.write_once(request.result + RESULT, result.model_dump_json(indent=2).encode())
+        except Conflict:  # another request for this result, whose caller gave up, was first
+            return _answer(request, self._there(request) or result)
+        return _answer(request, result)
+
+    def _there(self, request: PostprocessRequest) -> Result | None:
+        """Return the result if it is complete."""
+        reference = request.result + RESULT
+        try:
+            result = Result.model_validate_json(self._objects.read(reference))
+        except MissingFile:
+            return None
+        except ValueError:
+            raise Conflict(f"{reference} is no result of these services; choose another folder") from None
+        if (result.inputs_sha256, result.model) != (request.sha256, request.model):
+            raise Conflict(f"{reference} is a result of other inputs; delete its folder, or upload again")
+        return result
+
+    def _shards(self, request: PostprocessRequest, inputs: InputsHead) -> list[tuple[ShardHead, bytes]]:
+        """Return the shards in the order of their units, each unit in one of them."""
+        read = [unpack(each, self._objects.read(each), ShardHead) for each in request.shards]
+        shards = sorted(read, key=lambda shard: shard[0].first)
+        if any((head.inputs, head.model) != (request.sha256, request.model) for head, _ in shards):
+            raise Conflict("a shard was made from other inputs; upload the file again")
+        following = 0
+        for head, _ in shards:
+            if head.first != following:
+                break
+            following += head.count
+        if following != len(inputs.units) or shards[-1][0].first + shards[-1][0].count != following:
+            raise NotTheContract(f"the shards have not each of {len(inputs.units)} units once")
+        return shards
+
+    def _write(self, request: PostprocessRequest, finished: Finished) -> dict[str, str]:
+        """Write the files below the result's folder, and return the digest of each."""
+        digests = {}
+        for name, content in sorted(finished.files.items()):
+            if name == RESULT:
+                raise ValueError(f"{RESULT} is written by the service, not by a model")
+            self._objects.write_once(request.result + name, content)
+            digests[name] = sha256_of(content)
+        return digests
+
+
+def _failed(inputs: InputsHead, shards: list[tuple[ShardHead, bytes]]) -> list[FailedUnit]:
+    """Return the units without a result; all of them are a mistake in the upload."""
+    failed = [FailedUnit(unit=unit, reason=text) for head, _ in shards for unit, text in head.failed.items()]
+    if len(failed) >= len(inputs.units):
+        raise UserError(f"no unit has a result; {failed[0].unit}: {failed[0].reason}")
+    return failed
+
+
+def _answer(request: PostprocessRequest, result: Result) -> PostprocessAnswer:
+    return PostprocessAnswer(
+        result=request.result + RESULT,
+        files=result.files,
+        summary=result.summary,
+        units=result.units,
+        failed=result.failed,
+    )

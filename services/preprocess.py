@@ -1,0 +1,125 @@
+"""POST /preprocess: check an upload, and split it into units and shards."""
+
+import hashlib
+import math
+from itertools import pairwise
+from pathlib import Path
+
+from modeling.failures import UserError
+from pipeline.storage import MissingFile
+from services.failures import Conflict
+from services.messages import PreprocessAnswer, PreprocessRequest, ShardRange
+from services.models import Upload
+from services.objects import Objects, sha256_of
+from services.packets import InputsHead, pack, unpack
+from services.plugins import Plugins, label_of
+from services.settings import Settings
+
+HEAD_BYTES = 4 << 10  # of a file, by which a model says whether it takes it
+_USABLE = 0.8  # of a request's time; the rest is for reading and writing
+RESULT = "result.json"
+
+
+class Preprocess:
+    """Prepares uploads; what was prepared before is returned again."""
+
+    path, request = "/preprocess", PreprocessRequest
+
+    def __init__(self, settings: Settings, plugins: Plugins, objects: Objects, folder: Path):
+        self._settings, self._plugins, self._objects, self._folder = settings, plugins, objects, folder
+
+    def load(self) -> None:
+        """Do nothing: the files of a model are copied when an upload needs them."""
+
+    def handle(self, request: PreprocessRequest) -> PreprocessAnswer:
+        """Return the shards of an upload, or "done" where its result is there already."""
+        if self._objects.exists(request.result + RESULT):
+            return PreprocessAnswer(status="done", result=request.result + RESULT)
+        reference = f"{request.work}inputs"
+        prepared = self._prepared_before(reference, request)
+        if not prepared:
+            prepared = self._prepare(request)
+            self._objects.write_once(reference, prepared[1])
+        head, data = prepared
+        return PreprocessAnswer(
+            status="ready",
+            model=head.model,
+            units=len(head.units),
+            shards=shards_of(head, self._settings.timeout_seconds, self._settings.shard_units),
+            inputs=reference,
+            sha256=sha256_of(data),
+            seed=head.seed,
+        )
+
+    def _prepared_before(self, reference: str, request: PreprocessRequest) -> tuple[InputsHead, bytes] | None:
+        """Return the inputs of an earlier request for the same upload."""
+        try:
+            data = self._objects.read(reference)
+        except MissingFile:
+            return None
+        head, _ = unpack(reference, data, InputsHead)
+        asked = (request.input, request.generation, request.options)
+        if (head.input, head.generation, head.options) != asked:
+            raise Conflict(
+                f"{reference} was made from another upload or with other options; use another work"
+            )
+        self._plugins.named(head.model)
+        return head, data
+
+    def _prepare(self, request: PreprocessRequest) -> tuple[InputsHead, bytes]:
+        """Return the inputs, made now from the upload."""
+        name = request.input.removeprefix("gs://").partition("/")[2]
+        most_bytes = self._settings.most_upload_mib << 20
+        content = self._objects.read_generation(request.input, request.generation, most_bytes)
+        if not content:
+            raise UserError(f"{name}: the file is empty")
+        model = self._plugins.accepting(name, content[:HEAD_BYTES])
+        seed = seed_of(request)
+        files = model_files(self._settings, self._objects, self._folder, model.name)
+        prepared = model.prepare(Upload(name, content, request.options), files, seed)
+        if not prepared.units:
+            raise UserError(f"{name}: there is nothing to predict in it")
+        head = InputsHead(
+            model=label_of(model),
+            input=request.input,
+            generation=request.generation,
+            options=request.options,
+            units=list(prepared.units),
+            unit_seconds=prepared.unit_seconds,
+            seed=seed if prepared.seed is None else prepared.seed,
+        )
+        return head, pack(head, prepared.content)
+
+
+def seed_of(request: PreprocessRequest) -> int:
+    """Return the seed in the options, else 32 bits of the SHA-256 of BUCKET/NAME#GENERATION."""
+    if "seed" not in request.options:
+        key = f"{request.input.removeprefix('gs://')}#{request.generation}"
+        return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4])
+    seed = request.options["seed"]
+    if type(seed) is not int or not 0 <= seed < 2**63:
+        raise UserError(f"options.seed: {seed!r} is not a whole number from 0 to 2^63 - 1")
+    return seed
+
+
+def shards_of(head: InputsHead, timeout_seconds: int, most_units: int) -> list[ShardRange]:
+    """Return as few shards as fit into a request each, of about the same size."""
+    units = len(head.units)
+    wanted = math.ceil(units * head.unit_seconds / (_USABLE * timeout_seconds))
+    if most_units:
+        wanted = max(wanted, math.ceil(units / most_units))
+    shards = min(max(wanted, 1), units)
+    starts = [index * units // shards for index in range(shards + 1)]
+    return [
+        ShardRange(index=index, first=first, count=after - first)
+        for index, (first, after) in enumerate(pairwise(starts))
+    ]
+
+
+def model_files(settings: Settings, objects: Objects, folder: Path, model: str) -> Path:
+    """Return a local copy of a model's files; an empty folder without a models bucket."""
+    if settings.models_bucket:
+        return objects.copy_folder(f"gs://{settings.models_bucket}/{model}/", folder / model)
+    empty = folder / model
+    empty.mkdir(parents=True, exist_ok=True)
+    return empty

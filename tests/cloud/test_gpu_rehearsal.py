@@ -1,0 +1,53 @@
+"""`invoke rehearse --lane gpu` as it is typed, unattended and with nothing left."""
+
+import re
+import shutil
+
+import pytest
+
+from tests.experiments import POPULATIONS, calibrated
+from tests.needs import need_program
+from tests.operators import Operator
+
+MOST_SECONDS = 300
+
+
+@pytest.fixture
+def operator(tmp_path):
+    need_program("gcloud")
+    operator = Operator(tmp_path, calibrated())
+    shutil.copytree(POPULATIONS, tmp_path / "local" / "forecast" / "data" / "epydemix-data")
+    del operator.environ["EPYDEMIX_DATA_DIR"]
+    return operator
+
+
+@pytest.mark.timeout(MOST_SECONDS)
+def test_a_rehearsal_deploys_compares_five_jurisdictions_starts_cold_and_leaves_nothing(operator):
+    ended = operator.invoke("rehearse", "--lane", "gpu")
+
+    assert ended.exit_code == 0, ended.output
+    lines = {re.split(r" {2,}", line)[0]: line for line in ended.lines if re.search(r"\d\.\d s\b", line)}
+    assert lines["health"].endswith("3 services, cpu")
+    assert lines["forecast of five-states"].endswith("5 units, cpu")
+    assert re.search(r"\d+ files equal, byte for byte$", lines["compare"])
+    assert lines["health again"].endswith("3 services, cpu")
+    assert lines["idle stop"].endswith("instances, then 0")
+    assert lines["sentence, cold start"].endswith("positive, 3 instances started")
+    assert "nothing left" in lines
+    assert int(re.fullmatch(r"rehearsed in (\d+) s", ended.last_line)[1]) < MOST_SECONDS
+    assert not list((operator.folder / "local").glob("rehearsal-*"))
+
+
+def test_a_rehearsal_whose_tables_differ_fails_and_keeps_the_files(operator):
+    # the run here takes the people from this folder, and the archive brings its own
+    others = operator.folder / "others"
+    shutil.copytree(POPULATIONS, others)
+    ages = others / "data" / "United_States_Vermont" / "demographic" / "age_distribution.csv"
+    ages.write_text(ages.read_text().replace("\n0,", "\n0,9", 1))
+
+    ended = operator.invoke("rehearse", "--lane", "gpu", "--exp-id", "trial", EPYDEMIX_DATA_DIR=str(others))
+
+    assert ended.exit_code == 1, ended.output
+    assert re.match(r"error: the GPU lane and the run here differ in .*posteriors\.csv\.gz", ended.last_line)
+    (kept,) = (operator.folder / "local").glob("rehearsal-*")
+    assert (kept / "results" / "posteriors.csv.gz").is_file()

@@ -1,0 +1,206 @@
+"""The GPU lane on an emulated cloud: deployed by the real gcloud, used by its clients as people use it."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from localcloud.environment import client_environment
+from localcloud.process import Cloud as Emulator
+from localcloud.process import running
+from ops.cloud.cloud import Cloud
+from ops.environment import read_settings
+from ops.gpu.deploy import deploy
+from ops.gpu.names import SERVICES, Names
+from ops.shell import Shell
+from tests.cloud_runs import PROJECT, REGION
+from tests.emulated import add_image, names_in, object_of, order_faults, request
+from tests.experiments import REPOSITORY
+from tests.needs import need_program
+
+LOCATION = f"/v1/projects/{PROJECT}/locations/{REGION}"
+SENTENCE = b"This product is amazing! I love it."
+FORECAST = "services.models.forecast:Forecast"
+SENTIMENT = "services.models.sentiment:Sentiment"
+# A model of tests/, which an instance finds by PYTHONPATH; a shard has one unit.
+PATIENT = {"MODELS": "gpu_models:Patient", "PYTHONPATH": str(REPOSITORY / "tests"), "SHARD_UNITS": "1"}
+WAIT_SECONDS = 60
+
+
+class GpuLane:
+    """A deployed lane, its uploads, executions and results."""
+
+    def __init__(self, emulator: Emulator, cloud: Cloud):
+        self.emulator, self.cloud, self.names = emulator, cloud, Names.of(cloud.settings)
+
+    @classmethod
+    def deployed(
+        cls, emulator: Emulator, variables: Mapping[str, str], models: Mapping[str, Path] | None = None
+    ) -> "GpuLane":
+        """Deploy the lane as an operator does, with images of this checkout."""
+        need_program("gcloud")
+        environment = client_environment(emulator.storage, emulator.apis, emulator.state, PROJECT)
+        settings = read_settings({"PROJECT_ID": PROJECT, "REGION": REGION})
+        cloud = Cloud.of(Shell(environment=environment), settings, needs_bucket=False)
+        lane = cls(emulator, cloud)
+        for name in SERVICES:
+            add_image(emulator, lane.names.image(name, settings.image_tag), f"sha256:{'0' * 64}")
+        deploy(cloud, models or {}, "auto", variables, lambda title, seconds: None)
+        return lane
+
+    def upload(self, name: str, content: bytes) -> str:
+        """Upload a file and return its generation."""
+        bucket = self.names.bucket("input")
+        url = f"{self.emulator.storage}/upload/storage/v1/b/{bucket}/o?uploadType=media"
+        answer = request("POST", url, params={"name": name}, data=content)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["generation"]
+
+    def api(self, method: str, path: str, **more: Any) -> Any:
+        answer = request(method, f"{self.emulator.apis}{LOCATION}{path}", **more)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def executions(self, name: str, generation: str = "") -> list[dict[str, Any]]:
+        """Return the executions that an upload started."""
+        path = f"/workflows/{self.names.workflow}/executions?view=FULL&pageSize=100"
+        found, page = [], ""
+        while True:
+            answer = self.api("GET", f"{path}{page}")
+            found += answer.get("executions", [])
+            if not answer.get("nextPageToken"):
+                break
+            page = f"&pageToken={answer['nextPageToken']}"
+        data = [(each, json.loads(each["argument"]).get("data", {})) for each in found]
+        return [
+            each
+            for each, asked in data
+            if asked.get("name") == name and generation in ("", asked.get("generation"))
+        ]
+
+    def ended(
+        self, name: str, generation: str = "", number: int = 1, seconds: float = WAIT_SECONDS
+    ) -> list[dict[str, Any]]:
+        """Return the executions of an upload once as many have ended."""
+        for _ in until(seconds):
+            found = self.executions(name, generation)
+            if len(found) >= number and all(each["state"] not in ("ACTIVE", "QUEUED") for each in found):
+                return found
+        raise AssertionError(f"{name}: {[(each['state'], self.steps(each)) for each in found]}")
+
+    def steps(self, execution: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the newest steps of an execution."""
+        path = f"/_emulator/executions/{execution['name'].rpartition('/')[2]}/steps"
+        return request("GET", f"{self.emulator.apis}{path}").json().get("steps", [])[-3:]
+
+    def done(self, name: str, generation: str = "", seconds: float = WAIT_SECONDS) -> dict[str, Any]:
+        """Return what the only execution of an upload returns, which must have succeeded."""
+        (execution,) = self.ended(name, generation, seconds=seconds)
+        assert execution["state"] == "SUCCEEDED", execution.get("error")
+        return json.loads(execution["result"])
+
+    def check(self) -> dict[str, Any]:
+        """Return the health of each service, as the workflow is told it."""
+        body = {"argument": json.dumps({"check": True})}
+        path = f"/workflows/{self.names.workflow}/executions"
+        name = self.api("POST", path, json=body)["name"].rpartition("/")[2]
+        for _ in until(WAIT_SECONDS):
+            found = self.api("GET", f"{path}/{name}")
+            if found["state"] != "ACTIVE":
+                assert found["state"] == "SUCCEEDED", found.get("error")
+                return json.loads(found["result"])
+        raise AssertionError(found)
+
+    def results(self, name: str, generation: str = "") -> list[str]:
+        """Return the names of the objects of an upload's results, below the output bucket."""
+        place = f"results/{name}/" + (f"{generation}/" if generation else "")
+        return names_in(self.emulator, self.names.bucket("output"), place)
+
+    def result(self, name: str, generation: str) -> dict[str, Any]:
+        """Return result.json of an upload."""
+        place = f"results/{name}/{generation}/result.json"
+        return json.loads(object_of(self.emulator, self.names.bucket("output"), place))
+
+    def output(self, name: str) -> bytes:
+        return object_of(self.emulator, self.names.bucket("output"), name)
+
+    def instances(self, service: str = "") -> list[dict[str, Any]]:
+        """Return the instances that run, of one service or of all."""
+        found = request("GET", f"{self.emulator.apis}/_emulator/run").json()
+        return [each for each in found if not service or each["service"] == self.names.service(service)]
+
+    def kill(self, service: str) -> None:
+        """Kill an instance that has a request, as a machine that is lost."""
+        for _ in until(WAIT_SECONDS):
+            if busy := [each for each in self.instances(service) if each["busy"]]:
+                os.kill(busy[0]["pid"], signal.SIGKILL)
+                return
+        raise AssertionError(f"no instance of {service} has a request")
+
+    def log(self, service: str, text: str = "") -> list[dict[str, Any]]:
+        """Return the log entries of a service that match a filter, oldest first."""
+        parts = [
+            'resource.type = "cloud_run_revision"',
+            f'resource.labels.service_name = "{self.names.service(service)}"',
+            *([text] if text else []),
+        ]
+        asked = {
+            "resourceNames": [f"projects/{PROJECT}"],
+            "filter": " AND ".join(parts),
+            "orderBy": "timestamp asc",
+            "pageSize": 1000,
+        }
+        found: list[dict[str, Any]] = []
+        while True:
+            answer = request("POST", f"{self.emulator.apis}/v2/entries:list", json=asked)
+            assert answer.status_code == 200, answer.text
+            found += answer.json().get("entries", [])
+            asked["pageToken"] = answer.json().get("nextPageToken", "")
+            if not asked["pageToken"]:
+                return found
+
+    def predictions(self, text: str = "") -> list[dict[str, Any]]:
+        """Return the log entries of predictions that were made, not found; oldest first."""
+        entries = self.log("inference", text)
+        return [each for each in entries if each.get("jsonPayload", {}).get("skipped") is False]
+
+    def deliver(self, name: str, times: int) -> None:
+        """Have the event of an object delivered several times."""
+        wish = {"deliveries": {name: times}}
+        answer = request("POST", f"{self.emulator.apis}/_emulator/eventarc", json=wish)
+        assert answer.status_code == 200, answer.text
+
+    @contextmanager
+    def faults(self, *rules: dict[str, Any]) -> Iterator[None]:
+        """Inject faults within the block."""
+        order_faults(self.emulator, *rules)
+        try:
+            yield
+        finally:
+            request("DELETE", f"{self.emulator.apis}/_emulator/faults")
+
+    def fault_hits(self) -> int:
+        """Return how many requests were hit by the rules in force."""
+        rules = request("GET", f"{self.emulator.apis}/_emulator/faults").json()
+        return sum(rule["hits"] for rule in rules)
+
+
+@contextmanager
+def gpu_lane(
+    state: Path, *arguments: str, models: Mapping[str, Path] | None = None, **variables: str
+) -> Iterator[GpuLane]:
+    """Yield a lane on an emulated cloud of its own; `variables` are of every service, `models` are files."""
+    with running(state, *arguments) as emulator:
+        yield GpuLane.deployed(emulator, {"MODELS": SENTIMENT, **variables}, models)
+
+
+def until(seconds: float, pause_seconds: float = 0.1) -> Iterator[None]:
+    """Yield again and again for a time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        yield
+        time.sleep(pause_seconds)

@@ -1,0 +1,71 @@
+"""What `invoke rehearse --lane gpu` would run, and refuses; the rehearsal itself is in tests/cloud."""
+
+import re
+
+import pytest
+
+from tests.experiments import sampled
+from tests.operators import Operator
+
+
+@pytest.fixture
+def operator(tmp_path):
+    return Operator(tmp_path, sampled())
+
+
+def test_a_dry_run_prints_the_commands_of_the_deployment_in_their_order(operator):
+    ended = operator.invoke("rehearse", "--lane", "gpu", "--dry-run", PROJECT_ID="my-lab-forecasts")
+
+    assert ended.exit_code == 0, ended.output
+    commands = [line for line in ended.lines if line.startswith("+ gcloud ")]
+    order = [
+        next(number for number, line in enumerate(commands) if line.startswith(f"+ gcloud {words}"))
+        for words in (
+            "services enable",
+            "iam service-accounts create",
+            "storage buckets create",
+            "storage cp",
+            "storage buckets set-iam-policy",
+            "run deploy",
+            "run services add-iam-policy-binding",
+            "workflows deploy",
+            "eventarc triggers create",
+        )
+    ]
+    assert order == sorted(order)
+    inference = next(line for line in commands if re.search(r"run deploy \S+-inference ", line))
+    for option in (
+        *("--cpu 4", "--memory 16Gi", "--gpu 1", "--gpu-type nvidia-l4", "--no-gpu-zonal-redundancy"),
+        *("--no-cpu-throttling", "--concurrency 1", "--max-instances 3", "--min-instances 0"),
+        *("--ingress internal", "--no-allow-unauthenticated", "--timeout 300"),
+    ):
+        assert f" {option} " in inference
+    assert "allUsers" not in ended.output
+
+
+def test_without_a_gpu_type_the_service_has_none(operator):
+    ended = operator.invoke(
+        *("rehearse", "--lane", "gpu", "--dry-run"), PROJECT_ID="my-lab-forecasts", GPU_TYPE="none"
+    )
+
+    inference = next(line for line in ended.lines if re.search(r"run deploy \S+-inference ", line))
+    assert "--gpu" not in inference
+    assert "DEVICE=cpu" in inference
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--lane", "tpu"], "--lane tpu: use batch or gpu"),
+        (["--lane", "gpu", "--docker"], "--docker: for --lane batch; leave it out"),
+        (
+            ["--lane", "gpu", "--seed", "1", "--count", "2"],
+            "--count and --seed: for --lane batch; leave it out",
+        ),
+    ],
+)
+def test_options_that_the_lane_does_not_have_are_refused(operator, options, said):
+    ended = operator.invoke("rehearse", *options)
+
+    assert ended.exit_code == 2
+    assert ended.last_line == f"error: {said}"
