@@ -23,7 +23,7 @@ from pipeline.artifacts import RunFiles
 from pipeline.environment import StageContext
 from pipeline.failures import disk_failure
 from pipeline.manifest import Manifest
-from pipeline.storage import MissingFile
+from pipeline.storage import COPIED_BYTES, MissingFile
 from pipeline.temporary import temporary_folder
 
 _NOT_PACKED = {
@@ -177,12 +177,13 @@ def _unpack(data: bytes, folder: Path, size: _Size) -> None:
     entries, links = {}, {}
     with (
         gzip.GzipFile(fileobj=io.BytesIO(data)) as zipped,
-        tarfile.open("", "r:", _Bounded(zipped, size.limits.tar_bytes)) as tar,
+        tarfile.open("", "r:", bounded := _Bounded(zipped, size.limits.tar_bytes)) as tar,
     ):
         for entry in tar:
             _check_entry(entry)
             size.add(entry.size)
             (links if entry.issym() else entries)[os.path.normpath(entry.name)] = _anonymous(entry)
+        bounded.read_to_end()
         for name in (*entries, *links):
             above = {str(parent) for parent in PurePath(name).parents}
             if above & links.keys() or (name in links and name in entries):
@@ -218,6 +219,11 @@ class _Bounded:
     def seek(self, place: int) -> int:
         self._check(place)
         return self._zipped.seek(place)
+
+    def read_to_end(self) -> None:
+        """Read what follows the tar's end mark: gzip compares its checksum at the end only."""
+        while self._zipped.read(COPIED_BYTES):
+            self._check(self.tell())
 
     def _check(self, place: int) -> None:
         if place > self._most_bytes:

@@ -111,6 +111,22 @@ def test_an_archive_that_unpacks_to_more_than_a_repository_has_is_not_unpacked(t
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("place", [-8, -4], ids=["checksum", "length"])
+def test_an_archive_that_differs_from_its_checksum_is_not_unpacked(tmp_path, place):
+    packed = BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        tar.addfile(tar_entry("zeros", size=1 << 20), BytesIO(bytes(1 << 20)))
+    data = bytearray(packed.getvalue())
+    data[place] ^= 1
+    folder = tmp_path / "folder"
+    folder.mkdir()
+
+    with pytest.raises(UserError, match=r"forecast.tar.gz: cannot be unpacked \((CRC|Incorrect length)"):
+        unpack_forecast(stored_archive(tmp_path, bytes(data)), folder)
+
+    assert list(folder.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"no archive", gzip.compress(b"no tar", mtime=0), b"\x1f\x8b\x08\x00" + bytes(99)]
 )
