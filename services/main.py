@@ -15,6 +15,7 @@ from pathlib import Path
 import uvicorn
 
 from modeling.failures import TemporaryFault, UserError
+from modeling.threads import set_usable_threads, usable_cores
 from services.app import create_app
 from services.device import choose_device
 from services.inference import Inference
@@ -55,6 +56,7 @@ def main() -> int:
 
 def serve(settings: Settings, folder: Path) -> None:
     """Load what a service needs, then answer requests; `folder` is for copies of files."""
+    set_usable_threads(settings.engine_threads or usable_cores())
     device, plugins, objects = choose_device(settings.device), load_plugins(settings.models), Objects()
     if settings.service == "inference":
         handler = Inference(settings, plugins, objects, folder, device)

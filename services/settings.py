@@ -28,6 +28,7 @@ class Settings:
     timeout_seconds: int = 300  # of a request; preprocess cuts shards that fit in
     shard_units: int = 0  # at most so many units a shard; 0: all that fit into a request
     predictions_at_once: int = 1
+    engine_threads: int = 0  # of the engine; 0: one on each usable core
     project: str = ""  # GOOGLE_CLOUD_PROJECT, of traces
 
 
@@ -51,6 +52,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         timeout_seconds=_number(environ, "TIMEOUT_SECONDS", 300, 10, 3600),
         shard_units=_number(environ, "SHARD_UNITS", 0, 0, 1_000_000),
         predictions_at_once=_number(environ, "PREDICTIONS_AT_ONCE", 1, 1, 1000),
+        engine_threads=_number(environ, "ENGINE_THREADS", 0, 0, 1024),
         project=environ.get("GOOGLE_CLOUD_PROJECT", ""),
     )
 

@@ -180,6 +180,7 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(tmp_path):
         ({"SERVICE": "inferense"}, 'did you mean "inference"?'),
         ({"PORT": "eighty"}, 'PORT="eighty": use a whole number'),
         ({"MOST_UPLOAD_MIB": "0"}, 'MOST_UPLOAD_MIB="0"'),
+        ({"ENGINE_THREADS": "two"}, 'ENGINE_THREADS="two"'),
         ({"MODELS": "services.models.nothing:X"}, "no module named services.models.nothing"),
         ({"MODELS": "services.models.sentiment:Feeling"}, "has no class Feeling"),
         ({"MODELS": "services.models.sentiment"}, "is not module:class"),
