@@ -98,16 +98,16 @@ def rules() -> list[dict]:
         return {"path": path, "probability": probability, "seed": seeds.randrange(1000), **fault}
 
     return [
-        rule(calls, 0.06, status=429),
-        rule(calls, 0.06, status=503),
-        rule(calls, 0.04, action="reset"),
-        rule(calls, 0.04, action="reset_after"),
-        rule(calls, 0.04, action="truncate"),
+        rule(calls, 0.07, status=429),
+        rule(calls, 0.07, status=503),
+        rule(calls, 0.05, action="reset"),
+        rule(calls, 0.05, action="reset_after"),
+        rule(calls, 0.05, action="truncate"),
         rule(calls, 0.03, tag="TimeoutError"),
         rule(r"/b/ml-pipeline-[0-9a-f]+-input/o/", 0.3, method="GET", status=503),
-        rule(storage, 0.03, status=503),
-        rule(storage, 0.02, action="reset"),
-        rule(storage, 0.02, action="reset_after"),
+        rule(storage, 0.02, status=503),
+        rule(storage, 0.01, action="reset"),
+        rule(storage, 0.01, action="reset_after"),
         rule(storage, 0.01, action="truncate"),
     ]
 
