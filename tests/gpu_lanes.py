@@ -34,23 +34,24 @@ WAIT_SECONDS = 60
 class GpuLane:
     """A deployed lane, its uploads, executions and results."""
 
-    def __init__(self, emulator: Emulator, cloud: Cloud):
-        self.emulator, self.cloud, self.names = emulator, cloud, Names.of(cloud.settings)
-
-    @classmethod
-    def deployed(
-        cls, emulator: Emulator, variables: Mapping[str, str], models: Mapping[str, Path] | None = None
-    ) -> "GpuLane":
-        """Deploy the lane as an operator does, with images of this checkout."""
+    def __init__(
+        self, emulator: Emulator, variables: Mapping[str, str], models: Mapping[str, Path] | None = None
+    ):
+        """Build it; `variables` are of every service, `models` are files for the models bucket."""
         need_program("gcloud")
         environment = client_environment(emulator.storage, emulator.apis, emulator.state, PROJECT)
         settings = read_settings({"PROJECT_ID": PROJECT, "REGION": REGION})
-        cloud = Cloud.of(Shell(environment=environment), settings, needs_bucket=False)
-        lane = cls(emulator, cloud)
-        for name in SERVICES:
-            add_image(emulator, lane.names.image(name, settings.image_tag), f"sha256:{'0' * 64}")
-        deploy(cloud, models or {}, "auto", variables, lambda title, seconds: None)
-        return lane
+        self.emulator, self._variables, self._models = emulator, variables, models or {}
+        self.cloud = Cloud.of(Shell(environment=environment), settings, needs_bucket=False)
+        self.names = Names.of(settings)
+        for name in SERVICES:  # as if a build of this checkout had put them there
+            add_image(emulator, self.names.image(name, settings.image_tag), f"sha256:{'0' * 64}")
+
+    def deploy(self) -> list[str]:
+        """Deploy the lane as an operator does, and return the titles of the steps that were needed."""
+        titles: list[str] = []
+        deploy(self.cloud, self._models, "auto", self._variables, lambda title, _: titles.append(title))
+        return titles
 
     def upload(self, name: str, content: bytes) -> str:
         """Upload a file and return its generation."""
@@ -195,7 +196,9 @@ def gpu_lane(
 ) -> Iterator[GpuLane]:
     """Yield a lane on an emulated cloud of its own; `variables` are of every service, `models` are files."""
     with running(state, *arguments) as emulator:
-        yield GpuLane.deployed(emulator, {"MODELS": SENTIMENT, **variables}, models)
+        lane = GpuLane(emulator, {"MODELS": SENTIMENT, **variables}, models)
+        lane.deploy()
+        yield lane
 
 
 def until(seconds: float, pause_seconds: float = 0.1) -> Iterator[None]:

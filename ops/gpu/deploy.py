@@ -27,6 +27,7 @@ from ops.terminal import nearest
 WORKFLOW = ROOT / "terraform" / "gpu" / "workflow.yaml"
 APIS = (
     "artifactregistry",
+    "cloudresourcemanager",
     "eventarc",
     "eventarcpublishing",
     "iam",
@@ -40,6 +41,8 @@ APIS = (
 DEPLOY_SECONDS = 900  # an instance has four minutes to start, and an image has to be copied
 UPLOAD_SECONDS = 1800
 FINALIZED = "google.cloud.storage.object.v1.finalized"
+# A new account is not known everywhere at once.
+ACCOUNT_NOT_READY, ACCOUNT_SECONDS = "does not exist", 90
 # Right after its first use in a project, Eventarc's own account has no rights yet.
 AGENT_NOT_READY, AGENT_SECONDS = "Eventarc Service Agent", 300
 # CPU, memory, requests of an instance at the same time, most instances; of inference from the settings.
@@ -79,7 +82,8 @@ def deploy(
             _project_grants(cloud, names, found),
             *one_by_one(_bucket_grants(cloud, names, Path(folder))),
         ]
-        run_all(cloud, [Step("grant rights", grants)], tell)
+        step = Step("grant rights", grants, awaited=ACCOUNT_NOT_READY, patience_seconds=ACCOUNT_SECONDS)
+        run_all(cloud, [step], tell)
     run_all(cloud, _what_runs(cloud, names, found, device, variables or {}), tell)
     return names
 
@@ -241,7 +245,7 @@ def _trigger(cloud: Cloud, names: Names) -> Command:
         *("eventarc", "triggers", "create", names.trigger, *cloud.in_region),
         *("--destination-workflow", names.workflow, "--destination-workflow-location", cloud.region),
         *("--event-filters", f"type={FINALIZED}", "--event-filters", f"bucket={names.bucket('input')}"),
-        *("--service-account", names.account("trigger")),
+        *("--service-account", names.account("trigger"), "--labels", _labels(cloud.settings)),
     ]
 
 

@@ -235,9 +235,12 @@ class _Rehearsal:
 
 def _packed(shell: Shell, settings: Settings, exp_id: str, folder: Path) -> Path:
     """Pack the forecasting repository with this experiment, as an upload brings it."""
+    local_run.check_experiment_exists(settings, exp_id)
     repository, only = local_run.forecast_repository(settings, exp_id), folder / "packed"
-    shutil.copytree(repository / "experiments" / exp_id, only / "experiments" / exp_id)
-    shutil.copytree(repository / "data", only / "data")
+    for below in (Path("experiments", exp_id), Path("data")):
+        if not (repository / below).is_dir():
+            raise UserError(f"{nearest(repository / below)}: no such folder; an upload needs it")
+        shutil.copytree(repository / below, only / below, symlinks=True)
     archive = folder / f"{exp_id.rpartition('/')[2]}.tar.gz"
     pack = [sys.executable, nearest(ROOT / "scripts" / "pack_forecast.py"), str(only), str(archive)]
     shell.read(pack, timeout_seconds=PACK_SECONDS, echo=False)

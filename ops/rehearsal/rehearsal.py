@@ -121,7 +121,10 @@ def kept_folder(settings: Settings) -> Iterator[Path]:
     try:
         yield folder
     except BaseException:
-        print(f"the files are kept in {nearest(folder)}", file=sys.stderr)
+        if any(folder.iterdir()):
+            print(f"the files are kept in {nearest(folder)}", file=sys.stderr)
+        else:
+            folder.rmdir()
         raise
     shutil.rmtree(folder, ignore_errors=True)
 

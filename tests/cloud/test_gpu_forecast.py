@@ -3,12 +3,18 @@
 import csv
 import gzip
 import io
+import json
+import random
 import subprocess
 import sys
+import tarfile
+from pathlib import Path
 
 import pytest
 
+from ops.gpu.names import SERVICES
 from ops.rehearsal.five_states import OBSERVED, STATES, write_five_states
+from tests.emulated import names_in
 from tests.experiments import REPOSITORY
 from tests.gpu_lanes import FORECAST, SENTIMENT, gpu_lane
 
@@ -30,7 +36,9 @@ def lane(tmp_path_factory, repository):
     models = {"forecast/experiment.tar.gz": repository.with_name("forecast.tar.gz")}
     listed = f"{FORECAST},{SENTIMENT}"
     arguments = ("--clock-speed", "60", "--idle-seconds", "100000")
-    with gpu_lane(tmp_path_factory.mktemp("state"), *arguments, models=models, MODELS=listed) as lane:
+    with gpu_lane(
+        tmp_path_factory.mktemp("state"), *arguments, models=models, MODELS=listed, MOST_UPLOAD_MIB="1"
+    ) as lane:
         yield lane
 
 
@@ -75,17 +83,86 @@ def test_a_jurisdiction_without_data_is_named_and_the_others_have_their_forecast
     assert places(lane, "without-maine.csv", generation) == {f"US-{s}" for s in STATES} - {"US-ME"}
 
 
-def test_a_missing_column_fails_at_once_with_the_line_of_the_service_and_leaves_nothing(lane, repository):
-    upload = (repository / OBSERVED).read_bytes().replace(b"admissions", b"patients", 1)
+def without_end(_: Path) -> bytes:
+    return 10 * gzip.compress(bytes(64 << 20))
 
-    generation = lane.upload("broken.csv", upload)
-    (execution,) = lane.ended("broken.csv", generation, seconds=10)
+
+def leading_out(_: Path) -> bytes:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("../evil"))
+    return data.getvalue()
+
+
+def without_column(repository: Path) -> bytes:
+    return (repository / OBSERVED).read_bytes().replace(b"admissions", b"patients", 1)
+
+
+def of_another_place(repository: Path) -> bytes:
+    header, *rows = (repository / OBSERVED).read_bytes().splitlines(keepends=True)
+    return header + b"".join(row.replace(b",MA,", b",NY,") for row in rows if b",MA," in row)
+
+
+def cut(repository: Path) -> bytes:
+    return repository.with_name("forecast.tar.gz").read_bytes()[:-1000]
+
+
+BAD = {
+    "unknown.png": (lambda _: b"PNG", "unknown.png: no model takes this file"),
+    "empty.csv": (lambda _: b"", "empty.csv: the file is empty"),
+    "column.csv": (without_column, "column.csv:1: no column admissions"),
+    "places.csv": (of_another_place, "US-MA"),
+    "large.csv": (lambda _: bytes((1 << 20) + 1), "large.csv"),
+    "cut.tar.gz": (cut, "cut.tar.gz: cannot be unpacked"),
+    "out.tar.gz": (leading_out, "leads out of the archive"),
+    "without-end.tar.gz": (without_end, "without-end.tar.gz"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_upload_fails_at_once_with_the_line_of_the_service_and_leaves_nothing(lane, repository, name):
+    make, said = BAD[name]
+    content = make(repository)
+
+    generation = lane.upload(name, content)
+    (execution,) = lane.ended(name, generation, seconds=10)
 
     assert execution["state"] == "FAILED"
-    assert "broken.csv:1: no column admissions" in execution["error"]["payload"]
-    refused = lane.log("preprocess", 'jsonPayload.event = "refused"')
-    assert len([each for each in refused if "broken.csv" in each["jsonPayload"]["message"]]) == 1
-    assert lane.results("broken.csv") == []
+    error = json.loads(execution["error"]["payload"])
+    assert error["message"].startswith("preprocess: ")
+    assert said in error["message"]
+    assert error["code"] == 422
+    assert len(lane.log("preprocess", f'jsonPayload.request_id = "{error["request_id"]}"')) == 1
+    assert lane.results(name) == []
+    assert names_in(lane.emulator, lane.names.bucket("output"), f"work/{error['key']}/") == []
+
+
+def test_two_hundred_damaged_uploads_are_each_refused_or_taken_and_none_is_a_bug(lane, repository):
+    rng = random.Random(16)
+    table, archive = (
+        (repository / OBSERVED).read_bytes(),
+        repository.with_name("forecast.tar.gz").read_bytes(),
+    )
+    contents = {f"damaged-{n:03}.csv": damaged(table, len(table) // 20, rng) for n in range(100)}
+    contents |= {f"damaged-{n:03}.tar.gz": damaged(archive, 3, rng) for n in range(100)}
+
+    generations = {name: lane.upload(name, content) for name, content in contents.items()}
+    ended = {name: lane.ended(name, generation)[0] for name, generation in generations.items()}
+
+    errors = [json.loads(each["error"]["payload"]) for each in ended.values() if each["state"] == "FAILED"]
+    assert len(errors) > 150
+    assert {each["code"] for each in errors} == {422}
+    assert not any("\n" in each["message"] or "Traceback" in each["message"] for each in errors)
+    for service in SERVICES:
+        assert lane.log(service, 'jsonPayload.event = "failed"') == []
+
+
+def damaged(content: bytes, places: int, rng: random.Random) -> bytes:
+    """Return a content with some random bytes in random places."""
+    data = bytearray(content)
+    for _ in range(places):
+        data[rng.randrange(len(data))] = rng.randrange(256)
+    return bytes(data)
 
 
 def places(lane, name: str, generation: str) -> set[str]:

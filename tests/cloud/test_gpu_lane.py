@@ -5,10 +5,9 @@ import json
 import pytest
 import requests
 
-from ops.gpu.deploy import deploy
 from ops.gpu.found import look
 from ops.gpu.remove import remove
-from tests.gpu_lanes import SENTENCE, SENTIMENT, gpu_lane, until
+from tests.gpu_lanes import SENTENCE, gpu_lane, until
 
 
 @pytest.fixture(scope="module")
@@ -119,10 +118,9 @@ def test_a_repeated_deployment_makes_only_what_is_missing_and_waits_for_the_agen
     trigger = ["eventarc", "triggers", "delete", lane.names.trigger, *lane.cloud.in_region]
     lane.cloud.read(trigger, echo=False)
     not_yet = {"message": "Permission denied while using the Eventarc Service Agent", "status": 403}
-    titles: list[str] = []
 
     with lane.faults({"method": "POST", "path": r"/triggers\?", "times": 1, **not_yet}):
-        deploy(lane.cloud, {}, "auto", {"MODELS": SENTIMENT}, lambda title, seconds: titles.append(title))
+        titles = lane.deploy()
 
     assert titles == [
         "enable APIs",
@@ -134,7 +132,7 @@ def test_a_repeated_deployment_makes_only_what_is_missing_and_waits_for_the_agen
     assert lane.done("repeated.txt", lane.upload("repeated.txt", SENTENCE))["status"] == "done"
 
 
-def test_a_removal_leaves_nothing_in_the_project(lane):
+def test_a_removal_leaves_nothing_in_the_project_and_the_lane_can_be_deployed_again(lane):
     before = look(lane.cloud, lane.names)
 
     remove(lane.cloud, lambda title, seconds: None)
@@ -142,6 +140,8 @@ def test_a_removal_leaves_nothing_in_the_project(lane):
     assert [len(each) for each in parts(before)] == [5, 3, 3, 1, 1, 4]
     assert [len(each) for each in parts(look(lane.cloud, lane.names))] == [0] * 6
     assert lane.instances() == []
+    lane.deploy()
+    assert lane.done("anew.txt", lane.upload("anew.txt", SENTENCE))["status"] == "done"
 
 
 def parts(found) -> tuple:

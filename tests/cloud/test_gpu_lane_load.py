@@ -1,5 +1,6 @@
 """The GPU lane under load and faults: every result is right, none is lost, and none is made twice."""
 
+import json
 import random
 import threading
 import time
@@ -7,6 +8,7 @@ from datetime import datetime
 
 import pytest
 
+from ops.gpu.names import SERVICES
 from tests.emulated import names_in
 from tests.gpu_lanes import PATIENT, gpu_lane
 from tests.gpu_models import patient_file, units_of
@@ -39,18 +41,34 @@ def test_twelve_uploads_at_once_on_three_instances_all_get_their_result(lane):
     assert refused  # they were asked again
 
 
-def test_a_killed_instance_is_replaced_and_the_upload_gets_one_whole_result(lane):
-    name = "killed.patient"
-    generation = lane.upload(name, patient_file(name, seconds=2))
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_killed_instance_is_replaced_and_the_upload_gets_one_whole_result(lane, service):
+    name = f"killed-{service}.patient"
+    generation = lane.upload(name, patient_file(name, seconds=2, service=service))
 
-    lane.kill("inference")
+    lane.kill(service)
     told = lane.done(name, generation)
 
     assert units(lane, name, generation) == units_of(name)
     assert [each.rpartition("/")[2] for each in lane.results(name)] == ["result.json", "units.json"]
     work = names_in(lane.emulator, lane.names.bucket("output"), f"work/{told['key']}/")
     assert [each.rpartition("/")[2] for each in work] == ["claim.json", "inputs", "shard-0-1"]
-    assert any("terminated on signal 9" in entry.get("textPayload", "") for entry in lane.log("inference"))
+    assert len(lane.log(service, 'textPayload : "terminated on signal 9"')) == 1
+
+
+def test_duplicates_of_an_event_that_come_while_the_first_is_at_work_name_it(lane):
+    name = "five-times.patient"
+    lane.deliver(name, 5)
+
+    generation = lane.upload(name, patient_file(name, seconds=1))
+    executions = lane.ended(name, number=5)
+
+    told = {each["name"].rpartition("/")[2]: json.loads(each["result"]) for each in executions}
+    (first,) = [execution for execution, answer in told.items() if "duplicate_of" not in answer]
+    assert sorted(answer["status"] for answer in told.values()) == ["done", *["duplicate"] * 4]
+    assert {answer.get("duplicate_of", first) for answer in told.values()} == {first}
+    assert len(lane.predictions(f'jsonPayload.run_key = "{told[first]["key"]}"')) == 1
+    assert units(lane, name, generation) == units_of(name)
 
 
 def test_a_thousand_faults_of_calls_and_storage_lose_nothing_and_double_nothing(lane):
@@ -80,16 +98,16 @@ def rules() -> list[dict]:
         return {"path": path, "probability": probability, "seed": seeds.randrange(1000), **fault}
 
     return [
-        rule(calls, 0.06, status=429),
-        rule(calls, 0.06, status=503),
-        rule(calls, 0.04, action="reset"),
-        rule(calls, 0.04, action="reset_after"),
-        rule(calls, 0.04, action="truncate"),
+        rule(calls, 0.07, status=429),
+        rule(calls, 0.07, status=503),
+        rule(calls, 0.05, action="reset"),
+        rule(calls, 0.05, action="reset_after"),
+        rule(calls, 0.05, action="truncate"),
         rule(calls, 0.03, tag="TimeoutError"),
         rule(r"/b/ml-pipeline-[0-9a-f]+-input/o/", 0.3, method="GET", status=503),
-        rule(storage, 0.03, status=503),
-        rule(storage, 0.02, action="reset"),
-        rule(storage, 0.02, action="reset_after"),
+        rule(storage, 0.02, status=503),
+        rule(storage, 0.01, action="reset"),
+        rule(storage, 0.01, action="reset_after"),
         rule(storage, 0.01, action="truncate"),
     ]
 

@@ -56,6 +56,7 @@ def test_without_a_gpu_type_the_service_has_none(operator):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (["--lane", "gpu", "--exp-id", "tria"], "tria: no such experiment"),
         (["--lane", "tpu"], "--lane tpu: use batch or gpu"),
         (["--lane", "gpu", "--docker"], "--docker: for --lane batch; leave it out"),
         (
@@ -64,8 +65,10 @@ def test_without_a_gpu_type_the_service_has_none(operator):
         ),
     ],
 )
-def test_options_that_the_lane_does_not_have_are_refused(operator, options, said):
+def test_what_the_lane_does_not_have_is_refused(operator, options, said):
     ended = operator.invoke("rehearse", *options)
 
     assert ended.exit_code == 2
-    assert ended.last_line == f"error: {said}"
+    assert ended.last_line.startswith(f"error: {said}")
+    assert "Traceback" not in ended.output
+    assert not list((operator.folder / "local").glob("rehearsal-*"))
