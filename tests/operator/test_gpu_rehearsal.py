@@ -69,3 +69,15 @@ def test_options_that_the_lane_does_not_have_are_refused(operator, options, said
 
     assert ended.exit_code == 2
     assert ended.last_line == f"error: {said}"
+
+
+@pytest.mark.parametrize("where", ["the operator's own", "a repository elsewhere"])
+def test_an_experiment_that_is_not_there_is_refused_before_anything_is_made(operator, where):
+    elsewhere = {"FORECAST_REPO_DIR": str(operator.folder / "local" / "forecast")}
+    ended = operator.invoke(
+        *("rehearse", "--lane", "gpu", "--exp-id", "tiral"), **({} if where.endswith("own") else elsewhere)
+    )
+
+    assert ended.exit_code == 2
+    assert ended.last_line.startswith("error: tiral: no such experiment in local/forecast/experiments")
+    assert not list((operator.folder / "local").glob("rehearsal-*"))
