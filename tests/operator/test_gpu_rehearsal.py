@@ -1,5 +1,6 @@
 """What `invoke rehearse --lane gpu` would run, and refuses; the rehearsal itself is in tests/cloud."""
 
+import json
 import re
 
 import pytest
@@ -41,6 +42,19 @@ def test_a_dry_run_prints_the_commands_of_the_deployment_in_their_order(operator
     ):
         assert f" {option} " in inference
     assert "allUsers" not in ended.output
+
+
+def test_a_dry_run_prints_each_policy_as_the_file_that_the_command_after_it_reads(operator):
+    ended = operator.invoke("rehearse", "--lane", "gpu", "--dry-run", PROJECT_ID="my-lab-forecasts")
+
+    for bucket in ("input", "models", "output"):
+        (file,) = re.findall(
+            rf"^\+ gcloud storage buckets set-iam-policy \S+ (\S+/{bucket}\.json)", ended.output, re.M
+        )
+        written, read = ended.output.index(f"cat > {file} <<'END'\n"), ended.output.index(f" {file} ")
+        policy = ended.output[written:].partition("\n")[2].partition("END\n")[0]
+        assert json.loads(policy)["bindings"]
+        assert written < read
 
 
 def test_without_a_gpu_type_the_service_has_none(operator):
