@@ -90,10 +90,12 @@ class RegistryService:
     def put(self, name: str, digest: str) -> None:
         """Add an image under a tag, which moves from another image if it has one; or add a repository."""
         place = _PLACE.fullmatch(name)
-        if not place or not _DIGEST.fullmatch(digest):
+        if not place:
             raise ApiError(
-                400, f"{name} with {digest} is not LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG."
+                400, f'image "{name}" is not LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG.'
             )
+        if not _DIGEST.fullmatch(digest):
+            raise ApiError(400, f'digest "{digest}" is not sha256: and 64 hexadecimal digits.')
         location, project, repository, image, tag = place.groups()
         with self._lock:
             there = self._repositories.setdefault((project, location, repository), Repository())

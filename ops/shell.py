@@ -205,8 +205,8 @@ class Shell:
         """Return whether a program succeeds and prints something; True in a dry run, without running it."""
         return self.dry_run or bool(self.capture(argv, timeout_seconds=timeout_seconds))
 
-    def write_file(self, path: Path, text: str, preview: bool = False) -> None:
-        """Write a file that a command reads; a dry run writes nothing, and with `preview` prints the text.
+    def write_file(self, path: Path, text: str, preview: str = "") -> None:
+        """Write a file that a command reads; a dry run writes nothing, and prints `preview`.
 
         Raises
         ------
@@ -214,7 +214,7 @@ class Shell:
             The file cannot be written.
         """
         if self.dry_run:
-            print(text if preview else "", end="")
+            print(preview, end="", flush=True)
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 python scripts/pack_forecast.py examples/forecast forecast.tar.gz
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -10,9 +11,13 @@ from pipeline.failures import UserError
 from pipeline.forecast_pack import pack
 
 
-def main(folder: str, archive: str) -> int:
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", type=Path, help="the repository")
+    parser.add_argument("archive", type=Path, help="the .tar.gz to write")
+    given = parser.parse_args()
     try:
-        pack(Path(folder), Path(archive))
+        pack(given.folder, given.archive)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -20,4 +25,4 @@ def main(folder: str, archive: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())

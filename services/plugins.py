@@ -67,7 +67,8 @@ class Plugins:
         for model in self.models:
             if model.name == name:
                 raise Conflict(f"the inputs are of {label}, this service has {label_of(model)}: upload again")
-        raise NotTheContract(f'no model "{label}" is here; there are {", ".join(self.labels)}')
+        message = f'this service has no model "{label}", only {", ".join(self.labels)}'
+        raise NotTheContract(f"{message}; MODELS must name it here, too")
 
 
 def _model(entry: str) -> Model:

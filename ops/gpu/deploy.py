@@ -172,8 +172,9 @@ def _bucket_grants(cloud: Cloud, names: Names, folder: Path) -> list[Command]:
         wanted = bucket_bindings(names, bucket)
         if not has_bindings(policy, wanted):
             path = folder / f"{bucket}.json"
-            text = json.dumps(with_bindings(policy, wanted), indent=1)
-            cloud.shell.write_file(path, f"{text}\n", preview=True)
+            text = json.dumps(with_bindings(policy, wanted), indent=1) + "\n"
+            pasted = f"mkdir -p {path.parent} && cat > {path} <<'END'\n{text}END\n"
+            cloud.shell.write_file(path, text, preview=pasted)
             commands.append(["storage", "buckets", "set-iam-policy", place, str(path)])
     return commands
 

@@ -239,7 +239,7 @@ def create(cloud: Cloud, plan: Plan) -> dict[str, Any] | None:
         upload_forecast(cloud, plan.repository, path)
     body = _as_json(render_job(cloud.settings, plan.stage, plan.filling, plan.job_id))
     rendered = RENDERED / f"{plan.job_id}.json"
-    cloud.shell.write_file(rendered, body, preview=True)
+    cloud.shell.write_file(rendered, body, preview=body)
     try:
         return cloud.read_json(_submit_words(cloud, plan.job_id, rendered))
     except GcloudError as error:

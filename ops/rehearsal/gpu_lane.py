@@ -26,6 +26,7 @@ from ops.gpu.deploy import deploy
 from ops.gpu.names import SERVICES, Names
 from ops.gpu.remove import remove
 from ops.laptop import local_run
+from ops.rehearsal.five_states import EXP_ID as FIVE_STATES
 from ops.rehearsal.populate import ANSWER_SECONDS, ANYBODY
 from ops.rehearsal.rehearsal import (
     digests_here,
@@ -56,6 +57,7 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
         A step failed, the tables differ, or something is left (exit code 1); the files are then kept.
     """
     _refuse_options(request)
+    _check_experiment_exists(settings, request.exp_id)
     shell.end_if_dry_run(lambda: _print_commands(shell, settings))
     begun = time.monotonic()
     with kept_folder(settings) as folder:
@@ -82,6 +84,15 @@ def _refuse_options(request: RunRequest) -> None:
     }
     if names := [name for name, is_given in given.items() if is_given]:
         raise UserError(f"{' and '.join(names)}: for --lane batch; leave it out")
+
+
+def _check_experiment_exists(settings: Settings, exp_id: str) -> None:
+    if exp_id == FIVE_STATES:  # which is written if nobody has it
+        return
+    local_run.check_experiment_exists(settings, exp_id)
+    experiments = local_run.forecast_repository(settings, exp_id) / "experiments"
+    if not (experiments / exp_id).is_dir():
+        raise UserError(f"{exp_id}: no such experiment in {nearest(experiments)}")
 
 
 @dataclass
@@ -234,13 +245,11 @@ class _Rehearsal:
 
 
 def _packed(shell: Shell, settings: Settings, exp_id: str, folder: Path) -> Path:
-    """Pack the forecasting repository with this experiment, as an upload brings it."""
-    local_run.check_experiment_exists(settings, exp_id)
+    """Pack the forecasting repository without its other experiments, since an upload may have only one."""
     repository, only = local_run.forecast_repository(settings, exp_id), folder / "packed"
-    for below in (Path("experiments", exp_id), Path("data")):
-        if not (repository / below).is_dir():
-            raise UserError(f"{nearest(repository / below)}: no such folder; an upload needs it")
-        shutil.copytree(repository / below, only / below, symlinks=True)
+    left_out = {str(repository): ["experiments", ".git"]}
+    shutil.copytree(repository, only, symlinks=True, ignore=lambda place, names: left_out.get(str(place), []))
+    shutil.copytree(repository / "experiments" / exp_id, only / "experiments" / exp_id, symlinks=True)
     archive = folder / f"{exp_id.rpartition('/')[2]}.tar.gz"
     pack = [sys.executable, nearest(ROOT / "scripts" / "pack_forecast.py"), str(only), str(archive)]
     shell.read(pack, timeout_seconds=PACK_SECONDS, echo=False)

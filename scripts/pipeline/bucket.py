@@ -224,7 +224,7 @@ def _storage_failure(path: str, error: Exception) -> Exception | None:
     message = _message(error)
     if isinstance(error, api.NotFound):
         if _is_about_the_bucket(error):
-            return UserError(f"gs://{bucket}: no such bucket; check GCS_BUCKET, or create it")
+            return UserError(f"gs://{bucket}: no such bucket; check the setting, or create it")
         return MissingFile(f"{path}: no such object")
     if isinstance(error, (api.Forbidden, api.Unauthorized)):
         return UserError(

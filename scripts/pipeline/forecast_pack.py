@@ -69,8 +69,10 @@ def pack(folder: Path, archive: Path) -> None:
     Raises
     ------
     UserError
-        A link leads out of the folder, an entry is no file, folder or link, or the folder is too large.
+        It is no folder or is too large, a link leads out of it, or an entry is no file, folder or link.
     """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
     size = _Size(str(folder), REPOSITORY)
     with (
         open(archive, "wb") as raw,

@@ -117,7 +117,7 @@ def _unpacked(archive: Path, folder: Path) -> Path:
     except OSError:
         raise UserError(
             f"the models have no {DEFAULT}, whose observed data a .csv replaces; add it to forecast/ in the "
-            "bucket of the models, or upload a .tar.gz with an experiment of its own"
+            "bucket of the models (scripts/pack_forecast.py makes it), or upload a .tar.gz with an experiment"
         ) from None
     return _unpack(content, folder, DEFAULT)
 

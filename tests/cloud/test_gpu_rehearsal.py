@@ -15,8 +15,12 @@ MOST_SECONDS = 300
 @pytest.fixture
 def operator(tmp_path):
     need_program("gcloud")
-    operator = Operator(tmp_path, calibrated())
-    shutil.copytree(POPULATIONS, tmp_path / "local" / "forecast" / "data" / "epydemix-data")
+    experiment = calibrated()
+    experiment["modelset"]["calibration"]["observed_data_path"] = "surveillance/observed.csv"
+    operator, repository = Operator(tmp_path, experiment), tmp_path / "local" / "forecast"
+    (repository / "surveillance").mkdir()
+    (repository / "data" / "observed.csv").rename(repository / "surveillance" / "observed.csv")
+    shutil.copytree(POPULATIONS, repository / "data" / "epydemix-data")
     del operator.environ["EPYDEMIX_DATA_DIR"]
     return operator
 

@@ -77,8 +77,19 @@ def test_tags_come_in_pages_and_by_digest(repository, api):
     assert [each["name"].rpartition("/")[2] for each in of_one] == ["first"]
 
 
-def test_a_name_that_is_not_an_image_is_refused(api):
-    answer = api("POST", "/_emulator/images", json={"image": "ghcr.io/x/y:z"})
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"image": "ghcr.io/x/y:z"}, 'image "ghcr.io/x/y:z" is not LOCATION-docker.pkg.dev/'),
+        ({"img": "x"}, 'image "" is not LOCATION-docker.pkg.dev/'),
+        (
+            {"image": "us-docker.pkg.dev/p/r/i:t", "digest": "sha256:1"},
+            'digest "sha256:1" is not sha256: and 64',
+        ),
+    ],
+)
+def test_an_image_with_a_wrong_name_or_digest_is_refused_by_what_is_wrong(api, given, said):
+    answer = api("POST", "/_emulator/images", json=given)
 
     assert answer.status_code == 400
-    assert "LOCATION-docker.pkg.dev" in answer.json()["error"]["message"]
+    assert answer.json()["error"]["message"].startswith(said)

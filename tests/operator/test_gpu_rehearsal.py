@@ -1,5 +1,6 @@
 """What `invoke rehearse --lane gpu` would run, and refuses; the rehearsal itself is in tests/cloud."""
 
+import json
 import re
 
 import pytest
@@ -43,6 +44,19 @@ def test_a_dry_run_prints_the_commands_of_the_deployment_in_their_order(operator
     assert "allUsers" not in ended.output
 
 
+def test_a_dry_run_prints_each_policy_as_the_file_that_the_command_after_it_reads(operator):
+    ended = operator.invoke("rehearse", "--lane", "gpu", "--dry-run", PROJECT_ID="my-lab-forecasts")
+
+    for bucket in ("input", "models", "output"):
+        (file,) = re.findall(
+            rf"^\+ gcloud storage buckets set-iam-policy \S+ (\S+/{bucket}\.json)", ended.output, re.M
+        )
+        written, read = ended.output.index(f"cat > {file} <<'END'\n"), ended.output.index(f" {file} ")
+        policy = ended.output[written:].partition("\n")[2].partition("END\n")[0]
+        assert json.loads(policy)["bindings"]
+        assert written < read
+
+
 def test_without_a_gpu_type_the_service_has_none(operator):
     ended = operator.invoke(
         *("rehearse", "--lane", "gpu", "--dry-run"), PROJECT_ID="my-lab-forecasts", GPU_TYPE="none"
@@ -71,4 +85,16 @@ def test_what_the_lane_does_not_have_is_refused(operator, options, said):
     assert ended.exit_code == 2
     assert ended.last_line.startswith(f"error: {said}")
     assert "Traceback" not in ended.output
+    assert not list((operator.folder / "local").glob("rehearsal-*"))
+
+
+@pytest.mark.parametrize("where", ["the operator's own", "a repository elsewhere"])
+def test_an_experiment_that_is_not_there_is_refused_before_anything_is_made(operator, where):
+    elsewhere = {"FORECAST_REPO_DIR": str(operator.folder / "local" / "forecast")}
+    ended = operator.invoke(
+        *("rehearse", "--lane", "gpu", "--exp-id", "tiral"), **({} if where.endswith("own") else elsewhere)
+    )
+
+    assert ended.exit_code == 2
+    assert ended.last_line.startswith("error: tiral: no such experiment in local/forecast/experiments")
     assert not list((operator.folder / "local").glob("rehearsal-*"))

@@ -215,6 +215,8 @@ def test_what_was_made_from_something_else_is_not_taken(lane):
     for service, body in conflicts:
         refused(lane.services[service].ask(body), 409)
 
+    unknown = lane.services["inference"].ask(lane.predict_body(prepared, model="other@1"))
+    refused(unknown, 400, 'no model "other@1", only line-counts@1, sentiment@1; MODELS must name it')
     assert foreign
     assert lane.names("results/") == []
 

@@ -43,7 +43,7 @@ def test_the_baseline_of_the_page_forecasts_each_location(custom):
         "VT,0.75": "18.5",
         "VT,0.95": "19.7",
     }
-    assert result["failed"] == [{"unit": "NH", "reason": "1 weeks; a forecast needs 3"}]
+    assert result["failed"] == [{"unit": "NH", "reason": "1 of the 3 weeks that a forecast needs"}]
     assert (result["model"], result["summary"]) == ("baseline@1", {"rows": 5})
 
 

@@ -149,7 +149,9 @@ def test_a_table_larger_than_an_instance_can_read_is_refused(models, monkeypatch
 def test_a_table_needs_the_experiment_of_the_models_and_a_calibration_in_it(tmp_path):
     (tmp_path / "models").mkdir()
 
-    assert "the models have no experiment.tar.gz" in refused("week.csv", own_table(), tmp_path / "models")
+    message = refused("week.csv", own_table(), tmp_path / "models")
+    assert "the models have no experiment.tar.gz" in message
+    assert "scripts/pack_forecast.py makes it" in message
 
     archive = packed(write_upload(tmp_path / "simulation", simulated()))
     (tmp_path / "models" / "experiment.tar.gz").write_bytes(archive)

@@ -174,13 +174,13 @@ def test_a_bucket_that_is_not_there_is_the_users_mistake(emulator, path, act):
         ACTS[act](nowhere, path)
 
     assert not isinstance(raised.value, MissingFile)
-    assert str(raised.value) == "gs://no-such-bucket: no such bucket; check GCS_BUCKET, or create it"
+    assert str(raised.value) == "gs://no-such-bucket: no such bucket; check the setting, or create it"
 
 
 def test_a_bucket_that_is_not_there_is_told_however_long_the_name_is(emulator):
     nowhere = BucketStorage("no-such-bucket", retry_seconds=PATIENCE)
 
-    with pytest.raises(UserError, match="no such bucket; check GCS_BUCKET"):
+    with pytest.raises(UserError, match="no such bucket; check the setting"):
         nowhere.load_bytes("long/" * 100 + "name")
 
 

@@ -185,7 +185,7 @@ def test_a_bucket_that_is_not_there_ends_a_stage_in_one_line(cloud, tmp_path, st
     assert ended.exit_code == 2
     (line,) = log_of(ended)
     assert line["severity"] == "ERROR"
-    assert line["message"] == "gs://no-such-bucket: no such bucket; check GCS_BUCKET, or create it"
+    assert line["message"] == "gs://no-such-bucket: no such bucket; check the setting, or create it"
     assert line["stage"] == stage
 
 

@@ -2,6 +2,8 @@
 
 import gzip
 import os
+import subprocess
+import sys
 import tarfile
 import time
 from io import BytesIO
@@ -12,7 +14,7 @@ from modeling.failures import UserError
 from pipeline import forecast_pack
 from pipeline.forecast_pack import unpack_forecast
 from tests.archives import sparse_entry, stored_archive, tar_entry
-from tests.experiments import sampled, write_repository
+from tests.experiments import REPOSITORY, sampled, write_repository
 
 
 def test_packing_is_the_same_bytes_for_the_same_files_and_leaves_secrets_out(tmp_path):
@@ -33,6 +35,22 @@ def test_packing_is_the_same_bytes_for_the_same_files_and_leaves_secrets_out(tmp
     assert (tmp_path / "1.tar.gz").read_bytes() == (tmp_path / "2.tar.gz").read_bytes()
     with tarfile.open(tmp_path / "1.tar.gz") as tar:
         assert not [n for n in tar.getnames() if n.startswith((".env", ".git"))]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere", "packed.tar.gz"], "error: nowhere: no such folder"),
+        (["nowhere"], "the following arguments are required: archive"),
+    ],
+)
+def test_a_folder_that_is_not_there_is_not_packed_as_an_empty_one(tmp_path, words, said):
+    command = [sys.executable, REPOSITORY / "scripts" / "pack_forecast.py", *words]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert ended.returncode == 2
+    assert said in ended.stderr.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("kind", ["outside", "absolute", "loop"])
