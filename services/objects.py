@@ -1,6 +1,8 @@
 """Objects of Cloud Storage by their gs:// references: read, write once, list a folder into a local one."""
 
+import gzip
 import hashlib
+import io
 import shutil
 import tempfile
 import threading
@@ -13,7 +15,6 @@ from pipeline.storage import MissingFile
 from services.failures import Conflict
 
 RETRY_SECONDS = 30  # of a request to storage; then the workflow asks the service again
-_GZIP = zlib.MAX_WBITS | 16
 
 
 def sha256_of(content: bytes | Path) -> str:
@@ -120,13 +121,13 @@ class Objects:
 
 def _unpacked(reference: str, content: bytes, most_bytes: int) -> bytes:
     """Return what gzip packed, without ever holding more than `most_bytes` of it."""
-    gzip = zlib.decompressobj(_GZIP)
     try:
-        unpacked = gzip.decompress(content, most_bytes + 1)
-    except zlib.error:
-        unpacked = b""
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as zipped:  # or several, one after another
+            unpacked = zipped.read(most_bytes + 1)
+    except (OSError, EOFError, zlib.error):
+        unpacked = None
+    if unpacked is None or not content:
+        raise UserError(f"{reference}: stored as gzip, but damaged; upload it again")
     if len(unpacked) > most_bytes:
         raise UserError(f"{reference}: unpacks to more than {most_bytes:,} bytes, the most a file has")
-    if not gzip.eof:
-        raise UserError(f"{reference}: stored as gzip, but damaged; upload it again")
     return unpacked
