@@ -9,7 +9,7 @@ import threading
 import zlib
 from pathlib import Path
 
-from modeling.failures import UserError
+from modeling.failures import TemporaryFault, UserError
 from pipeline.bucket import BucketStorage
 from pipeline.storage import MissingFile
 from services.failures import Conflict
@@ -84,21 +84,28 @@ class Objects:
         ----------
         below : Path
             Each state of the folder gets a folder of its own here, so that nobody's files change.
+
+        Raises
+        ------
+        TemporaryFault
+            The folder changes meanwhile.
         """
         bucket, prefix = self._located(reference, is_folder=True)
-        found = {name: number for name, number in bucket.list_generations(prefix).items() if name[-1] != "/"}
+        found = bucket.list_generations(prefix)
         copy = below / sha256_of(repr(sorted(found.items())).encode())[:16]
         if copy.is_dir():
             return copy
         below.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=below))
         try:
-            for name, content in bucket.load_many(found):
+            for name, content in bucket.load_many(name for name in found if name[-1] != "/"):
                 if isinstance(content, MissingFile):
-                    raise content
+                    break
                 target = partial / name.removeprefix(prefix)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
+            if bucket.list_generations(prefix) != found:  # some files may be of before, and others of after
+                raise TemporaryFault(f"{reference} changes while it is copied; ask again")
             partial.rename(copy)
         except OSError:
             if not copy.is_dir():  # else another thread was first

@@ -60,7 +60,7 @@ class Postprocess:
                 "predict": round(sum(head.seconds for head, _ in shards), 3),
                 "postprocess": round(time.monotonic() - begun, 3),
             },
-            versions={"inference": shards[0][0].versions, "postprocess": versions_of(self._settings)},
+            versions={"inference": _versions(shards), "postprocess": versions_of(self._settings)},
         )
         try:
             self._objects.write_once(request.result + RESULT, result.model_dump_json(indent=2).encode())
@@ -115,6 +115,14 @@ def _failed(inputs: InputsHead, shards: list[tuple[ShardHead, bytes]]) -> list[F
     if len(failed) >= len(inputs.units):
         raise UserError(f"no unit has a result; {failed[0].unit}: {failed[0].reason}")
     return failed
+
+
+def _versions(shards: list[tuple[ShardHead, bytes]]) -> dict[str, str]:
+    """Return the versions that the shards were made with; of a thing with several versions all of them."""
+    names = dict.fromkeys(name for head, _ in shards for name in head.versions)
+    return {
+        name: ", ".join(sorted({head.versions.get(name, "none") for head, _ in shards})) for name in names
+    }
 
 
 def _answer(request: PostprocessRequest, result: Result) -> PostprocessAnswer:
