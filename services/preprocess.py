@@ -12,7 +12,7 @@ from services.failures import Conflict
 from services.messages import PreprocessAnswer, PreprocessRequest, ShardRange
 from services.models import Upload
 from services.objects import Objects, sha256_of
-from services.packets import InputsHead, pack, unpack
+from services.packets import InputsHead, Unreadable, pack, unpack
 from services.plugins import Plugins, label_of
 from services.results import RESULT, read_result
 from services.settings import Settings
@@ -38,7 +38,11 @@ class Preprocess:
         _check_name(request)
         reference = f"{request.work}inputs"
         done = read_result(self._objects, request.result, request.input, request.generation)
-        prepared = self._prepared_before(reference, request)
+        try:
+            prepared = self._prepared_before(reference, request)
+        except Unreadable:  # a result needs its inputs no more
+            if not done:
+                raise
         if done:
             return PreprocessAnswer(status="done", result=request.result + RESULT)
         if not prepared:

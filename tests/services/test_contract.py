@@ -234,6 +234,32 @@ def test_a_result_json_that_is_not_the_uploads_own_is_no_result_of_it(lane, kind
     refused(answer, 409, f"/{generation}/result.json {words}")
 
 
+@pytest.mark.parametrize("damaged", ["inputs", "shard"])
+def test_a_single_changed_byte_between_the_services_is_noticed(lane, damaged):
+    prepared, generation = lane.prepare("day.txt", b"a good day")
+    shard = lane.ask("inference", lane.predict_body(prepared))["out"]
+    reference = prepared["inputs"] if damaged == "inputs" else shard
+    content = lane.content_of(reference)
+    name = reference.removeprefix(f"gs://{lane.output}/")
+    again = ("preprocess", lane.preprocess_body("day.txt", generation))
+    if damaged == "shard":
+        again = ("postprocess", lane.postprocess_body(prepared, "day.txt", generation, [shard]))
+
+    for place in (20, len(content) - 3):
+        changed = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+        lane.upload(name, changed, bucket=lane.output)
+        refused(lane.services[again[0]].ask(again[1]), 409, reference, "is damaged")
+
+    assert lane.names("results/") == []
+
+
+def test_a_result_is_found_again_where_its_inputs_are_damaged(lane):
+    result = lane.run("day.txt", b"a good day")
+    lane.upload(f"work/day.txt-{result['generation']}/inputs", b"damaged", bucket=lane.output)
+
+    assert lane.ask("preprocess", lane.preprocess_body("day.txt", result["generation"]))["status"] == "done"
+
+
 def test_an_option_that_a_complete_result_was_not_made_with_is_refused(lane):
     result = lane.run("day.txt", b"a good day")
     body = lane.preprocess_body("day.txt", result["generation"], options={"seed": 1})
