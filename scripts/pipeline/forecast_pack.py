@@ -182,7 +182,10 @@ def _unpack(data: bytes, folder: Path, size: _Size) -> None:
         for entry in tar:
             _check_entry(entry)
             size.add(entry.size)
-            (links if entry.issym() else entries)[os.path.normpath(entry.name)] = _anonymous(entry)
+            kind, name = links if entry.issym() else entries, os.path.normpath(entry.name)
+            if name in kind and not entry.isdir():
+                raise tarfile.ExtractError(f"{name} is in the archive twice")
+            kind[name] = _anonymous(entry)
         bounded.read_to_end()
         for name in (*entries, *links):
             above = {str(parent) for parent in PurePath(name).parents}

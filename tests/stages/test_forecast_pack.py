@@ -131,6 +131,7 @@ PARTS = {
     "a damaged entry": lambda tar: tar[:512] + b"?" + tar[513:],
     "two archives": lambda tar: tar + tar,
     "cut off": lambda tar: tar[:512],
+    "a file twice": lambda tar: tar[:512] + tar,
 }
 
 
@@ -142,7 +143,9 @@ def test_an_archive_of_which_only_a_part_could_be_read_is_not_unpacked(tmp_path,
         tar.addfile(tar_entry("a"))
         tar.addfile(tar_entry("b"))
 
-    with pytest.raises(UserError, match=r"an entry is damaged, or something follows|it is cut off"):
+    with pytest.raises(
+        UserError, match=r"an entry is damaged, or something follows|it is cut off|a is in the archive twice"
+    ):
         unpack_forecast(stored_archive(tmp_path, gzip.compress(PARTS[kind](made.getvalue()))), folder)
 
     assert list(folder.iterdir()) == []
