@@ -23,13 +23,19 @@ class Inference:
         self._settings, self._plugins, self._objects = settings, plugins, objects
         self._folder, self._device = folder, device
         self._device_names: dict[str, str] = {}  # by model
+        self._versions: dict[str, dict[str, str]] = {}  # by model
 
     def load(self) -> None:
         """Load every model for the device."""
         for model in self._plugins.models:
             files = model_files(self._settings, self._objects, self._folder, model.name)
             kind = model.load(files, self._device.kind)
+            self._versions[model.name] = versions_of(self._settings) | self._version_of_files(files)
             self._device_names[model.name] = CPU.name if kind == CPU.kind else self._device.name
+
+    def _version_of_files(self, files: Path) -> dict[str, str]:
+        """Return which state of a model's files in the models bucket was loaded."""
+        return {"files": files.name} if self._settings.models_bucket else {}
 
     def handle(self, request: PredictRequest) -> PredictAnswer:
         """Return what became of a shard."""
@@ -55,7 +61,7 @@ class Inference:
             failed=dict(predicted.failed),
             seconds=round(time.monotonic() - begun, 3),
             device=self._device_names[model.name],
-            versions=versions_of(self._settings),
+            versions=self._versions[model.name],
         )
         try:
             self._objects.write_once(request.out, pack(head, predicted.content))

@@ -1,19 +1,20 @@
 """Objects of Cloud Storage by their gs:// references: read, write once, list a folder into a local one."""
 
+import gzip
 import hashlib
+import io
 import shutil
 import tempfile
 import threading
 import zlib
 from pathlib import Path
 
-from modeling.failures import UserError
+from modeling.failures import TemporaryFault, UserError
 from pipeline.bucket import BucketStorage
 from pipeline.storage import MissingFile
 from services.failures import Conflict
 
 RETRY_SECONDS = 30  # of a request to storage; then the workflow asks the service again
-_GZIP = zlib.MAX_WBITS | 16
 
 
 def sha256_of(content: bytes | Path) -> str:
@@ -83,21 +84,28 @@ class Objects:
         ----------
         below : Path
             Each state of the folder gets a folder of its own here, so that nobody's files change.
+
+        Raises
+        ------
+        TemporaryFault
+            The folder changes meanwhile.
         """
         bucket, prefix = self._located(reference, is_folder=True)
-        found = {name: number for name, number in bucket.list_generations(prefix).items() if name[-1] != "/"}
+        found = bucket.list_generations(prefix)
         copy = below / sha256_of(repr(sorted(found.items())).encode())[:16]
         if copy.is_dir():
             return copy
         below.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=below))
         try:
-            for name, content in bucket.load_many(found):
+            for name, content in bucket.load_many(name for name in found if name[-1] != "/"):
                 if isinstance(content, MissingFile):
-                    raise content
+                    break
                 target = partial / name.removeprefix(prefix)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
+            if bucket.list_generations(prefix) != found:  # some files may be of before, and others of after
+                raise TemporaryFault(f"{reference} changes while it is copied; ask again")
             partial.rename(copy)
         except OSError:
             if not copy.is_dir():  # else another thread was first
@@ -120,13 +128,13 @@ class Objects:
 
 def _unpacked(reference: str, content: bytes, most_bytes: int) -> bytes:
     """Return what gzip packed, without ever holding more than `most_bytes` of it."""
-    gzip = zlib.decompressobj(_GZIP)
     try:
-        unpacked = gzip.decompress(content, most_bytes + 1)
-    except zlib.error:
-        unpacked = b""
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as zipped:  # or several, one after another
+            unpacked = zipped.read(most_bytes + 1)
+    except (OSError, EOFError, zlib.error):
+        unpacked = None
+    if unpacked is None or not content:
+        raise UserError(f"{reference}: stored as gzip, but damaged; upload it again")
     if len(unpacked) > most_bytes:
         raise UserError(f"{reference}: unpacks to more than {most_bytes:,} bytes, the most a file has")
-    if not gzip.eof:
-        raise UserError(f"{reference}: stored as gzip, but damaged; upload it again")
     return unpacked

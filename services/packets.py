@@ -1,16 +1,20 @@
-"""What the services leave for each other in work/: one line of JSON that says what it is, then the content.
+"""What the services leave for each other in work/: a line of JSON that says what it is, digest, content.
 
 So a request can be repeated: a service sees from what an object was made, without another object beside it.
 """
 
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from services.failures import Conflict
 from services.objects import Objects, sha256_of
 
 Head = TypeVar("Head", bound=BaseModel)
+
+
+class Unreadable(Conflict):
+    """An object in work/ is damaged, or of another version of the services."""
 
 
 class InputsHead(BaseModel):
@@ -44,8 +48,9 @@ class ShardHead(BaseModel):
 
 
 def pack(head: BaseModel, content: bytes) -> bytes:
-    """Return an object's content: its head, and what the model made."""
-    return head.model_dump_json().encode() + b"\n" + content
+    """Return an object's content: its head, the SHA-256 of the rest, and what the model made."""
+    line = head.model_dump_json().encode()
+    return b"\n".join([line, sha256_of(line + b"\n" + content).encode(), content])
 
 
 def unpack(reference: str, data: bytes, kind: type[Head]) -> tuple[Head, bytes]:
@@ -53,14 +58,20 @@ def unpack(reference: str, data: bytes, kind: type[Head]) -> tuple[Head, bytes]:
 
     Raises
     ------
-    Conflict
-        The services did not write it, or another version of them did.
+    Unreadable
+        The services did not write it, another version of them did, or it is damaged.
     """
-    line, _, content = data.partition(b"\n")
+    line, _, rest = data.partition(b"\n")
+    digest, _, content = rest.partition(b"\n")
     try:
-        return kind.model_validate_json(line), content
-    except ValidationError:
-        raise Conflict(f"{reference} is not of this version of the services; upload the file again") from None
+        if digest.decode() == sha256_of(line + b"\n" + content):
+            return kind.model_validate_json(line), content
+    except ValueError:
+        pass
+    raise Unreadable(
+        f"{reference} is damaged, or not of this version of the services; delete its folder, and upload the "
+        "file again"
+    )
 
 
 def read_inputs(objects: Objects, reference: str, sha256: str) -> tuple[InputsHead, bytes]:

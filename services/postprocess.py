@@ -3,40 +3,16 @@
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from modeling.failures import UserError
-from pipeline.storage import MissingFile
+from modeling.failures import TemporaryFault, UserError
 from services.failures import Conflict, NotTheContract
 from services.messages import FailedUnit, PostprocessAnswer, PostprocessRequest
 from services.models import Finished, Predicted
 from services.objects import Objects, sha256_of
 from services.packets import InputsHead, ShardHead, read_inputs, unpack
 from services.plugins import Plugins
-from services.preprocess import RESULT
+from services.results import RESULT, Result, read_result
 from services.settings import Settings, versions_of
-
-
-class Result(BaseModel):
-    """What result.json says; a result without it is not complete."""
-
-    model_config = ConfigDict(frozen=True)
-
-    status: Literal["done"] = "done"
-    model: str  # name@version
-    input: str
-    generation: str
-    inputs_sha256: str
-    seed: int
-    units: int
-    failed: list[FailedUnit]
-    summary: dict[str, Any]
-    files: dict[str, str]  # SHA-256 by name below the result's folder
-    device: str
-    seconds: dict[str, float]  # of predicting, all shards together, and of postprocess
-    versions: dict[str, dict[str, str]]  # by service
 
 
 class Postprocess:
@@ -84,24 +60,26 @@ class Postprocess:
                 "predict": round(sum(head.seconds for head, _ in shards), 3),
                 "postprocess": round(time.monotonic() - begun, 3),
             },
-            versions={"inference": shards[0][0].versions, "postprocess": versions_of(self._settings)},
+            versions={"inference": _versions(shards), "postprocess": versions_of(self._settings)},
         )
         try:
             self._objects.write_once(request.result + RESULT, result.model_dump_json(indent=2).encode())
         except Conflict:  # another request for this result, whose caller gave up, was first
-            return _answer(request, self._there(request) or result)
+            there = self._there(request)
+            if there is None:
+                raise TemporaryFault(
+                    f"{request.result}{RESULT} was removed while it was written; ask again"
+                ) from None
+            return _answer(request, there)
         return _answer(request, result)
 
     def _there(self, request: PostprocessRequest) -> Result | None:
         """Return the result if it is complete."""
-        reference = request.result + RESULT
-        try:
-            result = Result.model_validate_json(self._objects.read(reference))
-        except MissingFile:
+        result = read_result(self._objects, request.result, request.input, request.generation)
+        if result is None:
             return None
-        except ValueError:
-            raise Conflict(f"{reference} is no result of these services; choose another folder") from None
         if (result.inputs_sha256, result.model) != (request.sha256, request.model):
+            reference = request.result + RESULT
             raise Conflict(f"{reference} is a result of other inputs; delete its folder, or upload again")
         return result
 
@@ -137,6 +115,14 @@ def _failed(inputs: InputsHead, shards: list[tuple[ShardHead, bytes]]) -> list[F
     if len(failed) >= len(inputs.units):
         raise UserError(f"no unit has a result; {failed[0].unit}: {failed[0].reason}")
     return failed
+
+
+def _versions(shards: list[tuple[ShardHead, bytes]]) -> dict[str, str]:
+    """Return the versions that the shards were made with; of a thing with several versions all of them."""
+    names = dict.fromkeys(name for head, _ in shards for name in head.versions)
+    return {
+        name: ", ".join(sorted({head.versions.get(name, "none") for head, _ in shards})) for name in names
+    }
 
 
 def _answer(request: PostprocessRequest, result: Result) -> PostprocessAnswer:

@@ -6,18 +6,20 @@ from itertools import pairwise
 from pathlib import Path
 
 from modeling.failures import UserError
+from modeling.plain_text import excerpt
 from pipeline.storage import MissingFile
 from services.failures import Conflict
 from services.messages import PreprocessAnswer, PreprocessRequest, ShardRange
 from services.models import Upload
 from services.objects import Objects, sha256_of
-from services.packets import InputsHead, pack, unpack
+from services.packets import InputsHead, Unreadable, pack, unpack
 from services.plugins import Plugins, label_of
+from services.results import RESULT, read_result
 from services.settings import Settings
 
 HEAD_BYTES = 4 << 10  # of a file, by which a model says whether it takes it
+MOST_NAME_BYTES = 824  # of a result's folder in its bucket: a file's whole name has at most 1,024
 _USABLE = 0.8  # of a request's time; the rest is for reading and writing
-RESULT = "result.json"
 
 
 class Preprocess:
@@ -33,14 +35,21 @@ class Preprocess:
 
     def handle(self, request: PreprocessRequest) -> PreprocessAnswer:
         """Return the shards of an upload, or "done" where its result is there already."""
-        if self._objects.exists(request.result + RESULT):
-            return PreprocessAnswer(status="done", result=request.result + RESULT)
+        _check_name(request)
         reference = f"{request.work}inputs"
-        prepared = self._prepared_before(reference, request)
+        done = read_result(self._objects, request.result, request.input, request.generation)
+        try:
+            prepared = self._prepared_before(reference, request)
+        except Unreadable:  # a result needs its inputs no more
+            if not done:
+                raise
+        if done:
+            return PreprocessAnswer(status="done", result=request.result + RESULT)
         if not prepared:
             prepared = self._prepare(request)
             self._objects.write_once(reference, prepared[1])
         head, data = prepared
+        self._plugins.named(head.model)  # as it is here now
         return PreprocessAnswer(
             status="ready",
             model=head.model,
@@ -63,7 +72,6 @@ class Preprocess:
             raise Conflict(
                 f"{reference} was made from another upload or with other options; use another work"
             )
-        self._plugins.named(head.model)
         return head, data
 
     def _prepare(self, request: PreprocessRequest) -> tuple[InputsHead, bytes]:
@@ -89,6 +97,16 @@ class Preprocess:
             seed=seed if prepared.seed is None else prepared.seed,
         )
         return head, pack(head, prepared.content)
+
+
+def _check_name(request: PreprocessRequest) -> None:
+    """Refuse a name so long that the names of its result's files would be too long; none is written then."""
+    folder = request.result.removeprefix("gs://").partition("/")[2]
+    if len(folder.encode()) > MOST_NAME_BYTES:
+        raise UserError(
+            f"{excerpt(request.input, 80)}: the name is too long for those of its results, whose folder has "
+            f"{len(folder.encode()):,} bytes and may have {MOST_NAME_BYTES}; shorten it"
+        )
 
 
 def seed_of(request: PreprocessRequest) -> int:

@@ -184,7 +184,10 @@ def _unpack(data: bytes, folder: Path, size: _Size) -> None:
         for entry in tar:
             _check_entry(entry)
             size.add(entry.size)
-            (links if entry.issym() else entries)[os.path.normpath(entry.name)] = _anonymous(entry)
+            kind, name = links if entry.issym() else entries, os.path.normpath(entry.name)
+            if name in kind and not entry.isdir():
+                raise tarfile.ExtractError(f"{name} is in the archive twice")
+            kind[name] = _anonymous(entry)
         bounded.read_to_end()
         for name in (*entries, *links):
             above = {str(parent) for parent in PurePath(name).parents}
@@ -211,20 +214,29 @@ class _Bounded:
     """The tar in an archive, up to the largest size allowed: a few MB may unpack to terabytes."""
 
     def __init__(self, zipped: gzip.GzipFile, most_bytes: int):
-        self._zipped, self._most_bytes = zipped, most_bytes
+        self._zipped, self._most_bytes, self._last = zipped, most_bytes, b""
         self.tell = zipped.tell
 
     def read(self, size: int) -> bytes:
         self._check(self.tell() + size)
-        return self._zipped.read(size)
+        self._last = self._zipped.read(size)
+        return self._last
 
     def seek(self, place: int) -> int:
         self._check(place)
         return self._zipped.seek(place)
 
     def read_to_end(self) -> None:
-        """Read what follows the tar's end mark: gzip compares its checksum at the end only."""
-        while self._zipped.read(COPIED_BYTES):
+        """Read to the end, where gzip compares its checksum; from the end mark on there are only zeros.
+
+        Without this tarfile would leave out what follows a damaged entry, or a second archive.
+        """
+        if not self._last:
+            raise tarfile.ReadError("it has no end mark, so it is cut off")
+        while self._last:
+            if self._last.strip(b"\0"):
+                raise tarfile.ReadError("an entry is damaged, or something follows the end of the archive")
+            self._last = self._zipped.read(COPIED_BYTES)
             self._check(self.tell())
 
     def _check(self, place: int) -> None:

@@ -7,11 +7,13 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from modeling.build.csv_table import find_file, read_table
 from modeling.build.size import STEP_SECONDS, RunSize
 from modeling.build.user_functions import has_functions
 from modeling.build.workloads import DataPlaces, build_workloads
 from modeling.failures import UserError, did_you_mean, listed
-from modeling.populations import expand_all, is_all
+from modeling.plain_text import excerpt
+from modeling.populations import expand_all, find_location, is_all
 from modeling.run_names import BUILT_IN, DEFAULT_ENGINE
 from modeling.workload import Calibrate, Workload
 from pipeline.artifacts import RunFiles
@@ -21,7 +23,7 @@ from pipeline.manifest import Manifest
 from services.models import Prepared
 from services.models.forecast_files import PackedFiles
 from services.models.forecast_run import UNITS, Unit, write_units
-from services.models.forecast_table import check_observed_data
+from services.models.forecast_table import OBSERVED, check_observed_data, replaced_data
 from services.models.forecast_upload import Source
 
 log = logging.getLogger(__name__)
@@ -73,6 +75,7 @@ def build(source: Source, options: Mapping[str, Any], seed: int) -> Prepared:
     with _one_at_a_time, kept_warnings(threading.get_ident()) as warnings:
         workloads = _build_workloads(source, used, refused)
         _warn_of_newer_data(source, workloads)
+        _warn_of_other_places(source, [*(each.population for each in workloads), *refused])
     units = _units(workloads) + [
         Unit(population, [], source.names.shown(error)) for population, error in refused.items()
     ]
@@ -146,6 +149,28 @@ def _warn_of_newer_data(source: Source, workloads: list[Workload]) -> None:
             end,
             source.table,
             newest,
+        )
+
+
+def _warn_of_other_places(source: Source, codes: list[str]) -> None:
+    """Warn of a table with jurisdictions that the experiment does not forecast, or names that nobody has."""
+    if not source.table:
+        return
+    experiment = source.experiment
+    path = find_file(replaced_data(experiment), source.data_roots, experiment.where(*OBSERVED))
+    column = experiment.calibration.comparison[0].observed_location_column
+    where = experiment.where("modelset", "population_names")
+    table = read_table(path, where)
+    places = [find_location(code) for code in codes]
+    named = table.grouped(table.column(column, where))
+    if others := [name for name in named if not any(place.is_called(name) for place in places)]:
+        log.warning(
+            "%s: the experiment has no forecast for %s, which %s has in column %s; name them in the "
+            "experiment, or leave them out",
+            where,
+            listed([excerpt(name, 40) for name in others]),
+            source.table,
+            column,
         )
 
 

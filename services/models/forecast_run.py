@@ -146,7 +146,7 @@ def finish(content: bytes, shards: Sequence[Predicted], folder: Path) -> Finishe
     Raises
     ------
     UserError
-        No unit has a result, or the output configuration does not fit them.
+        No unit has a result, one is missing without a reason, or the output configuration does not fit.
     """
     from pipeline.metadata import read_run_record
     from pipeline.outputs import load_run_output, write_output_files
@@ -162,6 +162,7 @@ def finish(content: bytes, shards: Sequence[Predicted], folder: Path) -> Finishe
         # dates and the use of machines differ from try to try, and each must give the same files
         record = replace(read_run_record(run.files, run.manifest), stages={}, is_dated=False)
         written = write_output_files(run.files, record, output, folder, allow_partial=True)
+    _refuse_unexplained(run, written.missing, failed)
     files = {
         path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
     }
@@ -177,3 +178,14 @@ def finish(content: bytes, shards: Sequence[Predicted], folder: Path) -> Finishe
         "warnings": [one_line(note) for note in notes[:MOST_SHOWN]],
     }
     return Finished(files, summary)
+
+
+def _refuse_unexplained(run: BuiltRun, missing: Mapping[int, str], failed: Mapping[str, str]) -> None:
+    """Refuse results that a shard should have and has not: nobody would be told."""
+    for unit in run.units:
+        lost = [index for index in unit.inputs if index in missing]
+        if lost and unit.name not in failed:
+            raise UserError(
+                f"the results of {unit.name} are not in its shard, or are of other inputs "
+                f"({one_line(missing[lost[0]])}); upload the file again"
+            )

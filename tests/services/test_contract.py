@@ -156,6 +156,8 @@ def test_a_file_that_is_the_users_mistake_is_refused_and_leaves_nothing(lane, na
     [
         (gzip.compress(bytes(2 << 20)), "unpacks to more than 1,048,576 bytes"),
         (gzip.compress(b"a good day")[:-9], "damaged"),
+        (gzip.compress(bytes(1 << 20)) + gzip.compress(b"x"), "unpacks to more than 1,048,576 bytes"),
+        (gzip.compress(b"a good day") + b"and more", "damaged"),
         (b"no gzip", "damaged"),
     ],
 )
@@ -219,6 +221,61 @@ def test_what_was_made_from_something_else_is_not_taken(lane):
     refused(unknown, 400, 'no model "other@1", only line-counts@1, sentiment@1; MODELS must name it')
     assert foreign
     assert lane.names("results/") == []
+
+
+@pytest.mark.parametrize("kind", ["damaged", "of another upload"])
+def test_a_result_json_that_is_not_the_uploads_own_is_no_result_of_it(lane, kind):
+    other = lane.run("day.txt", b"a good day")
+    generation = lane.upload("day.txt", b"a bad day")
+    content = json.dumps(other).encode() if kind == "of another upload" else b"{"
+    lane.upload(f"results/day.txt/{generation}/result.json", content, bucket=lane.output)
+
+    answer = lane.services["preprocess"].ask(lane.preprocess_body("day.txt", generation))
+
+    words = "is no result of these" if kind == "damaged" else f"is a result of {other['input']}#"
+    refused(answer, 409, f"/{generation}/result.json {words}")
+
+
+@pytest.mark.parametrize("damaged", ["inputs", "shard"])
+def test_a_single_changed_byte_between_the_services_is_noticed(lane, damaged):
+    prepared, generation = lane.prepare("day.txt", b"a good day")
+    shard = lane.ask("inference", lane.predict_body(prepared))["out"]
+    reference = prepared["inputs"] if damaged == "inputs" else shard
+    content = lane.content_of(reference)
+    name = reference.removeprefix(f"gs://{lane.output}/")
+    again = ("preprocess", lane.preprocess_body("day.txt", generation))
+    if damaged == "shard":
+        again = ("postprocess", lane.postprocess_body(prepared, "day.txt", generation, [shard]))
+
+    for place in (20, len(content) - 3):
+        changed = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+        lane.upload(name, changed, bucket=lane.output)
+        refused(lane.services[again[0]].ask(again[1]), 409, reference, "is damaged")
+
+    assert lane.names("results/") == []
+
+
+def test_a_result_is_found_again_where_its_inputs_are_damaged(lane):
+    result = lane.run("day.txt", b"a good day")
+    lane.upload(f"work/day.txt-{result['generation']}/inputs", b"damaged", bucket=lane.output)
+
+    assert lane.ask("preprocess", lane.preprocess_body("day.txt", result["generation"]))["status"] == "done"
+
+
+def test_an_option_that_a_complete_result_was_not_made_with_is_refused(lane):
+    result = lane.run("day.txt", b"a good day")
+    body = lane.preprocess_body("day.txt", result["generation"], options={"seed": 1})
+
+    refused(lane.services["preprocess"].ask(body), 409, "with other options")
+
+
+def test_a_name_too_long_for_the_names_of_its_results_is_refused_at_once(lane):
+    name = f"{'x' * 980}.txt"
+    body = lane.preprocess_body(name, lane.upload(name, b"a good day"), work=f"gs://{lane.output}/work/k/")
+
+    refused(lane.services["preprocess"].ask(body), 422, "too long", "shorten it")
+
+    assert lane.names() == []
 
 
 def test_a_result_without_each_unit_once_is_not_made(lane):

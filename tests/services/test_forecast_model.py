@@ -192,6 +192,15 @@ def test_weeks_after_the_fitting_window_are_warned_of(models, tmp_path):
     assert "the fitting window ends on 2025-02-01, and week.csv has values until 2025-02-08" in warning
 
 
+def test_places_of_a_table_that_are_not_forecast_are_warned_of(models, tmp_path):
+    given = prepared("week.csv", own_table() + "2025-02-01,US-MA,1900\n2025-02-01,Vermnt,7\n", models)
+
+    done, _ = finished(given, predicted(given), tmp_path / "files")
+
+    warning = done.summary["warnings"][0]
+    assert "has no forecast for US-MA, Vermnt, which week.csv has in column geo_value" in warning
+
+
 # -- one bad jurisdiction
 
 
@@ -261,6 +270,15 @@ def test_a_forecast_of_no_jurisdiction_is_refused_with_the_first_reason(half, mo
         finished(given, [shard], tmp_path / "files")
 
     assert not list((tmp_path / "files").iterdir())
+
+
+def test_a_result_that_its_shard_has_not_and_nobody_explains_is_refused(models, tmp_path):
+    given = prepared("week.csv", own_table(), models)
+    other = prepared("week.csv", own_table().replace(",800\n", ",801\n"), models)
+    shards = [predicted(other, 5)[0], *predicted(given, 5)[1:]]
+
+    with pytest.raises(UserError, match=r"^the results of US-CT are not in its shard, or"):
+        finished(given, shards, tmp_path / "files")
 
 
 # -- the services

@@ -2,11 +2,17 @@
 
 import gzip
 import hashlib
+import itertools
 import json
+import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
+from modeling.failures import TemporaryFault
+from services.objects import Objects
 from tests.web_services import SENTIMENT, started
 
 
@@ -152,9 +158,46 @@ def test_a_model_has_its_files_from_the_models_bucket(lane, cloud, tmp_path):
     assert result["summary"]["label"] == "positive"
 
 
-def test_a_text_that_was_stored_with_gzip_is_read_unpacked(lane):
+def test_a_result_names_each_version_that_its_shards_were_made_with(lane, cloud, tmp_path):
+    prepared, generation = lane.prepare("a.lines", b"one\ntwo")
+    outs = [lane.ask("inference", lane.predict_body(prepared, 0, 1))["out"]]
+    with started("inference", cloud.storage, tmp_path, VERSION="v2", MODELS_BUCKET=lane.input) as newer:
+        outs.append(newer.ask(lane.predict_body(prepared, 1, 1)).json()["out"])
+
+    finished = lane.ask("postprocess", lane.postprocess_body(prepared, "a.lines", generation, outs))
+
+    versions = json.loads(lane.content_of(finished["result"]))["versions"]["inference"]
+    assert versions["image"] == "local, v2"
+    assert re.fullmatch("[0-9a-f]{16}, none", versions["files"])
+
+
+def test_a_copy_of_a_folder_that_changes_is_of_one_state_or_none(lane, cloud, tmp_path, monkeypatch):
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", cloud.storage)
+    objects, is_over, found = Objects(), threading.Event(), set()
+
+    def write() -> None:
+        for number in itertools.takewhile(lambda _: not is_over.is_set(), itertools.count()):
+            for name in ("a", "b"):
+                lane.upload(f"model/{name}", str(number).encode())
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        for _ in range(40):
+            with suppress(TemporaryFault):
+                copy = objects.copy_folder(f"gs://{lane.input}/model/", tmp_path)
+                found.add(tuple(int((copy / name).read_text()) for name in "ab" if (copy / name).exists()))
+        is_over.set()
+        writing.result()
+    copy = objects.copy_folder(f"gs://{lane.input}/model/", tmp_path)
+
+    assert all(len(pair) < 2 or pair[0] - pair[1] in (0, 1) for pair in found), found
+    assert (copy / "a").read_text() == (copy / "b").read_text()
+
+
+@pytest.mark.parametrize("parts", [[b"What a wonderful day"], [b"What a ", b"wonderful day"]])
+def test_a_text_that_was_stored_with_gzip_is_read_unpacked(lane, parts):
     name = "day.txt"
-    generation = lane.upload(name, gzip.compress(b"What a wonderful day"), contentEncoding="gzip")
+    generation = lane.upload(name, b"".join(map(gzip.compress, parts)), contentEncoding="gzip")
 
     answer = lane.ask("preprocess", lane.preprocess_body(name, generation))
 

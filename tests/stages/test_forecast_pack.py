@@ -145,6 +145,30 @@ def test_an_archive_that_differs_from_its_checksum_is_not_unpacked(tmp_path, pla
     assert list(folder.iterdir()) == []
 
 
+PARTS = {
+    "a damaged entry": lambda tar: tar[:512] + b"?" + tar[513:],
+    "two archives": lambda tar: tar + tar,
+    "cut off": lambda tar: tar[:512],
+    "a file twice": lambda tar: tar[:512] + tar,
+}
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_an_archive_of_which_only_a_part_could_be_read_is_not_unpacked(tmp_path, kind):
+    made, folder = BytesIO(), tmp_path / "folder"
+    folder.mkdir()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        tar.addfile(tar_entry("a"))
+        tar.addfile(tar_entry("b"))
+
+    with pytest.raises(
+        UserError, match=r"an entry is damaged, or something follows|it is cut off|a is in the archive twice"
+    ):
+        unpack_forecast(stored_archive(tmp_path, gzip.compress(PARTS[kind](made.getvalue()))), folder)
+
+    assert list(folder.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"no archive", gzip.compress(b"no tar", mtime=0), b"\x1f\x8b\x08\x00" + bytes(99)]
 )
