@@ -8,7 +8,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
@@ -38,15 +38,13 @@ class Handler(Protocol):
         """Return the answer to a request."""
 
 
-def create_app(
-    handler: Handler, health: Callable[[], HealthAnswer | None], *, at_once: int = 0, project: str = ""
-) -> Starlette:
+def create_app(handler: Handler, health: HealthAnswer, *, at_once: int = 0, project: str = "") -> Starlette:
     """Return the application of a service.
 
     Parameters
     ----------
-    health : callable
-        Its answer to GET /health; None while it is not ready.
+    health : HealthAnswer
+        Its answer to GET /health; it listens only once it is ready.
     at_once : int
         Requests for work that are taken at a time; another is refused with 503. 0: any number.
     project : str
@@ -63,15 +61,12 @@ def create_app(
 
 
 class _Work:
-    def __init__(self, handler: Handler, health: Callable, at_once: int, project: str):
+    def __init__(self, handler: Handler, health: HealthAnswer, at_once: int, project: str):
         self._handler, self._health, self._at_once, self._project = handler, health, at_once, project
         self._under_way = 0
 
     async def tell_health(self, request: Request) -> Response:
-        answer = self._health()
-        if answer is None:
-            return _failed(Failure(503, ErrorText(message="the service is not ready yet", retry=True)))
-        return _json(200, answer)
+        return _json(200, self._health)
 
     async def answer(self, request: Request) -> Response:
         """Answer a request for work, whatever becomes of it."""

@@ -10,12 +10,11 @@ from pydantic import BaseModel, ConfigDict
 from modeling.failures import UserError
 from pipeline.storage import MissingFile
 from services.failures import Conflict, NotTheContract
-from services.messages import FailedUnit, PostprocessAnswer, PostprocessRequest
+from services.messages import RESULT, FailedUnit, PostprocessAnswer, PostprocessRequest
 from services.models import Finished, Predicted
 from services.objects import Objects, sha256_of
 from services.packets import InputsHead, ShardHead, read_inputs, unpack
 from services.plugins import Plugins
-from services.preprocess import RESULT
 from services.settings import Settings, versions_of
 
 

@@ -81,6 +81,13 @@ class Service:
     def text(self) -> str:
         return self._log.read_text()
 
+    def wait_for(self, text: str, seconds: float = START_SECONDS) -> None:
+        """Wait until a text is in the log."""
+        deadline = time.monotonic() + seconds
+        while text not in self.text():
+            assert time.monotonic() < deadline, self.text()
+            time.sleep(0.02)
+
     def lines(self) -> list[dict]:
         """Return the log lines, each of which must be JSON."""
         return [json.loads(line) for line in self.text().splitlines()]
