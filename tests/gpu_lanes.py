@@ -21,11 +21,10 @@ from tests.cloud_runs import PROJECT, REGION
 from tests.emulated import add_image, names_in, object_of, order_faults, request
 from tests.experiments import REPOSITORY
 from tests.needs import need_program
+from tests.web_services import SENTIMENT
 
 LOCATION = f"/v1/projects/{PROJECT}/locations/{REGION}"
 SENTENCE = b"This product is amazing! I love it."
-FORECAST = "services.models.forecast:Forecast"
-SENTIMENT = "services.models.sentiment:Sentiment"
 # A model of tests/, which an instance finds by PYTHONPATH; a shard has one unit.
 PATIENT = {"MODELS": "gpu_models:Patient", "PYTHONPATH": str(REPOSITORY / "tests"), "SHARD_UNITS": "1"}
 WAIT_SECONDS = 60
@@ -183,10 +182,9 @@ class GpuLane:
         finally:
             request("DELETE", f"{self.emulator.apis}/_emulator/faults")
 
-    def fault_hits(self) -> int:
-        """Return how many requests were hit by the rules in force."""
-        rules = request("GET", f"{self.emulator.apis}/_emulator/faults").json()
-        return sum(rule["hits"] for rule in rules)
+    def fault_hits(self) -> list[int]:
+        """Return how many requests each of the rules in force has hit."""
+        return [rule["hits"] for rule in request("GET", f"{self.emulator.apis}/_emulator/faults").json()]
 
 
 @contextmanager

@@ -3,16 +3,23 @@
 import csv
 import gzip
 import io
+import json
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from ops.rehearsal.five_states import OBSERVED, STATES, write_five_states
+from tests.emulated import names_in
 from tests.experiments import REPOSITORY
-from tests.gpu_lanes import FORECAST, SENTIMENT, gpu_lane
+from tests.forecasts import archive_of
+from tests.gpu_lanes import gpu_lane
+from tests.web_services import FORECAST, SENTIMENT
 
 TABLE = "quantiles_projection.csv.gz"
+MOST_UPLOAD_MIB = 8
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +35,9 @@ def repository(tmp_path_factory):
 @pytest.fixture(scope="module")
 def lane(tmp_path_factory, repository):
     models = {"forecast/experiment.tar.gz": repository.with_name("forecast.tar.gz")}
-    listed = f"{FORECAST},{SENTIMENT}"
+    variables = {"MODELS": f"{FORECAST},{SENTIMENT}", "MOST_UPLOAD_MIB": str(MOST_UPLOAD_MIB)}
     arguments = ("--clock-speed", "60", "--idle-seconds", "100000")
-    with gpu_lane(tmp_path_factory.mktemp("state"), *arguments, models=models, MODELS=listed) as lane:
+    with gpu_lane(tmp_path_factory.mktemp("state"), *arguments, models=models, **variables) as lane:
         yield lane
 
 
@@ -75,17 +82,44 @@ def test_a_jurisdiction_without_data_is_named_and_the_others_have_their_forecast
     assert places(lane, "without-maine.csv", generation) == {f"US-{s}" for s in STATES} - {"US-ME"}
 
 
-def test_a_missing_column_fails_at_once_with_the_line_of_the_service_and_leaves_nothing(lane, repository):
-    upload = (repository / OBSERVED).read_bytes().replace(b"admissions", b"patients", 1)
+BAD: dict[str, tuple[Callable[[Path], bytes], str]] = {
+    "column.csv": (
+        lambda repository: (repository / OBSERVED).read_bytes().replace(b"admissions", b"patients", 1),
+        "column.csv:1: no column admissions",
+    ),
+    "photo.png": (lambda repository: b"\x89PNG", "photo.png: no model takes this file"),
+    "empty.csv": (lambda repository: b"", "empty.csv: the file is empty"),
+    "large.csv": (
+        lambda repository: bytes((MOST_UPLOAD_MIB << 20) + 1),
+        "8,388,609 bytes; a file has at most 8,388,608",
+    ),
+    "damaged.tar.gz": (
+        lambda repository: repository.with_name("forecast.tar.gz").read_bytes()[:-500],
+        "damaged.tar.gz: cannot be unpacked (",
+    ),
+    "out.tar.gz": (
+        lambda repository: archive_of({"../out.txt": b"x"}),
+        "cannot be unpacked (../out.txt leads out",
+    ),
+}
 
-    generation = lane.upload("broken.csv", upload)
-    (execution,) = lane.ended("broken.csv", generation, seconds=10)
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_upload_fails_at_once_with_the_line_of_the_service_and_leaves_nothing(lane, repository, name):
+    content, words = BAD[name]
+
+    generation = lane.upload(name, content(repository))
+    (execution,) = lane.ended(name, generation, seconds=10)
 
     assert execution["state"] == "FAILED"
-    assert "broken.csv:1: no column admissions" in execution["error"]["payload"]
-    refused = lane.log("preprocess", 'jsonPayload.event = "refused"')
-    assert len([each for each in refused if "broken.csv" in each["jsonPayload"]["message"]]) == 1
-    assert lane.results("broken.csv") == []
+    error = json.loads(execution["error"]["payload"])
+    assert error["code"] == 422
+    assert words in error["message"]
+    assert error["message"].startswith("preprocess: ")
+    refused = lane.log("preprocess", f'jsonPayload.request_id = "{error["request_id"]}"')
+    assert [each["jsonPayload"]["event"] for each in refused] == ["refused"]
+    assert lane.results(name) == []
+    assert names_in(lane.emulator, lane.names.bucket("output"), f"work/{error['key']}/") == []
 
 
 def places(lane, name: str, generation: str) -> set[str]:

@@ -8,7 +8,8 @@ import requests
 from ops.gpu.deploy import deploy
 from ops.gpu.found import look
 from ops.gpu.remove import remove
-from tests.gpu_lanes import SENTENCE, SENTIMENT, gpu_lane, until
+from tests.gpu_lanes import SENTENCE, gpu_lane, until
+from tests.web_services import SENTIMENT
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ from tests.forecasts import (
 )
 from tests.in_process import ended
 from tests.stage_scripts import Stages
-from tests.web_services import PATHS, Lane, Service, started
+from tests.web_services import FORECAST, PATHS, Lane, Service, started
 
 REPORT = "report.html"  # the one file with the run's id, times and use of machines
 
@@ -264,8 +264,6 @@ def test_a_forecast_of_no_jurisdiction_is_refused_with_the_first_reason(half, mo
 
 
 # -- the services
-
-FORECAST = "services.models.forecast:Forecast"
 
 
 @pytest.fixture(scope="module")
