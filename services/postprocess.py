@@ -99,7 +99,7 @@ class Postprocess:
         except MissingFile:
             return None
         except ValueError:
-            raise Conflict(f"{reference} is no result of these services; choose another folder") from None
+            raise Conflict(f"{reference} is not a result of these services; choose another folder") from None
         if (result.inputs_sha256, result.model) != (request.sha256, request.model):
             raise Conflict(f"{reference} is a result of other inputs; delete its folder, or upload again")
         return result

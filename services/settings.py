@@ -26,7 +26,7 @@ class Settings:
     port: int = 8080
     most_upload_mib: int = 64
     timeout_seconds: int = 300  # of a request; preprocess cuts shards that fit in
-    shard_units: int = 0  # at most so many units a shard; 0: all that fit into a request
+    shard_units: int = 0  # most units in a shard; 0: all that fit into a request
     engine_threads: int = 0  # of the engine; 0: one on each usable core
     project: str = ""  # GOOGLE_CLOUD_PROJECT, of traces
 

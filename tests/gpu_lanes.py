@@ -103,7 +103,7 @@ class GpuLane:
         return json.loads(execution["result"])
 
     def check(self) -> dict[str, Any]:
-        """Return the health of each service, as the workflow is told it."""
+        """Return the health of each service, as the workflow is answered."""
         body = {"argument": json.dumps({"check": True})}
         path = f"/workflows/{self.names.workflow}/executions"
         name = self.api("POST", path, json=body)["name"].rpartition("/")[2]
@@ -193,7 +193,9 @@ def gpu_lane(
 ) -> Iterator[GpuLane]:
     """Yield a lane on an emulated cloud of its own; `variables` are of every service, `models` are files."""
     with running(state, *arguments) as emulator:
-        yield GpuLane.deployed(emulator, {"MODELS": SENTIMENT, **variables}, models)
+        yield GpuLane.deployed(
+            emulator, {"MODELS": SENTIMENT, "CUDA_VISIBLE_DEVICES": "", **variables}, models
+        )
 
 
 def until(seconds: float, pause_seconds: float = 0.1) -> Iterator[None]:

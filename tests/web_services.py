@@ -48,6 +48,7 @@ class Service:
             "PORT": str(self.port),
             "MODELS": MODELS,
             "STORAGE_EMULATOR_HOST": storage,
+            "CUDA_VISIBLE_DEVICES": "",  # also where there is a GPU
             "TMPDIR": str(folder),
             **variables,
         }

@@ -149,7 +149,7 @@ def test_nothing_else_is_an_event(create, bucket, echo, arguments, client, api):
         ({"serviceAccount": None}, "a service account is required"),
         ({"serviceAccount": "other@p.iam.gserviceaccount.com"}, "Unknown service account: other@p"),
         ({"transport": {"pubsub": {"topic": "t"}}}, "a topic may be given"),
-        ({"channel": "c"}, "channel is no setting"),
+        ({"channel": "c"}, "channel is not a setting"),
         ({"trigger_id": "Uploads"}, "the trigger id 'Uploads'"),
         ({"bucket": "no-such-bucket"}, "The specified bucket does not exist: no-such-bucket"),
         ({"workflow": f"{LOCATION}/workflows/none"}, "workflows/none' does not exist"),

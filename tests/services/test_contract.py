@@ -34,7 +34,7 @@ def _postprocess(lane: Lane) -> dict:
 
 
 def refused(answer: requests.Response, status: int, *words: str) -> dict:
-    """Return the error of an answer, which is one line and says that another try is in vain."""
+    """Return the error of an answer, which is one line and says whether another attempt may succeed."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     error = answer.json()["error"]
@@ -249,7 +249,7 @@ def test_a_file_of_a_result_with_other_content_is_kept_and_named(lane):
     assert f"results/a.lines/{generation}/result.json" not in lane.names()
 
 
-def test_where_every_unit_failed_the_reason_of_the_first_is_told(lane):
+def test_where_every_unit_failed_the_answer_has_the_reason_of_the_first(lane):
     prepared, generation = lane.prepare("a.lines", b"bad\nbad")
     predicted = lane.ask("inference", lane.predict_body(prepared))
 
