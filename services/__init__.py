@@ -1,4 +1,4 @@
-"""The event-driven lane: three small web services, by which an upload becomes a result.
+"""The event-driven lane: three small web services that turn an upload into a result.
 
 A workflow (terraform/gpu/workflow.yaml) calls /preprocess, /predict and /postprocess in this order. Requests
 carry gs:// references, never data. docs/custom-models.md shows how to add a model.

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
@@ -38,24 +38,22 @@ class Handler(Protocol):
         """Return the answer to a request."""
 
 
-def create_app(
-    handler: Handler, health: Callable[[], HealthAnswer | None], *, at_once: int = 0, project: str = ""
-) -> Starlette:
+def create_app(handler: Handler, health: HealthAnswer, *, at_once: int = 0, project: str = "") -> Starlette:
     """Return the application of a service.
 
     Parameters
     ----------
-    health : callable
-        Its answer to GET /health; None while it is not ready.
+    health : HealthAnswer
+        Its answer to GET /health. The service listens only once it is ready.
     at_once : int
-        Requests for work that are taken at a time; another is refused with 503. 0: any number.
+        Most requests for work at the same time; one more is refused with 503. 0: any number.
     project : str
         Project of the traces that log lines name.
     """
     work = _Work(handler, health, at_once, project)
     return Starlette(
         routes=[
-            Route("/health", work.tell_health, methods=["GET"]),
+            Route("/health", work.answer_health, methods=["GET"]),
             Route(handler.path, work.answer, methods=["POST"]),
         ],
         exception_handlers={HTTPException: _of_routing},
@@ -63,18 +61,15 @@ def create_app(
 
 
 class _Work:
-    def __init__(self, handler: Handler, health: Callable, at_once: int, project: str):
+    def __init__(self, handler: Handler, health: HealthAnswer, at_once: int, project: str):
         self._handler, self._health, self._at_once, self._project = handler, health, at_once, project
         self._under_way = 0
 
-    async def tell_health(self, request: Request) -> Response:
-        answer = self._health()
-        if answer is None:
-            return _failed(Failure(503, ErrorText(message="the service is not ready yet", retry=True)))
-        return _json(200, answer)
+    async def answer_health(self, request: Request) -> Response:
+        return _json(200, self._health)
 
     async def answer(self, request: Request) -> Response:
-        """Answer a request for work, whatever becomes of it."""
+        """Answer a request for work; an error is an answer, too."""
         begun = time.monotonic()
         given = request.headers.get("x-request-id", "")
         try:
@@ -88,7 +83,7 @@ class _Work:
         with request_fields(fields):
             response, outcome = await self._outcome(message)
             outcome["seconds"] = round(time.monotonic() - begun, 3)
-            _tell(self._handler.path, outcome)
+            _log_outcome(self._handler.path, outcome)
         if given:
             response.headers["X-Request-Id"] = fields["request_id"].encode("ascii", "replace").decode()
         return response
@@ -144,7 +139,7 @@ def _facts(message: object) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value not in (None, "")}
 
 
-def _tell(path: str, outcome: dict[str, Any]) -> None:
+def _log_outcome(path: str, outcome: dict[str, Any]) -> None:
     error, bug = outcome.pop("error", ""), outcome.pop("exc_info", None)
     levels = {"done": logging.INFO, "refused": logging.WARNING, "failed": logging.ERROR}
     text = f"{path}: {outcome['event']}" + (f": {error}" if error else f" in {outcome['seconds']:.2f} s")

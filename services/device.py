@@ -1,4 +1,4 @@
-"""Which device a service predicts on, asked of NVIDIA's driver itself, so that no package is needed."""
+"""The device that a service predicts on; NVIDIA's driver itself is asked, so no package is needed."""
 
 import ctypes
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _MOST_NAME_BYTES = 100
 
 
 class NoGpu(Exception):
-    """There is no GPU here; the message says how that was seen."""
+    """There is no GPU here; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def choose_device(wanted: str) -> Device:
     Raises
     ------
     UserError
-        A GPU is demanded, and there is none.
+        DEVICE is cuda, and there is no GPU.
     """
     if wanted == "cpu":
         return CPU

@@ -1,7 +1,7 @@
-"""What a request that fails is answered: the status, one line, and whether another try may help.
+"""The answer to a request that fails: the status, one line, and whether another attempt may succeed.
 
 400 not the contract      404 no such object      409 made from something else
-422 the user's data       503 it passes           500 a bug of ours, with its traceback in the log
+422 the user's data       503 passes by itself    500 a bug of ours, with its traceback in the log
 """
 
 import re

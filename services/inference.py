@@ -9,8 +9,7 @@ from services.failures import Conflict, NotTheContract
 from services.messages import FailedUnit, PredictAnswer, PredictRequest
 from services.objects import Objects
 from services.packets import ShardHead, pack, read_inputs, unpack
-from services.plugins import Plugins
-from services.preprocess import model_files
+from services.plugins import Plugins, model_files
 from services.settings import Settings, versions_of
 
 
@@ -38,7 +37,7 @@ class Inference:
         return {"files": files.name} if self._settings.models_bucket else {}
 
     def handle(self, request: PredictRequest) -> PredictAnswer:
-        """Return what became of a shard."""
+        """Return the outcome of a shard, which is predicted now or was before."""
         model = self._plugins.named(request.model)
         if there := self._there(request):
             return _answer(request, there, skipped=True)

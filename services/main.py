@@ -1,6 +1,6 @@
 """Starts a service: SERVICE=preprocess python -m services.main
 
-It listens once its models are loaded, and has one worker, since a GPU has one context. Settings are variables
+It listens once its models are loaded, and has one worker process. Settings are variables
 (settings.py). Exit codes are those of the stages: 2 for a wrong setting, 75 for what passes, 1 for a bug.
 """
 
@@ -71,8 +71,8 @@ def serve(settings: Settings, folder: Path) -> None:
         device=device.name,
         gpu=device.is_gpu,
     )
-    at_once = settings.predictions_at_once if settings.service == "inference" else 0
-    app = create_app(handler, lambda: health, at_once=at_once, project=settings.project)
+    at_once = 1 if settings.service == "inference" else 0  # a GPU has one context
+    app = create_app(handler, health, at_once=at_once, project=settings.project)
     log.info("%s is ready on %s, port %d", settings.service, device.name, settings.port)
     uvicorn.run(
         app,

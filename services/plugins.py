@@ -1,11 +1,14 @@
-"""The models of MODELS: which one takes a file, and which one a request names."""
+"""The models of MODELS: which one takes a file, which one a request names, and the files of each."""
 
 import importlib
 from collections.abc import Sequence
+from pathlib import Path
 
 from modeling.failures import UserError
 from services.failures import Conflict, NotTheContract
 from services.models import Model
+from services.objects import Objects
+from services.settings import Settings
 
 _PARTS = ("name", "version", "formats", "accepts", "prepare", "load", "predict", "finish")
 
@@ -69,6 +72,15 @@ class Plugins:
                 raise Conflict(f"the inputs are of {label}, this service has {label_of(model)}: upload again")
         message = f'this service has no model "{label}", only {", ".join(self.labels)}'
         raise NotTheContract(f"{message}; MODELS must name it here, too")
+
+
+def model_files(settings: Settings, objects: Objects, folder: Path, model: str) -> Path:
+    """Return a local copy of a model's files; an empty folder without a models bucket."""
+    if settings.models_bucket:
+        return objects.copy_folder(f"gs://{settings.models_bucket}/{model}/", folder / model)
+    empty = folder / model
+    empty.mkdir(parents=True, exist_ok=True)
+    return empty
 
 
 def _model(entry: str) -> Model:

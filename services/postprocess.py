@@ -6,12 +6,12 @@ from pathlib import Path
 
 from modeling.failures import TemporaryFault, UserError
 from services.failures import Conflict, NotTheContract
-from services.messages import FailedUnit, PostprocessAnswer, PostprocessRequest
+from services.messages import RESULT, FailedUnit, PostprocessAnswer, PostprocessRequest
 from services.models import Finished, Predicted
 from services.objects import Objects, sha256_of
 from services.packets import InputsHead, ShardHead, read_inputs, unpack
 from services.plugins import Plugins
-from services.results import RESULT, Result, read_result
+from services.results import Result, read_result
 from services.settings import Settings, versions_of
 
 
@@ -32,19 +32,14 @@ class Postprocess:
             return _answer(request, there)
         begun = time.monotonic()
         model = self._plugins.named(request.model)
-        inputs, content = read_inputs(self._objects, request.inputs, request.sha256)
-        if (inputs.model, inputs.input, inputs.generation) != (
-            request.model,
-            request.input,
-            request.generation,
-        ):
-            raise NotTheContract(f"{request.inputs} was made from another upload, or by another model")
+        inputs, content = self._inputs(request)
         shards = self._shards(request, inputs)
         failed = _failed(inputs, shards)
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             predicted = [Predicted(data, head.failed) for head, data in shards]
             finished = model.finish(content, predicted, Path(folder))
             files = self._write(request, finished)
+        heads = [head for head, _ in shards]
         result = Result(
             model=request.model,
             input=request.input,
@@ -55,13 +50,17 @@ class Postprocess:
             failed=failed,
             summary=dict(finished.summary),
             files=files,
-            device=", ".join(sorted({head.device for head, _ in shards})),
+            device=", ".join(sorted({head.device for head in heads})),
             seconds={
-                "predict": round(sum(head.seconds for head, _ in shards), 3),
+                "predict": round(sum(head.seconds for head in heads), 3),
                 "postprocess": round(time.monotonic() - begun, 3),
             },
             versions={"inference": _versions(shards), "postprocess": versions_of(self._settings)},
         )
+        return _answer(request, self._save(request, result))
+
+    def _save(self, request: PostprocessRequest, result: Result) -> Result:
+        """Write result.json; return the one that is there then."""
         try:
             self._objects.write_once(request.result + RESULT, result.model_dump_json(indent=2).encode())
         except Conflict:  # another request for this result, whose caller gave up, was first
@@ -70,8 +69,16 @@ class Postprocess:
                 raise TemporaryFault(
                     f"{request.result}{RESULT} was removed while it was written; ask again"
                 ) from None
-            return _answer(request, there)
-        return _answer(request, result)
+            return there
+        return result
+
+    def _inputs(self, request: PostprocessRequest) -> tuple[InputsHead, bytes]:
+        """Return the inputs, which must be those of the upload that the request names."""
+        inputs, content = read_inputs(self._objects, request.inputs, request.sha256)
+        made_of = (inputs.model, inputs.input, inputs.generation)
+        if made_of != (request.model, request.input, request.generation):
+            raise NotTheContract(f"{request.inputs} was made from another upload, or by another model")
+        return inputs, content
 
     def _there(self, request: PostprocessRequest) -> Result | None:
         """Return the result if it is complete."""

@@ -9,12 +9,12 @@ from modeling.failures import UserError
 from modeling.plain_text import excerpt
 from pipeline.storage import MissingFile
 from services.failures import Conflict
-from services.messages import PreprocessAnswer, PreprocessRequest, ShardRange
+from services.messages import RESULT, PreprocessAnswer, PreprocessRequest, ShardRange
 from services.models import Upload
 from services.objects import Objects, sha256_of
 from services.packets import InputsHead, Unreadable, pack, unpack
-from services.plugins import Plugins, label_of
-from services.results import RESULT, read_result
+from services.plugins import Plugins, label_of, model_files
+from services.results import read_result
 from services.settings import Settings
 
 HEAD_BYTES = 4 << 10  # of a file, by which a model says whether it takes it
@@ -132,12 +132,3 @@ def shards_of(head: InputsHead, timeout_seconds: int, most_units: int) -> list[S
         ShardRange(index=index, first=first, count=after - first)
         for index, (first, after) in enumerate(pairwise(starts))
     ]
-
-
-def model_files(settings: Settings, objects: Objects, folder: Path, model: str) -> Path:
-    """Return a local copy of a model's files; an empty folder without a models bucket."""
-    if settings.models_bucket:
-        return objects.copy_folder(f"gs://{settings.models_bucket}/{model}/", folder / model)
-    empty = folder / model
-    empty.mkdir(parents=True, exist_ok=True)
-    return empty

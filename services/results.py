@@ -6,10 +6,8 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.storage import MissingFile
 from services.failures import Conflict
-from services.messages import FailedUnit
+from services.messages import RESULT, FailedUnit
 from services.objects import Objects
-
-RESULT = "result.json"
 
 
 class Result(BaseModel):

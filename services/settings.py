@@ -8,7 +8,6 @@ from importlib import metadata
 from modeling.failures import UserError, did_you_mean
 
 SERVICES = ("preprocess", "inference", "postprocess")
-MODELS = "services.models.forecast:Forecast,services.models.sentiment:Sentiment"
 DEVICES = ("auto", "cpu", "cuda")
 _PACKAGES = ("numpy", "numba", "epydemix")  # whose versions a result depends on
 
@@ -18,7 +17,8 @@ class Settings:
     """What a service is started with; each field is a variable of the same name in capitals."""
 
     service: str
-    models: str = MODELS  # module:class of each, by commas
+    # module:class of each, by commas
+    models: str = "services.models.forecast:Forecast,services.models.sentiment:Sentiment"
     models_bucket: str = ""  # a model's files are below MODEL/; without it each uses its own
     device: str = "auto"
     version: str = "local"  # of the image
@@ -26,8 +26,7 @@ class Settings:
     port: int = 8080
     most_upload_mib: int = 64
     timeout_seconds: int = 300  # of a request; preprocess cuts shards that fit in
-    shard_units: int = 0  # at most so many units a shard; 0: all that fit into a request
-    predictions_at_once: int = 1
+    shard_units: int = 0  # most units in a shard; 0: all that fit into a request
     engine_threads: int = 0  # of the engine; 0: one on each usable core
     project: str = ""  # GOOGLE_CLOUD_PROJECT, of traces
 
@@ -42,17 +41,16 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     """
     return Settings(
         service=_choice(environ, "SERVICE", SERVICES, ""),
-        models=environ.get("MODELS") or MODELS,
+        models=environ.get("MODELS") or Settings.models,
         models_bucket=environ.get("MODELS_BUCKET", "").removeprefix("gs://").strip("/"),
-        device=_choice(environ, "DEVICE", DEVICES, "auto"),
-        version=environ.get("VERSION") or "local",
-        listen_host=environ.get("LISTEN_HOST") or "127.0.0.1",
-        port=_number(environ, "PORT", 8080, 0, 65_535),
-        most_upload_mib=_number(environ, "MOST_UPLOAD_MIB", 64, 1, 1024),
-        timeout_seconds=_number(environ, "TIMEOUT_SECONDS", 300, 10, 3600),
-        shard_units=_number(environ, "SHARD_UNITS", 0, 0, 1_000_000),
-        predictions_at_once=_number(environ, "PREDICTIONS_AT_ONCE", 1, 1, 1000),
-        engine_threads=_number(environ, "ENGINE_THREADS", 0, 0, 1024),
+        device=_choice(environ, "DEVICE", DEVICES, Settings.device),
+        version=environ.get("VERSION") or Settings.version,
+        listen_host=environ.get("LISTEN_HOST") or Settings.listen_host,
+        port=_number(environ, "PORT", Settings.port, 0, 65_535),
+        most_upload_mib=_number(environ, "MOST_UPLOAD_MIB", Settings.most_upload_mib, 1, 1024),
+        timeout_seconds=_number(environ, "TIMEOUT_SECONDS", Settings.timeout_seconds, 10, 3600),
+        shard_units=_number(environ, "SHARD_UNITS", Settings.shard_units, 0, 1_000_000),
+        engine_threads=_number(environ, "ENGINE_THREADS", Settings.engine_threads, 0, 1024),
         project=environ.get("GOOGLE_CLOUD_PROJECT", ""),
     )
 

@@ -21,11 +21,10 @@ from tests.cloud_runs import PROJECT, REGION
 from tests.emulated import add_image, names_in, object_of, order_faults, request
 from tests.experiments import REPOSITORY
 from tests.needs import need_program
+from tests.web_services import SENTIMENT
 
 LOCATION = f"/v1/projects/{PROJECT}/locations/{REGION}"
 SENTENCE = b"This product is amazing! I love it."
-FORECAST = "services.models.forecast:Forecast"
-SENTIMENT = "services.models.sentiment:Sentiment"
 # A model of tests/, which an instance finds by PYTHONPATH; a shard has one unit.
 PATIENT = {"MODELS": "gpu_models:Patient", "PYTHONPATH": str(REPOSITORY / "tests"), "SHARD_UNITS": "1"}
 WAIT_SECONDS = 60
@@ -105,7 +104,7 @@ class GpuLane:
         return json.loads(execution["result"])
 
     def check(self) -> dict[str, Any]:
-        """Return the health of each service, as the workflow is told it."""
+        """Return the health of each service, as the workflow is answered."""
         body = {"argument": json.dumps({"check": True})}
         path = f"/workflows/{self.names.workflow}/executions"
         name = self.api("POST", path, json=body)["name"].rpartition("/")[2]
@@ -184,10 +183,9 @@ class GpuLane:
         finally:
             request("DELETE", f"{self.emulator.apis}/_emulator/faults")
 
-    def fault_hits(self) -> int:
-        """Return how many requests were hit by the rules in force."""
-        rules = request("GET", f"{self.emulator.apis}/_emulator/faults").json()
-        return sum(rule["hits"] for rule in rules)
+    def fault_hits(self) -> list[int]:
+        """Return how many requests each of the rules in force has hit."""
+        return [rule["hits"] for rule in request("GET", f"{self.emulator.apis}/_emulator/faults").json()]
 
 
 @contextmanager
@@ -196,7 +194,7 @@ def gpu_lane(
 ) -> Iterator[GpuLane]:
     """Yield a lane on an emulated cloud of its own; `variables` are of every service, `models` are files."""
     with running(state, *arguments) as emulator:
-        lane = GpuLane(emulator, {"MODELS": SENTIMENT, **variables}, models)
+        lane = GpuLane(emulator, {"MODELS": SENTIMENT, "CUDA_VISIBLE_DEVICES": "", **variables}, models)
         lane.deploy()
         yield lane
 

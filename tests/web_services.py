@@ -21,6 +21,7 @@ from localcloud.process import Cloud
 from tests.emulated import create_bucket, names_in, object_of, request
 from tests.experiments import REPOSITORY
 
+FORECAST = "services.models.forecast:Forecast"
 SENTIMENT = "services.models.sentiment:Sentiment"
 MODELS = f"line_counts:LineCounts,{SENTIMENT}"
 PATHS = {"preprocess": "/preprocess", "inference": "/predict", "postprocess": "/postprocess"}
@@ -38,7 +39,8 @@ class Service:
 
     def __init__(self, name: str, storage: str, folder: Path, **variables: str):
         folder.mkdir(parents=True, exist_ok=True)
-        self.name, self.port, self._log = name, free_port(), folder / f"{name}.log"
+        self.name, self.port, self.folder = name, free_port(), folder
+        self._log = folder / f"{name}.log"
         environment = {
             **os.environ,
             "PYTHONPATH": str(REPOSITORY / "tests" / "services"),
@@ -46,6 +48,7 @@ class Service:
             "PORT": str(self.port),
             "MODELS": MODELS,
             "STORAGE_EMULATOR_HOST": storage,
+            "CUDA_VISIBLE_DEVICES": "",  # also where there is a GPU
             "TMPDIR": str(folder),
             **variables,
         }
@@ -80,6 +83,13 @@ class Service:
 
     def text(self) -> str:
         return self._log.read_text()
+
+    def wait_for(self, text: str, seconds: float = START_SECONDS) -> None:
+        """Wait until a text is in the log."""
+        deadline = time.monotonic() + seconds
+        while text not in self.text():
+            assert time.monotonic() < deadline, self.text()
+            time.sleep(0.02)
 
     def lines(self) -> list[dict]:
         """Return the log lines, each of which must be JSON."""

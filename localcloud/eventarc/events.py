@@ -15,7 +15,7 @@ _LINKS = "https://storage.googleapis.com"  # which workflows reach
 
 
 def event_of(record: ObjectRecord) -> dict[str, Any]:
-    """Return the event that tells of an object; each call makes another event."""
+    """Return a new event of a finalized object."""
     data = object_resource(record, _LINKS)
     return {
         "bucket": record.bucket,

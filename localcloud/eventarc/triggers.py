@@ -111,7 +111,7 @@ class Triggers:
 
     def _checked(self, key: Key, settings: dict[str, Any]) -> Trigger:
         if unknown := settings.keys() - _FIELDS:
-            raise _invalid(f"{sorted(unknown)[0]} is no setting of a trigger that localcloud knows")
+            raise _invalid(f"{sorted(unknown)[0]} is not a setting of a trigger in localcloud")
         if (settings.get("transport") or {}).get("pubsub", {}).get("topic"):
             raise _invalid("a topic may be given for triggers of Pub/Sub messages only")
         bucket = _bucket_of(settings.get("eventFilters"))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from localcloud.identity import Identity, InvalidToken
 from localcloud.run.definition import Access
 
+RUN_DOMAIN = ".run.app"  # ends the host name of each service
 INTERNAL_HEADER = "X-Localcloud-Internal"  # of callers inside the project: workflows send it
 TOKEN_HEADERS = ("X-Serverless-Authorization", "Authorization")  # the first that is there counts
 UNSIGNED = "SIGNATURE_REMOVED_BY_GOOGLE"

@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from localcloud.identity import Identity
 from localcloud.messages import READ_BYTES, Request, Response
 from localcloud.routing import Match, Route
-from localcloud.run.access import Refused, check_access, without_signature
+from localcloud.run.access import RUN_DOMAIN, Refused, check_access, without_signature
 from localcloud.run.forwarding import Broken, Late, NotTaken, Pieces, forward
 from localcloud.run.instance import Instance, StartFailed
 from localcloud.run.instances import Instances, Serving
 from localcloud.run.output import RevisionLog
 from localcloud.run.revision import NoInstance, Retired, Revision
 
-DOMAIN = ".run.app"
 MOST_BYTES = 32 * 2**20  # of a request, and of an answer that is not in chunks
 MOST_INSTANCES = 3  # that are gone when they get a request, before it is given up
 DYING_SECONDS = 0.1  # real seconds between the end of a process and the news of it
@@ -71,13 +70,9 @@ class Gateway:
     def match(self, request: Request) -> Match | None:
         """Return the route of a request to a service; None if its host is not of *.run.app."""
         host = _host(request)
-        if not host.endswith(DOMAIN):
+        if not host.endswith(RUN_DOMAIN):
             return None
         return Match(Route(request.method, f"https://{host}", self._answer), {})
-
-    def answer(self, request: Request) -> Response | None:
-        """Return the answer of a service; None if the request's host is not of *.run.app."""
-        return self._answer(request) if self.match(request) else None
 
     def _answer(self, request: Request) -> Response:
         serving = self._instances.find(_host(request))

@@ -12,6 +12,7 @@ from typing import Any
 
 from localcloud.projects import PROJECT_NUMBER
 from localcloud.run import policies
+from localcloud.run.access import RUN_DOMAIN
 from localcloud.run.definition import Access, Definition
 from localcloud.run.rules import INGRESS, SERVICE_MIN_SCALE
 from localcloud.run.templates import definition_of
@@ -124,15 +125,16 @@ class Service:
 
     @property
     def url(self) -> str:
-        """The URL that is told by the project's number."""
+        """The URL that names the project by its number."""
         _, region, name = self.key
-        return f"https://{name}-{PROJECT_NUMBER}.{region}.run.app"
+        return f"https://{name}-{PROJECT_NUMBER}.{region}{RUN_DOMAIN}"
 
     @property
     def hashed_url(self) -> str:
         project, region, name = self.key
         letters = _LETTERS.get(region, region[0] + region[-1])
-        return f"https://{name}-{hashlib.sha256(project.encode()).hexdigest()[:10]}-{letters}.a.run.app"
+        digits = hashlib.sha256(project.encode()).hexdigest()[:10]
+        return f"https://{name}-{digits}-{letters}.a{RUN_DOMAIN}"
 
     @property
     def ingress(self) -> str:

@@ -1,4 +1,4 @@
-"""Cloud Run put together: its Admin API, and the quotas that Cloud Quotas tells of it.
+"""Cloud Run put together: its Admin API, and its quotas as Cloud Quotas shows them.
 
 A service is deployed to instances; how these run, and how callers reach them, is not here.
 """

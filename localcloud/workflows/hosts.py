@@ -5,6 +5,7 @@ The hosts of Cloud Run's services share the port of the APIs, where the Host hea
 
 from urllib.parse import SplitResult, urlsplit
 
+from localcloud.run.access import RUN_DOMAIN
 from localcloud.workflows.errors import error
 
 LOCAL = "127.0.0.1"
@@ -23,7 +24,6 @@ API_HOSTS = (
     "workflowexecutions.googleapis.com",
     "workflows.googleapis.com",
 )
-RUN_DOMAIN = ".run.app"
 CALLBACK_HOST = "workflowexecutions.googleapis.com"
 
 # Google's host names to http://127.0.0.1:PORT

@@ -76,7 +76,7 @@ def deploy(
     enable = ["services", "enable", *(f"{api}.googleapis.com" for api in APIS), *cloud.in_project]
     run_all(cloud, [Step("enable APIs", [[enable]])], tell)
     found = look(cloud, names)
-    run_all(cloud, _what_is_referred_to(cloud, names, found, models), tell)
+    run_all(cloud, _accounts_and_buckets(cloud, names, found, models), tell)
     with tempfile.TemporaryDirectory(prefix="policies-") as folder:
         grants = [
             _project_grants(cloud, names, found),
@@ -84,11 +84,11 @@ def deploy(
         ]
         step = Step("grant rights", grants, awaited=ACCOUNT_NOT_READY, patience_seconds=ACCOUNT_SECONDS)
         run_all(cloud, [step], tell)
-    run_all(cloud, _what_runs(cloud, names, found, device, variables or {}), tell)
+    run_all(cloud, _services_to_trigger(cloud, names, found, device, variables or {}), tell)
     return names
 
 
-def _what_is_referred_to(cloud: Cloud, names: Names, found: Found, models: Mapping[str, Path]) -> list[Step]:
+def _accounts_and_buckets(cloud: Cloud, names: Names, found: Found, models: Mapping[str, Path]) -> list[Step]:
     """Return the steps that create accounts and buckets."""
     uploads = [
         ["storage", "cp", nearest(path), f"gs://{names.bucket('models')}/{name}", *cloud.in_project]
@@ -101,7 +101,7 @@ def _what_is_referred_to(cloud: Cloud, names: Names, found: Found, models: Mappi
     ]
 
 
-def _what_runs(
+def _services_to_trigger(
     cloud: Cloud, names: Names, found: Found, device: str, variables: Mapping[str, str]
 ) -> list[Step]:
     """Return the steps from the services to the trigger; the trigger is last, since uploads wait for it."""

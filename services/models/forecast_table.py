@@ -48,7 +48,7 @@ def put_table(experiment: Experiment, roots: list[Path], content: bytes, name: s
     Raises
     ------
     UserError
-        The table is too large, damaged, or lacks a column.
+        The table is too large, damaged, or without a column that is needed.
     """
     if len(content) > MOST_BYTES:
         raise UserError(
@@ -106,8 +106,8 @@ def _missing_column(missing: int, header: list[str], wanted: list[Columns], name
     of_hub = [column for column in HUB_COLUMNS if column not in header]
     may_be_of_hub = len(wanted) == 1
     is_of_hub = may_be_of_hub and len(of_hub) < missing
-    lacking = of_hub if is_of_hub else [column for column in own if column not in header]
-    columns = f"column {lacking[0]}" if len(lacking) == 1 else f"columns {listed(lacking)}"
+    absent = of_hub if is_of_hub else [column for column in own if column not in header]
+    columns = f"column {absent[0]}" if len(absent) == 1 else f"columns {listed(absent)}"
     hub = f", or those of a hub's target-hospital-admissions: {', '.join(HUB_COLUMNS)}"
     return UserError(
         f"{name}:1: no {columns}; it has {listed(excerpt(column, 40) for column in header)}; needed are "

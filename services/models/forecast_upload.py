@@ -82,8 +82,8 @@ def opened(upload: Upload, models: Path) -> Iterator[Source]:
     Raises
     ------
     UserError
-        The upload is damaged, has no experiment or another number than one, or lacks a column; also one of
-        the block. All name files as the one who uploaded them knows them.
+        The upload is damaged, has no experiment or several, or a column is missing; also an error of the
+        block. Messages name files as the person who uploaded them knows them.
     """
     own = excerpt(upload.name.rpartition("/")[2], MOST_NAME_CHARACTERS)
     with temporary_folder("upload") as work:

@@ -81,7 +81,7 @@ def test_an_instance_takes_as_many_requests_at_a_time_as_it_may(slow_clock):
 def test_a_request_that_finds_no_instance_in_time_is_answered_429(services):
     """The ten seconds that are the least take no time on this clock, so 3.5 mean starts count."""
     url = services.deploy(SLEEPER, name="full", concurrency=1, max_instances=1)
-    call = services.call_later(f"{url}?seconds=8")
+    call = services.call_later(f"{url}?seconds=60")
     wait_until(lambda: services.status(service="full", busy=1))
     system = services.logged('resource.labels.service_name="full" logName:system')
     started_at, ready_at = (times.parse(entry["timestamp"]) for entry in system)
@@ -91,7 +91,7 @@ def test_a_request_that_finds_no_instance_in_time_is_answered_429(services):
     refused = services.call(url)
 
     assert (refused.status_code, refused.text) == (429, "Rate exceeded.")
-    assert abs(time.monotonic() - begun - 3.5 * startup) < 0.5
+    assert -0.2 < time.monotonic() - begun - 3.5 * startup < 5  # ten seconds without the clock
     (entry,) = services.logged('resource.labels.service_name="full" httpRequest.status=429')
     assert entry["textPayload"] == "The request was aborted because there was no available instance."
     os.kill(services.status(service="full")[0]["pid"], signal.SIGKILL)
@@ -100,16 +100,16 @@ def test_a_request_that_finds_no_instance_in_time_is_answered_429(services):
 
 def test_requests_wait_their_turn(slow_clock):
     url = slow_clock.deploy(
-        app("time.sleep(0.1); print(self.path, flush=True)"), name="turns", concurrency=1, max_instances=1
+        app("time.sleep(0.5); print(self.path, flush=True)"), name="turns", concurrency=1, max_instances=1
     )
     calls = []
-    for number in range(6):
+    for number in range(4):
         calls.append(slow_clock.call_later(f"{url}/{number}"))
-        time.sleep(0.03)
+        time.sleep(0.1)  # so that they arrive in this order
 
-    assert [call.result().status_code for call in calls] == [200] * 6
+    assert [call.result().status_code for call in calls] == [200] * 4
     printed = slow_clock.logged('resource.labels.service_name="turns" logName:stdout')
-    assert [entry["textPayload"] for entry in printed] == [f"/{number}" for number in range(6)]
+    assert [entry["textPayload"] for entry in printed] == [f"/{number}" for number in range(4)]
 
 
 # -- start and end
@@ -118,10 +118,11 @@ def test_requests_wait_their_turn(slow_clock):
 def test_an_idle_service_has_no_instance_and_its_next_request_starts_one(services):
     url = services.deploy(app(), name="idle")
     (first,) = services.status(service="idle")
-    begun = time.monotonic()
 
     wait_until(lambda: not services.status(service="idle"))
-    assert 1.4 < time.monotonic() - begun < 2.5  # 900 s of a clock that is 600 times as fast
+    system = services.logged('resource.labels.service_name="idle" logName:system')
+    ready_at, stopped_at = (times.parse(entry["timestamp"]) for entry in system[1:3])
+    assert (stopped_at - ready_at).total_seconds() >= 0.99 * 900 / SPEED
     assert not is_running(first["pid"])
 
     assert services.call(url).json()["pid"] != first["pid"]
@@ -196,7 +197,7 @@ def test_a_revision_that_does_not_become_ready_says_so_and_leaves_no_process(ser
         "Revision 'never-00001-abc' is not ready and cannot serve traffic. The user-provided container "
         "failed to start and listen on the port defined provided by the PORT="
     )
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 20  # the default probe takes 240
     assert services.logged(f'resource.labels.service_name="never" textPayload:"{logged}"')
     assert services.status(service="never") == []
     assert services.call("https://never-123456789012.us-central1.run.app").status_code == 404
@@ -289,7 +290,7 @@ def test_an_instance_that_does_not_end_is_killed_after_the_grace_period(slow_clo
 
     assert slow_clock.status(service="stubborn")[0]["state"] == "stopping"
     wait_until(lambda: not slow_clock.status(service="stubborn"))
-    assert 0.5 <= time.monotonic() - begun < 1.5
+    assert 0.5 <= time.monotonic() - begun < instance.GRACE_SECONDS + 5
     assert not is_running(line["pid"])
 
 

@@ -269,7 +269,7 @@ def test_an_answer_in_pieces_reaches_the_caller_as_it_comes(services, answerer):
         for _ in answer.iter_content(None):
             times.append(time.monotonic() - begun)
 
-    assert times[0] < 0.25 < times[1]
+    assert times[1] - times[0] > 0.15  # the first does not wait for the second
 
 
 def test_an_answer_beyond_32_mib_in_one_piece_is_refused(services, answerer):
@@ -277,12 +277,10 @@ def test_an_answer_beyond_32_mib_in_one_piece_is_refused(services, answerer):
 
 
 def test_a_late_request_is_answered_504_while_the_instance_works_on(services, answerer):
-    begun = time.monotonic()
-
-    answer = services.call(f"{answerer}/slow?1.5")
+    answer = services.call(f"{answerer}/slow?3")
 
     assert (answer.status_code, answer.text) == (504, "upstream request timeout")
-    assert 1 <= time.monotonic() - begun < 1.4
+    assert not services.logged('textPayload="slow answer is ready"')
     assert "maximum request timeout" in reasons(services, 504)[0]
     wait_until(lambda: services.logged('textPayload="slow answer is ready"'))
 

@@ -8,7 +8,7 @@ ECHO = "main: {params: [args], steps: [{r: {return: '${args}'}}]}"
 SLEEP = "main: {steps: [{nap: {call: sys.sleep, args: {seconds: 100000000}}}]}"
 
 
-def wait_until(holds, seconds=5):
+def wait_until(holds, seconds=20):
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline

@@ -1,9 +1,11 @@
 """A model for the tests: counts the letters of each line of a .lines file; a line may order what goes wrong.
 
-"bad" fails alone, "slow 2" takes two seconds, and "prepare", "predict" or "finish" is a bug in that method.
+"bad" fails alone, "slow 2" takes two seconds and logs its begin, and "prepare", "predict" or "finish" is a
+bug in that method.
 """
 
 import json
+import logging
 import time
 
 from services.models import Finished, Predicted, Prepared
@@ -28,6 +30,7 @@ class LineCounts:
         _raise_where_ordered("predict", lines)
         for line in lines:
             if line.startswith("slow "):
+                logging.getLogger(__name__).info("%s: begins", line)
                 time.sleep(float(line.removeprefix("slow ")))
         failed = {f"line {n}": "it is bad" for n, line in enumerate(lines, first + 1) if line == "bad"}
         counts = [[len(line), seed] for line in lines if line != "bad"]

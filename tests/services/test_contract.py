@@ -12,12 +12,14 @@ import requests
 from modeling.failures import UserError
 from services.app import create_app
 from services.failures import failure_of
+from services.messages import HealthAnswer
 from services.objects import Objects
 from services.plugins import load_plugins
 from services.preprocess import Preprocess
 from services.settings import Settings
 from tests.web_services import PATHS, SENTIMENT, Lane, served
 
+HEALTH = HealthAnswer(service="preprocess", version="1", models=[], device="cpu", gpu=False)
 BODIES: dict[str, Callable[[Lane], dict]] = {
     "preprocess": lambda lane: lane.preprocess_body("day.txt", lane.upload("day.txt", b"a good day")),
     "inference": lambda lane: lane.predict_body(lane.prepare("day.txt", b"a good day")[0]),
@@ -32,7 +34,7 @@ def _postprocess(lane: Lane) -> dict:
 
 
 def refused(answer: requests.Response, status: int, *words: str) -> dict:
-    """Return the error of an answer, which is one line and says that another try is in vain."""
+    """Return the error of an answer, which is one line and says whether another attempt may succeed."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     error = answer.json()["error"]
@@ -306,7 +308,7 @@ def test_a_file_of_a_result_with_other_content_is_kept_and_named(lane):
     assert f"results/a.lines/{generation}/result.json" not in lane.names()
 
 
-def test_where_every_unit_failed_the_reason_of_the_first_is_told(lane):
+def test_where_every_unit_failed_the_answer_has_the_reason_of_the_first(lane):
     prepared, generation = lane.prepare("a.lines", b"bad\nbad")
     predicted = lane.ask("inference", lane.predict_body(prepared))
 
@@ -351,10 +353,8 @@ def test_a_storage_that_does_not_answer_may_be_asked_again(lane, cloud, tmp_path
     settings = Settings(service="preprocess", models=SENTIMENT)
     handler = Preprocess(settings, load_plugins(SENTIMENT), Objects(retry_seconds=0.2), tmp_path)
 
-    with served(create_app(handler, lambda: None)) as url:
+    with served(create_app(handler, HEALTH)) as url:
         answer = requests.post(f"{url}/preprocess", json=lane.preprocess_body("day.txt", "17"))
-        health = requests.get(f"{url}/health")
 
     refused(answer, 503, "storage does not answer")
     assert int(answer.headers["Retry-After"]) > 0
-    refused(health, 503, "not ready")

@@ -35,7 +35,7 @@ from tests.forecasts import (
 )
 from tests.in_process import ended
 from tests.stage_scripts import Stages
-from tests.web_services import PATHS, Lane, Service, started
+from tests.web_services import FORECAST, PATHS, Lane, Service, started
 
 REPORT = "report.html"  # the one file with the run's id, times and use of machines
 
@@ -282,8 +282,6 @@ def test_a_result_that_its_shard_has_not_and_nobody_explains_is_refused(models, 
 
 
 # -- the services
-
-FORECAST = "services.models.forecast:Forecast"
 
 
 @pytest.fixture(scope="module")
