@@ -16,7 +16,8 @@ from ops.gpu.names import SERVICES
 from ops.rehearsal.five_states import OBSERVED, STATES, write_five_states
 from tests.emulated import names_in
 from tests.experiments import REPOSITORY
-from tests.gpu_lanes import FORECAST, SENTIMENT, gpu_lane
+from tests.gpu_lanes import gpu_lane
+from tests.web_services import FORECAST, SENTIMENT
 
 TABLE = "quantiles_projection.csv.gz"
 
