@@ -21,7 +21,7 @@ from modeling.engine.arithmetic import exp, fabs, floor, fma, log_quotient, sqrt
 from modeling.engine.arrays import INTEGERS
 from modeling.engine.arrays import TILE_ROW as ROW
 from modeling.engine.compiled import U64, compiled, inlined, part
-from modeling.engine.lists import PICK
+from modeling.engine.lists import PICK, PICK_TWO
 from modeling.engine.philox import first_uniforms, shared_words, uniforms
 
 SMALL_MEAN = 10.0  # n p below which a draw is inverted
@@ -243,8 +243,7 @@ def draw_tile(f, q, law, cells, shift, key, particles, steps, sites):
     """
     _first(f, q, law, cells, shift, key, particles, steps, sites)
     m = cells << shift
-    small = PICK(q, _CODE, _IS_SMALL, m, _SMALL)
-    undecided = PICK(q, _CODE, _REJECTED, m, _UNDECIDED)
+    small, undecided = PICK_TWO(q, _CODE, _IS_SMALL, _REJECTED, m, _SMALL, _UNDECIDED)
     if small:
         _invert(f, q, small, law, shift)
     lane_mask, cell_shift = U64((1 << shift) - 1), U64(shift)

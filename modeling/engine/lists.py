@@ -60,6 +60,22 @@ def _pick_eight(q, codes, code, m, out):
 
 
 @inlined
+def _pick_two_eights(q, codes, code, other_code, m, out, other_out):
+    """List the entries of two codes, reading the codes once; m is a multiple of 8."""
+    length = other_length = 0
+    for i in range(0, m, 8):
+        length += _compress_eight(q, codes + i, code, i, out + length, 8)
+        other_length += _compress_eight(q, codes + i, other_code, i, other_out + other_length, 8)
+    return length, other_length
+
+
+@inlined
+def _pick_two_ones(q, codes, code, other_code, m, out, other_out):
+    """List the entries of two codes, one list after the other."""
+    return _pick_one(q, codes, code, m, out), _pick_one(q, codes, other_code, m, other_out)
+
+
+@inlined
 def _pick_one(q, codes, code, m, out):
     """List the same entries one at a time: faster than eight without AVX-512's compress instruction."""
     end = U64(out)
@@ -70,3 +86,4 @@ def _pick_one(q, codes, code, m, out):
 
 
 PICK = _pick_eight if TARGET.has_avx512 else _pick_one
+PICK_TWO = _pick_two_eights if TARGET.has_avx512 else _pick_two_ones

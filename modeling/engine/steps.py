@@ -297,7 +297,6 @@ def _move(model, lanes):
             target = reals[rows.people + model.edges[e, TARGET] * groups + g]
             for w in range(lanes.width):
                 source[w] -= moved[w]
-            for w in range(lanes.width):
                 target[w] += moved[w]
 
 

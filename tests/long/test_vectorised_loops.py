@@ -28,7 +28,7 @@ LOOPS = {
     "_judge": (1, 1),
     "_again": (1, 1),
     "_finish_tile": (4, 4),
-    "_move": (2, 2),
+    "_move": (1, 1),
     "_count": (1, 1),
     "_advance": (1, 1),
 }
