@@ -132,6 +132,7 @@ class LogReader:
     since: datetime
     pace: Pace = field(default_factory=Pace)
     patience_seconds: float = PATIENCE_SECONDS
+    line_of: Callable[[Entry], LogLine] = LogLine.of
     read_size: int = ENTRIES_A_READ
     _shown: dict[str, datetime] = field(default_factory=dict)  # time of each entry that may be read again
     _shown_since_look: int = 0
@@ -151,7 +152,7 @@ class LogReader:
                 newest = _time(entry)
             if newest - _time(entry) <= OVERLAP:
                 self._shown[_key(entry)] = _time(entry)
-            lines.append(LogLine.of(entry))
+            lines.append(self.line_of(entry))
             if len(lines) == number:
                 self.since = max(self.since, _time(entry))  # follow() shows no older entries
                 break
@@ -266,7 +267,7 @@ def _message(entry: dict[str, Any], payload: dict[str, Any]) -> str:
     if "message" not in payload:
         return json.dumps(payload or entry.get("protoPayload", {}), ensure_ascii=False)
     message = str(payload["message"])
-    if trace := str(payload.get("exc_info") or "").strip():
+    if trace := str(payload.get("exc_info") or payload.get("stack_trace") or "").strip():
         message += f" ({trace.splitlines()[-1]})"
     if isinstance(counts := payload.get("tasks"), dict):
         by_state = ", ".join(f"{number} {name}" for name, number in counts.items() if number)

@@ -1,8 +1,9 @@
-"""Tasks that show runs: list, status, logs, results, download."""
+"""Tasks that show runs and uploads: list, status, logs, results, download."""
 
 from ops.cloud import execution_list, executions
 from ops.cloud.log_reader import NEWEST, LogRequest
 from ops.environment import read_settings
+from ops.gpu import logs as service_logs
 from ops.laptop import run_tables
 from ops.tasks.verb import DRY_RUN, EXP_ID, LIMIT, ONE_EXPERIMENT, ROWS, STAGE, WAIT, mode, the_cloud, verb
 from ops.watching import cloud_tables, run_logs
@@ -14,6 +15,13 @@ HERE = "--local shows runs on this machine"
 WHERE = {
     "local": "runs on this machine; overrides EXECUTION_MODE",
     "cloud": "runs in the bucket; overrides EXECUTION_MODE",
+}
+ENTRIES = {
+    "severity": "least severity shown: DEBUG, INFO, NOTICE, WARNING, ERROR, CRITICAL",
+    "since": "only entries newer than 10m, 2h or 3d, or than a time such as 2026-01-31T12:00Z",
+    "limit": LIMIT.replace(str(ROWS), str(NEWEST)),
+    "follow": "print new entries until Ctrl-C, or ten minutes without an answer",
+    "dry_run": DRY_RUN,
 }
 
 
@@ -92,12 +100,8 @@ def status(c, exp_id="", hours=None, watch=False, dry_run=False):
         "run_id": "the run; default the newest in the bucket",
         "stage": f"only {STAGE}",
         "task": "only this task of the Batch job, counted from 0; its inputs may have other numbers",
-        "severity": "least severity shown: DEBUG, INFO, NOTICE, WARNING, ERROR, CRITICAL",
-        "since": "only entries newer than 10m, 2h or 3d, or than a time such as 2026-01-31T12:00Z",
-        "limit": LIMIT.replace(str(ROWS), str(NEWEST)),
-        "follow": "print new entries until Ctrl-C, or ten minutes without an answer",
-        "dry_run": DRY_RUN,
     }
+    | ENTRIES
 )
 def logs(
     c,
@@ -114,3 +118,12 @@ def logs(
     """Print the logs of a run in the cloud: its tasks, their machines and the workflow."""
     request = LogRequest(exp_id, run_id, stage, task, severity, since, limit, follow)
     run_logs.show_logs(the_cloud(dry_run, needs_bucket=False), request)
+
+
+@verb(
+    help={"run": "key of the upload, 16 characters: its execution and its folder work/KEY/ name it"} | ENTRIES
+)
+def gpu_logs(c, run, severity="", since="", limit=str(NEWEST), follow=False, dry_run=False):
+    """Print what the services of the GPU lane logged for an upload, in order of time."""
+    cloud = the_cloud(dry_run, needs_bucket=False)
+    service_logs.show_logs(cloud, run, severity, since, limit, follow)

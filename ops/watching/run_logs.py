@@ -48,38 +48,53 @@ def show_logs(cloud: Cloud, request: LogRequest) -> None:
     else:
         run_id = newest_run_id(cloud, request.exp_id)
     since = max(filter(None, (asked_since, _begin(run_id))))
-    patience = FOLLOW_PATIENCE_SECONDS if request.follow else PATIENCE_SECONDS
-    reader = LogReader(cloud, log_filter(request, run_id), since, patience_seconds=patience)
-    head = f"run {run_id} of {request.exp_id}, since {since:%Y-%m-%dT%H:%M:%SZ}; times are UTC"
-    cloud.shell.report(head, file=sys.stderr)
+    print_lines(
+        LogReader(cloud, log_filter(request, run_id), since),
+        f"run {run_id} of {request.exp_id}",
+        request.limit,
+        request.follow,
+        nothing=f"no matching entries in the logs of run {run_id}; "
+        f"`invoke status --exp-id {request.exp_id}` shows what it waits for",
+    )
+
+
+def print_lines(reader: LogReader, title: str, limit: int | None, follow: bool, nothing: str) -> None:
+    """Print a title and the line of each entry, oldest first; with `follow` until Ctrl-C.
+
+    Parameters
+    ----------
+    limit : int or None
+        Number of newest entries; None for all.
+    nothing : str
+        What to print if there is no entry.
+    """
+    reader.patience_seconds = FOLLOW_PATIENCE_SECONDS if follow else PATIENCE_SECONDS
+    head = f"{title}, since {reader.since:%Y-%m-%dT%H:%M:%SZ}; times are UTC"
+    reader.cloud.shell.report(head, file=sys.stderr)
     try:
-        _print(reader, request, run_id)
+        _print(reader, limit, follow, nothing)
     except BrokenPipeError:  # as with `invoke logs | head`
         forget_output()
 
 
-def _print(reader: LogReader, request: LogRequest, run_id: str) -> None:
+def _print(reader: LogReader, limit: int | None, follow: bool, nothing: str) -> None:
     show, number = _line_printer(), 0
-    if request.limit is None:
+    if limit is None:
         for entry in reader.oldest_first():
-            show(LogLine.of(entry))
+            show(reader.line_of(entry))
             number += 1
     else:
-        newest = reader.newest(request.limit)
+        newest = reader.newest(limit)
         number = len(newest)
-        if number == request.limit:
+        if number == limit:
             note = f"the newest {number:,} entries; --limit all shows all"
             print(note, file=sys.stderr, flush=True)
         for line in newest:
             show(line)
-    if request.follow:
-        reader.follow(lambda entry: show(LogLine.of(entry)))
+    if follow:
+        reader.follow(lambda entry: show(reader.line_of(entry)))
     elif not number:
-        print(
-            f"no matching entries in the logs of run {run_id}; "
-            f"`invoke status --exp-id {request.exp_id}` shows what it waits for",
-            file=sys.stderr,
-        )
+        print(nothing, file=sys.stderr)
 
 
 def _line_printer() -> Callable[[LogLine], None]:

@@ -9,6 +9,7 @@ import pytest
 from localcloud.process import running
 from ops.cloud.log_reader import LogLine, LogReader, LogRequest, Pace, quoted
 from ops.failures import UserError
+from ops.gpu.names import Names
 from ops.watching import run_logs
 from ops.watching.run_logs import log_filter, since_time
 from tests.cloud_operators import BUCKET, CloudOperator, read_until
@@ -103,6 +104,25 @@ def test_an_entry_is_one_readable_line_whatever_is_in_it(cloud, operator):
         "2026-01-31T12:00:06Z  runner                   runner is RUNNING: 2 running",
     ]
     assert "\x1b" not in ended.output
+
+
+def test_the_line_of_a_service_has_the_end_of_its_traceback_and_the_request(cloud, operator):
+    service = Names.of(operator.settings()).service("inference")
+    failed = {"message": "a bug", "stack_trace": "Traceback\nKeyError: 'US-VT'", "service": "inference"}
+    written = {
+        "logName": f"projects/{PROJECT}/logs/run.googleapis.com%2Fstdout",
+        "resource": {"type": "cloud_run_revision", "labels": {"service_name": service}},
+        "timestamp": at(1),
+        "severity": "ERROR",
+        "jsonPayload": failed | {"request_id": "0a1b/predict-0", "run_key": "0a1b2c3d4e5f6x7x"},
+    }
+    write(cloud, written, written | {"timestamp": at(0), "severity": "INFO"})
+
+    ended = operator.invoke("gpu-logs", "--run", "0a1b2c3d4e5f6x7x", "--since", at(0), "--severity", "ERROR")
+
+    assert shown(ended) == [
+        "2026-01-31T12:00:01Z  inference   ERROR    a bug (KeyError: 'US-VT')  0a1b/predict-0"
+    ]
 
 
 def test_a_request_selects_by_severity_stage_task_and_run(cloud, operator):

@@ -1,13 +1,17 @@
 """The GPU lane end to end on an emulated cloud, deployed by the real gcloud: uploads, results, logs."""
 
 import json
+import re
 
 import pytest
 import requests
 
 from ops.gpu.found import look
 from ops.gpu.remove import remove
+from tests.cloud_runs import PROJECT, REGION
+from tests.experiments import sampled
 from tests.gpu_lanes import SENTENCE, gpu_lane, until
+from tests.operators import Operator
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +101,34 @@ def test_the_logs_of_an_execution_share_its_id_and_its_key(lane):
     assert times == sorted(times)
     assert {e["jsonPayload"]["execution_id"] for entries in lines.values() for e in entries} == {execution_id}
     assert all(entry["trace"] for entries in lines.values() for entry in entries)
+
+
+def test_gpu_logs_prints_the_lines_of_one_upload_in_order_of_time(lane, tmp_path):
+    told = lane.done("printed.txt", lane.upload("printed.txt", SENTENCE))
+    lane.done("other.txt", lane.upload("other.txt", SENTENCE))
+    (execution,) = lane.executions("printed.txt")
+    operator = Operator(tmp_path, sampled())
+    operator.environ |= {**lane.cloud.shell.environment, "PROJECT_ID": PROJECT, "REGION": REGION}
+
+    newest = operator.invoke("gpu-logs", "--run", told["key"])
+    every = operator.invoke("gpu-logs", "--run", told["key"], "--limit", "all")
+    nothing = operator.invoke("gpu-logs", "--run", "0123456789abcdef")
+
+    assert newest.exit_code == 0, newest.output
+    assert newest.lines[0].startswith(f"upload {told['key']}, services {lane.names.stem}-*, since ")
+    line = r"(\S+Z)  (\S+) +INFO     /\w+: done in \d+\.\d\d s  (\S+)"
+    times, services, asked = zip(
+        *(re.fullmatch(line, each).groups() for each in newest.lines[1:]), strict=True
+    )
+    assert services == ("preprocess", "inference", "postprocess")
+    execution_id = execution["name"].rpartition("/")[2]
+    assert asked == tuple(f"{execution_id}/{step}" for step in ("preprocess", "predict-0", "postprocess"))
+    assert list(times) == sorted(times)
+    assert every.lines[1:] == newest.lines[1:]
+    assert nothing.exit_code == 0
+    assert nothing.last_line.startswith(
+        "no matching lines of upload 0123456789abcdef in the logs of the services"
+    )
 
 
 def test_an_idle_service_has_no_instance_and_the_next_upload_starts_one(lane):
