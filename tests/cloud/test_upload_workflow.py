@@ -268,7 +268,7 @@ def test_no_more_shards_are_predicted_at_once_than_the_deployment_allows(cloud, 
     lane.upload("a.txt")
     lane.all_ended(1)
 
-    assert services.most_at_once["/predict"] == limit
+    assert min(limit, 2) <= services.most_at_once["/predict"] <= limit
 
 
 def test_a_run_of_53_units_stays_far_below_the_limits(lane, services):

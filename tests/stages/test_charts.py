@@ -17,7 +17,8 @@ from modeling.outputs.posterior_charts import posterior_chart
 from modeling.workload import Expected, Fit, Generation, Observed, Result
 from tests.panels import calibration, posterior, sampling, simulation, weekly_fan
 
-pytestmark = pytest.mark.filterwarnings("error")
+# a client that another test left may be collected here; charts open no socket
+pytestmark = pytest.mark.filterwarnings("error", "ignore:unclosed <socket:ResourceWarning")
 BLUE, ORANGE = (31, 111, 178), (209, 115, 26)
 
 
@@ -265,7 +266,8 @@ def test_charts_leave_no_figure_in_memory_and_no_other_file(tmp_path):
         fan_chart(calibration(), tmp_path / "chart.png")
     gc.collect()
 
-    assert not [each for each in gc.get_objects() if isinstance(each, Figure)]
+    # isinstance() would ask what a weak proxy stands for, which may be gone
+    assert not [each for each in gc.get_objects() if issubclass(type(each), Figure)]
     assert [path.name for path in tmp_path.iterdir()] == ["chart.png"]
 
 
