@@ -37,6 +37,13 @@ class RunSize:
     parts: int
 
     @property
+    def where_kept(self) -> str:
+        """Where the experiment says how many trajectories it keeps: file and line."""
+        if self.experiment.calibration:
+            return self.experiment.where("modelset", "calibration", "projection")
+        return self.experiment.where("model", "simulation", "n_sims")
+
+    @property
     def first_day(self) -> datetime.date:
         """First simulated day, the earliest where it is drawn."""
         return self.experiment.first_day or self.experiment.drawn_start.reference_date
@@ -118,11 +125,8 @@ def check_size(size: RunSize) -> None:
         )
     gibibytes = size.gibibytes
     if gibibytes > MOST_GIB:
-        kind, *at = "model", "simulation", "n_sims"
-        if experiment.calibration:
-            kind, *at = "modelset", "calibration", "projection"
         raise UserError(
-            f"{experiment.where(kind, *at)}: {size.kept:,} trajectories of {size.steps:,.0f} time steps "
+            f"{size.where_kept}: {size.kept:,} trajectories of {size.steps:,.0f} time steps "
             f"and {size.series:,} series need {gibibytes:,.0f} GiB of memory, more than a "
             "machine has; ask for fewer trajectories, or set simulation.resample_frequency"
         )

@@ -106,11 +106,8 @@ def _check_size(source: Source, size: RunSize) -> None:
             f"sample fewer, or {_ELSEWHERE}"
         )
     if size.gibibytes > MOST_RESULT_GIB:
-        kind, *at = "model", "simulation", "n_sims"
-        if experiment.calibration:
-            kind, *at = "modelset", "calibration", "projection"
         raise UserError(
-            f"{experiment.where(kind, *at)}: {size.kept:,} trajectories need {size.gibibytes:,.0f} GiB of "
+            f"{size.where_kept}: {size.kept:,} trajectories need {size.gibibytes:,.0f} GiB of "
             f"memory, and an upload may need {MOST_RESULT_GIB}; ask for fewer, or {_ELSEWHERE}"
         )
 
