@@ -190,6 +190,15 @@ def parse_json(text: str | bytes) -> Any:
     return value
 
 
+def object_in(text: str) -> dict[str, Any] | None:
+    """Return the JSON object in a text; None if there is none."""
+    try:
+        value = parse_json(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
 def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is not a number")
 

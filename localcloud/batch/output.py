@@ -9,7 +9,7 @@ from typing import Any
 from localcloud.batch.jobs import Job
 from localcloud.filters import SEVERITIES
 from localcloud.logs import LogService
-from localcloud.messages import parse_json
+from localcloud.messages import object_in
 
 
 class TaskLog:
@@ -39,7 +39,7 @@ class TaskLog:
 
     def line(self, text: str, is_error: bool) -> None:
         """Write a line of the task's output."""
-        payload = _as_object(text) if text.startswith("{") else None
+        payload = object_in(text) if text.startswith("{") else None
         if payload is None:
             self._write("batch_task_logs", "ERROR" if is_error else "INFO", {"textPayload": text})
         else:
@@ -77,12 +77,3 @@ def _resource(job: Job, index: int) -> dict[str, Any]:
         return {"type": "generic_task", "labels": labels}
     labels = {"job_id": job.job_id, "location": job.location, "resource_container": container}
     return {"type": "batch.googleapis.com/Job", "labels": labels}
-
-
-def _as_object(text: str) -> dict[str, Any] | None:
-    """Return a line of JSON as an object; None if it is not one."""
-    try:
-        value = parse_json(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None

@@ -9,7 +9,7 @@ from typing import Any
 from localcloud import times
 from localcloud.filters import SEVERITIES
 from localcloud.logs import LogService
-from localcloud.messages import parse_json
+from localcloud.messages import object_in
 from localcloud.run.definition import Definition
 
 _SPECIAL = {  # fields of a line of JSON that become fields of its entry, and their kinds
@@ -45,7 +45,7 @@ class RevisionLog:
 
     def line(self, text: str, is_error: bool) -> None:
         """Write a line that an instance printed."""
-        payload = _as_object(text) if text.startswith("{") else None
+        payload = object_in(text) if text.startswith("{") else None
         fields = {"textPayload": text} if payload is None else _fields(payload)
         self._write("stderr" if is_error else "stdout", **fields)
 
@@ -65,15 +65,6 @@ class RevisionLog:
         self._logs.write(
             {"logName": self._prefix + name, "resource": self._resource, "labels": labels, **fields}
         )
-
-
-def _as_object(text: str) -> dict[str, Any] | None:
-    """Return a line of JSON as an object; None if it is not one."""
-    try:
-        value = parse_json(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _fields(payload: dict[str, Any]) -> dict[str, Any]:
