@@ -246,7 +246,7 @@ class UploadLane:
         return listed.get("executions", [])
 
     def all_ended(self, number: int) -> list[dict]:
-        """Wait until so many executions have ended, and return them, oldest first."""
+        """Wait until a number of executions have ended, and return them, oldest first."""
         deadline = time.monotonic() + 30
         while True:
             found = self.executions()

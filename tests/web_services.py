@@ -92,7 +92,7 @@ class Service:
             time.sleep(0.02)
 
     def lines(self) -> list[dict]:
-        """Return the log lines, each of which must be JSON."""
+        """Return the log lines; each must be JSON."""
         return [json.loads(line) for line in self.text().splitlines()]
 
     def stop(self) -> int:

@@ -1,4 +1,4 @@
-"""The form of a Knative Service: which fields it has, and of which type.
+"""The fields of a Knative Service and their types.
 
 A shape is a type, a list of one shape, or an object: a mapping of its fields to their shapes. The field "*"
 of an object means any name; ANYTHING is not looked into.

@@ -34,7 +34,7 @@ class Names:
 
     @classmethod
     def of(cls, settings: Settings) -> "Names":
-        """Return the names for settings, of which PROJECT_ID must be set."""
+        """Return the names for these settings; PROJECT_ID must be set."""
         need(settings, "project_id")
         project, region, prefix = settings.project_id, settings.region, settings.service_prefix
         digest = hashlib.sha256(f"{project}/{region}/{prefix}".encode()).hexdigest()

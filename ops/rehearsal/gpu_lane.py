@@ -262,7 +262,7 @@ def _print_step(title: str, seconds: float) -> None:
 
 @contextmanager
 def _timed(title: str) -> Iterator[Line]:
-    """Print a line with the seconds of a step that ended well."""
+    """Print a line with the seconds of a step that succeeded."""
     line, begun = Line(title), time.monotonic()
     yield line
     print(f"{line.title:<28}{time.monotonic() - begun:7.1f} s  {line.note}".rstrip(), flush=True)

@@ -181,7 +181,7 @@ def finish(content: bytes, shards: Sequence[Predicted], folder: Path) -> Finishe
 
 
 def _refuse_unexplained(run: BuiltRun, missing: Mapping[int, str], failed: Mapping[str, str]) -> None:
-    """Refuse results that a shard should have and has not: nobody would be told."""
+    """Refuse shards that lack a result: a forecast without it would say nothing of it."""
     for unit in run.units:
         lost = [index for index in unit.inputs if index in missing]
         if lost and unit.name not in failed:

@@ -101,7 +101,7 @@ def test_the_account_that_publishes_a_projects_events_has_a_name(run_gcloud):
 
 
 def _executions(run_gcloud, number):
-    """Wait until so many executions have ended, and return them."""
+    """Wait until a number of executions have ended, and return them."""
     deadline = time.monotonic() + 20
     while True:
         names = run_gcloud(
