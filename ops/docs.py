@@ -1,8 +1,8 @@
 """Generated files: `invoke docs` writes them, and checks them with --check.
 
-.env.example, terraform/settings.tf and docs/settings.md come from ops/settings.py, the table of tasks in
-README.md from the tasks, the templates of jobs from jobs/stage.json.j2, and docs/experiment-keys.md and the
-JSON schema for editors from modeling/vocabulary/.
+.env.example, docs/settings.md, and settings.tf of terraform/ and terraform/gpu/ come from ops/settings.py,
+the table of tasks in README.md from the tasks, the templates of jobs from jobs/stage.json.j2, and
+docs/experiment-keys.md and the JSON schema for editors from modeling/vocabulary/.
 """
 
 import inspect
@@ -23,7 +23,7 @@ from ops.settings import EXAMPLE_HEAD, IN_EXAMPLE, ROOT, Settings, as_written
 from ops.shell import Shell
 from ops.stages import LETTERS
 from ops.terminal import nearest
-from ops.terraform_settings import settings_tf
+from ops.terraform_settings import gpu_settings_tf, settings_tf
 
 COMMENT_WIDTH = 110  # columns of .env.example
 LARGE = 10**6  # a larger bound only catches mistakes, so it is not shown
@@ -75,6 +75,7 @@ def generated_files() -> dict[Path, str]:
     return {
         ROOT / ".env.example": env_example(),
         ROOT / "terraform" / "settings.tf": settings_tf(),
+        ROOT / "terraform" / "gpu" / "settings.tf": gpu_settings_tf(),
         ROOT / "docs" / "settings.md": settings_page(),
         README: _with_tasks(_text_of(README)),
         **{JOB.with_name(f"stage-{letter.lower()}.json"): job(stage) for stage, letter in LETTERS.items()},

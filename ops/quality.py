@@ -15,6 +15,7 @@ LOCKED = [  # in this order: later files use the versions of earlier ones
     "docker/requirements-cloud",
     "docker/requirements-parquet",
     "docker/requirements-services",
+    "docker/requirements-cuda",
     "docker/requirements-uv",
     "requirements-dev",
     "requirements-scan",

@@ -117,6 +117,15 @@ NetworkName = _text(
     r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?",
     "a lower-case letter, then lower-case letters, digits and -, at most 63 characters",
 )
+GiB = _text(r"[1-9][0-9]{0,2}Gi", "whole GiB, such as 16Gi")
+ModelList = _text(
+    r"([A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*(,[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*)*)?",
+    "module:class of each model, by commas, such as services.models.sentiment:Sentiment",
+)
+OptionalName = _text(
+    r"([a-z]([a-z0-9-]{0,61}[a-z0-9])?)?",
+    "a lower-case letter, then lower-case letters, digits and -, at most 63 characters; or nothing",
+)
 ProjectId = _text(
     r"([a-z][a-z0-9-]{4,28}[a-z0-9])?", "a project's id, such as my-lab-forecasts; not its name or number"
 )
@@ -148,6 +157,7 @@ WebAddress = _text(
     "an address such as https://github.com, without a user name or token",
     normalize=_without_end_slash,
 )
+Zone = _text(rf"({_REGION}-[a-z])?", "a zone such as us-central1-a, or nothing")
 WorkflowName = _text(
     r"[a-z]([a-z0-9_-]{0,61}[a-z0-9])?",
     "a lower-case letter, then lower-case letters, digits, _ and -, at most 63 characters",
@@ -157,6 +167,7 @@ Count = Annotated[int, Field(ge=1, le=MOST)]
 CpuMilli = Annotated[int, Field(ge=250, le=MOST)]
 MemoryMib = Annotated[int, Field(ge=512, le=MOST)]
 Parallel = Annotated[int, Field(ge=1, le=MOST_PARALLEL)]
+Days = Annotated[int, Field(ge=0, le=3650)]
 Seconds = Annotated[int, BeforeValidator(_without_unit), Field(ge=60, le=MOST_SECONDS)]
 
 
@@ -165,6 +176,7 @@ def setting(
     meaning: str,
     above: str | None = None,
     terraform: str | bool = False,
+    gpu: str | bool = False,
     required: bool = False,
     **limits: Any,
 ) -> Any:
@@ -179,18 +191,30 @@ def setting(
         setting continues the paragraph of the setting before it.
     terraform : str or bool
         True for a variable of the same name in terraform/settings.tf, or its other name there.
+    gpu : str or bool
+        The same for terraform/gpu/settings.tf.
     required : bool
         The cloud cannot be set up without it, so Terraform has no default.
     limits
         Bounds of a number, as pydantic takes them.
     """
-    extra = {"above": above, "terraform": terraform, "required": required}
+    extra = {"above": above, "terraform": terraform, "gpu": gpu, "required": required}
     return Field(default, description=meaning, json_schema_extra=extra, **limits)
 
 
 def deployed(default: Any, meaning: str, above: str | None = None, **others: Any) -> Any:
     """Describe a setting that is also a variable of the same name in terraform/settings.tf."""
     return setting(default, meaning, above, terraform=True, **others)
+
+
+def shared(default: Any, meaning: str, above: str | None = None, **others: Any) -> Any:
+    """Describe a setting that is also a variable in terraform/settings.tf and terraform/gpu/settings.tf."""
+    return setting(default, meaning, above, terraform=True, gpu=True, **others)
+
+
+def of_lane(default: Any, meaning: str, above: str | None = None, **others: Any) -> Any:
+    """Describe a setting that is also a variable of the same name in terraform/gpu/settings.tf."""
+    return setting(default, meaning, above, **{"gpu": True, **others})
 
 
 def form(setting: FieldInfo) -> Form | None:

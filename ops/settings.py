@@ -1,7 +1,8 @@
 """Every setting: its type, default and meaning, and the comment above it in .env.example.
 
-They are defined only here. `invoke docs` generates .env.example, terraform/settings.tf and
-docs/settings.md from it. environment.py reads the values; setting_types.py has the types.
+Those of the GPU lane alone are in gpu_settings.py. `invoke docs` generates .env.example, docs/settings.md,
+and settings.tf of terraform/ and of terraform/gpu/. environment.py reads the values; setting_types.py has
+the types.
 
 A new setting is one entry below. A new setting of every stage (STAGE_A_..., STAGE_B_..., STAGE_C_...) is one
 field of StageLimits; everything that carries settings takes it from there. Only its uses are written by hand:
@@ -23,8 +24,9 @@ from modeling.bounds import LARGEST_SEED
 from modeling.run_names import DEFAULT_ENGINE
 from ops import setting_types as types
 from ops.failures import UserError
+from ops.gpu_settings import GpuSettings
 from ops.names import MOST
-from ops.setting_types import deployed, expanded, setting
+from ops.setting_types import deployed, expanded, setting, shared
 
 ROOT = Path(__file__).resolve().parents[1]
 RENDERED = ROOT / "jobs" / "rendered"  # kept, so that commands that name its files can be pasted
@@ -164,13 +166,13 @@ class _RunSettings(BaseModel, frozen=True, validate_default=True):
         ge=0,
         le=10,
     )
-    project_id: types.ProjectId = deployed(
+    project_id: types.ProjectId = shared(
         "",
         "the Google Cloud project",
         "Google Cloud: the project's id, the region of images and jobs, and an existing bucket.",
         required=True,
     )
-    region: types.Region = deployed("us-central1", "region of images, machines and the workflow")
+    region: types.Region = shared("us-central1", "region of images, machines and the workflow")
     bucket_name: types.BucketName = deployed(
         "",
         "the bucket of runs and of the sources of builds; Terraform reads it and never creates or deletes it",
@@ -183,10 +185,10 @@ class _RunSettings(BaseModel, frozen=True, validate_default=True):
         "IMAGE_TAG. REGISTRY_HOST names another registry.",
     )
     image_name: types.CloudName = deployed("epymodelingsuite", "name of the image")
-    image_tag: types.CloudName = deployed(
+    image_tag: types.CloudName = shared(
         "latest", "tag of the image, in addition to the commit; an image with it is never cleaned up"
     )
-    registry_host: types.Image = deployed("", "host of another registry; default REGION-docker.pkg.dev")
+    registry_host: types.Image = shared("", "host of another registry; default REGION-docker.pkg.dev")
     build_region: types.BuildRegion = setting(
         "global",
         "where Cloud Build runs: global, or a region",
@@ -225,8 +227,8 @@ class _RunSettings(BaseModel, frozen=True, validate_default=True):
 _StageSettings = create_model("_StageSettings", __base__=_RunSettings, **_stage_fields())
 
 
-class Settings(_StageSettings):
-    """Every setting by its name in .env, in lower case, in the order of .env.example."""
+class _BatchSettings(_StageSettings):
+    """Settings of the Batch lane, of Terraform's state, of images and of logs."""
 
     task_count_per_node: types.Parallel = deployed(
         1,
@@ -255,21 +257,21 @@ class Settings(_StageSettings):
     network_name: types.NetworkName = deployed(
         "epymodelingsuite", "network of the machines, and its subnet in the region"
     )
-    environment: types.LabelValue = deployed(
+    environment: types.LabelValue = shared(
         "production",
         "value of the label environment on everything that costs money",
         "Labels of everything that costs money, to group costs in the billing report; BILLING_PROJECT is "
         "who a run is for.",
     )
     billing_project: str = deployed("", "who a run is for: value of the label billing_project")
-    billing_account: types.BillingAccount = deployed(
+    billing_account: types.BillingAccount = shared(
         "",
         "the billing account of a budget, e.g. 012345-6789AB-CDEF01; it bills in US dollars",
         "Optional: a monthly budget in US dollars on a billing account, with warnings at 50, 80 and 100 %, "
         "and the address for mail about it, about failed runs, and about tasks that fail or wait.",
     )
-    monthly_budget_usd: int = deployed(0, "whole US dollars a month to warn at; 0: no budget", ge=0, le=10**9)
-    alert_email: types.Email = deployed(
+    monthly_budget_usd: int = shared(0, "whole US dollars a month to warn at; 0: no budget", ge=0, le=10**9)
+    alert_email: types.Email = shared(
         "",
         "address for mail about failed runs, failed or waiting tasks, and the budget; empty: no mail",
     )
@@ -280,17 +282,6 @@ class Settings(_StageSettings):
         "minute or two to install and is billed by what it measures (docs/monitoring.md). true or "
         "false.",
     )
-    service_prefix: types.ServicePrefix = setting(
-        "ml-pipeline",
-        "begins every name of the GPU lane: services, buckets, accounts, workflow, trigger",
-        "The GPU lane: the beginning of its names, the GPU of an instance, the most instances that have one "
-        "at the same time (see the project's quota), and the seconds that a request may take.",
-    )
-    gpu_type: Literal["nvidia-l4", "nvidia-rtx-pro-6000", "none"] = setting(
-        "nvidia-l4", "GPU of an instance of the GPU lane: nvidia-l4, nvidia-rtx-pro-6000, or none"
-    )
-    gpu_max_instances: int = setting(3, "instances with a GPU at the same time", ge=1, le=100)
-    timeout_seconds: int = setting(300, "seconds that a request to a service may take", ge=10, le=1790)
     tf_state_bucket: types.BucketName = setting(
         "",
         "bucket of Terraform's state; empty: BUCKET_NAME",
@@ -339,6 +330,10 @@ class Settings(_StageSettings):
     )
     storage_verbose: bool = deployed(False, "log every file that is written: true or false", "")
 
+
+class Settings(GpuSettings, _BatchSettings):
+    """Every setting by its name in .env, in lower case, in the order of .env.example."""
+
     @field_validator("local_data_path", "forecast_repo_dir", "epydemix_data_dir", mode="before")
     @classmethod
     def _below_the_repository(cls, path):
@@ -358,6 +353,7 @@ class Settings(_StageSettings):
         "log_level",
         "provisioning_model",
         "gpu_type",
+        "gpu_ingress",
         mode="before",
     )
     @classmethod
@@ -385,12 +381,6 @@ def need(settings: Settings, *fields: str, instead: str = "") -> None:
             f"{' and '.join(missing)}: not set; `invoke config-edit`, or set it in the environment"
             f"{instead and f'; {instead}'}"
         )
-
-
-def terraform_variables() -> dict[str, str]:
-    """Return the Terraform variable of each setting that has one; those of the stages are in `stages`."""
-    marks = {name: field.json_schema_extra["terraform"] for name, field in Settings.model_fields.items()}
-    return {name: name if mark is True else mark for name, mark in marks.items() if mark}
 
 
 def as_written(value: object) -> str:

@@ -39,7 +39,8 @@ class Names:
         project, region, prefix = settings.project_id, settings.region, settings.service_prefix
         digest = hashlib.sha256(f"{project}/{region}/{prefix}".encode()).hexdigest()
         host = settings.registry_host or f"{region}-docker.pkg.dev"
-        return cls(project, region, f"{prefix}-{digest[:DIGITS]}", f"{host}/{project}/{settings.repo_name}")
+        stem = f"{prefix}-{digest[:DIGITS]}"
+        return cls(project, region, stem, f"{host}/{project}/{settings.gpu_repo_name or stem}")
 
     def service(self, name: str) -> str:
         """Return the name in Cloud Run of one of SERVICES."""

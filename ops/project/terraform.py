@@ -17,9 +17,10 @@ from ops.cloud.checks import check_bucket
 from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import check_stages_fit, check_token_is_kept_apart, stage_limits
 from ops.failures import UserError
-from ops.settings import ROOT, Settings, terraform_variables
+from ops.settings import ROOT, Settings
 from ops.shell import Ended, Shell
 from ops.terminal import confirmed, counted, nearest, need_terminal_or
+from ops.terraform_settings import terraform_variables
 
 FOLDER = ROOT / "terraform"
 KEPT = FOLDER / ".terraform"  # Terraform's own folder, which git ignores

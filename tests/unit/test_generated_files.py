@@ -9,8 +9,8 @@ from ops import docs
 from ops.docs import env_example, generated_files, stale_files, task_table
 from ops.failures import UserError
 from ops.setting_types import Form, form
-from ops.settings import STAGE_DEFAULTS, Settings, terraform_variables
-from ops.terraform_settings import as_re2, settings_tf
+from ops.settings import STAGE_DEFAULTS, Settings
+from ops.terraform_settings import as_re2, settings_tf, terraform_variables
 from tests.experiments import REPOSITORY
 
 
