@@ -3,7 +3,7 @@
     EXECUTION_MODE=local EXP_ID=demo RUN_ID=20260131-120000-0a1b2c3d \\
     FORECAST_REPO_DIR=examples/forecast python scripts/main_builder.py
 
-A run that has a manifest keeps its inputs; those without a result become pending.
+A run that has a manifest keeps its inputs; those without a result or a summary become pending.
 """
 
 import logging
@@ -18,7 +18,7 @@ from pipeline.forecast_pack import save_forecast, uploaded_repository
 from pipeline.input_files import Inputs, write_inputs, write_pending
 from pipeline.logs import counted, kept_warnings
 from pipeline.manifest import Manifest
-from pipeline.result_files import finished_inputs
+from pipeline.result_files import finished_inputs, summarized_inputs
 from pipeline.stage import run_stage
 from pipeline.summary import Stopwatch, utc_now
 
@@ -94,12 +94,14 @@ def _build(context: StageContext, files: RunFiles) -> Manifest:
 
 
 def _resume(context: StageContext, files: RunFiles, manifest: Manifest) -> Manifest:
-    """Return the manifest of a built run with its inputs that have no result as pending."""
+    """Return the manifest of a built run with its inputs that have no result, or no summary, as pending."""
     _refuse_another_build(context, manifest)
     if context.config_folder.is_dir() and not _same_config(context, files, manifest):
         log.warning("the YAML files have changed since this run was built; it keeps its own inputs")
     Inputs(files, manifest, files.out_prefix)  # refuses digests that do not match the manifest
-    done = set() if context.force else finished_inputs(files, manifest, files.out_prefix)
+    places = files, manifest, files.out_prefix
+    # a task that died between its result and its summary writes only the summary when it runs again
+    done = set() if context.force else finished_inputs(*places) & summarized_inputs(*places)
     pending = [index for index in range(manifest.num_workloads) if index not in done]
     return write_pending(files, pending, manifest, context.workloads_per_task or 1)
 

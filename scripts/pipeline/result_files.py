@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from modeling.failures import UserError
-from modeling.run_names import RUNNER
+from modeling.run_names import RUNNER, SUMMARIES
 from modeling.workload import Result
 from pipeline.artifacts import RunFiles
 from pipeline.input_files import Inputs
@@ -18,10 +18,18 @@ def result_name(index: int, width: int) -> str:
 
 def finished_inputs(files: RunFiles, manifest: Manifest, prefix: str) -> set[int]:
     """Return the inputs that have a result below a run's prefix, by one listing."""
-    prefix = f"{prefix}{RUNNER}result_"
+    return _inputs_in(files, manifest, f"{prefix}{RUNNER}result_", ".pkl")
+
+
+def summarized_inputs(files: RunFiles, manifest: Manifest, prefix: str) -> set[int]:
+    """Return the inputs whose task wrote a summary below a run's prefix, by one listing."""
+    return _inputs_in(files, manifest, f"{prefix}{SUMMARIES}runner_", ".json")
+
+
+def _inputs_in(files: RunFiles, manifest: Manifest, prefix: str, suffix: str) -> set[int]:
     found = set()
     for name in files.storage.list_files(prefix):
-        digits = name.removeprefix(prefix).removesuffix(".pkl")
+        digits = name.removeprefix(prefix).removesuffix(suffix)
         is_index = digits.isascii() and digits.isdecimal() and len(digits) == manifest.width
         if is_index and int(digits) < manifest.num_workloads:
             found.add(int(digits))

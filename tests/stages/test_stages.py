@@ -124,6 +124,24 @@ def test_building_a_run_again_keeps_its_inputs_and_finds_what_is_pending(tmp_pat
     assert pending.read_text() == "0\n2\n"
 
 
+def test_a_task_that_died_before_its_summary_is_pending_again_and_keeps_its_result(tmp_path):
+    stages = Stages(tmp_path, sampled())
+    stages.run("builder")
+    for index in range(3):
+        stages.run("runner", TASK_INDEX=index)
+    result = stages.run_folder / "runner-artifacts" / "result_0001.pkl"
+    summary = stages.run_folder / "summaries" / "runner_0001.json"
+    summary.unlink()
+    written = result.stat().st_mtime_ns
+
+    stages.run("builder")
+    stages.run("runner", BATCH_TASK_INDEX=0)
+
+    assert stages.manifest()["num_pending"] == 1
+    assert json.loads(summary.read_text())["status"] == "done"
+    assert result.stat().st_mtime_ns == written
+
+
 def test_tasks_of_a_batch_job_run_what_is_pending_in_slices(tmp_path):
     stages = Stages(tmp_path, sampled(), WORKLOADS_PER_TASK="2")
     stages.run("builder")
