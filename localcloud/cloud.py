@@ -20,6 +20,7 @@ from localcloud.faults import Faults
 from localcloud.git import GitService
 from localcloud.iam import AccountService, token_routes, with_bearer
 from localcloud.identity import Identity
+from localcloud.infra.service import InfraService
 from localcloud.logs import LogService
 from localcloud.projects import Projects
 from localcloud.registry import RegistryService
@@ -48,6 +49,7 @@ class CloudOptions:
     runs_builds: bool = True
     builders: Mapping[str, Sequence[str]] = field(default_factory=dict)  # commands that replace images
     idle_seconds: float = IDLE_SECONDS  # of the services' clock, until an instance of Cloud Run is stopped
+    terraform: Path | None = None  # configuration file with which Terraform plans blueprints
     shows_steps: bool = False  # print the steps of workflows to standard error
 
 
@@ -75,9 +77,11 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     instances = Instances(logs, addresses, state / "run", Clock(options.clock_speed), options.idle_seconds)
     run = RunService(accounts, registry, instances)
     eventarc = EventarcService(storage.buckets, workflows, accounts, options.clock_speed)
+    infra = InfraService(storage, accounts, projects, addresses, options.terraform, options.clock_speed)
     storage.objects.observers.append(eventarc.observe)
     # A service is emptied before the services it uses.
     services = [
+        infra,
         eventarc,
         workflows,
         batch,
@@ -94,7 +98,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     control = [
         *(
             route
-            for each in (git, eventarc, workflows, batch, projects, registry, compute, run, instances)
+            for each in (git, infra, eventarc, workflows, batch, projects, registry, compute, run, instances)
             for route in each.control_routes()
         ),
         *control_routes(faults, log, resets),
@@ -107,6 +111,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         "artifactregistry": registry.routes(),
         "compute": compute.routes(),
         "cloudquotas": [*run.quota_routes(), *compute.quota_routes()],
+        "config": infra.routes(),
         "eventarc": eventarc.routes(),
         "iam": accounts.routes(),
         "cloudresourcemanager": projects.routes(),

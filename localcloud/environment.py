@@ -13,6 +13,7 @@ SERVICES = (
     "workflowexecutions",
     "cloudbuild",
     "cloudquotas",
+    "config",
     "eventarc",
     "logging",
     "secretmanager",

@@ -42,6 +42,15 @@ class Projects:
         with self._lock:
             return self._only is None or project in {*self._only, PROJECT_NUMBER, "-"}
 
+    def has_role(self, project: str, member: str, roles: set[str]) -> bool:
+        """Return whether a project's policy gives a member one of the roles, without a condition."""
+        with self._lock:
+            bindings = list(self._policies.get(project, EMPTY_POLICY).get("bindings", []))
+        return any(
+            each.get("role") in roles and member in each.get("members", []) and "condition" not in each
+            for each in bindings
+        )
+
     def name_existing(self, request: Request) -> Response:
         only = request.json().get("only")
         if not isinstance(only, list):
