@@ -1,4 +1,4 @@
-"""The real Terraform on a blueprint: init, validate and plan. It applies nothing.
+"""The real Terraform on a blueprint: init and plan, which also validates. It applies nothing.
 
 It runs only where the emulator was started with --terraform, whose file names where its providers come from:
 https://developer.hashicorp.com/terraform/cli/config/config-file#provider-installation.
@@ -68,11 +68,6 @@ class Terraform:
         said: list[str] = []
         if self._run(["init", "-backend=false", "-input=false", "-no-color"], root, log, said.append):
             return Plan([Mistake(" ".join(line.strip("│╷╵ ") for line in said).strip())])
-        lines: list[str] = []
-        self._run(["validate", "-json"], root, lines.append, log)
-        checked = object_in("\n".join(lines)) or {}
-        if mistakes := _mistakes(checked.get("diagnostics", [])):
-            return Plan(mistakes)
         found: list[dict[str, Any]] = []
         follow = _follower(found, log)
         destroy = ["-destroy"] if destroys else []
