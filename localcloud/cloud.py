@@ -77,7 +77,9 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     instances = Instances(logs, addresses, state / "run", Clock(options.clock_speed), options.idle_seconds)
     run = RunService(accounts, registry, instances)
     eventarc = EventarcService(storage.buckets, workflows, accounts, options.clock_speed)
-    infra = InfraService(storage, accounts, projects, addresses, options.terraform, options.clock_speed)
+    infra = InfraService(
+        storage, accounts, projects, addresses, state / "infra", options.terraform, options.clock_speed
+    )
     storage.objects.observers.append(eventarc.observe)
     # A service is emptied before the services it uses.
     services = [
@@ -139,7 +141,8 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         builds.stop()
         batch.stop()
         instances.close()
-        shutil.rmtree(state / "builds", ignore_errors=True)  # left by builds that were stopped
+        for name in ("builds", "infra"):  # left by those that were stopped
+            shutil.rmtree(state / name, ignore_errors=True)
 
 
 def _listen(port: int, router: Router, faults: Faults, log: RequestLog) -> Server:

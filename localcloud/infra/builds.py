@@ -140,7 +140,8 @@ class Builds:
         if not self._projects.has_role(run.project, f"serviceAccount:{email}", AGENT_ROLES):
             denied = f"{email} lacks roles/config.agent on project {run.project}"
             return Outcome([Mistake(f"Cloud Build failed due to a permission issue: {denied}")], DENIED)
-        self._sources.need_bucket(run.bucket, run.location)
+        if "artifactsGcsBucket" not in run.settings:
+            self._sources.need_bucket(run.bucket, run.location)
         plan, outcome = Plan(), Outcome()
         if run.kind != DESTROY:  # which needs the state only
             plan = self._checked(run, report, log)

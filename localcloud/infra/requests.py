@@ -51,6 +51,9 @@ def check_settings(asked: Settings, fields: set[str], accounts: AccountService) 
     _check_blueprint(asked.get("terraformBlueprint"))
     if "artifactsGcsBucket" in asked and not _GCS.fullmatch(str(asked["artifactsGcsBucket"])):
         raise invalid("artifactsGcsBucket must be gs://BUCKET or gs://BUCKET/FOLDER")
+    source, artifacts = asked["terraformBlueprint"]["gcsSource"], asked.get("artifactsGcsBucket", "")
+    if f"{artifacts}/".startswith(f"{source.rstrip('/')}/"):
+        raise invalid("artifactsGcsBucket lies within gcs_source, which would become a part of the blueprint")
     email = account_of(asked)
     if not accounts.has(email):
         denied = f"Permission 'iam.serviceAccounts.actAs' denied on service account {email}"

@@ -42,10 +42,11 @@ class InfraService:
         accounts: AccountService,
         projects: Projects,
         addresses: Mapping[str, str],
+        folder: Path,
         terraform: Path | None = None,
         clock_speed: float = 1.0,
     ):
-        runner = Terraform(terraform, addresses) if terraform else None
+        runner = Terraform(terraform, addresses, folder) if terraform else None
         sources = Sources(storage.buckets, storage.objects)
         self._addresses = addresses
         self._operations = Operations()

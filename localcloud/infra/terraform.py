@@ -9,7 +9,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,23 +45,24 @@ class Terraform:
 
     configuration: Path
     addresses: Mapping[str, str]  # of the emulated services
+    folder: Path  # where blueprints are planned, each in a folder of its own
 
     def version(self) -> str:
         """Return the version that is installed; empty without one."""
         lines: list[str] = []
-        with tempfile.TemporaryDirectory() as folder:
-            self._run(["version", "-json"], Path(folder), lines.append, lines.append)
+        with self._own_folder() as folder:
+            self._run(["version", "-json"], folder, lines.append, lines.append)
         return str((object_in("".join(lines)) or {}).get("terraform_version", ""))
 
     def plan(self, files: Mapping[str, bytes], inputs: Mapping[str, Any], destroys: bool, log: Log) -> Plan:
         """Return the plan for a blueprint that keeps the rules, made in a folder of its own."""
-        with tempfile.TemporaryDirectory(prefix="blueprint-") as folder:
-            root = Path(folder) / "root"
+        with self._own_folder() as folder:
+            root = folder / "root"
             try:
                 _write(files, root)
             except (OSError, ValueError) as error:  # an object may have any name
                 return Plan([Mistake(f"the blueprint's files cannot lie in a folder: {error}")])
-            values = Path(folder) / "inputs.tfvars.json"
+            values = folder / "inputs.tfvars.json"
             values.write_text(json.dumps(dict(inputs)))
             return self._planned(root, values, destroys, log)
 
@@ -91,8 +93,8 @@ class Terraform:
         argv = [program, *words]
         if into:  # a line may be longer than those of a log
             argv = ["sh", "-c", 'exec "$@" > "$0"', str(into), *argv]
-        with tempfile.TemporaryDirectory() as own:
-            command = Command(argv, self._environment(), Path(own), start_in=folder)
+        with self._own_folder() as own:
+            command = Command(argv, self._environment(), own, start_in=folder)
             try:
                 child = Child(command)
             except CannotStart as error:
@@ -103,6 +105,12 @@ class Terraform:
                 (on_error if is_error else on_out)(line)
 
             return child.follow(on_line, time.monotonic() + STEP_SECONDS)
+
+    @contextmanager
+    def _own_folder(self) -> Iterator[Path]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            yield Path(folder)
 
     def _environment(self) -> dict[str, str]:
         """Return our environment without settings of Terraform, and with the emulated services."""

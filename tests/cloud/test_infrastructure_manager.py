@@ -176,6 +176,17 @@ def test_what_breaks_a_rule_is_refused_by_name(desk, change, inputs, reason):
     assert (deployment["state"], deployment["errorCode"]) == ("FAILED", "REVISION_FAILED")
 
 
+@pytest.mark.parametrize(
+    "example", sorted((REPOSITORY / "examples" / "gpu").glob("*.tfvars")), ids=lambda p: p.stem
+)
+def test_each_set_of_the_examples_with_a_project_is_an_input(desk, example):
+    (desk.folder / "inputs.tfvars").write_text(f'{example.read_text()}\nproject_id = "{PROJECT}"\n')
+
+    done = desk.apply("--inputs-file=inputs.tfvars")
+
+    assert done.returncode == 0, done.stdout
+
+
 def test_the_example_names_variables_that_are_there_and_all_variables_are_scalars():
     blocks = [
         block for path in BLUEPRINT.glob("*.tf") for block in read_hcl(path.read_text()).named("variable")

@@ -1,5 +1,6 @@
 """Terraform's language is read as Terraform reads it: comments, strings, templates, heredocs."""
 
+import random
 import subprocess
 
 import pytest
@@ -128,6 +129,26 @@ def test_text_that_is_nested_beyond_measure_is_refused():
     for text in ("a {\n" * 2000, 'a = "' + '${"' * 2000):
         with pytest.raises(NotReadable, match="within each other"):
             read_hcl(text)
+
+
+def test_damaged_text_is_read_or_refused_and_breaks_nothing():
+    text = (REPOSITORY / "terraform" / "gpu" / "settings.tf").read_text()[:4000]
+    rng = random.Random(7)
+    refused = 0
+
+    for _ in range(500):
+        place = rng.randrange(len(text))
+        damaged = (
+            text[:place]
+            + rng.choice('"{}[]()\\$%~=#\n\0<') * rng.randint(0, 3)
+            + text[place + rng.randint(0, 4) :]
+        )
+        try:
+            read_hcl(damaged[: rng.randrange(len(damaged))])
+        except NotReadable as mistake:
+            refused += bool(mistake.line and mistake.reason)
+
+    assert 100 < refused < 500
 
 
 def _terraform_reads(text: str) -> bool:

@@ -34,6 +34,7 @@ def infra(cloud):
         ({"tfVersionConstraint": "newest"}, 400, "'newest' is not a version constraint"),
         ({"labels": {"Team": "x"}}, 400, "label Team=x"),
         ({"state": "ACTIVE"}, 400, "state is not a setting"),
+        ({"artifactsGcsBucket": "gs://blueprints/x/logs"}, 400, "lies within gcs_source"),
         ({"name": "projects/p/locations/us-central1/deployments/other"}, 400, "differs from the address"),
     ],
 )
@@ -61,6 +62,16 @@ def test_an_unfit_name_is_refused(infra, name):
     )
 
     assert (refused.status_code, "deployment id" in refused.text) == (400, True)
+
+
+def test_logs_go_to_a_bucket_that_is_given_if_it_is_there(infra):
+    there = infra.apply({"main.tf": MAIN}, name="lane", artifactsGcsBucket=f"gs://{infra.bucket}/im")
+    missing = infra.apply({"main.tf": MAIN}, name="other", artifactsGcsBucket="gs://no-such-bucket")
+
+    revision = infra.ask("GET", "/deployments/lane/revisions/r-0").json()
+    assert there["state"] == "ACTIVE"
+    assert revision["logs"].startswith(f"gs://{infra.bucket}/im/lane/r-0/logs/log-{revision['build']}")
+    assert (missing["state"], "no-such-bucket" in missing["stateDetail"]) == ("FAILED", True)
 
 
 def test_an_account_without_the_agents_role_cannot_run_the_build(infra):
