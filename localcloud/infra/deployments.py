@@ -26,6 +26,7 @@ from localcloud.times import now
 
 POLICIES = ("DELETE", "ABANDON", "DELETE_POLICY_UNSPECIFIED", "")
 _METADATA = "deploymentMetadata"
+_NOT_OF_REVISIONS = {"labels", "annotations", "artifactsGcsBucket"}
 
 Key = tuple[str, str, str]  # project, location, deployment
 
@@ -124,10 +125,6 @@ class Deployments:
         with self._lock:
             return self._found(key).resource()
 
-    def has(self, key: Key) -> bool:
-        with self._lock:
-            return key in self._deployments
-
     def in_location(self, project: str, location: str) -> list[dict[str, Any]]:
         """Return the deployments of a location, or of all for "-"."""
         with self._lock:
@@ -176,9 +173,9 @@ class Deployments:
         deployment.facts = {}
         number = f"r-{len(deployment.revisions)}"
         run = self._run(deployment, APPLY, number)
-        kept = {k: v for k, v in deployment.settings.items() if k not in ("labels", "annotations")}
+        kept = deployment.settings.keys() - _NOT_OF_REVISIONS
         revision = {
-            **{name: value for name, value in kept.items() if name != "artifactsGcsBucket"},
+            **{name: deployment.settings[name] for name in sorted(kept)},
             "name": f"{deployment.name}/revisions/{number}",
             "createTime": now(),
             "updateTime": now(),
@@ -196,22 +193,11 @@ class Deployments:
     def _apply(self, deployment: Deployment, revision: dict[str, Any], run: Run) -> None:
         operation = deployment.operation
         outcome = self._outcome(run, operation)
-        detail = f"{revision['name'].rpartition('/')[2]} failed: {outcome.text}"
+        number = revision["name"].rpartition("/")[2]
         with self._lock:
-            revision |= {"updateTime": now(), "state": "FAILED" if outcome.mistakes else "APPLIED"}
-            revision |= {"logs": outcome.log} if outcome.log else {}
-            if outcome.mistakes:
-                code = outcome.code if outcome.code == DENIED else "APPLY_BUILD_RUN_FAILED"
-                revision |= {"errorCode": code, "stateDetail": outcome.text, "tfErrors": outcome.errors()}
-                code = outcome.code if outcome.code == DENIED else "REVISION_FAILED"
-                errors = {"tfErrors": outcome.errors(), "errorLogs": outcome.log}
-                deployment.facts = {"errorCode": code, "stateDetail": detail, **_filled(errors)}
-            else:
-                content = run.settings["terraformBlueprint"]["gcsSource"]
-                revision["applyResults"] = {"content": content} | (
-                    {"artifacts": outcome.plan} if outcome.plan else {}
-                )
+            revision |= _ended(run, outcome)
             deployment.state = "FAILED" if outcome.mistakes else "ACTIVE"
+            deployment.facts = _failure(outcome, "REVISION_FAILED", f"{number} failed: {outcome.text}")
             deployment.operation, deployment.update_time = "", now()
             resource = deployment.resource()
         self._operations.finish(operation, {"@type": TYPES + "Deployment", **resource})
@@ -221,15 +207,13 @@ class Deployments:
         outcome = self._outcome(run, operation)
         with self._lock:
             deployment.operation, deployment.update_time = "", now()
+            deployment.state = "FAILED" if outcome.mistakes else "DELETED"
+            deployment.facts = _failure(outcome, "DELETE_BUILD_RUN_FAILED", outcome.text)
             if outcome.mistakes:
-                code = outcome.code if outcome.code == DENIED else "DELETE_BUILD_RUN_FAILED"
-                errors = {"tfErrors": outcome.errors(), "deleteBuild": run.build, "deleteLogs": outcome.log}
-                deployment.state = "FAILED"
-                deployment.facts = {"errorCode": code, "stateDetail": outcome.text, **_filled(errors)}
-            else:
-                deployment.state = "DELETED"
-                if self._deployments.get(deployment.key) is deployment:
-                    del self._deployments[deployment.key]
+                logs = {"deleteLogs": outcome.log} if outcome.log else {}
+                deployment.facts |= {"tfErrors": outcome.errors(), "deleteBuild": run.build, **logs}
+            elif self._deployments.get(deployment.key) is deployment:
+                del self._deployments[deployment.key]
             resource = deployment.resource()
         error = f"Deletion of {deployment.name} failed: {outcome.text}" if outcome.mistakes else ""
         self._operations.finish(operation, {"@type": TYPES + "Deployment", **resource}, error)
@@ -243,5 +227,22 @@ def name_of(key: Key) -> str:
     return f"projects/{project}/locations/{location}/deployments/{deployment}"
 
 
-def _filled(facts: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in facts.items() if value}
+def _failure(outcome: Outcome, code: str, text: str) -> dict[str, Any]:
+    """Return what a resource shows of a run that failed; nothing of one that succeeded."""
+    if not outcome.mistakes:
+        return {}
+    logs = {"errorLogs": outcome.log} if outcome.log else {}
+    return {"errorCode": outcome.code if outcome.code == DENIED else code, "stateDetail": text, **logs}
+
+
+def _ended(run: Run, outcome: Outcome) -> dict[str, Any]:
+    """Return what a revision shows once its run has ended."""
+    facts: dict[str, Any] = {"updateTime": now(), "state": "FAILED" if outcome.mistakes else "APPLIED"}
+    if outcome.log:
+        facts["logs"] = outcome.log
+    if outcome.mistakes:
+        failure = _failure(outcome, "APPLY_BUILD_RUN_FAILED", outcome.text)
+        return {**facts, **failure, "tfErrors": outcome.errors()}
+    artifacts = {"artifacts": outcome.plan} if outcome.plan else {}
+    content = run.settings["terraformBlueprint"]["gcsSource"]
+    return {**facts, "applyResults": {"content": content, **artifacts}}
