@@ -56,14 +56,11 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     """Serve until the block ends; yield the address of each port."""
     addresses: dict[str, str] = {}  # filled once the ports are known
     faults, log = Faults(), RequestLog()
-    storage = StorageService(state / "storage")
-    projects, secrets, logs, git = Projects(), SecretService(), LogService(), GitService()
-    usage, registry, compute, accounts = (
-        ServiceUsage(projects),
-        RegistryService(),
-        ComputeService(),
-        AccountService(),
-    )
+    accounts = AccountService()
+    storage, projects = StorageService(state / "storage", accounts.has), Projects(accounts.has)
+    accounts.on_deletion += [storage.buckets.rename_deleted, projects.rename_deleted]
+    secrets, logs, git = SecretService(), LogService(), GitService()
+    usage, registry, compute = ServiceUsage(projects), RegistryService(), ComputeService()
     builds = BuildService(
         state / "builds", addresses, secrets, logs, registry, options.builders, runs=options.runs_builds
     )
