@@ -8,15 +8,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from localcloud.labels import check_labels
 from localcloud.messages import ApiError
 from localcloud.storage.lifecycle import OLD_CLASSES, STORAGE_CLASSES, check_lifecycle
 
 SOFT_DELETE_SECONDS = 7 * 86_400  # the service's default and least, except for 0
 MAX_SOFT_DELETE_SECONDS = 90 * 86_400
 MAX_RETENTION_SECONDS = 3_155_760_000  # 100 years
-MAX_LABELS = 64
-_LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-_LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
 # Output only: clients send them back as they got them.
 FIXED = {
     "kind",
@@ -115,19 +113,6 @@ def _check_class(value: Any) -> None:
         raise ApiError(400, f"Invalid argument: storage class {value}.")
 
 
-def _check_labels(labels: Any) -> None:
-    _need_fields("labels", labels, None)
-    if len(labels) > MAX_LABELS:
-        raise ApiError(400, f"A bucket has at most {MAX_LABELS} labels.")
-    for key, value in labels.items():
-        if not _LABEL_KEY.fullmatch(key) or not (value is None or _is_label_value(value)):
-            raise ApiError(400, f"Invalid label: {key}={value}.")
-
-
-def _is_label_value(value: Any) -> bool:
-    return isinstance(value, str) and bool(_LABEL_VALUE.fullmatch(value))
-
-
 def _check_access(access: Any) -> None:
     fields = {"publicAccessPrevention", "uniformBucketLevelAccess", "bucketPolicyOnly"}
     _need_fields("iamConfiguration", access, fields)
@@ -162,11 +147,11 @@ def _check_versioning(versioning: Any) -> None:
     _need_bool("versioning.enabled", versioning.get("enabled", False))
 
 
-def _need_fields(name: str, value: Any, fields: set[str] | None) -> None:
-    """Raise unless a value is an object that has no other fields; None for any field."""
+def _need_fields(name: str, value: Any, fields: set[str]) -> None:
+    """Raise unless a value is an object that has no other fields."""
     if not isinstance(value, Mapping):
         raise ApiError(400, f"{name} must be an object.")
-    if unknown := value.keys() - (value.keys() if fields is None else fields):
+    if unknown := value.keys() - fields:
         raise ApiError(400, f"Unknown field of a bucket: {name}.{sorted(unknown)[0]}.")
 
 
@@ -183,7 +168,7 @@ def _whole(value: Any, name: str) -> int:
 
 _CHECKS: dict[str, Callable[[Any], None]] = {
     "iamConfiguration": _check_access,
-    "labels": _check_labels,
+    "labels": check_labels,
     "lifecycle": check_lifecycle,
     "retentionPolicy": _check_retention,
     "softDeletePolicy": _check_soft_delete,
