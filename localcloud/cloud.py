@@ -60,10 +60,10 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     addresses: dict[str, str] = {}  # filled once the ports are known
     faults, log = Faults(), RequestLog()
     accounts = AccountService()
-    storage, projects = StorageService(state / "storage", accounts.has), Projects(accounts.has)
+    storage, projects = StorageService(state / "storage", accounts), Projects(accounts.has)
     accounts.on_deletion += [storage.buckets.rename_deleted, projects.rename_deleted]
-    secrets, logs, git = SecretService(), LogService(), GitService()
-    usage, registry, compute = ServiceUsage(projects), RegistryService(), ComputeService()
+    secrets, logs, git = SecretService(accounts), LogService(), GitService()
+    usage, registry, compute = ServiceUsage(projects, accounts), RegistryService(), ComputeService()
     repositories, metrics = RepositoryRoutes(registry, accounts), LogMetrics()
     monitoring = MonitoringService(metrics.has)
     builds = BuildService(
