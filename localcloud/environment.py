@@ -16,6 +16,7 @@ SERVICES = (
     "config",
     "eventarc",
     "logging",
+    "monitoring",
     "secretmanager",
     "cloudresourcemanager",
     "serviceusage",
