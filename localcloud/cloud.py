@@ -20,9 +20,13 @@ from localcloud.faults import Faults
 from localcloud.git import GitService
 from localcloud.iam import AccountService, token_routes, with_bearer
 from localcloud.identity import Identity
+from localcloud.infra.service import InfraService
+from localcloud.log_metrics import LogMetrics
 from localcloud.logs import LogService
+from localcloud.monitoring.service import MonitoringService
 from localcloud.projects import Projects
 from localcloud.registry import RegistryService
+from localcloud.repositories import RepositoryRoutes
 from localcloud.routing import Router
 from localcloud.run.gateway import Gateway
 from localcloud.run.instances import IDLE_SECONDS, Instances
@@ -48,6 +52,7 @@ class CloudOptions:
     runs_builds: bool = True
     builders: Mapping[str, Sequence[str]] = field(default_factory=dict)  # commands that replace images
     idle_seconds: float = IDLE_SECONDS  # of the services' clock, until an instance of Cloud Run is stopped
+    terraform: Path | None = None  # configuration file with which Terraform plans blueprints
     shows_steps: bool = False  # print the steps of workflows to standard error
 
 
@@ -56,34 +61,40 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     """Serve until the block ends; yield the address of each port."""
     addresses: dict[str, str] = {}  # filled once the ports are known
     faults, log = Faults(), RequestLog()
-    storage = StorageService(state / "storage")
-    projects, secrets, logs, git = Projects(), SecretService(), LogService(), GitService()
-    usage, registry, compute, accounts = (
-        ServiceUsage(projects),
-        RegistryService(),
-        ComputeService(),
-        AccountService(),
-    )
+    accounts = AccountService()
+    storage, projects = StorageService(state / "storage", accounts), Projects(accounts.has)
+    accounts.on_deletion += [storage.buckets.rename_deleted, projects.rename_deleted]
+    secrets, logs, git = SecretService(accounts), LogService(), GitService()
+    usage, registry, compute = ServiceUsage(projects, accounts), RegistryService(), ComputeService()
+    repositories, metrics = RepositoryRoutes(registry, accounts), LogMetrics()
+    monitoring = MonitoringService(metrics.has)
     builds = BuildService(
         state / "builds", addresses, secrets, logs, registry, options.builders, runs=options.runs_builds
     )
-    hosts: Hosts = {}
-    identity = Identity()
-    on_step = print_step if options.shows_steps else None
-    workflows = WorkflowService(logs, hosts, options.clock_speed, on_step, identity)
+    hosts, identity = Hosts(), Identity()
+    workflows = WorkflowService(
+        logs, hosts, options.clock_speed, print_step if options.shows_steps else None, identity
+    )
     batch = BatchService(logs, addresses, state / "batch", options.batch, options.clock_speed)
     instances = Instances(logs, addresses, state / "run", Clock(options.clock_speed), options.idle_seconds)
     run = RunService(accounts, registry, instances)
     eventarc = EventarcService(storage.buckets, workflows, accounts, options.clock_speed)
+    infra = InfraService(
+        storage, accounts, projects, addresses, state / "infra", options.terraform, options.clock_speed
+    )
     storage.objects.observers.append(eventarc.observe)
     # A service is emptied before the services it uses.
     services = [
+        infra,
         eventarc,
         workflows,
         batch,
         builds,
         run,
         registry,
+        repositories,
+        monitoring,
+        metrics,
         compute,
         accounts,
         usage,
@@ -94,7 +105,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     control = [
         *(
             route
-            for each in (git, eventarc, workflows, batch, projects, registry, compute, run, instances)
+            for each in (git, infra, eventarc, workflows, batch, projects, registry, compute, run, instances)
             for route in each.control_routes()
         ),
         *control_routes(faults, log, resets),
@@ -104,20 +115,24 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         "workflows": workflows.routes(),
         "batch": batch.routes(),
         "cloudbuild": builds.routes(),
-        "artifactregistry": registry.routes(),
+        "artifactregistry": [*repositories.routes(), *registry.routes()],
         "compute": compute.routes(),
         "cloudquotas": [*run.quota_routes(), *compute.quota_routes()],
+        "config": infra.routes(),
         "eventarc": eventarc.routes(),
         "iam": accounts.routes(),
         "cloudresourcemanager": projects.routes(),
         "run": run.routes(),
         "secretmanager": secrets.routes(),
-        "logging": logs.routes(),
+        "logging": [*metrics.routes(), *logs.routes()],
+        "monitoring": monitoring.routes(),
     }
     enabled = [route for api, routes in by_api.items() for route in usage.guarded(api, routes)]
     guarded = with_bearer([*enabled, *usage.routes()])
-    routes = [*control, *token_routes(accounts, identity), *git.routes(), *builds.page_routes(), *guarded]
-    apis = Router(routes, by_host=Gateway(instances, identity).match)
+    apis = Router(
+        [*control, *token_routes(accounts, identity), *git.routes(), *builds.page_routes(), *guarded],
+        by_host=Gateway(instances, identity).match,
+    )
     servers = {
         "storage": _listen(options.storage_port, storage.router(faults, control), faults, log),
         "apis": _listen(options.apis_port, apis, faults, log),
@@ -134,7 +149,12 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         builds.stop()
         batch.stop()
         instances.close()
-        shutil.rmtree(state / "builds", ignore_errors=True)  # left by builds that were stopped
+        _remove(state / "builds", state / "infra")  # what those left that were stopped
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _listen(port: int, router: Router, faults: Faults, log: RequestLog) -> Server:

@@ -8,7 +8,7 @@ without one is refused. Only services of Cloud Run look at who calls, by its ide
 import re
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -16,7 +16,8 @@ from urllib.parse import parse_qsl
 from localcloud.identity import Identity, InvalidToken, unverified_claims
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import page_of
-from localcloud.projects import DEFAULT_ACCOUNT, EMPTY_POLICY, PROJECT_NUMBER
+from localcloud.policies import Policies
+from localcloud.projects import DEFAULT_ACCOUNT, PROJECT_NUMBER
 from localcloud.routing import Handler, Route
 
 TOKEN_SECONDS = 3600  # that an access token is valid
@@ -24,6 +25,10 @@ _ACCOUNTS = "/v1/projects/{project}/serviceAccounts"
 _ACCOUNT = _ACCOUNTS + "/{account}"
 _ACCOUNT_ID = re.compile(r"[a-z]([-a-z0-9]{4,28}[a-z0-9])")
 _DOMAIN = ".iam.gserviceaccount.com"
+_AGENT = re.compile(rf"service-{PROJECT_NUMBER}@([a-z0-9-]+)\.iam\.gserviceaccount\.com")
+STORAGE_AGENT, EVENTARC_AGENT = "gs-project-accounts", "gcp-sa-eventarc"
+# Google's own accounts in a project that are made only when they are asked for, or first used.
+_MADE_LATER = {STORAGE_AGENT, EVENTARC_AGENT}
 
 
 class AccountService:
@@ -31,8 +36,11 @@ class AccountService:
 
     def __init__(self):
         self._accounts: dict[str, dict[str, Any]] = {}
-        self._policies: dict[str, dict[str, Any]] = {}  # who may act as an account
+        self._agents: set[str] = set()
+        self._policies = Policies(self.has)  # who may act as an account
         self._lock = threading.Lock()
+        # Called with the e-mail and number of an account that was deleted.
+        self.on_deletion: list[Callable[[str, str], None]] = [self._policies.rename_deleted]
 
     def routes(self) -> list[Route]:
         return [
@@ -49,11 +57,23 @@ class AccountService:
     def forget_all(self) -> None:
         with self._lock:
             self._accounts.clear()
-            self._policies.clear()
+            self._agents.clear()
+        self._policies.forget_all()
 
     def has(self, email: str) -> bool:
+        """Return whether an account exists; of Google's own, those that are made later must have been."""
+        agent = _AGENT.fullmatch(email)
         with self._lock:
+            if agent:
+                return agent[1] not in _MADE_LATER or email in self._agents
             return email in self._accounts
+
+    def agent(self, name: str) -> str:
+        """Return the e-mail of one of Google's own accounts, which exists from now on."""
+        email = f"service-{PROJECT_NUMBER}@{name}{_DOMAIN}"
+        with self._lock:
+            self._agents.add(email)
+        return email
 
     def create(self, request: Request, project: str) -> Response:
         asked = request.json()
@@ -100,27 +120,25 @@ class AccountService:
         return json_response({})
 
     def delete(self, request: Request, project: str, account: str) -> Response:
+        """Delete an account; in the policies that name it, it is named as a deleted one from now on."""
         with self._lock:
-            email = self._found(account)["email"]
-            del self._accounts[email]
-            self._policies.pop(email, None)
+            deleted = self._accounts.pop(self._found(account)["email"])
+        self._policies.drop(deleted["email"])
+        for tell in self.on_deletion:
+            tell(deleted["email"], deleted["uniqueId"])
         return json_response({})
 
     def get_policy(self, request: Request, project: str, account: str) -> Response:
         """Return who may act as an account."""
         with self._lock:
             email = self._found(account)["email"]
-            return json_response(self._policies.get(email, EMPTY_POLICY))
+        return json_response(self._policies.get(email))
 
     def set_policy(self, request: Request, project: str, account: str) -> Response:
         """Store a policy, which is returned but not enforced."""
-        policy = request.json().get("policy")
-        if not isinstance(policy, dict):
-            raise ApiError(400, "A policy is required.")
         with self._lock:
             email = self._found(account)["email"]
-            self._policies[email] = EMPTY_POLICY | policy
-            return json_response(self._policies[email])
+        return json_response(self._policies.set(email, request.json().get("policy")))
 
     def need(self, account: str) -> None:
         """Raise unless the account exists; that of Compute Engine is there from the start."""
