@@ -79,17 +79,19 @@ def shown(policy: Mapping[str, Any]) -> Policy:
     return {"version": policy.get("version") or 1, "etag": base64.b64encode(digest[:8]).decode(), **parts}
 
 
-def replaced(old: Policy, asked: Any, has_account: HasAccount, audits: bool = False) -> Policy:
+def replaced(
+    old: Policy, asked: Any, has_account: HasAccount, audits: bool = False, conflict: int = 409
+) -> Policy:
     """Return the policy that replaces the old one, or refuse it.
 
     `has_account` tells whether a service account exists, by its e-mail. Without `audits` the old auditConfigs
-    stay.
+    stay. `conflict` is the status for an etag that is not current.
     """
     if not isinstance(asked, Mapping):
         raise ApiError(400, "A policy is required.")
     asked = without_nulls(asked)
     check_shape(asked, _POLICY, "policy")
-    _check_etag(old, asked.get("etag", ""))
+    _check_etag(old, asked.get("etag", ""), conflict)
     known = {member for each in old["bindings"] for member in each["members"]}
     bindings = asked.get("bindings") or []
     for binding in bindings:
@@ -112,14 +114,14 @@ def with_deleted(policy: Policy, email: str, uid: str) -> Policy:
     return {**policy, "bindings": renamed}
 
 
-def _check_etag(old: Policy, etag: str) -> None:
+def _check_etag(old: Policy, etag: str, conflict: int) -> None:
     """Refuse an etag that is not current; without one the service overwrites whatever is there."""
     if etag and etag.replace("-", "+").replace("_", "/") != shown(old)["etag"]:  # gcloud sends base64url
         message = (
             "There were concurrent policy changes. Please retry the whole read-modify-write with exponential "
             "backoff. The request's ETag did not match the current policy's."
         )
-        raise ApiError(409, message, status="ABORTED")
+        raise ApiError(conflict, message, status="ABORTED" if conflict == 409 else "")
 
 
 def _check_binding(

@@ -104,7 +104,7 @@ class BucketRoutes:
         asked = request.json()
 
         def changed(old: dict) -> dict:
-            policy = replaced(old.get("iamPolicy", EMPTY), asked, self._accounts.has)
+            policy = replaced(old.get("iamPolicy", EMPTY), asked, self._accounts.has, conflict=412)
             if not has_uniform_access(old) and any("condition" in each for each in policy["bindings"]):
                 raise ApiError(
                     400, "Conditions in the policy of a bucket require uniform bucket-level access."

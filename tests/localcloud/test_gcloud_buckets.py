@@ -211,3 +211,15 @@ def test_the_policy_of_a_bucket_is_checked_and_names_a_deleted_account(buckets, 
     assert before["bindings"][0]["members"] == [f"serviceAccount:{ACCOUNT}"]
     assert after["bindings"][0]["members"] == [f"deleted:serviceAccount:{ACCOUNT}?uid={uid}"]
     assert after["etag"] != before["etag"]
+
+
+def test_a_policy_that_was_read_before_another_change_is_refused(http, bucket):
+    path = f"/storage/v1/b/{bucket.name}/iam"
+    first = http("GET", path).json()
+    mine = {"role": "roles/storage.objectViewer", "members": ["user:a@example.org"]}
+
+    changed = http("PUT", path, json={**first, "bindings": [mine]})
+    stale = http("PUT", path, json={**first, "bindings": []})
+
+    assert (changed.status_code, stale.status_code) == (200, 412)
+    assert http("GET", path).json()["bindings"] == [mine]
