@@ -154,16 +154,20 @@ def test_a_bucket_whose_objects_have_lists_of_their_own_is_refused(deployer):
     assert "gcloud storage buckets update gs://my-lab-bucket --uniform-bucket-level-access" in ended.last_line
 
 
-def test_a_terraform_that_is_too_old_is_refused(deployer):
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [("1.4.7", "terraform 1.4.7 is too old"), ("1.6.6", "terraform 1.6.6 cannot read tests/")],
+)
+def test_a_terraform_that_cannot_be_used_is_refused(deployer, version, said):
     old = deployer.folder / "bin" / "terraform"
     old.parent.mkdir()
-    old.write_text('#!/bin/sh\necho \'{"terraform_version": "1.4.7"}\'\n')
+    old.write_text(f'#!/bin/sh\necho \'{{"terraform_version": "{version}"}}\'\n')
     old.chmod(0o755)
 
     ended = deployer.invoke("tf-init", PATH=f"{old.parent}:{os.environ['PATH']}")
 
     assert ended.exit_code == 2, ended.output
-    assert "terraform 1.4.7 is too old; install 1.5.7 or newer" in ended.last_line
+    assert f"{said}; install 1.5.7, or 1.7 or newer" in ended.last_line
 
 
 def test_two_at_once_in_one_checkout_are_refused(deployer):
