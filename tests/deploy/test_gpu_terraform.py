@@ -88,15 +88,15 @@ def test_each_account_may_do_what_it_needs_and_nothing_else(planned):
         "Cloud Storage": f"serviceAccount:service-{number}@gs-project-accounts.iam.gserviceaccount.com",
         "Eventarc": f"serviceAccount:service-{number}@gcp-sa-eventarc.iam.gserviceaccount.com",
     }
-    in_project = {(each["member"], each["role"]) for each in made(plan, "google_project_iam_member").values()}
+    in_project = made(plan, "google_project_iam_member").values()
 
-    assert in_project == {
-        (names.member("workflow"), "roles/logging.logWriter"),
-        (names.member("workflow"), "roles/workflows.viewer"),
-        (names.member("trigger"), "roles/eventarc.eventReceiver"),
-        (names.member("trigger"), "roles/workflows.invoker"),
-        (agents["Cloud Storage"], "roles/pubsub.publisher"),
-        (agents["Eventarc"], "roles/eventarc.serviceAgent"),
+    assert {(each["member"], each["role"], bool(each["condition"])) for each in in_project} == {
+        (names.member("workflow"), "roles/logging.logWriter", False),
+        (names.member("workflow"), "roles/workflows.viewer", False),
+        (names.member("trigger"), "roles/eventarc.eventReceiver", False),
+        (names.member("trigger"), "roles/workflows.invoker", False),
+        (agents["Cloud Storage"], "roles/pubsub.publisher", True),
+        (agents["Eventarc"], "roles/eventarc.serviceAgent", True),
     }
     on_buckets = made(plan, "google_storage_bucket_iam_member").values()
     assert {_grant(each) for each in on_buckets} == {
@@ -116,6 +116,19 @@ def test_each_account_may_do_what_it_needs_and_nothing_else(planned):
         "google_cloud_run_v2_service_iam_member",
     }
     assert not [address for address in resources(plan) if "key" in address.partition(".")[0]]
+
+
+def test_rights_of_googles_accounts_are_the_deployments_own_so_that_its_end_takes_them_from_no_other(planned):
+    agents = [
+        {after["condition"][0]["title"]: after["condition"][0]["expression"]}
+        for region in ("us-central1", "europe-west4")
+        for address, after in resources(planned(region=region)).items()
+        if address.startswith("google_project_iam_member.agents")
+    ]
+
+    always = 'request.time > timestamp("2020-01-01T00:00:00Z")'
+    stems = [Names.of(Settings(**NEEDED, region=region)).stem for region in ("us-central1", "europe-west4")]
+    assert agents == [{stem: always} for stem in stems for _ in range(2)]
 
 
 def _grant(after):
@@ -227,7 +240,9 @@ def test_the_trigger_waits_for_its_rights(planned):
 
     assert "time_sleep.rights_are_known" in trigger["depends_on"]
     assert pause["expressions"]["create_duration"] == {"constant_value": "90s"}
-    assert "google_project_iam_member.lane" in json.dumps(pause["expressions"]["triggers"])
+    awaited = json.dumps(pause["expressions"]["triggers"])
+    assert "google_project_iam_member.lane" in awaited
+    assert "google_project_iam_member.agents" in awaited
     identity = _configured(plan, "google_project_service_identity.eventarc")
     assert identity["provider_config_key"] == "google-beta"
 
