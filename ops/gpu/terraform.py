@@ -43,8 +43,10 @@ def apply(cloud: Cloud, yes: bool = False) -> None:
             return
         ask(yes, f'apply this to project {cloud.project}? Type "yes" to confirm: ')
         root.carry_out()
-        bucket = Names.of(cloud.settings).bucket("input")
-        cloud.shell.report(f"the GPU lane is ready; an upload to gs://{bucket} starts it")
+        names = Names.of(cloud.settings)
+        experiment = f"gs://{names.bucket('models')}/forecast/experiment.tar.gz"
+        ready = f"the GPU lane is ready; an upload to gs://{names.bucket('input')} starts it"
+        cloud.shell.report(f"{ready}, and a .csv replaces the data of {experiment}")
 
 
 def destroy(cloud: Cloud, yes: bool = False) -> None:
