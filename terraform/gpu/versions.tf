@@ -4,7 +4,7 @@ terraform {
   required_providers {
     google = {
       source  = "hashicorp/google"
-      version = ">= 6.47, < 8.0" # the first with GPUs without zonal redundancy
+      version = ">= 6.47, < 8.0" # GPUs on Cloud Run, as others deploy them
     }
     google-beta = { # for one resource: Eventarc's own account
       source  = "hashicorp/google-beta"
