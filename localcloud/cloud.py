@@ -103,6 +103,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         "workflowexecutions": workflows.execution_routes(),
         "workflows": workflows.routes(),
         "batch": batch.routes(),
+        "cloudbilling": projects.billing_routes(),
         "cloudbuild": builds.routes(),
         "artifactregistry": registry.routes(),
         "compute": compute.routes(),

@@ -136,6 +136,7 @@ LANES_OF = {
     "ops/gpu/": (
         "operator/test_gpu_rehearsal.py",
         "cloud/test_gpu_lane.py",
+        "cloud/test_gpu_operations.py",
         "cloud/test_gpu_rehearsal.py",
     ),
     "ops/images/": (*_EVERY_TASK, "deploy"),

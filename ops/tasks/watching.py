@@ -1,9 +1,8 @@
-"""Tasks that show runs and uploads: list, status, logs, results, download."""
+"""Tasks that show runs: list, status, logs, results, download."""
 
 from ops.cloud import execution_list, executions
 from ops.cloud.log_reader import NEWEST, LogRequest
 from ops.environment import read_settings
-from ops.gpu import logs as service_logs
 from ops.laptop import run_tables
 from ops.tasks.verb import DRY_RUN, EXP_ID, LIMIT, ONE_EXPERIMENT, ROWS, STAGE, WAIT, mode, the_cloud, verb
 from ops.watching import cloud_tables, run_logs
@@ -118,12 +117,3 @@ def logs(
     """Print the logs of a run in the cloud: its tasks, their machines and the workflow."""
     request = LogRequest(exp_id, run_id, stage, task, severity, since, limit, follow)
     run_logs.show_logs(the_cloud(dry_run, needs_bucket=False), request)
-
-
-@verb(
-    help={"run": "key of the upload, 16 characters: its execution and its folder work/KEY/ name it"} | ENTRIES
-)
-def gpu_logs(c, run, severity="", since="", limit=str(NEWEST), follow=False, dry_run=False):
-    """Print what the services of the GPU lane logged for an upload, in order of time."""
-    cloud = the_cloud(dry_run, needs_bucket=False)
-    service_logs.show_logs(cloud, run, severity, since, limit, follow)

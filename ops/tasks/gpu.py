@@ -1,0 +1,38 @@
+"""Tasks for the GPU lane in a project: check, deploy, use, watch, remove."""
+
+from ops.cloud.log_reader import NEWEST
+from ops.environment import read_settings
+from ops.gpu import checkup, smoke, status
+from ops.gpu import logs as service_logs
+from ops.shell import Shell
+from ops.tasks.verb import DRY_RUN, EXP_ID, the_cloud, verb
+from ops.tasks.watching import ENTRIES
+
+UPLOADS = 10
+
+
+@verb(help={"dry_run": DRY_RUN})
+def gpu_check(c, dry_run=False):
+    """Check that the project is ready for the GPU lane; print the command for what is missing."""
+    checkup.examine(Shell(dry_run), read_settings())
+
+
+@verb(
+    help={"run": "key of the upload, 16 characters: its execution and its folder work/KEY/ name it"} | ENTRIES
+)
+def gpu_logs(c, run, severity="", since="", limit=str(NEWEST), follow=False, dry_run=False):
+    """Print what the services of the GPU lane logged for an upload, in order of time."""
+    cloud = the_cloud(dry_run, needs_bucket=False)
+    service_logs.show_logs(cloud, run, severity, since, limit, follow)
+
+
+@verb(help={"exp_id": f"upload this experiment instead of a sentence: {EXP_ID}", "dry_run": DRY_RUN})
+def gpu_smoke(c, exp_id="", dry_run=False):
+    """Upload a sentence, or an experiment, to the GPU lane; print its result and the seconds of each step."""
+    smoke.smoke(the_cloud(dry_run, needs_bucket=False), exp_id)
+
+
+@verb(help={"limit": f"number of newest uploads, or all; default {UPLOADS}", "dry_run": DRY_RUN})
+def gpu_status(c, limit=str(UPLOADS), dry_run=False):
+    """Show the GPU lane: its services, what is in its buckets, and the last uploads with their results."""
+    status.show_status(the_cloud(dry_run, needs_bucket=False), limit)
