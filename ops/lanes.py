@@ -134,6 +134,8 @@ LANES_OF = {
         "cloud/test_runbooks.py",
     ),
     "ops/gpu/": (
+        "operator/test_gpu_cost.py",
+        "operator/test_gpu_logs.py",
         "operator/test_gpu_rehearsal.py",
         "cloud/test_gpu_lane.py",
         "cloud/test_gpu_operations.py",
