@@ -8,9 +8,9 @@ own imports run one way:
     cloud                    the services put together
     server, wire             connections
     batch, build, run, storage, workflows                             services with a folder each
-    compute, git, iam, logs, projects, registry, secrets, services    services with a file each
-    control, pages, filters, child, machine, identity                 what services are built from
-    faults, routing, messages, times                                  ground
+    compute, git, iam, logs, projects, registry, secrets, services    services with a file or two each
+    control, pages, filters, child, machine, identity, policies       what services are built from
+    faults, labels, routing, messages, shapes, times                  ground
 
 The five folders do not import each other. supervisor.py is a program of its own. process.py and
 environment.py serve the programs that use the emulator, and import nothing of it.

@@ -23,6 +23,7 @@ from localcloud.identity import Identity
 from localcloud.logs import LogService
 from localcloud.projects import Projects
 from localcloud.registry import RegistryService
+from localcloud.repositories import RepositoryRoutes
 from localcloud.routing import Router
 from localcloud.run.gateway import Gateway
 from localcloud.run.instances import IDLE_SECONDS, Instances
@@ -56,21 +57,20 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     """Serve until the block ends; yield the address of each port."""
     addresses: dict[str, str] = {}  # filled once the ports are known
     faults, log = Faults(), RequestLog()
-    storage = StorageService(state / "storage")
-    projects, secrets, logs, git = Projects(), SecretService(), LogService(), GitService()
-    usage, registry, compute, accounts = (
-        ServiceUsage(projects),
-        RegistryService(),
-        ComputeService(),
-        AccountService(),
-    )
+    accounts = AccountService()
+    storage, projects = StorageService(state / "storage", accounts.has), Projects(accounts.has)
+    accounts.on_deletion += [storage.buckets.rename_deleted, projects.rename_deleted]
+    secrets, logs, git = SecretService(), LogService(), GitService()
+    usage, registry, compute = ServiceUsage(projects), RegistryService(), ComputeService()
+    repositories = RepositoryRoutes(registry, accounts)
     builds = BuildService(
         state / "builds", addresses, secrets, logs, registry, options.builders, runs=options.runs_builds
     )
     hosts: Hosts = {}
     identity = Identity()
-    on_step = print_step if options.shows_steps else None
-    workflows = WorkflowService(logs, hosts, options.clock_speed, on_step, identity)
+    workflows = WorkflowService(
+        logs, hosts, options.clock_speed, print_step if options.shows_steps else None, identity
+    )
     batch = BatchService(logs, addresses, state / "batch", options.batch, options.clock_speed)
     instances = Instances(logs, addresses, state / "run", Clock(options.clock_speed), options.idle_seconds)
     run = RunService(accounts, registry, instances)
@@ -84,6 +84,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         builds,
         run,
         registry,
+        repositories,
         compute,
         accounts,
         usage,
@@ -105,7 +106,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         "batch": batch.routes(),
         "cloudbilling": projects.billing_routes(),
         "cloudbuild": builds.routes(),
-        "artifactregistry": registry.routes(),
+        "artifactregistry": [*repositories.routes(), *registry.routes()],
         "compute": compute.routes(),
         "cloudquotas": [*run.quota_routes(), *compute.quota_routes()],
         "eventarc": eventarc.routes(),
@@ -117,8 +118,10 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     }
     enabled = [route for api, routes in by_api.items() for route in usage.guarded(api, routes)]
     guarded = with_bearer([*enabled, *usage.routes()])
-    routes = [*control, *token_routes(accounts, identity), *git.routes(), *builds.page_routes(), *guarded]
-    apis = Router(routes, by_host=Gateway(instances, identity).match)
+    apis = Router(
+        [*control, *token_routes(accounts, identity), *git.routes(), *builds.page_routes(), *guarded],
+        by_host=Gateway(instances, identity).match,
+    )
     servers = {
         "storage": _listen(options.storage_port, storage.router(faults, control), faults, log),
         "apis": _listen(options.apis_port, apis, faults, log),

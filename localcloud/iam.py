@@ -8,7 +8,7 @@ without one is refused. Only services of Cloud Run look at who calls, by its ide
 import re
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -16,7 +16,8 @@ from urllib.parse import parse_qsl
 from localcloud.identity import Identity, InvalidToken, unverified_claims
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import page_of
-from localcloud.projects import DEFAULT_ACCOUNT, EMPTY_POLICY, PROJECT_NUMBER
+from localcloud.policies import Policies
+from localcloud.projects import DEFAULT_ACCOUNT, PROJECT_NUMBER
 from localcloud.routing import Handler, Route
 
 TOKEN_SECONDS = 3600  # that an access token is valid
@@ -31,8 +32,10 @@ class AccountService:
 
     def __init__(self):
         self._accounts: dict[str, dict[str, Any]] = {}
-        self._policies: dict[str, dict[str, Any]] = {}  # who may act as an account
+        self._policies = Policies(self.has)  # who may act as an account
         self._lock = threading.Lock()
+        # Called with the e-mail and number of an account that was deleted.
+        self.on_deletion: list[Callable[[str, str], None]] = [self._policies.rename_deleted]
 
     def routes(self) -> list[Route]:
         return [
@@ -49,7 +52,7 @@ class AccountService:
     def forget_all(self) -> None:
         with self._lock:
             self._accounts.clear()
-            self._policies.clear()
+        self._policies.forget_all()
 
     def has(self, email: str) -> bool:
         with self._lock:
@@ -100,27 +103,25 @@ class AccountService:
         return json_response({})
 
     def delete(self, request: Request, project: str, account: str) -> Response:
+        """Delete an account; in the policies that name it, it is named as a deleted one from now on."""
         with self._lock:
-            email = self._found(account)["email"]
-            del self._accounts[email]
-            self._policies.pop(email, None)
+            deleted = self._accounts.pop(self._found(account)["email"])
+        self._policies.drop(deleted["email"])
+        for tell in self.on_deletion:
+            tell(deleted["email"], deleted["uniqueId"])
         return json_response({})
 
     def get_policy(self, request: Request, project: str, account: str) -> Response:
         """Return who may act as an account."""
         with self._lock:
             email = self._found(account)["email"]
-            return json_response(self._policies.get(email, EMPTY_POLICY))
+        return json_response(self._policies.get(email))
 
     def set_policy(self, request: Request, project: str, account: str) -> Response:
         """Store a policy, which is returned but not enforced."""
-        policy = request.json().get("policy")
-        if not isinstance(policy, dict):
-            raise ApiError(400, "A policy is required.")
         with self._lock:
             email = self._found(account)["email"]
-            self._policies[email] = EMPTY_POLICY | policy
-            return json_response(self._policies[email])
+        return json_response(self._policies.set(email, request.json().get("policy")))
 
     def need(self, account: str) -> None:
         """Raise unless the account exists; that of Compute Engine is there from the start."""

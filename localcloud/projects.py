@@ -5,24 +5,29 @@ has a billing account until {"billing": false}.
 """
 
 import threading
+from collections.abc import Callable
 
 from localcloud.control import PREFIX
 from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.policies import Policies
 from localcloud.routing import Route
 
 PROJECT_NUMBER = "123456789012"
 DEFAULT_ACCOUNT = f"{PROJECT_NUMBER}-compute@developer.gserviceaccount.com"  # there from the start
 BILLING_ACCOUNT = "billingAccounts/012345-6789AB-CDEF01"
-EMPTY_POLICY = {"version": 1, "etag": "BwAAAAAAAAA=", "bindings": []}
+DEFAULT_MASK = "bindings,etag"  # what a policy changes when the request names no fields
+
+_MASKS = {"bindings", "etag", "version", "auditConfigs"}
 
 
 class Projects:
     """All projects have the same number; policies are stored and returned, but not enforced."""
 
-    def __init__(self):
+    def __init__(self, has_account: Callable[[str], bool]):
         self._only: set[str] | None = None
         self._has_billing = True
-        self._policies: dict[str, dict] = {}
+        self._policies = Policies(has_account)
+        self.rename_deleted = self._policies.rename_deleted
         self._lock = threading.Lock()
 
     def routes(self) -> list[Route]:
@@ -42,7 +47,7 @@ class Projects:
     def forget_all(self) -> None:
         with self._lock:
             self._only, self._has_billing = None, True
-            self._policies.clear()
+        self._policies.forget_all()
 
     def exist(self, project: str) -> bool:
         """Return whether a project exists; "-" is the project of the named resource and always does."""
@@ -81,11 +86,13 @@ class Projects:
         return json_response(info | {"billingEnabled": self._has_billing})
 
     def get_policy(self, request: Request, project: str) -> Response:
-        return json_response(self._policies.get(project, EMPTY_POLICY))
+        return json_response(self._policies.get(project))
 
     def set_policy(self, request: Request, project: str) -> Response:
-        policy = request.json().get("policy")
-        if not isinstance(policy, dict):
-            raise ApiError(400, "A policy is required.")
-        self._policies[project] = EMPTY_POLICY | policy
-        return json_response(self._policies[project])
+        """Replace a policy; its auditConfigs only if the mask names them, as on the service."""
+        asked = request.json()
+        mask = str(asked.get("updateMask") or DEFAULT_MASK).split(",")
+        if unknown := set(mask) - _MASKS:
+            raise ApiError(400, f"The update mask names {sorted(unknown)[0]}, which is no field of a policy.")
+        policy = self._policies.set(project, asked.get("policy"), audits="auditConfigs" in mask)
+        return json_response(policy)

@@ -1,8 +1,8 @@
-"""Artifact Registry, limited to what gcloud asks about images: repositories, packages, versions, tags.
+"""Artifact Registry: repositories for Docker images, and the packages, versions and tags in them, as read.
 
-REST API v1: https://cloud.google.com/artifact-registry/docs/reference/rest. There are no layers. A build that
-succeeds adds its images; POST /_emulator/images adds an image, with a digest of its own if none is given, or
-a repository:
+REST API v1: https://cloud.google.com/artifact-registry/docs/reference/rest. There are no layers. What
+gcloud adds, changes and deletes is in repositories.py. A build that succeeds adds its images; POST
+/_emulator/images adds an image, with a digest of its own if none is given, or a repository:
 
     {"image": "us-central1-docker.pkg.dev/my-lab/repo/image:latest", "digest": "sha256:..."}
     {"repository": "us-central1-docker.pkg.dev/my-lab/repo"}
@@ -13,7 +13,8 @@ Container Analysis, which gcloud asks before it describes an image, has no entry
 import hashlib
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,8 +47,10 @@ class Image:
 
 @dataclass
 class Repository:
-    create_time: str = field(default_factory=now)
+    settings: dict[str, Any] = field(default_factory=dict)  # labels, description and the like
     images: dict[str, Image] = field(default_factory=dict)
+    create_time: str = field(default_factory=now)
+    update_time: str = ""
 
 
 class RegistryService:
@@ -129,16 +132,16 @@ class RegistryService:
             keys = [
                 key for key in sorted(self._repositories) if key[0] == project and location in (key[1], "-")
             ]
-            return _page("repositories", (self._resource(key) for key in keys), request)
+            return _page("repositories", (self.resource(key) for key in keys), request)
 
     def get_repository(self, request: Request, **place: str) -> Response:
         with self._lock:
-            key, _ = self._repository(place)
-            return json_response(self._resource(key))
+            key, _ = self.repository(place)
+            return json_response(self.resource(key))
 
     def list_images(self, request: Request, **place: str) -> Response:
         with self._lock:
-            key, repository = self._repository(place)
+            key, repository = self.repository(place)
             images = [
                 _image_resource(key, name, image, digest)
                 for name, image in sorted(repository.images.items())
@@ -149,7 +152,7 @@ class RegistryService:
     def get_image(self, request: Request, image: str, **place: str) -> Response:
         name, _, version = image.partition("@")
         with self._lock:
-            key, repository = self._repository(place)
+            key, repository = self.repository(place)
             found = repository.images.get(name, Image())
             digest = found.tags.get(version, version)
             if digest not in found.versions:
@@ -158,38 +161,38 @@ class RegistryService:
 
     def list_packages(self, request: Request, **place: str) -> Response:
         with self._lock:
-            key, repository = self._repository(place)
+            key, repository = self.repository(place)
             return _page(
                 "packages", [_package_resource(key, name) for name in sorted(repository.images)], request
             )
 
     def get_package(self, request: Request, package: str, **place: str) -> Response:
         with self._lock:
-            key, _ = self._image(place, package)
+            key, _ = self.image(place, package)
             return json_response(_package_resource(key, package))
 
     def list_versions(self, request: Request, package: str, **place: str) -> Response:
         with self._lock:
-            key, image = self._image(place, package)
+            key, image = self.image(place, package)
             versions = [_version_resource(key, package, image, digest) for digest in image.versions]
         return _page("versions", versions, request)
 
     def get_version(self, request: Request, package: str, version: str, **place: str) -> Response:
         with self._lock:
-            key, image = self._image(place, package)
+            key, image = self.image(place, package)
             if version not in image.versions:
                 raise _not_found()
             return json_response(_version_resource(key, package, image, version))
 
     def list_tags(self, request: Request, package: str, **place: str) -> Response:
         with self._lock:
-            key, image = self._image(place, package)
+            key, image = self.image(place, package)
             tags = [_tag_resource(key, package, tag, digest) for tag, digest in sorted(image.tags.items())]
         return _page("tags", tags, request)
 
     def get_tag(self, request: Request, package: str, tag: str, **place: str) -> Response:
         with self._lock:
-            key, image = self._image(place, package)
+            key, image = self.image(place, package)
             if tag not in image.tags:
                 raise _not_found()
             return json_response(_tag_resource(key, package, tag, image.tags[tag]))
@@ -197,26 +200,36 @@ class RegistryService:
     def no_occurrences(self, request: Request, project: str) -> Response:
         return json_response({})
 
-    def _repository(self, place: dict[str, str]) -> tuple[Key, Repository]:
+    @contextmanager
+    def opened(self) -> Iterator[dict[Key, Repository]]:
+        """Yield all repositories, which nobody else changes meanwhile."""
+        with self._lock:
+            yield self._repositories
+
+    def tag(self, key: Key, package: str, tag: str, digest: str) -> dict[str, Any]:
+        return _tag_resource(key, package, tag, digest)
+
+    def repository(self, place: Mapping[str, str]) -> tuple[Key, Repository]:
         key = place["project"], place["location"], place["repository"]
         if key not in self._repositories:
             raise _not_found()
         return key, self._repositories[key]
 
-    def _image(self, place: dict[str, str], package: str) -> tuple[Key, Image]:
-        key, repository = self._repository(place)
+    def image(self, place: Mapping[str, str], package: str) -> tuple[Key, Image]:
+        key, repository = self.repository(place)
         if package not in repository.images:
             raise _not_found()
         return key, repository.images[package]
 
-    def _resource(self, key: Key) -> dict[str, Any]:
+    def resource(self, key: Key) -> dict[str, Any]:
         repository = self._repositories[key]
         return {
             "name": _name(key),
             "format": "DOCKER",
             "mode": "STANDARD_REPOSITORY",
             "createTime": repository.create_time,
-            "updateTime": repository.create_time,
+            "updateTime": repository.update_time or repository.create_time,
+            **{name: value for name, value in repository.settings.items() if value or value is False},
         }
 
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from localcloud.iam import AccountService
 from localcloud.messages import ApiError
+from localcloud.policies import shown, with_deleted
 from localcloud.projects import PROJECT_NUMBER
 from localcloud.registry import RegistryService
 from localcloud.run import policies
@@ -37,10 +38,11 @@ from localcloud.run.rules import (
     problems_of_name,
     problems_of_template,
 )
-from localcloud.run.shapes import check_shape, without_nulls
+from localcloud.run.shapes import SERVICE
 from localcloud.run.sizes import problems_of_quota
 from localcloud.run.templates import DEFAULT_ACCOUNT, filled, max_instances
 from localcloud.run.violations import Violation, refuse
+from localcloud.shapes import check_shape, without_nulls
 
 _LATEST = [{"percent": 100, "latestRevision": True}]
 _SET_HERE = (URLS, INGRESS_STATUS)  # annotations that come back with a service that was read
@@ -156,14 +158,21 @@ class Deployments:
 
     def policy(self, key: Key) -> dict[str, Any]:
         with self._lock:
-            return policies.shown(self._found(key).policy)
+            return shown(self._found(key).policy)
 
     def set_policy(self, key: Key, asked: Any) -> dict[str, Any]:
         with self._lock:
             service = self._found(key)
             service.policy = policies.changed(service.policy, asked, self._accounts.has)
             self._instances.allow(*service.key, service.access)
-            return policies.shown(service.policy)
+            return shown(service.policy)
+
+    def rename_deleted(self, email: str, uid: str) -> None:
+        """Name an account that was deleted, in the policies, as the service names it."""
+        with self._lock:
+            for service in self._services.values():
+                service.policy = with_deleted(service.policy, email, uid)
+                self._instances.allow(*service.key, service.access)
 
     def _listed(self, project: str, region: str) -> list[Service]:
         return [
@@ -257,7 +266,7 @@ class Deployments:
 def _read(body: Mapping[str, Any], project: str) -> dict[str, Any]:
     """Return a service as it was asked for, with defaults, without what the service itself sets."""
     asked = without_nulls(body)
-    check_shape(asked)
+    check_shape(asked, SERVICE, "service")
     if (asked.get("apiVersion"), asked.get("kind")) != (API_VERSION, "Service"):
         raise ApiError(400, f"apiVersion and kind must be {API_VERSION} and Service.")
     metadata = {**asked.get("metadata", {})}

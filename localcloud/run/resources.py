@@ -10,6 +10,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+from localcloud.policies import EMPTY
 from localcloud.projects import PROJECT_NUMBER
 from localcloud.run import policies
 from localcloud.run.access import RUN_DOMAIN
@@ -116,7 +117,7 @@ class Service:
     traffic: list[dict[str, Any]]
     revisions: list[ServiceRevision] = field(default_factory=list)
     serving: ServiceRevision | None = None
-    policy: dict[str, Any] = field(default_factory=lambda: dict(policies.EMPTY))
+    policy: dict[str, Any] = field(default_factory=lambda: dict(EMPTY))
     generation: int = 0
     version: str = ""  # another one after every change that was asked for
     uid: str = field(default_factory=lambda: str(uuid.uuid4()))

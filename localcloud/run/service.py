@@ -17,6 +17,7 @@ class RunService:
     def __init__(self, accounts: AccountService, registry: RegistryService, instances: Instances):
         self._quotas = Quotas()
         self._deployments = Deployments(accounts, registry, self._quotas, instances)
+        accounts.on_deletion.append(self._deployments.rename_deleted)
 
     def routes(self) -> list[Route]:
         return RunRoutes(self._deployments).routes()

@@ -1,8 +1,10 @@
 """The routes of buckets, /b and /b/{bucket}, with policy and layout, and the service's own account."""
 
 from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.policies import EMPTY, HasAccount, replaced, shown
 from localcloud.projects import PROJECT_NUMBER
 from localcloud.routing import Route
+from localcloud.storage.bucket_settings import has_uniform_access, settable_bucket_properties
 from localcloud.storage.buckets import Buckets
 from localcloud.storage.fields import select_fields
 from localcloud.storage.listing import page_size
@@ -12,15 +14,12 @@ from localcloud.storage.resources import (
     changed_bucket,
     merge,
     new_bucket,
-    settable_bucket_properties,
 )
-
-_EMPTY_POLICY = {"kind": "storage#policy", "version": 1, "etag": "CAE=", "bindings": []}
 
 
 class BucketRoutes:
-    def __init__(self, buckets: Buckets):
-        self._buckets = buckets
+    def __init__(self, buckets: Buckets, has_account: HasAccount):
+        self._buckets, self._has_account = buckets, has_account
 
     def routes(self) -> list[Route]:
         return [
@@ -97,13 +96,22 @@ class BucketRoutes:
 
     def get_policy(self, request: Request, bucket: str) -> Response:
         resource = self._buckets.get(bucket)
-        policy = resource.get("iamPolicy", _EMPTY_POLICY)
+        policy = {"kind": "storage#policy", "bindings": [], **shown(resource.get("iamPolicy", EMPTY))}
         return json_response({**policy, "resourceId": f"projects/_/buckets/{bucket}"})
 
     def set_policy(self, request: Request, bucket: str) -> Response:
         """Store a policy, which is returned but not enforced; a test sets a refusal as a fault."""
-        policy = _EMPTY_POLICY | request.json()
-        self._buckets.change(bucket, lambda old: old | {"iamPolicy": policy})
+        asked = request.json()
+
+        def changed(old: dict) -> dict:
+            policy = replaced(old.get("iamPolicy", EMPTY), asked, self._has_account)
+            if not has_uniform_access(old) and any("condition" in each for each in policy["bindings"]):
+                raise ApiError(
+                    400, "Conditions in the policy of a bucket require uniform bucket-level access."
+                )
+            return old | {"iamPolicy": policy}
+
+        self._buckets.change(bucket, changed)
         return self.get_policy(request, bucket)
 
     def test_permissions(self, request: Request, bucket: str) -> Response:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from localcloud.messages import ApiError
+from localcloud.policies import with_deleted
 from localcloud.storage.database import Database
 from localcloud.storage.preconditions import NO_CONDITIONS, Preconditions
 from localcloud.storage.rules import check_bucket_name
@@ -60,9 +61,19 @@ class Buckets:
     def delete(self, name: str, conditions: Preconditions = NO_CONDITIONS) -> None:
         with self._database.lock:
             _check(self.get(name), conditions)
-            if self._database.execute("SELECT 1 FROM objects WHERE bucket = ? LIMIT 1", (name,)):
+            if any(
+                self._database.execute(f"SELECT 1 FROM {table} WHERE bucket = ? LIMIT 1", (name,))
+                for table in ("objects", "noncurrent")
+            ):
                 raise ApiError(409, f"The bucket you tried to delete is not empty: {name}")
             self._database.execute("DELETE FROM buckets WHERE name = ?", (name,))
+
+    def rename_deleted(self, email: str, uid: str) -> None:
+        """Name an account that was deleted, in the policies, as the service names it."""
+        with self._database.lock:
+            for bucket in self.all():
+                if policy := bucket.get("iamPolicy"):
+                    self._save(bucket["name"], bucket | {"iamPolicy": with_deleted(policy, email, uid)})
 
     def forget_all(self) -> None:
         self._database.execute("DELETE FROM buckets")

@@ -28,6 +28,22 @@ CREATE TABLE IF NOT EXISTS objects (
     inline BLOB,
     PRIMARY KEY (bucket, name)
 );
+CREATE TABLE IF NOT EXISTS noncurrent (
+    bucket TEXT NOT NULL,
+    name TEXT NOT NULL,
+    generation INTEGER NOT NULL PRIMARY KEY,
+    metageneration INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    crc32c TEXT NOT NULL,
+    md5 TEXT,
+    component_count INTEGER,
+    created_us INTEGER NOT NULL,
+    updated_us INTEGER NOT NULL,
+    properties TEXT NOT NULL,
+    inline BLOB,
+    deleted_us INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS noncurrent_names ON noncurrent (bucket, name);
 CREATE TABLE IF NOT EXISTS uploads (
     id TEXT PRIMARY KEY,
     bucket TEXT NOT NULL,

@@ -26,6 +26,7 @@ class Listing:
     glob: re.Pattern | None = None
     page_size: int = MAX_PAGE_SIZE
     page_start: str = ""  # where the page before ended
+    versions: bool = False  # noncurrent ones, too; a page then ends with the last version of a name
 
     @classmethod
     def from_query(cls, bucket: str, query: Mapping[str, str]) -> "Listing":
@@ -39,6 +40,7 @@ class Listing:
             glob=compiled_glob(glob) if glob else None,
             page_size=page_size(query),
             page_start=_read_token(query.get("pageToken", "")),
+            versions=query.get("versions", "").lower() == "true",
         )
 
 
@@ -52,8 +54,9 @@ class Page:
 def list_page(objects: Objects, listing: Listing) -> Page:
     page = Page([], [], "")
     for entry in _entries(objects, listing):
-        if len(page.records) + len(page.prefixes) == listing.page_size:
-            start = entry if isinstance(entry, str) else entry.name
+        start = entry if isinstance(entry, str) else entry.name
+        is_new = not page.records or page.records[-1].name != start
+        if len(page.records) + len(page.prefixes) >= listing.page_size and is_new:
             return Page(page.records, page.prefixes, _token(start))
         if isinstance(entry, str):
             page.prefixes.append(entry)
@@ -77,21 +80,24 @@ def _entries(objects: Objects, listing: Listing) -> Iterator[ObjectRecord | str]
     is_plain = not listing.delimiter and not listing.glob
     batch_size = (listing.page_size if is_plain else MAX_PAGE_SIZE) + 1
     while True:
-        batch = objects.in_order(listing.bucket, start, batch_size)
+        read = objects.versions_in_order if listing.versions else objects.in_order
+        batch = read(listing.bucket, start, batch_size)
+        last = None
         for record in batch:
-            if record.name < start:
+            if record.name < start and record.name != last:
                 continue  # under a common prefix that was yielded already
             if not record.name.startswith(listing.prefix):
                 return
             if listing.end_offset and record.name >= listing.end_offset:
                 return
             start = record.name + "\0"  # no name fits between
+            last = record.name
             if listing.glob and not listing.glob.fullmatch(record.name):
                 continue
             if common := _common_prefix(record.name, listing):
-                start = _after_all_with(common)
+                start, last = _after_all_with(common), None
             yield common or record
-        if len(batch) < batch_size:
+        if len({record.name for record in batch} if listing.versions else batch) < batch_size:
             return
 
 

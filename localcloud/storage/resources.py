@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from localcloud.messages import ApiError
 from localcloud.projects import PROJECT_NUMBER
+from localcloud.storage.bucket_settings import FIXED, settable_bucket_properties, with_defaults
 from localcloud.storage.objects import ObjectRecord, now_us
-from localcloud.storage.rules import check_lifecycle
 
 _OBJECT_PROPERTIES = (
     "cacheControl",
@@ -23,20 +23,6 @@ _OBJECT_PROPERTIES = (
     "storageClass",
     "temporaryHold",
 )
-_BUCKET_FIXED = {
-    "kind",
-    "id",
-    "name",
-    "selfLink",
-    "projectNumber",
-    "timeCreated",
-    "updated",
-    "metageneration",
-    "etag",
-    "location",
-    "locationType",
-    "iamPolicy",
-}
 
 
 def settable_properties(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,11 +37,6 @@ def new_properties(metadata: Mapping[str, Any], content_type: str | None = None)
     """Return the properties of a new object; `content_type` is used if the metadata has none."""
     default = {"contentType": content_type or "application/octet-stream"}
     return default | merge({}, settable_properties(metadata))
-
-
-def settable_bucket_properties(resource: Mapping[str, Any]) -> dict[str, Any]:
-    check_lifecycle(resource)
-    return {name: value for name, value in resource.items() if name not in _BUCKET_FIXED}
 
 
 def merge(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,6 +78,8 @@ def object_resource(record: ObjectRecord, base_url: str) -> dict[str, Any]:
     }
     if record.md5:
         resource["md5Hash"] = record.md5
+    if record.deleted_us is not None:
+        resource["timeDeleted"] = _time_text(record.deleted_us)
     if record.component_count:
         resource["componentCount"] = record.component_count
     return resource | record.properties
@@ -116,20 +99,19 @@ def new_bucket(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         "projectNumber": PROJECT_NUMBER,
         "location": str(settings.get("location") or "US").upper(),
         "locationType": "region" if "-" in str(settings.get("location")) else "multi-region",
-        "storageClass": "STANDARD",
         "timeCreated": now,
         "updated": now,
         "metageneration": "1",
-        "iamConfiguration": {"uniformBucketLevelAccess": {"enabled": True}},
-    } | settable_bucket_properties(settings)
+    } | with_defaults(settable_bucket_properties(settings), now)
 
 
 def changed_bucket(old: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the next metageneration of a bucket, with all its settable properties replaced."""
-    fixed = {name: value for name, value in old.items() if name in _BUCKET_FIXED}
+    fixed = {name: value for name, value in old.items() if name in FIXED}
     metageneration = str(int(old["metageneration"]) + 1)
     now = _time_text(now_us())
-    return fixed | settable_bucket_properties(settings) | {"updated": now, "metageneration": metageneration}
+    complete = with_defaults(settable_bucket_properties(settings), now)
+    return fixed | complete | {"updated": now, "metageneration": metageneration}
 
 
 def bucket_resource(bucket: Mapping[str, Any], base_url: str) -> dict[str, Any]:
