@@ -15,8 +15,8 @@ from ops.gpu import quotas
 from ops.gpu.deploy import APIS
 from ops.gpu.names import BUCKETS, SERVICES, Names
 from ops.gpu.roles import OWNER, ROLES, Held, commands_for
-from ops.project import doctor
-from ops.project.checkup import Answer, Question, print_commands, refuse, show_findings
+from ops.project import checkup, doctor
+from ops.project.checkup import Answer, Question
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
 from ops.terminal import counted
@@ -36,11 +36,7 @@ def examine(shell: Shell, settings: Settings) -> None:
     """
     where = f"Google Cloud: {settings.project_id or 'no project'}, {settings.region}"
     groups = {"this machine": _of_the_machine(shell), where: _of_the_cloud(shell, settings)}
-    if shell.dry_run:
-        print_commands(groups)
-        return
-    refuse(list(show_findings(groups)), "missing", exit_code=1)
-    print(f"ready for {DEPLOY}")
+    checkup.examine(shell, groups, f"ready for {DEPLOY}", exit_code=1)
 
 
 def _of_the_machine(shell: Shell) -> list[Question]:

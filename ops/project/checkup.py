@@ -11,6 +11,7 @@ from enum import Enum
 
 from ops.failures import TRY_AGAIN, UserError
 from ops.gcloud import AT_ONCE, DOCTOR, GcloudError, Refusal
+from ops.shell import Shell
 
 _IN = "  "
 
@@ -71,7 +72,27 @@ def ask_all(questions: Sequence[Question]) -> Iterator[Finding]:
         pool.shutdown(cancel_futures=True)
 
 
-def print_commands(groups: Mapping[str, Sequence[Question]]) -> None:
+def examine(shell: Shell, groups: Mapping[str, Sequence[Question]], ready: str, exit_code: int = 2) -> None:
+    """Ask all questions and print what was found, group by group; a dry run prints the commands that ask.
+
+    Parameters
+    ----------
+    ready : str
+        What is printed last if nothing is missing.
+
+    Raises
+    ------
+    UserError
+        `exit_code` if something is missing, 75 if something is only unknown.
+    """
+    if shell.dry_run:
+        _print_commands(groups)
+        return
+    refuse(list(_show_findings(groups)), "missing", exit_code)
+    print(ready)
+
+
+def _print_commands(groups: Mapping[str, Sequence[Question]]) -> None:
     """Let every question print its command, in order, in a dry run."""
     for question in (each for questions in groups.values() for each in questions):
         try:
@@ -80,7 +101,7 @@ def print_commands(groups: Mapping[str, Sequence[Question]]) -> None:
             print(f"{question.what}: {error}", file=sys.stderr)
 
 
-def show_findings(groups: Mapping[str, Sequence[Question]]) -> Iterator[Finding]:
+def _show_findings(groups: Mapping[str, Sequence[Question]]) -> Iterator[Finding]:
     """Print and yield the findings, group by group; all questions are asked at once."""
     questions = [each for group in groups.values() for each in group]
     heading = {group[0].what: name for name, group in groups.items()}

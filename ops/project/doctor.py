@@ -19,7 +19,8 @@ from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import check_stages_fit, check_token_is_kept_apart, stage_limits
 from ops.cloud.machine_types import hyperdisk_only_families, machine_types
 from ops.failures import UserError
-from ops.project.checkup import Answer, Question, print_commands, refuse, show_findings
+from ops.project import checkup
+from ops.project.checkup import Answer, Question
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
 from ops.stages import LETTERS
@@ -42,11 +43,7 @@ def examine(
     if in_cloud:
         where = f"Google Cloud: {settings.project_id or 'no project'}, {settings.region}"
         groups[where] = _of_the_cloud(shell, settings, environ)
-    if shell.dry_run:
-        print_commands(groups)
-        return
-    refuse(list(show_findings(groups)), "missing")
-    print(f"ready for runs {'in the cloud' if in_cloud else 'on this machine'}")
+    checkup.examine(shell, groups, f"ready for runs {'in the cloud' if in_cloud else 'on this machine'}")
 
 
 def _of_the_machine(shell: Shell, in_cloud: bool) -> list[Question]:
