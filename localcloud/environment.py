@@ -16,6 +16,7 @@ SERVICES = (
     "cloudquotas",
     "eventarc",
     "logging",
+    "monitoring",
     "secretmanager",
     "cloudresourcemanager",
     "serviceusage",
