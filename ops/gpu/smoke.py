@@ -8,9 +8,8 @@ from typing import Any
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError
 from ops.gpu.names import Names
-from ops.gpu.steps import print_step, timed
 from ops.gpu.uploads import Uploads, check_experiment, packed
-from ops.terminal import counted
+from ops.terminal import counted, print_step, timed
 
 SENTENCE_NAME, SENTENCE = "test-input.txt", "This product is amazing! I love it."
 EXPECTED = "positive"  # what the model says about the sentence

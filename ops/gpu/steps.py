@@ -1,8 +1,7 @@
-"""Steps of gcloud: planned in full first, then run in order; and a line for a step, with its seconds."""
+"""Steps of gcloud: planned in full first, then run in order, with the seconds that each took."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ops.cloud.cloud import Cloud
@@ -65,24 +64,3 @@ def run_all(cloud: Cloud, steps: Sequence[Step], tell: Tell | None) -> None:
             step.run(cloud, echo=tell is None)
             if tell:
                 tell(step.title, time.monotonic() - begun)
-
-
-@dataclass
-class Line:
-    """The line of a step, whose note says what was found."""
-
-    title: str
-    note: str = ""
-
-
-def print_step(title: str, seconds: float, note: str = "") -> None:
-    """Print the line of a step that succeeded."""
-    print(f"{title:<28}{seconds:7.1f} s  {note}".rstrip(), flush=True)
-
-
-@contextmanager
-def timed(title: str) -> Iterator[Line]:
-    """Print a line with the seconds of a step, once it has succeeded."""
-    line, begun = Line(title), time.monotonic()
-    yield line
-    print_step(line.title, time.monotonic() - begun, line.note)

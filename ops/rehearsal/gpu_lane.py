@@ -21,7 +21,6 @@ from ops.gpu.deploy import deploy
 from ops.gpu.names import SERVICES, Names
 from ops.gpu.remove import remove
 from ops.gpu.smoke import check_answer, write_sentence
-from ops.gpu.steps import print_step, timed
 from ops.gpu.uploads import Uploads, check_experiment, packed
 from ops.laptop import local_run
 from ops.rehearsal.five_states import EXP_ID as FIVE_STATES
@@ -37,7 +36,7 @@ from ops.rehearsal.rehearsal import (
 from ops.run_request import RunRequest
 from ops.settings import Settings
 from ops.shell import Shell
-from ops.terminal import counted
+from ops.terminal import counted, print_step, timed
 
 CLOCK_SPEED = 60  # the quarter of an hour after which an idle instance stops takes 15 seconds
 MODEL = "forecast/experiment.tar.gz"  # the experiment that an upload without one uses
