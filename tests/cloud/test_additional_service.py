@@ -1,4 +1,4 @@
-"""The service that docs/additional-service.md adds: its page is applied to a copy of the repository, and works."""
+"""The service of docs/additional-service.md: its page is applied to a copy of the repository, and works."""
 
 import re
 import shutil
@@ -62,7 +62,8 @@ def test_a_good_result_passes_the_review_and_a_bad_one_ends_failed_with_the_unit
 
     # the same upload again: its result is there, and is reviewed again
     generation = json.loads(bad["argument"])["data"]["generation"]
-    by_hand = {"argument": json.dumps({"bucket": lane.names.bucket("input"), "name": "bad.weekly.csv", "generation": generation})}
+    asked = {"bucket": lane.names.bucket("input"), "name": "bad.weekly.csv", "generation": generation}
+    by_hand = {"argument": json.dumps(asked)}
     again = lane.api("POST", f"/workflows/{lane.names.workflow}/executions", json=by_hand)["name"]
     found = wait_for(lane, again)
     assert found["state"] == "FAILED"
