@@ -15,13 +15,13 @@ from ops.gpu import quotas
 from ops.gpu.deploy import APIS
 from ops.gpu.names import BUCKETS, SERVICES, Names
 from ops.gpu.roles import OWNER, ROLES, Held, commands_for
+from ops.gpu.rules import NO_GPU, REGIONS, contradictions
 from ops.project import checkup, doctor
 from ops.project.checkup import Answer, Question
-from ops.settings import ROOT, Settings
+from ops.settings import Settings
 from ops.shell import Shell
 from ops.terminal import counted
 
-REGIONS = ROOT / "terraform" / "gpu" / "gpu_regions.json"
 DEPLOY, BUILD, EDIT = "invoke gpu-deploy", "invoke gpu-build", "invoke config-edit"
 FROM_A_FILE = "credentials from a file"  # whose account gcloud does not know
 
@@ -59,7 +59,8 @@ def _of_the_cloud(shell: Shell, settings: Settings) -> list[Question]:
         Question("project", asked(_project), ("gcloud", "account")),
         Question("billing", asked(_billing), here),
         Question("APIs", asked(_apis), here, is_needed=False),
-        Question("region", lambda: region(settings)),
+        Question("settings", lambda: _settings(settings)),
+        Question("region", lambda: region(settings), ("settings",)),
         Question("GPU quota", asked(_gpu_quota), (*here, "region")),
         Question("CPU and memory", asked(_sizes), here, is_needed=False),
         Question("roles", asked(_roles), here),
@@ -96,10 +97,16 @@ def _apis(cloud: Cloud) -> Answer:
     return Answer(f"all {number} are enabled")
 
 
+def _settings(settings: Settings) -> Answer:
+    if problems := list(contradictions(settings)):
+        raise UserError("; ".join(problems), fix=EDIT)
+    return Answer("they fit together")
+
+
 def region(settings: Settings) -> Answer:
-    """Return whether Cloud Run has the GPU in the region; refuse a region without it."""
+    """Return whether everyone may have the GPU in the region; _settings() refuses a region without it."""
     wanted, here = settings.gpu_type, settings.region
-    if wanted == "none":
+    if wanted == NO_GPU:
         return Answer(f"{here}, without a GPU (GPU_TYPE=none)")
     table = json.loads(REGIONS.read_text(encoding="utf-8"))
     invited = table["by_invitation"] if wanted == "nvidia-l4" else []
@@ -110,15 +117,13 @@ def region(settings: Settings) -> Answer:
             is_warning=True,
             fix=EDIT,
         )
-    if here not in table[wanted]:
-        raise UserError(f"{here} has no {wanted}; set REGION to one of {', '.join(table[wanted])}", fix=EDIT)
     return Answer(f"{here} has {wanted}")
 
 
 def _gpu_quota(cloud: Cloud) -> Answer:
     """Compare GPU_MAX_INSTANCES with the GPUs that the project may have in the region."""
     settings = cloud.settings
-    if settings.gpu_type == "none":
+    if settings.gpu_type == NO_GPU:
         return Answer("no GPU is needed")
     found = _limits(cloud)
     if isinstance(found, Answer):

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ops.cloud.cloud import Cloud
+from ops.gpu.rules import CPU_OF_OTHERS, QUOTAS
 from ops.settings import Settings
 
 SERVICE = "run.googleapis.com"
 CPU, MEMORY = "CpuAllocPerProjectRegion", "MemAllocPerProjectRegion"  # thousandths of a CPU; bytes
-GPUS = {"nvidia-l4": "NvidiaL4GpuAlloc", "nvidia-rtx-pro-6000": "NvidiaRtxPro6000GpuAlloc"}
 GIB = 2**30
 MORE = "https://console.cloud.google.com/iam-admin/quotas?project={project}"
 MORE_GPUS = "https://g.co/cloudrun/gpu-quota"
@@ -36,7 +36,7 @@ def _in_region(info: Mapping[str, Any], region: str) -> int | None:
 def gpu_quota(settings: Settings) -> str:
     """Return the id of the quota that the GPUs of the settings count against."""
     redundancy = "" if settings.gpu_zonal_redundancy else "NoZonalRedundancy"
-    return f"{GPUS[settings.gpu_type]}{redundancy}PerProjectRegion"
+    return f"{QUOTAS[settings.gpu_type]}{redundancy}PerProjectRegion"
 
 
 def gpus_allowed(found: Mapping[str, int], quota: str) -> int | None:
@@ -70,10 +70,10 @@ def shortages(settings: Settings, found: Mapping[str, int]) -> Iterator[str]:
 def _sizes(settings: Settings) -> Iterator[tuple[str, str, int, int, int]]:
     """Yield service, setting of its instances, their number, and CPUs and GiB of each."""
     most = settings.max_instances
-    yield "preprocess", "MAX_INSTANCES", most, 1, gib(settings.preprocess_memory)
+    yield "preprocess", "MAX_INSTANCES", most, CPU_OF_OTHERS, gib(settings.preprocess_memory)
     gpus, memory = gpu_instances(settings), gib(settings.gpu_memory)
     yield "inference", "GPU_MAX_INSTANCES", gpus, settings.gpu_cpu, memory
-    yield "postprocess", "MAX_INSTANCES", most, 1, gib(settings.postprocess_memory)
+    yield "postprocess", "MAX_INSTANCES", most, CPU_OF_OTHERS, gib(settings.postprocess_memory)
 
 
 def gib(memory: str) -> int:

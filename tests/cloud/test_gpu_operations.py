@@ -227,7 +227,9 @@ def owner(lane, tmp_path):
 
 
 def set_roles(lane: GpuLane, roles: list[str], member: str = f"serviceAccount:{OPERATOR}") -> None:
-    """Give a member these roles in the project, beside those of the lane's own accounts."""
+    """Give a member, who is made, these roles in the project, beside those of the lane's own accounts."""
+    accounts = f"{lane.emulator.apis}/v1/projects/{PROJECT}/serviceAccounts"
+    request("POST", accounts, json={"accountId": OPERATOR.partition("@")[0]})  # 409 from the second time on
     place = f"{lane.emulator.apis}/v1/projects/{PROJECT}"
     policy = post(f"{place}:getIamPolicy", {})
     others = [each for each in policy["bindings"] if not {member} & set(each["members"])]
@@ -302,7 +304,13 @@ def test_what_is_missing_is_named_with_the_command_that_fixes_it(lane, owner):
     ("settings", "what", "said"),
     [
         ({"REGION": "us-central1"}, "region", "warning .*is by invitation; open .*europe-west4"),
-        ({"REGION": "us-west1"}, "region", "missing .*us-west1 has no nvidia-l4; set REGION to one of"),
+        ({"REGION": "us-west1"}, "settings", "missing .*Cloud Run has no nvidia-l4 there; set REGION to one"),
+        ({"GPU_CPU": "2", "GPU_MEMORY": "8Gi"}, "settings", "missing .*set GPU_CPU to one of them"),
+        (
+            {"GPU_MAX_INSTANCES": "10"},
+            "settings",
+            "missing .*may use 3 nvidia-l4 in europe-west4; set GPU_MAX",
+        ),
         ({"GPU_TYPE": "none"}, "GPU quota", "ok .*no GPU is needed"),
         ({"REGION": REGION, "SERVICE_PREFIX": ""}, "names", "ok .*is deployed, at least in part"),
         ({"PROJECT_ID": ""}, "project", "missing .*PROJECT_ID: not set"),
