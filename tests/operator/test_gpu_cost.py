@@ -7,7 +7,7 @@ import pytest
 from ops.cloud.prices import prices
 from ops.environment import read_settings
 from ops.gpu import cost, rates
-from tests.experiments import sampled
+from tests.experiments import REPOSITORY, sampled
 from tests.in_process import called
 from tests.operators import Operator
 
@@ -33,6 +33,19 @@ def test_the_prices_of_a_run_are_those_of_seconds_of_an_instance_and_its_idle_ti
     assert rows["preprocess, postprocess, workflow"] == ["< 0.01", "< 0.01"]
     assert f"${L4_HOUR:.2f} an hour" in output
     assert "$1.05 an hour" in output
+
+
+def test_the_page_has_the_prices_that_the_task_prints():
+    rows, _ = shown()
+    page = (REPOSITORY / "docs" / "gpu.md").read_text("utf-8")
+    table = page.partition("| a run, on an L4")[2].partition("\n\n")[0].splitlines()[2:]
+
+    told = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+    printed = [rows[name] for name in ("one instance, 45 s", "one instance, 135 s", "three shards")]
+    printed.append(rows["the first on nvidia-rtx-pro-6000"])
+    assert [usd for _, _, usd in told] == [" / ".join(row[-2:]) for row in printed]
+    assert [seconds.removesuffix(" each") for _, seconds, _ in told] == [row[1] for row in printed]
 
 
 def test_the_date_of_the_prices_their_region_and_what_is_left_out_are_printed():
