@@ -135,9 +135,11 @@ LANES_OF = {
     ),
     "ops/gpu/": (
         "operator/test_gpu_cost.py",
+        "operator/test_gpu_deployment.py",
         "operator/test_gpu_logs.py",
         "operator/test_gpu_rehearsal.py",
         "cloud/test_additional_service.py",
+        "cloud/test_gpu_deployment.py",
         "cloud/test_gpu_lane.py",
         "cloud/test_gpu_operations.py",
         "cloud/test_gpu_rehearsal.py",

@@ -7,8 +7,9 @@ from typing import Any
 
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError
+from ops.gpu.experiment import check_experiment, packed
 from ops.gpu.names import Names
-from ops.gpu.uploads import Uploads, check_experiment, packed
+from ops.gpu.uploads import Uploads
 from ops.terminal import counted, print_step, timed
 
 SENTENCE_NAME, SENTENCE = "test-input.txt", "This product is amazing! I love it."

@@ -5,8 +5,6 @@ whose argument has the upload's name and generation.
 """
 
 import json
-import shutil
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,16 +16,12 @@ from ops.cloud.executions import ENDED, reason_of, result_of
 from ops.failures import UserError
 from ops.gcloud import AT_ONCE, GcloudError, Refusal, in_parallel, upload
 from ops.gpu.names import SERVICES, Names
-from ops.laptop import local_run
 from ops.polling import poll, print_timed
-from ops.settings import ROOT, Settings
-from ops.shell import Shell
 from ops.terminal import nearest
 
 START_SECONDS = 300  # until an event starts an execution; a new trigger needs two minutes
 END_SECONDS = 3600  # of an execution: two cold starts, and retries for ten minutes
 UPLOAD_SECONDS = 1800
-PACK_SECONDS = 120
 PAUSE_SECONDS = 0.5  # gcloud itself takes a second
 NEWEST = 100  # executions that a list has
 
@@ -161,23 +155,3 @@ def _awaited(ask: Callable[[], Answer], seconds: float, problem: str) -> Answer:
 
 def _id(execution: dict[str, Any]) -> str:
     return execution["name"].rpartition("/")[2]
-
-
-def packed(shell: Shell, settings: Settings, exp_id: str, folder: Path) -> Path:
-    """Pack the forecasting repository without its other experiments, since an upload may have only one."""
-    repository, only = local_run.forecast_repository(settings, exp_id), folder / "packed"
-    left_out = {str(repository): ["experiments", ".git"]}
-    shutil.copytree(repository, only, symlinks=True, ignore=lambda place, names: left_out.get(str(place), []))
-    shutil.copytree(repository / "experiments" / exp_id, only / "experiments" / exp_id, symlinks=True)
-    archive = folder / f"{exp_id.rpartition('/')[2]}.tar.gz"
-    pack = [sys.executable, nearest(ROOT / "scripts" / "pack_forecast.py"), str(only), str(archive)]
-    shell.read(pack, timeout_seconds=PACK_SECONDS, echo=False)
-    return archive
-
-
-def check_experiment(settings: Settings, exp_id: str) -> None:
-    """Refuse an experiment that is not in the forecasting repository."""
-    local_run.check_experiment_exists(settings, exp_id)
-    experiments = local_run.forecast_repository(settings, exp_id) / "experiments"
-    if not (experiments / exp_id).is_dir():
-        raise UserError(f"{exp_id}: no such experiment in {nearest(experiments)}")

@@ -17,11 +17,12 @@ from localcloud.process import running
 from modeling.run_names import BUILT_IN
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError
-from ops.gpu.deploy import deploy
+from ops.gpu import experiment
+from ops.gpu.deploy import Wish, deploy
+from ops.gpu.destroy import destroy
 from ops.gpu.names import SERVICES, Names
-from ops.gpu.remove import remove
 from ops.gpu.smoke import check_answer, write_sentence
-from ops.gpu.uploads import Uploads, check_experiment, packed
+from ops.gpu.uploads import Uploads
 from ops.laptop import local_run
 from ops.rehearsal.five_states import EXP_ID as FIVE_STATES
 from ops.rehearsal.populate import ANSWER_SECONDS, ANYBODY
@@ -39,7 +40,6 @@ from ops.shell import Shell
 from ops.terminal import counted, print_step, timed
 
 CLOCK_SPEED = 60  # the quarter of an hour after which an idle instance stops takes 15 seconds
-MODEL = "forecast/experiment.tar.gz"  # the experiment that an upload without one uses
 WAIT_SECONDS = 240  # for instances to stop
 
 
@@ -53,21 +53,25 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
     """
     _refuse_options(request)
     if request.exp_id != FIVE_STATES:  # which is written if nobody has it
-        check_experiment(settings, request.exp_id)
+        experiment.check_experiment(settings, request.exp_id)
     shell.end_if_dry_run(lambda: _print_commands(shell, settings))
     begun = time.monotonic()
     with kept_folder(settings) as folder:
         settings = with_experiment(settings, request.exp_id, folder)
-        archive = packed(shell, settings, request.exp_id, folder)
+        archive = experiment.packed(shell, settings, request.exp_id, folder)
         with running(folder / "cloud", "--clock-speed", str(CLOCK_SPEED)) as emulator, without_commands():
-            _Rehearsal.on(emulator, for_emulator(settings), folder).run(archive, settings, request)
+            _Rehearsal.on(emulator, _for_emulator(settings), folder).run(archive, settings, request)
     print(f"rehearsed in {time.monotonic() - begun:.0f} s")
 
 
 def _print_commands(shell: Shell, settings: Settings) -> None:
-    cloud = Cloud.of(shell, for_emulator(settings))
-    deploy(cloud, {MODEL: Path("experiment.tar.gz")}, "auto")
-    remove(cloud)
+    cloud = Cloud.of(shell, _for_emulator(settings))
+    deploy(cloud, Wish(Path("experiment.tar.gz"), "auto"), print)
+
+
+def _for_emulator(settings: Settings) -> Settings:
+    """Return the settings for the emulated cloud, without a budget: gcloud would ask the real billing."""
+    return for_emulator(settings).model_copy(update={"billing_account": "", "monthly_budget_usd": 0})
 
 
 def _refuse_options(request: RunRequest) -> None:
@@ -103,7 +107,7 @@ class _Rehearsal:
 
     def run(self, archive: Path, settings: Settings, request: RunRequest) -> None:
         self.add_images()
-        deploy(self.cloud, {MODEL: archive}, "auto", tell=print_step)
+        deploy(self.cloud, Wish(archive, "auto"), _nothing_asked, print_step)
         self.check_health("health")
         with timed(f"forecast of {request.exp_id}") as line:
             result, place = self.upload(archive)
@@ -117,7 +121,7 @@ class _Rehearsal:
             line.note = self.wait_for_stop()
         with timed("sentence, cold start") as line:
             line.note = self.upload_sentence()
-        remove(self.cloud, print_step)
+        destroy(self.cloud, _nothing_asked, delete_data=True, tell=print_step)
         with timed("nothing left"):
             if left := self.instances():
                 raise UserError(f"{counted(len(left), 'instance')} left after the removal", exit_code=1)
@@ -184,6 +188,10 @@ class _Rehearsal:
             if not self.instances():
                 break
         return f"{counted(before, 'instance')}, then 0"
+
+
+def _nothing_asked(summary: str) -> None:
+    """Say yes to a summary."""
 
 
 def _until(seconds: float, problem: str) -> Iterator[None]:

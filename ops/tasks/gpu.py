@@ -2,10 +2,10 @@
 
 from ops.cloud.log_reader import NEWEST
 from ops.environment import read_settings
-from ops.gpu import checkup, smoke, status
+from ops.gpu import checkup, commands, smoke, status
 from ops.gpu import logs as service_logs
 from ops.shell import Shell
-from ops.tasks.verb import DRY_RUN, EXP_ID, the_cloud, verb
+from ops.tasks.verb import DRY_RUN, EXP_ID, YES, the_cloud, verb
 from ops.tasks.watching import ENTRIES
 
 UPLOADS = 10
@@ -15,6 +15,30 @@ UPLOADS = 10
 def gpu_check(c, dry_run=False):
     """Check that the project is ready for the GPU lane; print the command for what is missing."""
     checkup.examine(Shell(dry_run), read_settings())
+
+
+@verb(
+    help={
+        "exp_id": "upload this experiment, whose observed data a .csv then replaces, e.g. demo",
+        "yes": YES,
+        "dry_run": DRY_RUN,
+    }
+)
+def gpu_deploy(c, exp_id="", yes=False, dry_run=False):
+    """Deploy the GPU lane by gcloud, or change what differs from the settings."""
+    commands.start_deployment(the_cloud(dry_run, needs_bucket=False), exp_id, yes or dry_run)
+
+
+@verb(
+    help={
+        "delete_data": "delete results, too, and cancel uploads being worked on; as DELETE_DATA=true",
+        "yes": YES,
+        "dry_run": DRY_RUN,
+    }
+)
+def gpu_destroy(c, delete_data=False, yes=False, dry_run=False):
+    """Remove the GPU lane with its images, and check that nothing is left."""
+    commands.start_removal(Shell(dry_run), read_settings(), yes or dry_run, delete_data)
 
 
 @verb(
