@@ -40,6 +40,13 @@ def parse_arguments(description: str) -> argparse.Namespace:
         "tasks that do work run in real time",
     )
     parser.add_argument(
+        "--terraform",
+        type=Path,
+        metavar="FILE",
+        help="Terraform CLI configuration that names a mirror of providers: "
+        "Infrastructure Manager then plans blueprints with the terraform that is installed",
+    )
+    parser.add_argument(
         "--idle-seconds",
         type=_not_negative,
         default=IDLE_SECONDS,
@@ -116,6 +123,7 @@ def _options(arguments: argparse.Namespace) -> CloudOptions:
         runs_builds=arguments.builds == "run",
         builders={image: shlex.split(command) for image, command in arguments.builder},
         idle_seconds=arguments.idle_seconds,
+        terraform=arguments.terraform and arguments.terraform.resolve(),
         shows_steps=arguments.show_steps,
     )
 

@@ -20,6 +20,7 @@ from localcloud.faults import Faults
 from localcloud.git import GitService
 from localcloud.iam import AccountService, token_routes, with_bearer
 from localcloud.identity import Identity
+from localcloud.infra.service import InfraService
 from localcloud.log_metrics import LogMetrics
 from localcloud.logs import LogService
 from localcloud.monitoring.service import MonitoringService
@@ -51,6 +52,7 @@ class CloudOptions:
     runs_builds: bool = True
     builders: Mapping[str, Sequence[str]] = field(default_factory=dict)  # commands that replace images
     idle_seconds: float = IDLE_SECONDS  # of the services' clock, until an instance of Cloud Run is stopped
+    terraform: Path | None = None  # configuration file with which Terraform plans blueprints
     shows_steps: bool = False  # print the steps of workflows to standard error
 
 
@@ -69,8 +71,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     builds = BuildService(
         state / "builds", addresses, secrets, logs, registry, options.builders, runs=options.runs_builds
     )
-    hosts: Hosts = {}
-    identity = Identity()
+    hosts, identity = Hosts(), Identity()
     workflows = WorkflowService(
         logs, hosts, options.clock_speed, print_step if options.shows_steps else None, identity
     )
@@ -78,9 +79,13 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     instances = Instances(logs, addresses, state / "run", Clock(options.clock_speed), options.idle_seconds)
     run = RunService(accounts, registry, instances)
     eventarc = EventarcService(storage.buckets, workflows, accounts, options.clock_speed)
+    infra = InfraService(
+        storage, accounts, projects, addresses, state / "infra", options.terraform, options.clock_speed
+    )
     storage.objects.observers.append(eventarc.observe)
     # A service is emptied before the services it uses.
     services = [
+        infra,
         eventarc,
         workflows,
         batch,
@@ -100,7 +105,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     control = [
         *(
             route
-            for each in (git, eventarc, workflows, batch, projects, registry, compute, run, instances)
+            for each in (git, infra, eventarc, workflows, batch, projects, registry, compute, run, instances)
             for route in each.control_routes()
         ),
         *control_routes(faults, log, resets),
@@ -114,6 +119,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         "artifactregistry": [*repositories.routes(), *registry.routes()],
         "compute": compute.routes(),
         "cloudquotas": [*run.quota_routes(), *compute.quota_routes()],
+        "config": infra.routes(),
         "eventarc": eventarc.routes(),
         "iam": accounts.routes(),
         "cloudresourcemanager": projects.routes(),
@@ -144,7 +150,12 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         builds.stop()
         batch.stop()
         instances.close()
-        shutil.rmtree(state / "builds", ignore_errors=True)  # left by builds that were stopped
+        _remove(state / "builds", state / "infra")  # what those left that were stopped
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _listen(port: int, router: Router, faults: Faults, log: RequestLog) -> Server:

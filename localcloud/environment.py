@@ -14,6 +14,7 @@ SERVICES = (
     "cloudbilling",
     "cloudbuild",
     "cloudquotas",
+    "config",
     "eventarc",
     "logging",
     "monitoring",

@@ -54,6 +54,13 @@ class Projects:
         with self._lock:
             return self._only is None or project in {*self._only, PROJECT_NUMBER, "-"}
 
+    def has_role(self, project: str, member: str, roles: set[str]) -> bool:
+        """Return whether a project's policy gives a member one of the roles, without a condition."""
+        return any(
+            each.get("role") in roles and member in each.get("members", []) and "condition" not in each
+            for each in self._policies.get(project).get("bindings", [])
+        )
+
     def set(self, request: Request) -> Response:
         asked = request.json()
         only, billing = asked.get("only"), asked.get("billing", True)

@@ -47,8 +47,10 @@ LANES_OF = {
     "docker/": ("deploy",),
     "docs/": (*_EVERY_TASK, "cloud/test_runbooks.py"),
     "examples/": ("long/test_examples.py",),
+    "infrastructure-manager/": ("cloud/test_infrastructure_manager.py",),
     "jobs/": ("cloud/test_job_templates.py", "cloud/test_runbooks.py"),
     "localcloud/": ("localcloud",),
+    "localcloud/infra/": ("localcloud", "cloud/test_infrastructure_manager.py"),
     "modeling/": ("stages",),
     "modeling/build/": (
         *_EVERY_STAGE,

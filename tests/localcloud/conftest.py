@@ -112,7 +112,8 @@ def run_gcloud(cloud, tmp_path_factory):
     def run(*arguments, fails=False, stdin=""):
         done = subprocess.run(
             [program, *map(str, arguments)],
-            env=environment,
+            env=environment
+            | {name: os.environ[name] for name in ("TEST_GCLOUD_SPEED",) if name in os.environ},
             input=stdin,
             capture_output=True,
             text=True,
