@@ -2,13 +2,26 @@
 
 from ops.cloud.log_reader import NEWEST
 from ops.environment import read_settings
-from ops.gpu import checkup, commands, smoke, status
+from ops.gpu import build, checkup, commands, smoke, status
 from ops.gpu import logs as service_logs
 from ops.shell import Shell
+from ops.tasks.images import NO_CACHE
 from ops.tasks.verb import DRY_RUN, EXP_ID, YES, the_cloud, verb
 from ops.tasks.watching import ENTRIES
 
 UPLOADS = 10
+
+
+@verb(
+    help={
+        "force": "build although the images of this commit are there",
+        "no_cache": NO_CACHE,
+        "dry_run": DRY_RUN,
+    }
+)
+def gpu_build(c, force=False, no_cache=False, dry_run=False):
+    """Build the images of the GPU lane with Cloud Build, and print their digests."""
+    build.build(the_cloud(dry_run, needs_bucket=False), force, no_cache)
 
 
 @verb(help={"dry_run": DRY_RUN})
