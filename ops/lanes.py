@@ -25,6 +25,12 @@ _EVERY_REFUSAL = (
     "stages/test_wrong_hub_formats.py",
     "stages/test_wrong_numbers.py",
 )
+_GPU_TERRAFORM = (
+    "deploy/test_gpu_alerts.py",
+    "deploy/test_gpu_rules.py",
+    "deploy/test_gpu_terraform.py",
+    "deploy/test_gpu_terraform_tasks.py",
+)
 _EVERY_TASK = (
     "operator/test_tasks.py",
     "operator/test_clean.py",
@@ -47,6 +53,7 @@ LANES_OF = {
     "docker/": ("deploy",),
     "docs/": (*_EVERY_TASK, "cloud/test_runbooks.py"),
     "examples/": ("long/test_examples.py",),
+    "examples/gpu/": ("deploy/test_gpu_rules.py",),
     "infrastructure-manager/": ("cloud/test_infrastructure_manager.py",),
     "jobs/": ("cloud/test_job_templates.py", "cloud/test_runbooks.py"),
     "localcloud/": ("localcloud",),
@@ -146,6 +153,8 @@ LANES_OF = {
         "cloud/test_gpu_operations.py",
         "cloud/test_gpu_rehearsal.py",
     ),
+    "ops/gpu/terraform.py": _GPU_TERRAFORM,
+    "ops/gpu_settings.py": ("operator", *_GPU_TERRAFORM),
     "ops/images/": (*_EVERY_TASK, "deploy"),
     "ops/jobs/": (
         *_EVERY_TASK,
@@ -162,6 +171,7 @@ LANES_OF = {
         "cloud/test_cloud_checks.py",
         "cloud/test_github_token.py",
         "cloud/test_lifecycle.py",
+        "deploy/test_gpu_terraform_tasks.py",
         "deploy/test_terraform_tasks.py",
     ),
     "ops/quality.py": ("operator/test_quality.py",),
@@ -194,6 +204,7 @@ LANES_OF = {
     "services/": ("services", "cloud/test_gpu_forecast.py", "cloud/test_gpu_lane.py"),
     "tasks.py": ("operator",),
     "terraform/": ("deploy",),
+    "terraform/gpu/": ("deploy/test_terraform.py", *_GPU_TERRAFORM),
     "terraform/gpu/workflow.yaml": (
         "cloud/test_gpu_lane.py",
         "cloud/test_gpu_lane_load.py",

@@ -44,9 +44,9 @@ def add_image(cloud: Cloud, name: str, digest: str) -> None:
     post(f"{cloud.apis}/_emulator/images", {"image": name, "digest": digest})
 
 
-def deploy_workflow(cloud: Cloud, name: str, source: str, project: str = "p") -> None:
+def deploy_workflow(cloud: Cloud, name: str, source: str, project: str = "p", **fields) -> None:
     place = f"{cloud.apis}/v1/projects/{project}/locations/us-central1"
-    post(f"{place}/workflows?workflowId={name}", {"sourceContents": source})
+    post(f"{place}/workflows?workflowId={name}", {"sourceContents": source, **fields})
 
 
 def write_service_account_key(path: Path, token_uri: str, email: str = "a@p.iam.gserviceaccount.com") -> Path:

@@ -1,6 +1,5 @@
-"""Plans of terraform/ and terraform/gpu/ by the real terraform, each made once.
+"""Plans of terraform/ by the real terraform, each made once; the bucket they read is an emulated one.
 
-The bucket that those of terraform/ read is an emulated one.
 The provider is a stand-in with the real one's schemas where there is no network.
 """
 
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.process import running
-from ops.gpu import terraform as gpu_verbs
 from ops.project import terraform as verbs
 from ops.settings import Settings
 from tests.emulated import create_bucket
@@ -58,7 +56,6 @@ ALL_ELSE = {
 }
 
 NEEDED = {"project_id": "my-lab-forecasts", "bucket_name": "my-lab-bucket"}
-GPU_NEEDED = {"project_id": "my-lab-forecasts"}
 
 
 class Configuration:
@@ -98,29 +95,6 @@ def configured(tmp_path_factory) -> Iterator[Configuration]:
             "GOOGLE_OAUTH_ACCESS_TOKEN": "any",
         }
         yield Configuration(tmp_path_factory.mktemp("terraform") / "terraform", environ)
-
-
-def configured_gpu(tmp_path_factory) -> Configuration:
-    """Return a copy of terraform/gpu/ for a project whose APIs are on, so that plans know its number."""
-    environ = need_terraform(applies=True)
-    configuration = Configuration(tmp_path_factory.mktemp("terraform") / "gpu", environ, "terraform/gpu")
-    done = configuration.run(
-        "apply",
-        *("-auto-approve", "-input=false", "-target=data.google_project.this"),
-        **gpu_verbs.variables(Settings(**GPU_NEEDED)),
-    )
-    assert done.returncode == 0, done.stderr
-    return configuration
-
-
-def gpu_plans(configuration: Configuration) -> Callable[..., dict[str, Any]]:
-    """Return what plans terraform/gpu/ with settings; no plan is made twice."""
-
-    @cache
-    def plan(settings: Settings) -> dict[str, Any]:
-        return configuration.plan(**gpu_verbs.variables(settings))
-
-    return lambda **settings: plan(Settings(**GPU_NEEDED | settings))
 
 
 def plans(configuration: Configuration) -> Callable[..., dict[str, Any]]:

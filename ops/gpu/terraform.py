@@ -9,7 +9,7 @@ from ops.gcloud import AT_ONCE, GcloudError, Refusal, in_parallel, is_no_match
 from ops.gpu.names import SERVICES, Names
 from ops.project.terraform_root import Root, as_variables, ask
 from ops.settings import ROOT, Settings
-from ops.terminal import need_terminal_or
+from ops.terminal import counted, need_terminal_or
 from ops.terraform_settings import terraform_variables
 
 FOLDER = ROOT / "terraform" / "gpu"
@@ -93,7 +93,8 @@ def _check(cloud: Cloud) -> None:
             fix="invoke gpu-destroy",
         )
     if missing := _missing_images(cloud, names):
-        raise UserError(f"not in the registry: {', '.join(missing)}", fix="invoke gpu-build")
+        what = f"{counted(len(missing), 'image')} not found in {names.images} with the tag"
+        raise UserError(f"{what} {cloud.settings.image_tag}: {', '.join(missing)}", fix="invoke gpu-build")
 
 
 def _manager(cloud: Cloud, names: Names) -> str:
@@ -109,14 +110,13 @@ def _manager(cloud: Cloud, names: Names) -> str:
 
 
 def _missing_images(cloud: Cloud, names: Names) -> list[str]:
-    """Return the images that are not in Google's registry; another registry is not asked."""
+    """Return the services whose image is not in Google's registry; another registry is not asked."""
     if not names.images.partition("/")[0].endswith("-docker.pkg.dev") or cloud.shell.dry_run:
         return []
-    tag = cloud.settings.image_tag
-    images = [names.image(service, tag) for service in SERVICES]
-    calls = [lambda image=image: _has_tag(cloud, *image.rsplit(":", 1)) for image in images]
+    images = {service: names.image(service, cloud.settings.image_tag) for service in SERVICES}
+    calls = [lambda image=image: _has_tag(cloud, *image.rsplit(":", 1)) for image in images.values()]
     found = in_parallel(calls, AT_ONCE)
-    return [image for image, is_there in zip(images, found, strict=True) if not is_there]
+    return [service for service, is_there in zip(images, found, strict=True) if not is_there]
 
 
 def _has_tag(cloud: Cloud, path: str, tag: str) -> bool:

@@ -20,6 +20,7 @@ from ops.terminal import confirmed, nearest
 
 KEPT = ".terraform"  # Terraform's own folder, which git ignores
 OLDEST = (1, 5, 7)
+UNFIT = (1, 6)  # its init reads tests/*.tftest.hcl, and does not know mock_provider, which 1.7 brought
 PLAN = f"{KEPT}/invoke.tfplan"
 INIT_SECONDS = 900  # with the provider's download
 CALL_SECONDS = 120
@@ -156,12 +157,18 @@ def ask(yes: bool, question: str) -> None:
 
 def _check_version(shell: Shell) -> None:
     said = shell.run_always(["terraform", "version", "-json"], timeout_seconds=CALL_SECONDS).output
-    version = re.search(r'"terraform_version": *"(\d+)\.(\d+)\.(\d+)', said)
-    if version and tuple(map(int, version.groups())) < OLDEST:
+    found = re.search(r'"terraform_version": *"(\d+)\.(\d+)\.(\d+)', said)
+    version = tuple(map(int, found.groups())) if found else OLDEST
+    wrong = "is too old" if version < OLDEST else "cannot read tests/" if version[:2] == UNFIT else ""
+    if wrong:
         raise UserError(
-            f"terraform {'.'.join(version.groups())} is too old; install {'.'.join(map(str, OLDEST))} "
-            "or newer: https://developer.hashicorp.com/terraform/install"
+            f"terraform {_dotted(version)} {wrong}; install {_dotted(OLDEST)}, or 1.7 or newer: "
+            "https://developer.hashicorp.com/terraform/install"
         )
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
 
 
 def _failed(command: str) -> UserError:

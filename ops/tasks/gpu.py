@@ -2,7 +2,7 @@
 
 from ops.cloud.log_reader import NEWEST
 from ops.environment import read_settings
-from ops.gpu import build, checkup, commands, smoke, status
+from ops.gpu import build, checkup, commands, smoke, status, terraform
 from ops.gpu import logs as service_logs
 from ops.shell import Shell
 from ops.tasks.images import NO_CACHE
@@ -10,6 +10,12 @@ from ops.tasks.verb import DRY_RUN, EXP_ID, YES, the_cloud, verb
 from ops.tasks.watching import ENTRIES
 
 UPLOADS = 10
+
+
+@verb(help={"yes": YES, "dry_run": DRY_RUN})
+def gpu_apply(c, yes=False, dry_run=False):
+    """Set up the GPU lane, or change it, as terraform/gpu/ describes it."""
+    terraform.apply(the_cloud(dry_run, needs_bucket=False), yes or dry_run)
 
 
 @verb(
@@ -61,6 +67,12 @@ def gpu_logs(c, run, severity="", since="", limit=str(NEWEST), follow=False, dry
     """Print what the services of the GPU lane logged for an upload, in order of time."""
     cloud = the_cloud(dry_run, needs_bucket=False)
     service_logs.show_logs(cloud, run, severity, since, limit, follow)
+
+
+@verb(help={"dry_run": DRY_RUN})
+def gpu_plan(c, dry_run=False):
+    """Show what `invoke gpu-apply` would change in the project."""
+    terraform.plan(the_cloud(dry_run, needs_bucket=False))
 
 
 @verb(help={"exp_id": f"upload this experiment instead of a sentence: {EXP_ID}", "dry_run": DRY_RUN})

@@ -13,8 +13,6 @@ locals {
   # Strings, not attributes of the accounts, so that a plan shows them before the accounts exist.
   emails  = { for name, ending in local.accounts : name => "${local.stem}-${ending}@${var.project_id}.iam.gserviceaccount.com" }
   members = { for name, email in local.emails : name => "serviceAccount:${email}" }
-
-  eventarc_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-eventarc.iam.gserviceaccount.com"
 }
 
 resource "google_service_account" "lane" {
@@ -35,24 +33,37 @@ resource "google_project_service_identity" "eventarc" {
 
 # In the project
 
-locals {
-  project_rights = {
-    "workflow logging.logWriter"           = local.members.workflow
-    "workflow workflows.viewer"            = local.members.workflow # whether the holder of a claim is at work
-    "trigger eventarc.eventReceiver"       = local.members.trigger
-    "trigger workflows.invoker"            = local.members.trigger
-    "storage_agent pubsub.publisher"       = "serviceAccount:${data.google_storage_project_service_account.events.email_address}"
-    "eventarc_agent eventarc.serviceAgent" = local.eventarc_agent
-  }
-}
-
 resource "google_project_iam_member" "lane" {
-  for_each = local.project_rights
+  for_each = {
+    "workflow logging.logWriter"     = local.members.workflow
+    "workflow workflows.viewer"      = local.members.workflow # whether the holder of a claim is at work
+    "trigger eventarc.eventReceiver" = local.members.trigger
+    "trigger workflows.invoker"      = local.members.trigger
+  }
 
   project    = var.project_id
   role       = "roles/${split(" ", each.key)[1]}"
   member     = each.value
-  depends_on = [google_service_account.lane, google_project_service_identity.eventarc]
+  depends_on = [google_service_account.lane]
+}
+
+# Google's own accounts in the project are everybody's: without their rights, no trigger of the project works. The
+# condition is always true and makes this right the deployment's own, so that a destroy takes it from nobody else.
+resource "google_project_iam_member" "agents" {
+  for_each = {
+    "storage pubsub.publisher"       = "serviceAccount:${data.google_storage_project_service_account.events.email_address}"
+    "eventarc eventarc.serviceAgent" = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-eventarc.iam.gserviceaccount.com"
+  }
+
+  project = var.project_id
+  role    = "roles/${split(" ", each.key)[1]}"
+  member  = each.value
+
+  condition {
+    title      = local.stem
+    expression = "request.time > timestamp(\"2020-01-01T00:00:00Z\")"
+  }
+  depends_on = [google_project_service_identity.eventarc]
 }
 
 # On buckets: an account reaches only the folders that it needs

@@ -4,7 +4,9 @@
 resource "time_sleep" "rights_are_known" {
   create_duration = "90s"
 
-  triggers = { for name, right in google_project_iam_member.lane : name => right.member }
+  triggers = {
+    for name, right in merge(google_project_iam_member.lane, google_project_iam_member.agents) : name => right.member
+  }
 }
 
 resource "google_eventarc_trigger" "upload" {

@@ -12,10 +12,9 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 
 from ops.gpu.names import SERVICES, Names
 from ops.settings import Settings
-from tests.experiments import REPOSITORY
-from tests.terraform_plans import GPU_NEEDED, configured_gpu, gpu_plans, resources
+from tests.gpu_plans import FOLDER, NEEDED, configured, plans
+from tests.terraform_plans import resources
 
-FOLDER = REPOSITORY / "terraform" / "gpu"
 # Metrics of Google with their kinds and the labels by which they are told apart, as public code uses them in
 # 2026-11; Google's list: https://cloud.google.com/monitoring/api/metrics_gcp_p_z#gcp-run and #gcp-workflows.
 # Not there, though public code has them: gpu/utilization, gpu/memory_used, accelerator/duty_cycle.
@@ -44,7 +43,7 @@ WITH_ALL = {
     "billing_account": "012345-6789AB-CDEF01",
 }
 FILLED = {  # with the defaults
-    "stem": Names.of(Settings(**GPU_NEEDED)).stem,
+    "stem": Names.of(Settings(**NEEDED)).stem,
     "project": "my-lab-forecasts",
     "region": "us-central1",
     "timeout_seconds": "300",
@@ -60,7 +59,7 @@ FILLED = {  # with the defaults
 
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory):
-    return gpu_plans(configured_gpu(tmp_path_factory))
+    return plans(configured(tmp_path_factory))
 
 
 def board(plan):

@@ -11,9 +11,9 @@ import pytest
 from ops.gpu import terraform as verbs
 from ops.settings import Settings
 from tests.experiments import REPOSITORY
-from tests.terraform_plans import GPU_NEEDED, configured_gpu, resources
+from tests.gpu_plans import FOLDER, NEEDED, configured
+from tests.terraform_plans import resources
 
-FOLDER = REPOSITORY / "terraform" / "gpu"
 EXAMPLES = REPOSITORY / "examples" / "gpu"
 IDLE = (
     "instances that do nothing cost money, day and night; set MIN_INSTANCES to 0, or ACCEPT_IDLE_COST to true"
@@ -84,7 +84,7 @@ REFUSED = [
 
 @pytest.fixture(scope="module")
 def configuration(tmp_path_factory):
-    return configured_gpu(tmp_path_factory)
+    return configured(tmp_path_factory)
 
 
 def said(done) -> str:
@@ -93,7 +93,7 @@ def said(done) -> str:
 
 @pytest.mark.parametrize(("settings", "sentences"), REFUSED, ids=range(len(REFUSED)))
 def test_settings_that_do_not_go_together_are_refused_with_what_to_set(configuration, settings, sentences):
-    variables = verbs.variables(Settings(**GPU_NEEDED | settings))
+    variables = verbs.variables(Settings(**NEEDED | settings))
 
     refused = configuration.run("plan", "-input=false", **variables)
 
@@ -161,7 +161,7 @@ def test_every_example_is_planned():
 
 def test_two_deployments_in_two_regions_share_nothing_that_has_a_name(configuration):
     first, second = (
-        resources(configuration.plan(**verbs.variables(Settings(**GPU_NEEDED, region=region))))
+        resources(configuration.plan(**verbs.variables(Settings(**NEEDED, region=region))))
         for region in ("us-central1", "europe-west4")
     )
 

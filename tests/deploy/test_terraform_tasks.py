@@ -5,88 +5,21 @@ The provider alone is a stand-in. What is planned is looked at in test_terraform
 
 import json
 import os
-import pty
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import requests
 
-from localcloud.environment import client_environment
 from localcloud.process import running
-from tests.emulated import create_bucket, names_in, post, request
-from tests.experiments import REPOSITORY, sampled
-from tests.needs import need_program, need_terraform
-from tests.operators import Operator, invoke_in
-from tests.stage_scripts import Ended
+from tests.deployers import BUCKET, PROJECT, WITHOUT_LOGIN, Deployer
+from tests.emulated import post, request
+from tests.experiments import REPOSITORY
 
-PROJECT, BUCKET = "my-lab-forecasts", "my-lab-bucket"
 IMAGE = f"us-central1-docker.pkg.dev/{PROJECT}/epymodelingsuite-repo/epymodelingsuite"
-STATE = "terraform/epymodelingsuite-cloud/default.tfstate"
-WITHOUT_LOGIN = {
-    "GOOGLE_OAUTH_ACCESS_TOKEN": "",
-    "GOOGLE_APPLICATION_CREDENTIALS": "/nowhere/key.json",
-    "STORAGE_EMULATOR_HOST": "",
-}
-
-
-class Deployer:
-    """An operator with a checkout of their own and an empty project."""
-
-    def __init__(self, cloud, folder: Path):
-        need_program("gcloud")
-        self.cloud, self.folder = cloud, folder
-        self.operator = Operator(folder, sampled()).with_own_code()
-        ignored = shutil.ignore_patterns(".terraform*")
-        shutil.copytree(REPOSITORY / "terraform", folder / "terraform", ignore=ignored, dirs_exist_ok=True)
-        self.operator.environ |= {
-            **client_environment(cloud.storage, cloud.apis, cloud.state, PROJECT),
-            **need_terraform(applies=True),
-            "GOOGLE_BACKEND_STORAGE_CUSTOM_ENDPOINT": f"{cloud.storage}/storage/v1/",
-            "GOOGLE_STORAGE_CUSTOM_ENDPOINT": f"{cloud.storage}/storage/v1/",
-            "GOOGLE_OAUTH_ACCESS_TOKEN": "any",
-            "PROJECT_ID": PROJECT,
-            "BUCKET_NAME": BUCKET,
-        }
-        create_bucket(cloud, BUCKET, PROJECT)
-
-    def invoke(self, *words: str, **variables: str) -> Ended:
-        return self.operator.invoke(*words, **variables)
-
-    def start_on_a_terminal(self, *words: str) -> tuple[subprocess.Popen, int]:
-        """Start a task whose questions can be answered; what it says is in its stdout."""
-        ours, theirs = pty.openpty()
-        process = subprocess.Popen(
-            [*invoke_in(self.folder), *words],
-            cwd=self.folder,
-            env=self.operator.environ,
-            stdin=theirs,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        os.close(theirs)
-        return process, ours
-
-    def answer(self, answer: str, *words: str) -> Ended:
-        process, terminal = self.start_on_a_terminal(*words)
-        os.write(terminal, f"{answer}\n".encode())
-        output, _ = process.communicate(timeout=240)
-        os.close(terminal)
-        return Ended(process.returncode, output, output.strip().splitlines())
-
-    def made(self, state: str = STATE) -> list[str]:
-        """Return what the state in the bucket holds, by address."""
-        if state not in names_in(self.cloud, BUCKET):
-            return []
-        path = f"/storage/v1/b/{BUCKET}/o/{requests.utils.quote(state, safe='')}?alt=media"
-        kept = request("GET", self.cloud.storage + path).json()["resources"]
-        return [f"{each['type']}.{each['name']}" for each in kept if each["mode"] == "managed"]
 
 
 @pytest.fixture(scope="module")
@@ -221,16 +154,20 @@ def test_a_bucket_whose_objects_have_lists_of_their_own_is_refused(deployer):
     assert "gcloud storage buckets update gs://my-lab-bucket --uniform-bucket-level-access" in ended.last_line
 
 
-def test_a_terraform_that_is_too_old_is_refused(deployer):
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [("1.4.7", "terraform 1.4.7 is too old"), ("1.6.6", "terraform 1.6.6 cannot read tests/")],
+)
+def test_a_terraform_that_cannot_be_used_is_refused(deployer, version, said):
     old = deployer.folder / "bin" / "terraform"
     old.parent.mkdir()
-    old.write_text('#!/bin/sh\necho \'{"terraform_version": "1.4.7"}\'\n')
+    old.write_text(f'#!/bin/sh\necho \'{{"terraform_version": "{version}"}}\'\n')
     old.chmod(0o755)
 
     ended = deployer.invoke("tf-init", PATH=f"{old.parent}:{os.environ['PATH']}")
 
     assert ended.exit_code == 2, ended.output
-    assert "terraform 1.4.7 is too old; install 1.5.7 or newer" in ended.last_line
+    assert f"{said}; install 1.5.7, or 1.7 or newer" in ended.last_line
 
 
 def test_two_at_once_in_one_checkout_are_refused(deployer):

@@ -1,0 +1,193 @@
+"""`invoke gpu-plan` and `invoke gpu-apply` as an operator uses them, and how what they made is destroyed.
+
+Real terraform, its state in an emulated bucket, real gcloud; the provider alone is a stand-in.
+"""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import requests
+
+from localcloud.process import running
+from ops.gpu.names import BUCKETS, SERVICES, Names
+from ops.settings import Settings
+from tests.deployers import BUCKET, PROJECT, WITHOUT_LOGIN, Deployer
+from tests.emulated import add_image, create_bucket, deploy_workflow, names_in, request
+from tests.experiments import REPOSITORY
+
+NAMES = Names.of(Settings(project_id=PROJECT))
+STATES = "terraform/epymodelingsuite-cloud/gpu"
+STATE = f"{STATES}/{NAMES.stem}/default.tfstate"
+DESTROY = """
+from ops.failures import UserError
+from ops.gpu import terraform
+from ops.tasks.verb import the_cloud
+try:
+    terraform.destroy(the_cloud(False, needs_bucket=False), yes=True)
+except UserError as error:
+    raise SystemExit(str(error))
+"""
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("cloud")) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def deployer(cloud, tmp_path):
+    """An operator who has set the project and a bucket for the state; the images are built."""
+    deployer = Deployer(cloud, tmp_path)
+    for service in SERVICES:
+        add_image(cloud, NAMES.image(service, "latest"), f"sha256:{'0' * 64}")
+    yield deployer
+    requests.post(f"{cloud.apis}/_emulator/reset", timeout=10)
+    requests.post(f"{cloud.storage}/_emulator/reset", timeout=10)
+
+
+def destroyed(deployer, **variables):
+    return subprocess.run(
+        [sys.executable, "-c", DESTROY],
+        cwd=deployer.folder,
+        env={**deployer.operator.environ, "PYTHONPATH": str(deployer.folder), **variables},
+        capture_output=True,
+        text=True,
+    )
+
+
+def put(cloud, bucket, name):
+    url = f"{cloud.storage}/upload/storage/v1/b/{bucket}/o?uploadType=media"
+    assert request("POST", url, params={"name": name}, data=b"x").status_code == 200
+
+
+def with_objects(cloud, *results):
+    """Make the lane's buckets, which the stand-in does not, with a file in each folder."""
+    for bucket in BUCKETS:
+        create_bucket(cloud, NAMES.bucket(bucket), PROJECT)
+    put(cloud, NAMES.bucket("input"), "week.csv")
+    put(cloud, NAMES.bucket("models"), "forecast/experiment.tar.gz")
+    for name in ("work/0a1b/inputs.npz", *results):
+        put(cloud, NAMES.bucket("output"), name)
+
+
+def test_a_lane_is_planned_set_up_and_taken_down(deployer):
+    planned = deployer.invoke("gpu-plan")
+    refused = deployer.answer("y", "gpu-apply")
+    before = deployer.made(STATE)
+    applied = deployer.answer("yes", "gpu-apply")
+    after = deployer.made(STATE)
+    again = deployer.invoke("gpu-apply", "--yes")
+    with_objects(deployer.cloud)
+    gone = destroyed(deployer)
+
+    assert planned.exit_code == 0, planned.output
+    assert re.search(r"Plan: \d+ to add, 0 to change, 0 to destroy", planned.output)
+    assert (refused.exit_code, before) == (1, [])
+    assert "nothing was changed" in refused.last_line
+    assert applied.exit_code == 0, applied.output
+    assert f"an upload to gs://{NAMES.bucket('input')} starts it" in applied.last_line
+    assert {"google_eventarc_trigger.upload", "google_cloud_run_v2_service.lane"} <= set(after)
+    assert "nothing to change in project my-lab-forecasts" in again.last_line
+    assert gone.returncode == 0, gone.stdout + gone.stderr
+    assert [names_in(deployer.cloud, NAMES.bucket(bucket)) for bucket in BUCKETS] == [[], [], []]
+    assert deployer.made(STATE) == []
+    assert not list((deployer.folder / "terraform" / "gpu" / ".terraform").glob("*.tfplan"))
+
+
+def test_each_deployment_has_a_state_of_its_own(deployer):
+    deployer.invoke("gpu-apply", "--yes")
+    elsewhere = {"REGION": "europe-west4"}
+    other = Names.of(Settings(project_id=PROJECT, region="europe-west4"))
+    for service in SERVICES:
+        add_image(deployer.cloud, other.image(service, "latest"), f"sha256:{'1' * 64}")
+
+    second = deployer.invoke("gpu-apply", "--yes", **elsewhere)
+    third = deployer.invoke("gpu-plan", SERVICE_PREFIX="flu", IMAGE_TAG="v2", REGISTRY_HOST="r.example.org")
+    again = deployer.invoke("gpu-plan")
+
+    assert second.exit_code == 0, second.output
+    assert re.search(r"Plan: \d+ to add, 0 to change", third.output)
+    assert "No changes" in again.output
+    states = [STATE, f"{STATES}/{other.stem}/default.tfstate"]
+    assert set(states) <= set(names_in(deployer.cloud, BUCKET, STATES))
+    assert len(deployer.made(states[0])) == len(deployer.made(states[1])) > 10
+
+
+def test_a_dry_run_prints_commands_that_work_when_pasted_and_starts_nothing(deployer):
+    ended = deployer.invoke("gpu-apply", "--dry-run")
+    nothing_yet = not (deployer.folder / "terraform" / "gpu" / ".terraform").exists()
+    commands = [line.removeprefix("+ ") for line in ended.lines if line.startswith("+ ")]
+
+    codes = [
+        subprocess.run(["bash", "-c", each], cwd=deployer.folder, env=deployer.operator.environ).returncode
+        for each in commands
+        if "terraform" in each
+    ]
+
+    assert ended.exit_code == 0, ended.output
+    assert nothing_yet
+    assert codes == [0, 2, 0]  # init, plan (there are changes), apply
+    assert deployer.made(STATE)
+
+
+REFUSED = [
+    (["gpu-apply"], {}, "no terminal to ask on; add --yes"),
+    (["gpu-plan"], {"PROJECT_ID": ""}, "PROJECT_ID: not set"),
+    (["gpu-plan"], {"BUCKET_NAME": ""}, "TF_STATE_BUCKET: not set, nor is BUCKET_NAME"),
+    (
+        ["gpu-plan"],
+        {"TF_STATE_BUCKET": "my-typo"},
+        "TF_STATE_BUCKET=my-typo: the bucket for the state does not",
+    ),
+    (
+        ["gpu-plan"],
+        {"IMAGE_TAG": "v9"},
+        "with the tag v9: preprocess, inference, postprocess: invoke gpu-build",
+    ),
+    (["gpu-plan"], {"SERVICE_PREFIX": "a" * 19}, "3 to 18 characters"),
+    (["gpu-plan"], WITHOUT_LOGIN, "gcloud auth application-default login"),
+]
+
+
+def test_what_is_wrong_is_one_line_before_anything_is_planned(deployer):
+    for words, variables, said in REFUSED:
+        ended = deployer.invoke(*words, **variables)
+
+        assert ended.exit_code == 2, ended.output
+        assert said in ended.last_line
+        assert "Plan:" not in ended.output
+        assert "Traceback" not in ended.output
+
+
+def test_what_the_scripts_deployed_is_not_taken_over(deployer):
+    source = (REPOSITORY / "terraform" / "gpu" / "workflow.yaml").read_text()
+    deploy_workflow(deployer.cloud, NAMES.workflow, source, PROJECT, labels={"managed-by": "manual"})
+
+    ended = deployer.invoke("gpu-apply", "--yes")
+
+    assert ended.exit_code == 2, ended.output
+    assert "was deployed by `invoke gpu-deploy`" in ended.last_line
+    assert "invoke gpu-destroy" in ended.last_line
+
+
+def test_a_destruction_empties_the_buckets_and_loses_no_result_unless_it_may(deployer):
+    deployer.invoke("gpu-apply", "--yes")
+    with_objects(deployer.cloud, "results/week.csv/1/result.json")
+    made = deployer.made(STATE)
+
+    refused = destroyed(deployer)
+    left = {bucket: names_in(deployer.cloud, NAMES.bucket(bucket)) for bucket in BUCKETS}
+    still_made = deployer.made(STATE)
+    allowed = destroyed(deployer, DELETE_DATA="true")
+
+    assert refused.returncode == 1
+    assert f"gs://{NAMES.bucket('output')}/results/ has results" in refused.stderr
+    assert "set DELETE_DATA=true" in refused.stderr
+    assert all(left.values())
+    assert still_made == made
+    assert allowed.returncode == 0, allowed.stdout + allowed.stderr
+    assert [names_in(deployer.cloud, NAMES.bucket(bucket)) for bucket in BUCKETS] == [[], [], []]
+    assert deployer.made(STATE) == []
