@@ -5,13 +5,12 @@ The questions change nothing. What `invoke gpu-deploy` makes itself (APIs, image
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 from ops.cloud import checks
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError
 from ops.gcloud import AT_ONCE, GcloudError, Refusal, in_parallel
-from ops.gpu import quotas
+from ops.gpu import images, quotas
 from ops.gpu.deploy import APIS
 from ops.gpu.names import BUCKETS, SERVICES, Names
 from ops.gpu.roles import OWNER, ROLES, Held, commands_for
@@ -22,7 +21,7 @@ from ops.settings import Settings
 from ops.shell import Shell
 from ops.terminal import counted
 
-DEPLOY, BUILD, EDIT = "invoke gpu-deploy", "invoke gpu-build", "invoke config-edit"
+DEPLOY, EDIT = "invoke gpu-deploy", "invoke config-edit"
 FROM_A_FILE = "credentials from a file"  # whose account gcloud does not know
 
 
@@ -214,27 +213,9 @@ def _is_taken(cloud: Cloud, bucket: str) -> bool:
 def _images(cloud: Cloud) -> Answer:
     """Return the tag of the three images; refuse if one is not there."""
     names, tag = Names.of(cloud.settings), cloud.settings.image_tag
-    try:
-        words = ["artifacts", "docker", "images", "list", names.images, "--include-tags"]
-        listed = cloud.read_json(words, echo=False)
-    except GcloudError as error:
-        if error.refusal is not Refusal.MISSING:
-            raise
-        listed = []
-    if listed is None:
-        return Answer("")
-    there = {each["package"] for each in listed if tag in _tags(each)}
-    missing = [name for name in SERVICES if f"{names.images}/{name}" not in there]
-    if missing:
-        raise UserError(
-            f"not in {names.images} as {tag}: {', '.join(missing)}; {DEPLOY} builds them", fix=BUILD
-        )
+    if missing := images.missing_of(images.digests(cloud, names)):
+        raise UserError(f"not in {names.images} as {tag}: {', '.join(missing)}", fix=images.BUILD)
     return Answer(f"{', '.join(SERVICES)} as {tag}")
-
-
-def _tags(listed: dict[str, Any]) -> list[str]:
-    tags = listed.get("tags", [])
-    return tags.split(",") if isinstance(tags, str) else tags
 
 
 def _unknown(error: GcloudError) -> Answer:

@@ -296,7 +296,7 @@ def test_what_is_missing_is_named_with_the_command_that_fixes_it(lane, owner):
         assert f"{give} --role roles/{role} --condition None" in lines["roles"]
     for role in ("workflows.admin", "storage.admin", "monitoring.editor"):
         assert f"roles/{role} " not in lines["roles"]
-    assert lines["images"].endswith("invoke gpu-deploy builds them  -> invoke gpu-build")
+    assert lines["images"].endswith("as latest: preprocess, inference, postprocess  -> invoke gpu-build")
     assert ended.last_line == "error: missing: billing, GPU quota, roles"
 
 
