@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def _print_commands(uploads: Uploads, exp_id: str) -> None:
     name = f"{exp_id.rpartition('/')[2]}.tar.gz" if exp_id else SENTENCE_NAME
     uploads.health()
     uploads.upload(Path(name), name)
-    uploads.look()
+    uploads.look(datetime.now(UTC))
     uploads.describe("EXECUTION")
     place = f"gs://{uploads.names.bucket('output')}/results/{name}/GENERATION/result.json"
     uploads.cloud.read(["storage", "cat", place], echo=False)

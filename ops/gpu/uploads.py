@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ END_SECONDS = 3600  # of an execution: two cold starts, and retries for ten minu
 UPLOAD_SECONDS = 1800
 PAUSE_SECONDS = 0.5  # gcloud itself takes a second
 NEWEST = 100  # executions that a list has
+MARGIN = timedelta(hours=1)  # an upload takes its time, and the clock here may be wrong
 
 Answer = TypeVar("Answer")
 
@@ -67,21 +69,23 @@ class Uploads:
         return upload(self.cloud.shell, words, to, timeout_seconds=UPLOAD_SECONDS, echo=False)
 
     def execution_of(self, name: str, generation: str) -> str:
-        """Return the execution that an upload has started, once it is there."""
+        """Return the execution that an upload of a moment ago has started, once it is there."""
+        since = datetime.now(UTC) - MARGIN
 
         def found() -> str:
-            self.look()
+            self.look(since)
             own = (name, generation)
             return next((each for each, data in self._arguments.items() if _upload(data) == own), "")
 
         problem = f"no execution was started by {name}, generation {generation}"
         return _awaited(found, START_SECONDS, problem)
 
-    def look(self) -> None:
-        """Read the arguments of the newest executions, without those that were read before."""
+    def look(self, since: datetime) -> None:
+        """Read the arguments of the newest executions since a time, without those that were read before."""
         words = ["workflows", "executions", "list", self.names.workflow, *self.cloud.in_region]
         listed = self.cloud.read_json([*words, "--limit", str(NEWEST)], echo=False) or []
-        new = [each for each in map(_id, listed) if each not in self._arguments]
+        recent = [_id(each) for each in listed if _begun(each) >= since]
+        new = [each for each in recent if each not in self._arguments]
         described = in_parallel([lambda each=each: self.describe(each) for each in new], AT_ONCE)
         for execution, found in zip(new, described, strict=True):
             self._arguments[execution] = argument_of(found)
@@ -136,6 +140,10 @@ def argument_of(described: dict[str, Any]) -> dict[str, Any]:
         return {}
     data = read.get("data", read) if isinstance(read, dict) else {}
     return data if isinstance(data, dict) else {}
+
+
+def _begun(execution: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(execution.get("startTime") or execution["createTime"])
 
 
 def _upload(argument: dict[str, Any]) -> tuple[str, str]:
