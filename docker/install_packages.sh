@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs requirements files of /opt/requirements into the virtual environment during an image build, and removes
-# what no stage uses: tests (40 MB), debug symbols of compiled code (50 MB), sources of compiled code and type hints
-# (10 MB).
+# what nothing uses: tests (40 MB), debug symbols of compiled code (50 MB), sources of compiled code and type hints
+# (10 MB), and of the CUDA wheels headers, static libraries and code for CUDA 13 (20 MB).
+# Files that ask for two versions of a package end the build.
 set -euo pipefail
 
 readonly tools=/run/build/tools
@@ -13,14 +14,13 @@ if [[ ! -d "$VIRTUAL_ENV" ]]; then
   uv venv --quiet --python "$(command -v python3.11)" "$VIRTUAL_ENV"
 fi
 touch /tmp/begun
-for requirements in "$@"; do
-  uv pip install --quiet --compile-bytecode --require-hashes -r "/opt/requirements/$requirements"
-done
+uv pip install --quiet --compile-bytecode --require-hashes "${@/#/--requirements=/opt/requirements/}"
+packages="$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 find "$VIRTUAL_ENV" -type d -name tests -prune -exec rm -rf {} +
-find "$VIRTUAL_ENV" -type f \( -name '*.c' -o -name '*.pyx' -o -name '*.pyi' \) -delete
+find "$VIRTUAL_ENV" -type f \( -name '*.[ac]' -o -name '*.pyx' -o -name '*.pyx.in' -o -name '*.pyi' \) -delete
+rm -rf "$packages"/nvidia/*/{,nvvm/}include "$packages/cuda/core/cu13"
 # only libraries installed just now, since a file of a lower layer would be copied into this one; and only packages
 # whose libraries are as the linker wrote them, since strip breaks libraries that a wheel's build rewrote
-packages="$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 for package in cryptography fontTools kiwisolver llvmlite PIL scipy yaml; do
   [[ -d "$packages/$package" ]] || continue
   find "$packages/$package" -type f -name '*.so' -cnewer /tmp/begun -print0 |

@@ -114,6 +114,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         "workflowexecutions": workflows.execution_routes(),
         "workflows": workflows.routes(),
         "batch": batch.routes(),
+        "cloudbilling": projects.billing_routes(),
         "cloudbuild": builds.routes(),
         "artifactregistry": [*repositories.routes(), *registry.routes()],
         "compute": compute.routes(),

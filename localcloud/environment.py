@@ -11,6 +11,7 @@ SERVICES = (
     "batch",
     "workflows",
     "workflowexecutions",
+    "cloudbilling",
     "cloudbuild",
     "cloudquotas",
     "config",

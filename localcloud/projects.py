@@ -1,6 +1,7 @@
-"""Resource Manager, limited to what gcloud asks about a project: whether it exists, and its policy.
+"""Resource Manager and Billing, limited to what gcloud asks about a project: is it there, who pays.
 
-Every project exists until POST /_emulator/projects {"only": ["my-lab-forecasts"]} lists the ones that do.
+Every project exists until POST /_emulator/projects {"only": ["my-lab-forecasts"]} lists the ones that do, and
+has a billing account until {"billing": false}.
 """
 
 import threading
@@ -13,6 +14,7 @@ from localcloud.routing import Route
 
 PROJECT_NUMBER = "123456789012"
 DEFAULT_ACCOUNT = f"{PROJECT_NUMBER}-compute@developer.gserviceaccount.com"  # there from the start
+BILLING_ACCOUNT = "billingAccounts/012345-6789AB-CDEF01"
 DEFAULT_MASK = "bindings,etag"  # what a policy changes when the request names no fields
 
 _MASKS = {"bindings", "etag", "version", "auditConfigs"}
@@ -23,6 +25,7 @@ class Projects:
 
     def __init__(self, has_account: Callable[[str], bool]):
         self._only: set[str] | None = None
+        self._has_billing = True
         self._policies = Policies(has_account)
         self.rename_deleted = self._policies.rename_deleted
         self._lock = threading.Lock()
@@ -34,12 +37,16 @@ class Projects:
             Route("POST", "/v1/projects/{project}:setIamPolicy", self.set_policy),
         ]
 
+    def billing_routes(self) -> list[Route]:
+        """Return the route of Cloud Billing."""
+        return [Route("GET", "/v1/projects/{project}/billingInfo", self.get_billing)]
+
     def control_routes(self) -> list[Route]:
-        return [Route("POST", PREFIX + "projects", self.name_existing)]
+        return [Route("POST", PREFIX + "projects", self.set)]
 
     def forget_all(self) -> None:
         with self._lock:
-            self._only = None
+            self._only, self._has_billing = None, True
         self._policies.forget_all()
 
     def exist(self, project: str) -> bool:
@@ -54,13 +61,18 @@ class Projects:
             for each in self._policies.get(project).get("bindings", [])
         )
 
-    def name_existing(self, request: Request) -> Response:
-        only = request.json().get("only")
-        if not isinstance(only, list):
-            raise ApiError(400, '"only" is required: a list of the ids of the projects that exist')
+    def set(self, request: Request) -> Response:
+        asked = request.json()
+        only, billing = asked.get("only"), asked.get("billing", True)
+        if not (isinstance(only, list) or "billing" in asked) or not isinstance(billing, bool):
+            raise ApiError(
+                400,
+                '"only" (a list of the projects that exist) or "billing" (true or false) is required',
+            )
         with self._lock:
-            self._only = set(map(str, only))
-        return json_response({"only": sorted(self._only)})
+            self._only = set(map(str, only)) if isinstance(only, list) else self._only
+            self._has_billing = billing
+        return json_response({"only": sorted(self._only or ()), "billing": billing})
 
     def get(self, request: Request, project: str) -> Response:
         return json_response(
@@ -72,6 +84,13 @@ class Projects:
                 "createTime": "2026-01-01T00:00:00Z",
             }
         )
+
+    def get_billing(self, request: Request, project: str) -> Response:
+        """Return the billing account of a project, which is empty where there is none."""
+        name = f"projects/{project}/billingInfo"
+        account = BILLING_ACCOUNT if self._has_billing else ""
+        info = {"name": name, "projectId": project, "billingAccountName": account}
+        return json_response(info | {"billingEnabled": self._has_billing})
 
     def get_policy(self, request: Request, project: str) -> Response:
         return json_response(self._policies.get(project))

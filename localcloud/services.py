@@ -21,6 +21,7 @@ TITLES = {
     "artifactregistry": "Artifact Registry API",
     "batch": "Batch API",
     "billingbudgets": "Cloud Billing Budget API",
+    "cloudbilling": "Cloud Billing API",
     "cloudbuild": "Cloud Build API",
     "cloudquotas": "Cloud Quotas API",
     "cloudresourcemanager": "Cloud Resource Manager API",

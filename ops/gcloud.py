@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from ops.failures import TRY_AGAIN, UserError
-from ops.shell import Shell
+from ops.shell import Ended, Shell
 
 AT_ONCE = 8  # processes; each takes half a second of a core
 CALL_SECONDS = 120  # gcloud itself repeats a failed request for half a minute
@@ -121,18 +121,46 @@ def read_json(
         raise UserError(f"gcloud {' '.join(words[:2])}: no JSON in its answer", exit_code=1) from None
 
 
+def upload(
+    shell: Shell, words: Sequence[str], to: str, *, timeout_seconds: float = CALL_SECONDS, echo: bool = True
+) -> str:
+    """Upload a file to an object, and return the generation that it got; "" in a dry run. Raises as read().
+
+    `words` are the path and further options of `gcloud storage cp`. Whoever asks for the generation later may
+    get that of somebody else's upload of the same name.
+    """
+    path, *options = words
+    copy = ["storage", "cp", path, to, "--print-created-message", *options]
+    ended = _run(shell, copy, timeout_seconds, echo)
+    if ended is None:
+        return ""
+    created = re.search(rf"Created: {re.escape(to)}#(\d+)", ended.errors + ended.output)
+    if not created:
+        raise UserError(f"gcloud storage cp: no generation of {to} in its answer", exit_code=1)
+    return created[1]
+
+
 def _ask(
     shell: Shell, words: Sequence[str], timeout_seconds: float, echo: bool, standard_input: str | None
 ) -> str | None:
+    ended = _run(shell, words, timeout_seconds, echo, standard_input)
+    return None if ended is None else ended.output
+
+
+def _run(
+    shell: Shell,
+    words: Sequence[str],
+    timeout_seconds: float,
+    echo: bool,
+    standard_input: str | None = None,
+) -> Ended | None:
     argv = ["gcloud", *words]
     ended = shell.run(
         argv, _UNLOGGED, timeout_seconds=timeout_seconds, standard_input=standard_input, echo=echo
     )
-    if ended is None:
-        return None
-    if ended.exit_code:
+    if ended is not None and ended.exit_code:
         raise _refused(argv, ended.errors or ended.output)
-    return ended.output
+    return ended
 
 
 def in_parallel(calls: Sequence[Callable[[], Any]], at_once: int = AT_ONCE) -> list[Any]:

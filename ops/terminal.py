@@ -2,6 +2,10 @@
 
 import os
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -79,3 +83,24 @@ def need_terminal_or(yes: bool) -> None:
 
 def no_terminal() -> UserError:
     return UserError("no terminal to ask on; add --yes")
+
+
+@dataclass
+class Line:
+    """The line of a step, whose note says what was found."""
+
+    title: str
+    note: str = ""
+
+
+def print_step(title: str, seconds: float, note: str = "") -> None:
+    """Print the line of a step that succeeded."""
+    print(f"{title:<28}{seconds:7.1f} s  {note}".rstrip(), flush=True)
+
+
+@contextmanager
+def timed(title: str) -> Iterator[Line]:
+    """Print a line with the seconds of a step, once it has succeeded."""
+    line, begun = Line(title), time.monotonic()
+    yield line
+    print_step(line.title, time.monotonic() - begun, line.note)

@@ -29,6 +29,7 @@ from services.settings import Settings, read_settings
 
 log = logging.getLogger(__name__)
 
+HANDLERS = {"preprocess": Preprocess, "postprocess": Postprocess}  # of the services that need no GPU
 STOP_SECONDS = 8  # that requests have to end after SIGTERM; Cloud Run kills after 10
 
 
@@ -61,8 +62,7 @@ def serve(settings: Settings, folder: Path) -> None:
     if settings.service == "inference":
         handler = Inference(settings, plugins, objects, folder, device)
     else:
-        kind = {"preprocess": Preprocess, "postprocess": Postprocess}[settings.service]
-        handler = kind(settings, plugins, objects, folder)
+        handler = HANDLERS[settings.service](settings, plugins, objects, folder)
     handler.load()
     health = HealthAnswer(
         service=settings.service,

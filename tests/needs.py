@@ -93,7 +93,12 @@ def one_build_at_a_time() -> Iterator[None]:
 
 
 def build_image(
-    target: str, tag: str, arguments: Mapping[str, str], *options: str, **variables: str
+    target: str,
+    tag: str,
+    arguments: Mapping[str, str],
+    *options: str,
+    context: Path = REPOSITORY,
+    **variables: str,
 ) -> subprocess.CompletedProcess:
     """Build an image of the Dockerfile; what was said is all in `stdout`."""
     words = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
@@ -112,7 +117,7 @@ def build_image(
                 *options,
                 ".",
             ],
-            cwd=REPOSITORY,
+            cwd=context,
             env={**os.environ, "DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain", **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

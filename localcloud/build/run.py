@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import ProxyHandler, build_opener
 
@@ -111,6 +112,9 @@ class BuildRun:
             with tarfile.open(archive) as tar:
                 safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
                 tar.extractall(workspace, **safely)
+        except HTTPError as error:  # with what the storage says, as the service does
+            said = error.read().decode(errors="replace")
+            raise StepFailed(f"could not fetch the source {name}: {error}: {said}") from error
         except _BROKEN as error:
             raise StepFailed(f"could not fetch the source {name}: {error}") from error
 

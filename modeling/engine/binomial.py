@@ -26,7 +26,7 @@ from modeling.engine.philox import first_uniforms, shared_words, uniforms
 
 SMALL_MEAN = 10.0  # n p below which a draw is inverted
 _CHUNK = 64  # inverted draws that are iterated together
-_MOST_TERMS = 64  # more has a chance below 1e-27; rounded sums that end below u give 64, once in 1e15 draws
+MOST_TERMS = 64  # more has a chance below 1e-27; rounded sums that end below u give 64, once in 1e15 draws
 
 # rows of floats: entries of the tile, then the queue of the undecided and that of the retried
 (N, K, U, V, _QN, _QP, _QU, _QV, _QK, _TN, _TP, _TU, _TV, _TK) = [j * ROW for j in range(14)]
@@ -154,7 +154,7 @@ def _invert(f, q, m, law, shift):
         f[_SK + j] = 0.0
     for low in range(0, padded, _CHUNK):
         count, term, still_open = min(_CHUNK, padded - low), 1, 1
-        while still_open and term < _MOST_TERMS:
+        while still_open and term < MOST_TERMS:
             still_open = _sum_four(f, U64(low), count, term)
             term += 4
     for j in range(m):
@@ -162,6 +162,14 @@ def _invert(f, q, m, law, shift):
         k = f[_SK + j]
         n = f[U64(N) + i]
         f[U64(K) + i] = k if k < n else n
+
+
+@inlined
+def add_term(k, x, c, u, g, r, one_over):
+    """Count the sum c of the law's terms if it is <= u, and add the next term to it; return k, x and c."""
+    k += 1.0 if u >= c else 0.0
+    x *= fma(g, one_over, -r)
+    return k, x, c + x
 
 
 @inlined
@@ -183,18 +191,10 @@ def _sum_four(f, low, count, term):
         k = f[U64(_SK) + j]
         g = f[U64(_SG) + j]
         r = f[U64(_SR) + j]
-        k += 1.0 if u >= c else 0.0
-        x *= fma(g, r1, -r)
-        c += x
-        k += 1.0 if u >= c else 0.0
-        x *= fma(g, r2, -r)
-        c += x
-        k += 1.0 if u >= c else 0.0
-        x *= fma(g, r3, -r)
-        c += x
-        k += 1.0 if u >= c else 0.0
-        x *= fma(g, r4, -r)
-        c += x
+        k, x, c = add_term(k, x, c, u, g, r, r1)
+        k, x, c = add_term(k, x, c, u, g, r, r2)
+        k, x, c = add_term(k, x, c, u, g, r, r3)
+        k, x, c = add_term(k, x, c, u, g, r, r4)
         f[U64(_SX) + j] = x
         f[U64(_SC) + j] = c
         f[U64(_SK) + j] = k

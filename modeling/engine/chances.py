@@ -30,8 +30,8 @@ from modeling.engine.arrays import (
 )
 from modeling.engine.compiled import U64, inlined, part
 
-_LARGEST_HAZARD = 690.0  # exp() of arithmetic.py is right up to 700, and exp(-690) is below any 1 / people
-_LOG_2 = 0.6931471805599453
+LARGEST_HAZARD = 690.0  # exp() of arithmetic.py is right up to 700, and exp(-690) is below any 1 / people
+LOG_2 = 0.6931471805599453
 _ALMOST_ALL = 1 - np.finfo(float).eps  # a chance of 1 would be an infinite hazard
 
 
@@ -123,8 +123,14 @@ def find_vaccination(model, batch, lanes):
                     if short_since[w] < 0:
                         short_since[w] = np.int64(step[w])
         for w in range(lanes.width):
-            chance = hazard[w] / eligible[w] if eligible[w] > 0.0 else 0.0
-            hazard[w] = -log1p(-(chance if chance < _ALMOST_ALL else _ALMOST_ALL))
+            hazard[w] = hazard_of_doses(hazard[w], eligible[w])
+
+
+@inlined
+def hazard_of_doses(doses, eligible):
+    """Return the hazard of a step whose chance is doses / eligible people."""
+    chance = doses / eligible if eligible > 0.0 else 0.0
+    return -log1p(-(chance if chance < _ALMOST_ALL else _ALMOST_ALL))
 
 
 @part
@@ -183,8 +189,8 @@ def _set_leaving(chance, log_rest, flip, hazard, low, high):
     """Set the chance 1 - exp(-H) to leave, or to stay if that is smaller; return whether it ever is."""
     large = 0
     for w in range(low, high):
-        h = hazard[w] if hazard[w] < _LARGEST_HAZARD else _LARGEST_HAZARD
-        large += h > _LOG_2
+        h = hazard[w] if hazard[w] < LARGEST_HAZARD else LARGEST_HAZARD
+        large += h > LOG_2
         chance[w] = -expm1(-h)
         log_rest[w] = h
         flip[w] = 0.0
@@ -192,7 +198,7 @@ def _set_leaving(chance, log_rest, flip, hazard, low, high):
         for w in range(low, high):
             h = log_rest[w]
             stay = exp(-h)
-            is_flipped = h > _LOG_2
+            is_flipped = h > LOG_2
             chance[w] = stay if is_flipped else chance[w]
             log_rest[w] = -log1p(-stay) if is_flipped else h
             flip[w] = 1.0 if is_flipped else 0.0
@@ -207,12 +213,18 @@ def _set_split(chance, log_rest, flip, hazard, rest, low, high):
     """
     flips = 0
     for w in range(low, high):
-        total = hazard[w] + rest[w]
-        is_flipped = hazard[w] > rest[w]
-        smaller = rest[w] if is_flipped else hazard[w]
-        p = smaller / total if total > 0.0 else 0.0
+        p, is_flipped = split_chance(hazard[w], rest[w])
         chance[w] = p
         log_rest[w] = -log1p(-p)
         flip[w] = 1.0 if is_flipped else 0.0
         flips += is_flipped
     return np.int64(flips > 0)
+
+
+@inlined
+def split_chance(hazard, rest):
+    """Return the smaller chance, of an edge or of those after it, and whether it is that of those after it."""
+    total = hazard + rest
+    is_flipped = hazard > rest
+    smaller = rest if is_flipped else hazard
+    return smaller / total if total > 0.0 else 0.0, is_flipped

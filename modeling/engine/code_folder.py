@@ -114,10 +114,14 @@ def sources_digest() -> str:
 
 
 def code_folder(target: str) -> Path:
-    """Return the folder of a CPU target; NUMBA_CACHE_DIR replaces the user's cache."""
+    """Return the folder of a CPU target."""
+    return base_folder() / f"{target}-{sources_digest()}"
+
+
+def base_folder() -> Path:
+    """Return the folder of all code; NUMBA_CACHE_DIR replaces the user's cache."""
     chosen = os.environ.get("NUMBA_CACHE_DIR", "")
-    base = Path(chosen) if chosen else cache_folder() / "compiled"
-    return base / f"{target}-{sources_digest()}"
+    return Path(chosen) if chosen else cache_folder() / "compiled"
 
 
 def is_trusted() -> bool:

@@ -73,7 +73,7 @@ def _object_of(kernel: Kernel) -> bytes:
 
     function = getattr(importlib.import_module(kernel.module), kernel.function).py_func
     dispatcher = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)
-    types = tuple(_numba_type(kind) for kind in kernel.types)
+    types = tuple(numba_type(kind) for kind in kernel.types)
     dispatcher.compile(types)
     made = dispatcher.overloads[types]
     module = made.library._final_module.clone()
@@ -132,14 +132,14 @@ def _entry_of(function: Any, triple: str) -> str:
     return "\n".join(lines)
 
 
-def _numba_type(kind: Any) -> Any:
+def numba_type(kind: Any) -> Any:
     from numba import from_dtype, types
 
     if get_origin(kind) is Annotated:
         _, dtype, dimensions = get_args(kind)
         return types.Array(from_dtype(dtype), dimensions, "C")
     if hasattr(kind, "_fields"):
-        fields = [_numba_type(each) for each in fields_of(kind)]
+        fields = [numba_type(each) for each in fields_of(kind)]
         if len(set(fields)) == 1:
             return types.NamedUniTuple(fields[0], len(fields), kind)
         return types.NamedTuple(fields, kind)

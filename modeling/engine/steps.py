@@ -53,7 +53,7 @@ _FIRST_LANE, _NONE, _END = U64(0), np.int64(0), np.int64(END_NOW)
 
 
 @intrinsic
-def _take_next(typing_context, counter):
+def take_next(typing_context, counter):
     """Add one to the first number of an array, atomically; return what it was."""
 
     def generate(context, builder, signature, arguments):
@@ -104,19 +104,36 @@ def run_lanes(model, batch, look, lanes, out, counter, key, is_mean):
 def _start(w, model, batch, look, lanes, counter):
     """Put the next particle into a lane; return 0 if none is left."""
     reals, wholes, rows = lanes.reals, lanes.wholes, lanes.rows
-    position = _take_next(counter)
-    while position < batch.start.size and batch.start[position] < 0:
-        position = _take_next(counter)
-    for row in range(rows.counted, rows.coefficient):
-        reals[row, w] = 0.0
-    lanes.step[w] = U64(0)
-    if position >= batch.start.size:  # an idle lane has nobody, and reads numbers that are there
+    position = next_position(batch, counter)
+    if position < 0:  # an idle lane has nobody, and reads numbers that are there
         wholes[POSITION, w] = -1
         wholes[START, w] = wholes[POINT, w] = 0
+        lanes.step[w] = U64(0)
         for row in range(rows.people, rows.moved):
             reals[row, w] = 0.0
         return 0
+    put(w, position, batch, look, lanes)
+    has_own = _read_own_coefficients(w, position, batch, lanes)
+    if has_own:
+        find_chances(_BY_PARTICLE, U64(w), U64(w + 1), model, batch, lanes)
+    return 1
+
+
+@part
+def next_position(batch, counter):
+    """Return the position of the next particle that can be simulated; -1 if none is left."""
+    position = take_next(counter)
+    while position < batch.start.size and batch.start[position] < 0:
+        position = take_next(counter)
+    return position if position < batch.start.size else -1
+
+
+@part
+def put(w, position, batch, look, lanes):
+    """Put a particle into a lane, ready for its first step."""
+    reals, wholes, rows = lanes.reals, lanes.wholes, lanes.rows
     start = batch.start[position]
+    lanes.step[w] = U64(0)
     wholes[POSITION, w] = position
     wholes[START, w] = start
     wholes[POINT, w] = batch.starts[start, FIRST_POINT]
@@ -128,10 +145,8 @@ def _start(w, model, batch, look, lanes, counter):
     of_particle = position if batch.initial.shape[0] > 1 else 0
     for row in range(rows.moved):
         reals[row, w] = batch.initial[of_particle, row]
-    has_own = _read_own_coefficients(w, position, batch, lanes)
-    if has_own:
-        find_chances(_BY_PARTICLE, U64(w), U64(w + 1), model, batch, lanes)
-    return 1
+    for row in range(rows.counted, rows.coefficient):
+        reals[row, w] = 0.0
 
 
 @part
@@ -178,48 +193,52 @@ def _advance(model, batch, look, lanes, out, counter):
         num_due += (position[w] >= 0) & (np.int64(step[w]) > due[w])
     if not num_due:
         return 0
-    _report(num_due, batch, look, lanes, out)
-    cost = lanes.reals[lanes.rows.cost]
     ended = 0
     for j in range(num_due):
         w = due_lanes[j]
-        start, next_step = wholes[START, w], np.int64(step[w])
-        is_whole = next_step == batch.starts[start, NUM_STEPS]
-        if not is_whole and cost[w] <= look.most:
-            due[w] = batch.due[start, next_step]
-            continue
-        ends = out.ends[position[w]]
-        ends[STATUS] = WHOLE if is_whole else STOPPED
-        ends[STEPS] = next_step
-        ends[FIRST_UNUSED] = wholes[SHORT_SINCE, w]
-        out.unused[position[w]] = lanes.reals[lanes.rows.unused, w]
-        ended += 1 - _start(w, model, batch, look, lanes, counter)
+        report(w, batch, look, lanes, out)
+        if is_at_its_end(w, batch, look, lanes, out):
+            ended += 1 - _start(w, model, batch, look, lanes, counter)
     return ended
 
 
 @part
-def _report(num_due, batch, look, lanes, out):
-    """Write the observables of the dates that the due lanes have ended, and add to their distances."""
+def report(w, batch, look, lanes, out):
+    """Write the observables of the date that a due lane has ended, and add to its distance."""
     reals, rows, wholes = lanes.reals, lanes.rows, lanes.wholes
-    for j in range(num_due):
-        w = lanes.due[j]
-        position = wholes[POSITION, w]
-        column = batch.column[wholes[START, w], wholes[DUE, w]]
-        if column < 0:  # the model's end, and no date
-            continue
-        for o in range(look.first_of_people.size - 1):
-            total = 0.0
-            for row in look.people[look.first_of_people[o] : look.first_of_people[o + 1]]:
-                total += reals[rows.people + row, w]
-            out.people[position, o, column] = total
-        for o in range(look.first_of_moved.size - 1):
-            counted = reals[rows.counted + o, w]
-            out.moved[position, o, column] = counted
-            reals[rows.counted + o, w] = 0.0
-            if look.power > 0:
-                distance = abs(counted - look.observed[o, column])
-                cost = distance if look.power == 1 else distance * distance
-                reals[rows.cost, w] += look.weights[o, column] * cost
+    position = wholes[POSITION, w]
+    column = batch.column[wholes[START, w], wholes[DUE, w]]
+    if column < 0:  # the model's end, and no date
+        return
+    for o in range(look.first_of_people.size - 1):
+        total = 0.0
+        for j in range(look.first_of_people[o], look.first_of_people[o + 1]):
+            total += reals[rows.people + look.people[j], w]
+        out.people[position, o, column] = total
+    for o in range(look.first_of_moved.size - 1):
+        counted = reals[rows.counted + o, w]
+        out.moved[position, o, column] = counted
+        reals[rows.counted + o, w] = 0.0
+        if look.power > 0:
+            distance = abs(counted - look.observed[o, column])
+            cost = distance if look.power == 1 else distance * distance
+            reals[rows.cost, w] += look.weights[o, column] * cost
+
+
+@part
+def is_at_its_end(w, batch, look, lanes, out):
+    """Tell whether the particle of a due lane ends or stops, and write how; otherwise find when it is due."""
+    wholes = lanes.wholes
+    position, start, next_step = wholes[POSITION, w], wholes[START, w], np.int64(lanes.step[w])
+    is_whole = next_step == batch.starts[start, NUM_STEPS]
+    if not is_whole and lanes.reals[lanes.rows.cost, w] <= look.most:
+        wholes[DUE, w] = batch.due[start, next_step]
+        return False
+    out.ends[position, STATUS] = WHOLE if is_whole else STOPPED
+    out.ends[position, STEPS] = next_step
+    out.ends[position, FIRST_UNUSED] = wholes[SHORT_SINCE, w]
+    out.unused[position] = lanes.reals[lanes.rows.unused, w]
+    return True
 
 
 # -- draws and people

@@ -3,7 +3,7 @@
 The checks change nothing. In a dry run they print their gcloud commands and refuse nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ops.cloud.cloud import Cloud
@@ -65,10 +65,10 @@ def check_project(cloud: Cloud) -> dict[str, Any]:
     return found
 
 
-def check_apis(cloud: Cloud) -> int:
-    """Return the number of APIs that a run needs; refuse if any is not enabled."""
+def check_apis(cloud: Cloud, apis: Sequence[str] = APIS) -> int:
+    """Return the number of APIs that are needed, by default by a run; refuse if any is not enabled."""
     listed = _ask(cloud.shell, "services", "list", "--enabled", *cloud.in_project)
-    needed = [*APIS, *(["billingbudgets"] if cloud.settings.monthly_budget_usd else [])]
+    needed = [*apis, *(["billingbudgets"] if cloud.settings.monthly_budget_usd else [])]
     if listed is None:
         return len(needed)
     enabled = {service["config"]["name"].removesuffix(".googleapis.com") for service in listed}

@@ -67,6 +67,30 @@ class Names:
         return f"serviceAccount:{self.account(name)}"
 
     @property
+    def repository(self) -> str:
+        """The repository of the images in Artifact Registry."""
+        return self.images.rpartition("/")[2]
+
+    @property
+    def is_google(self) -> bool:
+        """Whether the images are in Artifact Registry; gcloud knows no other registry."""
+        return self.images.partition("/")[0].endswith("docker.pkg.dev")
+
+    @property
+    def build_account_id(self) -> str:
+        return f"{self.stem}-bld"
+
+    @property
+    def build_account(self) -> str:
+        """The e-mail address of the account that builds run as."""
+        return account_email(self.project, self.build_account_id)
+
+    @property
+    def build_bucket(self) -> str:
+        """The bucket of the sources of builds, without gs://."""
+        return f"{self.stem}-build"
+
+    @property
     def workflow(self) -> str:
         return self.stem
 

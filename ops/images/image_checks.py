@@ -23,12 +23,21 @@ from ops.shell import Ended, Shell
 from ops.terminal import counted, nearest
 
 TOOL = "container-structure-test"
+_LOCAL = ROOT / "docker" / "container-structure-test.yaml"
+_CLOUD, _SERVICE, _INFERENCE = (
+    _LOCAL.with_suffix(f".{kind}.yaml") for kind in ("cloud", "service", "inference")
+)
 CONFIGS = {
-    "local": [ROOT / "docker" / "container-structure-test.yaml"],
-    "cloud": [
-        ROOT / "docker" / "container-structure-test.yaml",
-        ROOT / "docker" / "container-structure-test.cloud.yaml",
-    ],
+    "local": [_LOCAL],
+    "cloud": [_LOCAL, _CLOUD],
+    "service": [_LOCAL, _CLOUD, _SERVICE],
+    "inference": [_LOCAL, _CLOUD, _SERVICE, _INFERENCE],
+}
+# a variable by which an image of a kind is known, the most particular kind first; without any it is local
+KINDS = {
+    "inference": "SERVICE=inference",
+    "service": "LISTEN_HOST=0.0.0.0",
+    "cloud": "EXECUTION_MODE=cloud",
 }
 TEST_SECONDS = 120
 
@@ -42,7 +51,7 @@ _KEYS = {
         *("expectedOutput", "excludedOutput", "expectedError", "excludedError"),
     },
     "fileExistenceTests": {"name", "path", "shouldExist", "permissions", "isExecutableBy"},
-    "metadataTest": {"user", "workdir", "envVars", "labels"},
+    "metadataTest": {"user", "workdir", "cmd", "envVars", "labels"},
 }
 
 
@@ -133,7 +142,7 @@ class Inside:
     def _metadata_problems(self, test: Mapping[str, Any]) -> Iterator[str]:
         inspect = ["docker", "image", "inspect", self.image]
         config = json.loads(self.shell.read(inspect, timeout_seconds=TEST_SECONDS, echo=False))[0]["Config"]
-        for key, name in (("user", "User"), ("workdir", "WorkingDir")):
+        for key, name in (("user", "User"), ("workdir", "WorkingDir"), ("cmd", "Cmd")):
             if key in test and config.get(name) != test[key]:
                 yield f"{name} is {config.get(name)!r}, not {test[key]!r}"
         variables = dict(entry.partition("=")[::2] for entry in config.get("Env") or [])

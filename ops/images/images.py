@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ops.cloud.deployment import repository_path
 from ops.failures import UserError
-from ops.images.image_checks import CONFIGS, check_image
+from ops.images.image_checks import CONFIGS, KINDS, check_image
 from ops.laptop.launch import LOCAL_IMAGE, check_engine
 from ops.laptop.local_run import commit_of
 from ops.names import COMPONENT
@@ -19,6 +19,8 @@ from ops.terminal import nearest
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
 TOKEN = "GITHUB_PAT"
 LABELS = {"component": COMPONENT, "stage": "imagebuild", "managed-by": "manual"}
+TARGETS = ("cloud", "local")  # of the stages; Cloud Build makes those of the services
+SOURCES = ("docker", "modeling", "scripts", "services")  # folders that a build is given
 
 
 def build_dev(shell: Shell, settings: Settings) -> None:
@@ -44,7 +46,7 @@ def build_local(
     UserError
         As build_dev(); the target does not exist; or a structure test failed, and nothing was pushed.
     """
-    if target not in CONFIGS:
+    if target not in TARGETS:
         raise UserError(f"--target {target}: use cloud or local")
     names = tagged(settings, source_commit(), target)
     check_engine(shell)
@@ -60,7 +62,7 @@ def build_local(
 
 
 def check(shell: Shell, image: str = "") -> None:
-    """Run the structure tests of an image, as a cloud image or as a local one."""
+    """Run the structure tests of an image: those of its kind, which its variables tell."""
     image = image or LOCAL_IMAGE
     check_engine(shell)
     found = shell.run(["docker", "image", "inspect", image], timeout_seconds=20, echo=False)
@@ -69,7 +71,8 @@ def check(shell: Shell, image: str = "") -> None:
             f"image {image} not found; `docker image ls` lists them, `invoke build-dev` builds the local one"
         )
     variables = json.loads(found.output)[0]["Config"]["Env"] if found else []
-    check_image(shell, image, CONFIGS["cloud" if "EXECUTION_MODE=cloud" in variables else "local"])
+    kind = next((kind for kind, variable in KINDS.items() if variable in variables), "local")
+    check_image(shell, image, CONFIGS[kind])
 
 
 def tagged(settings: Settings, commit: str, target: str = "cloud") -> list[str]:
@@ -88,7 +91,7 @@ def commit_tag(commit: str) -> str:
 def source_commit() -> str:
     """Return this repository's commit, with -dirty if files of the image differ or are new."""
     commit = commit_of(ROOT)
-    status = ["git", "-C", str(ROOT), "status", "--porcelain", "--", "docker", "modeling", "scripts"]
+    status = ["git", "-C", str(ROOT), "status", "--porcelain", "--", *SOURCES]
     differs = commit and not commit.endswith("-dirty") and Shell().capture(status, timeout_seconds=20)
     return f"{commit}-dirty" if differs else commit
 

@@ -1,13 +1,19 @@
-"""Questions that may depend on one another, asked at the same time, and their findings."""
+"""Questions that may depend on one another, asked at the same time, and their findings, which are printed."""
 
+import shutil
+import sys
+import textwrap
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 
 from ops.failures import TRY_AGAIN, UserError
 from ops.gcloud import AT_ONCE, DOCTOR, GcloudError, Refusal
+from ops.shell import Shell
+
+_IN = "  "
 
 
 class Level(Enum):
@@ -66,20 +72,78 @@ def ask_all(questions: Sequence[Question]) -> Iterator[Finding]:
         pool.shutdown(cancel_futures=True)
 
 
-def refuse(findings: Sequence[Finding], problem: str) -> None:
+def examine(shell: Shell, groups: Mapping[str, Sequence[Question]], ready: str, exit_code: int = 2) -> None:
+    """Ask all questions and print what was found, group by group; a dry run prints the commands that ask.
+
+    Parameters
+    ----------
+    ready : str
+        What is printed last if nothing is missing.
+
+    Raises
+    ------
+    UserError
+        `exit_code` if something is missing, 75 if something is only unknown.
+    """
+    if shell.dry_run:
+        _print_commands(groups)
+        return
+    refuse(list(_show_findings(groups)), "missing", exit_code)
+    print(ready)
+
+
+def _print_commands(groups: Mapping[str, Sequence[Question]]) -> None:
+    """Let every question print its command, in order, in a dry run."""
+    for question in (each for questions in groups.values() for each in questions):
+        try:
+            question.ask()
+        except UserError as error:
+            print(f"{question.what}: {error}", file=sys.stderr)
+
+
+def _show_findings(groups: Mapping[str, Sequence[Question]]) -> Iterator[Finding]:
+    """Print and yield the findings, group by group; all questions are asked at once."""
+    questions = [each for group in groups.values() for each in group]
+    heading = {group[0].what: name for name, group in groups.items()}
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    column = max(len(question.what) for question in questions)
+    for finding in ask_all(questions):
+        if finding.what in heading:
+            print(heading[finding.what], flush=True)
+        print("\n".join(lines_of(finding, column, width)), flush=True)
+        yield finding
+
+
+def lines_of(finding: Finding, column: int, width: int) -> list[str]:
+    """Return a finding as one line, or as several lines if it is wider than the terminal.
+
+    The command that fixes it is never broken, so that it can be copied.
+    """
+    start = f"{_IN}{finding.level.value:8}{finding.what:{column}}  "
+    fix = f"-> {finding.fix}" if finding.fix else ""
+    line = f"{start}{finding.detail}  {fix}".rstrip()
+    if not width or len(line) <= width:
+        return [line]
+    indent = " " * len(start)
+    wrapped = textwrap.wrap(finding.detail, max(width - len(start), 20), break_on_hyphens=False)
+    first, *others = wrapped or [""]
+    return [start + first, *(indent + each for each in others), *([indent + fix] if fix else [])]
+
+
+def refuse(findings: Sequence[Finding], problem: str, exit_code: int = 2) -> None:
     """Refuse if something is missing or not known; `problem` begins the message.
 
     Raises
     ------
     UserError
-        Exit code 2 if something is missing, 75 if something is only unknown.
+        `exit_code` if something is missing, 75 if something is only unknown.
     """
     missing, unknown = (
         [finding.what for finding in findings if finding.level is level]
         for level in (Level.MISSING, Level.UNKNOWN)
     )
     if missing:
-        raise UserError(f"{problem}: {', '.join(missing)}")
+        raise UserError(f"{problem}: {', '.join(missing)}", exit_code)
     if unknown:
         raise UserError(f"not checked: {', '.join(unknown)}{TRY_AGAIN}", exit_code=75)
 

@@ -8,10 +8,8 @@ only the limit. Machines that support only Hyperdisks use HDB_TOTAL_GB, all othe
 import math
 import os
 import re
-import shutil
 import sys
-import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +19,13 @@ from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import check_stages_fit, check_token_is_kept_apart, stage_limits
 from ops.cloud.machine_types import hyperdisk_only_families, machine_types
 from ops.failures import UserError
-from ops.project.checkup import Answer, Finding, Question, ask_all, refuse
+from ops.project import checkup
+from ops.project.checkup import Answer, Question
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
 from ops.stages import LETTERS
 
 WORKFLOW = ROOT / "terraform" / "workflow.yaml"
-_IN = "  "
 
 
 def examine(
@@ -45,11 +43,7 @@ def examine(
     if in_cloud:
         where = f"Google Cloud: {settings.project_id or 'no project'}, {settings.region}"
         groups[where] = _of_the_cloud(shell, settings, environ)
-    if shell.dry_run:
-        _print_commands(groups)
-        return
-    refuse(list(_show_findings(groups)), "missing")
-    print(f"ready for runs {'in the cloud' if in_cloud else 'on this machine'}")
+    checkup.examine(shell, groups, f"ready for runs {'in the cloud' if in_cloud else 'on this machine'}")
 
 
 def _of_the_machine(shell: Shell, in_cloud: bool) -> list[Question]:
@@ -160,44 +154,6 @@ def _workflow(cloud: Cloud) -> Answer:
         warning = f"{name}, differs from terraform/workflow.yaml"
         return Answer(warning, is_warning=True, fix=checks.APPLY)
     return Answer(name)
-
-
-def _print_commands(groups: Mapping[str, Sequence[Question]]) -> None:
-    """Let every question print its command, in order, in a dry run."""
-    for question in (each for questions in groups.values() for each in questions):
-        try:
-            question.ask()
-        except UserError as error:
-            print(f"{question.what}: {error}", file=sys.stderr)
-
-
-def _show_findings(groups: Mapping[str, Sequence[Question]]) -> Iterator[Finding]:
-    """Print and yield the findings, group by group; all questions are asked at once."""
-    questions = [each for group in groups.values() for each in group]
-    heading = {group[0].what: name for name, group in groups.items()}
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    column = max(len(question.what) for question in questions)
-    for finding in ask_all(questions):
-        if finding.what in heading:
-            print(heading[finding.what], flush=True)
-        print("\n".join(lines_of(finding, column, width)), flush=True)
-        yield finding
-
-
-def lines_of(finding: Finding, column: int, width: int) -> list[str]:
-    """Return a finding as one line, or as several lines if it is wider than the terminal.
-
-    The command that fixes it is never broken, so that it can be copied.
-    """
-    start = f"{_IN}{finding.level.value:8}{finding.what:{column}}  "
-    fix = f"-> {finding.fix}" if finding.fix else ""
-    line = f"{start}{finding.detail}  {fix}".rstrip()
-    if not width or len(line) <= width:
-        return [line]
-    indent = " " * len(start)
-    wrapped = textwrap.wrap(finding.detail, max(width - len(start), 20), break_on_hyphens=False)
-    first, *others = wrapped or [""]
-    return [start + first, *(indent + each for each in others), *([indent + fix] if fix else [])]
 
 
 ANSWER_SECONDS = 30

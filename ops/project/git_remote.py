@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ops.failures import TRY_AGAIN, UserError
-from ops.project.checkup import Answer, Question, ask_all, refuse
-from ops.project.doctor import lines_of
+from ops.project.checkup import Answer, Question, ask_all, lines_of, refuse
 from ops.settings import Settings
 from ops.shell import Ended, Shell
 

@@ -5,13 +5,9 @@ Batch lane's stages on this machine, with the same experiment, seed and engine.
 """
 
 import hashlib
-import json
-import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +16,13 @@ from localcloud.process import Cloud as Emulator
 from localcloud.process import running
 from modeling.run_names import BUILT_IN
 from ops.cloud.cloud import Cloud
-from ops.cloud.executions import ENDED, reason_of, result_of
 from ops.failures import UserError
-from ops.gpu.deploy import deploy
+from ops.gpu import experiment
+from ops.gpu.deploy import Wish, deploy
+from ops.gpu.destroy import destroy
 from ops.gpu.names import SERVICES, Names
-from ops.gpu.remove import remove
+from ops.gpu.smoke import check_answer, write_sentence
+from ops.gpu.uploads import Uploads
 from ops.laptop import local_run
 from ops.rehearsal.five_states import EXP_ID as FIVE_STATES
 from ops.rehearsal.populate import ANSWER_SECONDS, ANYBODY
@@ -37,15 +35,12 @@ from ops.rehearsal.rehearsal import (
     without_commands,
 )
 from ops.run_request import RunRequest
-from ops.settings import ROOT, Settings
+from ops.settings import Settings
 from ops.shell import Shell
-from ops.terminal import counted, nearest
+from ops.terminal import counted, print_step, timed
 
 CLOCK_SPEED = 60  # the quarter of an hour after which an idle instance stops takes 15 seconds
-MODEL = "forecast/experiment.tar.gz"  # the experiment that an upload without one uses
-SENTENCE_NAME, SENTENCE = "test-input.txt", "This product is amazing! I love it."
-WAIT_SECONDS = 240  # for an execution, or for instances to stop
-PACK_SECONDS = 120
+WAIT_SECONDS = 240  # for instances to stop
 
 
 def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
@@ -57,21 +52,26 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
         A step failed, the tables differ, or something is left (exit code 1); the files are then kept.
     """
     _refuse_options(request)
-    _check_experiment_exists(settings, request.exp_id)
+    if request.exp_id != FIVE_STATES:  # which is written if nobody has it
+        experiment.check_experiment(settings, request.exp_id)
     shell.end_if_dry_run(lambda: _print_commands(shell, settings))
     begun = time.monotonic()
     with kept_folder(settings) as folder:
         settings = with_experiment(settings, request.exp_id, folder)
-        archive = _packed(shell, settings, request.exp_id, folder)
+        archive = experiment.packed(shell, settings, request.exp_id, folder)
         with running(folder / "cloud", "--clock-speed", str(CLOCK_SPEED)) as emulator, without_commands():
-            _Rehearsal.on(emulator, for_emulator(settings), folder).run(archive, settings, request)
+            _Rehearsal.on(emulator, _for_emulator(settings), folder).run(archive, settings, request)
     print(f"rehearsed in {time.monotonic() - begun:.0f} s")
 
 
 def _print_commands(shell: Shell, settings: Settings) -> None:
-    cloud = Cloud.of(shell, for_emulator(settings))
-    deploy(cloud, {MODEL: Path("experiment.tar.gz")}, "auto")
-    remove(cloud)
+    cloud = Cloud.of(shell, _for_emulator(settings))
+    deploy(cloud, Wish(Path("experiment.tar.gz"), "auto"), print)
+
+
+def _for_emulator(settings: Settings) -> Settings:
+    """Return the settings for the emulated cloud, without a budget: gcloud would ask the real billing."""
+    return for_emulator(settings).model_copy(update={"billing_account": "", "monthly_budget_usd": 0})
 
 
 def _refuse_options(request: RunRequest) -> None:
@@ -86,23 +86,6 @@ def _refuse_options(request: RunRequest) -> None:
         raise UserError(f"{' and '.join(names)}: for --lane batch; leave it out")
 
 
-def _check_experiment_exists(settings: Settings, exp_id: str) -> None:
-    if exp_id == FIVE_STATES:  # which is written if nobody has it
-        return
-    local_run.check_experiment_exists(settings, exp_id)
-    experiments = local_run.forecast_repository(settings, exp_id) / "experiments"
-    if not (experiments / exp_id).is_dir():
-        raise UserError(f"{exp_id}: no such experiment in {nearest(experiments)}")
-
-
-@dataclass
-class Line:
-    """The line of a step, whose note says what was found."""
-
-    title: str
-    note: str = ""
-
-
 @dataclass
 class _Rehearsal:
     """A lane on an emulated cloud."""
@@ -111,7 +94,10 @@ class _Rehearsal:
     names: Names
     emulator: Emulator
     folder: Path
-    done: set[str] = field(default_factory=set)  # executions that were looked at
+
+    @property
+    def uploads(self) -> Uploads:
+        return Uploads(self.cloud, self.names)
 
     @classmethod
     def on(cls, emulator: Emulator, settings: Settings, folder: Path) -> "_Rehearsal":
@@ -121,22 +107,22 @@ class _Rehearsal:
 
     def run(self, archive: Path, settings: Settings, request: RunRequest) -> None:
         self.add_images()
-        deploy(self.cloud, {MODEL: archive}, "auto", tell=_print_step)
+        deploy(self.cloud, Wish(archive, "auto"), _nothing_asked, print_step)
         self.check_health("health")
-        with _timed(f"forecast of {request.exp_id}") as line:
-            result, place = self.upload(archive, archive.name)
+        with timed(f"forecast of {request.exp_id}") as line:
+            result, place = self.upload(archive)
             line.note = f"{counted(result['units'], 'unit')}, {result['device']}"
-        with _timed("the same run here"):
+        with timed("the same run here"):
             here = self.run_here(settings, request, result["summary"])
-        with _timed("compare") as line:
+        with timed("compare") as line:
             line.note = self.compare(place, here)
         self.check_health("health again")
-        with _timed("idle stop") as line:
+        with timed("idle stop") as line:
             line.note = self.wait_for_stop()
-        with _timed("sentence, cold start") as line:
+        with timed("sentence, cold start") as line:
             line.note = self.upload_sentence()
-        remove(self.cloud, _print_step)
-        with _timed("nothing left"):
+        destroy(self.cloud, _nothing_asked, delete_data=True, tell=print_step)
+        with timed("nothing left"):
             if left := self.instances():
                 raise UserError(f"{counted(len(left), 'instance')} left after the removal", exit_code=1)
 
@@ -151,62 +137,22 @@ class _Rehearsal:
             answer.raise_for_status()
 
     def check_health(self, title: str) -> None:
-        """Have the workflow ask each service for its health: from outside they are not reachable."""
-        with _timed(title) as line:
-            words = ["workflows", "execute", self.names.workflow, "--data", '{"check": true}']
-            started = self.cloud.read_json([*words, *self.cloud.in_region], echo=False)
-            health = self.ended(started["name"].rpartition("/")[2])
-            for name in SERVICES:
-                answer = health.get(name, {})
-                if answer.get("status") != "ok":
-                    raise UserError(f"{name} is not healthy: {json.dumps(answer)}", exit_code=1)
+        """Have the workflow ask each service for its health."""
+        with timed(title) as line:
+            health = self.uploads.health()
             line.note = f"{counted(len(health), 'service')}, {health['inference']['device']}"
 
-    def upload(self, file: Path, name: str) -> tuple[dict[str, Any], str]:
+    def upload(self, file: Path) -> tuple[dict[str, Any], str]:
         """Upload a file; return result.json, and the folder of the results, ending with /."""
-        self.done |= set(self.executions())
-        words = ["storage", "cp", str(file), f"gs://{self.names.bucket('input')}/{name}"]
-        self.cloud.read([*words, *self.cloud.in_project], echo=False)
-        ended = self.ended(self.next_execution())
-        if ended.get("status") != "done":
-            raise UserError(f"{name}: the execution returned {json.dumps(ended)}", exit_code=1)
-        result = json.loads(self.cloud.read(["storage", "cat", ended["result"]], echo=False))
-        return result, ended["result"].rpartition("/")[0] + "/"
+        generation = self.uploads.upload(file, file.name)
+        ended = self.uploads.ended(self.uploads.execution_of(file.name, generation))
+        return self.uploads.result(ended), ended["result"].rpartition("/")[0] + "/"
 
     def upload_sentence(self) -> str:
         """Upload a sentence; return what the answer says and how many instances were started for it."""
-        file = self.folder / SENTENCE_NAME
-        file.write_text(SENTENCE, encoding="utf-8")
-        result, _ = self.upload(file, SENTENCE_NAME)
-        label = result["summary"].get("label")
-        if label != "positive":
-            raise UserError(f'"{SENTENCE}" is {label}; it must be positive', exit_code=1)
-        return f"{label}, {counted(len(self.instances()), 'instance')} started"
-
-    def executions(self) -> list[str]:
-        """Return the ids of all executions of the workflow."""
-        words = ["workflows", "executions", "list", self.names.workflow, *self.cloud.in_region]
-        return [each["name"].rpartition("/")[2] for each in self.cloud.read_json(words, echo=False)]
-
-    def next_execution(self) -> str:
-        """Return the execution that an upload starts."""
-        for _ in _until(WAIT_SECONDS, "no execution was started by the upload"):
-            if new := [each for each in self.executions() if each not in self.done]:
-                return new[0]
-        raise AssertionError
-
-    def ended(self, execution: str) -> dict[str, Any]:
-        """Return the result of an execution once it has ended; refuse one that did not succeed."""
-        self.done.add(execution)
-        where = ["--workflow", self.names.workflow, *self.cloud.in_region]
-        words = ["workflows", "executions", "describe", execution, *where]
-        for _ in _until(WAIT_SECONDS, f"execution {execution} did not end"):
-            found = self.cloud.read_json(words, echo=False)
-            if found["state"] in ENDED:
-                break
-        if found["state"] != "SUCCEEDED":
-            raise UserError(f"execution {execution}: {reason_of(found)}", exit_code=1)
-        return result_of(found)
+        result, _ = self.upload(write_sentence(self.folder))
+        check_answer(result)
+        return f"{result['summary']['label']}, {counted(len(self.instances()), 'instance')} started"
 
     def run_here(self, settings: Settings, request: RunRequest, summary: Mapping[str, Any]) -> dict[str, str]:
         """Run the experiment's stages with the same seed and engine; return the digests of the outputs."""
@@ -244,28 +190,8 @@ class _Rehearsal:
         return f"{counted(before, 'instance')}, then 0"
 
 
-def _packed(shell: Shell, settings: Settings, exp_id: str, folder: Path) -> Path:
-    """Pack the forecasting repository without its other experiments, since an upload may have only one."""
-    repository, only = local_run.forecast_repository(settings, exp_id), folder / "packed"
-    left_out = {str(repository): ["experiments", ".git"]}
-    shutil.copytree(repository, only, symlinks=True, ignore=lambda place, names: left_out.get(str(place), []))
-    shutil.copytree(repository / "experiments" / exp_id, only / "experiments" / exp_id, symlinks=True)
-    archive = folder / f"{exp_id.rpartition('/')[2]}.tar.gz"
-    pack = [sys.executable, nearest(ROOT / "scripts" / "pack_forecast.py"), str(only), str(archive)]
-    shell.read(pack, timeout_seconds=PACK_SECONDS, echo=False)
-    return archive
-
-
-def _print_step(title: str, seconds: float) -> None:
-    print(f"{title:<28}{seconds:7.1f} s", flush=True)
-
-
-@contextmanager
-def _timed(title: str) -> Iterator[Line]:
-    """Print a line with the seconds of a step that succeeded."""
-    line, begun = Line(title), time.monotonic()
-    yield line
-    print(f"{line.title:<28}{time.monotonic() - begun:7.1f} s  {line.note}".rstrip(), flush=True)
+def _nothing_asked(summary: str) -> None:
+    """Say yes to a summary."""
 
 
 def _until(seconds: float, problem: str) -> Iterator[None]:

@@ -6,13 +6,14 @@ from dataclasses import replace
 from ops.costs import cost_report
 from ops.environment import chosen_settings, read_settings
 from ops.failures import UserError
+from ops.gpu import cost as gpu_cost
 from ops.laptop import local_run, run_tables
 from ops.rehearsal import gpu_lane, rehearsal
 from ops.rehearsal.five_states import EXP_ID as FIVE_STATES
 from ops.run_request import RunRequest
 from ops.runs import cloud_run, reproduction
 from ops.shell import Shell
-from ops.tasks.verb import DRY_RUN, EXP_ID, STAGE, WAIT, WHERE, mode, the_cloud, verb
+from ops.tasks.verb import DRY_RUN, EXP_ID, REQUEST, STAGE, WAIT, WHERE, mode, the_cloud, verb
 from ops.terminal import nearest
 
 CLOUD_OPTIONS = {
@@ -143,18 +144,46 @@ def rehearse(c, request, lane="batch", dry_run=False):
 
 
 @verb(
-    request=("exp_id", "run_id", "count"),
     help={
+        "exp_id": f"{EXP_ID}; not for --lane gpu",
+        "lane": "batch: a run as Batch jobs; gpu: an upload to the services of Cloud Run",
         "run_id": "a run to resume: its inputs without a result, by its own times; without it a new run",
+        "count": REQUEST["count"][1],
         "num_inputs": "number of inputs of stage B, instead of the experiment's",
         "task_seconds": "seconds per input, instead of those of an earlier run",
         "max_parallelism": "tasks of stage B at once, instead of MAX_PARALLELISM",
         "dry_run": "print the commands that would read the bucket, and what is known without them",
     },
 )
-def cost(c, request, num_inputs=None, task_seconds=None, max_parallelism=None, dry_run=False):
+def cost(
+    c,
+    exp_id="",
+    lane="batch",
+    run_id="",
+    count=None,
+    num_inputs=None,
+    task_seconds=None,
+    max_parallelism=None,
+    dry_run=False,
+):
     """Estimate the cost and duration of a run in the cloud."""
+    if lane not in REHEARSALS:
+        raise UserError(f"--lane {lane}: use {' or '.join(REHEARSALS)}")
+    if lane == "gpu":
+        options = {
+            "--exp-id": exp_id or None,
+            "--run-id": run_id or None,
+            "--count": count,
+            "--num-inputs": num_inputs,
+            "--task-seconds": task_seconds,
+            "--max-parallelism": max_parallelism,
+        }
+        if given := [name for name, value in options.items() if value is not None]:
+            raise UserError(f"{' and '.join(given)}: for --lane batch; leave it out")
+        gpu_cost.show_cost(read_settings())
+        return
     settings = read_settings(chosen={"MAX_PARALLELISM": max_parallelism})
+    request = RunRequest(exp_id, run_id, count)
     cost_report.show_estimate(Shell(dry_run), settings, request, num_inputs, task_seconds)
 
 

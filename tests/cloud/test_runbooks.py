@@ -1,7 +1,8 @@
 """The guide, the runbooks and the README: every command in them is typed, so that none goes stale.
 
 A page is one shell, as for whoever pastes it: the real invoke and the real gcloud, on an emulated cloud with
-runs that have succeeded, have failed in each stage, and wait for machines. What confirms a symptom is done,
+runs that have succeeded, have failed in each stage, and wait for machines, and with a GPU lane to which a
+sentence and a file for no model were uploaded. What confirms a symptom is done,
 and must show it; all else is a dry run where there is one. A command of an API that the emulator lacks is
 read by gcloud, which then finds nobody logged in.
 """
@@ -25,12 +26,15 @@ from invoke.loader import FilesystemLoader
 from invoke.parser import Parser
 
 from localcloud.process import Cloud, running
+from ops.gpu.names import Names
 from ops.images.cloud_build import TAG
 from tests.cloud_operators import BUCKET, IMAGE, WORKFLOW, CloudOperator, execution_in, ready_cloud, run_id_in
 from tests.cloud_runs import PROJECT, REGION, WAIT_SECONDS, Pipeline
 from tests.emulated import add_secret, commit_all, names_in, object_of, offer_repository, post
 from tests.experiments import REPOSITORY, sampled
+from tests.gpu_lanes import SENTENCE, GpuLane
 from tests.pages import Command, commands_of
+from tests.web_services import SENTIMENT
 
 RUNBOOKS = sorted((REPOSITORY / "docs" / "runbooks").glob("*.md"))
 TYPED = [
@@ -49,6 +53,9 @@ INDEX = REPOSITORY / "docs" / "runbooks" / "README.md"
 
 # Whose EXP_ID, RUN_ID, EXECUTION and JOB stand in a page; in all others, those of the run that succeeded.
 RUN_OF_PAGE = {
+    **dict.fromkeys(
+        ("gpu-quota", "gpu-cold-start", "gpu-stuck-execution", "gpu-cost", "gpu-tear-down"), "an upload"
+    ),
     "stage-a-failed": "failed in A",
     "stage-c-failed": "failed in C",
     "queued": "waits",
@@ -73,6 +80,11 @@ CONFIRMED = {
     "costs": "0 executions running",
     "tear-down": "0 executions running",
     "token": r"my-lab/epymodelingsuite",
+    "gpu-quota": r"GPU quota +3 GPUs allowed, 3 wanted",
+    "gpu-cold-start": r"health +\d+\.\d s  3 services, cpu",
+    "gpu-stuck-execution": r"refused\.zip#\d+ +FAILED .* no model takes this file",
+    "gpu-cost": r"one instance, 45 s +1 +45 s +0\.19 +0\.27",
+    "gpu-tear-down": r"inference +yes +\S+-inference-\S+ +0 to 3",
 }
 
 SECRET, TOKEN, SUITE = "github-pat", "ghp_of_nobody", "my-lab/epymodelingsuite"
@@ -81,7 +93,8 @@ PAGE_SECONDS = 800
 
 # What the emulator has of gcloud; and how gcloud ends for want of a login, once it has read all its options.
 SERVED = (
-    "^(batch jobs|workflows|storage (ls|cp|cat|buckets (create|describe|update))|secrets versions"
+    "^(batch jobs|workflows (deploy|describe|execute|list|executions (describe|list))"
+    "|storage (ls|cp|cat|buckets (create|describe|update))|secrets versions"
     "|logging read|builds list|artifacts docker (tags|images) list|services|projects describe) "
 )
 NOBODY = "active account|EOF when reading a line"
@@ -158,6 +171,7 @@ class Desk:
             "IMAGE_NAME": "epymodelingsuite",
             "IMAGE_TAG": "latest",
             "BATCH_SERVICE_ACCOUNT": "epymodelingsuite-batch",
+            "STEM": Names.of(operator.settings()).stem,
         }
 
     def type(self, page: Path, values: dict[str, str]) -> list[Typed]:
@@ -298,9 +312,22 @@ def _wait_for_an_event(pipeline: Pipeline, job_id: str) -> None:
         time.sleep(0.1)
 
 
+def uploads_to(operator: CloudOperator) -> dict[str, str]:
+    """Deploy the GPU lane and upload two files; return what stands for one of them in a page."""
+    lane = GpuLane(operator.cloud, {"MODELS": SENTIMENT, "CUDA_VISIBLE_DEVICES": ""})
+    lane.deploy()
+    generation = lane.upload("good.txt", SENTENCE)
+    done = lane.done("good.txt", generation)
+    lane.ended("refused.zip", lane.upload("refused.zip", b"PK"))
+    (execution,) = lane.executions("good.txt")
+    own = {"NAME": "good.txt", "GENERATION": generation, "KEY": done["key"]}
+    return {**own, "EXECUTION": execution["name"].rpartition("/")[2]}
+
+
 @pytest.mark.timeout(1800)
 def test_every_command_works_as_it_is_pasted_and_what_confirms_a_symptom_shows_it(operator, tasks):
     runs = runs_of(operator)
+    runs["an upload"] = uploads_to(operator)
     pipeline = Pipeline(operator.cloud, BUCKET, WORKFLOW)
     _wait_for_an_event(pipeline, runs["waits"]["JOB"])
     desk = Desk(operator, tasks)

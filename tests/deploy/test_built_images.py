@@ -1,4 +1,4 @@
-"""The cloud image as builds in a real engine make, test and push it to a real registry."""
+"""The images as builds in a real engine make, test and push them to a real registry."""
 
 import re
 import socket
@@ -9,8 +9,10 @@ import requests
 import yaml
 
 from localcloud.process import running
+from ops.gpu.names import SERVICES, Names
 from ops.laptop.local_cloud import STRUCTURE_TEST, structure_test
 from tests.build_operators import PROJECT, BuildOperator, commit, copy_of_the_code, operator_at, wait_until
+from tests.in_process import settings_of
 from tests.needs import docker, need_engine, need_program, one_build_at_a_time
 
 
@@ -63,9 +65,9 @@ def answers(url: str) -> bool:
         return False
 
 
-def manifest(registry: str, tag: str) -> dict:
-    """Return what a registry has of the image: the digest, and its configuration."""
-    repository = f"http://{registry}/v2/{PROJECT}/epymodelingsuite-repo/epymodelingsuite"
+def manifest(registry: str, tag: str, image: str = "epymodelingsuite-repo/epymodelingsuite") -> dict:
+    """Return what a registry has of an image: the digest, and its configuration."""
+    repository = f"http://{registry}/v2/{PROJECT}/{image}"
     accept = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
     answer = requests.get(f"{repository}/manifests/{tag}", headers=accept, timeout=10)
     assert answer.status_code == 200, answer.text
@@ -113,6 +115,32 @@ def test_a_build_begins_with_the_layers_of_the_newest_image_and_build_status_sho
     assert "SUCCESS" in status.output
     assert manifest(registry, "latest")["digest"] in status.output
     assert "no build is running" in ongoing.output
+
+
+@pytest.mark.timeout(900)
+def test_the_images_of_the_services_are_made_tested_and_pushed_under_commit_and_tag(building, registry):
+    with one_build_at_a_time():
+        process = building.operator.start("gpu-build")
+        output, _ = process.communicate(timeout=800)
+
+    assert process.returncode == 0, output
+    build = building.build()
+    assert [step["status"] for step in build["steps"]] == ["SUCCESS"] * 4
+    assert len(re.findall(r"[0-9]{2} tests passed", output)) == 2
+    repository = Names.of(settings_of(building.operator)).repository
+    digests = {}
+    for service in SERVICES:
+        newest, by_commit = (
+            manifest(registry, tag, f"{repository}/{service}") for tag in ("latest", commit())
+        )
+        digests[service] = newest["digest"]
+        assert newest["digest"] == by_commit["digest"]
+        assert f"@{newest['digest']}" in output
+        labels = newest["config"]["Labels"]
+        assert labels["org.opencontainers.image.revision"] == commit()
+        assert (labels["component"], labels["stage"]) == ("epymodelingsuite", "imagebuild")
+        assert (labels["managed-by"], labels["build_id"]) == ("cloudbuild", build["id"])
+    assert digests["preprocess"] == digests["postprocess"] != digests["inference"]
 
 
 @pytest.mark.timeout(900)

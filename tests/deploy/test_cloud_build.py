@@ -67,7 +67,8 @@ def test_only_what_the_image_needs_is_uploaded(submitting, tmp_path):
     archive = object_of(submitting.cloud, BUCKET, source["object"])
     with tarfile.open(fileobj=BytesIO(archive)) as tar:
         names = [entry.name.removeprefix("./") for entry in tar.getmembers() if entry.isfile()]
-    assert {name.split("/")[0] for name in names} <= {"docker", "modeling", "scripts", ".dockerignore"}
+    folders = {name.split("/")[0] for name in names}
+    assert folders == {"docker", "modeling", "scripts", "services", ".dockerignore"}
     assert "docker/Dockerfile" in names
     assert "docker/container-structure-test.cloud.yaml" in names
     assert not [name for name in names if name.endswith(".pyc") or "/.env" in name]

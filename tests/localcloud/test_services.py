@@ -78,6 +78,16 @@ def test_a_project_that_does_not_exist_is_refused_like_one_without_permission(cl
     assert "other" in run_gcloud("projects", "describe", "other")
 
 
+def test_a_project_has_a_billing_account_until_it_is_taken_away(cloud, run_gcloud):
+    paid = json.loads(run_gcloud("billing", "projects", "describe", PROJECT, "--format=json"))
+    post(f"{cloud.apis}/_emulator/projects", {"billing": False})
+    unpaid = json.loads(run_gcloud("billing", "projects", "describe", PROJECT, "--format=json"))
+
+    assert (paid["billingEnabled"], paid["billingAccountName"][:16]) == (True, "billingAccounts/")
+    assert not unpaid.get("billingEnabled")
+    assert not unpaid.get("billingAccountName")
+
+
 def test_service_accounts_are_created_disabled_and_deleted(run_gcloud):
     email = f"runs-of-a-lab@{PROJECT}.iam.gserviceaccount.com"
     run_gcloud("iam", "service-accounts", "create", "runs-of-a-lab", "--display-name=Runs")

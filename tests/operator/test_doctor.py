@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from localcloud.environment import client_environment
-from ops.project.checkup import Finding, Level
-from ops.project.doctor import WORKFLOW, lines_of
+from ops.project.checkup import Finding, Level, lines_of
+from ops.project.doctor import WORKFLOW
 from tests.emulated import add_image, add_secret, deploy_workflow, order_faults, post, request
 from tests.experiments import sampled
 from tests.needs import need_program

@@ -19,8 +19,11 @@ def names_for(prefix: str = LONGEST, project: str = "my-lab-forecasts", region: 
 def test_names_with_the_longest_prefix_are_within_the_lengths_of_the_services():
     names = names_for()
 
-    assert all(re.fullmatch(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", names.account_id(each)) for each in ACCOUNTS)
-    assert all(re.fullmatch(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", names.bucket(each)) for each in BUCKETS)
+    accounts = [*map(names.account_id, ACCOUNTS), names.build_account_id]
+    buckets = [*map(names.bucket, BUCKETS), names.build_bucket]
+    assert all(re.fullmatch(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", each) for each in accounts)
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", each) for each in buckets)
+    assert re.fullmatch(r"[a-z][a-z0-9-]{0,61}[a-z0-9]", names.repository)
     assert all(len(names.service(each)) <= 49 for each in SERVICES)
     # with the project's number it is a part of a host's name
     assert all(len(f"{names.service(each)}-123456789012") <= 63 for each in SERVICES)

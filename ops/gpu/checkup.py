@@ -1,0 +1,222 @@
+"""`invoke gpu-check`: are this machine, the person, the project and its quotas ready for the GPU lane?
+
+The questions change nothing. What `invoke gpu-deploy` makes itself (APIs, images) is only a warning.
+"""
+
+import json
+from collections.abc import Callable
+
+from ops.cloud import checks
+from ops.cloud.cloud import Cloud
+from ops.failures import UserError
+from ops.gcloud import AT_ONCE, GcloudError, Refusal, in_parallel
+from ops.gpu import images, quotas
+from ops.gpu.deploy import APIS
+from ops.gpu.names import BUCKETS, SERVICES, Names
+from ops.gpu.roles import OWNER, ROLES, Held, commands_for
+from ops.gpu.rules import NO_GPU, REGIONS, contradictions
+from ops.project import checkup, doctor
+from ops.project.checkup import Answer, Question
+from ops.settings import Settings
+from ops.shell import Shell
+from ops.terminal import counted
+
+DEPLOY, EDIT = "invoke gpu-deploy", "invoke config-edit"
+FROM_A_FILE = "credentials from a file"  # whose account gcloud does not know
+
+
+def examine(shell: Shell, settings: Settings) -> None:
+    """Print what is ready for `invoke gpu-deploy`, and the command that fixes what is not.
+
+    Raises
+    ------
+    UserError
+        Something that is needed is missing (exit code 1), or unknown because of a temporary fault (75).
+    """
+    where = f"Google Cloud: {settings.project_id or 'no project'}, {settings.region}"
+    groups = {"this machine": _of_the_machine(shell), where: _of_the_cloud(shell, settings)}
+    checkup.examine(shell, groups, f"ready for {DEPLOY}", exit_code=1)
+
+
+def _of_the_machine(shell: Shell) -> list[Question]:
+    return [
+        Question("gcloud", lambda: doctor.gcloud(shell)),
+        Question(
+            "terraform", lambda: doctor.terraform(shell), is_needed=False
+        ),  # only gpu-plan and gpu-apply
+    ]
+
+
+def _of_the_cloud(shell: Shell, settings: Settings) -> list[Question]:
+    def asked(question: Callable[[Cloud], Answer]) -> Callable[[], Answer]:
+        """Return a question that makes its cloud itself, so that a missing setting is a finding."""
+        return lambda: question(Cloud.of(shell, settings, needs_bucket=False))
+
+    here = ("gcloud", "account", "project")
+    return [
+        Question("account", lambda: Answer(checks.check_account(shell)), ("gcloud",)),
+        Question("project", asked(_project), ("gcloud", "account")),
+        Question("billing", asked(_billing), here),
+        Question("APIs", asked(_apis), here, is_needed=False),
+        Question("settings", lambda: _settings(settings)),
+        Question("region", lambda: region(settings), ("settings",)),
+        Question("GPU quota", asked(_gpu_quota), (*here, "region")),
+        Question("CPU and memory", asked(_sizes), here, is_needed=False),
+        Question("roles", asked(_roles), here),
+        Question("names", asked(_names), here),
+        Question("images", asked(_images), here, is_needed=False),
+    ]
+
+
+def _project(cloud: Cloud) -> Answer:
+    found = checks.check_project(cloud)
+    return Answer(f"{cloud.project}, number {found.get('projectNumber', '')}")
+
+
+def _billing(cloud: Cloud) -> Answer:
+    try:
+        found = cloud.read_json(["billing", "projects", "describe", cloud.project], echo=False)
+    except GcloudError as error:
+        if error.refusal is not Refusal.DISABLED:
+            raise
+        return _unknown(error)
+    if found is None:
+        return Answer("")
+    if not found.get("billingEnabled"):
+        raise UserError(
+            f"{cloud.project} has no billing account",
+            fix=f"gcloud billing projects link {cloud.project} --billing-account ACCOUNT "
+            "(gcloud billing accounts list shows yours)",
+        )
+    return Answer(found.get("billingAccountName", "").rpartition("/")[2])
+
+
+def _apis(cloud: Cloud) -> Answer:
+    number = checks.check_apis(cloud, sorted({*APIS, "cloudbuild", "cloudquotas", "monitoring"}))
+    return Answer(f"all {number} are enabled")
+
+
+def _settings(settings: Settings) -> Answer:
+    if problems := list(contradictions(settings)):
+        raise UserError("; ".join(problems), fix=EDIT)
+    return Answer("they fit together")
+
+
+def region(settings: Settings) -> Answer:
+    """Return whether everyone may have the GPU in the region; _settings() refuses a region without it."""
+    wanted, here = settings.gpu_type, settings.region
+    if wanted == NO_GPU:
+        return Answer(f"{here}, without a GPU (GPU_TYPE=none)")
+    table = json.loads(REGIONS.read_text(encoding="utf-8"))
+    invited = table["by_invitation"] if wanted == "nvidia-l4" else []
+    offered = [each for each in table[wanted] if each not in invited]
+    if here in invited:
+        return Answer(
+            f"{wanted} in {here} is by invitation; open (seen {table['seen']}): {', '.join(offered)}",
+            is_warning=True,
+            fix=EDIT,
+        )
+    return Answer(f"{here} has {wanted}")
+
+
+def _gpu_quota(cloud: Cloud) -> Answer:
+    """Compare GPU_MAX_INSTANCES with the GPUs that the project may have in the region."""
+    settings = cloud.settings
+    if settings.gpu_type == NO_GPU:
+        return Answer("no GPU is needed")
+    found = _limits(cloud)
+    if isinstance(found, Answer):
+        return found
+    quota, wanted = quotas.gpu_quota(settings), quotas.gpu_instances(settings)
+    allowed = quotas.gpus_allowed(found, quota)
+    if allowed is None:
+        return Answer(f"{quota} is not listed for {cloud.region}", is_warning=True, fix=quotas.MORE_GPUS)
+    if not allowed:
+        raise UserError(f"{quota}: no GPU is allowed in {cloud.region}; ask for quota", fix=quotas.MORE_GPUS)
+    if wanted > allowed:
+        raise UserError(
+            f"{quota}: {allowed} allowed; set GPU_MAX_INSTANCES={allowed}, or ask for quota",
+            fix=quotas.MORE_GPUS,
+        )
+    return Answer(f"{counted(allowed, 'GPU')} allowed, {wanted} wanted (GPU_MAX_INSTANCES)")
+
+
+def _sizes(cloud: Cloud) -> Answer:
+    found = _limits(cloud)
+    if isinstance(found, Answer):
+        return found
+    more = quotas.MORE.format(project=cloud.project)
+    if short := list(quotas.shortages(cloud.settings, found)):
+        return Answer(f"{'; '.join(short)}, or ask for quota", is_warning=True, fix=more)
+    return Answer("enough for the most instances of each service")
+
+
+def _limits(cloud: Cloud) -> dict[str, int] | Answer:
+    """Return the quotas, or the warning that they cannot be read because the API is not enabled."""
+    try:
+        return quotas.limits(cloud)
+    except GcloudError as error:
+        if error.refusal is not Refusal.DISABLED:
+            raise
+        return _unknown(error)
+
+
+def _roles(cloud: Cloud) -> Answer:
+    """Compare the person's roles in the project's policy with those that a deployment needs."""
+    account = checks.check_account(cloud.shell)
+    policy = cloud.read_json(["projects", "get-iam-policy", cloud.project], echo=False)
+    if policy is None:
+        return Answer("")
+    if account == FROM_A_FILE:
+        return Answer(f"not known: {account}", is_warning=True)
+    held = Held.by(account, policy)
+    if OWNER in held.own:
+        return Answer("owner")
+    if missing := held.missing():
+        named = ", ".join(f"{role.removeprefix('roles/')} ({ROLES[role]})" for role in missing)
+        raise UserError(
+            f"{account} has not {named}; roles from a folder or the organization are not seen",
+            fix=" && ".join(commands_for(missing, cloud.project, account)),
+        )
+    if groups := held.from_groups():
+        return Answer(f"enough, if {account} is in {', '.join(groups)}", is_warning=True)
+    return Answer(f"all {len(ROLES)}")
+
+
+def _names(cloud: Cloud) -> Answer:
+    """Return whether the names of the buckets, which all of Google Cloud shares, are free or the lane's."""
+    names = Names.of(cloud.settings)
+    wanted = [names.bucket(each) for each in BUCKETS]
+    listed = cloud.read_json(["storage", "buckets", "list", *cloud.in_project], echo=False) or []
+    own = {each["name"] for each in listed} & set(wanted)
+    others = [each for each in wanted if each not in own]
+    calls = [lambda each=each: _is_taken(cloud, each) for each in others]
+    taken = in_parallel(calls, cloud.shell.most_at_once(AT_ONCE)) if calls else []
+    if any(taken):
+        named = ", ".join(f"gs://{each}" for each, is_taken in zip(others, taken, strict=True) if is_taken)
+        raise UserError(f"of another project: {named}; set another SERVICE_PREFIX", fix=EDIT)
+    if own:
+        return Answer(f"{names.stem} is deployed, at least in part: {DEPLOY} brings it up to date")
+    return Answer(f"{names.stem} is free")
+
+
+def _is_taken(cloud: Cloud, bucket: str) -> bool:
+    words = ["storage", "buckets", "describe", f"gs://{bucket}", *cloud.in_project]
+    try:
+        return bool(cloud.read_json(words, echo=False))
+    except GcloudError as error:
+        if error.refusal not in (Refusal.MISSING, Refusal.DENIED):
+            raise
+        return error.refusal is Refusal.DENIED
+
+
+def _images(cloud: Cloud) -> Answer:
+    """Return the tag of the three images; refuse if one is not there."""
+    names, tag = Names.of(cloud.settings), cloud.settings.image_tag
+    if missing := images.missing_of(images.digests(cloud, names)):
+        raise UserError(f"not in {names.images} as {tag}: {', '.join(missing)}", fix=images.BUILD)
+    return Answer(f"{', '.join(SERVICES)} as {tag}")
+
+
+def _unknown(error: GcloudError) -> Answer:
+    return Answer(f"not known: {error.problem}", is_warning=True, fix=error.fix)

@@ -1,0 +1,66 @@
+"""Roles that a person lacks to deploy the GPU lane, and quotas that are too small for it."""
+
+import pytest
+
+from ops.environment import read_settings
+from ops.gpu.quotas import CPU, GIB, MEMORY, gpu_quota, gpus_allowed, shortages
+from ops.gpu.roles import ROLES, Held
+
+ME = "me@my-lab.example"
+FOR_AN_EDITOR = [
+    "roles/run.admin",
+    "roles/storage.admin",
+    "roles/iam.serviceAccountAdmin",
+    "roles/artifactregistry.admin",
+    "roles/resourcemanager.projectIamAdmin",
+]
+
+
+def held(*bindings: tuple[str, str]) -> Held:
+    return Held.by(ME, {"bindings": [{"role": role, "members": [member]} for role, member in bindings]})
+
+
+@pytest.mark.parametrize(
+    ("bindings", "missing"),
+    [
+        ([], list(ROLES)),
+        ([("roles/owner", f"user:{ME}")], []),
+        ([("roles/owner", "user:another@my-lab.example")], list(ROLES)),
+        ([("roles/editor", f"user:{ME}")], FOR_AN_EDITOR),
+        ([(role, f"user:{ME}") for role in ROLES if role != "roles/run.admin"], ["roles/run.admin"]),
+        ([("roles/editor", "group:lab@my-lab.example")], FOR_AN_EDITOR),
+        ([("roles/owner", "domain:my-lab.example")], []),
+    ],
+)
+def test_the_missing_roles_are_those_that_no_broader_role_or_group_gives(bindings, missing):
+    assert held(*bindings).missing() == missing
+
+
+def test_a_group_that_may_give_the_roles_is_named_and_one_that_is_not_needed_is_not():
+    group = ("roles/owner", "group:lab@my-lab.example")
+
+    assert held(group).from_groups() == ["group:lab@my-lab.example"]
+    assert held(group, ("roles/owner", f"user:{ME}")).from_groups() == []
+
+
+@pytest.mark.parametrize(("value", "gpus"), [(3, 3), (3000, 3), (0, 0), (-1, None), (None, None)])
+def test_a_quota_of_gpus_is_read_in_gpus_and_in_thousandths(value, gpus):
+    settings = read_settings({})
+    quota = gpu_quota(settings)
+
+    assert quota == "NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion"
+    assert gpus_allowed({} if value is None else {quota: value}, quota) == gpus
+
+
+def test_three_instances_of_16_gib_do_not_fit_into_40_gib():
+    settings = read_settings({"MAX_INSTANCES": "10", "PREPROCESS_MEMORY": "2Gi"})
+
+    short = list(shortages(settings, {CPU: 20_000, MEMORY: 40 * GIB}))
+
+    assert short == ["inference: 3 x 16 = 48 GiB, but 40 are allowed: GPU_MAX_INSTANCES=2"]
+    assert not list(shortages(settings, {CPU: -1, MEMORY: -1}))
+    assert not list(shortages(settings, {}))
+
+
+def test_without_zonal_redundancy_another_quota_counts():
+    assert gpu_quota(read_settings({"GPU_ZONAL_REDUNDANCY": "true"})) == "NvidiaL4GpuAllocPerProjectRegion"
