@@ -57,11 +57,11 @@ def gpu_for(device: str | None) -> "GpuEngine | None":
     device = device or _chosen
     if device not in (CPU, CUDA):
         raise ValueError(f'device "{device}" is neither cpu nor cuda')
-    return _gpu_engine() if device == CUDA else None
+    return gpu_engine() if device == CUDA else None
 
 
 @cache
-def _gpu_engine() -> "GpuEngine":
+def gpu_engine() -> "GpuEngine":
     return GpuEngine(Gpu())
 
 

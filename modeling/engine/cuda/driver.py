@@ -89,7 +89,7 @@ class Gpu:
         self._driver = cuda = driver()
         try:
             error = cuda.cuInit(0)
-        except Exception as problem:  # cuda-bindings has several for a library that is not there
+        except RuntimeError as problem:  # cuda-bindings has several for a library that is not there
             raise UserError(
                 f"NVIDIA's driver is not installed ({str(problem).splitlines()[0]}); install it, {_OTHERWISE}"
             ) from None
