@@ -25,10 +25,11 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT)]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from modeling.engine.cuda.device import gpu_for, use_device  # noqa: E402
 from modeling.engine.plan import CompiledPlan, Keys, Observables, Simulated, compile_plan  # noqa: E402
+from modeling.engine.target import TARGET  # noqa: E402
 from modeling.failures import UserError  # noqa: E402
 from modeling.simulate.run import run_workload  # noqa: E402
 from modeling.threads import usable_threads  # noqa: E402
@@ -78,12 +79,12 @@ def main() -> int:
         return error.exit_code
     ready = time.perf_counter() - started
     print(f"{gpu.name}, {gpu.most_lanes:,} threads at once, ready in {ready:.2f} s", flush=True)
-    print(f"processor with {usable_threads()} threads", flush=True)
+    print(f"{_processor()}, code for {TARGET.name}, {usable_threads()} threads", flush=True)
     differ = _compare(cases)
     if not differ:
         for name, workload in cases.speed.items():
             _time(name, workload, [1_000, 2_000] if arguments.quick else BATCHES)
-        differ = _calibrate(cases.units[: arguments.locations], arguments.at_once)
+        differ = _calibrate(cases.units[: arguments.locations], arguments.compared, arguments.at_once)
     return 1 if differ else 0
 
 
@@ -94,7 +95,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", help="checkout of epydemix-data (default: EPYDEMIX_DATA_DIR)")
     parser.add_argument("--admissions", type=Path, help="target-hospital-admissions.csv of the hub")
     parser.add_argument("--locations", type=int, default=52, help="number of locations (default: 52)")
-    parser.add_argument("--at-once", type=int, nargs="*", default=[1, 4, 8], help="calibrations side by side")
+    parser.add_argument("--compared", type=int, default=52, help="number of them on the processor, too")
+    parser.add_argument("--at-once", type=int, nargs="*", default=[1, 4], help="calibrations side by side")
     parser.add_argument("--save", type=Path, help="write what is simulated to a file, and end")
     parser.add_argument("--cases", type=Path, help="read what is simulated from such a file")
     parser.add_argument("--quick", action="store_true", help="US-VT, tiny sizes, to see that it runs")
@@ -149,6 +151,12 @@ def _built(arguments: argparse.Namespace) -> Cases:
 
 
 # -- the same bytes
+
+
+def _processor() -> str:
+    """Return the name of this machine's processor."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "processor")
 
 
 def _digest(done: Simulated) -> str:
@@ -213,22 +221,35 @@ def _seconds(function: Callable[[], object]) -> float:
     return best
 
 
-def _calibrate(units: list[Workload], at_once: list[int]) -> int:
+def _calibrate(units: list[Workload], compared: int, at_once: list[int]) -> int:
     """Calibrate and project the units on both devices; return the number that differ."""
     begun = time.perf_counter()
-    on_cpu = [_result(unit) for unit in units]
+    on_cpu = [_result(unit) for unit in units[:compared]]
     seconds = time.perf_counter() - begun
-    print(f"\n{len(units)} locations, processor: {seconds:.1f} s", flush=True)
+    print(f"\n{len(on_cpu)} locations on the processor: {seconds:.1f} s", flush=True)
     use_device("cuda")
-    differ = 0
+    differ, gpu = 0, gpu_for("cuda")
+    run, spent = gpu.run, []
+
+    def timed(*arguments: Any) -> None:
+        began = time.perf_counter()
+        run(*arguments)
+        spent.append(time.perf_counter() - began)
+
+    gpu.run = timed
     for number in at_once:
+        spent.clear()
         begun = time.perf_counter()
         with ThreadPoolExecutor(number) as pool:
             on_gpu = list(pool.map(_result, units))
         seconds = time.perf_counter() - begun
-        wrong = sum(one != other for one, other in zip(on_cpu, on_gpu, strict=True))
+        wrong = sum(one != other for one, other in zip(on_cpu, on_gpu, strict=False))
         differ += wrong
-        print(f"GPU, {number} at once: {seconds:.1f} s, {wrong} differ from the processor", flush=True)
+        print(
+            f"{len(units)} locations on the GPU, {number} at once: {seconds:.1f} s, {wrong} differ; "
+            f"{len(spent):,} batches, on average {sum(spent) / seconds:.1f} at once on the GPU",
+            flush=True,
+        )
     use_device("cpu")
     return differ
 

@@ -32,7 +32,7 @@ from services.models.forecast_files import PackedFiles
 log = logging.getLogger(__name__)
 
 UNITS = "units.json"
-UNITS_ON_A_GPU = 8  # that run side by side
+UNITS_ON_A_GPU = 4  # that run side by side
 MOST_SHOWN = 20  # warnings in result.json; the report has more
 
 _one_at_a_time = threading.Lock()  # charts need much memory, and freeze what exists

@@ -1,4 +1,4 @@
-"""The forecast on a GPU (tests/gpu_driver.py): the bytes of the processor, and the device that services name."""
+"""The forecast on a GPU (tests/gpu_driver.py): the bytes of the processor, and the device that is named."""
 
 import logging
 
