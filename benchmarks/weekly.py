@@ -30,7 +30,7 @@ def main() -> int:
     arguments = _arguments()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        places = _write(root / "forecast", arguments)
+        places = write(root / "forecast", arguments)
         variables = environment(
             FORECAST_REPO_DIR=root / "forecast",
             LOCAL_DATA_PATH=root / "local",
@@ -66,7 +66,7 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _write(folder: Path, arguments: argparse.Namespace) -> list[str]:
+def write(folder: Path, arguments: argparse.Namespace) -> list[str]:
     """Write the forecasting repository, and return the locations."""
     admissions = _observed(arguments.admissions) if not arguments.quick else {"US-VT": _synthetic()}
     places = sorted(admissions)[: arguments.locations]

@@ -91,6 +91,8 @@ LANES_OF = {
         "stages/test_engine_compared.py",
         "stages/test_engines.py",
         "stages/test_ensembles.py",
+        "stages/test_gpu_code.py",
+        "stages/test_gpu_lanes.py",
         "stages/test_posteriors_compared.py",
         "stages/test_from_epydemix.py",
         "stages/test_plans_from_python.py",

@@ -1,16 +1,21 @@
 """POST /predict: predict the units of one shard, on the device of this instance."""
 
+import logging
 import time
 from pathlib import Path
 
+from modeling.failures import UserError
 from pipeline.storage import MissingFile
 from services.device import CPU, Device
 from services.failures import Conflict, NotTheContract
 from services.messages import FailedUnit, PredictAnswer, PredictRequest
+from services.models import Model
 from services.objects import Objects
 from services.packets import ShardHead, pack, read_inputs, unpack
 from services.plugins import Plugins, model_files
 from services.settings import Settings, versions_of
+
+log = logging.getLogger(__name__)
 
 
 class Inference:
@@ -25,12 +30,34 @@ class Inference:
         self._versions: dict[str, dict[str, str]] = {}  # by model
 
     def load(self) -> None:
-        """Load every model for the device."""
+        """Load every model for the device.
+
+        Raises
+        ------
+        UserError
+            A model's files are wrong, or DEVICE is cuda and one cannot use the GPU.
+        """
         for model in self._plugins.models:
             files = model_files(self._settings, self._objects, self._folder, model.name)
-            kind = model.load(files, self._device.kind)
+            kind = self._load(model, files)
             self._versions[model.name] = versions_of(self._settings) | self._version_of_files(files)
             self._device_names[model.name] = CPU.name if kind == CPU.kind else self._device.name
+
+    def _load(self, model: Model, files: Path) -> str | None:
+        """Load a model for the device; with DEVICE=auto, for the processor if it cannot use the GPU."""
+        try:
+            return model.load(files, self._device.kind)
+        except UserError as reason:
+            if not self._device.is_gpu or self._settings.device != "auto":
+                raise
+            log.warning("%s runs on the processor: %s", model.name, reason)
+            model.load(files, CPU.kind)
+            return CPU.kind
+
+    @property
+    def device(self) -> Device:
+        """The device in use: the GPU, unless no model uses it."""
+        return self._device if self._device.name in self._device_names.values() else CPU
 
     def _version_of_files(self, files: Path) -> dict[str, str]:
         """Return which state of a model's files in the models bucket was loaded."""

@@ -64,6 +64,7 @@ def serve(settings: Settings, folder: Path) -> None:
         kind = {"preprocess": Preprocess, "postprocess": Postprocess}[settings.service]
         handler = kind(settings, plugins, objects, folder)
     handler.load()
+    device = handler.device if settings.service == "inference" else device
     health = HealthAnswer(
         service=settings.service,
         version=settings.version,

@@ -223,7 +223,7 @@ def _set_split(chance, log_rest, flip, hazard, rest, low, high):
 
 @inlined
 def split_chance(hazard, rest):
-    """Return the smaller chance, of an edge or of those after it, and whether it is that of those after it."""
+    """Return the chance of an edge, or of those after it if that is smaller, and whether it is."""
     total = hazard + rest
     is_flipped = hazard > rest
     smaller = rest if is_flipped else hazard

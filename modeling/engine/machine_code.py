@@ -8,6 +8,7 @@ code_folder.py keeps the machine code; precompile.py makes it, and the function 
 import ctypes
 import functools
 import threading
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import llvmlite.binding as llvm
@@ -60,11 +61,7 @@ class Kernel:
         TypeError
             An argument has another type.
         """
-        if len(arguments) != len(self.types):
-            raise TypeError(f"{self.function} takes {len(self.types)} arguments, not {len(arguments)}")
-        words: list[int] = []
-        for kind, value in zip(self.types, arguments, strict=True):
-            _append_words(words, kind, value, self.function)
+        words = words_of(self.types, arguments, self.function)
         passed = (ctypes.c_int64 * len(words))(*words)
         if status := self.load()(ctypes.addressof(passed)):
             raise RuntimeError(f"{self.function} ended with status {status}")
@@ -81,18 +78,44 @@ class Kernel:
         return self._entry
 
 
-def _append_words(words: list[int], kind: Any, value: Any, where: str) -> None:
+def _address_of(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def words_of(
+    types: Sequence[Any],
+    arguments: Sequence[Any],
+    function: str,
+    address_of: Callable[[np.ndarray], int] = _address_of,
+) -> list[int]:
+    """Return the words that numba passes for the arguments of a function.
+
+    Raises
+    ------
+    TypeError
+        An argument has another type.
+    """
+    if len(arguments) != len(types):
+        raise TypeError(f"{function} takes {len(types)} arguments, not {len(arguments)}")
+    words: list[int] = []
+    for kind, value in zip(types, arguments, strict=True):
+        _append_words(words, kind, value, function, address_of)
+    return words
+
+
+def _append_words(
+    words: list[int], kind: Any, value: Any, where: str, address_of: Callable[[np.ndarray], int]
+) -> None:
     """Append a value as numba passes it: an array as owner, parent, sizes, address, shape and strides."""
     if get_origin(kind) is Annotated:
         _, dtype, dimensions = get_args(kind)
         _check_array(value, dtype, dimensions, where)
-        address = value.__array_interface__["data"][0]
-        words += (0, 0, value.size, value.itemsize, address, *value.shape, *value.strides)
+        words += (0, 0, value.size, value.itemsize, address_of(value), *value.shape, *value.strides)
     elif hasattr(kind, "_fields"):
         if type(value) is not kind:
             raise TypeError(f"{where}: {type(value).__name__} is not a {kind.__name__}")
         for field, each in zip(fields_of(kind), value, strict=True):
-            _append_words(words, field, each, f"{where}: {kind.__name__}")
+            _append_words(words, field, each, f"{where}: {kind.__name__}", address_of)
     elif kind is float:
         words.append(int(np.float64(value).view(np.int64)))
     else:

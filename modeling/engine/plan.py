@@ -33,6 +33,7 @@ from modeling.engine.arrays import (
     new_lanes,
 )
 from modeling.engine.batches import batch_arrays, look_arrays, model_arrays
+from modeling.engine.cuda.device import gpu_for
 from modeling.engine.doses import UnusedDoses
 from modeling.engine.machine_code import Kernel
 from modeling.engine.observables import DistanceBound, Observables
@@ -137,6 +138,7 @@ class CompiledPlan:
         threads: int | None = None,
         lanes: int | None = None,
         deterministic: bool = False,
+        device: str | None = None,
     ) -> Simulated:
         """Simulate a batch of particles.
 
@@ -154,6 +156,8 @@ class CompiledPlan:
             Particles that a thread simulates at a time: a power of two from 8 to 512.
         deterministic : bool
             Whether each draw returns its mean.
+        device : str, optional
+            "cpu" or "cuda", an NVIDIA GPU; by default what use_device() has chosen (cuda/device.py).
 
         Raises
         ------
@@ -165,7 +169,11 @@ class CompiledPlan:
         if threads is not None and threads < 1:
             raise ValueError(f"{threads} threads are outside 1 and more")
         ready = self._ready(parameters, keys, starts, observables, bound)
-        out = self._run(ready, keys.stream, threads, lanes, deterministic)
+        out = ready.new_out(len(self.dates))
+        if gpu := gpu_for(device):
+            gpu.run(ready.model, ready.batch, ready.look, out, keys.stream, deterministic)
+        else:
+            _run(ready, out, keys.stream, threads, lanes, deterministic)
         self._memory.append(ready.batch.values)
         return self._simulated(ready, out, deterministic)
 
@@ -215,32 +223,6 @@ class CompiledPlan:
             return self._memory.pop()
         except IndexError:
             return np.empty(0)
-
-    def _run(
-        self, ready: "_Ready", stream: int, threads: int | None, lanes: int | None, is_mean: bool
-    ) -> Out:
-        """Simulate with as many threads as there is work for; each takes the next particle of the batch."""
-        number = len(ready.batch.particles)
-        out = ready.new_out(len(self.dates))
-        if not number:
-            return out
-        threads = min(threads or usable_threads(), -(-number // LEAST_LANES))
-        shift = _shift(lanes or _lanes_for(number, threads))
-        counter = np.zeros(1, dtype=np.int64)
-        _run_lanes.load()
-
-        def work(_: int) -> None:
-            own = new_lanes(shift, ready.model, ready.batch, ready.look)
-            _run_lanes(ready.model, ready.batch, ready.look, own, out, counter, np.uint64(stream), is_mean)
-
-        # even one thread beside the main one: that alone answers Ctrl-C, and not from within the kernel
-        with ThreadPoolExecutor(threads) as pool:
-            try:
-                list(pool.map(work, range(threads)))
-            except BaseException:
-                counter[0] = END_NOW
-                raise
-        return out
 
     def _simulated(self, ready: "_Ready", out: Out, is_mean: bool) -> Simulated:
         table, is_simulated = ready.table, ready.batch.start >= 0
@@ -299,6 +281,29 @@ class _Ready(NamedTuple):
             rows = people[first[observable] : first[observable + 1]]
             sums[:, observable] = self.batch.initial[:, rows].sum(axis=1)
         return np.broadcast_to(sums, (len(self.batch.particles), len(first) - 1))
+
+
+def _run(ready: _Ready, out: Out, stream: int, threads: int | None, lanes: int | None, is_mean: bool) -> None:
+    """Simulate with as many threads as there is work for; each takes the next particle of the batch."""
+    number = len(ready.batch.particles)
+    if not number:
+        return
+    threads = min(threads or usable_threads(), -(-number // LEAST_LANES))
+    shift = _shift(lanes or _lanes_for(number, threads))
+    counter = np.zeros(1, dtype=np.int64)
+    _run_lanes.load()
+
+    def work(_: int) -> None:
+        own = new_lanes(shift, ready.model, ready.batch, ready.look)
+        _run_lanes(ready.model, ready.batch, ready.look, own, out, counter, np.uint64(stream), is_mean)
+
+    # even one thread beside the main one: that alone answers Ctrl-C, and not from within the kernel
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            list(pool.map(work, range(threads)))
+        except BaseException:
+            counter[0] = END_NOW
+            raise
 
 
 def _coefficient(rate: float | str, rates: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -79,6 +79,11 @@ class Model(Protocol):
         -------
         str or None
             "cpu" where the model cannot use the GPU it was offered, so that results tell the truth.
+
+        Raises
+        ------
+        UserError
+            The GPU cannot be used, for a reason that should be known; DEVICE=auto then loads for "cpu".
         """
 
     def predict(self, content: bytes, first: int, count: int, seed: int) -> Predicted:

@@ -11,6 +11,7 @@ in forecast_run.py, and the files that pass between them in forecast_files.py.
 from collections.abc import Sequence
 from pathlib import Path
 
+from modeling.engine.cuda.device import use_device
 from services.models import Finished, Predicted, Prepared, Upload
 from services.models.forecast_run import finish, predict, warm_up
 
@@ -49,13 +50,14 @@ class Forecast:
     def load(self, models: Path, device: str) -> str:
         """Simulate once, so that the engine is loaded, and compiled where its machine code is missing.
 
-        Returns
-        -------
-        str
-            "cpu", whatever the device: the engine does not use a GPU.
+        Raises
+        ------
+        UserError
+            The engine cannot use the GPU: its driver or the code for it is missing.
         """
+        use_device(device)
         warm_up()
-        return "cpu"
+        return device
 
     def predict(self, content: bytes, first: int, count: int, seed: int) -> Predicted:
         """Calibrate and project units `first` to `first + count - 1`; their seed is in the inputs.

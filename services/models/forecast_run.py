@@ -3,17 +3,20 @@
 Predicting loads only what a runner of stage B does: no vocabulary, no populations, no charts.
 """
 
+import contextvars
 import datetime
 import json
 import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from modeling.engine.cuda.device import CPU, device_in_use
 from modeling.failures import TemporaryFault, UserError
 from modeling.input_names import input_name
 from modeling.plain_text import one_line
@@ -29,6 +32,7 @@ from services.models.forecast_files import PackedFiles
 log = logging.getLogger(__name__)
 
 UNITS = "units.json"
+UNITS_ON_A_GPU = 4  # that run side by side
 MOST_SHOWN = 20  # warnings in result.json; the report has more
 
 _one_at_a_time = threading.Lock()  # charts need much memory, and freeze what exists
@@ -97,27 +101,49 @@ def predict(content: bytes, first: int, count: int) -> Predicted:
     """
     run = BuiltRun(content)
     inputs, made = Inputs(run.files, run.manifest), PackedFiles()
-    failed: dict[str, str] = {}
-    bugs: list[Exception] = []
     chosen = run.units[first : first + count]
-    for unit in chosen:
-        if unit.refused:
-            failed[unit.name] = unit.refused
-        for index in unit.inputs:
-            try:
-                _run_input(index, inputs, made)
-            except TemporaryFault:
-                raise
-            except Exception as error:
-                if not isinstance(error, UserError):
-                    bugs.append(error)
-                    log.exception("%s failed by a bug", unit.name)
-                reason = str(error) if isinstance(error, UserError) else f"a bug: {error!r}"
-                failed.setdefault(unit.name, one_line(reason))
-                _save_summary(made, inputs, index, {"status": "failed", "error": one_line(reason)})
+    outcomes = list(_in_turn(lambda unit: _run_unit(unit, inputs, made), chosen))
+    failed = {unit.name: why for unit, (why, _) in zip(chosen, outcomes, strict=True) if why}
+    bugs = [bug for _, bug in outcomes if bug]
     if bugs and len(failed) == len(chosen):
         raise bugs[0]
     return Predicted(made.packed(), failed)
+
+
+def _in_turn(run: Callable[[Unit], Any], units: Sequence[Unit]) -> Iterator[Any]:
+    """Yield what is made of each unit, in their order; on a GPU, several run side by side.
+
+    A calibration's batches are too small to fill a GPU, and it waits while the host prepares them.
+    """
+    if device_in_use() == CPU:
+        yield from map(run, units)
+        return
+    with ThreadPoolExecutor(min(UNITS_ON_A_GPU, max(1, len(units)))) as pool:
+        # log lines find the request in the context
+        started = [pool.submit(contextvars.copy_context().run, run, unit) for unit in units]
+        try:
+            yield from (each.result() for each in started)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _run_unit(unit: Unit, inputs: Inputs, made: PackedFiles) -> tuple[str, Exception | None]:
+    """Run the inputs of a unit; return why it failed, "" if it did not, and the first bug."""
+    failed, bug = unit.refused, None
+    for index in unit.inputs:
+        try:
+            _run_input(index, inputs, made)
+        except TemporaryFault:
+            raise
+        except Exception as error:
+            if not isinstance(error, UserError):
+                bug = bug or error
+                log.exception("%s failed by a bug", unit.name)
+            reason = one_line(str(error) if isinstance(error, UserError) else f"a bug: {error!r}")
+            failed = failed or reason
+            _save_summary(made, inputs, index, {"status": "failed", "error": reason})
+    return failed, bug
 
 
 def _run_input(index: int, inputs: Inputs, made: PackedFiles) -> None:

@@ -39,16 +39,16 @@ def gpu_code(capability: tuple[int, int]) -> bytes:
     """
     if capability < LEAST_GPU:
         raise UserError(
-            f"the GPU's compute capability is {capability[0]}.{capability[1]}, below 8.0 (A100, L4); take a newer "
-            "GPU, or set DEVICE=cpu"
+            f"the GPU's compute capability is {capability[0]}.{capability[1]}, below 8.0; take a newer GPU "
+            "(A100, L4), or set DEVICE=cpu"
         )
     folder = gpu_code_folder()
     for name in filter(None, [MACHINE_CODE.get(capability), PTX]):
         if code := read_code(folder / name):
             return code
     raise UserError(
-        f"the engine's code for a GPU is not in {folder}; run python -m modeling.engine.cuda.precompile where "
-        "numba-cuda is installed (docker/requirements-cuda.txt), or set DEVICE=cpu"
+        f"the engine's code for a GPU is not in {folder}; run python -m modeling.engine.cuda.precompile "
+        "(it needs docker/requirements-cuda.txt), or set DEVICE=cpu"
     )
 
 

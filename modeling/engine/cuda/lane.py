@@ -5,9 +5,9 @@ runs thousands of threads, so here a thread goes through the step of its own lan
 random numbers, the arithmetic and the order of additions are the same, and therefore the bytes. A thread that
 ends a particle takes the next one.
 
-Rows of Lanes.reals are over lanes, so that neighbouring threads read neighbouring numbers. Chances are not kept:
-they are found where they are drawn. numba compiles these functions for a GPU (precompile.py) and, in a
-test, for a processor.
+Rows are over lanes, so that neighbouring threads read neighbouring numbers. Chances are not kept: they are
+found where they are drawn. numba compiles these functions for a GPU (precompile.py) and, in a test, for a
+processor.
 """
 
 import numpy as np

@@ -2,9 +2,9 @@
 
     python -m modeling.engine.cuda.precompile
 
-Needs docker/requirements-cuda.txt. PTX serves every GPU from an A100 on, whose driver compiles it in seconds;
-ptxas makes machine code for the L4. Nothing is contracted: NVVM is told not to, and then every operation names
-its rounding, which ptxas and the driver keep.
+Needs docker/requirements-cuda.txt. PTX serves every GPU from an A100 on, whose driver compiles it in
+seconds; ptxas makes machine code for the L4. Nothing is contracted: NVVM is told not to, and then every
+operation names its rounding, which ptxas and the driver keep.
 """
 
 import logging
@@ -21,9 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from modeling.engine.arrays import WHOLES, Batch, Look, Model, Out
 from modeling.engine.code_folder import open_for_writing, write_code
-from modeling.engine.cuda.arrays import GpuLanes
 from modeling.engine.cuda.code import (
     ENTRY,
     LEAST_GPU,
@@ -33,10 +31,10 @@ from modeling.engine.cuda.code import (
     gpu_code_folder,
     ptx_version,
 )
+from modeling.engine.cuda.device import TYPES
 from modeling.engine.precompile import numba_type
 from modeling.failures import UserError
 
-TYPES = (np.uint64, Model, Batch, Look, GpuLanes, Out, WHOLES, np.uint64, bool)
 # the same operations of LLVM, by the names that NVVM knows: one instruction each
 _OF_NVVM = {"llvm.floor.f64": "__nv_floor", "llvm.fabs.f64": "__nv_fabs"}
 
@@ -76,8 +74,8 @@ def compiled_for_gpus() -> dict[str, bytes]:
     if ptx_version(ptx) > MOST_PTX_VERSION:
         found, most = (".".join(map(str, version)) for version in (ptx_version(ptx), MOST_PTX_VERSION))
         raise UserError(
-            f"the installed NVVM writes PTX {found}, and the driver reads {most} at most; install the versions "
-            "of docker/requirements-cuda.txt"
+            f"the installed NVVM writes PTX {found}, and the L4's driver reads {most} at most; install the "
+            "versions of docker/requirements-cuda.txt"
         )
     files = {name: _machine_code(ptx, capability) for capability, name in MACHINE_CODE.items()}
     return {PTX: ptx} | files

@@ -1,0 +1,156 @@
+"""The engine on a GPU: the bytes of the processor, memory, several batches at once, what is refused.
+
+The GPU is that of tests/gpu_driver.py. tests/on_a_gpu.py compares the same batches on a real one.
+"""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from modeling.engine.cuda import device
+from modeling.engine.cuda.code import PTX, gpu_code_folder
+from modeling.engine.plan import Simulated
+from modeling.failures import UserError
+from tests.engine_models import CASES
+from tests.gpu_cases import Asked, asked_of, digest
+from tests.gpu_driver import SmallGpu, plug_in, unplug
+
+
+@pytest.fixture
+def small_gpu(monkeypatch, tmp_path):
+    yield plug_in(monkeypatch, tmp_path)
+    unplug()
+
+
+@pytest.fixture
+def plugged(monkeypatch, tmp_path):
+    """Return a function that gives this process a GPU."""
+    yield lambda **options: plug_in(monkeypatch, tmp_path, SmallGpu(**options))
+    unplug()
+
+
+def simulated(asked: Asked, on: str) -> Simulated:
+    return asked.compiled().simulate(**asked.arguments, device=on)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_model_has_the_same_bytes(name, small_gpu):
+    for asked in asked_of(name):
+        expected = simulated(asked, "cpu")
+
+        assert digest(simulated(asked, "cuda")) == digest(expected), asked.name
+        if "bound" in asked.arguments:
+            assert 0.2 < expected.stopped.mean() < 0.9
+    assert len(small_gpu.launches) > 3
+
+
+@pytest.mark.parametrize("multiprocessors", [2, 100])
+@pytest.mark.parametrize("first_steps", [1, 1_000])
+def test_neither_threads_nor_the_steps_of_a_launch_change_a_byte(
+    multiprocessors, first_steps, plugged, monkeypatch
+):
+    monkeypatch.setattr(device, "FIRST_STEPS", first_steps)
+    plugged(multiprocessors=multiprocessors)
+    asked = next(asked_of("vaccination", particles=70))
+
+    assert digest(simulated(asked, "cuda")) == digest(simulated(asked, "cpu"))
+
+
+def test_batches_of_several_threads_run_side_by_side(small_gpu):
+    batches = [asked for name in ("SIR", "waning", "overrides") for asked in asked_of(name, particles=40)]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda asked: digest(simulated(asked, "cuda")), batches))
+
+    assert found == [digest(simulated(asked, "cpu")) for asked in batches]
+
+
+def test_a_process_simulates_on_the_device_that_it_has_chosen(small_gpu):
+    asked = next(asked_of("SIR", particles=3))
+
+    simulated(asked, None)
+    before = len(small_gpu.launches)
+    device.use_device("cuda")
+    simulated(asked, None)
+
+    assert before == 0 < len(small_gpu.launches)
+    with pytest.raises(ValueError, match='device "gpu" is neither cpu nor cuda'):
+        simulated(asked, "gpu")
+
+
+def test_a_batch_of_nobody_is_not_sent_to_the_gpu(small_gpu):
+    asked = next(asked_of("SIR", particles=3))
+    asked.arguments["parameters"]["R0"][:] = np.nan
+
+    assert len(simulated(asked, "cuda").infeasible) == 3
+    assert not small_gpu.launches
+
+
+def test_ctrl_c_ends_a_batch_between_two_launches_and_the_next_one_is_right(small_gpu, monkeypatch):
+    asked = next(asked_of("SEIRH", particles=40))
+    expected = digest(simulated(asked, "cuda"))
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(small_gpu, "_cuLaunchKernel", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            simulated(asked, "cuda")
+
+    assert digest(simulated(asked, "cuda")) == expected
+
+
+def test_memory_is_used_again_and_taken_from_idle_streams_where_it_is_short(plugged):
+    gpu = plugged(memory=3_000_000)
+    small, large = (next(asked_of("reported by day", particles=each)) for each in (20, 100))
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda asked: simulated(asked, "cuda"), [small] * 4))
+    held = sum(map(len, gpu._allocated.values()))
+
+    assert digest(simulated(large, "cuda")) == digest(simulated(large, "cpu"))
+    assert held < 3_000_000 < held + 2_500_000
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"refuses": {"cuInit": "CUDA_ERROR_NO_DEVICE"}}, "NO_DEVICE.: give this machine a GPU"),
+        ({"refuses": {"cuModuleLoadData": "CUDA_ERROR_UNSUPPORTED_PTX_VERSION"}}, "install a newer driver"),
+        ({"capability": (7, 5)}, "the GPU's compute capability is 7.5, below 8.0; take a newer GPU"),
+        ({"memory": 100_000}, "the GPU's memory is full; end other programs"),
+    ],
+)
+def test_a_gpu_that_cannot_be_used_is_one_line_that_says_what_to_do(options, said, plugged):
+    plugged(**options)
+    asked = next(asked_of("SIR"))
+
+    with pytest.raises(UserError, match=said) as refused:
+        simulated(asked, "cuda")
+
+    assert "or set DEVICE=cpu" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_code_that_is_missing_or_damaged_is_named_with_the_command_that_makes_it(small_gpu):
+    path = gpu_code_folder() / PTX
+    path.write_bytes(path.read_bytes()[:-1])
+
+    with pytest.raises(UserError, match=r"run python -m modeling\.engine\.cuda\.precompile"):
+        device.use_device("cuda")
+
+    assert device.device_in_use() == "cpu"
+
+
+def test_a_machine_without_the_driver_or_its_package_is_refused(monkeypatch):
+    device.gpu_engine.cache_clear()
+    with pytest.raises(
+        UserError, match=r"NVIDIA's driver is not installed .*; install it, or set DEVICE=cpu"
+    ):
+        device.use_device("cuda")
+
+    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    with pytest.raises(UserError, match="cuda-bindings is not installed; install docker/requirements-cuda"):
+        device.use_device("cuda")
