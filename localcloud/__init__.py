@@ -7,11 +7,11 @@ own imports run one way:
     __main__, arguments      the command line
     cloud                    the services put together
     server, wire             connections
-    batch, build, run, storage, workflows                             services with a folder each
+    batch, build, monitoring, run, storage, workflows                 services with a folder each
     compute, git, iam, logs, projects, registry, secrets, services    services with a file or two each
     control, pages, filters, child, machine, identity, policies       what services are built from
     faults, labels, routing, messages, shapes, times                  ground
 
-The five folders do not import each other. supervisor.py is a program of its own. process.py and
+The folders do not import each other. supervisor.py is a program of its own. process.py and
 environment.py serve the programs that use the emulator, and import nothing of it.
 """

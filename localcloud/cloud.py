@@ -20,7 +20,9 @@ from localcloud.faults import Faults
 from localcloud.git import GitService
 from localcloud.iam import AccountService, token_routes, with_bearer
 from localcloud.identity import Identity
+from localcloud.log_metrics import LogMetrics
 from localcloud.logs import LogService
+from localcloud.monitoring.service import MonitoringService
 from localcloud.projects import Projects
 from localcloud.registry import RegistryService
 from localcloud.repositories import RepositoryRoutes
@@ -58,11 +60,12 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     addresses: dict[str, str] = {}  # filled once the ports are known
     faults, log = Faults(), RequestLog()
     accounts = AccountService()
-    storage, projects = StorageService(state / "storage", accounts.has), Projects(accounts.has)
+    storage, projects = StorageService(state / "storage", accounts), Projects(accounts.has)
     accounts.on_deletion += [storage.buckets.rename_deleted, projects.rename_deleted]
-    secrets, logs, git = SecretService(), LogService(), GitService()
-    usage, registry, compute = ServiceUsage(projects), RegistryService(), ComputeService()
-    repositories = RepositoryRoutes(registry, accounts)
+    secrets, logs, git = SecretService(accounts), LogService(), GitService()
+    usage, registry, compute = ServiceUsage(projects, accounts), RegistryService(), ComputeService()
+    repositories, metrics = RepositoryRoutes(registry, accounts), LogMetrics()
+    monitoring = MonitoringService(metrics.has)
     builds = BuildService(
         state / "builds", addresses, secrets, logs, registry, options.builders, runs=options.runs_builds
     )
@@ -85,6 +88,8 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         run,
         registry,
         repositories,
+        monitoring,
+        metrics,
         compute,
         accounts,
         usage,
@@ -113,7 +118,8 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         "cloudresourcemanager": projects.routes(),
         "run": run.routes(),
         "secretmanager": secrets.routes(),
-        "logging": logs.routes(),
+        "logging": [*metrics.routes(), *logs.routes()],
+        "monitoring": monitoring.routes(),
     }
     enabled = [route for api, routes in by_api.items() for route in usage.guarded(api, routes)]
     guarded = with_bearer([*enabled, *usage.routes()])

@@ -15,6 +15,7 @@ SERVICES = (
     "cloudquotas",
     "eventarc",
     "logging",
+    "monitoring",
     "secretmanager",
     "cloudresourcemanager",
     "serviceusage",

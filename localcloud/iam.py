@@ -25,6 +25,10 @@ _ACCOUNTS = "/v1/projects/{project}/serviceAccounts"
 _ACCOUNT = _ACCOUNTS + "/{account}"
 _ACCOUNT_ID = re.compile(r"[a-z]([-a-z0-9]{4,28}[a-z0-9])")
 _DOMAIN = ".iam.gserviceaccount.com"
+_AGENT = re.compile(rf"service-{PROJECT_NUMBER}@([a-z0-9-]+)\.iam\.gserviceaccount\.com")
+STORAGE_AGENT, EVENTARC_AGENT = "gs-project-accounts", "gcp-sa-eventarc"
+# Google's own accounts in a project that are made only when they are asked for, or first used.
+_MADE_LATER = {STORAGE_AGENT, EVENTARC_AGENT}
 
 
 class AccountService:
@@ -32,6 +36,7 @@ class AccountService:
 
     def __init__(self):
         self._accounts: dict[str, dict[str, Any]] = {}
+        self._agents: set[str] = set()
         self._policies = Policies(self.has)  # who may act as an account
         self._lock = threading.Lock()
         # Called with the e-mail and number of an account that was deleted.
@@ -52,11 +57,23 @@ class AccountService:
     def forget_all(self) -> None:
         with self._lock:
             self._accounts.clear()
+            self._agents.clear()
         self._policies.forget_all()
 
     def has(self, email: str) -> bool:
+        """Return whether an account exists; of Google's own, those that are made later must have been."""
+        agent = _AGENT.fullmatch(email)
         with self._lock:
+            if agent:
+                return agent[1] not in _MADE_LATER or email in self._agents
             return email in self._accounts
+
+    def agent(self, name: str) -> str:
+        """Return the e-mail of one of Google's own accounts, which exists from now on."""
+        email = f"service-{PROJECT_NUMBER}@{name}{_DOMAIN}"
+        with self._lock:
+            self._agents.add(email)
+        return email
 
     def create(self, request: Request, project: str) -> Response:
         asked = request.json()

@@ -27,7 +27,6 @@ _MEMBER = re.compile(
     r"|(?:user|serviceAccount|group|domain|projectOwner|projectEditor|projectViewer|principal|principalSet):\S+"
 )
 _OWN_ACCOUNT = re.compile(r"serviceAccount:([^@\s]+@[a-z0-9-]+\.iam\.gserviceaccount\.com)")
-_AGENTS = re.compile(r"(?:service-\d+)@")  # of Google; they are in projects of its own
 _LOG_TYPES = {"ADMIN_READ", "DATA_WRITE", "DATA_READ"}
 _CONDITION = {"title": str, "description": str, "expression": str, "location": str}
 _BINDINGS = [{"role": str, "members": [str], "condition": _CONDITION}]
@@ -142,7 +141,7 @@ def _check_member(member: str, has_account: HasAccount, known: set[str]) -> None
     if not _MEMBER.fullmatch(member):
         raise ApiError(400, f"The member {member} is of an unknown type.")
     own = _OWN_ACCOUNT.fullmatch(member)
-    if own and member not in known and not _AGENTS.match(own[1]) and not has_account(own[1]):
+    if own and member not in known and not has_account(own[1]):
         raise ApiError(400, f"Service account {own[1]} does not exist.")
 
 

@@ -90,6 +90,15 @@ class RegistryService:
         self.put(name, digest)
         return json_response({"name": name, "digest": digest})
 
+    def push(self, name: str, digest: str) -> None:
+        """Add an image to a repository, which must be there."""
+        place = _PLACE.fullmatch(name)
+        key = (place[2], place[1], place[3]) if place else ("", "", "")
+        with self._lock:
+            if key not in self._repositories:
+                raise ApiError(404, f'name unknown: Repository "{key[2]}" not found')
+        self.put(name, digest)
+
     def put(self, name: str, digest: str) -> None:
         """Add an image under a tag, which moves from another image if it has one; or add a repository."""
         place = _PLACE.fullmatch(name)

@@ -12,7 +12,9 @@ from typing import Any
 
 import google_crc32c
 
+from localcloud.iam import AccountService
 from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.policies import Policies
 from localcloud.projects import PROJECT_NUMBER
 from localcloud.routing import Route
 from localcloud.times import now
@@ -38,13 +40,12 @@ class Version:
 
 @dataclass
 class Secret:
-    """A named secret; its `policy` is stored and returned, but not enforced."""
+    """A named secret."""
 
     secret_id: str
     settings: dict
     create_time: str = field(default_factory=now)
     versions: list[Version] = field(default_factory=list)
-    policy: dict = field(default_factory=lambda: {"version": 1, "etag": "ACAB"})
 
     @property
     def name(self) -> str:
@@ -65,8 +66,10 @@ class Secret:
 class SecretService:
     """The secrets of all projects."""
 
-    def __init__(self):
+    def __init__(self, accounts: AccountService):
         self._secrets: dict[tuple[str, str], Secret] = {}
+        self._policies = Policies(accounts.has)
+        accounts.on_deletion.append(self._policies.rename_deleted)
         self._lock = threading.RLock()
 
     def routes(self) -> list[Route]:
@@ -88,6 +91,7 @@ class SecretService:
     def forget_all(self) -> None:
         with self._lock:
             self._secrets.clear()
+        self._policies.forget_all()
 
     def read(self, name: str) -> bytes:
         """Return the payload of a version, for the other services here.
@@ -137,18 +141,16 @@ class SecretService:
         with self._lock:
             self._secret(project, secret)
             del self._secrets[project, secret]
+        self._policies.drop((project, secret))
         return json_response({})
 
     def get_policy(self, request: Request, project: str, secret: str) -> Response:
-        return json_response(self._secret(project, secret).policy)
+        self._secret(project, secret)
+        return json_response(self._policies.get((project, secret)))
 
     def set_policy(self, request: Request, project: str, secret: str) -> Response:
-        found = self._secret(project, secret)
-        policy = request.json().get("policy", {})
-        if not isinstance(policy, dict):
-            raise ApiError(400, "A policy is required.")
-        found.policy |= policy
-        return json_response(found.policy)
+        self._secret(project, secret)
+        return json_response(self._policies.set((project, secret), request.json().get("policy")))
 
     def add_version(self, request: Request, project: str, secret: str) -> Response:
         payload = _checked_payload(request.json().get("payload"))

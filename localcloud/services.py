@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from localcloud.iam import EVENTARC_AGENT, AccountService
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import page_of
 from localcloud.projects import PROJECT_NUMBER, Projects
@@ -42,14 +43,26 @@ _DOMAIN = ".googleapis.com"
 _SERVICES = "/v1/projects/{project}/services"
 _SERVICE = _SERVICES + "/{service}"
 _HELP, _INFO = (f"type.googleapis.com/google.rpc.{name}" for name in ("Help", "ErrorInfo"))
+# The account that an API has in a project, before .iam.gserviceaccount.com; some have none.
+_AGENTS = {
+    "aiplatform": "gcp-sa-aiplatform",
+    "artifactregistry": "gcp-sa-artifactregistry",
+    "cloudbuild": "gcp-sa-cloudbuild",
+    "config": "gcp-sa-config",
+    "eventarc": EVENTARC_AGENT,
+    "pubsub": "gcp-sa-pubsub",
+    "run": "serverless-robot-prod",
+    "workflows": "gcp-sa-workflows",
+}
+_IDENTITY = "type.googleapis.com/google.api.serviceusage.v1beta1.ServiceIdentity"
 _OPERATION = "type.googleapis.com/google.api.serviceusage.v1."
 
 
 class ServiceUsage:
     """The APIs of all projects."""
 
-    def __init__(self, projects: Projects):
-        self._projects = projects
+    def __init__(self, projects: Projects, accounts: AccountService):
+        self._projects, self._accounts = projects, accounts
         self._disabled: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
@@ -59,6 +72,7 @@ class ServiceUsage:
             Route("POST", _SERVICES + ":batchEnable", self.enable_several),
             Route("POST", _SERVICE + ":enable", self.enable),
             Route("POST", _SERVICE + ":disable", self.disable),
+            Route("POST", _SERVICE.replace("v1", "v1beta1") + ":generateServiceIdentity", self.identify),
             Route("GET", _SERVICE, self.get),
         ]
 
@@ -120,6 +134,14 @@ class ServiceUsage:
             "service": self._resource(project, _known(service)),
         }
         return json_response(_done(response))
+
+    def identify(self, request: Request, project: str, service: str) -> Response:
+        """Make the account that an API itself has in a project, if it has one."""
+        self._need(project)
+        agent = _AGENTS.get(_known(service))
+        number = str(int.from_bytes(service.encode()[:8]))[:21]
+        found = {"email": self._accounts.agent(agent), "uniqueId": number} if agent else {}
+        return json_response(_done({"@type": _IDENTITY, **found}))
 
     def _need(self, project: str) -> None:
         if not self._projects.exist(project):

@@ -136,7 +136,9 @@ LANES_OF = {
         "cloud/test_runbooks.py",
     ),
     "ops/gpu/": (
+        "operator/test_gpu_deployment.py",
         "operator/test_gpu_rehearsal.py",
+        "cloud/test_gpu_deployment.py",
         "cloud/test_gpu_lane.py",
         "cloud/test_gpu_rehearsal.py",
     ),

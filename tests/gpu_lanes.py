@@ -14,7 +14,7 @@ from localcloud.process import Cloud as Emulator
 from localcloud.process import running
 from ops.cloud.cloud import Cloud
 from ops.environment import read_settings
-from ops.gpu.deploy import deploy
+from ops.gpu.deploy import Wish, deploy
 from ops.gpu.names import SERVICES, Names
 from ops.shell import Shell
 from tests.cloud_runs import PROJECT, REGION
@@ -33,14 +33,12 @@ WAIT_SECONDS = 60
 class GpuLane:
     """A deployed lane, its uploads, executions and results."""
 
-    def __init__(
-        self, emulator: Emulator, variables: Mapping[str, str], models: Mapping[str, Path] | None = None
-    ):
-        """Build it; `variables` are of every service, `models` are files for the models bucket."""
+    def __init__(self, emulator: Emulator, variables: Mapping[str, str], archive: Path | None = None):
+        """Build it; `variables` are of every service, `archive` is the packed experiment."""
         need_program("gcloud")
         environment = client_environment(emulator.storage, emulator.apis, emulator.state, PROJECT)
         settings = read_settings({"PROJECT_ID": PROJECT, "REGION": REGION})
-        self.emulator, self._variables, self._models = emulator, variables, models or {}
+        self.emulator, self._variables, self._archive = emulator, variables, archive
         self.cloud = Cloud.of(Shell(environment=environment), settings, needs_bucket=False)
         self.names = Names.of(settings)
         for name in SERVICES:  # as if a build of this checkout had put them there
@@ -49,7 +47,8 @@ class GpuLane:
     def deploy(self) -> list[str]:
         """Deploy the lane as an operator does, and return the titles of the steps that were needed."""
         titles: list[str] = []
-        deploy(self.cloud, self._models, "auto", self._variables, lambda title, _: titles.append(title))
+        wish = Wish(self._archive, "auto", self._variables)
+        deploy(self.cloud, wish, lambda summary: None, lambda title, _: titles.append(title))
         return titles
 
     def upload(self, name: str, content: bytes) -> str:
@@ -190,11 +189,11 @@ class GpuLane:
 
 @contextmanager
 def gpu_lane(
-    state: Path, *arguments: str, models: Mapping[str, Path] | None = None, **variables: str
+    state: Path, *arguments: str, archive: Path | None = None, **variables: str
 ) -> Iterator[GpuLane]:
-    """Yield a lane on an emulated cloud of its own; `variables` are of every service, `models` are files."""
+    """Yield a lane on an emulated cloud of its own; `variables` are of every service."""
     with running(state, *arguments) as emulator:
-        lane = GpuLane(emulator, {"MODELS": SENTIMENT, "CUDA_VISIBLE_DEVICES": "", **variables}, models)
+        lane = GpuLane(emulator, {"MODELS": SENTIMENT, "CUDA_VISIBLE_DEVICES": "", **variables}, archive)
         lane.deploy()
         yield lane
 

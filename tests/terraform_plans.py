@@ -1,5 +1,6 @@
-"""Plans of terraform/ by the real terraform, each made once; the bucket they read is an emulated one.
+"""Plans of terraform/ and terraform/gpu/ by the real terraform, each made once.
 
+The bucket that those of terraform/ read is an emulated one.
 The provider is a stand-in with the real one's schemas where there is no network.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.process import running
+from ops.gpu import terraform as gpu_verbs
 from ops.project import terraform as verbs
 from ops.settings import Settings
 from tests.emulated import create_bucket
@@ -56,14 +58,15 @@ ALL_ELSE = {
 }
 
 NEEDED = {"project_id": "my-lab-forecasts", "bucket_name": "my-lab-bucket"}
+GPU_NEEDED = {"project_id": "my-lab-forecasts"}
 
 
 class Configuration:
-    """A copy of terraform/ with its state in a file, and a bucket for it to read."""
+    """A copy of terraform/, or of another root, with its state in a file."""
 
-    def __init__(self, folder: Path, environ: dict[str, str]):
+    def __init__(self, folder: Path, environ: dict[str, str], root: str = "terraform"):
         self.folder, self.environ = folder, environ
-        shutil.copytree(REPOSITORY / "terraform", folder, ignore=shutil.ignore_patterns(".terraform*"))
+        shutil.copytree(REPOSITORY / root, folder, ignore=shutil.ignore_patterns(".terraform*"))
         (folder / "backend.tf").write_text('terraform {\n  backend "local" {}\n}\n')
         done = self.run("init")
         assert done.returncode == 0, done.stderr
@@ -78,8 +81,8 @@ class Configuration:
             text=True,
         )
 
-    def plan(self, **variables: str) -> dict[str, Any]:
-        done = self.run("plan", "-input=false", "-out=plan", **variables)
+    def plan(self, *words: str, **variables: str) -> dict[str, Any]:
+        done = self.run("plan", "-input=false", "-out=plan", *words, **variables)
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(self.run("show", "-json", "plan").stdout)
 
@@ -97,8 +100,31 @@ def configured(tmp_path_factory) -> Iterator[Configuration]:
         yield Configuration(tmp_path_factory.mktemp("terraform") / "terraform", environ)
 
 
+def configured_gpu(tmp_path_factory) -> Configuration:
+    """Return a copy of terraform/gpu/ for a project whose APIs are on, so that plans know its number."""
+    environ = need_terraform(applies=True)
+    configuration = Configuration(tmp_path_factory.mktemp("terraform") / "gpu", environ, "terraform/gpu")
+    done = configuration.run(
+        "apply",
+        *("-auto-approve", "-input=false", "-target=data.google_project.this"),
+        **gpu_verbs.variables(Settings(**GPU_NEEDED)),
+    )
+    assert done.returncode == 0, done.stderr
+    return configuration
+
+
+def gpu_plans(configuration: Configuration) -> Callable[..., dict[str, Any]]:
+    """Return what plans terraform/gpu/ with settings; no plan is made twice."""
+
+    @cache
+    def plan(settings: Settings) -> dict[str, Any]:
+        return configuration.plan(**gpu_verbs.variables(settings))
+
+    return lambda **settings: plan(Settings(**GPU_NEEDED | settings))
+
+
 def plans(configuration: Configuration) -> Callable[..., dict[str, Any]]:
-    """Return what plans with settings; no plan is made twice."""
+    """Return what plans terraform/ with settings; no plan is made twice."""
 
     @cache
     def plan(settings: Settings) -> dict[str, Any]:

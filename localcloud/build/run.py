@@ -161,11 +161,18 @@ class BuildRun:
                 self._write_line(f"PUSH {image}: not pushed, it stays in this machine's engine")
                 digest = self.steps.read(["docker", "image", "inspect", "--format", "{{.Id}}", image])
                 if _ARTIFACT_REGISTRY in image:
-                    put_image(image, digest.strip())
+                    _push(image, digest.strip(), put_image)
             timing = {"startTime": begun, "endTime": now()}
             pushed.append({"name": image, "digest": digest, "pushTiming": timing})
         if pushed:
             self.build["results"] = {"images": pushed}
+
+
+def _push(image: str, digest: str, put_image: Callable[[str, str], None]) -> None:
+    try:
+        put_image(image, digest)
+    except ApiError as error:
+        raise StepFailed(f'failed to push "{image}": {error.message}') from error
 
 
 def _is_on_this_machine(image: str) -> bool:

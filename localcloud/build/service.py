@@ -104,7 +104,7 @@ class BuildService:
             self._forget_oldest()
         answer = json_response(_operation(build))
         if self._runs:
-            arguments = (self._addresses["storage"], self._secrets.read, self._registry.put)
+            arguments = (self._addresses["storage"], self._secrets.read, self._registry.push)
             threading.Thread(target=run.run, args=arguments, daemon=True).start()
         return answer
 

@@ -49,6 +49,7 @@ class EventarcService:
             Route("POST", _TRIGGERS, self.create),
             Route("GET", _TRIGGERS, self.list),
             Route("GET", _TRIGGER, self.get),
+            Route("PATCH", _TRIGGER, self.change),
             Route("DELETE", _TRIGGER, self.delete),
             Route("GET", _LOCATION + f"/operations/{_OPERATION_PREFIX}{{operation}}", self.get_operation),
         ]
@@ -76,6 +77,10 @@ class EventarcService:
 
     def get(self, request: Request, project: str, location: str, trigger: str) -> Response:
         return json_response(self._triggers.get((project, location, trigger)).resource())
+
+    def change(self, request: Request, project: str, location: str, trigger: str) -> Response:
+        key, mask = (project, location, trigger), request.query.get("updateMask", "")
+        return self._begin(self._triggers.change(key, request.json(), mask), "update")
 
     def delete(self, request: Request, project: str, location: str, trigger: str) -> Response:
         """Delete a trigger; its events that are on their way are dropped."""

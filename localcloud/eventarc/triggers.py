@@ -4,13 +4,15 @@ https://cloud.google.com/eventarc/docs/reference/rest/v1/projects.locations.trig
 finalized objects of a bucket are emulated, and of the destinations, workflows; all others are refused.
 """
 
+import hashlib
 import re
 import threading
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from localcloud.iam import AccountService
+from localcloud.iam import EVENTARC_AGENT, AccountService
+from localcloud.labels import check_labels
 from localcloud.messages import ApiError
 from localcloud.projects import PROJECT_NUMBER
 from localcloud.storage.buckets import Buckets
@@ -21,6 +23,8 @@ FINALIZED = "google.cloud.storage.object.v1.finalized"
 _TRIGGER_ID = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _WORKFLOW = re.compile(r"projects/([^/]+)/locations/([^/]+)/workflows/([^/]+)")
 _FIELDS = {"destination", "eventFilters", "labels", "name", "serviceAccount", "transport"}
+_CHANGEABLE = {"destination", "eventFilters", "labels", "serviceAccount"}
+_OUTPUT = {"transport", "uid", "createTime", "updateTime", "etag"}
 
 Key = tuple[str, str, str]  # project, location, trigger or workflow
 
@@ -36,6 +40,7 @@ class Trigger:
     settings: dict[str, Any]  # as they were sent
     uid: str = field(default_factory=lambda: str(uuid.uuid4()))
     create_time: str = field(default_factory=now)
+    update_time: str = ""
 
     @property
     def name(self) -> str:
@@ -48,8 +53,8 @@ class Trigger:
             "name": self.name,
             "uid": self.uid,
             "createTime": self.create_time,
-            "updateTime": self.create_time,
-            "etag": self.uid.replace("-", "")[:16],
+            "updateTime": self.update_time or self.create_time,
+            "etag": hashlib.sha256(f"{self.uid}{self.update_time}".encode()).hexdigest()[:16],
         }
 
 
@@ -73,7 +78,27 @@ class Triggers:
             if key in self._triggers:
                 raise ApiError(409, f"Resource '{trigger.name}' already exists")
             self._triggers[key] = trigger
+        self._accounts.agent(EVENTARC_AGENT)
         return trigger
+
+    def change(self, key: Key, settings: dict[str, Any], mask: str) -> Trigger:
+        """Replace the settings that a mask names; without a mask, those that are sent."""
+        names = [each.partition(".")[0] for each in mask.split(",") if each] or [*settings]
+        if unknown := set(names) - _CHANGEABLE - _OUTPUT - {"name"}:
+            raise _invalid(f"{sorted(unknown)[0]} of a trigger cannot be changed")
+        old = self.get(key)
+        new = {name: settings[name] for name in names if name in settings and name in _CHANGEABLE}
+        kept = {
+            name: value
+            for name, value in old.settings.items()
+            if name not in names or name not in _CHANGEABLE
+        }
+        checked = self._checked(old.key, {**kept, **new})
+        changed = replace(checked, uid=old.uid, create_time=old.create_time, update_time=now())
+        with self._lock:
+            self._found(key)
+            self._triggers[old.key] = changed
+        return changed
 
     def get(self, key: Key) -> Trigger:
         with self._lock:
@@ -100,7 +125,8 @@ class Triggers:
 
     def exists(self, trigger: Trigger) -> bool:
         with self._lock:
-            return self._triggers.get(trigger.key) is trigger
+            found = self._triggers.get(trigger.key)
+        return found is not None and found.uid == trigger.uid
 
     def _found(self, key: Key) -> Trigger:
         if found := self._triggers.get(key):
@@ -114,6 +140,7 @@ class Triggers:
             raise _invalid(f"{sorted(unknown)[0]} is not a setting of a trigger in localcloud")
         if (settings.get("transport") or {}).get("pubsub", {}).get("topic"):
             raise _invalid("a topic may be given for triggers of Pub/Sub messages only")
+        check_labels(settings.get("labels") or {})
         bucket = _bucket_of(settings.get("eventFilters"))
         workflow = _workflow_of(settings.get("destination"))
         account = str(settings.get("serviceAccount", "")).rpartition("/")[2]

@@ -1,8 +1,8 @@
 """The routes of buckets, /b and /b/{bucket}, with policy and layout, and the service's own account."""
 
+from localcloud.iam import STORAGE_AGENT, AccountService
 from localcloud.messages import ApiError, Request, Response, json_response
-from localcloud.policies import EMPTY, HasAccount, replaced, shown
-from localcloud.projects import PROJECT_NUMBER
+from localcloud.policies import EMPTY, replaced, shown
 from localcloud.routing import Route
 from localcloud.storage.bucket_settings import has_uniform_access, settable_bucket_properties
 from localcloud.storage.buckets import Buckets
@@ -18,8 +18,8 @@ from localcloud.storage.resources import (
 
 
 class BucketRoutes:
-    def __init__(self, buckets: Buckets, has_account: HasAccount):
-        self._buckets, self._has_account = buckets, has_account
+    def __init__(self, buckets: Buckets, accounts: AccountService):
+        self._buckets, self._accounts = buckets, accounts
 
     def routes(self) -> list[Route]:
         return [
@@ -104,7 +104,7 @@ class BucketRoutes:
         asked = request.json()
 
         def changed(old: dict) -> dict:
-            policy = replaced(old.get("iamPolicy", EMPTY), asked, self._has_account)
+            policy = replaced(old.get("iamPolicy", EMPTY), asked, self._accounts.has)
             if not has_uniform_access(old) and any("condition" in each for each in policy["bindings"]):
                 raise ApiError(
                     400, "Conditions in the policy of a bucket require uniform bucket-level access."
@@ -121,7 +121,7 @@ class BucketRoutes:
 
     def service_agent(self, request: Request, project: str) -> Response:
         """Return the account as which Cloud Storage publishes the events of a project's buckets."""
-        email = f"service-{PROJECT_NUMBER}@gs-project-accounts.iam.gserviceaccount.com"
+        email = self._accounts.agent(STORAGE_AGENT)
         return json_response({"kind": "storage#serviceAccount", "email_address": email})
 
     def _change(self, request: Request, bucket: str, change) -> Response:

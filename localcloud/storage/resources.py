@@ -102,7 +102,7 @@ def new_bucket(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         "timeCreated": now,
         "updated": now,
         "metageneration": "1",
-    } | with_defaults(settable_bucket_properties(settings), now)
+    } | with_defaults(merge({}, settable_bucket_properties(settings)), now)
 
 
 def changed_bucket(old: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

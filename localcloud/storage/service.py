@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from localcloud.faults import Faults
-from localcloud.policies import HasAccount
+from localcloud.iam import AccountService
 from localcloud.routing import Route, Router
 from localcloud.storage.batch_route import BatchRoute
 from localcloud.storage.bucket_routes import BucketRoutes
@@ -23,13 +23,13 @@ _NOT_BUCKETS = ("_emulator", "b", "batch", "download", "resumable", "storage", "
 class StorageService:
     """Buckets, objects and uploads in `folder`; all of it is there again after a restart."""
 
-    def __init__(self, folder: Path, has_account: HasAccount = lambda email: True):
+    def __init__(self, folder: Path, accounts: AccountService):
         folder.mkdir(parents=True, exist_ok=True)
         database = Database(folder / "storage.sqlite")
         self.buckets = Buckets(database)
         self.objects = Objects(folder, database, self.buckets)
         self.uploads = Uploads(folder, database)
-        self._lock, self._has_account = database.lock, has_account
+        self._lock, self._accounts = database.lock, accounts
 
     def router(self, faults: Faults, control_routes: list[Route]) -> Router:
         batch = BatchRoute(faults)
@@ -38,7 +38,7 @@ class StorageService:
                 *control_routes,
                 *ObjectRoutes(self.buckets, self.objects).routes(),
                 *UploadRoutes(self.buckets, self.objects, self.uploads).routes(),
-                *BucketRoutes(self.buckets, self._has_account).routes(),
+                *BucketRoutes(self.buckets, self._accounts).routes(),
                 *batch.routes(),
                 *XmlRoutes(self.buckets, self.objects, self.uploads).routes(),
             ],

@@ -7,29 +7,97 @@ from collections.abc import Mapping
 from typing import Any
 
 from ops.gpu.found import Found
+from ops.gpu.lane import Lane
 from ops.gpu.names import SERVICES, Names
+from ops.gpu.steps import Chains, Change, Step
 
+AGENT = "roles/eventarc.serviceAgent"
 PUBLISHER = "roles/pubsub.publisher"
 READ, WRITE, SEE = (f"roles/storage.{role}" for role in ("objectViewer", "objectUser", "legacyBucketReader"))
 CONDITIONS_VERSION = 3  # of a policy that has conditions
+AUDITED = {
+    "service": "storage.googleapis.com",
+    "auditLogConfigs": [{"logType": "DATA_READ"}, {"logType": "DATA_WRITE"}],
+}
 Binding = dict[str, Any]
 
 
-def project_roles(names: Names, found: Found) -> list[tuple[str, str]]:
-    """Return the roles in the project that are missing, each with its member."""
-    wanted = [
+def grant_changes(lane: Lane) -> list[Change]:
+    """Return a change for each role in the project that is missing; agents of Google are made first."""
+    project = lane.cloud.in_project
+    makes = {
+        PUBLISHER: ["storage", "service-agent", *project],
+        AGENT: ["beta", "services", "identity", "create", "--service", "eventarc.googleapis.com", *project],
+    }
+    grant = ["projects", "add-iam-policy-binding", lane.cloud.project, "--condition", "None"]
+    return [
+        Change(
+            f"grant {role} to {member}",
+            [*([makes[role]] if role in makes else []), [*grant, "--role", role, "--member", member]],
+        )
+        for role, member in _roles(lane.names, lane.found)
+        if (role, member) not in (*lane.found.grants, *lane.found.others_grants)
+    ]
+
+
+def _roles(names: Names, found: Found) -> list[tuple[str, str]]:
+    """Return the roles in the project, each with its member."""
+    return [
         ("roles/logging.logWriter", names.member("workflow")),
         ("roles/workflows.viewer", names.member("workflow")),  # whether the holder of a claim is at work
         ("roles/eventarc.eventReceiver", names.member("trigger")),
         ("roles/workflows.invoker", names.member("trigger")),
         (PUBLISHER, storage_agent(found)),
+        (AGENT, eventarc_agent(found)),
     ]
-    return [each for each in wanted if each not in (*found.grants, *found.others_grants)]
+
+
+def audit_step(lane: Lane, is_ours: bool) -> Step:
+    """Return the step that logs who reads and writes objects, or ends it where this lane began it.
+
+    The policy is read in the step itself: earlier steps change it.
+    """
+    wanted, there = lane.cloud.settings.audit_data_access, is_audited(lane.found.project_policy)
+    changes = ["log who reads and writes objects"] if wanted and not there else []
+    changes += ["log no more who reads and writes objects"] if is_ours and there and not wanted else []
+    return Step("log data access", lambda: _audit_chains(lane, wanted), changes=changes)
+
+
+def audit_end(lane: Lane, is_ours: bool) -> Step:
+    """Return the step that logs no more who reads and writes objects, where this lane began it."""
+    is_needed = is_audited(lane.found.project_policy) and is_ours
+    changes = ["logs of who reads and writes objects"] if is_needed else []
+    return Step("end the logs of data access", lambda: _audit_chains(lane, False), changes=changes)
+
+
+def _audit_chains(lane: Lane, wanted: bool) -> Chains:
+    cloud = lane.cloud
+    policy = cloud.read_json(["projects", "get-iam-policy", cloud.project], echo=False) or {}
+    file = lane.write("project.json", audited(policy, wanted))
+    return [[["projects", "set-iam-policy", cloud.project, file]]]
+
+
+def audited(policy: Mapping[str, Any], is_wanted: bool) -> dict[str, Any]:
+    """Return a project's policy that logs who reads and writes objects, or does not."""
+    others = [each for each in policy.get("auditConfigs", []) if each.get("service") != AUDITED["service"]]
+    return {**policy, "auditConfigs": [*others, *([AUDITED] if is_wanted else [])]}
+
+
+def is_audited(policy: Mapping[str, Any]) -> bool:
+    """Return whether a project's policy logs who reads and who writes objects."""
+    configs = [each for each in policy.get("auditConfigs", []) if each.get("service") == AUDITED["service"]]
+    types = {log["logType"] for each in configs for log in each.get("auditLogConfigs", [])}
+    return types >= {log["logType"] for log in AUDITED["auditLogConfigs"]}
 
 
 def storage_agent(found: Found) -> str:
     """Return the account of Cloud Storage that sends a bucket's events."""
     return f"serviceAccount:service-{found.project_number}@gs-project-accounts.iam.gserviceaccount.com"
+
+
+def eventarc_agent(found: Found) -> str:
+    """Return the account of Eventarc, which otherwise appears with the first trigger, without rights."""
+    return f"serviceAccount:service-{found.project_number}@gcp-sa-eventarc.iam.gserviceaccount.com"
 
 
 def bucket_bindings(names: Names, bucket: str) -> list[Binding]:

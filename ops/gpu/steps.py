@@ -1,34 +1,59 @@
-"""Steps of gcloud: planned in full first, then run in order, with the seconds that each took."""
+"""Steps of gcloud: planned first, then run in order, with the seconds that each took."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from ops.cloud.cloud import Cloud
-from ops.gcloud import AT_ONCE, CALL_SECONDS, GcloudError, in_parallel
+from ops.gcloud import AT_ONCE, CALL_SECONDS, DOCTOR, GcloudError, Refusal, in_parallel
 
 Command = Sequence[str]  # without gcloud itself
+Chains = Sequence[Sequence[Command]]
 Tell = Callable[[str, float], object]
 PAUSE_SECONDS = 5
+CHECK = "invoke gpu-check"  # of all that the lane needs in the project
+
+
+class Change(NamedTuple):
+    """What is done, for the operator, and the commands that do it, one after the other."""
+
+    what: str
+    commands: Sequence[Command]
 
 
 @dataclass(frozen=True)
 class Step:
-    """What is done, and the chains of commands that do it.
+    """What is done, and the chains of commands that do it; or what returns them once earlier steps are done.
 
     Chains run at the same time, the commands of a chain one after the other: two that change the same policy
     would overwrite each other's change.
     """
 
     title: str
-    chains: Sequence[Sequence[Command]]
+    chains: Chains | Callable[[], Chains]
     timeout_seconds: float = CALL_SECONDS
     awaited: str = ""  # an error with this text passes on its own ...
     patience_seconds: float = 0  # ... within this time
+    changes: Sequence[str] = ()  # for the operator
+    is_removal: bool = False  # which what is gone already does not stop
+
+    @classmethod
+    def of(cls, title: str, changes: Sequence[Change], *, in_turn: bool = False, **more: Any) -> "Step":
+        """Return the step that makes some changes, at the same time or one after the other."""
+        chains = [each.commands for each in changes]
+        if in_turn and chains:
+            chains = [[words for chain in chains for words in chain]]
+        return cls(title, chains, changes=[each.what for each in changes], **more)
+
+    @property
+    def is_needed(self) -> bool:
+        return bool(self.changes) if callable(self.chains) else any(self.chains)
 
     def run(self, cloud: Cloud, echo: bool = True) -> None:
         """Run the commands; a dry run prints them."""
-        chains = [lambda chain=chain: self._run_chain(cloud, chain, echo) for chain in self.chains]
+        planned = self.chains() if callable(self.chains) else self.chains
+        chains = [lambda chain=chain: self._run_chain(cloud, chain, echo) for chain in planned]
         in_parallel(chains, cloud.shell.most_at_once(AT_ONCE))
 
     def _run_chain(self, cloud: Cloud, chain: Sequence[Command], echo: bool) -> None:
@@ -44,8 +69,15 @@ class Step:
         except GcloudError as error:
             if self.awaited and self.awaited in error.said and waited_seconds < self.patience_seconds:
                 return False
-            raise
+            if not (self.is_removal and error.refusal is Refusal.MISSING):
+                raise _in_step(self.title, error) from None
         return True
+
+
+def _in_step(title: str, error: GcloudError) -> GcloudError:
+    """Return an error with the step that failed; `invoke doctor` knows nothing of this lane."""
+    fix = CHECK if error.fix == DOCTOR else error.fix
+    return GcloudError(f"{title}: {error.problem}", error.refusal, error.said, fix)
 
 
 def one_by_one(commands: Sequence[Command]) -> list[list[Command]]:
@@ -59,8 +91,19 @@ def run_all(cloud: Cloud, steps: Sequence[Step], tell: Tell | None) -> None:
     `tell` gets the title of each step and its seconds, and commands are not echoed; without it they are.
     """
     for step in steps:
-        if any(step.chains):
+        if step.is_needed:
             begun = time.monotonic()
             step.run(cloud, echo=tell is None)
             if tell:
                 tell(step.title, time.monotonic() - begun)
+
+
+def differences(there: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+    """Return what has to change, such as "memory 16Gi -> 24Gi"; nothing where all is as wanted."""
+    names = [*wanted, *(name for name in there if name not in wanted)]
+    pairs = [(name, there.get(name, ""), wanted.get(name, "")) for name in names]
+    return [f"{name} {_shown(before)} -> {_shown(after)}" for name, before, after in pairs if before != after]
+
+
+def _shown(value: str) -> str:
+    return value if len(value) <= 80 and "\n" not in value else f"{value[:40]!r}..."

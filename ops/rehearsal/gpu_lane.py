@@ -6,8 +6,6 @@ Batch lane's stages on this machine, with the same experiment, seed and engine.
 
 import hashlib
 import json
-import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,9 +20,10 @@ from modeling.run_names import BUILT_IN
 from ops.cloud.cloud import Cloud
 from ops.cloud.executions import ENDED, reason_of, result_of
 from ops.failures import UserError
-from ops.gpu.deploy import deploy
+from ops.gpu import experiment
+from ops.gpu.deploy import Wish, deploy
+from ops.gpu.destroy import destroy
 from ops.gpu.names import SERVICES, Names
-from ops.gpu.remove import remove
 from ops.laptop import local_run
 from ops.rehearsal.five_states import EXP_ID as FIVE_STATES
 from ops.rehearsal.populate import ANSWER_SECONDS, ANYBODY
@@ -37,15 +36,13 @@ from ops.rehearsal.rehearsal import (
     without_commands,
 )
 from ops.run_request import RunRequest
-from ops.settings import ROOT, Settings
+from ops.settings import Settings
 from ops.shell import Shell
-from ops.terminal import counted, nearest
+from ops.terminal import counted
 
 CLOCK_SPEED = 60  # the quarter of an hour after which an idle instance stops takes 15 seconds
-MODEL = "forecast/experiment.tar.gz"  # the experiment that an upload without one uses
 SENTENCE_NAME, SENTENCE = "test-input.txt", "This product is amazing! I love it."
 WAIT_SECONDS = 240  # for an execution, or for instances to stop
-PACK_SECONDS = 120
 
 
 def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
@@ -57,21 +54,26 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
         A step failed, the tables differ, or something is left (exit code 1); the files are then kept.
     """
     _refuse_options(request)
-    _check_experiment_exists(settings, request.exp_id)
+    if request.exp_id != FIVE_STATES:  # which is written if nobody has it
+        experiment.check_experiment(settings, request.exp_id)
     shell.end_if_dry_run(lambda: _print_commands(shell, settings))
     begun = time.monotonic()
     with kept_folder(settings) as folder:
         settings = with_experiment(settings, request.exp_id, folder)
-        archive = _packed(shell, settings, request.exp_id, folder)
+        archive = experiment.packed(shell, settings, request.exp_id, folder)
         with running(folder / "cloud", "--clock-speed", str(CLOCK_SPEED)) as emulator, without_commands():
-            _Rehearsal.on(emulator, for_emulator(settings), folder).run(archive, settings, request)
+            _Rehearsal.on(emulator, _for_emulator(settings), folder).run(archive, settings, request)
     print(f"rehearsed in {time.monotonic() - begun:.0f} s")
 
 
 def _print_commands(shell: Shell, settings: Settings) -> None:
-    cloud = Cloud.of(shell, for_emulator(settings))
-    deploy(cloud, {MODEL: Path("experiment.tar.gz")}, "auto")
-    remove(cloud)
+    cloud = Cloud.of(shell, _for_emulator(settings))
+    deploy(cloud, Wish(Path("experiment.tar.gz"), "auto"), print)
+
+
+def _for_emulator(settings: Settings) -> Settings:
+    """Return the settings for the emulated cloud, without a budget: gcloud would ask the real billing."""
+    return for_emulator(settings).model_copy(update={"billing_account": "", "monthly_budget_usd": 0})
 
 
 def _refuse_options(request: RunRequest) -> None:
@@ -84,15 +86,6 @@ def _refuse_options(request: RunRequest) -> None:
     }
     if names := [name for name, is_given in given.items() if is_given]:
         raise UserError(f"{' and '.join(names)}: for --lane batch; leave it out")
-
-
-def _check_experiment_exists(settings: Settings, exp_id: str) -> None:
-    if exp_id == FIVE_STATES:  # which is written if nobody has it
-        return
-    local_run.check_experiment_exists(settings, exp_id)
-    experiments = local_run.forecast_repository(settings, exp_id) / "experiments"
-    if not (experiments / exp_id).is_dir():
-        raise UserError(f"{exp_id}: no such experiment in {nearest(experiments)}")
 
 
 @dataclass
@@ -121,7 +114,7 @@ class _Rehearsal:
 
     def run(self, archive: Path, settings: Settings, request: RunRequest) -> None:
         self.add_images()
-        deploy(self.cloud, {MODEL: archive}, "auto", tell=_print_step)
+        deploy(self.cloud, Wish(archive, "auto"), _nothing_asked, _print_step)
         self.check_health("health")
         with _timed(f"forecast of {request.exp_id}") as line:
             result, place = self.upload(archive, archive.name)
@@ -135,7 +128,7 @@ class _Rehearsal:
             line.note = self.wait_for_stop()
         with _timed("sentence, cold start") as line:
             line.note = self.upload_sentence()
-        remove(self.cloud, _print_step)
+        destroy(self.cloud, _nothing_asked, delete_data=True, tell=_print_step)
         with _timed("nothing left"):
             if left := self.instances():
                 raise UserError(f"{counted(len(left), 'instance')} left after the removal", exit_code=1)
@@ -244,16 +237,8 @@ class _Rehearsal:
         return f"{counted(before, 'instance')}, then 0"
 
 
-def _packed(shell: Shell, settings: Settings, exp_id: str, folder: Path) -> Path:
-    """Pack the forecasting repository without its other experiments, since an upload may have only one."""
-    repository, only = local_run.forecast_repository(settings, exp_id), folder / "packed"
-    left_out = {str(repository): ["experiments", ".git"]}
-    shutil.copytree(repository, only, symlinks=True, ignore=lambda place, names: left_out.get(str(place), []))
-    shutil.copytree(repository / "experiments" / exp_id, only / "experiments" / exp_id, symlinks=True)
-    archive = folder / f"{exp_id.rpartition('/')[2]}.tar.gz"
-    pack = [sys.executable, nearest(ROOT / "scripts" / "pack_forecast.py"), str(only), str(archive)]
-    shell.read(pack, timeout_seconds=PACK_SECONDS, echo=False)
-    return archive
+def _nothing_asked(summary: str) -> None:
+    """Say yes to a summary."""
 
 
 def _print_step(title: str, seconds: float) -> None:

@@ -34,11 +34,11 @@ def repository(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def lane(tmp_path_factory, repository):
-    models = {"forecast/experiment.tar.gz": repository.with_name("forecast.tar.gz")}
+    archive = repository.with_name("forecast.tar.gz")
     listed = f"{FORECAST},{SENTIMENT}"
     arguments = ("--clock-speed", "60", "--idle-seconds", "100000")
     with gpu_lane(
-        tmp_path_factory.mktemp("state"), *arguments, models=models, MODELS=listed, MOST_UPLOAD_MIB="1"
+        tmp_path_factory.mktemp("state"), *arguments, archive=archive, MODELS=listed, MOST_UPLOAD_MIB="1"
     ) as lane:
         yield lane
 

@@ -329,7 +329,9 @@ def test_our_build_file_is_a_build_whose_every_substitution_is_used():
     assert not [line for step in done["steps"] for line in step["args"] if "${_" in line]
 
 
-def test_the_images_of_a_build_that_succeeded_are_in_the_registry(tmp_path, monkeypatch):
+def test_the_images_of_a_build_that_succeeded_are_in_the_registry_if_their_repository_is(
+    tmp_path, monkeypatch
+):
     """A script replaces docker, which is asked only for the digest; other tests use the engine."""
     docker = tmp_path / "bin" / "docker"
     docker.parent.mkdir()
@@ -339,13 +341,22 @@ def test_the_images_of_a_build_that_succeeded_are_in_the_registry(tmp_path, monk
     image = "us-central1-docker.pkg.dev/p/repo/suite:latest"
 
     with running(tmp_path / "state") as cloud:
-        build = finished(
-            lambda method, path, **more: request(method, cloud.apis + path, **more),
-            {"steps": [script("true")], "images": [image]},
-        )
+
+        def pushed():
+            return finished(
+                lambda method, path, **more: request(method, cloud.apis + path, **more),
+                {"steps": [script("true")], "images": [image]},
+            )
+
+        early = pushed()
+        repositories = "/v1/projects/p/locations/us-central1/repositories?repositoryId=repo"
+        request("POST", cloud.apis + repositories, json={"format": "DOCKER"}).raise_for_status()
+        build = pushed()
         tags = "/v1/projects/p/locations/us-central1/repositories/repo/packages/suite/tags"
         [tag] = request("GET", cloud.apis + tags).json()["tags"]
 
+    assert early["status"] == "FAILURE"
+    assert 'Repository "repo" not found' in early["statusDetail"]
     assert build["status"] == "SUCCESS"
     assert tag["name"].endswith("/tags/latest")
     assert tag["version"].endswith(f"/versions/sha256:{'c' * 64}")

@@ -37,7 +37,8 @@ def test_a_service_from_its_deployment_to_its_deletion(run, run_gcloud, cloud):
     run("deploy", "app", REGION, "--allow-unauthenticated", "--set-env-vars=VERSION=1")
     url = run("services", "describe", "app", REGION, "--format=value(status.url)")
     first = call(url)
-    run("services", "update", "app", REGION, "--update-env-vars=VERSION=2", "--memory=1Gi")
+    changes = ("--update-env-vars=VERSION=2", "--memory=1Gi", "--update-labels=component=lane")
+    run("services", "update", "app", REGION, *changes)
     second = call("https://app-123456789012.us-central1.run.app")
     described = json.loads(run("services", "describe", "app", REGION, "--format=json"))
     revisions = json.loads(run("revisions", "list", "--service=app", REGION, "--format=json"))
@@ -45,6 +46,10 @@ def test_a_service_from_its_deployment_to_its_deletion(run, run_gcloud, cloud):
     logs = run("services", "logs", "read", "app", REGION)
     entries = run_gcloud("logging", "read", "resource.type=cloud_run_revision", "--format=value(logName)")
     listed = run("services", "list", "--format=value(metadata.name)")
+    labelled = [
+        run("services", "list", f"--filter=metadata.labels.component={each}", "--format=value(metadata.name)")
+        for each in ("lane", "other")
+    ]
     run("services", "delete", "app", REGION, "--quiet")
 
     assert [each["metadata"]["name"] for each in revisions] == [second.split()[1], first.split()[1]]
@@ -57,6 +62,7 @@ def test_a_service_from_its_deployment_to_its_deletion(run, run_gcloud, cloud):
     assert "GET 200 https://app-123456789012.us-central1.run.app/" in logs
     assert "projects/p/logs/run.googleapis.com%2Fstdout" in entries
     assert listed.split() == ["app"]
+    assert [each.split() for each in labelled] == [["app"], []]
     assert run("services", "list", "--format=value(metadata.name)") == ""
 
 
@@ -116,3 +122,20 @@ def test_a_gpu_service_has_its_probe_its_ingress_and_its_invoker(run, run_gcloud
     assert described["metadata"]["annotations"]["run.googleapis.com/ingress-status"] == "internal"
     assert policy["bindings"] == [{"members": [f"serviceAccount:{email}"], "role": "roles/run.invoker"}]
     assert "NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion" in quotas.split()
+
+
+def test_quotas_of_each_region_are_listed_and_can_be_changed(run_gcloud, cloud):
+    def values(quota):
+        words = ("beta", "quotas", "info", "describe", quota, "--service=run.googleapis.com", "--project=p")
+        infos = json.loads(run_gcloud(*words, "--format=json"))["dimensionsInfos"]
+        return {each["dimensions"]["region"]: int(each["details"]["value"]) for each in infos}
+
+    post(f"{cloud.apis}/_emulator/run", {"quotas": {"NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion": 1}})
+    gpus = values("NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion")
+    cpus, memory = values("CpuAllocPerProjectRegion"), values("MemAllocPerProjectRegion")
+    post(f"{cloud.apis}/_emulator/reset", {})
+
+    assert gpus["europe-west4"] == 1
+    assert "us-west4" not in gpus
+    assert (cpus["us-west4"], memory["us-west4"]) == (200_000, 400 * 2**30)
+    assert values("NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion")["europe-west4"] == 3

@@ -1,0 +1,1 @@
+"""Cloud Monitoring: dashboards, alert policies and notification channels, kept, never evaluated."""

@@ -1,0 +1,168 @@
+"""A folder of Terraform, connected to its state: how it is planned, applied and asked, whatever it describes.
+
+The operator is asked before anything changes, and the plan that was shown is the plan that is applied.
+"""
+
+import contextlib
+import fcntl
+import json
+import re
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.cloud.cloud import Cloud
+from ops.failures import UserError
+from ops.shell import Ended, Shell
+from ops.terminal import confirmed, nearest
+
+KEPT = ".terraform"  # Terraform's own folder, which git ignores
+OLDEST = (1, 5, 7)
+PLAN = f"{KEPT}/invoke.tfplan"
+INIT_SECONDS = 900  # with the provider's download
+CALL_SECONDS = 120
+FINISH_SECONDS = 1200  # Terraform finishes what it has begun; if killed, it would lose track of it
+NO_CHANGES, CHANGES = 0, 2  # exit codes of plan -detailed-exitcode
+
+
+@dataclass(frozen=True)
+class Root:
+    """A folder of Terraform, its variables, and where its state is.
+
+    Raises
+    ------
+    UserError
+        As all functions here: Terraform is missing or too old, it has no credentials, or it failed.
+    """
+
+    cloud: Cloud
+    folder: Path
+    tasks: str  # what the names of its tasks begin with: tf or gpu
+    state_prefix: str  # path of the state in its bucket
+    variables: Mapping[str, str]  # as environment variables, TF_VAR_...
+
+    @property
+    def state(self) -> str:
+        """Where the state is, for messages."""
+        return f"gs://{self._state_bucket}/{self.state_prefix}"
+
+    @contextlib.contextmanager
+    def connected(self) -> Iterator[None]:
+        """Lock the folder and connect it to the state: it can be connected to only one at a time."""
+        if self.cloud.shell.dry_run:
+            self._init()
+            yield
+            return
+        _check_version(self.cloud.shell)
+        (self.folder / KEPT).mkdir(exist_ok=True)
+        with open(self.folder / KEPT / "invoke.lock", "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise UserError(
+                    f"another `invoke {self.tasks}-...` is running in this folder; wait until it has ended"
+                ) from None
+            self._init()
+            try:
+                yield
+            finally:
+                (self.folder / PLAN).unlink(missing_ok=True)
+
+    def show_plan(self) -> None:
+        """Show what an apply would change."""
+        self.run("plan")
+
+    def planned(self, *options: str) -> bool:
+        """Show a plan and keep it; return whether anything would change, True in a dry run."""
+        code = self._run("plan", *options, "-detailed-exitcode", f"-out={PLAN}")
+        if code not in (NO_CHANGES, CHANGES):
+            raise _failed("plan")
+        return self.cloud.shell.dry_run or code == CHANGES
+
+    def carry_out(self) -> None:
+        """Apply the plan that was shown, and nothing else."""
+        self.run("apply", PLAN)
+
+    def run(self, *words: str) -> None:
+        """Run Terraform with the variables; refuse if it fails."""
+        if self._run(*words):
+            raise _failed(words[0])
+
+    def _init(self) -> None:
+        """Connect to the state that the settings name, even if the folder was connected to another one.
+
+        Nothing is moved from one state to another: -reconfigure, never -migrate-state.
+        """
+        argv = [*self._terraform, "init", "-reconfigure", "-input=false", "-no-color"]
+        argv += [f"-backend-config=bucket={self._state_bucket}"]
+        argv += [f"-backend-config=prefix={self.state_prefix.rstrip('/')}"]
+        ended = self.cloud.shell.run(argv, {"TF_IN_AUTOMATION": "1"}, timeout_seconds=INIT_SECONDS)
+        if ended and ended.exit_code:
+            raise self._refused(ended)
+
+    def _refused(self, ended: Ended) -> UserError:
+        """Return Terraform's first error in one line, with its fix if that is known."""
+        text = re.sub(r"(?m)^[│╷╵ ]+", "", ended.errors or ended.output)
+        first = re.search(r"(?ms)^Error: (.*?)(?=^Error: |\Z)", text)
+        reason = " ".join((first[1] if first else text).split())
+        if re.search("default credentials|getting credentials|oauth2|invalid_grant|reauth", reason):
+            fix = "gcloud auth application-default login"
+            return UserError("Terraform has no credentials for Google Cloud", fix=fix)
+        if re.search(r"bucket doesn't exist|notFound|404", reason):
+            cloud, bucket = self.cloud, self._state_bucket
+            name = "TF_STATE_BUCKET" if cloud.settings.tf_state_bucket else "BUCKET_NAME"
+            fix = f"gcloud storage buckets create gs://{bucket} --project {cloud.project} "
+            fix += f"--location {cloud.region} --uniform-bucket-level-access --public-access-prevention"
+            return UserError(
+                f"{name}={bucket}: the bucket for the state does not exist; check it, or", fix=fix
+            )
+        return UserError(f"terraform init: {reason[:400] or 'it printed nothing'}", exit_code=1)
+
+    def _run(self, *words: str) -> int:
+        """Run Terraform; on Ctrl-C it finishes what it has begun, and records it."""
+        options = ["-input=false"] if words[0] != "output" else []
+        options += [] if sys.stdout.isatty() else ["-no-color"]
+        return self.cloud.shell.stream(
+            [*self._terraform, words[0], *options, *words[1:]],
+            {**self.variables, "TF_IN_AUTOMATION": "1"},
+            stop_with=signal.SIGINT,
+            grace_seconds=FINISH_SECONDS,
+        )
+
+    @property
+    def _terraform(self) -> list[str]:
+        return ["terraform", f"-chdir={nearest(self.folder)}"]
+
+    @property
+    def _state_bucket(self) -> str:
+        return self.cloud.settings.tf_state_bucket or self.cloud.bucket
+
+
+def as_variables(values: Mapping[str, object]) -> dict[str, str]:
+    """Return values by the name of their variable as the environment passes them to Terraform."""
+    return {
+        f"TF_VAR_{name}": value if isinstance(value, str) else json.dumps(value)
+        for name, value in values.items()
+    }
+
+
+def ask(yes: bool, question: str) -> None:
+    """Ask the operator, unless `yes` answers; refuse without a "yes"."""
+    if not yes and not confirmed(question, "yes"):
+        raise UserError("nothing was changed", exit_code=1)
+
+
+def _check_version(shell: Shell) -> None:
+    said = shell.run_always(["terraform", "version", "-json"], timeout_seconds=CALL_SECONDS).output
+    version = re.search(r'"terraform_version": *"(\d+)\.(\d+)\.(\d+)', said)
+    if version and tuple(map(int, version.groups())) < OLDEST:
+        raise UserError(
+            f"terraform {'.'.join(version.groups())} is too old; install {'.'.join(map(str, OLDEST))} "
+            "or newer: https://developer.hashicorp.com/terraform/install"
+        )
+
+
+def _failed(command: str) -> UserError:
+    return UserError(f"terraform {command} failed; see above", exit_code=1)

@@ -1,0 +1,234 @@
+"""`scripts/deploy.sh` and `destroy.sh` over an emulated cloud, with the real gcloud: as an operator types them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from localcloud.environment import client_environment
+from localcloud.process import running
+from ops.cloud.cloud import Cloud
+from ops.environment import read_settings
+from ops.gpu.names import SERVICES, Names
+from ops.shell import Shell
+from tests.cloud_runs import PROJECT, REGION
+from tests.emulated import add_image, names_in, order_faults, request
+from tests.experiments import REPOSITORY, sampled
+from tests.gpu_lanes import until
+from tests.needs import need_program
+from tests.operators import Operator
+from tests.stage_scripts import Ended
+
+pytestmark = pytest.mark.timeout(600)
+DIGEST, NEWER = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
+BUCKETS = "/storage/v1/b?"
+
+
+class LaneOperator(Operator):
+    """An operator with a cloud of their own, which has the lane's images."""
+
+    def __init__(self, emulator, folder):
+        need_program("gcloud")
+        super().__init__(folder, sampled())
+        self.emulator = emulator
+        self.environ |= {
+            **client_environment(emulator.storage, emulator.apis, emulator.state, PROJECT),
+            **{"PROJECT_ID": PROJECT, "REGION": REGION, "VIRTUAL_ENV": sys.prefix},
+            "GPU_TYPE": "none",  # this machine has no GPU, so the service would not start with DEVICE=cuda
+        }
+        self.settings = read_settings(self.environ)
+        self.names = Names.of(self.settings)
+        self.cloud = Cloud.of(Shell(environment=self.environ), self.settings, needs_bucket=False)
+        self.push(DIGEST)
+
+    def push(self, digest: str) -> None:
+        for name in SERVICES:
+            add_image(self.emulator, self.names.image(name, "latest"), digest)
+
+    def type(self, name: str, *words: str, **variables: str) -> Ended:
+        """Run deploy.sh or destroy.sh."""
+        done = subprocess.run(
+            [str(REPOSITORY / "scripts" / f"{name}.sh"), *words],
+            env={**self.environ, **variables},
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=500,
+        )
+        return Ended(done.returncode, done.stdout, done.stdout.strip().splitlines())
+
+    def fail_once(self, **rule: object) -> None:
+        """Have the emulated cloud refuse the next request that a rule describes."""
+        order_faults(self.emulator, {"status": 403, "message": "no right", "times": 1, **rule})
+
+    def left(self) -> list[str]:
+        """Return what the emulated cloud still has of the lane."""
+        project, region = self.cloud.in_project, ["--region", REGION]
+        lists = [
+            ["iam", "service-accounts", "list", *project, "--format", "value(email)"],
+            ["storage", "buckets", "list", *project, "--format", "value(name)"],
+            ["run", "services", "list", *region, *project, "--format", "value(metadata.name)"],
+            ["workflows", "list", *self.cloud.in_region, "--format", "value(name)"],
+            ["eventarc", "triggers", "list", *self.cloud.in_region, "--format", "value(name)"],
+            ["alpha", "monitoring", "policies", "list", *project, "--format", "value(displayName)"],
+            ["monitoring", "dashboards", "list", *project, "--format", "value(displayName)"],
+            ["beta", "monitoring", "channels", "list", *project, "--format", "value(displayName)"],
+            ["artifacts", "repositories", "list", *self.cloud.in_region, "--format", "value(name)"],
+        ]
+        found = [line for words in lists for line in self.cloud.read(words, echo=False).split("\n")]
+        policy = self.cloud.read(["projects", "get-iam-policy", PROJECT], echo=False)
+        return [line for line in [*found, *policy.split("\n")] if self.names.stem in line]
+
+
+@pytest.fixture(scope="module")
+def operator(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("state"), "--clock-speed", "60") as emulator:
+        yield LaneOperator(emulator, tmp_path_factory.mktemp("operator"))
+
+
+def test_a_first_deployment_prints_where_everything_is_and_a_second_changes_nothing(operator):
+    first = operator.type("deploy", "--yes")
+    second = operator.type("deploy", "--yes")
+
+    assert first.exit_code == 0, first.output
+    stem = operator.names.stem
+    assert f"deploy the GPU lane to project {PROJECT}, region {REGION}:" in first.lines
+    assert any(line.startswith("  idle      nothing but storage") for line in first.lines)
+    shown = dict(
+        line.split(maxsplit=1) for line in first.lines[-11:] if not line.startswith(("bucket", "ser"))
+    )
+    assert shown["prefix"] == stem
+    assert shown["workflow"] == f"{stem}, in {REGION} of {PROJECT}"
+    for name in ("input", "models", "output"):
+        assert f"bucket {name:<13}gs://{stem}-{name}" in first.lines
+    for name in SERVICES:
+        url = f"https://{stem}-{name}-123456789012.{REGION}.run.app"
+        assert f"service {name:<12}{url}" in first.lines
+    assert shown["next"] == f"gcloud storage cp FILE gs://{stem}-input/"
+    record = (operator.folder / "local" / "gpu" / "deployment.env").read_text().splitlines()
+    assert record[1:] == [
+        f"PROJECT_ID={PROJECT}",
+        f"REGION={REGION}",
+        "SERVICE_PREFIX=ml-pipeline",
+        f"LANE={stem}",
+    ]
+    assert second.exit_code == 0, second.output
+    assert "nothing to change" in second.lines
+    assert not [line for line in second.lines if line.startswith("+ gcloud")]
+    assert second.lines[-11:] == first.lines[-11:]
+
+
+def test_changed_settings_a_new_image_and_what_somebody_changed_are_applied_and_nothing_else(operator):
+    assert operator.type("deploy", "--yes").exit_code == 0
+    operator.push(NEWER)
+    bucket = ["storage", "buckets", "update", f"gs://{operator.names.bucket('models')}", "--clear-lifecycle"]
+    operator.cloud.read(bucket, echo=False)
+    chosen = {"WORK_RETENTION_DAYS": "9", "ALERT_EMAIL": "lab@example.org", "PREPROCESS_MEMORY": "4Gi"}
+
+    ended = operator.type("deploy", "--yes", **chosen)
+    again = operator.type("deploy", "--yes", **chosen)
+
+    assert ended.exit_code == 0, ended.output
+    at = ended.lines.index(f"change {operator.names.stem} in {PROJECT}:")
+    changes = [line.strip() for line in ended.lines[at + 1 :] if line.startswith("  ")]
+    assert [each.partition(":")[0] for each in changes[:6]] == [
+        "change bucket models",
+        "change bucket output",
+        *(f"change service {name}" for name in SERVICES),
+        "create the channel for mail to lab@example.org",
+    ]
+    assert "memory 2Gi -> 4Gi" in changes[2]
+    assert "memory" not in changes[3]
+    assert all(each.startswith("change alert ") for each in changes[6:])
+    commands = [line for line in ended.lines if line.startswith("+ gcloud")]
+    assert not [line for line in commands if "accounts create" in line or "workflows deploy" in line]
+    assert "nothing to change" in again.lines
+
+
+def test_a_destroy_with_results_stops_before_anything_is_deleted(operator):
+    assert operator.type("deploy", "--yes").exit_code == 0
+    place = f"{operator.emulator.storage}/upload/storage/v1/b/{operator.names.bucket('output')}/o?uploadType=media"
+    request("POST", place, params={"name": "results/a.txt/1/result.json"}, data=b"{}")
+    before = operator.left()
+
+    ended = operator.type("destroy", "--yes")
+
+    assert ended.exit_code == 2
+    assert ended.last_line.startswith(
+        f"error: nothing was deleted: gs://{operator.names.bucket('output')}/results/ has 1 file of results, "
+        "2 bytes; copy them"
+    )
+    assert operator.left() == before
+    assert names_in(operator.emulator, operator.names.bucket("output"), "results/")
+
+
+def test_a_destroy_without_settings_removes_what_was_deployed_here_and_leaves_nothing(operator):
+    assert operator.type("deploy", "--yes").exit_code == 0
+
+    ended = operator.type("destroy", "--yes", "--delete-data", PROJECT_ID="", REGION="")
+    again = operator.type("destroy", "--yes")
+
+    assert ended.exit_code == 0, ended.output
+    assert f"  bucket gs://{operator.names.bucket('output')}" in ended.lines
+    assert ended.last_line.startswith(f"nothing left of {operator.names.stem} in {PROJECT}; ")
+    assert operator.left() == []
+    assert not (operator.folder / "local" / "gpu" / "deployment.env").exists()
+    assert (again.exit_code, again.last_line) == (
+        0,
+        f"nothing to delete: there is no {operator.names.stem} in {REGION} of {PROJECT}",
+    )
+
+
+# A request of each of five steps, from the first to the last, and how the deployment says where it stopped.
+STOPS = {
+    "create accounts": {"method": "POST", "path": "/serviceAccounts$"},
+    "create buckets": {"method": "POST", "path": BUCKETS},
+    "deploy services": {"method": "POST", "path": "/services$"},
+    "create alerts": {"method": "POST", "path": "/alertPolicies"},
+    "create the trigger": {"method": "POST", "path": r"/triggers\?"},
+}
+
+
+def test_a_deployment_that_fails_at_a_step_is_continued_there_by_the_next_one(operator):
+    operator.push(DIGEST)
+    for title, rule in STOPS.items():
+        operator.fail_once(**rule)
+
+        ended = operator.type("deploy", "--yes")
+
+        assert ended.exit_code, title
+        assert ended.last_line.startswith(f"error: {title}: gcloud "), ended.output
+        assert not [line for line in ended.lines if line.startswith("prefix")]
+
+    done = operator.type("deploy", "--yes")
+
+    assert done.exit_code == 0, done.output
+    assert "nothing to change" in operator.type("deploy", "--yes").lines
+
+
+def test_a_destroy_after_a_destroy_that_failed_leaves_nothing(operator):
+    operator.type("deploy", "--yes")
+    operator.fail_once(method="DELETE", path="/serviceAccounts/")
+
+    failed = operator.type("destroy", "--yes")
+    done = operator.type("destroy", "--yes")
+
+    assert failed.exit_code
+    assert failed.last_line.startswith("error: delete accounts: gcloud iam service-accounts delete")
+    assert done.exit_code == 0, done.output
+    assert operator.left() == []
+
+
+@pytest.mark.parametrize("title", ["create buckets", "deploy services"])
+def test_a_destroy_after_a_deployment_that_failed_halfway_leaves_nothing(operator, title):
+    operator.push(DIGEST)
+    operator.fail_once(**STOPS[title])
+    assert operator.type("deploy", "--yes").exit_code
+
+    ended = operator.type("destroy", "--yes")
+
+    assert ended.exit_code == 0, ended.output
+    assert operator.left() == []
