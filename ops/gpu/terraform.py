@@ -5,8 +5,9 @@ Each deployment, by project, region and prefix, has a state of its own. Images a
 
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError
-from ops.gcloud import AT_ONCE, GcloudError, Refusal, in_parallel, is_no_match
-from ops.gpu.names import SERVICES, Names
+from ops.gcloud import GcloudError, Refusal, is_no_match
+from ops.gpu import images
+from ops.gpu.names import Names
 from ops.project.terraform_root import Root, as_variables, ask
 from ops.settings import ROOT, Settings
 from ops.terminal import need_terminal_or
@@ -92,8 +93,9 @@ def _check(cloud: Cloud) -> None:
             "first, or choose another SERVICE_PREFIX",
             fix="invoke gpu-destroy",
         )
-    if missing := _missing_images(cloud, names):
-        raise UserError(f"not in the registry: {', '.join(missing)}", fix="invoke gpu-build")
+    if missing := images.missing_of(images.digests(cloud, names)):
+        named = [names.image(service, cloud.settings.image_tag) for service in missing]
+        raise UserError(f"not in the registry: {', '.join(named)}", fix="invoke gpu-build")
 
 
 def _manager(cloud: Cloud, names: Names) -> str:
@@ -106,27 +108,6 @@ def _manager(cloud: Cloud, names: Names) -> str:
             raise
         return ""
     return found.get("labels", {}).get("managed-by", "")
-
-
-def _missing_images(cloud: Cloud, names: Names) -> list[str]:
-    """Return the images that are not in Google's registry; another registry is not asked."""
-    if not names.images.partition("/")[0].endswith("-docker.pkg.dev") or cloud.shell.dry_run:
-        return []
-    tag = cloud.settings.image_tag
-    images = [names.image(service, tag) for service in SERVICES]
-    calls = [lambda image=image: _has_tag(cloud, *image.rsplit(":", 1)) for image in images]
-    found = in_parallel(calls, AT_ONCE)
-    return [image for image, is_there in zip(images, found, strict=True) if not is_there]
-
-
-def _has_tag(cloud: Cloud, path: str, tag: str) -> bool:
-    try:
-        listed = cloud.read_json(["artifacts", "docker", "tags", "list", path], echo=False)
-    except GcloudError as error:
-        if error.refusal not in NOTHING_THERE:
-            raise
-        return False
-    return any(each["tag"].rpartition("/")[2] == tag for each in listed)
 
 
 def _refuse_to_lose_results(cloud: Cloud, names: Names) -> None:
