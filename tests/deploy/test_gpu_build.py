@@ -206,6 +206,21 @@ def test_a_deployment_builds_images_that_are_missing_and_names_them_by_digest(bu
         assert f"--image {REGION}-docker.pkg.dev/{PROJECT}/{STEM}/{name}@{digest}" in ended.output
 
 
+def test_a_removal_of_the_lane_deletes_what_builds_needed_too(builds):
+    order_faults(builds.cloud, {"method": "POST", "path": "/global/builds", "status": 403, "times": 1})
+    assert builds.invoke("gpu-build").exit_code == 2
+    assert len(builds.roles()) == 3
+
+    ended = builds.invoke("gpu-destroy", "--yes")
+
+    assert ended.exit_code == 0, ended.output
+    assert "repositories" not in builds.api(REPOSITORIES)
+    assert "accounts" not in builds.api(f"/v1/projects/{PROJECT}/serviceAccounts")
+    assert "name" not in builds.bucket()
+    policy = builds.api(f"/v1/projects/{PROJECT}:getIamPolicy", "POST", json={})
+    assert not [each for each in policy.get("bindings", []) if each["role"] == "roles/logging.logWriter"]
+
+
 def test_files_that_differ_from_the_commit_are_built_although_images_are_there(builds, code):
     for service in SERVICES:
         place = f"{REGION}-docker.pkg.dev/{PROJECT}/{STEM}/{service}"
