@@ -200,6 +200,7 @@ STOPS = {
 
 
 def test_a_deployment_that_fails_at_a_step_is_continued_there_by_the_next_one(operator):
+    assert operator.type("destroy", "--yes", "--delete-data").exit_code == 0
     operator.push(DIGEST)
     for title, rule in STOPS.items():
         operator.fail_once(**rule)
@@ -231,6 +232,7 @@ def test_a_destroy_after_a_destroy_that_failed_leaves_nothing(operator):
 
 @pytest.mark.parametrize("title", ["create buckets", "deploy services"])
 def test_a_destroy_after_a_deployment_that_failed_halfway_leaves_nothing(operator, title):
+    assert operator.type("destroy", "--yes", "--delete-data").exit_code == 0
     operator.push(DIGEST)
     operator.fail_once(**STOPS[title])
     assert operator.type("deploy", "--yes").exit_code

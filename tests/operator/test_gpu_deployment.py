@@ -148,6 +148,7 @@ def test_a_destroy_without_a_project_and_without_a_record_says_what_is_missing(o
 # Another value of each setting of the lane, and others that it needs to show.
 EFFECTS = {
     "project_id": "another-lab",
+    "zone": "us-central1-a",
     "region": "europe-west4",
     "image_tag": "v2",
     "registry_host": "registry.example.org",
@@ -187,7 +188,7 @@ BEFORE = {
     "min_instances": {"accept_idle_cost": "true"},
 }
 # Those that a deployment does not show: what they allow is tested above, or where the lane is removed.
-NO_COMMANDS = {"zone", "gpu_quota", "accept_idle_cost", "delete_data"}
+NO_COMMANDS = {"gpu_quota", "accept_idle_cost", "delete_data"}
 
 
 def test_every_setting_of_the_lane_changes_what_a_deployment_does(operator):
