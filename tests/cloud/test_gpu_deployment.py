@@ -1,4 +1,4 @@
-"""`scripts/deploy.sh` and `destroy.sh` over an emulated cloud, with the real gcloud: as an operator types them."""
+"""`scripts/deploy.sh` and `destroy.sh` as an operator types them, the real gcloud, an emulated cloud."""
 
 import subprocess
 import sys
@@ -20,7 +20,6 @@ from tests.stage_scripts import Ended
 
 pytestmark = pytest.mark.timeout(600)
 DIGEST, NEWER = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
-BUCKETS = "/storage/v1/b?"
 
 
 class LaneOperator(Operator):
@@ -32,7 +31,9 @@ class LaneOperator(Operator):
         self.emulator = emulator
         self.environ |= {
             **client_environment(emulator.storage, emulator.apis, emulator.state, PROJECT),
-            "PROJECT_ID": PROJECT, "REGION": REGION, "VIRTUAL_ENV": sys.prefix,
+            "PROJECT_ID": PROJECT,
+            "REGION": REGION,
+            "VIRTUAL_ENV": sys.prefix,
             "GPU_TYPE": "none",  # this machine has no GPU, so the service would not start with DEVICE=cuda
         }
         self.settings = read_settings(self.environ)
@@ -82,9 +83,15 @@ class LaneOperator(Operator):
 
 
 @pytest.fixture(scope="module")
-def operator(tmp_path_factory):
+def lane_operator(tmp_path_factory):
     with running(tmp_path_factory.mktemp("state"), "--clock-speed", "60") as emulator:
         yield LaneOperator(emulator, tmp_path_factory.mktemp("operator"))
+
+
+@pytest.fixture
+def operator(lane_operator):
+    yield lane_operator
+    request("DELETE", f"{lane_operator.emulator.apis}/_emulator/faults")
 
 
 def test_a_first_deployment_prints_where_everything_is_and_a_second_changes_nothing(operator):
@@ -140,7 +147,8 @@ def test_changed_settings_a_new_image_and_what_somebody_changed_are_applied_and_
     ]
     assert "memory 2Gi -> 4Gi" in changes[2]
     assert "memory" not in changes[3]
-    assert all(each.startswith("change alert ") for each in changes[6:])
+    assert {each.partition(":")[0] for each in changes[6:-1]} == {f"change alert {operator.names.stem}"}
+    assert changes[-1] == "change the dashboard"  # which counts costs by the size of an instance
     commands = [line for line in ended.lines if line.startswith("+ gcloud")]
     assert not [line for line in commands if "accounts create" in line or "workflows deploy" in line]
     assert "nothing to change" in again.lines
@@ -148,8 +156,9 @@ def test_changed_settings_a_new_image_and_what_somebody_changed_are_applied_and_
 
 def test_a_destroy_with_results_stops_before_anything_is_deleted(operator):
     assert operator.type("deploy", "--yes").exit_code == 0
-    place = f"{operator.emulator.storage}/upload/storage/v1/b/{operator.names.bucket('output')}/o?uploadType=media"
-    request("POST", place, params={"name": "results/a.txt/1/result.json"}, data=b"{}")
+    bucket = f"{operator.emulator.storage}/upload/storage/v1/b/{operator.names.bucket('output')}"
+    result = {"name": "results/a.txt/1/result.json", "uploadType": "media"}
+    request("POST", f"{bucket}/o", params=result, data=b"{}")
     before = operator.left()
 
     ended = operator.type("destroy", "--yes")
@@ -163,7 +172,33 @@ def test_a_destroy_with_results_stops_before_anything_is_deleted(operator):
     assert names_in(operator.emulator, operator.names.bucket("output"), "results/")
 
 
+def test_a_destroy_waits_for_uploads_being_worked_on_unless_their_results_are_given_up(operator, tmp_path):
+    assert operator.type("deploy", "--yes").exit_code == 0
+    source = tmp_path / "long.yaml"
+    source.write_text(
+        "main:\n  steps:\n    - wait:\n        call: sys.sleep\n        args: {seconds: 80000}\n"
+    )
+    name, where = operator.names.workflow, operator.cloud.in_region
+    operator.cloud.read(["workflows", "deploy", name, "--source", str(source), *where], echo=False)
+    started = operator.cloud.read_json(["workflows", "execute", name, *where], echo=False)
+    output = ["storage", "rm", "--recursive", f"gs://{operator.names.bucket('output')}/**"]
+    if names_in(operator.emulator, operator.names.bucket("output")):
+        operator.cloud.read(output, echo=False)
+
+    refused = operator.type("destroy", "--yes")
+    ended = operator.type("destroy", "--yes", "--delete-data")
+
+    execution = started["name"].rpartition("/")[2]
+    assert refused.exit_code == 2
+    said = f"error: nothing was deleted: 1 upload being worked on ({execution}); wait until they have ended"
+    assert refused.last_line.startswith(said)
+    assert ended.exit_code == 0, ended.output
+    assert "  with 1 upload being worked on" in ended.lines
+    assert any(f"executions cancel {execution}" in line for line in ended.lines)
+
+
 def test_a_destroy_without_settings_removes_what_was_deployed_here_and_leaves_nothing(operator):
+    operator.push(DIGEST)
     assert operator.type("deploy", "--yes").exit_code == 0
 
     ended = operator.type("destroy", "--yes", "--delete-data", PROJECT_ID="", REGION="")
@@ -182,15 +217,16 @@ def test_a_destroy_without_settings_removes_what_was_deployed_here_and_leaves_no
 
 # A request of each of five steps, from the first to the last, and how the deployment says where it stopped.
 STOPS = {
-    "create accounts": {"method": "POST", "path": "/serviceAccounts$"},
-    "create buckets": {"method": "POST", "path": BUCKETS},
-    "deploy services": {"method": "POST", "path": "/services$"},
+    "create accounts": {"method": "POST", "path": r"/serviceAccounts\?"},
+    "create buckets": {"method": "POST", "path": r"/storage/v1/b\?"},
+    "deploy services": {"method": "POST", "path": "/namespaces/[^/]+/services"},
     "create alerts": {"method": "POST", "path": "/alertPolicies"},
     "create the trigger": {"method": "POST", "path": r"/triggers\?"},
 }
 
 
 def test_a_deployment_that_fails_at_a_step_is_continued_there_by_the_next_one(operator):
+    assert operator.type("destroy", "--yes", "--delete-data").exit_code == 0
     operator.push(DIGEST)
     for title, rule in STOPS.items():
         operator.fail_once(**rule)
@@ -222,6 +258,7 @@ def test_a_destroy_after_a_destroy_that_failed_leaves_nothing(operator):
 
 @pytest.mark.parametrize("title", ["create buckets", "deploy services"])
 def test_a_destroy_after_a_deployment_that_failed_halfway_leaves_nothing(operator, title):
+    assert operator.type("destroy", "--yes", "--delete-data").exit_code == 0
     operator.push(DIGEST)
     operator.fail_once(**STOPS[title])
     assert operator.type("deploy", "--yes").exit_code
