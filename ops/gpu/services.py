@@ -95,7 +95,6 @@ def _wanted(lane: Lane, name: str, image: str, device: str) -> Facts:
     variables = {
         "SERVICE": name,
         "MODELS_BUCKET": names.bucket("models"),
-        "VERSION": settings.image_tag,
         "TIMEOUT_SECONDS": str(settings.timeout_seconds),
         **({"MODELS": settings.models} if settings.models else {}),
         **({"SHARD_UNITS": str(settings.shard_units)} if name == "preprocess" else {}),

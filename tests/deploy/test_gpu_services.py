@@ -77,7 +77,7 @@ def test_services_are_told_what_the_settings_say(planned):
     has = templates(plan)
 
     bucket = f"{Names.of(Settings(**NEEDED | ALL_ELSE)).stem}-models"
-    both = {"MODELS": "lab.models:Flu", "MODELS_BUCKET": bucket, "VERSION": "v1.2", "TIMEOUT_SECONDS": "900"}
+    both = {"MODELS": "lab.models:Flu", "MODELS_BUCKET": bucket, "TIMEOUT_SECONDS": "900"}
     assert told == {
         "preprocess": {"SERVICE": "preprocess", "SHARD_UNITS": "7", **both},
         "inference": {"SERVICE": "inference", "DEVICE": "cuda", **both},
