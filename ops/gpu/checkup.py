@@ -14,14 +14,14 @@ from ops.gpu import images, quotas
 from ops.gpu.deploy import APIS
 from ops.gpu.names import BUCKETS, SERVICES, Names
 from ops.gpu.roles import OWNER, ROLES, Held, commands_for
-from ops.gpu.rules import NO_GPU, REGIONS, contradictions
+from ops.gpu.rules import MORE_GPUS, NO_GPU, REGIONS, contradictions
 from ops.project import checkup, doctor
 from ops.project.checkup import Answer, Question
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.terminal import counted
 
-DEPLOY, EDIT = "invoke gpu-deploy", "invoke config-edit"
+BUILD, DEPLOY, EDIT = "invoke gpu-build", "invoke gpu-deploy", "invoke config-edit"
 FROM_A_FILE = "credentials from a file"  # whose account gcloud does not know
 
 
@@ -130,13 +130,13 @@ def _gpu_quota(cloud: Cloud) -> Answer:
     quota, wanted = quotas.gpu_quota(settings), quotas.gpu_instances(settings)
     allowed = quotas.gpus_allowed(found, quota)
     if allowed is None:
-        return Answer(f"{quota} is not listed for {cloud.region}", is_warning=True, fix=quotas.MORE_GPUS)
+        return Answer(f"{quota}: no limit is listed for {cloud.region}", is_warning=True, fix=MORE_GPUS)
     if not allowed:
-        raise UserError(f"{quota}: no GPU is allowed in {cloud.region}; ask for quota", fix=quotas.MORE_GPUS)
+        raise UserError(f"{quota}: no GPU is allowed in {cloud.region}; ask for quota", fix=MORE_GPUS)
     if wanted > allowed:
         raise UserError(
             f"{quota}: {allowed} allowed; set GPU_MAX_INSTANCES={allowed}, or ask for quota",
-            fix=quotas.MORE_GPUS,
+            fix=MORE_GPUS,
         )
     return Answer(f"{counted(allowed, 'GPU')} allowed, {wanted} wanted (GPU_MAX_INSTANCES)")
 
@@ -214,7 +214,7 @@ def _images(cloud: Cloud) -> Answer:
     """Return the tag of the three images; refuse if one is not there."""
     names, tag = Names.of(cloud.settings), cloud.settings.image_tag
     if missing := images.missing_of(images.digests(cloud, names)):
-        raise UserError(f"not in {names.images} as {tag}: {', '.join(missing)}", fix=images.BUILD)
+        raise UserError(f"not in {names.images} as {tag}: {', '.join(missing)}", fix=BUILD)
     return Answer(f"{', '.join(SERVICES)} as {tag}")
 
 

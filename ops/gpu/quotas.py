@@ -7,14 +7,39 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ops.cloud.cloud import Cloud
-from ops.gpu.rules import CPU_OF_OTHERS, QUOTAS
+from ops.failures import UserError
+from ops.gcloud import GcloudError, Refusal
+from ops.gpu.rules import CPU_OF_OTHERS, NO_GPU, above_quota
 from ops.settings import Settings
 
 SERVICE = "run.googleapis.com"
 CPU, MEMORY = "CpuAllocPerProjectRegion", "MemAllocPerProjectRegion"  # thousandths of a CPU; bytes
+GPUS = {"nvidia-l4": "NvidiaL4GpuAlloc", "nvidia-rtx-pro-6000": "NvidiaRtxPro6000GpuAlloc"}
 GIB = 2**30
+MILLI = 1000  # some projects are shown thousandths of a GPU, others GPUs
 MORE = "https://console.cloud.google.com/iam-admin/quotas?project={project}"
-MORE_GPUS = "https://g.co/cloudrun/gpu-quota"
+
+
+def check_quota(cloud: Cloud) -> None:
+    """Refuse more instances than the project's quota of GPUs allows.
+
+    Where gcloud may not read the quotas, the setting GPU_QUOTA alone counts, which rules.py checks.
+
+    Raises
+    ------
+    UserError
+        Says what to set, and where to ask for more.
+    """
+    if cloud.settings.gpu_type == NO_GPU:
+        return
+    try:
+        allowed = gpus_allowed(limits(cloud), gpu_quota(cloud.settings))
+    except GcloudError as error:
+        if error.refusal not in (Refusal.DENIED, Refusal.DISABLED):
+            raise
+        return
+    if allowed is not None and (problem := above_quota(cloud.settings, allowed)):
+        raise UserError(problem)
 
 
 def limits(cloud: Cloud) -> dict[str, int]:
@@ -36,18 +61,15 @@ def _in_region(info: Mapping[str, Any], region: str) -> int | None:
 def gpu_quota(settings: Settings) -> str:
     """Return the id of the quota that the GPUs of the settings count against."""
     redundancy = "" if settings.gpu_zonal_redundancy else "NoZonalRedundancy"
-    return f"{QUOTAS[settings.gpu_type]}{redundancy}PerProjectRegion"
+    return f"{GPUS[settings.gpu_type]}{redundancy}PerProjectRegion"
 
 
 def gpus_allowed(found: Mapping[str, int], quota: str) -> int | None:
-    """Return the number of GPUs that a quota allows; None if it is not known or unlimited.
-
-    Some projects are shown thousandths of a GPU, others GPUs.
-    """
+    """Return the number of GPUs that a quota allows; None if it is not listed or unlimited."""
     value = found.get(quota, -1)
     if value < 0:
         return None
-    return value // 1000 if value >= 1000 else value
+    return value // MILLI if value >= MILLI else value
 
 
 def gpu_instances(settings: Settings) -> int:
