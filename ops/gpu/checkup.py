@@ -108,7 +108,7 @@ def region(settings: Settings) -> Answer:
     if wanted == NO_GPU:
         return Answer(f"{here}, without a GPU (GPU_TYPE=none)")
     table = json.loads(REGIONS.read_text(encoding="utf-8"))
-    invited = table["by_invitation"] if wanted == "nvidia-l4" else []
+    invited = table["by_invitation"][wanted]
     offered = [each for each in table[wanted] if each not in invited]
     if here in invited:
         return Answer(
