@@ -14,7 +14,8 @@ from ops.gpu import images, quotas
 from ops.gpu.deploy import APIS
 from ops.gpu.names import BUCKETS, SERVICES, Names
 from ops.gpu.roles import OWNER, ROLES, Held, commands_for
-from ops.gpu.rules import MORE_GPUS, NO_GPU, REGIONS, contradictions
+from ops.gpu.rules import MORE_GPUS, REGIONS, contradictions
+from ops.gpu.sizes import NO_GPU, size_of
 from ops.project import checkup, doctor
 from ops.project.checkup import Answer, Question
 from ops.settings import Settings
@@ -127,7 +128,7 @@ def _gpu_quota(cloud: Cloud) -> Answer:
     found = _limits(cloud)
     if isinstance(found, Answer):
         return found
-    quota, wanted = quotas.gpu_quota(settings), quotas.gpu_instances(settings)
+    quota, wanted = quotas.gpu_quota(settings), size_of(settings, "inference").instances
     allowed = quotas.gpus_allowed(found, quota)
     if allowed is None:
         return Answer(f"{quota}: no limit is listed for {cloud.region}", is_warning=True, fix=MORE_GPUS)

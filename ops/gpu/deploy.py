@@ -16,8 +16,8 @@ from ops.gpu.budget import budget_chains, budget_changes
 from ops.gpu.build import build
 from ops.gpu.experiment import model_changes
 from ops.gpu.found import Found, look, with_details
-from ops.gpu.lane import TERRAFORM, Lane
-from ops.gpu.names import ACCOUNTS, Names
+from ops.gpu.lane import Lane
+from ops.gpu.names import ACCOUNTS, TERRAFORM, Names
 from ops.gpu.quotas import check_quota
 from ops.gpu.rights import audit_step, grant_changes
 from ops.gpu.rules import check_rules

@@ -9,7 +9,9 @@ from typing import Any
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError
 from ops.gcloud import GcloudError, Refusal
-from ops.gpu.rules import CPU_OF_OTHERS, NO_GPU, above_quota
+from ops.gpu.names import SERVICES
+from ops.gpu.rules import above_quota
+from ops.gpu.sizes import NO_GPU, size_of
 from ops.settings import Settings
 
 SERVICE = "run.googleapis.com"
@@ -72,32 +74,15 @@ def gpus_allowed(found: Mapping[str, int], quota: str) -> int | None:
     return value // MILLI if value >= MILLI else value
 
 
-def gpu_instances(settings: Settings) -> int:
-    """Return the most instances of inference at the same time."""
-    return min(settings.gpu_max_instances, settings.max_instances)
-
-
 def shortages(settings: Settings, found: Mapping[str, int]) -> Iterator[str]:
     """Yield what a service may not have, for each quota of CPUs and memory that is too small for it."""
-    for service, setting, instances, cpus, memory in _sizes(settings):
-        for quota, size, unit, scale in ((CPU, cpus, "CPUs", 1000), (MEMORY, memory, "GiB", GIB)):
+    for service in SERVICES:
+        own = size_of(settings, service)
+        setting = "GPU_MAX_INSTANCES" if service == "inference" else "MAX_INSTANCES"
+        for quota, size, unit, scale in ((CPU, own.cpu, "CPUs", 1000), (MEMORY, own.memory_gib, "GiB", GIB)):
             allowed = found.get(quota, -1)
-            if 0 <= allowed < instances * size * scale:
+            if 0 <= allowed < own.instances * size * scale:
                 yield (
-                    f"{service}: {instances} x {size} = {instances * size} {unit}, "
+                    f"{service}: {own.instances} x {size} = {own.instances * size} {unit}, "
                     f"but {allowed / scale:,.0f} are allowed: {setting}={int(allowed // (size * scale))}"
                 )
-
-
-def _sizes(settings: Settings) -> Iterator[tuple[str, str, int, int, int]]:
-    """Yield service, setting of its instances, their number, and CPUs and GiB of each."""
-    most = settings.max_instances
-    yield "preprocess", "MAX_INSTANCES", most, CPU_OF_OTHERS, gib(settings.preprocess_memory)
-    gpus, memory = gpu_instances(settings), gib(settings.gpu_memory)
-    yield "inference", "GPU_MAX_INSTANCES", gpus, settings.gpu_cpu, memory
-    yield "postprocess", "MAX_INSTANCES", most, CPU_OF_OTHERS, gib(settings.postprocess_memory)
-
-
-def gib(memory: str) -> int:
-    """Return the number of a size such as 16Gi."""
-    return int(memory.removesuffix("Gi"))

@@ -8,15 +8,14 @@ import json
 from collections.abc import Iterator
 
 from ops.failures import UserError
+from ops.gpu.sizes import CPU_OF_OTHERS, NO_GPU, gib
 from ops.settings import ROOT, Settings
 
 REGIONS = ROOT / "terraform" / "gpu" / "gpu_regions.json"
-NO_GPU = "none"
 # Least and most GiB of an instance, by its CPUs: https://cloud.google.com/run/docs/configuring/services/memory-limits
 MEMORY_GIB = {1: (1, 4), 2: (1, 8), 4: (2, 16), 6: (4, 24), 8: (4, 32), 20: (80, 80), 22: (80, 88)}
 CPUS = {"nvidia-l4": (4, 6, 8), "nvidia-rtx-pro-6000": (20, 22), NO_GPU: (1, 2, 4, 6, 8)}
 LEAST_GIB = {"nvidia-l4": 16, "nvidia-rtx-pro-6000": 80, NO_GPU: 1}
-CPU_OF_OTHERS = 1  # CPUs of preprocess and of postprocess
 MORE_GPUS = "https://g.co/cloudrun/gpu-quota"
 
 
@@ -56,7 +55,7 @@ def _sizes(settings: Settings) -> Iterator[str]:
 
 
 def _memory(name: str, memory: str, cpu: int, least: int, most: int) -> Iterator[str]:
-    if not least <= int(memory.removesuffix("Gi")) <= most:
+    if not least <= gib(memory) <= most:
         allowed = f"{least}Gi" if least == most else f"{least}Gi to {most}Gi"
         count = "1 CPU" if cpu == 1 else f"{cpu} CPUs"
         yield f"{name}={memory}: an instance with {count} has {allowed}; set {name} to that"

@@ -8,7 +8,6 @@ from ops.gpu.names import SERVICES, Names
 from ops.settings import Settings
 from tests.gpu_plans import ALL_ELSE, NEEDED, configured, made, plans, read
 
-
 # two tests share this plan
 ON_CPUS = {
     "gpu_type": "none",
