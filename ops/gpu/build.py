@@ -240,7 +240,7 @@ def _bucket(cloud: Cloud, names: Names, found: _Found) -> list[Command]:
 
 
 def _grants(cloud: Cloud, names: Names, found: _Found) -> list[Command]:
-    """Return the commands that give the account the rights it lacks."""
+    """Return the commands that give the account its missing rights."""
     member = ["--member", f"serviceAccount:{names.build_account}", "--role"]
     add = "add-iam-policy-binding"
     repository = ["artifacts", "repositories", add, names.repository, *cloud.in_region]
