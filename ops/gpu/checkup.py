@@ -59,7 +59,7 @@ def _of_the_cloud(shell: Shell, settings: Settings) -> list[Question]:
         Question("billing", asked(_billing), here),
         Question("APIs", asked(_apis), here, is_needed=False),
         Question("settings", lambda: _settings(settings)),
-        Question("region", lambda: region(settings), ("settings",)),
+        Question("region", lambda: _region(settings), ("settings",)),
         Question("GPU quota", asked(_gpu_quota), (*here, "region")),
         Question("CPU and memory", asked(_sizes), here, is_needed=False),
         Question("roles", asked(_roles), here),
@@ -102,7 +102,7 @@ def _settings(settings: Settings) -> Answer:
     return Answer("they fit together")
 
 
-def region(settings: Settings) -> Answer:
+def _region(settings: Settings) -> Answer:
     """Return whether everyone may have the GPU in the region; _settings() refuses a region without it."""
     wanted, here = settings.gpu_type, settings.region
     if wanted == NO_GPU:
