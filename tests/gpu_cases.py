@@ -1,6 +1,6 @@
 """Batches of every model of engine_models.py, whose bytes must be the same on a GPU and on a processor.
 
-benchmarks/gpu.py compares them on a GPU; tests/stages/test_gpu_lanes.py, with the GPU's kernel compiled for
+tests/on_a_gpu.py compares them on a GPU; tests/stages/test_gpu_lanes.py, with the GPU's kernel compiled for
 this processor.
 """
 

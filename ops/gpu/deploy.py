@@ -16,8 +16,9 @@ from ops.gpu.budget import budget_chains, budget_changes
 from ops.gpu.build import build
 from ops.gpu.experiment import model_changes
 from ops.gpu.found import Found, look, with_details
-from ops.gpu.lane import TERRAFORM, Lane
-from ops.gpu.names import ACCOUNTS, Names
+from ops.gpu.lane import Lane
+from ops.gpu.names import ACCOUNTS, TERRAFORM, Names
+from ops.gpu.quotas import check_quota
 from ops.gpu.rights import audit_step, grant_changes
 from ops.gpu.rules import check_rules
 from ops.gpu.services import invoker_changes, service_changes
@@ -47,7 +48,7 @@ AGENT_NOT_READY = {"awaited": "Eventarc Service Agent", "patience_seconds": 300}
 
 @dataclass(frozen=True)
 class Wish:
-    """What a deployment is to have beside the settings.
+    """What a deployment gets beside the settings.
 
     Attributes
     ----------
@@ -77,10 +78,11 @@ def deploy(cloud: Cloud, wish: Wish, ask: Callable[[str], None], tell: Tell | No
     Raises
     ------
     UserError
-        Settings contradict each other, Terraform manages the lane, or a step failed; the next deployment
-        continues.
+        Settings contradict each other or the project's quota; Terraform manages the lane; or a step failed,
+        and the next deployment continues.
     """
-    check_rules(cloud)
+    check_rules(cloud.settings)
+    check_quota(cloud)
     names = Names.of(cloud.settings)
     found = look(cloud, names)
     check_manager(cloud, found)
@@ -130,7 +132,7 @@ def check_manager(cloud: Cloud, found: Found) -> None:
 def plan(lane: Lane, built: Mapping[str, str], wish: Wish) -> list[Step]:
     """Return the steps in their order, each with what has to change; the first enables APIs.
 
-    The trigger is last but one: uploads wait for it, and everything that a run needs is there before.
+    The trigger is last: uploads start the workflow from then on, and everything that a run needs is there.
     """
     rights = buckets_without_rights(lane)
     return [

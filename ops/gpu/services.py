@@ -1,6 +1,6 @@
-"""The services of the GPU lane: what each is to be, what it is, and the command that makes it so.
+"""The services of the GPU lane: each is compared with the settings, and deployed if something differs.
 
-Both are facts by their names for people, so that a deployment changes only what differs, and says what.
+Both are turned into facts first, by names for the operator, who reads what differs and how.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from ops.gpu.found import Resource
 from ops.gpu.lane import Lane
 from ops.gpu.names import SERVICES
-from ops.gpu.rules import CPU_OF_OTHERS, NO_GPU
+from ops.gpu.sizes import NO_GPU, size_of
 from ops.gpu.steps import Change, Command, differences
 from ops.settings import Settings
 
@@ -56,27 +56,15 @@ def service_changes(
 
 def invoker_changes(lane: Lane) -> list[Change]:
     """Return a change for each service that the workflow may not call yet."""
-    member, where = lane.names.member("workflow"), ["--region", lane.cloud.region, *lane.cloud.in_project]
-    return [
-        Change(
-            f"let the workflow call service {name}",
-            [
-                [
-                    "run",
-                    "services",
-                    "add-iam-policy-binding",
-                    service,
-                    "--member",
-                    member,
-                    "--role",
-                    INVOKER,
-                    *where,
-                ]
-            ],
-        )
-        for name in SERVICES
-        if not _may_call(lane.found.policies.get(service := lane.names.service(name), {}), member)
-    ]
+    member, changes = lane.names.member("workflow"), []
+    where = ["--region", lane.cloud.region, *lane.cloud.in_project]
+    for name in SERVICES:
+        service = lane.names.service(name)
+        if not _may_call(lane.found.policies.get(service, {}), member):
+            words = ["run", "services", "add-iam-policy-binding", service, "--member", member]
+            what = f"let the workflow call service {name}"
+            changes.append(Change(what, [[*words, "--role", INVOKER, *where]]))
+    return changes
 
 
 def is_ready(service: Resource) -> bool:
@@ -95,7 +83,6 @@ def _wanted(lane: Lane, name: str, image: str, device: str) -> Facts:
     variables = {
         "SERVICE": name,
         "MODELS_BUCKET": names.bucket("models"),
-        "VERSION": settings.image_tag,
         "TIMEOUT_SECONDS": str(settings.timeout_seconds),
         **({"MODELS": settings.models} if settings.models else {}),
         **({"SHARD_UNITS": str(settings.shard_units)} if name == "preprocess" else {}),
@@ -116,19 +103,16 @@ def _wanted(lane: Lane, name: str, image: str, device: str) -> Facts:
 
 
 def _size(settings: Settings, name: str) -> Facts:
-    is_inference = name == "inference"
-    has_gpu = is_inference and settings.gpu_type != NO_GPU
-    instances = min(settings.gpu_max_instances, settings.max_instances)
-    memory = settings.gpu_memory if is_inference else getattr(settings, f"{name}_memory")
+    size, is_inference = size_of(settings, name), name == "inference"
     return {
-        "cpu": str(settings.gpu_cpu if is_inference else CPU_OF_OTHERS),
-        "memory": memory,
+        "cpu": str(size.cpu),
+        "memory": f"{size.memory_gib}Gi",
         "concurrency": str(settings.gpu_concurrency if is_inference else CONCURRENCY),
-        "max instances": str(instances if is_inference else settings.max_instances),
+        "max instances": str(size.instances),
         "min instances": str(settings.min_instances if is_inference else 0),
-        "gpu": settings.gpu_type if has_gpu else "",
-        "zonal redundancy": _yes(has_gpu and settings.gpu_zonal_redundancy),
-        "cpu always on": _yes(has_gpu),
+        "gpu": settings.gpu_type if size.has_gpu else "",
+        "zonal redundancy": _yes(size.has_gpu and settings.gpu_zonal_redundancy),
+        "cpu always on": _yes(size.has_gpu),
     }
 
 

@@ -1,4 +1,4 @@
-# The three services. None has an instance while nothing is to be done; only inference has a GPU.
+# The three services. None has an instance while nobody uploads; only inference has a GPU.
 
 locals {
   gpu_instances = min(var.gpu_max_instances, var.max_instances)
@@ -101,7 +101,6 @@ resource "google_cloud_run_v2_service" "lane" {
             SERVICE         = each.key
             MODELS          = var.models
             MODELS_BUCKET   = local.buckets.models
-            VERSION         = var.image_tag
             TIMEOUT_SECONDS = tostring(var.timeout_seconds)
           }, each.value.variables) : name => value if value != ""
         }
