@@ -12,7 +12,8 @@ from pathlib import Path
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError
 from ops.gpu import record, terraform
-from ops.gpu.found import look
+from ops.gpu.found import Found, look
+from ops.gpu.infra_manager import refuse_its_lane
 from ops.gpu.lane import TERRAFORM, Lane
 from ops.gpu.names import Names
 from ops.gpu.removals import removal_steps, stop_step
@@ -38,7 +39,8 @@ def destroy(
     Raises
     ------
     UserError
-        Results would be lost (exit code 2, and nothing was deleted); or something is left (1).
+        Results would be lost, or a deployment of Infrastructure Manager has to be deleted first (exit code
+        2, and nothing was deleted); or something is left (1).
     """
     names = Names.of(cloud.settings)
     found = look(cloud.without_dry_run, names)
@@ -47,12 +49,16 @@ def destroy(
         if not any(step.is_needed for step in _planned(lane)):
             print(f"nothing to delete: there is no {names.stem} in {cloud.region} of {cloud.project}")
             return
+        is_terraforms = TERRAFORM in found.managers().values()
+        if is_terraforms:
+            refuse_its_lane(cloud.without_dry_run, names, found)
+            terraform.check_has_state(cloud.settings)
         losses = look_for_losses(cloud.without_dry_run, names, found)
         if not delete_data:
             refuse_losses(cloud, names, losses)
         ask(_shown(lane, losses))
         _stop(lane, delete_data, tell)
-        if TERRAFORM in found.managers().values():
+        if is_terraforms:
             lane = _by_terraform(lane, delete_data)
         run_all(cloud, _planned(lane)[1:], tell)
         cloud.shell.end_if_dry_run()
@@ -90,7 +96,23 @@ def _by_terraform(lane: Lane, delete_data: bool) -> Lane:
     """Have Terraform destroy what it manages; return the lane as it is then."""
     settings = lane.cloud.settings.model_copy(update={"delete_data": delete_data})
     terraform.destroy(replace(lane.cloud, settings=settings), yes=True)
-    return replace(lane, found=look(lane.cloud, lane.names))
+    if lane.cloud.shell.dry_run:
+        return replace(lane, found=_not_of_terraform(lane))
+    left = replace(lane, found=look(lane.cloud, lane.names))
+    for name in [name for name, manager in left.found.managers().items() if manager == TERRAFORM]:
+        print(f"note: Terraform's state does not have {name}: gcloud deletes it")
+    return left
+
+
+def _not_of_terraform(lane: Lane) -> Found:
+    """Return what was found that builds have made."""
+    names, found = lane.names, lane.found
+    return Found(
+        accounts={name: each for name, each in found.accounts.items() if name == names.build_account},
+        buckets={name: each for name, each in found.buckets.items() if name == names.build_bucket},
+        repositories=found.repositories,
+        images=found.images,
+    )
 
 
 def _check_nothing_left(lane: Lane) -> None:

@@ -191,3 +191,32 @@ def test_a_destruction_empties_the_buckets_and_loses_no_result_unless_it_may(dep
     assert allowed.returncode == 0, allowed.stdout + allowed.stderr
     assert [names_in(deployer.cloud, NAMES.bucket(bucket)) for bucket in BUCKETS] == [[], [], []]
     assert deployer.made(STATE) == []
+
+
+def test_the_scripts_leave_what_terraform_manages_to_it_and_remove_the_rest(deployer):
+    assert deployer.invoke("gpu-apply", "--yes").exit_code == 0
+    source = (REPOSITORY / "terraform" / "gpu" / "workflow.yaml").read_text()
+    deploy_workflow(deployer.cloud, NAMES.workflow, source, PROJECT, labels={"managed-by": "terraform"})
+    with_objects(deployer.cloud)
+    made = deployer.made(STATE)
+
+    refused = deployer.invoke("gpu-deploy", "--yes")
+    shown = deployer.invoke("gpu-destroy", "--dry-run")
+    still_made = deployer.made(STATE)
+    ended = deployer.invoke("gpu-destroy", "--yes")
+
+    assert refused.exit_code == 2
+    assert refused.last_line == (
+        f"error: Terraform manages this lane (workflow {NAMES.workflow} in {PROJECT}): deploy with `invoke "
+        "gpu-apply`, or remove it first: invoke gpu-destroy"
+    )
+    for output in (shown.output, ended.output):
+        destruction = output.index("terraform -chdir=terraform/gpu apply")
+        assert destruction < output.index("+ gcloud artifacts repositories delete")
+    assert still_made == made
+    assert ended.exit_code == 0, ended.output
+    assert deployer.made(STATE) == []
+    assert (
+        f"note: Terraform's state does not have workflow {NAMES.workflow}: gcloud deletes it" in ended.lines
+    )
+    assert ended.last_line.startswith(f"nothing left of {NAMES.stem} in {PROJECT}; ")
