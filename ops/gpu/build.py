@@ -14,6 +14,7 @@ from ops.cloud.cloud import Cloud
 from ops.failures import UserError
 from ops.gcloud import AT_ONCE, GcloudError, Refusal, in_parallel
 from ops.gpu import images
+from ops.gpu.lane import as_option, labels_of
 from ops.gpu.names import SERVICES, Names
 from ops.gpu.steps import ACCOUNT_NOT_READY, Command, Step, one_by_one, run_all
 from ops.images.build_log import FINISHED, POLL_SECONDS, follow
@@ -199,7 +200,7 @@ def _repository(cloud: Cloud, names: Names, found: _Found) -> list[Command]:
     words = ["artifacts", "repositories"]
     create = [
         *(*words, "create", names.repository, "--repository-format", "docker", *cloud.in_region),
-        *("--description", "Images of the GPU lane", "--labels", _labels(cloud)),
+        *("--description", "Images of the GPU lane", "--labels", as_option(labels_of(cloud.settings))),
     ]
     if not names.is_google or (found.has_repository and (found.has_policies or not found.is_ours)):
         return []
@@ -239,7 +240,10 @@ def _bucket(cloud: Cloud, names: Names, found: _Found) -> list[Command]:
     rule = {"action": {"type": "Delete"}, "condition": {"age": SOURCE_DAYS}}
     lifecycle = rendered("source-lifecycle.json", json.dumps({"rule": [rule]}, indent=1) + "\n")
     update = ["storage", "buckets", "update", place, "--lifecycle-file", nearest(lifecycle)]
-    return [*([] if found.bucket else [create]), [*update, "--update-labels", _labels(cloud)]]
+    return [
+        *([] if found.bucket else [create]),
+        [*update, "--update-labels", as_option(labels_of(cloud.settings))],
+    ]
 
 
 def _grants(cloud: Cloud, names: Names, found: _Found) -> list[Command]:
@@ -253,7 +257,3 @@ def _grants(cloud: Cloud, names: Names, found: _Found) -> list[Command]:
         READS: ["storage", "buckets", add, f"gs://{names.build_bucket}"],
     }
     return [[*words, *member, role] for role, words in wanted.items() if role not in found.grants]
-
-
-def _labels(cloud: Cloud) -> str:
-    return f"component={COMPONENT},managed-by=manual,environment={cloud.settings.environment}"

@@ -14,14 +14,15 @@ from ops.gpu import images, quotas
 from ops.gpu.deploy import APIS
 from ops.gpu.names import BUCKETS, SERVICES, Names
 from ops.gpu.roles import OWNER, ROLES, Held, commands_for
-from ops.gpu.rules import NO_GPU, REGIONS, contradictions
+from ops.gpu.rules import MORE_GPUS, REGIONS, contradictions
+from ops.gpu.sizes import NO_GPU, size_of
 from ops.project import checkup, doctor
 from ops.project.checkup import Answer, Question
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.terminal import counted
 
-DEPLOY, EDIT = "invoke gpu-deploy", "invoke config-edit"
+BUILD, DEPLOY, EDIT = "invoke gpu-build", "invoke gpu-deploy", "invoke config-edit"
 FROM_A_FILE = "credentials from a file"  # whose account gcloud does not know
 
 
@@ -108,7 +109,7 @@ def region(settings: Settings) -> Answer:
     if wanted == NO_GPU:
         return Answer(f"{here}, without a GPU (GPU_TYPE=none)")
     table = json.loads(REGIONS.read_text(encoding="utf-8"))
-    invited = table["by_invitation"] if wanted == "nvidia-l4" else []
+    invited = table["by_invitation"][wanted]
     offered = [each for each in table[wanted] if each not in invited]
     if here in invited:
         return Answer(
@@ -127,16 +128,16 @@ def _gpu_quota(cloud: Cloud) -> Answer:
     found = _limits(cloud)
     if isinstance(found, Answer):
         return found
-    quota, wanted = quotas.gpu_quota(settings), quotas.gpu_instances(settings)
+    quota, wanted = quotas.gpu_quota(settings), size_of(settings, "inference").instances
     allowed = quotas.gpus_allowed(found, quota)
     if allowed is None:
-        return Answer(f"{quota} is not listed for {cloud.region}", is_warning=True, fix=quotas.MORE_GPUS)
+        return Answer(f"{quota}: no limit is listed for {cloud.region}", is_warning=True, fix=MORE_GPUS)
     if not allowed:
-        raise UserError(f"{quota}: no GPU is allowed in {cloud.region}; ask for quota", fix=quotas.MORE_GPUS)
+        raise UserError(f"{quota}: no GPU is allowed in {cloud.region}; ask for quota", fix=MORE_GPUS)
     if wanted > allowed:
         raise UserError(
             f"{quota}: {allowed} allowed; set GPU_MAX_INSTANCES={allowed}, or ask for quota",
-            fix=quotas.MORE_GPUS,
+            fix=MORE_GPUS,
         )
     return Answer(f"{counted(allowed, 'GPU')} allowed, {wanted} wanted (GPU_MAX_INSTANCES)")
 
@@ -214,7 +215,7 @@ def _images(cloud: Cloud) -> Answer:
     """Return the tag of the three images; refuse if one is not there."""
     names, tag = Names.of(cloud.settings), cloud.settings.image_tag
     if missing := images.missing_of(images.digests(cloud, names)):
-        raise UserError(f"not in {names.images} as {tag}: {', '.join(missing)}", fix=images.BUILD)
+        raise UserError(f"not in {names.images} as {tag}: {', '.join(missing)}", fix=BUILD)
     return Answer(f"{', '.join(SERVICES)} as {tag}")
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from ops.cloud.prices import HOURS_A_MONTH, prices
 from ops.gpu import rates
 from ops.gpu.rates import HOUR_SECONDS, usd_per_second
-from ops.gpu.rules import NO_GPU
+from ops.gpu.sizes import NO_GPU
 from ops.settings import Settings
 from ops.terminal import console, counted
 

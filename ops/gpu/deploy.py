@@ -16,8 +16,9 @@ from ops.gpu.budget import budget_chains, budget_changes
 from ops.gpu.build import build
 from ops.gpu.experiment import model_changes
 from ops.gpu.found import Found, look, with_details
-from ops.gpu.lane import TERRAFORM, Lane
-from ops.gpu.names import ACCOUNTS, Names
+from ops.gpu.lane import Lane
+from ops.gpu.names import ACCOUNTS, TERRAFORM, Names
+from ops.gpu.quotas import check_quota
 from ops.gpu.rights import audit_step, grant_changes
 from ops.gpu.rules import check_rules
 from ops.gpu.services import invoker_changes, service_changes
@@ -77,10 +78,11 @@ def deploy(cloud: Cloud, wish: Wish, ask: Callable[[str], None], tell: Tell | No
     Raises
     ------
     UserError
-        Settings contradict each other, Terraform manages the lane, or a step failed; the next deployment
-        continues.
+        Settings contradict each other or the project's quota; Terraform manages the lane; or a step failed,
+        and the next deployment continues.
     """
-    check_rules(cloud)
+    check_rules(cloud.settings)
+    check_quota(cloud)
     names = Names.of(cloud.settings)
     found = look(cloud, names)
     check_manager(cloud, found)

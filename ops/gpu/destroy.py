@@ -14,8 +14,8 @@ from ops.failures import UserError
 from ops.gpu import record, terraform
 from ops.gpu.found import Found, look
 from ops.gpu.infra_manager import refuse_its_lane
-from ops.gpu.lane import TERRAFORM, Lane
-from ops.gpu.names import Names
+from ops.gpu.lane import Lane
+from ops.gpu.names import TERRAFORM, Names
 from ops.gpu.removals import removal_steps, stop_step
 from ops.gpu.results import Losses, cancelling_step, look_for_losses, refuse_losses
 from ops.gpu.rights import audit_end
@@ -95,7 +95,7 @@ def _stop(lane: Lane, delete_data: bool, tell: Tell | None) -> None:
 def _by_terraform(lane: Lane, delete_data: bool) -> Lane:
     """Have Terraform destroy what it manages; return the lane as it is then."""
     settings = lane.cloud.settings.model_copy(update={"delete_data": delete_data})
-    terraform.destroy(replace(lane.cloud, settings=settings), yes=True)
+    terraform.destroy(replace(lane.cloud, settings=settings))
     if lane.cloud.shell.dry_run:
         return replace(lane, found=_not_of_terraform(lane))
     left = replace(lane, found=look(lane.cloud, lane.names))

@@ -6,7 +6,7 @@ from typing import Any
 
 from ops.cloud.cloud import Cloud
 from ops.gcloud import AT_ONCE, in_parallel
-from ops.gpu.names import SERVICES, Names
+from ops.gpu.names import MANAGED_BY, SERVICES, Names
 
 A_NUMBER = "PROJECT_NUMBER"  # placeholder in a dry run, which asks nothing
 Resource = Mapping[str, Any]  # as gcloud prints it
@@ -44,7 +44,7 @@ class Found:
             **{f"trigger {name}": each for name, each in self.triggers.items()},
             **{f"bucket {name}": each for name, each in self.buckets.items()},
         }
-        found = {name: each.get("labels", {}).get("managed-by", "") for name, each in labelled.items()}
+        found = {name: each.get("labels", {}).get(MANAGED_BY, "") for name, each in labelled.items()}
         return {name: manager for name, manager in found.items() if manager}
 
 

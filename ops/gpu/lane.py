@@ -7,11 +7,19 @@ from typing import Any
 
 from ops.cloud.cloud import Cloud
 from ops.gpu.found import Found
-from ops.gpu.names import Names
+from ops.gpu.names import MANAGED_BY, MANUAL, Names
 from ops.names import COMPONENT
+from ops.settings import Settings
 
-MANAGED_BY = "managed-by"
-MANUAL, TERRAFORM = "manual", "terraform"  # values of the label MANAGED_BY
+
+def labels_of(settings: Settings) -> dict[str, str]:
+    """Return the labels of all that costs money."""
+    return {"component": COMPONENT, MANAGED_BY: MANUAL, "environment": settings.environment}
+
+
+def as_option(labels: dict[str, str]) -> str:
+    """Return labels as gcloud takes them."""
+    return ",".join(f"{name}={value}" for name, value in labels.items())
 
 
 @dataclass(frozen=True)
@@ -26,16 +34,12 @@ class Lane:
     @property
     def labels(self) -> dict[str, str]:
         """Labels of all that costs money."""
-        return {
-            "component": COMPONENT,
-            MANAGED_BY: MANUAL,
-            "environment": self.cloud.settings.environment,
-        }
+        return labels_of(self.cloud.settings)
 
     @property
     def label_option(self) -> str:
         """The labels as gcloud takes them."""
-        return ",".join(f"{name}={value}" for name, value in self.labels.items())
+        return as_option(self.labels)
 
     def shown_labels(self, labels: dict[str, str]) -> dict[str, str]:
         """Return ours among the labels of a resource, named as differences show them."""

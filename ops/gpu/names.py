@@ -21,6 +21,8 @@ ACCOUNTS = {
     "trigger": "ev",
 }
 DIGITS = 6
+MANAGED_BY = "managed-by"  # label that says who deployed, and its values
+MANUAL, TERRAFORM = "manual", "terraform"
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,41 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ops.cloud.cloud import Cloud
-from ops.gpu.rules import CPU_OF_OTHERS, QUOTAS
+from ops.failures import UserError
+from ops.gcloud import GcloudError, Refusal
+from ops.gpu.names import SERVICES
+from ops.gpu.rules import above_quota
+from ops.gpu.sizes import NO_GPU, size_of
 from ops.settings import Settings
 
 SERVICE = "run.googleapis.com"
 CPU, MEMORY = "CpuAllocPerProjectRegion", "MemAllocPerProjectRegion"  # thousandths of a CPU; bytes
+GPUS = {"nvidia-l4": "NvidiaL4GpuAlloc", "nvidia-rtx-pro-6000": "NvidiaRtxPro6000GpuAlloc"}
 GIB = 2**30
+MILLI = 1000  # some projects are shown thousandths of a GPU, others GPUs
 MORE = "https://console.cloud.google.com/iam-admin/quotas?project={project}"
-MORE_GPUS = "https://g.co/cloudrun/gpu-quota"
+
+
+def check_quota(cloud: Cloud) -> None:
+    """Refuse more instances than the project's quota of GPUs allows.
+
+    Where gcloud may not read the quotas, the setting GPU_QUOTA alone counts, which rules.py checks.
+
+    Raises
+    ------
+    UserError
+        Says what to set, and where to ask for more.
+    """
+    if cloud.settings.gpu_type == NO_GPU:
+        return
+    try:
+        allowed = gpus_allowed(limits(cloud), gpu_quota(cloud.settings))
+    except GcloudError as error:
+        if error.refusal not in (Refusal.DENIED, Refusal.DISABLED):
+            raise
+        return
+    if allowed is not None and (problem := above_quota(cloud.settings, allowed)):
+        raise UserError(problem)
 
 
 def limits(cloud: Cloud) -> dict[str, int]:
@@ -36,46 +63,26 @@ def _in_region(info: Mapping[str, Any], region: str) -> int | None:
 def gpu_quota(settings: Settings) -> str:
     """Return the id of the quota that the GPUs of the settings count against."""
     redundancy = "" if settings.gpu_zonal_redundancy else "NoZonalRedundancy"
-    return f"{QUOTAS[settings.gpu_type]}{redundancy}PerProjectRegion"
+    return f"{GPUS[settings.gpu_type]}{redundancy}PerProjectRegion"
 
 
 def gpus_allowed(found: Mapping[str, int], quota: str) -> int | None:
-    """Return the number of GPUs that a quota allows; None if it is not known or unlimited.
-
-    Some projects are shown thousandths of a GPU, others GPUs.
-    """
+    """Return the number of GPUs that a quota allows; None if it is not listed or unlimited."""
     value = found.get(quota, -1)
     if value < 0:
         return None
-    return value // 1000 if value >= 1000 else value
-
-
-def gpu_instances(settings: Settings) -> int:
-    """Return the most instances of inference at the same time."""
-    return min(settings.gpu_max_instances, settings.max_instances)
+    return value // MILLI if value >= MILLI else value
 
 
 def shortages(settings: Settings, found: Mapping[str, int]) -> Iterator[str]:
     """Yield what a service may not have, for each quota of CPUs and memory that is too small for it."""
-    for service, setting, instances, cpus, memory in _sizes(settings):
-        for quota, size, unit, scale in ((CPU, cpus, "CPUs", 1000), (MEMORY, memory, "GiB", GIB)):
+    for service in SERVICES:
+        own = size_of(settings, service)
+        setting = "GPU_MAX_INSTANCES" if service == "inference" else "MAX_INSTANCES"
+        for quota, size, unit, scale in ((CPU, own.cpu, "CPUs", 1000), (MEMORY, own.memory_gib, "GiB", GIB)):
             allowed = found.get(quota, -1)
-            if 0 <= allowed < instances * size * scale:
+            if 0 <= allowed < own.instances * size * scale:
                 yield (
-                    f"{service}: {instances} x {size} = {instances * size} {unit}, "
+                    f"{service}: {own.instances} x {size} = {own.instances * size} {unit}, "
                     f"but {allowed / scale:,.0f} are allowed: {setting}={int(allowed // (size * scale))}"
                 )
-
-
-def _sizes(settings: Settings) -> Iterator[tuple[str, str, int, int, int]]:
-    """Yield service, setting of its instances, their number, and CPUs and GiB of each."""
-    most = settings.max_instances
-    yield "preprocess", "MAX_INSTANCES", most, CPU_OF_OTHERS, gib(settings.preprocess_memory)
-    gpus, memory = gpu_instances(settings), gib(settings.gpu_memory)
-    yield "inference", "GPU_MAX_INSTANCES", gpus, settings.gpu_cpu, memory
-    yield "postprocess", "MAX_INSTANCES", most, CPU_OF_OTHERS, gib(settings.postprocess_memory)
-
-
-def gib(memory: str) -> int:
-    """Return the number of a size such as 16Gi."""
-    return int(memory.removesuffix("Gi"))

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from ops.gpu.names import SERVICES
-from ops.gpu.rules import CPU_OF_OTHERS, NO_GPU
+from ops.gpu.sizes import size_of
 from ops.settings import ROOT, Settings
 
 TABLE = ROOT / "terraform" / "gpu" / "prices.json"
@@ -24,11 +24,8 @@ def usd_per_second(settings: Settings) -> dict[str, float]:
 
 
 def _of(settings: Settings, name: str) -> float:
-    is_inference = name == "inference"
-    has_gpu = is_inference and settings.gpu_type != NO_GPU
-    cpu = settings.gpu_cpu if is_inference else CPU_OF_OTHERS
-    memory = settings.gpu_memory if is_inference else getattr(settings, f"{name}_memory")
-    rate = prices()["instance_based" if has_gpu else "request_based"]
-    gpu = prices()["gpu_second"][settings.gpu_type] if has_gpu else {}
+    size = size_of(settings, name)
+    rate = prices()["instance_based" if size.has_gpu else "request_based"]
+    gpu = prices()["gpu_second"][settings.gpu_type] if size.has_gpu else {}
     zones = "redundant" if settings.gpu_zonal_redundancy else "one_zone"
-    return cpu * rate["cpu_second"] + int(memory.removesuffix("Gi")) * rate["gib_second"] + gpu.get(zones, 0)
+    return size.cpu * rate["cpu_second"] + size.memory_gib * rate["gib_second"] + gpu.get(zones, 0)

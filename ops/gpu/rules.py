@@ -1,40 +1,34 @@
 """What several settings of the GPU lane allow together; terraform/gpu/rules.tf has the same sentences.
 
-Each is refused before anything is done, with what to set. What one setting allows is in gpu_settings.py.
+Each is refused before anything is done, with what to set. What one setting allows is in ops/gpu_settings.py,
+what the project may use in quotas.py.
 """
 
 import json
 from collections.abc import Iterator
 
-from ops.cloud.cloud import Cloud
 from ops.failures import UserError
-from ops.gcloud import GcloudError
+from ops.gpu.sizes import CPU_OF_OTHERS, NO_GPU, gib
 from ops.settings import ROOT, Settings
 
 REGIONS = ROOT / "terraform" / "gpu" / "gpu_regions.json"
-NO_GPU = "none"
 # Least and most GiB of an instance, by its CPUs: https://cloud.google.com/run/docs/configuring/services/memory-limits
 MEMORY_GIB = {1: (1, 4), 2: (1, 8), 4: (2, 16), 6: (4, 24), 8: (4, 32), 20: (80, 80), 22: (80, 88)}
 CPUS = {"nvidia-l4": (4, 6, 8), "nvidia-rtx-pro-6000": (20, 22), NO_GPU: (1, 2, 4, 6, 8)}
 LEAST_GIB = {"nvidia-l4": 16, "nvidia-rtx-pro-6000": 80, NO_GPU: 1}
-CPU_OF_OTHERS = 1  # CPUs of preprocess and of postprocess
-QUOTAS = {"nvidia-l4": "NvidiaL4GpuAlloc", "nvidia-rtx-pro-6000": "NvidiaRtxPro6000GpuAlloc"}
-MILLI = 1000  # some projects are shown thousandths of a GPU
-REQUEST = "ask for more: https://g.co/cloudrun/gpu-quota"
+MORE_GPUS = "https://g.co/cloudrun/gpu-quota"
 
 
-def check_rules(cloud: Cloud) -> None:
-    """Refuse settings that contradict each other, or that the project's quota does not allow.
+def check_rules(settings: Settings) -> None:
+    """Refuse settings that contradict each other.
 
     Raises
     ------
     UserError
-        Lists all contradictions; or the quota, which gcloud is asked for.
+        Lists all contradictions.
     """
-    if problems := list(contradictions(cloud.settings)):
+    if problems := list(contradictions(settings)):
         raise UserError("\nerror: ".join(problems))
-    if problem := _above_quota(cloud.settings, granted_gpus(cloud)):
-        raise UserError(problem)
 
 
 def contradictions(settings: Settings) -> Iterator[str]:
@@ -42,7 +36,7 @@ def contradictions(settings: Settings) -> Iterator[str]:
     yield from _sizes(settings)
     yield from _places(settings)
     yield from _money(settings)
-    if problem := _above_quota(settings, settings.gpu_quota):
+    if problem := above_quota(settings, settings.gpu_quota):
         yield problem
 
 
@@ -61,7 +55,7 @@ def _sizes(settings: Settings) -> Iterator[str]:
 
 
 def _memory(name: str, memory: str, cpu: int, least: int, most: int) -> Iterator[str]:
-    if not least <= int(memory.removesuffix("Gi")) <= most:
+    if not least <= gib(memory) <= most:
         allowed = f"{least}Gi" if least == most else f"{least}Gi to {most}Gi"
         count = "1 CPU" if cpu == 1 else f"{cpu} CPUs"
         yield f"{name}={memory}: an instance with {count} has {allowed}; set {name} to that"
@@ -110,38 +104,13 @@ def _money(settings: Settings) -> Iterator[str]:
         )
 
 
-def _above_quota(settings: Settings, quota: int | None) -> str:
-    """Return the sentence about too many instances; "" where the quota allows them, or is not known."""
+def above_quota(settings: Settings, gpus: int) -> str:
+    """Return the sentence about more instances than the project may use GPUs; "" where there are not."""
     most = settings.gpu_max_instances
-    if settings.gpu_type == NO_GPU or quota is None or most <= quota:
+    if settings.gpu_type == NO_GPU or most <= gpus:
         return ""
     return (
-        f"GPU_MAX_INSTANCES={most}: the project may use {quota} {settings.gpu_type} in {settings.region}; "
-        f"set GPU_MAX_INSTANCES to that at most, or {REQUEST}, and set GPU_QUOTA to what is granted"
+        f"GPU_MAX_INSTANCES={most}: the project may use {gpus} {settings.gpu_type} in {settings.region}; "
+        f"set GPU_MAX_INSTANCES to that at most, or ask for more: {MORE_GPUS}, and set GPU_QUOTA to what is "
+        "granted"
     )
-
-
-def granted_gpus(cloud: Cloud) -> int | None:
-    """Return the GPUs that the project may use in the region; None where nobody says so."""
-    settings = cloud.settings
-    if settings.gpu_type == NO_GPU:
-        return None
-    redundancy = "" if settings.gpu_zonal_redundancy else "NoZonalRedundancy"
-    quota = f"{QUOTAS[settings.gpu_type]}{redundancy}PerProjectRegion"
-    words = ["beta", "quotas", "info", "list", "--service", "run.googleapis.com", *cloud.in_project]
-    try:
-        infos = cloud.read_json(words, echo=False) or []
-    except GcloudError:  # the API of quotas may not be enabled yet: GPU_QUOTA counts
-        return None
-    values = [
-        int(each["details"]["value"])
-        for info in infos
-        if info.get("quotaId") == quota
-        for each in info.get("dimensionsInfos", [])
-        if each.get("dimensions", {}).get("region", cloud.region) == cloud.region
-        and "value" in each.get("details", {})
-    ]
-    granted = min((value for value in values if value >= 0), default=None)
-    if granted is None or granted < MILLI:
-        return granted
-    return granted // MILLI

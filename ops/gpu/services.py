@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from ops.gpu.found import Resource
 from ops.gpu.lane import Lane
 from ops.gpu.names import SERVICES
-from ops.gpu.rules import CPU_OF_OTHERS, NO_GPU
+from ops.gpu.sizes import NO_GPU, size_of
 from ops.gpu.steps import Change, Command, differences
 from ops.settings import Settings
 
@@ -95,7 +95,6 @@ def _wanted(lane: Lane, name: str, image: str, device: str) -> Facts:
     variables = {
         "SERVICE": name,
         "MODELS_BUCKET": names.bucket("models"),
-        "VERSION": settings.image_tag,
         "TIMEOUT_SECONDS": str(settings.timeout_seconds),
         **({"MODELS": settings.models} if settings.models else {}),
         **({"SHARD_UNITS": str(settings.shard_units)} if name == "preprocess" else {}),
@@ -124,19 +123,16 @@ def _of_inference(settings: Settings, device: str) -> dict[str, str]:
 
 
 def _size(settings: Settings, name: str) -> Facts:
-    is_inference = name == "inference"
-    has_gpu = is_inference and settings.gpu_type != NO_GPU
-    instances = min(settings.gpu_max_instances, settings.max_instances)
-    memory = settings.gpu_memory if is_inference else getattr(settings, f"{name}_memory")
+    size, is_inference = size_of(settings, name), name == "inference"
     return {
-        "cpu": str(settings.gpu_cpu if is_inference else CPU_OF_OTHERS),
-        "memory": memory,
+        "cpu": str(size.cpu),
+        "memory": f"{size.memory_gib}Gi",
         "concurrency": str(settings.gpu_concurrency if is_inference else CONCURRENCY),
-        "max instances": str(instances if is_inference else settings.max_instances),
+        "max instances": str(size.instances),
         "min instances": str(settings.min_instances if is_inference else 0),
-        "gpu": settings.gpu_type if has_gpu else "",
-        "zonal redundancy": _yes(has_gpu and settings.gpu_zonal_redundancy),
-        "cpu always on": _yes(has_gpu),
+        "gpu": settings.gpu_type if size.has_gpu else "",
+        "zonal redundancy": _yes(size.has_gpu and settings.gpu_zonal_redundancy),
+        "cpu always on": _yes(size.has_gpu),
     }
 
 

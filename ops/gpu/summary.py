@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ops.gpu.lane import Lane
 from ops.gpu.names import BUCKETS, SERVICES
 from ops.gpu.rates import HOUR_SECONDS, prices, usd_per_second
-from ops.gpu.rules import NO_GPU
+from ops.gpu.sizes import NO_GPU, size_of
 from ops.gpu.steps import Step
 from ops.gpu.workflow import service_urls
 from ops.terminal import counted
@@ -42,7 +42,7 @@ def _costs(lane: Lane) -> list[str]:
     settings = lane.cloud.settings
     hour = usd_per_second(settings)["inference"] * HOUR_SECONDS
     gpu = "no GPU" if settings.gpu_type == NO_GPU else settings.gpu_type
-    kept, instances = settings.min_instances, min(settings.gpu_max_instances, settings.max_instances)
+    kept, instances = settings.min_instances, size_of(settings, "inference").instances
     idle = f"{kept * hour:.2f} USD an hour for {counted(kept, 'instance')}" if kept else "nothing but storage"
     return [
         f"  idle      {idle}",

@@ -7,7 +7,8 @@ from ops.cloud.cloud import Cloud
 from ops.failures import UserError
 from ops.gcloud import GcloudError, Refusal, is_no_match
 from ops.gpu import images
-from ops.gpu.names import Names
+from ops.gpu.experiment import MODEL
+from ops.gpu.names import MANAGED_BY, MANUAL, Names
 from ops.project.terraform_root import Root, as_variables, ask
 from ops.settings import ROOT, Settings
 from ops.terminal import need_terminal_or
@@ -45,28 +46,22 @@ def apply(cloud: Cloud, yes: bool = False) -> None:
         ask(yes, f'apply this to project {cloud.project}? Type "yes" to confirm: ')
         root.carry_out()
         names = Names.of(cloud.settings)
-        experiment = f"gs://{names.bucket('models')}/forecast/experiment.tar.gz"
+        experiment = f"gs://{names.bucket('models')}/{MODEL}"
         ready = f"the GPU lane is ready; an upload to gs://{names.bucket('input')} starts it"
         cloud.shell.report(f"{ready}, and a .csv replaces the data of {experiment}")
 
 
-def destroy(cloud: Cloud, yes: bool = False) -> None:
-    """Show what would be deleted, ask, and delete it, with the objects in its buckets; `yes` as apply().
+def destroy(cloud: Cloud) -> None:
+    """Show what Terraform deletes, and delete it, with the objects in its buckets; destroy.py asks before.
 
-    Results are deleted only with DELETE_DATA; with results and without it, nothing is deleted. Images, which
+    Results are deleted only with DELETE_DATA: one that was written meanwhile keeps its bucket. Images, which
     Terraform does not manage, stay.
     """
-    names = Names.of(cloud.settings)
     root = _root(cloud, find_digests=False)  # the images may be gone
-    need_terminal_or(yes)
-    _refuse_to_lose_results(cloud, names)
     with root.connected():
-        if not root.planned("-destroy"):
-            print(f"nothing to delete in project {cloud.project}")
-            return
-        ask(yes, f'delete all this in project {cloud.project} for good? Type "yes" to confirm: ')
-        _empty_buckets(cloud, names)  # Terraform deletes no bucket that has objects
-        root.carry_out()
+        if root.planned("-destroy"):
+            _empty_buckets(cloud, Names.of(cloud.settings))  # Terraform deletes no bucket that has objects
+            root.carry_out()
 
 
 def variables(settings: Settings, **others: object) -> dict[str, str]:
@@ -94,7 +89,7 @@ def _root(cloud: Cloud, **others: object) -> Root:
 def _check(cloud: Cloud) -> None:
     """Refuse early what an apply would refuse halfway: another way's deployment, and missing images."""
     names = Names.of(cloud.settings)
-    if _manager(cloud, names) == "manual":
+    if _manager(cloud, names) == MANUAL:
         raise UserError(
             f"{names.stem} was deployed by `invoke gpu-deploy`, and Terraform does not know of it: remove it "
             "first, or choose another SERVICE_PREFIX",
@@ -114,26 +109,7 @@ def _manager(cloud: Cloud, names: Names) -> str:
         if error.refusal not in NOTHING_THERE:
             raise
         return ""
-    return found.get("labels", {}).get("managed-by", "")
-
-
-def _refuse_to_lose_results(cloud: Cloud, names: Names) -> None:
-    place = f"gs://{names.bucket('output')}/results/"
-    if cloud.settings.delete_data or not _is_anything_below(cloud, place):
-        return
-    raise UserError(
-        f"{place} has results, which would be deleted for good: download them, or set DELETE_DATA=true",
-        fix=f"gcloud storage cp --recursive {place} . --project {cloud.project}",
-    )
-
-
-def _is_anything_below(cloud: Cloud, place: str) -> bool:
-    try:
-        return bool(cloud.read_if_there(["storage", "ls", place, *cloud.in_project]))
-    except GcloudError as error:
-        if error.refusal not in NOTHING_THERE:  # no bucket
-            raise
-        return False
+    return found.get("labels", {}).get(MANAGED_BY, "")
 
 
 def _empty_buckets(cloud: Cloud, names: Names) -> None:

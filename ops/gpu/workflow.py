@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from ops.gpu.found import Resource
 from ops.gpu.lane import Lane
 from ops.gpu.names import SERVICES
+from ops.gpu.sizes import size_of
 from ops.gpu.steps import Change, differences
 from ops.settings import ROOT
 from ops.terminal import nearest
@@ -28,7 +29,7 @@ def workflow_changes(lane: Lane) -> list[Change]:
     variables = {
         "SERVICE_URLS": json.dumps(service_urls(lane), separators=(",", ":")),
         "OUTPUT_BUCKET": names.bucket("output"),
-        "MAX_SHARDS_AT_ONCE": str(min(settings.gpu_max_instances, settings.max_instances)),
+        "MAX_SHARDS_AT_ONCE": str(size_of(settings, "inference").instances),
         "TIMEOUT_SECONDS": str(settings.timeout_seconds),
     }
     wanted = {

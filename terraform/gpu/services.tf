@@ -101,7 +101,6 @@ resource "google_cloud_run_v2_service" "lane" {
             SERVICE         = each.key
             MODELS          = var.models
             MODELS_BUCKET   = local.buckets.models
-            VERSION         = var.image_tag
             TIMEOUT_SECONDS = tostring(var.timeout_seconds)
           }, each.value.variables) : name => value if value != ""
         }

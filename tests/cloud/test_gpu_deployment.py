@@ -2,14 +2,18 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from localcloud.environment import client_environment
 from localcloud.process import running
+from localcloud.run.quotas import LIMITS
 from ops.cloud.cloud import Cloud
 from ops.environment import read_settings
+from ops.failures import UserError
 from ops.gpu.names import SERVICES, Names
+from ops.gpu.quotas import check_quota
 from ops.shell import Shell
 from tests.cloud_runs import PROJECT, REGION
 from tests.emulated import add_image, names_in, order_faults, request
@@ -124,6 +128,35 @@ def test_a_first_deployment_prints_where_everything_is_and_a_second_changes_noth
     assert "nothing to change" in second.lines
     assert not [line for line in second.lines if line.startswith("+ gcloud")]
     assert second.lines[-11:] == first.lines[-11:]
+
+
+@pytest.mark.parametrize("shown", [2, 2000], ids=["in GPUs", "in thousandths"])
+def test_a_deployment_with_more_instances_than_granted_gpus_is_refused_before_anything_changes(
+    operator, shown
+):
+    limit = "NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion"
+    quotas = f"{operator.emulator.apis}/_emulator/run"
+    request("POST", quotas, json={"quotas": {limit: shown}})
+    before = operator.left()
+
+    ended = operator.type("deploy", "--yes", GPU_TYPE="nvidia-l4")
+
+    request("POST", quotas, json={"quotas": {limit: LIMITS[limit]}})
+    assert ended.exit_code == 2
+    assert ended.last_line.startswith(
+        f"error: GPU_MAX_INSTANCES=3: the project may use 2 nvidia-l4 in {REGION}; set GPU_MAX_INSTANCES to"
+    )
+    assert operator.left() == before
+
+
+def test_where_the_quotas_may_not_be_read_the_setting_alone_counts(operator):
+    settings = operator.settings.model_copy(update={"gpu_type": "nvidia-l4", "gpu_max_instances": 99})
+    operator.fail_once(method="GET", path="/quotaInfos")
+
+    check_quota(replace(operator.cloud, settings=settings))  # nothing is refused
+
+    with pytest.raises(UserError, match="GPU_MAX_INSTANCES=99: the project may use "):
+        check_quota(replace(operator.cloud, settings=settings))
 
 
 def test_changed_settings_a_new_image_and_what_somebody_changed_are_applied_and_nothing_else(operator):

@@ -80,7 +80,7 @@ def test_nobody_outside_reaches_a_service_but_the_workflow_tells_their_health(la
         "inference": "ok",
         "postprocess": "ok",
     }
-    assert {answer["version"] for answer in health.values()} == {"latest"}
+    assert {answer["version"] for answer in health.values()} == {"local"}  # an image has its commit
     assert {answer["device"] for answer in health.values()} == {"cpu"}
 
 

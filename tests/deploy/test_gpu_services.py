@@ -8,6 +8,15 @@ from ops.gpu.names import SERVICES, Names
 from ops.settings import Settings
 from tests.gpu_plans import ALL_ELSE, NEEDED, configured, made, plans, read
 
+# two tests share this plan
+ON_CPUS = {
+    "gpu_type": "none",
+    "gpu_cpu": 2,
+    "gpu_memory": "4Gi",
+    "image_tag": "v1.2",
+    "registry_host": "registry.example.org",
+}
+
 
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory):
@@ -77,7 +86,7 @@ def test_services_are_told_what_the_settings_say(planned):
     has = templates(plan)
 
     bucket = f"{Names.of(Settings(**NEEDED | ALL_ELSE)).stem}-models"
-    both = {"MODELS": "lab.models:Flu", "MODELS_BUCKET": bucket, "VERSION": "v1.2", "TIMEOUT_SECONDS": "900"}
+    both = {"MODELS": "lab.models:Flu", "MODELS_BUCKET": bucket, "TIMEOUT_SECONDS": "900"}
     assert told == {
         "preprocess": {"SERVICE": "preprocess", "SHARD_UNITS": "7", **both},
         "inference": {"SERVICE": "inference", "DEVICE": "cuda", "AT_ONCE": "2", **both},
@@ -96,7 +105,7 @@ def test_services_are_told_what_the_settings_say(planned):
 
 
 def test_without_a_gpu_inference_computes_on_its_cpus(planned):
-    service = services(planned(gpu_type="none", gpu_cpu=2, gpu_memory="4Gi"))["inference"]
+    service = services(planned(**ON_CPUS))["inference"]
 
     assert container(service)["resources"][0]["limits"] == {"cpu": "2", "memory": "4Gi"}
     assert container(service)["resources"][0]["cpu_idle"] is True
@@ -105,13 +114,12 @@ def test_without_a_gpu_inference_computes_on_its_cpus(planned):
 
 
 def test_services_run_images_by_digest_and_those_of_another_registry_by_tag(planned):
-    plan = planned(image_tag="v1.2", gpu_repo_name="flu-images")
-    elsewhere = planned(image_tag="v1.2", registry_host="registry.example.org")
+    plan, elsewhere = planned(**ALL_ELSE), planned(**ON_CPUS)
 
     asked = {each["key"]: each for each in read(plan, "google_artifact_registry_docker_image")}
     assert {
         name: (each["image_name"], each["repository_id"], each["location"]) for name, each in asked.items()
-    } == {name: (f"{name}:v1.2", "flu-images", "us-central1") for name in SERVICES}
+    } == {name: (f"{name}:v1.2", "flu-images", "europe-west4") for name in SERVICES}
     for name, service in services(plan).items():
         assert container(service)["image"] == asked[name]["self_link"]  # with the digest of today
     stem = Names.of(Settings(**NEEDED)).stem

@@ -1,11 +1,10 @@
-"""`invoke gpu-plan` and `invoke gpu-apply` as an operator uses them, and how what they made is destroyed.
+"""`invoke gpu-plan` and `invoke gpu-apply` as an operator uses them, and `gpu-destroy` of what they made.
 
 Real terraform, its state in an emulated bucket, real gcloud; the provider alone is a stand-in.
 """
 
 import re
 import subprocess
-import sys
 
 import pytest
 import requests
@@ -20,15 +19,7 @@ from tests.experiments import REPOSITORY
 NAMES = Names.of(Settings(project_id=PROJECT))
 STATES = "terraform/epymodelingsuite-cloud/gpu"
 STATE = f"{STATES}/{NAMES.stem}/default.tfstate"
-DESTROY = """
-from ops.failures import UserError
-from ops.gpu import terraform
-from ops.tasks.verb import the_cloud
-try:
-    terraform.destroy(the_cloud(False, needs_bucket=False), yes=True)
-except UserError as error:
-    raise SystemExit(str(error))
-"""
+SOURCE = REPOSITORY / "terraform" / "gpu" / "workflow.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -48,23 +39,14 @@ def deployer(cloud, tmp_path):
     requests.post(f"{cloud.storage}/_emulator/reset", timeout=10)
 
 
-def destroyed(deployer, **variables):
-    return subprocess.run(
-        [sys.executable, "-c", DESTROY],
-        cwd=deployer.folder,
-        env={**deployer.operator.environ, "PYTHONPATH": str(deployer.folder), **variables},
-        capture_output=True,
-        text=True,
-    )
-
-
 def put(cloud, bucket, name):
     url = f"{cloud.storage}/upload/storage/v1/b/{bucket}/o?uploadType=media"
     assert request("POST", url, params={"name": name}, data=b"x").status_code == 200
 
 
 def with_objects(cloud, *results):
-    """Make the lane's buckets, which the stand-in does not, with a file in each folder."""
+    """Make the lane's workflow and buckets, which the stand-in does not, with a file in each folder."""
+    deploy_workflow(cloud, NAMES.workflow, SOURCE.read_text(), PROJECT, labels={"managed-by": "terraform"})
     for bucket in BUCKETS:
         create_bucket(cloud, NAMES.bucket(bucket), PROJECT)
     put(cloud, NAMES.bucket("input"), "week.csv")
@@ -81,7 +63,7 @@ def test_a_lane_is_planned_set_up_and_taken_down(deployer):
     after = deployer.made(STATE)
     again = deployer.invoke("gpu-apply", "--yes")
     with_objects(deployer.cloud)
-    gone = destroyed(deployer)
+    gone = deployer.invoke("gpu-destroy", "--yes")
 
     assert planned.exit_code == 0, planned.output
     assert re.search(r"Plan: \d+ to add, 0 to change, 0 to destroy", planned.output)
@@ -91,8 +73,9 @@ def test_a_lane_is_planned_set_up_and_taken_down(deployer):
     assert f"an upload to gs://{NAMES.bucket('input')} starts it" in applied.last_line
     assert {"google_eventarc_trigger.upload", "google_cloud_run_v2_service.lane"} <= set(after)
     assert "nothing to change in project my-lab-forecasts" in again.last_line
-    assert gone.returncode == 0, gone.stdout + gone.stderr
-    assert [names_in(deployer.cloud, NAMES.bucket(bucket)) for bucket in BUCKETS] == [[], [], []]
+    assert gone.exit_code == 0, gone.output
+    assert re.search(r"0 added, 0 changed, \d+ destroyed", gone.output)
+    assert gone.last_line.startswith(f"nothing left of {NAMES.stem} in {PROJECT}")
     assert deployer.made(STATE) == []
     assert not list((deployer.folder / "terraform" / "gpu" / ".terraform").glob("*.tfplan"))
 
@@ -163,8 +146,9 @@ def test_what_is_wrong_is_one_line_before_anything_is_planned(deployer):
 
 
 def test_what_the_scripts_deployed_is_not_taken_over(deployer):
-    source = (REPOSITORY / "terraform" / "gpu" / "workflow.yaml").read_text()
-    deploy_workflow(deployer.cloud, NAMES.workflow, source, PROJECT, labels={"managed-by": "manual"})
+    deploy_workflow(
+        deployer.cloud, NAMES.workflow, SOURCE.read_text(), PROJECT, labels={"managed-by": "manual"}
+    )
 
     ended = deployer.invoke("gpu-apply", "--yes")
 
@@ -178,18 +162,18 @@ def test_a_destruction_empties_the_buckets_and_loses_no_result_unless_it_may(dep
     with_objects(deployer.cloud, "results/week.csv/1/result.json")
     made = deployer.made(STATE)
 
-    refused = destroyed(deployer)
+    refused = deployer.invoke("gpu-destroy", "--yes")
     left = {bucket: names_in(deployer.cloud, NAMES.bucket(bucket)) for bucket in BUCKETS}
     still_made = deployer.made(STATE)
-    allowed = destroyed(deployer, DELETE_DATA="true")
+    allowed = deployer.invoke("gpu-destroy", "--yes", DELETE_DATA="true")
 
-    assert refused.returncode == 1
-    assert f"gs://{NAMES.bucket('output')}/results/ has results" in refused.stderr
-    assert "set DELETE_DATA=true" in refused.stderr
+    assert refused.exit_code == 2
+    assert f"gs://{NAMES.bucket('output')}/results/ has 1 file of results" in refused.last_line
+    assert "set DELETE_DATA=true" in refused.last_line
     assert all(left.values())
     assert still_made == made
-    assert allowed.returncode == 0, allowed.stdout + allowed.stderr
-    assert [names_in(deployer.cloud, NAMES.bucket(bucket)) for bucket in BUCKETS] == [[], [], []]
+    assert allowed.exit_code == 0, allowed.output
+    assert allowed.last_line.startswith(f"nothing left of {NAMES.stem} in {PROJECT}")
     assert deployer.made(STATE) == []
 
 
