@@ -5,12 +5,13 @@ Whatever exists of it is removed, so it does not matter at which step a deployme
 
 import shlex
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError
+from ops.gcloud import GcloudError, Refusal
 from ops.gpu import record, terraform
 from ops.gpu.found import Found, look
 from ops.gpu.infra_manager import refuse_its_lane
@@ -21,6 +22,7 @@ from ops.gpu.results import Losses, cancelling_step, look_for_losses, refuse_los
 from ops.gpu.rights import audit_end
 from ops.gpu.steps import Step, Tell, run_all
 
+STOPPING = (Refusal.LOGIN, Refusal.PROJECT, Refusal.PASSING)  # with these, all else fails, too
 RESTORED = "deleted buckets can be restored for 7 days: gcloud storage buckets list --soft-deleted --project"
 
 
@@ -60,9 +62,9 @@ def destroy(
         _stop(lane, delete_data, tell)
         if is_terraforms:
             lane = _by_terraform(lane, delete_data)
-        run_all(cloud, _planned(lane)[1:], tell)
+        refused = _remove(lane, tell)
         cloud.shell.end_if_dry_run()
-        _check_nothing_left(lane)
+        _check_nothing_left(lane, refused)
     record.forget(cloud.settings, names)
     print(f"nothing left of {names.stem} in {cloud.project}; {RESTORED} {cloud.project}")
 
@@ -115,20 +117,48 @@ def _not_of_terraform(lane: Lane) -> Found:
     )
 
 
-def _check_nothing_left(lane: Lane) -> None:
+def _remove(lane: Lane, tell: Tell | None) -> list[GcloudError]:
+    """Delete all but the trigger; one that is refused keeps nothing else from being deleted.
+
+    Returns
+    -------
+    list of GcloudError
+        What was refused.
+    """
+    refused = []
+    for step in _planned(lane)[1:]:
+        try:
+            run_all(lane.cloud, [step], tell)
+        except GcloudError as error:
+            if error.refusal in STOPPING:
+                raise
+            refused.append(error)
+    return refused
+
+
+def _check_nothing_left(lane: Lane, refused: Sequence[GcloudError]) -> None:
     """Look again.
 
     Raises
     ------
     UserError
-        Names everything that is left, each with the command that removes it (exit code 1).
+        Says what was refused, and names everything that is left, each with the command that removes it (exit
+        code 1).
     """
     left = replace(lane, found=look(lane.cloud, lane.names))
     lines = [
-        f"{what}: gcloud {shlex.join(words)}"
+        f"{what}: {command}"
         for step in _planned(left)
-        if not callable(step.chains)
-        for what, words in zip(step.changes, [words for chain in step.chains for words in chain], strict=True)
+        for what, command in zip(step.changes, _pasted(step), strict=True)
     ]
     if lines:
-        raise UserError("\n  ".join([f"left in {lane.cloud.project}:", *lines]), exit_code=1)
+        reasons = [f"{error.problem}\n" for error in refused]
+        listed = "\n  ".join([f"left in {lane.cloud.project}:", *lines])
+        raise UserError("error: ".join([*reasons, listed]), exit_code=1)
+
+
+def _pasted(step: Step) -> list[str]:
+    """Return the command for each change of a step; for one that has to read something first, this task."""
+    if callable(step.chains):
+        return ["invoke gpu-destroy" for _ in step.changes]
+    return [f"gcloud {shlex.join(words)}" for chain in step.chains for words in chain]
