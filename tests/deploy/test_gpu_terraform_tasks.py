@@ -179,8 +179,6 @@ def test_a_destruction_empties_the_buckets_and_loses_no_result_unless_it_may(dep
 
 def test_the_scripts_leave_what_terraform_manages_to_it_and_remove_the_rest(deployer):
     assert deployer.invoke("gpu-apply", "--yes").exit_code == 0
-    source = (REPOSITORY / "terraform" / "gpu" / "workflow.yaml").read_text()
-    deploy_workflow(deployer.cloud, NAMES.workflow, source, PROJECT, labels={"managed-by": "terraform"})
     with_objects(deployer.cloud)
     made = deployer.made(STATE)
 
