@@ -50,7 +50,7 @@ class GpuSettings(BaseModel, frozen=True, validate_default=True):
         "memory of an instance of preprocess",
         "The services without a GPU: memory, and instances of each at the same time. For all services: "
         "seconds of a request, most units of a shard (0: as many as fit into a request), and instances "
-        "that are kept when nothing is to be done. One with a GPU then costs about a dollar an hour, so "
+        "that are kept while nobody uploads. One with a GPU costs about a dollar an hour, so "
         "MIN_INSTANCES above 0 needs ACCEPT_IDLE_COST=true.",
     )
     postprocess_memory: types.GiB = of_lane("1Gi", "memory of an instance of postprocess")
@@ -59,9 +59,7 @@ class GpuSettings(BaseModel, frozen=True, validate_default=True):
     shard_units: int = of_lane(
         0, "most units in a shard; 0: as many as fit into a request", ge=0, le=1_000_000
     )
-    min_instances: int = of_lane(
-        0, "instances of inference that are kept when nothing is to be done", ge=0, le=100
-    )
+    min_instances: int = of_lane(0, "instances of inference that are kept while nobody uploads", ge=0, le=100)
     accept_idle_cost: bool = of_lane(False, "pay for MIN_INSTANCES that do nothing: true or false")
     gpu_ingress: Literal["internal", "internal-and-cloud-load-balancing", "all"] = of_lane(
         "internal",

@@ -25,9 +25,16 @@ _EVERY_REFUSAL = (
     "stages/test_wrong_hub_formats.py",
     "stages/test_wrong_numbers.py",
 )
+_GPU_IMAGES = (
+    "cloud/test_gpu_deployment.py",
+    "cloud/test_gpu_operations.py",
+    "deploy/test_gpu_build.py",
+)
+_GPU_SCRIPTS = ("operator/test_gpu_deployment.py", "cloud/test_gpu_deployment.py")
 _GPU_TERRAFORM = (
     "deploy/test_gpu_alerts.py",
     "deploy/test_gpu_rules.py",
+    "deploy/test_gpu_services.py",
     "deploy/test_gpu_terraform.py",
     "deploy/test_gpu_terraform_tasks.py",
 )
@@ -154,7 +161,14 @@ LANES_OF = {
         "cloud/test_gpu_lane.py",
         "cloud/test_gpu_operations.py",
         "cloud/test_gpu_rehearsal.py",
+        "cloud/test_runbooks.py",
     ),
+    "ops/gpu/build.py": ("cloud/test_gpu_deployment.py", "deploy/test_gpu_build.py"),
+    "ops/gpu/images.py": _GPU_IMAGES,
+    "ops/gpu/monitoring.py": ("cloud/test_gpu_deployment.py", "deploy/test_gpu_alerts.py"),
+    "ops/gpu/names.py": (*_GPU_IMAGES, *_GPU_TERRAFORM),
+    "ops/gpu/rights.py": ("cloud/test_gpu_deployment.py", "cloud/test_gpu_lane.py", *_GPU_TERRAFORM),
+    "ops/gpu/rules.py": ("operator/test_gpu_deployment.py", *_GPU_TERRAFORM),
     "ops/gpu/terraform.py": _GPU_TERRAFORM,
     "ops/gpu_settings.py": ("operator", *_GPU_TERRAFORM),
     "ops/images/": (*_EVERY_TASK, "deploy"),
@@ -201,12 +215,16 @@ LANES_OF = {
     ),
     "requirements": ("stages", "operator"),
     "scripts/": ("stages",),
+    "scripts/deploy.sh": _GPU_SCRIPTS,
+    "scripts/destroy.sh": _GPU_SCRIPTS,
     "scripts/pipeline/": ("stages", "services/test_forecast_model.py"),
     "scripts/pipeline/bucket.py": ("stages", "services"),
     "services/": ("services", "cloud/test_gpu_forecast.py", "cloud/test_gpu_lane.py"),
     "tasks.py": ("operator",),
     "terraform/": ("deploy",),
-    "terraform/gpu/": ("deploy/test_terraform.py", *_GPU_TERRAFORM),
+    "terraform/gpu/": ("cloud/test_infrastructure_manager.py", "deploy/test_terraform.py", *_GPU_TERRAFORM),
+    "terraform/gpu/alerts.yaml": ("cloud/test_gpu_deployment.py", "deploy/test_gpu_alerts.py"),
+    "terraform/gpu/dashboard.json": ("cloud/test_gpu_deployment.py", "deploy/test_gpu_alerts.py"),
     "terraform/gpu/workflow.yaml": (
         "cloud/test_gpu_lane.py",
         "cloud/test_gpu_lane_load.py",

@@ -1,5 +1,5 @@
 # As cheap as it gets with a GPU: one instance, the smallest that Cloud Run gives an L4 (4 CPUs and 16Gi), and none
-# while nothing is to be done. Files are deleted early.
+# while nobody uploads. Files are deleted early.
 #   terraform -chdir=terraform/gpu plan -var-file=../../examples/gpu/cost-optimized.tfvars
 service_prefix         = "ml-pipeline"
 gpu_type               = "nvidia-l4"

@@ -25,7 +25,7 @@ class Expression:
 
     @property
     def value(self):
-        """Return the text, number, boolean or None that stands here; UNKNOWN for all else."""
+        """Return the text, number, boolean or None that is written here; UNKNOWN for all else."""
         words = [word for word in self.words if word.kind != NEWLINE]
         negative = len(words) == 2 and words[0].is_sign("-") and words[1].kind == NUMBER
         if len(words) != 1 and not negative:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ops import gcloud
+from ops.gcloud import GcloudError, Refusal
 from ops.settings import Settings, need
 from ops.shell import Shell
 
@@ -84,3 +85,14 @@ class Cloud:
     def read_json(self, words: Sequence[str], **options: Any) -> Any:
         """Return gcloud's JSON answer, None in a dry run; options and errors as gcloud.read_json()."""
         return gcloud.read_json(self.shell, words, **options)
+
+    def read_json_if_there(
+        self, words: Sequence[str], none_for: Sequence[Refusal] = (Refusal.MISSING,), **options: Any
+    ) -> Any:
+        """Return what read_json() returns; None where gcloud is refused for one of some reasons."""
+        try:
+            return self.read_json(words, **options)
+        except GcloudError as error:
+            if error.refusal not in none_for:
+                raise
+            return None

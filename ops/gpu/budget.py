@@ -4,7 +4,7 @@ gcloud asks the billing service at an address of its own, so an emulated cloud h
 """
 
 from ops.gpu.lane import Lane
-from ops.gpu.monitoring import channel_names, title_of
+from ops.gpu.monitoring import channel_names, lane_title
 from ops.gpu.steps import Chains
 
 BUDGETS = ("billing", "budgets")
@@ -34,7 +34,7 @@ def budget_chains(lane: Lane) -> Chains:
     channels = ",".join(channel_names(lane))
     mail = [f"--notifications-rule-monitoring-notification-channels={channels}"] if channels else []
     create = [*BUDGETS, "create", "--billing-account", settings.billing_account]
-    options = ["--display-name", title_of(lane), "--filter-projects", f"projects/{lane.cloud.project}"]
+    options = ["--display-name", lane_title(lane), "--filter-projects", f"projects/{lane.cloud.project}"]
     return [[[*create, *options, *amount, *rules, *mail]]]
 
 

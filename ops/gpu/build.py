@@ -6,13 +6,13 @@ nor the account and the bucket of builds. What exists is left as it is: repeat a
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError
-from ops.gcloud import AT_ONCE, GcloudError, Refusal, in_parallel
+from ops.gcloud import AT_ONCE, in_parallel
 from ops.gpu import images
 from ops.gpu.lane import as_option, labels_of
 from ops.gpu.names import SERVICES, Names
@@ -153,46 +153,39 @@ def _prepare(cloud: Cloud, names: Names) -> bool:
 
 def _look(cloud: Cloud, names: Names) -> _Found:
     """Return what is there; in a dry run nothing is."""
-    project, location = cloud.in_project, cloud.in_region
-    repository = ["artifacts", "repositories", "describe", names.repository, *location]
-    bucket = f"gs://{names.build_bucket}"
-    calls: list[Callable[[], Any]] = [
-        lambda: _if_there(cloud, repository) if names.is_google else None,
-        lambda: cloud.read_json(["iam", "service-accounts", "list", *project], echo=False),
-        lambda: _if_there(cloud, ["storage", "buckets", "describe", bucket, *project]),
-        lambda: cloud.read_json(["projects", "get-iam-policy", cloud.project], echo=False),
-        lambda: _if_there(cloud, ["storage", "buckets", "get-iam-policy", bucket]),
-        lambda: (
-            _if_there(cloud, ["artifacts", "repositories", "get-iam-policy", names.repository, *location])
-            if names.is_google
-            else None
-        ),
+    project, location, bucket = cloud.in_project, cloud.in_region, f"gs://{names.build_bucket}"
+    asked: dict[str, Command] = {
+        "accounts": ["iam", "service-accounts", "list", *project],
+        "bucket": ["storage", "buckets", "describe", bucket, *project],
+    }
+    policies: dict[str, Command] = {
+        "of the project": ["projects", "get-iam-policy", cloud.project],
+        "of the bucket": ["storage", "buckets", "get-iam-policy", bucket],
+    }
+    if names.is_google:
+        words = ["artifacts", "repositories"]
+        asked["repository"] = [*words, "describe", names.repository, *location]
+        policies["of the repository"] = [*words, "get-iam-policy", names.repository, *location]
+    calls = [
+        lambda words=words: cloud.read_json_if_there(words, echo=False) or {}
+        for words in (asked | policies).values()
     ]
     answers = in_parallel(calls, cloud.shell.most_at_once(AT_ONCE))
-    described, accounts, bucket_found, *policies = (each or {} for each in answers)
+    found = dict(zip(asked | policies, answers, strict=True))
+    repository, member = found.get("repository", {}), f"serviceAccount:{names.build_account}"
     return _Found(
-        has_repository=bool(described),
-        is_ours=described.get("labels", {}).get("component") == COMPONENT,
-        has_policies=bool(described.get("cleanupPolicies")),
-        has_account=names.build_account in [each["email"] for each in accounts],
-        bucket=bucket_found,
+        has_repository=bool(repository),
+        is_ours=repository.get("labels", {}).get("component") == COMPONENT,
+        has_policies=bool(repository.get("cleanupPolicies")),
+        has_account=names.build_account in [each["email"] for each in found["accounts"]],
+        bucket=found["bucket"],
         grants=frozenset(
             binding["role"]
             for policy in policies
-            for binding in policy.get("bindings", [])
-            if f"serviceAccount:{names.build_account}" in binding["members"]
+            for binding in found[policy].get("bindings", [])
+            if member in binding["members"]
         ),
     )
-
-
-def _if_there(cloud: Cloud, words: Command) -> Any:
-    """Return gcloud's answer about a resource; None if it does not exist."""
-    try:
-        return cloud.read_json(words, echo=False)
-    except GcloudError as error:
-        if error.refusal is not Refusal.MISSING:
-            raise
-        return None
 
 
 def _repository(cloud: Cloud, names: Names, found: _Found) -> list[Command]:
@@ -247,7 +240,7 @@ def _bucket(cloud: Cloud, names: Names, found: _Found) -> list[Command]:
 
 
 def _grants(cloud: Cloud, names: Names, found: _Found) -> list[Command]:
-    """Return the commands that give the account the rights it lacks."""
+    """Return the commands that give the account its missing rights."""
     member = ["--member", f"serviceAccount:{names.build_account}", "--role"]
     add = "add-iam-policy-binding"
     repository = ["artifacts", "repositories", add, names.repository, *cloud.in_region]

@@ -42,9 +42,8 @@ def examine(shell: Shell, settings: Settings) -> None:
 def _of_the_machine(shell: Shell) -> list[Question]:
     return [
         Question("gcloud", lambda: doctor.gcloud(shell)),
-        Question(
-            "terraform", lambda: doctor.terraform(shell), is_needed=False
-        ),  # only gpu-plan and gpu-apply
+        # only gpu-plan and gpu-apply need it
+        Question("terraform", lambda: doctor.terraform(shell), is_needed=False),
     ]
 
 

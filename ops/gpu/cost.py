@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from ops.cloud.prices import HOURS_A_MONTH, prices
-from ops.gpu import rates
-from ops.gpu.rates import HOUR_SECONDS, usd_per_second
+from ops.gpu.rates import HOUR_SECONDS, rate_table, usd_per_second
 from ops.gpu.sizes import NO_GPU
 from ops.settings import Settings
 from ops.terminal import console, counted
@@ -30,7 +29,7 @@ class Case:
     seconds: float
 
     def usd(self, idle_minutes: float) -> float:
-        """Return the price of the run if an instance stops so many minutes after its last request."""
+        """Return the price of the run if an instance stops some minutes after its last request."""
         idle_seconds = 0 if self.settings.gpu_type == NO_GPU else 60 * idle_minutes
         billed = self.instances * (self.seconds + idle_seconds)
         return billed * usd_per_second(self.settings)["inference"]
@@ -92,7 +91,7 @@ def _print_basis(settings: Settings) -> None:
         print(
             f"idle time   {share:.0%} of the first run with {longest} min; each further instance has its own"
         )
-    table = rates.prices()
+    table = rate_table()
     where = "" if settings.region == table["region"] else f"; {settings.region} may have others"
     print(f"prices      of {table['as_of']} for {table['region']}{where}: {table['source']}")
     items = {name: prices()["not_counted"][name] for name in _assumed()["not_counted"]}

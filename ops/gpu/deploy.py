@@ -48,7 +48,7 @@ AGENT_NOT_READY = {"awaited": "Eventarc Service Agent", "patience_seconds": 300}
 
 @dataclass(frozen=True)
 class Wish:
-    """What a deployment is to have beside the settings.
+    """What a deployment gets beside the settings.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ def check_manager(cloud: Cloud, found: Found) -> None:
 def plan(lane: Lane, built: Mapping[str, str], wish: Wish) -> list[Step]:
     """Return the steps in their order, each with what has to change; the first enables APIs.
 
-    The trigger is last but one: uploads wait for it, and everything that a run needs is there before.
+    The trigger is last: uploads start the workflow from then on, and everything that a run needs is there.
     """
     rights = buckets_without_rights(lane)
     return [

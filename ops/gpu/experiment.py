@@ -19,7 +19,7 @@ PACK_SECONDS = 120
 
 
 def check_experiment(settings: Settings, exp_id: str) -> None:
-    """Refuse an experiment that nobody has."""
+    """Refuse an experiment that the forecasting repository does not have."""
     local_run.check_experiment_exists(settings, exp_id)
     experiments = local_run.forecast_repository(settings, exp_id) / "experiments"
     if not (experiments / exp_id).is_dir():

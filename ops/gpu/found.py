@@ -49,7 +49,7 @@ class Found:
 
 
 def title_of(resource: Resource) -> str:
-    """Return the name for people of an alert, a dashboard, a channel or a budget."""
+    """Return the display name of an alert, a dashboard, a channel or a budget."""
     return resource.get("displayName", "")
 
 

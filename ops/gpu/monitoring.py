@@ -13,7 +13,7 @@ import yaml
 from ops.cloud.cloud import Cloud
 from ops.gpu.found import Resource
 from ops.gpu.lane import Lane
-from ops.gpu.rates import prices, usd_per_second
+from ops.gpu.rates import rate_table, usd_per_second
 from ops.gpu.steps import Chains, Change, Command
 from ops.settings import ROOT
 
@@ -24,8 +24,8 @@ DASHBOARDS = ("monitoring", "dashboards")
 USED_PERCENT = 80  # of a request's time, from which a request takes long
 
 
-def title_of(lane: Lane) -> str:
-    """Return the name for people of what has one alone: the channel, and the budget."""
+def lane_title(lane: Lane) -> str:
+    """Return the display name of the channel and of the budget."""
     return f"GPU lane ({lane.names.stem})"
 
 
@@ -39,7 +39,7 @@ def values(lane: Lane) -> dict[str, str]:
         "timeout_seconds": str(settings.timeout_seconds),
         "latency_ms": str(settings.timeout_seconds * 10 * USED_PERCENT),
         "min_instances": str(settings.min_instances),
-        "prices_of": prices()["as_of"],
+        "prices_of": rate_table()["as_of"],
         **{f"{name}_usd_per_second": f"{usd:.8f}" for name, usd in usd_per_second(settings).items()},
     }
 
@@ -56,7 +56,7 @@ def channel_changes(lane: Lane) -> list[Change]:
     if not address or _addressed(lane, there):
         return []
     create = [
-        *(*CHANNELS, "create", "--display-name", title_of(lane), "--type", "email"),
+        *(*CHANNELS, "create", "--display-name", lane_title(lane), "--type", "email"),
         *("--channel-labels", f"email_address={address}", "--user-labels", lane.label_option),
     ]
     return [Change(f"create the channel for mail to {address}", [[*create, *lane.cloud.in_project]])]
@@ -84,7 +84,7 @@ def channel_names(lane: Lane) -> list[str]:
     listed = lane.cloud.read_json([*CHANNELS, "list", *lane.cloud.in_project], echo=False)
     if listed is None:
         return [A_CHANNEL]
-    return _addressed(lane, [each for each in listed if each.get("displayName") == title_of(lane)])
+    return _addressed(lane, [each for each in listed if each.get("displayName") == lane_title(lane)])
 
 
 def _address(channel: Resource) -> str:

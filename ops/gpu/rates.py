@@ -13,7 +13,7 @@ HOUR_SECONDS = 3600
 
 
 @cache
-def prices() -> dict[str, Any]:
+def rate_table() -> dict[str, Any]:
     """Return the table."""
     return json.loads(TABLE.read_text(encoding="utf-8"))
 
@@ -25,7 +25,7 @@ def usd_per_second(settings: Settings) -> dict[str, float]:
 
 def _of(settings: Settings, name: str) -> float:
     size = size_of(settings, name)
-    rate = prices()["instance_based" if size.has_gpu else "request_based"]
-    gpu = prices()["gpu_second"][settings.gpu_type] if size.has_gpu else {}
+    rate = rate_table()["instance_based" if size.has_gpu else "request_based"]
+    gpu = rate_table()["gpu_second"][settings.gpu_type] if size.has_gpu else {}
     zones = "redundant" if settings.gpu_zonal_redundancy else "one_zone"
     return size.cpu * rate["cpu_second"] + size.memory_gib * rate["gib_second"] + gpu.get(zones, 0)

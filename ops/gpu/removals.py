@@ -1,4 +1,4 @@
-"""What removes each part of the GPU lane that was found: the steps of a removal, and the way to mend it."""
+"""The steps that delete what was found of the GPU lane, the trigger first."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ QUIET = "--quiet"  # the operator has decided already
 
 
 def stop_step(cloud: Cloud, found: Found) -> Step:
-    """Return the step without whose trigger nothing starts the workflow any more."""
+    """Return the step that deletes the trigger, so that nothing starts the workflow any more."""
     delete = ["eventarc", "triggers", "delete"]
     triggers = [
         Change(f"trigger {name}", [[*delete, name, *cloud.in_region, QUIET]]) for name in found.triggers

@@ -1,4 +1,4 @@
-"""Roles that a person needs in the project to deploy the lane, and which of them the project's policy lacks.
+"""Roles that a person needs in the project to deploy the lane, and which of them are missing in its policy.
 
 Only the project's own policy is read: roles from a folder or the organization are not in it, and who belongs
 to a group cannot be seen.

@@ -1,6 +1,6 @@
-"""The services of the GPU lane: what each is to be, what it is, and the command that makes it so.
+"""The services of the GPU lane: each is compared with the settings, and deployed if something differs.
 
-Both are facts by their names for people, so that a deployment changes only what differs, and says what.
+Both are turned into facts first, by names for the operator, who reads what differs and how.
 """
 
 import json
@@ -56,27 +56,15 @@ def service_changes(
 
 def invoker_changes(lane: Lane) -> list[Change]:
     """Return a change for each service that the workflow may not call yet."""
-    member, where = lane.names.member("workflow"), ["--region", lane.cloud.region, *lane.cloud.in_project]
-    return [
-        Change(
-            f"let the workflow call service {name}",
-            [
-                [
-                    "run",
-                    "services",
-                    "add-iam-policy-binding",
-                    service,
-                    "--member",
-                    member,
-                    "--role",
-                    INVOKER,
-                    *where,
-                ]
-            ],
-        )
-        for name in SERVICES
-        if not _may_call(lane.found.policies.get(service := lane.names.service(name), {}), member)
-    ]
+    member, changes = lane.names.member("workflow"), []
+    where = ["--region", lane.cloud.region, *lane.cloud.in_project]
+    for name in SERVICES:
+        service = lane.names.service(name)
+        if not _may_call(lane.found.policies.get(service, {}), member):
+            words = ["run", "services", "add-iam-policy-binding", service, "--member", member]
+            what = f"let the workflow call service {name}"
+            changes.append(Change(what, [[*words, "--role", INVOKER, *where]]))
+    return changes
 
 
 def is_ready(service: Resource) -> bool:

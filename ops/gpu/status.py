@@ -9,7 +9,7 @@ from rich.table import Table
 
 from ops.cloud.cloud import Cloud
 from ops.cloud.executions import reason_of, result_of, seconds_taken
-from ops.gcloud import AT_ONCE, GcloudError, Refusal, in_parallel
+from ops.gcloud import AT_ONCE, in_parallel
 from ops.gpu.names import BUCKETS, SERVICES, Names
 from ops.gpu.uploads import Uploads, argument_of, not_deployed
 from ops.terminal import cell, console, counted, duration
@@ -81,7 +81,7 @@ def _services(cloud: Cloud, names: Names) -> dict[str, Any]:
 def _executions(cloud: Cloud, names: Names, limit: int) -> list[dict[str, Any]] | None:
     """Return the newest executions as they are described, or None if there is no workflow."""
     words = ["workflows", "executions", "list", names.workflow, *cloud.in_region, "--limit", str(limit)]
-    listed = _unless_missing(cloud, words)
+    listed = cloud.read_json_if_there(words, echo=False)
     if listed is None:
         return None
     uploads = Uploads(cloud, names)
@@ -91,16 +91,8 @@ def _executions(cloud: Cloud, names: Names, limit: int) -> list[dict[str, Any]] 
 
 def _objects(cloud: Cloud, bucket: str) -> list[dict[str, Any]] | None:
     words = ["storage", "objects", "list", f"gs://{bucket}/**", *cloud.in_project]
-    return _unless_missing(cloud, words, fields="(name,size)", timeout_seconds=LIST_SECONDS)
-
-
-def _unless_missing(cloud: Cloud, words: list[str], **options: Any) -> list[dict[str, Any]] | None:
-    try:
-        return cloud.read_json(words, echo=False, **options) or []
-    except GcloudError as error:
-        if error.refusal is not Refusal.MISSING:
-            raise
-        return None
+    options = {"fields": "(name,size)", "timeout_seconds": LIST_SECONDS}
+    return cloud.read_json_if_there(words, echo=False, **options)
 
 
 def contents(objects: Sequence[Mapping[str, Any]] | None) -> str:

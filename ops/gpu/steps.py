@@ -38,7 +38,7 @@ class Step:
     awaited: str = ""  # an error with this text passes on its own ...
     patience_seconds: float = 0  # ... within this time
     changes: Sequence[str] = ()  # for the operator
-    is_removal: bool = False  # which what is gone already does not stop
+    is_removal: bool = False  # what is gone already is no error
 
     @classmethod
     def of(cls, title: str, changes: Sequence[Change], *, in_turn: bool = False, **more: Any) -> "Step":

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ops.gpu.lane import Lane
 from ops.gpu.names import BUCKETS, SERVICES
-from ops.gpu.rates import HOUR_SECONDS, prices, usd_per_second
+from ops.gpu.rates import HOUR_SECONDS, rate_table, usd_per_second
 from ops.gpu.sizes import NO_GPU, size_of
 from ops.gpu.steps import Step
 from ops.gpu.workflow import service_urls
@@ -47,7 +47,7 @@ def _costs(lane: Lane) -> list[str]:
     return [
         f"  idle      {idle}",
         f"  in use    {hour:.2f} USD an hour for each of {instances} instances at most ({gpu}), until "
-        f"10 to 15 minutes after its last request (prices of {prices()['as_of']})",
+        f"10 to 15 minutes after its last request (prices of {rate_table()['as_of']})",
     ]
 
 

@@ -103,12 +103,7 @@ def _check(cloud: Cloud) -> None:
 def _manager(cloud: Cloud, names: Names) -> str:
     """Return the label managed-by of the workflow; "" if there is none."""
     words = ["workflows", "describe", names.workflow, *cloud.in_region]
-    try:
-        found = cloud.read_json(words, echo=False) or {}
-    except GcloudError as error:
-        if error.refusal not in NOTHING_THERE:
-            raise
-        return ""
+    found = cloud.read_json_if_there(words, NOTHING_THERE, echo=False) or {}
     return found.get("labels", {}).get(MANAGED_BY, "")
 
 

@@ -1,4 +1,4 @@
-"""The workflow of the GPU lane and its trigger: what each is to be, and the commands that make it so."""
+"""The workflow of the GPU lane and its trigger, compared with the settings: what differs is deployed."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-# The three services. None has an instance while nothing is to be done; only inference has a GPU.
+# The three services. None has an instance while nobody uploads; only inference has a GPU.
 
 locals {
   gpu_instances = min(var.gpu_max_instances, var.max_instances)

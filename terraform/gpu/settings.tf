@@ -237,7 +237,7 @@ variable "shard_units" {
 }
 
 variable "min_instances" {
-  description = "Instances of inference that are kept when nothing is to be done."
+  description = "Instances of inference that are kept while nobody uploads."
   type        = number
   default     = 0
   validation {

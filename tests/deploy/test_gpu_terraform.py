@@ -136,7 +136,7 @@ def _grant(after):
     return after["bucket"], after["member"], after["role"], condition["expression"]
 
 
-def test_buckets_are_in_the_triggers_region_and_shut(planned):
+def test_buckets_are_in_the_triggers_region_and_closed_to_the_public(planned):
     plan = planned(region="europe-west4")
 
     buckets = made(plan, "google_storage_bucket")

@@ -51,7 +51,7 @@ def test_the_page_has_the_prices_that_the_task_prints():
 def test_the_date_of_the_prices_their_region_and_what_is_left_out_are_printed():
     _, output = shown(REGION="europe-west4")
 
-    assert f"of {rates.prices()['as_of']} for us-central1; europe-west4 may have others" in output
+    assert f"of {rates.rate_table()['as_of']} for us-central1; europe-west4 may have others" in output
     left_out = output.partition("left out")[2]
     for name in prices()["cloud_run"]["not_counted"]:
         assert name in left_out

@@ -34,7 +34,7 @@ def use_device(kind: str) -> None:
     Raises
     ------
     UserError
-        The driver, a GPU or the code for it is missing; the device is the one of before.
+        The driver, a GPU or the code for it is missing; the device stays what it was.
     """
     global _chosen
     gpu_for(kind)

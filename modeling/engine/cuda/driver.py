@@ -135,7 +135,7 @@ class Stream:
         self._begin, self._size, self._used = 0, 0, 0
 
     def reserve(self, sizes: list[int]) -> list[int]:
-        """Return addresses of memory for arrays of some sizes [bytes]; the memory of before is given up."""
+        """Return addresses of memory for arrays of some sizes [bytes]; earlier addresses end."""
         ends, total = [], 0
         for size in sizes:
             ends.append(total)

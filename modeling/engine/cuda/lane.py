@@ -98,7 +98,7 @@ def _find_forces(w, model, batch, lanes):
 
 @inlined
 def _find_vaccination(w, model, batch, lanes):
-    """Find the hazard of a vaccination in a step, and count the doses that nobody is there for."""
+    """Find the hazard of a vaccination in a step, and count the doses beyond the eligible people."""
     if model.eligible.size == 0:
         return
     reals, rows, step = lanes.reals, lanes.rows, lanes.step[w]
@@ -182,7 +182,7 @@ def _draw_source(w, s, first, last, g, model, batch, lanes, key, is_mean):
 
 @inlined
 def _drawn(w, people, chance, log_rest, is_flipped, row, lanes, key, is_mean):
-    """Return who is drawn of some people, with the chance, or with one minus the chance."""
+    """Return how many of some people are drawn, with the chance, or with one minus the chance."""
     if is_mean:
         drawn = people * chance
     else:

@@ -21,7 +21,7 @@ run "one_gpu_and_no_instance_while_nothing_is_to_be_done" {
   }
   assert {
     condition     = alltrue([for service in google_cloud_run_v2_service.lane : service.template[0].scaling[0].min_instance_count == 0])
-    error_message = "An instance is kept, and billed, while nothing is to be done."
+    error_message = "An instance is kept, and billed, while nobody uploads."
   }
   assert {
     condition     = alltrue([for service in google_cloud_run_v2_service.lane : service.ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY" && !service.deletion_protection])
