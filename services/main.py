@@ -72,7 +72,7 @@ def serve(settings: Settings, folder: Path) -> None:
         device=device.name,
         gpu=device.is_gpu,
     )
-    at_once = 1 if settings.service == "inference" else 0  # a GPU has one context
+    at_once = settings.at_once if settings.service == "inference" else 0  # they share one GPU
     app = create_app(handler, health, at_once=at_once, project=settings.project)
     log.info("%s is ready on %s, port %d", settings.service, device.name, settings.port)
     uvicorn.run(

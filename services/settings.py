@@ -28,6 +28,7 @@ class Settings:
     timeout_seconds: int = 300  # of a request; preprocess cuts shards that fit in
     shard_units: int = 0  # most units in a shard; 0: all that fit into a request
     engine_threads: int = 0  # of the engine; 0: one on each usable core
+    at_once: int = 1  # most requests that inference works on at the same time
     project: str = ""  # GOOGLE_CLOUD_PROJECT, of traces
 
 
@@ -51,6 +52,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         timeout_seconds=_number(environ, "TIMEOUT_SECONDS", Settings.timeout_seconds, 10, 3600),
         shard_units=_number(environ, "SHARD_UNITS", Settings.shard_units, 0, 1_000_000),
         engine_threads=_number(environ, "ENGINE_THREADS", Settings.engine_threads, 0, 1024),
+        at_once=_number(environ, "AT_ONCE", Settings.at_once, 1, 1000),
         project=environ.get("GOOGLE_CLOUD_PROJECT", ""),
     )
 

@@ -5,14 +5,16 @@ Whatever exists of it is removed, so it does not matter at which step a deployme
 
 import shlex
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError
+from ops.gcloud import GcloudError, Refusal
 from ops.gpu import record, terraform
-from ops.gpu.found import look
+from ops.gpu.found import Found, look
+from ops.gpu.infra_manager import refuse_its_lane
 from ops.gpu.lane import Lane
 from ops.gpu.names import TERRAFORM, Names
 from ops.gpu.removals import removal_steps, stop_step
@@ -20,6 +22,7 @@ from ops.gpu.results import Losses, cancelling_step, look_for_losses, refuse_los
 from ops.gpu.rights import audit_end
 from ops.gpu.steps import Step, Tell, run_all
 
+STOPPING = (Refusal.LOGIN, Refusal.PROJECT, Refusal.PASSING)  # with these, all else fails, too
 RESTORED = "deleted buckets can be restored for 7 days: gcloud storage buckets list --soft-deleted --project"
 
 
@@ -38,7 +41,8 @@ def destroy(
     Raises
     ------
     UserError
-        Results would be lost (exit code 2, and nothing was deleted); or something is left (1).
+        Results would be lost, or a deployment of Infrastructure Manager has to be deleted first (exit code
+        2, and nothing was deleted); or something is left (1).
     """
     names = Names.of(cloud.settings)
     found = look(cloud.without_dry_run, names)
@@ -47,16 +51,20 @@ def destroy(
         if not any(step.is_needed for step in _planned(lane)):
             print(f"nothing to delete: there is no {names.stem} in {cloud.region} of {cloud.project}")
             return
+        is_terraforms = TERRAFORM in found.managers().values()
+        if is_terraforms:
+            refuse_its_lane(cloud.without_dry_run, names, found)
+            terraform.check_has_state(cloud.settings)
         losses = look_for_losses(cloud.without_dry_run, names, found)
         if not delete_data:
             refuse_losses(cloud, names, losses)
         ask(_shown(lane, losses))
         _stop(lane, delete_data, tell)
-        if TERRAFORM in found.managers().values():
+        if is_terraforms:
             lane = _by_terraform(lane, delete_data)
-        run_all(cloud, _planned(lane)[1:], tell)
+        refused = _remove(lane, tell)
         cloud.shell.end_if_dry_run()
-        _check_nothing_left(lane)
+        _check_nothing_left(lane, refused)
     record.forget(cloud.settings, names)
     print(f"nothing left of {names.stem} in {cloud.project}; {RESTORED} {cloud.project}")
 
@@ -90,23 +98,67 @@ def _by_terraform(lane: Lane, delete_data: bool) -> Lane:
     """Have Terraform destroy what it manages; return the lane as it is then."""
     settings = lane.cloud.settings.model_copy(update={"delete_data": delete_data})
     terraform.destroy(replace(lane.cloud, settings=settings))
-    return replace(lane, found=look(lane.cloud, lane.names))
+    if lane.cloud.shell.dry_run:
+        return replace(lane, found=_not_of_terraform(lane))
+    left = replace(lane, found=look(lane.cloud, lane.names))
+    for name in [name for name, manager in left.found.managers().items() if manager == TERRAFORM]:
+        print(f"note: Terraform's state does not have {name}: gcloud deletes it")
+    return left
 
 
-def _check_nothing_left(lane: Lane) -> None:
+def _not_of_terraform(lane: Lane) -> Found:
+    """Return what was found that builds have made."""
+    names, found = lane.names, lane.found
+    return Found(
+        accounts={name: each for name, each in found.accounts.items() if name == names.build_account},
+        buckets={name: each for name, each in found.buckets.items() if name == names.build_bucket},
+        repositories=found.repositories,
+        images=found.images,
+    )
+
+
+def _remove(lane: Lane, tell: Tell | None) -> list[GcloudError]:
+    """Delete all but the trigger; one that is refused keeps nothing else from being deleted.
+
+    Returns
+    -------
+    list of GcloudError
+        What was refused.
+    """
+    refused = []
+    for step in _planned(lane)[1:]:
+        try:
+            run_all(lane.cloud, [step], tell)
+        except GcloudError as error:
+            if error.refusal in STOPPING:
+                raise
+            refused.append(error)
+    return refused
+
+
+def _check_nothing_left(lane: Lane, refused: Sequence[GcloudError]) -> None:
     """Look again.
 
     Raises
     ------
     UserError
-        Names everything that is left, each with the command that removes it (exit code 1).
+        Says what was refused, and names everything that is left, each with the command that removes it (exit
+        code 1).
     """
     left = replace(lane, found=look(lane.cloud, lane.names))
     lines = [
-        f"{what}: gcloud {shlex.join(words)}"
+        f"{what}: {command}"
         for step in _planned(left)
-        if not callable(step.chains)
-        for what, words in zip(step.changes, [words for chain in step.chains for words in chain], strict=True)
+        for what, command in zip(step.changes, _pasted(step), strict=True)
     ]
     if lines:
-        raise UserError("\n  ".join([f"left in {lane.cloud.project}:", *lines]), exit_code=1)
+        reasons = [f"{error.problem}\n" for error in refused]
+        listed = "\n  ".join([f"left in {lane.cloud.project}:", *lines])
+        raise UserError("error: ".join([*reasons, listed]), exit_code=1)
+
+
+def _pasted(step: Step) -> list[str]:
+    """Return the command for each change of a step; for one that has to read something first, this task."""
+    if callable(step.chains):
+        return ["invoke gpu-destroy" for _ in step.changes]
+    return [f"gcloud {shlex.join(words)}" for chain in step.chains for words in chain]

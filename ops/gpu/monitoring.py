@@ -138,7 +138,7 @@ def _alert_command(lane: Lane, number: int, title: str, wanted: dict[str, Any] |
 
 def dashboard_changes(lane: Lane) -> list[Change]:
     """Return the change that makes the dashboard as dashboard.json describes it."""
-    wanted = json.loads(_filled(lane, "dashboard.json"))
+    wanted = json.loads(_filled(lane, "dashboard.json")) | {"labels": lane.labels}
     there = next(iter(lane.found.dashboards.values()), None)
     if is_within(wanted, there):
         return []

@@ -25,7 +25,8 @@ MORE = "https://console.cloud.google.com/iam-admin/quotas?project={project}"
 def check_quota(cloud: Cloud) -> None:
     """Refuse more instances than the project's quota of GPUs allows.
 
-    Where gcloud may not read the quotas, the setting GPU_QUOTA alone counts, which rules.py checks.
+    Where gcloud may not read the quotas, the setting GPU_QUOTA alone counts, which rules.py checks; a note
+    says so.
 
     Raises
     ------
@@ -39,6 +40,9 @@ def check_quota(cloud: Cloud) -> None:
     except GcloudError as error:
         if error.refusal not in (Refusal.DENIED, Refusal.DISABLED):
             raise
+        print(
+            f"note: GPU_QUOTA={cloud.settings.gpu_quota} counts, the project's quota cannot be read: {error}"
+        )
         return
     if allowed is not None and (problem := above_quota(cloud.settings, allowed)):
         raise UserError(problem)

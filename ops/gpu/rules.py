@@ -109,8 +109,9 @@ def above_quota(settings: Settings, gpus: int) -> str:
     most = settings.gpu_max_instances
     if settings.gpu_type == NO_GPU or most <= gpus:
         return ""
+    fewer = "GPU_MAX_INSTANCES to that at most" if gpus else "GPU_TYPE to none"
     return (
         f"GPU_MAX_INSTANCES={most}: the project may use {gpus} {settings.gpu_type} in {settings.region}; "
-        f"set GPU_MAX_INSTANCES to that at most, or ask for more: {MORE_GPUS}, and set GPU_QUOTA to what is "
+        f"set {fewer}, or ask for more: {MORE_GPUS}, and set GPU_QUOTA to what is "
         "granted"
     )

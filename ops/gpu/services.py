@@ -86,7 +86,7 @@ def _wanted(lane: Lane, name: str, image: str, device: str) -> Facts:
         "TIMEOUT_SECONDS": str(settings.timeout_seconds),
         **({"MODELS": settings.models} if settings.models else {}),
         **({"SHARD_UNITS": str(settings.shard_units)} if name == "preprocess" else {}),
-        **({"DEVICE": "cpu" if settings.gpu_type == NO_GPU else device} if name == "inference" else {}),
+        **(_of_inference(settings, device) if name == "inference" else {}),
     }
     return {
         "image": image,
@@ -99,6 +99,14 @@ def _wanted(lane: Lane, name: str, image: str, device: str) -> Facts:
         **_size(settings, name),
         **lane.shown_labels(lane.labels),
         **{f"{VARIABLE}{key}": value for key, value in variables.items()},
+    }
+
+
+def _of_inference(settings: Settings, device: str) -> dict[str, str]:
+    """Return the variables of inference alone; it takes as many requests as Cloud Run sends it."""
+    return {
+        "DEVICE": "cpu" if settings.gpu_type == NO_GPU else device,
+        "AT_ONCE": str(settings.gpu_concurrency),
     }
 
 

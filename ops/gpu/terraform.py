@@ -70,13 +70,18 @@ def variables(settings: Settings, **others: object) -> dict[str, str]:
     return as_variables(passed | others)
 
 
-def _root(cloud: Cloud, **others: object) -> Root:
-    settings = cloud.settings
+def check_has_state(settings: Settings) -> None:
+    """Refuse settings that do not say where Terraform keeps its state."""
     if not settings.tf_state_bucket and not settings.bucket_name:
         raise UserError(
             "TF_STATE_BUCKET: not set, nor is BUCKET_NAME; Terraform keeps its state in one of them",
             fix="invoke config-edit",
         )
+
+
+def _root(cloud: Cloud, **others: object) -> Root:
+    settings = cloud.settings
+    check_has_state(settings)
     prefix = f"{settings.tf_state_prefix}gpu/{Names.of(settings).stem}/"
     return Root(cloud, FOLDER, "gpu", prefix, variables(settings, **others))
 

@@ -27,6 +27,6 @@ locals {
 }
 
 resource "google_monitoring_dashboard" "lane" {
-  dashboard_json = templatefile("${path.module}/dashboard.json", local.shown)
+  dashboard_json = jsonencode(merge(jsondecode(templatefile("${path.module}/dashboard.json", local.shown)), { labels = local.labels }))
   depends_on     = [google_project_service.apis]
 }

@@ -54,7 +54,7 @@ locals {
       "RESULTS_NEARLINE_DAYS=${var.results_nearline_days}: results are deleted after ${var.results_retention_days} days already; set RESULTS_NEARLINE_DAYS to fewer, or to 0"
     ],
     var.gpu_type == "none" || var.gpu_max_instances <= var.gpu_quota ? [] : [
-      "GPU_MAX_INSTANCES=${var.gpu_max_instances}: the project may use ${var.gpu_quota} ${var.gpu_type} in ${var.region}; set GPU_MAX_INSTANCES to that at most, or ask for more: https://g.co/cloudrun/gpu-quota, and set GPU_QUOTA to what is granted"
+      "GPU_MAX_INSTANCES=${var.gpu_max_instances}: the project may use ${var.gpu_quota} ${var.gpu_type} in ${var.region}; set ${var.gpu_quota > 0 ? "GPU_MAX_INSTANCES to that at most" : "GPU_TYPE to none"}, or ask for more: https://g.co/cloudrun/gpu-quota, and set GPU_QUOTA to what is granted"
     ],
   )
 }

@@ -12,7 +12,7 @@ locals {
     inference = {
       cpu              = var.gpu_cpu, memory = var.gpu_memory, has_gpu = var.gpu_type != "none"
       requests_at_once = var.gpu_concurrency, least_instances = var.min_instances, most_instances = local.gpu_instances
-      variables        = { DEVICE = var.gpu_type == "none" ? "cpu" : "cuda" }
+      variables        = { DEVICE = var.gpu_type == "none" ? "cpu" : "cuda", AT_ONCE = tostring(var.gpu_concurrency) }
     }
     postprocess = {
       cpu              = 1, memory = var.postprocess_memory, has_gpu = false

@@ -1,5 +1,6 @@
 """`scripts/deploy.sh` and `destroy.sh` as an operator types them, the real gcloud, an emulated cloud."""
 
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -149,14 +150,39 @@ def test_a_deployment_with_more_instances_than_granted_gpus_is_refused_before_an
     assert operator.left() == before
 
 
-def test_where_the_quotas_may_not_be_read_the_setting_alone_counts(operator):
+def test_more_instances_are_allowed_once_more_gpus_are_granted(operator):
+    limit = "NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion"
+    settings = operator.settings.model_copy(update={"gpu_type": "nvidia-l4", "gpu_max_instances": 5})
+    cloud = replace(operator.cloud, settings=settings)
+    with pytest.raises(UserError, match="GPU_MAX_INSTANCES=5: the project may use 3 nvidia-l4 in "):
+        check_quota(cloud)
+
+    request("POST", f"{operator.emulator.apis}/_emulator/run", json={"quotas": {limit: 5}})
+    check_quota(cloud)  # nothing is refused
+
+    request("POST", f"{operator.emulator.apis}/_emulator/run", json={"quotas": {limit: LIMITS[limit]}})
+
+
+def test_where_the_quotas_may_not_be_read_the_setting_alone_counts_and_that_is_said(operator, capsys):
     settings = operator.settings.model_copy(update={"gpu_type": "nvidia-l4", "gpu_max_instances": 99})
+    cloud = replace(operator.cloud, settings=settings)
+    api = f"{operator.emulator.apis}/v1/projects/{PROJECT}/services/cloudquotas.googleapis.com"
     operator.fail_once(method="GET", path="/quotaInfos")
+    said = "note: GPU_QUOTA=3 counts, the project's quota cannot be read: "
 
-    check_quota(replace(operator.cloud, settings=settings))  # nothing is refused
+    check_quota(cloud)  # nothing is refused
+    forbidden = capsys.readouterr().out
+    request("POST", f"{api}:disable", json={})
+    check_quota(cloud)
+    disabled = capsys.readouterr().out
+    request("POST", f"{api}:enable", json={})
 
+    assert forbidden.startswith(said)
+    assert "no right" in forbidden
+    assert disabled.startswith(said)
+    assert f"gcloud services enable cloudquotas.googleapis.com --project {PROJECT}" in disabled
     with pytest.raises(UserError, match="GPU_MAX_INSTANCES=99: the project may use "):
-        check_quota(replace(operator.cloud, settings=settings))
+        check_quota(cloud)
 
 
 def test_changed_settings_a_new_image_and_what_somebody_changed_are_applied_and_nothing_else(operator):
@@ -276,16 +302,53 @@ def test_a_deployment_that_fails_at_a_step_is_continued_there_by_the_next_one(op
     assert "nothing to change" in operator.type("deploy", "--yes").lines
 
 
-def test_a_destroy_after_a_destroy_that_failed_leaves_nothing(operator):
+def test_a_destroy_after_one_that_had_to_stop_leaves_nothing(operator):
     operator.type("deploy", "--yes")
-    operator.fail_once(method="DELETE", path="/serviceAccounts/")
-
-    failed = operator.type("destroy", "--yes")
+    order_faults(operator.emulator, {"method": "DELETE", "path": "/triggers/", "status": 403})
+    refused = operator.type("destroy", "--yes")
+    request("DELETE", f"{operator.emulator.apis}/_emulator/faults")
     done = operator.type("destroy", "--yes")
 
-    assert failed.exit_code
-    assert failed.last_line.startswith("error: delete accounts: gcloud iam service-accounts delete")
+    assert refused.exit_code == 2
+    assert refused.last_line.startswith("error: delete the trigger: gcloud eventarc triggers delete: ")
+    assert not [line for line in refused.lines if "run services delete" in line]
     assert done.exit_code == 0, done.output
+    assert operator.left() == []
+
+
+# What the emulated cloud refuses to delete for good, and what is left then, as the removal names it.
+KEPT = {
+    "/services/": [f"service STEM-{name}" for name in SERVICES],
+    "/dashboards/": ["dashboard STEM: the GPU lane"],
+    "/repositories/": ["repository STEM, with its images"],
+    r"/storage/v1/b/[^/]+-output\b": ["bucket gs://STEM-output"],
+    "/serviceAccounts/[^/]+-gpu@": [f"account STEM-gpu@{PROJECT}.iam.gserviceaccount.com"],
+}
+
+
+def test_a_destroy_that_is_refused_some_deletions_makes_all_others_and_names_the_command_for_each(operator):
+    operator.push(DIGEST)
+    assert operator.type("deploy", "--yes").exit_code == 0
+    rules = [{"method": "DELETE", "path": path, "status": 403, "message": "no right"} for path in KEPT]
+    order_faults(operator.emulator, *rules)
+
+    ended = operator.type("destroy", "--yes", "--delete-data")
+
+    request("DELETE", f"{operator.emulator.apis}/_emulator/faults")
+    left = operator.left()
+    at = ended.lines.index(f"error: left in {PROJECT}:")
+    listed = [line.strip().rpartition(": gcloud ") for line in ended.lines[at + 1 :]]
+    for _, _, command in listed:
+        operator.cloud.read(shlex.split(command), echo=False)
+    again = operator.type("destroy", "--yes")
+    assert ended.exit_code == 1
+    kept = [what.replace("STEM", operator.names.stem) for each in KEPT.values() for what in each]
+    assert sorted(what for what, _, _ in listed) == sorted(kept)
+    assert len(left) == len(kept)
+    said = [line for line in ended.lines[:at] if line.startswith("error: ")]
+    assert len(said) == len(KEPT)
+    assert all("no right" in line for line in said)
+    assert again.last_line.startswith("nothing to delete: ")
     assert operator.left() == []
 
 

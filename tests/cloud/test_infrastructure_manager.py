@@ -12,10 +12,14 @@ import pytest
 from localcloud.environment import client_environment
 from localcloud.infra.hcl import read_hcl
 from localcloud.process import running
-from tests.emulated import names_in, post, request
-from tests.experiments import REPOSITORY
+from ops.gpu.names import Names
+from ops.settings import Settings
+from tests.emulated import deploy_workflow, names_in, post, request
+from tests.experiments import REPOSITORY, sampled
 from tests.needs import need_program, need_terraform
+from tests.operators import Operator
 from tests.pages import commands_of
+from tests.stage_scripts import Ended
 
 PAGE = REPOSITORY / "infrastructure-manager" / "README.md"
 EXAMPLE = PAGE.with_name("inputs.tfvars.example")
@@ -77,6 +81,12 @@ class Desk:
         ]
         return self.type(" ".join(words))
 
+    def destroy(self) -> Ended:
+        """Type `invoke gpu-destroy`."""
+        operator = Operator(self.folder, sampled())
+        operator.environ |= {**self.environ, "PROJECT_ID": PROJECT, "REGION": REGION}
+        return operator.invoke("gpu-destroy", "--yes")
+
     def get(self, path: str) -> dict:
         place = f"{self.cloud.apis}/v1/projects/{PROJECT}/locations/{REGION}"
         return request("GET", f"{place}/{path}").json()
@@ -124,6 +134,42 @@ def test_every_command_of_the_page_works_as_it_is_pasted(planner):
     assert said.count("state: ACTIVE") == 1
     assert re.search(r"^r-0 +APPLIED .*\n^r-1 +APPLIED ", said, re.MULTILINE)
     assert planner.get("deployments") == planner.get("previews") == {}
+
+
+def test_a_removal_of_its_lane_names_the_command_that_deletes_the_deployment_first(desk):
+    names = Names.of(Settings(project_id=PROJECT, region=REGION))
+    labels = {"managed-by": "terraform"}
+    deploy_workflow(
+        desk.cloud, names.workflow, "main:\n  steps:\n    - a:\n        return: 1\n", PROJECT, labels=labels
+    )
+    desk.apply(f"--input-values=project_id={PROJECT},service_prefix=flu")
+    another = desk.destroy()
+    desk.apply(f"--input-values=project_id={PROJECT},gpu_max_instances=2")
+
+    stopped = desk.destroy()
+    deletion = stopped.last_line.rpartition(": ")[2]
+    deleted = desk.type(f"{deletion} --quiet")
+    kept = desk.get("deployments")
+    after = desk.destroy()
+    post(f"{desk.cloud.apis}/v1/projects/{PROJECT}/services/config.googleapis.com:disable", {})
+    disabled = desk.destroy()
+
+    without_state = (
+        "error: TF_STATE_BUCKET: not set, nor is BUCKET_NAME; Terraform keeps its state in one of them"
+    )
+    for ended in (another, after, disabled):
+        assert ended.exit_code == 2
+        assert ended.last_line.startswith(without_state)
+    assert stopped.exit_code == 2
+    assert stopped.last_line.startswith(
+        "error: nothing was deleted: the deployment gpu-lane of Infrastructure "
+    )
+    where = f"--location {REGION} --project {PROJECT}"
+    assert deletion == f"gcloud infra-manager deployments delete gpu-lane {where}"
+    assert "+ gcloud" not in stopped.output
+    assert deleted.returncode == 0, deleted.stdout
+    assert kept == {}
+    assert desk.get("workflows")["workflows"]
 
 
 def test_what_terraform_refuses_of_the_settings_is_told_by_the_apply(planner):

@@ -117,7 +117,8 @@ def test_terraform_fills_the_files_as_the_scripts_do(planned):
     plan = planned()
     dashboard = Template((FOLDER / "dashboard.json").read_text()).substitute(FILLED)
 
-    assert board(plan) == json.loads(dashboard)
+    labels = {"component": "epymodelingsuite", "environment": "production", "managed-by": "terraform"}
+    assert board(plan) == json.loads(dashboard) | {"labels": labels}
     assert alerts_in(plan) == policies()
 
 

@@ -72,8 +72,12 @@ REFUSED = [
         ],
     ),
     (
-        {"gpu_type": "nvidia-rtx-pro-6000", "gpu_cpu": 20, "gpu_memory": "32Gi"},
-        ["GPU_MEMORY=32Gi: an instance with 20 CPUs has 80Gi; set GPU_MEMORY to that"],
+        {"gpu_type": "nvidia-rtx-pro-6000", "gpu_cpu": 20, "gpu_memory": "32Gi", "gpu_quota": 0},
+        [
+            "GPU_MEMORY=32Gi: an instance with 20 CPUs has 80Gi; set GPU_MEMORY to that",
+            "GPU_MAX_INSTANCES=3: the project may use 0 nvidia-rtx-pro-6000 in us-central1; set GPU_TYPE to "
+            f"none, {GRANTED}",
+        ],
     ),
     (
         {"gpu_type": "none", "gpu_cpu": 20, "gpu_quota": 0, "region": "europe-north1"},

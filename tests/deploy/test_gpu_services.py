@@ -89,7 +89,7 @@ def test_services_are_told_what_the_settings_say(planned):
     both = {"MODELS": "lab.models:Flu", "MODELS_BUCKET": bucket, "TIMEOUT_SECONDS": "900"}
     assert told == {
         "preprocess": {"SERVICE": "preprocess", "SHARD_UNITS": "7", **both},
-        "inference": {"SERVICE": "inference", "DEVICE": "cuda", **both},
+        "inference": {"SERVICE": "inference", "DEVICE": "cuda", "AT_ONCE": "2", **both},
         "postprocess": {"SERVICE": "postprocess", **both},
     }
     assert has["inference"]["scaling"][0] == {"min_instance_count": 1, "max_instance_count": 2}

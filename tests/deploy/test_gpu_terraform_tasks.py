@@ -175,3 +175,30 @@ def test_a_destruction_empties_the_buckets_and_loses_no_result_unless_it_may(dep
     assert allowed.exit_code == 0, allowed.output
     assert allowed.last_line.startswith(f"nothing left of {NAMES.stem} in {PROJECT}")
     assert deployer.made(STATE) == []
+
+
+def test_the_scripts_leave_what_terraform_manages_to_it_and_remove_the_rest(deployer):
+    assert deployer.invoke("gpu-apply", "--yes").exit_code == 0
+    with_objects(deployer.cloud)
+    made = deployer.made(STATE)
+
+    refused = deployer.invoke("gpu-deploy", "--yes")
+    shown = deployer.invoke("gpu-destroy", "--dry-run")
+    still_made = deployer.made(STATE)
+    ended = deployer.invoke("gpu-destroy", "--yes")
+
+    assert refused.exit_code == 2
+    assert refused.last_line == (
+        f"error: Terraform manages this lane (workflow {NAMES.workflow} in {PROJECT}): deploy with `invoke "
+        "gpu-apply`, or remove it first: invoke gpu-destroy"
+    )
+    for output in (shown.output, ended.output):
+        destruction = output.index("terraform -chdir=terraform/gpu apply")
+        assert destruction < output.index("+ gcloud artifacts repositories delete")
+    assert still_made == made
+    assert ended.exit_code == 0, ended.output
+    assert deployer.made(STATE) == []
+    assert (
+        f"note: Terraform's state does not have workflow {NAMES.workflow}: gcloud deletes it" in ended.lines
+    )
+    assert ended.last_line.startswith(f"nothing left of {NAMES.stem} in {PROJECT}; ")

@@ -70,6 +70,10 @@ def script(operator: Operator, name: str, *words: str, **variables: str) -> Ende
             "RESULTS_NEARLINE_DAYS=90: results are deleted after 30 days already; set RESULTS_NEARLINE_DAYS",
         ),
         (
+            {"GPU_QUOTA": "0"},
+            "GPU_MAX_INSTANCES=3: the project may use 0 nvidia-l4 in us-central1; set GPU_TYPE to none, or",
+        ),
+        (
             {"GPU_TYPE": "nvidia-rtx-pro-6000"},
             "GPU_CPU=4: an instance with an nvidia-rtx-pro-6000 has 20 or 22 CPUs; set GPU_CPU to one of",
         ),

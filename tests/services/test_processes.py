@@ -82,6 +82,20 @@ def test_health_is_answered_and_other_work_refused_while_an_instance_is_at_work(
     assert service.ask(lane.predict_body(other)).status_code == 200
 
 
+def test_an_instance_works_on_as_many_requests_at_once_as_its_setting_says(lane, cloud, tmp_path):
+    bodies = [lane.predict_body(lane.prepare(f"slow-{each}.lines", b"slow 3")[0]) for each in range(3)]
+    with started("inference", cloud.storage, tmp_path, AT_ONCE="2") as service, ThreadPoolExecutor(2) as pool:
+        working = [pool.submit(service.ask, body) for body in bodies[:2]]
+        deadline = time.monotonic() + 20
+        while service.text().count("slow 3: begins") < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        busy = service.ask(bodies[2])
+        statuses = [each.result().status_code for each in working]
+
+    assert statuses == [200, 200]
+    assert busy.status_code == 503
+
+
 @pytest.mark.parametrize(
     ("header", "value"),
     [
@@ -205,6 +219,7 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(tmp_path):
         ({"PORT": "eighty"}, 'PORT="eighty": use a whole number'),
         ({"MOST_UPLOAD_MIB": "0"}, 'MOST_UPLOAD_MIB="0"'),
         ({"ENGINE_THREADS": "two"}, 'ENGINE_THREADS="two"'),
+        ({"AT_ONCE": "0"}, 'AT_ONCE="0": use a whole number from 1'),
         ({"MODELS": "services.models.nothing:X"}, "no module named services.models.nothing"),
         ({"MODELS": "services.models.sentiment:Feeling"}, "has no class Feeling"),
         ({"MODELS": "services.models.sentiment"}, "is not module:class"),
