@@ -37,12 +37,18 @@ class GpuLane:
         """Build it; `variables` are of every service, `archive` is the packed experiment."""
         need_program("gcloud")
         environment = client_environment(emulator.storage, emulator.apis, emulator.state, PROJECT)
-        settings = read_settings({"PROJECT_ID": PROJECT, "REGION": REGION})
+        places = {"LOCAL_DATA_PATH": str(emulator.state)}
+        settings = read_settings({"PROJECT_ID": PROJECT, "REGION": REGION, **places})
         self.emulator, self._variables, self._archive = emulator, variables, archive
         self.cloud = Cloud.of(Shell(environment=environment), settings, needs_bucket=False)
         self.names = Names.of(settings)
-        for name in SERVICES:  # as if a build of this checkout had put them there
-            add_image(emulator, self.names.image(name, settings.image_tag), f"sha256:{'0' * 64}")
+        self.add_images()
+
+    def add_images(self) -> None:
+        """Put the images there, as if a build of this checkout had done so."""
+        for name in SERVICES:
+            image = self.names.image(name, self.cloud.settings.image_tag)
+            add_image(self.emulator, image, f"sha256:{'0' * 64}")
 
     def deploy(self) -> list[str]:
         """Deploy the lane as an operator does, and return the titles of the steps that were needed."""

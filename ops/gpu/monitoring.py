@@ -19,6 +19,7 @@ from ops.settings import ROOT
 
 FOLDER = ROOT / "terraform" / "gpu"
 CHANNELS, POLICIES = ("beta", "monitoring", "channels"), ("alpha", "monitoring", "policies")
+A_CHANNEL = "CHANNEL"  # placeholder in a dry run, which makes none
 DASHBOARDS = ("monitoring", "dashboards")
 USED_PERCENT = 80  # of a request's time, from which a request takes long
 
@@ -77,12 +78,13 @@ def delete_channel(cloud: Cloud, name: str) -> Command:
 
 
 def channel_names(lane: Lane) -> list[str]:
-    """Return the name of the channel, which exists, and whose name the service has chosen; none without it."""
-    channels = [*lane.found.channels.values()]
-    if channel_changes(lane):
-        channels = lane.cloud.read_json([*CHANNELS, "list", *lane.cloud.in_project], echo=False) or []
-        channels = [each for each in channels if each.get("displayName") == title_of(lane)]
-    return _addressed(lane, channels)
+    """Return the name of the channel, which exists by now; the service has chosen it."""
+    if not channel_changes(lane):
+        return _addressed(lane, [*lane.found.channels.values()])
+    listed = lane.cloud.read_json([*CHANNELS, "list", *lane.cloud.in_project], echo=False)
+    if listed is None:
+        return [A_CHANNEL]
+    return _addressed(lane, [each for each in listed if each.get("displayName") == title_of(lane)])
 
 
 def _address(channel: Resource) -> str:
@@ -97,7 +99,7 @@ def _addressed(lane: Lane, channels: Sequence[Resource]) -> list[str]:
 
 def alert_changes(lane: Lane) -> list[str]:
     """Return what has to change in the alerts, for the operator."""
-    channels = ["a new one"] if channel_changes(lane) else _addressed(lane, [*lane.found.channels.values()])
+    channels = [A_CHANNEL] if channel_changes(lane) else _addressed(lane, [*lane.found.channels.values()])
     there = _alerts_there(lane)
     return [
         f"{'delete' if each is None else 'change' if title in there else 'create'} alert {title}"

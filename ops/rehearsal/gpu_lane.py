@@ -60,18 +60,23 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
         settings = with_experiment(settings, request.exp_id, folder)
         archive = experiment.packed(shell, settings, request.exp_id, folder)
         with running(folder / "cloud", "--clock-speed", str(CLOCK_SPEED)) as emulator, without_commands():
-            _Rehearsal.on(emulator, _for_emulator(settings), folder).run(archive, settings, request)
+            _Rehearsal.on(emulator, _for_emulator(settings, folder), folder).run(archive, settings, request)
     print(f"rehearsed in {time.monotonic() - begun:.0f} s")
 
 
 def _print_commands(shell: Shell, settings: Settings) -> None:
-    cloud = Cloud.of(shell, _for_emulator(settings))
+    cloud = Cloud.of(shell, _for_emulator(settings, settings.local_data_path))
     deploy(cloud, Wish(Path("experiment.tar.gz"), "auto"), print)
 
 
-def _for_emulator(settings: Settings) -> Settings:
-    """Return the settings for the emulated cloud, without a budget: gcloud would ask the real billing."""
-    return for_emulator(settings).model_copy(update={"billing_account": "", "monthly_budget_usd": 0})
+def _for_emulator(settings: Settings, folder: Path) -> Settings:
+    """Return the settings for the emulated cloud.
+
+    There is no budget, since gcloud would ask the real billing, and the record of the deployment is in
+    `folder`, not in the place of that of a real one.
+    """
+    changed = {"billing_account": "", "monthly_budget_usd": 0, "local_data_path": folder}
+    return for_emulator(settings).model_copy(update=changed)
 
 
 def _refuse_options(request: RunRequest) -> None:
