@@ -23,6 +23,8 @@ def start_deployment(cloud: Cloud, exp_id: str, yes: bool) -> None:
         As deploy(); the experiment does not exist, or the operator does not want it.
     """
     need_terminal_or(yes)
+    if cloud.settings.zone:
+        print(f"note: ZONE={cloud.settings.zone} has no effect: Cloud Run works in regions")
     if exp_id:
         experiment.check_experiment(cloud.settings, exp_id)
     with tempfile.TemporaryDirectory(prefix="gpu-experiment-") as folder:

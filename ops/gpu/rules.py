@@ -19,6 +19,7 @@ CPUS = {"nvidia-l4": (4, 6, 8), "nvidia-rtx-pro-6000": (20, 22), NO_GPU: (1, 2, 
 LEAST_GIB = {"nvidia-l4": 16, "nvidia-rtx-pro-6000": 80, NO_GPU: 1}
 CPU_OF_OTHERS = 1  # CPUs of preprocess and of postprocess
 QUOTAS = {"nvidia-l4": "NvidiaL4GpuAlloc", "nvidia-rtx-pro-6000": "NvidiaRtxPro6000GpuAlloc"}
+MILLI = 1000  # some projects are shown thousandths of a GPU
 REQUEST = "ask for more: https://g.co/cloudrun/gpu-quota"
 
 
@@ -140,4 +141,7 @@ def granted_gpus(cloud: Cloud) -> int | None:
         if each.get("dimensions", {}).get("region", cloud.region) == cloud.region
         and "value" in each.get("details", {})
     ]
-    return min((value for value in values if value >= 0), default=None)
+    granted = min((value for value in values if value >= 0), default=None)
+    if granted is None or granted < MILLI:
+        return granted
+    return granted // MILLI

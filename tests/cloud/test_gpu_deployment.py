@@ -172,7 +172,33 @@ def test_a_destroy_with_results_stops_before_anything_is_deleted(operator):
     assert names_in(operator.emulator, operator.names.bucket("output"), "results/")
 
 
+def test_a_destroy_waits_for_uploads_being_worked_on_unless_their_results_are_given_up(operator, tmp_path):
+    assert operator.type("deploy", "--yes").exit_code == 0
+    source = tmp_path / "long.yaml"
+    source.write_text(
+        "main:\n  steps:\n    - wait:\n        call: sys.sleep\n        args: {seconds: 80000}\n"
+    )
+    name, where = operator.names.workflow, operator.cloud.in_region
+    operator.cloud.read(["workflows", "deploy", name, "--source", str(source), *where], echo=False)
+    started = operator.cloud.read_json(["workflows", "execute", name, *where], echo=False)
+    output = ["storage", "rm", "--recursive", f"gs://{operator.names.bucket('output')}/**"]
+    if names_in(operator.emulator, operator.names.bucket("output")):
+        operator.cloud.read(output, echo=False)
+
+    refused = operator.type("destroy", "--yes")
+    ended = operator.type("destroy", "--yes", "--delete-data")
+
+    execution = started["name"].rpartition("/")[2]
+    assert refused.exit_code == 2
+    said = f"error: nothing was deleted: 1 upload being worked on ({execution}); wait until they have ended"
+    assert refused.last_line.startswith(said)
+    assert ended.exit_code == 0, ended.output
+    assert "  with 1 upload being worked on" in ended.lines
+    assert any(f"executions cancel {execution}" in line for line in ended.lines)
+
+
 def test_a_destroy_without_settings_removes_what_was_deployed_here_and_leaves_nothing(operator):
+    operator.push(DIGEST)
     assert operator.type("deploy", "--yes").exit_code == 0
 
     ended = operator.type("destroy", "--yes", "--delete-data", PROJECT_ID="", REGION="")
@@ -200,6 +226,7 @@ STOPS = {
 
 
 def test_a_deployment_that_fails_at_a_step_is_continued_there_by_the_next_one(operator):
+    assert operator.type("destroy", "--yes", "--delete-data").exit_code == 0
     operator.push(DIGEST)
     for title, rule in STOPS.items():
         operator.fail_once(**rule)
@@ -231,6 +258,7 @@ def test_a_destroy_after_a_destroy_that_failed_leaves_nothing(operator):
 
 @pytest.mark.parametrize("title", ["create buckets", "deploy services"])
 def test_a_destroy_after_a_deployment_that_failed_halfway_leaves_nothing(operator, title):
+    assert operator.type("destroy", "--yes", "--delete-data").exit_code == 0
     operator.push(DIGEST)
     operator.fail_once(**STOPS[title])
     assert operator.type("deploy", "--yes").exit_code
