@@ -47,6 +47,7 @@ class SmallGpu:
         self._attributes = dict(zip(("MAJOR", "MINOR", "COUNT"), (*capability, multiprocessors), strict=True))
         self.memory, self.refuses = memory, refuses or {}
         self.launches: list[int] = []  # steps of each
+        self.copied_in = 0  # bytes
         self._allocated: dict[int, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -91,6 +92,7 @@ class SmallGpu:
 
     def _cuMemcpyHtoDAsync(self, target: int, source: int, size: int, stream: object) -> None:  # noqa: N802
         self._check(target, size)
+        self.copied_in += size
         ctypes.memmove(target, source, size)
 
     def _cuMemcpyDtoHAsync(self, target: int, source: int, size: int, stream: object) -> None:  # noqa: N802

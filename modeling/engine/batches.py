@@ -85,7 +85,7 @@ def batch_arrays(
     start = table.start.copy()
     start[list(infeasible)] = -1
     ends = np.cumsum([0, *(rate.size for rate in rates)])
-    values = memory if memory.size >= ends[-1] else np.empty(ends[-1])
+    values = (memory if memory.size >= ends[-1] else np.empty(ends[-1]))[: ends[-1]]
     for begin, end, rate in zip(ends[:-1], ends[1:], rates, strict=True):
         np.multiply(rate.reshape(-1), starts.model.delta_t_days, out=values[begin:end])
     return Batch(

@@ -174,7 +174,7 @@ class CompiledPlan:
             gpu.run(ready.model, ready.batch, ready.look, out, keys.stream, deterministic)
         else:
             _run(ready, out, keys.stream, threads, lanes, deterministic)
-        self._memory.append(ready.batch.values)
+        self._memory.append(ready.batch.values.base)
         return self._simulated(ready, out, deterministic)
 
     def _ready(

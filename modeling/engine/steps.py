@@ -45,7 +45,7 @@ from modeling.engine.arrays import (
 )
 from modeling.engine.binomial import K, N, draw_tile
 from modeling.engine.chances import find_chances, find_forces, find_vaccination, read_coefficients
-from modeling.engine.compiled import U64, compiled, part
+from modeling.engine.compiled import U64, compiled, inlined, part
 
 # a literal would make numba compile a function again for each of its values
 _FIXED, _BY_PARTICLE, _OVER_TIME = np.int64(FIXED), np.int64(BY_PARTICLE), np.int64(OVER_TIME)
@@ -119,7 +119,7 @@ def _start(w, model, batch, look, lanes, counter):
     return 1
 
 
-@part
+@inlined
 def next_position(batch, counter):
     """Return the position of the next particle that can be simulated; -1 if none is left."""
     position = take_next(counter)
@@ -128,7 +128,7 @@ def next_position(batch, counter):
     return position if position < batch.start.size else -1
 
 
-@part
+@inlined
 def put(w, position, batch, look, lanes):
     """Put a particle into a lane, ready for its first step."""
     reals, wholes, rows = lanes.reals, lanes.wholes, lanes.rows
@@ -193,52 +193,48 @@ def _advance(model, batch, look, lanes, out, counter):
         num_due += (position[w] >= 0) & (np.int64(step[w]) > due[w])
     if not num_due:
         return 0
+    _report(num_due, batch, look, lanes, out)
+    cost = lanes.reals[lanes.rows.cost]
     ended = 0
     for j in range(num_due):
         w = due_lanes[j]
-        report(w, batch, look, lanes, out)
-        if is_at_its_end(w, batch, look, lanes, out):
-            ended += 1 - _start(w, model, batch, look, lanes, counter)
+        start, next_step = wholes[START, w], np.int64(step[w])
+        is_whole = next_step == batch.starts[start, NUM_STEPS]
+        if not is_whole and cost[w] <= look.most:
+            due[w] = batch.due[start, next_step]
+            continue
+        ends = out.ends[position[w]]
+        ends[STATUS] = WHOLE if is_whole else STOPPED
+        ends[STEPS] = next_step
+        ends[FIRST_UNUSED] = wholes[SHORT_SINCE, w]
+        out.unused[position[w]] = lanes.reals[lanes.rows.unused, w]
+        ended += 1 - _start(w, model, batch, look, lanes, counter)
     return ended
 
 
 @part
-def report(w, batch, look, lanes, out):
-    """Write the observables of the date that a due lane has ended, and add to its distance."""
+def _report(num_due, batch, look, lanes, out):
+    """Write the observables of the dates that the due lanes have ended, and add to their distances."""
     reals, rows, wholes = lanes.reals, lanes.rows, lanes.wholes
-    position = wholes[POSITION, w]
-    column = batch.column[wholes[START, w], wholes[DUE, w]]
-    if column < 0:  # the model's end, and no date
-        return
-    for o in range(look.first_of_people.size - 1):
-        total = 0.0
-        for j in range(look.first_of_people[o], look.first_of_people[o + 1]):
-            total += reals[rows.people + look.people[j], w]
-        out.people[position, o, column] = total
-    for o in range(look.first_of_moved.size - 1):
-        counted = reals[rows.counted + o, w]
-        out.moved[position, o, column] = counted
-        reals[rows.counted + o, w] = 0.0
-        if look.power > 0:
-            distance = abs(counted - look.observed[o, column])
-            cost = distance if look.power == 1 else distance * distance
-            reals[rows.cost, w] += look.weights[o, column] * cost
-
-
-@part
-def is_at_its_end(w, batch, look, lanes, out):
-    """Tell whether the particle of a due lane ends or stops, and write how; otherwise find when it is due."""
-    wholes = lanes.wholes
-    position, start, next_step = wholes[POSITION, w], wholes[START, w], np.int64(lanes.step[w])
-    is_whole = next_step == batch.starts[start, NUM_STEPS]
-    if not is_whole and lanes.reals[lanes.rows.cost, w] <= look.most:
-        wholes[DUE, w] = batch.due[start, next_step]
-        return False
-    out.ends[position, STATUS] = WHOLE if is_whole else STOPPED
-    out.ends[position, STEPS] = next_step
-    out.ends[position, FIRST_UNUSED] = wholes[SHORT_SINCE, w]
-    out.unused[position] = lanes.reals[lanes.rows.unused, w]
-    return True
+    for j in range(num_due):
+        w = lanes.due[j]
+        position = wholes[POSITION, w]
+        column = batch.column[wholes[START, w], wholes[DUE, w]]
+        if column < 0:  # the model's end, and no date
+            continue
+        for o in range(look.first_of_people.size - 1):
+            total = 0.0
+            for row in look.people[look.first_of_people[o] : look.first_of_people[o + 1]]:
+                total += reals[rows.people + row, w]
+            out.people[position, o, column] = total
+        for o in range(look.first_of_moved.size - 1):
+            counted = reals[rows.counted + o, w]
+            out.moved[position, o, column] = counted
+            reals[rows.counted + o, w] = 0.0
+            if look.power > 0:
+                distance = abs(counted - look.observed[o, column])
+                cost = distance if look.power == 1 else distance * distance
+                reals[rows.cost, w] += look.weights[o, column] * cost
 
 
 # -- draws and people

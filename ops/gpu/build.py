@@ -6,15 +6,16 @@ nor the account and the bucket of builds. What exists is left as it is: repeat a
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError
 from ops.gcloud import AT_ONCE, GcloudError, Refusal, in_parallel
+from ops.gpu import images
 from ops.gpu.names import SERVICES, Names
-from ops.gpu.steps import Command, Step, one_by_one, run_all
+from ops.gpu.steps import ACCOUNT_NOT_READY, Command, Step, one_by_one, run_all
 from ops.images.build_log import FINISHED, POLL_SECONDS, follow
 from ops.images.cloud_build import (
     MOST_LOOKED_AT,
@@ -38,10 +39,7 @@ WRITES_LOGS, PUSHES, READS = (
 )
 SOURCE_DAYS = 7  # that an uploaded working tree is kept
 KEEP_IMAGES, KEEP_IMAGES_DAYS = 10, 90  # as terraform/variables.tf for the Batch lane
-NO_IMAGES = (Refusal.MISSING, Refusal.DISABLED)  # no repository yet, or not even the API
-# A new account is not known everywhere at once, ...
-ACCOUNT_NOT_READY = {"awaited": "does not exist", "patience_seconds": 90}
-# ... and its rights take a minute or two.
+# Rights of a new account take a minute or two.
 NO_RIGHT_YET, MOST_TRIES, PAUSE_SECONDS = "storage.objects.get", 4, 45.0
 
 
@@ -68,7 +66,8 @@ def build(
     warn_if_dirty(request)
     tag = request.substitutions["_COMMIT_TAG"]
     is_commit = tag == request.substitutions["_COMMIT"] and not tag.endswith("-dirty")
-    if is_commit and not force and (built := find_images(cloud, names, tag)).keys() == set(SERVICES):
+    built = images.tagged(cloud, names, tag) if is_commit and not force else None
+    if built and not images.missing_of(built):
         _use(cloud, names, tag, built)
         return
     has_new_rights = _prepare(cloud, names)
@@ -85,50 +84,19 @@ def build(
             time.sleep(pause_seconds)
 
 
-def find_images(cloud: Cloud, names: Names, tag: str) -> dict[str, str]:
-    """Return the digest of each service's image that has a tag; empty in a dry run.
-
-    Raises
-    ------
-    UserError
-        The repository cannot be read; one that does not exist has no images.
-    """
-    if not names.is_google:  # gcloud does not know other registries
-        return {}
-    words = ["artifacts", "docker", "images", "list", names.images, "--include-tags", *cloud.in_project]
-    try:
-        listed = cloud.read_json(words, echo=False) or []
-    except GcloudError as error:
-        if error.refusal not in NO_IMAGES:
-            raise
-        listed = []
-    return {
-        each["package"].rpartition("/")[2]: each["version"]
-        for each in listed
-        if tag in _tags(each) and each["package"].rpartition("/")[2] in SERVICES
-    }
-
-
-def _tags(listed: dict[str, Any]) -> Sequence[str]:
-    """Return the tags of an image; some versions of gcloud print them as one text."""
-    tags = listed.get("tags") or []
-    return [tag.strip() for tag in tags.split(",")] if isinstance(tags, str) else tags
-
-
 def _use(cloud: Cloud, names: Names, tag: str, built: Mapping[str, str]) -> None:
-    """Let IMAGE_TAG name images that are there, and print their digests."""
+    """Let IMAGE_TAG name images that are there, and print them with their digests."""
     newest = cloud.settings.image_tag
-    named = find_images(cloud, names, newest)
+    named = images.digests(cloud, names)
     add = ["artifacts", "docker", "tags", "add"]
     moves = [
         [*add, names.image(service, tag), names.image(service, newest), *cloud.in_project]
-        for service, digest in built.items()
-        if named.get(service) != digest
+        for service in SERVICES
+        if named.get(service) != built[service]
     ]
     run_all(cloud, [Step("move the tag", one_by_one(moves))], None)
     print(f"the images of {tag} are there, and {newest} names them; --force builds them again")
-    for service, digest in built.items():
-        print(f"{names.image(service, tag)}@{digest}")
+    print("\n".join(built.values()), flush=True)
 
 
 def _request(cloud: Cloud, names: Names, no_cache: bool) -> BuildRequest:

@@ -13,6 +13,7 @@ from ops.failures import UserError
 from ops.gpu import images, monitoring, record, summary
 from ops.gpu.buckets import bucket_changes, buckets_without_rights, grants_on_buckets
 from ops.gpu.budget import budget_chains, budget_changes
+from ops.gpu.build import build
 from ops.gpu.experiment import model_changes
 from ops.gpu.found import Found, look, with_details
 from ops.gpu.lane import TERRAFORM, Lane
@@ -20,7 +21,7 @@ from ops.gpu.names import ACCOUNTS, Names
 from ops.gpu.rights import audit_step, grant_changes
 from ops.gpu.rules import check_rules
 from ops.gpu.services import invoker_changes, service_changes
-from ops.gpu.steps import Change, Step, Tell, run_all
+from ops.gpu.steps import ACCOUNT_NOT_READY, Change, Step, Tell, run_all
 from ops.gpu.workflow import trigger_changes, workflow_changes
 from ops.settings import Settings
 
@@ -40,8 +41,6 @@ APIS = (
 )
 DEPLOY_SECONDS = 900  # an instance has four minutes to start, and an image has to be copied
 UPLOAD_SECONDS = 1800
-# A new account is not known everywhere at once.
-ACCOUNT_NOT_READY = {"awaited": "does not exist", "patience_seconds": 90}
 # Right after its first use in a project, Eventarc's own account has no rights yet.
 AGENT_NOT_READY = {"awaited": "Eventarc Service Agent", "patience_seconds": 300}
 
@@ -106,7 +105,8 @@ def _carry_out(
     missing = images.missing_of(built)
     run_all(lane.cloud, steps[:1] if missing else steps, tell)
     if missing:
-        built = images.build(lane.cloud, lane.names)
+        build(lane.cloud)
+        built = images.digests(lane.cloud, lane.names)
         run_all(lane.cloud, plan(lane, built, wish)[1:], tell)
 
 

@@ -12,6 +12,8 @@ Command = Sequence[str]  # without gcloud itself
 Chains = Sequence[Sequence[Command]]
 Tell = Callable[[str, float], object]
 PAUSE_SECONDS = 5
+# Options of a step that names a new account, which is not known everywhere at once.
+ACCOUNT_NOT_READY = {"awaited": "does not exist", "patience_seconds": 90}
 CHECK = "invoke gpu-check"  # of all that the lane needs in the project
 
 

@@ -5,11 +5,12 @@ Each deployment, by project, region and prefix, has a state of its own. Images a
 
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError
-from ops.gcloud import AT_ONCE, GcloudError, Refusal, in_parallel, is_no_match
-from ops.gpu.names import SERVICES, Names
+from ops.gcloud import GcloudError, Refusal, is_no_match
+from ops.gpu import images
+from ops.gpu.names import Names
 from ops.project.terraform_root import Root, as_variables, ask
 from ops.settings import ROOT, Settings
-from ops.terminal import counted, need_terminal_or
+from ops.terminal import need_terminal_or
 from ops.terraform_settings import terraform_variables
 
 FOLDER = ROOT / "terraform" / "gpu"
@@ -94,9 +95,9 @@ def _check(cloud: Cloud) -> None:
             "first, or choose another SERVICE_PREFIX",
             fix="invoke gpu-destroy",
         )
-    if missing := _missing_images(cloud, names):
-        what = f"{counted(len(missing), 'image')} not found in {names.images} with the tag"
-        raise UserError(f"{what} {cloud.settings.image_tag}: {', '.join(missing)}", fix="invoke gpu-build")
+    if missing := images.missing_of(images.digests(cloud, names)):
+        named = [names.image(service, cloud.settings.image_tag) for service in missing]
+        raise UserError(f"not in the registry: {', '.join(named)}", fix="invoke gpu-build")
 
 
 def _manager(cloud: Cloud, names: Names) -> str:
@@ -109,26 +110,6 @@ def _manager(cloud: Cloud, names: Names) -> str:
             raise
         return ""
     return found.get("labels", {}).get("managed-by", "")
-
-
-def _missing_images(cloud: Cloud, names: Names) -> list[str]:
-    """Return the services whose image is not in Google's registry; another registry is not asked."""
-    if not names.images.partition("/")[0].endswith("-docker.pkg.dev") or cloud.shell.dry_run:
-        return []
-    images = {service: names.image(service, cloud.settings.image_tag) for service in SERVICES}
-    calls = [lambda image=image: _has_tag(cloud, *image.rsplit(":", 1)) for image in images.values()]
-    found = in_parallel(calls, AT_ONCE)
-    return [service for service, is_there in zip(images, found, strict=True) if not is_there]
-
-
-def _has_tag(cloud: Cloud, path: str, tag: str) -> bool:
-    try:
-        listed = cloud.read_json(["artifacts", "docker", "tags", "list", path], echo=False)
-    except GcloudError as error:
-        if error.refusal not in NOTHING_THERE:
-            raise
-        return False
-    return any(each["tag"].rpartition("/")[2] == tag for each in listed)
 
 
 def _refuse_to_lose_results(cloud: Cloud, names: Names) -> None:

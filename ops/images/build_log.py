@@ -56,7 +56,7 @@ def follow(cloud: Cloud, build: dict[str, Any], poll_seconds: float = POLL_SECON
         code = EXIT_CODES.get(build["status"], 1)
         raise UserError(f"build {build['id']} ended as {build['status']}{why(build)}", exit_code=code)
     for image in build.get("results", {}).get("images", []):
-        print(f"{image['name']}@{image['digest']}")
+        print(f"{image['name']}@{image['digest']}", flush=True)
 
 
 def why(build: dict[str, Any]) -> str:

@@ -115,9 +115,9 @@ def test_the_first_build_creates_what_it_needs_and_a_second_call_finds_the_image
     assert set(digests) == set(SERVICES)
     assert digests == builds.digests("latest")
     for service, digest in digests.items():
-        line = f"{REGION}-docker.pkg.dev/{PROJECT}/{STEM}/{service}:{commit_of(code)}@{digest}"
-        assert line in ended.lines
-        assert line in again.lines
+        place = f"{REGION}-docker.pkg.dev/{PROJECT}/{STEM}/{service}"
+        assert f"{place}:{commit_of(code)}@{digest}" in ended.lines
+        assert f"{place}@{digest}" in again.lines
         assert service in status.output
         assert digest[:19] in status.output
     assert f"an image is {REGION}-docker.pkg.dev/{PROJECT}/{STEM}/IMAGE@DIGEST" in status.output
@@ -193,6 +193,32 @@ def test_images_that_are_there_get_the_tag_and_force_builds_them_again(builds, c
     assert forced.exit_code == 0, forced.output
     assert len(builds.builds()) == 1
     assert builds.digests("latest") == builds.digests(commit) != moved
+
+
+def test_a_deployment_builds_images_that_are_missing_and_names_them_by_digest(builds):
+    service = {"method": "POST", "path": "/namespaces/.*/services", "status": 403, "message": "not now"}
+    order_faults(builds.cloud, service)
+
+    ended = builds.invoke("gpu-deploy", "--yes", GPU_TYPE="none")
+
+    assert (ended.exit_code, "not now" in ended.last_line) == (2, True)
+    for name, digest in builds.digests("latest").items():
+        assert f"--image {REGION}-docker.pkg.dev/{PROJECT}/{STEM}/{name}@{digest}" in ended.output
+
+
+def test_a_removal_of_the_lane_deletes_what_builds_needed_too(builds):
+    order_faults(builds.cloud, {"method": "POST", "path": "/global/builds", "status": 403, "times": 1})
+    assert builds.invoke("gpu-build").exit_code == 2
+    assert len(builds.roles()) == 3
+
+    ended = builds.invoke("gpu-destroy", "--yes")
+
+    assert ended.exit_code == 0, ended.output
+    assert "repositories" not in builds.api(REPOSITORIES)
+    assert "accounts" not in builds.api(f"/v1/projects/{PROJECT}/serviceAccounts")
+    assert "name" not in builds.bucket()
+    policy = builds.api(f"/v1/projects/{PROJECT}:getIamPolicy", "POST", json={})
+    assert not [each for each in policy.get("bindings", []) if each["role"] == "roles/logging.logWriter"]
 
 
 def test_files_that_differ_from_the_commit_are_built_although_images_are_there(builds, code):

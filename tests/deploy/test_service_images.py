@@ -88,12 +88,12 @@ def test_inference_adds_at_most_230_mb_to_the_image_of_the_stages(images):
 @pytest.mark.parametrize("service", ["preprocess", "inference", "postprocess"])
 def test_a_service_answers_on_the_port_that_it_is_given_and_ends_when_it_is_told_to(images, service):
     target = "inference" if service == "inference" else "service"
-    models = "services.models.sentiment:Sentiment"
 
-    with served(images[target], SERVICE=service, MODELS=models) as address:
+    with served(images[target], SERVICE=service) as address:
         found = health(address)
 
     assert (found["service"], found["device"]) == (service, "cpu")
+    assert [model.partition("@")[0] for model in found["models"]] == ["forecast", "sentiment"]
 
 
 def test_a_container_without_a_gpu_refuses_to_start_where_one_is_demanded(images):

@@ -3,8 +3,11 @@
 The GPU is that of tests/gpu_driver.py. tests/on_a_gpu.py compares the same batches on a real one.
 """
 
+import re
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +17,11 @@ from modeling.engine.cuda.code import PTX, gpu_code_folder
 from modeling.engine.plan import Simulated
 from modeling.failures import UserError
 from tests.engine_models import CASES
+from tests.experiments import REPOSITORY
 from tests.gpu_cases import Asked, asked_of, digest
 from tests.gpu_driver import SmallGpu, plug_in, unplug
+
+without_gpu = pytest.mark.skipif(Path("/proc/driver/nvidia").exists(), reason="this machine has a driver")
 
 
 @pytest.fixture
@@ -114,6 +120,33 @@ def test_memory_is_used_again_and_taken_from_idle_streams_where_it_is_short(plug
     assert held < 3_000_000 < held + 2_500_000
 
 
+def test_a_small_batch_after_a_large_one_copies_no_more_than_its_own(small_gpu):
+    small, large = (next(asked_of("interventions", particles=each)) for each in (10, 140))
+    plan = small.compiled()
+
+    copied = []
+    for asked in (small, large, small):
+        small_gpu.copied_in = 0
+        plan.simulate(**asked.arguments, device="cuda")
+        copied.append(small_gpu.copied_in)
+
+    assert copied[0] == copied[2] < copied[1] / 4
+
+
+@without_gpu
+def test_the_script_for_a_real_gpu_builds_its_batches_and_needs_one(tmp_path):
+    script, made = REPOSITORY / "tests" / "on_a_gpu.py", tmp_path / "cases.pkl"
+
+    built = subprocess.run(
+        [sys.executable, script, "--quick", "--save", made], capture_output=True, text=True
+    )
+    done = subprocess.run([sys.executable, script, "--cases", made], capture_output=True, text=True)
+
+    assert built.returncode == 0, built.stderr
+    assert done.returncode == 2
+    assert re.fullmatch(r"NVIDIA's driver is not installed .*\n", done.stderr)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -144,6 +177,7 @@ def test_code_that_is_missing_or_damaged_is_named_with_the_command_that_makes_it
     assert device.device_in_use() == "cpu"
 
 
+@without_gpu
 def test_a_machine_without_the_driver_or_its_package_is_refused(monkeypatch):
     device.gpu_engine.cache_clear()
     with pytest.raises(

@@ -9,7 +9,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from modeling.engine.code_folder import ENGINE, base_folder, read_code
+from modeling.engine.code_folder import ENGINE, base_folder, is_trusted, read_code
 from modeling.failures import UserError
 
 PTX, ENTRY = "lanes.ptx", "simulate_lanes"
@@ -44,7 +44,7 @@ def gpu_code(capability: tuple[int, int]) -> bytes:
         )
     folder = gpu_code_folder()
     for name in filter(None, [MACHINE_CODE.get(capability), PTX]):
-        if code := read_code(folder / name):
+        if is_trusted() and (code := read_code(folder / name)):
             return code
     raise UserError(
         f"the engine's code for a GPU is not in {folder}; run python -m modeling.engine.cuda.precompile "

@@ -88,11 +88,8 @@ class GpuEngine:
         lanes = new_gpu_lanes(min(number, self.gpu.most_lanes), model, batch, look)
         with self._stream() as stream:
             launch = _Launch(stream, model, batch, look, lanes, out, key, is_mean, self._release_idle)
-            try:
-                launch.run(number)
-                launch.copy_out()
-            finally:
-                stream.wait()  # the arrays may not go while the GPU works on them
+            launch.run(number)
+            launch.copy_out()
 
     @contextmanager
     def _stream(self) -> Iterator[Stream]:
@@ -102,6 +99,7 @@ class GpuEngine:
         try:
             yield stream
         finally:
+            stream.wait()  # Ctrl-C may have come while the GPU works on the arrays of the batch
             with self._lock:
                 self._idle.append(stream)
 

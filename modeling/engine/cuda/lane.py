@@ -18,9 +18,11 @@ from modeling.engine.arrays import (
     DUE,
     FIRST_EDGE,
     FIRST_TERM,
+    FIRST_UNUSED,
     FROM,
     GROUP_STRIDE,
     MEDIATOR,
+    NUM_STEPS,
     OFFSET,
     PARTICLE_STRIDE,
     POINT,
@@ -31,15 +33,19 @@ from modeling.engine.arrays import (
     SPLIT_ROW,
     SPONTANEOUS,
     START,
+    STATUS,
+    STEPS,
+    STOPPED,
     TARGET,
     TERM,
     VACCINATION,
+    WHOLE,
 )
 from modeling.engine.binomial import MOST_TERMS, SMALL_MEAN, add_term, candidate, log_height, log_ratio
 from modeling.engine.chances import LARGEST_HAZARD, LOG_2, hazard_of_doses, split_chance
 from modeling.engine.compiled import U64, inlined, part
 from modeling.engine.philox import uniforms
-from modeling.engine.steps import is_at_its_end, next_position, put, report, take_next
+from modeling.engine.steps import next_position, put, take_next
 
 _ONE_OVER = 1.0 / np.arange(1.0, MOST_TERMS + 1)
 _SIGN = U64(63)  # bit
@@ -75,8 +81,8 @@ def run_lane(w, most_steps, model, batch, look, lanes, out, counters, key, is_me
         lanes.step[w] += U64(1)
         lanes.wholes[POINT, w] += batch.points_a_step
         if np.int64(lanes.step[w]) > lanes.wholes[DUE, w]:
-            report(w, batch, look, lanes, out)
-            if is_at_its_end(w, batch, look, lanes, out):
+            _report(w, batch, look, lanes, out)
+            if _is_at_its_end(w, batch, look, lanes, out):
                 lanes.wholes[POSITION, w] = -1
                 take_next(counters[1:])
 
@@ -247,3 +253,42 @@ def _move_and_count(w, model, look, lanes):
         for j in range(look.first_of_moved[o], look.first_of_moved[o + 1]):
             counted += reals[rows.moved + look.moved[j], w]
         reals[rows.counted + o, w] = counted
+
+
+@inlined
+def _report(w, batch, look, lanes, out):
+    """Write the observables of the date that a lane has ended, and add to its distance."""
+    reals, rows, wholes = lanes.reals, lanes.rows, lanes.wholes
+    position = wholes[POSITION, w]
+    column = batch.column[wholes[START, w], wholes[DUE, w]]
+    if column < 0:  # the model's end, and no date
+        return
+    for o in range(look.first_of_people.size - 1):
+        total = 0.0
+        for j in range(look.first_of_people[o], look.first_of_people[o + 1]):
+            total += reals[rows.people + look.people[j], w]
+        out.people[position, o, column] = total
+    for o in range(look.first_of_moved.size - 1):
+        counted = reals[rows.counted + o, w]
+        out.moved[position, o, column] = counted
+        reals[rows.counted + o, w] = 0.0
+        if look.power > 0:
+            distance = abs(counted - look.observed[o, column])
+            cost = distance if look.power == 1 else distance * distance
+            reals[rows.cost, w] += look.weights[o, column] * cost
+
+
+@inlined
+def _is_at_its_end(w, batch, look, lanes, out):
+    """Tell whether the particle of a lane ends or stops, and write how; otherwise find when it is due."""
+    wholes = lanes.wholes
+    position, start, next_step = wholes[POSITION, w], wholes[START, w], np.int64(lanes.step[w])
+    is_whole = next_step == batch.starts[start, NUM_STEPS]
+    if not is_whole and lanes.reals[lanes.rows.cost, w] <= look.most:
+        wholes[DUE, w] = batch.due[start, next_step]
+        return False
+    out.ends[position, STATUS] = WHOLE if is_whole else STOPPED
+    out.ends[position, STEPS] = next_step
+    out.ends[position, FIRST_UNUSED] = wholes[SHORT_SINCE, w]
+    out.unused[position] = lanes.reals[lanes.rows.unused, w]
+    return True
