@@ -74,7 +74,7 @@ ASSIGNED = {
     ),
     "trigger": ("uid",),
     "workflow": ("state", "revisionId", "revisionCreateTime"),
-}  # fmt: skip
+}
 # What a fact is where it is not there.
 DEFAULTS = {
     "account": {"disabled": "false"},

@@ -67,6 +67,11 @@ ONE_SIDED = {
     "time_sleep.rights_are_known: only in the plan": "gpu-deploy repeats what needs the rights",
 }
 
+# Where a GPU was, it says nothing any more, and gcloud has no option that removes it.
+GPU_GONE = (
+    f"service {SECOND.service('inference')}: {TEMPLATE}.{RUN}/gpu-zonal-redundancy-disabled: "
+    "false in the cloud, nothing planned"
+)
 LEFT_ON = "API aiplatform.googleapis.com: only in the cloud"  # others in the project may use it by now
 
 
@@ -262,8 +267,7 @@ def test_a_lane_that_is_changed_is_as_terraform_plans_it_with_nothing_left_from_
         *other_managers(FIRST, has_channel=False),
         *other_managers(SECOND, has_channel=False),
         LEFT_ON,
-        f"service {SECOND.service('inference')}: {TEMPLATE}.{RUN}/gpu-zonal-redundancy-disabled: false in the "
-        "cloud, nothing planned",  # of a GPU that is gone; gcloud has no option that removes it
+        GPU_GONE,
     }
 
 
