@@ -6,6 +6,7 @@ from pathlib import Path
 
 from localcloud.batch.service import MODES, BatchSettings
 from localcloud.cloud import CloudOptions
+from localcloud.run.instance import SERVICES
 from localcloud.run.instances import IDLE_SECONDS
 from localcloud.times import Clock
 
@@ -52,6 +53,13 @@ def parse_arguments(description: str) -> argparse.Namespace:
         default=IDLE_SECONDS,
         metavar="S",
         help="seconds of the services' clock after which an idle instance of Cloud Run is stopped",
+    )
+    parser.add_argument(
+        "--service",
+        type=shlex.split,
+        default=SERVICES,
+        metavar="COMMAND",
+        help="command of an instance of Cloud Run, in place of this repository's services",
     )
     _add_batch(parser.add_argument_group("tasks of Cloud Batch"))
     _add_build(parser.add_argument_group("Cloud Build"))
@@ -123,6 +131,7 @@ def _options(arguments: argparse.Namespace) -> CloudOptions:
         runs_builds=arguments.builds == "run",
         builders={image: shlex.split(command) for image, command in arguments.builder},
         idle_seconds=arguments.idle_seconds,
+        service=arguments.service,
         terraform=arguments.terraform and arguments.terraform.resolve(),
         shows_steps=arguments.show_steps,
     )

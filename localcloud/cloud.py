@@ -29,6 +29,7 @@ from localcloud.registry import RegistryService
 from localcloud.repositories import RepositoryRoutes
 from localcloud.routing import Router
 from localcloud.run.gateway import Gateway
+from localcloud.run.instance import SERVICES
 from localcloud.run.instances import IDLE_SECONDS, Instances
 from localcloud.run.service import RunService
 from localcloud.secrets import SecretService
@@ -52,6 +53,7 @@ class CloudOptions:
     runs_builds: bool = True
     builders: Mapping[str, Sequence[str]] = field(default_factory=dict)  # commands that replace images
     idle_seconds: float = IDLE_SECONDS  # of the services' clock, until an instance of Cloud Run is stopped
+    service: Sequence[str] = SERVICES  # command of an instance of Cloud Run, in place of its image
     terraform: Path | None = None  # configuration file with which Terraform plans blueprints
     shows_steps: bool = False  # print the steps of workflows to standard error
 
@@ -76,7 +78,9 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         logs, hosts, options.clock_speed, print_step if options.shows_steps else None, identity
     )
     batch = BatchService(logs, addresses, state / "batch", options.batch, options.clock_speed)
-    instances = Instances(logs, addresses, state / "run", Clock(options.clock_speed), options.idle_seconds)
+    instances = Instances(
+        logs, addresses, state / "run", Clock(options.clock_speed), options.idle_seconds, options.service
+    )
     run = RunService(accounts, registry, instances)
     eventarc = EventarcService(storage.buckets, workflows, accounts, options.clock_speed)
     infra = InfraService(

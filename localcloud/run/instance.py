@@ -9,7 +9,7 @@ import shutil
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from localcloud.run.output import RevisionLog
 from localcloud.run.probes import HOST, describe, wait_until_ready
 
 ROOT = Path(__file__).parents[2]
+SERVICES = (sys.executable, "-m", "services.main")  # of this repository
 GRACE_SECONDS = 10.0  # from SIGTERM to SIGKILL
 # Below the ports that the system gives to outgoing connections, which would otherwise take a free one.
 PORTS = range(20_000, 32_000)
@@ -31,14 +32,22 @@ class StartFailed(Exception):
 
 
 class Workshop:
-    """What instances are made of: their folders, the addresses of the emulator, and where they log."""
+    """What instances are made of: folders, the emulator's addresses, their command, and where they log."""
 
-    def __init__(self, folder: Path, caches: Path, addresses: Mapping[str, str], logs: LogService):
+    def __init__(
+        self,
+        folder: Path,
+        caches: Path,
+        addresses: Mapping[str, str],
+        logs: LogService,
+        argv: Sequence[str] = SERVICES,
+    ):
         shutil.rmtree(folder, ignore_errors=True)  # left by an emulator that was killed
         self._folder, self._caches, self._addresses, self.logs = folder, caches, addresses, logs
+        self._argv = argv
 
     def command(self, definition: Definition, name: str, port: int) -> Command:
-        """Return the command of an instance; the image's own starts the services of this repository."""
+        """Return the command of an instance, as the service asks for it, or the image's own."""
         folder = self._folder / name
         folder.mkdir(parents=True)
         environment = {
@@ -52,7 +61,7 @@ class Workshop:
             "GOOGLE_CLOUD_PROJECT": definition.project,
             "STORAGE_EMULATOR_HOST": self._addresses["storage"],
         }
-        argv = list(definition.command) or [sys.executable, "-m", "services.main"]
+        argv = list(definition.command or self._argv)
         return Command(argv, environment, folder, start_in=ROOT)
 
 

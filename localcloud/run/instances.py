@@ -3,7 +3,7 @@
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from localcloud.logs import LogService
 from localcloud.messages import Request, Response, json_response
 from localcloud.routing import Route
 from localcloud.run.definition import Access, Definition
-from localcloud.run.instance import StartFailed, Workshop
+from localcloud.run.instance import SERVICES, StartFailed, Workshop
 from localcloud.run.revision import Revision
 from localcloud.times import Clock
 
@@ -42,10 +42,11 @@ class Instances:
         state: Path,
         clock: Clock,
         idle_seconds: float = IDLE_SECONDS,
+        argv: Sequence[str] = SERVICES,
     ):
         """Build it; `addresses` of "storage" and "apis" may be filled when the emulator listens."""
         state = state.absolute()
-        self._workshop = Workshop(state / "instances", state / "caches", addresses, logs)
+        self._workshop = Workshop(state / "instances", state / "caches", addresses, logs, argv)
         self._clock, self._idle_seconds = clock, idle_seconds
         self._serving: dict[Key, tuple[int, Revision]] = {}
         self._access: dict[Key, Access] = {}

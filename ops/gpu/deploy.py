@@ -175,7 +175,6 @@ def apis_of(settings: Settings) -> list[str]:
     chosen = {
         "aiplatform": settings.enable_vertex_ai,
         "billingbudgets": settings.monthly_budget_usd,
-        "compute": settings.gpu_network,
     }
     return [*APIS, *(api for api, is_needed in chosen.items() if is_needed)]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ops.cloud.cloud import Cloud
 from ops.gcloud import AT_ONCE, in_parallel
@@ -10,7 +10,14 @@ from ops.gpu.names import MANAGED_BY, SERVICES, Names
 
 A_NUMBER = "PROJECT_NUMBER"  # placeholder in a dry run, which asks nothing
 Resource = Mapping[str, Any]  # as gcloud prints it
-Grant = tuple[str, str]  # role and member
+
+
+class Grant(NamedTuple):
+    """A role that a member has in the project, and the title of its condition; "" without one."""
+
+    role: str
+    member: str
+    condition: str = ""
 
 
 @dataclass(frozen=True)
@@ -33,8 +40,7 @@ class Found:
     images: Sequence[str] = ()  # in a repository that is not its own
     policies: Mapping[str, Resource] = field(default_factory=dict)  # of buckets and services, by their names
     project_policy: Resource = field(default_factory=dict)
-    grants: Sequence[Grant] = ()  # in the project's policy
-    others_grants: Sequence[Grant] = ()  # the same of all other members
+    grants: Sequence[Grant] = ()  # in the project's policy: to a member of the lane, or titled as its own
 
     def managers(self) -> dict[str, str]:
         """Return the label managed-by of what has one, by "kind NAME"."""
@@ -66,15 +72,16 @@ def look(cloud: Cloud, names: Names) -> Found:
     listed = dict(zip(asked, _ask_all(cloud, [*asked.values()]), strict=True))
     policy = listed.pop("project_policy", None) or {}
     granted = [
-        (binding["role"], member) for binding in policy.get("bindings", []) for member in binding["members"]
+        Grant(binding["role"], member, binding.get("condition", {}).get("title", ""))
+        for binding in policy.get("bindings", [])
+        for member in binding["members"]
     ]
     return Found(
         images=_images(cloud, names, listed.get("repositories")),
         project_number=str(described["projectNumber"]),
         apis=apis,
         project_policy=policy,
-        grants=[each for each in granted if _is_ours(names, each[1])],
-        others_grants=[each for each in granted if not _is_ours(names, each[1])],
+        grants=[each for each in granted if _is_ours(names, each.member) or each.condition == names.stem],
         **{kind: _ours(names, kind, resources or []) for kind, resources in listed.items()},
     )
 

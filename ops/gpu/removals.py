@@ -6,6 +6,7 @@ from ops.cloud.cloud import Cloud
 from ops.gpu.found import Found, title_of
 from ops.gpu.monitoring import DASHBOARDS, POLICIES, delete_channel
 from ops.gpu.names import Names
+from ops.gpu.rights import take_back
 from ops.gpu.steps import Change, Command, Step
 
 DELETE_SECONDS = 900
@@ -44,7 +45,7 @@ def removal_steps(cloud: Cloud, names: Names, found: Found) -> list[Step]:
         ),
         _step("bucket", {f"gs://{name}": _delete_bucket(cloud, name) for name in found.buckets}),
         _images(cloud, names, found),
-        _removing("take rights back", _rights(cloud, found), in_turn=True),
+        _removing("take rights back", take_back(names, found, cloud.project), in_turn=True),
         _step("account", {name: [*account, name, *project, QUIET] for name in found.accounts}),
     ]
 
@@ -92,11 +93,3 @@ def _images(cloud: Cloud, names: Names, found: Found) -> Step:
         for name in found.images
     ]
     return _removing("delete images", changes)
-
-
-def _rights(cloud: Cloud, found: Found) -> Sequence[Change]:
-    remove = ["projects", "remove-iam-policy-binding", cloud.project]
-    return [
-        Change(f"{role} of {member}", [[*remove, "--role", role, "--member", member, "--all"]])
-        for role, member in found.grants
-    ]

@@ -6,14 +6,15 @@ Each account has only what its work needs. The right to call a service is given 
 from collections.abc import Mapping
 from typing import Any
 
-from ops.gpu.found import Found
+from ops.gpu.found import Found, Grant
 from ops.gpu.lane import Lane
 from ops.gpu.names import SERVICES, Names
-from ops.gpu.steps import Chains, Change, Step
+from ops.gpu.steps import Chains, Change, Command, Step
 
 AGENT = "roles/eventarc.serviceAgent"
 PUBLISHER = "roles/pubsub.publisher"
 READ, WRITE, SEE = (f"roles/storage.{role}" for role in ("objectViewer", "objectUser", "legacyBucketReader"))
+ALWAYS = 'request.time > timestamp("2020-01-01T00:00:00Z")'
 CONDITIONS_VERSION = 3  # of a policy that has conditions
 AUDITED = {
     "service": "storage.googleapis.com",
@@ -29,27 +30,54 @@ def grant_changes(lane: Lane) -> list[Change]:
         PUBLISHER: ["storage", "service-agent", *project],
         AGENT: ["beta", "services", "identity", "create", "--service", "eventarc.googleapis.com", *project],
     }
-    grant = ["projects", "add-iam-policy-binding", lane.cloud.project, "--condition", "None"]
     return [
         Change(
-            f"grant {role} to {member}",
-            [*([makes[role]] if role in makes else []), [*grant, "--role", role, "--member", member]],
+            f"grant {grant.role} to {grant.member}",
+            [*([makes[grant.role]] if grant.role in makes else []), _add(lane, grant)],
         )
-        for role, member in _roles(lane.names, lane.found)
-        if (role, member) not in (*lane.found.grants, *lane.found.others_grants)
+        for grant in _wanted(lane.names, lane.found)
+        if grant not in lane.found.grants
     ]
 
 
-def _roles(names: Names, found: Found) -> list[tuple[str, str]]:
-    """Return the roles in the project, each with its member."""
+def _wanted(names: Names, found: Found) -> list[Grant]:
+    """Return the roles in the project, each with its member.
+
+    Google's own accounts are everybody's: without their rights, no trigger of the project works. A condition
+    that is always true makes these rights the lane's own, so that its removal takes them from nobody else.
+    """
     return [
-        ("roles/logging.logWriter", names.member("workflow")),
-        ("roles/workflows.viewer", names.member("workflow")),  # whether the holder of a claim is at work
-        ("roles/eventarc.eventReceiver", names.member("trigger")),
-        ("roles/workflows.invoker", names.member("trigger")),
-        (PUBLISHER, storage_agent(found)),
-        (AGENT, eventarc_agent(found)),
+        Grant("roles/logging.logWriter", names.member("workflow")),
+        Grant("roles/workflows.viewer", names.member("workflow")),  # whether a claim's holder is at work
+        Grant("roles/eventarc.eventReceiver", names.member("trigger")),
+        Grant("roles/workflows.invoker", names.member("trigger")),
+        Grant(PUBLISHER, storage_agent(found), names.stem),
+        Grant(AGENT, eventarc_agent(found), names.stem),
     ]
+
+
+def _add(lane: Lane, grant: Grant) -> Command:
+    condition = _condition(lane.names, grant) if grant.condition else ["--condition", "None"]
+    add = ["projects", "add-iam-policy-binding", lane.cloud.project]
+    return [*add, "--role", grant.role, "--member", grant.member, *condition]
+
+
+def take_back(names: Names, found: Found, project: str) -> list[Change]:
+    """Return a change for each role in the project that is the lane's, which takes it back."""
+    remove = ["projects", "remove-iam-policy-binding", project]
+    return [
+        Change(
+            f"{grant.role} of {grant.member}",
+            [[*remove, "--role", grant.role, "--member", grant.member, *_condition(names, grant)]],
+        )
+        for grant in found.grants
+    ]
+
+
+def _condition(names: Names, grant: Grant) -> list[str]:
+    """Return the option for the lane's own condition; for another one, or none, that for all of them."""
+    own = ["--condition", f"expression={ALWAYS},title={names.stem}"]
+    return own if grant.condition == names.stem else ["--all"]
 
 
 def audit_step(lane: Lane, is_ours: bool) -> Step:

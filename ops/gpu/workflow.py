@@ -27,7 +27,7 @@ def workflow_changes(lane: Lane) -> list[Change]:
     """Return the change that deploys the workflow; none if it is as the settings want it."""
     names, settings = lane.names, lane.cloud.settings
     variables = {
-        "SERVICE_URLS": json.dumps(service_urls(lane), separators=(",", ":")),
+        "SERVICE_URLS": json.dumps(service_urls(lane), sort_keys=True, separators=(",", ":")),
         "OUTPUT_BUCKET": names.bucket("output"),
         "MAX_SHARDS_AT_ONCE": str(size_of(settings, "inference").instances),
         "TIMEOUT_SECONDS": str(settings.timeout_seconds),

@@ -44,6 +44,7 @@ resource "google_cloud_run_v2_service" "lane" {
   }
 
   template {
+    labels                           = local.labels # of instances, as `gcloud run deploy --labels` sets them, too
     service_account                  = local.emails[each.key]
     execution_environment            = "EXECUTION_ENVIRONMENT_GEN2"
     timeout                          = "${var.timeout_seconds}s"

@@ -163,7 +163,7 @@ def test_a_removal_leaves_nothing_in_the_project_and_the_lane_can_be_deployed_ag
 
     destroy(lane.cloud, lambda text: None, delete_data=True, tell=lambda title, seconds: None)
 
-    assert [len(each) for each in parts(before)] == [5, 3, 3, 1, 1, 4]
+    assert [len(each) for each in parts(before)] == [5, 3, 3, 1, 1, 6]
     assert [len(each) for each in parts(look(lane.cloud, lane.names))] == [0] * 6
     assert lane.instances() == []
     lane.add_images()

@@ -9,6 +9,7 @@ import re
 import pytest
 
 from ops.gpu import terraform as verbs
+from ops.gpu.rules import contradictions
 from ops.settings import Settings
 from tests.experiments import REPOSITORY
 from tests.gpu_plans import FOLDER, NEEDED, configured
@@ -105,6 +106,11 @@ def test_settings_that_do_not_go_together_are_refused_with_what_to_set(configura
     assert [each for each in sentences if each not in said(refused)] == []
     count = f"{len(sentences)} element{'s' if len(sentences) > 1 else ''}"
     assert f"local.mistakes is tuple with {count}" in said(refused)
+
+
+@pytest.mark.parametrize(("settings", "sentences"), REFUSED, ids=range(len(REFUSED)))
+def test_gpu_deploy_refuses_the_same_settings_in_the_same_sentences(settings, sentences):
+    assert sorted(contradictions(Settings(**NEEDED | settings))) == sorted(sentences)
 
 
 def test_a_project_without_any_of_it_is_planned_and_refused_the_same(configuration, tmp_path):
