@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ops.cloud.cloud import Cloud
-from ops.gpu.rules import CPU_OF_OTHERS, QUOTAS
+from ops.gpu.rules import CPU_OF_OTHERS, QUOTAS, limit_of
 from ops.settings import Settings
 
 SERVICE = "run.googleapis.com"
@@ -21,7 +21,7 @@ def limits(cloud: Cloud) -> dict[str, int]:
     """Return the limit of each quota in the region by its id; -1 is unlimited. Empty in a dry run."""
     words = ["beta", "quotas", "info", "list", "--service", SERVICE, *cloud.in_project]
     listed = cloud.read_json(words, echo=False) or []
-    found = {each["quotaId"]: _in_region(each, cloud.region) for each in listed}
+    found = {each.get("quotaId", ""): _in_region(each, cloud.region) for each in listed}
     return {quota: value for quota, value in found.items() if value is not None}
 
 
@@ -29,7 +29,7 @@ def _in_region(info: Mapping[str, Any], region: str) -> int | None:
     for each in info.get("dimensionsInfos", []):
         named = each.get("dimensions", {}).get("region")
         if region == named or (named is None and region in each.get("applicableLocations", [])):
-            return int(each.get("details", {}).get("value", -1))
+            return limit_of(each)
     return None
 
 

@@ -4,7 +4,9 @@ Each is refused before anything is done, with what to set. What one setting allo
 """
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError
@@ -134,14 +136,19 @@ def granted_gpus(cloud: Cloud) -> int | None:
     except GcloudError:  # the API of quotas may not be enabled yet: GPU_QUOTA counts
         return None
     values = [
-        int(each["details"]["value"])
+        limit_of(each)
         for info in infos
         if info.get("quotaId") == quota
         for each in info.get("dimensionsInfos", [])
         if each.get("dimensions", {}).get("region", cloud.region) == cloud.region
-        and "value" in each.get("details", {})
     ]
-    granted = min((value for value in values if value >= 0), default=None)
+    granted = min((value for value in values if value is not None and value >= 0), default=None)
     if granted is None or granted < MILLI:
         return granted
     return granted // MILLI
+
+
+def limit_of(info: Mapping[str, Any]) -> int | None:
+    """Return the limit of a quota, -1 for an unlimited one; None where the answer has no number."""
+    value = str(info.get("details", {}).get("value", ""))
+    return int(value) if re.fullmatch(r"-?[0-9]{1,18}", value) else None
