@@ -1,16 +1,18 @@
 """What of the GPU lane exists in the project: what a deployment skips, and what a removal deletes."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ops.cloud.cloud import Cloud
 from ops.gcloud import AT_ONCE, in_parallel
-from ops.gpu.names import SERVICES, Names
+from ops.gpu.names import DIGITS, SERVICES, Names
 
 A_NUMBER = "PROJECT_NUMBER"  # placeholder in a dry run, which asks nothing
 Resource = Mapping[str, Any]  # as gcloud prints it
 Grant = tuple[str, str]  # role and member
+_DIGITS = re.compile(rf"-[0-9a-f]{{{DIGITS}}}(?![a-z0-9])")
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Found:
     policies: Mapping[str, Resource] = field(default_factory=dict)  # of buckets and services, by their names
     project_policy: Resource = field(default_factory=dict)
     grants: Sequence[Grant] = ()  # in the project's policy
-    others_grants: Sequence[Grant] = ()  # the same of all other members
+    in_force: Sequence[Grant] = ()  # those of all members that no condition limits
 
     def managers(self) -> dict[str, str]:
         """Return the label managed-by of what has one, by "kind NAME"."""
@@ -65,18 +67,22 @@ def look(cloud: Cloud, names: Names) -> Found:
     asked = {kind: words for kind, (api, words) in _lists(cloud).items() if api in apis}
     listed = dict(zip(asked, _ask_all(cloud, [*asked.values()]), strict=True))
     policy = listed.pop("project_policy", None) or {}
-    granted = [
-        (binding["role"], member) for binding in policy.get("bindings", []) for member in binding["members"]
-    ]
+    bindings = policy.get("bindings", [])
+    granted = _grants(bindings)
     return Found(
-        images=_images(cloud, names, listed.get("repositories")),
+        images=_images(cloud, names, listed.get("repositories"), listed.get("services")),
         project_number=str(described["projectNumber"]),
         apis=apis,
         project_policy=policy,
         grants=[each for each in granted if _is_ours(names, each[1])],
-        others_grants=[each for each in granted if not _is_ours(names, each[1])],
+        in_force=_grants([each for each in bindings if "condition" not in each]),
         **{kind: _ours(names, kind, resources or []) for kind, resources in listed.items()},
     )
+
+
+def _grants(bindings: Sequence[Resource]) -> list[Grant]:
+    found = [(each["role"], member) for each in bindings for member in each.get("members", [])]
+    return list(dict.fromkeys(found))
 
 
 def _lists(cloud: Cloud) -> dict[str, tuple[str, list[str]]]:
@@ -100,8 +106,16 @@ def _lists(cloud: Cloud) -> dict[str, tuple[str, list[str]]]:
     }
 
 
-def _images(cloud: Cloud, names: Names, repositories: Sequence[Resource] | None) -> list[str]:
-    """Return the lane's images in the repository of GPU_REPO_NAME, which may have others."""
+def _images(
+    cloud: Cloud,
+    names: Names,
+    repositories: Sequence[Resource] | None,
+    services: Sequence[Resource] | None,
+) -> list[str]:
+    """Return the lane's images in the repository of GPU_REPO_NAME, which may have others.
+
+    Those that a service of another lane runs are that lane's, too, and are left out.
+    """
     repository = names.images.rpartition("/")[2]
     there = [each["name"].rpartition("/")[2] for each in repositories or []]
     if repository == names.stem or repository not in there:
@@ -110,7 +124,19 @@ def _images(cloud: Cloud, names: Names, repositories: Sequence[Resource] | None)
         ["artifacts", "packages", "list", "--repository", repository, *cloud.in_region], echo=False
     )
     packages = {each["name"].rpartition("/")[2] for each in listed}
-    return [name for name in SERVICES if name in packages]
+    others = {
+        re.split("[@:]", image)[0]
+        for each in services or []
+        if not _is_ours(names, _name("services", each))
+        for image in images_of(each)
+    }
+    return [name for name in SERVICES if name in packages and f"{names.images}/{name}" not in others]
+
+
+def images_of(service: Resource) -> list[str]:
+    """Return the images that a service runs."""
+    containers = service.get("spec", {}).get("template", {}).get("spec", {}).get("containers", [])
+    return [each.get("image", "") for each in containers]
 
 
 def with_details(cloud: Cloud, found: Found) -> Found:
@@ -159,4 +185,7 @@ def _is_ours(names: Names, name: str) -> bool:
     if f"({names.stem})" in name:
         return True
     own = name.removeprefix("deleted:").removeprefix("serviceAccount:")
-    return own == names.stem or own.startswith((f"{names.stem}-", f"{names.stem}:", f"{names.stem} "))
+    if own == names.stem or own.startswith((f"{names.stem}:", f"{names.stem} ")):
+        return True
+    # SERVICE_PREFIX of another lane may be what begins our names: that lane's have digits of their own
+    return own.startswith(f"{names.stem}-") and not _DIGITS.search(own.removeprefix(names.stem))
