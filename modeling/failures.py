@@ -16,6 +16,10 @@ class TemporaryFault(Exception):
     exit_code = 75
 
 
+class DeviceLost(TemporaryFault):
+    """The GPU of this process cannot be used any more; another process may use it, or another GPU."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ' (did you mean "x"?)' if a known name is similar, else an empty string."""
     names = {str(k): None for k in known}

@@ -70,7 +70,7 @@ _KINDS = (
     (
         Refusal.PASSING,
         rf"\b(UNAVAILABLE|DEADLINE_EXCEEDED|INTERNAL|ABORTED)\b|{_CODE}5\d\d\b|network connectivity"
-        r"|no connection to|[Cc]onnection (refused|reset|aborted)|Unable to find the server|timed out",
+        r"|no connection to|[Cc]onnection (refused|reset|aborted|broken)|Unable to find the server|timed out",
     ),
 )
 

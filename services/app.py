@@ -6,20 +6,23 @@ with `event`: "done", "refused" (4xx, or busy) or "failed".
 
 import asyncio
 import logging
+import os
 import re
+import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from modeling.failures import TemporaryFault
+from modeling.failures import DeviceLost, TemporaryFault
 from modeling.plain_text import one_line
 from services.failures import RETRY_AFTER_SECONDS, Busy, Failure, NotTheContract, failure_of
 from services.logs import ids_of, request_fields
@@ -38,7 +41,19 @@ class Handler(Protocol):
         """Return the answer to a request."""
 
 
-def create_app(handler: Handler, health: HealthAnswer, *, at_once: int = 0, project: str = "") -> Starlette:
+def end_process() -> None:
+    """End this process as the platform does, which lets a server end its other answers."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def create_app(
+    handler: Handler,
+    health: HealthAnswer,
+    *,
+    at_once: int = 0,
+    project: str = "",
+    end: Callable[[], None] = end_process,
+) -> Starlette:
     """Return the application of a service.
 
     Parameters
@@ -49,8 +64,10 @@ def create_app(handler: Handler, health: HealthAnswer, *, at_once: int = 0, proj
         Most requests for work at the same time; one more is refused with 503. 0: any number.
     project : str
         Project of the traces that log lines name.
+    end : callable
+        Ends an instance whose GPU is lost, once that is answered.
     """
-    work = _Work(handler, health, at_once, project)
+    work = _Work(handler, health, at_once, project, end)
     return Starlette(
         routes=[
             Route("/health", work.answer_health, methods=["GET"]),
@@ -61,9 +78,16 @@ def create_app(handler: Handler, health: HealthAnswer, *, at_once: int = 0, proj
 
 
 class _Work:
-    def __init__(self, handler: Handler, health: HealthAnswer, at_once: int, project: str):
+    def __init__(
+        self,
+        handler: Handler,
+        health: HealthAnswer,
+        at_once: int,
+        project: str,
+        end: Callable[[], None],
+    ):
         self._handler, self._health, self._at_once, self._project = handler, health, at_once, project
-        self._under_way = 0
+        self._end, self._under_way = end, 0
 
     async def answer_health(self, request: Request) -> Response:
         return _json(200, self._health)
@@ -105,7 +129,10 @@ class _Work:
             outcome = {"event": event, "status": failure.status, "error": failure.text.message}
             if failure.is_bug:
                 outcome["exc_info"] = error
-            return _failed(failure), outcome
+            response = _failed(failure)
+            if isinstance(error, DeviceLost):  # the platform starts another instance
+                response.background = BackgroundTask(self._end)
+            return response, outcome
         finally:
             self._under_way -= 1
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from localcloud.infra.tokens import END, NAME, NEWLINE, NUMBER, STRING, NotReadable, Token, tokens_of
 
 MAX_DEPTH = 100  # of blocks within blocks
+MAX_DIGITS = 300  # of a whole number; a longer one is read with the precision of a float
 _OPENING, _CLOSING = ("(", "[", "{"), (")", "]", "}")
 _WORDS = {"true": True, "false": False, "null": None}
 UNKNOWN = object()  # the value of an expression that only Terraform can evaluate
@@ -32,7 +33,8 @@ class Expression:
             return UNKNOWN
         word = words[-1]
         if word.kind == NUMBER:
-            number = float(word.text) if set(word.text) & set(".eE") else int(word.text)
+            is_whole = word.text.isdecimal() and len(word.text) <= MAX_DIGITS
+            number = int(word.text) if is_whole else float(word.text)
             return -number if negative else number
         if word.kind == STRING:
             text = word.literal()
@@ -180,26 +182,21 @@ def _calls(words: Sequence[Token], known: Mapping[str, str]) -> Iterator[Call]:
             if not isinstance(part, str):
                 yield from _calls(part, known)
         if word.kind == NAME and at + 1 < len(words) and words[at + 1].is_sign("("):
-            yield Call(word.text, _text(_first_argument(words[at + 2 :]), known), word.line)
+            yield Call(word.text, _text(_only_word(words, at + 2), known), word.line)
 
 
-def _first_argument(words: Sequence[Token]) -> list[Token]:
-    """Return the words up to the comma or bracket that ends the argument."""
-    found, depth = [], 0
-    for word in words:
-        if depth == 0 and word.is_sign(",", *_CLOSING):
-            break
-        depth += word.is_sign(*_OPENING) - word.is_sign(*_CLOSING)
-        if word.kind != NEWLINE:
-            found.append(word)
-    return found
+def _only_word(words: Sequence[Token], start: int) -> Token | None:
+    """Return the word that begins at a place and is all of an argument; None for a longer one."""
+    here = (words[at] for at in range(start, len(words)) if words[at].kind != NEWLINE)
+    word, after = next(here, None), next(here, None)
+    return word if after is None or after.is_sign(",", *_CLOSING) else None
 
 
-def _text(words: Sequence[Token], known: Mapping[str, str]) -> str | None:
+def _text(word: Token | None, known: Mapping[str, str]) -> str | None:
     """Return the text of a string whose templates are known names."""
-    if len(words) != 1 or words[0].kind != STRING:
+    if word is None or word.kind != STRING:
         return None
-    parts = [part if isinstance(part, str) else known.get(_joined(part)) for part in words[0].parts]
+    parts = [part if isinstance(part, str) else known.get(_joined(part)) for part in word.parts]
     return None if None in parts else "".join(parts)
 
 

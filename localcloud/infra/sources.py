@@ -1,8 +1,11 @@
 """The files of a blueprint in Cloud Storage: a folder, or an archive of one; and what a run leaves there."""
 
 import io
+import lzma
 import posixpath
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 
 from localcloud.messages import ApiError
@@ -12,6 +15,11 @@ from localcloud.storage.resources import new_bucket
 
 MAX_BYTES = 64 * 2**20  # of all files of a blueprint
 _PAGE = 200  # records that are read at once
+# zipfile raises all of these for bytes that are damaged, or packed in a way that it does not know.
+_NO_ARCHIVE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, IndexError, NotImplementedError, OSError, RuntimeError, ValueError),
+)
 
 
 class NoBlueprint(Exception):
@@ -97,5 +105,5 @@ def _unpacked(address: str, data: bytes) -> dict[str, bytes]:
                 if path.startswith(("/", "..")):
                     raise NoBlueprint(f"{address}: {each.filename} lies outside the archive")
             return {posixpath.normpath(each.filename): archive.read(each) for each in members}
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except _NO_ARCHIVE as error:
         raise NoBlueprint(f"{address} is not a readable zip archive: {error}") from error

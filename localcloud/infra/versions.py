@@ -10,7 +10,7 @@ from itertools import zip_longest
 
 SUPPORTED = ("1.2.3", "1.3.10", "1.4.7", "1.5.7")
 NEWEST = SUPPORTED[-1]
-_TERM = re.compile(r"\s*(=|!=|>=|<=|>|<|~>|)\s*v?(\d+(?:\.\d+){0,2})(-[0-9A-Za-z.-]+)?\s*")
+_TERM = re.compile(r"\s*(=|!=|>=|<=|>|<|~>|)\s*v?(\d{1,18}(?:\.\d{1,18}){0,2})(-[0-9A-Za-z.-]+)?\s*")
 _COMPARED = {
     "": operator.eq,
     "=": operator.eq,

@@ -1,15 +1,17 @@
 """What of the GPU lane exists in the project: what a deployment skips, and what a removal deletes."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from ops.cloud.cloud import Cloud
 from ops.gcloud import AT_ONCE, in_parallel
-from ops.gpu.names import MANAGED_BY, SERVICES, Names
+from ops.gpu.names import DIGITS, MANAGED_BY, SERVICES, Names
 
 A_NUMBER = "PROJECT_NUMBER"  # placeholder in a dry run, which asks nothing
 Resource = Mapping[str, Any]  # as gcloud prints it
+_DIGITS = re.compile(rf"-[0-9a-f]{{{DIGITS}}}(?![a-z0-9])")
 
 
 class Grant(NamedTuple):
@@ -77,7 +79,7 @@ def look(cloud: Cloud, names: Names) -> Found:
         for member in binding["members"]
     ]
     return Found(
-        images=_images(cloud, names, listed.get("repositories")),
+        images=_images(cloud, names, listed.get("repositories"), listed.get("services")),
         project_number=str(described["projectNumber"]),
         apis=apis,
         project_policy=policy,
@@ -107,8 +109,16 @@ def _lists(cloud: Cloud) -> dict[str, tuple[str, list[str]]]:
     }
 
 
-def _images(cloud: Cloud, names: Names, repositories: Sequence[Resource] | None) -> list[str]:
-    """Return the lane's images in the repository of GPU_REPO_NAME, which may have others."""
+def _images(
+    cloud: Cloud,
+    names: Names,
+    repositories: Sequence[Resource] | None,
+    services: Sequence[Resource] | None,
+) -> list[str]:
+    """Return the lane's images in the repository of GPU_REPO_NAME, which may have others.
+
+    Those that a service of another lane runs are that lane's, too, and are left out.
+    """
     repository = names.images.rpartition("/")[2]
     there = [each["name"].rpartition("/")[2] for each in repositories or []]
     if repository == names.stem or repository not in there:
@@ -117,7 +127,19 @@ def _images(cloud: Cloud, names: Names, repositories: Sequence[Resource] | None)
         ["artifacts", "packages", "list", "--repository", repository, *cloud.in_region], echo=False
     )
     packages = {each["name"].rpartition("/")[2] for each in listed}
-    return [name for name in SERVICES if name in packages]
+    others = {
+        re.split("[@:]", image)[0]
+        for each in services or []
+        if not _is_ours(names, _name("services", each))
+        for image in images_of(each)
+    }
+    return [name for name in SERVICES if name in packages and f"{names.images}/{name}" not in others]
+
+
+def images_of(service: Resource) -> list[str]:
+    """Return the images that a service runs."""
+    containers = service.get("spec", {}).get("template", {}).get("spec", {}).get("containers", [])
+    return [each.get("image", "") for each in containers]
 
 
 def with_details(cloud: Cloud, found: Found) -> Found:
@@ -166,4 +188,7 @@ def _is_ours(names: Names, name: str) -> bool:
     if f"({names.stem})" in name:
         return True
     own = name.removeprefix("deleted:").removeprefix("serviceAccount:")
-    return own == names.stem or own.startswith((f"{names.stem}-", f"{names.stem}:", f"{names.stem} "))
+    if own == names.stem or own.startswith((f"{names.stem}:", f"{names.stem} ")):
+        return True
+    # SERVICE_PREFIX of another lane may be what begins our names: that lane's have digits of their own
+    return own.startswith(f"{names.stem}-") and not _DIGITS.search(own.removeprefix(names.stem))

@@ -14,7 +14,8 @@ from ops.cloud.cloud import Cloud
 from ops.gpu.found import Resource
 from ops.gpu.lane import Lane
 from ops.gpu.rates import rate_table, usd_per_second
-from ops.gpu.steps import Chains, Change, Command
+from ops.gpu.steps import Chains, Change, Command, one_by_one
+from ops.names import COMPONENT
 from ops.settings import ROOT
 
 FOLDER = ROOT / "terraform" / "gpu"
@@ -92,9 +93,9 @@ def _address(channel: Resource) -> str:
 
 
 def _addressed(lane: Lane, channels: Sequence[Resource]) -> list[str]:
-    """Return the names of those channels that send to ALERT_EMAIL."""
+    """Return the name of the channel that sends to ALERT_EMAIL; of one that was made twice, the first."""
     address = lane.cloud.settings.alert_email
-    return [each["name"] for each in channels if address and _address(each) == address]
+    return sorted(each["name"] for each in channels if address and _address(each) == address)[:1]
 
 
 def alert_changes(lane: Lane) -> list[str]:
@@ -104,13 +105,14 @@ def alert_changes(lane: Lane) -> list[str]:
     return [
         f"{'delete' if each is None else 'change' if title in there else 'create'} alert {title}"
         for title, each in _unlike(lane, channels).items()
-    ]
+    ] + [f"delete alert {each['displayName']}, which is there twice" for each in _surplus(lane)]
 
 
 def alert_chains(lane: Lane) -> Chains:
     """Return the commands for alerts that are not as wanted; the channel exists, under a name of its own."""
     unlike = _unlike(lane, channel_names(lane))
-    return [[_alert_command(lane, number, *each)] for number, each in enumerate(unlike.items())]
+    commands = [_alert_command(lane, number, *each) for number, each in enumerate(unlike.items())]
+    return one_by_one([*commands, *(_delete_alert(lane, each["name"]) for each in _surplus(lane))])
 
 
 def _unlike(lane: Lane, channels: list[str]) -> dict[str, dict[str, Any] | None]:
@@ -124,14 +126,31 @@ def _unlike(lane: Lane, channels: list[str]) -> dict[str, dict[str, Any] | None]
     return unlike | {title: None for title in there if title not in wanted}
 
 
+def _own_alerts(lane: Lane) -> list[Resource]:
+    """Return the lane's alerts without those that a person has made for it, which have no such label."""
+    alerts = lane.found.alerts.values()
+    return [each for each in alerts if each.get("userLabels", {}).get("component") == COMPONENT]
+
+
 def _alerts_there(lane: Lane) -> dict[str, Resource]:
-    return {each["displayName"]: each for each in lane.found.alerts.values()}
+    """Return the lane's alerts by title, the first of each."""
+    return {each["displayName"]: each for each in reversed(_own_alerts(lane))}
+
+
+def _surplus(lane: Lane) -> list[Resource]:
+    """Return the alerts that are there twice: where an answer is lost, gcloud sends its request again."""
+    first = {each["name"] for each in _alerts_there(lane).values()}
+    return [each for each in _own_alerts(lane) if each["name"] not in first]
+
+
+def _delete_alert(lane: Lane, name: str) -> Command:
+    return [*POLICIES, "delete", name, "--quiet", *lane.cloud.in_project]
 
 
 def _alert_command(lane: Lane, number: int, title: str, wanted: dict[str, Any] | None) -> Command:
     name, project = _alerts_there(lane).get(title, {}).get("name", ""), lane.cloud.in_project
     if wanted is None:
-        return [*POLICIES, "delete", name, "--quiet", *project]
+        return _delete_alert(lane, name)
     file = ["--policy-from-file", lane.write(f"alert-{number}.json", wanted)]
     return [*POLICIES, *(["update", name] if name else ["create"]), *file, *project]
 
@@ -139,17 +158,16 @@ def _alert_command(lane: Lane, number: int, title: str, wanted: dict[str, Any] |
 def dashboard_changes(lane: Lane) -> list[Change]:
     """Return the change that makes the dashboard as dashboard.json describes it."""
     wanted = json.loads(_filled(lane, "dashboard.json")) | {"labels": lane.labels}
-    there = next(iter(lane.found.dashboards.values()), None)
-    if is_within(wanted, there):
+    found = [*lane.found.dashboards.values()]
+    if any(is_within(wanted, each) for each in found):  # whatever a person has made of a copy
         return []
+    there = next(iter(found), None)
     project = lane.cloud.in_project
     if there is None:
         file = ["--config-from-file", lane.write("dashboard.json", wanted)]
         return [Change("create the dashboard", [[*DASHBOARDS, "create", *file, *project]])]
-    name, file = (
-        there["name"].rpartition("/")[2],
-        lane.write("dashboard.json", wanted | {"etag": there["etag"]}),
-    )
+    name = there["name"].rpartition("/")[2]
+    file = lane.write("dashboard.json", wanted | {"etag": there["etag"]})
     update = [*DASHBOARDS, "update", name, "--config-from-file", file, *project]
     return [Change("change the dashboard", [update])]
 

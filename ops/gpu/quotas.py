@@ -3,6 +3,7 @@
 Cloud Run compares the instances of one service, times their size, with a quota when the service is deployed.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -52,7 +53,7 @@ def limits(cloud: Cloud) -> dict[str, int]:
     """Return the limit of each quota in the region by its id; -1 is unlimited. Empty in a dry run."""
     words = ["beta", "quotas", "info", "list", "--service", SERVICE, *cloud.in_project]
     listed = cloud.read_json(words, echo=False) or []
-    found = {each["quotaId"]: _in_region(each, cloud.region) for each in listed}
+    found = {each.get("quotaId", ""): _in_region(each, cloud.region) for each in listed}
     return {quota: value for quota, value in found.items() if value is not None}
 
 
@@ -60,8 +61,14 @@ def _in_region(info: Mapping[str, Any], region: str) -> int | None:
     for each in info.get("dimensionsInfos", []):
         named = each.get("dimensions", {}).get("region")
         if region == named or (named is None and region in each.get("applicableLocations", [])):
-            return int(each.get("details", {}).get("value", -1))
+            return _limit_of(each)
     return None
+
+
+def _limit_of(info: Mapping[str, Any]) -> int | None:
+    """Return the limit of a quota, -1 for an unlimited one; None where the answer has no number."""
+    value = str(info.get("details", {}).get("value", ""))
+    return int(value) if re.fullmatch(r"-?[0-9]{1,18}", value) else None
 
 
 def gpu_quota(settings: Settings) -> str:

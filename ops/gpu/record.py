@@ -1,7 +1,12 @@
 """The record of a deployment, below LOCAL_DATA_PATH: with it `invoke gpu-destroy` needs no settings."""
 
+import re
+
+from pydantic import ValidationError
+
 from ops.cloud.cloud import Cloud
 from ops.environment import read_env_file
+from ops.failures import UserError
 from ops.gpu.names import Names
 from ops.settings import Settings
 from ops.terminal import nearest
@@ -19,7 +24,7 @@ def write(cloud: Cloud, names: Names, is_done: bool = False) -> None:
     """
     settings = cloud.settings
     path = settings.local_data_path / FILE
-    other = _read(settings).get(LANE, names.stem)
+    other = _read(settings).get(LANE) or names.stem
     if other != names.stem:
         kept = path.with_name(f"{other}.env")
         cloud.shell.write_file(kept, path.read_text(encoding="utf-8"))
@@ -39,10 +44,13 @@ def is_audited(settings: Settings, names: Names) -> bool:
 
 def forget(settings: Settings, names: Names) -> None:
     """Remove the records of a lane that is gone."""
-    place = (settings.local_data_path / FILE).parent
-    if _read(settings).get(LANE) == names.stem:
-        (settings.local_data_path / FILE).unlink()
-    (place / f"{names.stem}.env").unlink(missing_ok=True)
+    path = settings.local_data_path / FILE
+    own = [path] if _read(settings).get(LANE) == names.stem else []
+    for each in (*own, path.with_name(f"{names.stem}.env")):
+        try:
+            each.unlink(missing_ok=True)
+        except OSError as error:
+            print(f"note: {nearest(each)}: cannot be deleted ({error.strerror}); delete it")
 
 
 def with_record(settings: Settings) -> Settings:
@@ -54,7 +62,7 @@ def with_record(settings: Settings) -> Settings:
     if not recorded:
         return settings
     path = nearest(settings.local_data_path / FILE)
-    there = settings.model_copy(update={name.lower(): value for name, value in recorded.items()})
+    there = _checked(settings, path, recorded)
     if not settings.project_id:
         print(f"from {path}: {' '.join(f'{name}={value}' for name, value in recorded.items())}")
         return there
@@ -65,6 +73,30 @@ def with_record(settings: Settings) -> Settings:
     return settings
 
 
+def _checked(settings: Settings, path: str, recorded: dict[str, str]) -> Settings:
+    """Return settings with the recorded values; refuse values that no deployment has written."""
+    values = {name.lower(): value for name, value in recorded.items()}
+    try:
+        read = type(settings)(**values)
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        raise UserError(
+            f"{path}: {name.upper()} is damaged; correct it, or delete the file and set PROJECT_ID, REGION "
+            "and SERVICE_PREFIX"
+        ) from None
+    return settings.model_copy(update={name: getattr(read, name) for name in values})
+
+
 def _read(settings: Settings) -> dict[str, str]:
+    """Return what is recorded.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read, or LANE is no name.
+    """
     path = settings.local_data_path / FILE
-    return read_env_file(path) if path.is_file() else {}
+    found = read_env_file(path) if path.is_file() else {}
+    if not re.fullmatch(r"[a-z0-9-]*", found.get(LANE, "")):
+        raise UserError(f"{nearest(path)}: {LANE} is damaged; delete the file, or correct it")
+    return found

@@ -165,7 +165,7 @@ def with_bindings(policy: Mapping[str, Any], wanted: list[Binding]) -> dict[str,
         if same is None:
             there.append(binding)
         else:
-            same["members"] = sorted({*same["members"], *binding["members"]})
+            same["members"] = sorted({*same.get("members", []), *binding["members"]})
     return {**policy, "bindings": there, "version": CONDITIONS_VERSION}
 
 
@@ -173,7 +173,7 @@ def has_bindings(policy: Mapping[str, Any], wanted: list[Binding]) -> bool:
     """Return whether a policy has all of some bindings."""
     members = {}
     for each in policy.get("bindings", []):
-        members.setdefault(_kind(each), set()).update(each["members"])
+        members.setdefault(_kind(each), set()).update(each.get("members", []))
     return all(set(each["members"]) <= members.get(_kind(each), set()) for each in wanted)
 
 

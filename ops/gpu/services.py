@@ -75,7 +75,10 @@ def is_ready(service: Resource) -> bool:
 
 def _may_call(policy: Resource, member: str) -> bool:
     bindings = policy.get("bindings", [])
-    return any(each["role"] == INVOKER and member in each["members"] for each in bindings)
+    return any(
+        each["role"] == INVOKER and member in each.get("members", []) and "condition" not in each
+        for each in bindings
+    )
 
 
 def _wanted(lane: Lane, name: str, image: str, device: str) -> Facts:

@@ -161,11 +161,13 @@ def test_a_token_that_is_refused_is_told_as_credentials(cloud):
 @pytest.mark.usefixtures("impatient_gcloud")
 def test_a_passing_fault_ends_with_75_and_is_told_in_one_line(cloud):
     """gcloud tries several times before it says so, so both are asked at once."""
-    faults = {503: "the backend is busy", 429: "Quota exceeded for reads"}
+    faults: dict[int | str, str] = {503: "the backend is busy", 429: "Quota exceeded for reads"}
     for status, said in faults.items():
         order_faults(cloud, {"path": f"/workflows/w{status}", "status": status, "message": said})
+    order_faults(cloud, {"path": "/workflows/whalf", "action": "truncate"})
+    faults["half"] = "Connection broken"
 
-    def ask(status: int) -> UserError:
+    def ask(status: int | str) -> UserError:
         return problem(checks.check_workflow_deployed, at(workflow_name=f"w{status}"))
 
     with ThreadPoolExecutor() as pool:

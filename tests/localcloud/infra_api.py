@@ -105,7 +105,7 @@ def described(source: str, inputs: dict[str, Any], **settings: Any) -> dict[str,
 
 def archive_of(files: dict[str, str]) -> bytes:
     data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as archive:
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(name, content)
     return data.getvalue()

@@ -87,6 +87,7 @@ def test_blocks_have_labels_lines_and_blocks_within():
         ('"a\\n$${b}"', "a\n${b}"),
         ("12", 12),
         ("-1.5", -1.5),
+        ("1" * 5000, float("inf")),
         ("true", True),
         ("null", None),
         ('"${b}"', UNKNOWN),
@@ -129,6 +130,15 @@ def test_text_that_is_nested_beyond_measure_is_refused():
     for text in ("a {\n" * 2000, 'a = "' + '${"' * 2000):
         with pytest.raises(NotReadable, match="within each other"):
             read_hcl(text)
+
+
+@pytest.mark.timeout(20)
+def test_calls_without_end_are_read_in_a_moment():
+    within, beside = "f(" * 30_000 + ")" * 30_000, "[" + "f()," * 30_000 + "]"
+
+    for text in (within, beside):
+        [expression] = read_hcl(f"a = {text}").expressions()
+        assert len(list(expression.calls({}))) == 30_000
 
 
 def test_damaged_text_is_read_or_refused_and_breaks_nothing():

@@ -2,14 +2,17 @@
 
 import pytest
 
-from localcloud.infra.versions import admits
+from localcloud.infra.versions import NotAConstraint, admits
 from localcloud.process import running
 from tests.emulated import names_in, object_of, post, request
 from tests.localcloud.infra_api import INPUTS, LOCATION, MAIN, Infra, archive_of, described
 from tests.needs import need_terraform
 
 ARTIFACTS = f"123456789012-{LOCATION}-blueprint-config"
-BROKEN_ZIP = archive_of({"main.tf": MAIN})[:-30]
+ZIP = archive_of({"main.tf": MAIN})
+BROKEN_ZIP = ZIP[:-30]
+AT_CONTENT = 30 + len("main.tf")
+DAMAGED_ZIP = ZIP[:AT_CONTENT] + b"\xff" + ZIP[AT_CONTENT + 1 :]
 
 
 @pytest.fixture
@@ -191,10 +194,16 @@ def test_constraints_admit_1_5_7_as_terraform_reads_them(constraint, admitted):
     assert admits(constraint, "1.5.7") == admitted
 
 
+def test_a_constraint_with_numbers_beyond_measure_is_none():
+    with pytest.raises(NotAConstraint):
+        admits(f">= {'1' * 5000}", "1.5.7")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
         ("x.zip", BROKEN_ZIP, "is not a readable zip archive"),
+        ("z.zip", DAMAGED_ZIP, "is not a readable zip archive"),
         ("y.zip", archive_of({"../main.tf": MAIN}), "lies outside the archive"),
         ("folder/", "", "has no files"),
         ("other/main.tf", MAIN, "has no files"),

@@ -150,6 +150,30 @@ def test_a_destroy_without_a_project_and_without_a_record_says_what_is_missing(o
     assert ended.last_line.startswith("error: PROJECT_ID: not set")
 
 
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ("PROJECT_ID=--quiet\n", "deployment.env: PROJECT_ID is damaged; correct it, or delete the file and"),
+        ("PROJECT_ID=my-lab\nSERVICE_PREFIX=a b\n", "deployment.env: SERVICE_PREFIX is damaged; correct it"),
+        ("PROJECT_ID=my-lab\nLANE=../../x\n", "deployment.env: LANE is damaged; delete the file, or correct"),
+        ("PROJECT_ID\n", "deployment.env:1: "),
+        ("SERVICE_PREFIX=flu\n", "PROJECT_ID: not set"),
+    ],
+    ids=lambda value: value.partition("=")[0] if "\n" in value else "",
+)
+def test_a_damaged_record_is_refused_before_anything_is_removed(operator, record, said):
+    path = operator.folder / "local" / "gpu" / "deployment.env"
+    path.parent.mkdir(parents=True)
+    path.write_text(record)
+
+    ended = script(operator, "destroy", "--yes", PROJECT_ID="")
+
+    assert ended.exit_code == 2, ended.output
+    assert said in ended.last_line, ended.output
+    assert ended.last_line.startswith("error: ")
+    assert path.read_text() == record
+
+
 # Another value of each setting of the lane, and others that it needs to show.
 EFFECTS = {
     "project_id": "another-lab",

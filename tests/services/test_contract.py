@@ -3,13 +3,14 @@
 import gzip
 import json
 import random
+import threading
 import time
 from collections.abc import Callable
 
 import pytest
 import requests
 
-from modeling.failures import UserError
+from modeling.failures import DeviceLost, UserError
 from services.app import create_app
 from services.failures import failure_of
 from services.messages import HealthAnswer
@@ -358,3 +359,20 @@ def test_a_storage_that_does_not_answer_may_be_asked_again(lane, cloud, tmp_path
 
     refused(answer, 503, "storage does not answer")
     assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_an_instance_whose_gpu_is_lost_says_so_and_ends_so_that_another_is_started(lane, tmp_path):
+    class Lost(Preprocess):
+        def handle(self, request):
+            raise DeviceLost("NVIDIA L4 failed: CUDA_ERROR_LAUNCH_FAILED")
+
+    ended = threading.Event()
+    settings = Settings(service="preprocess", models=SENTIMENT)
+    handler = Lost(settings, load_plugins(SENTIMENT), Objects(), tmp_path)
+
+    with served(create_app(handler, HEALTH, end=ended.set)) as url:
+        answer = requests.post(f"{url}/preprocess", json=lane.preprocess_body("day.txt", "17"))
+
+    refused(answer, 503, "NVIDIA L4 failed")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert ended.wait(10)

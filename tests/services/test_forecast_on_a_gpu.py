@@ -6,7 +6,7 @@ import pytest
 
 from modeling.engine.cuda.code import PTX, gpu_code_folder
 from modeling.engine.cuda.device import device_in_use
-from modeling.failures import UserError
+from modeling.failures import DeviceLost, UserError
 from services.device import CPU, Device
 from services.inference import Inference
 from services.models import Prepared
@@ -76,3 +76,11 @@ def test_with_cuda_it_ends_the_service(small_gpu, tmp_path):
 
     with pytest.raises(UserError, match=r"run python -m modeling\.engine\.cuda\.precompile"):
         inference(FORECAST, tmp_path, "cuda")
+
+
+def test_a_gpu_that_fails_at_work_makes_no_unit_fail_for_good(given, small_gpu, tmp_path):
+    Forecast().load(tmp_path, "cuda")
+    small_gpu.refuses = {"cuStreamSynchronize": "CUDA_ERROR_LAUNCH_FAILED"}
+
+    with pytest.raises(DeviceLost, match=r"NVIDIA L4 failed: .*LAUNCH_FAILED"):
+        Forecast().predict(given.content, 0, len(given.units), 1)

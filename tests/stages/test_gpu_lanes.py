@@ -15,7 +15,7 @@ import pytest
 from modeling.engine.cuda import device
 from modeling.engine.cuda.code import PTX, gpu_code_folder
 from modeling.engine.plan import Simulated
-from modeling.failures import UserError
+from modeling.failures import DeviceLost, UserError
 from tests.engine_models import CASES
 from tests.experiments import REPOSITORY
 from tests.gpu_cases import Asked, asked_of, digest
@@ -152,6 +152,7 @@ def test_the_script_for_a_real_gpu_builds_its_batches_and_needs_one(tmp_path):
     [
         ({"refuses": {"cuInit": "CUDA_ERROR_NO_DEVICE"}}, "NO_DEVICE.: give this machine a GPU"),
         ({"refuses": {"cuModuleLoadData": "CUDA_ERROR_UNSUPPORTED_PTX_VERSION"}}, "install a newer driver"),
+        ({"refuses": {"cuInit": "CUDA_ERROR_UNKNOWN"}}, "NVIDIA's driver answers CUDA_ERROR_UNKNOWN: start"),
         ({"capability": (7, 5)}, "the GPU's compute capability is 7.5, below 8.0; take a newer GPU"),
         ({"memory": 100_000}, "the GPU's memory is full; end other programs"),
     ],
@@ -165,6 +166,21 @@ def test_a_gpu_that_cannot_be_used_is_one_line_that_says_what_to_do(options, sai
 
     assert "or set DEVICE=cpu" in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        *("cuCtxSetCurrent", "cuStreamCreate", "cuMemcpyHtoDAsync", "cuMemsetD8Async", "cuLaunchKernel"),
+        *("cuMemcpyDtoHAsync", "cuStreamSynchronize"),
+    ],
+)
+def test_a_gpu_that_fails_at_work_is_a_fault_that_passes_and_no_fault_of_the_model(function, small_gpu):
+    device.use_device("cuda")
+    small_gpu.refuses = {function: "CUDA_ERROR_ECC_UNCORRECTABLE"}
+
+    with pytest.raises(DeviceLost, match=r"NVIDIA L4 failed: .*ECC_UNCORRECTABLE"):
+        simulated(next(asked_of("SIR", particles=3)), None)
 
 
 def test_code_that_is_missing_or_damaged_is_named_with_the_command_that_makes_it(small_gpu):

@@ -5,6 +5,7 @@ import pytest
 from ops.environment import read_settings
 from ops.gpu.quotas import CPU, GIB, MEMORY, gpu_quota, gpus_allowed, shortages
 from ops.gpu.roles import ROLES, Held
+from ops.gpu.rules import limit_of
 
 ME = "me@my-lab.example"
 FOR_AN_EDITOR = [
@@ -50,6 +51,20 @@ def test_a_quota_of_gpus_is_read_in_gpus_and_in_thousandths(value, gpus):
 
     assert quota == "NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion"
     assert gpus_allowed({} if value is None else {quota: value}, quota) == gpus
+
+
+@pytest.mark.parametrize(
+    ("details", "limit"),
+    [
+        ({"value": "3"}, 3),
+        ({"value": "-1"}, -1),
+        ({"value": 3000}, 3000),
+        ({"value": "2.5"}, None),
+        ({}, None),
+    ],
+)
+def test_a_limit_that_is_no_whole_number_is_not_known(details, limit):
+    assert limit_of({"details": details}) == limit
 
 
 def test_three_instances_of_16_gib_do_not_fit_into_40_gib():

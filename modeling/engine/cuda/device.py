@@ -17,6 +17,7 @@ from modeling.engine.arrays import WHOLES, Batch, Look, Model, Out
 from modeling.engine.cuda.arrays import GpuLanes, new_gpu_lanes
 from modeling.engine.cuda.driver import Gpu, OutOfMemory, Stream
 from modeling.engine.machine_code import words_of
+from modeling.failures import DeviceLost, UserError
 
 CPU, CUDA = "cpu", "cuda"
 TYPES = (np.uint64, Model, Batch, Look, GpuLanes, Out, WHOLES, np.uint64, bool)
@@ -80,10 +81,20 @@ class GpuEngine:
         ------
         UserError
             The GPU has not enough memory.
+        DeviceLost
+            The GPU failed at work; what other batches of this process ask of it fails, too.
         """
         number = int(np.count_nonzero(batch.start >= 0))
         if not number:
             return
+        try:
+            self._run(number, model, batch, look, out, key, is_mean)
+        except OutOfMemory:
+            raise
+        except UserError as error:
+            raise DeviceLost(f"{self.gpu.name} failed: {error}") from error
+
+    def _run(self, number, model, batch, look, out, key, is_mean) -> None:
         self.gpu.enter()
         lanes = new_gpu_lanes(min(number, self.gpu.most_lanes), model, batch, look)
         with self._stream() as stream:

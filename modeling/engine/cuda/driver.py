@@ -43,9 +43,7 @@ def checked(result: tuple) -> Any:
     Raises
     ------
     UserError
-        The error is one that the reader can fix.
-    RuntimeError
-        It is another one.
+        Names the error, and what to do about it.
     """
     error, *values = result
     if int(error):
@@ -54,7 +52,7 @@ def checked(result: tuple) -> Any:
             raise OutOfMemory(f"the GPU's memory is full; end other programs that use it, {_OTHERWISE}")
         if name in _TO_DO:
             raise UserError(f"the GPU cannot be used ({name}): {_TO_DO[name]}, {_OTHERWISE}")
-        raise RuntimeError(f"NVIDIA's driver answers {name}")
+        raise UserError(f"NVIDIA's driver answers {name}: start again, {_OTHERWISE}")
     return values[0] if len(values) == 1 else values
 
 
