@@ -21,7 +21,7 @@ from ops.settings import Settings
 from ops.shell import Shell
 from ops.terminal import counted
 
-DEPLOY, EDIT = "invoke gpu-deploy", "invoke config-edit"
+BUILD, DEPLOY, EDIT = "invoke gpu-build", "invoke gpu-deploy", "invoke config-edit"
 FROM_A_FILE = "credentials from a file"  # whose account gcloud does not know
 
 
@@ -214,7 +214,7 @@ def _images(cloud: Cloud) -> Answer:
     """Return the tag of the three images; refuse if one is not there."""
     names, tag = Names.of(cloud.settings), cloud.settings.image_tag
     if missing := images.missing_of(images.digests(cloud, names)):
-        raise UserError(f"not in {names.images} as {tag}: {', '.join(missing)}", fix=images.BUILD)
+        raise UserError(f"not in {names.images} as {tag}: {', '.join(missing)}", fix=BUILD)
     return Answer(f"{', '.join(SERVICES)} as {tag}")
 
 
