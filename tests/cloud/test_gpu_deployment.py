@@ -1,5 +1,6 @@
 """`scripts/deploy.sh` and `destroy.sh` as an operator types them, the real gcloud, an emulated cloud."""
 
+import shlex
 import subprocess
 import sys
 
@@ -152,6 +153,21 @@ def test_changed_settings_a_new_image_and_what_somebody_changed_are_applied_and_
     commands = [line for line in ended.lines if line.startswith("+ gcloud")]
     assert not [line for line in commands if "accounts create" in line or "workflows deploy" in line]
     assert "nothing to change" in again.lines
+
+
+def test_a_service_that_does_not_start_is_named_with_the_command_that_prints_why(operator):
+    assert operator.type("deploy", "--yes").exit_code == 0
+
+    ended = operator.type("deploy", "--yes", GPU_TYPE="nvidia-l4")  # this machine has no GPU
+    command = ended.last_line[ended.last_line.index("gcloud logging read ") :]
+    log = operator.cloud.read(shlex.split(command)[1:], echo=False)
+    again = operator.type("deploy", "--yes")
+
+    assert ended.exit_code == 1
+    assert "  change service inference: gpu none -> nvidia-l4; " in ended.output
+    assert ended.last_line.startswith("error: deploy services: gcloud run deploy: Revision ")
+    assert "DEVICE=cuda, but there is no GPU" in log
+    assert again.exit_code == 0, again.output
 
 
 def test_a_destroy_with_results_stops_before_anything_is_deleted(operator):
