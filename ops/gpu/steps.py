@@ -2,8 +2,10 @@
 
 import re
 import shlex
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -90,6 +92,16 @@ def _in_step(cloud: Cloud, title: str, error: GcloudError) -> GcloudError:
         words = ["gcloud", "logging", "read", entries, *cloud.in_project, "--limit", "30", "--format", fields]
         fix = shlex.join(words)
     return GcloudError(f"{title}: {error.problem}", error.refusal, error.said, fix)
+
+
+@contextmanager
+def continued_by(command: str) -> Iterator[None]:
+    """Say on Ctrl-C which command continues."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"\nstopped halfway; `{command}` continues", file=sys.stderr, flush=True)
+        raise
 
 
 def one_by_one(commands: Sequence[Command]) -> list[list[Command]]:
