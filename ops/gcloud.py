@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from typing import Any
 
+from modeling.plain_text import one_line
 from ops.failures import TRY_AGAIN, UserError
 from ops.shell import Ended, Shell
 
@@ -247,9 +248,8 @@ def _message(said: str) -> str:
 
 def _one_line(message: str) -> str:
     """Return a message in one line, without gcloud's note on the login."""
-    return re.sub(r" ?This command is authenticated .*", "", " ".join(message.split())).rstrip(" .")[
-        :MOST_CHARACTERS
-    ]
+    line = re.sub(r" ?This command is authenticated .*", "", " ".join(message.split())).rstrip(" .")
+    return one_line(line, MOST_CHARACTERS)
 
 
 def _statuses(said: str) -> str:

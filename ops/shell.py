@@ -63,7 +63,10 @@ class Shell:
             if self.dry_run or (name in IDENTIFYING and name not in hidden)
         }
         words = [f"{name}={shlex.quote(value)}" for name, value in shown.items()]
-        print("+", *words, shlex.join(argv), f"  # {note}" if note else "", file=sys.stderr, flush=True)
+        line = " ".join(["+", *words, shlex.join(argv), *([f"  # {note}"] if note else [])])
+        # in one piece: commands that run at the same time would be mixed up
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
     def stream(
         self,

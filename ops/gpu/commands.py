@@ -36,8 +36,8 @@ def start_deployment(cloud: Cloud, exp_id: str, yes: bool) -> None:
 
 def start_removal(shell: Shell, settings: Settings, yes: bool, delete_data: bool) -> None:
     """Remove the lane that the settings name, or that was deployed from here; errors as destroy()."""
-    need_terminal_or(yes)
     cloud = Cloud.of(shell, record.with_record(settings), needs_bucket=False)
+    need_terminal_or(yes)
     destroy(cloud, _asking(yes, "delete all this for good"), delete_data or cloud.settings.delete_data)
 
 

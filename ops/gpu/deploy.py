@@ -22,7 +22,7 @@ from ops.gpu.quotas import check_quota
 from ops.gpu.rights import audit_step, grant_changes
 from ops.gpu.rules import check_rules
 from ops.gpu.services import invoker_changes, service_changes
-from ops.gpu.steps import ACCOUNT_NOT_READY, Change, Step, Tell, run_all
+from ops.gpu.steps import ACCOUNT_NOT_READY, Change, Step, Tell, continued_by, run_all
 from ops.gpu.workflow import trigger_changes, workflow_changes
 from ops.settings import Settings
 
@@ -95,7 +95,8 @@ def deploy(cloud: Cloud, wish: Wish, ask: Callable[[str], None], tell: Tell | No
             return lane
         ask(summary.before(lane, steps, images.missing_of(built)))
         record.write(cloud, names)
-        _carry_out(lane, steps, built, wish, tell)
+        with continued_by("invoke gpu-deploy"):
+            _carry_out(lane, steps, built, wish, tell)
         record.write(cloud, names, is_done=True)
     return lane
 

@@ -20,7 +20,7 @@ from ops.gpu.names import TERRAFORM, Names
 from ops.gpu.removals import removal_steps, stop_step
 from ops.gpu.results import Losses, cancelling_step, look_for_losses, refuse_losses
 from ops.gpu.rights import audit_end
-from ops.gpu.steps import Step, Tell, run_all
+from ops.gpu.steps import Step, Tell, continued_by, run_all
 
 STOPPING = (Refusal.LOGIN, Refusal.PROJECT, Refusal.PASSING)  # with these, all else fails, too
 RESTORED = "deleted buckets can be restored for 7 days: gcloud storage buckets list --soft-deleted --project"
@@ -59,10 +59,11 @@ def destroy(
         if not delete_data:
             refuse_losses(cloud, names, losses)
         ask(_shown(lane, losses))
-        _stop(lane, delete_data, tell)
-        if is_terraforms:
-            lane = _by_terraform(lane, delete_data)
-        refused = _remove(lane, tell)
+        with continued_by("invoke gpu-destroy"):
+            _stop(lane, delete_data, tell)
+            if is_terraforms:
+                lane = _by_terraform(lane, delete_data)
+            refused = _remove(lane, tell)
         cloud.shell.end_if_dry_run()
         _check_nothing_left(lane, refused)
     record.forget(cloud.settings, names)

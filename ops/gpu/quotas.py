@@ -61,11 +61,11 @@ def _in_region(info: Mapping[str, Any], region: str) -> int | None:
     for each in info.get("dimensionsInfos", []):
         named = each.get("dimensions", {}).get("region")
         if region == named or (named is None and region in each.get("applicableLocations", [])):
-            return _limit_of(each)
+            return limit_of(each)
     return None
 
 
-def _limit_of(info: Mapping[str, Any]) -> int | None:
+def limit_of(info: Mapping[str, Any]) -> int | None:
     """Return the limit of a quota, -1 for an unlimited one; None where the answer has no number."""
     value = str(info.get("details", {}).get("value", ""))
     return int(value) if re.fullmatch(r"-?[0-9]{1,18}", value) else None

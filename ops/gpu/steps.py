@@ -1,7 +1,11 @@
 """Steps of gcloud: planned first, then run in order, with the seconds that each took."""
 
+import re
+import shlex
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -72,14 +76,32 @@ class Step:
             if self.awaited and self.awaited in error.said and waited_seconds < self.patience_seconds:
                 return False
             if not (self.is_removal and error.refusal is Refusal.MISSING):
-                raise _in_step(self.title, error) from None
+                raise _in_step(cloud, self.title, error) from None
         return True
 
 
-def _in_step(title: str, error: GcloudError) -> GcloudError:
-    """Return an error with the step that failed; `invoke doctor` knows nothing of this lane."""
+def _in_step(cloud: Cloud, title: str, error: GcloudError) -> GcloudError:
+    """Return an error with the step that failed, and what to do here: `invoke doctor` does not know the lane.
+
+    Why an instance did not start is only in its log.
+    """
     fix = CHECK if error.fix == DOCTOR else error.fix
+    if revision := re.search(r"Revision '([\w-]+)' is not ready", error.said):
+        entries = f'resource.type="cloud_run_revision" AND resource.labels.revision_name="{revision[1]}"'
+        fields = "value(timestamp,severity,jsonPayload.message,textPayload)"
+        words = ["gcloud", "logging", "read", entries, *cloud.in_project, "--limit", "30", "--format", fields]
+        fix = shlex.join(words)
     return GcloudError(f"{title}: {error.problem}", error.refusal, error.said, fix)
+
+
+@contextmanager
+def continued_by(command: str) -> Iterator[None]:
+    """Say on Ctrl-C which command continues."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"\nstopped halfway; `{command}` continues", file=sys.stderr, flush=True)
+        raise
 
 
 def one_by_one(commands: Sequence[Command]) -> list[list[Command]]:
@@ -108,4 +130,6 @@ def differences(there: Mapping[str, str], wanted: Mapping[str, str]) -> list[str
 
 
 def _shown(value: str) -> str:
+    if not value:
+        return "none"
     return value if len(value) <= 80 and "\n" not in value else f"{value[:40]!r}..."

@@ -41,13 +41,14 @@ def _to_build(missing: Sequence[str]) -> str:
 def _costs(lane: Lane) -> list[str]:
     settings = lane.cloud.settings
     hour = usd_per_second(settings)["inference"] * HOUR_SECONDS
-    gpu = "no GPU" if settings.gpu_type == NO_GPU else settings.gpu_type
+    has_gpu = settings.gpu_type != NO_GPU
+    until = "until 10 to 15 minutes after its last request" if has_gpu else "while it works on requests"
     kept, instances = settings.min_instances, size_of(settings, "inference").instances
     idle = f"{kept * hour:.2f} USD an hour for {counted(kept, 'instance')}" if kept else "nothing but storage"
     return [
         f"  idle      {idle}",
-        f"  in use    {hour:.2f} USD an hour for each of {instances} instances at most ({gpu}), until "
-        f"10 to 15 minutes after its last request (prices of {rate_table()['as_of']})",
+        f"  in use    {hour:.2f} USD an hour for each of {instances} instances at most "
+        f"({settings.gpu_type if has_gpu else 'no GPU'}), {until} (prices of {rate_table()['as_of']})",
     ]
 
 

@@ -1,6 +1,9 @@
 """`scripts/deploy.sh` and `destroy.sh` as an operator types them, the real gcloud, an emulated cloud."""
 
+import os
+import re
 import shlex
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -107,6 +110,7 @@ def test_a_first_deployment_prints_where_everything_is_and_a_second_changes_noth
     stem = operator.names.stem
     assert f"deploy the GPU lane to project {PROJECT}, region {REGION}:" in first.lines
     assert any(line.startswith("  idle      nothing but storage") for line in first.lines)
+    assert re.search(r"  in use    \S+ USD .*\(no GPU\), while it works on requests \(", first.output)
     shown = dict(
         line.split(maxsplit=1) for line in first.lines[-11:] if not line.startswith(("bucket", "ser"))
     )
@@ -213,6 +217,21 @@ def test_changed_settings_a_new_image_and_what_somebody_changed_are_applied_and_
     assert "nothing to change" in again.lines
 
 
+def test_a_service_that_does_not_start_is_named_with_the_command_that_prints_why(operator):
+    assert operator.type("deploy", "--yes").exit_code == 0
+
+    ended = operator.type("deploy", "--yes", GPU_TYPE="nvidia-l4")  # this machine has no GPU
+    command = ended.last_line[ended.last_line.index("gcloud logging read ") :]
+    log = operator.cloud.read(shlex.split(command)[1:], echo=False)
+    again = operator.type("deploy", "--yes")
+
+    assert ended.exit_code == 1
+    assert "  change service inference: gpu none -> nvidia-l4; " in ended.output
+    assert ended.last_line.startswith("error: deploy services: gcloud run deploy: Revision ")
+    assert "DEVICE=cuda, but there is no GPU" in log
+    assert again.exit_code == 0, again.output
+
+
 def test_a_destroy_with_results_stops_before_anything_is_deleted(operator):
     assert operator.type("deploy", "--yes").exit_code == 0
     bucket = f"{operator.emulator.storage}/upload/storage/v1/b/{operator.names.bucket('output')}"
@@ -300,6 +319,31 @@ def test_a_deployment_that_fails_at_a_step_is_continued_there_by_the_next_one(op
 
     assert done.exit_code == 0, done.output
     assert "nothing to change" in operator.type("deploy", "--yes").lines
+
+
+def test_a_deployment_stopped_with_ctrl_c_says_what_continues_it(operator):
+    assert operator.type("destroy", "--yes", "--delete-data").exit_code == 0
+    operator.push(DIGEST)
+    script = subprocess.Popen(
+        [str(REPOSITORY / "scripts" / "deploy.sh"), "--yes"],
+        env=operator.environ,
+        cwd=operator.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    next(line for line in script.stdout if "buckets create" in line)
+
+    os.killpg(script.pid, signal.SIGINT)  # as the terminal sends it to all
+    said = script.communicate(timeout=60)[0]
+    ended = operator.type("destroy", "--yes")
+
+    assert script.returncode == 130
+    assert said.splitlines()[-1] == "stopped halfway; `invoke gpu-deploy` continues"
+    assert ended.exit_code == 0, ended.output
+    assert operator.left() == []
 
 
 def test_a_destroy_after_one_that_had_to_stop_leaves_nothing(operator):

@@ -119,6 +119,13 @@ def test_without_a_terminal_and_without_yes_nothing_is_asked(operator):
         assert (ended.exit_code, ended.last_line) == (2, "error: no terminal to ask on; add --yes")
 
 
+def test_a_removal_without_a_project_asks_for_the_project_first(operator):
+    ended = script(operator, "destroy", PROJECT_ID="")
+
+    assert (ended.exit_code, len(ended.lines)) == (2, 1), ended.output
+    assert ended.last_line.startswith("error: PROJECT_ID: not set; ")
+
+
 def test_without_a_virtual_environment_the_scripts_say_what_makes_one(tmp_path):
     for name in ("deploy", "destroy"):
         (tmp_path / "scripts").mkdir(exist_ok=True)

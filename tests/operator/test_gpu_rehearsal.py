@@ -51,7 +51,7 @@ def test_a_dry_run_prints_each_policy_as_the_file_that_the_command_after_it_read
         (file,) = re.findall(
             rf"^\+ gcloud storage buckets set-iam-policy \S+ (\S+/{bucket}\.json)", ended.output, re.M
         )
-        written, read = ended.output.index(f"cat > {file} <<'END'\n"), ended.output.index(f" {file} ")
+        written, read = ended.output.index(f"cat > {file} <<'END'\n"), ended.output.index(f" {file}\n")
         policy = ended.output[written:].partition("\n")[2].partition("END\n")[0]
         assert json.loads(policy)["bindings"]
         assert written < read

@@ -3,9 +3,8 @@
 import pytest
 
 from ops.environment import read_settings
-from ops.gpu.quotas import CPU, GIB, MEMORY, gpu_quota, gpus_allowed, shortages
+from ops.gpu.quotas import CPU, GIB, MEMORY, gpu_quota, gpus_allowed, limit_of, shortages
 from ops.gpu.roles import ROLES, Held
-from ops.gpu.rules import limit_of
 
 ME = "me@my-lab.example"
 FOR_AN_EDITOR = [
