@@ -72,6 +72,15 @@ class Deployer:
         os.close(terminal)
         return Ended(process.returncode, output, output.strip().splitlines())
 
+    def pasted(self, ended: Ended) -> dict[str, int]:
+        """Type what a dry run printed of Terraform; return the exit code of each command."""
+        commands = [line.removeprefix("+ ") for line in ended.lines if line.startswith("+ ")]
+        return {
+            each: subprocess.run(["bash", "-c", each], cwd=self.folder, env=self.operator.environ).returncode
+            for each in commands
+            if "terraform" in each
+        }
+
     def made(self, state: str = STATE) -> list[str]:
         """Return what the state in the bucket holds, by address."""
         if state not in names_in(self.cloud, BUCKET):

@@ -11,7 +11,7 @@ from ops.cloud.cloud import Cloud
 from ops.failures import UserError
 from ops.gcloud import AT_ONCE, GcloudError, Refusal, in_parallel
 from ops.gpu import images, quotas
-from ops.gpu.deploy import APIS
+from ops.gpu.deploy import apis_of
 from ops.gpu.names import BUCKETS, SERVICES, Names
 from ops.gpu.roles import OWNER, ROLES, Held, commands_for
 from ops.gpu.rules import MORE_GPUS, REGIONS, contradictions
@@ -92,7 +92,7 @@ def _billing(cloud: Cloud) -> Answer:
 
 
 def _apis(cloud: Cloud) -> Answer:
-    number = checks.check_apis(cloud, sorted({*APIS, "cloudbuild", "cloudquotas", "monitoring"}))
+    number = checks.check_apis(cloud, sorted([*apis_of(cloud.settings), "cloudbuild", "cloudquotas"]))
     return Answer(f"all {number} are enabled")
 
 

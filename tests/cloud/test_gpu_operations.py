@@ -272,17 +272,23 @@ def test_what_is_missing_is_named_with_the_command_that_fixes_it(lane, owner):
     post(f"{lane.emulator.apis}/_emulator/projects", {"billing": False})
     quotas = {L4: 2, MEMORY: 40 * 2**30}
     request("POST", f"{lane.emulator.apis}/_emulator/run", json={"quotas": quotas})
-    post(f"{lane.emulator.apis}/v1/projects/{PROJECT}/services/eventarc.googleapis.com:disable", {})
+    apis = [
+        f"{lane.emulator.apis}/v1/projects/{PROJECT}/services/{name}.googleapis.com"
+        for name in ("aiplatform", "eventarc")
+    ]
+    for api in apis:
+        post(f"{api}:disable", {})
 
     try:
-        ended = check(owner, SERVICE_PREFIX="not-built")
+        ended = check(owner, SERVICE_PREFIX="not-built", ENABLE_VERTEX_AI="true")
     finally:
-        post(f"{lane.emulator.apis}/v1/projects/{PROJECT}/services/eventarc.googleapis.com:enable", {})
+        for api in apis:
+            post(f"{api}:enable", {})
 
     assert ended.exit_code == 1
     lines = found(ended)
     assert f"gcloud billing projects link {PROJECT} --billing-account" in lines["billing"]
-    assert "not enabled in my-lab-forecasts: eventarc  -> gcloud services enable" in lines["APIs"]
+    assert "not enabled in my-lab-forecasts: aiplatform, eventarc  -> gcloud services enable" in lines["APIs"]
     assert f"{L4}: 2 allowed; set GPU_MAX_INSTANCES=2" in lines["GPU quota"]
     assert "warning" in lines["CPU and memory"]
     assert "inference: 3 x 16 = 48 GiB, but 40 are allowed: GPU_MAX_INSTANCES=2" in lines["CPU and memory"]

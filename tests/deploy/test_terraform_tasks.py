@@ -101,18 +101,14 @@ def test_other_settings_have_another_state_in_the_same_checkout(deployer):
 def test_a_dry_run_prints_commands_that_work_when_pasted_and_starts_nothing(deployer):
     ended = deployer.invoke("tf-apply", "--dry-run")
     nothing_yet = not (deployer.folder / "terraform" / ".terraform").exists()
-    commands = [line.removeprefix("+ ") for line in ended.lines if line.startswith("+ ")]
 
-    codes = [
-        subprocess.run(["bash", "-c", each], cwd=deployer.folder, env=deployer.operator.environ).returncode
-        for each in commands
-        if "terraform" in each
-    ]
+    codes = deployer.pasted(ended)
 
     assert ended.exit_code == 0, ended.output
     assert nothing_yet
-    assert codes == [0, 2, 0]  # init, plan (there are changes), apply
-    assert commands[-2].split()[-1] == f"-out={commands[-1].split()[-1]}"  # what is applied is what was shown
+    assert list(codes.values()) == [0, 2, 0]  # init, plan (there are changes), apply
+    *_, shown, applied = codes
+    assert shown.split()[-1] == f"-out={applied.split()[-1]}"
     assert deployer.made()
 
 
