@@ -86,7 +86,7 @@ class RegistryService:
     def offer(self, request: Request) -> Response:
         asked = request.json()
         name = str(asked.get("image") or asked.get("repository") or "")
-        digest = asked.get("digest") or "sha256:" + hashlib.sha256(name.encode()).hexdigest()
+        digest = str(asked.get("digest") or "") or "sha256:" + hashlib.sha256(name.encode()).hexdigest()
         self.put(name, digest)
         return json_response({"name": name, "digest": digest})
 

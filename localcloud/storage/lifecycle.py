@@ -52,11 +52,11 @@ def _check_rule(rule: Any) -> None:
 
 def _check_action(action: Mapping[str, Any]) -> None:
     kind = action.get("type")
-    if kind not in _ACTIONS:
+    if not isinstance(kind, str) or kind not in _ACTIONS:
         raise ApiError(400, f"{kind} is not an action of a lifecycle rule.")
     if unknown := action.keys() - {"type", *({"storageClass"} if kind == "SetStorageClass" else ())}:
         raise ApiError(400, f"The action {kind} has no {sorted(unknown)[0]}.")
-    if kind == "SetStorageClass" and action.get("storageClass") not in STORAGE_CLASSES:
+    if kind == "SetStorageClass" and str(action.get("storageClass")) not in STORAGE_CLASSES:
         raise ApiError(
             400, f"The action SetStorageClass requires a storageClass: {', '.join(sorted(STORAGE_CLASSES))}."
         )

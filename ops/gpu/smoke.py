@@ -37,7 +37,7 @@ def smoke(cloud: Cloud, exp_id: str = "") -> None:
     cloud.shell.end_if_dry_run(lambda: _print_commands(uploads, exp_id))
     with timed("health") as line:
         health = uploads.health()
-        line.note = f"{counted(len(health), 'service')}, {health['inference']['device']}"
+        line.note = f"{counted(len(health), 'service')}, {health['inference'].get('device', '')}"
     with tempfile.TemporaryDirectory(prefix="gpu-smoke-") as folder:
         if exp_id:
             with timed("pack") as line:

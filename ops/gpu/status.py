@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from modeling.plain_text import one_line
 from ops.cloud.cloud import Cloud
 from ops.cloud.executions import reason_of, result_of, seconds_taken
 from ops.gcloud import AT_ONCE, in_parallel
@@ -104,9 +105,9 @@ def contents(objects: Sequence[Mapping[str, Any]] | None) -> str:
     folders: dict[str, list[int]] = {}
     for each in objects:
         folder, slash, _ = each["name"].partition("/")
-        folders.setdefault(f"{folder}/ " if slash else "", []).append(int(each["size"]))
+        folders.setdefault(f"{folder}/" if slash else "", []).append(int(each["size"]))
     return ", ".join(
-        f"{folder}{counted(len(sizes), 'object')} of {_size(sum(sizes))}"
+        f"{one_line(folder)}{' ' if folder else ''}{counted(len(sizes), 'object')} of {_size(sum(sizes))}"
         for folder, sizes in sorted(folders.items())
     )
 

@@ -27,6 +27,8 @@ PAUSE_SECONDS = 0.5  # gcloud itself takes a second
 NEWEST = 100  # executions that a list has
 MARGIN = timedelta(hours=1)  # an upload takes its time, and the clock here may be wrong
 
+OF_RESULT = {"device", "failed", "files", "model", "seconds", "summary", "units"}
+
 Answer = TypeVar("Answer")
 
 
@@ -119,9 +121,15 @@ class Uploads:
 
     def result(self, ended: dict[str, Any]) -> dict[str, Any]:
         """Return result.json, which the result of an execution names."""
-        if ended.get("status") != "done":
+        if ended.get("status") != "done" or "result" not in ended:
             raise UserError(f"the execution returned {json.dumps(ended)}", exit_code=1)
-        return json.loads(self.cloud.read(["storage", "cat", ended["result"]], echo=False))
+        try:
+            found = json.loads(self.cloud.read(["storage", "cat", ended["result"]], echo=False))
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or not found.keys() >= OF_RESULT:
+            raise UserError(f"{ended['result']} is no result of a service", exit_code=1)
+        return found
 
 
 def not_deployed(names: Names) -> UserError:

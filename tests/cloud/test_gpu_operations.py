@@ -6,8 +6,10 @@ import threading
 
 import pytest
 
+from ops.failures import UserError
 from ops.gpu import checkup, smoke, status
 from ops.gpu.names import SERVICES, Names
+from ops.gpu.uploads import Uploads
 from tests.cloud_operators import CloudOperator
 from tests.cloud_runs import PROJECT, REGION
 from tests.emulated import add_image, post, request, write_service_account_key
@@ -164,7 +166,24 @@ def test_a_dry_run_of_the_smoke_test_prints_its_commands_and_uploads_nothing(lan
     assert len(lane.executions(smoke.SENTENCE_NAME)) == before
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"model": "sentiment"}'])
+def test_a_result_that_is_none_is_one_line(lane, content):
+    bucket, name = lane.names.bucket("output"), "results/odd/1/result.json"
+    place = f"{lane.emulator.storage}/upload/storage/v1/b/{bucket}/o"
+    request("POST", place, params={"uploadType": "media", "name": name}, data=content)
+
+    with pytest.raises(UserError, match=f"gs://{bucket}/{name} is no result of a service"):
+        Uploads(lane.cloud, lane.names).result({"status": "done", "result": f"gs://{bucket}/{name}"})
+
+
 # ---- gpu-status
+
+
+def test_the_name_of_a_folder_is_shown_as_text():
+    objects = [{"name": "\x1b[2Ja\n/x", "size": "3"}, {"name": "b", "size": "2"}]
+
+    assert status.contents(objects).count("\x1b") == status.contents(objects).count("\n") == 0
+    assert status.contents([{"name": "a/x", "size": "3"}]) == "a/ 1 object of 3 B"
 
 
 def test_the_status_shows_services_buckets_and_the_last_uploads_with_their_results(lane, operator):

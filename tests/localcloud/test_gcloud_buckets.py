@@ -86,6 +86,7 @@ def test_a_new_bucket_has_the_services_defaults(cloud, buckets):
         ({"versioning": True}, "versioning must be an object"),
         ({"lifecycles": {}}, "Unknown field of a bucket: lifecycles"),
         ({"lifecycle": {"rules": []}}, "an object with a list of rules"),
+        ({"lifecycle": {"rule": [{"action": {"type": []}, "condition": {"age": 1}}]}}, "is not an action of"),
         (
             {"lifecycle": {"rule": [{"action": {"type": "Delete", "days": 1}, "condition": {"age": 1}}]}},
             "has no days",

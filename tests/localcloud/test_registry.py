@@ -86,6 +86,7 @@ def test_tags_come_in_pages_and_by_digest(repository, api):
             {"image": "us-docker.pkg.dev/p/r/i:t", "digest": "sha256:1"},
             'digest "sha256:1" is not sha256: and 64',
         ),
+        ({"image": "us-docker.pkg.dev/p/r/i:t", "digest": [1]}, 'digest "[1]" is not sha256: and 64'),
     ],
 )
 def test_an_image_with_a_wrong_name_or_digest_is_refused_by_what_is_wrong(api, given, said):
