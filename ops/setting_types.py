@@ -143,8 +143,8 @@ SecretName = _text(
 )
 ServicePrefix = _text(
     r"[a-z][a-z0-9-]{1,16}[a-z0-9]",
-    "3 to 18 characters: a lower-case letter, then lower-case letters, digits and -, no - at the end, no goog "
-    "at the beginning and no google in it",
+    "3 to 18 characters: a lower-case letter, then lower-case letters, digits and -, not ending with -, "
+    "not beginning with goog, and without google in it",
     never="^goog|google",  # which Cloud Storage refuses in a bucket's name
 )
 StatePrefix = _text(  # never empty: the state is kept apart from the runs

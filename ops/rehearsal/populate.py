@@ -10,6 +10,7 @@ import yaml
 from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import repository_path, workflow_environment
 from ops.failures import UserError
+from ops.gpu.names import SERVICES, Names
 from ops.settings import ROOT, Settings
 from ops.terminal import nearest
 
@@ -48,7 +49,7 @@ def populate_this_shell(cloud: Cloud, environ: Mapping[str, str] = os.environ) -
 
 
 def populate(storage: str, apis: str, settings: Settings) -> None:
-    """Create a bucket, the service accounts, a subnet, and an image."""
+    """Create a bucket, the service accounts, a subnet, and the images of both lanes."""
     import requests
 
     project = settings.project_id
@@ -61,7 +62,7 @@ def populate(storage: str, apis: str, settings: Settings) -> None:
     )
     wanted = [
         (f"{storage}/storage/v1/b?project={project}", {"name": settings.bucket_name}),
-        (f"{apis}/_emulator/images", {"image": f"{repository_path(settings)}:{settings.image_tag}"}),
+        *((f"{apis}/_emulator/images", {"image": image}) for image in _images(settings)),
         (f"{apis}/_emulator/compute", {"subnetwork": subnet}),
         *((f"{apis}/v1/projects/{project}/serviceAccounts", {"accountId": name}) for name in accounts),
     ]
@@ -69,6 +70,11 @@ def populate(storage: str, apis: str, settings: Settings) -> None:
         answer = requests.post(url, json=body, headers=ANYBODY, timeout=ANSWER_SECONDS)
         if answer.status_code != EXISTS:
             answer.raise_for_status()
+
+
+def _images(settings: Settings) -> list[str]:
+    names, tag = Names.of(settings), settings.image_tag
+    return [f"{repository_path(settings)}:{tag}", *(names.image(service, tag) for service in SERVICES)]
 
 
 def deploy(cloud: Cloud, variables: Path) -> None:

@@ -86,7 +86,7 @@ variable "service_prefix" {
   default     = "ml-pipeline"
   validation {
     condition     = can(regex("^(?:[a-z][a-z0-9-]{1,16}[a-z0-9])$", var.service_prefix)) && !can(regex("^goog|google", var.service_prefix))
-    error_message = "service_prefix: 3 to 18 characters: a lower-case letter, then lower-case letters, digits and -, no - at the end, no goog at the beginning and no google in it."
+    error_message = "service_prefix: 3 to 18 characters: a lower-case letter, then lower-case letters, digits and -, not ending with -, not beginning with goog, and without google in it."
   }
 }
 

@@ -1,6 +1,7 @@
 """`invoke localcloud` as an operator uses it: exports for a shell of one's own, and nothing left behind."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -61,6 +62,7 @@ def test_a_shell_with_the_exports_uses_the_cloud_and_ctrl_c_leaves_nothing(opera
         f"alias invoke='{shlex.join([*invoke_in(operator.code)])}'; shopt -s expand_aliases",
         "invoke localcloud --furnish",
         "invoke localcloud --furnish && invoke doctor --cloud",
+        "invoke gpu-check",
     ]
 
     shell = subprocess.run(
@@ -84,7 +86,9 @@ def test_a_shell_with_the_exports_uses_the_cloud_and_ctrl_c_leaves_nothing(opera
     assert "gs://made-here/" in shell.stdout
     assert '"hello you"' in shell.stdout
     assert shell.stdout.count("ready: project my-lab-forecasts, gs://my-lab-bucket, epydemix-pipeline") == 2
-    assert shell.stdout.endswith("ready for runs in the cloud\n")
+    assert "ready for runs in the cloud\n" in shell.stdout
+    assert re.search(r"^  ok +images +preprocess, inference, postprocess as latest$", shell.stdout, re.M)
+    assert shell.stdout.endswith("ready for invoke gpu-deploy\n")
     assert "main / rest" in output
     assert "main / tell" in output
     assert process.returncode == 130, output
