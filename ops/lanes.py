@@ -30,7 +30,11 @@ _GPU_IMAGES = (
     "cloud/test_gpu_operations.py",
     "deploy/test_gpu_build.py",
 )
-_GPU_SCRIPTS = ("operator/test_gpu_deployment.py", "cloud/test_gpu_deployment.py")
+_GPU_SCRIPTS = (
+    "operator/test_gpu_deployment.py",
+    "cloud/test_gpu_deployment.py",
+    "cloud/test_gpu_removal.py",
+)
 _GPU_TERRAFORM = (
     "deploy/test_gpu_alerts.py",
     "deploy/test_gpu_rules.py",
@@ -160,6 +164,7 @@ LANES_OF = {
         "cloud/test_gpu_deployment.py",
         "cloud/test_gpu_lane.py",
         "cloud/test_gpu_operations.py",
+        "cloud/test_gpu_removal.py",
         "cloud/test_gpu_rehearsal.py",
         "cloud/test_runbooks.py",
     ),

@@ -2,7 +2,9 @@
 
 import pytest
 
+from localcloud.process import running
 from tests.emulated import request
+from tests.gpu_operators import LaneOperator
 from tests.null_clouds import cloud_of_null_tasks
 from tests.upload_lane import SmallServices, UploadLane, numbers
 
@@ -48,3 +50,17 @@ def lane(cloud, services):
     """The workflow of uploads with its buckets and trigger; the cloud is emptied after a test."""
     yield UploadLane(cloud, services, next(numbers))
     request("POST", f"{cloud.apis}/_emulator/reset")
+
+
+@pytest.fixture(scope="module")
+def lane_operator(tmp_path_factory):
+    """An operator with a cloud of their own, for all tests of a file."""
+    with running(tmp_path_factory.mktemp("state"), "--clock-speed", "60") as emulator:
+        yield LaneOperator(emulator, tmp_path_factory.mktemp("operator"))
+
+
+@pytest.fixture
+def operator(lane_operator):
+    """The same, without the faults that an earlier test ordered."""
+    yield lane_operator
+    request("DELETE", f"{lane_operator.emulator.apis}/_emulator/faults")
