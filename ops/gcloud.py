@@ -66,7 +66,7 @@ _KINDS = (
     (Refusal.PASSING, rf"{_TOO_MANY}|{_BUSY}"),
     (Refusal.PROJECT, r"CONSUMER_INVALID|USER_PROJECT_DENIED|[Pp]roject \S+ not found"),
     (Refusal.QUOTA, r"QUOTA_EXCEEDED|quotaExceeded|[Qq]uota .*exceeded|quota restrictions"),
-    (Refusal.MISSING, rf"NOT_FOUND|\bnot found\b|does not exist|{_CODE}404\b"),
+    (Refusal.MISSING, rf"NOT_FOUND|\bnot (be )?found\b|does not exist|{_CODE}404\b"),
     (Refusal.DENIED, rf"PERMISSION_DENIED|does not have permission|{_CODE}403\b"),
     (
         Refusal.PASSING,

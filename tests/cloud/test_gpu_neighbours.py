@@ -8,9 +8,11 @@ from ops.cloud.cloud import Cloud
 from ops.environment import read_settings
 from ops.gcloud import GcloudError
 from ops.gpu.deploy import Wish, plan
-from ops.gpu.found import look
+from ops.gpu.found import Found, look
 from ops.gpu.lane import Lane
 from ops.gpu.names import SERVICES, Names
+from ops.gpu.removals import removal_steps, stop_step
+from ops.gpu.steps import run_all
 from ops.names import COMPONENT
 from ops.shell import Shell
 from tests.cloud_runs import PROJECT, REGION
@@ -150,3 +152,32 @@ def test_a_right_under_a_condition_does_not_stand_for_the_right_itself(neighbour
 
     assert (role, member) not in found.in_force
     assert {each for each, _ in found.grants} == {role, "roles/viewer"}
+
+
+def test_what_another_removal_has_deleted_meanwhile_does_not_stop_this_one(neighbourhood):
+    cloud = neighbourhood.cloud(GPU_REPO_NAME="images")
+    names = Names.of(cloud.settings)
+    add_image(neighbourhood.emulator, names.image("another", "latest"), f"sha256:{'1' * 64}")
+    apis = ("run", "workflows", "eventarc", "monitoring", "logging", "artifactregistry")
+    cloud.read(["services", "enable", *(f"{each}.googleapis.com" for each in apis), *cloud.in_project])
+    titled, monitored = {"displayName": names.stem}, f"projects/{PROJECT}"
+    gone = Found(
+        triggers={names.trigger: {}},
+        workflows={names.workflow: {}},
+        services={names.service("inference"): {}},
+        alerts={f"{monitored}/alertPolicies/1": titled},
+        dashboards={f"{monitored}/dashboards/1": titled},
+        channels={f"{monitored}/notificationChannels/1": titled},
+        log_metrics={f"{names.stem}-errors": {}},
+        buckets={names.bucket("input"): {}},
+        repositories={names.stem: {}},
+        images=["inference"],
+        grants=[("roles/logging.logWriter", names.member("workflow"))],
+        accounts={names.account("workflow"): {}},
+    )
+    told = []
+
+    steps = [stop_step(cloud, gone), *removal_steps(cloud, names, gone)]
+    run_all(cloud, steps, lambda title, _: told.append(title))
+
+    assert len(told) == len([step for step in steps if step.is_needed]) == 10
