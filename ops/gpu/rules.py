@@ -31,10 +31,21 @@ def check_rules(cloud: Cloud) -> None:
     UserError
         Lists all contradictions; or the quota, which gcloud is asked for.
     """
-    if problems := list(contradictions(cloud.settings)):
-        raise UserError("\nerror: ".join(problems))
+    refuse_contradictions(cloud.settings)
     if problem := _above_quota(cloud.settings, granted_gpus(cloud)):
         raise UserError(problem)
+
+
+def refuse_contradictions(settings: Settings) -> None:
+    """Refuse settings that contradict each other.
+
+    Raises
+    ------
+    UserError
+        Lists all contradictions.
+    """
+    if problems := list(contradictions(settings)):
+        raise UserError("\nerror: ".join(problems))
 
 
 def contradictions(settings: Settings) -> Iterator[str]:

@@ -8,6 +8,7 @@ from ops.failures import UserError
 from ops.gcloud import GcloudError, Refusal, is_no_match
 from ops.gpu import images
 from ops.gpu.names import Names
+from ops.gpu.rules import refuse_contradictions
 from ops.project.terraform_root import Root, as_variables, ask
 from ops.settings import ROOT, Settings
 from ops.terminal import need_terminal_or
@@ -45,9 +46,11 @@ def apply(cloud: Cloud, yes: bool = False) -> None:
         ask(yes, f'apply this to project {cloud.project}? Type "yes" to confirm: ')
         root.carry_out()
         names = Names.of(cloud.settings)
-        experiment = f"gs://{names.bucket('models')}/forecast/experiment.tar.gz"
+        copy = f"gcloud storage cp ARCHIVE gs://{names.bucket('models')}/forecast/experiment.tar.gz"
         ready = f"the GPU lane is ready; an upload to gs://{names.bucket('input')} starts it"
-        cloud.shell.report(f"{ready}, and a .csv replaces the data of {experiment}")
+        cloud.shell.report(
+            f"{ready}; a .csv needs an experiment, which scripts/pack_forecast.py packs: {copy}"
+        )
 
 
 def destroy(cloud: Cloud, yes: bool = False) -> None:
@@ -87,8 +90,9 @@ def _root(cloud: Cloud, **others: object) -> Root:
 
 
 def _check(cloud: Cloud) -> None:
-    """Refuse early what an apply would refuse halfway: another way's deployment, and missing images."""
+    """Refuse early, in a line, what an apply would refuse: settings, another way's deployment, no images."""
     names = Names.of(cloud.settings)
+    refuse_contradictions(cloud.settings)
     if _manager(cloud, names) == "manual":
         raise UserError(
             f"{names.stem} was deployed by `invoke gpu-deploy`, and Terraform does not know of it: remove it "
