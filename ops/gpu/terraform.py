@@ -9,6 +9,7 @@ from ops.gcloud import GcloudError, Refusal, is_no_match
 from ops.gpu import images
 from ops.gpu.experiment import MODEL
 from ops.gpu.names import MANAGED_BY, MANUAL, Names
+from ops.gpu.rules import check_rules
 from ops.project.terraform_root import Root, as_variables, ask
 from ops.settings import ROOT, Settings
 from ops.terminal import need_terminal_or
@@ -46,9 +47,11 @@ def apply(cloud: Cloud, yes: bool = False) -> None:
         ask(yes, f'apply this to project {cloud.project}? Type "yes" to confirm: ')
         root.carry_out()
         names = Names.of(cloud.settings)
-        experiment = f"gs://{names.bucket('models')}/{MODEL}"
+        copy = f"gcloud storage cp ARCHIVE gs://{names.bucket('models')}/{MODEL}"
         ready = f"the GPU lane is ready; an upload to gs://{names.bucket('input')} starts it"
-        cloud.shell.report(f"{ready}, and a .csv replaces the data of {experiment}")
+        cloud.shell.report(
+            f"{ready}; a .csv needs an experiment, which scripts/pack_forecast.py packs: {copy}"
+        )
 
 
 def destroy(cloud: Cloud) -> None:
@@ -87,8 +90,9 @@ def _root(cloud: Cloud, **others: object) -> Root:
 
 
 def _check(cloud: Cloud) -> None:
-    """Refuse early what an apply would refuse halfway: another way's deployment, and missing images."""
+    """Refuse early, in a line, what an apply would refuse: settings, another way's deployment, no images."""
     names = Names.of(cloud.settings)
+    check_rules(cloud.settings)
     if _manager(cloud, names) == MANUAL:
         raise UserError(
             f"{names.stem} was deployed by `invoke gpu-deploy`, and Terraform does not know of it: remove it "

@@ -79,6 +79,14 @@ def test_a_lane_is_planned_set_up_and_taken_down(deployer):
     assert not list((deployer.folder / "terraform" / "gpu" / ".terraform").glob("*.tfplan"))
 
 
+@pytest.mark.parametrize("words", [["gpu-plan"], ["gpu-apply", "--yes"]], ids=" ".join)
+def test_settings_that_cannot_work_together_are_refused_in_a_line_before_terraform_starts(deployer, words):
+    ended = deployer.invoke(*words, GPU_CPU="2")
+
+    assert (ended.exit_code, len(ended.lines)) == (2, 1), ended.output
+    assert ended.last_line.startswith("error: GPU_CPU=2: an instance with an nvidia-l4 has 4, 6 or 8 CPUs; ")
+
+
 def test_each_deployment_has_a_state_of_its_own(deployer):
     deployer.invoke("gpu-apply", "--yes")
     elsewhere = {"REGION": "europe-west4"}
