@@ -95,7 +95,7 @@ CloudName = _text(  # of a repository in Artifact Registry, an image, or a tag
     r"[a-z0-9][A-Za-z0-9._-]{0,62}",
     "a lower-case letter or a digit, then letters, digits, . _ and -, at most 63 characters",
 )
-Email = _text(r'([^\s@"\\]+@[^\s@"\\]+\.[^\s@"\\]+)?', "an e-mail address such as forecasts@example.org")
+Email = _text(r'([^\s@",\\]+@[^\s@",\\]+\.[^\s@",\\]+)?', "an e-mail address such as forecasts@example.org")
 FolderPrefix = _text(
     r"([^/\\]+/)*",
     "a path inside the bucket without . and .., which ends with /, such as flu/2026/",

@@ -308,7 +308,7 @@ variable "alert_email" {
   type        = string
   default     = ""
   validation {
-    condition     = can(regex("^(?:([^\\t-\\r\\x1c-\\x20\\x{85}\\pZ@\"\\\\]+@[^\\t-\\r\\x1c-\\x20\\x{85}\\pZ@\"\\\\]+\\.[^\\t-\\r\\x1c-\\x20\\x{85}\\pZ@\"\\\\]+)?)$", var.alert_email))
+    condition     = can(regex("^(?:([^\\t-\\r\\x1c-\\x20\\x{85}\\pZ@\",\\\\]+@[^\\t-\\r\\x1c-\\x20\\x{85}\\pZ@\",\\\\]+\\.[^\\t-\\r\\x1c-\\x20\\x{85}\\pZ@\",\\\\]+)?)$", var.alert_email))
     error_message = "alert_email: an e-mail address such as forecasts@example.org."
   }
 }

@@ -63,6 +63,7 @@ def build(
         A setting is missing, gcloud was refused something, or the build failed.
     """
     names = Names.of(cloud.settings)
+    _refuse_another_location(names)
     request = _request(cloud, names, no_cache)
     warn_if_dirty(request)
     tag = request.substitutions["_COMMIT_TAG"]
@@ -83,6 +84,17 @@ def build(
             under_way = None
             print(f"{error}\nits rights are new; submitted again in {pause_seconds:.0f} s", flush=True)
             time.sleep(pause_seconds)
+
+
+def _refuse_another_location(names: Names) -> None:
+    """Refuse a registry of Google in another place: the repository is made in the region."""
+    host = names.images.partition("/")[0]
+    own = f"{names.region}-docker.pkg.dev"
+    if names.is_google and host != own:
+        raise UserError(
+            f"REGISTRY_HOST={host}: builds push to {own}, the registry of REGION; leave REGISTRY_HOST "
+            "empty, or push the images there yourself"
+        )
 
 
 def _use(cloud: Cloud, names: Names, tag: str, built: Mapping[str, str]) -> None:

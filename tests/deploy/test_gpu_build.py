@@ -316,6 +316,7 @@ def _pasted(builds: Builds, command: str) -> int:
         ({"PROJECT_ID": ""}, "PROJECT_ID: not set"),
         ({"SERVICE_PREFIX": "x"}, "SERVICE_PREFIX"),
         ({"GPU_REPO_NAME": "A B"}, "GPU_REPO_NAME"),
+        ({"REGISTRY_HOST": "europe-docker.pkg.dev"}, "leave REGISTRY_HOST empty"),
     ],
 )
 def test_a_wrong_setting_is_one_line(builds, variables, said):
