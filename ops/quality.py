@@ -109,8 +109,10 @@ def test(shell: Shell, match: str = "", path: str = "", lane: str = "") -> None:
         places = lanes.chosen(lane or lanes.ALL)
     else:
         places = lanes.of_changes(shell)
-    # each worker starts with its own share, so that a cloud shared by tests is started once
-    pytest = [sys.executable, "-m", "pytest", "-n", "auto", "--dist", "worksteal"]
+    # each worker starts with its own share, so that a cloud shared by tests is started once; one more than
+    # there are cores, because tests wait for programs, too
+    workers = str((os.cpu_count() or 1) + 1)
+    pytest = [sys.executable, "-m", "pytest", "-n", workers, "--dist", "worksteal"]
     command = [*pytest, *(["-k", match] if match else []), *places]
     code = shell.stream(
         command, {"PYTHONDONTWRITEBYTECODE": ""} if os.environ.get("PYTHONDONTWRITEBYTECODE") else None

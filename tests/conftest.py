@@ -12,6 +12,15 @@ from tests.cloud_operators import ready_cloud
 from tests.emulated import request
 from tests.experiments import REPOSITORY
 
+# Lanes with the longest tests, which come first: the short ones are then shared out evenly at the end.
+LONG_LANES = ("deploy", "long", "cloud")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests of LONG_LANES come first; within a lane the order stays."""
+    place = {lane: number for number, lane in enumerate(LONG_LANES)}
+    items.sort(key=lambda item: place.get(item.path.parent.name, len(place)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def ctrl_c():

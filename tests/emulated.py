@@ -26,7 +26,9 @@ def post(url: str, body) -> dict:
 
 def create_bucket(cloud: Cloud, name: str = "", project: str = "p") -> str:
     name = name or f"forecasts-{next(_numbers)}"
-    post(f"{cloud.storage}/storage/v1/b?project={project}", {"name": name})
+    access = {"uniformBucketLevelAccess": {"enabled": True}}  # as rights on a part of a bucket need it
+    bucket = {"name": name, "iamConfiguration": access}
+    post(f"{cloud.storage}/storage/v1/b?project={project}", bucket)
     return name
 
 

@@ -108,7 +108,9 @@ def test_terraform_plans_the_service_its_account_and_its_rights(tmp_path_factory
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
     """A copy of the repository to which the page is applied, with the files that `invoke docs` generates."""
-    folder = tmp_path_factory.mktemp("copy")
+    folder = tmp_path_factory.mktemp("copy") / "repository"
+    shared = REPOSITORY.parent / "shared"  # where the stand-in for Terraform's provider is, if it is
+    (folder.parent / "shared").symlink_to(shared)
     for name in COPIED:
         shutil.copytree(REPOSITORY / name, folder / name, ignore=LEFT_OUT)
     for name in FILES:

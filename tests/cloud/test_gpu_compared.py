@@ -84,6 +84,7 @@ def other_managers(names: Names, has_channel: bool) -> set[str]:
         *(f"bucket {names.bucket(name)}: labels" for name in BUCKETS),
         *(f"alert {names.stem}: {name}: userLabels" for name in (*alerts, "services answer with errors")),
         *([f"channel GPU lane ({names.stem}): userLabels"] if has_channel else []),
+        f"dashboard {names.stem}: the GPU lane: labels",
         f"trigger {names.trigger}: labels",
         f"workflow {names.workflow}: labels",
     ]

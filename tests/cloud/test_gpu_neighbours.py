@@ -8,10 +8,11 @@ from ops.cloud.cloud import Cloud
 from ops.environment import read_settings
 from ops.gcloud import GcloudError
 from ops.gpu.deploy import Wish, plan
-from ops.gpu.found import Found, look
+from ops.gpu.found import Found, Grant, look
 from ops.gpu.lane import Lane
 from ops.gpu.names import SERVICES, Names
 from ops.gpu.removals import removal_steps, stop_step
+from ops.gpu.rights import grant_changes
 from ops.gpu.steps import run_all
 from ops.names import COMPONENT
 from ops.shell import Shell
@@ -135,7 +136,7 @@ def test_a_deployment_deletes_an_alert_that_is_there_twice_and_none_of_a_person(
     assert not [change for change in changes if "mine" in change]
 
 
-def test_a_right_under_a_condition_does_not_stand_for_the_right_itself(neighbourhood):
+def test_a_right_under_a_condition_does_not_stand_for_the_right_itself(neighbourhood, tmp_path):
     cloud = neighbourhood.cloud()
     names = Names.of(cloud.settings)
     place = f"{neighbourhood.emulator.apis}/v1/projects/{PROJECT}"
@@ -150,8 +151,9 @@ def test_a_right_under_a_condition_does_not_stand_for_the_right_itself(neighbour
 
     found = neighbourhood.look(cloud)
 
-    assert (role, member) not in found.in_force
-    assert {each for each, _ in found.grants} == {role, "roles/viewer"}
+    wanted = grant_changes(Lane(cloud, names, found, tmp_path))
+    assert f"grant {role} to {member}" in [each.what for each in wanted]
+    assert {each.role for each in found.grants} == {role, "roles/viewer"}
 
 
 def test_what_another_removal_has_deleted_meanwhile_does_not_stop_this_one(neighbourhood):
@@ -172,7 +174,7 @@ def test_what_another_removal_has_deleted_meanwhile_does_not_stop_this_one(neigh
         buckets={names.bucket("input"): {}},
         repositories={names.stem: {}},
         images=["inference"],
-        grants=[("roles/logging.logWriter", names.member("workflow"))],
+        grants=[Grant("roles/logging.logWriter", names.member("workflow"))],
         accounts={names.account("workflow"): {}},
     )
     told = []

@@ -74,7 +74,8 @@ def test_a_destroy_without_settings_removes_what_was_deployed_here_and_leaves_no
 
 
 def test_a_destroy_after_one_that_had_to_stop_leaves_nothing(operator):
-    operator.type("deploy", "--yes")
+    operator.push(DIGEST)
+    assert operator.type("deploy", "--yes").exit_code == 0
     order_faults(operator.emulator, {"method": "DELETE", "path": "/triggers/", "status": 403})
     refused = operator.type("destroy", "--yes")
     request("DELETE", f"{operator.emulator.apis}/_emulator/faults")

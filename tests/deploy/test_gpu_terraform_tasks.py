@@ -130,7 +130,7 @@ REFUSED = [
     (
         ["gpu-plan"],
         {"IMAGE_TAG": "v9"},
-        "with the tag v9: preprocess, inference, postprocess: invoke gpu-build",
+        "/postprocess:v9: invoke gpu-build",
     ),
     (["gpu-plan"], {"SERVICE_PREFIX": "a" * 19}, "3 to 18 characters"),
     (["gpu-plan"], WITHOUT_LOGIN, "gcloud auth application-default login"),

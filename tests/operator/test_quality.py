@@ -1,5 +1,6 @@
 """`invoke test` and `invoke lint` in a checkout of a contributor."""
 
+import os
 import shutil
 
 import pytest
@@ -35,7 +36,9 @@ def test_a_test_run_takes_what_was_changed_since_the_last_commit_and_says_why(co
         "tests/deploy: changed: terraform/new.tf",
         f"not run, or not all of it: {left} (`make test` runs everything)",
     ]
-    assert ended.last_line.endswith("-m pytest -n auto --dist worksteal tests/unit tests/stages tests/deploy")
+    assert ended.last_line.endswith(
+        f"-m pytest -n {os.cpu_count() + 1} --dist worksteal tests/unit tests/stages tests/deploy"
+    )
 
 
 @pytest.mark.parametrize(
