@@ -7,6 +7,7 @@ import os
 import pty
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import requests
@@ -49,6 +50,15 @@ class Deployer:
 
     def invoke(self, *words: str, **variables: str) -> Ended:
         return self.operator.invoke(*words, **variables)
+
+    def is_refused(self, words: Sequence[str], variables: Mapping[str, str], said: str) -> None:
+        """Check that a task is refused in one line before anything is planned."""
+        ended = self.invoke(*words, **variables)
+
+        assert ended.exit_code == 2, ended.output
+        assert said in ended.last_line
+        assert "Plan:" not in ended.output
+        assert "Traceback" not in ended.output
 
     def start_on_a_terminal(self, *words: str) -> tuple[subprocess.Popen, int]:
         """Start a task whose questions can be answered; what it says is in its stdout."""

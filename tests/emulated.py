@@ -24,11 +24,11 @@ def post(url: str, body) -> dict:
     return answer.json()
 
 
-def create_bucket(cloud: Cloud, name: str = "", project: str = "p") -> str:
+def create_bucket(cloud: Cloud, name: str = "", project: str = "p", is_uniform: bool = True) -> str:
+    """Create a bucket, with uniform access as the stages need it, and return its name."""
     name = name or f"forecasts-{next(_numbers)}"
-    access = {"uniformBucketLevelAccess": {"enabled": True}}  # as rights on a part of a bucket need it
-    bucket = {"name": name, "iamConfiguration": access}
-    post(f"{cloud.storage}/storage/v1/b?project={project}", bucket)
+    access = {"iamConfiguration": {"uniformBucketLevelAccess": {"enabled": True}}} if is_uniform else {}
+    post(f"{cloud.storage}/storage/v1/b?project={project}", {"name": name, **access})
     return name
 
 

@@ -5,6 +5,7 @@ kept in memory.
 """
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,11 +129,8 @@ class Deployments:
     def in_location(self, project: str, location: str) -> list[dict[str, Any]]:
         """Return the deployments of a location, or of all for "-"."""
         with self._lock:
-            return [
-                self._deployments[key].resource()
-                for key in sorted(self._deployments)
-                if project in (key[0], PROJECT_NUMBER) and location in (key[1], "-")
-            ]
+            keys = keys_in(self._deployments, project, location)
+            return [self._deployments[key].resource() for key in keys]
 
     def revisions(self, key: Key) -> list[dict[str, Any]]:
         with self._lock:
@@ -220,6 +218,11 @@ class Deployments:
 
     def _outcome(self, run: Run, operation: str) -> Outcome:
         return self._builds.run(run, lambda **facts: self._operations.report(operation, _METADATA, **facts))
+
+
+def keys_in(keys: Iterable[Key], project: str, location: str) -> list[Key]:
+    """Return the keys of a location, or of all for "-", sorted; `project` may be its number."""
+    return sorted(key for key in keys if project in (key[0], PROJECT_NUMBER) and location in (key[1], "-"))
 
 
 def name_of(key: Key) -> str:

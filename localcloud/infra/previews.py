@@ -11,7 +11,7 @@ from typing import Any
 
 from localcloud.iam import AccountService
 from localcloud.infra.builds import DENIED, PREVIEW, Builds, Run
-from localcloud.infra.deployments import Deployments
+from localcloud.infra.deployments import Deployments, keys_in
 from localcloud.infra.operations import TYPES, Operations
 from localcloud.infra.requests import (
     DEPLOYMENT_FIELDS,
@@ -24,7 +24,6 @@ from localcloud.infra.requests import (
     version_of,
 )
 from localcloud.messages import ApiError
-from localcloud.projects import PROJECT_NUMBER
 from localcloud.times import now
 
 _DEPLOYMENT = re.compile(r"projects/([^/]+)/locations/([^/]+)/deployments/([^/]+)")
@@ -99,11 +98,7 @@ class Previews:
     def in_location(self, project: str, location: str) -> list[dict[str, Any]]:
         """Return the previews of a location, or of all for "-"."""
         with self._lock:
-            return [
-                self._previews[key].resource()
-                for key in sorted(self._previews)
-                if project in (key[0], PROJECT_NUMBER) and location in (key[1], "-")
-            ]
+            return [self._previews[key].resource() for key in keys_in(self._previews, project, location)]
 
     def delete(self, key: Key) -> dict[str, Any]:
         with self._lock:

@@ -8,12 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS buckets (
-    name TEXT PRIMARY KEY,
-    resource TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS objects (
+_VERSION = """
     bucket TEXT NOT NULL,
     name TEXT NOT NULL,
     generation INTEGER NOT NULL,
@@ -25,24 +20,14 @@ CREATE TABLE IF NOT EXISTS objects (
     created_us INTEGER NOT NULL,
     updated_us INTEGER NOT NULL,
     properties TEXT NOT NULL,
-    inline BLOB,
-    PRIMARY KEY (bucket, name)
+    inline BLOB"""  # columns of an object's version
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS buckets (
+    name TEXT PRIMARY KEY,
+    resource TEXT NOT NULL
 );
-CREATE TABLE IF NOT EXISTS noncurrent (
-    bucket TEXT NOT NULL,
-    name TEXT NOT NULL,
-    generation INTEGER NOT NULL PRIMARY KEY,
-    metageneration INTEGER NOT NULL,
-    size INTEGER NOT NULL,
-    crc32c TEXT NOT NULL,
-    md5 TEXT,
-    component_count INTEGER,
-    created_us INTEGER NOT NULL,
-    updated_us INTEGER NOT NULL,
-    properties TEXT NOT NULL,
-    inline BLOB,
-    deleted_us INTEGER NOT NULL
-);
+CREATE TABLE IF NOT EXISTS objects ({_VERSION}, PRIMARY KEY (bucket, name));
+CREATE TABLE IF NOT EXISTS noncurrent ({_VERSION}, deleted_us INTEGER NOT NULL, PRIMARY KEY (generation));
 CREATE INDEX IF NOT EXISTS noncurrent_names ON noncurrent (bucket, name);
 CREATE TABLE IF NOT EXISTS uploads (
     id TEXT PRIMARY KEY,

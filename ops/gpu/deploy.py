@@ -22,7 +22,7 @@ from ops.gpu.quotas import check_quota
 from ops.gpu.rights import audit_step, grant_changes
 from ops.gpu.rules import check_rules
 from ops.gpu.services import invoker_changes, service_changes
-from ops.gpu.steps import ACCOUNT_NOT_READY, Change, Step, Tell, continued_by, run_all
+from ops.gpu.steps import ACCOUNT_NOT_READY, Change, Command, Step, Tell, continued_by, run_all
 from ops.gpu.workflow import trigger_changes, workflow_changes
 from ops.settings import Settings
 
@@ -187,20 +187,13 @@ def _api_changes(lane: Lane) -> list[Change]:
 
 
 def _account_changes(lane: Lane) -> list[Change]:
-    names, create = lane.names, ["iam", "service-accounts", "create"]
     return [
-        Change(
-            f"create account {names.account_id(name)}",
-            [
-                [
-                    *create,
-                    names.account_id(name),
-                    "--display-name",
-                    f"GPU lane: {name}",
-                    *lane.cloud.in_project,
-                ]
-            ],
-        )
+        Change(f"create account {lane.names.account_id(name)}", [_create_account(lane, name)])
         for name in ACCOUNTS
-        if names.account(name) not in lane.found.accounts
+        if lane.names.account(name) not in lane.found.accounts
     ]
+
+
+def _create_account(lane: Lane, name: str) -> Command:
+    create = ["iam", "service-accounts", "create", lane.names.account_id(name)]
+    return [*create, "--display-name", f"GPU lane: {name}", *lane.cloud.in_project]

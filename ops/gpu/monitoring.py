@@ -20,7 +20,7 @@ from ops.settings import ROOT
 
 FOLDER = ROOT / "terraform" / "gpu"
 CHANNELS, POLICIES = ("beta", "monitoring", "channels"), ("alpha", "monitoring", "policies")
-A_CHANNEL = "CHANNEL"  # placeholder in a dry run, which makes none
+A_CHANNEL = "CHANNEL"  # in a dry run, which makes none
 DASHBOARDS = ("monitoring", "dashboards")
 USED_PERCENT = 80  # of a request's time, from which a request takes long
 

@@ -10,7 +10,7 @@ from ops.gpu import images
 from ops.gpu.experiment import MODEL
 from ops.gpu.names import MANAGED_BY, MANUAL, Names
 from ops.gpu.rules import check_rules
-from ops.project.terraform_root import Root, as_variables, ask
+from ops.project.terraform_root import Root, as_variables
 from ops.settings import ROOT, Settings
 from ops.terminal import need_terminal_or
 from ops.terraform_settings import terraform_variables
@@ -41,17 +41,14 @@ def apply(cloud: Cloud, yes: bool = False) -> None:
     need_terminal_or(yes)
     _check(cloud)
     with root.connected():
-        if not root.planned():
-            print(f"nothing to change in project {cloud.project}")
-            return
-        ask(yes, f'apply this to project {cloud.project}? Type "yes" to confirm: ')
-        root.carry_out()
-        names = Names.of(cloud.settings)
-        copy = f"gcloud storage cp ARCHIVE gs://{names.bucket('models')}/{MODEL}"
-        ready = f"the GPU lane is ready; an upload to gs://{names.bucket('input')} starts it"
-        cloud.shell.report(
-            f"{ready}; a .csv needs an experiment, which scripts/pack_forecast.py packs: {copy}"
-        )
+        if root.apply(yes):
+            cloud.shell.report(_next_step(Names.of(cloud.settings)))
+
+
+def _next_step(names: Names) -> str:
+    copy = f"gcloud storage cp ARCHIVE gs://{names.bucket('models')}/{MODEL}"
+    ready = f"the GPU lane is ready; an upload to gs://{names.bucket('input')} starts it"
+    return f"{ready}; a .csv needs an experiment, which scripts/pack_forecast.py packs: {copy}"
 
 
 def destroy(cloud: Cloud) -> None:

@@ -43,12 +43,8 @@ def apply(cloud: Cloud, yes: bool = False) -> None:
     need_terminal_or(yes)
     root = _root(cloud)
     with root.connected():
-        if not root.planned():
-            print(f"nothing to change in project {cloud.project}")
-            return
-        ask(yes, f'apply this to project {cloud.project}? Type "yes" to confirm: ')
-        root.carry_out()
-        cloud.shell.report(f"project {cloud.project} is ready; next, `invoke build` builds the image")
+        if root.apply(yes):
+            cloud.shell.report(f"project {cloud.project} is ready; next, `invoke build` builds the image")
 
 
 def destroy(cloud: Cloud, yes: bool = False) -> None:

@@ -82,6 +82,16 @@ class Root:
             raise _failed("plan")
         return self.cloud.shell.dry_run or code == CHANGES
 
+    def apply(self, yes: bool) -> bool:
+        """Show what would change, ask unless `yes`, and change it; return whether there was anything."""
+        project = self.cloud.project
+        if not self.planned():
+            print(f"nothing to change in project {project}")
+            return False
+        ask(yes, f'apply this to project {project}? Type "yes" to confirm: ')
+        self.carry_out()
+        return True
+
     def carry_out(self) -> None:
         """Apply the plan that was shown, and nothing else."""
         self.run("apply", PLAN)

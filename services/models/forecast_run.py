@@ -207,7 +207,7 @@ def finish(content: bytes, shards: Sequence[Predicted], folder: Path) -> Finishe
 
 
 def _refuse_unexplained(run: BuiltRun, missing: Mapping[int, str], failed: Mapping[str, str]) -> None:
-    """Refuse shards that lack a result: a forecast without it would say nothing of it."""
+    """Refuse shards with a missing result, which would be missing from the forecast without a word."""
     for unit in run.units:
         lost = [index for index in unit.inputs if index in missing]
         if lost and unit.name not in failed:

@@ -47,6 +47,13 @@ def cloud(emulator):
     return emulator
 
 
+@pytest.fixture
+def emptied(cloud):
+    """Empty the cloud after a test, for modules whose tests use the same names."""
+    yield
+    request("POST", f"{cloud.apis}/_emulator/reset").raise_for_status()
+
+
 @pytest.fixture(scope="module")
 def server(cloud):
     """Return the address of storage."""

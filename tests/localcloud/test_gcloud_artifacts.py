@@ -4,19 +4,14 @@ import json
 
 import pytest
 
-from tests.emulated import add_image, post
+from tests.emulated import add_image
 
+pytestmark = pytest.mark.usefixtures("emptied")
 WHERE = "--location=us-central1"
 PLACE = "us-central1-docker.pkg.dev/p/lane"
 DIGEST = f"sha256:{'a' * 64}"
 OTHER = f"sha256:{'b' * 64}"
 REPOSITORIES = "/v1/projects/p/locations/us-central1/repositories"
-
-
-@pytest.fixture(autouse=True)
-def emptied(cloud):
-    yield
-    post(f"{cloud.apis}/_emulator/reset", {})
 
 
 @pytest.fixture

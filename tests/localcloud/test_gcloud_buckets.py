@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from tests.emulated import create_bucket, post
+from tests.emulated import create_bucket
 
+pytestmark = pytest.mark.usefixtures("emptied")
 LIFECYCLE = {
     "rule": [
         {"action": {"type": "Delete"}, "condition": {"age": 7, "matchesPrefix": ["work/"]}},
@@ -14,12 +15,6 @@ LIFECYCLE = {
     ]
 }
 ACCOUNT = "reader@p.iam.gserviceaccount.com"
-
-
-@pytest.fixture(autouse=True)
-def emptied(cloud):
-    yield
-    post(f"{cloud.apis}/_emulator/reset", {})
 
 
 @pytest.fixture
@@ -61,7 +56,7 @@ def test_what_is_set_of_a_bucket_is_shown_and_can_be_cleared(buckets, tmp_path):
 
 
 def test_a_new_bucket_has_the_services_defaults(cloud, buckets):
-    create_bucket(cloud, "plain")
+    create_bucket(cloud, "plain", is_uniform=False)
 
     plain = json.loads(buckets("describe", "gs://plain", "--raw", "--format=json"))
 
@@ -194,7 +189,7 @@ def test_the_policy_of_a_bucket_is_checked_and_names_a_deleted_account(buckets, 
             "add-iam-policy-binding", "gs://mine", member, "--role=roles/storage.objectViewer", *words, **more
         )
 
-    create_bucket(cloud, "mine")
+    create_bucket(cloud, "mine", is_uniform=False)
     nobody = bind(fails=True)
     run_gcloud("iam", "service-accounts", "create", "reader-2")
     run_gcloud("iam", "service-accounts", "create", "reader")

@@ -5,20 +5,14 @@ import time
 
 import pytest
 
-from tests.emulated import post
 from tests.upload_lane import WORKFLOW, SmallServices, result_of
 
+pytestmark = pytest.mark.usefixtures("emptied")
 ACCOUNT = "events@p.iam.gserviceaccount.com"
 WHERE = "--location=us-central1"
 FINALIZED = "google.cloud.storage.object.v1.finalized"
 FILTERS = [f"--event-filters=type={FINALIZED}", "--event-filters=bucket=uploads-p"]
 TO_WORKFLOW = ["--destination-workflow=uploads", "--destination-workflow-location=us-central1"]
-
-
-@pytest.fixture(autouse=True)
-def emptied(cloud):
-    yield
-    post(f"{cloud.apis}/_emulator/reset", {})
 
 
 @pytest.fixture

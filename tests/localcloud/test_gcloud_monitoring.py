@@ -5,8 +5,7 @@ import json
 
 import pytest
 
-from tests.emulated import post
-
+pytestmark = pytest.mark.usefixtures("emptied")
 SERIES = 'metric.type="run.googleapis.com/request_count" AND resource.type="cloud_run_revision"'
 RATE = {"alignmentPeriod": "60s", "perSeriesAligner": "ALIGN_RATE"}
 CHART = {"dataSets": [{"timeSeriesQuery": {"timeSeriesFilter": {"filter": SERIES, "aggregation": RATE}}}]}
@@ -44,12 +43,6 @@ DASHBOARDS, POLICIES = "/v1/projects/p/dashboards", "/v3/projects/p/alertPolicie
 CHANNELS, METRICS = "/v3/projects/p/notificationChannels", "/v2/projects/p/metrics"
 EMAIL = {"type": "email", "labels": {"email_address": "a@example.org"}}
 METRIC = {"name": "errors", "filter": "severity>=ERROR"}
-
-
-@pytest.fixture(autouse=True)
-def emptied(cloud):
-    yield
-    post(f"{cloud.apis}/_emulator/reset", {})
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from tests.emulated import add_secret, post
+from tests.emulated import add_secret
 
+pytestmark = pytest.mark.usefixtures("emptied")
 ACCOUNT = "reader@p.iam.gserviceaccount.com"
 MEMBER = f"--member=serviceAccount:{ACCOUNT}"
 ROLE = "--role=roles/logging.viewer"
@@ -13,12 +14,6 @@ WHERE = "--location=us-central1"
 POLICY = "/v1/projects/p:setIamPolicy"
 BINDING = {"role": "roles/viewer", "members": ["user:a@example.org"]}
 AUDITS = [{"service": "storage.googleapis.com", "auditLogConfigs": [{"logType": "DATA_READ"}]}]
-
-
-@pytest.fixture(autouse=True)
-def emptied(cloud):
-    yield
-    post(f"{cloud.apis}/_emulator/reset", {})
 
 
 @pytest.fixture

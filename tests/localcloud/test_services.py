@@ -7,13 +7,8 @@ import pytest
 from tests.emulated import post
 from tests.localcloud.jobs import PROJECT
 
+pytestmark = pytest.mark.usefixtures("emptied")
 WHERE = "--location=us-central1"
-
-
-@pytest.fixture(autouse=True)
-def emptied(cloud):
-    yield
-    post(f"{cloud.apis}/_emulator/reset", {})
 
 
 def test_an_api_that_is_disabled_refuses_until_it_is_enabled(run_gcloud):

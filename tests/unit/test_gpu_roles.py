@@ -1,4 +1,4 @@
-"""Roles that a person lacks to deploy the GPU lane, and quotas that are too small for it."""
+"""Missing roles of a person who deploys the GPU lane, and quotas that are too small for it."""
 
 import pytest
 
