@@ -33,8 +33,8 @@ MODELING = [
     {"ground": {"..."}},
     {"vocabulary": {"vocabulary"}},
     {"populations": {"populations"}},
-    {"build": {"build"}, "engine": {"engine"}, "outputs": {"outputs"}},
-    {"simulate": {"simulate"}},
+    {"build": {"build"}, "engine": {"engine"}, "forecast": {"forecast"}, "outputs": {"outputs"}},
+    {"simulate": {"simulate"}, "evaluation": {"evaluation"}},
     {"suites": {"suites", "epymodelingsuite_adapter"}},
 ]
 SCRIPTS = [{"pipeline": {"pipeline"}}, {"scripts": {"..."}}]
@@ -42,7 +42,7 @@ ORDERS = {"ops": OPS, "modeling": MODELING, "scripts": SCRIPTS}
 # A runner needs neither the YAML schema nor the population data: its input holds everything.
 NEVER = {
     *(("simulate", room) for room in ("vocabulary", "populations", "build", "outputs")),
-    *(("engine", room) for room in ("vocabulary", "populations")),
+    *((first, room) for first in ("engine", "forecast") for room in ("vocabulary", "populations")),
 }
 
 # What a folder may import of the other folders: whole folders, or rooms of them.

@@ -1,0 +1,1 @@
+"""Weekly forecasts from surveillance data alone, without a compartmental model."""

@@ -1,0 +1,29 @@
+"""The reference that a forecast should beat: the last known count, with the spread of past weekly changes.
+
+Like FluSight-baseline: one-week changes of the log count, taken with both signs, spread with the square root
+of the weeks ahead.
+"""
+
+import numpy as np
+
+from modeling.forecast_records import RECENT_WEEKS, Forecast, History, Quantiles, Surveillance
+from modeling.hubs import HORIZONS, QUANTILES
+
+
+def forecast(
+    known: Surveillance, locations: list[str], people: np.ndarray, history: History | None
+) -> Forecast:
+    """Return the last known count with the spread of all past changes; people and history are not used."""
+    logs = np.log1p(known.counts)
+    quantiles = np.empty((len(HORIZONS), len(locations), len(QUANTILES)))
+    for column in range(len(locations)):
+        series = logs[:, column]
+        last = series[~np.isnan(series)][-1]
+        changes = np.diff(series)
+        changes = changes[~np.isnan(changes)]
+        spread = np.quantile(np.concatenate([changes, -changes]), QUANTILES)
+        for row, horizon in enumerate(HORIZONS):
+            weeks = max(horizon + known.weeks_ahead, 0)
+            quantiles[row, column] = np.rint(np.maximum(np.expm1(last + np.sqrt(weeks) * spread), 0))
+    nowcast = known.counts[-RECENT_WEEKS:]
+    return Forecast(Quantiles(known.reference_date, quantiles), nowcast)
