@@ -11,26 +11,11 @@ from modeling import hubs
 from modeling.calendars import SATURDAY
 from modeling.failures import UserError
 from modeling.outputs.quantiles import quantiles
+from modeling.outputs.rate_changes import RATE_CHANGE, THRESHOLDS, category_probabilities
 from modeling.populations import locations
 from modeling.vocabulary.output import Output, RateTrends
 from modeling.workload import Fit, Observed, Result
 
-COLUMNS = [
-    "reference_date",
-    "target",
-    "horizon",
-    "target_end_date",
-    "location",
-    "output_type",
-    "output_type_id",
-    "value",
-]
-RATE_CHANGE = "wk flu hosp rate change"
-CATEGORIES = ["large_decrease", "decrease", "stable", "increase", "large_increase"]
-# From which change on a week is not stable, and is a large change: tenths of a person per 100,000, by horizon
-# (FluSight 2025-26). Whole numbers, so that a change that equals a threshold is classed exactly.
-THRESHOLDS = {0: (3, 17), 1: (5, 30), 2: (7, 40), 3: (10, 50)}
-FEWEST_PEOPLE = 10  # a smaller change is stable, whatever its rate
 _ONE_WEEK = np.timedelta64(7, "D")
 
 
@@ -96,7 +81,8 @@ class HubTable:
             (str(reference), target, horizon, str(dates[horizon]), location, kind, kind_id, value)
             for target, horizon, kind, kind_id, value in quantile_rows + change_rows
         ]
-        return {name: _column(values) for name, values in zip(COLUMNS, zip(*rows, strict=True), strict=True)}
+        columns = zip(hubs.COLUMNS, zip(*rows, strict=True), strict=True)
+        return {name: _column(values) for name, values in columns}
 
     def _fit(self, result: Result) -> Fit:
         try:
@@ -170,34 +156,6 @@ class HubTable:
 
     def _note(self, note: str) -> None:
         self._notes[note] = None
-
-
-def category_probabilities(changes: np.ndarray, people: int, horizon: int) -> dict[str, float]:
-    """Return the probability of each rate-change category: its share of the trajectories.
-
-    A change is stable if it is below the threshold of its horizon, or below 10 people.
-
-    Parameters
-    ----------
-    changes : ndarray, shape (trajectories,)
-        Count of the forecast week minus the observed count of the week before the reference date.
-    people : int
-        In the place, as the hub counts them.
-    """
-    small, large = THRESHOLDS[horizon]
-    size = np.abs(changes)
-    tenths = size * 1_000_000  # of a person per 100,000, times people
-    is_stable = (tenths < small * people) | (size < FEWEST_PEOPLE)
-    is_large = ~is_stable & (tenths >= large * people)
-    is_moderate = ~is_stable & ~is_large
-    chosen = [
-        is_large & (changes < 0),
-        is_moderate & (changes < 0),
-        is_stable,
-        is_moderate & (changes > 0),
-        is_large & (changes > 0),
-    ]
-    return {name: float(which.mean()) for name, which in zip(CATEGORIES, chosen, strict=True)}
 
 
 def _is_weekly(result: Result) -> bool:
