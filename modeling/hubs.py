@@ -36,6 +36,7 @@ NATION = "US"
 MOST_IN_A_NAME = 16  # characters
 _NAME = re.compile(rf"[A-Za-z0-9_+]{{1,{MOST_IN_A_NAME}}}")
 _WEEK = datetime.timedelta(days=7)
+NO_DATE = '"reference_date" is missing; a model needs it'
 FLUSMH_NOTE = "flusmh_format: nothing is written for the Flu Scenario Modeling Hub"
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from modeling import hubs
 from modeling.failures import UserError, listed
-from modeling.forecast_records import WEEK, Quantiles
+from modeling.forecast_records import WEEK, ForecastResult, Quantiles
 from modeling.outputs.rate_changes import CATEGORIES, RATE_CHANGE, THRESHOLDS, probabilities_from_quantiles
 from modeling.outputs.submission_checks import LEVELS, Row, check_submission
 
@@ -71,6 +71,22 @@ def write_submission(
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+def submit_forecast(folder: Path, result: ForecastResult, team: str, model: str) -> tuple[Path, list[str]]:
+    """Write the submission of a forecast from surveillance data; return its path, and notes for the report.
+
+    Raises
+    ------
+    UserError
+        As write_submission().
+    """
+    reference, locations = result.forecast.reference_date, result.locations
+    before = known_before(reference, result.first_week, result.counts)
+    path = write_submission(
+        folder, result.forecast, locations, result.people, before, team, model, left_out=result.left_out
+    )
+    return path, before_notes(reference, locations, before)
 
 
 def file_name(reference: datetime.date, team: str, model: str) -> str:
