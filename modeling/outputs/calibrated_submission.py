@@ -15,7 +15,10 @@ from modeling.forecast_records import Quantiles
 from modeling.outputs.quantiles import quantiles
 from modeling.outputs.rate_changes import THRESHOLDS, category_probabilities
 from modeling.outputs.submission import before_notes, write_submission
+from modeling.populations import locations
 from modeling.vocabulary.output import HubFormat
+
+MOST_NAMED = 20  # jurisdictions in a note
 
 
 class Nation:
@@ -122,7 +125,7 @@ class CalibratedSubmission:
             if missing:
                 notes.append(
                     f"the submission has no row of {hubs.NATION}: {len(missing)} of the "
-                    f"{len(hubs.hub_populations()) - 1} jurisdictions are not there: {listed(missing, 52)}"
+                    f"{len(hubs.hub_populations()) - 1} jurisdictions are not there: {_by_iso_code(missing)}"
                 )
             else:
                 self._put(hubs.NATION, self._nation.counts, sum(self._before), sum(self._measured))
@@ -162,3 +165,9 @@ class CalibratedSubmission:
         self._probabilities.append(np.array(shares))
         self._before.append(before)
         self._measured.append(measured)
+
+
+def _by_iso_code(fips: list[str]) -> str:
+    """Return places as the experiment names them, for a note."""
+    codes = {place.fips: iso for iso, place in locations().items()}
+    return listed((codes.get(each, each) for each in fips), MOST_NAMED)

@@ -167,7 +167,7 @@ def test_team_and_model_give_the_file_of_a_submission_with_the_rows_of_the_table
     assert code == 0
     (note,) = said
     assert note.startswith(
-        "the submission has no row of US: 51 of the 52 jurisdictions are not there: 01, 02, 04, 05, 06"
+        "the submission has no row of US: 51 of the 52 jurisdictions are not there: US-AL, US-AK, US-AZ"
     )
     assert note in (forecast.outputs() / "report.html").read_text()
     name = "2025-01-25-my_lab-epi+1.csv"

@@ -113,7 +113,7 @@ def test_without_all_jurisdictions_there_is_no_nation_and_a_note_names_those_tha
 
     assert sorted(rows) == sorted(states)
     assert notes == [
-        "the submission has no row of US: 2 of the 52 jurisdictions are not there: 06, 72",
+        "the submission has no row of US: 2 of the 52 jurisdictions are not there: US-CA, US-PR",
     ]
 
 

@@ -2,6 +2,8 @@
 
 import csv
 import datetime
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ from modeling.failures import UserError
 from modeling.forecast_records import Quantiles
 from modeling.outputs.submission import before_notes, known_before, write_submission
 from modeling.outputs.submission_checks import check_submission
+from tests.needs import need_hub_validator
 
 REFERENCE = datetime.date(2026, 1, 10)
 PLACES = sorted(hubs.hub_populations())
@@ -74,6 +77,15 @@ def test_a_submission_has_every_row_that_the_hub_asks_for_once(tmp_path):
     assert len(PLACES) == 53
     counts = [row[-1] for row in found if row[2] == "0" and row[4] == "50" and row[5] == "quantile"]
     assert counts == [str(count) for count in range(110, 133)]
+
+
+@pytest.mark.parametrize("before", [100.0, np.nan])
+def test_the_checker_of_the_hub_finds_nothing(tmp_path, before):
+    words = [sys.executable, need_hub_validator(), "--strict", write(tmp_path, before=before)]
+
+    done = subprocess.run(words, capture_output=True, text=True)
+
+    assert (done.returncode, done.stdout.split()[0]) == (0, "valid"), done.stdout + done.stderr
 
 
 def test_rate_changes_are_measured_from_the_count_before_or_from_the_median_of_horizon_minus_1(tmp_path):
