@@ -13,7 +13,7 @@ import yaml
 
 from modeling.hubs import hub_populations
 from modeling.workload import Result
-from tests.experiments import calibrated, sampled, simulated
+from tests.experiments import OBSERVED, calibrated, sampled, simulated
 from tests.forgeries import forge, having_expected
 from tests.in_process import ended
 from tests.stage_scripts import Stages
@@ -187,6 +187,29 @@ def test_without_rate_trends_a_submission_measures_changes_from_the_calibrated_s
     with open(forecast.outputs() / "2025-01-25-my_lab-epi+1.csv", newline="") as file:
         shares = probabilities(list(csv.DictReader(file)), 0)
     assert shares["stable"] == 9  # from the 950 of the series, as from those of the file
+
+
+def test_several_calibrations_give_one_submission_and_a_missing_one_is_named(tmp_path):
+    experiment = forecasting(submitting(rate_trends=None))
+    experiment["modelset"]["population_names"] = ["US-VT", "US-MA"]
+    del experiment["model"]["population"]["name"]
+    stages = Stages(tmp_path, experiment)
+    rows = OBSERVED.strip().splitlines()
+    both = [*rows[:-1], *(row.replace("US-VT", "US-MA") + "0" for row in rows[1:-1])]
+    (tmp_path / "forecast" / "data" / "observed.csv").write_text("\n".join(both) + "\n")
+    assert ended(stages, "builder")[0] == 0
+    assert ended(stages, "runner", TASK_INDEX=0) == (0, [])
+
+    _, first = ended(stages, "output", ALLOW_PARTIAL_RESULTS=1)
+    assert ended(stages, "runner", TASK_INDEX=1) == (0, [])
+    code, second = ended(stages, "output")
+
+    assert code == 0
+    assert first[0].startswith("continuing without 1 of 2 results: US-MA")
+    assert first[-1].startswith("the submission has no row of US: 51 of the 52 jurisdictions are not there")
+    assert second[-1].startswith("the submission has no row of US: 50 of the 52 jurisdictions are not there")
+    with open(stages.outputs() / "2025-01-25-my_lab-epi+1.csv", newline="") as file:
+        assert {row["location"] for row in csv.DictReader(file)} == {"25", "50"}
 
 
 def test_a_submission_for_covid19_has_no_categories(forecast):
