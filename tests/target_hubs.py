@@ -1,18 +1,23 @@
-"""A small forecast hub on 127.0.0.1: target data of all places, made from the extract in tests/flusight/."""
+"""A small forecast hub on 127.0.0.1, and what an operator fetched from it; data of tests/flusight/."""
 
 import csv
 import datetime
 import gzip
 import hashlib
 import io
+import json
 import threading
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from modeling.hubs import hub_populations
-from tests.experiments import REPOSITORY
+from tests.experiments import REPOSITORY, simulated
+from tests.operators import Operator
 
-WEEKS = 12  # in each file
+MOST_WEEKS = 12  # in each file
+WEEKS = ["2024-11-16", "2024-11-23", "2024-11-30"]  # of the archive
+FIRST = ("data-update", "--since", WEEKS[0])
 NEWEST = "target-data/target-hospital-admissions.csv"
 EXTRACT = REPOSITORY / "tests" / "flusight" / "vintages.csv.gz"
 HEADER = ["date", "location", "location_name", "value", "weekly_rate"]
@@ -35,7 +40,7 @@ def _extract() -> dict[str, list[dict]]:
 def target_data(as_of: str) -> bytes:
     """Return the newest weeks as known on a day; places that the extract lacks have Vermont's counts."""
     counts = {(row["date"], row["location"]): row["value"] for row in _extract()[as_of]}
-    weeks = sorted({week for week, _ in counts})[-WEEKS:]
+    weeks = sorted({week for week, _ in counts})[-MOST_WEEKS:]
     rows = [
         [week, place, "", counts.get((week, place), counts[week, "50"]), "NA"]
         for week in weeks
@@ -70,7 +75,9 @@ class TestHub(ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.files, self.faults, self.asked = {}, {}, []
+        self.files = {archived(week): target_data(as_of(week)) for week in WEEKS}
+        self.files[NEWEST] = target_data(as_of(WEEKS[-1])).replace(b"date,", b'"date",')  # the same counts
+        self.faults, self.asked = {}, []
         self.go_on, self.is_over = threading.Event(), threading.Event()
 
     @property
@@ -134,3 +141,30 @@ class _Handler(BaseHTTPRequestHandler):
                     return
                 self.wfile.write(bytes([byte]))
         self.wfile.write(content[: len(content) // 2] if fault == "cut" else content)
+
+
+class DataOperator(Operator):
+    """An operator who fetches target data from a hub."""
+
+    def __init__(self, folder: Path, hub: TestHub):
+        super().__init__(folder, simulated())
+        self.environ["TARGET_DATA_SOURCE"] = hub.address
+        self.data = folder / "local" / "forecast" / "data" / "flusight"
+
+    def vintages(self) -> dict[str, bytes]:
+        """Return the content of each vintage by its day; nothing else may be in its folder."""
+        paths = sorted((self.data / "vintages").iterdir())
+        assert all(path.name.startswith("target-hospital-admissions_") for path in paths), paths
+        return {path.name[27:37]: gzip.decompress(path.read_bytes()) for path in paths}
+
+    def files_in_lock(self) -> dict[str, dict]:
+        return json.loads((self.data / "lock.json").read_text())["files"]
+
+    def vintage(self, week: str) -> Path:
+        return self.data / "vintages" / f"target-hospital-admissions_{as_of(week)}.csv.gz"
+
+
+def shown(output: str) -> dict[str, str]:
+    """Return the table at the end of the output."""
+    cells = [line.strip("│ ").split("│") for line in output.splitlines() if line.startswith("│")]
+    return {name.strip(): value.strip() for name, value in cells}

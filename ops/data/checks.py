@@ -6,9 +6,11 @@ Whether counts are plausible is not asked here: the forecast looks at that, and 
 import csv
 import datetime
 import hashlib
+import io
 import math
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from modeling.calendars import SATURDAY
@@ -75,9 +77,11 @@ def check_target(content: bytes, name: str, is_of_hub: bool = True) -> Facts:
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
             raise UserError(f"{name}: row {number} has {len(row)} of {len(header)} columns; is it cut off?")
-        week, location = row[day], row[place].strip().zfill(2)
+        week, location = row[day], row[place]
         if location not in known:
-            ignored[location] += 1
+            if location.zfill(2) in known:
+                raise UserError(f"{name}: row {number}: location {location}: write {location.zfill(2)}")
+            ignored[one_line(location, 40)] += 1
             continue
         if week not in weeks:
             _check_week(week, f"{name}: row {number}")
@@ -94,8 +98,8 @@ def check_target(content: bytes, name: str, is_of_hub: bool = True) -> Facts:
     return Facts(newest, number, len(locations), dict(ignored), _digest(counts))
 
 
-def table(content: bytes, name: str):
-    """Return the rows of a CSV file, the header first.
+def table(content: bytes, name: str) -> Iterator[list[str]]:
+    """Yield the rows of a CSV file, the header first.
 
     Raises
     ------
@@ -110,9 +114,11 @@ def table(content: bytes, name: str):
     if start.startswith(LFS):
         raise UserError(f"{name}: a pointer of Git LFS instead of the file; run `git lfs pull` in the clone")
     try:
-        return csv.reader(content.decode("utf-8-sig").splitlines(), strict=False)
+        yield from csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
     except UnicodeDecodeError as error:
         raise UserError(f"{name}: not text in UTF-8 (byte {error.start})") from None
+    except csv.Error as error:
+        raise UserError(f"{name}: no table in CSV ({error})") from None
 
 
 def check_model_output(content: bytes, name: str, date: datetime.date) -> None:

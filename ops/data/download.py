@@ -74,7 +74,7 @@ def download(address: str, etag: str, most_bytes: int) -> Answer:
     except urllib.error.HTTPError as error:
         with error:
             return _without_content(address, error.code)
-    except ValueError as error:  # an address, or a header, that cannot be
+    except (ValueError, OverflowError, http.client.InvalidURL) as error:  # no possible address or ETag
         raise UserError(f"{address}: {error}; check TARGET_DATA_SOURCE") from None
     except (OSError, http.client.HTTPException) as error:
         raise _unreachable(address, error) from None

@@ -51,8 +51,10 @@ class Keeper:
         Raises
         ------
         UserError
-            They are shorter than the vintage before, have a later week, or cannot be written.
+            They are shorter than the vintage before, have a later week or day, or cannot be written.
         """
+        if as_of > self.today:
+            raise UserError(f"{fetched.address}: as of {as_of}, which lies in the future")
         if facts.newest_week > as_of:
             raise UserError(
                 f"{fetched.address}: as of {as_of}, but with the week that ends {facts.newest_week}; "

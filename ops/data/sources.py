@@ -26,7 +26,7 @@ class Source:
 
     @property
     def is_file(self) -> bool:
-        return self.text.endswith(FILES)
+        return self.text.endswith(FILES) and (self.is_web or Path(self.text).is_file())
 
     def address(self, path: str) -> str:
         """Return where a file of the hub is; that of "" is the source itself."""
@@ -48,21 +48,25 @@ def open_source(text: str) -> Source:
     """
     source = Source(text)
     if source.is_web:
-        if urlsplit(text).hostname == "github.com":
+        try:
+            host, _ = urlsplit(text).hostname, urlsplit(text).port  # the port is read only then
+        except ValueError as error:
+            raise UserError(f"TARGET_DATA_SOURCE={text}: no address ({error})") from None
+        if host == "github.com":
             raise UserError(
                 f"TARGET_DATA_SOURCE={text}: this is a page; write "
                 "https://raw.githubusercontent.com/OWNER/NAME/BRANCH"
             )
         return source
     place = Path(text)
-    if not place.exists():
+    if not place.is_file() and not place.is_dir():
         raise UserError(
             f"TARGET_DATA_SOURCE={nearest(place)}: no such folder or file; clone the hub "
             "(https://github.com/cdcepi/FluSight-forecast-hub) there, or name an address"
         )
     if place.is_file() and not source.is_file:
         raise UserError(f"TARGET_DATA_SOURCE={nearest(place)}: a file of vintages ends with .csv or .csv.gz")
-    if place.is_dir() and not (place / NEWEST).is_file():
+    if not source.is_file and not (place / NEWEST).is_file():
         raise UserError(
             f"TARGET_DATA_SOURCE={nearest(place)}: no clone of the hub, because {NEWEST} is missing; "
             "name its top folder"

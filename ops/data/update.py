@@ -23,6 +23,7 @@ from ops.data.vintage_file import fetch_file
 from ops.failures import UserError
 from ops.laptop.local_run import forecast_repository
 from ops.laptop.run_lock import held_file
+from ops.names import check_exp_id
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.terminal import cell, console, counted, nearest
@@ -103,6 +104,7 @@ def update(shell: Shell, settings: Settings, request: UpdateRequest) -> None:
 
 
 def _repository(settings: Settings, exp_id: str) -> Path:
+    check_exp_id(exp_id)
     repository = forecast_repository(settings, exp_id)
     if not repository.is_dir():
         raise UserError(
