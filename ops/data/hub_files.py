@@ -12,6 +12,7 @@ from ops.data.keeping import Fetched, Keeper
 from ops.data.sources import ARCHIVED, MODEL_OUTPUT, NEWEST, Source
 from ops.data.store import VINTAGE, Newest, NotWritten, Store
 from ops.failures import UserError
+from ops.terminal import counted
 
 WEEK = datetime.timedelta(days=7)
 MOST_BYTES = 50_000_000  # the hub's largest file of this kind has 2 million
@@ -148,7 +149,7 @@ class Hub:
         address = self.source.address(NEWEST)
         facts = check_target(answer.content, address)
         for location, rows in facts.ignored.items():
-            print(f"{address}: {rows} rows of location {location} are not used", flush=True)
+            print(f"{address}: not used: {counted(rows, 'row')} of location {location}", flush=True)
         if self.store.has_counts(facts.digest):
             self.keeper.counts["unchanged"] += 1
         else:

@@ -163,6 +163,8 @@ def open_store(folder: Path) -> Store:
     path = folder / LOCK
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
+        if read["format"] != FORMAT:
+            raise ValueError(f"format {read['format']} instead of {FORMAT}")
         known = {each.name for each in fields(Entry)}
         entries = {
             name: Entry(**{key: value for key, value in one.items() if key in known})

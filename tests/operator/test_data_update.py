@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ops.data import history
+from ops.data import download, history
 from ops.data.history import weekly_illness
 from ops.data.keeping import Keeper
 from ops.data.store import open_store
@@ -139,7 +139,7 @@ def test_locations_that_the_hub_does_not_have_are_counted_and_not_used(operator,
     ended = operator.invoke(*FIRST)
 
     assert ended.exit_code == 0
-    assert "1 rows of location 66 are not used" in ended.output
+    assert "not used: 1 row of location 66" in ended.output
 
 
 def test_a_dry_run_names_what_would_be_fetched_and_asks_nothing(operator, hub):
@@ -270,3 +270,13 @@ def test_a_lost_lock_file_is_made_again_from_what_is_there(operator, hub):
     assert {name: entry["sha256"] for name, entry in operator.files_in_lock().items()} == {
         name: entry["sha256"] for name, entry in before.items()
     }
+
+
+def test_the_proxy_of_the_environment_is_used(hub, monkeypatch):
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.setenv("http_proxy", hub.address)
+    hub.files["http://127.0.0.1:9/data.csv"] = b"by way of the proxy"
+
+    answer = download.download("http://127.0.0.1:9/data.csv", "", 10**6)
+
+    assert answer.content == b"by way of the proxy"
