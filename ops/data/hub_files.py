@@ -150,9 +150,7 @@ class Hub:
         facts = check_target(answer.content, address)
         for location, rows in facts.ignored.items():
             print(f"{address}: not used: {counted(rows, 'row')} of location {location}", flush=True)
-        if self.store.has_counts(facts.digest):
-            self.keeper.counts["unchanged"] += 1
-        else:
+        if not self.store.has_counts(facts.digest):
             fetched = Fetched(address, answer.content, answer.etag)
             self.keeper.take_vintage(self.keeper.today, fetched, facts)
         self.store.remember_newest(Newest(address, answer.etag, facts.digest))

@@ -120,19 +120,25 @@ class Keeper:
         self.counts["replaced"] += 1
         print(f"{name}: replaced ({why})", flush=True)
 
+    def forget_missing(self) -> None:
+        """Remove from the lock file what is gone and was not fetched again."""
+        for name in [name for name in self.store.entries if not self.store.is_file(name)]:
+            self.store.note(name, None)
+            print(f"{name}: is gone, and was not fetched again; removed from lock.json", file=sys.stderr)
+
     def _leave(self, name: str, why: str) -> None:
         self.counts["changed"] += 1
         print(f"{name}: {why}; not replaced: {ACCEPT}", file=sys.stderr, flush=True)
 
 
-def damage(store: Store, names: frozenset[str]) -> UserError | None:
-    """Return the error about files that are not as they were written."""
+def damage(store: Store, names: frozenset[str], command: str) -> UserError | None:
+    """Return the error about files that are not as they were written; `command` fetches them again."""
     if not names:
         return None
     paths = " ".join(nearest(store.folder / name) for name in sorted(names))
     return UserError(
         f"{paths}: not as lock.json says (damaged, or changed by hand); to fetch again",
-        fix=f"rm {paths} && invoke data-update",
+        fix=f"rm {paths} && {command}",
     )
 
 

@@ -5,6 +5,7 @@ What is fetched and kept is decided in hub_files.py, vintage_file.py and keeping
 
 import datetime
 import re
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from ops.settings import Settings
 from ops.shell import Shell
 from ops.terminal import cell, console, counted, nearest
 
+EXP_ID = "flusight"
 FOLDER = Path("data") / "flusight"
 LOCK = ".update"
 FIRST_MONTH = 8  # of a season: archived data of the summer belong to the one that follows
@@ -51,6 +53,13 @@ class UpdateRequest:
     models: tuple[str, ...] = ()
     accept_changes: bool = False
     with_history: bool = False
+
+    @property
+    def command(self) -> str:
+        """The command that asks for the same vintages."""
+        options = [] if self.exp_id == EXP_ID else ["--exp-id", self.exp_id]
+        options += [] if self.since is None else ["--since", str(self.since)]
+        return shlex.join(["invoke", "data-update", *options])
 
     @staticmethod
     def of(exp_id: str, since: str, models: str, accept_changes: bool, with_history: bool) -> "UpdateRequest":
@@ -98,7 +107,9 @@ def update(shell: Shell, settings: Settings, request: UpdateRequest) -> None:
                 print("stopped; nothing new was kept", file=sys.stderr)
             raise
     _show(keeper, request)
-    refused = [*keeper.problems, *([found] if (found := damage(keeper.store, keeper.damaged)) else [])]
+    refused = [*keeper.problems]
+    if damaged := damage(keeper.store, keeper.damaged, request.command):
+        refused.append(damaged)
     if refused:
         raise UserError("; ".join(map(str, refused)))
 
@@ -128,6 +139,7 @@ def _fetch(source: Source, keeper: Keeper, request: UpdateRequest) -> None:
         hub.fetch(hub.questions(_since(request, keeper), list(request.models)))
     if request.with_history:
         fetch_history(keeper)
+    keeper.forget_missing()
     keeper.store.write_lock()
 
 

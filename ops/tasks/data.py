@@ -21,7 +21,7 @@ from ops.tasks.verb import verb
 )
 def data_update(
     c,
-    exp_id="flusight",
+    exp_id=updating.EXP_ID,
     source="",
     since="",
     models="",

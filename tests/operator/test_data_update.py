@@ -280,3 +280,19 @@ def test_the_proxy_of_the_environment_is_used(hub, monkeypatch):
     answer = download.download("http://127.0.0.1:9/data.csv", "", 10**6)
 
     assert answer.content == b"by way of the proxy"
+
+
+def test_a_vintage_that_is_gone_is_fetched_again_or_leaves_the_lock_file(operator, hub):
+    hub.files[NEWEST] = target_data("2024-12-11")
+    operator.invoke(*FIRST)
+    hub.files[NEWEST] = target_data(as_of(WEEKS[2]))
+    *_, todays = sorted(operator.files_in_lock())
+    operator.vintage(WEEKS[0]).unlink()
+    (operator.data / todays).unlink()
+
+    ended = operator.invoke(*FIRST)
+
+    assert f"{todays}: is gone, and was not fetched again; removed from lock.json" in ended.output
+    assert list(operator.vintages()) == [as_of(week) for week in WEEKS]
+    assert len(operator.files_in_lock()) == 3
+    assert shown(ended.output)["vintages"] == "3"
