@@ -95,6 +95,11 @@ CloudName = _text(  # of a repository in Artifact Registry, an image, or a tag
     r"[a-z0-9][A-Za-z0-9._-]{0,62}",
     "a lower-case letter or a digit, then letters, digits, . _ and -, at most 63 characters",
 )
+DataSource = _text(
+    r"https://[^\s@?#,/]+(/[^\s@?#,]*)?|http://(127\.0\.0\.1|localhost)(:[0-9]+)?(/[^\s@?#,]*)?|/.*",
+    "an https address without a user name, ? or #, or a folder or file of this machine",
+    normalize=_without_end_slash,
+)
 Email = _text(r'([^\s@",\\]+@[^\s@",\\]+\.[^\s@",\\]+)?', "an e-mail address such as forecasts@example.org")
 FolderPrefix = _text(
     r"([^/\\]+/)*",

@@ -114,6 +114,11 @@ class _RunSettings(BaseModel, frozen=True, validate_default=True):
         "Folder in the layout of epydemix-data. Without it data/epydemix-data of the forecasting "
         "repository; data that neither has is downloaded once and kept in ~/.cache.",
     )
+    target_data_source: types.DataSource = setting(
+        "https://raw.githubusercontent.com/cdcepi/FluSight-forecast-hub/main",
+        "where `invoke data-update` gets data: a hub's address, a clone of it, or a file of vintages",
+        "",
+    )
     modeling_suite: Literal["built-in", "epymodelingsuite"] = deployed(
         "built-in",
         "which suite builds and runs the models: built-in, or an installed epymodelingsuite",
@@ -334,11 +339,14 @@ class _BatchSettings(_StageSettings):
 class Settings(GpuSettings, _BatchSettings):
     """Every setting by its name in .env, in lower case, in the order of .env.example."""
 
-    @field_validator("local_data_path", "forecast_repo_dir", "epydemix_data_dir", mode="before")
+    @field_validator(
+        "local_data_path", "forecast_repo_dir", "epydemix_data_dir", "target_data_source", mode="before"
+    )
     @classmethod
-    def _below_the_repository(cls, path):
+    def _below_the_repository(cls, path, info: ValidationInfo):
         """A relative folder is relative to the repository, not to the working directory."""
-        return path if path is None else ROOT / expanded(str(path))
+        is_address = info.field_name == "target_data_source" and "://" in path
+        return path if path is None or is_address else str(ROOT / expanded(str(path)))
 
     @field_validator("output_config_file", mode="before")
     @classmethod

@@ -24,7 +24,7 @@ OPS = [
     {"settings": {"..."}},
     {"cloud": {"cloud"}},
     {"project": {"project"}, "laptop": {"laptop"}},
-    {"watching": {"watching"}, "costs": {"costs"}, "images": {"images"}},
+    {"watching": {"watching"}, "costs": {"costs"}, "images": {"images"}, "data": {"data"}},
     {"runs": {"runs"}, "gpu": {"gpu"}},
     {"jobs": {"jobs"}, "rehearsal": {"rehearsal"}},
     {"tasks": {"tasks"}},
