@@ -1,0 +1,172 @@
+"""What stage C makes of a weekly forecast beside its report: the table, the headline, what the log says."""
+
+import csv
+import gzip
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from modeling.by_products import check_headline
+from modeling.failures import UserError
+from modeling.forecast_records import Doubt
+from modeling.hubs import hub_populations
+from modeling.outputs.collect import AnyCollector
+from modeling.simulate.run import run_workload
+from modeling.vocabulary import Output
+from pipeline.manifest import Manifest
+from pipeline.metadata import RunRecord
+from pipeline.outputs import write_collected
+from tests.builds import build
+from tests.experiments import simulated
+from tests.forecast_results import made_up_result, random_walk_result
+
+FOUR = {"06": (4000, 3000), "US": (1000, 2000), "25": (100, 800), "50": (20, 20)}
+
+
+def manifest():
+    fields = {
+        "exp_id": "flusight",
+        "run_id": "20250108-120000-1a2b3c4d",
+        "workflow": "forecast",
+        "suite": "builtin",
+        "created_at": "2025-01-08T12:00:00Z",
+        "num_workloads": 1,
+        "seed": None,
+        "num_pending": 1,
+        "workloads_per_task": 1,
+        "inputs_sha256": "0" * 64,
+    }
+    return Manifest(**fields)
+
+
+def written(folder: Path, result, **output):
+    """Return the folder of the outputs of a result, written as stage C writes them."""
+    folder.mkdir()
+    collector = AnyCollector(Output(**output), folder)
+    collector.add(result)
+    write_collected(folder, collector.finish(), {}, RunRecord(manifest(), packages={}, is_dated=False))
+    return folder
+
+
+def headline_of(folder):
+    found = json.loads((folder / "headline.json").read_text())
+    check_headline(found)
+    return found
+
+
+def rows_of(folder):
+    with gzip.open(folder / "forecast.csv.gz", "rt", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_table_has_every_location_week_and_quantile(tmp_path):
+    result = made_up_result(FOUR)
+
+    rows = rows_of(written(tmp_path / "outputs", result))
+
+    assert len(rows) == 4 * 5 * 23
+    assert rows[0] == {
+        "population": "US",
+        "location": "US",
+        "reference_date": "2025-01-11",
+        "horizon": "-1",
+        "target_end_date": "2025-01-04",
+        "quantile": "0.01",
+        "value": "989",
+    }
+    assert [row["population"] for row in rows[:: 5 * 23]] == ["US", "US-CA", "US-MA", "US-VT"]
+    massachusetts = {
+        (row["horizon"], row["target_end_date"], row["quantile"]): row["value"]
+        for row in rows
+        if row["location"] == "25"
+    }
+    # medians 100, 275, 450, 625, 800; the levels are one admission apart
+    assert massachusetts["3", "2025-02-01", "0.5"] == "800"
+    assert massachusetts["0", "2025-01-11", "0.975"] == "285"
+
+
+def test_the_table_comes_in_the_formats_that_the_output_asks_for(tmp_path):
+    folder = written(tmp_path / "outputs", made_up_result(FOUR), table_formats=["csv", "parquet"])
+
+    table = pyarrow.parquet.read_table(folder / "forecast.parquet").to_pylist()
+    assert [{name: f"{value}" for name, value in row.items()} for row in table] == rows_of(folder)
+
+
+def test_the_headline_has_the_nation_first_and_then_the_largest_changes_per_person(tmp_path):
+    found = headline_of(written(tmp_path / "outputs", made_up_result(FOUR)))
+
+    rows = found["headline"]
+    # per 100,000: Massachusetts 700 of 7.1 million, California -1000 of 39.4 million, Vermont 0
+    assert [(row["population"], row["date"]) for row in rows] == [
+        ("US", "2025-01-11"),
+        ("US", "2025-01-18"),
+        ("US", "2025-01-25"),
+        ("US", "2025-02-01"),
+        ("US-MA", "2025-02-01"),
+        ("US-CA", "2025-02-01"),
+        ("US-VT", "2025-02-01"),
+    ]
+    assert [rows[3][name] for name in ("low", "median", "high")] == [1991, 2000, 2009]
+    assert rows[4]["note"] == "large increase, +9.8 per 100,000; 90 % interval"
+    assert (found["left_out_populations"], found["left_out_dates"], found["missing"]) == (0, 0, [])
+
+
+def test_the_headline_of_53_locations_says_how_many_have_no_row(tmp_path):
+    result = made_up_result(dict.fromkeys(hub_populations(), (10, 20)))
+
+    found = headline_of(written(tmp_path / "outputs", result))
+
+    assert len(found["headline"]) == 24
+    assert found["left_out_populations"] == 53 - 1 - 20
+
+
+def test_what_is_left_out_or_doubtful_is_said_in_the_log(tmp_path, caplog):
+    result = made_up_result(
+        FOUR,
+        left_out={"39": "no count since 1 November"},
+        notes=["No release since 1 January."],
+        doubts=[Doubt("50", "gap", "No count for the week to 7 December.")],
+    )
+
+    with caplog.at_level(logging.WARNING):
+        written(tmp_path / "outputs", result)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "No release since 1 January.",
+        "Ohio is left out: no count since 1 November",
+        "Vermont: No count for the week to 7 December.",
+    ]
+
+
+def test_the_same_result_gives_the_same_bytes(tmp_path):
+    first, second = (written(tmp_path / name, random_walk_result()) for name in ("first", "second"))
+
+    names = sorted(path.name for path in first.iterdir())
+    assert names == ["forecast.csv.gz", "headline.json", "report.html"]
+    for name in names:
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+def test_a_second_result_and_one_of_another_kind_are_refused(tmp_path):
+    weekly = made_up_result(FOUR)
+    collector = AnyCollector(Output(), tmp_path)
+    collector.add(weekly)
+
+    with pytest.raises(UserError, match="a weekly forecast has one result"):
+        collector.add(replace(weekly, index=1))
+    with pytest.raises(UserError, match="results of models and of a weekly forecast"):
+        collector.add(run_workload(build(tmp_path, simulated())[0]))
+
+
+def test_a_place_without_a_newest_count_has_all_outputs(tmp_path):
+    result = made_up_result(FOUR)
+    result.counts[-2:, 2] = np.nan
+
+    folder = written(tmp_path / "outputs", result)
+
+    assert len(rows_of(folder)) == 4 * 5 * 23
