@@ -8,6 +8,7 @@ files). The populations in hub_locations.csv are those of FluSight's auxiliary-d
 
 import csv
 import datetime
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -21,7 +22,21 @@ HORIZONS = range(-1, 4)  # weeks from the reference date to the end of the forec
 FEWEST_TRAJECTORIES = 100  # with fewer, the outer quantiles are a guess: 0.01 is one trajectory of 100
 WEEKS = ("W-SAT", "1W-SAT")  # resample frequencies of the hubs' weeks, Sunday to Saturday
 SERIES = "hospitalizations"  # the compared column that is forecast, as in epymodelingsuite
+COLUMNS = [
+    "reference_date",
+    "target",
+    "horizon",
+    "target_end_date",
+    "location",
+    "output_type",
+    "output_type_id",
+    "value",
+]
+NATION = "US"
+MOST_IN_A_NAME = 16  # characters
+_NAME = re.compile(rf"[A-Za-z0-9_+]{{1,{MOST_IN_A_NAME}}}")
 _WEEK = datetime.timedelta(days=7)
+NO_DATE = '"reference_date" is missing; a model needs it'
 FLUSMH_NOTE = "flusmh_format: nothing is written for the Flu Scenario Modeling Hub"
 
 
@@ -44,6 +59,16 @@ class Hub:
 
 FLUSIGHT = Hub("flusight_format", "hub_flusight", "wk inc flu hosp")
 COVID19 = Hub("covid19_format", "hub_covid19", "wk inc covid hosp")
+
+
+def name_problem(name: str) -> str:
+    """Return why a hub does not take a name of a team or a model; "" if it does."""
+    if _NAME.fullmatch(name):
+        return ""
+    return (
+        f'"{name}" is not a name that the hub takes: letters, digits, _ and +, from 1 to {MOST_IN_A_NAME} '
+        "characters"
+    )
 
 
 def target_dates(reference: datetime.date) -> dict[int, datetime.date]:

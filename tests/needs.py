@@ -17,7 +17,8 @@ import pytest
 
 from tests.experiments import REPOSITORY
 
-STAND_IN = REPOSITORY.parent / "shared" / "tools" / "terraform-offline" / "tf-offline"
+TOOLS = REPOSITORY.parent / "shared" / "tools"
+STAND_IN = TOOLS / "terraform-offline" / "tf-offline"
 
 
 def need_program(name: str) -> str:
@@ -33,6 +34,12 @@ def need_chromium() -> str:
     return shutil.which("chromium") or _is_missing(
         "chromium is not installed; on Debian: tests/local-chromium"
     )
+
+
+def need_hub_validator() -> Path:
+    """The script that checks a submission against FluSight's own configuration."""
+    script = TOOLS / "validate-hub"
+    return script if script.is_file() else _is_missing(f"no checker of submissions, {script}")
 
 
 def need_terraform(applies: bool = False) -> dict[str, str]:

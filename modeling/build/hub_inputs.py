@@ -44,8 +44,8 @@ class HubInputs:
         Raises
         ------
         UserError
-            The hub does not have the place, the week before the reference date has no count, or without a
-            reference_date populations have different ones.
+            The hub does not have the place, the week before the reference date has no count, a submission
+            would miss a horizon, or without a reference_date populations have different ones.
         """
         if self.wanted is None:
             return observed
@@ -59,7 +59,7 @@ class HubInputs:
         index = hubs.forecast_series([each.label for each in observed])
         series = observed[index]
         reference = self._reference_date(series, iso, where)
-        self._warn_of_missing_horizons(reference, where)
+        self._check_horizons(reference, where)
         if self.experiment.output.rate_trends is None:
             return observed
         counts = self._rate_trends(self.experiment.output.rate_trends, series, reference, model)
@@ -78,14 +78,20 @@ class HubInputs:
             )
         return reference
 
-    def _warn_of_missing_horizons(self, reference: datetime.date, where: str) -> None:
+    def _check_horizons(self, reference: datetime.date, where: str) -> None:
+        """Warn of horizons that the model does not reach; a submission needs all of them."""
         first, last = self.experiment.first_day, self.experiment.model.timespan.end_date
         reached = hubs.horizons_within(reference, first, last)
-        if missing := [horizon for horizon in hubs.HORIZONS if horizon not in reached]:
-            warn_once(
-                f"{where}: the hub's table is without horizon {hubs.named_horizons(reference, missing)}: "
-                f"the model runs from {first} to {last}"
+        missing = [horizon for horizon in hubs.HORIZONS if horizon not in reached]
+        if not missing:
+            return
+        named = f"horizon {hubs.named_horizons(reference, missing)}: the model runs from {first} to {last}"
+        if self.wanted.has_submission:
+            raise UserError(
+                f"{where}: the submission would be without {named}; let it run longer, or leave out team and "
+                "model"
             )
+        warn_once(f"{where}: the hub's table is without {named}")
 
     def _rate_trends(
         self, wanted: RateTrends, series: Observed, reference: datetime.date, model: PopulationModel

@@ -119,10 +119,16 @@ class Collector:
             self._ensemble = Ensemble(result, simulated)
 
     def finish(self) -> Collected:
-        """Close the tables, and return what was collected."""
+        """Close the tables, and return what was collected.
+
+        Raises
+        ------
+        UserError
+            The hub would not take the submission.
+        """
         self._finish_ensemble()
         self._finish_sets()
-        panels = self._panels
+        panels, files = self._panels, self._tables.close()
         notes = [*early_ends(panels), *fit_notes(panels), *self._tables.notes, *self._transformed]
         if self._unreached:
             missing = listed(self._unreached)
@@ -137,7 +143,7 @@ class Collector:
             notes.append(
                 f"left out of the tables of the parameter sets that begin or end within them: {dates}"
             )
-        return Collected(self._tables.close(), panels, self._results, notes)
+        return Collected(files, panels, self._results, notes)
 
     def _unreached_generations(self, result: Result) -> list[str]:
         asked = getattr(self.output.posteriors, "generations", None) or ()

@@ -1,44 +1,42 @@
 """The table for a forecast hub: quantiles of the weekly forecast, and probabilities of its change.
 
-One row a place, horizon and quantile or category, with the columns of a submission (modeling/hubs.py).
+One row a place, horizon and quantile or category, with the columns of a submission (modeling/hubs.py). The
+file of a submission itself is written at the end, if the output names team and model.
 """
 
 import datetime
+from pathlib import Path
 
 import numpy as np
 
 from modeling import hubs
 from modeling.calendars import SATURDAY
 from modeling.failures import UserError
+from modeling.outputs.calibrated_submission import CalibratedSubmission
 from modeling.outputs.quantiles import quantiles
+from modeling.outputs.rate_changes import RATE_CHANGE, THRESHOLDS, category_probabilities
 from modeling.populations import locations
-from modeling.vocabulary.output import Output, RateTrends
+from modeling.vocabulary.output import Output
 from modeling.workload import Fit, Observed, Result
 
-COLUMNS = [
-    "reference_date",
-    "target",
-    "horizon",
-    "target_end_date",
-    "location",
-    "output_type",
-    "output_type_id",
-    "value",
-]
-RATE_CHANGE = "wk flu hosp rate change"
-CATEGORIES = ["large_decrease", "decrease", "stable", "increase", "large_increase"]
-# From which change on a week is not stable, and is a large change: tenths of a person per 100,000, by horizon
-# (FluSight 2025-26). Whole numbers, so that a change that equals a threshold is classed exactly.
-THRESHOLDS = {0: (3, 17), 1: (5, 30), 2: (7, 40), 3: (10, 50)}
-FEWEST_PEOPLE = 10  # a smaller change is stable, whatever its rate
 _ONE_WEEK = np.timedelta64(7, "D")
 
 
 class HubTable:
-    """Makes the rows of each calibration, and notes what a reader must know about them."""
+    """Makes the rows of each calibration, and notes what a reader must know about them.
+
+    Raises
+    ------
+    UserError
+        FluSight's table is asked for without a reference date.
+    """
 
     def __init__(self, output: Output):
         self.wanted, self.rate_trends = output.hub_format, output.rate_trends
+        if output.flusight_format is not None and output.flusight_format.reference_date is None:
+            raise self._error(hubs.NO_DATE)
+        has_submission = self.wanted is not None and self.wanted.has_submission
+        self._submission = CalibratedSubmission(self.wanted) if has_submission else None
         self._reference = hubs.ReferenceDate(self.wanted.reference_date if self.wanted else None)
         self._notes: dict[str, None] = {}
         if output.flusmh_format is not None:
@@ -51,6 +49,15 @@ class HubTable:
     @property
     def notes(self) -> list[str]:
         return list(self._notes)
+
+    def finish(self, folder: Path) -> list[Path]:
+        """Write the submission, if one is asked for and there is a forecast; return its file."""
+        if self._submission is None or not self._submission.locations:
+            return []
+        path, notes = self._submission.write(folder)
+        for note in notes:
+            self._note(note)
+        return [path]
 
     def skip(self) -> None:
         """Note that a simulation gives no table."""
@@ -82,8 +89,13 @@ class HubTable:
             for level, value in zip(hubs.QUANTILES, quantiles(each, hubs.QUANTILES), strict=True)
         ]
         change_rows = []
+        before = self._count_before(fit.observed, reference, result.population)
+        if self._submission is not None:
+            try:
+                self._submission.add(reference, location, counts, before)
+            except UserError as error:
+                raise self._error(str(error)) from None
         if self.rate_trends is not None:
-            before = self._count_before(fit.observed, self.rate_trends, reference, result.population)
             people = hubs.hub_populations()[location]
             change_rows = [
                 (RATE_CHANGE, horizon, "pmf", category, share)
@@ -96,7 +108,8 @@ class HubTable:
             (str(reference), target, horizon, str(dates[horizon]), location, kind, kind_id, value)
             for target, horizon, kind, kind_id, value in quantile_rows + change_rows
         ]
-        return {name: _column(values) for name, values in zip(COLUMNS, zip(*rows, strict=True), strict=True)}
+        columns = zip(hubs.COLUMNS, zip(*rows, strict=True), strict=True)
+        return {name: _column(values) for name, values in columns}
 
     def _fit(self, result: Result) -> Fit:
         try:
@@ -146,58 +159,35 @@ class HubTable:
             self._note(f"{self.name} is without horizon {missing}: {span}")
         return found
 
-    def _count_before(
-        self, observed: Observed, wanted: RateTrends, reference: datetime.date, population: str
-    ) -> float:
-        """Return the observed count of the week before the reference date."""
-        week, counts = hubs.week_before(reference), observed.hub_counts
-        if counts is None or counts.source != wanted.source:
+    def _count_before(self, observed: Observed, reference: datetime.date, population: str) -> float:
+        """Return the observed count of the week before the reference date.
+
+        Without rate_trends, only a submission needs it: the calibrated series, nan if the week is not there.
+        """
+        week, counts, wanted = hubs.week_before(reference), observed.hub_counts, self.rate_trends
+        if wanted is not None and (counts is None or counts.source != wanted.source):
             self._note(
                 f"{self.name}: rate changes are measured from {observed.label} as calibrated, because the "
                 f"run was built without {wanted.source} of rate_trends"
             )
+            counts = None
+        if counts is None:
             counts = observed
         at = np.flatnonzero(counts.dates.astype("datetime64[D]") == np.datetime64(week))
-        if not len(at):
-            raise self._error(
-                f"no observed count of {population} for {week}, the week before the reference date, which "
-                "rate_trends needs; start a run with data that have it, or change reference_date"
-            )
-        return float(counts.values[at[0]])
+        if len(at):
+            return float(counts.values[at[0]])
+        if wanted is None:
+            return np.nan
+        raise self._error(
+            f"no observed count of {population} for {week}, the week before the reference date, which "
+            "rate_trends needs; start a run with data that have it, or change reference_date"
+        )
 
     def _error(self, problem: str) -> UserError:
         return UserError(f"{self.wanted.hub.section}: {problem}")
 
     def _note(self, note: str) -> None:
         self._notes[note] = None
-
-
-def category_probabilities(changes: np.ndarray, people: int, horizon: int) -> dict[str, float]:
-    """Return the probability of each rate-change category: its share of the trajectories.
-
-    A change is stable if it is below the threshold of its horizon, or below 10 people.
-
-    Parameters
-    ----------
-    changes : ndarray, shape (trajectories,)
-        Count of the forecast week minus the observed count of the week before the reference date.
-    people : int
-        In the place, as the hub counts them.
-    """
-    small, large = THRESHOLDS[horizon]
-    size = np.abs(changes)
-    tenths = size * 1_000_000  # of a person per 100,000, times people
-    is_stable = (tenths < small * people) | (size < FEWEST_PEOPLE)
-    is_large = ~is_stable & (tenths >= large * people)
-    is_moderate = ~is_stable & ~is_large
-    chosen = [
-        is_large & (changes < 0),
-        is_moderate & (changes < 0),
-        is_stable,
-        is_moderate & (changes > 0),
-        is_large & (changes > 0),
-    ]
-    return {name: float(which.mean()) for name, which in zip(CATEGORIES, chosen, strict=True)}
 
 
 def _is_weekly(result: Result) -> bool:

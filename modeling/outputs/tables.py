@@ -83,8 +83,9 @@ class OutputTables:
         return self._hub.notes
 
     def close(self) -> list[Path]:
-        """Close every table and return its files."""
-        return [path for table in self._tables.values() for path in table.close()]
+        """Close every table, write what needs all results, and return all files."""
+        files = [path for table in self._tables.values() for path in table.close()]
+        return files + self._hub.finish(self.folder)
 
     def _table(self, name: str, columns: list[str]) -> Table:
         if name not in self._tables:

@@ -103,6 +103,15 @@ class HubFormat(Piece):
 
     hub: ClassVar[hubs.Hub]
     reference_date: Day | None = None
+    team: str | None = Field(
+        None,
+        description="name of the team at the hub: letters, digits, _ and +, at most 16 characters; with "
+        "model, the file of a submission is written; our addition to the vocabulary",
+    )
+    model: str | None = Field(
+        None,
+        description="name of the model at the hub, like that of the team; our addition to the vocabulary",
+    )
 
     @field_validator("reference_date")
     @classmethod
@@ -112,12 +121,33 @@ class HubFormat(Piece):
             raise ValueError(f"{day} is a {day:%A}; a reference date is a Saturday, such as {after}")
         return day
 
+    @field_validator("team", "model")
+    @classmethod
+    def _as_the_hub_writes_names(cls, name: str | None) -> str | None:
+        if name is not None and (problem := hubs.name_problem(name)):
+            raise ValueError(problem)
+        return name
+
+    @property
+    def has_submission(self) -> bool:
+        """Whether the file of a submission is asked for."""
+        return self.team is not None and self.model is not None
+
+    def own_problems(self) -> Problems:
+        """Yield a team without a model, or the reverse."""
+        for given, other in (("team", "model"), ("model", "team")):
+            if getattr(self, given) is not None and getattr(self, other) is None:
+                yield (given,), f"{given} without {other}; give both for the file of a submission, or neither"
+
 
 class FlusightFormat(HubFormat):
     """Quantiles of weekly admissions for the FluSight forecast hub, and the categories of their change."""
 
     hub: ClassVar[hubs.Hub] = hubs.FLUSIGHT
-    reference_date: Day = Field(description="Saturday of the week in which the forecast is submitted")
+    reference_date: Day | None = Field(
+        None,
+        description="Saturday of the week in which the forecast is submitted; needed with a model",
+    )
     rate_trends: RateTrends | None = Field(
         None, description="with it, also the probabilities of the hub's rate-change categories"
     )
@@ -185,6 +215,9 @@ class Output(Piece):
             selection = getattr(self, section)
             for at, message in selection.repeated_names() if selection is not None else ():
                 yield (section, *at), message
+        if self.hub_format is not None:
+            for at, message in self.hub_format.own_problems():
+                yield (self.hub_format.hub.section, *at), message
         for name in repeated(self.table_formats):
             yield ("table_formats",), f'duplicate "{name}"; keep one'
         for number in repeated(getattr(self.posteriors, "generations", None) or []):
@@ -215,6 +248,8 @@ class Output(Piece):
                 for at, message in selection.problems(compartments, transitions, may_add):
                     yield (section, *at), message
         yield from self._generation_problems(calibration)
+        if self.flusight_format is not None and self.flusight_format.reference_date is None:
+            yield ("flusight_format",), hubs.NO_DATE
         if self.hub_format is not None and calibration is not None and len(self._hubs_asked) == 1:
             for at, message in _hub_problems(self.hub_format, model, calibration, first_day):
                 yield (self.hub_format.hub.section, *at), message

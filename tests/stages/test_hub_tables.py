@@ -13,7 +13,7 @@ import yaml
 
 from modeling.hubs import hub_populations
 from modeling.workload import Result
-from tests.experiments import calibrated, sampled, simulated
+from tests.experiments import OBSERVED, calibrated, sampled, simulated
 from tests.forgeries import forge, having_expected
 from tests.in_process import ended
 from tests.stage_scripts import Stages
@@ -156,6 +156,70 @@ def test_rate_changes_are_shares_of_trajectories_by_the_thresholds_of_the_hub(fo
         }
 
 
+def submitting(**changes: object) -> dict:
+    """Return FLUSIGHT with the names for a submission."""
+    return {"flusight_format": FLUSIGHT["flusight_format"] | {"team": "my_lab", "model": "epi+1"} | changes}
+
+
+def test_team_and_model_give_the_file_of_a_submission_with_the_rows_of_the_table(forecast):
+    code, said = written_again(forecast, submitting())
+
+    assert code == 0
+    (note,) = said
+    assert note.startswith(
+        "the submission has no row of US: 51 of the 52 jurisdictions are not there: US-AL, US-AK, US-AZ"
+    )
+    assert note in (forecast.outputs() / "report.html").read_text()
+    name = "2025-01-25-my_lab-epi+1.csv"
+    assert name in [each["name"] for each in json.loads((forecast.outputs() / "files.json").read_text())]
+    with open(forecast.outputs() / name, newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [{**row, "value": float(row["value"])} for row in found] == [
+        {**row, "value": pytest.approx(float(row["value"]), abs=1e-12)} for row in rows_of(forecast)
+    ]
+
+
+def test_without_rate_trends_a_submission_measures_changes_from_the_calibrated_series(forecast):
+    code, said = written_again(forecast, submitting(rate_trends=None))
+
+    assert (code, len(said)) == (0, 1)
+    assert {row["output_type"] for row in rows_of(forecast)} == {"quantile"}  # the table has no categories
+    with open(forecast.outputs() / "2025-01-25-my_lab-epi+1.csv", newline="") as file:
+        shares = probabilities(list(csv.DictReader(file)), 0)
+    assert shares["stable"] == 9  # from the 950 of the series, as from those of the file
+
+
+def test_several_calibrations_give_one_submission_and_a_missing_one_is_named(tmp_path):
+    experiment = forecasting(submitting(rate_trends=None))
+    experiment["modelset"]["population_names"] = ["US-VT", "US-MA"]
+    del experiment["model"]["population"]["name"]
+    stages = Stages(tmp_path, experiment)
+    rows = OBSERVED.strip().splitlines()
+    both = [*rows[:-1], *(row.replace("US-VT", "US-MA") + "0" for row in rows[1:-1])]
+    (tmp_path / "forecast" / "data" / "observed.csv").write_text("\n".join(both) + "\n")
+    assert ended(stages, "builder")[0] == 0
+    assert ended(stages, "runner", TASK_INDEX=0) == (0, [])
+
+    _, first = ended(stages, "output", ALLOW_PARTIAL_RESULTS=1)
+    assert ended(stages, "runner", TASK_INDEX=1) == (0, [])
+    code, second = ended(stages, "output")
+
+    assert code == 0
+    assert first[0].startswith("continuing without 1 of 2 results: US-MA")
+    assert first[-1].startswith("the submission has no row of US: 51 of the 52 jurisdictions are not there")
+    assert second[-1].startswith("the submission has no row of US: 50 of the 52 jurisdictions are not there")
+    with open(stages.outputs() / "2025-01-25-my_lab-epi+1.csv", newline="") as file:
+        assert {row["location"] for row in csv.DictReader(file)} == {"25", "50"}
+
+
+def test_a_submission_for_covid19_has_no_categories(forecast):
+    code, _ = written_again(forecast, {"covid19_format": {"team": "my_lab", "model": "epi"}})
+
+    assert code == 0
+    with open(forecast.outputs() / "2025-01-25-my_lab-epi.csv", newline="") as file:
+        assert {row["target"] for row in csv.DictReader(file)} == {"wk inc covid hosp"}
+
+
 def test_another_reference_date_is_measured_from_the_same_file_and_names_what_is_missing(forecast):
     later = {"flusight_format": {"reference_date": "2025-02-01", "rate_trends": RATE_TRENDS}}
 
@@ -222,6 +286,11 @@ def test_covid19_has_its_own_target_and_the_saturday_after_the_last_fitted_date(
         (
             {"reference_date": "2025-02-15", "rate_trends": RATE_TRENDS},
             "no observed count of US-VT for 2025-02-08, the week before the reference date",
+        ),
+        ({"rate_trends": RATE_TRENDS}, '"reference_date" is missing; a model needs it'),
+        (
+            {"reference_date": "2025-02-01", "team": "my_lab", "model": "epi"},
+            "a submission needs horizons -1 to 3, and location 50 is without 3 (2025-02-22); change",
         ),
     ],
 )

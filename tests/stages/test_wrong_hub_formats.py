@@ -32,6 +32,10 @@ def trends(**changes):
     return put("output", "flusight_format", "rate_trends", TRENDS | changes)
 
 
+def names(**names: object):
+    return put("output", "flusight_format", {"reference_date": "2025-01-25", **names})
+
+
 def reference(day: str):
     return put("output", "flusight_format", "reference_date", day)
 
@@ -89,6 +93,33 @@ MISTAKES = {
     "two hubs, one of them empty": (
         [put("output", "flusmh_format", {})],
         ["output.yaml:4:", "more than one hub format; keep one"],
+    ),
+    "team without model": (
+        [names(team="my_lab")],
+        ["output.yaml:4:", "team without model; give both for the file of a submission, or neither"],
+    ),
+    "model without team": (
+        [put("output", {"covid19_format": {"model": "growth"}})],
+        ["output.yaml:3:", "model without team; give both"],
+    ),
+    "hyphen in a name": (
+        [names(team="my-lab", model="growth")],
+        [
+            "output.yaml:4: flusight_format.team: ",
+            '"my-lab" is not a name that the hub takes: letters',
+        ],
+    ),
+    "long name": (
+        [names(team="my_lab", model="growth_regression")],
+        ["output.yaml:5: flusight_format.model: ", "from 1 to 16 characters"],
+    ),
+    "no text as a name": (
+        [names(team=2025, model="growth")],
+        ["output.yaml:4: flusight_format.team: ", '"2025" should be text'],
+    ),
+    "submission without a horizon": (
+        [names(team="my_lab", model="growth"), put("model", "timespan", "end_date", "2025-02-14")],
+        ["output.yaml:2:", "the submission would be without horizon 3 (2025-02-15): the model runs from"],
     ),
     "rate changes of COVID-19": (
         [put("output", {"covid19_format": {"rate_trends": TRENDS}})],
