@@ -1,4 +1,4 @@
-"""Stage C of a weekly forecast: its table, and the rows of its headline."""
+"""Stage C of a weekly forecast: its table, its submission, and the rows of its headline."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +8,10 @@ import numpy as np
 from modeling.failures import UserError
 from modeling.forecast_records import WEEK, ForecastResult
 from modeling.hubs import HORIZONS, QUANTILES
+from modeling.outputs.submission import submit_forecast
 from modeling.outputs.table_files import Columns, open_table
 from modeling.outputs.weekly_places import (
     LAST,
-    NATION,
     Place,
     largest_changes_first,
     quantile_of,
@@ -19,6 +19,7 @@ from modeling.outputs.weekly_places import (
 )
 from modeling.outputs.weekly_words import category_words, per_people, warning_lines
 from modeling.vocabulary import Output
+from modeling.vocabulary.output import FlusightFormat
 
 TABLE = "forecast"
 SERIES = "hospital admissions"
@@ -70,12 +71,36 @@ class WeeklyCollector:
         self._result = result
 
     def finish(self) -> WeeklyCollected:
-        """Write the tables, and return what was collected."""
+        """Write the tables, and the submission if there is to be one; return what was collected.
+
+        Raises
+        ------
+        UserError
+            The output is for another reference date, or the hub would not take the submission.
+        """
         result, places = self._result, weekly_places(self._result)
+        notes = [*result.notes, *warning_lines(result)]
         columns = forecast_columns(result, places)
         table = open_table(self.folder / TABLE, list(columns), self.output.table_formats)
         table.write(columns)
-        return WeeklyCollected(table.close(), result, [*result.notes, *warning_lines(result)])
+        files = table.close()
+        if self.output.flusight_format is not None:
+            submitted, said = self._submit(self.output.flusight_format, result)
+            files, notes = files + submitted, notes + said
+        return WeeklyCollected(files, result, notes)
+
+    def _submit(self, wanted: FlusightFormat, result: ForecastResult) -> tuple[list[Path], list[str]]:
+        """Write the file of a submission; return it, and what a reader must know about it."""
+        reference = result.forecast.reference_date
+        if wanted.reference_date not in (None, reference):
+            raise UserError(
+                f"flusight_format: reference_date is {wanted.reference_date}, but this run forecasts "
+                f"{reference}; leave it out, or start a run of that date"
+            )
+        if not wanted.has_submission:
+            return [], ["flusight_format names neither team nor model, so no submission is written"]
+        path, notes = submit_forecast(self.folder, result, wanted.team, wanted.model)
+        return [path], notes
 
 
 def forecast_columns(result: ForecastResult, places: list[Place]) -> Columns:
@@ -104,7 +129,7 @@ def weekly_headline(result: ForecastResult) -> list[dict[str, object]]:
     places, words = largest_changes_first(weekly_places(result)), category_words()
     rows = []
     for place in places[:MOST_ROWS]:
-        if place.location == NATION:
+        if place.is_nation:
             rows += [_row(result, place, week, "forecast, 90 % interval") for week in range(LAST + 1)]
         else:
             rows.append(

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from modeling.forecast_records import WEEK, ForecastResult
-from modeling.hubs import HORIZONS, QUANTILES
-from modeling.outputs.hub_table import CATEGORIES, category_probabilities
+from modeling.hubs import HORIZONS, NATION, QUANTILES
+from modeling.outputs.rate_changes import CATEGORIES, category_probabilities
 from modeling.populations import locations
 
-NATION = "US"
 LAST = HORIZONS[-1]  # horizon to which the change is measured
 BANDS = {50: (0.25, 0.75), 95: (0.025, 0.975)}  # % of the probability, and the levels at its ends
 INSIDE_50, INSIDE_95, ABOVE, BELOW = "inside the 50 % band", "inside the 95 % band", "above", "below"
@@ -38,7 +37,7 @@ class Place:
     change : float
         From `before` to `expected` [admissions per 100,000 people].
     category : str
-        One of hub_table.CATEGORIES.
+        One of rate_changes.CATEGORIES.
     verdict : str
         How the forecast of one week earlier did on the newest known week: INSIDE_50, INSIDE_95, ABOVE, BELOW,
         or "" where nothing can be compared.

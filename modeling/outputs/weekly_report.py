@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from modeling.forecast_records import ForecastResult
 from modeling.outputs import weekly_words as words
-from modeling.outputs.hub_table import FEWEST_PEOPLE, THRESHOLDS
+from modeling.outputs.rate_changes import FEWEST_PEOPLE, THRESHOLDS
 from modeling.outputs.report import RunFacts, write_page
 from modeling.outputs.weekly_charts import NARROW, SMALL, WIDE, weekly_chart
 from modeling.outputs.weekly_map import MARKS, tiles

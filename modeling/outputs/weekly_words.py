@@ -5,7 +5,7 @@ from collections import Counter
 
 from modeling.failures import listed
 from modeling.forecast_records import WEEK, Doubt, ForecastResult
-from modeling.outputs.hub_table import CATEGORIES
+from modeling.outputs.rate_changes import CATEGORIES
 from modeling.outputs.weekly_places import (
     ABOVE,
     BELOW,

@@ -170,3 +170,28 @@ def test_a_place_without_a_newest_count_has_all_outputs(tmp_path):
     folder = written(tmp_path / "outputs", result)
 
     assert len(rows_of(folder)) == 4 * 5 * 23
+
+
+def test_the_output_that_names_team_and_model_gets_a_submission(tmp_path):
+    asked = {"reference_date": "2025-01-11", "team": "my_lab", "model": "growth"}
+
+    folder = written(tmp_path / "outputs", made_up_result(FOUR), flusight_format=asked)
+
+    name = "2025-01-11-my_lab-growth.csv"
+    lines = (folder / name).read_text().splitlines()
+    assert len(lines) == 1 + 4 * (5 * 23 + 4 * 5)
+    assert "2025-01-11,wk inc flu hosp,3,2025-02-01,25,quantile,0.5,800" in lines
+    assert f'<a href="{name}">' in (folder / "report.html").read_text()
+
+
+def test_an_output_of_another_reference_date_is_refused(tmp_path):
+    asked = {"reference_date": "2025-01-18", "team": "my_lab", "model": "growth"}
+
+    with pytest.raises(UserError, match="reference_date is 2025-01-18, but this run forecasts 2025-01-11"):
+        written(tmp_path / "outputs", made_up_result(FOUR), flusight_format=asked)
+
+
+def test_a_hub_format_without_names_gets_a_note(tmp_path, caplog):
+    written(tmp_path / "outputs", made_up_result(FOUR), flusight_format={})
+
+    assert "names neither team nor model" in caplog.text

@@ -15,8 +15,8 @@ from modeling.outputs.weekly_map import ROWS, tiles
 from modeling.outputs.weekly_places import weekly_places
 from modeling.outputs.weekly_report import write_weekly_report
 from tests.forecast_results import REFERENCE, made_up_quantiles, made_up_result, random_walk_result
+from tests.html_pages import Page
 from tests.panels import run_facts
-from tests.stages.test_report import Page
 
 pytestmark = pytest.mark.filterwarnings("error")
 
