@@ -39,7 +39,7 @@ class Format:
     bottom: int = 20
 
 
-SMALL = Format(300, 140, left=44, right=42, ticks=2)
+SMALL = Format(300, 140, left=44, right=48, ticks=2)
 WIDE = Format(920, 320, left=60, right=128, ticks=4, is_large=True)
 NARROW = Format(358, 260, left=56, right=70, ticks=3, is_large=True)  # of a phone
 

@@ -63,14 +63,14 @@ def vintage(result: ForecastResult) -> str:
 
 
 def opening(result: ForecastResult, places: list[Place]) -> list[str]:
-    """Return the forecast in a few sentences: the nation, then the number of places by category."""
+    """Return the forecast in a few sentences: the nation or the only place, then the number by category."""
     end, before = (date_in_words(week_of(result, horizon)) for horizon in (LAST, -1))
     sentences = [
         f"{place.name}: {_people(place.expected)} expected in the week to {end} (90 % interval "
         f"{place.low:,.0f} to {place.high:,.0f}), after {place.before:,.0f} in the week to {before}, once "
         "complete."
         for place in places
-        if place.is_nation
+        if place.is_nation or len(places) == 1
     ]
     number = Counter(place.category for place in places if not place.is_nation)
     total = sum(number.values())
@@ -85,8 +85,11 @@ def opening(result: ForecastResult, places: list[Place]) -> list[str]:
 
 def signed(change: float) -> str:
     """Return a change per 100,000 people with its sign, short enough for a tile."""
-    shown = f"{abs(change):.0f}" if abs(change) >= 9.95 else f"{abs(change):.1f}"
-    return shown if float(shown) == 0 else f"{'+' if change > 0 else MINUS}{shown}"
+    size = abs(change)
+    shown = f"{size:.1f}" if size < 9.95 else f"{size:.0f}" if size < 999.5 else f"{size / 1000:.0f}k"
+    if shown == "0.0":
+        return shown
+    return f"{'+' if change > 0 else MINUS}{shown}"
 
 
 def per_people(place: Place) -> str:

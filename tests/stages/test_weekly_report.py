@@ -14,6 +14,7 @@ from modeling.outputs.report import StageTimes
 from modeling.outputs.weekly_map import ROWS, tiles
 from modeling.outputs.weekly_places import weekly_places
 from modeling.outputs.weekly_report import write_weekly_report
+from modeling.outputs.weekly_words import signed
 from tests.forecast_results import REFERENCE, made_up_quantiles, made_up_result, random_walk_result
 from tests.html_pages import Page
 from tests.panels import run_facts
@@ -86,6 +87,22 @@ def test_each_tile_says_place_direction_size_and_how_last_week_did(tmp_path):
         ["stable", "inside-95"],
         ["decrease", "outside"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        (0.04, "0.0"),
+        (-0.04, "0.0"),
+        (0.05, "+0.1"),
+        (9.94, "+9.9"),
+        (9.96, "+10"),
+        (-999.4, "-999"),
+        (2137, "+2k"),
+    ],
+)
+def test_a_change_in_a_tile_is_short(change, shown):
+    assert signed(change) == shown.replace("-", "\N{MINUS SIGN}")
 
 
 def test_each_tile_leads_to_the_chart_of_its_place(tmp_path):
@@ -161,6 +178,7 @@ def test_quiet_places_are_stable_and_have_a_scale(tmp_path):
 def test_a_forecast_of_one_location_has_a_report(tmp_path, place):
     page = page_of(tmp_path, made_up_result({place: (100, 800)}))
 
+    assert ": 800 admissions expected in the week to 1 February" in page.text
     assert ("tiles" in page.values("class")) == (place != "US")
     assert len([kind for kind in page.values("class") if kind == "chart"]) == (2 if place == "US" else 1)
     assert "100,000 people" in page.text or place == "US"
