@@ -127,7 +127,7 @@ def on_later_observations(result: ForecastResult) -> list[str]:
 def on_last_week(result: ForecastResult, places: list[Place]) -> list[str]:
     """Return how the forecast of one week earlier did on the newest known week."""
     if result.previous is None:
-        return ["There is no forecast of the week before to compare: the data have no vintage that early."]
+        return ["There is no forecast of the week before to compare."]
     reference = date_in_words(result.previous.reference_date, with_year=True)
     if newest_horizon(result) is None:
         return [f"The forecast of {reference} knew the newest week already, so there is nothing to compare."]

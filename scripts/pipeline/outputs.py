@@ -154,7 +154,8 @@ def write_collected(
     from modeling.outputs.weekly_collect import WeeklyCollected
 
     for note in collected.notes:
-        log.warning("%s", note)
+        if note not in record.warnings:  # stage A has said it
+            log.warning("%s", note)
     is_weekly = isinstance(collected, WeeklyCollected)
     shown = (_report_weekly if is_weekly else _report_populations)(folder, collected, missing, record)
     shown |= {"missing": sorted(missing), **record.described(missing)}
