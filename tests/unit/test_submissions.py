@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import gzip
 import subprocess
 import sys
 import time
@@ -13,9 +14,11 @@ import pytest
 
 from modeling import hubs
 from modeling.failures import UserError
-from modeling.forecast_records import Quantiles
-from modeling.outputs.submission import before_notes, known_before, write_submission
+from modeling.forecast.random_walk import forecast as random_walk
+from modeling.forecast_records import ForecastResult, Quantiles, Surveillance
+from modeling.outputs.submission import before_notes, known_before, submit_forecast, write_submission
 from modeling.outputs.submission_checks import check_submission
+from tests.experiments import REPOSITORY
 from tests.needs import need_hub_validator
 
 REFERENCE = datetime.date(2026, 1, 10)
@@ -116,6 +119,55 @@ def test_the_count_before_is_that_of_the_last_week_before_the_reference_date():
         "rate changes of all locations are measured from the median"
     )
     assert before_notes(REFERENCE, ["06", "50"], counts[0]) == []
+
+
+def walked(reference: datetime.date, as_of: str) -> ForecastResult:
+    """Return the random walk of a real vintage of seven locations."""
+    counts: dict[str, dict[str, float]] = {}
+    with gzip.open(REPOSITORY / "tests" / "flusight" / "vintages.csv.gz", "rt") as file:
+        for row in csv.DictReader(file):
+            if row["as_of"] == as_of:
+                value = float(row["value"] or "nan")
+                counts.setdefault(row["date"], {})[row["location"]] = value
+    weeks, places = sorted(counts), sorted(counts[max(counts)])
+    series = np.array([[counts[week].get(place, np.nan) for place in places] for week in weeks])
+    day, first = datetime.date.fromisoformat(as_of), datetime.date.fromisoformat(weeks[0])
+    people = np.array([hubs.hub_populations()[place] for place in places])
+    made = random_walk(Surveillance(reference, day, first, series, []), places, people, None)
+    later = np.full((5, len(places)), np.nan)
+    return ForecastResult(
+        population="US",
+        population_name="7 locations",
+        method="random_walk",
+        locations=places,
+        people=people,
+        as_of=day,
+        first_week=first,
+        counts=series,
+        nowcast=made.nowcast,
+        forecast=made.quantiles,
+        previous=None,
+        later=later,
+        left_out={"11": "no data"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("reference", "as_of", "unknown"),
+    [
+        (datetime.date(2025, 1, 11), "2025-01-08", False),
+        (datetime.date(2025, 1, 25), "2025-01-15", True),  # there was no release on 22 January
+    ],
+)
+def test_a_forecast_of_real_data_is_submitted_also_after_a_missing_release(
+    tmp_path, reference, as_of, unknown
+):
+    path, notes = submit_forecast(tmp_path, walked(reference, as_of), "my_lab", "walk")
+
+    assert path.name == f"{reference}-my_lab-walk.csv"
+    assert len(read(path)) == 1 + 7 * (5 * 23 + 4 * 5)
+    assert len(notes) == int(unknown)
+    assert all(note.startswith("rate changes of all locations are measured from the med") for note in notes)
 
 
 def test_covid_has_its_own_target_and_no_categories(tmp_path):
