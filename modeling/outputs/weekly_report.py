@@ -55,7 +55,7 @@ def write_weekly_report(path: Path, facts: RunFacts, result: ForecastResult) -> 
         marks=dict.fromkeys(MARKS.values()) if newest_horizon(result) is not None else {},
         notes=[note for note in dict.fromkeys([*result.notes, *facts.notes]) if note not in told],
         doubts=words.doubts_by_kind(result),
-        left_out=words.left_out_places(result),
+        left_out=words.left_out_by_reason(result),
         on_later=words.on_later_observations(result),
         on_last_week=words.on_last_week(result, places),
     )

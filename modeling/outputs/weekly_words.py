@@ -73,13 +73,8 @@ def opening(result: ForecastResult, places: list[Place]) -> list[str]:
         if place.is_nation or len(places) == 1
     ]
     number = Counter(place.category for place in places if not place.is_nation)
-    total = sum(number.values())
-    if total > 1:
-        up, down = (_by_size(number[kind], number[f"large_{kind}"]) for kind in ("increase", "decrease"))
-        sentences.append(
-            f"Of {total} jurisdictions, an increase is expected in {up}, a stable level in "
-            f"{number['stable'] or 'none'}, a decrease in {down}."
-        )
+    if number.total() > 1:
+        sentences.append(_directions(number))
     return sentences
 
 
@@ -163,6 +158,14 @@ def doubts_by_kind(result: ForecastResult) -> list[tuple[str, list[tuple[str, st
     ]
 
 
+def left_out_by_reason(result: ForecastResult) -> list[tuple[str, str]]:
+    """Return the locations without a forecast: names, and the reason that they share."""
+    names: dict[str, list[str]] = {}
+    for name, reason in left_out_places(result):
+        names.setdefault(reason, []).append(name)
+    return [(", ".join(each), reason) for reason, each in names.items()]
+
+
 def left_out_places(result: ForecastResult) -> list[tuple[str, str]]:
     """Return the locations without a forecast: name and reason."""
     names = place_names()
@@ -180,8 +183,22 @@ def category_words() -> dict[str, str]:
     return {category: category.replace("_", " ") for category in CATEGORIES}
 
 
-def _by_size(moderate: int, large: int) -> str:
-    return f"{moderate + large or 'none'} (large in {large})" if large else f"{moderate or 'none'}"
+def _directions(number: Counter[str]) -> str:
+    """Return how many jurisdictions go which way, in a sentence; directions without any are left out."""
+    found = [
+        (what, number[kind] + number[f"large_{kind}"], number[f"large_{kind}"])
+        for what, kind in (
+            ("an increase", "increase"),
+            ("a stable level", "stable"),
+            ("a decrease", "decrease"),
+        )
+    ]
+    found = [(what, count, f" (large in {large})" if large else "") for what, count, large in found if count]
+    if len(found) == 1:
+        ((what, count, large),) = found
+        return f"{what.capitalize()} is expected in all {count} jurisdictions{large}."
+    parts = [f"{what} in {count}{large}" for what, count, large in found]
+    return f"Of {number.total()} jurisdictions, {', '.join(parts).replace(' in ', ' is expected in ', 1)}."
 
 
 def _people(count: float) -> str:

@@ -168,10 +168,18 @@ def test_quiet_places_are_stable_and_have_a_scale(tmp_path):
 
     html = html_of(tmp_path, result)
 
-    assert "an increase is expected in none, a stable level in 2, a decrease in none" in html
+    assert "A stable level is expected in all 2 jurisdictions." in html
     assert ">2</text>" in chart_of(html, "Vermont")
     assert "nan" not in html
     assert "-0" not in re.sub(r'aria-label="[^"]*"', "", chart_of(html, "Vermont"))
+
+
+def test_large_changes_are_counted_among_the_others(tmp_path):
+    ends = {"25": (100, 800), "50": (20, 900), "06": (4000, 4500)}  # 10, 136 and 1.3 per 100,000
+
+    text = page_of(tmp_path, made_up_result(ends)).text
+
+    assert "An increase is expected in all 3 jurisdictions (large in 2)." in text
 
 
 @pytest.mark.parametrize("place", ["US", "25"])
@@ -185,10 +193,12 @@ def test_a_forecast_of_one_location_has_a_report(tmp_path, place):
 
 
 def test_a_location_that_is_left_out_has_a_tile_a_reason_and_a_pointer(tmp_path):
-    page = page_of(tmp_path, made_up_result(FOUR, left_out={"39": "no count since 1 November"}))
+    left_out = {"39": "no count since 1 November", "23": "no count", "33": "no count since 1 November"}
 
-    assert "Read the warnings: 1 location is left out" in page.text
-    assert "Ohio no count since 1 November" in page.text
+    page = page_of(tmp_path, made_up_result(FOUR, left_out=left_out))
+
+    assert "Read the warnings: 3 locations are left out" in page.text
+    assert "Maine no count New Hampshire, Ohio no count since 1 November" in page.text
     assert "Ohio: no forecast; no count since 1 November" in page.values("title")
     assert "Pennsylvania: not in this run" in page.values("title")
 
