@@ -33,7 +33,6 @@ class SurveillanceForecast(Piece):
         description='ISO 3166 codes, e.g. US-MA; "all" is the United States, its states, DC and Puerto Rico',
     )
     observed_data_path: str = Field(
-        min_length=1,
         description="weekly admissions as known on several days: a folder of files NAME_YYYY-MM-DD.csv or "
         f".csv.gz, such as {FORECAST_DATA}, or one file with a column as_of; relative to the forecasting "
         "repository. Columns: date or target_end_date (Saturdays), location (FIPS code or US), value or "
@@ -41,7 +40,6 @@ class SurveillanceForecast(Piece):
     )
     history_path: str | None = Field(
         None,
-        min_length=1,
         description="CSV file of another surveillance series of past seasons, such as influenza-like "
         "illness, with columns date, location and one of values",
     )
@@ -63,6 +61,9 @@ class SurveillanceForecast(Piece):
         for index, name in enumerate(self.population_names):
             if name in self.population_names[:index]:
                 yield ("population_names", index), f"duplicate population {name}; keep one"
+        for key in ("observed_data_path", "history_path"):
+            if getattr(self, key) == "":
+                yield (key,), f"{key} is empty; write a path, such as {FORECAST_DATA}"
 
 
 def output_problems(output: Output) -> Problems:
