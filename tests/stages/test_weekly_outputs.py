@@ -24,6 +24,9 @@ from pipeline.outputs import write_collected
 from tests.builds import build
 from tests.experiments import simulated
 from tests.forecast_results import made_up_result, random_walk_result
+from tests.html_pages import Page
+from tests.in_process import ended
+from tests.surveillance import extract, forecast, staged
 
 FOUR = {"06": (4000, 3000), "US": (1000, 2000), "25": (100, 800), "50": (20, 20)}
 
@@ -195,3 +198,35 @@ def test_a_hub_format_without_names_gets_a_note(tmp_path, caplog):
     written(tmp_path / "outputs", made_up_result(FOUR), flusight_format={})
 
     assert "names neither team nor model" in caplog.text
+
+
+# -- the three stages
+
+
+def test_a_forecast_goes_from_vintages_to_table_submission_and_report(tmp_path):
+    experiment = forecast(population_names=["US", "US-CA", "US-MA", "US-ME"])
+    experiment["output"] = {"flusight_format": {"team": "my_lab", "model": "walk"}}
+    rows = extract("2025-01-02", "2025-01-08", "2025-01-29", locations=("US", "06", "25"))
+    stages = staged(tmp_path, rows, experiment)
+    assert ended(stages, "builder") == (0, [])
+    assert ended(stages, "runner", TASK_INDEX=0) == (0, [])
+
+    code, said = ended(stages, "output")
+
+    (folder,) = stages.run_folder.glob("outputs/*")
+    assert code == 0
+    assert {path.name for path in folder.iterdir()} == {
+        "2025-01-11-my_lab-walk.csv",
+        "files.json",
+        "forecast.csv.gz",
+        "headline.json",
+        "report.html",
+    }
+    assert [row["population"] for row in rows_of(folder)[:: 5 * 23]] == ["US", "US-CA", "US-MA"]
+    assert [row["population"] for row in headline_of(folder)["headline"][:4]] == ["US"] * 4
+    text = Page((folder / "report.html").read_text(encoding="utf-8")).text
+    # 18 and 25 January are known on 29 January, 11 January too
+    assert "Of 9 later observations of the forecast weeks" in text
+    assert "Last week's forecast (reference date 4 January 2025): of 3 counts" in text
+    assert text.count("Maine") == 1  # beside its tile, which has a code and a title
+    assert said == []  # stage A said that Maine is left out
