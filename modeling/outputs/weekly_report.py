@@ -40,6 +40,8 @@ def write_weekly_report(path: Path, facts: RunFacts, result: ForecastResult) -> 
         result=result,
         reference=words.date_in_words(result.forecast.reference_date, with_year=True),
         vintage=words.vintage(result),
+        pointer=words.pointer(result),
+        has_nowcast=any('class="nowcast"' in section.charts[0] for section in sections),
         opening=words.opening(result, places),
         tiles=tiles(places, result.left_out),
         nation=[section for section in sections if section.place.is_nation],

@@ -78,6 +78,16 @@ def opening(result: ForecastResult, places: list[Place]) -> list[str]:
     return sentences
 
 
+def pointer(result: ForecastResult) -> str:
+    """Return the words that lead from the top of the report to its warnings."""
+    gone, doubted = len(result.left_out), len({doubt.location for doubt in result.doubts})
+    parts = [f"{gone} {'location is' if gone == 1 else 'locations are'} left out"] if gone else []
+    parts += [f"the data of {doubted} {'location' if doubted == 1 else 'locations'} are doubtful"] * bool(
+        doubted
+    )
+    return ": ".join(["Read the warnings", *([", ".join(parts)] if parts else [])])
+
+
 def signed(change: float) -> str:
     """Return a change per 100,000 people with its sign, short enough for a tile."""
     size = abs(change)

@@ -159,6 +159,7 @@ def test_the_first_forecast_of_the_data_has_none_before_it(tmp_path):
     assert "None of the forecast weeks has been observed yet." in page.text
     assert "mark" not in page.values("class")
     assert "observed later" not in page.text
+    assert "expected when complete" not in page.text
     assert "last week's forecast: median" not in page.text
 
 
@@ -217,6 +218,7 @@ def test_doubts_stand_under_their_kind_and_beside_their_chart(tmp_path):
         "Large revisions Vermont The week to 28 December rose from 3 to 20. "
         "Notes No release since 1 January. another note"
     ) in page.text
+    assert "Read the warnings: the data of 2 locations are doubtful" in page.text
     assert "Massachusetts fault" in page.text
     assert "Vermont revision" in page.text
 
