@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from modeling.calendars import whole_intervals
-from modeling.failures import listed
+from modeling.failures import UserError, listed
+from modeling.forecast_records import ForecastResult
 from modeling.outputs.chart_data import (
     ParameterSets,
     calibration_panel,
@@ -17,6 +18,7 @@ from modeling.outputs.chart_data import (
 from modeling.outputs.ensemble import Ensemble
 from modeling.outputs.panels import Panels
 from modeling.outputs.tables import OutputTables
+from modeling.outputs.weekly_collect import WeeklyCollected, WeeklyCollector
 from modeling.vocabulary import Output
 from modeling.workload import Result
 
@@ -41,6 +43,33 @@ class Collected:
     panels: Panels
     results: int
     notes: list[str]
+
+
+class AnyCollector:
+    """Takes the results of any run: the kind of the first one decides who collects them."""
+
+    def __init__(self, output: Output, folder: Path):
+        self._output, self._folder = output, folder
+        self._collector: Collector | WeeklyCollector | None = None
+
+    def add(self, result: Result | ForecastResult) -> None:
+        """Take the next checked result, in the order of their indices.
+
+        Raises
+        ------
+        UserError
+            It is of another kind than the first, or the output does not fit it.
+        """
+        kind = WeeklyCollector if isinstance(result, ForecastResult) else Collector
+        if self._collector is None:
+            self._collector = kind(self._output, self._folder)
+        if not isinstance(self._collector, kind):
+            raise UserError("the run has results of models and of a weekly forecast; start a new run")
+        self._collector.add(result)
+
+    def finish(self) -> "Collected | WeeklyCollected":
+        """Close the tables, and return what was collected of one result or more."""
+        return self._collector.finish()
 
 
 class Collector:

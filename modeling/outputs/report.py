@@ -98,8 +98,9 @@ def write_report(
         PNG by population, for those that have one. Each file is read when its part of the report is written,
         so that memory holds one at a time. Links point to `charts/<file name>` beside the report.
     """
-    template = _environment().get_template("report.html.j2")
-    stream = template.stream(
+    write_page(
+        path,
+        "report.html.j2",
         facts=facts,
         missing=[
             (facts.names.get(index) or unknown_input(index), _cut(reason, REASON_CHARACTERS))
@@ -110,6 +111,11 @@ def write_report(
         chart_files=chart_files,
         posterior_files=posterior_files,
     )
+
+
+def write_page(path: Path, template: str, **values: object) -> None:
+    """Write a page from a template of this folder; the file appears whole or not at all."""
+    stream = _environment().get_template(template).stream(**values)
     partial = path.with_name(path.name + ".partial")
     try:
         stream.dump(str(partial), encoding="utf-8", errors="xmlcharrefreplace")

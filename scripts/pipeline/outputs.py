@@ -8,7 +8,7 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modeling.failures import UserError
 from modeling.run_names import CHARTS, HEADLINE, REPORT
@@ -21,7 +21,8 @@ from pipeline.pickles import DamagedResult
 from pipeline.result_files import Results, finished_inputs
 
 if TYPE_CHECKING:
-    from modeling.outputs.collect import Collected, Collector
+    from modeling.outputs.collect import AnyCollector, Collected, Collector
+    from modeling.outputs.weekly_collect import WeeklyCollected
     from modeling.vocabulary import Output
 
 log = logging.getLogger("pipeline")
@@ -31,7 +32,7 @@ log = logging.getLogger("pipeline")
 class Written:
     """What is in the folder, why each missing input is missing, and the rows of the headline."""
 
-    collected: "Collected"
+    collected: "Collected | WeeklyCollected"
     missing: dict[int, str]
     headline: list
 
@@ -53,12 +54,12 @@ def write_output_files(
     UserError
         Results are missing, or of another version of the code.
     """
-    from modeling.outputs.collect import Collector
+    from modeling.outputs.collect import AnyCollector
 
-    collector = Collector(output, folder)
+    collector = AnyCollector(output, folder)
     missing = collect(files, collector, record, allow_partial)
     collected = collector.finish()
-    return Written(collected, missing, _write_report(folder, collected, missing, record))
+    return Written(collected, missing, write_collected(folder, collected, missing, record))
 
 
 def load_run_output(files: RunFiles, folder: Path, output_file: Path | None) -> "Output":
@@ -88,7 +89,7 @@ def load_run_output(files: RunFiles, folder: Path, output_file: Path | None) -> 
 
 
 def collect(
-    files: RunFiles, collector: "Collector", record: RunRecord, allow_partial: bool
+    files: RunFiles, collector: "AnyCollector | Collector", record: RunRecord, allow_partial: bool
 ) -> dict[int, str]:
     """Feed every result to the collector; return why each missing one is missing, by input."""
     manifest, total = record.manifest, record.manifest.num_workloads
@@ -107,7 +108,7 @@ def collect(
 
 
 def _feed(
-    collector: "Collector", results: Results, finished: list[int], allow_partial: bool
+    collector: "AnyCollector | Collector", results: Results, finished: list[int], allow_partial: bool
 ) -> dict[int, str]:
     """Feed results to the collector; remove damaged ones, and return by input why it cannot be used."""
     unusable, damaged = {}, []
@@ -146,23 +147,48 @@ def _refuse_missing(record: RunRecord, missing: dict[int, str], allow_partial: b
 # -- charts and report
 
 
-def _write_report(folder: Path, collected: "Collected", missing: dict[int, str], record: RunRecord) -> list:
+def write_collected(
+    folder: Path, collected: "Collected | WeeklyCollected", missing: dict[int, str], record: RunRecord
+) -> list:
     """Write charts, report and headline beside the tables; return the headline."""
-    from modeling.outputs.headline import headline, left_out, left_out_dates
+    from modeling.outputs.weekly_collect import WeeklyCollected
 
     for note in collected.notes:
-        log.warning("%s", note)
+        if note not in record.warnings:  # stage A has said it
+            log.warning("%s", note)
+    is_weekly = isinstance(collected, WeeklyCollected)
+    shown = (_report_weekly if is_weekly else _report_populations)(folder, collected, missing, record)
+    shown |= {"missing": sorted(missing), **record.described(missing)}
+    (folder / HEADLINE).write_text(json.dumps(shown, indent=1))
+    return shown["headline"]
+
+
+def _report_weekly(
+    folder: Path, collected: "WeeklyCollected", missing: dict[int, str], record: RunRecord
+) -> dict[str, Any]:
+    """Write the report of a weekly forecast; return what headline.json says of it."""
+    from modeling.outputs.weekly_collect import weekly_headline, weekly_left_out
+    from modeling.outputs.weekly_report import write_weekly_report
+
+    rows = weekly_headline(collected.result)
+    write_weekly_report(folder / REPORT, record.facts(collected, missing, rows), collected.result)
+    left_out = weekly_left_out(collected.result, rows)
+    return {"headline": rows, "left_out_populations": left_out, "left_out_dates": 0}
+
+
+def _report_populations(
+    folder: Path, collected: "Collected", missing: dict[int, str], record: RunRecord
+) -> dict[str, Any]:
+    """Write charts and report of simulations or calibrations; return what headline.json says of them."""
+    from modeling.outputs.headline import headline, left_out, left_out_dates
+
     rows = headline(collected.panels)
     _draw(folder, collected, missing, rows, record)
-    shown = {
+    return {
         "headline": rows,
         "left_out_populations": left_out(collected.panels, rows),
         "left_out_dates": left_out_dates(collected.panels, rows),
-        "missing": sorted(missing),
-        **record.described(missing),
     }
-    (folder / HEADLINE).write_text(json.dumps(shown, indent=1))
-    return rows
 
 
 def _draw(

@@ -3,7 +3,6 @@
 import base64
 import re
 import tracemalloc
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from PIL import Image
 
 from modeling.outputs.panels import Posterior
 from modeling.outputs.report import MOST_EMBEDDED, StageTimes, write_report
+from tests.html_pages import Page
 from tests.panels import calibration, generation, posterior, row, run_facts, sampling, simulation
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -20,34 +20,6 @@ def report_of(tmp_path, panels=(), facts=None, charts=None, posteriors=None):
     path = tmp_path / "report.html"
     write_report(path, facts or run_facts(), list(panels), charts or {}, posteriors or {})
     return path.read_text(encoding="utf-8")
-
-
-class Page(HTMLParser):
-    """The elements of a page, and its text without markup."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.elements, self.words, self._open = [], [], []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in ("meta", "img", "wbr"):
-            self._open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag, f"</{tag}> closes something else"
-
-    def handle_data(self, data):
-        if "style" not in self._open:
-            self.words.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
-
-    def values(self, attribute):
-        return [attrs[attribute] for _, attrs in self.elements if attribute in attrs]
 
 
 @pytest.fixture

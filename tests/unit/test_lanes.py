@@ -88,6 +88,8 @@ def test_what_test_files_share_calls_for_those_that_use_it():
         "tests/stages/test_charts.py",
         "tests/stages/test_report.py",
         "tests/stages/test_report_layout.py",
+        "tests/stages/test_weekly_report.py",
+        "tests/stages/test_weekly_report_layout.py",
     ]
 
 
