@@ -164,4 +164,4 @@ def test_validate_says_what_would_be_forecast(tmp_path):
     said = called(lambda: check_experiment.check(read_stage_context(stages.environment())))
 
     assert "is valid: forecast of 2025-01-11 by random_walk for 3 locations" in said.output
-    assert "from the data of 2025-01-08, which end with the week of 2025-01-04" in said.output
+    assert "from the data of 2025-01-08, which end with the week ending 2025-01-04" in said.output
