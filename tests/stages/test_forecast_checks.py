@@ -11,8 +11,12 @@ from modeling.failures import UserError
 from modeling.forecast.methods import merged_doubts, run_forecast
 from modeling.forecast_checks import check_forecast_result, check_forecast_workload
 from modeling.forecast_records import FORECAST_RECORDS, Doubt, ForecastResult, ForecastWorkload, Quantiles
+from modeling.simulate.run import run_workload
+from pipeline.input_list import entry_of
 from pipeline.packing import pickled
 from pipeline.plain_pickle import load_record
+from tests.builds import build
+from tests.experiments import simulated
 from tests.surveillance import (
     where,
     workload_of,
@@ -151,3 +155,15 @@ def test_an_input_that_stage_a_cannot_have_built_is_refused(tmp_path, forge, pro
 
     with pytest.raises(UserError, match=problem):
         check_forecast_workload(forge(workload))
+
+
+def test_a_result_of_another_kind_of_input_is_refused(tmp_path):
+    (model,) = build(tmp_path / "model", simulated())
+    workload = workload_of(tmp_path)
+    made, simulated_result = run_forecast(workload), run_workload(model)
+
+    entry_of(workload).check(made)
+    entry_of(model).check(simulated_result)
+    for entry, result in ((entry_of(workload), simulated_result), (entry_of(model), made)):
+        with pytest.raises(UserError, match="it is the result of another kind of input"):
+            entry.check(result)
