@@ -31,8 +31,15 @@ class InputEntry(NamedTuple):
     ensemble_total: int | None
     most_result_bytes: int  # unpacked
 
+    @property
+    def is_forecast(self) -> bool:
+        """Whether the input is a forecast from surveillance data; another suite's has no name of a place."""
+        return self.set_index is None and self.population_name != ""
+
     def check(self, result: Result | ForecastResult) -> None:
-        """Refuse a result whose place or parameter set differs from its input's."""
+        """Refuse a result whose kind, place or parameter set differs from its input's."""
+        if isinstance(result, ForecastResult) != self.is_forecast:
+            raise UserError("it is the result of another kind of input")
         for name, wanted in self._asdict().items():
             if name == "most_result_bytes" or wanted in ("", None):
                 continue
