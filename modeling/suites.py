@@ -3,11 +3,13 @@
 Both build workloads and return the same kind of Result, so that one stage C serves both.
 """
 
+import datetime
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modeling.failures import UserError
 from modeling.workload import ForeignWorkload, Result, Workload
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ def build(
     places: "DataPlaces",
     seed: int | None,
     count: int | None,
+    reference_date: datetime.date | None = None,
+    strict: bool = False,
 ) -> Build:
     """Build every workload of an experiment.
 
@@ -41,6 +45,10 @@ def build(
         Replaces the experiment's random_seed; without either, a seed is drawn.
     count : int, optional
         Number of workloads that share the ensemble of a model-only experiment.
+    reference_date : date, optional
+        Of a forecast from surveillance data; replaces that of the experiment.
+    strict : bool
+        Whether a forecast fails if a location is left out, or has a fault in its data.
 
     Raises
     ------
@@ -55,12 +63,25 @@ def build(
     if suite == "epymodelingsuite":
         from modeling import epymodelingsuite_adapter as adapter
 
+        _refuse_options_of_forecasts(reference_date, strict)
         workflow, used, workloads = adapter.build(config_folder, output_file, places, seed, count)
         return Build(workflow, used, workloads, config_files)
     experiment = load_experiment(config_folder, output_file)
+    _refuse_options_of_forecasts(reference_date, strict)
     used = next(s for s in (seed, experiment.model.random_seed, secrets.randbits(53)) if s is not None)
     workloads = list(build_workloads(experiment, places, used, count))
     return Build(experiment.workflow, used, workloads, config_files)
+
+
+def _refuse_options_of_forecasts(reference_date: datetime.date | None, strict: bool) -> None:
+    """Refuse what an experiment without the key forecast would ignore."""
+    given = [f"REFERENCE_DATE={reference_date}"] if reference_date else []
+    if given := given + (["STRICT=1"] if strict else []):
+        verb, it = ("is", "it") if len(given) == 1 else ("are", "them")
+        raise UserError(
+            f"{' and '.join(given)} {verb} for forecasts from surveillance data, and this experiment has no "
+            f"key forecast: leave {it} out (invoke: --reference-date, --strict)"
+        )
 
 
 def run(
