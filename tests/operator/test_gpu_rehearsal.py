@@ -77,6 +77,7 @@ def test_without_a_gpu_type_the_service_has_none(operator):
             ["--lane", "gpu", "--seed", "1", "--count", "2"],
             "--count and --seed: for --lane batch; leave it out",
         ),
+        (["--lane", "gpu", "--reference-date", "2026-01-10"], "--reference-date: for --lane batch"),
     ],
 )
 def test_what_the_lane_does_not_have_is_refused(operator, options, said):
