@@ -89,6 +89,23 @@ def test_what_the_lane_does_not_have_is_refused(operator, options, said):
     assert not list((operator.folder / "local").glob("rehearsal-*"))
 
 
+@pytest.mark.parametrize(
+    "words", [["rehearse", "--lane", "gpu"], ["gpu-deploy", "--yes"]], ids=lambda w: w[0]
+)
+def test_a_forecast_from_surveillance_data_is_refused_before_anything_is_made(operator, words):
+    config = operator.folder / "local" / "forecast" / "experiments" / "weekly" / "config"
+    config.mkdir(parents=True)
+    (config / "forecast.yaml").write_text("forecast:\n  method: random_walk\n")
+
+    ended = operator.invoke(*words, "--exp-id", "weekly", PROJECT_ID="my-lab-forecasts")
+
+    assert ended.exit_code == 2
+    assert ended.last_line == (
+        "error: local/forecast/experiments/weekly/config/forecast.yaml: this lane calibrates models, and an "
+        "experiment with the key forecast has none: invoke run --exp-id weekly"
+    )
+
+
 @pytest.mark.parametrize("where", ["the operator's own", "a repository elsewhere"])
 def test_an_experiment_that_is_not_there_is_refused_before_anything_is_made(operator, where):
     elsewhere = {"FORECAST_REPO_DIR": str(operator.folder / "local" / "forecast")}
