@@ -3,6 +3,7 @@
 Those of runs in the cloud are in watching/cloud_tables.py.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -176,7 +177,7 @@ def print_forecast(exp_id: str, run_id: str, summary: dict[str, Any], names: dic
     every = summary.get("headline", [])
     rows, others = every[:MOST_ROWS], every[MOST_ROWS:]
     if rows:
-        console().print(_headline(rows, f"{exp_id}, run {run_id}", summary.get("reference_date", "")))
+        _print_headline(rows, f"{exp_id}, run {run_id}", summary.get("reference_date", ""))
     shown = {row["population"] for row in rows}
     later = sum(row["population"] in shown for row in others)
     if later := later + summary.get("left_out_dates", 0):
@@ -201,20 +202,32 @@ def _missing_lines(
         yield f"and {len(missing) - MOST_LISTED:,} more"
 
 
-def _headline(rows: list[dict], title: str, reference_date: str) -> Table:
-    notes = {row["note"] for row in rows}
-    is_said_once = len(notes) == 1 and len({row["population"] for row in rows}) > 1  # no line is wrapped
-    of_all = [f"reference date {reference_date}"] if reference_date else []
-    of_all += map(cell, notes) if is_said_once else []
-    title = "\n".join(filter(None, [title, "; ".join(of_all)]))
-    table = Table(title=title, box=None, header_style="bold", title_justify="left")
-    for column in ("population", "series", "date"):
+def _print_headline(rows: list[dict], title: str, reference_date: str) -> None:
+    series, end = _in_common(rows)
+    of_all = [series, f"reference date {reference_date}" if reference_date else "", end]
+    for line in filter(None, [title, "; ".join(filter(None, of_all))]):
+        console().print(line, style="table.title", highlight=False)
+    table = Table(box=None, header_style="bold")
+    named = ["population", "date"] if series else ["population", "series", "date"]
+    for column in named:
         table.add_column(column)
     for column in ("low", "median", "high"):
         table.add_column(column, justify="right")
     table.add_column("")
     for row in rows:
         counts = [f"{row[name]:,.0f}" for name in ("low", "median", "high")]
-        note = "" if is_said_once else cell(row["note"])
-        table.add_row(*(cell(row[n]) for n in ("population", "series", "date")), *counts, note)
-    return table
+        note = cell(row["note"]).removesuffix(end).rstrip(",; ") if end else cell(row["note"])
+        table.add_row(*(cell(row[name]) for name in named), *counts, note)
+    console().print(table)
+
+
+def _in_common(rows: list[dict]) -> tuple[str, str]:
+    """Return the series and the end of the notes that the rows of several populations share, each or "".
+
+    They are said once, so that a row takes one line of a narrow terminal.
+    """
+    if len({row["population"] for row in rows}) == 1:
+        return "", ""
+    series, notes = {cell(row["series"]) for row in rows}, {cell(row["note"]) for row in rows}
+    ends = notes if len(notes) == 1 else {re.split("[,;] ", note)[-1] for note in notes}
+    return series.pop() if len(series) == 1 else "", ends.pop() if len(ends) == 1 else ""

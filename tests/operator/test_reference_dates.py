@@ -147,29 +147,44 @@ def test_runs_without_a_week_have_no_column_for_it(finished):
     assert ended.lines[0].split() == ["experiment", "run", "id", "built", "results", "state", "outputs"]
 
 
-def test_a_table_of_many_places_has_a_line_for_each_row_of_a_terminal(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("notes", "of_all", "last"),
+    [
+        (("forecast, 90 % interval",), "forecast, 90 % interval", "12,345"),
+        (
+            ("forecast, 90 % interval", "large increase, 1.2 per 100,000; 90 % interval"),
+            "90 % interval",
+            "large increase, 1.2 per 100,000",
+        ),
+        (("forecast", "no data since 2026-01-03"), "", "no data since 2026-01-03"),
+    ],
+)
+def test_a_table_of_many_places_has_a_line_for_each_row_of_a_terminal(
+    monkeypatch, capsys, notes, of_all, last
+):
     monkeypatch.setattr(run_tables, "console", lambda: Console(width=TERMINAL_WIDTH))
     rows = [
         {
             "population": place,
-            "series": "hospitalizations",
+            "series": "hospital admissions",
             "date": "2026-01-24",
             "low": 81.0,
             "median": 1234.0,
             "high": 12345.0,
-            "note": "in 2 weeks, 90 % interval",
+            "note": notes[number % len(notes)],
         }
-        for place in ["US", *(f"US-{number:02d}" for number in range(52))]
+        for number, place in enumerate(["US", *(f"US-{number:02d}" for number in range(52))])
     ]
     summary = {"headline": rows, "reference_date": WEEK, "left_out_populations": 0}
 
     run_tables.print_forecast("flusight", "20260107-120000-0a1b2c3d", summary, {})
 
-    said = capsys.readouterr().out.splitlines()
-    assert max(map(len, said)) <= TERMINAL_WIDTH
-    assert said[0].strip() == "flusight, run 20260107-120000-0a1b2c3d"
-    assert said[1].strip() == f"reference date {WEEK}; in 2 weeks, 90 % interval"
+    said = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert said[0] == "flusight, run 20260107-120000-0a1b2c3d"
+    assert said[1] == "; ".join(filter(None, ["hospital admissions", f"reference date {WEEK}", of_all]))
+    assert said[2].split() == ["population", "date", "low", "median", "high"]
     assert len(said) == 3 + 24 + 1
+    assert said[3 + 23].endswith(last)
     assert said[-1] == "and 29 more populations; see the report"
 
 
