@@ -13,6 +13,7 @@ from typing import Any
 
 from modeling.bounds import LARGEST_NUMBER
 from modeling.plain_text import is_unicode
+from modeling.reference_dates import is_reference_date
 
 MOST_BYTES = 64 << 20  # files.json of a run with 100,000 charts has some 20 MB
 MOST_SUMMARY_BYTES = 4 << 20
@@ -218,6 +219,7 @@ _ROW: dict[str, Check] = {
 }
 _HEADLINE: dict[str, Check] = {
     "headline": _list_of(lambda row: _with(_ROW)(row) and row.keys() >= _ROW.keys()),
+    "reference_date": is_reference_date,
     "left_out_populations": _is_count,
     "left_out_dates": _is_count,
     "missing": _list_of(_is_count),
@@ -227,6 +229,8 @@ _FILE: dict[str, Check] = {"name": is_file_name, "bytes": _is_count, "sha256": _
 _ARGUMENTS: dict[str, Check] = {
     "count": _is_count_or_none,
     "seed": _is_count_or_none,
+    "reference_date": is_reference_date,
+    "strict": _is_flag,
     "suite": _is_text,
     "engine": _is_text,
     "output_config_file": _is_text,

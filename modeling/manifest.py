@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modeling.bounds import MOST_WORKLOADS
+from modeling.reference_dates import is_reference_date
 from modeling.run_names import ENGINES, PENDING_FILE, SUITES, is_exp_id, is_run_id
 
 
@@ -43,6 +44,8 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "inputs_sha256": _matching("[0-9a-f]{64}"),
     "input_list_sha256": _DIGEST_OR_NONE,
     "count": _or_none(_whole(1)),
+    "reference_date": is_reference_date,
+    "strict": lambda value: type(value) is bool,
     "forecast_sha256": _DIGEST_OR_NONE,
     "pending": _named(lambda name: not name or PENDING_FILE.fullmatch(name) is not None),
     "format": _whole(0),

@@ -42,6 +42,7 @@ class Manifest:
     output_config_file: str = ""  # the output YAML that the run was built with
     created_at: str = ""
     seed: Any = None
+    reference_date: str = ""  # of a forecast from surveillance data
     suite: str = BUILT_IN
     engine: str = EPYDEMIX  # that of runs before there was another
 
@@ -77,7 +78,7 @@ def parsed_manifest(found: Any, path: str, exp_id: str, run_id: str, *needed: st
             "restore the right file, or start a new run"
         )
     names = ("num_pending", "workloads_per_task", "pending", "output_config_file", "created_at", "seed")
-    names += ("suite", "engine")
+    names += ("reference_date", "suite", "engine")
     return Manifest(found["num_workloads"], **{name: found[name] for name in names if name in found})
 
 

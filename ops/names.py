@@ -5,6 +5,7 @@ The names of a run and its files, which the stages share, are in modeling/run_na
 
 import re
 
+from modeling.reference_dates import parse_reference_date
 from modeling.run_names import EXP_ID_FORM, EXP_ID_LENGTH, HEADLINE, REPORT, RUN_ID_FORM, is_exp_id, is_run_id
 from ops.failures import UserError
 
@@ -38,6 +39,14 @@ def check_run_id(run_id: str) -> None:
     """Refuse what is no run id."""
     if not is_run_id(run_id):
         raise UserError(f'--run-id "{run_id}": {RUN_ID_FORM}')
+
+
+def check_reference_date(text: str) -> None:
+    """Refuse what is not a Saturday, such as 2026-01-10."""
+    try:
+        parse_reference_date(text)
+    except ValueError as error:
+        raise UserError(f"--reference-date {shown(text):.40}: {error}") from None
 
 
 def account_email(project: str, account: str) -> str:

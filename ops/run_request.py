@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from ops.names import check_exp_id, check_run_id
+from ops.names import check_exp_id, check_reference_date, check_run_id
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,8 @@ class RunRequest:
     run_id: str = ""
     count: int | None = None
     seed: int | None = None
+    reference_date: str = ""  # of a forecast, such as 2026-01-10
+    strict: bool = False
     jobs: int | None = None
     output_config_file: str = ""
     allow_partial: bool = False
@@ -26,6 +28,8 @@ class RunRequest:
         check_exp_id(self.exp_id)
         if self.run_id:
             check_run_id(self.run_id)
+        if self.reference_date:
+            check_reference_date(self.reference_date)
 
     @property
     def key(self) -> tuple[str, str]:

@@ -85,12 +85,22 @@ def _build(context: StageContext, files: RunFiles) -> Manifest:
         inputs_sha256=written.digests_sha256,
         input_list_sha256=written.list_sha256,
         count=context.count,
+        reference_date=_reference_date(built.workloads),
+        strict=context.is_strict,
         output_config_file=context.output_config_file,
         forecast_commit=context.forecast_commit,
         forecast_sha256=packed,
     )
     everything = list(range(manifest.num_workloads))
     return write_pending(files, everything, manifest, manifest.workloads_per_task)
+
+
+def _reference_date(workloads: list) -> str:
+    """Return the reference date of a forecast from surveillance data; "" for other workloads."""
+    from modeling.forecast_records import ForecastWorkload
+
+    first = workloads[0]
+    return str(first.known.reference_date) if isinstance(first, ForecastWorkload) else ""
 
 
 def _resume(context: StageContext, files: RunFiles, manifest: Manifest) -> Manifest:
@@ -108,17 +118,23 @@ def _resume(context: StageContext, files: RunFiles, manifest: Manifest) -> Manif
 
 def _refuse_another_build(context: StageContext, manifest: Manifest) -> None:
     """Refuse to resume a run with settings that would have built another one."""
-    asked = {"SEED": context.seed, "COUNT": context.count}
-    asked |= {"MODELING_SUITE": context.suite, "ENGINE": context.engine}
-    built = {"SEED": manifest.seed, "COUNT": manifest.count}
-    built |= {"MODELING_SUITE": manifest.suite, "ENGINE": manifest.engine}
-    for name, value in asked.items():
-        if value is not None and value != built[name]:
-            had = f"without {name}" if built[name] is None else f"with {name}={built[name]}"
-            same = f"set {name}={built[name]}"  # in the cloud, settings reach every run
-            if name in ("SEED", "COUNT"):
-                same = f"leave {name} out (invoke: --{name.lower()})"
-            raise UserError(f"run {manifest.run_id} was built {had}, not {value}; start a new run, or {same}")
+    options = {  # of the one run; the others are settings
+        "SEED": (context.seed, manifest.seed),
+        "COUNT": (context.count, manifest.count),
+        "REFERENCE_DATE": (context.reference_date and str(context.reference_date), manifest.reference_date),
+        "STRICT": (1 if context.is_strict else None, 1 if manifest.strict else None),
+    }
+    settings = {
+        "MODELING_SUITE": (context.suite, manifest.suite),
+        "ENGINE": (context.engine, manifest.engine),
+    }
+    for name, (asked, built) in (options | settings).items():
+        if asked is not None and asked != built:
+            had = f"without {name}" if built in (None, "") else f"with {name}={built}"
+            same = f"set {name}={built}"  # in the cloud, settings reach every run
+            if name in options:
+                same = f"leave {name} out (invoke: --{name.lower().replace('_', '-')})"
+            raise UserError(f"run {manifest.run_id} was built {had}, not {asked}; start a new run, or {same}")
 
 
 def _same_config(context: StageContext, files: RunFiles, manifest: Manifest) -> bool:

@@ -162,9 +162,10 @@ def _options(variables: dict[str, str]) -> str:
     given = {
         "--count": variables.get("COUNT"),
         "--seed": variables.get("SEED"),
+        "--reference-date": variables.get("REFERENCE_DATE"),
         "--output-config-file": variables.get("OUTPUT_CONFIG_FILE"),
     }
     words = [word for option, value in given.items() if value for word in (option, value)]
-    flags = {"--allow-partial": "ALLOW_PARTIAL_RESULTS", "--force": "FORCE"}
+    flags = {"--strict": "STRICT", "--allow-partial": "ALLOW_PARTIAL_RESULTS", "--force": "FORCE"}
     words += [flag for flag, name in flags.items() if variables.get(name)]
     return "".join(f" {shlex.quote(word)}" for word in words)

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -19,11 +20,19 @@ PACK_SECONDS = 120
 
 
 def check_experiment(settings: Settings, exp_id: str) -> None:
-    """Refuse an experiment that the forecasting repository does not have."""
+    """Refuse an experiment that the forecasting repository does not have, or that has no model."""
     local_run.check_experiment_exists(settings, exp_id)
     experiments = local_run.forecast_repository(settings, exp_id) / "experiments"
     if not (experiments / exp_id).is_dir():
         raise UserError(f"{exp_id}: no such experiment in {nearest(experiments)}")
+    # the services would refuse it, but after the costs
+    for path in sorted((experiments / exp_id / "config").glob("*.y*ml")):
+        if path.is_file() and re.search(rb"(?m)^forecast\s*:", path.read_bytes()):
+            raise UserError(
+                f"{nearest(path)}: this lane calibrates models, and an experiment with the key forecast has "
+                "none",
+                fix=f"invoke run --exp-id {exp_id}",
+            )
 
 
 def packed(shell: Shell, settings: Settings, exp_id: str, folder: Path) -> Path:

@@ -54,6 +54,8 @@ _STAGES_OF = {  # stages of an option; all other options are for every stage
     "--spot": ("runner",),
     "--count": ("builder",),
     "--seed": ("builder",),
+    "--reference-date": ("builder",),
+    "--strict": ("builder",),
     "--force": ("builder", "runner"),
     "--output-config-file": ("builder", "output"),
     "--allow-partial": ("output",),

@@ -73,6 +73,8 @@ def named_values(settings: Settings, filling: Filling) -> dict[str, Value]:
         "ALLOW_PARTIAL_RESULTS": "1" if asked["allowPartial"] else "",
         "COUNT": asked.get("count", ""),
         "SEED": asked.get("seed", ""),
+        "REFERENCE_DATE": asked.get("referenceDate", ""),
+        "STRICT": "1" if asked.get("strict") else "",
         "FORCE": "1" if asked["force"] else "",
         "FORECAST_COMMIT": filling.forecast_commit,
     }

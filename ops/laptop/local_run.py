@@ -122,6 +122,14 @@ def _check_stage_options(
             f"--run-id is needed for stage {stage}; "
             f"`invoke runs --local --exp-id {request.exp_id}` lists them"
         )
+    of_builder = {
+        "--count": request.count is not None,
+        "--seed": request.seed is not None,
+        "--reference-date": bool(request.reference_date),
+        "--strict": request.strict,
+    }
+    if stage != "builder" and (given := [name for name, is_given in of_builder.items() if is_given]):
+        raise UserError(f"{given[0]} belongs to stage builder, not to {stage}")
     if stage != "runner" and task_index is not None:
         raise UserError(f"--task-index belongs to stage runner, not to {stage}")
     if stage != "runner" and request.jobs is not None:
@@ -266,6 +274,8 @@ def local_variables(settings: Settings, request: RunRequest) -> dict[str, str]:
         "ENGINE": engine,
         "COUNT": "" if count is None else str(count),
         "SEED": "" if seed is None else str(seed),
+        "REFERENCE_DATE": request.reference_date,
+        "STRICT": "1" if request.strict else "",
         "FORCE": "1" if request.force else "",
         "OUTPUT_CONFIG_FILE": request.output_config_file or output,
         "ALLOW_PARTIAL_RESULTS": "1" if request.allow_partial or settings.allow_partial_results else "",

@@ -3,6 +3,7 @@
 Those of runs in the cloud are in watching/cloud_tables.py.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from ops.shell import Shell
 from ops.terminal import cell, console, counted, nearest
 
 NAMED_A_RUN, MOST_LISTED = 3, 20  # missing inputs that are named in a list of runs, and for a single run
+MOST_ROWS = 24  # of a forecast, so that it fits on a screen
 MOST_LOOKED_UP = 60  # inputs whose names are looked up for a list of runs
 
 
@@ -55,32 +57,40 @@ def show_runs(settings: Settings, exp_id: str = "", limit: int | None = None) ->
 
 
 def print_runs(rows: Iterable[tuple[str, ...]], older: int = 0) -> None:
-    """Print runs: experiment, run id, time of building, results, state, newest outputs; number of others."""
+    """Print runs: experiment, run id, reference date, time of building, results, state, newest outputs.
+
+    Without a reference date in any row there is no such column. `older` is the number of other runs.
+    """
+    shown = list(rows)
+    columns = ["experiment", "run id", "reference date", "built", "results", "state", "outputs"]
+    if not any(row[2] for row in shown):
+        columns, shown = columns[:2] + columns[3:], [row[:2] + row[3:] for row in shown]
     table = Table(box=None, header_style="bold")
-    for column in ("experiment", "run id", "built", "results", "state", "outputs"):
+    for column in columns:
         table.add_column(column, overflow="fold")
-    for row in rows:
+    for row in shown:
         table.add_row(*map(cell, row))
     console().print(table)
     if older:
         print(f"and {counted(older, 'older run')}: --limit all")
 
 
-def _row_or_damaged(run: LocalRun, without: list[int], names: dict[int, str]) -> tuple[str, str, str, str]:
+def _row_or_damaged(run: LocalRun, without: list[int], names: dict[int, str]) -> tuple[str, ...]:
     try:
         return _row(run, without, names)
     except UserError:  # the manifest is damaged
-        return "", "", "damaged", ""
+        return "", "", "", "damaged", ""
 
 
-def _row(run: LocalRun, without: list[int], names: dict[int, str]) -> tuple[str, str, str, str]:
-    """Return when a run was built, its results, state, and newest outputs."""
+def _row(run: LocalRun, without: list[int], names: dict[int, str]) -> tuple[str, ...]:
+    """Return a run's reference date, when it was built, its results, state, and newest outputs."""
     if not run.is_built:
-        return "", "", "not built", ""
+        return "", "", "", "not built", ""
     manifest, outputs = run.manifest, run.outputs()
     done, total = len(run.results()), manifest.num_workloads
     newest = outputs[-1].name if outputs else ""
-    return manifest.created_at, f"{done}/{total}", _state(run, done, total, without, names), newest
+    state = _state(run, done, total, without, names)
+    return manifest.reference_date, manifest.created_at, f"{done}/{total}", state, newest
 
 
 def _state(run: LocalRun, done: int, total: int, without: list[int], names: dict[int, str]) -> str:
@@ -149,9 +159,10 @@ def show_outputs(run: LocalRun, folder: Path) -> None:
     listed = by_product(folder / OUTPUT_LIST, check_output_list)
     files = _files_in(folder) if listed is None else [entry["name"] for entry in listed]
     tables = [name for name in files if "/" not in name and name not in NO_TABLES]
-    pictures = counted(sum(name.startswith(CHARTS) for name in files), "picture")
+    pictures = sum(name.startswith(CHARTS) for name in files)
     print(f"report   {nearest(folder / REPORT)}")
-    print(f"charts   {nearest(folder / CHARTS)} ({pictures})")
+    if pictures:  # those of a forecast from surveillance data are in its report
+        print(f"charts   {nearest(folder / CHARTS)} ({counted(pictures, 'picture')})")
     print(f"tables   {nearest(folder)}: {', '.join(sorted(tables))}")
 
 
@@ -163,13 +174,16 @@ def _files_in(folder: Path) -> list[str]:
 
 def print_forecast(exp_id: str, run_id: str, summary: dict[str, Any], names: dict[int, str]) -> None:
     """Print the headline of a run's outputs; `names` are those of inputs that it does not name."""
-    rows = summary.get("headline", [])
+    every = summary.get("headline", [])
+    rows, others = every[:MOST_ROWS], every[MOST_ROWS:]
     if rows:
-        console().print(_headline(rows, f"{exp_id}, run {run_id}"))
-    if later := summary.get("left_out_dates", 0):
+        _print_headline(rows, f"{exp_id}, run {run_id}", summary.get("reference_date", ""))
+    shown = {row["population"] for row in rows}
+    later = sum(row["population"] in shown for row in others)
+    if later := later + summary.get("left_out_dates", 0):
         print(f"and {counted(later, 'later date')}; see the tables")
-    left_out = summary.get("left_out_populations", 0)
-    if left_out:
+    left_out = len({row["population"] for row in others} - shown)
+    if left_out := left_out + summary.get("left_out_populations", 0):
         print(f"and {counted(left_out, 'more population')}; see the report")
     if missing := missing_indices(summary):
         print(f"{counted(len(missing), 'result')} missing:")
@@ -188,14 +202,32 @@ def _missing_lines(
         yield f"and {len(missing) - MOST_LISTED:,} more"
 
 
-def _headline(rows: list[dict], title: str) -> Table:
-    table = Table(title=title, box=None, header_style="bold", title_justify="left")
-    for column in ("population", "series", "date"):
+def _print_headline(rows: list[dict], title: str, reference_date: str) -> None:
+    series, end = _in_common(rows)
+    of_all = [series, f"reference date {reference_date}" if reference_date else "", end]
+    for line in filter(None, [title, "; ".join(filter(None, of_all))]):
+        console().print(line, style="table.title", highlight=False)
+    table = Table(box=None, header_style="bold")
+    named = ["population", "date"] if series else ["population", "series", "date"]
+    for column in named:
         table.add_column(column)
     for column in ("low", "median", "high"):
         table.add_column(column, justify="right")
     table.add_column("")
     for row in rows:
         counts = [f"{row[name]:,.0f}" for name in ("low", "median", "high")]
-        table.add_row(*(cell(row[n]) for n in ("population", "series", "date")), *counts, cell(row["note"]))
-    return table
+        note = cell(row["note"]).removesuffix(end).rstrip(",; ") if end else cell(row["note"])
+        table.add_row(*(cell(row[name]) for name in named), *counts, note)
+    console().print(table)
+
+
+def _in_common(rows: list[dict]) -> tuple[str, str]:
+    """Return the series and the end of the notes that the rows of several populations share, each or "".
+
+    They are said once, so that a row takes one line of a narrow terminal.
+    """
+    if len({row["population"] for row in rows}) == 1:
+        return "", ""
+    series, notes = {cell(row["series"]) for row in rows}, {cell(row["note"]) for row in rows}
+    ends = notes if len(notes) == 1 else {re.split("[,;] ", note)[-1] for note in notes}
+    return series.pop() if len(series) == 1 else "", ends.pop() if len(ends) == 1 else ""

@@ -85,6 +85,8 @@ def _refuse_options(request: RunRequest) -> None:
         "--docker": request.docker,
         "--count": request.count is not None,
         "--seed": request.seed is not None,
+        "--reference-date": bool(request.reference_date),
+        "--strict": request.strict,
         "--output-config-file": bool(request.output_config_file),
     }
     if names := [name for name, is_given in given.items() if is_given]:

@@ -158,6 +158,9 @@ def run_arguments(settings: Settings, request: RunRequest, is_resumed: bool = Fa
     else:
         count = settings.run_count if count is None else count
         seed = settings.run_seed if seed is None else seed
+    # only where they are given, since a workflow deployed earlier does not know the newest ones
+    given = {"count": count, "seed": seed}
+    given |= {"referenceDate": request.reference_date or None, "strict": request.strict or None}
     return {
         "exp_id": request.exp_id,
         "runId": request.run_id,
@@ -180,7 +183,7 @@ def run_arguments(settings: Settings, request: RunRequest, is_resumed: bool = Fa
         "runOutputStage": request.run_output_stage and settings.run_output_stage,
         "force": request.force,
         "variables": variables | {run_setup.VARIABLE: run_setup.run_setup(settings)},
-    } | {name: value for name, value in (("count", count), ("seed", seed)) if value is not None}
+    } | {name: value for name, value in given.items() if value is not None}
 
 
 def _repository(settings: Settings, request: RunRequest) -> Path:
@@ -193,10 +196,11 @@ def _checked_image(
     cloud: Cloud, request: RunRequest, is_resumed: bool, repository: Path | None, origin: Origin | None
 ) -> str:
     """Return the image with its digest, after all checks at once; the first that fails is raised."""
+    newest = "referenceDate" if request.reference_date or request.strict else "builderSaEmail"
     questions: list[Callable[[], Any]] = [
         lambda: checks.check_account(cloud.shell),
         lambda: checks.check_bucket(cloud),
-        lambda: checks.check_workflow_takes(cloud, "builderSaEmail"),
+        lambda: checks.check_workflow_takes(cloud, newest),
         lambda: checks.check_image(cloud.shell, origin.image) if origin else checks.resolve_image(cloud),
     ]
     if cloud.settings.github_pat_secret:

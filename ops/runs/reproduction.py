@@ -229,6 +229,8 @@ def _request(request: RunRequest, metadata: dict[str, Any]) -> RunRequest:
         request.exp_id,
         count=asked.get("count"),
         seed=asked.get("seed", metadata["manifest"].get("seed")),
+        reference_date=asked.get("reference_date", ""),
+        strict=asked.get("strict", False),
         output_config_file=asked.get("output_config_file", ""),
         allow_partial=asked.get("allow_partial", False),
     )

@@ -7,7 +7,17 @@ from ops.tasks.verb import DRY_RUN, LIMIT, ONE_EXPERIMENT, REQUEST, ROWS, STAGE,
 
 JOB = "id of a Batch job, as `invoke job` and `invoke job-list` print it"
 MEANING = {name: text for name, (_, text) in REQUEST.items()}
-ASKED = ("exp_id", "run_id", "count", "seed", "output_config_file", "allow_partial", "force")
+ASKED = (
+    "exp_id",
+    "run_id",
+    "count",
+    "seed",
+    "reference_date",
+    "strict",
+    "output_config_file",
+    "allow_partial",
+    "force",
+)
 
 
 @verb(
@@ -31,6 +41,8 @@ def jobs_render(c, request, num_tasks=None, dry_run=False):
         "only": "runner: only these inputs, counted from 0, e.g. 3,17,40 or 3-9",
         "count": f"builder: {MEANING['count']}",
         "seed": f"builder: {MEANING['seed']}",
+        "reference_date": f"builder: {MEANING['reference_date']}",
+        "strict": f"builder: {MEANING['strict']}",
         "output_config_file": f"builder, output: {MEANING['output_config_file']}",
         "allow_partial": f"output: {MEANING['allow_partial']}",
         "force": f"builder, runner: {MEANING['force']}",

@@ -42,12 +42,14 @@ HERE = (  # every setting that a run on this machine uses
     "STORAGE_VERBOSE",
 )
 REHEARSALS = {"batch": rehearsal.rehearse, "gpu": gpu_lane.rehearse}
-BUILDING = ("exp_id", "count", "seed", "output_config_file")
+FORECASTING = ("reference_date", "strict")
+BUILDING = ("exp_id", "count", "seed", *FORECASTING, "output_config_file")
 RUNNING = (
     "exp_id",
     "run_id",
     "count",
     "seed",
+    *FORECASTING,
     "jobs",
     "output_config_file",
     "allow_partial",
@@ -204,7 +206,7 @@ def reproduce(c, exp_id, run_id="", local=False, cloud=False, compare_with="", d
 
 
 @verb(
-    request=("exp_id", "output_config_file"),
+    request=("exp_id", *FORECASTING, "output_config_file"),
     help={"output_config_file": "check with another output YAML", "dry_run": DRY_RUN},
 )
 def validate(c, request, dry_run=False):

@@ -40,6 +40,11 @@ REQUEST: dict[str, tuple[object, str]] = {
     "run_id": ("", RUN_ID),
     "count": (None, "split a model-only ensemble into this many workloads"),
     "seed": (None, "seed of every random draw; overrides the experiment's random_seed"),
+    "reference_date": (
+        "",
+        "Saturday of a forecast from surveillance data, e.g. 2026-01-10; it uses only what was known then",
+    ),
+    "strict": (False, "fail such a forecast if a location is left out, or has a fault in its data"),
     "jobs": (None, "tasks of stage B at once; default one per core"),
     "output_config_file": (
         "",

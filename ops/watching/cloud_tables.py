@@ -34,8 +34,8 @@ def show_runs(cloud: Cloud, exp_id: str = "", limit: int | None = None) -> None:
 
 def _row(run: CloudRun, is_running: bool) -> tuple[str, ...]:
     results = f"{run.results}/{run.inputs}" if run.inputs else ""
-    built_at = run.manifest.created_at if run.manifest else ""
-    return run.exp_id, run.run_id, built_at, results, _state(run, is_running), run.outputs
+    found = (run.manifest.reference_date, run.manifest.created_at) if run.manifest else ("", "")
+    return run.exp_id, run.run_id, *found, results, _state(run, is_running), run.outputs
 
 
 def _state(run: CloudRun, is_running: bool) -> str:

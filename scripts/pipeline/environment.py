@@ -1,5 +1,6 @@
 """The environment variables of a stage as one checked value; no other module reads settings from them."""
 
+import datetime
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from modeling.bounds import LARGEST_SEED
 from modeling.cache_folder import cache_folder
 from modeling.failures import UserError, listed
 from modeling.plain_text import is_unicode, one_line
+from modeling.reference_dates import parse_reference_date
 from modeling.run_names import (
     BUILT_IN,
     DEFAULT_ENGINE,
@@ -56,6 +58,8 @@ class StageContext:
     num_tasks: int | None  # number of results stage C expects
     count: int | None
     seed: int | None
+    reference_date: datetime.date | None  # of a forecast; None: that of its YAML, or of the newest data
+    is_strict: bool  # a forecast fails if a location is left out, or has a fault in its data
     force: bool
     workloads_per_task: int | None
     allow_partial: bool
@@ -170,6 +174,8 @@ def read_stage_context(environ: Mapping[str, str]) -> StageContext:
         num_tasks=read("NUM_TASKS", None, _whole(1)),
         count=read("COUNT", None, _whole(1)),
         seed=read("SEED", None, _whole(0, LARGEST_SEED)),
+        reference_date=read("REFERENCE_DATE", None, parse_reference_date),
+        is_strict=read("STRICT", False, _flag),
         force=read("FORCE", False, _flag),
         workloads_per_task=read("WORKLOADS_PER_TASK", None, _whole(1)),
         allow_partial=read("ALLOW_PARTIAL_RESULTS", False, _flag),

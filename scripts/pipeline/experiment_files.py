@@ -39,6 +39,8 @@ def build_experiment(context: StageContext):
         places=places,
         seed=context.seed,
         count=context.count,
+        reference_date=context.reference_date,
+        strict=context.is_strict,
     )
 
 

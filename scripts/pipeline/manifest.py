@@ -31,6 +31,8 @@ class Manifest:
     workloads_per_task: int
     inputs_sha256: str
     count: int | None = None  # as set
+    reference_date: str = ""  # of a forecast from surveillance data, such as 2026-01-10; "" for others
+    strict: bool = False  # as set
     output_config_file: str = ""  # as set
     forecast_commit: str = ""
     forecast_sha256: str = ""  # of the packed forecasting repository, in the cloud

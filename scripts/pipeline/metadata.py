@@ -112,11 +112,11 @@ class RunRecord:
         """Return the name of an input: place and parameter set where known, else its index."""
         return self.names.get(index) or unknown_input(index)
 
-    def described(self, missing: dict[int, str]) -> dict[str, list[dict[str, Any]]]:
-        """Return `missing_inputs` for JSON: index, name and reason of the first ones; {} if none is."""
+    def described(self, missing: dict[int, str]) -> dict[str, Any]:
+        """Return, where there is one, the `reference_date` and `missing_inputs`: index, name and reason."""
         first = sorted(missing)[:MOST_NAMED]
         listed = [{"index": i, "name": self.name(i), "reason": missing[i][:REASON_CHARACTERS]} for i in first]
-        return {"missing_inputs": listed} if listed else {}
+        return _known({"reference_date": self.manifest.reference_date, "missing_inputs": listed or None})
 
     def facts(self, collected, missing: dict[int, str], headline: list):
         """Return what the report prints about the run."""
@@ -157,6 +157,8 @@ class RunRecord:
                 {
                     "count": manifest.count,
                     "seed": manifest.seed,
+                    "reference_date": manifest.reference_date,
+                    "strict": manifest.strict or None,
                     "suite": manifest.suite,
                     "engine": manifest.engine,
                     "output_config_file": context.output_config_file or manifest.output_config_file,

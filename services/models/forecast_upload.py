@@ -16,7 +16,7 @@ from modeling.failures import UserError, listed
 from modeling.plain_text import excerpt
 from modeling.run_names import is_exp_id
 from modeling.vocabulary.experiment import Experiment, load_experiment
-from modeling.vocabulary.yaml_source import YamlSource
+from modeling.vocabulary.yaml_source import YamlSource, read_yaml
 from pipeline.forecast_pack import Limits, unpack_archive
 from pipeline.temporary import temporary_folder
 from services.models import Upload
@@ -135,6 +135,7 @@ def _load(folder: Path, populations: list[Path], names: Names) -> Source:
     """Return the one experiment below a folder."""
     config = _config_folder(folder, names.folders[folder])
     root, exp_id = _root_and_id(config, folder, names.folders[folder])
+    _refuse_forecasts_without_model(config)
     experiment = load_experiment(config)
     for source in experiment.sources.values():
         _refuse_paths_outside(source, folder, [root, config.parent])
@@ -170,6 +171,17 @@ def _root_and_id(config: Path, folder: Path, name: str) -> tuple[Path, str]:
         root, words = config.parent, parts[-1] if parts else name.split(".")[0]
     exp_id = re.sub("[^A-Za-z0-9._/-]+", "-", words).strip("-.")
     return root, exp_id if is_exp_id(exp_id) else "forecast"
+
+
+def _refuse_forecasts_without_model(config: Path) -> None:
+    """Refuse a forecast from surveillance data: it has nothing to calibrate, and needs no GPU."""
+    for path in sorted(each for each in config.iterdir() if each.suffix in (".yaml", ".yml")):
+        source = read_yaml(path)
+        if isinstance(source.data, dict) and "forecast" in source.data:
+            raise UserError(
+                f"{source.where(('forecast',))}: this lane calibrates models, and an experiment with the key "
+                "forecast has none; run it with `invoke run`"
+            )
 
 
 def _refuse_paths_outside(source: YamlSource, folder: Path, roots: list[Path]) -> None:

@@ -219,6 +219,36 @@ def test_a_workflow_that_is_older_than_the_accounts_of_the_stages_is_refused(nul
     assert names_in(null_operator.cloud, BUCKET) == []
 
 
+def test_a_workflow_that_is_older_than_reference_dates_runs_what_has_none(null_operator, pipeline):
+    older = WORKFLOW_FILE.read_text().replace("referenceDate", "forecastRepoRef").replace("strict", "seed")
+    pipeline.api("PATCH", f"/workflows/{pipeline.name}", json={"sourceContents": older})
+    run = ("run", "--exp-id", "trial")
+
+    refused = null_operator.invoke(*run, "--strict", GITHUB_FORECAST_REPO="lab/flu")
+    started = null_operator.invoke(*run, GITHUB_FORECAST_REPO="lab/flu")
+
+    assert refused.exit_code == 2
+    assert "does not accept referenceDate: invoke tf-apply" in refused.last_line
+    assert started.exit_code == 0, started.output
+    argument = pipeline.execution(execution_in(started.output))["argument"]
+    assert not {"referenceDate", "strict"} & json.loads(argument).keys()
+
+
+def test_a_week_reaches_the_stage_that_builds_and_a_model_is_refused_before(null_operator, pipeline):
+    run = ("run", "--exp-id", "trial", "--reference-date", "2026-01-10", "--strict")
+
+    refused = null_operator.invoke(*run)  # its repository is here, so it is checked here
+    before = pipeline.api("GET", f"/workflows/{WORKFLOW}/executions").get("executions", [])
+    started = null_operator.invoke(*run, GITHUB_FORECAST_REPO="lab/flu")
+
+    assert refused.exit_code == 2
+    assert "this experiment has no key forecast" in refused.output
+    assert before == []
+    assert started.exit_code == 0, started.output
+    asked = json.loads(pipeline.execution(execution_in(started.output))["argument"])
+    assert (asked["referenceDate"], asked["strict"]) == ("2026-01-10", True)
+
+
 def test_an_account_that_may_read_the_token_is_refused_for_stages_b_and_c(null_operator):
     same = {"GITHUB_PAT_SECRET": "github-pat", "BUILDER_SERVICE_ACCOUNT": "epymodelingsuite-batch"}
 

@@ -107,11 +107,15 @@ CASES = {
 }
 
 
+OF_A_FORECAST = {"reference_date": "2026-01-10", "strict": True}
+
+
 @pytest.mark.parametrize("goes_on", [False, True], ids=["new", "goes-on"])
 @pytest.mark.parametrize("case", CASES)
 def test_a_job_from_a_template_is_the_job_of_the_workflow(cloud, bucket, case, goes_on):
     settings = settings_of(bucket, **CASES[case])
-    request = RunRequest("Flu/Trial.1", RUN_ID, force=goes_on)
+    of_a_forecast = OF_A_FORECAST if case == "billing" else {}
+    request = RunRequest("Flu/Trial.1", RUN_ID, force=goes_on, **of_a_forecast)
     arguments = run_arguments(settings, request, goes_on) | {"imageUri": IMAGE, "forecastCommit": "f" * 40}
     manifest = {
         "num_workloads": 40,

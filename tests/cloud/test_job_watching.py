@@ -270,6 +270,18 @@ def test_a_stage_c_that_failed_tells_its_last_error_and_what_would_mend_it(opera
     assert f"or       invoke job --stage output {options} --allow-partial\n" in said
 
 
+def test_a_stage_a_that_failed_is_run_again_for_the_same_week(operator, pipeline, capsys):
+    pipeline.order({"job": "by-hand", "exit_code": 2})
+    asked = {"reference_date": "2026-01-10", "strict": True, "seed": 0}
+    pipeline.api("POST", "/jobs?jobId=by-hand", json=described(operator, "builder", "by-hand", asked=asked))
+
+    with pytest.raises(UserError, match="1 of 1 task failed"):
+        batch_jobs.follow(operator.google_cloud(), "by-hand")
+
+    again = f"invoke job --stage builder {' '.join(RUN)} --seed 0 --reference-date 2026-01-10 --strict\n"
+    assert f"again    {again}" in capsys.readouterr().out
+
+
 def test_outputs_from_a_part_of_the_results_end_with_what_they_are_without(operator, pipeline, capsys):
     pipeline.put(f"trial/{RUN_ID}/summaries/output.json", {"missing": [1, 17]})
     job = described(operator, "output", "by-hand", asked={"allow_partial": True})

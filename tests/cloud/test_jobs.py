@@ -254,6 +254,11 @@ def test_what_is_wrong_is_one_line_with_what_mends_it(operator, pipeline):
         (["--exp-id", "trial"], "is not a stage"),
         (["--stage", "runner", *RUN, "--only", ""], '--only "": expected inputs'),
         (["--stage", "runner", *RUN, "--count", "2"], "--count is for stage builder, not for runner"),
+        (["--stage", "output", *RUN, "--strict"], "--strict is for stage builder, not for output"),
+        (
+            ["--stage", "runner", *RUN, "--reference-date", "2026-01-10"],
+            "--reference-date is for stage builder, not for runner",
+        ),
         (["--stage", "output", *RUN, "--only", "2"], "--only is for stage runner, not for output"),
     ],
 )

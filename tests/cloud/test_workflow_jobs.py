@@ -77,6 +77,8 @@ def test_the_stages_get_what_they_need_and_the_machines_that_fit(pipeline):
         runId=RUN_ID,
         count=7,
         seed=11,
+        referenceDate="2026-01-10",
+        strict=True,
         outputConfigFile="short.yaml",
         githubForecastRepo="lab/flu",
         forecastRepoRef="v1",
@@ -87,6 +89,7 @@ def test_the_stages_get_what_they_need_and_the_machines_that_fit(pipeline):
     variables = {s: job["taskGroups"][0]["taskSpec"]["environment"]["variables"] for s, job in jobs.items()}
     policies = {s: job["allocationPolicy"]["instances"][0]["policy"] for s, job in jobs.items()}
     asked = {"COUNT": "7", "SEED": "11", "OUTPUT_CONFIG_FILE": "short.yaml"}
+    asked |= {"REFERENCE_DATE": "2026-01-10", "STRICT": "1"}
     assert variables["builder"].items() >= (asked | {"GITHUB_FORECAST_REPO": "lab/flu"}).items()
     assert variables["output"]["OUTPUT_CONFIG_FILE"] == "short.yaml"
     assert policies["builder"]["bootDisk"]["type"] == "hyperdisk-balanced"

@@ -77,6 +77,7 @@ def test_without_a_gpu_type_the_service_has_none(operator):
             ["--lane", "gpu", "--seed", "1", "--count", "2"],
             "--count and --seed: for --lane batch; leave it out",
         ),
+        (["--lane", "gpu", "--reference-date", "2026-01-10"], "--reference-date: for --lane batch"),
     ],
 )
 def test_what_the_lane_does_not_have_is_refused(operator, options, said):
@@ -86,6 +87,23 @@ def test_what_the_lane_does_not_have_is_refused(operator, options, said):
     assert ended.last_line.startswith(f"error: {said}")
     assert "Traceback" not in ended.output
     assert not list((operator.folder / "local").glob("rehearsal-*"))
+
+
+@pytest.mark.parametrize(
+    "words", [["rehearse", "--lane", "gpu"], ["gpu-deploy", "--yes"]], ids=lambda w: w[0]
+)
+def test_a_forecast_from_surveillance_data_is_refused_before_anything_is_made(operator, words):
+    config = operator.folder / "local" / "forecast" / "experiments" / "weekly" / "config"
+    config.mkdir(parents=True)
+    (config / "forecast.yaml").write_text("forecast:\n  method: random_walk\n")
+
+    ended = operator.invoke(*words, "--exp-id", "weekly", PROJECT_ID="my-lab-forecasts")
+
+    assert ended.exit_code == 2
+    assert ended.last_line == (
+        "error: local/forecast/experiments/weekly/config/forecast.yaml: this lane calibrates models, and an "
+        "experiment with the key forecast has none: invoke run --exp-id weekly"
+    )
 
 
 @pytest.mark.parametrize("where", ["the operator's own", "a repository elsewhere"])

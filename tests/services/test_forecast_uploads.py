@@ -3,6 +3,7 @@
 import gzip
 import random
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -265,6 +266,30 @@ def test_an_experiment_that_may_not_run_here_is_refused_with_its_line(models, tm
     (folder / "data" / "own.py").write_text("def f(data, simulation):\n    return 0.0\n")
 
     assert message in refused("mine.tar.gz", packed(folder), models)
+
+
+@pytest.mark.parametrize("kind", ["an archive", "the experiment of the models"])
+def test_a_forecast_from_surveillance_data_is_refused_for_what_it_is(tmp_path, repository, kind):
+    folder = tmp_path / "mine"
+    shutil.copytree(repository, folder)
+    config = folder / "experiments" / "trial" / "config"
+    for path in config.iterdir():
+        path.unlink()
+    (config / "forecast.yaml").write_text("# weekly\nforecast:\n  method: random_walk\n")
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "experiment.tar.gz").write_bytes(packed(folder))
+
+    uploads = {
+        "an archive": ("mine.tar.gz", packed(folder)),
+        "the experiment of the models": ("w.csv", own_table()),
+    }
+    message = refused(*uploads[kind], models)
+
+    assert message == (
+        "forecast.yaml:2: this lane calibrates models, and an experiment with the key forecast has none; "
+        "run it with `invoke run`"
+    )
 
 
 def test_more_inputs_than_an_upload_may_have_are_refused(models, repository, monkeypatch):

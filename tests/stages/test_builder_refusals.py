@@ -35,6 +35,17 @@ BUILDER = {
     ),
     "count of nothing": ({"COUNT": 0}, ['COUNT="0"', "whole number from 1"]),
     "count above the trajectories": ({"COUNT": 7}, ["model.yaml:8:", "6 trajectories", "COUNT=7"]),
+    "reference date in the week": (
+        {"REFERENCE_DATE": "2026-01-09"},
+        ['REFERENCE_DATE="2026-01-09": a Friday', "such as 2026-01-03 or 2026-01-10"],
+    ),
+    "reference date that is none": ({"REFERENCE_DATE": "soon"}, ['REFERENCE_DATE="soon": a day of the']),
+    "reference date of a model": (
+        {"REFERENCE_DATE": "2026-01-10"},
+        ["REFERENCE_DATE=2026-01-10 is for forecasts from surveillance data", "leave it out"],
+    ),
+    "strictness of a model": ({"STRICT": 1}, ["STRICT=1 is for forecasts from surveillance data"]),
+    "strictness of another word": ({"STRICT": "very"}, ['STRICT="very": use 1 or 0']),
     "output configuration": (
         {"OUTPUT_CONFIG_FILE": "nope.yaml"},
         ["OUTPUT_CONFIG_FILE=nope.yaml", "no such file"],
