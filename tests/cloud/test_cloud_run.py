@@ -18,6 +18,7 @@ from tests.emulated import object_of
 from tests.experiments import POPULATIONS, calibrated, sampled, simulated
 from tests.needs import need_engine, need_program, one_build_at_a_time
 from tests.operators import Operator
+from tests.weekly_forecasts import write_weekly
 
 
 @pytest.fixture(scope="module")
@@ -198,3 +199,17 @@ def test_a_rehearsal_in_the_images_is_equal_to_the_run_here_too(tmp_path):
 
     assert ended.exit_code == 0, ended.output
     assert ended.last_line.startswith("equal: ")
+
+
+def test_a_forecast_from_surveillance_data_is_the_same_in_the_cloud_and_here(tmp_path):
+    need_program("gcloud")
+    operator = Operator(tmp_path, simulated())
+    write_weekly(tmp_path / "local" / "forecast")
+
+    ended = operator.invoke("rehearse", "--exp-id", "weekly", "--reference-date", "2025-01-11", "--strict")
+
+    assert ended.exit_code == 0, ended.output
+    assert '"referenceDate":"2025-01-11","strict":true' in ended.output
+    assert re.fullmatch(
+        r"equal: [1-9]\d* files? of the run in the cloud and of the run here, byte for byte", ended.last_line
+    )
