@@ -8,11 +8,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from modeling.forecast import random_walk
+from modeling.forecast import growth_regression, random_walk
 from modeling.forecast_records import Forecast, History, Surveillance
 
 Method = Callable[[Surveillance, list[str], np.ndarray, History | None], Forecast]
 
 METHODS: dict[str, Method] = {
+    "growth_regression": growth_regression.forecast,
     "random_walk": random_walk.forecast,
 }
