@@ -76,7 +76,6 @@ def location_features(panel: Panel, course: SeasonCourse) -> dict[str, np.ndarra
         "region's growth, 2 weeks": growth_over(panel.region, 2),
         "rate": rates,
         "nation's rate": nation,
-        "below past maximum": course.below_past_maximum,
         "below maximum": course.below_maximum,
         "share of past total": course.share_of_past_total,
         "inverse count": 1 / (panel.counts + 1),

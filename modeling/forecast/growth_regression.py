@@ -128,7 +128,7 @@ def _series(
 ) -> Series:
     rows = settings.rows
     complete = complete_seasons(values.weeks, rows.season_begins, current)
-    course = season_course(values.rates, values.weeks, complete, (rows.first_week, rows.last_week))
+    course = season_course(values.rates, values.weeks, complete)
     return Series(values, Features(values, course), between, least_rate, is_history)
 
 

@@ -1,4 +1,4 @@
-"""The course of a season so far: its maximum, its total, and both relative to earlier seasons.
+"""The course of a season so far: how far it is below its maximum, and its total beside that of other seasons.
 
 A season that has used up what earlier ones had is near its end: the share of people who are still
 susceptible is not observed, but the total so far is.
@@ -21,20 +21,15 @@ class SeasonCourse:
     ----------
     below_maximum : ndarray
         Log rate minus the maximum of the season until that week; 0 at the maximum, else negative.
-    below_past_maximum : ndarray
-        Log rate minus the mean maximum of earlier seasons.
     share_of_past_total : ndarray
-        Log of the season's total until that week minus the log of the mean total of earlier seasons.
+        Log of the season's total until that week minus the log of the mean total of past seasons.
     """
 
     below_maximum: np.ndarray
-    below_past_maximum: np.ndarray
     share_of_past_total: np.ndarray
 
 
-def season_course(
-    log_rates: np.ndarray, weeks: SeasonWeeks, complete: list[int], peak_weeks: tuple[int, int]
-) -> SeasonCourse:
+def season_course(log_rates: np.ndarray, weeks: SeasonWeeks, complete: list[int]) -> SeasonCourse:
     """Return the course of each season.
 
     Parameters
@@ -42,27 +37,20 @@ def season_course(
     log_rates : ndarray, shape (weeks, locations)
     complete : list of int
         Past seasons that may be compared with, see `complete_seasons`. A season is compared with those before
-        it, and the first of them with itself.
-    peak_weeks : (int, int)
-        First and last week from Christmas between which the maximum of a season is sought.
+        it; the first of them with the others, and with itself if it is the only one.
     """
     rates = np.exp(log_rates)
-    maximum, total = np.full_like(rates, np.nan), np.full_like(rates, np.nan)
-    past_maximum, past_total = np.full_like(rates, np.nan), np.full_like(rates, np.nan)
-    in_peak = (weeks.from_christmas >= peak_weeks[0]) & (weeks.from_christmas <= peak_weeks[1])
-    maxima = {season: highest(log_rates[(weeks.season == season) & in_peak]) for season in complete}
+    maximum, total, past_total = (np.full_like(rates, np.nan) for _ in range(3))
     totals = {season: _sum(rates[weeks.season == season]) for season in complete}
     for season in np.unique(weeks.season):
         own = weeks.season == season
         maximum[own] = np.fmax.accumulate(log_rates[own], axis=0)
         total[own] = np.cumsum(np.nan_to_num(rates[own]), axis=0)
-        before = [each for each in complete if each < season] or complete[:1]
-        if before:
-            past_maximum[own] = known_mean([maxima[each] for each in before])
-            past_total[own] = known_mean([totals[each] + SMALL_TOTAL for each in before])
+        compared = _compared(int(season), complete)
+        if compared:
+            past_total[own] = known_mean([totals[each] + SMALL_TOTAL for each in compared])
     return SeasonCourse(
         below_maximum=log_rates - maximum,
-        below_past_maximum=log_rates - past_maximum,
         share_of_past_total=np.log(total + SMALL_TOTAL) - np.log(past_total),
     )
 
@@ -79,9 +67,9 @@ def complete_seasons(weeks: SeasonWeeks, begins: int, current: int) -> list[int]
     return [int(season) for season in started if season < current]
 
 
-def highest(values: np.ndarray) -> np.ndarray:
-    """Return the maximum over the rows of the known values; nan for a column without any."""
-    return np.fmax.reduce(values, axis=0, initial=np.nan)
+def _compared(season: int, complete: list[int]) -> list[int]:
+    before = [each for each in complete if each < season]
+    return before or [each for each in complete if each != season] or complete
 
 
 def _sum(values: np.ndarray) -> np.ndarray:

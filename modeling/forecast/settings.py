@@ -177,7 +177,7 @@ class SpreadSettings:
     """
 
     similar_log: float = 0.8
-    similar_log_nation: float = 4
+    similar_log_nation: float = 2
     wide_log: float = 3
     nation_for_state: float = 0.03
     state_for_nation: float = 0.1

@@ -25,7 +25,7 @@ def series(count: int, unusable: tuple[int, ...] = ()):
     is_usable = np.ones(count, dtype=bool)
     is_usable[list(unusable)] = False
     found = panel(counts, ["50", "US"], np.array([10**6, 10**7]), weeks, is_usable)
-    return found, Features(found, season_course(found.rates, weeks, [2022], (-14, 26)))
+    return found, Features(found, season_course(found.rates, weeks, [2022]))
 
 
 def dates(origins: np.ndarray) -> list[str]:
