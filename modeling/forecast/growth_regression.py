@@ -69,15 +69,14 @@ def forecast(
         A location has no count at all, or no past season has weeks to learn from.
     """
     behind = gaps.weeks_behind(known.counts, locations)
-    doubts = gaps.gap_doubts(known.counts, locations, known.first_week, behind)
+    doubts = gaps.gap_doubts(known.last_week, locations, behind)
     doubts += revision_doubts(known, locations, settings.revisions)
-    counts = gaps.carried_forward(gaps.interpolated(known.counts), behind)
+    counts = gaps.interpolated(known.counts)
     counts, faults = without_faults(counts, locations, known.first_week, settings.faults)
     found = revisions(known, settings.revisions)
     expected = nowcast(counts, found)
     own = _own_series(expected, known, locations, people, settings)
     series = [own, *_history_series(history, known, dict(zip(locations, people, strict=True)), settings)]
-    behind = np.minimum(behind, gaps.MOST_WEEKS_BEHIND)
     log_rates = np.empty((len(HORIZONS), len(locations), len(intervals.LEVELS)))
     for weeks_behind in np.unique(behind):
         columns = np.flatnonzero(behind == weeks_behind)
