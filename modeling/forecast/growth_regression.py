@@ -127,7 +127,7 @@ def _series(
 ) -> Series:
     rows = settings.rows
     complete = complete_seasons(values.weeks, rows.season_begins, current)
-    course = season_course(values.rates, values.weeks, complete)
+    course = season_course(values.rates, values.weeks, complete, rows.season_weeks)
     return Series(values, Features(values, course), between, least_rate, is_history)
 
 
@@ -139,33 +139,26 @@ def _grown(
     known: Surveillance,
     settings: Settings,
 ) -> np.ndarray:
-    """Return quantiles of the log rate some weeks after the origin, shape (columns, 23).
-
-    They are the mean of those learned in each window.
-    """
+    """Return quantiles of the log rate some weeks after the origin, shape (columns, 23)."""
     own = series[0]
     centre = training.window_centre(int(own.panel.weeks.from_christmas[origin]), settings.rows)
     rows = _all_rows(series, steps, centre, settings)
+    _check_past_season(rows, known)
+    rows = training.weighted(rows, centre, settings.rows.window, settings.history.weight)
+    fit = regression.fitted(rows.predictors, rows.growth, rows.weight, rows.season, settings.fit)
     predictors = own.features.at(np.array([origin]), steps)[0, columns]
-    start = own.panel.rates[origin, columns]
-    found = []
-    for window in settings.rows.windows:
-        near = training.in_window(rows, centre, window, settings.rows, settings.history.weight)
-        _check_past_season(near, known, own)
-        fit = regression.fitted(near.predictors, near.growth, near.weight, near.season, settings.fit)
-        growth = regression.predicted(fit, predictors, settings.fit)
-        errors = intervals.error_quantiles(
-            fit.residuals,
-            np.log1p(near.count),
-            near.is_nation,
-            np.where(near.is_history, settings.history.spread_weight, 1.0),
-            np.log1p(own.panel.counts[origin, columns]),
-            columns == own.panel.nation_column,
-            settings.spread,
-        )
-        errors = intervals.nearer_to_zero(errors, settings.spread.median_shift)
-        found.append(start[:, None] + growth[:, None] + errors)
-    return np.mean(found, axis=0)
+    growth = regression.predicted(fit, predictors, settings.fit)
+    errors = intervals.error_quantiles(
+        fit.residuals,
+        np.log1p(rows.count),
+        rows.is_nation,
+        np.where(rows.is_history, settings.history.spread_weight, 1.0),
+        np.log1p(own.panel.counts[origin, columns]),
+        columns == own.panel.nation_column,
+        settings.spread,
+    )
+    errors = intervals.nearer_to_zero(errors, settings.spread.median_shift)
+    return own.panel.rates[origin, columns, None] + growth[:, None] + errors
 
 
 def _all_rows(series: list[Series], steps: int, centre: int, settings: Settings) -> training.Rows:
@@ -179,7 +172,7 @@ def _all_rows(series: list[Series], steps: int, centre: int, settings: Settings)
     return rows[0] if len(rows) == 1 else rows[0].joined(rows[1])
 
 
-def _check_past_season(rows: training.Rows, known: Surveillance, own: Series) -> None:
+def _check_past_season(rows: training.Rows, known: Surveillance) -> None:
     if (rows.season < season_of(known.last_week)).any():
         return
     raise UserError(
