@@ -177,7 +177,7 @@ def _check_past_season(rows: training.Rows, known: Surveillance) -> None:
         return
     raise UserError(
         f"reference date {known.reference_date}: no past season to learn from; the data begin in the week "
-        f"ending {known.first_week}, and growth_regression needs the weeks around {known.last_week:%d %B} of "
+        f"ending {known.first_week}, and growth_regression needs the weeks around {known.last_week.day} {known.last_week:%B} of "
         "an earlier season that they have from October on (or a history_path)"
     )
 

@@ -49,6 +49,13 @@ def test_without_its_row_the_nation_is_the_sum_of_the_locations_that_report():
     assert found.nation_column is None
 
 
+def test_a_week_without_a_count_of_the_nation_has_the_sum_too():
+    found = panel_of([[4, 5, NAN], [4, 5, 99]], ["25", "50", "US"], [100_000, 100_000, 1_000_000])
+
+    np.testing.assert_allclose(np.exp(found.nation), [[5, 5, 5], [10, 10, 10]])
+    assert np.isnan(found.rates[0, 2])
+
+
 def test_a_region_is_the_sum_of_its_states_and_an_unknown_location_has_the_nations():
     # Massachusetts and Vermont are in region 1, Pennsylvania in region 3
     found = panel_of([[4, 5, 19, 7, 99]], ["25", "50", "42", "XX", "US"], [100_000] * 4 + [1_000_000])
