@@ -175,10 +175,11 @@ def _all_rows(series: list[Series], steps: int, centre: int, settings: Settings)
 def _check_past_season(rows: training.Rows, known: Surveillance) -> None:
     if (rows.season < season_of(known.last_week)).any():
         return
+    around = f"{known.last_week.day} {known.last_week:%B}"
     raise UserError(
         f"reference date {known.reference_date}: no past season to learn from; the data begin in the week "
-        f"ending {known.first_week}, and growth_regression needs the weeks around {known.last_week.day} {known.last_week:%B} of "
-        "an earlier season that they have from October on (or a history_path)"
+        f"ending {known.first_week}, and growth_regression needs the weeks around {around} of an earlier "
+        "season that they have from October on (or a history_path)"
     )
 
 
