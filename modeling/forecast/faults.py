@@ -1,0 +1,102 @@
+"""The guard against faults of the data: jumps in the newest weeks that no epidemic makes.
+
+Hospitals that do not report make a week far too low; corrected weeks and double counts make one far too high.
+"""
+
+import datetime
+from dataclasses import dataclass
+
+import numpy as np
+
+from modeling.forecast.panel import NATION
+from modeling.forecast.settings import FaultSettings
+from modeling.forecast_records import WEEK, Doubt
+
+
+def without_faults(
+    counts: np.ndarray, locations: list[str], first_week: datetime.date, settings: FaultSettings
+) -> tuple[np.ndarray, list[Doubt]]:
+    """Return counts in which implausible jumps of the newest weeks are replaced, and a doubt for each.
+
+    First the drops are replaced, oldest first, then a rise in the newest week of a location: so the week
+    after a drop is not taken for a rise. An older rise gives a doubt but stays, since it was not corrected
+    meanwhile. The nation changes by as much as its states do; its own jumps are not judged.
+
+    Parameters
+    ----------
+    counts : ndarray, shape (weeks, locations)
+        Interpolated; a week is not judged if it, or one that it is compared with, is nan.
+    """
+    guard = _Guard(counts.copy(), locations, first_week, settings)
+    first, end = settings.compared_weeks, len(counts)
+    for week in range(max(end - settings.drop_weeks, first), end):
+        guard.replace_drops(week)
+    for week in range(max(end - settings.rise_weeks, first), end):
+        guard.judge_rises(week)
+    return guard.counts, guard.doubts
+
+
+@dataclass
+class _Guard:
+    counts: np.ndarray
+    locations: list[str]
+    first_week: datetime.date
+    settings: FaultSettings
+
+    def __post_init__(self):
+        self.doubts: list[Doubt] = []
+        self._replaced: set[tuple[int, int]] = set()  # weeks and columns
+        self._is_place = np.array([name != NATION for name in self.locations])
+
+    def replace_drops(self, week: int) -> None:
+        lowest = self._before(week).min(axis=0)
+        usual = self._usual(week)
+        drop = np.log1p(self.counts[week]) - np.log1p(lowest)
+        is_fault = (drop < usual - self._most(lowest)) & (lowest > self.settings.fewest) & self._is_place
+        self._replace(week, is_fault, self.counts[week - 1], usual, "drops")
+
+    def judge_rises(self, week: int) -> None:
+        highest = self._before(week).max(axis=0)
+        usual = self._usual(week)
+        rise = np.log1p(self.counts[week]) - np.log1p(highest)
+        is_large = self.counts[week] > self.settings.fewest
+        is_fault = (rise > usual + self._most(highest)) & is_large & self._is_place
+        for column in np.flatnonzero(is_fault & ~self._is_newest(week)):
+            self._doubt(week, column, "rises", "the forecast takes it as it is")
+        self._replace(week, is_fault & self._is_newest(week), highest, usual, "rises")
+
+    def _is_newest(self, week: int) -> np.ndarray:
+        return np.isnan(self.counts[week + 1 :]).all(axis=0)
+
+    def _before(self, week: int) -> np.ndarray:
+        return self.counts[week - self.settings.compared_weeks : week]
+
+    def _most(self, before: np.ndarray) -> np.ndarray:
+        """Return the log change that is still plausible beside the usual one."""
+        return self.settings.log_jump + self.settings.log_jump_small / np.sqrt(before + 1)
+
+    def _usual(self, week: int) -> float:
+        changes = np.log1p(self.counts[week]) - np.log1p(self.counts[week - 1])
+        return common_change(changes[self._is_place], self.settings.fewest_locations)
+
+    def _replace(self, week: int, is_fault: np.ndarray, start: np.ndarray, usual: float, verb: str) -> None:
+        expected = np.maximum(np.expm1(np.log1p(start) + usual), 0)
+        for column in np.flatnonzero(is_fault):
+            self._doubt(week, column, verb, f"the forecast takes it as {expected[column]:,.0f}")
+            self._replaced.add((week, column))
+        added = (expected - self.counts[week])[is_fault].sum()
+        self.counts[week, is_fault] = expected[is_fault]
+        self.counts[week, ~self._is_place] = np.maximum(self.counts[week, ~self._is_place] + added, 0)
+
+    def _doubt(self, week: int, column: int, verb: str, consequence: str) -> None:
+        before, now = self.counts[week - 1 : week + 1, column]
+        expected = " (expected)" if (week - 1, column) in self._replaced else ""
+        day = self.first_week + week * WEEK
+        sentence = f"the week ending {day} {verb} from {before:,.0f}{expected} to {now:,.0f}; {consequence}"
+        self.doubts.append(Doubt(self.locations[column], "fault", sentence))
+
+
+def common_change(changes: np.ndarray, fewest_locations: int) -> float:
+    """Return the median change [log] of the locations that have one; 0 with too few of them to know."""
+    known = changes[~np.isnan(changes)]
+    return float(np.median(known)) if len(known) >= fewest_locations else 0.0
