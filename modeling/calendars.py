@@ -175,3 +175,10 @@ def _crossed_boundary(
 def saturday_after(day: datetime.date) -> datetime.date:
     """Return the next Saturday after a day; a week later if it is one."""
     return day + datetime.timedelta(days=(SATURDAY - 1 - day.weekday()) % 7 + 1)
+
+
+def saturday_problem(day: datetime.date) -> str | None:
+    """Return why a day cannot be the reference date of a forecast; None if it is a Saturday."""
+    if day.weekday() == SATURDAY:
+        return None
+    return f"{day} is a {day:%A}; a reference date is a Saturday, such as {saturday_after(day)}"

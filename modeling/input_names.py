@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from modeling.plain_text import one_line
 
 if TYPE_CHECKING:  # the operator's tasks import this module, and should not load numpy
+    from modeling.forecast_records import ForecastWorkload
     from modeling.workload import ForeignWorkload, Workload
 
 MOST_NAMED = 50  # inputs whose names are looked up; further ones are shown by their index
@@ -21,7 +22,7 @@ def unknown_input(index: int) -> str:
     return f"input {index}"
 
 
-def input_name(workload: "Workload | ForeignWorkload") -> str:
+def input_name(workload: "Workload | ForeignWorkload | ForecastWorkload") -> str:
     """Return place, parameter set or trajectories, and index of an input."""
     return name_of(workload.population, _share(workload), workload.index)
 
@@ -32,11 +33,11 @@ def name_of(population: str, share: str, index: int) -> str:
     return f"{place}{share} ({number})" if place else number
 
 
-def _share(workload: "Workload | ForeignWorkload") -> str:
+def _share(workload: "Workload | ForeignWorkload | ForecastWorkload") -> str:
     """Return which parameter set or trajectories of its population an input has, or "" for all."""
-    from modeling.workload import ForeignWorkload, Simulate
+    from modeling.workload import Simulate, Workload
 
-    if isinstance(workload, ForeignWorkload):
+    if not isinstance(workload, Workload):
         return ""
     task = workload.task
     if workload.set_count == 1 and isinstance(task, Simulate):

@@ -12,6 +12,8 @@ from modeling.bounds import EARLIEST_DAY, LARGEST_NUMBER, LATEST_DAY
 from modeling.calendars import FREQUENCY, step_count
 from modeling.change_sentences import MOST_CHARACTERS, MOST_SENTENCES
 from modeling.failures import UserError
+from modeling.forecast_checks import check_forecast_result
+from modeling.forecast_records import ForecastResult, ForecastWorkload
 from modeling.workload import (
     RESULT_FORMAT,
     Checkpoint,
@@ -31,8 +33,8 @@ BYTES_OF_THE_REST = 64 << 20  # of a result, besides its large arrays: names, pa
 _DAY = np.timedelta64(1, "D")
 
 
-def check_result(result: Result) -> None:
-    """Refuse a result that cannot be right.
+def check_result(result: Result | ForecastResult) -> None:
+    """Refuse a result that cannot be right; that of a forecast by check_forecast_result.
 
     Raises
     ------
@@ -41,6 +43,9 @@ def check_result(result: Result) -> None:
         dates, counts that are negative, not finite or not whole, age groups or compartments with a wrong
         total, weights that are not a distribution.
     """
+    if isinstance(result, ForecastResult):
+        check_forecast_result(result)
+        return
     where = f"result {result.index} ({result.population})"
     if result.format != RESULT_FORMAT:
         raise UserError(f"{where}: format {result.format} is not {RESULT_FORMAT}")
@@ -314,12 +319,14 @@ def _check_counts(counts: np.ndarray, where: str) -> None:
         raise UserError(f"{where}: counts up to {counts.max():g}, above {LARGEST_NUMBER:g}")
 
 
-def most_result_bytes(workload: Workload) -> int:
+def most_result_bytes(workload: Workload | ForecastWorkload) -> int:
     """Return the most bytes that the result of an input may have unpacked.
 
     The large arrays of a result are trajectories, particles of all generations and their simulated values,
     with at most 8 bytes a number.
     """
+    if isinstance(workload, ForecastWorkload):
+        return BYTES_OF_THE_REST
     plan, task = workload.plan, workload.task
     series = len(plan.compartment_series) + len(plan.transition_series)
     days = (workload.end_date - workload.start_date).days + 2

@@ -13,10 +13,14 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.environment import StageContext, read_stage_context
 from pipeline.failures import UserError, exit_code_of
 from pipeline.logs import counted, one_line, start_logging
+
+if TYPE_CHECKING:
+    from modeling.forecast_records import ForecastWorkload
 
 ANY_RUN = "00000000-000000-00000000"  # no run is read or written
 
@@ -35,6 +39,9 @@ def check(context: StageContext) -> None:
     if "--json" in sys.argv[1:]:
         print(json.dumps({"workflow": built.workflow, "num_workloads": len(built.workloads)}))
         return
+    if built.workflow == "forecast":
+        print(_described_forecast(context, built.workloads[0]))
+        return
     places = sorted({workload.population for workload in built.workloads})
     named = [f"{p} ({locations()[p].name})" if p in locations() else p for p in places[:8]]
     shown = ", ".join(named) + (f" and {len(places) - 8} more" if len(places) > 8 else "")
@@ -44,6 +51,19 @@ def check(context: StageContext) -> None:
         f"{context.exp_id} ({context.config_folder.parent}) is valid: {built.workflow}, "
         f"{counted(len(built.workloads), 'workload')} for {shown}"
         + ("" if is_drawn else f", seed {built.seed}")
+    )
+
+
+def _described_forecast(context: StageContext, workload: "ForecastWorkload") -> str:
+    """Return what would be forecast, and from which data."""
+    from modeling.failures import listed
+
+    known = workload.known
+    left_out = f"; left out: {listed(workload.left_out)}" if workload.left_out else ""
+    return (
+        f"{context.exp_id} ({context.config_folder.parent}) is valid: forecast of {known.reference_date} by "
+        f"{workload.method} for {workload.population_name}, from the data of {known.as_of}, which end with "
+        f"the week of {known.last_week}{left_out}"
     )
 
 

@@ -27,6 +27,7 @@ from pipeline.stage import run_stage
 from pipeline.summary import Stopwatch
 
 if TYPE_CHECKING:
+    from modeling.forecast_records import ForecastResult
     from modeling.workload import Result
 
 log = logging.getLogger("pipeline")
@@ -95,13 +96,12 @@ def _run_input(index: int, context: StageContext, inputs: Inputs) -> None:
         called = input_name(workload)
         log.info("%s", called)
         _refuse_functions(workload, context)
-        # after the cheap checks: they load the simulator
-        from modeling.simulate.run import engine_for
+        # after the cheap checks: it may load the simulator
         from modeling.suites import run
         from modeling.threads import set_usable_threads
 
         set_usable_threads(context.threads)
-        made |= {"engine": engine_for(workload, inputs.manifest.engine), "threads": context.threads}
+        made |= {"engine": _engine(workload, inputs.manifest.engine), "threads": context.threads}
         result = run(workload, inputs.manifest.engine, checkpoint)
         path = results.write(result)
         checkpoint.remove()
@@ -118,6 +118,15 @@ def _run_input(index: int, context: StageContext, inputs: Inputs) -> None:
         _summary_name(index, inputs.manifest), stopwatch.summary(**_facts(index, result), **made)
     )
     log.info("wrote %s", path)
+
+
+def _engine(workload: Any, engine: str) -> str:
+    """Return the engine that simulates a workload; that of its run where it is not known here."""
+    if not hasattr(workload, "task"):
+        return engine
+    from modeling.simulate.run import engine_for
+
+    return engine_for(workload, engine)
 
 
 def _refuse_functions(workload: Any, context: StageContext) -> None:
@@ -168,13 +177,13 @@ def _complete_summary(index: int, results: Results, made: dict[str, Any]) -> Non
         results.files.write_summary(name, stopwatch.summary(**_facts(index, result), **made))
 
 
-def _facts(index: int, result: "Result") -> dict[str, Any]:
-    """Return what a summary says of a result."""
+def _facts(index: int, result: "Result | ForecastResult") -> dict[str, Any]:
+    """Return what a summary says of a result; a forecast from surveillance data simulates nothing."""
+    facts = {"status": "done", "task_index": index, "population": result.population}
+    if not hasattr(result, "trajectories"):
+        return facts | {"trajectories": 0, "simulations": 0, "stopped_by": ""}
     trajectories = result.trajectories.count if result.trajectories else 0
-    return {
-        "status": "done",
-        "task_index": index,
-        "population": result.population,
+    return facts | {
         "trajectories": trajectories,
         "simulations": result.simulations or trajectories,
         "stopped_by": result.stopped_by,

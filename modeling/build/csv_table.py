@@ -5,8 +5,10 @@ Whoever reads a table knows what its columns mean: observed.py, changes/.
 
 import csv
 import datetime
+import gzip
 import io
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
@@ -249,7 +251,7 @@ def forget_tables() -> None:
 
 @lru_cache(maxsize=8)  # a file has many populations; a changed file is read again
 def _read(path: Path, where: str, what: str, mtime_ns: int, size: int) -> Table:
-    records = _records(_text(path, where, what), path.name)
+    records = _records(read_text(path, where, what), path.name)
     header = next(records, None)
     if header is None:
         raise UserError(f"{where}: {what} {path} are empty; a header and rows are needed")
@@ -257,22 +259,34 @@ def _read(path: Path, where: str, what: str, mtime_ns: int, size: int) -> Table:
     for mark, name in SEPARATORS.items():
         if len(names) == 1 and mark in header.fields[0]:
             raise UserError(f"{where}: the columns of {path} are separated by {name}; commas are needed")
-    _refuse_duplicates(names, f"{path.name}:{header.line}")
+    refuse_duplicates(names, f"{path.name}:{header.line}")
     rows = []
     for row in records:
         if len(row.fields) != len(names):
-            raise UserError(f"{path.name}:{row.line}: {_field_count(row.fields, names)}")
+            raise UserError(f"{path.name}:{row.line}: {field_count(row.fields, names)}")
         rows.append(row)
     if not rows:
         raise UserError(f"{where}: {what} {path} have no rows below the header")
     return Table(path.name, names, rows)
 
 
-def _text(path: Path, where: str, what: str) -> str:
-    if path.stat().st_size > MOST_BYTES:
+def read_text(path: Path, where: str, what: str = "observed data") -> str:
+    """Return the text of a CSV file; that of .csv.gz is unpacked.
+
+    Raises
+    ------
+    UserError
+        Not readable, damaged, too large, or not UTF-8; parameters are as in read_table.
+    """
+    try:
+        content = _content(path)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{where}: {what} {path} are damaged ({error}); fetch or pack them again") from None
+    except OSError as error:
+        raise UserError(f"{where}: {what} {path} cannot be read ({error.strerror})") from None
+    if len(content) > MOST_BYTES:
         most = MOST_BYTES >> 30
         raise UserError(f"{where}: {what} {path} are larger than {most} GiB; keep what is needed")
-    content = path.read_bytes()
     if encoding := other_encoding(content):
         raise UserError(f"{where}: {what} {path} are {encoding}; save them as UTF-8")
     try:
@@ -288,6 +302,12 @@ def _text(path: Path, where: str, what: str) -> str:
     return text
 
 
+def _content(path: Path) -> bytes:
+    """Return at most one byte more than a file may have."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        return file.read(MOST_BYTES + 1)
+
+
 def _records(text: str, name: str) -> Iterator[Row]:
     """Yield the records that are not blank, with the line on which each begins."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -298,12 +318,13 @@ def _records(text: str, name: str) -> Iterator[Row]:
         except StopIteration:
             return
         except csv.Error as error:
-            raise UserError(f"{name}:{line}: {_described(error)}") from None
+            raise UserError(f"{name}:{line}: {csv_problem(error)}") from None
         if any(map(str.strip, fields)):
             yield Row(line, fields)
 
 
-def _described(error: csv.Error) -> str:
+def csv_problem(error: csv.Error) -> str:
+    """Return what is wrong with the quotes of a record."""
     problem = str(error)
     if "unexpected end of data" in problem:
         return "a quote that opens in this row is not closed"
@@ -314,7 +335,7 @@ def _described(error: csv.Error) -> str:
     return f"not valid CSV ({problem})"
 
 
-def _refuse_duplicates(names: list[str], where: str) -> None:
+def refuse_duplicates(names: list[str], where: str) -> None:
     """Refuse duplicate names; several columns may have none, because nothing can refer to them."""
     for position, name in enumerate(names):
         first = names.index(name)
@@ -325,7 +346,8 @@ def _refuse_duplicates(names: list[str], where: str) -> None:
             )
 
 
-def _field_count(fields: list[str], names: list[str]) -> str:
+def field_count(fields: list[str], names: list[str]) -> str:
+    """Return what is wrong with a row that has another number of fields than the header."""
     count = f"{len(fields)} field{'' if len(fields) == 1 else 's'} instead of {len(names)}"
     if len(fields) < len(names):
         return f'{count}: column "{shown(names[len(fields)])}" is missing'

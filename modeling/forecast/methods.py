@@ -1,4 +1,4 @@
-"""The methods of a forecast from surveillance data, by the name that an experiment gives.
+"""The methods of a forecast from surveillance data, by the name that an experiment gives, and a run of one.
 
 A method takes what is known, the locations, the people of each, and perhaps a history. It is deterministic,
 uses nothing but its arguments, and returns every location.
@@ -8,11 +8,55 @@ from collections.abc import Callable
 
 import numpy as np
 
+from modeling.failures import UserError, listed
 from modeling.forecast import random_walk
-from modeling.forecast_records import Forecast, History, Surveillance
+from modeling.forecast_checks import check_forecast_result, check_forecast_workload, strict_problem
+from modeling.forecast_records import Forecast, ForecastResult, ForecastWorkload, History, Surveillance
 
 Method = Callable[[Surveillance, list[str], np.ndarray, History | None], Forecast]
 
 METHODS: dict[str, Method] = {
     "random_walk": random_walk.forecast,
 }
+
+
+def run_forecast(workload: ForecastWorkload) -> ForecastResult:
+    """Forecast all locations of a workload, now and a week earlier; return the checked result.
+
+    Raises
+    ------
+    UserError
+        An unknown method, data that it cannot learn from, a strict workload with a location that is left out
+        or has a fault, or a check of the result fails.
+    """
+    check_forecast_workload(workload)
+    method = METHODS.get(workload.method)
+    if method is None:
+        raise UserError(f"method {workload.method[:40]} is unknown; this version has {listed(METHODS)}")
+    fixed = workload.locations, workload.people, workload.history
+    made = method(workload.known, *fixed)
+    doubts = list(dict.fromkeys([*workload.doubts, *made.doubts]))
+    if workload.is_strict and (problem := strict_problem(workload.left_out, doubts)):
+        raise UserError(problem)
+    result = ForecastResult(
+        population=workload.population,
+        population_name=workload.population_name,
+        method=workload.method,
+        locations=workload.locations,
+        people=workload.people,
+        as_of=workload.known.as_of,
+        first_week=workload.known.first_week,
+        counts=workload.known.counts,
+        nowcast=made.nowcast,
+        forecast=made.quantiles,
+        previous=method(workload.previous, *fixed).quantiles if workload.previous is not None else None,
+        later=workload.later,
+        left_out=workload.left_out,
+        notes=workload.notes,
+        doubts=doubts,
+        seed=workload.seed,
+        index=workload.index,
+        primary_id=workload.primary_id,
+    )
+    check_forecast_result(result)
+    return result

@@ -6,6 +6,7 @@ of the weeks ahead.
 
 import numpy as np
 
+from modeling.failures import UserError
 from modeling.forecast_records import RECENT_WEEKS, Forecast, History, Quantiles, Surveillance
 from modeling.hubs import HORIZONS, QUANTILES
 
@@ -13,7 +14,13 @@ from modeling.hubs import HORIZONS, QUANTILES
 def forecast(
     known: Surveillance, locations: list[str], people: np.ndarray, history: History | None
 ) -> Forecast:
-    """Return the last known count with the spread of all past changes; people and history are not used."""
+    """Return the last known count with the spread of all past changes; people and history are not used.
+
+    Raises
+    ------
+    UserError
+        A location has no two counts in a row.
+    """
     logs = np.log1p(known.counts)
     quantiles = np.empty((len(HORIZONS), len(locations), len(QUANTILES)))
     for column in range(len(locations)):
@@ -21,6 +28,8 @@ def forecast(
         last = series[~np.isnan(series)][-1]
         changes = np.diff(series)
         changes = changes[~np.isnan(changes)]
+        if not changes.size:
+            raise UserError(f"{locations[column]}: no two weeks in a row have a count; no change is known")
         spread = np.quantile(np.concatenate([changes, -changes]), QUANTILES)
         for row, horizon in enumerate(HORIZONS):
             weeks = max(horizon + known.weeks_ahead, 0)

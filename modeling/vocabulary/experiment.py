@@ -7,6 +7,7 @@ import datetime
 import importlib.util
 import itertools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,22 @@ from pydantic import ValidationError
 from modeling.bounds import FIRST_DAY, LAST_DAY
 from modeling.failures import UserError, did_you_mean, listed
 from modeling.plain_text import one_line
-from modeling.vocabulary import Model, Modelset, Output
+from modeling.vocabulary import Model, Modelset, Output, SurveillanceForecast
 from modeling.vocabulary.base import Location, Piece, Problems
 from modeling.vocabulary.calibration import Calibration
+from modeling.vocabulary.forecast import FORECAST_OUTPUT, output_problems
 from modeling.vocabulary.output import DEFAULT_OUTPUT
 from modeling.vocabulary.priors import DateParameter
 from modeling.vocabulary.yaml_source import YamlSource, read_yaml
 
 MOST_CHARACTERS = 800  # of a message
 MOST_PROBLEMS = 1_000  # of a file
-KINDS: dict[str, type[Piece]] = {"model": Model, "modelset": Modelset, "output": Output}
+KINDS: dict[str, type[Piece]] = {
+    "model": Model,
+    "modelset": Modelset,
+    "output": Output,
+    "forecast": SurveillanceForecast,
+}
 
 
 class InvalidExperiment(UserError):
@@ -80,6 +87,21 @@ class Experiment:
         return self.sources[kind].where((kind, *at))
 
 
+@dataclass(frozen=True)
+class ForecastExperiment:
+    """A validated experiment that forecasts from surveillance data, without a model."""
+
+    sources: dict[str, YamlSource]
+    forecast: SurveillanceForecast
+    output: Output
+
+    workflow = "forecast"
+
+    def where(self, kind: str, *at: str | int) -> str:
+        """Return "file:line" of a key, for messages."""
+        return self.sources[kind].where((kind, *at))
+
+
 def find_sources(folder: Path, output_file: Path | None = None) -> dict[str, YamlSource]:
     """Return the YAML files of an experiment by their top-level key.
 
@@ -93,7 +115,8 @@ def find_sources(folder: Path, output_file: Path | None = None) -> dict[str, Yam
     Raises
     ------
     UserError
-        No folder, no model, two files of one kind, or a file of an unknown kind.
+        No folder, neither model nor forecast, or a model beside a forecast, two files of one kind, or a file
+        of an unknown kind.
     """
     if not folder.is_dir():
         root = next((p for p in folder.parents if p.name == "experiments"), folder.parent.parent)
@@ -118,9 +141,21 @@ def find_sources(folder: Path, output_file: Path | None = None) -> dict[str, Yam
         if _kind(source) != "output":
             raise UserError(f'{output_file.name}: the output configuration must have the key "output"')
         sources["output"] = source
-    if "model" not in sources:
-        raise UserError(f'{folder}: no YAML file has the key "model"')
+    _check_kinds(sources, folder)
     return sources
+
+
+def _check_kinds(sources: dict[str, YamlSource], folder: Path) -> None:
+    """Refuse a folder with neither a model nor a forecast, or with a forecast beside a model or modelset."""
+    if not sources.keys() & {"model", "forecast"}:
+        raise UserError(f'{folder}: no YAML file has the key "model" (or "forecast")')
+    others = [kind for kind in ("model", "modelset") if kind in sources]
+    if "forecast" in sources and others:
+        named = " and ".join(sources[kind].path.name for kind in others)
+        raise UserError(
+            f'{folder}: {sources["forecast"].path.name} has the key "forecast", an experiment of its own '
+            f"without {' and '.join(others)}; move {named} into the folder of another experiment"
+        )
 
 
 def _kind(source: YamlSource) -> str:
@@ -131,13 +166,13 @@ def _kind(source: YamlSource) -> str:
         found = listed(keys) or "nothing"
         near = did_you_mean(keys[0], KINDS) if keys else ""
         raise UserError(
-            f"{source.path.name}: one top-level key model, modelset or output is expected; "
+            f"{source.path.name}: one top-level key model, modelset or output, or forecast, is expected; "
             f"found {found}{near}"
         )
     return keys[0]
 
 
-def load_experiment(folder: Path, output_file: Path | None = None) -> Experiment:
+def load_experiment(folder: Path, output_file: Path | None = None) -> Experiment | ForecastExperiment:
     """Read and validate an experiment.
 
     Raises
@@ -157,11 +192,23 @@ def load_experiment(folder: Path, output_file: Path | None = None) -> Experiment
             problems += _pydantic_problems(error, source, kind)
     if problems:
         raise InvalidExperiment(problems)
+    experiment, found = (_forecast if "forecast" in parsed else _modelled)(sources, parsed)
+    for kind, at_and_message in found.items():
+        first = itertools.islice(at_and_message, MOST_PROBLEMS)
+        problems += [f"{experiment.where(kind, *at)}: {message}" for at, message in first]
+    if problems:
+        raise InvalidExperiment(problems)
+    return experiment
 
+
+def _modelled(
+    sources: dict[str, YamlSource], parsed: dict[str, Any]
+) -> tuple[Experiment, dict[str, Iterable]]:
+    """Return the experiment of a model, and by kind of file what is wrong with it beyond its types."""
     model, modelset = parsed["model"], parsed.get("modelset")
     output = parsed.get("output", DEFAULT_OUTPUT)
     experiment = Experiment(sources, model, modelset, output)
-    found = {
+    found: dict[str, Iterable] = {
         "model": _model_problems(model, modelset),
         "output": [
             *output.own_problems(),
@@ -171,12 +218,17 @@ def load_experiment(folder: Path, output_file: Path | None = None) -> Experiment
     }
     if modelset is not None:
         found["modelset"] = modelset.problems(model)
-    for kind, at_and_message in found.items():
-        first = itertools.islice(at_and_message, MOST_PROBLEMS)
-        problems += [f"{experiment.where(kind, *at)}: {message}" for at, message in first]
-    if problems:
-        raise InvalidExperiment(problems)
-    return experiment
+    return experiment, found
+
+
+def _forecast(
+    sources: dict[str, YamlSource], parsed: dict[str, Any]
+) -> tuple[ForecastExperiment, dict[str, Iterable]]:
+    """Return the experiment of a forecast, and by kind of file what is wrong with it beyond its types."""
+    output = parsed.get("output", FORECAST_OUTPUT)
+    experiment = ForecastExperiment(sources, parsed["forecast"], output)
+    problems = [*output.own_problems(), *output_problems(output), *_missing_packages(output)]
+    return experiment, {"forecast": experiment.forecast.problems(), "output": problems}
 
 
 def load_output(folder: Path, output_file: Path | None = None) -> Output:

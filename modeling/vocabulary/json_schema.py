@@ -18,7 +18,7 @@ REFERENCE = "#/definitions/{model}"
 
 
 def experiment_schema() -> dict[str, Any]:
-    """Return the JSON schema of a file with one of the top-level keys model, modelset and output."""
+    """Return the JSON schema of a file with one of the top-level keys of an experiment."""
     references, shared = models_json_schema(
         [(piece, "validation") for piece in KINDS.values()],
         ref_template=REFERENCE,

@@ -15,9 +15,9 @@ Schema = dict[str, Any]  # of a value: JSON schema, draft 7
 HEAD = """\
 # Every key of an experiment
 
-Each file of an experiment has one top-level key: {kinds}. [experiments.md](experiments.md)
-explains them. A key that is not required may be left out. X is a name that the experiment chooses, [] an item
-of a list. `invoke docs` generates this page.
+Each file of an experiment has one top-level key: {kinds}.
+[experiments.md](experiments.md) explains them. A key that is not required may be left out. X is a name that
+the experiment chooses, [] an item of a list. `invoke docs` generates this page.
 """
 SHARED = "\n## Mappings of several keys\n"
 ROWS = "| key | type | default | meaning |\n|---|---|---|---|\n"

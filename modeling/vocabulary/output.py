@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator
 
 from modeling import hubs
-from modeling.calendars import SATURDAY, saturday_after
+from modeling.calendars import saturday_problem
 from modeling.failures import UserError, did_you_mean
 from modeling.vocabulary.base import CountFrom0, Day, Meta, Number, Piece, Problems, repeated
 from modeling.vocabulary.calibration import Calibration
@@ -116,9 +116,8 @@ class HubFormat(Piece):
     @field_validator("reference_date")
     @classmethod
     def _on_saturday(cls, day: datetime.date | None) -> datetime.date | None:
-        if day is not None and day.weekday() != SATURDAY:
-            after = saturday_after(day)
-            raise ValueError(f"{day} is a {day:%A}; a reference date is a Saturday, such as {after}")
+        if day is not None and (problem := saturday_problem(day)):
+            raise ValueError(problem)
         return day
 
     @field_validator("team", "model")

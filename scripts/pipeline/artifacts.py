@@ -35,7 +35,7 @@ from pipeline.summary import with_earlier
 
 log = logging.getLogger("pipeline")
 
-CONFIG_KINDS = ("model", "modelset", "output")
+CONFIG_KINDS = ("model", "modelset", "output", "forecast")
 MOST_DAMAGED_SHOWN = 10
 _STAGE = re.compile("builder|output|runner_[0-9]{4,18}")
 

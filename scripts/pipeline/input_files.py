@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from modeling.bounds import MOST_WORKLOADS
 from modeling.failures import UserError
 from modeling.run_names import BUILDER, BUILT_IN, DIGESTS, INPUT_LIST, MANIFEST
-from modeling.workload import ForeignWorkload, Workload
+from modeling.workload import ForeignWorkload
 from pipeline.artifacts import RunFiles
 from pipeline.input_list import InputEntry, entry_of, parse_entries, write_entries
 from pipeline.manifest import Manifest, index_width
-from pipeline.pickles import decode_workload, encode_workload
+from pipeline.pickles import AnyWorkload, decode_workload, encode_workload
 from pipeline.storage import MissingFile, UnusableFile
 
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -39,7 +39,7 @@ class WrittenInputs:
     list_sha256: str
 
 
-def write_inputs(files: RunFiles, workloads: list[Workload | ForeignWorkload]) -> WrittenInputs:
+def write_inputs(files: RunFiles, workloads: list[AnyWorkload]) -> WrittenInputs:
     """Write every workload, then inputs.sha256 and inputs.csv."""
     if len(workloads) > MOST_WORKLOADS:
         raise UserError(f"{len(workloads):,} inputs are more than {MOST_WORKLOADS:,}; build fewer")
@@ -60,7 +60,7 @@ def write_inputs(files: RunFiles, workloads: list[Workload | ForeignWorkload]) -
     return WrittenInputs(hashlib.sha256(lines).hexdigest(), hashlib.sha256(listed).hexdigest())
 
 
-def _list_of(workloads: list[Workload | ForeignWorkload]) -> bytes:
+def _list_of(workloads: list[AnyWorkload]) -> bytes:
     """Return inputs.csv; UserError for a population whose charts could not be named after it."""
     try:
         listed = write_entries(map(entry_of, workloads))
@@ -92,7 +92,7 @@ class Inputs:
         self._prefix = files.in_prefix if prefix is None else prefix
         self.digests = self._read_digests()
 
-    def read(self, index: int) -> Workload | ForeignWorkload:
+    def read(self, index: int) -> AnyWorkload:
         """Return one input."""
         try:
             data: bytes | MissingFile = self.files.storage.load_bytes(self._name(index))
@@ -153,7 +153,7 @@ class Inputs:
             raise UserError(f"{path} does not match {MANIFEST}; {_BUILD_AGAIN}")
         return data
 
-    def _checked(self, index: int, data: bytes | MissingFile) -> Workload | ForeignWorkload:
+    def _checked(self, index: int, data: bytes | MissingFile) -> AnyWorkload:
         """Return the workload in an input's bytes; nothing is unpickled before its digest is checked."""
         path = self.files.storage.get_path(self._name(index))
         if isinstance(data, MissingFile):

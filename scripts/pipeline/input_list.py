@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from modeling.failures import UserError
+from modeling.forecast_records import ForecastResult, ForecastWorkload
 from modeling.input_names import name_of, set_share, trajectory_share
 from modeling.result_checks import most_result_bytes
 from modeling.workload import ForeignWorkload, Result, Simulate, Workload
@@ -18,7 +19,8 @@ MOST_NAME_BYTES = 200  # charts are named after their population
 
 
 class InputEntry(NamedTuple):
-    """One row of inputs.csv; values that an input of another suite does not have are empty or None."""
+    """One row of inputs.csv; values that an input of another suite, or a forecast, does not have are
+    empty or None."""
 
     population: str
     population_name: str
@@ -29,7 +31,7 @@ class InputEntry(NamedTuple):
     ensemble_total: int | None
     most_result_bytes: int  # unpacked
 
-    def check(self, result: Result) -> None:
+    def check(self, result: Result | ForecastResult) -> None:
         """Refuse a result whose place or parameter set differs from its input's."""
         for name, wanted in self._asdict().items():
             if name == "most_result_bytes" or wanted in ("", None):
@@ -38,7 +40,10 @@ class InputEntry(NamedTuple):
                 raise UserError(f"its {name} is {repr(found)[:80]}, but that of its input is {wanted!r}")
 
 
-def entry_of(workload: Workload | ForeignWorkload) -> InputEntry:
+def entry_of(workload: Workload | ForeignWorkload | ForecastWorkload) -> InputEntry:
+    if isinstance(workload, ForecastWorkload):
+        place = (workload.population, workload.population_name, workload.primary_id)
+        return InputEntry(*place, None, None, None, None, most_result_bytes(workload))
     if isinstance(workload, ForeignWorkload):
         place = (workload.population, "", workload.primary_id)
         return InputEntry(*place, None, None, None, None, MOST_FOREIGN_RESULT_BYTES)

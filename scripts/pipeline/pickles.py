@@ -3,9 +3,11 @@
 import hashlib
 import json
 import zlib
+from typing import get_args
 
 from modeling.by_products import parse_json
 from modeling.failures import UserError
+from modeling.forecast_records import ForecastResult, ForecastWorkload
 from modeling.result_checks import check_result
 from modeling.workload import Checkpoint, ForeignWorkload, Result, Workload
 from pipeline.input_list import InputEntry
@@ -18,6 +20,9 @@ _RESULT_MAGICS = (_RESULT_MAGIC, _MAGIC_OF_A_PICKLE)
 _CHECKPOINT_MAGIC = b"epymodelingsuite-cloud checkpoint 1\n"
 MOST_INPUT_BYTES = 512 << 20  # unpacked; real ones have about 100 KB
 MOST_HEADER_BYTES = 10_000
+AnyWorkload = Workload | ForeignWorkload | ForecastWorkload
+AnyResult = Result | ForecastResult
+_WORKLOADS, _RESULTS = get_args(AnyWorkload), get_args(AnyResult)
 
 
 class DamagedResult(UserError):
@@ -34,19 +39,19 @@ class ForeignResult(UserError):
         )
 
 
-def encode_workload(workload: Workload | ForeignWorkload) -> bytes:
+def encode_workload(workload: AnyWorkload) -> bytes:
     return zlib.compress(pickled(workload), level=1)
 
 
-def decode_workload(data: bytes, path: str) -> Workload | ForeignWorkload:
+def decode_workload(data: bytes, path: str) -> AnyWorkload:
     """Return the workload in bytes whose digest was checked before."""
     try:
-        return load_record(unpacked(data, MOST_INPUT_BYTES), Workload, ForeignWorkload)
+        return load_record(unpacked(data, MOST_INPUT_BYTES), *_WORKLOADS)
     except UserError as error:
         raise UserError(f"{path}: {error}; build the run again under a new RUN_ID") from None
 
 
-def encode_result(result: Result, input_digest: str) -> bytes:
+def encode_result(result: AnyResult, input_digest: str) -> bytes:
     """Return the file of a result: a magic line, a header line in JSON, and the packed record."""
     return _encoded(_RESULT_MAGIC, result, result.index, input_digest)
 
@@ -56,7 +61,7 @@ def encode_checkpoint(checkpoint: Checkpoint, index: int, input_digest: str) -> 
     return _encoded(_CHECKPOINT_MAGIC, checkpoint, index, input_digest)
 
 
-def _encoded(magic: bytes, record: Result | Checkpoint, index: int, input_digest: str) -> bytes:
+def _encoded(magic: bytes, record: AnyResult | Checkpoint, index: int, input_digest: str) -> bytes:
     packed = pack(record)
     header = {
         "index": index,
@@ -117,7 +122,7 @@ def check_result_file(
     return packed
 
 
-def decode_result(data: bytes, index: int, input_digest: str, entry: InputEntry, path: str) -> Result:
+def decode_result(data: bytes, index: int, input_digest: str, entry: InputEntry, path: str) -> AnyResult:
     """Return the result of input `index` in the bytes of its file, checked against its input.
 
     Raises
@@ -129,10 +134,10 @@ def decode_result(data: bytes, index: int, input_digest: str, entry: InputEntry,
     packed = check_result_file(data, input_digest, path)
     try:
         if data.startswith(_MAGIC_OF_A_PICKLE):
-            result = load_record(unpacked(packed, entry.most_result_bytes), Result)
+            result = load_record(unpacked(packed, entry.most_result_bytes), *_RESULTS)
         else:
             record, arrays = unpack(packed, entry.most_result_bytes)
-            result = load_record(record, Result, arrays=arrays)
+            result = load_record(record, *_RESULTS, arrays=arrays)
         if result.index != index:
             raise UserError(f"it holds the result of input {result.index}")
         entry.check(result)

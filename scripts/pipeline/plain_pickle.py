@@ -20,6 +20,7 @@ import numpy as np
 
 from modeling.bounds import EARLIEST_DAY, LATEST_DAY
 from modeling.failures import UserError
+from modeling.forecast_records import FORECAST_RECORDS
 from modeling.plain_text import is_unicode
 from modeling.workload import RECORDS
 
@@ -179,7 +180,7 @@ _NUMPY: dict[tuple[str, str], Any] = {
     ("numpy._core.multiarray", "scalar"): _scalar,
     ("numpy._core.numeric", "_frombuffer"): _array,
 }
-_RECORDS = {kind.__name__: kind for kind in RECORDS}
+_RECORDS = {(kind.__module__, kind.__name__): kind for kind in (*RECORDS, *FORECAST_RECORDS)}
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -198,8 +199,8 @@ class _PlainUnpickler(pickle.Unpickler):
 
     @staticmethod
     def _stand_in(module: str, name: str) -> Any:
-        if module == RECORDS[0].__module__ and name in _RECORDS:
-            return type(name, (_Record,), {"kind": _RECORDS[name]})
+        if (module, name) in _RECORDS:
+            return type(name, (_Record,), {"kind": _RECORDS[module, name]})
         found = _NUMPY.get((module, name))
         if found is None:
             raise NotOurs(f"a record names {module[:80]}.{name[:80]}, which is not ours; it is not loaded")

@@ -4,11 +4,17 @@ from collections.abc import Iterator
 
 from modeling.failures import UserError
 from modeling.run_names import RUNNER, SUMMARIES
-from modeling.workload import Result
 from pipeline.artifacts import RunFiles
 from pipeline.input_files import Inputs
 from pipeline.manifest import Manifest
-from pipeline.pickles import DamagedResult, ForeignResult, check_result_file, decode_result, encode_result
+from pipeline.pickles import (
+    AnyResult,
+    DamagedResult,
+    ForeignResult,
+    check_result_file,
+    decode_result,
+    encode_result,
+)
 from pipeline.storage import MissingFile
 
 
@@ -44,7 +50,7 @@ class Results:
 
     # -- stage B, below out_prefix
 
-    def write(self, result: Result) -> str:
+    def write(self, result: AnyResult) -> str:
         """Write a result and return its path."""
         name = self.files.out_prefix + self._name(result.index)
         self.files.storage.save_bytes(name, encode_result(result, self._inputs.digests[result.index]))
@@ -61,7 +67,7 @@ class Results:
             return False
         return True
 
-    def read(self, index: int) -> Result:
+    def read(self, index: int) -> AnyResult:
         """Return a result that `has` found; ForeignResult where only another version can read it."""
         name = self.files.out_prefix + self._name(index)
         data = self.files.storage.load_bytes(name)
@@ -71,7 +77,7 @@ class Results:
 
     # -- stage C, below in_prefix
 
-    def read_many(self, indices: list[int]) -> Iterator[tuple[int, Result | MissingFile | DamagedResult]]:
+    def read_many(self, indices: list[int]) -> Iterator[tuple[int, AnyResult | MissingFile | DamagedResult]]:
         """Yield each result in order, or why it cannot be used; a few are read ahead.
 
         Raises

@@ -165,7 +165,7 @@ def test_the_written_file_is_json_of_draft_7():
     written = json.loads(path.read_text(encoding="utf-8"))
 
     assert written["$schema"] == "http://json-schema.org/draft-07/schema#"
-    assert list(written["properties"]) == ["model", "modelset", "output"]
+    assert list(written["properties"]) == ["model", "modelset", "output", "forecast"]
 
 
 def test_every_key_has_a_description():

@@ -1,0 +1,200 @@
+"""Stage A of a forecast from surveillance data: vintages and history become one workload."""
+
+import datetime
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from modeling.build.csv_table import find_file, shown
+from modeling.build.history import read_history
+from modeling.build.surveillance import NoVintage, Vintages, open_vintages
+from modeling.build.surveillance_doubts import doubts, left_out
+from modeling.failures import UserError, listed
+from modeling.forecast_checks import strict_problem
+from modeling.forecast_records import WEEK, ForecastWorkload, History, Surveillance
+from modeling.hubs import FLUSIGHT, hub_populations
+from modeling.populations import Location, expand_all, find_location
+from modeling.populations import locations as known_locations
+from modeling.vocabulary.experiment import ForecastExperiment
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What a forecast is made from; `refused` are locations that cannot be forecast, with the reason."""
+
+    vintages: Vintages  # of the locations that can be forecast
+    known: Surveillance
+    refused: dict[str, str]
+    notes: list[str]
+
+
+def build_forecast(
+    experiment: ForecastExperiment,
+    data_roots: list[Path],
+    reference_date: datetime.date | None = None,
+    strict: bool = False,
+) -> ForecastWorkload:
+    """Return the one workload of a forecast.
+
+    Parameters
+    ----------
+    data_roots : list of Path
+        Folders that paths in the YAML are relative to, searched in order.
+    reference_date : date, optional
+        Replaces that of the experiment. Without either, the first Saturday on or after the day of the newest
+        vintage.
+    strict : bool
+        Whether a location that is left out, or has a fault in its data, fails the run.
+
+    Raises
+    ------
+    UserError
+        A location that the hub does not have, missing or damaged data, no vintage for the reference date, no
+        location that can be forecast, or with `strict` any that cannot.
+    """
+    asked = _locations(experiment)
+    path, where = _place_of_vintages(experiment, data_roots)
+    vintages = open_vintages(path, asked, where)
+    day = reference_date or experiment.forecast.reference_date or vintages.default_reference_date
+    _check_reference_dates_agree(experiment, day)
+    data = _read(vintages, day)
+    found = doubts(data.vintages, data.known.as_of)
+    if strict and (problem := strict_problem(data.refused, found)):
+        raise UserError(problem)
+    for doubt in found:
+        log.warning("%s: %s", _called(doubt.location), doubt.sentence)
+    locations = data.vintages.locations
+    people = hub_populations()
+    code, name = _named_together(locations)
+    previous, notes_of_previous = _previous(data.vintages, day)
+    history, notes_of_history = _history(experiment, data_roots, day)
+    return ForecastWorkload(
+        population=code,
+        population_name=name,
+        method=experiment.forecast.method,
+        locations=locations,
+        people=np.array([people[each] for each in locations]),
+        known=data.known,
+        previous=previous,
+        history=history,
+        later=data.vintages.later(day),
+        left_out=data.refused,
+        notes=[*data.notes, *notes_of_previous, *notes_of_history],
+        doubts=found,
+        is_strict=strict,
+    )
+
+
+def _locations(experiment: ForecastExperiment) -> list[str]:
+    """Return the FIPS codes of the populations, or US, in the order of the hub's list."""
+    codes: set[str] = set()
+    for index, name in enumerate(experiment.forecast.population_names):
+        where = experiment.where("forecast", "population_names", index)
+        try:
+            found = [find_location(iso) for iso in expand_all([name])]
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
+        for location in found:
+            if location.fips not in hub_populations():
+                raise UserError(
+                    f"{where}: {location.name} is not a location of the FluSight hub, which has the United "
+                    "States, its states, DC and Puerto Rico; remove it"
+                )
+            codes.add(location.fips)
+    return [each for each in hub_populations() if each in codes]
+
+
+def _place_of_vintages(experiment: ForecastExperiment, roots: list[Path]) -> tuple[Path, str]:
+    """Return the file or folder of the vintages, and where the experiment names it."""
+    relative = experiment.forecast.observed_data_path
+    where = experiment.where("forecast", "observed_data_path")
+    for root in roots:
+        try:
+            if (root / relative).exists():
+                return root / relative, where
+        except (OSError, ValueError) as error:  # a name too long for a file, or with a NUL
+            raise UserError(f"{where}: {shown(relative)}: {getattr(error, 'strerror', error)}") from None
+    raise UserError(
+        f"{where}: no file or folder {shown(relative)} in {listed(roots)}; fetch the data with "
+        "`invoke data-update`"
+    )
+
+
+def _check_reference_dates_agree(experiment: ForecastExperiment, day: datetime.date) -> None:
+    section = experiment.output.flusight_format
+    given = section.reference_date if section is not None else None
+    if given is not None and given != day:
+        where = experiment.where("output", FLUSIGHT.section, "reference_date")
+        raise UserError(f"{where}: {given} is not the reference date of the forecast, {day}; leave it out")
+
+
+def _read(vintages: Vintages, day: datetime.date) -> _Data:
+    """Return the data of a reference date, of the locations that can be forecast."""
+    choice = vintages.choice(day)
+    refused = left_out(vintages, choice.as_of)
+    kept = [each for each in vintages.locations if each not in refused]
+    for location, reason in refused.items():
+        log.warning("%s is left out: %s", _called(location), reason)
+    if not kept:
+        location, reason = next(iter(refused.items()))
+        others = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+        raise UserError(
+            f"{vintages.where}: no location can be forecast; {_called(location)}: {reason}{others}"
+        )
+    notes = []
+    if choice.note:
+        log.warning("%s", choice.note)
+        notes.append(choice.note)
+    release = vintages.release(choice.as_of)
+    if release.unknown_places:
+        notes.append(f"rows of {listed(release.unknown_places)} are ignored: no locations of the hub")
+        log.info("%s: %s", release.name, notes[-1])
+    vintages = vintages.only(kept)
+    return _Data(vintages, vintages.known(day), refused, notes)
+
+
+def _previous(vintages: Vintages, day: datetime.date) -> tuple[Surveillance | None, list[str]]:
+    """Return what was known a week earlier, and why it is not used; None where it is not."""
+    try:
+        choice = vintages.choice(day - WEEK)
+    except NoVintage:
+        return None, []
+    refused = left_out(vintages, choice.as_of)
+    if refused:
+        location, reason = next(iter(refused.items()))
+        return None, [f"last week's forecast is not made again: {_called(location)} had {reason}"]
+    return vintages.known(day - WEEK), []
+
+
+def _history(
+    experiment: ForecastExperiment, roots: list[Path], day: datetime.date
+) -> tuple[History | None, list[str]]:
+    """Return the history, and what is unusual about it."""
+    relative = experiment.forecast.history_path
+    if relative is None:
+        return None, []
+    where = experiment.where("forecast", "history_path")
+    history, note = read_history(find_file(relative, roots, where), where, day)
+    if note:
+        log.warning("%s", note)
+    return history, [note] if note else []
+
+
+def _named_together(locations: list[str]) -> tuple[str, str]:
+    """Return code and name of all locations together, for messages."""
+    if len(locations) == 1:
+        only = _location(locations[0])
+        return only.iso, only.name
+    return "US", f"{len(locations)} locations"
+
+
+def _called(location: str) -> str:
+    return _location(location).name
+
+
+def _location(location: str) -> Location:
+    return next(each for each in known_locations().values() if each.fips == location)
