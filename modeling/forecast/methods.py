@@ -9,13 +9,14 @@ from collections.abc import Callable
 import numpy as np
 
 from modeling.failures import UserError, listed
-from modeling.forecast import random_walk
+from modeling.forecast import growth_regression, random_walk
 from modeling.forecast_checks import check_forecast_result, check_forecast_workload, strict_problem
 from modeling.forecast_records import Forecast, ForecastResult, ForecastWorkload, History, Surveillance
 
 Method = Callable[[Surveillance, list[str], np.ndarray, History | None], Forecast]
 
 METHODS: dict[str, Method] = {
+    "growth_regression": growth_regression.forecast,
     "random_walk": random_walk.forecast,
 }
 

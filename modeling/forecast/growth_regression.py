@@ -1,0 +1,215 @@
+"""The method growth_regression: a pooled regression on the growth of admissions, learned from past seasons.
+
+docs/growth-regression.md explains it to an epidemiologist. The steps, each in a file of its own: gaps,
+faults, revisions (nowcast), panel (rates), season_course, features, history, training (rows), regression,
+intervals.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from modeling.failures import UserError
+from modeling.forecast import gaps, intervals, regression, training
+from modeling.forecast.faults import without_faults
+from modeling.forecast.features import Features
+from modeling.forecast.history import history_panel
+from modeling.forecast.panel import Panel, counts_of, panel
+from modeling.forecast.revisions import Revisions, nowcast, revision_doubts, revisions
+from modeling.forecast.season_course import complete_seasons, season_course
+from modeling.forecast.seasons import season_of, season_weeks
+from modeling.forecast.settings import SETTINGS, Settings
+from modeling.forecast_records import (
+    RECENT_WEEKS,
+    Forecast,
+    History,
+    Quantiles,
+    Surveillance,
+)
+from modeling.hubs import HORIZONS
+
+
+@dataclass(frozen=True)
+class Series:
+    """A surveillance series with its features, and where its training rows may lie.
+
+    Attributes
+    ----------
+    between : (int, int)
+        First and last week from Christmas of an origin.
+    least_rate : float
+        Per 100,000 people; origins below give no row.
+    """
+
+    panel: Panel
+    features: Features
+    between: tuple[int, int]
+    least_rate: float = 0.0
+    is_history: bool = False
+
+
+def forecast(
+    known: Surveillance,
+    locations: list[str],
+    people: np.ndarray,
+    history: History | None,
+    settings: Settings = SETTINGS,
+) -> Forecast:
+    """Return the forecast of all locations.
+
+    Parameters
+    ----------
+    people : ndarray of int, shape (locations,)
+    history : History or None
+        Gives more seasons to learn from.
+
+    Raises
+    ------
+    UserError
+        A location has no count at all, or no past season has weeks to learn from.
+    """
+    behind = gaps.weeks_behind(known.counts, locations)
+    doubts = gaps.gap_doubts(known.counts, locations, known.first_week, behind)
+    doubts += revision_doubts(known, locations, settings.revisions)
+    counts = gaps.carried_forward(gaps.interpolated(known.counts), behind)
+    counts, faults = without_faults(counts, locations, known.first_week, settings.faults)
+    found = revisions(known, settings.revisions)
+    expected = nowcast(counts, found)
+    own = _own_series(expected, known, locations, people, settings)
+    series = [own, *_history_series(history, known, dict(zip(locations, people, strict=True)), settings)]
+    behind = np.minimum(behind, gaps.MOST_WEEKS_BEHIND)
+    log_rates = np.empty((len(HORIZONS), len(locations), len(intervals.LEVELS)))
+    for weeks_behind in np.unique(behind):
+        columns = np.flatnonzero(behind == weeks_behind)
+        origin = len(counts) - 1 - weeks_behind
+        for row, horizon in enumerate(HORIZONS):
+            steps = horizon + known.weeks_ahead + weeks_behind
+            if steps > 0:
+                log_rates[row, columns] = _grown(series, origin, steps, columns, known, settings)
+            else:
+                log_rates[row, columns] = _revised(own.panel, found, origin + steps, columns, settings)
+    values = counts_of(log_rates, people[:, None])
+    quantiles = np.sort(np.rint(values), axis=-1)
+    return Forecast(Quantiles(known.reference_date, quantiles), expected[-RECENT_WEEKS:], [*faults, *doubts])
+
+
+def _own_series(
+    counts: np.ndarray, known: Surveillance, locations: list[str], people: np.ndarray, settings: Settings
+) -> Series:
+    weeks = season_weeks(known.first_week, len(counts))
+    first, last = settings.rows.voluntary
+    days = np.datetime64(known.first_week) + 7 * np.arange(len(counts))
+    is_voluntary = (days >= np.datetime64(first)) & (days <= np.datetime64(last))
+    own = panel(counts, locations, people, weeks, ~is_voluntary)
+    return _series(
+        own, season_of(known.last_week), (settings.rows.first_week, settings.rows.last_week), settings
+    )
+
+
+def _history_series(
+    history: History | None, known: Surveillance, people: dict[str, int], settings: Settings
+) -> list[Series]:
+    """Return the history as a series, in a list; an empty list without one."""
+    current, limits = season_of(known.last_week), settings.history
+    other = None if history is None else history_panel(history, current, people, limits)
+    if other is None:
+        return []
+    between = (limits.first_week, limits.last_week)
+    return [_series(other, current, between, settings, limits.least_rate, is_history=True)]
+
+
+def _series(
+    values: Panel,
+    current: int,
+    between: tuple[int, int],
+    settings: Settings,
+    least_rate: float = 0.0,
+    is_history: bool = False,
+) -> Series:
+    rows = settings.rows
+    complete = complete_seasons(values.weeks, rows.season_begins, current)
+    course = season_course(values.rates, values.weeks, complete)
+    return Series(values, Features(values, course), between, least_rate, is_history)
+
+
+def _grown(
+    series: list[Series],
+    origin: int,
+    steps: int,
+    columns: np.ndarray,
+    known: Surveillance,
+    settings: Settings,
+) -> np.ndarray:
+    """Return quantiles of the log rate some weeks after the origin, shape (columns, 23).
+
+    They are the mean of those learned in each window.
+    """
+    own = series[0]
+    centre = training.window_centre(int(own.panel.weeks.from_christmas[origin]), settings.rows)
+    rows = _all_rows(series, steps, centre, settings)
+    predictors = own.features.at(np.array([origin]), steps)[0, columns]
+    start = own.panel.rates[origin, columns]
+    found = []
+    for window in settings.rows.windows:
+        near = training.in_window(rows, centre, window, settings.rows, settings.history.weight)
+        _check_past_season(near, known, own)
+        fit = regression.fitted(near.predictors, near.growth, near.weight, near.season, settings.fit)
+        growth = regression.predicted(fit, predictors, settings.fit)
+        errors = intervals.error_quantiles(
+            fit.residuals,
+            np.log1p(near.count),
+            near.is_nation,
+            np.where(near.is_history, settings.history.spread_weight, 1.0),
+            np.log1p(own.panel.counts[origin, columns]),
+            columns == own.panel.nation_column,
+            settings.spread,
+        )
+        errors = intervals.nearer_to_zero(errors, settings.spread.median_shift)
+        found.append(start[:, None] + growth[:, None] + errors)
+    return np.mean(found, axis=0)
+
+
+def _all_rows(series: list[Series], steps: int, centre: int, settings: Settings) -> training.Rows:
+    rows = []
+    for each in series:
+        origins = training.origin_weeks(each.panel, steps, centre, each.between, settings.rows)
+        own = training.training_rows(
+            each.panel, each.features, steps, origins, settings.rows.count_power, each.is_history
+        )
+        rows.append(own.where(own.rate > each.least_rate))
+    return rows[0] if len(rows) == 1 else rows[0].joined(rows[1])
+
+
+def _check_past_season(rows: training.Rows, known: Surveillance, own: Series) -> None:
+    if (rows.season < season_of(known.last_week)).any():
+        return
+    raise UserError(
+        f"reference date {known.reference_date}: no past season to learn from; the data begin in the week "
+        f"ending {known.first_week}, and growth_regression needs the weeks around {known.last_week:%d %B} of "
+        "an earlier season that they have from October on (or a history_path)"
+    )
+
+
+def _revised(
+    own: Panel, found: list[Revisions], row: int, columns: np.ndarray, settings: Settings
+) -> np.ndarray:
+    """Return quantiles of the log rate of a known week, shape (columns, 23).
+
+    Around its nowcast, as wide as the revisions of such weeks vary.
+    """
+    age = min(len(own.counts) - 1 - row, len(found) - 1)
+    rates = own.rates[row, columns, None]
+    ratios, reported = found[age].ratios, found[age].reported
+    is_usual = np.abs(ratios) < settings.revisions.fault_log  # not for nan
+    if len(ratios) < settings.revisions.fewest_vintages or not is_usual.any():
+        return rates + settings.revisions.default_spread * intervals.NORMAL
+    is_nation = np.broadcast_to(np.arange(ratios.shape[1]) == own.nation_column, ratios.shape)
+    return rates + intervals.error_quantiles(
+        (ratios - found[age].shift)[is_usual],
+        np.log1p(reported[is_usual]),
+        is_nation[is_usual],
+        np.ones(is_usual.sum()),
+        np.log1p(own.counts[row, columns]),
+        columns == own.nation_column,
+        settings.spread,
+    )

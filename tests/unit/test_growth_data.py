@@ -1,0 +1,142 @@
+"""What growth_regression does with gaps and revisions, on series whose values are known on paper."""
+
+import datetime
+
+import numpy as np
+import pytest
+
+from modeling.failures import UserError
+from modeling.forecast import gaps
+from modeling.forecast.revisions import expected_shift, nowcast, revision_doubts, revisions
+from modeling.forecast.settings import RevisionSettings
+from modeling.forecast_records import WEEK, Surveillance, Vintage
+
+NAN = np.nan
+FIRST = datetime.date(2024, 11, 2)
+
+
+def column(*values: float) -> np.ndarray:
+    return np.array(values)[:, None]
+
+
+def surveillance(counts: np.ndarray, earlier: list[Vintage] | None = None) -> Surveillance:
+    reference = FIRST + len(counts) * WEEK
+    return Surveillance(reference, reference - datetime.timedelta(days=3), FIRST, counts, earlier or [])
+
+
+def release(row: int, counts: list[list[float]]) -> Vintage:
+    """Three weeks as they were known when row `row` was the newest."""
+    last_week = FIRST + row * WEEK
+    return Vintage(last_week + datetime.timedelta(days=4), last_week, np.array(counts, dtype=float))
+
+
+def test_weeks_between_known_ones_are_interpolated_on_the_log_scale():
+    counts = column(NAN, 9, NAN, 999, NAN)  # 10, 100, 1000 with the one added
+
+    filled = gaps.interpolated(counts)
+
+    np.testing.assert_allclose(filled, column(NAN, 9, 99, 999, NAN), rtol=1e-12)
+    assert np.isnan(counts[2])
+
+
+def test_a_location_without_the_newest_weeks_is_behind():
+    counts = np.array([[1, 1, NAN], [2, 2, 5], [3, NAN, NAN]])
+
+    assert gaps.weeks_behind(counts, ["25", "42", "50"]).tolist() == [0, 1, 1]
+
+
+def test_a_location_without_any_count_is_refused_by_its_name():
+    counts = np.array([[1, NAN], [2, NAN]])
+
+    with pytest.raises(UserError, match="no count in any week for 42; leave it out of population_names"):
+        gaps.weeks_behind(counts, ["25", "42"])
+
+
+def test_a_location_far_behind_is_taken_as_unchanged_until_four_weeks_before_the_newest():
+    counts = np.array([[7.0, 1], [NAN, 2], [NAN, 3], [NAN, 4], [NAN, 5], [NAN, 6], [NAN, 7]])
+
+    carried = gaps.carried_forward(counts, np.array([6, 0]))
+
+    np.testing.assert_array_equal(carried[:, 0], [7, 7, 7, NAN, NAN, NAN, NAN])
+    np.testing.assert_array_equal(carried[:, 1], counts[:, 1])
+
+
+def test_gaps_in_the_newest_weeks_are_named_and_older_ones_are_not():
+    counts = np.ones((12, 3))
+    counts[[1, 8, 9], 0] = NAN  # week 1 is older than eight weeks
+    counts[11, 1] = NAN
+    counts[5:, 2] = NAN
+
+    doubts = gaps.gap_doubts(counts, ["25", "42", "50"], FIRST, np.array([0, 1, 7]))
+
+    assert {doubt.kind for doubt in doubts} == {"gap"}
+    assert [(doubt.location, doubt.sentence) for doubt in doubts] == [
+        ("25", "no count for the weeks ending 2024-12-28, 2025-01-04; interpolated from its neighbours"),
+        ("42", "no count after the week ending 2025-01-11; the forecast starts there"),
+        (
+            "50",
+            "no count after the week ending 2024-11-30, 7 weeks before the newest data; the forecast takes "
+            "it as unchanged until 2024-12-21 and starts there",
+        ),
+    ]
+
+
+def test_a_shift_is_the_median_of_a_location_drawn_to_that_of_all():
+    ratios = np.array([[0.1, 0.3], [0.1, 0.3], [0.1, 0.3], [0.1, NAN], [0.1, NAN]])
+
+    shift = expected_shift(ratios, 0.9, RevisionSettings(shrinkage=5))
+
+    # the median of all eight is 0.1; the second location has three vintages beside the five of the shrinkage
+    np.testing.assert_allclose(shift, [0.1, (3 * 0.3 + 5 * 0.1) / 8])
+
+
+@pytest.mark.parametrize(("ratio", "shift"), [(2.0, 0.5), (-1.0, -0.1)])
+def test_a_shift_stays_within_bounds(ratio, shift):
+    assert expected_shift(np.full((4, 1), ratio), 0.0, RevisionSettings()) == [shift]
+
+
+def test_with_too_few_vintages_the_usual_shifts_are_taken():
+    settings = RevisionSettings(default_shifts=(0.4, 0.2, 0.1))
+
+    found = revisions(surveillance(np.full((5, 2), 10.0)), settings)
+
+    assert [each.shift.tolist() for each in found] == [[0.4, 0.4], [0.2, 0.2], [0.1, 0.1]]
+
+
+def test_ratios_compare_what_was_reported_at_an_age_with_what_is_known_now():
+    counts = column(*[99.0] * 8)
+    old = [release(row, [[99], [79], [49]]) for row in range(2, 7)]  # of 100: 100, 80 and 50, one added
+
+    found = revisions(surveillance(counts, old), RevisionSettings(fewest_vintages=3, shrinkage=0))
+
+    # rows 2 to 4 are three weeks older than the newest, row 7; rows 5 and 6 are not settled
+    assert [len(each.ratios) for each in found] == [3, 3, 3]
+    np.testing.assert_allclose([each.ratios[0, 0] for each in found], np.log([2, 1.25, 1]))
+    np.testing.assert_allclose([each.reported[0, 0] for each in found], [49, 79, 99])
+
+
+def test_only_the_newest_settled_vintages_count():
+    old = [release(row, [[99], [99], [9 if row < 6 else 49]]) for row in range(2, 10)]
+
+    found = revisions(surveillance(column(*[99.0] * 13), old), RevisionSettings(vintages=4))
+
+    np.testing.assert_allclose(found[0].ratios[:, 0], np.log([2, 2, 2, 2]))
+
+
+def test_the_nowcast_adds_the_expected_revision_on_the_log_scale():
+    settings = RevisionSettings(default_shifts=(np.log(2), np.log(1.5), np.log(1.1)))
+    counts = column(99, 99, 99, 99, 0)
+
+    expected = nowcast(counts, revisions(surveillance(counts), settings))
+
+    np.testing.assert_allclose(expected, column(99, 99, 109, 149, 1))
+
+
+def test_a_week_that_changed_a_lot_since_the_last_release_is_named():
+    counts = np.array([[50, 50], [50, 10], [150, 10], [150, 12]], dtype=float)
+    earlier = [release(1, [[0, 0], [0, 0], [0, 0]]), release(2, [[50, 50], [50, 9], [729, 9]])]
+
+    doubts = revision_doubts(surveillance(counts, earlier), ["42", "50"], RevisionSettings())
+
+    assert [(each.location, each.kind) for each in doubts] == [("42", "revision")]
+    assert doubts[0].sentence == "the week ending 2024-11-16 was 729 on 2024-11-20 and is 150 now"

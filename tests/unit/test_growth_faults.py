@@ -1,0 +1,136 @@
+"""The guard of growth_regression replaces jumps that no epidemic makes, and says so."""
+
+import datetime
+
+import numpy as np
+import pytest
+
+from modeling.forecast.faults import common_change, without_faults
+from modeling.forecast.settings import FaultSettings
+
+FIRST = datetime.date(2024, 10, 26)
+NEWEST = FIRST + datetime.timedelta(weeks=5)
+# A jump of more than a factor of two beside that of the others is a fault.
+FACTOR_TWO = FaultSettings(log_jump=np.log(2), log_jump_small=0, fewest_locations=5)
+PLACES = ["06", "25", "39", "42", "50", "72", "US"]
+
+
+def steady() -> np.ndarray:
+    """Six weeks in which each of six states grows by a tenth a week, from 99 on; and the nation."""
+    states = np.tile(100 * 1.1 ** np.arange(6)[:, None] - 1, (1, 6))
+    return np.column_stack([states, states.sum(axis=1)])
+
+
+def guarded(counts: np.ndarray, settings: FaultSettings = FACTOR_TWO, places: list[str] = PLACES):
+    return without_faults(counts, places, FIRST, settings)
+
+
+def test_a_steady_epidemic_has_no_fault():
+    found, doubts = guarded(steady())
+
+    assert doubts == []
+    np.testing.assert_array_equal(found, steady())
+
+
+def test_a_rise_in_the_newest_week_is_replaced_by_the_highest_week_before_changed_as_the_others_did():
+    counts = steady()
+    counts[5, 3] = 729
+    counts[5, 6] += 729 - steady()[5, 3]
+
+    found, doubts = guarded(counts)
+
+    np.testing.assert_allclose(found, steady())  # the nation too
+    assert counts[5, 3] == 729
+    assert [(doubt.location, doubt.kind) for doubt in doubts] == [("42", "fault")]
+    assert doubts[0].sentence == (
+        f"the week ending {NEWEST} rises from 145 to 729; the forecast takes it as 160"
+    )
+
+
+def test_a_drop_is_replaced_in_each_of_the_newest_weeks_and_the_return_from_it_is_no_rise():
+    counts = steady()
+    counts[3:5, 1] = 9
+    counts[3:5, 6] = counts[3:5, :6].sum(axis=1)
+
+    found, doubts = guarded(counts)
+
+    np.testing.assert_allclose(found, steady())
+    assert [doubt.sentence for doubt in doubts] == [
+        "the week ending 2024-11-16 drops from 120 to 9; the forecast takes it as 132",
+        "the week ending 2024-11-23 drops from 132 to 9; the forecast takes it as 145",
+    ]
+
+
+def test_an_older_rise_that_was_not_corrected_is_doubted_and_stays():
+    counts = steady()
+    counts[4:, 2] *= 10
+
+    found, doubts = guarded(counts)
+
+    np.testing.assert_array_equal(found, counts)
+    assert [doubt.location for doubt in doubts] == ["39"]
+    assert doubts[0].sentence == (
+        "the week ending 2024-11-23 rises from 132 to 1,454; the forecast takes it as it is"
+    )
+
+
+def test_what_all_locations_do_is_no_fault():
+    counts = steady()
+    counts[5] *= 5
+
+    assert guarded(counts)[1] == []
+
+
+@pytest.mark.parametrize(("count", "is_fault"), [(298, False), (300, True)])
+def test_the_threshold_is_a_factor_beside_the_usual_change(count, is_fault):
+    counts = np.full((6, 6), 149.0)
+    counts[5, 0] = count  # from 150 with one added to 299 or 301
+
+    found, doubts = guarded(counts, places=PLACES[:6])
+
+    assert bool(doubts) == is_fault
+    assert found[5, 0] == pytest.approx(149 if is_fault else count)
+
+
+def test_a_small_count_may_jump_by_chance():
+    counts = np.full((6, 6), 8.0)
+    counts[5, 0] = 35  # from 9 to 36 with one added: a factor of 4
+    noisy = FaultSettings(
+        log_jump=np.log(2), log_jump_small=3, fewest_locations=5
+    )  # e to the power of 3 / sqrt(9) is 2.7
+
+    assert guarded(counts, places=PLACES[:6])[1] != []
+    assert guarded(counts, noisy, PLACES[:6])[1] == []
+    counts[5, 0] = 30
+    assert guarded(counts, places=PLACES[:6])[1] == []  # not above the fewest admissions
+
+
+def test_an_unknown_week_is_not_judged():
+    counts = steady()
+    counts[5, 3] = np.nan
+
+    found, doubts = guarded(counts)
+
+    assert doubts == []
+    np.testing.assert_array_equal(found, counts)
+
+
+def test_with_few_locations_no_usual_change_is_known():
+    assert common_change(np.array([1.0, 1, 1, np.nan]), 4) == 0
+    assert common_change(np.array([1.0, 2, 9, np.nan]), 3) == 2
+
+
+def test_one_location_alone_is_guarded_too():
+    counts = np.full((6, 1), 149.0)
+    counts[5] = 1499
+
+    found, doubts = guarded(counts, places=["50"])
+
+    assert found[5] == pytest.approx(149)
+    assert len(doubts) == 1
+
+
+def test_a_series_of_fewer_weeks_than_are_compared_is_left_alone():
+    counts = np.array([[10.0], [1000]])
+
+    assert guarded(counts, places=["50"])[1] == []
