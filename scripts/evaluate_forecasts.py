@@ -14,7 +14,7 @@ import signal
 import sys
 from pathlib import Path
 
-from pipeline.failures import exit_code_of
+from pipeline.failures import UserError, exit_code_of
 from pipeline.logs import start_logging
 
 FOLDER = "evaluations"  # below LOCAL_DATA_PATH
@@ -60,13 +60,16 @@ def _command(options: argparse.Namespace) -> str:
 
 def _request(options: argparse.Namespace):
     from modeling.evaluation.request import Request, methods_of, populations_of, span_of
+    from modeling.run_names import EXP_ID_FORM, is_exp_id
     from modeling.threads import usable_cores
 
+    if not is_exp_id(options.exp_id):
+        raise UserError(f'--exp-id "{options.exp_id:.60}": {EXP_ID_FORM}')
     first, last = span_of(options.first, options.last)
     return Request(
         exp_id=options.exp_id,
-        repository=Path(os.environ["FORECAST_REPO_DIR"]),
-        folder=Path(os.environ["LOCAL_DATA_PATH"], FOLDER, options.exp_id),
+        repository=_folder("FORECAST_REPO_DIR"),
+        folder=_folder("LOCAL_DATA_PATH") / FOLDER / options.exp_id,
         first=first,
         last=last,
         methods=methods_of(options.method),
@@ -76,6 +79,12 @@ def _request(options: argparse.Namespace):
         observations=Path(options.observations) if options.observations else None,
         jobs=options.jobs or usable_cores(),
     )
+
+
+def _folder(name: str) -> Path:
+    if not os.environ.get(name):
+        raise UserError(f"{name} is not set; start this by `invoke evaluate`, or set it to a folder")
+    return Path(os.environ[name])
 
 
 def _interrupt(number: int, frame) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from ops.folders import check_writable
 from ops.laptop.local_run import check_experiment_exists, exit_code_for, forecast_repository
+from ops.names import check_exp_id
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
 from ops.terminal import nearest
@@ -27,8 +28,9 @@ def evaluate(
     Raises
     ------
     UserError
-        There is no such experiment, or nothing can be written.
+        No experiment can have this name, there is none, or nothing can be written.
     """
+    check_exp_id(exp_id)
     check_experiment_exists(settings, exp_id)
     check_writable(settings)
     given = {"--exp-id": exp_id, **{name: str(value) for name, value in options.items() if value}}

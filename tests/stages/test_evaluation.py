@@ -5,8 +5,14 @@ import datetime
 import gzip
 import shutil
 
+import numpy as np
 import pytest
 
+from modeling.build.forecasts import build_forecast
+from modeling.evaluation.hub_files import read_hub_table
+from modeling.evaluation.sweep import model_name
+from modeling.forecast.methods import run_forecast
+from modeling.vocabulary.experiment import load_experiment
 from tests.evaluations import BASELINE, FLUSIGHT, HUB_COLUMNS, SPAN, Evaluations
 
 DATES = ["2025-01-11", "2025-01-18", "2025-01-25", "2025-02-01"]
@@ -102,6 +108,22 @@ def test_the_page_has_every_table_and_loads_nothing(done):
     assert "invoke evaluate --from 2025-01-11 --to 2025-02-01 --exp-id flusight" in page
     assert "http:" not in page.replace('xmlns="http://www.w3.org/2000/svg"', "")
     assert (evaluations.folder / "relative-wis-2024-25.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize("method", ["growth_regression", "random_walk"])
+def test_what_is_scored_is_what_a_run_would_have_handed_in(tmp_path, method):
+    evaluations = Evaluations(tmp_path, method=method)
+    config = evaluations.repository / "experiments" / "flusight" / "config"
+    day = datetime.date(2025, 1, 25)
+    workload = build_forecast(load_experiment(config), [evaluations.repository], day)
+
+    evaluations.run(*SPAN)
+    path = evaluations.folder / method / f"2025-01-25-local-{model_name(method)}.csv"
+    found = read_hub_table(path, path.read_text())
+
+    expected = run_forecast(workload).forecast.values[1:].transpose(1, 0, 2).reshape(-1, 23)
+    assert found.locations.tolist() == [place for place in workload.locations for _ in range(4)]
+    assert np.array_equal(found.quantiles, expected)
 
 
 def test_a_date_that_was_made_from_the_same_inputs_is_kept(tmp_path):
@@ -321,6 +343,7 @@ def test_a_file_that_cannot_be_compared_with_is_one_line(tmp_path, content, said
         (["--observations", "nowhere.csv"], "nowhere.csv: cannot be read (No such file or directory)"),
         (["--observations", str(FLUSIGHT / "vintages.csv.gz")], "holds several vintages (column as_of)"),
         (["--history", "nowhere.csv"], "nowhere.csv"),
+        (["--exp-id", "../flusight"], '--exp-id "../flusight": letters, digits'),
     ],
 )
 def test_a_request_that_cannot_be_met_is_one_line(tmp_path, words, said):
