@@ -4,7 +4,7 @@ Jumps of the counts, and revisions of the newest weeks, are the business of the 
 """
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def _reason(release: Release, location: str) -> str:
         last = release.week(known[-1])
         return f"no count since the week of {last}, in the newest {missing} weeks{because}"
     if known.size < FEWEST_WEEKS:
-        return f"only {known.size} weeks have a count, and {FEWEST_WEEKS} are needed{because}"
+        return f"{known.size} week{_s(known)} with a count, and {FEWEST_WEEKS} are needed{because}"
     return ""
 
 
@@ -99,5 +99,5 @@ def _revision(release: Release, before: Release, location: str) -> Iterator[Doub
         )
 
 
-def _s(things: list) -> str:
+def _s(things: Sized) -> str:
     return "" if len(things) == 1 else "s"

@@ -4,6 +4,7 @@ A file may have half a million rows, so each different text is parsed once and n
 csv_table.py does that, for smaller files.
 """
 
+import contextlib
 import csv
 import datetime
 import io
@@ -160,7 +161,7 @@ def _columns(text: str, path: Path, where: str, what: str) -> tuple[list[str], l
         header = [name.strip() for name in next(records(), [])]
         fields = list(chain.from_iterable(records()))  # one list: rows of their own would take twice the time
     except csv.Error as error:
-        raise UserError(f"{path.name}:{reader.line_num}: {csv_problem(error)}") from None
+        raise UserError(f"{path.name}:{_line_of_error(text)}: {csv_problem(error)}") from None
     if not header:
         raise UserError(f"{where}: {what} {path} are empty; a header and rows are needed")
     for mark, name in SEPARATORS.items():
@@ -183,6 +184,16 @@ def _numbered(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
         if fields and (fields[0] or any(map(str.strip, fields))):
             yield begins, fields
         begins = reader.line_num + 1
+
+
+def _line_of_error(text: str) -> int:
+    """Return the line on which the first record begins that is not valid."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    begins = 1
+    with contextlib.suppress(csv.Error):
+        for _ in reader:
+            begins = reader.line_num + 1
+    return begins
 
 
 def _position(header: list[str], names: tuple[str, ...], place: str) -> int:

@@ -18,9 +18,9 @@ def without_faults(
 ) -> tuple[np.ndarray, list[Doubt]]:
     """Return counts in which implausible jumps of the newest weeks are replaced, and a doubt for each.
 
-    First the drops are replaced, oldest first, then a rise in the newest week: so the week after a drop is
-    not taken for a rise. An older rise gives a doubt but stays, since it was not corrected meanwhile. The
-    nation changes by as much as its states do; its own jumps are not judged.
+    First the drops are replaced, oldest first, then a rise in the newest week of a location: so the week
+    after a drop is not taken for a rise. An older rise gives a doubt but stays, since it was not corrected
+    meanwhile. The nation changes by as much as its states do; its own jumps are not judged.
 
     Parameters
     ----------
@@ -28,14 +28,11 @@ def without_faults(
         Interpolated; a week is not judged if it, or one that it is compared with, is nan.
     """
     guard = _Guard(counts.copy(), locations, first_week, settings)
-    last = len(counts) - 1
-    compared = settings.compared_weeks
-    for week in range(max(last + 1 - settings.drop_weeks, compared), last + 1):
+    first, end = settings.compared_weeks, len(counts)
+    for week in range(max(end - settings.drop_weeks, first), end):
         guard.replace_drops(week)
-    if last >= compared:
-        guard.replace_rises(last)
-    for week in range(max(last + 1 - settings.rise_weeks, compared), last):
-        guard.doubt_rises(week)
+    for week in range(max(end - settings.rise_weeks, first), end):
+        guard.judge_rises(week)
     return guard.counts, guard.doubts
 
 
@@ -48,6 +45,7 @@ class _Guard:
 
     def __post_init__(self):
         self.doubts: list[Doubt] = []
+        self._replaced: set[tuple[int, int]] = set()  # weeks and columns
         self._is_place = np.array([name != NATION for name in self.locations])
 
     def replace_drops(self, week: int) -> None:
@@ -57,21 +55,18 @@ class _Guard:
         is_fault = (drop < usual - self._most(lowest)) & (lowest > self.settings.fewest) & self._is_place
         self._replace(week, is_fault, self.counts[week - 1], usual, "drops")
 
-    def replace_rises(self, week: int) -> None:
-        is_fault, usual = self._rises(week)
-        self._replace(week, is_fault, self._before(week).max(axis=0), usual, "rises")
-
-    def doubt_rises(self, week: int) -> None:
-        is_fault, _ = self._rises(week)
-        for column in np.flatnonzero(is_fault):
-            self._doubt(week, column, "rises", "the forecast takes it as it is")
-
-    def _rises(self, week: int) -> tuple[np.ndarray, float]:
+    def judge_rises(self, week: int) -> None:
         highest = self._before(week).max(axis=0)
         usual = self._usual(week)
         rise = np.log1p(self.counts[week]) - np.log1p(highest)
         is_large = self.counts[week] > self.settings.fewest
-        return (rise > usual + self._most(highest)) & is_large & self._is_place, usual
+        is_fault = (rise > usual + self._most(highest)) & is_large & self._is_place
+        for column in np.flatnonzero(is_fault & ~self._is_newest(week)):
+            self._doubt(week, column, "rises", "the forecast takes it as it is")
+        self._replace(week, is_fault & self._is_newest(week), highest, usual, "rises")
+
+    def _is_newest(self, week: int) -> np.ndarray:
+        return np.isnan(self.counts[week + 1 :]).all(axis=0)
 
     def _before(self, week: int) -> np.ndarray:
         return self.counts[week - self.settings.compared_weeks : week]
@@ -88,14 +83,16 @@ class _Guard:
         expected = np.maximum(np.expm1(np.log1p(start) + usual), 0)
         for column in np.flatnonzero(is_fault):
             self._doubt(week, column, verb, f"the forecast takes it as {expected[column]:,.0f}")
+            self._replaced.add((week, column))
         added = (expected - self.counts[week])[is_fault].sum()
         self.counts[week, is_fault] = expected[is_fault]
         self.counts[week, ~self._is_place] = np.maximum(self.counts[week, ~self._is_place] + added, 0)
 
     def _doubt(self, week: int, column: int, verb: str, consequence: str) -> None:
         before, now = self.counts[week - 1 : week + 1, column]
+        expected = " (expected)" if (week - 1, column) in self._replaced else ""
         day = self.first_week + week * WEEK
-        sentence = f"the week ending {day} {verb} from {before:,.0f} to {now:,.0f}; {consequence}"
+        sentence = f"the week ending {day} {verb} from {before:,.0f}{expected} to {now:,.0f}; {consequence}"
         self.doubts.append(Doubt(self.locations[column], "fault", sentence))
 
 

@@ -7,9 +7,6 @@ import numpy as np
 from modeling.failures import UserError, listed
 from modeling.forecast_records import WEEK, Doubt
 
-RECENT_WEEKS_SHOWN = 8  # a person looks at gaps in the newest weeks; older ones hardly change a forecast
-MOST_WEEKS_BEHIND = 4  # a forecast from an older week would have few past weeks to learn from
-
 
 def interpolated(counts: np.ndarray) -> np.ndarray:
     """Return counts, shape (weeks, locations), without gaps between known weeks.
@@ -42,46 +39,11 @@ def weeks_behind(counts: np.ndarray, locations: list[str]) -> np.ndarray:
     return np.argmax(is_known[::-1], axis=0)
 
 
-def carried_forward(counts: np.ndarray, behind: np.ndarray) -> np.ndarray:
-    """Return counts with no location more than MOST_WEEKS_BEHIND behind: the last count goes on."""
-    filled, last = counts.copy(), len(counts) - 1
-    for column in np.flatnonzero(behind > MOST_WEEKS_BEHIND):
-        newest = last - behind[column]
-        filled[newest : last - MOST_WEEKS_BEHIND + 1, column] = counts[newest, column]
-    return filled
-
-
-def gap_doubts(
-    counts: np.ndarray, locations: list[str], first_week: datetime.date, behind: np.ndarray
-) -> list[Doubt]:
-    """Return a doubt for each location without a count in some of the newest weeks."""
-    doubts, last = [], len(counts) - 1
-    for column, name in enumerate(locations):
-        newest = last - behind[column]
-        if behind[column]:
-            doubts.append(Doubt(name, "gap", _behind_sentence(first_week + newest * WEEK, behind[column])))
-        recent = range(max(last + 1 - RECENT_WEEKS_SHOWN, 0), newest)
-        begin = np.argmax(~np.isnan(counts[:, column]))
-        missing = [
-            first_week + week * WEEK for week in recent if week > begin and np.isnan(counts[week, column])
-        ]
-        if missing:
-            weeks = "week ending" if len(missing) == 1 else "weeks ending"
-            doubts.append(
-                Doubt(
-                    name,
-                    "gap",
-                    f"no count for the {weeks} {listed(missing)}; interpolated from its neighbours",
-                )
-            )
-    return doubts
-
-
-def _behind_sentence(newest: datetime.date, weeks: int) -> str:
-    sentence = f"no count after the week ending {newest}; the forecast starts there"
-    if weeks > MOST_WEEKS_BEHIND:
-        sentence = (
-            f"no count after the week ending {newest}, {weeks} weeks before the newest data; the forecast "
-            f"takes it as unchanged until {newest + (weeks - MOST_WEEKS_BEHIND) * WEEK} and starts there"
-        )
-    return sentence
+def gap_doubts(newest_week: datetime.date, locations: list[str], behind: np.ndarray) -> list[Doubt]:
+    """Return a doubt for each location that is behind; stage A names gaps between known weeks."""
+    last_weeks = [newest_week - int(weeks) * WEEK for weeks in behind]
+    return [
+        Doubt(name, "gap", f"no count after the week ending {week}; the forecast starts there")
+        for name, week in zip(locations, last_weeks, strict=True)
+        if week < newest_week
+    ]

@@ -69,15 +69,14 @@ def forecast(
         A location has no count at all, or no past season has weeks to learn from.
     """
     behind = gaps.weeks_behind(known.counts, locations)
-    doubts = gaps.gap_doubts(known.counts, locations, known.first_week, behind)
+    doubts = gaps.gap_doubts(known.last_week, locations, behind)
     doubts += revision_doubts(known, locations, settings.revisions)
-    counts = gaps.carried_forward(gaps.interpolated(known.counts), behind)
+    counts = gaps.interpolated(known.counts)
     counts, faults = without_faults(counts, locations, known.first_week, settings.faults)
     found = revisions(known, settings.revisions)
     expected = nowcast(counts, found)
     own = _own_series(expected, known, locations, people, settings)
     series = [own, *_history_series(history, known, dict(zip(locations, people, strict=True)), settings)]
-    behind = np.minimum(behind, gaps.MOST_WEEKS_BEHIND)
     log_rates = np.empty((len(HORIZONS), len(locations), len(intervals.LEVELS)))
     for weeks_behind in np.unique(behind):
         columns = np.flatnonzero(behind == weeks_behind)
@@ -128,7 +127,7 @@ def _series(
 ) -> Series:
     rows = settings.rows
     complete = complete_seasons(values.weeks, rows.season_begins, current)
-    course = season_course(values.rates, values.weeks, complete)
+    course = season_course(values.rates, values.weeks, complete, rows.season_weeks)
     return Series(values, Features(values, course), between, least_rate, is_history)
 
 
@@ -140,33 +139,26 @@ def _grown(
     known: Surveillance,
     settings: Settings,
 ) -> np.ndarray:
-    """Return quantiles of the log rate some weeks after the origin, shape (columns, 23).
-
-    They are the mean of those learned in each window.
-    """
+    """Return quantiles of the log rate some weeks after the origin, shape (columns, 23)."""
     own = series[0]
     centre = training.window_centre(int(own.panel.weeks.from_christmas[origin]), settings.rows)
     rows = _all_rows(series, steps, centre, settings)
+    _check_past_season(rows, known)
+    rows = training.weighted(rows, centre, settings.rows.window, settings.history.weight)
+    fit = regression.fitted(rows.predictors, rows.growth, rows.weight, rows.season, settings.fit)
     predictors = own.features.at(np.array([origin]), steps)[0, columns]
-    start = own.panel.rates[origin, columns]
-    found = []
-    for window in settings.rows.windows:
-        near = training.in_window(rows, centre, window, settings.rows, settings.history.weight)
-        _check_past_season(near, known, own)
-        fit = regression.fitted(near.predictors, near.growth, near.weight, near.season, settings.fit)
-        growth = regression.predicted(fit, predictors, settings.fit)
-        errors = intervals.error_quantiles(
-            fit.residuals,
-            np.log1p(near.count),
-            near.is_nation,
-            np.where(near.is_history, settings.history.spread_weight, 1.0),
-            np.log1p(own.panel.counts[origin, columns]),
-            columns == own.panel.nation_column,
-            settings.spread,
-        )
-        errors = intervals.nearer_to_zero(errors, settings.spread.median_shift)
-        found.append(start[:, None] + growth[:, None] + errors)
-    return np.mean(found, axis=0)
+    growth = regression.predicted(fit, predictors, settings.fit)
+    errors = intervals.error_quantiles(
+        fit.residuals,
+        np.log1p(rows.count),
+        rows.is_nation,
+        np.where(rows.is_history, settings.history.spread_weight, 1.0),
+        np.log1p(own.panel.counts[origin, columns]),
+        columns == own.panel.nation_column,
+        settings.spread,
+    )
+    errors = intervals.nearer_to_zero(errors, settings.spread.median_shift)
+    return own.panel.rates[origin, columns, None] + growth[:, None] + errors
 
 
 def _all_rows(series: list[Series], steps: int, centre: int, settings: Settings) -> training.Rows:
@@ -180,13 +172,14 @@ def _all_rows(series: list[Series], steps: int, centre: int, settings: Settings)
     return rows[0] if len(rows) == 1 else rows[0].joined(rows[1])
 
 
-def _check_past_season(rows: training.Rows, known: Surveillance, own: Series) -> None:
+def _check_past_season(rows: training.Rows, known: Surveillance) -> None:
     if (rows.season < season_of(known.last_week)).any():
         return
+    around = f"{known.last_week.day} {known.last_week:%B}"
     raise UserError(
         f"reference date {known.reference_date}: no past season to learn from; the data begin in the week "
-        f"ending {known.first_week}, and growth_regression needs the weeks around {known.last_week:%d %B} of "
-        "an earlier season that they have from October on (or a history_path)"
+        f"ending {known.first_week}, and growth_regression needs the weeks around {around} of an earlier "
+        "season that they have from October on (or a history_path)"
     )
 
 

@@ -39,7 +39,7 @@ class Panel:
     region, nation : ndarray
         The same of a location's region and of the nation; a location in no region has the nation's.
     nation_column : int or None
-        Column of the nation; without it, the nation is the sum of the locations that report.
+        Column of the nation; without it, or its count, the nation is the sum of the locations that report.
     is_usable : ndarray of bool, shape (weeks,)
         Whether growth may be learned from the week.
     """
@@ -60,10 +60,10 @@ def panel(
     """Return the rates of a series of counts, shape (weeks, locations)."""
     column = locations.index(NATION) if NATION in locations else None
     places = np.array([each != NATION for each in locations])
-    if column is None:
-        nation = summed_rates(counts[:, places], people[places])
-    else:
-        nation = log_rates(counts[:, column], people[column])
+    nation = summed_rates(counts[:, places], people[places])
+    if column is not None:
+        own = log_rates(counts[:, column], people[column])
+        nation = np.where(np.isnan(own), nation, own)
     region = np.repeat(nation[:, None], len(locations), axis=1)
     numbers = np.array([REGION_OF.get(each, 0) for each in locations])
     for number in np.unique(numbers[numbers > 0]):

@@ -105,8 +105,8 @@ def revision_doubts(known: Surveillance, locations: list[str], settings: Revisio
         size, row, old = max(changes, default=(0, 0, 0))
         if size:
             week, new = known.first_week + row * WEEK, known.counts[row, column]
-            sentence = f"the week ending {week} was {old:,.0f} on {before.as_of} and is {new:,.0f} now"
-            doubts.append(Doubt(name, "revision", sentence))
+            change = f"the week ending {week} was {old:,.0f} on {before.as_of} and is {new:,.0f} now"
+            doubts.append(Doubt(name, "revision", f"{change}; the new count is used"))
     return doubts
 
 

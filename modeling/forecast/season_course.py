@@ -29,7 +29,9 @@ class SeasonCourse:
     share_of_past_total: np.ndarray
 
 
-def season_course(log_rates: np.ndarray, weeks: SeasonWeeks, complete: list[int]) -> SeasonCourse:
+def season_course(
+    log_rates: np.ndarray, weeks: SeasonWeeks, complete: list[int], fewest_weeks: int
+) -> SeasonCourse:
     """Return the course of each season.
 
     Parameters
@@ -38,10 +40,12 @@ def season_course(log_rates: np.ndarray, weeks: SeasonWeeks, complete: list[int]
     complete : list of int
         Past seasons that may be compared with, see `complete_seasons`. A season is compared with those before
         it; the first of them with the others, and with itself if it is the only one.
+    fewest_weeks : int
+        A location has no total of a season of which it reported fewer weeks.
     """
     rates = np.exp(log_rates)
     maximum, total, past_total = (np.full_like(rates, np.nan) for _ in range(3))
-    totals = {season: _sum(rates[weeks.season == season]) for season in complete}
+    totals = {season: _sum(rates[weeks.season == season], fewest_weeks) for season in complete}
     for season in np.unique(weeks.season):
         own = weeks.season == season
         maximum[own] = np.fmax.accumulate(log_rates[own], axis=0)
@@ -72,10 +76,10 @@ def _compared(season: int, complete: list[int]) -> list[int]:
     return before or [each for each in complete if each != season] or complete
 
 
-def _sum(values: np.ndarray) -> np.ndarray:
-    """Return the sum over the rows of the known values; nan for a column without any."""
-    is_empty = np.isnan(values).all(axis=0)
-    return np.where(is_empty, np.nan, np.nan_to_num(values).sum(axis=0))
+def _sum(values: np.ndarray, fewest: int) -> np.ndarray:
+    """Return the sum over the rows of the known values; nan for a column that has fewer."""
+    number = (~np.isnan(values)).sum(axis=0)
+    return np.where(number < fewest, np.nan, np.nan_to_num(values).sum(axis=0))
 
 
 def known_mean(seasons: list[np.ndarray]) -> np.ndarray:

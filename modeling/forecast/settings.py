@@ -80,15 +80,17 @@ class RowSettings:
 
     Attributes
     ----------
-    windows : tuple of float
-        Standard deviations [weeks] of the kernels in the week of the season; the forecast is the mean over
-        them. Growth depends on the season, so weeks near the same week of past seasons count.
+    window : float
+        Standard deviation [weeks] of the kernel in the week of the season. Growth depends on the season, so
+        weeks near the same week of past seasons count.
     reach : float
-        Standard deviations beyond which a kernel is 0.
+        Weeks beyond which the kernel is 0.
     first_week, last_week : int
         Weeks from Christmas between which origins lie: counts of the summer are noise.
     season_begins : int
         Week from Christmas that a season needs to have begun with; NHSN's first season began later.
+    season_weeks : int
+        Fewest weeks with a count of a season and location whose total is compared with.
     count_power : float
         A row weighs (count + 1) to this power: small counts are mostly counting noise.
     voluntary : (date, date)
@@ -97,11 +99,12 @@ class RowSettings:
         Weeks that the growth features look back, so that none looks into the voluntary weeks.
     """
 
-    windows: tuple[float, ...] = (4,)
-    reach: float = 3
+    window: float = 4
+    reach: float = 12
     first_week: int = -14
     last_week: int = 26
     season_begins: int = -10
+    season_weeks: int = 20
     count_power: float = 0.5
     voluntary: tuple[datetime.date, datetime.date] = (datetime.date(2024, 5, 1), datetime.date(2024, 10, 31))
     run_in: int = 4

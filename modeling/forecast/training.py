@@ -1,6 +1,6 @@
 """The past weeks that a forecast is learned from: those near the same week of a season, of all locations."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -104,8 +104,7 @@ def origin_weeks(
         First and last week from Christmas that gives rows.
     """
     weeks = panel.weeks
-    reach = max(settings.windows) * settings.reach
-    is_near = np.abs(weeks.from_christmas - centre) <= reach
+    is_near = np.abs(weeks.from_christmas - centre) <= settings.reach
     is_near &= (weeks.from_christmas >= between[0]) & (weeks.from_christmas <= between[1])
     started = np.unique(weeks.season[weeks.from_christmas <= settings.season_begins])
     candidates = np.flatnonzero(is_near & np.isin(weeks.season, started))
@@ -119,15 +118,18 @@ def window_centre(from_christmas: int, settings: RowSettings) -> int:
     return int(np.clip(from_christmas, settings.first_week, settings.last_week))
 
 
-def in_window(rows: Rows, centre: int, window: float, settings: RowSettings, history_weight: float) -> Rows:
-    """Return the rows of one window, weighted by how near they are to its centre.
+def weighted(rows: Rows, centre: int, window: float, history_weight: float) -> Rows:
+    """Return the rows, weighted by how near their week of the season is to the centre.
 
-    The rows of the history together weigh `history_weight` a row, relative to the other rows.
+    Parameters
+    ----------
+    window : float
+        Standard deviation of the kernel [weeks].
+    history_weight : float
+        Mean weight of a row of the history, relative to the other rows.
     """
-    distance = np.abs(rows.from_christmas - centre) / window
-    near = rows.where(distance <= settings.reach)
-    weight = near.weight * np.exp(-0.5 * distance[distance <= settings.reach] ** 2)
-    own, other = ~near.is_history, near.is_history
+    weight = rows.weight * np.exp(-0.5 * ((rows.from_christmas - centre) / window) ** 2)
+    own, other = ~rows.is_history, rows.is_history
     if own.any() and other.any():
         weight[other] *= history_weight * weight[own].mean() / weight[other].mean()
-    return Rows(**{**{each.name: getattr(near, each.name) for each in fields(near)}, "weight": weight})
+    return replace(rows, weight=weight)

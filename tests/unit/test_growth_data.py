@@ -52,33 +52,11 @@ def test_a_location_without_any_count_is_refused_by_its_name():
         gaps.weeks_behind(counts, ["25", "42"])
 
 
-def test_a_location_far_behind_is_taken_as_unchanged_until_four_weeks_before_the_newest():
-    counts = np.array([[7.0, 1], [NAN, 2], [NAN, 3], [NAN, 4], [NAN, 5], [NAN, 6], [NAN, 7]])
+def test_a_location_that_is_behind_is_named_with_the_week_from_which_it_is_forecast():
+    doubts = gaps.gap_doubts(datetime.date(2025, 1, 18), ["25", "42"], np.array([0, 1]))
 
-    carried = gaps.carried_forward(counts, np.array([6, 0]))
-
-    np.testing.assert_array_equal(carried[:, 0], [7, 7, 7, NAN, NAN, NAN, NAN])
-    np.testing.assert_array_equal(carried[:, 1], counts[:, 1])
-
-
-def test_gaps_in_the_newest_weeks_are_named_and_older_ones_are_not():
-    counts = np.ones((12, 3))
-    counts[[1, 8, 9], 0] = NAN  # week 1 is older than eight weeks
-    counts[11, 1] = NAN
-    counts[5:, 2] = NAN
-
-    doubts = gaps.gap_doubts(counts, ["25", "42", "50"], FIRST, np.array([0, 1, 7]))
-
-    assert {doubt.kind for doubt in doubts} == {"gap"}
-    assert [(doubt.location, doubt.sentence) for doubt in doubts] == [
-        ("25", "no count for the weeks ending 2024-12-28, 2025-01-04; interpolated from its neighbours"),
-        ("42", "no count after the week ending 2025-01-11; the forecast starts there"),
-        (
-            "50",
-            "no count after the week ending 2024-11-30, 7 weeks before the newest data; the forecast takes "
-            "it as unchanged until 2024-12-21 and starts there",
-        ),
-    ]
+    assert [(doubt.location, doubt.kind) for doubt in doubts] == [("42", "gap")]
+    assert doubts[0].sentence == "no count after the week ending 2025-01-11; the forecast starts there"
 
 
 def test_a_shift_is_the_median_of_a_location_drawn_to_that_of_all():
@@ -139,4 +117,6 @@ def test_a_week_that_changed_a_lot_since_the_last_release_is_named():
     doubts = revision_doubts(surveillance(counts, earlier), ["42", "50"], RevisionSettings())
 
     assert [(each.location, each.kind) for each in doubts] == [("42", "revision")]
-    assert doubts[0].sentence == "the week ending 2024-11-16 was 729 on 2024-11-20 and is 150 now"
+    assert doubts[0].sentence == (
+        "the week ending 2024-11-16 was 729 on 2024-11-20 and is 150 now; the new count is used"
+    )

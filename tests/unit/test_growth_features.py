@@ -49,6 +49,13 @@ def test_without_its_row_the_nation_is_the_sum_of_the_locations_that_report():
     assert found.nation_column is None
 
 
+def test_a_week_without_a_count_of_the_nation_has_the_sum_too():
+    found = panel_of([[4, 5, NAN], [4, 5, 99]], ["25", "50", "US"], [100_000, 100_000, 1_000_000])
+
+    np.testing.assert_allclose(np.exp(found.nation), [[5, 5, 5], [10, 10, 10]])
+    assert np.isnan(found.rates[0, 2])
+
+
 def test_a_region_is_the_sum_of_its_states_and_an_unknown_location_has_the_nations():
     # Massachusetts and Vermont are in region 1, Pennsylvania in region 3
     found = panel_of([[4, 5, 19, 7, 99]], ["25", "50", "42", "XX", "US"], [100_000] * 4 + [1_000_000])
@@ -70,7 +77,7 @@ def test_a_season_is_compared_with_its_maximum_so_far_and_its_total_with_earlier
     weeks = weeks_of([2022] * 3 + [2023] * 3, [-1, 0, 1] * 2)
     rates = np.array([1.0, 4, 2, 2, 1, 8])
 
-    course = season_course(np.log(rates)[:, None], weeks, [2022])
+    course = season_course(np.log(rates)[:, None], weeks, [2022], 1)
 
     np.testing.assert_allclose(np.exp(course.below_maximum[:, 0]), [1, 1, 0.5, 1, 0.5, 1])
     np.testing.assert_allclose(np.exp(course.share_of_past_total[3:, 0]), [2.1 / 7.1, 3.1 / 7.1, 11.1 / 7.1])
@@ -80,7 +87,7 @@ def test_earlier_seasons_are_averaged_and_later_ones_left_out():
     weeks = weeks_of([2021, 2022, 2023, 2024], [0] * 4)
     rates = np.array([2.0, 8, 50, 4])
 
-    course = season_course(np.log(rates)[:, None], weeks, [2021, 2022, 2023])
+    course = season_course(np.log(rates)[:, None], weeks, [2021, 2022, 2023], 1)
 
     # the first has none before it and is compared with the two others
     expected = [2.1 / 29.1, 8.1 / 2.1, 50.1 / 5.1, 4.1 / 20.1]
@@ -90,7 +97,7 @@ def test_earlier_seasons_are_averaged_and_later_ones_left_out():
 def test_the_only_past_season_is_compared_with_itself():
     weeks = weeks_of([2022] * 2 + [2023], [0, 1, 0])
 
-    course = season_course(np.log([1.0, 3, 2])[:, None], weeks, [2022])
+    course = season_course(np.log([1.0, 3, 2])[:, None], weeks, [2022], 1)
 
     np.testing.assert_allclose(np.exp(course.share_of_past_total[:, 0]), [1.1 / 4.1, 1, 2.1 / 4.1])
 
@@ -99,13 +106,21 @@ def test_a_location_without_a_past_season_is_compared_with_the_mean_of_the_other
     weeks = weeks_of([2022, 2023], [0, 0])
     rates = np.array([[1.9, 3.9, NAN], [0.9, 1.9, 2.9]])
 
-    course = season_course(np.log(rates), weeks, [2022])
+    course = season_course(np.log(rates), weeks, [2022], 1)
 
     np.testing.assert_allclose(np.exp(course.share_of_past_total[1]), [1 / 2, 2 / 4, 3 / 3])
 
 
+def test_a_season_of_few_weeks_has_no_total_to_compare_with():
+    weeks = weeks_of([2021] + [2022] * 2 + [2023], [0, 0, 1, 0])
+
+    course = season_course(np.log([5.0, 3, 4, 2])[:, None], weeks, [2021, 2022], 2)
+
+    np.testing.assert_allclose(np.exp(course.share_of_past_total[3]), [2.1 / 7.1])
+
+
 def test_with_no_past_season_nothing_is_known_of_one():
-    course = season_course(np.zeros((1, 2)), weeks_of([2022], [0]), [])
+    course = season_course(np.zeros((1, 2)), weeks_of([2022], [0]), [], 1)
 
     assert np.isnan(course.share_of_past_total).all()
     assert (course.below_maximum == 0).all()
@@ -135,7 +150,7 @@ def test_predictors_are_of_the_location_the_region_and_the_nation():
     data = panel_of(
         [[9, 9, 99], [19, 9, 99], [39, 9, 199]], ["25", "42", "US"], [10**6, 10**6, 10**7], from_christmas=-3
     )
-    course = season_course(data.rates, data.weeks, [])
+    course = season_course(data.rates, data.weeks, [], 1)
 
     found = location_features(data, course)
 
@@ -152,14 +167,14 @@ def test_predictors_are_of_the_location_the_region_and_the_nation():
 def test_what_is_meant_for_the_growing_season_is_zero_from_christmas_on():
     data = panel_of([[9], [19], [39]], ["25"], [10**6], from_christmas=-2)
 
-    found = location_features(data, season_course(data.rates, data.weeks, []))
+    found = location_features(data, season_course(data.rates, data.weeks, [], 1))
 
     assert found["rate before Christmas"][:, 0] == pytest.approx([0, np.log(2), 0])
 
 
 def test_a_row_of_predictors_joins_those_of_the_week_and_of_the_location():
     data = panel_of(np.arange(14).reshape(7, 2), ["25", "42"], [10**6, 10**6], from_christmas=-3)
-    course = season_course(data.rates, data.weeks, [])
+    course = season_course(data.rates, data.weeks, [], 1)
 
     found = Features(data, course).at(np.array([4, 6]), steps=2)
 

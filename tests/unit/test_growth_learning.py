@@ -25,7 +25,7 @@ def series(count: int, unusable: tuple[int, ...] = ()):
     is_usable = np.ones(count, dtype=bool)
     is_usable[list(unusable)] = False
     found = panel(counts, ["50", "US"], np.array([10**6, 10**7]), weeks, is_usable)
-    return found, Features(found, season_course(found.rates, weeks, [2022]))
+    return found, Features(found, season_course(found.rates, weeks, [2022], 20))
 
 
 def dates(origins: np.ndarray) -> list[str]:
@@ -35,7 +35,7 @@ def dates(origins: np.ndarray) -> list[str]:
 def test_origins_are_the_weeks_near_the_same_week_of_other_seasons():
     found, _ = series(104)  # to January 2024
 
-    origins = training.origin_weeks(found, 1, 0, (-14, 26), RowSettings(windows=(1,), reach=1, run_in=0))
+    origins = training.origin_weeks(found, 1, 0, (-14, 26), RowSettings(reach=1, run_in=0))
 
     # Christmas week is that of 2022-12-31 and 2023-12-30; February 2022 belongs to a season that is cut
     assert dates(origins) == [
@@ -46,7 +46,7 @@ def test_origins_are_the_weeks_near_the_same_week_of_other_seasons():
 def test_an_origin_needs_its_target_and_usable_weeks_at_both_ends():
     unusable = (46, 95)  # 2022-12-24 and 2023-12-02
     found, _ = series(100, unusable)  # the newest week is 2023-12-30
-    settings = RowSettings(windows=(1,), reach=1, run_in=4)
+    settings = RowSettings(reach=1, run_in=4)
 
     origins = training.origin_weeks(found, 1, 0, (-14, 26), settings)
 
@@ -54,9 +54,9 @@ def test_an_origin_needs_its_target_and_usable_weeks_at_both_ends():
     assert dates(origins) == ["2022-12-31", "2023-01-07", "2023-12-23"]
 
 
-def test_the_widest_window_decides_and_summer_never_gives_rows():
+def test_summer_never_gives_rows():
     found, _ = series(104)
-    settings = RowSettings(windows=(1, 4), reach=2, run_in=0)
+    settings = RowSettings(reach=8, run_in=0)
 
     origins = training.origin_weeks(found, 1, 26, (-14, 26), settings)
 
@@ -91,17 +91,16 @@ def test_a_row_with_an_unknown_value_is_left_out():
     assert len(training.training_rows(found, features, 1, np.array([2]), 0.5)) == 0  # no growth of 4 weeks
 
 
-def test_a_window_weighs_near_weeks_more_and_cuts_far_ones():
+def test_rows_weigh_less_the_further_they_are_from_the_week_of_the_season():
     found, features = series(104)
     rows = training.training_rows(found, features, 1, np.arange(44, 51), power=0)
 
-    near = training.in_window(rows, 0, 1.5, RowSettings(reach=2), history_weight=0.5)
+    weighted = training.weighted(rows, 0, 1.5, history_weight=0.5)
 
-    assert set(near.from_christmas) == {-3, -2, -1, 0, 1, 2, 3}
-    weights = dict(zip(near.from_christmas.tolist(), near.weight, strict=True))
+    weights = dict(zip(rows.from_christmas.tolist(), weighted.weight, strict=True))
+    assert set(weights) == {-3, -2, -1, 0, 1, 2, 3}
     assert weights[0] == 1
     assert weights[3] == weights[-3] == pytest.approx(np.exp(-2))
-    assert len(training.in_window(rows, 0, 1, RowSettings(reach=2), 0.5)) == 10  # of 5 weeks
 
 
 def test_the_mean_row_of_a_history_weighs_its_share_of_a_mean_row():
@@ -109,10 +108,9 @@ def test_the_mean_row_of_a_history_weighs_its_share_of_a_mean_row():
     own = training.training_rows(found, features, 1, np.arange(44, 51), power=0.5)
     other = training.training_rows(found, features, 1, np.arange(46, 49), power=1, is_history=True)
 
-    near = training.in_window(own.joined(other), 0, 3, RowSettings(), history_weight=0.5)
+    rows = training.weighted(own.joined(other), 0, 3, history_weight=0.5)
 
-    weight, is_history = near.weight, near.is_history
-    assert weight[is_history].mean() == pytest.approx(0.5 * weight[~is_history].mean())
+    assert rows.weight[rows.is_history].mean() == pytest.approx(0.5 * rows.weight[~rows.is_history].mean())
 
 
 def test_without_a_penalty_the_regression_is_weighted_least_squares():
