@@ -73,7 +73,8 @@ def read_inputs(request: Request) -> Inputs:
             f"vintages from {vintages.days[0]} to {vintages.newest}"
         )
     methods = request.methods or [experiment.forecast.method]
-    histories = {season_of(date): _history(request, experiment, date) for date in reversed(dates)}
+    one_date = {season_of(date): date for date in dates}  # a history ends before the season
+    histories = {season: _history(request, experiment, date) for season, date in one_date.items()}
     jobs = [
         _job(request, experiment, method, date, vintages, histories[season_of(date)])
         for method in dict.fromkeys([*methods, BASELINE_METHOD])
