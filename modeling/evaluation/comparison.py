@@ -7,10 +7,12 @@ The columns of a file say what it is. A model is named in a file of scores, or b
 import csv
 import datetime
 import io
+import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from modeling.evaluation.hub_files import (
     read_hub_table,
     text_of,
 )
+from modeling.evaluation.processes import in_parallel
 from modeling.evaluation.scores import Scores
 from modeling.failures import UserError, listed
 
@@ -108,7 +111,13 @@ _Read = tuple[str, str, Forecasts | Scores | MeanScores]  # file, model, what it
 
 
 def read_peers(
-    paths: Iterable[Path], span: Span, taken: Iterable[str], is_whole: bool, is_asked_for: bool = True
+    paths: Iterable[Path],
+    span: Span,
+    taken: Iterable[str],
+    *,
+    is_whole: bool,
+    is_asked_for: bool = True,
+    jobs: int = 1,
 ) -> Peers:
     """Return the models in files and folders, with their forecasts of a span of reference dates.
 
@@ -124,6 +133,8 @@ def read_peers(
         Whether every location is evaluated; means over all states mean nothing beside some of them.
     is_asked_for : bool
         Whether the paths were named, and not only found.
+    jobs : int
+        Files read at once.
 
     Raises
     ------
@@ -133,7 +144,10 @@ def read_peers(
     """
     taken, parts, peers = set(taken), defaultdict(list), Peers(is_asked_for)
     for path in paths:
-        found = [part for file in _files(path, span) for part in _read(file, span, is_whole)]
+        read = partial(_read, span=span, is_whole=is_whole)
+        found = [part for parts in in_parallel(read, _files(path, span), jobs) for part in parts]
+        if others := [file for file in path.rglob("*.parquet") if path.is_dir()]:
+            peers.notes.append(f"{len(others)} Parquet files of {path} are not read, only CSV files")
         if not found and is_asked_for:
             raise UserError(f"{path}: has no forecast of {span[0]} to {span[1]} to compare with")
         for file, model, part in found:
@@ -201,8 +215,12 @@ def _model_of(path: Path) -> str:
     return seasonal[1] if seasonal else stem
 
 
-def _read(path: Path, span: Span, is_whole: bool) -> Iterator[_Read]:
-    """Yield what one file has of each model within the span."""
+def _read(path: Path, span: Span, is_whole: bool) -> list[_Read]:
+    """Return what one file has of each model within the span."""
+    return list(_read_models(path, span, is_whole))
+
+
+def _read_models(path: Path, span: Span, is_whole: bool) -> Iterator[_Read]:
     text = text_of(path)
     header = header_of(text)
     if is_hub_table(header):
@@ -237,7 +255,7 @@ def _by_model(path: Path, text: str, span: Span, columns: tuple[str, ...], make:
                 continue
             if row.get("locations", STATES) == STATES:
                 place = row.get("location", STATES)
-                numbers = [float(row[name] or "nan") for name in columns[4:]]
+                numbers = [_number(name, row[name]) for name in columns[4:]]
                 groups[row["model"]].append((day, horizon, place, *numbers))
         except (TypeError, ValueError):
             raise UserError(f"{path}:{rows.line_num}: not a row of scores; fix or remove it") from None
@@ -245,6 +263,16 @@ def _by_model(path: Path, text: str, span: Span, columns: tuple[str, ...], make:
         dates, horizons, places, *numbers = zip(*own, strict=True)
         days = np.array(dates, dtype="datetime64[D]")
         yield path.name, model, make(days, np.array(horizons), places, list(map(np.array, numbers)))
+
+
+def _number(column: str, text: str) -> float:
+    """Return a number; nan for an empty field of a column that compares with the baseline."""
+    if not text and column.startswith(("rel_", "baseline_")):
+        return math.nan
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _scores(days: np.ndarray, horizons: np.ndarray, places: tuple[str, ...], numbers: list) -> Scores:

@@ -11,10 +11,11 @@ from modeling.evaluation import page, tables
 from modeling.evaluation.comparison import MeanScores, Peers, read_peers
 from modeling.evaluation.hub_files import Forecasts, joined
 from modeling.evaluation.inputs import Inputs, gap_notes, read_inputs
+from modeling.evaluation.processes import in_parallel
 from modeling.evaluation.request import BASELINE_METHOD, Request, names_of_places, read_observations
 from modeling.evaluation.scores import Observations, Scores, score
 from modeling.evaluation.summary import Summary, summarised
-from modeling.evaluation.sweep import Job, Made, in_parallel, make, observations_by_week
+from modeling.evaluation.sweep import Job, Made, make, observations_by_week
 from modeling.failures import UserError, listed
 
 HUB_FILES = "data/flusight/model-output"  # in the forecasting repository, as in the hub's
@@ -83,7 +84,14 @@ def _peers(request: Request, inputs: Inputs) -> Peers:
     if not paths and not default.is_dir():
         return Peers()
     taken, span = [*inputs.methods, BASELINE_METHOD], (request.first, request.last)
-    return read_peers(paths or [default], span, taken, inputs.is_whole, is_asked_for=bool(paths))
+    return read_peers(
+        paths or [default],
+        span,
+        taken,
+        is_whole=inputs.is_whole,
+        is_asked_for=bool(paths),
+        jobs=request.jobs,
+    )
 
 
 def _scored(

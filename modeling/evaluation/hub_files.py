@@ -105,7 +105,7 @@ def read_hub_table(path: Path, text: str) -> Forecasts:
         try:
             if row[target] != FLUSIGHT.target or row[kind] != "quantile":
                 continue
-            position = _POSITIONS.get(float(row[level]))
+            position = _POSITIONS.get(round(float(row[level]), 4))
             if position is None:  # a hub may ask for more levels
                 continue
             values = found.setdefault((row[date], row[horizon], row[location]), [np.nan] * len(QUANTILES))

@@ -7,19 +7,14 @@ inputs are the same is not computed again.
 import datetime
 import hashlib
 import json
-import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from modeling.evaluation.hub_files import Forecasts, read_hub_table
-from modeling.failures import TemporaryFault
 from modeling.forecast.methods import METHODS
 from modeling.forecast_records import WEEK, History, Surveillance
 from modeling.outputs.submission import file_name, known_before, write_submission
@@ -33,8 +28,6 @@ CODE = (
     "*hub*.*",
     "forecast_records.py",
 )
-
-Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -168,36 +161,6 @@ def _code_digest() -> str:
     for path in sorted(path for pattern in CODE for path in root.glob(pattern)):
         digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
     return digest.hexdigest()
-
-
-def in_parallel(work: Callable[[Item], Result], items: Iterable[Item], processes: int) -> Iterator[Result]:
-    """Yield the results of a function in the order of the items, from some processes at once.
-
-    Raises
-    ------
-    TemporaryFault
-        A process was killed, perhaps for memory.
-    """
-    items = list(items)
-    if min(processes, len(items)) < 2:
-        yield from map(work, items)
-        return
-    with ProcessPoolExecutor(min(processes, len(items)), initializer=_leave_signals_to_the_parent) as pool:
-        waiting = [pool.submit(work, item) for item in items]
-        try:
-            for each in waiting:
-                yield each.result()
-        except BrokenProcessPool:
-            raise TemporaryFault(
-                "a process was killed, perhaps for memory; the same command continues, with --jobs 1 in less"
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)  # after Ctrl-C what is under way is finished and kept
-
-
-def _leave_signals_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def observations_by_week(

@@ -29,7 +29,7 @@ COLUMNS = (
     "in95",
 )
 DIGITS = 6  # significant, of a score in a file
-HEADER = ("", "rel. WIS", "log", "50 %", "95 %", "US", "US 95 %", "dates worse", "forecasts")
+HEADER = ("", "rel. WIS", "log", "50 %", "95 %", "US rel.", "US 95 %", "dates worse", "forecasts")
 
 
 def ratio_text(value: float) -> str:

@@ -291,6 +291,10 @@ def hub_file(*values: str) -> str:
     [
         ("a,b\n1,2\n", "peer.csv: neither a hub file nor scores; hub files have the columns reference_date"),
         ("", "peer.csv: neither a hub file nor scores"),
+        (
+            "model,reference_date,horizon,location,value,wis,wis_log,ae,in50,in95\nA,2025-01-11,0,25,1,,1,1,1,1\n",
+            "peer.csv:2: not a row of scores; fix or remove it",
+        ),
         (MEANS, "peer.csv: mean scores over all states, which mean nothing beside some of them"),
         (hub_file(*["5"] * 20), "reference date 2025-01-11, horizon 0, location 25: a quantile is missing"),
         (hub_file(*["5"] * 22, "4"), "horizon 0, location 25: the quantiles decrease"),

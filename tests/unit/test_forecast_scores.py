@@ -1,14 +1,17 @@
 """Scores of quantile forecasts, on values that are known on paper, and their means beside a baseline."""
 
 import datetime
+import os
 
 import numpy as np
 import pytest
 
 from modeling.evaluation.comparison import MeanScores
 from modeling.evaluation.hub_files import Forecasts
+from modeling.evaluation.processes import in_parallel
 from modeling.evaluation.scores import LEVELS, Scores, is_inside, score, wis
 from modeling.evaluation.summary import season_of, summarised
+from modeling.failures import TemporaryFault
 
 DATE = np.datetime64("2025-01-11")
 UNIFORM = 100 * LEVELS  # quantiles of a uniform distribution from 0 to 100
@@ -140,6 +143,23 @@ def test_means_that_are_ready_count_as_many_forecasts_as_they_have():
     assert line.wis == pytest.approx(3)
     assert line.cov50 == pytest.approx(0.5)
     assert line.rel_wis == pytest.approx((50 * 2 + 10 * 8) / (50 * 4 + 10 * 8))
+
+
+def end_if_odd(number: int) -> int:
+    if number % 2:
+        os._exit(9)
+    return number
+
+
+def test_results_come_in_the_order_of_the_items_whatever_the_number_of_processes():
+    assert (
+        list(in_parallel(abs, range(-5, 0), 3)) == [5, 4, 3, 2, 1] == list(in_parallel(abs, range(-5, 0), 1))
+    )
+
+
+def test_a_process_that_is_killed_is_a_temporary_fault():
+    with pytest.raises(TemporaryFault, match="a process was killed, perhaps for memory"):
+        list(in_parallel(end_if_odd, range(4), 2))
 
 
 def test_the_worst_dates_come_first():
