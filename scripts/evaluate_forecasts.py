@@ -14,9 +14,10 @@ import signal
 import sys
 from pathlib import Path
 
-from pipeline.failures import UserError, exit_code_of
+from pipeline.failures import INTERRUPTED, UserError, exit_code_of
 from pipeline.logs import start_logging
 
+log = logging.getLogger("pipeline")
 FOLDER = "evaluations"  # below LOCAL_DATA_PATH
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -87,6 +88,14 @@ def _folder(name: str) -> Path:
     return Path(os.environ[name])
 
 
+def _until_stopped(words: list[str]) -> None:
+    try:
+        main(words)
+    except KeyboardInterrupt:
+        log.error("stopped; the dates that are done are kept, and the same command continues")
+        sys.exit(INTERRUPTED)
+
+
 def _interrupt(number: int, frame) -> None:
     signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
@@ -95,4 +104,4 @@ def _interrupt(number: int, frame) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _interrupt)  # what `invoke evaluate` sends after Ctrl-C
     start_logging("local", os.environ.get("LOG_LEVEL", ""), {"stage": "evaluate"})
-    sys.exit(exit_code_of(lambda: main(sys.argv[1:]), logging.getLogger("pipeline")))
+    sys.exit(exit_code_of(lambda: _until_stopped(sys.argv[1:]), log))

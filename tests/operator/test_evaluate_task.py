@@ -68,6 +68,7 @@ def test_ctrl_c_keeps_the_dates_that_are_done_and_the_same_command_continues(ope
     ended = operator.invoke(*words)
 
     assert process.returncode == 130, said
+    assert "stopped; the dates that are done are kept, and the same command continues" in said
     assert 2 <= len(kept) < 28
     assert not list(folder.glob("*.partial"))
     assert ended.exit_code == 0, ended.output
