@@ -7,7 +7,7 @@ import numpy as np
 
 from modeling.bounds import LARGEST_NUMBER
 from modeling.calendars import SATURDAY
-from modeling.failures import UserError, listed
+from modeling.failures import UserError
 from modeling.forecast_records import (
     FORECAST_FORMAT,
     MOST_EARLIER,
@@ -20,6 +20,7 @@ from modeling.forecast_records import (
     Surveillance,
 )
 from modeling.hubs import HORIZONS, QUANTILES, hub_populations
+from modeling.input_names import in_a_line
 
 KINDS_OF_DOUBT = ("fault", "gap", "revision")
 MOST_WEEKS = 20_000  # of a series: four centuries
@@ -28,11 +29,11 @@ MOST_SENTENCES, MOST_CHARACTERS = 10_000, 2_000  # of notes, doubts and reasons
 
 def strict_problem(left_out: dict[str, str], doubts: list[Doubt]) -> str:
     """Return why a strict run fails: the locations that are left out or have a fault; "" if none has."""
-    found = [f"{location} is left out ({reason})" for location, reason in left_out.items()]
-    found += [f"{each.location}: {each.sentence}" for each in doubts if each.kind == "fault"]
+    found = [f"location {location} is left out: {reason}" for location, reason in left_out.items()]
+    found += [f"location {each.location}: {each.sentence}" for each in doubts if each.kind == "fault"]
     if not found:
         return ""
-    return f"{listed(found)}; correct the data, or run without STRICT=1 (invoke: --strict)"
+    return f"{in_a_line(found)}; correct the data, or run without STRICT=1 (invoke: --strict)"
 
 
 def check_forecast_workload(workload: ForecastWorkload) -> None:

@@ -63,7 +63,7 @@ def _described_forecast(context: StageContext, workload: "ForecastWorkload") -> 
     return (
         f"{context.exp_id} ({context.config_folder.parent}) is valid: forecast of {known.reference_date} by "
         f"{workload.method} for {workload.population_name}, from the data of {known.as_of}, which end with "
-        f"the week of {known.last_week}{left_out}"
+        f"the week ending {known.last_week}{left_out}"
     )
 
 

@@ -284,7 +284,7 @@ def read_text(path: Path, where: str, what: str = "observed data") -> str:
         raise UserError(f"{where}: {what} {path} are damaged ({error}); fetch or pack them again") from None
     except OSError as error:
         raise UserError(f"{where}: {what} {path} cannot be read ({error.strerror})") from None
-    if len(content) > MOST_BYTES:
+    if content is None:
         most = MOST_BYTES >> 30
         raise UserError(f"{where}: {what} {path} are larger than {most} GiB; keep what is needed")
     if encoding := other_encoding(content):
@@ -302,10 +302,13 @@ def read_text(path: Path, where: str, what: str = "observed data") -> str:
     return text
 
 
-def _content(path: Path) -> bytes:
-    """Return at most one byte more than a file may have."""
+def _content(path: Path) -> bytes | None:
+    """Return the content of a file, unpacked; None if it is too large."""
+    if path.stat().st_size > MOST_BYTES:
+        return None
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        return file.read(MOST_BYTES + 1)
+        content = file.read(MOST_BYTES + 1)
+    return content if len(content) <= MOST_BYTES else None
 
 
 def _records(text: str, name: str) -> Iterator[Row]:

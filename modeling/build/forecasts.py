@@ -137,8 +137,7 @@ def _read(vintages: Vintages, day: datetime.date) -> _Data:
     choice = vintages.choice(day)
     refused = left_out(vintages, choice.as_of)
     kept = [each for each in vintages.locations if each not in refused]
-    for location, reason in refused.items():
-        log.warning("%s is left out: %s", _called(location), reason)
+    _warn_of_left_out(refused)
     if not kept:
         location, reason = next(iter(refused.items()))
         others = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
@@ -155,6 +154,13 @@ def _read(vintages: Vintages, day: datetime.date) -> _Data:
         log.info("%s: %s", release.name, notes[-1])
     vintages = vintages.only(kept)
     return _Data(vintages, vintages.known(day), refused, notes)
+
+
+def _warn_of_left_out(refused: dict[str, str]) -> None:
+    """Warn once for each reason, of the locations that have it."""
+    for reason in dict.fromkeys(refused.values()):
+        names = [_called(location) for location, own in refused.items() if own == reason]
+        log.warning("left out: %s: %s", listed(names), reason)
 
 
 def _previous(vintages: Vintages, day: datetime.date) -> tuple[Surveillance | None, list[str]]:

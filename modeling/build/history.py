@@ -29,10 +29,12 @@ def read_history(path: Path, where: str, reference_date: datetime.date) -> tuple
     """
     table = read_weekly(path, where, WHAT, date_columns=("date",), value_columns=VALUES)
     rows = np.flatnonzero((table.places != UNKNOWN) & (table.places != PLACES.index(NATION)))
-    if (wrong := rows[table.is_unusable[rows]]).size:
+    used = set(rows.tolist())
+    wrong = next((row for row in table.unusable if row in used), None)
+    if wrong is not None:
         raise UserError(
-            f'{table.name}:{table.line(wrong[0])}: "{table.value_text(wrong[0])}" is not a number from 0 on; '
-            "leave an unknown value empty"
+            f'{table.name}:{table.line(wrong)}: "{table.unusable[wrong]}" is not a number from 0 on; leave '
+            "an unknown value empty"
         )
     season = _season_start(reference_date)
     past = rows[(table.weeks[rows] < number_of_day(season)) & ~np.isnan(table.values[rows])]

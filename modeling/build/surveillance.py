@@ -168,7 +168,7 @@ class Vintages:
         if found <= deadline:
             return Choice(found, "")
         return Choice(
-            found, f"the data of {deadline} had no count of the week of {week}; those of {found} are used"
+            found, f"the data of {deadline} had no count of the week ending {week}; those of {found} are used"
         )
 
     def known(self, reference_date: datetime.date) -> Surveillance:
@@ -222,14 +222,14 @@ class Vintages:
         if ahead > MOST_WEEKS_AHEAD:
             raise NoVintage(
                 f"{self.where}: the newest vintage at or before the reference date {reference_date} is of "
-                f"{as_of} and ends with the week of {last}, {ahead} weeks before it; {MOST_WEEKS_AHEAD} at "
-                f"most; {FETCH}"
+                f"{as_of} and ends with the week ending {last}, {ahead} weeks before it; "
+                f"{MOST_WEEKS_AHEAD} at most; {FETCH}"
             )
         return Choice(
             as_of,
-            f"no data until {reference_date} have a count of the week of {reference_date - WEEK}: the "
-            f"forecast is made from those of {as_of}, which end with the week of {last}; if newer ones were "
-            "released, fetch them with `invoke data-update`",
+            f"no data until {reference_date} have a count of the week ending {reference_date - WEEK}: the "
+            f"forecast is made from those of {as_of}, which end with the week ending {last}; if newer ones "
+            "were released, fetch them with `invoke data-update`",
         )
 
     def _recent(self, release: Release) -> Vintage:
@@ -311,8 +311,8 @@ def _release(table: WeeklyTable, rows: np.ndarray, as_of: datetime.date) -> Rele
     """
     if (after := rows[table.weeks[rows] > number_of_day(as_of)]).size:
         raise UserError(
-            f"{table.name}:{table.line(after[0])}: the week of {day_of(table.weeks[after[0]])} ends after "
-            f"{as_of}, the day of its vintage; correct either"
+            f"{table.name}:{table.line(after[0])}: week {day_of(table.weeks[after[0]])} ends after {as_of}, "
+            "the day of its vintage; correct either"
         )
     rows = rows[table.places[rows] != UNKNOWN]
     known = table.weeks[rows][~np.isnan(table.values[rows])]
@@ -323,7 +323,8 @@ def _release(table: WeeklyTable, rows: np.ndarray, as_of: datetime.date) -> Rele
     within = rows[(table.weeks[rows] >= first) & (table.weeks[rows] <= last)]
     counts[(table.weeks[within] - first) // 7, table.places[within]] = table.values[within]
     not_counts: dict[str, list[NotACount]] = {}
-    for row in rows[table.is_unusable[rows]]:
-        found = NotACount(day_of(table.weeks[row]), table.value_text(row), f"{table.name}:{table.line(row)}")
+    of_vintage = set(rows.tolist())
+    for row in filter(of_vintage.__contains__, table.unusable):
+        found = NotACount(day_of(table.weeks[row]), table.unusable[row], f"{table.name}:{table.line(row)}")
         not_counts.setdefault(PLACES[table.places[row]], []).append(found)
     return Release(as_of, table.name, day_of(first), counts, not_counts, table.unknown_places)

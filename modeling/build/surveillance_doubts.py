@@ -36,7 +36,7 @@ def _reason(release: Release, location: str) -> str:
     missing = len(counts) - 1 - known[-1]
     if missing > MOST_NEWEST_MISSING:
         last = release.week(known[-1])
-        return f"no count since the week of {last}, in the newest {missing} weeks{because}"
+        return f"no count since the week ending {last}, in the newest {missing} weeks{because}"
     if known.size < FEWEST_WEEKS:
         return f"{known.size} week{_s(known)} with a count, and {FEWEST_WEEKS} are needed{because}"
     return ""
@@ -73,9 +73,11 @@ def _gap(release: Release, location: str) -> Iterator[Doubt]:
     missing = [first + row for row in np.flatnonzero(np.isnan(counts))]
     if missing:
         is_newest = missing[-1] == len(release.counts) - 1
-        effect = "its forecast starts from an older count" if is_newest else "they are interpolated"
+        effect = "it is interpolated" if len(missing) == 1 else "they are interpolated"
+        if is_newest:
+            effect = "its forecast starts from an older count"
         weeks = listed(str(release.week(row)) for row in missing)
-        yield Doubt(location, "gap", f"no count of the week{_s(missing)} of {weeks}; {effect}")
+        yield Doubt(location, "gap", f"no count of the week{_s(missing)} ending {weeks}; {effect}")
 
 
 def _revision(release: Release, before: Release, location: str) -> Iterator[Doubt]:

@@ -51,8 +51,8 @@ class WeeklyTable:
         Position in PLACES; UNKNOWN for a place that the hubs do not have.
     values : ndarray of float
         nan where a value is missing, or is not a count.
-    is_unusable : ndarray of bool
-        Whether there is a value that is not a count.
+    unusable : dict of int to str
+        By row: the text of a value that is not a count.
     as_of : ndarray of int or None
         Days of the vintages, since 1970; None if the column was not asked for.
     unknown_places : list of str
@@ -60,25 +60,20 @@ class WeeklyTable:
 
     name: str
     text: str
-    value_column: int
     weeks: np.ndarray
     places: np.ndarray
     values: np.ndarray
-    is_unusable: np.ndarray
+    unusable: dict[int, str]
     as_of: np.ndarray | None
     unknown_places: list[str]
 
     @cached_property
-    def _records(self) -> list[tuple[int, list[str]]]:
-        return list(_numbered(self.text, self.name))[1:]
+    def _lines(self) -> list[int]:
+        return [line for line, _ in _numbered(self.text)][1:]
 
     def line(self, row: int) -> int:
         """Return the line of a row in the file, for a message."""
-        return self._records[row][0]
-
-    def value_text(self, row: int) -> str:
-        """Return a value as it is written, for a message."""
-        return shown(self._records[row][1][self.value_column].strip())
+        return self._lines[row]
 
 
 def day_of(number: int) -> datetime.date:
@@ -123,8 +118,7 @@ def read_weekly(
     header, columns = _columns(text, path, where, what)
     place = f"{where}: {path.name}"
     days = columns[_position(header, date_columns, place)]
-    value_column = _position(header, value_columns, place)
-    texts = columns[value_column]
+    texts = columns[_position(header, value_columns, place)]
     names = columns[_position(header, ("location",), place)]
     known = {each: _value(each) for each in set(texts)}
     values = np.fromiter(map(known.__getitem__, texts), float, len(texts))
@@ -132,11 +126,10 @@ def read_weekly(
     table = WeeklyTable(
         name=path.name,
         text=text,
-        value_column=value_column,
         weeks=_parsed(days, _saturday, text, path.name),
         places=np.fromiter(map(places.__getitem__, names), int, len(names)),
         values=np.where(np.isinf(values), np.nan, values),
-        is_unusable=np.isinf(values),
+        unusable={int(row): shown(texts[row].strip()) for row in np.flatnonzero(np.isinf(values))},
         as_of=_parsed(columns[_position(header, ("as_of",), place)], date_of, text, path.name)
         if has_vintages
         else None,
@@ -169,14 +162,14 @@ def _columns(text: str, path: Path, where: str, what: str) -> tuple[list[str], l
             raise UserError(f"{where}: the columns of {path} are separated by {name}; commas are needed")
     refuse_duplicates(header, f"{path.name}:1")
     if lengths != {len(header)}:
-        line, wrong = next(each for each in _numbered(text, path.name) if len(each[1]) != len(header))
+        line, wrong = next(each for each in _numbered(text) if len(each[1]) != len(header))
         raise UserError(f"{path.name}:{line}: {field_count(wrong, header)}")
     if not fields:
         raise UserError(f"{where}: {what} {path} have no rows below the header")
     return header, [fields[position :: len(header)] for position in range(len(header))]
 
 
-def _numbered(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
+def _numbered(text: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the records that are not blank, with the line on which each begins."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     begins = 1
@@ -215,7 +208,7 @@ def _parsed(column: list[str], parse: Callable[[str], Any], text: str, name: str
             wrong[each] = error
     if wrong:
         row = next(row for row, each in enumerate(column) if each in wrong)
-        line, _ = list(_numbered(text, name))[row + 1]
+        line, _ = list(_numbered(text))[row + 1]
         raise UserError(f"{name}:{line}: {wrong[column[row]]}")
     return np.fromiter(map(known.__getitem__, column), int, len(column))
 

@@ -11,7 +11,14 @@ import numpy as np
 from modeling.failures import UserError, listed
 from modeling.forecast import growth_regression, random_walk
 from modeling.forecast_checks import check_forecast_result, check_forecast_workload, strict_problem
-from modeling.forecast_records import Forecast, ForecastResult, ForecastWorkload, History, Surveillance
+from modeling.forecast_records import (
+    Doubt,
+    Forecast,
+    ForecastResult,
+    ForecastWorkload,
+    History,
+    Surveillance,
+)
 
 Method = Callable[[Surveillance, list[str], np.ndarray, History | None], Forecast]
 
@@ -36,7 +43,7 @@ def run_forecast(workload: ForecastWorkload) -> ForecastResult:
         raise UserError(f"method {workload.method[:40]} is unknown; this version has {listed(METHODS)}")
     fixed = workload.locations, workload.people, workload.history
     made = method(workload.known, *fixed)
-    doubts = list(dict.fromkeys([*workload.doubts, *made.doubts]))
+    doubts = merged_doubts(workload.doubts, made.doubts)
     if workload.is_strict and (problem := strict_problem(workload.left_out, doubts)):
         raise UserError(problem)
     result = ForecastResult(
@@ -61,3 +68,10 @@ def run_forecast(workload: ForecastWorkload) -> ForecastResult:
     )
     check_forecast_result(result)
     return result
+
+
+def merged_doubts(of_data: list[Doubt], of_method: list[Doubt]) -> list[Doubt]:
+    """Return the doubts of stage A and of a method; a gap that both found is said once."""
+    gaps = {each.location for each in of_data if each.kind == "gap"}
+    more = [each for each in of_method if each.kind != "gap" or each.location not in gaps]
+    return list(dict.fromkeys([*of_data, *more]))

@@ -136,10 +136,6 @@ def _load(folder: Path, populations: list[Path], names: Names) -> Source:
     config = _config_folder(folder, names.folders[folder])
     root, exp_id = _root_and_id(config, folder, names.folders[folder])
     experiment = load_experiment(config)
-    if not isinstance(experiment, Experiment):
-        raise UserError(
-            f"{names.folders[folder]} has a forecast from surveillance data; run it with `invoke run`"
-        )
     for source in experiment.sources.values():
         _refuse_paths_outside(source, folder, [root, config.parent])
     with_data = [

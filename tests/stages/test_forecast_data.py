@@ -53,8 +53,16 @@ def first_row(**changes: str):
 @pytest.mark.parametrize(
     ("bend", "kind", "fragments"),
     [
-        (value("", ["2024-12-14", "2024-12-21"]), "gap", ["weeks of 2024-12-14, 2024-12-21", "interpolated"]),
-        (value("", [NEWEST]), "gap", ["no count of the week of 2025-01-04", "starts from an older count"]),
+        (
+            value("", ["2024-12-14", "2024-12-21"]),
+            "gap",
+            ["weeks ending 2024-12-14, 2024-12-21", "interpolated"],
+        ),
+        (
+            value("", [NEWEST]),
+            "gap",
+            ["no count of the week ending 2025-01-04", "starts from an older count"],
+        ),
         (value("", ["2024-12-14", "2024-12-21", "2024-12-28", NEWEST]), "gap", ["2024-12-14", NEWEST]),
         (value("-3", ["2024-12-28"]), "fault", ['"-3" of 2024-12-28 (vintages.csv:', "not a count"]),
         (value("many", ["2024-12-28"]), "fault", ['"many" of 2024-12-28 (vintages.csv:', "not a count"]),
@@ -92,11 +100,12 @@ def test_the_extract_as_it_is_has_nothing_odd(tmp_path):
         (without(MASSACHUSETTS), "no count in the data of 2025-01-08"),
         (
             without(MASSACHUSETTS, "2024-12-07"),
-            "no count since the week of 2024-11-30, in the newest 5 weeks",
+            "no count since the week ending 2024-11-30, in the newest 5 weeks",
         ),
         (
             value("?", ["2024-12-07", "2024-12-14", "2024-12-21", "2024-12-28", NEWEST]),
-            'no count since the week of 2024-11-30, in the newest 5 weeks ("?" of 2025-01-04 (vintages.csv:',
+            "no count since the week ending 2024-11-30, in the newest 5 weeks "
+            '("?" of 2025-01-04 (vintages.csv:',
         ),
         (
             lambda rows: (
@@ -112,7 +121,7 @@ def test_a_location_that_cannot_be_forecast_is_left_out_with_the_reason(tmp_path
     assert workload.locations == [CALIFORNIA, VERMONT]
     assert list(workload.left_out) == [MASSACHUSETTS]
     assert workload.left_out[MASSACHUSETTS].startswith(reason)
-    assert f"Massachusetts is left out: {reason}" in caplog.text
+    assert f"left out: Massachusetts: {reason}" in caplog.text
     assert workload.known.counts.shape[1] == workload.later.shape[1] == len(workload.people) == 2
 
 
@@ -132,7 +141,9 @@ def test_with_strict_a_location_left_out_fails_the_build(tmp_path):
     without(MASSACHUSETTS)(rows)
     config = write_forecast(tmp_path, rows)
 
-    with pytest.raises(UserError, match=r"25 is left out \(no count in the data of 2025-01-08.*--strict"):
+    with pytest.raises(
+        UserError, match=r"location 25 is left out: no count in the data of 2025-01-08.*--strict"
+    ):
         build_of(config, strict=True)
 
 
@@ -142,7 +153,7 @@ def test_with_strict_a_value_that_is_not_a_count_fails_the_build_but_a_gap_does_
     assert build_of(write_forecast(tmp_path, rows), strict=True).workloads[0].is_strict
 
     value("-3", ["2024-12-28"])(rows)
-    with pytest.raises(UserError, match='25: "-3" of 2024-12-28'):
+    with pytest.raises(UserError, match='location 25: "-3" of 2024-12-28'):
         build_of(write_forecast(tmp_path, rows), strict=True)
 
 
@@ -182,7 +193,7 @@ def test_a_code_without_its_leading_zero_is_that_of_the_state(tmp_path):
         ),
         (
             lambda rows: rows.append(rows[-1] | {"date": "2025-01-11"}),
-            ["the week of 2025-01-11 ends after 2025-01-08, the day of its vintage"],
+            ["week 2025-01-11 ends after 2025-01-08, the day of its vintage"],
         ),
         (lambda rows: rows.clear(), ["forecast.yaml:7", "have no rows below the header"]),
         (lambda rows: [row.update(value="") for row in rows], ["no location of the hub has a count"]),

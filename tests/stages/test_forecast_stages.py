@@ -4,8 +4,9 @@ import datetime
 import json
 
 import check_experiment
+import pytest
 
-from modeling.forecast.methods import METHODS
+from modeling.forecast.methods import METHODS, run_forecast
 from modeling.forecast_records import ForecastResult
 from modeling.hubs import QUANTILES, hub_populations
 from modeling.input_names import input_name
@@ -112,6 +113,31 @@ def test_the_order_of_populations_does_not_matter(tmp_path):
     assert found.locations == ["06", "25", "50"]
 
 
+@pytest.mark.parametrize("day", ["2025-01-11", "2025-01-18"])
+@pytest.mark.parametrize("bend", ["deleted", "overwritten", "damaged"])
+def test_what_was_released_later_does_not_change_a_forecast(tmp_path, day, bend):
+    days = ("2024-12-26", "2025-01-02", "2025-01-08", "2025-01-15", "2025-01-29")
+    rows = extract(*days)
+    later = [row for row in rows if row["as_of"] > day]
+    wanted = run_forecast(build_of(write_forecast(tmp_path, rows, forecast(reference_date=day))).workloads[0])
+    if bend == "deleted":
+        rows = [row for row in rows if row not in later]
+    for row in later:
+        row["value"] = "1" if bend == "overwritten" else "-1" if row["location"] == "25" else "x"
+    for row in later if bend == "damaged" else ():
+        row["value"] = "7" if row["location"] == "06" else row["value"]
+
+    found = run_forecast(build_of(write_forecast(tmp_path, rows, forecast(reference_date=day))).workloads[0])
+
+    for name in ("forecast", "previous"):
+        assert getattr(found, name).values.tobytes() == getattr(wanted, name).values.tobytes()
+    assert (found.counts.tobytes(), found.doubts, found.notes) == (
+        wanted.counts.tobytes(),
+        wanted.doubts,
+        wanted.notes,
+    )
+
+
 def test_all_is_every_location_of_the_hub(tmp_path):
     config = write_forecast(tmp_path, experiment=forecast(population_names=["all"]))
     (tmp_path / DATA).write_text(csv_text(extract(locations=("US", "06", "25", "39", "42", "50", "72"))))
@@ -164,4 +190,4 @@ def test_validate_says_what_would_be_forecast(tmp_path):
     said = called(lambda: check_experiment.check(read_stage_context(stages.environment())))
 
     assert "is valid: forecast of 2025-01-11 by random_walk for 3 locations" in said.output
-    assert "from the data of 2025-01-08, which end with the week of 2025-01-04" in said.output
+    assert "from the data of 2025-01-08, which end with the week ending 2025-01-04" in said.output

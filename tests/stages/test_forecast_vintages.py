@@ -49,10 +49,10 @@ def test_a_late_and_a_missing_release_are_said(vintages):
 
     assert notes.keys() == UNUSUAL.keys()
     assert (
-        "the data of 2024-12-25 had no count of the week of 2024-12-21; those of 2024-12-26"
+        "the data of 2024-12-25 had no count of the week ending 2024-12-21; those of 2024-12-26"
         in (notes["2024-12-28"])
     )
-    assert "made from those of 2025-01-15, which end with the week of 2025-01-11" in notes["2025-01-25"]
+    assert "made from those of 2025-01-15, which end with the week ending 2025-01-11" in notes["2025-01-25"]
     assert [vintages.known(day(each)).weeks_ahead for each in UNUSUAL] == [1, 1, 2]
 
 
@@ -133,7 +133,10 @@ def test_a_release_may_be_missing_also_in_the_newest_data(tmp_path):
         ("2025-01-10", ["2025-01-10 is a Friday; a reference date is a Saturday, such as 2025-01-11"]),
         ("2026-06-13", ["2026-06-13 is in the future", "newest vintage is of 2026-05-27", "2026-05-30"]),
         ("2024-11-16", ["no vintage at or before the reference date 2024-11-16", "first is of 2024-11-20"]),
-        ("2025-08-30", ["of 2025-05-28 and ends with the week of 2025-05-24, 14 weeks before it; 2 at most"]),
+        (
+            "2025-08-30",
+            ["of 2025-05-28 and ends with the week ending 2025-05-24, 14 weeks before it; 2 at most"],
+        ),
     ],
 )
 def test_a_reference_date_without_data_is_refused(vintages, reference_date, fragments):
