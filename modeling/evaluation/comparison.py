@@ -57,7 +57,9 @@ _SEASON = re.compile(r"(.+?)_\d{4}-\d{2}")
 
 @dataclass(frozen=True)
 class MeanScores:
-    """Mean scores of one model over the states, by reference date and horizon; an entry of an array each.
+    """Mean scores of one model over the states, by reference date and horizon.
+
+    Each array has an entry a mean.
 
     Attributes
     ----------
@@ -102,9 +104,6 @@ class Peers:
     means: dict[str, MeanScores] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def names(self) -> list[str]:
-        return [*self.forecasts, *self.scores, *self.means]
-
 
 Span = tuple[datetime.date, datetime.date]
 _Read = tuple[str, str, Forecasts | Scores | MeanScores]  # file, model, what it has
@@ -130,7 +129,7 @@ def read_peers(
     taken : iterable of str
         Names of the methods that are evaluated; a model of the same name is called "NAME (FILE)".
     is_whole : bool
-        Whether every location is evaluated; means over all states mean nothing beside some of them.
+        Whether every state is evaluated; means over all states mean nothing beside some of them.
     is_asked_for : bool
         Whether the paths were named, and not only found.
     jobs : int

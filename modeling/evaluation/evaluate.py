@@ -66,10 +66,8 @@ def evaluate(request: Request, command: str, say: Say) -> tuple[Summary, list[st
 
 
 def _made(jobs: list[Job], processes: int, say: Say) -> list[Made]:
-    begun, made = time.monotonic(), []
+    begun, made = time.monotonic(), list(in_parallel(make, jobs, processes))
     dates = f"{jobs[0].known.reference_date} to {jobs[-1].known.reference_date}"
-    for each in in_parallel(make, jobs, processes):
-        made.append(each)
     new = sum(each.is_new for each in made)
     say(
         f"{len(made)} forecasts of {dates}: {new} computed, {len(made) - new} kept, "
@@ -120,6 +118,7 @@ def _scored(
         if keys & set(zip(scores.dates.tolist(), scores.horizons.tolist(), strict=True)):
             continue
         others.pop(name)
+        peers.notes.append(f"{name} has no forecast of a date and location that are evaluated")
         if peers.is_asked_for:
             raise UserError(
                 f"{name}: none of its forecasts is of a date and location that are evaluated; "
@@ -140,8 +139,8 @@ def _baseline_notes(summary: Summary, models: dict[str, Scores | MeanScores]) ->
     for season, baseline in summary.baselines.items():
         if baseline == BASELINE_METHOD:
             notes.append(
-                f"{season}: ratios are to {BASELINE_METHOD}, our own baseline, because no hub files or "
-                "scores of FluSight-baseline are at hand"
+                f"{season}: ratios are to {BASELINE_METHOD}, our own baseline; --compare takes the hub files "
+                "of FluSight-baseline"
             )
         lacking = [
             week.key

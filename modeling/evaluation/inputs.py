@@ -10,6 +10,7 @@ from modeling.build.history import read_history
 from modeling.build.surveillance import MOST_WEEKS_AHEAD, Vintages, open_vintages
 from modeling.build.surveillance_doubts import left_out
 from modeling.evaluation.request import BASELINE_METHOD, Request, fips_of
+from modeling.evaluation.scores import NATION
 from modeling.evaluation.summary import season_of
 from modeling.evaluation.sweep import Job, model_name, reference_dates
 from modeling.failures import UserError, listed
@@ -46,8 +47,8 @@ class Inputs:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every location of the hub is evaluated."""
-        return len(self.locations) == len(hub_populations())
+        """Whether every state of the hub is evaluated."""
+        return set(hub_populations()) - {*self.locations} <= {NATION}
 
 
 def read_inputs(request: Request) -> Inputs:

@@ -90,6 +90,8 @@ def make(job: Job) -> Made:
     is_new = not _is_made(path, record, inputs)
     if is_new:
         record.parent.mkdir(parents=True, exist_ok=True)
+        for other in job.folder.glob(f"{date}-*.csv"):  # perhaps of another team or model
+            other.unlink()
         _compute(job)
         _write_whole(record, json.dumps({"inputs": inputs, "file": _file_digest(path)}) + "\n")
     forecasts = read_hub_table(path, path.read_text(encoding="utf-8"))

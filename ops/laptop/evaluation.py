@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from ops.folders import check_writable
 from ops.laptop.local_run import check_experiment_exists, exit_code_for, forecast_repository
+from ops.laptop.run_lock import NAME, held_file
 from ops.names import check_exp_id
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
@@ -28,7 +29,8 @@ def evaluate(
     Raises
     ------
     UserError
-        No experiment can have this name, there is none, or nothing can be written.
+        No experiment can have this name, there is none, nothing can be written, or another evaluation of it
+        is under way.
     """
     check_exp_id(exp_id)
     check_experiment_exists(settings, exp_id)
@@ -41,5 +43,13 @@ def evaluate(
         "LOCAL_DATA_PATH": nearest(settings.local_data_path),
         "LOG_LEVEL": settings.log_level,
     }
-    code = shell.stream([sys.executable, nearest(SCRIPT), *words], variables)
+
+    def start() -> int:
+        return shell.stream([sys.executable, nearest(SCRIPT), *words], variables)
+
+    shell.end_if_dry_run(start)
+    lock = settings.local_data_path / "evaluations" / exp_id / NAME
+    taken = f"an evaluation of {exp_id} is under way; wait until it has ended"
+    with held_file(lock, taken):
+        code = start()
     return exit_code_for(code) if code else 0

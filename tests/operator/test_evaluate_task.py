@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from ops.laptop.run_lock import held_file
 from tests.evaluations import BASELINE, LOCATIONS, SPAN, write_repository
 from tests.experiments import simulated
 from tests.operators import Operator
@@ -42,6 +43,15 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(operator):
     assert ended.exit_code == 2
     assert [line for line in ended.lines if not line.startswith("+ ")] == [ended.last_line]
     assert "--from 2025-01-12 is a Sunday, not a Saturday; the nearest one is 2025-01-11" in ended.last_line
+
+
+def test_a_second_evaluation_at_the_same_time_is_refused(operator):
+    lock = operator.folder / "local" / "evaluations" / "flusight" / "lock"
+    with held_file(lock, "taken twice"):
+        ended = operator.invoke("evaluate", *SPAN)
+
+    assert ended.exit_code == 2
+    assert ended.last_line == "error: an evaluation of flusight is under way; wait until it has ended"
 
 
 def test_a_dry_run_prints_the_command_and_writes_nothing(operator):

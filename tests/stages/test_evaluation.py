@@ -165,6 +165,18 @@ def test_other_inputs_make_every_date_again(tmp_path):
     assert {row["location"] for row in evaluations.scores()} == {"25", "US"}
 
 
+def test_a_file_of_another_team_does_not_stay_beside_that_of_the_same_date(tmp_path):
+    evaluations = Evaluations(tmp_path)
+    evaluations.run(*SPAN)
+    config = evaluations.repository / "experiments" / "flusight" / "config"
+    (config / "output.yaml").write_text("output: {flusight_format: {team: mylab, model: walk}}\n")
+
+    evaluations.run(*SPAN)
+
+    names = sorted(path.name for path in (evaluations.folder / "random_walk").glob("*.csv"))
+    assert names == [f"{date}-mylab-walk.csv" for date in DATES]
+
+
 def test_a_vintage_that_changed_makes_the_dates_again_that_used_it(tmp_path):
     evaluations = Evaluations(tmp_path)
     evaluations.run(*SPAN)
