@@ -6,6 +6,8 @@ import gzip
 import io
 import logging
 import os
+import subprocess
+import sys
 from pathlib import Path
 from unittest import mock
 
@@ -40,21 +42,35 @@ def write_repository(folder: Path, **changes: object) -> Path:
 
 
 class Evaluations:
-    """A forecasting repository, and its evaluations in this process."""
+    """A forecasting repository, and its evaluations."""
 
     def __init__(self, folder: Path, **changes: object):
         self.repository, self.local = write_repository(folder / "forecast", **changes), folder / "local"
         self.folder = self.local / "evaluations" / "flusight"
 
+    def _variables(self) -> dict[str, str]:
+        threads = dict.fromkeys(evaluate_forecasts.THREADS, "1")  # so that they are as before afterwards
+        return {**threads, "FORECAST_REPO_DIR": str(self.repository), "LOCAL_DATA_PATH": str(self.local)}
+
+    def run_process(self, *words: str) -> Ended:
+        """Evaluate as `invoke evaluate` does."""
+        done = subprocess.run(
+            [sys.executable, evaluate_forecasts.__file__, "--exp-id", "flusight", *words],
+            env={**os.environ, **self._variables()},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+        )
+        return Ended(done.returncode, done.stdout, done.stdout.strip().splitlines())
+
     def run(self, *words: str) -> Ended:
-        """Evaluate as `invoke evaluate` does, but for its process."""
-        variables = dict.fromkeys(evaluate_forecasts.THREADS, "1")  # so that they are as before afterwards
-        variables |= {"FORECAST_REPO_DIR": str(self.repository), "LOCAL_DATA_PATH": str(self.local)}
+        """Evaluate in this process."""
         said, log = io.StringIO(), logging.getLogger("pipeline")
         handler = logging.StreamHandler(said)
         log.addHandler(handler)
         try:
-            with mock.patch.dict(os.environ, variables), contextlib.redirect_stdout(said):
+            with mock.patch.dict(os.environ, self._variables()), contextlib.redirect_stdout(said):
                 code = exit_code_of(
                     lambda: evaluate_forecasts.main(["--exp-id", "flusight", "--jobs", "1", *words]), log
                 )

@@ -199,7 +199,7 @@ def test_one_process_or_two_write_the_same_bytes(tmp_path):
     serial, parallel = Evaluations(tmp_path / "serial"), Evaluations(tmp_path / "parallel")
 
     serial.run(*SPAN)
-    ended = parallel.run(*SPAN, "--jobs", "2")
+    ended = parallel.run_process(*SPAN, "--jobs", "2")
 
     assert ended.exit_code == 0, ended.output
     assert serial.files() == parallel.files()
