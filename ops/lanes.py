@@ -25,6 +25,7 @@ _EVERY_REFUSAL = (
     "stages/test_wrong_hub_formats.py",
     "stages/test_wrong_numbers.py",
 )
+_EVALUATION = ("stages/test_evaluation.py", "stages/test_evaluation_layout.py")
 _GPU_IMAGES = (
     "cloud/test_gpu_deployment.py",
     "cloud/test_gpu_operations.py",
@@ -99,6 +100,7 @@ LANES_OF = {
         "stages/test_report.py",
         "stages/test_report_layout.py",
     ),
+    "modeling/evaluation/": ("operator/test_evaluate_task.py", *_EVALUATION),
     "modeling/engine/": (
         "unit/test_arithmetic.py",
         "unit/test_exact_draws.py",

@@ -15,6 +15,7 @@ TABLES = {
         "runner imports jinja2        no",
     ],
     "engine": ["SEIRH: same law: yes", "Flu: same law: yes", "Flu on two threads", "numpy, arrays over"],
+    "forecast": ["growth_regression, admissions alone", "FluSight-baseline", "again: nothing to compute"],
     "localcloud": ["started, and has answered", "a job of 1,000 null tasks", "100 clients", "2,000"],
     "parallel": ["invoke, 1 at once", "xargs, 1 at once", "invoke's efficiency / that of xargs"],
     "soak": [

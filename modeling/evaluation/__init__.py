@@ -1,0 +1,1 @@
+"""How good past forecasts were: the retrospective sweep, its scores, and the comparison with other models."""

@@ -1,0 +1,164 @@
+"""From an experiment and its data to the jobs of a sweep: what was known on each reference date."""
+
+import datetime
+from dataclasses import dataclass
+
+import numpy as np
+
+from modeling.build.csv_table import find_file
+from modeling.build.history import read_history
+from modeling.build.surveillance import MOST_WEEKS_AHEAD, Vintages, open_vintages
+from modeling.build.surveillance_doubts import left_out
+from modeling.evaluation.request import BASELINE_METHOD, Request, fips_of
+from modeling.evaluation.scores import NATION
+from modeling.evaluation.summary import season_of
+from modeling.evaluation.sweep import Job, model_name, reference_dates
+from modeling.failures import UserError, listed
+from modeling.forecast_records import WEEK, History
+from modeling.hubs import hub_populations
+from modeling.populations import expand_all
+from modeling.vocabulary.experiment import ForecastExperiment, load_experiment
+
+TEAM = "local"  # in the names of the hub files, where the experiment has no team
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a sweep is made from.
+
+    Attributes
+    ----------
+    methods : list of str
+        Those that are evaluated.
+    locations : list of str
+        FIPS codes, and "US".
+    dates, without : list of date
+        Reference dates with a vintage, and without one.
+    jobs : list of Job
+        Of each method and of the baseline method, for each date.
+    """
+
+    methods: list[str]
+    locations: list[str]
+    vintages: Vintages
+    dates: list[datetime.date]
+    without: list[datetime.date]
+    jobs: list[Job]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every state of the hub is evaluated."""
+        return set(hub_populations()) - {*self.locations} <= {NATION}
+
+
+def read_inputs(request: Request) -> Inputs:
+    """Return what the experiment and its data give for the dates of a request.
+
+    Raises
+    ------
+    UserError
+        The experiment or the data are wrong, or no reference date has a vintage.
+    """
+    experiment = load_experiment(request.repository / "experiments" / request.exp_id / "config")
+    if not isinstance(experiment, ForecastExperiment):
+        raise UserError(
+            f'{request.exp_id}: not a forecast from surveillance data; its YAML has no key "forecast"'
+        )
+    locations = fips_of(request.populations or expand_all(experiment.forecast.population_names))
+    vintages = _vintages(request, experiment, locations)
+    asked = reference_dates(request.first, request.last)
+    dates = [date for date in asked if _has_vintage(vintages, date)]
+    if not dates:
+        raise UserError(
+            f"no reference date from {request.first} to {request.last} has a vintage; {vintages.where} has "
+            f"vintages from {vintages.days[0]} to {vintages.newest}"
+        )
+    methods = request.methods or [experiment.forecast.method]
+    one_date = {season_of(date): date for date in dates}  # a history ends before the season
+    histories = {season: _history(request, experiment, date) for season, date in one_date.items()}
+    jobs = [
+        _job(request, experiment, method, date, vintages, histories[season_of(date)])
+        for method in dict.fromkeys([*methods, BASELINE_METHOD])
+        for date in dates
+    ]
+    return Inputs(methods, locations, vintages, dates, sorted({*asked} - {*dates}), jobs)
+
+
+def _vintages(request: Request, experiment: ForecastExperiment, locations: list[str]) -> Vintages:
+    where = experiment.where("forecast", "observed_data_path")
+    path = request.repository / experiment.forecast.observed_data_path
+    if not path.exists():
+        raise UserError(f"{where}: no file or folder {path}; fetch the data with `invoke data-update`")
+    return open_vintages(path, locations, where)
+
+
+def _has_vintage(vintages: Vintages, date: datetime.date) -> bool:
+    """Return whether a forecast could be made then.
+
+    One release may be missing, but not the first of a gap: after a season nobody asks for a forecast.
+    """
+    before = [day for day in vintages.days if day <= date]
+    if not before:
+        return False
+    ahead = (date - vintages.release(before[-1]).last_week) // WEEK
+    goes_on = any(date < day <= date + WEEK for day in vintages.days)
+    return ahead < MOST_WEEKS_AHEAD or (ahead == MOST_WEEKS_AHEAD and goes_on)
+
+
+def _history(request: Request, experiment: ForecastExperiment, date: datetime.date) -> History | None:
+    """Return the history as known before the season of a date: --history, or that of the experiment."""
+    if request.history is not None:
+        return read_history(request.history, "--history", date)[0]
+    relative = experiment.forecast.history_path
+    if relative is None:
+        return None
+    where = experiment.where("forecast", "history_path")
+    return read_history(find_file(relative, [request.repository], where), where, date)[0]
+
+
+def _job(
+    request: Request,
+    experiment: ForecastExperiment,
+    method: str,
+    date: datetime.date,
+    vintages: Vintages,
+    history: History | None,
+) -> Job:
+    hub, own = experiment.output.flusight_format, experiment.forecast.method
+    refused = left_out(vintages, vintages.choice(date).as_of)
+    kept = [name for name in vintages.locations if name not in refused]
+    if not kept:
+        name, reason = next(iter(refused.items()))
+        raise UserError(f"{date}: no location can be forecast; {name}: {reason}")
+    return Job(
+        method=method,
+        known=vintages.only(kept).known(date),
+        locations=kept,
+        people=np.array([hub_populations()[name] for name in kept]),
+        history=None if method == BASELINE_METHOD else history,
+        left_out=list(refused),
+        folder=request.folder / method,
+        team=(hub and hub.team) or TEAM,
+        model=(method == own and hub and hub.model) or model_name(method),
+    )
+
+
+def gap_notes(inputs: Inputs) -> list[str]:
+    """Return what a reader must know about dates without a vintage, and locations without a forecast."""
+    rows: list[list[datetime.date]] = []
+    for date in inputs.without:
+        if rows and date - rows[-1][-1] == WEEK:
+            rows[-1].append(date)
+        else:
+            rows.append([date])
+    named = [str(row[0]) if len(row) == 1 else f"{row[0]} to {row[-1]} ({len(row)} dates)" for row in rows]
+    count = f"{len(inputs.without)} reference dates have no vintage and are"
+    if len(inputs.without) == 1:
+        count = "1 reference date has no vintage and is"
+    notes = [f"{count} skipped: {listed(named)}"] if inputs.without else []
+    dates_of: dict[str, list[str]] = {}
+    for job in inputs.jobs:
+        for name in job.left_out if job.method == BASELINE_METHOD else ():
+            dates_of.setdefault(name, []).append(str(job.known.reference_date))
+    notes += [f"location {name} is left out: {listed(dates, 4)}" for name, dates in dates_of.items()]
+    return notes
