@@ -7,7 +7,7 @@ import numpy as np
 
 from modeling.bounds import LARGEST_NUMBER
 from modeling.calendars import SATURDAY
-from modeling.failures import UserError
+from modeling.failures import UserError, listed
 from modeling.forecast_records import (
     FORECAST_FORMAT,
     MOST_EARLIER,
@@ -19,7 +19,7 @@ from modeling.forecast_records import (
     Quantiles,
     Surveillance,
 )
-from modeling.hubs import HORIZONS, QUANTILES, hub_populations
+from modeling.hubs import HORIZONS, QUANTILES, hub_names, hub_populations
 from modeling.input_names import in_a_line
 
 KINDS_OF_DOUBT = ("fault", "gap", "revision")
@@ -27,10 +27,22 @@ MOST_WEEKS = 20_000  # of a series: four centuries
 MOST_SENTENCES, MOST_CHARACTERS = 10_000, 2_000  # of notes, doubts and reasons
 
 
+def left_out_lines(left_out: dict[str, str]) -> list[str]:
+    """Return why locations have no forecast, a line for each reason with the names that share it."""
+    known, names_by_reason = hub_names(), {}
+    for location, reason in left_out.items():
+        names_by_reason.setdefault(reason, []).append(known.get(location, location))
+    return [
+        f"{listed(names)} {'is' if len(names) == 1 else 'are'} left out: {reason}"
+        for reason, names in names_by_reason.items()
+    ]
+
+
 def strict_problem(left_out: dict[str, str], doubts: list[Doubt]) -> str:
     """Return why a strict run fails: the locations that are left out or have a fault; "" if none has."""
-    found = [f"location {location} is left out: {reason}" for location, reason in left_out.items()]
-    found += [f"location {each.location}: {each.sentence}" for each in doubts if each.kind == "fault"]
+    names, faults = hub_names(), [each for each in doubts if each.kind == "fault"]
+    found = left_out_lines(left_out)
+    found += [f"{names.get(each.location, each.location)}: {each.sentence}" for each in faults]
     if not found:
         return ""
     return f"{in_a_line(found)}; correct the data, or run without STRICT=1 (invoke: --strict)"

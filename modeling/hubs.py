@@ -145,5 +145,15 @@ def forecast_series(columns: list[str]) -> int:
 @cache
 def hub_populations() -> dict[str, int]:
     """Return the people in each place of the hubs by its FIPS code, or US."""
+    return {row["location"]: int(row["population"]) for row in _places()}
+
+
+@cache
+def hub_names() -> dict[str, str]:
+    """Return the name of each place of the hubs by its FIPS code, or US."""
+    return {row["location"]: row["name"] for row in _places()}
+
+
+def _places() -> list[dict[str, str]]:
     with open(Path(__file__).with_name("hub_locations.csv"), newline="", encoding="utf-8") as file:
-        return {row["location"]: int(row["population"]) for row in csv.DictReader(file)}
+        return list(csv.DictReader(file))

@@ -12,9 +12,9 @@ from modeling.build.history import read_history
 from modeling.build.surveillance import NoVintage, Vintages, open_vintages
 from modeling.build.surveillance_doubts import doubts, left_out
 from modeling.failures import UserError, listed
-from modeling.forecast_checks import strict_problem
+from modeling.forecast_checks import left_out_lines, strict_problem
 from modeling.forecast_records import WEEK, ForecastWorkload, History, Surveillance
-from modeling.hubs import FLUSIGHT, hub_populations
+from modeling.hubs import FLUSIGHT, hub_names, hub_populations
 from modeling.populations import Location, expand_all, find_location
 from modeling.populations import locations as known_locations
 from modeling.vocabulary.experiment import ForecastExperiment
@@ -66,7 +66,7 @@ def build_forecast(
     if strict and (problem := strict_problem(data.refused, found)):
         raise UserError(problem)
     for doubt in found:
-        log.warning("%s: %s", _called(doubt.location), doubt.sentence)
+        log.warning("%s: %s", hub_names()[doubt.location], doubt.sentence)
     locations = data.vintages.locations
     people = hub_populations()
     code, name = _named_together(locations)
@@ -137,12 +137,13 @@ def _read(vintages: Vintages, day: datetime.date) -> _Data:
     choice = vintages.choice(day)
     refused = left_out(vintages, choice.as_of)
     kept = [each for each in vintages.locations if each not in refused]
-    _warn_of_left_out(refused)
+    for line in left_out_lines(refused):
+        log.warning("%s", line)
     if not kept:
         location, reason = next(iter(refused.items()))
         others = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
         raise UserError(
-            f"{vintages.where}: no location can be forecast; {_called(location)}: {reason}{others}"
+            f"{vintages.where}: no location can be forecast; {hub_names()[location]}: {reason}{others}"
         )
     notes = []
     if choice.note:
@@ -156,13 +157,6 @@ def _read(vintages: Vintages, day: datetime.date) -> _Data:
     return _Data(vintages, vintages.known(day), refused, notes)
 
 
-def _warn_of_left_out(refused: dict[str, str]) -> None:
-    """Warn once for each reason, of the locations that have it."""
-    for reason in dict.fromkeys(refused.values()):
-        names = [_called(location) for location, own in refused.items() if own == reason]
-        log.warning("left out: %s: %s", listed(names), reason)
-
-
 def _previous(vintages: Vintages, day: datetime.date) -> tuple[Surveillance | None, list[str]]:
     """Return what was known a week earlier, and why it is not used; None where it is not."""
     try:
@@ -172,7 +166,7 @@ def _previous(vintages: Vintages, day: datetime.date) -> tuple[Surveillance | No
     refused = left_out(vintages, choice.as_of)
     if refused:
         location, reason = next(iter(refused.items()))
-        return None, [f"last week's forecast is not made again: {_called(location)} had {reason}"]
+        return None, [f"last week's forecast is not made again: {hub_names()[location]} had {reason}"]
     return vintages.known(day - WEEK), []
 
 
@@ -196,10 +190,6 @@ def _named_together(locations: list[str]) -> tuple[str, str]:
         only = _location(locations[0])
         return only.iso, only.name
     return "US", f"{len(locations)} locations"
-
-
-def _called(location: str) -> str:
-    return _location(location).name
 
 
 def _location(location: str) -> Location:

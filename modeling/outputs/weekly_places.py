@@ -82,12 +82,6 @@ def weekly_places(result: ForecastResult) -> list[Place]:
     return sorted(places, key=lambda place: (not place.is_nation, place.name, place.column))
 
 
-def place_names() -> dict[str, str]:
-    """Return the name of each place of the hubs by its FIPS code, and by its ISO code."""
-    named = [place for place in locations().values() if place.fips]
-    return {place.fips: place.name for place in named} | {place.iso: place.name for place in named}
-
-
 def quantile_of(result: ForecastResult, horizon: int, level: float) -> np.ndarray:
     """Return a quantile of all locations, shape (locations,)."""
     return result.forecast.values[HORIZONS.index(horizon), :, QUANTILES.index(level)]

@@ -4,7 +4,9 @@ import datetime
 from collections import Counter
 
 from modeling.failures import listed
+from modeling.forecast_checks import left_out_lines
 from modeling.forecast_records import WEEK, Doubt, ForecastResult
+from modeling.hubs import hub_names
 from modeling.outputs.rate_changes import CATEGORIES
 from modeling.outputs.weekly_places import (
     ABOVE,
@@ -16,7 +18,6 @@ from modeling.outputs.weekly_places import (
     added,
     later_hits,
     newest_horizon,
-    place_names,
 )
 
 MONTHS = [
@@ -161,7 +162,7 @@ def doubts_by_kind(result: ForecastResult) -> list[tuple[str, list[tuple[str, st
     for doubt in result.doubts:
         found.setdefault(doubt.kind, []).append(doubt)
     kinds = [*(kind for kind in KINDS if kind in found), *sorted(found.keys() - KINDS.keys())]
-    names = place_names()
+    names = hub_names()
     return [
         (KINDS.get(kind, kind), sorted((names.get(d.location, d.location), d.sentence) for d in found[kind]))
         for kind in kinds
@@ -170,22 +171,16 @@ def doubts_by_kind(result: ForecastResult) -> list[tuple[str, list[tuple[str, st
 
 def left_out_by_reason(result: ForecastResult) -> list[tuple[str, str]]:
     """Return the locations without a forecast: names, and the reason that they share."""
-    names: dict[str, list[str]] = {}
-    for name, reason in left_out_places(result):
-        names.setdefault(reason, []).append(name)
-    return [(", ".join(each), reason) for reason, each in names.items()]
-
-
-def left_out_places(result: ForecastResult) -> list[tuple[str, str]]:
-    """Return the locations without a forecast: name and reason."""
-    names = place_names()
-    return sorted((names.get(place, place), reason) for place, reason in result.left_out.items())
+    names, found = hub_names(), {}
+    for place, reason in result.left_out.items():
+        found.setdefault(reason, []).append(names.get(place, place))
+    return sorted((", ".join(sorted(each)), reason) for reason, each in found.items())
 
 
 def warning_lines(result: ForecastResult) -> list[str]:
     """Return what is left out and what is doubtful, a line each, for the terminal."""
-    lines = [f"{name} is left out: {reason}" for name, reason in left_out_places(result)]
-    return lines + [f"{name}: {said}" for _, found in doubts_by_kind(result) for name, said in found]
+    doubts = [f"{name}: {said}" for _, found in doubts_by_kind(result) for name, said in found]
+    return left_out_lines(result.left_out) + doubts
 
 
 def category_words() -> dict[str, str]:

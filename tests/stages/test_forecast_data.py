@@ -121,7 +121,7 @@ def test_a_location_that_cannot_be_forecast_is_left_out_with_the_reason(tmp_path
     assert workload.locations == [CALIFORNIA, VERMONT]
     assert list(workload.left_out) == [MASSACHUSETTS]
     assert workload.left_out[MASSACHUSETTS].startswith(reason)
-    assert f"left out: Massachusetts: {reason}" in caplog.text
+    assert f"Massachusetts is left out: {reason}" in caplog.text
     assert workload.known.counts.shape[1] == workload.later.shape[1] == len(workload.people) == 2
 
 
@@ -142,7 +142,7 @@ def test_with_strict_a_location_left_out_fails_the_build(tmp_path):
     config = write_forecast(tmp_path, rows)
 
     with pytest.raises(
-        UserError, match=r"location 25 is left out: no count in the data of 2025-01-08.*--strict"
+        UserError, match=r"Massachusetts is left out: no count in the data of 2025-01-08.*--strict"
     ):
         build_of(config, strict=True)
 
@@ -153,7 +153,7 @@ def test_with_strict_a_value_that_is_not_a_count_fails_the_build_but_a_gap_does_
     assert build_of(write_forecast(tmp_path, rows), strict=True).workloads[0].is_strict
 
     value("-3", ["2024-12-28"])(rows)
-    with pytest.raises(UserError, match='location 25: "-3" of 2024-12-28'):
+    with pytest.raises(UserError, match='Massachusetts: "-3" of 2024-12-28'):
         build_of(write_forecast(tmp_path, rows), strict=True)
 
 
