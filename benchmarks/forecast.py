@@ -6,6 +6,9 @@ so that alone is the default; look at 2025-26 once a method is fixed.
 
 --data is a folder with the vintages, the counts, the baseline's hub files and the scores of other models, in
 the layout of ../shared/data/flusight.
+
+--change scores the method with other constants of modeling/forecast/settings.py, as docs/forecast-quality.md
+has them: on 2024-25 only, beside the baseline, and without the times.
 """
 
 import argparse
@@ -18,6 +21,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
+from changes import change
 from measuring import (
     ROOT,
     Used,
@@ -44,10 +48,14 @@ def main() -> int:
     data = EXTRACT if arguments.quick else arguments.data
     if not data.is_dir():
         sys.exit(f"{data}: no such folder; name one with --data")
+    if arguments.change and "2025-26" in (arguments.season or []):
+        sys.exit("--change is for trials, and trials are scored on 2024-25 only; leave out --season")
     with tempfile.TemporaryDirectory() as folder:
-        sweep = Sweep(Path(folder), data, arguments.quick)
+        sweep = Sweep(Path(folder), data, arguments.quick, arguments.change)
         for season in arguments.season or ["2024-25"]:
             print_scores(sweep, season)
+        if arguments.change:
+            return 0
         print_machine(arguments.repeats)
         print_speed(sweep, arguments.season or ["2024-25"], arguments.repeats)
     return 0
@@ -56,13 +64,26 @@ def main() -> int:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=SHARED, help="default: ../shared/data/flusight")
     parser.add_argument("--season", action="append", choices=SEASONS, help="default 2024-25; may be repeated")
+    parser.add_argument(
+        "--change",
+        action="append",
+        default=[],
+        type=_checked_change,
+        metavar="NAME=VALUE",
+        help="another constant of the method, as fit.ridge=0.1; may be repeated; an unknown name lists all",
+    )
+
+
+def _checked_change(text: str) -> str:
+    change(text)
+    return text
 
 
 class Sweep:
     """A forecasting repository over some data, and evaluations of it in processes."""
 
-    def __init__(self, folder: Path, data: Path, is_quick: bool):
-        self.folder, self.data, self.is_quick = folder, data, is_quick
+    def __init__(self, folder: Path, data: Path, is_quick: bool, changes: list[str]):
+        self.folder, self.data, self.is_quick, self.changes = folder, data, is_quick, changes
         self.repository = folder / "forecast"
         config = self.repository / "experiments" / EXP_ID / "config"
         config.mkdir(parents=True)
@@ -90,10 +111,15 @@ class Sweep:
         if has_history:
             words += ["--history", self._one("ilinet*.csv.gz")]
         variables = environment(FORECAST_REPO_DIR=self.repository, LOCAL_DATA_PATH=self.folder / name)
-        return run_process([sys.executable, ROOT / "scripts" / "evaluate_forecasts.py", *words], variables)
+        script = [ROOT / "scripts" / "evaluate_forecasts.py"]
+        if self.changes:
+            script = [ROOT / "benchmarks" / "changes.py", *self.changes, "--"]
+        return run_process([sys.executable, *script, *words], variables)
 
     def _peers(self, season: str) -> Iterable[Path]:
         yield self._one(f"**/FluSight-baseline_{season}.csv.gz")
+        if self.changes:
+            return
         for name in ("scores_by_location.csv.gz", "scores_by_date.csv"):
             if (self.data / name).is_file():
                 yield self.data / name
