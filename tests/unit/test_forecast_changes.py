@@ -3,6 +3,8 @@
 import argparse
 import datetime
 import math
+import re
+import shlex
 import sys
 
 import pytest
@@ -71,3 +73,15 @@ def test_predictors_like_a_pattern_are_left_out(changes):
         for which in ("origin", "target")
         for holiday in ("Christmas + 0", "Christmas + 1", "Christmas + 2", "Thanksgiving")
     }
+
+
+def test_the_page_has_only_changes_that_there_are(changes):
+    page = (REPOSITORY / "docs" / "forecast-quality.md").read_text(encoding="utf-8")
+
+    table = re.search(r"^as chosen .*?^```", page, re.MULTILINE | re.DOTALL)[0]
+    rows = [re.split(r" {2,}", line)[0] for line in table.splitlines()[1:-1]]
+
+    assert len(rows) >= 25
+    for row in rows:
+        for text in shlex.split(row):
+            changes.change(text)
