@@ -158,6 +158,7 @@ def _grown(
         settings.spread,
     )
     errors = intervals.nearer_to_zero(errors, settings.spread.median_shift)
+    errors *= intervals.share_of_left_out(len(np.unique(rows.season)))
     return own.panel.rates[origin, columns, None] + growth[:, None] + errors
 
 

@@ -53,6 +53,15 @@ def weighted_quantiles(ordered: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.interp(LEVELS * reached[-1], reached - weights / 2, ordered)
 
 
+def share_of_left_out(seasons: int) -> float:
+    """Return how wide the errors of a new season are beside those of a season that was left out.
+
+    A new season is forecast from all seasons, one that is left out from one season less. Where seasons differ
+    from their mean by as much each, the variance of an error is proportional to 1 + 1 / seasons learned from.
+    """
+    return float(np.sqrt((1 + 1 / seasons) / (1 + 1 / (seasons - 1)))) if seasons > 1 else 1.0
+
+
 def nearer_to_zero(quantiles: np.ndarray, share: float) -> np.ndarray:
     """Return quantiles, shape (locations, 23), less a share of their median.
 

@@ -24,7 +24,8 @@ class Fit:
         Of standardised predictors.
     intercept : float
     residuals : ndarray, shape (rows,)
-        Target minus what the regression without the row's season predicts.
+        Target minus what the regression without the row's season predicts. Unlike in a forecast, predictors
+        are not clipped there: with outliers, the residuals are rather too wide than too narrow.
     """
 
     mean: np.ndarray

@@ -48,7 +48,8 @@ class RevisionSettings:
     fewest_vintages : int
         With fewer, `default_shifts` are taken.
     default_shifts : tuple of float
-        log(final / first reported) by age of the week [0, 1, 2 weeks]; medians of 2024-25.
+        log(final / first reported) by age of the week [0, 1, 2 weeks]; medians of 2024-25, whose own first
+        dates therefore know a little of what came later.
     default_spread : float
         Standard deviation of the log ratio that is taken with fewer vintages.
     shrinkage : float

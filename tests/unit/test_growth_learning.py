@@ -231,6 +231,18 @@ def test_a_count_unlike_any_before_takes_the_errors_of_the_nearest_counts():
     assert found[0, intervals.MEDIAN] == 0
 
 
+@pytest.mark.parametrize(
+    ("seasons", "share"),
+    [
+        pytest.param(1, 1, id="one cannot be left out"),
+        pytest.param(2, (1.5 / 2) ** 0.5, id="two"),
+        pytest.param(4, (1.25 / (4 / 3)) ** 0.5, id="four"),
+    ],
+)
+def test_errors_of_a_new_season_are_smaller_than_those_of_a_season_left_out(seasons, share):
+    assert intervals.share_of_left_out(seasons) == pytest.approx(share)
+
+
 def test_half_of_the_median_error_is_taken_off():
     quantiles = np.linspace(0, 2, 23)[None, :]
 
