@@ -13,6 +13,7 @@ WHAT = "past seasons"
 # the first that a file has; ILINet's files have visits and patients beside the share
 VALUES = ("value", "unweighted_ili", "weighted_ili", "ili", "observation")
 FIRST_MONTH = 8  # of a season
+FETCH_HISTORY = "`invoke data-update --history` fetches data/flusight/ilinet.csv.gz"
 NATION = "US"
 
 
