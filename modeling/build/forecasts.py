@@ -130,8 +130,14 @@ def _place_of_vintages(experiment: ForecastExperiment, roots: list[Path]) -> tup
             raise UserError(f"{where}: {shown(relative)}: {getattr(error, 'strerror', error)}") from None
     raise UserError(
         f"{where}: no file or folder {shown(relative)} in {listed(roots)}; fetch the data with "
-        "`invoke data-update`"
+        f"`invoke data-update{_option_of(roots)}`"
     )
+
+
+def _option_of(roots: list[Path]) -> str:
+    """Return the option by which data are fetched into the repository of an experiment."""
+    experiments, own = roots[0] / "experiments", roots[-1]
+    return f" --exp-id {own.relative_to(experiments)}" if own.is_relative_to(experiments) else ""
 
 
 def _newest_reference_date(vintages: Vintages) -> datetime.date:

@@ -223,7 +223,8 @@ class Vintages:
             raise NoVintage(
                 f"{self.where}: the newest vintage at or before the reference date {reference_date} is of "
                 f"{as_of} and ends with the week ending {last}, {ahead} weeks before it; "
-                f"{MOST_WEEKS_AHEAD} at most; {FETCH}"
+                f"{MOST_WEEKS_AHEAD} at most; {FETCH}, or name an earlier reference date, such as "
+                f"{last + WEEK}"
             )
         return Choice(
             as_of,

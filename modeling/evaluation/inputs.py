@@ -89,7 +89,8 @@ def _vintages(request: Request, experiment: ForecastExperiment, locations: list[
     where = experiment.where("forecast", "observed_data_path")
     path = request.repository / experiment.forecast.observed_data_path
     if not path.exists():
-        raise UserError(f"{where}: no file or folder {path}; fetch the data with `invoke data-update`")
+        command = f"invoke data-update --exp-id {request.exp_id}"
+        raise UserError(f"{where}: no file or folder {path}; fetch the data with `{command}`")
     return open_vintages(path, locations, where)
 
 

@@ -263,7 +263,7 @@ def test_data_that_are_not_there_name_the_task_that_fetches_them(tmp_path):
         build_of(config)
 
     assert "forecast.yaml:7: no file or folder data/flusight/vintages in" in str(caught.value)
-    assert "fetch the data with `invoke data-update`" in str(caught.value)
+    assert "fetch the data with `invoke data-update --exp-id trial`" in str(caught.value)
 
 
 # -- history
