@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from modeling.build.csv_table import find_file, shown
-from modeling.build.history import FETCH_HISTORY, read_history
+from modeling.build.history import how_to_fetch, read_history
 from modeling.build.surveillance import FETCH, NoVintage, Vintages, open_vintages
 from modeling.build.surveillance_doubts import doubts, left_out
 from modeling.failures import UserError, listed
@@ -128,16 +128,16 @@ def _place_of_vintages(experiment: ForecastExperiment, roots: list[Path]) -> tup
                 return root / relative, where
         except (OSError, ValueError) as error:  # a name too long for a file, or with a NUL
             raise UserError(f"{where}: {shown(relative)}: {getattr(error, 'strerror', error)}") from None
+    command = "invoke data-update" + (f" --exp-id {exp_id}" if (exp_id := _exp_id(roots)) else "")
     raise UserError(
-        f"{where}: no file or folder {shown(relative)} in {listed(roots)}; fetch the data with "
-        f"`invoke data-update{_option_of(roots)}`"
+        f"{where}: no file or folder {shown(relative)} in {listed(roots)}; fetch the data with `{command}`"
     )
 
 
-def _option_of(roots: list[Path]) -> str:
-    """Return the option by which data are fetched into the repository of an experiment."""
+def _exp_id(roots: list[Path]) -> str:
+    """Return the name of the experiment whose folder is the last root; "" outside a repository."""
     experiments, own = roots[0] / "experiments", roots[-1]
-    return f" --exp-id {own.relative_to(experiments)}" if own.is_relative_to(experiments) else ""
+    return own.relative_to(experiments).as_posix() if own.is_relative_to(experiments) else ""
 
 
 def _newest_reference_date(vintages: Vintages) -> datetime.date:
@@ -208,7 +208,8 @@ def _history(
     if relative is None:
         return None, []
     where = experiment.where("forecast", "history_path")
-    history, note = read_history(find_file(relative, roots, where, FETCH_HISTORY), where, day)
+    path = find_file(relative, roots, where, how_to_fetch(_exp_id(roots)))
+    history, note = read_history(path, where, day)
     if note:
         log.warning("%s", note)
     return history, [note] if note else []

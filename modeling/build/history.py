@@ -13,7 +13,6 @@ WHAT = "past seasons"
 # the first that a file has; ILINet's files have visits and patients beside the share
 VALUES = ("value", "unweighted_ili", "weighted_ili", "ili", "observation")
 FIRST_MONTH = 8  # of a season
-FETCH_HISTORY = "`invoke data-update --history` fetches data/flusight/ilinet.csv.gz"
 NATION = "US"
 
 
@@ -45,6 +44,12 @@ def read_history(path: Path, where: str, reference_date: datetime.date) -> tuple
     if (table.weeks[rows] >= number_of_day(season)).any():
         note = f"{table.name}: weeks from {season} on are not used, since only past seasons are learned from"
     return _history(table, past), note
+
+
+def how_to_fetch(exp_id: str) -> str:
+    """Return the command that gets ILINet's history for an experiment."""
+    option = f" --exp-id {exp_id}" if exp_id else ""
+    return f"`invoke data-update --history{option}` fetches data/flusight/ilinet.csv.gz"
 
 
 def _season_start(day: datetime.date) -> datetime.date:

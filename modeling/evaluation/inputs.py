@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from modeling.build.csv_table import find_file
-from modeling.build.history import FETCH_HISTORY, read_history
+from modeling.build.history import how_to_fetch, read_history
 from modeling.build.surveillance import MOST_WEEKS_AHEAD, Vintages, open_vintages
 from modeling.build.surveillance_doubts import left_out
 from modeling.evaluation.request import BASELINE_METHOD, Request, fips_of
@@ -115,7 +115,8 @@ def _history(request: Request, experiment: ForecastExperiment, date: datetime.da
     if relative is None:
         return None
     where = experiment.where("forecast", "history_path")
-    return read_history(find_file(relative, [request.repository], where, FETCH_HISTORY), where, date)[0]
+    path = find_file(relative, [request.repository], where, how_to_fetch(request.exp_id))
+    return read_history(path, where, date)[0]
 
 
 def _job(

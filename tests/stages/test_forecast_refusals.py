@@ -58,7 +58,7 @@ def test_settings_of_forecasts_are_refused_for_a_model(tmp_path, options, named)
         ({"population_names": ["vt"]}, ['"vt" is not a known population (did you mean "US-VT"?)']),
         (
             {"history_path": "data/ili.csv"},
-            ["no file data/ili.csv", "`invoke data-update --history` fetches"],
+            ["no file data/ili.csv", "`invoke data-update --history --exp-id trial` fetches"],
         ),
         (
             {"population_names": ["US-CA", "US-CA"]},
