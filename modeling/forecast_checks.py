@@ -22,9 +22,22 @@ from modeling.forecast_records import (
 from modeling.hubs import HORIZONS, QUANTILES, hub_names, hub_populations
 from modeling.input_names import in_a_line
 
+LEARNS_FROM_ALL = "growth_regression"  # the method that learns from all locations together
+FEW_LOCATIONS = 10
 KINDS_OF_DOUBT = ("fault", "gap", "revision")
 MOST_WEEKS = 20_000  # of a series: four centuries
 MOST_SENTENCES, MOST_CHARACTERS = 10_000, 2_000  # of notes, doubts and reasons
+
+
+def few_locations_note(method: str, number: int, has_history: bool) -> str:
+    """Return a warning that a method learns from too few locations; "" if it does not."""
+    if method != LEARNS_FROM_ALL or has_history or number >= FEW_LOCATIONS:
+        return ""
+    learned = "one location" if number == 1 else f"{number} locations"
+    return (
+        f"{method} learns from {learned} alone, and without a history_path, so its forecasts may be far off; "
+        "forecast all locations and read those that you need, or add a history_path"
+    )
 
 
 def left_out_lines(left_out: dict[str, str]) -> list[str]:

@@ -35,6 +35,7 @@ COLUMNS = [
 NATION = "US"
 MOST_IN_A_NAME = 16  # characters
 _NAME = re.compile(rf"[A-Za-z0-9_+]{{1,{MOST_IN_A_NAME}}}")
+_SUBMISSION = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}-{_NAME.pattern}-{_NAME.pattern}\.csv")
 _WEEK = datetime.timedelta(days=7)
 NO_DATE = '"reference_date" is missing; a model needs it'
 FLUSMH_NOTE = "flusmh_format: nothing is written for the Flu Scenario Modeling Hub"
@@ -59,6 +60,11 @@ class Hub:
 
 FLUSIGHT = Hub("flusight_format", "hub_flusight", "wk inc flu hosp")
 COVID19 = Hub("covid19_format", "hub_covid19", "wk inc covid hosp")
+
+
+def is_submission(name: str) -> bool:
+    """Return whether a file has the name of a submission: <reference date>-<team>-<model>.csv."""
+    return _SUBMISSION.fullmatch(name) is not None
 
 
 def name_problem(name: str) -> str:

@@ -127,7 +127,9 @@ def find_location(code: str) -> Location:
     known = locations()
     if location := _locations_by_plain_name().get(_plain(code)):
         return location
-    near = did_you_mean(code, known) or did_you_mean(code.upper(), known)
+    state = known.get(f"US-{code.strip().upper()}")  # as in MA or ny
+    near = f' (did you mean "{state.iso}"?)' if state else did_you_mean(code, known)
+    near = near or did_you_mean(code.upper(), known)
     raise UserError(f'"{code}" is not a known population{near}; use an ISO 3166 code such as US-MA')
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from modeling.failures import UserError
 from modeling.forecast_records import ForecastResult, ForecastWorkload
+from modeling.hubs import hub_names
 from modeling.run_names import BUILT_IN
 from modeling.workload import ForeignWorkload, Result, Workload
 
@@ -73,6 +74,7 @@ def build(
             log.warning("SEED=%d changes nothing: a forecast from surveillance data draws nothing", seed)
         experiment = load_experiment(config_folder, output_file)
         workload = build_forecast(experiment, places.data_roots, reference_date, strict)
+        _try_forecast(workload)
         return Build(experiment.workflow, seed, [replace(workload, seed=seed)], config_files)
     if suite == "epymodelingsuite":
         from modeling import epymodelingsuite_adapter as adapter
@@ -85,6 +87,18 @@ def build(
     used = next(s for s in (seed, experiment.model.random_seed, secrets.randbits(53)) if s is not None)
     workloads = list(build_workloads(experiment, places, used, count))
     return Build(experiment.workflow, used, workloads, config_files)
+
+
+def _try_forecast(workload: ForecastWorkload) -> None:
+    """Forecast once in stage A, which takes less than a second, and log what the method doubts.
+
+    So `invoke validate` says all that a run would say, and data that a method refuses leave no run behind.
+    """
+    from modeling.forecast.methods import run_forecast
+
+    for doubt in run_forecast(workload).doubts:
+        if doubt not in workload.doubts:  # those are said already
+            log.warning("%s: %s", hub_names()[doubt.location], doubt.sentence)
 
 
 def _refuse_options_of_models(suite: str, count: int | None) -> None:

@@ -40,8 +40,8 @@ def _options(words: list[str]) -> argparse.Namespace:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--exp-id", required=True)
-    parser.add_argument("--from", dest="first", required=True)
-    parser.add_argument("--to", dest="last", required=True)
+    parser.add_argument("--from", dest="first", default="")
+    parser.add_argument("--to", dest="last", default="")
     parser.add_argument("--locations", default="")
     parser.add_argument("--method", default="")
     parser.add_argument("--history", default="")

@@ -199,13 +199,15 @@ def shown(text: str) -> str:
     return excerpt(text, MOST_SHOWN)
 
 
-def find_file(relative: str, roots: list[Path], where: str) -> Path:
+def find_file(relative: str, roots: list[Path], where: str, hint: str = "") -> Path:
     """Return a file of the forecasting repository: the first below one of the folders.
 
     Parameters
     ----------
     where : str
         "file:line" of what names the file, for messages.
+    hint : str
+        How to get the file, for the message that there is none.
 
     Raises
     ------
@@ -218,7 +220,7 @@ def find_file(relative: str, roots: list[Path], where: str) -> Path:
                 return root / relative
         except (OSError, ValueError) as error:  # a name too long for a file, or with a NUL
             raise UserError(f"{where}: {shown(relative)}: {getattr(error, 'strerror', error)}") from None
-    raise UserError(f"{where}: no file {relative} in {listed(roots)}")
+    raise UserError(f"{where}: no file {relative} in {listed(roots)}" + (f"; {hint}" if hint else ""))
 
 
 def read_table(path: Path, where: str, what: str = "observed data") -> Table:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from modeling.build.csv_table import find_file, shown
-from modeling.build.history import read_history
-from modeling.build.surveillance import NoVintage, Vintages, open_vintages
+from modeling.build.history import how_to_fetch, read_history
+from modeling.build.surveillance import FETCH, NoVintage, Vintages, open_vintages
 from modeling.build.surveillance_doubts import doubts, left_out
 from modeling.failures import UserError, listed
-from modeling.forecast_checks import left_out_lines, strict_problem
+from modeling.forecast_checks import few_locations_note, left_out_lines, strict_problem
 from modeling.forecast_records import WEEK, ForecastWorkload, History, Surveillance
 from modeling.hubs import FLUSIGHT, hub_names, hub_populations
 from modeling.populations import Location, expand_all, find_location
@@ -59,7 +59,7 @@ def build_forecast(
     asked = _locations(experiment)
     path, where = _place_of_vintages(experiment, data_roots)
     vintages = open_vintages(path, asked, where)
-    day = reference_date or experiment.forecast.reference_date or vintages.default_reference_date
+    day = reference_date or experiment.forecast.reference_date or _newest_reference_date(vintages)
     _check_reference_dates_agree(experiment, day)
     data = _read(vintages, day)
     found = doubts(data.vintages, data.known.as_of)
@@ -72,6 +72,9 @@ def build_forecast(
     code, name = _named_together(locations)
     previous, notes_of_previous = _previous(data.vintages, day)
     history, notes_of_history = _history(experiment, data_roots, day)
+    if few := few_locations_note(experiment.forecast.method, len(locations), history is not None):
+        log.warning("%s", few)
+        notes_of_history.append(few)
     return ForecastWorkload(
         population=code,
         population_name=name,
@@ -100,12 +103,19 @@ def _locations(experiment: ForecastExperiment) -> list[str]:
             raise UserError(f"{where}: {error}") from None
         for location in found:
             if location.fips not in hub_populations():
-                raise UserError(
-                    f"{where}: {location.name} is not a location of the FluSight hub, which has the United "
-                    "States, its states, DC and Puerto Rico; remove it"
-                )
+                raise UserError(f"{where}: {not_of_the_hub(location)}")
             codes.add(location.fips)
     return [each for each in hub_populations() if each in codes]
+
+
+def not_of_the_hub(location: Location) -> str:
+    """Return why a location cannot be forecast for the hub, and which one may be meant."""
+    state = known_locations().get(f"US-{location.iso}")  # MA is Morocco
+    instead = f"{state.name} is {state.iso}" if state else "remove it"
+    return (
+        f"{location.iso}: {location.name} is not a location of the FluSight hub, which has the United "
+        f"States, its states, DC and Puerto Rico; {instead}"
+    )
 
 
 def _place_of_vintages(experiment: ForecastExperiment, roots: list[Path]) -> tuple[Path, str]:
@@ -118,10 +128,30 @@ def _place_of_vintages(experiment: ForecastExperiment, roots: list[Path]) -> tup
                 return root / relative, where
         except (OSError, ValueError) as error:  # a name too long for a file, or with a NUL
             raise UserError(f"{where}: {shown(relative)}: {getattr(error, 'strerror', error)}") from None
+    command = "invoke data-update" + (f" --exp-id {exp_id}" if (exp_id := _exp_id(roots)) else "")
     raise UserError(
-        f"{where}: no file or folder {shown(relative)} in {listed(roots)}; fetch the data with "
-        "`invoke data-update`"
+        f"{where}: no file or folder {shown(relative)} in {listed(roots)}; fetch the data with `{command}`"
     )
+
+
+def _exp_id(roots: list[Path]) -> str:
+    """Return the name of the experiment whose folder is the last root; "" outside a repository."""
+    experiments, own = roots[0] / "experiments", roots[-1]
+    return own.relative_to(experiments).as_posix() if own.is_relative_to(experiments) else ""
+
+
+def _newest_reference_date(vintages: Vintages) -> datetime.date:
+    """Return the first Saturday on or after the day of the newest vintage; warn if it has passed."""
+    day, today = vintages.default_reference_date, datetime.datetime.now(datetime.UTC).date()
+    if day < today:
+        log.warning(
+            "the reference date is %s, which has passed: the newest data are of %s and today is %s; %s",
+            day,
+            vintages.newest,
+            today,
+            FETCH,
+        )
+    return day
 
 
 def _check_reference_dates_agree(experiment: ForecastExperiment, day: datetime.date) -> None:
@@ -178,7 +208,8 @@ def _history(
     if relative is None:
         return None, []
     where = experiment.where("forecast", "history_path")
-    history, note = read_history(find_file(relative, roots, where), where, day)
+    path = find_file(relative, roots, where, how_to_fetch(_exp_id(roots)))
+    history, note = read_history(path, where, day)
     if note:
         log.warning("%s", note)
     return history, [note] if note else []

@@ -46,6 +46,12 @@ def read_history(path: Path, where: str, reference_date: datetime.date) -> tuple
     return _history(table, past), note
 
 
+def how_to_fetch(exp_id: str) -> str:
+    """Return the command that gets ILINet's history for an experiment."""
+    option = f" --exp-id {exp_id}" if exp_id else ""
+    return f"`invoke data-update --history{option}` fetches data/flusight/ilinet.csv.gz"
+
+
 def _season_start(day: datetime.date) -> datetime.date:
     return datetime.date(day.year - (day.month < FIRST_MONTH), FIRST_MONTH, 1)
 

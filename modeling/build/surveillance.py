@@ -223,7 +223,8 @@ class Vintages:
             raise NoVintage(
                 f"{self.where}: the newest vintage at or before the reference date {reference_date} is of "
                 f"{as_of} and ends with the week ending {last}, {ahead} weeks before it; "
-                f"{MOST_WEEKS_AHEAD} at most; {FETCH}"
+                f"{MOST_WEEKS_AHEAD} at most; {FETCH}, or name an earlier reference date, such as "
+                f"{last + WEEK}"
             )
         return Choice(
             as_of,
@@ -317,7 +318,9 @@ def _release(table: WeeklyTable, rows: np.ndarray, as_of: datetime.date) -> Rele
     rows = rows[table.places[rows] != UNKNOWN]
     known = table.weeks[rows][~np.isnan(table.values[rows])]
     if not known.size:
-        raise UserError(f"{table.name}: no location of the hub has a count as of {as_of}")
+        others = listed(table.unknown_places)
+        hint = f"; locations are FIPS codes, such as 25, or US, and the file has {others}" if others else ""
+        raise UserError(f"{table.name}: no location of the hub has a count as of {as_of}{hint}")
     first, last = known.min(), known.max()
     counts = np.full(((last - first) // 7 + 1, len(PLACES)), np.nan)
     within = rows[(table.weeks[rows] >= first) & (table.weeks[rows] <= last)]

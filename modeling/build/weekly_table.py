@@ -35,6 +35,7 @@ from modeling.hubs import hub_populations
 
 PLACES = list(hub_populations())  # FIPS codes and US, in the order of the columns
 UNKNOWN = -1  # of a place
+AS_OF = "; add the day on which each row was known, or put the file in a folder as NAME_2025-01-08.csv"
 _COLUMN = {place: column for column, place in enumerate(PLACES)}
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
 
@@ -130,7 +131,7 @@ def read_weekly(
         places=np.fromiter(map(places.__getitem__, names), int, len(names)),
         values=np.where(np.isinf(values), np.nan, values),
         unusable={int(row): shown(texts[row].strip()) for row in np.flatnonzero(np.isinf(values))},
-        as_of=_parsed(columns[_position(header, ("as_of",), place)], date_of, text, path.name)
+        as_of=_parsed(columns[_position(header, ("as_of",), place, AS_OF)], date_of, text, path.name)
         if has_vintages
         else None,
         unknown_places=sorted(shown(each) for each, column in places.items() if column == UNKNOWN),
@@ -189,11 +190,13 @@ def _line_of_error(text: str) -> int:
     return begins
 
 
-def _position(header: list[str], names: tuple[str, ...], place: str) -> int:
+def _position(header: list[str], names: tuple[str, ...], place: str, hint: str = "") -> int:
     """Return the position of the first column that the file has."""
     found = next((name for name in names if name in header), None)
     if found is None:
-        raise UserError(f"{place} has no column {' or '.join(names)}; it has {listed(map(shown, header))}")
+        raise UserError(
+            f"{place} has no column {' or '.join(names)}; it has {listed(map(shown, header))}{hint}"
+        )
     return header.index(found)
 
 

@@ -148,7 +148,9 @@ def read_peers(
         if others := [file for file in path.rglob("*.parquet") if path.is_dir()]:
             peers.notes.append(f"{len(others)} Parquet files of {path} are not read, only CSV files")
         if not found and is_asked_for:
-            raise UserError(f"{path}: has no forecast of {span[0]} to {span[1]} to compare with")
+            raise UserError(
+                f"--compare {path}: no forecast of {span[0]} to {span[1]}; name another file or folder"
+            )
         for file, model, part in found:
             parts[f"{model} ({file})" if model in taken else model].append((path, part))
     for model, own in parts.items():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from modeling.build.csv_table import find_file
-from modeling.build.history import read_history
+from modeling.build.history import how_to_fetch, read_history
 from modeling.build.surveillance import MOST_WEEKS_AHEAD, Vintages, open_vintages
 from modeling.build.surveillance_doubts import left_out
 from modeling.evaluation.request import BASELINE_METHOD, Request, fips_of
@@ -14,8 +14,9 @@ from modeling.evaluation.scores import NATION
 from modeling.evaluation.summary import season_of
 from modeling.evaluation.sweep import Job, model_name, reference_dates
 from modeling.failures import UserError, listed
+from modeling.forecast_checks import few_locations_note
 from modeling.forecast_records import WEEK, History
-from modeling.hubs import hub_populations
+from modeling.hubs import hub_names, hub_populations
 from modeling.populations import expand_all
 from modeling.vocabulary.experiment import ForecastExperiment, load_experiment
 
@@ -88,7 +89,8 @@ def _vintages(request: Request, experiment: ForecastExperiment, locations: list[
     where = experiment.where("forecast", "observed_data_path")
     path = request.repository / experiment.forecast.observed_data_path
     if not path.exists():
-        raise UserError(f"{where}: no file or folder {path}; fetch the data with `invoke data-update`")
+        command = f"invoke data-update --exp-id {request.exp_id}"
+        raise UserError(f"{where}: no file or folder {path}; fetch the data with `{command}`")
     return open_vintages(path, locations, where)
 
 
@@ -113,7 +115,8 @@ def _history(request: Request, experiment: ForecastExperiment, date: datetime.da
     if relative is None:
         return None
     where = experiment.where("forecast", "history_path")
-    return read_history(find_file(relative, [request.repository], where), where, date)[0]
+    path = find_file(relative, [request.repository], where, how_to_fetch(request.exp_id))
+    return read_history(path, where, date)[0]
 
 
 def _job(
@@ -129,7 +132,7 @@ def _job(
     kept = [name for name in vintages.locations if name not in refused]
     if not kept:
         name, reason = next(iter(refused.items()))
-        raise UserError(f"{date}: no location can be forecast; {name}: {reason}")
+        raise UserError(f"{date}: no location can be forecast; {hub_names()[name]}: {reason}")
     return Job(
         method=method,
         known=vintages.only(kept).known(date),
@@ -144,7 +147,7 @@ def _job(
 
 
 def gap_notes(inputs: Inputs) -> list[str]:
-    """Return what a reader must know about dates without a vintage, and locations without a forecast."""
+    """Return what a reader must know about dates without a vintage, and locations left out or too few."""
     rows: list[list[datetime.date]] = []
     for date in inputs.without:
         if rows and date - rows[-1][-1] == WEEK:
@@ -160,5 +163,6 @@ def gap_notes(inputs: Inputs) -> list[str]:
     for job in inputs.jobs:
         for name in job.left_out if job.method == BASELINE_METHOD else ():
             dates_of.setdefault(name, []).append(str(job.known.reference_date))
-    notes += [f"location {name} is left out: {listed(dates, 4)}" for name, dates in dates_of.items()]
-    return notes
+    notes += [f"{hub_names()[name]} is left out: {listed(dates, 4)}" for name, dates in dates_of.items()]
+    few = (few_locations_note(j.method, len(j.locations), j.history is not None) for j in inputs.jobs)
+    return notes + list(dict.fromkeys(filter(None, few)))[:1]

@@ -6,6 +6,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
+from modeling.build.forecasts import not_of_the_hub
 from modeling.calendars import SATURDAY
 from modeling.evaluation.hub_files import header_of, text_of
 from modeling.evaluation.scores import Observations
@@ -62,6 +63,9 @@ def span_of(first: str, last: str) -> tuple[datetime.date, datetime.date]:
     UserError
         One is not a date or not a Saturday, or the first is after the last.
     """
+    for option, text, what in (("--from", first, "first"), ("--to", last, "last")):
+        if not text:
+            raise UserError(f"{option} is needed: the {what} reference date, a Saturday such as 2024-11-23")
     begin, end = _saturday("--from", first), _saturday("--to", last)
     if begin > end:
         raise UserError(f"--from {begin} is after --to {end}; exchange them")
@@ -118,11 +122,11 @@ def fips_of(populations: list[str]) -> list[str]:
     UserError
         The hub does not have a place.
     """
-    codes = [find_location(name).fips for name in populations]
-    for name, code in zip(populations, codes, strict=True):
-        if code not in hub_populations():
-            raise UserError(f"{name}: the hub has the United States and its states alone")
-    return [code for code in hub_populations() if code in codes]
+    places = [find_location(name) for name in populations]
+    for place in places:
+        if place.fips not in hub_populations():
+            raise UserError(not_of_the_hub(place))
+    return [code for code in hub_populations() if code in {place.fips for place in places}]
 
 
 def names_of_places() -> dict[str, str]:

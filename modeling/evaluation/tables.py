@@ -33,8 +33,11 @@ HEADER = ("", "rel. WIS", "log", "50 %", "95 %", "US rel.", "US 95 %", "dates wo
 
 
 def ratio_text(value: float) -> str:
-    """Return a ratio with two digits; a dash where there is none."""
-    return "–" if math.isnan(value) else f"{value:.2f}"
+    """Return a ratio with two digits, or three to tell it from 1; a dash where there is none."""
+    if math.isnan(value):
+        return "–"
+    shown = f"{value:.2f}"
+    return f"{value:.3f}" if shown == "1.00" and value != 1 else shown
 
 
 def percent(share: float) -> str:
@@ -82,7 +85,7 @@ def terminal_text(summary: Summary, methods: Sequence[str]) -> str:
             lines.append("  ".join(cells).rstrip())
         for method in methods:
             if worse := summary.worse_weeks(season, method):
-                named = ", ".join(f"{week.key} ({week.rel_wis:.2f})" for week in worse)
+                named = ", ".join(f"{week.key} ({ratio_text(week.rel_wis)})" for week in worse)
                 lines.append(f"{method} is worse than the baseline on {named}")
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)

@@ -123,7 +123,10 @@ def median_before(forecast: Quantiles) -> np.ndarray:
 
 def before_notes(reference: datetime.date, locations: Sequence[str], before: np.ndarray) -> list[str]:
     """Return a note on the locations whose rate changes are not measured from a known count."""
-    unknown = [name for name, count in zip(locations, before, strict=True) if np.isnan(count)]
+    named = hubs.hub_names()
+    unknown = [
+        named.get(each, each) for each, count in zip(locations, before, strict=True) if np.isnan(count)
+    ]
     if not unknown:
         return []
     whose = "all locations" if len(unknown) == len(locations) else listed(unknown)

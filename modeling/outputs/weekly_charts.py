@@ -53,7 +53,7 @@ def weekly_chart(result: ForecastResult, column: int, style: Format, description
         Read out instead of the chart.
     """
     first = _first_shown(result)
-    later = result.later[:, column]
+    later = _observed_later(result, column)
     scale = _Scale(style, result.first_week + first * WEEK, _week(result, LAST), _top(result, column, first))
     layers = [
         *_axes(scale, result.forecast.reference_date),
@@ -67,6 +67,15 @@ def weekly_chart(result: ForecastResult, column: int, style: Format, description
     return Markup(f'<svg class="chart" role="img" aria-label="{escape(description)}" {size}>') + Markup(
         "".join(layers) + "</svg>"
     )
+
+
+def _observed_later(result: ForecastResult, column: int) -> np.ndarray:
+    """Return the later counts by horizon; nan for that of the week before if it is as it was known."""
+    later = result.later[:, column].copy()
+    row = (_week(result, HORIZONS[0]) - result.first_week) // WEEK
+    if 0 <= row < len(result.counts) and result.counts[row, column] == later[0]:
+        later[0] = np.nan
+    return later
 
 
 class _Scale:

@@ -3,6 +3,7 @@
 The layout is the one that newspapers use for the United States, with DC, and Puerto Rico in a corner.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from modeling.outputs.weekly_places import ABOVE, BELOW, INSIDE_50, INSIDE_95, Place
@@ -36,6 +37,8 @@ class Tile:
     ----------
     reason : str
         Why a location that was asked for has no forecast.
+    is_doubtful : bool
+        Whether the forecast is made from doubtful data.
     """
 
     code: str
@@ -44,6 +47,7 @@ class Tile:
     column: int
     place: Place | None = None
     reason: str = ""
+    is_doubtful: bool = False
 
     @property
     def mark(self) -> str:
@@ -51,10 +55,10 @@ class Tile:
         return MARKS.get(self.place.verdict, "") if self.place else ""
 
 
-def tiles(places: list[Place], left_out: dict[str, str]) -> list[Tile]:
+def tiles(places: list[Place], left_out: dict[str, str], doubted: Collection[str] = ()) -> list[Tile]:
     """Return all tiles of the United States, by name; none where only the nation is forecast.
 
-    A location that the layout does not have gets a tile below it.
+    A location that the layout does not have gets a tile below it. `doubted` are locations with doubtful data.
     """
     forecast = {place.code: place for place in places if not place.is_nation}
     if not forecast:
@@ -74,6 +78,7 @@ def tiles(places: list[Place], left_out: dict[str, str]) -> list[Tile]:
             *spots[code],
             forecast.get(code),
             left_out.get(fips[code], left_out.get(f"US-{code}", "")),
+            fips[code] in doubted,
         )
         for code in sorted(spots, key=lambda code: (names[code], code))
     ]

@@ -43,7 +43,7 @@ def write_weekly_report(path: Path, facts: RunFacts, result: ForecastResult) -> 
         pointer=words.pointer(result),
         has_nowcast=any('class="nowcast"' in section.charts[0] for section in sections),
         opening=words.opening(result, places),
-        tiles=tiles(places, result.left_out),
+        tiles=tiles(places, result.left_out, {doubt.location for doubt in result.doubts}),
         nation=[section for section in sections if section.place.is_nation],
         sections=[section for section in sections if not section.place.is_nation],
         rows=[_row(result, place) for place in places],

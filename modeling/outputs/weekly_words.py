@@ -2,6 +2,7 @@
 
 import datetime
 from collections import Counter
+from collections.abc import Collection
 
 from modeling.failures import listed
 from modeling.forecast_checks import left_out_lines
@@ -34,6 +35,7 @@ MONTHS = [
     "November",
     "December",
 ]
+MOST_NAMED = 3  # at the top of the report; more are counted
 MINUS = "\N{MINUS SIGN}"
 KINDS = {"fault": "Faults in the data", "gap": "Gaps in the data", "revision": "Large revisions"}
 
@@ -81,12 +83,18 @@ def opening(result: ForecastResult, places: list[Place]) -> list[str]:
 
 def pointer(result: ForecastResult) -> str:
     """Return the words that lead from the top of the report to its warnings."""
-    gone, doubted = len(result.left_out), len({doubt.location for doubt in result.doubts})
-    parts = [f"{gone} {'location is' if gone == 1 else 'locations are'} left out"] if gone else []
-    parts += [f"the data of {doubted} {'location' if doubted == 1 else 'locations'} are doubtful"] * bool(
-        doubted
-    )
+    gone, doubted = result.left_out, {doubt.location for doubt in result.doubts}
+    parts = [f"{_named(gone)} {'is' if len(gone) == 1 else 'are'} left out"] if gone else []
+    parts += [f"the data of {_named(doubted)} are doubtful"] if doubted else []
     return ": ".join(["Read the warnings", *([", ".join(parts)] if parts else [])])
+
+
+def _named(places: Collection[str]) -> str:
+    """Return the names of places in a sentence, or their number if they are many."""
+    if len(places) > MOST_NAMED:
+        return f"{len(places)} locations"
+    names = sorted(hub_names().get(place, place) for place in places)
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def signed(change: float) -> str:
@@ -211,4 +219,8 @@ def _people(count: float) -> str:
 
 
 def _share(part: int, total: int) -> str:
-    return f"{part:,} ({100 * part / total:.0f} %)"
+    """Return a number and its percentage, which is 0 or 100 for none or all alone."""
+    shown = f"{100 * part / total:.0f}"
+    if shown in ("0", "100") and 0 < part < total:
+        shown = "less than 1" if shown == "0" else "more than 99"
+    return f"{part:,} ({shown} %)"

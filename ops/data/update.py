@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from rich.table import Table
@@ -16,7 +17,7 @@ from modeling.failures import listed
 from ops.data.history import ADDRESS as HISTORY
 from ops.data.history import NAME as HISTORY_NAME
 from ops.data.history import fetch_history
-from ops.data.hub_files import Hub
+from ops.data.hub_files import WEEK, Hub
 from ops.data.keeping import Keeper, damage
 from ops.data.sources import Source, open_source
 from ops.data.store import Store, open_store
@@ -34,6 +35,7 @@ FOLDER = Path("data") / "flusight"
 LOCK = ".update"
 FIRST_MONTH = 8  # of a season: archived data of the summer belong to the one that follows
 SEASONS_BACK = 2
+OLD_WEEKS = 2  # between the newest week of a vintage and its day: no forecast of the next Saturday
 
 
 @dataclass(frozen=True)
@@ -157,9 +159,12 @@ def _print_plan(source: Source, keeper: Keeper, request: UpdateRequest) -> None:
         hub = Hub(source, keeper)
         questions = hub.questions(_since(request, keeper), list(request.models))
         known = [each for each in questions if each.name in keeper.store.entries]
-        for each in questions:
-            if each not in known:
-                print(f"would fetch {source.address(each.path)}, if it is there")
+        new = [each for each in questions if each not in known]
+        for _, found in groupby(new, key=lambda each: each.path.rpartition("/")[0]):
+            first, *others = found
+            print(f"would fetch {source.address(first.path)}, if it is there")
+            if others:
+                print(f"  and those of {counted(len(others), 'later Saturday')}, to {others[-1].date}")
         if known:
             print(f"would ask whether {counted(len(known), 'file')} changed")
     if request.with_history and HISTORY_NAME not in keeper.store.entries:
@@ -188,7 +193,14 @@ def _show(keeper: Keeper, request: UpdateRequest) -> None:
     if lonely := [model for model in request.models if not _has_forecasts(keeper.store, model)]:
         print(f"no forecasts of {listed(lonely)}: is the name right?", file=sys.stderr)
     if newest:
-        print(f"next: {_next_command(keeper.store.folder, request.exp_id)}", flush=True)
+        command = _next_command(keeper.store.folder, request.exp_id)
+        week = datetime.date.fromisoformat(newest.newest_week)
+        if (weeks := (datetime.date.fromisoformat(newest.as_of) - week) // WEEK) >= OLD_WEEKS:
+            print(
+                f"the newest week ended {weeks} weeks before: the source has no newer data", file=sys.stderr
+            )
+            command += f" --reference-date {week + WEEK}"
+        print(f"next: {command}", flush=True)
 
 
 def _changed(replaced: int, left: int) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from modeling.by_products import check_output_list, check_summary
+from modeling.hubs import is_submission
 from modeling.input_names import in_a_line, unknown_input
 from modeling.plain_text import one_line
 from modeling.run_names import CHARTS, OUTPUT_LIST, REPORT, SUMMARIES
@@ -159,11 +160,15 @@ def show_outputs(run: LocalRun, folder: Path) -> None:
     listed = by_product(folder / OUTPUT_LIST, check_output_list)
     files = _files_in(folder) if listed is None else [entry["name"] for entry in listed]
     tables = [name for name in files if "/" not in name and name not in NO_TABLES]
+    submissions = [name for name in tables if is_submission(name)]
     pictures = sum(name.startswith(CHARTS) for name in files)
     print(f"report   {nearest(folder / REPORT)}")
     if pictures:  # those of a forecast from surveillance data are in its report
         print(f"charts   {nearest(folder / CHARTS)} ({counted(pictures, 'picture')})")
-    print(f"tables   {nearest(folder)}: {', '.join(sorted(tables))}")
+    for name in submissions:
+        print(f"hub file {nearest(folder / name)}")
+    if tables := sorted({*tables} - {*submissions}):
+        print(f"tables   {nearest(folder)}: {', '.join(tables)}")
 
 
 def _files_in(folder: Path) -> list[str]:

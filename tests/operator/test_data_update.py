@@ -4,6 +4,7 @@ import csv
 import datetime
 import gzip
 import hashlib
+import re
 import subprocess
 import time
 
@@ -147,8 +148,20 @@ def test_a_dry_run_names_what_would_be_fetched_and_asks_nothing(operator, hub):
 
     assert ended.exit_code == 0
     assert f"would fetch {hub.address}/{archived(WEEKS[0])}, if it is there" in ended.lines
+    assert sum("would fetch" in line for line in ended.lines) == 2
+    (others,) = [line for line in ended.lines if "later Saturday" in line]
+    assert re.fullmatch(r"  and those of [0-9]+ later Saturdays?, to [0-9-]{10}", others)
     assert hub.asked == []
     assert not operator.data.exists()
+
+
+def test_data_that_have_ended_are_said_to_be_old_and_the_next_command_works_with_them(operator, hub):
+    hub.files[NEWEST] = target_data("2024-12-11") + b"2024-12-07,66,Guam,3,NA\n"  # of today, as a summer's
+
+    ended = operator.invoke(*FIRST)
+
+    assert "weeks before: the source has no newer data" in ended.output
+    assert "invoke run --exp-id flusight --reference-date 2024-12-14" in ended.output
 
 
 def test_a_clone_is_read_as_a_hub(operator, hub, tmp_path):

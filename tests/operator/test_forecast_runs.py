@@ -1,6 +1,7 @@
 """A forecast from surveillance data on this machine: one week, one input, from the command line on."""
 
 import json
+import re
 
 import pytest
 
@@ -42,6 +43,20 @@ def test_a_run_is_for_the_week_that_is_asked_for_and_else_for_the_newest(operato
     assert (manifest["workflow"], manifest["num_workloads"]) == ("forecast", 1)
     assert (manifest["reference_date"], manifest["strict"]) == (week, is_strict)
     assert len(operator.results()) == 1
+
+
+def test_the_file_for_the_hub_is_named_by_its_path(operator):
+    config = operator.folder / "local" / "forecast" / "experiments" / "weekly" / "config"
+    (config / "output.yaml").write_text("output: {flusight_format: {team: mylab, model: walk}}\n")
+
+    ended = operator.invoke("run", "--local", "--exp-id", "weekly")
+
+    assert ended.exit_code == 0, ended.output
+    (path,) = re.findall(r"^hub file (.+)$", ended.output, re.MULTILINE)
+    assert (operator.folder / path).name == f"{NEWEST}-mylab-walk.csv"
+    assert (operator.folder / path).is_file()
+    assert "tables   " in ended.output.splitlines()[-1]
+    assert ended.output.splitlines()[-1].endswith(": forecast.csv.gz")
 
 
 def test_a_run_for_the_newest_week_goes_on_for_that_week_alone(operator):

@@ -315,7 +315,7 @@ def hub_file(*values: str) -> str:
         (hub_file(*["5"] * 23) + hub_file("5").split("\n", 1)[1], "peer.csv:25: quantile 0.01 of this"),
         (
             hub_file(*["5"] * 23).replace("2025-01-11", "2023-01-14"),
-            "has no forecast of 2025-01-11 to 2025-02-01",
+            "no forecast of 2025-01-11 to 2025-02-01; name another file",
         ),
         (
             hub_file(*["5"] * 23).replace(",25,", ",48,"),
@@ -349,7 +349,8 @@ def test_a_file_that_cannot_be_compared_with_is_one_line(tmp_path, content, said
         (["--from", "last week"], "--from last week: not a date such as 2024-11-23"),
         (["--method", "random_wlak"], '--method random_wlak: no such method (did you mean "random_walk"?)'),
         (["--locations", "US-MX"], '--locations: "US-MX" is not a known population (did you mean'),
-        (["--locations", "CA-BC"], "CA-BC: the hub has the United States and its states alone"),
+        (["--locations", "CA-BC"], "CA-BC: British Columbia is not a location of the FluSight hub"),
+        (["--from", ""], "--from is needed: the first reference date"),
         (["--exp-id", "flusigth"], 'no such experiment (did you mean "flusight"?)'),
         (
             ["--from", "2019-01-05", "--to", "2019-05-04"],
@@ -395,5 +396,5 @@ def test_a_location_without_data_is_named_and_does_not_lose_the_others(tmp_path)
     ended = evaluations.run(*SPAN)
 
     assert ended.exit_code == 0, ended.output
-    assert f"location 50 is left out: {', '.join(DATES)}" in ended.output
+    assert f"Vermont is left out: {', '.join(DATES)}" in ended.output
     assert {row["location"] for row in evaluations.scores()} == {"06", "25", "39", "42", "72", "US"}

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from modeling.failures import UserError
-from modeling.forecast.methods import METHODS
-from tests.stage_scripts import Stages
+from tests.in_process import ended
 from tests.surveillance import (
     DATA,
     ILINET,
@@ -15,6 +14,7 @@ from tests.surveillance import (
     csv_text,
     extract,
     forecast,
+    staged,
     where,
     workload_of,
     write_forecast,
@@ -197,7 +197,10 @@ def test_a_code_without_its_leading_zero_is_that_of_the_state(tmp_path):
         ),
         (lambda rows: rows.clear(), ["forecast.yaml:7", "have no rows below the header"]),
         (lambda rows: [row.update(value="") for row in rows], ["no location of the hub has a count"]),
-        (lambda rows: [row.update(location="78") for row in rows], ["no location of the hub has a count"]),
+        (
+            lambda rows: [row.update(location="US-MA") for row in rows],
+            ["FIPS codes", "has US-MA"],
+        ),
         (
             lambda rows: (
                 [without(each)(rows) for each in (CALIFORNIA, MASSACHUSETTS, VERMONT)]
@@ -229,7 +232,7 @@ def test_data_that_cannot_be_right_are_refused(tmp_path, bend, fragments):
         ),
         (
             gzip.compress(csv_text(extract(), ["date", "location", "value"]).encode()),
-            ["vintages.csv.gz has no column as_of; it has date, location, value"],
+            ["vintages.csv.gz has no column as_of; it has date, location, value; add the day"],
         ),
         (
             gzip.compress(csv_text(extract(), ["as_of", "location", "value"]).encode()),
@@ -260,7 +263,7 @@ def test_data_that_are_not_there_name_the_task_that_fetches_them(tmp_path):
         build_of(config)
 
     assert "forecast.yaml:7: no file or folder data/flusight/vintages in" in str(caught.value)
-    assert "fetch the data with `invoke data-update`" in str(caught.value)
+    assert "fetch the data with `invoke data-update --exp-id trial`" in str(caught.value)
 
 
 # -- history
@@ -314,16 +317,39 @@ def test_a_history_that_cannot_be_used_is_refused(tmp_path, text, fragments):
         assert fragment in str(caught.value)
 
 
-@pytest.mark.skipif("growth_regression" not in METHODS, reason="the method is not there yet")
-def test_a_method_that_has_no_season_to_learn_from_fails_in_one_line(tmp_path):
-    from tests.in_process import ended
+def test_data_without_a_season_to_learn_from_leave_no_run_behind(tmp_path):
+    stages = staged(tmp_path, experiment=forecast(method="growth_regression"))
 
-    stages = Stages(tmp_path, forecast(method="growth_regression"))
-    write_forecast(tmp_path / "forecast", experiment=forecast(method="growth_regression"))
-    assert ended(stages, "builder") == (0, [])
+    code, lines = ended(stages, "builder")
 
-    code, lines = ended(stages, "runner", TASK_INDEX=0)
+    assert (code, lines[-1].count("no past season to learn from")) == (2, 1)
+    assert not stages.run_folder.exists()
 
-    assert code == 2
-    assert len(lines) == 1
-    assert "season" in lines[0]
+
+def test_stage_a_says_the_faults_that_the_method_finds_and_strict_refuses_them(tmp_path, caplog):
+    rows = extract(since="2022-10-01")
+    value("99999", ["2025-01-04"])(rows)
+    config = write_forecast(tmp_path, rows, forecast(method="growth_regression"))
+
+    assert build_of(config).workloads[0].doubts == []  # of the data alone
+    assert "Massachusetts: the week ending 2025-01-04 rises from" in caplog.text
+    with pytest.raises(UserError, match=r"Massachusetts: the week ending 2025-01-04 rises.*--strict"):
+        build_of(config, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_said"),
+    [
+        ({}, True),
+        ({"history_path": "data/ilinet.csv.gz"}, False),
+        ({"method": "random_walk"}, False),
+    ],
+)
+def test_a_method_that_learns_from_few_locations_says_so(tmp_path, changes, is_said):
+    experiment = forecast(**({"method": "growth_regression"} | changes))
+    config = write_forecast(tmp_path, extract(since="2022-10-01"), experiment)
+    (tmp_path / "data" / "ilinet.csv.gz").write_bytes(ILINET.read_bytes())
+
+    notes = build_of(config).workloads[0].notes
+
+    assert any("growth_regression learns from 3 locations alone" in note for note in notes) == is_said

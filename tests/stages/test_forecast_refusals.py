@@ -54,6 +54,12 @@ def test_settings_of_forecasts_are_refused_for_a_model(tmp_path, options, named)
     [
         ({"population_names": ["FR"]}, ["forecast.yaml:", "France is not a location of the FluSight hub"]),
         ({"population_names": ["US-XX"]}, ["forecast.yaml:", '"US-XX" is not a known population']),
+        ({"population_names": ["MA"]}, ["MA: Morocco is not a location", "Massachusetts is US-MA"]),
+        ({"population_names": ["vt"]}, ['"vt" is not a known population (did you mean "US-VT"?)']),
+        (
+            {"history_path": "data/ili.csv"},
+            ["no file data/ili.csv", "`invoke data-update --history --exp-id trial` fetches"],
+        ),
         (
             {"population_names": ["US-CA", "US-CA"]},
             ["duplicate population US-CA; keep one"],

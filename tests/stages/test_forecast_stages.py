@@ -170,10 +170,11 @@ def test_a_given_reference_date_replaces_that_of_the_file(tmp_path):
     ]
 
 
-def test_without_a_reference_date_the_newest_data_are_forecast_from(tmp_path):
+def test_without_a_reference_date_the_newest_data_are_forecast_from(tmp_path, caplog):
     workload = workload_of(tmp_path, reference_date=None)
 
     assert workload.known.reference_date == SATURDAY
+    assert "2025-01-11, which has passed: the newest data are of 2025-01-08" in caplog.text
 
 
 def test_the_vocabulary_has_a_name_for_every_method():

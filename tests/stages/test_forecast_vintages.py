@@ -135,7 +135,10 @@ def test_a_release_may_be_missing_also_in_the_newest_data(tmp_path):
         ("2024-11-16", ["no vintage at or before the reference date 2024-11-16", "first is of 2024-11-20"]),
         (
             "2025-08-30",
-            ["of 2025-05-28 and ends with the week ending 2025-05-24, 14 weeks before it; 2 at most"],
+            [
+                "of 2025-05-28 and ends with the week ending 2025-05-24, 14 weeks before it; 2 at most",
+                "an earlier reference date, such as 2025-05-31",
+            ],
         ),
     ],
 )

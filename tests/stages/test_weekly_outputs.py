@@ -228,5 +228,5 @@ def test_a_forecast_goes_from_vintages_to_table_submission_and_report(tmp_path):
     # 18 and 25 January are known on 29 January, 11 January too
     assert "Of 9 later observations of the forecast weeks" in text
     assert "Last week's forecast (reference date 4 January 2025): of 3 counts" in text
-    assert text.count("Maine") == 1  # beside its tile, which has a code and a title
+    assert text.count("Maine") == 2  # at the top and in the warnings; its tile has a code and a title
     assert said == []  # stage A said that Maine is left out

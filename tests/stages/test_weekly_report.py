@@ -14,7 +14,7 @@ from modeling.outputs.report import StageTimes
 from modeling.outputs.weekly_map import ROWS, tiles
 from modeling.outputs.weekly_places import weekly_places
 from modeling.outputs.weekly_report import write_weekly_report
-from modeling.outputs.weekly_words import signed
+from modeling.outputs.weekly_words import on_later_observations, signed
 from tests.forecast_results import REFERENCE, made_up_quantiles, made_up_result, random_walk_result
 from tests.html_pages import Page
 from tests.panels import run_facts
@@ -112,6 +112,16 @@ def test_each_tile_leads_to_the_chart_of_its_place(tmp_path):
     assert re.search(rf'<article id="{link}">\s*<h3><span>Massachusetts', html)
 
 
+def test_a_share_is_not_rounded_to_all():
+    places = dict.fromkeys(hub_populations(), (100, 100))
+    later = np.full((len(HORIZONS), len(places)), 100.0)
+    later[-1, 0] = 500
+
+    said = on_later_observations(made_up_result(places, later=later))[0]
+
+    assert said.startswith("Of 212 later observations of the forecast weeks, 211 (more than 99 %) fell")
+
+
 def test_later_observations_inside_the_bands_are_counted_by_horizon(tmp_path):
     # medians 275, 450, 625, 800 of horizons 0 to 3; horizon -1 is not a forecast of a coming week
     result = made_up_result(FOUR, later=later_of_massachusetts(500, 280, 460, 636))
@@ -198,7 +208,7 @@ def test_a_location_that_is_left_out_has_a_tile_a_reason_and_a_pointer(tmp_path)
 
     page = page_of(tmp_path, made_up_result(FOUR, left_out=left_out))
 
-    assert "Read the warnings: 3 locations are left out" in page.text
+    assert "Read the warnings: Maine, New Hampshire and Ohio are left out" in page.text
     assert "Maine no count New Hampshire, Ohio no count since 1 November" in page.text
     assert "Ohio: no forecast; no count since 1 November" in page.values("title")
     assert "Pennsylvania: not in this run" in page.values("title")
@@ -218,7 +228,10 @@ def test_doubts_stand_under_their_kind_and_beside_their_chart(tmp_path):
         "Large revisions Vermont The week to 28 December rose from 3 to 20. "
         "Notes No release since 1 January. another note"
     ) in page.text
-    assert "Read the warnings: the data of 2 locations are doubtful" in page.text
+    assert "Read the warnings: the data of Massachusetts and Vermont are doubtful" in page.text
+    marked = [each for each in page.values("aria-label") if each.endswith("; its data are doubtful")]
+    assert [each.partition(":")[0] for each in marked] == ["Massachusetts", "Vermont"]
+    assert len([kinds for kinds in page.values("class") if "doubtful" in kinds.split()]) == len(marked) + 1
     assert "Massachusetts fault" in page.text
     assert "Vermont revision" in page.text
 
@@ -265,7 +278,7 @@ def test_a_chart_has_bands_later_circles_the_nowcast_and_a_gap_in_the_data(tmp_p
 
     chart = chart_of(html_of(tmp_path, result), "Massachusetts")
 
-    assert chart.count('class="later"') == 3
+    assert chart.count('class="later"') == 2  # the week before the reference date is as it was known
     assert re.search(r'class="nowcast" d="([^"]*)"', chart)[1].count("Z") == 2  # one week is as reported
     known = re.search(r'class="known" d="([^"]*)"', chart)[1]
     assert known.count("M") == 2

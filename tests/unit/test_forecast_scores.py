@@ -11,6 +11,7 @@ from modeling.evaluation.hub_files import Forecasts
 from modeling.evaluation.processes import in_parallel
 from modeling.evaluation.scores import LEVELS, Scores, is_inside, score, wis
 from modeling.evaluation.summary import season_of, summarised
+from modeling.evaluation.tables import ratio_text
 from modeling.failures import TemporaryFault
 
 DATE = np.datetime64("2025-01-11")
@@ -172,3 +173,9 @@ def test_the_worst_dates_come_first():
     worse = summarised({"ours": ours, "random_walk": walk}, "random_walk").worse_weeks("2024-25", "ours")
 
     assert [(line.key, line.rel_wis) for line in worse] == [("2025-01-18", 2.5), ("2025-01-11", 1.5)]
+
+
+def test_a_ratio_that_is_not_one_is_not_shown_as_one():
+    ratios = [0.456, 0.996, 1.0, 1.003, 1.25, float("nan")]
+
+    assert [ratio_text(each) for each in ratios] == ["0.46", "0.996", "1.00", "1.003", "1.25", "–"]

@@ -112,7 +112,7 @@ def test_the_count_before_is_that_of_the_last_week_before_the_reference_date():
     assert known_before(REFERENCE, first, counts).tolist() == pytest.approx([3, np.nan], nan_ok=True)
     assert np.isnan(known_before(datetime.date(2026, 1, 17), first, counts)).all()
     assert before_notes(REFERENCE, ["06", "50"], counts[1]) == [
-        "rate changes of 50 are measured from the median forecast of 2026-01-03, the week before the "
+        "rate changes of Vermont are measured from the median forecast of 2026-01-03, the week before the "
         "reference date, because its count is not known"
     ]
     assert before_notes(REFERENCE, ["06", "50"], np.full(2, np.nan))[0].startswith(
