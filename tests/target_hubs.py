@@ -149,7 +149,9 @@ class DataOperator(Operator):
     def __init__(self, folder: Path, hub: TestHub):
         super().__init__(folder, simulated())
         self.environ["TARGET_DATA_SOURCE"] = hub.address
-        self.data = folder / "local" / "forecast" / "data" / "flusight"
+        repository = folder / "local" / "forecast"
+        self.environ["FORECAST_REPO_DIR"] = str(repository)  # the example has the experiment flusight, too
+        self.data = repository / "data" / "flusight"
 
     def vintages(self) -> dict[str, bytes]:
         """Return the content of each vintage by its day; nothing else may be in its folder."""
