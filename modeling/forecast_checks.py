@@ -6,7 +6,6 @@ A result is checked where it leaves stage B, and again where it is read.
 import numpy as np
 
 from modeling.bounds import LARGEST_NUMBER
-from modeling.calendars import SATURDAY
 from modeling.failures import UserError, listed
 from modeling.forecast_records import (
     FORECAST_FORMAT,
@@ -21,6 +20,7 @@ from modeling.forecast_records import (
 )
 from modeling.hubs import HORIZONS, QUANTILES, hub_names, hub_populations
 from modeling.input_names import in_a_line
+from modeling.weeks import SATURDAY
 
 KINDS_OF_DOUBT = ("fault", "gap", "revision")
 MOST_WEEKS = 20_000  # of a series: four centuries

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, is_dataclass
 
 import numpy as np
 
+from modeling.weeks import WEEK
+
 FORECAST_FORMAT = 1
 RECENT_WEEKS = 3  # of an earlier vintage: later they are hardly revised
 MOST_EARLIER = 23  # vintages before the one in use
-WEEK = datetime.timedelta(days=7)
 
 
 @dataclass(frozen=True)

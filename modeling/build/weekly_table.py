@@ -29,9 +29,9 @@ from modeling.build.csv_table import (
     shown,
 )
 from modeling.build.observed import MISSING
-from modeling.calendars import SATURDAY
 from modeling.failures import UserError, listed
 from modeling.hubs import hub_populations
+from modeling.weeks import SATURDAY
 
 PLACES = list(hub_populations())  # FIPS codes and US, in the order of the columns
 UNKNOWN = -1  # of a place

@@ -10,14 +10,13 @@ from modeling.build.history import read_history
 from modeling.build.surveillance import MOST_WEEKS_AHEAD, Vintages, open_vintages
 from modeling.build.surveillance_doubts import left_out
 from modeling.evaluation.request import BASELINE_METHOD, Request, fips_of
-from modeling.evaluation.scores import NATION
-from modeling.evaluation.summary import season_of
-from modeling.evaluation.sweep import Job, model_name, reference_dates
+from modeling.evaluation.sweep import Job, model_name
 from modeling.failures import UserError, listed
 from modeling.forecast_records import WEEK, History
-from modeling.hubs import hub_populations
+from modeling.hubs import NATION, hub_populations
 from modeling.populations import expand_all
 from modeling.vocabulary.experiment import ForecastExperiment, load_experiment
+from modeling.weeks import saturdays, season_of
 
 TEAM = "local"  # in the names of the hub files, where the experiment has no team
 
@@ -66,7 +65,7 @@ def read_inputs(request: Request) -> Inputs:
         )
     locations = fips_of(request.populations or expand_all(experiment.forecast.population_names))
     vintages = _vintages(request, experiment, locations)
-    asked = reference_dates(request.first, request.last)
+    asked = list(saturdays(request.first, request.last))
     dates = [date for date in asked if _has_vintage(vintages, date)]
     if not dates:
         raise UserError(

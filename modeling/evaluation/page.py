@@ -9,9 +9,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from modeling.evaluation import charts
-from modeling.evaluation.scores import NATION
 from modeling.evaluation.summary import STATES, Line, Summary
 from modeling.evaluation.tables import HEADER, percent, ratio_text, season_rows
+from modeling.hubs import NATION
 
 STYLES = Path(__file__).parents[1] / "outputs"  # report.css
 _HEADER = ["model", *HEADER[1:]]

@@ -6,16 +6,15 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from modeling.calendars import SATURDAY
 from modeling.evaluation.hub_files import header_of, text_of
 from modeling.evaluation.scores import Observations
 from modeling.failures import UserError, did_you_mean
 from modeling.forecast.methods import METHODS
 from modeling.hubs import hub_populations
 from modeling.populations import expand_all, find_location, locations
+from modeling.reference_dates import parse_reference_date
 
 BASELINE_METHOD = "random_walk"  # always computed, so that there is a baseline without any other file
-_DAY = datetime.timedelta(days=1)
 _DATE, _VALUE = ("date", "target_end_date"), ("value", "observation")
 
 
@@ -70,14 +69,9 @@ def span_of(first: str, last: str) -> tuple[datetime.date, datetime.date]:
 
 def _saturday(option: str, text: str) -> datetime.date:
     try:
-        day = datetime.date.fromisoformat(text.strip())
-    except ValueError:
-        raise UserError(f"{option} {text:.40}: not a date such as 2024-11-23") from None
-    if day.weekday() != SATURDAY:
-        after = (SATURDAY - day.weekday()) % 7
-        nearest = day + (after if after <= 3 else after - 7) * _DAY
-        raise UserError(f"{option} {day} is a {day:%A}, not a Saturday; the nearest one is {nearest}")
-    return day
+        return parse_reference_date(text.strip())
+    except ValueError as error:
+        raise UserError(f"{option} {text:.40}: {error}") from None
 
 
 def methods_of(text: str) -> list[str]:

@@ -16,7 +16,6 @@ from modeling.hubs import QUANTILES
 
 LEVELS = np.array(QUANTILES)
 MEDIAN = QUANTILES.index(0.5)
-NATION = "US"
 
 Key = tuple[datetime.date, int, str]  # reference date, horizon, location
 Observations = Mapping[tuple[datetime.date, str], float]  # by last day of the week, and location

@@ -17,16 +17,11 @@ from modeling.forecast.history import history_panel
 from modeling.forecast.panel import Panel, counts_of, panel
 from modeling.forecast.revisions import Revisions, nowcast, revision_doubts, revisions
 from modeling.forecast.season_course import complete_seasons, season_course
-from modeling.forecast.seasons import season_of, season_weeks
+from modeling.forecast.seasons import season_weeks
 from modeling.forecast.settings import SETTINGS, Settings
-from modeling.forecast_records import (
-    RECENT_WEEKS,
-    Forecast,
-    History,
-    Quantiles,
-    Surveillance,
-)
+from modeling.forecast_records import RECENT_WEEKS, Forecast, History, Quantiles, Surveillance
 from modeling.hubs import HORIZONS
+from modeling.weeks import season_of
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from modeling.forecast_records import RECENT_WEEKS, WEEK, ForecastResult, Quanti
 from modeling.hubs import HORIZONS, QUANTILES
 from modeling.outputs.weekly_places import BANDS, LAST
 from modeling.outputs.weekly_words import MONTHS, last_week
+from modeling.weeks import season_of, season_start
 
-FIRST_MONTH = 8  # a season begins in August
 FEWEST_WEEKS = 26  # of data in a chart
 STEPS = (1, 2, 5)  # of a scale, times a power of ten
 LEAST_TOP = 4  # admissions, of the scale of a place without any
@@ -196,8 +196,7 @@ def _end_labels(scale: _Scale, forecast: Quantiles, column: int) -> list[str]:
 def _first_shown(result: ForecastResult) -> int:
     """Return the first row of the season, or an earlier one where the season is young."""
     last = last_week(result)
-    began = datetime.date(last.year - (last.month < FIRST_MONTH), FIRST_MONTH, 1)
-    weeks = max((last - began).days // 7 + 1, FEWEST_WEEKS)
+    weeks = max((last - season_start(season_of(last))) // WEEK + 1, FEWEST_WEEKS)
     return max(len(result.counts) - weeks, 0)
 
 

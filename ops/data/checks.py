@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from modeling.calendars import SATURDAY
 from modeling.failures import listed
 from modeling.hubs import hub_populations
 from modeling.plain_text import one_line
+from modeling.weeks import SATURDAY
 from ops.failures import UserError
 
 COLUMNS = (("date", "target_end_date"), ("location",), ("value", "observation"))  # either name of each

@@ -339,14 +339,14 @@ def test_a_file_that_cannot_be_compared_with_is_one_line(tmp_path, content, said
     [
         (
             ["--from", "2025-01-12"],
-            "--from 2025-01-12 is a Sunday, not a Saturday; the nearest one is 2025-01-11",
+            "--from 2025-01-12: a Sunday; a reference date is a Saturday, such as 2025-01-11 or 2025-01-18",
         ),
         (
             ["--to", "2025-02-06"],
-            "--to 2025-02-06 is a Thursday, not a Saturday; the nearest one is 2025-02-08",
+            "--to 2025-02-06: a Thursday; a reference date is a Saturday, such as 2025-02-01 or 2025-02-08",
         ),
         (["--from", "2025-02-08"], "--from 2025-02-08 is after --to 2025-02-01; exchange them"),
-        (["--from", "last week"], "--from last week: not a date such as 2024-11-23"),
+        (["--from", "last week"], "--from last week: a day of the calendar is needed, such as 2026-01-10"),
         (["--method", "random_wlak"], '--method random_wlak: no such method (did you mean "random_walk"?)'),
         (["--locations", "US-MX"], '--locations: "US-MX" is not a known population (did you mean'),
         (["--locations", "CA-BC"], "CA-BC: the hub has the United States and its states alone"),

@@ -130,7 +130,10 @@ def test_a_release_may_be_missing_also_in_the_newest_data(tmp_path):
 @pytest.mark.parametrize(
     ("reference_date", "fragments"),
     [
-        ("2025-01-10", ["2025-01-10 is a Friday; a reference date is a Saturday, such as 2025-01-11"]),
+        (
+            "2025-01-10",
+            ["2025-01-10 is a Friday; a reference date is a Saturday, such as 2025-01-04 or 2025-01-11"],
+        ),
         ("2026-06-13", ["2026-06-13 is in the future", "newest vintage is of 2026-05-27", "2026-05-30"]),
         ("2024-11-16", ["no vintage at or before the reference date 2024-11-16", "first is of 2024-11-20"]),
         (

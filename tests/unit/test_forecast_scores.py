@@ -10,7 +10,7 @@ from modeling.evaluation.comparison import MeanScores
 from modeling.evaluation.hub_files import Forecasts
 from modeling.evaluation.processes import in_parallel
 from modeling.evaluation.scores import LEVELS, Scores, is_inside, score, wis
-from modeling.evaluation.summary import season_of, summarised
+from modeling.evaluation.summary import season_name, summarised
 from modeling.failures import TemporaryFault
 
 DATE = np.datetime64("2025-01-11")
@@ -87,7 +87,7 @@ def test_a_week_that_is_not_observed_has_no_score():
     ],
 )
 def test_a_season_begins_in_august(day, season):
-    assert season_of(datetime.date.fromisoformat(day)) == season
+    assert season_name(datetime.date.fromisoformat(day)) == season
 
 
 def test_the_ratio_is_that_of_the_means_over_common_forecasts_of_the_states():
