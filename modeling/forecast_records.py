@@ -94,8 +94,8 @@ class Doubt:
     Attributes
     ----------
     kind : str
-        "fault" (an implausible jump), "gap" (weeks without a count) or "revision" (known weeks that changed
-        a lot).
+        "fault" (an implausible jump, or a value that is not a count), "gap" (weeks without a count) or
+        "revision" (known weeks that changed a lot).
     sentence : str
         What was found, in which weeks, and what the forecast made of it.
     """
@@ -162,7 +162,8 @@ class ForecastWorkload:
     notes : list of str
         What stage A found about the data as a whole, such as a missing release.
     doubts : list of Doubt
-        What stage A found about single locations; the method adds its own.
+        What stage A found about single locations: gaps, revisions, and values that are not counts. The
+        method adds the jumps that it did not believe.
     is_strict : bool
         Whether a location that is left out, or has a fault in its data, fails the run.
     """

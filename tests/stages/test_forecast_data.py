@@ -68,6 +68,7 @@ def first_row(**changes: str):
         (value("many", ["2024-12-28"]), "fault", ['"many" of 2024-12-28 (vintages.csv:', "not a count"]),
         (value("1e99", ["2024-12-28", NEWEST]), "fault", ['"1e99" of 2025-01-04', "are not counts"]),
         (value("900", ["2024-11-30"]), "revision", ["since 2025-01-02: 2024-11-30 from 63 to 900"]),
+        (value("3", ["2024-12-28"]), "revision", ["since 2025-01-02: 2024-12-28 from 243 to 3"]),
     ],
 )
 def test_what_is_odd_about_a_location_is_said_and_it_is_forecast(tmp_path, bend, kind, fragments):
