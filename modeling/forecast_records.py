@@ -222,6 +222,10 @@ class ForecastResult:
     primary_id: int = 0
     format: int = FORECAST_FORMAT
 
+    @property
+    def last_week(self) -> datetime.date:
+        return self.first_week + (len(self.counts) - 1) * WEEK
+
 
 FORECAST_RECORDS = tuple(
     kind for kind in list(globals().values()) if is_dataclass(kind) and kind.__module__ == __name__

@@ -15,8 +15,7 @@ from modeling.failures import UserError, listed
 from modeling.forecast_checks import left_out_lines, strict_problem
 from modeling.forecast_records import WEEK, ForecastWorkload, History, Surveillance
 from modeling.hubs import FLUSIGHT, hub_names, hub_populations
-from modeling.populations import Location, expand_all, find_location
-from modeling.populations import locations as known_locations
+from modeling.populations import expand_all, find_location, locations_by_fips
 from modeling.vocabulary.experiment import ForecastExperiment
 
 log = logging.getLogger(__name__)
@@ -187,10 +186,6 @@ def _history(
 def _named_together(locations: list[str]) -> tuple[str, str]:
     """Return code and name of all locations together, for messages."""
     if len(locations) == 1:
-        only = _location(locations[0])
+        only = locations_by_fips()[locations[0]]
         return only.iso, only.name
     return "US", f"{len(locations)} locations"
-
-
-def _location(location: str) -> Location:
-    return next(each for each in known_locations().values() if each.fips == location)

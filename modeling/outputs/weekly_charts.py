@@ -11,9 +11,9 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from modeling.forecast_records import RECENT_WEEKS, WEEK, ForecastResult, Quantiles
-from modeling.hubs import HORIZONS, QUANTILES
+from modeling.hubs import QUANTILES, target_dates
 from modeling.outputs.weekly_places import BANDS, LAST
-from modeling.outputs.weekly_words import MONTHS, last_week
+from modeling.outputs.weekly_words import MONTHS, week_of
 from modeling.weeks import season_of, season_start
 
 FEWEST_WEEKS = 26  # of data in a chart
@@ -54,7 +54,9 @@ def weekly_chart(result: ForecastResult, column: int, style: Format, description
     """
     first = _first_shown(result)
     later = result.later[:, column]
-    scale = _Scale(style, result.first_week + first * WEEK, _week(result, LAST), _top(result, column, first))
+    scale = _Scale(
+        style, result.first_week + first * WEEK, week_of(result, LAST), _top(result, column, first)
+    )
     layers = [
         *_axes(scale, result.forecast.reference_date),
         *_cut_at_the_top(scale, [*_previous(scale, result.previous, column), *_bands(scale, result, column)]),
@@ -172,8 +174,8 @@ def _known(scale: _Scale, result: ForecastResult, column: int, first: int) -> li
 def _median(scale: _Scale, result: ForecastResult, column: int) -> str:
     """Return the line of the medians, which begins at the expected count of the newest known week."""
     days, medians = _weeks(result.forecast), _fan(result.forecast, column, 0.5)
-    if last_week(result) < days[0]:
-        days, medians = [last_week(result), *days], [result.nowcast[-1, column], *medians]
+    if result.last_week < days[0]:
+        days, medians = [result.last_week, *days], [result.nowcast[-1, column], *medians]
     return f'<path class="median" d="{_line(scale.points(days, medians))}"/>'
 
 
@@ -195,17 +197,13 @@ def _end_labels(scale: _Scale, forecast: Quantiles, column: int) -> list[str]:
 
 def _first_shown(result: ForecastResult) -> int:
     """Return the first row of the season, or an earlier one where the season is young."""
-    last = last_week(result)
-    weeks = max((last - season_start(season_of(last))) // WEEK + 1, FEWEST_WEEKS)
+    began = season_start(season_of(result.last_week))
+    weeks = max((result.last_week - began) // WEEK + 1, FEWEST_WEEKS)
     return max(len(result.counts) - weeks, 0)
 
 
 def _weeks(forecast: Quantiles) -> list[datetime.date]:
-    return [forecast.reference_date + horizon * WEEK for horizon in HORIZONS]
-
-
-def _week(result: ForecastResult, horizon: int) -> datetime.date:
-    return result.forecast.reference_date + horizon * WEEK
+    return list(target_dates(forecast.reference_date).values())
 
 
 def _fan(forecast: Quantiles, column: int, level: float) -> np.ndarray:
