@@ -2,6 +2,7 @@
 
 import datetime
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,9 +56,7 @@ def build_forecast(
         A location that the hub does not have, missing or damaged data, no vintage for the reference date, no
         location that can be forecast, or with `strict` any that cannot.
     """
-    asked = _locations(experiment)
-    path, where = _place_of_vintages(experiment, data_roots)
-    vintages = open_vintages(path, asked, where)
+    vintages = vintages_of(experiment, data_roots, locations_of(experiment))
     day = reference_date or experiment.forecast.reference_date or vintages.default_reference_date
     _check_reference_dates_agree(experiment, day)
     data = _read(vintages, day)
@@ -67,32 +66,50 @@ def build_forecast(
     for doubt in found:
         log.warning("%s: %s", hub_names()[doubt.location], doubt.sentence)
     locations = data.vintages.locations
-    people = hub_populations()
     code, name = _named_together(locations)
     previous, notes_of_previous = _previous(data.vintages, day)
-    history, notes_of_history = _history(experiment, data_roots, day)
+    history, note = history_of(experiment, data_roots, day)
+    if note:
+        log.warning("%s", note)
     return ForecastWorkload(
         population=code,
         population_name=name,
         method=experiment.forecast.method,
         locations=locations,
-        people=np.array([people[each] for each in locations]),
+        people=np.array([hub_populations()[each] for each in locations]),
         known=data.known,
         previous=previous,
         history=history,
         later=data.vintages.later(day),
         left_out=data.refused,
-        notes=[*data.notes, *notes_of_previous, *notes_of_history],
+        notes=[*data.notes, *notes_of_previous, *([note] if note else [])],
         doubts=found,
         is_strict=strict,
     )
 
 
-def _locations(experiment: ForecastExperiment) -> list[str]:
-    """Return the FIPS codes of the populations, or US, in the order of the hub's list."""
+def locations_of(experiment: ForecastExperiment) -> list[str]:
+    """Return the locations of an experiment; raises as `hub_locations`."""
+    names = experiment.forecast.population_names
+    places = [experiment.where("forecast", "population_names", index) for index in range(len(names))]
+    return hub_locations(names, places)
+
+
+def hub_locations(names: Sequence[str], places: Sequence[str]) -> list[str]:
+    """Return the FIPS codes of populations, or US, in the order of the hub's list.
+
+    Parameters
+    ----------
+    places : sequence of str
+        Where each of the names is written, for messages.
+
+    Raises
+    ------
+    UserError
+        A population is unknown, or the hub does not have it.
+    """
     codes: set[str] = set()
-    for index, name in enumerate(experiment.forecast.population_names):
-        where = experiment.where("forecast", "population_names", index)
+    for name, where in zip(names, places, strict=True):
         try:
             found = [find_location(iso) for iso in expand_all([name])]
         except UserError as error:
@@ -107,14 +124,20 @@ def _locations(experiment: ForecastExperiment) -> list[str]:
     return [each for each in hub_populations() if each in codes]
 
 
-def _place_of_vintages(experiment: ForecastExperiment, roots: list[Path]) -> tuple[Path, str]:
-    """Return the file or folder of the vintages, and where the experiment names it."""
+def vintages_of(experiment: ForecastExperiment, roots: list[Path], locations: list[str]) -> Vintages:
+    """Return the vintages that an experiment names, found in the first of the folders that has them.
+
+    Raises
+    ------
+    UserError
+        There are none, or they are damaged.
+    """
     relative = experiment.forecast.observed_data_path
     where = experiment.where("forecast", "observed_data_path")
     for root in roots:
         try:
             if (root / relative).exists():
-                return root / relative, where
+                return open_vintages(root / relative, locations, where)
         except (OSError, ValueError) as error:  # a name too long for a file, or with a NUL
             raise UserError(f"{where}: {shown(relative)}: {getattr(error, 'strerror', error)}") from None
     raise UserError(
@@ -169,18 +192,15 @@ def _previous(vintages: Vintages, day: datetime.date) -> tuple[Surveillance | No
     return vintages.known(day - WEEK), []
 
 
-def _history(
+def history_of(
     experiment: ForecastExperiment, roots: list[Path], day: datetime.date
-) -> tuple[History | None, list[str]]:
-    """Return the history, and what is unusual about it."""
+) -> tuple[History | None, str]:
+    """Return the history before the season of a day, if the experiment names one, and a note on it."""
     relative = experiment.forecast.history_path
     if relative is None:
-        return None, []
+        return None, ""
     where = experiment.where("forecast", "history_path")
-    history, note = read_history(find_file(relative, roots, where), where, day)
-    if note:
-        log.warning("%s", note)
-    return history, [note] if note else []
+    return read_history(find_file(relative, roots, where), where, day)
 
 
 def _named_together(locations: list[str]) -> tuple[str, str]:

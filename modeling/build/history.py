@@ -29,13 +29,7 @@ def read_history(path: Path, where: str, reference_date: datetime.date) -> tuple
     """
     table = read_weekly(path, where, WHAT, date_columns=("date",), value_columns=VALUES)
     rows = np.flatnonzero((table.places != UNKNOWN) & (table.places != PLACES.index(NATION)))
-    used = set(rows.tolist())
-    wrong = next((row for row in table.unusable if row in used), None)
-    if wrong is not None:
-        raise UserError(
-            f'{table.name}:{table.line(wrong)}: "{table.unusable[wrong]}" is not a number from 0 on; leave '
-            "an unknown value empty"
-        )
+    table.check_values(rows)
     season = season_start(season_of(reference_date))
     past = rows[(table.weeks[rows] < number_of_day(season)) & ~np.isnan(table.values[rows])]
     if not past.size:

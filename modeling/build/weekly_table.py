@@ -75,6 +75,16 @@ class WeeklyTable:
         """Return the line of a row in the file, for a message."""
         return self._lines[row]
 
+    def check_values(self, rows: np.ndarray) -> None:
+        """Refuse the first value in some rows that is neither missing nor a number from 0 on."""
+        used = set(rows.tolist())
+        row = next((row for row in self.unusable if row in used), None)
+        if row is not None:
+            raise UserError(
+                f'{self.name}:{self.line(row)}: "{self.unusable[row]}" is not a number from 0 on; leave an '
+                "unknown value empty"
+            )
+
 
 def day_of(number: int) -> datetime.date:
     """Return the date of a number of days since 1970."""
