@@ -13,7 +13,8 @@ from modeling.evaluation.hub_files import read_hub_table
 from modeling.evaluation.sweep import model_name
 from modeling.forecast.methods import run_forecast
 from modeling.vocabulary.experiment import load_experiment
-from tests.evaluations import BASELINE, FLUSIGHT, HUB_COLUMNS, SPAN, Evaluations
+from tests.evaluations import BASELINE, HUB_COLUMNS, SPAN, Evaluations
+from tests.flu_vintages import FLUSIGHT, VINTAGES
 
 DATES = ["2025-01-11", "2025-01-18", "2025-01-25", "2025-02-01"]
 COUNTS = FLUSIGHT / "target-hospital-admissions.csv.gz"
@@ -357,7 +358,7 @@ def test_a_file_that_cannot_be_compared_with_is_one_line(tmp_path, content, said
         ),
         (["--compare", "nowhere"], "nowhere: no such file or folder to compare with"),
         (["--observations", "nowhere.csv"], "--observations: counts nowhere.csv cannot be read (No such"),
-        (["--observations", str(FLUSIGHT / "vintages.csv.gz")], ": duplicate week 2022-02-05 of location"),
+        (["--observations", str(VINTAGES)], ": duplicate week 2022-02-05 of location"),
         (["--history", "nowhere.csv"], "nowhere.csv"),
         (["--exp-id", "../flusight"], '--exp-id "../flusight": letters, digits'),
     ],

@@ -7,10 +7,10 @@ import pytest
 
 from modeling.failures import UserError
 from modeling.forecast.methods import METHODS
+from tests.flu_vintages import ILINET
 from tests.stage_scripts import Stages
 from tests.surveillance import (
     DATA,
-    ILINET,
     build_of,
     csv_text,
     extract,

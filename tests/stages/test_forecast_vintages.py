@@ -8,7 +8,8 @@ import pytest
 
 from modeling.build.surveillance import open_vintages
 from modeling.failures import UserError
-from tests.surveillance import LOCATIONS, VINTAGES, csv_text, extract, where, write_folder
+from tests.flu_vintages import LOCATIONS, VINTAGES
+from tests.surveillance import csv_text, extract, where, write_folder
 
 WEEK = datetime.timedelta(days=7)
 SEASONS = [("2024-11-23", "2025-05-31"), ("2025-11-22", "2026-05-30")]
