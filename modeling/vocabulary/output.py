@@ -137,7 +137,8 @@ class FlusightFormat(HubFormat):
     hub: ClassVar[hubs.Hub] = hubs.FLUSIGHT
     reference_date: Saturday | None = Field(
         None,
-        description="Saturday of the week in which the forecast is submitted; needed with a model",
+        description="Saturday of the week in which the forecast is submitted; required unless the experiment "
+        "has the key forecast",
     )
     rate_trends: RateTrends | None = Field(
         None, description="with it, also the probabilities of the hub's rate-change categories"
