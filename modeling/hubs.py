@@ -18,6 +18,7 @@ from modeling.failures import UserError, listed
 from modeling.weeks import DAY, WEEK, saturday_after
 
 QUANTILES = [0.01, 0.025, *(round(0.05 * i, 2) for i in range(1, 20)), 0.975, 0.99]
+MEDIAN = QUANTILES.index(0.5)
 HORIZONS = range(-1, 4)  # weeks from the reference date to the end of the forecast week
 FEWEST_TRAJECTORIES = 100  # with fewer, the outer quantiles are a guess: 0.01 is one trajectory of 100
 WEEKS = ("W-SAT", "1W-SAT")  # resample frequencies of the hubs' weeks, Sunday to Saturday

@@ -7,11 +7,10 @@ import numpy as np
 
 from modeling.forecast import random_walk
 from modeling.forecast_records import RECENT_WEEKS, WEEK, ForecastResult, Quantiles
-from modeling.hubs import HORIZONS, QUANTILES, hub_populations, target_dates
+from modeling.hubs import HORIZONS, MEDIAN, QUANTILES, hub_populations, target_dates
 from tests.flu_vintages import FIRST_WEEK, LOCATIONS, PEOPLE, known_on, vintages
 
 REFERENCE = datetime.date(2025, 1, 11)
-MEDIAN = QUANTILES.index(0.5)
 
 
 def random_walk_result() -> ForecastResult:

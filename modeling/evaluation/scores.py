@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from modeling.evaluation.hub_files import Entries, Forecasts
-from modeling.hubs import QUANTILES
+from modeling.hubs import MEDIAN, QUANTILES
 
 LEVELS = np.array(QUANTILES)
-MEDIAN = QUANTILES.index(0.5)
 
 Key = tuple[datetime.date, int, str]  # reference date, horizon, location
 Observations = Mapping[tuple[datetime.date, str], float]  # by last day of the week, and location

@@ -154,7 +154,7 @@ class CalibratedSubmission:
         """Keep what the rows of a location are made from; `counts` has shape (trajectories, 5)."""
         levels = np.rint(quantiles(counts, hubs.QUANTILES)).T
         if np.isnan(measured):
-            measured = levels[hubs.HORIZONS.index(-1), hubs.QUANTILES.index(0.5)]
+            measured = levels[hubs.HORIZONS.index(-1), hubs.MEDIAN]
         people = hubs.hub_populations()[location]
         shares = [
             list(category_probabilities(counts[:, hubs.HORIZONS.index(h)] - measured, people, h).values())

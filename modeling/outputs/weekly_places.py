@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from modeling.forecast_records import WEEK, ForecastResult
-from modeling.hubs import HORIZONS, NATION, QUANTILES
+from modeling.hubs import HORIZONS, MEDIAN, NATION, QUANTILES
 from modeling.outputs.rate_changes import CATEGORIES, category_probabilities
 from modeling.populations import locations_by_fips
 
 LAST = HORIZONS[-1]  # horizon to which the change is measured
 BANDS = {50: (0.25, 0.75), 95: (0.025, 0.975)}  # % of the probability, and the levels at its ends
 INSIDE_50, INSIDE_95, ABOVE, BELOW = "inside the 50 % band", "inside the 95 % band", "above", "below"
-_MEDIAN = QUANTILES.index(0.5)
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def verdict(quantiles: np.ndarray, observed: float) -> str:
         return INSIDE_50
     if _is_inside(quantiles, observed, 95):
         return INSIDE_95
-    return ABOVE if observed > quantiles[_MEDIAN] else BELOW
+    return ABOVE if observed > quantiles[MEDIAN] else BELOW
 
 
 def later_hits(result: ForecastResult) -> dict[int, Hits]:

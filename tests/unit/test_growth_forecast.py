@@ -10,11 +10,10 @@ from modeling.failures import UserError
 from modeling.forecast.growth_regression import forecast
 from modeling.forecast.methods import METHODS
 from modeling.forecast_records import WEEK, History
-from modeling.hubs import QUANTILES
+from modeling.hubs import MEDIAN
 from tests.flu_vintages import FIRST_WEEK, LOCATIONS, PEOPLE, history, known_on, same, vintages
 
 DAY = datetime.date.fromisoformat
-MEDIAN = QUANTILES.index(0.5)
 OHIO, PENNSYLVANIA, VERMONT = (LOCATIONS.index(fips) for fips in ("39", "42", "50"))
 WINTER = DAY("2024-12-21")
 DATES = ["2024-11-23", "2024-12-21", "2025-01-25", "2025-02-22", "2025-05-31"]
