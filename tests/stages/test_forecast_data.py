@@ -224,6 +224,7 @@ def test_data_that_cannot_be_right_are_refused(tmp_path, bend, fragments):
         (csv_text(extract()).encode(), ["forecast.yaml:7", "damaged (Not a gzipped file"]),
         (gzip.compress(csv_text(extract()).encode("utf-16")), ["UTF-16; save them as UTF-8"]),
         (gzip.compress(b"as_of;date;location;value\n"), ["separated by semicolons; commas are needed"]),
+        (gzip.compress(b"\nas_of,date,location,date\n"), [":2: ", '"date"']),
         (
             gzip.compress(b"as_of,date,location,value\n2025-01-08,2025-01-04,06\n"),
             [":2: 3 fields instead of 4"],
