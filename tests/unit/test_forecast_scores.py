@@ -9,9 +9,10 @@ import pytest
 from modeling.evaluation.comparison import MeanScores
 from modeling.evaluation.hub_files import Forecasts
 from modeling.evaluation.processes import in_parallel
+from modeling.evaluation.request import read_observations
 from modeling.evaluation.scores import LEVELS, Scores, is_inside, score, wis
 from modeling.evaluation.summary import season_name, summarised
-from modeling.failures import TemporaryFault
+from modeling.failures import TemporaryFault, UserError
 
 DATE = np.datetime64("2025-01-11")
 UNIFORM = 100 * LEVELS  # quantiles of a uniform distribution from 0 to 100
@@ -172,3 +173,14 @@ def test_the_worst_dates_come_first():
     worse = summarised({"ours": ours, "random_walk": walk}, "random_walk").worse_weeks("2024-25", "ours")
 
     assert [(line.key, line.rel_wis) for line in worse] == [("2025-01-18", 2.5), ("2025-01-11", 1.5)]
+
+
+def test_counts_to_score_against_are_read_as_surveillance_data_are(tmp_path):
+    counts = tmp_path / "counts.csv"
+    counts.write_text("date,location,value\n2025-01-11,6,12\n2025-01-11,50,NA\n2025-01-11,GU,7\n")
+
+    assert read_observations(counts) == {(datetime.date(2025, 1, 11), "06"): 12}
+
+    counts.write_text("date,location,value\n2025-01-11,06,-3\n")
+    with pytest.raises(UserError, match=r'counts.csv:2: "-3" is not a number from 0 on'):
+        read_observations(counts)
