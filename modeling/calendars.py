@@ -13,7 +13,6 @@ import numpy as np
 from modeling.bounds import MOST_STEPS
 
 WEEKDAYS = ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]
-SATURDAY = WEEKDAYS.index("SAT")  # as date.weekday() counts
 MOST_STEP_DAYS = 7
 FREQUENCY = r"([1-9][0-9]{0,2})?(D|W|W-(MON|TUE|WED|THU|FRI|SAT|SUN))|MS|ME"
 _DAY, _ONE_DAY = np.timedelta64(1, "D"), datetime.timedelta(days=1)
@@ -170,15 +169,3 @@ def _crossed_boundary(
     ends = [end for _, end in intervals(first, last, delta_t_days, frequency) if end <= last]
     after = [end + _ONE_DAY for end in ends]
     return next((day for day in after if (day - first).days % int(delta_t_days)), None)
-
-
-def saturday_after(day: datetime.date) -> datetime.date:
-    """Return the next Saturday after a day; a week later if it is one."""
-    return day + datetime.timedelta(days=(SATURDAY - 1 - day.weekday()) % 7 + 1)
-
-
-def saturday_problem(day: datetime.date) -> str | None:
-    """Return why a day cannot be the reference date of a forecast; None if it is a Saturday."""
-    if day.weekday() == SATURDAY:
-        return None
-    return f"{day} is a {day:%A}; a reference date is a Saturday, such as {saturday_after(day)}"

@@ -6,7 +6,6 @@ A result is checked where it leaves stage B, and again where it is read.
 import numpy as np
 
 from modeling.bounds import LARGEST_NUMBER
-from modeling.calendars import SATURDAY
 from modeling.failures import UserError, listed
 from modeling.forecast_records import (
     FORECAST_FORMAT,
@@ -21,6 +20,7 @@ from modeling.forecast_records import (
 )
 from modeling.hubs import HORIZONS, QUANTILES, hub_names, hub_populations
 from modeling.input_names import in_a_line
+from modeling.weeks import SATURDAY
 
 LEARNS_FROM_ALL = "growth_regression"  # the method that learns from all locations together
 FEW_LOCATIONS = 10
@@ -40,14 +40,19 @@ def few_locations_note(method: str, number: int, has_history: bool) -> str:
     )
 
 
+def left_out_names(left_out: dict[str, str]) -> dict[str, list[str]]:
+    """Return the names of the locations that have no forecast, by their reason."""
+    names, found = hub_names(), {}
+    for location, reason in left_out.items():
+        found.setdefault(reason, []).append(names.get(location, location))
+    return found
+
+
 def left_out_lines(left_out: dict[str, str]) -> list[str]:
     """Return why locations have no forecast, a line for each reason with the names that share it."""
-    known, names_by_reason = hub_names(), {}
-    for location, reason in left_out.items():
-        names_by_reason.setdefault(reason, []).append(known.get(location, location))
     return [
         f"{listed(names)} {'is' if len(names) == 1 else 'are'} left out: {reason}"
-        for reason, names in names_by_reason.items()
+        for reason, names in left_out_names(left_out).items()
     ]
 
 
@@ -102,9 +107,10 @@ def check_forecast_result(result: ForecastResult) -> None:
     number, day = len(result.locations), result.forecast.reference_date
     _check_counts(result.counts, number, where)
     _check_saturday(result.first_week, where)
-    last_week = result.first_week + (len(result.counts) - 1) * WEEK
-    if not last_week <= result.as_of <= day or last_week >= day:
-        raise UserError(f"{where}: weeks to {last_week}, known on {result.as_of}, for a forecast of {day}")
+    if not result.last_week <= result.as_of <= day or result.last_week >= day:
+        raise UserError(
+            f"{where}: weeks to {result.last_week}, known on {result.as_of}, for a forecast of {day}"
+        )
     _check_array(result.nowcast, (RECENT_WEEKS, number), f"{where}: nowcast")
     _check_array(result.later, (len(HORIZONS), number), f"{where}: later counts")
     _check_quantiles(result.forecast, number, f"{where}: forecast")

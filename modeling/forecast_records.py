@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, is_dataclass
 
 import numpy as np
 
+from modeling.weeks import WEEK
+
 FORECAST_FORMAT = 1
 RECENT_WEEKS = 3  # of an earlier vintage: later they are hardly revised
 MOST_EARLIER = 23  # vintages before the one in use
-WEEK = datetime.timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,8 @@ class Doubt:
     Attributes
     ----------
     kind : str
-        "fault" (an implausible jump), "gap" (weeks without a count) or "revision" (known weeks that changed
-        a lot).
+        "fault" (an implausible jump, or a value that is not a count), "gap" (weeks without a count) or
+        "revision" (known weeks that changed a lot).
     sentence : str
         What was found, in which weeks, and what the forecast made of it.
     """
@@ -161,7 +162,8 @@ class ForecastWorkload:
     notes : list of str
         What stage A found about the data as a whole, such as a missing release.
     doubts : list of Doubt
-        What stage A found about single locations; the method adds its own.
+        What stage A found about single locations: gaps, revisions, and values that are not counts. The
+        method adds the jumps that it did not believe.
     is_strict : bool
         Whether a location that is left out, or has a fault in its data, fails the run.
     """
@@ -219,6 +221,10 @@ class ForecastResult:
     index: int = 0
     primary_id: int = 0
     format: int = FORECAST_FORMAT
+
+    @property
+    def last_week(self) -> datetime.date:
+        return self.first_week + (len(self.counts) - 1) * WEEK
 
 
 FORECAST_RECORDS = tuple(

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from modeling.calendars import saturday_after
 from modeling.failures import UserError, listed
+from modeling.weeks import DAY, WEEK, saturday_after
 
 QUANTILES = [0.01, 0.025, *(round(0.05 * i, 2) for i in range(1, 20)), 0.975, 0.99]
+MEDIAN = QUANTILES.index(0.5)
 HORIZONS = range(-1, 4)  # weeks from the reference date to the end of the forecast week
 FEWEST_TRAJECTORIES = 100  # with fewer, the outer quantiles are a guess: 0.01 is one trajectory of 100
 WEEKS = ("W-SAT", "1W-SAT")  # resample frequencies of the hubs' weeks, Sunday to Saturday
@@ -36,7 +37,6 @@ NATION = "US"
 MOST_IN_A_NAME = 16  # characters
 _NAME = re.compile(rf"[A-Za-z0-9_+]{{1,{MOST_IN_A_NAME}}}")
 _SUBMISSION = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}-{_NAME.pattern}-{_NAME.pattern}\.csv")
-_WEEK = datetime.timedelta(days=7)
 NO_DATE = '"reference_date" is missing; a model needs it'
 FLUSMH_NOTE = "flusmh_format: nothing is written for the Flu Scenario Modeling Hub"
 
@@ -79,18 +79,18 @@ def name_problem(name: str) -> str:
 
 def target_dates(reference: datetime.date) -> dict[int, datetime.date]:
     """Return the last day of the forecast week by horizon."""
-    return {horizon: reference + horizon * _WEEK for horizon in HORIZONS}
+    return {horizon: reference + horizon * WEEK for horizon in HORIZONS}
 
 
 def week_before(reference: datetime.date) -> datetime.date:
     """Return the last day of the last week that is observed when the forecast is made."""
-    return reference - _WEEK
+    return reference - WEEK
 
 
 def horizons_within(reference: datetime.date, first: datetime.date, last: datetime.date) -> list[int]:
     """Return the horizons whose week is simulated whole by a model from `first` to `last`."""
     ends = target_dates(reference).items()
-    return [horizon for horizon, end in ends if first <= end - datetime.timedelta(days=6) and end <= last]
+    return [horizon for horizon, end in ends if first <= end - 6 * DAY and end <= last]
 
 
 def named_horizons(reference: datetime.date, horizons: Iterable[int]) -> str:

@@ -10,8 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from modeling.calendars import saturday_after
 from modeling.failures import UserError
+from modeling.weeks import saturday_after
 from modeling.workload import Schedule, Wave
 
 Values = Mapping[str, float | np.ndarray]  # of parameters: one number, or an array of shape (groups,)

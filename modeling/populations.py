@@ -105,6 +105,12 @@ def locations() -> dict[str, Location]:
         return {row["iso"]: Location(**row) for row in csv.DictReader(file)}
 
 
+@cache
+def locations_by_fips() -> dict[str, Location]:
+    """Return the United States, its states and territories by FIPS code, or US."""
+    return {location.fips: location for location in locations().values() if location.fips}
+
+
 def _plain(name: str) -> str:
     """Return a name in lower case, without blanks."""
     return "".join(name.split()).casefold()

@@ -1,4 +1,4 @@
-"""The reference date of a forecast, as text: the Saturday that ends the week in which it is submitted.
+"""The reference date of a forecast: the Saturday that ends the week in which it is submitted.
 
 The operator's commands, the stages and the manifest share this check. Nothing heavy is imported here, since
 every invoke task loads it.
@@ -8,9 +8,7 @@ import datetime
 import re
 
 from modeling.bounds import FIRST_DAY, LAST_DAY
-
-SATURDAY = 5  # as date.weekday() counts
-_WEEK = datetime.timedelta(days=7)
+from modeling.weeks import SATURDAY, WEEK, saturday_from
 
 
 def parse_reference_date(text: str) -> datetime.date:
@@ -27,10 +25,17 @@ def parse_reference_date(text: str) -> datetime.date:
         raise ValueError("a day of the calendar is needed, such as 2026-01-10") from None
     if not FIRST_DAY <= day <= LAST_DAY:
         raise ValueError(f"a day from {FIRST_DAY} to {LAST_DAY} is needed")
-    if day.weekday() != SATURDAY:
-        before = day - datetime.timedelta(days=(day.weekday() - SATURDAY) % 7)
-        raise ValueError(f"a {day:%A}; a reference date is a Saturday, such as {before} or {before + _WEEK}")
+    if problem := saturday_problem(day):
+        raise ValueError(problem)
     return day
+
+
+def saturday_problem(day: datetime.date) -> str:
+    """Return what is wrong with a day as a reference date, and what to write; "" if it is a Saturday."""
+    if day.weekday() == SATURDAY:
+        return ""
+    after = saturday_from(day)
+    return f"a {day:%A}; a reference date is a Saturday, such as {after - WEEK} or {after}"
 
 
 def is_reference_date(value: object) -> bool:

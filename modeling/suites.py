@@ -1,6 +1,7 @@
 """The modelling suites: the built-in one, and an installed epymodelingsuite.
 
-Both build workloads and return the same kind of Result, so that one stage C serves both.
+Both build workloads and return the same kind of Result, so that one stage C serves both. Forecasts from
+surveillance data need neither: they have a workload and a result of their own.
 """
 
 import datetime
@@ -76,14 +77,13 @@ def build(
         workload = build_forecast(experiment, places.data_roots, reference_date, strict)
         _try_forecast(workload)
         return Build(experiment.workflow, seed, [replace(workload, seed=seed)], config_files)
+    _refuse_options_of_forecasts(reference_date, strict)
     if suite == "epymodelingsuite":
         from modeling import epymodelingsuite_adapter as adapter
 
-        _refuse_options_of_forecasts(reference_date, strict)
         workflow, used, workloads = adapter.build(config_folder, output_file, places, seed, count)
         return Build(workflow, used, workloads, config_files)
     experiment = load_experiment(config_folder, output_file)
-    _refuse_options_of_forecasts(reference_date, strict)
     used = next(s for s in (seed, experiment.model.random_seed, secrets.randbits(53)) if s is not None)
     workloads = list(build_workloads(experiment, places, used, count))
     return Build(experiment.workflow, used, workloads, config_files)

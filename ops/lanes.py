@@ -25,7 +25,11 @@ _EVERY_REFUSAL = (
     "stages/test_wrong_hub_formats.py",
     "stages/test_wrong_numbers.py",
 )
-_EVALUATION = ("stages/test_evaluation.py", "stages/test_evaluation_layout.py")
+_EVALUATION = (
+    "stages/test_evaluation.py",
+    "stages/test_evaluation_layout.py",
+    "stages/test_wrong_evaluations.py",
+)
 _GPU_IMAGES = (
     "cloud/test_gpu_deployment.py",
     "cloud/test_gpu_operations.py",

@@ -60,7 +60,7 @@ def _command(options: argparse.Namespace) -> str:
 
 
 def _request(options: argparse.Namespace):
-    from modeling.evaluation.request import Request, methods_of, populations_of, span_of
+    from modeling.evaluation.request import Request, methods_of, names_of, span_of
     from modeling.run_names import EXP_ID_FORM, is_exp_id
     from modeling.threads import usable_cores
 
@@ -74,7 +74,7 @@ def _request(options: argparse.Namespace):
         first=first,
         last=last,
         methods=methods_of(options.method),
-        populations=populations_of(options.locations),
+        populations=names_of(options.locations),
         history=Path(options.history) if options.history else None,
         compare=[Path(path) for path in options.compare],
         observations=Path(options.observations) if options.observations else None,

@@ -15,10 +15,9 @@ import evaluate_forecasts
 import yaml
 
 from pipeline.failures import exit_code_of
-from tests.experiments import REPOSITORY
+from tests.flu_vintages import FLUSIGHT, VINTAGES
 from tests.stage_scripts import Ended
 
-FLUSIGHT = REPOSITORY / "tests" / "flusight"
 BASELINE = FLUSIGHT / "FluSight-baseline_2024-25.csv.gz"
 LOCATIONS = "US-CA,US-MA,US-OH,US-PA,US-VT,US-PR,US"
 SPAN = ("--from", "2025-01-11", "--to", "2025-02-01")  # four dates; the release for the third is missing
@@ -37,7 +36,7 @@ def write_repository(folder: Path, **changes: object) -> Path:
     config.mkdir(parents=True)
     (config / "forecast.yaml").write_text(yaml.safe_dump({"forecast": forecast}), encoding="utf-8")
     (folder / "data").mkdir()
-    os.symlink(FLUSIGHT / "vintages.csv.gz", folder / "data" / "vintages.csv.gz")
+    os.symlink(VINTAGES, folder / "data" / VINTAGES.name)
     return folder
 
 

@@ -19,22 +19,30 @@ from modeling.forecast_records import (
 from modeling.hubs import hub_populations
 from tests.experiments import REPOSITORY
 
-FOLDER = REPOSITORY / "tests" / "flusight"
+FLUSIGHT = REPOSITORY / "tests" / "flusight"
+VINTAGES, ILINET = FLUSIGHT / "vintages.csv.gz", FLUSIGHT / "ilinet.csv.gz"
 LOCATIONS = ["06", "25", "39", "42", "50", "72", "US"]
 PEOPLE = np.array([hub_populations()[name] for name in LOCATIONS])
 FIRST_WEEK = datetime.date(2022, 2, 5)
+Row = dict[str, str]
 Vintages = dict[datetime.date, np.ndarray]
 
 
 @cache
-def _vintages() -> Vintages:
-    found: dict[str, list[dict[str, str]]] = {}
-    with gzip.open(FOLDER / "vintages.csv.gz", "rt", encoding="utf-8") as file:
+def rows_by_vintage() -> dict[str, list[Row]]:
+    """Return the rows of the extract by the day on which they were known; copy before you change one."""
+    found: dict[str, list[Row]] = {}
+    with gzip.open(VINTAGES, "rt", encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             found.setdefault(row["as_of"], []).append(row)
+    return found
+
+
+@cache
+def _vintages() -> Vintages:
     return {
         datetime.date.fromisoformat(as_of): _counts(FIRST_WEEK, LOCATIONS, rows, "value")
-        for as_of, rows in sorted(found.items())
+        for as_of, rows in sorted(rows_by_vintage().items())
     }
 
 
@@ -58,7 +66,7 @@ def known_on(reference_date: datetime.date, releases: Vintages | None = None) ->
 @cache
 def history() -> History:
     """Return influenza-like illness of 2010 to 2020."""
-    with gzip.open(FOLDER / "ilinet.csv.gz", "rt", encoding="utf-8") as file:
+    with gzip.open(ILINET, "rt", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     first = datetime.date.fromisoformat(min(row["date"] for row in rows))
     places = sorted({row["location"] for row in rows})
@@ -74,7 +82,7 @@ def same(one: Forecast, other: Forecast) -> bool:
     )
 
 
-def _counts(first: datetime.date, places: list[str], rows: list[dict[str, str]], column: str) -> np.ndarray:
+def _counts(first: datetime.date, places: list[str], rows: list[Row], column: str) -> np.ndarray:
     weeks = [(datetime.date.fromisoformat(row["date"]) - first) // WEEK for row in rows]
     counts = np.full((max(weeks) + 1, len(places)), np.nan)
     for week, row in zip(weeks, rows, strict=True):

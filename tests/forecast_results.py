@@ -1,68 +1,38 @@
 """Results of a weekly forecast: made up by hand, or of the random walk on the extract of real vintages."""
 
-import csv
 import datetime
-import gzip
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 
 from modeling.forecast import random_walk
-from modeling.forecast_records import RECENT_WEEKS, WEEK, ForecastResult, Quantiles, Surveillance
-from modeling.hubs import HORIZONS, QUANTILES, hub_populations
+from modeling.forecast_records import RECENT_WEEKS, WEEK, ForecastResult, Quantiles
+from modeling.hubs import HORIZONS, MEDIAN, QUANTILES, hub_populations, target_dates
+from tests.flu_vintages import FIRST_WEEK, LOCATIONS, PEOPLE, known_on, vintages
 
-FLUSIGHT = Path(__file__).with_name("flusight")
 REFERENCE = datetime.date(2025, 1, 11)
-MEDIAN = QUANTILES.index(0.5)
-Table = dict[tuple[datetime.date, str], float]
 
 
-@cache
-def read_vintages(path: Path = FLUSIGHT / "vintages.csv.gz") -> dict[datetime.date, Table]:
-    """Return admissions by week and location as known on each day; nan where empty."""
-    found: dict[datetime.date, Table] = {}
-    with gzip.open(path, "rt", newline="") as file:
-        for row in csv.DictReader(file):
-            day, week = (datetime.date.fromisoformat(row[name]) for name in ("as_of", "date"))
-            found.setdefault(day, {})[week, row["location"]] = float(row["value"] or "nan")
-    return found
-
-
-def known_before(vintages: dict[datetime.date, Table], reference: datetime.date) -> Surveillance:
-    """Return what was known for a reference date; the locations are in the order of their codes."""
-    as_of = max(day for day in vintages if day <= reference)
-    table = vintages[as_of]
-    locations = sorted({location for _, location in table})
-    weeks = sorted({week for week, _ in table})
-    counts = np.array([[table.get((week, place), np.nan) for place in locations] for week in weeks])
-    return Surveillance(reference, as_of, weeks[0], counts, [])
-
-
-def random_walk_result(reference: datetime.date = REFERENCE, path: Path | None = None) -> ForecastResult:
+def random_walk_result() -> ForecastResult:
     """Return the random walk's forecasts of a week and of the week before, with all later observations."""
-    vintages = read_vintages(path) if path else read_vintages()
-    newest = vintages[max(vintages)]
-    known = known_before(vintages, reference)
-    locations = sorted({location for _, location in vintages[known.as_of]})
-    people = np.array([hub_populations()[place] for place in locations])
-    before = known_before(vintages, reference - WEEK)
-    made = random_walk.forecast(known, locations, people, None)
-    later = [[newest.get((reference + h * WEEK, place), np.nan) for place in locations] for h in HORIZONS]
+    newest = list(vintages().values())[-1]
+    known = known_on(REFERENCE)
+    made, before = (
+        random_walk.forecast(each, LOCATIONS, PEOPLE, None) for each in (known, known_on(REFERENCE - WEEK))
+    )
     return ForecastResult(
         population="US",
-        population_name=f"{len(locations)} locations",
+        population_name=f"{len(LOCATIONS)} locations",
         method="random_walk",
-        locations=locations,
-        people=people,
+        locations=LOCATIONS,
+        people=PEOPLE,
         as_of=known.as_of,
         first_week=known.first_week,
         counts=known.counts,
         nowcast=made.nowcast,
         forecast=made.quantiles,
-        previous=random_walk.forecast(before, locations, people, None).quantiles,
-        later=np.array(later),
+        previous=before.quantiles,
+        later=newest[[(end - FIRST_WEEK) // WEEK for end in target_dates(REFERENCE).values()]],
     )
 
 

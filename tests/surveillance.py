@@ -3,24 +3,22 @@
 import csv
 import gzip
 import io
+import shutil
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from modeling.build.workloads import DataPlaces
 from modeling.forecast_records import ForecastWorkload
 from modeling.suites import Build, build
-from tests.experiments import REPOSITORY, write_repository
+from tests.experiments import write_repository
+from tests.flu_vintages import VINTAGES, Row, rows_by_vintage
 from tests.stage_scripts import Stages
 
-FLUSIGHT = REPOSITORY / "tests" / "flusight"
-VINTAGES, ILINET = FLUSIGHT / "vintages.csv.gz", FLUSIGHT / "ilinet.csv.gz"
-LOCATIONS = ["US", "06", "25", "39", "42", "50", "72"]  # of the extract
 DATA = "data/vintages.csv"
 COLUMNS = ["as_of", "date", "location", "value"]
-
-Row = dict[str, str]
 
 
 def forecast(**changes: Any) -> dict[str, Any]:
@@ -34,23 +32,13 @@ def forecast(**changes: Any) -> dict[str, Any]:
     return {"forecast": {key: value for key, value in (section | changes).items() if value is not None}}
 
 
-@cache
-def _rows() -> tuple[tuple[str, ...], ...]:
-    with gzip.open(VINTAGES, "rt", newline="") as file:
-        return tuple(tuple(row) for row in csv.reader(file))[1:]
-
-
 def extract(
     *as_of: str, since: str = "2024-10-05", locations: tuple[str, ...] = ("06", "25", "50")
 ) -> list[Row]:
     """Return rows of the extract: some vintages and places, from a week on."""
     days = as_of or ("2025-01-02", "2025-01-08")
-    chosen = (dict(zip(COLUMNS, row, strict=True)) for row in _rows())
-    return [
-        row
-        for row in chosen
-        if row["as_of"] in days and row["date"] >= since and row["location"] in locations
-    ]
+    rows = (row for day, own in rows_by_vintage().items() if day in days for row in own)
+    return [dict(row) for row in rows if row["date"] >= since and row["location"] in locations]
 
 
 def where(rows: list[Row], **wanted: str) -> list[Row]:
@@ -75,6 +63,17 @@ def write_forecast(
     config = write_repository(folder, experiment or forecast())
     (folder / DATA).write_text(csv_text(extract() if rows is None else rows))
     return config
+
+
+def write_weekly(repository: Path, **keys: str) -> None:
+    """Write the experiment "weekly" of two places, and the extract; `keys` replace those of its YAML."""
+    config, data = repository / "experiments" / "weekly" / "config", repository / "data"
+    config.mkdir(parents=True)
+    data.mkdir(exist_ok=True)
+    shutil.copy(VINTAGES, data)
+    whole = {"population_names": ["US-MA", "US-VT"], "observed_data_path": f"data/{VINTAGES.name}"}
+    written = forecast(**({"reference_date": None} | whole | keys))
+    (config / "forecast.yaml").write_text(yaml.safe_dump(written))
 
 
 def write_folder(folder: Path, rows: list[Row], name: str = "admissions", ending: str = ".csv.gz") -> Path:

@@ -7,19 +7,18 @@ import hashlib
 import io
 import json
 import threading
-from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from modeling.hubs import hub_populations
-from tests.experiments import REPOSITORY, simulated
+from tests.experiments import simulated
+from tests.flu_vintages import rows_by_vintage
 from tests.operators import Operator
 
 MOST_WEEKS = 12  # in each file
 WEEKS = ["2024-11-16", "2024-11-23", "2024-11-30"]  # of the archive
 FIRST = ("data-update", "--since", WEEKS[0])
 NEWEST = "target-data/target-hospital-admissions.csv"
-EXTRACT = REPOSITORY / "tests" / "flusight" / "vintages.csv.gz"
 HEADER = ["date", "location", "location_name", "value", "weekly_rate"]
 
 
@@ -28,18 +27,9 @@ def archived(week: str) -> str:
     return f"auxiliary-data/target-data-archive/target-hospital-admissions_{week}.csv"
 
 
-@cache
-def _extract() -> dict[str, list[dict]]:
-    with gzip.open(EXTRACT, "rt", encoding="utf-8") as file:
-        rows: dict[str, list[dict]] = {}
-        for row in csv.DictReader(file):
-            rows.setdefault(row["as_of"], []).append(row)
-    return rows
-
-
 def target_data(as_of: str) -> bytes:
     """Return the newest weeks as known on a day; places that the extract lacks have Vermont's counts."""
-    counts = {(row["date"], row["location"]): row["value"] for row in _extract()[as_of]}
+    counts = {(row["date"], row["location"]): row["value"] for row in rows_by_vintage()[as_of]}
     weeks = sorted({week for week, _ in counts})[-MOST_WEEKS:]
     rows = [
         [week, place, "", counts.get((week, place), counts[week, "50"]), "NA"]
@@ -150,7 +140,7 @@ class DataOperator(Operator):
         super().__init__(folder, simulated())
         self.environ["TARGET_DATA_SOURCE"] = hub.address
         repository = folder / "local" / "forecast"
-        (repository / "experiments" / "flusight").mkdir(parents=True)  # else the example's data are updated
+        self.environ["FORECAST_REPO_DIR"] = str(repository)  # the example has the experiment flusight, too
         self.data = repository / "data" / "flusight"
 
     def vintages(self) -> dict[str, bytes]:

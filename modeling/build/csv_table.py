@@ -253,23 +253,34 @@ def forget_tables() -> None:
 
 @lru_cache(maxsize=8)  # a file has many populations; a changed file is read again
 def _read(path: Path, where: str, what: str, mtime_ns: int, size: int) -> Table:
-    records = _records(read_text(path, where, what), path.name)
-    header = next(records, None)
-    if header is None:
-        raise UserError(f"{where}: {what} {path} are empty; a header and rows are needed")
-    names = [name.strip() for name in header.fields]
-    for mark, name in SEPARATORS.items():
-        if len(names) == 1 and mark in header.fields[0]:
-            raise UserError(f"{where}: the columns of {path} are separated by {name}; commas are needed")
-    refuse_duplicates(names, f"{path.name}:{header.line}")
+    found = records(read_text(path, where, what), path.name)
+    names = column_names(next(found, None), path, where, what)
     rows = []
-    for row in records:
+    for row in found:
         if len(row.fields) != len(names):
             raise UserError(f"{path.name}:{row.line}: {field_count(row.fields, names)}")
         rows.append(row)
     if not rows:
         raise UserError(f"{where}: {what} {path} have no rows below the header")
     return Table(path.name, names, rows)
+
+
+def column_names(header: Row | None, path: Path, where: str, what: str) -> list[str]:
+    """Return the names in the first row of a file, None if it has none; parameters are as in read_table.
+
+    Raises
+    ------
+    UserError
+        The file is empty, is not separated by commas, or has two columns of one name.
+    """
+    if header is None:
+        raise UserError(f"{where}: {what} {path} are empty; a header and rows are needed")
+    names = [name.strip() for name in header.fields]
+    for mark, name in SEPARATORS.items():
+        if len(names) == 1 and mark in header.fields[0]:
+            raise UserError(f"{where}: the columns of {path} are separated by {name}; commas are needed")
+    _refuse_duplicates(names, f"{path.name}:{header.line}")
+    return names
 
 
 def read_text(path: Path, where: str, what: str = "observed data") -> str:
@@ -313,8 +324,14 @@ def _content(path: Path) -> bytes | None:
     return content if len(content) <= MOST_BYTES else None
 
 
-def _records(text: str, name: str) -> Iterator[Row]:
-    """Yield the records that are not blank, with the line on which each begins."""
+def records(text: str, name: str) -> Iterator[Row]:
+    """Yield the records that are not blank, with the line on which each begins.
+
+    Raises
+    ------
+    UserError
+        A record has wrong quotes.
+    """
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     while True:
         line = reader.line_num + 1
@@ -323,13 +340,12 @@ def _records(text: str, name: str) -> Iterator[Row]:
         except StopIteration:
             return
         except csv.Error as error:
-            raise UserError(f"{name}:{line}: {csv_problem(error)}") from None
+            raise UserError(f"{name}:{line}: {_described(error)}") from None
         if any(map(str.strip, fields)):
             yield Row(line, fields)
 
 
-def csv_problem(error: csv.Error) -> str:
-    """Return what is wrong with the quotes of a record."""
+def _described(error: csv.Error) -> str:
     problem = str(error)
     if "unexpected end of data" in problem:
         return "a quote that opens in this row is not closed"
@@ -340,7 +356,7 @@ def csv_problem(error: csv.Error) -> str:
     return f"not valid CSV ({problem})"
 
 
-def refuse_duplicates(names: list[str], where: str) -> None:
+def _refuse_duplicates(names: list[str], where: str) -> None:
     """Refuse duplicate names; several columns may have none, because nothing can refer to them."""
     for position, name in enumerate(names):
         first = names.index(name)

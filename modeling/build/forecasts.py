@@ -2,6 +2,7 @@
 
 import datetime
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from modeling.failures import UserError, listed
 from modeling.forecast_checks import few_locations_note, left_out_lines, strict_problem
 from modeling.forecast_records import WEEK, ForecastWorkload, History, Surveillance
 from modeling.hubs import FLUSIGHT, hub_names, hub_populations
-from modeling.populations import Location, expand_all, find_location
+from modeling.populations import Location, expand_all, find_location, locations_by_fips
 from modeling.populations import locations as known_locations
 from modeling.vocabulary.experiment import ForecastExperiment
 
@@ -56,9 +57,7 @@ def build_forecast(
         A location that the hub does not have, missing or damaged data, no vintage for the reference date, no
         location that can be forecast, or with `strict` any that cannot.
     """
-    asked = _locations(experiment)
-    path, where = _place_of_vintages(experiment, data_roots)
-    vintages = open_vintages(path, asked, where)
+    vintages = vintages_of(experiment, data_roots, locations_of(experiment))
     day = reference_date or experiment.forecast.reference_date or _newest_reference_date(vintages)
     _check_reference_dates_agree(experiment, day)
     data = _read(vintages, day)
@@ -68,35 +67,52 @@ def build_forecast(
     for doubt in found:
         log.warning("%s: %s", hub_names()[doubt.location], doubt.sentence)
     locations = data.vintages.locations
-    people = hub_populations()
     code, name = _named_together(locations)
     previous, notes_of_previous = _previous(data.vintages, day)
-    history, notes_of_history = _history(experiment, data_roots, day)
-    if few := few_locations_note(experiment.forecast.method, len(locations), history is not None):
-        log.warning("%s", few)
-        notes_of_history.append(few)
+    history, note = history_of(experiment, data_roots, day)
+    few = few_locations_note(experiment.forecast.method, len(locations), history is not None)
+    notes_of_method = [each for each in (note, few) if each]
+    for each in notes_of_method:
+        log.warning("%s", each)
     return ForecastWorkload(
         population=code,
         population_name=name,
         method=experiment.forecast.method,
         locations=locations,
-        people=np.array([people[each] for each in locations]),
+        people=np.array([hub_populations()[each] for each in locations]),
         known=data.known,
         previous=previous,
         history=history,
         later=data.vintages.later(day),
         left_out=data.refused,
-        notes=[*data.notes, *notes_of_previous, *notes_of_history],
+        notes=[*data.notes, *notes_of_previous, *notes_of_method],
         doubts=found,
         is_strict=strict,
     )
 
 
-def _locations(experiment: ForecastExperiment) -> list[str]:
-    """Return the FIPS codes of the populations, or US, in the order of the hub's list."""
+def locations_of(experiment: ForecastExperiment) -> list[str]:
+    """Return the locations of an experiment; raises as `hub_locations`."""
+    names = experiment.forecast.population_names
+    places = [experiment.where("forecast", "population_names", index) for index in range(len(names))]
+    return hub_locations(names, places)
+
+
+def hub_locations(names: Sequence[str], places: Sequence[str]) -> list[str]:
+    """Return the FIPS codes of populations, or US, in the order of the hub's list.
+
+    Parameters
+    ----------
+    places : sequence of str
+        Where each of the names is written, for messages.
+
+    Raises
+    ------
+    UserError
+        A population is unknown, or the hub does not have it.
+    """
     codes: set[str] = set()
-    for index, name in enumerate(experiment.forecast.population_names):
-        where = experiment.where("forecast", "population_names", index)
+    for name, where in zip(names, places, strict=True):
         try:
             found = [find_location(iso) for iso in expand_all([name])]
         except UserError as error:
@@ -118,14 +134,20 @@ def not_of_the_hub(location: Location) -> str:
     )
 
 
-def _place_of_vintages(experiment: ForecastExperiment, roots: list[Path]) -> tuple[Path, str]:
-    """Return the file or folder of the vintages, and where the experiment names it."""
+def vintages_of(experiment: ForecastExperiment, roots: list[Path], locations: list[str]) -> Vintages:
+    """Return the vintages that an experiment names, found in the first of the folders that has them.
+
+    Raises
+    ------
+    UserError
+        There are none, or they are damaged.
+    """
     relative = experiment.forecast.observed_data_path
     where = experiment.where("forecast", "observed_data_path")
     for root in roots:
         try:
             if (root / relative).exists():
-                return root / relative, where
+                return open_vintages(root / relative, locations, where)
         except (OSError, ValueError) as error:  # a name too long for a file, or with a NUL
             raise UserError(f"{where}: {shown(relative)}: {getattr(error, 'strerror', error)}") from None
     command = "invoke data-update" + (f" --exp-id {exp_id}" if (exp_id := _exp_id(roots)) else "")
@@ -200,28 +222,21 @@ def _previous(vintages: Vintages, day: datetime.date) -> tuple[Surveillance | No
     return vintages.known(day - WEEK), []
 
 
-def _history(
+def history_of(
     experiment: ForecastExperiment, roots: list[Path], day: datetime.date
-) -> tuple[History | None, list[str]]:
-    """Return the history, and what is unusual about it."""
+) -> tuple[History | None, str]:
+    """Return the history before the season of a day, if the experiment names one, and a note on it."""
     relative = experiment.forecast.history_path
     if relative is None:
-        return None, []
+        return None, ""
     where = experiment.where("forecast", "history_path")
     path = find_file(relative, roots, where, how_to_fetch(_exp_id(roots)))
-    history, note = read_history(path, where, day)
-    if note:
-        log.warning("%s", note)
-    return history, [note] if note else []
+    return read_history(path, where, day)
 
 
 def _named_together(locations: list[str]) -> tuple[str, str]:
     """Return code and name of all locations together, for messages."""
     if len(locations) == 1:
-        only = _location(locations[0])
+        only = locations_by_fips()[locations[0]]
         return only.iso, only.name
     return "US", f"{len(locations)} locations"
-
-
-def _location(location: str) -> Location:
-    return next(each for each in known_locations().values() if each.fips == location)

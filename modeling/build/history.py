@@ -8,12 +8,12 @@ import numpy as np
 from modeling.build.weekly_table import PLACES, UNKNOWN, WeeklyTable, day_of, number_of_day, read_weekly
 from modeling.failures import UserError
 from modeling.forecast_records import WEEK, History
+from modeling.hubs import NATION
+from modeling.weeks import season_of, season_start
 
 WHAT = "past seasons"
 # the first that a file has; ILINet's files have visits and patients beside the share
 VALUES = ("value", "unweighted_ili", "weighted_ili", "ili", "observation")
-FIRST_MONTH = 8  # of a season
-NATION = "US"
 
 
 def read_history(path: Path, where: str, reference_date: datetime.date) -> tuple[History, str]:
@@ -29,14 +29,8 @@ def read_history(path: Path, where: str, reference_date: datetime.date) -> tuple
     """
     table = read_weekly(path, where, WHAT, date_columns=("date",), value_columns=VALUES)
     rows = np.flatnonzero((table.places != UNKNOWN) & (table.places != PLACES.index(NATION)))
-    used = set(rows.tolist())
-    wrong = next((row for row in table.unusable if row in used), None)
-    if wrong is not None:
-        raise UserError(
-            f'{table.name}:{table.line(wrong)}: "{table.unusable[wrong]}" is not a number from 0 on; leave '
-            "an unknown value empty"
-        )
-    season = _season_start(reference_date)
+    table.check_values(rows)
+    season = season_start(season_of(reference_date))
     past = rows[(table.weeks[rows] < number_of_day(season)) & ~np.isnan(table.values[rows])]
     if not past.size:
         raise UserError(f"{where}: {path.name} has no value before the season of {season}; leave it out")
@@ -52,13 +46,9 @@ def how_to_fetch(exp_id: str) -> str:
     return f"`invoke data-update --history{option}` fetches data/flusight/ilinet.csv.gz"
 
 
-def _season_start(day: datetime.date) -> datetime.date:
-    return datetime.date(day.year - (day.month < FIRST_MONTH), FIRST_MONTH, 1)
-
-
 def _history(table: WeeklyTable, rows: np.ndarray) -> History:
     first, last = table.weeks[rows].min(), table.weeks[rows].max()
     columns = np.unique(table.places[rows])
-    values = np.full(((last - first) // (WEEK.days) + 1, len(PLACES)), np.nan)
+    values = np.full(((last - first) // WEEK.days + 1, len(PLACES)), np.nan)
     values[(table.weeks[rows] - first) // WEEK.days, table.places[rows]] = table.values[rows]
     return History(day_of(first), [PLACES[column] for column in columns], values[:, columns])

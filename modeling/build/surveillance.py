@@ -22,13 +22,14 @@ from modeling.build.weekly_table import (
     number_of_day,
     read_weekly,
 )
-from modeling.calendars import SATURDAY, saturday_problem
 from modeling.failures import UserError, listed
 from modeling.forecast_records import MOST_EARLIER, RECENT_WEEKS, WEEK, Surveillance, Vintage
 from modeling.hubs import HORIZONS
+from modeling.reference_dates import saturday_problem
+from modeling.weeks import DAY, saturday_from
 
 DATES, VALUES = ("date", "target_end_date"), ("value", "observation")
-DEADLINE = datetime.timedelta(days=3)  # before the reference date: the Wednesday on which forecasts are due
+DEADLINE = 3 * DAY  # before the reference date: the Wednesday on which forecasts are due
 MOST_WEEKS_AHEAD = 2  # one release may be missing
 FETCH = "fetch newer data with `invoke data-update`"
 _FILE_OF_A_DAY = re.compile(r"(?P<name>.*)_(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})\.csv(\.gz)?")
@@ -131,7 +132,7 @@ class Vintages:
     @cached_property
     def default_reference_date(self) -> datetime.date:
         """The first Saturday on or after the day of the newest vintage."""
-        return self.newest + datetime.timedelta(days=(SATURDAY - self.newest.weekday()) % 7)
+        return saturday_from(self.newest)
 
     def release(self, as_of: datetime.date) -> Release:
         """Return the vintage of a day, for all places; it is read once."""
@@ -208,7 +209,7 @@ class Vintages:
 
     def _check_reference_date(self, day: datetime.date) -> None:
         if problem := saturday_problem(day):
-            raise UserError(problem)
+            raise UserError(f"{day} is {problem}")
         if day > self.default_reference_date + WEEK:
             raise UserError(
                 f"{self.where}: the reference date {day} is in the future: the newest vintage is of "

@@ -1,6 +1,6 @@
 """What single locations of a vintage reported: which cannot be forecast, and what a person should look at.
 
-Jumps of the counts, and revisions of the newest weeks, are the business of the method.
+Jumps of the counts are the business of the method, which may replace them.
 """
 
 import datetime
@@ -11,11 +11,12 @@ import numpy as np
 from modeling.build.surveillance import NotACount, Release, Vintages
 from modeling.build.weekly_table import PLACES
 from modeling.failures import listed
-from modeling.forecast_records import RECENT_WEEKS, WEEK, Doubt
+from modeling.forecast_records import WEEK, Doubt
 
 FEWEST_WEEKS = 8  # with a count, for a forecast
 MOST_NEWEST_MISSING = 4  # weeks
-WATCHED_WEEKS = 8  # newest ones, whose gaps and revisions matter to a forecast
+WATCHED_WEEKS = 8  # newest ones, whose gaps matter to a forecast
+COMPARED_WEEKS = 11  # newest ones of the vintage before, whose revisions matter
 REVISED_LOG, REVISED_COUNT = 0.4, 20  # changes of more than both, on the log scale and in admissions
 
 
@@ -81,10 +82,9 @@ def _gap(release: Release, location: str) -> Iterator[Doubt]:
 
 
 def _revision(release: Release, before: Release, location: str) -> Iterator[Doubt]:
-    """Yield the weeks that changed a lot since the vintage before, older than those that always change."""
+    """Yield the weeks that changed a lot since the vintage before."""
     column = PLACES.index(location)
-    last = before.last_week - RECENT_WEEKS * WEEK
-    weeks = [last - age * WEEK for age in reversed(range(WATCHED_WEEKS))]
+    weeks = [before.last_week - age * WEEK for age in reversed(range(COMPARED_WEEKS))]
     old = np.array([before.of_week(week)[column] for week in weeks])
     new = np.array([release.of_week(week)[column] for week in weeks])
     with np.errstate(invalid="ignore"):

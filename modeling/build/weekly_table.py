@@ -4,7 +4,6 @@ A file may have half a million rows, so each different text is parsed once and n
 csv_table.py does that, for smaller files.
 """
 
-import contextlib
 import csv
 import datetime
 import io
@@ -19,19 +18,18 @@ import numpy as np
 
 from modeling.bounds import LARGEST_NUMBER
 from modeling.build.csv_table import (
-    SEPARATORS,
-    csv_problem,
+    column_names,
     date_of,
     field_count,
     number_of,
     read_text,
-    refuse_duplicates,
+    records,
     shown,
 )
 from modeling.build.observed import MISSING
-from modeling.calendars import SATURDAY
 from modeling.failures import UserError, listed
 from modeling.hubs import hub_populations
+from modeling.weeks import SATURDAY
 
 PLACES = list(hub_populations())  # FIPS codes and US, in the order of the columns
 UNKNOWN = -1  # of a place
@@ -70,11 +68,21 @@ class WeeklyTable:
 
     @cached_property
     def _lines(self) -> list[int]:
-        return [line for line, _ in _numbered(self.text)][1:]
+        return [row.line for row in records(self.text, self.name)][1:]
 
     def line(self, row: int) -> int:
         """Return the line of a row in the file, for a message."""
         return self._lines[row]
+
+    def check_values(self, rows: np.ndarray) -> None:
+        """Refuse the first value in some rows that is neither missing nor a number from 0 on."""
+        used = set(rows.tolist())
+        row = next((row for row in self.unusable if row in used), None)
+        if row is not None:
+            raise UserError(
+                f'{self.name}:{self.line(row)}: "{self.unusable[row]}" is not a number from 0 on; leave an '
+                "unknown value empty"
+            )
 
 
 def day_of(number: int) -> datetime.date:
@@ -142,52 +150,28 @@ def read_weekly(
 
 def _columns(text: str, path: Path, where: str, what: str) -> tuple[list[str], list[list[str]]]:
     """Return the names of the columns, and the fields of each."""
+    header = column_names(next(records(text, path.name), None), path, where, what)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     lengths: set[int] = set()
 
-    def records() -> Iterator[list[str]]:
+    def rows() -> Iterator[list[str]]:
         for fields in reader:
             if fields and (fields[0] or any(map(str.strip, fields))):  # any() alone takes a third of the time
                 lengths.add(len(fields))
                 yield fields
 
     try:
-        header = [name.strip() for name in next(records(), [])]
-        fields = list(chain.from_iterable(records()))  # one list: rows of their own would take twice the time
-    except csv.Error as error:
-        raise UserError(f"{path.name}:{_line_of_error(text)}: {csv_problem(error)}") from None
-    if not header:
-        raise UserError(f"{where}: {what} {path} are empty; a header and rows are needed")
-    for mark, name in SEPARATORS.items():
-        if len(header) == 1 and mark in header[0]:
-            raise UserError(f"{where}: the columns of {path} are separated by {name}; commas are needed")
-    refuse_duplicates(header, f"{path.name}:1")
+        next(rows())  # the header
+        fields = list(chain.from_iterable(rows()))  # one list: rows of their own would take twice the time
+    except csv.Error:
+        list(records(text, path.name))  # refuses the row, with its line
+        raise
     if lengths != {len(header)}:
-        line, wrong = next(each for each in _numbered(text) if len(each[1]) != len(header))
-        raise UserError(f"{path.name}:{line}: {field_count(wrong, header)}")
+        wrong = next(row for row in records(text, path.name) if len(row.fields) != len(header))
+        raise UserError(f"{path.name}:{wrong.line}: {field_count(wrong.fields, header)}")
     if not fields:
         raise UserError(f"{where}: {what} {path} have no rows below the header")
     return header, [fields[position :: len(header)] for position in range(len(header))]
-
-
-def _numbered(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the records that are not blank, with the line on which each begins."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    begins = 1
-    for fields in reader:
-        if fields and (fields[0] or any(map(str.strip, fields))):
-            yield begins, fields
-        begins = reader.line_num + 1
-
-
-def _line_of_error(text: str) -> int:
-    """Return the line on which the first record begins that is not valid."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    begins = 1
-    with contextlib.suppress(csv.Error):
-        for _ in reader:
-            begins = reader.line_num + 1
-    return begins
 
 
 def _position(header: list[str], names: tuple[str, ...], place: str, hint: str = "") -> int:
@@ -211,7 +195,7 @@ def _parsed(column: list[str], parse: Callable[[str], Any], text: str, name: str
             wrong[each] = error
     if wrong:
         row = next(row for row, each in enumerate(column) if each in wrong)
-        line, _ = list(_numbered(text))[row + 1]
+        line = list(records(text, name))[row + 1].line
         raise UserError(f"{name}:{line}: {wrong[column[row]]}")
     return np.fromiter(map(known.__getitem__, column), int, len(column))
 

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
+from modeling.build.csv_table import read_text
 from modeling.evaluation.hub_files import (
     SCORED_HORIZONS,
+    Entries,
     Forecasts,
     header_of,
     is_hub_table,
-    joined,
     read_hub_table,
-    text_of,
 )
 from modeling.evaluation.processes import in_parallel
 from modeling.evaluation.scores import Scores
@@ -56,7 +56,7 @@ _SEASON = re.compile(r"(.+?)_\d{4}-\d{2}")
 
 
 @dataclass(frozen=True)
-class MeanScores:
+class MeanScores(Entries):
     """Mean scores of one model over the states, by reference date and horizon.
 
     Each array has an entry a mean.
@@ -164,7 +164,7 @@ def _add(peers: Peers, model: str, own: list[tuple[Path, Forecasts | Scores | Me
         parts = [part for _, part in own if isinstance(part, kind)]
         if not parts:
             continue
-        whole = joined(parts) if kind is Forecasts else _concatenated(parts)
+        whole = kind.joined(parts)
         places = whole.locations if kind is not MeanScores else [STATES] * len(whole.dates)
         keys = list(zip(whole.dates.tolist(), whole.horizons.tolist(), places, strict=True))
         if len(set(keys)) < len(keys):
@@ -183,11 +183,6 @@ def _add(peers: Peers, model: str, own: list[tuple[Path, Forecasts | Scores | Me
 def _repeated(keys: list[tuple]) -> tuple:
     seen = set()
     return next(key for key in keys if key in seen or seen.add(key))
-
-
-def _concatenated(parts: list) -> Scores | MeanScores:
-    names = type(parts[0]).__annotations__
-    return type(parts[0])(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def _files(path: Path, span: Span) -> Iterator[Path]:
@@ -222,7 +217,7 @@ def _read(path: Path, span: Span, is_whole: bool) -> list[_Read]:
 
 
 def _read_models(path: Path, span: Span, is_whole: bool) -> Iterator[_Read]:
-    text = text_of(path)
+    text = read_text(path, "comparison", "forecasts or scores")
     header = header_of(text)
     if is_hub_table(header):
         forecasts = read_hub_table(path, text)

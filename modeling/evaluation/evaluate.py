@@ -9,14 +9,15 @@ import numpy as np
 from modeling.build.surveillance import Vintages
 from modeling.evaluation import page, tables
 from modeling.evaluation.comparison import MeanScores, Peers, read_peers
-from modeling.evaluation.hub_files import Forecasts, joined
+from modeling.evaluation.hub_files import Forecasts
 from modeling.evaluation.inputs import Inputs, gap_notes, read_inputs
 from modeling.evaluation.processes import in_parallel
-from modeling.evaluation.request import BASELINE_METHOD, Request, names_of_places, read_observations
+from modeling.evaluation.request import BASELINE_METHOD, Request, read_observations
 from modeling.evaluation.scores import Observations, Scores, score
 from modeling.evaluation.summary import Summary, summarised
 from modeling.evaluation.sweep import Job, Made, make, observations_by_week
 from modeling.failures import UserError, listed
+from modeling.hubs import hub_names
 
 HUB_FILES = "data/flusight/model-output"  # in the forecasting repository, as in the hub's
 
@@ -103,10 +104,10 @@ def _scored(
         No week is observed, or another model has no forecast in common with the methods.
     """
     methods, locations = inputs.methods, set(inputs.locations)
-    own = {
-        method: score(joined([each.forecasts for each in made if each.method == method]), observations)
-        for method in dict.fromkeys([*methods, BASELINE_METHOD])
-    }
+    own = {}
+    for method in dict.fromkeys([*methods, BASELINE_METHOD]):
+        forecasts = Forecasts.joined([each.forecasts for each in made if each.method == method])
+        own[method] = score(forecasts, observations)
     if not len(own[methods[0]]):
         raise UserError("none of the forecast weeks has been observed yet; there is nothing to score")
     scored = {name: score(_at(each, locations), observations) for name, each in peers.forecasts.items()}
@@ -168,4 +169,4 @@ def _write(folder: Path, about: page.About, summary: Summary, models: dict[str, 
     tables.write_scores(folder / "scores.csv.gz", models)
     tables.write_summary(folder / "summary.csv", summary)
     page.write_charts(folder, summary, about.methods)
-    page.write_page(folder, about, summary, names_of_places())
+    page.write_evaluation(folder, about, summary, hub_names())

@@ -5,11 +5,11 @@ Teams order the columns and write numbers differently, and a file may hold other
 
 import csv
 import datetime
-import gzip
 import io
-import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -21,8 +21,24 @@ COLUMNS = ("reference_date", "target", "horizon", "location", "output_type", "ou
 _POSITIONS = {level: position for position, level in enumerate(QUANTILES)}
 
 
+class Entries:
+    """A dataclass of arrays that have an entry each for the same forecasts or means."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the entries of all parts, in their order."""
+        return cls(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
+
+    def chosen(self, which: np.ndarray) -> Self:
+        """Return the entries at some positions, or where a mask is true."""
+        return type(self)(*(getattr(self, each.name)[which] for each in fields(self)))
+
+    def __len__(self) -> int:
+        return len(getattr(self, fields(self)[0].name))
+
+
 @dataclass(frozen=True)
-class Forecasts:
+class Forecasts(Entries):
     """Quantile forecasts of weekly admissions; each array has an entry a forecast.
 
     Attributes
@@ -39,40 +55,6 @@ class Forecasts:
     horizons: np.ndarray
     locations: np.ndarray
     quantiles: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.dates)
-
-    def chosen(self, which: np.ndarray) -> "Forecasts":
-        """Return the forecasts at some positions, or where a mask is true."""
-        return Forecasts(*(getattr(self, each.name)[which] for each in fields(self)))
-
-
-def joined(parts: list[Forecasts]) -> Forecasts:
-    """Return the forecasts of several files, in their order."""
-    return Forecasts(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in Forecasts.__annotations__)
-    )
-
-
-def text_of(path: Path) -> str:
-    """Return the text of a file, decompressed if its name ends with .gz.
-
-    Raises
-    ------
-    UserError
-        It cannot be read, is damaged, or is not UTF-8.
-    """
-    try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if path.suffix == ".gz" else content
-        return content.decode("utf-8-sig")
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise UserError(f"{path}: not a whole gzip file; fetch it again") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not text in UTF-8") from None
 
 
 def header_of(text: str) -> list[str]:

@@ -5,20 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modeling.build.csv_table import find_file
-from modeling.build.history import how_to_fetch, read_history
-from modeling.build.surveillance import MOST_WEEKS_AHEAD, Vintages, open_vintages
+from modeling.build.forecasts import history_of, hub_locations, locations_of, vintages_of
+from modeling.build.history import read_history
+from modeling.build.surveillance import MOST_WEEKS_AHEAD, Vintages
 from modeling.build.surveillance_doubts import left_out
-from modeling.evaluation.request import BASELINE_METHOD, Request, fips_of
-from modeling.evaluation.scores import NATION
-from modeling.evaluation.summary import season_of
-from modeling.evaluation.sweep import Job, model_name, reference_dates
+from modeling.evaluation.request import BASELINE_METHOD, Request
+from modeling.evaluation.sweep import Job, model_name
 from modeling.failures import UserError, listed
 from modeling.forecast_checks import few_locations_note
 from modeling.forecast_records import WEEK, History
-from modeling.hubs import hub_names, hub_populations
-from modeling.populations import expand_all
+from modeling.hubs import NATION, hub_names, hub_populations
 from modeling.vocabulary.experiment import ForecastExperiment, load_experiment
+from modeling.weeks import saturdays, season_of
 
 TEAM = "local"  # in the names of the hub files, where the experiment has no team
 
@@ -65,9 +63,10 @@ def read_inputs(request: Request) -> Inputs:
         raise UserError(
             f'{request.exp_id}: not a forecast from surveillance data; its YAML has no key "forecast"'
         )
-    locations = fips_of(request.populations or expand_all(experiment.forecast.population_names))
-    vintages = _vintages(request, experiment, locations)
-    asked = reference_dates(request.first, request.last)
+    names = request.populations
+    locations = hub_locations(names, ["--locations"] * len(names)) if names else locations_of(experiment)
+    vintages = vintages_of(experiment, [request.repository], locations)
+    asked = list(saturdays(request.first, request.last))
     dates = [date for date in asked if _has_vintage(vintages, date)]
     if not dates:
         raise UserError(
@@ -83,15 +82,6 @@ def read_inputs(request: Request) -> Inputs:
         for date in dates
     ]
     return Inputs(methods, locations, vintages, dates, sorted({*asked} - {*dates}), jobs)
-
-
-def _vintages(request: Request, experiment: ForecastExperiment, locations: list[str]) -> Vintages:
-    where = experiment.where("forecast", "observed_data_path")
-    path = request.repository / experiment.forecast.observed_data_path
-    if not path.exists():
-        command = f"invoke data-update --exp-id {request.exp_id}"
-        raise UserError(f"{where}: no file or folder {path}; fetch the data with `{command}`")
-    return open_vintages(path, locations, where)
 
 
 def _has_vintage(vintages: Vintages, date: datetime.date) -> bool:
@@ -111,12 +101,7 @@ def _history(request: Request, experiment: ForecastExperiment, date: datetime.da
     """Return the history as known before the season of a date: --history, or that of the experiment."""
     if request.history is not None:
         return read_history(request.history, "--history", date)[0]
-    relative = experiment.forecast.history_path
-    if relative is None:
-        return None
-    where = experiment.where("forecast", "history_path")
-    path = find_file(relative, [request.repository], where, how_to_fetch(request.exp_id))
-    return read_history(path, where, date)[0]
+    return history_of(experiment, [request.repository], date)[0]
 
 
 def _job(

@@ -5,15 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from modeling.evaluation import charts
-from modeling.evaluation.scores import NATION
 from modeling.evaluation.summary import STATES, Line, Summary
 from modeling.evaluation.tables import HEADER, percent, ratio_text, season_rows
+from modeling.hubs import NATION
+from modeling.outputs.report import page_template, write_page
 
-STYLES = Path(__file__).parents[1] / "outputs"  # report.css
 _HEADER = ["model", *HEADER[1:]]
 
 
@@ -42,7 +41,7 @@ class About:
     notes: list[str] = field(default_factory=list)
 
 
-def write_page(folder: Path, about: About, summary: Summary, names: dict[str, str]) -> Path:
+def write_evaluation(folder: Path, about: About, summary: Summary, names: dict[str, str]) -> Path:
     """Write evaluation.html, whole or not at all, and return its path.
 
     Parameters
@@ -50,24 +49,14 @@ def write_page(folder: Path, about: About, summary: Summary, names: dict[str, st
     names : dict of str to str
         Names of the locations by code.
     """
-    environment = Environment(
-        loader=FileSystemLoader([Path(__file__).parent, STYLES]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"ratio": ratio_text, "percent": percent}
-    text = environment.get_template("evaluation.html.j2").render(
+    path, own = folder / "evaluation.html", Path(__file__).parent
+    write_page(
+        path,
+        page_template("evaluation.html.j2", own, ratio=ratio_text, percent=percent),
         about=about,
         names=names,
         seasons=[_season(summary, season, about.methods) for season in summary.seasons],
     )
-    path = folder / "evaluation.html"
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
     return path
 
 

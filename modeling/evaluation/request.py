@@ -1,23 +1,19 @@
 """What is asked for: the dates, methods, locations and files of `invoke evaluate`, checked one by one."""
 
-import csv
 import datetime
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from modeling.build.forecasts import not_of_the_hub
-from modeling.calendars import SATURDAY
-from modeling.evaluation.hub_files import header_of, text_of
+import numpy as np
+
+from modeling.build.surveillance import DATES, VALUES
+from modeling.build.weekly_table import PLACES, UNKNOWN, day_of, read_weekly
 from modeling.evaluation.scores import Observations
 from modeling.failures import UserError, did_you_mean
 from modeling.forecast.methods import METHODS
-from modeling.hubs import hub_populations
-from modeling.populations import expand_all, find_location, locations
+from modeling.reference_dates import parse_reference_date
 
 BASELINE_METHOD = "random_walk"  # always computed, so that there is a baseline without any other file
-_DAY = datetime.timedelta(days=1)
-_DATE, _VALUE = ("date", "target_end_date"), ("value", "observation")
 
 
 @dataclass(frozen=True)
@@ -31,7 +27,7 @@ class Request:
     methods : list of str
         Those that are asked for; none: that of the experiment.
     populations : list of str
-        ISO codes, instead of those of the experiment; none: those.
+        Instead of those of the experiment; none: those.
     history : Path or None
         Instead of the experiment's.
     compare : list of Path
@@ -74,14 +70,9 @@ def span_of(first: str, last: str) -> tuple[datetime.date, datetime.date]:
 
 def _saturday(option: str, text: str) -> datetime.date:
     try:
-        day = datetime.date.fromisoformat(text.strip())
-    except ValueError:
-        raise UserError(f"{option} {text:.40}: not a date such as 2024-11-23") from None
-    if day.weekday() != SATURDAY:
-        after = (SATURDAY - day.weekday()) % 7
-        nearest = day + (after if after <= 3 else after - 7) * _DAY
-        raise UserError(f"{option} {day} is a {day:%A}, not a Saturday; the nearest one is {nearest}")
-    return day
+        return parse_reference_date(text.strip())
+    except ValueError as error:
+        raise UserError(f"{option} {text:.40}: {error}") from None
 
 
 def methods_of(text: str) -> list[str]:
@@ -92,7 +83,7 @@ def methods_of(text: str) -> list[str]:
     UserError
         There is no such method.
     """
-    names = _names(text)
+    names = names_of(text)
     for name in names:
         if name not in METHODS:
             near = did_you_mean(name, METHODS)
@@ -100,41 +91,8 @@ def methods_of(text: str) -> list[str]:
     return names
 
 
-def populations_of(text: str) -> list[str]:
-    """Return the ISO codes of a list such as "US-MA,US-VT", or "all".
-
-    Raises
-    ------
-    UserError
-        A place is unknown.
-    """
-    try:
-        return expand_all(_names(text))
-    except UserError as error:
-        raise UserError(f"--locations: {error}") from None
-
-
-def fips_of(populations: list[str]) -> list[str]:
-    """Return the hub's codes of ISO codes, in the order of the hub.
-
-    Raises
-    ------
-    UserError
-        The hub does not have a place.
-    """
-    places = [find_location(name) for name in populations]
-    for place in places:
-        if place.fips not in hub_populations():
-            raise UserError(not_of_the_hub(place))
-    return [code for code in hub_populations() if code in {place.fips for place in places}]
-
-
-def names_of_places() -> dict[str, str]:
-    """Return the names of the hub's locations by their codes."""
-    return {place.fips: place.name for place in locations().values() if place.fips}
-
-
-def _names(text: str) -> list[str]:
+def names_of(text: str) -> list[str]:
+    """Return the names of a list with commas, each once."""
     return list(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
 
 
@@ -144,24 +102,13 @@ def read_observations(path: Path) -> Observations:
     Raises
     ------
     UserError
-        With file and line: it is not such a file, or gives a week of a location twice.
+        With file and line: it is not such a file, gives a week of a location twice, or has what is not a
+        count.
     """
-    text = text_of(path)
-    header = header_of(text)
-    date, value = (next((n for n in names if n in header), None) for names in (_DATE, _VALUE))
-    if date is None or value is None or "location" not in header:
-        raise UserError(f"{path}: observations need the columns date, location and value")
-    if "as_of" in header:
-        raise UserError(f"{path}: holds several vintages (column as_of); name a file with one")
-    rows, found = csv.DictReader(io.StringIO(text, newline="")), {}
-    for row in rows:
-        try:
-            key = datetime.date.fromisoformat(row[date]), row["location"].strip()
-            count = float(row[value]) if row[value].strip() not in ("", "NA", "NaN", "nan") else None
-        except (AttributeError, TypeError, ValueError):
-            raise UserError(f"{path}:{rows.line_num}: not a row of observations; fix or remove it") from None
-        if key in found:
-            raise UserError(f"{path}:{rows.line_num}: {key[0]} of location {key[1]} is given twice; keep one")
-        if count is not None:
-            found[key] = count
-    return found
+    table = read_weekly(path, "--observations", "counts", date_columns=DATES, value_columns=VALUES)
+    rows = np.flatnonzero(table.places != UNKNOWN)
+    table.check_values(rows)
+    return {
+        (day_of(table.weeks[row]), PLACES[table.places[row]]): float(table.values[row])
+        for row in rows[~np.isnan(table.values[rows])]
+    }

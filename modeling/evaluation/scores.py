@@ -7,23 +7,21 @@ bounds of 11 central intervals.
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
-from modeling.evaluation.hub_files import Forecasts
-from modeling.hubs import QUANTILES
+from modeling.evaluation.hub_files import Entries, Forecasts
+from modeling.hubs import MEDIAN, QUANTILES
 
 LEVELS = np.array(QUANTILES)
-MEDIAN = QUANTILES.index(0.5)
-NATION = "US"
 
 Key = tuple[datetime.date, int, str]  # reference date, horizon, location
 Observations = Mapping[tuple[datetime.date, str], float]  # by last day of the week, and location
 
 
 @dataclass(frozen=True)
-class Scores:
+class Scores(Entries):
     """Scores of one model; each array has an entry a forecast.
 
     Attributes
@@ -51,13 +49,6 @@ class Scores:
     error: np.ndarray
     in50: np.ndarray
     in95: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.dates)
-
-    def chosen(self, which: np.ndarray) -> "Scores":
-        """Return the forecasts at some positions, or where a mask is true."""
-        return Scores(*(getattr(self, each.name)[which] for each in fields(self)))
 
     def keys(self) -> list[Key]:
         """Return what names each forecast."""

@@ -7,11 +7,12 @@ from functools import cached_property
 
 import numpy as np
 
+from modeling import weeks
 from modeling.evaluation.comparison import BASELINE, STATES, MeanScores
-from modeling.evaluation.scores import NATION, Scores
+from modeling.evaluation.scores import Scores
+from modeling.hubs import NATION
 
 ALL = "all"  # every location
-_FIRST_MONTH = 8  # of a season: August to July
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,9 @@ class Paired:
     base_wis_log: np.ndarray
 
 
-def season_of(day: datetime.date) -> str:
+def season_name(day: datetime.date) -> str:
     """Return the season of a reference date: "2024-25" from August to July."""
-    first = day.year if day.month >= _FIRST_MONTH else day.year - 1
+    first = weeks.season_of(day)
     return f"{first}-{(first + 1) % 100:02d}"
 
 
@@ -130,7 +131,7 @@ def _paired_means(means: MeanScores, baseline_name: str) -> Paired:
 
 def lines_of(season: str, model: str, baseline_name: str, own: Paired) -> Iterator[Line]:
     """Yield the lines of one model in one season: in all, by week, by horizon and by location."""
-    in_season = np.array([season_of(day) == season for day in own.dates.tolist()], dtype=bool)
+    in_season = np.array([season_name(day) == season for day in own.dates.tolist()], dtype=bool)
     nation = own.locations == NATION
     scopes = {STATES: in_season & ~nation, NATION: in_season & nation}
     if not (own.locations == STATES).any():
@@ -222,9 +223,9 @@ def summarised(models: Mapping[str, Scores | MeanScores], fallback: str) -> Summ
     That is FluSight-baseline where it has single forecasts of the season, and else `fallback`.
     """
     own = models[fallback]
-    seasons = sorted({season_of(day) for day in own.dates.tolist()})
+    seasons = sorted({season_name(day) for day in own.dates.tolist()})
     reference = models.get(BASELINE)
-    has = {season_of(day) for day in reference.dates.tolist()} if isinstance(reference, Scores) else set()
+    has = {season_name(day) for day in reference.dates.tolist()} if isinstance(reference, Scores) else set()
     baselines = {season: BASELINE if season in has else fallback for season in seasons}
     lines: list[Line] = []
     beside = {

@@ -17,10 +17,10 @@ import numpy as np
 from modeling.evaluation.hub_files import Forecasts, read_hub_table
 from modeling.forecast.methods import METHODS
 from modeling.forecast_records import WEEK, History, Surveillance
+from modeling.hubs import MOST_IN_A_NAME
 from modeling.outputs.submission import file_name, known_before, write_submission
 
 MADE_FROM = "made-from"  # folder, beside the hub files
-MOST_MODEL_CHARACTERS = 16  # of a model's name in the hub
 CODE = (
     "forecast/*.py",
     "outputs/submission*.py",
@@ -72,13 +72,8 @@ class Made:
 
 
 def model_name(method: str) -> str:
-    """Return the name of a method in the hub, which takes 16 characters."""
-    return method if len(method) <= MOST_MODEL_CHARACTERS else method.partition("_")[0]
-
-
-def reference_dates(first: datetime.date, last: datetime.date) -> list[datetime.date]:
-    """Return the Saturdays from `first`, which is one, to `last`."""
-    return [first + n * WEEK for n in range((last - first) // WEEK + 1)]
+    """Return the name of a method as a model of the hub, which is short."""
+    return method if len(method) <= MOST_IN_A_NAME else method.partition("_")[0]
 
 
 def make(job: Job) -> Made:

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from modeling.evaluation.comparison import MeanScores
-from modeling.evaluation.scores import NATION, Scores
-from modeling.evaluation.summary import Line, Summary, season_of
+from modeling.evaluation.scores import Scores
+from modeling.evaluation.summary import Line, Summary, season_name
+from modeling.hubs import NATION
 from modeling.outputs.table_files import open_table
 
 COLUMNS = (
@@ -125,7 +126,7 @@ def _columns(model: str, scores: Scores) -> Iterator[tuple[str, np.ndarray]]:
     ends = scores.dates + 7 * scores.horizons
     numbers = (scores.observed, scores.wis, scores.wis_log, scores.error, scores.in50, scores.in95)
     values = (
-        np.array([season_of(day) for day in days]),
+        np.array([season_name(day) for day in days]),
         np.full(len(scores), model),
         scores.dates.astype(str),
         scores.horizons,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modeling.forecast.panel import NATION
 from modeling.forecast.settings import FaultSettings
 from modeling.forecast_records import WEEK, Doubt
+from modeling.hubs import NATION
 
 
 def without_faults(

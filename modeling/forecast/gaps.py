@@ -1,11 +1,8 @@
 """Weeks without a count: interpolated between known weeks; a location without the newest ones is behind."""
 
-import datetime
-
 import numpy as np
 
 from modeling.failures import UserError, listed
-from modeling.forecast_records import WEEK, Doubt
 
 
 def interpolated(counts: np.ndarray) -> np.ndarray:
@@ -37,13 +34,3 @@ def weeks_behind(counts: np.ndarray, locations: list[str]) -> np.ndarray:
     if empty:
         raise UserError(f"no count in any week for {listed(empty)}; leave it out of population_names")
     return np.argmax(is_known[::-1], axis=0)
-
-
-def gap_doubts(newest_week: datetime.date, locations: list[str], behind: np.ndarray) -> list[Doubt]:
-    """Return a doubt for each location that is behind; stage A names gaps between known weeks."""
-    last_weeks = [newest_week - int(weeks) * WEEK for weeks in behind]
-    return [
-        Doubt(name, "gap", f"no count after the week ending {week}; the forecast starts there")
-        for name, week in zip(locations, last_weeks, strict=True)
-        if week < newest_week
-    ]

@@ -15,18 +15,13 @@ from modeling.forecast.faults import without_faults
 from modeling.forecast.features import Features
 from modeling.forecast.history import history_panel
 from modeling.forecast.panel import Panel, counts_of, panel
-from modeling.forecast.revisions import Revisions, nowcast, revision_doubts, revisions
+from modeling.forecast.revisions import Revisions, nowcast, revisions
 from modeling.forecast.season_course import complete_seasons, season_course
-from modeling.forecast.seasons import season_of, season_weeks
+from modeling.forecast.seasons import season_weeks
 from modeling.forecast.settings import SETTINGS, Settings
-from modeling.forecast_records import (
-    RECENT_WEEKS,
-    Forecast,
-    History,
-    Quantiles,
-    Surveillance,
-)
+from modeling.forecast_records import RECENT_WEEKS, Forecast, History, Quantiles, Surveillance
 from modeling.hubs import HORIZONS
+from modeling.weeks import season_of
 
 
 @dataclass(frozen=True)
@@ -69,10 +64,8 @@ def forecast(
         A location has no count at all, or no past season has weeks to learn from.
     """
     behind = gaps.weeks_behind(known.counts, locations)
-    doubts = gaps.gap_doubts(known.last_week, locations, behind)
-    doubts += revision_doubts(known, locations, settings.revisions)
     counts = gaps.interpolated(known.counts)
-    counts, faults = without_faults(counts, locations, known.first_week, settings.faults)
+    counts, doubts = without_faults(counts, locations, known.first_week, settings.faults)
     found = revisions(known, settings.revisions)
     expected = nowcast(counts, found)
     own = _own_series(expected, known, locations, people, settings)
@@ -89,7 +82,7 @@ def forecast(
                 log_rates[row, columns] = _revised(own.panel, found, origin + steps, columns, settings)
     values = counts_of(log_rates, people[:, None])
     quantiles = np.sort(np.rint(values), axis=-1)
-    return Forecast(Quantiles(known.reference_date, quantiles), expected[-RECENT_WEEKS:], [*faults, *doubts])
+    return Forecast(Quantiles(known.reference_date, quantiles), expected[-RECENT_WEEKS:], doubts)
 
 
 def _own_series(

@@ -5,11 +5,10 @@ from statistics import NormalDist
 import numpy as np
 
 from modeling.forecast.settings import SpreadSettings
-from modeling.hubs import QUANTILES
+from modeling.hubs import MEDIAN, QUANTILES
 
 LEVELS = np.array(QUANTILES)
 NORMAL = np.array([NormalDist().inv_cdf(level) for level in QUANTILES])  # quantiles of the standard normal
-MEDIAN = QUANTILES.index(0.5)
 _NEGLIGIBLE = 1e-6  # sum of similarities with which no row counts as similar
 
 

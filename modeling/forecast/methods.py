@@ -12,7 +12,6 @@ from modeling.failures import UserError, listed
 from modeling.forecast import growth_regression, random_walk
 from modeling.forecast_checks import check_forecast_result, check_forecast_workload, strict_problem
 from modeling.forecast_records import (
-    Doubt,
     Forecast,
     ForecastResult,
     ForecastWorkload,
@@ -43,7 +42,7 @@ def run_forecast(workload: ForecastWorkload) -> ForecastResult:
         raise UserError(f"method {workload.method[:40]} is unknown; this version has {listed(METHODS)}")
     fixed = workload.locations, workload.people, workload.history
     made = method(workload.known, *fixed)
-    doubts = merged_doubts(workload.doubts, made.doubts)
+    doubts = [*workload.doubts, *made.doubts]
     if workload.is_strict and (problem := strict_problem(workload.left_out, doubts)):
         raise UserError(problem)
     result = ForecastResult(
@@ -68,10 +67,3 @@ def run_forecast(workload: ForecastWorkload) -> ForecastResult:
     )
     check_forecast_result(result)
     return result
-
-
-def merged_doubts(of_data: list[Doubt], of_method: list[Doubt]) -> list[Doubt]:
-    """Return the doubts of stage A and of a method; a gap that both found is said once."""
-    gaps = {each.location for each in of_data if each.kind == "gap"}
-    more = [each for each in of_method if each.kind != "gap" or each.location not in gaps]
-    return list(dict.fromkeys([*of_data, *more]))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from modeling.forecast.seasons import SeasonWeeks
+from modeling.hubs import NATION
 
-NATION = "US"
 # The ten regions of the US Department of Health and Human Services, by FIPS code (hhs.gov, regional offices).
 _REGIONS = [
     "09 23 25 33 44 50",

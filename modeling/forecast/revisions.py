@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from modeling.forecast.settings import RevisionSettings
-from modeling.forecast_records import RECENT_WEEKS, WEEK, Doubt, Surveillance, Vintage
+from modeling.forecast_records import RECENT_WEEKS, WEEK, Surveillance, Vintage
 
 
 @dataclass(frozen=True)
@@ -84,37 +84,6 @@ def nowcast(counts: np.ndarray, found: list[Revisions]) -> np.ndarray:
         row = len(counts) - 1 - age
         expected[row] = np.maximum((counts[row] + 1) * np.exp(each.shift) - 1, 0)
     return expected
-
-
-def revision_doubts(known: Surveillance, locations: list[str], settings: RevisionSettings) -> list[Doubt]:
-    """Return a doubt for each week that changed a lot since the vintage before this one.
-
-    One for each location: the week that changed most.
-    """
-    if not known.earlier:
-        return []
-    before = known.earlier[-1]
-    rows = [_row(known, before.last_week - age * WEEK) for age in range(RECENT_WEEKS)]
-    pairs = [(row, before.counts[-1 - age]) for age, row in enumerate(rows) if row >= 0]
-    doubts = []
-    for column, name in enumerate(locations):
-        changes = [
-            (_change(old[column], known.counts[row, column], settings), row, old[column])
-            for row, old in pairs
-        ]
-        size, row, old = max(changes, default=(0, 0, 0))
-        if size:
-            week, new = known.first_week + row * WEEK, known.counts[row, column]
-            change = f"the week ending {week} was {old:,.0f} on {before.as_of} and is {new:,.0f} now"
-            doubts.append(Doubt(name, "revision", f"{change}; the new count is used"))
-    return doubts
-
-
-def _change(old: float, new: float, settings: RevisionSettings) -> float:
-    """Return by how much a log count changed; 0 if that is usual or unknown."""
-    size = abs(np.log1p(new) - np.log1p(old))
-    is_large = size > settings.doubt_log and abs(new - old) >= settings.doubt_fewest
-    return float(size) if is_large else 0.0
 
 
 def _row(known: Surveillance, week: datetime.date) -> int:

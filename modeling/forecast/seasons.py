@@ -8,10 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modeling.calendars import SATURDAY
-from modeling.forecast_records import WEEK
+from modeling.weeks import SATURDAY, WEEK, saturday_from, season_of
 
-FIRST_MONTH = 8  # a season is called by the year of its August
 _THURSDAY = SATURDAY - 2
 
 
@@ -46,22 +44,13 @@ def season_weeks(first_week: datetime.date, count: int) -> SeasonWeeks:
     )
 
 
-def season_of(day: datetime.date) -> int:
-    """Return the year in which the season of a day begins."""
-    return day.year if day.month >= FIRST_MONTH else day.year - 1
-
-
 def christmas_week(season: int) -> datetime.date:
     """Return the Saturday that ends the week of 25 December."""
-    return _week_of(datetime.date(season, 12, 25))
+    return saturday_from(datetime.date(season, 12, 25))
 
 
 def thanksgiving_week(season: int) -> datetime.date:
     """Return the Saturday that ends the week of Thanksgiving, the fourth Thursday of November."""
     first = datetime.date(season, 11, 1)
     first_thursday = first + datetime.timedelta(days=(_THURSDAY - first.weekday()) % 7)
-    return _week_of(first_thursday + 3 * WEEK)
-
-
-def _week_of(day: datetime.date) -> datetime.date:
-    return day + datetime.timedelta(days=(SATURDAY - day.weekday()) % 7)
+    return saturday_from(first_thursday + 3 * WEEK)

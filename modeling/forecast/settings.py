@@ -58,8 +58,6 @@ class RevisionSettings:
         Bounds of a shift: single corrections of half of a count say nothing about the next week.
     fault_log : float
         A log ratio beyond is a corrected fault, not a revision, and gives no spread: a factor of two.
-    doubt_log, doubt_fewest : float
-        A known week is shown to a person when its log count changed by more, and by as many admissions.
     """
 
     settled_weeks: int = 3
@@ -71,8 +69,6 @@ class RevisionSettings:
     least: float = -0.1
     most: float = 0.5
     fault_log: float = 0.7
-    doubt_log: float = 0.4
-    doubt_fewest: float = 20
 
 
 @dataclass(frozen=True)

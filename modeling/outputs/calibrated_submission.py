@@ -15,7 +15,7 @@ from modeling.forecast_records import Quantiles
 from modeling.outputs.quantiles import quantiles
 from modeling.outputs.rate_changes import THRESHOLDS, category_probabilities
 from modeling.outputs.submission import before_notes, write_submission
-from modeling.populations import locations
+from modeling.populations import locations_by_fips
 from modeling.vocabulary.output import HubFormat
 
 MOST_NAMED = 20  # jurisdictions in a note
@@ -154,7 +154,7 @@ class CalibratedSubmission:
         """Keep what the rows of a location are made from; `counts` has shape (trajectories, 5)."""
         levels = np.rint(quantiles(counts, hubs.QUANTILES)).T
         if np.isnan(measured):
-            measured = levels[hubs.HORIZONS.index(-1), hubs.QUANTILES.index(0.5)]
+            measured = levels[hubs.HORIZONS.index(-1), hubs.MEDIAN]
         people = hubs.hub_populations()[location]
         shares = [
             list(category_probabilities(counts[:, hubs.HORIZONS.index(h)] - measured, people, h).values())
@@ -169,5 +169,4 @@ class CalibratedSubmission:
 
 def _by_iso_code(fips: list[str]) -> str:
     """Return places as the experiment names them, for a note."""
-    codes = {place.fips: iso for iso, place in locations().items()}
-    return listed((codes.get(each, each) for each in fips), MOST_NAMED)
+    return listed((locations_by_fips()[each].iso for each in fips), MOST_NAMED)

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from modeling import hubs
-from modeling.calendars import SATURDAY
 from modeling.failures import UserError
 from modeling.outputs.calibrated_submission import CalibratedSubmission
 from modeling.outputs.quantiles import quantiles
 from modeling.outputs.rate_changes import RATE_CHANGE, THRESHOLDS, category_probabilities
 from modeling.populations import locations
 from modeling.vocabulary.output import Output
+from modeling.weeks import SATURDAY
 from modeling.workload import Fit, Observed, Result
 
 _ONE_WEEK = np.timedelta64(7, "D")

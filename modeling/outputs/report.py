@@ -5,13 +5,13 @@ Text and layout are in report.html.j2, styles in report.css; charts.py draws the
 
 import base64
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from modeling.input_names import unknown_input
@@ -100,7 +100,7 @@ def write_report(
     """
     write_page(
         path,
-        "report.html.j2",
+        page_template("report.html.j2"),
         facts=facts,
         missing=[
             (facts.names.get(index) or unknown_input(index), _cut(reason, REASON_CHARACTERS))
@@ -113,9 +113,9 @@ def write_report(
     )
 
 
-def write_page(path: Path, template: str, **values: object) -> None:
-    """Write a page from a template of this folder; the file appears whole or not at all."""
-    stream = _environment().get_template(template).stream(**values)
+def write_page(path: Path, template: Template, **values: object) -> None:
+    """Write a page from a template; the file appears whole or not at all."""
+    stream = template.stream(**values)
     partial = path.with_name(path.name + ".partial")
     try:
         stream.dump(str(partial), encoding="utf-8", errors="xmlcharrefreplace")
@@ -124,9 +124,10 @@ def write_page(path: Path, template: str, **values: object) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _environment() -> Environment:
+def page_template(name: str, *folders: Path, **filters: Callable) -> Template:
+    """Return a template of this folder or of others; all may use its styles and filters, and more filters."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([*folders, Path(__file__).parent]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -144,7 +145,8 @@ def _environment() -> Environment:
         "breakable": _breakable,
         "is_wide": _is_wide,
     }
-    return environment
+    environment.filters |= filters
+    return environment.get_template(name)
 
 
 def _embedded(path: Path) -> Markup:

@@ -118,7 +118,7 @@ def known_before(reference: datetime.date, first_week: datetime.date, counts: np
 
 def median_before(forecast: Quantiles) -> np.ndarray:
     """Return the median of horizon -1, shape (locations,): the best guess of an unknown count."""
-    return forecast.values[hubs.HORIZONS.index(-1), :, hubs.QUANTILES.index(0.5)]
+    return forecast.values[hubs.HORIZONS.index(-1), :, hubs.MEDIAN]
 
 
 def before_notes(reference: datetime.date, locations: Sequence[str], before: np.ndarray) -> list[str]:

@@ -9,9 +9,9 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from modeling import hubs
-from modeling.calendars import SATURDAY
 from modeling.failures import UserError, listed
 from modeling.outputs.rate_changes import CATEGORIES, RATE_CHANGE, THRESHOLDS
+from modeling.weeks import SATURDAY
 
 LEVELS = [f"{level:g}" for level in hubs.QUANTILES]
 _MOST_FROM_ONE = 1e-6  # of the sum of probabilities; what the hub allows

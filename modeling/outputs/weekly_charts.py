@@ -11,11 +11,11 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from modeling.forecast_records import RECENT_WEEKS, WEEK, ForecastResult, Quantiles
-from modeling.hubs import HORIZONS, QUANTILES
+from modeling.hubs import HORIZONS, QUANTILES, target_dates
 from modeling.outputs.weekly_places import BANDS, LAST
-from modeling.outputs.weekly_words import MONTHS, last_week
+from modeling.outputs.weekly_words import MONTHS, week_of
+from modeling.weeks import season_of, season_start
 
-FIRST_MONTH = 8  # a season begins in August
 FEWEST_WEEKS = 26  # of data in a chart
 STEPS = (1, 2, 5)  # of a scale, times a power of ten
 LEAST_TOP = 4  # admissions, of the scale of a place without any
@@ -54,7 +54,9 @@ def weekly_chart(result: ForecastResult, column: int, style: Format, description
     """
     first = _first_shown(result)
     later = _observed_later(result, column)
-    scale = _Scale(style, result.first_week + first * WEEK, _week(result, LAST), _top(result, column, first))
+    scale = _Scale(
+        style, result.first_week + first * WEEK, week_of(result, LAST), _top(result, column, first)
+    )
     layers = [
         *_axes(scale, result.forecast.reference_date),
         *_cut_at_the_top(scale, [*_previous(scale, result.previous, column), *_bands(scale, result, column)]),
@@ -72,7 +74,7 @@ def weekly_chart(result: ForecastResult, column: int, style: Format, description
 def _observed_later(result: ForecastResult, column: int) -> np.ndarray:
     """Return the later counts by horizon; nan for that of the week before if it is as it was known."""
     later = result.later[:, column].copy()
-    row = (_week(result, HORIZONS[0]) - result.first_week) // WEEK
+    row = (week_of(result, HORIZONS[0]) - result.first_week) // WEEK
     if 0 <= row < len(result.counts) and result.counts[row, column] == later[0]:
         later[0] = np.nan
     return later
@@ -181,8 +183,8 @@ def _known(scale: _Scale, result: ForecastResult, column: int, first: int) -> li
 def _median(scale: _Scale, result: ForecastResult, column: int) -> str:
     """Return the line of the medians, which begins at the expected count of the newest known week."""
     days, medians = _weeks(result.forecast), _fan(result.forecast, column, 0.5)
-    if last_week(result) < days[0]:
-        days, medians = [last_week(result), *days], [result.nowcast[-1, column], *medians]
+    if result.last_week < days[0]:
+        days, medians = [result.last_week, *days], [result.nowcast[-1, column], *medians]
     return f'<path class="median" d="{_line(scale.points(days, medians))}"/>'
 
 
@@ -204,18 +206,13 @@ def _end_labels(scale: _Scale, forecast: Quantiles, column: int) -> list[str]:
 
 def _first_shown(result: ForecastResult) -> int:
     """Return the first row of the season, or an earlier one where the season is young."""
-    last = last_week(result)
-    began = datetime.date(last.year - (last.month < FIRST_MONTH), FIRST_MONTH, 1)
-    weeks = max((last - began).days // 7 + 1, FEWEST_WEEKS)
+    began = season_start(season_of(result.last_week))
+    weeks = max((result.last_week - began) // WEEK + 1, FEWEST_WEEKS)
     return max(len(result.counts) - weeks, 0)
 
 
 def _weeks(forecast: Quantiles) -> list[datetime.date]:
-    return [forecast.reference_date + horizon * WEEK for horizon in HORIZONS]
-
-
-def _week(result: ForecastResult, horizon: int) -> datetime.date:
-    return result.forecast.reference_date + horizon * WEEK
+    return list(target_dates(forecast.reference_date).values())
 
 
 def _fan(forecast: Quantiles, column: int, level: float) -> np.ndarray:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from modeling.failures import UserError
-from modeling.forecast_records import WEEK, ForecastResult
-from modeling.hubs import HORIZONS, QUANTILES
+from modeling.forecast_records import ForecastResult
+from modeling.hubs import HORIZONS, QUANTILES, target_dates
 from modeling.outputs.submission import submit_forecast
 from modeling.outputs.table_files import Columns, open_table
 from modeling.outputs.weekly_places import (
@@ -17,7 +17,7 @@ from modeling.outputs.weekly_places import (
     quantile_of,
     weekly_places,
 )
-from modeling.outputs.weekly_words import category_words, per_people, warning_lines
+from modeling.outputs.weekly_words import category_words, per_people, warning_lines, week_of
 from modeling.vocabulary import Output
 from modeling.vocabulary.output import FlusightFormat
 
@@ -106,7 +106,7 @@ class WeeklyCollector:
 def forecast_columns(result: ForecastResult, places: list[Place]) -> Columns:
     """Return the table of the forecast: a row per location, horizon and quantile."""
     reference = result.forecast.reference_date
-    ends = [str(reference + horizon * WEEK) for horizon in HORIZONS]
+    ends = [str(end) for end in target_dates(reference).values()]
     by_place = result.forecast.values.transpose(1, 0, 2)[[place.column for place in places]]
     each, weeks, levels = by_place.shape
     return {
@@ -145,11 +145,10 @@ def weekly_left_out(result: ForecastResult, rows: list[dict[str, object]]) -> in
 
 def _row(result: ForecastResult, place: Place, horizon: int, note: str) -> dict[str, object]:
     low, median, high = (float(quantile_of(result, horizon, q)[place.column]) for q in (0.05, 0.5, 0.95))
-    day = result.forecast.reference_date + horizon * WEEK
     return {
         "population": place.population,
         "series": SERIES,
-        "date": str(day),
+        "date": str(week_of(result, horizon)),
         "low": low,
         "median": median,
         "high": high,

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from modeling.forecast_records import WEEK, ForecastResult
-from modeling.hubs import HORIZONS, NATION, QUANTILES
+from modeling.hubs import HORIZONS, MEDIAN, NATION, QUANTILES
 from modeling.outputs.rate_changes import CATEGORIES, category_probabilities
-from modeling.populations import locations
+from modeling.populations import locations_by_fips
 
 LAST = HORIZONS[-1]  # horizon to which the change is measured
 BANDS = {50: (0.25, 0.75), 95: (0.025, 0.975)}  # % of the probability, and the levels at its ends
 INSIDE_50, INSIDE_95, ABOVE, BELOW = "inside the 50 % band", "inside the 95 % band", "above", "below"
-_MEDIAN = QUANTILES.index(0.5)
 
 
 @dataclass(frozen=True)
@@ -94,8 +93,7 @@ def newest_horizon(result: ForecastResult) -> int | None:
     """
     if result.previous is None:
         return None
-    last_week = result.first_week + (len(result.counts) - 1) * WEEK
-    horizon = (last_week - result.previous.reference_date).days // 7
+    horizon = (result.last_week - result.previous.reference_date) // WEEK
     return horizon if 0 <= horizon <= LAST else None
 
 
@@ -114,7 +112,7 @@ def verdict(quantiles: np.ndarray, observed: float) -> str:
         return INSIDE_50
     if _is_inside(quantiles, observed, 95):
         return INSIDE_95
-    return ABOVE if observed > quantiles[_MEDIAN] else BELOW
+    return ABOVE if observed > quantiles[MEDIAN] else BELOW
 
 
 def later_hits(result: ForecastResult) -> dict[int, Hits]:
@@ -141,7 +139,7 @@ def largest_changes_first(places: Iterable[Place]) -> list[Place]:
 
 def _place(result: ForecastResult, column: int) -> Place:
     location = result.locations[column]
-    known = next((place for place in locations().values() if place.fips and place.fips == location), None)
+    known = locations_by_fips().get(location)
     before = float(quantile_of(result, HORIZONS[0], 0.5)[column])
     expected = float(quantile_of(result, LAST, 0.5)[column])
     people = int(result.people[column])

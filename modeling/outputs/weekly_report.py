@@ -12,7 +12,7 @@ from markupsafe import Markup
 from modeling.forecast_records import ForecastResult
 from modeling.outputs import weekly_words as words
 from modeling.outputs.rate_changes import FEWEST_PEOPLE, THRESHOLDS
-from modeling.outputs.report import RunFacts, write_page
+from modeling.outputs.report import RunFacts, page_template, write_page
 from modeling.outputs.weekly_charts import NARROW, SMALL, WIDE, weekly_chart
 from modeling.outputs.weekly_map import MARKS, tiles
 from modeling.outputs.weekly_places import LAST, Place, newest_horizon, weekly_places
@@ -35,7 +35,7 @@ def write_weekly_report(path: Path, facts: RunFacts, result: ForecastResult) -> 
     small, large = THRESHOLDS[LAST]
     write_page(
         path,
-        "weekly_report.html.j2",
+        page_template("weekly_report.html.j2"),
         facts=facts,
         result=result,
         reference=words.date_in_words(result.forecast.reference_date, with_year=True),

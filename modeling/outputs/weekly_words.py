@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection
 
 from modeling.failures import listed
-from modeling.forecast_checks import left_out_lines
+from modeling.forecast_checks import left_out_lines, left_out_names
 from modeling.forecast_records import WEEK, Doubt, ForecastResult
 from modeling.hubs import hub_names
 from modeling.outputs.rate_changes import CATEGORIES
@@ -51,16 +51,11 @@ def week_of(result: ForecastResult, horizon: int) -> datetime.date:
     return result.forecast.reference_date + horizon * WEEK
 
 
-def last_week(result: ForecastResult) -> datetime.date:
-    """Return the newest known week."""
-    return result.first_week + (len(result.counts) - 1) * WEEK
-
-
 def vintage(result: ForecastResult) -> str:
     """Return the reference date, and which data the forecast was made from."""
     reference, as_of, newest = (
         date_in_words(day, with_year=True)
-        for day in (result.forecast.reference_date, result.as_of, last_week(result))
+        for day in (result.forecast.reference_date, result.as_of, result.last_week)
     )
     return f"Reference date {reference}; data as known on {as_of}; newest week: {newest}"
 
@@ -150,7 +145,7 @@ def on_last_week(result: ForecastResult, places: list[Place]) -> list[str]:
         return [f"The newest week has no count to compare with the forecast of {reference}."]
     total, within = len(judged), sum(place.verdict == INSIDE_50 for place in judged)
     wide = within + sum(place.verdict == INSIDE_95 for place in judged)
-    week = date_in_words(last_week(result))
+    week = date_in_words(result.last_week)
     subject = "the one count" if total == 1 else f"{total} counts"
     sentences = [
         f"Last week's forecast (reference date {reference}): of {subject} first reported for the week to "
@@ -179,10 +174,8 @@ def doubts_by_kind(result: ForecastResult) -> list[tuple[str, list[tuple[str, st
 
 def left_out_by_reason(result: ForecastResult) -> list[tuple[str, str]]:
     """Return the locations without a forecast: names, and the reason that they share."""
-    names, found = hub_names(), {}
-    for place, reason in result.left_out.items():
-        found.setdefault(reason, []).append(names.get(place, place))
-    return sorted((", ".join(sorted(each)), reason) for reason, each in found.items())
+    found = left_out_names(result.left_out)
+    return sorted((", ".join(sorted(names)), reason) for reason, names in found.items())
 
 
 def warning_lines(result: ForecastResult) -> list[str]:

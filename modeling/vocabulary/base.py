@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from modeling.bounds import FIRST_DAY, LARGEST_COUNT, LARGEST_NUMBER, LARGEST_SEED, LAST_DAY
 from modeling.failures import did_you_mean, listed
+from modeling.reference_dates import saturday_problem
 
 Location = tuple[str | int, ...]
 Problems = Iterator[tuple[Location, str]]  # place below this piece, and message
@@ -29,6 +30,12 @@ def _in_calendar(day: datetime.date) -> datetime.date:
     return day
 
 
+def _on_saturday(day: datetime.date) -> datetime.date:
+    if problem := saturday_problem(day):
+        raise ValueError(f"{day} is {problem}")
+    return day
+
+
 # Every number and date of the vocabulary has one of these types or its own bounds, so that nothing huge
 # reaches arithmetic. A Field beside one of them must not set bounds again: the wider ones would apply.
 Number = Annotated[float, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
@@ -38,6 +45,7 @@ Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 CountFrom0 = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Day = Annotated[datetime.date, BeforeValidator(_written_as_date), AfterValidator(_in_calendar)]
+Saturday = Annotated[Day, AfterValidator(_on_saturday)]
 
 
 class Piece(BaseModel):

@@ -3,13 +3,11 @@
 It is an experiment of its own, so it excludes `model` and `modelset`. Our addition to the vocabulary.
 """
 
-import datetime
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from modeling.calendars import saturday_problem
-from modeling.vocabulary.base import Day, Meta, Piece, Problems
+from modeling.vocabulary.base import Meta, Piece, Problems, Saturday
 from modeling.vocabulary.output import Output
 
 # tables of models; a forecast writes its own
@@ -43,18 +41,11 @@ class SurveillanceForecast(Piece):
         description="CSV file of another surveillance series of past seasons, such as influenza-like "
         "illness, with columns date, location and one of values",
     )
-    reference_date: Day | None = Field(
+    reference_date: Saturday | None = Field(
         None,
         description="Saturday of the week in which the forecast is submitted; --reference-date replaces it; "
         "without either, the first one on or after the day of the newest data",
     )
-
-    @field_validator("reference_date")
-    @classmethod
-    def _on_saturday(cls, day: datetime.date | None) -> datetime.date | None:
-        if day is not None and (problem := saturday_problem(day)):
-            raise ValueError(problem)
-        return day
 
     def problems(self) -> Problems:
         """Yield what is wrong with the forecast, beyond its types."""

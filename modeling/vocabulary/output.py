@@ -6,9 +6,8 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator
 
 from modeling import hubs
-from modeling.calendars import saturday_problem
 from modeling.failures import UserError, did_you_mean
-from modeling.vocabulary.base import CountFrom0, Day, Meta, Number, Piece, Problems, repeated
+from modeling.vocabulary.base import CountFrom0, Meta, Number, Piece, Problems, Saturday, repeated
 from modeling.vocabulary.calibration import Calibration
 from modeling.vocabulary.model import Model
 
@@ -102,7 +101,7 @@ class HubFormat(Piece):
     """A table for a forecast hub, from the projections of a calibration."""
 
     hub: ClassVar[hubs.Hub]
-    reference_date: Day | None = None
+    reference_date: Saturday | None = None
     team: str | None = Field(
         None,
         description="name of the team at the hub: letters, digits, _ and +, at most 16 characters; with "
@@ -112,13 +111,6 @@ class HubFormat(Piece):
         None,
         description="name of the model at the hub, like that of the team; our addition to the vocabulary",
     )
-
-    @field_validator("reference_date")
-    @classmethod
-    def _on_saturday(cls, day: datetime.date | None) -> datetime.date | None:
-        if day is not None and (problem := saturday_problem(day)):
-            raise ValueError(problem)
-        return day
 
     @field_validator("team", "model")
     @classmethod
@@ -143,9 +135,10 @@ class FlusightFormat(HubFormat):
     """Quantiles of weekly admissions for the FluSight forecast hub, and the categories of their change."""
 
     hub: ClassVar[hubs.Hub] = hubs.FLUSIGHT
-    reference_date: Day | None = Field(
+    reference_date: Saturday | None = Field(
         None,
-        description="Saturday of the week in which the forecast is submitted; needed with a model",
+        description="Saturday of the week in which the forecast is submitted; required unless the experiment "
+        "has the key forecast",
     )
     rate_trends: RateTrends | None = Field(
         None, description="with it, also the probabilities of the hub's rate-change categories"
@@ -156,7 +149,7 @@ class Covid19Format(HubFormat):
     """Quantiles of weekly admissions for the COVID-19 Forecast Hub."""
 
     hub: ClassVar[hubs.Hub] = hubs.COVID19
-    reference_date: Day | None = Field(
+    reference_date: Saturday | None = Field(
         None,
         description="Saturday of the week in which the forecast is submitted; without it the Saturday after "
         "the last fitted date; our addition to the vocabulary",

@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from modeling.calendars import SATURDAY
 from modeling.failures import listed
 from modeling.hubs import hub_populations
 from modeling.plain_text import one_line
+from modeling.weeks import SATURDAY
 from ops.failures import UserError
 
 COLUMNS = (("date", "target_end_date"), ("location",), ("value", "observation"))  # either name of each
@@ -75,8 +75,6 @@ def check_target(content: bytes, name: str, is_of_hub: bool = True) -> Facts:
     known = hub_populations()
     number = 0
     for number, row in enumerate(rows, start=1):
-        if len(row) != len(header):
-            raise UserError(f"{name}: row {number} has {len(row)} of {len(header)} columns; is it cut off?")
         week, location = row[day], row[place]
         if location not in known:
             if location.zfill(2) in known:
@@ -104,7 +102,7 @@ def table(content: bytes, name: str) -> Iterator[list[str]]:
     Raises
     ------
     UserError
-        It is something else, such as a page, or is not in UTF-8.
+        It is something else, such as a page, is not in UTF-8, or has a row of another length.
     """
     start = content[:200].lstrip().lower()
     if not start:
@@ -114,7 +112,12 @@ def table(content: bytes, name: str) -> Iterator[list[str]]:
     if start.startswith(LFS):
         raise UserError(f"{name}: a pointer of Git LFS instead of the file; run `git lfs pull` in the clone")
     try:
-        yield from csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+        width = 0
+        for number, row in enumerate(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))):
+            width = width or len(row)
+            if len(row) != width:
+                raise UserError(f"{name}: row {number} has {len(row)} of {width} columns; is it cut off?")
+            yield row
     except UnicodeDecodeError as error:
         raise UserError(f"{name}: not text in UTF-8 (byte {error.start})") from None
     except csv.Error as error:
@@ -129,8 +132,6 @@ def check_model_output(content: bytes, name: str, date: datetime.date) -> None:
         _position(header, (column,), name)
     position, number = header.index("reference_date"), 0
     for number, row in enumerate(rows, start=1):
-        if len(row) != len(header):
-            raise UserError(f"{name}: row {number} has {len(row)} of {len(header)} columns; is it cut off?")
         if row[position] != str(date):
             raise UserError(f"{name}: row {number}: reference date {one_line(row[position], 40)}, not {date}")
     if not number or not content.endswith(b"\n"):

@@ -1,10 +1,9 @@
 """Which files of a hub are asked for, and as which of ours they are kept."""
 
 import datetime
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from modeling.calendars import SATURDAY
+from modeling.weeks import WEEK, saturdays
 from ops.data.checks import as_of_archived, check_model_output, check_target
 from ops.data.download import Answer
 from ops.data.fetching import in_order
@@ -14,7 +13,6 @@ from ops.data.store import VINTAGE, Newest, NotWritten, Store
 from ops.failures import UserError
 from ops.terminal import counted
 
-WEEK = datetime.timedelta(days=7)
 MOST_BYTES = 50_000_000  # the hub's largest file of this kind has 2 million
 
 
@@ -154,11 +152,3 @@ class Hub:
             fetched = Fetched(address, answer.content, answer.etag)
             self.keeper.take_vintage(self.keeper.today, fetched, facts)
         self.store.remember_newest(Newest(address, answer.etag, facts.digest))
-
-
-def saturdays(first: datetime.date, last: datetime.date) -> Iterator[datetime.date]:
-    """Yield every Saturday from one day to another."""
-    day = first + datetime.timedelta(days=(SATURDAY - first.weekday()) % 7)
-    while day <= last:
-        yield day
-        day += WEEK

@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.table import Table
 
 from modeling.failures import listed
+from modeling.weeks import season_of, season_start
 from ops.data.history import ADDRESS as HISTORY
 from ops.data.history import NAME as HISTORY_NAME
 from ops.data.history import fetch_history
@@ -33,7 +34,6 @@ from ops.terminal import cell, console, counted, nearest
 EXP_ID = "flusight"
 FOLDER = Path("data") / "flusight"
 LOCK = ".update"
-FIRST_MONTH = 8  # of a season: archived data of the summer belong to the one that follows
 SEASONS_BACK = 2
 OLD_WEEKS = 2  # between the newest week of a vintage and its day: no forecast of the next Saturday
 
@@ -146,9 +146,7 @@ def _fetch(source: Source, keeper: Keeper, request: UpdateRequest) -> None:
 
 
 def _since(request: UpdateRequest, keeper: Keeper) -> datetime.date:
-    today = keeper.today
-    season = today.year - (today.month < FIRST_MONTH)
-    return request.since or datetime.date(season - SEASONS_BACK, FIRST_MONTH, 1)
+    return request.since or season_start(season_of(keeper.today) - SEASONS_BACK)
 
 
 def _print_plan(source: Source, keeper: Keeper, request: UpdateRequest) -> None:

@@ -5,6 +5,7 @@ import datetime
 import io
 import zlib
 
+from modeling.hubs import hub_populations
 from modeling.plain_text import one_line
 from ops.data.checks import check_target, table
 from ops.data.keeping import Fetched, Keeper
@@ -12,8 +13,6 @@ from ops.data.sources import Source
 from ops.data.store import MOST_BYTES, Newest, NotWritten, unpacked
 from ops.failures import UserError
 from ops.terminal import counted
-
-ALL = 53  # places of the hub
 
 
 def fetch_file(source: Source, keeper: Keeper, since: datetime.date | None) -> None:
@@ -38,7 +37,7 @@ def fetch_file(source: Source, keeper: Keeper, since: datetime.date | None) -> N
     parts = {day: part for day, part in split(content, address).items() if since is None or day >= since}
     if not parts:
         raise UserError(f"{address}: no vintage{'' if since is None else f' since {since}'}")
-    fewest = ALL
+    fewest = everything = len(hub_populations())
     for day, part in sorted(parts.items()):
         fetched = Fetched(address, part)
         try:
@@ -50,8 +49,8 @@ def fetch_file(source: Source, keeper: Keeper, since: datetime.date | None) -> N
             keeper.problems.append(error)
         else:
             fewest = min(fewest, facts.locations)
-    if fewest < ALL:
-        print(f"{address}: {counted(fewest, 'location')} of {ALL}", flush=True)
+    if fewest < everything:
+        print(f"{address}: {counted(fewest, 'location')} of {everything}", flush=True)
     if not keeper.problems:
         keeper.store.remember_newest(Newest(address, answer.etag))
 
@@ -79,9 +78,7 @@ def split(content: bytes, name: str) -> dict[datetime.date, bytes]:
     position = header.index("as_of")
     parts: dict[str, io.StringIO] = {}
     writers = {}
-    for number, row in enumerate(rows, start=1):
-        if len(row) != len(header):
-            raise UserError(f"{name}: row {number} has {len(row)} of {len(header)} columns; is it cut off?")
+    for row in rows:
         day = row.pop(position)
         if day not in writers:
             parts[day] = io.StringIO()

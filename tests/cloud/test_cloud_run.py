@@ -18,7 +18,7 @@ from tests.emulated import object_of
 from tests.experiments import POPULATIONS, calibrated, sampled, simulated
 from tests.needs import need_engine, need_program, one_build_at_a_time
 from tests.operators import Operator
-from tests.weekly_forecasts import write_weekly
+from tests.surveillance import write_weekly
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from ops.data.history import weekly_illness
 from ops.data.keeping import Keeper
 from ops.data.store import open_store
 from tests.experiments import REPOSITORY
+from tests.flu_vintages import VINTAGES
 from tests.target_hubs import (
-    EXTRACT,
     FIRST,
     NEWEST,
     WEEKS,
@@ -180,8 +180,8 @@ def test_a_clone_is_read_as_a_hub(operator, hub, tmp_path):
 
 @pytest.mark.parametrize("kind", ["file", "address"])
 def test_a_file_of_vintages_is_split_by_its_days(operator, hub, kind):
-    hub.files["own/vintages.csv.gz"] = EXTRACT.read_bytes()
-    source = str(EXTRACT) if kind == "file" else f"{hub.address}/own/vintages.csv.gz"
+    hub.files["own/vintages.csv.gz"] = VINTAGES.read_bytes()
+    source = str(VINTAGES) if kind == "file" else f"{hub.address}/own/vintages.csv.gz"
 
     ended = operator.invoke("data-update", "--source", source)
     hub.fetched()
@@ -189,7 +189,7 @@ def test_a_file_of_vintages_is_split_by_its_days(operator, hub, kind):
 
     assert ended.exit_code == 0, ended.output
     assert "7 locations of 53" in ended.output
-    with gzip.open(EXTRACT, "rt") as file:
+    with gzip.open(VINTAGES, "rt") as file:
         rows = list(csv.reader(file))
     found = operator.vintages()
     assert list(found) == sorted({row[0] for row in rows[1:]})

@@ -42,7 +42,7 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(operator):
 
     assert ended.exit_code == 2
     assert [line for line in ended.lines if not line.startswith("+ ")] == [ended.last_line]
-    assert "--from 2025-01-12 is a Sunday, not a Saturday; the nearest one is 2025-01-11" in ended.last_line
+    assert "--from 2025-01-12: a Sunday; a reference date is a Saturday" in ended.last_line
 
 
 def test_a_second_evaluation_at_the_same_time_is_refused(operator):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.experiments import simulated
 from tests.operators import Operator
-from tests.weekly_forecasts import write_weekly
+from tests.surveillance import write_weekly
 
 NEWEST = "2026-05-30"  # the Saturday after the extract's newest vintage
 RUN = ("run", "--local", "--exp-id", "weekly", "--skip-output")

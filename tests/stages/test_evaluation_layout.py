@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modeling.evaluation.page import About, write_page
-from modeling.evaluation.request import names_of_places
+from modeling.evaluation.page import About, write_evaluation
 from modeling.evaluation.scores import Scores
 from modeling.evaluation.summary import summarised
-from modeling.hubs import hub_populations
+from modeling.hubs import hub_names, hub_populations
 from tests.browser import measured
 
 PHONE, DESK = 390, 1280
@@ -42,7 +41,7 @@ def page(tmp_path_factory) -> Path:
         command="invoke evaluate --from 2020-11-28 --to 2022-06-04 --compare " + "a_long_path/" * 12,
         notes=["24 reference dates have no vintage and are skipped: 2021-06-12 to 2021-11-20 (24 dates)"],
     )
-    return write_page(tmp_path_factory.mktemp("page"), about, summary, names_of_places())
+    return write_evaluation(tmp_path_factory.mktemp("page"), about, summary, hub_names())
 
 
 @pytest.fixture(scope="module")

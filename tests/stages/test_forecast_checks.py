@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from modeling.failures import UserError
-from modeling.forecast.methods import merged_doubts, run_forecast
+from modeling.forecast.methods import run_forecast
 from modeling.forecast_checks import check_forecast_result, check_forecast_workload
-from modeling.forecast_records import FORECAST_RECORDS, Doubt, ForecastResult, ForecastWorkload, Quantiles
+from modeling.forecast_records import FORECAST_RECORDS, ForecastResult, ForecastWorkload, Quantiles
 from modeling.simulate.run import run_workload
 from pipeline.input_list import entry_of
 from pipeline.packing import pickled
@@ -32,13 +32,6 @@ def test_doubts_of_the_data_reach_the_result(tmp_path):
     result = run_forecast(workload_of(tmp_path, bend))
 
     assert [(each.location, each.kind) for each in result.doubts] == [("25", "fault"), ("25", "gap")]
-
-
-def test_a_gap_that_data_and_method_found_is_said_once():
-    of_data = [Doubt("25", "gap", "no count of a week"), Doubt("25", "fault", "not a count")]
-    of_method = [Doubt("25", "gap", "starts earlier"), Doubt("06", "gap", "starts earlier"), of_data[1]]
-
-    assert merged_doubts(of_data, of_method) == [*of_data, of_method[1]]
 
 
 def test_a_strict_workload_fails_with_the_locations_that_are_left_out(tmp_path):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from modeling.failures import UserError
+from tests.flu_vintages import ILINET
 from tests.in_process import ended
 from tests.surveillance import (
     DATA,
-    ILINET,
     build_of,
     csv_text,
     extract,
@@ -68,6 +68,7 @@ def first_row(**changes: str):
         (value("many", ["2024-12-28"]), "fault", ['"many" of 2024-12-28 (vintages.csv:', "not a count"]),
         (value("1e99", ["2024-12-28", NEWEST]), "fault", ['"1e99" of 2025-01-04', "are not counts"]),
         (value("900", ["2024-11-30"]), "revision", ["since 2025-01-02: 2024-11-30 from 63 to 900"]),
+        (value("3", ["2024-12-28"]), "revision", ["since 2025-01-02: 2024-12-28 from 243 to 3"]),
     ],
 )
 def test_what_is_odd_about_a_location_is_said_and_it_is_forecast(tmp_path, bend, kind, fragments):
@@ -226,6 +227,7 @@ def test_data_that_cannot_be_right_are_refused(tmp_path, bend, fragments):
         (csv_text(extract()).encode(), ["forecast.yaml:7", "damaged (Not a gzipped file"]),
         (gzip.compress(csv_text(extract()).encode("utf-16")), ["UTF-16; save them as UTF-8"]),
         (gzip.compress(b"as_of;date;location;value\n"), ["separated by semicolons; commas are needed"]),
+        (gzip.compress(b"\nas_of,date,location,date\n"), [":2: ", '"date"']),
         (
             gzip.compress(b"as_of,date,location,value\n2025-01-08,2025-01-04,06\n"),
             [":2: 3 fields instead of 4"],

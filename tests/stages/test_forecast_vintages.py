@@ -8,7 +8,8 @@ import pytest
 
 from modeling.build.surveillance import open_vintages
 from modeling.failures import UserError
-from tests.surveillance import LOCATIONS, VINTAGES, csv_text, extract, where, write_folder
+from tests.flu_vintages import LOCATIONS, VINTAGES
+from tests.surveillance import csv_text, extract, where, write_folder
 
 WEEK = datetime.timedelta(days=7)
 SEASONS = [("2024-11-23", "2025-05-31"), ("2025-11-22", "2026-05-30")]
@@ -130,7 +131,10 @@ def test_a_release_may_be_missing_also_in_the_newest_data(tmp_path):
 @pytest.mark.parametrize(
     ("reference_date", "fragments"),
     [
-        ("2025-01-10", ["2025-01-10 is a Friday; a reference date is a Saturday, such as 2025-01-11"]),
+        (
+            "2025-01-10",
+            ["2025-01-10 is a Friday; a reference date is a Saturday, such as 2025-01-04 or 2025-01-11"],
+        ),
         ("2026-06-13", ["2026-06-13 is in the future", "newest vintage is of 2026-05-27", "2026-05-30"]),
         ("2024-11-16", ["no vintage at or before the reference date 2024-11-16", "first is of 2024-11-20"]),
         (

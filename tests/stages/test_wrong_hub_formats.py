@@ -44,7 +44,10 @@ def reference(day: str):
 MISTAKES = {
     "no Saturday": (
         [reference("2025-01-24")],
-        ["output.yaml:3:", "2025-01-24 is a Friday; a reference date is a Saturday, such as 2025-01-25"],
+        [
+            "output.yaml:3:",
+            "2025-01-24 is a Friday; a reference date is a Saturday, such as 2025-01-18 or 2025-01-25",
+        ],
     ),
     "no reference date": (
         [put("output", "flusight_format", {})],

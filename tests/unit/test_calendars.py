@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from epydemix.utils import compute_simulation_dates
 
-from modeling.calendars import interval_end, reported_dates, saturday_after
+from modeling.calendars import interval_end, reported_dates
 
 
 @pytest.mark.parametrize("frequency", [None, "D", "3D", "7D", "W", "W-SAT", "1W-WED", "MS", "ME"])
@@ -51,11 +51,3 @@ def test_every_day_has_all_its_steps(delta_t_days):
 )
 def test_an_interval_ends_on_its_last_day(day, frequency, end):
     assert interval_end(datetime.date.fromisoformat(day), frequency).isoformat() == end
-
-
-def test_the_next_saturday_is_never_today():
-    days = ["2025-01-24", "2025-01-25", "2025-01-26"]
-
-    saturdays = [str(saturday_after(datetime.date.fromisoformat(day))) for day in days]
-
-    assert saturdays == ["2025-01-25", "2025-02-01", "2025-02-01"]

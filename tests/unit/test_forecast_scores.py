@@ -9,10 +9,11 @@ import pytest
 from modeling.evaluation.comparison import MeanScores
 from modeling.evaluation.hub_files import Forecasts
 from modeling.evaluation.processes import in_parallel
+from modeling.evaluation.request import read_observations
 from modeling.evaluation.scores import LEVELS, Scores, is_inside, score, wis
-from modeling.evaluation.summary import season_of, summarised
+from modeling.evaluation.summary import season_name, summarised
 from modeling.evaluation.tables import ratio_text
-from modeling.failures import TemporaryFault
+from modeling.failures import TemporaryFault, UserError
 
 DATE = np.datetime64("2025-01-11")
 UNIFORM = 100 * LEVELS  # quantiles of a uniform distribution from 0 to 100
@@ -88,7 +89,7 @@ def test_a_week_that_is_not_observed_has_no_score():
     ],
 )
 def test_a_season_begins_in_august(day, season):
-    assert season_of(datetime.date.fromisoformat(day)) == season
+    assert season_name(datetime.date.fromisoformat(day)) == season
 
 
 def test_the_ratio_is_that_of_the_means_over_common_forecasts_of_the_states():
@@ -179,3 +180,14 @@ def test_a_ratio_that_is_not_one_is_not_shown_as_one():
     ratios = [0.456, 0.996, 1.0, 1.003, 1.25, float("nan")]
 
     assert [ratio_text(each) for each in ratios] == ["0.46", "0.996", "1.00", "1.003", "1.25", "–"]
+
+
+def test_counts_to_score_against_are_read_as_surveillance_data_are(tmp_path):
+    counts = tmp_path / "counts.csv"
+    counts.write_text("date,location,value\n2025-01-11,6,12\n2025-01-11,50,NA\n2025-01-11,GU,7\n")
+
+    assert read_observations(counts) == {(datetime.date(2025, 1, 11), "06"): 12}
+
+    counts.write_text("date,location,value\n2025-01-11,06,-3\n")
+    with pytest.raises(UserError, match=r'counts.csv:2: "-3" is not a number from 0 on'):
+        read_observations(counts)

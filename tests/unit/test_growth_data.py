@@ -7,7 +7,7 @@ import pytest
 
 from modeling.failures import UserError
 from modeling.forecast import gaps
-from modeling.forecast.revisions import expected_shift, nowcast, revision_doubts, revisions
+from modeling.forecast.revisions import expected_shift, nowcast, revisions
 from modeling.forecast.settings import RevisionSettings
 from modeling.forecast_records import WEEK, Surveillance, Vintage
 
@@ -50,13 +50,6 @@ def test_a_location_without_any_count_is_refused_by_its_name():
 
     with pytest.raises(UserError, match="no count in any week for 42; leave it out of population_names"):
         gaps.weeks_behind(counts, ["25", "42"])
-
-
-def test_a_location_that_is_behind_is_named_with_the_week_from_which_it_is_forecast():
-    doubts = gaps.gap_doubts(datetime.date(2025, 1, 18), ["25", "42"], np.array([0, 1]))
-
-    assert [(doubt.location, doubt.kind) for doubt in doubts] == [("42", "gap")]
-    assert doubts[0].sentence == "no count after the week ending 2025-01-11; the forecast starts there"
 
 
 def test_a_shift_is_the_median_of_a_location_drawn_to_that_of_all():
@@ -108,15 +101,3 @@ def test_the_nowcast_adds_the_expected_revision_on_the_log_scale():
     expected = nowcast(counts, revisions(surveillance(counts), settings))
 
     np.testing.assert_allclose(expected, column(99, 99, 109, 149, 1))
-
-
-def test_a_week_that_changed_a_lot_since_the_last_release_is_named():
-    counts = np.array([[50, 50], [50, 10], [150, 10], [150, 12]], dtype=float)
-    earlier = [release(1, [[0, 0], [0, 0], [0, 0]]), release(2, [[50, 50], [50, 9], [729, 9]])]
-
-    doubts = revision_doubts(surveillance(counts, earlier), ["42", "50"], RevisionSettings())
-
-    assert [(each.location, each.kind) for each in doubts] == [("42", "revision")]
-    assert doubts[0].sentence == (
-        "the week ending 2024-11-16 was 729 on 2024-11-20 and is 150 now; the new count is used"
-    )

@@ -12,6 +12,7 @@ from modeling.forecast.season_course import season_course
 from modeling.forecast.seasons import season_weeks
 from modeling.forecast.settings import FitSettings, RowSettings, SpreadSettings
 from modeling.forecast_records import WEEK
+from modeling.hubs import MEDIAN
 
 FIRST = datetime.date(2022, 2, 5)
 NO_LIMIT = FitSettings(ridge=0, most_growth=1e9, most_deviations=1e9)
@@ -189,7 +190,7 @@ def test_weighted_quantiles_of_equal_weights_are_the_usual_ones():
 def test_a_value_with_all_weight_is_every_quantile():
     found = intervals.weighted_quantiles(np.array([-1.0, 2, 5]), np.array([0, 1.0, 0]))
 
-    assert found[intervals.MEDIAN] == 2
+    assert found[MEDIAN] == 2
 
 
 def spread(errors, counts, is_nation, own_counts, own_is_nation, **settings) -> np.ndarray:
@@ -228,7 +229,7 @@ def test_a_count_unlike_any_before_takes_the_errors_of_the_nearest_counts():
     found = spread([-1, 0, 1], [1, 1, 1], [False] * 3, [1e9], [False])
 
     assert np.isfinite(found).all()
-    assert found[0, intervals.MEDIAN] == 0
+    assert found[0, MEDIAN] == 0
 
 
 @pytest.mark.parametrize(
@@ -248,5 +249,5 @@ def test_half_of_the_median_error_is_taken_off():
 
     found = intervals.nearer_to_zero(quantiles, 0.5)
 
-    assert found[0, intervals.MEDIAN] == 0.5
+    assert found[0, MEDIAN] == 0.5
     np.testing.assert_allclose(np.diff(found), np.diff(quantiles))

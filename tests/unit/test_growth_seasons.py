@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from modeling.forecast.seasons import christmas_week, season_of, season_weeks, thanksgiving_week
+from modeling.forecast.seasons import christmas_week, season_weeks, thanksgiving_week
 
 DAY = datetime.date.fromisoformat
 
@@ -23,12 +23,6 @@ DAY = datetime.date.fromisoformat
 def test_holidays_are_in_the_week_that_ends_on_the_saturday_after_them(season, christmas, thanksgiving):
     assert christmas_week(season) == DAY(christmas)
     assert thanksgiving_week(season) == DAY(thanksgiving)
-
-
-def test_a_season_begins_in_august():
-    assert season_of(DAY("2025-07-31")) == 2024
-    assert season_of(DAY("2025-08-01")) == 2025
-    assert season_of(DAY("2026-01-10")) == 2025
 
 
 def test_weeks_are_counted_from_both_holidays_of_their_season():

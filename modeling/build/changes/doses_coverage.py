@@ -11,8 +11,8 @@ from modeling.build.changes.doses_ages import AgeSpan, age_span, first_overlap, 
 from modeling.build.changes.doses_file import DailyDoses, DosesFile
 from modeling.build.csv_table import Row, date_of, shown
 from modeling.build.warnings import warn_once
-from modeling.calendars import SATURDAY
 from modeling.failures import UserError, listed
+from modeling.weeks import SATURDAY
 
 PLACE, AGE, WEEK, COVERAGE = "Geography", "Age", "Week_Ending_Sat", "Coverage"
 WEEK_DAYS = 7
