@@ -25,12 +25,14 @@ from modeling.build.weekly_table import (
 from modeling.calendars import SATURDAY, saturday_problem
 from modeling.failures import UserError, listed
 from modeling.forecast_records import MOST_EARLIER, RECENT_WEEKS, WEEK, Surveillance, Vintage
-from modeling.hubs import HORIZONS
+from modeling.hubs import HORIZONS, hub_populations
 
 DATES, VALUES = ("date", "target_end_date"), ("value", "observation")
 DEADLINE = datetime.timedelta(days=3)  # before the reference date: the Wednesday on which forecasts are due
 MOST_WEEKS_AHEAD = 2  # one release may be missing
+MOST_SHARE = 0.01  # of the people admitted in one week: twenty times what has been seen
 FETCH = "fetch newer data with `invoke data-update`"
+_MOST = MOST_SHARE * np.array([hub_populations()[each] for each in PLACES])
 _FILE_OF_A_DAY = re.compile(r"(?P<name>.*)_(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})\.csv(\.gz)?")
 
 
@@ -40,7 +42,7 @@ class NoVintage(UserError):
 
 @dataclass(frozen=True)
 class NotACount:
-    """A value that is not a count, such as a negative one."""
+    """A value that is not a count, such as a negative one, or one of more than MOST_SHARE of the people."""
 
     week: datetime.date
     text: str
@@ -315,16 +317,22 @@ def _release(table: WeeklyTable, rows: np.ndarray, as_of: datetime.date) -> Rele
             "the day of its vintage; correct either"
         )
     rows = rows[table.places[rows] != UNKNOWN]
-    known = table.weeks[rows][~np.isnan(table.values[rows])]
+    values = table.values[rows]
+    is_too_large = values > _MOST[table.places[rows]]  # not for nan
+    values = np.where(is_too_large, np.nan, values)
+    known = table.weeks[rows][~np.isnan(values)]
     if not known.size:
         raise UserError(f"{table.name}: no location of the hub has a count as of {as_of}")
     first, last = known.min(), known.max()
     counts = np.full(((last - first) // 7 + 1, len(PLACES)), np.nan)
-    within = rows[(table.weeks[rows] >= first) & (table.weeks[rows] <= last)]
-    counts[(table.weeks[within] - first) // 7, table.places[within]] = table.values[within]
+    is_within = (table.weeks[rows] >= first) & (table.weeks[rows] <= last)
+    within = rows[is_within]
+    counts[(table.weeks[within] - first) // 7, table.places[within]] = values[is_within]
     not_counts: dict[str, list[NotACount]] = {}
     of_vintage = set(rows.tolist())
-    for row in filter(of_vintage.__contains__, table.unusable):
-        found = NotACount(day_of(table.weeks[row]), table.unusable[row], f"{table.name}:{table.line(row)}")
+    unusable = {row: text for row, text in table.unusable.items() if row in of_vintage}
+    unusable |= {int(row): f"{table.values[row]:.15g}" for row in rows[is_too_large]}
+    for row, text in sorted(unusable.items()):
+        found = NotACount(day_of(table.weeks[row]), text, f"{table.name}:{table.line(row)}")
         not_counts.setdefault(PLACES[table.places[row]], []).append(found)
     return Release(as_of, table.name, day_of(first), counts, not_counts, table.unknown_places)

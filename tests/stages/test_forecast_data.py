@@ -67,6 +67,7 @@ def first_row(**changes: str):
         (value("-3", ["2024-12-28"]), "fault", ['"-3" of 2024-12-28 (vintages.csv:', "not a count"]),
         (value("many", ["2024-12-28"]), "fault", ['"many" of 2024-12-28 (vintages.csv:', "not a count"]),
         (value("1e99", ["2024-12-28", NEWEST]), "fault", ['"1e99" of 2025-01-04', "are not counts"]),
+        (value("80000", ["2024-12-28"]), "fault", ['"80000" of 2024-12-28 (vintages.csv:', "not a count"]),
         (value("900", ["2024-11-30"]), "revision", ["since 2025-01-02: 2024-11-30 from 63 to 900"]),
     ],
 )
