@@ -89,7 +89,10 @@ def forecast(
                 log_rates[row, columns] = _revised(own.panel, found, origin + steps, columns, settings)
     values = counts_of(log_rates, people[:, None])
     quantiles = np.sort(np.rint(values), axis=-1)
-    return Forecast(Quantiles(known.reference_date, quantiles), expected[-RECENT_WEEKS:], [*faults, *doubts])
+    notes = gaps.long_gap_notes(known.counts, known.first_week) + _season_notes(series, known, settings)
+    return Forecast(
+        Quantiles(known.reference_date, quantiles), expected[-RECENT_WEEKS:], [*faults, *doubts], notes
+    )
 
 
 def _own_series(
@@ -170,6 +173,23 @@ def _all_rows(series: list[Series], steps: int, centre: int, settings: Settings)
         )
         rows.append(own.where(own.rate > each.least_rate))
     return rows[0] if len(rows) == 1 else rows[0].joined(rows[1])
+
+
+def _season_notes(series: list[Series], known: Surveillance, settings: Settings) -> list[str]:
+    """Return a note if a single past season is learned from: what varies between seasons is then unknown."""
+    newest, past = len(series[0].panel.counts) - 1, set()
+    centre = training.window_centre(int(series[0].panel.weeks.from_christmas[newest]), settings.rows)
+    for each in series:
+        origins = training.origin_weeks(each.panel, 1, centre, each.between, settings.rows)
+        known_origins = origins[~np.isnan(each.panel.nation[origins, 0])]
+        past |= set(each.panel.weeks.season[known_origins].tolist()) - {season_of(known.last_week)}
+    if len(past) != 1:
+        return []
+    season = past.pop()
+    return [
+        f"{season}-{(season + 1) % 100:02} is the only past season that is learned from: the forecast "
+        "repeats its course, and the intervals may be far too narrow; a history_path adds seasons"
+    ]
 
 
 def _check_past_season(rows: training.Rows, known: Surveillance) -> None:

@@ -60,7 +60,7 @@ def run_forecast(workload: ForecastWorkload) -> ForecastResult:
         previous=method(workload.previous, *fixed).quantiles if workload.previous is not None else None,
         later=workload.later,
         left_out=workload.left_out,
-        notes=workload.notes,
+        notes=[*workload.notes, *made.notes],
         doubts=doubts,
         seed=workload.seed,
         index=workload.index,

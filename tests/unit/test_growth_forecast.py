@@ -238,7 +238,7 @@ def test_a_history_stands_in_for_past_seasons_of_admissions():
     assert np.isfinite(found.quantiles.values).all()
 
 
-def test_one_past_season_is_enough():
+def test_one_past_season_is_enough_and_that_is_said():
     known = known_on(WINTER)
     cut = (DAY("2023-08-05") - FIRST_WEEK).days // 7
     young = replace(known, first_week=FIRST_WEEK + cut * WEEK, counts=known.counts[cut:])
@@ -246,3 +246,27 @@ def test_one_past_season_is_enough():
     found = forecast(young, LOCATIONS, PEOPLE, None)
 
     assert np.isfinite(found.quantiles.values).all()
+    assert len(found.notes) == 1
+    assert "2023-24 is the only past season that is learned from" in found.notes[0]
+    assert forecast(known, LOCATIONS, PEOPLE, None).notes == []
+
+
+def test_a_season_that_the_data_skip_is_none_to_learn_from():
+    known = known_on(WINTER)
+    first, end = ((DAY(day) - FIRST_WEEK).days // 7 for day in ("2023-08-05", "2024-08-03"))
+    known.counts[first:end] = np.nan
+
+    found = forecast(known, LOCATIONS, PEOPLE, None)
+
+    assert "2023-08-05" in found.notes[0]
+    assert "2022-23 is the only past season" in found.notes[1]
+    assert (found.quantiles.values[1:, -1, -1] > found.quantiles.values[1:, -1, 0]).all()
+
+
+def test_no_quantile_reaches_the_people_of_the_place():
+    known = known_on(WINTER)
+    known.counts[-6:, VERMONT] = 400_000
+
+    values = forecast(known, LOCATIONS, PEOPLE, None).quantiles.values
+
+    assert values[:, VERMONT].max() == PEOPLE[VERMONT] - 1
