@@ -89,7 +89,7 @@ def forecast(
                 log_rates[row, columns] = _revised(own.panel, found, origin + steps, columns, settings)
     values = counts_of(log_rates, people[:, None])
     quantiles = np.sort(np.rint(values), axis=-1)
-    notes = gaps.long_gap_notes(known.counts, known.first_week) + _season_notes(series, known, settings)
+    notes = _notes(series, known, history is not None, settings)
     return Forecast(
         Quantiles(known.reference_date, quantiles), expected[-RECENT_WEEKS:], [*faults, *doubts], notes
     )
@@ -175,21 +175,31 @@ def _all_rows(series: list[Series], steps: int, centre: int, settings: Settings)
     return rows[0] if len(rows) == 1 else rows[0].joined(rows[1])
 
 
-def _season_notes(series: list[Series], known: Surveillance, settings: Settings) -> list[str]:
-    """Return a note if a single past season is learned from: what varies between seasons is then unknown."""
-    newest, past = len(series[0].panel.counts) - 1, set()
-    centre = training.window_centre(int(series[0].panel.weeks.from_christmas[newest]), settings.rows)
-    for each in series:
-        origins = training.origin_weeks(each.panel, 1, centre, each.between, settings.rows)
-        known_origins = origins[~np.isnan(each.panel.nation[origins, 0])]
-        past |= set(each.panel.weeks.season[known_origins].tolist()) - {season_of(known.last_week)}
-    if len(past) != 1:
-        return []
-    season = past.pop()
-    return [
-        f"{season}-{(season + 1) % 100:02} is the only past season that is learned from: the forecast "
-        "repeats its course, and the intervals may be far too narrow; a history_path adds seasons"
-    ]
+def _notes(series: list[Series], known: Surveillance, has_history: bool, settings: Settings) -> list[str]:
+    """Return what a reader must know of the seasons that are learned from."""
+    weeks = series[0].panel.weeks
+    centre = training.window_centre(int(weeks.from_christmas[-1]), settings.rows)
+    seasons = [_seasons(each, centre, settings) - {season_of(known.last_week)} for each in series]
+    notes = gaps.long_gap_notes(known.counts, known.first_week)
+    if has_history and not any(seasons[1:]):
+        notes.append(
+            "the history adds nothing: it has no week to learn from near this week of a season, after its "
+            f"first {settings.history.run_in} weeks"
+        )
+    past = set().union(*seasons)
+    if len(past) == 1:
+        season = past.pop()
+        notes.append(
+            f"{season}-{(season + 1) % 100:02} is the only past season that is learned from: the forecast "
+            "repeats its course, and the intervals may be far too narrow; a history_path adds seasons"
+        )
+    return notes
+
+
+def _seasons(series: Series, centre: int, settings: Settings) -> set[int]:
+    """Return the seasons of which a series has weeks near the centre."""
+    origins = training.origin_weeks(series.panel, 1, centre, series.between, settings.rows)
+    return set(series.panel.weeks.season[origins[~np.isnan(series.panel.nation[origins, 0])]].tolist())
 
 
 def _check_past_season(rows: training.Rows, known: Surveillance) -> None:

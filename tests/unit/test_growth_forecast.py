@@ -238,6 +238,15 @@ def test_a_history_stands_in_for_past_seasons_of_admissions():
     assert np.isfinite(found.quantiles.values).all()
 
 
+def test_a_history_that_is_too_short_to_be_learned_from_is_named():
+    whole = history()
+    short = replace(whole, values=whole.values[:60])
+
+    assert forecast(known_on(WINTER), LOCATIONS, PEOPLE, whole).notes == []
+    (note,) = forecast(known_on(WINTER), LOCATIONS, PEOPLE, short).notes
+    assert note.startswith("the history adds nothing")
+
+
 def test_one_past_season_is_enough_and_that_is_said():
     known = known_on(WINTER)
     cut = (DAY("2023-08-05") - FIRST_WEEK).days // 7
