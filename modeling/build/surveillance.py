@@ -25,7 +25,7 @@ from modeling.build.weekly_table import (
 from modeling.calendars import SATURDAY, saturday_problem
 from modeling.failures import UserError, listed
 from modeling.forecast_records import MOST_EARLIER, RECENT_WEEKS, WEEK, Surveillance, Vintage
-from modeling.hubs import HORIZONS, hub_populations
+from modeling.hubs import FLUSIGHT, HORIZONS, hub_populations
 
 DATES, VALUES = ("date", "target_end_date"), ("value", "observation")
 DEADLINE = datetime.timedelta(days=3)  # before the reference date: the Wednesday on which forecasts are due
@@ -260,9 +260,7 @@ def open_vintages(path: Path, locations: list[str], where: str = "") -> Vintages
         return Vintages(
             sorted(files), lambda day: _read_release(files[day], day, where), locations, f"{where}: {path}"
         )
-    table = read_weekly(
-        path, where, "surveillance data", date_columns=DATES, value_columns=VALUES, has_vintages=True
-    )
+    table = _table(path, where, has_vintages=True)
     days = [day_of(number) for number in np.unique(table.as_of)]
     return Vintages(days, partial(_release_in, table), locations, f"{where}: {path.name}")
 
@@ -294,8 +292,20 @@ def _files_by_day(folder: Path, where: str) -> dict[datetime.date, Path]:
     return found
 
 
+def _table(path: Path, where: str, has_vintages: bool = False) -> WeeklyTable:
+    return read_weekly(
+        path,
+        where,
+        "surveillance data",
+        date_columns=DATES,
+        value_columns=VALUES,
+        has_vintages=has_vintages,
+        target=FLUSIGHT.target,
+    )
+
+
 def _read_release(path: Path, as_of: datetime.date, where: str) -> Release:
-    table = read_weekly(path, where, "surveillance data", date_columns=DATES, value_columns=VALUES)
+    table = _table(path, where)
     return _release(table, np.arange(len(table.weeks)), as_of)
 
 

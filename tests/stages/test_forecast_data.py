@@ -9,6 +9,7 @@ from modeling.failures import UserError
 from modeling.forecast.methods import METHODS
 from tests.stage_scripts import Stages
 from tests.surveillance import (
+    COLUMNS,
     DATA,
     ILINET,
     build_of,
@@ -164,6 +165,21 @@ def test_rows_of_other_places_are_ignored_with_a_note(tmp_path):
     workload = workload_of(tmp_path, lambda rows: rows.extend(other))
 
     assert workload.notes == ["rows of 78, AS are ignored: no locations of the hub"]
+
+
+def test_rows_of_another_target_are_ignored(tmp_path):
+    rows = extract()
+    visits = [row | {"target": "wk inc flu prop ed visits", "value": "0.02"} for row in rows]
+    config = write_forecast(tmp_path, rows)
+    plain = build_of(config).workloads[0]
+    both = [row | {"target": "wk inc flu hosp"} for row in rows] + visits
+
+    (tmp_path / DATA).write_text(csv_text(both, [*COLUMNS, "target"]))
+    np.testing.assert_array_equal(build_of(config).workloads[0].known.counts, plain.known.counts)
+
+    (tmp_path / DATA).write_text(csv_text(visits, [*COLUMNS, "target"]))
+    with pytest.raises(UserError, match='no rows of the target "wk inc flu hosp"; it has wk inc flu prop'):
+        build_of(config)
 
 
 def test_a_code_without_its_leading_zero_is_that_of_the_state(tmp_path):
