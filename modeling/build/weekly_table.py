@@ -131,7 +131,7 @@ def read_weekly(
         targets = columns[header.index("target")]
         if target not in targets:
             raise UserError(
-                f'{place} has no rows of the target "{target}"; it has {listed(sorted({*targets}))}'
+                f'{place} has no rows of the target "{target}"; it has {listed(sorted({shown(each) for each in targets}))}'
             )
         columns_of_places[np.array(targets) != target] = UNKNOWN
     table = WeeklyTable(
