@@ -130,9 +130,8 @@ def read_weekly(
     if target and "target" in header:
         targets = columns[header.index("target")]
         if target not in targets:
-            raise UserError(
-                f'{place} has no rows of the target "{target}"; it has {listed(sorted({shown(each) for each in targets}))}'
-            )
+            found = listed(sorted({shown(each) for each in targets}))
+            raise UserError(f'{place} has no rows of the target "{target}"; it has {found}')
         columns_of_places[np.array(targets) != target] = UNKNOWN
     table = WeeklyTable(
         name=path.name,
