@@ -67,6 +67,14 @@ def test_only_records_of_this_module_are_unpickled(tmp_path):
             load_record(forged, ForecastWorkload)
 
 
+@pytest.mark.parametrize("forged", [np.array([True, False]), 1, "no", None])
+def test_a_switch_that_is_neither_true_nor_false_is_refused(tmp_path, forged):
+    workload = dataclasses.replace(workload_of(tmp_path), is_strict=forged)
+
+    with pytest.raises(UserError, match=r"is_strict is .* instead of true or false"):
+        load_record(pickled(workload), ForecastWorkload)
+
+
 def result(tmp_path) -> ForecastResult:
     return run_forecast(workload_of(tmp_path))
 
