@@ -11,6 +11,7 @@ import numpy as np
 from modeling.forecast.panel import NATION
 from modeling.forecast.settings import FaultSettings
 from modeling.forecast_records import WEEK, Doubt
+from modeling.hubs import hub_populations
 
 
 def without_faults(
@@ -94,6 +95,53 @@ class _Guard:
         day = self.first_week + week * WEEK
         sentence = f"the week ending {day} {verb} from {before:,.0f}{expected} to {now:,.0f}; {consequence}"
         self.doubts.append(Doubt(self.locations[column], "fault", sentence))
+
+
+def with_plausible_nation(
+    counts: np.ndarray,
+    reported: np.ndarray,
+    locations: list[str],
+    first_week: datetime.date,
+    settings: FaultSettings,
+) -> tuple[np.ndarray, list[Doubt]]:
+    """Return counts whose nation fits the sum of its places, and a doubt if weeks of it were replaced.
+
+    It cannot be far below the sum of some places, nor far above that of all. It then becomes the sum of all;
+    where some are unknown, its count of the week before changes as their sum does.
+
+    Parameters
+    ----------
+    counts : ndarray, shape (weeks, locations)
+        Without faults of the places, which have changed the nation, too.
+    reported : ndarray, shape (weeks, locations)
+        As reported, for the doubt.
+    """
+    is_place = np.array([name != NATION for name in locations])
+    if is_place.all() or not is_place.any():
+        return counts, []
+    places, nation = counts[:, is_place], counts[:, ~is_place][:, 0]
+    has_all = set(hub_populations()) <= {*locations}
+    is_whole = ~np.isnan(places).any(axis=1) & has_all
+    least = np.nansum(places, axis=1)
+    above = np.log1p(nation) - np.log1p(least)
+    is_wrong = (above < -settings.nation_log) | (is_whole & (above > settings.nation_log))
+    weeks = np.flatnonzero(is_wrong & (np.fmax(nation, least) > settings.fewest))
+    if not len(weeks):
+        return counts, []
+    expected = nation.copy()
+    for week in weeks:
+        expected[week] = least[week]
+        if not is_whole[week] and week and least[week - 1] > 0 and expected[week - 1] > least[week - 1]:
+            expected[week] *= expected[week - 1] / least[week - 1]
+    corrected, last = counts.copy(), weeks[-1]
+    corrected[:, ~is_place] = expected[:, None]
+    now = np.where(np.isnan(reported), counts, reported)[last, ~is_place][0]
+    others = f" (and {len(weeks) - 1} weeks before it)" if len(weeks) > 1 else ""
+    sentence = (
+        f"the week ending {first_week + int(last) * WEEK}{others} is {now:,.0f}, which does not fit the "
+        f"{least[last]:,.0f} of its states together; the forecast takes it as {expected[last]:,.0f}"
+    )
+    return corrected, [Doubt(NATION, "fault", sentence)]
 
 
 def common_change(changes: np.ndarray, fewest_locations: int) -> float:

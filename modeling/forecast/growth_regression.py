@@ -11,7 +11,7 @@ import numpy as np
 
 from modeling.failures import UserError
 from modeling.forecast import gaps, intervals, regression, training
-from modeling.forecast.faults import without_faults
+from modeling.forecast.faults import with_plausible_nation, without_faults
 from modeling.forecast.features import Features
 from modeling.forecast.history import history_panel
 from modeling.forecast.panel import Panel, counts_of, panel
@@ -73,6 +73,10 @@ def forecast(
     doubts += revision_doubts(known, locations, settings.revisions)
     counts = gaps.interpolated(known.counts)
     counts, faults = without_faults(counts, locations, known.first_week, settings.faults)
+    counts, faults_of_nation = with_plausible_nation(
+        counts, known.counts, locations, known.first_week, settings.faults
+    )
+    faults += faults_of_nation
     found = revisions(known, settings.revisions)
     expected = nowcast(counts, found)
     own = _own_series(expected, known, locations, people, settings)

@@ -5,8 +5,9 @@ import datetime
 import numpy as np
 import pytest
 
-from modeling.forecast.faults import common_change, without_faults
+from modeling.forecast.faults import common_change, with_plausible_nation, without_faults
 from modeling.forecast.settings import FaultSettings
+from modeling.hubs import hub_populations
 
 FIRST = datetime.date(2024, 10, 26)
 NEWEST = FIRST + datetime.timedelta(weeks=5)
@@ -140,3 +141,61 @@ def test_a_series_of_fewer_weeks_than_are_compared_is_left_alone():
     counts = np.array([[10.0], [1000]])
 
     assert guarded(counts, places=["50"])[1] == []
+
+
+EVERY_PLACE = [*(name for name in hub_populations() if name != "US"), "US"]
+
+
+def every_place() -> np.ndarray:
+    """Six weeks of 99 admissions in each of 52 places, and their sum, which doubles in the last week."""
+    places = np.full((6, 52), 99.0)
+    places[5] = 198
+    return np.column_stack([places, places.sum(axis=1)])
+
+
+@pytest.mark.parametrize("wrong", [0, 1_030, 102_960])
+def test_a_nation_that_does_not_fit_its_states_becomes_their_sum(wrong):
+    counts = every_place()
+    counts[5, -1] = wrong
+
+    found, doubts = with_plausible_nation(counts, counts, EVERY_PLACE, FIRST, FaultSettings())
+
+    np.testing.assert_array_equal(found, every_place())
+    assert [(doubt.location, doubt.kind) for doubt in doubts] == [("US", "fault")]
+    assert doubts[0].sentence == (
+        f"the week ending {NEWEST} is {wrong:,}, which does not fit the 10,296 of its states together; the "
+        "forecast takes it as 10,296"
+    )
+
+
+@pytest.mark.parametrize("share", [0.8, 1.2])
+def test_a_nation_near_the_sum_of_its_states_stays(share):
+    counts = every_place()
+    counts[:, -1] *= share
+
+    found, doubts = with_plausible_nation(counts, counts, EVERY_PLACE, FIRST, FaultSettings())
+
+    assert doubts == []
+    np.testing.assert_array_equal(found, counts)
+
+
+def test_a_nation_below_some_of_its_states_changes_as_they_do_and_one_above_them_stays():
+    counts = every_place()[:, -3:]  # two of the 52 places
+    counts[5, -1] = 100
+
+    found, doubts = with_plausible_nation(counts, counts, EVERY_PLACE[-3:], FIRST, FaultSettings())
+
+    np.testing.assert_allclose(found, every_place()[:, -3:])
+    assert len(doubts) == 1
+    assert "takes it as 10,296" in doubts[0].sentence
+
+
+def test_all_weeks_of_a_nation_in_other_units_are_replaced_with_one_doubt():
+    counts = every_place()
+    counts[:, -1] /= 1000
+
+    found, doubts = with_plausible_nation(counts, counts, EVERY_PLACE, FIRST, FaultSettings())
+
+    np.testing.assert_array_equal(found, every_place())
+    assert len(doubts) == 1
+    assert f"the week ending {NEWEST} (and 5 weeks before it) is 10, which" in doubts[0].sentence

@@ -272,6 +272,15 @@ def test_a_season_that_the_data_skip_is_none_to_learn_from():
     assert (found.quantiles.values[1:, -1, -1] > found.quantiles.values[1:, -1, 0]).all()
 
 
+def test_a_nation_without_counts_in_the_newest_week_costs_no_state_its_forecast():
+    whole, faulty = known_on(WINTER), known_on(WINTER)
+    faulty.counts[-1, -1] = 0
+
+    one, other = (forecast(each, LOCATIONS, PEOPLE, None).quantiles.values for each in (whole, faulty))
+
+    np.testing.assert_allclose(other[1:, :, MEDIAN], one[1:, :, MEDIAN], rtol=0.2, atol=2)
+
+
 def test_no_quantile_reaches_the_people_of_the_place():
     known = known_on(WINTER)
     known.counts[-6:, VERMONT] = 400_000
