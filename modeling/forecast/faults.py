@@ -14,6 +14,43 @@ from modeling.forecast_records import WEEK, Doubt
 from modeling.hubs import hub_populations
 
 
+def without_faulty_weeks(
+    counts: np.ndarray, locations: list[str], first_week: datetime.date, settings: FaultSettings
+) -> tuple[np.ndarray, list[Doubt]]:
+    """Return counts in which newest weeks are unknown that most locations cannot have, and their doubts.
+
+    Such as a week of zeros, or one to which most hospitals have not reported yet. Each week is compared with
+    the newest one before it that is not faulty.
+
+    Parameters
+    ----------
+    counts : ndarray, shape (weeks, locations)
+        nan where unknown.
+    """
+    is_place = np.array([name != NATION for name in locations])
+    corrected, doubts = counts.copy(), []
+    first = max(len(counts) - settings.drop_weeks, 1)
+    before = first - 1
+    for week in range(first, len(counts)):
+        old, new = counts[[before, week]][:, is_place]
+        is_known = ~np.isnan(old) & ~np.isnan(new)
+        changes = (np.log1p(new) - np.log1p(old))[is_known]
+        totals = old[is_known].sum(), new[is_known].sum()
+        usual = common_change(changes, settings.fewest_locations)
+        of_total = np.log1p(totals[1]) - np.log1p(totals[0])
+        if min(abs(usual), abs(of_total)) < settings.most_common or max(totals) < settings.fewest:
+            before = week
+            continue
+        corrected[week] = np.nan
+        sentence = (
+            f"all locations together go from {totals[0]:,.0f} to {totals[1]:,.0f} in the week ending "
+            f"{first_week + week * WEEK}; the forecast takes that week as unknown"
+        )
+        named = [NATION] if NATION in locations else locations
+        doubts += [Doubt(name, "fault", sentence) for name in named]
+    return corrected, doubts
+
+
 def without_faults(
     counts: np.ndarray, locations: list[str], first_week: datetime.date, settings: FaultSettings
 ) -> tuple[np.ndarray, list[Doubt]]:
@@ -78,7 +115,8 @@ class _Guard:
 
     def _usual(self, week: int) -> float:
         changes = np.log1p(self.counts[week]) - np.log1p(self.counts[week - 1])
-        return common_change(changes[self._is_place], self.settings.fewest_locations)
+        usual = common_change(changes[self._is_place], self.settings.fewest_locations)
+        return usual if abs(usual) < self.settings.most_common else 0.0  # most have a fault
 
     def _replace(self, week: int, is_fault: np.ndarray, start: np.ndarray, usual: float, verb: str) -> None:
         expected = np.maximum(np.expm1(np.log1p(start) + usual), 0)

@@ -11,7 +11,7 @@ import numpy as np
 
 from modeling.failures import UserError
 from modeling.forecast import gaps, intervals, regression, training
-from modeling.forecast.faults import with_plausible_nation, without_faults
+from modeling.forecast.faults import with_plausible_nation, without_faults, without_faulty_weeks
 from modeling.forecast.features import Features
 from modeling.forecast.history import history_panel
 from modeling.forecast.panel import Panel, counts_of, panel
@@ -68,15 +68,14 @@ def forecast(
     UserError
         A location has no count at all, or no past season has weeks to learn from.
     """
-    behind = gaps.weeks_behind(known.counts, locations)
-    doubts = gaps.gap_doubts(known.last_week, locations, behind)
+    usable, faults = without_faulty_weeks(known.counts, locations, known.first_week, settings.faults)
+    behind = gaps.weeks_behind(usable, locations)
+    doubts = gaps.gap_doubts(known.last_week, locations, gaps.weeks_behind(known.counts, locations))
     doubts += revision_doubts(known, locations, settings.revisions)
-    counts = gaps.interpolated(known.counts)
-    counts, faults = without_faults(counts, locations, known.first_week, settings.faults)
-    counts, faults_of_nation = with_plausible_nation(
-        counts, known.counts, locations, known.first_week, settings.faults
-    )
-    faults += faults_of_nation
+    counts, more = without_faults(gaps.interpolated(usable), locations, known.first_week, settings.faults)
+    faults += more
+    counts, more = with_plausible_nation(counts, usable, locations, known.first_week, settings.faults)
+    faults += more
     found = revisions(known, settings.revisions)
     expected = nowcast(counts, found)
     own = _own_series(expected, known, locations, people, settings)

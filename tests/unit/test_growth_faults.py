@@ -5,7 +5,12 @@ import datetime
 import numpy as np
 import pytest
 
-from modeling.forecast.faults import common_change, with_plausible_nation, without_faults
+from modeling.forecast.faults import (
+    common_change,
+    with_plausible_nation,
+    without_faults,
+    without_faulty_weeks,
+)
 from modeling.forecast.settings import FaultSettings
 from modeling.hubs import hub_populations
 
@@ -75,9 +80,9 @@ def test_an_older_rise_that_was_not_corrected_is_doubted_and_stays():
     )
 
 
-def test_what_all_locations_do_is_no_fault():
+def test_what_all_locations_do_up_to_a_factor_of_three_is_no_fault():
     counts = steady()
-    counts[5] *= 5
+    counts[5] *= 2.5
 
     assert guarded(counts)[1] == []
 
@@ -199,3 +204,41 @@ def test_all_weeks_of_a_nation_in_other_units_are_replaced_with_one_doubt():
     np.testing.assert_array_equal(found, every_place())
     assert len(doubts) == 1
     assert f"the week ending {NEWEST} (and 5 weeks before it) is 10, which" in doubts[0].sentence
+
+
+@pytest.mark.parametrize("factor", [0, 0.3, 10])
+def test_a_week_that_most_locations_cannot_have_is_unknown(factor):
+    counts = every_place()
+    counts[4] *= factor
+
+    found, doubts = without_faulty_weeks(counts, EVERY_PLACE, FIRST, FaultSettings())
+
+    assert np.flatnonzero(np.isnan(found).all(axis=1)).tolist() == [4]
+    np.testing.assert_array_equal(found[[0, 1, 2, 3, 5]], counts[[0, 1, 2, 3, 5]])
+    assert [(doubt.location, doubt.kind) for doubt in doubts] == [("US", "fault")]
+    assert doubts[0].sentence == (
+        f"all locations together go from 5,148 to {5148 * factor:,.0f} in the week ending "
+        f"{NEWEST - datetime.timedelta(weeks=1)}; the forecast takes that week as unknown"
+    )
+
+
+@pytest.mark.parametrize("factor", [0.4, 2.5])
+def test_a_week_that_an_epidemic_may_bring_stays(factor):
+    counts = every_place()
+    counts[5] = counts[4] * factor
+
+    found, doubts = without_faulty_weeks(counts, EVERY_PLACE, FIRST, FaultSettings())
+
+    assert doubts == []
+    np.testing.assert_array_equal(found, counts)
+
+
+def test_zeros_of_most_locations_are_not_what_the_others_are_compared_with():
+    counts = every_place()
+    counts[5] = counts[4]
+    counts[5, :40] = 0
+
+    found, doubts = without_faults(counts, EVERY_PLACE, FIRST, FaultSettings())
+
+    np.testing.assert_allclose(found[5, :52], counts[4, :52])
+    assert len(doubts) == 40

@@ -9,6 +9,7 @@ import pytest
 from modeling.failures import UserError
 from modeling.forecast.growth_regression import forecast
 from modeling.forecast.methods import METHODS
+from modeling.forecast.settings import SETTINGS
 from modeling.forecast_records import WEEK, History
 from modeling.hubs import QUANTILES
 from tests.flu_vintages import FIRST_WEEK, LOCATIONS, PEOPLE, history, known_on, same, vintages
@@ -279,6 +280,19 @@ def test_a_nation_without_counts_in_the_newest_week_costs_no_state_its_forecast(
     one, other = (forecast(each, LOCATIONS, PEOPLE, None).quantiles.values for each in (whole, faulty))
 
     np.testing.assert_allclose(other[1:, :, MEDIAN], one[1:, :, MEDIAN], rtol=0.2, atol=2)
+
+
+def test_a_newest_week_of_zeros_everywhere_is_forecast_as_a_missing_release():
+    known = known_on(WINTER)
+    places = LOCATIONS.index("US")
+    fewer = replace(SETTINGS, faults=replace(SETTINGS.faults, fewest_locations=places))
+    empty, zeros = (replace(known, counts=known.counts.copy()) for _ in range(2))
+    empty.counts[-1], zeros.counts[-1] = np.nan, 0
+
+    one, other = (forecast(each, LOCATIONS, PEOPLE, None, fewer) for each in (empty, zeros))
+
+    np.testing.assert_array_equal(one.quantiles.values, other.quantiles.values)
+    assert [(each.location, each.kind) for each in other.doubts[:1]] == [("US", "fault")]
 
 
 def test_no_quantile_reaches_the_people_of_the_place():
