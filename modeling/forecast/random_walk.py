@@ -31,8 +31,11 @@ def forecast(
         weeks_behind = len(series) - 1 - newest
         changes = np.diff(series)
         changes = changes[~np.isnan(changes)]
+        if not changes.size:  # no two weeks in a row have a count
+            weeks_known = np.flatnonzero(~np.isnan(series))
+            changes = np.diff(series[weeks_known]) / np.sqrt(np.diff(weeks_known))
         if not changes.size:
-            raise UserError(f"{locations[column]}: no two weeks in a row have a count; no change is known")
+            raise UserError(f"{locations[column]}: a single week has a count; no change is known")
         spread = np.quantile(np.concatenate([changes, -changes]), QUANTILES)
         for row, horizon in enumerate(HORIZONS):
             weeks = max(horizon + known.weeks_ahead + weeks_behind, 0)

@@ -51,6 +51,22 @@ def test_a_strict_workload_fails_with_the_locations_that_are_left_out(tmp_path):
         run_forecast(strict)
 
 
+def test_data_of_last_week_that_cannot_be_forecast_cost_only_the_look_back(tmp_path):
+    workload = workload_of(tmp_path)
+    counts = workload.previous.counts.copy()
+    counts[:-1, 0] = np.nan
+    thin = dataclasses.replace(workload, previous=dataclasses.replace(workload.previous, counts=counts))
+
+    whole, found = run_forecast(workload), run_forecast(thin)
+
+    assert whole.previous is not None
+    assert found.previous is None
+    np.testing.assert_array_equal(found.forecast.values, whole.forecast.values)
+    assert found.notes == [
+        "last week's forecast is not made again: 06: a single week has a count; no change is known"
+    ]
+
+
 def test_an_unknown_method_is_refused(tmp_path):
     with pytest.raises(UserError, match="method crystal_ball is unknown; this version has"):
         run_forecast(dataclasses.replace(workload_of(tmp_path), method="crystal_ball"))

@@ -38,3 +38,13 @@ def test_no_quantile_reaches_the_people_of_the_place():
     values = values_of(counts, np.array([1000, 1000]))
 
     assert values[:, 0].max() == 999
+
+
+def test_a_location_that_reports_every_fourth_week_has_half_of_its_change_a_week():
+    counts = np.full((13, 2), np.nan)
+    counts[:, 0] = 9
+    counts[::4, 1] = np.array([16.0, 256, 16, 256]) - 1  # changes of log 16 in four weeks
+
+    values = values_of(counts)
+
+    assert values[1, 1, HIGH] + 1 == 256 * 4
