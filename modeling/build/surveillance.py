@@ -197,11 +197,16 @@ class Vintages:
     def later(self, reference_date: datetime.date) -> np.ndarray:
         """Return the newest known counts of a forecast's weeks, shape (5, locations): horizons -1 to 3.
 
-        nan where a week is not observed yet.
+        nan where a week is not observed yet. A week that the newest vintage lacks is that of the newest one
+        that has it: a file may hold only the last weeks.
         """
-        newest = self.release(self.newest)
         weeks = [reference_date + horizon * WEEK for horizon in HORIZONS]
-        return np.array([newest.of_week(week)[self._columns] for week in weeks])
+        return np.array([self._newest_of(week)[self._columns] for week in weeks])
+
+    def _newest_of(self, week: datetime.date) -> np.ndarray:
+        """Return the newest known counts of a week, shape (places,)."""
+        later = (self.release(day).of_week(week) for day in reversed(self.days) if day >= week)
+        return next((each for each in later if not np.isnan(each).all()), np.full(len(PLACES), np.nan))
 
     def before(self, as_of: datetime.date) -> Release | None:
         """Return the vintage before that of a day."""
