@@ -149,6 +149,7 @@ class DataOperator(Operator):
     def __init__(self, folder: Path, hub: TestHub):
         super().__init__(folder, simulated())
         self.environ["TARGET_DATA_SOURCE"] = hub.address
+        self.environ["FORECAST_REPO_DIR"] = str(folder / "local" / "forecast")  # not our examples
         self.data = folder / "local" / "forecast" / "data" / "flusight"
 
     def vintages(self) -> dict[str, bytes]:
