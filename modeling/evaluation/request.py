@@ -1,17 +1,18 @@
 """What is asked for: the dates, methods, locations and files of `invoke evaluate`, checked one by one."""
 
-import csv
 import datetime
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from modeling.build.weekly_table import PLACES, UNKNOWN, day_of, read_weekly
 from modeling.calendars import SATURDAY
 from modeling.evaluation.hub_files import header_of, text_of
 from modeling.evaluation.scores import Observations
 from modeling.failures import UserError, did_you_mean
 from modeling.forecast.methods import METHODS
-from modeling.hubs import hub_populations
+from modeling.hubs import FLUSIGHT, hub_populations
 from modeling.populations import expand_all, find_location, locations
 
 BASELINE_METHOD = "random_walk"  # always computed, so that there is a baseline without any other file
@@ -140,24 +141,30 @@ def read_observations(path: Path) -> Observations:
     Raises
     ------
     UserError
-        With file and line: it is not such a file, or gives a week of a location twice.
+        With file and line: it is not such a file, gives a week of a location twice, or has a value that is
+        not a count.
     """
-    text = text_of(path)
-    header = header_of(text)
-    date, value = (next((n for n in names if n in header), None) for names in (_DATE, _VALUE))
-    if date is None or value is None or "location" not in header:
+    header = header_of(text_of(path))
+    if not set(_DATE) & set(header) or not set(_VALUE) & set(header) or "location" not in header:
         raise UserError(f"{path}: observations need the columns date, location and value")
     if "as_of" in header:
         raise UserError(f"{path}: holds several vintages (column as_of); name a file with one")
-    rows, found = csv.DictReader(io.StringIO(text, newline="")), {}
-    for row in rows:
-        try:
-            key = datetime.date.fromisoformat(row[date]), row["location"].strip()
-            count = float(row[value]) if row[value].strip() not in ("", "NA", "NaN", "nan") else None
-        except (AttributeError, TypeError, ValueError):
-            raise UserError(f"{path}:{rows.line_num}: not a row of observations; fix or remove it") from None
-        if key in found:
-            raise UserError(f"{path}:{rows.line_num}: {key[0]} of location {key[1]} is given twice; keep one")
-        if count is not None:
-            found[key] = count
+    table = read_weekly(
+        path,
+        "--observations",
+        "observations",
+        date_columns=_DATE,
+        value_columns=_VALUE,
+        target=FLUSIGHT.target,
+    )
+    found = {}
+    for row in np.flatnonzero(table.places != UNKNOWN).tolist():
+        if row in table.unusable:
+            raise UserError(
+                f'{path}:{table.line(row)}: "{table.unusable[row]}" is not a count; fix or remove it'
+            )
+        if not np.isnan(table.values[row]):
+            found[day_of(table.weeks[row]), PLACES[table.places[row]]] = float(table.values[row])
+    if not found:
+        raise UserError(f"{path}: no count of a location of the hub, such as US or 06")
     return found
