@@ -144,8 +144,9 @@ def with_plausible_nation(
 ) -> tuple[np.ndarray, list[Doubt]]:
     """Return counts whose nation fits the sum of its places, and a doubt if weeks of it were replaced.
 
-    It cannot be far below the sum of some places, nor far above that of all. It then becomes the sum of all;
-    where some are unknown, its count of the week before changes as their sum does.
+    It cannot be far below the sum of some places, nor far above that of all. Unless a place is odd in the first
+    such week, it then becomes their sum; where some are unknown, its count of the week before changes as the
+    sum does.
 
     Parameters
     ----------
@@ -163,7 +164,14 @@ def with_plausible_nation(
     least = np.nansum(places, axis=1)
     above = np.log1p(nation) - np.log1p(least)
     is_wrong = (above < -settings.nation_log) | (is_whole & (above > settings.nation_log))
-    weeks = np.flatnonzero(is_wrong & (np.fmax(nation, least) > settings.fewest))
+    is_wrong &= np.fmax(nation, least) > settings.fewest
+    is_odd = np.zeros(len(counts), dtype=bool)
+    for week in np.flatnonzero(is_wrong):
+        if week and not is_wrong[week - 1]:
+            is_odd[week] = _is_nation_odd(week, nation, least, places, settings)
+        else:  # as in the week before
+            is_odd[week] = is_odd[week - 1] if week else True
+    weeks = np.flatnonzero(is_odd)
     if not len(weeks):
         return counts, []
     expected = nation.copy()
@@ -174,12 +182,23 @@ def with_plausible_nation(
     corrected, last = counts.copy(), weeks[-1]
     corrected[:, ~is_place] = expected[:, None]
     now = np.where(np.isnan(reported), counts, reported)[last, ~is_place][0]
-    others = f" (and {len(weeks) - 1} weeks before it)" if len(weeks) > 1 else ""
+    others = f" (and {len(weeks) - 1} before it)" if len(weeks) > 1 else ""
     sentence = (
         f"the week ending {first_week + int(last) * WEEK}{others} is {now:,.0f}, which does not fit the "
         f"{least[last]:,.0f} of its states together; the forecast takes it as {expected[last]:,.0f}"
     )
     return corrected, [Doubt(NATION, "fault", sentence)]
+
+
+def _is_nation_odd(
+    week: int, nation: np.ndarray, total: np.ndarray, places: np.ndarray, settings: FaultSettings
+) -> bool:
+    """Return whether the nation, and not the sum of its places, left the course of most places in a week."""
+    of_nation, of_total, of_places = (
+        np.log1p(each[week]) - np.log1p(each[week - 1]) for each in (nation, total, places)
+    )
+    usual = common_change(of_places, settings.fewest_locations)
+    return bool(abs(of_nation - usual) >= abs(of_total - usual))
 
 
 def common_change(changes: np.ndarray, fewest_locations: int) -> float:
