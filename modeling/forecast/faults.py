@@ -145,8 +145,8 @@ def with_plausible_nation(
     """Return counts whose nation fits the sum of its places, and a doubt if weeks of it were replaced.
 
     It cannot be far below the sum of some places, nor far above that of all. Unless a place is odd in the
-    first such week, it then becomes their sum; where some are unknown, its count of the week before changes as
-    the sum does.
+    first such week, it then becomes their sum; where some are unknown, its count of the week before changes
+    as the sum does.
 
     Parameters
     ----------
