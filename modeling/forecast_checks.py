@@ -63,7 +63,8 @@ def strict_problem(left_out: dict[str, str], doubts: list[Doubt]) -> str:
     found += [f"{names.get(each.location, each.location)}: {each.sentence}" for each in faults]
     if not found:
         return ""
-    return f"{in_a_line(found)}; correct the data, or run without STRICT=1 (invoke: --strict)"
+    remedy = "correct the data, or leave out STRICT=1 (invoke: --strict), and start a new run"
+    return f"{in_a_line(found)}; {remedy}"
 
 
 def check_forecast_workload(workload: ForecastWorkload) -> None:

@@ -131,11 +131,14 @@ class Forecast:
     nowcast : ndarray of float, shape (RECENT_WEEKS, locations)
         Expected final counts of the newest weeks, oldest first; the method's input after its corrections.
     doubts : list of Doubt
+    notes : list of str
+        What the method found about the data as a whole, such as a single past season.
     """
 
     quantiles: Quantiles
     nowcast: np.ndarray
     doubts: list[Doubt] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,7 @@ class ForecastWorkload:
     left_out : dict of str to str
         Locations that were asked for and cannot be forecast, with the reason.
     notes : list of str
-        What stage A found about the data as a whole, such as a missing release.
+        What stage A found about the data as a whole, such as a missing release; the method adds its own.
     doubts : list of Doubt
         What stage A found about single locations: gaps, revisions, and values that are not counts. The
         method adds the jumps that it did not believe.

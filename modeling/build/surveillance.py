@@ -24,14 +24,16 @@ from modeling.build.weekly_table import (
 )
 from modeling.failures import UserError, listed
 from modeling.forecast_records import MOST_EARLIER, RECENT_WEEKS, WEEK, Surveillance, Vintage
-from modeling.hubs import HORIZONS
+from modeling.hubs import FLUSIGHT, HORIZONS, hub_populations
 from modeling.reference_dates import saturday_problem
 from modeling.weeks import DAY, saturday_from
 
 DATES, VALUES = ("date", "target_end_date"), ("value", "observation")
 DEADLINE = 3 * DAY  # before the reference date: the Wednesday on which forecasts are due
 MOST_WEEKS_AHEAD = 2  # one release may be missing
+MOST_SHARE = 0.01  # of the people admitted in one week: twenty times what has been seen
 FETCH = "fetch newer data with `invoke data-update`"
+_MOST = MOST_SHARE * np.array([hub_populations()[each] for each in PLACES])
 _FILE_OF_A_DAY = re.compile(r"(?P<name>.*)_(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})\.csv(\.gz)?")
 
 
@@ -41,7 +43,7 @@ class NoVintage(UserError):
 
 @dataclass(frozen=True)
 class NotACount:
-    """A value that is not a count, such as a negative one."""
+    """A value that is not a count, such as a negative one, or one of more than MOST_SHARE of the people."""
 
     week: datetime.date
     text: str
@@ -196,11 +198,16 @@ class Vintages:
     def later(self, reference_date: datetime.date) -> np.ndarray:
         """Return the newest known counts of a forecast's weeks, shape (5, locations): horizons -1 to 3.
 
-        nan where a week is not observed yet.
+        nan where a week is not observed yet. A week that the newest vintage lacks is that of the newest one
+        that has it: a file may hold only the last weeks.
         """
-        newest = self.release(self.newest)
         weeks = [reference_date + horizon * WEEK for horizon in HORIZONS]
-        return np.array([newest.of_week(week)[self._columns] for week in weeks])
+        return np.array([self._newest_of(week)[self._columns] for week in weeks])
+
+    def _newest_of(self, week: datetime.date) -> np.ndarray:
+        """Return the newest known counts of a week, shape (places,)."""
+        later = (self.release(day).of_week(week) for day in reversed(self.days) if day >= week)
+        return next((each for each in later if not np.isnan(each).all()), np.full(len(PLACES), np.nan))
 
     def before(self, as_of: datetime.date) -> Release | None:
         """Return the vintage before that of a day."""
@@ -260,9 +267,7 @@ def open_vintages(path: Path, locations: list[str], where: str = "") -> Vintages
         return Vintages(
             sorted(files), lambda day: _read_release(files[day], day, where), locations, f"{where}: {path}"
         )
-    table = read_weekly(
-        path, where, "surveillance data", date_columns=DATES, value_columns=VALUES, has_vintages=True
-    )
+    table = _table(path, where, has_vintages=True)
     days = [day_of(number) for number in np.unique(table.as_of)]
     return Vintages(days, partial(_release_in, table), locations, f"{where}: {path.name}")
 
@@ -294,8 +299,20 @@ def _files_by_day(folder: Path, where: str) -> dict[datetime.date, Path]:
     return found
 
 
+def _table(path: Path, where: str, has_vintages: bool = False) -> WeeklyTable:
+    return read_weekly(
+        path,
+        where,
+        "surveillance data",
+        date_columns=DATES,
+        value_columns=VALUES,
+        has_vintages=has_vintages,
+        target=FLUSIGHT.target,
+    )
+
+
 def _read_release(path: Path, as_of: datetime.date, where: str) -> Release:
-    table = read_weekly(path, where, "surveillance data", date_columns=DATES, value_columns=VALUES)
+    table = _table(path, where)
     return _release(table, np.arange(len(table.weeks)), as_of)
 
 
@@ -317,18 +334,24 @@ def _release(table: WeeklyTable, rows: np.ndarray, as_of: datetime.date) -> Rele
             "the day of its vintage; correct either"
         )
     rows = rows[table.places[rows] != UNKNOWN]
-    known = table.weeks[rows][~np.isnan(table.values[rows])]
+    values = table.values[rows]
+    is_too_large = values > _MOST[table.places[rows]]  # not for nan
+    values = np.where(is_too_large, np.nan, values)
+    known = table.weeks[rows][~np.isnan(values)]
     if not known.size:
         others = listed(table.unknown_places)
         hint = f"; locations are FIPS codes, such as 25, or US, and the file has {others}" if others else ""
         raise UserError(f"{table.name}: no location of the hub has a count as of {as_of}{hint}")
     first, last = known.min(), known.max()
     counts = np.full(((last - first) // 7 + 1, len(PLACES)), np.nan)
-    within = rows[(table.weeks[rows] >= first) & (table.weeks[rows] <= last)]
-    counts[(table.weeks[within] - first) // 7, table.places[within]] = table.values[within]
+    is_within = (table.weeks[rows] >= first) & (table.weeks[rows] <= last)
+    within = rows[is_within]
+    counts[(table.weeks[within] - first) // 7, table.places[within]] = values[is_within]
     not_counts: dict[str, list[NotACount]] = {}
     of_vintage = set(rows.tolist())
-    for row in filter(of_vintage.__contains__, table.unusable):
-        found = NotACount(day_of(table.weeks[row]), table.unusable[row], f"{table.name}:{table.line(row)}")
+    unusable = {row: text for row, text in table.unusable.items() if row in of_vintage}
+    unusable |= {int(row): f"{table.values[row]:.15g}" for row in rows[is_too_large]}
+    for row, text in sorted(unusable.items()):
+        found = NotACount(day_of(table.weeks[row]), text, f"{table.name}:{table.line(row)}")
         not_counts.setdefault(PLACES[table.places[row]], []).append(found)
     return Release(as_of, table.name, day_of(first), counts, not_counts, table.unknown_places)

@@ -103,6 +103,7 @@ def read_weekly(
     date_columns: tuple[str, ...],
     value_columns: tuple[str, ...],
     has_vintages: bool = False,
+    target: str = "",
 ) -> WeeklyTable:
     """Read a file; other columns are ignored.
 
@@ -116,6 +117,8 @@ def read_weekly(
         Possible names of a column; the first one that the file has is used.
     has_vintages : bool
         Whether a column as_of is needed.
+    target : str
+        If the file has a column of that name, rows of other targets are ignored.
 
     Raises
     ------
@@ -132,11 +135,18 @@ def read_weekly(
     known = {each: _value(each) for each in set(texts)}
     values = np.fromiter(map(known.__getitem__, texts), float, len(texts))
     places = {each: _place(each) for each in set(names)}
+    columns_of_places = np.fromiter(map(places.__getitem__, names), int, len(names))
+    if target and "target" in header:
+        targets = columns[header.index("target")]
+        if target not in targets:
+            found = listed(sorted({shown(each) for each in targets}))
+            raise UserError(f'{place} has no rows of the target "{target}"; it has {found}')
+        columns_of_places[np.array(targets) != target] = UNKNOWN
     table = WeeklyTable(
         name=path.name,
         text=text,
         weeks=_parsed(days, _saturday, text, path.name),
-        places=np.fromiter(map(places.__getitem__, names), int, len(names)),
+        places=columns_of_places,
         values=np.where(np.isinf(values), np.nan, values),
         unusable={int(row): shown(texts[row].strip()) for row in np.flatnonzero(np.isinf(values))},
         as_of=_parsed(columns[_position(header, ("as_of",), place, AS_OF)], date_of, text, path.name)

@@ -90,7 +90,8 @@ def read_hub_table(path: Path, text: str) -> Forecasts:
             position = _POSITIONS.get(round(float(row[level]), 4))
             if position is None:  # a hub may ask for more levels
                 continue
-            values = found.setdefault((row[date], row[horizon], row[location]), [np.nan] * len(QUANTILES))
+            place = row[location].zfill(2) if row[location].isdecimal() else row[location]
+            values = found.setdefault((row[date], row[horizon], place), [np.nan] * len(QUANTILES))
             is_repeated, values[position] = not np.isnan(values[position]), float(row[value])
         except (IndexError, ValueError):
             raise UserError(f"{path}:{rows.line_num}: not a row of a hub file; fix or remove it") from None

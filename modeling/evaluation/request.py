@@ -11,6 +11,7 @@ from modeling.build.weekly_table import PLACES, UNKNOWN, day_of, read_weekly
 from modeling.evaluation.scores import Observations
 from modeling.failures import UserError, did_you_mean
 from modeling.forecast.methods import METHODS
+from modeling.hubs import FLUSIGHT
 from modeling.reference_dates import parse_reference_date
 
 BASELINE_METHOD = "random_walk"  # always computed, so that there is a baseline without any other file
@@ -102,13 +103,20 @@ def read_observations(path: Path) -> Observations:
     Raises
     ------
     UserError
-        With file and line: it is not such a file, gives a week of a location twice, or has what is not a
-        count.
+        With file and line: it is not such a file, gives a week of a location twice, has what is not a count,
+        or has no count at all.
     """
-    table = read_weekly(path, "--observations", "counts", date_columns=DATES, value_columns=VALUES)
+    table = read_weekly(
+        path,
+        "--observations",
+        "counts",
+        date_columns=DATES,
+        value_columns=VALUES,
+        target=FLUSIGHT.target,
+    )
     rows = np.flatnonzero(table.places != UNKNOWN)
     table.check_values(rows)
-    return {
-        (day_of(table.weeks[row]), PLACES[table.places[row]]): float(table.values[row])
-        for row in rows[~np.isnan(table.values[rows])]
-    }
+    known = rows[~np.isnan(table.values[rows])]
+    if not len(known):
+        raise UserError(f"{path}: no count of a location of the hub, such as US or 06")
+    return {(day_of(table.weeks[row]), PLACES[table.places[row]]): float(table.values[row]) for row in known}

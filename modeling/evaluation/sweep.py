@@ -95,11 +95,11 @@ def make(job: Job) -> Made:
 
 def _compute(job: Job) -> None:
     known = job.known
-    quantiles = METHODS[job.method](known, job.locations, job.people, job.history).quantiles
-    before = known_before(known.reference_date, known.first_week, known.counts)
+    made = METHODS[job.method](known, job.locations, job.people, job.history)
+    before = known_before(known.reference_date, known.first_week, known.counts, made.nowcast)
     write_submission(
         job.folder,
-        quantiles,
+        made.quantiles,
         job.locations,
         job.people,
         before,

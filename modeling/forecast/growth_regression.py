@@ -11,7 +11,7 @@ import numpy as np
 
 from modeling.failures import UserError
 from modeling.forecast import gaps, intervals, regression, training
-from modeling.forecast.faults import without_faults
+from modeling.forecast.faults import with_plausible_nation, without_faults, without_faulty_weeks
 from modeling.forecast.features import Features
 from modeling.forecast.history import history_panel
 from modeling.forecast.panel import Panel, counts_of, panel
@@ -63,9 +63,12 @@ def forecast(
     UserError
         A location has no count at all, or no past season has weeks to learn from.
     """
-    behind = gaps.weeks_behind(known.counts, locations)
-    counts = gaps.interpolated(known.counts)
-    counts, doubts = without_faults(counts, locations, known.first_week, settings.faults)
+    usable, doubts = without_faulty_weeks(known.counts, locations, known.first_week, settings.faults)
+    behind = gaps.weeks_behind(usable, locations)
+    counts, more = without_faults(gaps.interpolated(usable), locations, known.first_week, settings.faults)
+    doubts += more
+    counts, more = with_plausible_nation(counts, usable, locations, known.first_week, settings.faults)
+    doubts += more
     found = revisions(known, settings.revisions)
     expected = nowcast(counts, found)
     own = _own_series(expected, known, locations, people, settings)
@@ -82,7 +85,9 @@ def forecast(
                 log_rates[row, columns] = _revised(own.panel, found, origin + steps, columns, settings)
     values = counts_of(log_rates, people[:, None])
     quantiles = np.sort(np.rint(values), axis=-1)
-    return Forecast(Quantiles(known.reference_date, quantiles), expected[-RECENT_WEEKS:], doubts)
+    made = Quantiles(known.reference_date, quantiles)
+    notes = _notes(series, known, history is not None, settings)
+    return Forecast(made, expected[-RECENT_WEEKS:], doubts, notes)
 
 
 def _own_series(
@@ -164,6 +169,33 @@ def _all_rows(series: list[Series], steps: int, centre: int, settings: Settings)
         )
         rows.append(own.where(own.rate > each.least_rate))
     return rows[0] if len(rows) == 1 else rows[0].joined(rows[1])
+
+
+def _notes(series: list[Series], known: Surveillance, has_history: bool, settings: Settings) -> list[str]:
+    """Return what a reader must know of the seasons that are learned from."""
+    weeks = series[0].panel.weeks
+    centre = training.window_centre(int(weeks.from_christmas[-1]), settings.rows)
+    seasons = [_seasons(each, centre, settings) - {season_of(known.last_week)} for each in series]
+    notes = gaps.long_gap_notes(known.counts, known.first_week)
+    if has_history and not any(seasons[1:]):
+        notes.append(
+            "the history adds nothing: it has no week to learn from near this week of a season, after its "
+            f"first {settings.history.run_in} weeks"
+        )
+    past = set().union(*seasons)
+    if len(past) == 1:
+        season = past.pop()
+        notes.append(
+            f"{season}-{(season + 1) % 100:02} is the only past season that is learned from: the forecast "
+            "repeats its course, and the intervals may be far too narrow; a history_path adds seasons"
+        )
+    return notes
+
+
+def _seasons(series: Series, centre: int, settings: Settings) -> set[int]:
+    """Return the seasons of which a series has weeks near the centre."""
+    origins = training.origin_weeks(series.panel, 1, centre, series.between, settings.rows)
+    return set(series.panel.weeks.season[origins[~np.isnan(series.panel.nation[origins, 0])]].tolist())
 
 
 def _check_past_season(rows: training.Rows, known: Surveillance) -> None:

@@ -8,11 +8,14 @@ import warnings
 
 import numpy as np
 
+from modeling.forecast import gaps
 from modeling.forecast.panel import PER, Panel, panel
 from modeling.forecast.seasons import season_weeks
 from modeling.forecast.settings import HistorySettings
 from modeling.forecast_records import History
 from modeling.hubs import hub_populations
+
+MOST_GAP = 26  # weeks that are interpolated, such as a summer without reports
 
 
 def history_panel(
@@ -42,13 +45,18 @@ def history_panel(
 
 
 def between_known(values: np.ndarray) -> np.ndarray:
-    """Return values, shape (weeks, locations), with a straight line between known weeks."""
+    """Return values, shape (weeks, locations), with a straight line between known weeks.
+
+    A gap of more than half a year stays nan: a season that the data skip is none to learn from.
+    """
     filled = values.copy()
     for series in filled.T:
         known = np.flatnonzero(~np.isnan(series))
         if len(known):
             inside = np.arange(known[0], known[-1] + 1)
+            is_long = gaps.long_gaps(~np.isnan(series), MOST_GAP)
             series[inside] = np.interp(inside, known, series[known])
+            series[is_long] = np.nan
     return filled
 
 

@@ -16,6 +16,7 @@ from modeling.forecast_records import (
     ForecastResult,
     ForecastWorkload,
     History,
+    Quantiles,
     Surveillance,
 )
 
@@ -45,6 +46,7 @@ def run_forecast(workload: ForecastWorkload) -> ForecastResult:
     doubts = [*workload.doubts, *made.doubts]
     if workload.is_strict and (problem := strict_problem(workload.left_out, doubts)):
         raise UserError(problem)
+    previous, notes = _previous(method, workload)
     result = ForecastResult(
         population=workload.population,
         population_name=workload.population_name,
@@ -56,10 +58,10 @@ def run_forecast(workload: ForecastWorkload) -> ForecastResult:
         counts=workload.known.counts,
         nowcast=made.nowcast,
         forecast=made.quantiles,
-        previous=method(workload.previous, *fixed).quantiles if workload.previous is not None else None,
+        previous=previous,
         later=workload.later,
         left_out=workload.left_out,
-        notes=workload.notes,
+        notes=[*workload.notes, *made.notes, *notes],
         doubts=doubts,
         seed=workload.seed,
         index=workload.index,
@@ -67,3 +69,14 @@ def run_forecast(workload: ForecastWorkload) -> ForecastResult:
     )
     check_forecast_result(result)
     return result
+
+
+def _previous(method: Method, workload: ForecastWorkload) -> tuple[Quantiles | None, list[str]]:
+    """Return the forecast of one week earlier, or why there is none: the report can do without it."""
+    if workload.previous is None:
+        return None, []
+    try:
+        made = method(workload.previous, workload.locations, workload.people, workload.history)
+    except UserError as error:
+        return None, [f"last week's forecast is not made again: {error}"]
+    return made.quantiles, []

@@ -87,8 +87,8 @@ def log_rates(counts: np.ndarray, people: np.ndarray) -> np.ndarray:
 
 
 def counts_of(log_rates: np.ndarray, people: np.ndarray) -> np.ndarray:
-    """Return the counts of log rates, the inverse of `log_rates`; never negative."""
-    return np.maximum(np.exp(log_rates) * people / PER - 1, 0)
+    """Return the counts of log rates, the inverse of `log_rates`; not negative, and below the people."""
+    return np.clip(np.exp(log_rates) * people / PER - 1, 0, people - 1)
 
 
 def summed_rates(counts: np.ndarray, people: np.ndarray) -> np.ndarray:

@@ -46,6 +46,7 @@ def season_course(
     rates = np.exp(log_rates)
     maximum, total, past_total = (np.full_like(rates, np.nan) for _ in range(3))
     totals = {season: _sum(rates[weeks.season == season], fewest_weeks) for season in complete}
+    complete = [season for season in complete if not np.isnan(totals[season]).all()]  # others are a long gap
     for season in np.unique(weeks.season):
         own = weeks.season == season
         maximum[own] = np.fmax.accumulate(log_rates[own], axis=0)

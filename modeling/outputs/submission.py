@@ -16,6 +16,7 @@ from modeling.forecast_records import WEEK, ForecastResult, Quantiles
 from modeling.outputs.rate_changes import CATEGORIES, RATE_CHANGE, THRESHOLDS, probabilities_from_quantiles
 from modeling.outputs.submission_checks import LEVELS, Row, check_submission
 
+_MOST_REVISED = 0.6  # log(count + 1); a nowcast that differs by more is no revision
 _FIRST = hubs.HORIZONS.index(min(THRESHOLDS))  # row of the first horizon that has rate changes
 
 
@@ -82,7 +83,7 @@ def submit_forecast(folder: Path, result: ForecastResult, team: str, model: str)
         As write_submission().
     """
     reference, locations = result.forecast.reference_date, result.locations
-    before = known_before(reference, result.first_week, result.counts)
+    before = known_before(reference, result.first_week, result.counts, result.nowcast)
     path = write_submission(
         folder, result.forecast, locations, result.people, before, team, model, left_out=result.left_out
     )
@@ -103,17 +104,29 @@ def file_name(reference: datetime.date, team: str, model: str) -> str:
     return f"{reference}-{team}-{model}.csv"
 
 
-def known_before(reference: datetime.date, first_week: datetime.date, counts: np.ndarray) -> np.ndarray:
-    """Return the known count of the week before the reference date, shape (locations,); nan where unknown.
+def known_before(
+    reference: datetime.date, first_week: datetime.date, counts: np.ndarray, nowcast: np.ndarray
+) -> np.ndarray:
+    """Return the known count of the week before the reference date, shape (locations,).
+
+    nan where it is unknown, or the method took it for a fault: the forecast then starts from another count.
 
     Parameters
     ----------
     first_week : date
         Week of the first row of `counts`.
     counts : ndarray of float, shape (weeks, locations)
+    nowcast : ndarray of float, shape (newest weeks, locations)
+        What the method took for the newest weeks.
     """
     row = (hubs.week_before(reference) - first_week) // WEEK
-    return counts[row] if 0 <= row < len(counts) else np.full(counts.shape[1], np.nan)
+    if not 0 <= row < len(counts):
+        return np.full(counts.shape[1], np.nan)
+    before, age = counts[row], len(counts) - row
+    if age > len(nowcast):
+        return before
+    is_taken = np.abs(np.log1p(nowcast[-age]) - np.log1p(before)) < _MOST_REVISED  # not for nan
+    return np.where(is_taken, before, np.nan)
 
 
 def median_before(forecast: Quantiles) -> np.ndarray:
@@ -132,7 +145,7 @@ def before_notes(reference: datetime.date, locations: Sequence[str], before: np.
     whose = "all locations" if len(unknown) == len(locations) else listed(unknown)
     return [
         f"rate changes of {whose} are measured from the median forecast of {hubs.week_before(reference)}, "
-        "the week before the reference date, because its count is not known"
+        "the week before the reference date, because its count is not known or is a fault"
     ]
 
 

@@ -85,7 +85,15 @@ def split(content: bytes, name: str) -> dict[datetime.date, bytes]:
             writers[day] = csv.writer(parts[day], lineterminator="\n")
             writers[day].writerow(header[:position] + header[position + 1 :])
         writers[day].writerow(row)
+    return {_day(text, name): part.getvalue().encode() for text, part in parts.items()}
+
+
+def _day(text: str, name: str) -> datetime.date:
+    """Return a day that is written in the one way, so that no two texts are the same day."""
     try:
-        return {datetime.date.fromisoformat(day): part.getvalue().encode() for day, part in parts.items()}
-    except ValueError as error:
-        raise UserError(f"{name}: as_of: {one_line(str(error), 80)}; write 2026-01-07") from None
+        day = datetime.date.fromisoformat(text)
+    except ValueError:
+        day = None
+    if str(day) != text:
+        raise UserError(f'{name}: as_of "{one_line(text, 40)}" is not a day such as 2026-01-07')
+    return day

@@ -299,6 +299,11 @@ class _Reader:
             raise UserError(f"{where} is {_name(value)} instead of a whole number")
         return value
 
+    def _bool(self, value: Any, _: tuple, where: str) -> bool:
+        if not isinstance(value, (bool, np.bool_)):
+            raise UserError(f"{where} is {_name(value)} instead of true or false")
+        return bool(value)
+
     def _float(self, value: Any, _: tuple, where: str) -> float:
         if type(value) is float or isinstance(value, np.floating):
             return value
@@ -352,6 +357,7 @@ _READERS: dict[Any, Callable] = {
     tuple: _Reader._tuple,
     dict: _Reader._dict,
     np.ndarray: _Reader._array,
+    bool: _Reader._bool,
     int: _Reader._int,
     float: _Reader._float,
     str: _Reader._str,

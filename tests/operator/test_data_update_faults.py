@@ -245,6 +245,18 @@ def test_a_source_that_cannot_be_one_is_refused(operator, source, said):
     assert "secret" not in ended.output
 
 
+def test_a_vintage_whose_day_is_written_in_another_way_is_refused(operator, tmp_path):
+    source = tmp_path / "own.csv"
+    rows = ["2025-01-08,2025-01-04,50,32", "20250108,2025-01-04,06,3276"]  # one day, in two ways
+    source.write_text("\n".join(["as_of,date,location,value", *rows]) + "\n")
+
+    ended = operator.invoke("data-update", "--source", str(source))
+
+    assert ended.exit_code == 2
+    assert ended.lines[-1].endswith('own.csv: as_of "20250108" is not a day such as 2026-01-07')
+    assert not operator.data.exists() or operator.vintages() == {}
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

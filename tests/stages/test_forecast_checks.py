@@ -38,8 +38,26 @@ def test_a_strict_workload_fails_with_the_locations_that_are_left_out(tmp_path):
     workload = workload_of(tmp_path)
     strict = dataclasses.replace(workload, is_strict=True, left_out={"39": "no count"})
 
-    with pytest.raises(UserError, match=r"Ohio is left out: no count; correct the data, or run without"):
+    with pytest.raises(
+        UserError, match=r"Ohio is left out: no count; correct the data, or leave out .* new run"
+    ):
         run_forecast(strict)
+
+
+def test_data_of_last_week_that_cannot_be_forecast_cost_only_the_look_back(tmp_path):
+    workload = workload_of(tmp_path)
+    counts = workload.previous.counts.copy()
+    counts[:-1, 0] = np.nan
+    thin = dataclasses.replace(workload, previous=dataclasses.replace(workload.previous, counts=counts))
+
+    whole, found = run_forecast(workload), run_forecast(thin)
+
+    assert whole.previous is not None
+    assert found.previous is None
+    np.testing.assert_array_equal(found.forecast.values, whole.forecast.values)
+    assert found.notes == [
+        "last week's forecast is not made again: 06: a single week has a count; no change is known"
+    ]
 
 
 def test_an_unknown_method_is_refused(tmp_path):
@@ -56,6 +74,14 @@ def test_only_records_of_this_module_are_unpickled(tmp_path):
         forged = data.replace(b"modeling.forecast_records", module[:25].ljust(25, b"x"))
         with pytest.raises(UserError, match="is not ours; it is not loaded"):
             load_record(forged, ForecastWorkload)
+
+
+@pytest.mark.parametrize("forged", [np.array([True, False]), 1, "no", None])
+def test_a_switch_that_is_neither_true_nor_false_is_refused(tmp_path, forged):
+    workload = dataclasses.replace(workload_of(tmp_path), is_strict=forged)
+
+    with pytest.raises(UserError, match=r"is_strict is .* instead of true or false"):
+        load_record(pickled(workload), ForecastWorkload)
 
 
 def result(tmp_path) -> ForecastResult:

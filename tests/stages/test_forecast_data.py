@@ -9,6 +9,7 @@ from modeling.failures import UserError
 from tests.flu_vintages import ILINET
 from tests.in_process import ended
 from tests.surveillance import (
+    COLUMNS,
     DATA,
     build_of,
     csv_text,
@@ -67,6 +68,7 @@ def first_row(**changes: str):
         (value("-3", ["2024-12-28"]), "fault", ['"-3" of 2024-12-28 (vintages.csv:', "not a count"]),
         (value("many", ["2024-12-28"]), "fault", ['"many" of 2024-12-28 (vintages.csv:', "not a count"]),
         (value("1e99", ["2024-12-28", NEWEST]), "fault", ['"1e99" of 2025-01-04', "are not counts"]),
+        (value("80000", ["2024-12-28"]), "fault", ['"80000" of 2024-12-28 (vintages.csv:', "not a count"]),
         (value("900", ["2024-11-30"]), "revision", ["since 2025-01-02: 2024-11-30 from 63 to 900"]),
         (value("3", ["2024-12-28"]), "revision", ["since 2025-01-02: 2024-12-28 from 243 to 3"]),
     ],
@@ -164,6 +166,21 @@ def test_rows_of_other_places_are_ignored_with_a_note(tmp_path):
     workload = workload_of(tmp_path, lambda rows: rows.extend(other))
 
     assert workload.notes == ["rows of 78, AS are ignored: no locations of the hub"]
+
+
+def test_rows_of_another_target_are_ignored(tmp_path):
+    rows = extract()
+    visits = [row | {"target": "wk inc flu prop ed visits", "value": "0.02"} for row in rows]
+    config = write_forecast(tmp_path, rows)
+    plain = build_of(config).workloads[0]
+    both = [row | {"target": "wk inc flu hosp"} for row in rows] + visits
+
+    (tmp_path / DATA).write_text(csv_text(both, [*COLUMNS, "target"]))
+    np.testing.assert_array_equal(build_of(config).workloads[0].known.counts, plain.known.counts)
+
+    (tmp_path / DATA).write_text(csv_text(visits, [*COLUMNS, "target"]))
+    with pytest.raises(UserError, match='no rows of the target "wk inc flu hosp"; it has wk inc flu prop'):
+        build_of(config)
 
 
 def test_a_code_without_its_leading_zero_is_that_of_the_state(tmp_path):
@@ -330,7 +347,7 @@ def test_data_without_a_season_to_learn_from_leave_no_run_behind(tmp_path):
 
 def test_stage_a_says_the_faults_that_the_method_finds_and_strict_refuses_them(tmp_path, caplog):
     rows = extract(since="2022-10-01")
-    value("99999", ["2025-01-04"])(rows)
+    value("9999", ["2025-01-04"])(rows)
     config = write_forecast(tmp_path, rows, forecast(method="growth_regression"))
 
     assert build_of(config).workloads[0].doubts == []  # of the data alone

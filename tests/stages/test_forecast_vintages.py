@@ -104,6 +104,22 @@ def test_of_a_folder_only_what_is_needed_is_read(tmp_path):
     assert known.as_of == day("2025-01-08")
 
 
+def test_later_counts_that_the_newest_vintage_does_not_have_are_those_of_the_one_before(tmp_path):
+    rows = extract("2025-02-05", "2025-02-12")
+    short = [row for row in rows if row["as_of"] == "2025-02-05" or row["date"] >= "2025-02-01"]
+    short.append(rows[0] | {"as_of": "2025-02-19", "date": "2025-02-15"})
+
+    later = open_vintages(write_folder(tmp_path / "data", short), ["50"]).later(day("2025-02-01"))
+
+    weeks = ["2025-01-25", "2025-02-01", "2025-02-08"]
+    as_of = ["2025-02-05", "2025-02-12", "2025-02-12"]
+    known = [
+        float(where(rows, as_of=known, date=week, location="50")[0]["value"])
+        for week, known in zip(weeks, as_of, strict=True)
+    ]
+    np.testing.assert_array_equal(later[:, 0], [*known, np.nan, np.nan])  # Vermont has no row in the last
+
+
 def test_later_vintages_do_not_change_what_was_known(tmp_path):
     rows = extract("2025-01-02", "2025-01-08", "2025-01-15")
     path = tmp_path / "vintages.csv"

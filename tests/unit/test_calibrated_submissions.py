@@ -102,7 +102,7 @@ def test_an_unknown_count_before_is_replaced_by_the_median_of_horizon_minus_1(tm
     assert values(rows["US"], 0, "pmf") == pytest.approx([0, 41 / 101, 19 / 101, 41 / 101, 0])
     assert notes[1] == (
         "rate changes of all locations are measured from the median forecast of 2026-01-03, the week before "
-        "the reference date, because its count is not known"
+        "the reference date, because its count is not known or is a fault"
     )
 
 

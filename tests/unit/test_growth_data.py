@@ -39,6 +39,29 @@ def test_weeks_between_known_ones_are_interpolated_on_the_log_scale():
     assert np.isnan(counts[2])
 
 
+def test_a_gap_of_all_locations_is_not_interpolated_if_it_is_long():
+    counts = np.full((34, 2), 5.0)
+    counts[3:16] = NAN  # 13 weeks
+    counts[18:32] = NAN  # 14 weeks
+    counts[3:16, 1] = 7.0
+
+    filled = gaps.interpolated(counts)
+
+    assert np.flatnonzero(np.isnan(filled).any(axis=1)).tolist() == list(range(18, 32))
+    assert gaps.long_gap_notes(counts, FIRST) == [
+        f"no location has a count from the week ending {FIRST + 18 * WEEK} to that ending "
+        f"{FIRST + 31 * WEEK}; nothing is learned from these 14 weeks"
+    ]
+
+
+def test_a_long_gap_of_one_location_is_interpolated():
+    counts = np.full((34, 2), 5.0)
+    counts[3:30, 0] = NAN
+
+    np.testing.assert_allclose(gaps.interpolated(counts), 5)
+    assert gaps.long_gap_notes(counts, FIRST) == []
+
+
 def test_a_location_without_the_newest_weeks_is_behind():
     counts = np.array([[1, 1, NAN], [2, 2, 5], [3, NAN, NAN]])
 

@@ -5,8 +5,14 @@ import datetime
 import numpy as np
 import pytest
 
-from modeling.forecast.faults import common_change, without_faults
+from modeling.forecast.faults import (
+    common_change,
+    with_plausible_nation,
+    without_faults,
+    without_faulty_weeks,
+)
 from modeling.forecast.settings import FaultSettings
+from modeling.hubs import hub_populations
 
 FIRST = datetime.date(2024, 10, 26)
 NEWEST = FIRST + datetime.timedelta(weeks=5)
@@ -74,9 +80,9 @@ def test_an_older_rise_that_was_not_corrected_is_doubted_and_stays():
     )
 
 
-def test_what_all_locations_do_is_no_fault():
+def test_what_all_locations_do_up_to_a_factor_of_three_is_no_fault():
     counts = steady()
-    counts[5] *= 5
+    counts[5] *= 2.5
 
     assert guarded(counts)[1] == []
 
@@ -140,3 +146,109 @@ def test_a_series_of_fewer_weeks_than_are_compared_is_left_alone():
     counts = np.array([[10.0], [1000]])
 
     assert guarded(counts, places=["50"])[1] == []
+
+
+EVERY_PLACE = [*(name for name in hub_populations() if name != "US"), "US"]
+
+
+def every_place() -> np.ndarray:
+    """Six weeks of 99 admissions in each of 52 places, and their sum, which doubles in the last week."""
+    places = np.full((6, 52), 99.0)
+    places[5] = 198
+    return np.column_stack([places, places.sum(axis=1)])
+
+
+@pytest.mark.parametrize("wrong", [0, 1_030, 102_960])
+def test_a_nation_that_does_not_fit_its_states_becomes_their_sum(wrong):
+    counts = every_place()
+    counts[5, -1] = wrong
+
+    found, doubts = with_plausible_nation(counts, counts, EVERY_PLACE, FIRST, FaultSettings())
+
+    np.testing.assert_array_equal(found, every_place())
+    assert [(doubt.location, doubt.kind) for doubt in doubts] == [("US", "fault")]
+    assert doubts[0].sentence == (
+        f"the week ending {NEWEST} is {wrong:,}, which does not fit the 10,296 of its states together; the "
+        "forecast takes it as 10,296"
+    )
+
+
+@pytest.mark.parametrize("share", [0.8, 1.2])
+def test_a_nation_near_the_sum_of_its_states_stays(share):
+    counts = every_place()
+    counts[:, -1] *= share
+
+    found, doubts = with_plausible_nation(counts, counts, EVERY_PLACE, FIRST, FaultSettings())
+
+    assert doubts == []
+    np.testing.assert_array_equal(found, counts)
+
+
+def test_a_nation_below_some_of_its_states_changes_as_they_do_and_one_above_them_stays():
+    counts = every_place()[:, -3:]  # two of the 52 places
+    counts[5, -1] = 100
+
+    found, doubts = with_plausible_nation(counts, counts, EVERY_PLACE[-3:], FIRST, FaultSettings())
+
+    np.testing.assert_allclose(found, every_place()[:, -3:])
+    assert len(doubts) == 1
+    assert "takes it as 10,296" in doubts[0].sentence
+
+
+def test_all_weeks_of_a_nation_in_other_units_are_replaced_with_one_doubt():
+    counts = every_place()
+    counts[:, -1] /= 1000
+
+    found, doubts = with_plausible_nation(counts, counts, EVERY_PLACE, FIRST, FaultSettings())
+
+    np.testing.assert_array_equal(found, every_place())
+    assert len(doubts) == 1
+    assert f"the week ending {NEWEST} (and 5 before it) is 10, which" in doubts[0].sentence
+
+
+@pytest.mark.parametrize("factor", [0, 0.3, 10])
+def test_a_week_that_most_locations_cannot_have_is_unknown(factor):
+    counts = every_place()
+    counts[4] *= factor
+
+    found, doubts = without_faulty_weeks(counts, EVERY_PLACE, FIRST, FaultSettings())
+
+    assert np.flatnonzero(np.isnan(found).all(axis=1)).tolist() == [4]
+    np.testing.assert_array_equal(found[[0, 1, 2, 3, 5]], counts[[0, 1, 2, 3, 5]])
+    assert [(doubt.location, doubt.kind) for doubt in doubts] == [("US", "fault")]
+    assert doubts[0].sentence == (
+        f"all locations together go from 5,148 to {5148 * factor:,.0f} in the week ending "
+        f"{NEWEST - datetime.timedelta(weeks=1)}; the forecast takes that week as unknown"
+    )
+
+
+@pytest.mark.parametrize("factor", [0.4, 2.5])
+def test_a_week_that_an_epidemic_may_bring_stays(factor):
+    counts = every_place()
+    counts[5] = counts[4] * factor
+
+    found, doubts = without_faulty_weeks(counts, EVERY_PLACE, FIRST, FaultSettings())
+
+    assert doubts == []
+    np.testing.assert_array_equal(found, counts)
+
+
+def test_zeros_of_most_locations_are_not_what_the_others_are_compared_with():
+    counts = every_place()
+    counts[5] = counts[4]
+    counts[5, :40] = 0
+
+    found, doubts = without_faults(counts, EVERY_PLACE, FIRST, FaultSettings())
+
+    np.testing.assert_allclose(found[5, :52], counts[4, :52])
+    assert len(doubts) == 40
+
+
+def test_a_nation_stays_whose_states_together_are_at_fault():
+    counts = every_place()
+    counts[4:, :3] *= 100  # for too long to be replaced; the nation does not have it
+
+    found, doubts = with_plausible_nation(counts, counts, EVERY_PLACE, FIRST, FaultSettings())
+
+    assert doubts == []
+    np.testing.assert_array_equal(found, counts)

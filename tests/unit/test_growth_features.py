@@ -210,6 +210,13 @@ def test_missing_weeks_of_a_history_lie_on_a_line():
     np.testing.assert_array_equal(between_known(np.array([[NAN], [1], [NAN], [3]])), [[NAN], [1], [2], [3]])
 
 
+def test_a_history_is_not_interpolated_over_a_season_that_it_skips():
+    values = np.ones((60, 1))
+    values[2:28] = values[30:57] = NAN  # 26 and 27 weeks
+
+    assert np.flatnonzero(np.isnan(between_known(values)[:, 0])).tolist() == list(range(30, 57))
+
+
 def test_a_history_ends_before_the_season_of_the_forecast():
     first = datetime.date(2018, 8, 4)
     history = History(first, ["50", "XX"], np.tile(np.arange(104.0)[:, None], 2))  # until July 2020

@@ -9,6 +9,7 @@ import pytest
 from modeling.failures import UserError
 from modeling.forecast.growth_regression import forecast
 from modeling.forecast.methods import METHODS
+from modeling.forecast.settings import SETTINGS
 from modeling.forecast_records import WEEK, History
 from modeling.hubs import MEDIAN
 from tests.flu_vintages import FIRST_WEEK, LOCATIONS, PEOPLE, history, known_on, same, vintages
@@ -234,7 +235,16 @@ def test_a_history_stands_in_for_past_seasons_of_admissions():
     assert np.isfinite(found.quantiles.values).all()
 
 
-def test_one_past_season_is_enough():
+def test_a_history_that_is_too_short_to_be_learned_from_is_named():
+    whole = history()
+    short = replace(whole, values=whole.values[:60])
+
+    assert forecast(known_on(WINTER), LOCATIONS, PEOPLE, whole).notes == []
+    (note,) = forecast(known_on(WINTER), LOCATIONS, PEOPLE, short).notes
+    assert note.startswith("the history adds nothing")
+
+
+def test_one_past_season_is_enough_and_that_is_said():
     known = known_on(WINTER)
     cut = (DAY("2023-08-05") - FIRST_WEEK).days // 7
     young = replace(known, first_week=FIRST_WEEK + cut * WEEK, counts=known.counts[cut:])
@@ -242,3 +252,49 @@ def test_one_past_season_is_enough():
     found = forecast(young, LOCATIONS, PEOPLE, None)
 
     assert np.isfinite(found.quantiles.values).all()
+    assert len(found.notes) == 1
+    assert "2023-24 is the only past season that is learned from" in found.notes[0]
+    assert forecast(known, LOCATIONS, PEOPLE, None).notes == []
+
+
+def test_a_season_that_the_data_skip_is_none_to_learn_from():
+    known = known_on(WINTER)
+    first, end = ((DAY(day) - FIRST_WEEK).days // 7 for day in ("2023-08-05", "2024-08-03"))
+    known.counts[first:end] = np.nan
+
+    found = forecast(known, LOCATIONS, PEOPLE, None)
+
+    assert "2023-08-05" in found.notes[0]
+    assert "2022-23 is the only past season" in found.notes[1]
+    assert (found.quantiles.values[1:, -1, -1] > found.quantiles.values[1:, -1, 0]).all()
+
+
+def test_a_nation_without_counts_in_the_newest_week_costs_no_state_its_forecast():
+    whole, faulty = known_on(WINTER), known_on(WINTER)
+    faulty.counts[-1, -1] = 0
+
+    one, other = (forecast(each, LOCATIONS, PEOPLE, None).quantiles.values for each in (whole, faulty))
+
+    np.testing.assert_allclose(other[1:, :, MEDIAN], one[1:, :, MEDIAN], rtol=0.2, atol=2)
+
+
+def test_a_newest_week_of_zeros_everywhere_is_forecast_as_a_missing_release():
+    known = known_on(WINTER)
+    places = LOCATIONS.index("US")
+    fewer = replace(SETTINGS, faults=replace(SETTINGS.faults, fewest_locations=places))
+    empty, zeros = (replace(known, counts=known.counts.copy()) for _ in range(2))
+    empty.counts[-1], zeros.counts[-1] = np.nan, 0
+
+    one, other = (forecast(each, LOCATIONS, PEOPLE, None, fewer) for each in (empty, zeros))
+
+    np.testing.assert_array_equal(one.quantiles.values, other.quantiles.values)
+    assert [(each.location, each.kind) for each in other.doubts[:1]] == [("US", "fault")]
+
+
+def test_no_quantile_reaches_the_people_of_the_place():
+    known = known_on(WINTER)
+    known.counts[-6:, VERMONT] = 400_000
+
+    values = forecast(known, LOCATIONS, PEOPLE, None).quantiles.values
+
+    assert values[:, VERMONT].max() == PEOPLE[VERMONT] - 1

@@ -109,16 +109,26 @@ def test_the_count_before_is_that_of_the_last_week_before_the_reference_date():
     first = datetime.date(2025, 12, 27)
     counts = np.array([[1.0, 2], [3, np.nan]])
 
-    assert known_before(REFERENCE, first, counts).tolist() == pytest.approx([3, np.nan], nan_ok=True)
-    assert np.isnan(known_before(datetime.date(2026, 1, 17), first, counts)).all()
+    assert known_before(REFERENCE, first, counts, counts).tolist() == pytest.approx([3, np.nan], nan_ok=True)
+    assert np.isnan(known_before(datetime.date(2026, 1, 17), first, counts, counts)).all()
     assert before_notes(REFERENCE, ["06", "50"], counts[1]) == [
         "rate changes of Vermont are measured from the median forecast of 2026-01-03, the week before the "
-        "reference date, because its count is not known"
+        "reference date, because its count is not known or is a fault"
     ]
     assert before_notes(REFERENCE, ["06", "50"], np.full(2, np.nan))[0].startswith(
         "rate changes of all locations are measured from the median"
     )
     assert before_notes(REFERENCE, ["06", "50"], counts[0]) == []
+
+
+def test_a_count_that_the_method_took_for_a_fault_is_not_what_changes_are_measured_from():
+    first = datetime.date(2025, 12, 27)
+    counts = np.array([[10.0, 10, 10, 10], [100, 100, 1000, 0]])
+    nowcast = np.array([[10, 10, 10, 10], [165, 90, 100, np.nan]])  # two revisions, and two faults
+
+    found = known_before(REFERENCE, first, counts, nowcast)
+
+    assert found.tolist() == pytest.approx([100, 100, np.nan, np.nan], nan_ok=True)
 
 
 def walked(reference: datetime.date, as_of: str) -> ForecastResult:
