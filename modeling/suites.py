@@ -20,6 +20,7 @@ from modeling.workload import ForeignWorkload, Result, Workload
 if TYPE_CHECKING:
     from modeling.build.workloads import DataPlaces
     from modeling.simulate.abc.strategies import Checkpoints
+    from modeling.vocabulary.experiment import ForecastExperiment
 
 log = logging.getLogger(__name__)
 
@@ -69,13 +70,10 @@ def build(
     config_files = {kind: s.path for kind, s in find_sources(config_folder, output_file).items()}
     if "forecast" in config_files:
         _refuse_options_of_models(suite, count)
-        from modeling.build.forecasts import build_forecast
-
         if seed is not None:
             log.warning("SEED=%d changes nothing: a forecast from surveillance data draws nothing", seed)
         experiment = load_experiment(config_folder, output_file)
-        workload = build_forecast(experiment, places.data_roots, reference_date, strict)
-        _try_forecast(workload)
+        workload = _forecast_workload(experiment, places, reference_date, strict)
         return Build(experiment.workflow, seed, [replace(workload, seed=seed)], config_files)
     _refuse_options_of_forecasts(reference_date, strict)
     if suite == "epymodelingsuite":
@@ -89,16 +87,25 @@ def build(
     return Build(experiment.workflow, used, workloads, config_files)
 
 
-def _try_forecast(workload: ForecastWorkload) -> None:
-    """Forecast once in stage A, which takes less than a second, and log what the method doubts.
+def _forecast_workload(
+    experiment: "ForecastExperiment",
+    places: "DataPlaces",
+    reference_date: datetime.date | None,
+    strict: bool,
+) -> ForecastWorkload:
+    """Return the one workload of a forecast; log what the method doubts.
 
-    So `invoke validate` says all that a run would say, and data that a method refuses leave no run behind.
+    It is forecast once here, which takes less than a second. So `invoke validate` says all that a run would
+    say, and data that a method refuses leave no run behind.
     """
+    from modeling.build.forecasts import build_forecast
     from modeling.forecast.methods import run_forecast
 
+    workload = build_forecast(experiment, places.data_roots, reference_date, strict)
     for doubt in run_forecast(workload).doubts:
         if doubt not in workload.doubts:  # those are said already
             log.warning("%s: %s", hub_names()[doubt.location], doubt.sentence)
+    return workload
 
 
 def _refuse_options_of_models(suite: str, count: int | None) -> None:
