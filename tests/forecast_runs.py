@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from modeling.cache_folder import cache_folder
 from tests.emulated import create_bucket, names_in, object_of
 from tests.experiments import EXAMPLES, REPOSITORY
 from tests.stage_scripts import RUN_ID, Ended
@@ -27,6 +28,7 @@ class Run:
             **kept,
             "PYTHON": sys.executable,
             "HOME": str(self.folder),
+            "XDG_CACHE_HOME": str(cache_folder().parent),  # where the engine is compiled
             "EXECUTION_MODE": "cloud",
             "GCS_BUCKET": self.bucket,
             "EXP_ID": "trial",

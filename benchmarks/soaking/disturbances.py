@@ -17,11 +17,9 @@ TEMPORARY_FAULT = 75
 KILLED = 137  # by SIGKILL, as without memory; Batch does not retry it
 LOST_SHARE, LOST_TWICE_SHARE, KILLED_SHARE = 0.12, 0.25, 0.015
 FATAL_EXECUTIONS = 2  # no task is killed in later ones, so that the soak ends
-LATEST_SECONDS = (
-    3.0  # about the length of a task: some are hit before they start, some after they have written
-)
-STEPS = 12
-EARLY_SECONDS = 0.5  # no stage ends earlier: loading the simulator, or pandas, takes as long
+EARLY_SECONDS = 0.05  # no stage ends earlier: bash and Python take as long to start
+# about the length of a task: some are hit before they start, some after they have written
+MOMENTS = (0, EARLY_SECONDS, *(step / 4 for step in range(1, 12)))  # seconds
 DUPLICATE_SHARE, LEAST_DUPLICATES = 0.02, 2  # of the tasks, run a second time
 REQUESTS_A_TASK = 7  # stage B reads storage at least this often; a fault may hit each read
 CERTAIN_HITS = 20  # expected by chance; then none at all occurs once in 10^8 runs
@@ -37,7 +35,7 @@ def of_tasks(tasks: Sequence[int], execution: int, seed: int) -> Rules:
     doomed = {draw.choice(tasks)} if execution == 0 else set()
     for index in tasks:
         if index in doomed:
-            struck[KILLED, 0, LATEST_SECONDS / STEPS].append(index)
+            struck[KILLED, 0, EARLY_SECONDS].append(index)
         elif execution < FATAL_EXECUTIONS and draw.random() < KILLED_SHARE:
             struck[KILLED, 0, _moment(draw)].append(index)
         elif draw.random() < LOST_SHARE:
@@ -76,7 +74,7 @@ def number_of_duplicates(tasks: int) -> int:
 
 
 def _moment(draw: random.Random) -> float:
-    return round(draw.randrange(STEPS) * LATEST_SECONDS / STEPS, 3)
+    return draw.choice(MOMENTS)
 
 
 def of_requests(bucket: str, seed: int) -> Rules:
